@@ -1,0 +1,1 @@
+"""How Maskwright is put on machines."""

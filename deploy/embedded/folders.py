@@ -1,0 +1,37 @@
+"""Where the embedded stack keeps its files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Paths under one home folder, `MASKWRIGHT_HOME`."""
+
+    home: Path
+
+    @property
+    def logs(self) -> Path:
+        """One log file a service."""
+        return self.home / "logs"
+
+    @property
+    def state(self) -> Path:
+        """The running stack's state, JSON."""
+        return self.home / "stack.json"
+
+    @property
+    def triton(self) -> Path:
+        """What Triton is started on: backends and generated model folders."""
+        return self.home / "triton"
+
+    def log(self, service: str) -> Path:
+        """The log file of a service."""
+        return self.logs / f"{service}.log"
+
+    def create(self) -> None:
+        """Make the folders that are missing."""
+        for folder in (self.home, self.logs, self.triton):
+            folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,129 @@
+"""Keeps one service running: starts it, watches it, starts it again."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from deploy.embedded.errors import StackError
+from deploy.embedded.logs import last_lines
+from deploy.embedded.process import ServiceProcess
+from deploy.embedded.service import Service
+from deploy.embedded.state import ServiceState
+
+START_TIMEOUT = 60.0
+PROBE_INTERVAL = 1.0
+PROBE_TIMEOUT = 12.0
+PROBES_TO_FAIL = 2
+"""Seconds, and failed probes in a row after which a service counts as hung."""
+LONGEST_BACKOFF = 5.0
+LOG_TAIL = 200
+LINES_SHOWN = 3
+"""Lines of the log that are searched for errors, and shown, when a service does not come up."""
+
+_log = structlog.get_logger("maskwright.stack")
+
+
+class Keeper:
+    """One service under watch; `changed` is called with each new state."""
+
+    def __init__(self, service: Service, log: Path, changed: Callable[[ServiceState], None]) -> None:
+        self._service = service
+        self._log_file = log
+        self._changed = changed
+        self._process: ServiceProcess | None = None
+        self._restarts = 0
+
+    async def start(self) -> None:
+        """Start and wait until it serves. Raises StackError with the end of its log where it does not."""
+        self._service.prepare()
+        await self._launch("starting")
+        try:
+            await asyncio.wait_for(self._until_ready(), START_TIMEOUT)
+        except (StackError, asyncio.TimeoutError) as error:
+            await self.stop()
+            raise StackError(f"{self._service.name} did not start: {error}\n{self._log_end()}") from error
+
+    async def watch(self) -> None:
+        """Restart the service whenever it dies or hangs, for ever."""
+        while True:
+            reason = await self._until_down()
+            self._restarts += 1
+            _log.warning("service is down, starting it again", service=self._service.name, reason=reason)
+            await self._restart()
+
+    async def stop(self) -> None:
+        """End the service and remove what it left."""
+        if self._process is not None:
+            self._report("stopping")
+            await self._process.stop()
+        self._service.clean_up()
+        self._report("stopped")
+
+    async def _launch(self, state: str) -> None:
+        self._process = await ServiceProcess.start(self._service, self._log_file)
+        self._report(state)
+
+    async def _restart(self) -> None:
+        backoff = 0.0
+        while True:
+            if self._process is not None:
+                self._process.kill()
+                await self._process.wait()
+            self._service.clean_up()
+            await asyncio.sleep(backoff)
+            await self._launch("restarting")
+            with contextlib.suppress(StackError, asyncio.TimeoutError):
+                await asyncio.wait_for(self._until_ready(), START_TIMEOUT)
+                return
+            backoff = min(LONGEST_BACKOFF, 2 * backoff + 0.5)
+
+    async def _until_ready(self) -> None:
+        process = self._running()
+        exited = asyncio.ensure_future(process.wait())
+        try:
+            while not exited.done():
+                if await self._serves():
+                    self._report("ready")
+                    return
+                await asyncio.wait({exited}, timeout=0.1)
+        finally:
+            exited.cancel()
+        raise StackError(f"it ended with exit status {exited.result()}")
+
+    async def _until_down(self) -> str:
+        process = self._running()
+        exited = asyncio.ensure_future(process.wait())
+        failed = 0
+        try:
+            while failed < PROBES_TO_FAIL:
+                await asyncio.wait({exited}, timeout=PROBE_INTERVAL)
+                if exited.done():
+                    return f"exit status {exited.result()}"
+                failed = 0 if await self._serves() else failed + 1
+        finally:
+            exited.cancel()
+        return f"{failed} probes in a row failed"
+
+    async def _serves(self) -> bool:
+        try:
+            await asyncio.wait_for(self._service.probe(), PROBE_TIMEOUT)
+        except Exception:  # noqa: BLE001 - whatever a client library raises, the service did not answer
+            return False
+        return True
+
+    def _running(self) -> ServiceProcess:
+        if self._process is None:
+            raise StackError(f"{self._service.name} was never started")
+        return self._process
+
+    def _report(self, state: str) -> None:
+        pid = self._process.pid if self._process else None
+        self._changed(ServiceState(self._service.name, state, pid, dict(self._service.ports()), self._restarts))
+
+    def _log_end(self) -> str:
+        lines = last_lines(self._log_file, LOG_TAIL)
+        telling = [line for line in lines if "error" in line.lower()] or lines
+        return "\n".join([*telling[-LINES_SHOWN:], f"the whole log: {self._log_file}"])

@@ -1,0 +1,28 @@
+"""Reading the services' log files."""
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+POLL_INTERVAL = 0.25
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """The last `count` lines; none where there is no such file."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return [line.rstrip("\n") for line in deque(file, maxlen=count)]
+
+
+def follow(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    """New lines of the files, for ever."""
+    files = [(path, path.open(encoding="utf-8", errors="replace")) for path in paths]
+    for _, file in files:
+        file.seek(0, 2)
+    while True:
+        fresh = [(path, line) for path, file in files for line in file]
+        yield from ((path, line.rstrip("\n")) for path, line in fresh)
+        if not fresh:
+            time.sleep(POLL_INTERVAL)

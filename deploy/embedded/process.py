@@ -1,0 +1,59 @@
+"""One run of a service's process, its log file and its whole process group."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+from deploy.embedded.service import Service
+
+_DIE_WITH_LAUNCHER = ("setpriv", "--pdeathsig", "TERM", "--")
+"""A launcher that is killed hard takes its servers along: their ports are free for the next one."""
+TERMINATION_TIMEOUT = 15.0
+"""Seconds that a server has to end by itself after SIGTERM."""
+
+
+class ServiceProcess:
+    """A started server; it leads a process group, so that nothing it started outlives it."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @classmethod
+    async def start(cls, service: Service, log: Path) -> "ServiceProcess":
+        """Start the service with its output appended to `log`."""
+        with log.open("ab") as output:
+            process = await asyncio.create_subprocess_exec(
+                *_DIE_WITH_LAUNCHER,
+                *service.command(),
+                env=dict(service.environment()),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        return cls(process)
+
+    @property
+    def pid(self) -> int:
+        """Process id, also the id of the group."""
+        return self._process.pid
+
+    async def wait(self) -> int:
+        """Wait for the end; the exit status, negative for a signal."""
+        return await self._process.wait()
+
+    async def stop(self) -> None:
+        """SIGTERM, then SIGKILL after the timeout; then nothing of the group is left."""
+        if self._process.returncode is None:
+            self._process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._process.wait(), TERMINATION_TIMEOUT)
+        self.kill()
+        await self._process.wait()
+
+    def kill(self) -> None:
+        """SIGKILL to the whole group; the python processes of a dead Triton are among it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)

@@ -1,0 +1,54 @@
+"""What the running stack says of itself, in a file that other commands read."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """One service: starting, ready, restarting, stopping or stopped."""
+
+    name: str
+    state: str
+    pid: int | None
+    ports: dict[str, int]
+    restarts: int = 0
+
+
+@dataclass(frozen=True)
+class StackState:
+    """The stack: starting, ready, failed, stopping or stopped; `message` says why it failed."""
+
+    pid: int
+    state: str
+    services: dict[str, ServiceState] = field(default_factory=dict)
+    message: str = ""
+
+    def with_service(self, service: ServiceState) -> "StackState":
+        """The same stack with one service's new state."""
+        return replace(self, services={**self.services, service.name: service})
+
+    def write(self, path: Path) -> None:
+        """Replace the file in one step: no reader sees half of it."""
+        draft = path.with_suffix(".part")
+        draft.write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
+        draft.replace(path)
+
+    @classmethod
+    def read(cls, path: Path) -> "StackState | None":
+        """What the file says, or None where there is none."""
+        if not path.exists():
+            return None
+        value = json.loads(path.read_text(encoding="utf-8"))
+        services = {name: ServiceState(**service) for name, service in value["services"].items()}
+        return cls(value["pid"], value["state"], services, value["message"])
+
+    def is_alive(self) -> bool:
+        """Whether the launcher that wrote this still runs."""
+        try:
+            command = Path(f"/proc/{self.pid}/cmdline").read_bytes()
+        except OSError:
+            return False
+        return b"deploy.embedded" in command and self.pid != os.getpid()

@@ -1,0 +1,107 @@
+"""The embedded Triton."""
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from deploy.embedded.errors import StackError
+from deploy.embedded.folders import CHECKOUT, Folders
+from deploy.embedded.fused import Fusing, write_fused
+from deploy.embedded.service import Service
+from deploy.embedded.triton_probe import infer_every
+from deploy.embedded.triton_wheel import TritonWheel
+from gateway.settings import Settings
+
+MODELS = CHECKOUT / "model_repository"
+ENSEMBLES = CHECKOUT / "ensembles"
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared memory
+
+
+class Triton(Service):
+    """NVIDIA's tritonserver on loopback, with every ensemble of the checkout, fused where there is no GPU."""
+
+    name = "triton"
+
+    def __init__(self, settings: Settings, folders: Folders) -> None:
+        self._settings = settings
+        self._folders = folders
+        self._wheel = TritonWheel()
+        self._backends = folders.triton / "backends"
+        self._fused = folders.triton / "fused"
+        self._region_prefix = f"maskwright_{settings.triton_grpc_port}_"
+        self._pipelines = sorted(path.parent.name for path in ENSEMBLES.glob("*/config.pbtxt"))
+
+    def prepare(self) -> None:
+        """Assemble the backends and the fused models; refuse to start without the models' weights."""
+        missing = [str(path.parent.parent.name) for path in _onnx_folders() if not (path / "model.onnx").is_file()]
+        if missing:
+            raise StackError(f"models not exported yet: {', '.join(missing)}; run `maskwright models export`")
+        self.clean_up()
+        self._wheel.assemble_backends(self._backends)
+        fusing = Fusing(self._settings.triton_instances, self._settings.triton_threads)
+        write_fused(ENSEMBLES, MODELS, self._fused, fusing)
+
+    def command(self) -> list[str]:
+        """Models are named one by one: Triton would take any other folder for a model too."""
+        settings = self._settings
+        ports = {"http": settings.triton_http_port, "grpc": settings.triton_grpc_port}
+        addresses = [f"--{kind}-address=127.0.0.1" for kind in (*ports, "metrics")]
+        return [
+            str(self._wheel.executable),
+            *(f"--model-repository={folder}" for folder in self._repositories()),
+            "--model-control-mode=explicit",
+            *(f"--load-model={name}" for name in self._pipelines),
+            f"--backend-directory={self._backends}",
+            f"--backend-config=python,shm-region-prefix-name={self._region_prefix}",
+            *addresses,
+            *(f"--{kind}-port={port}" for kind, port in ports.items()),
+            f"--metrics-port={settings.triton_metrics_port}",
+            "--allow-gpu-metrics=false",
+            "--exit-timeout-secs=10",
+            "--log-format=ISO8601",
+        ]
+
+    def environment(self) -> Mapping[str, str]:
+        """The python backend runs the first `python` on PATH: this environment's."""
+        return {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
+            "LD_LIBRARY_PATH": self._wheel.library_path(),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "OPENCV_LOG_LEVEL": "SILENT",
+        }
+
+    def ports(self) -> Mapping[str, int]:
+        """HTTP, gRPC and metrics."""
+        settings = self._settings
+        return {
+            "TRITON_HTTP_PORT": settings.triton_http_port,
+            "TRITON_GRPC_PORT": settings.triton_grpc_port,
+            "TRITON_METRICS_PORT": settings.triton_metrics_port,
+        }
+
+    async def probe(self) -> None:
+        """Run one tiny photo through every pipeline: Triton 2.51 calls itself ready with a dead python process."""
+        await infer_every(f"127.0.0.1:{self._settings.triton_grpc_port}", self._pipelines)
+
+    def clean_up(self) -> None:
+        """Remove the shared memory that a killed Triton leaves behind."""
+        for region in SHARED_MEMORY.glob(f"{self._region_prefix}*"):
+            region.unlink(missing_ok=True)
+
+    def _repositories(self) -> list[Path]:
+        layout = self._settings.triton_layout
+        if layout == "fused" or (layout == "auto" and not has_gpu()):
+            return [self._fused]
+        return [MODELS, ENSEMBLES]
+
+
+def has_gpu() -> bool:
+    """Whether NVIDIA's driver is here."""
+    return shutil.which("nvidia-smi") is not None
+
+
+def _onnx_folders() -> list[Path]:
+    return [config.parent / "1" for config in MODELS.glob("*/config.pbtxt") if "onnxruntime" in config.read_text(encoding="utf-8")]

@@ -1,0 +1,1 @@
+"""Checkpoint catalogue, fetching, and the translation of checkpoints to ONNX with parity reports."""

@@ -1,0 +1,67 @@
+"""The catalogue of checkpoints and photos that can be fetched."""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from exporters.errors import CatalogueError, UnknownNameError
+from exporters.sources import Source
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+class Entry(BaseModel):
+    """One file: what it is, where it comes from, and how to know it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    kind: Literal["checkpoint", "photo"]
+    licence: str
+    bytes: Annotated[int, Field(gt=0)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    purpose: str
+    used_by: tuple[str, ...]
+    """Pipelines, or `demo`; empty where nothing uses the file yet."""
+    source: Source
+
+
+class Catalogue(BaseModel):
+    """All entries, in the order of the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: tuple[Entry, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all entries."""
+        return [entry.name for entry in self.file]
+
+    def select(self, names: Sequence[str]) -> list[Entry]:
+        """The entries called `names`; without names, those that something uses. Raises UnknownNameError."""
+        if not names:
+            return [entry for entry in self.file if entry.used_by]
+        unknown = [name for name in names if name not in self.names]
+        if unknown:
+            raise UnknownNameError(unknown, self.names)
+        return [entry for entry in self.file if entry.name in names]
+
+
+def load(path: Path) -> Catalogue:
+    """Read and check a catalogue; raises CatalogueError."""
+    try:
+        catalogue = Catalogue.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        raise CatalogueError(f"{path}: {error}") from error
+    repeated = [name for name, count in Counter(catalogue.names).items() if count > 1]
+    if repeated:
+        raise CatalogueError(f"{path}: entries called {', '.join(repeated)} appear more than once")
+    return catalogue

@@ -1,0 +1,83 @@
+"""Fetching catalogued files: each is checked before it takes its name."""
+
+import fcntl
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+
+from exporters.catalogue import Entry, load
+from exporters.digest import sha256
+from exporters.errors import IntegrityError
+from exporters.listener import Listener, Silence
+from exporters.paths import DEFAULT_PATHS, Paths
+
+
+class State(str, Enum):
+    """Of a catalogued file on this machine."""
+
+    READY = "ready"
+    MISSING = "missing"
+    CORRUPT = "corrupt"
+
+
+def state(entry: Entry, files: Path) -> State:
+    """Whether the file is there and is the catalogued one."""
+    path = files / entry.name
+    if not path.exists():
+        return State.MISSING
+    return State.READY if _matches(path, entry) else State.CORRUPT
+
+
+def fetch_all(
+    names: Sequence[str] = (), *, listener: Listener | None = None, paths: Paths = DEFAULT_PATHS
+) -> list[Path]:
+    """Fetch the entries `names` that are not ready; without names, all that something uses. Returns their paths.
+
+    Each archive is downloaded once for all its members. Raises UnknownNameError, FetchError, and IntegrityError for
+    a file that is not the catalogued one: it is removed.
+    """
+    entries = load(paths.catalogue).select(names)
+    paths.files.mkdir(parents=True, exist_ok=True)
+    with _exclusive(paths.files):
+        for group in _archives([entry for entry in entries if state(entry, paths.files) is not State.READY]):
+            _fetch(group, paths.files, listener or Silence())
+    return [paths.files / entry.name for entry in entries]
+
+
+@contextmanager
+def _exclusive(folder: Path) -> Iterator[None]:
+    """Let one process at a time fetch into `folder`."""
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _archives(entries: Sequence[Entry]) -> list[list[Entry]]:
+    groups: defaultdict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        groups[entry.source.archive].append(entry)
+    return list(groups.values())
+
+
+def _fetch(group: Sequence[Entry], files: Path, listener: Listener) -> None:
+    parts = {entry.source.member: files / f"{entry.name}.part" for entry in group}
+    group[0].source.retrieve(parts, listener)
+    for entry in group:
+        part = parts[entry.source.member]
+        if not _matches(part, entry):
+            raise _refuse(part, entry)
+        part.replace(files / entry.name)
+
+
+def _matches(path: Path, entry: Entry) -> bool:
+    return path.stat().st_size == entry.bytes and sha256(path) == entry.sha256
+
+
+def _refuse(part: Path, entry: Entry) -> IntegrityError:
+    actual = f"{part.stat().st_size} bytes with SHA-256 {sha256(part)}"
+    part.unlink()
+    return IntegrityError(
+        f"{entry.name}: expected {entry.bytes} bytes with SHA-256 {entry.sha256}, got {actual}; the file was removed"
+    )

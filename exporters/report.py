@@ -1,0 +1,41 @@
+"""The parity report that lies beside an exported model."""
+
+from hashlib import sha256 as new_sha256
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from exporters.digest import sha256
+from exporters.parity import OutputParity
+
+
+class ParityReport(BaseModel):
+    """What the model was made of and by, and how near it came."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    checkpoint: str
+    checkpoint_sha256: str
+    model_sha256: str
+    exporter: str
+    inputs: tuple[str, ...]
+    outputs: tuple[OutputParity, ...]
+
+
+def read(path: Path) -> ParityReport | None:
+    """The report at `path`, None where there is none or it cannot be read."""
+    try:
+        return ParityReport.model_validate_json(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def exporter_fingerprint() -> str:
+    """A hash of the code that decides what an export contains: a change of it makes exports stale."""
+    package = Path(__file__).parent
+    modules = [package / name for name in ("recipes.py", "samples.py", "runners.py", "parity.py")]
+    digest = new_sha256()
+    for module in sorted([*modules, *(package / "tflite").rglob("*.py")]):
+        digest.update(sha256(module).encode())
+    return digest.hexdigest()[:16]

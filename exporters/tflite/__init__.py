@@ -1,0 +1,1 @@
+"""TensorFlow Lite flatbuffers to ONNX: float graphs of mobile vision models."""

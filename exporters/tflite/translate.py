@@ -1,0 +1,106 @@
+"""TFLite graph to ONNX model: uint8 images in, named outputs out, any batch size."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import onnx
+from onnx import TensorProto, helper
+
+from exporters.errors import TranslationError
+from exporters.tflite.graph import Graph, Operator
+from exporters.tflite.operators import OPERATORS
+from exporters.tflite.translation import IMAGE_RANK, NCHW, Translation, Value
+from exporters.tflite.weights import constants
+
+# NVIDIA's 24.10 container loads these; later ones are not needed by any operator here.
+OPSET = 17
+IR_VERSION = 8
+INPUT = "image"
+BATCH = "N"
+
+
+@dataclass(frozen=True)
+class InputRange:
+    """The interval that pixels 0…255 map to before the first operator."""
+
+    low: float
+    high: float
+
+    @property
+    def scale(self) -> float:
+        """Input units per grey level."""
+        return (self.high - self.low) / 255
+
+    @property
+    def zero_level(self) -> float:
+        """The grey level that maps to 0."""
+        return -self.low / self.scale
+
+
+def translate(graph: Graph, input_range: InputRange, outputs: Mapping[str, str], metadata: Mapping[str, str]) -> onnx.ModelProto:
+    """Translate the part of `graph` that its outputs named in `outputs` (TFLite name → ONNX name) need.
+
+    The model takes `image`, uint8 N×H×W×3, and gives float32 outputs with TFLite's shapes and a free batch, except
+    that N×1×1×C becomes N×C. Raises TranslationError for an operator, or a use of one, that is not supported.
+    """
+    translation = Translation(graph, constants(graph))
+    wanted = {graph.output(source): name for source, name in outputs.items()}
+    _emit_head(translation, input_range)
+    for operator in graph.live_operators(tuple(wanted)):
+        _emit(translation, operator)
+    for index, name in wanted.items():
+        _emit_output(translation, index, name)
+    model = _assemble(translation, wanted, metadata)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _emit_head(translation: Translation, input_range: InputRange) -> None:
+    """Pixels as floats whose 0 is the graph's own 0, so that zero padding stays exact; the scale is held back."""
+    emitter = translation.emitter
+    name = emitter.node("Cast", [emitter.node("Transpose", [INPUT], perm=NCHW)], to=TensorProto.FLOAT)
+    if input_range.zero_level:
+        name = emitter.node("Sub", [name, emitter.scalar(input_range.zero_level)])
+    (source,) = translation.graph.inputs
+    translation.hold(source, Value(name, scale=input_range.scale))
+
+
+def _emit(translation: Translation, operator: Operator) -> None:
+    if all(index in translation.constants for index in operator.outputs):
+        return
+    if operator.kind not in OPERATORS:
+        message = f"{translation.graph.name}: the operator {operator.kind} is not supported"
+        raise TranslationError(message)
+    OPERATORS[operator.kind](translation, operator)
+
+
+def _output_shape(translation: Translation, index: int) -> list[int | str]:
+    shape = translation.shape(index)
+    pixel = len(shape) == IMAGE_RANK and shape[1:3] == (1, 1)
+    return [BATCH, *(shape[3:] if pixel else shape[1:])]
+
+
+def _emit_output(translation: Translation, index: int, name: str) -> None:
+    shape = _output_shape(translation, index)
+    if len(shape) == IMAGE_RANK:
+        translation.emitter.node("Identity", [translation.channels_last(index)], name=name)
+    elif len(shape) != len(translation.shape(index)):
+        flat = translation.emitter.integers([0, -1])
+        translation.emitter.node("Reshape", [translation.activation(index), flat], name=name)
+    else:
+        translation.emitter.node("Identity", [translation.activation(index)], name=name)
+
+
+def _assemble(translation: Translation, wanted: Mapping[int, str], metadata: Mapping[str, str]) -> onnx.ModelProto:
+    (source,) = translation.graph.inputs
+    image = helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [BATCH, *translation.shape(source)[1:]])
+    outputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, _output_shape(translation, index))
+        for index, name in wanted.items()
+    ]
+    emitter = translation.emitter
+    graph = helper.make_graph(emitter.nodes, translation.graph.name, [image], outputs, emitter.initializers)
+    opset = helper.make_opsetid("", OPSET)
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="maskwright")
+    helper.set_model_props(model, dict(metadata))
+    return onnx.shape_inference.infer_shapes(model, strict_mode=True)

@@ -1,0 +1,104 @@
+"""The state of one translation: which ONNX value stands for which TFLite tensor.
+
+Images are N×H×W×C in TFLite and N×C×H×W here, the layout onnxruntime and TensorRT convolve in. Linear operators
+that a convolution absorbs (zero padding, a scale, an upsampling before a pointwise convolution) are held back on
+the value and emitted only for a consumer that does not absorb them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exporters.errors import TranslationError
+from exporters.tflite.emitter import Emitter
+from exporters.tflite.graph import Graph, Operator
+from exporters.tflite.padding import Pads
+
+IMAGE_RANK = 4
+NCHW = (0, 3, 1, 2)
+NHWC = (0, 2, 3, 1)
+
+
+@dataclass(frozen=True)
+class Upsampling:
+    """A bilinear enlargement: integer factors (height, width) and ONNX's name for the pixel coordinates."""
+
+    factors: tuple[int, int]
+    coordinates: str
+
+
+@dataclass(frozen=True)
+class Value:
+    """An ONNX value, and what is still to be done to it: scale, then upsample, then pad."""
+
+    name: str
+    scale: float = 1.0
+    upsampling: Upsampling | None = None
+    pads: Pads = Pads()
+
+
+@dataclass
+class Translation:
+    """The values emitted so far for `graph`, with its `constants`."""
+
+    graph: Graph
+    constants: Mapping[int, NDArray[np.generic]]
+    emitter: Emitter = field(default_factory=Emitter)
+    values: dict[int, Value] = field(default_factory=dict)
+
+    def shape(self, index: int) -> tuple[int, ...]:
+        """TFLite's own static shape, batch 1."""
+        return self.graph.tensors[index].shape
+
+    def constant(self, operator: Operator, position: int) -> NDArray[np.generic]:
+        """A constant input of `operator`; raises TranslationError when it is computed instead."""
+        index = operator.inputs[position]
+        if index not in self.constants:
+            message = f"{self.graph.name}: {operator.kind} needs a constant as input {position}"
+            raise TranslationError(message)
+        return self.constants[index]
+
+    def value(self, index: int) -> Value:
+        """The value of an activation, with what is still to be done to it."""
+        return self.values[index]
+
+    def bind(self, index: int, name: str) -> None:
+        """Let the finished ONNX value `name` stand for a tensor."""
+        self.values[index] = Value(name)
+
+    def hold(self, index: int, value: Value) -> None:
+        """Let a value that is not finished stand for a tensor."""
+        self.values[index] = value
+
+    def activation(self, index: int) -> str:
+        """The finished value of an activation; emits what was held back, once."""
+        value = self.values[index]
+        if value.scale != 1.0:
+            value = Value(self.emitter.node("Mul", [value.name, self.emitter.scalar(value.scale)]), 1.0, value.upsampling, value.pads)
+        if value.upsampling is not None:
+            value = replace(value, name=self.upsample(value.name, value.upsampling), upsampling=None)
+        if value.pads != Pads():
+            value = Value(self.emitter.node("Pad", [value.name, self.emitter.integers(_pad_vector(value.pads))]))
+        self.values[index] = value
+        return value.name
+
+    def upsample(self, name: str, upsampling: Upsampling) -> str:
+        """Emit a bilinear Resize."""
+        scales = self.emitter.constant(np.asarray([1, 1, *upsampling.factors], np.float32))
+        return self.emitter.node(
+            "Resize", [name, "", scales], mode="linear", coordinate_transformation_mode=upsampling.coordinates
+        )
+
+    def channels_last(self, index: int) -> str:
+        """The value of an image as N×H×W×C; no data moves where one channel or one pixel makes both layouts equal."""
+        name = self.activation(index)
+        _, height, width, channels = self.shape(index)
+        if channels == 1 or height == width == 1:
+            return self.emitter.node("Reshape", [name, self.emitter.integers([0, height, width, channels])])
+        return self.emitter.node("Transpose", [name], perm=NHWC)
+
+
+def _pad_vector(pads: Pads) -> list[int]:
+    return [0, 0, pads.top, pads.left, 0, 0, pads.bottom, pads.right]

@@ -1,0 +1,5 @@
+"""`python -m gateway` serves."""
+
+from gateway.server import main
+
+main()

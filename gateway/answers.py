@@ -1,0 +1,91 @@
+"""The answer to a run: one artifact's bytes, JSON, or multipart/mixed."""
+
+import base64
+import json
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import quote
+
+from starlette.responses import Response
+
+from gateway.artifacts import Artifact, InferenceResult, media_type
+from gateway.negotiation import choose
+from gateway.pipelines.pipeline import Pipeline
+from gateway.problems import Problem
+
+JSON = "application/json"
+MIXED = "multipart/mixed"
+
+
+def check_accept(accept: str | None, pipeline: Pipeline) -> None:
+    """Refuse, before any work, a header that no answer of the pipeline can satisfy.
+
+    Raises Problem `not_acceptable`.
+    """
+    kinds = {media_type(name) for name in pipeline.artifacts if not name.endswith("…")}
+    _negotiate(accept, [JSON, MIXED, *sorted(kinds - {JSON})])
+
+
+def answer(accept: str | None, request_id: str, pipeline: Pipeline, inference: InferenceResult) -> Response:
+    """One artifact: its bytes, unless the client prefers JSON or multipart/mixed; several: JSON or multipart/mixed.
+
+    Raises Problem `not_acceptable`.
+    """
+    artifacts = inference.artifacts
+    single = [artifacts[0].media_type] if len(artifacts) == 1 else []
+    chosen = _negotiate(accept, [*single, JSON, MIXED])
+    if single and chosen == single[0]:
+        return Response(artifacts[0].data, media_type=chosen, headers=_disposition("inline", artifacts[0].name))
+    if chosen == JSON:
+        return Response(_json(request_id, pipeline, inference), media_type=JSON)
+    return _mixed(inference)
+
+
+def server_timing(stages_ms: Iterable[tuple[str, float]]) -> str:
+    """The value of a Server-Timing header, durations in milliseconds."""
+    return ", ".join(f"{stage};dur={duration:.1f}" for stage, duration in stages_ms)
+
+
+def _negotiate(accept: str | None, offers: Sequence[str]) -> str:
+    chosen = choose(accept, offers)
+    if chosen is None:
+        raise Problem("not_acceptable", f"Available: {', '.join(offers)}.")
+    return chosen
+
+
+def _json(request_id: str, pipeline: Pipeline, inference: InferenceResult) -> str:
+    document: dict[str, object] = {
+        "request_id": request_id,
+        "pipeline": pipeline.name,
+        **{key: value for key, value in inference.result.items() if value is not None},
+        "artifacts": {artifact.name: _json_artifact(artifact) for artifact in inference.artifacts},
+    }
+    return json.dumps(document)
+
+
+def _json_artifact(artifact: Artifact) -> Mapping[str, object]:
+    return {
+        "content_type": artifact.media_type,
+        "bytes": len(artifact.data),
+        "base64": base64.b64encode(artifact.data).decode("ascii"),
+    }
+
+
+def _mixed(inference: InferenceResult) -> Response:
+    boundary = secrets.token_hex(16)
+    result = _part(boundary, JSON, _disposition("inline", "result.json"), json.dumps(inference.result).encode())
+    parts = (
+        _part(boundary, artifact.media_type, _disposition("attachment", artifact.name), artifact.data)
+        for artifact in inference.artifacts
+    )
+    body = b"".join((result, *parts, f"--{boundary}--\r\n".encode()))
+    return Response(body, media_type=f'{MIXED}; boundary="{boundary}"')
+
+
+def _part(boundary: str, kind: str, headers: Mapping[str, str], content: bytes) -> bytes:
+    lines = [f"--{boundary}", f"Content-Type: {kind}", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + content + b"\r\n"
+
+
+def _disposition(kind: str, name: str) -> dict[str, str]:
+    return {"Content-Disposition": f'{kind}; filename="{quote(name)}"'}

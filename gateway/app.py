@@ -1,0 +1,71 @@
+"""The application: routes, error answers and services put together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.middleware import RequestMiddleware
+from gateway.openapi import run_operation, run_responses
+from gateway.pipelines.registry import build_registry
+from gateway.problems import Problem, problem_response
+from gateway.routes import health, pipelines, run
+from gateway.services import running_services
+from gateway.settings import Settings
+
+_CODES = {404: "not_found", 405: "method_not_allowed"}
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """An application with these settings. Raises SettingsError where they name no usable pipeline."""
+    registry = build_registry(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with running_services(settings, registry) as services:
+            app.state.services = services
+            yield
+
+    app = FastAPI(
+        title=settings.app_name,
+        version=settings.app_version,
+        lifespan=lifespan,
+        middleware=[Middleware(RequestMiddleware, debug=settings.app_debug)],
+        exception_handlers={Problem: _answer_problem, HTTPException: _answer_http},
+    )
+    for entry in registry.values():
+        app.add_api_route(
+            f"/v1/run/{entry.name}",
+            run.run_with(entry),
+            methods=["POST"],
+            name=f"run_{entry.name}",
+            summary=entry.summary,
+            response_class=Response,
+            responses=run_responses(),
+            openapi_extra=run_operation(entry),
+            tags=["pipelines"],
+        )
+    app.add_api_route("/v1/run/{pipeline}", run.run_unknown, methods=["POST"], include_in_schema=False)
+    app.add_api_route("/v1/pipelines", pipelines.list_pipelines, methods=["GET"], tags=["pipelines"])
+    app.add_api_route("/health", health.health, methods=["GET"], tags=["health"])
+    app.add_api_route("/health/live", health.live, methods=["GET"], tags=["health"])
+    app.add_api_route("/health/ready", health.ready, methods=["GET"], tags=["health"])
+    return app
+
+
+async def _answer_problem(request: Request, error: Exception) -> Response:
+    if not isinstance(error, Problem):
+        raise error
+    return problem_response(error, request.url.path)
+
+
+async def _answer_http(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException) or error.status_code not in _CODES:
+        raise error
+    allow = (error.headers or {}).get("Allow")
+    detail = f"{request.method} {request.url.path} is not served here." + (f" Use {allow}." if allow else "")
+    return problem_response(Problem(_CODES[error.status_code], detail, headers=error.headers), request.url.path)

@@ -1,0 +1,47 @@
+"""What an inference gives back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+_MEDIA_TYPES = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".webp": "image/webp",
+    ".svg": "image/svg+xml",
+    ".json": "application/json",
+}
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A named file, such as `person_0/dress_mask.png`."""
+
+    name: str
+    data: bytes
+
+    @property
+    def media_type(self) -> str:
+        """Content type by the name's suffix."""
+        return media_type(self.name)
+
+
+@dataclass(frozen=True)
+class InferenceResult:
+    """The model's result object (status, photo, persons, timings_ms …) and its artifacts."""
+
+    result: Mapping[str, object]
+    artifacts: tuple[Artifact, ...]
+
+    @property
+    def timings_ms(self) -> Mapping[str, float]:
+        """Stage times the model reported, in milliseconds."""
+        timings = self.result.get("timings_ms")
+        if not isinstance(timings, dict):
+            return {}
+        return {stage: value for stage, value in timings.items() if isinstance(value, int | float)}
+
+
+def media_type(name: str) -> str:
+    """Content type of a file name; bytes of unknown kind for an unknown suffix."""
+    return _MEDIA_TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")

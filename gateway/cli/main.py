@@ -1,0 +1,67 @@
+"""The commands put together; each is imported only when it is used, so that the others cost it no time."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import typer
+from typer.main import get_command
+
+
+@dataclass(frozen=True)
+class LazyCommand:
+    """A command, or a typer application of several, at `module:attribute`."""
+
+    name: str
+    target: str
+    help: str
+
+    def load(self) -> typer.Typer:
+        """Import it. Raises ImportError, AttributeError."""
+        module, attribute = self.target.split(":")
+        found = getattr(importlib.import_module(module), attribute)
+        if isinstance(found, typer.Typer):
+            return found
+        single = typer.Typer(add_completion=False)
+        single.command(self.name)(found)
+        return single
+
+
+COMMANDS = (
+    LazyCommand("run", "gateway.cli.run:app", "Send photos to a pipeline and save its artifacts."),
+    LazyCommand("serve", "gateway.cli.serve:serve", "Run the gateway alone, in the foreground."),
+    LazyCommand("up", "deploy.embedded.commands:up", "Start Triton and the gateway on this machine."),
+    LazyCommand("down", "deploy.embedded.commands:down", "Stop what `up` started."),
+    LazyCommand("status", "deploy.embedded.commands:status", "Show what runs."),
+    LazyCommand("logs", "deploy.embedded.commands:logs", "Show the logs of what runs."),
+    LazyCommand("models", "exporters.commands:app", "Fetch, export and check the models."),
+)
+
+app = typer.Typer(
+    name="maskwright",
+    help="Body masks from photos, with models on NVIDIA Triton.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _delegate(command: LazyCommand) -> Callable[[typer.Context], None]:
+    def run(context: typer.Context) -> None:
+        try:
+            loaded = command.load()
+        except ImportError as error:
+            typer.echo(f"`maskwright {command.name}` cannot run: {error}", err=True)
+            raise typer.Exit(1) from error
+        get_command(loaded)(context.args, prog_name=f"maskwright {command.name}")
+
+    return run
+
+
+for entry in COMMANDS:
+    app.command(
+        entry.name,
+        help=entry.help,
+        add_help_option=False,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )(_delegate(entry))

@@ -1,0 +1,45 @@
+"""Which photos the command line names, and where the artifacts of each go."""
+
+import glob
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+
+
+@dataclass(frozen=True)
+class PhotoFile:
+    """A photo, and the folder for its artifacts."""
+
+    source: Path
+    target: Path
+
+
+def find_photos(names: Iterable[str]) -> list[Path]:
+    """Files as named, the photos lying in folders, and what patterns match; each once, in order.
+
+    A name that is nothing of these is kept, so that it is reported as a failure of its own.
+    """
+    return list(dict.fromkeys(path for name in names for path in _expand(name)))
+
+
+def plan(sources: Sequence[Path], folder: Path) -> list[PhotoFile]:
+    """One folder for each photo, named by its stem; a repeated stem gets a number."""
+    seen: Counter[str] = Counter()
+    planned = []
+    for source in sources:
+        seen[source.stem] += 1
+        suffix = "" if seen[source.stem] == 1 else f"-{seen[source.stem]}"
+        planned.append(PhotoFile(source, folder / f"{source.stem}{suffix}"))
+    return planned
+
+
+def _expand(name: str) -> list[Path]:
+    path = Path(name)
+    if path.is_dir():
+        return sorted(file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES and file.is_file())
+    if not path.exists() and glob.has_magic(name):
+        return [Path(found) for found in sorted(glob.glob(name, recursive=True))] or [path]  # noqa: PTH207 absolute patterns
+    return [path]

@@ -1,0 +1,38 @@
+"""What `maskwright run` shows: a bar while it works, a table at the end."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
+
+from gateway.cli.sender import Outcome
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Callable[[Outcome], None]]:
+    """A bar on standard error; the function it gives advances it and reports a failed photo at once."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("photos", total=total)
+
+        def advance(outcome: Outcome) -> None:
+            if outcome.code:
+                line = f"{outcome.photo.source}: {outcome.code}: {outcome.detail}"
+                bar.console.print(line, markup=False, highlight=False, soft_wrap=True, style="red")
+            bar.advance(task)
+
+        yield advance
+
+
+def print_summary(outcomes: Sequence[Outcome]) -> None:
+    """A row for each photo and the totals, on standard output."""
+    failed = sum(outcome.code is not None for outcome in outcomes)
+    caption = f"{len(outcomes) - failed} of {len(outcomes)} photos done" + (f", {failed} failed" if failed else "")
+    table = Table(*(Column(title, overflow="fold") for title in ("photo", "result", "folder")), caption=caption)
+    for outcome in outcomes:
+        result = outcome.code or f"{len(outcome.files)} files"
+        table.add_row(str(outcome.photo.source), result, "" if outcome.code else str(outcome.photo.target))
+    Console().print(table)

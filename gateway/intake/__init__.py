@@ -1,0 +1,1 @@
+"""From an HTTP request's body to a photo and fields."""

@@ -1,0 +1,44 @@
+"""A request's body, received into memory up to a limit."""
+
+from starlette.requests import Request
+
+from gateway.problems import Problem
+
+
+def check_length(request: Request, limit: int) -> None:
+    """Refuse a body by its announced length, before any of it is read.
+
+    Raises Problem `body_too_large`, `body_empty`.
+    """
+    announced = request.headers.get("content-length")
+    if announced is None or not announced.isdigit():
+        return
+    if int(announced) > limit:
+        raise _too_large(limit)
+    if int(announced) == 0:
+        raise _empty()
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The whole body.
+
+    Raises Problem `body_too_large` as soon as the limit in bytes is passed, `body_empty`, and ClientDisconnect.
+    """
+    chunks: list[bytes] = []
+    received = 0
+    async for chunk in request.stream():
+        received += len(chunk)
+        if received > limit:
+            raise _too_large(limit)
+        chunks.append(chunk)
+    if not received:
+        raise _empty()
+    return b"".join(chunks)
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem("body_too_large", f"At most {limit} bytes are accepted.")
+
+
+def _empty() -> Problem:
+    return Problem("body_empty", "Send a photo in the request's body.")

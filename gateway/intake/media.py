@@ -1,0 +1,47 @@
+"""The body's media type decides how it is read."""
+
+from collections.abc import Mapping
+from urllib.parse import parse_qsl
+
+from gateway.intake.json_body import json_submission
+from gateway.intake.multipart import multipart_submission
+from gateway.intake.submission import Submission, gather, merge
+from gateway.problems import Problem
+
+MULTIPART = "multipart/form-data"
+JSON = "application/json"
+_MAX_QUERY_FIELDS = 64
+
+
+def check_media_type(content_type: str) -> None:
+    """Raises Problem `unsupported_media_type` for a body that cannot be read."""
+    kind = _essence(content_type)
+    if kind not in (MULTIPART, JSON, "application/octet-stream") and not kind.startswith("image/"):
+        shown = kind[:60] or "no Content-Type"
+        raise Problem("unsupported_media_type", f"{shown} is not accepted; send {MULTIPART}, {JSON} or image/*.")
+
+
+def read_submission(body: bytes, content_type: str, query: str) -> Submission:
+    """The photo and the fields of the body and of the query together.
+
+    `content_type` is one that passes check_media_type. Raises Problem.
+    """
+    kind = _essence(content_type)
+    if kind == MULTIPART:
+        submission = multipart_submission(body, content_type)
+    elif kind == JSON:
+        submission = json_submission(body)
+    else:
+        submission = Submission(body, {})
+    return Submission(submission.image, merge(_query_fields(query), submission.fields))
+
+
+def _essence(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+def _query_fields(query: str) -> Mapping[str, object]:
+    try:
+        return gather(parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_QUERY_FIELDS))
+    except ValueError as error:
+        raise Problem("invalid_parameters", f"the address: {error}") from error

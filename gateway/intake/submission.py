@@ -1,0 +1,44 @@
+"""What a request asks for, however it was written down."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from gateway.problems import Problem
+
+IMAGE_FIELDS = ("image", "file", "user_image")
+
+
+@dataclass(frozen=True)
+class Submission:
+    """An encoded photo, and the other fields by name: text, or a list of texts where one was given repeatedly."""
+
+    image: bytes
+    fields: Mapping[str, object]
+
+
+def gather(pairs: Iterable[tuple[str, str]]) -> dict[str, object]:
+    """Fields by name; the values of a repeated name become a list, in order."""
+    fields: dict[str, object] = {}
+    for name, value in pairs:
+        earlier = fields.get(name)
+        if earlier is None:
+            fields[name] = value
+        else:
+            fields[name] = [*earlier, value] if isinstance(earlier, list) else [earlier, value]
+    return fields
+
+
+def merge(first: Mapping[str, object], second: Mapping[str, object]) -> dict[str, object]:
+    """Fields of the query and of the body together.
+
+    Raises Problem `invalid_parameters` for a name in both.
+    """
+    both = sorted(first.keys() & second.keys())
+    if both:
+        raise Problem("invalid_parameters", f"{both[0]}: given in the address and in the body")
+    return {**first, **second}
+
+
+def missing_image(where: str) -> Problem:
+    """The problem of a request without a photo."""
+    return Problem("missing_image", f"Send the photo in {where}.")

@@ -1,0 +1,71 @@
+"""Structured logs: one JSON object a line, or a readable line on a terminal."""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import cast
+
+import structlog
+from structlog.typing import FilteringBoundLogger, Processor
+
+from gateway.settings import Settings
+
+_ORDER = ["timestamp", "level", "logger", "user_id", "request_id", "message"]
+
+
+def configure_logs(settings: Settings) -> None:
+    """Send all logs, the libraries' too, to standard error in one shape."""
+    level = getattr(logging, settings.effective_log_level)
+    shared, renderer = _shared(), _renderer(settings)
+    structlog.configure(
+        processors=[*shared, *renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    foreign = [structlog.stdlib.add_logger_name, *shared]
+    drop_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(processors=[drop_meta, *renderer], foreign_pre_chain=foreign)
+    )
+    logging.basicConfig(handlers=[handler], level=max(level, logging.INFO), force=True)
+
+
+def get_logger(name: str) -> FilteringBoundLogger:
+    """A logger whose lines carry the name as `logger`."""
+    return cast("FilteringBoundLogger", structlog.get_logger().bind(logger=name))
+
+
+def _readable(settings: Settings) -> bool:
+    return settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
+
+
+def _shared() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        _upper_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+
+
+def _renderer(settings: Settings) -> list[Processor]:
+    if _readable(settings):
+        return [structlog.dev.ConsoleRenderer()]
+    return [
+        structlog.processors.format_exc_info,
+        structlog.processors.EventRenamer("message"),
+        _ordered,
+        structlog.processors.JSONRenderer(),
+    ]
+
+
+def _upper_level(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
+    event["level"] = str(event["level"]).upper()
+    return event
+
+
+def _ordered(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
+    first = {key: event.pop(key) for key in _ORDER if key in event}
+    return {**first, **event}

@@ -1,0 +1,82 @@
+"""Around every request: its id, one line in the log, and an answer to what nobody expected."""
+
+import re
+import time
+import traceback
+import uuid
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.logs import get_logger
+from gateway.problems import Problem, problem_response
+
+_HEADER = "X-Request-Id"
+_ACCEPTABLE = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_CLIENT_GONE = 499
+
+
+def request_id_of(request: Request) -> str:
+    """The id this request is logged and answered under."""
+    return str(request.scope["request_id"])
+
+
+class RequestMiddleware:
+    """Pure ASGI; outermost."""
+
+    def __init__(self, app: ASGIApp, *, debug: bool) -> None:
+        self._app = app
+        self._debug = debug
+        self._log = get_logger("gateway.access")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope["request_id"] = _request_id(Headers(scope=scope).get(_HEADER))
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=scope["request_id"])
+        exchange = _Exchange(scope["request_id"], send)
+        start = time.perf_counter()
+        try:
+            await self._app(scope, receive, exchange.send)
+        except ClientDisconnect:
+            exchange.status = _CLIENT_GONE
+        except Exception as error:  # noqa: BLE001 the last resort: nothing may escape without an answer
+            await self._unexpected(error, scope, receive, exchange)
+        self._log_line(scope, exchange.status, time.perf_counter() - start)
+
+    async def _unexpected(self, error: Exception, scope: Scope, receive: Receive, exchange: "_Exchange") -> None:
+        self._log.error("unexpected error", exc_info=error)
+        if exchange.status:
+            return
+        detail = "".join(traceback.format_exception_only(error)).strip() if self._debug else "The log has the details."
+        response = problem_response(Problem("internal_error", detail), scope["path"])
+        await response(scope, receive, exchange.send)
+
+    def _log_line(self, scope: Scope, status: int, duration_s: float) -> None:
+        self._log.info(
+            f"{scope['method']} {scope['path']} {status}", status=status, duration_ms=round(duration_s * 1000, 1)
+        )
+
+
+class _Exchange:
+    """Adds the request's id to the answer and remembers its status; 0 until it began."""
+
+    def __init__(self, request_id: str, send: Send) -> None:
+        self.status = 0
+        self._request_id = request_id
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            MutableHeaders(raw=message["headers"])[_HEADER] = self._request_id
+        await self._send(message)
+
+
+def _request_id(given: str | None) -> str:
+    return given if given and _ACCEPTABLE.fullmatch(given) else uuid.uuid4().hex

@@ -1,0 +1,1 @@
+"""The pipelines the gateway offers, and what each accepts."""

@@ -1,0 +1,44 @@
+"""Parameters of the `body_masks` pipeline."""
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from gateway.pipelines.lists import split_list, without_repeats
+
+MaskType = Literal[
+    "upper_body", "upper_body_tshirts", "upper_body_coat", "lower_body", "ethnic_combined", "baggy_lower", "dress"
+]
+Extra = Literal["label_map", "keypoints", "overlay"]
+MASK_TYPES: tuple[MaskType, ...] = get_args(MaskType)
+
+_GENDERS = {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F"}
+
+
+def _canonical_gender(value: str) -> str:
+    return _GENDERS.get(value.strip().upper(), value.strip())
+
+
+class BodyMasksParameters(BaseModel):
+    """What a request for body masks may say; every field is optional."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mask_types: Annotated[
+        tuple[MaskType, ...], Field(min_length=1), BeforeValidator(split_list), AfterValidator(without_repeats)
+    ] = Field(MASK_TYPES, description="Masks to make: a list, or comma-separated text.")
+    gender: Annotated[str, Field(max_length=32), AfterValidator(_canonical_gender)] = Field(
+        "other", description="M/MALE or F/FEMALE in any case; anything else takes the female radii."
+    )
+    style: Literal["garment", "labels"] = Field(
+        "garment", description="garment: the full rules with pose; labels: plain unions of labels."
+    )
+    frame: Literal["source", "canvas"] = Field(
+        "source", description="source: masks of the photo's size; canvas: 768×1024 about the person."
+    )
+    person: Literal["largest", "all", "single"] = Field(
+        "largest", description="Whose masks: the largest person's, everyone's, or the only person's."
+    )
+    include: Annotated[tuple[Extra, ...], BeforeValidator(split_list), AfterValidator(without_repeats)] = Field(
+        (), description="Artifacts beside the masks: a list, or comma-separated text."
+    )

@@ -1,0 +1,44 @@
+"""The registry: every pipeline, chosen by profile."""
+
+from collections.abc import Mapping
+
+from gateway.pipelines.body_masks import BodyMasksParameters
+from gateway.pipelines.pipeline import Pipeline
+from gateway.settings import Settings, SettingsError
+
+
+def build_registry(settings: Settings) -> Mapping[str, Pipeline]:
+    """Pipelines by name, for the profile asked for; `auto` takes full where there is one.
+
+    Raises SettingsError where the profile has no pipeline at all.
+    """
+    ranks = {"auto": ("lite", "full"), "lite": ("lite",), "full": ("full",)}[settings.profile]
+    entries = sorted((entry for entry in _entries(settings) if entry.profile in ranks), key=_rank)
+    if not entries:
+        raise SettingsError(f"PROFILE={settings.profile}: no pipeline has such models; use auto or lite")
+    return {entry.name: entry for entry in entries}
+
+
+def _rank(entry: Pipeline) -> int:
+    return ("lite", "full").index(entry.profile)
+
+
+def _entries(settings: Settings) -> tuple[Pipeline, ...]:
+    return (
+        Pipeline(
+            name="body_masks",
+            summary="Masks of a person's garments and body parts, one PNG for each mask type.",
+            model="body_masks_lite",
+            profile="lite",
+            inputs=("image",),
+            parameters=BodyMasksParameters,
+            artifacts={
+                "{mask_type}_mask.png": "8-bit mask, 255 inside and 0 outside",
+                "label_map.png": "ATR labels, one a pixel (include=label_map)",
+                "keypoints.json": "COCO-18 keypoints in source pixels (include=keypoints)",
+                "overlay.png": "the photo with the masks drawn over it (include=overlay)",
+                "person_{n}/…": "the same for each person (person=all)",
+            },
+            defaults={"mask_types": settings.mask_types_default},
+        ),
+    )

@@ -1,0 +1,93 @@
+"""Every error the gateway answers with: RFC 9457 problem details, one table of codes."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from starlette.responses import Response
+
+MEDIA_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True)
+class ProblemType:
+    """One code: its HTTP status, its title, and an example of its detail."""
+
+    status: int
+    title: str
+    example: str
+
+
+PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
+    {
+        "body_empty": ProblemType(400, "The request has no body", "Send a photo in the request's body."),
+        "invalid_json": ProblemType(400, "The body is not valid JSON", "Expecting ',' delimiter at character 17."),
+        "invalid_multipart": ProblemType(400, "The body is not valid multipart", "The closing boundary is missing."),
+        "missing_image": ProblemType(400, "The request holds no photo", "Send the photo in the field 'image'."),
+        "invalid_base64": ProblemType(400, "The photo is not valid base64", "Incorrect padding."),
+        "image_empty": ProblemType(400, "The photo is empty", "The photo has 0 bytes."),
+        "not_found": ProblemType(404, "No such address", "Nothing is served at /v2."),
+        "pipeline_not_found": ProblemType(404, "No such pipeline", "No pipeline 'masks'; there are: body_masks."),
+        "method_not_allowed": ProblemType(405, "This address does not take this method", "Use POST."),
+        "not_acceptable": ProblemType(406, "No answer fits the Accept header", "Available: image/png."),
+        "request_timeout": ProblemType(408, "The body did not arrive in time", "Waited 30 s for the body."),
+        "body_too_large": ProblemType(413, "The request's body is too large", "At most 33554432 bytes are accepted."),
+        "image_too_large": ProblemType(413, "The photo has too many pixels", "40000×40000 is over 50000000 pixels."),
+        "unsupported_media_type": ProblemType(
+            415, "The body's type is not supported", "Send multipart/form-data, application/json or image/*."
+        ),
+        "image_unsupported": ProblemType(415, "The photo's format is not supported", "Send JPEG, PNG, WebP or BMP."),
+        "invalid_parameters": ProblemType(
+            422, "A parameter is not acceptable", "style: 'plain' is not accepted; accepted: garment, labels"
+        ),
+        "image_truncated": ProblemType(422, "The photo ends too early", "The JPEG has no end."),
+        "image_corrupt": ProblemType(422, "The photo is damaged", "The PNG could not be decoded."),
+        "image_animated": ProblemType(422, "The photo is animated", "The WebP holds 12 frames."),
+        "image_too_small": ProblemType(422, "The photo is too small", "1×1 pixels; at least 16×16 are needed."),
+        "no_person": ProblemType(422, "No person was found", "No person was found in the photo."),
+        "several_persons": ProblemType(422, "Several people were found", "3 people; person=single takes one."),
+        "queue_full": ProblemType(429, "Too many requests are waiting", "100 requests are waiting."),
+        "internal_error": ProblemType(500, "Something went wrong in the gateway", "The log has the details."),
+        "inference_failed": ProblemType(502, "The model failed", "The log has the details."),
+        "triton_unavailable": ProblemType(503, "The inference server is not available", "No answer for 10 s."),
+        "deadline_exceeded": ProblemType(504, "The request took too long", "Not done within 30 s."),
+    }
+)
+
+
+class Problem(Exception):  # noqa: N818 the term of RFC 9457
+    """A failure with a code of PROBLEMS; `retry_after` in seconds, `headers` for the answer."""
+
+    def __init__(
+        self, code: str, detail: str, *, retry_after: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+        self.headers = dict(headers or {})
+        if retry_after is not None:
+            self.headers["Retry-After"] = str(retry_after)
+
+    @property
+    def type(self) -> ProblemType:
+        """The code's entry in PROBLEMS."""
+        return PROBLEMS[self.code]
+
+
+def problem_fields(code: str, detail: str) -> dict[str, object]:
+    """Members of the problem details object."""
+    entry = PROBLEMS[code]
+    return {
+        "type": f"urn:problem-type:maskwright:{code}",
+        "title": entry.title,
+        "status": entry.status,
+        "detail": detail,
+        "code": code,
+    }
+
+
+def problem_response(problem: Problem, instance: str) -> Response:
+    """The HTTP answer for a problem; `instance` is the path that was asked for."""
+    body = json.dumps({**problem_fields(problem.code, problem.detail), "instance": instance})
+    return Response(body, problem.type.status, problem.headers, MEDIA_TYPE)

@@ -1,0 +1,61 @@
+"""When a call to Triton is worth repeating, and until when."""
+
+import asyncio
+import random
+
+from tritonclient.utils import InferenceServerException
+
+from gateway.deadline import Deadline
+from gateway.problems import Problem
+from gateway.settings import seconds
+
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 1.0
+_STUB_DEATHS_BORNE = 2
+
+
+class Retry:
+    """The attempts of one request: exponential backoff with jitter, within its deadline and the patience allowed."""
+
+    def __init__(self, deadline: Deadline, patience_s: float) -> None:
+        self._deadline = deadline
+        self._patience = Deadline(patience_s)
+        self._pause_s = _FIRST_PAUSE_S
+        self._stub_deaths = 0
+
+    def attempt_s(self) -> float:
+        """Seconds the next attempt may take. Raises Problem `deadline_exceeded`."""
+        remaining = self._deadline.remaining()
+        if remaining <= 0:
+            raise Problem("deadline_exceeded", f"Not done within {self._deadline.limit_s:g} s.", retry_after=1)
+        return remaining
+
+    async def after(self, error: InferenceServerException) -> None:
+        """Pause before the next attempt.
+
+        Raises Problem where another would be useless or too late: `deadline_exceeded`, `triton_unavailable`,
+        `inference_failed`.
+        """
+        if not self._transient(error):
+            raise _problem(error)
+        pause_s = self._pause_s * random.uniform(0.7, 1.3)  # noqa: S311 jitter, not a secret
+        if pause_s > min(self._deadline.remaining(), self._patience.remaining()):
+            retry_after = seconds(self._pause_s)
+            raise Problem("triton_unavailable", f"Triton did not answer: {error.message()}", retry_after=retry_after)
+        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+        await asyncio.sleep(pause_s)
+
+    def _transient(self, error: InferenceServerException) -> bool:
+        """Whether Triton is away, or its python process died; a photo that kills it again and again is given up."""
+        if "stub process" in error.message().lower():
+            self._stub_deaths += 1
+            return self._stub_deaths <= _STUB_DEATHS_BORNE
+        return bool(error.status() == "StatusCode.UNAVAILABLE")
+
+
+def _problem(error: InferenceServerException) -> Problem:
+    if error.status() == "StatusCode.DEADLINE_EXCEEDED":
+        return Problem("deadline_exceeded", "The model did not answer within the request's time.", retry_after=1)
+    if error.status() == "StatusCode.NOT_FOUND":
+        return Problem("triton_unavailable", f"Triton has no such model: {error.message()}", retry_after=5)
+    return Problem("inference_failed", f"Triton answered: {error.message()}")

@@ -1,0 +1,86 @@
+"""`POST /v1/run/{pipeline}`: a photo in, its artifacts out."""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.answers import answer, check_accept, server_timing
+from gateway.artifacts import InferenceResult
+from gateway.deadline import Deadline
+from gateway.disconnect import while_connected
+from gateway.intake.body import check_length, read_body
+from gateway.intake.media import check_media_type, read_submission
+from gateway.middleware import request_id_of
+from gateway.pipelines.parameters import parameters_json
+from gateway.pipelines.pipeline import Pipeline
+from gateway.problems import Problem
+from gateway.services import Services, services_of
+from vision.photo import PhotoError, inspect
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def run_with(pipeline: Pipeline) -> Handler:
+    """The handler of one pipeline's address."""
+
+    async def run(request: Request) -> Response:
+        return await _run(request, services_of(request), pipeline)
+
+    return run
+
+
+async def run_unknown(request: Request) -> Response:
+    """Any other pipeline's address."""
+    name, known = request.path_params["pipeline"], ", ".join(services_of(request).registry)
+    raise Problem("pipeline_not_found", f"No pipeline {name[:60]!r}; there are: {known}.")
+
+
+async def _run(request: Request, services: Services, pipeline: Pipeline) -> Response:
+    accept = request.headers.get("accept")
+    check_accept(accept, pipeline)
+    check_media_type(request.headers.get("content-type", ""))
+    check_length(request, services.settings.max_body_bytes)
+    deadline = Deadline(services.settings.request_timeout_s)
+    with services.admission.place():
+        body = await _body(request, services, deadline)
+        image, parameters = _work(request, services, pipeline, body)
+        inference, stages = await while_connected(request, _infer(services, pipeline, image, parameters, deadline))
+    response = answer(accept, request_id_of(request), pipeline, inference)
+    response.headers["Server-Timing"] = server_timing({**stages, **inference.timings_ms}.items())
+    return response
+
+
+async def _body(request: Request, services: Services, deadline: Deadline) -> bytes:
+    try:
+        with deadline.enforce():
+            return await read_body(request, services.settings.max_body_bytes)
+    except TimeoutError as error:
+        raise Problem("request_timeout", f"Waited {deadline.limit_s:g} s for the body.") from error
+
+
+def _work(request: Request, services: Services, pipeline: Pipeline, body: bytes) -> tuple[bytes, bytes]:
+    """The checked photo, and the checked parameters as JSON."""
+    submission = read_submission(body, request.headers.get("content-type", ""), request.url.query)
+    parameters = parameters_json(pipeline, submission.fields)
+    try:
+        inspect(submission.image, max_pixels=services.settings.max_pixels)
+    except PhotoError as error:
+        raise Problem(error.code, error.detail) from error
+    return submission.image, parameters
+
+
+async def _infer(
+    services: Services, pipeline: Pipeline, image: bytes, parameters: bytes, deadline: Deadline
+) -> tuple[InferenceResult, Mapping[str, float]]:
+    """The inference, and the milliseconds spent waiting for a turn and in Triton."""
+    came = time.monotonic()
+    try:
+        with deadline.enforce():
+            async with services.admission.turn():
+                began = time.monotonic()
+                inference = await services.triton.infer(pipeline.model, image, parameters, deadline)
+    except TimeoutError as error:
+        raise Problem("deadline_exceeded", f"Not done within {deadline.limit_s:g} s.", retry_after=1) from error
+    return inference, {"wait": (began - came) * 1000, "infer": (time.monotonic() - began) * 1000}

@@ -1,0 +1,76 @@
+"""The client of Triton: one gRPC channel, and a time limit on every call."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from tritonclient.grpc.aio import InferenceServerClient
+from tritonclient.utils import InferenceServerException
+
+from gateway.artifacts import InferenceResult
+from gateway.deadline import Deadline
+from gateway.retry import Retry
+from gateway.settings import Settings
+from gateway.tensors import bytes_tensor, read_result
+
+_MAX_MESSAGE_BYTES = 2**31 - 1
+_CHANNEL = [
+    ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+]
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """One model as Triton's repository index has it; `state` is READY, LOADING, UNAVAILABLE or UNLOADING."""
+
+    name: str
+    version: str
+    state: str
+    reason: str
+
+
+class Triton:
+    """Inference over one channel; Triton need not be up when it is made."""
+
+    def __init__(self, client: InferenceServerClient, patience_s: float) -> None:
+        self._client = client
+        self._patience_s = patience_s
+
+    def impatient(self) -> "Triton":
+        """The same channel, for callers who want to hear at once that Triton is away."""
+        return Triton(self._client, 0.0)
+
+    async def infer(self, model: str, image: bytes, parameters: bytes, deadline: Deadline) -> InferenceResult:
+        """Run a model on an encoded photo and a JSON object.
+
+        While Triton cannot be reached the call is repeated: inference has no side effects. Raises Problem
+        `triton_unavailable`, `deadline_exceeded`, `inference_failed`, or what the model says about the photo.
+        """
+        inputs = [bytes_tensor("image", image), bytes_tensor("parameters", parameters)]
+        retry = Retry(deadline, self._patience_s)
+        while True:
+            try:
+                answer = await self._client.infer(model, inputs, client_timeout=retry.attempt_s())
+            except InferenceServerException as error:  # noqa: PERF203 the loop is the retrying
+                await retry.after(error)
+            else:
+                return read_result(answer)
+
+    async def models(self, timeout_s: float) -> tuple[ModelState, ...]:
+        """The models Triton knows, ready or not; none where it cannot be reached in time."""
+        try:
+            index = await self._client.get_model_repository_index(client_timeout=timeout_s)
+        except InferenceServerException:
+            return ()
+        return tuple(ModelState(item.name, item.version, item.state, item.reason) for item in index.models)
+
+
+@asynccontextmanager
+async def connect(settings: Settings) -> AsyncIterator[Triton]:
+    """A client for as long as the context lasts."""
+    async with InferenceServerClient(settings.triton_grpc_url, channel_args=_CHANNEL) as client:
+        yield Triton(client, settings.triton_patience_s)

@@ -1,0 +1,1 @@
+"""Measurements: throughput, latency, where the time goes."""

@@ -1,0 +1,65 @@
+"""The bare loop: the same decode, models and masks, with no server around them."""
+
+import threading
+import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+
+from deploy.embedded.triton import ENSEMBLES, MODELS
+from loadtests.caller import Load
+from steps.catalogue import STEPS
+from steps.ensemble import Ensemble
+from steps.onnx_session import SessionOptions
+from steps.tensors import Tensors, bytes_tensor
+
+
+def pipeline(name: str, threads: int) -> Ensemble:
+    """An ensemble of the checkout in this process, each model on `threads` threads."""
+    cv2.setNumThreads(threads)
+    options = SessionOptions(intra_op_thread_count=threads, allow_spinning=False)
+    return Ensemble(ENSEMBLES / name, MODELS, STEPS, options)
+
+
+def request(photo: bytes, parameters: bytes) -> Tensors:
+    """The input tensors of one request."""
+    return {"image": bytes_tensor([photo]), "parameters": bytes_tensor([parameters])}
+
+
+def loop(name: str, inputs: Tensors, workers: int, threads: int, seconds: float) -> Load:
+    """Run the pipeline over and over on `workers` threads, each with sessions of its own on `threads` threads."""
+    pipelines = [pipeline(name, threads) for _ in range(workers)]
+    for warm in pipelines:
+        warm(inputs)
+    barrier = threading.Barrier(workers + 1)
+
+    def work(ensemble: Ensemble) -> list[float]:
+        barrier.wait()
+        latencies = []
+        end = time.perf_counter() + seconds
+        while (start := time.perf_counter()) < end:
+            ensemble(inputs)
+            latencies.append((time.perf_counter() - start) * 1e3)
+        return latencies
+
+    with ThreadPoolExecutor(workers) as pool:
+        running = [pool.submit(work, ensemble) for ensemble in pipelines]
+        barrier.wait()
+        start = time.perf_counter()
+        latencies = [value for one in running for value in one.result()]
+    return Load(time.perf_counter() - start, np.array(latencies))
+
+
+def stage_times(name: str, inputs: Tensors, threads: int, runs: int) -> dict[str, float]:
+    """The median time of each stage, milliseconds."""
+    ensemble = pipeline(name, threads)
+    times = defaultdict(list)
+    for _ in range(runs):
+        tensors = dict(inputs)
+        for stage in ensemble.stages:
+            start = time.perf_counter()
+            stage.run(tensors)
+            times[stage.name].append((time.perf_counter() - start) * 1e3)
+    return {stage: float(np.median(values)) for stage, values in times.items()}

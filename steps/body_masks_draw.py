@@ -1,0 +1,167 @@
+"""Last step: masks, label maps and key points from the landmarks."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steps.failure import InputFailure
+from steps.parameters import BodyMaskParameters
+from steps.photo import EncodedPhoto
+from steps.tensors import JsonObject, Tensors, bytes_tensor, json_object, json_tensor
+from vision.canvas import Canvas, canvas_about, to_output, to_source
+from vision.keypoints import coco_keypoints, transform_keypoints
+from vision.label_map import atr_label_map
+from vision.mask_types import MaskType
+from vision.masks import garment_masks, plain_masks
+from vision.overlay import PersonLayer, draw_overlay
+from vision.png import encode_jpeg, encode_png
+from vision.pose import Pose, decode_pose, distinct
+from vision.roi import Roi
+
+Gray = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Person:
+    """One person and everything drawn of them; arrays live on the 512×384 canvas unless said otherwise."""
+
+    pose: Pose
+    size: tuple[int, int]
+    parameters: BodyMaskParameters
+
+    @cached_property
+    def canvas(self) -> Canvas:
+        """The 3:4 window about the person."""
+        return canvas_about(self.pose.box, self.size)
+
+    @cached_property
+    def keypoints(self) -> NDArray[np.float64]:
+        """18×3: x, y in source pixels, score."""
+        return coco_keypoints(self.pose, self.size)
+
+    @cached_property
+    def label_map(self) -> Gray:
+        """ATR labels."""
+        return atr_label_map(self.pose, self.canvas, self.size)
+
+    @cached_property
+    def masks(self) -> dict[MaskType, Gray]:
+        """The masks that were asked for."""
+        types = self.parameters.mask_types
+        if self.parameters.style == "labels":
+            return plain_masks(self.label_map, types)
+        keypoints = transform_keypoints(self.keypoints, self.canvas.to_work)
+        return garment_masks(self.label_map, keypoints, types, self.parameters.gender)
+
+    def framed(self, image: Gray) -> Gray:
+        """The image in the frame that was asked for."""
+        return to_output(image) if self.parameters.frame == "canvas" else self.on_source(image)
+
+    def on_source(self, image: Gray) -> Gray:
+        """The image in the frame of the photo."""
+        return to_source(image, self.canvas, self.size)
+
+    def framed_keypoints(self) -> NDArray[np.float64]:
+        """The key points in the frame that was asked for."""
+        if self.parameters.frame == "canvas":
+            return transform_keypoints(self.keypoints, self.canvas.to_output)
+        return self.keypoints
+
+
+def body_masks_draw(tensors: Tensors) -> Tensors:
+    """Draw what was asked for.
+
+    `image`, `parameters`, `context` BYTES [1], `landmarks` float32 P×195, `presence` float32 P×1, `mask` float32
+    P×256×256×1, `heatmap` float32 P×64×64×39 → `result` BYTES [1] JSON, `artifact_names` and `artifacts` BYTES [K].
+    """
+    try:
+        people = _people(tensors)
+        artifacts = dict(_artifacts(people, tensors))
+    except InputFailure as failure:
+        return _answer({"status": "failed", "reason": failure.code, "detail": failure.detail}, {})
+    width, height = people[0].size
+    described = [_description(index, person) for index, person in enumerate(people)]
+    result: JsonObject = {"status": "completed", "reason": None, "detail": None}
+    return _answer({**result, "photo": {"width": width, "height": height}, "persons": described}, artifacts)
+
+
+def _answer(result: JsonObject, artifacts: dict[str, bytes]) -> Tensors:
+    return {
+        "result": json_tensor(result),
+        "artifact_names": bytes_tensor([name.encode() for name in artifacts]),
+        "artifacts": bytes_tensor(list(artifacts.values())),
+    }
+
+
+def _people(tensors: Tensors) -> list[Person]:
+    context = json_object(tensors["context"])
+    if "failure" in context:
+        failure = cast("dict[str, str]", context["failure"])
+        raise InputFailure(failure["code"], failure["detail"])
+    parameters = BodyMaskParameters.from_json(json_object(tensors["parameters"]))
+    size = EncodedPhoto.read(tensors["image"]).info.size
+    regions = [Roi(**region) for region in cast("list[dict[str, float]]", context["regions"])]
+    return [Person(pose, size, parameters) for pose in _chosen(_poses(tensors, regions), parameters.person)]
+
+
+def _poses(tensors: Tensors, regions: Sequence[Roi]) -> list[Pose]:
+    names = ("landmarks", "presence", "mask", "heatmap")
+    decoded = (
+        decode_pose(*(tensors[name][index] for name in names), region) for index, region in enumerate(regions)
+    )
+    poses = distinct([pose for pose in decoded if pose is not None])
+    if not poses:
+        raise InputFailure("no_person", "no person was found in the photo; one must show at least head and shoulders")
+    return poses
+
+
+def _chosen(poses: list[Pose], person: str) -> list[Pose]:
+    if person == "all":
+        return poses
+    if person == "single" and len(poses) > 1:
+        raise InputFailure(
+            "several_persons", f"{len(poses)} people were found; send a photo of one, or ask for person=largest or all"
+        )
+    return poses[:1]
+
+
+def _artifacts(people: Sequence[Person], tensors: Tensors) -> Iterator[tuple[str, bytes]]:
+    parameters = people[0].parameters
+    for index, person in enumerate(people):
+        prefix = f"person_{index}/" if parameters.person == "all" else ""
+        for name, data in _files(person):
+            yield prefix + name, data
+    if "overlay" in parameters.include:
+        pixels = EncodedPhoto.read(tensors["image"]).full().pixels
+        layers = [
+            PersonLayer({kind: person.on_source(mask) for kind, mask in person.masks.items()}, person.keypoints)
+            for person in people
+        ]
+        yield "overlay.jpg", encode_jpeg(draw_overlay(pixels, layers))
+
+
+def _files(person: Person) -> Iterator[tuple[str, bytes]]:
+    for mask_type in person.parameters.mask_types:
+        yield f"{mask_type}_mask.png", encode_png(person.framed(person.masks[mask_type]))
+    if "label_map" in person.parameters.include:
+        yield "label_map.png", encode_png(person.framed(person.label_map))
+    if "keypoints" in person.parameters.include:
+        yield "keypoints.json", json.dumps({"keypoints": _points(person.framed_keypoints())}).encode()
+
+
+def _description(index: int, person: Person) -> JsonObject:
+    return {
+        "index": index,
+        "box": [round(float(value), 2) for value in person.pose.box],
+        "score": round(float(person.pose.score), 4),
+        "keypoints": _points(person.keypoints),
+    }
+
+
+def _points(keypoints: NDArray[np.float64]) -> list[list[float]]:
+    return cast("list[list[float]]", np.round(keypoints, 3).tolist())

@@ -1,0 +1,50 @@
+"""An ensemble run inside one process: the same config.pbtxt, the same steps, no copies between them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from steps.model_config import ModelConfig
+from steps.onnx_session import OnnxSession, SessionOptions
+from steps.tensors import Step, Tensor, Tensors
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of an ensemble and how its inputs and outputs are called there."""
+
+    name: str
+    step: Step
+    input_map: Mapping[str, str]
+    output_map: Mapping[str, str]
+
+    def run(self, tensors: dict[str, Tensor]) -> None:
+        """Run the step on the ensemble's tensors and add its outputs to them."""
+        results = self.step({name: tensors[source] for name, source in self.input_map.items()})
+        tensors.update({target: results[name] for name, target in self.output_map.items()})
+
+
+class Ensemble:
+    """A callable pipeline. Stages run in the order of the config, which Triton does not require but this does."""
+
+    def __init__(self, folder: Path, model_repository: Path, steps: Mapping[str, Step], options: SessionOptions) -> None:
+        config = ModelConfig(folder)
+        self._outputs = config.output_names
+        self.stages = [
+            Stage(name, _load(model_repository / name, steps, options), inputs, outputs)
+            for name, inputs, outputs in config.steps
+        ]
+
+    def __call__(self, tensors: Tensors) -> Tensors:
+        """The ensemble's outputs by name. Raises what a step raises."""
+        known = dict(tensors)
+        for stage in self.stages:
+            stage.run(known)
+        return {name: known[name] for name in self._outputs}
+
+
+def _load(folder: Path, steps: Mapping[str, Step], options: SessionOptions) -> Step:
+    config = ModelConfig(folder)
+    if config.backend == "onnxruntime":
+        return OnnxSession(folder / "1" / "model.onnx", options)
+    return steps[config.name]

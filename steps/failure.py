@@ -1,0 +1,40 @@
+"""Failures that the input caused: they travel through the steps as data, so that no neighbour's request fails with them."""
+
+from collections.abc import Callable
+
+from steps.tensors import JsonObject, Step, Tensors, json_object, json_tensor
+
+
+class InputFailure(Exception):
+    """The photo cannot be answered; `code` is stable, `detail` is for people."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+def failure_context(failure: InputFailure) -> JsonObject:
+    """The context that a failed step hands on."""
+    return {"failure": {"code": failure.code, "detail": failure.detail}}
+
+
+def carrying_failures(blank: Callable[[Tensors], Tensors]) -> Callable[[Step], Step]:
+    """Make a step hand an earlier failure on, and turn an InputFailure of its own into one.
+
+    `blank` gives the outputs besides `context` that the next model still needs: an ensemble cannot leave a step out.
+    """
+
+    def decorate(step: Step) -> Step:
+        def guarded(tensors: Tensors) -> Tensors:
+            context = tensors.get("context")
+            if context is not None and "failure" in json_object(context):
+                return {**blank(tensors), "context": context}
+            try:
+                return step(tensors)
+            except InputFailure as failure:
+                return {**blank(tensors), "context": json_tensor(failure_context(failure))}
+
+        return guarded
+
+    return decorate

@@ -1,0 +1,65 @@
+"""Reading config.pbtxt files with Triton's own protobuf schema."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+
+class ModelConfig:
+    """One model folder's config.pbtxt. Raises FileNotFoundError, or google.protobuf's ParseError with the line."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        message: Message = model_config_pb2.ModelConfig()
+        self._config = text_format.Parse((folder / "config.pbtxt").read_text(encoding="utf-8"), message)
+
+    @property
+    def name(self) -> str:
+        """The model's name: the folder's, as Triton requires."""
+        return self.folder.name
+
+    @property
+    def backend(self) -> str:
+        """The backend: `python`, `onnxruntime` or, for an ensemble, an empty string."""
+        return cast("str", self._config.backend)
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The parameters, as text."""
+        return {key: value.string_value for key, value in self._config.parameters.items()}
+
+    @property
+    def steps(self) -> list[tuple[str, dict[str, str], dict[str, str]]]:
+        """An ensemble's steps in order: model name, its inputs → ensemble tensors, its outputs → ensemble tensors."""
+        return [
+            (step.model_name, dict(step.input_map), dict(step.output_map))
+            for step in self._config.ensemble_scheduling.step
+        ]
+
+    @property
+    def output_names(self) -> list[str]:
+        """The names of the outputs, in order."""
+        return [output.name for output in self._config.output]
+
+    def fused(self, model_repository: Path, instances: int, threads: int) -> str:
+        """config.pbtxt text of a model of the same name, inputs and outputs whose backend runs the ensemble in one process."""
+        fused = model_config_pb2.ModelConfig()
+        fused.CopyFrom(self._config)
+        for field in ("platform", "ensemble_scheduling"):
+            fused.ClearField(field)
+        fused.backend = "fused"
+        fused.instance_group.add(count=instances, kind=model_config_pb2.ModelInstanceGroup.KIND_CPU)
+        parameters = {
+            "ensemble": str(self.folder.resolve()),
+            "model_repository": str(model_repository.resolve()),
+            "intra_op_thread_count": str(threads),
+            "session.intra_op.allow_spinning": "0",
+        }
+        for key, value in parameters.items():
+            fused.parameters[key].string_value = value
+        return cast("str", text_format.MessageToString(fused))

@@ -1,0 +1,57 @@
+"""onnxruntime sessions, set up from a Triton model configuration."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import onnxruntime as ort
+
+from steps.tensors import Tensor, Tensors
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """How one instance of an ONNX model runs; field names follow the parameters of Triton's onnxruntime backend."""
+
+    intra_op_thread_count: int = 0
+    inter_op_thread_count: int = 0
+    allow_spinning: bool = True
+    device_id: int | None = None
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, str], device_id: int | None) -> "SessionOptions":
+        """Options from the `parameters` of a config.pbtxt; `device_id` is None on a CPU. Thread count 0 means all cores."""
+        return cls(
+            intra_op_thread_count=int(parameters.get("intra_op_thread_count", "0")),
+            inter_op_thread_count=int(parameters.get("inter_op_thread_count", "0")),
+            allow_spinning=parameters.get("session.intra_op.allow_spinning", "1") != "0",
+            device_id=device_id,
+        )
+
+    def providers(self) -> list[str | tuple[str, dict[str, int]]]:
+        """Execution providers, best first: CUDA on the instance's device, else the CPU."""
+        if self.device_id is None:
+            return ["CPUExecutionProvider"]
+        return [("CUDAExecutionProvider", {"device_id": self.device_id}), "CPUExecutionProvider"]
+
+
+class OnnxSession:
+    """One loaded model.onnx, as a step. Raises what onnxruntime raises where the file cannot be loaded."""
+
+    def __init__(self, path: Path, options: SessionOptions) -> None:
+        native = ort.SessionOptions()
+        native.intra_op_num_threads = options.intra_op_thread_count
+        native.inter_op_num_threads = options.inter_op_thread_count
+        native.add_session_config_entry("session.intra_op.allow_spinning", "1" if options.allow_spinning else "0")
+        self._session = ort.InferenceSession(str(path), native, providers=options.providers())
+        self.input_names = [value.name for value in self._session.get_inputs()]
+        self.output_names = [value.name for value in self._session.get_outputs()]
+
+    def run(self, tensors: Tensors, outputs: Sequence[str]) -> list[Tensor]:
+        """The named outputs, in the order asked for."""
+        return cast("list[Tensor]", self._session.run(list(outputs), {name: tensors[name] for name in self.input_names}))
+
+    def __call__(self, tensors: Tensors) -> Tensors:
+        """Every output by name."""
+        return dict(zip(self.output_names, self.run(tensors, self.output_names), strict=True))

@@ -1,0 +1,43 @@
+"""Named tensors, as Triton passes them from step to step."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+Tensor: TypeAlias = NDArray[np.generic]
+Tensors: TypeAlias = Mapping[str, Tensor]
+Step: TypeAlias = Callable[[Tensors], Tensors]
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
+JsonObject: TypeAlias = dict[str, Json]
+
+
+def bytes_tensor(values: Sequence[bytes]) -> Tensor:
+    """A BYTES tensor of shape [len(values)], dtype object."""
+    tensor = np.empty(len(values), dtype=np.object_)
+    tensor[:] = values
+    return cast("Tensor", tensor)
+
+
+def first_bytes(tensor: Tensor) -> bytes:
+    """The first element of a BYTES tensor of any shape; an empty tensor gives b""."""
+    flat = tensor.reshape(-1)
+    if flat.size == 0:
+        return b""
+    return cast("bytes", flat[0])
+
+
+def json_tensor(value: JsonObject) -> Tensor:
+    """A BYTES tensor of shape [1] that holds a JSON object, UTF-8."""
+    return bytes_tensor([json.dumps(value, separators=(",", ":")).encode()])
+
+
+def json_object(tensor: Tensor) -> JsonObject:
+    """The JSON object that `json_tensor` wrote. Raises ValueError where it holds anything else."""
+    value = json.loads(first_bytes(tensor))
+    if not isinstance(value, dict):
+        message = f"expected a JSON object, got {type(value).__name__}"
+        raise ValueError(message)  # noqa: TRY004 - the type of the data is wrong, not that of an argument
+    return cast("JsonObject", value)

@@ -1,0 +1,25 @@
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli.main import COMMANDS, LazyCommand, app
+
+OWN = [command for command in COMMANDS if command.target.startswith("gateway.")]
+
+
+@pytest.mark.parametrize("command", OWN, ids=lambda command: command.name)
+def test_every_command_of_the_gateway_loads_and_explains_itself(command: LazyCommand) -> None:
+    result = CliRunner().invoke(app, [command.name, "--help"])
+    assert result.exit_code == 0
+    assert f"maskwright {command.name}" in result.output
+
+
+def test_help_lists_all_commands() -> None:
+    result = CliRunner().invoke(app, ["--help"])
+    assert all(command.name in result.output for command in COMMANDS)
+
+
+def test_a_missing_gateway_is_explained(tmp_path: object) -> None:
+    arguments = ["run", "body_masks", "x.jpg", "-o", str(tmp_path), "--url", "http://127.0.0.1:1"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 1
+    assert "maskwright up" in result.output

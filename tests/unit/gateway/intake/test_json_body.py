@@ -1,0 +1,60 @@
+import base64
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.intake.json_body import json_submission
+from gateway.problems import Problem
+
+
+@given(st.binary(max_size=200))
+def test_every_way_of_writing_the_photo(image: bytes) -> None:
+    text = base64.b64encode(image).decode()
+    ways: list[object] = [
+        text,
+        base64.encodebytes(image).decode(),
+        {"base64": text},
+        {"type": "base64", "data": text},
+        {"type": "base64", "data": f"data:image/jpeg;base64,{text}"},
+    ]
+    for way in ways:
+        submission = json_submission(json.dumps({"image": way, "gender": "M"}).encode())
+        assert submission.image == image
+        assert submission.fields == {"gender": "M"}
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"{", "invalid_json"),
+        (b"\xff\xfe", "invalid_json"),
+        (b"[" * 100_000, "invalid_json"),
+        (b'{"image": ' + b"9" * 5000 + b"}", "invalid_json"),
+        (b"[]", "invalid_json"),
+        (b"null", "invalid_json"),
+        (b"{}", "missing_image"),
+        (b'{"image": null}', "missing_image"),
+        (b'{"image": 7}', "missing_image"),
+        (b'{"image": {}}', "missing_image"),
+        (b'{"image": {"base64": 7}}', "missing_image"),
+        (b'{"image": {"type": "base64"}}', "missing_image"),
+        (b'{"image": {"type": "url", "data": "x"}}', "invalid_parameters"),
+        (b'{"image": "abc"}', "invalid_base64"),
+        (b'{"image": "ab!d"}', "invalid_base64"),
+        ('{"image": "éé=="}'.encode(), "invalid_base64"),
+    ],
+)
+def test_wrong_bodies(body: bytes, code: str) -> None:
+    with pytest.raises(Problem) as caught:
+        json_submission(body)
+    assert caught.value.code == code
+
+
+@given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
+def test_any_bytes_are_a_submission_or_a_problem(body: bytes) -> None:
+    try:
+        json_submission(body)
+    except Problem as problem:
+        assert problem.code in {"invalid_json", "missing_image", "invalid_base64", "invalid_parameters"}

@@ -1,0 +1,31 @@
+import json
+from http import HTTPStatus
+from typing import get_args
+
+import pytest
+
+from gateway.problems import PROBLEMS, Problem, problem_response
+from vision.photo_info import PhotoErrorCode
+
+
+@pytest.mark.parametrize("code", sorted(PROBLEMS))
+def test_every_code_makes_a_problem_document(code: str) -> None:
+    response = problem_response(Problem(code, "why", retry_after=3), "/v1/run/body_masks")
+    document = json.loads(bytes(response.body))
+    assert response.status_code == document["status"] == PROBLEMS[code].status
+    assert response.media_type == "application/problem+json"
+    assert response.headers["retry-after"] == "3"
+    assert document["code"] == code
+    assert document["type"].endswith(f":{code}")
+    assert document["detail"] == "why"
+    assert document["instance"] == "/v1/run/body_masks"
+    assert document["title"]
+
+
+@pytest.mark.parametrize("entry", PROBLEMS.values())
+def test_statuses_are_errors(entry: object) -> None:
+    assert HTTPStatus(getattr(entry, "status", 0)).value >= 400
+
+
+def test_every_reason_for_refusing_a_photo_is_in_the_table() -> None:
+    assert set(get_args(PhotoErrorCode)) <= PROBLEMS.keys()

@@ -1,0 +1,70 @@
+import pytest
+
+from gateway.pipelines.body_masks import MASK_TYPES
+from gateway.pipelines.registry import build_registry
+from gateway.settings import Settings, SettingsError, variable_names
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, field in Settings.model_fields.items():
+        for variable in variable_names(name, field):
+            monkeypatch.delenv(variable, raising=False)
+
+
+def test_defaults_are_the_documented_ones() -> None:
+    settings = Settings.from_environment()
+    assert (settings.api_host, settings.api_port) == ("127.0.0.1", 8000)
+    assert (settings.queue_max_size, settings.log_level) == (100, "INFO")
+    assert settings.mask_types_default == MASK_TYPES
+    assert settings.triton_grpc_url == "127.0.0.1:8001"
+
+
+@pytest.mark.parametrize(("variable", "field"), [("API_PORT", "api_port"), ("PORT", "api_port")])
+def test_either_name_of_a_variable_counts(monkeypatch: pytest.MonkeyPatch, variable: str, field: str) -> None:
+    monkeypatch.setenv(variable, "8123")
+    assert getattr(Settings.from_environment(), field) == 8123
+
+
+def test_triton_address_follows_its_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITON_GRPC_PORT", "9001")
+    assert Settings.from_environment().triton_grpc_url == "127.0.0.1:9001"
+
+
+def test_mask_types_come_comma_separated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASK_TYPES_DEFAULT", "dress, upper_body,dress")
+    settings = Settings.from_environment()
+    assert settings.mask_types_default == ("dress", "upper_body")
+    assert build_registry(settings)["body_masks"].defaults == {"mask_types": ("dress", "upper_body")}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "right"),
+    [
+        ("API_PORT", "eighty", "integer"),
+        ("PORT", "0", "greater than or equal to 1"),
+        ("MASK_TYPES_DEFAULT", "hat", "'dress'"),
+        ("QUEUE_MAX_SIZE", "-1", "greater than or equal to 1"),
+        ("LOG_LEVEL", "loud", "'WARNING'"),
+        ("PROFILE", "big", "'lite'"),
+        ("TRITON_GRPC_URL", "http://triton:8001", "pattern"),
+        ("TRITON_GRPC_PORT", "x", "integer"),
+    ],
+)
+def test_a_bad_value_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, right: str) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment()
+    message = str(caught.value)
+    assert message.startswith(f"{variable}={value}: ")
+    assert right in message
+    assert len(message.splitlines()) == 1
+
+
+def test_profile_without_models_is_refused() -> None:
+    with pytest.raises(SettingsError, match="PROFILE=full"):
+        build_registry(Settings(profile="full"))
+
+
+def test_every_setting_is_described() -> None:
+    assert all(field.description for field in Settings.model_fields.values())

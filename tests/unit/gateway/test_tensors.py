@@ -1,0 +1,49 @@
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from tritonclient.grpc import InferResult
+from tritonclient.grpc.service_pb2 import ModelInferResponse
+from tritonclient.utils import serialize_byte_tensor
+
+from gateway.artifacts import Artifact
+from gateway.problems import Problem
+from gateway.tensors import read_result
+
+
+def answer_of(result: bytes, names: Sequence[bytes] = (), artifacts: Sequence[bytes] = ()) -> InferResult:
+    """What Triton sends for these outputs."""
+    response = ModelInferResponse()
+    for name, values in (("result", [result]), ("artifact_names", names), ("artifacts", artifacts)):
+        response.outputs.add(name=name, datatype="BYTES", shape=[len(values)])
+        packed = serialize_byte_tensor(np.array(values, dtype=np.object_))
+        response.raw_output_contents.append(packed.item() if packed.size else b"")
+    return InferResult(response)
+
+
+def test_artifacts_keep_their_names_order_and_bytes() -> None:
+    inference = read_result(answer_of(b'{"status":"completed"}', [b"a.png", b"b.json"], [b"\0\xff\0", b""]))
+    assert inference.artifacts == (Artifact("a.png", b"\0\xff\0"), Artifact("b.json", b""))
+    assert [artifact.media_type for artifact in inference.artifacts] == ["image/png", "application/json"]
+
+
+def test_no_artifacts() -> None:
+    assert read_result(answer_of(b'{"status":"completed","timings_ms":{"pose":2}}')).timings_ms == {"pose": 2}
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"), [("no_person", "no_person"), ("image_corrupt", "image_corrupt"), ("odd", "inference_failed")]
+)
+def test_the_models_reason_becomes_the_problem(reason: str, code: str) -> None:
+    result = json.dumps({"status": "failed", "reason": reason, "detail": "because"}).encode()
+    with pytest.raises(Problem, match="because") as caught:
+        read_result(answer_of(result))
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("result", [b"", b"{", b"[]", b"{}", b'"text"', b"3"])
+def test_a_broken_contract_is_the_models_failure(result: bytes) -> None:
+    with pytest.raises(Problem) as caught:
+        read_result(answer_of(result))
+    assert caught.value.code == "inference_failed"

@@ -1,0 +1,1 @@
+"""Pure image functions on numpy arrays: everything that decides a pixel."""

@@ -1,0 +1,83 @@
+"""An ATR-style label map made from a pose and its person mask."""
+
+import cv2
+import numpy as np
+
+from vision.affine import transform_points
+from vision.arrays import Float32, Float64, LabelMap, Mask, Size
+from vision.atr import Atr
+from vision.bones import Landmark, body_bones, bone_distances, surface_distance, torso_length
+from vision.canvas import WORK_SIZE, Canvas
+from vision.head import head_distances, head_of
+from vision.pose import Pose, person_mask
+
+GRID = 4
+"""Distances are measured at every fourth canvas pixel and interpolated between."""
+TORSO_CORNERS = (Landmark.LEFT_SHOULDER, Landmark.RIGHT_SHOULDER, Landmark.RIGHT_HIP, Landmark.LEFT_HIP)
+TORSO_DEPTH = 0.2
+"""How far the torso lies below its surface between its corners: a limb before it shows where it lies deeper."""
+TORSO_RADIUS = 0.16
+"""Half the torso's thickness about the joints that bound it, in lengths of the torso."""
+
+
+def atr_label_map(pose: Pose, canvas: Canvas, size: Size) -> LabelMap:
+    """Label every pixel of the person on the 384×512 canvas with the part of the body nearest to it.
+
+    Nearness is the distance to the surface of a limb about its bone. Clothes are taken as a short-sleeved top, long
+    trousers and shoes: a pose cannot tell. Outside the person mask and the photo of `size` is background.
+    """
+    landmarks = _on_canvas(pose.landmarks, canvas)
+    person = person_mask(pose, canvas.to_work, WORK_SIZE)
+    return _nearest(_distances(landmarks)) & person & _photo_window(canvas, size)
+
+
+def _on_canvas(landmarks: Float64, canvas: Canvas) -> Float64:
+    moved = landmarks.copy()
+    moved[:, :2] = transform_points(landmarks[:, :2], canvas.to_work)
+    moved[:, 2] *= canvas.to_work[0, 0]
+    return moved
+
+
+def _photo_window(canvas: Canvas, size: Size) -> Mask:
+    window = np.zeros(WORK_SIZE[::-1], dtype=np.uint8)
+    corners = transform_points(np.array([(0, 0), size], dtype=np.float64), canvas.to_work)
+    (left, top), (right, bottom) = np.rint(np.clip(corners, 0, WORK_SIZE)).astype(int).tolist()
+    window[top:bottom, left:right] = 255
+    return window
+
+
+def _distances(landmarks: Float64) -> dict[Atr, Float32]:
+    """Signed distance of every grid point to each part of the body, H×W by label."""
+    width, height = WORK_SIZE[0] // GRID, WORK_SIZE[1] // GRID
+    x, y = np.meshgrid((np.arange(width) + 0.5) * GRID, (np.arange(height) + 0.5) * GRID)
+    points = np.stack((x.ravel(), y.ravel()), axis=1).astype(np.float32)
+    unit = torso_length(landmarks)
+    bones = body_bones(landmarks)
+    flat = head_distances(head_of(landmarks), points, unit)
+    flat[Atr.UPPER_CLOTHES] = _torso(landmarks, (width, height), unit).ravel()
+    for bone, distance in zip(bones, bone_distances(bones, points, unit), strict=True):
+        known = flat.get(bone.label)
+        flat[bone.label] = distance if known is None else np.minimum(known, distance)
+    return {label: distance.reshape(height, width) for label, distance in flat.items()}
+
+
+def _torso(landmarks: Float64, grid_size: Size, unit: float) -> Float32:
+    corners = landmarks[list(TORSO_CORNERS), :2] / GRID
+    hull = cv2.convexHull(np.clip(corners, -4096, 4096).astype(np.float32)).astype(np.int32)
+    outside = cv2.fillConvexPoly(np.full(grid_size[::-1], 255, dtype=np.uint8), hull, 0)
+    radius = TORSO_RADIUS * unit
+    share = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_5) * (GRID / radius)
+    surface = surface_distance(np.asarray(share, dtype=np.float32), radius, unit)
+    return np.where(surface < 0, TORSO_DEPTH * surface, surface)
+
+
+def _nearest(distances: dict[Atr, Float32]) -> LabelMap:
+    """Label each canvas pixel with the nearest part; planes come at one pixel in GRID."""
+    labels = np.zeros(WORK_SIZE[::-1], dtype=np.uint8)
+    best = np.full(labels.shape, np.inf, dtype=np.float32)
+    for label, plane in distances.items():
+        distance = cv2.resize(plane, WORK_SIZE, interpolation=cv2.INTER_LINEAR)
+        nearer = cv2.compare(distance, best, cv2.CMP_LT)
+        cv2.copyTo(np.full_like(labels, label), nearer, labels)
+        best = np.asarray(cv2.min(best, distance), dtype=np.float32)
+    return labels

@@ -1,0 +1,34 @@
+"""Non-maximum suppression."""
+
+import numpy as np
+
+from vision.arrays import Float64
+
+
+def iou(box: Float64, boxes: Float64) -> Float64:
+    """Intersection over union of one box (4) with each of N×4; boxes x1, y1, x2, y2."""
+    top_left = np.maximum(box[:2], boxes[:, :2])
+    bottom_right = np.minimum(box[2:], boxes[:, 2:])
+    intersection = np.prod(np.clip(bottom_right - top_left, 0, None), axis=1)
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    union = np.prod(box[2:] - box[:2]) + areas - intersection
+    return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+
+
+def weighted_nms(rows: Float64, scores: Float64, threshold: float) -> tuple[Float64, Float64]:
+    """Merge overlapping detections into their mean, weighted by score; the best score stands for the group.
+
+    `rows` N×M start with the box (x1, y1, x2, y2); further columns are averaged too. Returns rows and scores, best
+    first. The method is that of mediapipe's NonMaxSuppressionCalculator, algorithm WEIGHTED.
+    """
+    order = np.argsort(-scores, kind="stable")
+    merged: list[Float64] = []
+    best: list[float] = []
+    while order.size:
+        overlaps = iou(rows[order[0], :4], rows[order, :4]) > threshold
+        overlaps[0] = True
+        group = order[overlaps]
+        merged.append(np.average(rows[group], axis=0, weights=scores[group]))
+        best.append(float(scores[order[0]]))
+        order = order[~overlaps]
+    return np.array(merged).reshape(-1, rows.shape[1]), np.array(best)

@@ -1,0 +1,55 @@
+"""What is known of a photo before it is decoded, and why a photo is refused."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from vision.arrays import Size
+
+PhotoFormat: TypeAlias = Literal["jpeg", "png", "webp", "bmp"]
+PhotoErrorCode: TypeAlias = Literal[
+    "image_empty",
+    "image_unsupported",
+    "image_animated",
+    "image_truncated",
+    "image_corrupt",
+    "image_too_large",
+    "image_too_small",
+]
+
+
+class PhotoError(ValueError):
+    """A photo that is refused: `code` is stable, `detail` says what is wrong and what would be right."""
+
+    def __init__(self, code: PhotoErrorCode, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file's header says: its size as stored, its EXIF orientation (1–8), and what the file holds."""
+
+    format: PhotoFormat
+    width: int
+    height: int
+    orientation: int = 1
+    alpha: bool = False
+    animated: bool = False
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoInfo:
+    """An accepted photo: its size as displayed, after its EXIF orientation (1–8) is applied."""
+
+    format: PhotoFormat
+    width: int
+    height: int
+    orientation: int
+    alpha: bool
+
+    @property
+    def size(self) -> Size:
+        """(width, height) as displayed."""
+        return self.width, self.height

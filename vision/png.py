@@ -1,0 +1,49 @@
+"""Encoding of masks, label maps and overlays."""
+
+import struct
+import zlib
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vision.arrays import RGB
+from vision.headers import png
+
+JPEG_QUALITY = 90
+
+GREYSCALE = 0
+UP_FILTER = 2
+"""Each row as its difference from the one above (PNG specification, section 9)."""
+
+
+def encode_png(image: NDArray[np.uint8]) -> bytes:
+    """Encode 8-bit H×W as a greyscale PNG, without loss.
+
+    Flat images are nearly all zeros after the up filter, and run-length coding packs those best and fastest: a
+    quarter of the time that OpenCV's encoder takes, at the same size.
+    """
+    height, width = image.shape
+    rows = np.empty((height, width + 1), dtype=np.uint8)
+    rows[:, 0] = UP_FILTER
+    rows[0, 1:] = image[0]
+    np.subtract(image[1:], image[:-1], out=rows[1:, 1:])
+    packer = zlib.compressobj(1, strategy=zlib.Z_RLE)
+    pixels = packer.compress(rows) + packer.flush()
+    header = struct.pack(">IIBBBBB", width, height, 8, GREYSCALE, 0, 0, 0)
+    return png.SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def encode_png_rgb(pixels: RGB) -> bytes:
+    """Encode H×W×3 as a PNG, without loss."""
+    return cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
+def encode_jpeg(pixels: RGB) -> bytes:
+    """Encode H×W×3 as a JPEG of JPEG_QUALITY."""
+    bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))[1].tobytes()
