@@ -4,17 +4,19 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from typing_extensions import Self
 
 
 class ProgressBars:
     """A listener that draws one line per task; draws nothing where the output is no terminal."""
 
     def __init__(self, console: Console) -> None:
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+        quiet = not console.is_terminal
+        self._progress = Progress(*columns, TimeElapsedColumn(), console=console, transient=True, disable=quiet)
         self._tasks: dict[str, TaskID] = {}
 
-    def __enter__(self) -> "ProgressBars":
+    def __enter__(self) -> Self:
         self._progress.start()
         return self
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+from gateway.deadline import Deadline
 from gateway.problems import Problem
 from gateway.settings import seconds
 
@@ -43,16 +44,27 @@ class Admission:
             self._admitted -= 1
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn and hold it; cancelling either gives it back."""
-        async with self._turns:
-            self._running += 1
-            start = time.monotonic()
-            try:
-                yield
-            finally:
-                self._running -= 1
-                self._turn_s += _SMOOTHING * (time.monotonic() - start - self._turn_s)
+    async def turn(self, deadline: Deadline) -> AsyncIterator[None]:
+        """Wait for a turn and hold it; cancelling either gives it back.
+
+        Raises Problem `deadline_exceeded` where the turn does not come in time; a turn that came is not cut short.
+        """
+        await self._acquire(deadline)
+        self._running += 1
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self._running -= 1
+            self._turn_s += _SMOOTHING * (time.monotonic() - start - self._turn_s)
+            self._turns.release()
+
+    async def _acquire(self, deadline: Deadline) -> None:
+        try:
+            with deadline.enforce():
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise deadline.exceeded() from error
 
     def _retry_after(self) -> int:
         return min(_MAX_RETRY_AFTER_S, seconds(self.waiting * self._turn_s / self._concurrency))

@@ -27,7 +27,7 @@ class Retry:
         """Seconds the next attempt may take. Raises Problem `deadline_exceeded`."""
         remaining = self._deadline.remaining()
         if remaining <= 0:
-            raise Problem("deadline_exceeded", f"Not done within {self._deadline.limit_s:g} s.", retry_after=1)
+            raise self._deadline.exceeded()
         return remaining
 
     async def after(self, error: InferenceServerException) -> None:
@@ -37,7 +37,7 @@ class Retry:
         `inference_failed`.
         """
         if not self._transient(error):
-            raise _problem(error)
+            raise self._final(error)
         pause_s = self._pause_s * random.uniform(0.7, 1.3)  # noqa: S311 jitter, not a secret
         if pause_s > min(self._deadline.remaining(), self._patience.remaining()):
             retry_after = seconds(self._pause_s)
@@ -52,10 +52,9 @@ class Retry:
             return self._stub_deaths <= _STUB_DEATHS_BORNE
         return bool(error.status() == "StatusCode.UNAVAILABLE")
 
-
-def _problem(error: InferenceServerException) -> Problem:
-    if error.status() == "StatusCode.DEADLINE_EXCEEDED":
-        return Problem("deadline_exceeded", "The model did not answer within the request's time.", retry_after=1)
-    if error.status() == "StatusCode.NOT_FOUND":
-        return Problem("triton_unavailable", f"Triton has no such model: {error.message()}", retry_after=5)
-    return Problem("inference_failed", f"Triton answered: {error.message()}")
+    def _final(self, error: InferenceServerException) -> Problem:
+        if error.status() == "StatusCode.DEADLINE_EXCEEDED":
+            return self._deadline.exceeded()
+        if error.status() == "StatusCode.NOT_FOUND":
+            return Problem("triton_unavailable", f"Triton has no such model: {error.message()}", retry_after=5)
+        return Problem("inference_failed", f"Triton answered: {error.message()}")

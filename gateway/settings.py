@@ -13,7 +13,7 @@ from typing_extensions import Self
 
 from gateway import __version__
 from gateway.pipelines.body_masks import MASK_TYPES, MaskType
-from gateway.pipelines.lists import split_list, without_repeats
+from gateway.pipelines.lists import not_empty, split_list, without_repeats
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -61,10 +61,10 @@ class Settings(BaseSettings):
     max_pixels: int = Field(50_000_000, ge=1024, description="Largest photo, width × height in pixels.")
     mask_types_default: Annotated[
         tuple[MaskType, ...],
-        Field(min_length=1),
         NoDecode,
         BeforeValidator(split_list),
         AfterValidator(without_repeats),
+        AfterValidator(not_empty),
     ] = Field(MASK_TYPES, description="Mask types of a request that names none, comma-separated.")
     profile: Literal["auto", "lite", "full"] = Field(
         "auto", description="Models to use: lite, full (your own checkpoints), or auto: full where ready, else lite."
@@ -84,13 +84,6 @@ class Settings(BaseSettings):
         default_factory=lambda: os.cpu_count() or 1, ge=1, le=256, description="Processes that serve a fused pipeline."
     )
     triton_threads: int = Field(1, ge=1, le=256, description="onnxruntime threads of each such process.")
-    triton_layout: Literal["auto", "ensemble", "fused"] = Field(
-        "auto",
-        description="How the embedded Triton runs a pipeline: ensemble: one model a step; fused: all steps in one process;"
-        " auto: fused where there is no GPU.",
-    )
-    triton_instances: int = Field(2, ge=1, le=64, description="Processes that serve a fused pipeline.")
-    triton_threads: int = Field(1, ge=1, le=64, description="onnxruntime threads of each such process.")
     triton_grpc_url: str = Field(
         default_factory=lambda values: f"127.0.0.1:{values['triton_grpc_port']}",
         pattern=r"^[^\s/]+:\d+$",
@@ -121,11 +114,21 @@ def variable_names(name: str, field: FieldInfo) -> Sequence[str]:
 
 
 def _complaints(error: ValidationError) -> list[str]:
-    return [
-        f"{str(item['loc'][0]).upper()}={item['input']!s}: {item['msg']}"
+    named = (
+        (_variable(str(item["loc"][0])), item["msg"])
         for item in error.errors(include_url=False)
-        if item["loc"] and item["type"] != "default_factory_not_called"
-    ]
+        if item["type"] != "default_factory_not_called"
+    )
+    return [f"{variable}={os.environ.get(variable)}: {message}" for variable, message in named]
+
+
+def _variable(location: str) -> str:
+    """The variable that was set, among those of the field that pydantic means."""
+    for name, field in Settings.model_fields.items():
+        variables = variable_names(name, field)
+        if location.upper() in variables:
+            return next((variable for variable in variables if variable in os.environ), variables[0])
+    return location.upper()
 
 
 def seconds(value: float) -> int:

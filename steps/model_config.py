@@ -42,6 +42,11 @@ class ModelConfig:
         ]
 
     @property
+    def input_names(self) -> list[str]:
+        """The names of the inputs, in order."""
+        return [value.name for value in self._config.input]
+
+    @property
     def output_names(self) -> list[str]:
         """The names of the outputs, in order."""
         return [output.name for output in self._config.output]

@@ -27,7 +27,8 @@ def invert(affine: Affine) -> Affine:
 
 def transform_points(points: Float64, affine: Affine) -> Float64:
     """Move points N×2."""
-    return points @ affine[:, :2].T + affine[:, 2]
+    moved: Float64 = points @ affine[:, :2].T + affine[:, 2]
+    return moved
 
 
 def of_indices(affine: Affine) -> Affine:

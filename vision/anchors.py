@@ -23,4 +23,5 @@ def ssd_anchors(side: int, strides: Sequence[int], per_cell: int = 2) -> Float32
 def _centers(cells: int) -> Float32:
     ticks = (np.arange(cells, dtype=np.float32) + 0.5) / cells
     x, y = np.meshgrid(ticks, ticks)
-    return np.stack((x.ravel(), y.ravel()), axis=1).astype(np.float32)
+    centers: Float32 = np.stack((x.ravel(), y.ravel()), axis=1).astype(np.float32)
+    return centers

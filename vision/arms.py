@@ -11,6 +11,7 @@ ARM_WIDTH = 60
 """Pixels on the 384×512 canvas."""
 WRIST_REACH = 1.2
 """The wrist is moved this many times its distance from the elbow."""
+INSIDE = (255,)
 LIMIT = 8192
 """Joints far outside the canvas are drawn no farther than this: OpenCV's rasteriser overflows beyond."""
 
@@ -38,9 +39,9 @@ def _draw(shape: tuple[int, ...], shoulder: Float64, elbow: Float64, wrist: Floa
     drawn = np.zeros(shape, dtype=np.uint8)
     hand = elbow + WRIST_REACH * (wrist - elbow)
     for start, end in ((shoulder, elbow), (elbow, hand)):
-        cv2.fillConvexPoly(drawn, _band(start, end), 255)
+        cv2.fillConvexPoly(drawn, _band(start, end), INSIDE)
     for joint in (shoulder, elbow):
-        cv2.circle(drawn, _pixel(joint), ARM_WIDTH // 2, 255, cv2.FILLED)
+        cv2.circle(drawn, _pixel(joint), ARM_WIDTH // 2, INSIDE, cv2.FILLED)
     return drawn
 
 

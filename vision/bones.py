@@ -137,7 +137,7 @@ def _bone(label: Atr, start: Float64, end: Float64, radii: tuple[float, ...], un
 def surface_distance(share: Float32, radius: float | Float32, unit: float) -> Float32:
     """Turn distances from an axis, as shares of the radius there, into signed distances from the surface.
 
-    Inside, −1 on the axis and 0 on the surface, so that thin limbs show before thick ones; outside, the distance
+    Inside, -1 on the axis and 0 on the surface, so that thin limbs show before thick ones; outside, the distance
     in SURFACE_UNIT torsos, so that far pixels fall to what is nearest and not to what is thickest.
     """
     beyond = share - 1

@@ -3,7 +3,6 @@
 from typing import TypeAlias
 
 import numpy as np
-
 from numpy.typing import NDArray
 
 from vision.arrays import Float32, Float64
@@ -29,9 +28,10 @@ def refine(points: Float64, heatmap: Float32) -> Float64:
     confidence = _windows(heatmap, rows, columns, np.arange(count))
     total = confidence.sum(axis=(1, 2))
     moved = inside & (confidence.max(axis=(1, 2)) >= MIN_CONFIDENCE)
-    mean = np.stack(
-        (np.einsum("nrc,nc->n", confidence, columns), np.einsum("nrc,nr->n", confidence, rows)), axis=1
-    ) / np.maximum(total, 1e-12)[:, None]
+    mean = (
+        np.stack((np.einsum("nrc,nc->n", confidence, columns), np.einsum("nrc,nr->n", confidence, rows)), axis=1)
+        / np.maximum(total, 1e-12)[:, None]
+    )
     return np.where(moved[:, None], mean / size, points)
 
 

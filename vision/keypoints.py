@@ -45,7 +45,7 @@ def coco_keypoints(pose: Pose, size: Size) -> Float64:
     """
     x, y, _, visibility, presence = pose.landmarks.T
     rows = np.stack((x, y, visibility * presence), axis=1)
-    keypoints = rows[list(LANDMARK_OF_KEYPOINT)]
+    keypoints: Float64 = rows[list(LANDMARK_OF_KEYPOINT)]
     shoulders = rows[[LEFT_SHOULDER, RIGHT_SHOULDER]]
     keypoints[NECK] = [*shoulders[:, :2].mean(axis=0), shoulders[:, 2].min()]
     margin = OUTSIDE * max(size)

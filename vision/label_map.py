@@ -13,11 +13,13 @@ from vision.pose import Pose, person_mask
 
 GRID = 4
 """Distances are measured at every fourth canvas pixel and interpolated between."""
-TORSO_CORNERS = (Landmark.LEFT_SHOULDER, Landmark.RIGHT_SHOULDER, Landmark.RIGHT_HIP, Landmark.LEFT_HIP)
+SHOULDERS, HIPS = [Landmark.LEFT_SHOULDER, Landmark.RIGHT_SHOULDER], [Landmark.LEFT_HIP, Landmark.RIGHT_HIP]
 TORSO_DEPTH = 0.2
 """How far the torso lies below its surface between its corners: a limb before it shows where it lies deeper."""
 TORSO_RADIUS = 0.16
 """Half the torso's thickness about the joints that bound it, in lengths of the torso."""
+TORSO_TOP = 0.12
+"""Where the torso starts, on the way from the shoulders to the hips: above are shoulders and neck."""
 
 
 def atr_label_map(pose: Pose, canvas: Canvas, size: Size) -> LabelMap:
@@ -62,9 +64,10 @@ def _distances(landmarks: Float64) -> dict[Atr, Float32]:
 
 
 def _torso(landmarks: Float64, grid_size: Size, unit: float) -> Float32:
-    corners = landmarks[list(TORSO_CORNERS), :2] / GRID
+    shoulders, hips = landmarks[SHOULDERS, :2], landmarks[HIPS, :2]
+    corners = np.vstack((shoulders + TORSO_TOP * (hips - shoulders), hips)) / GRID
     hull = cv2.convexHull(np.clip(corners, -4096, 4096).astype(np.float32)).astype(np.int32)
-    outside = cv2.fillConvexPoly(np.full(grid_size[::-1], 255, dtype=np.uint8), hull, 0)
+    outside = cv2.fillConvexPoly(np.full(grid_size[::-1], 255, dtype=np.uint8), hull, (0,))
     radius = TORSO_RADIUS * unit
     share = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_5) * (GRID / radius)
     surface = surface_distance(np.asarray(share, dtype=np.float32), radius, unit)

@@ -1,12 +1,12 @@
 """The seven kinds of body mask and the rules that tell them apart."""
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum
 
 from vision.atr import Atr
 
 
-class MaskType(StrEnum):
+class MaskType(str, Enum):
     """What a mask covers, by the garment that will replace it."""
 
     UPPER_BODY = "upper_body"
@@ -17,8 +17,11 @@ class MaskType(StrEnum):
     BAGGY_LOWER = "baggy_lower"
     DRESS = "dress"
 
+    def __str__(self) -> str:
+        return self.value
 
-class BodyPart(StrEnum):
+
+class BodyPart(Enum):
     """A part of the body with rules of its own."""
 
     UPPER = "upper"

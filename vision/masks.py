@@ -89,12 +89,12 @@ def _clean(mask: Mask) -> Mask:
 
 def _fill_holes(mask: Mask) -> Mask:
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    return _mask(cv2.drawContours(np.zeros_like(mask), contours, -1, 255, cv2.FILLED))
+    return _mask(cv2.drawContours(np.zeros_like(mask), contours, -1, (255,), cv2.FILLED))
 
 
 def _largest_region(mask: Mask) -> Mask:
     count, regions, statistics, _ = cv2.connectedComponentsWithStats(mask, ltype=cv2.CV_16U)
-    if count < 3:
+    if count == 1:
         return mask
     largest = 1 + int(np.argmax(statistics[1:, cv2.CC_STAT_AREA]))
     return np.where(regions == largest, np.uint8(255), np.uint8(0))

@@ -12,7 +12,8 @@ def iou(box: Float64, boxes: Float64) -> Float64:
     intersection = np.prod(np.clip(bottom_right - top_left, 0, None), axis=1)
     areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
     union = np.prod(box[2:] - box[:2]) + areas - intersection
-    return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+    shares: Float64 = np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+    return shares
 
 
 def weighted_nms(rows: Float64, scores: Float64, threshold: float) -> tuple[Float64, Float64]:

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 from numpy.typing import NDArray
 
 from vision.arrays import RGB, Affine
@@ -23,6 +24,9 @@ ACCEPTED = "JPEG, PNG, WebP and BMP are accepted"
 
 _REDUCED_FLAGS = {1: 0, 2: 16, 4: 32, 8: 64}
 """The bits of cv2.IMREAD_REDUCED_*: libjpeg then transforms 8×8 blocks to 4×4, 2×2 or 1×1 pixels."""
+
+SIXTEEN_BIT_WHITE = 65_535
+COLOR_DIMENSIONS, BGRA_CHANNELS = 3, 4
 
 _TRANSPOSED = frozenset({5, 6, 7, 8})
 _FLIPPED_X = frozenset({2, 3, 6, 7})
@@ -90,7 +94,7 @@ def _parse(data: bytes) -> Header:
 def _parser(data: bytes) -> Callable[[bytes], Header]:
     if data.startswith(jpeg.SIGNATURE):
         return jpeg.parse
-    if png.SIGNATURE.startswith(data[:8]) and len(data) >= 4:
+    if data.startswith(png.SIGNATURE[:4]) and png.SIGNATURE.startswith(data[:8]):
         return png.parse
     if data.startswith(webp.SIGNATURE) and webp.FORM.startswith(data[8:12]):
         return webp.parse
@@ -112,6 +116,15 @@ def _check(header: Header, max_pixels: int) -> None:
 
 
 def _decode_stored(data: bytes, info: PhotoInfo, reduction: Reduction) -> RGB:
+    decoded = _read(data, info, reduction)
+    hole = png.transparent_grey(data) if info.format == "png" and info.alpha else None
+    if hole is not None:  # OpenCV leaves this transparency out
+        decoded[decoded == hole] = SIXTEEN_BIT_WHITE if decoded.dtype == np.uint16 else 255
+    pixels = np.asarray(np.right_shift(decoded, 8) if decoded.dtype == np.uint16 else decoded, dtype=np.uint8)
+    return _on_white(pixels) if info.alpha else pixels
+
+
+def _read(data: bytes, info: PhotoInfo, reduction: Reduction) -> MatLike:
     flags = cv2.IMREAD_UNCHANGED if info.alpha else cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     if info.format == "jpeg":
         flags |= _REDUCED_FLAGS[reduction]
@@ -121,16 +134,15 @@ def _decode_stored(data: bytes, info: PhotoInfo, reduction: Reduction) -> RGB:
         raise PhotoError("image_corrupt", f"the {info.format} cannot be decoded") from error
     if decoded is None:
         raise PhotoError("image_corrupt", f"the {info.format} cannot be decoded")
-    return _on_white(decoded) if info.alpha else np.asarray(decoded, dtype=np.uint8)
+    return decoded
 
 
-def _on_white(decoded: NDArray[np.uint8] | NDArray[np.uint16]) -> RGB:
-    if decoded.dtype == np.uint16:
-        decoded = (decoded >> 8).astype(np.uint8)
-    if decoded.ndim == 2:
-        return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_GRAY2RGB), dtype=np.uint8)
-    if decoded.shape[2] == 3:
-        return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+def _on_white(decoded: NDArray[np.uint8]) -> RGB:
+    """Composite H×W×4, blue first; OpenCV may leave transparency out (H×W, H×W×3) where a file only hints at it."""
+    channels = 1 if decoded.ndim < COLOR_DIMENSIONS else decoded.shape[2]
+    if channels < BGRA_CHANNELS:
+        conversion = cv2.COLOR_GRAY2RGB if channels == 1 else cv2.COLOR_BGR2RGB
+        return np.asarray(cv2.cvtColor(decoded, conversion), dtype=np.uint8)
     alpha = cv2.cvtColor(decoded[:, :, 3], cv2.COLOR_GRAY2RGB)
     color = cv2.cvtColor(decoded, cv2.COLOR_BGRA2RGB)
     return np.asarray(cv2.add(cv2.multiply(color, alpha, scale=1 / 255), 255 - alpha), dtype=np.uint8)

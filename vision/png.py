@@ -29,7 +29,7 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
     rows[0, 1:] = image[0]
     np.subtract(image[1:], image[:-1], out=rows[1:, 1:])
     packer = zlib.compressobj(1, strategy=zlib.Z_RLE)
-    pixels = packer.compress(rows) + packer.flush()
+    pixels = packer.compress(rows.data) + packer.flush()
     header = struct.pack(">IIBBBBB", width, height, 8, GREYSCALE, 0, 0, 0)
     return png.SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
 

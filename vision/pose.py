@@ -42,7 +42,9 @@ class Pose:
     box: Box
 
 
-def decode_pose(landmarks: ArrayLike, presence: ArrayLike, mask: ArrayLike, heatmap: ArrayLike, roi: Roi) -> Pose | None:
+def decode_pose(
+    landmarks: ArrayLike, presence: ArrayLike, mask: ArrayLike, heatmap: ArrayLike, roi: Roi
+) -> Pose | None:
     """Decode one person's tensors (195, 1, 256×256×1 logits, 64×64×39 logits); None where nobody is there."""
     score = float(np.asarray(presence).reshape(()))
     if not score >= MIN_PRESENCE:
@@ -75,7 +77,8 @@ def person_mask(pose: Pose, to_frame: Affine, size: Size) -> Mask:
 
 
 def _probabilities(logits: NDArray[np.float32]) -> NDArray[np.uint8]:
-    return np.rint(255 / (1 + np.exp(-np.clip(logits, -30, 30)))).astype(np.uint8)
+    scaled: NDArray[np.uint8] = np.rint(255 / (1 + np.exp(-np.clip(logits, -30, 30)))).astype(np.uint8)
+    return scaled
 
 
 def _landmarks(raw: Float64, heatmap: NDArray[np.float32], roi: Roi) -> Float64:

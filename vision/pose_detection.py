@@ -60,7 +60,8 @@ def _rows(raw: Float32, anchors: Float32) -> Float64:
     origin = anchors.astype(np.float64) * INPUT_SIDE
     center = points[:, 0] + origin
     corners = np.stack((center - half_size, center + half_size), axis=1)
-    return np.concatenate((corners, points[:, 2:] + origin[:, None]), axis=1).reshape(-1, 12)
+    rows: Float64 = np.concatenate((corners, points[:, 2:] + origin[:, None]), axis=1)
+    return rows.reshape(-1, 12)
 
 
 def _detection(points: Float64, score: float) -> Detection:

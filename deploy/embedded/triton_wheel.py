@@ -50,10 +50,11 @@ class TritonWheel:
         stub = self._server / "python_backend_stubs" / version / "triton_python_backend_stub"
         if not stub.is_file():
             raise StackError(f"Triton's python backend has no stub for Python {version}; use 3.10 to 3.13")
-        self._require_libpython(stub)
+        self.require_libpython(stub)
         return stub
 
-    def _require_libpython(self, stub: Path) -> None:
+    def require_libpython(self, stub: Path) -> None:
+        """Raise StackError where a library that the stub is linked to is not on this machine."""
         linked = subprocess.run(
             ["/usr/bin/ldd", str(stub)],
             env={"LD_LIBRARY_PATH": self.library_path()},

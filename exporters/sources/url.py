@@ -1,6 +1,7 @@
 """Files at a URL: downloads that a lost connection or a restart only interrupts."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -39,15 +40,19 @@ class UrlSource(BaseModel):
         """
         (path,) = targets.values()
         with httpx.Client(follow_redirects=True, timeout=_TIMEOUT_S) as client:
-            for attempt in range(1, _ATTEMPTS + 1):
-                try:
-                    _download(client, self.url, path, listener)
-                except httpx.HTTPError as error:
-                    if attempt == _ATTEMPTS:
-                        raise FetchError(f"{self.url}: {error}") from error
-                else:
-                    _validator(path).unlink(missing_ok=True)
-                    return
+            _download_persistently(client, self.url, path, listener)
+        _validator(path).unlink(missing_ok=True)
+
+
+def _download_persistently(client: httpx.Client, url: str, path: Path, listener: Listener) -> None:
+    """Try again, from where it stopped, when the connection or the server fails."""
+    for _ in range(_ATTEMPTS - 1):
+        with suppress(httpx.HTTPError):
+            return _download(client, url, path, listener)
+    try:
+        return _download(client, url, path, listener)
+    except httpx.HTTPError as error:
+        raise FetchError(f"{url}: {error}") from error
 
 
 def _download(client: httpx.Client, url: str, path: Path, listener: Listener) -> None:
@@ -64,7 +69,7 @@ def _download(client: httpx.Client, url: str, path: Path, listener: Listener) ->
 
 
 def _resume_headers(path: Path) -> dict[str, str]:
-    """Ask for the missing rest, provided the file is still the one begun; uncompressed, so that bytes can be counted."""
+    """Ask for the missing rest, if the file is still the one begun; uncompressed, so that bytes count."""
     headers = {"Accept-Encoding": "identity"}
     validator = _validator(path)
     if path.exists() and path.stat().st_size and validator.exists():

@@ -21,7 +21,9 @@ class Emitter:
     def node(self, kind: str, inputs: Sequence[str], *, name: str | None = None, **attributes: Attribute) -> str:
         """Append a node; returns the name of its output: `name` where given."""
         output = name or f"{kind.lower()}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [output], name=output, **attributes))
+        node = helper.make_node(kind, list(inputs), [output], name=output)
+        node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
+        self.nodes.append(node)
         return output
 
     def constant(self, array: NDArray[np.generic]) -> str:

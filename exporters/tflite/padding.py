@@ -15,9 +15,7 @@ class Pads:
     right: int = 0
 
     def __add__(self, other: "Pads") -> "Pads":
-        return Pads(
-            self.top + other.top, self.left + other.left, self.bottom + other.bottom, self.right + other.right
-        )
+        return Pads(self.top + other.top, self.left + other.left, self.bottom + other.bottom, self.right + other.right)
 
     def onnx(self) -> list[int]:
         """The `pads` attribute of ONNX: all begins, then all ends."""
@@ -34,7 +32,9 @@ def same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[in
     return total // 2, total - total // 2
 
 
-def same_pads(size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]) -> Pads:
+def same_pads(
+    size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
+) -> Pads:
     """SAME pads of a window over an image; every pair is (height, width)."""
     top, bottom = same_padding(size[0], kernel[0], stride[0], dilation[0])
     left, right = same_padding(size[1], kernel[1], stride[1], dilation[1])

@@ -1,6 +1,6 @@
 """Reading a TFLite flatbuffer into a `Graph`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from exporters.errors import TranslationError
 from exporters.tflite.graph import Graph, Operator, SparseDimension, Sparsity, Tensor
 
-_DTYPES = {
+_DTYPES: Mapping[int, np.dtype[np.generic]] = {
     schema.TensorType.FLOAT32: np.dtype(np.float32),
     schema.TensorType.FLOAT16: np.dtype(np.float16),
     schema.TensorType.INT32: np.dtype(np.int32),
@@ -63,12 +63,10 @@ def read(path: Path) -> Graph:
     """
     content = path.read_bytes()
     if content[4:8] != b"TFL3":
-        message = f"{path.name} is not a TFLite model"
-        raise TranslationError(message)
+        raise TranslationError(f"{path.name} is not a TFLite model")
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     if len(model.subgraphs) != 1:
-        message = f"{path.name} has {len(model.subgraphs)} subgraphs; one is supported"
-        raise TranslationError(message)
+        raise TranslationError(f"{path.name} has {len(model.subgraphs)} subgraphs; one is supported")
     subgraph = model.subgraphs[0]
     kinds = [_KINDS[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
     return Graph(
@@ -89,8 +87,7 @@ def _tensor(tensor: _Tensor, buffers: Sequence[_Buffer], model: str) -> Tensor:
     data = None
     if raw is not None and len(raw):
         if tensor.type not in _DTYPES:
-            message = f"{model}: tensor {tensor.name.decode()} has the unsupported type code {tensor.type}"
-            raise TranslationError(message)
+            raise TranslationError(f"{model}: tensor {tensor.name.decode()} has the unsupported type {tensor.type}")
         data = np.frombuffer(bytes(raw), _DTYPES[tensor.type])
     sparsity = None if tensor.sparsity is None else _sparsity(tensor.sparsity)
     return Tensor(tensor.name.decode(), _indices(tensor.shape), data, sparsity)
@@ -107,8 +104,11 @@ def _sparsity(parameters: _SparsityParameters) -> Sparsity:
 def _dimension(dimension: _Dimension) -> SparseDimension:
     if dimension.format == schema.DimensionType.DENSE:
         return SparseDimension(int(dimension.denseSize))
-    widen: Callable[[_IndexVector], NDArray[np.int64]] = lambda vector: np.asarray(vector.values, np.int64)  # noqa: E731
-    return SparseDimension(0, widen(dimension.arraySegments), widen(dimension.arrayIndices))
+    return SparseDimension(0, _widen(dimension.arraySegments), _widen(dimension.arrayIndices))
+
+
+def _widen(vector: _IndexVector) -> NDArray[np.int64]:
+    return np.asarray(vector.values, np.int64)
 
 
 def _operator(operator: _Operator, kinds: Sequence[str]) -> Operator:

@@ -37,7 +37,9 @@ class InputRange:
         return -self.low / self.scale
 
 
-def translate(graph: Graph, input_range: InputRange, outputs: Mapping[str, str], metadata: Mapping[str, str]) -> onnx.ModelProto:
+def translate(
+    graph: Graph, input_range: InputRange, outputs: Mapping[str, str], metadata: Mapping[str, str]
+) -> onnx.ModelProto:
     """Translate the part of `graph` that its outputs named in `outputs` (TFLite name → ONNX name) need.
 
     The model takes `image`, uint8 N×H×W×3, and gives float32 outputs with TFLite's shapes and a free batch, except
@@ -69,8 +71,7 @@ def _emit(translation: Translation, operator: Operator) -> None:
     if all(index in translation.constants for index in operator.outputs):
         return
     if operator.kind not in OPERATORS:
-        message = f"{translation.graph.name}: the operator {operator.kind} is not supported"
-        raise TranslationError(message)
+        raise TranslationError(f"{translation.graph.name}: the operator {operator.kind} is not supported")
     OPERATORS[operator.kind](translation, operator)
 
 

@@ -31,12 +31,12 @@ class Upsampling:
 
 @dataclass(frozen=True)
 class Value:
-    """An ONNX value, and what is still to be done to it: scale, then upsample, then pad."""
+    """An ONNX value, and what is still to be done to it: upsample, or scale and pad."""
 
     name: str
     scale: float = 1.0
     upsampling: Upsampling | None = None
-    pads: Pads = Pads()
+    pads: Pads = field(default_factory=Pads)
 
 
 @dataclass
@@ -56,8 +56,7 @@ class Translation:
         """A constant input of `operator`; raises TranslationError when it is computed instead."""
         index = operator.inputs[position]
         if index not in self.constants:
-            message = f"{self.graph.name}: {operator.kind} needs a constant as input {position}"
-            raise TranslationError(message)
+            raise TranslationError(f"{self.graph.name}: {operator.kind} needs a constant as input {position}")
         return self.constants[index]
 
     def value(self, index: int) -> Value:
@@ -74,15 +73,22 @@ class Translation:
 
     def activation(self, index: int) -> str:
         """The finished value of an activation; emits what was held back, once."""
-        value = self.values[index]
+        value = self.without_upsampling(index)
+        name = value.name
         if value.scale != 1.0:
-            value = Value(self.emitter.node("Mul", [value.name, self.emitter.scalar(value.scale)]), 1.0, value.upsampling, value.pads)
+            name = self.emitter.node("Mul", [name, self.emitter.scalar(value.scale)])
+        if value.pads != Pads():
+            name = self.emitter.node("Pad", [name, self.emitter.integers(_pad_vector(value.pads))])
+        self.bind(index, name)
+        return name
+
+    def without_upsampling(self, index: int) -> Value:
+        """The value of an activation, upsampled if that was still to be done."""
+        value = self.values[index]
         if value.upsampling is not None:
             value = replace(value, name=self.upsample(value.name, value.upsampling), upsampling=None)
-        if value.pads != Pads():
-            value = Value(self.emitter.node("Pad", [value.name, self.emitter.integers(_pad_vector(value.pads))]))
-        self.values[index] = value
-        return value.name
+            self.values[index] = value
+        return value
 
     def upsample(self, name: str, upsampling: Upsampling) -> str:
         """Emit a bilinear Resize."""
@@ -95,7 +101,7 @@ class Translation:
         """The value of an image as N×H×W×C; no data moves where one channel or one pixel makes both layouts equal."""
         name = self.activation(index)
         _, height, width, channels = self.shape(index)
-        if channels == 1 or height == width == 1:
+        if height == width == 1 or height == 1:
             return self.emitter.node("Reshape", [name, self.emitter.integers([0, height, width, channels])])
         return self.emitter.node("Transpose", [name], perm=NHWC)
 

@@ -15,24 +15,22 @@ def constants(graph: Graph) -> dict[int, NDArray[np.generic]]:
 
     Raises TranslationError for a DEQUANTIZE of integers.
     """
-    folded = {index: _stored(tensor) for index, tensor in enumerate(graph.tensors) if tensor.data is not None}
+    folded = {i: _stored(tensor, tensor.data) for i, tensor in enumerate(graph.tensors) if tensor.data is not None}
     for operator in graph.operators:
         if operator.kind in _FOLDED and operator.inputs[0] in folded:
             folded[operator.outputs[0]] = _fold(graph, operator, folded[operator.inputs[0]])
     return folded
 
 
-def _stored(tensor: Tensor) -> NDArray[np.generic]:
-    assert tensor.data is not None
+def _stored(tensor: Tensor, data: NDArray[np.generic]) -> NDArray[np.generic]:
     if tensor.sparsity is None:
-        return tensor.data.reshape(tensor.shape)
-    return densify(tensor.data, tensor.shape, tensor.sparsity)
+        return data.reshape(tensor.shape)
+    return densify(data, tensor.shape, tensor.sparsity)
 
 
 def _fold(graph: Graph, operator: Operator, array: NDArray[np.generic]) -> NDArray[np.generic]:
     if operator.kind == "DENSIFY":
         return array
     if not np.issubdtype(array.dtype, np.floating):
-        message = f"{graph.name}: DEQUANTIZE of {array.dtype} weights is not supported, only of float16"
-        raise TranslationError(message)
+        raise TranslationError(f"{graph.name}: DEQUANTIZE of {array.dtype} weights is not supported, only of float16")
     return array.astype(np.float32)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from gateway.pipelines.lists import split_list, without_repeats
+from gateway.pipelines.lists import not_empty, split_list, without_repeats
 
 MaskType = Literal[
     "upper_body", "upper_body_tshirts", "upper_body_coat", "lower_body", "ethnic_combined", "baggy_lower", "dress"
@@ -25,7 +25,7 @@ class BodyMasksParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     mask_types: Annotated[
-        tuple[MaskType, ...], Field(min_length=1), BeforeValidator(split_list), AfterValidator(without_repeats)
+        tuple[MaskType, ...], BeforeValidator(split_list), AfterValidator(without_repeats), AfterValidator(not_empty)
     ] = Field(MASK_TYPES, description="Masks to make: a list, or comma-separated text.")
     gender: Annotated[str, Field(max_length=32), AfterValidator(_canonical_gender)] = Field(
         "other", description="M/MALE or F/FEMALE in any case; anything else takes the female radii."

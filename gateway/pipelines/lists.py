@@ -28,6 +28,13 @@ def without_repeats(items: tuple[T, ...]) -> tuple[T, ...]:
     return tuple(dict.fromkeys(items))
 
 
+def not_empty(items: tuple[T, ...]) -> tuple[T, ...]:
+    """The items. Raises ValueError where there are none."""
+    if not items:
+        raise ValueError("at least one item is needed")
+    return items
+
+
 def _parts(text: object) -> list[object]:
     if not isinstance(text, str):
         return [text]

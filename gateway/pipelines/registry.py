@@ -36,7 +36,7 @@ def _entries(settings: Settings) -> tuple[Pipeline, ...]:
                 "{mask_type}_mask.png": "8-bit mask, 255 inside and 0 outside",
                 "label_map.png": "ATR labels, one a pixel (include=label_map)",
                 "keypoints.json": "COCO-18 keypoints in source pixels (include=keypoints)",
-                "overlay.png": "the photo with the masks drawn over it (include=overlay)",
+                "overlay.jpg": "the photo with the masks drawn over it (include=overlay)",
                 "person_{n}/…": "the same for each person (person=all)",
             },
             defaults={"mask_types": settings.mask_types_default},

@@ -76,11 +76,7 @@ async def _infer(
 ) -> tuple[InferenceResult, Mapping[str, float]]:
     """The inference, and the milliseconds spent waiting for a turn and in Triton."""
     came = time.monotonic()
-    try:
-        with deadline.enforce():
-            async with services.admission.turn():
-                began = time.monotonic()
-                inference = await services.triton.infer(pipeline.model, image, parameters, deadline)
-    except TimeoutError as error:
-        raise Problem("deadline_exceeded", f"Not done within {deadline.limit_s:g} s.", retry_after=1) from error
+    async with services.admission.turn(deadline):
+        began = time.monotonic()
+        inference = await services.triton.infer(pipeline.model, image, parameters, deadline)
     return inference, {"wait": (began - came) * 1000, "infer": (time.monotonic() - began) * 1000}

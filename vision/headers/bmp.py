@@ -6,7 +6,7 @@ from vision.photo_info import Header, PhotoError
 
 SIGNATURE = b"BM"
 
-CORE_HEADER, INFO_HEADER, MASKS_HEADER = 12, 40, 56
+CORE_HEADER, INFO_HEADER, MASKS_HEADER, V5_HEADER = 12, 40, 56, 124
 BIT_DEPTHS = {1, 4, 8, 16, 24, 32}
 RGB, RLE8, RLE4, BITFIELDS, JPEG, PNG, ALPHA_BITFIELDS = range(7)
 UNCOMPRESSED = {RGB, BITFIELDS, ALPHA_BITFIELDS}
@@ -21,7 +21,7 @@ def parse(data: bytes) -> Header:
     if header_size == CORE_HEADER:
         width, height, planes, depth = struct.unpack_from("<HHHH", data, 18)
         compression = RGB
-    elif INFO_HEADER <= header_size <= 124:
+    elif INFO_HEADER <= header_size <= V5_HEADER:
         width, height, planes, depth, compression = struct.unpack_from("<iiHHI", data, 18)
     else:
         raise PhotoError("image_corrupt", f"BMP with an unknown header of {header_size} bytes")

@@ -5,6 +5,7 @@ import struct
 ORIENTATION_TAG = 0x0112
 SHORT = 3
 NORMAL = 1
+ORIENTATIONS = range(1, 9)
 
 
 def orientation(block: bytes) -> int:
@@ -28,5 +29,5 @@ def _first_directory(tiff: bytes, order: str) -> int:
     for entry in range(start + 2, start + 2 + 12 * count, 12):
         tag, kind, _, value = struct.unpack_from(f"{order}HHIH", tiff, entry)
         if tag == ORIENTATION_TAG:
-            return value if kind == SHORT and 1 <= value <= 8 else NORMAL
+            return value if kind == SHORT and value in ORIENTATIONS else NORMAL
     return NORMAL

@@ -14,6 +14,10 @@ MAX_SEGMENTS = 10_000
 MAX_SCANS = 100
 """Every scan of a progressive file is a pass over all pixels; encoders write about ten."""
 
+LENGTH_BYTES = 2
+"""A segment's length counts itself."""
+PRECISION = 8
+
 APP1, SOS, EOI = 0xE1, 0xDA, 0xD9
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 PROGRESSIVE_FRAMES = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
@@ -58,16 +62,16 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 def _length(data: bytes, start: int) -> int:
     (length,) = struct.unpack_from(">H", data, start)
-    if length < 2:
-        detail = f"JPEG segment at byte {start} has length {length}; at least 2 is needed"
+    if length < LENGTH_BYTES:
+        detail = f"JPEG segment at byte {start} has length {length}; at least {LENGTH_BYTES} is needed"
         raise PhotoError("image_corrupt", detail)
     return int(length)
 
 
 def _frame(data: bytes, start: int) -> tuple[int, int]:
     precision, height, width = struct.unpack_from(">BHH", data, start)
-    if precision != 8:
-        detail = f"JPEG with {precision} bits a sample; 8 bits are accepted"
+    if precision != PRECISION:
+        detail = f"JPEG with {precision} bits a sample; {PRECISION} bits are accepted"
         raise PhotoError("image_unsupported", detail)
     return width, height
 

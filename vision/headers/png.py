@@ -15,6 +15,8 @@ MAX_CHUNKS = 65_536
 BIT_DEPTHS = {0: {1, 2, 4, 8, 16}, 2: {8, 16}, 3: {1, 2, 4, 8}, 4: {8, 16}, 6: {8, 16}}
 """Allowed bit depths by colour type."""
 ALPHA_COLOR_TYPES = {4, 6}
+GREYSCALE = 0
+SIXTEEN_BITS = 16
 
 
 def parse(data: bytes) -> Header:
@@ -32,6 +34,16 @@ def parse(data: bytes) -> Header:
         if kind == b"eXIf":
             orientation = exif.orientation(data[start:end])
     return Header("png", width, height, orientation, alpha, animated, complete)
+
+
+def transparent_grey(data: bytes) -> int | None:
+    """Read which grey of a greyscale PNG is transparent (tRNS), as decoded: of 255, or of 65,535 at sixteen bits."""
+    depth, color_type = data[24], data[25]
+    for kind, start, end in _chunks(data):
+        if kind == b"tRNS" and color_type == GREYSCALE:
+            grey = int.from_bytes(data[start:end], "big")
+            return grey if depth == SIXTEEN_BITS else grey * 255 // (2**depth - 1)
+    return None
 
 
 def _ihdr(data: bytes) -> tuple[int, int, int]:

@@ -32,6 +32,8 @@ _BRANDS = {
 }
 _SAMPLE = 512
 
+CONTROL_BYTES = frozenset(range(32)) - frozenset(b"\t\n\r\f")
+
 
 def name_of(data: bytes) -> str:
     """Name the type of a file that is none of the accepted formats, for a human reader."""
@@ -49,7 +51,7 @@ def _text_name(sample: bytes) -> str:
         return "SVG or XML"
     if start.startswith((b"<!doctype html", b"<html")):
         return "HTML page"
-    has_control = any(byte < 32 and byte not in b"\t\n\r\f" for byte in sample)
+    has_control = any(byte in CONTROL_BYTES for byte in sample)
     return "text" if _is_utf8(sample) and not has_control else "unknown file type"
 
 

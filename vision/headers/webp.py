@@ -20,9 +20,8 @@ def parse(data: bytes) -> Header:
 
     Raises PhotoError (image_corrupt, image_truncated), or struct.error where the first chunk's header is cut off.
     """
-    (riff_size,) = struct.unpack_from("<I", data, 4)
+    riff_size, kind = struct.unpack_from("<I4x4s", data, 4)
     complete = len(data) >= riff_size + 8
-    kind = data[12:16]
     if kind == b"VP8 ":
         return _lossy(data, complete=complete)
     if kind == b"VP8L":

@@ -30,7 +30,8 @@ def prelu(translation: Translation, operator: Operator) -> None:
     """PRELU of an image: slopes 1×1×C become C×1×1."""
     slopes = np.moveaxis(translation.constant(operator, 1), -1, 0)
     name = translation.activation(operator.inputs[0])
-    translation.bind(operator.outputs[0], translation.emitter.node("PRelu", [name, translation.emitter.constant(slopes)]))
+    name = translation.emitter.node("PRelu", [name, translation.emitter.constant(slopes)])
+    translation.bind(operator.outputs[0], name)
 
 
 def activate(translation: Translation, operator: Operator, name: str) -> str:
@@ -44,8 +45,7 @@ def activate(translation: Translation, operator: Operator, name: str) -> str:
         return _clip(translation, name, 0.0, 6.0)
     if function == ActivationFunctionType.RELU_N1_TO_1:
         return _clip(translation, name, -1.0, 1.0)
-    message = f"{translation.graph.name}: {operator.kind} has the unsupported fused activation {function}"
-    raise TranslationError(message)
+    raise TranslationError(f"{translation.graph.name}: {operator.kind} has the unsupported fused activation {function}")
 
 
 def _clip(translation: Translation, name: str, low: float, high: float) -> str:

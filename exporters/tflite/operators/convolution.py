@@ -6,9 +6,11 @@ from numpy.typing import NDArray
 from exporters.tflite.graph import Operator
 from exporters.tflite.operators.activation import activate
 from exporters.tflite.padding import SAME, Pads, same_pads
-from exporters.tflite.translation import Translation, Value
+from exporters.tflite.translation import Translation
 
 Weights = NDArray[np.generic]
+
+_BIAS = 2  # the optional third input
 
 
 def convolution(translation: Translation, operator: Operator) -> None:
@@ -27,13 +29,11 @@ def depthwise_convolution(translation: Translation, operator: Operator) -> None:
 def _convolve(translation: Translation, operator: Operator, weights: Weights, groups: int) -> None:
     source = operator.inputs[0]
     kernel = (weights.shape[2], weights.shape[3])
-    pads = _own_pads(translation, operator, kernel)
-    value = translation.value(source)
-    if value.upsampling is not None and not _commutes(value, operator, weights, pads):
-        translation.activation(source)
-        value = translation.value(source)
+    pads = _own_pads(translation, operator, kernel) + translation.value(source).pads
+    commutes = _commutes(operator, weights, pads)
+    value = translation.value(source) if commutes else translation.without_upsampling(source)
     bias = _bias(translation, operator, weights.shape[0])
-    scaled = (weights * np.float32(value.scale)).astype(np.float32)
+    scaled = weights.astype(np.float32) * np.float32(value.scale)
     name = translation.emitter.node(
         "Conv",
         [value.name, translation.emitter.constant(scaled), translation.emitter.constant(bias)],
@@ -41,17 +41,17 @@ def _convolve(translation: Translation, operator: Operator, weights: Weights, gr
         kernel_shape=kernel,
         strides=_pair(operator, "stride"),
         dilations=_pair(operator, "dilation"),
-        pads=(pads + value.pads).onnx(),
+        pads=pads.onnx(),
     )
     if value.upsampling is not None:
         name = translation.upsample(name, value.upsampling)
     translation.bind(operator.outputs[0], activate(translation, operator, name))
 
 
-def _commutes(value: Value, operator: Operator, weights: Weights, pads: Pads) -> bool:
+def _commutes(operator: Operator, weights: Weights, pads: Pads) -> bool:
     """Whether to convolve before upsampling: equal, as bilinear weights sum to 1, and less work."""
-    pointwise = weights.shape[2:] == (1, 1) and _pair(operator, "stride") == (1, 1)
-    return pointwise and weights.shape[0] <= weights.shape[1] and pads + value.pads == Pads()
+    pointwise = weights.shape[2:] == (1, 1) and pads == Pads() and _pair(operator, "stride") == (1, 1)
+    return pointwise and weights.shape[0] <= weights.shape[1]
 
 
 def _own_pads(translation: Translation, operator: Operator, kernel: tuple[int, int]) -> Pads:
@@ -67,6 +67,6 @@ def _pair(operator: Operator, option: str) -> tuple[int, int]:
 
 
 def _bias(translation: Translation, operator: Operator, channels: int) -> Weights:
-    if len(operator.inputs) <= 2 or operator.inputs[2] < 0:  # noqa: PLR2004 - the bias is the optional third input
+    if len(operator.inputs) <= _BIAS or operator.inputs[_BIAS] < 0:
         return np.zeros(channels, np.float32)
-    return translation.constant(operator, 2)
+    return translation.constant(operator, _BIAS)

@@ -1,7 +1,5 @@
 """MAX_POOL_2D and RESIZE_BILINEAR: operators that change an image's size."""
 
-from dataclasses import replace
-
 from exporters.errors import TranslationError
 from exporters.tflite.graph import Operator
 from exporters.tflite.operators.activation import activate
@@ -28,14 +26,10 @@ def resize_bilinear(translation: Translation, operator: Operator) -> None:
     source, target = operator.inputs[0], operator.outputs[0]
     (_, height, width, _), (_, new_height, new_width, _) = translation.shape(source), translation.shape(target)
     if new_height % height or new_width % width:
-        message = f"{translation.graph.name}: RESIZE_BILINEAR {height}×{width} to {new_height}×{new_width}: no whole factor"
-        raise TranslationError(message)
+        sizes = f"{height}×{width} to {new_height}×{new_width}"
+        raise TranslationError(f"{translation.graph.name}: RESIZE_BILINEAR {sizes} has no whole factor")
     upsampling = Upsampling((new_height // height, new_width // width), _coordinates(operator))
-    value: Value = translation.value(source)
-    if value.upsampling is not None or value.pads != Pads():
-        translation.activation(source)
-        value = translation.value(source)
-    translation.hold(target, replace(value, upsampling=upsampling))
+    translation.hold(target, Value(translation.activation(source), upsampling=upsampling))
 
 
 def _coordinates(operator: Operator) -> str:

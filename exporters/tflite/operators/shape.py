@@ -16,7 +16,7 @@ def pad(translation: Translation, operator: Operator) -> None:
     amounts = translation.constant(operator, 1)
     if len(amounts) == IMAGE_RANK and not amounts[[0, 3]].any():
         (top, bottom), (left, right) = amounts[1:3].tolist()
-        value = translation.value(operator.inputs[0])
+        value = translation.without_upsampling(operator.inputs[0])
         translation.hold(operator.outputs[0], replace(value, pads=value.pads + Pads(top, left, bottom, right)))
         return
     name = translation.activation(operator.inputs[0])
@@ -27,7 +27,8 @@ def pad(translation: Translation, operator: Operator) -> None:
 def reshape(translation: Translation, operator: Operator) -> None:
     """RESHAPE with the batch, fixed to 1 in the file, left free; N×1×1×C to N×C and back moves nothing."""
     source, target = operator.inputs[0], operator.outputs[0]
-    name = translation.channels_last(source) if len(translation.shape(source)) == IMAGE_RANK else translation.activation(source)
+    image = len(translation.shape(source)) == IMAGE_RANK
+    name = translation.channels_last(source) if image else translation.activation(source)
     shape = translation.emitter.integers([0, *translation.shape(target)[1:]])
     name = translation.emitter.node("Reshape", [name, shape])
     if len(translation.shape(target)) == IMAGE_RANK:
@@ -40,7 +41,7 @@ def concatenation(translation: Translation, operator: Operator) -> None:
     rank = len(translation.shape(operator.outputs[0]))
     axis = operator.options["axis"] % rank
     names = [translation.activation(index) for index in operator.inputs]
-    name = translation.emitter.node("Concat", names, axis=NHWC.index(axis) if rank == IMAGE_RANK else axis)
+    name = translation.emitter.node("Concat", names, axis=NHWC[axis] if rank == IMAGE_RANK else axis)
     translation.bind(operator.outputs[0], activate(translation, operator, name))
 
 

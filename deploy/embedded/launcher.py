@@ -1,0 +1,82 @@
+"""Starting and stopping the launcher's process from another one."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from deploy.embedded.errors import StackError
+from deploy.embedded.folders import CHECKOUT, Folders
+from deploy.embedded.logs import last_lines
+from deploy.embedded.state import StackState
+
+START_TIMEOUT = 180.0
+STOP_TIMEOUT = 60.0
+POLL_INTERVAL = 0.1
+
+
+def running(folders: Folders) -> StackState | None:
+    """The stack that runs in these folders, if one does."""
+    state = StackState.read(folders.state)
+    return state if state is not None and state.is_alive() else None
+
+
+def start(folders: Folders) -> "subprocess.Popen[bytes]":
+    """Start the launcher in a session of its own and wait until the stack is ready. Raises StackError."""
+    with folders.log("launcher").open("ab") as log:
+        launcher = subprocess.Popen(
+            [sys.executable, "-m", "deploy.embedded"],
+            cwd=CHECKOUT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        in_time = _poll(lambda: _is_settled(launcher, folders), START_TIMEOUT)
+    except KeyboardInterrupt:
+        end(launcher)
+        raise
+    if launcher.poll() is not None:
+        raise StackError(_failure(launcher.pid, folders))
+    if not in_time:
+        end(launcher)
+        raise StackError(f"not ready after {START_TIMEOUT:.0f} s; see `maskwright logs`")
+    return launcher
+
+
+def end(launcher: "subprocess.Popen[bytes]") -> int:
+    """Stop a launcher that this process started; its exit status."""
+    launcher.send_signal(signal.SIGTERM)
+    return launcher.wait(STOP_TIMEOUT)
+
+
+def stop(state: StackState) -> None:
+    """Stop a stack that another process started. Raises StackError where it does not end in time."""
+    os.kill(state.pid, signal.SIGTERM)
+    if not _poll(lambda: not state.is_alive(), STOP_TIMEOUT):
+        raise StackError(f"process {state.pid} is still stopping after {STOP_TIMEOUT:.0f} s; see `maskwright logs`")
+
+
+def _is_settled(launcher: "subprocess.Popen[bytes]", folders: Folders) -> bool:
+    state = StackState.read(folders.state)
+    ready = state is not None and state.pid == launcher.pid and state.state == "ready"
+    return ready or launcher.poll() is not None
+
+
+def _failure(pid: int, folders: Folders) -> str:
+    state = StackState.read(folders.state)
+    if state is not None and state.pid == pid and state.message:
+        return state.message
+    return "\n".join(last_lines(folders.log("launcher"), 10))
+
+
+def _poll(condition: Callable[[], bool], timeout: float) -> bool:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_INTERVAL)
+    return True

@@ -1,0 +1,63 @@
+"""Tables of files, models and parity for the terminal."""
+
+from collections.abc import Iterable
+
+from rich.table import Table
+from rich.text import Text
+
+from exporters.catalogue import Catalogue
+from exporters.export import model_state
+from exporters.fetch import state
+from exporters.paths import Paths
+from exporters.recipes import RECIPES
+from exporters.report import ParityReport
+
+_MEGABYTE = 1e6
+_STYLES = {"ready": "green", "within bar": "green", "missing": "yellow", "stale": "yellow", "within spread": "yellow"}
+
+
+def files_table(catalogue: Catalogue, paths: Paths) -> Table:
+    """Every catalogued file: licence, size, state, how to get it."""
+    table = _table("Files", "name", "licence", "size", "state", "used by", "from")
+    table.caption = "get one: maskwright models fetch NAME"
+    for entry in catalogue.file:
+        mark = _mark(state(entry, paths.files).value)
+        used_by = ", ".join(entry.used_by) or "nothing yet"
+        table.add_row(entry.name, entry.licence, _size(entry.bytes), mark, used_by, entry.source.archive)
+    return table
+
+
+def models_table(catalogue: Catalogue, paths: Paths) -> Table:
+    """Every model: its checkpoint, state, how to build it."""
+    table = _table("Models", "name", "checkpoint", "state")
+    table.caption = "build one: maskwright models export NAME"
+    for recipe in RECIPES:
+        mark = _mark(model_state(recipe, catalogue, paths).value)
+        table.add_row(recipe.name, recipe.checkpoint, mark)
+    return table
+
+
+def parity_table(reports: Iterable[ParityReport]) -> Table:
+    """Every output of exported models: largest and mean difference to LiteRT, and LiteRT's kernels to each other."""
+    table = _table("Parity", "model", "output", "largest", "mean", "LiteRT's own", "magnitude", "verdict")
+    for report in reports:
+        for output in report.outputs:
+            gaps = (output.litert.largest, output.litert.mean, output.litert_spread.largest)
+            numbers = [f"{gap:.1e}" for gap in gaps]
+            table.add_row(report.model, output.name, *numbers, f"{output.magnitude:.3g}", _mark(output.verdict))
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", caption_justify="left")
+    for place, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=place == 0)
+    return table
+
+
+def _mark(word: str) -> Text:
+    return Text(word, style=_STYLES.get(word, "red"))
+
+
+def _size(size: int) -> str:
+    return f"{size / _MEGABYTE:.1f} MB" if size >= _MEGABYTE else f"{size / 1e3:.0f} kB"

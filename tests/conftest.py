@@ -1,0 +1,51 @@
+"""Fixtures that every test may use."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.stack import CHECKOUT, RunningStack, running_stack
+
+SAMPLES = CHECKOUT / "checkpoints" / "files"
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """A running stack in the layout of this machine, shared by all tests that do not harm it."""
+    with running_stack(tmp_path_factory.mktemp("stack")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def gateway_url(stack: RunningStack) -> str:
+    """The base URL of the shared stack."""
+    return stack.url
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> Path:
+    """A photo of one person."""
+    return _sample("astronaut.png")
+
+
+@pytest.fixture(scope="session")
+def bus() -> Path:
+    """A photo of several people."""
+    return _sample("bus.jpg")
+
+
+@pytest.fixture(scope="session")
+def couple(astronaut: Path) -> bytes:
+    """A photo of two people, a JPEG: one person and her mirror image side by side."""
+    one = cv2.imread(str(astronaut))
+    return cv2.imencode(".jpg", np.hstack([one, one[:, ::-1]]))[1].tobytes()
+
+
+def _sample(name: str) -> Path:
+    path = SAMPLES / name
+    if not path.exists():
+        pytest.skip(f"{name} is not here; `maskwright models fetch` brings it")
+    return path

@@ -1,0 +1,99 @@
+import json
+from dataclasses import replace
+
+import onnx
+import pytest
+
+from exporters import parity
+from exporters.catalogue import load
+from exporters.errors import ParityError
+from exporters.export import ModelState, export_models, model_state
+from exporters.fetch import State, state
+from exporters.paths import DEFAULT_PATHS
+from exporters.recipes import RECIPES
+
+CATALOGUE = load(DEFAULT_PATHS.catalogue)
+BY_NAME = {recipe.name: recipe for recipe in RECIPES}
+
+
+def _ready(name):
+    (entry,) = CATALOGUE.select([name])
+    return state(entry, DEFAULT_PATHS.files) is State.READY
+
+
+photos_ready = all(_ready(entry.name) for entry in CATALOGUE.file if entry.kind == "photo")
+pytestmark = pytest.mark.skipif(not photos_ready, reason="the sample photos are not fetched")
+
+
+@pytest.fixture
+def paths(tmp_path):
+    return replace(DEFAULT_PATHS, model_repository=tmp_path)
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_a_model_is_as_near_to_litert_as_litert_is_to_itself(paths, name):
+    if not _ready(BY_NAME[name].checkpoint):
+        pytest.skip("the checkpoint is not fetched")
+    (written,) = export_models([name], paths=paths)
+    assert {output.name: output.verdict for output in written.outputs if output.verdict == "failed"} == {}
+    assert [output.name for output in written.outputs] == list(BY_NAME[name].outputs.values())
+    assert all(output.litert.mean <= parity.BAR for output in written.outputs)
+    assert json.loads(paths.parity(name).read_text())["model"] == name
+
+
+SHAPES = {
+    "pose_detection": {"image": ["N", 224, 224, 3], "boxes": ["N", 2254, 12], "scores": ["N", 2254, 1]},
+    "pose_landmark_full": {
+        "image": ["N", 256, 256, 3],
+        "landmarks": ["N", 195],
+        "presence": ["N", 1],
+        "mask": ["N", 256, 256, 1],
+        "heatmap": ["N", 64, 64, 39],
+    },
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_model_has_the_inputs_and_outputs_the_repository_expects(paths, name):
+    if not _ready(BY_NAME[name].checkpoint):
+        pytest.skip("the checkpoint is not fetched")
+    export_models([name], paths=paths)
+    graph = onnx.load(paths.model(name)).graph
+    tensors = [*graph.input, *graph.output]
+    shapes = {t.name: [d.dim_param or d.dim_value for d in t.type.tensor_type.shape.dim] for t in tensors}
+    assert shapes == SHAPES[name]
+
+
+@pytest.mark.skipif(not _ready("pose_detection.tflite"), reason="the checkpoint is not fetched")
+class TestPoseDetection:
+    recipe = BY_NAME["pose_detection"]
+
+    def test_a_second_export_leaves_the_model_alone(self, paths):
+        first = export_models([self.recipe.name], paths=paths)
+        before = paths.model(self.recipe.name).stat().st_mtime_ns
+        assert export_models([self.recipe.name], paths=paths) == first
+        assert paths.model(self.recipe.name).stat().st_mtime_ns == before
+
+    def test_a_damaged_model_is_found_and_built_again(self, paths):
+        export_models([self.recipe.name], paths=paths)
+        with paths.model(self.recipe.name).open("ab") as model:
+            model.write(b"x")
+        assert model_state(self.recipe, CATALOGUE, paths) is ModelState.CORRUPT
+        export_models([self.recipe.name], paths=paths)
+        assert model_state(self.recipe, CATALOGUE, paths) is ModelState.READY
+
+    def test_a_model_made_by_other_code_is_stale(self, paths):
+        (written,) = export_models([self.recipe.name], paths=paths)
+        other = written.model_copy(update={"exporter": "other"})
+        paths.parity(self.recipe.name).write_text(other.model_dump_json())
+        assert model_state(self.recipe, CATALOGUE, paths) is ModelState.STALE
+
+    def test_a_model_above_the_bar_fails_and_none_is_left(self, paths, monkeypatch):
+        export_models([self.recipe.name], paths=paths)
+        paths.parity(self.recipe.name).unlink()
+        monkeypatch.setattr(parity, "BAR", 0.0)
+        monkeypatch.setattr(parity, "SPREAD_FACTOR", 0.0)
+        with pytest.raises(ParityError, match="pose_detection differs"):
+            export_models([self.recipe.name], paths=paths)
+        assert not paths.model(self.recipe.name).exists()
+        assert not paths.parity(self.recipe.name).exists()

@@ -1,0 +1,101 @@
+import shutil
+import zipfile
+
+import pytest
+
+from exporters.errors import FetchError
+from exporters.fetch import fetch_all
+
+METADATA = "Metadata-Version: 2.1\nName: tinypack\nVersion: 1.0\n"
+WHEEL = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+
+
+@pytest.fixture
+def wheels(tmp_path, monkeypatch):
+    """A folder that pip looks for wheels in, and in nothing else."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "tinypack-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("tinypack/a.bin", b"first")
+        wheel.writestr("tinypack/b.bin", b"second")
+        wheel.writestr("tinypack-1.0.dist-info/METADATA", METADATA)
+        wheel.writestr("tinypack-1.0.dist-info/WHEEL", WHEEL)
+        wheel.writestr("tinypack-1.0.dist-info/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
+
+
+def wheel_source(member, version="1.0"):
+    tags = 'python = "3.11", platform = "manylinux_2_28_x86_64"'
+    return f'{{ type = "wheel", package = "tinypack", version = "{version}", {tags}, member = "{member}" }}'
+
+
+class Tasks:
+    """A listener that keeps the names of the tasks."""
+
+    def __init__(self):
+        self.names = []
+
+    def started(self, task, total):
+        self.names.append(task)
+
+    def advanced(self, task, done):
+        pass
+
+    def finished(self, task):
+        pass
+
+
+@pytest.mark.usefixtures("wheels")
+def test_two_members_of_a_wheel_take_one_download(shelf):
+    shelf.add("a.bin", b"first", wheel_source("tinypack/a.bin"))
+    shelf.add("b.bin", b"second", wheel_source("tinypack/b.bin"))
+    tasks = Tasks()
+    fetch_all(paths=shelf.paths, listener=tasks)
+    assert (shelf.content("a.bin"), shelf.content("b.bin")) == (b"first", b"second")
+    assert len(tasks.names) == 1
+    assert shelf.names == ["a.bin", "b.bin"]
+
+
+@pytest.mark.usefixtures("wheels")
+def test_a_member_the_wheel_has_not_is_named(shelf):
+    shelf.add("c.bin", b"third", wheel_source("tinypack/c.bin"))
+    with pytest.raises(FetchError, match=r"tinypack-1\.0-py3-none-any\.whl has no tinypack/c\.bin"):
+        fetch_all(paths=shelf.paths)
+    assert shelf.names == []
+
+
+@pytest.mark.usefixtures("wheels")
+def test_a_version_that_is_not_there_gives_pips_own_words(shelf):
+    shelf.add("a.bin", b"first", wheel_source("tinypack/a.bin", version="9.9"))
+    with pytest.raises(FetchError, match=r"No matching distribution found for tinypack==9\.9"):
+        fetch_all(paths=shelf.paths)
+
+
+@pytest.fixture
+def npm_package(tmp_path):
+    folder = tmp_path / "package"
+    folder.mkdir()
+    (folder / "package.json").write_text('{"name": "tinypack", "version": "1.0.0"}')
+    (folder / "a.bin").write_bytes(b"first")
+    return folder
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+def test_a_member_of_an_npm_package(shelf, npm_package):
+    version = f"file:{npm_package}"
+    source = f'{{ type = "npm", package = "tinypack", version = "{version}", member = "package/a.bin" }}'
+    shelf.add("a.bin", b"first", source)
+    fetch_all(paths=shelf.paths)
+    assert shelf.content("a.bin") == b"first"
+    assert shelf.names == ["a.bin"]
+
+
+def test_without_npm_the_file_stays_missing_and_the_error_says_why(shelf, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    source = '{ type = "npm", package = "tinypack", version = "1.0.0", member = "package/a.bin" }'
+    shelf.add("a.bin", b"first", source)
+    with pytest.raises(FetchError, match="npm is not installed"):
+        fetch_all(paths=shelf.paths)
+    assert shelf.names == []

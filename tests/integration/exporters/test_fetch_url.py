@@ -1,0 +1,99 @@
+import pytest
+
+from exporters.catalogue import load
+from exporters.errors import FetchError, IntegrityError
+from exporters.fetch import State, fetch_all, state
+
+
+@pytest.fixture
+def catalogued(shelf, file_server):
+    shelf.add("file.bin", file_server.content, f'{{ type = "url", url = "{file_server.url}" }}')
+    return shelf
+
+
+def fetch(shelf):
+    return fetch_all(paths=shelf.paths)
+
+
+def test_a_file_is_fetched_once(catalogued, file_server):
+    (path,) = fetch(catalogued)
+    assert path.read_bytes() == file_server.content
+    fetch(catalogued)
+    assert file_server.ranges == [None]
+    assert catalogued.names == ["file.bin"]
+
+
+def test_a_cut_answer_goes_on_where_it_stopped(catalogued, file_server):
+    file_server.cuts = [300_000, 200_000]
+    fetch(catalogued)
+    assert catalogued.content("file.bin") == file_server.content
+    assert file_server.ranges == [None, "bytes=300000-", "bytes=500000-"]
+
+
+def test_a_later_call_goes_on_where_an_earlier_one_gave_up(catalogued, file_server):
+    file_server.cuts = [1000, 1000, 1000]
+    with pytest.raises(FetchError, match=file_server.url):
+        fetch(catalogued)
+    assert "file.bin" not in catalogued.names
+    fetch(catalogued)
+    assert file_server.ranges[-1] == "bytes=3000-"
+    assert catalogued.content("file.bin") == file_server.content
+    assert catalogued.names == ["file.bin"]
+
+
+@pytest.mark.parametrize("weakness", ["ignores ranges", "no validator", "weak validator"])
+def test_a_server_that_cannot_resume_is_asked_for_the_whole_file(catalogued, file_server, weakness):
+    file_server.resumes = weakness != "ignores ranges"
+    file_server.validator = {"no validator": "", "weak validator": 'W/"1"'}.get(weakness)
+    file_server.cuts = [300_000]
+    fetch(catalogued)
+    assert catalogued.content("file.bin") == file_server.content
+    if weakness != "ignores ranges":
+        assert file_server.ranges == [None, None]
+
+
+def test_a_file_that_changed_meanwhile_is_fetched_from_its_start(shelf, file_server):
+    new, file_server.content = bytes(1_000_000), b"old" * 300_000
+    shelf.add("file.bin", new, f'{{ type = "url", url = "{file_server.url}" }}')
+    file_server.cuts = [1000, 1000, 1000]
+    with pytest.raises(FetchError):
+        fetch(shelf)
+    file_server.content = new
+    fetch(shelf)
+    assert shelf.content("file.bin") == new
+
+
+def test_a_part_longer_than_the_file_is_thrown_away(catalogued, file_server):
+    catalogued.paths.files.mkdir()
+    (catalogued.paths.files / "file.bin.part").write_bytes(bytes(len(file_server.content) + 5))
+    (catalogued.paths.files / "file.bin.part.validator").write_text(file_server.etag)
+    fetch(catalogued)
+    assert catalogued.content("file.bin") == file_server.content
+
+
+def test_another_file_is_refused_by_name_and_hashes_and_removed(shelf, file_server):
+    shelf.add("file.bin", file_server.content, f'{{ type = "url", url = "{file_server.url}" }}', sha256="0" * 64)
+    with pytest.raises(IntegrityError, match=rf"file\.bin: expected {len(file_server.content)} bytes .* 0{{64}}, got "):
+        fetch(shelf)
+    assert shelf.names == []
+
+
+def test_an_absent_file_says_so(catalogued, file_server):
+    file_server.statuses = [404] * 5
+    with pytest.raises(FetchError, match="404"):
+        fetch(catalogued)
+
+
+def test_a_brief_failure_of_the_server_is_got_over(catalogued, file_server):
+    file_server.statuses = [503]
+    fetch(catalogued)
+    assert catalogued.content("file.bin") == file_server.content
+
+
+def test_a_damaged_file_is_found_and_fetched_again(catalogued, file_server):
+    (path,) = fetch(catalogued)
+    (entry,) = load(catalogued.paths.catalogue).file
+    path.write_bytes(b"x" + file_server.content[1:])
+    assert state(entry, catalogued.paths.files) is State.CORRUPT
+    fetch(catalogued)
+    assert state(entry, catalogued.paths.files) is State.READY

@@ -1,0 +1,94 @@
+"""The launcher: what it says of a start that cannot work, how it restarts, what it leaves behind."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.stack import CHECKOUT, RunningStack, eventually, running_stack, stack_environment
+from tests.triton_client import run_pipeline
+
+
+def launch(environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "deploy.embedded"]
+    return subprocess.run(
+        command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=90, check=False
+    )
+
+
+def regions(stack: RunningStack) -> list[Path]:
+    return list(Path("/dev/shm").glob(f"maskwright_{stack.environment['TRITON_GRPC_PORT']}_*"))
+
+
+def group_members(pid: int) -> list[int]:
+    """Living processes of a process group; a zombie no longer counts."""
+    members = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if int(fields[2]) == pid and fields[0] != "Z":
+            members.append(int(stat.parent.name))
+    return members
+
+
+@pytest.mark.parametrize("setting", ["PORT", "TRITON_GRPC_PORT"])
+def test_a_taken_port_is_named_with_its_setting(tmp_path: Path, setting: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = launch(stack_environment(tmp_path, **{setting: port}))
+    assert ended.returncode == 1
+    assert f"port {port} is taken" in ended.stderr
+    assert setting in ended.stderr
+
+
+def test_a_setting_out_of_range_is_named(tmp_path: Path) -> None:
+    ended = launch(stack_environment(tmp_path, PORT="99999"))
+    assert ended.returncode == 1
+    assert "PORT" in ended.stderr
+    assert "99999" in ended.stderr
+
+
+def test_a_stopped_stack_leaves_no_process_and_no_shared_memory(tmp_path: Path) -> None:
+    with running_stack(tmp_path) as stack:
+        pids = [stack.pid("triton"), stack.pid("gateway")]
+        assert regions(stack), "the test looks for regions under a wrong name"
+    assert stack.state()["state"] == "stopped"
+    assert [group_members(pid) for pid in pids] == [[], []]
+    assert regions(stack) == []
+
+
+def test_a_launcher_killed_hard_takes_its_servers_along(tmp_path: Path) -> None:
+    with running_stack(tmp_path) as stack:
+        pids = [stack.pid("triton"), stack.pid("gateway")]
+        stack.launcher.kill()
+        eventually(lambda: not any(map(group_members, pids)), 30, "the servers ended")
+
+
+def test_a_killed_triton_serves_again(tmp_path: Path, astronaut: Path) -> None:
+    photo = astronaut.read_bytes()
+    with running_stack(tmp_path) as stack:
+        before = run_pipeline(stack.triton, "body_masks_lite", photo, {})
+        old = stack.pid("triton")
+        os.kill(old, signal.SIGKILL)
+        eventually(lambda: stack.pid("triton") != old and stack.is_ready("triton"), 30, "Triton is back")
+        assert run_pipeline(stack.triton, "body_masks_lite", photo, {}) == before
+        assert group_members(old) == []
+
+
+def test_a_dead_python_process_inside_triton_is_noticed(tmp_path: Path) -> None:
+    with running_stack(tmp_path, TRITON_INSTANCES="1") as stack:
+        old = stack.pid("triton")
+        children = [pid for pid in group_members(old) if pid != old]
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+        eventually(lambda: stack.pid("triton") != old and stack.is_ready("triton"), 60, "Triton is back")
+        eventually(
+            lambda: httpx.get(f"{stack.url}/health/ready").status_code == httpx.codes.OK, 10, "the gateway is ready"
+        )

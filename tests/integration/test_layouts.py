@@ -1,0 +1,75 @@
+"""The two ways to run a pipeline, an ensemble of models and one fused process, give equal bytes."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tritonclient.grpc as grpcclient
+
+from tests.stack import RunningStack, running_stack
+from tests.triton_client import run_pipeline
+
+EVERYTHING: dict[str, object] = {"include": ["label_map", "keypoints", "overlay"]}
+
+
+@pytest.fixture(scope="module")
+def ensemble(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    with running_stack(tmp_path_factory.mktemp("ensemble"), TRITON_LAYOUT="ensemble") as running:
+        yield running
+
+
+@pytest.mark.parametrize("style", ["garment", "labels"])
+@pytest.mark.parametrize("frame", ["source", "canvas"])
+def test_both_layouts_give_equal_bytes(
+    stack: RunningStack, ensemble: RunningStack, astronaut: Path, style: str, frame: str
+) -> None:
+    parameters = {**EVERYTHING, "style": style, "frame": frame}
+    answer = run_pipeline(stack.triton, "body_masks_lite", astronaut.read_bytes(), parameters)
+    assert answer == run_pipeline(ensemble.triton, "body_masks_lite", astronaut.read_bytes(), parameters)
+    assert len(answer.artifacts) == 7 + 3
+
+
+@pytest.mark.parametrize(
+    ("person", "reason", "masks"), [("largest", None, 7), ("all", None, 14), ("single", "several_persons", 0)]
+)
+def test_several_people(
+    stack: RunningStack, ensemble: RunningStack, couple: bytes, person: str, reason: str | None, masks: int
+) -> None:
+    answer = run_pipeline(stack.triton, "body_masks_lite", couple, {"person": person})
+    assert answer == run_pipeline(ensemble.triton, "body_masks_lite", couple, {"person": person})
+    assert (answer.result["reason"], len(answer.artifacts)) == (reason, masks)
+
+
+@pytest.mark.parametrize("photo", [b"", b"not a photo", b"\xff\xd8\xff\xe0"])
+def test_both_layouts_refuse_alike(stack: RunningStack, ensemble: RunningStack, photo: bytes) -> None:
+    answer = run_pipeline(ensemble.triton, "body_masks_lite", photo, {})
+    assert answer.result["status"] == "failed"
+    assert answer.artifacts == {}
+    assert answer == run_pipeline(stack.triton, "body_masks_lite", photo, {})
+
+
+def test_the_onnx_backend_answers_a_batch_and_each_of_its_images_alike(ensemble: RunningStack) -> None:
+    images = np.random.default_rng(7).integers(0, 256, (3, 256, 256, 3), np.uint8)
+
+    def infer(batch: np.ndarray) -> np.ndarray:
+        tensor = grpcclient.InferInput("image", batch.shape, "UINT8")
+        tensor.set_data_from_numpy(batch)
+        with grpcclient.InferenceServerClient(ensemble.triton) as client:
+            landmarks: np.ndarray = client.infer("pose_landmark_full", [tensor]).as_numpy("landmarks")
+        return landmarks
+
+    together = infer(images)
+    alone = np.concatenate([infer(images[index : index + 1]) for index in range(3)])
+    np.testing.assert_allclose(together, alone, atol=1e-3)
+    assert not np.allclose(alone[0], alone[1])
+
+
+def test_a_bad_photo_fails_none_of_its_neighbours(ensemble: RunningStack, astronaut: Path) -> None:
+    good = astronaut.read_bytes()
+    photos = [good, b"broken", good[: len(good) // 2], good] * 3
+    with ThreadPoolExecutor(len(photos)) as pool:
+        answers = list(pool.map(lambda photo: run_pipeline(ensemble.triton, "body_masks_lite", photo, {}), photos))
+    assert [answer.result["reason"] for answer in answers] == [None, "image_unsupported", "image_truncated", None] * 3
+    assert len({str(answer) for answer in answers[::4]}) == 1

@@ -1,0 +1,18 @@
+from pathlib import Path
+
+from deploy.embedded.state import ServiceState, StackState
+
+
+def test_a_state_is_read_as_it_was_written(tmp_path: Path) -> None:
+    state = StackState(7, "ready").with_service(ServiceState("triton", "ready", 8, {"TRITON_GRPC_PORT": 8001}, 2))
+    state.write(tmp_path / "stack.json")
+    assert StackState.read(tmp_path / "stack.json") == state
+    assert [path.name for path in tmp_path.iterdir()] == ["stack.json"]
+
+
+def test_no_file_is_no_state(tmp_path: Path) -> None:
+    assert StackState.read(tmp_path / "stack.json") is None
+
+
+def test_a_process_id_of_another_program_is_not_a_living_stack() -> None:
+    assert not StackState(1, "ready").is_alive()

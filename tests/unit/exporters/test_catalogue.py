@@ -1,0 +1,64 @@
+import pytest
+
+from exporters.catalogue import load
+from exporters.errors import CatalogueError, UnknownNameError
+from exporters.paths import DEFAULT_PATHS
+from exporters.recipes import RECIPES, select
+
+ENTRY = """
+[[file]]
+name = "{name}"
+kind = "photo"
+licence = "CC0-1.0"
+bytes = {size}
+sha256 = "{digest}"
+purpose = "a test"
+used_by = [{used_by}]
+source = {source}
+"""
+URL = '{ type = "url", url = "http://example.invalid/a" }'
+
+
+def entry(name="a.png", size=3, digest="0" * 64, used_by="", source=URL):
+    return ENTRY.format(name=name, size=size, digest=digest, used_by=used_by, source=source)
+
+
+def catalogue(tmp_path, *entries):
+    path = tmp_path / "catalogue.toml"
+    path.write_text("".join(entries))
+    return load(path)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        entry(digest="short"),
+        entry(size=0),
+        entry(name="../escape"),
+        entry(source='{ type = "ftp", url = "x" }'),
+        entry(source='{ type = "wheel", package = "x" }'),
+        entry() + 'colour = "blue"\n',
+        entry() + entry(),
+        "[[file]\n",
+    ],
+)
+def test_a_broken_catalogue_is_refused_with_its_path(tmp_path, broken):
+    with pytest.raises(CatalogueError, match=r"catalogue\.toml"):
+        catalogue(tmp_path, broken)
+
+
+def test_without_names_only_what_something_uses_is_selected(tmp_path):
+    both = catalogue(tmp_path, entry("used.png", used_by='"demo"'), entry("idle.png"))
+    assert [each.name for each in both.select([])] == ["used.png"]
+    assert [each.name for each in both.select(["idle.png"])] == ["idle.png"]
+
+
+def test_an_unknown_name_lists_the_known_ones(tmp_path):
+    with pytest.raises(UnknownNameError, match=r"unknown name: b\.png; known names: a\.png"):
+        catalogue(tmp_path, entry()).select(["b.png"])
+
+
+def test_the_committed_catalogue_is_valid_and_holds_every_recipes_checkpoint():
+    committed = load(DEFAULT_PATHS.catalogue)
+    assert {recipe.checkpoint for recipe in RECIPES} <= set(committed.names)
+    assert [recipe.name for recipe in select([], committed)] == ["pose_detection", "pose_landmark_full"]

@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+from onnx import helper
+
+from exporters.errors import TranslationError
+from exporters.tflite.reader import read
+from exporters.tflite.translate import IR_VERSION, OPSET, InputRange, translate
+
+
+def test_an_unknown_operator_is_named_with_its_model(sketch, tmp_path):
+    model = sketch(1, 4, 4, 3)
+    path = model.save(tmp_path / "odd.tflite", [model.op("TANH", 0)])
+    with pytest.raises(TranslationError, match=r"odd\.tflite: the operator TANH is not supported"):
+        translate(read(path), InputRange(0, 1), {"t1": "out"}, {})
+
+
+def test_operators_that_only_dropped_outputs_need_are_not_translated(sketch, tmp_path):
+    model = sketch(1, 4, 4, 3)
+    kept, dropped = model.op("RELU", 0), model.op("TANH", 0)
+    path = model.save(tmp_path / "model.tflite", [kept, dropped])
+    translated = translate(read(path), InputRange(0, 1), {"t1": "out"}, {})
+    assert [output.name for output in translated.graph.output] == ["out"]
+
+
+def test_the_model_declares_what_old_runtimes_load_a_free_batch_and_its_metadata(sketch, tmp_path):
+    model = sketch(1, 4, 6, 3)
+    path = model.save(tmp_path / "model.tflite", [model.op("RELU", 0)])
+    translated = translate(read(path), InputRange(-1, 1), {"t1": "out"}, {"key": "value"})
+    (image,), (out,) = translated.graph.input, translated.graph.output
+    assert (translated.ir_version, translated.opset_import[0].version) == (IR_VERSION, OPSET)
+    assert IR_VERSION <= 9
+    assert OPSET <= 17
+    assert image.type.tensor_type.elem_type == helper.np_dtype_to_tensor_dtype(np.dtype(np.uint8))
+    assert [side.dim_param or side.dim_value for side in image.type.tensor_type.shape.dim] == ["N", 4, 6, 3]
+    assert [side.dim_param or side.dim_value for side in out.type.tensor_type.shape.dim] == ["N", 4, 6, 3]
+    assert {each.key: each.value for each in translated.metadata_props} == {"key": "value"}
+
+
+def test_input_range_maps_grey_levels():
+    assert InputRange(-1, 1).zero_level == pytest.approx(127.5)
+    assert InputRange(0, 1).zero_level == 0
+    assert InputRange(-1, 1).scale == pytest.approx(1 / 127.5)

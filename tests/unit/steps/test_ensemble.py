@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deploy.embedded.fused import Fusing, write_fused
+from deploy.embedded.triton import ENSEMBLES, MODELS
+from steps.catalogue import STEPS
+from steps.ensemble import Ensemble
+from steps.model_config import ModelConfig
+from steps.onnx_session import SessionOptions
+from steps.tensors import Tensors
+
+CHAIN = """
+platform: "ensemble"
+output [ { name: "sum" data_type: TYPE_INT64 dims: [ 1 ] } ]
+ensemble_scheduling { step [
+  { model_name: "one" input_map { key: "x" value: "in" } output_map { key: "y" value: "between" } },
+  { model_name: "two" input_map { key: "a" value: "between" } input_map { key: "b" value: "in" }
+    output_map { key: "c" value: "sum" } }
+] }
+"""
+
+
+def one(tensors: Tensors) -> Tensors:
+    return {"y": np.asarray(tensors["x"]) * 10}
+
+
+def two(tensors: Tensors) -> Tensors:
+    return {"c": np.asarray(tensors["a"]) + np.asarray(tensors["b"])}
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    for name, text in {"chain": CHAIN, "one": 'backend: "python"', "two": 'backend: "python"'}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.pbtxt").write_text(text)
+    return tmp_path
+
+
+def test_tensors_go_where_the_config_maps_them(repository: Path) -> None:
+    chain = Ensemble(repository / "chain", repository, {"one": one, "two": two}, SessionOptions())
+    assert chain({"in": np.array([4])}) == {"sum": np.array([44])}
+
+
+def test_every_step_of_every_ensemble_is_a_model_of_the_repository() -> None:
+    for config in ENSEMBLES.glob("*/config.pbtxt"):
+        for name, inputs, outputs in ModelConfig(config.parent).steps:
+            step = ModelConfig(MODELS / name)
+            assert set(inputs) == set(step.input_names)
+            assert set(outputs) <= set(step.output_names)
+            assert step.backend == "onnxruntime" or name in STEPS
+
+
+def test_a_fused_model_keeps_name_inputs_and_outputs(tmp_path: Path) -> None:
+    for name in write_fused(ENSEMBLES, MODELS, tmp_path, Fusing(instances=3, threads=2)):
+        fused, ensemble = ModelConfig(tmp_path / name), ModelConfig(ENSEMBLES / name)
+        assert (fused.input_names, fused.output_names) == (ensemble.input_names, ensemble.output_names)
+        assert fused.backend == "fused"
+        assert fused.parameters["intra_op_thread_count"] == "2"
+        assert fused.steps == []

@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from vision.affine import scale_and_shift
+from vision.bones import Landmark
+from vision.keypoints import KEYPOINT_NAMES, coco_keypoints, transform_keypoints
+from vision.pose import Pose
+
+SIZE = (256, 256)
+
+
+@pytest.mark.parametrize("name", [name for name in KEYPOINT_NAMES if name != "neck"])
+def test_every_joint_is_the_landmark_of_its_name(pose: Pose, name: str) -> None:
+    keypoints = coco_keypoints(pose, SIZE)
+    expected = pose.landmarks[Landmark[name.upper()], :2]
+    np.testing.assert_array_equal(keypoints[KEYPOINT_NAMES.index(name)], [*expected, 1])
+
+
+def test_the_neck_is_between_the_shoulders_and_as_sure_as_the_less_sure(pose: Pose) -> None:
+    pose.landmarks[Landmark.LEFT_SHOULDER, 3:] = 0.8, 0.5
+    np.testing.assert_allclose(coco_keypoints(pose, SIZE)[1], [128, 75, 0.4])
+
+
+@pytest.mark.parametrize(("x", "found"), [(-20, True), (-30, False), (280, True), (290, False)])
+def test_far_outside_is_not_found(pose: Pose, x: float, *, found: bool) -> None:
+    pose.landmarks[Landmark.NOSE, 0] = x
+    assert (coco_keypoints(pose, SIZE)[0, 2] > 0) is np.bool_(found)
+
+
+def test_a_faint_joint_is_not_found(pose: Pose) -> None:
+    pose.landmarks[Landmark.NOSE, 3:] = 0.3, 0.3
+    assert coco_keypoints(pose, SIZE)[0, 2] == 0
+
+
+def test_transform_moves_the_place_and_keeps_the_score() -> None:
+    moved = transform_keypoints(np.array([(1.0, 2.0, 0.3)]), scale_and_shift(2, 10, 20))
+    np.testing.assert_allclose(moved, [(12, 24, 0.3)])
