@@ -49,7 +49,8 @@ def export(names: Names = None) -> None:
     console = Console()
     with _reported(), ProgressBars(console) as bars:
         reports = export_models(names or (), listener=bars, paths=DEFAULT_PATHS)
-    console.print(parity_table(reports))
+    for report in reports:
+        console.print(parity_table(report))
 
 
 @app.command()

@@ -34,7 +34,7 @@ def read(path: Path) -> ParityReport | None:
 def exporter_fingerprint() -> str:
     """A hash of the code that decides what an export contains: a change of it makes exports stale."""
     package = Path(__file__).parent
-    modules = [package / name for name in ("recipes.py", "samples.py", "runners.py", "parity.py")]
+    modules = [package / name for name in ("recipes.py", "samples.py", "runners.py", "parity.py", "usage.py")]
     digest = new_sha256()
     for module in sorted([*modules, *(package / "tflite").rglob("*.py")]):
         digest.update(sha256(module).encode())

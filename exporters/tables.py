@@ -1,7 +1,5 @@
 """Tables of files, models and parity for the terminal."""
 
-from collections.abc import Iterable
-
 from rich.table import Table
 from rich.text import Text
 
@@ -37,14 +35,13 @@ def models_table(catalogue: Catalogue, paths: Paths) -> Table:
     return table
 
 
-def parity_table(reports: Iterable[ParityReport]) -> Table:
-    """Every output of exported models: largest and mean difference to LiteRT, and LiteRT's kernels to each other."""
-    table = _table("Parity", "model", "output", "largest", "mean", "LiteRT's own", "magnitude", "verdict")
-    for report in reports:
-        for output in report.outputs:
-            gaps = (output.litert.largest, output.litert.mean, output.litert_spread.largest)
-            numbers = [f"{gap:.1e}" for gap in gaps]
-            table.add_row(report.model, output.name, *numbers, f"{output.magnitude:.3g}", _mark(output.verdict))
+def parity_table(report: ParityReport) -> Table:
+    """Each output as used: largest and mean difference to LiteRT, and how far LiteRT's own kernels are apart."""
+    table = _table(report.model, "output", "largest", "mean", "LiteRT's own", "raw", "raw magnitude", "verdict")
+    for output in report.outputs:
+        gaps = (output.litert.largest, output.litert.mean, output.litert_spread.largest, output.raw.largest)
+        numbers = [f"{gap:.1e}" for gap in gaps]
+        table.add_row(output.name, *numbers, f"{output.magnitude:.3g}", _mark(output.verdict))
     return table
 
 

@@ -1,5 +1,6 @@
 """The bare loop: the same decode, models and masks, with no server around them."""
 
+import multiprocessing
 import threading
 import time
 from collections import defaultdict
@@ -50,6 +51,14 @@ def loop(name: str, inputs: Tensors, workers: int, threads: int, seconds: float)
         start = time.perf_counter()
         latencies = [value for one in running for value in one.result()]
     return Load(time.perf_counter() - start, np.array(latencies))
+
+
+def loop_in_processes(name: str, inputs: Tensors, workers: int, threads: int, seconds: float) -> Load:
+    """The same in processes of their own, which no interpreter lock holds back: the machine's limit."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(workers) as pool:
+        loads = pool.starmap(loop, [(name, dict(inputs), 1, threads, seconds)] * workers, chunksize=1)
+    return Load(max(load.wall for load in loads), np.concatenate([load.latencies for load in loads]))
 
 
 def stage_times(name: str, inputs: Tensors, threads: int, runs: int) -> dict[str, float]:

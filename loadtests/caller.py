@@ -40,7 +40,10 @@ def multipart_request(host: str, port: int, path: str, photo: bytes, fields: dic
 
 
 async def call_repeatedly(host: str, port: int, request: bytes, callers: int, seconds: float) -> Load:
-    """Send the request from `callers` connections, each as soon as it has its answer. Raises RuntimeError on a non-200."""
+    """Send the request from `callers` connections, each as soon as it has its answer.
+
+    Raises RuntimeError for an answer other than 200.
+    """
     end = time.perf_counter() + seconds
     start = time.perf_counter()
     latencies = await asyncio.gather(*(_caller(host, port, request, end) for _ in range(callers)))
@@ -48,7 +51,8 @@ async def call_repeatedly(host: str, port: int, request: bytes, callers: int, se
 
 
 def _part(disposition: str, value: bytes) -> bytes:
-    return b"--" + BOUNDARY + b"\r\nContent-Disposition: form-data; " + disposition.encode() + b"\r\n\r\n" + value + b"\r\n"
+    head = b"--" + BOUNDARY + b"\r\nContent-Disposition: form-data; " + disposition.encode()
+    return head + b"\r\n\r\n" + value + b"\r\n"
 
 
 async def _caller(host: str, port: int, request: bytes, end: float) -> list[float]:

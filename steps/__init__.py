@@ -1,1 +1,1 @@
-"""The steps of the pipelines: named tensors in, named tensors out; the same code in a Triton ensemble and in one process."""
+"""The steps of the pipelines: named tensors in, named tensors out, in a Triton ensemble and in one process alike."""

@@ -1,15 +1,15 @@
 """Last step: masks, label maps and key points from the landmarks."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
+from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steps.failure import InputFailure
+from steps.failure import InputError
 from steps.parameters import BodyMaskParameters
 from steps.photo import EncodedPhoto
 from steps.tensors import JsonObject, Tensors, bytes_tensor, json_object, json_tensor
@@ -23,7 +23,8 @@ from vision.png import encode_jpeg, encode_png
 from vision.pose import Pose, decode_pose, distinct
 from vision.roi import Roi
 
-Gray = NDArray[np.uint8]
+Gray: TypeAlias = NDArray[np.uint8]
+Float32: TypeAlias = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def body_masks_draw(tensors: Tensors) -> Tensors:
     try:
         people = _people(tensors)
         artifacts = dict(_artifacts(people, tensors))
-    except InputFailure as failure:
+    except InputError as failure:
         return _answer({"status": "failed", "reason": failure.code, "detail": failure.detail}, {})
     width, height = people[0].size
     described = [_description(index, person) for index, person in enumerate(people)]
@@ -102,29 +103,34 @@ def _people(tensors: Tensors) -> list[Person]:
     context = json_object(tensors["context"])
     if "failure" in context:
         failure = cast("dict[str, str]", context["failure"])
-        raise InputFailure(failure["code"], failure["detail"])
+        raise InputError(failure["code"], failure["detail"])
     parameters = BodyMaskParameters.from_json(json_object(tensors["parameters"]))
     size = EncodedPhoto.read(tensors["image"]).info.size
-    regions = [Roi(**region) for region in cast("list[dict[str, float]]", context["regions"])]
+    regions = [_roi(region) for region in cast("list[dict[str, float]]", context["regions"])]
     return [Person(pose, size, parameters) for pose in _chosen(_poses(tensors, regions), parameters.person)]
 
 
 def _poses(tensors: Tensors, regions: Sequence[Roi]) -> list[Pose]:
-    names = ("landmarks", "presence", "mask", "heatmap")
+    outputs = [cast("Float32", tensors[name]) for name in ("landmarks", "presence", "mask", "heatmap")]
     decoded = (
-        decode_pose(*(tensors[name][index] for name in names), region) for index, region in enumerate(regions)
+        decode_pose(landmarks, presence, mask, heatmap, region)
+        for landmarks, presence, mask, heatmap, region in zip(*outputs, regions, strict=True)
     )
     poses = distinct([pose for pose in decoded if pose is not None])
     if not poses:
-        raise InputFailure("no_person", "no person was found in the photo; one must show at least head and shoulders")
+        raise InputError("no_person", "no person was found in the photo; one must show at least head and shoulders")
     return poses
+
+
+def _roi(region: Mapping[str, float]) -> Roi:
+    return Roi((region["center_x"], region["center_y"]), region["side"], region["rotation"])
 
 
 def _chosen(poses: list[Pose], person: str) -> list[Pose]:
     if person == "all":
         return poses
     if person == "single" and len(poses) > 1:
-        raise InputFailure(
+        raise InputError(
             "several_persons", f"{len(poses)} people were found; send a photo of one, or ask for person=largest or all"
         )
     return poses[:1]

@@ -27,7 +27,9 @@ class Stage:
 class Ensemble:
     """A callable pipeline. Stages run in the order of the config, which Triton does not require but this does."""
 
-    def __init__(self, folder: Path, model_repository: Path, steps: Mapping[str, Step], options: SessionOptions) -> None:
+    def __init__(
+        self, folder: Path, model_repository: Path, steps: Mapping[str, Step], options: SessionOptions
+    ) -> None:
         config = ModelConfig(folder)
         self._outputs = config.output_names
         self.stages = [

@@ -1,11 +1,11 @@
-"""Failures that the input caused: they travel through the steps as data, so that no neighbour's request fails with them."""
+"""Failures that the input caused: they travel from step to step as data, and fail no other request."""
 
 from collections.abc import Callable
 
 from steps.tensors import JsonObject, Step, Tensors, json_object, json_tensor
 
 
-class InputFailure(Exception):
+class InputError(Exception):
     """The photo cannot be answered; `code` is stable, `detail` is for people."""
 
     def __init__(self, code: str, detail: str) -> None:
@@ -14,13 +14,13 @@ class InputFailure(Exception):
         self.detail = detail
 
 
-def failure_context(failure: InputFailure) -> JsonObject:
+def failure_context(failure: InputError) -> JsonObject:
     """The context that a failed step hands on."""
     return {"failure": {"code": failure.code, "detail": failure.detail}}
 
 
 def carrying_failures(blank: Callable[[Tensors], Tensors]) -> Callable[[Step], Step]:
-    """Make a step hand an earlier failure on, and turn an InputFailure of its own into one.
+    """Make a step hand an earlier failure on, and turn an InputError of its own into one.
 
     `blank` gives the outputs besides `context` that the next model still needs: an ensemble cannot leave a step out.
     """
@@ -32,7 +32,7 @@ def carrying_failures(blank: Callable[[Tensors], Tensors]) -> Callable[[Step], S
                 return {**blank(tensors), "context": context}
             try:
                 return step(tensors)
-            except InputFailure as failure:
+            except InputError as failure:
                 return {**blank(tensors), "context": json_tensor(failure_context(failure))}
 
         return guarded

@@ -1,13 +1,10 @@
 """Reading config.pbtxt files with Triton's own protobuf schema."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
-
-if TYPE_CHECKING:
-    from google.protobuf.message import Message
 
 
 class ModelConfig:
@@ -15,8 +12,8 @@ class ModelConfig:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        message: Message = model_config_pb2.ModelConfig()
-        self._config = text_format.Parse((folder / "config.pbtxt").read_text(encoding="utf-8"), message)
+        self._config = model_config_pb2.ModelConfig()
+        text_format.Parse((folder / "config.pbtxt").read_text(encoding="utf-8"), self._config)
 
     @property
     def name(self) -> str:
@@ -35,7 +32,7 @@ class ModelConfig:
 
     @property
     def steps(self) -> list[tuple[str, dict[str, str], dict[str, str]]]:
-        """An ensemble's steps in order: model name, its inputs → ensemble tensors, its outputs → ensemble tensors."""
+        """An ensemble's steps in order: the model, its inputs and its outputs → the ensemble's tensors."""
         return [
             (step.model_name, dict(step.input_map), dict(step.output_map))
             for step in self._config.ensemble_scheduling.step
@@ -52,7 +49,7 @@ class ModelConfig:
         return [output.name for output in self._config.output]
 
     def fused(self, model_repository: Path, instances: int, threads: int) -> str:
-        """config.pbtxt text of a model of the same name, inputs and outputs whose backend runs the ensemble in one process."""
+        """config.pbtxt text of a model that runs this ensemble in one process; same inputs and outputs."""
         fused = model_config_pb2.ModelConfig()
         fused.CopyFrom(self._config)
         for field in ("platform", "ensemble_scheduling"):
@@ -67,4 +64,4 @@ class ModelConfig:
         }
         for key, value in parameters.items():
             fused.parameters[key].string_value = value
-        return cast("str", text_format.MessageToString(fused))
+        return text_format.MessageToString(fused)

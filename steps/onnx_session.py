@@ -21,7 +21,7 @@ class SessionOptions:
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, str], device_id: int | None) -> "SessionOptions":
-        """Options from the `parameters` of a config.pbtxt; `device_id` is None on a CPU. Thread count 0 means all cores."""
+        """Options from the `parameters` of a config.pbtxt; `device_id` is None on a CPU; 0 threads means all cores."""
         return cls(
             intra_op_thread_count=int(parameters.get("intra_op_thread_count", "0")),
             inter_op_thread_count=int(parameters.get("inter_op_thread_count", "0")),
@@ -50,7 +50,8 @@ class OnnxSession:
 
     def run(self, tensors: Tensors, outputs: Sequence[str]) -> list[Tensor]:
         """The named outputs, in the order asked for."""
-        return cast("list[Tensor]", self._session.run(list(outputs), {name: tensors[name] for name in self.input_names}))
+        feed = {name: tensors[name] for name in self.input_names}
+        return cast("list[Tensor]", self._session.run(list(outputs), feed))
 
     def __call__(self, tensors: Tensors) -> Tensors:
         """Every output by name."""

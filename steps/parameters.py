@@ -20,8 +20,9 @@ class BodyMaskParameters:
 
     @classmethod
     def from_json(cls, value: JsonObject) -> "BodyMaskParameters":
-        """Read the pipeline's JSON. Raises ValueError for an unknown mask type; unknown keys are left to the gateway."""
+        """Read the pipeline's JSON; unknown keys are left alone. Raises ValueError for an unknown mask type."""
         chosen = {key: value[key] for key in ("gender", "style", "frame", "person") if key in value}
         names = cast("list[str]", value.get("mask_types", [mask_type.value for mask_type in MaskType]))
         include = cast("list[str]", value.get("include", []))
-        return cls(mask_types=tuple(MaskType(name) for name in names), include=tuple(include), **cast("dict[str, str]", chosen))
+        mask_types = tuple(MaskType(name) for name in names)
+        return cls(mask_types=mask_types, include=tuple(include), **cast("dict[str, str]", chosen))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from steps.failure import InputFailure
+from steps.failure import InputError
 from steps.tensors import Tensor, first_bytes
 from vision.photo import Photo, PhotoError, PhotoInfo, Reduction, decode, inspect, reduction_for
 
@@ -16,23 +16,23 @@ class EncodedPhoto:
 
     @classmethod
     def read(cls, image: Tensor) -> "EncodedPhoto":
-        """Inspect the `image` tensor, BYTES [1]. Raises InputFailure."""
+        """Inspect the `image` tensor, BYTES [1]. Raises InputError."""
         data = first_bytes(image)
         try:
             return cls(data, inspect(data))
         except PhotoError as error:
-            raise InputFailure(error.code, error.detail) from error
+            raise InputError(error.code, error.detail) from error
 
     def reduced(self, extent: float, at_least: int) -> Photo:
-        """Decode so that `extent` source pixels keep `at_least` pixels where they have them. Raises InputFailure."""
+        """Decode so that `extent` source pixels keep `at_least` pixels where they have them. Raises InputError."""
         return self._decode(reduction_for(self.info, extent, at_least))
 
     def full(self) -> Photo:
-        """Decode every pixel. Raises InputFailure."""
+        """Decode every pixel. Raises InputError."""
         return self._decode(1)
 
     def _decode(self, reduction: Reduction) -> Photo:
         try:
             return decode(self.data, self.info, reduction=reduction)
         except PhotoError as error:
-            raise InputFailure(error.code, error.detail) from error
+            raise InputError(error.code, error.detail) from error

@@ -1,13 +1,11 @@
 """Second step: the people that the detector found, each cut out upright for the landmark model."""
 
-from dataclasses import asdict
-
 import numpy as np
 
-from steps.failure import InputFailure, carrying_failures
+from steps.failure import InputError, carrying_failures
 from steps.parameters import BodyMaskParameters
 from steps.photo import EncodedPhoto
-from steps.tensors import Tensors, json_object, json_tensor
+from steps.tensors import JsonObject, Tensors, json_object, json_tensor
 from vision.pose import INPUT_SIDE
 from vision.pose_detection import decode_detections
 from vision.roi import Roi, crop, roi_of
@@ -33,11 +31,20 @@ def pose_crop(tensors: Tensors) -> Tensors:
     parameters = BodyMaskParameters.from_json(json_object(tensors["parameters"]))
     detections = decode_detections(tensors["boxes"][0], tensors["scores"][0], encoded.info.size)
     if not detections:
-        raise InputFailure("no_person", "no person was found in the photo; one must show at least head and shoulders")
+        raise InputError("no_person", "no person was found in the photo; one must show at least head and shoulders")
     most = LARGEST_CANDIDATES if parameters.person == "largest" else MOST_PEOPLE
     regions = sorted(map(roi_of, detections), key=lambda region: -region.side)[:most]
     crops = np.stack([_crop(encoded, region) for region in regions])
-    return {"crops": crops, "context": json_tensor({"regions": [asdict(region) for region in regions]})}
+    return {"crops": crops, "context": json_tensor({"regions": [_json(region) for region in regions]})}
+
+
+def _json(region: Roi) -> JsonObject:
+    return {
+        "center_x": float(region.center[0]),
+        "center_y": float(region.center[1]),
+        "side": float(region.side),
+        "rotation": float(region.rotation),
+    }
 
 
 def _crop(encoded: EncodedPhoto, region: Roi) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

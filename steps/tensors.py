@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 Tensor: TypeAlias = NDArray[np.generic]
 Tensors: TypeAlias = Mapping[str, Tensor]
 Step: TypeAlias = Callable[[Tensors], Tensors]
-Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
-JsonObject: TypeAlias = dict[str, Json]
+Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"
+JsonObject: TypeAlias = Mapping[str, Json]
 
 
 def bytes_tensor(values: Sequence[bytes]) -> Tensor:

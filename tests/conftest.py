@@ -44,6 +44,17 @@ def couple(astronaut: Path) -> bytes:
     return cv2.imencode(".jpg", np.hstack([one, one[:, ::-1]]))[1].tobytes()
 
 
+@pytest.fixture(scope="session")
+def kills(request: pytest.FixtureRequest) -> int:
+    """How often each server is killed: more often in the long form."""
+    return 10 if request.config.getoption("--long") else 2
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make chaos` runs the long form."""
+    parser.addoption("--long", action="store_true", help="the long form of the chaos tests")
+
+
 def _sample(name: str) -> Path:
     path = SAMPLES / name
     if not path.exists():

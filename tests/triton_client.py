@@ -30,5 +30,3 @@ def bytes_input(name: str, value: bytes) -> grpcclient.InferInput:
     tensor = grpcclient.InferInput(name, [1], "BYTES")
     tensor.set_data_from_numpy(np.array([value], dtype=np.object_))
     return tensor
-
-

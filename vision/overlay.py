@@ -56,7 +56,7 @@ def draw_overlay(pixels: RGB, people: Sequence[PersonLayer]) -> RGB:
 
 
 def _thickness(image: RGB) -> int:
-    return max(1, round(max(image.shape[:2]) / 320))
+    return max(1, round(max(image.shape[:2]) / 400))
 
 
 def _tint(image: RGB, mask: Mask, color: tuple[int, int, int]) -> None:

@@ -37,3 +37,6 @@ class Gateway(Service):
         """Ask whether the process is live. Raises httpx.HTTPError."""
         async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
             (await client.get(f"http://127.0.0.1:{self._settings.api_port}/health/live")).raise_for_status()
+
+    def clean_up(self) -> None:
+        """Nothing: the gateway leaves nothing behind."""

@@ -29,5 +29,6 @@ class Service(ABC):
     async def probe(self) -> None:
         """Return once the server has served a request; raise where it has not."""
 
+    @abstractmethod
     def clean_up(self) -> None:
         """Remove what a killed server leaves behind; called when no process of it is left."""

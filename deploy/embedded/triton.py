@@ -13,6 +13,7 @@ from deploy.embedded.service import Service
 from deploy.embedded.triton_probe import infer_every
 from deploy.embedded.triton_wheel import TritonWheel
 from gateway.settings import Settings
+from steps.model_config import ModelConfig
 
 MODELS = CHECKOUT / "model_repository"
 ENSEMBLES = CHECKOUT / "ensembles"
@@ -104,4 +105,5 @@ def has_gpu() -> bool:
 
 
 def _onnx_folders() -> list[Path]:
-    return [config.parent / "1" for config in MODELS.glob("*/config.pbtxt") if "onnxruntime" in config.read_text(encoding="utf-8")]
+    folders = (config.parent for config in MODELS.glob("*/config.pbtxt"))
+    return [folder / "1" for folder in folders if ModelConfig(folder).backend == "onnxruntime"]

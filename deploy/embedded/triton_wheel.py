@@ -14,7 +14,10 @@ OWN_BACKENDS = CHECKOUT / "deploy" / "triton" / "backends"
 
 
 class TritonWheel:
-    """The server, its libraries and its python backend inside the installed wheel. Raises StackError where it is absent."""
+    """The server, its libraries and its python backend inside the installed wheel.
+
+    Raises StackError where it is not installed.
+    """
 
     def __init__(self) -> None:
         spec = importlib.util.find_spec("pytriton")

@@ -101,7 +101,7 @@ class Translation:
         """The value of an image as N×H×W×C; no data moves where one channel or one pixel makes both layouts equal."""
         name = self.activation(index)
         _, height, width, channels = self.shape(index)
-        if height == width == 1 or height == 1:
+        if channels == 1 or height == width == 1:
             return self.emitter.node("Reshape", [name, self.emitter.integers([0, height, width, channels])])
         return self.emitter.node("Transpose", [name], perm=NHWC)
 

@@ -30,7 +30,7 @@ def _convolve(translation: Translation, operator: Operator, weights: Weights, gr
     source = operator.inputs[0]
     kernel = (weights.shape[2], weights.shape[3])
     pads = _own_pads(translation, operator, kernel) + translation.value(source).pads
-    commutes = _commutes(operator, weights, pads)
+    commutes = _commutes(operator, weights)
     value = translation.value(source) if commutes else translation.without_upsampling(source)
     bias = _bias(translation, operator, weights.shape[0])
     scaled = weights.astype(np.float32) * np.float32(value.scale)
@@ -48,9 +48,9 @@ def _convolve(translation: Translation, operator: Operator, weights: Weights, gr
     translation.bind(operator.outputs[0], activate(translation, operator, name))
 
 
-def _commutes(operator: Operator, weights: Weights, pads: Pads) -> bool:
+def _commutes(operator: Operator, weights: Weights) -> bool:
     """Whether to convolve before upsampling: equal, as bilinear weights sum to 1, and less work."""
-    pointwise = weights.shape[2:] == (1, 1) and pads == Pads() and _pair(operator, "stride") == (1, 1)
+    pointwise = weights.shape[2:] == (1, 1) and _pair(operator, "stride") == (1, 1)
     return pointwise and weights.shape[0] <= weights.shape[1]
 
 

@@ -59,7 +59,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = files.content[start:]
         self.wfile.write(body[: files.cuts.pop(0)] if files.cuts else body)
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *_: object) -> None:
         """Keep the test's output clean."""
 
 

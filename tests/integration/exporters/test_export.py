@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import onnx
 import pytest
@@ -9,14 +10,14 @@ from exporters.catalogue import load
 from exporters.errors import ParityError
 from exporters.export import ModelState, export_models, model_state
 from exporters.fetch import State, state
-from exporters.paths import DEFAULT_PATHS
+from exporters.paths import DEFAULT_PATHS, Paths
 from exporters.recipes import RECIPES
 
 CATALOGUE = load(DEFAULT_PATHS.catalogue)
 BY_NAME = {recipe.name: recipe for recipe in RECIPES}
 
 
-def _ready(name):
+def _ready(name: str) -> bool:
     (entry,) = CATALOGUE.select([name])
     return state(entry, DEFAULT_PATHS.files) is State.READY
 
@@ -26,12 +27,12 @@ pytestmark = pytest.mark.skipif(not photos_ready, reason="the sample photos are 
 
 
 @pytest.fixture
-def paths(tmp_path):
+def paths(tmp_path: Path) -> Paths:
     return replace(DEFAULT_PATHS, model_repository=tmp_path)
 
 
 @pytest.mark.parametrize("name", BY_NAME)
-def test_a_model_is_as_near_to_litert_as_litert_is_to_itself(paths, name):
+def test_a_model_is_as_near_to_litert_as_litert_is_to_itself(paths: Paths, name: str) -> None:
     if not _ready(BY_NAME[name].checkpoint):
         pytest.skip("the checkpoint is not fetched")
     (written,) = export_models([name], paths=paths)
@@ -54,7 +55,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_a_model_has_the_inputs_and_outputs_the_repository_expects(paths, name):
+def test_a_model_has_the_inputs_and_outputs_the_repository_expects(paths: Paths, name: str) -> None:
     if not _ready(BY_NAME[name].checkpoint):
         pytest.skip("the checkpoint is not fetched")
     export_models([name], paths=paths)
@@ -68,13 +69,13 @@ def test_a_model_has_the_inputs_and_outputs_the_repository_expects(paths, name):
 class TestPoseDetection:
     recipe = BY_NAME["pose_detection"]
 
-    def test_a_second_export_leaves_the_model_alone(self, paths):
+    def test_a_second_export_leaves_the_model_alone(self, paths: Paths) -> None:
         first = export_models([self.recipe.name], paths=paths)
         before = paths.model(self.recipe.name).stat().st_mtime_ns
         assert export_models([self.recipe.name], paths=paths) == first
         assert paths.model(self.recipe.name).stat().st_mtime_ns == before
 
-    def test_a_damaged_model_is_found_and_built_again(self, paths):
+    def test_a_damaged_model_is_found_and_built_again(self, paths: Paths) -> None:
         export_models([self.recipe.name], paths=paths)
         with paths.model(self.recipe.name).open("ab") as model:
             model.write(b"x")
@@ -82,13 +83,13 @@ class TestPoseDetection:
         export_models([self.recipe.name], paths=paths)
         assert model_state(self.recipe, CATALOGUE, paths) is ModelState.READY
 
-    def test_a_model_made_by_other_code_is_stale(self, paths):
+    def test_a_model_made_by_other_code_is_stale(self, paths: Paths) -> None:
         (written,) = export_models([self.recipe.name], paths=paths)
         other = written.model_copy(update={"exporter": "other"})
         paths.parity(self.recipe.name).write_text(other.model_dump_json())
         assert model_state(self.recipe, CATALOGUE, paths) is ModelState.STALE
 
-    def test_a_model_above_the_bar_fails_and_none_is_left(self, paths, monkeypatch):
+    def test_a_model_above_the_bar_fails_and_none_is_left(self, paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
         export_models([self.recipe.name], paths=paths)
         paths.parity(self.recipe.name).unlink()
         monkeypatch.setattr(parity, "BAR", 0.0)

@@ -1,17 +1,20 @@
 import shutil
 import zipfile
+from pathlib import Path
 
 import pytest
 
 from exporters.errors import FetchError
 from exporters.fetch import fetch_all
+from exporters.listener import Silence
+from tests.integration.exporters.conftest import Shelf
 
 METADATA = "Metadata-Version: 2.1\nName: tinypack\nVersion: 1.0\n"
 WHEEL = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
 @pytest.fixture
-def wheels(tmp_path, monkeypatch):
+def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that pip looks for wheels in, and in nothing else."""
     folder = tmp_path / "wheels"
     folder.mkdir()
@@ -26,29 +29,23 @@ def wheels(tmp_path, monkeypatch):
     return folder
 
 
-def wheel_source(member, version="1.0"):
+def wheel_source(member: str, version: str = "1.0") -> str:
     tags = 'python = "3.11", platform = "manylinux_2_28_x86_64"'
     return f'{{ type = "wheel", package = "tinypack", version = "{version}", {tags}, member = "{member}" }}'
 
 
-class Tasks:
+class Tasks(Silence):
     """A listener that keeps the names of the tasks."""
 
-    def __init__(self):
-        self.names = []
+    def __init__(self) -> None:
+        self.names: list[str] = []
 
-    def started(self, task, total):
+    def started(self, task: str, total: int | None) -> None:  # noqa: ARG002 - the listener's signature
         self.names.append(task)
-
-    def advanced(self, task, done):
-        pass
-
-    def finished(self, task):
-        pass
 
 
 @pytest.mark.usefixtures("wheels")
-def test_two_members_of_a_wheel_take_one_download(shelf):
+def test_two_members_of_a_wheel_take_one_download(shelf: Shelf) -> None:
     shelf.add("a.bin", b"first", wheel_source("tinypack/a.bin"))
     shelf.add("b.bin", b"second", wheel_source("tinypack/b.bin"))
     tasks = Tasks()
@@ -59,7 +56,7 @@ def test_two_members_of_a_wheel_take_one_download(shelf):
 
 
 @pytest.mark.usefixtures("wheels")
-def test_a_member_the_wheel_has_not_is_named(shelf):
+def test_a_member_the_wheel_has_not_is_named(shelf: Shelf) -> None:
     shelf.add("c.bin", b"third", wheel_source("tinypack/c.bin"))
     with pytest.raises(FetchError, match=r"tinypack-1\.0-py3-none-any\.whl has no tinypack/c\.bin"):
         fetch_all(paths=shelf.paths)
@@ -67,14 +64,14 @@ def test_a_member_the_wheel_has_not_is_named(shelf):
 
 
 @pytest.mark.usefixtures("wheels")
-def test_a_version_that_is_not_there_gives_pips_own_words(shelf):
+def test_a_version_that_is_not_there_gives_pips_own_words(shelf: Shelf) -> None:
     shelf.add("a.bin", b"first", wheel_source("tinypack/a.bin", version="9.9"))
     with pytest.raises(FetchError, match=r"No matching distribution found for tinypack==9\.9"):
         fetch_all(paths=shelf.paths)
 
 
 @pytest.fixture
-def npm_package(tmp_path):
+def npm_package(tmp_path: Path) -> Path:
     folder = tmp_path / "package"
     folder.mkdir()
     (folder / "package.json").write_text('{"name": "tinypack", "version": "1.0.0"}')
@@ -83,7 +80,7 @@ def npm_package(tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
-def test_a_member_of_an_npm_package(shelf, npm_package):
+def test_a_member_of_an_npm_package(shelf: Shelf, npm_package: Path) -> None:
     version = f"file:{npm_package}"
     source = f'{{ type = "npm", package = "tinypack", version = "{version}", member = "package/a.bin" }}'
     shelf.add("a.bin", b"first", source)
@@ -92,7 +89,9 @@ def test_a_member_of_an_npm_package(shelf, npm_package):
     assert shelf.names == ["a.bin"]
 
 
-def test_without_npm_the_file_stays_missing_and_the_error_says_why(shelf, monkeypatch, tmp_path):
+def test_without_npm_the_file_stays_missing_and_the_error_says_why(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     source = '{ type = "npm", package = "tinypack", version = "1.0.0", member = "package/a.bin" }'
     shelf.add("a.bin", b"first", source)

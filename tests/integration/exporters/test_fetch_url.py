@@ -1,21 +1,24 @@
+from pathlib import Path
+
 import pytest
 
 from exporters.catalogue import load
 from exporters.errors import FetchError, IntegrityError
 from exporters.fetch import State, fetch_all, state
+from tests.integration.exporters.conftest import FileServer, Shelf
 
 
 @pytest.fixture
-def catalogued(shelf, file_server):
+def catalogued(shelf: Shelf, file_server: FileServer) -> Shelf:
     shelf.add("file.bin", file_server.content, f'{{ type = "url", url = "{file_server.url}" }}')
     return shelf
 
 
-def fetch(shelf):
+def fetch(shelf: Shelf) -> list[Path]:
     return fetch_all(paths=shelf.paths)
 
 
-def test_a_file_is_fetched_once(catalogued, file_server):
+def test_a_file_is_fetched_once(catalogued: Shelf, file_server: FileServer) -> None:
     (path,) = fetch(catalogued)
     assert path.read_bytes() == file_server.content
     fetch(catalogued)
@@ -23,14 +26,14 @@ def test_a_file_is_fetched_once(catalogued, file_server):
     assert catalogued.names == ["file.bin"]
 
 
-def test_a_cut_answer_goes_on_where_it_stopped(catalogued, file_server):
+def test_a_cut_answer_goes_on_where_it_stopped(catalogued: Shelf, file_server: FileServer) -> None:
     file_server.cuts = [300_000, 200_000]
     fetch(catalogued)
     assert catalogued.content("file.bin") == file_server.content
     assert file_server.ranges == [None, "bytes=300000-", "bytes=500000-"]
 
 
-def test_a_later_call_goes_on_where_an_earlier_one_gave_up(catalogued, file_server):
+def test_a_later_call_goes_on_where_an_earlier_one_gave_up(catalogued: Shelf, file_server: FileServer) -> None:
     file_server.cuts = [1000, 1000, 1000]
     with pytest.raises(FetchError, match=file_server.url):
         fetch(catalogued)
@@ -42,7 +45,9 @@ def test_a_later_call_goes_on_where_an_earlier_one_gave_up(catalogued, file_serv
 
 
 @pytest.mark.parametrize("weakness", ["ignores ranges", "no validator", "weak validator"])
-def test_a_server_that_cannot_resume_is_asked_for_the_whole_file(catalogued, file_server, weakness):
+def test_a_server_that_cannot_resume_is_asked_for_the_whole_file(
+    catalogued: Shelf, file_server: FileServer, weakness: str
+) -> None:
     file_server.resumes = weakness != "ignores ranges"
     file_server.validator = {"no validator": "", "weak validator": 'W/"1"'}.get(weakness)
     file_server.cuts = [300_000]
@@ -52,7 +57,7 @@ def test_a_server_that_cannot_resume_is_asked_for_the_whole_file(catalogued, fil
         assert file_server.ranges == [None, None]
 
 
-def test_a_file_that_changed_meanwhile_is_fetched_from_its_start(shelf, file_server):
+def test_a_file_that_changed_meanwhile_is_fetched_from_its_start(shelf: Shelf, file_server: FileServer) -> None:
     new, file_server.content = bytes(1_000_000), b"old" * 300_000
     shelf.add("file.bin", new, f'{{ type = "url", url = "{file_server.url}" }}')
     file_server.cuts = [1000, 1000, 1000]
@@ -63,7 +68,7 @@ def test_a_file_that_changed_meanwhile_is_fetched_from_its_start(shelf, file_ser
     assert shelf.content("file.bin") == new
 
 
-def test_a_part_longer_than_the_file_is_thrown_away(catalogued, file_server):
+def test_a_part_longer_than_the_file_is_thrown_away(catalogued: Shelf, file_server: FileServer) -> None:
     catalogued.paths.files.mkdir()
     (catalogued.paths.files / "file.bin.part").write_bytes(bytes(len(file_server.content) + 5))
     (catalogued.paths.files / "file.bin.part.validator").write_text(file_server.etag)
@@ -71,26 +76,26 @@ def test_a_part_longer_than_the_file_is_thrown_away(catalogued, file_server):
     assert catalogued.content("file.bin") == file_server.content
 
 
-def test_another_file_is_refused_by_name_and_hashes_and_removed(shelf, file_server):
+def test_another_file_is_refused_by_name_and_hashes_and_removed(shelf: Shelf, file_server: FileServer) -> None:
     shelf.add("file.bin", file_server.content, f'{{ type = "url", url = "{file_server.url}" }}', sha256="0" * 64)
     with pytest.raises(IntegrityError, match=rf"file\.bin: expected {len(file_server.content)} bytes .* 0{{64}}, got "):
         fetch(shelf)
     assert shelf.names == []
 
 
-def test_an_absent_file_says_so(catalogued, file_server):
+def test_an_absent_file_says_so(catalogued: Shelf, file_server: FileServer) -> None:
     file_server.statuses = [404] * 5
     with pytest.raises(FetchError, match="404"):
         fetch(catalogued)
 
 
-def test_a_brief_failure_of_the_server_is_got_over(catalogued, file_server):
+def test_a_brief_failure_of_the_server_is_got_over(catalogued: Shelf, file_server: FileServer) -> None:
     file_server.statuses = [503]
     fetch(catalogued)
     assert catalogued.content("file.bin") == file_server.content
 
 
-def test_a_damaged_file_is_found_and_fetched_again(catalogued, file_server):
+def test_a_damaged_file_is_found_and_fetched_again(catalogued: Shelf, file_server: FileServer) -> None:
     (path,) = fetch(catalogued)
     (entry,) = load(catalogued.paths.catalogue).file
     path.write_bytes(b"x" + file_server.content[1:])

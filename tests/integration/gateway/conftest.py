@@ -59,6 +59,7 @@ def person(astronaut: Path) -> bytes:
 
 @pytest.fixture(scope="session")
 def two_people(astronaut: Path) -> bytes:
-    """An encoded photo of two people side by side."""
+    """An encoded photo of two people, far enough apart for the lite detector to see both."""
     one = np.asarray(Image.open(astronaut).convert("RGB"))
-    return encode(np.hstack((one, one[:, ::-1])), "PNG")
+    between = np.full((one.shape[0], one.shape[1] // 2, 3), 127, dtype=np.uint8)
+    return encode(np.hstack((one, between, one)), "PNG")

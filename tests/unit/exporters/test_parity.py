@@ -9,9 +9,12 @@ from exporters.errors import ParityError
 from exporters.parity import BAR, Difference, OutputParity, _difference, require
 
 
-def output(largest, mean=0.0, spread=0.0, spread_mean=0.0, batch=0.0):
+def output(
+    largest: float, mean: float = 0.0, spread: float = 0.0, spread_mean: float = 0.0, batch: float = 0.0
+) -> OutputParity:
     return OutputParity(
         name="mask",
+        raw=Difference(largest=largest, mean=mean),
         litert=Difference(largest=largest, mean=mean),
         litert_spread=Difference(largest=spread, mean=spread_mean),
         batch=Difference(largest=batch, mean=batch),
@@ -31,17 +34,17 @@ def output(largest, mean=0.0, spread=0.0, spread_mean=0.0, batch=0.0):
         (output(math.inf, spread=1.0), "failed"),
     ],
 )
-def test_verdict(parity, verdict):
+def test_verdict(parity: OutputParity, verdict: str) -> None:
     assert parity.verdict == verdict
 
 
-def test_a_failed_output_is_named_with_its_differences():
+def test_a_failed_output_is_named_with_its_differences() -> None:
     with pytest.raises(ParityError, match=r"model differs .* mask \(largest 5\.0e-01"):
         require([output(0.5)], "model")
 
 
 @given(st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=20))
-def test_difference_to_itself_is_nothing_and_nan_is_infinitely_far(values):
+def test_difference_to_itself_is_nothing_and_nan_is_infinitely_far(values: list[float]) -> None:
     array = np.array([values], np.float32)
     assert _difference(array, array) == Difference(largest=0.0, mean=0.0)
     assert _difference(array, np.full_like(array, np.nan)).largest == math.inf

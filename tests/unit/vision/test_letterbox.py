@@ -35,6 +35,11 @@ def test_pixels_keep_their_place_and_the_rest_is_zero() -> None:
     assert not boxed[6:].any()
 
 
+def test_pixel_indices_are_not_shifted() -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(letterbox(Photo(pixels, IDENTITY), (16, 16), 8), pixels[::2, ::2])
+
+
 def test_a_reduced_photo_lands_where_the_full_one_does() -> None:
     x, y = np.meshgrid(np.arange(64.0), np.arange(48.0))
     full = np.dstack((4 * x, 5 * y, x + y)).astype(np.uint8)

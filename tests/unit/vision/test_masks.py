@@ -173,6 +173,23 @@ def test_a_lower_mask_by_hand() -> None:
     assert np.flatnonzero(made[:, 120]).tolist() == list(range(200, 400))
 
 
+def test_the_low_neck_by_hand() -> None:
+    label_map = np.zeros((512, 384), dtype=np.uint8)
+    label_map[100:200, 100:200] = Atr.NECK
+    made = garment_masks(label_map, NOBODY, [MaskType.UPPER_BODY], "M")[MaskType.UPPER_BODY]
+    assert np.flatnonzero(made[:, 150]).tolist() == list(range(160, 201))
+
+
+def test_a_hollow_region_counts_with_its_hole() -> None:
+    label_map = np.zeros((512, 384), dtype=np.uint8)
+    label_map[100:140, 100:140] = Atr.DRESS
+    label_map[106:134, 106:134] = Atr.BACKGROUND
+    label_map[200:230, 100:130] = Atr.DRESS
+    made = garment_masks(label_map, NOBODY, [MaskType.ETHNIC_COMBINED], "M")[MaskType.ETHNIC_COMBINED]
+    assert made[120, 120]
+    assert not made[215, 115]
+
+
 def test_shoes_belong_to_baggy_trousers() -> None:
     made = garment_masks(person(), NOBODY, [MaskType.BAGGY_LOWER], "M")[MaskType.BAGGY_LOWER]
     assert made[82, 44]

@@ -53,6 +53,13 @@ def test_the_mask_lands_in_any_frame(pose: Pose) -> None:
     np.testing.assert_array_equal(drawn, expected)
 
 
+def test_mask_pixels_lie_at_their_indices(pose: Pose) -> None:
+    coarse = replace(pose, roi=Roi((512.0, 512.0), 1024.0, 0.0))  # mask pixel i is source pixel 4i
+    rows = np.flatnonzero(person_mask(coarse, np.eye(2, 3), (1024, 1024))[:, 500])
+    assert abs(rows[0] - 38) <= 1
+    assert abs(rows[-1] - 998) <= 1
+
+
 def test_doubles_are_dropped_and_the_largest_comes_first(pose: Pose) -> None:
     double = replace(pose, score=0.8, box=(52.0, 10.0, 206.0, 250.0))
     larger = replace(pose, score=0.6, box=(300.0, 0.0, 700.0, 700.0))

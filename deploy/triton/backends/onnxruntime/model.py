@@ -14,6 +14,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from steps.onnx_session import OnnxSession, SessionOptions
+from steps.tensors import Tensor
 
 
 class TritonPythonModel:
@@ -60,13 +61,11 @@ class TritonPythonModel:
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))
         return _response(request, dict(zip(names, outputs, strict=True)))
 
-    def _inputs(self, request: pb_utils.InferenceRequest) -> dict[str, np.ndarray]:
-        return {
-            name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in self._session.input_names
-        }
+    def _inputs(self, request: pb_utils.InferenceRequest) -> dict[str, Tensor]:
+        return {name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in self._session.input_names}
 
 
-def _response(request: pb_utils.InferenceRequest, outputs: dict[str, np.ndarray]) -> pb_utils.InferenceResponse:
+def _response(request: pb_utils.InferenceRequest, outputs: dict[str, Tensor]) -> pb_utils.InferenceResponse:
     return pb_utils.InferenceResponse(
         [pb_utils.Tensor(name, np.ascontiguousarray(outputs[name])) for name in request.requested_output_names()]
     )

@@ -3,13 +3,17 @@ import math
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from exporters.tflite.graph import SparseDimension, Sparsity
 from exporters.tflite.sparsity import densify
 
+Array = NDArray[np.float32]
+Layout = tuple[Array, list[int], list[int], tuple[int, ...], list[bool]]
+
 
 @st.composite
-def layouts(draw):
+def layouts(draw: st.DrawFn) -> Layout:
     """A dense array, and a way to store it: block sizes, an order of traversal, dense and sparse dimensions."""
     rank = draw(st.integers(1, 4))
     blocks = [draw(st.sampled_from([1, 1, 2, 3])) for _ in range(rank)]
@@ -22,9 +26,11 @@ def layouts(draw):
     return dense.reshape(shape), blocks, mapped, tuple(order), sparse
 
 
-def walk_order(dense, blocks, mapped, order):
+def walk_order(dense: Array, blocks: list[int], mapped: list[int], order: tuple[int, ...]) -> Array:
     """The array with one axis per traversed dimension."""
-    split, outer, inner = [], [], {}
+    split: list[int] = []
+    outer: list[int] = []
+    inner: dict[int, int] = {}
     for axis, (side, block) in enumerate(zip(dense.shape, blocks, strict=True)):
         outer.append(len(split))
         split.append(side // block)
@@ -35,7 +41,7 @@ def walk_order(dense, blocks, mapped, order):
     return dense.reshape(split).transpose(axes)
 
 
-def compress(walked, sparse):
+def compress(walked: Array, sparse: list[bool]) -> tuple[Array, tuple[SparseDimension, ...]]:
     """Store an array level by level, in plain loops."""
     nodes, dimensions = [walked], []
     for is_sparse, side in zip(sparse, walked.shape, strict=True):
@@ -52,7 +58,7 @@ def compress(walked, sparse):
 
 
 @given(layouts())
-def test_densify_undoes_compression(layout):
+def test_densify_undoes_compression(layout: Layout) -> None:
     dense, blocks, mapped, order, sparse = layout
     values, dimensions = compress(walk_order(dense, blocks, mapped, order), sparse)
     sparsity = Sparsity(order, tuple(mapped), dimensions)

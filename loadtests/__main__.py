@@ -1,0 +1,125 @@
+"""`make bench`: what serving costs, against the bare loop of the same work."""
+
+import asyncio
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deploy.embedded import launcher
+from deploy.embedded.folders import Folders
+from exporters.paths import DEFAULT_PATHS
+from gateway.settings import Settings
+from loadtests.bare import loop, loop_in_processes, request, stage_times
+from loadtests.caller import Load, call_repeatedly, multipart_request
+
+PIPELINE, MODEL = "body_masks", "body_masks_lite"
+FIELDS = {"mask_types": "upper_body"}
+PARAMETERS = json.dumps({"mask_types": ["upper_body"]}).encode()
+CALLERS = 16
+CORES = 2
+SIZE = (1024, 768)
+STAGE_RUNS = 40
+
+_console = Console()
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of all measurements; rounds are repeated because a machine's speed drifts."""
+
+    bare: Load
+    processes: Load
+    lone_bare: Load
+    served: Load
+    lone_served: Load
+
+
+def main(
+    seconds: Annotated[float, typer.Option(help="Length of each measurement.")] = 8.0,
+    rounds: Annotated[int, typer.Option(help="Rounds; the table shows each.")] = 3,
+    photo: Annotated[Path | None, typer.Option(help="A photo of one person; the astronaut without.")] = None,
+) -> None:
+    """Measure POST /v1/run/body_masks: one mask type, a 1024×768 JPEG, 16 callers and one."""
+    jpeg = _jpeg(photo or DEFAULT_PATHS.files / "astronaut.png")
+    with _stack() as settings:
+        measured = [_round(settings, jpeg, seconds) for _ in range(rounds)]
+    _console.print(_throughput(measured), _latency(measured), _stages(jpeg))
+
+
+def _jpeg(photo: Path) -> bytes:
+    pixels = cv2.resize(cv2.imread(str(photo)), SIZE, interpolation=cv2.INTER_CUBIC)
+    return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+
+
+@contextlib.contextmanager
+def _stack() -> Iterator[Settings]:
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["MASKWRIGHT_HOME"] = home
+        folders = Folders(Path(home))
+        folders.create()
+        started = launcher.start(folders)
+        try:
+            yield Settings.from_environment()
+        finally:
+            launcher.end(started)
+
+
+def _round(settings: Settings, jpeg: bytes, seconds: float) -> Round:
+    inputs = request(jpeg, PARAMETERS)
+    address = ("127.0.0.1", settings.api_port)
+    post = multipart_request(*address, f"/v1/run/{PIPELINE}", jpeg, FIELDS)
+    return Round(
+        bare=loop(MODEL, inputs, workers=CORES, threads=1, seconds=seconds),
+        processes=loop_in_processes(MODEL, inputs, workers=CORES, threads=1, seconds=seconds),
+        served=asyncio.run(call_repeatedly(*address, post, CALLERS, seconds)),
+        lone_bare=loop(MODEL, inputs, workers=1, threads=CORES, seconds=seconds / 2),
+        lone_served=asyncio.run(call_repeatedly(*address, post, 1, seconds / 2)),
+    )
+
+
+def _throughput(rounds: list[Round]) -> Table:
+    table = Table(
+        "bare, 2 threads /s", "bare, 2 processes /s", "served /s", "of 2 threads", "of 2 processes", "p50 ms", "p95 ms",
+        "p99 ms", title=f"throughput, {CALLERS} callers", title_justify="left",
+    )  # fmt: skip
+    for one in rounds:
+        rates = [one.bare.per_second, one.processes.per_second, one.served.per_second]
+        shares = [one.served.per_second / rate for rate in rates[:2]]
+        tail = [one.served.percentile(share) for share in (50, 95, 99)]
+        table.add_row(
+            *(f"{rate:.1f}" for rate in rates), *(f"{share:.2f}" for share in shares), *(f"{ms:.0f}" for ms in tail)
+        )
+    return table
+
+
+def _latency(rounds: list[Round]) -> Table:
+    table = Table(
+        "bare, 2 threads a model, p50 ms", "served p50 ms", "difference ms", title="latency, one caller",
+        title_justify="left",
+    )  # fmt: skip
+    for one in rounds:
+        bare, served = one.lone_bare.percentile(50), one.lone_served.percentile(50)
+        table.add_row(f"{bare:.1f}", f"{served:.1f}", f"{served - bare:.1f}")
+    return table
+
+
+def _stages(jpeg: bytes) -> Table:
+    table = Table("stage", "ms", "share", title="where the time goes, one thread", title_justify="left")
+    times = stage_times(MODEL, request(jpeg, PARAMETERS), threads=1, runs=STAGE_RUNS)
+    for stage, milliseconds in times.items():
+        table.add_row(stage, f"{milliseconds:.1f}", f"{milliseconds / sum(times.values()):.0%}")
+    return table
+
+
+if __name__ == "__main__":
+    typer.run(main)
