@@ -106,11 +106,12 @@ def _people(tensors: Tensors) -> list[Person]:
         raise InputError(failure["code"], failure["detail"])
     parameters = BodyMaskParameters.from_json(json_object(tensors["parameters"]))
     size = EncodedPhoto.read(tensors["image"]).info.size
-    regions = [_roi(region) for region in cast("list[dict[str, float]]", context["regions"])]
-    return [Person(pose, size, parameters) for pose in _chosen(_poses(tensors, regions), parameters.person)]
+    return [Person(pose, size, parameters) for pose in _chosen(found_poses(tensors), parameters.person)]
 
 
-def _poses(tensors: Tensors, regions: Sequence[Roi]) -> list[Pose]:
+def found_poses(tensors: Tensors) -> list[Pose]:
+    """Poses of the regions in which the model is sure of a person, the largest first. Raises InputError for none."""
+    regions = map(_roi, cast("list[dict[str, float]]", json_object(tensors["context"])["regions"]))
     outputs = [cast("Float32", tensors[name]) for name in ("landmarks", "presence", "mask", "heatmap")]
     decoded = (
         decode_pose(landmarks, presence, mask, heatmap, region)

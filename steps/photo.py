@@ -23,9 +23,9 @@ class EncodedPhoto:
         except PhotoError as error:
             raise InputError(error.code, error.detail) from error
 
-    def reduced(self, extent: float, at_least: int) -> Photo:
-        """Decode so that `extent` source pixels keep `at_least` pixels where they have them. Raises InputError."""
-        return self._decode(reduction_for(self.info, extent, at_least))
+    def reduced(self, extent: float, side: int) -> Photo:
+        """Decode so that `extent` source pixels keep `side` pixels where they have them. Raises InputError."""
+        return self._decode(reduction_for(self.info, extent, side))
 
     def full(self) -> Photo:
         """Decode every pixel. Raises InputError."""

@@ -6,7 +6,7 @@ from steps.failure import InputError, carrying_failures
 from steps.parameters import BodyMaskParameters
 from steps.photo import EncodedPhoto
 from steps.tensors import JsonObject, Tensors, json_object, json_tensor
-from vision.pose import INPUT_SIDE
+from vision.pose import DECODED_SIDE, INPUT_SIDE
 from vision.pose_detection import decode_detections
 from vision.roi import Roi, crop, roi_of
 
@@ -48,4 +48,4 @@ def _json(region: Roi) -> JsonObject:
 
 
 def _crop(encoded: EncodedPhoto, region: Roi) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    return crop(encoded.reduced(region.side, INPUT_SIDE), region, INPUT_SIDE)
+    return crop(encoded.reduced(region.side, DECODED_SIDE), region, INPUT_SIDE)

@@ -6,7 +6,7 @@ from steps.failure import carrying_failures
 from steps.photo import EncodedPhoto
 from steps.tensors import Tensors, json_tensor
 from vision.letterbox import letterbox
-from vision.pose_detection import INPUT_SIDE
+from vision.pose_detection import DECODED_SIDE, INPUT_SIDE
 
 
 def _blank(_: Tensors) -> Tensors:
@@ -17,6 +17,6 @@ def _blank(_: Tensors) -> Tensors:
 def pose_input(tensors: Tensors) -> Tensors:
     """`image` BYTES [1] → `pixels` uint8 1×224×224×3 RGB letterboxed, `context` BYTES [1] JSON."""
     encoded = EncodedPhoto.read(tensors["image"])
-    photo = encoded.reduced(max(encoded.info.size), INPUT_SIDE)
+    photo = encoded.reduced(max(encoded.info.size), DECODED_SIDE)
     pixels = letterbox(photo, encoded.info.size, INPUT_SIDE)
     return {"pixels": pixels[np.newaxis], "context": json_tensor({})}

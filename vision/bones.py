@@ -145,17 +145,15 @@ def surface_distance(share: Float32, radius: float | Float32, unit: float) -> Fl
     return np.asarray(np.maximum(beyond, 0) * slope + np.minimum(beyond, 0), dtype=np.float32)
 
 
-def bone_distances(bones: list[Bone], points: Float32, unit: float) -> Float32:
-    """Measure points N×2 against B bones as `surface_distance` does, B×N; `unit` is the torso's length.
+def bone_distance(bone: Bone, points: Float32, unit: float) -> Float32:
+    """Measure points N×2 against a bone as `surface_distance` does; `unit` is the torso's length.
 
-    A limb's half width runs linearly from one end of the bone to the other.
+    The limb's half width runs linearly from one end of the bone to the other.
     """
-    start = np.array([bone.start for bone in bones], dtype=np.float32)
-    along = np.array([bone.end for bone in bones], dtype=np.float32) - start
-    radii = np.array([(bone.start_radius, bone.end_radius) for bone in bones], dtype=np.float32)
-    x, y = (points[:, axis] - start[:, axis, None] for axis in (0, 1))
-    length = np.maximum((along**2).sum(axis=1), 1e-6)[:, None]
-    share = np.clip((x * along[:, :1] + y * along[:, 1:]) / length, 0, 1)
-    distance = np.sqrt((x - share * along[:, :1]) ** 2 + (y - share * along[:, 1:]) ** 2)
-    radius = radii[:, :1] + share * (radii[:, 1:] - radii[:, :1])
+    along_x, along_y = (bone.end - bone.start).astype(np.float32)
+    x, y = points[:, 0] - np.float32(bone.start[0]), points[:, 1] - np.float32(bone.start[1])
+    length = max(along_x**2 + along_y**2, np.float32(1e-6))
+    share = np.clip(x * (along_x / length) + y * (along_y / length), 0, 1)
+    distance = np.sqrt((x - share * along_x) ** 2 + (y - share * along_y) ** 2)
+    radius = np.float32(bone.start_radius) + share * np.float32(bone.end_radius - bone.start_radius)
     return surface_distance(distance / radius, radius, unit)

@@ -6,7 +6,7 @@ import numpy as np
 
 from vision.arrays import Float32, Float64
 from vision.atr import Atr
-from vision.bones import Bone, Landmark, bone_distances, surface_distance
+from vision.bones import Bone, Landmark, bone_distance, surface_distance
 
 EYES_TO_MOUTH = 0.38
 """Distance from the eyes to the mouth in heights of the face, hairline to chin."""
@@ -70,7 +70,7 @@ def head_distances(head: Head, points: Float32, unit: float) -> dict[Atr, Float3
     upward = offset @ head.up.astype(np.float32)
     sideward = offset @ np.array([-head.up[1], head.up[0]], dtype=np.float32)
     crown = np.hypot(upward - HAIR_RISE * head.height, sideward) / (HAIR_RADIUS * head.height)
-    neck = bone_distances([head.neck], points, unit)[0]
+    neck = bone_distance(head.neck, points, unit)
     hair = surface_distance(crown, HAIR_RADIUS * head.height, unit)
     distances = {Atr.NECK: np.maximum(neck, 0), Atr.HAIR: np.maximum(hair, 0)}
     if not head.turned_away:

@@ -6,7 +6,7 @@ import numpy as np
 from vision.affine import transform_points
 from vision.arrays import Float32, Float64, LabelMap, Mask, Size
 from vision.atr import Atr
-from vision.bones import Landmark, body_bones, bone_distances, surface_distance, torso_length
+from vision.bones import Landmark, body_bones, bone_distance, surface_distance, torso_length
 from vision.canvas import WORK_SIZE, Canvas
 from vision.head import head_distances, head_of
 from vision.pose import Pose, person_mask
@@ -54,11 +54,10 @@ def _distances(landmarks: Float64) -> dict[Atr, Float32]:
     x, y = np.meshgrid((np.arange(width) + 0.5) * GRID, (np.arange(height) + 0.5) * GRID)
     points = np.stack((x.ravel(), y.ravel()), axis=1).astype(np.float32)
     unit = torso_length(landmarks)
-    bones = body_bones(landmarks)
     flat = head_distances(head_of(landmarks), points, unit)
     flat[Atr.UPPER_CLOTHES] = _torso(landmarks, (width, height), unit).ravel()
-    for bone, distance in zip(bones, bone_distances(bones, points, unit), strict=True):
-        known = flat.get(bone.label)
+    for bone in body_bones(landmarks):
+        distance, known = bone_distance(bone, points, unit), flat.get(bone.label)
         flat[bone.label] = distance if known is None else np.minimum(known, distance)
     return {label: distance.reshape(height, width) for label, distance in flat.items()}
 
@@ -78,9 +77,10 @@ def _nearest(distances: dict[Atr, Float32]) -> LabelMap:
     """Label each canvas pixel with the nearest part; planes come at one pixel in GRID."""
     labels = np.zeros(WORK_SIZE[::-1], dtype=np.uint8)
     best = np.full(labels.shape, np.inf, dtype=np.float32)
+    distance, nearer = np.empty_like(best), np.empty_like(labels)
     for label, plane in distances.items():
-        distance = cv2.resize(plane, WORK_SIZE, interpolation=cv2.INTER_LINEAR)
-        nearer = cv2.compare(distance, best, cv2.CMP_LT)
+        cv2.resize(plane, WORK_SIZE, dst=distance, interpolation=cv2.INTER_LINEAR)
+        cv2.compare(distance, best, cv2.CMP_LT, dst=nearer)
         cv2.copyTo(np.full_like(labels, label), nearer, labels)
-        best = np.asarray(cv2.min(best, distance), dtype=np.float32)
+        cv2.min(best, distance, dst=best)
     return labels

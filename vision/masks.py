@@ -61,7 +61,7 @@ def _part_mask(label_map: LabelMap, arms_and_hands: tuple[Mask, Mask], rule: Par
     shoes: frozenset[Atr] = SHOES if rule.shoes else frozenset()
     kernel = np.ones((rule.radius, rule.radius), dtype=np.uint8)
     fixed = _labelled(label_map, (FIXED | SHOES | FIXED_BY_PART[rule.part]) - shoes)
-    mask = _labelled(label_map, GARMENT_BY_PART[rule.part] | (shoes if rule.part is BodyPart.LOWER else frozenset()))
+    mask = _labelled(label_map, GARMENT_BY_PART[rule.part] | shoes)
     mask = _mask(cv2.dilate(mask, kernel, iterations=GARMENT_ITERATIONS))
     if rule.part is not BodyPart.LOWER:
         arms, hands = arms_and_hands

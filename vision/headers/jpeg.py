@@ -22,7 +22,7 @@ APP1, SOS, EOI = 0xE1, 0xDA, 0xD9
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 PROGRESSIVE_FRAMES = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 
-_MARKER = re.compile(rb"\xff+([\x02-\xcf\xd8-\xfe])")
+_MARKER = re.compile(rb"\xff([\x02-\xcf\xd8-\xfe])")
 
 
 def parse(data: bytes) -> Header:

@@ -7,11 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
-import numpy as np
 import pytest
-from PIL import Image
 
-from tests.integration.gateway.photos import encode
 from tests.stack import CHECKOUT, RunningStack, eventually, free_ports
 
 
@@ -55,11 +52,3 @@ def answers(url: str) -> bool:
 def person(astronaut: Path) -> bytes:
     """An encoded photo of one person."""
     return astronaut.read_bytes()
-
-
-@pytest.fixture(scope="session")
-def two_people(astronaut: Path) -> bytes:
-    """An encoded photo of two people, far enough apart for the lite detector to see both."""
-    one = np.asarray(Image.open(astronaut).convert("RGB"))
-    between = np.full((one.shape[0], one.shape[1] // 2, 3), 127, dtype=np.uint8)
-    return encode(np.hstack((one, between, one)), "PNG")

@@ -34,8 +34,8 @@ def test_refused_with_its_code(client: httpx.Client, case: Case) -> None:
     assert_problem(client.post(f"{RUN}?{case.query}", content=case.content, headers=headers), case.code)
 
 
-def test_several_people_where_one_is_asked_for(client: httpx.Client, two_people: bytes) -> None:
-    answer = client.post(RUN, files={"image": two_people}, data={"person": "single"})
+def test_several_people_where_one_is_asked_for(client: httpx.Client, couple: bytes) -> None:
+    answer = client.post(RUN, files={"image": couple}, data={"person": "single"})
     assert_problem(answer, "several_persons")
 
 

@@ -88,9 +88,9 @@ def test_the_canvas_frame(client: httpx.Client, person: bytes) -> None:
     assert_mask_of(answer.content, (768, 1024))
 
 
-def test_everyone_gets_masks_of_their_own(client: httpx.Client, two_people: bytes) -> None:
+def test_everyone_gets_masks_of_their_own(client: httpx.Client, couple: bytes) -> None:
     fields = {"mask_types": "upper_body", "person": "all"}
-    document = client.post(RUN, files={"image": two_people}, data=fields).raise_for_status().json()
+    document = client.post(RUN, files={"image": couple}, data=fields).raise_for_status().json()
     assert [person["index"] for person in document["persons"]] == [0, 1]
     assert list(document["artifacts"]) == ["person_0/upper_body_mask.png", "person_1/upper_body_mask.png"]
 

@@ -293,6 +293,16 @@ def test_hostile_segment_counts_are_cut_short(filler: bytes) -> None:
     assert refusal(b"\xff\xd8" + filler * 1_000_000) == "image_corrupt"
 
 
+@pytest.mark.parametrize("filler", [b"\xff", b"\xff\x00", b"\xff\x01"])
+def test_long_fills_are_passed_over_at_once(filler: bytes) -> None:
+    assert refusal(b"\xff\xd8" + filler * 5_000_000) == "image_truncated"
+
+
+def test_fill_bytes_before_a_marker_are_allowed() -> None:
+    data = encoded(picture(), "JPEG")
+    assert inspect(data[:2] + b"\xff\xff" + data[2:]).size == (61, 43)
+
+
 def test_hostile_scan_counts_are_refused() -> None:
     data = encoded(picture(), "JPEG", progressive=True)
     scan = data.rindex(b"\xff\xda")

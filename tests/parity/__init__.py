@@ -1,0 +1,1 @@
+"""Our pose against that of MediaPipe's own package, on photos of one person."""

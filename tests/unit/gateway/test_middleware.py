@@ -1,0 +1,51 @@
+import httpx
+import pytest
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
+
+from gateway.middleware import RequestMiddleware
+
+
+async def failing(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    raise LookupError("secret")
+
+
+async def failing_late(_scope: Scope, _receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    raise LookupError("secret")
+
+
+async def deserted(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    raise ClientDisconnect
+
+
+async def messages_of(middleware: RequestMiddleware) -> list[Message]:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await middleware({"type": "http", "method": "GET", "path": "/", "headers": []}, receive, send)
+    return sent
+
+
+@pytest.mark.parametrize("debug", [False, True])
+async def test_the_unexpected_is_answered_and_told_only_in_debug_mode(debug: bool) -> None:  # noqa: FBT001
+    transport = httpx.ASGITransport(RequestMiddleware(failing, debug=debug))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        answer = await client.get("/somewhere")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert ("secret" in answer.text) == debug
+    assert answer.headers["x-request-id"]
+
+
+async def test_an_answer_that_began_is_not_begun_again() -> None:
+    sent = await messages_of(RequestMiddleware(failing_late, debug=False))
+    assert [message["type"] for message in sent] == ["http.response.start"]
+
+
+async def test_a_client_that_left_gets_nothing() -> None:
+    assert await messages_of(RequestMiddleware(deserted, debug=False)) == []
