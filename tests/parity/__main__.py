@@ -47,8 +47,8 @@ def main(photos: Annotated[list[Path] | None, typer.Argument(help="Photos of one
     chosen = photos or _default_photos()
     with tempfile.TemporaryDirectory() as folder:
         readable = [_as_displayed(photo, Path(folder)) for photo in chosen]
-        subprocess.run([_reference_python(), str(Path(__file__).with_name("reference.py")), folder, *map(str, readable)],
-                       check=True, stderr=subprocess.DEVNULL)  # fmt: skip
+        reference = [_reference_python(), str(Path(__file__).with_name("reference.py"))]
+        subprocess.run([*reference, folder, *map(str, readable)], check=True, stderr=subprocess.DEVNULL)
         ensemble = load_pipeline()
         compared = [_compare(photo.stem, find(ensemble, photo), Path(folder)) for photo in chosen]
     _console.print(_table(compared))

@@ -22,7 +22,7 @@ def main(out: Path, photos: list[Path]) -> None:
             continue
         height, width = pixels.shape[:2]
         landmarks = np.array([[point.x * width, point.y * height] for point in found.pose_landmarks.landmark])
-        np.savez_compressed(out / f"{photo.stem}.npz", landmarks=landmarks, mask=found.segmentation_mask > 0.5)  # noqa: PLR2004
+        np.savez_compressed(out / f"{photo.stem}.npz", landmarks=landmarks, mask=found.segmentation_mask > 0.5)
 
 
 if __name__ == "__main__":

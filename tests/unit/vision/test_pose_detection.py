@@ -24,9 +24,16 @@ def test_a_detection_comes_back_in_source_pixels() -> None:
     assert found.score == pytest.approx(1 / (1 + np.exp(-2)))
 
 
-@pytest.mark.parametrize(("logit", "count"), [(-0.01, 0), (0.0, 1), (1e9, 1), (np.nan, 0)])
+@pytest.mark.parametrize(("logit", "count"), [(-1.11, 0), (-1.09, 1), (0.0, 1), (1e9, 1), (np.nan, 0)])
 def test_the_score_threshold(logit: float, count: int) -> None:
     assert len(decode_detections(*raw(5, logit, [0, 0, 9, 9] + [0] * 8), (224, 224))) == count
+
+
+@pytest.mark.parametrize(("logit", "count"), [(-0.01, 1), (0.0, 2)])
+def test_a_weak_candidate_counts_only_where_there_is_no_better_one(logit: float, count: int) -> None:
+    boxes, scores = raw(0, 1.0, [0, 0, 9, 9] + [0] * 8)
+    boxes[2000], scores[2000] = boxes[0], logit
+    assert len(decode_detections(boxes, scores, (224, 224))) == count
 
 
 @pytest.mark.parametrize("offsets", [[0, 0, -9, 9], [0, 0, 9, np.inf], [np.nan, 0, 9, 9]])
