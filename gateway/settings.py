@@ -81,7 +81,10 @@ class Settings(BaseSettings):
         "auto: fused where there is no GPU.",
     )
     triton_instances: int = Field(
-        default_factory=lambda: os.cpu_count() or 1, ge=1, le=256, description="Processes that serve a fused pipeline."
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        le=256,
+        description="Processes that serve a fused pipeline; one a core when not set.",
     )
     triton_threads: int = Field(1, ge=1, le=256, description="onnxruntime threads of each such process.")
     triton_grpc_url: str = Field(

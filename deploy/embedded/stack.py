@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections import ChainMap
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -53,8 +54,7 @@ class Stack:
             await self._stop()
 
     async def _serve(self) -> None:
-        for service in self._services:
-            require_free("127.0.0.1", service.ports())
+        require_free("127.0.0.1", dict(ChainMap(*(dict(service.ports()) for service in self._services))))
         for keeper in self._keepers:
             await keeper.start()
         self._change(replace(self._state, state="ready"))

@@ -72,6 +72,7 @@ class Triton(Service):
             "LD_LIBRARY_PATH": self._wheel.library_path(),
             "PYTHONDONTWRITEBYTECODE": "1",
             "OPENCV_LOG_LEVEL": "SILENT",
+            "OPENBLAS_NUM_THREADS": "1",  # its waiting threads spin: measured 27 instead of 36 photos a second
         }
 
     def ports(self) -> Mapping[str, int]:

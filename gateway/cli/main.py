@@ -34,6 +34,7 @@ COMMANDS = (
     LazyCommand("down", "deploy.embedded.commands:down", "Stop what `up` started."),
     LazyCommand("status", "deploy.embedded.commands:status", "Show what runs."),
     LazyCommand("logs", "deploy.embedded.commands:logs", "Show the logs of what runs."),
+    LazyCommand("settings", "gateway.cli.settings:settings", "Show every environment variable and its default."),
     LazyCommand("demo", "deploy.demo.commands:demo", "Run the sample photos and write a page with the results."),
     LazyCommand("models", "exporters.commands:app", "Fetch, export and check the models."),
 )

@@ -9,14 +9,14 @@ import typer
 from gateway.cli.photos import find_photos, plan
 from gateway.cli.report import print_summary, progress
 from gateway.cli.sender import GatewayAwayError, Sender
+from gateway.settings import Settings, SettingsError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Send photos to a pipeline and save its artifacts.")
 
 Photos = Annotated[list[str], typer.Argument(help="Photos, folders of photos, or patterns.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the artifacts: FOLDER/<photo>/<artifact>.")]
-Url = Annotated[str, typer.Option(help="The gateway.", envvar="MASKWRIGHT_URL")]
+Url = Annotated[str, typer.Option(help="The gateway; this machine's at PORT otherwise.", envvar="MASKWRIGHT_URL")]
 InFlight = Annotated[int, typer.Option("--in-flight", "-j", min=1, max=64, help="Photos sent at the same time.")]
-DEFAULT_URL = "http://127.0.0.1:8000"
 
 
 @app.callback()
@@ -34,13 +34,21 @@ def body_masks(  # noqa: PLR0913, PLR0917 one option for each parameter of the p
     frame: Annotated[str, typer.Option(help="source or canvas.")] = "",
     person: Annotated[str, typer.Option(help="largest, all or single.")] = "",
     include: Annotated[str, typer.Option(help="label_map, keypoints, overlay; comma-separated.")] = "",
-    url: Url = DEFAULT_URL,
+    url: Url = "",
     in_flight: InFlight = 4,
 ) -> None:
     """One PNG for each mask type."""
     given = {"mask_types": mask_types, "gender": gender, "style": style, "frame": frame, "person": person}
     parameters = {name: value for name, value in {**given, "include": include}.items() if value}
-    _run(Sender(url, "body_masks", parameters), photos, output, in_flight)
+    _run(Sender(url or _local_url(), "body_masks", parameters), photos, output, in_flight)
+
+
+def _local_url() -> str:
+    try:
+        return f"http://127.0.0.1:{Settings.from_environment().api_port}"
+    except SettingsError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
 
 
 def _run(sender: Sender, names: list[str], output: Path, in_flight: int) -> None:

@@ -1,0 +1,31 @@
+"""`maskwright settings`."""
+
+from collections.abc import Iterator
+
+import typer
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from gateway.settings import Settings, variable_names
+
+
+def settings() -> None:
+    """Print every environment variable, its default and what it does, as a Markdown table."""
+    typer.echo("\n".join(settings_table()))
+
+
+def settings_table() -> Iterator[str]:
+    """Lines of the table, in the order of the class."""
+    yield "| variable | default | what it does |"
+    yield "| --- | --- | --- |"
+    for name, field in Settings.model_fields.items():
+        variables = ", ".join(f"`{variable}`" for variable in variable_names(name, field))
+        yield f"| {variables} | {_default(field)} | {field.description} |"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default is PydanticUndefined:
+        return "see right"
+    if isinstance(field.default, tuple):
+        return f"`{','.join(map(str, field.default))}`"
+    return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"

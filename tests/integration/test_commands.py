@@ -1,0 +1,69 @@
+"""The launcher's commands and the demo, as a person types them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.stack import CHECKOUT, stack_environment
+
+MASKWRIGHT = Path(sys.executable).with_name("maskwright")
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {**stack_environment(tmp_path / "home"), "COLUMNS": "200"}
+
+
+def maskwright(environment: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [MASKWRIGHT, *arguments],
+        cwd=CHECKOUT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+
+
+def test_up_twice_status_logs_and_down(environment: dict[str, str]) -> None:
+    try:
+        first = maskwright(environment, "up", "--detach")
+        assert first.returncode == 0, first.stderr
+        assert "maskwright run body_masks" in first.stdout
+        assert "already running" in maskwright(environment, "up", "--detach").stdout
+        status = maskwright(environment, "status")
+        assert status.returncode == 0
+        assert status.stdout.count("ready") == 2
+        assert environment["TRITON_GRPC_PORT"] in status.stdout
+        assert "Started GRPCInferenceService" in maskwright(environment, "logs", "triton", "--lines", "200").stdout
+        assert maskwright(environment, "logs", "nothing").returncode == 2
+    finally:
+        down = maskwright(environment, "down")
+    assert "stopped" in down.stdout
+    assert maskwright(environment, "status").returncode == 1
+    assert "nothing is running" in maskwright(environment, "down").stdout
+
+
+def test_up_tells_why_it_cannot_start(environment: dict[str, str]) -> None:
+    taken = {**environment, "TRITON_HTTP_PORT": environment["PORT"]}
+    ended = maskwright(taken, "up", "--detach")
+    assert ended.returncode == 1
+    assert "PORT" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_demo_writes_a_page_with_every_picture(
+    environment: dict[str, str], tmp_path: Path, astronaut: Path
+) -> None:
+    assert astronaut.exists()
+    out = tmp_path / "demo"
+    ended = maskwright(environment, "demo", "--out", str(out))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    page = (out / "index.html").read_text(encoding="utf-8")
+    pictures = [part.split('"')[0] for part in page.split('<img src="')[1:]]
+    assert len(pictures) == 3 * (3 + 7)
+    assert all((out / picture).stat().st_size > 100 for picture in pictures)
+    assert "nothing is running" in maskwright(environment, "status").stdout

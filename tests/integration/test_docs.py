@@ -1,0 +1,60 @@
+"""Every command in the documents works as it is written."""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import pytest
+
+from tests.stack import CHECKOUT, RunningStack
+
+DOCUMENTS = [CHECKOUT / "README.md", CHECKOUT / "checkpoints" / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+SHELL_BLOCK = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
+DOCUMENTED_URL = "http://127.0.0.1:8000"
+
+
+def commands(document: Path) -> Iterator[str]:
+    for block in SHELL_BLOCK.findall(document.read_text(encoding="utf-8")):
+        for line in block.splitlines():
+            command = line.split("  #")[0].strip()
+            if command:
+                yield command
+
+
+ALL = [(document, command) for document in DOCUMENTS for command in commands(document)]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory, astronaut: Path) -> Path:
+    """A folder with photo.jpg and the virtual environment under its documented name."""
+    folder = tmp_path_factory.mktemp("docs")
+    cv2.imwrite(str(folder / "photo.jpg"), cv2.imread(str(astronaut)))
+    (folder / ".venv").symlink_to(CHECKOUT / ".venv")
+    return folder
+
+
+def test_there_are_commands_to_test() -> None:
+    assert len(ALL) > 10
+
+
+@pytest.mark.parametrize("command", [command for _, command in ALL if command.startswith("make")])
+def test_make_targets_exist(command: str) -> None:
+    """`make test` runs this test; `make demo`, `up` and `down` run in test_commands."""
+    assert subprocess.run([*command.split(), "-n"], cwd=CHECKOUT, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("command", [command for _, command in ALL if not command.startswith("make")])
+def test_commands(stack: RunningStack, workplace: Path, command: str) -> None:
+    environment = {**os.environ, "MASKWRIGHT_URL": stack.url, "MASKWRIGHT_HOME": str(stack.home)}
+    ended = subprocess.run(
+        ["/bin/bash", "-ec", command.replace("curl ", "curl -sS --fail-with-body ").replace(DOCUMENTED_URL, stack.url)],
+        cwd=workplace, env=environment, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    output = re.search(r"-o (\S+)$", command)
+    if output:
+        written = workplace / output[1]
+        assert written.is_dir() or written.stat().st_size > 100
