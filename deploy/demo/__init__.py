@@ -1,0 +1,1 @@
+"""The demo: sample photos through the whole stack, and a page that shows what came back."""

@@ -1,0 +1,82 @@
+"""`maskwright demo`."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deploy.demo.page import write_page
+from deploy.demo.panel import Panel, make_panel
+from deploy.embedded import launcher
+from deploy.embedded.errors import StackError
+from deploy.embedded.folders import Folders
+from exporters.errors import ExporterError
+from exporters.export import export_models
+from exporters.fetch import fetch_all
+from exporters.paths import DEFAULT_PATHS
+from exporters.progress import ProgressBars
+from gateway.settings import Settings, SettingsError
+
+PHOTOS = ("astronaut.png", "bus.jpg", "zidane.jpg")
+TIMEOUT = 60.0
+
+_console = Console()
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures and the page.")] = Path("demo"),
+) -> None:
+    """Fetch the lite models, run the sample photos through Triton, write a page with the results."""
+    try:
+        settings = Settings.from_environment()
+        photos = _prepare()
+        with _stack(settings), _console.status("running the photos"):
+            panels = _run(settings, photos, out)
+    except (ExporterError, SettingsError, StackError, httpx.HTTPError) as error:
+        _console.print(str(error), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+    write_page(panels, out / "index.html")
+    _console.print(_table(panels))
+    _console.print(f"look at {(out / 'index.html').resolve()}", soft_wrap=True, highlight=False)
+
+
+def _prepare() -> list[Path]:
+    with ProgressBars(_console) as bars:
+        fetch_all((), listener=bars, paths=DEFAULT_PATHS)
+        export_models((), listener=bars, paths=DEFAULT_PATHS)
+    return [DEFAULT_PATHS.files / name for name in PHOTOS]
+
+
+@contextmanager
+def _stack(settings: Settings) -> Iterator[None]:
+    """A running stack: the one that runs already, left as it is, or one of our own, stopped at the end."""
+    folders = Folders(settings.maskwright_home.resolve())
+    folders.create()
+    if launcher.running(folders) is not None:
+        yield
+        return
+    with _console.status("starting Triton and the gateway"):
+        started = launcher.start(folders)
+    try:
+        yield
+    finally:
+        launcher.end(started)
+
+
+def _run(settings: Settings, photos: Sequence[Path], out: Path) -> list[Panel]:
+    with httpx.Client(base_url=f"http://127.0.0.1:{settings.api_port}", timeout=TIMEOUT, trust_env=False) as client:
+        return [make_panel(client, photo, out) for photo in photos]
+
+
+def _table(panels: Sequence[Panel]) -> Table:
+    table = Table("photo", "size", "people", "masks", "time", "folder", box=None, header_style="bold")
+    for panel in panels:
+        size = f"{panel.width}×{panel.height}"
+        time = f"{panel.milliseconds:.0f} ms"
+        table.add_row(panel.photo, size, str(panel.people), str(len(panel.masks)), time, str(panel.folder))
+    return table

@@ -1,0 +1,55 @@
+"""The demo's page, plain HTML beside the pictures."""
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from deploy.demo.panel import Panel
+
+_STYLE = """
+:root { color-scheme: light dark; --line: #8884; --quiet: #888; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { margin-bottom: 0 } p.quiet, figcaption, small { color: var(--quiet) }
+section { border-top: 1px solid var(--line); margin-top: 2rem; padding-top: 1rem }
+.large { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 1rem }
+.masks { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); gap: .75rem; margin-top: 1rem }
+figure { margin: 0 } img { width: 100%; display: block; border-radius: .4rem; background: #000 }
+figcaption { font-size: .8rem; overflow-wrap: anywhere }
+"""
+
+
+def write_page(panels: Sequence[Panel], target: Path) -> None:
+    """Write the page; it refers to the pictures by paths relative to its own folder."""
+    sections = "\n".join(_section(panel, target.parent) for panel in panels)
+    target.write_text(
+        f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Maskwright demo</title><style>{_STYLE}</style></head><body>
+<h1>Maskwright</h1>
+<p class="quiet">Body masks of the sample photos, computed by NVIDIA Triton on this machine with the lite models.
+Times are whole HTTP round trips with every artifact, one caller.</p>
+{sections}
+</body></html>
+""",
+        encoding="utf-8",
+    )
+
+
+def _section(panel: Panel, root: Path) -> str:
+    base = panel.folder.relative_to(root).as_posix()
+    large = [(panel.photo, "photo"), (panel.overlay, "overlay"), (panel.label_map, "label map")]
+    small = [(name, name.removesuffix("_mask.png")) for name in panel.masks]
+    people = f"{panel.people} {'person' if panel.people == 1 else 'people'}"
+    return (
+        f"<section><h2>{escape(panel.photo)}</h2>"
+        f"<small>{panel.width}×{panel.height}, {people}, {panel.milliseconds:.0f} ms</small>"
+        f'<div class="large">{_figures(base, large)}</div><div class="masks">{_figures(base, small)}</div></section>'
+    )
+
+
+def _figures(base: str, pictures: Sequence[tuple[str, str]]) -> str:
+    return "".join(
+        f'<figure><a href="{escape(base)}/{escape(file)}"><img src="{escape(base)}/{escape(file)}" '
+        f'alt="{escape(caption)}" loading="lazy"></a><figcaption>{escape(caption)}</figcaption></figure>'
+        for file, caption in pictures
+    )
