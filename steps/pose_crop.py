@@ -34,7 +34,8 @@ def pose_crop(tensors: Tensors) -> Tensors:
         raise InputError("no_person", "no person was found in the photo; one must show at least head and shoulders")
     most = LARGEST_CANDIDATES if parameters.person == "largest" else MOST_PEOPLE
     regions = sorted(map(roi_of, detections), key=lambda region: -region.side)[:most]
-    crops = np.stack([_crop(encoded, region) for region in regions])
+    photo = encoded.reduced(regions[-1].side, DECODED_SIDE)  # the smallest region needs the most pixels
+    crops = np.stack([crop(photo, region, INPUT_SIDE) for region in regions])
     return {"crops": crops, "context": json_tensor({"regions": [_json(region) for region in regions]})}
 
 
@@ -45,7 +46,3 @@ def _json(region: Roi) -> JsonObject:
         "side": float(region.side),
         "rotation": float(region.rotation),
     }
-
-
-def _crop(encoded: EncodedPhoto, region: Roi) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    return crop(encoded.reduced(region.side, DECODED_SIDE), region, INPUT_SIDE)

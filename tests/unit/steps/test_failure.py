@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+
+from steps.failure import InputError, carrying_failures
+from steps.tensors import Tensors, json_object, json_tensor
+
+BLANK = {"pixels": np.zeros(3)}
+
+
+def refuse(_: Tensors) -> Tensors:
+    raise InputError("no_person", "nobody")
+
+
+def work(_: Tensors) -> Tensors:
+    return {"pixels": np.ones(3), "context": json_tensor({})}
+
+
+def test_a_failure_becomes_data_beside_blank_outputs() -> None:
+    outputs = carrying_failures(lambda _: BLANK)(refuse)({})
+    assert json_object(outputs["context"]) == {"failure": {"code": "no_person", "detail": "nobody"}}
+    assert outputs["pixels"] is BLANK["pixels"]
+
+
+def test_an_earlier_failure_is_handed_on_and_the_step_left_out() -> None:
+    context = json_tensor({"failure": {"code": "image_corrupt", "detail": "x"}})
+    outputs = carrying_failures(lambda _: BLANK)(work)({"context": context})
+    assert outputs["context"] is context
+    assert outputs["pixels"] is BLANK["pixels"]
+
+
+def test_good_input_passes() -> None:
+    assert carrying_failures(lambda _: BLANK)(work)({"context": json_tensor({})})["pixels"].all()
+
+
+def test_a_fault_of_ours_is_not_taken_for_one_of_the_input() -> None:
+    def broken(_: Tensors) -> Tensors:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        carrying_failures(lambda _: BLANK)(broken)({})
