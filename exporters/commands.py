@@ -73,10 +73,8 @@ def _wrong(names: list[str]) -> list[str]:
     unknown = [name for name in names if name not in models and name not in catalogue.names]
     if unknown:
         raise UnknownNameError(unknown, [*catalogue.names, *sorted(models)])
-    entries = [entry for entry in catalogue.select([]) if not names]
-    entries += [entry for entry in catalogue.file if entry.name in names]
-    chosen = [recipe for recipe in recipes.select([], catalogue) if not names]
-    chosen += [recipe for recipe in recipes.RECIPES if recipe.name in names]
+    entries = [entry for entry in catalogue.file if entry.name in names] if names else catalogue.select([])
+    chosen = [each for each in recipes.RECIPES if each.name in names] if names else recipes.select([], catalogue)
     files = {entry.name: state(entry, DEFAULT_PATHS.files) for entry in entries}
     built = {recipe.name: model_state(recipe, catalogue, DEFAULT_PATHS) for recipe in chosen}
     return [f"{name}: {each.value}" for name, each in files.items() if each is not State.READY] + [

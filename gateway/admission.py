@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager, contextmanager
 
 from gateway.deadline import Deadline
 from gateway.problems import Problem
-from gateway.settings import seconds
 
 _SMOOTHING = 0.2
 _MAX_RETRY_AFTER_S = 60
@@ -66,5 +65,5 @@ class Admission:
         except TimeoutError as error:
             raise deadline.exceeded() from error
 
-    def _retry_after(self) -> int:
-        return min(_MAX_RETRY_AFTER_S, seconds(self.waiting * self._turn_s / self._concurrency))
+    def _retry_after(self) -> float:
+        return min(_MAX_RETRY_AFTER_S, self.waiting * self._turn_s / self._concurrency)

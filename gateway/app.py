@@ -1,6 +1,6 @@
 """The application: routes, error answers and services put together."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from gateway.middleware import RequestMiddleware
 from gateway.openapi import run_operation, run_responses
+from gateway.pipelines.pipeline import Pipeline
 from gateway.pipelines.registry import build_registry
 from gateway.problems import Problem, problem_response
 from gateway.routes import health, pipelines, run
@@ -37,6 +38,11 @@ def create_app(settings: Settings) -> FastAPI:
         middleware=[Middleware(RequestMiddleware, debug=settings.app_debug)],
         exception_handlers={Problem: _answer_problem, HTTPException: _answer_http},
     )
+    _add_routes(app, registry)
+    return app
+
+
+def _add_routes(app: FastAPI, registry: Mapping[str, Pipeline]) -> None:
     for entry in registry.values():
         app.add_api_route(
             f"/v1/run/{entry.name}",
@@ -54,7 +60,6 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_api_route("/health", health.health, methods=["GET"], tags=["health"])
     app.add_api_route("/health/live", health.live, methods=["GET"], tags=["health"])
     app.add_api_route("/health/ready", health.ready, methods=["GET"], tags=["health"])
-    return app
 
 
 async def _answer_problem(request: Request, error: Exception) -> Response:

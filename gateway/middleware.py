@@ -4,6 +4,7 @@ import re
 import time
 import traceback
 import uuid
+from urllib.parse import quote
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -58,9 +59,8 @@ class RequestMiddleware:
         await response(scope, receive, exchange.send)
 
     def _log_line(self, scope: Scope, status: int, duration_s: float) -> None:
-        self._log.info(
-            f"{scope['method']} {scope['path']} {status}", status=status, duration_ms=round(duration_s * 1000, 1)
-        )
+        path = quote(scope["path"])  # decoded by the server: a line break in it must not begin a line of the log
+        self._log.info(f"{scope['method']} {path} {status}", status=status, duration_ms=round(duration_s * 1000, 1))
 
 
 class _Exchange:

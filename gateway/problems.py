@@ -1,6 +1,7 @@
 """Every error the gateway answers with: RFC 9457 problem details, one table of codes."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -57,17 +58,17 @@ PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
 
 
 class Problem(Exception):  # noqa: N818 the term of RFC 9457
-    """A failure with a code of PROBLEMS; `retry_after` in seconds, `headers` for the answer."""
+    """A failure with a code of PROBLEMS; `retry_after` in seconds, sent rounded up; `headers` for the answer."""
 
     def __init__(
-        self, code: str, detail: str, *, retry_after: int | None = None, headers: Mapping[str, str] | None = None
+        self, code: str, detail: str, *, retry_after: float | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
         self.headers = dict(headers or {})
         if retry_after is not None:
-            self.headers["Retry-After"] = str(retry_after)
+            self.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
 
     @property
     def type(self) -> ProblemType:

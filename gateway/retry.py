@@ -7,7 +7,6 @@ from tritonclient.utils import InferenceServerException
 
 from gateway.deadline import Deadline
 from gateway.problems import Problem
-from gateway.settings import seconds
 
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
@@ -40,8 +39,8 @@ class Retry:
             raise self._final(error)
         pause_s = self._pause_s * random.uniform(0.7, 1.3)  # noqa: S311 jitter, not a secret
         if pause_s > min(self._deadline.remaining(), self._patience.remaining()):
-            retry_after = seconds(self._pause_s)
-            raise Problem("triton_unavailable", f"Triton did not answer: {error.message()}", retry_after=retry_after)
+            detail = f"Triton did not answer: {error.message()}"
+            raise Problem("triton_unavailable", detail, retry_after=self._pause_s)
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
         await asyncio.sleep(pause_s)
 

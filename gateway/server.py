@@ -41,7 +41,3 @@ def main() -> None:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from error
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,5 @@
 """The one configuration of Maskwright, read from environment variables."""
 
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,7 +57,7 @@ class Settings(BaseSettings):
         10.0, ge=0, le=600, description="How long a request waits for an unreachable Triton to come back, in seconds."
     )
     max_body_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="Largest request body, in bytes.")
-    max_pixels: int = Field(50_000_000, ge=1024, description="Largest photo, width × height in pixels.")
+    max_pixels: int = Field(50_000_000, ge=1024, le=50_000_000, description="Largest photo, width × height in pixels.")
     mask_types_default: Annotated[
         tuple[MaskType, ...],
         NoDecode,
@@ -132,8 +131,3 @@ def _variable(location: str) -> str:
         if location.upper() in variables:
             return next((variable for variable in variables if variable in os.environ), variables[0])
     return location.upper()
-
-
-def seconds(value: float) -> int:
-    """Whole seconds for a Retry-After header: rounded up, at least one."""
-    return max(1, math.ceil(value))

@@ -29,9 +29,15 @@ def read_result(answer: InferResult) -> InferenceResult:
         raise Problem("inference_failed", "The model's result is not a JSON object with a status.") from error
     if status != "completed":
         raise _refusal(result)
-    names, data = _elements(answer, "artifact_names"), _elements(answer, "artifacts")
-    artifacts = (Artifact(name.decode(), content) for name, content in zip(names, data, strict=True))
-    return InferenceResult(result, tuple(artifacts))
+    return InferenceResult(result, _artifacts(answer))
+
+
+def _artifacts(answer: InferResult) -> tuple[Artifact, ...]:
+    named = zip(_elements(answer, "artifact_names"), _elements(answer, "artifacts"), strict=True)
+    try:
+        return tuple(Artifact(name.decode(), content) for name, content in named)
+    except ValueError as error:
+        raise Problem("inference_failed", "The model's artifacts and their names do not match.") from error
 
 
 def _elements(answer: InferResult, name: str) -> list[bytes]:

@@ -20,6 +20,8 @@ Reduction: TypeAlias = Literal[1, 2, 4, 8]
 
 MAX_PIXELS = 50_000_000
 MIN_SIDE = 16
+MAX_SIDE = 32_766
+"""OpenCV's warpAffine takes no image with a longer side."""
 ACCEPTED = "JPEG, PNG, WebP and BMP are accepted"
 
 _REDUCED_FLAGS = {1: 0, 2: 16, 4: 32, 8: 64}
@@ -109,6 +111,8 @@ def _check(header: Header, max_pixels: int) -> None:
         raise PhotoError("image_animated", f"the {header.format} is animated; send one still image")
     if header.width * header.height > max_pixels:
         raise PhotoError("image_too_large", f"the image has {size}; at most {max_pixels} in all are accepted")
+    if max(header.width, header.height) > MAX_SIDE:
+        raise PhotoError("image_too_large", f"the image has {size}; at most {MAX_SIDE} a side are accepted")
     if min(header.width, header.height) < MIN_SIDE:
         raise PhotoError("image_too_small", f"the image has {size}; at least {MIN_SIDE}×{MIN_SIDE} are needed")
     if not header.complete:

@@ -38,11 +38,6 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def encode_png_rgb(pixels: RGB) -> bytes:
-    """Encode H×W×3 as a PNG, without loss."""
-    return cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tobytes()
-
-
 def encode_jpeg(pixels: RGB) -> bytes:
     """Encode H×W×3 as a JPEG of JPEG_QUALITY."""
     bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)

@@ -35,11 +35,13 @@ class NpmSource(BaseModel):
         if npm is None:
             raise FetchError(f"npm is not installed, and {self.archive} is an npm package")
         listener.started(self.archive, None)
-        with TemporaryDirectory(prefix="maskwright-npm-") as folder:
-            run([npm, "pack", "--silent", self.archive], Path(folder))
-            (tarball,) = Path(folder).glob("*.tgz")
-            _extract(tarball, targets)
-        listener.finished(self.archive)
+        try:
+            with TemporaryDirectory(prefix="maskwright-npm-") as folder:
+                run([npm, "pack", "--silent", self.archive], Path(folder))
+                (tarball,) = Path(folder).glob("*.tgz")
+                _extract(tarball, targets)
+        finally:
+            listener.finished(self.archive)
 
 
 def _extract(tarball: Path, targets: Mapping[str, Path]) -> None:

@@ -82,7 +82,7 @@ def _start(response: httpx.Response) -> int | None:
     if response.status_code != httpx.codes.PARTIAL_CONTENT:
         return None
     first, _, _ = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")
-    return int(first) if first.isdigit() else -1
+    return int(first) if first.isdecimal() else -1
 
 
 def _save_validator(response: httpx.Response, path: Path) -> None:
@@ -98,11 +98,13 @@ def _save_validator(response: httpx.Response, path: Path) -> None:
 def _append(response: httpx.Response, path: Path, start: int, listener: Listener) -> None:
     url, length = str(response.url), response.headers.get("Content-Length")
     listener.started(url, start + int(length) if length else None)
-    with path.open("ab" if start else "wb") as stream:
-        for chunk in response.iter_bytes():
-            stream.write(chunk)
-            listener.advanced(url, stream.tell())
-    listener.finished(url)
+    try:
+        with path.open("ab" if start else "wb") as stream:
+            for chunk in response.iter_bytes():
+                stream.write(chunk)
+                listener.advanced(url, stream.tell())
+    finally:
+        listener.finished(url)
 
 
 def _validator(path: Path) -> Path:

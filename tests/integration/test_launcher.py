@@ -80,6 +80,7 @@ def test_a_killed_triton_serves_again(tmp_path: Path, astronaut: Path) -> None:
         eventually(lambda: stack.pid("triton") != old and stack.is_ready("triton"), 30, "Triton is back")
         assert run_pipeline(stack.triton, "body_masks_lite", photo, {}) == before
         assert group_members(old) == []
+    assert regions(stack) == []
 
 
 def test_a_dead_python_process_inside_triton_is_noticed(tmp_path: Path) -> None:

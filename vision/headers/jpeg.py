@@ -12,7 +12,7 @@ SIGNATURE = b"\xff\xd8"
 MAX_SEGMENTS = 10_000
 """More than any encoder writes; bounds the time that a hostile file costs."""
 MAX_SCANS = 100
-"""Every scan of a progressive file is a pass over all pixels; encoders write about ten."""
+"""Every scan, even an empty one, is a pass over all pixels; encoders write about ten."""
 
 LENGTH_BYTES = 2
 """A segment's length counts itself."""
@@ -20,7 +20,7 @@ PRECISION = 8
 
 APP1, SOS, EOI = 0xE1, 0xDA, 0xD9
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-PROGRESSIVE_FRAMES = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+RESERVED = range(0x02, 0xC0)
 
 _MARKER = re.compile(rb"\xff([\x02-\xcf\xd8-\xfe])")
 
@@ -32,23 +32,21 @@ def parse(data: bytes) -> Header:
     """
     frame: tuple[int, int] | None = None
     orientation: int | None = None
-    progressive = False
     for marker, start, end in _segments(data):
         if marker == APP1 and orientation is None and data.startswith(b"Exif\0\0", start):
             orientation = exif.orientation(data[start:end])
         elif marker in FRAMES and frame is None:
-            frame, progressive = _frame(data, start), marker in PROGRESSIVE_FRAMES
+            frame = _frame(data, start)
         elif marker == SOS and frame is not None:
-            complete = _is_complete(data, end, progressive=progressive)
-            return Header("jpeg", *frame, orientation=orientation or exif.NORMAL, complete=complete)
+            _check_scans(data, end)
+            return Header("jpeg", *frame, orientation=orientation or exif.NORMAL, complete=_is_complete(data, end))
         elif marker in {SOS, EOI}:
             raise PhotoError("image_corrupt", "JPEG without a frame header before its pixels")
     raise PhotoError("image_truncated", "the JPEG ends before its pixels; send the whole file")
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield (marker, start, end) of every segment."""
-    position = len(SIGNATURE)
+def _segments(data: bytes, position: int = len(SIGNATURE)) -> Iterator[tuple[int, int, int]]:
+    """Yield (marker, start, end) of every segment from `position` on."""
     for _ in range(MAX_SEGMENTS):
         found = _MARKER.search(data, position)
         if found is None:
@@ -76,9 +74,23 @@ def _frame(data: bytes, start: int) -> tuple[int, int]:
     return width, height
 
 
-def _is_complete(data: bytes, scan: int, *, progressive: bool) -> bool:
+def _is_complete(data: bytes, scan: int) -> bool:
     """Look for EOI after the start of the first scan: coded pixels never hold 0xFF before a byte other than 0."""
-    end = data.find(b"\xff\xd9", scan)
-    if progressive and data.count(b"\xff\xda", scan, max(end, scan)) >= MAX_SCANS:
-        raise PhotoError("image_corrupt", f"JPEG with over {MAX_SCANS} scans")
-    return end >= 0
+    return data.find(b"\xff\xd9", scan) >= 0
+
+
+def _check_scans(data: bytes, scan: int) -> None:
+    """Refuse over MAX_SCANS scans, of which the first starts at `scan`.
+
+    The bytes of SOS are counted first, quickly and never too low. Only where that finds too many are the segments
+    walked: what follows EOI may hold those bytes by chance, and a comment may hold an EOI that is none.
+    """
+    if data.count(b"\xff\xda", scan) < MAX_SCANS:
+        return
+    scans = 1
+    for marker, _, _ in _segments(data, scan):
+        if marker == EOI:
+            return
+        scans += marker == SOS
+        if scans > MAX_SCANS or marker in RESERVED:
+            raise PhotoError("image_corrupt", f"JPEG with over {MAX_SCANS} scans, or with a reserved marker in them")

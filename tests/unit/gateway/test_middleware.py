@@ -1,5 +1,6 @@
 import httpx
 import pytest
+import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
@@ -19,7 +20,11 @@ async def deserted(_scope: Scope, _receive: Receive, _send: Send) -> None:
     raise ClientDisconnect
 
 
-async def messages_of(middleware: RequestMiddleware) -> list[Message]:
+async def answering(_scope: Scope, _receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+
+
+async def messages_of(middleware: RequestMiddleware, path: str = "/") -> list[Message]:
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -28,7 +33,7 @@ async def messages_of(middleware: RequestMiddleware) -> list[Message]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await middleware({"type": "http", "method": "GET", "path": "/", "headers": []}, receive, send)
+    await middleware({"type": "http", "method": "GET", "path": path, "headers": []}, receive, send)
     return sent
 
 
@@ -49,3 +54,9 @@ async def test_an_answer_that_began_is_not_begun_again() -> None:
 
 async def test_a_client_that_left_gets_nothing() -> None:
     assert await messages_of(RequestMiddleware(deserted, debug=False)) == []
+
+
+async def test_no_path_begins_a_line_of_the_log() -> None:
+    with structlog.testing.capture_logs() as lines:
+        await messages_of(RequestMiddleware(answering, debug=False), "/a\nb\x1b[2J")
+    assert [line["event"] for line in lines] == ["GET /a%0Ab%1B%5B2J 204"]

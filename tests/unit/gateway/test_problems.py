@@ -22,6 +22,11 @@ def test_every_code_makes_a_problem_document(code: str) -> None:
     assert document["title"]
 
 
+@pytest.mark.parametrize(("wait_s", "header"), [(0.0, "1"), (0.2, "1"), (1.0, "1"), (2.1, "3")])
+def test_the_time_to_wait_is_whole_seconds_and_never_too_short(wait_s: float, header: str) -> None:
+    assert Problem("queue_full", "why", retry_after=wait_s).headers["Retry-After"] == header
+
+
 @pytest.mark.parametrize("entry", PROBLEMS.values())
 def test_statuses_are_errors(entry: object) -> None:
     assert HTTPStatus(getattr(entry, "status", 0)).value >= 400

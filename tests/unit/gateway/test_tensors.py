@@ -47,3 +47,10 @@ def test_a_broken_contract_is_the_models_failure(result: bytes) -> None:
     with pytest.raises(Problem) as caught:
         read_result(answer_of(result))
     assert caught.value.code == "inference_failed"
+
+
+@pytest.mark.parametrize(("names", "artifacts"), [([b"a.png"], []), ([b"\xff"], [b"data"])])
+def test_artifacts_without_usable_names_are_the_models_failure(names: list[bytes], artifacts: list[bytes]) -> None:
+    with pytest.raises(Problem) as caught:
+        read_result(answer_of(b'{"status":"completed"}', names, artifacts))
+    assert caught.value.code == "inference_failed"

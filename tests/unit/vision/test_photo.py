@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from vision.affine import invert, transform_points
 from vision.arrays import RGB
-from vision.photo import MIN_SIDE, PhotoError, Reduction, decode, inspect, reduction_for
+from vision.photo import MAX_SIDE, MIN_SIDE, PhotoError, Reduction, decode, inspect, reduction_for
 from vision.photo_info import PhotoInfo
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
@@ -217,6 +217,8 @@ def _png_of(width: int, height: int) -> bytes:
     [
         (40_000, 40_000, "image_too_large"),
         (10_000, 5_001, "image_too_large"),
+        (MAX_SIDE + 1, 100, "image_too_large"),
+        (100, MAX_SIDE + 1, "image_too_large"),
         (0, 0, "image_too_small"),
         (1, 1, "image_too_small"),
         (MIN_SIDE, MIN_SIDE - 1, "image_too_small"),
@@ -303,10 +305,22 @@ def test_fill_bytes_before_a_marker_are_allowed() -> None:
     assert inspect(data[:2] + b"\xff\xff" + data[2:]).size == (61, 43)
 
 
-def test_hostile_scan_counts_are_refused() -> None:
-    data = encoded(picture(), "JPEG", progressive=True)
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("between", [b"", b"\xff\xfe\0\4\xff\xd9", b"\xff\2"])
+def test_hostile_scan_counts_are_refused(between: bytes, progressive: bool) -> None:  # noqa: FBT001
+    data = encoded(picture(), "JPEG", progressive=progressive)
     scan = data.rindex(b"\xff\xda")
-    assert refusal(data[:scan] + data[scan:-2] * 120 + b"\xff\xd9") == "image_corrupt"
+    assert refusal(data[:scan] + (data[scan:-2] + between) * 120 + b"\xff\xd9") == "image_corrupt"
+
+
+def test_what_follows_the_image_may_look_like_scans() -> None:
+    data = encoded(picture(), "JPEG", progressive=True) + b"\xff\xda\0\0" * 1000
+    assert inspect(data).size == (61, 43)
+
+
+def test_the_longest_side_can_be_warped() -> None:
+    pixels = np.zeros((MIN_SIDE, MAX_SIDE, 3), dtype=np.uint8)
+    assert cv2.warpAffine(pixels, np.eye(2, 3), (8, 8)).shape == (8, 8, 3)
 
 
 def test_hostile_chunk_counts_are_cut_short() -> None:

@@ -18,5 +18,5 @@ def test_what_is_not_there_is_kept_to_be_reported(tmp_path: Path) -> None:
 
 
 def test_photos_of_one_stem_get_folders_of_their_own() -> None:
-    planned = plan([Path("a/x.jpg"), Path("b/x.png"), Path("y.jpg")], Path("out"))
-    assert [photo.target for photo in planned] == [Path("out/x"), Path("out/x-2"), Path("out/y")]
+    planned = plan([Path("a/x.jpg"), Path("b/x.png"), Path("x-2.jpg"), Path("y.jpg")], Path("out"))
+    assert [photo.target for photo in planned] == [Path(f"out/{name}") for name in ("x", "x-2", "x-2-2", "y")]
