@@ -28,18 +28,10 @@ class Artifact:
 
 @dataclass(frozen=True)
 class InferenceResult:
-    """The model's result object (status, photo, persons, timings_ms …) and its artifacts."""
+    """The model's result object (status, photo, persons …) and its artifacts."""
 
     result: Mapping[str, object]
     artifacts: tuple[Artifact, ...]
-
-    @property
-    def timings_ms(self) -> Mapping[str, float]:
-        """Stage times the model reported, in milliseconds."""
-        timings = self.result.get("timings_ms")
-        if not isinstance(timings, dict):
-            return {}
-        return {stage: value for stage, value in timings.items() if isinstance(value, int | float)}
 
 
 def media_type(name: str) -> str:

@@ -33,7 +33,6 @@ _JSON_ANSWER = {
             "items": {"type": "object"},
             "description": "index, box (x1, y1, x2, y2), score and keypoints (x, y, score), in source pixels",
         },
-        "timings_ms": {"type": "object", "additionalProperties": {"type": "number"}},
         "artifacts": {
             "type": "object",
             "additionalProperties": {

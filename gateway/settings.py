@@ -51,7 +51,6 @@ class Settings(BaseSettings):
         "auto", description="json: one object a line; console: readable; auto: console on a terminal, else json."
     )
     queue_max_size: int = Field(100, ge=1, le=100_000, description="Requests that may wait; one more is answered 429.")
-    service_concurrency: int = Field(4, ge=1, le=100, description="Requests that Triton works on at the same time.")
     request_timeout_s: float = Field(30.0, gt=0, le=3600, description="Time one request may take in all, in seconds.")
     triton_patience_s: float = Field(
         10.0, ge=0, le=600, description="How long a request waits for an unreachable Triton to come back, in seconds."
@@ -85,6 +84,12 @@ class Settings(BaseSettings):
         le=256,
         description="Processes that serve a fused pipeline; one a core when not set.",
     )
+    service_concurrency: int = Field(
+        default_factory=lambda values: min(100, 2 * values.get("triton_instances", 2)),
+        ge=1,
+        le=100,
+        description="Requests that Triton works on at the same time; two for each instance when not set.",
+    )
     triton_threads: int = Field(1, ge=1, le=256, description="onnxruntime threads of each such process.")
     triton_grpc_url: str = Field(
         default_factory=lambda values: f"127.0.0.1:{values['triton_grpc_port']}",
@@ -102,6 +107,17 @@ class Settings(BaseSettings):
             return cls()
         except ValidationError as error:
             raise SettingsError("\n".join(_complaints(error))) from error
+
+    @property
+    def local_host(self) -> str:
+        """The address at which this machine reaches the gateway."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.api_host, self.api_host)  # noqa: S104 compared, not bound
+
+    @property
+    def local_url(self) -> str:
+        """The gateway's base URL on this machine."""
+        host = f"[{self.local_host}]" if ":" in self.local_host else self.local_host
+        return f"http://{host}:{self.api_port}"
 
     @property
     def effective_log_level(self) -> LogLevel:

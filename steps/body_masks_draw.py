@@ -14,12 +14,12 @@ from steps.parameters import BodyMaskParameters
 from steps.photo import EncodedPhoto
 from steps.tensors import JsonObject, Tensors, bytes_tensor, json_object, json_tensor
 from vision.canvas import Canvas, canvas_about, to_output, to_source
+from vision.encoding import encode_jpeg, encode_png
 from vision.keypoints import coco_keypoints, transform_keypoints
 from vision.label_map import atr_label_map
 from vision.mask_types import MaskType
 from vision.masks import garment_masks, plain_masks
 from vision.overlay import PersonLayer, draw_overlay
-from vision.png import encode_jpeg, encode_png
 from vision.pose import Pose, decode_pose, distinct
 from vision.roi import Roi
 
@@ -145,11 +145,14 @@ def _artifacts(people: Sequence[Person], tensors: Tensors) -> Iterator[tuple[str
             yield prefix + name, data
     if "overlay" in parameters.include:
         pixels = EncodedPhoto.read(tensors["image"]).full().pixels
-        layers = [
-            PersonLayer({kind: person.on_source(mask) for kind, mask in person.masks.items()}, person.keypoints)
-            for person in people
-        ]
+        layers = [PersonLayer(_larger_first(person), person.keypoints) for person in people]
         yield "overlay.jpg", encode_jpeg(draw_overlay(pixels, layers))
+
+
+def _larger_first(person: Person) -> Iterator[tuple[MaskType, Gray]]:
+    """Masks in the frame of the photo, so that none hides a smaller one."""
+    for mask_type, mask in sorted(person.masks.items(), key=lambda item: -np.count_nonzero(item[1])):
+        yield mask_type, person.on_source(mask)
 
 
 def _files(person: Person) -> Iterator[tuple[str, bytes]]:

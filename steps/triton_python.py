@@ -14,9 +14,8 @@ from steps.tensors import Step
 
 def respond(step: Step, input_names: list[str], request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
     """Run a step on one request and answer with the outputs that were asked for, or with its error."""
-    tensors = {name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in input_names}
     try:
-        results = step(tensors)
+        results = step({name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in input_names})
     except Exception as error:  # noqa: BLE001 - a fault of ours in one request must not reach its neighbours
         pb_utils.Logger.log_error(f"{type(error).__name__}: {error}")
         return pb_utils.InferenceResponse(error=pb_utils.TritonError(f"{type(error).__name__}: {error}"))

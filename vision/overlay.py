@@ -1,6 +1,6 @@
 """The masks and the skeleton of each person drawn over the photo."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -33,22 +33,25 @@ MIDDLE_KEYPOINTS = frozenset({0, 1})
 
 FRACTION_BITS = 4
 """OpenCV draws at sixteenths of a pixel."""
-LIMIT = 30_000
+LIMIT = 40_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PersonLayer:
-    """What is drawn of one person: masks H×W in the photo's frame, keypoints 18×3 in its pixels."""
+    """What is drawn of one person: masks H×W in the photo's frame, the lowest first, keypoints 18×3 in its pixels.
 
-    masks: Mapping[MaskType, Mask]
+    The masks are taken one at a time: of a large photo, all of them would not fit beside it.
+    """
+
+    masks: Iterable[tuple[MaskType, Mask]]
     keypoints: Float64
 
 
 def draw_overlay(pixels: RGB, people: Sequence[PersonLayer]) -> RGB:
-    """Draw masks, larger ones below, then skeletons, over a copy of the photo H×W×3."""
+    """Draw masks, then skeletons, over a copy of the photo H×W×3."""
     drawn = pixels.copy()
     for person in people:
-        for mask_type, mask in sorted(person.masks.items(), key=lambda item: -cv2.countNonZero(item[1])):
+        for mask_type, mask in person.masks:
             _tint(drawn, mask, MASK_COLORS[mask_type])
     for person in people:
         _draw_skeleton(drawn, person.keypoints)

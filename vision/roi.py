@@ -39,7 +39,7 @@ def roi_of(detection: Detection) -> Roi:
     As mediapipe's AlignmentPointsRectsCalculator (target angle 90°) and RectTransformationCalculator.
     """
     (x, y), (top_x, top_y) = detection.keypoints[:2].tolist()
-    radius = math.hypot(top_x - x, top_y - y)
+    radius = max(math.hypot(top_x - x, top_y - y), 1.0)
     rotation = math.remainder(math.pi / 2 - math.atan2(y - top_y, top_x - x), 2 * math.pi)
     return Roi((x, y), 2 * radius * MARGIN, rotation)
 

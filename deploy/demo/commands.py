@@ -69,7 +69,7 @@ def _stack(settings: Settings) -> Iterator[None]:
 
 
 def _run(settings: Settings, photos: Sequence[Path], out: Path) -> list[Panel]:
-    with httpx.Client(base_url=f"http://127.0.0.1:{settings.api_port}", timeout=TIMEOUT, trust_env=False) as client:
+    with httpx.Client(base_url=settings.local_url, timeout=TIMEOUT, trust_env=False) as client:
         return [make_panel(client, photo, out) for photo in photos]
 
 

@@ -1,12 +1,26 @@
 """`python -m deploy.embedded`: the launcher, in the foreground."""
 
 import asyncio
+import fcntl
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import Folders
 from deploy.embedded.stack import Stack, services_for
+from gateway.logs import configure_logs
 from gateway.settings import Settings, SettingsError
+
+
+@contextmanager
+def _only_launcher(folders: Folders) -> Iterator[None]:
+    with folders.lock.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StackError(f"another stack runs in {folders.home}; stop it with `maskwright down`") from error
+        yield
 
 
 def main() -> int:
@@ -15,7 +29,9 @@ def main() -> int:
         settings = Settings.from_environment()
         folders = Folders(settings.maskwright_home.resolve())
         folders.create()
-        asyncio.run(Stack(services_for(settings, folders), folders).run())
+        configure_logs(settings)
+        with _only_launcher(folders):
+            asyncio.run(Stack(services_for(settings, folders), folders, settings.local_host).run())
     except (StackError, SettingsError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - the only thing a person sees of a failed start
         return 1

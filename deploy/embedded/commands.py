@@ -1,5 +1,6 @@
 """`maskwright up | down | status | logs`."""
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +28,9 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave it running and come back.")] = False,  # noqa: FBT002
 ) -> None:
     """Start Triton and the gateway, watch them, stop them on Ctrl-C."""
-    settings, folders = _configuration()
+    settings = _settings()
+    folders = _folders()
+    folders.create()
     if (state := launcher.running(folders)) is not None:
         _console.print(f"already running (process {state.pid})")
         return
@@ -38,17 +41,20 @@ def up(
     if detach:
         return
     _console.print("Ctrl-C stops it.")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     try:
         status_code = started.wait()
     except KeyboardInterrupt:
         _console.print("stopping")
-        status_code = launcher.end(started)
+        with _told():
+            status_code = launcher.end(started)
     raise typer.Exit(status_code)
 
 
 def down() -> None:
     """Stop the running stack."""
-    _, folders = _configuration()
+    folders = _folders()
     state = launcher.running(folders)
     if state is None:
         _console.print("nothing is running")
@@ -60,7 +66,7 @@ def down() -> None:
 
 def status() -> None:
     """Show each service: its state, process, ports and restarts. Exit status 1 where the stack is not ready."""
-    _, folders = _configuration()
+    folders = _folders()
     if launcher.running(folders) is None:
         _console.print("nothing is running; start it with `maskwright up`")
         raise typer.Exit(1)
@@ -76,7 +82,7 @@ def logs(
     following: Annotated[bool, typer.Option("--follow", "-f", help="Show new lines as they come.")] = False,  # noqa: FBT002
 ) -> None:
     """Show what the services wrote."""
-    _, folders = _configuration()
+    folders = _folders()
     files = {path.stem: path for path in sorted(folders.logs.glob("*.log"))}
     if service and service not in files:
         _errors.print(f"no log of {service!r}; there is: {', '.join(files) or 'none yet'}")
@@ -100,15 +106,16 @@ def _told() -> Iterator[None]:
         raise typer.Exit(1) from error
 
 
-def _configuration() -> tuple[Settings, Folders]:
+def _settings() -> Settings:
     try:
-        settings = Settings.from_environment()
+        return Settings.from_environment()
     except SettingsError as error:
         _errors.print(str(error), markup=False)
         raise typer.Exit(_USAGE) from error
-    folders = Folders(settings.maskwright_home.resolve())
-    folders.create()
-    return settings, folders
+
+
+def _folders() -> Folders:
+    return Folders(_settings().maskwright_home.resolve())
 
 
 def _state(folders: Folders) -> StackState:
@@ -128,7 +135,7 @@ def _table(state: StackState) -> Table:
 
 
 def _next_steps(settings: Settings) -> str:
-    url = f"http://127.0.0.1:{settings.api_port}"
+    url = settings.local_url
     return (
         "\nnow try:\n"
         "  .venv/bin/maskwright run body_masks PHOTO.jpg -o masks\n"

@@ -23,6 +23,11 @@ class Folders:
         return self.home / "stack.json"
 
     @property
+    def lock(self) -> Path:
+        """Locked for as long as a launcher runs."""
+        return self.home / "lock"
+
+    @property
     def triton(self) -> Path:
         """What Triton is started on: backends and generated model folders."""
         return self.home / "triton"

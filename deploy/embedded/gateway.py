@@ -34,7 +34,7 @@ class Gateway(Service):
 
     def ports(self) -> Mapping[str, int]:
         """The HTTP port."""
-        return {"PORT": self._settings.api_port}
+        return {"API_PORT": self._settings.api_port}
 
     async def probe(self) -> None:
         """Ask whether the process is live. Raises OSError or http.client.HTTPException."""
@@ -42,7 +42,7 @@ class Gateway(Service):
 
     def _ask(self) -> None:
         """With the standard library's client: the probe runs every second, and a richer one costs 20 ms to make."""
-        connection = HTTPConnection("127.0.0.1", self._settings.api_port, timeout=PROBE_TIMEOUT)
+        connection = HTTPConnection(self._settings.local_host, self._settings.api_port, timeout=PROBE_TIMEOUT)
         try:
             connection.request("GET", "/health/live")
             answer = connection.getresponse()

@@ -1,7 +1,6 @@
 """Keeps one service running: starts it, watches it, starts it again."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,9 +14,8 @@ from deploy.embedded.state import ServiceState
 
 START_TIMEOUT = 60.0
 PROBE_INTERVAL = 1.0
-PROBE_TIMEOUT = 12.0
 PROBES_TO_FAIL = 2
-"""Seconds, and failed probes in a row after which a service counts as hung."""
+"""Seconds between probes, and failed ones in a row after which a service counts as down."""
 LONGEST_BACKOFF = 5.0
 LOG_TAIL = 200
 LINES_SHOWN = 3
@@ -50,15 +48,15 @@ class Keeper:
         """Restart the service whenever it dies or hangs, for ever."""
         while True:
             reason = await self._until_down()
-            self._restarts += 1
             _log.warning("service is down, starting it again", service=self._service.name, reason=reason)
             await self._restart()
 
     async def stop(self) -> None:
-        """End the service and remove what it left."""
-        if self._process is not None:
-            self._report("stopping")
-            await self._process.stop()
+        """End the service and remove what it left; one that never started has left nothing."""
+        if self._process is None:
+            return
+        self._report("stopping")
+        await self._process.stop()
         self._service.clean_up()
         self._report("stopped")
 
@@ -74,11 +72,15 @@ class Keeper:
                 await self._process.wait()
             self._service.clean_up()
             await asyncio.sleep(backoff)
-            await self._launch("restarting")
-            with contextlib.suppress(StackError, asyncio.TimeoutError):
+            self._restarts += 1
+            try:
+                await self._launch("restarting")
                 await asyncio.wait_for(self._until_ready(), START_TIMEOUT)
+            except (OSError, StackError, asyncio.TimeoutError) as error:
+                _log.warning("service did not start", service=self._service.name, reason=str(error))
+                backoff = min(LONGEST_BACKOFF, 2 * backoff + 0.5)
+            else:
                 return
-            backoff = min(LONGEST_BACKOFF, 2 * backoff + 0.5)
 
     async def _until_ready(self) -> None:
         process = self._running()
@@ -109,7 +111,7 @@ class Keeper:
 
     async def _serves(self) -> bool:
         try:
-            await asyncio.wait_for(self._service.probe(), PROBE_TIMEOUT)
+            await self._service.probe()
         except Exception:  # noqa: BLE001 - whatever a client library raises, the service did not answer
             return False
         return True

@@ -1,5 +1,6 @@
 """Starting and stopping the launcher's process from another one."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,7 +14,8 @@ from deploy.embedded.logs import last_lines
 from deploy.embedded.state import StackState
 
 START_TIMEOUT = 180.0
-STOP_TIMEOUT = 60.0
+STOP_TIMEOUT = 90.0
+"""Seconds; above the sum of what the services have to end by themselves."""
 POLL_INTERVAL = 0.1
 
 
@@ -29,6 +31,7 @@ def start(folders: Folders) -> "subprocess.Popen[bytes]":
         launcher = subprocess.Popen(
             [sys.executable, "-m", "deploy.embedded"],
             cwd=CHECKOUT,
+            env={**os.environ, "MASKWRIGHT_HOME": str(folders.home)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -50,14 +53,22 @@ def start(folders: Folders) -> "subprocess.Popen[bytes]":
 def end(launcher: "subprocess.Popen[bytes]") -> int:
     """Stop a launcher that this process started; its exit status."""
     launcher.send_signal(signal.SIGTERM)
-    return launcher.wait(STOP_TIMEOUT)
+    try:
+        return launcher.wait(STOP_TIMEOUT)
+    except subprocess.TimeoutExpired as error:
+        raise StackError(_still_stopping(launcher.pid)) from error
 
 
 def stop(state: StackState) -> None:
     """Stop a stack that another process started. Raises StackError where it does not end in time."""
-    os.kill(state.pid, signal.SIGTERM)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(state.pid, signal.SIGTERM)
     if not _poll(lambda: not state.is_alive(), STOP_TIMEOUT):
-        raise StackError(f"process {state.pid} is still stopping after {STOP_TIMEOUT:.0f} s; see `maskwright logs`")
+        raise StackError(_still_stopping(state.pid))
+
+
+def _still_stopping(pid: int) -> str:
+    return f"process {pid} is still stopping after {STOP_TIMEOUT:.0f} s; see `maskwright logs`"
 
 
 def _is_settled(launcher: "subprocess.Popen[bytes]", folders: Folders) -> bool:

@@ -14,11 +14,13 @@ def require_free(host: str, ports: Mapping[str, int]) -> None:
         if port in seen:
             raise StackError(f"{setting} and {seen[port]} are both {port}; give each its own port")
         seen[port] = setting
+    for setting, port in ports.items():
         _require_free(host, setting, port)
 
 
 def _require_free(host: str, setting: str, port: int) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

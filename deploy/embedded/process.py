@@ -10,8 +10,8 @@ from deploy.embedded.service import Service
 
 _DIE_WITH_LAUNCHER = ("setpriv", "--pdeathsig", "TERM", "--")
 """A launcher that is killed hard takes its servers along: their ports are free for the next one."""
-TERMINATION_TIMEOUT = 15.0
-"""Seconds that a server has to end by itself after SIGTERM."""
+TERMINATION_TIMEOUT = 35.0
+"""Seconds that a server has to end by itself after SIGTERM; the gateway finishes its requests within 30."""
 
 
 class ServiceProcess:

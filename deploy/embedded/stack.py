@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections import ChainMap
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -28,8 +27,9 @@ def services_for(settings: Settings, folders: Folders) -> list[Service]:
 class Stack:
     """Starts services in order, keeps them, stops them in the opposite order; its state is always on disk."""
 
-    def __init__(self, services: Sequence[Service], folders: Folders) -> None:
+    def __init__(self, services: Sequence[Service], folders: Folders, host: str) -> None:
         self._services = services
+        self._host = host
         self._folders = folders
         self._state = StackState(os.getpid(), "starting")
         self._keepers = [Keeper(service, folders.log(service.name), self._service_changed) for service in services]
@@ -54,7 +54,7 @@ class Stack:
             await self._stop()
 
     async def _serve(self) -> None:
-        require_free("127.0.0.1", dict(ChainMap(*(dict(service.ports()) for service in self._services))))
+        require_free(self._host, {setting: port for one in self._services for setting, port in one.ports().items()})
         for keeper in self._keepers:
             await keeper.start()
         self._change(replace(self._state, state="ready"))

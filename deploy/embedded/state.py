@@ -38,12 +38,15 @@ class StackState:
 
     @classmethod
     def read(cls, path: Path) -> "StackState | None":
-        """What the file says, or None where there is none."""
+        """What the file says, or None where there is none, or one of another version."""
         if not path.exists():
             return None
-        value = json.loads(path.read_text(encoding="utf-8"))
-        services = {name: ServiceState(**service) for name, service in value["services"].items()}
-        return cls(value["pid"], value["state"], services, value["message"])
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+            services = {name: ServiceState(**service) for name, service in value["services"].items()}
+            return cls(value["pid"], value["state"], services, value["message"])
+        except (ValueError, KeyError, TypeError):
+            return None
 
     def is_alive(self) -> bool:
         """Whether the launcher that wrote this still runs."""

@@ -85,8 +85,12 @@ class Triton(Service):
         }
 
     async def probe(self) -> None:
-        """Run one tiny photo through every pipeline: Triton 2.51 calls itself ready with a dead python process."""
-        await infer_every(f"127.0.0.1:{self._settings.triton_grpc_port}", self._pipelines)
+        """Run one tiny photo through every pipeline: Triton 2.51 calls itself ready with a dead python process.
+
+        It waits as long as a caller would: behind slow photos a healthy Triton answers late.
+        """
+        url = f"127.0.0.1:{self._settings.triton_grpc_port}"
+        await infer_every(url, self._pipelines, self._settings.request_timeout_s)
 
     def clean_up(self) -> None:
         """Remove the shared memory that a killed Triton leaves behind."""

@@ -4,17 +4,14 @@ import cv2
 import numpy as np
 import tritonclient.grpc.aio as grpcclient
 
-DEADLINE = 10.0
-"""Seconds: above what one request takes behind a full queue of one instance."""
 
-
-async def infer_every(url: str, models: list[str]) -> None:
-    """Send a 16×16 photo to each model. Raises InferenceServerException where one does not answer."""
+async def infer_every(url: str, models: list[str], deadline: float) -> None:
+    """Send a 16×16 photo to each model. Raises InferenceServerException where one does not answer in time (seconds)."""
     photo = cv2.imencode(".png", np.zeros((16, 16, 3), np.uint8))[1].tobytes()
     inputs = [_bytes_input("image", photo), _bytes_input("parameters", b"{}")]
     async with grpcclient.InferenceServerClient(url) as client:
         for model in models:
-            await client.infer(model, inputs, client_timeout=DEADLINE)
+            await client.infer(model, inputs, client_timeout=deadline)
 
 
 def _bytes_input(name: str, value: bytes) -> grpcclient.InferInput:

@@ -52,14 +52,17 @@ class TritonWheel:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         stub = self._server / "python_backend_stubs" / version / "triton_python_backend_stub"
         if not stub.is_file():
-            raise StackError(f"Triton's python backend has no stub for Python {version}; use 3.10 to 3.13")
+            raise StackError(f"Triton's python backend has no stub for Python {version}; use 3.10 to 3.12")
         self.require_libpython(stub)
         return stub
 
     def require_libpython(self, stub: Path) -> None:
         """Raise StackError where a library that the stub is linked to is not on this machine."""
+        ldd = shutil.which("ldd")
+        if ldd is None:
+            return
         linked = subprocess.run(
-            ["/usr/bin/ldd", str(stub)],
+            [ldd, str(stub)],
             env={"LD_LIBRARY_PATH": self.library_path()},
             capture_output=True,
             text=True,

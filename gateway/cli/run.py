@@ -45,7 +45,7 @@ def body_masks(  # noqa: PLR0913, PLR0917 one option for each parameter of the p
 
 def _local_url() -> str:
     try:
-        return f"http://127.0.0.1:{Settings.from_environment().api_port}"
+        return Settings.from_environment().local_url
     except SettingsError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error

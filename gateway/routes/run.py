@@ -48,7 +48,7 @@ async def _run(request: Request, services: Services, pipeline: Pipeline) -> Resp
         image, parameters = _work(request, services, pipeline, body)
         inference, stages = await while_connected(request, _infer(services, pipeline, image, parameters, deadline))
     response = answer(accept, request_id_of(request), pipeline, inference)
-    response.headers["Server-Timing"] = server_timing({**stages, **inference.timings_ms}.items())
+    response.headers["Server-Timing"] = server_timing(stages.items())
     return response
 
 

@@ -12,7 +12,7 @@ from gateway.problems import Problem
 from gateway.settings import Settings
 
 PIPELINE = build_registry(Settings())["body_masks"]
-RESULT = {"status": "completed", "reason": None, "photo": {"width": 4, "height": 3}, "timings_ms": {"decode": 1.5}}
+RESULT = {"status": "completed", "reason": None, "photo": {"width": 4, "height": 3}}
 ONE = InferenceResult(RESULT, (Artifact("person_0/dress_mask.png", b"\x89PNG\r\n--x"),))
 TWO = InferenceResult(RESULT, (*ONE.artifacts, Artifact("keypoints.json", b"[1]")))
 
