@@ -11,17 +11,19 @@ from exporters.recipes import RECIPES
 from exporters.report import ParityReport
 
 _MEGABYTE = 1e6
+_UNBROKEN = 2
+"""Columns from the left that no narrow terminal may break: name and state."""
 _STYLES = {"ready": "green", "within bar": "green", "missing": "yellow", "stale": "yellow", "within spread": "yellow"}
 
 
 def files_table(catalogue: Catalogue, paths: Paths) -> Table:
     """Every catalogued file: licence, size, state, how to get it."""
-    table = _table("Files", "name", "licence", "size", "state", "used by", "from")
+    table = _table("Files", "name", "state", "size", "licence", "from")
     table.caption = "get one: maskwright models fetch NAME"
     for entry in catalogue.file:
         mark = _mark(state(entry, paths.files).value)
-        used_by = ", ".join(entry.used_by) or "nothing yet"
-        table.add_row(entry.name, entry.licence, _size(entry.bytes), mark, used_by, entry.source.archive)
+        package, *_ = entry.source.archive.split(" (")
+        table.add_row(entry.name, mark, _size(entry.bytes), entry.licence, package)
     return table
 
 
@@ -46,9 +48,9 @@ def parity_table(report: ParityReport) -> Table:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", caption_justify="left")
+    table = Table(title=title, title_justify="left", caption_justify="left", box=None, header_style="bold")
     for place, column in enumerate(columns):
-        table.add_column(column, overflow="fold", no_wrap=place == 0)
+        table.add_column(column, overflow="fold", no_wrap=place < _UNBROKEN)
     return table
 
 

@@ -1,9 +1,11 @@
 """Around every request: its id, one line in the log, and an answer to what nobody expected."""
 
+import logging
 import re
 import time
 import traceback
 import uuid
+from http import HTTPStatus
 from urllib.parse import quote
 
 import structlog
@@ -14,6 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.logs import get_logger
 from gateway.problems import Problem, problem_response
 
+_PROBED = "/health"
+"""Asked every second by whoever watches the gateway: a good answer is no news."""
 _HEADER = "X-Request-Id"
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _CLIENT_GONE = 499
@@ -60,7 +64,9 @@ class RequestMiddleware:
 
     def _log_line(self, scope: Scope, status: int, duration_s: float) -> None:
         path = quote(scope["path"])  # decoded by the server: a line break in it must not begin a line of the log
-        self._log.info(f"{scope['method']} {path} {status}", status=status, duration_ms=round(duration_s * 1000, 1))
+        level = logging.DEBUG if path.startswith(_PROBED) and status == HTTPStatus.OK else logging.INFO
+        line = f"{scope['method']} {path} {status}"
+        self._log.log(level, line, status=status, duration_ms=round(duration_s * 1000, 1))
 
 
 class _Exchange:

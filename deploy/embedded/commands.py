@@ -37,7 +37,7 @@ def up(
     with _told(), _console.status("starting Triton and the gateway"):
         started = launcher.start(folders)
     _console.print(_table(_state(folders)))
-    _console.print(_next_steps(settings), highlight=False)
+    _console.print(_next_steps(settings), highlight=False, soft_wrap=True)
     if detach:
         return
     _console.print("Ctrl-C stops it.")

@@ -36,7 +36,7 @@ class Triton(Service):
 
     def prepare(self) -> None:
         """Assemble the backends and the fused models; refuse to start without the models' weights."""
-        missing = [str(path.parent.parent.name) for path in _onnx_folders() if not (path / "model.onnx").is_file()]
+        missing = [path.parent.name for path in _onnx_folders() if not (path / "model.onnx").is_file()]
         if missing:
             raise StackError(f"models not exported yet: {', '.join(missing)}; run `maskwright models export`")
         self.clean_up()

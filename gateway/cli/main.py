@@ -3,9 +3,12 @@
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import typer
 from typer.main import get_command
+
+from gateway import __version__
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,21 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 the form that typer calls back with
+    if wanted:
+        typer.echo(f"maskwright {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[  # noqa: FBT002 typer makes a flag of it
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Body masks from photos, with models on NVIDIA Triton."""
 
 
 def _delegate(command: LazyCommand) -> Callable[[typer.Context], None]:

@@ -1,6 +1,7 @@
 """Which photos the command line names, and where the artifacts of each go."""
 
 import glob
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
@@ -26,12 +27,17 @@ def find_photos(names: Iterable[str]) -> list[Path]:
 
 
 def plan(sources: Sequence[Path], folder: Path) -> list[PhotoFile]:
-    """One folder for each photo, named by its stem; where that is taken it gets a number."""
+    """One folder for each photo, named by its stem, or by its whole name where several share the stem.
+
+    Photos of one name in several folders get numbers, in the order given.
+    """
+    stems = Counter(source.stem for source in sources)
     taken: set[str] = set()
     planned = []
     for source in sources:
-        numbered = (f"{source.stem}-{number}" for number in count(2))
-        name = next(name for name in chain([source.stem], numbered) if name not in taken)
+        own = source.stem if stems[source.stem] == 1 else source.name
+        numbered = (f"{own}-{number}" for number in count(2))
+        name = next(name for name in chain([own], numbered) if name not in taken)
         taken.add(name)
         planned.append(PhotoFile(source, folder / name))
     return planned

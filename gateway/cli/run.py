@@ -40,10 +40,12 @@ def body_masks(  # noqa: PLR0913, PLR0917 one option for each parameter of the p
     """One PNG for each mask type."""
     given = {"mask_types": mask_types, "gender": gender, "style": style, "frame": frame, "person": person}
     parameters = {name: value for name, value in {**given, "include": include}.items() if value}
-    _run(Sender(url or _local_url(), "body_masks", parameters), photos, output, in_flight)
+    _run(Sender(_base_url(url), "body_masks", parameters), photos, output, in_flight)
 
 
-def _local_url() -> str:
+def _base_url(url: str) -> str:
+    if url:
+        return url if "://" in url else f"http://{url}"
     try:
         return Settings.from_environment().local_url
     except SettingsError as error:

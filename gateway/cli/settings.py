@@ -25,7 +25,7 @@ def settings_table() -> Iterator[str]:
 
 def _default(field: FieldInfo) -> str:
     if field.default is PydanticUndefined:
-        return "see right"
+        return "derived"
     if isinstance(field.default, tuple):
         return f"`{','.join(map(str, field.default))}`"
     return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"

@@ -24,19 +24,21 @@ STALLED = 4
 DEADLINE = 8.0
 SLACK = 4.0
 SPARE_FILES = 4
+# After a warm-up the gateway was measured to swing by 26 MiB as bodies come and go, and the others by 12, with no trend
+# over 9000 requests; a photo here has about half a megabyte, so one forgotten in five requests shows in the short form.
+GROWTH_MB = 40
 
 
 @dataclass(frozen=True)
 class Length:
-    """Requests in each part of the test, the first to warm up, and the MiB a process may grow by after that."""
+    """Requests in each part of the test; the first part warms up."""
 
     parts: tuple[int, ...]
-    growth_mb: float
 
 
 @pytest.fixture
 def length(request: pytest.FixtureRequest) -> Length:
-    return Length((1000,) * 10, 64) if request.config.getoption("--long") else Length((200, 400), 64)
+    return Length((1000,) * 10 if request.config.getoption("--long") else (200, 400))
 
 
 @pytest.fixture
@@ -67,7 +69,7 @@ def test_the_service_is_afterwards_as_it_was_before(
     assert max(exchange.seconds for exchange in exchanges) < DEADLINE + SLACK
     assert len({frozenset(taken) for taken in usages}) == 1, "a process died"
     assert "unexpected error" not in (tmp_path / "logs" / "gateway.log").read_text()
-    assert all(use.memory_mb - usages[1][name].memory_mb < length.growth_mb for name, use in usages[-1].items())
+    assert all(use.memory_mb - usages[1][name].memory_mb < GROWTH_MB for name, use in usages[-1].items())
 
 
 def play(stack: RunningStack, row: Iterable[Visit]) -> list[Exchange]:
@@ -98,11 +100,9 @@ def verdict_of(answer: Answer) -> str:
     if answer.headers.get("content-type") == "application/problem+json":
         code = str(json.loads(answer.body)["code"])
         return code if PROBLEMS[code].status == answer.status else f"{code} with status {answer.status}"
-    return (
-        NOT_HTTP
-        if (answer.status, answer.body[:12]) == (400, b"Invalid HTTP")
-        else f"status {answer.status}: {answer.body[:80]!r}"
-    )
+    if (answer.status, answer.body[:12]) == (400, b"Invalid HTTP"):
+        return NOT_HTTP
+    return f"status {answer.status}: {answer.body[:80]!r}"
 
 
 def different_bytes(exchanges: Iterable[Exchange]) -> list[str]:

@@ -18,5 +18,8 @@ def test_what_is_not_there_is_kept_to_be_reported(tmp_path: Path) -> None:
 
 
 def test_photos_of_one_stem_get_folders_of_their_own() -> None:
-    planned = plan([Path("a/x.jpg"), Path("b/x.png"), Path("x-2.jpg"), Path("y.jpg")], Path("out"))
-    assert [photo.target for photo in planned] == [Path(f"out/{name}") for name in ("x", "x-2", "x-2-2", "y")]
+    sources = [Path("a/x.jpg"), Path("b/x.png"), Path("y.jpg"), Path("c/x.jpg")]
+    planned = {photo.source: photo.target.name for photo in plan(sources, Path("out"))}
+    assert list(planned.values()) == ["x.jpg", "x.png", "y", "x.jpg-2"]
+    backwards = {photo.source: photo.target.name for photo in plan(sources[2::-1], Path("out"))}
+    assert backwards.items() <= planned.items()
