@@ -47,7 +47,5 @@ $(INSTALLED): pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[embedded,exporters,test]'
 	@touch $@
 
-# Both leave alone what is there and right.
 models: $(INSTALLED)
-	@$(BIN)/maskwright models fetch
-	@$(BIN)/maskwright models export
+	@$(BIN)/maskwright models verify >/dev/null 2>&1 || { $(BIN)/maskwright models fetch && $(BIN)/maskwright models export; }

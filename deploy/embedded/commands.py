@@ -34,22 +34,21 @@ def up(
     if (state := launcher.running(folders)) is not None:
         _console.print(f"already running (process {state.pid})")
         return
-    with _told(), _console.status("starting Triton and the gateway"):
-        started = launcher.start(folders)
-    _console.print(_table(_state(folders)))
-    _console.print(_next_steps(settings), highlight=False, soft_wrap=True)
-    if detach:
-        return
-    _console.print("Ctrl-C stops it.")
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
-        status_code = started.wait()
+        with _told(), _console.status("starting Triton and the gateway"):
+            started = launcher.start(folders)
+        _console.print(_table(_state(folders)))
+        _console.print(_next_steps(settings), highlight=False, soft_wrap=True)
+        if not detach:
+            _console.print("Ctrl-C stops it.")
+            raise typer.Exit(started.wait())
     except KeyboardInterrupt:
         _console.print("stopping")
-        with _told():
-            status_code = launcher.end(started)
-    raise typer.Exit(status_code)
+        if (state := launcher.running(folders)) is not None:
+            with _told():
+                launcher.stop(state)
 
 
 def down() -> None:

@@ -1,12 +1,14 @@
 """The launcher's commands and the demo, as a person types them."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.stack import CHECKOUT, stack_environment
+from deploy.embedded.state import StackState
+from tests.stack import CHECKOUT, eventually, stack_environment
 
 MASKWRIGHT = Path(sys.executable).with_name("maskwright")
 
@@ -45,6 +47,23 @@ def test_up_twice_status_logs_and_down(environment: dict[str, str]) -> None:
     assert "stopped" in down.stdout
     assert maskwright(environment, "status").returncode == 1
     assert "nothing is running" in maskwright(environment, "down").stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_up_in_the_foreground_ends_with_its_stack(
+    environment: dict[str, str], tmp_path: Path, number: signal.Signals
+) -> None:
+    here = {**environment, "MASKWRIGHT_HOME": "home"}  # relative to where the person stands, not to the checkout
+    command = subprocess.Popen([MASKWRIGHT, "up"], cwd=tmp_path, env=here, start_new_session=True)
+    state = tmp_path / "home" / "stack.json"
+    try:
+        eventually(lambda: state.exists() and StackState.read(state).state == "ready", 60, "the stack is ready")
+        launcher = StackState.read(state)
+    finally:
+        command.send_signal(number)
+    assert command.wait(60) == 0
+    assert not launcher.is_alive()
+    assert StackState.read(state).state == "stopped"
 
 
 def test_up_tells_why_it_cannot_start(environment: dict[str, str]) -> None:

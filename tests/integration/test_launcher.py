@@ -64,6 +64,23 @@ def test_a_stopped_stack_leaves_no_process_and_no_shared_memory(tmp_path: Path) 
     assert regions(stack) == []
 
 
+def test_a_second_launcher_on_the_same_ports_leaves_the_first_alone(stack: RunningStack, tmp_path: Path) -> None:
+    before = regions(stack)
+    ended = launch({**stack.environment, "MASKWRIGHT_HOME": str(tmp_path)})
+    assert ended.returncode == 1
+    assert "is taken" in ended.stderr
+    assert before
+    assert regions(stack) == before
+
+
+def test_a_second_launcher_in_the_same_folder_is_refused(stack: RunningStack) -> None:
+    elsewhere = stack_environment(stack.home)
+    ended = launch(elsewhere)
+    assert ended.returncode == 1
+    assert "another stack runs in" in ended.stderr
+    assert stack.is_ready("triton")
+
+
 def test_a_launcher_killed_hard_takes_its_servers_along(tmp_path: Path) -> None:
     with running_stack(tmp_path) as stack:
         pids = [stack.pid("triton"), stack.pid("gateway")]
