@@ -38,7 +38,7 @@ def answer(accept: str | None, request_id: str, pipeline: Pipeline, inference: I
         return Response(artifacts[0].data, media_type=chosen, headers=_disposition("inline", artifacts[0].name))
     if chosen == JSON:
         return Response(_json(request_id, pipeline, inference), media_type=JSON)
-    return _mixed(inference)
+    return _mixed(request_id, pipeline, inference)
 
 
 def server_timing(stages_ms: Iterable[tuple[str, float]]) -> str:
@@ -54,26 +54,30 @@ def _negotiate(accept: str | None, offers: Sequence[str]) -> str:
 
 
 def _json(request_id: str, pipeline: Pipeline, inference: InferenceResult) -> str:
-    document: dict[str, object] = {
-        "request_id": request_id,
-        "pipeline": pipeline.name,
-        **{key: value for key, value in inference.result.items() if value is not None},
-        "artifacts": {artifact.name: _json_artifact(artifact) for artifact in inference.artifacts},
-    }
-    return json.dumps(document)
+    embedded = {artifact.name: _embedded(artifact) for artifact in inference.artifacts}
+    return _document(request_id, pipeline, inference, embedded)
 
 
-def _json_artifact(artifact: Artifact) -> Mapping[str, object]:
-    return {
-        "content_type": artifact.media_type,
-        "bytes": len(artifact.data),
-        "base64": base64.b64encode(artifact.data).decode("ascii"),
-    }
+def _document(
+    request_id: str, pipeline: Pipeline, inference: InferenceResult, artifacts: Mapping[str, Mapping[str, object]]
+) -> str:
+    known = {key: value for key, value in inference.result.items() if value is not None}
+    return json.dumps({"request_id": request_id, "pipeline": pipeline.name, **known, "artifacts": artifacts})
 
 
-def _mixed(inference: InferenceResult) -> Response:
+def _summary(artifact: Artifact) -> dict[str, object]:
+    return {"content_type": artifact.media_type, "bytes": len(artifact.data)}
+
+
+def _embedded(artifact: Artifact) -> dict[str, object]:
+    return {**_summary(artifact), "base64": base64.b64encode(artifact.data).decode("ascii")}
+
+
+def _mixed(request_id: str, pipeline: Pipeline, inference: InferenceResult) -> Response:
     boundary = secrets.token_hex(16)
-    result = _part(boundary, JSON, _disposition("inline", "result.json"), json.dumps(inference.result).encode())
+    summaries = {artifact.name: _summary(artifact) for artifact in inference.artifacts}
+    document = _document(request_id, pipeline, inference, summaries)
+    result = _part(boundary, JSON, _disposition("inline", "result.json"), document.encode())
     parts = (
         _part(boundary, artifact.media_type, _disposition("attachment", artifact.name), artifact.data)
         for artifact in inference.artifacts

@@ -11,11 +11,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.middleware import RequestMiddleware
-from gateway.openapi import run_operation, run_responses
+from gateway.openapi import Responses, add_schemas, problem_responses, run_operation, run_responses
 from gateway.pipelines.pipeline import Pipeline
 from gateway.pipelines.registry import build_registry
 from gateway.problems import Problem, problem_response
 from gateway.routes import health, pipelines, run
+from gateway.routes.schemas import Health, Live, PipelineList
 from gateway.services import running_services
 from gateway.settings import Settings
 
@@ -40,6 +41,7 @@ def create_app(settings: Settings) -> FastAPI:
         exception_handlers={Problem: _answer_problem, HTTPException: _answer_http},
     )
     _add_routes(app, registry)
+    add_schemas(app)
     return app
 
 
@@ -52,15 +54,31 @@ def _add_routes(app: FastAPI, registry: Mapping[str, Pipeline]) -> None:
             name=f"run_{entry.name}",
             summary=entry.summary,
             response_class=Response,
-            responses=run_responses(),
+            responses=run_responses(entry),
             openapi_extra=run_operation(entry),
             tags=["pipelines"],
         )
     app.add_api_route("/v1/run/{pipeline}", run.run_unknown, methods=["POST"], include_in_schema=False)
-    app.add_api_route("/v1/pipelines", pipelines.list_pipelines, methods=["GET"], tags=["pipelines"])
-    app.add_api_route("/health", health.health, methods=["GET"], tags=["health"])
-    app.add_api_route("/health/live", health.live, methods=["GET"], tags=["health"])
-    app.add_api_route("/health/ready", health.ready, methods=["GET"], tags=["health"])
+    _add_states(app)
+
+
+def _add_states(app: FastAPI) -> None:
+    unready: Responses = {503: {"model": Health, "description": "Some pipeline cannot serve; `pipelines` says which."}}
+    for path, handler, model, summary, others in (
+        ("/v1/pipelines", pipelines.list_pipelines, PipelineList, "Find out what can be run, and with what.", {}),
+        ("/health", health.health, Health, "Look into the gateway: always 200 while it lives.", {}),
+        ("/health/live", health.live, Live, "Decide whether to restart the gateway.", {}),
+        ("/health/ready", health.ready, Health, "Decide whether to send requests here.", unready),
+    ):
+        app.add_api_route(
+            path,
+            handler,
+            methods=["GET"],
+            summary=summary,
+            response_model=model,
+            responses={**others, **problem_responses(["internal_error"], path)},
+            tags=["health" if path.startswith("/health") else "pipelines"],
+        )
 
 
 async def _answer_problem(request: Request, error: Exception) -> Response:

@@ -9,49 +9,89 @@ from types import MappingProxyType
 from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
+RETRIED = frozenset({429, 503, 504})
+"""Statuses that say when to try again, in the header Retry-After."""
 
 
 @dataclass(frozen=True)
 class ProblemType:
-    """One code: its HTTP status, its title, and an example of its detail."""
+    """One code: its HTTP status, its title, and an example of its detail.
+
+    `example_path` is the path that brings the example about, where only one path does.
+    """
 
     status: int
     title: str
     example: str
+    example_path: str | None = None
 
 
 PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
     {
         "body_empty": ProblemType(400, "The request has no body", "Send a photo in the request's body."),
-        "invalid_json": ProblemType(400, "The body is not valid JSON", "Expecting ',' delimiter at character 17."),
+        "invalid_json": ProblemType(
+            400, "The body is not valid JSON", "Expecting ',' delimiter: line 1 column 18 (char 17)"
+        ),
         "invalid_multipart": ProblemType(400, "The body is not valid multipart", "The closing boundary is missing."),
-        "missing_image": ProblemType(400, "The request holds no photo", "Send the photo in the field 'image'."),
-        "invalid_base64": ProblemType(400, "The photo is not valid base64", "Incorrect padding."),
-        "image_empty": ProblemType(400, "The photo is empty", "The photo has 0 bytes."),
-        "not_found": ProblemType(404, "No such address", "Nothing is served at /v2."),
-        "pipeline_not_found": ProblemType(404, "No such pipeline", "No pipeline 'masks'; there are: body_masks."),
-        "method_not_allowed": ProblemType(405, "This address does not take this method", "Use POST."),
-        "not_acceptable": ProblemType(406, "No answer fits the Accept header", "Available: image/png."),
+        "missing_image": ProblemType(400, "The request holds no photo", "Send the photo in the form field 'image'."),
+        "invalid_base64": ProblemType(400, "The photo is not valid base64", "Incorrect padding"),
+        "image_empty": ProblemType(
+            400, "The photo is empty", "the image has no bytes; JPEG, PNG, WebP and BMP are accepted"
+        ),
+        "not_found": ProblemType(404, "No such address", "POST /v2 is not served here.", "/v2"),
+        "pipeline_not_found": ProblemType(
+            404, "No such pipeline", "No pipeline 'masks'; there are: body_masks.", "/v1/run/masks"
+        ),
+        "method_not_allowed": ProblemType(
+            405, "This address does not take this method", "GET /v1/run/body_masks is not served here. Use POST."
+        ),
+        "not_acceptable": ProblemType(
+            406,
+            "No answer fits the Accept header",
+            "Available: application/json, multipart/mixed, image/jpeg, image/png.",
+        ),
         "request_timeout": ProblemType(408, "The body did not arrive in time", "Waited 30 s for the body."),
         "body_too_large": ProblemType(413, "The request's body is too large", "At most 33554432 bytes are accepted."),
-        "image_too_large": ProblemType(413, "The photo has too many pixels", "40000×40000 is over 50000000 pixels."),
-        "unsupported_media_type": ProblemType(
-            415, "The body's type is not supported", "Send multipart/form-data, application/json or image/*."
+        "image_too_large": ProblemType(
+            413,
+            "The photo has too many pixels",
+            "the image has 40000×40000 pixels; at most 50000000 in all are accepted",
         ),
-        "image_unsupported": ProblemType(415, "The photo's format is not supported", "Send JPEG, PNG, WebP or BMP."),
+        "unsupported_media_type": ProblemType(
+            415,
+            "The body's type is not supported",
+            "text/plain is not accepted; send multipart/form-data, application/json or image/*.",
+        ),
+        "image_unsupported": ProblemType(
+            415,
+            "The photo's format is not supported",
+            "the image is of type: GIF; JPEG, PNG, WebP and BMP are accepted",
+        ),
         "invalid_parameters": ProblemType(
             422, "A parameter is not acceptable", "style: 'plain' is not accepted; accepted: garment, labels"
         ),
-        "image_truncated": ProblemType(422, "The photo ends too early", "The JPEG has no end."),
-        "image_corrupt": ProblemType(422, "The photo is damaged", "The PNG could not be decoded."),
-        "image_animated": ProblemType(422, "The photo is animated", "The WebP holds 12 frames."),
-        "image_too_small": ProblemType(422, "The photo is too small", "1×1 pixels; at least 16×16 are needed."),
-        "no_person": ProblemType(422, "No person was found", "No person was found in the photo."),
-        "several_persons": ProblemType(422, "Several people were found", "3 people; person=single takes one."),
+        "image_truncated": ProblemType(
+            422, "The photo ends too early", "the jpeg ends before its last pixel; send the whole file"
+        ),
+        "image_corrupt": ProblemType(422, "The photo is damaged", "the png cannot be decoded"),
+        "image_animated": ProblemType(422, "The photo is animated", "the webp is animated; send one still image"),
+        "image_too_small": ProblemType(
+            422, "The photo is too small", "the image has 1×1 pixels; at least 16×16 are needed"
+        ),
+        "no_person": ProblemType(
+            422, "No person was found", "no person was found in the photo; one must show at least head and shoulders"
+        ),
+        "several_persons": ProblemType(
+            422,
+            "Several people were found",
+            "3 people were found; send a photo of one, or ask for person=largest or all",
+        ),
         "queue_full": ProblemType(429, "Too many requests are waiting", "100 requests are waiting."),
         "internal_error": ProblemType(500, "Something went wrong in the gateway", "The log has the details."),
-        "inference_failed": ProblemType(502, "The model failed", "The log has the details."),
-        "triton_unavailable": ProblemType(503, "The inference server is not available", "No answer for 10 s."),
+        "inference_failed": ProblemType(502, "The model failed", "Triton answered: Stub process is not healthy."),
+        "triton_unavailable": ProblemType(
+            503, "The inference server is not available", "Triton did not answer: failed to connect to all addresses"
+        ),
         "deadline_exceeded": ProblemType(504, "The request took too long", "Not done within 30 s."),
     }
 )

@@ -3,6 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from gateway.openapi import parameters_schema
 from gateway.pipelines.pipeline import Pipeline
 from gateway.services import services_of
 
@@ -16,16 +17,13 @@ async def list_pipelines(request: Request) -> JSONResponse:
 
 
 def describe(pipeline: Pipeline, *, ready: bool) -> dict[str, object]:
-    """A pipeline as JSON; the schema's defaults are those in force."""
-    schema = pipeline.parameters.model_json_schema()
-    for name, value in pipeline.defaults.items():
-        schema["properties"][name]["default"] = value
+    """A pipeline as JSON."""
     return {
         "name": pipeline.name,
         "summary": pipeline.summary,
         "profile": pipeline.profile,
         "inputs": pipeline.inputs,
-        "parameters": schema,
+        "parameters": parameters_schema(pipeline),
         "artifacts": pipeline.artifacts,
         "ready": ready,
     }

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from gateway.pipelines.body_masks import MASK_TYPES
+from gateway.routes.schemas import RunAnswer, RunSummary
 
 RUN = "/v1/run/body_masks"
 
@@ -61,7 +62,7 @@ def test_every_way_in_gives_the_same_bytes(client: httpx.Client, person: bytes) 
 def test_all_seven_come_as_json_by_default(client: httpx.Client, person: bytes, size: tuple[int, int]) -> None:
     document = client.post(RUN, files={"image": person}).raise_for_status().json()
     assert list(document["artifacts"]) == [f"{name}_mask.png" for name in MASK_TYPES]
-    assert document["status"] == "completed"
+    assert RunAnswer.model_validate(document).model_dump(mode="json") == document
     assert (document["photo"]["width"], document["photo"]["height"]) == size
     (found,) = document["persons"]
     assert len(found["keypoints"]) == 18
@@ -78,7 +79,9 @@ def test_several_come_as_multipart_on_request(client: httpx.Client, person: byte
     message = email.message_from_bytes(head + answer.content, policy=email.policy.HTTP)
     parts = {part.get_filename(): part.get_content() for part in message.iter_parts()}
     assert list(parts) == ["result.json", "upper_body_mask.png", "dress_mask.png", "keypoints.json"]
-    assert json.loads(parts["result.json"])["status"] == "completed"
+    result = json.loads(parts["result.json"])
+    assert RunSummary.model_validate(result).model_dump(mode="json") == result
+    assert list(result["artifacts"]) == list(parts)[1:]
     assert pixels(parts["dress_mask.png"]).dtype == np.uint8
 
 

@@ -38,7 +38,10 @@ def test_multipart_mixed_reads_back_with_another_parser() -> None:
     head = f"Content-Type: {response.headers['content-type']}\r\n\r\n".encode()
     message = email.message_from_bytes(head + bytes(response.body), policy=email.policy.HTTP)
     result, *parts = message.iter_parts()
-    assert json.loads(result.get_content()) == RESULT
+    document = json.loads(bytes(answer("application/json", "r1", PIPELINE, TWO).body))
+    for artifact in document["artifacts"].values():
+        del artifact["base64"]
+    assert json.loads(result.get_content()) == document
     assert [part.get_filename() for part in parts] == ["person_0/dress_mask.png", "keypoints.json"]
     assert parts[0].get_content() == ONE.artifacts[0].data
 

@@ -3,14 +3,18 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 import pytest_asyncio
+from pydantic import BaseModel
 
 from gateway.app import create_app
 from gateway.problems import PROBLEMS
 from gateway.readiness import tiny_png
+from gateway.routes.schemas import Health, Live, PipelineList
 from gateway.settings import Settings
 
 RUN = "/v1/run/body_masks"
 LIMIT = 4096
+PNG, JSON = {"content-type": "image/png"}, {"content-type": "application/json"}
+FORM = {"content-type": "multipart/form-data; boundary=b"}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -101,13 +105,41 @@ async def test_a_request_id_is_taken_or_made(client: httpx.AsyncClient, given: s
     assert (answer.headers["x-request-id"] == given) == kept
 
 
-async def test_the_description_names_every_code(client: httpx.AsyncClient) -> None:
-    operation = (await client.get("/openapi.json")).json()["paths"][RUN]["post"]
-    assert set(operation["requestBody"]["content"]) == {"multipart/form-data", "application/json", "image/*"}
-    documented = {
-        code
-        for status, answer in operation["responses"].items()
-        if int(status) >= 400
-        for code in answer["content"]["application/problem+json"]["examples"]
-    }
-    assert documented == set(PROBLEMS)
+async def test_the_description_is_served(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    assert "Problem" in document["components"]["schemas"]
+    content = document["paths"][RUN]["post"]["requestBody"]["content"]
+    assert set(content) == {"multipart/form-data", "application/json", "image/*"}
+
+
+@pytest.mark.parametrize(
+    ("path", "model"),
+    [("/health", Health), ("/health/ready", Health), ("/health/live", Live), ("/v1/pipelines", PipelineList)],
+)
+async def test_answers_are_as_described(client: httpx.AsyncClient, path: str, model: type[BaseModel]) -> None:
+    document = (await client.get(path)).json()
+    assert model.model_validate(document).model_dump(mode="json") == document
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content", "headers", "code"),
+    [
+        ("POST", "/v2", b"", {}, "not_found"),
+        ("GET", RUN, b"", {}, "method_not_allowed"),
+        ("POST", "/v1/run/masks", b"", {}, "pipeline_not_found"),
+        ("POST", RUN, b"", PNG, "body_empty"),
+        ("POST", RUN, b'{"image": "aGk=" "', JSON, "invalid_json"),
+        ("POST", RUN, b'{"image": "aGk"}', JSON, "invalid_base64"),
+        ("POST", RUN, b"--b", FORM, "invalid_multipart"),
+        ("POST", RUN, b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n\r\n--b--', FORM, "missing_image"),
+        ("POST", RUN, b"x", {"content-type": "text/plain"}, "unsupported_media_type"),
+        ("POST", RUN, b"x", {**PNG, "accept": "text/html"}, "not_acceptable"),
+        ("POST", f"{RUN}?style=plain", b"x", PNG, "invalid_parameters"),
+    ],
+)
+async def test_examples_of_problems_are_what_is_answered(
+    client: httpx.AsyncClient, method: str, path: str, content: bytes, headers: dict[str, str], code: str
+) -> None:
+    document = (await client.request(method, path, content=content, headers=headers)).json()
+    assert (document["code"], document["detail"]) == (code, PROBLEMS[code].example)
+    assert document["instance"] == (PROBLEMS[code].example_path or RUN)

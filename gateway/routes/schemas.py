@@ -1,0 +1,99 @@
+"""What the addresses answer: schemas of the API's description, which no request is checked against."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from gateway.pipelines.pipeline import Profile
+from gateway.triton import ModelState
+
+Pixels = Annotated[int, Field(ge=1)]
+Score = Annotated[float, Field(ge=0, le=1)]
+Keypoint = tuple[float, float, Score]
+
+
+class Live(BaseModel):
+    """The gateway lives."""
+
+    status: Literal["ok"]
+
+
+class Health(BaseModel):
+    """State of the gateway, its pipelines and Triton's models."""
+
+    status: Literal["ok", "degraded"] = Field(description="ok: every pipeline can serve.")
+    queue_size: int = Field(ge=0, description="Requests that came in and do not run yet.")
+    segmentation_ready: bool = Field(description="Whether the pipeline body_masks can serve.")
+    live: Literal[True]
+    ready: bool = Field(description="Whether every pipeline can serve.")
+    pipelines: dict[str, bool] = Field(description="Whether each pipeline can serve, by name.")
+    models: list[ModelState] = Field(description="The models Triton knows; none where Triton is away.")
+
+
+class PipelineDescription(BaseModel):
+    """One pipeline: what it takes and what it makes."""
+
+    name: str = Field(description="Its address is /v1/run/{name}.")
+    summary: str
+    profile: Profile
+    inputs: list[str]
+    parameters: dict[str, object] = Field(description="JSON schema of the parameters, with the defaults in force.")
+    artifacts: dict[str, str] = Field(description="What each artifact holds, by its name or a pattern of names.")
+    ready: bool = Field(description="Whether it can serve.")
+
+
+class PipelineList(BaseModel):
+    """Every pipeline that can be run."""
+
+    pipelines: list[PipelineDescription]
+
+
+class PhotoSize(BaseModel):
+    """The photo's size in pixels, as displayed."""
+
+    width: Pixels
+    height: Pixels
+
+
+class PersonFound(BaseModel):
+    """A person that masks were made of; coordinates are pixels of the photo as displayed."""
+
+    index: int = Field(ge=0, description="Place in this list, and in the artifacts' names with person=all.")
+    box: tuple[float, float, float, float] = Field(description="x1, y1, x2, y2.")
+    score: Score
+    keypoints: list[Keypoint] = Field(
+        min_length=18, max_length=18, description="COCO-18, each x, y, score; score 0: not found."
+    )
+
+
+class ArtifactSummary(BaseModel):
+    """A file that was made."""
+
+    content_type: str
+    bytes: int = Field(ge=0, description="The file's size.")
+
+
+class EmbeddedArtifact(ArtifactSummary):
+    """A file that was made, with its content."""
+
+    base64: str = Field(json_schema_extra={"contentEncoding": "base64"})
+
+
+class _Run(BaseModel):
+    request_id: str = Field(description="That of the header X-Request-Id.")
+    pipeline: str
+    status: Literal["completed"]
+    photo: PhotoSize
+    persons: list[PersonFound]
+
+
+class RunSummary(_Run):
+    """What a run found and made; the artifacts' contents are the parts that follow."""
+
+    artifacts: dict[str, ArtifactSummary] = Field(description="By name, in the order of the parts.")
+
+
+class RunAnswer(_Run):
+    """What a run found and made."""
+
+    artifacts: dict[str, EmbeddedArtifact] = Field(description="By name, such as upper_body_mask.png.")

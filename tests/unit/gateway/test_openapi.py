@@ -1,0 +1,126 @@
+import base64
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+
+import cv2
+import numpy as np
+import pytest
+
+from gateway.app import create_app
+from gateway.pipelines.parameters import parameters_json
+from gateway.pipelines.registry import build_registry
+from gateway.problems import PROBLEMS
+from gateway.readiness import tiny_png
+from gateway.routes.schemas import RunAnswer
+from gateway.settings import Settings
+from steps.body_masks_draw import _chosen, found_poses
+from steps.failure import InputError
+from steps.tensors import json_tensor
+from vision.photo import PhotoError, decode, inspect
+
+RUN = "/v1/run/body_masks"
+SETTINGS = Settings(mask_types_default=("dress", "upper_body"))
+DOCUMENT = create_app(SETTINGS).openapi()
+OPERATION = DOCUMENT["paths"][RUN]["post"]
+ERRORS = {int(status): answer for status, answer in OPERATION["responses"].items() if int(status) >= 400}
+
+
+def values(node: object, key: str) -> Iterator[object]:
+    if isinstance(node, Mapping):
+        yield from (value for name, value in node.items() if name == key)
+    children = node.values() if isinstance(node, Mapping) else node if isinstance(node, list | tuple) else ()
+    for child in children:
+        yield from values(child, key)
+
+
+def png_header(width: int, height: int) -> bytes:
+    ihdr = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return tiny_png()[:12] + ihdr + struct.pack(">I", zlib.crc32(ihdr))
+
+
+def animated_webp() -> bytes:
+    chunk = b"VP8X" + struct.pack("<IB3x3s3s", 10, 2, b"\x1f\0\0", b"\x1f\0\0")
+    return b"RIFF" + struct.pack("<I", 4 + len(chunk)) + b"WEBP" + chunk
+
+
+def cut_jpeg() -> bytes:
+    return cv2.imencode(".jpg", np.zeros((16, 16, 3), np.uint8))[1].tobytes()[:-2]
+
+
+def test_every_reference_leads_somewhere() -> None:
+    references = {str(reference) for reference in values(DOCUMENT, "$ref")}
+    assert references == {f"#/components/schemas/{name}" for name in DOCUMENT["components"]["schemas"]}
+
+
+def test_every_error_has_the_one_problem_schema_and_an_example_of_each_code() -> None:
+    documented = set()
+    for status, answer in ERRORS.items():
+        content = answer["content"]["application/problem+json"]
+        assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+        for code, example in content["examples"].items():
+            assert (example["value"]["code"], example["value"]["status"]) == (code, status)
+            assert example["value"].keys() == DOCUMENT["components"]["schemas"]["Problem"]["properties"].keys()
+            assert f"`{code}`" in answer["description"]
+            documented.add(code)
+    assert documented == set(PROBLEMS)
+
+
+def test_the_default_mask_types_are_those_of_the_settings() -> None:
+    content = OPERATION["requestBody"]["content"]
+    for kind in ("multipart/form-data", "application/json"):
+        assert content[kind]["schema"]["properties"]["mask_types"]["default"] == ["dress", "upper_body"]
+    query = {parameter["name"]: parameter for parameter in OPERATION["parameters"]}
+    assert query["mask_types"]["description"].endswith("Default: dress,upper_body.")
+    assert "default" not in query["mask_types"]["schema"]
+
+
+def test_the_request_example_is_accepted() -> None:
+    example = dict(OPERATION["requestBody"]["content"]["application/json"]["example"])
+    assert inspect(base64.b64decode(example.pop("image")["data"])).size == (16, 16)
+    pipeline = build_registry(SETTINGS)["body_masks"]
+    assert parameters_json(pipeline, example) == parameters_json(pipeline, {})
+
+
+def test_the_answer_example_keeps_its_schema() -> None:
+    content = OPERATION["responses"]["200"]["content"]
+    assert set(content) == {"image/png", "application/json", "multipart/mixed"}
+    example = content["application/json"]["example"]
+    assert RunAnswer.model_validate(example).model_dump(mode="json") == example
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready", "/v1/pipelines"])
+def test_the_other_addresses_say_what_they_are_for_and_answer(path: str) -> None:
+    operation = DOCUMENT["paths"][path]["get"]
+    assert operation["summary"].endswith(".")
+    assert "$ref" in operation["responses"]["200"]["content"]["application/json"]["schema"]
+    assert ("503" in operation["responses"]) == (path == "/health/ready")
+
+
+@pytest.mark.parametrize(
+    ("code", "data"),
+    [
+        ("image_empty", b""),
+        ("image_unsupported", b"GIF89a"),
+        ("image_animated", animated_webp()),
+        ("image_truncated", cut_jpeg()),
+        ("image_too_large", png_header(40_000, 40_000)),
+        ("image_too_small", png_header(1, 1)),
+        ("image_corrupt", tiny_png().replace(b"IDAT", b"IDAx")),
+    ],
+)
+def test_examples_of_refused_photos_are_what_the_refusal_says(code: str, data: bytes) -> None:
+    with pytest.raises(PhotoError) as caught:
+        decode(data, inspect(data))
+    assert (caught.value.code, caught.value.detail) == (code, PROBLEMS[code].example)
+
+
+def test_examples_about_people_are_what_the_pipeline_says() -> None:
+    nothing = np.zeros((0, 1), np.float32)
+    outputs = dict.fromkeys(("landmarks", "presence", "mask", "heatmap"), nothing)
+    with pytest.raises(InputError) as nobody:
+        found_poses({"context": json_tensor({"regions": []}), **outputs})
+    with pytest.raises(InputError) as several:
+        _chosen([None] * 3, "single")  # type: ignore[list-item]
+    for caught in (nobody, several):
+        assert caught.value.detail == PROBLEMS[caught.value.code].example
