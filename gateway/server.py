@@ -6,6 +6,7 @@ import uvicorn
 
 from gateway.app import create_app
 from gateway.logs import configure_logs, get_logger
+from gateway.protocol import BoundedProtocol
 from gateway.settings import Settings, SettingsError
 
 _GRACE_S = 30
@@ -23,7 +24,7 @@ def serve(settings: Settings) -> None:
         host=settings.api_host,
         port=settings.api_port,
         loop="uvloop",
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         access_log=False,
         log_config=None,
