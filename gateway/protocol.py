@@ -14,14 +14,24 @@ _TOO_LARGE = (
 ).encode()
 
 
-class BoundedProtocol(HttpToolsProtocol):
-    """Answers a head that never ends with 431, and closes a connection whose head does not come in time.
+_LINE_BYTES = 4
+"""Colon, space and line end of a header."""
 
-    The size is checked after each read, so a head may be larger than the limit by what one read brings.
+
+class _HeadTooLargeError(Exception):
+    """Ends the parsing; uvicorn answers any such error through `send_400_response`."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Answers a head that is too large with 431, and closes a connection whose head does not come in time.
+
+    Refused are whole heads above the limit, and unfinished ones above twice the limit: however the head is cut into
+    reads, one within the limit passes.
     """
 
     _head_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
+    _too_large = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Expect the first head."""
@@ -40,10 +50,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if unfinished is None or self._head_timer is not unfinished:
             return
         self._head_bytes += len(data)
-        if self._head_bytes > MAX_HEAD_BYTES:
+        if self._head_bytes > 2 * MAX_HEAD_BYTES:
             self._cancel_timer()
-            self.transport.write(_TOO_LARGE)
-            self.transport.close()
+            self._refuse()
 
     def on_message_begin(self) -> None:
         """Expect the head of the next request on the same connection."""
@@ -52,9 +61,23 @@ class BoundedProtocol(HttpToolsProtocol):
             self._expect_head()
 
     def on_headers_complete(self) -> None:
-        """The head is here."""
+        """The head is here. Raises _HeadTooLargeError."""
         self._cancel_timer()
+        if sum(len(name) + len(value) + _LINE_BYTES for name, value in self.headers) > MAX_HEAD_BYTES:
+            self._too_large = True
+            raise _HeadTooLargeError
         super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what could not be parsed."""
+        if self._too_large:
+            self._refuse()
+        else:
+            super().send_400_response(msg)
+
+    def _refuse(self) -> None:
+        self.transport.write(_TOO_LARGE)
+        self.transport.close()
 
     def _expect_head(self) -> None:
         self._head_bytes = 0

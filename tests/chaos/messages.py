@@ -86,7 +86,7 @@ def garbage_messages(dice: random.Random) -> list[Message]:
         "not-utf8": (_head("GET /%ff%fe%00", {}), "not_found"),
         "other-pipeline": (_head("POST /v1/run/%F0%9F%92%A9", {"Content-Length": "0"}), "pipeline_not_found"),
         "high-bytes": (start + b"X: \xff\xfe\xfd\r\nContent-Length: 0\r\n\r\n", "body_empty"),
-        "long-header": (start + b"X: " + b"y" * 200_000 + b"\r\nContent-Length: 0\r\n\r\n", "body_empty"),
+        "long-header": (start + b"X: " + b"y" * 200_000 + b"\r\nContent-Length: 0\r\n\r\n", NOT_HTTP),
         "many-headers": (start + b"X: y\r\n" * 5_000 + b"Content-Length: 0\r\n\r\n", "body_empty"),
     }
     table = {**{name: (wire, NOT_HTTP) for name, wire in no_http.items()}, **odd}

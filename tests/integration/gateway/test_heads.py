@@ -4,6 +4,7 @@ import socket
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 
 from gateway.protocol import HEAD_TIMEOUT_S, MAX_HEAD_BYTES
 
@@ -36,14 +37,23 @@ def test_a_head_that_never_ends_is_cut_off(gateway_url: str) -> None:
     assert sent < 8 * MOST_READ
 
 
-def test_a_large_head_is_told_why(gateway_url: str) -> None:
+@pytest.mark.parametrize("size", [MAX_HEAD_BYTES, 2 * MAX_HEAD_BYTES])
+def test_a_large_head_is_told_why(gateway_url: str, size: int) -> None:
     with connect(gateway_url) as connection:
-        connection.sendall(START + b"X: ")
-        for _ in range(3):
-            connection.sendall(b"y" * (MAX_HEAD_BYTES // 2))
+        connection.sendall(START + b"X: " + b"y" * size + b"\r\nContent-Length: 0\r\n\r\n")
         answer = read_to_end(connection)
     assert answer.startswith(b"HTTP/1.1 431 ")
     assert str(MAX_HEAD_BYTES).encode() in answer
+
+
+def test_a_head_within_the_limit_passes_however_it_is_cut(gateway_url: str) -> None:
+    head = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: " + b"y" * (MAX_HEAD_BYTES - 100)
+    for cut in (len(head), 5_000):
+        with connect(gateway_url) as connection:
+            for start in range(0, len(head), cut):
+                connection.sendall(head[start : start + cut])
+            connection.sendall(b"\r\n\r\n")
+            assert read_to_end(connection).startswith(b"HTTP/1.1 200 ")
 
 
 def test_connections_whose_head_does_not_come_are_closed(gateway_url: str) -> None:
