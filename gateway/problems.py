@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from types import MappingProxyType
 
 from starlette.responses import Response
@@ -42,6 +43,13 @@ PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
         "pipeline_not_found": ProblemType(
             404, "No such pipeline", "No pipeline 'masks'; there are: body_masks.", "/v1/run/masks"
         ),
+        "job_not_found": ProblemType(
+            404, "No such job", "No job 6f1c0e4e-0d0e-4a57-8f2b-0f6a3c1e9d11; it may have been deleted."
+        ),
+        "artifact_not_found": ProblemType(
+            404, "The job has no such artifact", "The job has: upper_body_mask.png, lower_body_mask.png."
+        ),
+        "poison_not_found": ProblemType(404, "No such entry", "No open entry 17 in the poison book."),
         "method_not_allowed": ProblemType(
             405, "This address does not take this method", "GET /v1/run/body_masks is not served here. Use POST."
         ),
@@ -70,6 +78,18 @@ PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
         "invalid_parameters": ProblemType(
             422, "A parameter is not acceptable", "style: 'plain' is not accepted; accepted: garment, labels"
         ),
+        "idempotency_conflict": ProblemType(
+            422,
+            "This id was used for another request",
+            "request_id 'req-1' of user '123' came before with other content; send a new id.",
+        ),
+        "url_not_allowed": ProblemType(
+            422, "This URL may not be fetched", "http://10.0.0.7/a.jpg: 10.0.0.7 is not a public address."
+        ),
+        "url_failed": ProblemType(422, "The URL gives no photo", "https://example.com/a.jpg answered 404."),
+        "object_missing": ProblemType(422, "The object is not there", "s3://masks/a.jpg does not exist."),
+        "cancelled": ProblemType(409, "The job was cancelled", "Cancelled before it was done."),
+        "job_unfinished": ProblemType(409, "The job is not finished", "The job is queued; try again.", None),
         "image_truncated": ProblemType(
             422, "The photo ends too early", "the jpeg ends before its last pixel; send the whole file"
         ),
@@ -88,10 +108,18 @@ PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
         ),
         "queue_full": ProblemType(429, "Too many requests are waiting", "100 requests are waiting."),
         "internal_error": ProblemType(500, "Something went wrong in the gateway", "The log has the details."),
+        "attempts_exhausted": ProblemType(
+            500, "The job ended its workers again and again", "Begun 6 times without an end."
+        ),
+        "url_unreachable": ProblemType(
+            502, "The photo's server could not be asked", "https://example.com/a.jpg: no answer within 10 s."
+        ),
         "inference_failed": ProblemType(502, "The model failed", "Triton answered: Stub process is not healthy."),
         "triton_unavailable": ProblemType(
             503, "The inference server is not available", "Triton did not answer: failed to connect to all addresses"
         ),
+        "store_unavailable": ProblemType(503, "The database is not available", "PostgreSQL did not answer."),
+        "storage_unavailable": ProblemType(503, "The object store is not available", "S3 did not answer within 10 s."),
         "deadline_exceeded": ProblemType(504, "The request took too long", "Not done within 30 s."),
     }
 )
@@ -109,6 +137,11 @@ class Problem(Exception):  # noqa: N818 the term of RFC 9457
         self.headers = dict(headers or {})
         if retry_after is not None:
             self.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same request may go well later: anything but the caller's own mistake."""
+        return self.type.status >= HTTPStatus.INTERNAL_SERVER_ERROR or self.type.status == HTTPStatus.TOO_MANY_REQUESTS
 
     @property
     def type(self) -> ProblemType:

@@ -1,0 +1,1 @@
+"""What a job is and what keeps one, whatever database, broker and object store there are."""

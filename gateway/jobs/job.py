@@ -1,0 +1,119 @@
+"""A job, from the request to its outcome."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+JobState = Literal["queued", "running", "completed", "failed"]
+FINISHED: frozenset[JobState] = frozenset({"completed", "failed"})
+ImageKind = Literal["photo", "url", "s3"]
+CallbackKind = Literal["message", "webhook", "upload"]
+
+
+@dataclass(frozen=True)
+class ImageReference:
+    """Where a job's photo is: `photo`, a key of the photo bucket; `url`; or `s3`, bucket/key."""
+
+    kind: ImageKind
+    location: str
+
+
+@dataclass(frozen=True)
+class Callback:
+    """Who is told of the outcome: `message`, a Kafka topic; `webhook` and `upload`, a URL."""
+
+    kind: CallbackKind
+    destination: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job failed: a code of gateway.problems.PROBLEMS, and a sentence."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A job to be queued; one with a `failure` is recorded as failed at once.
+
+    `user_id` is empty where the caller named none. `parameters` is the JSON object that the Triton model takes.
+    `fingerprint` is equal for equal requests alone. `source` says where it came from, such as `http` or
+    `kafka:mask_input/0/17`. `gender` is what the caller said, if anything.
+    """
+
+    id: UUID
+    pipeline: str
+    user_id: str
+    request_id: str
+    fingerprint: bytes
+    parameters: str
+    image: ImageReference
+    source: str
+    trace_id: str
+    gender: str | None = None
+    priority: int = 0
+    callbacks: tuple[Callback, ...] = ()
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True)
+class StoredArtifact:
+    """An artifact in the bucket of masks; `name` as in `upper_body_mask.png`, `size` in bytes."""
+
+    name: str
+    key: str
+    media_type: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended: the model's result and the artifacts, or a failure. `timings_ms` by stage."""
+
+    result: Mapping[str, object] = field(default_factory=dict)
+    artifacts: tuple[StoredArtifact, ...] = ()
+    failure: Failure | None = None
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def state(self) -> JobState:
+        """`completed` or `failed`."""
+        return "failed" if self.failure else "completed"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as the store has it. `sequence` orders jobs by their coming; `attempts` counts the started ones."""
+
+    request: NewJob
+    sequence: int
+    state: JobState
+    attempts: int
+    created_at: datetime
+    run_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    outcome: Outcome | None
+    last_failure: Failure | None
+
+    @property
+    def id(self) -> UUID:
+        """The request's id."""
+        return self.request.id
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has its outcome."""
+        return self.state in FINISHED
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A worker's right to end a job, until it expires or is given up; `token` is new with every claim."""
+
+    job: Job
+    token: UUID

@@ -1,0 +1,37 @@
+"""Messages and jobs that were given up, until somebody looks at them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from gateway.jobs.job import Failure
+
+
+@dataclass(frozen=True)
+class PoisonEntry:
+    """An open entry: a message as it came, or a job (`job_id`) that used up its attempts."""
+
+    id: int
+    job_id: UUID | None
+    origin: str
+    failure: Failure
+    attempts: int
+    size: int
+    created_at: datetime
+
+
+class PoisonBook(Protocol):
+    """Open entries. Every method raises Problem `store_unavailable`."""
+
+    async def entries(self, limit: int, before: int | None = None) -> list[PoisonEntry]:
+        """The newest first; `before` is the id where the page before ended."""
+
+    async def replay(self, entry_id: int) -> bool:
+        """Close an entry and work on it again: its job is queued anew, its message goes to the input topic again.
+
+        False where there is no such open entry.
+        """
+
+    async def drop(self, entry_id: int) -> bool:
+        """Close an entry for good. False where there is no such open entry."""

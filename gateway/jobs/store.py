@@ -1,0 +1,109 @@
+"""What keeps jobs: PostgreSQL or memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+from uuid import UUID
+
+from gateway.jobs.deliveries import NewDelivery
+from gateway.jobs.job import Failure, Job, JobState, Lease, NewJob, Outcome
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What became of a submitted job: `created`; `known`, the same request came before; `conflict`, its id did.
+
+    `job` is the one that is kept: the earlier one where it was not created.
+    """
+
+    job: Job
+    result: Literal["created", "known", "conflict"]
+
+
+@dataclass(frozen=True)
+class Poison:
+    """A message that no job could be made of, as it came; `origin` is its topic/partition/offset."""
+
+    origin: str
+    key: bytes | None
+    value: bytes
+    failure: Failure
+    announcement: NewDelivery
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """Which jobs to list, the newest first; `before` is the `sequence` where the page before ended."""
+
+    state: JobState | None = None
+    user_id: str | None = None
+    request_id: str | None = None
+    pipeline: str | None = None
+    before: int | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True)
+class QueueCounts:
+    """Jobs by state, and the inferences that live workers can have under way."""
+
+    queued: int
+    running: int
+    finished: int
+    workers: int
+
+
+class JobStore(Protocol):
+    """Jobs and their order. Invariants: one live lease a job; one outcome a job; nothing accepted is lost.
+
+    Every method raises Problem `store_unavailable` where the database cannot be reached in time.
+    """
+
+    async def submit(self, jobs: Sequence[NewJob], poison: Sequence[Poison] = ()) -> list[Submission]:
+        """Keep all or nothing; the same (user_id, request_id) is kept once, the same poison (origin, value) too."""
+
+    async def claim(self, worker: str, limit: int, lease_s: float) -> list[Lease]:
+        """Take due jobs, by priority and age, and at most USER_CONCURRENCY of a user.
+
+        Jobs whose lease is over are taken again. One that was begun more than MAX_RETRIES + 1 times fails with
+        `attempts_exhausted` instead.
+        """
+
+    async def renew(self, worker: str, capacity: int, tokens: Sequence[UUID], lease_s: float) -> frozenset[UUID]:
+        """Extend leases and say that the worker lives; the tokens that still hold."""
+
+    async def finish(self, lease: Lease, outcome: Outcome) -> bool:
+        """End a job in one transaction: its row, `user_mask_outputs`, the outbox.
+
+        False, and nothing done, for a lease that is over.
+        """
+
+    async def retry(self, lease: Lease, failure: Failure, delay_s: float) -> bool:
+        """Put a job back, to be due in `delay_s` seconds. False for a lease that is over."""
+
+    async def release(self, lease: Lease) -> bool:
+        """Hand a job back unstarted: due at once, and the attempt not counted. False for a lease that is over."""
+
+    async def cancel(self, job_id: UUID) -> Job | None:
+        """End an unfinished job as failed, `cancelled`; a finished one is left as it is. None where there is none."""
+
+    async def delete(self, job_id: UUID) -> bool:
+        """Cancel, and hide the job until its photo and artifacts are removed. False where there is none."""
+
+    async def get(self, job_id: UUID) -> Job | None:
+        """One job."""
+
+    async def find(self, jobs: JobFilter) -> list[Job]:
+        """Jobs, the newest first."""
+
+    async def counts(self) -> QueueCounts:
+        """How full the queue is."""
+
+    async def removable(self, older_than_s: float, limit: int) -> list[Job]:
+        """Jobs deleted at least so long ago, whose objects are to be removed."""
+
+    async def remove(self, job_ids: Sequence[UUID]) -> None:
+        """Forget deleted jobs whose objects are gone."""
+
+    async def expire(self, days: int) -> int:
+        """Delete jobs that ended so long ago; how many there were."""

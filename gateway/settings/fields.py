@@ -1,0 +1,26 @@
+"""Types that several groups of settings share."""
+
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from gateway.pipelines.lists import split_list
+
+T = TypeVar("T")
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+Port = Annotated[int, Field(ge=1, le=65535)]
+CommaSeparated = Annotated[T, NoDecode, BeforeValidator(split_list)]
+"""A tuple given as comma-separated text."""
+
+
+def upper(value: object) -> object:
+    """Text in capitals, so that any case is accepted; anything else as it is."""
+    return value.upper() if isinstance(value, str) else value
+
+
+class SettingsGroup(BaseSettings):
+    """A part of the configuration; each field's description says what it does and its unit."""
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, populate_by_name=True, extra="ignore")

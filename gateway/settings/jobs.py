@@ -1,0 +1,34 @@
+"""How jobs wait, run and are tried again."""
+
+from pydantic import Field
+
+from gateway.settings.fields import Port, SettingsGroup
+
+
+class JobSettings(SettingsGroup):
+    """The queue and the workers."""
+
+    queue_max_size: int = Field(
+        100, ge=1, le=100_000, description="Requests, and jobs, that may wait; one more is answered 429."
+    )
+    max_retries: int = Field(5, ge=0, le=20, description="Further attempts at a job after a transient failure.")
+    user_concurrency: int = Field(
+        1, ge=1, le=1000, description="Jobs of one user that run at the same time; with 1 they end in their order."
+    )
+    lease_s: float = Field(
+        10.0,
+        ge=1,
+        le=3600,
+        description="Seconds after which the jobs of a worker that gives no sign are given to others.",
+    )
+    shutdown_grace_s: float = Field(
+        20.0, ge=0, le=600, description="Seconds that work under way gets when a worker or the gateway is told to stop."
+    )
+    job_retention_days: int = Field(
+        0, ge=0, le=36_500, description="Days after which ended jobs, their photos and masks are removed; 0: never."
+    )
+    memory_store_bytes: int = Field(
+        256 * 1024 * 1024, ge=1024 * 1024, description="Without a database: bytes of photos and masks kept in memory."
+    )
+    worker_processes: int = Field(1, ge=1, le=64, description="Worker processes of the embedded stack.")
+    worker_port: Port = Field(8004, description="Port of a worker's health page; of several workers, the first's.")

@@ -1,0 +1,30 @@
+"""What is fetched from, and sent to, other people's servers."""
+
+from ipaddress import IPv4Network, IPv6Network
+
+from pydantic import Field, SecretStr
+
+from gateway.settings.fields import CommaSeparated, SettingsGroup
+
+
+class OutsideSettings(SettingsGroup):
+    """Photos by URL, and callbacks."""
+
+    allowed_networks: CommaSeparated[tuple[IPv4Network | IPv6Network, ...]] = Field(
+        (),
+        description="Networks beside the public Internet that photos and callbacks may reach, such as 10.0.0.0/8, "
+        "comma-separated.",
+    )
+    fetch_timeout_s: float = Field(10.0, gt=0, le=600, description="Time to fetch one photo in all, in seconds.")
+    callback_timeout_s: float = Field(10.0, gt=0, le=600, description="Time one callback may take, in seconds.")
+    webhook_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Secret that callbacks are signed with (Standard Webhooks): whsec_ and base64; without "
+        "it callbacks are refused.",
+    )
+    mask_asset_url: str = Field(
+        "",
+        pattern=r"^$|^https?://\S+$",
+        description="Where the masks of POST /process are uploaded to; nowhere when not set.",
+    )
+    mask_component_secret: SecretStr = Field(SecretStr(""), description="Sent with such an upload as X-Internal-Auth.")

@@ -1,0 +1,20 @@
+"""Which models, and what a request that says nothing gets."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from gateway.pipelines.body_masks import MASK_TYPES, MaskType
+from gateway.pipelines.lists import not_empty, without_repeats
+from gateway.settings.fields import CommaSeparated, SettingsGroup
+
+
+class PipelineSettings(SettingsGroup):
+    """Defaults of the pipelines."""
+
+    mask_types_default: Annotated[
+        CommaSeparated[tuple[MaskType, ...]], AfterValidator(without_repeats), AfterValidator(not_empty)
+    ] = Field(MASK_TYPES, description="Mask types of a request that names none, comma-separated.")
+    profile: Literal["auto", "lite", "full"] = Field(
+        "auto", description="Models to use: lite, full (your own checkpoints), or auto: full where ready, else lite."
+    )

@@ -1,0 +1,55 @@
+"""The gateway's own address, its logs, and what it accepts."""
+
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, BeforeValidator, Field
+
+from gateway import __version__
+from gateway.settings.fields import LogLevel, Port, SettingsGroup, upper
+
+
+class ServerSettings(SettingsGroup):
+    """How the gateway listens and speaks."""
+
+    api_host: str = Field(
+        "127.0.0.1",
+        validation_alias=AliasChoices("API_HOST", "HOST"),
+        description="Address the gateway listens on; 0.0.0.0 for every interface.",
+    )
+    api_port: Port = Field(
+        8000, validation_alias=AliasChoices("API_PORT", "PORT"), description="Port the gateway listens on."
+    )
+    app_name: str = Field("Maskwright", description="Title shown in the API's documentation.")
+    app_version: str = Field(__version__, description="Version shown in the API's documentation.")
+    app_debug: bool = Field(
+        default=False,
+        validation_alias=AliasChoices("APP_DEBUG", "DEBUG"),
+        description="Log at DEBUG, and put the text of unexpected errors into the answers.",
+    )
+    log_level: Annotated[LogLevel, BeforeValidator(upper)] = Field("INFO", description="Least level that is logged.")
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="json: one object a line; console: readable; auto: console on a terminal, else json."
+    )
+    request_timeout_s: float = Field(
+        30.0, gt=0, le=3600, description="Time one request, or one attempt at a job, may take in all, in seconds."
+    )
+    max_body_bytes: int = Field(
+        32 * 1024 * 1024, ge=1024, description="Largest request body, and largest photo that is fetched, in bytes."
+    )
+    max_pixels: int = Field(50_000_000, ge=1024, le=50_000_000, description="Largest photo, width × height in pixels.")
+
+    @property
+    def local_host(self) -> str:
+        """The address at which this machine reaches the gateway."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.api_host, self.api_host)  # noqa: S104 compared, not bound
+
+    @property
+    def local_url(self) -> str:
+        """The gateway's base URL on this machine."""
+        host = f"[{self.local_host}]" if ":" in self.local_host else self.local_host
+        return f"http://{host}:{self.api_port}"
+
+    @property
+    def effective_log_level(self) -> LogLevel:
+        """DEBUG in debug mode, LOG_LEVEL otherwise."""
+        return "DEBUG" if self.app_debug else self.log_level
