@@ -32,8 +32,8 @@ class Bucket(Protocol):
     async def remove(self, keys: Sequence[str]) -> None:
         """Remove objects; missing ones count as removed."""
 
-    async def link(self, key: str) -> str:
-        """A URL that reads the object without credentials; in memory, a path of the gateway."""
+    def link(self, key: str) -> str:
+        """A URL that reads the object without credentials; made without asking the server."""
 
     async def check(self) -> None:
         """Return where the store answers."""

@@ -27,7 +27,7 @@ class S3Settings(SettingsGroup):
         description="Bucket of the photos that jobs wait with; keep it private.",
     )
     minio_secure: bool = Field(default=False, description="Whether the S3 server speaks TLS.")
-    minio_region: str = Field("", description="Region, where the server asks for one.")
+    minio_region: str = Field("us-east-1", description="Region of the S3 server; links are signed for it.")
     image_buckets: CommaSeparated[tuple[str, ...]] = Field(
         (),
         description="Buckets a job's image of type s3 may come from, comma-separated; MINIO_BUCKET alone when not set.",
