@@ -1,0 +1,1 @@
+"""Outcomes carried to the callers' own servers."""

@@ -1,0 +1,76 @@
+"""Masks sent to the operator's mask asset service."""
+
+from collections.abc import Mapping
+
+import httpx
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from gateway.callbacks.post import post, problems_told
+from gateway.callbacks.schedule import UPLOAD
+from gateway.fetching.client import Client
+from gateway.fetching.urls import parse_url
+from gateway.jobs.bucket import Bucket, ObjectMissingError
+from gateway.jobs.courier import DeliveryError
+from gateway.jobs.deliveries import Delivery, NewDelivery
+from gateway.settings import SettingsError
+
+_File = tuple[str, bytes, str]
+
+
+class UploadBody(BaseModel):
+    """An upload as the outbox keeps it: the form's fields, and the masks' keys by the names of their fields."""
+
+    user_id: str
+    job_id: str
+    provider: str
+    files: Mapping[str, str]
+
+
+class UploadCourier:
+    """Carries deliveries of kind `upload`: a multipart form, with X-Internal-Auth where there is a secret.
+
+    Raises SettingsError for a secret that no header can hold.
+    """
+
+    def __init__(self, client: Client, masks: Bucket, secret: SecretStr) -> None:
+        self._client = client
+        self._masks = masks
+        self._headers = _authorisation(secret.get_secret_value().strip())
+
+    async def deliver(self, delivery: Delivery) -> None:
+        """POST the form. Raises DeliveryError."""
+        body = _read(delivery.content.body)
+        with problems_told():
+            files = {field: await self._file(field, key) for field, key in body.files.items()}
+            request = self._request(delivery.content, body, files)
+        await post(self._client, request)
+
+    def delay_s(self, attempts: int) -> float | None:
+        """Five attempts in 15 seconds."""
+        return UPLOAD.delay_s(attempts)
+
+    def _request(self, content: NewDelivery, body: UploadBody, files: Mapping[str, _File]) -> httpx.Request:
+        headers = {**content.headers, **self._headers}
+        fields = body.model_dump(exclude={"files"})
+        return httpx.Request("POST", parse_url(content.destination), data=fields, files=files, headers=headers)
+
+    async def _file(self, field: str, key: str) -> _File:
+        try:
+            mask = await self._masks.get(key)
+        except ObjectMissingError as error:
+            raise DeliveryError(f"the mask {key} is gone", lasting=True) from error
+        return f"{field}.png", mask.data, mask.media_type
+
+
+def _read(body: bytes) -> UploadBody:
+    try:
+        return UploadBody.model_validate_json(body)
+    except ValidationError as error:
+        raise DeliveryError(f"the delivery is not an upload: {error.errors()[0]['msg']}", lasting=True) from error
+
+
+def _authorisation(secret: str) -> dict[str, str]:
+    """Checked here, because an HTTP library quotes a header that it cannot send."""
+    if not (secret.isascii() and secret.isprintable()):
+        raise SettingsError("MASK_COMPONENT_SECRET=…: printable ASCII characters are wanted; it is sent in a header")
+    return {"X-Internal-Auth": secret} if secret else {}

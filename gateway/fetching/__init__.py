@@ -1,0 +1,1 @@
+"""Requests to servers that callers name: nothing but the public Internet, and networks the operator allows."""

@@ -1,0 +1,76 @@
+"""Certificates are verified against the name in the URL, though the connection goes to an address."""
+
+import shutil
+import ssl
+import subprocess
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from gateway.fetching.fetcher import open_fetcher
+from gateway.problems import Problem
+from gateway.settings import Settings
+from tests.names import Names
+from tests.web import reply, serving
+
+OPENSSL = shutil.which("openssl")
+SETTINGS = Settings(allowed_networks=(ip_network("127.0.0.0/8"),))
+NAMES = {"photos_test": "127.0.0.1", "other_test": "127.0.0.1"}
+
+pytestmark = pytest.mark.skipif(OPENSSL is None, reason="openssl is not here")
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of photos.test and 127.0.0.1 that vouches for itself, and its key."""
+    path = tmp_path_factory.mktemp("tls") / "photos.pem"
+    command = [
+        OPENSSL, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=photos.test",
+        "-addext", "subjectAltName=DNS:photos.test,IP:127.0.0.1", "-keyout", path.with_suffix(".key"), "-out", path,
+    ]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def tls(certificate: Path) -> ssl.SSLContext:
+    """The server's side."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+    return context
+
+
+@pytest.fixture
+def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The certificate among those this process trusts."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("host", ["photos.test", "127.0.0.1"])
+async def test_the_host_of_the_url_is_what_the_certificate_must_name(tls: ssl.SSLContext, host: str) -> None:
+    async with serving(reply(200, b"photo"), tls=tls) as web, open_fetcher(SETTINGS, Names(**NAMES).resolve) as fetcher:
+        assert await fetcher.fetch(web.url("/", host, "https")) == b"photo"
+    assert web.asked[0].headers["host"] == f"{host}:{web.port}"
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("host", ["other.test", "127.0.0.2"])
+async def test_another_hosts_certificate_is_refused(tls: ssl.SSLContext, host: str) -> None:
+    async with (
+        serving(reply(200, b"photo"), "0.0.0.0", tls=tls) as web,  # noqa: S104 127.0.0.1 and 127.0.0.2 both
+        open_fetcher(SETTINGS, Names(**NAMES).resolve) as fetcher,
+    ):
+        with pytest.raises(Problem) as caught:
+            await fetcher.fetch(web.url("/", host, "https"))
+    assert caught.value.code == "url_unreachable"
+    assert "certificate" in caught.value.detail
+    assert web.asked == []
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(tls: ssl.SSLContext) -> None:
+    async with serving(reply(200, b"photo"), tls=tls) as web, open_fetcher(SETTINGS, Names(**NAMES).resolve) as fetcher:
+        with pytest.raises(Problem):
+            await fetcher.fetch(web.url("/", "photos.test", "https"))
+    assert web.asked == []
