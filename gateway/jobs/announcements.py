@@ -1,0 +1,133 @@
+"""What a job's outcome tells others: messages, signed callbacks, uploads."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from uuid import uuid5
+
+from gateway.jobs.deliveries import Announce, NewDelivery
+from gateway.jobs.job import Callback, Failure, ImageReference, Job, Outcome
+from gateway.jobs.trace import traceparent
+from gateway.jobs.view import job_view, timestamp
+from gateway.pipelines.body_masks import canonical_gender
+from gateway.problems import Problem
+from gateway.settings import Settings
+
+Link = Callable[[str], str]
+
+_MASK = "_mask.png"
+_UPLOADED = ("upper_body_mask", "lower_body_mask")
+_FROM_KAFKA = "kafka:"
+_FROM_PROCESS = "process:"
+"""Of a job's source; what follows is the message's origin, or the provider that the upload repeats."""
+
+
+def announcer(settings: Settings, link: Link) -> Announce:
+    """Makes the deliveries that a job's outcome owes; `link` makes the URL of an artifact's key."""
+
+    def announce(job: Job, outcome: Outcome) -> Sequence[NewDelivery]:
+        finished = job.finished_at or datetime.now(timezone.utc)
+        ended = replace(job, state=outcome.state, outcome=outcome, finished_at=finished)
+        return list(_deliveries(ended, outcome, settings, link))
+
+    return announce
+
+
+def _deliveries(job: Job, outcome: Outcome, settings: Settings, link: Link) -> Iterator[NewDelivery]:
+    for callback in job.request.callbacks:
+        if callback.kind == "message":
+            yield _message(job, outcome, callback, link)
+        elif callback.kind == "webhook":
+            yield _webhook(job, callback, link)
+        elif outcome.failure is None:
+            yield _upload(job, outcome, callback)
+    if outcome.failure and _is_poison(job, outcome.failure):
+        yield _poison(job, outcome.failure, settings)
+
+
+def _is_poison(job: Job, failure: Failure) -> bool:
+    """Whether a message was worked on in vain, and not by its sender's mistake."""
+    return job.request.source.startswith(_FROM_KAFKA) and Problem(failure.code, failure.detail).transient
+
+
+def _message(job: Job, outcome: Outcome, callback: Callback, link: Link) -> NewDelivery:
+    body = {
+        **_identity(job),
+        "status": outcome.state,
+        **({"error": f"{outcome.failure.code}: {outcome.failure.detail}"} if outcome.failure else {}),
+        "mask_paths": _mask_paths(outcome, link),
+        "processed_at": _processed_at(job),
+    }
+    return NewDelivery("message", callback.destination, _key(job), _json(body), _headers(job))
+
+
+def _poison(job: Job, failure: Failure, settings: Settings) -> NewDelivery:
+    """The input message again, its photo as a reference."""
+    request = job.request
+    body = {**json.loads(request.parameters), **_identity(job), "image": _image(request.image, settings)}
+    headers = {
+        **_headers(job),
+        "reason": failure.code,
+        "detail": failure.detail,
+        "attempts": str(job.attempts),
+        "origin": request.source.removeprefix(_FROM_KAFKA),
+    }
+    return NewDelivery("message", settings.kafka_topic_poison, _key(job), _json(body), headers)
+
+
+def _webhook(job: Job, callback: Callback, link: Link) -> NewDelivery:
+    """The id is the content's, so that a job that was done anew is another event."""
+    event = {"type": f"job.{job.state}", "timestamp": _processed_at(job), "data": job_view(job, link=link)}
+    body = _json(event)
+    message_id = f"msg_{uuid5(job.id, callback.destination + body.decode()).hex}"
+    return NewDelivery("webhook", callback.destination, message_id, body, _headers(job))
+
+
+def _upload(job: Job, outcome: Outcome, callback: Callback) -> NewDelivery:
+    keys = {artifact.name.removesuffix(".png"): artifact.key for artifact in outcome.artifacts}
+    form = {
+        "user_id": job.request.user_id,
+        "job_id": job.request.request_id,
+        "provider": job.request.source.removeprefix(_FROM_PROCESS),
+        "files": {field: keys[field] for field in _UPLOADED if field in keys},
+    }
+    return NewDelivery("upload", callback.destination, str(job.id), _json(form), _headers(job))
+
+
+def _identity(job: Job) -> dict[str, object]:
+    gender = job.request.gender
+    return {
+        "user_id": job.request.user_id,
+        "gender": canonical_gender(gender) if gender else None,
+        "request_id": job.request.request_id,
+    }
+
+
+def _mask_paths(outcome: Outcome, link: Link) -> Mapping[str, str]:
+    """By mask type; of several people, by person_0/mask type."""
+    masks = [artifact for artifact in outcome.artifacts if artifact.name.endswith(_MASK)]
+    return {mask.name.removesuffix(_MASK): link(mask.key) for mask in masks}
+
+
+def _image(image: ImageReference, settings: Settings) -> dict[str, str]:
+    if image.kind == "url":
+        return {"type": "url", "data": image.location}
+    bucket = f"{settings.minio_photo_bucket}/" if image.kind == "photo" else ""
+    return {"type": "s3", "data": f"s3://{bucket}{image.location}"}
+
+
+def _processed_at(job: Job) -> str | None:
+    return timestamp(job.finished_at) if job.finished_at else None
+
+
+def _key(job: Job) -> str:
+    return job.request.user_id or job.request.request_id
+
+
+def _headers(job: Job) -> dict[str, str]:
+    return {"job_id": str(job.id), "traceparent": traceparent(job.request.trace_id, job.id)}
+
+
+def _json(body: Mapping[str, object]) -> bytes:
+    return json.dumps(body, separators=(",", ":")).encode()

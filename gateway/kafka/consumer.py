@@ -1,0 +1,43 @@
+"""A member of the consumer group."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+from aiokafka import AIOKafkaConsumer
+
+from gateway.kafka.connection import REQUEST_TIMEOUT_S, connection_arguments
+from gateway.kafka.valve import Valve
+from gateway.settings import Settings
+
+SESSION_TIMEOUT_MS = 6000
+_HEARTBEAT_MS = 2000
+_FETCH_BYTES = 8 * 1024 * 1024
+_PARTITION_BYTES = 1024 * 1024
+"""What is fetched ahead. A larger message still comes whole, alone in its answer (KIP-74)."""
+
+
+@asynccontextmanager
+async def joined(settings: Settings) -> AsyncIterator[tuple[AIOKafkaConsumer, Valve]]:
+    """A consumer of the input topic that is a member of its group, and its valve; it leaves the group at the end.
+
+    Raises KafkaError.
+    """
+    consumer = AIOKafkaConsumer(
+        **connection_arguments(settings),
+        group_id=settings.kafka_consumer_group,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        session_timeout_ms=SESSION_TIMEOUT_MS,
+        heartbeat_interval_ms=_HEARTBEAT_MS,
+        fetch_max_bytes=_FETCH_BYTES,
+        max_partition_fetch_bytes=_PARTITION_BYTES,
+    )
+    valve = Valve(consumer, settings.queue_max_size)
+    consumer.subscribe([settings.kafka_topic_input], listener=valve)
+    try:
+        await consumer.start()
+        yield consumer, valve
+    finally:
+        with anyio.move_on_after(REQUEST_TIMEOUT_S + 1, shield=True):
+            await consumer.stop()

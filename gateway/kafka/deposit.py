@@ -1,0 +1,62 @@
+"""Puts what arrived into the stores: photos first, then jobs and poison in one transaction."""
+
+import asyncio
+from collections.abc import Sequence
+
+from gateway.jobs.bucket import Bucket
+from gateway.jobs.job import Failure
+from gateway.jobs.keys import photo_key
+from gateway.jobs.store import JobStore, Poison, Submission
+from gateway.kafka.reader import Arrival, MessageReader
+
+_PUTS = 8
+_MEDIA_TYPE = "application/octet-stream"
+
+
+class Deposit:
+    """Safe to repeat: the same arrivals give the same objects and the same jobs."""
+
+    def __init__(self, jobs: JobStore, photos: Bucket, reader: MessageReader) -> None:
+        self._jobs = jobs
+        self._photos = photos
+        self._reader = reader
+
+    async def keep(self, arrivals: Sequence[Arrival], poison: Sequence[Poison]) -> None:
+        """Return when everything is kept. Raises Problem `store_unavailable`, `storage_unavailable`."""
+        await self._put(arrivals)
+        submissions = await self._jobs.submit([arrival.job for arrival in arrivals], poison)
+        conflicts = [
+            self._conflict(arrival)
+            for arrival, submission in zip(arrivals, submissions, strict=True)
+            if submission.result == "conflict"
+        ]
+        if conflicts:
+            await self._jobs.submit([], conflicts)
+        await self._remove_unused(arrivals, submissions)
+
+    async def _put(self, arrivals: Sequence[Arrival]) -> None:
+        places = asyncio.Semaphore(_PUTS)
+
+        async def put(key: str, photo: bytes) -> None:
+            async with places:
+                await self._photos.put(key, photo, _MEDIA_TYPE)
+
+        puts = [put(photo_key(arrival.job.id), arrival.photo) for arrival in arrivals if arrival.photo is not None]
+        for result in await asyncio.gather(*puts, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _remove_unused(self, arrivals: Sequence[Arrival], submissions: Sequence[Submission]) -> None:
+        """The photos of requests that had come before, whose job has a photo of its own."""
+        unused = [
+            photo_key(arrival.job.id)
+            for arrival, submission in zip(arrivals, submissions, strict=True)
+            if arrival.photo is not None and submission.job.id != arrival.job.id
+        ]
+        if unused:
+            await self._photos.remove(unused)
+
+    def _conflict(self, arrival: Arrival) -> Poison:
+        job = arrival.job
+        detail = f"request_id {job.request_id!r} of user {job.user_id!r} came before with other content; send a new id."
+        return self._reader.poison(arrival.message, Failure("idempotency_conflict", detail))

@@ -1,0 +1,141 @@
+"""What a message of the input topic asks for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic_core import from_json
+
+from gateway.intake.images import Image, json_image, missing_image
+from gateway.intake.job_fields import JobFields
+from gateway.intake.job_request import checked_image
+from gateway.jobs.identity import check_id, fingerprint
+from gateway.jobs.job import Callback, Failure, ImageReference, NewJob
+from gateway.jobs.keys import photo_key
+from gateway.jobs.store import Poison
+from gateway.kafka.message import Message
+from gateway.kafka.poison import poison_of
+from gateway.pipelines.body_masks import canonical_gender
+from gateway.pipelines.parameters import parameters_json
+from gateway.pipelines.pipeline import Pipeline
+from gateway.problems import Problem
+from gateway.settings import Settings
+from gateway.validation import validated
+
+_GENDER_CHARACTERS = 32
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A job to be queued, the photo to be stored before it, where the message holds one, and the message."""
+
+    message: Message
+    job: NewJob
+    photo: bytes | None = None
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A checked request."""
+
+    parameters: str
+    image: Image
+    priority: int
+
+
+class MessageReader:
+    """Reads messages as requests to one pipeline; pure."""
+
+    def __init__(self, settings: Settings, pipeline: Pipeline) -> None:
+        self._settings = settings
+        self._pipeline = pipeline
+        self._callbacks = (Callback("message", settings.kafka_topic_output),)
+
+    def read(self, message: Message) -> Arrival | Poison:
+        """A job; a job that failed at once, where the caller can be told so; or poison. Raises nothing."""
+        try:
+            members = _members(message.value)
+            user_id, request_id = _identity(members, message)
+        except Problem as problem:
+            return self.poison(message, Failure(problem.code, printable(problem.detail)))
+        return self._arrival(message, members, user_id, request_id)
+
+    def poison(self, message: Message, failure: Failure) -> Poison:
+        """A message that no job is made of."""
+        return poison_of(message, failure, self._settings.kafka_topic_poison)
+
+    def _arrival(self, message: Message, members: Mapping[str, object], user_id: str, request_id: str) -> Arrival:
+        try:
+            asked, failure = self._asked(members), None
+        except Problem as problem:
+            asked = _Asked("{}", message.value or b"", 0)
+            failure = Failure(problem.code, printable(problem.detail))
+        photo = asked.image if isinstance(asked.image, bytes) else None
+        job = NewJob(
+            id=message.job_id,
+            pipeline=self._pipeline.name,
+            user_id=user_id,
+            request_id=request_id,
+            fingerprint=fingerprint(self._pipeline.name, asked.parameters, asked.image, self._callbacks),
+            parameters=asked.parameters,
+            image=asked.image if isinstance(asked.image, ImageReference) else _stored(message),
+            source=f"kafka:{message.origin}",
+            trace_id=message.trace_id,
+            gender=_gender(members),
+            priority=asked.priority,
+            callbacks=self._callbacks,
+            failure=failure,
+        )
+        return Arrival(message, job, None if failure else photo)
+
+    def _asked(self, members: Mapping[str, object]) -> _Asked:
+        """The checked request; other members are ignored. Raises Problem."""
+        own = {name: members[name] for name in self._pipeline.parameters.model_fields if name in members}
+        parameters = parameters_json(self._pipeline, own).decode()
+        priority = validated(JobFields, {"priority": members.get("priority")}).priority
+        image = json_image(members["image"])
+        if isinstance(image, bytes) and len(image) > self._settings.max_body_bytes:
+            limit = self._settings.max_body_bytes
+            raise Problem("body_too_large", f"The photo has {len(image)} bytes; at most {limit} are accepted.")
+        return _Asked(parameters, checked_image(image, self._settings), priority)
+
+
+def printable(text: str) -> str:
+    """Text that any log, header and database takes."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def _members(value: bytes | None) -> Mapping[str, object]:
+    if value is None:
+        raise Problem("invalid_json", "The message has no value.")
+    try:
+        members = from_json(value)
+    except ValueError as error:
+        raise Problem("invalid_json", f"{error}") from error
+    if not isinstance(members, dict):
+        raise Problem("invalid_json", "The message must be a JSON object.")
+    return members
+
+
+def _identity(members: Mapping[str, object], message: Message) -> tuple[str, str]:
+    """user_id and request_id, which is made of the job's id where there is none.
+
+    Raises Problem `invalid_parameters`, `missing_image`.
+    """
+    ids = validated(JobFields, {name: members.get(name) for name in ("user_id", "request_id")})
+    if not ids.user_id:
+        raise Problem("invalid_parameters", "user_id: required")
+    if members.get("image") is None:
+        raise missing_image('the member "image"')
+    return check_id("user_id", ids.user_id), check_id("request_id", ids.request_id or message.job_id.hex)
+
+
+def _stored(message: Message) -> ImageReference:
+    return ImageReference("photo", photo_key(message.job_id))
+
+
+def _gender(members: Mapping[str, object]) -> str | None:
+    """What the caller said, cut to what a wrong answer may repeat."""
+    given = members.get("gender")
+    if not isinstance(given, str) or not given.strip():
+        return None
+    return canonical_gender(printable(given)[:_GENDER_CHARACTERS])

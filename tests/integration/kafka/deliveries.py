@@ -1,0 +1,28 @@
+"""Deliveries as an outbox holds them."""
+
+from datetime import datetime, timezone
+
+from gateway.jobs.courier import Courier, DeliveryError
+from gateway.jobs.deliveries import Delivery, NewDelivery
+from tests.integration.kafka.stores import until
+
+NOW = datetime(2025, 11, 26, 12, tzinfo=timezone.utc)
+
+
+def delivery(topic: str, key: str, body: bytes = b"{}", **headers: str) -> Delivery:
+    return Delivery(1, None, NewDelivery("message", topic, key, body, headers), "pending", 1, NOW, NOW)
+
+
+async def deliver_until_done(courier: Courier, one: Delivery) -> None:
+    """What a relay does, without its pauses of seconds."""
+    await until(lambda: _delivered(courier, one), 60, "it is delivered")
+
+
+async def _delivered(courier: Courier, one: Delivery) -> bool:
+    try:
+        await courier.deliver(one)
+    except DeliveryError as error:
+        if error.lasting:
+            raise
+        return False
+    return True
