@@ -1,0 +1,79 @@
+"""The ends of jobs in memory: what an outcome brings about, and what goes when there is no room."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.jobs.deliveries import Announce, NewDelivery
+from gateway.jobs.job import Job
+from gateway.jobs.store import Poison
+from gateway.memory.outbox import MemoryOutbox
+from gateway.memory.poison import PoisonEntries, is_poison
+from gateway.memory.shelf import Shelf
+from gateway.memory.table import JobTable
+
+_FINISHED_KEPT = 10_000
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Finished jobs, with all that belongs to them."""
+
+    table: JobTable
+    outbox: MemoryOutbox
+    poison: PoisonEntries
+    photos: Shelf
+    artifacts: Shelf
+    announce: Announce
+
+    def announcements(self, job: Job) -> Sequence[NewDelivery]:
+        """What a job's outcome owes to others."""
+        return self.announce(job, job.outcome) if job.outcome else ()
+
+    def keep(self, job: Job, deliveries: Sequence[NewDelivery]) -> None:
+        """Keep a job that has its outcome now; its photo goes, unless it may be worked on again."""
+        self.table.put(job)
+        self.outbox.add(job.id, deliveries)
+        failure = job.outcome.failure if job.outcome else None
+        if failure and is_poison(job, failure):
+            self.poison.add_job(job, failure)
+        else:
+            self._remove_photo(job)
+        while self.table.finished_count() > _FINISHED_KEPT:
+            self.shed()
+
+    def keep_poison(self, messages: Sequence[Poison]) -> None:
+        """Keep messages that no job could be made of."""
+        for message in messages:
+            if self.poison.add_message(message):
+                self.outbox.add(None, [message.announcement])
+
+    def shed(self) -> bool:
+        """Drop the job that ended first, its objects and deliveries; False where there is none."""
+        job = self.table.oldest_finished()
+        if job is None:
+            return False
+        if self.table.namesake(job.request) in (None, job) and job.outcome:  # a later one has the same keys
+            self.artifacts.remove(artifact.key for artifact in job.outcome.artifacts)
+        self._remove_photo(job)
+        self.outbox.forget(job.id)
+        self._forget(job)
+        return True
+
+    def hide(self, job: Job, now: datetime) -> None:
+        """Let nobody see or replay a finished job."""
+        self.table.hide(job, now)
+        self.poison.forget(job.id)
+
+    def remove(self, job: Job) -> None:
+        """Drop a hidden job whose objects are gone; what is still owed to others is sent all the same."""
+        self.outbox.detach(job.id)
+        self._forget(job)
+
+    def _forget(self, job: Job) -> None:
+        self.table.forget(job)
+        self.poison.forget(job.id)
+
+    def _remove_photo(self, job: Job) -> None:
+        if job.request.image.kind == "photo":
+            self.photos.remove([job.request.image.location])

@@ -1,0 +1,12 @@
+"""What time it is."""
+
+from collections.abc import Callable
+from datetime import datetime, timezone
+
+Clock = Callable[[], datetime]
+"""The present, in UTC."""
+
+
+def system_clock() -> datetime:
+    """The machine's time."""
+    return datetime.now(timezone.utc)

@@ -1,0 +1,230 @@
+"""Jobs in memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import islice
+from uuid import UUID, uuid4
+
+from gateway.jobs.job import Failure, Job, Lease, NewJob, Outcome
+from gateway.jobs.signals import WORK, Signals
+from gateway.jobs.store import JobFilter, JobStore, Poison, QueueCounts, Submission
+from gateway.memory.archive import Archive
+from gateway.memory.clock import Clock
+from gateway.memory.table import Identity, JobTable, identity_of
+from gateway.memory.turns import in_turn
+from gateway.problems import PROBLEMS
+from gateway.settings import Settings
+
+_CANCELLED = Failure("cancelled", PROBLEMS["cancelled"].example)
+_LIVE_LEASES = 3
+"""A worker lives that gave a sign within so many times LEASE_S."""
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A lease that was given, until it ends."""
+
+    token: UUID
+    until: datetime
+
+
+@dataclass(frozen=True)
+class _Sign:
+    """What a worker said of itself, until it counts no more."""
+
+    capacity: int
+    until: datetime
+
+
+class MemoryJobs(JobStore):
+    """The queue: a table of jobs, the leases on them, and the workers' signs of life."""
+
+    def __init__(self, settings: Settings, table: JobTable, archive: Archive, signals: Signals, clock: Clock) -> None:
+        self._max_attempts = settings.max_retries + 1
+        self._live = timedelta(seconds=_LIVE_LEASES * settings.lease_s)
+        self._user_concurrency = settings.user_concurrency
+        self._table = table
+        self._archive = archive
+        self._signals = signals
+        self._clock = clock
+        self._held: dict[UUID, _Held] = {}
+        self._workers: dict[str, _Sign] = {}
+
+    async def submit(self, jobs: Sequence[NewJob], poison: Sequence[Poison] = ()) -> list[Submission]:
+        """Keep all or nothing: whatever can fail is done before anything is kept."""
+        submissions = self._submissions(jobs)
+        created = [submission.job for submission in submissions if submission.result == "created"]
+        owed = [self._archive.announcements(job) for job in created]
+        for job, deliveries in zip(created, owed, strict=True):
+            self._table.add(job)
+            if job.finished:
+                self._archive.keep(job, deliveries)
+            self._tell(job)
+        self._archive.keep_poison(poison)
+        return submissions
+
+    async def claim(self, worker: str, limit: int, lease_s: float) -> list[Lease]:
+        """Take due jobs; one that used up its attempts without an end fails instead."""
+        del worker  # there is one process, whose end is the end of the jobs too
+        now, leases = self._clock(), list[Lease]()
+        for job in in_turn(self._table.unfinished(), self._user_concurrency):
+            if len(leases) == limit:
+                break
+            if not self._due(job, now):
+                continue
+            if job.attempts < self._max_attempts:
+                leases.append(self._lease(job, now, lease_s))
+            else:
+                detail = f"Begun {job.attempts} times without an end."
+                self._end(job, Outcome(failure=Failure("attempts_exhausted", detail)))
+        return leases
+
+    async def renew(self, worker: str, capacity: int, tokens: Sequence[UUID], lease_s: float) -> frozenset[UUID]:
+        """Extend leases and note the worker's sign of life; the tokens that still hold."""
+        now = self._clock()
+        until = now + timedelta(seconds=lease_s)
+        self._workers[worker] = _Sign(capacity, now + self._live)
+        jobs = {held.token: job_id for job_id, held in self._held.items() if held.token in set(tokens)}
+        self._held.update({job_id: _Held(token, until) for token, job_id in jobs.items()})
+        return frozenset(jobs)
+
+    async def finish(self, lease: Lease, outcome: Outcome) -> bool:
+        """End a job. False for a lease that is over."""
+        job = self._leased(lease)
+        if job is not None:
+            self._end(job, outcome)
+        return job is not None
+
+    async def retry(self, lease: Lease, failure: Failure, delay_s: float) -> bool:
+        """Put a job back, to be due in `delay_s` seconds. False for a lease that is over."""
+        job = self._leased(lease)
+        if job is not None:
+            run_at = self._clock() + timedelta(seconds=delay_s)
+            self._queue(replace(job, run_at=run_at, last_failure=failure))
+        return job is not None
+
+    async def release(self, lease: Lease) -> bool:
+        """Hand a job back, and do not count the attempt. False for a lease that is over."""
+        job = self._leased(lease)
+        if job is not None:
+            self._queue(replace(job, attempts=job.attempts - 1, run_at=self._clock()))
+        return job is not None
+
+    async def cancel(self, job_id: UUID) -> Job | None:
+        """End an unfinished job as failed, `cancelled`. None where there is none."""
+        return self._cancel(job_id)
+
+    async def delete(self, job_id: UUID) -> bool:
+        """Cancel and hide a job. False where there is none."""
+        job = self._cancel(job_id)
+        if job is not None:
+            self._archive.hide(job, self._clock())
+        return job is not None
+
+    async def get(self, job_id: UUID) -> Job | None:
+        """One job."""
+        return self._table.get(job_id)
+
+    async def find(self, jobs: JobFilter) -> list[Job]:
+        """Jobs, the newest first."""
+        return list(islice((job for job in self._table.newest() if _matches(job, jobs)), jobs.limit))
+
+    async def counts(self) -> QueueCounts:
+        """How full the queue is."""
+        now = self._clock()
+        self._workers = {name: sign for name, sign in self._workers.items() if sign.until > now}
+        unfinished = sum(len(jobs) for _, jobs in self._table.unfinished())
+        finished = self._table.finished_count() - self._table.hidden_count()
+        capacity = sum(sign.capacity for sign in self._workers.values())
+        return QueueCounts(unfinished - len(self._held), len(self._held), finished, capacity)
+
+    async def removable(self, older_than_s: float, limit: int) -> list[Job]:
+        """Deleted jobs whose objects are to be removed."""
+        return self._table.hidden_by(self._clock() - timedelta(seconds=older_than_s))[:limit]
+
+    async def remove(self, job_ids: Sequence[UUID]) -> None:
+        """Forget deleted jobs whose objects are gone."""
+        for job in self._table.hidden_by(self._clock()):
+            if job.id in set(job_ids):
+                self._archive.remove(job)
+
+    async def expire(self, days: int) -> int:
+        """Delete jobs that ended so long ago; how many there were."""
+        now = self._clock()
+        old = self._table.ended_by(now - timedelta(days=days))
+        for job in old:
+            self._archive.hide(job, now)
+        return len(old)
+
+    def requeue(self, job_id: UUID) -> None:
+        """Let a failed job begin anew."""
+        job = self._table.get(job_id)
+        if job is not None:
+            now = self._clock()
+            anew = replace(job, attempts=0, run_at=now, started_at=None, finished_at=None, outcome=None)
+            self._queue(replace(anew, last_failure=None))
+
+    def _submissions(self, requests: Sequence[NewJob]) -> list[Submission]:
+        """What becomes of each request; jobs that were created are not in the table yet."""
+        now = self._clock()
+        coming: dict[Identity, Job] = {}
+        submissions = []
+        for request in requests:
+            job = self._table.kept(request) or coming.get(identity_of(request))
+            if job is None:
+                coming[identity_of(request)] = job = self._table.new(request, now)
+                submissions.append(Submission(job, "created"))
+            else:
+                same = job.request.fingerprint == request.fingerprint
+                submissions.append(Submission(job, "known" if same else "conflict"))
+        return submissions
+
+    def _due(self, job: Job, now: datetime) -> bool:
+        held = self._held.get(job.id)
+        return (held.until if held else job.run_at) <= now
+
+    def _lease(self, job: Job, now: datetime, lease_s: float) -> Lease:
+        running = replace(job, state="running", attempts=job.attempts + 1, started_at=now)
+        held = _Held(uuid4(), now + timedelta(seconds=lease_s))
+        self._held[job.id] = held
+        self._table.put(running)
+        self._signals.notify(str(job.id))
+        return Lease(running, held.token)
+
+    def _leased(self, lease: Lease) -> Job | None:
+        held = self._held.get(lease.job.id)
+        return self._table.get(lease.job.id) if held and held.token == lease.token else None
+
+    def _queue(self, job: Job) -> None:
+        self._held.pop(job.id, None)
+        self._table.put(replace(job, state="queued"))
+        self._tell(job)
+
+    def _cancel(self, job_id: UUID) -> Job | None:
+        job = self._table.get(job_id)
+        return self._end(job, Outcome(failure=_CANCELLED)) if job and not job.finished else job
+
+    def _end(self, job: Job, outcome: Outcome) -> Job:
+        ended = replace(job, state=outcome.state, finished_at=self._clock(), outcome=outcome)
+        deliveries = self._archive.announcements(ended)
+        self._held.pop(job.id, None)
+        self._archive.keep(ended, deliveries)
+        self._tell(ended)
+        return ended
+
+    def _tell(self, job: Job) -> None:
+        """Wake who follows the job, and who works: it may be due, or a job that it kept waiting."""
+        self._signals.notify(str(job.id))
+        self._signals.notify(WORK)
+
+
+def _matches(job: Job, wanted: JobFilter) -> bool:
+    request = job.request
+    return (
+        (wanted.before is None or job.sequence < wanted.before)
+        and wanted.state in (None, job.state)
+        and wanted.user_id in (None, request.user_id)
+        and wanted.request_id in (None, request.request_id)
+        and wanted.pipeline in (None, request.pipeline)
+    )

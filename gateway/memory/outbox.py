@@ -1,0 +1,116 @@
+"""Deliveries in memory."""
+
+import heapq
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from itertools import count
+from uuid import UUID
+
+from gateway.jobs.deliveries import Delivery, DeliveryState, NewDelivery, Outbox
+from gateway.jobs.job import CallbackKind
+from gateway.jobs.signals import OUTBOX, Signals
+from gateway.memory.clock import Clock
+
+
+class MemoryOutbox(Outbox):
+    """Deliveries by id; one that was taken is due again when its lease is over."""
+
+    def __init__(self, signals: Signals, clock: Clock) -> None:
+        self._signals = signals
+        self._clock = clock
+        self._ids = count(1)
+        self._deliveries: dict[int, Delivery] = {}
+        self._pending: set[int] = set()
+        self._of_job: dict[UUID, list[int]] = defaultdict(list)
+
+    def add(self, job_id: UUID | None, contents: Iterable[NewDelivery]) -> None:
+        """Keep deliveries until they are made."""
+        now = self._clock()
+        for content in contents:
+            delivery = Delivery(next(self._ids), job_id, content, "pending", 0, now, now)
+            self._put(delivery)
+            if job_id is not None:
+                self._of_job[job_id].append(delivery.id)
+            self._signals.notify(OUTBOX)
+
+    def forget(self, job_id: UUID) -> None:
+        """Drop a job's deliveries, made or not."""
+        self._drop(self._of_job.pop(job_id, ()))
+
+    def detach(self, job_id: UUID) -> None:
+        """Drop a job's deliveries except those that are pending."""
+        for delivery in self._known(self._of_job.pop(job_id, ())):
+            self._put(replace(delivery, job_id=None))
+            if delivery.state != "pending":
+                self._drop([delivery.id])
+
+    async def take(self, limit: int, lease_s: float, kinds: Collection[CallbackKind] | None = None) -> list[Delivery]:
+        """Due deliveries, of some kinds or of all, the oldest first."""
+        now = self._clock()
+        due = (
+            delivery_id
+            for delivery_id in self._pending
+            if self._deliveries[delivery_id].run_at <= now
+            and (kinds is None or self._deliveries[delivery_id].content.kind in kinds)
+        )
+        return [self._lease(delivery_id, lease_s) for delivery_id in heapq.nsmallest(limit, due)]
+
+    async def delivered(self, ids: Sequence[int]) -> None:
+        """Note deliveries that were made; their bodies are not needed any more, and nobody asks for those of no job."""
+        for delivery in self._known(ids):
+            self._end(_without_body(delivery), "delivered", None)
+            if delivery.job_id is None:
+                self._drop([delivery.id])
+
+    async def postpone(self, delivery_id: int, reason: str, delay_s: float) -> None:
+        """Try again later."""
+        for delivery in self._waiting(delivery_id):
+            self._put(replace(delivery, run_at=self._clock() + timedelta(seconds=delay_s), last_error=reason))
+
+    async def give_up(self, delivery_id: int, reason: str) -> None:
+        """Never try again, unless it is asked for."""
+        for delivery in self._waiting(delivery_id):
+            self._end(delivery, "failed", reason)
+
+    async def of_job(self, job_id: UUID) -> list[Delivery]:
+        """A job's deliveries in order, without their bodies."""
+        return [_without_body(self._deliveries[delivery_id]) for delivery_id in self._of_job.get(job_id, ())]
+
+    async def resend(self, job_id: UUID) -> int:
+        """Make a job's failed deliveries pending again; how many there were."""
+        failed = [one for one in self._known(self._of_job.get(job_id, ())) if one.state == "failed"]
+        for delivery in failed:
+            self._put(replace(delivery, state="pending", attempts=0, run_at=self._clock(), ended_at=None))
+            self._signals.notify(OUTBOX)
+        return len(failed)
+
+    def _lease(self, delivery_id: int, lease_s: float) -> Delivery:
+        delivery = self._deliveries[delivery_id]
+        until = self._clock() + timedelta(seconds=lease_s)
+        return self._put(replace(delivery, attempts=delivery.attempts + 1, run_at=until))
+
+    def _end(self, delivery: Delivery, state: DeliveryState, reason: str | None) -> None:
+        self._put(replace(delivery, state=state, ended_at=self._clock(), last_error=reason or delivery.last_error))
+
+    def _known(self, ids: Iterable[int]) -> list[Delivery]:
+        """Those that went with their job, meanwhile, are left out."""
+        return [self._deliveries[delivery_id] for delivery_id in ids if delivery_id in self._deliveries]
+
+    def _waiting(self, delivery_id: int) -> list[Delivery]:
+        return self._known([delivery_id] if delivery_id in self._pending else [])
+
+    def _drop(self, ids: Iterable[int]) -> None:
+        for delivery_id in ids:
+            del self._deliveries[delivery_id]
+            self._pending.discard(delivery_id)
+
+    def _put(self, delivery: Delivery) -> Delivery:
+        self._deliveries[delivery.id] = delivery
+        (self._pending.add if delivery.state == "pending" else self._pending.discard)(delivery.id)
+        return delivery
+
+
+def _without_body(delivery: Delivery) -> Delivery:
+    return replace(delivery, content=replace(delivery.content, body=b""))

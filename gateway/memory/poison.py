@@ -1,0 +1,94 @@
+"""The poison book in memory."""
+
+import hashlib
+from collections.abc import Callable
+from itertools import count
+from uuid import UUID
+
+from gateway.jobs.deliveries import NewDelivery
+from gateway.jobs.job import Failure, Job
+from gateway.jobs.poison import PoisonBook, PoisonEntry
+from gateway.jobs.store import Poison
+from gateway.memory.clock import Clock
+from gateway.memory.outbox import MemoryOutbox
+from gateway.problems import Problem
+
+_FROM_KAFKA = "kafka:"
+
+
+def is_poison(job: Job, failure: Failure) -> bool:
+    """Whether a message was worked on in vain, and not by its sender's mistake."""
+    return job.request.source.startswith(_FROM_KAFKA) and Problem(failure.code, failure.detail).transient
+
+
+class PoisonEntries:
+    """Open entries, the messages they are about, and which messages ever had one."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._ids = count(1)
+        self._seen: set[tuple[str, bytes]] = set()
+        self._messages: dict[int, Poison] = {}
+        self.open: dict[int, PoisonEntry] = {}
+
+    def add_message(self, poison: Poison) -> bool:
+        """Keep a message; False where it came before."""
+        identity = (poison.origin, hashlib.sha256(poison.value).digest())
+        if identity in self._seen:
+            return False
+        self._seen.add(identity)
+        self._messages[self._add(None, poison.origin, poison.failure, 0, len(poison.value))] = poison
+        return True
+
+    def add_job(self, job: Job, failure: Failure) -> None:
+        """Keep a job that used up its attempts."""
+        self._add(job.id, job.request.source.removeprefix(_FROM_KAFKA), failure, job.attempts, 0)
+
+    def close(self, entry_id: int) -> Poison | UUID | None:
+        """Close an entry; its message or its job. None where there is no such open entry."""
+        entry = self.open.pop(entry_id, None)
+        return self._messages.pop(entry_id, entry.job_id) if entry else None
+
+    def forget(self, job_id: UUID) -> None:
+        """Close a job's entry, if there is one."""
+        for entry_id in [entry.id for entry in self.open.values() if entry.job_id == job_id]:
+            self.close(entry_id)
+
+    def _add(self, job_id: UUID | None, origin: str, failure: Failure, attempts: int, size: int) -> int:
+        entry = PoisonEntry(next(self._ids), job_id, origin, failure, attempts, size, self._clock())
+        self.open[entry.id] = entry
+        return entry.id
+
+
+class MemoryPoison(PoisonBook):
+    """The entries, and what can be done with them; `requeue` puts a failed job back into the queue."""
+
+    def __init__(
+        self, entries: PoisonEntries, outbox: MemoryOutbox, requeue: Callable[[UUID], None], input_topic: str
+    ) -> None:
+        self._entries = entries
+        self._outbox = outbox
+        self._requeue = requeue
+        self._input_topic = input_topic
+
+    async def entries(self, limit: int, before: int | None = None) -> list[PoisonEntry]:
+        """The newest first."""
+        page = [entry for entry in self._entries.open.values() if before is None or entry.id < before]
+        return page[::-1][:limit]
+
+    async def replay(self, entry_id: int) -> bool:
+        """Close an entry and work on it again. False where there is no such open entry."""
+        closed = self._entries.close(entry_id)
+        if isinstance(closed, UUID):
+            self._requeue(closed)
+        elif closed is not None:
+            self._outbox.add(None, [self._message(closed)])
+        return closed is not None
+
+    async def drop(self, entry_id: int) -> bool:
+        """Close an entry for good. False where there is no such open entry."""
+        return self._entries.close(entry_id) is not None
+
+    def _message(self, poison: Poison) -> NewDelivery:
+        key = (poison.key or b"").decode(errors="replace")
+        return NewDelivery("message", self._input_topic, key, poison.value)

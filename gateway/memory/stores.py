@@ -1,0 +1,49 @@
+"""Everything that keeps something, in memory."""
+
+from dataclasses import dataclass
+
+from gateway.jobs.deliveries import Announce
+from gateway.jobs.signals import Signals
+from gateway.memory.archive import Archive
+from gateway.memory.bucket import MemoryBucket
+from gateway.memory.clock import Clock, system_clock
+from gateway.memory.jobs import MemoryJobs
+from gateway.memory.outbox import MemoryOutbox
+from gateway.memory.poison import MemoryPoison, PoisonEntries
+from gateway.memory.room import Room
+from gateway.memory.shelf import Shelf
+from gateway.memory.table import JobTable
+from gateway.settings import Settings
+
+_PHOTOS_SHARE = 0.75
+"""Of the memory; the rest lets jobs end whose photos fill it."""
+
+
+@dataclass(frozen=True)
+class MemoryStores:
+    """The stores, and the signals that say what changed in them."""
+
+    jobs: MemoryJobs
+    outbox: MemoryOutbox
+    poison: MemoryPoison
+    photos: MemoryBucket
+    artifacts: MemoryBucket
+    signals: Signals
+
+
+def memory_stores(settings: Settings, announce: Announce, clock: Clock = system_clock) -> MemoryStores:
+    """Empty stores; to be used from one event loop alone."""
+    signals, table, photos, artifacts = Signals(), JobTable(), Shelf(), Shelf()
+    outbox, entries = MemoryOutbox(signals, clock), PoisonEntries(clock)
+    archive = Archive(table, outbox, entries, photos, artifacts, announce)
+    jobs = MemoryJobs(settings, table, archive, signals, clock)
+    room = Room(settings.memory_store_bytes, (photos, artifacts), archive.shed)
+    photo_room = Room(int(settings.memory_store_bytes * _PHOTOS_SHARE), (photos,))
+    return MemoryStores(
+        jobs,
+        outbox,
+        MemoryPoison(entries, outbox, jobs.requeue, settings.kafka_topic_input),
+        MemoryBucket(settings, photos, (photo_room, room)),
+        MemoryBucket(settings, artifacts, (room,)),
+        signals,
+    )

@@ -1,0 +1,106 @@
+"""Jobs in memory, and the ways to find them."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import count
+from uuid import UUID
+
+from gateway.jobs.job import Job, NewJob, Outcome
+
+Identity = tuple[str, str]
+
+
+def identity_of(request: NewJob) -> Identity:
+    """What is kept once: user and request id."""
+    return request.user_id, request.request_id
+
+
+class JobTable:
+    """Jobs in the order of their coming; a hidden one is seen only by who removes it."""
+
+    def __init__(self) -> None:
+        self._sequences = count(1)
+        self._jobs: dict[UUID, Job] = {}
+        self._identities: dict[Identity, UUID] = {}
+        self._unfinished: dict[str, dict[UUID, None]] = {}
+        self._finished: dict[UUID, None] = {}
+        self._hidden: dict[UUID, datetime] = {}
+
+    def new(self, request: NewJob, now: datetime) -> Job:
+        """A job that comes now; `add` puts it into the table."""
+        sequence = next(self._sequences)
+        if request.failure is None:
+            return Job(request, sequence, "queued", 0, now, now, None, None, None, None)
+        return Job(request, sequence, "failed", 0, now, now, None, now, Outcome(failure=request.failure), None)
+
+    def add(self, job: Job) -> None:
+        """Keep a new job under its identity."""
+        self._identities[identity_of(job.request)] = job.id
+        self.put(job)
+
+    def put(self, job: Job) -> None:
+        """Keep a job as it is now."""
+        self._jobs[job.id] = job
+        user = self._unfinished.setdefault(job.request.user_id, {})
+        if job.finished:
+            user.pop(job.id, None)
+            self._finished.setdefault(job.id)
+        else:
+            user.setdefault(job.id)
+            self._finished.pop(job.id, None)
+        if not user:
+            del self._unfinished[job.request.user_id]
+
+    def hide(self, job: Job, now: datetime) -> None:
+        """Let nobody see a finished job; its identity is free again."""
+        self._hidden[job.id] = now
+        del self._identities[identity_of(job.request)]
+
+    def forget(self, job: Job) -> None:
+        """Drop a finished job."""
+        for kept in (self._jobs, self._finished, self._hidden):
+            kept.pop(job.id, None)
+        if self._identities.get(identity_of(job.request)) == job.id:
+            del self._identities[identity_of(job.request)]
+
+    def namesake(self, request: NewJob) -> Job | None:
+        """The job of this user and request id that is not hidden."""
+        job_id = self._identities.get(identity_of(request))
+        return self._jobs[job_id] if job_id else None
+
+    def kept(self, request: NewJob) -> Job | None:
+        """The job that was made of the same request before; hidden, where it is the very same one."""
+        return self.namesake(request) or self._jobs.get(request.id)
+
+    def get(self, job_id: UUID) -> Job | None:
+        """A job that is not hidden."""
+        return None if job_id in self._hidden else self._jobs.get(job_id)
+
+    def newest(self) -> Iterator[Job]:
+        """Jobs that are not hidden, the newest first."""
+        return (job for job in reversed(self._jobs.values()) if job.id not in self._hidden)
+
+    def unfinished(self) -> Iterator[tuple[str, list[Job]]]:
+        """Each user's jobs that are queued or running, the oldest first."""
+        return ((user, [self._jobs[job_id] for job_id in ids]) for user, ids in self._unfinished.items())
+
+    def oldest_finished(self) -> Job | None:
+        """The one that ended first, hidden or not."""
+        return next((self._jobs[job_id] for job_id in self._finished), None)
+
+    def finished_count(self) -> int:
+        """Finished jobs, hidden or not."""
+        return len(self._finished)
+
+    def hidden_count(self) -> int:
+        """Hidden jobs, which are all finished."""
+        return len(self._hidden)
+
+    def ended_by(self, moment: datetime) -> list[Job]:
+        """Jobs that are not hidden and ended by then, the first to end first."""
+        ended = (self._jobs[job_id] for job_id in self._finished if job_id not in self._hidden)
+        return [job for job in ended if job.finished_at and job.finished_at <= moment]
+
+    def hidden_by(self, moment: datetime) -> list[Job]:
+        """Jobs that were hidden by then, the first to be hidden first."""
+        return [self._jobs[job_id] for job_id, hidden_at in self._hidden.items() if hidden_at <= moment]

@@ -1,0 +1,1 @@
+"""Photos and artifacts in S3."""

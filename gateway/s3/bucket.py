@@ -1,0 +1,89 @@
+"""The two buckets: photos that jobs wait with, and what jobs made."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from gateway.jobs.bucket import Bucket, StoredObject
+from gateway.s3 import objects
+from gateway.s3.client import S3Client
+from gateway.s3.errors import storage_errors
+from gateway.s3.images import S3Images
+from gateway.s3.links import Link, artifact_links, presigned_links, warn_of_short_links
+from gateway.s3.opening import await_bucket
+from gateway.settings import Settings
+
+
+class S3Bucket(Bucket):
+    """One bucket; an object to be read has `largest_bytes` at most."""
+
+    def __init__(self, client: S3Client, bucket: str, link: Link, largest_bytes: int) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._link = link
+        self._largest_bytes = largest_bytes
+
+    async def put(self, key: str, data: bytes, media_type: str) -> None:
+        """Write an object; a server that lost the bucket gets it again."""
+        content = StoredObject(data, media_type)
+        with storage_errors():
+            await self._client.call(lambda sdk: objects.write(sdk, self._bucket, key, content), len(data))
+
+    async def get(self, key: str) -> StoredObject:
+        """Read an object. Raises ObjectMissingError."""
+        with storage_errors():
+            return await self._client.call(lambda sdk: objects.read(sdk, self._bucket, key), self._largest_bytes)
+
+    async def remove(self, keys: Sequence[str]) -> None:
+        """Remove objects; missing ones count as removed."""
+        with storage_errors():
+            await self._client.call(lambda sdk: objects.remove(sdk, self._bucket, keys))
+
+    async def keys(self, prefix: str) -> list[str]:
+        """Every key that begins with the prefix."""
+        with storage_errors():
+            return await self._client.call(lambda sdk: objects.keys(sdk, self._bucket, prefix))
+
+    def link(self, key: str) -> str:
+        """A URL that reads the object without credentials."""
+        return self._link(key)
+
+    async def check(self) -> None:
+        """Return where the server answers."""
+        with storage_errors():
+            await self._client.call(lambda sdk: objects.ask(sdk, self._bucket))
+
+
+@dataclass(frozen=True)
+class S3Buckets:
+    """The buckets, and the reader of photos that callers keep in S3."""
+
+    photos: S3Bucket
+    artifacts: S3Bucket
+    images: S3Images
+
+
+@asynccontextmanager
+async def open_buckets(settings: Settings) -> AsyncIterator[S3Buckets]:
+    """The buckets for as long as the context lasts, made where they are missing.
+
+    Raises SettingsError where S3 refuses what the settings say; Problem `storage_unavailable` where there is none
+    within 30 s.
+    """
+    client = S3Client(settings)
+    try:
+        for bucket in (settings.minio_photo_bucket, settings.minio_bucket):
+            await await_bucket(client, settings, bucket)
+        warn_of_short_links(settings)
+        yield _buckets(client, settings)
+    finally:
+        client.close()
+
+
+def _buckets(client: S3Client, settings: Settings) -> S3Buckets:
+    photos, artifacts, largest = settings.minio_photo_bucket, settings.minio_bucket, settings.max_body_bytes
+    return S3Buckets(
+        S3Bucket(client, photos, presigned_links(client.sdk, settings, photos), largest),
+        S3Bucket(client, artifacts, artifact_links(client.sdk, settings), largest),
+        S3Images(client, settings),
+    )

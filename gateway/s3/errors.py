@@ -1,0 +1,41 @@
+"""What the SDK's errors mean to those who store and read."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from minio.error import MinioException, S3Error
+from urllib3.exceptions import HTTPError, MaxRetryError
+
+from gateway.jobs.bucket import ObjectMissingError
+from gateway.problems import Problem
+
+MISSING = frozenset({"NoSuchKey", "NoSuchBucket"})
+UNANSWERED = (MinioException, HTTPError, TimeoutError)
+"""What `S3Client.call` raises."""
+
+_RETRY_AFTER_S = 5
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Turn the errors of `S3Client.call` into ObjectMissingError and Problem `storage_unavailable`."""
+    try:
+        yield
+    except S3Error as error:
+        if error.code in MISSING:
+            raise ObjectMissingError(f"{error.bucket_name}/{error.object_name}") from error
+        raise unavailable(f"S3 answered {error.code}: {error.message}") from error
+    except UNANSWERED as error:
+        raise unavailable(f"S3 did not answer: {reason_of(error)}") from error
+
+
+def reason_of(error: Exception) -> str:
+    """What is behind an error, without what urllib3 wraps about it."""
+    if isinstance(error, MaxRetryError) and error.reason is not None:
+        return reason_of(error.reason)
+    return str(error) or type(error).__name__
+
+
+def unavailable(detail: str) -> Problem:
+    """The store cannot do it now."""
+    return Problem("storage_unavailable", detail, retry_after=_RETRY_AFTER_S)

@@ -1,0 +1,77 @@
+"""Photos that callers keep in S3 themselves."""
+
+import unicodedata
+
+from minio import Minio
+
+from gateway.jobs.bucket import ObjectMissingError
+from gateway.problems import Problem
+from gateway.s3 import objects
+from gateway.s3.client import S3Client
+from gateway.s3.errors import storage_errors
+from gateway.settings import Settings
+
+_SCHEME = "s3://"
+_KEY_BYTES = 1024
+
+
+def parse_location(text: str, settings: Settings) -> str:
+    """`bucket/key` of `s3://bucket/key`, or of a bare key, which is in MINIO_BUCKET.
+
+    Raises Problem `invalid_parameters`.
+    """
+    if not settings.minio_endpoint:
+        raise _refused("type 's3' is not accepted: this server has no object store; accepted: base64, url")
+    named = text if text.startswith(_SCHEME) else f"{_SCHEME}{settings.minio_bucket}/{text}"
+    bucket, _, key = named.removeprefix(_SCHEME).partition("/")
+    allowed = settings.image_buckets or (settings.minio_bucket,)
+    if bucket not in allowed:
+        raise _refused(f"bucket {bucket[:63]!r} is not accepted; accepted: {', '.join(allowed)}")
+    _check_key(key)
+    return f"{bucket}/{key}"
+
+
+class S3Images:
+    """Reads what `parse_location` accepted."""
+
+    def __init__(self, client: S3Client, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+
+    async def get(self, location: str) -> bytes:
+        """The photo at `bucket/key`.
+
+        Raises Problem `object_missing`, `body_too_large`, `storage_unavailable`; `invalid_parameters` for a bucket
+        that is no longer allowed.
+        """
+        bucket, _, key = parse_location(_SCHEME + location, self._settings).partition("/")
+        limit = self._settings.max_body_bytes
+        try:
+            with storage_errors():
+                return await self._client.call(lambda sdk: _read(sdk, bucket, key, limit), limit)
+        except ObjectMissingError as error:
+            raise Problem("object_missing", f"{_SCHEME}{location} does not exist.") from error
+
+
+def _read(sdk: Minio, bucket: str, key: str, limit: int) -> bytes:
+    """At most one byte too many is read, where the server does not say beforehand how many there are."""
+    with objects.opened(sdk, bucket, key) as response:
+        if int(response.headers.get("Content-Length", 0)) <= limit:
+            data = response.read(limit + 1)
+            if len(data) <= limit:
+                return data
+    raise Problem("body_too_large", f"{_SCHEME}{bucket}/{key}: at most {limit} bytes are accepted.")
+
+
+def _check_key(key: str) -> None:
+    segments = key.split("/")
+    if not key or {".", ".."} & set(segments):
+        raise _refused("send s3://bucket/key, or a key alone; '.' and '..' are no parts of a key")
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in key):
+        raise _refused("a key must not hold control characters")
+    if len(key.encode()) > _KEY_BYTES:
+        raise _refused(f"a key has at most {_KEY_BYTES} bytes")
+
+
+def _refused(detail: str) -> Problem:
+    return Problem("invalid_parameters", f"image: {detail}")

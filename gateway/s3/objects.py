@@ -1,0 +1,101 @@
+"""Single steps with the synchronous SDK; each raises what the SDK raises."""
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from minio import Minio
+from minio.deleteobjects import DeleteObject
+from minio.error import S3Error
+from urllib3.response import BaseHTTPResponse
+
+from gateway.jobs.bucket import StoredObject
+from gateway.s3.errors import MISSING, unavailable
+
+_PART_BYTES = 8 * 1024 * 1024
+"""Larger objects are sent in parts: one part must be sent within the socket's time limit, as 17 Mbit/s do."""
+
+_OURS_ALREADY = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
+
+
+def make_bucket(sdk: Minio, bucket: str) -> None:
+    """Make a bucket, unless somebody else just did."""
+    try:
+        sdk.make_bucket(bucket)
+    except S3Error as error:
+        if error.code not in _OURS_ALREADY:
+            raise
+
+
+def write(sdk: Minio, bucket: str, key: str, content: StoredObject) -> None:
+    """Write an object; a server that lost the bucket gets it again."""
+    try:
+        _write(sdk, bucket, key, content)
+    except S3Error as error:
+        if error.code != "NoSuchBucket":
+            raise
+        make_bucket(sdk, bucket)
+        _write(sdk, bucket, key, content)
+
+
+@contextmanager
+def opened(sdk: Minio, bucket: str, key: str) -> Iterator[BaseHTTPResponse]:
+    """An object to be read; what is left unread costs the connection."""
+    response = sdk.get_object(bucket, key)
+    try:
+        yield response
+    finally:
+        response.close()
+        response.release_conn()
+
+
+def read(sdk: Minio, bucket: str, key: str) -> StoredObject:
+    """Read an object whole."""
+    with opened(sdk, bucket, key) as response:
+        return StoredObject(response.read(), response.headers.get("Content-Type", "application/octet-stream"))
+
+
+def remove(sdk: Minio, bucket: str, keys: Sequence[str]) -> None:
+    """Remove objects, up to 1000 with one request; missing ones count as removed.
+
+    Raises Problem `storage_unavailable` where the server keeps one.
+    """
+    try:
+        for error in sdk.remove_objects(bucket, [DeleteObject(key) for key in keys]):
+            if error.code not in MISSING:
+                raise unavailable(f"S3 answered {error.code}: {error.message}")
+    except S3Error as error:
+        if error.code not in MISSING:
+            raise
+
+
+def keys(sdk: Minio, bucket: str, prefix: str) -> list[str]:
+    """Every key that begins with the prefix."""
+    try:
+        listed = sdk.list_objects(bucket, prefix, recursive=True)
+        return [item.object_name for item in listed if item.object_name is not None]
+    except S3Error as error:
+        if error.code == "NoSuchBucket":
+            return []
+        raise
+
+
+def ask(sdk: Minio, bucket: str) -> None:
+    """Ask whether there is the bucket; a server that may not say so has answered too."""
+    try:
+        sdk.bucket_exists(bucket)
+    except S3Error as error:
+        if error.code != "AccessDenied":
+            raise
+
+
+def _write(sdk: Minio, bucket: str, key: str, content: StoredObject) -> None:
+    sdk.put_object(
+        bucket,
+        key,
+        io.BytesIO(content.data),
+        len(content.data),
+        content.media_type,
+        part_size=_PART_BYTES,
+        num_parallel_uploads=1,
+    )

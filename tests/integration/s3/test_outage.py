@@ -1,0 +1,120 @@
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import pytest
+
+from deploy.embedded.folders import Folders
+from deploy.embedded.s3 import S3
+from gateway.problems import Problem
+from gateway.s3.bucket import S3Buckets, open_buckets
+from gateway.settings import Settings
+from tests.ports import free_ports, free_s3_port
+
+T = TypeVar("T")
+
+
+class BareServer:
+    """An S3 server that nobody watches: it stays as a test leaves it."""
+
+    def __init__(self, home: Path) -> None:
+        folders = Folders(home)
+        folders.create()
+        port = free_s3_port()
+        account = {"minio_access_key": "app", "minio_secret_key": "secret of app"}
+        self.settings = Settings(s3_port=port, minio_endpoint=f"127.0.0.1:{port}", **account)
+        self._service = S3(self.settings, folders)
+
+    @contextmanager
+    def running(self) -> Iterator["subprocess.Popen[bytes]"]:
+        self._service.prepare()
+        process = subprocess.Popen(self._service.command(), env=self._service.environment(), stderr=subprocess.DEVNULL)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+            self._service.clean_up()
+
+
+@pytest.fixture
+def server(tmp_path):
+    return BareServer(tmp_path)
+
+
+async def answered(work: Callable[[], Awaitable[T]]) -> T:
+    """What comes of it once the server is back: for a moment it lists objects that it cannot read yet."""
+    with anyio.fail_after(60):
+        while True:
+            with suppress(Problem):
+                return await work()
+            await anyio.sleep(0.2)
+
+
+def everything(buckets: S3Buckets) -> list[Awaitable[object]]:
+    return [
+        buckets.artifacts.put("other", bytes(10_000_000), "image/png"),
+        buckets.artifacts.get("k"),
+        buckets.artifacts.keys("k"),
+        buckets.artifacts.remove(["other"]),
+        buckets.artifacts.check(),
+        buckets.images.get("masks/k"),
+    ]
+
+
+async def all_unavailable(buckets: S3Buckets) -> list[Problem]:
+    """What they fail with, none waiting for another."""
+    problems = await asyncio.gather(*everything(buckets), return_exceptions=True)
+    assert [getattr(problem, "code", problem) for problem in problems] == ["storage_unavailable"] * len(problems)
+    assert all("Retry-After" in problem.headers and problem.transient for problem in problems)
+    return problems
+
+
+async def test_a_server_that_hangs_holds_nobody_and_is_used_again(server):
+    with server.running() as process:
+        async with open_buckets(server.settings) as buckets:
+            await answered(lambda: buckets.artifacts.put("k", b"mask", "image/png"))
+            os.kill(process.pid, signal.SIGSTOP)
+            try:
+                problems = await asyncio.wait_for(all_unavailable(buckets), 30)
+            finally:
+                os.kill(process.pid, signal.SIGCONT)
+            assert all("S3 did not answer" in problem.detail for problem in problems)
+            assert (await answered(lambda: buckets.artifacts.get("k"))).data == b"mask"
+
+
+async def test_a_killed_server_is_missed_and_used_again_when_it_is_back(server):
+    with server.running():
+        opened = open_buckets(server.settings)
+        buckets = await opened.__aenter__()
+        await answered(lambda: buckets.artifacts.put("k", b"mask", "image/png"))
+    try:
+        await all_unavailable(buckets)
+        with server.running():
+            assert (await answered(lambda: buckets.artifacts.get("k"))).data == b"mask"
+            await answered(lambda: buckets.artifacts.put("k", b"other", "image/png"))
+    finally:
+        await opened.__aexit__(None, None, None)
+
+
+async def test_opening_waits_for_a_server_that_comes_late(server):
+    opening = asyncio.create_task(open_buckets(server.settings).__aenter__())
+    done, _ = await asyncio.wait({opening}, timeout=1)
+    assert not done
+    with server.running():
+        buckets = await asyncio.wait_for(opening, 30)
+        await answered(lambda: buckets.artifacts.put("k", b"mask", "image/png"))
+
+
+async def test_without_a_server_opening_ends_and_names_the_setting(monkeypatch):
+    monkeypatch.setattr("gateway.s3.opening._PATIENCE_S", 1)
+    endpoint = f"127.0.0.1:{free_ports(1)[0]}"
+    with pytest.raises(Problem, match=f"storage_unavailable: No S3 server at MINIO_ENDPOINT={endpoint} within 1 s"):
+        async with open_buckets(Settings(minio_endpoint=endpoint)):
+            pass

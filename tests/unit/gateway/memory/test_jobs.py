@@ -1,0 +1,378 @@
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+
+from gateway.jobs.deliveries import NewDelivery
+from gateway.jobs.job import Callback, Failure, Outcome
+from gateway.jobs.signals import OUTBOX, WORK
+from gateway.jobs.store import JobFilter, Poison, QueueCounts
+from gateway.memory import archive
+from gateway.memory.stores import memory_stores
+from gateway.settings import Settings
+from tests.unit.gateway.memory.making import MISTAKEN, POISONED, Clock, claimed, done, request, run, stores_of
+
+AWAY = Failure("triton_unavailable", "away")
+TOLD = (Callback("webhook", "https://example.com/hook"),)
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def stores(clock):
+    return stores_of(clock, max_retries=2, lease_s=10)
+
+
+async def results(stores, *jobs):
+    return [(one.result, one.job.id) for one in await stores.jobs.submit(jobs)]
+
+
+async def test_the_same_request_is_one_job(stores):
+    job = request("ann")
+    again, other = replace(job, id=uuid4()), replace(job, id=uuid4(), fingerprint=b"other")
+    assert await results(stores, job, again) == [("created", job.id), ("known", job.id)]
+    assert await results(stores, again, other) == [("known", job.id), ("conflict", job.id)]
+    assert len(await stores.jobs.find(JobFilter())) == 1
+
+
+async def test_users_do_not_share_request_ids(stores):
+    ann, bob = request("ann", request_id="1"), request("bob", request_id="1")
+    assert await results(stores, ann, bob) == [("created", ann.id), ("created", bob.id)]
+
+
+async def test_nothing_is_kept_where_something_cannot_be(clock):
+    def refuse(_job, _outcome):
+        raise RuntimeError("no")
+
+    stores = memory_stores(Settings(), refuse, clock)
+    with pytest.raises(RuntimeError):
+        await stores.jobs.submit([request(), request(failure=AWAY)], [poison("mask_input/0/1")])
+    assert await stores.jobs.find(JobFilter()) == []
+    assert await stores.poison.entries(10) == []
+    assert await stores.outbox.take(10, 1) == []
+
+
+async def test_a_job_that_comes_failed_is_finished_and_told(stores):
+    job = request(failure=MISTAKEN.failure, callbacks=TOLD)
+    await stores.jobs.submit([job])
+    kept = await stores.jobs.get(job.id)
+    assert (kept.state, kept.attempts, kept.outcome.failure) == ("failed", 0, MISTAKEN.failure)
+    assert kept.finished_at is not None
+    assert [one.content.body for one in await stores.outbox.take(10, 1)] == [b"failed failed"]
+    assert await claimed(stores) == []
+
+
+async def test_jobs_are_claimed_by_priority_and_age(stores):
+    jobs = [request(priority=priority) for priority in (0, 5, 0, 5)]
+    await stores.jobs.submit(jobs)
+    assert await claimed(stores, 3) == [jobs[1].id, jobs[3].id, jobs[0].id]
+    assert await claimed(stores, 3) == [jobs[2].id]
+
+
+async def test_a_users_jobs_run_one_after_the_other(stores):
+    first, second, other = request("ann"), request("ann"), request("bob")
+    await stores.jobs.submit([first, second, other])
+    assert await claimed(stores) == [first.id, other.id]
+    assert await claimed(stores) == []
+    await stores.jobs.cancel(first.id)
+    assert await claimed(stores) == [second.id]
+
+
+async def test_a_user_may_have_several_under_way(clock):
+    stores = stores_of(clock, user_concurrency=2)
+    jobs = [request("ann") for _ in range(3)]
+    await stores.jobs.submit(jobs)
+    assert await claimed(stores) == [job.id for job in jobs[:2]]
+
+
+async def test_a_users_urgent_job_overtakes_those_that_wait_but_not_the_one_that_runs(stores):
+    running, waiting, urgent = request("ann"), request("ann"), request("ann", priority=9)
+    await stores.jobs.submit([running])
+    lease = (await stores.jobs.claim("worker", 1, 10))[0]
+    await stores.jobs.submit([waiting, urgent])
+    assert await claimed(stores) == []
+    await stores.jobs.finish(lease, done(lease.job))
+    assert await claimed(stores) == [urgent.id]
+
+
+async def test_a_job_that_waits_for_its_next_attempt_keeps_its_users_later_ones_waiting(stores, clock):
+    first, second = request("ann"), request("ann")
+    await stores.jobs.submit([first, second])
+    lease = (await stores.jobs.claim("worker", 1, 10))[0]
+    assert await stores.jobs.retry(lease, AWAY, 30)
+    assert await claimed(stores) == []
+    clock.forward(30)
+    assert await claimed(stores) == [first.id]
+    assert (await stores.jobs.get(first.id)).last_failure == AWAY
+
+
+async def test_a_job_whose_lease_is_over_is_given_to_another(stores, clock):
+    await stores.jobs.submit([request()])
+    first = (await stores.jobs.claim("one", 1, 10))[0]
+    clock.forward(9.9)
+    assert await claimed(stores) == []
+    clock.forward(0.1)
+    second = (await stores.jobs.claim("other", 1, 10))[0]
+    assert second.job.attempts == 2
+    assert not await stores.jobs.finish(first, done(first.job))
+    assert not await stores.jobs.retry(first, AWAY, 0)
+    assert not await stores.jobs.release(first)
+    assert await stores.jobs.renew("one", 1, [first.token], 10) == frozenset()
+    assert await stores.jobs.finish(second, done(second.job))
+
+
+async def test_a_renewed_lease_holds(stores, clock):
+    await stores.jobs.submit([request()])
+    lease = (await stores.jobs.claim("worker", 1, 10))[0]
+    clock.forward(9)
+    assert await stores.jobs.renew("worker", 4, [lease.token, uuid4()], 10) == {lease.token}
+    clock.forward(9)
+    assert await claimed(stores) == []
+    assert await stores.jobs.finish(lease, done(lease.job))
+
+
+async def test_a_job_has_one_outcome(stores):
+    await stores.jobs.submit([request(callbacks=TOLD)])
+    lease = (await stores.jobs.claim("worker", 1, 10))[0]
+    outcome = done(lease.job)
+    assert await stores.jobs.finish(lease, outcome)
+    assert not await stores.jobs.finish(lease, MISTAKEN)
+    assert (await stores.jobs.cancel(lease.job.id)).outcome == outcome
+    assert [one.content.body for one in await stores.outbox.take(10, 1)] == [b"completed completed"]
+
+
+async def test_a_job_handed_back_is_due_at_once_and_has_not_begun(stores):
+    job = request()
+    await stores.jobs.submit([job])
+    for _ in range(5):
+        lease = (await stores.jobs.claim("worker", 1, 10))[0]
+        assert lease.job.attempts == 1
+        assert await stores.jobs.release(lease)
+    assert (await stores.jobs.get(job.id)).attempts == 0
+
+
+async def test_a_job_that_ends_its_workers_again_and_again_fails(stores, clock):
+    job = request(callbacks=TOLD)
+    await stores.jobs.submit([job])
+    for _ in range(3):
+        assert await claimed(stores) == [job.id]
+        clock.forward(10)
+    assert await claimed(stores) == []
+    kept = await stores.jobs.get(job.id)
+    assert (kept.state, kept.attempts) == ("failed", 3)
+    assert kept.outcome.failure == Failure("attempts_exhausted", "Begun 3 times without an end.")
+    assert len(await stores.outbox.take(10, 1)) == 1
+
+
+async def test_a_cancelled_job_cannot_be_ended_by_its_worker(stores):
+    job = request(callbacks=TOLD)
+    await stores.jobs.submit([job])
+    lease = (await stores.jobs.claim("worker", 1, 10))[0]
+    cancelled = await stores.jobs.cancel(job.id)
+    assert (cancelled.state, cancelled.outcome.failure.code) == ("failed", "cancelled")
+    assert not await stores.jobs.finish(lease, done(lease.job))
+    assert len(await stores.outbox.take(10, 1)) == 1
+    assert await stores.jobs.cancel(uuid4()) is None
+
+
+async def test_a_deleted_job_is_hidden_until_it_is_removed(stores, clock):
+    job = request("ann", callbacks=TOLD)
+    await stores.jobs.submit([job])
+    assert await stores.jobs.delete(job.id)
+    assert not await stores.jobs.delete(job.id)
+    assert await stores.jobs.get(job.id) is None
+    assert await stores.jobs.cancel(job.id) is None
+    assert await stores.jobs.find(JobFilter()) == []
+    assert await stores.jobs.counts() == QueueCounts(0, 0, 0, 0)
+    assert await stores.jobs.removable(5, 10) == []
+    clock.forward(5)
+    assert [one.id for one in await stores.jobs.removable(5, 10)] == [job.id]
+    await stores.jobs.remove([job.id])
+    assert await stores.jobs.removable(0, 10) == []
+    assert len(await stores.outbox.take(10, 1)) == 1
+
+
+async def test_only_deleted_jobs_are_removed(stores):
+    job = request()
+    await stores.jobs.submit([job])
+    await run(stores)
+    await stores.jobs.remove([job.id])
+    assert await stores.jobs.get(job.id) is not None
+
+
+async def test_the_id_of_a_deleted_job_is_free(stores):
+    job = request("ann")
+    await stores.jobs.submit([job])
+    await stores.jobs.delete(job.id)
+    assert await results(stores, job) == [("known", job.id)]
+    other = replace(job, id=uuid4(), fingerprint=b"other")
+    assert await results(stores, other) == [("created", other.id)]
+    await stores.jobs.remove([job.id])
+    assert await results(stores, other) == [("known", other.id)]
+
+
+async def test_jobs_that_ended_long_ago_expire(stores, clock):
+    old, young = request(), request()
+    await stores.jobs.submit([old])
+    await run(stores)
+    clock.forward(24 * 3600)
+    await stores.jobs.submit([young])
+    await run(stores)
+    assert await stores.jobs.expire(1) == 1
+    assert await stores.jobs.expire(1) == 0
+    assert [job.id for job in await stores.jobs.find(JobFilter())] == [young.id]
+    assert [job.id for job in await stores.jobs.removable(0, 10)] == [old.id]
+
+
+async def test_jobs_are_found_the_newest_first_page_by_page(stores):
+    jobs = [request(user, pipeline=pipeline) for user in ("ann", "bob") for pipeline in ("body_masks", "detect")]
+    await stores.jobs.submit(jobs)
+    await stores.jobs.cancel(jobs[0].id)
+
+    async def found(**wanted):
+        return [jobs.index(job.request) for job in await stores.jobs.find(JobFilter(**wanted))]
+
+    assert await found() == [3, 2, 1, 0]
+    assert await found(limit=2) == [3, 2]
+    assert await found(before=(await stores.jobs.get(jobs[2].id)).sequence) == [1, 0]
+    assert await found(user_id="ann") == [1, 0]
+    assert await found(request_id=jobs[2].request_id) == [2]
+    assert await found(pipeline="detect", user_id="bob") == [3]
+    assert await found(state="failed") == [0]
+    assert await found(user_id="") == []
+
+
+async def test_counts_tell_jobs_by_state_and_what_live_workers_can_do(stores, clock):
+    await stores.jobs.submit([request() for _ in range(4)])
+    await stores.jobs.renew("one", 4, [], 10)
+    await stores.jobs.renew("two", 2, [], 10)
+    leases = await stores.jobs.claim("one", 2, 100)
+    await stores.jobs.finish(leases[0], MISTAKEN)
+    assert await stores.jobs.counts() == QueueCounts(queued=2, running=1, finished=1, workers=6)
+    clock.forward(20)
+    await stores.jobs.renew("two", 3, [], 10)
+    clock.forward(20)
+    assert (await stores.jobs.counts()).workers == 3
+
+
+async def test_who_waits_is_told(stores):
+    job = request(callbacks=TOLD)
+    signals = stores.signals
+    with signals.subscribe(str(job.id)) as of_job, signals.subscribe(WORK) as work, signals.subscribe(OUTBOX) as outbox:
+        await stores.jobs.submit([job])
+        assert await work.wait(0)
+        lease = (await stores.jobs.claim("worker", 1, 10))[0]
+        assert await of_job.wait(0)
+        assert not await work.wait(0)
+        await stores.jobs.release(lease)
+        assert await of_job.wait(0)
+        assert await work.wait(0)
+        assert not await outbox.wait(0)
+        await stores.jobs.cancel(job.id)
+        assert await of_job.wait(0)
+        assert await outbox.wait(0)
+
+
+async def test_finished_jobs_are_bounded_in_number(stores, monkeypatch):
+    monkeypatch.setattr(archive, "_FINISHED_KEPT", 2)
+    jobs = [request(callbacks=TOLD) for _ in range(4)]
+    await stores.jobs.submit(jobs)
+    await run(stores)
+    assert [job.request for job in await stores.jobs.find(JobFilter())] == [jobs[3], jobs[2]]
+    assert len(await stores.outbox.take(10, 1)) == 2
+
+
+async def test_a_message_worked_on_in_vain_is_poison(stores):
+    jobs = {
+        "poison": request(source="kafka:mask_input/0/1"),
+        "mistake": request(source="kafka:mask_input/0/2"),
+        "http": request(source="http"),
+    }
+    outcomes = {"poison": POISONED, "mistake": MISTAKEN, "http": POISONED}
+    await stores.jobs.submit(list(jobs.values()))
+    for (name, job), lease in zip(jobs.items(), await stores.jobs.claim("worker", 3, 10), strict=True):
+        await stores.photos.put(job.image.location, b"photo", "image/jpeg")
+        await stores.jobs.finish(lease, outcomes[name])
+    (entry,) = await stores.poison.entries(10)
+    assert (entry.job_id, entry.origin) == (jobs["poison"].id, "mask_input/0/1")
+    assert (entry.failure, entry.attempts) == (POISONED.failure, 1)
+    assert await stores.photos.keys("") == [jobs["poison"].image.location]
+
+
+async def test_a_replayed_job_begins_anew(stores):
+    job = request(source="kafka:mask_input/0/1", callbacks=TOLD)
+    await stores.jobs.submit([job])
+    lease = (await stores.jobs.claim("worker", 1, 10))[0]
+    await stores.jobs.retry(lease, AWAY, 0)
+    lease = (await stores.jobs.claim("worker", 1, 10))[0]
+    await stores.jobs.finish(lease, POISONED)
+    (entry,) = await stores.poison.entries(10)
+    assert await stores.poison.replay(entry.id)
+    assert not await stores.poison.replay(entry.id)
+    assert await stores.poison.entries(10) == []
+    again = await stores.jobs.get(job.id)
+    assert (again.state, again.attempts, again.outcome, again.last_failure) == ("queued", 0, None, None)
+    assert await run(stores) == [job.id]
+    assert [one.content.body for one in await stores.outbox.take(10, 1)] == [b"failed failed", b"completed completed"]
+
+
+async def test_the_entry_of_a_deleted_job_is_closed(stores):
+    job = request(source="kafka:mask_input/0/1", failure=POISONED.failure)
+    await stores.jobs.submit([job])
+    (entry,) = await stores.poison.entries(10)
+    await stores.jobs.delete(job.id)
+    assert not await stores.poison.replay(entry.id)
+
+
+def poison(origin: str, value: bytes = b"{") -> Poison:
+    told = NewDelivery("message", "mask_input_poison", "", value)
+    return Poison(origin, b"key", value, Failure("invalid_json", "no"), told)
+
+
+async def test_a_poisonous_message_is_kept_and_told_once(stores):
+    for _ in range(2):
+        await stores.jobs.submit([], [poison("mask_input/0/1"), poison("mask_input/0/1"), poison("mask_input/0/2")])
+    newest, oldest = await stores.poison.entries(10)
+    assert (oldest.origin, oldest.failure.code, oldest.size, oldest.attempts) == (
+        "mask_input/0/1",
+        "invalid_json",
+        1,
+        0,
+    )
+    assert await stores.poison.entries(10, before=newest.id) == [oldest]
+    assert await stores.poison.entries(1) == [newest]
+    assert len(await stores.outbox.take(10, 1)) == 2
+
+
+async def test_a_dropped_message_is_gone_and_stays_so(stores):
+    await stores.jobs.submit([], [poison("mask_input/0/1")])
+    (entry,) = await stores.poison.entries(10)
+    assert await stores.poison.drop(entry.id)
+    assert not await stores.poison.drop(entry.id)
+    await stores.jobs.submit([], [poison("mask_input/0/1")])
+    assert await stores.poison.entries(10) == []
+
+
+async def test_a_replayed_message_goes_to_the_input_topic(stores):
+    await stores.jobs.submit([], [poison("mask_input/0/1", b"value")])
+    await stores.outbox.delivered([one.id for one in await stores.outbox.take(10, 1)])
+    (entry,) = await stores.poison.entries(10)
+    assert await stores.poison.replay(entry.id)
+    (sent,) = await stores.outbox.take(10, 1)
+    assert (sent.job_id, sent.content) == (None, NewDelivery("message", "mask_input", "key", b"value"))
+
+
+async def test_an_outcome_that_cannot_be_told_changes_nothing(clock):
+    def refuse(_job, _outcome):
+        raise RuntimeError("no")
+
+    stores = memory_stores(Settings(), refuse, clock)
+    await stores.jobs.submit([request()])
+    lease = (await stores.jobs.claim("worker", 1, 10))[0]
+    with pytest.raises(RuntimeError):
+        await stores.jobs.finish(lease, Outcome())
+    assert (await stores.jobs.get(lease.job.id)).state == "running"
+    assert await stores.jobs.release(lease)

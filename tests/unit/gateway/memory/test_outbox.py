@@ -1,0 +1,138 @@
+from uuid import uuid4
+
+import pytest
+
+from gateway.jobs.deliveries import NewDelivery
+from gateway.jobs.signals import OUTBOX, Signals
+from gateway.memory.outbox import MemoryOutbox
+from tests.unit.gateway.memory.making import Clock
+
+JOB = uuid4()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def outbox(clock):
+    made = MemoryOutbox(Signals(), clock)
+    made.add(JOB, [content("a"), content("b"), content("c", "message")])
+    return made
+
+
+def content(name: str, kind: str = "webhook") -> NewDelivery:
+    return NewDelivery(kind, f"https://example.com/{name}", name, name.encode(), {"x": "y"})
+
+
+async def taken(outbox, limit: int = 10, **options: object) -> list[str]:
+    return [one.content.key for one in await outbox.take(limit, 10, **options)]
+
+
+async def ids(outbox) -> list[int]:
+    return [one.id for one in await outbox.of_job(JOB)]
+
+
+async def test_due_deliveries_are_taken_the_oldest_first_and_kept_from_others(outbox, clock):
+    assert await taken(outbox, 2) == ["a", "b"]
+    assert await taken(outbox) == ["c"]
+    clock.forward(9.9)
+    assert await taken(outbox) == []
+    clock.forward(0.1)
+    assert await taken(outbox) == ["a", "b", "c"]
+    assert [one.attempts for one in await outbox.of_job(JOB)] == [2, 2, 2]
+
+
+async def test_a_courier_takes_its_own_kind(outbox):
+    assert await taken(outbox, kinds=["message"]) == ["c"]
+    assert await taken(outbox, kinds=[]) == []
+    assert await taken(outbox, kinds=["webhook", "upload"]) == ["a", "b"]
+
+
+async def test_what_was_delivered_is_never_taken_again(outbox, clock):
+    made = await outbox.take(1, 10)
+    await outbox.delivered([made[0].id, 999])
+    clock.forward(100)
+    assert await taken(outbox) == ["b", "c"]
+    first = (await outbox.of_job(JOB))[0]
+    assert (first.state, first.ended_at is not None, first.last_error) == ("delivered", True, None)
+
+
+async def test_a_postponed_delivery_comes_again_with_the_same_content(outbox, clock):
+    first = (await outbox.take(1, 10))[0]
+    await outbox.postpone(first.id, "refused", 30)
+    assert await taken(outbox) == ["b", "c"]
+    clock.forward(30)
+    again = (await outbox.take(1, 10))[0]
+    assert (again.id, again.attempts, again.last_error) == (first.id, 2, "refused")
+    assert again.content == first.content
+
+
+async def test_a_delivery_that_was_given_up_can_be_sent_again(outbox, clock):
+    first, second, _ = await ids(outbox)
+    await outbox.take(10, 10)
+    await outbox.give_up(first, "gone")
+    await outbox.delivered([second])
+    ended = clock.now
+    clock.forward(1000)
+    assert await taken(outbox) == ["c"]
+    failed = (await outbox.of_job(JOB))[0]
+    assert (failed.state, failed.last_error, failed.ended_at) == ("failed", "gone", ended)
+    assert await outbox.resend(JOB) == 1
+    assert await outbox.resend(JOB) == 0
+    again = (await outbox.take(10, 10))[0]
+    assert (again.id, again.attempts, again.ended_at, again.content) == (first, 1, None, content("a"))
+
+
+async def test_a_job_is_shown_its_deliveries_without_their_bodies(outbox):
+    assert [(one.content.key, one.content.body) for one in await outbox.of_job(JOB)] == [
+        ("a", b""),
+        ("b", b""),
+        ("c", b""),
+    ]
+    assert await outbox.of_job(uuid4()) == []
+    assert await outbox.resend(uuid4()) == 0
+
+
+async def test_late_news_of_an_ended_delivery_changes_nothing(outbox):
+    first = (await ids(outbox))[0]
+    await outbox.delivered([first])
+    await outbox.postpone(first, "late", 0)
+    await outbox.give_up(first, "late")
+    assert (await outbox.of_job(JOB))[0].state == "delivered"
+
+
+async def test_deliveries_of_a_forgotten_job_are_dropped(outbox):
+    first = (await ids(outbox))[0]
+    outbox.forget(JOB)
+    await outbox.postpone(first, "late", 0)
+    await outbox.delivered([first])
+    assert await taken(outbox) == []
+    assert await outbox.of_job(JOB) == []
+
+
+async def test_what_a_removed_job_still_owes_is_sent(outbox):
+    first, second, _ = await ids(outbox)
+    await outbox.delivered([first])
+    await outbox.give_up(second, "gone")
+    outbox.detach(JOB)
+    assert await outbox.of_job(JOB) == []
+    (last,) = await outbox.take(10, 10)
+    assert (last.job_id, last.content.body) == (None, b"c")
+    await outbox.delivered([last.id])
+    assert await taken(outbox) == []
+
+
+async def test_who_carries_is_told(clock):
+    signals = Signals()
+    outbox = MemoryOutbox(signals, clock)
+    with signals.subscribe(OUTBOX) as subscription:
+        outbox.add(JOB, [])
+        assert not await subscription.wait(0)
+        outbox.add(JOB, [content("a")])
+        assert await subscription.wait(0)
+        await outbox.give_up((await ids(outbox))[0], "gone")
+        assert not await subscription.wait(0)
+        await outbox.resend(JOB)
+        assert await subscription.wait(0)

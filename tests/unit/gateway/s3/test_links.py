@@ -1,0 +1,56 @@
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.jobs.keys import artifact_key
+from gateway.s3.client import S3Client
+from gateway.s3.links import artifact_links, presigned_links, warn_of_short_links
+from gateway.settings import Settings
+
+KEY = artifact_key("_", "a/b", "ä.png")
+ACCOUNT = {"minio_endpoint": "s3.example.com", "minio_access_key": "app", "minio_secret_key": "secret"}
+
+
+def link(**changes: object) -> str:
+    settings = Settings(**ACCOUNT, **changes)
+    return artifact_links(S3Client(settings).sdk, settings)(KEY)
+
+
+@pytest.mark.parametrize("base", ["https://masks.example.com/m", "https://masks.example.com/m//"])
+async def test_a_link_is_the_base_url_and_the_quoted_key(base):
+    url = link(base_url=base)
+    assert url == "https://masks.example.com/m/" + quote(KEY)
+    assert unquote(urlsplit(url).path) == f"/m/{KEY}"
+
+
+async def test_an_old_services_links_stay_as_they_were():
+    settings = Settings(**ACCOUNT, base_url="http://127.0.0.1:9000/masks")
+    url = artifact_links(S3Client(settings).sdk, settings)(artifact_key("123", "req-123-001", "upper_body_mask.png"))
+    assert url == "http://127.0.0.1:9000/masks/123/req-123-001/upper_body_mask.png"
+
+
+@pytest.mark.parametrize(("wanted", "life"), [(60, "60"), (604_800, "604800"), (31_536_000, "604800")])
+async def test_without_a_base_url_a_link_is_signed_for_as_long_as_s3_allows(wanted, life):
+    url = urlsplit(link(presigned_url_expiry=wanted, minio_region="eu-west-1"))
+    query = parse_qs(url.query)
+    assert (url.scheme, url.netloc, unquote(url.path)) == ("http", "s3.example.com", f"/masks/{KEY}")
+    assert query["X-Amz-Expires"] == [life]
+    assert "/eu-west-1/s3/" in query["X-Amz-Credential"][0]
+    assert link(minio_secure=True).startswith("https://")
+
+
+async def test_photos_are_never_linked_below_the_base_url():
+    settings = Settings(**ACCOUNT, base_url="https://masks.example.com")
+    url = presigned_links(S3Client(settings).sdk, settings, "mask-photos")("photo")
+    assert url.startswith("http://s3.example.com/mask-photos/photo?X-Amz-")
+
+
+@pytest.mark.parametrize(
+    ("changes", "warnings"),
+    [({}, 0), ({"presigned_url_expiry": 604_801}, 1), ({"presigned_url_expiry": 604_801, "base_url": "https://x"}, 0)],
+)
+def test_links_that_end_early_are_said_to(changes, warnings):
+    with capture_logs() as lines:
+        warn_of_short_links(Settings(**changes))
+    assert [line["log_level"] for line in lines] == ["warning"] * warnings
