@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.servers import S3Server, fresh_database, running_kafka, running_postgres, running_s3
 from tests.stack import CHECKOUT, RunningStack, running_stack
 
 SAMPLES = CHECKOUT / "checkpoints" / "files"
@@ -23,6 +24,27 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
 def gateway_url(stack: RunningStack) -> str:
     """The base URL of the shared stack."""
     return stack.url
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn() -> Iterator[str]:
+    """A fresh database on a PostgreSQL of the session."""
+    with running_postgres() as server:
+        yield fresh_database(server.address)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """An S3 server of the session."""
+    with running_s3() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kafka_server(s3_server: S3Server) -> Iterator[str]:
+    """The bootstrap servers of a Kafka of the session."""
+    with running_kafka(s3_server) as server:
+        yield server.address
 
 
 @pytest.fixture(scope="session")

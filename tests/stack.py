@@ -2,8 +2,8 @@
 
 import json
 import os
+import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,8 +12,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.ports import free_ports, free_s3_port, free_worker_port
+
 CHECKOUT = Path(__file__).resolve().parents[1]
-PORT_SETTINGS = ("PORT", "TRITON_HTTP_PORT", "TRITON_GRPC_PORT", "TRITON_METRICS_PORT")
+PORT_SETTINGS = (
+    "PORT",
+    "TRITON_HTTP_PORT",
+    "TRITON_GRPC_PORT",
+    "TRITON_METRICS_PORT",
+    "POSTGRES_PORT",
+    "KAFKA_PORT",
+)
 
 
 def eventually(condition: Callable[[], bool], timeout: float, what: str) -> None:
@@ -24,21 +33,11 @@ def eventually(condition: Callable[[], bool], timeout: float, what: str) -> None
         time.sleep(0.05)
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on at this moment."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports: list[int] = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
 def stack_environment(home: Path, **settings: str) -> dict[str, str]:
     """The environment of a stack in `home`, on free ports."""
     ports = dict(zip(PORT_SETTINGS, map(str, free_ports(len(PORT_SETTINGS))), strict=True))
-    return {**os.environ, "MASKWRIGHT_HOME": str(home), "LOG_FORMAT": "json", **ports, **settings}
+    ranges = {"S3_PORT": str(free_s3_port()), "WORKER_PORT": str(free_worker_port())}
+    return {**os.environ, "MASKWRIGHT_HOME": str(home), "LOG_FORMAT": "json", **ports, **ranges, **settings}
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,19 @@ class RunningStack:
     def triton(self) -> str:
         """Triton's gRPC address."""
         return f"127.0.0.1:{self.environment['TRITON_GRPC_PORT']}"
+
+    def addresses(self) -> dict[str, str]:
+        """What `maskwright env` tells a person: POSTGRES_DSN, MINIO_ENDPOINT and so on."""
+        command = [str(Path(sys.executable).with_name("maskwright")), "env"]
+        lines = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True).stdout
+        return dict(
+            line.removeprefix("export ").split("=", 1) for line in shlex.split(lines, comments=True) if "=" in line
+        )
+
+    @property
+    def kafka(self) -> str:
+        """The broker's address."""
+        return f"127.0.0.1:{self.environment['KAFKA_PORT']}"
 
     def state(self) -> dict[str, object]:
         """What the launcher says of itself."""

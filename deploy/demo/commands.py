@@ -60,7 +60,7 @@ def _stack(settings: Settings) -> Iterator[None]:
     if launcher.running(folders) is not None:
         yield
         return
-    with _console.status("starting Triton and the gateway"):
+    with _console.status("starting the stack"):
         started = launcher.start(folders)
     try:
         yield

@@ -31,7 +31,7 @@ def main() -> int:
         folders.create()
         configure_logs(settings)
         with _only_launcher(folders):
-            asyncio.run(Stack(services_for(settings, folders), folders, settings.local_host).run())
+            asyncio.run(Stack(services_for(settings, folders), folders).run())
     except (StackError, SettingsError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - the only thing a person sees of a failed start
         return 1

@@ -1,6 +1,9 @@
-"""`maskwright up | down | status | logs`."""
+"""`maskwright up | down | status | logs | env`."""
 
+import contextlib
+import shlex
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,17 +11,19 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.live import Live
 
 from deploy.embedded import launcher
+from deploy.embedded.addresses import Addresses
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import Folders
 from deploy.embedded.logs import follow, last_lines
 from deploy.embedded.state import StackState
+from deploy.embedded.table import service_table
 from gateway.settings import Settings, SettingsError
 
-_COLOURS = {"ready": "green", "failed": "red", "stopped": "dim"}
 _USAGE = 2
+_REFRESH_S = 0.5
 
 _console = Console()
 _errors = Console(stderr=True, style="red", highlight=False)
@@ -27,7 +32,7 @@ _errors = Console(stderr=True, style="red", highlight=False)
 def up(
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave it running and come back.")] = False,  # noqa: FBT002
 ) -> None:
-    """Start Triton and the gateway, watch them, stop them on Ctrl-C."""
+    """Start every server that no setting names, the gateway and the workers; watch them, stop them on Ctrl-C."""
     settings = _settings()
     folders = _folders()
     folders.create()
@@ -37,9 +42,9 @@ def up(
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
-        with _told(), _console.status("starting Triton and the gateway"):
+        with _told(), _console.status("starting the stack"):
             started = launcher.start(folders)
-        _console.print(_table(_state(folders)))
+        _console.print(service_table(_state(folders)))
         _console.print(_next_steps(settings), highlight=False, soft_wrap=True)
         if not detach:
             _console.print("Ctrl-C stops it.")
@@ -63,20 +68,34 @@ def down() -> None:
     _console.print("stopped")
 
 
-def status() -> None:
+def status(
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing it, until Ctrl-C.")] = False,  # noqa: FBT002
+) -> None:
     """Show each service: its state, process, ports and restarts. Exit status 1 where the stack is not ready."""
     folders = _folders()
-    if launcher.running(folders) is None:
-        _console.print("nothing is running; start it with `maskwright up`")
-        raise typer.Exit(1)
-    state = _state(folders)
-    _console.print(_table(state))
+    if watch:
+        _watch(folders)
+        return
+    state = _running(folders)
+    _console.print(service_table(state))
     if any(service.state != "ready" for service in state.services.values()):
         raise typer.Exit(1)
 
 
+def env() -> None:
+    """Print the running stack's addresses for a shell: eval "$(maskwright env)"; psql, kcat and curl can use them."""
+    folders = _folders()
+    _running(folders)
+    with _told():
+        addresses = Addresses.of(_settings(), folders.secrets).environment()
+    for name, value in addresses.items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
+
+
 def logs(
-    service: Annotated[str, typer.Argument(help="triton, gateway or launcher; all where not given.")] = "",
+    service: Annotated[
+        str, typer.Argument(help="A service that `status` names, or launcher; all where not given.")
+    ] = "",
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Lines from the end of each log.")] = 40,
     following: Annotated[bool, typer.Option("--follow", "-f", help="Show new lines as they come.")] = False,  # noqa: FBT002
 ) -> None:
@@ -93,6 +112,22 @@ def logs(
     if following:
         for path, line in follow(chosen):
             _print_line(path, line)
+
+
+def _running(folders: Folders) -> StackState:
+    """The running stack's state; ends the command where there is none."""
+    if launcher.running(folders) is None:
+        _errors.print("nothing is running; start it with `maskwright up`")
+        raise typer.Exit(1)
+    return _state(folders)
+
+
+def _watch(folders: Folders) -> None:
+    with contextlib.suppress(KeyboardInterrupt), Live(console=_console, auto_refresh=False) as live:
+        while True:
+            runs = launcher.running(folders) is not None
+            live.update(service_table(_state(folders)) if runs else "nothing is running", refresh=True)
+            time.sleep(_REFRESH_S)
 
 
 @contextmanager
@@ -122,24 +157,14 @@ def _state(folders: Folders) -> StackState:
     return state if state is not None else StackState(0, "stopped")
 
 
-def _table(state: StackState) -> Table:
-    table = Table("service", "state", "process", "ports", "restarts", box=None, header_style="bold")
-    for service in state.services.values():
-        colour = _COLOURS.get(service.state, "yellow")
-        ports = ", ".join(map(str, service.ports.values()))
-        table.add_row(
-            service.name, f"[{colour}]{service.state}[/]", str(service.pid or "–"), ports, str(service.restarts)
-        )
-    return table
-
-
 def _next_steps(settings: Settings) -> str:
     url = settings.local_url
     return (
         "\nnow try:\n"
         "  .venv/bin/maskwright run body_masks PHOTO.jpg -o masks\n"
         f"  curl -F image=@PHOTO.jpg -F mask_types=upper_body {url}/v1/run/body_masks -o mask.png\n"
-        f"and see {url}/docs for the API, `.venv/bin/maskwright status`, `logs` and `down`\n"
+        '  eval "$(.venv/bin/maskwright env)"  # addresses for psql, kcat and curl\n'
+        f"and see {url}/docs for the API, `.venv/bin/maskwright status --watch`, `logs` and `down`\n"
     )
 
 

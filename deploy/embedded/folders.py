@@ -32,11 +32,21 @@ class Folders:
         """What Triton is started on: backends and generated model folders."""
         return self.home / "triton"
 
+    @property
+    def data(self) -> Path:
+        """What the servers keep, one folder each."""
+        return self.home / "data"
+
+    @property
+    def secrets(self) -> Path:
+        """The embedded servers' passwords, JSON."""
+        return self.home / "secrets.json"
+
     def log(self, service: str) -> Path:
         """The log file of a service."""
         return self.logs / f"{service}.log"
 
     def create(self) -> None:
         """Make the folders that are missing."""
-        for folder in (self.home, self.logs, self.triton):
+        for folder in (self.home, self.logs, self.triton, self.data):
             folder.mkdir(parents=True, exist_ok=True)

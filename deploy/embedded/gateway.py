@@ -1,25 +1,30 @@
 """The gateway as a service of the stack."""
 
-import asyncio
 import os
 import sys
-from collections.abc import Mapping
-from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
+from collections.abc import Mapping, Sequence
 
+from deploy.embedded.live_probe import ask_live
+from deploy.embedded.ports import Listener
 from deploy.embedded.service import Service
 from gateway.settings import Settings
 
-PROBE_TIMEOUT = 5.0
+STOP_MARGIN = 15.0
+"""Seconds beyond the time that work under way gets."""
+LONGEST_REQUEST = 30.0
+"""Seconds that requests in flight get; see gateway/server.py."""
 
 
 class Gateway(Service):
     """`python -m gateway` in a process of its own."""
 
     name = "gateway"
+    after = frozenset({"postgres", "s3", "kafka", "triton"})
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, addresses: Mapping[str, str]) -> None:
         self._settings = settings
+        self._addresses = addresses
+        self.stop_timeout = max(LONGEST_REQUEST, settings.shutdown_grace_s) + STOP_MARGIN
 
     def prepare(self) -> None:
         """Nothing: the gateway keeps nothing on disk."""
@@ -29,27 +34,20 @@ class Gateway(Service):
         return [sys.executable, "-m", "gateway"]
 
     def environment(self) -> Mapping[str, str]:
-        """The launcher's own: the gateway reads the same settings."""
-        return os.environ
+        """The launcher's own, with the addresses of the stack."""
+        return {**os.environ, **self._addresses}
 
     def ports(self) -> Mapping[str, int]:
         """The HTTP port."""
         return {"API_PORT": self._settings.api_port}
 
+    def listens(self) -> Sequence[Listener]:
+        """The same, at the address that API_HOST names."""
+        return [Listener("API_PORT", self._settings.api_port, self._settings.local_host)]
+
     async def probe(self) -> None:
         """Ask whether the process is live. Raises OSError or http.client.HTTPException."""
-        await asyncio.to_thread(self._ask)
-
-    def _ask(self) -> None:
-        """With the standard library's client: the probe runs every second, and a richer one costs 20 ms to make."""
-        connection = HTTPConnection(self._settings.local_host, self._settings.api_port, timeout=PROBE_TIMEOUT)
-        try:
-            connection.request("GET", "/health/live")
-            answer = connection.getresponse()
-        finally:
-            connection.close()
-        if answer.status != HTTPStatus.OK:
-            raise HTTPException(f"/health/live answered {answer.status}")
+        await ask_live(self._settings.local_host, self._settings.api_port)
 
     def clean_up(self) -> None:
         """Nothing: the gateway leaves nothing behind."""

@@ -4,13 +4,12 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-import structlog
-
 from deploy.embedded.errors import StackError
 from deploy.embedded.logs import last_lines
 from deploy.embedded.process import ServiceProcess
 from deploy.embedded.service import Service
 from deploy.embedded.state import ServiceState
+from gateway.logs import get_logger
 
 START_TIMEOUT = 60.0
 PROBE_INTERVAL = 1.0
@@ -21,7 +20,7 @@ LOG_TAIL = 200
 LINES_SHOWN = 3
 """Lines of the log that are searched for errors, and shown, when a service does not come up."""
 
-_log = structlog.get_logger("maskwright.stack")
+_log = get_logger("deploy.embedded")
 
 
 class Keeper:
@@ -36,7 +35,7 @@ class Keeper:
 
     async def start(self) -> None:
         """Start and wait until it serves. Raises StackError with the end of its log where it does not."""
-        self._service.prepare()
+        await asyncio.to_thread(self._service.prepare)
         await self._launch("starting")
         try:
             await asyncio.wait_for(self._until_ready(), START_TIMEOUT)
@@ -54,10 +53,11 @@ class Keeper:
     async def stop(self) -> None:
         """End the service and remove what it left; one that never started has left nothing."""
         if self._process is None:
+            self._report("stopped")
             return
         self._report("stopping")
         await self._process.stop()
-        self._service.clean_up()
+        await asyncio.to_thread(self._service.clean_up)
         self._report("stopped")
 
     async def _launch(self, state: str) -> None:
@@ -70,10 +70,10 @@ class Keeper:
             if self._process is not None:
                 self._process.kill()
                 await self._process.wait()
-            self._service.clean_up()
             await asyncio.sleep(backoff)
             self._restarts += 1
             try:
+                await asyncio.to_thread(self._service.clean_up)
                 await self._launch("restarting")
                 await asyncio.wait_for(self._until_ready(), START_TIMEOUT)
             except (OSError, StackError, asyncio.TimeoutError) as error:

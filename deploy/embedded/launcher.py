@@ -13,9 +13,9 @@ from deploy.embedded.folders import CHECKOUT, Folders
 from deploy.embedded.logs import last_lines
 from deploy.embedded.state import StackState
 
-START_TIMEOUT = 180.0
-STOP_TIMEOUT = 90.0
-"""Seconds; above the sum of what the services have to end by themselves."""
+START_TIMEOUT = 240.0
+STOP_TIMEOUT = 720.0
+"""Seconds; above what the services have in turn to start, and to end by themselves with the longest grace."""
 POLL_INTERVAL = 0.1
 
 

@@ -2,23 +2,33 @@
 
 import errno
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from deploy.embedded.errors import StackError
 
 
-def require_free(host: str, ports: Mapping[str, int]) -> None:
-    """Raise StackError for the first port (setting name → port) that is taken or given twice."""
-    seen: dict[int, str] = {}
-    for setting, port in ports.items():
-        if port in seen:
-            raise StackError(f"{setting} and {seen[port]} are both {port}; give each its own port")
-        seen[port] = setting
-    for setting, port in ports.items():
-        _require_free(host, setting, port)
+class Listener(NamedTuple):
+    """A port that a service takes, and the setting that moves it."""
+
+    setting: str
+    port: int
+    host: str = "127.0.0.1"
 
 
-def _require_free(host: str, setting: str, port: int) -> None:
+def require_free(listeners: Iterable[Listener]) -> None:
+    """Raise StackError for the first port that is taken, or given twice."""
+    seen: dict[int, Listener] = {}
+    for listener in listeners:
+        if listener.port in seen:
+            both = f"{listener.setting} and {seen[listener.port].setting}"
+            raise StackError(f"{both} both take port {listener.port}; give each its own")
+        seen[listener.port] = listener
+    for listener in seen.values():
+        _require_free(*listener)
+
+
+def _require_free(setting: str, port: int, host: str) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -26,5 +36,5 @@ def _require_free(host: str, setting: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise StackError(f"port {port} is taken by another program; set {setting} to a free port") from error
+                raise StackError(f"port {port} is taken by another program; move {setting} to a free one") from error
             raise StackError(f"cannot listen on {host}:{port} ({setting}): {error.strerror}") from error

@@ -8,24 +8,23 @@ from pathlib import Path
 
 from deploy.embedded.service import Service
 
-_DIE_WITH_LAUNCHER = ("setpriv", "--pdeathsig", "TERM", "--")
-"""A launcher that is killed hard takes its servers along: their ports are free for the next one."""
-TERMINATION_TIMEOUT = 35.0
-"""Seconds that a server has to end by itself after SIGTERM; the gateway finishes its requests within 30."""
-
 
 class ServiceProcess:
     """A started server; it leads a process group, so that nothing it started outlives it."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, service: Service) -> None:
         self._process = process
+        self._service = service
 
     @classmethod
     async def start(cls, service: Service, log: Path) -> "ServiceProcess":
-        """Start the service with its output appended to `log`."""
+        """Start the service with its output appended to `log`.
+
+        A launcher that is killed hard takes its servers along: their ports are free for the next one.
+        """
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
-                *_DIE_WITH_LAUNCHER,
+                *("setpriv", f"--pdeathsig={service.stop_signal.name}", *service.setpriv_options(), "--"),
                 *service.command(),
                 env=dict(service.environment()),
                 stdin=asyncio.subprocess.DEVNULL,
@@ -33,7 +32,7 @@ class ServiceProcess:
                 stderr=output,
                 start_new_session=True,
             )
-        return cls(process)
+        return cls(process, service)
 
     @property
     def pid(self) -> int:
@@ -45,11 +44,11 @@ class ServiceProcess:
         return await self._process.wait()
 
     async def stop(self) -> None:
-        """SIGTERM, then SIGKILL after the timeout; then nothing of the group is left."""
+        """Ask it to end, SIGKILL after its timeout; then nothing of the group is left."""
         if self._process.returncode is None:
-            self._process.send_signal(signal.SIGTERM)
+            self._process.send_signal(self._service.stop_signal)
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._process.wait(), TERMINATION_TIMEOUT)
+                await asyncio.wait_for(self._process.wait(), self._service.stop_timeout)
         self.kill()
         await self._process.wait()
 

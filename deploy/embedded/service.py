@@ -1,13 +1,22 @@
 """One server of the stack: how to start it, and how to tell that it serves."""
 
+import signal
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+from deploy.embedded.ports import Listener
 
 
 class Service(ABC):
     """What the supervisor needs to know of a server."""
 
     name: str
+    after: frozenset[str] = frozenset()
+    """Services of the stack that must serve before this one starts, and outlive it."""
+    stop_signal: signal.Signals = signal.SIGTERM
+    """What makes it end by itself, and what it gets when the launcher dies."""
+    stop_timeout: float = 35.0
+    """Seconds it has to end by itself."""
 
     @abstractmethod
     def prepare(self) -> None:
@@ -23,7 +32,7 @@ class Service(ABC):
 
     @abstractmethod
     def ports(self) -> Mapping[str, int]:
-        """The ports it listens on, by the setting that gives each."""
+        """The ports that others use, by the setting that gives each."""
 
     @abstractmethod
     async def probe(self) -> None:
@@ -32,3 +41,11 @@ class Service(ABC):
     @abstractmethod
     def clean_up(self) -> None:
         """Remove what a killed server leaves behind; called when no process of it is left."""
+
+    def listens(self) -> Sequence[Listener]:
+        """Every port it takes, each with the setting that moves it."""
+        return [Listener(setting, port) for setting, port in self.ports().items()]
+
+    def setpriv_options(self) -> Sequence[str]:
+        """Options of setpriv(1) that take rights away from the process."""
+        return ()

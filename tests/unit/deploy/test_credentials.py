@@ -1,0 +1,24 @@
+from pathlib import Path
+
+import pytest
+
+from deploy.embedded.credentials import Credentials
+from deploy.embedded.errors import StackError
+
+
+def test_they_are_made_once_for_the_owners_eyes_alone(tmp_path: Path) -> None:
+    path = tmp_path / "secrets.json"
+    made = Credentials.kept(path)
+    assert Credentials.kept(path) == made
+    assert Credentials.kept(tmp_path / "other.json") != made
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["other.json", "secrets.json"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"postgres_password": "a"}'])
+def test_a_broken_file_is_named_and_left_alone(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "secrets.json"
+    path.write_text(content)
+    with pytest.raises(StackError, match=r"secrets\.json"):
+        Credentials.kept(path)
+    assert path.read_text() == content

@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pytest
+
+from deploy.embedded import gpus
+from deploy.embedded.errors import StackError
+from gateway.settings import Settings
+
+TWO_GPUS = """#!/bin/sh
+echo "GPU 0: NVIDIA H100 (UUID: GPU-1)"
+echo "  MIG 1g.10gb Device 0: (UUID: MIG-1)"
+echo "GPU 1: NVIDIA H100 (UUID: GPU-2)"
+"""
+
+
+@pytest.fixture
+def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with two GPUs, as far as its driver's program tells."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text(TWO_GPUS)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+
+@pytest.fixture
+def _no_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+@pytest.mark.usefixtures("driver")
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_gpu_that_is_there_will_do(number: int) -> None:
+    gpus.require_gpu(Settings(schp_device="cuda", gpu_id=number))
+
+
+@pytest.mark.usefixtures("driver")
+def test_a_gpu_beyond_the_last_is_refused() -> None:
+    with pytest.raises(StackError, match=r"GPU_ID=2, but this machine has 2 GPU"):
+        gpus.require_gpu(Settings(schp_device="cuda", gpu_id=2))
+
+
+@pytest.mark.usefixtures("_no_driver")
+def test_cuda_without_a_gpu_is_refused_and_nothing_else_is() -> None:
+    with pytest.raises(StackError, match=r"SCHP_DEVICE=cuda.*no NVIDIA GPU"):
+        gpus.require_gpu(Settings(schp_device="cuda"))
+    gpus.require_gpu(Settings(schp_device="auto"))
+    gpus.require_gpu(Settings(schp_device="cpu"))
+
+
+def test_triton_sees_the_gpu_that_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert gpus.visible_devices(Settings()) == "0"
+    assert gpus.visible_devices(Settings(gpu_id=3)) == "3"
+    assert gpus.visible_devices(Settings(gpu_id=3, schp_device="cpu")) == ""
+
+
+def test_a_choice_of_the_environment_gives_way_to_the_setting_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-7")
+    assert gpus.visible_devices(Settings()) == "GPU-7"
+    assert gpus.visible_devices(Settings(gpu_id=0)) == "0"
