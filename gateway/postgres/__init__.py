@@ -1,0 +1,1 @@
+"""Jobs, deliveries and poison in PostgreSQL 13 or newer."""

@@ -1,0 +1,35 @@
+"""Rows of the outbox, as the transaction that owes them adds them."""
+
+import json
+from collections.abc import Sequence
+from uuid import UUID
+
+from gateway.jobs.deliveries import NewDelivery
+from gateway.jobs.signals import OUTBOX
+from gateway.postgres.connection import Connection
+from gateway.postgres.notifications import notify
+from gateway.postgres.rows import clean
+
+_ADD = """
+INSERT INTO deliveries (job_id, kind, destination, key, headers, body)
+SELECT $1, kind, destination, key, headers::json, body
+FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[])
+    WITH ORDINALITY AS new(kind, destination, key, headers, body, place)
+ORDER BY place
+"""
+
+
+async def add_deliveries(connection: Connection, job_id: UUID | None, deliveries: Sequence[NewDelivery]) -> None:
+    """Owe deliveries, in their order; those of no job are forgotten once they are made."""
+    if not deliveries:
+        return
+    await connection.execute(
+        _ADD,
+        job_id,
+        [delivery.kind for delivery in deliveries],
+        [clean(delivery.destination) for delivery in deliveries],
+        [clean(delivery.key) for delivery in deliveries],
+        [json.dumps(dict(delivery.headers)) for delivery in deliveries],
+        [delivery.body for delivery in deliveries],
+    )
+    await notify(connection, [OUTBOX])

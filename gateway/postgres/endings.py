@@ -1,0 +1,97 @@
+"""The one transaction in which a job gets its outcome."""
+
+import json
+from dataclasses import dataclass
+from uuid import UUID
+
+from gateway.jobs.deliveries import Announce
+from gateway.jobs.job import Failure, Job, Lease, Outcome
+from gateway.jobs.signals import WORK
+from gateway.postgres.connection import Connection, Row
+from gateway.postgres.deliveries import add_deliveries
+from gateway.postgres.listing import get_job
+from gateway.postgres.notifications import notify
+from gateway.postgres.poison_rows import add_job_poison
+from gateway.postgres.rows import artifacts_text, clean, job_of
+from gateway.postgres.turns import lock_users, settle_turns
+from gateway.postgres.user_masks import keep_masks
+from gateway.problems import PROBLEMS
+
+CANCELLED = Outcome(failure=Failure("cancelled", PROBLEMS["cancelled"].example))
+
+# The token stays, to know the lease that ended the job should it ask again; without one, no lease did.
+_END = """
+UPDATE jobs SET
+    state = $3, result = $4, artifacts = $5, timings_ms = $6, error_code = $7, error_detail = $8,
+    finished_at = clock_timestamp(), lease_token = $2, lease_until = NULL, held = false
+WHERE id = $1 AND finished_at IS NULL AND ($2::uuid IS NULL OR (lease_token = $2 AND state = 'running'))
+RETURNING *
+"""
+_ENDED_BY = "SELECT FROM jobs WHERE id = $1 AND lease_token = $2 AND finished_at IS NOT NULL"
+_USER = "SELECT user_id FROM jobs WHERE id = $1 AND deleted_at IS NULL"
+_HIDE = "UPDATE jobs SET deleted_at = now() WHERE id = $1 AND deleted_at IS NULL"
+_CLOSE_POISON = "DELETE FROM poison WHERE job_id = $1"
+
+
+@dataclass(frozen=True)
+class Endings:
+    """Ends jobs, with what their outcomes owe to others, and lets the user's next have their turn."""
+
+    announce: Announce
+    user_concurrency: int
+
+    async def finish(self, connection: Connection, lease: Lease, outcome: Outcome) -> bool:
+        """End a job by its lease; False where the lease is over. True again for the lease that ended it."""
+        await lock_users(connection, [lease.job.request.user_id])
+        if await self._end(connection, lease.job.id, lease.token, outcome):
+            return True
+        return await connection.fetchrow(_ENDED_BY, lease.job.id, lease.token) is not None
+
+    async def cancel(self, connection: Connection, job_id: UUID) -> Job | None:
+        """End an unfinished job; the job as it is then, None where there is none."""
+        user = await connection.fetchrow(_USER, job_id)
+        if user is None:
+            return None
+        await lock_users(connection, [str(user["user_id"])])
+        if job := await self._end(connection, job_id, None, CANCELLED):
+            return job
+        return await get_job(connection, job_id)
+
+    async def delete(self, connection: Connection, job_id: UUID) -> bool:
+        """Cancel and hide a job; False where there is none."""
+        if await self.cancel(connection, job_id) is None:
+            return False
+        await connection.execute(_CLOSE_POISON, job_id)
+        await connection.execute(_HIDE, job_id)
+        return True
+
+    async def owe(self, connection: Connection, job: Job, outcome: Outcome) -> None:
+        """Add what an ended job's outcome brings with it: deliveries, a poison entry, the user's masks."""
+        await add_deliveries(connection, job.id, self.announce(job, outcome))
+        await add_job_poison(connection, job, outcome)
+        await keep_masks(connection, job, outcome)
+
+    async def _end(self, connection: Connection, job_id: UUID, token: UUID | None, outcome: Outcome) -> Job | None:
+        row = await _write_outcome(connection, job_id, token, outcome)
+        if row is None:
+            return None
+        job = job_of(row)
+        await self.owe(connection, job, outcome)
+        await settle_turns(connection, [job.request.user_id], self.user_concurrency)
+        await notify(connection, [job.id, WORK])
+        return job
+
+
+async def _write_outcome(connection: Connection, job_id: UUID, token: UUID | None, outcome: Outcome) -> Row | None:
+    failure = outcome.failure
+    return await connection.fetchrow(
+        _END,
+        job_id,
+        token,
+        outcome.state,
+        json.dumps(dict(outcome.result)),
+        artifacts_text(outcome.artifacts),
+        json.dumps(dict(outcome.timings_ms)),
+        failure and failure.code,
+        failure and clean(failure.detail),
+    )

@@ -1,0 +1,102 @@
+"""The queue in PostgreSQL."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from uuid import UUID
+
+from gateway.jobs.deliveries import Announce
+from gateway.jobs.job import Failure, Job, Lease, NewJob, Outcome
+from gateway.jobs.store import JobFilter, JobStore, Poison, QueueCounts, Submission
+from gateway.postgres.counts import Counts
+from gateway.postgres.endings import Endings
+from gateway.postgres.leases import PutBack, claim, renew
+from gateway.postgres.listing import find_jobs, get_job
+from gateway.postgres.pool import Pool
+from gateway.postgres.retention import EXPIRE_BATCH, expire_jobs, removable_jobs, remove_jobs
+from gateway.postgres.submissions import Submissions
+from gateway.problems import Problem
+from gateway.settings import Settings
+
+
+class PostgresJobs(JobStore):
+    """Jobs in PostgreSQL. Every method raises Problem `store_unavailable`."""
+
+    def __init__(self, pool: Pool, settings: Settings, announce: Announce) -> None:
+        self._pool = pool
+        self._max_attempts = settings.max_retries + 1
+        self._endings = Endings(announce, settings.user_concurrency)
+        self._submissions = Submissions(self._endings)
+        self._counts = Counts(pool, settings.lease_s)
+
+    async def submit(self, jobs: Sequence[NewJob], poison: Sequence[Poison] = ()) -> list[Submission]:
+        """Keep all or nothing, in one transaction."""
+        return await self._pool.transact(lambda connection: self._submissions.keep(connection, jobs, poison))
+
+    async def claim(self, worker: str, limit: int, lease_s: float) -> list[Lease]:
+        """Take due jobs, and end those that were begun too often."""
+        claimed = await self._pool.run(lambda connection: claim(connection, worker, limit, lease_s, self._max_attempts))
+        for lease in claimed.exhausted:
+            with suppress(Problem):  # its lease will be over again
+                await self.finish(lease, _exhausted(lease.job.attempts))
+        return claimed.leases
+
+    async def renew(self, worker: str, capacity: int, tokens: Sequence[UUID], lease_s: float) -> frozenset[UUID]:
+        """Extend leases and say that the worker lives; the tokens that still hold."""
+        return await self._pool.run(lambda connection: renew(connection, worker, capacity, tokens, lease_s))
+
+    async def finish(self, lease: Lease, outcome: Outcome) -> bool:
+        """End a job in one transaction; True also where this lease ended it before."""
+        return await self._pool.transact(lambda connection: self._endings.finish(connection, lease, outcome))
+
+    async def retry(self, lease: Lease, failure: Failure, delay_s: float) -> bool:
+        """Put a job back, to be due in `delay_s` seconds. False for a lease that is over."""
+        return await self._put_back(lease, PutBack(delay_s, 0, failure))
+
+    async def release(self, lease: Lease) -> bool:
+        """Hand a job back unstarted: due at once, and the attempt not counted. False for a lease that is over."""
+        return await self._put_back(lease, PutBack(0.0, 1, None))
+
+    async def cancel(self, job_id: UUID) -> Job | None:
+        """End an unfinished job as failed, `cancelled`; a finished one is left as it is. None where there is none."""
+        return await self._pool.transact(lambda connection: self._endings.cancel(connection, job_id))
+
+    async def delete(self, job_id: UUID) -> bool:
+        """Cancel, and hide the job until its photo and artifacts are removed. False where there is none."""
+        return await self._pool.transact(lambda connection: self._endings.delete(connection, job_id))
+
+    async def get(self, job_id: UUID) -> Job | None:
+        """One job."""
+        return await self._pool.run(lambda connection: get_job(connection, job_id))
+
+    async def find(self, jobs: JobFilter) -> list[Job]:
+        """Jobs, the newest first."""
+        return await self._pool.run(lambda connection: find_jobs(connection, jobs))
+
+    async def counts(self) -> QueueCounts:
+        """How full the queue is; the number of finished jobs may be a little old."""
+        return await self._counts.read()
+
+    async def removable(self, older_than_s: float, limit: int) -> list[Job]:
+        """Jobs deleted at least so long ago, whose objects are to be removed."""
+        return await self._pool.run(lambda connection: removable_jobs(connection, older_than_s, limit))
+
+    async def remove(self, job_ids: Sequence[UUID]) -> None:
+        """Forget deleted jobs whose objects are gone."""
+        await self._pool.transact(lambda connection: remove_jobs(connection, job_ids))
+
+    async def expire(self, days: int) -> int:
+        """Delete jobs that ended so long ago; how many there were."""
+        expired = 0
+        while True:
+            batch = await self._pool.run(lambda connection: expire_jobs(connection, days))
+            expired += batch
+            if batch < EXPIRE_BATCH:
+                return expired
+
+    async def _put_back(self, lease: Lease, put_back: PutBack) -> bool:
+        concurrency = self._endings.user_concurrency
+        return await self._pool.transact(lambda connection: put_back(connection, lease, concurrency))
+
+
+def _exhausted(attempts: int) -> Outcome:
+    return Outcome(failure=Failure("attempts_exhausted", f"Begun {attempts} times without an end."))

@@ -1,0 +1,32 @@
+"""Reading jobs."""
+
+from uuid import UUID
+
+from gateway.jobs.job import Job
+from gateway.jobs.store import JobFilter
+from gateway.postgres.connection import Connection
+from gateway.postgres.rows import job_of
+
+_GET = "SELECT * FROM jobs WHERE id = $1 AND deleted_at IS NULL"
+_CONDITIONS = {
+    "state": "state = ${}",
+    "user_id": "user_id = ${}",
+    "request_id": "request_id = ${}",
+    "pipeline": "pipeline = ${}",
+    "before": "sequence < ${}",
+}
+
+
+async def get_job(connection: Connection, job_id: UUID) -> Job | None:
+    """One job that is not hidden."""
+    row = await connection.fetchrow(_GET, job_id)
+    return job_of(row) if row else None
+
+
+async def find_jobs(connection: Connection, jobs: JobFilter) -> list[Job]:
+    """Jobs that are not hidden, the newest first."""
+    wanted = {name: value for name in _CONDITIONS if (value := getattr(jobs, name)) is not None}
+    conditions = [_CONDITIONS[name].format(place) for place, name in enumerate(wanted, 2)]
+    where = " AND ".join(["deleted_at IS NULL", *conditions])
+    query = f"SELECT * FROM jobs WHERE {where} ORDER BY sequence DESC LIMIT $1"  # noqa: S608 of fixed parts
+    return [job_of(row) for row in await connection.fetch(query, jobs.limit, *wanted.values())]

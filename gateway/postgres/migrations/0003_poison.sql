@@ -1,0 +1,19 @@
+CREATE TABLE poison (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    job_id uuid REFERENCES jobs ON DELETE CASCADE,
+    origin text NOT NULL,
+    key bytea,
+    value bytea,
+    value_sha256 bytea,
+    code text NOT NULL,
+    detail text NOT NULL,
+    attempts integer NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    closed_at timestamptz
+);
+
+COMMENT ON COLUMN poison.value IS 'the message as it came; of a job, or when closed, nothing';
+
+CREATE INDEX poison_open ON poison (id) WHERE closed_at IS NULL;
+CREATE UNIQUE INDEX poison_message ON poison (origin, value_sha256) WHERE job_id IS NULL;
+CREATE UNIQUE INDEX poison_job ON poison (job_id) WHERE job_id IS NOT NULL AND closed_at IS NULL;

@@ -1,0 +1,5 @@
+CREATE TABLE workers (
+    worker text PRIMARY KEY,
+    capacity integer NOT NULL,
+    seen_at timestamptz NOT NULL
+);

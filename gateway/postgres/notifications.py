@@ -1,0 +1,65 @@
+"""Changes that one process tells the others, by NOTIFY and LISTEN."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+
+import anyio
+
+from gateway.jobs.signals import Signals
+from gateway.logs import get_logger
+from gateway.postgres.connection import ATTEMPT_S, Connection, Session, open_session
+from gateway.postgres.faults import REFUSED, TRANSIENT
+from gateway.settings import Settings
+
+CHANNEL = "maskwright"
+_NOTIFY = "SELECT pg_notify('maskwright', topic) FROM unnest($1::text[]) AS topic"
+
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 2.0
+_CHECK_S = 5.0
+
+_log = get_logger(__name__)
+
+
+async def notify(connection: Connection, topics: Iterable[object]) -> None:
+    """Tell every process of changes when the transaction ends: topics of gateway.jobs.signals, and ids of jobs."""
+    await connection.fetch(_NOTIFY, [str(topic) for topic in topics])
+
+
+@asynccontextmanager
+async def listening(settings: Settings, signals: Signals) -> AsyncIterator[None]:
+    """Pass notifications on to `signals` for as long as the context lasts, through lost connections too."""
+    task = asyncio.create_task(_listen_forever(settings.postgres_dsn.get_secret_value(), signals))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _listen_forever(dsn: str, signals: Signals) -> None:
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        try:
+            async with open_session(dsn) as session:
+                pause_s = _FIRST_PAUSE_S
+                await _listen(session, signals)
+        except (*TRANSIENT, *REFUSED) as error:
+            _log.warning("not listening to PostgreSQL", reason=f"{type(error).__name__}: {error}")
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+async def _listen(session: Session, signals: Signals) -> None:
+    """Pass notifications on until the connection is over; what was missed before may be anything."""
+    over = asyncio.Event()
+    session.add_termination_listener(lambda _session: over.set())
+    await session.add_listener(CHANNEL, lambda _session, _process, _channel, topic: signals.notify(topic))
+    signals.notify_all()
+    while True:
+        with anyio.move_on_after(_CHECK_S):
+            await over.wait()
+            return
+        await session.execute("SELECT 1", timeout=ATTEMPT_S)

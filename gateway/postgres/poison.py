@@ -1,0 +1,80 @@
+"""The poison book in PostgreSQL."""
+
+from functools import partial
+from typing import cast
+from uuid import UUID
+
+from gateway.jobs.deliveries import NewDelivery
+from gateway.jobs.poison import PoisonEntry
+from gateway.jobs.signals import WORK
+from gateway.postgres.connection import Connection, Row
+from gateway.postgres.deliveries import add_deliveries
+from gateway.postgres.notifications import notify
+from gateway.postgres.pool import Pool
+from gateway.postgres.rows import poison_of
+from gateway.postgres.turns import lock_users, settle_turns
+from gateway.settings import Settings
+
+_ENTRIES = """
+SELECT id, job_id, origin, code, detail, attempts, coalesce(octet_length(value), 0) AS size, created_at
+FROM poison WHERE closed_at IS NULL AND id < coalesce($2, 9223372036854775807) ORDER BY id DESC LIMIT $1
+"""
+_OPEN = """
+SELECT poison.job_id, poison.key, poison.value, jobs.user_id
+FROM poison LEFT JOIN jobs ON jobs.id = poison.job_id
+WHERE poison.id = $1 AND closed_at IS NULL
+"""
+_CLOSE = "UPDATE poison SET closed_at = now(), value = NULL WHERE id = $1 AND closed_at IS NULL RETURNING id"
+_REQUEUE = """
+UPDATE jobs SET
+    state = 'queued', held = user_id <> '', attempts = 0, run_at = now(), started_at = NULL, finished_at = NULL,
+    worker = NULL, lease_token = NULL, last_code = NULL, last_detail = NULL, error_code = NULL, error_detail = NULL,
+    result = NULL, artifacts = NULL, timings_ms = NULL
+WHERE id = $1 AND state = 'failed'
+"""
+
+
+class PostgresPoison:
+    """Open entries in PostgreSQL. Every method raises Problem `store_unavailable`."""
+
+    def __init__(self, pool: Pool, settings: Settings) -> None:
+        self._pool = pool
+        self._user_concurrency = settings.user_concurrency
+        self._topic = settings.kafka_topic_input
+
+    async def entries(self, limit: int, before: int | None = None) -> list[PoisonEntry]:
+        """The newest first; `before` is the id where the page before ended."""
+        rows = await self._pool.run(lambda connection: connection.fetch(_ENTRIES, limit, before))
+        return list(map(poison_of, rows))
+
+    async def replay(self, entry_id: int) -> bool:
+        """Close an entry and work on it again. False where there is no such open entry."""
+        return await self._pool.transact(partial(self._replay, entry_id))
+
+    async def drop(self, entry_id: int) -> bool:
+        """Close an entry for good. False where there is no such open entry."""
+        return await self._pool.run(lambda connection: connection.fetchrow(_CLOSE, entry_id)) is not None
+
+    async def _replay(self, entry_id: int, connection: Connection) -> bool:
+        entry = await connection.fetchrow(_OPEN, entry_id)
+        if entry is None:
+            return False
+        users = [str(entry["user_id"])] if entry["job_id"] else []
+        await lock_users(connection, users)
+        if await connection.fetchrow(_CLOSE, entry_id) is None:
+            return False
+        if entry["job_id"]:
+            await self._requeue(connection, cast("UUID", entry["job_id"]), users)
+        else:
+            await add_deliveries(connection, None, [self._message(entry)])
+        return True
+
+    async def _requeue(self, connection: Connection, job_id: UUID, users: list[str]) -> None:
+        """Queue a job anew; the deliveries of its former outcome stay."""
+        await connection.execute(_REQUEUE, job_id)
+        await settle_turns(connection, users, self._user_concurrency)
+        await notify(connection, [job_id, WORK])
+
+    def _message(self, entry: Row) -> NewDelivery:
+        key, value = cast("bytes | None", entry["key"]), cast("bytes", entry["value"])
+        return NewDelivery("message", self._topic, (key or b"").decode(errors="replace"), value)

@@ -1,0 +1,89 @@
+"""The connections that the stores share, and how they outlast a server's restart."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import TypeVar
+
+import anyio
+import asyncpg
+
+from gateway.deadline import Deadline
+from gateway.logs import get_logger
+from gateway.postgres.connection import ATTEMPT_S, OPTIONS, Connection
+from gateway.postgres.faults import LOST, REFUSED, TRANSIENT
+from gateway.problems import Problem
+from gateway.settings import Settings
+
+T = TypeVar("T")
+Work = Callable[[Connection], Awaitable[T]]
+
+_PATIENCE_S = 8.0
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 1.0
+_CLOSE_S = 2.0
+
+_log = get_logger(__name__)
+
+
+class Pool:
+    """Runs work on connections. Work is repeated after a failure that may pass, so it must bear being done twice."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def run(self, work: Work[T]) -> T:
+        """Do work of one statement. Raises Problem `store_unavailable`."""
+        deadline = Deadline(_PATIENCE_S)
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                return await self._attempt(work, min(ATTEMPT_S, deadline.remaining()))
+            except REFUSED as error:
+                raise _unavailable(error) from error
+            except TRANSIENT as error:
+                if pause_s + _FIRST_PAUSE_S > deadline.remaining():
+                    raise _unavailable(error) from error
+            await asyncio.sleep(pause_s * random.uniform(0.7, 1.3))  # noqa: S311 jitter, not a secret
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    async def transact(self, work: Work[T]) -> T:
+        """Do work of several statements in one transaction. Raises Problem `store_unavailable`."""
+
+        async def within(connection: Connection) -> T:
+            async with connection.transaction():
+                return await work(connection)
+
+        return await self.run(within)
+
+    async def _attempt(self, work: Work[T], limit_s: float) -> T:
+        with anyio.fail_after(limit_s):
+            async with self._pool.acquire(timeout=limit_s) as connection:
+                try:
+                    return await work(connection)
+                except (asyncio.CancelledError, *LOST):
+                    # Nobody may wait for the rest of an answer that perhaps never comes.
+                    connection.terminate()
+                    raise
+
+
+@asynccontextmanager
+async def open_pool(settings: Settings) -> AsyncIterator[Pool]:
+    """A pool of at most POSTGRES_POOL_SIZE connections, made when they are needed; the server need not be up."""
+    dsn = settings.postgres_dsn.get_secret_value()
+    pool = await asyncpg.create_pool(dsn, min_size=0, max_size=settings.postgres_pool_size, reset=_keep, **OPTIONS)
+    try:
+        yield Pool(pool)
+    finally:
+        with suppress(*TRANSIENT):  # it is closed all the same
+            await asyncio.wait_for(pool.close(), _CLOSE_S)
+
+
+async def _keep(_connection: Connection) -> None:
+    """Leave a connection that comes back as it is: no work here changes its session."""
+
+
+def _unavailable(error: BaseException) -> Problem:
+    _log.warning("PostgreSQL did not answer", reason=f"{type(error).__name__}: {error}")
+    return Problem("store_unavailable", "PostgreSQL did not answer.", retry_after=2)

@@ -1,0 +1,189 @@
+"""What the tables' rows hold, and the values they stand for."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TypedDict, cast
+from uuid import UUID
+
+from gateway.jobs.deliveries import Delivery, DeliveryState, NewDelivery
+from gateway.jobs.job import (
+    FINISHED,
+    Callback,
+    CallbackKind,
+    Failure,
+    ImageKind,
+    ImageReference,
+    Job,
+    JobState,
+    Lease,
+    NewJob,
+    Outcome,
+    StoredArtifact,
+)
+from gateway.jobs.poison import PoisonEntry
+from gateway.postgres.connection import Row
+
+
+class _JobRow(TypedDict):
+    id: UUID
+    sequence: int
+    pipeline: str
+    user_id: str
+    request_id: str
+    fingerprint: bytes
+    parameters: str
+    image_kind: ImageKind
+    image_location: str
+    gender: str | None
+    priority: int
+    source: str
+    trace_id: str
+    callbacks: str
+    state: JobState
+    attempts: int
+    created_at: datetime
+    run_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    lease_token: UUID
+    last_code: str | None
+    last_detail: str | None
+    error_code: str | None
+    error_detail: str | None
+    result: str | None
+    artifacts: str | None
+    timings_ms: str | None
+
+
+class _DeliveryRow(TypedDict):
+    id: int
+    job_id: UUID | None
+    kind: CallbackKind
+    destination: str
+    key: str
+    headers: str
+    body: bytes
+    state: DeliveryState
+    attempts: int
+    created_at: datetime
+    run_at: datetime
+    ended_at: datetime | None
+    last_error: str | None
+
+
+class _PoisonRow(TypedDict):
+    id: int
+    job_id: UUID | None
+    origin: str
+    code: str
+    detail: str
+    attempts: int
+    size: int
+    created_at: datetime
+
+
+def job_of(row: Row) -> Job:
+    """A job, of a row of `jobs`."""
+    columns = cast("_JobRow", row)
+    return Job(
+        request=_request(columns),
+        sequence=columns["sequence"],
+        state=columns["state"],
+        attempts=columns["attempts"],
+        created_at=columns["created_at"],
+        run_at=columns["run_at"],
+        started_at=columns["started_at"],
+        finished_at=columns["finished_at"],
+        outcome=_outcome(columns) if columns["state"] in FINISHED else None,
+        last_failure=_failure(columns["last_code"], columns["last_detail"]),
+    )
+
+
+def lease_of(row: Row) -> Lease:
+    """The lease of a running job, of a row of `jobs`."""
+    return Lease(job_of(row), cast("_JobRow", row)["lease_token"])
+
+
+def delivery_of(row: Row) -> Delivery:
+    """A delivery, of a row of `deliveries`."""
+    columns = cast("_DeliveryRow", row)
+    return Delivery(
+        id=columns["id"],
+        job_id=columns["job_id"],
+        content=_content(columns),
+        state=columns["state"],
+        attempts=columns["attempts"],
+        created_at=columns["created_at"],
+        run_at=columns["run_at"],
+        ended_at=columns["ended_at"],
+        last_error=columns["last_error"],
+    )
+
+
+def poison_of(row: Row) -> PoisonEntry:
+    """An entry, of a row of `poison` with its `size`."""
+    columns = cast("_PoisonRow", row)
+    return PoisonEntry(
+        id=columns["id"],
+        job_id=columns["job_id"],
+        origin=columns["origin"],
+        failure=Failure(columns["code"], columns["detail"]),
+        attempts=columns["attempts"],
+        size=columns["size"],
+        created_at=columns["created_at"],
+    )
+
+
+def callbacks_text(callbacks: Sequence[Callback]) -> str:
+    """The column `callbacks`."""
+    return json.dumps([[callback.kind, callback.destination] for callback in callbacks])
+
+
+def artifacts_text(artifacts: Sequence[StoredArtifact]) -> str:
+    """The column `artifacts`."""
+    return json.dumps([vars(artifact) for artifact in artifacts])
+
+
+def clean(text: str) -> str:
+    """Text as a column can hold it: without NUL and lone surrogates."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _request(columns: _JobRow) -> NewJob:
+    return NewJob(
+        id=columns["id"],
+        pipeline=columns["pipeline"],
+        user_id=columns["user_id"],
+        request_id=columns["request_id"],
+        fingerprint=columns["fingerprint"],
+        parameters=columns["parameters"],
+        image=ImageReference(columns["image_kind"], columns["image_location"]),
+        source=columns["source"],
+        trace_id=columns["trace_id"],
+        gender=columns["gender"],
+        priority=columns["priority"],
+        callbacks=tuple(Callback(kind, destination) for kind, destination in json.loads(columns["callbacks"])),
+    )
+
+
+def _outcome(columns: _JobRow) -> Outcome:
+    return Outcome(
+        result=_object(columns["result"]),
+        artifacts=tuple(StoredArtifact(**artifact) for artifact in json.loads(columns["artifacts"] or "[]")),
+        failure=_failure(columns["error_code"], columns["error_detail"]),
+        timings_ms=cast("Mapping[str, float]", _object(columns["timings_ms"])),
+    )
+
+
+def _content(columns: _DeliveryRow) -> NewDelivery:
+    headers = cast("Mapping[str, str]", _object(columns["headers"]))
+    return NewDelivery(columns["kind"], columns["destination"], columns["key"], columns["body"], headers)
+
+
+def _failure(code: str | None, detail: str | None) -> Failure | None:
+    return None if code is None else Failure(code, detail or "")
+
+
+def _object(text: str | None) -> Mapping[str, object]:
+    return cast("Mapping[str, object]", json.loads(text or "{}"))

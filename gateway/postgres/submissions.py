@@ -1,0 +1,130 @@
+"""The transaction that keeps new jobs and poison."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+from uuid import UUID
+
+import asyncpg
+
+from gateway.jobs.job import Job, NewJob, Outcome
+from gateway.jobs.signals import WORK
+from gateway.jobs.store import Poison, Submission
+from gateway.postgres.connection import Connection
+from gateway.postgres.endings import Endings
+from gateway.postgres.notifications import notify
+from gateway.postgres.poison_rows import add_message_poison
+from gateway.postgres.rows import callbacks_text, clean, job_of
+from gateway.postgres.turns import lock_users, settle_turns
+
+_ADD = """
+INSERT INTO jobs (
+    id, pipeline, user_id, request_id, fingerprint, parameters, image_kind, image_location, gender, priority, source,
+    trace_id, callbacks, state, error_code, error_detail, held, finished_at
+)
+SELECT id, pipeline, user_id, request_id, fingerprint, parameters::json, image_kind, image_location, gender, priority,
+    source, trace_id, callbacks::json, CASE WHEN error_code IS NULL THEN 'queued' ELSE 'failed' END, error_code,
+    error_detail, error_code IS NULL AND user_id <> '', CASE WHEN error_code IS NULL THEN NULL ELSE now() END
+FROM unnest(
+    $1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::text[],
+    $10::integer[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[]
+) WITH ORDINALITY AS new(
+    id, pipeline, user_id, request_id, fingerprint, parameters, image_kind, image_location, gender, priority, source,
+    trace_id, callbacks, error_code, error_detail, place
+)
+ORDER BY place
+ON CONFLICT DO NOTHING
+RETURNING id
+"""
+# By its id alone where the same message comes again after its job was deleted.
+_KEPT = """
+SELECT kept.*
+FROM unnest($1::uuid[], $2::text[], $3::text[]) AS new(id, user_id, request_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM jobs
+    WHERE jobs.request_id = new.request_id AND jobs.user_id = new.user_id AND jobs.deleted_at IS NULL
+    UNION ALL
+    SELECT * FROM jobs WHERE jobs.id = new.id AND jobs.deleted_at IS NOT NULL
+) AS kept
+"""
+
+
+@dataclass(frozen=True)
+class Submissions:
+    """Keeps new jobs; those that come with a failure end at once."""
+
+    endings: Endings
+
+    async def keep(self, connection: Connection, jobs: Sequence[NewJob], poison: Sequence[Poison]) -> list[Submission]:
+        """Keep all or nothing; what became of each job. Raises SerializationError where it is to be done again."""
+        submissions = await self._keep_jobs(connection, jobs) if jobs else []
+        for entry in poison:
+            await add_message_poison(connection, entry)
+        return submissions
+
+    async def _keep_jobs(self, connection: Connection, jobs: Sequence[NewJob]) -> list[Submission]:
+        users = {job.user_id for job in jobs}
+        await lock_users(connection, users)
+        added = {cast("UUID", row["id"]) for row in await connection.fetch(_ADD, *_columns(jobs))}
+        kept = await _kept(connection, jobs)
+        for job in jobs:
+            if job.failure and job.id in added:
+                await self.endings.owe(connection, kept.by_id[job.id], Outcome(failure=job.failure))
+        if added:
+            await settle_turns(connection, users, self.endings.user_concurrency)
+            await notify(connection, [WORK])
+        return [_submission(job, kept.same(job)) for job in jobs]
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Jobs that the store has, by what a new one may share with them."""
+
+    by_identity: dict[tuple[str, str], Job]
+    by_id: dict[UUID, Job]
+
+    def same(self, job: NewJob) -> Job:
+        """The job that is kept for a new one. Raises SerializationError where it was deleted this moment."""
+        kept = self.by_identity.get((job.user_id, job.request_id)) or self.by_id.get(job.id)
+        if kept is None:
+            raise asyncpg.SerializationError(f"job {job.request_id!r} was deleted while it came again")
+        return kept
+
+
+async def _kept(connection: Connection, jobs: Sequence[NewJob]) -> _Kept:
+    ids, users = [job.id for job in jobs], [job.user_id for job in jobs]
+    rows = await connection.fetch(_KEPT, ids, users, [job.request_id for job in jobs])
+    found = {job.id: job for job in map(job_of, rows)}
+    visible = [job_of(row).request for row in rows if row["deleted_at"] is None]
+    return _Kept({(request.user_id, request.request_id): found[request.id] for request in visible}, found)
+
+
+def _submission(job: NewJob, kept: Job) -> Submission:
+    """By id, not by who added the row: work that is repeated after a lost answer finds its own."""
+    result: Literal["created", "known", "conflict"] = "created" if kept.id == job.id else "known"
+    return Submission(kept, result if kept.request.fingerprint == job.fingerprint else "conflict")
+
+
+def _columns(jobs: Sequence[NewJob]) -> list[list[object]]:
+    """The arrays that _ADD takes."""
+    return [list(column) for column in zip(*map(_values, jobs), strict=True)]
+
+
+def _values(job: NewJob) -> tuple[object, ...]:
+    return (
+        job.id,
+        job.pipeline,
+        job.user_id,
+        job.request_id,
+        job.fingerprint,
+        job.parameters,
+        job.image.kind,
+        clean(job.image.location),
+        job.gender if job.gender is None else clean(job.gender),
+        job.priority,
+        clean(job.source),
+        job.trace_id,
+        callbacks_text(job.callbacks),
+        job.failure and job.failure.code,
+        job.failure and clean(job.failure.detail),
+    )

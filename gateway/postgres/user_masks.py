@@ -1,0 +1,40 @@
+"""The table `user_mask_outputs`: of each user, the masks of the newest job."""
+
+from gateway.jobs.job import Job, Outcome
+from gateway.pipelines.body_masks import MASK_TYPES
+from gateway.postgres.connection import Connection
+
+# The masks are in the order of MASK_TYPES.
+_KEEP = """
+INSERT INTO user_mask_outputs AS kept (
+    user_id, gender, request_id, upper_body_mask, upper_body_tshirts_mask, upper_body_coat_mask, lower_body_mask,
+    ethnic_combined_mask, baggy_lower_mask, dress_mask, updated_at
+)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now()
+WHERE NOT EXISTS (
+    SELECT FROM jobs
+    WHERE user_id = $1 AND sequence > $11 AND pipeline = 'body_masks' AND state = 'completed' AND deleted_at IS NULL
+)
+ON CONFLICT (user_id) DO UPDATE SET
+    gender = excluded.gender,
+    request_id = excluded.request_id,
+    upper_body_mask = excluded.upper_body_mask,
+    upper_body_tshirts_mask = excluded.upper_body_tshirts_mask,
+    upper_body_coat_mask = excluded.upper_body_coat_mask,
+    lower_body_mask = excluded.lower_body_mask,
+    ethnic_combined_mask = excluded.ethnic_combined_mask,
+    baggy_lower_mask = excluded.baggy_lower_mask,
+    dress_mask = excluded.dress_mask,
+    updated_at = excluded.updated_at
+"""
+
+
+async def keep_masks(connection: Connection, job: Job, outcome: Outcome) -> None:
+    """Write the row of a completed job's user, who is locked, where no later job did; masks not made are NULL."""
+    request = job.request
+    if request.pipeline != "body_masks" or not request.user_id or outcome.failure:
+        return
+    made = {artifact.name for artifact in outcome.artifacts}
+    names = (f"{mask_type}_mask.png" for mask_type in MASK_TYPES)
+    masks = [name if name in made else None for name in names]
+    await connection.execute(_KEEP, request.user_id, request.gender, request.request_id, *masks, job.sequence)

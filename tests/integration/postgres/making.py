@@ -1,0 +1,50 @@
+"""What the tests of the stores in PostgreSQL work with."""
+
+from dataclasses import replace
+from itertools import count
+from uuid import uuid4
+
+from gateway.jobs.deliveries import NewDelivery
+from gateway.jobs.job import Failure, ImageReference, Job, NewJob, Outcome, StoredArtifact
+from gateway.jobs.store import Poison
+
+LEASE_S = 60.0
+DONE = Outcome({"persons": 1}, timings_ms={"infer": 1.5})
+AWAY = Outcome(failure=Failure("triton_unavailable", "away"))
+FROM_KAFKA = "kafka:mask_input/0/17"
+_numbers = count()
+
+
+def announce(job: Job, outcome: Outcome) -> list[NewDelivery]:
+    """One delivery for each callback of the job."""
+    body = f"{outcome.state} {job.request.request_id}".encode()
+    return [
+        NewDelivery(one.kind, one.destination, "key", body, {"job_id": str(job.id)}) for one in job.request.callbacks
+    ]
+
+
+def request(user_id: str = "", **changes: object) -> NewJob:
+    """A job under a request id that is used nowhere else."""
+    made = NewJob(
+        id=uuid4(),
+        pipeline="body_masks",
+        user_id=user_id,
+        request_id=f"request-{next(_numbers)}",
+        fingerprint=b"content",
+        parameters='{"style": "garment"}',
+        image=ImageReference("url", "https://example.com/a.jpg"),
+        source="http",
+        trace_id="0" * 32,
+    )
+    return replace(made, **changes)
+
+
+def masks(*types: str) -> Outcome:
+    """An outcome with these masks."""
+    names = [f"{mask_type}_mask.png" for mask_type in types]
+    return Outcome(artifacts=tuple(StoredArtifact(name, f"u/r/{name}", "image/png", 4) for name in names))
+
+
+def poison(value: bytes = b"{", origin: str = "mask_input/0/3", key: bytes | None = b"key") -> Poison:
+    announcement = NewDelivery("message", "mask_input_poison", "", value, {"reason": "invalid_json"})
+    return Poison(origin, key, value, Failure("invalid_json", "not JSON"), announcement)

@@ -1,0 +1,198 @@
+import pytest
+
+from gateway.jobs.job import Callback, Failure
+from gateway.jobs.signals import Signals
+from gateway.jobs.store import JobFilter
+from gateway.pipelines.body_masks import MASK_TYPES
+from gateway.postgres.stores import open_postgres
+from tests.integration.postgres.making import AWAY, DONE, LEASE_S, announce, masks, request
+
+MESSAGE = Callback("message", "mask_output")
+
+
+async def claim(stores, limit=1):
+    return await stores.jobs.claim("worker", limit, LEASE_S)
+
+
+async def run(stores, outcome=DONE):
+    """Claim one job and end it."""
+    (lease,) = await claim(stores)
+    assert await stores.jobs.finish(lease, outcome)
+    return lease.job
+
+
+async def test_a_job_comes_back_as_it_was_given(stores):
+    given = request(
+        "ann",
+        parameters='{"z":  1, "a": "\\u0000"}',
+        gender="f\N{LATIN SMALL LETTER E WITH ACUTE}m",
+        callbacks=(MESSAGE, Callback("webhook", "https://example.com/hook")),
+        priority=-2,
+    )
+    await stores.jobs.submit([given])
+    job = await stores.jobs.get(given.id)
+    assert job.request == given
+    assert (job.state, job.attempts, job.started_at, job.outcome, job.last_failure) == ("queued", 0, None, None, None)
+
+
+async def test_text_that_no_column_can_hold_is_replaced(stores):
+    await stores.jobs.submit([request(gender="a\0\ud800")])
+    (lease,) = await claim(stores)
+    assert lease.job.request.gender == "a\N{REPLACEMENT CHARACTER}?"
+    assert await stores.jobs.finish(lease, type(DONE)({"note": "\0\ud800"}, failure=Failure("no_person", "\0")))
+    job = await stores.jobs.get(lease.job.id)
+    assert job.outcome.result == {"note": "\0\ud800"}
+    assert job.outcome.failure == Failure("no_person", "\N{REPLACEMENT CHARACTER}")
+
+
+async def test_the_lease_that_ended_a_job_may_say_so_again(stores):
+    await stores.jobs.submit([request(callbacks=(MESSAGE,))])
+    (lease,) = await claim(stores)
+    assert await stores.jobs.finish(lease, DONE)
+    assert await stores.jobs.finish(lease, AWAY)
+    job = await stores.jobs.get(lease.job.id)
+    assert job.outcome == DONE
+    assert len(await stores.outbox.of_job(job.id)) == 1
+
+
+async def test_the_lease_that_put_a_job_back_may_say_so_again(stores):
+    await stores.jobs.submit([request()])
+    (lease,) = await claim(stores)
+    assert await stores.jobs.release(lease)
+    assert await stores.jobs.release(lease)
+    (lease,) = await claim(stores)
+    assert lease.job.attempts == 1
+    assert await stores.jobs.retry(lease, AWAY.failure, 0.0)
+    assert await stores.jobs.retry(lease, AWAY.failure, 0.0)
+    job = await stores.jobs.get(lease.job.id)
+    assert (job.state, job.attempts, job.last_failure) == ("queued", 1, AWAY.failure)
+
+
+async def test_a_batch_is_kept_whole_or_not_at_all(settings):
+    def refuse(_job, _outcome):
+        raise ValueError("no announcement")
+
+    jobs = [request("ann"), request("bob", failure=Failure("no_person", ""))]
+    async with open_postgres(settings, refuse, Signals()) as stores:
+        with pytest.raises(ValueError, match="no announcement"):
+            await stores.jobs.submit(jobs)
+        assert await stores.jobs.find(JobFilter()) == []
+    async with open_postgres(settings, announce, Signals()) as stores:
+        assert [one.result for one in await stores.jobs.submit(jobs)] == ["created", "created"]
+
+
+async def test_the_same_message_after_its_job_was_deleted_is_no_new_job(stores):
+    given = request("ann")
+    await stores.jobs.submit([given])
+    await stores.jobs.delete(given.id)
+    (submission,) = await stores.jobs.submit([given])
+    assert submission.job.outcome.failure.code == "cancelled"
+    assert await claim(stores) == []
+
+
+async def test_columns_that_a_newer_version_adds_do_no_harm(stores, sql):
+    for number in range(2):
+        await stores.jobs.submit([job := request("ann", failure=Failure("no_person", "")), request("ann")])
+        await run(stores)
+        await stores.jobs.cancel(job.id)
+        await sql.execute(f"ALTER TABLE jobs ADD COLUMN newer_{number} integer")
+
+
+async def test_finding_jobs_by_what_they_are(stores):
+    jobs = [request("ann"), request("bob", pipeline="detect"), request("ann"), request("ann")]
+    await stores.jobs.submit(jobs)
+    await stores.jobs.cancel(jobs[3].id)
+
+    async def found(**filters):
+        return [jobs.index(job.request) for job in await stores.jobs.find(JobFilter(**filters))]
+
+    assert await found() == [3, 2, 1, 0]
+    assert await found(limit=2) == [3, 2]
+    assert await found(user_id="ann", state="queued") == [2, 0]
+    assert await found(pipeline="detect") == [1]
+    assert await found(request_id=jobs[2].request_id) == [2]
+    newest = (await stores.jobs.find(JobFilter(limit=1)))[0]
+    assert await found(before=newest.sequence) == [2, 1, 0]
+
+
+async def test_the_counts(stores, sql):
+    await stores.jobs.submit([request(), request(), request()])
+    await claim(stores, 2)
+    await stores.jobs.cancel((await stores.jobs.find(JobFilter(state="running")))[0].id)
+    await stores.jobs.renew("left", 3, [], LEASE_S)
+    await stores.jobs.renew("right", 4, [], LEASE_S)
+    await stores.jobs.renew("right", 5, [], LEASE_S)
+    await stores.jobs.renew("dead", 7, [], LEASE_S)
+    await sql.execute("UPDATE workers SET seen_at = now() - $1 * interval '1s' WHERE worker = 'dead'", 3.1 * LEASE_S)
+    counts = await stores.jobs.counts()
+    assert (counts.queued, counts.running, counts.finished, counts.workers) == (1, 1, 1, 8)
+
+
+async def test_workers_that_are_long_dead_are_forgotten(stores, sql):
+    await stores.jobs.renew("dead", 7, [], LEASE_S)
+    await sql.execute("UPDATE workers SET seen_at = now() - interval '2 days'")
+    await stores.jobs.renew("left", 3, [], LEASE_S)
+    assert [row["worker"] for row in await sql.fetch("SELECT worker FROM workers")] == ["left"]
+
+
+async def test_old_jobs_expire_and_are_forgotten(stores, sql):
+    old, new = request("ann"), request("ann")
+    await stores.jobs.submit([old, new])
+    await run(stores, masks("dress"))
+    await sql.execute("UPDATE jobs SET finished_at = now() - interval '3 days' WHERE id = $1", old.id)
+    assert await stores.jobs.expire(4) == 0
+    assert await stores.jobs.expire(2) == 1
+    assert await stores.jobs.get(old.id) is None
+    assert await stores.jobs.removable(60.0, 10) == []
+    (removable,) = await stores.jobs.removable(0.0, 10)
+    assert removable.outcome == masks("dress")
+    await stores.jobs.remove([old.id, new.id])
+    assert [row["id"] for row in await sql.fetch("SELECT id FROM jobs")] == [new.id]
+    assert await sql.fetch("SELECT user_id FROM user_mask_outputs") == []
+
+
+async def test_what_a_forgotten_job_owes_is_sent_all_the_same(stores):
+    jobs = [request(callbacks=(MESSAGE,)), request(callbacks=(MESSAGE,))]
+    await stores.jobs.submit(jobs)
+    await stores.jobs.delete(jobs[0].id)
+    taken = await stores.outbox.take(10, 0.0)
+    await stores.outbox.delivered([one.id for one in taken])
+    await stores.jobs.delete(jobs[1].id)
+    await stores.jobs.remove([job.id for job in jobs])
+    (owed,) = await stores.outbox.take(10, 0.0)
+    assert (owed.job_id, owed.content.body) == (None, f"failed {jobs[1].request_id}".encode())
+
+
+async def test_a_users_row_is_that_of_the_newest_job(stores, sql):
+    early, late, detect = request("ann", gender="F"), request("ann"), request("ann", pipeline="detect")
+    await stores.jobs.submit([early, late, detect, request("bob"), request("")])
+    (first,) = [lease for lease in await claim(stores, 9) if lease.job.id == early.id]
+    await stores.jobs.finish(first, masks("upper_body", "dress"))
+    row = await sql.fetchrow("SELECT * FROM user_mask_outputs")
+    assert (row["user_id"], row["gender"], row["request_id"]) == ("ann", "F", early.request_id)
+    assert (row["upper_body_mask"], row["dress_mask"]) == ("upper_body_mask.png", "dress_mask.png")
+    await run(stores, masks("baggy_lower", "ethnic_combined"))
+    row = await sql.fetchrow("SELECT * FROM user_mask_outputs")
+    made = {name: row[name] for name in row.keys() if name.endswith("_mask") and row[name]}  # noqa: SIM118 of a Record
+    assert row["request_id"] == late.request_id
+    assert made == {"baggy_lower_mask": "baggy_lower_mask.png", "ethnic_combined_mask": "ethnic_combined_mask.png"}
+    await run(stores, masks("upper_body"))
+    assert (await sql.fetchrow("SELECT * FROM user_mask_outputs"))["request_id"] == late.request_id
+
+
+async def test_every_mask_has_its_column(stores, sql):
+    await stores.jobs.submit([request("ann")])
+    await run(stores, masks(*MASK_TYPES))
+    row = await sql.fetchrow("SELECT * FROM user_mask_outputs")
+    assert {one: row[f"{one}_mask"] for one in MASK_TYPES} == {one: f"{one}_mask.png" for one in MASK_TYPES}
+
+
+@pytest.mark.parametrize("outcome", [AWAY, masks("dress")])
+async def test_an_earlier_job_leaves_a_later_ones_row(settings, sql, outcome):
+    async with open_postgres(settings.model_copy(update={"user_concurrency": 2}), announce, Signals()) as stores:
+        await stores.jobs.submit([request("ann"), late := request("ann")])
+        first, second = await claim(stores, 2)
+        await stores.jobs.finish(second, masks("upper_body"))
+        await stores.jobs.finish(first, outcome)
+    row = await sql.fetchrow("SELECT * FROM user_mask_outputs")
+    assert (row["request_id"], row["dress_mask"]) == (late.request_id, None)

@@ -1,0 +1,115 @@
+import asyncio
+from dataclasses import replace
+
+import asyncpg
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli.main import app
+from gateway.pipelines.body_masks import MASK_TYPES
+from gateway.postgres.connection import open_session
+from gateway.postgres.migrations import Migration, MigrationError, known_migrations, migrate
+from gateway.postgres.stores import prepare
+from gateway.settings import Settings, SettingsError
+from tests.integration.postgres.proxy import wire_to
+
+ALL = [migration.name for migration in known_migrations()]
+SEED_TABLE = """
+CREATE TABLE user_mask_outputs (
+    user_id TEXT PRIMARY KEY,
+    gender TEXT,
+    request_id TEXT,
+    upper_body_mask TEXT,
+    lower_body_mask TEXT,
+    ethnic_combined_mask TEXT,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now()
+)
+"""
+
+
+async def migrated(settings: Settings, *migrations: Migration) -> list[str]:
+    async with open_session(settings.postgres_dsn.get_secret_value()) as session:
+        return [migration.name for migration in await migrate(session, migrations)]
+
+
+async def test_several_instances_at_once(settings):
+    applied = await asyncio.gather(*(prepare(settings) for _ in range(6)))
+    assert sorted(len(one) for one in applied) == [0] * 5 + [len(ALL)]
+
+
+async def test_only_what_is_missing_is_applied(settings):
+    first, *rest = known_migrations()
+    assert await migrated(settings, first) == [first.name]
+    assert await migrated(settings, first, *rest) == [migration.name for migration in rest]
+
+
+async def test_a_failing_step_leaves_nothing_behind(settings, sql):
+    broken = Migration("0002_broken", "CREATE TABLE half (x int); SELECT no_such_column FROM half")
+    with pytest.raises(asyncpg.UndefinedColumnError):
+        await migrated(settings, known_migrations()[0], broken)
+    assert await sql.fetchval("SELECT to_regclass('half')") is None
+    assert await migrated(settings, known_migrations()[0]) == []
+
+
+async def test_a_changed_step_is_refused(settings):
+    first, *rest = known_migrations()
+    await migrated(settings, first)
+    with pytest.raises(MigrationError, match="0001_jobs was changed"):
+        await migrated(settings, replace(first, sql=first.sql + " "), *rest)
+
+
+async def test_a_newer_database_is_refused(settings):
+    await migrated(settings, *known_migrations(), Migration("9000_future", "SELECT 1"))
+    with pytest.raises(MigrationError, match="9000_future, which this version does not know"):
+        await prepare(settings)
+
+
+async def test_a_table_that_users_bring_is_kept_and_extended(settings, sql):
+    await sql.execute(SEED_TABLE)
+    await sql.execute("INSERT INTO user_mask_outputs (user_id, upper_body_mask) VALUES ('7', 'upper_body_mask.png')")
+    await prepare(settings)
+    row = await sql.fetchrow("SELECT * FROM user_mask_outputs")
+    assert (row["user_id"], row["upper_body_mask"]) == ("7", "upper_body_mask.png")
+    assert set(row.keys()) == {"user_id", "gender", "request_id", "updated_at", *(f"{one}_mask" for one in MASK_TYPES)}
+
+
+async def test_a_user_without_the_right_to_make_tables_can_use_them(settings, sql):
+    await prepare(settings)
+    role = f"user_{(await sql.fetchval('SELECT current_database()'))}"
+    await sql.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
+    await sql.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+    assert await prepare(as_user(settings, role, "secret")) == []
+
+
+async def test_a_refused_login_is_said_at_once(settings):
+    with pytest.raises(SettingsError, match=r"POSTGRES_DSN=…: .*nobody"):
+        await prepare(as_user(settings, "nobody", "wrong"))
+
+
+async def test_a_server_that_is_not_up_yet_is_waited_for(settings):
+    async with wire_to(settings.postgres_dsn.get_secret_value()) as (wire, dsn):
+        wire.refusals = 3
+        assert len(await prepare(Settings(postgres_dsn=dsn))) == len(ALL)
+        assert wire.refusals == 0
+
+
+def test_the_command_says_what_it_did(settings, monkeypatch):
+    monkeypatch.setenv("POSTGRES_DSN", settings.postgres_dsn.get_secret_value())
+    first, second = (CliRunner().invoke(app, ["migrate"]) for _ in range(2))
+    assert [line for line in first.output.splitlines() if line.startswith("applied")] == [
+        f"applied {name}" for name in ALL
+    ]
+    assert second.output == "The tables are up to date.\n"
+
+
+@pytest.mark.parametrize("dsn", ["", "postgresql://nobody:wrong@{place}", "mysql://here"])
+def test_the_command_says_what_is_wrong(settings, monkeypatch, dsn):
+    monkeypatch.setenv("POSTGRES_DSN", dsn.format(place=settings.postgres_dsn.get_secret_value().rpartition("@")[2]))
+    result = CliRunner().invoke(app, ["migrate"])
+    assert result.exit_code == 2
+    assert "POSTGRES_DSN=" in result.output
+
+
+def as_user(settings: Settings, user: str, password: str) -> Settings:
+    place = settings.postgres_dsn.get_secret_value().rpartition("@")[2]
+    return Settings(postgres_dsn=f"postgresql://{user}:{password}@{place}")

@@ -1,0 +1,65 @@
+from contextlib import AsyncExitStack
+
+import pytest
+
+from gateway.jobs.job import Callback, Failure
+from gateway.jobs.signals import OUTBOX, WORK, Signals
+from gateway.postgres.stores import open_postgres
+from tests.integration.postgres.making import AWAY, DONE, LEASE_S, announce, request
+
+PATIENCE_S = 20.0
+
+
+@pytest.fixture
+async def heard(settings):
+    """The signals of another process on the same database, once it listens."""
+    signals = Signals()
+    async with AsyncExitStack() as stack:
+        with signals.subscribe(WORK) as work:
+            await stack.enter_async_context(open_postgres(settings, announce, signals))
+            assert await work.wait(PATIENCE_S), "told to look at everything"
+        yield signals
+
+
+async def test_a_new_job_is_work(stores, heard):
+    with heard.subscribe(WORK) as work:
+        await stores.jobs.submit([request()])
+        assert await work.wait(PATIENCE_S)
+
+
+async def test_a_jobs_followers_hear_of_each_step(stores, heard):
+    await stores.jobs.submit([job := request("ann")])
+    with heard.subscribe(str(job.id)) as followed, heard.subscribe(WORK) as work:
+        (lease,) = await stores.jobs.claim("worker", 1, LEASE_S)
+        assert await followed.wait(PATIENCE_S)
+        await stores.jobs.retry(lease, AWAY.failure, 0.0)
+        assert await followed.wait(PATIENCE_S)
+        (lease,) = await stores.jobs.claim("worker", 1, LEASE_S)
+        assert await followed.wait(PATIENCE_S)
+        assert await work.wait(PATIENCE_S)
+        await stores.jobs.finish(lease, DONE)
+        assert await followed.wait(PATIENCE_S)
+        assert await work.wait(PATIENCE_S), "the user's next has its turn"
+
+
+async def test_an_outcome_is_a_delivery(stores, heard):
+    callbacks = (Callback("webhook", "https://example.com/hook"),)
+    with heard.subscribe(OUTBOX) as outbox:
+        await stores.jobs.submit([job := request(callbacks=callbacks, failure=Failure("no_person", ""))])
+        assert await outbox.wait(PATIENCE_S)
+        (delivery,) = await stores.outbox.take(1, LEASE_S)
+        await stores.outbox.give_up(delivery.id, "gone")
+        await stores.outbox.resend(job.id)
+        assert await outbox.wait(PATIENCE_S)
+
+
+async def test_a_lost_connection_is_made_again_and_all_are_told_to_look(stores, heard, sql):
+    with heard.subscribe("whatever") as anything, heard.subscribe(WORK) as work:
+        await sql.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND query LIKE '%LISTEN%' AND pid <> pg_backend_pid()"
+        )
+        assert await anything.wait(PATIENCE_S)
+        assert await work.wait(PATIENCE_S)
+        await stores.jobs.submit([request()])
+        assert await work.wait(PATIENCE_S)

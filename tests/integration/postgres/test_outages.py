@@ -1,0 +1,93 @@
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from gateway.jobs.signals import Signals
+from gateway.jobs.store import JobFilter
+from gateway.postgres.stores import open_postgres
+from gateway.problems import Problem
+from gateway.settings import Settings
+from tests.integration.postgres.making import DONE, LEASE_S, announce, request
+from tests.servers import Server, fresh_database, running_postgres
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A server that may be harmed; it is started again."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+async def harmed(server):
+    """The server, and stores on it."""
+    settings = Settings(postgres_dsn=fresh_database(server.address), lease_s=LEASE_S)
+    async with open_postgres(settings, announce, Signals()) as stores:
+        yield server, stores
+
+
+async def test_a_killed_server_is_waited_for(harmed):
+    server, stores = harmed
+    jobs = [request("ann"), request("bob"), request("cid")]
+    await stores.jobs.submit(jobs)
+    left, right, _ = await stores.jobs.claim("worker", 3, LEASE_S)
+    os.kill(server.pid, signal.SIGKILL)
+    ended = await asyncio.gather(stores.jobs.finish(left, DONE), stores.jobs.finish(right, DONE))
+    assert ended == [True, True]
+    states = [job.state for job in await stores.jobs.find(JobFilter())]
+    assert states == ["running", "completed", "completed"]
+
+
+async def test_a_server_that_hangs_is_a_problem_and_no_more_when_it_goes_on(harmed):
+    server, stores = harmed
+    await stores.jobs.submit([job := request()])
+    with stopped(server.pid), pytest.raises(Problem) as caught:
+        await stores.jobs.get(job.id)
+    assert caught.value.code == "store_unavailable"
+    assert int(caught.value.headers["Retry-After"]) > 0
+    assert (await stores.jobs.get(job.id)).request == job
+
+
+async def test_a_full_server_is_waited_for(server):
+    """The stores come last, when others have every connection; those go away one after the other."""
+    dsn = fresh_database(server.address)
+    settings = Settings(postgres_dsn=dsn)
+    async with AsyncExitStack() as stack:
+        stores = await stack.enter_async_context(open_postgres(settings, announce, Signals()))
+        others = await crowd(dsn)
+        with pytest.raises(asyncpg.TooManyConnectionsError):
+            await asyncpg.connect(dsn)
+        submitting = asyncio.create_task(stores.jobs.submit([request()]))
+        for other in others:
+            await other.close()
+        assert (await submitting)[0].result == "created"
+
+
+async def crowd(dsn: str) -> list[asyncpg.Connection]:
+    """Every connection that the server has left."""
+    connections = []
+    with suppress(asyncpg.TooManyConnectionsError):
+        while True:
+            connections.append(await asyncpg.connect(dsn))
+    return connections
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """A server and its processes stand still."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    processes = [pid, *map(int, children)]
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in reversed(processes):
+            with suppress(ProcessLookupError):  # its keeper ends what does not answer
+                os.kill(process, signal.SIGCONT)

@@ -1,0 +1,200 @@
+"""What a queue must do, in the plainest words: lists and loops, no locks, no leases but the model's own."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+from gateway.jobs.deliveries import NewDelivery
+from gateway.jobs.job import Failure, Job, Lease, NewJob, Outcome
+from gateway.jobs.store import Poison, Submission
+from gateway.problems import PROBLEMS
+
+OUTPUT_TOPIC, WEBHOOK = "mask_output", "https://example.com/hook"
+Sent = tuple[str, bytes]
+"""Where a delivery goes, and what it says."""
+
+
+def announce(job: Job, outcome: Outcome) -> list[NewDelivery]:
+    """Two deliveries for each outcome, which say what it was."""
+    assert job.finished
+    return [NewDelivery(kind, place, job.request.request_id, body) for kind, place, body in _announced(job.id, outcome)]
+
+
+def _announced(job_id: UUID, outcome: Outcome) -> Iterator[tuple[str, str, bytes]]:
+    failure = outcome.failure and outcome.failure.code
+    body = json.dumps([str(job_id), outcome.state, failure, dict(outcome.result)]).encode()
+    yield "message", OUTPUT_TOPIC, body
+    yield "webhook", WEBHOOK, body
+
+
+@dataclass
+class ModelDelivery:
+    """A delivery that is owed, or was; due at a time of the model's clock."""
+
+    job_id: UUID | None
+    sent: Sent
+    due_at: float
+    state: str = "pending"
+
+
+@dataclass
+class ModelJob:
+    """A job as it should be."""
+
+    request: NewJob
+    order: int
+    run_at: float
+    state: str = "queued"
+    attempts: int = 0
+    token: UUID | None = None
+    lease_until: float = 0.0
+    outcome: Outcome | None = None
+    hidden: bool = False
+
+    @property
+    def finished(self) -> bool:
+        return self.outcome is not None
+
+    @property
+    def turn(self) -> tuple[bool, int, int]:
+        return self.state != "running", -self.request.priority, self.order
+
+    @property
+    def row(self) -> tuple[str, int, str | None]:
+        """What a listing shows of it."""
+        failure = self.outcome.failure if self.outcome else None
+        return self.state, self.attempts, failure and failure.code
+
+
+@dataclass
+class Model:
+    """The whole queue; `now` in seconds."""
+
+    user_concurrency: int
+    max_attempts: int
+    now: float = 0.0
+    jobs: list[ModelJob] = field(default_factory=list)
+    deliveries: list[ModelDelivery] = field(default_factory=list)
+    poisoned_jobs: dict[UUID, str] = field(default_factory=dict)
+    poisoned_messages: dict[tuple[str, bytes], bool] = field(default_factory=dict)
+    leases: list[Lease] = field(default_factory=list)
+
+    def of(self, job_id: UUID) -> ModelJob:
+        return next(job for job in self.jobs if job.request.id == job_id)
+
+    def submit(self, request: NewJob) -> tuple[UUID, str]:
+        """The id of the job that is kept, and what the answer must be."""
+        for job in self.jobs:
+            if not job.hidden and _identity(job.request) == _identity(request):
+                return job.request.id, "known" if job.request.fingerprint == request.fingerprint else "conflict"
+        job = ModelJob(request, len(self.jobs), self.now)
+        self.jobs.append(job)
+        if request.failure:
+            self.end(job, Outcome(failure=request.failure))
+        return request.id, "created"
+
+    def check_submissions(self, requests: Sequence[NewJob], submissions: Sequence[Submission]) -> None:
+        expected = [self.submit(request) for request in requests]
+        assert [(submission.job.id, submission.result) for submission in submissions] == expected
+
+    def add_poison(self, poison: Poison) -> None:
+        message = (poison.origin, poison.value)
+        if message not in self.poisoned_messages:
+            self.poisoned_messages[message] = True
+            self._owe(None, (poison.announcement.destination, poison.announcement.body))
+
+    def due(self) -> list[ModelJob]:
+        """Jobs that a claim may take, in the order in which it takes them."""
+        first = [job for job in self.jobs if not job.finished and self._has_turn(job)]
+        ready = [job for job in first if (job.lease_until if job.state == "running" else job.run_at) <= self.now]
+        return sorted(ready, key=lambda job: (-job.request.priority, job.order))
+
+    def exhausted(self) -> list[ModelJob]:
+        return [job for job in self.due() if job.attempts >= self.max_attempts]
+
+    def claimable(self) -> list[ModelJob]:
+        return [job for job in self.due() if job.attempts < self.max_attempts]
+
+    def lease(self, lease: Lease, lease_s: float) -> None:
+        """Note a lease that the queue gave."""
+        job = self.of(lease.job.id)
+        assert lease.token not in {earlier.token for earlier in self.leases}
+        job.state, job.token, job.lease_until = "running", lease.token, self.now + lease_s
+        job.attempts += 1
+        self.leases.append(lease)
+        assert (lease.job.state, lease.job.attempts) == ("running", job.attempts)
+        assert replace(lease.job.request, failure=None) == replace(job.request, failure=None)
+
+    def holds(self, lease: Lease) -> bool:
+        """Whether a lease lets its worker end the job: it may be late, as long as nobody else has the job."""
+        job = self.of(lease.job.id)
+        return job.state == "running" and job.token == lease.token
+
+    def put_back(self, lease: Lease, delay_s: float, *, counted: bool) -> None:
+        job = self.of(lease.job.id)
+        job.state, job.run_at = "queued", self.now + delay_s
+        job.attempts -= not counted
+
+    def end(self, job: ModelJob, outcome: Outcome) -> None:
+        assert not job.finished
+        job.state, job.outcome = outcome.state, outcome
+        for _, place, body in _announced(job.request.id, outcome):
+            self._owe(job.request.id, (place, body))
+        failure = outcome.failure
+        if failure and job.request.source.startswith("kafka:") and PROBLEMS[failure.code].status >= 500:
+            self.poisoned_jobs[job.request.id] = failure.code
+
+    def cancel(self, job: ModelJob) -> None:
+        if not job.finished:
+            self.end(job, Outcome(failure=Failure("cancelled", "")))
+            job.token = None
+
+    def hide(self, job: ModelJob) -> None:
+        self.cancel(job)
+        job.hidden = True
+        self.poisoned_jobs.pop(job.request.id, None)
+
+    def requeue(self, job: ModelJob) -> None:
+        job.state, job.attempts, job.run_at, job.outcome, job.token = "queued", 0, self.now, None, None
+
+    def owe_message(self, topic: str, value: bytes) -> None:
+        self._owe(None, (topic, value))
+
+    def visible(self) -> list[ModelJob]:
+        """Newest first."""
+        return [job for job in reversed(self.jobs) if not job.hidden]
+
+    def deliverable(self) -> Counter[Sent]:
+        return Counter(
+            delivery.sent for delivery in self.deliveries if delivery.state == "pending" and delivery.due_at <= self.now
+        )
+
+    def deliver(self, state: str, lease_s: float) -> None:
+        """Everything that could be taken was, and came to this end; `pending` for a relay that died."""
+        for delivery in self.deliveries:
+            if delivery.state == "pending" and delivery.due_at <= self.now:
+                delivery.state, delivery.due_at = state, self.now + lease_s
+
+    def of_job(self, job_id: UUID) -> list[str]:
+        """The states of a job's deliveries."""
+        return [delivery.state for delivery in self.deliveries if delivery.job_id == job_id]
+
+    def resend(self, job_id: UUID) -> int:
+        failed = [one for one in self.deliveries if one.job_id == job_id and one.state == "failed"]
+        for delivery in failed:
+            delivery.state, delivery.due_at = "pending", self.now
+        return len(failed)
+
+    def _owe(self, job_id: UUID | None, sent: Sent) -> None:
+        self.deliveries.append(ModelDelivery(job_id, sent, self.now))
+
+    def _has_turn(self, job: ModelJob) -> bool:
+        user = job.request.user_id
+        others = [one for one in self.jobs if one.request.user_id == user and not one.finished]
+        return not user or job in sorted(others, key=lambda one: one.turn)[: self.user_concurrency]
+
+
+def _identity(request: NewJob) -> tuple[str, str]:
+    return request.user_id, request.request_id
