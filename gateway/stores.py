@@ -1,17 +1,28 @@
 """Everything that keeps something: PostgreSQL and S3, or memory."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from gateway.jobs.announcements import announcer
 from gateway.jobs.bucket import Bucket
 from gateway.jobs.deliveries import Outbox
 from gateway.jobs.poison import PoisonBook
 from gateway.jobs.signals import Signals
 from gateway.jobs.store import JobStore
+from gateway.memory.stores import memory_stores
+from gateway.postgres.stores import open_postgres
+from gateway.s3.bucket import open_buckets
+from gateway.s3.images import S3Images
+from gateway.settings import Settings, SettingsError
 
 
 @dataclass(frozen=True)
 class Stores:
-    """The stores of one process; `durable` where they outlive it."""
+    """The stores of one process; `durable` where they outlive it.
+
+    `images` reads photos from callers' buckets, where there is S3.
+    """
 
     jobs: JobStore
     outbox: Outbox
@@ -20,3 +31,65 @@ class Stores:
     artifacts: Bucket
     signals: Signals
     durable: bool
+    images: S3Images | None = None
+
+
+def durable(settings: Settings) -> bool:
+    """Whether jobs are kept in PostgreSQL and S3.
+
+    Raises SettingsError where the settings name one without the other, or Kafka without both.
+    """
+    database = settings.db_use_database and bool(settings.postgres_dsn.get_secret_value())
+    if database and not settings.minio_endpoint:
+        raise SettingsError("MINIO_ENDPOINT: set it too; with POSTGRES_DSN, photos and masks are kept in S3")
+    if settings.kafka_bootstrap_servers and not database:
+        raise SettingsError("KAFKA_BOOTSTRAP_SERVERS: needs POSTGRES_DSN, where the messages' jobs are kept")
+    return database
+
+
+@asynccontextmanager
+async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
+    """The stores that the settings name, for as long as the context lasts.
+
+    Raises SettingsError; Problem `store_unavailable` or `storage_unavailable` where a server does not come up.
+    """
+    opened = _open_durable(settings) if durable(settings) else _open_memory(settings)
+    async with opened as stores:
+        yield stores
+
+
+@asynccontextmanager
+async def _open_memory(settings: Settings) -> AsyncIterator[Stores]:
+    """The announcements' links are made by a bucket that is made with the stores."""
+
+    def link(key: str) -> str:
+        return kept.artifacts.link(key)
+
+    kept = memory_stores(settings, announcer(settings, link))
+    yield Stores(
+        jobs=kept.jobs,
+        outbox=kept.outbox,
+        poison=kept.poison,
+        photos=kept.photos,
+        artifacts=kept.artifacts,
+        signals=kept.signals,
+        durable=False,
+    )
+
+
+@asynccontextmanager
+async def _open_durable(settings: Settings) -> AsyncIterator[Stores]:
+    signals = Signals()
+    async with open_buckets(settings) as buckets:
+        announce = announcer(settings, buckets.artifacts.link)
+        async with open_postgres(settings, announce, signals) as kept:
+            yield Stores(
+                jobs=kept.jobs,
+                outbox=kept.outbox,
+                poison=kept.poison,
+                photos=buckets.photos,
+                artifacts=buckets.artifacts,
+                signals=signals,
+                durable=True,
+                images=buckets.images,
+            )

@@ -32,6 +32,9 @@ class Bucket(Protocol):
     async def remove(self, keys: Sequence[str]) -> None:
         """Remove objects; missing ones count as removed."""
 
+    async def keys(self, prefix: str) -> list[str]:
+        """Every key that begins with the prefix."""
+
     def link(self, key: str) -> str:
         """A URL that reads the object without credentials; made without asking the server."""
 

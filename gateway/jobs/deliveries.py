@@ -1,6 +1,6 @@
 """The outbox: messages and callbacks that a job's outcome owes to others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
@@ -50,8 +50,11 @@ class Announce(Protocol):
 class Outbox(Protocol):
     """Deliveries kept until they are made. Every method raises Problem `store_unavailable`."""
 
-    async def take(self, limit: int, lease_s: float) -> list[Delivery]:
-        """Due deliveries, the oldest first, kept from others for `lease_s` seconds; `attempts` counts this one."""
+    async def take(self, limit: int, lease_s: float, kinds: Collection[CallbackKind] | None = None) -> list[Delivery]:
+        """Due deliveries, of these kinds or any, the oldest first, kept from others for `lease_s` seconds.
+
+        `attempts` counts this one.
+        """
 
     async def delivered(self, ids: Sequence[int]) -> None:
         """Note deliveries that were made."""

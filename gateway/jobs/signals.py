@@ -5,6 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import anyio
+
 WORK = "work"
 OUTBOX = "outbox"
 """Topics beside the ids of jobs: a job is due; a delivery is due."""
@@ -21,13 +23,15 @@ class Subscription:
         self._changed.set()
 
     async def wait(self, timeout_s: float) -> bool:
-        """Whether there was a change since the last wait, or comes one within the time."""
-        try:
-            await asyncio.wait_for(self._changed.wait(), timeout_s)
-        except asyncio.TimeoutError:
-            return False
-        self._changed.clear()
-        return True
+        """Whether there was a change since the last wait, or comes one within the time.
+
+        Not with asyncio.wait_for, which before Python 3.12 forgets a cancellation that comes together with the change.
+        """
+        with anyio.move_on_after(timeout_s):
+            await self._changed.wait()
+            self._changed.clear()
+            return True
+        return False
 
 
 class Signals:

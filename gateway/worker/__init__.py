@@ -1,0 +1,1 @@
+"""What works on jobs: claims them, runs them, carries their outcomes, removes what was deleted."""

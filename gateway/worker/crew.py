@@ -1,0 +1,101 @@
+"""A worker's parts, put together."""
+
+import os
+import socket
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from gateway.callbacks.couriers import open_couriers
+from gateway.fetching.fetcher import open_fetcher
+from gateway.jobs.courier import Courier
+from gateway.jobs.job import CallbackKind
+from gateway.kafka.courier import open_message_courier
+from gateway.kafka.ingestion import Ingestion
+from gateway.pipelines.pipeline import Pipeline
+from gateway.settings import Settings
+from gateway.stores import Stores
+from gateway.triton import Triton
+from gateway.worker.attempt import Attempts
+from gateway.worker.execution import Execution
+from gateway.worker.heartbeat import Heartbeat
+from gateway.worker.janitor import Janitor
+from gateway.worker.part import Part, ticking
+from gateway.worker.pulse import Pulse
+from gateway.worker.relay import Relay
+from gateway.worker.runner import Runner
+
+_DELIVERY_MARGIN_S = 20.0
+"""A delivery that is taken waits for nothing, so its lease need not be much longer than the delivery."""
+
+
+@dataclass(frozen=True)
+class Crew:
+    """The parts; `ingestion` is None where there is no Kafka."""
+
+    runner: Runner
+    heartbeat: Heartbeat
+    janitor: Janitor
+    relays: tuple[Relay, ...]
+    ingestion: Ingestion | None
+    ingestion_pulse: Pulse
+
+    @property
+    def claimers(self) -> tuple[Part, ...]:
+        """What takes jobs in hand."""
+        return (Part(self.runner.run, self.runner.pulse),)
+
+    @property
+    def ingesters(self) -> tuple[Part, ...]:
+        """What takes messages; none where there is no Kafka."""
+        if self.ingestion is None:
+            return ()
+        return (Part(partial(ticking, self.ingestion.run, self.ingestion_pulse), self.ingestion_pulse),)
+
+    @property
+    def keepers(self) -> tuple[Part, ...]:
+        """What the work in hand needs until it ends."""
+        return (
+            Part(self.heartbeat.run, self.heartbeat.pulse),
+            Part(self.janitor.run, self.janitor.pulse),
+            *(Part(relay.run, relay.pulse) for relay in self.relays),
+        )
+
+
+@asynccontextmanager
+async def open_crew(
+    settings: Settings, stores: Stores, triton: Triton, registry: Mapping[str, Pipeline]
+) -> AsyncIterator[Crew]:
+    """The parts with the clients they need, for as long as the context lasts. Raises SettingsError."""
+    async with AsyncExitStack() as stack:
+        fetcher = await stack.enter_async_context(open_fetcher(settings))
+        couriers = await _couriers(stack, settings, stores)
+        execution = Execution(settings, stores, fetcher, triton, registry)
+        runner = Runner(_worker_name(), settings, stores, Attempts(settings, stores, execution))
+        yield Crew(
+            runner,
+            Heartbeat(settings, stores.jobs, runner),
+            Janitor(settings, stores),
+            _relays(settings, stores, couriers),
+            Ingestion(settings, stores, registry) if settings.kafka_bootstrap_servers else None,
+            Pulse("ingestion"),
+        )
+
+
+def _worker_name() -> str:
+    """New with every start, so that a restarted worker is not taken for the one before."""
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+
+
+async def _couriers(stack: AsyncExitStack, settings: Settings, stores: Stores) -> Mapping[CallbackKind, Courier]:
+    couriers = dict(await stack.enter_async_context(open_couriers(settings, stores.artifacts)))
+    if settings.kafka_bootstrap_servers:
+        couriers["message"] = await stack.enter_async_context(open_message_courier(settings))
+    return couriers
+
+
+def _relays(settings: Settings, stores: Stores, couriers: Mapping[CallbackKind, Courier]) -> tuple[Relay, ...]:
+    lease_s = settings.callback_timeout_s + _DELIVERY_MARGIN_S
+    return tuple(Relay(kind, courier, stores, lease_s) for kind, courier in couriers.items())

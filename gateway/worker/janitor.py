@@ -1,0 +1,69 @@
+"""Removes what was deleted, what is too old and what was left behind."""
+
+import time
+
+import anyio
+
+from gateway.jobs.job import Job
+from gateway.jobs.store import JobFilter
+from gateway.logs import get_logger
+from gateway.settings import Settings
+from gateway.stores import Stores
+from gateway.worker.leftovers import Leftovers
+from gateway.worker.objects import JobObjects
+from gateway.worker.pulse import Pulse
+
+_PAUSE_S = 5.0
+_BATCH = 100
+_LATE_WRITES_S = 30.0
+"""How long a write to the object store may still be under way after the writer's lease is over."""
+_RARELY_S = 600.0
+
+
+class Janitor:
+    """Removes deleted jobs' objects, after any worker that wrote them has lost its lease; expires old jobs."""
+
+    def __init__(self, settings: Settings, stores: Stores) -> None:
+        self.pulse = Pulse("janitor")
+        self._jobs = stores.jobs
+        self._objects = JobObjects(stores)
+        self._older_than_s = settings.lease_s + _LATE_WRITES_S
+        self._retention_days = settings.job_retention_days
+        self._leftovers = Leftovers(stores)
+        self._rarely_at = time.monotonic()
+        self._log = get_logger("gateway.worker")
+
+    async def run(self) -> None:
+        """Clean until cancelled. Raises Problem `store_unavailable`, `storage_unavailable`."""
+        while True:
+            await self.clean()
+            self.pulse.beat()
+            await anyio.sleep(_PAUSE_S)
+
+    async def clean(self) -> None:
+        """One round. Raises Problem `store_unavailable`, `storage_unavailable`."""
+        if time.monotonic() >= self._rarely_at:
+            await self._expire()
+            await self._remove_leftovers()
+            self._rarely_at = time.monotonic() + _RARELY_S
+        for job in await self._jobs.removable(self._older_than_s, _BATCH):
+            await self._remove_objects(job)
+            await self._jobs.remove([job.id])
+            self.pulse.beat()
+
+    async def _expire(self) -> None:
+        expired = await self._jobs.expire(self._retention_days) if self._retention_days else 0
+        if expired:
+            self._log.info(f"{expired} jobs ended more than {self._retention_days} days ago; they are deleted")
+
+    async def _remove_leftovers(self) -> None:
+        removed = await self._leftovers.remove()
+        if removed:
+            self._log.info(f"{removed} photos that were left behind are removed")
+
+    async def _remove_objects(self, job: Job) -> None:
+        """A later job of the same user and request id has its artifacts under the same keys: those stay."""
+        await self._objects.remove_photo(job)
+        same = JobFilter(user_id=job.request.user_id, request_id=job.request.request_id, limit=1)
+        if not await self._jobs.find(same):
+            await self._objects.remove_artifacts(job)

@@ -1,0 +1,97 @@
+"""A worker as a process of its own."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import anyio
+import uvicorn
+import uvloop
+from starlette.applications import Starlette
+
+from gateway.logs import configure_logs
+from gateway.pipelines.registry import build_registry
+from gateway.postgres.migrations import MigrationError
+from gateway.problems import Problem
+from gateway.protocol import BoundedProtocol
+from gateway.settings import Settings, SettingsError
+from gateway.stores import durable, open_stores
+from gateway.triton import connect
+from gateway.worker.health import health_page
+from gateway.worker.worker import Worker
+
+
+class _Page(uvicorn.Server):
+    """A server that leaves the signals to the worker."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def work(settings: Settings) -> None:
+    """Work until SIGINT or SIGTERM.
+
+    Raises SettingsError where there is no database to work for; Problem and MigrationError where the stores do not
+    open.
+    """
+    if not durable(settings):
+        raise SettingsError(
+            "POSTGRES_DSN: a worker needs the database that the gateway uses; without one, or with "
+            "DB_USE_DATABASE=false, the gateway works on its jobs by itself"
+        )
+    configure_logs(settings)
+    uvloop.run(_until_stopped(settings))
+
+
+async def _until_stopped(settings: Settings) -> None:
+    """The health page is up before the stores are, and until the worker has stopped."""
+    app = health_page()
+    page = asyncio.create_task(_Page(_page_config(settings, app)).serve())
+    try:
+        with anyio.CancelScope() as working:
+            _cancel_on_signals(working)
+            await _work(settings, app)
+    finally:
+        page.cancel()
+        await asyncio.wait([page])
+
+
+def _cancel_on_signals(scope: anyio.CancelScope) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, scope.cancel)
+
+
+async def _work(settings: Settings, app: Starlette) -> None:
+    async with connect(settings) as triton, open_stores(settings) as stores:
+        app.state.worker = worker = Worker(settings, stores, triton, build_registry(settings))
+        await worker.run()
+
+
+def _page_config(settings: Settings, app: Starlette) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host=settings.api_host,
+        port=settings.worker_port,
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        log_level="warning",
+        server_header=False,
+    )
+
+
+def main() -> None:
+    """Work with the environment's settings; exit 2 where they are wrong, 1 where a server does not come up."""
+    try:
+        work(Settings.from_environment())
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(2) from error
+    except (MigrationError, Problem) as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(1) from error

@@ -1,0 +1,49 @@
+"""Signs of life of a worker's parts."""
+
+import time
+from collections.abc import Callable
+
+from gateway.logs import get_logger
+
+_FIRST_PAUSE_S = 0.2
+_LONGEST_PAUSE_S = 5.0
+
+
+class Pulse:
+    """When a part last showed life, and what it fails of; the log hears of each change once."""
+
+    def __init__(self, part: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.part = part
+        self.failing: str | None = None
+        self._clock = clock
+        self._at = clock()
+        self._failures = 0
+        self._log = get_logger("gateway.worker")
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last sign of life; a failure is one too."""
+        return self._clock() - self._at
+
+    @property
+    def pause_s(self) -> float:
+        """Seconds to wait before the part is started again: longer with each failure in a row."""
+        return min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(max(0, self._failures - 1), 16))
+
+    def beat(self) -> None:
+        """The part did what it is there for."""
+        self._at = self._clock()
+        self._failures = 0
+        if self.failing is not None:
+            self.failing = None
+            self._log.info(f"{self.part} works again")
+
+    def fail(self, reason: str, error: Exception | None = None) -> None:
+        """The part failed; with the traceback of an error that nobody expected."""
+        self._at = self._clock()
+        self._failures += 1
+        if error is not None:
+            self._log.error(f"{self.part} failed: {reason}", exc_info=error)
+        elif self.failing != reason:
+            self._log.warning(f"{self.part} waits: {reason}")
+        self.failing = reason

@@ -1,0 +1,121 @@
+"""Carries the deliveries of one kind from the outbox to their destinations."""
+
+import asyncio
+
+import anyio
+from structlog.contextvars import bound_contextvars
+
+from gateway.jobs.courier import Courier, DeliveryError
+from gateway.jobs.deliveries import Delivery
+from gateway.jobs.job import CallbackKind
+from gateway.jobs.signals import OUTBOX, Subscription
+from gateway.logs import get_logger
+from gateway.problems import Problem
+from gateway.stores import Stores
+from gateway.worker.pulse import Pulse
+
+_PLACES = 64
+_POLL_S = 1.0
+
+
+class Relay:
+    """One courier's deliveries, at most 64 under way; each kind has its own relay, and waits for no other's receivers.
+
+    `lease_s` must be longer than the courier may take.
+    """
+
+    def __init__(self, kind: CallbackKind, courier: Courier, stores: Stores, lease_s: float) -> None:
+        self.pulse = Pulse(f"relay of kind {kind}")
+        self._kind = kind
+        self._courier = courier
+        self._outbox = stores.outbox
+        self._signals = stores.signals
+        self._lease_s = lease_s
+        self._due = Subscription()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._made: list[int] = []
+        self._log = get_logger("gateway.worker")
+
+    async def run(self) -> None:
+        """Carry until cancelled, woken by new deliveries and by freed places. Raises Problem `store_unavailable`."""
+        with self._signals.subscribe(OUTBOX) as self._due:
+            while True:
+                await self._round()
+                self.pulse.beat()
+                await self._due.wait(_POLL_S)
+
+    async def drain(self, grace_s: float) -> None:
+        """Carry what is due now, and wait for what is under way; what is not done in time is left to others."""
+        try:
+            with anyio.move_on_after(grace_s):
+                await self._round()
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
+        except Problem as problem:
+            self._log.warning(f"deliveries are left for later: {problem}")
+        await self._cancel_all()
+        await self._note_last()
+
+    async def _round(self) -> None:
+        """What was taken must not be forgotten by a cancellation: nobody else carries it until its lease ends."""
+        with anyio.CancelScope(shield=True):
+            await self._note()
+            free = _PLACES - len(self._tasks)
+            taken = await self._outbox.take(free, self._lease_s, [self._kind]) if free else []
+        for delivery in taken:
+            task = asyncio.create_task(self._carry(delivery), name=f"delivery {delivery.id}")
+            self._tasks.add(task)
+            task.add_done_callback(self._end)
+
+    def _end(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        self._due.notify()
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._log.error("unexpected error at a delivery's end; its lease will end", exc_info=error)
+
+    async def _note(self) -> None:
+        made = tuple(self._made)
+        if made:
+            await self._outbox.delivered(made)
+            del self._made[: len(made)]
+
+    async def _note_last(self) -> None:
+        try:
+            await self._note()
+        except Problem as problem:
+            self._log.warning(f"{len(self._made)} deliveries were made and will be made again: {problem}")
+
+    async def _cancel_all(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _carry(self, delivery: Delivery) -> None:
+        with bound_contextvars(job_id=str(delivery.job_id), delivery_id=delivery.id):
+            try:
+                await self._courier.deliver(delivery)
+            except DeliveryError as error:
+                await self._fail(delivery, error)
+            except Exception as error:  # noqa: BLE001 a bug that one delivery brings out must not end the others
+                self._log.error("unexpected error", exc_info=error)
+                await self._fail(delivery, DeliveryError("An unexpected error; the log has the details."))
+            else:
+                self._made.append(delivery.id)
+
+    async def _fail(self, delivery: Delivery, error: DeliveryError) -> None:
+        try:
+            await self._put_back(delivery, error)
+        except Problem as problem:
+            self._log.warning(f"delivery not put back, its lease will end: {problem}")
+
+    async def _put_back(self, delivery: Delivery, error: DeliveryError) -> None:
+        delay_s = None if error.lasting else self._courier.delay_s(delivery.attempts)
+        facts = {"kind": self._kind, "attempts": delivery.attempts, "reason": error.reason}
+        if delay_s is None:
+            await self._outbox.give_up(delivery.id, error.reason)
+            self._log.warning("delivery given up", **facts)
+            return
+        wait_s = max(delay_s, error.retry_after_s)
+        await self._outbox.postpone(delivery.id, error.reason, wait_s)
+        self._log.warning("delivery will be tried again", delay_s=round(wait_s, 1), **facts)

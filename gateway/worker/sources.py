@@ -1,0 +1,35 @@
+"""Where a job's photo comes from."""
+
+from gateway.fetching.fetcher import Fetcher
+from gateway.jobs.bucket import Bucket, ObjectMissingError
+from gateway.jobs.job import ImageReference
+from gateway.problems import Problem
+from gateway.s3.images import S3Images
+
+
+class Sources:
+    """Every kind of source; `images` is None where there is no S3."""
+
+    def __init__(self, photos: Bucket, fetcher: Fetcher, images: S3Images | None) -> None:
+        self._photos = photos
+        self._fetcher = fetcher
+        self._images = images
+
+    async def photo(self, image: ImageReference) -> bytes:
+        """The encoded photo.
+
+        Raises Problem: `object_missing`, `storage_unavailable`, or what the fetcher says of a URL.
+        """
+        if image.kind == "url":
+            return await self._fetcher.fetch(image.location)
+        if image.kind == "s3":
+            return await self._foreign(image.location)
+        try:
+            return (await self._photos.get(image.location)).data
+        except ObjectMissingError as error:
+            raise Problem("object_missing", "The photo that came with the job is not there any more.") from error
+
+    async def _foreign(self, location: str) -> bytes:
+        if self._images is None:
+            raise Problem("invalid_parameters", "image: type s3 needs an S3 server; none is configured")
+        return await self._images.get(location)

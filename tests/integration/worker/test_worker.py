@@ -1,0 +1,233 @@
+"""Worker processes on real Triton, PostgreSQL and S3."""
+
+import asyncio
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from gateway.jobs.job import Callback, Job
+from gateway.jobs.store import JobFilter
+from tests.integration.gateway.photos import encode, noise
+from tests.integration.worker.conftest import WorkerProcess, desk_of
+from tests.integration.worker.desk import Desk, until
+from tests.servers import fresh_database, running_postgres
+from tests.stack import CHECKOUT, RunningStack, free_ports
+from tests.web import Asked, reply, serving, silence
+
+StartWorker = Callable[..., WorkerProcess]
+
+pytestmark = pytest.mark.stack
+
+
+def code_of(job: Job) -> str | None:
+    return job.outcome.failure.code if job.outcome and job.outcome.failure else None
+
+
+async def in_flight(worker: WorkerProcess, count: int) -> None:
+    async def holds() -> bool:
+        return (await asyncio.to_thread(worker.health))["in_flight"] == count
+
+    await until(holds, 30, f"{count} jobs in flight")
+
+
+async def test_a_job_makes_the_masks_that_a_run_makes(
+    desk: Desk, start_worker: StartWorker, stack: RunningStack, photo: bytes
+) -> None:
+    worker = start_worker()
+    job = await desk.ended(await desk.submit(photo, mask_types='"upper_body", "dress"'))
+    run = await asyncio.to_thread(
+        httpx.post,
+        f"{stack.url}/v1/run/body_masks",
+        files={"image": photo},
+        data={"mask_types": "upper_body,dress", "gender": "F"},
+        timeout=60,
+        trust_env=False,
+    )
+    expected = {name: base64.b64decode(made["base64"]) for name, made in run.json()["artifacts"].items()}
+    assert await desk.artifacts(job) == expected
+    assert job.outcome is not None
+    assert job.outcome.result["photo"] == run.json()["photo"]
+    assert set(job.outcome.timings_ms) == {"queue", "fetch", "infer", "store"}
+    assert await desk.stores.photos.keys("") == []
+    (line,) = (line for line in worker.log() if line["message"] == "job completed")
+    names = {"job_id": str(job.id), "user_id": "", "request_id": job.request.request_id}
+    assert {**names, "trace_id": job.request.trace_id, "attempts": 1, "level": "INFO"}.items() <= line.items()
+
+
+@pytest.mark.parametrize(
+    ("photo", "code"),
+    [(b"not a photo", "image_unsupported"), (encode(noise(), "JPEG"), "no_person"), (b"", "image_empty")],
+    ids=["text", "noise", "nothing"],
+)
+async def test_a_bad_photo_fails_at_once(desk: Desk, start_worker: StartWorker, photo: bytes, code: str) -> None:
+    start_worker()
+    job = await desk.ended(await desk.submit(photo))
+    assert (job.state, code_of(job), job.attempts) == ("failed", code, 1)
+    assert await desk.stores.photos.keys("") == []
+
+
+async def test_a_photos_server_that_stumbles_is_asked_again(
+    desk: Desk, start_worker: StartWorker, photo: bytes
+) -> None:
+    answers = [reply(503), reply(503), reply(200, photo)]
+
+    async def stumble(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        await answers.pop(0)(asked, writer)
+
+    async with serving(stumble) as web:
+        start_worker()
+        job = await desk.ended(await desk.submit(url=web.url("/a.png")))
+    assert (job.state, job.attempts, len(web.asked)) == ("completed", 3, 3)
+    assert job.last_failure is None or job.last_failure.code == "url_unreachable"
+
+
+async def test_another_worker_finishes_what_a_killed_one_had_in_hand(
+    desk: Desk, start_worker: StartWorker, photo: bytes
+) -> None:
+    first = start_worker()
+    jobs = [await desk.submit(photo) for _ in range(16)]
+    await in_flight(first, 4)
+    first.kill()
+    assert (await desk.stores.jobs.counts()).running
+    start_worker()
+    ended = [await desk.ended(job) for job in jobs]
+    assert {job.state for job in ended} == {"completed"}
+    assert len({artifact for job in ended for artifact in (await desk.artifacts(job)).values()}) == 1
+    assert len(await desk.stores.artifacts.keys("")) == 16
+
+
+async def test_a_database_that_dies_is_waited_for(
+    start_worker: StartWorker, worker_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, photo: bytes
+) -> None:
+    with running_postgres() as postgres:
+        worker_environment["POSTGRES_DSN"] = fresh_database(postgres.address)
+        async with desk_of(worker_environment, monkeypatch) as desk:
+            worker = start_worker()
+            jobs = [await desk.submit(photo) for _ in range(16)]
+            await in_flight(worker, 4)
+            os.kill(postgres.pid, signal.SIGKILL)
+            ended = [await desk.ended(job) for job in jobs]
+        assert {job.state for job in ended} == {"completed"}
+        assert [line for line in worker.log() if line["level"] == "ERROR"] == []
+        await until(lambda: asyncio.to_thread(worker.answers), 30, "every part works again")
+
+
+async def test_a_stopped_worker_ends_what_it_has_and_leaves_the_rest(
+    desk: Desk, start_worker: StartWorker, photo: bytes
+) -> None:
+    worker = start_worker()
+    jobs = [await desk.submit(photo) for _ in range(16)]
+    await in_flight(worker, 4)
+    assert await asyncio.to_thread(worker.stop) == 0
+    left = [await desk.now(job) for job in jobs]
+    assert {job.state for job in left} == {"completed", "queued"}
+    assert {job.attempts for job in left if job.state == "queued"} == {0}
+
+
+async def test_a_worker_without_grace_hands_everything_back(
+    desk: Desk, start_worker: StartWorker, photo: bytes
+) -> None:
+    async with serving(silence) as web:
+        worker = start_worker(SHUTDOWN_GRACE_S="0")
+        jobs = [await desk.submit(url=web.url()) for _ in range(3)]
+        await in_flight(worker, 3)
+        inferred = [await desk.submit(photo) for _ in range(16)]
+        await in_flight(worker, 4)
+        assert await asyncio.to_thread(worker.stop) == 0
+    left = [await desk.now(job) for job in jobs]
+    assert {(job.state, job.attempts) for job in left} == {("queued", 0)}
+    others = [await desk.now(job) for job in inferred]
+    assert {(job.state, job.attempts) for job in others} <= {("queued", 0), ("completed", 1)}
+    assert (await desk.stores.jobs.counts()).workers == 0
+
+
+async def test_a_job_that_is_cancelled_while_it_runs_is_let_go(desk: Desk, start_worker: StartWorker) -> None:
+    async with serving(silence) as web:
+        worker = start_worker(FETCH_TIMEOUT_S="120", REQUEST_TIMEOUT_S="120")
+        job = await desk.submit(url=web.url())
+        await in_flight(worker, 1)
+        await desk.stores.jobs.cancel(job.id)
+        await in_flight(worker, 0)
+    ended = await desk.now(job)
+    assert (ended.state, code_of(ended)) == ("failed", "cancelled")
+
+
+async def test_receivers_that_fail_are_asked_again_and_hold_back_no_others(
+    desk: Desk, start_worker: StartWorker, photo: bytes
+) -> None:
+    failing = [reply(503), reply(204)]
+
+    async def stumble(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        await failing.pop(0)(asked, writer)
+
+    async with serving(silence) as hanging, serving(stumble) as stumbling, serving(reply(204)) as good:
+        start_worker()
+        hooks = tuple(Callback("webhook", web.url("/hook")) for web in (hanging, stumbling, good))
+        job = await desk.submit(photo, callbacks=hooks)
+
+        async def delivered(index: int) -> bool:
+            found = await desk.stores.outbox.of_job(job.id)
+            return bool(found) and found[index].state == "delivered"
+
+        await until(lambda: delivered(2), 30, "the good receiver heard of it")
+        await until(lambda: delivered(1), 30, "the stumbling receiver heard of it in the end")
+        first, second = stumbling.asked
+        assert first.body == second.body == good.asked[0].body
+        assert first.headers["webhook-id"] == second.headers["webhook-id"]
+        assert (await desk.stores.outbox.of_job(job.id))[0].state == "pending"
+
+
+async def test_a_message_comes_in_and_its_outcome_goes_out(
+    desk: Desk, start_worker: StartWorker, kafka_server: str, photo: bytes
+) -> None:
+    topics = {f"KAFKA_TOPIC_{kind}": f"{kind.lower()}-{uuid4().hex}" for kind in ("INPUT", "OUTPUT", "POISON")}
+    worker = start_worker(KAFKA_BOOTSTRAP_SERVERS=kafka_server, KAFKA_CONSUMER_GROUP=uuid4().hex, **topics)
+    image = {"type": "base64", "data": base64.b64encode(photo).decode()}
+    request = {"user_id": "7", "request_id": "r-1", "gender": "F", "mask_types": ["upper_body"], "image": image}
+    async with AIOKafkaProducer(bootstrap_servers=kafka_server, acks="all", max_request_size=2**24) as producer:
+        await producer.send_and_wait(topics["KAFKA_TOPIC_INPUT"], json.dumps(request).encode())
+    async with AIOKafkaConsumer(
+        topics["KAFKA_TOPIC_OUTPUT"], bootstrap_servers=kafka_server, auto_offset_reset="earliest"
+    ) as consumer:
+        message = json.loads((await asyncio.wait_for(consumer.getone(), 60)).value)
+    assert (message["user_id"], message["request_id"], message["status"]) == ("7", "r-1", "completed")
+    answer = await asyncio.to_thread(httpx.get, message["mask_paths"]["upper_body"], trust_env=False)
+    (job,) = await desk.stores.jobs.find(JobFilter(user_id="7", request_id="r-1"))
+    assert await desk.artifacts(job) == {"upper_body_mask.png": answer.content}
+    assert await asyncio.to_thread(worker.stop) == 0
+
+
+async def test_the_health_page(desk: Desk, start_worker: StartWorker) -> None:
+    worker = start_worker()
+    state = worker.health()
+    assert (state["status"], state["capacity"], state["in_flight"]) == ("ok", 2, 0)
+    live = await asyncio.to_thread(httpx.get, f"{worker.url}/health/live", trust_env=False)
+    assert live.json() == {"status": "ok", "silent": []}
+
+    async def counted() -> bool:
+        return (await desk.stores.jobs.counts()).workers == 2
+
+    await until(counted, 30, "the worker's places are counted")
+
+
+@pytest.mark.parametrize("settings", [{"POSTGRES_DSN": ""}, {"DB_USE_DATABASE": "false"}, {"MINIO_ENDPOINT": ""}])
+def test_a_worker_without_its_servers_says_what_to_set(
+    worker_environment: dict[str, str], settings: dict[str, str]
+) -> None:
+    (port,) = free_ports(1)
+    environment = {**os.environ, **worker_environment, "WORKER_PORT": str(port), **settings}
+    for command in ([sys.executable, "-m", "gateway.worker"], [Path(sys.executable).with_name("maskwright"), "worker"]):
+        ended = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, timeout=60, check=False)
+        assert ended.returncode == 2
+        assert b"POSTGRES_DSN" in ended.stderr
+        assert b"Traceback" not in ended.stderr

@@ -1,0 +1,122 @@
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from gateway.jobs.job import Job, NewJob, Outcome, StoredArtifact
+from gateway.jobs.keys import artifact_key
+from gateway.memory.stores import memory_stores
+from gateway.stores import Stores
+from gateway.worker.janitor import Janitor
+from gateway.worker.leftovers import Leftovers
+from tests.unit.gateway.worker.jobs import NOW, memory_settings, new_job
+
+LEASE_S = 10
+
+
+@dataclass
+class Time:
+    now: datetime = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_by(self, **time: float) -> None:
+        self.now += timedelta(**time)
+
+
+def stores_at(clock: Time) -> Stores:
+    kept = memory_stores(memory_settings(), lambda _job, _outcome: (), clock)
+    return Stores(kept.jobs, kept.outbox, kept.poison, kept.photos, kept.artifacts, kept.signals, durable=False)
+
+
+def janitor(stores: Stores, retention_days: int = 0) -> Janitor:
+    return Janitor(memory_settings(lease_s=LEASE_S, job_retention_days=retention_days), stores)
+
+
+async def running(stores: Stores, request: NewJob) -> Job:
+    """A job that a worker has, whose photo is there and one of whose artifacts is written."""
+    await stores.photos.put(request.image.location, b"photo", "image/png")
+    await stores.jobs.submit([request])
+    await put(stores, request, "upper_body_mask.png")
+    (lease,) = await stores.jobs.claim("worker-1", 1, LEASE_S)
+    return lease.job
+
+
+async def completed(stores: Stores, request: NewJob) -> Job:
+    await stores.jobs.submit([request])
+    (lease,) = await stores.jobs.claim("worker-1", 1, LEASE_S)
+    artifact = await put(stores, request, "upper_body_mask.png")
+    assert await stores.jobs.finish(lease, Outcome({}, (artifact,)))
+    return lease.job
+
+
+async def put(stores: Stores, request: NewJob, name: str) -> StoredArtifact:
+    key = artifact_key(request.user_id, request.request_id, name)
+    await stores.artifacts.put(key, b"mask", "image/png")
+    return StoredArtifact(name, key, "image/png", 4)
+
+
+async def test_a_deleted_jobs_objects_go_once_no_worker_can_write_them_any_more() -> None:
+    stores = stores_at(clock := Time())
+    other = await completed(stores, new_job("123"))
+    job = await running(stores, new_job("123"))
+    assert await stores.jobs.delete(job.id)
+    clock.pass_by(seconds=LEASE_S)
+    await put(stores, job.request, "dress_mask.png")
+    await janitor(stores).clean()
+    assert len(await stores.artifacts.keys("")) == 3
+    clock.pass_by(seconds=31)
+    await janitor(stores).clean()
+    assert await stores.photos.keys("") == []
+    assert await stores.artifacts.keys("") == [artifact_key("123", other.request.request_id, "upper_body_mask.png")]
+    assert await stores.jobs.removable(0, 10) == []
+
+
+async def test_the_artifacts_of_a_later_job_with_the_same_ids_stay() -> None:
+    stores = stores_at(clock := Time())
+    first = await completed(stores, new_job("123"))
+    assert await stores.jobs.delete(first.id)
+    second = new_job("123")
+    later = await completed(stores, replace(second, request_id=first.request.request_id))
+    clock.pass_by(hours=1)
+    await janitor(stores).clean()
+    assert len(await stores.artifacts.keys("")) == 1
+    assert await stores.jobs.removable(0, 10) == []
+    assert await stores.jobs.get(later.id) is not None
+
+
+async def test_jobs_past_their_time_are_deleted_and_removed() -> None:
+    stores = stores_at(clock := Time())
+    old = await completed(stores, new_job())
+    clock.pass_by(days=3)
+    young = await completed(stores, new_job())
+    cleaner = janitor(stores, retention_days=2)
+    await cleaner.clean()
+    assert await stores.jobs.get(old.id) is None
+    assert await stores.jobs.get(young.id) is not None
+    clock.pass_by(minutes=1)
+    await cleaner.clean()
+    assert len(await stores.artifacts.keys("")) == 1
+
+
+async def test_without_a_retention_nothing_is_too_old() -> None:
+    stores = stores_at(clock := Time())
+    job = await completed(stores, new_job())
+    clock.pass_by(days=1000)
+    await janitor(stores).clean()
+    assert await stores.jobs.get(job.id) is not None
+
+
+async def test_photos_that_were_left_behind_are_removed() -> None:
+    stores = stores_at(Time())
+    done, waiting = await completed(stores, new_job()), new_job()
+    await stores.jobs.submit([waiting])
+    for key in (done.request.image.location, waiting.image.location, str(uuid4()), "a foreign object"):
+        await stores.photos.put(key, b"photo", "image/png")
+    leftovers = Leftovers(stores)
+    assert await leftovers.remove() == 1
+    assert len(await stores.photos.keys("")) == 3
+    late = str(uuid4())
+    await stores.photos.put(late, b"photo", "image/png")
+    assert await leftovers.remove() == 1
+    assert sorted(await stores.photos.keys("")) == sorted([waiting.image.location, late, "a foreign object"])

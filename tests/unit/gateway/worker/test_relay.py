@@ -1,0 +1,185 @@
+"""Relays on an outbox in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+from structlog.testing import capture_logs
+
+from gateway.jobs.courier import DeliveryError
+from gateway.jobs.deliveries import Delivery
+from gateway.jobs.job import Callback, CallbackKind, Job, Outcome
+from gateway.stores import Stores
+from gateway.worker.relay import Relay
+from tests.unit.gateway.worker.jobs import memory, with_callbacks
+
+MESSAGE, WEBHOOK = Callback("message", "mask_output"), Callback("webhook", "https://example.com/hook")
+
+
+@dataclass
+class Post:
+    """A courier that does what the test says, and remembers what it was given."""
+
+    carry: Callable[[Delivery], Awaitable[None]]
+    delays: tuple[float, ...] = (0.0,) * 5
+    given: list[Delivery] = field(default_factory=list)
+
+    async def deliver(self, delivery: Delivery) -> None:
+        self.given.append(delivery)
+        await self.carry(delivery)
+
+    def delay_s(self, attempts: int) -> float | None:
+        return self.delays[attempts - 1] if attempts <= len(self.delays) else None
+
+
+class Ledger:
+    """An outbox that remembers what it was told."""
+
+    def __init__(self, stores: Stores) -> None:
+        self.noted: list[int] = []
+        self.take = stores.outbox.take
+        self._outbox = stores.outbox
+
+    async def delivered(self, ids) -> None:
+        self.noted.extend(ids)
+        await self._outbox.delivered(ids)
+
+
+async def carried(_delivery: Delivery) -> None:
+    """At once."""
+
+
+async def hanging(_delivery: Delivery) -> None:
+    await asyncio.Event().wait()
+
+
+async def refused(_delivery: Delivery) -> None:
+    raise DeliveryError("answered 503")
+
+
+@asynccontextmanager
+async def relaying(stores: Stores, **posts: Post) -> AsyncIterator[dict[str, Relay]]:
+    kinds: dict[CallbackKind, Post] = {kind: posts[kind] for kind in ("message", "webhook") if kind in posts}
+    relays = {kind: Relay(kind, post, stores, 30.0) for kind, post in kinds.items()}
+    async with AsyncExitStack() as stack:
+        running = [asyncio.create_task(relay.run()) for relay in relays.values()]
+        stack.push_async_callback(asyncio.wait, running)
+        for task in running:
+            stack.callback(task.cancel)
+        yield relays
+
+
+async def ended_job(stores: Stores, *callbacks: Callback) -> Job:
+    """A completed job, whose callbacks are in the outbox."""
+    await stores.jobs.submit([with_callbacks(*callbacks)])
+    (lease,) = await stores.jobs.claim("worker-1", 1, 10)
+    assert await stores.jobs.finish(lease, Outcome())
+    return lease.job
+
+
+async def states(stores: Stores, job: Job, *expected: str) -> list[Delivery]:
+    """The job's deliveries, once they are in the expected states."""
+
+    async def wait() -> list[Delivery]:
+        found = await stores.outbox.of_job(job.id)
+        while [one.state for one in found] != list(expected):
+            await asyncio.sleep(0.01)
+            found = await stores.outbox.of_job(job.id)
+        return found
+
+    return await asyncio.wait_for(wait(), 10)
+
+
+async def test_deliveries_are_carried_once() -> None:
+    async with memory() as stores:
+        jobs = [await ended_job(stores, MESSAGE) for _ in range(100)]
+        post, ledger = Post(carried), Ledger(stores)
+        async with relaying(replace(stores, outbox=ledger), message=post):
+            for job in jobs:
+                await states(stores, job, "delivered")
+        assert [one.job_id for one in post.given] == [job.id for job in jobs]
+        assert sorted(ledger.noted) == [one.id for one in post.given]
+
+
+async def test_hanging_receivers_hold_back_no_other_kind() -> None:
+    async with memory() as stores:
+        webhooks, messages = Post(hanging), Post(carried)
+        jobs = [await ended_job(stores, WEBHOOK, MESSAGE) for _ in range(100)]
+        async with relaying(stores, webhook=webhooks, message=messages):
+            for job in jobs:
+                await states(stores, job, "pending", "delivered")
+        assert len(webhooks.given) == 64
+
+
+async def test_a_kind_without_a_courier_is_left_to_others() -> None:
+    async with memory() as stores:
+        job = await ended_job(stores, MESSAGE, WEBHOOK)
+        async with relaying(stores, webhook=Post(carried)):
+            (message, _) = await states(stores, job, "pending", "delivered")
+        assert message.attempts == 0
+
+
+async def test_a_failed_delivery_is_tried_again_with_the_same_content() -> None:
+    async with memory() as stores:
+        job = await ended_job(stores, WEBHOOK)
+        failures = [DeliveryError("answered 503"), RuntimeError("a bug")]
+
+        async def stumble(_delivery: Delivery) -> None:
+            if failures:
+                raise failures.pop()
+
+        post = Post(stumble)
+        with capture_logs() as logs:
+            async with relaying(stores, webhook=post):
+                (delivery,) = await states(stores, job, "delivered")
+        assert delivery.attempts == 3
+        assert len({(one.id, one.content.body) for one in post.given}) == 1
+        assert [line["log_level"] for line in logs] == ["error", "warning", "warning"]
+
+
+async def test_a_delivery_is_given_up_after_its_last_attempt() -> None:
+    async with memory() as stores:
+        job = await ended_job(stores, WEBHOOK)
+        post = Post(refused, delays=(0.0, 0.0))
+        async with relaying(stores, webhook=post):
+            (delivery,) = await states(stores, job, "failed")
+        assert (delivery.attempts, delivery.last_error) == (3, "answered 503")
+
+
+async def test_a_lasting_refusal_is_not_tried_again() -> None:
+    async def gone(_delivery: Delivery) -> None:
+        raise DeliveryError("answered 410", lasting=True)
+
+    async with memory() as stores:
+        job = await ended_job(stores, WEBHOOK)
+        post = Post(gone)
+        async with relaying(stores, webhook=post):
+            await states(stores, job, "failed")
+        assert len(post.given) == 1
+
+
+async def test_a_receiver_that_names_a_time_is_left_alone_so_long() -> None:
+    async def busy(_delivery: Delivery) -> None:
+        raise DeliveryError("answered 429", retry_after_s=3600)
+
+    async with memory() as stores:
+        job = await ended_job(stores, WEBHOOK)
+        async with relaying(stores, webhook=Post(busy)) as relays:
+            await relays["webhook"].drain(5)
+            (delivery,) = await states(stores, job, "pending")
+        assert (delivery.attempts, delivery.last_error) == (1, "answered 429")
+        assert (delivery.run_at - delivery.created_at).total_seconds() > 3500
+
+
+async def test_draining_carries_what_is_due_and_stops_what_hangs() -> None:
+    async with memory() as stores:
+        jobs = [await ended_job(stores, MESSAGE) for _ in range(3)]
+        relay = Relay("message", Post(carried), stores, 30.0)
+        await relay.drain(10)
+        for job in jobs:
+            await states(stores, job, "delivered")
+        await ended_job(stores, WEBHOOK)
+        before = asyncio.all_tasks()
+        await Relay("webhook", Post(hanging), stores, 30.0).drain(0.1)
+        assert asyncio.all_tasks() == before

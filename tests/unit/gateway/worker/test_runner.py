@@ -1,0 +1,278 @@
+"""The runner, its attempts and the heartbeat, on stores in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.jobs.job import Job, NewJob, Outcome, StoredArtifact
+from gateway.jobs.keys import artifact_key
+from gateway.problems import Problem
+from gateway.settings import Settings
+from gateway.stores import Stores
+from gateway.worker.attempt import Attempts
+from gateway.worker.heartbeat import Heartbeat
+from gateway.worker.held import HeldLease
+from gateway.worker.runner import Runner
+from gateway.worker.stopwatch import Stopwatch
+from tests.unit.gateway.worker.jobs import memory, memory_settings, new_job
+
+NAME = "upper_body_mask.png"
+
+
+@dataclass
+class Stage:
+    """In place of the real stages: does what the test says, and remembers who is at work."""
+
+    work: Callable[[Job], Awaitable[Outcome]]
+    running: list[Job] = field(default_factory=list)
+    most: int = 0
+
+    async def outcome(self, held: HeldLease, _watch: Stopwatch) -> Outcome:
+        self.running.append(held.job)
+        self.most = max(self.most, len(self.running))
+        try:
+            return await self.work(held.job)
+        finally:
+            self.running.remove(held.job)
+
+
+@dataclass
+class Bench:
+    """A running runner."""
+
+    settings: Settings
+    stores: Stores
+    stage: Stage
+    runner: Runner
+    claiming: "asyncio.Task[None]"
+
+    async def submit(self, *jobs: NewJob) -> list[Job]:
+        for request in jobs:
+            await self.stores.photos.put(request.image.location, b"photo", "image/png")
+        return [one.job for one in await self.stores.jobs.submit(jobs)]
+
+    async def ended(self, job: Job) -> Job:
+        with self.stores.signals.subscribe(str(job.id)) as changes:
+            while not (now := await self.now(job)).finished:
+                assert await changes.wait(10), now
+        return now
+
+    async def now(self, job: Job) -> Job:
+        found = await self.stores.jobs.get(job.id)
+        assert found is not None
+        return found
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async def hold() -> None:
+            while not condition():  # noqa: ASYNC110 the condition is not one that tells
+                await asyncio.sleep(0.01)
+
+        await asyncio.wait_for(hold(), 10)
+
+
+@asynccontextmanager
+async def bench(work: Callable[[Job], Awaitable[Outcome]], **given: object) -> AsyncIterator[Bench]:
+    settings = memory_settings(**{"service_concurrency": 2, **given})
+    async with memory(**given) as stores:
+        stage = Stage(work)
+        runner = Runner("worker-1", settings, stores, Attempts(settings, stores, stage))
+        claiming = asyncio.create_task(runner.run())
+        yield Bench(settings, stores, stage, runner, claiming)
+        claiming.cancel()
+        await asyncio.wait([claiming])
+        await runner.drain(0)
+
+
+async def done(_job: Job) -> Outcome:
+    return Outcome({"photo": {"width": 1}})
+
+
+async def never(_job: Job) -> Outcome:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def test_a_job_ends_and_its_photo_goes() -> None:
+    async with bench(done) as at:
+        with capture_logs() as logs:
+            (job,) = await at.submit(new_job())
+            ended = await at.ended(job)
+            await at.until(lambda: not at.runner.held)
+        assert (ended.state, ended.attempts) == ("completed", 1)
+        assert await at.stores.photos.keys("") == []
+        (line,) = (line for line in logs if line["event"] == "job completed")
+        assert (line["state"], line["attempts"], line["log_level"]) == ("completed", 1, "info")
+
+
+async def test_no_more_jobs_are_in_hand_than_there_are_places() -> None:
+    gate = asyncio.Event()
+
+    async def gated(_job: Job) -> Outcome:
+        await gate.wait()
+        return Outcome()
+
+    async with bench(gated) as at:
+        jobs = await at.submit(*(new_job() for _ in range(6)))
+        await at.until(lambda: len(at.runner.held) == 4)
+        for _ in range(5):  # each wakes the runner
+            jobs += await at.submit(new_job())
+            await asyncio.sleep(0)
+        gate.set()
+        for job in jobs:
+            await at.ended(job)
+        assert at.stage.most == 4
+
+
+async def test_the_callers_mistake_ends_the_job_at_once() -> None:
+    async def refuse(_job: Job) -> Outcome:
+        raise Problem("no_person", "nobody is there")
+
+    async with bench(refuse) as at:
+        (job,) = await at.submit(new_job())
+        ended = await at.ended(job)
+        assert (ended.state, ended.attempts) == ("failed", 1)
+        assert ended.outcome is not None
+        assert ended.outcome.failure is not None
+        assert ended.outcome.failure.code == "no_person"
+        assert "queue" in ended.outcome.timings_ms
+
+
+@pytest.mark.parametrize("error", [Problem("triton_unavailable", "away"), RuntimeError("a bug")])
+async def test_what_may_pass_is_tried_again(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.worker.retries.delay_s", lambda _attempts: 0.0)
+    failures = [error, error]
+
+    async def stumble(_job: Job) -> Outcome:
+        if failures:
+            raise failures.pop()
+        return Outcome()
+
+    async with bench(stumble) as at:
+        (job,) = await at.submit(new_job())
+        ended = await at.ended(job)
+        assert (ended.state, ended.attempts) == ("completed", 3)
+
+
+async def test_after_the_last_attempt_the_job_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.worker.retries.delay_s", lambda _attempts: 0.0)
+
+    async def break_down(_job: Job) -> Outcome:
+        raise RuntimeError("a bug")
+
+    async with bench(break_down, max_retries=2) as at:
+        (job,) = await at.submit(new_job())
+        ended = await at.ended(job)
+        assert (ended.state, ended.attempts) == ("failed", 3)
+        assert ended.outcome is not None
+        assert ended.outcome.failure is not None
+        assert ended.outcome.failure.code == "internal_error"
+
+
+async def test_a_failure_leaves_no_artifacts_of_any_attempt() -> None:
+    async with bench(never) as at:
+
+        async def store_and_fail(job: Job) -> Outcome:
+            await at.stores.artifacts.put(artifact_key("", job.request.request_id, NAME), b"mask", "image/png")
+            raise Problem("no_person", "nobody is there")
+
+        at.stage.work = store_and_fail
+        (job,) = await at.submit(new_job())
+        await at.ended(job)
+        await at.until(lambda: not at.runner.held)
+        assert await at.stores.artifacts.keys("") == []
+
+
+async def test_a_cancelled_job_is_stopped_by_the_next_heartbeat_and_leaves_nothing() -> None:
+    async with bench(never) as at:
+
+        async def store_and_wait(job: Job) -> Outcome:
+            await at.stores.artifacts.put(artifact_key("", job.request.request_id, NAME), b"mask", "image/png")
+            return await never(job)
+
+        at.stage.work = store_and_wait
+        (job,) = await at.submit(new_job())
+        await at.until(lambda: bool(at.stage.running))
+        await at.stores.jobs.cancel(job.id)
+        await Heartbeat(at.settings, at.stores.jobs, at.runner).renew()
+        await at.until(lambda: not at.runner.held)
+        ended = await at.now(job)
+        assert ended.outcome is not None
+        assert ended.outcome.failure is not None
+        assert ended.outcome.failure.code == "cancelled"
+        assert await at.stores.artifacts.keys("") == await at.stores.photos.keys("") == []
+
+
+async def test_what_ended_elsewhere_meanwhile_stays_as_it_ended() -> None:
+    gate = asyncio.Event()
+
+    async def gated(_job: Job) -> Outcome:
+        await gate.wait()
+        return Outcome({"photo": {"width": 2}})
+
+    async with bench(gated) as at:
+        (job,) = await at.submit(new_job())
+        await at.until(lambda: bool(at.stage.running))
+        (held,) = at.runner.held.values()
+        key = artifact_key("", job.request.request_id, NAME)
+        await at.stores.artifacts.put(key, b"mask", "image/png")
+        kept = (StoredArtifact(NAME, key, "image/png", 4),)
+        assert await at.stores.jobs.finish(held.lease, Outcome({"photo": {"width": 1}}, kept))
+        gate.set()
+        await at.until(lambda: not at.runner.held)
+        ended = await at.now(job)
+        assert ended.outcome is not None
+        assert ended.outcome.result == {"photo": {"width": 1}}
+        assert await at.stores.artifacts.keys("") == [key]
+
+
+async def test_draining_lets_jobs_end_and_hands_back_the_others() -> None:
+    gate = asyncio.Event()
+
+    async def gated(job: Job) -> Outcome:
+        await (gate.wait() if job.request.user_id == "quick" else asyncio.Event().wait())
+        return Outcome()
+
+    async with bench(gated) as at:
+        quick, slow = await at.submit(new_job("quick"), new_job("slow"))
+        await at.until(lambda: len(at.stage.running) == 2)
+        at.claiming.cancel()
+        await asyncio.wait([at.claiming])
+        draining = asyncio.create_task(at.runner.drain(0.5))
+        gate.set()
+        await draining
+        assert not at.runner.held
+        assert (await at.now(quick)).state == "completed"
+        handed_back = await at.now(slow)
+        assert (handed_back.state, handed_back.attempts) == ("queued", 0)
+        assert await at.stores.photos.keys("") == [handed_back.request.image.location]
+
+
+async def test_an_end_that_the_store_cannot_hear_is_told_again() -> None:
+    async with bench(done) as at:
+        deaf = DeafStore(at.stores, 2)
+        attempts = Attempts(at.settings, replace(at.stores, jobs=deaf), at.stage)
+        at.claiming.cancel()
+        await asyncio.wait([at.claiming])
+        (job,) = await at.submit(new_job())
+        (lease,) = await at.stores.jobs.claim("worker-1", 1, 10)
+        await attempts.make(HeldLease(lease, float("inf")))
+        assert (await at.now(job)).state == "completed"
+        assert deaf.times == 0
+
+
+class DeafStore:
+    """A store that does not answer the first so many ends."""
+
+    def __init__(self, stores: Stores, times: int) -> None:
+        self.times = times
+        self._jobs = stores.jobs
+
+    async def finish(self, lease, outcome) -> bool:
+        if self.times:
+            self.times -= 1
+            raise Problem("store_unavailable", "away")
+        return await self._jobs.finish(lease, outcome)

@@ -1,0 +1,64 @@
+"""A whole worker in one process, on stores in memory and before a Triton that is not there."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+
+from gateway.pipelines.registry import build_registry
+from gateway.settings import Settings
+from gateway.stores import Stores
+from gateway.triton import connect
+from gateway.worker.health import health_page
+from gateway.worker.worker import Worker
+from tests.unit.gateway.worker.jobs import memory, memory_settings, new_job
+
+
+@asynccontextmanager
+async def working(settings: Settings, stores: Stores) -> AsyncIterator[Worker]:
+    async with connect(settings) as triton:
+        worker = Worker(settings, stores, triton, build_registry(settings))
+        running = asyncio.create_task(worker.run())
+        while worker.crew is None:  # noqa: ASYNC110 nothing tells
+            await asyncio.sleep(0)
+        yield worker
+        running.cancel()
+        await asyncio.wait([running])
+
+
+async def test_a_worker_works_until_it_is_cancelled_and_leaves_nothing_running() -> None:
+    async with memory() as stores:
+        before = asyncio.all_tasks()
+        request = new_job()
+        await stores.photos.put(request.image.location, b"no photo", "image/png")
+        with stores.signals.subscribe(str(request.id)) as changes:
+            async with working(memory_settings(), stores) as worker:
+                (submission,) = await stores.jobs.submit([request])
+                job = submission.job
+                while not job.finished:
+                    assert await changes.wait(10)
+                    job = await stores.jobs.get(request.id)
+            assert worker.crew is None
+        assert job.outcome.failure.code == "image_unsupported"
+        assert asyncio.all_tasks() == before
+
+
+async def test_a_part_that_shows_no_life_is_reported() -> None:
+    page = health_page()
+    transport = httpx.ASGITransport(page)
+    async with httpx.AsyncClient(transport=transport, base_url="http://worker") as client, memory() as stores:
+        assert (await client.get("/health/live")).status_code == 200
+        assert (await client.get("/health/ready")).status_code == 503
+        async with working(memory_settings(), stores) as page.state.worker:
+            answers = [await client.get(path) for path in ("/health/live", "/health/ready", "/health")]
+            assert [answer.status_code for answer in answers] == [200, 200, 200]
+            assert {"runner", "heartbeat", "janitor"} <= answers[2].json()["parts"].keys()
+            janitor = page.state.worker.crew.janitor.pulse
+            janitor._at -= 61
+            silent = await client.get("/health/live")
+            assert (silent.status_code, silent.json()["silent"]) == (503, ["janitor"])
+            janitor.fail("storage_unavailable: away")
+            assert (await client.get("/health/live")).status_code == 200
+            unready = await client.get("/health/ready")
+            assert (unready.status_code, list(unready.json()["failing"])) == (503, ["janitor"])
