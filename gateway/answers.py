@@ -35,7 +35,7 @@ def answer(accept: str | None, request_id: str, pipeline: Pipeline, inference: I
     single = [artifacts[0].media_type] if len(artifacts) == 1 else []
     chosen = _negotiate(accept, [*single, JSON, MIXED])
     if single and chosen == single[0]:
-        return Response(artifacts[0].data, media_type=chosen, headers=_disposition("inline", artifacts[0].name))
+        return Response(artifacts[0].data, media_type=chosen, headers=disposition("inline", artifacts[0].name))
     if chosen == JSON:
         return Response(_json(request_id, pipeline, inference), media_type=JSON)
     return _mixed(request_id, pipeline, inference)
@@ -77,9 +77,9 @@ def _mixed(request_id: str, pipeline: Pipeline, inference: InferenceResult) -> R
     boundary = secrets.token_hex(16)
     summaries = {artifact.name: _summary(artifact) for artifact in inference.artifacts}
     document = _document(request_id, pipeline, inference, summaries)
-    result = _part(boundary, JSON, _disposition("inline", "result.json"), document.encode())
+    result = _part(boundary, JSON, disposition("inline", "result.json"), document.encode())
     parts = (
-        _part(boundary, artifact.media_type, _disposition("attachment", artifact.name), artifact.data)
+        _part(boundary, artifact.media_type, disposition("attachment", artifact.name), artifact.data)
         for artifact in inference.artifacts
     )
     body = b"".join((result, *parts, f"--{boundary}--\r\n".encode()))
@@ -91,5 +91,6 @@ def _part(boundary: str, kind: str, headers: Mapping[str, str], content: bytes) 
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + content + b"\r\n"
 
 
-def _disposition(kind: str, name: str) -> dict[str, str]:
+def disposition(kind: str, name: str) -> dict[str, str]:
+    """The header Content-Disposition; `kind` is inline or attachment."""
     return {"Content-Disposition": f'{kind}; filename="{quote(name)}"'}

@@ -11,12 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.middleware import RequestMiddleware
-from gateway.openapi import Responses, add_schemas, problem_responses, run_operation, run_responses
+from gateway.openapi.document import complete
+from gateway.openapi.run import run_operation, run_responses
 from gateway.pipelines.pipeline import Pipeline
 from gateway.pipelines.registry import build_registry
 from gateway.problems import Problem, problem_response
-from gateway.routes import health, pipelines, run
-from gateway.routes.schemas import Health, Live, PipelineList
+from gateway.routes import run
+from gateway.routes.addresses import addresses
 from gateway.services import running_services
 from gateway.settings import Settings
 
@@ -41,7 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
         exception_handlers={Problem: _answer_problem, HTTPException: _answer_http},
     )
     _add_routes(app, registry)
-    add_schemas(app)
+    complete(app)
     return app
 
 
@@ -59,26 +60,9 @@ def _add_routes(app: FastAPI, registry: Mapping[str, Pipeline]) -> None:
             tags=["pipelines"],
         )
     app.add_api_route("/v1/run/{pipeline}", run.run_unknown, methods=["POST"], include_in_schema=False)
-    _add_states(app)
-
-
-def _add_states(app: FastAPI) -> None:
-    unready: Responses = {503: {"model": Health, "description": "Some pipeline cannot serve; `pipelines` says which."}}
-    for path, handler, model, summary, others in (
-        ("/v1/pipelines", pipelines.list_pipelines, PipelineList, "Find out what can be run, and with what.", {}),
-        ("/health", health.health, Health, "Look into the gateway: always 200 while it lives.", {}),
-        ("/health/live", health.live, Live, "Decide whether to restart the gateway.", {}),
-        ("/health/ready", health.ready, Health, "Decide whether to send requests here.", unready),
-    ):
-        app.add_api_route(
-            path,
-            handler,
-            methods=["GET"],
-            summary=summary,
-            response_model=model,
-            responses={**others, **problem_responses(["internal_error"], path)},
-            tags=["health" if path.startswith("/health") else "pipelines"],
-        )
+    for tag, listed in addresses(registry).items():
+        for address in listed:
+            address.add_to(app, tag)
 
 
 async def _answer_problem(request: Request, error: Exception) -> Response:

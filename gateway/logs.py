@@ -8,9 +8,11 @@ from typing import cast
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
 
+from gateway.log_repeats import Repeats
 from gateway.settings import Settings
 
-_ORDER = ["timestamp", "level", "logger", "user_id", "request_id", "message"]
+_ORDER = ["timestamp", "level", "logger", "user_id", "request_id", "job_id", "trace_id", "message"]
+_REPEATED_S = 30.0
 
 
 def configure_logs(settings: Settings) -> None:
@@ -29,12 +31,13 @@ def configure_logs(settings: Settings) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(processors=[drop_meta, *renderer], foreign_pre_chain=foreign)
     )
+    handler.addFilter(Repeats("aiokafka", _REPEATED_S))
     logging.basicConfig(handlers=[handler], level=max(level, logging.INFO), force=True)
 
 
 def get_logger(name: str) -> FilteringBoundLogger:
-    """A logger whose lines carry the name as `logger`."""
-    return cast("FilteringBoundLogger", structlog.get_logger().bind(logger=name))
+    """A logger whose lines carry the name as `logger`; it may be made before the logs are configured."""
+    return cast("FilteringBoundLogger", structlog.get_logger(logger_name=name))
 
 
 def _readable(settings: Settings) -> bool:
@@ -44,6 +47,7 @@ def _readable(settings: Settings) -> bool:
 def _shared() -> list[Processor]:
     return [
         structlog.contextvars.merge_contextvars,
+        _named,
         structlog.processors.add_log_level,
         _upper_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -59,6 +63,13 @@ def _renderer(settings: Settings) -> list[Processor]:
         _ordered,
         structlog.processors.JSONRenderer(),
     ]
+
+
+def _named(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
+    """`logger` itself is a name that structlog's own function takes."""
+    if "logger_name" in event:
+        event["logger"] = event.pop("logger_name")
+    return event
 
 
 def _upper_level(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:

@@ -1,4 +1,4 @@
-"""Around every request: its id, one line in the log, and an answer to what nobody expected."""
+"""Around every request: its id and its trace, one line in the log, and an answer to what nobody expected."""
 
 import logging
 import re
@@ -13,6 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.jobs.trace import trace_id_of as parse_trace_id
 from gateway.logs import get_logger
 from gateway.problems import Problem, problem_response
 
@@ -28,6 +29,11 @@ def request_id_of(request: Request) -> str:
     return str(request.scope["request_id"])
 
 
+def trace_id_of(request: Request) -> str:
+    """The trace that this request is part of: 32 hexadecimal digits."""
+    return str(request.scope["trace_id"])
+
+
 class RequestMiddleware:
     """Pure ASGI; outermost."""
 
@@ -41,9 +47,10 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope["request_id"] = _request_id(Headers(scope=scope).get(_HEADER))
+        ids = _ids(Headers(scope=scope))
+        scope.update(ids)
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=scope["request_id"])
+        structlog.contextvars.bind_contextvars(**ids)
         exchange = _Exchange(scope["request_id"], send)
         start = time.perf_counter()
         try:
@@ -82,6 +89,12 @@ class _Exchange:
             self.status = message["status"]
             MutableHeaders(raw=message["headers"])[_HEADER] = self._request_id
         await self._send(message)
+
+
+def _ids(headers: Headers) -> dict[str, str]:
+    """The caller's ids, and new ones where they cannot be read."""
+    trace_id = parse_trace_id(headers.get("traceparent", "")) or uuid.uuid4().hex
+    return {"request_id": _request_id(headers.get(_HEADER)), "trace_id": trace_id}
 
 
 def _request_id(given: str | None) -> str:

@@ -84,7 +84,9 @@ PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
             "request_id 'req-1' of user '123' came before with other content; send a new id.",
         ),
         "url_not_allowed": ProblemType(
-            422, "This URL may not be fetched", "http://10.0.0.7/a.jpg: 10.0.0.7 is not a public address."
+            422,
+            "This URL may not be fetched",
+            "http://10.0.0.7/a.jpg: 10.0.0.7 is not a public address; ALLOWED_NETWORKS can allow its network.",
         ),
         "url_failed": ProblemType(422, "The URL gives no photo", "https://example.com/a.jpg answered 404."),
         "object_missing": ProblemType(422, "The object is not there", "s3://masks/a.jpg does not exist."),

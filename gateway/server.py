@@ -1,31 +1,78 @@
 """The gateway in the foreground."""
 
+import asyncio
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import uvicorn
+import uvloop
+from fastapi import FastAPI
 
 from gateway.app import create_app
 from gateway.logs import configure_logs, get_logger
+from gateway.postgres.migrations import MigrationError
+from gateway.problems import Problem
 from gateway.protocol import BoundedProtocol
+from gateway.services import Services
 from gateway.settings import Settings, SettingsError
 
 _GRACE_S = 30
 
 
+class _Server(uvicorn.Server):
+    """Leaves the signals to `_stop_on_signals`: uvicorn would repeat them before the stores are closed."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
 def serve(settings: Settings) -> None:
-    """Serve until SIGINT or SIGTERM; requests in flight are then finished first."""
+    """Serve until SIGINT or SIGTERM; requests in flight are then finished first.
+
+    Raises SettingsError, and SystemExit where the stores do not open or the port is taken.
+    """
     configure_logs(settings)
-    app = create_app(settings)
-    get_logger("gateway.server").info(
-        f"listening on http://{settings.api_host}:{settings.api_port}", triton=settings.triton_grpc_url
-    )
-    uvicorn.run(
+    try:
+        uvloop.run(_serve(settings, create_app(settings)))
+    except Problem as problem:
+        get_logger("gateway.server").critical(f"cannot start: {problem.detail}", code=problem.code)
+        raise SystemExit(1) from problem
+    except MigrationError as error:
+        get_logger("gateway.server").critical(f"cannot start: {error}")
+        raise SystemExit(1) from error
+
+
+async def _serve(settings: Settings, app: FastAPI) -> None:
+    """The application starts before the server, so that what keeps it from starting is told in one line."""
+    async with app.router.lifespan_context(app):
+        server = _Server(_config(settings, app))
+        _stop_on_signals(server, app.state.services)
+        get_logger("gateway.server").info(
+            f"listening on http://{settings.api_host}:{settings.api_port}", triton=settings.triton_grpc_url
+        )
+        await server.serve()
+
+
+def _stop_on_signals(server: uvicorn.Server, services: Services) -> None:
+    def stop(number: int) -> None:
+        services.close_streams()
+        server.handle_exit(number, None)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop, number)
+
+
+def _config(settings: Settings, app: FastAPI) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         host=settings.api_host,
         port=settings.api_port,
-        loop="uvloop",
         http=BoundedProtocol,
         ws="none",
+        lifespan="off",
         access_log=False,
         log_config=None,
         log_level="warning",

@@ -1,35 +1,84 @@
 """What the routes work with, made once at start."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
 from gateway.admission import Admission
+from gateway.backlog import Backlog
 from gateway.pipelines.pipeline import Pipeline
 from gateway.readiness import Prober
 from gateway.settings import Settings
+from gateway.store_health import StoreProber
+from gateway.stores import Stores, open_stores
 from gateway.triton import Triton, connect
+from gateway.worker.worker import Worker
 
 
 @dataclass(frozen=True)
 class Services:
-    """Everything a request may need."""
+    """Everything a request may need; `started_at` is a reading of time.monotonic, in seconds."""
 
     settings: Settings
     registry: Mapping[str, Pipeline]
     triton: Triton
     admission: Admission
     prober: Prober
+    stores: Stores
+    store_prober: StoreProber
+    backlog: Backlog
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+    started_at: float = field(default_factory=time.monotonic)
+
+    def close_streams(self) -> None:
+        """End the answers that would go on for as long as their clients listen."""
+        self.closing.set()
+        self.stores.signals.notify_all()
 
 
 @asynccontextmanager
 async def running_services(settings: Settings, registry: Mapping[str, Pipeline]) -> AsyncIterator[Services]:
-    """The services for as long as the application runs."""
-    async with connect(settings) as triton:
-        admission = Admission(settings.queue_max_size, settings.service_concurrency)
-        yield Services(settings, registry, triton, admission, Prober(triton, registry.values()))
+    """The services for as long as the application runs.
+
+    Raises Problem `store_unavailable`, `storage_unavailable` where the stores do not open.
+    """
+    async with connect(settings) as triton, open_stores(settings) as stores:
+        services = services_on(settings, registry, triton, stores)
+        async with _worker_beside(services):
+            yield services
+
+
+def services_on(settings: Settings, registry: Mapping[str, Pipeline], triton: Triton, stores: Stores) -> Services:
+    """The services on what is open already."""
+    return Services(
+        settings=settings,
+        registry=registry,
+        triton=triton,
+        admission=Admission(settings.queue_max_size, settings.service_concurrency),
+        prober=Prober(triton, registry.values()),
+        stores=stores,
+        store_prober=StoreProber(stores),
+        backlog=Backlog(stores.jobs, settings.queue_max_size),
+    )
+
+
+@asynccontextmanager
+async def _worker_beside(services: Services) -> AsyncIterator[None]:
+    """What is only in this process's memory can be worked on by nobody else."""
+    if services.stores.durable:
+        yield
+        return
+    worker = Worker(services.settings, services.stores, services.triton, services.registry)
+    working = asyncio.create_task(worker.run())
+    try:
+        yield
+    finally:
+        working.cancel()
+        await asyncio.wait([working])
 
 
 def services_of(request: Request) -> Services:

@@ -32,11 +32,17 @@ class LazyCommand:
 
 COMMANDS = (
     LazyCommand("run", "gateway.cli.run:app", "Send photos to a pipeline and save its artifacts."),
+    LazyCommand("submit", "gateway.cli.submit:submit", "Queue photos as jobs, and wait for their masks."),
+    LazyCommand("jobs", "gateway.cli.jobs:app", "List, show, watch, cancel and delete jobs."),
+    LazyCommand("poison", "gateway.cli.poison:app", "Look at what was given up; try again, or forget it."),
     LazyCommand("serve", "gateway.cli.serve:serve", "Run the gateway alone, in the foreground."),
-    LazyCommand("up", "deploy.embedded.commands:up", "Start Triton and the gateway on this machine."),
+    LazyCommand("worker", "gateway.cli.worker:worker", "Work on jobs, in the foreground."),
+    LazyCommand("migrate", "gateway.cli.migrate:migrate", "Bring the database to this version's tables."),
+    LazyCommand("up", "deploy.embedded.commands:up", "Start the whole stack on this machine."),
     LazyCommand("down", "deploy.embedded.commands:down", "Stop what `up` started."),
     LazyCommand("status", "deploy.embedded.commands:status", "Show what runs."),
     LazyCommand("logs", "deploy.embedded.commands:logs", "Show the logs of what runs."),
+    LazyCommand("env", "deploy.embedded.commands:env", "Print the addresses of what runs, for a shell."),
     LazyCommand("settings", "gateway.cli.settings:settings", "Show every environment variable and its default."),
     LazyCommand("demo", "deploy.demo.commands:demo", "Run the sample photos and write a page with the results."),
     LazyCommand("models", "exporters.commands:app", "Fetch, export and check the models."),

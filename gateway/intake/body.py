@@ -2,6 +2,7 @@
 
 from starlette.requests import Request
 
+from gateway.deadline import Deadline
 from gateway.problems import Problem
 
 
@@ -34,6 +35,15 @@ async def read_body(request: Request, limit: int) -> bytes:
     if not received:
         raise _empty()
     return b"".join(chunks)
+
+
+async def read_body_by(request: Request, limit: int, deadline: Deadline) -> bytes:
+    """The whole body, where it comes in time. Raises Problem `request_timeout` and those of read_body."""
+    try:
+        with deadline.enforce():
+            return await read_body(request, limit)
+    except TimeoutError as error:
+        raise Problem("request_timeout", f"Waited {deadline.limit_s:g} s for the body.") from error
 
 
 def _too_large(limit: int) -> Problem:

@@ -17,8 +17,14 @@ def check_media_type(content_type: str) -> None:
     """Raises Problem `unsupported_media_type` for a body that cannot be read."""
     kind = _essence(content_type)
     if kind not in (MULTIPART, JSON, "application/octet-stream") and not kind.startswith("image/"):
-        shown = kind[:60] or "no Content-Type"
-        raise Problem("unsupported_media_type", f"{shown} is not accepted; send {MULTIPART}, {JSON} or image/*.")
+        raise _unsupported(kind, f"{MULTIPART}, {JSON} or image/*")
+
+
+def check_form(content_type: str) -> None:
+    """Raises Problem `unsupported_media_type` for anything but a form with files."""
+    kind = _essence(content_type)
+    if kind != MULTIPART:
+        raise _unsupported(kind, MULTIPART)
 
 
 def read_submission(body: bytes, content_type: str, query: str) -> Submission:
@@ -33,14 +39,20 @@ def read_submission(body: bytes, content_type: str, query: str) -> Submission:
         submission = json_submission(body)
     else:
         submission = Submission(body, {})
-    return Submission(submission.image, merge(_query_fields(query), submission.fields))
+    return Submission(submission.image, merge(query_fields(query), submission.fields))
+
+
+def _unsupported(kind: str, accepted: str) -> Problem:
+    shown = kind[:60] or "no Content-Type"
+    return Problem("unsupported_media_type", f"{shown} is not accepted; send {accepted}.")
 
 
 def _essence(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def _query_fields(query: str) -> Mapping[str, object]:
+def query_fields(query: str) -> Mapping[str, object]:
+    """The fields of an address. Raises Problem `invalid_parameters` where there are too many."""
     try:
         return gather(parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_QUERY_FIELDS))
     except ValueError as error:

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from gateway.intake.submission import IMAGE_FIELDS, Submission, gather, missing_image
+from gateway.intake.images import Image, missing_image
+from gateway.intake.submission import IMAGE_FIELDS, Submission, gather
+from gateway.jobs.job import ImageReference
 from gateway.problems import Problem
 
 if TYPE_CHECKING:  # the package defines this name for type checkers alone
     from python_multipart.multipart import MultipartCallbacks
 
 MAX_PARTS = 64
+_IMAGES = frozenset({*IMAGE_FIELDS, "url", "s3"})
 
 
 @dataclass
@@ -93,18 +96,29 @@ def parse_multipart(chunks: Iterable[bytes], content_type: str) -> list[tuple[st
 
 
 def multipart_submission(body: bytes, content_type: str) -> Submission:
-    """The photo of the one image field, and the rest as text.
+    """The photo of the one image field, or where the fields `url` or `s3` say it is, and the rest as text.
 
     Raises Problem `invalid_multipart`, `missing_image`, `invalid_parameters`.
     """
     parts = parse_multipart((body,), content_type)
-    images = [content for name, content in parts if name in IMAGE_FIELDS]
+    images = [image for name, content in parts if (image := _image(name, content)) is not None]
     if not images:
         raise missing_image("the form field 'image'")
     if len(images) > 1:
         raise Problem("invalid_parameters", f"image: {len(images)} photos; send one in a request")
-    texts = ((name, _text(name, value)) for name, value in parts if name not in IMAGE_FIELDS)
+    texts = ((name, _text(name, value)) for name, value in parts if name not in _IMAGES)
     return Submission(images[0], gather(texts))
+
+
+def _image(name: str, content: bytes) -> Image | None:
+    """None for a field that is not about the photo, and for a location that was left empty."""
+    if name in IMAGE_FIELDS:
+        return content
+    if name == "url" and content:
+        return ImageReference("url", _text(name, content))
+    if name == "s3" and content:
+        return ImageReference("s3", _text(name, content))
+    return None
 
 
 def _text(name: str, value: bytes) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from gateway.intake.images import Image
 from gateway.problems import Problem
 
 IMAGE_FIELDS = ("image", "file", "user_image")
@@ -10,9 +11,9 @@ IMAGE_FIELDS = ("image", "file", "user_image")
 
 @dataclass(frozen=True)
 class Submission:
-    """An encoded photo, and the other fields by name: text, or a list of texts where one was given repeatedly."""
+    """A photo or where it is, and the other fields by name: text, or a list of texts where one was given repeatedly."""
 
-    image: bytes
+    image: Image
     fields: Mapping[str, object]
 
 
@@ -37,8 +38,3 @@ def merge(first: Mapping[str, object], second: Mapping[str, object]) -> dict[str
     if both:
         raise Problem("invalid_parameters", f"{both[0]}: given in the address and in the body")
     return {**first, **second}
-
-
-def missing_image(where: str) -> Problem:
-    """The problem of a request without a photo."""
-    return Problem("missing_image", f"Send the photo in {where}.")

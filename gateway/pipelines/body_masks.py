@@ -15,8 +15,12 @@ MASK_TYPES: tuple[MaskType, ...] = get_args(MaskType)
 _GENDERS = {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F"}
 
 
-def _canonical_gender(value: str) -> str:
-    return _GENDERS.get(value.strip().upper(), value.strip())
+def canonical_gender(value: str) -> str:
+    """M or F where it means one of them, else the text itself. Raises ValueError for control characters."""
+    text = value.strip()
+    if not text.isprintable():
+        raise ValueError("control characters are not accepted")
+    return _GENDERS.get(text.upper(), text)
 
 
 class BodyMasksParameters(BaseModel):
@@ -27,7 +31,7 @@ class BodyMasksParameters(BaseModel):
     mask_types: Annotated[
         tuple[MaskType, ...], BeforeValidator(split_list), AfterValidator(without_repeats), AfterValidator(not_empty)
     ] = Field(MASK_TYPES, description="Masks to make: a list, or comma-separated text.")
-    gender: Annotated[str, Field(max_length=32), AfterValidator(_canonical_gender)] = Field(
+    gender: Annotated[str, Field(max_length=32), AfterValidator(canonical_gender)] = Field(
         "other", description="M/MALE or F/FEMALE in any case; anything else takes the female radii."
     )
     style: Literal["garment", "labels"] = Field(

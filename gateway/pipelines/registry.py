@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from gateway.pipelines.body_masks import BodyMasksParameters
 from gateway.pipelines.pipeline import Pipeline
+from gateway.problems import Problem
 from gateway.settings import Settings, SettingsError
 
 
@@ -17,6 +18,11 @@ def build_registry(settings: Settings) -> Mapping[str, Pipeline]:
     if not entries:
         raise SettingsError(f"PROFILE={settings.profile}: no pipeline has such models; use auto or lite")
     return {entry.name: entry for entry in entries}
+
+
+def unknown_pipeline(registry: Mapping[str, Pipeline], name: str) -> Problem:
+    """The problem of a name that no pipeline has."""
+    return Problem("pipeline_not_found", f"No pipeline {name[:60]!r}; there are: {', '.join(registry)}.")
 
 
 def _rank(entry: Pipeline) -> int:

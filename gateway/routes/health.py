@@ -1,18 +1,17 @@
 """`GET /health`, `/health/live` and `/health/ready`."""
 
+import asyncio
 from dataclasses import asdict
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from gateway.readiness import Readiness
 from gateway.services import Services, services_of
 
 
 async def health(request: Request) -> JSONResponse:
-    """State of the gateway and its models: 200 as long as the gateway lives."""
-    services = services_of(request)
-    return JSONResponse(_state(services, await services.prober.readiness()))
+    """State of the gateway, its stores and its models: 200 as long as the gateway lives."""
+    return JSONResponse(await _state(services_of(request)))
 
 
 async def live(_request: Request) -> JSONResponse:
@@ -21,19 +20,26 @@ async def live(_request: Request) -> JSONResponse:
 
 
 async def ready(request: Request) -> JSONResponse:
-    """200 when every pipeline can serve, 503 otherwise."""
-    services = services_of(request)
-    readiness = await services.prober.readiness()
-    return JSONResponse(_state(services, readiness), 200 if readiness.ready else 503)
+    """200 when every pipeline can serve and the stores answer, 503 otherwise."""
+    state = await _state(services_of(request))
+    return JSONResponse(state, 200 if state["ready"] else 503)
 
 
-def _state(services: Services, readiness: Readiness) -> dict[str, object]:
+async def _state(services: Services) -> dict[str, object]:
+    readiness, stores = await asyncio.gather(services.prober.readiness(), services.store_prober.health())
+    ready = readiness.ready and stores.ready
     return {
-        "status": "ok" if readiness.ready else "degraded",
-        "queue_size": services.admission.waiting,
+        "status": "ok" if ready else "degraded",
+        "queue_size": services.admission.waiting + (stores.counts.queued if stores.counts else 0),
         "segmentation_ready": readiness.pipelines.get("body_masks", False),
         "live": True,
-        "ready": readiness.ready,
+        "ready": ready,
         "pipelines": readiness.pipelines,
+        "stores": {
+            "durable": services.stores.durable,
+            "database": stores.counts is not None,
+            "buckets": stores.buckets,
+            "workers": stores.counts.workers if stores.counts else None,
+        },
         "models": [asdict(model) for model in readiness.models],
     }

@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from gateway.openapi import parameters_schema
+from gateway.openapi.photos import parameters_schema
 from gateway.pipelines.pipeline import Pipeline
 from gateway.services import services_of
 

@@ -10,14 +10,14 @@ from gateway.answers import answer, check_accept, server_timing
 from gateway.artifacts import InferenceResult
 from gateway.deadline import Deadline
 from gateway.disconnect import while_connected
-from gateway.intake.body import check_length, read_body
+from gateway.intake.body import check_length, read_body_by
+from gateway.intake.images import check_photo, inline_photo
 from gateway.intake.media import check_media_type, read_submission
 from gateway.middleware import request_id_of
 from gateway.pipelines.parameters import parameters_json
 from gateway.pipelines.pipeline import Pipeline
-from gateway.problems import Problem
+from gateway.pipelines.registry import unknown_pipeline
 from gateway.services import Services, services_of
-from vision.photo import PhotoError, inspect
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -33,8 +33,7 @@ def run_with(pipeline: Pipeline) -> Handler:
 
 async def run_unknown(request: Request) -> Response:
     """Any other pipeline's address."""
-    name, known = request.path_params["pipeline"], ", ".join(services_of(request).registry)
-    raise Problem("pipeline_not_found", f"No pipeline {name[:60]!r}; there are: {known}.")
+    raise unknown_pipeline(services_of(request).registry, request.path_params["pipeline"])
 
 
 async def _run(request: Request, services: Services, pipeline: Pipeline) -> Response:
@@ -44,7 +43,7 @@ async def _run(request: Request, services: Services, pipeline: Pipeline) -> Resp
     check_length(request, services.settings.max_body_bytes)
     deadline = Deadline(services.settings.request_timeout_s)
     with services.admission.place():
-        body = await _body(request, services, deadline)
+        body = await read_body_by(request, services.settings.max_body_bytes, deadline)
         image, parameters = _work(request, services, pipeline, body)
         inference, stages = await while_connected(request, _infer(services, pipeline, image, parameters, deadline))
     response = answer(accept, request_id_of(request), pipeline, inference)
@@ -52,23 +51,13 @@ async def _run(request: Request, services: Services, pipeline: Pipeline) -> Resp
     return response
 
 
-async def _body(request: Request, services: Services, deadline: Deadline) -> bytes:
-    try:
-        with deadline.enforce():
-            return await read_body(request, services.settings.max_body_bytes)
-    except TimeoutError as error:
-        raise Problem("request_timeout", f"Waited {deadline.limit_s:g} s for the body.") from error
-
-
 def _work(request: Request, services: Services, pipeline: Pipeline, body: bytes) -> tuple[bytes, bytes]:
     """The checked photo, and the checked parameters as JSON."""
     submission = read_submission(body, request.headers.get("content-type", ""), request.url.query)
     parameters = parameters_json(pipeline, submission.fields)
-    try:
-        inspect(submission.image, max_pixels=services.settings.max_pixels)
-    except PhotoError as error:
-        raise Problem(error.code, error.detail) from error
-    return submission.image, parameters
+    image = inline_photo(submission.image)
+    check_photo(image, services.settings.max_pixels)
+    return image, parameters
 
 
 async def _infer(

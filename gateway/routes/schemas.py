@@ -18,15 +18,25 @@ class Live(BaseModel):
     status: Literal["ok"]
 
 
-class Health(BaseModel):
-    """State of the gateway, its pipelines and Triton's models."""
+class StoreState(BaseModel):
+    """What keeps jobs, photos and masks."""
 
-    status: Literal["ok", "degraded"] = Field(description="ok: every pipeline can serve.")
-    queue_size: int = Field(ge=0, description="Requests that came in and do not run yet.")
+    durable: bool = Field(description="false: all is in the gateway's memory, and lost when it stops.")
+    database: bool = Field(description="Whether the database answers.")
+    buckets: bool = Field(description="Whether the object store answers.")
+    workers: int | None = Field(ge=0, description="Inferences that the live workers can have under way.")
+
+
+class Health(BaseModel):
+    """State of the gateway, its pipelines, its stores and Triton's models."""
+
+    status: Literal["ok", "degraded"] = Field(description="ok: every pipeline can serve, and the stores answer.")
+    queue_size: int = Field(ge=0, description="Requests that came in and do not run yet, and jobs that wait.")
     segmentation_ready: bool = Field(description="Whether the pipeline body_masks can serve.")
     live: Literal[True]
-    ready: bool = Field(description="Whether every pipeline can serve.")
+    ready: bool = Field(description="Whether every pipeline can serve, and the stores answer.")
     pipelines: dict[str, bool] = Field(description="Whether each pipeline can serve, by name.")
+    stores: StoreState
     models: list[ModelState] = Field(description="The models Triton knows; none where Triton is away.")
 
 

@@ -135,6 +135,8 @@ async def test_answers_are_as_described(client: httpx.AsyncClient, path: str, mo
         ("POST", RUN, b"x", {"content-type": "text/plain"}, "unsupported_media_type"),
         ("POST", RUN, b"x", {**PNG, "accept": "text/html"}, "not_acceptable"),
         ("POST", f"{RUN}?style=plain", b"x", PNG, "invalid_parameters"),
+        ("GET", "/v1/jobs/6f1c0e4e-0d0e-4a57-8f2b-0f6a3c1e9d11", b"", {}, "job_not_found"),
+        ("POST", "/v1/poison/17/replay", b"", {}, "poison_not_found"),
     ],
 )
 async def test_examples_of_problems_are_what_is_answered(
@@ -142,4 +144,12 @@ async def test_examples_of_problems_are_what_is_answered(
 ) -> None:
     document = (await client.request(method, path, content=content, headers=headers)).json()
     assert (document["code"], document["detail"]) == (code, PROBLEMS[code].example)
-    assert document["instance"] == (PROBLEMS[code].example_path or RUN)
+    assert document["instance"] == (PROBLEMS[code].example_path or path.partition("?")[0])
+
+
+async def test_the_example_of_a_conflict_is_what_is_answered(client: httpx.AsyncClient) -> None:
+    for style, status in (("garment", 202), ("labels", 422)):
+        query = f"user_id=123&request_id=req-1&style={style}"
+        answer = await client.post(f"/v1/jobs?{query}", content=tiny_png(), headers=PNG)
+        assert answer.status_code == status
+    assert answer.json()["detail"] == PROBLEMS["idempotency_conflict"].example

@@ -21,12 +21,21 @@ def configuration_restored() -> Iterator[None]:
 
 def test_a_line_has_the_documented_shape(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(Settings(log_format="json"))
-    with structlog.contextvars.bound_contextvars(request_id="r1", user_id="u1"):
+    with structlog.contextvars.bound_contextvars(trace_id="t1", job_id="j1", request_id="r1", user_id="u1"):
         get_logger("gateway.test").info("hello", answer=42)
     line = json.loads(capsys.readouterr().err)
-    assert list(line) == ["timestamp", "level", "logger", "user_id", "request_id", "message", "answer"]
+    ids = ["user_id", "request_id", "job_id", "trace_id"]
+    assert list(line) == ["timestamp", "level", "logger", *ids, "message", "answer"]
     assert line["timestamp"].endswith("Z")
     assert (line["level"], line["logger"], line["message"]) == ("INFO", "gateway.test", "hello")
+
+
+def test_a_logger_made_before_the_configuration_keeps_to_it(capsys: pytest.CaptureFixture[str]) -> None:
+    early = get_logger("gateway.early")
+    configure_logs(Settings(log_format="json"))
+    early.warning("hello")
+    line = json.loads(capsys.readouterr().err)
+    assert (line["logger"], line["message"]) == ("gateway.early", "hello")
 
 
 def test_other_libraries_log_in_the_same_shape(capsys: pytest.CaptureFixture[str]) -> None:

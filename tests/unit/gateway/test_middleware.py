@@ -1,10 +1,11 @@
 import httpx
 import pytest
 import structlog
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from gateway.middleware import RequestMiddleware
+from gateway.middleware import RequestMiddleware, trace_id_of
 
 
 async def failing(_scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -60,3 +61,22 @@ async def test_no_path_begins_a_line_of_the_log() -> None:
     with structlog.testing.capture_logs() as lines:
         await messages_of(RequestMiddleware(answering, debug=False), "/a\nb\x1b[2J")
     assert [line["event"] for line in lines] == ["GET /a%0Ab%1B%5B2J 204"]
+
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+@pytest.mark.parametrize(("traceparent", "kept"), [(f"00-{TRACE}-00f067aa0ba902b7-01", True), ("nonsense", False)])
+async def test_a_trace_is_taken_up_or_begun(traceparent: str, kept: bool) -> None:  # noqa: FBT001
+    seen: list[str] = []
+
+    async def traced(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.extend((trace_id_of(Request(scope)), structlog.contextvars.get_contextvars()["trace_id"]))
+        await Response(status_code=204)(scope, receive, send)
+
+    transport = httpx.ASGITransport(RequestMiddleware(traced, debug=False))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        await client.get("/", headers={"traceparent": traceparent})
+    assert len(set(seen)) == 1
+    assert (seen[0] == TRACE) == kept
+    assert len(seen[0]) == 32

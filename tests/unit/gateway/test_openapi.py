@@ -1,4 +1,6 @@
 import base64
+import json
+import re
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -8,11 +10,16 @@ import numpy as np
 import pytest
 
 from gateway.app import create_app
+from gateway.intake.job_fields import JobFields
+from gateway.intake.job_request import job_request
+from gateway.intake.json_body import json_submission
+from gateway.openapi.codes import OUTCOMES
 from gateway.pipelines.parameters import parameters_json
 from gateway.pipelines.registry import build_registry
 from gateway.problems import PROBLEMS
 from gateway.readiness import tiny_png
-from gateway.routes.schemas import RunAnswer
+from gateway.routes.job_schemas import JobPage, JobView, PoisonPage, ProcessAnswer, Resent, Stats
+from gateway.routes.schemas import Health, Live, PipelineList, RunAnswer
 from gateway.settings import Settings
 from steps.body_masks_draw import _chosen, found_poses
 from steps.failure import InputError
@@ -23,7 +30,16 @@ RUN = "/v1/run/body_masks"
 SETTINGS = Settings(mask_types_default=("dress", "upper_body"))
 DOCUMENT = create_app(SETTINGS).openapi()
 OPERATION = DOCUMENT["paths"][RUN]["post"]
-ERRORS = {int(status): answer for status, answer in OPERATION["responses"].items() if int(status) >= 400}
+OPERATIONS = {
+    f"{method.upper()} {path}": operation
+    for path, methods in DOCUMENT["paths"].items()
+    for method, operation in methods.items()
+}
+JOBS = OPERATIONS["POST /v1/jobs"]
+MODELS = {
+    model.__name__: model
+    for model in (JobView, JobPage, PoisonPage, ProcessAnswer, Resent, Stats, RunAnswer, Health, Live, PipelineList)
+}
 
 
 def values(node: object, key: str) -> Iterator[object]:
@@ -53,9 +69,16 @@ def test_every_reference_leads_somewhere() -> None:
     assert references == {f"#/components/schemas/{name}" for name in DOCUMENT["components"]["schemas"]}
 
 
+def errors() -> Iterator[tuple[int, Mapping[str, object]]]:
+    for operation in OPERATIONS.values():
+        for status, answer in operation["responses"].items():
+            if "application/problem+json" in answer.get("content", {}):
+                yield int(status), answer
+
+
 def test_every_error_has_the_one_problem_schema_and_an_example_of_each_code() -> None:
-    documented = set()
-    for status, answer in ERRORS.items():
+    documented = set(OUTCOMES)
+    for status, answer in errors():
         content = answer["content"]["application/problem+json"]
         assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
         for code, example in content["examples"].items():
@@ -64,6 +87,46 @@ def test_every_error_has_the_one_problem_schema_and_an_example_of_each_code() ->
             assert f"`{code}`" in answer["description"]
             documented.add(code)
     assert documented == set(PROBLEMS)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_address_says_what_it_is_for_and_what_it_may_answer(name: str) -> None:
+    operation = OPERATIONS[name]
+    assert operation["summary"].endswith(".")
+    assert all(answer["description"] for answer in operation["responses"].values())
+    assert {int(status) for status in operation["responses"]} & {200, 202, 204}
+    assert "500" in operation["responses"]
+    in_path = [item["name"] for item in operation.get("parameters", []) if item["in"] == "path"]
+    assert in_path == re.findall(r"{(\w+)}", name)
+
+
+def test_answers_have_the_examples_that_their_schemas_want() -> None:
+    shown = 0
+    for operation in OPERATIONS.values():
+        for answer in operation["responses"].values():
+            content = answer.get("content", {}).get("application/json", {})
+            if "example" in content:
+                model = MODELS[content["schema"]["$ref"].rsplit("/", 1)[-1]]
+                example = content["example"]
+                assert model.model_validate(example).model_dump(mode="json", exclude_unset=True) == example
+                shown += 1
+    assert shown >= 8
+
+
+def test_the_request_example_of_a_job_is_accepted() -> None:
+    content = JOBS["requestBody"]["content"]
+    submission = json_submission(json.dumps(content["application/json"]["example"]).encode())
+    registry = build_registry(SETTINGS)
+    wanted = job_request(submission, None, registry, SETTINGS)
+    assert wanted.parameters == parameters_json(registry["body_masks"], {}).decode()
+    assert set(content) == {"multipart/form-data", "application/json", "image/*"}
+
+
+def test_every_field_of_a_job_is_documented_wherever_it_may_stand() -> None:
+    fields = {*JobFields.model_fields, *build_registry(SETTINGS)["body_masks"].parameters.model_fields}
+    assert {item["name"] for item in JOBS["parameters"] if item["in"] == "query"} == fields
+    for kind, images in (("multipart/form-data", {"image", "url", "s3"}), ("application/json", {"image"})):
+        assert JOBS["requestBody"]["content"][kind]["schema"]["properties"].keys() == fields | images
 
 
 def test_the_default_mask_types_are_those_of_the_settings() -> None:
@@ -90,9 +153,8 @@ def test_the_answer_example_keeps_its_schema() -> None:
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready", "/v1/pipelines"])
-def test_the_other_addresses_say_what_they_are_for_and_answer(path: str) -> None:
+def test_the_addresses_for_those_who_watch_answer_with_objects(path: str) -> None:
     operation = DOCUMENT["paths"][path]["get"]
-    assert operation["summary"].endswith(".")
     assert "$ref" in operation["responses"]["200"]["content"]["application/json"]["schema"]
     assert ("503" in operation["responses"]) == (path == "/health/ready")
 

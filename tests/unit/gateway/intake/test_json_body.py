@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.intake.json_body import json_submission
+from gateway.jobs.job import ImageReference
 from gateway.problems import Problem
 
 
@@ -40,7 +41,8 @@ def test_every_way_of_writing_the_photo(image: bytes) -> None:
         (b'{"image": {}}', "missing_image"),
         (b'{"image": {"base64": 7}}', "missing_image"),
         (b'{"image": {"type": "base64"}}', "missing_image"),
-        (b'{"image": {"type": "url", "data": "x"}}', "invalid_parameters"),
+        (b'{"image": {"type": "ftp", "data": "x"}}', "invalid_parameters"),
+        (b'{"image": {"type": "url"}}', "missing_image"),
         (b'{"image": "abc"}', "invalid_base64"),
         (b'{"image": "ab!d"}', "invalid_base64"),
         (b'{"image": "ab!cd"}', "invalid_base64"),
@@ -51,6 +53,14 @@ def test_wrong_bodies(body: bytes, code: str) -> None:
     with pytest.raises(Problem) as caught:
         json_submission(body)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("kind", ["url", "s3"])
+def test_every_way_of_saying_where_the_photo_is(kind: str) -> None:
+    for way in ({kind: "there"}, {"type": kind, "data": "there"}):
+        submission = json_submission(json.dumps({"image": way, "gender": "M"}).encode())
+        assert submission.image == ImageReference(kind, "there")
+        assert submission.fields == {"gender": "M"}
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.intake.multipart import MAX_PARTS, multipart_submission, parse_multipart
+from gateway.jobs.job import ImageReference
 from gateway.problems import Problem
 
 BOUNDARY_CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ'()+_,-./:=?"
@@ -75,10 +76,23 @@ def test_the_photo_and_the_other_fields(name: str) -> None:
     assert submission.fields == {"mask_types": ["dress", "upper_body"], "gender": "m"}
 
 
+@pytest.mark.parametrize("kind", ["url", "s3"])
+def test_a_location_stands_for_the_photo(kind: str) -> None:
+    parts = [(kind, b"there"), ("gender", b"m")]
+    submission = multipart_submission(encode(parts, "abc"), content_type("abc"))
+    assert (submission.image, submission.fields) == (ImageReference(kind, "there"), {"gender": "m"})
+
+
+def test_a_location_left_empty_says_nothing() -> None:
+    parts = [("image", b"photo"), ("url", b""), ("s3", b"")]
+    assert multipart_submission(encode(parts, "abc"), content_type("abc")).image == b"photo"
+
+
 @pytest.mark.parametrize(
     ("parts", "code"),
     [
         ([("gender", b"m")], "missing_image"),
+        ([("image", b"a"), ("url", b"there")], "invalid_parameters"),
         ([("image", b"a"), ("file", b"b")], "invalid_parameters"),
         ([("image", b"a"), ("gender", b"\xff")], "invalid_parameters"),
     ],

@@ -1,0 +1,26 @@
+"""Whether the queue of jobs takes one more."""
+
+from gateway.jobs.store import JobStore, QueueCounts
+from gateway.problems import Problem
+
+_JOB_S = 0.2
+"""What one job keeps one place of a worker busy, for want of a measurement: masks of one photo on one core."""
+_MAX_RETRY_AFTER_S = 60.0
+
+
+class Backlog:
+    """The bound of the queue. Several that ask at once may pass together, so it is passed by a few at most."""
+
+    def __init__(self, jobs: JobStore, max_queued: int) -> None:
+        self._jobs = jobs
+        self._max_queued = max_queued
+
+    async def check(self) -> None:
+        """Return where there is room. Raises Problem `queue_full` with a guess at the time the queue needs to empty."""
+        counts = await self._jobs.counts()
+        if counts.queued >= self._max_queued:
+            raise Problem("queue_full", f"{counts.queued} jobs are waiting.", retry_after=_retry_after_s(counts))
+
+
+def _retry_after_s(counts: QueueCounts) -> float:
+    return min(_MAX_RETRY_AFTER_S, counts.queued * _JOB_S / max(1, counts.workers))

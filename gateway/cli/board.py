@@ -1,0 +1,66 @@
+"""What `maskwright submit` shows: a bar and the jobs' states while it works, a table at the end."""
+
+from collections import Counter
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column, Table
+from rich.text import Text
+from typing_extensions import Self
+
+from gateway.cli.sources import Source
+from gateway.cli.submitter import Submitted
+from gateway.cli.tables import print_json, state_text
+from gateway.cli.watching import FINISHED, JobObject
+
+
+class Board:
+    """A bar on standard error."""
+
+    def __init__(self, total: int) -> None:
+        columns = (TextColumn("photos"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._bar = Progress(*columns, TextColumn("{task.description}"), console=Console(stderr=True))
+        self._task = self._bar.add_task("", total=total)
+        self._states: dict[Source, str] = {}
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def note(self, source: Source, job: JobObject) -> None:
+        """Show a job's state among the others'."""
+        self._states[source] = str(job["state"])
+        counts = Counter(state for state in self._states.values() if state not in FINISHED)
+        self._bar.update(self._task, description=", ".join(f"{count} {state}" for state, count in counts.items()))
+
+    def done(self, submitted: Submitted) -> None:
+        """Count a photo, and say at once what went wrong with it."""
+        if submitted.code:
+            line = f"{submitted.source.name}: {submitted.code}: {submitted.detail}"
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True, style="red")
+        self._bar.advance(self._task)
+
+
+def print_submitted(submitted: Sequence[Submitted]) -> None:
+    """A row for each photo and the totals, on standard output."""
+    failed = sum(one.code is not None for one in submitted)
+    caption = f"{len(submitted) - failed} of {len(submitted)} photos" + (f", {failed} failed" if failed else "")
+    table = Table(*(Column(title, overflow="fold") for title in ("photo", "job", "result", "folder")), caption=caption)
+    for one in submitted:
+        job_id = str(one.job["id"]) if one.job else ""
+        result = state_text(one.job) if one.job and not one.code else Text(one.code or "", style="red")
+        folder = "" if one.code or one.source.target is None else str(one.source.target)
+        table.add_row(Text(one.source.name), job_id, result, Text(folder))
+    Console().print(table)
+
+
+def print_submitted_json(submitted: Sequence[Submitted]) -> None:
+    """The jobs as the gateway has them, and what went wrong where there is none."""
+    print_json([one.job or {"error": {"code": one.code, "detail": one.detail}} for one in submitted])

@@ -1,0 +1,113 @@
+"""The gateway that the command line speaks to."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import httpx
+import typer
+from pydantic import BaseModel, ValidationError
+
+from gateway.settings import Settings, SettingsError
+
+T = TypeVar("T")
+
+_TIMEOUT = httpx.Timeout(300.0, connect=5.0)
+_BUSY = frozenset({429, 503})
+_DIRECT = {"all://127.0.0.1": None}  # this machine's gateway is not behind the proxy of the environment
+
+
+class GatewayAwayError(ConnectionError):
+    """Nothing answers at the gateway's address."""
+
+
+class RefusedError(Exception):
+    """The gateway answered with a problem."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+class _Refusal(BaseModel):
+    code: str
+    detail: str
+
+
+def base_url(url: str) -> str:
+    """The URL as given, or that of this machine's gateway. Raises typer.Exit where the settings are wrong."""
+    if url:
+        return url if "://" in url else f"http://{url}"
+    try:
+        return Settings.from_environment().local_url
+    except SettingsError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+
+
+def open_client(url: str) -> httpx.AsyncClient:
+    """A client of the gateway at this base URL."""
+    return httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, mounts=_DIRECT)
+
+
+async def expect_gateway(client: httpx.AsyncClient) -> None:
+    """Return where a gateway answers. Raises GatewayAwayError."""
+    try:
+        await client.get("/health/live")
+    except httpx.TransportError as error:
+        raise GatewayAwayError(str(client.base_url)) from error
+
+
+def accepted(answer: httpx.Response) -> httpx.Response:
+    """The answer, if it is a good one. Raises RefusedError."""
+    if answer.is_success:
+        return answer
+    try:
+        refusal = _Refusal.model_validate_json(answer.content)
+    except ValidationError:
+        raise RefusedError("unexpected_answer", f"{answer.url} answered {answer.status_code}") from None
+    raise RefusedError(refusal.code, refusal.detail)
+
+
+async def patiently(send: Callable[[], Awaitable[httpx.Response]], tries: int) -> httpx.Response:
+    """The answer; a busy gateway is asked again after the time it names."""
+    for _ in range(tries - 1):
+        answer = await send()
+        if answer.status_code not in _BUSY:
+            return answer
+        await asyncio.sleep(_pause_s(answer))
+    return await send()
+
+
+def _pause_s(answer: httpx.Response) -> float:
+    """Seconds that Retry-After names; a proxy before the gateway may write a date there instead (RFC 9110 §10.2.3)."""
+    named = answer.headers.get("retry-after", "")
+    return float(named) if named.isdecimal() else 1.0
+
+
+def converse(url: str, work: Callable[[httpx.AsyncClient], Awaitable[T]]) -> T:
+    """What the work gives back. Raises typer.Exit after a message, where the gateway is away or refuses."""
+    address = base_url(url)
+    try:
+        return asyncio.run(_converse(address, work))
+    except GatewayAwayError as error:
+        away(address)
+        raise typer.Exit(1) from error
+    except RefusedError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    except httpx.HTTPError as error:
+        typer.echo(f"connection_failed: {error or type(error).__name__}", err=True)
+        raise typer.Exit(1) from error
+
+
+def away(address: str) -> None:
+    """Say that no gateway is there."""
+    typer.echo(f"No gateway answers at {address}; start it with `maskwright up`.", err=True)
+
+
+async def _converse(url: str, work: Callable[[httpx.AsyncClient], Awaitable[T]]) -> T:
+    async with open_client(url) as client:
+        await expect_gateway(client)
+        return await work(client)

@@ -1,0 +1,102 @@
+"""`maskwright jobs list|show|watch|cancel|delete|resend`."""
+
+import json
+from typing import Annotated
+
+import httpx
+import typer
+from rich.console import Console
+
+from gateway.cli.client import accepted, converse
+from gateway.cli.options import Json, Url, given
+from gateway.cli.pages import collect
+from gateway.cli.tables import print_job, print_jobs, print_json, reason, state_text
+from gateway.cli.watching import JobObject, job_path, states
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look after jobs.")
+
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
+JobIds = Annotated[list[str], typer.Argument(metavar="JOB…", help="Ids of jobs.")]
+
+
+@app.command("list")
+def list_jobs(  # noqa: PLR0913, PLR0917 one option for each filter
+    state: Annotated[str, typer.Option(help="queued, running, completed or failed.")] = "",
+    user_id: Annotated[str, typer.Option(help="Only this user's.")] = "",
+    request_id: Annotated[str, typer.Option(help="Only this request's.")] = "",
+    pipeline: Annotated[str, typer.Option(help="Only this pipeline's.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    url: Url = "",
+    as_json: Json = False,  # noqa: FBT002 typer makes a flag of it
+) -> None:
+    """Jobs, the newest first."""
+    filters = given(state=state, user_id=user_id, request_id=request_id, pipeline=pipeline)
+    jobs = converse(url, lambda client: collect(client, "/v1/jobs", "jobs", filters, limit))
+    (print_json if as_json else print_jobs)(jobs)
+
+
+@app.command()
+def show(job: JobId, url: Url = "", as_json: Json = False) -> None:  # noqa: FBT002 typer makes a flag of it
+    """One job, with its artifacts and callbacks."""
+
+    async def get(client: httpx.AsyncClient) -> JobObject:
+        found: JobObject = accepted(await client.get(job_path(job))).json()
+        return found
+
+    found = converse(url, get)
+    (print_json if as_json else print_job)(found)
+
+
+@app.command()
+def watch(job: JobId, url: Url = "", as_json: Json = False) -> None:  # noqa: FBT002 typer makes a flag of it
+    """Every state of a job until its outcome; exit 1 where it failed."""
+    console = Console(soft_wrap=True)
+
+    async def follow(client: httpx.AsyncClient) -> object:
+        state: object = None
+        async for now in states(client, job):
+            state = now["state"]
+            if as_json:
+                console.print(json.dumps(now), markup=False, highlight=False)
+            else:
+                console.print(state_text(now), reason(now))
+        return state
+
+    if converse(url, follow) == "failed":
+        raise typer.Exit(1)
+
+
+@app.command()
+def cancel(jobs: JobIds, url: Url = "") -> None:
+    """End jobs that are not finished."""
+
+    async def end(client: httpx.AsyncClient) -> None:
+        for job in jobs:
+            ended = accepted(await client.post(job_path(job, "/cancel"))).json()
+            typer.echo(f"{job} {ended['state']}")
+
+    converse(url, end)
+
+
+@app.command()
+def delete(jobs: JobIds, url: Url = "") -> None:
+    """Remove jobs, their photos and their masks."""
+
+    async def remove(client: httpx.AsyncClient) -> None:
+        for job in jobs:
+            accepted(await client.delete(job_path(job)))
+            typer.echo(f"{job} deleted")
+
+    converse(url, remove)
+
+
+@app.command()
+def resend(jobs: JobIds, url: Url = "") -> None:
+    """Send the callbacks of jobs again that failed."""
+
+    async def send(client: httpx.AsyncClient) -> None:
+        for job in jobs:
+            answer = accepted(await client.post(job_path(job, "/callbacks/resend"))).json()
+            typer.echo(f"{job} {answer['resent']} sent again")
+
+    converse(url, send)

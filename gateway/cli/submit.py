@@ -1,0 +1,65 @@
+"""`maskwright submit PHOTO|URL…`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+
+from gateway.cli.board import Board, print_submitted, print_submitted_json
+from gateway.cli.client import converse
+from gateway.cli.options import Frame, Gender, Include, InFlight, Json, MaskTypes, Person, Style, Url, given
+from gateway.cli.sources import Source, find_sources
+from gateway.cli.submitter import Submitted, Submitter, for_each
+
+
+def submit(  # noqa: PLR0913, PLR0917 one option for each field of a job
+    photos: Annotated[list[str], typer.Argument(help="Photos, folders of photos, patterns, http(s) and s3 addresses.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the artifacts: FOLDER/<photo>/<artifact>.")
+    ] = None,
+    pipeline: Annotated[str, typer.Option(help="What to run.")] = "body_masks",
+    mask_types: MaskTypes = "",
+    gender: Gender = "",
+    style: Style = "",
+    frame: Frame = "",
+    person: Person = "",
+    include: Include = "",
+    user_id: Annotated[str, typer.Option(help="Whose jobs they are; one user's run in their order.")] = "",
+    request_id: Annotated[str, typer.Option(help="Names the request; for one photo alone.")] = "",
+    callback_url: Annotated[str, typer.Option(help="Told of each outcome by a signed POST.")] = "",
+    priority: Annotated[int, typer.Option(min=-10, max=10, help="Higher runs earlier.")] = 0,
+    wait: Annotated[bool, typer.Option("--wait/--detach", help="Wait for the outcomes, or only queue.")] = True,  # noqa: FBT002 typer makes a flag of it
+    url: Url = "",
+    in_flight: InFlight = 16,
+    as_json: Json = False,  # noqa: FBT002 typer makes a flag of it
+) -> None:
+    """Queue photos as jobs and wait for their masks; exit 1 where one failed."""
+    sources = _sources(photos, output, request_id)
+    fields = given(
+        pipeline=pipeline, mask_types=mask_types, gender=gender, style=style, frame=frame, person=person,
+        include=include, user_id=user_id, request_id=request_id, callback_url=callback_url,
+        priority=str(priority) if priority else "",
+    )  # fmt: skip
+
+    async def work(client: httpx.AsyncClient) -> list[Submitted]:
+        submitter = Submitter(client, fields, board.note)
+        return await for_each(sources, in_flight, submitter.complete if wait else submitter.submit, board.done)
+
+    with Board(len(sources)) as board:
+        submitted = converse(url, work)
+    (print_submitted_json if as_json else print_submitted)(submitted)
+    if any(one.code for one in submitted):
+        raise typer.Exit(1)
+
+
+def _sources(names: list[str], output: Path | None, request_id: str) -> Sequence[Source]:
+    sources = find_sources(names, output)
+    if not sources:
+        typer.echo("No photos there.", err=True)
+        raise typer.Exit(1)
+    if request_id and len(sources) > 1:
+        typer.echo("--request-id names one request, and there are several photos.", err=True)
+        raise typer.Exit(2)
+    return sources

@@ -1,0 +1,25 @@
+"""Which errors which addresses answer with."""
+
+from gateway.problems import PROBLEMS
+
+FAILED = ("internal_error",)
+STORE = ("store_unavailable", *FAILED)
+BODY = (
+    *("body_empty", "request_timeout", "body_too_large", "unsupported_media_type", "invalid_multipart"),
+    *("invalid_parameters", "queue_full", "pipeline_not_found"),
+)
+PHOTO = (
+    *("image_empty", "image_too_large", "image_unsupported", "image_truncated", "image_corrupt", "image_animated"),
+    "image_too_small",
+)
+PROCESS = (*BODY, *PHOTO, "idempotency_conflict", "storage_unavailable", *STORE)
+SUBMISSION = (*PROCESS, "missing_image", "invalid_json", "invalid_base64", "url_not_allowed")
+JOB = ("job_not_found", *STORE)
+ARTIFACT = (*JOB, "job_unfinished", "artifact_not_found", "storage_unavailable")
+LINKED = ("artifact_not_found", *FAILED)
+LIST = ("invalid_parameters", *STORE)
+POISON = ("poison_not_found", *STORE)
+OUTCOMES = ("cancelled", "attempts_exhausted", "url_failed", "url_unreachable", "object_missing")
+"""Why a job failed; never the answer to a request."""
+_OF_JOBS = {*OUTCOMES, *JOB, *ARTIFACT, *POISON, "idempotency_conflict", "url_not_allowed"} - {*FAILED}
+RUN = tuple(code for code in PROBLEMS if code not in _OF_JOBS)

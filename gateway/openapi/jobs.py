@@ -1,0 +1,167 @@
+"""The addresses of jobs, as the API's description has them."""
+
+import json
+from collections.abc import Iterable, Mapping
+
+from pydantic import BaseModel
+
+from gateway.intake.job_fields import JobFields
+from gateway.intake.media import JSON, MULTIPART
+from gateway.intake.process_form import ProcessFields
+from gateway.openapi.job_examples import COMPLETED, QUEUED
+from gateway.openapi.photos import (
+    BINARY,
+    INLINE_IMAGE,
+    json_example,
+    parameters_schema,
+    query_parameters,
+    styles,
+    with_fields,
+)
+from gateway.openapi.problems import REQUEST_ID, Responses
+from gateway.pipelines.pipeline import Pipeline
+from gateway.routes.job_schemas import JobView
+
+_URL = {"type": "string", "format": "uri", "description": "http or https; private networks are refused."}
+_S3 = {"type": "string", "description": "s3://bucket/key, or a key in MINIO_BUCKET."}
+_FORM_IMAGES = {
+    "image": {**BINARY, "description": "The photo; or one of the fields url and s3."},
+    "url": {**_URL, "description": f"Where the photo is, instead of sending it: {_URL['description']}"},
+    "s3": {**_S3, "description": f"Where the photo is, instead of sending it: {_S3['description']}"},
+}
+_JSON_IMAGE = {
+    "description": "The photo as base64, a `data:` prefix allowed; or where it is.",
+    "oneOf": [
+        *INLINE_IMAGE["oneOf"],
+        {"type": "object", "properties": {"url": _URL}, "required": ["url"]},
+        {"type": "object", "properties": {"type": {"const": "url"}, "data": _URL}, "required": ["type", "data"]},
+        {"type": "object", "properties": {"s3": _S3}, "required": ["s3"]},
+        {"type": "object", "properties": {"type": {"const": "s3"}, "data": _S3}, "required": ["type", "data"]},
+    ],
+}
+_HEADERS = (
+    ("Idempotency-Key", "Names the request, like `request_id`: the same request again gives the same job."),
+    ("traceparent", "W3C Trace Context: the job and its messages belong to this trace."),
+)
+_LOCATION = {"Location": {"description": "The job's address.", "schema": {"type": "string"}}}
+_REPLAYED = {"Idempotent-Replayed": {"description": "The job was known.", "schema": {"const": "true"}}}
+_TEXT = {"type": "string"}
+
+
+def submit_operation(registry: Mapping[str, Pipeline]) -> dict[str, object]:
+    """Headers, parameters and request bodies of `POST /v1/jobs`; the fields are those of every pipeline."""
+    parameters = (parameters_schema(pipeline)["properties"] for pipeline in registry.values())
+    fields = {**_properties(JobFields), **{name: schema for one in parameters for name, schema in one.items()}}
+    bodies = {
+        MULTIPART: {"schema": with_fields(_FORM_IMAGES, fields), "encoding": styles(fields)},
+        JSON: {"schema": with_fields({"image": _JSON_IMAGE}, fields), "example": json_example(fields)},
+        "image/*": {"schema": BINARY},
+    }
+    headers = [{"name": name, "in": "header", "description": text, "schema": _TEXT} for name, text in _HEADERS]
+    return {
+        "parameters": [*headers, *query_parameters(fields)],
+        "requestBody": {"required": True, "content": bodies},
+    }
+
+
+def submit_responses() -> Responses:
+    """The two good answers."""
+    return {
+        202: {**_view("The job waits; ask its address.", QUEUED), "headers": {**REQUEST_ID, **_LOCATION}},
+        200: {
+            **_view("The same request came before: this is its job.", COMPLETED),
+            "headers": {**REQUEST_ID, **_LOCATION, **_REPLAYED},
+        },
+    }
+
+
+def job_response(description: str) -> Responses:
+    """A job."""
+    return {200: _view(description, COMPLETED)}
+
+
+def process_operation() -> dict[str, object]:
+    """The form of `POST /process`."""
+    image = {**BINARY, "description": "The photo."}
+    schema = {
+        "type": "object",
+        "properties": {"user_image": image, **_properties(ProcessFields)},
+        "required": ["user_image", "user_id", "job_id"],
+    }
+    return {"requestBody": {"required": True, "content": {MULTIPART: {"schema": schema}}}}
+
+
+def path_operation(**described: str) -> dict[str, object]:
+    """Parameters in the path, with what they are."""
+    return {
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "description": text, "schema": _TEXT}
+            for name, text in described.items()
+        ]
+    }
+
+
+def query_operation(model: type[BaseModel]) -> dict[str, object]:
+    """Optional parameters in the address."""
+    return {
+        "parameters": [
+            {"name": name, "in": "query", "description": schema["description"], "schema": _given(schema)}
+            for name, schema in _properties(model).items()
+        ]
+    }
+
+
+def stream_responses() -> Responses:
+    """The stream of a job's states, and the answer to one who has seen the last."""
+    shown = "".join(
+        f"id: {event_id}\nevent: state\ndata: {json.dumps(job)}\n\n"
+        for event_id, job in (("0-queued", QUEUED), ("1-completed", COMPLETED))
+    )
+    content = {"text/event-stream": {"schema": _TEXT, "example": shown}}
+    return {
+        200: {"description": "Server-sent events `state`, whose data is the job.", "content": content},
+        204: {"description": "`Last-Event-ID` names the job's outcome: there is nothing more to come."},
+    }
+
+
+def file_responses() -> Responses:
+    """A file of any type."""
+    content = {kind: {"schema": BINARY} for kind in ("image/png", "image/jpeg", "application/json")}
+    return {
+        200: {
+            "description": "The file.",
+            "content": content,
+            "headers": {"ETag": {"description": "For If-None-Match.", "schema": _TEXT}},
+        },
+        304: {"description": "`If-None-Match` names what the file still is."},
+    }
+
+
+def answer_response(
+    model: type[BaseModel], description: str, example: Mapping[str, object] | None = None, status: int = 200
+) -> Responses:
+    """A JSON object."""
+    content = {"content": {JSON: {"example": example}}} if example else {}
+    return {status: {"description": description, "model": model, **content}}
+
+
+def nothing_response(description: str) -> Responses:
+    """No content."""
+    return {204: {"description": description}}
+
+
+def _view(description: str, example: Mapping[str, object]) -> dict[str, object]:
+    return {"description": description, "model": JobView, "content": {JSON: {"example": example}}}
+
+
+def _properties(model: type[BaseModel]) -> dict[str, dict[str, object]]:
+    properties: dict[str, dict[str, object]] = model.model_json_schema()["properties"]
+    return properties
+
+
+def _given(schema: Mapping[str, object]) -> dict[str, object]:
+    """A field's schema where it is given at all."""
+    choices = schema.get("anyOf")
+    if isinstance(choices, Iterable):
+        return next(dict(choice) for choice in choices if choice != {"type": "null"})
+    return {name: value for name, value in schema.items() if name != "description"}

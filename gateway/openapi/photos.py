@@ -1,0 +1,79 @@
+"""Requests that bring a photo and parameters, as the API's description has them."""
+
+import base64
+from collections.abc import Mapping
+
+from gateway.intake.media import JSON, MULTIPART
+from gateway.pipelines.pipeline import Pipeline
+from gateway.readiness import tiny_png
+
+Fields = Mapping[str, Mapping[str, object]]
+"""JSON schemas of a request's fields by name, each with its default."""
+
+BINARY = {"type": "string", "contentMediaType": "application/octet-stream"}
+_BASE64 = {"type": "string", "contentEncoding": "base64"}
+_FORM_IMAGE = {**BINARY, "description": "The photo; `file` and `user_image` are accepted too."}
+INLINE_IMAGE = {
+    "description": "The photo as base64; a `data:` prefix is allowed.",
+    "oneOf": [
+        _BASE64,
+        {"type": "object", "properties": {"base64": _BASE64}, "required": ["base64"]},
+        {
+            "type": "object",
+            "properties": {"type": {"const": "base64"}, "data": _BASE64},
+            "required": ["type", "data"],
+        },
+    ],
+}
+
+
+def parameters_schema(pipeline: Pipeline) -> dict[str, dict[str, dict[str, object]]]:
+    """JSON schema of a pipeline's parameters; the defaults are those in force."""
+    schema = pipeline.parameters.model_json_schema()
+    for name, value in pipeline.defaults.items():
+        schema["properties"][name]["default"] = value
+    return schema
+
+
+def query_parameters(fields: Fields) -> list[dict[str, object]]:
+    """Fields in the address. Defaults are only told: pages that fill them in would send them in the body too."""
+    return [_query_parameter(name, schema) for name, schema in fields.items()]
+
+
+def photo_bodies(fields: Fields) -> dict[str, object]:
+    """A photo and fields as a form, as JSON, and a photo alone."""
+    return {
+        MULTIPART: {"schema": with_fields({"image": _FORM_IMAGE}, fields), "encoding": styles(fields)},
+        JSON: {"schema": with_fields({"image": INLINE_IMAGE}, fields), "example": json_example(fields)},
+        "image/*": {"schema": BINARY},
+    }
+
+
+def with_fields(images: Mapping[str, object], fields: Fields) -> dict[str, object]:
+    """An object of a photo and fields; the photo is required where there is one way to give it."""
+    required = {"required": ["image"]} if len(images) == 1 else {}
+    return {"type": "object", "properties": {**images, **fields}, **required, "additionalProperties": False}
+
+
+def styles(fields: Fields) -> dict[str, object]:
+    """How lists are written in a form."""
+    return {name: style for name, schema in fields.items() if (style := _style(schema))}
+
+
+def json_example(fields: Fields) -> dict[str, object]:
+    """A request with every default spelt out."""
+    image = {"type": "base64", "data": base64.b64encode(tiny_png()).decode("ascii")}
+    return {"image": image, **{name: schema["default"] for name, schema in fields.items()}}
+
+
+def _query_parameter(name: str, schema: Mapping[str, object]) -> dict[str, object]:
+    bare = {key: value for key, value in schema.items() if key not in ("default", "description")}
+    default = schema["default"]
+    shown = ",".join(map(str, default)) if isinstance(default, list | tuple) else str(default)
+    description = f"{schema['description']} Here or in the body, not both. Default: {shown or 'none'}."
+    return {"name": name, "in": "query", "description": description, "schema": bare, **_style(schema)}
+
+
+def _style(schema: Mapping[str, object]) -> dict[str, object]:
+    """How a list is written in a query or a form: separated by commas."""
+    return {"style": "form", "explode": False} if schema.get("type") == "array" else {}

@@ -1,0 +1,147 @@
+"""Every address but those of the pipelines: who serves it, and how it is described."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.intake.queries import JobQuery, PoisonQuery
+from gateway.openapi import codes
+from gateway.openapi.job_examples import PAGE, POISON_PAGE, PROCESSED
+from gateway.openapi.jobs import (
+    answer_response,
+    file_responses,
+    job_response,
+    nothing_response,
+    path_operation,
+    process_operation,
+    query_operation,
+    stream_responses,
+    submit_operation,
+    submit_responses,
+)
+from gateway.openapi.problems import Responses, problem_responses
+from gateway.pipelines.pipeline import Pipeline
+from gateway.routes import artifacts, events, health, jobs, pipelines, poison, process, stats
+from gateway.routes.job_schemas import JobPage, PoisonPage, ProcessAnswer, Resent, Stats
+from gateway.routes.schemas import Health, Live, PipelineList
+
+Operation = Mapping[str, object]
+
+_PAGE = "One page."
+_UNREADY = "Some pipeline cannot serve, or a store does not answer: `pipelines` and `stores` say which."
+
+
+@dataclass(frozen=True)
+class Address:
+    """`route` is a method and a path; `responses` holds the good answers, the usual one first."""
+
+    route: str
+    handler: Callable[[Request], Awaitable[Response]]
+    summary: str
+    responses: Responses
+    codes: tuple[str, ...]
+    operation: Operation = field(default_factory=dict)
+
+    def add_to(self, app: FastAPI, tag: str) -> None:
+        """Serve and describe it."""
+        method, path = self.route.split()
+        app.add_api_route(
+            path,
+            self.handler,
+            methods=[method],
+            summary=self.summary,
+            status_code=int(next(iter(self.responses))),
+            response_class=Response,
+            responses={**self.responses, **problem_responses(self.codes, path.replace(":path", ""))},
+            openapi_extra=dict(self.operation),
+            tags=[tag],
+        )
+
+
+def addresses(registry: Mapping[str, Pipeline]) -> Mapping[str, tuple[Address, ...]]:
+    """All of them, by what they are about."""
+    return {
+        "pipelines": (_pipelines(),),
+        "jobs": (_submit(registry), _list(), *_one_job(), *_artifacts()),
+        "poison": _poison(),
+        "mask service": _mask_service(),
+        "health": _health(),
+    }
+
+
+def _pipelines() -> Address:
+    listed = answer_response(PipelineList, "The pipelines.")
+    return Address(
+        "GET /v1/pipelines", pipelines.list_pipelines, "Find out what can be run, and with what.", listed, codes.FAILED
+    )
+
+
+def _submit(registry: Mapping[str, Pipeline]) -> Address:
+    operation = submit_operation(registry)
+    summary = "Queue a photo for a pipeline."
+    return Address("POST /v1/jobs", jobs.submit, summary, submit_responses(), codes.SUBMISSION, operation)
+
+
+def _list() -> Address:
+    page, operation = answer_response(JobPage, _PAGE, PAGE), query_operation(JobQuery)
+    return Address("GET /v1/jobs", jobs.find, "List jobs, the newest first.", page, codes.LIST, operation)
+
+
+def _one_job() -> tuple[Address, ...]:
+    job, with_id = "/v1/jobs/{id}", path_operation(id="The job's id.")
+    shown, ended = job_response("The job."), job_response("The job; it is finished now, or was before.")
+    gone = nothing_response("The job is gone; its photo and masks are removed soon.")
+    resent = answer_response(Resent, "How many callbacks had failed.", {"resent": 1})
+    again = "Send the callbacks again that failed."
+    return (
+        Address(f"GET {job}", jobs.show, "Look at a job.", shown, codes.JOB, with_id),
+        Address(f"DELETE {job}", jobs.delete, "Delete a job, cancelling it first.", gone, codes.JOB, with_id),
+        Address(f"POST {job}/cancel", jobs.cancel, "Cancel an unfinished job.", ended, codes.JOB, with_id),
+        Address(f"GET {job}/events", events.events, "Watch a job.", stream_responses(), codes.JOB, with_id),
+        Address(f"POST {job}/callbacks/resend", jobs.resend_callbacks, again, resent, codes.JOB, with_id),
+    )
+
+
+def _artifacts() -> tuple[Address, ...]:
+    named = path_operation(id="The job's id.", name="The artifact's name, such as upper_body_mask.png.")
+    keyed = path_operation(key="The artifact's key.")
+    of_job, by_key = "/v1/jobs/{id}/artifacts/{name:path}", "/v1/artifacts/{key:path}"
+    summary, linked = "Get a file that a job made.", "Get a file by its link, where there is no object store."
+    return (
+        Address(f"GET {of_job}", artifacts.artifact, summary, file_responses(), codes.ARTIFACT, named),
+        Address(f"GET {by_key}", artifacts.linked, linked, file_responses(), codes.LINKED, keyed),
+    )
+
+
+def _poison() -> tuple[Address, ...]:
+    entry, with_id = "/v1/poison/{id}", path_operation(id="The entry's id.")
+    page, operation = answer_response(PoisonPage, _PAGE, POISON_PAGE), query_operation(PoisonQuery)
+    closed = nothing_response("The entry is closed.")
+    return (
+        Address("GET /v1/poison", poison.find, "List what was given up.", page, codes.LIST, operation),
+        Address(f"POST {entry}/replay", poison.replay, "Work on it again.", closed, codes.POISON, with_id),
+        Address(f"DELETE {entry}", poison.drop, "Give it up for good.", closed, codes.POISON, with_id),
+    )
+
+
+def _mask_service() -> tuple[Address, ...]:
+    queued = answer_response(ProcessAnswer, "The job waits, or was known before.", PROCESSED)
+    summary, figures = "Queue a photo for its upper and lower body masks.", "See how busy the queue is."
+    return (
+        Address("POST /process", process.process, summary, queued, codes.PROCESS, process_operation()),
+        Address("GET /stats", stats.stats, figures, answer_response(Stats, "Figures."), codes.STORE),
+    )
+
+
+def _health() -> tuple[Address, ...]:
+    look, restart = "Look into the gateway: always 200 while it lives.", "Decide whether to restart the gateway."
+    state, unready = answer_response(Health, "The state."), answer_response(Health, _UNREADY, status=503)
+    lives, send = answer_response(Live, "It lives."), "Decide whether to send requests here."
+    return (
+        Address("GET /health", health.health, look, state, codes.FAILED),
+        Address("GET /health/live", health.live, restart, lives, codes.FAILED),
+        Address("GET /health/ready", health.ready, send, {**state, **unready}, codes.FAILED),
+    )

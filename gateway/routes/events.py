@@ -1,0 +1,74 @@
+"""`GET /v1/jobs/{id}/events`: a job's states as they come, as server-sent events (WHATWG HTML, 9.2)."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from gateway.jobs.job import Job
+from gateway.problems import Problem
+from gateway.routes.job_views import full_view, job_of
+from gateway.services import Services, services_of
+from gateway.stores import Stores
+
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_KEEP_ALIVE = ": still here\n\n"
+_DELETED = "event: deleted\ndata: {}\n\n"
+_KEEP_ALIVE_S = 15.0
+"""So often a silent stream says that it lives, and looks whether it missed a change."""
+
+
+async def events(request: Request) -> Response:
+    """The present state, then every change, until the outcome.
+
+    A client that comes back after the outcome it has seen gets 204, which tells an EventSource to stay away.
+    """
+    services, job = services_of(request), await job_of(request)
+    if job.finished and request.headers.get("last-event-id") == _event_id(job):
+        return Response(status_code=204)
+    changes = state_events(services, job.id, _KEEP_ALIVE_S)
+    return StreamingResponse(changes, media_type="text/event-stream", headers=_HEADERS)
+
+
+async def state_events(services: Services, job_id: UUID, keep_alive_s: float) -> AsyncIterator[bytes]:
+    """Events until the job is finished or deleted, or the gateway closes; a comment where nothing changed in time."""
+    seen: str | None = None
+    with services.stores.signals.subscribe(str(job_id)) as subscription:
+        while not services.closing.is_set():
+            news = await _look(services.stores, job_id, seen)
+            yield news.text.encode()
+            if news.last:
+                return
+            seen = news.event_id
+            await subscription.wait(keep_alive_s)
+
+
+@dataclass(frozen=True)
+class _News:
+    event_id: str | None
+    text: str
+    last: bool = False
+
+
+async def _look(stores: Stores, job_id: UUID, seen: str | None) -> _News:
+    """What to tell one who has seen this state; while the database is away, that the stream lives."""
+    try:
+        job = await stores.jobs.get(job_id)
+        if job is None:
+            return _News(seen, _DELETED, last=True)
+        if _event_id(job) == seen:
+            return _News(seen, _KEEP_ALIVE)
+        return _News(_event_id(job), _event(job, await full_view(stores, job)), job.finished)
+    except Problem:
+        return _News(seen, _KEEP_ALIVE)
+
+
+def _event_id(job: Job) -> str:
+    return f"{job.attempts}-{job.state}"
+
+
+def _event(job: Job, view: Mapping[str, object]) -> str:
+    return f"id: {_event_id(job)}\nevent: state\ndata: {json.dumps(view)}\n\n"

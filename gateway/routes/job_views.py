@@ -1,0 +1,39 @@
+"""Jobs by the id in the address, and their views."""
+
+from uuid import UUID
+
+from starlette.requests import Request
+
+from gateway.jobs.job import Job
+from gateway.jobs.view import job_view
+from gateway.problems import Problem
+from gateway.services import services_of
+from gateway.stores import Stores
+
+
+def job_id_of(request: Request) -> UUID:
+    """The id in the address. Raises Problem `job_not_found` for what can be no id."""
+    text = request.path_params["id"]
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise job_not_found(text[:60]) from error
+
+
+async def job_of(request: Request) -> Job:
+    """The job that the address names. Raises Problem `job_not_found`, `store_unavailable`."""
+    job_id = job_id_of(request)
+    job = await services_of(request).stores.jobs.get(job_id)
+    if job is None:
+        raise job_not_found(job_id)
+    return job
+
+
+def job_not_found(job_id: UUID | str) -> Problem:
+    """The problem of an id that no job has."""
+    return Problem("job_not_found", f"No job {job_id}; it may have been deleted.")
+
+
+async def full_view(stores: Stores, job: Job) -> dict[str, object]:
+    """A job and its callbacks, as answered."""
+    return job_view(job, await stores.outbox.of_job(job.id), link=stores.artifacts.link)

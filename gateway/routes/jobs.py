@@ -1,0 +1,88 @@
+"""`/v1/jobs`: submit, look up, list, cancel and delete jobs."""
+
+from collections.abc import Mapping
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from gateway.deadline import Deadline
+from gateway.intake.body import check_length, read_body_by
+from gateway.intake.job_request import JobRequest, job_request
+from gateway.intake.media import check_media_type, query_fields, read_submission
+from gateway.intake.queries import JobQuery
+from gateway.jobs.job import Job
+from gateway.jobs.store import JobFilter
+from gateway.jobs.view import job_view
+from gateway.middleware import trace_id_of
+from gateway.routes.acceptance import accept
+from gateway.routes.job_views import full_view, job_id_of, job_not_found, job_of
+from gateway.services import Services, services_of
+from gateway.stores import Stores
+from gateway.validation import validated
+
+
+async def submit(request: Request) -> JSONResponse:
+    """202 and the job; 200 where the same request came before."""
+    services = services_of(request)
+    check_media_type(request.headers.get("content-type", ""))
+    check_length(request, services.settings.max_body_bytes)
+    with services.admission.place():
+        submission = await accept(services, await _wanted(request, services), trace_id_of(request))
+    known = submission.result == "known"
+    headers = {"Location": f"/v1/jobs/{submission.job.id}", **({"Idempotent-Replayed": "true"} if known else {})}
+    return JSONResponse(await full_view(services.stores, submission.job), 200 if known else 202, headers)
+
+
+async def show(request: Request) -> JSONResponse:
+    """One job, with what became of its callbacks."""
+    return JSONResponse(await full_view(services_of(request).stores, await job_of(request)))
+
+
+async def find(request: Request) -> JSONResponse:
+    """Jobs, the newest first, in pages."""
+    stores = services_of(request).stores
+    query = validated(JobQuery, query_fields(request.url.query))
+    jobs = await stores.jobs.find(_filter(query))
+    page = jobs[: query.limit]
+    following = str(page[-1].sequence) if len(jobs) > len(page) else None
+    return JSONResponse({"jobs": [_brief(stores, job) for job in page], "next": following})
+
+
+async def cancel(request: Request) -> JSONResponse:
+    """The job, which is finished now; one that was finished before stays as it was."""
+    stores, job_id = services_of(request).stores, job_id_of(request)
+    job = await stores.jobs.cancel(job_id)
+    if job is None:
+        raise job_not_found(job_id)
+    return JSONResponse(await full_view(stores, job))
+
+
+async def delete(request: Request) -> Response:
+    """204: the job is gone; its photo and masks are removed soon."""
+    job_id = job_id_of(request)
+    if not await services_of(request).stores.jobs.delete(job_id):
+        raise job_not_found(job_id)
+    return Response(status_code=204)
+
+
+async def resend_callbacks(request: Request) -> JSONResponse:
+    """How many failed callbacks are sent again."""
+    job = await job_of(request)
+    return JSONResponse({"resent": await services_of(request).stores.outbox.resend(job.id)})
+
+
+async def _wanted(request: Request, services: Services) -> JobRequest:
+    deadline = Deadline(services.settings.request_timeout_s)
+    body = await read_body_by(request, services.settings.max_body_bytes, deadline)
+    submission = read_submission(body, request.headers.get("content-type", ""), request.url.query)
+    return job_request(submission, request.headers.get("idempotency-key"), services.registry, services.settings)
+
+
+def _filter(query: JobQuery) -> JobFilter:
+    """One more than the page holds tells whether there is a next page."""
+    return JobFilter(query.state, query.user_id, query.request_id, query.pipeline, query.cursor, query.limit + 1)
+
+
+def _brief(stores: Stores, job: Job) -> Mapping[str, object]:
+    view = job_view(job, link=stores.artifacts.link)
+    return {name: value for name, value in view.items() if name != "callbacks"}

@@ -1,0 +1,26 @@
+"""`POST /process`, as the HTTP mask service has it."""
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from gateway.deadline import Deadline
+from gateway.intake.body import check_length, read_body_by
+from gateway.intake.media import check_form
+from gateway.intake.process_form import process_request
+from gateway.middleware import trace_id_of
+from gateway.routes.acceptance import accept
+from gateway.services import services_of
+
+
+async def process(request: Request) -> JSONResponse:
+    """Queue a photo for its two masks; the same job again changes nothing."""
+    services, settings = services_of(request), services_of(request).settings
+    kind = request.headers.get("content-type", "")
+    check_form(kind)
+    check_length(request, settings.max_body_bytes)
+    with services.admission.place():
+        body = await read_body_by(request, settings.max_body_bytes, Deadline(settings.request_timeout_s))
+        wanted = process_request(body, kind, services.registry, settings)
+        await accept(services, wanted, trace_id_of(request))
+    queued = {"job_id": wanted.request_id, "message": "Job added to Qwen mask queue"}
+    return JSONResponse({"status": "accepted", "queued": True, **queued})

@@ -1,0 +1,63 @@
+"""Whether the stores answer, found out by asking them."""
+
+import asyncio
+from dataclasses import dataclass
+
+from gateway.jobs.bucket import Bucket
+from gateway.jobs.store import QueueCounts
+from gateway.problems import Problem
+from gateway.stores import Stores
+
+_FRESH_S = 1.0
+
+
+@dataclass(frozen=True)
+class StoreHealth:
+    """The queue's counts, None where the database does not answer; whether both buckets do."""
+
+    counts: QueueCounts | None
+    buckets: bool
+
+    @property
+    def ready(self) -> bool:
+        """Whether jobs can be taken in."""
+        return self.counts is not None and self.buckets
+
+
+class StoreProber:
+    """Asks at most once a second, however many want to know."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+        self._lock = asyncio.Lock()
+        self._taken_at = float("-inf")
+        self._health = StoreHealth(None, buckets=False)
+
+    async def health(self) -> StoreHealth:
+        """What the last second's question said, or a new one's answer."""
+        async with self._lock:
+            clock = asyncio.get_running_loop().time
+            if clock() - self._taken_at > _FRESH_S:
+                self._health = await self._ask()
+                self._taken_at = clock()
+            return self._health
+
+    async def _ask(self) -> StoreHealth:
+        counts, photos, artifacts = await asyncio.gather(
+            self._counts(), _answers(self._stores.photos), _answers(self._stores.artifacts)
+        )
+        return StoreHealth(counts, photos and artifacts)
+
+    async def _counts(self) -> QueueCounts | None:
+        try:
+            return await self._stores.jobs.counts()
+        except Problem:
+            return None
+
+
+async def _answers(bucket: Bucket) -> bool:
+    try:
+        await bucket.check()
+    except Problem:
+        return False
+    return True

@@ -1,0 +1,59 @@
+"""Fields of a request, checked against a pydantic model; what is wrong is told as one problem."""
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from gateway.problems import Problem
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_NONE: Mapping[str, object] = MappingProxyType({})
+_SHOWN = 5
+_SHOWN_CHARACTERS = 60
+
+
+def validated(
+    model: type[Model],
+    fields: Mapping[str, object],
+    defaults: Mapping[str, object] = _NONE,
+    beside: Iterable[str] = (),
+) -> Model:
+    """The model made of the fields, and of the defaults where they say nothing.
+
+    A field that is null or empty text counts as not given. `beside` are the names of what else the request may hold,
+    for the message. Raises Problem `invalid_parameters`.
+    """
+    _refuse_unknown(model, fields, beside)
+    given = {name: value for name, value in fields.items() if value not in (None, "", [], [""])}
+    try:
+        return model.model_validate({**defaults, **given})
+    except ValidationError as error:
+        raise _invalid([_message(item) for item in error.errors(include_url=False)[:_SHOWN]]) from error
+
+
+def _refuse_unknown(model: type[BaseModel], fields: Mapping[str, object], beside: Iterable[str]) -> None:
+    unknown = [_shown(name) for name in fields if name not in model.model_fields]
+    if unknown:
+        listed = ", ".join(unknown[:_SHOWN]) + (", …" if len(unknown) > _SHOWN else "")
+        raise _invalid([f"unknown: {listed}; accepted: {', '.join((*beside, *model.model_fields))}"])
+
+
+def _message(error: ErrorDetails) -> str:
+    name = str(error["loc"][0]) if error["loc"] else "parameters"
+    if error["type"] == "literal_error":
+        accepted = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
+        return f"{name}: {_shown(error['input'])} is not accepted; accepted: {accepted}"
+    return f"{name}: {error['msg']}"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
+
+
+def _invalid(messages: list[str]) -> Problem:
+    return Problem("invalid_parameters", "; ".join(messages))
