@@ -13,7 +13,7 @@ help: ## Show what there is to make
 demo: $(INSTALLED) ## Fetch the models, run sample photos through the stack, write demo/index.html
 	@$(BIN)/maskwright demo
 
-up: models ## Start Triton and the gateway, and leave them running
+up: models ## Start everything on this machine, and leave it running
 	@$(BIN)/maskwright up --detach
 
 down: ## Stop them

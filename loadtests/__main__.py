@@ -1,33 +1,29 @@
 """`make bench`: what serving costs, against the bare loop of the same work."""
 
 import asyncio
-import contextlib
 import json
-import os
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import cv2
+import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from deploy.embedded import launcher
-from deploy.embedded.folders import Folders
 from exporters.paths import DEFAULT_PATHS
 from gateway.settings import Settings
 from loadtests.bare import loop, loop_in_processes, request, stage_times
 from loadtests.caller import Load, call_repeatedly, multipart_request
+from loadtests.durable import IN_FLIGHT, Passage, pass_through
+from loadtests.photo import benchmark_jpeg
+from loadtests.stack import bench_stack
 
 PIPELINE, MODEL = "body_masks", "body_masks_lite"
 FIELDS = {"mask_types": "upper_body"}
 PARAMETERS = json.dumps({"mask_types": ["upper_body"]}).encode()
 CALLERS = 16
 CORES = 2
-SIZE = (1024, 768)
 STAGE_RUNS = 40
 
 _console = Console()
@@ -42,39 +38,23 @@ class Round:
     lone_bare: Load
     served: Load
     lone_served: Load
+    durable: Passage
 
 
 def main(
     seconds: Annotated[float, typer.Option(help="Length of each measurement.")] = 8.0,
     rounds: Annotated[int, typer.Option(help="Rounds; the table shows each.")] = 3,
+    messages: Annotated[int, typer.Option(help="Messages through Kafka in each round.")] = 500,
     photo: Annotated[Path | None, typer.Option(help="A photo of one person; the astronaut without.")] = None,
 ) -> None:
-    """Measure POST /v1/run/body_masks: one mask type, a 1024×768 JPEG, 16 callers and one."""
-    jpeg = _jpeg(photo or DEFAULT_PATHS.files / "astronaut.png")
-    with _stack() as settings:
-        measured = [_round(settings, jpeg, seconds) for _ in range(rounds)]
-    _console.print(_throughput(measured), _latency(measured), _stages(jpeg))
+    """Measure POST /v1/run/body_masks and the way through Kafka: one mask type, a 1024×768 JPEG."""
+    jpeg = benchmark_jpeg(photo or DEFAULT_PATHS.files / "astronaut.png")
+    with bench_stack() as settings:
+        measured = [_round(settings, jpeg, seconds, messages) for _ in range(rounds)]
+    _console.print(_throughput(measured), _latency(measured), _durable(measured), _stages(jpeg))
 
 
-def _jpeg(photo: Path) -> bytes:
-    pixels = cv2.resize(cv2.imread(str(photo)), SIZE, interpolation=cv2.INTER_CUBIC)
-    return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
-
-
-@contextlib.contextmanager
-def _stack() -> Iterator[Settings]:
-    with tempfile.TemporaryDirectory() as home:
-        os.environ["MASKWRIGHT_HOME"] = home
-        folders = Folders(Path(home))
-        folders.create()
-        started = launcher.start(folders)
-        try:
-            yield Settings.from_environment()
-        finally:
-            launcher.end(started)
-
-
-def _round(settings: Settings, jpeg: bytes, seconds: float) -> Round:
+def _round(settings: Settings, jpeg: bytes, seconds: float, messages: int) -> Round:
     inputs = request(jpeg, PARAMETERS)
     address = ("127.0.0.1", settings.api_port)
     post = multipart_request(*address, f"/v1/run/{PIPELINE}", jpeg, FIELDS)
@@ -84,6 +64,7 @@ def _round(settings: Settings, jpeg: bytes, seconds: float) -> Round:
         served=asyncio.run(call_repeatedly(*address, post, CALLERS, seconds)),
         lone_bare=loop(MODEL, inputs, workers=1, threads=CORES, seconds=seconds / 2),
         lone_served=asyncio.run(call_repeatedly(*address, post, 1, seconds / 2)),
+        durable=asyncio.run(pass_through(settings, f"127.0.0.1:{settings.kafka_port}", jpeg, messages, messages)),
     )
 
 
@@ -110,6 +91,18 @@ def _latency(rounds: list[Round]) -> Table:
     for one in rounds:
         bare, served = one.lone_bare.percentile(50), one.lone_served.percentile(50)
         table.add_row(f"{bare:.1f}", f"{served:.1f}", f"{served - bare:.1f}")
+    return table
+
+
+def _durable(rounds: list[Round]) -> Table:
+    table = Table(
+        "messages /s", "of POST /v1/run", "p50 s", "p95 s",
+        title=f"Kafka → stored → Kafka, {IN_FLIGHT} messages under way", title_justify="left",
+    )  # fmt: skip
+    for one in rounds:
+        rate = one.durable.per_second
+        tail = np.percentile(one.durable.latencies, (50, 95))
+        table.add_row(f"{rate:.1f}", f"{rate / one.served.per_second:.2f}", *(f"{seconds:.1f}" for seconds in tail))
     return table
 
 

