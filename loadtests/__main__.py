@@ -1,6 +1,7 @@
 """`make bench`: what serving costs, against the bare loop of the same work."""
 
 import asyncio
+import base64
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from gateway.settings import Settings
 from loadtests.bare import loop, loop_in_processes, request, stage_times
 from loadtests.caller import Load, call_repeatedly, multipart_request
 from loadtests.durable import IN_FLIGHT, Passage, pass_through
-from loadtests.photo import benchmark_jpeg
+from loadtests.photo import benchmark_jpeg, photo_server
 from loadtests.stack import bench_stack
 
 PIPELINE, MODEL = "body_masks", "body_masks_lite"
@@ -38,7 +39,8 @@ class Round:
     lone_bare: Load
     served: Load
     lone_served: Load
-    durable: Passage
+    by_url: Passage
+    inline: Passage
 
 
 def main(
@@ -64,8 +66,18 @@ def _round(settings: Settings, jpeg: bytes, seconds: float, messages: int) -> Ro
         served=asyncio.run(call_repeatedly(*address, post, CALLERS, seconds)),
         lone_bare=loop(MODEL, inputs, workers=1, threads=CORES, seconds=seconds / 2),
         lone_served=asyncio.run(call_repeatedly(*address, post, 1, seconds / 2)),
-        durable=asyncio.run(pass_through(settings, f"127.0.0.1:{settings.kafka_port}", jpeg, messages, messages)),
+        by_url=asyncio.run(_by_url(settings, jpeg, messages)),
+        inline=asyncio.run(pass_through(settings, _inline(jpeg), messages, messages)),
     )
+
+
+async def _by_url(settings: Settings, jpeg: bytes, messages: int) -> Passage:
+    async with photo_server(jpeg) as url:
+        return await pass_through(settings, {"type": "url", "data": url}, messages, messages)
+
+
+def _inline(jpeg: bytes) -> dict[str, str]:
+    return {"type": "base64", "data": base64.b64encode(jpeg).decode()}
 
 
 def _throughput(rounds: list[Round]) -> Table:
@@ -96,13 +108,14 @@ def _latency(rounds: list[Round]) -> Table:
 
 def _durable(rounds: list[Round]) -> Table:
     table = Table(
-        "messages /s", "of POST /v1/run", "p50 s", "p95 s",
+        "image", "messages /s", "of POST /v1/run", "p50 s", "p95 s",
         title=f"Kafka → stored → Kafka, {IN_FLIGHT} messages under way", title_justify="left",
     )  # fmt: skip
     for one in rounds:
-        rate = one.durable.per_second
-        tail = np.percentile(one.durable.latencies, (50, 95))
-        table.add_row(f"{rate:.1f}", f"{rate / one.served.per_second:.2f}", *(f"{seconds:.1f}" for seconds in tail))
+        for name, passage in (("url", one.by_url), ("base64", one.inline)):
+            share = passage.per_second / one.served.per_second
+            tail = np.percentile(passage.latencies, (50, 95))
+            table.add_row(name, f"{passage.per_second:.1f}", f"{share:.2f}", *(f"{seconds:.1f}" for seconds in tail))
     return table
 
 

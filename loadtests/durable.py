@@ -1,7 +1,6 @@
 """The whole durable path: a message into Kafka, the mask stored, the outcome back in Kafka."""
 
 import asyncio
-import base64
 import json
 import time
 import uuid
@@ -53,15 +52,16 @@ class _Journey:
         self.places.release()
 
 
-async def pass_through(settings: Settings, broker: str, jpeg: bytes, messages: int, sample_every: int) -> Passage:
-    """Send photos as base64 messages of one mask type, and wait for every outcome."""
+async def pass_through(settings: Settings, image: Mapping[str, str], messages: int, sample_every: int) -> Passage:
+    """Send messages of one mask type with this image, and wait for every outcome."""
+    broker = settings.kafka_bootstrap_servers or f"127.0.0.1:{settings.kafka_port}"
     journey = _Journey({}, {}, asyncio.Semaphore(IN_FLIGHT))
     memory: list[Memory] = []
     consumer = AIOKafkaConsumer(settings.kafka_topic_output, bootstrap_servers=broker, auto_offset_reset="latest")
     async with AIOKafkaProducer(bootstrap_servers=broker, acks="all", max_request_size=2**24) as producer, consumer:
         await consumer.seek_to_end()
         start = time.perf_counter()
-        sending = asyncio.create_task(_send(producer, settings.kafka_topic_input, jpeg, messages, journey))
+        sending = asyncio.create_task(_send(producer, settings.kafka_topic_input, image, messages, journey))
         async for record in consumer:
             journey.take(json.loads(record.value))
             if len(journey.arrived) % sample_every == 0:
@@ -73,8 +73,9 @@ async def pass_through(settings: Settings, broker: str, jpeg: bytes, messages: i
     return Passage(wall, np.array([journey.arrived[name] - sent for name, sent in journey.sent.items()]), tuple(memory))
 
 
-async def _send(producer: AIOKafkaProducer, topic: str, jpeg: bytes, messages: int, journey: _Journey) -> None:
-    image = {"type": "base64", "data": base64.b64encode(jpeg).decode()}
+async def _send(
+    producer: AIOKafkaProducer, topic: str, image: Mapping[str, str], messages: int, journey: _Journey
+) -> None:
     for number in range(messages):
         await journey.places.acquire()
         request_id, user_id = uuid.uuid4().hex, f"user-{number % USERS}"

@@ -46,8 +46,8 @@ _REQUESTS = st.builds(
         priority=priority,
         failure=failure and Failure(failure, "why"),
     ),
-    st.sampled_from(["", "ann", "bob"]),
-    st.integers(1, 6),
+    st.sampled_from(["ann", "bob", ""]),
+    st.integers(1, 9),
     st.sampled_from([b"one", b"one", b"one", b"other"]),
     st.integers(0, 1),
     st.sampled_from(["http", "kafka:mask_input/0/1"]),
@@ -157,6 +157,21 @@ class QueueMachine(RuleBasedStateMachine):
         self._wait(self._queue.pass_time(seconds))
         self._model.now += seconds
 
+    @rule(limit=st.integers(1, 4))
+    def take_over(self, limit: int) -> None:
+        """Workers stand still until others have their jobs."""
+        self.pass_time(120.0)
+        self.claim("other", limit)
+
+    @precondition(lambda self: self._model.overtaken())
+    @rule(choice=_CHOICES, outcome=_OUTCOMES, verb=st.sampled_from(["finish", "retry", "release"]))
+    def come_late(self, choice: int, outcome: Outcome, verb: str) -> None:
+        """A worker whose job has another goes on."""
+        late = self._model.overtaken()
+        lease = late[choice % len(late)]
+        arguments = {"finish": (outcome,), "retry": (Failure("url_unreachable", "late"), 0.0), "release": ()}[verb]
+        assert not self._wait(getattr(self._queue.jobs, verb)(lease, *arguments))
+
     @precondition(lambda self: self._model.leases)
     @rule(choice=_CHOICES, outcome=_OUTCOMES)
     def finish(self, choice: int, outcome: Outcome) -> None:
@@ -255,10 +270,6 @@ class QueueMachine(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self._wait(self._queue.restart())
-
-    @rule()
-    def sever(self) -> None:
-        self._wait(self._queue.sever())
 
     @invariant()
     def shows_every_job_as_it_is(self) -> None:

@@ -132,6 +132,10 @@ class Model:
         job = self.of(lease.job.id)
         return job.state == "running" and job.token == lease.token
 
+    def overtaken(self) -> list[Lease]:
+        """Leases of jobs that run under another."""
+        return [one for one in self.leases if self.of(one.job.id).state == "running" and not self.holds(one)]
+
     def put_back(self, lease: Lease, delay_s: float, *, counted: bool) -> None:
         job = self.of(lease.job.id)
         job.state, job.run_at = "queued", self.now + delay_s

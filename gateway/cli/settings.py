@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import typer
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -26,6 +27,9 @@ def settings_table() -> Iterator[str]:
 def _default(field: FieldInfo) -> str:
     if field.default is PydanticUndefined:
         return "derived"
+    default = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
+    if default in (None, "", ()):
+        return "not set"
     if isinstance(field.default, tuple):
         return f"`{','.join(map(str, field.default))}`"
     return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"

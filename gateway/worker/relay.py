@@ -16,6 +16,8 @@ from gateway.worker.pulse import Pulse
 
 _PLACES = 64
 _POLL_S = 1.0
+_GATHER_S = 0.05
+"""Between rounds: one look into the outbox, and one batch to the broker, cost the same for one delivery as for many."""
 
 
 class Relay:
@@ -43,6 +45,7 @@ class Relay:
                 await self._round()
                 self.pulse.beat()
                 await self._due.wait(_POLL_S)
+                await asyncio.sleep(_GATHER_S)
 
     async def drain(self, grace_s: float) -> None:
         """Carry what is due now, and wait for what is under way; what is not done in time is left to others."""

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,14 +54,16 @@ async def _stop_for_a_while(pid: int) -> None:
 
 
 async def _until_back(stack: RunningStack, service: str, old: int) -> None:
-    end = time.monotonic() + BACK_S
-    while stack.pid(service) == old or not stack.is_ready(service):
-        assert time.monotonic() < end, f"{service} is not back within {BACK_S:g} s"
-        await asyncio.sleep(0.05)
+    await eventually_true(lambda: stack.pid(service) != old and stack.is_ready(service), f"{service} is back")
 
 
 async def _until_ready(stack: RunningStack, service: str) -> None:
+    await eventually_true(lambda: stack.is_ready(service), f"{service} is ready")
+
+
+async def eventually_true(condition: Callable[[], bool], what: str) -> None:
+    """Wait without holding up the other tasks; fail after BACK_S."""
     end = time.monotonic() + BACK_S
-    while not stack.is_ready(service):
-        assert time.monotonic() < end, f"{service} is not ready within {BACK_S:g} s"
+    while not condition():
+        assert time.monotonic() < end, f"not within {BACK_S:g} s: {what}"
         await asyncio.sleep(0.05)

@@ -81,13 +81,15 @@ class Senders:
                 await asyncio.sleep(0.3)  # the caller's own pause, not a wait for a condition
 
     async def _produce(self, errand: Errand) -> None:
-        while True:
-            try:
-                await self.producer.send_and_wait(self.topic, errand.message, key=errand.request_id.encode())
-            except KafkaError:
-                await asyncio.sleep(0.3)
-            else:
-                return
+        while not await self._acknowledged(errand):
+            await asyncio.sleep(0.3)
+
+    async def _acknowledged(self, errand: Errand) -> bool:
+        try:
+            await self.producer.send_and_wait(self.topic, errand.message, key=errand.request_id.encode())
+        except KafkaError:
+            return False
+        return True
 
 
 async def _posted(client: httpx.AsyncClient, message: bytes) -> bool:

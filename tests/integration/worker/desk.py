@@ -73,7 +73,7 @@ class Desk:
 async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float, what: str) -> None:
     """Wait until the condition holds; fail with `what`."""
     with anyio.move_on_after(timeout_s):
-        while not await condition():  # noqa: ASYNC110 the condition is in other processes
+        while not await condition():
             await anyio.sleep(0.05)
         return
     raise AssertionError(f"not within {timeout_s} s: {what}")

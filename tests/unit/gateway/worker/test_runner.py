@@ -68,7 +68,7 @@ class Bench:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async def hold() -> None:
-            while not condition():  # noqa: ASYNC110 the condition is not one that tells
+            while not condition():
                 await asyncio.sleep(0.01)
 
         await asyncio.wait_for(hold(), 10)

@@ -20,7 +20,7 @@ async def working(settings: Settings, stores: Stores) -> AsyncIterator[Worker]:
     async with connect(settings) as triton:
         worker = Worker(settings, stores, triton, build_registry(settings))
         running = asyncio.create_task(worker.run())
-        while worker.crew is None:  # noqa: ASYNC110 nothing tells
+        while worker.crew is None:
             await asyncio.sleep(0)
         yield worker
         running.cancel()
