@@ -7,8 +7,11 @@ from gateway.kafka.connection import connection_arguments
 from gateway.logs import get_logger
 from gateway.settings import Settings
 
-_PARTITIONS = 6
-"""Of a topic made here: up to so many workers share it."""
+_INPUT_PARTITIONS = 6
+"""Up to so many workers share the requests."""
+
+_OUTPUT_PARTITIONS = 1
+"""All outcomes in one order, and one write of the broker for those that end together."""
 
 _REPLICAS = 3
 _TIMEOUT_MS = 8000
@@ -22,19 +25,20 @@ async def make_topics(settings: Settings) -> None:
         wanted = {settings.kafka_topic_input, settings.kafka_topic_output, settings.kafka_topic_poison}
         missing = wanted - set(await admin.list_topics())
         if missing:
-            await _make(admin, sorted(missing))
+            await _make(admin, settings, sorted(missing))
     finally:
         await admin.close()
 
 
-async def _make(admin: AIOKafkaAdminClient, names: list[str]) -> None:
+async def _make(admin: AIOKafkaAdminClient, settings: Settings, names: list[str]) -> None:
     log = get_logger("gateway.kafka")
     replicas = min(_REPLICAS, len((await admin.describe_cluster())["brokers"]))
-    topics = [NewTopic(name, _PARTITIONS, replicas) for name in names]
+    partitions = {settings.kafka_topic_input: _INPUT_PARTITIONS}
+    topics = [NewTopic(name, partitions.get(name, _OUTPUT_PARTITIONS), replicas) for name in names]
     response = await admin.create_topics(topics, timeout_ms=_TIMEOUT_MS)
     for name, code, *_ in response.topic_errors:
         error = for_code(code)
         if code == 0:
-            log.info("topic made", topic=name, partitions=_PARTITIONS, replicas=replicas)
+            log.info("topic made", topic=name, replicas=replicas)
         elif error is not TopicAlreadyExistsError:
             log.warning("topic not made", topic=name, reason=error.__name__)

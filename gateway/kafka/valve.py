@@ -6,8 +6,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
 from gateway.logs import get_logger
 
-_REOPENED_AT = 0.8
-"""The share of the queue's size at which messages flow again."""
+_ROOM = 0.5
+"""The share of the queue that must be free: a few large batches cost the broker and the store less than many small."""
 
 
 class Valve(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
@@ -18,20 +18,20 @@ class Valve(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
 
     def __init__(self, consumer: AIOKafkaConsumer, capacity: int) -> None:
         self._consumer = consumer
-        self._room_wanted = max(1, round(capacity * (1 - _REOPENED_AT)))
+        self._room_wanted = max(1, round(capacity * _ROOM))
         self._log = get_logger("gateway.kafka")
         self.closed = False
 
     def set(self, room: int) -> None:
-        """Close where there is no room, open where there is enough again."""
-        if not self.closed and room <= 0:
+        """Open where there is room, closed where there is not."""
+        if not self.closed and room < self._room_wanted:
             self.closed = True
             self._consumer.pause(*self._consumer.assignment())
-            self._log.warning("the queue is full or cannot be asked: partitions paused")
+            self._log.debug("the queue is full or cannot be asked: partitions paused")
         elif self.closed and room >= self._room_wanted:
             self.closed = False
             self._consumer.resume(*self._consumer.paused())
-            self._log.info("there is room in the queue: partitions resumed", room=room)
+            self._log.debug("there is room in the queue: partitions resumed", room=room)
 
     def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Whoever gets them starts where the last commit was."""

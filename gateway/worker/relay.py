@@ -16,8 +16,9 @@ from gateway.worker.pulse import Pulse
 
 _PLACES = 64
 _POLL_S = 1.0
-_GATHER_S = 0.05
-"""Between rounds: one look into the outbox, and one batch to the broker, cost the same for one delivery as for many."""
+_GATHER_S = 0.5
+"""Between rounds: one look into the outbox, and one batch to the broker, cost the same for one delivery as for many.
+A lone delivery goes at once."""
 
 
 class Relay:
@@ -44,8 +45,8 @@ class Relay:
             while True:
                 await self._round()
                 self.pulse.beat()
-                await self._due.wait(_POLL_S)
                 await asyncio.sleep(_GATHER_S)
+                await self._due.wait(_POLL_S)
 
     async def drain(self, grace_s: float) -> None:
         """Carry what is due now, and wait for what is under way; what is not done in time is left to others."""

@@ -64,6 +64,14 @@ class Desk:
         await until(has_ended, timeout_s, f"job {job.id} ends")
         return await self.now(job)
 
+    async def emptied(self) -> None:
+        """Wait until no photo is kept any more: it is removed after its job's outcome is known."""
+
+        async def holds_none() -> bool:
+            return await self.stores.photos.keys("") == []
+
+        await until(holds_none, 30, "the photos are removed")
+
     async def artifacts(self, job: Job) -> dict[str, bytes]:
         """What a completed job made, by name."""
         assert job.outcome is not None

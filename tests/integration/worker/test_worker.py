@@ -58,7 +58,7 @@ async def test_a_job_makes_the_masks_that_a_run_makes(
     assert job.outcome is not None
     assert job.outcome.result["photo"] == run.json()["photo"]
     assert set(job.outcome.timings_ms) == {"queue", "fetch", "infer", "store"}
-    assert await desk.stores.photos.keys("") == []
+    await desk.emptied()
     (line,) = (line for line in worker.log() if line["message"] == "job completed")
     names = {"job_id": str(job.id), "user_id": "", "request_id": job.request.request_id}
     assert {**names, "trace_id": job.request.trace_id, "attempts": 1, "level": "INFO"}.items() <= line.items()
@@ -73,7 +73,7 @@ async def test_a_bad_photo_fails_at_once(desk: Desk, start_worker: StartWorker, 
     start_worker()
     job = await desk.ended(await desk.submit(photo))
     assert (job.state, code_of(job), job.attempts) == ("failed", code, 1)
-    assert await desk.stores.photos.keys("") == []
+    await desk.emptied()
 
 
 async def test_a_photos_server_that_stumbles_is_asked_again(
@@ -197,7 +197,10 @@ async def test_a_message_comes_in_and_its_outcome_goes_out(
     async with AIOKafkaProducer(bootstrap_servers=kafka_server, acks="all", max_request_size=2**24) as producer:
         await producer.send_and_wait(topics["KAFKA_TOPIC_INPUT"], json.dumps(request).encode())
     async with AIOKafkaConsumer(
-        topics["KAFKA_TOPIC_OUTPUT"], bootstrap_servers=kafka_server, auto_offset_reset="earliest"
+        topics["KAFKA_TOPIC_OUTPUT"],
+        bootstrap_servers=kafka_server,
+        auto_offset_reset="earliest",
+        metadata_max_age_ms=1000,
     ) as consumer:
         message = json.loads((await asyncio.wait_for(consumer.getone(), 60)).value)
     assert (message["user_id"], message["request_id"], message["status"]) == ("7", "r-1", "completed")
