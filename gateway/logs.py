@@ -33,6 +33,7 @@ def configure_logs(settings: Settings) -> None:
     )
     handler.addFilter(Repeats("aiokafka", _REPEATED_S))
     logging.basicConfig(handlers=[handler], level=max(level, logging.INFO), force=True)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request, with the whole of a signed link
 
 
 def get_logger(name: str) -> FilteringBoundLogger:

@@ -10,6 +10,8 @@ from starlette.requests import Request
 
 from gateway.admission import Admission
 from gateway.backlog import Backlog
+from gateway.callbacks.couriers import check_callbacks
+from gateway.logs import get_logger
 from gateway.pipelines.pipeline import Pipeline
 from gateway.readiness import Prober
 from gateway.settings import Settings
@@ -44,8 +46,9 @@ class Services:
 async def running_services(settings: Settings, registry: Mapping[str, Pipeline]) -> AsyncIterator[Services]:
     """The services for as long as the application runs.
 
-    Raises Problem `store_unavailable`, `storage_unavailable` where the stores do not open.
+    Raises SettingsError; Problem `store_unavailable`, `storage_unavailable` where the stores do not open.
     """
+    check_callbacks(settings)
     async with connect(settings) as triton, open_stores(settings) as stores:
         services = services_on(settings, registry, triton, stores)
         async with _worker_beside(services):
@@ -74,11 +77,18 @@ async def _worker_beside(services: Services) -> AsyncIterator[None]:
         return
     worker = Worker(services.settings, services.stores, services.triton, services.registry)
     working = asyncio.create_task(worker.run())
+    working.add_done_callback(_log_end)
     try:
         yield
     finally:
         working.cancel()
         await asyncio.wait([working])
+
+
+def _log_end(working: "asyncio.Task[None]") -> None:
+    error = None if working.cancelled() else working.exception()
+    if error is not None:
+        get_logger("gateway.worker").error("the worker ended: nobody works on jobs", exc_info=error)
 
 
 def services_of(request: Request) -> Services:

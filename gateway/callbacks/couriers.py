@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import httpx
 
 from gateway.callbacks.signature import Signer
-from gateway.callbacks.upload import UploadCourier
+from gateway.callbacks.upload import UploadCourier, authorisation
 from gateway.callbacks.webhook import WebhookCourier
 from gateway.fetching.client import PinnedTransport, open_client
 from gateway.fetching.guard import Guard
@@ -28,7 +28,7 @@ async def open_couriers(
     Webhooks go where the guard lets them; MASK_ASSET_URL is the operator's own and may be anywhere. Raises
     SettingsError for a malformed WEBHOOK_SECRET, MASK_ASSET_URL or MASK_COMPONENT_SECRET.
     """
-    _check_asset_url(settings.mask_asset_url)
+    check_callbacks(settings)
     signer, timeout_s = Signer.from_settings(settings), settings.callback_timeout_s
     guard = Guard(settings.allowed_networks, resolve or system_resolver())
     async with AsyncExitStack() as stack:
@@ -38,6 +38,13 @@ async def open_couriers(
             "webhook": WebhookCourier(guarded, signer),
             "upload": UploadCourier(trusted, artifacts, settings.mask_component_secret),
         }
+
+
+def check_callbacks(settings: Settings) -> None:
+    """Refuse what no callback could be sent with. Raises SettingsError."""
+    Signer.from_settings(settings)
+    authorisation(settings.mask_component_secret)
+    _check_asset_url(settings.mask_asset_url)
 
 
 def _check_asset_url(url: str) -> None:

@@ -35,7 +35,7 @@ class UploadCourier:
     def __init__(self, client: Client, masks: Bucket, secret: SecretStr) -> None:
         self._client = client
         self._masks = masks
-        self._headers = _authorisation(secret.get_secret_value().strip())
+        self._headers = authorisation(secret)
 
     async def deliver(self, delivery: Delivery) -> None:
         """POST the form. Raises DeliveryError."""
@@ -69,8 +69,12 @@ def _read(body: bytes) -> UploadBody:
         raise DeliveryError(f"the delivery is not an upload: {error.errors()[0]['msg']}", lasting=True) from error
 
 
-def _authorisation(secret: str) -> dict[str, str]:
-    """Checked here, because an HTTP library quotes a header that it cannot send."""
-    if not (secret.isascii() and secret.isprintable()):
+def authorisation(secret: SecretStr) -> dict[str, str]:
+    """The header with the secret, if there is one. Raises SettingsError for a secret that no header can hold.
+
+    Checked here, because an HTTP library quotes a header that it cannot send.
+    """
+    text = secret.get_secret_value().strip()
+    if not (text.isascii() and text.isprintable()):
         raise SettingsError("MASK_COMPONENT_SECRET=…: printable ASCII characters are wanted; it is sent in a header")
-    return {"X-Internal-Auth": secret} if secret else {}
+    return {"X-Internal-Auth": text} if text else {}

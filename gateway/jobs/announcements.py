@@ -8,19 +8,18 @@ from uuid import uuid5
 
 from gateway.jobs.deliveries import Announce, NewDelivery
 from gateway.jobs.job import Callback, Failure, ImageReference, Job, Outcome
+from gateway.jobs.poison import poison_origin
 from gateway.jobs.trace import traceparent
 from gateway.jobs.view import job_view, timestamp
 from gateway.pipelines.body_masks import canonical_gender
-from gateway.problems import Problem
 from gateway.settings import Settings
 
 Link = Callable[[str], str]
 
 _MASK = "_mask.png"
 _UPLOADED = ("upper_body_mask", "lower_body_mask")
-_FROM_KAFKA = "kafka:"
 _FROM_PROCESS = "process:"
-"""Of a job's source; what follows is the message's origin, or the provider that the upload repeats."""
+"""Of a job's source; what follows is the provider that the upload repeats."""
 
 
 def announcer(settings: Settings, link: Link) -> Announce:
@@ -42,13 +41,9 @@ def _deliveries(job: Job, outcome: Outcome, settings: Settings, link: Link) -> I
             yield _webhook(job, callback, link)
         elif outcome.failure is None:
             yield _upload(job, outcome, callback)
-    if outcome.failure and _is_poison(job, outcome.failure):
-        yield _poison(job, outcome.failure, settings)
-
-
-def _is_poison(job: Job, failure: Failure) -> bool:
-    """Whether a message was worked on in vain, and not by its sender's mistake."""
-    return job.request.source.startswith(_FROM_KAFKA) and Problem(failure.code, failure.detail).transient
+    origin = poison_origin(job, outcome.failure)
+    if origin and outcome.failure:
+        yield _poison(job, outcome.failure, origin, settings)
 
 
 def _message(job: Job, outcome: Outcome, callback: Callback, link: Link) -> NewDelivery:
@@ -59,19 +54,19 @@ def _message(job: Job, outcome: Outcome, callback: Callback, link: Link) -> NewD
         "mask_paths": _mask_paths(outcome, link),
         "processed_at": _processed_at(job),
     }
-    return NewDelivery("message", callback.destination, _key(job), _json(body), _headers(job))
+    return NewDelivery("message", callback.destination, _key(job), _json(body), _message_headers(job))
 
 
-def _poison(job: Job, failure: Failure, settings: Settings) -> NewDelivery:
+def _poison(job: Job, failure: Failure, origin: str, settings: Settings) -> NewDelivery:
     """The input message again, its photo as a reference."""
     request = job.request
     body = {**json.loads(request.parameters), **_identity(job), "image": _image(request.image, settings)}
     headers = {
-        **_headers(job),
+        **_message_headers(job),
         "reason": failure.code,
         "detail": failure.detail,
         "attempts": str(job.attempts),
-        "origin": request.source.removeprefix(_FROM_KAFKA),
+        "origin": origin,
     }
     return NewDelivery("message", settings.kafka_topic_poison, _key(job), _json(body), headers)
 
@@ -125,8 +120,12 @@ def _key(job: Job) -> str:
     return job.request.user_id or job.request.request_id
 
 
+def _message_headers(job: Job) -> dict[str, str]:
+    return {"job_id": str(job.id), **_headers(job)}
+
+
 def _headers(job: Job) -> dict[str, str]:
-    return {"job_id": str(job.id), "traceparent": traceparent(job.request.trace_id, job.id)}
+    return {"traceparent": traceparent(job.request.trace_id, job.id)}
 
 
 def _json(body: Mapping[str, object]) -> bytes:

@@ -8,7 +8,7 @@ from gateway.jobs.deliveries import Announce, NewDelivery
 from gateway.jobs.job import Job
 from gateway.jobs.store import Poison
 from gateway.memory.outbox import MemoryOutbox
-from gateway.memory.poison import PoisonEntries, is_poison
+from gateway.memory.poison import PoisonEntries
 from gateway.memory.shelf import Shelf
 from gateway.memory.table import JobTable
 
@@ -35,9 +35,7 @@ class Archive:
         self.table.put(job)
         self.outbox.add(job.id, deliveries)
         failure = job.outcome.failure if job.outcome else None
-        if failure and is_poison(job, failure):
-            self.poison.add_job(job, failure)
-        else:
+        if not self.poison.add_job(job, failure):
             self._remove_photo(job)
         while self.table.finished_count() > _FINISHED_KEPT:
             self.shed()

@@ -7,18 +7,10 @@ from uuid import UUID
 
 from gateway.jobs.deliveries import NewDelivery
 from gateway.jobs.job import Failure, Job
-from gateway.jobs.poison import PoisonBook, PoisonEntry
+from gateway.jobs.poison import PoisonBook, PoisonEntry, poison_origin
 from gateway.jobs.store import Poison
 from gateway.memory.clock import Clock
 from gateway.memory.outbox import MemoryOutbox
-from gateway.problems import Problem
-
-_FROM_KAFKA = "kafka:"
-
-
-def is_poison(job: Job, failure: Failure) -> bool:
-    """Whether a message was worked on in vain, and not by its sender's mistake."""
-    return job.request.source.startswith(_FROM_KAFKA) and Problem(failure.code, failure.detail).transient
 
 
 class PoisonEntries:
@@ -40,9 +32,13 @@ class PoisonEntries:
         self._messages[self._add(None, poison.origin, poison.failure, 0, len(poison.value))] = poison
         return True
 
-    def add_job(self, job: Job, failure: Failure) -> None:
-        """Keep a job that used up its attempts."""
-        self._add(job.id, job.request.source.removeprefix(_FROM_KAFKA), failure, job.attempts, 0)
+    def add_job(self, job: Job, failure: Failure | None) -> bool:
+        """Keep a job that came as a message and was worked on in vain; False for another."""
+        origin = poison_origin(job, failure)
+        if not failure or not origin:
+            return False
+        self._add(job.id, origin, failure, job.attempts, 0)
+        return True
 
     def close(self, entry_id: int) -> Poison | UUID | None:
         """Close an entry; its message or its job. None where there is no such open entry."""

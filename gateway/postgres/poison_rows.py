@@ -3,13 +3,11 @@
 import hashlib
 
 from gateway.jobs.job import Job, Outcome
+from gateway.jobs.poison import poison_origin
 from gateway.jobs.store import Poison
 from gateway.postgres.connection import Connection
 from gateway.postgres.deliveries import add_deliveries
 from gateway.postgres.rows import clean
-from gateway.problems import Problem
-
-_FROM_KAFKA = "kafka:"
 
 _ADD_MESSAGE = """
 INSERT INTO poison (origin, key, value, value_sha256, code, detail, attempts) VALUES ($1, $2, $3, $4, $5, $6, 0)
@@ -38,8 +36,6 @@ async def add_message_poison(connection: Connection, poison: Poison) -> None:
 async def add_job_poison(connection: Connection, job: Job, outcome: Outcome) -> None:
     """Keep a job that came as a message and was worked on in vain, not by its sender's mistake."""
     failure = outcome.failure
-    if failure is None or not job.request.source.startswith(_FROM_KAFKA):
-        return
-    if Problem(failure.code, failure.detail).transient:
-        origin = job.request.source.removeprefix(_FROM_KAFKA)
+    origin = poison_origin(job, failure)
+    if failure and origin:
         await connection.execute(_ADD_JOB, job.id, origin, failure.code, clean(failure.detail), job.attempts)

@@ -76,8 +76,8 @@ async def open_pool(settings: Settings) -> AsyncIterator[Pool]:
     try:
         yield Pool(pool)
     finally:
-        with suppress(*TRANSIENT):  # it is closed all the same
-            await asyncio.wait_for(pool.close(), _CLOSE_S)
+        with suppress(*TRANSIENT), anyio.fail_after(_CLOSE_S):  # it is closed all the same
+            await pool.close()
 
 
 async def _keep(_connection: Connection) -> None:

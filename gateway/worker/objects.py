@@ -2,7 +2,7 @@
 
 from gateway.jobs.job import Failure, Job
 from gateway.jobs.keys import artifact_key
-from gateway.problems import Problem
+from gateway.jobs.poison import poison_origin
 from gateway.stores import Stores
 
 
@@ -14,8 +14,7 @@ def artifact_prefix(job: Job) -> str:
 
 def photo_needed(job: Job, failure: Failure | None) -> bool:
     """Whether an ended job may run again with the photo it came with: a message whose failure may pass."""
-    replayable = job.request.source.startswith("kafka:")
-    return failure is not None and replayable and Problem(failure.code, failure.detail).transient
+    return poison_origin(job, failure) is not None
 
 
 class JobObjects:

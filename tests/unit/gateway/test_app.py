@@ -9,7 +9,7 @@ from gateway.app import create_app
 from gateway.problems import PROBLEMS
 from gateway.readiness import tiny_png
 from gateway.routes.schemas import Health, Live, PipelineList
-from gateway.settings import Settings
+from gateway.settings import Settings, SettingsError
 
 RUN = "/v1/run/body_masks"
 LIMIT = 4096
@@ -153,3 +153,14 @@ async def test_the_example_of_a_conflict_is_what_is_answered(client: httpx.Async
         answer = await client.post(f"/v1/jobs?{query}", content=tiny_png(), headers=PNG)
         assert answer.status_code == status
     assert answer.json()["detail"] == PROBLEMS["idempotency_conflict"].example
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("webhook_secret", "secret"), ("mask_component_secret", "gehe\u00efm\n"), ("mask_asset_url", "http://[assets")],
+)
+async def test_a_service_that_could_not_call_back_does_not_start(variable: str, value: str) -> None:
+    app = create_app(Settings.model_validate({variable: value}))
+    with pytest.raises(SettingsError, match=f"^{variable.upper()}"):
+        async with app.router.lifespan_context(app):
+            pass

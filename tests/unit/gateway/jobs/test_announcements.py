@@ -132,6 +132,7 @@ def test_a_webhook_is_the_jobs_view():
     (delivery,) = announce(DONE, Callback("webhook", "https://a/b"))
     event = json.loads(delivery.body)
     assert (delivery.kind, delivery.destination) == ("webhook", "https://a/b")
+    assert delivery.headers.keys() == {"traceparent"}
     assert (event["type"], event["timestamp"]) == ("job.completed", "2025-11-26T12:00:00Z")
     assert event["data"]["id"] == str(ID)
     assert event["data"]["state"] == "completed"
