@@ -2,21 +2,17 @@
 
 import asyncio
 import base64
-import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from uuid import uuid4
 
 import httpx
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from gateway.jobs.job import Callback, Job
-from gateway.jobs.store import JobFilter
 from tests.integration.gateway.photos import encode, noise
 from tests.integration.worker.conftest import WorkerProcess, desk_of
 from tests.integration.worker.desk import Desk, until
@@ -185,29 +181,6 @@ async def test_receivers_that_fail_are_asked_again_and_hold_back_no_others(
         assert first.body == second.body == good.asked[0].body
         assert first.headers["webhook-id"] == second.headers["webhook-id"]
         assert (await desk.stores.outbox.of_job(job.id))[0].state == "pending"
-
-
-async def test_a_message_comes_in_and_its_outcome_goes_out(
-    desk: Desk, start_worker: StartWorker, kafka_server: str, photo: bytes
-) -> None:
-    topics = {f"KAFKA_TOPIC_{kind}": f"{kind.lower()}-{uuid4().hex}" for kind in ("INPUT", "OUTPUT", "POISON")}
-    worker = start_worker(KAFKA_BOOTSTRAP_SERVERS=kafka_server, KAFKA_CONSUMER_GROUP=uuid4().hex, **topics)
-    image = {"type": "base64", "data": base64.b64encode(photo).decode()}
-    request = {"user_id": "7", "request_id": "r-1", "gender": "F", "mask_types": ["upper_body"], "image": image}
-    async with AIOKafkaProducer(bootstrap_servers=kafka_server, acks="all", max_request_size=2**24) as producer:
-        await producer.send_and_wait(topics["KAFKA_TOPIC_INPUT"], json.dumps(request).encode())
-    async with AIOKafkaConsumer(
-        topics["KAFKA_TOPIC_OUTPUT"],
-        bootstrap_servers=kafka_server,
-        auto_offset_reset="earliest",
-        metadata_max_age_ms=1000,
-    ) as consumer:
-        message = json.loads((await asyncio.wait_for(consumer.getone(), 60)).value)
-    assert (message["user_id"], message["request_id"], message["status"]) == ("7", "r-1", "completed")
-    answer = await asyncio.to_thread(httpx.get, message["mask_paths"]["upper_body"], trust_env=False)
-    (job,) = await desk.stores.jobs.find(JobFilter(user_id="7", request_id="r-1"))
-    assert await desk.artifacts(job) == {"upper_body_mask.png": answer.content}
-    assert await asyncio.to_thread(worker.stop) == 0
 
 
 async def test_the_health_page(desk: Desk, start_worker: StartWorker) -> None:
