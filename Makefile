@@ -30,7 +30,7 @@ check: $(INSTALLED) ## Lint and type-check
 bench: models ## Measure throughput and latency against the bare loop
 	$(BIN)/python -m loadtests
 
-parity: models ## Compare with MediaPipe's own Pose (in an environment of its own)
+parity: models ## Compare with MediaPipe's own Pose and FaceMesh (in an environment of its own)
 	$(BIN)/python -m tests.parity
 
 chaos: models ## The long form of the chaos tests

@@ -1,7 +1,7 @@
 """Last step: masks, label maps and key points from the landmarks."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias, cast
@@ -9,9 +9,10 @@ from typing import TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from steps.failure import InputError
+from steps.failure import InputError, require_success
 from steps.parameters import BodyMaskParameters
 from steps.photo import EncodedPhoto
+from steps.regions import regions_of
 from steps.tensors import JsonObject, Tensors, bytes_tensor, json_object, json_tensor
 from vision.canvas import Canvas, canvas_about, to_output, to_source
 from vision.encoding import encode_jpeg, encode_png
@@ -21,7 +22,6 @@ from vision.mask_types import MaskType
 from vision.masks import garment_masks, plain_masks
 from vision.overlay import PersonLayer, draw_overlay
 from vision.pose import Pose, decode_pose, distinct
-from vision.roi import Roi
 
 Gray: TypeAlias = NDArray[np.uint8]
 Float32: TypeAlias = NDArray[np.float32]
@@ -100,10 +100,7 @@ def _answer(result: JsonObject, artifacts: dict[str, bytes]) -> Tensors:
 
 
 def _people(tensors: Tensors) -> list[Person]:
-    context = json_object(tensors["context"])
-    if "failure" in context:
-        failure = cast("dict[str, str]", context["failure"])
-        raise InputError(failure["code"], failure["detail"])
+    require_success(json_object(tensors["context"]))
     parameters = BodyMaskParameters.from_json(json_object(tensors["parameters"]))
     size = EncodedPhoto.read(tensors["image"]).info.size
     return [Person(pose, size, parameters) for pose in _chosen(found_poses(tensors), parameters.person)]
@@ -111,7 +108,7 @@ def _people(tensors: Tensors) -> list[Person]:
 
 def found_poses(tensors: Tensors) -> list[Pose]:
     """Poses of the regions in which the model is sure of a person, the largest first. Raises InputError for none."""
-    regions = map(_roi, cast("list[dict[str, float]]", json_object(tensors["context"])["regions"]))
+    regions = regions_of(json_object(tensors["context"]))
     outputs = [cast("Float32", tensors[name]) for name in ("landmarks", "presence", "mask", "heatmap")]
     decoded = (
         decode_pose(landmarks, presence, mask, heatmap, region)
@@ -121,10 +118,6 @@ def found_poses(tensors: Tensors) -> list[Pose]:
     if not poses:
         raise InputError("no_person", "no person was found in the photo; one must show at least head and shoulders")
     return poses
-
-
-def _roi(region: Mapping[str, float]) -> Roi:
-    return Roi((region["center_x"], region["center_y"]), region["side"], region["rotation"])
 
 
 def _chosen(poses: list[Pose], person: str) -> list[Pose]:

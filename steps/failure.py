@@ -1,6 +1,7 @@
 """Failures that the input caused: they travel from step to step as data, and fail no other request."""
 
 from collections.abc import Callable
+from typing import cast
 
 from steps.tensors import JsonObject, Step, Tensors, json_object, json_tensor
 
@@ -17,6 +18,13 @@ class InputError(Exception):
 def failure_context(failure: InputError) -> JsonObject:
     """The context that a failed step hands on."""
     return {"failure": {"code": failure.code, "detail": failure.detail}}
+
+
+def require_success(context: JsonObject) -> None:
+    """Raise the InputError that an earlier step handed on, if one did."""
+    if "failure" in context:
+        failure = cast("dict[str, str]", context["failure"])
+        raise InputError(failure["code"], failure["detail"])
 
 
 def carrying_failures(blank: Callable[[Tensors], Tensors]) -> Callable[[Step], Step]:

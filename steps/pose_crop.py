@@ -5,10 +5,11 @@ import numpy as np
 from steps.failure import InputError, carrying_failures
 from steps.parameters import BodyMaskParameters
 from steps.photo import EncodedPhoto
-from steps.tensors import JsonObject, Tensors, json_object, json_tensor
+from steps.regions import regions_context
+from steps.tensors import Tensors, json_object, json_tensor
 from vision.pose import DECODED_SIDE, INPUT_SIDE
 from vision.pose_detection import decode_detections
-from vision.roi import Roi, crop, roi_of
+from vision.roi import crop, roi_of
 
 MOST_PEOPLE = 8
 """Crops of one request with every person: what one run of the landmark model takes."""
@@ -36,13 +37,4 @@ def pose_crop(tensors: Tensors) -> Tensors:
     regions = sorted(map(roi_of, detections), key=lambda region: -region.side)[:most]
     photo = encoded.reduced(regions[-1].side, DECODED_SIDE)  # the smallest region needs the most pixels
     crops = np.stack([crop(photo, region, INPUT_SIDE) for region in regions])
-    return {"crops": crops, "context": json_tensor({"regions": [_json(region) for region in regions]})}
-
-
-def _json(region: Roi) -> JsonObject:
-    return {
-        "center_x": float(region.center[0]),
-        "center_y": float(region.center[1]),
-        "side": float(region.side),
-        "rotation": float(region.rotation),
-    }
+    return {"crops": crops, "context": json_tensor(regions_context(regions))}

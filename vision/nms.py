@@ -1,8 +1,27 @@
 """Non-maximum suppression."""
 
+from collections.abc import Iterable
+from typing import Protocol, TypeVar
+
 import numpy as np
 
-from vision.arrays import Float64
+from vision.arrays import Box, Float64
+
+
+class Boxed(Protocol):
+    """Something found in a photo."""
+
+    @property
+    def box(self) -> Box:
+        """Where it is."""
+
+
+Found = TypeVar("Found", bound=Boxed)
+
+
+def area(box: Box) -> float:
+    """Square pixels inside a box."""
+    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def iou(box: Float64, boxes: Float64) -> Float64:
@@ -33,3 +52,13 @@ def weighted_nms(rows: Float64, scores: Float64, threshold: float) -> tuple[Floa
         best.append(float(scores[order[0]]))
         order = order[~overlaps]
     return np.array(merged).reshape(-1, rows.shape[1]), np.array(best)
+
+
+def distinct(found: Iterable[Found], threshold: float) -> list[Found]:
+    """Keep the first of those whose boxes overlap by more than `threshold` (IoU)."""
+    kept: list[Found] = []
+    for one in found:
+        boxes = np.array([other.box for other in kept], dtype=np.float64).reshape(-1, 4)
+        if (iou(np.array(one.box, dtype=np.float64), boxes) <= threshold).all():
+            kept.append(one)
+    return kept

@@ -7,10 +7,11 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vision import nms
 from vision.affine import compose, of_indices, transform_points, warp
 from vision.arrays import Affine, Box, Float64, Mask, Size
 from vision.heatmap import refine
-from vision.nms import iou
+from vision.nms import area
 from vision.roi import Roi
 
 INPUT_SIDE = 256
@@ -61,12 +62,8 @@ def distinct(poses: Sequence[Pose]) -> list[Pose]:
 
     Poses whose boxes overlap by more than SAME_PERSON_IOU are one person; the one with the best score is kept.
     """
-    boxes = np.array([pose.box for pose in poses]).reshape(-1, 4)
-    kept: list[int] = []
-    for index in sorted(range(len(poses)), key=lambda index: -poses[index].score):
-        if not kept or iou(boxes[index], boxes[kept]).max() <= SAME_PERSON_IOU:
-            kept.append(index)
-    return sorted((poses[index] for index in kept), key=lambda pose: -_area(pose.box))
+    kept = nms.distinct(sorted(poses, key=lambda pose: -pose.score), SAME_PERSON_IOU)
+    return sorted(kept, key=lambda pose: -area(pose.box))
 
 
 def person_mask(pose: Pose, to_frame: Affine, size: Size) -> Mask:
@@ -102,7 +99,3 @@ def _box(probabilities: NDArray[np.uint8], landmarks: Float64, roi: Roi) -> Box:
         points = transform_points(pixels + 0.5, of_indices(roi.to_source(INPUT_SIDE)))
     (x1, y1), (x2, y2) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
     return x1, y1, x2, y2
-
-
-def _area(box: Box) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])

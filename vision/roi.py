@@ -1,4 +1,4 @@
-"""The rotated square about a person that the pose landmark model looks at."""
+"""The rotated square about a person or a face that a landmark model looks at."""
 
 import math
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ import numpy as np
 
 from vision.affine import compose, invert, of_indices, warp
 from vision.arrays import RGB, Affine
+from vision.detection import Detection
 from vision.photo import Photo
-from vision.pose_detection import Detection
 
 MARGIN = 1.25
 """RectTransformationCalculator's scale in mediapipe's pose graph."""

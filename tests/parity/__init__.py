@@ -1,1 +1,1 @@
-"""Our pose against that of MediaPipe's own package, on photos of one person."""
+"""Our poses and faces against those of MediaPipe's own package."""

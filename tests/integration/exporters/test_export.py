@@ -51,6 +51,9 @@ SHAPES = {
         "mask": ["N", 256, 256, 1],
         "heatmap": ["N", 64, 64, 39],
     },
+    "face_detection_short_range": {"image": ["N", 128, 128, 3], "boxes": ["N", 896, 16], "scores": ["N", 896, 1]},
+    "face_detection_full_range": {"image": ["N", 192, 192, 3], "boxes": ["N", 2304, 16], "scores": ["N", 2304, 1]},
+    "face_landmark": {"image": ["N", 192, 192, 3], "landmarks": ["N", 1404], "presence": ["N", 1]},
 }
 
 

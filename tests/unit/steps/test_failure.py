@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from steps.failure import InputError, carrying_failures
+from steps.failure import InputError, carrying_failures, failure_context, require_success
 from steps.tensors import Tensors, json_object, json_tensor
 
 BLANK = {"pixels": np.zeros(3)}
@@ -38,3 +38,11 @@ def test_a_fault_of_ours_is_not_taken_for_one_of_the_input() -> None:
 
     with pytest.raises(KeyError):
         carrying_failures(lambda _: BLANK)(broken)({})
+
+
+def test_a_failure_that_was_handed_on_is_raised_again() -> None:
+    failure = InputError("no_face", "nobody")
+    with pytest.raises(InputError) as raised:
+        require_success(failure_context(failure))
+    assert (raised.value.code, raised.value.detail) == ("no_face", "nobody")
+    require_success({"regions": []})

@@ -1,11 +1,18 @@
+from dataclasses import dataclass
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from vision.nms import iou, weighted_nms
+from vision.nms import distinct, iou, weighted_nms
 
 Rows = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Thing:
+    box: tuple[float, float, float, float]
 
 
 def test_iou_of_known_boxes() -> None:
@@ -24,6 +31,14 @@ def test_nothing_stays_nothing() -> None:
     merged, scores = weighted_nms(np.empty((0, 12)), np.empty(0), 0.3)
     assert merged.shape == (0, 12)
     assert scores.size == 0
+
+
+def test_of_things_that_overlap_the_first_is_kept() -> None:
+    first, half = Thing((0, 0, 10, 10)), Thing((0, 0, 10, 5))
+    nearly, apart = Thing((1, 0, 11, 10)), Thing((50, 0, 60, 10))
+    assert distinct([first, half, nearly, apart], 0.5) == [first, half, apart]
+    assert distinct([nearly, first], 0.5) == [nearly]
+    assert distinct([], 0.5) == []
 
 
 @given(

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vision.affine import transform_points
+from vision.detection import Detection
 from vision.photo import Photo
-from vision.pose_detection import Detection
 from vision.roi import Roi, crop, roi_of
 
 

@@ -1,0 +1,140 @@
+"""Landmarks as callers write them: JSON, Python literals, or lines of numbers."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from vision.arrays import Float64, Size
+from vision.face.errors import FaceError
+from vision.face.literal import Literal, parse_literal
+
+COUNTS = (478, 468, 68)
+FORMS = "send [{x, y}, …] as JSON, a mapping with `landmarks`, or one `x,y` a line"
+MAX_FACES = 32
+FARTHEST = 1e6
+"""Greatest coordinate that is read, in pixels."""
+MIN_EXTENT = 8
+"""Least width and height of a face's landmarks, in source pixels."""
+COORDINATES = range(2, 4)
+"""Numbers of a point: x, y and perhaps z, which is not used."""
+
+_SEPARATORS = re.compile(r"[\s,;]+")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LandmarkSet:
+    """Faces as landmarks N×2 in pixels of an image of `size`; None where the text says no size."""
+
+    faces: tuple[Float64, ...]
+    size: Size | None = None
+
+    def in_photo(self, size: Size) -> tuple[Float64, ...]:
+        """Scale to a photo of `size`. Raises FaceError (landmarks_outside, landmarks_degenerate)."""
+        scale = np.divide(size, self.size or size)
+        faces = tuple(face * scale for face in self.faces)
+        for face in faces:
+            _check_place(face, size)
+        return faces
+
+
+def parse_landmarks(data: bytes) -> LandmarkSet:
+    """Read the landmarks of one face or several, each with one of COUNTS points.
+
+    Raises FaceError (landmarks_unreadable, landmarks_count).
+    """
+    try:
+        text = data.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise _unreadable("they are not UTF-8 text") from None
+    if not text.startswith(("[", "{", "(")):
+        return LandmarkSet((_face(_lines(text)),))
+    try:
+        value = parse_literal(text)
+    except ValueError as error:
+        raise _unreadable(str(error)) from None
+    if isinstance(value, dict):
+        return LandmarkSet(_faces(value.get("landmarks")), _size(value.get("dimensions")))
+    return LandmarkSet(_faces(value))
+
+
+def _unreadable(reason: str) -> FaceError:
+    return FaceError("landmarks_unreadable", f"the landmarks cannot be read: {reason[:200]}; {FORMS}")
+
+
+def _faces(value: Literal) -> tuple[Float64, ...]:
+    if not isinstance(value, list) or not value:
+        raise _unreadable("there is no list of points")
+    nested = isinstance(value[0], list) and (not value[0] or isinstance(value[0][0], dict | list))
+    faces = value if nested else [value]
+    if len(faces) > MAX_FACES:
+        raise _unreadable(f"there are {len(faces)} faces; at most {MAX_FACES} are accepted")
+    return tuple(_face([_point(point, index) for index, point in enumerate(_items(face))]) for face in faces)
+
+
+def _items(value: Literal) -> list[Literal]:
+    if not isinstance(value, list):
+        raise _unreadable("a face is not a list of points")
+    return value
+
+
+def _point(value: Literal, index: int) -> tuple[float, float]:
+    coordinates = [value.get("x"), value.get("y")] if isinstance(value, dict) else value
+    if not isinstance(coordinates, list) or len(coordinates) not in COORDINATES:
+        raise _unreadable(f"point {index} is not {{x, y}}")
+    return _number(coordinates[0], index), _number(coordinates[1], index)
+
+
+def _number(value: Literal, index: int) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= FARTHEST:
+        raise _unreadable(f"point {index} has a coordinate that is not a number of pixels")
+    return float(value)
+
+
+def _lines(text: str) -> list[tuple[float, float]]:
+    points = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = _SEPARATORS.split(line.strip())
+        if words == [""]:
+            continue
+        try:
+            coordinates = [float(word) for word in words]
+        except ValueError:
+            raise _unreadable(f"line {number} is not numbers") from None
+        if len(coordinates) not in COORDINATES or not all(abs(coordinate) <= FARTHEST for coordinate in coordinates):
+            raise _unreadable(f"line {number} is not two numbers of pixels")
+        points.append((coordinates[0], coordinates[1]))
+    return points
+
+
+def _face(points: Sequence[tuple[float, float]]) -> Float64:
+    if len(points) not in COUNTS:
+        counts = ", ".join(map(str, COUNTS))
+        raise FaceError("landmarks_count", f"a face has {len(points)} landmarks; accepted are {counts}")
+    return np.array(points, dtype=np.float64)
+
+
+def _size(value: Literal) -> Size | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) != len(("width", "height")):
+        raise _unreadable("`dimensions` is not [width, height]")
+    if not all(isinstance(side, int) and 1 <= side <= FARTHEST for side in value):
+        raise _unreadable("`dimensions` is not two positive whole numbers")
+    return cast("Size", tuple(value))
+
+
+def _check_place(face: Float64, size: Size) -> None:
+    """Refuse a face that lies beside the photo, has points more than the photo's size away, or has no extent."""
+    low, high, limit = face.min(axis=0), face.max(axis=0), np.array(size)
+    if (high < 0).any() or (low > limit).any() or (low < -limit).any() or (high > 2 * limit).any():
+        raise FaceError(
+            "landmarks_outside", f"the landmarks lie outside the photo of {size[0]}×{size[1]}; send its pixels"
+        )
+    if (high - low < MIN_EXTENT).any():
+        raise FaceError(
+            "landmarks_degenerate",
+            f"the landmarks span less than {MIN_EXTENT} pixels; send pixels of the photo, not shares of its size",
+        )
