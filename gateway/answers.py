@@ -3,6 +3,7 @@
 import base64
 import json
 import secrets
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote
 
@@ -29,16 +30,24 @@ def check_accept(accept: str | None, pipeline: Pipeline) -> None:
 def answer(accept: str | None, request_id: str, pipeline: Pipeline, inference: InferenceResult) -> Response:
     """One artifact: its bytes, unless the client prefers JSON or multipart/mixed; several: JSON or multipart/mixed.
 
-    Raises Problem `not_acceptable`.
+    Of several, the only one of its type is given alone where the client prefers that type. Raises Problem
+    `not_acceptable`.
     """
-    artifacts = inference.artifacts
-    single = [artifacts[0].media_type] if len(artifacts) == 1 else []
-    chosen = _negotiate(accept, [*single, JSON, MIXED])
-    if single and chosen == single[0]:
-        return Response(artifacts[0].data, media_type=chosen, headers=disposition("inline", artifacts[0].name))
+    alone = _alone(inference.artifacts)
+    several = [JSON, MIXED]
+    offers = [*alone, *several] if len(inference.artifacts) == 1 else [*several, *alone]
+    chosen = _negotiate(accept, offers)
+    if chosen in alone:
+        return Response(alone[chosen].data, media_type=chosen, headers=disposition("inline", alone[chosen].name))
     if chosen == JSON:
         return Response(_json(request_id, pipeline, inference), media_type=JSON)
     return _mixed(request_id, pipeline, inference)
+
+
+def _alone(artifacts: Sequence[Artifact]) -> Mapping[str, Artifact]:
+    """Artifacts that an answer may consist of, by type; JSON means the whole answer."""
+    counts = Counter(artifact.media_type for artifact in artifacts)
+    return {item.media_type: item for item in artifacts if counts[item.media_type] == 1 and item.media_type != JSON}
 
 
 def server_timing(stages_ms: Iterable[tuple[str, float]]) -> str:

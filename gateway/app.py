@@ -10,6 +10,8 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.metrics.middleware import RequestMetrics
+from gateway.metrics.problem_note import note_problem
 from gateway.middleware import RequestMiddleware
 from gateway.openapi.document import complete
 from gateway.openapi.run import run_operation, run_responses
@@ -38,15 +40,15 @@ def create_app(settings: Settings) -> FastAPI:
         title=settings.app_name,
         version=settings.app_version,
         lifespan=lifespan,
-        middleware=[Middleware(RequestMiddleware, debug=settings.app_debug)],
+        middleware=[Middleware(RequestMetrics), Middleware(RequestMiddleware, debug=settings.app_debug)],
         exception_handlers={Problem: _answer_problem, HTTPException: _answer_http},
     )
-    _add_routes(app, registry)
+    _add_routes(app, registry, settings)
     complete(app)
     return app
 
 
-def _add_routes(app: FastAPI, registry: Mapping[str, Pipeline]) -> None:
+def _add_routes(app: FastAPI, registry: Mapping[str, Pipeline], settings: Settings) -> None:
     for entry in registry.values():
         app.add_api_route(
             f"/v1/run/{entry.name}",
@@ -60,7 +62,7 @@ def _add_routes(app: FastAPI, registry: Mapping[str, Pipeline]) -> None:
             tags=["pipelines"],
         )
     app.add_api_route("/v1/run/{pipeline}", run.run_unknown, methods=["POST"], include_in_schema=False)
-    for tag, listed in addresses(registry).items():
+    for tag, listed in addresses(registry, settings).items():
         for address in listed:
             address.add_to(app, tag)
 
@@ -68,7 +70,7 @@ def _add_routes(app: FastAPI, registry: Mapping[str, Pipeline]) -> None:
 async def _answer_problem(request: Request, error: Exception) -> Response:
     if not isinstance(error, Problem):
         raise error
-    return problem_response(error, request.url.path)
+    return _told(request, error)
 
 
 async def _answer_http(request: Request, error: Exception) -> Response:
@@ -76,4 +78,9 @@ async def _answer_http(request: Request, error: Exception) -> Response:
         raise error
     allow = (error.headers or {}).get("Allow")
     detail = f"{request.method} {request.url.path} is not served here." + (f" Use {allow}." if allow else "")
-    return problem_response(Problem(_CODES[error.status_code], detail, headers=error.headers), request.url.path)
+    return _told(request, Problem(_CODES[error.status_code], detail, headers=error.headers))
+
+
+def _told(request: Request, problem: Problem) -> Response:
+    note_problem(request.scope, problem.code)
+    return problem_response(problem, request.url.path)

@@ -8,6 +8,7 @@ from typing import cast
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
 
+from gateway.log_lines import Lines, at_terminal
 from gateway.log_repeats import Repeats
 from gateway.settings import Settings
 
@@ -42,7 +43,7 @@ def get_logger(name: str) -> FilteringBoundLogger:
 
 
 def _readable(settings: Settings) -> bool:
-    return settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
+    return settings.log_format == "console" or (settings.log_format == "auto" and at_terminal())
 
 
 def _shared() -> list[Processor]:
@@ -57,7 +58,7 @@ def _shared() -> list[Processor]:
 
 def _renderer(settings: Settings) -> list[Processor]:
     if _readable(settings):
-        return [structlog.dev.ConsoleRenderer()]
+        return [Lines()]
     return [
         structlog.processors.format_exc_info,
         structlog.processors.EventRenamer("message"),

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.jobs.trace import trace_id_of as parse_trace_id
 from gateway.logs import get_logger
+from gateway.metrics.problem_note import note_problem
 from gateway.problems import Problem, problem_response
 
 _PROBED = "/health"
@@ -63,6 +64,7 @@ class RequestMiddleware:
 
     async def _unexpected(self, error: Exception, scope: Scope, receive: Receive, exchange: "_Exchange") -> None:
         self._log.error("unexpected error", exc_info=error)
+        note_problem(scope, "internal_error")
         if exchange.status:
             return
         detail = "".join(traceback.format_exception_only(error)).strip() if self._debug else "The log has the details."

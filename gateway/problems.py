@@ -41,7 +41,7 @@ PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
         ),
         "not_found": ProblemType(404, "No such address", "POST /v2 is not served here.", "/v2"),
         "pipeline_not_found": ProblemType(
-            404, "No such pipeline", "No pipeline 'masks'; there are: body_masks.", "/v1/run/masks"
+            404, "No such pipeline", "No pipeline 'masks'; there are: body_masks, face_contours.", "/v1/run/masks"
         ),
         "job_not_found": ProblemType(
             404, "No such job", "No job 6f1c0e4e-0d0e-4a57-8f2b-0f6a3c1e9d11; it may have been deleted."
@@ -108,6 +108,70 @@ PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
             "Several people were found",
             "3 people were found; send a photo of one, or ask for person=largest or all",
         ),
+        "no_face": ProblemType(
+            422,
+            "No face was found",
+            "no face was found in the photo; one must show both eyes, upright, and span a twentieth of the photo or "
+            "more",
+        ),
+        "several_faces": ProblemType(
+            422,
+            "Several faces were found",
+            "there are 3 faces; send a photo of one, or ask for face=largest or all",
+        ),
+        "landmarks_unreadable": ProblemType(
+            422,
+            "The landmarks cannot be read",
+            "the landmarks cannot be read: line 1 is not numbers; send [{x, y}, …] as JSON, a mapping with "
+            "`landmarks`, or one `x,y` a line",
+        ),
+        "landmarks_count": ProblemType(
+            422, "There are too many or too few landmarks", "a face has 3 landmarks; accepted are 478, 468, 68"
+        ),
+        "landmarks_outside": ProblemType(
+            422,
+            "The landmarks lie outside the photo",
+            "the landmarks lie outside the photo of 640×480; send its pixels",
+        ),
+        "landmarks_degenerate": ProblemType(
+            422,
+            "The landmarks lie too close together",
+            "the landmarks span less than 8 pixels; send pixels of the photo, not shares of its size",
+        ),
+        "segmentation_unsupported": ProblemType(
+            422,
+            "The segmentation's format is not supported",
+            "the segmentation is neither a PNG of labels nor {region name: [indices]}",
+        ),
+        "label_map_lossy": ProblemType(
+            422,
+            "The label map is compressed with loss",
+            "the label map is a JPEG, whose compression alters labels; send it as PNG",
+        ),
+        "label_map_unreadable": ProblemType(
+            422, "The label map cannot be read", "label map: the image ends within its header; send the whole file"
+        ),
+        "label_map_corrupt": ProblemType(
+            422,
+            "The label map holds no labels",
+            "the label map has 255 different values, more than 32: it holds no labels, or was scaled smoothly or "
+            "stored with loss; scale it nearest and send PNG",
+        ),
+        "label_map_empty": ProblemType(
+            422,
+            "The label map has no regions",
+            "the label map is all background (0); every region needs its number",
+        ),
+        "regions_invalid": ProblemType(
+            422, "The regions are not acceptable", "region 'nose' is not a list of 3 to 512 landmark indices"
+        ),
+        "region_unknown": ProblemType(
+            422,
+            "No such region",
+            "there is no region 'ear'; there are: forehead, nose, left_under_eye, right_under_eye, mouth, left_eye, "
+            "right_eye, left_eyebrow, right_eyebrow, upper_lip, lower_lip, face_oval, left_cheek, right_cheek",
+        ),
+        "options_invalid": ProblemType(422, "An option is not acceptable", "region_opacity is 2; it goes from 0 to 1"),
         "queue_full": ProblemType(429, "Too many requests are waiting", "100 requests are waiting."),
         "internal_error": ProblemType(500, "Something went wrong in the gateway", "The log has the details."),
         "attempts_exhausted": ProblemType(

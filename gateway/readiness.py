@@ -58,8 +58,12 @@ class Prober:
         return Readiness(dict(zip(names, answers, strict=True)), await self._triton.models(_PROBE_S))
 
     async def _serves(self, pipeline: Pipeline) -> bool:
+        answers = await asyncio.gather(*(self._answers(model) for model in pipeline.models))
+        return all(answers)
+
+    async def _answers(self, model: str) -> bool:
         try:
-            await self._triton.infer(pipeline.model, self._photo, b"{}", Deadline(_PROBE_S))
+            await self._triton.infer(model, self._photo, b"{}", Deadline(_PROBE_S))
         except Problem as problem:
             return PROBLEMS[problem.code].status in range(400, 500)
         return True

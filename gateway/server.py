@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from gateway.app import create_app
 from gateway.logs import configure_logs, get_logger
+from gateway.metrics.port import serving_figures
 from gateway.postgres.migrations import MigrationError
 from gateway.problems import Problem
 from gateway.protocol import BoundedProtocol
@@ -47,7 +48,7 @@ def serve(settings: Settings) -> None:
 
 async def _serve(settings: Settings, app: FastAPI) -> None:
     """The application starts before the server, so that what keeps it from starting is told in one line."""
-    async with app.router.lifespan_context(app):
+    async with app.router.lifespan_context(app), serving_figures(settings, app.state.services.figures):
         server = _Server(_config(settings, app))
         _stop_on_signals(server, app.state.services)
         get_logger("gateway.server").info(

@@ -10,8 +10,13 @@ from starlette.requests import Request
 
 from gateway.admission import Admission
 from gateway.backlog import Backlog
+from gateway.cache.results import Results
+from gateway.cache.versions import ModelVersions
 from gateway.callbacks.couriers import check_callbacks
 from gateway.logs import get_logger
+from gateway.metrics.instruments import Instruments
+from gateway.metrics.measuring import Measured, measuring
+from gateway.metrics.page import MetricsPage
 from gateway.pipelines.pipeline import Pipeline
 from gateway.readiness import Prober
 from gateway.settings import Settings
@@ -33,6 +38,9 @@ class Services:
     stores: Stores
     store_prober: StoreProber
     backlog: Backlog
+    results: Results
+    instruments: Instruments
+    figures: MetricsPage
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     started_at: float = field(default_factory=time.monotonic)
 
@@ -49,14 +57,20 @@ async def running_services(settings: Settings, registry: Mapping[str, Pipeline])
     Raises SettingsError; Problem `store_unavailable`, `storage_unavailable` where the stores do not open.
     """
     check_callbacks(settings)
-    async with connect(settings) as triton, open_stores(settings) as stores:
-        services = services_on(settings, registry, triton, stores)
+    instruments = Instruments()
+    async with (
+        connect(settings, instruments.tasks.inferred) as triton,
+        open_stores(settings) as stores,
+        measuring(settings, stores, instruments, "gateway") as measured,
+    ):
+        services = services_on(settings, registry, triton, measured)
         async with _worker_beside(services):
             yield services
 
 
-def services_on(settings: Settings, registry: Mapping[str, Pipeline], triton: Triton, stores: Stores) -> Services:
+def services_on(settings: Settings, registry: Mapping[str, Pipeline], triton: Triton, measured: Measured) -> Services:
     """The services on what is open already."""
+    stores = measured.stores
     return Services(
         settings=settings,
         registry=registry,
@@ -66,6 +80,9 @@ def services_on(settings: Settings, registry: Mapping[str, Pipeline], triton: Tr
         stores=stores,
         store_prober=StoreProber(stores),
         backlog=Backlog(stores.jobs, settings.queue_max_size),
+        results=Results(settings, stores.cache, ModelVersions(triton)),
+        instruments=measured.instruments,
+        figures=measured.page,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from gateway.cache.cache import Cache
 from gateway.jobs.announcements import announcer
 from gateway.jobs.bucket import Bucket
 from gateway.jobs.deliveries import Outbox
@@ -11,6 +12,7 @@ from gateway.jobs.poison import PoisonBook
 from gateway.jobs.signals import Signals
 from gateway.jobs.store import JobStore
 from gateway.memory.stores import memory_stores
+from gateway.metrics.totals import Totals
 from gateway.postgres.stores import open_postgres
 from gateway.s3.bucket import open_buckets
 from gateway.s3.images import S3Images
@@ -30,6 +32,8 @@ class Stores:
     photos: Bucket
     artifacts: Bucket
     signals: Signals
+    cache: Cache
+    totals: Totals
     durable: bool
     images: S3Images | None = None
 
@@ -73,6 +77,8 @@ async def _open_memory(settings: Settings) -> AsyncIterator[Stores]:
         photos=kept.photos,
         artifacts=kept.artifacts,
         signals=kept.signals,
+        cache=kept.cache,
+        totals=kept.totals,
         durable=False,
     )
 
@@ -90,6 +96,8 @@ async def _open_durable(settings: Settings) -> AsyncIterator[Stores]:
                 photos=buckets.photos,
                 artifacts=buckets.artifacts,
                 signals=signals,
+                cache=kept.cache,
+                totals=kept.totals,
                 durable=True,
                 images=buckets.images,
             )

@@ -1,6 +1,7 @@
 """The client of Triton: one gRPC channel, and a time limit on every call."""
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -23,6 +24,10 @@ _CHANNEL = [
 ]
 
 
+Observe = Callable[[InferenceResult, float], None]
+"""Told of every answer, and of the seconds it took."""
+
+
 @dataclass(frozen=True)
 class ModelState:
     """One model as Triton's repository index has it; `state` is READY, LOADING, UNAVAILABLE or UNLOADING."""
@@ -36,12 +41,13 @@ class ModelState:
 class Triton:
     """Inference over one channel; Triton need not be up when it is made."""
 
-    def __init__(self, client: InferenceServerClient, patience_s: float) -> None:
+    def __init__(self, client: InferenceServerClient, patience_s: float, observe: Observe | None = None) -> None:
         self._client = client
         self._patience_s = patience_s
+        self._observe = observe
 
     def impatient(self) -> "Triton":
-        """The same channel, for callers who want to hear at once that Triton is away."""
+        """The same channel, unobserved, for callers who want to hear at once that Triton is away."""
         return Triton(self._client, 0.0)
 
     async def infer(self, model: str, image: bytes, parameters: bytes, deadline: Deadline) -> InferenceResult:
@@ -51,14 +57,19 @@ class Triton:
         `triton_unavailable`, `deadline_exceeded`, `inference_failed`, or what the model says about the photo.
         """
         inputs = [bytes_tensor("image", image), bytes_tensor("parameters", parameters)]
-        retry = Retry(deadline, self._patience_s)
+        retry, began = Retry(deadline, self._patience_s), time.monotonic()
         while True:
             try:
                 answer = await self._client.infer(model, inputs, client_timeout=retry.attempt_s())
             except InferenceServerException as error:  # noqa: PERF203 the loop is the retrying
                 await retry.after(error)
             else:
-                return read_result(answer)
+                return self._observed(read_result(answer), time.monotonic() - began)
+
+    def _observed(self, inference: InferenceResult, duration_s: float) -> InferenceResult:
+        if self._observe:
+            self._observe(inference, duration_s)
+        return inference
 
     async def models(self, timeout_s: float) -> tuple[ModelState, ...]:
         """The models Triton knows, ready or not; none where it cannot be reached in time."""
@@ -70,7 +81,7 @@ class Triton:
 
 
 @asynccontextmanager
-async def connect(settings: Settings) -> AsyncIterator[Triton]:
+async def connect(settings: Settings, observe: Observe | None = None) -> AsyncIterator[Triton]:
     """A client for as long as the context lasts."""
     async with InferenceServerClient(settings.triton_grpc_url, channel_args=_CHANNEL) as client:
-        yield Triton(client, settings.triton_patience_s)
+        yield Triton(client, settings.triton_patience_s, observe)

@@ -50,7 +50,7 @@ def main(
 ) -> None:
     """Measure POST /v1/run/body_masks and the way through Kafka: one mask type, a 1024×768 JPEG."""
     jpeg = benchmark_jpeg(photo or DEFAULT_PATHS.files / "astronaut.png")
-    with bench_stack() as settings:
+    with bench_stack(CACHE_ENABLED="false") as settings:  # every request is the same one
         measured = [_round(settings, jpeg, seconds, messages) for _ in range(rounds)]
     _console.print(_throughput(measured), _latency(measured), _durable(measured), _stages(jpeg))
 

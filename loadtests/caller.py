@@ -1,6 +1,7 @@
 """Callers that cost little: HTTP/1.1 over asyncio streams, so that the two cores are left to what is measured."""
 
 import asyncio
+import random
 import time
 from dataclasses import dataclass
 
@@ -39,14 +40,16 @@ def multipart_request(host: str, port: int, path: str, photo: bytes, fields: dic
     return head.encode() + body
 
 
-async def call_repeatedly(host: str, port: int, request: bytes, callers: int, seconds: float) -> Load:
-    """Send the request from `callers` connections, each as soon as it has its answer.
+async def call_repeatedly(  # noqa: PLR0913, PLR0917 a load has that many sides
+    host: str, port: int, request: bytes, callers: int, seconds: float, pause_s: float = 0.0
+) -> Load:
+    """Send the request from `callers` connections, each as soon as it has its answer and has paused.
 
     Raises RuntimeError for an answer other than 200.
     """
     end = time.perf_counter() + seconds
     start = time.perf_counter()
-    latencies = await asyncio.gather(*(_caller(host, port, request, end) for _ in range(callers)))
+    latencies = await asyncio.gather(*(_caller(host, port, request, end, pause_s) for _ in range(callers)))
     return Load(time.perf_counter() - start, np.array([value for one in latencies for value in one]))
 
 
@@ -55,7 +58,7 @@ def _part(disposition: str, value: bytes) -> bytes:
     return head + b"\r\n\r\n" + value + b"\r\n"
 
 
-async def _caller(host: str, port: int, request: bytes, end: float) -> list[float]:
+async def _caller(host: str, port: int, request: bytes, end: float, pause_s: float) -> list[float]:
     reader, writer = await asyncio.open_connection(host, port)
     latencies = []
     while time.perf_counter() < end:
@@ -63,6 +66,7 @@ async def _caller(host: str, port: int, request: bytes, end: float) -> list[floa
         writer.write(request)
         await _read_answer(reader)
         latencies.append((time.perf_counter() - sent) * 1e3)
+        await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 so that callers do not keep step
     writer.close()
     await writer.wait_closed()
     return latencies

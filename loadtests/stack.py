@@ -12,11 +12,12 @@ from gateway.settings import Settings
 
 
 @contextlib.contextmanager
-def bench_stack() -> Iterator[Settings]:
-    """Start everything with the environment's settings, and stop it in the end."""
+def bench_stack(**given: str) -> Iterator[Settings]:
+    """Start everything with the environment's settings and those given, and stop it in the end."""
     with tempfile.TemporaryDirectory() as home:
         os.environ["MASKWRIGHT_HOME"] = home
         os.environ["ALLOWED_NETWORKS"] = "127.0.0.0/8"  # the photos come from this machine
+        os.environ.update(given)
         folders = Folders(Path(home))
         folders.create()
         started = launcher.start(folders)

@@ -9,11 +9,12 @@ from typing import TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from steps.answers import completed, refused
 from steps.failure import InputError, require_success
 from steps.parameters import BodyMaskParameters
 from steps.photo import EncodedPhoto
 from steps.regions import regions_of
-from steps.tensors import JsonObject, Tensors, bytes_tensor, json_object, json_tensor
+from steps.tensors import JsonObject, Tensors, json_object
 from vision.canvas import Canvas, canvas_about, to_output, to_source
 from vision.encoding import encode_jpeg, encode_png
 from vision.keypoints import coco_keypoints, transform_keypoints
@@ -84,19 +85,10 @@ def body_masks_draw(tensors: Tensors) -> Tensors:
         people = _people(tensors)
         artifacts = dict(_artifacts(people, tensors))
     except InputError as failure:
-        return _answer({"status": "failed", "reason": failure.code, "detail": failure.detail}, {})
+        return refused(failure.code, failure.detail)
     width, height = people[0].size
     described = [_description(index, person) for index, person in enumerate(people)]
-    result: JsonObject = {"status": "completed", "reason": None, "detail": None}
-    return _answer({**result, "photo": {"width": width, "height": height}, "persons": described}, artifacts)
-
-
-def _answer(result: JsonObject, artifacts: dict[str, bytes]) -> Tensors:
-    return {
-        "result": json_tensor(result),
-        "artifact_names": bytes_tensor([name.encode() for name in artifacts]),
-        "artifacts": bytes_tensor(list(artifacts.values())),
-    }
+    return completed({"photo": {"width": width, "height": height}, "persons": described}, artifacts)
 
 
 def _people(tensors: Tensors) -> list[Person]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from steps.body_masks_draw import body_masks_draw
+from steps.face_contours_draw import face_contours_draw
 from steps.face_crop import face_crop
 from steps.face_input import face_input
 from steps.pose_crop import pose_crop
@@ -15,4 +16,5 @@ STEPS: Mapping[str, Step] = {
     "body_masks_draw": body_masks_draw,
     "face_input": face_input,
     "face_crop": face_crop,
+    "face_contours_draw": face_contours_draw,
 }

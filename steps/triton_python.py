@@ -13,9 +13,13 @@ from steps.tensors import Step
 
 
 def respond(step: Step, input_names: list[str], request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
-    """Run a step on one request and answer with the outputs that were asked for, or with its error."""
+    """Run a step on one request and answer with the outputs that were asked for, or with its error.
+
+    Inputs that the configuration calls optional may be missing.
+    """
     try:
-        results = step({name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in input_names})
+        inputs = {name: pb_utils.get_input_tensor_by_name(request, name) for name in input_names}
+        results = step({name: tensor.as_numpy() for name, tensor in inputs.items() if tensor is not None})
     except Exception as error:  # noqa: BLE001 - a fault of ours in one request must not reach its neighbours
         pb_utils.Logger.log_error(f"{type(error).__name__}: {error}")
         return pb_utils.InferenceResponse(error=pb_utils.TritonError(f"{type(error).__name__}: {error}"))

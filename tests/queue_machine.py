@@ -44,7 +44,7 @@ _REQUESTS = st.builds(
         source=source,
         trace_id="0" * 32,
         priority=priority,
-        failure=failure and Failure(failure, "why"),
+        outcome=Outcome(failure=Failure(failure, "why")) if failure else None,
     ),
     st.sampled_from(["ann", "bob", ""]),
     st.integers(1, 9),

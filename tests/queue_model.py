@@ -91,8 +91,8 @@ class Model:
                 return job.request.id, "known" if job.request.fingerprint == request.fingerprint else "conflict"
         job = ModelJob(request, len(self.jobs), self.now)
         self.jobs.append(job)
-        if request.failure:
-            self.end(job, Outcome(failure=request.failure))
+        if request.outcome:
+            self.end(job, request.outcome)
         return request.id, "created"
 
     def check_submissions(self, requests: Sequence[NewJob], submissions: Sequence[Submission]) -> None:
@@ -125,7 +125,7 @@ class Model:
         job.attempts += 1
         self.leases.append(lease)
         assert (lease.job.state, lease.job.attempts) == ("running", job.attempts)
-        assert replace(lease.job.request, failure=None) == replace(job.request, failure=None)
+        assert replace(lease.job.request, outcome=None) == replace(job.request, outcome=None)
 
     def holds(self, lease: Lease) -> bool:
         """Whether a lease lets its worker end the job: it may be late, as long as nobody else has the job."""

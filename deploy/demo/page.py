@@ -13,7 +13,9 @@ h1 { margin-bottom: 0 } p.quiet, figcaption, small { color: var(--quiet) }
 section { border-top: 1px solid var(--line); margin-top: 2rem; padding-top: 1rem }
 .large { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 1rem }
 .masks { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); gap: .75rem; margin-top: 1rem }
+.faces { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); gap: 1rem; margin-top: 1rem }
 figure { margin: 0 } img { width: 100%; display: block; border-radius: .4rem; background: #000 }
+.faces img { background: #fff }
 figcaption { font-size: .8rem; overflow-wrap: anywhere }
 """
 
@@ -26,8 +28,8 @@ def write_page(panels: Sequence[Panel], target: Path) -> None:
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Maskwright demo</title><style>{_STYLE}</style></head><body>
 <h1>Maskwright</h1>
-<p class="quiet">Body masks of the sample photos, computed by NVIDIA Triton on this machine with the lite models.
-Times are whole HTTP round trips with every artifact, one caller.</p>
+<p class="quiet">Body masks and face contours of the sample photos, computed by NVIDIA Triton on this machine with the
+lite models. Times are whole HTTP round trips with every artifact, one caller.</p>
 {sections}
 </body></html>
 """,
@@ -39,12 +41,19 @@ def _section(panel: Panel, root: Path) -> str:
     base = panel.folder.relative_to(root).as_posix()
     large = [(panel.photo, "photo"), (panel.overlay, "overlay"), (panel.label_map, "label map")]
     small = [(name, name.removesuffix("_mask.png")) for name in panel.masks]
+    face = panel.face
+    drawn = [(face.contours, "face contours"), (face.overlay, "over the levelled face")] if face else []
     people = f"{panel.people} {'person' if panel.people == 1 else 'people'}"
     return (
         f"<section><h2>{escape(panel.photo)}</h2>"
-        f"<small>{panel.width}×{panel.height}, {people}, {panel.milliseconds:.0f} ms</small>"
-        f'<div class="large">{_figures(base, large)}</div><div class="masks">{_figures(base, small)}</div></section>'
+        f"<small>{panel.width}×{panel.height}, {people}, {panel.milliseconds:.0f} ms{_face_time(panel)}</small>"
+        f'<div class="large">{_figures(base, large)}</div><div class="masks">{_figures(base, small)}</div>'
+        f'<div class="faces">{_figures(base, drawn)}</div></section>'
     )
+
+
+def _face_time(panel: Panel) -> str:
+    return f"; the largest face {panel.face.milliseconds:.0f} ms" if panel.face else ""
 
 
 def _figures(base: str, pictures: Sequence[tuple[str, str]]) -> str:

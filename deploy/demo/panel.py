@@ -1,6 +1,7 @@
 """One photo of the demo: sent over HTTP, its artifacts saved, its times kept."""
 
 import base64
+import secrets
 import shutil
 import time
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import TypedDict
 import cv2
 import httpx
 import numpy as np
+
+from deploy.demo.face import FacePanel, make_face
 
 LABEL_COLOURS = 19
 """ATR's 18 labels and the neck."""
@@ -43,6 +46,7 @@ class Panel:
     masks: tuple[str, ...]
     overlay: str
     label_map: str
+    face: FacePanel | None
 
 
 def make_panel(client: httpx.Client, photo: Path, out: Path) -> Panel:
@@ -70,6 +74,7 @@ def make_panel(client: httpx.Client, photo: Path, out: Path) -> Panel:
         masks=tuple(name for name in files if name.endswith("_mask.png")),
         overlay="overlay.jpg",
         label_map=_colour_labels(folder / "label_map.png"),
+        face=make_face(client, photo, folder),
     )
 
 
@@ -77,7 +82,7 @@ def _send(client: httpx.Client, photo: Path) -> "_Answer":
     answer = client.post(
         "/v1/run/body_masks",
         files={"image": (photo.name, photo.read_bytes())},
-        data={"include": "overlay,label_map,keypoints"},
+        data={"include": "overlay,label_map,keypoints", "gender": secrets.token_hex(8)},  # unknown to the cache
         headers={"Accept": "application/json"},
     )
     answer.raise_for_status()

@@ -38,12 +38,13 @@ class Gateway(Service):
         return {**os.environ, **self._addresses}
 
     def ports(self) -> Mapping[str, int]:
-        """The HTTP port."""
-        return {"API_PORT": self._settings.api_port}
+        """The HTTP port, and that of the figures where there is one."""
+        figures = self._settings.figures_port
+        return {"API_PORT": self._settings.api_port, **({"PROMETHEUS_PORT": figures} if figures else {})}
 
     def listens(self) -> Sequence[Listener]:
         """The same, at the address that API_HOST names."""
-        return [Listener("API_PORT", self._settings.api_port, self._settings.local_host)]
+        return [Listener(name, port, self._settings.local_host) for name, port in self.ports().items()]
 
     async def probe(self) -> None:
         """Ask whether the process is live. Raises OSError or http.client.HTTPException."""

@@ -35,6 +35,7 @@ COMMANDS = (
     LazyCommand("submit", "gateway.cli.submit:submit", "Queue photos as jobs, and wait for their masks."),
     LazyCommand("jobs", "gateway.cli.jobs:app", "List, show, watch, cancel and delete jobs."),
     LazyCommand("poison", "gateway.cli.poison:app", "Look at what was given up; try again, or forget it."),
+    LazyCommand("cache", "gateway.cli.cache:app", "Look at the results that are kept; make room."),
     LazyCommand("serve", "gateway.cli.serve:serve", "Run the gateway alone, in the foreground."),
     LazyCommand("worker", "gateway.cli.worker:worker", "Work on jobs, in the foreground."),
     LazyCommand("migrate", "gateway.cli.migrate:migrate", "Bring the database to this version's tables."),
@@ -50,7 +51,7 @@ COMMANDS = (
 
 app = typer.Typer(
     name="maskwright",
-    help="Body masks from photos, with models on NVIDIA Triton.",
+    help="Body masks and face contours from photos, with models on NVIDIA Triton.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -69,7 +70,7 @@ def options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Body masks from photos, with models on NVIDIA Triton."""
+    """Body masks and face contours from photos, with models on NVIDIA Triton."""
 
 
 def _delegate(command: LazyCommand) -> Callable[[typer.Context], None]:

@@ -7,6 +7,22 @@ from typing import Annotated
 import typer
 
 from gateway.cli.client import GatewayAwayError, away, base_url
+from gateway.cli.face_options import (
+    Colors,
+    EmbedImage,
+    Face,
+    FaceFrame,
+    FaceInclude,
+    Landmarks,
+    RegionOpacity,
+    Regions,
+    SegmentationMap,
+    ShowLabels,
+    ShowLandmarks,
+    StrokeWidth,
+    file_text,
+    flag,
+)
 from gateway.cli.options import Frame, Gender, Include, InFlight, MaskTypes, Person, Style, Url, given
 from gateway.cli.photos import find_photos, plan
 from gateway.cli.report import print_summary, progress
@@ -39,6 +55,37 @@ def body_masks(  # noqa: PLR0913, PLR0917 one option for each parameter of the p
     """One PNG for each mask type."""
     parameters = given(mask_types=mask_types, gender=gender, style=style, frame=frame, person=person, include=include)
     _run(Sender(base_url(url), "body_masks", parameters), photos, output, in_flight)
+
+
+@app.command("face_contours")
+def face_contours(  # noqa: PLR0913, PLR0917 one option for each parameter of the pipeline
+    photos: Photos,
+    output: Output,
+    landmarks: Landmarks = None,
+    segmentation_map: SegmentationMap = None,
+    face: Face = "",
+    regions: Regions = "",
+    frame: FaceFrame = "",
+    show_labels: ShowLabels = False,  # noqa: FBT002 typer makes a flag of it
+    show_landmarks: ShowLandmarks = False,  # noqa: FBT002 typer makes a flag of it
+    region_opacity: RegionOpacity = "",
+    stroke_width: StrokeWidth = "",
+    colors: Colors = "",
+    embed_image: EmbedImage = False,  # noqa: FBT002 typer makes a flag of it
+    include: FaceInclude = "",
+    url: Url = "",
+    in_flight: InFlight = 4,
+) -> None:
+    """An SVG of a face's regions, and their contours as JSON."""
+    if (landmarks or segmentation_map) and len(find_photos(photos)) > 1:
+        typer.echo("--landmarks and --segmentation-map belong to one photo, and there are several.", err=True)
+        raise typer.Exit(2)
+    parameters = given(
+        landmarks=file_text(landmarks), segmentation_map=file_text(segmentation_map), face=face, regions=regions,
+        frame=frame, show_labels=flag(show_labels), show_landmarks=flag(show_landmarks), region_opacity=region_opacity,
+        stroke_width=stroke_width, colors=colors, embed_image=flag(embed_image), include=include,
+    )  # fmt: skip
+    _run(Sender(base_url(url), "face_contours", parameters), photos, output, in_flight)
 
 
 def _run(sender: Sender, names: list[str], output: Path, in_flight: int) -> None:

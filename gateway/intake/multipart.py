@@ -1,5 +1,6 @@
 """multipart/form-data, parsed in memory."""
 
+import base64
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -8,7 +9,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from gateway.intake.images import Image, missing_image
-from gateway.intake.submission import IMAGE_FIELDS, Submission, gather
+from gateway.intake.submission import FILE_FIELDS, IMAGE_FIELDS, Submission, gather
 from gateway.jobs.job import ImageReference
 from gateway.problems import Problem
 
@@ -98,6 +99,7 @@ def parse_multipart(chunks: Iterable[bytes], content_type: str) -> list[tuple[st
 def multipart_submission(body: bytes, content_type: str) -> Submission:
     """The photo of the one image field, or where the fields `url` or `s3` say it is, and the rest as text.
 
+    Files of FILE_FIELDS that are no text come as base64.
     Raises Problem `invalid_multipart`, `missing_image`, `invalid_parameters`.
     """
     parts = parse_multipart((body,), content_type)
@@ -125,4 +127,6 @@ def _text(name: str, value: bytes) -> str:
     try:
         return value.decode()
     except UnicodeDecodeError as error:
+        if name in FILE_FIELDS:
+            return base64.b64encode(value).decode("ascii")
         raise Problem("invalid_parameters", f"{name[:60]!r}: not UTF-8 text") from error

@@ -33,3 +33,19 @@ class PoisonQuery(BaseModel):
 
     limit: int = Field(50, ge=1, le=MAX_PAGE, description="Entries a page.")
     cursor: int | None = Field(None, ge=0, le=MAX_BIGINT, description="`next` of the page before.")
+
+
+class CachePeriod(BaseModel):
+    """Fields of the address; each is optional."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    days: int = Field(7, ge=1, le=30, description="How far back, today included.")
+
+
+class CachePage(BaseModel):
+    """Fields of the address; each is optional."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: int = Field(10, ge=1, le=50, description="Entries, the newest first.")

@@ -7,6 +7,8 @@ from gateway.intake.images import Image
 from gateway.problems import Problem
 
 IMAGE_FIELDS = ("image", "file", "user_image")
+FILE_FIELDS = frozenset({"segmentation_map"})
+"""Fields that may hold a file of bytes, which is then handed on as base64."""
 
 
 @dataclass(frozen=True)

@@ -37,30 +37,6 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class NewJob:
-    """A job to be queued; one with a `failure` is recorded as failed at once.
-
-    `user_id` is empty where the caller named none. `parameters` is the JSON object that the Triton model takes.
-    `fingerprint` is equal for equal requests alone. `source` says where it came from, such as `http` or
-    `kafka:mask_input/0/17`. `gender` is what the caller said, if anything.
-    """
-
-    id: UUID
-    pipeline: str
-    user_id: str
-    request_id: str
-    fingerprint: bytes
-    parameters: str
-    image: ImageReference
-    source: str
-    trace_id: str
-    gender: str | None = None
-    priority: int = 0
-    callbacks: tuple[Callback, ...] = ()
-    failure: Failure | None = None
-
-
-@dataclass(frozen=True)
 class StoredArtifact:
     """An artifact in the bucket of masks; `name` as in `upper_body_mask.png`, `size` in bytes."""
 
@@ -83,6 +59,40 @@ class Outcome:
     def state(self) -> JobState:
         """`completed` or `failed`."""
         return "failed" if self.failure else "completed"
+
+    @property
+    def cached(self) -> bool:
+        """Whether it was there before."""
+        return self.result.get("cached") is True
+
+    @property
+    def processing_ms(self) -> float:
+        """What the work took, without the wait in the queue."""
+        return round(sum(spent for stage, spent in self.timings_ms.items() if stage != "queue"), 1)
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A job to be queued; one with an `outcome` ends at once.
+
+    `user_id` is empty where the caller named none. `parameters` is the JSON object that the Triton model takes.
+    `fingerprint` is equal for equal requests alone. `source` says where it came from, such as `http` or
+    `kafka:mask_input/0/17`. `gender` is what the caller said, if anything.
+    """
+
+    id: UUID
+    pipeline: str
+    user_id: str
+    request_id: str
+    fingerprint: bytes
+    parameters: str
+    image: ImageReference
+    source: str
+    trace_id: str
+    gender: str | None = None
+    priority: int = 0
+    callbacks: tuple[Callback, ...] = ()
+    outcome: Outcome | None = None
 
 
 @dataclass(frozen=True)

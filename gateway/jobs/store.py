@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 from uuid import UUID
 
+from gateway.cache.cache import NewEntry
 from gateway.jobs.deliveries import NewDelivery
 from gateway.jobs.job import Failure, Job, JobState, Lease, NewJob, Outcome
 
@@ -72,8 +73,8 @@ class JobStore(Protocol):
     async def renew(self, worker: str, capacity: int, tokens: Sequence[UUID], lease_s: float) -> frozenset[UUID]:
         """Extend leases and say that the worker lives; the tokens that still hold."""
 
-    async def finish(self, lease: Lease, outcome: Outcome) -> bool:
-        """End a job in one transaction: its row, `user_mask_outputs`, the outbox.
+    async def finish(self, lease: Lease, outcome: Outcome, entry: NewEntry | None = None) -> bool:
+        """End a job in one transaction: its row, `user_mask_outputs`, the outbox, and the result for the cache.
 
         False, and nothing done, for a lease that is over.
         """

@@ -9,7 +9,7 @@ from gateway.intake.images import Image, json_image, missing_image
 from gateway.intake.job_fields import JobFields
 from gateway.intake.job_request import checked_image
 from gateway.jobs.identity import check_id, fingerprint
-from gateway.jobs.job import Callback, Failure, ImageReference, NewJob
+from gateway.jobs.job import Callback, Failure, ImageReference, NewJob, Outcome
 from gateway.jobs.keys import photo_key
 from gateway.jobs.store import Poison
 from gateway.kafka.message import Message
@@ -83,7 +83,7 @@ class MessageReader:
             gender=_gender(members),
             priority=asked.priority,
             callbacks=self._callbacks,
-            failure=failure,
+            outcome=Outcome(failure=failure) if failure else None,
         )
         return Arrival(message, job, None if failure else photo)
 

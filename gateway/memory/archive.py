@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from gateway.cache.cache import Cache
 from gateway.jobs.deliveries import Announce, NewDelivery
 from gateway.jobs.job import Job
 from gateway.jobs.store import Poison
@@ -24,6 +25,7 @@ class Archive:
     poison: PoisonEntries
     photos: Shelf
     artifacts: Shelf
+    cache: Cache
     announce: Announce
 
     def announcements(self, job: Job) -> Sequence[NewDelivery]:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from uuid import UUID, uuid4
 
+from gateway.cache.cache import NewEntry
 from gateway.jobs.job import Failure, Job, Lease, NewJob, Outcome
 from gateway.jobs.signals import WORK, Signals
 from gateway.jobs.store import JobFilter, JobStore, Poison, QueueCounts, Submission
@@ -89,11 +90,13 @@ class MemoryJobs(JobStore):
         self._held.update({job_id: _Held(token, until) for token, job_id in jobs.items()})
         return frozenset(jobs)
 
-    async def finish(self, lease: Lease, outcome: Outcome) -> bool:
+    async def finish(self, lease: Lease, outcome: Outcome, entry: NewEntry | None = None) -> bool:
         """End a job. False for a lease that is over."""
         job = self._leased(lease)
         if job is not None:
             self._end(job, outcome)
+            if entry:
+                await self._archive.cache.keep(entry)
         return job is not None
 
     async def retry(self, lease: Lease, failure: Failure, delay_s: float) -> bool:

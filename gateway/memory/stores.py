@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 
+from gateway.cache.cache import Cache
+from gateway.cache.null import NullCache
 from gateway.jobs.deliveries import Announce
 from gateway.jobs.signals import Signals
 from gateway.memory.archive import Archive
 from gateway.memory.bucket import MemoryBucket
+from gateway.memory.cache import MemoryCache
 from gateway.memory.clock import Clock, system_clock
 from gateway.memory.jobs import MemoryJobs
 from gateway.memory.outbox import MemoryOutbox
@@ -13,6 +16,7 @@ from gateway.memory.poison import MemoryPoison, PoisonEntries
 from gateway.memory.room import Room
 from gateway.memory.shelf import Shelf
 from gateway.memory.table import JobTable
+from gateway.memory.totals import MemoryTotals
 from gateway.settings import Settings
 
 _PHOTOS_SHARE = 0.75
@@ -29,13 +33,16 @@ class MemoryStores:
     photos: MemoryBucket
     artifacts: MemoryBucket
     signals: Signals
+    cache: Cache
+    totals: MemoryTotals
 
 
 def memory_stores(settings: Settings, announce: Announce, clock: Clock = system_clock) -> MemoryStores:
     """Empty stores; to be used from one event loop alone."""
     signals, table, photos, artifacts = Signals(), JobTable(), Shelf(), Shelf()
     outbox, entries = MemoryOutbox(signals, clock), PoisonEntries(clock)
-    archive = Archive(table, outbox, entries, photos, artifacts, announce)
+    cache = MemoryCache(settings, clock) if settings.cache_enabled else NullCache()
+    archive = Archive(table, outbox, entries, photos, artifacts, cache, announce)
     jobs = MemoryJobs(settings, table, archive, signals, clock)
     room = Room(settings.memory_store_bytes, (photos, artifacts), archive.shed)
     photo_room = Room(int(settings.memory_store_bytes * _PHOTOS_SHARE), (photos,))
@@ -46,4 +53,6 @@ def memory_stores(settings: Settings, announce: Announce, clock: Clock = system_
         MemoryBucket(settings, photos, (photo_room, room)),
         MemoryBucket(settings, artifacts, (room,)),
         signals,
+        cache,
+        MemoryTotals(),
     )

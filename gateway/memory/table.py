@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import count
 from uuid import UUID
 
-from gateway.jobs.job import Job, NewJob, Outcome
+from gateway.jobs.job import Job, NewJob
 
 Identity = tuple[str, str]
 
@@ -29,9 +29,10 @@ class JobTable:
     def new(self, request: NewJob, now: datetime) -> Job:
         """A job that comes now; `add` puts it into the table."""
         sequence = next(self._sequences)
-        if request.failure is None:
+        outcome = request.outcome
+        if outcome is None:
             return Job(request, sequence, "queued", 0, now, now, None, None, None, None)
-        return Job(request, sequence, "failed", 0, now, now, None, now, Outcome(failure=request.failure), None)
+        return Job(request, sequence, outcome.state, 0, now, now, None, now, outcome, None)
 
     def add(self, job: Job) -> None:
         """Keep a new job under its identity."""

@@ -1,5 +1,6 @@
 """Which errors which addresses answer with."""
 
+from gateway.pipelines import body_masks, face_contours
 from gateway.problems import PROBLEMS
 
 FAILED = ("internal_error",)
@@ -18,8 +19,11 @@ JOB = ("job_not_found", *STORE)
 ARTIFACT = (*JOB, "job_unfinished", "artifact_not_found", "storage_unavailable")
 LINKED = ("artifact_not_found", *FAILED)
 LIST = ("invalid_parameters", *STORE)
+FRONTAL = (*JOB, "artifact_not_found", "storage_unavailable")
 POISON = ("poison_not_found", *STORE)
 OUTCOMES = ("cancelled", "attempts_exhausted", "url_failed", "url_unreachable", "object_missing")
 """Why a job failed; never the answer to a request."""
 _OF_JOBS = {*OUTCOMES, *JOB, *ARTIFACT, *POISON, "idempotency_conflict", "url_not_allowed"} - {*FAILED}
-RUN = tuple(code for code in PROBLEMS if code not in _OF_JOBS)
+_OF_PIPELINES = {*body_masks.REFUSALS, *face_contours.REFUSALS}
+RUN = tuple(code for code in PROBLEMS if code not in _OF_JOBS | _OF_PIPELINES)
+"""Those of every pipeline; each answers with its own refusals alone."""

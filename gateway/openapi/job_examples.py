@@ -1,6 +1,6 @@
 """Answers about jobs, as examples."""
 
-from gateway.openapi.run import SHOWN_RESULT
+from gateway.openapi.run_examples import EXAMPLES
 
 QUEUED: dict[str, object] = {
     "id": "6f1c0e4e-0d0e-4a57-8f2b-0f6a3c1e9d11",
@@ -42,7 +42,7 @@ COMPLETED: dict[str, object] = {
     "started_at": "2025-11-26T12:00:00.012000Z",
     "finished_at": "2025-11-26T12:00:00.310000Z",
     "timings_ms": {"queue": 12.0, "fetch": 3.1, "infer": 61.8, "store": 9.4},
-    **SHOWN_RESULT,
+    **EXAMPLES["body_masks"].found,
     "artifacts": {"upper_body_mask.png": _ARTIFACT},
     "callbacks": [_CALLBACK],
 }

@@ -5,13 +5,14 @@ from collections.abc import Iterable, Mapping
 
 from pydantic import BaseModel
 
-from gateway.intake.job_fields import JobFields
+from gateway.intake.job_fields import DEFAULT_PIPELINE, JobFields
 from gateway.intake.media import JSON, MULTIPART
 from gateway.intake.process_form import ProcessFields
 from gateway.openapi.job_examples import COMPLETED, QUEUED
 from gateway.openapi.photos import (
     BINARY,
     INLINE_IMAGE,
+    fields_of,
     json_example,
     parameters_schema,
     query_parameters,
@@ -50,11 +51,12 @@ _TEXT = {"type": "string"}
 
 def submit_operation(registry: Mapping[str, Pipeline]) -> dict[str, object]:
     """Headers, parameters and request bodies of `POST /v1/jobs`; the fields are those of every pipeline."""
-    parameters = (parameters_schema(pipeline)["properties"] for pipeline in registry.values())
-    fields = {**_properties(JobFields), **{name: schema for one in parameters for name, schema in one.items()}}
+    own = _properties(JobFields)
+    fields = {**own, **fields_of(registry)}
+    usual = {**own, **parameters_schema(registry[DEFAULT_PIPELINE])["properties"]}
     bodies = {
         MULTIPART: {"schema": with_fields(_FORM_IMAGES, fields), "encoding": styles(fields)},
-        JSON: {"schema": with_fields({"image": _JSON_IMAGE}, fields), "example": json_example(fields)},
+        JSON: {"schema": with_fields({"image": _JSON_IMAGE}, fields), "example": json_example(usual)},
         "image/*": {"schema": BINARY},
     }
     headers = [{"name": name, "in": "header", "description": text, "schema": _TEXT} for name, text in _HEADERS]

@@ -35,6 +35,15 @@ def parameters_schema(pipeline: Pipeline) -> dict[str, dict[str, dict[str, objec
     return schema
 
 
+def fields_of(registry: Mapping[str, Pipeline]) -> Fields:
+    """JSON schemas of the fields of any pipeline; what several know by one name may be what any of them takes."""
+    known: dict[str, dict[str, Mapping[str, object]]] = {}
+    for pipeline in registry.values():
+        for name, schema in parameters_schema(pipeline)["properties"].items():
+            known.setdefault(name, {})[pipeline.name] = schema
+    return {name: _merged(schemas) for name, schemas in known.items()}
+
+
 def query_parameters(fields: Fields) -> list[dict[str, object]]:
     """Fields in the address. Defaults are only told: pages that fill them in would send them in the body too."""
     return [_query_parameter(name, schema) for name, schema in fields.items()]
@@ -66,12 +75,26 @@ def json_example(fields: Fields) -> dict[str, object]:
     return {"image": image, **{name: schema["default"] for name, schema in fields.items()}}
 
 
+def _merged(schemas: Mapping[str, Mapping[str, object]]) -> Mapping[str, object]:
+    """The default is that of the first pipeline; the description says the others'."""
+    first, *others = schemas.values()
+    if not others:
+        return first
+    shared = {key: first[key] for key in ("type", "default") if key in first}
+    choices = [_bare(schema) for schema in schemas.values()]
+    texts = [f"{name}: {schema['description']}" for name, schema in schemas.items()]
+    return {**shared, "anyOf": choices, "description": " ".join(texts)}
+
+
+def _bare(schema: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in schema.items() if key not in ("default", "description")}
+
+
 def _query_parameter(name: str, schema: Mapping[str, object]) -> dict[str, object]:
-    bare = {key: value for key, value in schema.items() if key not in ("default", "description")}
     default = schema["default"]
     shown = ",".join(map(str, default)) if isinstance(default, list | tuple) else str(default)
     description = f"{schema['description']} Here or in the body, not both. Default: {shown or 'none'}."
-    return {"name": name, "in": "query", "description": description, "schema": bare, **_style(schema)}
+    return {"name": name, "in": "query", "description": description, "schema": _bare(schema), **_style(schema)}
 
 
 def _style(schema: Mapping[str, object]) -> dict[str, object]:

@@ -11,6 +11,8 @@ MaskType = Literal[
 ]
 Extra = Literal["label_map", "keypoints", "overlay"]
 MASK_TYPES: tuple[MaskType, ...] = get_args(MaskType)
+REFUSALS = ("no_person", "several_persons")
+"""Codes of problems that only this pipeline has."""
 
 _GENDERS = {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F"}
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
+from gateway.pipelines import body_masks, face_contours
 from gateway.pipelines.body_masks import BodyMasksParameters
+from gateway.pipelines.face_contours import FaceContoursParameters
 from gateway.pipelines.pipeline import Pipeline
 from gateway.problems import Problem
 from gateway.settings import Settings, SettingsError
@@ -30,21 +32,43 @@ def _rank(entry: Pipeline) -> int:
 
 
 def _entries(settings: Settings) -> tuple[Pipeline, ...]:
-    return (
-        Pipeline(
-            name="body_masks",
-            summary="Masks of a person's garments and body parts, one PNG for each mask type.",
-            model="body_masks_lite",
-            profile="lite",
-            inputs=("image",),
-            parameters=BodyMasksParameters,
-            artifacts={
-                "{mask_type}_mask.png": "8-bit mask, 255 inside and 0 outside",
-                "label_map.png": "ATR labels, one a pixel (include=label_map)",
-                "keypoints.json": "COCO-18 keypoints in source pixels (include=keypoints)",
-                "overlay.jpg": "the photo with the masks drawn over it (include=overlay)",
-                "person_{n}/…": "the same for each person (person=all)",
-            },
-            defaults={"mask_types": settings.mask_types_default},
-        ),
+    return _body_masks(settings), _face_contours()
+
+
+def _body_masks(settings: Settings) -> Pipeline:
+    return Pipeline(
+        name="body_masks",
+        summary="Masks of a person's garments and body parts, one PNG for each mask type.",
+        model="body_masks_lite",
+        profile="lite",
+        inputs=("image",),
+        parameters=BodyMasksParameters,
+        artifacts={
+            "{mask_type}_mask.png": "8-bit mask, 255 inside and 0 outside",
+            "label_map.png": "ATR labels, one a pixel (include=label_map)",
+            "keypoints.json": "COCO-18 keypoints in source pixels (include=keypoints)",
+            "overlay.jpg": "the photo with the masks drawn over it (include=overlay)",
+            "person_{n}/…": "the same for each person (person=all)",
+        },
+        refusals=body_masks.REFUSALS,
+        defaults={"mask_types": settings.mask_types_default},
+    )
+
+
+def _face_contours() -> Pipeline:
+    return Pipeline(
+        name="face_contours",
+        summary="Contours of a face's regions, as SVG and as points, from landmarks or from the photo alone.",
+        model="face_contours_lite",
+        profile="lite",
+        inputs=("image", "landmarks", "segmentation_map"),
+        parameters=FaceContoursParameters,
+        artifacts={
+            "contours.svg": "a group with a smooth closed path for each region",
+            "contours.json": "rings of points by region, names and colours, the transform from photo to crop",
+            "landmarks.json": "the landmarks in source pixels (include=landmarks)",
+            "face_{n}/…": "the contours of each face (face=all)",
+        },
+        refusals=face_contours.REFUSALS,
+        given_models={"landmarks": "face_contours_given"},
     )

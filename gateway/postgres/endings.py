@@ -1,9 +1,9 @@
 """The one transaction in which a job gets its outcome."""
 
-import json
 from dataclasses import dataclass
 from uuid import UUID
 
+from gateway.cache.cache import NewEntry
 from gateway.jobs.deliveries import Announce
 from gateway.jobs.job import Failure, Job, Lease, Outcome
 from gateway.jobs.signals import WORK
@@ -12,7 +12,8 @@ from gateway.postgres.deliveries import add_deliveries
 from gateway.postgres.listing import get_job
 from gateway.postgres.notifications import notify
 from gateway.postgres.poison_rows import add_job_poison
-from gateway.postgres.rows import artifacts_text, clean, job_of
+from gateway.postgres.results import keep_beside
+from gateway.postgres.rows import job_of, outcome_columns
 from gateway.postgres.turns import lock_users, settle_turns
 from gateway.postgres.user_masks import keep_masks
 from gateway.problems import PROBLEMS
@@ -22,7 +23,7 @@ CANCELLED = Outcome(failure=Failure("cancelled", PROBLEMS["cancelled"].example))
 # The token stays, to know the lease that ended the job should it ask again; without one, no lease did.
 _END = """
 UPDATE jobs SET
-    state = $3, result = $4, artifacts = $5, timings_ms = $6, error_code = $7, error_detail = $8,
+    state = $3, error_code = $4, error_detail = $5, result = $6, artifacts = $7, timings_ms = $8,
     finished_at = clock_timestamp(), lease_token = $2, lease_until = NULL, held = false
 WHERE id = $1 AND finished_at IS NULL AND ($2::uuid IS NULL OR (lease_token = $2 AND state = 'running'))
 RETURNING *
@@ -40,10 +41,12 @@ class Endings:
     announce: Announce
     user_concurrency: int
 
-    async def finish(self, connection: Connection, lease: Lease, outcome: Outcome) -> bool:
+    async def finish(self, connection: Connection, lease: Lease, outcome: Outcome, entry: NewEntry | None) -> bool:
         """End a job by its lease; False where the lease is over. True again for the lease that ended it."""
         await lock_users(connection, [lease.job.request.user_id])
         if await self._end(connection, lease.job.id, lease.token, outcome):
+            if entry:
+                await keep_beside(connection, entry)
             return True
         return await connection.fetchrow(_ENDED_BY, lease.job.id, lease.token) is not None
 
@@ -83,15 +86,4 @@ class Endings:
 
 
 async def _write_outcome(connection: Connection, job_id: UUID, token: UUID | None, outcome: Outcome) -> Row | None:
-    failure = outcome.failure
-    return await connection.fetchrow(
-        _END,
-        job_id,
-        token,
-        outcome.state,
-        json.dumps(dict(outcome.result)),
-        artifacts_text(outcome.artifacts),
-        json.dumps(dict(outcome.timings_ms)),
-        failure and failure.code,
-        failure and clean(failure.detail),
-    )
+    return await connection.fetchrow(_END, job_id, token, outcome.state, *outcome_columns(outcome))

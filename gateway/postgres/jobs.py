@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from uuid import UUID
 
+from gateway.cache.cache import NewEntry
 from gateway.jobs.deliveries import Announce
 from gateway.jobs.job import Failure, Job, Lease, NewJob, Outcome
 from gateway.jobs.store import JobFilter, JobStore, Poison, QueueCounts, Submission
@@ -44,9 +45,9 @@ class PostgresJobs(JobStore):
         """Extend leases and say that the worker lives; the tokens that still hold."""
         return await self._pool.run(lambda connection: renew(connection, worker, capacity, tokens, lease_s))
 
-    async def finish(self, lease: Lease, outcome: Outcome) -> bool:
+    async def finish(self, lease: Lease, outcome: Outcome, entry: NewEntry | None = None) -> bool:
         """End a job in one transaction; True also where this lease ended it before."""
-        return await self._pool.transact(lambda connection: self._endings.finish(connection, lease, outcome))
+        return await self._pool.transact(lambda connection: self._endings.finish(connection, lease, outcome, entry))
 
     async def retry(self, lease: Lease, failure: Failure, delay_s: float) -> bool:
         """Put a job back, to be due in `delay_s` seconds. False for a lease that is over."""

@@ -20,6 +20,7 @@ T = TypeVar("T")
 Work = Callable[[Connection], Awaitable[T]]
 
 _PATIENCE_S = 8.0
+_IMPATIENCE_S = 2.0
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
 _CLOSE_S = 2.0
@@ -30,12 +31,17 @@ _log = get_logger(__name__)
 class Pool:
     """Runs work on connections. Work is repeated after a failure that may pass, so it must bear being done twice."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool, patience_s: float = _PATIENCE_S) -> None:
         self._pool = pool
+        self._patience_s = patience_s
+
+    def impatient(self) -> "Pool":
+        """The same connections, for callers who would rather do without an answer than wait long for it."""
+        return Pool(self._pool, _IMPATIENCE_S)
 
     async def run(self, work: Work[T]) -> T:
         """Do work of one statement. Raises Problem `store_unavailable`."""
-        deadline = Deadline(_PATIENCE_S)
+        deadline = Deadline(self._patience_s)
         pause_s = _FIRST_PAUSE_S
         while True:
             try:

@@ -145,6 +145,18 @@ def artifacts_text(artifacts: Sequence[StoredArtifact]) -> str:
     return json.dumps([vars(artifact) for artifact in artifacts])
 
 
+def outcome_columns(outcome: Outcome) -> tuple[str | None, ...]:
+    """The columns `error_code`, `error_detail`, `result`, `artifacts` and `timings_ms`."""
+    failure = outcome.failure
+    return (
+        failure.code if failure else None,
+        clean(failure.detail) if failure else None,
+        json.dumps(dict(outcome.result)),
+        artifacts_text(outcome.artifacts),
+        json.dumps(dict(outcome.timings_ms)),
+    )
+
+
 def clean(text: str) -> str:
     """Text as a column can hold it: without NUL and lone surrogates."""
     return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -5,11 +5,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from gateway.cache.cache import Cache
 from gateway.deadline import Deadline
 from gateway.jobs.deliveries import Announce, Outbox
 from gateway.jobs.poison import PoisonBook
 from gateway.jobs.signals import Signals
 from gateway.jobs.store import JobStore
+from gateway.metrics.totals import Totals
+from gateway.postgres.cache import open_cache
 from gateway.postgres.connection import open_session
 from gateway.postgres.faults import REFUSED, TRANSIENT
 from gateway.postgres.jobs import PostgresJobs
@@ -18,6 +21,7 @@ from gateway.postgres.notifications import listening
 from gateway.postgres.outbox import PostgresOutbox
 from gateway.postgres.poison import PostgresPoison
 from gateway.postgres.pool import open_pool
+from gateway.postgres.totals import PostgresTotals
 from gateway.problems import Problem
 from gateway.settings import Settings, SettingsError
 
@@ -32,6 +36,8 @@ class PostgresStores:
     jobs: JobStore
     outbox: Outbox
     poison: PoisonBook
+    cache: Cache
+    totals: Totals
 
 
 @asynccontextmanager
@@ -42,9 +48,13 @@ async def open_postgres(settings: Settings, announce: Announce, signals: Signals
     MigrationError.
     """
     await prepare(settings)
-    async with open_pool(settings) as pool, listening(settings, signals):
+    async with open_pool(settings) as pool, listening(settings, signals), open_cache(settings, pool) as cache:
         yield PostgresStores(
-            PostgresJobs(pool, settings, announce), PostgresOutbox(pool), PostgresPoison(pool, settings)
+            PostgresJobs(pool, settings, announce),
+            PostgresOutbox(pool),
+            PostgresPoison(pool, settings),
+            cache,
+            PostgresTotals(pool),
         )
 
 

@@ -7,30 +7,31 @@ from uuid import UUID
 
 import asyncpg
 
-from gateway.jobs.job import Job, NewJob, Outcome
+from gateway.jobs.job import Job, NewJob
 from gateway.jobs.signals import WORK
 from gateway.jobs.store import Poison, Submission
 from gateway.postgres.connection import Connection
 from gateway.postgres.endings import Endings
 from gateway.postgres.notifications import notify
 from gateway.postgres.poison_rows import add_message_poison
-from gateway.postgres.rows import callbacks_text, clean, job_of
+from gateway.postgres.rows import callbacks_text, clean, job_of, outcome_columns
 from gateway.postgres.turns import lock_users, settle_turns
 
 _ADD = """
 INSERT INTO jobs (
     id, pipeline, user_id, request_id, fingerprint, parameters, image_kind, image_location, gender, priority, source,
-    trace_id, callbacks, state, error_code, error_detail, held, finished_at
+    trace_id, callbacks, state, error_code, error_detail, result, artifacts, timings_ms, held, finished_at
 )
 SELECT id, pipeline, user_id, request_id, fingerprint, parameters::json, image_kind, image_location, gender, priority,
-    source, trace_id, callbacks::json, CASE WHEN error_code IS NULL THEN 'queued' ELSE 'failed' END, error_code,
-    error_detail, error_code IS NULL AND user_id <> '', CASE WHEN error_code IS NULL THEN NULL ELSE now() END
+    source, trace_id, callbacks::json, state, error_code, error_detail, result::json, artifacts::json,
+    timings_ms::json, state = 'queued' AND user_id <> '', CASE WHEN state = 'queued' THEN NULL ELSE now() END
 FROM unnest(
     $1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::text[],
-    $10::integer[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[]
+    $10::integer[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[],
+    $18::text[], $19::text[]
 ) WITH ORDINALITY AS new(
     id, pipeline, user_id, request_id, fingerprint, parameters, image_kind, image_location, gender, priority, source,
-    trace_id, callbacks, error_code, error_detail, place
+    trace_id, callbacks, state, error_code, error_detail, result, artifacts, timings_ms, place
 )
 ORDER BY place
 ON CONFLICT DO NOTHING
@@ -51,7 +52,7 @@ CROSS JOIN LATERAL (
 
 @dataclass(frozen=True)
 class Submissions:
-    """Keeps new jobs; those that come with a failure end at once."""
+    """Keeps new jobs; those that come with an outcome end at once."""
 
     endings: Endings
 
@@ -68,8 +69,8 @@ class Submissions:
         added = {cast("UUID", row["id"]) for row in await connection.fetch(_ADD, *_columns(jobs))}
         kept = await _kept(connection, jobs)
         for job in jobs:
-            if job.failure and job.id in added:
-                await self.endings.owe(connection, kept.by_id[job.id], Outcome(failure=job.failure))
+            if job.outcome and job.id in added:
+                await self.endings.owe(connection, kept.by_id[job.id], job.outcome)
         if added:
             await settle_turns(connection, users, self.endings.user_concurrency)
             await notify(connection, [WORK])
@@ -125,6 +126,6 @@ def _values(job: NewJob) -> tuple[object, ...]:
         clean(job.source),
         job.trace_id,
         callbacks_text(job.callbacks),
-        job.failure and job.failure.code,
-        job.failure and clean(job.failure.detail),
+        job.outcome.state if job.outcome else "queued",
+        *(outcome_columns(job.outcome) if job.outcome else (None,) * 5),
     )

@@ -1,15 +1,23 @@
 """From a checked request to a job in the store."""
 
 import uuid
+from dataclasses import replace
 
 import structlog
 
+from gateway.cache.jobs import counted, outcome_of
+from gateway.cache.keys import Work
 from gateway.intake.job_request import JobRequest
 from gateway.jobs.job import ImageReference, NewJob
 from gateway.jobs.keys import photo_key
-from gateway.jobs.store import Submission
+from gateway.jobs.store import JobFilter, Submission
+from gateway.jobs.storing import store_artifacts
+from gateway.logs import get_logger
 from gateway.problems import Problem
 from gateway.services import Services
+from gateway.worker.stopwatch import Stopwatch
+
+_log = get_logger(__name__)
 
 _PHOTO_TYPE = "application/octet-stream"
 """Nobody but a worker reads it, and that looks at the bytes."""
@@ -21,29 +29,59 @@ async def accept(services: Services, wanted: JobRequest, trace_id: str) -> Submi
     Raises Problem `queue_full`, `idempotency_conflict`, `storage_unavailable`, `store_unavailable`; nothing is kept
     then, but for a photo whose job the database may or may not have.
     """
-    await services.backlog.check()
     job = _new_job(wanted, trace_id)
     if isinstance(wanted.image, bytes):
         submission = await _submit_with_photo(services, job, wanted.image)
     else:
-        (submission,) = await services.stores.jobs.submit([job])
+        submission = await _submit(services, job)
     if submission.result == "conflict":
         raise _conflict(job)
     structlog.contextvars.bind_contextvars(job_id=str(submission.job.id), user_id=job.user_id)
+    if submission.job.outcome and submission.job.outcome.cached:
+        _log.info("cache hit", pipeline=job.pipeline, timings_ms=dict(submission.job.outcome.timings_ms))
     return submission
 
 
 async def _submit_with_photo(services: Services, job: NewJob, photo: bytes) -> Submission:
     """Photo first: a job that can be claimed must find it.
 
-    Where the database fails to answer, the job may have been kept all the same: its photo then stays.
+    Where the database fails to answer, the job may have been kept all the same: its photo then stays. A result that
+    is known needs neither room in the queue nor the photo.
     """
+    if ended := await _answered(services, job, photo):
+        (submission,) = await services.stores.jobs.submit([ended])
+        return submission
+    await services.backlog.check()
     key = job.image.location
     await services.stores.photos.put(key, photo, _PHOTO_TYPE)
     (submission,) = await services.stores.jobs.submit([job])
     if submission.result != "created":
         await services.stores.photos.remove([key])
     return submission
+
+
+async def _submit(services: Services, job: NewJob) -> Submission:
+    await services.backlog.check()
+    (submission,) = await services.stores.jobs.submit([job])
+    return submission
+
+
+async def _answered(services: Services, job: NewJob, photo: bytes) -> NewJob | None:
+    """The job with its outcome, where the cache has it; None too where the request may have come before.
+
+    An earlier job has its artifacts under the same keys, and they must stay what they are.
+    """
+    watch = Stopwatch()
+    with watch.stage("cache"):
+        hit = await services.results.find(Work(services.registry[job.pipeline], photo, job.parameters.encode()))
+    same = JobFilter(user_id=job.user_id, request_id=job.request_id, limit=1)
+    if hit is None or await services.stores.jobs.find(same):
+        return None
+    with watch.stage("store"):
+        stored = await store_artifacts(services.stores.artifacts, job, hit.value.artifacts)
+    if counted(job):
+        services.results.count(hit)
+    return replace(job, outcome=outcome_of(hit.value, stored, watch.timings_ms, hit=hit))
 
 
 def _new_job(wanted: JobRequest, trace_id: str) -> NewJob:

@@ -7,8 +7,10 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.intake.queries import JobQuery, PoisonQuery
+from gateway.intake.queries import CachePage, CachePeriod, JobQuery, PoisonQuery
 from gateway.openapi import codes
+from gateway.openapi.frontal import figures_responses, frontal_operation, listed_response
+from gateway.openapi.frontal_examples import CLEANED, DRAWN, FIGURES, SUBMITTED
 from gateway.openapi.job_examples import PAGE, POISON_PAGE, PROCESSED
 from gateway.openapi.jobs import (
     answer_response,
@@ -24,9 +26,11 @@ from gateway.openapi.jobs import (
 )
 from gateway.openapi.problems import Responses, problem_responses
 from gateway.pipelines.pipeline import Pipeline
-from gateway.routes import artifacts, events, health, jobs, pipelines, poison, process, stats
+from gateway.routes import artifacts, cache, events, frontal, health, jobs, metrics, pipelines, poison, process, stats
+from gateway.routes.frontal_schemas import CacheCleanup, CacheEntry, CacheFigures, FrontalStatus, FrontalSubmission
 from gateway.routes.job_schemas import JobPage, PoisonPage, ProcessAnswer, Resent, Stats
 from gateway.routes.schemas import Health, Live, PipelineList
+from gateway.settings import Settings
 
 Operation = Mapping[str, object]
 
@@ -61,14 +65,15 @@ class Address:
         )
 
 
-def addresses(registry: Mapping[str, Pipeline]) -> Mapping[str, tuple[Address, ...]]:
+def addresses(registry: Mapping[str, Pipeline], settings: Settings) -> Mapping[str, tuple[Address, ...]]:
     """All of them, by what they are about."""
     return {
         "pipelines": (_pipelines(),),
         "jobs": (_submit(registry), _list(), *_one_job(), *_artifacts()),
         "poison": _poison(),
         "mask service": _mask_service(),
-        "health": _health(),
+        "facial services": (*_frontal(registry), *_cache()),
+        "health": (*_health(), *_metrics(settings)),
     }
 
 
@@ -134,6 +139,38 @@ def _mask_service() -> tuple[Address, ...]:
         Address("POST /process", process.process, summary, queued, codes.PROCESS, process_operation()),
         Address("GET /stats", stats.stats, figures, answer_response(Stats, "Figures."), codes.STORE),
     )
+
+
+def _frontal(registry: Mapping[str, Pipeline]) -> tuple[Address, ...]:
+    crop, with_id = "/api/v1/frontal/crop", path_operation(id="The task's id.")
+    taken = answer_response(FrontalSubmission, "The task waits, or its result was in the cache.", SUBMITTED)
+    shown = answer_response(FrontalStatus, "The task.", DRAWN)
+    summary, ask = "Queue a photo for its facial contours.", "Ask what became of a task."
+    described, errors = frontal_operation(registry), (*codes.SUBMISSION,)
+    return (
+        Address(f"POST {crop}/submit", frontal.submit, summary, taken, errors, described),
+        Address(f"GET {crop}/status/{{id}}", frontal.status, ask, shown, codes.FRONTAL, with_id),
+    )
+
+
+def _cache() -> tuple[Address, ...]:
+    figures = answer_response(CacheFigures, "Figures.", FIGURES)
+    entries = listed_response(CacheEntry, "The newest entries.")
+    removed = answer_response(CacheCleanup, "How many there were.", CLEANED)
+    look, tidy = "See what the cache holds and saves.", "Remove what is too old or too much."
+    period, page = query_operation(CachePeriod), query_operation(CachePage)
+    return (
+        Address("GET /api/v1/cache/stats", cache.stats, look, figures, codes.LIST, period),
+        Address("GET /api/v1/cache/recent", cache.recent, "List the newest entries.", entries, codes.LIST, page),
+        Address("POST /api/v1/cache/cleanup", cache.cleanup, tidy, removed, codes.STORE),
+    )
+
+
+def _metrics(settings: Settings) -> tuple[Address, ...]:
+    if not settings.prometheus_enabled:
+        return ()
+    summary = "Read every figure, as Prometheus does."
+    return (Address("GET /metrics", metrics.metrics, summary, figures_responses(), codes.FAILED),)
 
 
 def _health() -> tuple[Address, ...]:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from gateway.jobs.deliveries import DeliveryState
 from gateway.jobs.job import CallbackKind, JobState
 from gateway.problems import PROBLEMS
-from gateway.routes.schemas import ArtifactSummary, PersonFound, PhotoSize
+from gateway.routes.schemas import ArtifactSummary, FaceFound, PersonFound, PhotoSize
 
 Timestamp = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 Id = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
@@ -48,7 +48,7 @@ class JobSummary(BaseModel):
     state: JobState
     user_id: str = Field(description="Empty where the request named none.")
     request_id: str
-    source: str = Field(description="http, process:{provider} or kafka:{topic}/{partition}/{offset}.")
+    source: str = Field(description="http, frontal, process:{provider} or kafka:{topic}/{partition}/{offset}.")
     trace_id: str = Field(pattern="^[0-9a-f]{32}$", description="That of the request's header traceparent.")
     priority: int
     attempts: Count = Field(description="How often it was begun.")
@@ -59,7 +59,9 @@ class JobSummary(BaseModel):
     error: JobError | None = Field(description="Why it failed.")
     last_error: JobError | None = Field(description="Why its latest attempt has to be repeated.")
     photo: PhotoSize | None = Field(None, description="Only of completed jobs.")
-    persons: list[PersonFound] = Field(default=[], description="Only of completed jobs.")
+    persons: list[PersonFound] = Field(default=[], description="Only of completed jobs of body_masks.")
+    faces: list[FaceFound] = Field(default=[], description="Only of completed jobs of face_contours.")
+    cached: bool = Field(default=False, description="Whether it was answered with the result of an earlier request.")
     artifacts: dict[str, JobArtifact] = Field(description="By name, such as upper_body_mask.png.")
 
 

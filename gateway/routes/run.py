@@ -2,12 +2,17 @@
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.answers import answer, check_accept, server_timing
 from gateway.artifacts import InferenceResult
+from gateway.cache.cache import CachedResult
+from gateway.cache.keys import Work
+from gateway.cache.results import computed, inference_of
 from gateway.deadline import Deadline
 from gateway.disconnect import while_connected
 from gateway.intake.body import check_length, read_body_by
@@ -18,6 +23,7 @@ from gateway.pipelines.parameters import parameters_json
 from gateway.pipelines.pipeline import Pipeline
 from gateway.pipelines.registry import unknown_pipeline
 from gateway.services import Services, services_of
+from gateway.worker.stopwatch import Stopwatch
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -44,28 +50,48 @@ async def _run(request: Request, services: Services, pipeline: Pipeline) -> Resp
     deadline = Deadline(services.settings.request_timeout_s)
     with services.admission.place():
         body = await read_body_by(request, services.settings.max_body_bytes, deadline)
-        image, parameters = _work(request, services, pipeline, body)
-        inference, stages = await while_connected(request, _infer(services, pipeline, image, parameters, deadline))
-    response = answer(accept, request_id_of(request), pipeline, inference)
-    response.headers["Server-Timing"] = server_timing(stages.items())
+        work = _work(request, services, pipeline, body)
+        served = await while_connected(request, _serve(services, work, request_id_of(request), deadline))
+    response = answer(accept, request_id_of(request), pipeline, served.inference)
+    response.headers.update({"Server-Timing": server_timing(served.stages.items()), **served.headers})
     return response
 
 
-def _work(request: Request, services: Services, pipeline: Pipeline, body: bytes) -> tuple[bytes, bytes]:
+@dataclass(frozen=True)
+class _Served:
+    """An inference, made now or before, the milliseconds spent on it, and where it came from."""
+
+    inference: InferenceResult
+    stages: Mapping[str, float]
+    headers: Mapping[str, str]
+
+
+def _work(request: Request, services: Services, pipeline: Pipeline, body: bytes) -> Work:
     """The checked photo, and the checked parameters as JSON."""
     submission = read_submission(body, request.headers.get("content-type", ""), request.url.query)
     parameters = parameters_json(pipeline, submission.fields)
     image = inline_photo(submission.image)
     check_photo(image, services.settings.max_pixels)
-    return image, parameters
+    return Work(pipeline, image, parameters)
 
 
-async def _infer(
-    services: Services, pipeline: Pipeline, image: bytes, parameters: bytes, deadline: Deadline
-) -> tuple[InferenceResult, Mapping[str, float]]:
-    """The inference, and the milliseconds spent waiting for a turn and in Triton."""
+async def _serve(services: Services, work: Work, request_id: str, deadline: Deadline) -> _Served:
+    watch = Stopwatch()
+    async with AsyncExitStack() as stack:
+        with watch.stage("cache"):
+            found = await stack.enter_async_context(services.results.reserved(work, deadline))
+        value = found.hit.value if found.hit else await _compute(services, work, deadline, watch)
+        entry = None if found.hit else found.entry(value, request_id)
+        await services.results.keep(entry)
+    services.results.count(found.hit or entry)
+    return _Served(inference_of(value, found.headers), watch.timings_ms, found.headers)
+
+
+async def _compute(services: Services, work: Work, deadline: Deadline, watch: Stopwatch) -> CachedResult:
+    """The wait for a turn is timed, and the time in Triton."""
     came = time.monotonic()
     async with services.admission.turn(deadline):
-        began = time.monotonic()
-        inference = await services.triton.infer(pipeline.model, image, parameters, deadline)
-    return inference, {"wait": (began - came) * 1000, "infer": (time.monotonic() - began) * 1000}
+        watch.add("wait", time.monotonic() - came)
+        model = work.pipeline.model_for(work.parameters)
+        with watch.stage("infer"):
+            return await computed(lambda: services.triton.infer(model, work.photo, work.parameters, deadline))

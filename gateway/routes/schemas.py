@@ -76,6 +76,28 @@ class PersonFound(BaseModel):
     )
 
 
+class RegionFound(BaseModel):
+    """A region that contours were made of."""
+
+    number: int = Field(ge=1)
+    name: str
+
+
+class FaceFound(BaseModel):
+    """A face that contours were made of; coordinates are pixels of the photo as displayed."""
+
+    index: int = Field(ge=0, description="Place in this list, and in the artifacts' names with face=all.")
+    box: tuple[float, float, float, float] = Field(description="x1, y1, x2, y2 of the landmarks.")
+    score: Score | None = Field(description="Null where the landmarks were given.")
+    landmarks: int = Field(description="How many there are.")
+    rotation: float = Field(description="Degrees by which the photo is turned clockwise to make the eyes level.")
+    transform: tuple[tuple[float, float, float], tuple[float, float, float]] = Field(
+        description="2×3, from the photo to the levelled crop."
+    )
+    crop: PhotoSize = Field(description="Size of the levelled crop.")
+    regions: list[RegionFound]
+
+
 class ArtifactSummary(BaseModel):
     """A file that was made."""
 
@@ -94,7 +116,8 @@ class _Run(BaseModel):
     pipeline: str
     status: Literal["completed"]
     photo: PhotoSize
-    persons: list[PersonFound]
+    persons: list[PersonFound] = Field(default=[], description="Of body_masks.")
+    faces: list[FaceFound] = Field(default=[], description="Of face_contours.")
 
 
 class RunSummary(_Run):

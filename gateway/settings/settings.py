@@ -5,10 +5,12 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 from typing_extensions import Self
 
+from gateway.settings.cache import CacheSettings
 from gateway.settings.complaints import SettingsError, complaints
 from gateway.settings.fields import SettingsGroup
 from gateway.settings.jobs import JobSettings
 from gateway.settings.kafka import KafkaSettings
+from gateway.settings.metrics import MetricsSettings
 from gateway.settings.outside import OutsideSettings
 from gateway.settings.pipelines import PipelineSettings
 from gateway.settings.postgres import PostgresSettings
@@ -31,9 +33,11 @@ class Settings(  # the last base's fields come first
     KafkaSettings,
     S3Settings,
     PostgresSettings,
+    CacheSettings,
     JobSettings,
     TritonSettings,
     PipelineSettings,
+    MetricsSettings,
     ServerSettings,
 ):
     """Every setting."""

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 from structlog.contextvars import bound_contextvars
 
+from gateway.cache.cache import NewEntry
 from gateway.jobs.job import Failure, Job, Outcome
 from gateway.logs import get_logger
 from gateway.problems import Problem
@@ -44,8 +45,10 @@ class Attempts:
     async def _work(self, held: HeldLease) -> None:
         watch = Stopwatch()
         watch.add("queue", _waited_s(held.job))
+        self._log.info("job begun", pipeline=held.job.request.pipeline, attempts=held.job.attempts)
         try:
-            await self._finish(held, await self._execution.outcome(held, watch))
+            async with self._execution.done(held, watch) as done:
+                await self._finish(held, done.outcome, done.entry)
         except Problem as problem:
             await self._fail(held, problem, watch)
         except Exception as error:  # noqa: BLE001 a bug that one job brings out must not end the others
@@ -72,8 +75,8 @@ class Attempts:
             delay_s=round(delay_s, 1),
         )
 
-    async def _finish(self, held: HeldLease, outcome: Outcome) -> None:
-        if not await self._told(held, lambda: self._jobs.finish(held.lease, outcome)):
+    async def _finish(self, held: HeldLease, outcome: Outcome, entry: NewEntry | None = None) -> None:
+        if not await self._told(held, lambda: self._jobs.finish(held.lease, outcome, entry)):
             await self._leave(held)
             return
         self._log_end(held.job, outcome)
@@ -85,6 +88,7 @@ class Attempts:
             f"job {outcome.state}",
             pipeline=job.request.pipeline,
             state=outcome.state,
+            cached=outcome.cached,
             attempts=job.attempts,
             timings_ms=dict(outcome.timings_ms),
             **reason,

@@ -1,15 +1,20 @@
 """The stages of one attempt at a job: fetch, check, infer, store."""
 
-import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 from gateway.admission import Admission
-from gateway.artifacts import Artifact, InferenceResult
+from gateway.cache.cache import CachedResult, NewEntry
+from gateway.cache.jobs import counted, outcome_of
+from gateway.cache.keys import Work
+from gateway.cache.results import Results, computed
+from gateway.cache.versions import ModelVersions
 from gateway.deadline import Deadline
 from gateway.fetching.fetcher import Fetcher
-from gateway.jobs.job import ImageReference, Job, Outcome, StoredArtifact
-from gateway.jobs.keys import artifact_key
+from gateway.jobs.job import ImageReference, Job, Outcome
+from gateway.jobs.storing import store_artifacts
 from gateway.pipelines.pipeline import Pipeline
 from gateway.problems import Problem
 from gateway.settings import Settings
@@ -21,12 +26,21 @@ from gateway.worker.stopwatch import Stopwatch
 from vision.photo import PhotoError, inspect
 
 
+@dataclass(frozen=True)
+class Done:
+    """How a job ends, and the result to be kept with it, if it is a new one."""
+
+    outcome: Outcome
+    entry: NewEntry | None
+
+
 class Execution:
     """Runs jobs as far as their outcome; the store hears of it elsewhere."""
 
     def __init__(
         self, settings: Settings, stores: Stores, fetcher: Fetcher, triton: Triton, registry: Mapping[str, Pipeline]
     ) -> None:
+        self._results = Results(settings, stores.cache, ModelVersions(triton))
         self._settings = settings
         self._sources = Sources(stores.photos, fetcher, stores.images)
         self._triton = triton
@@ -34,21 +48,30 @@ class Execution:
         self._artifacts = stores.artifacts
         self._admission = Admission(settings.queue_max_size, settings.service_concurrency)
 
-    async def outcome(self, held: HeldLease, watch: Stopwatch) -> Outcome:
+    @asynccontextmanager
+    async def done(self, held: HeldLease, watch: Stopwatch) -> AsyncIterator[Done]:
         """The outcome, its artifacts stored; `watch` times the stages.
 
+        While the context lasts nobody else computes the same result: it is there for the store to hear of the end.
         Raises Problem: what the photo is refused for, or what does not answer.
         """
         job = held.job
-        pipeline = self._pipeline(job)
         deadline = Deadline(self._settings.request_timeout_s)
+        pipeline = self._pipeline(job)
         with watch.stage("fetch"):
             photo = await self._fetch(job.request.image, deadline)
-        inference = await self._infer(pipeline, photo, job.request.parameters.encode(), deadline, watch)
-        await held.secured()
-        with watch.stage("store"):
-            stored = await self._store(job, inference.artifacts)
-        return Outcome(inference.result, stored, None, watch.timings_ms)
+        work = Work(pipeline, photo, job.request.parameters.encode())
+        async with AsyncExitStack() as stack:
+            with watch.stage("cache"):
+                found = await stack.enter_async_context(self._results.reserved(work, deadline))
+            value = found.hit.value if found.hit else await self._compute(work, deadline, watch)
+            await held.secured()
+            with watch.stage("store"):
+                stored = await store_artifacts(self._artifacts, job.request, value.artifacts)
+            entry = None if found.hit else found.entry(value, str(job.id))
+            if counted(job.request):
+                self._results.count(found.hit or entry)
+            yield Done(outcome_of(value, stored, watch.timings_ms, hit=found.hit), entry)
 
     def _pipeline(self, job: Job) -> Pipeline:
         pipeline = self._registry.get(job.request.pipeline)
@@ -68,25 +91,11 @@ class Execution:
             raise Problem(error.code, error.detail) from error
         return photo
 
-    async def _infer(
-        self, pipeline: Pipeline, photo: bytes, parameters: bytes, deadline: Deadline, watch: Stopwatch
-    ) -> InferenceResult:
+    async def _compute(self, work: Work, deadline: Deadline, watch: Stopwatch) -> CachedResult:
         """The wait for a turn counts as waiting in the queue: the job has a worker, but not yet a model."""
         came = time.monotonic()
+        model = work.pipeline.model_for(work.parameters)
         async with self._admission.turn(deadline):
             watch.add("queue", time.monotonic() - came)
             with watch.stage("infer"):
-                return await self._triton.infer(pipeline.model, photo, parameters, deadline)
-
-    async def _store(self, job: Job, artifacts: tuple[Artifact, ...]) -> tuple[StoredArtifact, ...]:
-        """Write all at the same time; every write has ended when this returns or raises."""
-        written = await asyncio.gather(*(self._put(job, artifact) for artifact in artifacts), return_exceptions=True)
-        for result in written:
-            if isinstance(result, BaseException):
-                raise result
-        return tuple(result for result in written if isinstance(result, StoredArtifact))
-
-    async def _put(self, job: Job, artifact: Artifact) -> StoredArtifact:
-        key = artifact_key(job.request.user_id, job.request.request_id, artifact.name)
-        await self._artifacts.put(key, artifact.data, artifact.media_type)
-        return StoredArtifact(artifact.name, key, artifact.media_type, len(artifact.data))
+                return await computed(lambda: self._triton.infer(model, work.photo, work.parameters, deadline))

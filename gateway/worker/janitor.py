@@ -18,10 +18,11 @@ _BATCH = 100
 _LATE_WRITES_S = 30.0
 """How long a write to the object store may still be under way after the writer's lease is over."""
 _RARELY_S = 600.0
+_CACHE_S = 30.0
 
 
 class Janitor:
-    """Removes deleted jobs' objects, after any worker that wrote them has lost its lease; expires old jobs."""
+    """Removes deleted jobs' objects, after any worker that wrote them has lost its lease; expires jobs and results."""
 
     def __init__(self, settings: Settings, stores: Stores) -> None:
         self.pulse = Pulse("janitor")
@@ -30,7 +31,8 @@ class Janitor:
         self._older_than_s = settings.lease_s + _LATE_WRITES_S
         self._retention_days = settings.job_retention_days
         self._leftovers = Leftovers(stores)
-        self._rarely_at = time.monotonic()
+        self._cache = stores.cache
+        self._rarely_at = self._cache_at = time.monotonic()
         self._log = get_logger("gateway.worker")
 
     async def run(self) -> None:
@@ -46,6 +48,9 @@ class Janitor:
             await self._expire()
             await self._remove_leftovers()
             self._rarely_at = time.monotonic() + _RARELY_S
+        if time.monotonic() >= self._cache_at:
+            await self._clean_cache()
+            self._cache_at = time.monotonic() + _CACHE_S
         for job in await self._jobs.removable(self._older_than_s, _BATCH):
             await self._remove_objects(job)
             await self._jobs.remove([job.id])
@@ -55,6 +60,11 @@ class Janitor:
         expired = await self._jobs.expire(self._retention_days) if self._retention_days else 0
         if expired:
             self._log.info(f"{expired} jobs ended more than {self._retention_days} days ago; they are deleted")
+
+    async def _clean_cache(self) -> None:
+        removed = await self._cache.cleanup()
+        if removed:
+            self._log.info(f"{removed} results were too old or too much; they are removed from the cache")
 
     async def _remove_leftovers(self) -> None:
         removed = await self._leftovers.remove()

@@ -12,6 +12,8 @@ import uvloop
 from starlette.applications import Starlette
 
 from gateway.logs import configure_logs
+from gateway.metrics.instruments import Instruments
+from gateway.metrics.measuring import measuring
 from gateway.pipelines.registry import build_registry
 from gateway.postgres.migrations import MigrationError
 from gateway.problems import Problem
@@ -65,8 +67,13 @@ def _cancel_on_signals(scope: anyio.CancelScope) -> None:
 
 
 async def _work(settings: Settings, app: Starlette) -> None:
-    async with connect(settings) as triton, open_stores(settings) as stores:
-        app.state.worker = worker = Worker(settings, stores, triton, build_registry(settings))
+    instruments = Instruments()
+    async with (
+        connect(settings, instruments.tasks.inferred) as triton,
+        open_stores(settings) as stores,
+        measuring(settings, stores, instruments, "worker") as measured,
+    ):
+        app.state.worker = worker = Worker(settings, measured.stores, triton, build_registry(settings))
         await worker.run()
 
 

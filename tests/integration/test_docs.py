@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import httpx
 import pytest
 
+from tests.integration.gateway.facial_files import write_case
 from tests.stack import CHECKOUT, RunningStack
 
 DOCUMENTS = [CHECKOUT / "README.md", CHECKOUT / "checkpoints" / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
@@ -28,10 +30,12 @@ ALL = [(document, command) for document in DOCUMENTS for command in commands(doc
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory, astronaut: Path) -> Path:
-    """A folder with photo.jpg and the virtual environment under its documented name."""
+def workplace(tmp_path_factory: pytest.TempPathFactory, astronaut: Path, stack: RunningStack) -> Path:
+    """A folder with photo.jpg, its landmarks and label map, and the virtual environment under its documented name."""
     folder = tmp_path_factory.mktemp("docs")
     cv2.imwrite(str(folder / "photo.jpg"), cv2.imread(str(astronaut)))
+    with httpx.Client(base_url=stack.url, timeout=60, trust_env=False) as client:
+        write_case(folder, client, astronaut)
     (folder / ".venv").symlink_to(CHECKOUT / ".venv")
     return folder
 

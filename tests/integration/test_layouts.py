@@ -1,5 +1,7 @@
 """The two ways to run a pipeline, an ensemble of models and one fused process, give equal bytes."""
 
+import base64
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as grpcclient
 
+from tests.label_maps import painted
 from tests.stack import RunningStack, running_stack
 from tests.triton_client import run_pipeline
 
@@ -43,11 +46,41 @@ def test_several_people(
 
 
 @pytest.mark.parametrize("photo", [b"", b"not a photo", b"\xff\xd8\xff\xe0"])
-def test_both_layouts_refuse_alike(stack: RunningStack, ensemble: RunningStack, photo: bytes) -> None:
-    answer = run_pipeline(ensemble.triton, "body_masks_lite", photo, {})
+@pytest.mark.parametrize("pipeline", ["body_masks_lite", "face_contours_lite", "face_contours_given"])
+def test_both_layouts_refuse_alike(stack: RunningStack, ensemble: RunningStack, pipeline: str, photo: bytes) -> None:
+    answer = run_pipeline(ensemble.triton, pipeline, photo, {})
     assert answer.result["status"] == "failed"
     assert answer.artifacts == {}
-    assert answer == run_pipeline(stack.triton, "body_masks_lite", photo, {})
+    assert answer == run_pipeline(stack.triton, pipeline, photo, {})
+
+
+@pytest.mark.parametrize("frame", ["crop", "source"])
+def test_faces_are_found_alike(stack: RunningStack, ensemble: RunningStack, couple: bytes, frame: str) -> None:
+    parameters: dict[str, object] = {"face": "all", "frame": frame, "embed_image": True, "include": ["landmarks"]}
+    answer = run_pipeline(stack.triton, "face_contours_lite", couple, parameters)
+    assert answer == run_pipeline(ensemble.triton, "face_contours_lite", couple, parameters)
+    assert len(answer.artifacts) == 3 + 2 * 2
+    assert len(answer.result["faces"]) == 2
+
+
+def test_given_faces_are_drawn_alike(stack: RunningStack, ensemble: RunningStack, astronaut: Path) -> None:
+    photo = astronaut.read_bytes()
+    found = run_pipeline(stack.triton, "face_contours_lite", photo, {"include": ["landmarks"]})
+    landmarks = json.loads(found.artifacts["landmarks.json"])
+    label_map = painted(landmarks["landmarks"][0], landmarks["dimensions"], 0.93)
+    given: dict[str, object] = {
+        "landmarks": found.artifacts["landmarks.json"].decode(),
+        "segmentation_map": base64.b64encode(label_map).decode(),
+    }
+    answer = run_pipeline(stack.triton, "face_contours_given", photo, given)
+    assert answer == run_pipeline(ensemble.triton, "face_contours_given", photo, given)
+    assert [region["number"] for region in answer.result["faces"][0]["regions"]] == [1, 6, 10]
+    assert answer.artifacts["contours.svg"] != found.artifacts["contours.svg"]
+
+
+def test_a_model_that_looks_for_no_faces_says_that_landmarks_are_missing(ensemble: RunningStack, couple: bytes) -> None:
+    answer = run_pipeline(ensemble.triton, "face_contours_given", couple, {})
+    assert (answer.result["status"], answer.result["reason"]) == ("failed", "landmarks_count")
 
 
 def test_the_onnx_backend_answers_a_batch_and_each_of_its_images_alike(ensemble: RunningStack) -> None:

@@ -13,7 +13,7 @@ from vision.face.literal import Literal, parse_literal
 
 COUNTS = (478, 468, 68)
 FORMS = "send [{x, y}, …] as JSON, a mapping with `landmarks`, or one `x,y` a line"
-MAX_FACES = 32
+MAX_FACES = 16
 FARTHEST = 1e6
 """Greatest coordinate that is read, in pixels."""
 MIN_EXTENT = 8

@@ -20,6 +20,8 @@ from vision.face.trace import Outline, trace
 
 MIN_SHARE = 1e-3
 """Least area of a label's piece, or of a hole in it, as a share of the label's area."""
+MAX_POINTS = 100_000
+"""Corners of a label map's outlines in all, twenty times those of a fine one; bounds the time a hostile one costs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,15 +65,21 @@ def ring_regions(landmarks: Float64, rings: Rings, names: Sequence[str]) -> list
 def label_regions(label_map: LabelMap) -> list[Region]:
     """Make a region of every label of a levelled map, numbered as the labels are.
 
-    Raises FaceError (label_map_empty) where there is none.
+    Raises FaceError: label_map_empty where there is none, label_map_corrupt where outlines have over MAX_POINTS.
     """
     labels = labels_in(label_map)
     scheme = scheme_of(labels)
-    regions = [_traced(label, scheme.name(label), label_map == label) for label in labels]
-    found = [region for region in regions if region.contours]
-    if not found:
+    traced = {label: outlines for label in labels if (outlines := _traced(label_map == label))}
+    if not traced:
         raise FaceError("label_map_empty", "the label map has no region at the face; it must cover the whole photo")
-    return found
+    count = sum(len(outline.points) for outlines in traced.values() for outline in outlines)
+    if count > MAX_POINTS:
+        raise FaceError(
+            "label_map_corrupt", f"the label map's outlines have {count} corners, more than {MAX_POINTS}: it is no face"
+        )
+    return [
+        Region(label, scheme.name(label), outlines, tuple(map(knots, outlines))) for label, outlines in traced.items()
+    ]
 
 
 def _chosen(numbers: Mapping[str, int], names: Sequence[str]) -> dict[str, int]:
@@ -94,7 +102,6 @@ def _smooth(number: int, name: str, ring: Float64) -> Region:
     return Region(number, name, (Outline(flatten(ring)),), (Outline(ring),))
 
 
-def _traced(number: int, name: str, pixels: NDArray[np.bool_]) -> Region:
+def _traced(pixels: NDArray[np.bool_]) -> tuple[Outline, ...]:
     mask = pixels.view(np.uint8)
-    outlines = tuple(trace(mask, MIN_SHARE * cv2.countNonZero(mask)))
-    return Region(number, name, outlines, tuple(map(knots, outlines)))
+    return tuple(trace(mask, MIN_SHARE * cv2.countNonZero(mask)))

@@ -15,6 +15,7 @@ Segmentation: TypeAlias = "LabelMap | Rings | None"
 MAX_REGIONS = 64
 MAX_NAME = 64
 MIN_CORNERS, MAX_CORNERS = 3, 512
+MAX_CORNERS_IN_ALL = 4096
 
 
 def parse_segmentation(data: bytes) -> Segmentation:
@@ -36,7 +37,13 @@ def _rings(text: bytes) -> Rings | None:
     regions = cast("dict[str, object]", value)
     if len(regions) > MAX_REGIONS:
         raise FaceError("regions_invalid", f"there are {len(regions)} regions; at most {MAX_REGIONS} are accepted")
-    return {_name(name): _ring(name, indices) for name, indices in regions.items()} or None
+    rings = {_name(name): _ring(name, indices) for name, indices in regions.items()}
+    corners = sum(map(len, rings.values()))
+    if corners > MAX_CORNERS_IN_ALL:
+        raise FaceError(
+            "regions_invalid", f"the regions have {corners} indices; at most {MAX_CORNERS_IN_ALL} are accepted in all"
+        )
+    return rings or None
 
 
 def _name(name: str) -> str:

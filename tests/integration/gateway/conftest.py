@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -22,6 +23,20 @@ def client(gateway_url: str) -> Iterator[httpx.Client]:
 @pytest.fixture
 def gateway_with(stack: RunningStack) -> Iterator[Callable[..., str]]:
     """Starts further gateways before the stack's Triton, with settings of their own; gives their base URLs."""
+    with starting(stack) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def gateways(stack: RunningStack) -> Iterator[Callable[..., str]]:
+    """The same, for a module."""
+    with starting(stack) as start:
+        yield start
+
+
+@contextmanager
+def starting(stack: RunningStack) -> Iterator[Callable[..., str]]:
+    """Starts gateways, and stops them in the end."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(**settings: str) -> str:

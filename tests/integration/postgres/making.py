@@ -11,6 +11,7 @@ from gateway.jobs.store import Poison
 LEASE_S = 60.0
 DONE = Outcome({"persons": 1}, timings_ms={"infer": 1.5})
 AWAY = Outcome(failure=Failure("triton_unavailable", "away"))
+MISTAKEN = Outcome(failure=Failure("no_person", ""))
 FROM_KAFKA = "kafka:mask_input/0/17"
 _numbers = count()
 

@@ -5,7 +5,7 @@ from gateway.jobs.signals import Signals
 from gateway.jobs.store import JobFilter
 from gateway.pipelines.body_masks import MASK_TYPES
 from gateway.postgres.stores import open_postgres
-from tests.integration.postgres.making import AWAY, DONE, LEASE_S, announce, masks, request
+from tests.integration.postgres.making import AWAY, DONE, LEASE_S, MISTAKEN, announce, masks, request
 
 MESSAGE = Callback("message", "mask_output")
 
@@ -72,7 +72,7 @@ async def test_a_batch_is_kept_whole_or_not_at_all(settings):
     def refuse(_job, _outcome):
         raise ValueError("no announcement")
 
-    jobs = [request("ann"), request("bob", failure=Failure("no_person", ""))]
+    jobs = [request("ann"), request("bob", outcome=MISTAKEN)]
     async with open_postgres(settings, refuse, Signals()) as stores:
         with pytest.raises(ValueError, match="no announcement"):
             await stores.jobs.submit(jobs)
@@ -92,7 +92,7 @@ async def test_the_same_message_after_its_job_was_deleted_is_no_new_job(stores):
 
 async def test_columns_that_a_newer_version_adds_do_no_harm(stores, sql):
     for number in range(2):
-        await stores.jobs.submit([job := request("ann", failure=Failure("no_person", "")), request("ann")])
+        await stores.jobs.submit([job := request("ann", outcome=MISTAKEN), request("ann")])
         await run(stores)
         await stores.jobs.cancel(job.id)
         await sql.execute(f"ALTER TABLE jobs ADD COLUMN newer_{number} integer")

@@ -2,10 +2,10 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from gateway.jobs.job import Callback, Failure
+from gateway.jobs.job import Callback
 from gateway.jobs.signals import OUTBOX, WORK, Signals
 from gateway.postgres.stores import open_postgres
-from tests.integration.postgres.making import AWAY, DONE, LEASE_S, announce, request
+from tests.integration.postgres.making import AWAY, DONE, LEASE_S, MISTAKEN, announce, request
 
 PATIENCE_S = 20.0
 
@@ -45,7 +45,7 @@ async def test_a_jobs_followers_hear_of_each_step(stores, heard):
 async def test_an_outcome_is_a_delivery(stores, heard):
     callbacks = (Callback("webhook", "https://example.com/hook"),)
     with heard.subscribe(OUTBOX) as outbox:
-        await stores.jobs.submit([job := request(callbacks=callbacks, failure=Failure("no_person", ""))])
+        await stores.jobs.submit([job := request(callbacks=callbacks, outcome=MISTAKEN)])
         assert await outbox.wait(PATIENCE_S)
         (delivery,) = await stores.outbox.take(1, LEASE_S)
         await stores.outbox.give_up(delivery.id, "gone")

@@ -1,12 +1,11 @@
-from gateway.jobs.job import Callback, Failure
-from tests.integration.postgres.making import poison, request
+from gateway.jobs.job import Callback
+from tests.integration.postgres.making import MISTAKEN, poison, request
 
 CALLBACKS = (Callback("message", "mask_output"), Callback("webhook", "https://example.com/hook"))
-FAILED = Failure("no_person", "nobody")
 
 
 async def owed(stores, count=1):
-    jobs = [request(callbacks=CALLBACKS, failure=FAILED) for _ in range(count)]
+    jobs = [request(callbacks=CALLBACKS, outcome=MISTAKEN) for _ in range(count)]
     await stores.jobs.submit(jobs)
     return jobs
 

@@ -71,6 +71,7 @@ def worker_environment(stack: RunningStack, postgres_dsn: str, s3_server: S3Serv
         "ALLOWED_NETWORKS": "127.0.0.0/8",
         "WEBHOOK_SECRET": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
         "LEASE_S": str(LEASE_S),
+        "CACHE_ENABLED": "false",
         "LOG_FORMAT": "json",
     }
 

@@ -53,7 +53,7 @@ async def test_a_job_makes_the_masks_that_a_run_makes(
     assert await desk.artifacts(job) == expected
     assert job.outcome is not None
     assert job.outcome.result["photo"] == run.json()["photo"]
-    assert set(job.outcome.timings_ms) == {"queue", "fetch", "infer", "store"}
+    assert set(job.outcome.timings_ms) == {"queue", "fetch", "cache", "infer", "store"}
     await desk.emptied()
     (line,) = (line for line in worker.log() if line["message"] == "job completed")
     names = {"job_id": str(job.id), "user_id": "", "request_id": job.request.request_id}

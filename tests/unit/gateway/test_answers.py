@@ -46,9 +46,16 @@ def test_multipart_mixed_reads_back_with_another_parser() -> None:
     assert parts[0].get_content() == ONE.artifacts[0].data
 
 
-def test_an_image_cannot_hold_several_artifacts() -> None:
+def test_the_only_artifact_of_a_type_is_given_alone_on_request() -> None:
+    response = answer("image/png", "r1", PIPELINE, TWO)
+    assert (response.body, response.media_type) == (ONE.artifacts[0].data, "image/png")
+    assert answer("image/*;q=0.5, */*", "r1", PIPELINE, TWO).media_type == "application/json"
+
+
+def test_an_image_cannot_hold_several_images() -> None:
+    twice = InferenceResult(RESULT, (*TWO.artifacts, Artifact("person_1/dress_mask.png", b"")))
     with pytest.raises(Problem) as caught:
-        answer("image/png", "r1", PIPELINE, TWO)
+        answer("image/png", "r1", PIPELINE, twice)
     assert caught.value.code == "not_acceptable"
 
 

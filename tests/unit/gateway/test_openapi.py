@@ -3,7 +3,7 @@ import json
 import re
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import cv2
 import numpy as np
@@ -18,12 +18,21 @@ from gateway.pipelines.parameters import parameters_json
 from gateway.pipelines.registry import build_registry
 from gateway.problems import PROBLEMS
 from gateway.readiness import tiny_png
+from gateway.routes.frontal_schemas import CacheCleanup, CacheFigures, FrontalStatus, FrontalSubmission
 from gateway.routes.job_schemas import JobPage, JobView, PoisonPage, ProcessAnswer, Resent, Stats
 from gateway.routes.schemas import Health, Live, PipelineList, RunAnswer
 from gateway.settings import Settings
 from steps.body_masks_draw import _chosen, found_poses
+from steps.face_contours_draw import _chosen as _chosen_faces
+from steps.face_find import NO_FACE
 from steps.failure import InputError
 from steps.tensors import json_tensor
+from vision.encoding import encode_png
+from vision.face.contours import face_contours
+from vision.face.errors import FaceError
+from vision.face.landmarks import LandmarkSet, parse_landmarks
+from vision.face.options import ContourOptions
+from vision.face.segmentation import parse_segmentation
 from vision.photo import PhotoError, decode, inspect
 
 RUN = "/v1/run/body_masks"
@@ -38,7 +47,10 @@ OPERATIONS = {
 JOBS = OPERATIONS["POST /v1/jobs"]
 MODELS = {
     model.__name__: model
-    for model in (JobView, JobPage, PoisonPage, ProcessAnswer, Resent, Stats, RunAnswer, Health, Live, PipelineList)
+    for model in (
+        *(JobView, JobPage, PoisonPage, ProcessAnswer, Resent, Stats, RunAnswer, Health, Live, PipelineList),
+        *(CacheCleanup, CacheFigures, FrontalStatus, FrontalSubmission),
+    )
 }
 
 
@@ -123,10 +135,21 @@ def test_the_request_example_of_a_job_is_accepted() -> None:
 
 
 def test_every_field_of_a_job_is_documented_wherever_it_may_stand() -> None:
-    fields = {*JobFields.model_fields, *build_registry(SETTINGS)["body_masks"].parameters.model_fields}
+    pipelines = build_registry(SETTINGS).values()
+    fields = {*JobFields.model_fields, *(name for entry in pipelines for name in entry.parameters.model_fields)}
     assert {item["name"] for item in JOBS["parameters"] if item["in"] == "query"} == fields
     for kind, images in (("multipart/form-data", {"image", "url", "s3"}), ("application/json", {"image"})):
         assert JOBS["requestBody"]["content"][kind]["schema"]["properties"].keys() == fields | images
+
+
+def test_a_field_of_several_pipelines_may_be_what_any_of_them_takes() -> None:
+    content = JOBS["requestBody"]["content"]
+    frame = content["application/json"]["schema"]["properties"]["frame"]
+    assert [choice["enum"] for choice in frame["anyOf"]] == [["source", "canvas"], ["crop", "source"]]
+    assert (frame["type"], frame["default"]) == ("string", "source")
+    assert "body_masks: " in frame["description"]
+    assert "face_contours: " in frame["description"]
+    assert content["multipart/form-data"]["encoding"]["include"] == {"style": "form", "explode": False}
 
 
 def test_the_default_mask_types_are_those_of_the_settings() -> None:
@@ -138,18 +161,30 @@ def test_the_default_mask_types_are_those_of_the_settings() -> None:
     assert "default" not in query["mask_types"]["schema"]
 
 
-def test_the_request_example_is_accepted() -> None:
-    example = dict(OPERATION["requestBody"]["content"]["application/json"]["example"])
+@pytest.mark.parametrize("name", build_registry(SETTINGS))
+def test_the_request_example_is_accepted(name: str) -> None:
+    operation = DOCUMENT["paths"][f"/v1/run/{name}"]["post"]
+    example = dict(operation["requestBody"]["content"]["application/json"]["example"])
     assert inspect(base64.b64decode(example.pop("image")["data"])).size == (16, 16)
-    pipeline = build_registry(SETTINGS)["body_masks"]
+    pipeline = build_registry(SETTINGS)[name]
     assert parameters_json(pipeline, example) == parameters_json(pipeline, {})
 
 
-def test_the_answer_example_keeps_its_schema() -> None:
-    content = OPERATION["responses"]["200"]["content"]
-    assert set(content) == {"image/png", "application/json", "multipart/mixed"}
+@pytest.mark.parametrize(("name", "kind"), [("body_masks", "image/png"), ("face_contours", "image/svg+xml")])
+def test_the_answer_example_keeps_its_schema(name: str, kind: str) -> None:
+    content = DOCUMENT["paths"][f"/v1/run/{name}"]["post"]["responses"]["200"]["content"]
+    assert set(content) == {kind, "application/json", "multipart/mixed"}
     example = content["application/json"]["example"]
-    assert RunAnswer.model_validate(example).model_dump(mode="json") == example
+    assert RunAnswer.model_validate(example).model_dump(mode="json", exclude_unset=True) == example
+
+
+def test_a_pipeline_answers_with_its_own_refusals_alone() -> None:
+    def refusals(name: str) -> set[str]:
+        answers = DOCUMENT["paths"][f"/v1/run/{name}"]["post"]["responses"]
+        return set(answers["422"]["content"]["application/problem+json"]["examples"])
+
+    assert refusals("body_masks") - refusals("face_contours") == {"no_person", "several_persons"}
+    assert {"no_face", "label_map_lossy"} <= refusals("face_contours") - refusals("body_masks")
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready", "/v1/pipelines"])
@@ -175,6 +210,40 @@ def test_examples_of_refused_photos_are_what_the_refusal_says(code: str, data: b
     with pytest.raises(PhotoError) as caught:
         decode(data, inspect(data))
     assert (caught.value.code, caught.value.detail) == (code, PROBLEMS[code].example)
+
+
+NINTH = (np.mgrid[0:9, 0:9].reshape(2, -1).T * 10.0)[:68]
+"""68 landmarks, 80 pixels apart at most."""
+
+
+@pytest.mark.parametrize(
+    ("code", "refuse"),
+    [
+        ("landmarks_unreadable", lambda: parse_landmarks(b"a b")),
+        ("landmarks_count", lambda: parse_landmarks(b"1 2\n3 4\n5 6")),
+        ("landmarks_outside", lambda: LandmarkSet((NINTH + 900,)).in_photo((640, 480))),
+        ("landmarks_degenerate", lambda: LandmarkSet((NINTH / 100,)).in_photo((640, 480))),
+        ("segmentation_unsupported", lambda: parse_segmentation(b"GIF89a")),
+        ("label_map_lossy", lambda: parse_segmentation(cut_jpeg())),
+        ("label_map_unreadable", lambda: parse_segmentation(tiny_png()[:8])),
+        ("label_map_corrupt", lambda: parse_segmentation(encode_png(np.arange(4096, dtype=np.uint8).reshape(64, 64)))),
+        ("label_map_empty", lambda: parse_segmentation(encode_png(np.zeros((64, 64), np.uint8)))),
+        ("regions_invalid", lambda: parse_segmentation(b'{"nose": [1]}')),
+        ("region_unknown", lambda: face_contours((640, 480), NINTH, options=ContourOptions(regions=("ear",)))),
+        ("options_invalid", lambda: ContourOptions(region_opacity=2)),
+    ],
+)
+def test_examples_about_faces_are_what_the_refusal_says(code: str, refuse: Callable[[], object]) -> None:
+    with pytest.raises(FaceError) as caught:
+        refuse()
+    assert (caught.value.code, caught.value.detail) == (code, PROBLEMS[code].example)
+
+
+def test_examples_about_nobody_are_what_the_steps_say() -> None:
+    assert (*NO_FACE,) == ("no_face", PROBLEMS["no_face"].example)
+    with pytest.raises(InputError) as several:
+        _chosen_faces([None] * 3, "single")  # type: ignore[list-item]
+    assert (several.value.code, several.value.detail) == ("several_faces", PROBLEMS["several_faces"].example)
 
 
 def test_examples_about_people_are_what_the_pipeline_says() -> None:

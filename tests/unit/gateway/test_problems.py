@@ -4,7 +4,9 @@ from typing import get_args
 
 import pytest
 
+from gateway.pipelines.face_contours import REFUSALS
 from gateway.problems import PROBLEMS, Problem, problem_response
+from vision.face.errors import FaceErrorCode
 from vision.photo_info import PhotoErrorCode
 
 
@@ -34,3 +36,7 @@ def test_statuses_are_errors(entry: object) -> None:
 
 def test_every_reason_for_refusing_a_photo_is_in_the_table() -> None:
     assert set(get_args(PhotoErrorCode)) <= PROBLEMS.keys()
+
+
+def test_every_reason_for_refusing_a_face_is_in_the_table_and_of_its_pipeline() -> None:
+    assert set(get_args(FaceErrorCode)) <= PROBLEMS.keys() & {*REFUSALS}

@@ -69,3 +69,22 @@ def test_profile_without_models_is_refused() -> None:
 
 def test_every_setting_is_described() -> None:
     assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_the_database_may_be_named_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.from_environment().postgres_dsn.get_secret_value() == ""
+    parts = {"DB_HOST": "db", "DB_PASSWORD": "a/b@c", "DB_DATABASE": "faces", "SQLALCHEMY_POOL_SIZE": "7"}
+    for variable, value in parts.items():
+        monkeypatch.setenv(variable, value)
+    settings = Settings.from_environment()
+    assert settings.postgres_dsn.get_secret_value() == "postgresql://postgres:a%2Fb%40c@db:5432/faces"
+    assert settings.postgres_pool_size == 7
+    monkeypatch.setenv("DATABASE_URL", "postgresql://elsewhere/faces")
+    assert Settings.from_environment().postgres_dsn.get_secret_value() == "postgresql://elsewhere/faces"
+
+
+def test_a_bad_part_of_the_database_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DB_HOST", "db")
+    monkeypatch.setenv("DB_PORT", "x")
+    with pytest.raises(SettingsError, match=r"^DB_PORT=x: "):
+        Settings.from_environment()

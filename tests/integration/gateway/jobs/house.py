@@ -12,6 +12,8 @@ import uvicorn
 from gateway.app import create_app
 from gateway.jobs.job import Failure, Lease, Outcome, StoredArtifact
 from gateway.jobs.keys import artifact_key
+from gateway.metrics.instruments import Instruments
+from gateway.metrics.measuring import measuring
 from gateway.pipelines.registry import build_registry
 from gateway.readiness import tiny_png
 from gateway.services import Services, services_on
@@ -90,8 +92,12 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
     """Serve on a free port, with nothing at Triton's address."""
     app, (port,) = create_app(settings), free_ports(1)
     server = _Server(uvicorn.Config(app, port=port, lifespan="off", log_config=None, timeout_graceful_shutdown=5))
-    async with connect(settings) as triton, open_stores(settings) as stores:
-        app.state.services = services_on(settings, build_registry(settings), triton, stores)
+    async with (
+        connect(settings) as triton,
+        open_stores(settings) as stores,
+        measuring(settings, stores, Instruments(), "gateway") as measured,
+    ):
+        app.state.services = services_on(settings, build_registry(settings), triton, measured)
         serving = asyncio.create_task(server.serve())
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
             await until(lambda: _lives(client), "the gateway answers")

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from gateway.cli.main import app
 from tests.integration.gateway.jobs.house import MASK, PHOTO, House
+from tests.integration.gateway.jobs.test_cache_routes import DRAWN, REFUSED, entry
 from tests.integration.gateway.jobs.test_poison import put
 
 
@@ -124,3 +125,19 @@ async def test_submit_tells_of_each_failure(house: House, tmp_path: Path) -> Non
 async def test_one_request_id_is_for_one_photo(house: House) -> None:
     several = await maskwright(house, "submit", "https://a.example/1", "https://a.example/2", "--request-id", "r")
     assert (several.exit_code, "--request-id" in several.stderr) == (2, True)
+
+
+async def test_the_cache_is_shown_and_cleaned(house: House) -> None:
+    kept, old = entry(DRAWN), entry(REFUSED, life_s=-1.0)
+    for one in (kept, old):
+        await house.stores.cache.keep(one)
+        house.stores.cache.count(one)
+    figures = json.loads((await maskwright(house, "cache", "stats", "--days", "1", "--json")).stdout)
+    assert figures == (await house.client.get("/api/v1/cache/stats", params={"days": 1})).json()
+    assert "total_requests" in (await maskwright(house, "cache", "stats")).output
+    recent = (await maskwright(house, "cache", "recent", "--limit", "2")).output
+    assert kept.task_id in recent
+    assert "no_face" in recent
+    assert (await maskwright(house, "cache", "cleanup")).output == "1 entries were removed.\n"
+    assert old.task_id not in (await maskwright(house, "cache", "recent", "--json")).output
+    assert (await maskwright(house, "cache", "recent", "--limit", "51")).exit_code == 2

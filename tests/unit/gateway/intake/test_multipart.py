@@ -76,6 +76,12 @@ def test_the_photo_and_the_other_fields(name: str) -> None:
     assert submission.fields == {"mask_types": ["dress", "upper_body"], "gender": "m"}
 
 
+@pytest.mark.parametrize(("content", "text"), [(b"\x89PNG\xff", "iVBOR/8="), (b'{"nose": [1]}', '{"nose": [1]}')])
+def test_a_label_map_is_a_file_or_text(content: bytes, text: str) -> None:
+    parts = [("image", b"photo"), ("segmentation_map", content)]
+    assert multipart_submission(encode(parts, "abc"), content_type("abc")).fields == {"segmentation_map": text}
+
+
 @pytest.mark.parametrize("kind", ["url", "s3"])
 def test_a_location_stands_for_the_photo(kind: str) -> None:
     parts = [(kind, b"there"), ("gender", b"m")]

@@ -41,8 +41,8 @@ def arrival(**changes) -> Arrival:
 def failure_code(**changes) -> str:
     one = arrival(**changes)
     assert one.photo is None
-    assert one.job.failure, one
-    return one.job.failure.code
+    assert one.job.outcome, one
+    return one.job.outcome.failure.code
 
 
 @given(VALUES, KEYS)
@@ -55,8 +55,8 @@ def test_any_message_is_a_job_or_poison_and_all_its_text_can_be_kept(value, key)
         job = one.job
         json.loads(job.parameters)
         texts = [job.user_id, job.request_id, job.parameters, job.image.location, job.gender or ""]
-        texts += [job.failure.detail] if job.failure else []
-        assert (one.photo is None) == (job.failure is not None or job.image.kind != "photo")
+        texts += [job.outcome.failure.detail] if job.outcome else []
+        assert (one.photo is None) == (job.outcome is not None or job.image.kind != "photo")
     for text in texts:
         assert "\0" not in text
         text.encode()
@@ -109,7 +109,7 @@ def test_a_data_url():
 )
 def test_a_photo_elsewhere_is_a_reference(image, reference):
     one = arrival(image=image)
-    assert (one.job.image, one.photo, one.job.failure) == (reference, None, None)
+    assert (one.job.image, one.photo, one.job.outcome) == (reference, None, None)
 
 
 def test_what_http_offers_beyond_the_old_service():

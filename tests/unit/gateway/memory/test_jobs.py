@@ -49,14 +49,14 @@ async def test_nothing_is_kept_where_something_cannot_be(clock):
 
     stores = memory_stores(Settings(), refuse, clock)
     with pytest.raises(RuntimeError):
-        await stores.jobs.submit([request(), request(failure=AWAY)], [poison("mask_input/0/1")])
+        await stores.jobs.submit([request(), request(outcome=Outcome(failure=AWAY))], [poison("mask_input/0/1")])
     assert await stores.jobs.find(JobFilter()) == []
     assert await stores.poison.entries(10) == []
     assert await stores.outbox.take(10, 1) == []
 
 
 async def test_a_job_that_comes_failed_is_finished_and_told(stores):
-    job = request(failure=MISTAKEN.failure, callbacks=TOLD)
+    job = request(outcome=MISTAKEN, callbacks=TOLD)
     await stores.jobs.submit([job])
     kept = await stores.jobs.get(job.id)
     assert (kept.state, kept.attempts, kept.outcome.failure) == ("failed", 0, MISTAKEN.failure)
@@ -320,7 +320,7 @@ async def test_a_replayed_job_begins_anew(stores):
 
 
 async def test_the_entry_of_a_deleted_job_is_closed(stores):
-    job = request(source="kafka:mask_input/0/1", failure=POISONED.failure)
+    job = request(source="kafka:mask_input/0/1", outcome=POISONED)
     await stores.jobs.submit([job])
     (entry,) = await stores.poison.entries(10)
     await stores.jobs.delete(job.id)

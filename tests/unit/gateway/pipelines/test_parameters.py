@@ -10,13 +10,10 @@ from gateway.pipelines.parameters import parameters_json
 from gateway.pipelines.registry import build_registry
 from gateway.problems import Problem
 from gateway.settings import Settings
+from tests.json_values import JSON_VALUES
+from tests.unit.gateway.pipelines.codes import code_of
 
 PIPELINE = build_registry(Settings())["body_masks"]
-JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=8,
-)
 
 
 def parsed(**fields: object) -> dict[str, Any]:
@@ -92,12 +89,4 @@ def test_hostile_sizes_give_short_answers() -> None:
 
 @given(st.dictionaries(st.sampled_from([*PIPELINE.parameters.model_fields, "odd"]), JSON_VALUES))
 def test_any_json_is_accepted_or_refused_with_a_problem(fields: dict[str, object]) -> None:
-    assert code_of(fields) in {None, "invalid_parameters"}
-
-
-def code_of(fields: dict[str, object]) -> str | None:
-    try:
-        json.loads(parameters_json(PIPELINE, fields))
-    except Problem as problem:
-        return problem.code
-    return None
+    assert code_of(PIPELINE, fields) in {None, "invalid_parameters"}

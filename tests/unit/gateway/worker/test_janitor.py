@@ -8,6 +8,7 @@ from gateway.memory.stores import memory_stores
 from gateway.stores import Stores
 from gateway.worker.janitor import Janitor
 from gateway.worker.leftovers import Leftovers
+from tests.cache_contract import entry
 from tests.unit.gateway.worker.jobs import NOW, memory_settings, new_job
 
 LEASE_S = 10
@@ -26,7 +27,7 @@ class Time:
 
 def stores_at(clock: Time) -> Stores:
     kept = memory_stores(memory_settings(), lambda _job, _outcome: (), clock)
-    return Stores(kept.jobs, kept.outbox, kept.poison, kept.photos, kept.artifacts, kept.signals, durable=False)
+    return Stores(**vars(kept), durable=False)
 
 
 def janitor(stores: Stores, retention_days: int = 0) -> Janitor:
@@ -120,3 +121,12 @@ async def test_photos_that_were_left_behind_are_removed() -> None:
     await stores.photos.put(late, b"photo", "image/png")
     assert await leftovers.remove() == 1
     assert sorted(await stores.photos.keys("")) == sorted([waiting.image.location, late, "a foreign object"])
+
+
+async def test_results_past_their_time_go() -> None:
+    stores = stores_at(clock := Time())
+    await stores.cache.keep(entry(1, life_s=60))
+    await stores.cache.keep(entry(2, life_s=120))
+    clock.pass_by(seconds=90)
+    await janitor(stores).clean()
+    assert (await stores.cache.totals()).entries == 1

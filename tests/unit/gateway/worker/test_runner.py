@@ -14,6 +14,7 @@ from gateway.problems import Problem
 from gateway.settings import Settings
 from gateway.stores import Stores
 from gateway.worker.attempt import Attempts
+from gateway.worker.execution import Done
 from gateway.worker.heartbeat import Heartbeat
 from gateway.worker.held import HeldLease
 from gateway.worker.runner import Runner
@@ -31,13 +32,15 @@ class Stage:
     running: list[Job] = field(default_factory=list)
     most: int = 0
 
-    async def outcome(self, held: HeldLease, _watch: Stopwatch) -> Outcome:
+    @asynccontextmanager
+    async def done(self, held: HeldLease, _watch: Stopwatch) -> AsyncIterator[Done]:
         self.running.append(held.job)
         self.most = max(self.most, len(self.running))
         try:
-            return await self.work(held.job)
+            outcome = await self.work(held.job)
         finally:
             self.running.remove(held.job)
+        yield Done(outcome, None)
 
 
 @dataclass
@@ -271,8 +274,8 @@ class DeafStore:
         self.times = times
         self._jobs = stores.jobs
 
-    async def finish(self, lease, outcome) -> bool:
+    async def finish(self, lease, outcome, entry) -> bool:
         if self.times:
             self.times -= 1
             raise Problem("store_unavailable", "away")
-        return await self._jobs.finish(lease, outcome)
+        return await self._jobs.finish(lease, outcome, entry)

@@ -124,6 +124,14 @@ def test_what_is_refused(segmentation: object, regions: tuple[str, ...], code: s
     assert refused.value.code == code
 
 
+def test_a_label_map_with_more_corners_than_a_face_has_is_refused() -> None:
+    y, x = np.indices((1800, 1800))
+    jagged = ((y + x // 3 % 2 * 2) // 6 % 2).astype(np.uint8)
+    points = mesh_landmarks() / SIZE * 1800
+    with pytest.raises(FaceError, match=r"label_map_corrupt: .* corners"):
+        face_contours((1800, 1800), points, jagged)
+
+
 def test_regions_whose_every_piece_is_a_speck_are_left_out() -> None:
     labels = label_map()
     labels[::4, ::4] = 9

@@ -36,6 +36,7 @@ REFUSED = [
     {"\uffff": [1, 2, 3]},
     {"a" * 65: [1, 2, 3]},
     {str(index): [1, 2, 3] for index in range(65)},
+    {str(index): [*range(512)] for index in range(9)},
 ]
 
 

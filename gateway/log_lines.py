@@ -1,0 +1,90 @@
+"""Log lines for people at a terminal."""
+
+import sys
+from collections.abc import Mapping, MutableMapping
+from types import MappingProxyType, TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.text import Text
+from rich.traceback import Traceback
+
+_SYMBOLS: Mapping[str, str] = MappingProxyType(
+    {
+        "listening on": "🚀",
+        "worker starts": "🚀",
+        "worker stop": "👋",
+        "job begun": "📋",
+        "job completed": "✅",
+        "job failed": "❌",
+        "job will be tried again": "🔁",
+        "cache hit": "⚡",
+        "result cached": "💾",
+        "messages taken": "📨",
+        "migration applied": "🐘",
+    }
+)
+"""By the beginning of the message."""
+_BY_LEVEL: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "DEBUG": ("·", "dim"),
+        "INFO": ("•", ""),
+        "WARNING": ("⚠", "yellow"),
+        "ERROR": ("✖", "bold red"),
+        "CRITICAL": ("✖", "bold red"),
+    }
+)
+_SHORT = ("job_id",)
+_SHORT_CHARACTERS = 8
+_LEFT_OUT = ("logger", "trace_id")
+"""They are in the JSON form."""
+
+
+class Lines:
+    """A structlog renderer; colours as the terminal, FORCE_COLOR and NO_COLOR have it."""
+
+    def __init__(self) -> None:
+        self._console = Console(file=sys.stderr, soft_wrap=True, highlight=False)
+
+    def __call__(self, _logger: object, _method: str, event: MutableMapping[str, object]) -> str:
+        """One event, a traceback below it where there is one."""
+        failure = _failure(event.pop("exc_info", None))
+        line = _line(event)
+        with self._console.capture() as written:
+            self._console.print(Group(line, failure) if failure else line)
+        return written.get().rstrip("\n")
+
+
+def at_terminal() -> bool:
+    """Whether somebody reads standard error, or FORCE_COLOR says so, as in a container."""
+    return Console(file=sys.stderr).is_terminal
+
+
+def _line(event: MutableMapping[str, object]) -> Text:
+    clock = str(event.pop("timestamp")).partition("T")[2][:8]
+    level, message = str(event.pop("level")), _printable(event.pop("event"))
+    symbol, style = _BY_LEVEL[level]
+    line = Text.assemble((clock, "dim"), f" {_symbol(message) or symbol} ", (message, style))
+    for name, value in event.items():
+        if name not in _LEFT_OUT:
+            shown = str(value)[:_SHORT_CHARACTERS] if name in _SHORT else _printable(value)
+            line.append(f"  {name}=", "dim cyan").append(shown, "dim")
+    return line
+
+
+def _printable(value: object) -> str:
+    """On one line, and without orders to the terminal."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in str(value))
+
+
+def _symbol(message: str) -> str | None:
+    return next((symbol for beginning, symbol in _SYMBOLS.items() if message.startswith(beginning)), None)
+
+
+def _failure(exc_info: object) -> RenderableType | None:
+    """What structlog and logging accept as exc_info."""
+    match sys.exc_info() if exc_info is True else exc_info:
+        case BaseException() as error:
+            return Traceback.from_exception(type(error), error, error.__traceback__)
+        case (type() as kind, BaseException() as error, (TracebackType() | None) as trace):
+            return Traceback.from_exception(kind, error, trace)
+    return None

@@ -1,0 +1,131 @@
+"""Results in memory."""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from itertools import islice
+
+from gateway.cache.cache import Cache, CachedTask, CacheHit, CacheKey, CacheStats, CacheTotals, Likeness, NewEntry
+from gateway.cache.content import regions_of, size_of, status_of
+from gateway.cache.keyed_locks import KeyedLocks
+from gateway.cache.keys import alike
+from gateway.cache.traffic import NOTHING, Traffic
+from gateway.memory.clock import Clock
+from gateway.settings import Settings
+from vision.perceptual_hash import differing_bits
+
+_SHARE = 4
+"""The cache may take a quarter of what photos and artifacts may."""
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """An entry, its size and its hits."""
+
+    entry: NewEntry
+    until: datetime
+    size: int
+    hits: int = 0
+
+
+class MemoryCache(Cache):
+    """Results, the one used least recently first."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._limit = min(settings.cache_max_bytes, settings.memory_store_bytes // _SHARE)
+        self._clock = clock
+        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._bytes = 0
+        self._traffic: dict[date, Traffic] = {}
+        self._locks = KeyedLocks()
+
+    async def find(self, key: CacheKey) -> CacheHit | None:
+        """The result under this very key."""
+        kept = self._kept.get(key.digest)
+        return _hit(kept) if kept and kept.until > self._clock() else None
+
+    async def find_like(self, likeness: Likeness, bits: int) -> CacheHit | None:
+        """The nearest result that is near enough."""
+        near = min(self._near(likeness, bits), key=lambda found: found[0], default=None)
+        return _hit(near[1]) if near else None
+
+    async def keep(self, entry: NewEntry) -> None:
+        """Keep a result, and drop those used least recently that do not fit beside it."""
+        self._drop(entry.key.digest)
+        kept = _Kept(entry, self._clock() + timedelta(seconds=entry.life_s), size_of(entry))
+        self._kept[entry.key.digest] = kept
+        self._bytes += kept.size
+        self._evict()
+
+    def alone(self, key: CacheKey) -> AbstractAsyncContextManager[None]:
+        """Wait until nobody else computes this result."""
+        return self._locks.held(key.digest)
+
+    def count(self, served: CacheHit | NewEntry) -> None:
+        """Count a request at once."""
+        today = self._clock().date()
+        self._traffic[today] = self._traffic.get(today, NOTHING) + Traffic.of(served)
+        if isinstance(served, CacheHit) and (kept := self._kept.get(served.key.digest)):
+            self._kept[served.key.digest] = replace(kept, hits=kept.hits + 1)
+            self._kept.move_to_end(served.key.digest)
+
+    async def stats(self, days: int) -> CacheStats:
+        """Figures of the last days."""
+        first = self._clock().date() - timedelta(days=days - 1)
+        sums = sum((traffic for day, traffic in self._traffic.items() if day >= first), NOTHING)
+        return CacheStats(days=days, **vars(sums), entries=len(self._kept), bytes=self._bytes)
+
+    async def recent(self, limit: int) -> list[CachedTask]:
+        """Entries, the newest first."""
+        newest = sorted(self._kept.values(), key=lambda kept: kept.entry.submitted_at, reverse=True)
+        return [_task(kept) for kept in islice(newest, limit)]
+
+    async def totals(self) -> CacheTotals:
+        """Figures since the start."""
+        sums = sum(self._traffic.values(), NOTHING)
+        return CacheTotals(sums.requests, sums.hits, len(self._kept), self._bytes)
+
+    async def cleanup(self) -> int:
+        """Remove what is too old."""
+        now = self._clock()
+        old = [digest for digest, kept in self._kept.items() if kept.until <= now]
+        for digest in old:
+            self._drop(digest)
+        return len(old)
+
+    def _near(self, likeness: Likeness, bits: int) -> Iterator[tuple[int, _Kept]]:
+        now = self._clock()
+        for kept in self._kept.values():
+            other = kept.entry.likeness
+            if kept.until > now and other and other.group == likeness.group:
+                distance = differing_bits(likeness.photo_hash, other.photo_hash)
+                if distance <= bits and alike(likeness, other.landmarks):
+                    yield distance, kept
+
+    def _drop(self, digest: bytes) -> None:
+        kept = self._kept.pop(digest, None)
+        self._bytes -= kept.size if kept else 0
+
+    def _evict(self) -> None:
+        while self._bytes > self._limit:
+            self._drop(next(iter(self._kept)))
+
+
+def _hit(kept: _Kept) -> CacheHit:
+    return CacheHit(kept.entry.key, kept.entry.value)
+
+
+def _task(kept: _Kept) -> CachedTask:
+    entry, value = kept.entry, kept.entry.value
+    return CachedTask(
+        task_id=entry.task_id,
+        pipeline=entry.key.pipeline,
+        status=status_of(value),
+        submitted_at=entry.submitted_at,
+        processing_ms=value.processing_ms,
+        regions=regions_of(value),
+        hits=kept.hits,
+        error_type=value.failure.code if value.failure else None,
+    )

@@ -1,0 +1,90 @@
+"""A store of jobs whose submissions and endings are counted."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from typing_extensions import override
+
+from gateway.cache.cache import NewEntry
+from gateway.jobs.job import Failure, Job, Lease, NewJob, Outcome
+from gateway.jobs.store import JobFilter, JobStore, Poison, QueueCounts, Submission
+from gateway.metrics.instruments import Instruments
+
+
+class MeasuredJobs(JobStore):
+    """Does what another store does, and counts it; a job that was cancelled is none that was worked on."""
+
+    def __init__(self, jobs: JobStore, instruments: Instruments) -> None:
+        self._jobs = jobs
+        self._tasks = instruments.tasks
+        self._errors = instruments.errors
+
+    async def submit(self, jobs: Sequence[NewJob], poison: Sequence[Poison] = ()) -> list[Submission]:
+        """Count the jobs that were not known, and those that ended at once."""
+        submissions = await self._jobs.submit(jobs, poison)
+        for submission in submissions:
+            if submission.result == "created":
+                self._tasks.submitted(submission.job)
+                self._count_failure(submission.job.outcome)
+        return submissions
+
+    async def finish(self, lease: Lease, outcome: Outcome, entry: NewEntry | None = None) -> bool:
+        """Count the job that ended."""
+        finished = await self._jobs.finish(lease, outcome, entry)
+        if finished:
+            self._tasks.ended(lease.job, outcome)
+            self._count_failure(outcome)
+        return finished
+
+    async def retry(self, lease: Lease, failure: Failure, delay_s: float) -> bool:
+        """Count the error."""
+        self._errors.count(failure.code, "worker")
+        return await self._jobs.retry(lease, failure, delay_s)
+
+    @override
+    async def claim(self, worker: str, limit: int, lease_s: float) -> list[Lease]:
+        return await self._jobs.claim(worker, limit, lease_s)
+
+    @override
+    async def renew(self, worker: str, capacity: int, tokens: Sequence[UUID], lease_s: float) -> frozenset[UUID]:
+        return await self._jobs.renew(worker, capacity, tokens, lease_s)
+
+    @override
+    async def release(self, lease: Lease) -> bool:
+        return await self._jobs.release(lease)
+
+    @override
+    async def cancel(self, job_id: UUID) -> Job | None:
+        return await self._jobs.cancel(job_id)
+
+    @override
+    async def delete(self, job_id: UUID) -> bool:
+        return await self._jobs.delete(job_id)
+
+    @override
+    async def get(self, job_id: UUID) -> Job | None:
+        return await self._jobs.get(job_id)
+
+    @override
+    async def find(self, jobs: JobFilter) -> list[Job]:
+        return await self._jobs.find(jobs)
+
+    @override
+    async def counts(self) -> QueueCounts:
+        return await self._jobs.counts()
+
+    @override
+    async def removable(self, older_than_s: float, limit: int) -> list[Job]:
+        return await self._jobs.removable(older_than_s, limit)
+
+    @override
+    async def remove(self, job_ids: Sequence[UUID]) -> None:
+        await self._jobs.remove(job_ids)
+
+    @override
+    async def expire(self, days: int) -> int:
+        return await self._jobs.expire(days)
+
+    def _count_failure(self, outcome: Outcome | None) -> None:
+        if outcome and outcome.failure:
+            self._errors.count(outcome.failure.code, "worker")

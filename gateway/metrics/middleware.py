@@ -1,0 +1,64 @@
+"""Counts requests, whatever becomes of them."""
+
+import time
+from typing import cast
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.metrics.problem_note import noted_problem
+from gateway.metrics.requests import Exchange
+from gateway.services import Services
+
+_ELSEWHERE = "other"
+"""What was asked for and is not served: every label value is a series for good."""
+_CLIENT_GONE = 499
+
+
+class RequestMetrics:
+    """Pure ASGI; about everything that may answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        passage = _Passage(receive, send)
+        start = time.perf_counter()
+        try:
+            await self._app(scope, passage.receive, passage.send)
+        finally:
+            _count(scope, passage, time.perf_counter() - start)
+
+
+def _count(scope: Scope, passage: "_Passage", duration_s: float) -> None:
+    services: Services = scope["app"].state.services
+    endpoint = str(getattr(scope.get("route"), "path", _ELSEWHERE))
+    sizes = (passage.received_bytes, passage.sent_bytes)
+    services.instruments.requests.count(Exchange(scope["method"], endpoint, passage.status, duration_s, *sizes))
+    if code := noted_problem(scope):
+        services.instruments.errors.count(code, "api")
+
+
+class _Passage:
+    """What goes in and out; `status` until there is one is that of a client that went away."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self.status = _CLIENT_GONE
+        self.received_bytes = 0
+        self.sent_bytes = 0
+        self._receive = receive
+        self._send = send
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self.received_bytes += len(cast("bytes", message.get("body", b"")))
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        self.sent_bytes += len(cast("bytes", message.get("body", b"")))
+        await self._send(message)

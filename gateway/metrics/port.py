@@ -1,0 +1,63 @@
+"""The figures on a port of their own."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.metrics.page import MEDIA_TYPE, MetricsPage
+from gateway.protocol import BoundedProtocol
+from gateway.settings import Settings, SettingsError
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to who runs it."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def serving_figures(settings: Settings, page: MetricsPage) -> AsyncIterator[None]:
+    """Serve them on PROMETHEUS_PORT, where it is set. Raises SettingsError where the port cannot be had."""
+    if settings.figures_port is None:
+        yield
+        return
+    with _listening(settings.api_host, settings.figures_port) as listener:
+        server = _Server(_config(page))
+        serving = asyncio.create_task(server.serve([listener]))
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            await asyncio.wait([serving])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise SettingsError(f"PROMETHEUS_PORT={port}: {error.strerror}") from error
+
+
+def _config(page: MetricsPage) -> uvicorn.Config:
+    async def figures(_request: Request) -> Response:
+        return Response(await page.text(), media_type=MEDIA_TYPE)
+
+    return uvicorn.Config(
+        Starlette(routes=[Route(path, figures) for path in ("/", "/metrics")]),
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        log_level="warning",
+        server_header=False,
+    )

@@ -1,0 +1,109 @@
+"""Parameters of the `face_contours` pipeline."""
+
+import base64
+import json
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from gateway.pipelines.lists import MAX_ITEMS, split_list, without_repeats
+
+MAX_LANDMARK_CHARACTERS = 1_000_000
+"""As `vision.face.literal` accepts."""
+
+REFUSALS = (
+    *("no_face", "several_faces"),
+    *("landmarks_unreadable", "landmarks_count", "landmarks_outside", "landmarks_degenerate"),
+    *("segmentation_unsupported", "label_map_lossy", "label_map_unreadable", "label_map_corrupt", "label_map_empty"),
+    *("regions_invalid", "region_unknown", "options_invalid"),
+)
+"""Codes of problems that only this pipeline has."""
+_POINT = {"type": "object", "properties": {"x": {"type": "number"}, "y": {"type": "number"}}, "required": ["x", "y"]}
+_INDICES = {"type": "array", "items": {"type": "integer", "minimum": 0}}
+
+
+def json_text(value: object) -> object:
+    """An array or object as JSON text; anything else as it is."""
+    return json.dumps(value) if isinstance(value, list | tuple | dict) else value
+
+
+def segmentation_text(value: str) -> str:
+    """An object as it is; a PNG in base64 without a `data:` prefix and line breaks. Raises ValueError."""
+    if value.lstrip().startswith("{"):
+        return value
+    text = value.partition(",")[2] if value.startswith("data:") else value
+    text = "".join(text.split())
+    try:
+        base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise ValueError("neither an object {region name: [landmark indices]} nor base64 of a PNG") from error
+    return text
+
+
+def split_pairs(value: object) -> object:
+    """`name=value` pairs, comma-separated, or the text of a JSON object, as an object. Raises ValueError."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("{"):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"not JSON: {error}") from error
+    pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+    return {name.strip(): color.strip() for name, _, color in pairs}
+
+
+class FaceContoursParameters(BaseModel):
+    """What a request for face contours may say; every field is optional."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    landmarks: Annotated[
+        str,
+        BeforeValidator(json_text),
+        Field(max_length=MAX_LANDMARK_CHARACTERS),
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": _POINT}, {"type": "object"}]}),
+    ] = Field(
+        "",
+        description="478, 468 or 68 points of each face in pixels of the photo: [{x, y}, …], {landmarks, dimensions} "
+        "or lines `x,y`, as a file or here. Without them faces are looked for.",
+    )
+    segmentation_map: Annotated[
+        str,
+        BeforeValidator(json_text),
+        AfterValidator(segmentation_text),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "string", "contentEncoding": "base64"},
+                    {"type": "object", "additionalProperties": _INDICES},
+                ]
+            }
+        ),
+    ] = Field(
+        "",
+        description="What the regions are: a PNG of labels that covers the photo, as a file or in base64; or "
+        "{region name: [landmark indices]}. Default regions of the landmarks otherwise.",
+    )
+    face: Literal["largest", "all", "single"] = Field(
+        "largest", description="Whose contours: the largest face's, every face's, or the only face's."
+    )
+    regions: Annotated[
+        tuple[Annotated[str, Field(max_length=64)], ...], BeforeValidator(split_list), AfterValidator(without_repeats)
+    ] = Field((), description="Names of regions: a list, or comma-separated text; the default ones otherwise.")
+    frame: Literal["crop", "source"] = Field(
+        "crop", description="Where contours and SVG lie: the levelled crop, or the photo."
+    )
+    show_labels: bool = Field(default=False, description="Write each region's number and name into the SVG.")
+    show_landmarks: bool = Field(default=False, description="Draw the landmarks into the SVG.")
+    region_opacity: float = Field(0.65, ge=0, le=1, description="Opacity of the regions.")
+    stroke_width: float = Field(0.0, ge=0, le=100, description="Width of the regions' outlines in pixels; 0: none.")
+    colors: Annotated[
+        dict[str, Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$")]],
+        BeforeValidator(split_pairs),
+        Field(max_length=MAX_ITEMS),
+    ] = Field({}, description="#RRGGBB by region name: an object, or `nose=#D4A574,mouth=#B695C0`.")
+    embed_image: bool = Field(default=False, description="Put the photo into the largest face's SVG.")
+    include: Annotated[
+        tuple[Literal["landmarks"], ...], BeforeValidator(split_list), AfterValidator(without_repeats)
+    ] = Field((), description="Artifacts beside the contours: a list, or comma-separated text.")

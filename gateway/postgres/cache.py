@@ -1,0 +1,117 @@
+"""Results in PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import anyio
+
+from gateway.cache.cache import Cache, CachedTask, CacheHit, CacheKey, CacheStats, CacheTotals, Likeness, NewEntry
+from gateway.cache.keyed_locks import KeyedLocks
+from gateway.cache.null import NullCache
+from gateway.cache.traffic import Tally
+from gateway.postgres.eviction import remove_some
+from gateway.postgres.likenesses import find_digest_like
+from gateway.postgres.locks import AdvisoryLocks
+from gateway.postgres.pool import Pool
+from gateway.postgres.results import find_entry, keep_entry, recent_entries
+from gateway.postgres.traffic import note, read_stats, read_totals
+from gateway.problems import Problem
+from gateway.settings import Settings
+
+_NOTE_S = 1.0
+"""How often hits are noted: a hit that wrote to the disk would not be quick."""
+
+
+class PostgresCache(Cache):
+    """Results in PostgreSQL. Every method that waits raises Problem `store_unavailable`."""
+
+    def __init__(self, settings: Settings, pool: Pool, locks: AdvisoryLocks) -> None:
+        self._max_bytes = settings.cache_max_bytes
+        self._pool = pool
+        self._quick = pool.impatient()
+        self._here = KeyedLocks()
+        self._everywhere = locks
+        self._tally = Tally()
+
+    async def find(self, key: CacheKey) -> CacheHit | None:
+        """The result under this very key."""
+        return await self._quick.run(lambda connection: find_entry(connection, key.digest.hex()))
+
+    async def find_like(self, likeness: Likeness, bits: int) -> CacheHit | None:
+        """The nearest result that is near enough."""
+        digest = await self._quick.run(lambda connection: find_digest_like(connection, likeness, bits))
+        return await self._quick.run(lambda connection: find_entry(connection, digest)) if digest else None
+
+    async def keep(self, entry: NewEntry) -> None:
+        """Keep a result."""
+        await self._quick.transact(lambda connection: keep_entry(connection, entry))
+
+    @asynccontextmanager
+    async def alone(self, key: CacheKey) -> AsyncIterator[None]:
+        """Wait until nobody else computes this result; of each process one waits for the others'."""
+        async with self._here.held(key.digest), self._everywhere.held(key.digest):
+            yield
+
+    def count(self, served: CacheHit | NewEntry) -> None:
+        """Count a request; it is noted within a second."""
+        self._tally.count(served)
+
+    async def stats(self, days: int) -> CacheStats:
+        """Figures of the last days."""
+        await self.note()
+        return await self._pool.transact(lambda connection: read_stats(connection, days))
+
+    async def recent(self, limit: int) -> list[CachedTask]:
+        """Entries, the newest first."""
+        await self.note()
+        return await self._pool.run(lambda connection: recent_entries(connection, limit))
+
+    async def totals(self) -> CacheTotals:
+        """Figures of all time."""
+        await self.note()
+        return await self._pool.transact(read_totals)
+
+    async def cleanup(self) -> int:
+        """Remove what is too old or too much."""
+        removed = 0
+        while some := await self._pool.transact(lambda connection: remove_some(connection, self._max_bytes)):
+            removed += some
+        return removed
+
+    async def note(self) -> None:
+        """Note what was counted."""
+        counted = self._tally.take()
+        if not counted.traffic:
+            return
+        try:
+            await self._pool.transact(lambda connection: note(connection, counted))
+        except (Problem, asyncio.CancelledError):
+            self._tally.put_back(counted)
+            raise
+
+    async def note_forever(self) -> None:
+        """Note what was counted until cancelled."""
+        while True:
+            await anyio.sleep(_NOTE_S)
+            with suppress(Problem):  # it is counted still
+                await self.note()
+
+
+@asynccontextmanager
+async def open_cache(settings: Settings, pool: Pool) -> AsyncIterator[Cache]:
+    """The cache for as long as the context lasts; one that keeps nothing with CACHE_ENABLED=false."""
+    if not settings.cache_enabled:
+        yield NullCache()
+        return
+    locks = AdvisoryLocks(settings.postgres_dsn.get_secret_value())
+    cache = PostgresCache(settings, pool, locks)
+    noting = asyncio.create_task(cache.note_forever())
+    try:
+        yield cache
+    finally:
+        noting.cancel()
+        await asyncio.wait([noting])
+        with suppress(Problem):
+            await cache.note()
+        await locks.close()

@@ -1,0 +1,83 @@
+"""Locks that the database frees when their holder dies: a session's advisory locks."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import anyio
+
+from gateway.logs import get_logger
+from gateway.postgres.connection import Row, Session, open_session
+from gateway.postgres.faults import REFUSED, TRANSIENT
+
+_POLL_S = 0.02
+_PATIENCE_S = 10.0
+"""After so long a holder is taken for one that hangs."""
+
+_LOCK = "SELECT pg_try_advisory_lock($1) AS locked"
+_UNLOCK = "SELECT pg_advisory_unlock($1)"
+
+_log = get_logger(__name__)
+
+
+class AdvisoryLocks:
+    """The locks of one process, on one connection of its own.
+
+    The caller sees to it that nobody in this process asks for a lock that is held here: to the database both are one
+    session, and both would get it.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._turn = asyncio.Lock()
+        self._session: Session | None = None
+        self._closing = AsyncExitStack()
+        self._tasks: set[asyncio.Task[bool]] = set()
+
+    @asynccontextmanager
+    async def held(self, name: bytes) -> AsyncIterator[None]:
+        """Hold a lock that no other process holds; without it where the database, or its holder, does not answer."""
+        key = int.from_bytes(hashlib.sha256(b"result " + name).digest()[:8], "big", signed=True)
+        try:
+            with anyio.move_on_after(_PATIENCE_S):
+                await self._lock(key)
+            yield
+        finally:
+            self._spawn(self._unlock(key))
+
+    async def close(self) -> None:
+        """Free all locks."""
+        await asyncio.gather(*self._tasks)
+        await self._closing.aclose()
+
+    async def _lock(self, key: int) -> None:
+        while not await asyncio.shield(self._spawn(self._try_lock(key))):  # noqa: ASYNC110 others cannot tell us
+            await anyio.sleep(_POLL_S)
+
+    def _spawn(self, work: Coroutine[None, None, bool]) -> "asyncio.Task[bool]":
+        """Work that is done even where its caller is cancelled: half an answer would make the connection useless."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _try_lock(self, key: int) -> bool:
+        row = await self._ask(_LOCK, key)
+        return bool(row is None or row["locked"])
+
+    async def _unlock(self, key: int) -> bool:
+        return await self._ask(_UNLOCK, key) is not None
+
+    async def _ask(self, query: str, key: int) -> Row | None:
+        """The answer; None where there is none: with the connection its locks are gone."""
+        async with self._turn:
+            try:
+                if self._session is None:
+                    self._session = await self._closing.enter_async_context(open_session(self._dsn))
+                return await self._session.fetchrow(query, key)
+            except (*TRANSIENT, *REFUSED) as error:
+                _log.warning("no locks from PostgreSQL", reason=f"{type(error).__name__}: {error}")
+                self._session = None
+                await self._closing.aclose()
+                return None

@@ -1,0 +1,158 @@
+"""Rows of `task_results`: results that are kept, and how they are found again."""
+
+import base64
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TypedDict, cast
+
+import asyncpg
+
+from gateway.artifacts import Artifact
+from gateway.cache.cache import CachedResult, CachedTask, CacheHit, CacheKey, NewEntry, Status
+from gateway.cache.content import regions_of, result_text, size_of, status_of
+from gateway.jobs.job import Failure
+from gateway.logs import get_logger
+from gateway.postgres.connection import Connection
+from gateway.postgres.rows import clean
+
+SVG = "contours.svg"
+"""The artifact that a column of its own holds."""
+
+_KEEP = """
+INSERT INTO task_results AS kept (
+    task_id, input_hash, status, result_data, svg_data, processing_time_ms, cache_hits, ttl_expires_at, submitted_at,
+    completed_at, pipeline, error_type, error_detail, regions_detected, artifacts, content, bytes, last_hit_at,
+    likeness_group, perceptual_hash, landmarks
+)
+VALUES (
+    $1, $2, $3, $4::text::json, $5, $6::float8, 0, now() + $7::float8 * interval '1 second', $8::timestamptz,
+    $8::timestamptz, $9, $10, $11, $12, $13::text::json, $14, $15, NULL, $16, $17, $18
+)
+ON CONFLICT (input_hash) WHERE pipeline IS NOT NULL DO UPDATE SET
+    task_id = excluded.task_id, status = excluded.status, result_data = excluded.result_data,
+    svg_data = excluded.svg_data, processing_time_ms = excluded.processing_time_ms, cache_hits = 0,
+    ttl_expires_at = excluded.ttl_expires_at, submitted_at = excluded.submitted_at,
+    completed_at = excluded.completed_at, error_type = excluded.error_type, error_detail = excluded.error_detail,
+    regions_detected = excluded.regions_detected, artifacts = excluded.artifacts, content = excluded.content,
+    bytes = excluded.bytes, last_hit_at = NULL, likeness_group = excluded.likeness_group,
+    perceptual_hash = excluded.perceptual_hash, landmarks = excluded.landmarks
+"""
+_MEASURE = "INSERT INTO processing_metrics (metric_name, metric_value, component, task_id) VALUES ($1, $2, $3, $4)"
+_FIND = """
+SELECT pipeline, input_hash, result_data::text AS result, svg_data, artifacts::text AS artifacts, content,
+    processing_time_ms::float8 AS processing_ms, error_type, error_detail
+FROM task_results WHERE input_hash = $1 AND pipeline IS NOT NULL AND ttl_expires_at > now()
+"""
+_RECENT = """
+SELECT task_id::text AS task_id, pipeline, status::text AS status, submitted_at::timestamptz AS submitted_at,
+    processing_time_ms::float8 AS processing_ms, regions_detected AS regions, cache_hits AS hits, error_type
+FROM task_results WHERE pipeline IS NOT NULL ORDER BY submitted_at DESC LIMIT $1
+"""
+_SIGN = 1 << 63
+
+_log = get_logger(__name__)
+
+
+class _ResultRow(TypedDict):
+    pipeline: str
+    input_hash: str
+    result: str
+    svg_data: str | None
+    artifacts: str
+    content: bytes
+    processing_ms: float
+    error_type: str | None
+    error_detail: str | None
+
+
+class _TaskRow(TypedDict):
+    task_id: str
+    pipeline: str
+    status: Status
+    submitted_at: datetime
+    processing_ms: float
+    regions: int | None
+    hits: int
+    error_type: str | None
+
+
+async def keep_entry(connection: Connection, entry: NewEntry) -> None:
+    """Keep a result in place of an earlier one, and note how long it took; within a transaction."""
+    await connection.execute(_KEEP, *_values(entry))
+    value = entry.value
+    await connection.execute(_MEASURE, "processing_time", value.processing_ms, entry.key.pipeline, entry.task_id)
+
+
+async def keep_beside(connection: Connection, entry: NewEntry) -> None:
+    """Keep a result in the transaction that ends its job.
+
+    The table may be the caller's own, with rules of its own: where it refuses the row, the job ends all the same.
+    """
+    try:
+        async with connection.transaction():
+            await keep_entry(connection, entry)
+    except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, asyncpg.SyntaxOrAccessError) as error:
+        _log.warning(f"task_results does not take a result: {error}", task_id=entry.task_id)
+
+
+async def find_entry(connection: Connection, digest: str) -> CacheHit | None:
+    """The result under a key, in hexadecimal digits."""
+    row = await connection.fetchrow(_FIND, digest)
+    return _hit_of(cast("_ResultRow", row)) if row else None
+
+
+async def recent_entries(connection: Connection, limit: int) -> list[CachedTask]:
+    """Entries, the newest first."""
+    return [CachedTask(**cast("_TaskRow", row)) for row in await connection.fetch(_RECENT, limit)]
+
+
+def signed(photo_hash: int) -> int:
+    """64 bits as a bigint has them."""
+    return photo_hash - 2 * _SIGN if photo_hash >= _SIGN else photo_hash
+
+
+def _values(entry: NewEntry) -> tuple[object, ...]:
+    """What _KEEP takes."""
+    value, likeness = entry.value, entry.likeness
+    return (
+        entry.task_id,
+        entry.key.digest.hex(),
+        status_of(value),
+        result_text(value),
+        next((_base64(artifact.data) for artifact in value.artifacts if artifact.name == SVG), None),
+        value.processing_ms,
+        entry.life_s,
+        entry.submitted_at,
+        entry.key.pipeline,
+        value.failure.code if value.failure else None,
+        clean(value.failure.detail) if value.failure else None,
+        regions_of(value),
+        json.dumps([[artifact.name, len(artifact.data)] for artifact in value.artifacts]),
+        b"".join(artifact.data for artifact in value.artifacts if artifact.name != SVG),
+        size_of(entry),
+        likeness.group if likeness else None,
+        signed(likeness.photo_hash) if likeness else None,
+        likeness.landmarks if likeness else None,
+    )
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _hit_of(row: _ResultRow) -> CacheHit:
+    failure = Failure(row["error_type"], row["error_detail"] or "") if row["error_type"] else None
+    value = CachedResult(json.loads(row["result"]), tuple(_artifacts(row)), failure, row["processing_ms"])
+    return CacheHit(CacheKey(row["pipeline"], bytes.fromhex(row["input_hash"])), value)
+
+
+def _artifacts(row: _ResultRow) -> Iterator[Artifact]:
+    """The files, cut out of the columns that hold them."""
+    start = 0
+    for name, size in json.loads(row["artifacts"]):
+        if name == SVG:
+            yield Artifact(name, base64.b64decode(row["svg_data"] or ""))
+        else:
+            yield Artifact(name, row["content"][start : start + size])
+            start += size

@@ -1,0 +1,62 @@
+"""`/api/v1/cache`, as the facial region service has it; about every pipeline's results."""
+
+from datetime import datetime, timezone
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from gateway.cache.cache import CachedTask, CacheStats
+from gateway.intake.media import query_fields
+from gateway.intake.queries import CachePage, CachePeriod
+from gateway.jobs.view import timestamp
+from gateway.services import services_of
+from gateway.validation import validated
+
+
+async def stats(request: Request) -> JSONResponse:
+    """What the cache did lately."""
+    query = validated(CachePeriod, query_fields(request.url.query))
+    return JSONResponse(_stats_view(await services_of(request).stores.cache.stats(query.days)))
+
+
+async def recent(request: Request) -> JSONResponse:
+    """The newest entries."""
+    query = validated(CachePage, query_fields(request.url.query))
+    return JSONResponse([_task_view(task) for task in await services_of(request).stores.cache.recent(query.limit)])
+
+
+async def cleanup(request: Request) -> JSONResponse:
+    """Remove what is too old or too much now, instead of soon."""
+    removed = await services_of(request).stores.cache.cleanup()
+    message = f"{removed} entries were removed."
+    now = timestamp(datetime.now(timezone.utc))
+    return JSONResponse({"deleted_entries": removed, "message": message, "timestamp": now})
+
+
+def _stats_view(stats: CacheStats) -> dict[str, object]:
+    """Ratios are told in percent."""
+    return {
+        "period_days": stats.days,
+        "total_requests": stats.requests,
+        "cache_hits": stats.hits,
+        "cache_hit_ratio": round(100 * stats.hit_ratio, 2),
+        "successful_tasks": stats.successes,
+        "failed_tasks": stats.failures,
+        "avg_processing_time_ms": round(stats.average_ms, 1),
+        "total_cached_entries": stats.entries,
+        "cached_bytes": stats.bytes,
+        "cache_efficiency": round(100 * stats.efficiency, 2),
+    }
+
+
+def _task_view(task: CachedTask) -> dict[str, object]:
+    return {
+        "task_id": task.task_id,
+        "pipeline": task.pipeline,
+        "status": task.status,
+        "submitted_at": timestamp(task.submitted_at),
+        "processing_time_ms": round(task.processing_ms, 1),
+        "regions_detected": task.regions,
+        "cache_hits": task.hits,
+        "error_type": task.error_type,
+    }

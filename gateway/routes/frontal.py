@@ -1,0 +1,56 @@
+"""`/api/v1/frontal/crop`, as the facial contour services have it."""
+
+import asyncio
+import json
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from gateway.deadline import Deadline
+from gateway.intake.body import check_length, read_body_by
+from gateway.intake.frontal_request import PIPELINE, frontal_request
+from gateway.intake.media import check_media_type, read_submission
+from gateway.jobs.bucket import Bucket, ObjectMissingError
+from gateway.jobs.job import Job
+from gateway.middleware import trace_id_of
+from gateway.problems import Problem
+from gateway.routes.acceptance import accept
+from gateway.routes.frontal_views import Drawing, status_view, submission_view
+from gateway.routes.job_views import job_not_found, job_of
+from gateway.services import services_of
+
+_SVG, _CONTOURS = "contours.svg", "contours.json"
+
+
+async def submit(request: Request) -> JSONResponse:
+    """Queue a photo for its facial contours; a result that is cached is there at once."""
+    services, settings = services_of(request), services_of(request).settings
+    kind = request.headers.get("content-type", "")
+    check_media_type(kind)
+    check_length(request, settings.max_body_bytes)
+    with services.admission.place():
+        body = await read_body_by(request, settings.max_body_bytes, Deadline(settings.request_timeout_s))
+        wanted = frontal_request(read_submission(body, kind, request.url.query), services.registry, settings)
+        job = (await accept(services, wanted, trace_id_of(request))).job
+    wait_s = 0.0 if job.finished else await services.backlog.wait_s()
+    return JSONResponse(submission_view(job, wait_s))
+
+
+async def status(request: Request) -> JSONResponse:
+    """What became of a submission, with the contours where it is completed."""
+    job = await job_of(request)
+    if job.request.pipeline != PIPELINE:
+        raise job_not_found(job.id)
+    return JSONResponse(status_view(job, await _drawing(services_of(request).stores.artifacts, job)))
+
+
+async def _drawing(bucket: Bucket, job: Job) -> Drawing | None:
+    """What was drawn; None where the job is unfinished or failed. Raises Problem `artifact_not_found`."""
+    if job.outcome is None or job.outcome.failure:
+        return None
+    keys = {artifact.name: artifact.key for artifact in job.outcome.artifacts}
+    try:
+        svg, contours = await asyncio.gather(bucket.get(keys[_SVG]), bucket.get(keys[_CONTOURS]))
+    except ObjectMissingError as error:
+        raise Problem("artifact_not_found", "It was removed.") from error
+    return Drawing(svg.data, json.loads(contours.data))

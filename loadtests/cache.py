@@ -1,0 +1,193 @@
+"""`python -m loadtests.cache`: what a hit costs, and a search by likeness, with many results kept."""
+
+import asyncio
+import base64
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Annotated
+from uuid import uuid4
+
+import asyncpg
+import cv2
+import httpx
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deploy.embedded.addresses import Addresses
+from deploy.embedded.folders import Folders
+from exporters.paths import DEFAULT_PATHS
+from gateway.cache.cache import Likeness
+from gateway.postgres.likenesses import NEAR, near_values
+from gateway.settings import Settings
+from loadtests.caller import Load, call_repeatedly, multipart_request
+from loadtests.photo import benchmark_jpeg
+from loadtests.stack import bench_stack
+
+MASKS, FACES = "/v1/run/body_masks", "/v1/run/face_contours"
+SIDE = 1100
+CALLERS = {"1": (1, 0.0), "8, each 10 a second": (8, 0.1), "8, one request after the other": (8, 0.0)}
+"""How many, and how long each pauses between an answer and its next request, in seconds."""
+BITS = (3, 10)
+SEARCHES = 200
+GROUP = bytes(32)
+LANDMARKS = 478
+_BATCH = 1000
+_COLUMNS = (
+    "task_id", "input_hash", "status", "result_data", "processing_time_ms", "ttl_expires_at", "pipeline", "artifacts",
+    "content", "bytes", "likeness_group", "perceptual_hash", "landmarks",
+)  # fmt: skip
+
+_console = Console()
+
+
+@dataclass(frozen=True)
+class Search:
+    """Milliseconds of searches that allow so many bits to differ."""
+
+    bits: int
+    took_ms: tuple[float, ...]
+
+
+def main(
+    entries: Annotated[int, typer.Option(help="Results that are kept.")] = 100_000,
+    entry_bytes: Annotated[int, typer.Option(help="Size of each.")] = 8192,
+    seconds: Annotated[float, typer.Option(help="Length of each measurement.")] = 10.0,
+    photo: Annotated[Path | None, typer.Option(help="A photo of one person; the astronaut without.")] = None,
+) -> None:
+    """Fill the cache, then measure hits over HTTP and searches by likeness in the database."""
+    path = photo or DEFAULT_PATHS.files / "astronaut.png"
+    with bench_stack(CACHE_ENABLED="true", CACHE_MAX_BYTES=str(10**11)) as settings:
+        dsn = _dsn(settings)
+        asyncio.run(_fill(dsn, entries, entry_bytes))
+        loads = {
+            (name, way): _hits(settings, post, callers, seconds, pause_s)
+            for name, post in _requests(settings, path).items()
+            for way, (callers, pause_s) in CALLERS.items()
+        }
+        searches, plan = asyncio.run(_search(dsn))
+    _console.print(_hits_table(loads), _search_table(searches))
+    _console.print(plan, markup=False, highlight=False, soft_wrap=True)
+
+
+def _dsn(settings: Settings) -> str:
+    """The embedded PostgreSQL's, or the environment's own."""
+    secrets = Folders(settings.maskwright_home).secrets
+    return Addresses.of(settings, secrets).settings.postgres_dsn.get_secret_value()
+
+
+async def _fill(dsn: str, entries: int, entry_bytes: int) -> None:
+    """Results with random hashes, all of one group: nothing but the hashes tells them apart."""
+    connection = await asyncpg.connect(dsn)
+    random = np.random.default_rng(0)
+    for _ in range(0, entries, _BATCH):
+        await connection.copy_records_to_table(
+            "task_results", records=list(_rows(random, entry_bytes)), columns=_COLUMNS
+        )
+    await connection.execute("VACUUM ANALYZE task_results")
+    await connection.close()
+
+
+def _rows(random: np.random.Generator, entry_bytes: int) -> Iterator[tuple[object, ...]]:
+    until = datetime.now(timezone.utc) + timedelta(days=1)
+    for photo_hash in random.integers(-(2**63), 2**63, _BATCH):
+        yield (
+            str(uuid4()),
+            os.urandom(32).hex(),
+            "SUCCESS",
+            "{}",
+            80.0,
+            until,
+            "face_contours",
+            json.dumps([["contours.json", entry_bytes]]),
+            os.urandom(entry_bytes),
+            entry_bytes,
+            GROUP,
+            int(photo_hash),
+            random.random(2 * LANDMARKS, np.float32).tobytes(),
+        )
+
+
+def _requests(settings: Settings, path: Path) -> dict[str, bytes]:
+    """Masks of a JPEG; and contours of a PNG whose landmarks and label map are given."""
+    address = ("127.0.0.1", settings.api_port)
+    pixels = cv2.resize(cv2.imread(str(path)), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    png = cv2.imencode(".png", pixels)[1].tobytes()
+    given = {"landmarks": _landmarks(settings, png), "segmentation_map": _label_map()}
+    return {
+        "body_masks, JPEG": multipart_request(*address, MASKS, benchmark_jpeg(path), {"mask_types": "upper_body"}),
+        "face_contours, PNG, landmarks and label map": multipart_request(*address, FACES, png, given),
+    }
+
+
+def _landmarks(settings: Settings, png: bytes) -> str:
+    """Those that are found in the photo, as callers send them."""
+    answer = httpx.post(
+        f"{settings.local_url}{FACES}", files={"image": png}, data={"include": "landmarks"}, timeout=60, trust_env=False
+    )
+    landmarks = answer.raise_for_status().json()["artifacts"]["landmarks.json"]["base64"]
+    return base64.b64decode(landmarks).decode()
+
+
+def _label_map() -> str:
+    """Skin with hair about it, as base64 of a PNG."""
+    labels = np.zeros((SIDE, SIDE), np.uint8)
+    for label, share in ((10, 0.45), (1, 0.35)):
+        cv2.circle(labels, (SIDE // 2, SIDE // 2), int(share * SIDE), (label,), cv2.FILLED)
+    return base64.b64encode(cv2.imencode(".png", labels)[1].tobytes()).decode()
+
+
+def _hits(settings: Settings, post: bytes, callers: int, seconds: float, pause_s: float) -> Load:
+    """The first request computes the result."""
+    address = ("127.0.0.1", settings.api_port)
+    asyncio.run(call_repeatedly(*address, post, 1, 0.5))
+    return asyncio.run(call_repeatedly(*address, post, callers, seconds, pause_s))
+
+
+async def _search(dsn: str) -> tuple[list[Search], str]:
+    """Searches for random hashes, and the plan of the last one."""
+    connection = await asyncpg.connect(dsn)
+    random = np.random.default_rng(1)
+    searches = []
+    for bits in BITS:
+        hashes = [int(one) for one in random.integers(0, 2**64, SEARCHES, np.uint64)]
+        searches.append(Search(bits, tuple([await _searched(connection, one, bits) for one in hashes])))
+    plan = await connection.fetch(f"EXPLAIN (ANALYZE, BUFFERS) {NEAR}", *near_values(_likeness(hashes[-1]), bits))
+    await connection.close()
+    return searches, "\n".join(row[0] for row in plan)
+
+
+async def _searched(connection: asyncpg.Connection, photo_hash: int, bits: int) -> float:
+    values = near_values(_likeness(photo_hash), bits)
+    began = time.perf_counter()
+    await connection.fetch(NEAR, *values)
+    return (time.perf_counter() - began) * 1000
+
+
+def _likeness(photo_hash: int) -> Likeness:
+    return Likeness(GROUP, photo_hash, b"", 0.0)
+
+
+def _hits_table(loads: Mapping[tuple[str, str], Load]) -> Table:
+    table = Table("hit", "callers", "/s", "p50 ms", "p95 ms", "p99 ms", title="POST /v1/run", title_justify="left")
+    for (name, way), load in loads.items():
+        tail = (f"{load.percentile(share):.1f}" for share in (50, 95, 99))
+        table.add_row(name, way, f"{load.per_second:.0f}", *tail)
+    return table
+
+
+def _search_table(searches: list[Search]) -> Table:
+    table = Table("bits", "p50 ms", "p99 ms", title="search by likeness", title_justify="left")
+    for search in searches:
+        table.add_row(str(search.bits), *(f"{np.percentile(search.took_ms, share):.1f}" for share in (50, 99)))
+    return table
+
+
+if __name__ == "__main__":
+    typer.run(main)

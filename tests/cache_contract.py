@@ -1,0 +1,160 @@
+"""What any cache does: run on the one in memory and on the one in PostgreSQL."""
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+
+import anyio
+import numpy as np
+
+from gateway.artifacts import Artifact
+from gateway.cache.cache import Cache, CachedResult, CacheHit, CacheKey, Likeness, NewEntry
+from gateway.jobs.job import Failure
+
+HOUR_S = 3600.0
+RESULT = {"status": "completed", "note": "a\0b", "faces": [{"regions": [{"number": 1}, {"number": 2}]}]}
+ARTIFACTS = (
+    Artifact("contours.json", b'{"a": 1}'),
+    Artifact("contours.svg", b"<svg/>"),
+    Artifact("face_1/contours.svg", b""),
+    Artifact("mask.png", bytes(range(256))),
+)
+DRAWN = CachedResult(RESULT, ARTIFACTS, None, 80.0)
+REFUSED = CachedResult({}, (), Failure("no_face", "nobody\0 there"), 20.0)
+NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
+FACE = np.stack([np.linspace(100, 400, 478), np.linspace(50, 450, 478)], axis=1).astype(np.float32)
+
+
+def key(number: int = 1, pipeline: str = "face_contours") -> CacheKey:
+    return CacheKey(pipeline, number.to_bytes(32, "big"))
+
+
+def entry(number: int = 1, value: CachedResult = DRAWN, **changes: object) -> NewEntry:
+    made = NewEntry(key(number), f"task-{number}", NOW + timedelta(seconds=number), value, HOUR_S)
+    return replace(made, **changes)
+
+
+def likeness(photo_hash: int = 0, moved: float = 0.0, **changes: object) -> Likeness:
+    """Of one face, its landmarks moved by so many pixels."""
+    made = Likeness(b"g" * 32, photo_hash, (FACE + np.float32([moved, 0])).tobytes(), tolerance=1.0)
+    return replace(made, **changes)
+
+
+async def keeps_results(cache: Cache) -> None:
+    """A result comes back as it was kept, the later one of two under one key; another key has none."""
+    assert await cache.find(key()) is None
+    await cache.keep(entry(value=REFUSED))
+    await cache.keep(entry())
+    await cache.keep(entry(2, DRAWN))
+    assert await cache.find(key()) == CacheHit(key(), DRAWN)
+    assert await cache.find(key(3)) is None
+
+
+async def keeps_refusals(cache: Cache) -> None:
+    """Why there is no result comes back too."""
+    await cache.keep(entry(value=REFUSED))
+    hit = await cache.find(key())
+    assert hit is not None
+    assert (hit.value.failure.code, hit.value.artifacts) == ("no_face", ())
+
+
+async def counts(cache: Cache) -> None:
+    """Hits, computations and what they took, by what was served."""
+    for number, value in enumerate((DRAWN, REFUSED), 1):
+        await cache.keep(entry(number, value))
+        cache.count(entry(number, value))
+    for _ in range(3):
+        cache.count(await cache.find(key(1)))
+    stats, totals = await cache.stats(1), await cache.totals()
+    assert (stats.requests, stats.hits, stats.successes, stats.failures, stats.entries) == (5, 3, 1, 1, 2)
+    assert (stats.spent_ms, stats.saved_ms) == (100.0, 240.0)
+    assert (stats.hit_ratio, stats.average_ms, round(stats.efficiency, 3)) == (0.6, 50.0, 0.706)
+    assert (totals.requests, totals.hits, totals.entries, totals.bytes) == (5, 3, 2, stats.bytes)
+    assert stats.bytes > sum(len(artifact.data) for artifact in ARTIFACTS)
+
+
+async def lists_entries(cache: Cache) -> None:
+    """The newest first, with their hits; as many as are wanted."""
+    for number, value in enumerate((DRAWN, REFUSED, replace(DRAWN, result={"persons": []})), 1):
+        await cache.keep(entry(number, value))
+    cache.count(CacheHit(key(1), DRAWN))
+    newest, refused, oldest = await cache.recent(10)
+    assert (newest.task_id, newest.regions) == ("task-3", None)
+    assert (refused.status, refused.error_type, refused.hits) == ("FAILURE", "no_face", 0)
+    assert (oldest.status, oldest.regions, oldest.hits, oldest.processing_ms) == ("SUCCESS", 2, 1, 80.0)
+    assert oldest.submitted_at == NOW + timedelta(seconds=1)
+    assert [task.task_id for task in await cache.recent(2)] == ["task-3", "task-2"]
+
+
+async def finds_the_like(cache: Cache) -> None:
+    """Near hashes, near landmarks, everything else equal: each of them is needed."""
+    await cache.keep(entry(1, likeness=likeness(0b1111)))
+    await cache.keep(entry(2, REFUSED))
+    assert await cache.find_like(likeness(0b1111), 0) == CacheHit(key(1), DRAWN)
+    assert await cache.find_like(likeness(0b1111, moved=0.9), 0) == CacheHit(key(1), DRAWN)
+    assert await cache.find_like(likeness(0b0000), 4) == CacheHit(key(1), DRAWN)
+    assert await cache.find_like(likeness(0b0000), 3) is None
+    assert await cache.find_like(likeness(0b1111, moved=1.1), 15) is None
+    assert await cache.find_like(likeness(0b1111, group=b"h" * 32), 15) is None
+    fewer = FACE[:68].tobytes()
+    assert await cache.find_like(likeness(0b1111, landmarks=fewer), 15) is None
+
+
+async def takes_the_nearest(cache: Cache) -> None:
+    """Of two that are near enough, the one whose hash is nearer; of equal hashes, the one that is the same face."""
+    await cache.keep(entry(1, likeness=likeness(0b111)))
+    await cache.keep(entry(2, likeness=likeness(0b1)))
+    await cache.keep(entry(3, likeness=likeness(0b0, moved=50)))
+    assert (await cache.find_like(likeness(0b0), 3)).key == key(2)
+    assert (await cache.find_like(likeness(0b0, moved=50), 3)).key == key(3)
+
+
+async def computes_once(cache: Cache) -> None:
+    """Of many that want one result at once, the first computes it and the others find it."""
+    computed = 0
+
+    async def want() -> CacheHit | None:
+        nonlocal computed
+        async with cache.alone(key()):
+            if hit := await cache.find(key()):
+                return hit
+            computed += 1
+            await asyncio.sleep(0)
+            await cache.keep(entry())
+        return await cache.find(key())
+
+    hits = await asyncio.gather(*(want() for _ in range(100)))
+    assert computed == 1
+    assert set(map(repr, hits)) == {repr(CacheHit(key(), DRAWN))}
+
+
+async def frees_after_a_failure(cache: Cache) -> None:
+    """Whoever computes and fails, or is cancelled, lets the next compute; other keys never wait."""
+    entered = asyncio.Event()
+
+    async def hang() -> None:
+        async with cache.alone(key()):
+            entered.set()
+            await asyncio.Event().wait()
+
+    hanging, waiting = asyncio.create_task(hang()), asyncio.create_task(hang())
+    await entered.wait()
+    async with cache.alone(key(2)):
+        waiting.cancel()
+        hanging.cancel()
+    await asyncio.wait([hanging, waiting])
+    with anyio.fail_after(5):
+        async with cache.alone(key()):
+            pass
+
+
+CONTRACT = (
+    keeps_results,
+    keeps_refusals,
+    counts,
+    lists_entries,
+    finds_the_like,
+    takes_the_nearest,
+    computes_once,
+    frees_after_a_failure,
+)

@@ -1,0 +1,52 @@
+"""Where the figures are served, in memory mode."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from tests.ports import free_ports
+from tests.stack import CHECKOUT
+
+pytestmark = pytest.mark.stack
+
+MEMORY = {"DB_USE_DATABASE": "false"}
+
+
+def get(url: str) -> httpx.Response:
+    return httpx.get(url, trust_env=False)
+
+
+@pytest.mark.parametrize("path", ["", "/", "/metrics"])
+def test_they_have_a_port_of_their_own_where_it_is_set(gateway_with: Callable[..., str], path: str) -> None:
+    (port,) = free_ports(1)
+    url = gateway_with(**MEMORY, PROMETHEUS_PORT=str(port))
+    for address in (f"http://127.0.0.1:{port}{path}", f"{url}/metrics"):
+        answer = get(address)
+        assert answer.status_code == 200
+        assert "\ntask_queue_size" in answer.text
+    assert get(f"http://127.0.0.1:{port}/health").status_code == 404
+
+
+@pytest.mark.parametrize("variable", ["PROMETHEUS_ENABLED", "ENABLE_METRICS"])
+def test_they_can_be_switched_off(gateway_with: Callable[..., str], variable: str) -> None:
+    (port,) = free_ports(1)
+    url = gateway_with(**MEMORY, PROMETHEUS_PORT=str(port), **{variable: "false"})
+    assert get(f"{url}/metrics").status_code == 404
+    with pytest.raises(httpx.ConnectError):
+        get(f"http://127.0.0.1:{port}/metrics")
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port, (api_port,) = taken.getsockname()[1], free_ports(1)
+        settings = {**MEMORY, "PROMETHEUS_PORT": str(port), "API_PORT": str(api_port)}
+        ended = subprocess.run(
+            [sys.executable, "-m", "gateway"], cwd=CHECKOUT, env={**os.environ, **settings}, capture_output=True,
+            text=True, check=False, timeout=30,
+        )  # fmt: skip
+    assert (ended.returncode, f"PROMETHEUS_PORT={port}: " in ended.stderr) == (2, True), ended.stderr

@@ -1,0 +1,235 @@
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+import asyncpg
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.artifacts import Artifact
+from gateway.cache.cache import Cache, CachedResult, CacheHit
+from gateway.jobs.signals import Signals
+from gateway.postgres.likenesses import near_values
+from gateway.postgres.stores import open_postgres
+from tests.cache_contract import ARTIFACTS, CONTRACT, DRAWN, HOUR_S, REFUSED, entry, key, likeness
+from tests.integration.postgres.making import DONE, LEASE_S, announce, request
+
+MEGABYTE = 1024 * 1024
+OLD = "UPDATE task_results SET ttl_expires_at = now() - interval '1 second' WHERE task_id = ANY($1)"
+
+
+@pytest.fixture
+async def beside(settings):
+    """The cache of another process."""
+    async with open_postgres(settings, announce, Signals()) as opened:
+        yield opened.cache
+
+
+@pytest.mark.parametrize("holds", CONTRACT, ids=lambda holds: holds.__name__)
+async def test_it_keeps_the_contract(stores, holds: Callable[[Cache], Awaitable[None]]):
+    await holds(stores.cache)
+
+
+async def test_what_one_process_keeps_another_finds(stores, beside):
+    await stores.cache.keep(entry(1))
+    assert await beside.find(key(1)) == CacheHit(key(1), DRAWN)
+
+
+async def test_processes_compute_one_after_the_other(stores, beside):
+    computed = []
+
+    async def want(cache: Cache) -> None:
+        async with cache.alone(key()):
+            if await cache.find(key()) is None:
+                computed.append(cache)
+                await asyncio.sleep(0.1)
+                await cache.keep(entry())
+
+    await asyncio.gather(*(want(cache) for _ in range(20) for cache in (stores.cache, beside)))
+    assert len(computed) == 1
+
+
+async def test_a_process_that_dies_holds_nobody_up(settings, stores):
+    async with AsyncExitStack() as dying:
+        other = (await dying.enter_async_context(open_postgres(settings, announce, Signals()))).cache
+        await dying.enter_async_context(other.alone(key()))
+        waiting = asyncio.create_task(hold(stores.cache))
+        connection = await asyncpg.connect(settings.postgres_dsn.get_secret_value())
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+        )
+        await connection.close()
+        await asyncio.wait_for(waiting, 5)
+
+
+async def hold(cache: Cache) -> None:
+    async with cache.alone(key()):
+        pass
+
+
+async def test_a_result_lives_as_long_as_it_is_told(stores, sql):
+    await stores.cache.keep(entry(1, likeness=likeness()))
+    await stores.cache.keep(entry(2, REFUSED, life_s=60.0))
+    left = "SELECT extract(epoch FROM ttl_expires_at - now())::float8 FROM task_results ORDER BY task_id"
+    assert [round(row[0], -1) for row in await sql.fetch(left)] == [HOUR_S, 60.0]
+    await sql.execute(OLD, ["task-1"])
+    assert await stores.cache.find(key(1)) is None
+    assert await stores.cache.find_like(likeness(), 0) is None
+    assert await stores.cache.find(key(2)) is not None
+    assert (await stores.cache.totals()).entries == 1
+
+
+async def test_cleaning_together_removes_each_once(stores, beside, sql):
+    for number in range(30):
+        await stores.cache.keep(entry(number))
+    await sql.execute(OLD, [f"task-{number}" for number in range(20)])
+    removed = await asyncio.gather(*(cache.cleanup() for cache in (stores.cache, beside) for _ in range(4)))
+    assert sum(removed) == 20
+    assert await sql.fetchval("SELECT count(*) FROM task_results") == 10
+
+
+async def test_cleaning_together_evicts_no_more_than_it_must(settings, sql):
+    """The two used last stay, of five of which two and a bit fit."""
+    tight = settings.model_copy(update={"cache_max_bytes": int(2.2 * MEGABYTE)})
+    async with AsyncExitStack() as stack:
+        caches = [(await stack.enter_async_context(open_postgres(tight, announce, Signals()))).cache for _ in range(2)]
+        large = CachedResult({}, (Artifact("a.png", bytes(MEGABYTE)),), None, 1.0)
+        for number in range(5):
+            await caches[0].keep(entry(number, large))
+        caches[0].count(CacheHit(key(1), large))
+        await caches[0].totals()
+        removed = await asyncio.gather(*(cache.cleanup() for cache in caches for _ in range(3)))
+    assert sum(removed) == 3
+    rows = await sql.fetch("SELECT task_id FROM task_results ORDER BY task_id")
+    assert [row["task_id"] for row in rows] == ["task-1", "task-4"]
+
+
+async def test_the_columns_are_the_seeds(stores, sql):
+    await stores.cache.keep(entry())
+    stores.cache.count(entry())
+    stores.cache.count(CacheHit(key(), DRAWN))
+    await stores.cache.totals()
+    row = await sql.fetchrow("SELECT *, decode(svg_data, 'base64') AS svg FROM task_results")
+    assert (row["task_id"], row["input_hash"], row["status"], row["cache_hits"]) == (
+        "task-1",
+        key().digest.hex(),
+        "SUCCESS",
+        1,
+    )
+    assert (row["svg"], row["processing_time_ms"], row["regions_detected"]) == (ARTIFACTS[1].data, 80.0, 2)
+    assert json.loads(row["result_data"])["status"] == "completed"
+    view = await sql.fetchrow("SELECT * FROM cache_performance")
+    assert [view[name] for name in ("total_requests", "cache_hits", "hit_ratio_percent")] == [2, 1, 50]
+    metric = await sql.fetchrow("SELECT * FROM processing_metrics")
+    assert [metric[name] for name in ("metric_name", "metric_value", "component", "task_id")] == [
+        "processing_time",
+        80.0,
+        "face_contours",
+        "task-1",
+    ]
+
+
+SEEDS_TABLE = """
+CREATE TYPE task_status AS ENUM ('SUCCESS', 'FAILURE', 'PENDING');
+CREATE TABLE task_results (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(), task_id varchar(255) UNIQUE NOT NULL,
+    input_hash varchar(64) NOT NULL, status task_status NOT NULL, result_data jsonb, svg_data text,
+    processing_time_ms integer,
+    cache_hits integer DEFAULT 0, ttl_expires_at timestamp, submitted_at timestamp DEFAULT now(), completed_at timestamp
+);
+INSERT INTO task_results (task_id, input_hash, status) VALUES ('theirs', repeat('a', 64), 'PENDING');
+INSERT INTO task_results (task_id, input_hash, status) VALUES ('again', repeat('a', 64), 'PENDING');
+CREATE VIEW cache_performance AS SELECT 1 AS date;
+"""
+
+
+async def test_users_bring_their_tables(settings, sql):
+    await sql.execute(SEEDS_TABLE)
+    plain = replace(DRAWN, result={"status": "completed"})
+    async with open_postgres(settings, announce, Signals()) as opened:
+        await opened.cache.keep(entry(value=plain))
+        assert await opened.cache.find(key()) == CacheHit(key(), plain)
+        assert [task.task_id for task in await opened.cache.recent(5)] == ["task-1"]
+        assert (await opened.cache.totals()).entries == 1
+        await opened.cache.cleanup()
+    assert await sql.fetchval("SELECT count(*) FROM task_results") == 3
+
+
+async def test_a_job_ends_though_their_table_refuses_the_result(settings, sql):
+    """jsonb takes no NUL; task_id is unique there."""
+    await sql.execute(SEEDS_TABLE)
+    async with open_postgres(settings, announce, Signals()) as opened:
+        for number, refused in enumerate((entry(1, DRAWN), entry(2, REFUSED, task_id="theirs"))):
+            await opened.jobs.submit([request()])
+            (lease,) = await opened.jobs.claim("worker", 1, LEASE_S)
+            assert await opened.jobs.finish(lease, DONE, refused), number
+            assert (await opened.jobs.get(lease.job.id)).state == "completed"
+            assert await opened.cache.find(refused.key) is None
+
+
+async def test_a_job_that_ends_brings_its_result(stores):
+    await stores.jobs.submit([request()])
+    (lease,) = await stores.jobs.claim("worker", 1, LEASE_S)
+    assert await stores.jobs.finish(lease, DONE, entry(1))
+    assert await stores.jobs.finish(lease, DONE, entry(1))
+    assert await stores.cache.find(key(1)) is not None
+
+
+async def test_a_lease_that_is_over_brings_no_result(stores, sql):
+    await stores.jobs.submit([request()])
+    (lease,) = await stores.jobs.claim("worker", 1, LEASE_S)
+    await stores.jobs.release(lease)
+    assert not await stores.jobs.finish(lease, DONE, entry(1))
+    assert await sql.fetchval("SELECT count(*) FROM task_results") == 0
+
+
+async def test_a_job_may_come_with_its_outcome(stores):
+    job = request("ann", outcome=DONE)
+    (submission,) = await stores.jobs.submit([job])
+    assert (submission.result, submission.job.state, submission.job.outcome) == ("created", "completed", DONE)
+    assert await stores.jobs.claim("worker", 1, LEASE_S) == []
+    assert (await stores.jobs.submit([replace(job, id=request().id)]))[0].result == "known"
+
+
+async def test_counts_outlast_their_process(settings):
+    async with open_postgres(settings, announce, Signals()) as opened:
+        opened.cache.count(entry())
+    async with open_postgres(settings, announce, Signals()) as opened:
+        assert (await opened.cache.stats(30)).requests == 1
+
+
+@given(photo_hash=st.integers(0, 2**64 - 1), flips=st.sets(st.integers(0, 63), max_size=15))
+def test_some_band_is_near_where_the_whole_is(photo_hash: int, flips: set[int]):
+    """By the pigeonhole principle; and no band is looked up that is farther."""
+    other = photo_hash ^ sum(1 << flip for flip in flips)
+    _, _, _, *bands = near_values(likeness(photo_hash), len(flips))
+    theirs = [other >> shift & 65535 for shift in (48, 32, 16, 0)]
+    assert any(their in band for their, band in zip(theirs, bands, strict=True))
+    ours = [photo_hash >> shift & 65535 for shift in (48, 32, 16, 0)]
+    assert (
+        max((our ^ value).bit_count() for our, band in zip(ours, bands, strict=True) for value in band)
+        <= len(flips) // 4
+    )
+
+
+async def test_every_hash_that_is_near_is_found(stores):
+    """Against counting bits in Python: 300 random hashes about one, and 20 look-ups."""
+    random = np.random.default_rng(4)
+    base = 0xC0FFEE_1234_5678_9A
+    hashes = [
+        base ^ sum(1 << int(bit) for bit in random.choice(64, random.integers(0, 20), replace=False))
+        for _ in range(300)
+    ]
+    for number, photo_hash in enumerate(hashes):
+        await stores.cache.keep(entry(number, likeness=likeness(photo_hash, moved=10.0 * number)))
+    for number in range(0, 300, 15):
+        for bits in (0, 4, 10):
+            wanted = likeness(base, moved=10.0 * number)
+            near = (hashes[number] ^ base).bit_count() <= bits
+            rivals = sum((other ^ base).bit_count() <= bits for other in hashes)
+            hit = await stores.cache.find_like(wanted, bits)
+            assert (hit is not None) == near or rivals > 32, (number, bits)

@@ -1,0 +1,183 @@
+"""What requests make of the cache, on one in memory."""
+
+import asyncio
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.artifacts import Artifact, InferenceResult
+from gateway.cache.cache import Cache, CachedResult
+from gateway.cache.keys import Work
+from gateway.cache.null import NullCache
+from gateway.cache.results import LARGEST_ENTRY, Results, computed, inference_of
+from gateway.cache.versions import ModelVersions
+from gateway.deadline import Deadline
+from gateway.memory.cache import MemoryCache
+from gateway.problems import Problem
+from gateway.settings import Settings
+from tests.cache_contract import DRAWN, REFUSED
+from tests.unit.gateway.cache.making import FACE, Index, parameters, work
+from tests.unit.gateway.cache.test_keys import REENCODED
+from tests.unit.gateway.memory.making import Clock
+
+OTHER = replace(DRAWN, processing_ms=1.0)
+
+
+def results_of(cache: Cache | None = None, index: Index | None = None, **settings: object) -> Results:
+    given = Settings(**settings)
+    return Results(given, cache or MemoryCache(given, Clock()), ModelVersions(index or Index()))
+
+
+async def served(results: Results, wanted: Work, value: CachedResult = DRAWN) -> tuple[CachedResult, str | None]:
+    """What a request gets: from the cache, or the value, which is then kept."""
+    async with results.reserved(wanted, Deadline(5)) as found:
+        if found.hit is None:
+            await results.keep(found.entry(value, "task"))
+        return (found.hit.value if found.hit else value), found.headers.get("Cache-Status")
+
+
+async def test_the_second_of_two_equal_requests_is_served():
+    results = results_of()
+    assert await served(results, work()) == (DRAWN, "Maskwright; fwd=miss")
+    assert await served(results, work(), OTHER) == (DRAWN, "Maskwright; hit")
+    assert (await results.find(work())).value == DRAWN
+    assert await served(results, work(parameters=parameters(frame="source")), OTHER) == (OTHER, "Maskwright; fwd=miss")
+
+
+async def test_many_at_once_compute_once():
+    results = results_of()
+    answers = await asyncio.gather(*(served(results, work(), replace(DRAWN, processing_ms=n)) for n in range(100)))
+    assert {value.processing_ms for value, _ in answers} == {0}
+    assert [status for _, status in answers].count("Maskwright; fwd=miss") == 1
+
+
+async def test_who_waits_too_long_is_told():
+    results = results_of()
+    async with results.reserved(work(), Deadline(5)):
+        with pytest.raises(Problem, match="deadline_exceeded"):
+            async with results.reserved(work(), Deadline(0.05)):
+                pass
+
+
+async def test_new_models_serve_no_old_results(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("gateway.cache.versions._FRESH_S", 0.0)
+    index = Index()
+    results = results_of(index=index)
+    await served(results, work())
+    index.states = {"face_contours_given": "2"}
+    await results.find(work())
+    await asyncio.sleep(0)
+    assert await served(results, work(), OTHER) == (OTHER, "Maskwright; fwd=miss")
+
+
+async def test_a_new_namespace_serves_no_old_results():
+    cache = MemoryCache(Settings(), Clock())
+    await served(results_of(cache), work())
+    assert (await served(results_of(cache, cache_namespace="2"), work(), OTHER))[0] == OTHER
+
+
+async def test_refusals_live_shorter():
+    clock = Clock()
+    settings = {"cache_ttl_hours": 2, "cache_failure_ttl_hours": 1}
+    results = results_of(MemoryCache(Settings(), clock), **settings)
+    await served(results, work(), REFUSED)
+    await served(results, work(b"other"), DRAWN)
+    assert (await served(results, work(), DRAWN))[0] == REFUSED
+    clock.forward(3600)
+    assert await results.find(work()) is None
+    assert await results.find(work(b"other")) is not None
+    clock.forward(3600)
+    assert await results.find(work(b"other")) is None
+
+
+async def test_what_is_too_large_is_not_kept():
+    large = replace(DRAWN, artifacts=(Artifact("a.png", bytes(LARGEST_ENTRY + 1)),))
+    results = results_of(memory_store_bytes=16 * LARGEST_ENTRY)
+    await served(results, work(), large)
+    assert await results.find(work()) is None
+
+
+@pytest.mark.parametrize(
+    "results",
+    [results_of(cache_enabled=False), results_of(NullCache()), results_of(index=Index({}))],
+    ids=["off", "null", "no models known"],
+)
+async def test_without_a_cache_all_is_computed(results: Results):
+    for _ in range(2):
+        assert (await served(results, work()))[0] == DRAWN
+    assert await results.find(work()) is None
+
+
+@pytest.mark.parametrize(("bits", "shared"), [(0, False), (10, True)])
+async def test_alike_requests_share_where_that_is_wanted(bits: int, shared: bool):  # noqa: FBT001 a case
+    results = results_of(similarity_bits=bits)
+    await served(results, work())
+    assert (await served(results, work(REENCODED), OTHER))[0] == (DRAWN if shared else OTHER)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        work(parameters=parameters(np.add(FACE, (3.0, 0.0)))),
+        work(parameters=parameters(np.multiply(FACE, (1.02, 1.0)))),
+        work(parameters=parameters(None)),
+        work(REENCODED, parameters=parameters(embed_image=True)),
+    ],
+    ids=["moved", "wider", "not given", "photo embedded"],
+)
+async def test_nobody_gets_the_contours_of_a_near_duplicate(other: Work):
+    """The very same photo, as alike as two photos can be, but another face in it."""
+    results = results_of(similarity_bits=15, similarity_tolerance=0.002)
+    await served(results, work())
+    assert await served(results, other, OTHER) == (OTHER, "Maskwright; fwd=miss")
+
+
+class AwayCache(MemoryCache):
+    """Its database does not answer."""
+
+    asked = 0
+
+    async def find(self, _key):
+        self.asked += 1
+        raise Problem("store_unavailable", "away")
+
+
+async def test_a_cache_that_is_away_is_done_without():
+    cache = AwayCache(Settings(), Clock())
+    results = results_of(cache)
+    with capture_logs() as logs:
+        for _ in range(3):
+            assert await served(results, work()) == (DRAWN, None)
+    assert (cache.asked, len(logs)) == (1, 1)
+
+
+async def raising(code: str) -> InferenceResult:
+    raise Problem(code, "why")
+
+
+async def test_the_callers_mistakes_are_results():
+    value = await computed(lambda: raising("no_person"))
+    assert (value.failure.code, value.failure.detail) == ("no_person", "why")
+    with pytest.raises(Problem, match="no_person: why") as raised:
+        inference_of(value, {"Cache-Status": "hit"})
+    assert raised.value.headers == {"Cache-Status": "hit"}
+
+
+@pytest.mark.parametrize("code", ["triton_unavailable", "deadline_exceeded", "inference_failed", "queue_full"])
+async def test_what_may_go_well_later_is_none(code: str):
+    with pytest.raises(Problem, match=code):
+        await computed(lambda: raising(code))
+
+
+async def test_versions_are_asked_for_once_in_a_while(monkeypatch: pytest.MonkeyPatch):
+    index = Index()
+    versions = ModelVersions(index)
+    said = await asyncio.gather(*(versions.current() for _ in range(10)))
+    assert (index.asked, len(set(said))) == (1, 1)
+    monkeypatch.setattr(index, "states", {})
+    monkeypatch.setattr(versions, "_due_at", 0.0)
+    assert await versions.current() == said[0]
+    await asyncio.sleep(0)
+    assert await versions.current() == said[0]
