@@ -7,7 +7,7 @@ import structlog
 from gateway.intake.job_request import JobRequest
 from gateway.jobs.job import ImageReference, NewJob
 from gateway.jobs.keys import photo_key
-from gateway.jobs.store import Submission
+from gateway.jobs.store import JobFilter, Submission
 from gateway.problems import Problem
 from gateway.services import Services
 
@@ -21,7 +21,7 @@ async def accept(services: Services, wanted: JobRequest, trace_id: str) -> Submi
     Raises Problem `queue_full`, `idempotency_conflict`, `storage_unavailable`, `store_unavailable`; nothing is kept
     then, but for a photo whose job the database may or may not have.
     """
-    await services.backlog.check()
+    await _check_backlog(services, wanted)
     job = _new_job(wanted, trace_id)
     if isinstance(wanted.image, bytes):
         submission = await _submit_with_photo(services, job, wanted.image)
@@ -31,6 +31,16 @@ async def accept(services: Services, wanted: JobRequest, trace_id: str) -> Submi
         raise _conflict(job)
     structlog.contextvars.bind_contextvars(job_id=str(submission.job.id), user_id=job.user_id)
     return submission
+
+
+async def _check_backlog(services: Services, wanted: JobRequest) -> None:
+    """A request that came before adds nothing to a full queue."""
+    try:
+        await services.backlog.check()
+    except Problem as problem:
+        before = JobFilter(user_id=wanted.user_id, request_id=wanted.request_id, limit=1)
+        if problem.code != "queue_full" or not wanted.request_id or not await services.stores.jobs.find(before):
+            raise
 
 
 async def _submit_with_photo(services: Services, job: NewJob, photo: bytes) -> Submission:

@@ -37,7 +37,7 @@ class Execution:
     async def outcome(self, held: HeldLease, watch: Stopwatch) -> Outcome:
         """The outcome, its artifacts stored; `watch` times the stages.
 
-        Raises Problem: what the photo is refused for, or what does not answer.
+        Raises Problem: what the photo is refused for, or what does not answer; LeaseLostError, and nothing is stored.
         """
         job = held.job
         pipeline = self._pipeline(job)

@@ -135,7 +135,7 @@ async def test_every_attempt_carries_the_same_message_and_a_signature_that_holds
             with pytest.raises(DeliveryError) as caught:
                 await webhook(web)
             assert not caught.value.lasting
-            assert caught.value.reason.endswith("answered 500: later")
+            assert caught.value.reason.endswith("answered 500")
         await webhook(web)
     assert len(web.asked) == 4
     assert {(asked.headers["webhook-id"], asked.body) for asked in web.asked} == {("msg_2f1c", BODY)}
@@ -183,12 +183,9 @@ async def test_when_to_come_back_is_heard(value: str, least: float, most: float)
     assert least <= error.retry_after_s <= most
 
 
-async def test_a_long_answer_is_quoted_in_short_and_in_one_line() -> None:
-    error = await webhook_error(reply(500, b"\x1b[31mfirst\r\nsecond\x00" + b"\xff" + b"x" * 1_000_000))
-    quoted = error.reason.partition("answered 500: ")[2]
-    assert quoted.startswith("[31mfirst second")
-    assert len(quoted) <= 200
-    assert quoted.isprintable()
+async def test_what_a_refusal_says_is_told_to_nobody() -> None:
+    error = await webhook_error(reply(500, b"inside"))
+    assert error.reason.endswith("/hook?… answered 500")
 
 
 async def test_an_endless_answer_is_not_read_on() -> None:
@@ -279,7 +276,7 @@ async def test_any_refusal_of_an_upload_is_tried_again(status: int) -> None:
         with pytest.raises(DeliveryError) as caught:
             await upload(web)
     assert not caught.value.lasting
-    assert caught.value.reason.endswith(f"answered {status}: no")
+    assert caught.value.reason.endswith(f"answered {status}")
     assert WORD not in caught.value.reason
 
 
