@@ -1,6 +1,7 @@
 """From the input topic into the queue."""
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -28,6 +29,8 @@ _POLL_MS = 500
 _BATCH = 100
 _GATHER_S = 0.1
 """Between batches: a fetch, a transaction and a commit cost the same for one message as for a hundred."""
+_LAG_LIFE_S = 2.0
+"""Of paused partitions the broker must be asked, and the embedded one lists a partition's whole log to answer."""
 
 _Records = Mapping[TopicPartition, Sequence[ConsumerRecord]]
 
@@ -46,6 +49,7 @@ class Ingestion:
         self._log = get_logger("gateway.kafka")
         self.pulse = Pulse("ingestion")
         self.lag: Mapping[str, int] = MappingProxyType({})
+        self._lag_until = 0.0
 
     async def run(self) -> None:
         """Take messages until cancelled; the group is left then. Raises SettingsError."""
@@ -69,7 +73,9 @@ class Ingestion:
                 await self._keep(records)
                 await self._commit(consumer, records)
                 await asyncio.sleep(_GATHER_S)
-            self.lag = await measure_lag(consumer)
+            if records or time.monotonic() >= self._lag_until:
+                self.lag = await measure_lag(consumer)
+                self._lag_until = time.monotonic() + _LAG_LIFE_S
             self.pulse.beat()
 
     async def _room(self) -> int:
