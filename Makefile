@@ -20,7 +20,7 @@ down: ## Stop them
 	@test ! -x $(BIN)/maskwright || $(BIN)/maskwright down
 
 test: models ## Run the tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 check: $(INSTALLED) ## Lint and type-check
 	$(BIN)/ruff check

@@ -47,7 +47,8 @@ def durable(settings: Settings) -> bool:
     if database and not settings.minio_endpoint:
         raise SettingsError("MINIO_ENDPOINT: set it too; with POSTGRES_DSN, photos and masks are kept in S3")
     if settings.kafka_bootstrap_servers and not database:
-        raise SettingsError("KAFKA_BOOTSTRAP_SERVERS: needs POSTGRES_DSN, where the messages' jobs are kept")
+        lacking = "POSTGRES_DSN" if settings.db_use_database else "a database, but DB_USE_DATABASE is false"
+        raise SettingsError(f"KAFKA_BOOTSTRAP_SERVERS: needs {lacking}; the messages' jobs are kept there")
     return database
 
 

@@ -13,13 +13,10 @@ WORKERS = 4
 
 def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on at this moment."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports: list[int] = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+    ports: set[int] = set()
+    while len(ports) < count:
+        ports.add(_free_base([0]))
+    return list(ports)
 
 
 def free_s3_port() -> int:

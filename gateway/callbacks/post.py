@@ -13,9 +13,6 @@ from gateway.fetching.urls import shown
 from gateway.jobs.courier import DeliveryError
 from gateway.problems import Problem
 
-_QUOTED = 200
-_READ_BYTES = 64 * 1024
-_READ_S = 1.0
 _LONGEST_RETRY_AFTER_S = 86_400.0
 
 
@@ -27,7 +24,7 @@ async def post(client: Client, request: httpx.Request, lasting: frozenset[int] =
     with _told(request.url, client.timeout_s), anyio.fail_after(client.timeout_s):
         async with client.send(request) as response:
             if not response.is_success:
-                raise await _refusal(request.url, response, lasting)
+                raise _refusal(request.url, response, lasting)
 
 
 @contextmanager
@@ -50,29 +47,13 @@ def _told(url: httpx.URL, timeout_s: float) -> Iterator[None]:
         raise DeliveryError(f"{shown(url)}: {error}") from error
 
 
-async def _refusal(url: httpx.URL, response: httpx.Response, lasting: frozenset[int]) -> DeliveryError:
-    excerpt = await _excerpt(response)
-    reason = f"{shown(url)} answered {response.status_code}" + (f": {excerpt}" if excerpt else "")
+def _refusal(url: httpx.URL, response: httpx.Response, lasting: frozenset[int]) -> DeliveryError:
+    """Without the body: callers read the reason, and could have pages fetched that are not theirs to read."""
     return DeliveryError(
-        reason,
+        f"{shown(url)} answered {response.status_code}",
         lasting=response.status_code in lasting,
         retry_after_s=_retry_after_s(response.headers.get("retry-after")),
     )
-
-
-async def _excerpt(response: httpx.Response) -> str:
-    """The beginning of the body, as far as it comes readily."""
-    body = bytearray()
-    with anyio.move_on_after(_READ_S):
-        try:
-            async for chunk in response.aiter_raw():
-                body += chunk
-                if len(body) >= _READ_BYTES:
-                    break
-        except httpx.TransportError:
-            pass  # the status says enough
-    text = "".join(character if character.isprintable() else " " for character in body.decode(errors="replace"))
-    return " ".join(text.split())[:_QUOTED]
 
 
 def _retry_after_s(value: str | None) -> float:

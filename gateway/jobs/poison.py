@@ -38,6 +38,9 @@ class PoisonBook(Protocol):
     async def entries(self, limit: int, before: int | None = None) -> list[PoisonEntry]:
         """The newest first; `before` is the id where the page before ended."""
 
+    async def has_open(self, job_id: UUID) -> bool:
+        """Whether there is an open entry about this job."""
+
     async def replay(self, entry_id: int) -> bool:
         """Close an entry and work on it again: its job is queued anew, its message goes to the input topic again.
 

@@ -50,7 +50,6 @@ class QueueCounts:
 
     queued: int
     running: int
-    finished: int
     workers: int
 
 
@@ -100,6 +99,9 @@ class JobStore(Protocol):
     async def counts(self) -> QueueCounts:
         """How full the queue is."""
 
+    async def finished(self) -> int:
+        """How many jobs ended, perhaps a little while ago; among millions that takes a while to count."""
+
     async def removable(self, older_than_s: float, limit: int) -> list[Job]:
         """Jobs deleted at least so long ago, whose objects are to be removed."""
 
@@ -107,4 +109,4 @@ class JobStore(Protocol):
         """Forget deleted jobs whose objects are gone."""
 
     async def expire(self, days: int) -> int:
-        """Delete jobs that ended so long ago; how many there were."""
+        """Delete some of the jobs that ended so long ago; how many, none when no more are left."""

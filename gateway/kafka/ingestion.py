@@ -1,14 +1,15 @@
 """From the input topic into the queue."""
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
+from gateway.jobs.job import Failure
 from gateway.jobs.store import Poison
-from gateway.kafka.backoff import Backoff
 from gateway.kafka.consumer import joined
 from gateway.kafka.deposit import Deposit
 from gateway.kafka.lag import measure_lag
@@ -19,6 +20,7 @@ from gateway.kafka.valve import Valve
 from gateway.logs import get_logger
 from gateway.pipelines.pipeline import Pipeline
 from gateway.problems import Problem
+from gateway.pulse import Pulse
 from gateway.settings import Settings
 from gateway.stores import Stores
 
@@ -27,6 +29,8 @@ _POLL_MS = 500
 _BATCH = 100
 _GATHER_S = 0.1
 """Between batches: a fetch, a transaction and a commit cost the same for one message as for a hundred."""
+_LAG_LIFE_S = 2.0
+"""Of paused partitions the broker must be asked, and the embedded one lists a partition's whole log to answer."""
 
 _Records = Mapping[TopicPartition, Sequence[ConsumerRecord]]
 
@@ -43,19 +47,20 @@ class Ingestion:
         self._reader = MessageReader(settings, registry[_PIPELINE])
         self._deposit = Deposit(stores.jobs, stores.photos, self._reader)
         self._log = get_logger("gateway.kafka")
+        self.pulse = Pulse("ingestion")
         self.lag: Mapping[str, int] = MappingProxyType({})
+        self._lag_until = 0.0
 
     async def run(self) -> None:
         """Take messages until cancelled; the group is left then. Raises SettingsError."""
-        broker = Backoff("the broker")
         while True:
             try:
                 await make_topics(self._settings)
                 async with joined(self._settings) as (consumer, valve):
-                    broker.over()
                     await self._consume(consumer, valve)
             except KafkaError as error:  # noqa: PERF203 the loop is the retrying
-                await broker.pause(str(error))
+                self.pulse.fail(f"the broker: {error}")
+                await asyncio.sleep(self.pulse.pause_s)
             finally:
                 self.lag = MappingProxyType({})
 
@@ -68,7 +73,10 @@ class Ingestion:
                 await self._keep(records)
                 await self._commit(consumer, records)
                 await asyncio.sleep(_GATHER_S)
-            self.lag = await measure_lag(consumer)
+            if records or time.monotonic() >= self._lag_until:
+                self.lag = await measure_lag(consumer)
+                self._lag_until = time.monotonic() + _LAG_LIFE_S
+            self.pulse.beat()
 
     async def _room(self) -> int:
         """Jobs that may still be queued; none where the store cannot say."""
@@ -83,19 +91,28 @@ class Ingestion:
         read = await asyncio.to_thread(self._read, records)
         arrivals = [one for one in read if isinstance(one, Arrival)]
         poison = [one for one in read if isinstance(one, Poison)]
-        store = Backoff("the store")
         while True:
             try:
                 await self._deposit.keep(arrivals, poison)
             except Problem as problem:  # noqa: PERF203 the loop is the retrying
-                await store.pause(str(problem))
+                self.pulse.fail(str(problem))
+                await asyncio.sleep(self.pulse.pause_s)
             else:
-                store.over()
                 break
         self._log.info("messages taken", jobs=len(arrivals), poison=len(poison))
 
     def _read(self, records: _Records) -> list[Arrival | Poison]:
-        return [self._reader.read(_message(record)) for batch in records.values() for record in batch]
+        return [self._read_one(_message(record)) for batch in records.values() for record in batch]
+
+    def _read_one(self, message: Message) -> Arrival | Poison:
+        """A message that brings out a bug must not hold up those behind it."""
+        try:
+            return self._reader.read(message)
+        except Exception as error:  # noqa: BLE001
+            self._log.error("unexpected error", exc_info=error, origin=message.origin)
+            return self._reader.poison(
+                message, Failure("internal_error", "An unexpected error; the log has the details.")
+            )
 
     async def _commit(self, consumer: AIOKafkaConsumer, records: _Records) -> None:
         """Commit what was kept, of the partitions that are still this member's."""
@@ -118,5 +135,5 @@ def _message(record: ConsumerRecord) -> Message:
         timestamp=record.timestamp,
         key=record.key,
         value=record.value,
-        headers=dict(record.headers),
+        headers={name: value or b"" for name, value in record.headers},
     )

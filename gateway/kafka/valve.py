@@ -1,13 +1,17 @@
 """Stops the flow of messages while the queue is full."""
 
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
 from gateway.logs import get_logger
 
 _ROOM = 0.5
-"""The share of the queue that must be free: a few large batches cost the broker and the store less than many small."""
+"""The share of the queue that should be free: few large batches cost the broker and the store less than many small."""
+
+_PATIENCE_S = 2.0
+"""After so long any room will do, or else what comes by HTTP could keep all messages out."""
 
 
 class Valve(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
@@ -16,22 +20,33 @@ class Valve(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
     A paused partition gives no messages, and its consumer stays a member of the group as long as it polls.
     """
 
-    def __init__(self, consumer: AIOKafkaConsumer, capacity: int) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, capacity: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._consumer = consumer
         self._room_wanted = max(1, round(capacity * _ROOM))
         self._log = get_logger("gateway.kafka")
+        self._clock = clock
+        self._closed_at = clock()
         self.closed = False
 
     def set(self, room: int) -> None:
         """Open where there is room, closed where there is not."""
-        if not self.closed and room < self._room_wanted:
-            self.closed = True
-            self._consumer.pause(*self._consumer.assignment())
-            self._log.debug("the queue is full or cannot be asked: partitions paused")
-        elif self.closed and room >= self._room_wanted:
-            self.closed = False
-            self._consumer.resume(*self._consumer.paused())
-            self._log.debug("there is room in the queue: partitions resumed", room=room)
+        if self.closed:
+            waited = self._clock() - self._closed_at >= _PATIENCE_S
+            if room >= (1 if waited else self._room_wanted):
+                self._open(room)
+        elif room < self._room_wanted:
+            self._close()
+
+    def _open(self, room: int) -> None:
+        self.closed = False
+        self._consumer.resume(*self._consumer.paused())
+        self._log.debug("there is room in the queue: partitions resumed", room=room)
+
+    def _close(self) -> None:
+        self.closed = True
+        self._closed_at = self._clock()
+        self._consumer.pause(*self._consumer.assignment())
+        self._log.debug("the queue is full or cannot be asked: partitions paused")
 
     def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Whoever gets them starts where the last commit was."""

@@ -138,9 +138,12 @@ class MemoryJobs(JobStore):
         now = self._clock()
         self._workers = {name: sign for name, sign in self._workers.items() if sign.until > now}
         unfinished = sum(len(jobs) for _, jobs in self._table.unfinished())
-        finished = self._table.finished_count() - self._table.hidden_count()
         capacity = sum(sign.capacity for sign in self._workers.values())
-        return QueueCounts(unfinished - len(self._held), len(self._held), finished, capacity)
+        return QueueCounts(unfinished - len(self._held), len(self._held), capacity)
+
+    async def finished(self) -> int:
+        """How many jobs ended and are still kept."""
+        return self._table.finished_count() - self._table.hidden_count()
 
     async def removable(self, older_than_s: float, limit: int) -> list[Job]:
         """Deleted jobs whose objects are to be removed."""
@@ -153,7 +156,7 @@ class MemoryJobs(JobStore):
                 self._archive.remove(job)
 
     async def expire(self, days: int) -> int:
-        """Delete jobs that ended so long ago; how many there were."""
+        """Delete the jobs that ended so long ago; how many there were."""
         now = self._clock()
         old = self._table.ended_by(now - timedelta(days=days))
         for job in old:

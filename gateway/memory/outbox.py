@@ -73,6 +73,8 @@ class MemoryOutbox(Outbox):
         """Never try again, unless it is asked for."""
         for delivery in self._waiting(delivery_id):
             self._end(delivery, "failed", reason)
+            if delivery.job_id is None:
+                self._drop([delivery.id])
 
     async def of_job(self, job_id: UUID) -> list[Delivery]:
         """A job's deliveries in order, without their bodies."""

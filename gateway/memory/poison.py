@@ -72,6 +72,10 @@ class MemoryPoison(PoisonBook):
         page = [entry for entry in self._entries.open.values() if before is None or entry.id < before]
         return page[::-1][:limit]
 
+    async def has_open(self, job_id: UUID) -> bool:
+        """Whether there is an open entry about this job."""
+        return any(entry.job_id == job_id for entry in self._entries.open.values())
+
     async def replay(self, entry_id: int) -> bool:
         """Close an entry and work on it again. False where there is no such open entry."""
         closed = self._entries.close(entry_id)

@@ -73,6 +73,10 @@ class MeasuredJobs(JobStore):
     async def counts(self) -> QueueCounts:
         return await self._jobs.counts()
 
+    async def finished(self) -> int:
+        """How many jobs ended, perhaps a little while ago."""
+        return await self._jobs.finished()
+
     @override
     async def removable(self, older_than_s: float, limit: int) -> list[Job]:
         return await self._jobs.removable(older_than_s, limit)

@@ -13,6 +13,11 @@ ATTEMPT_S = 4.0
 
 _CLOSE_S = 1.0
 
+_UNREADABLE = (
+    "not a URL such as postgresql://user:password@host:5432/database; "
+    "characters of user or password such as / # ? [ % must be percent-encoded: / is %2F, # is %23"
+)
+
 OPTIONS = {
     "timeout": ATTEMPT_S,
     "command_timeout": ATTEMPT_S,
@@ -64,7 +69,12 @@ class Session(Connection, Protocol):
 @asynccontextmanager
 async def open_session(dsn: str) -> AsyncIterator[Session]:
     """A connection outside any pool. Raises asyncpg's errors and OSError."""
-    session = await asyncpg.connect(dsn, **OPTIONS)
+    try:
+        session = await asyncpg.connect(dsn, **OPTIONS)
+    except asyncpg.InterfaceError:  # some are ValueErrors too
+        raise
+    except ValueError:  # its text may hold a part of the password
+        raise asyncpg.ClientConfigurationError(_UNREADABLE) from None
     try:
         yield session
     finally:

@@ -6,6 +6,7 @@ from typing import cast
 from gateway.jobs.store import QueueCounts
 from gateway.postgres.connection import Connection
 from gateway.postgres.pool import Pool
+from gateway.problems import Problem
 
 _LIVE_LEASES = 3
 """A worker lives that gave a sign within so many times LEASE_S."""
@@ -41,13 +42,24 @@ class Counts:
         if row is None:
             raise LookupError("a SELECT without FROM gives one row")
         unfinished, running, workers = (cast("int", row[name]) for name in ("unfinished", "running", "workers"))
-        return QueueCounts(unfinished - running, running, await self._read_finished(connection), workers)
+        return QueueCounts(unfinished - running, running, workers)
 
-    async def _read_finished(self, connection: Connection) -> int:
+    async def finished(self) -> int:
+        """The jobs that ended, as counted last where counting takes too long. Raises Problem `store_unavailable`."""
         began = time.monotonic()
-        if began >= self._counted_until:
-            row = await connection.fetchrow(_FINISHED)
-            self._finished = cast("int", row["finished"]) if row else 0
+        if began < self._counted_until:
+            return self._finished
+        try:
+            self._finished = await self._pool.run(_read_finished)
+        except Problem:
+            if not self._finished:
+                raise
+        finally:
             took = time.monotonic() - began
             self._counted_until = began + max(_FINISHED_LIFE_S, _FINISHED_SHARE * took)
         return self._finished
+
+
+async def _read_finished(connection: Connection) -> int:
+    row = await connection.fetchrow(_FINISHED)
+    return cast("int", row["finished"]) if row else 0

@@ -13,7 +13,7 @@ from gateway.postgres.endings import Endings
 from gateway.postgres.leases import PutBack, claim, renew
 from gateway.postgres.listing import find_jobs, get_job
 from gateway.postgres.pool import Pool
-from gateway.postgres.retention import EXPIRE_BATCH, expire_jobs, removable_jobs, remove_jobs
+from gateway.postgres.retention import expire_jobs, removable_jobs, remove_jobs
 from gateway.postgres.submissions import Submissions
 from gateway.problems import Problem
 from gateway.settings import Settings
@@ -74,8 +74,12 @@ class PostgresJobs(JobStore):
         return await self._pool.run(lambda connection: find_jobs(connection, jobs))
 
     async def counts(self) -> QueueCounts:
-        """How full the queue is; the number of finished jobs may be a little old."""
+        """How full the queue is."""
         return await self._counts.read()
+
+    async def finished(self) -> int:
+        """How many jobs ended, perhaps a little while ago."""
+        return await self._counts.finished()
 
     async def removable(self, older_than_s: float, limit: int) -> list[Job]:
         """Jobs deleted at least so long ago, whose objects are to be removed."""
@@ -86,13 +90,8 @@ class PostgresJobs(JobStore):
         await self._pool.transact(lambda connection: remove_jobs(connection, job_ids))
 
     async def expire(self, days: int) -> int:
-        """Delete jobs that ended so long ago; how many there were."""
-        expired = 0
-        while True:
-            batch = await self._pool.run(lambda connection: expire_jobs(connection, days))
-            expired += batch
-            if batch < EXPIRE_BATCH:
-                return expired
+        """Delete some of the jobs that ended so long ago; how many, none when no more are left."""
+        return await self._pool.run(lambda connection: expire_jobs(connection, days))
 
     async def _put_back(self, lease: Lease, put_back: PutBack) -> bool:
         concurrency = self._endings.user_concurrency

@@ -37,6 +37,7 @@ _RENEW = """
 WITH alive AS (
     INSERT INTO workers (worker, capacity, seen_at) VALUES ($1, $2, now())
     ON CONFLICT (worker) DO UPDATE SET capacity = excluded.capacity, seen_at = excluded.seen_at
+    WHERE workers.capacity <> excluded.capacity OR workers.seen_at < excluded.seen_at - interval '1 second'
 ), gone AS (
     DELETE FROM workers WHERE seen_at < now() - interval '1 day' AND worker <> $1
 )

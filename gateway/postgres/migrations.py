@@ -1,5 +1,6 @@
 """The tables and their versions."""
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,14 +8,17 @@ from functools import cached_property
 from importlib.resources import files
 from typing import cast
 
+from gateway.deadline import Deadline
 from gateway.logs import get_logger
 from gateway.postgres.connection import Connection
 
 _LOCK = 0x6D61736B77726967
 """The advisory lock that one migrating process holds: `maskwrig` in ASCII."""
 _WAIT_S = 60.0
+_PAUSE_S = 0.25
 _STEP_S = 3600.0
 
+_TRY_LOCK = f"SELECT pg_try_advisory_lock({_LOCK}) AS locked"
 _KNOWN = "SELECT to_regclass('schema_migrations') IS NOT NULL AS known"
 _CREATE = """
 CREATE TABLE schema_migrations (
@@ -30,7 +34,7 @@ _log = get_logger(__name__)
 
 
 class MigrationError(RuntimeError):
-    """The database's tables are not those that this version knows."""
+    """The database's tables are not those that this version knows, or another instance is changing them."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +70,32 @@ async def migrate(connection: Connection, migrations: Sequence[Migration]) -> li
     Raises MigrationError, and asyncpg's errors. The connection keeps the lock until it is closed.
     """
     await connection.execute("SET statement_timeout = 0")
-    await connection.execute(f"SELECT pg_advisory_lock({_LOCK})", timeout=_WAIT_S)
+    await _lock(connection)
     applied = await _applied(connection)
     _check(migrations, applied)
     missing = [migration for migration in migrations if migration.version not in applied]
     for migration in missing:
         await _apply(connection, migration)
     return missing
+
+
+async def _lock(connection: Connection) -> None:
+    """Wait for other processes' migrations. Each try is answered, so a dead server is not taken for a long wait."""
+    deadline = Deadline(_WAIT_S)
+    if await _locked(connection):
+        return
+    _log.info("waiting for another instance, which is changing the tables")
+    while not await _locked(connection):
+        if deadline.remaining() < _PAUSE_S:
+            raise MigrationError(
+                f"Another instance has been changing the tables for {_WAIT_S:g} s; start this one when it is done."
+            )
+        await asyncio.sleep(_PAUSE_S)
+
+
+async def _locked(connection: Connection) -> bool:
+    row = await connection.fetchrow(_TRY_LOCK)
+    return row is not None and bool(row["locked"])
 
 
 async def _applied(connection: Connection) -> dict[int, tuple[str, str]]:

@@ -39,9 +39,13 @@ _POSTPONE = """
 UPDATE deliveries SET last_error = $2, run_at = now() + $3 * interval '1 second'
 WHERE id = $1 AND state = 'pending'
 """
+# Those of no job can be asked for by nobody.
 _GIVE_UP = """
+WITH forgotten AS (
+    DELETE FROM deliveries WHERE id = $1 AND state = 'pending' AND job_id IS NULL
+)
 UPDATE deliveries SET state = 'failed', ended_at = now(), last_error = $2
-WHERE id = $1 AND state = 'pending'
+WHERE id = $1 AND state = 'pending' AND job_id IS NOT NULL
 """
 _OF_JOB = """
 SELECT id, job_id, kind, destination, key, headers, ''::bytea AS body, state, attempts, created_at, run_at, ended_at,

@@ -24,6 +24,7 @@ SELECT poison.job_id, poison.key, poison.value, jobs.user_id
 FROM poison LEFT JOIN jobs ON jobs.id = poison.job_id
 WHERE poison.id = $1 AND closed_at IS NULL
 """
+_HAS_OPEN = "SELECT EXISTS (SELECT FROM poison WHERE job_id = $1 AND closed_at IS NULL) AS found"
 _CLOSE = "UPDATE poison SET closed_at = now(), value = NULL WHERE id = $1 AND closed_at IS NULL RETURNING id"
 _REQUEUE = """
 UPDATE jobs SET
@@ -46,6 +47,11 @@ class PostgresPoison:
         """The newest first; `before` is the id where the page before ended."""
         rows = await self._pool.run(lambda connection: connection.fetch(_ENTRIES, limit, before))
         return list(map(poison_of, rows))
+
+    async def has_open(self, job_id: UUID) -> bool:
+        """Whether there is an open entry about this job."""
+        row = await self._pool.run(lambda connection: connection.fetchrow(_HAS_OPEN, job_id))
+        return row is not None and bool(row["found"])
 
     async def replay(self, entry_id: int) -> bool:
         """Close an entry and work on it again. False where there is no such open entry."""

@@ -7,7 +7,7 @@ from gateway.jobs.job import Job
 from gateway.postgres.connection import Connection, affected
 from gateway.postgres.rows import job_of
 
-EXPIRE_BATCH = 5000
+_EXPIRE_BATCH = 5000
 
 _REMOVABLE = """
 SELECT * FROM jobs WHERE deleted_at <= now() - $1 * interval '1 second' ORDER BY deleted_at LIMIT $2
@@ -49,5 +49,5 @@ async def remove_jobs(connection: Connection, job_ids: Sequence[UUID]) -> None:
 
 
 async def expire_jobs(connection: Connection, days: int) -> int:
-    """Delete some of the jobs that ended so long ago; how many: EXPIRE_BATCH, or fewer when no more are left."""
-    return affected(await connection.execute(_EXPIRE, days, EXPIRE_BATCH))
+    """Delete some of the jobs that ended so long ago; how many."""
+    return affected(await connection.execute(_EXPIRE, days, _EXPIRE_BATCH))

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import asyncpg
+
 from gateway.cache.cache import Cache
 from gateway.deadline import Deadline
 from gateway.jobs.deliveries import Announce, Outbox
@@ -67,6 +69,9 @@ async def prepare(settings: Settings) -> Sequence[Migration]:
                 return await migrate(session, known_migrations())
         except REFUSED as error:
             raise SettingsError(f"POSTGRES_DSN=…: {error}") from error
+        except asyncpg.InsufficientPrivilegeError as error:
+            remedy = "this user may not make or change the tables; run `maskwright migrate` once as their owner"
+            raise SettingsError(f"POSTGRES_DSN=…: {error}: {remedy}") from error
         except TRANSIENT as error:
             if deadline.remaining() < _PAUSE_S:
                 detail = f"PostgreSQL did not answer within {_PATIENCE_S:g} s."

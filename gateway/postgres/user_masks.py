@@ -1,8 +1,10 @@
 """The table `user_mask_outputs`: of each user, the masks of the newest job."""
 
 from gateway.jobs.job import Job, Outcome
-from gateway.pipelines.body_masks import MASK_TYPES
+from gateway.pipelines.body_masks import MASK_TYPES, canonical_gender
 from gateway.postgres.connection import Connection
+
+_NAMES = [f"{mask_type}_mask.png" for mask_type in MASK_TYPES]
 
 # The masks are in the order of MASK_TYPES.
 _KEEP = """
@@ -14,6 +16,7 @@ SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now()
 WHERE NOT EXISTS (
     SELECT FROM jobs
     WHERE user_id = $1 AND sequence > $11 AND pipeline = 'body_masks' AND state = 'completed' AND deleted_at IS NULL
+        AND EXISTS (SELECT FROM json_array_elements(artifacts) AS made WHERE made ->> 'name' = ANY($12::text[]))
 )
 ON CONFLICT (user_id) DO UPDATE SET
     gender = excluded.gender,
@@ -30,11 +33,16 @@ ON CONFLICT (user_id) DO UPDATE SET
 
 
 async def keep_masks(connection: Connection, job: Job, outcome: Outcome) -> None:
-    """Write the row of a completed job's user, who is locked, where no later job did; masks not made are NULL."""
+    """Write the row of a completed job's user, who is locked, where no later job did; masks not made are NULL.
+
+    The masks of everyone in a photo are not the user's: they have other names, and leave the row as it is.
+    """
     request = job.request
     if request.pipeline != "body_masks" or not request.user_id or outcome.failure:
         return
     made = {artifact.name for artifact in outcome.artifacts}
-    names = (f"{mask_type}_mask.png" for mask_type in MASK_TYPES)
-    masks = [name if name in made else None for name in names]
-    await connection.execute(_KEEP, request.user_id, request.gender, request.request_id, *masks, job.sequence)
+    if made.isdisjoint(_NAMES):
+        return
+    gender = canonical_gender(request.gender) if request.gender else None
+    masks = [name if name in made else None for name in _NAMES]
+    await connection.execute(_KEEP, request.user_id, gender, request.request_id, *masks, job.sequence, _NAMES)

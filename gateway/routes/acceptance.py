@@ -42,6 +42,16 @@ async def accept(services: Services, wanted: JobRequest, trace_id: str) -> Submi
     return submission
 
 
+async def _check_backlog(services: Services, job: NewJob) -> None:
+    """A request that came before adds nothing to a full queue."""
+    try:
+        await services.backlog.check()
+    except Problem as problem:
+        before = JobFilter(user_id=job.user_id, request_id=job.request_id, limit=1)
+        if problem.code != "queue_full" or not await services.stores.jobs.find(before):
+            raise
+
+
 async def _submit_with_photo(services: Services, job: NewJob, photo: bytes) -> Submission:
     """Photo first: a job that can be claimed must find it.
 
@@ -51,7 +61,7 @@ async def _submit_with_photo(services: Services, job: NewJob, photo: bytes) -> S
     if ended := await _answered(services, job, photo):
         (submission,) = await services.stores.jobs.submit([ended])
         return submission
-    await services.backlog.check()
+    await _check_backlog(services, job)
     key = job.image.location
     await services.stores.photos.put(key, photo, _PHOTO_TYPE)
     (submission,) = await services.stores.jobs.submit([job])
@@ -61,7 +71,7 @@ async def _submit_with_photo(services: Services, job: NewJob, photo: bytes) -> S
 
 
 async def _submit(services: Services, job: NewJob) -> Submission:
-    await services.backlog.check()
+    await _check_backlog(services, job)
     (submission,) = await services.stores.jobs.submit([job])
     return submission
 

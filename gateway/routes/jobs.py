@@ -28,9 +28,11 @@ async def submit(request: Request) -> JSONResponse:
     check_length(request, services.settings.max_body_bytes)
     with services.admission.place():
         submission = await accept(services, await _wanted(request, services), trace_id_of(request))
-    known = submission.result == "known"
-    headers = {"Location": f"/v1/jobs/{submission.job.id}", **({"Idempotent-Replayed": "true"} if known else {})}
-    return JSONResponse(await full_view(services.stores, submission.job), 200 if known else 202, headers)
+    location = {"Location": f"/v1/jobs/{submission.job.id}"}
+    if submission.result == "known":
+        body = await full_view(services.stores, submission.job)
+        return JSONResponse(body, 200, {**location, "Idempotent-Replayed": "true"})
+    return JSONResponse(job_view(submission.job, link=services.stores.artifacts.link), 202, location)
 
 
 async def show(request: Request) -> JSONResponse:

@@ -16,7 +16,7 @@ async def stats(request: Request) -> JSONResponse:
         "queue_max": services.settings.queue_max_size,
         "queue_current": counts.queued,
         "workers": counts.workers,
-        "jobs_processed": counts.finished,
+        "jobs_processed": await services.stores.jobs.finished(),
         "uptime_sec": int(time.monotonic() - services.started_at),
     }
     return JSONResponse(figures)

@@ -11,7 +11,7 @@ from gateway.s3.errors import storage_errors
 from gateway.s3.images import S3Images
 from gateway.s3.links import Link, artifact_links, presigned_links, warn_of_short_links
 from gateway.s3.opening import await_bucket
-from gateway.settings import Settings
+from gateway.settings import Settings, SettingsError
 
 
 class S3Bucket(Bucket):
@@ -70,6 +70,10 @@ async def open_buckets(settings: Settings) -> AsyncIterator[S3Buckets]:
     Raises SettingsError where S3 refuses what the settings say; Problem `storage_unavailable` where there is none
     within 30 s.
     """
+    if settings.minio_photo_bucket == settings.minio_bucket:
+        raise SettingsError(
+            "MINIO_PHOTO_BUCKET: another bucket than MINIO_BUCKET is needed, whose objects links may show to all"
+        )
     client = S3Client(settings)
     try:
         for bucket in (settings.minio_photo_bucket, settings.minio_bucket):

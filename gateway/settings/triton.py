@@ -12,7 +12,7 @@ from gateway.settings.fields import Port, SettingsGroup
 class TritonSettings(SettingsGroup):
     """Triton."""
 
-    triton_http_port: Port = Field(8003, description="Port of the embedded Triton's HTTP endpoint.")
+    triton_http_port: Port = Field(8100, description="Port of the embedded Triton's HTTP endpoint.")
     triton_grpc_port: Port = Field(8001, description="Port of the embedded Triton's gRPC endpoint.")
     triton_metrics_port: Port = Field(8002, description="Port of the embedded Triton's metrics.")
     triton_layout: Literal["auto", "ensemble", "fused"] = Field(

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-import anyio
 from structlog.contextvars import bound_contextvars
 
 from gateway.cache.cache import NewEntry
@@ -14,12 +13,12 @@ from gateway.settings import Settings
 from gateway.stores import Stores
 from gateway.worker import retries
 from gateway.worker.execution import Execution
-from gateway.worker.held import HeldLease
+from gateway.worker.held import HeldLease, LeaseLostError, answer_of
 from gateway.worker.objects import JobObjects
 from gateway.worker.stopwatch import Stopwatch
 
-_PAUSE_S = 0.5
-"""Between two tries to tell an unavailable store."""
+_PASSING = frozenset({"pipeline_not_found"})
+"""What this worker lacks may be there in a newer one, while workers are replaced one by one."""
 
 
 class Attempts:
@@ -49,6 +48,8 @@ class Attempts:
         try:
             async with self._execution.done(held, watch) as done:
                 await self._finish(held, done.outcome, done.entry)
+        except LeaseLostError:
+            await self._leave(held)
         except Problem as problem:
             await self._fail(held, problem, watch)
         except Exception as error:  # noqa: BLE001 a bug that one job brings out must not end the others
@@ -57,7 +58,7 @@ class Attempts:
 
     async def _fail(self, held: HeldLease, problem: Problem, watch: Stopwatch) -> None:
         failure = Failure(problem.code, problem.detail)
-        if problem.transient and held.job.attempts <= self._max_retries:
+        if (problem.transient or problem.code in _PASSING) and held.job.attempts <= self._max_retries:
             await self._retry(held, failure)
         else:
             await self._finish(held, Outcome(failure=failure, timings_ms=watch.timings_ms))
@@ -95,15 +96,9 @@ class Attempts:
         )
 
     async def _told(self, held: HeldLease, tell: Callable[[], Awaitable[bool]]) -> bool:
-        """Tell the store, again and again while it is away; a lease that ran out meanwhile may still hold there."""
+        """Tell the store, however long it is away; a lease that ran out meanwhile may still hold there."""
         held.ending = True
-        while True:
-            try:
-                return await tell()
-            except Problem as problem:
-                if problem.code != "store_unavailable":
-                    raise
-            await anyio.sleep(_PAUSE_S)
+        return await answer_of(tell)
 
     async def _leave(self, held: HeldLease) -> None:
         """Write nothing more; if the job ended without this attempt, nothing it wrote is needed."""

@@ -6,7 +6,6 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 
 from gateway.callbacks.couriers import open_couriers
 from gateway.fetching.fetcher import open_fetcher
@@ -22,8 +21,7 @@ from gateway.worker.attempt import Attempts
 from gateway.worker.execution import Execution
 from gateway.worker.heartbeat import Heartbeat
 from gateway.worker.janitor import Janitor
-from gateway.worker.part import Part, ticking
-from gateway.worker.pulse import Pulse
+from gateway.worker.part import Part
 from gateway.worker.relay import Relay
 from gateway.worker.runner import Runner
 
@@ -40,7 +38,6 @@ class Crew:
     janitor: Janitor
     relays: tuple[Relay, ...]
     ingestion: Ingestion | None
-    ingestion_pulse: Pulse
 
     @property
     def claimers(self) -> tuple[Part, ...]:
@@ -50,9 +47,7 @@ class Crew:
     @property
     def ingesters(self) -> tuple[Part, ...]:
         """What takes messages; none where there is no Kafka."""
-        if self.ingestion is None:
-            return ()
-        return (Part(partial(ticking, self.ingestion.run, self.ingestion_pulse), self.ingestion_pulse),)
+        return (Part(self.ingestion.run, self.ingestion.pulse),) if self.ingestion else ()
 
     @property
     def keepers(self) -> tuple[Part, ...]:
@@ -76,11 +71,10 @@ async def open_crew(
         runner = Runner(_worker_name(), settings, stores, Attempts(settings, stores, execution))
         yield Crew(
             runner,
-            Heartbeat(settings, stores.jobs, runner),
+            Heartbeat(settings, runner),
             Janitor(settings, stores),
             _relays(settings, stores, couriers),
             Ingestion(settings, stores, registry) if settings.kafka_bootstrap_servers else None,
-            Pulse("ingestion"),
         )
 
 

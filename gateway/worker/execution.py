@@ -53,7 +53,7 @@ class Execution:
         """The outcome, its artifacts stored; `watch` times the stages.
 
         While the context lasts nobody else computes the same result: it is there for the store to hear of the end.
-        Raises Problem: what the photo is refused for, or what does not answer.
+        Raises Problem: what the photo is refused for, or what does not answer; LeaseLostError, and nothing is stored.
         """
         job = held.job
         deadline = Deadline(self._settings.request_timeout_s)

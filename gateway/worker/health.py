@@ -5,8 +5,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from gateway.pulse import Pulse
 from gateway.worker.crew import Crew
-from gateway.worker.pulse import Pulse
 from gateway.worker.worker import Worker
 
 SILENCE_S = 60.0

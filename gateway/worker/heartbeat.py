@@ -1,13 +1,10 @@
 """Keeps the leases of the jobs in hand, and says that the worker lives."""
 
-import time
-
 import anyio
 
-from gateway.jobs.store import JobStore
 from gateway.problems import Problem
+from gateway.pulse import Pulse
 from gateway.settings import Settings
-from gateway.worker.pulse import Pulse
 from gateway.worker.runner import Runner
 
 _RENEWALS_PER_LEASE = 3
@@ -15,14 +12,17 @@ _LONGEST_PAUSE_S = 10.0
 
 
 class Heartbeat:
-    """`capacity` is how many inferences the worker can have under way; 0 once it takes no more."""
+    """Speaks for one runner, three times in each LEASE_S."""
 
-    def __init__(self, settings: Settings, jobs: JobStore, runner: Runner) -> None:
+    def __init__(self, settings: Settings, runner: Runner) -> None:
         self.pulse = Pulse("heartbeat")
-        self.capacity = settings.service_concurrency
         self._lease_s = settings.lease_s
-        self._jobs = jobs
         self._runner = runner
+
+    @property
+    def capacity(self) -> int:
+        """How many inferences the worker can have under way; 0 once it takes no more."""
+        return self._runner.capacity
 
     async def run(self) -> None:
         """Renew every third of a lease until cancelled. Raises Problem `store_unavailable`."""
@@ -33,7 +33,7 @@ class Heartbeat:
 
     async def retire(self) -> None:
         """Say that the worker takes no more jobs; its leases are renewed as before."""
-        self.capacity = 0
+        self._runner.capacity = 0
         try:
             await self.renew()
         except Problem as problem:
@@ -41,11 +41,8 @@ class Heartbeat:
 
     async def renew(self) -> None:
         """Renew the leases in hand, and stop the work of those that are over. Raises Problem `store_unavailable`."""
-        held = dict(self._runner.held)
-        holds_until = time.monotonic() + self._lease_s
-        kept = await self._jobs.renew(self._runner.worker, self.capacity, tuple(held), self._lease_s)
-        for token, lease in held.items():
-            if token in kept:
-                lease.extend(holds_until)
-            else:
+        held = tuple(self._runner.held)
+        kept = await self._runner.renew(held)
+        for token in held:
+            if token not in kept:
                 self._runner.lose(token)

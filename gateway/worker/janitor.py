@@ -7,11 +7,11 @@ import anyio
 from gateway.jobs.job import Job
 from gateway.jobs.store import JobFilter
 from gateway.logs import get_logger
+from gateway.pulse import Pulse
 from gateway.settings import Settings
 from gateway.stores import Stores
 from gateway.worker.leftovers import Leftovers
 from gateway.worker.objects import JobObjects
-from gateway.worker.pulse import Pulse
 
 _PAUSE_S = 5.0
 _BATCH = 100
@@ -30,7 +30,7 @@ class Janitor:
         self._objects = JobObjects(stores)
         self._older_than_s = settings.lease_s + _LATE_WRITES_S
         self._retention_days = settings.job_retention_days
-        self._leftovers = Leftovers(stores)
+        self._leftovers = Leftovers(stores, self.pulse)
         self._cache = stores.cache
         self._rarely_at = self._cache_at = time.monotonic()
         self._log = get_logger("gateway.worker")
@@ -44,6 +44,8 @@ class Janitor:
 
     async def clean(self) -> None:
         """One round. Raises Problem `store_unavailable`, `storage_unavailable`."""
+        while await self._remove_some() == _BATCH:
+            pass
         if time.monotonic() >= self._rarely_at:
             await self._expire()
             await self._remove_leftovers()
@@ -51,13 +53,20 @@ class Janitor:
         if time.monotonic() >= self._cache_at:
             await self._clean_cache()
             self._cache_at = time.monotonic() + _CACHE_S
-        for job in await self._jobs.removable(self._older_than_s, _BATCH):
+
+    async def _remove_some(self) -> int:
+        jobs = await self._jobs.removable(self._older_than_s, _BATCH)
+        for job in jobs:
             await self._remove_objects(job)
             await self._jobs.remove([job.id])
             self.pulse.beat()
+        return len(jobs)
 
     async def _expire(self) -> None:
-        expired = await self._jobs.expire(self._retention_days) if self._retention_days else 0
+        expired = 0
+        while self._retention_days and (some := await self._jobs.expire(self._retention_days)):
+            expired += some
+            self.pulse.beat()
         if expired:
             self._log.info(f"{expired} jobs ended more than {self._retention_days} days ago; they are deleted")
 

@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from gateway.jobs.job import Job
+from gateway.pulse import Pulse
 from gateway.stores import Stores
 from gateway.worker.objects import photo_needed
 
@@ -10,8 +11,10 @@ from gateway.worker.objects import photo_needed
 class Leftovers:
     """Looks through the bucket of photos, whose keys are the ids of the jobs that they came with."""
 
-    def __init__(self, stores: Stores) -> None:
+    def __init__(self, stores: Stores, pulse: Pulse) -> None:
         self._jobs = stores.jobs
+        self._poison = stores.poison
+        self._pulse = pulse
         self._photos = stores.photos
         self._unowned: frozenset[str] = frozenset()
 
@@ -21,12 +24,24 @@ class Leftovers:
         A photo is stored before its job is kept, so one look cannot tell. Raises Problem `store_unavailable`,
         `storage_unavailable`.
         """
-        owners = {key: await self._jobs.get(UUID(key)) for key in await self._photos.keys("") if _is_id(key)}
-        unowned = {key for key, job in owners.items() if job is None}
-        unneeded = {key for key, job in owners.items() if job is not None and _is_over(job)} | (unowned & self._unowned)
+        unowned, unneeded = set[str](), set[str]()
+        for key in filter(_is_id, await self._photos.keys("")):
+            job = await self._jobs.get(UUID(key))
+            if job is None:
+                unowned.add(key)
+            elif await self._is_over(job):
+                unneeded.add(key)
+            self._pulse.beat()
+        unneeded |= unowned & self._unowned
         await self._photos.remove(sorted(unneeded))
         self._unowned = frozenset(unowned - unneeded)
         return len(unneeded)
+
+    async def _is_over(self, job: Job) -> bool:
+        """A failed message's photo is needed for as long as its entry is open."""
+        if job.outcome is None:
+            return False
+        return not (photo_needed(job, job.outcome.failure) and await self._poison.has_open(job.id))
 
 
 def _is_id(key: str) -> bool:
@@ -36,7 +51,3 @@ def _is_id(key: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _is_over(job: Job) -> bool:
-    return job.outcome is not None and not photo_needed(job, job.outcome.failure)

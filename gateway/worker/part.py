@@ -1,15 +1,12 @@
 """A part of the worker, kept running."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import anyio
 
 from gateway.problems import Problem
-from gateway.worker.pulse import Pulse
-
-_TICK_S = 5.0
+from gateway.pulse import Pulse
 
 
 @dataclass(frozen=True)
@@ -31,18 +28,3 @@ class Part:
             else:
                 self.pulse.fail("it ended")
             await anyio.sleep(self.pulse.pause_s)
-
-
-async def ticking(run: Callable[[], Awaitable[None]], pulse: Pulse) -> None:
-    """Run what has no pulse of its own; that it goes on is its sign of life."""
-    ticks = asyncio.create_task(_tick(pulse))
-    try:
-        await run()
-    finally:
-        ticks.cancel()
-
-
-async def _tick(pulse: Pulse) -> None:
-    while True:
-        await anyio.sleep(_TICK_S)
-        pulse.beat()

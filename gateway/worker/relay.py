@@ -9,10 +9,11 @@ from gateway.jobs.courier import Courier, DeliveryError
 from gateway.jobs.deliveries import Delivery
 from gateway.jobs.job import CallbackKind
 from gateway.jobs.signals import OUTBOX, Subscription
+from gateway.jobs.trace import trace_id_of
 from gateway.logs import get_logger
 from gateway.problems import Problem
+from gateway.pulse import Pulse
 from gateway.stores import Stores
-from gateway.worker.pulse import Pulse
 
 _PLACES = 64
 _POLL_S = 1.0
@@ -96,7 +97,7 @@ class Relay:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _carry(self, delivery: Delivery) -> None:
-        with bound_contextvars(job_id=str(delivery.job_id), delivery_id=delivery.id):
+        with bound_contextvars(delivery_id=delivery.id, **_names(delivery)):
             try:
                 await self._courier.deliver(delivery)
             except DeliveryError as error:
@@ -123,3 +124,10 @@ class Relay:
         wait_s = max(delay_s, error.retry_after_s)
         await self._outbox.postpone(delivery.id, error.reason, wait_s)
         self._log.warning("delivery will be tried again", delay_s=round(wait_s, 1), **facts)
+
+
+def _names(delivery: Delivery) -> dict[str, str]:
+    """What the log calls it by, as far as it has a job and a trace."""
+    trace_id = trace_id_of(delivery.content.headers.get("traceparent", ""))
+    names = {"job_id": delivery.job_id and str(delivery.job_id), "trace_id": trace_id}
+    return {name: value for name, value in names.items() if value}

@@ -1,20 +1,20 @@
 """Claims jobs as places are free and has each worked on by a task of its own."""
 
 import asyncio
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from uuid import UUID
 
 import anyio
 
+from gateway.jobs.job import Lease
 from gateway.jobs.signals import WORK
 from gateway.logs import get_logger
+from gateway.pulse import Pulse
 from gateway.settings import Settings
 from gateway.stores import Stores
 from gateway.worker.attempt import Attempts
 from gateway.worker.held import HeldLease
-from gateway.worker.pulse import Pulse
 
 _PLACES_PER_INFERENCE = 2
 """So that the photos of some jobs are fetched, and the masks of others stored, while others are inferred."""
@@ -25,10 +25,11 @@ _LAST_S = 1.0
 
 
 class Runner:
-    """The jobs in hand of one worker, claimed under its name."""
+    """The jobs in hand of one worker, claimed under its name; `capacity` is what it tells of itself."""
 
     def __init__(self, worker: str, settings: Settings, stores: Stores, attempts: Attempts) -> None:
         self.worker = worker
+        self.capacity = settings.service_concurrency
         self.pulse = Pulse("runner")
         self._places = _PLACES_PER_INFERENCE * settings.service_concurrency
         self._lease_s = settings.lease_s
@@ -57,11 +58,10 @@ class Runner:
         free = self._places - len(self._held)
         if free <= 0:
             return
-        holds_until = time.monotonic() + self._lease_s
         with anyio.CancelScope(shield=True):
             leases = await self._jobs.claim(self.worker, free, self._lease_s)
         for lease in leases:
-            self._begin(HeldLease(lease, holds_until))
+            self._begin(HeldLease(lease, self._renew, self._lease_s))
 
     def _begin(self, held: HeldLease) -> None:
         token = held.lease.token
@@ -69,6 +69,13 @@ class Runner:
         task = asyncio.create_task(self._attempts.make(held), name=f"job {held.job.id}")
         self._tasks[token] = task
         task.add_done_callback(lambda done: self._end(token, done))
+
+    async def _renew(self, lease: Lease) -> bool:
+        return lease.token in await self.renew([lease.token])
+
+    async def renew(self, tokens: Sequence[UUID]) -> frozenset[UUID]:
+        """Renew leases, and say that the worker lives; the tokens that hold. Raises Problem `store_unavailable`."""
+        return await self._jobs.renew(self.worker, self.capacity, tokens, self._lease_s)
 
     def _end(self, token: UUID, task: "asyncio.Task[None]") -> None:
         del self._held[token], self._tasks[token]

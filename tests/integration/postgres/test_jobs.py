@@ -125,7 +125,8 @@ async def test_the_counts(stores, sql):
     await stores.jobs.renew("dead", 7, [], LEASE_S)
     await sql.execute("UPDATE workers SET seen_at = now() - $1 * interval '1s' WHERE worker = 'dead'", 3.1 * LEASE_S)
     counts = await stores.jobs.counts()
-    assert (counts.queued, counts.running, counts.finished, counts.workers) == (1, 1, 1, 8)
+    assert (counts.queued, counts.running, counts.workers) == (1, 1, 8)
+    assert await stores.jobs.finished() == 1
 
 
 async def test_workers_that_are_long_dead_are_forgotten(stores, sql):
@@ -178,6 +179,27 @@ async def test_a_users_row_is_that_of_the_newest_job(stores, sql):
     assert made == {"baggy_lower_mask": "baggy_lower_mask.png", "ethnic_combined_mask": "ethnic_combined_mask.png"}
     await run(stores, masks("upper_body"))
     assert (await sql.fetchrow("SELECT * FROM user_mask_outputs"))["request_id"] == late.request_id
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"), [("male", "M"), (" FEMALE ", "F"), ("F", "F"), ("diverse", "diverse"), (None, None)]
+)
+async def test_a_users_gender_is_kept_in_one_way_however_it_was_said(stores, sql, said, kept):
+    await stores.jobs.submit([request("ann", gender=said)])
+    await run(stores, masks("dress"))
+    assert await sql.fetchval("SELECT gender FROM user_mask_outputs") == kept
+
+
+async def test_the_masks_of_everyone_leave_a_users_row_as_it_is(settings, sql):
+    everyone = masks("person_0/upper_body", "person_1/upper_body")
+    async with open_postgres(settings.model_copy(update={"user_concurrency": 3}), announce, Signals()) as stores:
+        await stores.jobs.submit([first := request("ann"), second := request("ann"), request("ann")])
+        leases = await claim(stores, 3)
+        await stores.jobs.finish(leases[0], masks("dress"))
+        await stores.jobs.finish(leases[2], everyone)
+        assert await sql.fetchval("SELECT request_id FROM user_mask_outputs") == first.request_id
+        await stores.jobs.finish(leases[1], masks("upper_body"))
+        assert await sql.fetchval("SELECT request_id FROM user_mask_outputs") == second.request_id
 
 
 async def test_every_mask_has_its_column(stores, sql):

@@ -1,4 +1,5 @@
 import asyncio
+import traceback
 from dataclasses import replace
 
 import asyncpg
@@ -7,6 +8,7 @@ from typer.testing import CliRunner
 
 from gateway.cli.main import app
 from gateway.pipelines.body_masks import MASK_TYPES
+from gateway.postgres import migrations
 from gateway.postgres.connection import open_session
 from gateway.postgres.migrations import Migration, MigrationError, known_migrations, migrate
 from gateway.postgres.stores import prepare
@@ -75,15 +77,44 @@ async def test_a_table_that_users_bring_is_kept_and_extended(settings, sql):
 
 async def test_a_user_without_the_right_to_make_tables_can_use_them(settings, sql):
     await prepare(settings)
-    role = f"user_{(await sql.fetchval('SELECT current_database()'))}"
-    await sql.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
-    await sql.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
-    assert await prepare(as_user(settings, role, "secret")) == []
+    user = await role(sql)
+    await sql.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {user}")
+    assert await prepare(as_user(settings, user, "secret")) == []
 
 
 async def test_a_refused_login_is_said_at_once(settings):
     with pytest.raises(SettingsError, match=r"POSTGRES_DSN=…: .*nobody"):
         await prepare(as_user(settings, "nobody", "wrong"))
+
+
+@pytest.mark.parametrize("password", ["sesame/open", "sesame#open", "sesame?open", "[sesame"])
+async def test_a_password_that_breaks_the_address_is_not_quoted(settings, password):
+    place = settings.postgres_dsn.get_secret_value().rpartition("@")[2]
+    with pytest.raises(SettingsError, match=r"^POSTGRES_DSN=…: .*percent-encoded") as caught:
+        await prepare(Settings(postgres_dsn=f"postgresql://app:{password}@{place}"))
+    assert "sesame" not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_a_user_without_the_right_to_make_tables_is_told_so(settings, sql):
+    with pytest.raises(SettingsError, match=r"POSTGRES_DSN=….*permission denied for schema public.*migrate"):
+        await prepare(as_user(settings, await role(sql), "secret"))
+
+
+async def test_another_owner_of_the_users_table_is_told_so(settings, sql):
+    await sql.execute(SEED_TABLE)
+    user = await role(sql)
+    await sql.execute(f"GRANT ALL ON SCHEMA public TO {user}")
+    with pytest.raises(SettingsError, match=r"POSTGRES_DSN=….*must be owner of table user_mask_outputs.*migrate"):
+        await prepare(as_user(settings, user, "secret"))
+
+
+async def test_another_instance_that_never_ends_is_named(settings, sql, monkeypatch):
+    monkeypatch.setattr(migrations, "_WAIT_S", 0.3)
+    await sql.execute(f"SELECT pg_advisory_lock({migrations._LOCK})")
+    with pytest.raises(MigrationError, match=r"Another instance has been changing the tables for 0\.3 s"):
+        await prepare(settings)
+    await sql.execute(f"SELECT pg_advisory_unlock({migrations._LOCK})")
+    assert len(await prepare(settings)) == len(ALL)
 
 
 async def test_a_server_that_is_not_up_yet_is_waited_for(settings):
@@ -102,12 +133,19 @@ def test_the_command_says_what_it_did(settings, monkeypatch):
     assert second.output == "The tables are up to date.\n"
 
 
-@pytest.mark.parametrize("dsn", ["", "postgresql://nobody:wrong@{place}", "mysql://here"])
+@pytest.mark.parametrize("dsn", ["", "postgresql://nobody:wrong@{place}", "mysql://here", "postgresql://a:b/c@d"])
 def test_the_command_says_what_is_wrong(settings, monkeypatch, dsn):
     monkeypatch.setenv("POSTGRES_DSN", dsn.format(place=settings.postgres_dsn.get_secret_value().rpartition("@")[2]))
     result = CliRunner().invoke(app, ["migrate"])
     assert result.exit_code == 2
     assert "POSTGRES_DSN=" in result.output
+
+
+async def role(sql: asyncpg.Connection) -> str:
+    """A user who may log in and nothing else."""
+    name = f"user_{(await sql.fetchval('SELECT current_database()'))}"
+    await sql.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'secret'")
+    return name
 
 
 def as_user(settings: Settings, user: str, password: str) -> Settings:

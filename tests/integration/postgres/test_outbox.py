@@ -60,6 +60,15 @@ async def test_what_was_given_up_can_be_sent_again(stores):
     assert (again.id, again.attempts, again.content.body) == (webhook.id, 1, webhook.content.body)
 
 
+async def test_what_no_job_owes_is_forgotten_when_it_is_given_up(stores, sql):
+    (job,) = await owed(stores)
+    await stores.jobs.submit([], [poison(b"large")])
+    for one in await stores.outbox.take(9, 60.0):
+        await stores.outbox.give_up(one.id, "gone")
+    rows = await sql.fetch("SELECT job_id, state FROM deliveries")
+    assert [tuple(row) for row in rows] == [(job.id, "failed")] * 2
+
+
 async def test_bodies_that_were_delivered_are_not_kept(stores, sql):
     await owed(stores)
     await stores.jobs.submit([], [poison(b"large")])

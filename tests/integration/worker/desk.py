@@ -27,6 +27,7 @@ class Desk:
         user_id: str = "",
         mask_types: str = '"upper_body"',
         callbacks: tuple[Callback, ...] = (),
+        request_id: str = "",
     ) -> Job:
         """A job, with a photo or a URL."""
         job_id = uuid4()
@@ -38,7 +39,7 @@ class Desk:
             job_id,
             "body_masks",
             user_id,
-            job_id.hex,
+            request_id or job_id.hex,
             job_id.bytes,
             parameters,
             image,

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import io
 import os
 import signal
 import subprocess
@@ -10,7 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 
 from gateway.jobs.job import Callback, Job
 from tests.integration.gateway.photos import encode, noise
@@ -23,6 +26,11 @@ from tests.web import Asked, reply, serving, silence
 StartWorker = Callable[..., WorkerProcess]
 
 pytestmark = pytest.mark.stack
+
+
+def mirrored(photo: bytes) -> bytes:
+    with Image.open(io.BytesIO(photo)) as image:
+        return encode(np.asarray(image.convert("RGB"))[:, ::-1], "PNG")
 
 
 def code_of(job: Job) -> str | None:
@@ -156,6 +164,28 @@ async def test_a_job_that_is_cancelled_while_it_runs_is_let_go(desk: Desk, start
         await in_flight(worker, 0)
     ended = await desk.now(job)
     assert (ended.state, code_of(ended)) == ("failed", "cancelled")
+
+
+async def test_a_deleted_job_leaves_its_successors_masks_as_they_are(
+    desk: Desk, start_worker: StartWorker, photo: bytes
+) -> None:
+    gate = asyncio.Event()
+
+    async def late(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        await gate.wait()
+        await reply(200, photo)(asked, writer)
+
+    async with serving(late) as web:
+        worker = start_worker(LEASE_S="60", FETCH_TIMEOUT_S="120", REQUEST_TIMEOUT_S="120")
+        deleted = await desk.submit(url=web.url(), user_id="ann", request_id="again")
+        await in_flight(worker, 1)
+        await desk.stores.jobs.delete(deleted.id)
+        job = await desk.ended(await desk.submit(mirrored(photo), user_id="ann", request_id="again"))
+        masks = await desk.artifacts(job)
+        await in_flight(worker, 1)
+        gate.set()
+        await in_flight(worker, 0)
+    assert await desk.artifacts(job) == masks
 
 
 async def test_receivers_that_fail_are_asked_again_and_hold_back_no_others(

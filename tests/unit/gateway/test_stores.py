@@ -26,7 +26,7 @@ def test_jobs_outlive_the_process_where_there_is_a_database(given: dict[str, obj
     [
         ({"postgres_dsn": DSN}, "MINIO_ENDPOINT"),
         ({"kafka_bootstrap_servers": KAFKA}, "POSTGRES_DSN"),
-        ({"kafka_bootstrap_servers": KAFKA, "postgres_dsn": DSN, "db_use_database": False}, "POSTGRES_DSN"),
+        ({"kafka_bootstrap_servers": KAFKA, "postgres_dsn": DSN, "db_use_database": False}, "DB_USE_DATABASE is false"),
     ],
 )
 async def test_half_a_configuration_is_refused(given: dict[str, object], missing: str) -> None:

@@ -33,6 +33,7 @@ KEYS = {"upper_body_mask": "u/r/upper_body_mask.png", "lower_body_mask": "u/r/lo
 MASKS = {key: b"\x89PNG " + key.encode() for key in KEYS.values()}
 FORM = json.dumps({"user_id": "user é", "job_id": "job456", "provider": "qwen", "files": KEYS}).encode()
 IMPATIENT_S = 0.3
+IN_TWO_HOURS = datetime.now(timezone.utc) + timedelta(hours=2)
 
 
 class Masks:
@@ -134,7 +135,7 @@ async def test_every_attempt_carries_the_same_message_and_a_signature_that_holds
             with pytest.raises(DeliveryError) as caught:
                 await webhook(web)
             assert not caught.value.lasting
-            assert caught.value.reason.endswith("answered 500: later")
+            assert caught.value.reason.endswith("answered 500")
         await webhook(web)
     assert len(web.asked) == 4
     assert {(asked.headers["webhook-id"], asked.body) for asked in web.asked} == {("msg_2f1c", BODY)}
@@ -170,7 +171,7 @@ async def test_a_redirect_is_not_followed_wherever_it_leads(location: str) -> No
         ("120", 120, 120),
         ("999999999999", 86_400, 86_400),
         ("9" * 500, 86_400, 86_400),
-        (format_datetime(datetime.now(timezone.utc) + timedelta(hours=2), usegmt=True), 6_000, 7_200),
+        pytest.param(format_datetime(IN_TWO_HOURS, usegmt=True), 3_600, 7_200, id="date"),
         ("Sun, 06 Nov 1994 08:49:37 GMT", 0, 0),
         ("Sun, 06 Nov 99999999999999999999 08:49:37 GMT", 0, 0),
         ("-5", 0, 0),
@@ -182,12 +183,9 @@ async def test_when_to_come_back_is_heard(value: str, least: float, most: float)
     assert least <= error.retry_after_s <= most
 
 
-async def test_a_long_answer_is_quoted_in_short_and_in_one_line() -> None:
-    error = await webhook_error(reply(500, b"\x1b[31mfirst\r\nsecond\x00" + b"\xff" + b"x" * 1_000_000))
-    quoted = error.reason.partition("answered 500: ")[2]
-    assert quoted.startswith("[31mfirst second")
-    assert len(quoted) <= 200
-    assert quoted.isprintable()
+async def test_what_a_refusal_says_is_told_to_nobody() -> None:
+    error = await webhook_error(reply(500, b"inside"))
+    assert error.reason.endswith("/hook?… answered 500")
 
 
 async def test_an_endless_answer_is_not_read_on() -> None:
@@ -278,7 +276,7 @@ async def test_any_refusal_of_an_upload_is_tried_again(status: int) -> None:
         with pytest.raises(DeliveryError) as caught:
             await upload(web)
     assert not caught.value.lasting
-    assert caught.value.reason.endswith(f"answered {status}: no")
+    assert caught.value.reason.endswith(f"answered {status}")
     assert WORD not in caught.value.reason
 
 

@@ -10,7 +10,7 @@ from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.house import JOBS, MASK, RESULT, House
 
 HOOK = "https://example.com/hook"
-UNKNOWN = str(uuid4())
+UNKNOWN = "8f0e5a4c-58a2-4a53-9d3e-0c6d3f8f1b7a"
 OF_A_JOB = (("GET", ""), ("DELETE", ""), ("GET", "/events"), ("POST", "/cancel"), ("POST", "/callbacks/resend"))
 
 

@@ -178,8 +178,10 @@ async def test_a_number_may_name_a_user(house: House) -> None:
 
 async def test_a_full_queue_refuses_until_there_is_room(house: House) -> None:
     await house.empty_queue()
-    for _ in range(house.services.settings.queue_max_size):
-        view = await house.submit()
+    for number in range(house.services.settings.queue_max_size):
+        view = await house.submit(request_id=f"full-{number}", user_id="full")
+    again = await house.client.post(JOBS, files=FORM, data={"request_id": view["request_id"], "user_id": "full"})
+    assert (again.status_code, again.json()["id"]) == (200, view["id"])
     refused = await house.client.post(JOBS, files=FORM)
     assert_problem(refused, "queue_full")
     assert int(refused.headers["retry-after"]) >= 1

@@ -124,6 +124,13 @@ async def test_what_a_removed_job_still_owes_is_sent(outbox):
     assert await taken(outbox) == []
 
 
+async def test_what_no_job_owes_is_forgotten_when_it_is_given_up(outbox):
+    outbox.detach(JOB)
+    for delivery in await outbox.take(10, 10):
+        await outbox.give_up(delivery.id, "gone")
+    assert outbox._deliveries == {}
+
+
 async def test_who_carries_is_told(clock):
     signals = Signals()
     outbox = MemoryOutbox(signals, clock)

@@ -1,33 +1,59 @@
 import asyncio
 from uuid import uuid4
 
+import pytest
+
 from gateway.jobs.job import Lease
-from gateway.worker.held import HeldLease
+from gateway.problems import Problem
+from gateway.worker import held as module
+from gateway.worker.held import HeldLease, LeaseLostError
 from tests.unit.gateway.worker.jobs import job
 
-
-class Time:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+LEASE_S = 10.0
 
 
-async def test_a_lease_that_holds_is_not_waited_for() -> None:
-    clock = Time()
-    held = HeldLease(Lease(job(), uuid4()), 110.0, clock)
-    await asyncio.wait_for(held.secured(), 10)
+class Store:
+    """A store that answers as it is told to, after so many seconds of the clock."""
+
+    def __init__(self, *answers: tuple[bool | Problem, float]) -> None:
+        self.now = 100.0
+        self.asked = 0
+        self._answers = list(answers)
+
+    async def renew(self, _lease: Lease) -> bool:
+        answer, took_s = self._answers[self.asked]
+        self.asked += 1
+        self.now += took_s
+        if isinstance(answer, Problem):
+            raise answer
+        return answer
+
+    def held(self) -> HeldLease:
+        return HeldLease(Lease(job(), uuid4()), self.renew, LEASE_S, lambda: self.now)
 
 
-async def test_after_a_standstill_the_renewal_is_waited_for() -> None:
-    clock = Time()
-    held = HeldLease(Lease(job(), uuid4()), 110.0, clock)
-    clock.now = 120.0
-    waiting = asyncio.create_task(held.secured())
-    for late in (115.0, 119.0):
-        await asyncio.sleep(0)
-        held.extend(late)
-        await asyncio.sleep(0)
-        assert not waiting.done()
-    held.extend(121.0)
-    await asyncio.wait_for(waiting, 10)
+async def test_a_lease_that_holds_is_asked_for_once() -> None:
+    store = Store((True, 1.0))
+    await store.held().secured()
+    assert store.asked == 1
+
+
+async def test_an_answer_from_before_a_standstill_counts_for_nothing() -> None:
+    store = Store((True, 11.0), (True, 10.0), (True, 9.9))
+    await store.held().secured()
+    assert store.asked == 3
+
+
+@pytest.mark.parametrize("before", [(), ((True, 11.0),)])
+async def test_a_lease_that_is_over_is_lost(before: tuple[tuple[bool, float], ...]) -> None:
+    held = Store(*before, (False, 0.0)).held()
+    with pytest.raises(LeaseLostError):
+        await held.secured()
+    assert held.lost
+
+
+async def test_a_store_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PAUSE_S", 0.0)
+    store = Store((Problem("store_unavailable", "away"), 1.0), (True, 1.0))
+    await asyncio.wait_for(store.held().secured(), 10)
+    assert store.asked == 2

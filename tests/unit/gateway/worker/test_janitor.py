@@ -2,9 +2,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from gateway.jobs.job import Job, NewJob, Outcome, StoredArtifact
+from gateway.jobs.job import Failure, Job, NewJob, Outcome, StoredArtifact
 from gateway.jobs.keys import artifact_key
 from gateway.memory.stores import memory_stores
+from gateway.pulse import Pulse
 from gateway.stores import Stores
 from gateway.worker.janitor import Janitor
 from gateway.worker.leftovers import Leftovers
@@ -114,7 +115,7 @@ async def test_photos_that_were_left_behind_are_removed() -> None:
     await stores.jobs.submit([waiting])
     for key in (done.request.image.location, waiting.image.location, str(uuid4()), "a foreign object"):
         await stores.photos.put(key, b"photo", "image/png")
-    leftovers = Leftovers(stores)
+    leftovers = Leftovers(stores, Pulse("janitor"))
     assert await leftovers.remove() == 1
     assert len(await stores.photos.keys("")) == 3
     late = str(uuid4())
@@ -130,3 +131,26 @@ async def test_results_past_their_time_go() -> None:
     clock.pass_by(seconds=90)
     await janitor(stores).clean()
     assert (await stores.cache.totals()).entries == 1
+
+
+async def test_one_round_removes_as_many_as_there_are() -> None:
+    stores = stores_at(clock := Time())
+    for _ in range(250):
+        assert await stores.jobs.delete((await completed(stores, new_job())).id)
+    clock.pass_by(hours=1)
+    await janitor(stores).clean()
+    assert await stores.jobs.removable(0, 1) == []
+
+
+async def test_a_failed_messages_photo_stays_until_its_entry_is_closed() -> None:
+    stores = stores_at(Time())
+    message = replace(new_job(), source="kafka:mask_input/0/1")
+    await stores.jobs.submit([message])
+    (lease,) = await stores.jobs.claim("worker-1", 1, LEASE_S)
+    await stores.jobs.finish(lease, Outcome(failure=Failure("storage_unavailable", "")))
+    await stores.photos.put(message.image.location, b"photo", "image/png")
+    leftovers = Leftovers(stores, Pulse("janitor"))
+    assert await leftovers.remove() == 0
+    (entry,) = await stores.poison.entries(1)
+    assert await stores.poison.drop(entry.id)
+    assert await leftovers.remove() == 1

@@ -4,8 +4,8 @@ import anyio
 from structlog.testing import capture_logs
 
 from gateway.problems import Problem
+from gateway.pulse import Pulse
 from gateway.worker.part import Part
-from gateway.worker.pulse import Pulse
 
 
 async def test_a_part_runs_again_after_any_failure() -> None:

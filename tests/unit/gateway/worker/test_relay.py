@@ -4,16 +4,20 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from uuid import UUID
 
+from structlog.contextvars import get_contextvars
 from structlog.testing import capture_logs
 
 from gateway.jobs.courier import DeliveryError
-from gateway.jobs.deliveries import Delivery
+from gateway.jobs.deliveries import Delivery, NewDelivery
 from gateway.jobs.job import Callback, CallbackKind, Job, Outcome
 from gateway.stores import Stores
 from gateway.worker.relay import Relay
 from tests.unit.gateway.worker.jobs import memory, with_callbacks
 
+JOB = UUID(int=7)
 MESSAGE, WEBHOOK = Callback("message", "mask_output"), Callback("webhook", "https://example.com/hook")
 
 
@@ -145,6 +149,31 @@ async def test_a_delivery_is_given_up_after_its_last_attempt() -> None:
         async with relaying(stores, webhook=post):
             (delivery,) = await states(stores, job, "failed")
         assert (delivery.attempts, delivery.last_error) == (3, "answered 503")
+
+
+async def test_the_log_names_the_job_and_its_trace_where_there_are_any() -> None:
+    names: list[dict[str, object]] = []
+
+    async def look(_delivery: Delivery) -> None:
+        names.append(get_contextvars())
+
+    async with memory() as stores:
+        now = datetime(2026, 1, 1, tzinfo=timezone.utc)
+        traced, bare = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}, {"traceparent": "nonsense"}
+        deliveries = [
+            Delivery(number, job_id, NewDelivery("message", "topic", "", b"", headers), "pending", 1, now, now)
+            for number, (job_id, headers) in enumerate([(JOB, traced), (None, traced), (None, bare), (JOB, {})])
+        ]
+        relay = Relay("message", Post(look), stores, 30.0)
+        for delivery in deliveries:
+            await relay._carry(delivery)
+    job_id, trace_id = {"job_id": str(JOB)}, {"trace_id": "a" * 32}
+    assert names == [
+        {"delivery_id": 0, **job_id, **trace_id},
+        {"delivery_id": 1, **trace_id},
+        {"delivery_id": 2},
+        {"delivery_id": 3, **job_id},
+    ]
 
 
 async def test_a_lasting_refusal_is_not_tried_again() -> None:

@@ -29,6 +29,7 @@ class Stage:
     """In place of the real stages: does what the test says, and remembers who is at work."""
 
     work: Callable[[Job], Awaitable[Outcome]]
+    store: Callable[[Job], Awaitable[None]] | None = None
     running: list[Job] = field(default_factory=list)
     most: int = 0
 
@@ -38,6 +39,9 @@ class Stage:
         self.most = max(self.most, len(self.running))
         try:
             outcome = await self.work(held.job)
+            if self.store:
+                await held.secured()
+                await self.store(held.job)
         finally:
             self.running.remove(held.job)
         yield Done(outcome, None)
@@ -200,7 +204,7 @@ async def test_a_cancelled_job_is_stopped_by_the_next_heartbeat_and_leaves_nothi
         (job,) = await at.submit(new_job())
         await at.until(lambda: bool(at.stage.running))
         await at.stores.jobs.cancel(job.id)
-        await Heartbeat(at.settings, at.stores.jobs, at.runner).renew()
+        await Heartbeat(at.settings, at.runner).renew()
         await at.until(lambda: not at.runner.held)
         ended = await at.now(job)
         assert ended.outcome is not None
@@ -262,9 +266,59 @@ async def test_an_end_that_the_store_cannot_hear_is_told_again() -> None:
         await asyncio.wait([at.claiming])
         (job,) = await at.submit(new_job())
         (lease,) = await at.stores.jobs.claim("worker-1", 1, 10)
-        await attempts.make(HeldLease(lease, float("inf")))
+        await attempts.make(HeldLease(lease, at.runner._renew, 10))
         assert (await at.now(job)).state == "completed"
         assert deaf.times == 0
+
+
+async def test_a_deleted_job_leaves_its_successors_artifacts_as_they_are() -> None:
+    gate = asyncio.Event()
+
+    async def gated(job: Job) -> Outcome:
+        await (gate.wait() if job.request.user_id == "ann" and job.sequence == 1 else asyncio.sleep(0))
+        return Outcome()
+
+    async with bench(gated) as at:
+
+        async def store(job: Job) -> None:
+            key = artifact_key("ann", job.request.request_id, NAME)
+            await at.stores.artifacts.put(key, str(job.sequence).encode(), "image/png")
+
+        at.stage.store = store
+        first = new_job("ann", request_id="again")
+        await at.submit(first)
+        await at.until(lambda: bool(at.stage.running))
+        assert await at.stores.jobs.delete(first.id)
+        (job,) = await at.submit(new_job("ann", request_id="again"))
+        await at.ended(job)
+        gate.set()
+        await at.until(lambda: not at.runner.held)
+        mask = await at.stores.artifacts.get(artifact_key("ann", "again", NAME))
+        assert mask.data == b"2"
+
+
+async def test_what_this_worker_lacks_is_left_to_a_newer_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.worker.retries.delay_s", lambda _attempts: 0.0)
+
+    async def unknown(job: Job) -> Outcome:
+        if job.attempts < 3:
+            raise Problem("pipeline_not_found", "This worker has no pipeline 'new'.")
+        return Outcome()
+
+    async with bench(unknown) as at:
+        (job,) = await at.submit(new_job())
+        ended = await at.ended(job)
+        assert (ended.state, ended.attempts) == ("completed", 3)
+
+
+async def test_a_renewal_for_writing_says_no_more_than_a_heartbeat() -> None:
+    async with bench(done) as at:
+        heartbeat = Heartbeat(at.settings, at.runner)
+        await heartbeat.retire()
+        at.stage.store = lambda _job: asyncio.sleep(0)
+        (job,) = await at.submit(new_job())
+        await at.ended(job)
+        assert (await at.stores.jobs.counts()).workers == heartbeat.capacity == 0
 
 
 class DeafStore:

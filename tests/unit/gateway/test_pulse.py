@@ -1,6 +1,6 @@
 from structlog.testing import capture_logs
 
-from gateway.worker.pulse import Pulse
+from gateway.pulse import Pulse
 
 
 class Time:

@@ -1,0 +1,62 @@
+import pytest
+
+from gateway.kafka.valve import Valve
+
+
+class Consumer:
+    """A consumer of two partitions."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.stopped: set[int] = set()
+
+    def assignment(self) -> set[int]:
+        return {0, 1}
+
+    def paused(self) -> set[int]:
+        return self.stopped
+
+    def pause(self, *partitions: int) -> None:
+        self.stopped = self.stopped | set(partitions)
+
+    def resume(self, *partitions: int) -> None:
+        self.stopped = self.stopped - set(partitions)
+
+
+@pytest.fixture
+def consumer():
+    return Consumer()
+
+
+@pytest.fixture
+def valve(consumer):
+    return Valve(consumer, 100, lambda: consumer.now)
+
+
+def test_messages_flow_while_half_of_the_queue_is_free(consumer, valve):
+    valve.set(50)
+    assert not consumer.stopped
+    valve.set(49)
+    assert consumer.stopped == {0, 1}
+    valve.set(49)
+    assert consumer.stopped == {0, 1}
+    valve.set(50)
+    assert not consumer.stopped
+
+
+def test_what_others_leave_free_is_taken_after_a_while(consumer, valve):
+    valve.set(10)
+    consumer.now = 2.0
+    valve.set(0)
+    assert consumer.stopped
+    valve.set(1)
+    assert not consumer.stopped
+    valve.set(1)
+    assert consumer.stopped
+
+
+def test_partitions_that_come_meanwhile_are_paused_too(consumer, valve):
+    valve.set(0)
+    consumer.stopped = set()
+    valve.on_partitions_assigned([1])
+    assert consumer.stopped == {1}
