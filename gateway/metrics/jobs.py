@@ -73,8 +73,8 @@ class MeasuredJobs(JobStore):
     async def counts(self) -> QueueCounts:
         return await self._jobs.counts()
 
+    @override
     async def finished(self) -> int:
-        """How many jobs ended, perhaps a little while ago."""
         return await self._jobs.finished()
 
     @override
