@@ -5,14 +5,13 @@ from gateway.postgres.connection import Connection, affected
 BATCH = 1000
 METRICS_DAYS = 30
 
-# Whoever cleans waits for who cleans already: two that count the same bytes would remove twice as much.
-_ALONE = "SELECT pg_advisory_xact_lock(0x6D61736B63616368)"
 _EXPIRE = """
 DELETE FROM task_results WHERE id IN (
     SELECT id FROM task_results WHERE pipeline IS NOT NULL AND ttl_expires_at <= now() ORDER BY ttl_expires_at LIMIT $1
 )
 """
 _TOO_MUCH = "SELECT coalesce(sum(bytes), 0) > $1 AS is_so FROM task_results WHERE pipeline IS NOT NULL"
+# Those that go are beyond a sum over the ones used later: two that clean together choose the same.
 _EVICT = """
 DELETE FROM task_results WHERE id IN (
     SELECT id FROM (
@@ -33,7 +32,6 @@ async def remove_some(connection: Connection, max_bytes: int) -> int:
 
     How many: 0 when there are no more, else BATCH at most.
     """
-    await connection.execute(_ALONE)
     if expired := affected(await connection.execute(_EXPIRE, BATCH)):
         return expired
     too_much = await connection.fetchrow(_TOO_MUCH, max_bytes)

@@ -34,6 +34,7 @@ async def served(results: Results, wanted: Work, value: CachedResult = DRAWN) ->
     """What a request gets: from the cache, or the value, which is then kept."""
     async with results.reserved(wanted, Deadline(5)) as found:
         if found.hit is None:
+            await asyncio.sleep(0)
             await results.keep(found.entry(value, "task"))
         return (found.hit.value if found.hit else value), found.headers.get("Cache-Status")
 
