@@ -10,7 +10,7 @@ class Wire:
     """Passes bytes on.
 
     `lose_after` holds what, once sent, cuts the connection before its answer arrives; `refusals` counts connections
-    that are still to be refused.
+    that are still to be refused; while `answers` is not set, answers wait.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -18,6 +18,8 @@ class Wire:
         self._cut: set[asyncio.StreamWriter] = set()
         self.lose_after: list[bytes] = []
         self.refusals = 0
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, until either side ends it."""
@@ -45,6 +47,7 @@ class Wire:
 
     async def _back(self, server: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         while data := await server.read(65536):
+            await self.answers.wait()
             if client in self._cut:
                 break
             client.write(data)

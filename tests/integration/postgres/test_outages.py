@@ -2,8 +2,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager, suppress
-from pathlib import Path
+from contextlib import AsyncExitStack, suppress
 
 import asyncpg
 import pytest
@@ -14,6 +13,7 @@ from gateway.postgres.stores import open_postgres
 from gateway.problems import Problem
 from gateway.settings import Settings
 from tests.integration.postgres.making import DONE, LEASE_S, announce, request
+from tests.integration.postgres.proxy import wire_to
 from tests.servers import Server, fresh_database, running_postgres
 
 
@@ -44,14 +44,19 @@ async def test_a_killed_server_is_waited_for(harmed):
     assert states == ["running", "completed", "completed"]
 
 
-async def test_a_server_that_hangs_is_a_problem_and_no_more_when_it_goes_on(harmed):
-    server, stores = harmed
-    await stores.jobs.submit([job := request()])
-    with stopped(server.pid), pytest.raises(Problem) as caught:
-        await stores.jobs.get(job.id)
-    assert caught.value.code == "store_unavailable"
-    assert int(caught.value.headers["Retry-After"]) > 0
-    assert (await stores.jobs.get(job.id)).request == job
+async def test_a_server_that_hangs_is_a_problem_and_no_more_when_it_goes_on(server):
+    async with (
+        wire_to(fresh_database(server.address)) as (wire, dsn),
+        open_postgres(Settings(postgres_dsn=dsn), announce, Signals()) as stores,
+    ):
+        await stores.jobs.submit([job := request()])
+        wire.answers.clear()
+        with pytest.raises(Problem) as caught:
+            await stores.jobs.get(job.id)
+        assert caught.value.code == "store_unavailable"
+        assert int(caught.value.headers["Retry-After"]) > 0
+        wire.answers.set()
+        assert (await stores.jobs.get(job.id)).request == job
 
 
 async def test_a_full_server_is_waited_for(server):
@@ -76,18 +81,3 @@ async def crowd(dsn: str) -> list[asyncpg.Connection]:
         while True:
             connections.append(await asyncpg.connect(dsn))
     return connections
-
-
-@contextmanager
-def stopped(pid: int) -> Iterator[None]:
-    """A server and its processes stand still."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    processes = [pid, *map(int, children)]
-    for process in processes:
-        os.kill(process, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for process in reversed(processes):
-            with suppress(ProcessLookupError):  # its keeper ends what does not answer
-                os.kill(process, signal.SIGCONT)
