@@ -1,7 +1,6 @@
 """`python -m loadtests.cache`: what a hit costs, and a search by likeness, with many results kept."""
 
 import asyncio
-import base64
 import json
 import os
 import time
@@ -13,8 +12,6 @@ from typing import Annotated
 from uuid import uuid4
 
 import asyncpg
-import cv2
-import httpx
 import numpy as np
 import typer
 from rich.console import Console
@@ -27,11 +24,12 @@ from gateway.cache.cache import Likeness
 from gateway.postgres.likenesses import NEAR, near_values
 from gateway.settings import Settings
 from loadtests.caller import Load, call_repeatedly, multipart_request
+from loadtests.face_case import ADDRESS as FACES
+from loadtests.face_case import find_case, read_case
 from loadtests.photo import benchmark_jpeg
 from loadtests.stack import bench_stack
 
-MASKS, FACES = "/v1/run/body_masks", "/v1/run/face_contours"
-SIDE = 1100
+MASKS = "/v1/run/body_masks"
 CALLERS = {"1": (1, 0.0), "8, each 10 a second": (8, 0.1), "8, one request after the other": (8, 0.0)}
 """How many, and how long each pauses between an answer and its next request, in seconds."""
 BITS = (3, 10)
@@ -60,15 +58,15 @@ def main(
     entry_bytes: Annotated[int, typer.Option(help="Size of each.")] = 8192,
     seconds: Annotated[float, typer.Option(help="Length of each measurement.")] = 10.0,
     photo: Annotated[Path | None, typer.Option(help="A photo of one person; the astronaut without.")] = None,
+    case: Annotated[Path | None, typer.Option(help="A folder of a photo, landmarks and labels; else made up.")] = None,
 ) -> None:
     """Fill the cache, then measure hits over HTTP and searches by likeness in the database."""
-    path = photo or DEFAULT_PATHS.files / "astronaut.png"
     with bench_stack(CACHE_ENABLED="true", CACHE_MAX_BYTES=str(10**11)) as settings:
         dsn = _dsn(settings)
         asyncio.run(_fill(dsn, entries, entry_bytes))
         loads = {
             (name, way): _hits(settings, post, callers, seconds, pause_s)
-            for name, post in _requests(settings, path).items()
+            for name, post in _requests(settings, photo or DEFAULT_PATHS.files / "astronaut.png", case).items()
             for way, (callers, pause_s) in CALLERS.items()
         }
         searches, plan = asyncio.run(_search(dsn))
@@ -114,33 +112,14 @@ def _rows(random: np.random.Generator, entry_bytes: int) -> Iterator[tuple[objec
         )
 
 
-def _requests(settings: Settings, path: Path) -> dict[str, bytes]:
+def _requests(settings: Settings, photo: Path, case: Path | None) -> dict[str, bytes]:
     """Masks of a JPEG; and contours of a PNG whose landmarks and label map are given."""
     address = ("127.0.0.1", settings.api_port)
-    pixels = cv2.resize(cv2.imread(str(path)), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
-    png = cv2.imencode(".png", pixels)[1].tobytes()
-    given = {"landmarks": _landmarks(settings, png), "segmentation_map": _label_map()}
+    given = read_case(case) if case else find_case(settings, photo)
     return {
-        "body_masks, JPEG": multipart_request(*address, MASKS, benchmark_jpeg(path), {"mask_types": "upper_body"}),
-        "face_contours, PNG, landmarks and label map": multipart_request(*address, FACES, png, given),
+        "body_masks, JPEG": multipart_request(*address, MASKS, benchmark_jpeg(photo), {"mask_types": "upper_body"}),
+        "face_contours, PNG, landmarks and label map": multipart_request(*address, FACES, given.photo, given.fields),
     }
-
-
-def _landmarks(settings: Settings, png: bytes) -> str:
-    """Those that are found in the photo, as callers send them."""
-    answer = httpx.post(
-        f"{settings.local_url}{FACES}", files={"image": png}, data={"include": "landmarks"}, timeout=60, trust_env=False
-    )
-    landmarks = answer.raise_for_status().json()["artifacts"]["landmarks.json"]["base64"]
-    return base64.b64decode(landmarks).decode()
-
-
-def _label_map() -> str:
-    """Skin with hair about it, as base64 of a PNG."""
-    labels = np.zeros((SIDE, SIDE), np.uint8)
-    for label, share in ((10, 0.45), (1, 0.35)):
-        cv2.circle(labels, (SIDE // 2, SIDE // 2), int(share * SIDE), (label,), cv2.FILLED)
-    return base64.b64encode(cv2.imencode(".png", labels)[1].tobytes()).decode()
 
 
 def _hits(settings: Settings, post: bytes, callers: int, seconds: float, pause_s: float) -> Load:

@@ -60,16 +60,22 @@ def _part(disposition: str, value: bytes) -> bytes:
 
 async def _caller(host: str, port: int, request: bytes, end: float, pause_s: float) -> list[float]:
     reader, writer = await asyncio.open_connection(host, port)
+    await _pause(pause_s)
     latencies = []
     while time.perf_counter() < end:
         sent = time.perf_counter()
         writer.write(request)
         await _read_answer(reader)
         latencies.append((time.perf_counter() - sent) * 1e3)
-        await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 so that callers do not keep step
+        await _pause(pause_s)
     writer.close()
     await writer.wait_closed()
     return latencies
+
+
+async def _pause(pause_s: float) -> None:
+    """Each time another one, so that callers do not keep step."""
+    await asyncio.sleep(pause_s * random.uniform(0.0, 2.0))  # noqa: S311
 
 
 async def _read_answer(reader: asyncio.StreamReader) -> bytes:
