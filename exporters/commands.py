@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,14 +10,19 @@ from rich.console import Console
 
 from exporters import recipes
 from exporters.catalogue import load
+from exporters.detectors.adding import ROLES, Addition, add_detector
+from exporters.detectors.forms import FORMS
 from exporters.errors import ExporterError, UnknownNameError
-from exporters.export import ModelState, export_models, model_state
-from exporters.fetch import State, fetch_all, state
+from exporters.export import ModelState, added_models, export_models, model_state
+from exporters.fetch import State, fetch_all, selectable, state, unobtainable
 from exporters.paths import DEFAULT_PATHS
 from exporters.progress import ProgressBars
 from exporters.tables import files_table, models_table, parity_table
 
 app = typer.Typer(help="Fetch checkpoints and build the models from them.", no_args_is_help=True)
+
+add = typer.Typer(help="Add models of your own.", no_args_is_help=True)
+app.add_typer(add, name="add")
 
 Names = Annotated[list[str] | None, typer.Argument(help="Names; without any, what the pipelines and the demo use.")]
 
@@ -41,6 +47,7 @@ def fetch(names: Names = None) -> None:
     with _reported(), ProgressBars(console) as bars:
         files = fetch_all(names or (), listener=bars, paths=DEFAULT_PATHS)
     console.print(f"{len(files)} files ready in {DEFAULT_PATHS.files}", soft_wrap=True)
+    _tell_unobtainable(console)
 
 
 @app.command()
@@ -51,6 +58,7 @@ def export(names: Names = None) -> None:
         reports = export_models(names or (), listener=bars, paths=DEFAULT_PATHS)
     for report in reports:
         console.print(parity_table(report))
+    _tell_unobtainable(console)
 
 
 @app.command()
@@ -64,19 +72,52 @@ def verify(names: Names = None) -> None:
     if wrong:
         raise typer.Exit(_EXIT_FAILED)
     console.print("all files and models are as they should be")
+    _tell_unobtainable(console)
+
+
+@add.command("detector")
+def add_detector_(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="An ONNX file.")],
+    role: Annotated[str, typer.Option(help=f"What it finds: {', '.join(ROLES)}.")],
+    labels: Annotated[str, typer.Option(help="Names by class: a file with one a line, or a list with commas.")] = "",
+    name: Annotated[str, typer.Option(help="The model's name; else the file's.")] = "",
+    form: Annotated[str | None, typer.Option(help=f"If it is not recognised: {', '.join(FORMS)}.")] = None,
+) -> None:
+    """Make a detector of your own usable: YOLOv5, v8, 11, YOLOX, or rows of boxes, as ONNX."""
+    console = Console()
+    addition = Addition(file, name or file.stem, role, _labels(labels), form)
+    with _reported(), ProgressBars(console) as bars:
+        written = add_detector(addition, listener=bars, paths=DEFAULT_PATHS)
+    console.print(parity_table(written))
+    console.print(f"{written.model} is ready; it takes effect when Triton starts again", soft_wrap=True)
+
+
+def _labels(text: str) -> list[str]:
+    path = Path(text)
+    names = path.read_text(encoding="utf-8").splitlines() if text and path.is_file() else text.split(",")
+    return [name.strip() for name in names if name.strip()]
+
+
+def _tell_unobtainable(console: Console) -> None:
+    """One line for each file that this machine cannot have; what needs it stays missing, the rest works."""
+    for name, obstacle in unobtainable(load(DEFAULT_PATHS.catalogue), DEFAULT_PATHS.files).items():
+        console.print(f"{name}: missing, as {obstacle}", style="yellow", soft_wrap=True)
 
 
 def _wrong(names: list[str]) -> list[str]:
     """One line for each chosen file or model that is not ready; names are those of files and of models."""
     catalogue = load(DEFAULT_PATHS.catalogue)
-    models = {recipe.name for recipe in recipes.RECIPES}
+    added = added_models(DEFAULT_PATHS)
+    models = {*added, *(recipe.name for recipe in recipes.RECIPES)}
     unknown = [name for name in names if name not in models and name not in catalogue.names]
     if unknown:
         raise UnknownNameError(unknown, [*catalogue.names, *sorted(models)])
-    entries = [entry for entry in catalogue.file if entry.name in names] if names else catalogue.select([])
-    chosen = [each for each in recipes.RECIPES if each.name in names] if names else recipes.select([], catalogue)
+    here = selectable(names, DEFAULT_PATHS)
+    entries = [entry for entry in catalogue.file if entry.name in names] if names else here.select([])
+    chosen = [each for each in recipes.RECIPES if each.name in names] if names else recipes.select([], here)
     files = {entry.name: state(entry, DEFAULT_PATHS.files) for entry in entries}
     built = {recipe.name: model_state(recipe, catalogue, DEFAULT_PATHS) for recipe in chosen}
+    built |= {name: found for name, found in added.items() if not names or name in names}
     return [f"{name}: {each.value}" for name, each in files.items() if each is not State.READY] + [
         f"{name}: {each.value}" for name, each in built.items() if each is not ModelState.READY
     ]

@@ -7,14 +7,12 @@ from pathlib import Path
 from exporters import parity, recipes, report
 from exporters.catalogue import Catalogue, load
 from exporters.digest import sha256
-from exporters.fetch import fetch_all
+from exporters.fetch import fetch_all, selectable
 from exporters.listener import Listener, Silence
 from exporters.paths import DEFAULT_PATHS, Paths
-from exporters.recipes import Recipe
+from exporters.recipe import Recipe
 from exporters.report import ParityReport
 from exporters.samples import sample_batch
-from exporters.tflite.reader import read
-from exporters.tflite.translate import translate
 
 
 class ModelState(str, Enum):
@@ -28,29 +26,43 @@ class ModelState(str, Enum):
 
 def model_state(recipe: Recipe, catalogue: Catalogue, paths: Paths) -> ModelState:
     """Whether the model is there, is the one its report describes, and is what an export would make today."""
-    model, written = paths.model(recipe.name), report.read(paths.parity(recipe.name))
-    if not model.exists():
-        return ModelState.MISSING
-    if written is None or sha256(model) != written.model_sha256:
-        return ModelState.CORRUPT
-    if any(output.verdict == "failed" for output in written.outputs):
-        return ModelState.CORRUPT
-    (entry,) = catalogue.select([recipe.checkpoint])
-    current = (entry.sha256, report.exporter_fingerprint())
-    return ModelState.READY if (written.checkpoint_sha256, written.exporter) == current else ModelState.STALE
+    found = _file_state(recipe.name, paths)
+    written = report.read(paths.parity(recipe.name))
+    if found is not ModelState.READY or written is None:
+        return found
+    current = (_catalogued(recipe, catalogue), report.exporter_fingerprint())
+    return ModelState.READY if (written.checkpoints, written.exporter) == current else ModelState.STALE
+
+
+def added_models(paths: Paths) -> dict[str, ModelState]:
+    """The models that users added, by name: exported as well, but by no recipe here."""
+    exported = {path.parent.parent.name for path in paths.model_repository.glob("*/1/parity.json")}
+    own = exported.difference(recipe.name for recipe in recipes.RECIPES)
+    return {name: _file_state(name, paths) for name in sorted(own)}
 
 
 def export_models(
     names: Sequence[str] = (), *, listener: Listener | None = None, paths: Paths = DEFAULT_PATHS
 ) -> list[ParityReport]:
-    """Export the models `names` that are not ready, fetching what they need; without names, all that a pipeline uses.
+    """Export the models `names` that are not ready, fetching what they need.
 
-    Returns the parity reports, also of models that were ready. Raises what fetching raises, TranslationError, and
-    ParityError; then no model is left.
+    Without names: all that a pipeline uses and whose checkpoints can be had here. Returns the parity reports, also of
+    models that were ready. Raises what fetching raises, TranslationError, and ParityError; then no model is left.
     """
     catalogue = load(paths.catalogue)
-    chosen = recipes.select(names, catalogue)
+    chosen = recipes.select(names, selectable(names, paths))
     return [_ensure(recipe, catalogue, listener or Silence(), paths) for recipe in chosen]
+
+
+def _file_state(name: str, paths: Paths) -> ModelState:
+    """Whether the model is there and is the one its report describes."""
+    model, written = paths.model(name), report.read(paths.parity(name))
+    if not model.exists():
+        return ModelState.MISSING
+    if written is None or sha256(model) != written.model_sha256:
+        return ModelState.CORRUPT
+    failed = any(output.verdict == "failed" for output in written.outputs)
+    return ModelState.CORRUPT if failed else ModelState.READY
 
 
 def _ensure(recipe: Recipe, catalogue: Catalogue, listener: Listener, paths: Paths) -> ParityReport:
@@ -58,33 +70,32 @@ def _ensure(recipe: Recipe, catalogue: Catalogue, listener: Listener, paths: Pat
     if written is not None and model_state(recipe, catalogue, paths) is ModelState.READY:
         return written
     photos = [entry.name for entry in catalogue.file if entry.kind == "photo"]
-    checkpoint, *_ = fetch_all([recipe.checkpoint], listener=listener, paths=paths)
+    checkpoints = _fetched(recipe, listener, paths)
     inputs = fetch_all(photos, listener=listener, paths=paths)
     listener.started(recipe.name, None)
     try:
-        return _export(recipe, checkpoint, inputs, paths)
+        return export_recipe(recipe, checkpoints, inputs, paths)
     finally:
         listener.finished(recipe.name)
 
 
-def _export(recipe: Recipe, checkpoint: Path, photos: Sequence[Path], paths: Paths) -> ParityReport:
+def export_recipe(recipe: Recipe, checkpoints: Sequence[Path], photos: Sequence[Path], paths: Paths) -> ParityReport:
+    """Build a model of the files `checkpoints` and hold it against them on `photos`.
+
+    Raises TranslationError and ParityError; then no model is left.
+    """
     model, written = paths.model(recipe.name), paths.parity(recipe.name)
     model.unlink(missing_ok=True)
     written.unlink(missing_ok=True)
-    graph = read(checkpoint)
-    side = graph.tensors[graph.inputs[0]].shape[1]
-    digest, exporter = sha256(checkpoint), report.exporter_fingerprint()
-    content = translate(
-        graph, recipe.input_range, recipe.outputs, {"checkpoint_sha256": digest, "exporter": exporter}
-    ).SerializeToString()
-    outputs = parity.compare(checkpoint, content, recipe, sample_batch(photos, side))
+    digests, exporter = {path.name: sha256(path) for path in checkpoints}, report.exporter_fingerprint()
+    content = recipe.build(checkpoints, {**digests, "exporter": exporter}).SerializeToString()
+    outputs = parity.compare(recipe, checkpoints, content, sample_batch(photos, recipe.size(checkpoints)))
     parity.require(outputs, recipe.name)
     model.parent.mkdir(parents=True, exist_ok=True)
     _replace(model, content)
     result = ParityReport(
         model=recipe.name,
-        checkpoint=recipe.checkpoint,
-        checkpoint_sha256=digest,
+        checkpoints=digests,
         model_sha256=sha256(model),
         exporter=exporter,
         inputs=tuple(f"{photo.name}: {kind}" for photo in photos for kind in ("letterbox", "centre square")),
@@ -92,6 +103,16 @@ def _export(recipe: Recipe, checkpoint: Path, photos: Sequence[Path], paths: Pat
     )
     _replace(written, result.model_dump_json(indent=2).encode())
     return result
+
+
+def _fetched(recipe: Recipe, listener: Listener, paths: Paths) -> list[Path]:
+    """The recipe's files in its order, which the catalogue need not have."""
+    fetch_all(recipe.checkpoints, listener=listener, paths=paths)
+    return [paths.files / name for name in recipe.checkpoints]
+
+
+def _catalogued(recipe: Recipe, catalogue: Catalogue) -> dict[str, str]:
+    return {entry.name: entry.sha256 for entry in catalogue.select(recipe.checkpoints)}
 
 
 def _replace(path: Path, content: bytes) -> None:

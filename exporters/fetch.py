@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 
-from exporters.catalogue import Entry, load
+from exporters.catalogue import Catalogue, Entry, load
 from exporters.digest import sha256
 from exporters.errors import IntegrityError
 from exporters.listener import Listener, Silence
@@ -30,15 +30,28 @@ def state(entry: Entry, files: Path) -> State:
     return State.READY if _matches(path, entry) else State.CORRUPT
 
 
+def unobtainable(catalogue: Catalogue, files: Path) -> dict[str, str]:
+    """Entries that are missing and that this machine has no means to fetch, and why."""
+    missing = [entry for entry in catalogue.file if state(entry, files) is State.MISSING]
+    return {entry.name: entry.source.obstacle for entry in missing if entry.source.obstacle}
+
+
+def selectable(names: Sequence[str], paths: Paths) -> Catalogue:
+    """The catalogue to select `names` from; without names, what this machine has or can fetch."""
+    catalogue = load(paths.catalogue)
+    absent = {} if names else unobtainable(catalogue, paths.files)
+    return Catalogue(file=tuple(entry for entry in catalogue.file if entry.name not in absent))
+
+
 def fetch_all(
     names: Sequence[str] = (), *, listener: Listener | None = None, paths: Paths = DEFAULT_PATHS
 ) -> list[Path]:
-    """Fetch the entries `names` that are not ready; without names, all that something uses. Returns their paths.
+    """Fetch the entries `names` that are not ready; without names, all that something uses and that can be had here.
 
-    Each archive is downloaded once for all its members. Raises UnknownNameError, FetchError, and IntegrityError for
-    a file that is not the catalogued one: it is removed.
+    Returns their paths. Each archive is downloaded once for all its members. Raises UnknownNameError, FetchError, and
+    IntegrityError for a file that is not the catalogued one: it is removed.
     """
-    entries = load(paths.catalogue).select(names)
+    entries = selectable(names, paths).select(names)
     paths.files.mkdir(parents=True, exist_ok=True)
     with _exclusive(paths.files):
         for group in _archives([entry for entry in entries if state(entry, paths.files) is not State.READY]):

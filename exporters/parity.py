@@ -1,27 +1,25 @@
-"""How far a translated model is from its checkpoint, on photos.
+"""How far an exported model is from its checkpoint, on photos.
 
 Outputs are compared in the units in which they are used (`usage.py`); `raw` keeps the difference of the numbers
 themselves. Float32 does not define the outputs of these networks to any fixed number of digits: LiteRT's own two sets
 of kernels (XNNPACK, and the plain reference ones) differ by 1 on mask logits that reach -1850, and by 2e-3 on the
-probabilities that they become. So each output is held against LiteRT's default, and where that is above the bar,
-against the distance between those two sets of kernels.
+probabilities that they become. So each output is held against the checkpoint's default way of computing, and where
+that is above the bar, against the distance between its two ways.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from ai_edge_litert.interpreter import OpResolverType
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from exporters.errors import ParityError
-from exporters.recipes import Recipe
-from exporters.runners import Outputs, run_litert, run_onnx
+from exporters.recipe import Outputs, Recipe
+from exporters.runners import run_onnx
 from exporters.usage import Values, as_used
 
-BAR = 1e-3
 # Two float32 evaluations with independent rounding may each be one spread away from the exact value.
 SPREAD_FACTOR = 2.0
 
@@ -36,62 +34,69 @@ class Difference(BaseModel):
 
 
 class OutputParity(BaseModel):
-    """One output: against LiteRT, LiteRT against itself, and a batch against single runs."""
+    """One output: against the checkpoint, the checkpoint against itself, and a batch against single runs."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     raw: Difference
-    litert: Difference
-    litert_spread: Difference
+    checkpoint: Difference
+    spread: Difference
     batch: Difference
+    bar: float
     magnitude: float
     """The largest absolute value of the raw output, for scale."""
 
     @property
     def verdict(self) -> Literal["within bar", "within spread", "failed"]:
-        """`within bar`: the largest difference is at most BAR; `within spread`: as near as LiteRT is to itself."""
-        if max(self.litert.largest, self.batch.largest) <= BAR:
+        """`within bar`: differs by at most `bar`; `within spread`: is as near as the checkpoint is to itself."""
+        if max(self.checkpoint.largest, self.batch.largest) <= self.bar:
             return "within bar"
-        near = self.litert.largest <= SPREAD_FACTOR * self.litert_spread.largest
-        near_on_average = self.litert.mean <= max(BAR, SPREAD_FACTOR * self.litert_spread.mean)
-        steady = self.batch.largest <= max(BAR, self.litert_spread.largest)
+        near = self.checkpoint.largest <= SPREAD_FACTOR * self.spread.largest
+        near_on_average = self.checkpoint.mean <= max(self.bar, SPREAD_FACTOR * self.spread.mean)
+        steady = self.batch.largest <= max(self.bar, self.spread.largest)
         return "within spread" if near and near_on_average and steady else "failed"
 
 
-def compare(checkpoint: Path, model: bytes, recipe: Recipe, images: NDArray[np.uint8]) -> tuple[OutputParity, ...]:
-    """Run `images`, uint8 N×H×W×3, through checkpoint and model."""
-    default = run_litert(checkpoint, recipe, images, OpResolverType.AUTO)
-    reference = run_litert(checkpoint, recipe, images, OpResolverType.BUILTIN_REF)
-    batch = run_onnx(model, recipe, images)
-    singles = _join(run_onnx(model, recipe, image[np.newaxis]) for image in images)
-    side = images.shape[1]
+def compare(recipe: Recipe, files: Sequence[Path], model: bytes, images: NDArray[np.uint8]) -> tuple[OutputParity, ...]:
+    """Run `images`, uint8 N×H×W×3, through the checkpoint `files` and through the model."""
+    reference, other = recipe.references(files, images)
+    batch = recipe.aligned(run_onnx(model, images), reference)
+    singles = recipe.aligned(_join(run_onnx(model, image[np.newaxis]) for image in images), reference)
+    default, second = recipe.aligned(reference, reference), recipe.aligned(other, reference)
+    side = max(images.shape[1:3])
 
     def used(outputs: Outputs, name: str) -> Values:
-        return as_used(name, outputs[name], side)
+        return as_used(name, _flat(outputs[name]), side)
 
     return tuple(
         OutputParity(
             name=name,
-            raw=_difference(batch[name], default[name]),
-            litert=_difference(used(batch, name), used(default, name)),
-            litert_spread=_difference(used(reference, name), used(default, name)),
+            raw=_difference(_flat(batch[name]), _flat(default[name])),
+            checkpoint=_difference(used(batch, name), used(default, name)),
+            spread=_difference(used(second, name), used(default, name)),
             batch=_difference(used(batch, name), used(singles, name)),
+            bar=recipe.bar,
             magnitude=float(np.abs(default[name]).max()),
         )
-        for name in recipe.outputs.values()
+        for name in default
     )
 
 
 def require(outputs: Iterable[OutputParity], model: str) -> None:
     """Raise ParityError naming the outputs that failed."""
-    failed = [
-        f"{output.name} (largest {output.litert.largest:.1e}, mean {output.litert.mean:.1e})"
-        for output in outputs
-        if output.verdict == "failed"
-    ]
+    failed = [_described(output) for output in outputs if output.verdict == "failed"]
     if failed:
-        raise ParityError(f"{model} differs from its checkpoint: {', '.join(failed)}; the bar is {BAR:.0e}")
+        raise ParityError(f"{model} differs from its checkpoint: {', '.join(failed)}")
+
+
+def _described(output: OutputParity) -> str:
+    gap = output.checkpoint
+    return f"{output.name} (largest {gap.largest:.1e}, mean {gap.mean:.1e}, bar {output.bar:.0e})"
+
+
+def _flat(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return values.reshape(len(values), -1)
 
 
 def _join(runs: Iterable[Outputs]) -> Outputs:

@@ -1,36 +1,31 @@
 """Which checkpoint becomes which model, and what its inputs and outputs are called."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from types import MappingProxyType
 
 from exporters.catalogue import Catalogue
+from exporters.detectors.centerface import CenterFaceRecipe
+from exporters.detectors.centerface_int8 import QuantizedCenterFaceRecipe
+from exporters.detectors.centernet import CenterNetRecipe
 from exporters.errors import UnknownNameError
+from exporters.recipe import Recipe
+from exporters.tflite.recipe import TfliteRecipe
 from exporters.tflite.translate import InputRange
 
 SYMMETRIC = InputRange(-1.0, 1.0)
 UNIT = InputRange(0.0, 1.0)
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """A model made of one checkpoint. Checkpoint outputs that are not named are dropped."""
-
-    name: str
-    checkpoint: str
-    input_range: InputRange
-    outputs: Mapping[str, str]
-
-
-def _recipe(name: str, checkpoint: str, input_range: InputRange, **outputs: str) -> Recipe:
+def _tflite(name: str, checkpoint: str, input_range: InputRange, **outputs: str) -> TfliteRecipe:
     """A recipe whose `outputs` are given as ONNX name = TFLite name."""
-    return Recipe(name, checkpoint, input_range, MappingProxyType({tflite: onnx for onnx, tflite in outputs.items()}))
+    names = MappingProxyType({tflite: onnx for onnx, tflite in outputs.items()})
+    return TfliteRecipe(name, checkpoint, input_range, names)
 
 
 # Input ranges: the ImageToTensorCalculator options of MediaPipe 0.10.21's own graphs for these files.
 RECIPES: tuple[Recipe, ...] = (
-    _recipe("pose_detection", "pose_detection.tflite", SYMMETRIC, boxes="Identity", scores="Identity_1"),
-    _recipe(
+    _tflite("pose_detection", "pose_detection.tflite", SYMMETRIC, boxes="Identity", scores="Identity_1"),
+    _tflite(
         "pose_landmark_full",
         "pose_landmark_full.tflite",
         UNIT,
@@ -39,29 +34,32 @@ RECIPES: tuple[Recipe, ...] = (
         mask="Identity_2",
         heatmap="Identity_3",
     ),
-    _recipe(
+    _tflite(
         "face_detection_short_range",
         "face_detection_short_range.tflite",
         SYMMETRIC,
         boxes="regressors",
         scores="classificators",
     ),
-    _recipe(
+    _tflite(
         "face_detection_full_range",
         "face_detection_full_range_sparse.tflite",
         SYMMETRIC,
         boxes="Identity",
         scores="Identity_1",
     ),
-    _recipe("face_landmark", "face_landmark.tflite", UNIT, landmarks="conv2d_21", presence="conv2d_31"),
+    _tflite("face_landmark", "face_landmark.tflite", UNIT, landmarks="conv2d_21", presence="conv2d_31"),
+    CenterFaceRecipe("centerface", "centerface.onnx"),
+    QuantizedCenterFaceRecipe("centerface_int8", "centerface.onnx", ("astronaut.png", "bus.jpg", "zidane.jpg")),
+    CenterNetRecipe("centernet", "centernet.json", "centernet.bin"),
 )
 
 
 def select(names: Sequence[str], catalogue: Catalogue) -> list[Recipe]:
-    """The recipes called `names`; without names, those whose checkpoint something uses. Raises UnknownNameError."""
+    """The recipes called `names`; without names, those whose checkpoints something uses. Raises UnknownNameError."""
     if not names:
         used = {entry.name for entry in catalogue.file if entry.used_by}
-        return [recipe for recipe in RECIPES if recipe.checkpoint in used]
+        return [recipe for recipe in RECIPES if used.issuperset(recipe.checkpoints)]
     known = [recipe.name for recipe in RECIPES]
     unknown = [name for name in names if name not in known]
     if unknown:

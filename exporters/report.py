@@ -1,5 +1,6 @@
 """The parity report that lies beside an exported model."""
 
+from collections.abc import Iterator, Mapping
 from hashlib import sha256 as new_sha256
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from exporters.digest import sha256
 from exporters.parity import OutputParity
 
+_DECIDING = ("emitter.py", "onnx_model.py", "parity.py", "recipes.py", "runners.py", "samples.py", "usage.py")
+
 
 class ParityReport(BaseModel):
     """What the model was made of and by, and how near it came."""
@@ -15,8 +18,8 @@ class ParityReport(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     model: str
-    checkpoint: str
-    checkpoint_sha256: str
+    checkpoints: Mapping[str, str]
+    """SHA-256 by file name."""
     model_sha256: str
     exporter: str
     inputs: tuple[str, ...]
@@ -34,8 +37,12 @@ def read(path: Path) -> ParityReport | None:
 def exporter_fingerprint() -> str:
     """A hash of the code that decides what an export contains: a change of it makes exports stale."""
     package = Path(__file__).parent
-    modules = [package / name for name in ("recipes.py", "samples.py", "runners.py", "parity.py", "usage.py")]
     digest = new_sha256()
-    for module in sorted([*modules, *(package / "tflite").rglob("*.py")]):
+    for module in sorted({*(package / name for name in _DECIDING), *_modules(package)}):
         digest.update(sha256(module).encode())
     return digest.hexdigest()[:16]
+
+
+def _modules(package: Path) -> Iterator[Path]:
+    for folder in ("detectors", "tflite", "tfjs"):
+        yield from (package / folder).rglob("*.py")

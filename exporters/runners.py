@@ -1,43 +1,43 @@
-"""Running a checkpoint in the LiteRT interpreter and its translation in onnxruntime, for comparison."""
+"""Running models in onnxruntime, for comparison."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
-from exporters.recipes import Recipe
+from exporters.recipe import Outputs
 
-Outputs = Mapping[str, NDArray[np.float32]]
-
-
-def run_litert(checkpoint: Path, recipe: Recipe, images: NDArray[np.uint8], kernels: OpResolverType) -> Outputs:
-    """The outputs `recipe` names, one image at a time, each flattened to N×size."""
-    interpreter = Interpreter(str(checkpoint), num_threads=1, experimental_op_resolver_type=kernels)
-    interpreter.allocate_tensors()
-    source = interpreter.get_input_details()[0]["index"]
-    indices = {recipe.outputs.get(each["name"]): each["index"] for each in interpreter.get_output_details()}
-    rows: dict[str, list[NDArray[np.float32]]] = {name: [] for name in recipe.outputs.values()}
-    for image in images:
-        interpreter.set_tensor(source, _normalise(image[np.newaxis], recipe))
-        interpreter.invoke()
-        for name, row in rows.items():
-            row.append(interpreter.get_tensor(indices[name]).ravel())
-    return {name: np.stack(row) for name, row in rows.items()}
+_ALL = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+_NONE = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
 
 
-def run_onnx(model: bytes, recipe: Recipe, images: NDArray[np.uint8]) -> Outputs:
-    """The outputs of `recipe`, all images as one batch, each flattened to N×size."""
+def run_onnx(model: bytes, images: NDArray[np.uint8]) -> Outputs:
+    """Every output of an exported model, all images as one batch, N×…."""
+    return _run(model, {"image": images}, _ALL)
+
+
+def run_network(model: bytes, images: NDArray[np.generic]) -> tuple[Outputs, Outputs]:
+    """The outputs of a network of one input, by onnxruntime's fused kernels and by the operators one by one."""
+    (source,) = onnx.load_from_string(model).graph.input
+    feed = {source.name: images}
+    return _run(model, feed, _ALL), _run(model, feed, _NONE)
+
+
+def _run(model: bytes, feed: Mapping[str, NDArray[np.generic]], level: onnxruntime.GraphOptimizationLevel) -> Outputs:
+    """All images at once where the model takes any number, else one by one."""
+    session = onnxruntime.InferenceSession(model, _options(level), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    ((source, images),) = feed.items()
+    if session.get_inputs()[0].shape[0] != 1:
+        return dict(zip(names, session.run(names, feed), strict=True))
+    runs = [session.run(names, {source: image[np.newaxis]}) for image in images]
+    return {name: np.concatenate(values) for name, values in zip(names, zip(*runs, strict=True), strict=True)}
+
+
+def _options(level: onnxruntime.GraphOptimizationLevel) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    names = list(recipe.outputs.values())
-    arrays = session.run(names, {"image": images})
-    return {name: array.reshape(len(images), -1) for name, array in zip(names, arrays, strict=True)}
-
-
-def _normalise(images: NDArray[np.uint8], recipe: Recipe) -> NDArray[np.float32]:
-    scaled = images.astype(np.float32) * np.float32(recipe.input_range.scale)
-    return scaled + np.float32(recipe.input_range.low)
+    options.graph_optimization_level = level
+    return options

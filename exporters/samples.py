@@ -12,10 +12,15 @@ from exporters.errors import FetchError
 Image = NDArray[np.uint8]
 
 
-def sample_batch(photos: Sequence[Path], side: int) -> Image:
-    """Each photo twice, letterboxed and as its centre square: uint8 N×side×side×3, RGB. Raises FetchError."""
+def sample_batch(photos: Sequence[Path], size: tuple[int, int]) -> Image:
+    """Each photo twice, letterboxed and as its centre square: uint8 N×height×width×3, RGB. Raises FetchError.
+
+    `size` is (width, height); of the squares on its longer side the middle is taken.
+    """
     images = [_read(photo) for photo in photos]
-    return np.stack([square(image, side) for image in images for square in (letterbox, centre_square)])
+    squares = np.stack([square(image, max(size)) for image in images for square in (letterbox, centre_square)])
+    left, top = ((max(size) - side) // 2 for side in size)
+    return squares[:, top : top + size[1], left : left + size[0]]
 
 
 def letterbox(image: Image, side: int) -> Image:

@@ -4,7 +4,7 @@ from rich.table import Table
 from rich.text import Text
 
 from exporters.catalogue import Catalogue
-from exporters.export import model_state
+from exporters.export import added_models, model_state
 from exporters.fetch import state
 from exporters.paths import Paths
 from exporters.recipes import RECIPES
@@ -33,15 +33,17 @@ def models_table(catalogue: Catalogue, paths: Paths) -> Table:
     table.caption = "build one: maskwright models export NAME"
     for recipe in RECIPES:
         mark = _mark(model_state(recipe, catalogue, paths).value)
-        table.add_row(recipe.name, recipe.checkpoint, mark)
+        table.add_row(recipe.name, "\n".join(recipe.checkpoints), mark)
+    for name, found in added_models(paths).items():
+        table.add_row(name, "added", _mark(found.value))
     return table
 
 
 def parity_table(report: ParityReport) -> Table:
-    """Each output as used: largest and mean difference to LiteRT, and how far LiteRT's own kernels are apart."""
-    table = _table(report.model, "output", "largest", "mean", "LiteRT's own", "raw", "raw magnitude", "verdict")
+    """Each output as used: largest and mean difference to the checkpoint, and how far its own two runs are apart."""
+    table = _table(report.model, "output", "largest", "mean", "own spread", "raw", "raw magnitude", "verdict")
     for output in report.outputs:
-        gaps = (output.litert.largest, output.litert.mean, output.litert_spread.largest, output.raw.largest)
+        gaps = (output.checkpoint.largest, output.checkpoint.mean, output.spread.largest, output.raw.largest)
         numbers = [f"{gap:.1e}" for gap in gaps]
         table.add_row(output.name, *numbers, f"{output.magnitude:.3g}", _mark(output.verdict))
     return table

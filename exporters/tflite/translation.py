@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from exporters.emitter import Emitter
 from exporters.errors import TranslationError
-from exporters.tflite.emitter import Emitter
 from exporters.tflite.graph import Graph, Operator
 from exporters.tflite.padding import Pads
 

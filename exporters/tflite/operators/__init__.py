@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from exporters.tflite.graph import Operator
 from exporters.tflite.operators.activation import logistic, prelu, relu, relu6
-from exporters.tflite.operators.arithmetic import add
+from exporters.tflite.operators.arithmetic import add, mean, multiply
 from exporters.tflite.operators.convolution import convolution, depthwise_convolution
 from exporters.tflite.operators.pooling import max_pool, resize_bilinear
 from exporters.tflite.operators.shape import concatenation, depth_to_space, pad, reshape
@@ -20,6 +20,8 @@ OPERATORS: Mapping[str, Callable[[Translation, Operator], None]] = MappingProxyT
         "DEPTHWISE_CONV_2D": depthwise_convolution,
         "LOGISTIC": logistic,
         "MAX_POOL_2D": max_pool,
+        "MEAN": mean,
+        "MUL": multiply,
         "PAD": pad,
         "PRELU": prelu,
         "RELU": relu,

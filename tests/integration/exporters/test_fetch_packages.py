@@ -3,7 +3,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from exporters import commands
 from exporters.errors import FetchError
 from exporters.fetch import fetch_all
 from exporters.listener import Silence
@@ -96,5 +98,22 @@ def test_without_npm_the_file_stays_missing_and_the_error_says_why(
     source = '{ type = "npm", package = "tinypack", version = "1.0.0", member = "package/a.bin" }'
     shelf.add("a.bin", b"first", source)
     with pytest.raises(FetchError, match="npm is not installed"):
-        fetch_all(paths=shelf.paths)
+        fetch_all(["a.bin"], paths=shelf.paths)
     assert shelf.names == []
+
+
+@pytest.mark.usefixtures("wheels")
+def test_without_npm_the_rest_is_fetched_and_the_command_says_what_is_missing(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shelf.add("a.bin", b"first", wheel_source("tinypack/a.bin"))
+    npm = '{ type = "npm", package = "tinypack", version = "1.0.0", member = "package/b.bin" }'
+    shelf.add("b.bin", b"second", npm)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(commands, "DEFAULT_PATHS", shelf.paths)
+    fetched = CliRunner().invoke(commands.app, ["fetch"])
+    assert fetched.exit_code == 0
+    assert "b.bin: missing, as npm is not installed" in fetched.output
+    assert shelf.names == ["a.bin"]
+    assert CliRunner().invoke(commands.app, ["verify"]).exit_code == 0
+    assert CliRunner().invoke(commands.app, ["verify", "b.bin"]).exit_code == 1

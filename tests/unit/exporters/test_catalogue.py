@@ -62,5 +62,5 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
 
 def test_the_committed_catalogue_is_valid_and_holds_every_recipes_checkpoint() -> None:
     committed = load(DEFAULT_PATHS.catalogue)
-    assert {recipe.checkpoint for recipe in RECIPES} <= set(committed.names)
+    assert {name for recipe in RECIPES for name in recipe.checkpoints} <= set(committed.names)
     assert select([], committed) == list(RECIPES)

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporters.errors import ParityError
-from exporters.parity import BAR, Difference, OutputParity, _difference, require
+from exporters.parity import Difference, OutputParity, _difference, require
+from exporters.recipe import BAR
 
 
 def output(
@@ -15,9 +16,10 @@ def output(
     return OutputParity(
         name="mask",
         raw=Difference(largest=largest, mean=mean),
-        litert=Difference(largest=largest, mean=mean),
-        litert_spread=Difference(largest=spread, mean=spread_mean),
+        checkpoint=Difference(largest=largest, mean=mean),
+        spread=Difference(largest=spread, mean=spread_mean),
         batch=Difference(largest=batch, mean=batch),
+        bar=BAR,
         magnitude=1.0,
     )
 

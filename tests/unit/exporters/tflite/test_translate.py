@@ -5,8 +5,9 @@ import pytest
 from onnx import helper
 
 from exporters.errors import TranslationError
+from exporters.onnx_model import IR_VERSION, OPSET
 from exporters.tflite.reader import read
-from exporters.tflite.translate import IR_VERSION, OPSET, InputRange, translate
+from exporters.tflite.translate import InputRange, translate
 from tests.unit.exporters.sketch import LargestDifference, Sketch
 
 

@@ -1,0 +1,54 @@
+"""Adding a detector of one's own to the model repository."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from exporters.catalogue import load
+from exporters.detectors.added import inspected
+from exporters.detectors.card import DetectorCard, config_text
+from exporters.errors import ExporterError, UnknownNameError
+from exporters.export import export_recipe
+from exporters.fetch import fetch_all
+from exporters.listener import Listener
+from exporters.paths import Paths
+from exporters.report import ParityReport
+
+ROLES = ("faces", "plates", "objects")
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+
+
+@dataclass(frozen=True)
+class Addition:
+    """What a user asks for; without `labels` those in the file's metadata, without `form` the one it looks like."""
+
+    file: Path
+    name: str
+    role: str
+    labels: Sequence[str] = ()
+    form: str | None = None
+
+
+def add_detector(addition: Addition, *, listener: Listener, paths: Paths) -> ParityReport:
+    """Make a model of the file, hold it against the file on the sample photos, and write its configuration.
+
+    Raises TranslationError, UnknownNameError, ParityError, and ExporterError where the name is taken; then nothing is
+    left.
+    """
+    if addition.role not in ROLES:
+        raise UnknownNameError([addition.role], list(ROLES))
+    if not re.fullmatch(_NAME, addition.name):
+        raise ExporterError(f"{addition.name!r} is no name for a model; letters, digits, '.', '_' and '-' make one")
+    folder = paths.model_repository / addition.name
+    if folder.exists():
+        raise ExporterError(f"{folder} exists: choose another --name, or remove the folder first")
+    detector = inspected(addition.file, addition.name, addition.labels, addition.form)
+    photos = [entry.name for entry in load(paths.catalogue).file if entry.kind == "photo"]
+    written = export_recipe(detector, [addition.file], fetch_all(photos, listener=listener, paths=paths), paths)
+    card = DetectorCard(
+        addition.role, detector.labels, detector.form.fit, (detector.width, detector.height), detector.form.iou
+    )
+    text = config_text(addition.name, addition.file.name, card, batches=detector.batches)
+    (folder / "config.pbtxt").write_text(text, encoding="utf-8")
+    return written

@@ -1,0 +1,116 @@
+"""TensorFlow's operations as TFLite's operators."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+from ai_edge_litert.schema_py_generated import ActivationFunctionType, Padding
+from numpy.typing import NDArray
+
+from exporters.errors import TranslationError
+from exporters.tfjs.reader import Node, TfjsGraph
+from exporters.tfjs.shapes import output_shape
+from exporters.tflite.graph import Graph, Operator, Tensor
+
+_SIMPLE = MappingProxyType(
+    {
+        "Add": "ADD",
+        "AddV2": "ADD",
+        "Mul": "MUL",
+        "Relu": "RELU",
+        "Relu6": "RELU6",
+        "Sigmoid": "LOGISTIC",
+        "Mean": "MEAN",
+    }
+)
+_CONVOLUTIONS = MappingProxyType(
+    {
+        "Conv2D": "CONV_2D",
+        "_FusedConv2D": "CONV_2D",
+        "DepthwiseConv2dNative": "DEPTHWISE_CONV_2D",
+        "FusedDepthwiseConv2dNative": "DEPTHWISE_CONV_2D",
+    }
+)
+_ACTIVATIONS = MappingProxyType(
+    {
+        (): ActivationFunctionType.NONE,
+        ("BiasAdd",): ActivationFunctionType.NONE,
+        ("BiasAdd", "Relu"): ActivationFunctionType.RELU,
+        ("BiasAdd", "Relu6"): ActivationFunctionType.RELU6,
+    }
+)
+
+
+def lower(graph: TfjsGraph, outputs: Mapping[str, str]) -> Graph:
+    """The part of `graph` that the nodes named as keys of `outputs` need. Raises TranslationError."""
+    lowering = _Lowering(graph)
+    for node in graph.live_nodes(outputs):
+        lowering.add(node)
+    return lowering.result(tuple(outputs))
+
+
+@dataclass
+class _Lowering:
+    graph: TfjsGraph
+    tensors: list[Tensor] = field(default_factory=list)
+    operators: list[Operator] = field(default_factory=list)
+    indices: dict[str, int] = field(default_factory=dict)
+
+    def add(self, node: Node) -> None:
+        """Add what `node` gives, and the operator that gives it."""
+        shapes = [self.tensors[self.indices[name]].shape for name in node.inputs]
+        shape = output_shape(node, shapes, self.graph.weights)
+        data = self.graph.weights.get(node.name) if node.kind == "Const" else None
+        self.indices[node.name] = self._tensor(node.name, shape, data)
+        if node.kind in _CONVOLUTIONS:
+            self._convolution(node)
+        elif node.kind == "ConcatV2":
+            *parts, axis = node.inputs
+            self._operator(node, "CONCATENATION", parts, axis=int(self.graph.weights[axis]))
+        elif node.kind == "ResizeBilinear":
+            options = {"alignCorners": node.true("align_corners"), "halfPixelCenters": node.true("half_pixel_centers")}
+            self._operator(node, "RESIZE_BILINEAR", list(node.inputs), **options)
+        elif node.kind == "Identity":
+            self._operator(node, "RESHAPE", list(node.inputs))
+        elif node.kind in _SIMPLE:
+            self._operator(node, _SIMPLE[node.kind], list(node.inputs))
+
+    def result(self, outputs: tuple[str, ...]) -> Graph:
+        """The graph so far."""
+        inputs = tuple(self.indices[node.name] for node in self.graph.nodes if node.kind == "Placeholder")
+        wanted = tuple(self.indices[name] for name in outputs)
+        return Graph(self.graph.name, tuple(self.tensors), tuple(self.operators), inputs, wanted)
+
+    def _convolution(self, node: Node) -> None:
+        """Weights H×W×I×O become TFLite's O×H×W×I, depthwise H×W×I×M become 1×H×W×(I·M)."""
+        if node.text("data_format") != "NHWC" or tuple(node.texts("fused_ops")) not in _ACTIVATIONS:
+            raise TranslationError(f"{node.name}: {node.kind} is supported only channels last, with bias and ReLU")
+        source, weights, *bias = node.inputs
+        array, kind = self.graph.weights[weights], _CONVOLUTIONS[node.kind]
+        depthwise = kind == "DEPTHWISE_CONV_2D"
+        array = array.reshape(1, *array.shape[:2], -1) if depthwise else array.transpose(3, 0, 1, 2)
+        self.indices[f"{weights}:lowered"] = self._tensor(f"{weights}:lowered", array.shape, array)
+        (_, stride_h, stride_w, _), (_, dilation_h, dilation_w, _) = (
+            node.integers("strides"),
+            node.integers("dilations"),
+        )
+        self._operator(
+            node,
+            kind,
+            [source, f"{weights}:lowered", *bias],
+            padding=Padding.SAME if node.text("padding") == "SAME" else Padding.VALID,
+            strideH=stride_h,
+            strideW=stride_w,
+            dilationHFactor=dilation_h,
+            dilationWFactor=dilation_w,
+            fusedActivationFunction=_ACTIVATIONS[tuple(node.texts("fused_ops"))],
+        )
+
+    def _tensor(self, name: str, shape: tuple[int, ...], data: NDArray[np.generic] | None) -> int:
+        self.tensors.append(Tensor(name, shape, data))
+        return len(self.tensors) - 1
+
+    def _operator(self, node: Node, kind: str, inputs: list[str], **options: int) -> None:
+        sources = tuple(self.indices[name] for name in inputs)
+        self.operators.append(Operator(kind, sources, (self.indices[node.name],), options))

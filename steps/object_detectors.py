@@ -1,0 +1,57 @@
+"""Object detectors as their Triton configurations describe them: a user's model needs no code."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict, cast
+
+from steps.model_config import ModelConfig
+from vision.fit import Fit
+from vision.object_detector import ObjectDetector
+
+PARAMETER = "detector"
+"""Of config.pbtxt; its value is a JSON object."""
+
+
+class _Description(TypedDict, total=False):
+    role: str
+    labels: list[str]
+    fit: str
+    size: tuple[int, int]
+    multiple: int
+    iou: float
+
+
+@dataclass(frozen=True)
+class DetectorModel:
+    """A detector of the model repository; `role` says what it is for: faces, plates, objects."""
+
+    role: str
+    detector: ObjectDetector
+
+
+def detector_model(folder: Path) -> DetectorModel | None:
+    """The detector in a model's folder, None where the model is none."""
+    config = ModelConfig(folder)
+    if PARAMETER not in config.parameters:
+        return None
+    value = cast("_Description", json.loads(config.parameters[PARAMETER]))
+    width, height = value["size"]
+    detector = ObjectDetector(
+        model=config.name,
+        labels=tuple(value["labels"]),
+        fit=Fit(value["fit"]),
+        size=(width, height),
+        iou=value["iou"],
+        multiple=value.get("multiple"),
+    )
+    return DetectorModel(value["role"], detector)
+
+
+def detector_models(model_repository: Path) -> Iterator[DetectorModel]:
+    """Every detector of a repository, by name."""
+    for config in sorted(model_repository.glob("*/config.pbtxt")):
+        model = detector_model(config.parent)
+        if model is not None:
+            yield model

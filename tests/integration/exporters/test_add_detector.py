@@ -1,0 +1,92 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from exporters import commands
+from exporters.catalogue import load
+from exporters.commands import app
+from exporters.fetch import State, state
+from exporters.paths import DEFAULT_PATHS, Paths
+from steps.object_detectors import detector_models
+from tests.detecting import load_detector
+from tests.unit.exporters.detectors import drawn
+
+PHOTOS = [entry for entry in load(DEFAULT_PATHS.catalogue).file if entry.kind == "photo"]
+pytestmark = pytest.mark.skipif(
+    any(state(entry, DEFAULT_PATHS.files) is not State.READY for entry in PHOTOS),
+    reason="the sample photos are not fetched",
+)
+LABELS = "car,plate,truck"
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    return replace(DEFAULT_PATHS, model_repository=tmp_path / "model_repository")
+
+
+@pytest.fixture
+def run(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setattr(commands, "DEFAULT_PATHS", paths)
+    return lambda *words: CliRunner().invoke(app, list(map(str, words)))
+
+
+@pytest.mark.parametrize("batch", [1, "N"])
+def test_a_detector_of_ones_own_is_usable_without_code(
+    run: Run, paths: Paths, tmp_path: Path, batch: int | str
+) -> None:
+    file = drawn.save(tmp_path / "mine.onnx", drawn.yolov8(), batch=batch)
+    added = run("add", "detector", file, "--labels", LABELS, "--role", "plates")
+    assert added.exit_code == 0, added.output
+    (model,) = detector_models(paths.model_repository)
+    assert (model.role, model.detector.labels) == ("plates", ("car", "plate", "truck"))
+    photo = np.full((64, 128, 3), 255, np.uint8)
+    found = load_detector("mine", paths.model_repository).detect(cv2.imencode(".png", photo)[1].tobytes(), 0.5)
+    assert found.labels == ("plate",)
+    # 128×64 is halved and lies 16 pixels below the top of 64×64
+    np.testing.assert_allclose(found.boxes, [(20, 8, 68, 64)], atol=1e-3)
+    assert found.scores[0] == pytest.approx((255 + 114) / 2 / 255, rel=1e-4)
+
+
+def test_an_added_detector_is_listed_and_verified(run: Run, paths: Paths, tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("car\nplate\ntruck\n")
+    file = drawn.save(tmp_path / "mine.onnx", drawn.yolov5())
+    words = ("add", "detector", file, "--labels", tmp_path / "names.txt", "--role", "objects", "--name", "street")
+    assert run(*words).exit_code == 0
+    assert "street" in run("list").output
+    assert run("verify", "street").exit_code == 0
+    with paths.model("street").open("ab") as model:
+        model.write(b"x")
+    assert "street: corrupt" in run("verify", "street").output
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("--role", "plates", "--labels", "one"), 1, "3 classes apart, and 1 labels are given"),
+        (("--role", "dogs", "--labels", LABELS), 2, "unknown name: dogs; known names: faces, plates, objects"),
+        (("--role", "plates", "--labels", LABELS, "--name", "../x"), 1, "is no name for a model"),
+        (("--role", "plates", "--labels", LABELS, "--form", "yolo0"), 2, "unknown name: yolo0"),
+    ],
+)
+def test_what_cannot_be_added_leaves_nothing(
+    run: Run, paths: Paths, tmp_path: Path, words: tuple[str, ...], code: int, message: str
+) -> None:
+    file = drawn.save(tmp_path / "mine.onnx", drawn.yolov8())
+    result = run("add", "detector", file, *words)
+    assert (result.exit_code, message in result.output) == (code, True)
+    assert not paths.model_repository.exists()
+
+
+def test_a_name_that_is_taken_is_refused(run: Run, paths: Paths, tmp_path: Path) -> None:
+    file = drawn.save(tmp_path / "mine.onnx", drawn.yolov8())
+    words = ("add", "detector", file, "--labels", LABELS, "--role", "plates")
+    assert run(*words).exit_code == 0
+    before = paths.model("mine").read_bytes()
+    assert "exists: choose another --name" in run(*words).output
+    assert paths.model("mine").read_bytes() == before

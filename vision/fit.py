@@ -1,0 +1,61 @@
+"""A whole photo in the input of an object detector, and the way back."""
+
+from enum import Enum
+
+import cv2
+import numpy as np
+
+from vision.arrays import RGB, Affine, Size
+
+BORDER = 114
+"""Grey around a photo: what YOLO and YOLOX models were trained with."""
+
+
+class Fit(str, Enum):
+    """How a photo of another shape goes into a model's input."""
+
+    LETTERBOX = "letterbox"
+    """Aspect ratio kept, centred on grey: Ultralytics."""
+    CORNER = "corner"
+    """Aspect ratio kept, top left on grey: YOLOX."""
+    STRETCH = "stretch"
+    """Each side for itself, no border: deface, RT-DETR."""
+
+
+def size_within(size: Size, bounds: Size, multiple: int) -> Size:
+    """Scale a photo of `size` into `bounds` or their transpose, sides rounded up to whole multiples.
+
+    The longer side of the photo goes along the longer one of `bounds`, which hold a whole multiple at least.
+    """
+    width, height = bounds if (size[0] >= size[1]) == (bounds[0] >= bounds[1]) else bounds[::-1]
+    scale = min(width / size[0], height / size[1])
+    counts = [max(-(-round(side * scale) // multiple), 1) for side in size]
+    return min(counts[0], width // multiple) * multiple, min(counts[1], height // multiple) * multiple
+
+
+def fit_affine(size: Size, target: Size, fit: Fit) -> Affine:
+    """Map pixels of a photo of `size` into an input of `target` size."""
+    left, top, width, height = _place(size, target, fit)
+    return np.array([[width / size[0], 0.0, left], [0.0, height / size[1], top]])
+
+
+def fit_photo(pixels: RGB, size: Size, target: Size, fit: Fit) -> RGB:
+    """Draw a photo of `size` source pixels, perhaps decoded smaller, into an input of `target` size, bilinear."""
+    left, top, width, height = _place(size, target, fit)
+    inner = np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+    if (width, height) == target:
+        return inner
+    boxed: RGB = np.full((target[1], target[0], 3), BORDER, dtype=np.uint8)
+    boxed[top : top + height, left : left + width] = inner
+    return boxed
+
+
+def _place(size: Size, target: Size, fit: Fit) -> tuple[int, int, int, int]:
+    """Left, top, width and height of the photo in the input. Of an odd border the smaller half comes first."""
+    if fit is Fit.STRETCH:
+        return 0, 0, *target
+    scale = min(target[0] / size[0], target[1] / size[1])
+    width, height = (max(round(side * scale), 1) for side in size)
+    if fit is Fit.CORNER:
+        return 0, 0, width, height
+    return (target[0] - width) // 2, (target[1] - height) // 2, width, height
