@@ -1,20 +1,35 @@
 """The steps by the name of the Triton model that runs them."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from steps.body_masks_draw import body_masks_draw
+from steps.detect_find import Finders
+from steps.detect_input import detect_input
+from steps.detect_list import detect_list
 from steps.face_contours_draw import face_contours_draw
 from steps.face_crop import face_crop
 from steps.face_input import face_input
+from steps.object_detectors import detector_models
 from steps.pose_crop import pose_crop
 from steps.pose_input import pose_input
+from steps.privacy_blur_draw import privacy_blur_draw
 from steps.tensors import Step
+from vision.plates import PlateFinder
 
-STEPS: Mapping[str, Step] = {
-    "pose_input": pose_input,
-    "pose_crop": pose_crop,
-    "body_masks_draw": body_masks_draw,
-    "face_input": face_input,
-    "face_crop": face_crop,
-    "face_contours_draw": face_contours_draw,
-}
+
+def steps_of(model_repository: Path) -> Mapping[str, Step]:
+    """Every step; those that look for objects know the detectors of the model repository."""
+    detectors = {model.role: model.detector for model in detector_models(model_repository)}
+    finders = Finders(detectors, PlateFinder())
+    return {
+        "pose_input": pose_input,
+        "pose_crop": pose_crop,
+        "body_masks_draw": body_masks_draw,
+        "face_input": face_input,
+        "face_crop": face_crop,
+        "face_contours_draw": face_contours_draw,
+        "detect_input": detect_input(detectors),
+        "detect_list": detect_list(finders),
+        "privacy_blur_draw": privacy_blur_draw(finders),
+    }

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from steps.failure import InputError
 from steps.tensors import Tensor, first_bytes
+from vision.arrays import RGB
 from vision.photo import Photo, PhotoError, PhotoInfo, Reduction, decode, inspect, reduction_for
+from vision.rewrite import Form, rewrite
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,13 @@ class EncodedPhoto:
     def full(self) -> Photo:
         """Decode every pixel. Raises InputError."""
         return self._decode(1)
+
+    def rewritten(self, pixels: RGB, form: Form) -> bytes:
+        """Encode changed pixels of the whole photo, in the form asked for. Raises InputError."""
+        try:
+            return rewrite(self.data, self.info, pixels, form)
+        except PhotoError as error:
+            raise InputError(error.code, error.detail) from error
 
     def _decode(self, reduction: Reduction) -> Photo:
         try:

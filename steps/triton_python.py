@@ -3,12 +3,13 @@
 from __future__ import annotations  # the server adds its request types to the module after this import
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from steps.catalogue import STEPS
+from steps.catalogue import steps_of
 from steps.tensors import Step
 
 
@@ -35,7 +36,7 @@ class TritonPythonModel:
         """Find the step; one OpenCV thread, because instances are what runs side by side."""
         config = json.loads(args["model_config"])
         cv2.setNumThreads(1)
-        self._step = STEPS[args["model_name"]]
+        self._step = steps_of(Path(args["model_repository"]).parent)[args["model_name"]]
         self._input_names = [value["name"] for value in config["input"]]
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:

@@ -1,4 +1,4 @@
-"""Encoding of masks, label maps and overlays."""
+"""Encoding of masks, label maps, overlays and photos."""
 
 import struct
 import zlib
@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.arrays import RGB
+from vision.coding import Coding
 from vision.headers import png
-
-JPEG_QUALITY = 90
+from vision.photo_info import WrittenFormat
 
 GREYSCALE = 0
 UP_FILTER = 2
@@ -31,14 +31,20 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
     packer = zlib.compressobj(1, strategy=zlib.Z_RLE)
     pixels = packer.compress(rows.data) + packer.flush()
     header = struct.pack(">IIBBBBB", width, height, 8, GREYSCALE, 0, 0, 0)
-    return png.SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
-
-
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    return png.SIGNATURE + png.chunk(b"IHDR", header) + png.chunk(b"IDAT", pixels) + png.chunk(b"IEND", b"")
 
 
 def encode_jpeg(pixels: RGB) -> bytes:
-    """Encode H×W×3 as a JPEG of JPEG_QUALITY."""
+    """Encode H×W×3 as a JPEG of the default quality."""
+    return encode_photo(pixels, "jpeg", Coding())
+
+
+def encode_photo(pixels: RGB, file_format: WrittenFormat, coding: Coding) -> bytes:
+    """Encode H×W×3, with no metadata; a PNG is without loss, whatever `coding` says."""
     bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    return cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))[1].tobytes()
+    options = {
+        "jpeg": (cv2.IMWRITE_JPEG_QUALITY, coding.quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, coding.sampling),
+        "png": (),
+        "webp": (cv2.IMWRITE_WEBP_QUALITY, coding.quality),
+    }[file_format]
+    return cv2.imencode(f".{file_format}", bgr, options)[1].tobytes()

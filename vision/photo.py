@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vision.arrays import RGB, Affine
 from vision.headers import bmp, jpeg, png, signature, webp
-from vision.photo_info import Header, PhotoError, PhotoInfo
+from vision.photo_info import TRANSPOSED, Header, PhotoError, PhotoInfo
 
 __all__ = ["Photo", "PhotoError", "PhotoInfo", "Reduction", "decode", "inspect", "reduction_for"]
 
@@ -30,10 +30,9 @@ _REDUCED_FLAGS = {1: 0, 2: 16, 4: 32, 8: 64}
 SIXTEEN_BIT_WHITE = 65_535
 COLOR_DIMENSIONS, BGRA_CHANNELS = 3, 4
 
-_TRANSPOSED = frozenset({5, 6, 7, 8})
 _FLIPPED_X = frozenset({2, 3, 6, 7})
 _FLIPPED_Y = frozenset({3, 4, 7, 8})
-"""EXIF orientations as a transposition, then flips of the displayed axes (EXIF 2.32, tag 0x0112)."""
+"""EXIF orientations as a transposition (TRANSPOSED), then flips of the displayed axes (EXIF 2.32, tag 0x0112)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ def inspect(data: bytes, *, max_pixels: int = MAX_PIXELS) -> PhotoInfo:
     header = _parse(data)
     _check(header, max_pixels)
     width, height = header.width, header.height
-    if header.orientation in _TRANSPOSED:
+    if header.orientation in TRANSPOSED:
         width, height = height, width
     return PhotoInfo(header.format, width, height, header.orientation, header.alpha)
 
@@ -76,8 +75,7 @@ def decode(data: bytes, info: PhotoInfo, *, reduction: Reduction = 1) -> Photo:
     `info` is what `inspect` said of the same bytes. A reduced JPEG has ceil(stored side / reduction) pixels a side.
     Raises PhotoError (image_corrupt).
     """
-    transposed = info.orientation in _TRANSPOSED
-    stored_width, stored_height = (info.height, info.width) if transposed else info.size
+    stored_width, stored_height = (info.height, info.width) if info.transposed else info.size
     stored = _decode_stored(data, info, reduction)
     if stored.shape[:2] != (-(-stored_height // reduction), -(-stored_width // reduction)):
         raise PhotoError("image_corrupt", "the image's header and its pixels differ in size")
@@ -153,7 +151,7 @@ def _on_white(decoded: NDArray[np.uint8]) -> RGB:
 
 
 def _orient(stored: RGB, orientation: int) -> RGB:
-    pixels = cv2.transpose(stored) if orientation in _TRANSPOSED else stored
+    pixels = cv2.transpose(stored) if orientation in TRANSPOSED else stored
     flip_x, flip_y = orientation in _FLIPPED_X, orientation in _FLIPPED_Y
     if flip_x or flip_y:
         pixels = cv2.flip(pixels, -1 if flip_x and flip_y else int(flip_x))

@@ -5,7 +5,11 @@ from typing import Literal, TypeAlias
 
 from vision.arrays import Size
 
+TRANSPOSED = frozenset({5, 6, 7, 8})
+"""EXIF orientations at which stored rows are displayed as columns."""
+
 PhotoFormat: TypeAlias = Literal["jpeg", "png", "webp", "bmp"]
+WrittenFormat: TypeAlias = Literal["jpeg", "png", "webp"]
 PhotoErrorCode: TypeAlias = Literal[
     "image_empty",
     "image_unsupported",
@@ -53,3 +57,8 @@ class PhotoInfo:
     def size(self) -> Size:
         """(width, height) as displayed."""
         return self.width, self.height
+
+    @property
+    def transposed(self) -> bool:
+        """Whether stored rows are displayed as columns."""
+        return self.orientation in TRANSPOSED

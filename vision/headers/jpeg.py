@@ -32,7 +32,7 @@ def parse(data: bytes) -> Header:
     """
     frame: tuple[int, int] | None = None
     orientation: int | None = None
-    for marker, start, end in _segments(data):
+    for marker, start, end in segments(data):
         if marker == APP1 and orientation is None and data.startswith(b"Exif\0\0", start):
             orientation = exif.orientation(data[start:end])
         elif marker in FRAMES and frame is None:
@@ -45,7 +45,7 @@ def parse(data: bytes) -> Header:
     raise PhotoError("image_truncated", "the JPEG ends before its pixels; send the whole file")
 
 
-def _segments(data: bytes, position: int = len(SIGNATURE)) -> Iterator[tuple[int, int, int]]:
+def segments(data: bytes, position: int = len(SIGNATURE)) -> Iterator[tuple[int, int, int]]:
     """Yield (marker, start, end) of every segment from `position` on."""
     for _ in range(MAX_SEGMENTS):
         found = _MARKER.search(data, position)
@@ -88,7 +88,7 @@ def _check_scans(data: bytes, scan: int) -> None:
     if data.count(b"\xff\xda", scan) < MAX_SCANS:
         return
     scans = 1
-    for marker, _, _ in _segments(data, scan):
+    for marker, _, _ in segments(data, scan):
         if marker == EOI:
             return
         scans += marker == SOS

@@ -27,7 +27,7 @@ def parse(data: bytes) -> Header:
     width, height, color_type = _ihdr(data)
     alpha, animated, orientation = color_type in ALPHA_COLOR_TYPES, False, exif.NORMAL
     complete = False
-    for kind, start, end in _chunks(data):
+    for kind, start, end in chunks(data):
         alpha = alpha or kind == b"tRNS"
         animated = animated or kind == b"acTL"
         complete = kind == b"IEND"
@@ -39,7 +39,7 @@ def parse(data: bytes) -> Header:
 def transparent_grey(data: bytes) -> int | None:
     """Read which grey of a greyscale PNG is transparent (tRNS), as decoded: of 255, or of 65,535 at sixteen bits."""
     depth, color_type = data[24], data[25]
-    for kind, start, end in _chunks(data):
+    for kind, start, end in chunks(data):
         if kind == b"tRNS" and color_type == GREYSCALE:
             grey = int.from_bytes(data[start:end], "big")
             return grey if depth == SIXTEEN_BITS else grey * 255 // (2**depth - 1)
@@ -57,7 +57,7 @@ def _ihdr(data: bytes) -> tuple[int, int, int]:
     return width, height, color_type
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Yield (type, start, end) of the data of every whole chunk, up to IEND."""
     position = len(SIGNATURE)
     for _ in range(MAX_CHUNKS):
@@ -72,3 +72,8 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         if kind == b"IEND":
             return
     raise PhotoError("image_corrupt", f"PNG with over {MAX_CHUNKS} chunks")
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """A whole chunk: length, type, data and checksum."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

@@ -13,6 +13,7 @@ MAX_CHUNKS = 65_536
 ANIMATION_FLAG, ALPHA_FLAG = 0x02, 0x10
 VP8_START_CODE = b"\x9d\x01\x2a"
 VP8L_SIGNATURE = 0x2F
+METADATA = frozenset({b"EXIF", b"ICCP"})
 
 
 def parse(data: bytes) -> Header:
@@ -27,7 +28,7 @@ def parse(data: bytes) -> Header:
     if kind == b"VP8L":
         return _lossless(data, complete=complete)
     if kind == b"VP8X":
-        return _extended(data, riff_size + 8, complete=complete)
+        return _extended(data, complete=complete)
     raise PhotoError("image_corrupt", "WebP whose first chunk is none of VP8, VP8L, VP8X")
 
 
@@ -46,31 +47,32 @@ def _lossless(data: bytes, *, complete: bool) -> Header:
     return Header("webp", width, height, alpha=alpha, complete=complete)
 
 
-def _extended(data: bytes, end: int, *, complete: bool) -> Header:
+def _extended(data: bytes, *, complete: bool) -> Header:
     flags, width, height = struct.unpack_from("<B3x3s3s", data, 20)
-    chunks = list(_chunks(data, min(end, len(data))))
-    animated = bool(flags & ANIMATION_FLAG) or any(kind in {b"ANIM", b"ANMF"} for kind, _ in chunks)
-    if complete and not animated and not any(kind in {b"VP8 ", b"VP8L"} for kind, _ in chunks):
+    found = list(chunks(data))
+    animated = bool(flags & ANIMATION_FLAG) or any(kind in {b"ANIM", b"ANMF"} for kind, _ in found)
+    if complete and not animated and not any(kind in {b"VP8 ", b"VP8L"} for kind, _ in found):
         raise PhotoError("image_corrupt", "WebP without an image chunk")
     return Header(
         "webp",
         int.from_bytes(width, "little") + 1,
         int.from_bytes(height, "little") + 1,
-        orientation=next((exif.orientation(body) for kind, body in chunks if kind == b"EXIF"), exif.NORMAL),
+        orientation=next((exif.orientation(body) for kind, body in found if kind == b"EXIF"), exif.NORMAL),
         alpha=bool(flags & ALPHA_FLAG),
         animated=animated,
         complete=complete,
     )
 
 
-def _chunks(data: bytes, end: int) -> Iterator[tuple[bytes, bytes]]:
+def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield the type of every whole chunk, with its body where that is metadata."""
-    position = 12
+    (riff_size,) = struct.unpack_from("<I", data, 4)
+    position, end = 12, min(riff_size + 8, len(data))
     for _ in range(MAX_CHUNKS):
         if position + 8 > end:
             return
         kind, length = struct.unpack_from("<4sI", data, position)
         start = position + 8
-        yield kind, data[start : min(start + length, end)] if kind == b"EXIF" else b""
+        yield kind, data[start : min(start + length, end)] if kind in METADATA else b""
         position = start + length + (length & 1)
     raise PhotoError("image_corrupt", f"WebP with over {MAX_CHUNKS} chunks")

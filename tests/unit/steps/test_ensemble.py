@@ -5,7 +5,7 @@ import pytest
 
 from deploy.embedded.fused import Fusing, write_fused
 from deploy.embedded.triton import ENSEMBLES, MODELS
-from steps.catalogue import STEPS
+from steps.catalogue import steps_of
 from steps.ensemble import Ensemble
 from steps.model_config import ModelConfig
 from steps.onnx_session import SessionOptions
@@ -50,7 +50,7 @@ def test_every_step_of_every_ensemble_is_a_model_of_the_repository() -> None:
             required = {value.name for value in step._config.input if not value.optional}
             assert required <= set(inputs) <= set(step.input_names)
             assert set(outputs) <= set(step.output_names)
-            assert step.backend == "onnxruntime" or name in STEPS
+            assert step.backend == "onnxruntime" or name in steps_of(MODELS)
 
 
 def test_a_fused_model_keeps_name_inputs_and_outputs(tmp_path: Path) -> None:

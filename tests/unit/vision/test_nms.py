@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from vision.nms import distinct, iou, weighted_nms
+from vision.nms import class_wise_nms, distinct, iou, weighted_nms
 
 Rows = NDArray[np.float64]
 
@@ -72,3 +72,22 @@ def _overlap(a: Rows, b: Rows) -> float:
     inside = max(width, 0) * max(height, 0)
     areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
     return float(inside / (areas - inside))
+
+
+@given(
+    st.lists(
+        st.tuples(*[st.integers(0, 40)] * 4, st.integers(1, 10_000), st.integers(0, 2)),
+        max_size=12,
+        unique_by=lambda row: row[4],
+    )
+)
+def test_class_wise_suppression_against_the_plain_algorithm(found: list[tuple[int, int, int, int, int, int]]) -> None:
+    boxes = np.array([(x, y, x + w + 1, y + h + 1) for x, y, w, h, *_ in found], dtype=np.float64).reshape(-1, 4)
+    scores = np.array([row[4] for row in found], np.float32)
+    classes = np.array([row[5] for row in found], np.int64)
+    expected: list[int] = []
+    for index in sorted(range(len(found)), key=lambda index: -scores[index]):
+        rivals = [other for other in expected if classes[other] == classes[index]]
+        if all(_overlap(boxes[index], boxes[other]) <= 0.45 for other in rivals):
+            expected.append(index)
+    assert class_wise_nms(boxes, scores, classes, 0.45).tolist() == expected

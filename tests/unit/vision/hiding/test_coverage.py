@@ -1,0 +1,93 @@
+"""What of a window is hidden, against the definitions of ellipse and box."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vision.arrays import Box, Float64, Size
+from vision.hiding.coverage import coverage
+from vision.hiding.options import Hiding, Shape
+from vision.hiding.region import Region, Window
+
+SIZE: Size = (90, 70)
+sides = st.floats(1, 60)
+
+
+@st.composite
+def boxes(draw: st.DrawFn) -> Box:
+    """Boxes within the photo, across its border and beyond it."""
+    x, y = draw(st.floats(-60, 100)), draw(st.floats(-60, 80))
+    return x, y, x + draw(sides), y + draw(sides)
+
+
+hidings = st.builds(
+    Hiding, shape=st.sampled_from(Shape), grow=st.floats(0, 0.5), feather=st.sampled_from([0, 0.01, 0.05, 0.4])
+)
+
+
+def distances(box: Box, hiding: Hiding, window: Window) -> tuple[Float64, Float64]:
+    """Of each pixel's centre from the centre of the box, in halves of the grown box."""
+    x1, y1, x2, y2 = box
+    grown = 1 + 2 * hiding.grow
+    across = (np.arange(window.x1, window.x2) + 0.5 - (x1 + x2) / 2) / (grown * (x2 - x1) / 2)
+    down = (np.arange(window.y1, window.y2) + 0.5 - (y1 + y2) / 2) / (grown * (y2 - y1) / 2)
+    return np.abs(across)[None], np.abs(down)[:, None]
+
+
+def inside(box: Box, hiding: Hiding, window: Window) -> np.ndarray:
+    across, down = distances(box, hiding, window)
+    if hiding.shape is Shape.BOX:
+        return np.maximum(across, down) <= 1 - 1e-4
+    return np.hypot(across, down) <= 1 - 1e-4
+
+
+@given(boxes(), hidings)
+def test_the_whole_grown_shape_is_hidden(box: Box, hiding: Hiding) -> None:
+    region = Region.about(box, hiding)
+    window = region.window(SIZE)
+    if not window.empty:
+        assert (coverage(region, window, hiding.shape)[inside(box, hiding, window)] == 255).all()
+
+
+@given(boxes(), hidings)
+def test_beyond_the_rim_nothing_is(box: Box, hiding: Hiding) -> None:
+    region = Region.about(box, hiding)
+    whole = Window(0, 0, *SIZE)
+    alpha = coverage(region, whole, hiding.shape)
+    window = region.window(SIZE)
+    if not window.empty:
+        np.testing.assert_array_equal(alpha[window.slices], coverage(region, window, hiding.shape))
+        alpha[window.slices] = 0
+    assert not alpha.any()
+
+
+@given(boxes())
+def test_by_default_the_ellipse_covers_the_box(box: Box) -> None:
+    hiding = Hiding()
+    region = Region.about(box, hiding)
+    window = Window.about((box[0] + 0.6, box[1] + 0.6, box[2] - 0.6, box[3] - 0.6), SIZE)
+    if not window.empty:
+        across, down = distances(box, Hiding(grow=0), window)
+        within = np.maximum(across, down) <= 1
+        assert (coverage(region, window, hiding.shape)[within] >= 254).all()
+
+
+@pytest.mark.parametrize("shape", Shape)
+def test_the_rim_falls_steadily_over_its_width(shape: Shape) -> None:
+    hiding = Hiding(shape=shape, grow=0, feather=0.25)
+    region = Region.about((25, 15, 65, 55), hiding)
+    row = coverage(region, Window(0, 0, *SIZE), shape)[35].astype(int)
+    assert region.rim == 10
+    assert (row[25:65] == 255).all()
+    assert (np.diff(row[15:26]) > 0).all()
+    assert not row[:15].any()
+    assert abs(row[20] - 127) < 45
+
+
+@given(boxes(), hidings)
+def test_a_window_holds_whole_pixels_of_the_photo(box: Box, hiding: Hiding) -> None:
+    window = Region.about(box, hiding).window(SIZE)
+    assert 0 <= window.x1 <= SIZE[0]
+    assert 0 <= window.y2 <= SIZE[1]
+    assert window.empty or np.zeros(SIZE[::-1])[window.slices].size == (window.x2 - window.x1) * (window.y2 - window.y1)

@@ -1,0 +1,77 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from vision.affine import transform_points
+from vision.fit import Fit, fit_affine
+from vision.object_detector import ObjectDetector
+from vision.photo import Photo
+
+LABELS = ("cat", "dog")
+IDENTITY = np.eye(2, 3)
+
+
+def detector(fit: Fit = Fit.LETTERBOX, multiple: int | None = None) -> ObjectDetector:
+    return ObjectDetector("pets", LABELS, fit, (64, 64), 0.5, multiple)
+
+
+def rows(*values: tuple[float, ...]) -> NDArray[np.float32]:
+    return np.array(values, np.float32).reshape(-1, 6)
+
+
+def test_boxes_come_back_to_the_source_best_first_and_none_below_the_least() -> None:
+    found = detector().detections(
+        rows((0, 16, 32, 48, 0.3, 1), (32, 20, 60, 40, 0.9, 0), (0, 0, 9, 9, 0.1, 0)), (128, 64), 0.2
+    )
+    assert (found.labels, found.model, len(found)) == (("cat", "dog"), "pets", 2)
+    np.testing.assert_allclose(found.boxes, [(64, 8, 120, 48), (0, 0, 64, 64)])
+    np.testing.assert_allclose(found.scores, [0.9, 0.3])
+
+
+def test_overlapping_boxes_are_merged_within_a_class_only() -> None:
+    same, other = (0, 0, 60, 60, 0.8, 0), (1, 0, 60, 60, 0.7, 1)
+    found = detector(Fit.STRETCH).detections(rows(same, other, (2, 0, 60, 60, 0.6, 0)), (64, 64), 0.5)
+    assert found.labels == ("cat", "dog")
+
+
+def test_what_is_not_in_the_photo_or_not_a_number_is_left_out() -> None:
+    border = (0, 0, 64, 10, 0.9, 0)
+    nothing = (5, 20, 5, 40, 0.9, 0)
+    odd = (np.nan, 0, 9, 9, 0.9, 0)
+    found = detector().detections(rows(border, nothing, odd, (-9, 10, 30, 80, 0.9, 1)), (128, 64), 0.5)
+    np.testing.assert_allclose(found.boxes, [(0, 0, 60, 64)])
+
+
+def test_nothing_stays_nothing() -> None:
+    found = detector().detections(rows(), (128, 64), 0.5)
+    assert (found.boxes.shape, found.scores.shape, found.labels) == ((0, 4), (0,), ())
+
+
+def test_a_selection_keeps_what_belongs_together() -> None:
+    found = detector().detections(rows((0, 16, 32, 48, 0.3, 1), (32, 20, 60, 40, 0.9, 0)), (128, 64), 0.2)
+    dogs = found.select(np.array([False, True]))
+    assert (dogs.labels, dogs.scores.tolist(), dogs.boxes.shape) == (("dog",), found.scores[1:].tolist(), (1, 4))
+
+
+@given(
+    size=st.tuples(st.integers(40, 3000), st.integers(40, 3000)),
+    share=st.tuples(*[st.floats(0, 0.4)] * 2, *[st.floats(0.5, 1)] * 2),
+    fit=st.sampled_from(Fit),
+    multiple=st.sampled_from([None, 32]),
+)
+def test_a_box_drawn_into_the_input_is_found_where_it_was(
+    size: tuple[int, int], share: tuple[float, ...], fit: Fit, multiple: int | None
+) -> None:
+    pets = detector(fit, multiple)
+    box = np.array(share) * (*size, *size)
+    affine = fit_affine(size, pets.input_size(size), fit)
+    row = transform_points(box.reshape(2, 2), affine).ravel()
+    found = pets.detections(rows((*row, 0.9, 1)), size, 0.5)
+    np.testing.assert_allclose(found.boxes[0], box, atol=max(size) * 1e-4)
+
+
+def test_the_input_follows_the_photo_where_the_model_lets_it() -> None:
+    photo = Photo(np.zeros((30, 60, 3), np.uint8), IDENTITY)
+    assert detector().draw(photo, (60, 30)).shape == (64, 64, 3)
+    assert detector(Fit.STRETCH, 32).draw(photo, (60, 30)).shape == (32, 64, 3)

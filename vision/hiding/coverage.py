@@ -1,0 +1,44 @@
+"""How much of each pixel of a window is painted over."""
+
+import cv2
+import numpy as np
+
+from vision.arrays import Float32, Mask
+from vision.hiding.options import Shape
+from vision.hiding.region import Region, Window
+
+
+def coverage(region: Region, window: Window, shape: Shape) -> Mask:
+    """H×W for the window: 255 everywhere in the region, falling to 0 at the outer edge of its rim."""
+    across = _offsets(window.x1, window.x2, region.center[0])
+    down = _offsets(window.y1, window.y2, region.center[1])
+    return _ellipse(region, across, down) if shape is Shape.ELLIPSE else _box(region, across, down)
+
+
+def _offsets(start: int, end: int, center: float) -> Float32:
+    """Distances of pixel centres from the region's centre."""
+    offsets: Float32 = np.abs(np.arange(start, end, dtype=np.float32) + np.float32(0.5 - center))
+    return offsets
+
+
+def _ellipse(region: Region, across: Float32, down: Float32) -> Mask:
+    """Fall with q = (x/A)² + (y/B)², A and B the half axes with the rim.
+
+    q is 1 on the outer ellipse and nowhere in the region more than `inner`, the larger of (a/A)² and (b/B)².
+    """
+    outer = [half + region.rim for half in region.half]
+    inner = max((half / whole) ** 2 for half, whole in zip(region.half, outer, strict=True))
+    scale = 255 / (1 - inner)
+    columns, rows = (np.square(offsets / whole) * scale for offsets, whole in zip((across, down), outer, strict=True))
+    level = np.subtract.outer(scale - rows, columns)
+    _, inside = cv2.threshold(level, 0, 0, cv2.THRESH_TOZERO)
+    return np.asarray(cv2.convertScaleAbs(inside), dtype=np.uint8)
+
+
+def _box(region: Region, across: Float32, down: Float32) -> Mask:
+    ramps = (
+        np.clip((half + region.rim - offsets) * (255 / region.rim), 0, 255).astype(np.uint8)
+        for offsets, half in zip((across, down), region.half, strict=True)
+    )
+    columns, rows = ramps
+    return np.asarray(np.minimum.outer(rows, columns), dtype=np.uint8)

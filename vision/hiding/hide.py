@@ -1,0 +1,35 @@
+"""Hiding in place."""
+
+from collections.abc import Iterable
+
+import cv2
+
+from vision.arrays import RGB, Box, Size
+from vision.hiding.coverage import coverage
+from vision.hiding.options import Hiding
+from vision.hiding.region import Region, Window
+from vision.hiding.styles import painted
+
+
+def hide(pixels: RGB, found: Iterable[tuple[Box, Hiding]], keep: Iterable[Box] = ()) -> None:
+    """Paint over each box of `pixels` H×W×3, in place; pixels that a box of `keep` touches stay as they are.
+
+    Boxes may leave the photo. The work is done on crops: it costs what the regions cover, whatever the photo's size.
+    """
+    size: Size = pixels.shape[1], pixels.shape[0]
+    windows = [Window.about(box, size) for box in keep]
+    kept = [pixels[window.slices].copy() for window in windows]
+    for box, hiding in found:
+        _hide_one(pixels, Region.about(box, hiding), hiding)
+    for window, original in zip(windows, kept, strict=True):
+        pixels[window.slices] = original
+
+
+def _hide_one(pixels: RGB, region: Region, hiding: Hiding) -> None:
+    window = region.window((pixels.shape[1], pixels.shape[0]))
+    if window.empty:
+        return
+    crop = pixels[window.slices]
+    alpha = cv2.cvtColor(coverage(region, window, hiding.shape), cv2.COLOR_GRAY2RGB)
+    over = cv2.multiply(painted(crop, region.side, hiding), alpha, scale=1 / 255)
+    crop[:] = cv2.add(over, cv2.multiply(crop, 255 - alpha, scale=1 / 255))

@@ -1,0 +1,41 @@
+"""How something is hidden."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+Color: TypeAlias = tuple[int, int, int]
+"""Red, green, blue, 0 to 255."""
+
+
+class Style(str, Enum):
+    """What is painted over the region."""
+
+    GAUSSIAN = "gaussian"
+    PIXELATE = "pixelate"
+    SOLID = "solid"
+
+
+class Shape(str, Enum):
+    """The region's outline: the grown box, or the ellipse inscribed in it."""
+
+    ELLIPSE = "ellipse"
+    BOX = "box"
+
+
+@dataclass(frozen=True, slots=True)
+class Hiding:
+    """Style, shape and measures. `grow` and `feather` are shares of the box.
+
+    The region is the box with `grow` of its width and height added on each side: of a face the whole head, by whose
+    outline detectors still find it, and hair and ears, by which people do. About the region lies a rim, `feather` of
+    its longer side wide, in which the hiding fades; inside the region nothing of the photo shines through. `strength`
+    scales what `vision.hiding.styles` says of blur and cells; `color` is that of the solid style.
+    """
+
+    style: Style = Style.GAUSSIAN
+    strength: float = 1.0
+    shape: Shape = Shape.ELLIPSE
+    grow: float = 0.4
+    feather: float = 0.2
+    color: Color = (0, 0, 0)
