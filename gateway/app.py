@@ -10,11 +10,14 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.access.guard import guarded
+from gateway.access.rules import RULES, rules_of, run_rule
 from gateway.metrics.middleware import RequestMetrics
 from gateway.metrics.problem_note import note_problem
 from gateway.middleware import RequestMiddleware
 from gateway.openapi.document import complete
 from gateway.openapi.run import run_operation, run_responses
+from gateway.openapi.security import security
 from gateway.pipelines.pipeline import Pipeline
 from gateway.pipelines.registry import build_registry
 from gateway.problems import Problem, problem_response
@@ -50,21 +53,24 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _add_routes(app: FastAPI, registry: Mapping[str, Pipeline], settings: Settings) -> None:
     for entry in registry.values():
+        rule = run_rule(entry.name)
         app.add_api_route(
             f"/v1/run/{entry.name}",
-            run.run_with(entry),
+            guarded(rule, run.run_with(entry)),
             methods=["POST"],
             name=f"run_{entry.name}",
             summary=entry.summary,
             response_class=Response,
             responses=run_responses(entry),
-            openapi_extra=run_operation(entry),
+            openapi_extra={**run_operation(entry), **security(rule)},
             tags=["pipelines"],
         )
-    app.add_api_route("/v1/run/{pipeline}", run.run_unknown, methods=["POST"], include_in_schema=False)
+    unknown = guarded(RULES["POST /v1/run/{pipeline}"], run.run_unknown)
+    app.add_api_route("/v1/run/{pipeline}", unknown, methods=["POST"], include_in_schema=False)
+    rules = rules_of(settings)
     for tag, listed in addresses(registry, settings).items():
         for address in listed:
-            address.add_to(app, tag)
+            address.add_to(app, tag, rules[address.route])
 
 
 async def _answer_problem(request: Request, error: Exception) -> Response:

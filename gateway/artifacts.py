@@ -8,6 +8,7 @@ _MEDIA_TYPES = {
     ".png": "image/png",
     ".jpg": "image/jpeg",
     ".webp": "image/webp",
+    ".bmp": "image/bmp",
     ".svg": "image/svg+xml",
     ".json": "application/json",
 }

@@ -39,6 +39,17 @@ PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
         "image_empty": ProblemType(
             400, "The photo is empty", "the image has no bytes; JPEG, PNG, WebP and BMP are accepted"
         ),
+        "credentials_missing": ProblemType(
+            401,
+            "Nobody is named",
+            "Send a token or an API key, as `Authorization: Bearer …` or `X-API-Key: …`; one of them.",
+        ),
+        "token_invalid": ProblemType(401, "The token is not accepted", "Audience doesn't match."),
+        "token_expired": ProblemType(401, "The token has expired", "The token has expired."),
+        "key_unknown": ProblemType(401, "The API key is not known", "There is no such API key."),
+        "key_revoked": ProblemType(401, "The API key was revoked", "The API key 5f0c1d9be1f9 was revoked."),
+        "key_expired": ProblemType(401, "The API key has expired", "The API key 5f0c1d9be1f9 has expired."),
+        "scope_missing": ProblemType(403, "The caller may not do this", "This needs the scope jobs:write."),
         "not_found": ProblemType(404, "No such address", "POST /v2 is not served here.", "/v2"),
         "pipeline_not_found": ProblemType(
             404, "No such pipeline", "No pipeline 'masks'; there are: body_masks, face_contours.", "/v1/run/masks"
@@ -171,7 +182,15 @@ PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
             "there is no region 'ear'; there are: forehead, nose, left_under_eye, right_under_eye, mouth, left_eye, "
             "right_eye, left_eyebrow, right_eyebrow, upper_lip, lower_lip, face_oval, left_cheek, right_cheek",
         ),
+        "class_unknown": ProblemType(
+            422,
+            "No detector finds such a class",
+            "no model here finds 'ear'; groups: faces, plates, persons, vehicles; classes: face, license_plate",
+        ),
         "options_invalid": ProblemType(422, "An option is not acceptable", "region_opacity is 2; it goes from 0 to 1"),
+        "rate_limited": ProblemType(
+            429, "The caller sends too much", "At most 600 requests and 100000000 bytes a minute are accepted."
+        ),
         "queue_full": ProblemType(429, "Too many requests are waiting", "100 requests are waiting."),
         "internal_error": ProblemType(500, "Something went wrong in the gateway", "The log has the details."),
         "attempts_exhausted": ProblemType(
@@ -179,6 +198,12 @@ PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
         ),
         "url_unreachable": ProblemType(
             502, "The photo's server could not be asked", "https://example.com/a.jpg: no answer within 10 s."
+        ),
+        "model_missing": ProblemType(
+            501,
+            "A model that this needs is not here",
+            "Triton answered: Request for unknown model: 'detect_lite' is not found; `maskwright models verify` says "
+            "what is missing.",
         ),
         "inference_failed": ProblemType(502, "The model failed", "Triton answered: Stub process is not healthy."),
         "triton_unavailable": ProblemType(

@@ -58,14 +58,18 @@ class Prober:
         return Readiness(dict(zip(names, answers, strict=True)), await self._triton.models(_PROBE_S))
 
     async def _serves(self, pipeline: Pipeline) -> bool:
+        """Whether its models answer; one that was never brought here makes only what needs it unavailable."""
         answers = await asyncio.gather(*(self._answers(model) for model in pipeline.models))
-        return all(answers)
+        here = [answer for answer in answers if answer is not None]
+        return bool(here) and all(here)
 
-    async def _answers(self, model: str) -> bool:
+    async def _answers(self, model: str) -> bool | None:
+        """None where Triton has no such model."""
         try:
             await self._triton.infer(model, self._photo, b"{}", Deadline(_PROBE_S))
         except Problem as problem:
-            return PROBLEMS[problem.code].status in range(400, 500)
+            missing = problem.code == "model_missing"
+            return None if missing else PROBLEMS[problem.code].status in range(400, 500)
         return True
 
 

@@ -33,7 +33,7 @@ class Retry:
         """Pause before the next attempt.
 
         Raises Problem where another would be useless or too late: `deadline_exceeded`, `triton_unavailable`,
-        `inference_failed`.
+        `model_missing`, `inference_failed`.
         """
         if not self._transient(error):
             raise self._final(error)
@@ -55,5 +55,6 @@ class Retry:
         if error.status() == "StatusCode.DEADLINE_EXCEEDED":
             return self._deadline.exceeded()
         if error.status() == "StatusCode.NOT_FOUND":
-            return Problem("triton_unavailable", f"Triton has no such model: {error.message()}", retry_after=5)
+            detail = f"Triton answered: {error.message()}; `maskwright models verify` says what is missing."
+            return Problem("model_missing", detail)
         return Problem("inference_failed", f"Triton answered: {error.message()}")

@@ -10,6 +10,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
+from gateway.access.binding import check_binding
 from gateway.app import create_app
 from gateway.logs import configure_logs, get_logger
 from gateway.metrics.port import serving_figures
@@ -35,6 +36,7 @@ def serve(settings: Settings) -> None:
 
     Raises SettingsError, and SystemExit where the stores do not open or the port is taken.
     """
+    check_binding(settings)
     configure_logs(settings)
     try:
         uvloop.run(_serve(settings, create_app(settings)))

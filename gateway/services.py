@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
+from gateway.access.access import Access
 from gateway.admission import Admission
 from gateway.backlog import Backlog
 from gateway.cache.results import Results
@@ -33,6 +34,7 @@ class Services:
     settings: Settings
     registry: Mapping[str, Pipeline]
     triton: Triton
+    access: Access
     admission: Admission
     prober: Prober
     stores: Stores
@@ -75,6 +77,7 @@ def services_on(settings: Settings, registry: Mapping[str, Pipeline], triton: Tr
         settings=settings,
         registry=registry,
         triton=triton,
+        access=Access(settings, stores.keys),
         admission=Admission(settings.queue_max_size, settings.service_concurrency),
         prober=Prober(triton, registry.values()),
         stores=stores,

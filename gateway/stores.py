@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from gateway.access.audit import AuditLog
+from gateway.access.keys import KeyBook
 from gateway.cache.cache import Cache
 from gateway.jobs.announcements import announcer
 from gateway.jobs.bucket import Bucket
@@ -34,6 +36,8 @@ class Stores:
     signals: Signals
     cache: Cache
     totals: Totals
+    keys: KeyBook
+    audit: AuditLog
     durable: bool
     images: S3Images | None = None
 
@@ -43,7 +47,7 @@ def durable(settings: Settings) -> bool:
 
     Raises SettingsError where the settings name one without the other, or Kafka without both.
     """
-    database = settings.db_use_database and bool(settings.postgres_dsn.get_secret_value())
+    database = settings.uses_database
     if database and not settings.minio_endpoint:
         raise SettingsError("MINIO_ENDPOINT: set it too; with POSTGRES_DSN, photos and masks are kept in S3")
     if settings.kafka_bootstrap_servers and not database:
@@ -80,6 +84,8 @@ async def _open_memory(settings: Settings) -> AsyncIterator[Stores]:
         signals=kept.signals,
         cache=kept.cache,
         totals=kept.totals,
+        keys=kept.keys,
+        audit=kept.audit,
         durable=False,
     )
 
@@ -99,6 +105,8 @@ async def _open_durable(settings: Settings) -> AsyncIterator[Stores]:
                 signals=signals,
                 cache=kept.cache,
                 totals=kept.totals,
+                keys=kept.keys,
+                audit=kept.audit,
                 durable=True,
                 images=buckets.images,
             )

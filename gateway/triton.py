@@ -54,7 +54,8 @@ class Triton:
         """Run a model on an encoded photo and a JSON object.
 
         While Triton cannot be reached the call is repeated: inference has no side effects. Raises Problem
-        `triton_unavailable`, `deadline_exceeded`, `inference_failed`, or what the model says about the photo.
+        `triton_unavailable`, `model_missing`, `deadline_exceeded`, `inference_failed`, or what the model says about the
+        photo.
         """
         inputs = [bytes_tensor("image", image), bytes_tensor("parameters", parameters)]
         retry, began = Retry(deadline, self._patience_s), time.monotonic()

@@ -11,7 +11,7 @@ import numpy as np
 
 from deploy.embedded.triton import ENSEMBLES, MODELS
 from loadtests.caller import Load
-from steps.catalogue import STEPS
+from steps.catalogue import steps_of
 from steps.ensemble import Ensemble
 from steps.onnx_session import SessionOptions
 from steps.tensors import Tensors, bytes_tensor
@@ -21,7 +21,7 @@ def pipeline(name: str, threads: int) -> Ensemble:
     """An ensemble of the checkout in this process, each model on `threads` threads."""
     cv2.setNumThreads(threads)
     options = SessionOptions(intra_op_thread_count=threads, allow_spinning=False)
-    return Ensemble(ENSEMBLES / name, MODELS, STEPS, options)
+    return Ensemble(ENSEMBLES / name, MODELS, steps_of(MODELS), options)
 
 
 def request(photo: bytes, parameters: bytes) -> Tensors:

@@ -20,6 +20,7 @@ from exporters.export import export_models
 from exporters.fetch import fetch_all
 from exporters.paths import DEFAULT_PATHS
 from exporters.progress import ProgressBars
+from gateway.cli.client import credentials
 from gateway.settings import Settings, SettingsError
 
 PHOTOS = ("astronaut.png", "bus.jpg", "zidane.jpg")
@@ -69,7 +70,7 @@ def _stack(settings: Settings) -> Iterator[None]:
 
 
 def _run(settings: Settings, photos: Sequence[Path], out: Path) -> list[Panel]:
-    with httpx.Client(base_url=settings.local_url, timeout=TIMEOUT, trust_env=False) as client:
+    with httpx.Client(base_url=settings.local_url, timeout=TIMEOUT, trust_env=False, headers=credentials()) as client:
         return [make_panel(client, photo, out) for photo in photos]
 
 

@@ -20,6 +20,7 @@ from deploy.embedded.folders import Folders
 from deploy.embedded.logs import follow, last_lines
 from deploy.embedded.state import StackState
 from deploy.embedded.table import service_table
+from gateway.access.binding import check_binding
 from gateway.settings import Settings, SettingsError
 
 _USAGE = 2
@@ -34,6 +35,8 @@ def up(
 ) -> None:
     """Start every server that no setting names, the gateway and the workers; watch them, stop them on Ctrl-C."""
     settings = _settings()
+    with _usable():
+        check_binding(settings)
     folders = _folders()
     folders.create()
     if (state := launcher.running(folders)) is not None:
@@ -141,10 +144,17 @@ def _told() -> Iterator[None]:
 
 
 def _settings() -> Settings:
-    try:
+    with _usable():
         return Settings.from_environment()
+
+
+@contextmanager
+def _usable() -> Iterator[None]:
+    """End the command with the message of a SettingsError."""
+    try:
+        yield
     except SettingsError as error:
-        _errors.print(str(error), markup=False)
+        _errors.print(str(error), markup=False, soft_wrap=True)
         raise typer.Exit(_USAGE) from error
 
 

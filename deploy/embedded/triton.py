@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from deploy.embedded import gpus
@@ -21,7 +21,7 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared 
 
 
 class Triton(Service):
-    """NVIDIA's tritonserver on loopback, with every ensemble of the checkout, fused where there is no GPU."""
+    """NVIDIA's tritonserver on loopback, with every ensemble of the checkout whose models are here, fused where there is no GPU."""
 
     name = "triton"
 
@@ -32,12 +32,12 @@ class Triton(Service):
         self._backends = folders.triton / "backends"
         self._fused = folders.triton / "fused"
         self._region_prefix = f"maskwright_{settings.triton_grpc_port}_"
-        self._pipelines = sorted(path.parent.name for path in ENSEMBLES.glob("*/config.pbtxt"))
+        self._pipelines = sorted(folder.name for folder in _ensembles() if not _missing(folder))
 
     def prepare(self) -> None:
-        """Assemble the backends and the fused models; refuse to start without the models' weights."""
-        missing = [path.parent.name for path in _onnx_folders() if not (path / "model.onnx").is_file()]
-        if missing:
+        """Assemble the backends and the fused models; refuse to start where no ensemble has all its models."""
+        if not self._pipelines:
+            missing = sorted({model for folder in _ensembles() for model in _missing(folder)})
             raise StackError(f"models not exported yet: {', '.join(missing)}; run `maskwright models export`")
         gpus.require_gpu(self._settings)
         self.clean_up()
@@ -107,6 +107,12 @@ class Triton(Service):
         return [MODELS, ENSEMBLES]
 
 
-def _onnx_folders() -> list[Path]:
-    folders = (config.parent for config in MODELS.glob("*/config.pbtxt"))
-    return [folder / "1" for folder in folders if ModelConfig(folder).backend == "onnxruntime"]
+def _ensembles() -> Iterable[Path]:
+    return (config.parent for config in ENSEMBLES.glob("*/config.pbtxt"))
+
+
+def _missing(ensemble: Path) -> list[str]:
+    """The models of an ensemble that were not exported: not every machine can fetch them all."""
+    models = (ModelConfig(MODELS / name) for name, _, _ in ModelConfig(ensemble).steps)
+    onnx = (model for model in models if model.backend == "onnxruntime")
+    return [model.name for model in onnx if not (model.folder / "1" / "model.onnx").is_file()]

@@ -31,10 +31,11 @@ class Likeness:
 
 @dataclass(frozen=True)
 class CacheKey:
-    """Requests with the same `digest`, a SHA-256, have the same result."""
+    """Requests with the same `digest`, a SHA-256, have the same result; it is one of the tenant's alone."""
 
     pipeline: str
     digest: bytes
+    tenant: str = ""
 
 
 @dataclass(frozen=True)
@@ -151,8 +152,8 @@ class Cache(Protocol):
     async def stats(self, days: int) -> CacheStats:
         """Figures of the last days, today among them."""
 
-    async def recent(self, limit: int) -> list[CachedTask]:
-        """Entries, the newest first."""
+    async def recent(self, limit: int, tenant: str = "") -> list[CachedTask]:
+        """A tenant's entries, the newest first."""
 
     async def totals(self) -> CacheTotals:
         """Figures of all time."""

@@ -23,16 +23,17 @@ _LENGTH_BYTES = 8
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be computed: the pipeline, the photo as it came, and the parameters as the model takes them."""
+    """What is to be computed: the pipeline, the photo as it came, the parameters as the model takes them; for whom."""
 
     pipeline: Pipeline
     photo: bytes
     parameters: bytes
+    tenant: str = ""
 
 
 def key_of(work: Work, versions: str) -> CacheKey:
     """The key of a request; `versions` is all else that decides the result. Nothing is decoded or parsed."""
-    return CacheKey(work.pipeline.name, _digest((*_maker(work, versions), work.parameters, work.photo)))
+    return CacheKey(work.pipeline.name, _digest((*_maker(work, versions), work.parameters, work.photo)), work.tenant)
 
 
 def likeness_of(work: Work, versions: str, tolerance: float) -> Likeness | None:
@@ -69,8 +70,8 @@ def alike(likeness: Likeness, landmarks: bytes) -> bool:
 
 
 def _maker(work: Work, versions: str) -> tuple[bytes, ...]:
-    """What makes the result: the pipeline by its name and its model, which the profile decides."""
-    return tuple(part.encode() for part in (versions, work.pipeline.name, work.pipeline.model))
+    """What makes the result: the pipeline by its name and its model, which the profile decides; and whose it is."""
+    return tuple(part.encode() for part in (versions, work.pipeline.name, work.pipeline.model, work.tenant))
 
 
 def _text(given: object) -> bytes:

@@ -30,7 +30,7 @@ class NullCache(Cache):
         """All zero."""
         return CacheStats(days, 0, 0, 0, 0, 0.0, 0.0, 0, 0)
 
-    async def recent(self, _limit: int) -> list[CachedTask]:
+    async def recent(self, _limit: int, _tenant: str = "") -> list[CachedTask]:
         """None."""
         return []
 

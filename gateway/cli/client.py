@@ -1,7 +1,8 @@
 """The gateway that the command line speaks to."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 import httpx
@@ -13,6 +14,7 @@ from gateway.settings import Settings, SettingsError
 T = TypeVar("T")
 
 _TIMEOUT = httpx.Timeout(300.0, connect=5.0)
+_VARIABLE = "MASKWRIGHT_TOKEN"
 _BUSY = frozenset({429, 503})
 _DIRECT = {"all://127.0.0.1": None}  # this machine's gateway is not behind the proxy of the environment
 
@@ -48,7 +50,13 @@ def base_url(url: str) -> str:
 
 def open_client(url: str) -> httpx.AsyncClient:
     """A client of the gateway at this base URL."""
-    return httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, mounts=_DIRECT)
+    return httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, mounts=_DIRECT, headers=credentials())
+
+
+def credentials() -> Mapping[str, str]:
+    """The header with the token or API key of MASKWRIGHT_TOKEN; nothing without one."""
+    token = os.environ.get(_VARIABLE)
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 async def expect_gateway(client: httpx.AsyncClient) -> None:

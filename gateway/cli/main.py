@@ -36,6 +36,8 @@ COMMANDS = (
     LazyCommand("jobs", "gateway.cli.jobs:app", "List, show, watch, cancel and delete jobs."),
     LazyCommand("poison", "gateway.cli.poison:app", "Look at what was given up; try again, or forget it."),
     LazyCommand("cache", "gateway.cli.cache:app", "Look at the results that are kept; make room."),
+    LazyCommand("keys", "gateway.cli.keys:app", "Make, list and revoke API keys."),
+    LazyCommand("audit", "gateway.cli.audit:audit", "Show who did what to which job."),
     LazyCommand("serve", "gateway.cli.serve:serve", "Run the gateway alone, in the foreground."),
     LazyCommand("worker", "gateway.cli.worker:worker", "Work on jobs, in the foreground."),
     LazyCommand("migrate", "gateway.cli.migrate:migrate", "Bring the database to this version's tables."),

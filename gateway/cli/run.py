@@ -6,6 +6,22 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.blur_options import (
+    BlurInclude,
+    Classes,
+    Color,
+    Feather,
+    Format,
+    Grow,
+    Hide,
+    HidingStyle,
+    Keep,
+    Metadata,
+    Quality,
+    Shape,
+    Strength,
+    Thresholds,
+)
 from gateway.cli.client import GatewayAwayError, away, base_url
 from gateway.cli.face_options import (
     Colors,
@@ -86,6 +102,48 @@ def face_contours(  # noqa: PLR0913, PLR0917 one option for each parameter of th
         stroke_width=stroke_width, colors=colors, embed_image=flag(embed_image), include=include,
     )  # fmt: skip
     _run(Sender(base_url(url), "face_contours", parameters), photos, output, in_flight)
+
+
+@app.command("privacy_blur")
+def privacy_blur(  # noqa: PLR0913, PLR0917 one option for each parameter of the pipeline
+    photos: Photos,
+    output: Output,
+    hide: Hide = "",
+    style: HidingStyle = "",
+    strength: Strength = "",
+    shape: Shape = "",
+    grow: Grow = "",
+    feather: Feather = "",
+    color: Color = "",
+    keep: Keep = "",
+    thresholds: Thresholds = "",
+    format: Format = "",  # noqa: A002 the option's name
+    quality: Quality = "",
+    metadata: Metadata = "",
+    include: BlurInclude = "",
+    url: Url = "",
+    in_flight: InFlight = 4,
+) -> None:
+    """A copy in which faces, plates, people or vehicles are hidden."""
+    parameters = given(
+        hide=hide, style=style, strength=strength, shape=shape, grow=grow, feather=feather, color=color, keep=keep,
+        thresholds=thresholds, format=format, quality=quality, metadata=metadata, include=include,
+    )  # fmt: skip
+    _run(Sender(base_url(url), "privacy_blur", parameters), photos, output, in_flight)
+
+
+@app.command("detect")
+def detect(  # noqa: PLR0913, PLR0917 one option for each parameter of the pipeline
+    photos: Photos,
+    output: Output,
+    classes: Classes = "",
+    thresholds: Thresholds = "",
+    url: Url = "",
+    in_flight: InFlight = 4,
+) -> None:
+    """A list of the faces, plates and objects, as JSON."""
+    parameters = given(classes=classes, thresholds=thresholds)
+    _run(Sender(base_url(url), "detect", parameters), photos, output, in_flight)
 
 
 def _run(sender: Sender, names: list[str], output: Path, in_flight: int) -> None:

@@ -2,80 +2,14 @@
 
 import base64
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
 
 from gateway.intake.images import Image, missing_image
+from gateway.intake.parts import PartParser
 from gateway.intake.submission import FILE_FIELDS, IMAGE_FIELDS, Submission, gather
 from gateway.jobs.job import ImageReference
 from gateway.problems import Problem
 
-if TYPE_CHECKING:  # the package defines this name for type checkers alone
-    from python_multipart.multipart import MultipartCallbacks
-
-MAX_PARTS = 64
 _IMAGES = frozenset({*IMAGE_FIELDS, "url", "s3"})
-
-
-@dataclass
-class _Part:
-    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
-    content: list[bytes] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        disposition = next((value for name, value in self.headers if name.lower() == b"content-disposition"), b"")
-        _, options = parse_options_header(disposition)
-        if b"name" not in options:
-            raise Problem("invalid_multipart", "A part has no name.")
-        return options[b"name"].decode("utf-8", "replace")
-
-
-class _Collector:
-    """Receives the parser's events; they come with the body and a range in it."""
-
-    def __init__(self) -> None:
-        self.parts: list[_Part] = []
-        self.complete = False
-        self._header_name = b""
-        self._header_value = b""
-
-    def callbacks(self) -> "MultipartCallbacks":
-        return {
-            "on_part_begin": self.on_part_begin,
-            "on_part_data": self.on_part_data,
-            "on_header_begin": self.on_header_begin,
-            "on_header_field": self.on_header_field,
-            "on_header_value": self.on_header_value,
-            "on_header_end": self.on_header_end,
-            "on_end": self.on_end,
-        }
-
-    def on_part_begin(self) -> None:
-        if len(self.parts) == MAX_PARTS:
-            raise Problem("invalid_multipart", f"At most {MAX_PARTS} parts are accepted.")
-        self.parts.append(_Part())
-
-    def on_part_data(self, data: bytes, start: int, end: int) -> None:
-        self.parts[-1].content.append(data[start:end])
-
-    def on_header_begin(self) -> None:
-        self._header_name = self._header_value = b""
-
-    def on_header_field(self, data: bytes, start: int, end: int) -> None:
-        self._header_name += data[start:end]
-
-    def on_header_value(self, data: bytes, start: int, end: int) -> None:
-        self._header_value += data[start:end]
-
-    def on_header_end(self) -> None:
-        self.parts[-1].headers.append((self._header_name, self._header_value))
-
-    def on_end(self) -> None:
-        self.complete = True
 
 
 def parse_multipart(chunks: Iterable[bytes], content_type: str) -> list[tuple[str, bytes]]:
@@ -83,17 +17,10 @@ def parse_multipart(chunks: Iterable[bytes], content_type: str) -> list[tuple[st
 
     Raises Problem `invalid_multipart`.
     """
-    _, options = parse_options_header(content_type)
-    collector = _Collector()
-    try:
-        parser = MultipartParser(options.get(b"boundary", b""), collector.callbacks())
-        for chunk in chunks:
-            parser.write(chunk)
-    except FormParserError as error:
-        raise Problem("invalid_multipart", str(error)) from error
-    if not collector.complete:
-        raise Problem("invalid_multipart", "The closing boundary is missing.")
-    return [(part.name, b"".join(part.content)) for part in collector.parts]
+    parser = PartParser(content_type)
+    parts = [part for chunk in chunks for part in parser.feed(chunk)]
+    parser.finish()
+    return [(part.name, part.data) for part in parts]
 
 
 def multipart_submission(body: bytes, content_type: str) -> Submission:

@@ -77,7 +77,8 @@ class NewJob:
 
     `user_id` is empty where the caller named none. `parameters` is the JSON object that the Triton model takes.
     `fingerprint` is equal for equal requests alone. `source` says where it came from, such as `http` or
-    `kafka:mask_input/0/17`. `gender` is what the caller said, if anything.
+    `kafka:mask_input/0/17`. `gender` is what the caller said, if anything. `tenant` is empty for all who name none. `batch_id` is that of the jobs
+    that came together, where they did.
     """
 
     id: UUID
@@ -93,6 +94,13 @@ class NewJob:
     priority: int = 0
     callbacks: tuple[Callback, ...] = ()
     outcome: Outcome | None = None
+    tenant: str = ""
+    batch_id: UUID | None = None
+
+    @property
+    def owner(self) -> str:
+        """Whose jobs run in their order: a user of a tenant; empty where the caller named no user."""
+        return f"{self.tenant}/{self.user_id}" if self.user_id else ""
 
 
 @dataclass(frozen=True)

@@ -10,26 +10,45 @@ from uuid import UUID
 
 _SAFE = "@:"
 _NO_USER = "_"
+_TENANT_MARK = "!"
+"""Never in a quoted text."""
 _SEGMENT_BYTES = 255
-"""A file system's limit on a name, which MinIO and SeaweedFS pass on; three segments stay below S3's 1024 bytes."""
+"""A file system's limit on a name, which MinIO and SeaweedFS pass on.
+
+Three segments, and a tenant of 63 characters before them, stay below S3's 1024 bytes.
+"""
 
 
-def artifact_key(user_id: str, request_id: str, name: str) -> str:
-    """`user/request/name`, each percent-quoted; no two different triples share a key."""
-    return f"{_segment(user_id)}/{_segment(request_id)}/{_segment(name)}"
+def artifact_key(user_id: str, request_id: str, name: str, tenant: str = "") -> str:
+    """`user/request/name`, each percent-quoted, below what the tenant's keys begin with.
+
+    No two different artifacts share a key.
+    """
+    return f"{tenant_prefix(tenant)}{segment(user_id)}/{segment(request_id)}/{segment(name)}"
 
 
-def photo_key(job_id: UUID) -> str:
-    """A job's photo, in the bucket of photos."""
-    return str(job_id)
+def tenant_prefix(tenant: str) -> str:
+    """What the keys of a tenant's artifacts begin with, and no other tenant's; nothing for the empty tenant."""
+    return f"{_TENANT_MARK}{tenant}/" if tenant else ""
 
 
-def _segment(text: str) -> str:
+def is_of_tenant(key: str, tenant: str) -> bool:
+    """Whether an object may be read by a tenant: by its key it is that tenant's own."""
+    return key.startswith(tenant_prefix(tenant)) if tenant else not key.startswith(_TENANT_MARK)
+
+
+def segment(text: str) -> str:
+    """A text as one part of a key; `_` for the empty one."""
     if not text:
         return _NO_USER
     misread = text == _NO_USER or not text.strip(".")
     quoted = _quoted_through(text) if misread else quote(text, safe=_SAFE)
     return quoted if len(quoted) <= _SEGMENT_BYTES else _digest(text)
+
+
+def photo_key(job_id: UUID) -> str:
+    """A job's photo, in the bucket of photos."""
+    return str(job_id)
 
 
 def _quoted_through(text: str) -> str:

@@ -34,7 +34,7 @@ class Poison:
 
 @dataclass(frozen=True)
 class JobFilter:
-    """Which jobs to list, the newest first; `before` is the `sequence` where the page before ended."""
+    """Which jobs of a tenant to list, the newest first; `before` is the `sequence` where the page before ended."""
 
     state: JobState | None = None
     user_id: str | None = None
@@ -42,6 +42,8 @@ class JobFilter:
     pipeline: str | None = None
     before: int | None = None
     limit: int = 50
+    tenant: str = ""
+    batch_id: UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class JobStore(Protocol):
     """
 
     async def submit(self, jobs: Sequence[NewJob], poison: Sequence[Poison] = ()) -> list[Submission]:
-        """Keep all or nothing; the same (user_id, request_id) is kept once, the same poison (origin, value) too."""
+        """Keep all or nothing; the same (tenant, user_id, request_id) is kept once, a poison's (origin, value) too."""
 
     async def claim(self, worker: str, limit: int, lease_s: float) -> list[Lease]:
         """Take due jobs, by priority and age, and at most USER_CONCURRENCY of a user.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from gateway.artifacts import Artifact
 from gateway.jobs.bucket import Bucket
 from gateway.jobs.job import NewJob, StoredArtifact
-from gateway.jobs.keys import artifact_key
+from gateway.jobs.uploads import object_key
 
 
 async def store_artifacts(bucket: Bucket, job: NewJob, artifacts: Sequence[Artifact]) -> tuple[StoredArtifact, ...]:
@@ -22,6 +22,6 @@ async def store_artifacts(bucket: Bucket, job: NewJob, artifacts: Sequence[Artif
 
 
 async def _put(bucket: Bucket, job: NewJob, artifact: Artifact) -> StoredArtifact:
-    key = artifact_key(job.user_id, job.request_id, artifact.name)
+    key = object_key(job, artifact.name)
     await bucket.put(key, artifact.data, artifact.media_type)
     return StoredArtifact(artifact.name, key, artifact.media_type, len(artifact.data))

@@ -18,6 +18,7 @@ from gateway.pipelines.body_masks import canonical_gender
 from gateway.pipelines.parameters import parameters_json
 from gateway.pipelines.pipeline import Pipeline
 from gateway.problems import Problem
+from gateway.s3.images import check_owner
 from gateway.settings import Settings
 from gateway.validation import validated
 
@@ -84,6 +85,7 @@ class MessageReader:
             priority=asked.priority,
             callbacks=self._callbacks,
             outcome=Outcome(failure=failure) if failure else None,
+            tenant=self._settings.kafka_tenant,
         )
         return Arrival(message, job, None if failure else photo)
 
@@ -96,7 +98,9 @@ class MessageReader:
         if isinstance(image, bytes) and len(image) > self._settings.max_body_bytes:
             limit = self._settings.max_body_bytes
             raise Problem("body_too_large", f"The photo has {len(image)} bytes; at most {limit} are accepted.")
-        return _Asked(parameters, checked_image(image, self._settings), priority)
+        checked = checked_image(image, self._settings)
+        check_owner(checked, self._settings.kafka_tenant, self._settings)
+        return _Asked(parameters, checked, priority)
 
 
 def printable(text: str) -> str:

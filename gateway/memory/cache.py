@@ -77,9 +77,10 @@ class MemoryCache(Cache):
         sums = sum((traffic for day, traffic in self._traffic.items() if day >= first), NOTHING)
         return CacheStats(days=days, **vars(sums), entries=len(self._kept), bytes=self._bytes)
 
-    async def recent(self, limit: int) -> list[CachedTask]:
-        """Entries, the newest first."""
-        newest = sorted(self._kept.values(), key=lambda kept: kept.entry.submitted_at, reverse=True)
+    async def recent(self, limit: int, tenant: str = "") -> list[CachedTask]:
+        """A tenant's entries, the newest first."""
+        own = (kept for kept in self._kept.values() if kept.entry.key.tenant == tenant)
+        newest = sorted(own, key=lambda kept: kept.entry.submitted_at, reverse=True)
         return [_task(kept) for kept in islice(newest, limit)]
 
     async def totals(self) -> CacheTotals:

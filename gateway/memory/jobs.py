@@ -228,9 +228,11 @@ class MemoryJobs(JobStore):
 def _matches(job: Job, wanted: JobFilter) -> bool:
     request = job.request
     return (
-        (wanted.before is None or job.sequence < wanted.before)
+        wanted.tenant == request.tenant
+        and (wanted.before is None or job.sequence < wanted.before)
         and wanted.state in (None, job.state)
         and wanted.user_id in (None, request.user_id)
         and wanted.request_id in (None, request.request_id)
         and wanted.pipeline in (None, request.pipeline)
+        and wanted.batch_id in (None, request.batch_id)
     )

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from gateway.access.audit import AuditLog
+from gateway.access.files import FileAudit, FileKeys
+from gateway.access.keys import KeyBook
 from gateway.cache.cache import Cache
 from gateway.cache.null import NullCache
 from gateway.jobs.deliveries import Announce
@@ -25,7 +28,7 @@ _PHOTOS_SHARE = 0.75
 
 @dataclass(frozen=True)
 class MemoryStores:
-    """The stores, and the signals that say what changed in them."""
+    """The stores, and the signals that say what changed in them; keys and the audit log, which must last, in files."""
 
     jobs: MemoryJobs
     outbox: MemoryOutbox
@@ -35,6 +38,8 @@ class MemoryStores:
     signals: Signals
     cache: Cache
     totals: MemoryTotals
+    keys: KeyBook
+    audit: AuditLog
 
 
 def memory_stores(settings: Settings, announce: Announce, clock: Clock = system_clock) -> MemoryStores:
@@ -55,4 +60,6 @@ def memory_stores(settings: Settings, announce: Announce, clock: Clock = system_
         signals,
         cache,
         MemoryTotals(),
+        FileKeys(settings),
+        FileAudit(settings),
     )

@@ -7,12 +7,12 @@ from uuid import UUID
 
 from gateway.jobs.job import Job, NewJob
 
-Identity = tuple[str, str]
+Identity = tuple[str, str, str]
 
 
 def identity_of(request: NewJob) -> Identity:
-    """What is kept once: user and request id."""
-    return request.user_id, request.request_id
+    """What is kept once: tenant, user and request id."""
+    return request.tenant, request.user_id, request.request_id
 
 
 class JobTable:
@@ -42,7 +42,7 @@ class JobTable:
     def put(self, job: Job) -> None:
         """Keep a job as it is now."""
         self._jobs[job.id] = job
-        user = self._unfinished.setdefault(job.request.user_id, {})
+        user = self._unfinished.setdefault(job.request.owner, {})
         if job.finished:
             user.pop(job.id, None)
             self._finished.setdefault(job.id)
@@ -50,7 +50,7 @@ class JobTable:
             user.setdefault(job.id)
             self._finished.pop(job.id, None)
         if not user:
-            del self._unfinished[job.request.user_id]
+            del self._unfinished[job.request.owner]
 
     def hide(self, job: Job, now: datetime) -> None:
         """Let nobody see a finished job; its identity is free again."""
@@ -65,7 +65,7 @@ class JobTable:
             del self._identities[identity_of(job.request)]
 
     def namesake(self, request: NewJob) -> Job | None:
-        """The job of this user and request id that is not hidden."""
+        """The job of this tenant, user and request id that is not hidden."""
         job_id = self._identities.get(identity_of(request))
         return self._jobs[job_id] if job_id else None
 

@@ -1,8 +1,13 @@
 """Which errors which addresses answer with."""
 
-from gateway.pipelines import body_masks, face_contours
+from gateway.pipelines import body_masks, detect, face_contours
 from gateway.problems import PROBLEMS
 
+ACCESS = (
+    *("credentials_missing", "token_invalid", "token_expired", "key_unknown", "key_revoked", "key_expired"),
+    *("scope_missing", "rate_limited", "store_unavailable"),
+)
+"""Of every address that asks who the caller is; keys are looked up in the database."""
 FAILED = ("internal_error",)
 STORE = ("store_unavailable", *FAILED)
 BODY = (
@@ -23,7 +28,7 @@ FRONTAL = (*JOB, "artifact_not_found", "storage_unavailable")
 POISON = ("poison_not_found", *STORE)
 OUTCOMES = ("cancelled", "attempts_exhausted", "url_failed", "url_unreachable", "object_missing")
 """Why a job failed; never the answer to a request."""
-_OF_JOBS = {*OUTCOMES, *JOB, *ARTIFACT, *POISON, "idempotency_conflict", "url_not_allowed"} - {*FAILED}
-_OF_PIPELINES = {*body_masks.REFUSALS, *face_contours.REFUSALS}
+_OF_JOBS = {*OUTCOMES, *JOB, *ARTIFACT, *POISON, "idempotency_conflict", "url_not_allowed"} - {*FAILED, *ACCESS}
+_OF_PIPELINES = {*body_masks.REFUSALS, *face_contours.REFUSALS, *detect.REFUSALS}
 RUN = tuple(code for code in PROBLEMS if code not in _OF_JOBS | _OF_PIPELINES)
 """Those of every pipeline; each answers with its own refusals alone."""

@@ -4,6 +4,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from gateway.openapi.problems import COMPONENT, PROBLEM_SCHEMA
+from gateway.openapi.security import SCHEMES
 from gateway.routes.schemas import RunSummary
 
 
@@ -12,6 +13,7 @@ def complete(app: FastAPI) -> None:
     document = app.openapi()
     summary = RunSummary.model_json_schema(ref_template=COMPONENT)
     document["components"]["schemas"].update({**summary.pop("$defs"), "RunSummary": summary, "Problem": PROBLEM_SCHEMA})
+    document["components"]["securitySchemes"] = SCHEMES
     for route in app.routes:
         if isinstance(route, APIRoute) and route.include_in_schema:
             for method in route.methods or ():

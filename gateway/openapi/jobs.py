@@ -1,7 +1,7 @@
 """The addresses of jobs, as the API's description has them."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from pydantic import BaseModel
 
@@ -13,6 +13,7 @@ from gateway.openapi.photos import (
     BINARY,
     INLINE_IMAGE,
     fields_of,
+    given,
     json_example,
     parameters_schema,
     query_parameters,
@@ -107,7 +108,7 @@ def query_operation(model: type[BaseModel]) -> dict[str, object]:
     """Optional parameters in the address."""
     return {
         "parameters": [
-            {"name": name, "in": "query", "description": schema["description"], "schema": _given(schema)}
+            {"name": name, "in": "query", "description": schema["description"], "schema": given(schema)}
             for name, schema in _properties(model).items()
         ]
     }
@@ -159,11 +160,3 @@ def _view(description: str, example: Mapping[str, object]) -> dict[str, object]:
 def _properties(model: type[BaseModel]) -> dict[str, dict[str, object]]:
     properties: dict[str, dict[str, object]] = model.model_json_schema()["properties"]
     return properties
-
-
-def _given(schema: Mapping[str, object]) -> dict[str, object]:
-    """A field's schema where it is given at all."""
-    choices = schema.get("anyOf")
-    if isinstance(choices, Iterable):
-        return next(dict(choice) for choice in choices if choice != {"type": "null"})
-    return {name: value for name, value in schema.items() if name != "description"}

@@ -1,7 +1,8 @@
 """Requests that bring a photo and parameters, as the API's description has them."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 from gateway.intake.media import JSON, MULTIPART
 from gateway.pipelines.pipeline import Pipeline
@@ -75,6 +76,16 @@ def json_example(fields: Fields) -> dict[str, object]:
     return {"image": image, **{name: schema["default"] for name, schema in fields.items()}}
 
 
+def given(schema: Mapping[str, object]) -> dict[str, object]:
+    """A field's schema where it is given at all: without null, description and default."""
+    bare = _bare(schema)
+    choices = [choice for choice in cast("Sequence[object]", bare.get("anyOf", ())) if choice != {"type": "null"}]
+    if len(choices) != 1:
+        return {**bare, "anyOf": choices} if choices else bare
+    rest = {key: value for key, value in bare.items() if key != "anyOf"}
+    return {**rest, **cast("Mapping[str, object]", choices[0])}
+
+
 def _merged(schemas: Mapping[str, Mapping[str, object]]) -> Mapping[str, object]:
     """The default is that of the first pipeline; the description says the others'."""
     first, *others = schemas.values()
@@ -92,9 +103,10 @@ def _bare(schema: Mapping[str, object]) -> dict[str, object]:
 
 def _query_parameter(name: str, schema: Mapping[str, object]) -> dict[str, object]:
     default = schema["default"]
-    shown = ",".join(map(str, default)) if isinstance(default, list | tuple) else str(default)
+    items = default if isinstance(default, list | tuple) else () if default in (None, {}) else (default,)
+    shown = ",".join(map(str, items))
     description = f"{schema['description']} Here or in the body, not both. Default: {shown or 'none'}."
-    return {"name": name, "in": "query", "description": description, "schema": _bare(schema), **_style(schema)}
+    return {"name": name, "in": "query", "description": description, "schema": given(schema), **_style(schema)}
 
 
 def _style(schema: Mapping[str, object]) -> dict[str, object]:

@@ -49,11 +49,25 @@ _FACE = {
     "crop": {"width": 786, "height": 969},
     "regions": [{"number": 1, "name": "forehead"}, {"number": 2, "name": "nose"}],
 }
+_OBJECT = {"index": 0, "label": "face", "score": 0.8712, "box": [188.46, 72.91, 262.5, 173.1], "model": "centerface"}
+_HIDDEN = {"action": "hidden", "style": "gaussian", "shape": "ellipse", "region": [166, 45, 285, 201]}
+_BLUR = {
+    **{"hide": ["faces", "plates"], "style": "gaussian", "strength": 1.0, "hidden": 1, "kept": 0, "keep": []},
+    **{"format": "jpeg", "metadata": ["icc"]},
+}
+_JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00"
 EXAMPLES: Mapping[str, RunExample] = {
     "body_masks": RunExample(
         {"photo": {"width": 600, "height": 800}, "persons": [_PERSON]}, "upper_body_mask.png", tiny_png()[:15], 4127
     ),
     "face_contours": RunExample(
         {"photo": {"width": 1101, "height": 1100}, "faces": [_FACE]}, "contours.svg", _SVG[:15], 44389
+    ),
+    "privacy_blur": RunExample(
+        {"photo": {"width": 512, "height": 512}, "detections": [{**_OBJECT, **_HIDDEN}], "blur": _BLUR},
+        *("blurred.jpg", _JPEG[:15], 61442),
+    ),
+    "detect": RunExample(
+        {"photo": {"width": 512, "height": 512}, "detections": [_OBJECT]}, "detections.json", b'{"photo":{"widt', 152
     ),
 }

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from gateway.pipelines.lists import MAX_ITEMS, split_list, without_repeats
+from gateway.pipelines.pairs import split_pairs
 
 MAX_LANDMARK_CHARACTERS = 1_000_000
 """As `vision.face.literal` accepts."""
@@ -38,19 +39,6 @@ def segmentation_text(value: str) -> str:
     except ValueError as error:
         raise ValueError("neither an object {region name: [landmark indices]} nor base64 of a PNG") from error
     return text
-
-
-def split_pairs(value: object) -> object:
-    """`name=value` pairs, comma-separated, or the text of a JSON object, as an object. Raises ValueError."""
-    if not isinstance(value, str):
-        return value
-    if value.lstrip().startswith("{"):
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"not JSON: {error}") from error
-    pairs = [part.partition("=") for part in value.split(",") if part.strip()]
-    return {name.strip(): color.strip() for name, _, color in pairs}
 
 
 class FaceContoursParameters(BaseModel):

@@ -1,7 +1,7 @@
 """What a pipeline is."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,12 +11,20 @@ Profile = Literal["lite", "full"]
 
 
 @dataclass(frozen=True)
+class Variant:
+    """A model that serves, in place of the pipeline's own, the requests whose checked parameters fit it."""
+
+    model: str
+    fits: Callable[[Mapping[str, object]], bool]
+
+
+@dataclass(frozen=True)
 class Pipeline:
     """One entry of the registry: Triton models and the requests they serve.
 
-    `given_models` maps a parameter's name to the model that serves requests which give it, in place of `model`.
-    `artifacts` maps the artifacts' names, or patterns of them, to what they hold. `refusals` are the codes of problems
-    that only this pipeline has. `defaults` are parameter values that a request's own replace.
+    Of the `variants` the first that fits serves a request, `model` where none does. `artifacts` maps the artifacts'
+    names, or patterns of them, to what they hold. `refusals` are the codes of problems that only this pipeline, or few,
+    have. `defaults` are parameter values that a request's own replace.
     """
 
     name: str
@@ -28,16 +36,16 @@ class Pipeline:
     artifacts: Mapping[str, str]
     refusals: tuple[str, ...]
     defaults: Mapping[str, object] = field(default_factory=dict)
-    given_models: Mapping[str, str] = field(default_factory=dict)
+    variants: tuple[Variant, ...] = ()
 
     @property
     def models(self) -> tuple[str, ...]:
         """Every model that a request may need."""
-        return (self.model, *self.given_models.values())
+        return (self.model, *(variant.model for variant in self.variants))
 
     def model_for(self, parameters: bytes) -> str:
         """The model for checked parameters, a JSON object."""
-        if not self.given_models:
+        if not self.variants:
             return self.model
         given = json.loads(parameters)
-        return next((model for name, model in self.given_models.items() if given.get(name)), self.model)
+        return next((variant.model for variant in self.variants if variant.fits(given)), self.model)

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from gateway.pipelines import body_masks, face_contours
+from gateway.pipelines import body_masks, detect, face_contours, privacy_blur
 from gateway.pipelines.body_masks import BodyMasksParameters
 from gateway.pipelines.face_contours import FaceContoursParameters
-from gateway.pipelines.pipeline import Pipeline
+from gateway.pipelines.pipeline import Pipeline, Variant
 from gateway.problems import Problem
 from gateway.settings import Settings, SettingsError
 
@@ -32,7 +32,7 @@ def _rank(entry: Pipeline) -> int:
 
 
 def _entries(settings: Settings) -> tuple[Pipeline, ...]:
-    return _body_masks(settings), _face_contours()
+    return _body_masks(settings), _face_contours(), _privacy_blur(), _detect()
 
 
 def _body_masks(settings: Settings) -> Pipeline:
@@ -70,5 +70,40 @@ def _face_contours() -> Pipeline:
             "face_{n}/…": "the contours of each face (face=all)",
         },
         refusals=face_contours.REFUSALS,
-        given_models={"landmarks": "face_contours_given"},
+        variants=(Variant("face_contours_given", lambda parameters: bool(parameters.get("landmarks"))),),
+    )
+
+
+def _privacy_blur() -> Pipeline:
+    copy = "the photo with everything hidden that was asked for"
+    return Pipeline(
+        name="privacy_blur",
+        summary="A copy of the photo in which faces, number plates, people or vehicles are hidden for good.",
+        model="privacy_blur_lite",
+        profile="lite",
+        inputs=("image",),
+        parameters=privacy_blur.PrivacyBlurParameters,
+        artifacts={
+            "blurred.jpg": f"{copy}, where it is a JPEG",
+            "blurred.png": f"{copy}, where it is a PNG",
+            "blurred.webp": f"{copy}, where it is a WebP",
+            "blur.json": "what was asked for and how much was hidden (include=blur)",
+            "detections.json": "every object, its box and what was done to it (include=detections)",
+        },
+        refusals=detect.REFUSALS,
+        variants=(Variant("privacy_blur_faces_lite", lambda parameters: detect.faces_alone(parameters, "hide")),),
+    )
+
+
+def _detect() -> Pipeline:
+    return Pipeline(
+        name="detect",
+        summary="Faces, number plates and objects of COCO's 80 classes, with boxes and scores.",
+        model="detect_lite",
+        profile="lite",
+        inputs=("image",),
+        parameters=detect.DetectParameters,
+        artifacts={"detections.json": "every object: class, score, box, model"},
+        refusals=detect.REFUSALS,
+        variants=(Variant("detect_faces_lite", lambda parameters: detect.faces_alone(parameters, "classes")),),
     )

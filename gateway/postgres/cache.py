@@ -62,10 +62,10 @@ class PostgresCache(Cache):
         await self.note()
         return await self._pool.transact(lambda connection: read_stats(connection, days))
 
-    async def recent(self, limit: int) -> list[CachedTask]:
-        """Entries, the newest first."""
+    async def recent(self, limit: int, tenant: str = "") -> list[CachedTask]:
+        """A tenant's entries, the newest first."""
         await self.note()
-        return await self._pool.run(lambda connection: recent_entries(connection, limit))
+        return await self._pool.run(lambda connection: recent_entries(connection, limit, tenant))
 
     async def totals(self) -> CacheTotals:
         """Figures of all time."""

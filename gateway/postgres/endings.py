@@ -29,21 +29,25 @@ WHERE id = $1 AND finished_at IS NULL AND ($2::uuid IS NULL OR (lease_token = $2
 RETURNING *
 """
 _ENDED_BY = "SELECT FROM jobs WHERE id = $1 AND lease_token = $2 AND finished_at IS NOT NULL"
-_USER = "SELECT user_id FROM jobs WHERE id = $1 AND deleted_at IS NULL"
+_OWNER = "SELECT owner FROM jobs WHERE id = $1 AND deleted_at IS NULL"
 _HIDE = "UPDATE jobs SET deleted_at = now() WHERE id = $1 AND deleted_at IS NULL"
 _CLOSE_POISON = "DELETE FROM poison WHERE job_id = $1"
 
 
 @dataclass(frozen=True)
 class Endings:
-    """Ends jobs, with what their outcomes owe to others, and lets the user's next have their turn."""
+    """Ends jobs, with what their outcomes owe to others, and lets the user's next have their turn.
+
+    `masks_tenant` is whose the table `user_mask_outputs` is.
+    """
 
     announce: Announce
     user_concurrency: int
+    masks_tenant: str
 
     async def finish(self, connection: Connection, lease: Lease, outcome: Outcome, entry: NewEntry | None) -> bool:
         """End a job by its lease; False where the lease is over. True again for the lease that ended it."""
-        await lock_users(connection, [lease.job.request.user_id])
+        await lock_users(connection, [lease.job.request.owner])
         if await self._end(connection, lease.job.id, lease.token, outcome):
             if entry:
                 await keep_beside(connection, entry)
@@ -52,10 +56,10 @@ class Endings:
 
     async def cancel(self, connection: Connection, job_id: UUID) -> Job | None:
         """End an unfinished job; the job as it is then, None where there is none."""
-        user = await connection.fetchrow(_USER, job_id)
-        if user is None:
+        row = await connection.fetchrow(_OWNER, job_id)
+        if row is None:
             return None
-        await lock_users(connection, [str(user["user_id"])])
+        await lock_users(connection, [str(row["owner"])])
         if job := await self._end(connection, job_id, None, CANCELLED):
             return job
         return await get_job(connection, job_id)
@@ -72,7 +76,8 @@ class Endings:
         """Add what an ended job's outcome brings with it: deliveries, a poison entry, the user's masks."""
         await add_deliveries(connection, job.id, self.announce(job, outcome))
         await add_job_poison(connection, job, outcome)
-        await keep_masks(connection, job, outcome)
+        if job.request.tenant == self.masks_tenant:
+            await keep_masks(connection, job, outcome)
 
     async def _end(self, connection: Connection, job_id: UUID, token: UUID | None, outcome: Outcome) -> Job | None:
         row = await _write_outcome(connection, job_id, token, outcome)
@@ -80,7 +85,7 @@ class Endings:
             return None
         job = job_of(row)
         await self.owe(connection, job, outcome)
-        await settle_turns(connection, [job.request.user_id], self.user_concurrency)
+        await settle_turns(connection, [job.request.owner], self.user_concurrency)
         await notify(connection, [job.id, WORK])
         return job
 

@@ -25,7 +25,7 @@ class PostgresJobs(JobStore):
     def __init__(self, pool: Pool, settings: Settings, announce: Announce) -> None:
         self._pool = pool
         self._max_attempts = settings.max_retries + 1
-        self._endings = Endings(announce, settings.user_concurrency)
+        self._endings = Endings(announce, settings.user_concurrency, settings.kafka_tenant)
         self._submissions = Submissions(self._endings)
         self._counts = Counts(pool, settings.lease_s)
 
@@ -87,7 +87,7 @@ class PostgresJobs(JobStore):
 
     async def remove(self, job_ids: Sequence[UUID]) -> None:
         """Forget deleted jobs whose objects are gone."""
-        await self._pool.transact(lambda connection: remove_jobs(connection, job_ids))
+        await self._pool.transact(lambda connection: remove_jobs(connection, job_ids, self._endings.masks_tenant))
 
     async def expire(self, days: int) -> int:
         """Delete some of the jobs that ended so long ago; how many, none when no more are left."""

@@ -90,7 +90,7 @@ class PutBack:
 
     async def __call__(self, connection: Connection, lease: Lease, user_concurrency: int) -> bool:
         """Put a job back; False where the lease is over. True again for the lease that put it back."""
-        users = [lease.job.request.user_id]
+        users = [lease.job.request.owner]
         await lock_users(connection, users)
         if await self._write(connection, lease) is None:
             return await connection.fetchrow(_PUT_BACK_BY, lease.job.id, lease.token) is not None

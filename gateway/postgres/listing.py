@@ -9,10 +9,12 @@ from gateway.postgres.rows import job_of
 
 _GET = "SELECT * FROM jobs WHERE id = $1 AND deleted_at IS NULL"
 _CONDITIONS = {
+    "tenant": "tenant = ${}",
     "state": "state = ${}",
     "user_id": "user_id = ${}",
     "request_id": "request_id = ${}",
     "pipeline": "pipeline = ${}",
+    "batch_id": "batch_id = ${}",
     "before": "sequence < ${}",
 }
 

@@ -20,7 +20,7 @@ SELECT id, job_id, origin, code, detail, attempts, coalesce(octet_length(value),
 FROM poison WHERE closed_at IS NULL AND id < coalesce($2, 9223372036854775807) ORDER BY id DESC LIMIT $1
 """
 _OPEN = """
-SELECT poison.job_id, poison.key, poison.value, jobs.user_id
+SELECT poison.job_id, poison.key, poison.value, jobs.owner
 FROM poison LEFT JOIN jobs ON jobs.id = poison.job_id
 WHERE poison.id = $1 AND closed_at IS NULL
 """
@@ -65,7 +65,7 @@ class PostgresPoison:
         entry = await connection.fetchrow(_OPEN, entry_id)
         if entry is None:
             return False
-        users = [str(entry["user_id"])] if entry["job_id"] else []
+        users = [str(entry["owner"])] if entry["job_id"] else []
         await lock_users(connection, users)
         if await connection.fetchrow(_CLOSE, entry_id) is None:
             return False

@@ -23,11 +23,11 @@ _KEEP = """
 INSERT INTO task_results AS kept (
     task_id, input_hash, status, result_data, svg_data, processing_time_ms, cache_hits, ttl_expires_at, submitted_at,
     completed_at, pipeline, error_type, error_detail, regions_detected, artifacts, content, bytes, last_hit_at,
-    likeness_group, perceptual_hash, landmarks
+    likeness_group, perceptual_hash, landmarks, tenant
 )
 VALUES (
     $1, $2, $3, $4::text::json, $5, $6::float8, 0, now() + $7::float8 * interval '1 second', $8::timestamptz,
-    $8::timestamptz, $9, $10, $11, $12, $13::text::json, $14, $15, NULL, $16, $17, $18
+    $8::timestamptz, $9, $10, $11, $12, $13::text::json, $14, $15, NULL, $16, $17, $18, $19
 )
 ON CONFLICT (input_hash) WHERE pipeline IS NOT NULL DO UPDATE SET
     task_id = excluded.task_id, status = excluded.status, result_data = excluded.result_data,
@@ -47,7 +47,7 @@ FROM task_results WHERE input_hash = $1 AND pipeline IS NOT NULL AND ttl_expires
 _RECENT = """
 SELECT task_id::text AS task_id, pipeline, status::text AS status, submitted_at::timestamptz AS submitted_at,
     processing_time_ms::float8 AS processing_ms, regions_detected AS regions, cache_hits AS hits, error_type
-FROM task_results WHERE pipeline IS NOT NULL ORDER BY submitted_at DESC LIMIT $1
+FROM task_results WHERE pipeline IS NOT NULL AND tenant = $2 ORDER BY submitted_at DESC LIMIT $1
 """
 _SIGN = 1 << 63
 
@@ -102,9 +102,9 @@ async def find_entry(connection: Connection, digest: str) -> CacheHit | None:
     return _hit_of(cast("_ResultRow", row)) if row else None
 
 
-async def recent_entries(connection: Connection, limit: int) -> list[CachedTask]:
-    """Entries, the newest first."""
-    return [CachedTask(**cast("_TaskRow", row)) for row in await connection.fetch(_RECENT, limit)]
+async def recent_entries(connection: Connection, limit: int, tenant: str) -> list[CachedTask]:
+    """A tenant's entries, the newest first."""
+    return [CachedTask(**cast("_TaskRow", row)) for row in await connection.fetch(_RECENT, limit, tenant)]
 
 
 def signed(photo_hash: int) -> int:
@@ -134,6 +134,7 @@ def _values(entry: NewEntry) -> tuple[object, ...]:
         likeness.group if likeness else None,
         signed(likeness.photo_hash) if likeness else None,
         likeness.landmarks if likeness else None,
+        entry.key.tenant,
     )
 
 

@@ -17,10 +17,11 @@ _FORGET_DELIVERIES = "DELETE FROM deliveries WHERE job_id = ANY($1::uuid[]) AND 
 _FORGET_MASKS = """
 DELETE FROM user_mask_outputs AS masks USING jobs
 WHERE jobs.id = ANY($1::uuid[]) AND jobs.deleted_at IS NOT NULL
-    AND masks.user_id = jobs.user_id AND masks.request_id = jobs.request_id
+    AND masks.user_id = jobs.user_id AND masks.request_id = jobs.request_id AND jobs.tenant = $2
     AND NOT EXISTS (
         SELECT FROM jobs AS later
-        WHERE later.request_id = jobs.request_id AND later.user_id = jobs.user_id AND later.deleted_at IS NULL
+        WHERE later.request_id = jobs.request_id AND later.user_id = jobs.user_id AND later.tenant = jobs.tenant
+            AND later.deleted_at IS NULL
     )
 """
 _FORGET_JOBS = "DELETE FROM jobs WHERE id = ANY($1::uuid[]) AND deleted_at IS NOT NULL"
@@ -41,10 +42,10 @@ async def removable_jobs(connection: Connection, older_than_s: float, limit: int
     return [job_of(row) for row in await connection.fetch(_REMOVABLE, older_than_s, limit)]
 
 
-async def remove_jobs(connection: Connection, job_ids: Sequence[UUID]) -> None:
+async def remove_jobs(connection: Connection, job_ids: Sequence[UUID], masks_tenant: str) -> None:
     """Forget deleted jobs, and a user's row that names their masks."""
     await connection.execute(_FORGET_DELIVERIES, job_ids)
-    await connection.execute(_FORGET_MASKS, job_ids)
+    await connection.execute(_FORGET_MASKS, job_ids, masks_tenant)
     await connection.execute(_FORGET_JOBS, job_ids)
 
 

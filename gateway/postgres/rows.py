@@ -29,6 +29,8 @@ class _JobRow(TypedDict):
     id: UUID
     sequence: int
     pipeline: str
+    tenant: str
+    batch_id: UUID | None
     user_id: str
     request_id: str
     fingerprint: bytes
@@ -176,6 +178,8 @@ def _request(columns: _JobRow) -> NewJob:
         gender=columns["gender"],
         priority=columns["priority"],
         callbacks=tuple(Callback(kind, destination) for kind, destination in json.loads(columns["callbacks"])),
+        tenant=columns["tenant"],
+        batch_id=columns["batch_id"],
     )
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from gateway.access.audit import AuditLog
+from gateway.access.keys import KeyBook
 from gateway.cache.cache import Cache
 from gateway.deadline import Deadline
 from gateway.jobs.deliveries import Announce, Outbox
@@ -14,10 +16,12 @@ from gateway.jobs.poison import PoisonBook
 from gateway.jobs.signals import Signals
 from gateway.jobs.store import JobStore
 from gateway.metrics.totals import Totals
+from gateway.postgres.audit import PostgresAudit
 from gateway.postgres.cache import open_cache
 from gateway.postgres.connection import open_session
 from gateway.postgres.faults import REFUSED, TRANSIENT
 from gateway.postgres.jobs import PostgresJobs
+from gateway.postgres.keys import PostgresKeys
 from gateway.postgres.migrations import Migration, known_migrations, migrate
 from gateway.postgres.notifications import listening
 from gateway.postgres.outbox import PostgresOutbox
@@ -40,6 +44,8 @@ class PostgresStores:
     poison: PoisonBook
     cache: Cache
     totals: Totals
+    keys: KeyBook
+    audit: AuditLog
 
 
 @asynccontextmanager
@@ -57,6 +63,8 @@ async def open_postgres(settings: Settings, announce: Announce, signals: Signals
             PostgresPoison(pool, settings),
             cache,
             PostgresTotals(pool),
+            PostgresKeys(pool),
+            PostgresAudit(pool),
         )
 
 

@@ -20,18 +20,21 @@ from gateway.postgres.turns import lock_users, settle_turns
 _ADD = """
 INSERT INTO jobs (
     id, pipeline, user_id, request_id, fingerprint, parameters, image_kind, image_location, gender, priority, source,
-    trace_id, callbacks, state, error_code, error_detail, result, artifacts, timings_ms, held, finished_at
+    trace_id, callbacks, state, error_code, error_detail, result, artifacts, timings_ms, tenant, batch_id,
+    held, finished_at
 )
 SELECT id, pipeline, user_id, request_id, fingerprint, parameters::json, image_kind, image_location, gender, priority,
     source, trace_id, callbacks::json, state, error_code, error_detail, result::json, artifacts::json,
-    timings_ms::json, state = 'queued' AND user_id <> '', CASE WHEN state = 'queued' THEN NULL ELSE now() END
+    timings_ms::json, tenant, batch_id, state = 'queued' AND user_id <> '',
+    CASE WHEN state = 'queued' THEN NULL ELSE now() END
 FROM unnest(
     $1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::text[],
     $10::integer[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[],
-    $18::text[], $19::text[]
+    $18::text[], $19::text[], $20::text[], $21::uuid[]
 ) WITH ORDINALITY AS new(
     id, pipeline, user_id, request_id, fingerprint, parameters, image_kind, image_location, gender, priority, source,
-    trace_id, callbacks, state, error_code, error_detail, result, artifacts, timings_ms, place
+    trace_id, callbacks, state, error_code, error_detail, result, artifacts, timings_ms, tenant, batch_id,
+    place
 )
 ORDER BY place
 ON CONFLICT DO NOTHING
@@ -40,14 +43,17 @@ RETURNING id
 # By its id alone where the same message comes again after its job was deleted.
 _KEPT = """
 SELECT kept.*
-FROM unnest($1::uuid[], $2::text[], $3::text[]) AS new(id, user_id, request_id)
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS new(id, tenant, user_id, request_id)
 CROSS JOIN LATERAL (
     SELECT * FROM jobs
-    WHERE jobs.request_id = new.request_id AND jobs.user_id = new.user_id AND jobs.deleted_at IS NULL
+    WHERE jobs.request_id = new.request_id AND jobs.user_id = new.user_id AND jobs.tenant = new.tenant
+        AND jobs.deleted_at IS NULL
     UNION ALL
     SELECT * FROM jobs WHERE jobs.id = new.id AND jobs.deleted_at IS NOT NULL
 ) AS kept
 """
+
+_Identity = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class Submissions:
         return submissions
 
     async def _keep_jobs(self, connection: Connection, jobs: Sequence[NewJob]) -> list[Submission]:
-        users = {job.user_id for job in jobs}
+        users = {job.owner for job in jobs}
         await lock_users(connection, users)
         added = {cast("UUID", row["id"]) for row in await connection.fetch(_ADD, *_columns(jobs))}
         kept = await _kept(connection, jobs)
@@ -81,23 +87,27 @@ class Submissions:
 class _Kept:
     """Jobs that the store has, by what a new one may share with them."""
 
-    by_identity: dict[tuple[str, str], Job]
+    by_identity: dict[_Identity, Job]
     by_id: dict[UUID, Job]
 
     def same(self, job: NewJob) -> Job:
         """The job that is kept for a new one. Raises SerializationError where it was deleted this moment."""
-        kept = self.by_identity.get((job.user_id, job.request_id)) or self.by_id.get(job.id)
+        kept = self.by_identity.get(_identity(job)) or self.by_id.get(job.id)
         if kept is None:
             raise asyncpg.SerializationError(f"job {job.request_id!r} was deleted while it came again")
         return kept
 
 
 async def _kept(connection: Connection, jobs: Sequence[NewJob]) -> _Kept:
-    ids, users = [job.id for job in jobs], [job.user_id for job in jobs]
-    rows = await connection.fetch(_KEPT, ids, users, [job.request_id for job in jobs])
+    identities = [(job.id, *_identity(job)) for job in jobs]
+    rows = await connection.fetch(_KEPT, *map(list, zip(*identities, strict=True)))
     found = {job.id: job for job in map(job_of, rows)}
     visible = [job_of(row).request for row in rows if row["deleted_at"] is None]
-    return _Kept({(request.user_id, request.request_id): found[request.id] for request in visible}, found)
+    return _Kept({_identity(request): found[request.id] for request in visible}, found)
+
+
+def _identity(job: NewJob) -> _Identity:
+    return job.tenant, job.user_id, job.request_id
 
 
 def _submission(job: NewJob, kept: Job) -> Submission:
@@ -128,4 +138,6 @@ def _values(job: NewJob) -> tuple[object, ...]:
         callbacks_text(job.callbacks),
         job.outcome.state if job.outcome else "queued",
         *(outcome_columns(job.outcome) if job.outcome else (None,) * 5),
+        job.tenant,
+        job.batch_id,
     )

@@ -2,7 +2,8 @@
 
 A user's first USER_CONCURRENCY unfinished jobs, the running ones before all others, have their turn; the rest is held.
 So a claim takes any job that is not held and need not count. Whoever adds a job, ends one or puts one back does it
-under the user's lock and settles the turns before the transaction ends. Jobs without a user are never held.
+under the user's lock and settles the turns before the transaction ends. Jobs without a user are never held. A user is
+one of a tenant: NewJob.owner, which is the column `owner`.
 """
 
 import hashlib
@@ -16,20 +17,20 @@ _LOCK = "SELECT pg_advisory_xact_lock(key) FROM unnest($1::bigint[]) AS key"
 # that of the index jobs_turns, and no other's.
 _STILL = """
 SELECT id FROM jobs
-WHERE user_id = ANY($1::text[]) AND NOT held AND state IN ('queued', 'running') AND state <> 'running'
+WHERE owner = ANY($1::text[]) AND NOT held AND state IN ('queued', 'running') AND state <> 'running'
 FOR UPDATE
 """
 _SETTLE = """
 WITH first AS (
     SELECT job.id
-    FROM unnest($1::text[]) AS users(user_id)
+    FROM unnest($1::text[]) AS owners(owner)
     CROSS JOIN LATERAL (
         SELECT id FROM (
             SELECT id, state, priority, sequence FROM jobs
-            WHERE jobs.user_id = users.user_id AND state IN ('queued', 'running') AND NOT held
+            WHERE jobs.owner = owners.owner AND state IN ('queued', 'running') AND NOT held
             UNION ALL (
                 SELECT id, state, priority, sequence FROM jobs
-                WHERE jobs.user_id = users.user_id AND state IN ('queued', 'running') AND held
+                WHERE jobs.owner = owners.owner AND state IN ('queued', 'running') AND held
                 ORDER BY priority DESC, sequence LIMIT $2
             )
         ) AS next
@@ -43,19 +44,19 @@ WHERE id IN (SELECT id FROM first) AND held
 """
 
 
-async def lock_users(connection: Connection, user_ids: Iterable[str]) -> None:
+async def lock_users(connection: Connection, owners: Iterable[str]) -> None:
     """Keep other transactions from changing these users' queues; before any of their rows is touched."""
-    if keys := sorted({_key(user_id) for user_id in user_ids if user_id}):
+    if keys := sorted({_key(owner) for owner in owners if owner}):
         await connection.fetch(_LOCK, keys)
 
 
-async def settle_turns(connection: Connection, user_ids: Iterable[str], concurrency: int) -> None:
+async def settle_turns(connection: Connection, owners: Iterable[str], concurrency: int) -> None:
     """Say anew which jobs of these users, who are locked, are held."""
-    if named := sorted({user_id for user_id in user_ids if user_id}):
+    if named := sorted({owner for owner in owners if owner}):
         still = await connection.fetch(_STILL, named)
         await connection.execute(_SETTLE, named, concurrency, [row["id"] for row in still])
 
 
-def _key(user_id: str) -> int:
+def _key(owner: str) -> int:
     """The number of a user's advisory lock; sorted, so that no two transactions wait for each other."""
-    return int.from_bytes(hashlib.sha256(b"user " + user_id.encode()).digest()[:8], "big", signed=True)
+    return int.from_bytes(hashlib.sha256(b"user " + owner.encode()).digest()[:8], "big", signed=True)

@@ -15,7 +15,8 @@ INSERT INTO user_mask_outputs AS kept (
 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now()
 WHERE NOT EXISTS (
     SELECT FROM jobs
-    WHERE user_id = $1 AND sequence > $11 AND pipeline = 'body_masks' AND state = 'completed' AND deleted_at IS NULL
+    WHERE user_id = $1 AND tenant = $13 AND sequence > $11
+        AND pipeline = 'body_masks' AND state = 'completed' AND deleted_at IS NULL
         AND EXISTS (SELECT FROM json_array_elements(artifacts) AS made WHERE made ->> 'name' = ANY($12::text[]))
 )
 ON CONFLICT (user_id) DO UPDATE SET
@@ -45,4 +46,5 @@ async def keep_masks(connection: Connection, job: Job, outcome: Outcome) -> None
         return
     gender = canonical_gender(request.gender) if request.gender else None
     masks = [name if name in made else None for name in _NAMES]
-    await connection.execute(_KEEP, request.user_id, gender, request.request_id, *masks, job.sequence, _NAMES)
+    whose = (request.user_id, gender, request.request_id)
+    await connection.execute(_KEEP, *whose, *masks, job.sequence, _NAMES, request.tenant)

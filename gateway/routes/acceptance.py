@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import structlog
 
+from gateway.access import scopes
+from gateway.access.caller import Caller
 from gateway.cache.jobs import counted, outcome_of
 from gateway.cache.keys import Work
 from gateway.intake.job_request import JobRequest
@@ -12,8 +14,10 @@ from gateway.jobs.job import ImageReference, NewJob
 from gateway.jobs.keys import photo_key
 from gateway.jobs.store import JobFilter, Submission
 from gateway.jobs.storing import store_artifacts
+from gateway.jobs.uploads import with_original
 from gateway.logs import get_logger
 from gateway.problems import Problem
+from gateway.s3.images import check_owner
 from gateway.services import Services
 from gateway.worker.stopwatch import Stopwatch
 
@@ -23,13 +27,16 @@ _PHOTO_TYPE = "application/octet-stream"
 """Nobody but a worker reads it, and that looks at the bytes."""
 
 
-async def accept(services: Services, wanted: JobRequest, trace_id: str) -> Submission:
+async def accept(services: Services, caller: Caller, wanted: JobRequest, trace_id: str) -> Submission:
     """The job, newly made or known from before.
 
-    Raises Problem `queue_full`, `idempotency_conflict`, `storage_unavailable`, `store_unavailable`; nothing is kept
-    then, but for a photo whose job the database may or may not have.
+    Raises Problem `scope_missing`, `queue_full`, `idempotency_conflict`, `storage_unavailable`, `store_unavailable`;
+    `invalid_parameters` for another tenant's image. Nothing is kept then, but for a photo whose job the database may or
+    may not have.
     """
-    job = _new_job(wanted, trace_id)
+    caller.check(scopes.run(wanted.pipeline))
+    check_owner(wanted.image, caller.tenant, services.settings)
+    job = _new_job(wanted, caller.tenant, trace_id)
     if isinstance(wanted.image, bytes):
         submission = await _submit_with_photo(services, job, wanted.image)
     else:
@@ -47,7 +54,7 @@ async def _check_backlog(services: Services, job: NewJob) -> None:
     try:
         await services.backlog.check()
     except Problem as problem:
-        before = JobFilter(user_id=job.user_id, request_id=job.request_id, limit=1)
+        before = JobFilter(user_id=job.user_id, request_id=job.request_id, limit=1, tenant=job.tenant)
         if problem.code != "queue_full" or not await services.stores.jobs.find(before):
             raise
 
@@ -83,18 +90,20 @@ async def _answered(services: Services, job: NewJob, photo: bytes) -> NewJob | N
     """
     watch = Stopwatch()
     with watch.stage("cache"):
-        hit = await services.results.find(Work(services.registry[job.pipeline], photo, job.parameters.encode()))
-    same = JobFilter(user_id=job.user_id, request_id=job.request_id, limit=1)
+        work = Work(services.registry[job.pipeline], photo, job.parameters.encode(), job.tenant)
+        hit = await services.results.find(work)
+    same = JobFilter(user_id=job.user_id, request_id=job.request_id, limit=1, tenant=job.tenant)
     if hit is None or await services.stores.jobs.find(same):
         return None
     with watch.stage("store"):
-        stored = await store_artifacts(services.stores.artifacts, job, hit.value.artifacts)
+        kept = with_original(job, photo, hit.value.artifacts)
+        stored = await store_artifacts(services.stores.artifacts, job, kept)
     if counted(job):
         services.results.count(hit)
     return replace(job, outcome=outcome_of(hit.value, stored, watch.timings_ms, hit=hit))
 
 
-def _new_job(wanted: JobRequest, trace_id: str) -> NewJob:
+def _new_job(wanted: JobRequest, tenant: str, trace_id: str) -> NewJob:
     job_id = uuid.uuid4()
     return NewJob(
         id=job_id,
@@ -109,6 +118,7 @@ def _new_job(wanted: JobRequest, trace_id: str) -> NewJob:
         gender=wanted.gender,
         priority=wanted.priority,
         callbacks=wanted.callbacks,
+        tenant=tenant,
     )
 
 

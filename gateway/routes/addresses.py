@@ -7,6 +7,8 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.access.guard import guarded
+from gateway.access.rules import Rule
 from gateway.intake.queries import CachePage, CachePeriod, JobQuery, PoisonQuery
 from gateway.openapi import codes
 from gateway.openapi.frontal import figures_responses, frontal_operation, listed_response
@@ -25,6 +27,7 @@ from gateway.openapi.jobs import (
     submit_responses,
 )
 from gateway.openapi.problems import Responses, problem_responses
+from gateway.openapi.security import refusals, security
 from gateway.pipelines.pipeline import Pipeline
 from gateway.routes import artifacts, cache, events, frontal, health, jobs, metrics, pipelines, poison, process, stats
 from gateway.routes.frontal_schemas import CacheCleanup, CacheEntry, CacheFigures, FrontalStatus, FrontalSubmission
@@ -49,18 +52,19 @@ class Address:
     codes: tuple[str, ...]
     operation: Operation = field(default_factory=dict)
 
-    def add_to(self, app: FastAPI, tag: str) -> None:
-        """Serve and describe it."""
+    def add_to(self, app: FastAPI, tag: str, rule: Rule) -> None:
+        """Serve it to those whom the rule lets in, and describe it."""
         method, path = self.route.split()
+        errors = dict.fromkeys((*refusals(rule), *self.codes))
         app.add_api_route(
             path,
-            self.handler,
+            guarded(rule, self.handler),
             methods=[method],
             summary=self.summary,
             status_code=int(next(iter(self.responses))),
             response_class=Response,
-            responses={**self.responses, **problem_responses(self.codes, path.replace(":path", ""))},
-            openapi_extra=dict(self.operation),
+            responses={**self.responses, **problem_responses(errors, path.replace(":path", ""))},
+            openapi_extra={**self.operation, **security(rule)},
             tags=[tag],
         )
 

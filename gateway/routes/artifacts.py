@@ -5,9 +5,11 @@ from pathlib import PurePosixPath
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.access.caller import caller_of
 from gateway.answers import disposition
 from gateway.jobs.bucket import Bucket, ObjectMissingError, StoredObject
 from gateway.jobs.job import Job, StoredArtifact
+from gateway.jobs.keys import is_of_tenant
 from gateway.problems import Problem
 from gateway.routes.job_views import job_of
 from gateway.services import services_of
@@ -29,6 +31,8 @@ async def linked(request: Request) -> Response:
     stores, key = services_of(request).stores, request.path_params["key"]
     if stores.durable:
         raise Problem("artifact_not_found", "Files are linked to in the object store.")
+    if not is_of_tenant(key, caller_of(request).tenant):
+        raise _removed()
     stored = await _read(stores.artifacts, key)
     headers = {"Cache-Control": "private, no-cache", **disposition("inline", PurePosixPath(key).name)}
     return Response(stored.data, media_type=stored.media_type, headers=headers)
@@ -48,4 +52,8 @@ async def _read(bucket: Bucket, key: str) -> StoredObject:
     try:
         return await bucket.get(key)
     except ObjectMissingError as error:
-        raise Problem("artifact_not_found", "It was removed.") from error
+        raise _removed() from error
+
+
+def _removed() -> Problem:
+    return Problem("artifact_not_found", "It was removed.")

@@ -5,6 +5,7 @@ from datetime import datetime, timezone
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from gateway.access.caller import caller_of
 from gateway.cache.cache import CachedTask, CacheStats
 from gateway.intake.media import query_fields
 from gateway.intake.queries import CachePage, CachePeriod
@@ -20,9 +21,10 @@ async def stats(request: Request) -> JSONResponse:
 
 
 async def recent(request: Request) -> JSONResponse:
-    """The newest entries."""
+    """The newest entries of the caller's tenant."""
     query = validated(CachePage, query_fields(request.url.query))
-    return JSONResponse([_task_view(task) for task in await services_of(request).stores.cache.recent(query.limit)])
+    found = await services_of(request).stores.cache.recent(query.limit, caller_of(request).tenant)
+    return JSONResponse([_task_view(task) for task in found])
 
 
 async def cleanup(request: Request) -> JSONResponse:

@@ -6,6 +6,7 @@ import json
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from gateway.access.caller import caller_of
 from gateway.deadline import Deadline
 from gateway.intake.body import check_length, read_body_by
 from gateway.intake.frontal_request import PIPELINE, frontal_request
@@ -31,7 +32,7 @@ async def submit(request: Request) -> JSONResponse:
     with services.admission.place():
         body = await read_body_by(request, settings.max_body_bytes, Deadline(settings.request_timeout_s))
         wanted = frontal_request(read_submission(body, kind, request.url.query), services.registry, settings)
-        job = (await accept(services, wanted, trace_id_of(request))).job
+        job = (await accept(services, caller_of(request), wanted, trace_id_of(request))).job
     wait_s = 0.0 if job.finished else await services.backlog.wait_s()
     return JSONResponse(submission_view(job, wait_s))
 

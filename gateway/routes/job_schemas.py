@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from gateway.jobs.deliveries import DeliveryState
 from gateway.jobs.job import CallbackKind, JobState
 from gateway.problems import PROBLEMS
-from gateway.routes.schemas import ArtifactSummary, FaceFound, PersonFound, PhotoSize
+from gateway.routes.schemas import ArtifactSummary, BlurDone, FaceFound, ObjectFound, PersonFound, PhotoSize
 
 Timestamp = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 Id = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
@@ -61,6 +61,10 @@ class JobSummary(BaseModel):
     photo: PhotoSize | None = Field(None, description="Only of completed jobs.")
     persons: list[PersonFound] = Field(default=[], description="Only of completed jobs of body_masks.")
     faces: list[FaceFound] = Field(default=[], description="Only of completed jobs of face_contours.")
+    detections: list[ObjectFound] = Field(
+        default=[], description="Only of completed jobs of privacy_blur and detect."
+    )
+    blur: BlurDone | None = Field(None, description="Only of completed jobs of privacy_blur.")
     cached: bool = Field(default=False, description="Whether it was answered with the result of an earlier request.")
     artifacts: dict[str, JobArtifact] = Field(description="By name, such as upper_body_mask.png.")
 

@@ -2,8 +2,10 @@
 
 from uuid import UUID
 
+import structlog
 from starlette.requests import Request
 
+from gateway.access.caller import caller_of
 from gateway.jobs.job import Job
 from gateway.jobs.view import job_view
 from gateway.problems import Problem
@@ -11,7 +13,7 @@ from gateway.services import services_of
 from gateway.stores import Stores
 
 
-def job_id_of(request: Request) -> UUID:
+def _job_id_of(request: Request) -> UUID:
     """The id in the address. Raises Problem `job_not_found` for what can be no id."""
     text = request.path_params["id"]
     try:
@@ -21,11 +23,12 @@ def job_id_of(request: Request) -> UUID:
 
 
 async def job_of(request: Request) -> Job:
-    """The job that the address names. Raises Problem `job_not_found`, `store_unavailable`."""
-    job_id = job_id_of(request)
+    """The job that the address names; another tenant's is none. Raises Problem `job_not_found`, `store_unavailable`."""
+    job_id = _job_id_of(request)
     job = await services_of(request).stores.jobs.get(job_id)
-    if job is None:
+    if job is None or job.request.tenant != caller_of(request).tenant:
         raise job_not_found(job_id)
+    structlog.contextvars.bind_contextvars(job_id=str(job.id))
     return job
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from gateway.access.caller import caller_of
 from gateway.deadline import Deadline
 from gateway.intake.body import check_length, read_body_by
 from gateway.intake.job_request import JobRequest, job_request
@@ -15,7 +16,7 @@ from gateway.jobs.store import JobFilter
 from gateway.jobs.view import job_view
 from gateway.middleware import trace_id_of
 from gateway.routes.acceptance import accept
-from gateway.routes.job_views import full_view, job_id_of, job_not_found, job_of
+from gateway.routes.job_views import full_view, job_not_found, job_of
 from gateway.services import Services, services_of
 from gateway.stores import Stores
 from gateway.validation import validated
@@ -27,7 +28,8 @@ async def submit(request: Request) -> JSONResponse:
     check_media_type(request.headers.get("content-type", ""))
     check_length(request, services.settings.max_body_bytes)
     with services.admission.place():
-        submission = await accept(services, await _wanted(request, services), trace_id_of(request))
+        wanted = await _wanted(request, services)
+        submission = await accept(services, caller_of(request), wanted, trace_id_of(request))
     location = {"Location": f"/v1/jobs/{submission.job.id}"}
     if submission.result == "known":
         body = await full_view(services.stores, submission.job)
@@ -44,7 +46,7 @@ async def find(request: Request) -> JSONResponse:
     """Jobs, the newest first, in pages."""
     stores = services_of(request).stores
     query = validated(JobQuery, query_fields(request.url.query))
-    jobs = await stores.jobs.find(_filter(query))
+    jobs = await stores.jobs.find(_filter(query, caller_of(request).tenant))
     page = jobs[: query.limit]
     following = str(page[-1].sequence) if len(jobs) > len(page) else None
     return JSONResponse({"jobs": [_brief(stores, job) for job in page], "next": following})
@@ -52,7 +54,7 @@ async def find(request: Request) -> JSONResponse:
 
 async def cancel(request: Request) -> JSONResponse:
     """The job, which is finished now; one that was finished before stays as it was."""
-    stores, job_id = services_of(request).stores, job_id_of(request)
+    stores, job_id = services_of(request).stores, (await job_of(request)).id
     job = await stores.jobs.cancel(job_id)
     if job is None:
         raise job_not_found(job_id)
@@ -61,7 +63,7 @@ async def cancel(request: Request) -> JSONResponse:
 
 async def delete(request: Request) -> Response:
     """204: the job is gone; its photo and masks are removed soon."""
-    job_id = job_id_of(request)
+    job_id = (await job_of(request)).id
     if not await services_of(request).stores.jobs.delete(job_id):
         raise job_not_found(job_id)
     return Response(status_code=204)
@@ -80,9 +82,10 @@ async def _wanted(request: Request, services: Services) -> JobRequest:
     return job_request(submission, request.headers.get("idempotency-key"), services.registry, services.settings)
 
 
-def _filter(query: JobQuery) -> JobFilter:
+def _filter(query: JobQuery, tenant: str) -> JobFilter:
     """One more than the page holds tells whether there is a next page."""
-    return JobFilter(query.state, query.user_id, query.request_id, query.pipeline, query.cursor, query.limit + 1)
+    fields = (query.state, query.user_id, query.request_id, query.pipeline, query.cursor)
+    return JobFilter(*fields, limit=query.limit + 1, tenant=tenant)
 
 
 def _brief(stores: Stores, job: Job) -> Mapping[str, object]:

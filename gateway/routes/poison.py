@@ -1,10 +1,11 @@
-"""`/v1/poison`: what was given up, to be looked at, replayed or dropped."""
+"""`/v1/poison`: what was given up, to be looked at, replayed or dropped, by the tenant of the messages alone."""
 
 import re
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from gateway.access.caller import caller_of
 from gateway.intake.media import query_fields
 from gateway.intake.queries import PoisonQuery
 from gateway.jobs.poison import PoisonEntry
@@ -19,7 +20,8 @@ _ID = re.compile(r"[0-9]{1,18}")
 async def find(request: Request) -> JSONResponse:
     """Open entries, the newest first, in pages."""
     query = validated(PoisonQuery, query_fields(request.url.query))
-    found = await services_of(request).stores.poison.entries(query.limit + 1, query.cursor)
+    book = services_of(request).stores.poison
+    found = await book.entries(query.limit + 1, query.cursor) if _is_theirs(request) else []
     page = found[: query.limit]
     following = str(page[-1].id) if len(found) > len(page) else None
     return JSONResponse({"entries": [entry_view(entry) for entry in page], "next": following})
@@ -52,9 +54,14 @@ def entry_view(entry: PoisonEntry) -> dict[str, object]:
 
 def _entry_id_of(request: Request) -> int:
     text = request.path_params["id"]
-    if not _ID.fullmatch(text):
+    if not (_ID.fullmatch(text) and _is_theirs(request)):
         raise _not_found(text[:60])
     return int(text)
+
+
+def _is_theirs(request: Request) -> bool:
+    """Whether the book is the caller's: its entries came as messages."""
+    return caller_of(request).tenant == services_of(request).settings.kafka_tenant
 
 
 def _closed(entry_id: int, *, was_open: bool) -> Response:

@@ -3,6 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from gateway.access.caller import caller_of
 from gateway.deadline import Deadline
 from gateway.intake.body import check_length, read_body_by
 from gateway.intake.media import check_form
@@ -21,6 +22,6 @@ async def process(request: Request) -> JSONResponse:
     with services.admission.place():
         body = await read_body_by(request, settings.max_body_bytes, Deadline(settings.request_timeout_s))
         wanted = process_request(body, kind, services.registry, settings)
-        await accept(services, wanted, trace_id_of(request))
+        await accept(services, caller_of(request), wanted, trace_id_of(request))
     queued = {"job_id": wanted.request_id, "message": "Job added to Qwen mask queue"}
     return JSONResponse({"status": "accepted", "queued": True, **queued})

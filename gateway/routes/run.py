@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.access.caller import caller_of
 from gateway.answers import answer, check_accept, server_timing
 from gateway.artifacts import InferenceResult
 from gateway.cache.cache import CachedResult
@@ -72,7 +73,7 @@ def _work(request: Request, services: Services, pipeline: Pipeline, body: bytes)
     parameters = parameters_json(pipeline, submission.fields)
     image = inline_photo(submission.image)
     check_photo(image, services.settings.max_pixels)
-    return Work(pipeline, image, parameters)
+    return Work(pipeline, image, parameters, caller_of(request).tenant)
 
 
 async def _serve(services: Services, work: Work, request_id: str, deadline: Deadline) -> _Served:

@@ -10,6 +10,7 @@ from gateway.triton import ModelState
 Pixels = Annotated[int, Field(ge=1)]
 Score = Annotated[float, Field(ge=0, le=1)]
 Keypoint = tuple[float, float, Score]
+Box = tuple[float, float, float, float]
 
 
 class Live(BaseModel):
@@ -69,7 +70,7 @@ class PersonFound(BaseModel):
     """A person that masks were made of; coordinates are pixels of the photo as displayed."""
 
     index: int = Field(ge=0, description="Place in this list, and in the artifacts' names with person=all.")
-    box: tuple[float, float, float, float] = Field(description="x1, y1, x2, y2.")
+    box: Box = Field(description="x1, y1, x2, y2.")
     score: Score
     keypoints: list[Keypoint] = Field(
         min_length=18, max_length=18, description="COCO-18, each x, y, score; score 0: not found."
@@ -87,7 +88,7 @@ class FaceFound(BaseModel):
     """A face that contours were made of; coordinates are pixels of the photo as displayed."""
 
     index: int = Field(ge=0, description="Place in this list, and in the artifacts' names with face=all.")
-    box: tuple[float, float, float, float] = Field(description="x1, y1, x2, y2 of the landmarks.")
+    box: Box = Field(description="x1, y1, x2, y2 of the landmarks.")
     score: Score | None = Field(description="Null where the landmarks were given.")
     landmarks: int = Field(description="How many there are.")
     rotation: float = Field(description="Degrees by which the photo is turned clockwise to make the eyes level.")
@@ -96,6 +97,37 @@ class FaceFound(BaseModel):
     )
     crop: PhotoSize = Field(description="Size of the levelled crop.")
     regions: list[RegionFound]
+
+
+class ObjectFound(BaseModel):
+    """An object that a detector found; coordinates are pixels of the photo as displayed."""
+
+    index: int = Field(ge=0, description="Place in this list.")
+    label: str = Field(description="Its class: face, license_plate, or one of COCO's 80.")
+    score: Score
+    box: Box = Field(description="x1, y1, x2, y2.")
+    model: str = Field(description="The detector that found it.")
+    action: Literal["hidden", "kept", "none"] | None = Field(
+        None, description="Of privacy_blur. kept: covered by a box of `keep`; none: not of the classes to hide."
+    )
+    style: str | None = Field(None, description="Of what was hidden.")
+    shape: str | None = Field(None, description="Of what was hidden.")
+    region: tuple[int, int, int, int] | None = Field(
+        None, description="Of what was hidden: x1, y1, x2, y2 of the pixels that changed."
+    )
+
+
+class BlurDone(BaseModel):
+    """What was asked for, and how much was hidden."""
+
+    hide: list[str]
+    style: Literal["gaussian", "pixelate", "solid"]
+    strength: float
+    hidden: int = Field(ge=0, description="How many objects.")
+    kept: int = Field(ge=0, description="How many objects a box of `keep` covers.")
+    keep: list[Box]
+    format: Literal["jpeg", "png", "webp"]
+    metadata: list[Literal["exif", "icc"]] = Field(description="What the copy may keep of the photo's.")
 
 
 class ArtifactSummary(BaseModel):
@@ -118,6 +150,8 @@ class _Run(BaseModel):
     photo: PhotoSize
     persons: list[PersonFound] = Field(default=[], description="Of body_masks.")
     faces: list[FaceFound] = Field(default=[], description="Of face_contours.")
+    detections: list[ObjectFound] = Field(default=[], description="Of privacy_blur and detect.")
+    blur: BlurDone | None = Field(None, description="Of privacy_blur.")
 
 
 class RunSummary(_Run):

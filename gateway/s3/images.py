@@ -4,7 +4,10 @@ import unicodedata
 
 from minio import Minio
 
+from gateway.intake.images import Image
 from gateway.jobs.bucket import ObjectMissingError
+from gateway.jobs.job import ImageReference
+from gateway.jobs.keys import is_of_tenant
 from gateway.problems import Problem
 from gateway.s3 import objects
 from gateway.s3.client import S3Client
@@ -29,6 +32,19 @@ def parse_location(text: str, settings: Settings) -> str:
         raise _refused(f"bucket {bucket[:63]!r} is not accepted; accepted: {', '.join(allowed)}")
     _check_key(key)
     return f"{bucket}/{key}"
+
+
+def check_owner(image: Image, tenant: str, settings: Settings) -> None:
+    """Raise Problem `invalid_parameters` where the image is in a bucket of our own, and another tenant's.
+
+    Whose the photos are that jobs wait with, their keys do not say. Other buckets of IMAGE_BUCKETS are everybody's.
+    """
+    if not isinstance(image, ImageReference) or image.kind != "s3":
+        return
+    bucket, _, key = image.location.partition("/")
+    waiting = bucket == settings.minio_photo_bucket and settings.access == "required"
+    if waiting or (bucket == settings.minio_bucket and not is_of_tenant(key, tenant)):
+        raise _refused(f"s3://{image.location} is not yours to read")
 
 
 class S3Images:

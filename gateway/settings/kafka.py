@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
 
+from gateway.access.tenants import TENANT_PATTERN
 from gateway.settings.fields import Port, SettingsGroup, upper
 
 
@@ -18,6 +19,11 @@ class KafkaSettings(SettingsGroup):
     kafka_topic_output: str = Field("mask_output", min_length=1, description="Topic of the outcomes.")
     kafka_topic_poison: str = Field(
         "mask_input_poison", min_length=1, description="Topic of messages that could not be worked on."
+    )
+    kafka_tenant: str = Field(
+        "",
+        pattern=rf"^$|^{TENANT_PATTERN}$",
+        description="Tenant of the jobs that come as messages; the poison book and `user_mask_outputs` are its alone.",
     )
     kafka_consumer_group: str = Field("maskcomponent-group", min_length=1, description="Consumer group of the workers.")
     kafka_security_protocol: Annotated[

@@ -35,6 +35,11 @@ class PostgresSettings(SettingsGroup):
     )
     postgres_port: Port = Field(5432, description="Port of the embedded PostgreSQL.")
 
+    @property
+    def uses_database(self) -> bool:
+        """Whether there is a database."""
+        return self.db_use_database and bool(self.postgres_dsn.get_secret_value())
+
 
 def _dsn(values: Mapping[str, object]) -> str:
     """The address that DB_HOST and the like make; nothing without a host, or where one of them is wrong."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 from typing_extensions import Self
 
+from gateway.settings.access import AccessSettings
 from gateway.settings.cache import CacheSettings
 from gateway.settings.complaints import SettingsError, complaints
 from gateway.settings.fields import SettingsGroup
@@ -38,6 +39,7 @@ class Settings(  # the last base's fields come first
     TritonSettings,
     PipelineSettings,
     MetricsSettings,
+    AccessSettings,
     ServerSettings,
 ):
     """Every setting."""

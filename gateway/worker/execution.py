@@ -15,6 +15,7 @@ from gateway.deadline import Deadline
 from gateway.fetching.fetcher import Fetcher
 from gateway.jobs.job import ImageReference, Job, Outcome
 from gateway.jobs.storing import store_artifacts
+from gateway.jobs.uploads import with_original
 from gateway.pipelines.pipeline import Pipeline
 from gateway.problems import Problem
 from gateway.settings import Settings
@@ -60,14 +61,15 @@ class Execution:
         pipeline = self._pipeline(job)
         with watch.stage("fetch"):
             photo = await self._fetch(job.request.image, deadline)
-        work = Work(pipeline, photo, job.request.parameters.encode())
+        work = Work(pipeline, photo, job.request.parameters.encode(), job.request.tenant)
         async with AsyncExitStack() as stack:
             with watch.stage("cache"):
                 found = await stack.enter_async_context(self._results.reserved(work, deadline))
             value = found.hit.value if found.hit else await self._compute(work, deadline, watch)
             await held.secured()
             with watch.stage("store"):
-                stored = await store_artifacts(self._artifacts, job.request, value.artifacts)
+                kept = with_original(job.request, photo, value.artifacts)
+                stored = await store_artifacts(self._artifacts, job.request, kept)
             entry = None if found.hit else found.entry(value, str(job.id))
             if counted(job.request):
                 self._results.count(found.hit or entry)

@@ -81,8 +81,9 @@ class Janitor:
             self._log.info(f"{removed} photos that were left behind are removed")
 
     async def _remove_objects(self, job: Job) -> None:
-        """A later job of the same user and request id has its artifacts under the same keys: those stay."""
+        """A later job of the same tenant, user and request id has its artifacts under the same keys: those stay."""
         await self._objects.remove_photo(job)
-        same = JobFilter(user_id=job.request.user_id, request_id=job.request.request_id, limit=1)
+        request = job.request
+        same = JobFilter(user_id=request.user_id, request_id=request.request_id, limit=1, tenant=request.tenant)
         if not await self._jobs.find(same):
             await self._objects.remove_artifacts(job)

@@ -1,15 +1,9 @@
 """Which of a job's objects are still needed, and the removal of the others."""
 
 from gateway.jobs.job import Failure, Job
-from gateway.jobs.keys import artifact_key
 from gateway.jobs.poison import poison_origin
+from gateway.jobs.uploads import object_prefixes
 from gateway.stores import Stores
-
-
-def artifact_prefix(job: Job) -> str:
-    """What the keys of all the job's artifacts begin with, and no other job's."""
-    key = artifact_key(job.request.user_id, job.request.request_id, "any")
-    return key.rpartition("/")[0] + "/"
 
 
 def photo_needed(job: Job, failure: Failure | None) -> bool:
@@ -38,4 +32,6 @@ class JobObjects:
 
     async def remove_artifacts(self, job: Job) -> None:
         """Remove every artifact, also those that no outcome names."""
-        await self._artifacts.remove(await self._artifacts.keys(artifact_prefix(job)))
+        for prefix in object_prefixes(job):
+            keys = await self._artifacts.keys(prefix)
+            await self._artifacts.remove([key for key in keys if "/" not in key.removeprefix(prefix)])

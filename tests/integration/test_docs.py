@@ -1,6 +1,5 @@
 """Every command in the documents works as it is written."""
 
-import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -52,7 +51,7 @@ def test_make_targets_exist(command: str) -> None:
 
 @pytest.mark.parametrize("command", [command for _, command in ALL if not command.startswith("make")])
 def test_commands(stack: RunningStack, workplace: Path, command: str) -> None:
-    environment = {**os.environ, "MASKWRIGHT_URL": stack.url, "MASKWRIGHT_HOME": str(stack.home)}
+    environment = {**stack.environment, "MASKWRIGHT_URL": stack.url}
     ended = subprocess.run(
         ["/bin/bash", "-ec", command.replace("curl ", "curl -sS --fail-with-body ").replace(DOCUMENTED_URL, stack.url)],
         cwd=workplace, env=environment, capture_output=True, text=True, check=False, timeout=120,

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as grpcclient
 
+from deploy.embedded.triton import ENSEMBLES
 from tests.label_maps import painted
 from tests.stack import RunningStack, running_stack
 from tests.triton_client import run_pipeline
@@ -46,7 +47,7 @@ def test_several_people(
 
 
 @pytest.mark.parametrize("photo", [b"", b"not a photo", b"\xff\xd8\xff\xe0"])
-@pytest.mark.parametrize("pipeline", ["body_masks_lite", "face_contours_lite", "face_contours_given"])
+@pytest.mark.parametrize("pipeline", [folder.name for folder in sorted(ENSEMBLES.iterdir())])
 def test_both_layouts_refuse_alike(stack: RunningStack, ensemble: RunningStack, pipeline: str, photo: bytes) -> None:
     answer = run_pipeline(ensemble.triton, pipeline, photo, {})
     assert answer.result["status"] == "failed"
@@ -76,6 +77,27 @@ def test_given_faces_are_drawn_alike(stack: RunningStack, ensemble: RunningStack
     assert answer == run_pipeline(ensemble.triton, "face_contours_given", photo, given)
     assert [region["number"] for region in answer.result["faces"][0]["regions"]] == [1, 6, 10]
     assert answer.artifacts["contours.svg"] != found.artifacts["contours.svg"]
+
+
+@pytest.mark.parametrize("hide", [["faces"], ["faces", "plates", "persons"]])
+def test_faces_are_hidden_alike(stack: RunningStack, ensemble: RunningStack, astronaut: Path, hide: list[str]) -> None:
+    model = "privacy_blur_faces_lite" if hide == ["faces"] else "privacy_blur_lite"
+    parameters: dict[str, object] = {"hide": hide, "format": "jpeg", "include": ["detections"]}
+    answer = run_pipeline(stack.triton, model, astronaut.read_bytes(), parameters)
+    assert answer == run_pipeline(ensemble.triton, model, astronaut.read_bytes(), parameters)
+    assert list(answer.artifacts) == ["blurred.jpg", "detections.json"]
+    assert {one["action"] for one in answer.result["detections"] if one["label"] in {"face", "person"}} >= {"hidden"}
+
+
+@pytest.mark.parametrize(
+    ("model", "labels"), [("detect_lite", {"bus", "person", "face"}), ("detect_faces_lite", {"face"})]
+)
+def test_objects_are_found_alike(
+    stack: RunningStack, ensemble: RunningStack, bus: Path, model: str, labels: set[str]
+) -> None:
+    answer = run_pipeline(stack.triton, model, bus.read_bytes(), {})
+    assert answer == run_pipeline(ensemble.triton, model, bus.read_bytes(), {})
+    assert {one["label"] for one in answer.result["detections"]} >= labels
 
 
 def test_a_model_that_looks_for_no_faces_says_that_landmarks_are_missing(ensemble: RunningStack, couple: bytes) -> None:

@@ -190,6 +190,26 @@ async def test_a_users_gender_is_kept_in_one_way_however_it_was_said(stores, sql
     assert await sql.fetchval("SELECT gender FROM user_mask_outputs") == kept
 
 
+async def test_the_users_rows_are_one_tenants(settings, sql):
+    async with open_postgres(settings.model_copy(update={"kafka_tenant": "acme"}), announce, Signals()) as stores:
+        own = request("ann", tenant="acme")
+        await stores.jobs.submit(
+            [own, request("ann", tenant="globex"), request("ann"), request("bob", tenant="globex")]
+        )
+        await run(stores, masks("dress"))
+        assert [dict(row) for row in await sql.fetch("SELECT user_id, request_id FROM user_mask_outputs")] == [
+            {"user_id": "ann", "request_id": own.request_id}
+        ]
+        gone = [job.id for tenant in ("globex", "") for job in await stores.jobs.find(JobFilter(tenant=tenant))]
+        for job_id in gone:
+            await stores.jobs.delete(job_id)
+        await stores.jobs.remove(gone)
+        assert await sql.fetchval("SELECT count(*) FROM user_mask_outputs") == 1
+        await stores.jobs.delete(own.id)
+        await stores.jobs.remove([own.id])
+        assert await sql.fetchval("SELECT count(*) FROM user_mask_outputs") == 0
+
+
 async def test_the_masks_of_everyone_leave_a_users_row_as_it_is(settings, sql):
     everyone = masks("person_0/upper_body", "person_1/upper_body")
     async with open_postgres(settings.model_copy(update={"user_concurrency": 3}), announce, Signals()) as stores:

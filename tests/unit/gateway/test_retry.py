@@ -13,7 +13,7 @@ STUB = InferenceServerException("Stub process 'm_0' is not healthy.", status="St
     ("status", "code"),
     [
         ("StatusCode.DEADLINE_EXCEEDED", "deadline_exceeded"),
-        ("StatusCode.NOT_FOUND", "triton_unavailable"),
+        ("StatusCode.NOT_FOUND", "model_missing"),
         ("StatusCode.INVALID_ARGUMENT", "inference_failed"),
         ("StatusCode.INTERNAL", "inference_failed"),
     ],

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import triton_python_backend_utils as pb_utils
 
-from steps.catalogue import STEPS
+from steps.catalogue import steps_of
 from steps.ensemble import Ensemble
 from steps.onnx_session import SessionOptions
 from steps.triton_python import respond
@@ -28,7 +28,7 @@ class TritonPythonModel:
         options = SessionOptions.from_parameters(parameters, device_id=None)
         cv2.setNumThreads(options.intra_op_thread_count)
         folder, repository = Path(parameters["ensemble"]), Path(parameters["model_repository"])
-        self._ensemble = Ensemble(folder, repository, STEPS, options)
+        self._ensemble = Ensemble(folder, repository, steps_of(repository), options)
         self._input_names = [value["name"] for value in config["input"]]
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:

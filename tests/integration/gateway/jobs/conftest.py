@@ -39,6 +39,11 @@ def settings(request: pytest.FixtureRequest) -> Settings:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def house(settings: Settings) -> AsyncIterator[House]:
+    async for house in living_house(settings):
+        yield house
+
+
+async def living_house(settings: Settings) -> AsyncIterator[House]:
     """A gateway; opened and closed by one task, as its parts may want."""
     opened: asyncio.Future[House] = asyncio.get_running_loop().create_future()
     closing = asyncio.Event()

@@ -63,7 +63,7 @@ class House:
     async def complete(self, lease: Lease, mask: bytes = b"mask") -> None:
         """End the job with one mask."""
         request = lease.job.request
-        key = artifact_key(request.user_id, request.request_id, MASK)
+        key = artifact_key(request.user_id, request.request_id, MASK, request.tenant)
         await self.stores.artifacts.put(key, mask, "image/png")
         artifacts = (StoredArtifact(MASK, key, "image/png", len(mask)),)
         assert await self.stores.jobs.finish(lease, Outcome(RESULT, artifacts, timings_ms={"infer": 12.5}))

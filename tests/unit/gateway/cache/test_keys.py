@@ -39,8 +39,9 @@ def test_equal_requests_have_one_key():
         work(parameters=parameters(frame="source")),
         work(pipeline=build_registry(Settings())["body_masks"]),
         work(pipeline=replace(PIPELINE, model="face_contours_full")),
+        work(tenant="acme"),
     ],
-    ids=["photo", "landmarks", "frame", "pipeline", "model"],
+    ids=["photo", "landmarks", "frame", "pipeline", "model", "tenant"],
 )
 def test_whatever_decides_the_result_is_in_the_key(other: Work):
     assert key_of(other, "versions").digest != key_of(work(), "versions").digest
@@ -80,8 +81,9 @@ def test_landmarks_may_move_as_far_as_the_tolerance(moved: float):
         work(encode(PIXELS[:, :-1], "PNG")),
         work(parameters=parameters(np.concatenate([FACE, FACE[:10]]))),
         work(pipeline=replace(PIPELINE, model="face_contours_full")),
+        work(tenant="acme"),
     ],
-    ids=["frame", "label map", "size", "number of landmarks", "model"],
+    ids=["frame", "label map", "size", "number of landmarks", "model", "tenant"],
 )
 def test_whatever_else_decides_the_result_must_be_equal(other: Work):
     assert not share(like(work()), like(other))

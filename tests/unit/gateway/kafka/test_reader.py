@@ -202,3 +202,17 @@ def test_messages_differ_by_where_they_came_from():
     first, second = message(b"{}"), message(b"{}", offset=18)
     assert first.job_id != second.job_id
     assert replace(first).job_id == first.job_id
+
+
+def test_jobs_are_the_tenants_and_so_must_their_images_be() -> None:
+    settings = SETTINGS.model_copy(update={"kafka_tenant": "acme"})
+    reader = MessageReader(settings, build_registry(settings)["body_masks"])
+    codes = {}
+    for key in ("!acme/1/r/a.png", "!globex/1/r/a.png", "1/r/a.png"):
+        value = json.dumps({**GOOD, "image": {"type": "s3", "data": f"s3://{settings.minio_bucket}/{key}"}})
+        one = reader.read(message(value.encode()))
+        assert isinstance(one, Arrival)
+        assert one.job.tenant == "acme"
+        codes[key] = one.job.outcome.failure.code if one.job.outcome else None
+    assert list(codes.values()) == [None, "invalid_parameters", "invalid_parameters"]
+    assert arrival().job.tenant == ""

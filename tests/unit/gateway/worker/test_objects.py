@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from gateway.jobs.job import Failure, Job
 from gateway.jobs.keys import artifact_key
+from gateway.jobs.uploads import object_prefixes
 from gateway.stores import Stores
-from gateway.worker.objects import JobObjects, artifact_prefix
+from gateway.worker.objects import JobObjects
 from tests.unit.gateway.worker.jobs import job, memory, new_job
 
 TRANSIENT, LASTING = Failure("triton_unavailable", "away"), Failure("no_person", "nobody")
@@ -19,7 +20,7 @@ ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 @given(ids, ids, ids, ids)
 @example("1", "1", "request", "request2")
 def test_the_prefix_is_that_of_the_jobs_artifacts_alone(user: str, other_user: str, request: str, other: str) -> None:
-    prefix = artifact_prefix(job(replace(new_job(user), request_id=request)))
+    (prefix,) = object_prefixes(job(replace(new_job(user), request_id=request)))
     assert artifact_key(user, request, "person_0/dress_mask.png").startswith(prefix)
     if (user, request) != (other_user, other):
         assert not artifact_key(other_user, other, "dress_mask.png").startswith(prefix)
@@ -66,4 +67,4 @@ async def fill(stores: Stores, owner: Job) -> None:
 
 async def count(stores: Stores, owner: Job) -> tuple[int, int]:
     photos = await stores.photos.keys(owner.request.image.location)
-    return len(photos), len(await stores.artifacts.keys(artifact_prefix(owner)))
+    return len(photos), len(await stores.artifacts.keys(object_prefixes(owner)[0]))

@@ -1,0 +1,24 @@
+"""At which addresses the gateway may listen."""
+
+from ipaddress import ip_address
+
+from gateway.settings import Settings, SettingsError
+
+
+def check_binding(settings: Settings) -> None:
+    """Raise SettingsError where anybody could send requests without being asked who they are."""
+    if settings.access != "off" or _is_loopback(settings.api_host):
+        return
+    raise SettingsError(
+        f"API_HOST={settings.api_host}: others than this machine could send requests, and nobody asks who they are; "
+        "set ACCESS=required, and give them API keys (`maskwright keys create`) or tokens; or ACCESS=open, where a "
+        "proxy before the gateway asks"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    """Of a name, only one that is always this machine (RFC 6761 §6.3)."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,103 @@
+"""Keys and the audit log in files, where there is no database: of one machine."""
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from fcntl import LOCK_EX, flock
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from gateway.access.audit import AuditEntry, AuditFilter, AuditLog, matches
+from gateway.access.keys import ApiKey, KeyBook
+from gateway.problems import Problem
+from gateway.settings import Settings
+
+_FOLDER = "access"
+_KEYS = TypeAdapter(tuple[ApiKey, ...])
+_ENTRY = TypeAdapter(AuditEntry)
+_PRIVATE = 0o600
+
+
+class FileKeys(KeyBook):
+    """Keys in `access/keys.json` below MASKWRIGHT_HOME."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._path = settings.maskwright_home / _FOLDER / "keys.json"
+
+    async def add(self, key: ApiKey) -> None:
+        """Keep a new key."""
+        await asyncio.to_thread(self._change, lambda keys: (key, *keys))
+
+    async def find(self, key_id: str) -> ApiKey | None:
+        """One key."""
+        return next((key for key in await self.all() if key.id == key_id), None)
+
+    async def all(self) -> Sequence[ApiKey]:
+        """Every key, the newest first."""
+        return await asyncio.to_thread(self._read)
+
+    async def revoke(self, key_id: str) -> bool:
+        """Revoke a key."""
+        now, before = datetime.now(timezone.utc), await self.all()
+        revoked = {key.id: replace(key, revoked_at=now) for key in before if key.id == key_id and not key.revoked_at}
+        if revoked:
+            await asyncio.to_thread(self._change, lambda keys: tuple(revoked.get(key.id, key) for key in keys))
+        return bool(revoked)
+
+    def _read(self) -> tuple[ApiKey, ...]:
+        try:
+            return _KEYS.validate_json(self._path.read_bytes())
+        except FileNotFoundError:
+            return ()
+        except (OSError, ValidationError) as error:
+            raise Problem("store_unavailable", f"{self._path} cannot be read.") from error
+
+    def _change(self, change: Callable[[tuple[ApiKey, ...]], tuple[ApiKey, ...]]) -> None:
+        """One process at a time; readers see the file as it was, or as it is then."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self._path.with_suffix(".lock"), "w", opener=_private, encoding="utf-8") as lock:
+            flock(lock, LOCK_EX)
+            new = self._path.with_suffix(".new")
+            with open(new, "wb", opener=_private) as file:
+                file.write(_KEYS.dump_json(change(self._read()), indent=1))
+            new.replace(self._path)
+
+
+class FileAudit(AuditLog):
+    """Entries in `access/audit.jsonl` below MASKWRIGHT_HOME, one JSON object a line."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._path = settings.maskwright_home / _FOLDER / "audit.jsonl"
+
+    async def note(self, entry: AuditEntry) -> None:
+        """Append a line."""
+        await asyncio.to_thread(self._append, _ENTRY.dump_json(entry) + b"\n")
+
+    async def entries(self, wanted: AuditFilter) -> Sequence[AuditEntry]:
+        """Entries, the newest first."""
+        return await asyncio.to_thread(self._read, wanted)
+
+    def _append(self, line: bytes) -> None:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self._path, "ab", buffering=0, opener=_private) as file:
+                file.write(line)
+        except OSError as error:
+            raise Problem("store_unavailable", f"{self._path}: {error.strerror}") from error
+
+    def _read(self, wanted: AuditFilter) -> Sequence[AuditEntry]:
+        if not self._path.exists():
+            return ()
+        with self._path.open("rb") as file:
+            entries = map(_ENTRY.validate_json, file)
+            newest = deque((entry for entry in entries if matches(entry, wanted)), maxlen=wanted.limit)
+        return tuple(reversed(newest))
+
+
+def _private(path: str | Path, flags: int) -> int:
+    """Readable by nobody else."""
+    return os.open(path, flags, _PRIVATE)

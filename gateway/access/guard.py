@@ -1,0 +1,89 @@
+"""Every address behind its rule."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timezone
+from functools import wraps
+from urllib.parse import quote
+from uuid import UUID
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.access.audit import AuditEntry
+from gateway.access.caller import Caller, caller_of, note_caller
+from gateway.access.rules import Rule
+from gateway.logs import get_logger
+from gateway.middleware import request_id_of
+from gateway.problems import Problem
+from gateway.services import services_of
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+_JOB = "job_id"
+_log = get_logger("gateway.audit")
+
+
+def guarded(rule: Rule, handler: Handler) -> Handler:
+    """The handler for those whom the rule lets in; what they do is told to the audit log, where the rule says so.
+
+    It raises Problem where the caller is unknown, took too much, or may not do this.
+    """
+    scope = rule.scope
+    if scope is None:
+        return handler
+
+    @wraps(handler)
+    async def let_in(request: Request) -> Response:
+        services = services_of(request)
+        caller = await services.access.caller(request.headers)
+        note_caller(request, caller)
+        if services.access.required:
+            structlog.contextvars.bind_contextvars(caller=caller.name, tenant=caller.tenant)
+        return await _audited(request, rule, lambda: _answer(request, caller, scope, handler))
+
+    return let_in
+
+
+async def _answer(request: Request, caller: Caller, scope: str, handler: Handler) -> Response:
+    charged = services_of(request).access.allowances.charge(caller, request)
+    caller.check(scope)
+    return await handler(charged)
+
+
+async def _audited(request: Request, rule: Rule, act: Callable[[], Awaitable[Response]]) -> Response:
+    """The answer; where callers are known, the act is told, and also why it was refused."""
+    if rule.action is None or not services_of(request).access.required:
+        return await act()
+    try:
+        response = await act()
+    except Exception as error:
+        await _note(request, rule.action, error.code if isinstance(error, Problem) else type(error).__name__)
+        raise
+    await _note(request, rule.action, None)
+    return response
+
+
+async def _note(request: Request, action: str, code: str | None) -> None:
+    """What the audit log does not take is in the gateway's own."""
+    entry = _entry(request, action, code)
+    try:
+        await services_of(request).stores.audit.note(entry)
+    except Problem as problem:
+        _log.error(f"not in the audit log: {problem}", action=action, target=entry.target, code=code)
+
+
+def _entry(request: Request, action: str, code: str | None) -> AuditEntry:
+    """The job is the one that the request's log lines name."""
+    caller = caller_of(request)
+    job_id = structlog.contextvars.get_contextvars().get(_JOB)
+    return AuditEntry(
+        at=datetime.now(timezone.utc),
+        caller=caller.name,
+        tenant=caller.tenant,
+        action=action,
+        job_id=UUID(job_id) if job_id else None,
+        target=f"{request.method} {quote(request.url.path)}",
+        code=code,
+        request_id=request_id_of(request),
+    )

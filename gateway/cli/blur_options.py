@@ -1,0 +1,20 @@
+"""Options of `privacy_blur` and `detect`."""
+
+from typing import Annotated
+
+import typer
+
+Hide = Annotated[str, typer.Option(help="faces, plates, persons, vehicles or any class; faces and plates otherwise.")]
+Classes = Annotated[str, typer.Option(help="faces, plates, persons, vehicles or any class; everything otherwise.")]
+HidingStyle = Annotated[str, typer.Option(help="gaussian, pixelate or solid.")]
+Strength = Annotated[str, typer.Option(help="0.5 to 4; 1 otherwise.")]
+Shape = Annotated[str, typer.Option(help="ellipse or box; by class otherwise.")]
+Grow = Annotated[str, typer.Option(help="Share of the box added on each side; by class otherwise.")]
+Feather = Annotated[str, typer.Option(help="Width of the soft rim as a share of the region; 0.05 otherwise.")]
+Color = Annotated[str, typer.Option(help="#RRGGBB of the solid style; black otherwise.")]
+Keep = Annotated[str, typer.Option(help="Boxes that stay untouched: x1,y1,x2,y2 and so on, between semicolons.")]
+Thresholds = Annotated[str, typer.Option(help="Least scores: face=0.3,vehicles=0.5 and so on.")]
+Format = Annotated[str, typer.Option(help="jpeg, png or webp; the photo's own otherwise.")]
+Quality = Annotated[str, typer.Option(help="1 to 100; the photo's own otherwise.")]
+Metadata = Annotated[str, typer.Option(help="What the copy keeps: exif, icc; or none. icc otherwise.")]
+BlurInclude = Annotated[str, typer.Option(help="blur, detections: as files beside the copy; comma-separated.")]

@@ -1,0 +1,96 @@
+"""`maskwright keys create|list|revoke`."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from gateway.access.keys import ApiKey, new_key
+from gateway.access.scopes import is_scope
+from gateway.access.tenants import is_tenant
+from gateway.cli.ledgers import Ledgers, with_ledgers
+from gateway.cli.options import Json
+from gateway.cli.tables import age, print_json
+from gateway.jobs.view import timestamp
+
+_TITLES = ("key", "name", "tenant", "scopes", "age", "state")
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make, list and revoke API keys.")
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="What the key is for; only to be read here.")],
+    scope: Annotated[list[str], typer.Option(help="run:PIPELINE, run:*, jobs:read, jobs:write, jobs:*, operate.")],
+    tenant: Annotated[str, typer.Option(help="Whose jobs the key is for; those of no tenant otherwise.")] = "",
+    days: Annotated[int, typer.Option(min=0, help="Days after which it expires; 0: never.")] = 0,
+) -> None:
+    """Make a key. It is shown this once, on standard output; only a digest of it is kept."""
+    _check(scope, tenant)
+    now = datetime.now(timezone.utc)
+    key, text = new_key(name, tenant, scope, now, now + timedelta(days=days) if days else None)
+    with_ledgers(lambda ledgers: ledgers.keys.add(key))
+    typer.echo(text)
+
+
+@app.command("list")
+def list_keys(as_json: Json = False) -> None:  # noqa: FBT002 typer makes a flag of it
+    """Every key, the newest first."""
+    keys = with_ledgers(lambda ledgers: ledgers.keys.all())
+    if as_json:
+        print_json([_view(key) for key in keys])
+    else:
+        _print(keys)
+
+
+@app.command()
+def revoke(keys: Annotated[list[str], typer.Argument(metavar="KEY…", help="Ids of keys.")]) -> None:
+    """Let keys never be used again, from this moment on."""
+
+    async def end(ledgers: Ledgers) -> list[bool]:
+        return [await ledgers.keys.revoke(key) for key in keys]
+
+    ended = with_ledgers(end)
+    for key, was_valid in zip(keys, ended, strict=True):
+        typer.echo(f"{key} revoked" if was_valid else f"{key}: no such key, or revoked before", err=not was_valid)
+    if not all(ended):
+        raise typer.Exit(1)
+
+
+def _check(scopes: Sequence[str], tenant: str) -> None:
+    unknown = [scope for scope in scopes if not is_scope(scope)]
+    if unknown:
+        raise typer.BadParameter(f"there is no scope {unknown[0]!r}", param_hint="--scope")
+    if not is_tenant(tenant):
+        raise typer.BadParameter("lower-case letters, digits, - and _, at most 63", param_hint="--tenant")
+
+
+def _state(key: ApiKey) -> str:
+    if key.revoked_at:
+        return "revoked"
+    return "expired" if key.expires_at and key.expires_at <= datetime.now(timezone.utc) else "valid"
+
+
+def _view(key: ApiKey) -> dict[str, object]:
+    return {
+        "id": key.id,
+        "name": key.name,
+        "tenant": key.tenant,
+        "scopes": list(key.scopes),
+        "state": _state(key),
+        "created_at": timestamp(key.created_at),
+        "expires_at": timestamp(key.expires_at) if key.expires_at else None,
+        "revoked_at": timestamp(key.revoked_at) if key.revoked_at else None,
+    }
+
+
+def _print(keys: Sequence[ApiKey]) -> None:
+    table = Table(*(Column(title, overflow="fold") for title in _TITLES))
+    for key in keys:
+        created = age(timestamp(key.created_at))
+        table.add_row(key.id, Text(key.name), key.tenant, " ".join(key.scopes), created, _state(key))
+    Console().print(table)

@@ -1,0 +1,57 @@
+"""Keys and the audit log, without a gateway: whoever may read its database or its files may make its keys."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import typer
+
+from gateway.access.audit import AuditLog
+from gateway.access.files import FileAudit, FileKeys
+from gateway.access.keys import KeyBook
+from gateway.postgres.audit import PostgresAudit
+from gateway.postgres.keys import PostgresKeys
+from gateway.postgres.migrations import MigrationError
+from gateway.postgres.pool import open_pool
+from gateway.postgres.stores import prepare
+from gateway.problems import Problem
+from gateway.settings import Settings, SettingsError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Ledgers:
+    """Where a gateway with the same settings keeps its keys and its audit log."""
+
+    keys: KeyBook
+    audit: AuditLog
+
+
+def with_ledgers(work: Callable[[Ledgers], Awaitable[T]]) -> T:
+    """What the work gives back. Raises typer.Exit after a message, where they cannot be had."""
+    try:
+        return asyncio.run(_work(Settings.from_environment(), work))
+    except SettingsError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    except (MigrationError, Problem) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+
+
+async def _work(settings: Settings, work: Callable[[Ledgers], Awaitable[T]]) -> T:
+    async with _opened(settings) as ledgers:
+        return await work(ledgers)
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[Ledgers]:
+    if not settings.uses_database:
+        yield Ledgers(FileKeys(settings), FileAudit(settings))
+        return
+    await prepare(settings)
+    async with open_pool(settings) as pool:
+        yield Ledgers(PostgresKeys(pool), PostgresAudit(pool))

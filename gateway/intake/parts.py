@@ -1,0 +1,145 @@
+"""The parts of a form, as they come."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from gateway.problems import Problem
+
+if TYPE_CHECKING:  # the package defines this name for type checkers alone
+    from python_multipart.multipart import MultipartCallbacks
+
+MAX_PARTS = 64
+_MAX_HEAD_BYTES = 8192
+
+
+@dataclass
+class Part:
+    """One field; `size` is what it had in bytes, of which `content` holds nothing where it was too large."""
+
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    content: list[bytes] = field(default_factory=list)
+    size: int = 0
+
+    @property
+    def name(self) -> str:
+        """The field's name. Raises Problem `invalid_multipart` where it has none."""
+        name = self._disposition().get(b"name")
+        if name is None:
+            raise Problem("invalid_multipart", "A part has no name.")
+        return name.decode("utf-8", "replace")
+
+    @property
+    def file_name(self) -> str:
+        """The name of the file that it holds; empty where it has none."""
+        return self._disposition().get(b"filename", b"").decode("utf-8", "replace")
+
+    @property
+    def data(self) -> bytes:
+        """All of its content."""
+        return b"".join(self.content)
+
+    def _disposition(self) -> dict[bytes, bytes]:
+        value = next((value for name, value in self.headers if name.lower() == b"content-disposition"), b"")
+        return parse_options_header(value)[1]
+
+
+class PartParser:
+    """Takes a body in pieces, and gives its parts as soon as each is complete.
+
+    No more is kept than the part that is coming, and of that at most `max_bytes`.
+    """
+
+    def __init__(self, content_type: str, max_parts: int = MAX_PARTS, max_bytes: int | None = None) -> None:
+        """Raises Problem `invalid_multipart`."""
+        _, options = parse_options_header(content_type)
+        self._collector = _Collector(max_parts, max_bytes)
+        try:
+            self._parser = MultipartParser(options.get(b"boundary", b""), self._collector.callbacks())
+        except FormParserError as error:
+            raise Problem("invalid_multipart", str(error)) from error
+
+    def feed(self, chunk: bytes) -> list[Part]:
+        """The parts that this piece completes. Raises Problem `invalid_multipart`."""
+        try:
+            self._parser.write(chunk)
+        except FormParserError as error:
+            raise Problem("invalid_multipart", str(error)) from error
+        return self._collector.take()
+
+    def finish(self) -> None:
+        """Raise Problem `invalid_multipart` where the body is not complete."""
+        if not self._collector.complete:
+            raise Problem("invalid_multipart", "The closing boundary is missing.")
+
+
+class _Collector:
+    """Receives the parser's events; they come with the body and a range in it."""
+
+    def __init__(self, max_parts: int, max_bytes: int | None) -> None:
+        self.complete = False
+        self._max_parts = max_parts
+        self._max_bytes = max_bytes
+        self._begun = 0
+        self._head_bytes = 0
+        self._part = Part()
+        self._done: list[Part] = []
+        self._header_name = b""
+        self._header_value = b""
+
+    def callbacks(self) -> "MultipartCallbacks":
+        return {
+            "on_part_begin": self.on_part_begin,
+            "on_part_data": self.on_part_data,
+            "on_part_end": self.on_part_end,
+            "on_header_begin": self.on_header_begin,
+            "on_header_field": self.on_header_field,
+            "on_header_value": self.on_header_value,
+            "on_header_end": self.on_header_end,
+            "on_end": self.on_end,
+        }
+
+    def take(self) -> list[Part]:
+        done, self._done = self._done, []
+        return done
+
+    def on_part_begin(self) -> None:
+        if self._begun == self._max_parts:
+            raise Problem("invalid_multipart", f"At most {self._max_parts} parts are accepted.")
+        self._begun += 1
+        self._head_bytes = 0
+        self._part = Part()
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        self._part.size += end - start
+        if self._max_bytes is not None and self._part.size > self._max_bytes:
+            self._part.content.clear()
+        else:
+            self._part.content.append(data[start:end])
+
+    def on_part_end(self) -> None:
+        self._done.append(self._part)
+
+    def on_header_begin(self) -> None:
+        self._header_name = self._header_value = b""
+
+    def on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._count_head(end - start)
+        self._header_name += data[start:end]
+
+    def on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._count_head(end - start)
+        self._header_value += data[start:end]
+
+    def on_header_end(self) -> None:
+        self._part.headers.append((self._header_name, self._header_value))
+
+    def on_end(self) -> None:
+        self.complete = True
+
+    def _count_head(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > _MAX_HEAD_BYTES:
+            raise Problem("invalid_multipart", f"A part's head is larger than {_MAX_HEAD_BYTES} bytes.")

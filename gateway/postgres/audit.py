@@ -1,0 +1,49 @@
+"""The audit log in PostgreSQL."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TypedDict, cast
+from uuid import UUID
+
+from gateway.access.audit import AuditEntry, AuditFilter, AuditLog
+from gateway.postgres.pool import Pool
+from gateway.postgres.rows import clean
+
+_COLUMNS = "at, caller, tenant, action, job_id, target, code, request_id"
+_NOTE = f"INSERT INTO audit ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"  # noqa: S608 of constants
+_ENTRIES = f"""
+SELECT {_COLUMNS} FROM audit
+WHERE ($1::uuid IS NULL OR job_id = $1) AND ($2::text IS NULL OR caller = $2) AND ($3::text IS NULL OR tenant = $3)
+ORDER BY id DESC LIMIT $4
+"""  # noqa: S608 of constants
+
+
+class _AuditRow(TypedDict):
+    at: datetime
+    caller: str
+    tenant: str
+    action: str
+    job_id: UUID | None
+    target: str
+    code: str | None
+    request_id: str
+
+
+class PostgresAudit(AuditLog):
+    """Entries in PostgreSQL. Every method raises Problem `store_unavailable`."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._quick = pool.impatient()
+
+    async def note(self, entry: AuditEntry) -> None:
+        """Keep an entry; once more, where the answer to the first time is lost."""
+        values = (clean(value) if isinstance(value, str) else value for value in vars(entry).values())
+        columns = tuple(values)
+        await self._quick.run(lambda connection: connection.execute(_NOTE, *columns))
+
+    async def entries(self, wanted: AuditFilter) -> Sequence[AuditEntry]:
+        """Entries, the newest first."""
+        values = (wanted.job_id, wanted.caller, wanted.tenant, wanted.limit)
+        rows = await self._pool.run(lambda connection: connection.fetch(_ENTRIES, *values))
+        return [AuditEntry(**cast("_AuditRow", row)) for row in rows]

@@ -1,0 +1,72 @@
+import asyncio
+import stat
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from gateway.access.audit import AuditEntry, AuditFilter
+from gateway.access.files import FileAudit, FileKeys
+from gateway.access.keys import new_key
+from gateway.problems import Problem
+from gateway.settings import Settings
+
+NOW = datetime(2026, 1, 2, tzinfo=timezone.utc)
+
+
+def settings_in(folder: Path) -> Settings:
+    return Settings(db_use_database=False, maskwright_home=folder / "home")
+
+
+async def test_keys_outlive_the_process_and_their_secrets_are_nowhere(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    assert await FileKeys(settings).all() == ()
+    made = [new_key(f"key {number}", "acme", ["jobs:read"], NOW, None) for number in range(8)]
+    await asyncio.gather(*(FileKeys(settings).add(key) for key, _ in made))
+    keys = FileKeys(settings)
+    assert sorted(key.name for key in await keys.all()) == [f"key {number}" for number in range(8)]
+    kept, text = made[0]
+    assert await keys.find(kept.id) == kept
+    assert await keys.find("nobody") is None
+    for path in (tmp_path / "home" / "access").iterdir():
+        assert text.split("_", 2)[2] not in path.read_text()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+async def test_a_key_is_revoked_once(tmp_path: Path) -> None:
+    keys = FileKeys(settings_in(tmp_path))
+    key, _ = new_key("key", "", ["operate"], NOW, NOW)
+    await keys.add(key)
+    assert await keys.revoke(key.id)
+    assert not await keys.revoke(key.id)
+    assert not await keys.revoke("nobody")
+    found = await keys.find(key.id)
+    assert found is not None
+    assert found.revoked_at is not None
+    assert replace(found, revoked_at=None) == key
+
+
+async def test_a_file_that_is_damaged_lets_nobody_in(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    folder = settings.maskwright_home / "access"
+    folder.mkdir(parents=True)
+    (folder / "keys.json").write_text("[{}]")
+    with pytest.raises(Problem, match="store_unavailable"):
+        await FileKeys(settings).find("x")
+
+
+async def test_the_audit_log_is_read_backwards(tmp_path: Path) -> None:
+    log = FileAudit(settings_in(tmp_path))
+    assert await log.entries(AuditFilter()) == ()
+    job = uuid4()
+    one = AuditEntry(NOW, "key:1", "acme", "submit", job, "POST /v1/jobs", None, "r-1")
+    two = replace(one, caller="token:ü\n", tenant="", job_id=None, code="queue_full")
+    for entry in (one, two, one):
+        await log.note(entry)
+    assert await log.entries(AuditFilter()) == (one, two, one)
+    assert await log.entries(AuditFilter(limit=2)) == (one, two)
+    assert await log.entries(AuditFilter(job_id=job)) == (one, one)
+    assert await log.entries(AuditFilter(caller="token:ü\n")) == (two,)
+    assert await log.entries(AuditFilter(tenant="acme", limit=1)) == (one,)
