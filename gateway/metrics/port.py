@@ -15,6 +15,9 @@ from gateway.metrics.page import MEDIA_TYPE, MetricsPage
 from gateway.protocol import BoundedProtocol
 from gateway.settings import Settings, SettingsError
 
+_GRACE_S = 1
+"""What a reader who does not read may keep from ending."""
+
 
 class _Server(uvicorn.Server):
     """Leaves the signals to who runs it."""
@@ -60,4 +63,5 @@ def _config(page: MetricsPage) -> uvicorn.Config:
         log_config=None,
         log_level="warning",
         server_header=False,
+        timeout_graceful_shutdown=_GRACE_S,
     )
