@@ -78,6 +78,17 @@ def test_an_error_brings_its_traceback_from_any_library(capsys: pytest.CaptureFi
     assert written.index("unexpected error") < written.index("Traceback")
 
 
+def test_an_error_that_quotes_a_caller_forges_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(Settings(log_format="console"))
+    error = LookupError(f"{ESCAPE}2J here\n12:00:00 ✅ job completed " + "long " * 100)
+    get_logger("gateway.test").error("unexpected error", exc_info=error)
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert "unexpected error" in first
+    assert all(line.startswith("  ") or not line for line in rest)
+    assert ESCAPE not in "".join(rest)
+    assert "".join(rest).count("long") == 100
+
+
 def test_colours_come_where_they_are_forced_as_in_a_container(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
