@@ -25,6 +25,7 @@ CURLS = (
     "curl http://localhost:8000/api/v1/cache/stats",
     "curl http://localhost:8000/api/v1/cache/stats?days=7",
     "curl http://localhost:8000/api/v1/cache/recent?limit=10",
+    "curl 'http://localhost:8000/api/v1/cache/recent?limit=10&_=1761818400'",
     "curl -X POST http://localhost:8000/api/v1/cache/cleanup",
     "curl http://localhost:8000/metrics",
     "curl http://localhost:8000/metrics | grep queue_size",
