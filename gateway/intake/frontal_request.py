@@ -41,4 +41,3 @@ def frontal_request(submission: Submission, registry: Mapping[str, Pipeline], se
         request_id="",
         source=f"{_SOURCE}{UNCOUNTED}" if own.loadtest_mode else _SOURCE,
     )
-
