@@ -21,6 +21,7 @@ pytestmark = pytest.mark.stack
 
 SUBMIT, STATUS = "/api/v1/frontal/crop/submit", "/api/v1/frontal/crop/status"
 CURLS = (
+    "curl -L http://localhost:8000",
     "curl http://localhost:8000/health",
     "curl http://localhost:8000/api/v1/cache/stats",
     "curl http://localhost:8000/api/v1/cache/stats?days=7",
