@@ -21,7 +21,6 @@ _SYMBOLS: Mapping[str, str] = MappingProxyType(
         "job failed": "❌",
         "job will be tried again": "🔁",
         "cache hit": "⚡",
-        "result cached": "💾",
         "messages taken": "📨",
         "migration applied": "🐘",
     }
