@@ -133,6 +133,13 @@ def test_the_json_payload(caller: httpx.Client, folder: Path) -> None:
     assert (second["cached"], second["id"] != first["id"]) == (True, True)
 
 
+def test_a_body_that_says_nothing_of_its_type_is_json(caller: httpx.Client, folder: Path) -> None:
+    body = json.dumps({"image": base64.b64encode((folder / "face.jpg").read_bytes()).decode()}).encode()
+    answer = caller.post(SUBMIT, content=body)
+    assert "content-type" not in answer.request.headers
+    completed(caller, answer.raise_for_status().json()["id"])
+
+
 def test_load_tests_are_left_out_of_the_figures(caller: httpx.Client, folder: Path) -> None:
     image = base64.b64encode((folder / "face.jpg").read_bytes()).decode()
     stats = lambda: caller.get("/api/v1/cache/stats").json()  # noqa: E731
