@@ -78,7 +78,7 @@ def at_terminal() -> bool:
 def _line(event: MutableMapping[str, object]) -> Text:
     clock = str(event.pop("timestamp")).partition("T")[2][:8]
     level, message = str(event.pop("level")), _printable(event.pop("event"))
-    symbol, style = _BY_LEVEL[level]
+    symbol, style = _BY_LEVEL.get(level, _BY_LEVEL["INFO"])  # libraries have levels of their own
     line = Text.assemble((clock, "dim"), f" {_symbol(message) or symbol} ", (message, style))
     for name, value in event.items():
         if name not in _LEFT_OUT:

@@ -60,6 +60,12 @@ def test_one_event_is_one_line_without_orders_to_the_terminal(capsys: pytest.Cap
     assert "a\\nb [red]c[/]" in written
 
 
+def test_a_level_of_a_librarys_own_is_logged_too(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(Settings(log_format="console"))
+    logging.getLogger("some.library").log(25, "noted")
+    assert capsys.readouterr().err.split(" ", 1)[1] == "• noted\n"
+
+
 def test_long_lines_are_not_broken(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(Settings(log_format="console"))
     get_logger("gateway.test").info("long", detail="x y " * 200)
