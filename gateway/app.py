@@ -8,7 +8,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from gateway.metrics.middleware import RequestMetrics
 from gateway.metrics.problem_note import note_problem
@@ -62,9 +62,15 @@ def _add_routes(app: FastAPI, registry: Mapping[str, Pipeline], settings: Settin
             tags=["pipelines"],
         )
     app.add_api_route("/v1/run/{pipeline}", run.run_unknown, methods=["POST"], include_in_schema=False)
+    app.add_api_route("/", _documentation, response_class=RedirectResponse, include_in_schema=False)
     for tag, listed in addresses(registry, settings).items():
         for address in listed:
             address.add_to(app, tag)
+
+
+async def _documentation(_request: Request) -> Response:
+    """Where a browser is sent that knows the host alone."""
+    return RedirectResponse("/docs")
 
 
 async def _answer_problem(request: Request, error: Exception) -> Response:
