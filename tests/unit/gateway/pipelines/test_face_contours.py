@@ -24,6 +24,13 @@ def parsed(**fields: object) -> dict[str, Any]:
     return document
 
 
+def nested(depth: int) -> object:
+    value: object = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 def refusal(**fields: object) -> str:
     with pytest.raises(Problem) as caught:
         parameters_json(PIPELINE, fields)
@@ -70,8 +77,9 @@ def test_colors_are_an_object_or_pairs(colors: object) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("segmentation_map", value) for value in ("a", "é", "?", 7, True)),
+        *(("segmentation_map", value) for value in ("a", "é", "?", 7, True, '{"\ud800": [1]}', {"a": nested(9999)})),
         *(("landmarks", value) for value in (7, True, "x" * (MAX_CHARACTERS + 1), [0] * MAX_CHARACTERS)),
+        *(("landmarks", value) for value in ("\ud800", nested(9999))),
         *(
             ("colors", value)
             for value in ("nose", "nose=red", "{", "[" * 9999, '{"a": 1}', ["#000000"], {"a": "#00000"})
