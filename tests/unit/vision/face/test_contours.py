@@ -132,6 +132,13 @@ def test_a_label_map_with_more_corners_than_a_face_has_is_refused() -> None:
         face_contours((1800, 1800), points, jagged)
 
 
+def test_a_label_map_with_more_pieces_than_a_face_has_is_refused() -> None:
+    pieces = np.random.default_rng(0).integers(0, 31, (55, 55), dtype=np.uint8)
+    scattered = np.kron(pieces, np.ones((20, 20), np.uint8))
+    with pytest.raises(FaceError, match=r"label_map_corrupt: .* outlines"):
+        face_contours((1100, 1100), mesh_landmarks() / SIZE * 1100, scattered)
+
+
 def test_regions_whose_every_piece_is_a_speck_are_left_out() -> None:
     labels = label_map()
     labels[::4, ::4] = 9
