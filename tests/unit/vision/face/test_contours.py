@@ -190,6 +190,18 @@ def test_the_real_case(real_case: RealCase) -> None:
     assert len(face.svg.encode()) < 60_000
 
 
+def test_the_real_case_led_back_to_its_label_map(real_case: RealCase) -> None:
+    labels = np.asarray(parse_segmentation(real_case.segmentation))
+    face, *_ = real_contours(real_case)
+    width, height = labels.shape[1], labels.shape[0]
+    back = invert(face.crop.from_source)
+    for region in face.regions:
+        source = [transform_points(ring, back) for ring in rings(face, region.number)]
+        pixels = fill([ring * (width / 1101, height / 1100) for ring in source], (width, height))
+        least = 0.9 if region.name == "inner_mouth" else 0.99  # two pixels high: the nearest pixel is half of it
+        assert iou(pixels, labels == region.number) >= least, region.name
+
+
 def test_the_real_forehead_meets_the_hair(real_case: RealCase) -> None:
     face, _, levelled = real_contours(real_case, regions=("forehead",))
     inside = fill(rings(face, 1), face.crop.size)
