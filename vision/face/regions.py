@@ -102,7 +102,8 @@ def _ring(points: Float64, topology: Topology, name: str, label_map: LabelMap | 
         return points[list(topology.rings[name])]
     if label_map is None:
         return forehead(points, topology)
-    return forehead_to_hairline(points, topology, label_map, scheme_of(labels_in(label_map)).face)
+    labels = labels_in(label_map)
+    return forehead_to_hairline(points, topology, label_map, scheme_of(labels).below_hair(labels))
 
 
 def _smooth(number: int, name: str, ring: Float64) -> Region:

@@ -1,12 +1,22 @@
 import json
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
 from tests.unit.vision.face.conftest import RealCase
 from tests.unit.vision.face.document import read_document
-from tests.unit.vision.face.drawing import SIZE, ibug_landmarks, label_map, mesh_landmarks, turned, turned_map
+from tests.unit.vision.face.drawing import (
+    CENTER,
+    HAIRLINE,
+    SIZE,
+    ibug_landmarks,
+    label_map,
+    mesh_landmarks,
+    turned,
+    turned_map,
+)
 from tests.unit.vision.face.raster import Bits, fill, iou
 from vision.affine import compose, invert, transform_points
 from vision.arrays import Float64, LabelMap
@@ -80,6 +90,21 @@ def test_named_regions_come_from_landmarks_and_the_forehead_meets_the_hair() -> 
     assert (labels[fill(rings(face, 1), face.crop.size)] == 10).mean() < 0.03
     alone = face_contours(SIZE, mesh_landmarks(), None, options)
     assert fill(rings(alone, 1), alone.crop.size).sum() < 0.95 * fill(rings(face, 1), face.crop.size).sum()
+
+
+SCHEMES = {"the services'": range(11), "CelebAMask-HQ": (0, 1, 2, 3, 4, 5, 10, 12, 11, 13, 17)}
+
+
+@pytest.mark.parametrize("numbers", SCHEMES.values(), ids=SCHEMES)
+@pytest.mark.parametrize("shown", [(1, 10), (10,), (1,), (4, 5, 6, 7, 10)])
+def test_hair_or_skin_alone_shows_the_hairline(numbers: Sequence[int], shown: tuple[int, ...]) -> None:
+    labels = np.array(numbers, dtype=np.uint8)[np.where(np.isin(label_map(), shown), label_map(), 0)]
+    labels[-1, -1] = numbers[7]  # far from the face, and tells the schemes apart
+    face = face_contours(
+        SIZE, mesh_landmarks(), labels, ContourOptions(regions=("forehead",), frame=ContourFrame.SOURCE)
+    )
+    (ring,) = rings(face, 1)
+    assert ring[np.abs(ring[:, 0] - CENTER[0]) < 15, 1].min() == pytest.approx(HAIRLINE, abs=1.5)
 
 
 def test_a_mapping_makes_regions_in_its_order() -> None:
