@@ -39,7 +39,8 @@ def encodable(value: str) -> str:
 
 
 def segmentation_text(value: str) -> str:
-    """An object as it is; a PNG in base64 without a `data:` prefix and line breaks. Raises ValueError."""
+    """An object without byte order mark; a PNG in base64 without `data:` prefix and line breaks. Raises ValueError."""
+    value = value.removeprefix("\ufeff")
     if value.lstrip().startswith("{"):
         return value
     text = value.partition(",")[2] if value.startswith("data:") else value

@@ -65,7 +65,8 @@ def test_a_label_map_is_base64_however_it_is_wrapped(content: bytes) -> None:
 def test_regions_by_index_stay_what_they_are() -> None:
     rings = {"nose": [1, 2, 3], "\ud800": [4]}
     assert json.loads(parsed(segmentation_map=rings)["segmentation_map"]) == rings
-    assert parsed(segmentation_map=" {'a': [1]}")["segmentation_map"] == " {'a': [1]}"
+    for text in (" {'a': [1]}", "\ufeff {'a': [1]}"):
+        assert parsed(segmentation_map=text)["segmentation_map"] == " {'a': [1]}"
 
 
 @pytest.mark.parametrize("colors", [{"nose": "#D4A574", "a b": "#000000"}, "nose=#D4A574, a b = #000000,"])
