@@ -98,6 +98,6 @@ def test_what_is_refused(name: str, value: object) -> None:
     assert len(detail) < 400
 
 
-@given(st.dictionaries(st.sampled_from([*PIPELINE.parameters.model_fields]), JSON_VALUES))
+@given(st.dictionaries(st.sampled_from([*PIPELINE.parameters.model_fields]), JSON_VALUES, max_size=2))
 def test_any_json_is_accepted_or_refused_with_a_problem(fields: dict[str, object]) -> None:
     assert code_of(PIPELINE, fields) in {None, "invalid_parameters"}
