@@ -48,7 +48,7 @@ def _poses(photos: list[Path]) -> bool:
 def _faces(photos: list[Path]) -> bool:
     compared = compare_faces(photos)
     _console.print(faces_table(compared))
-    return all(one.passes for one in compared)
+    return any(one.theirs for one in compared) and all(one.passes for one in compared)
 
 
 def _exit(*, passes: bool) -> None:
