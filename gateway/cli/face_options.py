@@ -16,7 +16,7 @@ Landmarks = Annotated[
 ]
 SegmentationMap = Annotated[
     Path | None,
-    typer.Option(exists=True, dir_okay=False, help="PNG of labels, or JSON {region name: [landmark indices]}."),
+    typer.Option(exists=True, dir_okay=False, help="PNG of labels, or JSON: lists of landmark indices by region name."),
 ]
 Face = Annotated[str, typer.Option(help="largest, all or single.")]
 Regions = Annotated[str, typer.Option(help="Names of regions, comma-separated.")]
