@@ -24,7 +24,9 @@ DELETE FROM task_results WHERE id IN (
     WHERE total > $1 ORDER BY used_at LIMIT $2
 )
 """
-_FORGET = "DELETE FROM processing_metrics WHERE recorded_at < now() - $1 * interval '1 day'"
+_FORGET = """
+DELETE FROM processing_metrics WHERE pipeline IS NOT NULL AND recorded_at < now() - $1 * interval '1 day'
+"""
 
 
 async def remove_some(connection: Connection, max_bytes: int) -> int:

@@ -38,7 +38,10 @@ ON CONFLICT (input_hash) WHERE pipeline IS NOT NULL DO UPDATE SET
     bytes = excluded.bytes, last_hit_at = NULL, likeness_group = excluded.likeness_group,
     perceptual_hash = excluded.perceptual_hash, landmarks = excluded.landmarks
 """
-_MEASURE = "INSERT INTO processing_metrics (metric_name, metric_value, component, task_id) VALUES ($1, $2, $3, $4)"
+_MEASURE = """
+INSERT INTO processing_metrics (metric_name, metric_value, component, task_id, recorded_at, pipeline)
+VALUES ('processing_time', $1::float8, $2::text, $3, now(), $2)
+"""
 _FIND = """
 SELECT pipeline, input_hash, result_data::text AS result, svg_data, artifacts::text AS artifacts, content,
     processing_time_ms::float8 AS processing_ms, error_type, error_detail
@@ -78,22 +81,17 @@ class _TaskRow(TypedDict):
 
 
 async def keep_entry(connection: Connection, entry: NewEntry) -> None:
-    """Keep a result in place of an earlier one, and note how long it took; within a transaction."""
-    await connection.execute(_KEEP, *_values(entry))
-    value = entry.value
-    await connection.execute(_MEASURE, "processing_time", value.processing_ms, entry.key.pipeline, entry.task_id)
+    """Keep a result in place of an earlier one, and note how long it took.
 
-
-async def keep_beside(connection: Connection, entry: NewEntry) -> None:
-    """Keep a result in the transaction that ends its job.
-
-    The table may be the caller's own, with rules of its own: where it refuses the row, the job ends all the same.
+    The tables may be the caller's own, with rules of their own: what they refuse is not kept, and whatever transaction
+    is under way goes on.
     """
     try:
         async with connection.transaction():
-            await keep_entry(connection, entry)
+            await connection.execute(_KEEP, *_values(entry))
+            await connection.execute(_MEASURE, entry.value.processing_ms, entry.key.pipeline, entry.task_id)
     except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, asyncpg.SyntaxOrAccessError) as error:
-        _log.warning(f"task_results does not take a result: {error}", task_id=entry.task_id)
+        _log.warning(f"a result is not kept, the tables do not take it: {error}", task_id=entry.task_id)
 
 
 async def find_entry(connection: Connection, digest: str) -> CacheHit | None:

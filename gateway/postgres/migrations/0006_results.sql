@@ -60,7 +60,24 @@ CREATE TABLE IF NOT EXISTS processing_metrics (
     recorded_at timestamptz NOT NULL DEFAULT now()
 );
 
-CREATE INDEX processing_metrics_age ON processing_metrics (recorded_at);
+ALTER TABLE processing_metrics ADD COLUMN IF NOT EXISTS pipeline text;
+
+CREATE INDEX processing_metrics_age ON processing_metrics (recorded_at) WHERE pipeline IS NOT NULL;
+
+-- Theirs may have been made by an ORM, which brings ids of its own.
+DO $$
+DECLARE
+    users regclass;
+BEGIN
+    FOR users IN
+        SELECT attrelid FROM pg_attribute
+        WHERE attrelid IN ('task_results'::regclass, 'processing_metrics'::regclass) AND attname = 'id'
+            AND atttypid IN ('uuid'::regtype, 'text'::regtype, 'varchar'::regtype) AND NOT atthasdef
+    LOOP
+        EXECUTE format('ALTER TABLE %s ALTER COLUMN id SET DEFAULT gen_random_uuid()', users);
+    END LOOP;
+END
+$$;
 
 CREATE TABLE cache_traffic (
     day date NOT NULL,

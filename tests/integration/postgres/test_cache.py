@@ -3,6 +3,7 @@ import json
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from uuid import uuid4
 
 import asyncpg
 import numpy as np
@@ -14,7 +15,8 @@ from gateway.artifacts import Artifact
 from gateway.cache.cache import Cache, CachedResult, CacheHit
 from gateway.jobs.signals import Signals
 from gateway.postgres.likenesses import near_values
-from gateway.postgres.stores import open_postgres
+from gateway.postgres.stores import open_postgres, prepare
+from gateway.problems import Problem
 from tests.cache_contract import ARTIFACTS, CONTRACT, DRAWN, HOUR_S, REFUSED, entry, key, likeness
 from tests.integration.postgres.making import DONE, LEASE_S, announce, request
 
@@ -159,16 +161,85 @@ async def test_users_bring_their_tables(settings, sql):
     assert await sql.fetchval("SELECT count(*) FROM task_results") == 3
 
 
-async def test_a_job_ends_though_their_table_refuses_the_result(settings, sql):
-    """jsonb takes no NUL; task_id is unique there."""
-    await sql.execute(SEEDS_TABLE)
+ORM_TABLES = """
+CREATE TABLE task_results (
+    id uuid PRIMARY KEY, task_id uuid NOT NULL UNIQUE, input_hash varchar(64) NOT NULL UNIQUE,
+    status varchar(20) NOT NULL, result_data json, svg_data text, processing_time_ms numeric, cache_hits integer,
+    ttl_expires_at timestamp, submitted_at timestamp, completed_at timestamp
+);
+CREATE TABLE processing_metrics (
+    id uuid PRIMARY KEY, metric_name varchar(100) NOT NULL, metric_value numeric NOT NULL, component varchar(50),
+    task_id varchar(36), recorded_at timestamp
+);
+INSERT INTO processing_metrics VALUES (gen_random_uuid(), 'decode_time', 12, 'image', 'old', now() - interval '1 year');
+"""
+"""Ids and times come from the ORM: the columns have no defaults."""
+
+
+async def test_users_bring_tables_of_an_orm(settings, sql):
+    await sql.execute(ORM_TABLES)
+    task_id = str(uuid4())
     async with open_postgres(settings, announce, Signals()) as opened:
-        for number, refused in enumerate((entry(1, DRAWN), entry(2, REFUSED, task_id="theirs"))):
-            await opened.jobs.submit([request()])
-            (lease,) = await opened.jobs.claim("worker", 1, LEASE_S)
-            assert await opened.jobs.finish(lease, DONE, refused), number
-            assert (await opened.jobs.get(lease.job.id)).state == "completed"
-            assert await opened.cache.find(refused.key) is None
+        await opened.cache.keep(entry(task_id=task_id))
+        assert await opened.cache.find(key()) == CacheHit(key(), DRAWN)
+        await opened.cache.cleanup()
+    kept = "SELECT task_id, metric_value FROM processing_metrics WHERE recorded_at > now() - interval '1 minute'"
+    assert [tuple(row) for row in await sql.fetch(kept)] == [(task_id, 80)]
+
+
+async def test_users_old_measurements_stay(settings, sql):
+    """Ours of that age go."""
+    await sql.execute(ORM_TABLES)
+    async with open_postgres(settings, announce, Signals()) as opened:
+        await opened.cache.keep(entry(task_id=str(uuid4())))
+        await sql.execute("UPDATE processing_metrics SET recorded_at = now() - interval '1 year'")
+        await opened.cache.cleanup()
+    assert [row["task_id"] for row in await sql.fetch("SELECT task_id FROM processing_metrics")] == ["old"]
+
+
+async def test_users_tables_are_extended_once_by_many(settings, sql):
+    await sql.execute(ORM_TABLES)
+    await asyncio.gather(*(prepare(settings) for _ in range(2)))
+    assert await prepare(settings) == []
+
+
+REFUSED_ENTRIES = {
+    "a NUL in jsonb": (SEEDS_TABLE, entry(1, DRAWN)),
+    "a task_id that is there": (SEEDS_TABLE, entry(2, REFUSED, task_id="theirs")),
+    "a task_id that is no UUID": (ORM_TABLES, entry(3, REFUSED, task_id="x")),
+}
+refusing = pytest.mark.parametrize(("tables", "refused"), REFUSED_ENTRIES.values(), ids=REFUSED_ENTRIES)
+
+
+@refusing
+async def test_a_job_ends_though_their_table_refuses_the_result(settings, sql, tables, refused):
+    await sql.execute(tables)
+    async with open_postgres(settings, announce, Signals()) as opened:
+        await opened.jobs.submit([request()])
+        (lease,) = await opened.jobs.claim("worker", 1, LEASE_S)
+        assert await opened.jobs.finish(lease, DONE, refused)
+        assert (await opened.jobs.get(lease.job.id)).state == "completed"
+        assert await opened.cache.find(refused.key) is None
+
+
+@refusing
+async def test_a_run_is_answered_though_their_table_refuses_the_result(settings, sql, tables, refused):
+    await sql.execute(tables)
+    async with open_postgres(settings, announce, Signals()) as opened:
+        await opened.cache.keep(refused)
+        assert await opened.cache.find(refused.key) is None
+
+
+async def test_a_table_that_is_broken_is_a_cache_that_is_away(stores, sql):
+    """And what was counted meanwhile is not lost."""
+    stores.cache.count(entry())
+    await sql.execute("ALTER TABLE task_results RENAME TO moved; ALTER TABLE cache_traffic RENAME TO gone")
+    with pytest.raises(Problem, match="store_unavailable"):
+        await stores.cache.find(key())
+    with pytest.raises(Problem, match="store_unavailable"):
+        await stores.cache.totals()
+    await sql.execute("ALTER TABLE moved RENAME TO task_results; ALTER TABLE gone RENAME TO cache_traffic")
+    assert (await stores.cache.totals()).requests == 1
 
 
 async def test_a_job_that_ends_brings_its_result(stores):
