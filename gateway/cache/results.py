@@ -26,6 +26,7 @@ LARGEST_ENTRY = 16 * 1024 * 1024
 _HOUR_S = 3600.0
 _AWAY_S = 5.0
 """How long the cache is left alone after its database did not answer: requests go on without it."""
+_NEVER = float("-inf")
 
 _log = get_logger("gateway.cache")
 
@@ -73,7 +74,7 @@ class Results:
         self._lives = Lives(settings.cache_ttl_hours * _HOUR_S, settings.cache_failure_ttl_hours * _HOUR_S)
         self._cache = cache
         self._versions = versions
-        self._away_until = float("-inf")
+        self._away_until = _NEVER
 
     async def find(self, work: Work) -> CacheHit | None:
         """The result of equal, or alike, work; it is not counted."""
@@ -133,15 +134,25 @@ class Results:
         return time.monotonic() < self._away_until
 
     async def _ask(self, question: Callable[[], Awaitable[T]]) -> T | None:
-        """The answer; None where there is none, and for a while nothing more is asked."""
+        """The answer; None where there is none, and for a while nothing more is asked.
+
+        Then one request asks whether the cache is back, and the others still go on without it.
+        """
         if self._away:
             return None
+        if self._away_until != _NEVER:
+            self._leave_alone()
         try:
-            return await question()
+            answer = await question()
         except Problem as problem:
-            self._away_until = time.monotonic() + _AWAY_S
+            self._leave_alone()
             _log.warning(f"the cache is away: {problem}")
             return None
+        self._away_until = _NEVER
+        return answer
+
+    def _leave_alone(self) -> None:
+        self._away_until = time.monotonic() + _AWAY_S
 
 
 async def computed(infer: Callable[[], Awaitable[InferenceResult]]) -> CachedResult:

@@ -5,11 +5,13 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from uuid import uuid4
 
+import anyio
 import asyncpg
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from gateway.artifacts import Artifact
 from gateway.cache.cache import Cache, CachedResult, CacheHit
@@ -19,6 +21,7 @@ from gateway.postgres.stores import open_postgres, prepare
 from gateway.problems import Problem
 from tests.cache_contract import ARTIFACTS, CONTRACT, DRAWN, HOUR_S, REFUSED, entry, key, likeness
 from tests.integration.postgres.making import DONE, LEASE_S, announce, request
+from tests.integration.postgres.proxy import wire_to
 
 MEGABYTE = 1024 * 1024
 OLD = "UPDATE task_results SET ttl_expires_at = now() - interval '1 second' WHERE task_id = ANY($1)"
@@ -68,8 +71,20 @@ async def test_a_process_that_dies_holds_nobody_up(settings, stores):
         await asyncio.wait_for(waiting, 5)
 
 
-async def hold(cache: Cache) -> None:
-    async with cache.alone(key()):
+async def test_a_database_that_hangs_holds_nobody_up(settings):
+    """Many keys, of which each would wait for its turn to wait for the database; nor does the end wait for each."""
+    async with wire_to(settings.postgres_dsn.get_secret_value()) as (wire, dsn):
+        with anyio.fail_after(20):
+            async with AsyncExitStack() as stack:
+                hung = settings.model_copy(update={"postgres_dsn": SecretStr(dsn)})
+                cache = (await stack.enter_async_context(open_postgres(hung, announce, Signals()))).cache
+                await hold(cache)
+                wire.answers.clear()
+                await asyncio.gather(*(hold(cache, number) for number in range(20)))
+
+
+async def hold(cache: Cache, number: int = 1) -> None:
+    async with cache.alone(key(number)):
         pass
 
 

@@ -154,6 +154,38 @@ async def test_a_cache_that_is_away_is_done_without():
     assert (cache.asked, len(logs)) == (1, 1)
 
 
+class HangingCache(MemoryCache):
+    """Its database says nothing until `refuse` is called."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.asked, self.refuse = asyncio.Event(), asyncio.Event()
+
+    async def find(self, _key):
+        self.asked.set()
+        await self.refuse.wait()
+        raise Problem("store_unavailable", "away")
+
+
+async def test_one_request_asks_whether_the_cache_is_back(monkeypatch: pytest.MonkeyPatch):
+    """The others do not wait with it."""
+    cache = HangingCache(Settings(), Clock())
+    results = results_of(cache)
+    monkeypatch.setattr(results, "_away_until", 0.0)
+    asking = asyncio.create_task(served(results, work()))
+    await cache.asked.wait()
+    assert await asyncio.wait_for(served(results, work(), OTHER), 5) == (OTHER, None)
+    cache.refuse.set()
+    assert await asking == (DRAWN, None)
+
+
+async def test_a_cache_that_is_back_is_used(monkeypatch: pytest.MonkeyPatch):
+    results = results_of()
+    monkeypatch.setattr(results, "_away_until", 0.0)
+    assert await served(results, work()) == (DRAWN, "Maskwright; fwd=miss")
+    assert await served(results, work(), OTHER) == (DRAWN, "Maskwright; hit")
+
+
 async def raising(code: str) -> InferenceResult:
     raise Problem(code, "why")
 
