@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from gateway.artifacts import InferenceResult
 from gateway.cache.cache import Cache, CachedResult, CacheHit, CacheKey, Likeness, NewEntry
+from gateway.cache.flights import Flights
 from gateway.cache.keys import Work, key_of, likeness_of
 from gateway.cache.versions import ModelVersions
 from gateway.deadline import Deadline
@@ -74,6 +75,7 @@ class Results:
         self._lives = Lives(settings.cache_ttl_hours * _HOUR_S, settings.cache_failure_ttl_hours * _HOUR_S)
         self._cache = cache
         self._versions = versions
+        self._flights = Flights()
         self._away_until = _NEVER
 
     async def find(self, work: Work) -> CacheHit | None:
@@ -84,16 +86,19 @@ class Results:
     async def reserved(self, work: Work, deadline: Deadline) -> AsyncIterator[Reservation]:
         """A hit, perhaps after others who compute the same have done; or nobody else computes it meanwhile.
 
-        Raises Problem `deadline_exceeded` where others do not get done in time.
+        Raises Problem `deadline_exceeded` where others do not get done in time, and what kept them from it where it
+        would keep this request too.
         """
         found = await self._look(work)
         key = found.key
         if key is None or found.hit:
             yield found
             return
+        flight = self._flights.join(key.digest)
         async with AsyncExitStack() as stack:
             await self._wait(stack, key, deadline)
-            yield replace(found, hit=await self._ask(lambda: self._cache.find(key)))
+            with self._flights.led(key.digest, flight):
+                yield replace(found, hit=await self._ask(lambda: self._cache.find(key)))
 
     async def keep(self, entry: NewEntry | None) -> None:
         """Keep what was computed, if it is to be kept."""

@@ -54,6 +54,41 @@ async def test_many_at_once_compute_once():
     assert [status for _, status in answers].count("Maskwright; fwd=miss") == 1
 
 
+@pytest.mark.parametrize(("code", "times"), [("triton_unavailable", 1), ("inference_failed", 1), ("queue_full", 10)])
+async def test_who_waited_for_a_failure_that_is_theirs_too_is_told_at_once(code: str, times: int):
+    """Each would wait for Triton as long again, one after the other; whoever comes later asks anew."""
+    results, computations = results_of(), []
+
+    async def fail(number: int) -> None:
+        async with results.reserved(work(), Deadline(5)):
+            computations.append(number)
+            await asyncio.sleep(0)
+            raise Problem(code, "away", retry_after=3)
+
+    failures = await asyncio.gather(*map(fail, range(10)), return_exceptions=True)
+    assert len(computations) == times
+    assert {(failure.code, failure.headers["Retry-After"]) for failure in failures} == {(code, "3")}
+    assert await served(results, work()) == (DRAWN, "Maskwright; fwd=miss")
+
+
+async def test_whoever_comes_after_a_failure_does_not_share_it():
+    """Though some who waited for it have not been told yet."""
+    results, reserving, failing = results_of(), asyncio.Event(), asyncio.Event()
+
+    async def fail() -> None:
+        async with results.reserved(work(), Deadline(5)):
+            reserving.set()
+            await failing.wait()
+            raise Problem("triton_unavailable", "away")
+
+    telling = asyncio.gather(*(fail() for _ in range(10)), return_exceptions=True)
+    await reserving.wait()
+    failing.set()
+    await asyncio.sleep(0)
+    assert await served(results, work()) == (DRAWN, "Maskwright; fwd=miss")
+    await telling
+
+
 async def test_who_waits_too_long_is_told():
     results = results_of()
     async with results.reserved(work(), Deadline(5)):
