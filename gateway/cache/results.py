@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import TypeVar
 
 from gateway.artifacts import InferenceResult
@@ -56,12 +56,12 @@ class Reservation:
             return {}
         return {"Cache-Status": "Maskwright; hit" if self.hit else "Maskwright; fwd=miss"}
 
-    def entry(self, value: CachedResult, task_id: str) -> NewEntry | None:
+    def entry(self, value: CachedResult, task_id: str, submitted_at: datetime) -> NewEntry | None:
         """What is to be kept of a computed result; None where nothing is."""
         if self.key is None or sum(len(artifact.data) for artifact in value.artifacts) > LARGEST_ENTRY:
             return None
         life_s = self.lives.refusal_s if value.failure else self.lives.result_s
-        return NewEntry(self.key, task_id, datetime.now(timezone.utc), value, life_s, self.likeness)
+        return NewEntry(self.key, task_id, submitted_at, value, life_s, self.likeness)
 
 
 class Results:

@@ -17,7 +17,7 @@ DELETE FROM task_results WHERE id IN (
     SELECT id FROM (
         SELECT id, used_at, sum(bytes) OVER (ORDER BY used_at DESC, id) AS total
         FROM (
-            SELECT id, bytes, coalesce(last_hit_at, submitted_at) AS used_at FROM task_results
+            SELECT id, bytes, coalesce(last_hit_at, completed_at) AS used_at FROM task_results
             WHERE pipeline IS NOT NULL
         ) AS entries
     ) AS ranked

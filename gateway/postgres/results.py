@@ -27,7 +27,7 @@ INSERT INTO task_results AS kept (
 )
 VALUES (
     $1, $2, $3, $4::text::json, $5, $6::float8, 0, now() + $7::float8 * interval '1 second', $8::timestamptz,
-    $8::timestamptz, $9, $10, $11, $12, $13::text::json, $14, $15, NULL, $16, $17, $18
+    now(), $9, $10, $11, $12, $13::text::json, $14, $15, NULL, $16, $17, $18
 )
 ON CONFLICT (input_hash) WHERE pipeline IS NOT NULL DO UPDATE SET
     task_id = excluded.task_id, status = excluded.status, result_data = excluded.result_data,

@@ -137,6 +137,7 @@ async def test_the_columns_are_the_seeds(stores, sql):
         "SUCCESS",
         1,
     )
+    assert (row["submitted_at"], row["completed_at"] > row["submitted_at"]) == (entry().submitted_at, True)
     assert (row["svg"], row["processing_time_ms"], row["regions_detected"]) == (ARTIFACTS[1].data, 80.0, 2)
     assert json.loads(row["result_data"])["status"] == "completed"
     view = await sql.fetchrow("SELECT * FROM cache_performance")

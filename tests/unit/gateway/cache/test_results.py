@@ -17,7 +17,7 @@ from gateway.deadline import Deadline
 from gateway.memory.cache import MemoryCache
 from gateway.problems import Problem
 from gateway.settings import Settings
-from tests.cache_contract import DRAWN, REFUSED
+from tests.cache_contract import DRAWN, NOW, REFUSED
 from tests.unit.gateway.cache.making import FACE, Index, parameters, work
 from tests.unit.gateway.cache.test_keys import REENCODED
 from tests.unit.gateway.memory.making import Clock
@@ -35,7 +35,7 @@ async def served(results: Results, wanted: Work, value: CachedResult = DRAWN) ->
     async with results.reserved(wanted, Deadline(5)) as found:
         if found.hit is None:
             await asyncio.sleep(0)
-            await results.keep(found.entry(value, "task"))
+            await results.keep(found.entry(value, "task", NOW))
         return (found.hit.value if found.hit else value), found.headers.get("Cache-Status")
 
 
