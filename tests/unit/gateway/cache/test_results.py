@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from gateway.artifacts import Artifact, InferenceResult
 from gateway.cache.cache import Cache, CachedResult
+from gateway.cache.code import code_digest
 from gateway.cache.keys import Work
 from gateway.cache.null import NullCache
 from gateway.cache.results import LARGEST_ENTRY, Results, computed, inference_of
@@ -244,6 +245,7 @@ async def test_versions_are_asked_for_once_in_a_while(monkeypatch: pytest.Monkey
     versions = ModelVersions(index)
     said = await asyncio.gather(*(versions.current() for _ in range(10)))
     assert (index.asked, len(set(said))) == (1, 1)
+    assert {"face_contours_given:1", code_digest()} <= set(said[0].split("\n"))
     monkeypatch.setattr(index, "states", {})
     monkeypatch.setattr(versions, "_due_at", 0.0)
     assert await versions.current() == said[0]
