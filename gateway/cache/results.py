@@ -64,6 +64,12 @@ class Reservation:
         return NewEntry(self.key, task_id, submitted_at, value, life_s, self.likeness)
 
 
+def _lives(settings: Settings) -> Lives:
+    """Refusals never outlive results."""
+    hours = settings.cache_ttl_hours
+    return Lives(hours * _HOUR_S, min(hours, settings.cache_failure_ttl_hours) * _HOUR_S)
+
+
 class Results:
     """The cache as requests use it: no failure of its database is a failure of theirs."""
 
@@ -72,7 +78,7 @@ class Results:
         self._namespace = settings.cache_namespace
         self._bits = settings.similarity_bits
         self._tolerance = settings.similarity_tolerance
-        self._lives = Lives(settings.cache_ttl_hours * _HOUR_S, settings.cache_failure_ttl_hours * _HOUR_S)
+        self._lives = _lives(settings)
         self._cache = cache
         self._versions = versions
         self._flights = Flights()

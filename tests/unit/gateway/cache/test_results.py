@@ -129,6 +129,14 @@ async def test_refusals_live_shorter():
     assert await results.find(work(b"other")) is None
 
 
+async def test_refusals_never_live_longer_than_results():
+    clock = Clock()
+    results = results_of(MemoryCache(Settings(), clock), cache_ttl_hours=0.5)
+    await served(results, work(), REFUSED)
+    clock.forward(1800)
+    assert await results.find(work()) is None
+
+
 async def test_what_is_too_large_is_not_kept():
     large = replace(DRAWN, artifacts=(Artifact("a.png", bytes(LARGEST_ENTRY + 1)),))
     results = results_of(memory_store_bytes=16 * LARGEST_ENTRY)
