@@ -89,7 +89,9 @@ class AdvisoryLocks:
                 return await self._session.fetchrow(query, key)
             except (*TRANSIENT, *REFUSED) as error:
                 _log.warning("no locks from PostgreSQL", reason=f"{type(error).__name__}: {error}")
-                self._away_until = time.monotonic() + _AWAY_S
+                broke = self._session is not None and not isinstance(error, asyncio.TimeoutError)
+                if not broke:  # a connection that broke is made anew at once
+                    self._away_until = time.monotonic() + _AWAY_S
                 self._session = None
                 await self._closing.aclose()
                 return None

@@ -6,7 +6,6 @@ from dataclasses import replace
 from uuid import uuid4
 
 import anyio
-import asyncpg
 import numpy as np
 import pytest
 from hypothesis import given
@@ -24,6 +23,7 @@ from tests.integration.postgres.making import DONE, LEASE_S, announce, request
 from tests.integration.postgres.proxy import wire_to
 
 MEGABYTE = 1024 * 1024
+HOLDERS = "FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
 OLD = "UPDATE task_results SET ttl_expires_at = now() - interval '1 second' WHERE task_id = ANY($1)"
 
 
@@ -58,17 +58,20 @@ async def test_processes_compute_one_after_the_other(stores, beside):
     assert len(computed) == 1
 
 
-async def test_a_process_that_dies_holds_nobody_up(settings, stores):
+async def test_a_process_that_dies_holds_nobody_up(settings, stores, sql):
     async with AsyncExitStack() as dying:
         other = (await dying.enter_async_context(open_postgres(settings, announce, Signals()))).cache
         await dying.enter_async_context(other.alone(key()))
         waiting = asyncio.create_task(hold(stores.cache))
-        connection = await asyncpg.connect(settings.postgres_dsn.get_secret_value())
-        await connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
-        )
-        await connection.close()
+        await sql.execute(f"SELECT pg_terminate_backend(pid) {HOLDERS}")
         await asyncio.wait_for(waiting, 5)
+
+
+async def test_a_lock_can_be_had_at_once_after_its_connection_broke(stores, sql):
+    async with stores.cache.alone(key(1)):
+        await sql.execute(f"SELECT pg_terminate_backend(pid) {HOLDERS}")
+    async with stores.cache.alone(key(2)):
+        assert await sql.fetchval(f"SELECT count(*) {HOLDERS}") == 1
 
 
 async def test_a_database_that_hangs_holds_nobody_up(settings):
