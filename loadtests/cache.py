@@ -40,7 +40,7 @@ GROUP = bytes(32)
 LANDMARKS = 478
 _BATCH = 1000
 _COLUMNS = (
-    "task_id", "input_hash", "status", "result_data", "processing_time_ms", "ttl_expires_at", "completed_at",
+    "task_id", "input_hash", "status", "result_data", "processing_time_ms", "ttl_expires_at", "used_at",
     "pipeline", "artifacts", "content", "bytes", "likeness_group", "perceptual_hash", "landmarks",
 )  # fmt: skip
 

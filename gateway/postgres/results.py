@@ -22,12 +22,12 @@ SVG = "contours.svg"
 _KEEP = """
 INSERT INTO task_results AS kept (
     task_id, input_hash, status, result_data, svg_data, processing_time_ms, cache_hits, ttl_expires_at, submitted_at,
-    completed_at, pipeline, error_type, error_detail, regions_detected, artifacts, content, bytes, last_hit_at,
+    completed_at, pipeline, error_type, error_detail, regions_detected, artifacts, content, bytes, used_at,
     likeness_group, perceptual_hash, landmarks
 )
 VALUES (
     $1, $2, $3, $4::text::json, $5, $6::float8, 0, now() + $7::float8 * interval '1 second', $8::timestamptz,
-    now(), $9, $10, $11, $12, $13::text::json, $14, $15, NULL, $16, $17, $18
+    now(), $9, $10, $11, $12, $13::text::json, $14, $15, now(), $16, $17, $18
 )
 ON CONFLICT (input_hash) WHERE pipeline IS NOT NULL DO UPDATE SET
     task_id = excluded.task_id, status = excluded.status, result_data = excluded.result_data,
@@ -35,7 +35,7 @@ ON CONFLICT (input_hash) WHERE pipeline IS NOT NULL DO UPDATE SET
     ttl_expires_at = excluded.ttl_expires_at, submitted_at = excluded.submitted_at,
     completed_at = excluded.completed_at, error_type = excluded.error_type, error_detail = excluded.error_detail,
     regions_detected = excluded.regions_detected, artifacts = excluded.artifacts, content = excluded.content,
-    bytes = excluded.bytes, last_hit_at = NULL, likeness_group = excluded.likeness_group,
+    bytes = excluded.bytes, used_at = excluded.used_at, likeness_group = excluded.likeness_group,
     perceptual_hash = excluded.perceptual_hash, landmarks = excluded.landmarks
 """
 _MEASURE = """

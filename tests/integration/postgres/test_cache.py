@@ -120,6 +120,7 @@ async def test_cleaning_together_evicts_no_more_than_it_must(settings, sql):
         large = CachedResult({}, (Artifact("a.png", bytes(MEGABYTE)),), None, 1.0)
         for number in range(5):
             await caches[0].keep(entry(number, large))
+        await sql.execute("UPDATE task_results SET used_at = used_at - interval '2 minutes'")
         caches[0].count(CacheHit(key(1), large))
         await caches[0].totals()
         removed = await asyncio.gather(*(cache.cleanup() for cache in caches for _ in range(3)))
