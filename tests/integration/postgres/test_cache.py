@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from gateway.artifacts import Artifact
 from gateway.cache.cache import Cache, CachedResult, CacheHit
+from gateway.jobs.job import Callback
 from gateway.jobs.signals import Signals
 from gateway.postgres.likenesses import near_values
 from gateway.postgres.stores import open_postgres, prepare
@@ -284,6 +285,16 @@ async def test_a_job_may_come_with_its_outcome(stores):
     assert (submission.result, submission.job.state, submission.job.outcome) == ("created", "completed", DONE)
     assert await stores.jobs.claim("worker", 1, LEASE_S) == []
     assert (await stores.jobs.submit([replace(job, id=request().id)]))[0].result == "known"
+
+
+async def test_a_job_that_comes_with_its_outcome_is_announced_once(stores, sql):
+    told = (Callback("message", "topic"), Callback("webhook", "https://example.com/"))
+    job = request("ann", outcome=DONE, callbacks=told)
+    for again in (job, job, replace(job, id=request().id)):
+        await stores.jobs.submit([again])
+    rows = await sql.fetch("SELECT kind FROM deliveries WHERE job_id = $1 ORDER BY kind", job.id)
+    assert [row["kind"] for row in rows] == ["message", "webhook"]
+    assert await sql.fetchval("SELECT count(*) FROM deliveries") == 2
 
 
 async def test_counts_outlast_their_process(settings):
