@@ -68,7 +68,7 @@ class Execution:
             await held.secured()
             with watch.stage("store"):
                 stored = await store_artifacts(self._artifacts, job.request, value.artifacts)
-            entry = None if found.hit else found.entry(value, str(job.id))
+            entry = None if found.hit else found.entry(value, str(job.id), job.created_at)
             if counted(job.request):
                 self._results.count(found.hit or entry)
             yield Done(outcome_of(value, stored, watch.timings_ms, hit=found.hit), entry)
