@@ -8,7 +8,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from gateway.access.guard import guarded
 from gateway.access.rules import RULES, rules_of, run_rule
@@ -67,10 +67,16 @@ def _add_routes(app: FastAPI, registry: Mapping[str, Pipeline], settings: Settin
         )
     unknown = guarded(RULES["POST /v1/run/{pipeline}"], run.run_unknown)
     app.add_api_route("/v1/run/{pipeline}", unknown, methods=["POST"], include_in_schema=False)
+    app.add_api_route("/", _documentation, response_class=RedirectResponse, include_in_schema=False)
     rules = rules_of(settings)
     for tag, listed in addresses(registry, settings).items():
         for address in listed:
             address.add_to(app, tag, rules[address.route])
+
+
+async def _documentation(_request: Request) -> Response:
+    """Where a browser is sent that knows the host alone."""
+    return RedirectResponse("/docs")
 
 
 async def _answer_problem(request: Request, error: Exception) -> Response:

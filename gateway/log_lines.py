@@ -2,9 +2,12 @@
 
 import sys
 from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
+from rich.segment import Segment
 from rich.text import Text
 from rich.traceback import Traceback
 
@@ -18,7 +21,6 @@ _SYMBOLS: Mapping[str, str] = MappingProxyType(
         "job failed": "❌",
         "job will be tried again": "🔁",
         "cache hit": "⚡",
-        "result cached": "💾",
         "messages taken": "📨",
         "migration applied": "🐘",
     }
@@ -37,6 +39,20 @@ _SHORT = ("job_id",)
 _SHORT_CHARACTERS = 8
 _LEFT_OUT = ("logger", "trace_id")
 """They are in the JSON form."""
+_INDENT = (0, 0, 0, 2)
+"""Above, right, below, left: no line of a traceback begins where an event's line does."""
+
+
+@dataclass(frozen=True)
+class _Harmless:
+    """A traceback, whose error may quote what callers sent: indented, and without orders to the terminal."""
+
+    traceback: Traceback
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        folded = options.update(no_wrap=False, overflow="fold")
+        for segment in console.render(Padding(self.traceback, _INDENT, expand=False), folded):
+            yield Segment("\n".join(map(_printable, segment.text.split("\n"))), segment.style)
 
 
 class Lines:
@@ -62,7 +78,7 @@ def at_terminal() -> bool:
 def _line(event: MutableMapping[str, object]) -> Text:
     clock = str(event.pop("timestamp")).partition("T")[2][:8]
     level, message = str(event.pop("level")), _printable(event.pop("event"))
-    symbol, style = _BY_LEVEL[level]
+    symbol, style = _BY_LEVEL.get(level, _BY_LEVEL["INFO"])  # libraries have levels of their own
     line = Text.assemble((clock, "dim"), f" {_symbol(message) or symbol} ", (message, style))
     for name, value in event.items():
         if name not in _LEFT_OUT:
@@ -84,7 +100,7 @@ def _failure(exc_info: object) -> RenderableType | None:
     """What structlog and logging accept as exc_info."""
     match sys.exc_info() if exc_info is True else exc_info:
         case BaseException() as error:
-            return Traceback.from_exception(type(error), error, error.__traceback__)
+            return _Harmless(Traceback.from_exception(type(error), error, error.__traceback__))
         case (type() as kind, BaseException() as error, (TracebackType() | None) as trace):
-            return Traceback.from_exception(kind, error, trace)
+            return _Harmless(Traceback.from_exception(kind, error, trace))
     return None

@@ -53,9 +53,10 @@ class Prober:
             return self._readiness
 
     async def _probe(self) -> Readiness:
-        answers = await asyncio.gather(*(self._serves(pipeline) for pipeline in self._pipelines))
+        served = asyncio.gather(*(self._serves(pipeline) for pipeline in self._pipelines))
+        answers, models = await asyncio.gather(served, self._triton.models(_PROBE_S))
         names = (pipeline.name for pipeline in self._pipelines)
-        return Readiness(dict(zip(names, answers, strict=True)), await self._triton.models(_PROBE_S))
+        return Readiness(dict(zip(names, answers, strict=True)), models)
 
     async def _serves(self, pipeline: Pipeline) -> bool:
         """Whether its models answer; one that was never brought here makes only what needs it unavailable."""

@@ -3,8 +3,6 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import uvicorn
 import uvloop
@@ -12,23 +10,15 @@ from fastapi import FastAPI
 
 from gateway.access.binding import check_binding
 from gateway.app import create_app
+from gateway.listening import OPTIONS, Server
 from gateway.logs import configure_logs, get_logger
 from gateway.metrics.port import serving_figures
 from gateway.postgres.migrations import MigrationError
 from gateway.problems import Problem
-from gateway.protocol import BoundedProtocol
 from gateway.services import Services
 from gateway.settings import Settings, SettingsError
 
 _GRACE_S = 30
-
-
-class _Server(uvicorn.Server):
-    """Leaves the signals to `_stop_on_signals`: uvicorn would repeat them before the stores are closed."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def serve(settings: Settings) -> None:
@@ -51,7 +41,7 @@ def serve(settings: Settings) -> None:
 async def _serve(settings: Settings, app: FastAPI) -> None:
     """The application starts before the server, so that what keeps it from starting is told in one line."""
     async with app.router.lifespan_context(app), serving_figures(settings, app.state.services.figures):
-        server = _Server(_config(settings, app))
+        server = Server(_config(settings, app))
         _stop_on_signals(server, app.state.services)
         get_logger("gateway.server").info(
             f"listening on http://{settings.api_host}:{settings.api_port}", triton=settings.triton_grpc_url
@@ -73,13 +63,7 @@ def _config(settings: Settings, app: FastAPI) -> uvicorn.Config:
         app,
         host=settings.api_host,
         port=settings.api_port,
-        http=BoundedProtocol,
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        log_level="warning",
-        server_header=False,
+        **OPTIONS,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=_GRACE_S,
     )

@@ -3,12 +3,16 @@
 import asyncio
 from dataclasses import dataclass
 
+import anyio
+
 from gateway.jobs.bucket import Bucket
 from gateway.jobs.store import QueueCounts
 from gateway.problems import Problem
 from gateway.stores import Stores
 
 _FRESH_S = 1.0
+_ASK_S = 2.0
+"""How long a store is waited for: probes themselves give up after some seconds."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +54,16 @@ class StoreProber:
 
     async def _counts(self) -> QueueCounts | None:
         try:
-            return await self._stores.jobs.counts()
-        except Problem:
+            with anyio.fail_after(_ASK_S):
+                return await self._stores.jobs.counts()
+        except (Problem, TimeoutError):
             return None
 
 
 async def _answers(bucket: Bucket) -> bool:
     try:
-        await bucket.check()
-    except Problem:
+        with anyio.fail_after(_ASK_S):
+            await bucket.check()
+    except (Problem, TimeoutError):
         return False
     return True

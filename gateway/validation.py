@@ -35,6 +35,11 @@ def validated(
         raise _invalid([_message(item) for item in error.errors(include_url=False)[:_SHOWN]]) from error
 
 
+def known(model: type[BaseModel], fields: Mapping[str, object]) -> dict[str, object]:
+    """Those of the fields that the model has, for addresses that pass over others, as the facial services do."""
+    return {name: value for name, value in fields.items() if name in model.model_fields}
+
+
 def _refuse_unknown(model: type[BaseModel], fields: Mapping[str, object], beside: Iterable[str]) -> None:
     unknown = [_shown(name) for name in fields if name not in model.model_fields]
     if unknown:

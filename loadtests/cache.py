@@ -38,8 +38,8 @@ GROUP = bytes(32)
 LANDMARKS = 478
 _BATCH = 1000
 _COLUMNS = (
-    "task_id", "input_hash", "status", "result_data", "processing_time_ms", "ttl_expires_at", "pipeline", "artifacts",
-    "content", "bytes", "likeness_group", "perceptual_hash", "landmarks",
+    "task_id", "input_hash", "status", "result_data", "processing_time_ms", "ttl_expires_at", "used_at",
+    "pipeline", "artifacts", "content", "bytes", "likeness_group", "perceptual_hash", "landmarks",
 )  # fmt: skip
 
 _console = Console()
@@ -102,6 +102,7 @@ def _rows(random: np.random.Generator, entry_bytes: int) -> Iterator[tuple[objec
             "{}",
             80.0,
             until,
+            until - timedelta(days=1),
             "face_contours",
             json.dumps([["contours.json", entry_bytes]]),
             os.urandom(entry_bytes),

@@ -6,11 +6,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.servers import S3Server, fresh_database, running_kafka, running_postgres, running_s3
 from tests.stack import CHECKOUT, RunningStack, running_stack
 
 SAMPLES = CHECKOUT / "checkpoints" / "files"
+
+# The first example in a clean checkout waits for Hypothesis to read every module and to tabulate Unicode.
+settings.register_profile("maskwright", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("maskwright")
 
 
 @pytest.fixture(scope="session")

@@ -86,13 +86,17 @@ def status(
 
 
 def env() -> None:
-    """Print the running stack's addresses for a shell: eval "$(maskwright env)"; psql, kcat and curl can use them."""
+    """Print the running stack's ports and addresses for a shell: eval "$(maskwright env)".
+
+    psql, kcat, curl and the other commands can use them, whatever shell the stack was started from.
+    """
     folders = _folders()
-    _running(folders)
+    ports = _running(folders).ports
+    settings = _settings().model_copy(update={setting.lower(): port for setting, port in ports.items()})
     with _told():
-        addresses = Addresses.of(_settings(), folders.secrets).environment()
-    for name, value in addresses.items():
-        typer.echo(f"export {name}={shlex.quote(value)}")
+        addresses = Addresses.of(settings, folders.secrets).environment()
+    for name, value in {**ports, **addresses}.items():
+        typer.echo(f"export {name}={shlex.quote(str(value))}")
 
 
 def logs(
@@ -120,7 +124,7 @@ def logs(
 def _running(folders: Folders) -> StackState:
     """The running stack's state; ends the command where there is none."""
     if launcher.running(folders) is None:
-        _errors.print("nothing is running; start it with `maskwright up`")
+        _errors.print(f"nothing is running in {folders.home}; start it with `maskwright up`", soft_wrap=True)
         raise typer.Exit(1)
     return _state(folders)
 
@@ -174,7 +178,7 @@ def _next_steps(settings: Settings) -> str:
         "  .venv/bin/maskwright run body_masks PHOTO.jpg -o masks\n"
         "  .venv/bin/maskwright run face_contours PHOTO.jpg -o faces\n"
         f"  curl -F image=@PHOTO.jpg -F mask_types=upper_body {url}/v1/run/body_masks -o mask.png\n"
-        '  eval "$(.venv/bin/maskwright env)"  # addresses for psql, kcat and curl\n'
+        '  eval "$(.venv/bin/maskwright env)"  # ports and addresses, for other shells, psql, kcat and curl\n'
         f"and see {url}/docs for the API, `.venv/bin/maskwright status --watch`, `logs` and `down`\n"
     )
 

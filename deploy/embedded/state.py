@@ -30,6 +30,12 @@ class StackState:
         """The same stack with one service's new state."""
         return replace(self, services={**self.services, service.name: service})
 
+    @property
+    def ports(self) -> dict[str, int]:
+        """The ports by the setting that gives each; of several workers the first's."""
+        services = reversed(self.services.values())
+        return {setting: port for service in services for setting, port in service.ports.items()}
+
     def write(self, path: Path) -> None:
         """Replace the file in one step: no reader sees half of it."""
         draft = path.with_suffix(".part")

@@ -20,7 +20,7 @@ class Likeness:
     """What makes a request like another: equal `group`, near `photo_hash`, and landmarks near one another.
 
     `group` is a SHA-256 over all that must be equal; `photo_hash` has 64 bits. `landmarks` are N×2 float32 in source
-    pixels, row by row, of all faces one after the other. They may differ by `tolerance` pixels.
+    pixels, row by row. They may differ by `tolerance` pixels.
     """
 
     group: bytes

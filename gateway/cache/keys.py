@@ -10,7 +10,6 @@ import numpy as np
 
 from gateway.cache.cache import CacheKey, Likeness
 from gateway.pipelines.pipeline import Pipeline
-from vision.arrays import Float64
 from vision.face.errors import FaceError
 from vision.face.landmarks import parse_landmarks
 from vision.perceptual_hash import perceptual_hash
@@ -40,7 +39,8 @@ def likeness_of(work: Work, versions: str, tolerance: float) -> Likeness | None:
     """What makes other requests like this one; None where no other photo may share its result.
 
     Photos alone never make requests alike: two people's portraits may have the same hash. So the landmarks must be
-    given, and the answer must not hold the photo. `tolerance` is a share of the diagonal of the smallest face's box.
+    given, and the answer must not hold the photo. They must be one face's: of two, whichever is larger by a pixel may
+    be the one that is drawn. `tolerance` is a share of the diagonal of the face's box.
     """
     parameters = cast("Mapping[str, object]", json.loads(work.parameters))
     given = parameters.get(_LANDMARKS)
@@ -49,17 +49,19 @@ def likeness_of(work: Work, versions: str, tolerance: float) -> Likeness | None:
     try:
         info = inspect(work.photo)
         faces = parse_landmarks(_text(given)).in_photo(info.size)
+        if len(faces) != 1:
+            return None
         pixels = decode(work.photo, info).pixels
     except (FaceError, PhotoError):
         return None
+    (face,) = faces
     rest = {name: value for name, value in parameters.items() if name != _LANDMARKS}
-    counts = [len(face) for face in faces]
-    equal = json.dumps([rest, info.size, counts], sort_keys=True).encode()
+    equal = json.dumps([rest, info.size, len(face)], sort_keys=True).encode()
     return Likeness(
         group=_digest((*_maker(work, versions), equal)),
         photo_hash=perceptual_hash(pixels),
-        landmarks=np.concatenate(faces).astype(np.float32).tobytes(),
-        tolerance=tolerance * min(map(_diagonal, faces)),
+        landmarks=face.astype(np.float32).tobytes(),
+        tolerance=tolerance * float(np.hypot(*np.ptp(face, axis=0))),
     )
 
 
@@ -76,10 +78,6 @@ def _maker(work: Work, versions: str) -> tuple[bytes, ...]:
 
 def _text(given: object) -> bytes:
     return (given if isinstance(given, str) else json.dumps(given)).encode("utf-8", "replace")
-
-
-def _diagonal(face: Float64) -> float:
-    return float(np.hypot(*np.ptp(face, axis=0)))
 
 
 def _digest(parts: Iterable[bytes]) -> bytes:

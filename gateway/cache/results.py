@@ -5,11 +5,12 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import TypeVar
 
 from gateway.artifacts import InferenceResult
 from gateway.cache.cache import Cache, CachedResult, CacheHit, CacheKey, Likeness, NewEntry
+from gateway.cache.flights import Flights
 from gateway.cache.keys import Work, key_of, likeness_of
 from gateway.cache.versions import ModelVersions
 from gateway.deadline import Deadline
@@ -26,6 +27,7 @@ LARGEST_ENTRY = 16 * 1024 * 1024
 _HOUR_S = 3600.0
 _AWAY_S = 5.0
 """How long the cache is left alone after its database did not answer: requests go on without it."""
+_NEVER = float("-inf")
 
 _log = get_logger("gateway.cache")
 
@@ -54,12 +56,18 @@ class Reservation:
             return {}
         return {"Cache-Status": "Maskwright; hit" if self.hit else "Maskwright; fwd=miss"}
 
-    def entry(self, value: CachedResult, task_id: str) -> NewEntry | None:
+    def entry(self, value: CachedResult, task_id: str, submitted_at: datetime) -> NewEntry | None:
         """What is to be kept of a computed result; None where nothing is."""
         if self.key is None or sum(len(artifact.data) for artifact in value.artifacts) > LARGEST_ENTRY:
             return None
         life_s = self.lives.refusal_s if value.failure else self.lives.result_s
-        return NewEntry(self.key, task_id, datetime.now(timezone.utc), value, life_s, self.likeness)
+        return NewEntry(self.key, task_id, submitted_at, value, life_s, self.likeness)
+
+
+def _lives(settings: Settings) -> Lives:
+    """Refusals never outlive results."""
+    hours = settings.cache_ttl_hours
+    return Lives(hours * _HOUR_S, min(hours, settings.cache_failure_ttl_hours) * _HOUR_S)
 
 
 class Results:
@@ -70,10 +78,11 @@ class Results:
         self._namespace = settings.cache_namespace
         self._bits = settings.similarity_bits
         self._tolerance = settings.similarity_tolerance
-        self._lives = Lives(settings.cache_ttl_hours * _HOUR_S, settings.cache_failure_ttl_hours * _HOUR_S)
+        self._lives = _lives(settings)
         self._cache = cache
         self._versions = versions
-        self._away_until = float("-inf")
+        self._flights = Flights()
+        self._away_until = _NEVER
 
     async def find(self, work: Work) -> CacheHit | None:
         """The result of equal, or alike, work; it is not counted."""
@@ -83,16 +92,19 @@ class Results:
     async def reserved(self, work: Work, deadline: Deadline) -> AsyncIterator[Reservation]:
         """A hit, perhaps after others who compute the same have done; or nobody else computes it meanwhile.
 
-        Raises Problem `deadline_exceeded` where others do not get done in time.
+        Raises Problem `deadline_exceeded` where others do not get done in time, and what kept them from it where it
+        would keep this request too.
         """
         found = await self._look(work)
         key = found.key
         if key is None or found.hit:
             yield found
             return
+        flight = self._flights.join(key.digest)
         async with AsyncExitStack() as stack:
             await self._wait(stack, key, deadline)
-            yield replace(found, hit=await self._ask(lambda: self._cache.find(key)))
+            with self._flights.led(key.digest, flight):
+                yield replace(found, hit=await self._ask(lambda: self._cache.find(key)))
 
     async def keep(self, entry: NewEntry | None) -> None:
         """Keep what was computed, if it is to be kept."""
@@ -133,15 +145,25 @@ class Results:
         return time.monotonic() < self._away_until
 
     async def _ask(self, question: Callable[[], Awaitable[T]]) -> T | None:
-        """The answer; None where there is none, and for a while nothing more is asked."""
+        """The answer; None where there is none, and for a while nothing more is asked.
+
+        Then one request asks whether the cache is back, and the others still go on without it.
+        """
         if self._away:
             return None
+        if self._away_until != _NEVER:
+            self._leave_alone()
         try:
-            return await question()
+            answer = await question()
         except Problem as problem:
-            self._away_until = time.monotonic() + _AWAY_S
+            self._leave_alone()
             _log.warning(f"the cache is away: {problem}")
             return None
+        self._away_until = _NEVER
+        return answer
+
+    def _leave_alone(self) -> None:
+        self._away_until = time.monotonic() + _AWAY_S
 
 
 async def computed(infer: Callable[[], Awaitable[InferenceResult]]) -> CachedResult:

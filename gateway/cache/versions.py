@@ -4,6 +4,7 @@ import asyncio
 import time
 
 from gateway import __version__
+from gateway.cache.code import code_digest
 from gateway.triton import Triton
 
 _FRESH_S = 10.0
@@ -12,7 +13,9 @@ _TIMEOUT_S = 1.0
 
 
 class ModelVersions:
-    """The models that are ready and their versions, as one text; Triton is asked every few seconds, in the background.
+    """The models that are ready and their versions, and the code that they run, as one text.
+
+    Triton is asked every few seconds, in the background; of its code it says nothing, so it is taken to be ours.
 
     While Triton is away, what it said last holds.
     """
@@ -36,7 +39,7 @@ class ModelVersions:
             models = await self._triton.models(_TIMEOUT_S)
             ready = sorted(f"{model.name}:{model.version}" for model in models if model.state == "READY")
             if ready:
-                self._said = "\n".join((__version__, *ready))
+                self._said = "\n".join((__version__, code_digest(), *ready))
             self._due_at = time.monotonic() + (_FRESH_S if ready else _PAUSE_S)
         finally:
             self._reading = None

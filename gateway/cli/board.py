@@ -12,7 +12,7 @@ from typing_extensions import Self
 
 from gateway.cli.sources import Source
 from gateway.cli.submitter import Submitted
-from gateway.cli.tables import print_json, state_text
+from gateway.cli.tables import print_json, screen, state_text
 from gateway.cli.watching import FINISHED, JobObject
 
 
@@ -58,7 +58,7 @@ def print_submitted(submitted: Sequence[Submitted]) -> None:
         result = state_text(one.job) if one.job and not one.code else Text(one.code or "", style="red")
         folder = "" if one.code or one.source.target is None else str(one.source.target)
         table.add_row(Text(one.source.name), job_id, result, Text(folder))
-    Console().print(table)
+    screen().print(table)
 
 
 def print_submitted_json(submitted: Sequence[Submitted]) -> None:

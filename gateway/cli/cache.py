@@ -5,13 +5,12 @@ from typing import Annotated, cast
 
 import httpx
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
 from gateway.cli.client import accepted, converse
 from gateway.cli.options import Json, Url
-from gateway.cli.tables import age, print_json
+from gateway.cli.tables import age, print_json, screen
 
 _STATS, _RECENT, _CLEANUP = (f"/api/v1/cache/{name}" for name in ("stats", "recent", "cleanup"))
 _STYLES = {"SUCCESS": "green", "FAILURE": "red"}
@@ -62,7 +61,7 @@ def _print_stats(figures: Mapping[str, object]) -> None:
     table = Table("", "", show_header=False)
     for name, value in figures.items():
         table.add_row(name, Text(str(value)))
-    Console().print(table)
+    screen().print(table)
 
 
 def _print_recent(tasks: Iterable[Mapping[str, object]]) -> None:
@@ -72,4 +71,4 @@ def _print_recent(tasks: Iterable[Mapping[str, object]]) -> None:
         cells = (task["processing_time_ms"], task["regions_detected"], task["cache_hits"], task["error_type"])
         names = (Text(str(task["task_id"])), Text(str(task["pipeline"])), Text(status, _STYLES.get(status, "")))
         table.add_row(*names, age(task["submitted_at"]), *("" if cell is None else str(cell) for cell in cells))
-    Console().print(table)
+    screen().print(table)

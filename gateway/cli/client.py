@@ -112,7 +112,9 @@ def converse(url: str, work: Callable[[httpx.AsyncClient], Awaitable[T]]) -> T:
 
 def away(address: str) -> None:
     """Say that no gateway is there."""
-    typer.echo(f"No gateway answers at {address}; start it with `maskwright up`.", err=True)
+    start = "start it with `maskwright up`"
+    elsewhere = 'for one on another port run `eval "$(maskwright env)"` first, or name it by --url'
+    typer.echo(f"No gateway answers at {address}; {start}; {elsewhere}.", err=True)
 
 
 async def _converse(url: str, work: Callable[[httpx.AsyncClient], Awaitable[T]]) -> T:

@@ -1,6 +1,5 @@
 """Options of `face_contours`."""
 
-import base64
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +15,7 @@ Landmarks = Annotated[
 ]
 SegmentationMap = Annotated[
     Path | None,
-    typer.Option(exists=True, dir_okay=False, help="PNG of labels, or JSON {region name: [landmark indices]}."),
+    typer.Option(exists=True, dir_okay=False, help="PNG of labels, or JSON: lists of landmark indices by region name."),
 ]
 Face = Annotated[str, typer.Option(help="largest, all or single.")]
 Regions = Annotated[str, typer.Option(help="Names of regions, comma-separated.")]
@@ -33,14 +32,3 @@ FaceInclude = Annotated[str, typer.Option(help="landmarks: the landmarks as a fi
 def flag(value: bool) -> str:  # noqa: FBT001 a flag of the command line
     """The form field of a flag; empty where it was not set."""
     return "true" if value else ""
-
-
-def file_text(path: Path | None) -> str:
-    """A file's text, or its bytes in base64 where it holds none; empty for no file."""
-    if path is None:
-        return ""
-    content = path.read_bytes()
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        return base64.b64encode(content).decode("ascii")

@@ -1,6 +1,8 @@
 """Options that several commands share."""
 
+import base64
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,7 +15,37 @@ Gender = Annotated[str, typer.Option(help="M or F; anything else takes the femal
 Style = Annotated[str, typer.Option(help="garment or labels.")]
 Frame = Annotated[str, typer.Option(help="source or canvas.")]
 Person = Annotated[str, typer.Option(help="largest, all or single.")]
+Fields = Annotated[
+    list[str] | None,
+    typer.Option("--field", "-F", help="Any other field of the pipeline: NAME=VALUE, or NAME=@FILE. Repeat it."),
+]
 Include = Annotated[str, typer.Option(help="label_map, keypoints, overlay; comma-separated.")]
+
+
+def fields_of(pairs: list[str] | None) -> Mapping[str, str]:
+    """The fields named by --field. Raises typer.BadParameter for what is none, or no file."""
+    return dict(map(_field, pairs or []))
+
+
+def file_text(path: Path) -> str:
+    """A file's text, or its bytes in base64 where it holds none. Raises OSError."""
+    content = path.read_bytes()
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(content).decode("ascii")
+
+
+def _field(pair: str) -> tuple[str, str]:
+    name, equals, value = pair.partition("=")
+    if not (name and equals):
+        raise typer.BadParameter(f"{pair!r}: write NAME=VALUE or NAME=@FILE", param_hint="--field")
+    if not value.startswith("@"):
+        return name, value
+    try:
+        return name, file_text(Path(value[1:]))
+    except OSError as error:
+        raise typer.BadParameter(f"{name}: {error.strerror}: {error.filename}", param_hint="--field") from error
 
 
 def given(**options: str) -> Mapping[str, str]:

@@ -8,6 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 
 from gateway.cli.sender import Outcome
+from gateway.cli.tables import screen
 
 
 @contextmanager
@@ -35,4 +36,4 @@ def print_summary(outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         result = outcome.code or f"{len(outcome.files)} files"
         table.add_row(str(outcome.photo.source), result, "" if outcome.code else str(outcome.photo.target))
-    Console().print(table)
+    screen().print(table)

@@ -36,10 +36,9 @@ from gateway.cli.face_options import (
     ShowLabels,
     ShowLandmarks,
     StrokeWidth,
-    file_text,
     flag,
 )
-from gateway.cli.options import Frame, Gender, Include, InFlight, MaskTypes, Person, Style, Url, given
+from gateway.cli.options import Frame, Gender, Include, InFlight, MaskTypes, Person, Style, Url, file_text, given
 from gateway.cli.photos import find_photos, plan
 from gateway.cli.report import print_summary, progress
 from gateway.cli.sender import Sender
@@ -97,7 +96,8 @@ def face_contours(  # noqa: PLR0913, PLR0917 one option for each parameter of th
         typer.echo("--landmarks and --segmentation-map belong to one photo, and there are several.", err=True)
         raise typer.Exit(2)
     parameters = given(
-        landmarks=file_text(landmarks), segmentation_map=file_text(segmentation_map), face=face, regions=regions,
+        landmarks=file_text(landmarks) if landmarks else "",
+        segmentation_map=file_text(segmentation_map) if segmentation_map else "", face=face, regions=regions,
         frame=frame, show_labels=flag(show_labels), show_landmarks=flag(show_landmarks), region_opacity=region_opacity,
         stroke_width=stroke_width, colors=colors, embed_image=flag(embed_image), include=include,
     )  # fmt: skip

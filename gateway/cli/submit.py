@@ -9,7 +9,20 @@ import typer
 
 from gateway.cli.board import Board, print_submitted, print_submitted_json
 from gateway.cli.client import converse
-from gateway.cli.options import Frame, Gender, Include, InFlight, Json, MaskTypes, Person, Style, Url, given
+from gateway.cli.options import (
+    Fields,
+    Frame,
+    Gender,
+    Include,
+    InFlight,
+    Json,
+    MaskTypes,
+    Person,
+    Style,
+    Url,
+    fields_of,
+    given,
+)
 from gateway.cli.sources import Source, find_sources
 from gateway.cli.submitter import Submitted, Submitter, for_each
 
@@ -26,6 +39,7 @@ def submit(  # noqa: PLR0913, PLR0917 one option for each field of a job
     frame: Frame = "",
     person: Person = "",
     include: Include = "",
+    field: Fields = None,
     user_id: Annotated[str, typer.Option(help="Whose jobs they are; one user's run in their order.")] = "",
     request_id: Annotated[str, typer.Option(help="Names the request; for one photo alone.")] = "",
     callback_url: Annotated[str, typer.Option(help="Told of each outcome by a signed POST.")] = "",
@@ -35,13 +49,14 @@ def submit(  # noqa: PLR0913, PLR0917 one option for each field of a job
     in_flight: InFlight = 16,
     as_json: Json = False,  # noqa: FBT002 typer makes a flag of it
 ) -> None:
-    """Queue photos as jobs and wait for their masks; exit 1 where one failed."""
+    """Queue photos as jobs and wait for their artifacts; exit 1 where one failed."""
     sources = _sources(photos, output, request_id)
-    fields = given(
+    named = given(
         pipeline=pipeline, mask_types=mask_types, gender=gender, style=style, frame=frame, person=person,
         include=include, user_id=user_id, request_id=request_id, callback_url=callback_url,
         priority=str(priority) if priority else "",
     )  # fmt: skip
+    fields = {**named, **fields_of(field)}
 
     async def work(client: httpx.AsyncClient) -> list[Submitted]:
         submitter = Submitter(client, fields, board.note)

@@ -1,6 +1,7 @@
 """Jobs and poison entries as tables, or as JSON for scripts."""
 
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 
@@ -11,7 +12,13 @@ from rich.text import Text
 from gateway.cli.watching import JobObject
 
 _STYLES = {"completed": "green", "failed": "red", "running": "cyan"}
+_PIPED_COLUMNS = 240
 _UNITS = (("d", 86_400), ("h", 3600), ("min", 60))
+
+
+def screen() -> Console:
+    """Standard output; wide where no terminal bounds it, so that a pipe gets whole rows."""
+    return Console(width=None if sys.stdout.isatty() else _PIPED_COLUMNS)
 
 
 def print_json(value: object) -> None:
@@ -26,12 +33,12 @@ def print_jobs(jobs: Sequence[JobObject]) -> None:
     for job in jobs:
         asked = Text("/".join(str(job[name]) for name in ("user_id", "request_id") if job[name]))
         table.add_row(str(job["id"]), state_text(job), age(job["created_at"]), asked, reason(job))
-    Console().print(table)
+    screen().print(table)
 
 
 def print_job(job: JobObject) -> None:
     """Everything about one job."""
-    console, facts = Console(), _table("", "")
+    console, facts = screen(), _table("", "")
     facts.show_header = False
     for name, value in _facts(job):
         facts.add_row(name, Text(value))
@@ -51,7 +58,7 @@ def print_poison(entries: Iterable[Mapping[str, object]]) -> None:
         names = ("id", "job_id", "origin", "attempts", "bytes")
         cells = (Text("" if entry[name] is None else str(entry[name])) for name in names)
         table.add_row(*cells, age(entry["created_at"]), Text(_failure(entry["error"])))
-    Console().print(table)
+    screen().print(table)
 
 
 def age(created_at: object) -> str:

@@ -11,7 +11,7 @@ from gateway.pipelines.parameters import parameters_json
 from gateway.pipelines.pipeline import Pipeline
 from gateway.pipelines.registry import unknown_pipeline
 from gateway.settings import Settings
-from gateway.validation import validated
+from gateway.validation import known, validated
 
 PIPELINE = "face_contours"
 _SOURCE = "frontal"
@@ -32,16 +32,12 @@ def frontal_request(submission: Submission, registry: Mapping[str, Pipeline], se
     if PIPELINE not in registry:
         raise unknown_pipeline(registry, PIPELINE)
     pipeline = registry[PIPELINE]
-    own = validated(FrontalFields, _known(submission.fields, FrontalFields))
+    own = validated(FrontalFields, known(FrontalFields, submission.fields))
     return JobRequest(
         pipeline=PIPELINE,
-        parameters=parameters_json(pipeline, _known(submission.fields, pipeline.parameters)).decode(),
+        parameters=parameters_json(pipeline, known(pipeline.parameters, submission.fields)).decode(),
         image=checked_image(submission.image, settings),
         user_id="",
         request_id="",
         source=f"{_SOURCE}{UNCOUNTED}" if own.loadtest_mode else _SOURCE,
     )
-
-
-def _known(fields: Mapping[str, object], model: type[BaseModel]) -> dict[str, object]:
-    return {name: value for name, value in fields.items() if name in model.model_fields}

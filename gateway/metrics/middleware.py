@@ -9,8 +9,9 @@ from gateway.metrics.problem_note import noted_problem
 from gateway.metrics.requests import Exchange
 from gateway.services import Services
 
-_ELSEWHERE = "other"
-"""What was asked for and is not served: every label value is a series for good."""
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_OTHER = "other"
+"""Addresses that are not served, and rare methods: every label value is a series for good."""
 _CLIENT_GONE = 499
 
 
@@ -35,9 +36,10 @@ class RequestMetrics:
 
 def _count(scope: Scope, passage: "_Passage", duration_s: float) -> None:
     services: Services = scope["app"].state.services
-    endpoint = str(getattr(scope.get("route"), "path", _ELSEWHERE))
+    method = scope["method"] if scope["method"] in _METHODS else _OTHER
+    endpoint = str(getattr(scope.get("route"), "path", _OTHER))
     sizes = (passage.received_bytes, passage.sent_bytes)
-    services.instruments.requests.count(Exchange(scope["method"], endpoint, passage.status, duration_s, *sizes))
+    services.instruments.requests.count(Exchange(method, endpoint, passage.status, duration_s, *sizes))
     if code := noted_problem(scope):
         services.instruments.errors.count(code, "api")
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import uvicorn
 from starlette.applications import Starlette
@@ -11,17 +11,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.listening import OPTIONS, Server
 from gateway.metrics.page import MEDIA_TYPE, MetricsPage
-from gateway.protocol import BoundedProtocol
 from gateway.settings import Settings, SettingsError
 
-
-class _Server(uvicorn.Server):
-    """Leaves the signals to who runs it."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+_GRACE_S = 1
+"""What a reader who does not read may keep from ending."""
 
 
 @asynccontextmanager
@@ -31,7 +26,7 @@ async def serving_figures(settings: Settings, page: MetricsPage) -> AsyncIterato
         yield
         return
     with _listening(settings.api_host, settings.figures_port) as listener:
-        server = _Server(_config(page))
+        server = Server(_config(page))
         serving = asyncio.create_task(server.serve([listener]))
         try:
             yield
@@ -51,13 +46,5 @@ def _config(page: MetricsPage) -> uvicorn.Config:
     async def figures(_request: Request) -> Response:
         return Response(await page.text(), media_type=MEDIA_TYPE)
 
-    return uvicorn.Config(
-        Starlette(routes=[Route(path, figures) for path in ("/", "/metrics")]),
-        http=BoundedProtocol,
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        log_level="warning",
-        server_header=False,
-    )
+    routes = [Route(path, figures) for path in ("/", "/metrics")]
+    return uvicorn.Config(Starlette(routes=routes), timeout_graceful_shutdown=_GRACE_S, **OPTIONS)

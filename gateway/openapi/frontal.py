@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 
 from gateway.intake.frontal_request import PIPELINE, FrontalFields
-from gateway.openapi.photos import Fields, parameters_schema, photo_bodies, query_parameters
+from gateway.openapi.jobs import job_bodies
+from gateway.openapi.photos import Fields, parameters_schema, query_parameters
 from gateway.openapi.problems import Responses
 from gateway.pipelines.pipeline import Pipeline
 
@@ -15,7 +16,7 @@ def frontal_operation(registry: Mapping[str, Pipeline]) -> dict[str, object]:
     fields = _fields(registry)
     return {
         "parameters": query_parameters(fields),
-        "requestBody": {"required": True, "content": photo_bodies(fields)},
+        "requestBody": {"required": True, "content": job_bodies(fields, fields)},
     }
 
 

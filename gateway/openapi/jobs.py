@@ -12,6 +12,7 @@ from gateway.openapi.job_examples import COMPLETED, QUEUED
 from gateway.openapi.photos import (
     BINARY,
     INLINE_IMAGE,
+    Fields,
     fields_of,
     given,
     json_example,
@@ -55,15 +56,19 @@ def submit_operation(registry: Mapping[str, Pipeline]) -> dict[str, object]:
     own = _properties(JobFields)
     fields = {**own, **fields_of(registry)}
     usual = {**own, **parameters_schema(registry[DEFAULT_PIPELINE])["properties"]}
-    bodies = {
-        MULTIPART: {"schema": with_fields(_FORM_IMAGES, fields), "encoding": styles(fields)},
-        JSON: {"schema": with_fields({"image": _JSON_IMAGE}, fields), "example": json_example(usual)},
-        "image/*": {"schema": BINARY},
-    }
     headers = [{"name": name, "in": "header", "description": text, "schema": _TEXT} for name, text in _HEADERS]
     return {
         "parameters": [*headers, *query_parameters(fields)],
-        "requestBody": {"required": True, "content": bodies},
+        "requestBody": {"required": True, "content": job_bodies(fields, usual)},
+    }
+
+
+def job_bodies(fields: Fields, usual: Fields) -> dict[str, object]:
+    """A photo, or where it is, and fields; the example has the usual ones of them."""
+    return {
+        MULTIPART: {"schema": with_fields(_FORM_IMAGES, fields), "encoding": styles(fields)},
+        JSON: {"schema": with_fields({"image": _JSON_IMAGE}, fields), "example": json_example(usual)},
+        "image/*": {"schema": BINARY},
     }
 
 

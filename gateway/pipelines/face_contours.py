@@ -24,12 +24,24 @@ _INDICES = {"type": "array", "items": {"type": "integer", "minimum": 0}}
 
 
 def json_text(value: object) -> object:
-    """An array or object as JSON text; anything else as it is."""
-    return json.dumps(value) if isinstance(value, list | tuple | dict) else value
+    """An array or object as JSON text; anything else as it is. Raises ValueError where it is nested too deeply."""
+    if not isinstance(value, list | tuple | dict):
+        return value
+    try:
+        return json.dumps(value)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def encodable(value: str) -> str:
+    """The text. Raises ValueError for lone surrogates: the model takes UTF-8."""
+    value.encode()
+    return value
 
 
 def segmentation_text(value: str) -> str:
-    """An object as it is; a PNG in base64 without a `data:` prefix and line breaks. Raises ValueError."""
+    """An object without byte order mark; a PNG in base64 without `data:` prefix and line breaks. Raises ValueError."""
+    value = value.removeprefix("\ufeff")
     if value.lstrip().startswith("{"):
         return value
     text = value.partition(",")[2] if value.startswith("data:") else value
@@ -49,6 +61,7 @@ class FaceContoursParameters(BaseModel):
     landmarks: Annotated[
         str,
         BeforeValidator(json_text),
+        AfterValidator(encodable),
         Field(max_length=MAX_LANDMARK_CHARACTERS),
         WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": _POINT}, {"type": "object"}]}),
     ] = Field(
@@ -59,6 +72,7 @@ class FaceContoursParameters(BaseModel):
     segmentation_map: Annotated[
         str,
         BeforeValidator(json_text),
+        AfterValidator(encodable),
         AfterValidator(segmentation_text),
         WithJsonSchema(
             {

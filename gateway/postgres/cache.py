@@ -1,10 +1,12 @@
 """Results in PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import TypeVar
 
 import anyio
+import asyncpg
 
 from gateway.cache.cache import Cache, CachedTask, CacheHit, CacheKey, CacheStats, CacheTotals, Likeness, NewEntry
 from gateway.cache.keyed_locks import KeyedLocks
@@ -13,11 +15,13 @@ from gateway.cache.traffic import Tally
 from gateway.postgres.eviction import remove_some
 from gateway.postgres.likenesses import find_digest_like
 from gateway.postgres.locks import AdvisoryLocks
-from gateway.postgres.pool import Pool
+from gateway.postgres.pool import Pool, Work
 from gateway.postgres.results import find_entry, keep_entry, recent_entries
 from gateway.postgres.traffic import note, read_stats, read_totals
 from gateway.problems import Problem
 from gateway.settings import Settings
+
+T = TypeVar("T")
 
 _NOTE_S = 1.0
 """How often hits are noted: a hit that wrote to the disk would not be quick."""
@@ -36,16 +40,16 @@ class PostgresCache(Cache):
 
     async def find(self, key: CacheKey) -> CacheHit | None:
         """The result under this very key."""
-        return await self._quick.run(lambda connection: find_entry(connection, key.digest.hex()))
+        return await self._quickly(lambda connection: find_entry(connection, key.digest.hex()))
 
     async def find_like(self, likeness: Likeness, bits: int) -> CacheHit | None:
         """The nearest result that is near enough."""
-        digest = await self._quick.run(lambda connection: find_digest_like(connection, likeness, bits))
-        return await self._quick.run(lambda connection: find_entry(connection, digest)) if digest else None
+        digest = await self._quickly(lambda connection: find_digest_like(connection, likeness, bits))
+        return await self._quickly(lambda connection: find_entry(connection, digest)) if digest else None
 
     async def keep(self, entry: NewEntry) -> None:
         """Keep a result."""
-        await self._quick.transact(lambda connection: keep_entry(connection, entry))
+        await self._quickly(lambda connection: keep_entry(connection, entry))
 
     @asynccontextmanager
     async def alone(self, key: CacheKey) -> AsyncIterator[None]:
@@ -85,7 +89,8 @@ class PostgresCache(Cache):
         if not counted.traffic:
             return
         try:
-            await self._pool.transact(lambda connection: note(connection, counted))
+            with _away():
+                await self._pool.transact(lambda connection: note(connection, counted))
         except (Problem, asyncio.CancelledError):
             self._tally.put_back(counted)
             raise
@@ -96,6 +101,19 @@ class PostgresCache(Cache):
             await anyio.sleep(_NOTE_S)
             with suppress(Problem):  # it is counted still
                 await self.note()
+
+    async def _quickly(self, work: Work[T]) -> T:
+        with _away():
+            return await self._quick.run(work)
+
+
+@contextmanager
+def _away() -> Iterator[None]:
+    """What PostgreSQL refuses, such as tables that somebody moved or withheld, as Problem `store_unavailable`."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        raise Problem("store_unavailable", f"PostgreSQL refused: {error}", retry_after=2) from error
 
 
 @asynccontextmanager

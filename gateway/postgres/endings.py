@@ -12,7 +12,7 @@ from gateway.postgres.deliveries import add_deliveries
 from gateway.postgres.listing import get_job
 from gateway.postgres.notifications import notify
 from gateway.postgres.poison_rows import add_job_poison
-from gateway.postgres.results import keep_beside
+from gateway.postgres.results import keep_entry
 from gateway.postgres.rows import job_of, outcome_columns
 from gateway.postgres.turns import lock_users, settle_turns
 from gateway.postgres.user_masks import keep_masks
@@ -50,7 +50,7 @@ class Endings:
         await lock_users(connection, [lease.job.request.owner])
         if await self._end(connection, lease.job.id, lease.token, outcome):
             if entry:
-                await keep_beside(connection, entry)
+                await keep_entry(connection, entry)
             return True
         return await connection.fetchrow(_ENDED_BY, lease.job.id, lease.token) is not None
 

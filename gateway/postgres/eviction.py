@@ -10,21 +10,21 @@ DELETE FROM task_results WHERE id IN (
     SELECT id FROM task_results WHERE pipeline IS NOT NULL AND ttl_expires_at <= now() ORDER BY ttl_expires_at LIMIT $1
 )
 """
-_TOO_MUCH = "SELECT coalesce(sum(bytes), 0) > $1 AS is_so FROM task_results WHERE pipeline IS NOT NULL"
-# Those that go are beyond a sum over the ones used later: two that clean together choose the same.
+# What is too much is reckoned by the statement that removes it: two that clean together choose the same.
 _EVICT = """
 DELETE FROM task_results WHERE id IN (
     SELECT id FROM (
-        SELECT id, used_at, sum(bytes) OVER (ORDER BY used_at DESC, id) AS total
+        SELECT id, sum(bytes) OVER (ORDER BY used_at, id) - bytes AS bytes_before
         FROM (
-            SELECT id, bytes, coalesce(last_hit_at, submitted_at) AS used_at FROM task_results
-            WHERE pipeline IS NOT NULL
-        ) AS entries
+            SELECT id, used_at, bytes FROM task_results WHERE pipeline IS NOT NULL ORDER BY used_at, id LIMIT $2
+        ) AS oldest
     ) AS ranked
-    WHERE total > $1 ORDER BY used_at LIMIT $2
+    WHERE bytes_before < (SELECT sum(bytes) FROM task_results WHERE pipeline IS NOT NULL) - $1
 )
 """
-_FORGET = "DELETE FROM processing_metrics WHERE recorded_at < now() - $1 * interval '1 day'"
+_FORGET = """
+DELETE FROM processing_metrics WHERE pipeline IS NOT NULL AND recorded_at < now() - $1 * interval '1 day'
+"""
 
 
 async def remove_some(connection: Connection, max_bytes: int) -> int:
@@ -34,8 +34,7 @@ async def remove_some(connection: Connection, max_bytes: int) -> int:
     """
     if expired := affected(await connection.execute(_EXPIRE, BATCH)):
         return expired
-    too_much = await connection.fetchrow(_TOO_MUCH, max_bytes)
-    if too_much and too_much["is_so"]:
-        return affected(await connection.execute(_EVICT, max_bytes, BATCH))
+    if evicted := affected(await connection.execute(_EVICT, max_bytes, BATCH)):
+        return evicted
     await connection.execute(_FORGET, METRICS_DAYS)
     return 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -11,9 +12,12 @@ from gateway.logs import get_logger
 from gateway.postgres.connection import Row, Session, open_session
 from gateway.postgres.faults import REFUSED, TRANSIENT
 
-_POLL_S = 0.02
+_FIRST_PAUSE_S = 0.02
+_LONGEST_PAUSE_S = 0.25
 _PATIENCE_S = 10.0
 """After so long a holder is taken for one that hangs."""
+_AWAY_S = 5.0
+"""How long the database is not asked again after it did not answer: there are no locks then."""
 
 _LOCK = "SELECT pg_try_advisory_lock($1) AS locked"
 _UNLOCK = "SELECT pg_advisory_unlock($1)"
@@ -34,6 +38,7 @@ class AdvisoryLocks:
         self._session: Session | None = None
         self._closing = AsyncExitStack()
         self._tasks: set[asyncio.Task[bool]] = set()
+        self._away_until = float("-inf")
 
     @asynccontextmanager
     async def held(self, name: bytes) -> AsyncIterator[None]:
@@ -52,8 +57,11 @@ class AdvisoryLocks:
         await self._closing.aclose()
 
     async def _lock(self, key: int) -> None:
-        while not await asyncio.shield(self._spawn(self._try_lock(key))):  # noqa: ASYNC110 others cannot tell us
-            await anyio.sleep(_POLL_S)
+        """Others cannot tell us that they are done, so they are asked, less often the longer it takes."""
+        pause_s = _FIRST_PAUSE_S
+        while not await asyncio.shield(self._spawn(self._try_lock(key))):
+            await anyio.sleep(pause_s)
+            pause_s = min(1.5 * pause_s, _LONGEST_PAUSE_S)
 
     def _spawn(self, work: Coroutine[None, None, bool]) -> "asyncio.Task[bool]":
         """Work that is done even where its caller is cancelled: half an answer would make the connection useless."""
@@ -67,17 +75,23 @@ class AdvisoryLocks:
         return bool(row is None or row["locked"])
 
     async def _unlock(self, key: int) -> bool:
-        return await self._ask(_UNLOCK, key) is not None
+        """Without a connection there is nothing to free."""
+        return self._session is not None and await self._ask(_UNLOCK, key) is not None
 
     async def _ask(self, query: str, key: int) -> Row | None:
         """The answer; None where there is none: with the connection its locks are gone."""
         async with self._turn:
+            if time.monotonic() < self._away_until:
+                return None
             try:
                 if self._session is None:
                     self._session = await self._closing.enter_async_context(open_session(self._dsn))
                 return await self._session.fetchrow(query, key)
             except (*TRANSIENT, *REFUSED) as error:
                 _log.warning("no locks from PostgreSQL", reason=f"{type(error).__name__}: {error}")
+                broke = self._session is not None and not isinstance(error, asyncio.TimeoutError)
+                if not broke:  # a connection that broke is made anew at once
+                    self._away_until = time.monotonic() + _AWAY_S
                 self._session = None
                 await self._closing.aclose()
                 return None

@@ -22,12 +22,12 @@ SVG = "contours.svg"
 _KEEP = """
 INSERT INTO task_results AS kept (
     task_id, input_hash, status, result_data, svg_data, processing_time_ms, cache_hits, ttl_expires_at, submitted_at,
-    completed_at, pipeline, error_type, error_detail, regions_detected, artifacts, content, bytes, last_hit_at,
+    completed_at, pipeline, error_type, error_detail, regions_detected, artifacts, content, bytes, used_at,
     likeness_group, perceptual_hash, landmarks, tenant
 )
 VALUES (
     $1, $2, $3, $4::text::json, $5, $6::float8, 0, now() + $7::float8 * interval '1 second', $8::timestamptz,
-    $8::timestamptz, $9, $10, $11, $12, $13::text::json, $14, $15, NULL, $16, $17, $18, $19
+    now(), $9, $10, $11, $12, $13::text::json, $14, $15, now(), $16, $17, $18, $19
 )
 ON CONFLICT (input_hash) WHERE pipeline IS NOT NULL DO UPDATE SET
     task_id = excluded.task_id, status = excluded.status, result_data = excluded.result_data,
@@ -35,10 +35,13 @@ ON CONFLICT (input_hash) WHERE pipeline IS NOT NULL DO UPDATE SET
     ttl_expires_at = excluded.ttl_expires_at, submitted_at = excluded.submitted_at,
     completed_at = excluded.completed_at, error_type = excluded.error_type, error_detail = excluded.error_detail,
     regions_detected = excluded.regions_detected, artifacts = excluded.artifacts, content = excluded.content,
-    bytes = excluded.bytes, last_hit_at = NULL, likeness_group = excluded.likeness_group,
+    bytes = excluded.bytes, used_at = excluded.used_at, likeness_group = excluded.likeness_group,
     perceptual_hash = excluded.perceptual_hash, landmarks = excluded.landmarks
 """
-_MEASURE = "INSERT INTO processing_metrics (metric_name, metric_value, component, task_id) VALUES ($1, $2, $3, $4)"
+_MEASURE = """
+INSERT INTO processing_metrics (metric_name, metric_value, component, task_id, recorded_at, pipeline)
+VALUES ('processing_time', $1::float8, $2::text, $3, now(), $2)
+"""
 _FIND = """
 SELECT pipeline, input_hash, result_data::text AS result, svg_data, artifacts::text AS artifacts, content,
     processing_time_ms::float8 AS processing_ms, error_type, error_detail
@@ -78,22 +81,17 @@ class _TaskRow(TypedDict):
 
 
 async def keep_entry(connection: Connection, entry: NewEntry) -> None:
-    """Keep a result in place of an earlier one, and note how long it took; within a transaction."""
-    await connection.execute(_KEEP, *_values(entry))
-    value = entry.value
-    await connection.execute(_MEASURE, "processing_time", value.processing_ms, entry.key.pipeline, entry.task_id)
+    """Keep a result in place of an earlier one, and note how long it took.
 
-
-async def keep_beside(connection: Connection, entry: NewEntry) -> None:
-    """Keep a result in the transaction that ends its job.
-
-    The table may be the caller's own, with rules of its own: where it refuses the row, the job ends all the same.
+    The tables may be the caller's own, with rules of their own: what they refuse is not kept, and whatever transaction
+    is under way goes on.
     """
     try:
         async with connection.transaction():
-            await keep_entry(connection, entry)
+            await connection.execute(_KEEP, *_values(entry))
+            await connection.execute(_MEASURE, entry.value.processing_ms, entry.key.pipeline, entry.task_id)
     except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, asyncpg.SyntaxOrAccessError) as error:
-        _log.warning(f"task_results does not take a result: {error}", task_id=entry.task_id)
+        _log.warning(f"a result is not kept, the tables do not take it: {error}", task_id=entry.task_id)
 
 
 async def find_entry(connection: Connection, digest: str) -> CacheHit | None:

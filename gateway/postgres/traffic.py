@@ -23,7 +23,8 @@ ON CONFLICT (day, pipeline) DO UPDATE SET
 """
 # Rows are locked in one order, so that two processes that note the same hits do not wait for each other.
 _HIT = """
-UPDATE task_results SET cache_hits = cache_hits + new.hits, last_hit_at = now()
+UPDATE task_results SET cache_hits = cache_hits + new.hits,
+    used_at = CASE WHEN used_at > now() - interval '1 minute' THEN used_at ELSE now() END
 FROM (
     SELECT task_results.id, counted.hits
     FROM unnest($1::text[], $2::bigint[]) AS counted(input_hash, hits)

@@ -54,9 +54,25 @@ async def _check_backlog(services: Services, job: NewJob) -> None:
     try:
         await services.backlog.check()
     except Problem as problem:
-        before = JobFilter(user_id=job.user_id, request_id=job.request_id, limit=1, tenant=job.tenant)
-        if problem.code != "queue_full" or not await services.stores.jobs.find(before):
+        if problem.code != "queue_full" or not await _came_before(services, job):
             raise
+
+
+async def _came_before(services: Services, job: NewJob) -> bool:
+    """Whether there is a job of this name; its artifacts have the same keys, and must stay what they are."""
+    return bool(
+        await services.stores.jobs.find(
+            JobFilter(user_id=job.user_id, request_id=job.request_id, limit=1, tenant=job.tenant)
+        )
+    )
+
+
+async def _has_to_wait(services: Services, job: NewJob) -> bool:
+    """Whether the user's jobs before it go on: one user's jobs end in the order of their coming."""
+    if not job.user_id:
+        return False
+    newest = await services.stores.jobs.find(JobFilter(user_id=job.user_id, limit=1, tenant=job.tenant))
+    return any(not before.finished for before in newest)
 
 
 async def _submit_with_photo(services: Services, job: NewJob, photo: bytes) -> Submission:
@@ -84,16 +100,12 @@ async def _submit(services: Services, job: NewJob) -> Submission:
 
 
 async def _answered(services: Services, job: NewJob, photo: bytes) -> NewJob | None:
-    """The job with its outcome, where the cache has it; None too where the request may have come before.
-
-    An earlier job has its artifacts under the same keys, and they must stay what they are.
-    """
+    """The job with its outcome, where the cache has it; None too where it is to be queued all the same."""
     watch = Stopwatch()
     with watch.stage("cache"):
         work = Work(services.registry[job.pipeline], photo, job.parameters.encode(), job.tenant)
         hit = await services.results.find(work)
-    same = JobFilter(user_id=job.user_id, request_id=job.request_id, limit=1, tenant=job.tenant)
-    if hit is None or await services.stores.jobs.find(same):
+    if hit is None or await _came_before(services, job) or await _has_to_wait(services, job):
         return None
     with watch.stage("store"):
         kept = with_original(job, photo, hit.value.artifacts)

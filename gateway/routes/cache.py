@@ -11,18 +11,18 @@ from gateway.intake.media import query_fields
 from gateway.intake.queries import CachePage, CachePeriod
 from gateway.jobs.view import timestamp
 from gateway.services import services_of
-from gateway.validation import validated
+from gateway.validation import known, validated
 
 
 async def stats(request: Request) -> JSONResponse:
     """What the cache did lately."""
-    query = validated(CachePeriod, query_fields(request.url.query))
+    query = validated(CachePeriod, known(CachePeriod, query_fields(request.url.query)))
     return JSONResponse(_stats_view(await services_of(request).stores.cache.stats(query.days)))
 
 
 async def recent(request: Request) -> JSONResponse:
     """The newest entries of the caller's tenant."""
-    query = validated(CachePage, query_fields(request.url.query))
+    query = validated(CachePage, known(CachePage, query_fields(request.url.query)))
     found = await services_of(request).stores.cache.recent(query.limit, caller_of(request).tenant)
     return JSONResponse([_task_view(task) for task in found])
 

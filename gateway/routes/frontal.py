@@ -10,7 +10,7 @@ from gateway.access.caller import caller_of
 from gateway.deadline import Deadline
 from gateway.intake.body import check_length, read_body_by
 from gateway.intake.frontal_request import PIPELINE, frontal_request
-from gateway.intake.media import check_media_type, read_submission
+from gateway.intake.media import JSON, check_media_type, read_submission
 from gateway.jobs.bucket import Bucket, ObjectMissingError
 from gateway.jobs.job import Job
 from gateway.middleware import trace_id_of
@@ -24,9 +24,12 @@ _SVG, _CONTOURS = "contours.svg", "contours.json"
 
 
 async def submit(request: Request) -> JSONResponse:
-    """Queue a photo for its facial contours; a result that is cached is there at once."""
+    """Queue a photo for its facial contours; a result that is cached is there at once.
+
+    A body that says nothing of its type is JSON, as it was to the services of before.
+    """
     services, settings = services_of(request), services_of(request).settings
-    kind = request.headers.get("content-type", "")
+    kind = request.headers.get("content-type", JSON)
     check_media_type(kind)
     check_length(request, settings.max_body_bytes)
     with services.admission.place():

@@ -61,9 +61,7 @@ class JobSummary(BaseModel):
     photo: PhotoSize | None = Field(None, description="Only of completed jobs.")
     persons: list[PersonFound] = Field(default=[], description="Only of completed jobs of body_masks.")
     faces: list[FaceFound] = Field(default=[], description="Only of completed jobs of face_contours.")
-    detections: list[ObjectFound] = Field(
-        default=[], description="Only of completed jobs of privacy_blur and detect."
-    )
+    detections: list[ObjectFound] = Field(default=[], description="Only of completed jobs of privacy_blur and detect.")
     blur: BlurDone | None = Field(None, description="Only of completed jobs of privacy_blur.")
     cached: bool = Field(default=False, description="Whether it was answered with the result of an earlier request.")
     artifacts: dict[str, JobArtifact] = Field(description="By name, such as upper_body_mask.png.")

@@ -4,6 +4,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -77,12 +78,12 @@ def _work(request: Request, services: Services, pipeline: Pipeline, body: bytes)
 
 
 async def _serve(services: Services, work: Work, request_id: str, deadline: Deadline) -> _Served:
-    watch = Stopwatch()
+    watch, came = Stopwatch(), datetime.now(timezone.utc)
     async with AsyncExitStack() as stack:
         with watch.stage("cache"):
             found = await stack.enter_async_context(services.results.reserved(work, deadline))
         value = found.hit.value if found.hit else await _compute(services, work, deadline, watch)
-        entry = None if found.hit else found.entry(value, request_id)
+        entry = None if found.hit else found.entry(value, request_id, came)
         await services.results.keep(entry)
     services.results.count(found.hit or entry)
     return _Served(inference_of(value, found.headers), watch.timings_ms, found.headers)

@@ -11,7 +11,10 @@ class CacheSettings(SettingsGroup):
     cache_enabled: bool = Field(default=True, description="Whether results are kept for equal requests.")
     cache_ttl_hours: float = Field(24.0, gt=0, le=87_600, description="Hours that a result is kept.")
     cache_failure_ttl_hours: float = Field(
-        1.0, gt=0, le=87_600, description="Hours that a refusal is kept, such as of a photo that shows nobody."
+        1.0,
+        gt=0,
+        le=87_600,
+        description="Hours that a refusal is kept, such as of a photo that shows nobody; CACHE_TTL_HOURS at most.",
     )
     cache_max_bytes: int = Field(
         1_048_576_000,

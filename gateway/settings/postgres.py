@@ -1,11 +1,18 @@
 """Where jobs are kept."""
 
+import re
 from collections.abc import Mapping
+from typing import Annotated
 from urllib.parse import quote
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr
 
 from gateway.settings.fields import Port, SettingsGroup
+
+
+def _without_driver(value: object) -> object:
+    """A URL as SQLAlchemy takes it, postgresql+psycopg2://, without its driver."""
+    return re.sub(r"^(postgres(?:ql)?)\+\w+://", r"\1://", value) if isinstance(value, str) else value
 
 
 class PostgresSettings(SettingsGroup):
@@ -20,11 +27,11 @@ class PostgresSettings(SettingsGroup):
     db_username: str = Field("postgres", description="Login there.")
     db_password: SecretStr = Field(SecretStr("postgres"), description="Password of the login.")
     db_database: str = Field("facial_api", description="Database there.")
-    postgres_dsn: SecretStr = Field(
+    postgres_dsn: Annotated[SecretStr, BeforeValidator(_without_driver)] = Field(
         default_factory=lambda values: SecretStr(_dsn(values)),
         validation_alias=AliasChoices("POSTGRES_DSN", "DATABASE_URL"),
-        description="postgresql://user:password@host:port/database; made of DB_HOST and the like when not set, and "
-        "without those the embedded one's, where `maskwright up` runs.",
+        description="postgresql://user:password@host:port/database; a driver's name (+psycopg2) is passed over; made "
+        "of DB_HOST and the like when not set, and without those the embedded one's, where `maskwright up` runs.",
     )
     postgres_pool_size: int = Field(
         10,

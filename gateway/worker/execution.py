@@ -70,7 +70,7 @@ class Execution:
             with watch.stage("store"):
                 kept = with_original(job.request, photo, value.artifacts)
                 stored = await store_artifacts(self._artifacts, job.request, kept)
-            entry = None if found.hit else found.entry(value, str(job.id))
+            entry = None if found.hit else found.entry(value, str(job.id), job.created_at)
             if counted(job.request):
                 self._results.count(found.hit or entry)
             yield Done(outcome_of(value, stored, watch.timings_ms, hit=found.hit), entry)

@@ -3,34 +3,24 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import anyio
 import uvicorn
 import uvloop
 from starlette.applications import Starlette
 
+from gateway.listening import OPTIONS, Server
 from gateway.logs import configure_logs
 from gateway.metrics.instruments import Instruments
 from gateway.metrics.measuring import measuring
 from gateway.pipelines.registry import build_registry
 from gateway.postgres.migrations import MigrationError
 from gateway.problems import Problem
-from gateway.protocol import BoundedProtocol
 from gateway.settings import Settings, SettingsError
 from gateway.stores import durable, open_stores
 from gateway.triton import connect
 from gateway.worker.health import health_page
 from gateway.worker.worker import Worker
-
-
-class _Page(uvicorn.Server):
-    """A server that leaves the signals to the worker."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def work(settings: Settings) -> None:
@@ -51,7 +41,7 @@ def work(settings: Settings) -> None:
 async def _until_stopped(settings: Settings) -> None:
     """The health page is up before the stores are, and until the worker has stopped."""
     app = health_page()
-    page = asyncio.create_task(_Page(_page_config(settings, app)).serve())
+    page = asyncio.create_task(Server(_page_config(settings, app)).serve())
     try:
         with anyio.CancelScope() as working:
             _cancel_on_signals(working)
@@ -82,13 +72,7 @@ def _page_config(settings: Settings, app: Starlette) -> uvicorn.Config:
         app,
         host=settings.api_host,
         port=settings.worker_port,
-        http=BoundedProtocol,
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        log_level="warning",
-        server_header=False,
+        **OPTIONS,
     )
 
 

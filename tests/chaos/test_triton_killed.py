@@ -14,7 +14,7 @@ import pytest
 from tests.stack import RunningStack, eventually, running_stack
 
 CALLERS = 16
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 @dataclass(frozen=True)

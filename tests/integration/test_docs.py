@@ -14,6 +14,7 @@ from tests.stack import CHECKOUT, RunningStack
 
 DOCUMENTS = [CHECKOUT / "README.md", CHECKOUT / "checkpoints" / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
 SHELL_BLOCK = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)")
 DOCUMENTED_URL = "http://127.0.0.1:8000"
 
 
@@ -37,6 +38,20 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, astronaut: Path, stack: 
         write_case(folder, client, astronaut)
     (folder / ".venv").symlink_to(CHECKOUT / ".venv")
     return folder
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    for path, heading in LINK.findall(document.read_text(encoding="utf-8")):
+        target = (document.parent / path).resolve() if path else document
+        assert target.exists(), path
+        assert not heading or heading in headings(target), f"{path}#{heading}"
+
+
+def headings(document: Path) -> set[str]:
+    """As the addresses of Markdown's headings are made."""
+    titles = re.findall(r"^#+ (.*)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def test_there_are_commands_to_test() -> None:

@@ -65,7 +65,7 @@ def _poses(photos: list[Path]) -> bool:
 def _faces(photos: list[Path]) -> bool:
     compared = compare_faces(photos)
     _console.print(faces_table(compared))
-    return all(one.passes for one in compared)
+    return any(one.theirs for one in compared) and all(one.passes for one in compared)
 
 
 def _hidden_faces(photos: list[Path]) -> bool:

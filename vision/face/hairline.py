@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.arrays import Float64, LabelMap
+from vision.face.label_scheme import BACKGROUND
 from vision.face.topology import Topology
 
 RAYS = 65
@@ -21,18 +22,18 @@ def forehead(points: Float64, topology: Topology) -> Float64:
 
 
 def forehead_to_hairline(
-    points: Float64, topology: Topology, label_map: LabelMap, face_labels: Collection[int]
+    points: Float64, topology: Topology, label_map: LabelMap, below_hair: Collection[int]
 ) -> Float64:
-    """Ring the forehead N×2 between the brows and where the labels of the face end above them.
+    """Ring the forehead N×2 between the brows and where the labels below the hair end above them.
 
-    Rays run from the middle of the brows through the raised arc; one that starts off the face, or finds no end of
-    it, keeps the arc. `label_map` is levelled as the points are.
+    Rays run from the middle of the brows through the raised arc; one that starts off these labels, or finds no end of
+    them, keeps the arc. `label_map` is levelled as the points are.
     """
     brows = points[list(topology.brows)]
     origin, arc = brows.mean(axis=0), _resampled(_raised(points, topology))
     shares = np.linspace(NEAREST, FARTHEST, STEPS)
     places = origin + shares[:, np.newaxis, np.newaxis] * (arc - origin)
-    end = np.argmin(_sample(label_map, places, face_labels), axis=0)
+    end = np.argmin(_sample(label_map, places, below_hair), axis=0)
     reach = _median(np.where(end > 0, shares[end], 1.0))
     return np.vstack((origin + reach[:, np.newaxis] * (arc - origin), brows))
 
@@ -55,13 +56,14 @@ def _resampled(arc: Float64) -> Float64:
 
 
 def _sample(label_map: LabelMap, places: Float64, labels: Collection[int]) -> NDArray[np.bool_]:
-    """Tell where places …×2 lie on pixels of the labels; nothing is labelled beyond the map."""
+    """Tell where places …×2 lie on pixels of the labels; beyond the map is background."""
     table = np.zeros(256, dtype=np.bool_)
     table[list(labels)] = True
     height, width = label_map.shape
     x, y = np.floor(np.clip(places, -1.0, (width, height))).astype(np.int64).transpose(2, 0, 1)
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    return np.asarray(inside & table[label_map[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]])
+    found = label_map[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]
+    return np.asarray(table[np.where(inside, found, BACKGROUND)])
 
 
 def _median(reach: Float64) -> Float64:

@@ -3,12 +3,12 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-BACKGROUND = 0
+BACKGROUND, SKIN, HAIR = 0, 1, "hair"
 
 
 @dataclass(frozen=True, slots=True)
 class LabelScheme:
-    """Names by label, and the labels that a ray from the brows to the hairline may cross: skin and what lies on it."""
+    """Names by label, and the labels of the face: skin and what lies on it."""
 
     names: tuple[str, ...]
     face: frozenset[int]
@@ -16,6 +16,11 @@ class LabelScheme:
     def name(self, label: int) -> str:
         """The label's name; `label_{n}` where the scheme has none."""
         return self.names[label] if label < len(self.names) else f"label_{label}"
+
+    def below_hair(self, labels: Collection[int]) -> frozenset[int]:
+        """Give what a ray from the brows to the hairline may cross: the face; all but hair where only that shows."""
+        hair = {label for label in labels if self.name(label) == HAIR}
+        return self.face if SKIN in labels or not hair else frozenset(range(256)) - hair
 
 
 CONTOURS = LabelScheme(

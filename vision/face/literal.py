@@ -14,6 +14,7 @@ _TOKEN = re.compile(
     r"""
     (?P<plain>'[^'"\\\x00-\x1f]*')
     | (?P<quoted>'(?:[^'\\\n]|\\.)*' | "(?:[^"\\\n]|\\.)*")
+    | ['"][\s\S]*  # nothing closes it: taken whole, or every later quote would be tried to the end of the text
     | \b(?:None|True|False)\b
     | [()]
     """,
@@ -53,4 +54,4 @@ def _as_json(token: "re.Match[str]") -> str:
         return f'"{token[0][1:-1]}"'
     if token.lastgroup == "quoted":
         return json.dumps(ast.literal_eval(token[0]))
-    return _JSON[token[0]]
+    return _JSON.get(token[0], token[0])

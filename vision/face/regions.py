@@ -20,8 +20,9 @@ from vision.face.trace import Outline, trace
 
 MIN_SHARE = 1e-3
 """Least area of a label's piece, or of a hole in it, as a share of the label's area."""
-MAX_POINTS = 100_000
-"""Corners of a label map's outlines in all, twenty times those of a fine one; bounds the time a hostile one costs."""
+MAX_POINTS, MAX_RINGS = 100_000, 1000
+"""A label map's outlines and their corners in all, twenty times those of a fine one; bound the time a hostile one
+costs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,21 +66,27 @@ def ring_regions(landmarks: Float64, rings: Rings, names: Sequence[str]) -> list
 def label_regions(label_map: LabelMap) -> list[Region]:
     """Make a region of every label of a levelled map, numbered as the labels are.
 
-    Raises FaceError: label_map_empty where there is none, label_map_corrupt where outlines have over MAX_POINTS.
+    Raises FaceError: label_map_empty where there is none, label_map_corrupt past MAX_POINTS or MAX_RINGS.
     """
     labels = labels_in(label_map)
     scheme = scheme_of(labels)
     traced = {label: outlines for label in labels if (outlines := _traced(label_map == label))}
     if not traced:
         raise FaceError("label_map_empty", "the label map has no region at the face; it must cover the whole photo")
-    count = sum(len(outline.points) for outlines in traced.values() for outline in outlines)
-    if count > MAX_POINTS:
-        raise FaceError(
-            "label_map_corrupt", f"the label map's outlines have {count} corners, more than {MAX_POINTS}: it is no face"
-        )
+    _check_detail([outline for outlines in traced.values() for outline in outlines])
     return [
         Region(label, scheme.name(label), outlines, tuple(map(knots, outlines))) for label, outlines in traced.items()
     ]
+
+
+def _check_detail(outlines: Sequence[Outline]) -> None:
+    corners = sum(len(outline.points) for outline in outlines)
+    if corners > MAX_POINTS or len(outlines) > MAX_RINGS:
+        raise FaceError(
+            "label_map_corrupt",
+            f"the label map has {len(outlines)} outlines with {corners} corners, more than {MAX_RINGS} or "
+            f"{MAX_POINTS}: it is no face",
+        )
 
 
 def _chosen(numbers: Mapping[str, int], names: Sequence[str]) -> dict[str, int]:
@@ -95,7 +102,8 @@ def _ring(points: Float64, topology: Topology, name: str, label_map: LabelMap | 
         return points[list(topology.rings[name])]
     if label_map is None:
         return forehead(points, topology)
-    return forehead_to_hairline(points, topology, label_map, scheme_of(labels_in(label_map)).face)
+    labels = labels_in(label_map)
+    return forehead_to_hairline(points, topology, label_map, scheme_of(labels).below_hair(labels))
 
 
 def _smooth(number: int, name: str, ring: Float64) -> Region:

@@ -6,6 +6,7 @@ from typing import TypeAlias, cast
 from vision.arrays import LabelMap
 from vision.face.errors import FaceError
 from vision.face.label_map import read_label_map
+from vision.face.landmarks import COUNTS
 from vision.face.literal import parse_literal
 from vision.face.topology import Ring
 
@@ -16,6 +17,7 @@ MAX_REGIONS = 64
 MAX_NAME = 64
 MIN_CORNERS, MAX_CORNERS = 3, 512
 MAX_CORNERS_IN_ALL = 4096
+HIGHEST = max(COUNTS) - 1
 
 
 def parse_segmentation(data: bytes) -> Segmentation:
@@ -57,6 +59,8 @@ def _ring(name: str, value: object) -> Ring:
         raise FaceError(
             "regions_invalid", f"region {name!r} is not a list of {MIN_CORNERS} to {MAX_CORNERS} landmark indices"
         )
-    if any(isinstance(index, bool) or not isinstance(index, int) or index < 0 for index in value):
-        raise FaceError("regions_invalid", f"region {name!r} has an index that is not a whole number from 0")
+    if any(isinstance(index, bool) or not isinstance(index, int) or not 0 <= index <= HIGHEST for index in value):
+        raise FaceError(
+            "regions_invalid", f"region {name!r} has an index that is not a whole number from 0 to {HIGHEST}"
+        )
     return tuple(value)

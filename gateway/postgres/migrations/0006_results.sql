@@ -21,7 +21,7 @@ ALTER TABLE task_results
     ADD COLUMN IF NOT EXISTS artifacts json,
     ADD COLUMN IF NOT EXISTS content bytea,
     ADD COLUMN IF NOT EXISTS bytes bigint,
-    ADD COLUMN IF NOT EXISTS last_hit_at timestamptz,
+    ADD COLUMN IF NOT EXISTS used_at timestamptz,
     ADD COLUMN IF NOT EXISTS likeness_group bytea,
     ADD COLUMN IF NOT EXISTS perceptual_hash bigint,
     ADD COLUMN IF NOT EXISTS landmarks bytea;
@@ -32,11 +32,13 @@ ALTER TABLE task_results ALTER COLUMN content SET STORAGE EXTERNAL;
 COMMENT ON COLUMN task_results.svg_data IS 'the artifact contours.svg in base64; its other home, content, does not hold it';
 COMMENT ON COLUMN task_results.content IS 'the artifacts one after the other';
 COMMENT ON COLUMN task_results.artifacts IS 'their names and sizes';
+COMMENT ON COLUMN task_results.used_at IS 'when it was kept, or hit: to the minute, so that most hits change no index';
 COMMENT ON COLUMN task_results.likeness_group IS 'of requests that differ in nothing but photo and landmarks';
 COMMENT ON COLUMN task_results.perceptual_hash IS '64 bits, the highest as the sign';
 
 CREATE UNIQUE INDEX task_results_key ON task_results (input_hash) WHERE pipeline IS NOT NULL;
 CREATE INDEX task_results_recent ON task_results (submitted_at) WHERE pipeline IS NOT NULL;
+CREATE INDEX task_results_used ON task_results (used_at, id) INCLUDE (bytes) WHERE pipeline IS NOT NULL;
 CREATE INDEX task_results_size ON task_results (ttl_expires_at) INCLUDE (bytes) WHERE pipeline IS NOT NULL;
 
 -- Of two hashes that differ in few bits, some of the four bands differ in fewer.
@@ -60,7 +62,24 @@ CREATE TABLE IF NOT EXISTS processing_metrics (
     recorded_at timestamptz NOT NULL DEFAULT now()
 );
 
-CREATE INDEX processing_metrics_age ON processing_metrics (recorded_at);
+ALTER TABLE processing_metrics ADD COLUMN IF NOT EXISTS pipeline text;
+
+CREATE INDEX processing_metrics_age ON processing_metrics (recorded_at) WHERE pipeline IS NOT NULL;
+
+-- Theirs may have been made by an ORM, which brings ids of its own.
+DO $$
+DECLARE
+    users regclass;
+BEGIN
+    FOR users IN
+        SELECT attrelid FROM pg_attribute
+        WHERE attrelid IN ('task_results'::regclass, 'processing_metrics'::regclass) AND attname = 'id'
+            AND atttypid IN ('uuid'::regtype, 'text'::regtype, 'varchar'::regtype) AND NOT atthasdef
+    LOOP
+        EXECUTE format('ALTER TABLE %s ALTER COLUMN id SET DEFAULT gen_random_uuid()', users);
+    END LOOP;
+END
+$$;
 
 CREATE TABLE cache_traffic (
     day date NOT NULL,

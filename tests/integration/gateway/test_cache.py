@@ -90,6 +90,17 @@ def test_a_job_that_is_known_is_done_at_once(client: httpx.Client, fresh: bytes)
     assert artifacts(ended(client, second)).keys() == {"dress_mask.png", "upper_body_mask.png"}
 
 
+def test_a_job_that_is_known_waits_for_the_users_jobs_before_it(client: httpx.Client, fresh: bytes) -> None:
+    user = {"user_id": f"cache-{uuid.uuid4().hex}"}
+    client.post(RUN, files={"image": fresh}, data={"mask_types": "dress"}).raise_for_status()
+    wanted = [*({"mask_types": "dress", "gender": f"new-{number}"} for number in range(4)), {"mask_types": "dress"}]
+    jobs = [client.post("/v1/jobs", files={"image": fresh}, data={**user, **fields}).json() for fields in wanted]
+    done = [ended(client, job) for job in jobs]
+    assert done[-1]["cached"]
+    times = [job["finished_at"] for job in done]
+    assert times == sorted(times)
+
+
 def test_a_request_that_came_before_keeps_its_masks(client: httpx.Client, fresh: bytes) -> None:
     """Another photo under the same request id is refused, though its result is known; the masks stay the first's."""
     named = {"mask_types": "dress", "user_id": "cache", "request_id": uuid.uuid4().hex}

@@ -21,10 +21,12 @@ pytestmark = pytest.mark.stack
 
 SUBMIT, STATUS = "/api/v1/frontal/crop/submit", "/api/v1/frontal/crop/status"
 CURLS = (
+    "curl -L http://localhost:8000",
     "curl http://localhost:8000/health",
     "curl http://localhost:8000/api/v1/cache/stats",
     "curl http://localhost:8000/api/v1/cache/stats?days=7",
     "curl http://localhost:8000/api/v1/cache/recent?limit=10",
+    "curl 'http://localhost:8000/api/v1/cache/recent?limit=10&_=1761818400'",
     "curl -X POST http://localhost:8000/api/v1/cache/cleanup",
     "curl http://localhost:8000/metrics",
     "curl http://localhost:8000/metrics | grep queue_size",
@@ -129,6 +131,13 @@ def test_the_json_payload(caller: httpx.Client, folder: Path) -> None:
     second = completed(caller, again["id"])
     assert (second["svg"], second["mask_contours"]) == (first["svg"], first["mask_contours"])
     assert (second["cached"], second["id"] != first["id"]) == (True, True)
+
+
+def test_a_body_that_says_nothing_of_its_type_is_json(caller: httpx.Client, folder: Path) -> None:
+    body = json.dumps({"image": base64.b64encode((folder / "face.jpg").read_bytes()).decode()}).encode()
+    answer = caller.post(SUBMIT, content=body)
+    assert "content-type" not in answer.request.headers
+    completed(caller, answer.raise_for_status().json()["id"])
 
 
 def test_load_tests_are_left_out_of_the_figures(caller: httpx.Client, folder: Path) -> None:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.ports import free_ports
-from tests.stack import CHECKOUT
+from tests.stack import CHECKOUT, eventually
 
 pytestmark = pytest.mark.stack
 
@@ -39,6 +39,30 @@ def test_they_can_be_switched_off(gateway_with: Callable[..., str], variable: st
     assert get(f"{url}/metrics").status_code == 404
     with pytest.raises(httpx.ConnectError):
         get(f"http://127.0.0.1:{port}/metrics")
+
+
+def test_a_reader_that_does_not_read_holds_up_no_end() -> None:
+    port, api_port = free_ports(2)
+    settings = {**MEMORY, "PROMETHEUS_PORT": str(port), "API_PORT": str(api_port), "LOG_LEVEL": "ERROR"}
+    gateway = subprocess.Popen([sys.executable, "-m", "gateway"], cwd=CHECKOUT, env={**os.environ, **settings})
+    try:
+        eventually(lambda: answers(f"http://127.0.0.1:{port}"), 30, "the figures are served")
+        with socket.socket() as reader:
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+            reader.connect(("127.0.0.1", port))
+            reader.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
+            gateway.terminate()
+            assert gateway.wait(20) == 0
+    finally:
+        gateway.kill()
+        gateway.wait()
+
+
+def answers(url: str) -> bool:
+    try:
+        return get(url).is_success
+    except httpx.TransportError:
+        return False
 
 
 def test_a_port_that_is_taken_is_named() -> None:

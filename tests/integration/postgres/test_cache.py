@@ -3,22 +3,28 @@ import json
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from uuid import uuid4
 
-import asyncpg
+import anyio
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from gateway.artifacts import Artifact
 from gateway.cache.cache import Cache, CachedResult, CacheHit
+from gateway.jobs.job import Callback
 from gateway.jobs.signals import Signals
 from gateway.postgres.likenesses import near_values
-from gateway.postgres.stores import open_postgres
+from gateway.postgres.stores import open_postgres, prepare
+from gateway.problems import Problem
 from tests.cache_contract import ARTIFACTS, CONTRACT, DRAWN, HOUR_S, REFUSED, entry, key, likeness
 from tests.integration.postgres.making import DONE, LEASE_S, announce, request
+from tests.integration.postgres.proxy import wire_to
 
 MEGABYTE = 1024 * 1024
+HOLDERS = "FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
 OLD = "UPDATE task_results SET ttl_expires_at = now() - interval '1 second' WHERE task_id = ANY($1)"
 
 
@@ -53,21 +59,36 @@ async def test_processes_compute_one_after_the_other(stores, beside):
     assert len(computed) == 1
 
 
-async def test_a_process_that_dies_holds_nobody_up(settings, stores):
+async def test_a_process_that_dies_holds_nobody_up(settings, stores, sql):
     async with AsyncExitStack() as dying:
         other = (await dying.enter_async_context(open_postgres(settings, announce, Signals()))).cache
         await dying.enter_async_context(other.alone(key()))
         waiting = asyncio.create_task(hold(stores.cache))
-        connection = await asyncpg.connect(settings.postgres_dsn.get_secret_value())
-        await connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
-        )
-        await connection.close()
+        await sql.execute(f"SELECT pg_terminate_backend(pid) {HOLDERS}")
         await asyncio.wait_for(waiting, 5)
 
 
-async def hold(cache: Cache) -> None:
-    async with cache.alone(key()):
+async def test_a_lock_can_be_had_at_once_after_its_connection_broke(stores, sql):
+    async with stores.cache.alone(key(1)):
+        await sql.execute(f"SELECT pg_terminate_backend(pid) {HOLDERS}")
+    async with stores.cache.alone(key(2)):
+        assert await sql.fetchval(f"SELECT count(*) {HOLDERS}") == 1
+
+
+async def test_a_database_that_hangs_holds_nobody_up(settings):
+    """Many keys, of which each would wait for its turn to wait for the database; nor does the end wait for each."""
+    async with wire_to(settings.postgres_dsn.get_secret_value()) as (wire, dsn):
+        with anyio.fail_after(20):
+            async with AsyncExitStack() as stack:
+                hung = settings.model_copy(update={"postgres_dsn": SecretStr(dsn)})
+                cache = (await stack.enter_async_context(open_postgres(hung, announce, Signals()))).cache
+                await hold(cache)
+                wire.answers.clear()
+                await asyncio.gather(*(hold(cache, number) for number in range(20)))
+
+
+async def hold(cache: Cache, number: int = 1) -> None:
+    async with cache.alone(key(number)):
         pass
 
 
@@ -100,6 +121,7 @@ async def test_cleaning_together_evicts_no_more_than_it_must(settings, sql):
         large = CachedResult({}, (Artifact("a.png", bytes(MEGABYTE)),), None, 1.0)
         for number in range(5):
             await caches[0].keep(entry(number, large))
+        await sql.execute("UPDATE task_results SET used_at = used_at - interval '2 minutes'")
         caches[0].count(CacheHit(key(1), large))
         await caches[0].totals()
         removed = await asyncio.gather(*(cache.cleanup() for cache in caches for _ in range(3)))
@@ -120,6 +142,7 @@ async def test_the_columns_are_the_seeds(stores, sql):
         "SUCCESS",
         1,
     )
+    assert (row["submitted_at"], row["completed_at"] > row["submitted_at"]) == (entry().submitted_at, True)
     assert (row["svg"], row["processing_time_ms"], row["regions_detected"]) == (ARTIFACTS[1].data, 80.0, 2)
     assert json.loads(row["result_data"])["status"] == "completed"
     view = await sql.fetchrow("SELECT * FROM cache_performance")
@@ -159,16 +182,85 @@ async def test_users_bring_their_tables(settings, sql):
     assert await sql.fetchval("SELECT count(*) FROM task_results") == 3
 
 
-async def test_a_job_ends_though_their_table_refuses_the_result(settings, sql):
-    """jsonb takes no NUL; task_id is unique there."""
-    await sql.execute(SEEDS_TABLE)
+ORM_TABLES = """
+CREATE TABLE task_results (
+    id uuid PRIMARY KEY, task_id uuid NOT NULL UNIQUE, input_hash varchar(64) NOT NULL UNIQUE,
+    status varchar(20) NOT NULL, result_data json, svg_data text, processing_time_ms numeric, cache_hits integer,
+    ttl_expires_at timestamp, submitted_at timestamp, completed_at timestamp
+);
+CREATE TABLE processing_metrics (
+    id uuid PRIMARY KEY, metric_name varchar(100) NOT NULL, metric_value numeric NOT NULL, component varchar(50),
+    task_id varchar(36), recorded_at timestamp
+);
+INSERT INTO processing_metrics VALUES (gen_random_uuid(), 'decode_time', 12, 'image', 'old', now() - interval '1 year');
+"""
+"""Ids and times come from the ORM: the columns have no defaults."""
+
+
+async def test_users_bring_tables_of_an_orm(settings, sql):
+    await sql.execute(ORM_TABLES)
+    task_id = str(uuid4())
     async with open_postgres(settings, announce, Signals()) as opened:
-        for number, refused in enumerate((entry(1, DRAWN), entry(2, REFUSED, task_id="theirs"))):
-            await opened.jobs.submit([request()])
-            (lease,) = await opened.jobs.claim("worker", 1, LEASE_S)
-            assert await opened.jobs.finish(lease, DONE, refused), number
-            assert (await opened.jobs.get(lease.job.id)).state == "completed"
-            assert await opened.cache.find(refused.key) is None
+        await opened.cache.keep(entry(task_id=task_id))
+        assert await opened.cache.find(key()) == CacheHit(key(), DRAWN)
+        await opened.cache.cleanup()
+    kept = "SELECT task_id, metric_value FROM processing_metrics WHERE recorded_at > now() - interval '1 minute'"
+    assert [tuple(row) for row in await sql.fetch(kept)] == [(task_id, 80)]
+
+
+async def test_users_old_measurements_stay(settings, sql):
+    """Ours of that age go."""
+    await sql.execute(ORM_TABLES)
+    async with open_postgres(settings, announce, Signals()) as opened:
+        await opened.cache.keep(entry(task_id=str(uuid4())))
+        await sql.execute("UPDATE processing_metrics SET recorded_at = now() - interval '1 year'")
+        await opened.cache.cleanup()
+    assert [row["task_id"] for row in await sql.fetch("SELECT task_id FROM processing_metrics")] == ["old"]
+
+
+async def test_users_tables_are_extended_once_by_many(settings, sql):
+    await sql.execute(ORM_TABLES)
+    await asyncio.gather(*(prepare(settings) for _ in range(2)))
+    assert await prepare(settings) == []
+
+
+REFUSED_ENTRIES = {
+    "a NUL in jsonb": (SEEDS_TABLE, entry(1, DRAWN)),
+    "a task_id that is there": (SEEDS_TABLE, entry(2, REFUSED, task_id="theirs")),
+    "a task_id that is no UUID": (ORM_TABLES, entry(3, REFUSED, task_id="x")),
+}
+refusing = pytest.mark.parametrize(("tables", "refused"), REFUSED_ENTRIES.values(), ids=REFUSED_ENTRIES)
+
+
+@refusing
+async def test_a_job_ends_though_their_table_refuses_the_result(settings, sql, tables, refused):
+    await sql.execute(tables)
+    async with open_postgres(settings, announce, Signals()) as opened:
+        await opened.jobs.submit([request()])
+        (lease,) = await opened.jobs.claim("worker", 1, LEASE_S)
+        assert await opened.jobs.finish(lease, DONE, refused)
+        assert (await opened.jobs.get(lease.job.id)).state == "completed"
+        assert await opened.cache.find(refused.key) is None
+
+
+@refusing
+async def test_a_run_is_answered_though_their_table_refuses_the_result(settings, sql, tables, refused):
+    await sql.execute(tables)
+    async with open_postgres(settings, announce, Signals()) as opened:
+        await opened.cache.keep(refused)
+        assert await opened.cache.find(refused.key) is None
+
+
+async def test_a_table_that_is_broken_is_a_cache_that_is_away(stores, sql):
+    """And what was counted meanwhile is not lost."""
+    stores.cache.count(entry())
+    await sql.execute("ALTER TABLE task_results RENAME TO moved; ALTER TABLE cache_traffic RENAME TO gone")
+    with pytest.raises(Problem, match="store_unavailable"):
+        await stores.cache.find(key())
+    with pytest.raises(Problem, match="store_unavailable"):
+        await stores.cache.totals()
+    await sql.execute("ALTER TABLE moved RENAME TO task_results; ALTER TABLE gone RENAME TO cache_traffic")
+    assert (await stores.cache.totals()).requests == 1
 
 
 async def test_a_job_that_ends_brings_its_result(stores):
@@ -193,6 +285,16 @@ async def test_a_job_may_come_with_its_outcome(stores):
     assert (submission.result, submission.job.state, submission.job.outcome) == ("created", "completed", DONE)
     assert await stores.jobs.claim("worker", 1, LEASE_S) == []
     assert (await stores.jobs.submit([replace(job, id=request().id)]))[0].result == "known"
+
+
+async def test_a_job_that_comes_with_its_outcome_is_announced_once(stores, sql):
+    told = (Callback("message", "topic"), Callback("webhook", "https://example.com/"))
+    job = request("ann", outcome=DONE, callbacks=told)
+    for again in (job, job, replace(job, id=request().id)):
+        await stores.jobs.submit([again])
+    rows = await sql.fetch("SELECT kind FROM deliveries WHERE job_id = $1 ORDER BY kind", job.id)
+    assert [row["kind"] for row in rows] == ["message", "webhook"]
+    assert await sql.fetchval("SELECT count(*) FROM deliveries") == 2
 
 
 async def test_counts_outlast_their_process(settings):

@@ -50,6 +50,11 @@ async def test_addresses(client: httpx.AsyncClient, method: str, path: str, code
     assert ("allow" in answer.headers) == (code == "method_not_allowed")
 
 
+async def test_a_browser_that_knows_the_host_alone_sees_the_documentation(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/", follow_redirects=True)
+    assert (answer.status_code, answer.url.path) == (200, "/docs")
+
+
 @pytest.mark.parametrize(
     ("content", "headers", "code"),
     [

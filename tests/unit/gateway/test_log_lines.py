@@ -60,6 +60,12 @@ def test_one_event_is_one_line_without_orders_to_the_terminal(capsys: pytest.Cap
     assert "a\\nb [red]c[/]" in written
 
 
+def test_a_level_of_a_librarys_own_is_logged_too(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(Settings(log_format="console"))
+    logging.getLogger("some.library").log(25, "noted")
+    assert capsys.readouterr().err.split(" ", 1)[1] == "• noted\n"
+
+
 def test_long_lines_are_not_broken(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(Settings(log_format="console"))
     get_logger("gateway.test").info("long", detail="x y " * 200)
@@ -76,6 +82,17 @@ def test_an_error_brings_its_traceback_from_any_library(capsys: pytest.CaptureFi
     written = capsys.readouterr().err
     assert written.count("LookupError: lost and [gone]") == 2
     assert written.index("unexpected error") < written.index("Traceback")
+
+
+def test_an_error_that_quotes_a_caller_forges_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(Settings(log_format="console"))
+    error = LookupError(f"{ESCAPE}2J here\n12:00:00 ✅ job completed " + "long " * 100)
+    get_logger("gateway.test").error("unexpected error", exc_info=error)
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert "unexpected error" in first
+    assert all(line.startswith("  ") or not line for line in rest)
+    assert ESCAPE not in "".join(rest)
+    assert "".join(rest).count("long") == 100
 
 
 def test_colours_come_where_they_are_forced_as_in_a_container(

@@ -142,6 +142,16 @@ def test_every_field_of_a_job_is_documented_wherever_it_may_stand() -> None:
         assert JOBS["requestBody"]["content"][kind]["schema"]["properties"].keys() == fields | images
 
 
+def test_every_field_of_the_facial_services_is_documented() -> None:
+    operation = OPERATIONS["POST /api/v1/frontal/crop/submit"]
+    fields = {"loadtest_mode", *build_registry(SETTINGS)["face_contours"].parameters.model_fields}
+    assert {item["name"] for item in operation["parameters"]} == fields
+    for kind, images in (("multipart/form-data", {"image", "url", "s3"}), ("application/json", {"image"})):
+        schema = operation["requestBody"]["content"][kind]["schema"]
+        assert schema["properties"].keys() == fields | images
+    assert any("url" in choice.get("properties", {}) for choice in schema["properties"]["image"]["oneOf"])
+
+
 def test_a_field_of_several_pipelines_may_be_what_any_of_them_takes() -> None:
     content = JOBS["requestBody"]["content"]
     frame = content["application/json"]["schema"]["properties"]["frame"]

@@ -31,6 +31,13 @@ def test_triton_address_follows_its_port(monkeypatch: pytest.MonkeyPatch) -> Non
     assert Settings.from_environment().triton_grpc_url == "127.0.0.1:9001"
 
 
+@pytest.mark.parametrize("driver", ["", "+psycopg2", "+asyncpg"])
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
+def test_a_database_url_may_name_a_driver(monkeypatch: pytest.MonkeyPatch, scheme: str, driver: str) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"{scheme}{driver}://me:p+a%3A@db:5432/faces")
+    assert Settings.from_environment().postgres_dsn.get_secret_value() == f"{scheme}://me:p+a%3A@db:5432/faces"
+
+
 def test_mask_types_come_comma_separated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MASK_TYPES_DEFAULT", "dress, upper_body,dress")
     settings = Settings.from_environment()

@@ -127,6 +127,24 @@ async def test_one_request_id_is_for_one_photo(house: House) -> None:
     assert (several.exit_code, "--request-id" in several.stderr) == (2, True)
 
 
+async def test_any_field_can_be_sent(house: House, tmp_path: Path) -> None:
+    photo, types = tmp_path / "photo.jpg", tmp_path / "types.txt"
+    photo.write_bytes(PHOTO)
+    types.write_text("dress,upper_body")
+    fields = ("-F", f"mask_types=@{types}", "-F", "style=labels")
+    sent = await maskwright(house, "submit", photo, "--detach", "--json", *fields)
+    assert sent.exit_code == 0, sent.output
+    lease = await house.begin(json.loads(sent.stdout)[0]["id"])
+    asked = json.loads(lease.job.request.parameters)
+    assert (asked["mask_types"], asked["style"]) == (["dress", "upper_body"], "labels")
+
+
+@pytest.mark.parametrize("field", ["style", "=labels", "style=@nowhere.txt"])
+async def test_a_field_that_is_none_is_refused(house: House, field: str) -> None:
+    refused = await maskwright(house, "submit", "photo.jpg", "-F", field)
+    assert (refused.exit_code, "--field" in refused.stderr) == (2, True)
+
+
 async def test_the_cache_is_shown_and_cleaned(house: House) -> None:
     kept, old = entry(DRAWN), entry(REFUSED, life_s=-1.0)
     for one in (kept, old):

@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from gateway.artifacts import Artifact, InferenceResult
 from gateway.cache.cache import Cache, CachedResult
+from gateway.cache.code import code_digest
 from gateway.cache.keys import Work
 from gateway.cache.null import NullCache
 from gateway.cache.results import LARGEST_ENTRY, Results, computed, inference_of
@@ -17,7 +18,7 @@ from gateway.deadline import Deadline
 from gateway.memory.cache import MemoryCache
 from gateway.problems import Problem
 from gateway.settings import Settings
-from tests.cache_contract import DRAWN, REFUSED
+from tests.cache_contract import DRAWN, NOW, REFUSED
 from tests.unit.gateway.cache.making import FACE, Index, parameters, work
 from tests.unit.gateway.cache.test_keys import REENCODED
 from tests.unit.gateway.memory.making import Clock
@@ -35,7 +36,7 @@ async def served(results: Results, wanted: Work, value: CachedResult = DRAWN) ->
     async with results.reserved(wanted, Deadline(5)) as found:
         if found.hit is None:
             await asyncio.sleep(0)
-            await results.keep(found.entry(value, "task"))
+            await results.keep(found.entry(value, "task", NOW))
         return (found.hit.value if found.hit else value), found.headers.get("Cache-Status")
 
 
@@ -52,6 +53,41 @@ async def test_many_at_once_compute_once():
     answers = await asyncio.gather(*(served(results, work(), replace(DRAWN, processing_ms=n)) for n in range(100)))
     assert {value.processing_ms for value, _ in answers} == {0}
     assert [status for _, status in answers].count("Maskwright; fwd=miss") == 1
+
+
+@pytest.mark.parametrize(("code", "times"), [("triton_unavailable", 1), ("inference_failed", 1), ("queue_full", 10)])
+async def test_who_waited_for_a_failure_that_is_theirs_too_is_told_at_once(code: str, times: int):
+    """Each would wait for Triton as long again, one after the other; whoever comes later asks anew."""
+    results, computations = results_of(), []
+
+    async def fail(number: int) -> None:
+        async with results.reserved(work(), Deadline(5)):
+            computations.append(number)
+            await asyncio.sleep(0)
+            raise Problem(code, "away", retry_after=3)
+
+    failures = await asyncio.gather(*map(fail, range(10)), return_exceptions=True)
+    assert len(computations) == times
+    assert {(failure.code, failure.headers["Retry-After"]) for failure in failures} == {(code, "3")}
+    assert await served(results, work()) == (DRAWN, "Maskwright; fwd=miss")
+
+
+async def test_whoever_comes_after_a_failure_does_not_share_it():
+    """Though some who waited for it have not been told yet."""
+    results, reserving, failing = results_of(), asyncio.Event(), asyncio.Event()
+
+    async def fail() -> None:
+        async with results.reserved(work(), Deadline(5)):
+            reserving.set()
+            await failing.wait()
+            raise Problem("triton_unavailable", "away")
+
+    telling = asyncio.gather(*(fail() for _ in range(10)), return_exceptions=True)
+    await reserving.wait()
+    failing.set()
+    await asyncio.sleep(0)
+    assert await served(results, work()) == (DRAWN, "Maskwright; fwd=miss")
+    await telling
 
 
 async def test_who_waits_too_long_is_told():
@@ -91,6 +127,14 @@ async def test_refusals_live_shorter():
     assert await results.find(work(b"other")) is not None
     clock.forward(3600)
     assert await results.find(work(b"other")) is None
+
+
+async def test_refusals_never_live_longer_than_results():
+    clock = Clock()
+    results = results_of(MemoryCache(Settings(), clock), cache_ttl_hours=0.5)
+    await served(results, work(), REFUSED)
+    clock.forward(1800)
+    assert await results.find(work()) is None
 
 
 async def test_what_is_too_large_is_not_kept():
@@ -154,6 +198,38 @@ async def test_a_cache_that_is_away_is_done_without():
     assert (cache.asked, len(logs)) == (1, 1)
 
 
+class HangingCache(MemoryCache):
+    """Its database says nothing until `refuse` is called."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.asked, self.refuse = asyncio.Event(), asyncio.Event()
+
+    async def find(self, _key):
+        self.asked.set()
+        await self.refuse.wait()
+        raise Problem("store_unavailable", "away")
+
+
+async def test_one_request_asks_whether_the_cache_is_back(monkeypatch: pytest.MonkeyPatch):
+    """The others do not wait with it."""
+    cache = HangingCache(Settings(), Clock())
+    results = results_of(cache)
+    monkeypatch.setattr(results, "_away_until", 0.0)
+    asking = asyncio.create_task(served(results, work()))
+    await cache.asked.wait()
+    assert await asyncio.wait_for(served(results, work(), OTHER), 5) == (OTHER, None)
+    cache.refuse.set()
+    assert await asking == (DRAWN, None)
+
+
+async def test_a_cache_that_is_back_is_used(monkeypatch: pytest.MonkeyPatch):
+    results = results_of()
+    monkeypatch.setattr(results, "_away_until", 0.0)
+    assert await served(results, work()) == (DRAWN, "Maskwright; fwd=miss")
+    assert await served(results, work(), OTHER) == (DRAWN, "Maskwright; hit")
+
+
 async def raising(code: str) -> InferenceResult:
     raise Problem(code, "why")
 
@@ -177,6 +253,7 @@ async def test_versions_are_asked_for_once_in_a_while(monkeypatch: pytest.Monkey
     versions = ModelVersions(index)
     said = await asyncio.gather(*(versions.current() for _ in range(10)))
     assert (index.asked, len(set(said))) == (1, 1)
+    assert {"face_contours_given:1", code_digest()} <= set(said[0].split("\n"))
     monkeypatch.setattr(index, "states", {})
     monkeypatch.setattr(versions, "_due_at", 0.0)
     assert await versions.current() == said[0]

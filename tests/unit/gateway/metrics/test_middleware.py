@@ -51,6 +51,13 @@ async def test_what_is_not_served_is_one_series(app: FastAPI, client: httpx.Asyn
     assert value(app, "errors_total", {"type": "not_found", "component": "api"}) == 3
 
 
+async def test_rare_methods_are_one_series(app: FastAPI, client: httpx.AsyncClient) -> None:
+    for method in ("PROPFIND", "M-SEARCH", "LINK"):
+        assert (await client.request(method, "/v1/pipelines")).status_code == 405
+    rare = {"method": "other", "endpoint": "/v1/pipelines", "status": "405"}
+    assert value(app, "api_requests_total", rare) == 3
+
+
 async def test_an_answer_that_nobody_expected_is_counted(app: FastAPI, client: httpx.AsyncClient) -> None:
     async def broken() -> None:
         raise LookupError

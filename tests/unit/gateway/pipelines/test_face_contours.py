@@ -24,6 +24,13 @@ def parsed(**fields: object) -> dict[str, Any]:
     return document
 
 
+def nested(depth: int) -> object:
+    value: object = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 def refusal(**fields: object) -> str:
     with pytest.raises(Problem) as caught:
         parameters_json(PIPELINE, fields)
@@ -58,7 +65,8 @@ def test_a_label_map_is_base64_however_it_is_wrapped(content: bytes) -> None:
 def test_regions_by_index_stay_what_they_are() -> None:
     rings = {"nose": [1, 2, 3], "\ud800": [4]}
     assert json.loads(parsed(segmentation_map=rings)["segmentation_map"]) == rings
-    assert parsed(segmentation_map=" {'a': [1]}")["segmentation_map"] == " {'a': [1]}"
+    for text in (" {'a': [1]}", "\ufeff {'a': [1]}"):
+        assert parsed(segmentation_map=text)["segmentation_map"] == " {'a': [1]}"
 
 
 @pytest.mark.parametrize("colors", [{"nose": "#D4A574", "a b": "#000000"}, "nose=#D4A574, a b = #000000,"])
@@ -70,8 +78,9 @@ def test_colors_are_an_object_or_pairs(colors: object) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("segmentation_map", value) for value in ("a", "é", "?", 7, True)),
+        *(("segmentation_map", value) for value in ("a", "é", "?", 7, True, '{"\ud800": [1]}', {"a": nested(9999)})),
         *(("landmarks", value) for value in (7, True, "x" * (MAX_CHARACTERS + 1), [0] * MAX_CHARACTERS)),
+        *(("landmarks", value) for value in ("\ud800", nested(9999))),
         *(
             ("colors", value)
             for value in ("nose", "nose=red", "{", "[" * 9999, '{"a": 1}', ["#000000"], {"a": "#00000"})
@@ -89,6 +98,6 @@ def test_what_is_refused(name: str, value: object) -> None:
     assert len(detail) < 400
 
 
-@given(st.dictionaries(st.sampled_from([*PIPELINE.parameters.model_fields]), JSON_VALUES))
+@given(st.dictionaries(st.sampled_from([*PIPELINE.parameters.model_fields]), JSON_VALUES, max_size=2))
 def test_any_json_is_accepted_or_refused_with_a_problem(fields: dict[str, object]) -> None:
     assert code_of(PIPELINE, fields) in {None, "invalid_parameters"}

@@ -1,11 +1,12 @@
 """The real case, where this machine has it."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-REAL_CASE = Path("/work/shared/data/facial")
+from tests.parity.environment import SHARED
+
+REAL_CASE = SHARED / "facial"
 
 
 @dataclass(frozen=True)

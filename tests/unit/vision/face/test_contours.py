@@ -1,12 +1,22 @@
 import json
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
 from tests.unit.vision.face.conftest import RealCase
 from tests.unit.vision.face.document import read_document
-from tests.unit.vision.face.drawing import SIZE, ibug_landmarks, label_map, mesh_landmarks, turned, turned_map
+from tests.unit.vision.face.drawing import (
+    CENTER,
+    HAIRLINE,
+    SIZE,
+    ibug_landmarks,
+    label_map,
+    mesh_landmarks,
+    turned,
+    turned_map,
+)
 from tests.unit.vision.face.raster import Bits, fill, iou
 from vision.affine import compose, invert, transform_points
 from vision.arrays import Float64, LabelMap
@@ -82,6 +92,21 @@ def test_named_regions_come_from_landmarks_and_the_forehead_meets_the_hair() -> 
     assert fill(rings(alone, 1), alone.crop.size).sum() < 0.95 * fill(rings(face, 1), face.crop.size).sum()
 
 
+SCHEMES = {"the services'": range(11), "CelebAMask-HQ": (0, 1, 2, 3, 4, 5, 10, 12, 11, 13, 17)}
+
+
+@pytest.mark.parametrize("numbers", SCHEMES.values(), ids=SCHEMES)
+@pytest.mark.parametrize("shown", [(1, 10), (10,), (1,), (4, 5, 6, 7, 10)])
+def test_hair_or_skin_alone_shows_the_hairline(numbers: Sequence[int], shown: tuple[int, ...]) -> None:
+    labels = np.array(numbers, dtype=np.uint8)[np.where(np.isin(label_map(), shown), label_map(), 0)]
+    labels[-1, -1] = numbers[7]  # far from the face, and tells the schemes apart
+    face = face_contours(
+        SIZE, mesh_landmarks(), labels, ContourOptions(regions=("forehead",), frame=ContourFrame.SOURCE)
+    )
+    (ring,) = rings(face, 1)
+    assert ring[np.abs(ring[:, 0] - CENTER[0]) < 15, 1].min() == pytest.approx(HAIRLINE, abs=1.5)
+
+
 def test_a_mapping_makes_regions_in_its_order() -> None:
     mapping = {"b": (10, 338, 297, 152), "a": (1, 10, 152)}
     face = face_contours(SIZE, mesh_landmarks(), mapping)
@@ -130,6 +155,13 @@ def test_a_label_map_with_more_corners_than_a_face_has_is_refused() -> None:
     points = mesh_landmarks() / SIZE * 1800
     with pytest.raises(FaceError, match=r"label_map_corrupt: .* corners"):
         face_contours((1800, 1800), points, jagged)
+
+
+def test_a_label_map_with_more_pieces_than_a_face_has_is_refused() -> None:
+    pieces = np.random.default_rng(0).integers(0, 31, (55, 55), dtype=np.uint8)
+    scattered = np.kron(pieces, np.ones((20, 20), np.uint8))
+    with pytest.raises(FaceError, match=r"label_map_corrupt: .* outlines"):
+        face_contours((1100, 1100), mesh_landmarks() / SIZE * 1100, scattered)
 
 
 def test_regions_whose_every_piece_is_a_speck_are_left_out() -> None:
@@ -181,6 +213,18 @@ def test_the_real_case(real_case: RealCase) -> None:
     iris = transform_points(landmarks[[468, 473]], face.crop.from_source)
     assert abs(math.degrees(math.atan2(*(iris[1] - iris[0])[::-1]))) < 0.5
     assert len(face.svg.encode()) < 60_000
+
+
+def test_the_real_case_led_back_to_its_label_map(real_case: RealCase) -> None:
+    labels = np.asarray(parse_segmentation(real_case.segmentation))
+    face, *_ = real_contours(real_case)
+    width, height = labels.shape[1], labels.shape[0]
+    back = invert(face.crop.from_source)
+    for region in face.regions:
+        source = [transform_points(ring, back) for ring in rings(face, region.number)]
+        pixels = fill([ring * (width / 1101, height / 1100) for ring in source], (width, height))
+        least = 0.9 if region.name == "inner_mouth" else 0.99  # two pixels high: the nearest pixel is half of it
+        assert iou(pixels, labels == region.number) >= least, region.name
 
 
 def test_the_real_forehead_meets_the_hair(real_case: RealCase) -> None:

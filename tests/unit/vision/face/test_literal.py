@@ -28,7 +28,11 @@ def test_tuples_are_lists() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "[1 + 1]", "open('f')", "'a' 'b'", "{'a'}", "[" * 200_000, "['\\x']", " " * (MAX_CHARACTERS + 1)]
+    "text",
+    [
+        *("", "x", "[1 + 1]", "open('f')", "'a' 'b'", "{'a'}", "['a", '["a', "[" * 200_000, "['\\x']"),
+        *("['" + "\\'" * 400_000, '["' + '\\"' * 400_000, " " * (MAX_CHARACTERS + 1)),
+    ],
 )
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):

@@ -1,4 +1,4 @@
-"""The SVG as a browser shows it."""
+"""The SVG as a browser shows it, and, where there is none, as its paths say."""
 
 import shutil
 import subprocess
@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from tests.unit.vision.face.conftest import RealCase
-from tests.unit.vision.face.document import read_document
+from tests.unit.vision.face.document import curves, read_document
 from tests.unit.vision.face.drawing import SIZE, label_map, mesh_landmarks
-from tests.unit.vision.face.raster import iou
+from tests.unit.vision.face.raster import fill, iou
+from vision.arrays import LabelMap
 from vision.face.contours import FaceContours, face_contours
 from vision.face.landmarks import parse_landmarks
 from vision.face.options import ContourOptions
@@ -60,18 +61,47 @@ def rendered(face: FaceContours, browser: str, folder: Path) -> list[np.ndarray]
     return [cells[index // COLUMNS][index % COLUMNS] < 128 for index in range(len(groups))]
 
 
-def test_the_drawn_face_renders_like_its_label_map(browser: str, tmp_path: Path) -> None:
+def drawn_face() -> tuple[FaceContours, LabelMap]:
+    """The drawn face's SVG, and the labels that it is to show."""
     face = face_contours(SIZE, mesh_landmarks(), label_map(), ContourOptions(region_opacity=1))
-    labels = face.crop.of_label_map(label_map(), SIZE)
-    for region, shown in zip(face.regions, rendered(face, browser, tmp_path), strict=True):
-        assert iou(shown, labels == region.number) >= 0.97, region.name
+    return face, face.crop.of_label_map(label_map(), SIZE)
+
+
+def real_face(case: RealCase) -> tuple[FaceContours, LabelMap]:
+    """The same of the real case."""
+    size = inspect(case.image).size
+    (landmarks,) = parse_landmarks(case.landmarks).in_photo(size)
+    labels = np.asarray(parse_segmentation(case.segmentation))
+    face = face_contours(size, landmarks, labels, ContourOptions(region_opacity=1))
+    return face, face.crop.of_label_map(labels, size)
+
+
+def assert_alike(face: FaceContours, labels: LabelMap, shown: list[np.ndarray]) -> None:
+    for region, pixels in zip(face.regions, shown, strict=True):
+        assert iou(pixels, labels == region.number) >= 0.97, region.name
+
+
+def filled(face: FaceContours) -> list[np.ndarray]:
+    """Each region's path, filled by the even-odd rule."""
+    paths = read_document(face.svg).findall(f"{{{NAMESPACE}}}g/{{{NAMESPACE}}}path")
+    return [fill(curves(path.attrib["d"]), face.crop.size) for path in paths]
+
+
+def test_the_drawn_face_renders_like_its_label_map(browser: str, tmp_path: Path) -> None:
+    face, labels = drawn_face()
+    assert_alike(face, labels, rendered(face, browser, tmp_path))
 
 
 def test_the_real_case_renders_like_its_label_map(browser: str, real_case: RealCase, tmp_path: Path) -> None:
-    size = inspect(real_case.image).size
-    (landmarks,) = parse_landmarks(real_case.landmarks).in_photo(size)
-    segmentation = parse_segmentation(real_case.segmentation)
-    face = face_contours(size, landmarks, segmentation, ContourOptions(region_opacity=1))
-    labels = face.crop.of_label_map(segmentation, size)
-    for region, shown in zip(face.regions, rendered(face, browser, tmp_path), strict=True):
-        assert iou(shown, labels == region.number) >= 0.97, region.name
+    face, labels = real_face(real_case)
+    assert_alike(face, labels, rendered(face, browser, tmp_path))
+
+
+def test_the_drawn_faces_paths_are_those_of_its_label_map() -> None:
+    face, labels = drawn_face()
+    assert_alike(face, labels, filled(face))
+
+
+def test_the_real_cases_paths_are_those_of_its_label_map(real_case: RealCase) -> None:
+    face, labels = real_face(real_case)
+    assert_alike(face, labels, filled(face))

@@ -27,6 +27,8 @@ REFUSED = [
     {"chin": [1, 2]},
     {"chin": "1, 2, 3"},
     {"chin": [1, 2, -1]},
+    {"chin": [1, 2, 478]},
+    {"chin": [1, 2, 10**4000]},
     {"chin": [1, 2, 3.5]},
     {"chin": [1, 2, True]},
     {"chin": [1] * 513},
@@ -36,7 +38,7 @@ REFUSED = [
     {"\uffff": [1, 2, 3]},
     {"a" * 65: [1, 2, 3]},
     {str(index): [1, 2, 3] for index in range(65)},
-    {str(index): [*range(512)] for index in range(9)},
+    {str(index): [1] * 512 for index in range(9)},
 ]
 
 
@@ -45,6 +47,7 @@ def test_what_is_refused(regions: dict[str, object]) -> None:
     with pytest.raises(FaceError) as refused:
         parse_segmentation(json.dumps(regions).encode())
     assert refused.value.code == "regions_invalid"
+    assert len(refused.value.detail) < 300
 
 
 @pytest.mark.parametrize("data", [b"{", b'{"a": [1, 2, 3', b"{1: [1, 2, 3]}", b'{"\xff": 1}', b'{"a":' * 100_000])
