@@ -29,6 +29,7 @@ check: $(INSTALLED) ## Lint and type-check
 
 bench: models ## Measure throughput and latency against the bare loop
 	$(BIN)/python -m loadtests
+	$(BIN)/python -m loadtests.hiding
 
 parity: models ## Compare with MediaPipe's own Pose and FaceMesh (in an environment of its own)
 	$(BIN)/python -m tests.parity

@@ -52,7 +52,10 @@ PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
         "scope_missing": ProblemType(403, "The caller may not do this", "This needs the scope jobs:write."),
         "not_found": ProblemType(404, "No such address", "POST /v2 is not served here.", "/v2"),
         "pipeline_not_found": ProblemType(
-            404, "No such pipeline", "No pipeline 'masks'; there are: body_masks, face_contours.", "/v1/run/masks"
+            404,
+            "No such pipeline",
+            "No pipeline 'masks'; there are: body_masks, face_contours, privacy_blur, detect.",
+            "/v1/run/masks",
         ),
         "job_not_found": ProblemType(
             404, "No such job", "No job 6f1c0e4e-0d0e-4a57-8f2b-0f6a3c1e9d11; it may have been deleted."

@@ -28,6 +28,10 @@ def serve(settings: Settings) -> None:
     """
     check_binding(settings)
     configure_logs(settings)
+    if settings.redis_url.get_secret_value():
+        get_logger("gateway.server").warning(
+            "REDIS_URL is not used: jobs wait in PostgreSQL (POSTGRES_DSN), or in memory without it"
+        )
     try:
         uvloop.run(_serve(settings, create_app(settings)))
     except Problem as problem:

@@ -68,9 +68,10 @@ class Finders:
     def findings(self, tensors: Tensors) -> "Findings":
         """From `context` BYTES [1] of `detect_input`, and `{role}_rows` float32 1×K×6 of each detector that was run.
 
-        Raises InputError that an earlier step handed on.
+        Both are missing where nothing is looked for. Raises InputError that an earlier step handed on.
         """
-        require_success(json_object(tensors["context"]))
+        if "context" in tensors:
+            require_success(json_object(tensors["context"]))
         ran = {role: detector for role, detector in self.detectors.items() if f"{role}_rows" in tensors}
         rows = {role: cast("Float32", tensors[f"{role}_rows"][0]) for role in ran}
         return Findings(ran, rows, None if PLATES in ran else self.plates)

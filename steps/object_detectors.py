@@ -21,14 +21,19 @@ class _Description(TypedDict, total=False):
     size: tuple[int, int]
     multiple: int
     iou: float
+    added: bool
 
 
 @dataclass(frozen=True)
 class DetectorModel:
-    """A detector of the model repository; `role` says what it is for: faces, plates, objects."""
+    """A detector of the model repository.
+
+    `role` says what it is for: faces, plates, objects; `added`, that it is a user's.
+    """
 
     role: str
     detector: ObjectDetector
+    added: bool = False
 
 
 def detector_model(folder: Path) -> DetectorModel | None:
@@ -46,7 +51,7 @@ def detector_model(folder: Path) -> DetectorModel | None:
         iou=value["iou"],
         multiple=value.get("multiple"),
     )
-    return DetectorModel(value["role"], detector)
+    return DetectorModel(value["role"], detector, value.get("added", False))
 
 
 def detector_models(model_repository: Path) -> Iterator[DetectorModel]:
@@ -55,3 +60,9 @@ def detector_models(model_repository: Path) -> Iterator[DetectorModel]:
         model = detector_model(config.parent)
         if model is not None:
             yield model
+
+
+def detectors_by_role(model_repository: Path) -> dict[str, DetectorModel]:
+    """The detectors that the pipelines run: a user's in place of the catalogue's, of several the last by name."""
+    models = sorted(detector_models(model_repository), key=lambda model: model.added)
+    return {model.role: model for model in models}

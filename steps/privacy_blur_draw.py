@@ -47,7 +47,7 @@ class Treated:
 
 
 def privacy_blur_draw(finders: Finders) -> Step:
-    """The step for these finders; detectors that were not run give no `{role}_rows`.
+    """The step for these finders; detectors that were not run give no `{role}_rows`, and without any no `context`.
 
     `image`, `parameters`, `context` BYTES [1], `{role}_rows` float32 1×K×6 → `result` BYTES [1] JSON,
     `artifact_names` and `artifacts` BYTES [K].
@@ -73,13 +73,14 @@ def privacy_blur_draw(finders: Finders) -> Step:
 def _treated(findings: Findings, photo: Photo, size: Size, parameters: PrivacyBlurParameters) -> list[Treated]:
     labels = labels_of(parameters.hide, findings.labels)
     found = findings.objects(lambda: photo, size, labels, parameters.thresholds)
-    return [_treatment(one, labels, parameters) for one in found]
+    wanted = [one.label in labels for one in found] + [True] * len(parameters.objects)
+    both = zip((*found, *parameters.objects), wanted, strict=True)
+    return [_treatment(one, parameters, wanted=hides) for one, hides in both]
 
 
-def _treatment(found: FoundObject, labels: frozenset[str], parameters: PrivacyBlurParameters) -> Treated:
+def _treatment(found: FoundObject, parameters: PrivacyBlurParameters, *, wanted: bool) -> Treated:
     kept = any(_covers(box, found.box) for box in parameters.keep)
-    hides = found.label in labels and not kept
-    return Treated(found, parameters.hiding(found.label) if hides else None, kept)
+    return Treated(found, parameters.hiding(found.label) if wanted and not kept else None, kept)
 
 
 def _covers(box: Box, found: Box) -> bool:
@@ -110,7 +111,7 @@ def _result(encoded: EncodedPhoto, treated: Sequence[Treated], parameters: Priva
 def _artifacts(
     encoded: EncodedPhoto, written: bytes, result: JsonObject, parameters: PrivacyBlurParameters
 ) -> Iterator[tuple[str, bytes]]:
-    yield f"photo.{SUFFIXES[parameters.form.format_for(encoded.info)]}", written
+    yield f"blurred.{SUFFIXES[parameters.form.format_for(encoded.info)]}", written
     for name in parameters.include:
         document = {"photo": result["photo"], name: result[name]}
         yield f"{name}.json", json.dumps(document, separators=(",", ":")).encode()

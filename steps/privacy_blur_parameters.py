@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypedDict, cast
 
 from steps.detect_classes import FACE, PLATE
-from steps.detect_find import Thresholds
+from steps.detect_find import FoundObject, Thresholds
 from steps.tensors import JsonObject
 from vision.arrays import Box
 from vision.hiding.options import Color, Hiding, Shape, Style
@@ -15,7 +15,14 @@ from vision.rewrite import Form
 
 SHAPES: Mapping[str, Hiding] = {FACE: Hiding(), PLATE: Hiding(shape=Shape.BOX, grow=0.1, feather=0.05)}
 """How a class is hidden where the request does not say."""
+GIVEN = "given"
+"""In place of a model's name, of an object that the request names."""
 ANY_SHAPE = Hiding(shape=Shape.BOX, grow=0.05, feather=0.05)
+
+
+class _Given(TypedDict):
+    label: str
+    box: Box
 
 
 class _Choice(TypedDict, total=False):
@@ -27,13 +34,17 @@ class _Choice(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class PrivacyBlurParameters:
-    """What one request asks for; `hide` holds labels and groups, `keep` boxes that stay untouched."""
+    """What one request asks for; `hide` holds labels and groups, `keep` boxes that stay untouched.
+
+    `objects` are to be hidden whatever a detector finds.
+    """
 
     hide: tuple[str, ...] = ("faces", "plates")
     style: Style = Style.GAUSSIAN
     strength: float = 1.0
     choice: _Choice = field(default_factory=_Choice)
     keep: tuple[Box, ...] = ()
+    objects: tuple[FoundObject, ...] = ()
     thresholds: Thresholds = field(default_factory=Thresholds)
     form: Form = field(default_factory=Form)
     include: tuple[str, ...] = ()
@@ -47,6 +58,7 @@ class PrivacyBlurParameters:
             strength=cast("float", value.get("strength", cls.strength)),
             choice=_choice(value),
             keep=tuple((x1, y1, x2, y2) for x1, y1, x2, y2 in cast("list[Box]", value.get("keep", []))),
+            objects=tuple(map(_given, cast("list[_Given]", value.get("objects", [])))),
             thresholds=Thresholds.from_json(cast("JsonObject", value.get("thresholds", {}))),
             form=_form(value),
             include=tuple(cast("list[str]", value.get("include", []))),
@@ -56,6 +68,11 @@ class PrivacyBlurParameters:
         """How objects of a class are hidden."""
         default = SHAPES.get(label, ANY_SHAPE)
         return replace(default, style=self.style, strength=self.strength, **self.choice)
+
+
+def _given(value: _Given) -> FoundObject:
+    x1, y1, x2, y2 = value["box"]
+    return FoundObject(value["label"], 1.0, (x1, y1, x2, y2), GIVEN)
 
 
 def _choice(value: JsonObject) -> _Choice:

@@ -12,6 +12,7 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto
 h1 { margin-bottom: 0 } p.quiet, figcaption, small { color: var(--quiet) }
 section { border-top: 1px solid var(--line); margin-top: 2rem; padding-top: 1rem }
 .large { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 1rem }
+.large + .masks, .faces + .large { margin-top: 1rem }
 .masks { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); gap: .75rem; margin-top: 1rem }
 .faces { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); gap: 1rem; margin-top: 1rem }
 figure { margin: 0 } img { width: 100%; display: block; border-radius: .4rem; background: #000 }
@@ -28,8 +29,8 @@ def write_page(panels: Sequence[Panel], target: Path) -> None:
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Maskwright demo</title><style>{_STYLE}</style></head><body>
 <h1>Maskwright</h1>
-<p class="quiet">Body masks and face contours of the sample photos, computed by NVIDIA Triton on this machine with the
-lite models. Times are whole HTTP round trips with every artifact, one caller.</p>
+<p class="quiet">Body masks, face contours, blurred copies and objects of the sample photos, computed by NVIDIA
+Triton on this machine with the lite models. Times are whole HTTP round trips with every artifact, one caller.</p>
 {sections}
 </body></html>
 """,
@@ -43,12 +44,14 @@ def _section(panel: Panel, root: Path) -> str:
     small = [(name, name.removesuffix("_mask.png")) for name in panel.masks]
     face = panel.face
     drawn = [(face.contours, "face contours"), (face.overlay, "over the levelled face")] if face else []
+    hidden = [(panel.hiding.blurred, "faces and plates hidden"), (panel.hiding.detections, "what was found")]
     people = f"{panel.people} {'person' if panel.people == 1 else 'people'}"
     return (
         f"<section><h2>{escape(panel.photo)}</h2>"
-        f"<small>{panel.width}×{panel.height}, {people}, {panel.milliseconds:.0f} ms{_face_time(panel)}</small>"
+        f"<small>{panel.width}×{panel.height}, {people}, {panel.milliseconds:.0f} ms{_face_time(panel)}"
+        f"; {panel.hiding.hidden} hidden in {panel.hiding.milliseconds:.0f} ms</small>"
         f'<div class="large">{_figures(base, large)}</div><div class="masks">{_figures(base, small)}</div>'
-        f'<div class="faces">{_figures(base, drawn)}</div></section>'
+        f'<div class="faces">{_figures(base, drawn)}</div><div class="large">{_figures(base, hidden)}</div></section>'
     )
 
 

@@ -13,6 +13,7 @@ import httpx
 import numpy as np
 
 from deploy.demo.face import FacePanel, make_face
+from deploy.demo.hiding import HidingPanel, make_hiding
 
 LABEL_COLOURS = 19
 """ATR's 18 labels and the neck."""
@@ -47,6 +48,7 @@ class Panel:
     overlay: str
     label_map: str
     face: FacePanel | None
+    hiding: HidingPanel
 
 
 def make_panel(client: httpx.Client, photo: Path, out: Path) -> Panel:
@@ -75,6 +77,7 @@ def make_panel(client: httpx.Client, photo: Path, out: Path) -> Panel:
         overlay="overlay.jpg",
         label_map=_colour_labels(folder / "label_map.png"),
         face=make_face(client, photo, folder),
+        hiding=make_hiding(client, photo, folder),
     )
 
 

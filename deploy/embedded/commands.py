@@ -177,6 +177,7 @@ def _next_steps(settings: Settings) -> str:
         "\nnow try:\n"
         "  .venv/bin/maskwright run body_masks PHOTO.jpg -o masks\n"
         "  .venv/bin/maskwright run face_contours PHOTO.jpg -o faces\n"
+        "  .venv/bin/maskwright run privacy_blur PHOTO.jpg -o blurred\n"
         f"  curl -F image=@PHOTO.jpg -F mask_types=upper_body {url}/v1/run/body_masks -o mask.png\n"
         '  eval "$(.venv/bin/maskwright env)"  # ports and addresses, for other shells, psql, kcat and curl\n'
         f"and see {url}/docs for the API, `.venv/bin/maskwright status --watch`, `logs` and `down`\n"

@@ -2,10 +2,12 @@
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
 from deploy.embedded import gpus
+from deploy.embedded.ensembles import missing_models, write_ensembles
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import CHECKOUT, Folders
 from deploy.embedded.fused import Fusing, write_fused
@@ -13,7 +15,6 @@ from deploy.embedded.service import Service
 from deploy.embedded.triton_probe import infer_every
 from deploy.embedded.triton_wheel import TritonWheel
 from gateway.settings import Settings
-from steps.model_config import ModelConfig
 
 MODELS = CHECKOUT / "model_repository"
 ENSEMBLES = CHECKOUT / "ensembles"
@@ -21,7 +22,7 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared 
 
 
 class Triton(Service):
-    """NVIDIA's tritonserver on loopback, with every ensemble of the checkout whose models are here, fused where there is no GPU."""
+    """NVIDIA's tritonserver on loopback, with every ensemble whose models are here, fused where there is no GPU."""
 
     name = "triton"
 
@@ -32,18 +33,21 @@ class Triton(Service):
         self._backends = folders.triton / "backends"
         self._fused = folders.triton / "fused"
         self._region_prefix = f"maskwright_{settings.triton_grpc_port}_"
-        self._pipelines = sorted(folder.name for folder in _ensembles() if not _missing(folder))
+        self._ensembles = folders.triton / "ensembles"
 
     def prepare(self) -> None:
-        """Assemble the backends and the fused models; refuse to start where no ensemble has all its models."""
+        """Assemble the backends and the models to load; refuse to start where no ensemble has all its models."""
+        write_ensembles(ENSEMBLES, MODELS, self._ensembles)
         if not self._pipelines:
-            missing = sorted({model for folder in _ensembles() for model in _missing(folder)})
+            missing = sorted(
+                {model for folder in self._ensembles.iterdir() for model in missing_models(folder, MODELS)}
+            )
             raise StackError(f"models not exported yet: {', '.join(missing)}; run `maskwright models export`")
         gpus.require_gpu(self._settings)
         self.clean_up()
         self._wheel.assemble_backends(self._backends)
         fusing = Fusing(self._settings.triton_instances, self._settings.triton_threads)
-        write_fused(ENSEMBLES, MODELS, self._fused, fusing)
+        write_fused(self._ensembles, MODELS, self._fused, fusing)
 
     def command(self) -> list[str]:
         """Models are named one by one: Triton would take any other folder for a model too."""
@@ -99,20 +103,14 @@ class Triton(Service):
         for region in SHARED_MEMORY.glob(f"{self._region_prefix}*"):
             region.unlink(missing_ok=True)
 
+    @cached_property
+    def _pipelines(self) -> list[str]:
+        """The ensembles that have all their models."""
+        return sorted(folder.name for folder in self._ensembles.iterdir() if not missing_models(folder, MODELS))
+
     def _repositories(self) -> list[Path]:
         settings = self._settings
         gpu = settings.schp_device != "cpu" and gpus.driver_is_here()
         if settings.triton_layout == "fused" or (settings.triton_layout == "auto" and not gpu):
             return [self._fused]
-        return [MODELS, ENSEMBLES]
-
-
-def _ensembles() -> Iterable[Path]:
-    return (config.parent for config in ENSEMBLES.glob("*/config.pbtxt"))
-
-
-def _missing(ensemble: Path) -> list[str]:
-    """The models of an ensemble that were not exported: not every machine can fetch them all."""
-    models = (ModelConfig(MODELS / name) for name, _, _ in ModelConfig(ensemble).steps)
-    onnx = (model for model in models if model.backend == "onnxruntime")
-    return [model.name for model in onnx if not (model.folder / "1" / "model.onnx").is_file()]
+        return [MODELS, self._ensembles]

@@ -49,5 +49,5 @@ def config_text(model: str, source: str, card: DetectorCard, *, batches: bool) -
         image=", ".join(map(str, image)),
         rows=", ".join(map(str, rows)),
         batching="dynamic_batching { }\n" if batches else "",
-        detector=json.dumps(json.dumps(asdict(card))),
+        detector=json.dumps(json.dumps({**asdict(card), "added": True})),
     )

@@ -53,7 +53,7 @@ COMMANDS = (
 
 app = typer.Typer(
     name="maskwright",
-    help="Body masks and face contours from photos, with models on NVIDIA Triton.",
+    help="Body masks, face contours and blurred copies from photos, with models on NVIDIA Triton.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -72,7 +72,7 @@ def options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Body masks and face contours from photos, with models on NVIDIA Triton."""
+    """Body masks, face contours and blurred copies from photos, with models on NVIDIA Triton."""
 
 
 def _delegate(command: LazyCommand) -> Callable[[typer.Context], None]:

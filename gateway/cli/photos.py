@@ -2,28 +2,34 @@
 
 import glob
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 
-_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"})
 
 
 @dataclass(frozen=True)
 class PhotoFile:
-    """A photo, and the folder for its artifacts."""
+    """A photo, or a video, and the folder for its artifacts."""
 
     source: Path
     target: Path
 
+    @property
+    def is_video(self) -> bool:
+        """By the name."""
+        return self.source.suffix.lower() in VIDEO_SUFFIXES
 
-def find_photos(names: Iterable[str]) -> list[Path]:
-    """Files as named, the photos lying in folders, and what patterns match; each once, in order.
+
+def find_photos(names: Iterable[str], suffixes: Collection[str] = PHOTO_SUFFIXES) -> list[Path]:
+    """Files as named, those of `suffixes` lying in folders, and what patterns match; each once, in order.
 
     A name that is nothing of these is kept, so that it is reported as a failure of its own.
     """
-    return list(dict.fromkeys(path for name in names for path in _expand(name)))
+    return list(dict.fromkeys(path for name in names for path in _expand(name, suffixes)))
 
 
 def plan(sources: Sequence[Path], folder: Path) -> list[PhotoFile]:
@@ -43,10 +49,10 @@ def plan(sources: Sequence[Path], folder: Path) -> list[PhotoFile]:
     return planned
 
 
-def _expand(name: str) -> list[Path]:
+def _expand(name: str, suffixes: Collection[str]) -> list[Path]:
     path = Path(name)
     if path.is_dir():
-        return sorted(file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES and file.is_file())
+        return sorted(file for file in path.iterdir() if file.suffix.lower() in suffixes and file.is_file())
     if not path.exists() and glob.has_magic(name):
         return [Path(found) for found in sorted(glob.glob(name, recursive=True))] or [path]  # noqa: PTH207 absolute patterns
     return [path]

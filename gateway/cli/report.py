@@ -28,6 +28,20 @@ def progress(total: int) -> Iterator[Callable[[Outcome], None]]:
         yield advance
 
 
+@contextmanager
+def video_progress(name: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar on standard error for a video's frames; what it gives is told how many are done, and of how many."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(name, total=None)
+
+        def told(done: int, total: int | None) -> None:
+            bar.update(task, description=f"{name}: {'finding' if total is None else 'hiding'}", total=total)
+            bar.update(task, completed=done)
+
+        yield told
+
+
 def print_summary(outcomes: Sequence[Outcome]) -> None:
     """A row for each photo and the totals, on standard output."""
     failed = sum(outcome.code is not None for outcome in outcomes)

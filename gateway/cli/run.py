@@ -1,6 +1,7 @@
 """`maskwright run PIPELINE PHOTO…`."""
 
 import asyncio
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -39,13 +40,15 @@ from gateway.cli.face_options import (
     flag,
 )
 from gateway.cli.options import Frame, Gender, Include, InFlight, MaskTypes, Person, Style, Url, file_text, given
-from gateway.cli.photos import find_photos, plan
-from gateway.cli.report import print_summary, progress
-from gateway.cli.sender import Sender
+from gateway.cli.photos import PHOTO_SUFFIXES, VIDEO_SUFFIXES, PhotoFile, find_photos, plan
+from gateway.cli.report import print_summary, progress, video_progress
+from gateway.cli.sender import Outcome, Sender
+from gateway.cli.videos import VideoSender
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Send photos to a pipeline and save its artifacts.")
 
 Photos = Annotated[list[str], typer.Argument(help="Photos, folders of photos, or patterns.")]
+PhotosAndVideos = Annotated[list[str], typer.Argument(help="Photos, videos, folders of them, or patterns.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the artifacts: FOLDER/<photo>/<artifact>.")]
 
 
@@ -106,7 +109,7 @@ def face_contours(  # noqa: PLR0913, PLR0917 one option for each parameter of th
 
 @app.command("privacy_blur")
 def privacy_blur(  # noqa: PLR0913, PLR0917 one option for each parameter of the pipeline
-    photos: Photos,
+    photos: PhotosAndVideos,
     output: Output,
     hide: Hide = "",
     style: HidingStyle = "",
@@ -124,12 +127,12 @@ def privacy_blur(  # noqa: PLR0913, PLR0917 one option for each parameter of the
     url: Url = "",
     in_flight: InFlight = 4,
 ) -> None:
-    """A copy in which faces, plates, people or vehicles are hidden."""
+    """A copy in which faces, plates, people or vehicles are hidden; of videos too, where ffmpeg is."""
     parameters = given(
         hide=hide, style=style, strength=strength, shape=shape, grow=grow, feather=feather, color=color, keep=keep,
         thresholds=thresholds, format=format, quality=quality, metadata=metadata, include=include,
     )  # fmt: skip
-    _run(Sender(base_url(url), "privacy_blur", parameters), photos, output, in_flight)
+    _run(Sender(base_url(url), "privacy_blur", parameters), photos, output, in_flight, PHOTO_SUFFIXES | VIDEO_SUFFIXES)
 
 
 @app.command("detect")
@@ -146,17 +149,34 @@ def detect(  # noqa: PLR0913, PLR0917 one option for each parameter of the pipel
     _run(Sender(base_url(url), "detect", parameters), photos, output, in_flight)
 
 
-def _run(sender: Sender, names: list[str], output: Path, in_flight: int) -> None:
-    photos = plan(find_photos(names), output)
-    if not photos:
+def _run(
+    sender: Sender, names: list[str], output: Path, in_flight: int, suffixes: Collection[str] = PHOTO_SUFFIXES
+) -> None:
+    planned = plan(find_photos(names, suffixes), output)
+    if not planned:
         typer.echo("No photos there.", err=True)
         raise typer.Exit(1)
+    videos = [one for one in planned if one.is_video and VIDEO_SUFFIXES.issubset(suffixes)]
+    photos = [one for one in planned if one not in videos]
     try:
-        with progress(len(photos)) as advance:
-            outcomes = asyncio.run(sender.send_all(photos, in_flight, advance))
+        outcomes = [*_photos(sender, photos, in_flight), *_videos(VideoSender(sender, in_flight), videos)]
     except GatewayAwayError as error:
         away(sender.url)
         raise typer.Exit(1) from error
     print_summary(outcomes)
     if any(outcome.code for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def _photos(sender: Sender, photos: Sequence[PhotoFile], in_flight: int) -> list[Outcome]:
+    with progress(len(photos)) as advance:
+        return asyncio.run(sender.send_all(photos, in_flight, advance))
+
+
+def _videos(sender: VideoSender, videos: Sequence[PhotoFile]) -> Iterator[Outcome]:
+    for video in videos:
+        with video_progress(video.source.name) as told:
+            outcome = asyncio.run(sender.send(video, told))
+        if outcome.code:
+            typer.echo(f"{video.source}: {outcome.code}: {outcome.detail}", err=True)
+        yield outcome

@@ -12,7 +12,6 @@ if TYPE_CHECKING:  # the package defines this name for type checkers alone
     from python_multipart.multipart import MultipartCallbacks
 
 MAX_PARTS = 64
-_MAX_HEAD_BYTES = 8192
 
 
 @dataclass
@@ -83,7 +82,6 @@ class _Collector:
         self._max_parts = max_parts
         self._max_bytes = max_bytes
         self._begun = 0
-        self._head_bytes = 0
         self._part = Part()
         self._done: list[Part] = []
         self._header_name = b""
@@ -109,7 +107,6 @@ class _Collector:
         if self._begun == self._max_parts:
             raise Problem("invalid_multipart", f"At most {self._max_parts} parts are accepted.")
         self._begun += 1
-        self._head_bytes = 0
         self._part = Part()
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
@@ -126,11 +123,9 @@ class _Collector:
         self._header_name = self._header_value = b""
 
     def on_header_field(self, data: bytes, start: int, end: int) -> None:
-        self._count_head(end - start)
         self._header_name += data[start:end]
 
     def on_header_value(self, data: bytes, start: int, end: int) -> None:
-        self._count_head(end - start)
         self._header_value += data[start:end]
 
     def on_header_end(self) -> None:
@@ -138,8 +133,3 @@ class _Collector:
 
     def on_end(self) -> None:
         self.complete = True
-
-    def _count_head(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > _MAX_HEAD_BYTES:
-            raise Problem("invalid_multipart", f"A part's head is larger than {_MAX_HEAD_BYTES} bytes.")

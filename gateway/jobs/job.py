@@ -77,8 +77,8 @@ class NewJob:
 
     `user_id` is empty where the caller named none. `parameters` is the JSON object that the Triton model takes.
     `fingerprint` is equal for equal requests alone. `source` says where it came from, such as `http` or
-    `kafka:mask_input/0/17`. `gender` is what the caller said, if anything. `tenant` is empty for all who name none. `batch_id` is that of the jobs
-    that came together, where they did.
+    `kafka:mask_input/0/17`. `gender` is what the caller said, if anything. `tenant` is empty for all who name none.
+    `batch_id` is that of the jobs that came together, where they did.
     """
 
     id: UUID

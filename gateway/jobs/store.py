@@ -9,6 +9,8 @@ from gateway.cache.cache import NewEntry
 from gateway.jobs.deliveries import NewDelivery
 from gateway.jobs.job import Failure, Job, JobState, Lease, NewJob, Outcome
 
+RECENT_S = 60
+
 
 @dataclass(frozen=True)
 class Submission:
@@ -53,6 +55,26 @@ class QueueCounts:
     queued: int
     running: int
     workers: int
+
+
+@dataclass(frozen=True)
+class Recent:
+    """Jobs that ended within the last RECENT_S seconds; `latency_s` is the mean from their coming to their end."""
+
+    completed: int
+    failed: int
+    latency_s: float | None
+
+    @property
+    def per_second(self) -> float:
+        """How many ended in a second."""
+        return (self.completed + self.failed) / RECENT_S
+
+    @property
+    def success_rate(self) -> float | None:
+        """Share of them that completed; None where none ended."""
+        ended = self.completed + self.failed
+        return self.completed / ended if ended else None
 
 
 class JobStore(Protocol):
@@ -103,6 +125,9 @@ class JobStore(Protocol):
 
     async def finished(self) -> int:
         """How many jobs ended, perhaps a little while ago; among millions that takes a while to count."""
+
+    async def recent(self) -> Recent:
+        """What ended lately."""
 
     async def removable(self, older_than_s: float, limit: int) -> list[Job]:
         """Jobs deleted at least so long ago, whose objects are to be removed."""

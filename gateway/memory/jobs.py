@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
+from statistics import fmean
 from uuid import UUID, uuid4
 
 from gateway.cache.cache import NewEntry
 from gateway.jobs.job import Failure, Job, Lease, NewJob, Outcome
 from gateway.jobs.signals import WORK, Signals
-from gateway.jobs.store import JobFilter, JobStore, Poison, QueueCounts, Submission
+from gateway.jobs.store import RECENT_S, JobFilter, JobStore, Poison, QueueCounts, Recent, Submission
 from gateway.memory.archive import Archive
 from gateway.memory.clock import Clock
 from gateway.memory.table import Identity, JobTable, identity_of
@@ -144,6 +145,14 @@ class MemoryJobs(JobStore):
     async def finished(self) -> int:
         """How many jobs ended and are still kept."""
         return self._table.finished_count() - self._table.hidden_count()
+
+    async def recent(self) -> Recent:
+        """What ended lately."""
+        since = self._clock() - timedelta(seconds=RECENT_S)
+        ended = [job for job in self._table.newest() if job.finished_at and job.finished_at > since]
+        completed = sum(job.state == "completed" for job in ended)
+        took = [(job.finished_at - job.created_at).total_seconds() for job in ended if job.finished_at]
+        return Recent(completed, len(ended) - completed, fmean(took) if took else None)
 
     async def removable(self, older_than_s: float, limit: int) -> list[Job]:
         """Deleted jobs whose objects are to be removed."""

@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from gateway.cache.cache import NewEntry
 from gateway.jobs.job import Failure, Job, Lease, NewJob, Outcome
-from gateway.jobs.store import JobFilter, JobStore, Poison, QueueCounts, Submission
+from gateway.jobs.store import JobFilter, JobStore, Poison, QueueCounts, Recent, Submission
 from gateway.metrics.instruments import Instruments
 
 
@@ -76,6 +76,10 @@ class MeasuredJobs(JobStore):
     @override
     async def finished(self) -> int:
         return await self._jobs.finished()
+
+    @override
+    async def recent(self) -> Recent:
+        return await self._jobs.recent()
 
     @override
     async def removable(self, older_than_s: float, limit: int) -> list[Job]:

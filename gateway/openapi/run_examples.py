@@ -52,8 +52,14 @@ _FACE = {
 _OBJECT = {"index": 0, "label": "face", "score": 0.8712, "box": [188.46, 72.91, 262.5, 173.1], "model": "centerface"}
 _HIDDEN = {"action": "hidden", "style": "gaussian", "shape": "ellipse", "region": [166, 45, 285, 201]}
 _BLUR = {
-    **{"hide": ["faces", "plates"], "style": "gaussian", "strength": 1.0, "hidden": 1, "kept": 0, "keep": []},
-    **{"format": "jpeg", "metadata": ["icc"]},
+    "hide": ["faces", "plates"],
+    "style": "gaussian",
+    "strength": 1.0,
+    "hidden": 1,
+    "kept": 0,
+    "keep": [],
+    "format": "jpeg",
+    "metadata": ["icc"],
 }
 _JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00"
 EXAMPLES: Mapping[str, RunExample] = {

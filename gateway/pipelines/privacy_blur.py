@@ -1,29 +1,37 @@
 """Parameters of the `privacy_blur` pipeline."""
 
 import json
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from gateway.pipelines.detect import THRESHOLDS_TEXT, Classes, Thresholds
+from gateway.pipelines.detect import THRESHOLDS_TEXT, Classes, ClassName, Thresholds
 from gateway.pipelines.lists import MAX_ITEMS, not_empty, split_list, without_repeats
 
+Name = TypeVar("Name", bound=str)
 Extra = Literal["blur", "detections"]
 Metadata = Literal["exif", "icc", "none"]
 
 _Pixels = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 _BOX_SIDES = 4
+MAX_OBJECTS = 1000
+
+
+def parsed_json(value: object) -> object:
+    """What the text of JSON says; anything else as it is. Raises ValueError."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON: {error}") from error
 
 
 def split_boxes(value: object) -> object:
     """Boxes `x1,y1,x2,y2` between semicolons, or the text of a JSON array, as lists. Raises ValueError."""
-    if not isinstance(value, str):
-        return value
-    if value.lstrip().startswith("["):
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"not JSON: {error}") from error
+    if not isinstance(value, str) or value.lstrip().startswith("["):
+        return parsed_json(value)
     return [box.split(",") for box in value.split(";") if box.strip()]
 
 
@@ -35,13 +43,27 @@ def ordered_box(box: tuple[float, float, float, float]) -> tuple[float, float, f
     return box
 
 
-def without_none(kinds: tuple[Metadata, ...]) -> tuple[Metadata, ...]:
-    """The kinds that are kept: an empty list is no way to say so, because it counts as not given."""
-    return tuple(kind for kind in kinds if kind != "none")
+def without_none(names: tuple[Name, ...]) -> tuple[Name, ...]:
+    """Nothing, where `none` says so: an empty list is no way to say it, because it counts as not given."""
+    return tuple(name for name in names if name != "none")
 
 
 _Box = Annotated[tuple[_Pixels, _Pixels, _Pixels, _Pixels], AfterValidator(ordered_box)]
 _BOX_SCHEMA = {"type": "array", "items": {"type": "number"}, "minItems": _BOX_SIDES, "maxItems": _BOX_SIDES}
+_OBJECT_SCHEMA = {
+    "type": "object",
+    "properties": {"label": {"type": "string", "default": "face"}, "box": _BOX_SCHEMA},
+    "required": ["box"],
+}
+
+
+class GivenObject(BaseModel):
+    """An object that the caller knows of."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    label: ClassName = "face"
+    box: Annotated[_Box, WithJsonSchema(_BOX_SCHEMA)]
 
 
 class PrivacyBlurParameters(BaseModel):
@@ -49,10 +71,10 @@ class PrivacyBlurParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    hide: Annotated[Classes, AfterValidator(not_empty)] = Field(
+    hide: Annotated[Classes, AfterValidator(not_empty), AfterValidator(without_none)] = Field(
         ("faces", "plates"),
-        description="What to hide: faces, plates, persons, vehicles or any class that a detector knows, as a list or "
-        "comma-separated text.",
+        description="What to look for and hide: faces, plates, persons, vehicles or any class that a detector knows, "
+        "as a list or comma-separated text; none: only `objects`.",
     )
     style: Literal["gaussian", "pixelate", "solid"] = Field("gaussian", description="What is painted over them.")
     strength: float = Field(
@@ -60,10 +82,10 @@ class PrivacyBlurParameters(BaseModel):
     )
     shape: Literal["ellipse", "box"] | None = Field(None, description="Faces: ellipse, all else: box, without.")
     grow: Annotated[float, Field(ge=0, le=2)] | None = Field(
-        None, description="Share of the box added on each side; by class without: faces 0.2072, plates 0.1, else 0.05."
+        None, description="Share of the box added on each side; by class without, most for faces."
     )
     feather: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        None, description="Width of the soft rim about the region, as a share of its longer side; 0.05 without."
+        None, description="Width of the soft rim about the region, as a share of its longer side; by class without."
     )
     color: Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$")] | None = Field(
         None, description="#RRGGBB of the solid style; black without."
@@ -77,6 +99,16 @@ class PrivacyBlurParameters(BaseModel):
         (),
         description="Boxes that stay untouched, in pixels of the photo as displayed: [[x1, y1, x2, y2], …] or "
         "`x1,y1,x2,y2;…`.",
+    )
+    objects: Annotated[
+        tuple[GivenObject, ...],
+        Field(max_length=MAX_OBJECTS),
+        BeforeValidator(parsed_json),
+        WithJsonSchema({"anyOf": [{"type": "array", "items": _OBJECT_SCHEMA}, {"type": "string"}]}),
+    ] = Field(
+        (),
+        description='Objects to hide beside what is found, such as those tracked in a video: [{"label": "face", '
+        '"box": [x1, y1, x2, y2]}, …], or the text of it.',
     )
     thresholds: Thresholds = Field({}, description=THRESHOLDS_TEXT)
     format: Literal["jpeg", "png", "webp"] | None = Field(
@@ -95,3 +127,8 @@ class PrivacyBlurParameters(BaseModel):
     include: Annotated[tuple[Extra, ...], BeforeValidator(split_list), AfterValidator(without_repeats)] = Field(
         (), description="Artifacts beside the copy: a list, or comma-separated text."
     )
+
+
+def nothing_to_find(parameters: Mapping[str, object]) -> bool:
+    """Whether no detector needs to run."""
+    return not parameters.get("hide", True)

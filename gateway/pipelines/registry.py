@@ -91,7 +91,10 @@ def _privacy_blur() -> Pipeline:
             "detections.json": "every object, its box and what was done to it (include=detections)",
         },
         refusals=detect.REFUSALS,
-        variants=(Variant("privacy_blur_faces_lite", lambda parameters: detect.faces_alone(parameters, "hide")),),
+        variants=(
+            Variant("privacy_blur_given", privacy_blur.nothing_to_find),
+            Variant("privacy_blur_faces_lite", lambda parameters: detect.faces_alone(parameters, "hide")),
+        ),
     )
 
 

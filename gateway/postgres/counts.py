@@ -3,7 +3,7 @@
 import time
 from typing import cast
 
-from gateway.jobs.store import QueueCounts
+from gateway.jobs.store import RECENT_S, QueueCounts, Recent
 from gateway.postgres.connection import Connection
 from gateway.postgres.pool import Pool
 from gateway.problems import Problem
@@ -18,6 +18,13 @@ SELECT
     (SELECT coalesce(sum(capacity), 0) FROM workers WHERE seen_at > now() - $1 * interval '1 second') AS workers
 """
 _FINISHED = "SELECT count(*) AS finished FROM jobs WHERE finished_at IS NOT NULL AND deleted_at IS NULL"
+_RECENT = """
+SELECT
+    count(*) FILTER (WHERE state = 'completed') AS completed,
+    count(*) FILTER (WHERE state = 'failed') AS failed,
+    avg(extract(epoch FROM finished_at - created_at))::float8 AS latency_s
+FROM jobs WHERE finished_at > now() - $1 * interval '1 second' AND deleted_at IS NULL
+"""
 
 _FINISHED_LIFE_S = 1.0
 _FINISHED_SHARE = 20
@@ -58,6 +65,17 @@ class Counts:
             took = time.monotonic() - began
             self._counted_until = began + max(_FINISHED_LIFE_S, _FINISHED_SHARE * took)
         return self._finished
+
+    async def recent(self) -> Recent:
+        """The jobs that ended lately. Raises Problem `store_unavailable`."""
+        return await self._pool.run(_read_recent)
+
+
+async def _read_recent(connection: Connection) -> Recent:
+    row = await connection.fetchrow(_RECENT, RECENT_S)
+    if row is None:
+        raise LookupError("an aggregate gives one row")
+    return Recent(cast("int", row["completed"]), cast("int", row["failed"]), cast("float | None", row["latency_s"]))
 
 
 async def _read_finished(connection: Connection) -> int:

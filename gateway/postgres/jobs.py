@@ -7,7 +7,7 @@ from uuid import UUID
 from gateway.cache.cache import NewEntry
 from gateway.jobs.deliveries import Announce
 from gateway.jobs.job import Failure, Job, Lease, NewJob, Outcome
-from gateway.jobs.store import JobFilter, JobStore, Poison, QueueCounts, Submission
+from gateway.jobs.store import JobFilter, JobStore, Poison, QueueCounts, Recent, Submission
 from gateway.postgres.counts import Counts
 from gateway.postgres.endings import Endings
 from gateway.postgres.leases import PutBack, claim, renew
@@ -80,6 +80,10 @@ class PostgresJobs(JobStore):
     async def finished(self) -> int:
         """How many jobs ended, perhaps a little while ago."""
         return await self._counts.finished()
+
+    async def recent(self) -> Recent:
+        """What ended lately."""
+        return await self._counts.recent()
 
     async def removable(self, older_than_s: float, limit: int) -> list[Job]:
         """Jobs deleted at least so long ago, whose objects are to be removed."""

@@ -28,11 +28,34 @@ from gateway.openapi.jobs import (
 )
 from gateway.openapi.problems import Responses, problem_responses
 from gateway.openapi.security import refusals, security
+from gateway.openapi.uploads import (
+    BATCH,
+    BATCH_SUBMITTED,
+    UPLOADED,
+    batch_upload_operation,
+    upload_operation,
+)
+from gateway.openapi.uploads import PROCESSED as BLURRED
 from gateway.pipelines.pipeline import Pipeline
-from gateway.routes import artifacts, cache, events, frontal, health, jobs, metrics, pipelines, poison, process, stats
+from gateway.routes import (
+    artifacts,
+    cache,
+    events,
+    frontal,
+    health,
+    jobs,
+    metrics,
+    pipelines,
+    poison,
+    process,
+    stats,
+    uploads,
+)
+from gateway.routes.batches import MAX_FILES
 from gateway.routes.frontal_schemas import CacheCleanup, CacheEntry, CacheFigures, FrontalStatus, FrontalSubmission
-from gateway.routes.job_schemas import JobPage, PoisonPage, ProcessAnswer, Resent, Stats
+from gateway.routes.job_schemas import JobPage, PoisonPage, ProcessAnswer, QueueStatus, Resent, Stats
 from gateway.routes.schemas import Health, Live, PipelineList
+from gateway.routes.upload_schemas import BatchAnswer, BatchStatus, UploadAnswer, UploadStatus
 from gateway.settings import Settings
 
 Operation = Mapping[str, object]
@@ -77,6 +100,7 @@ def addresses(registry: Mapping[str, Pipeline], settings: Settings) -> Mapping[s
         "poison": _poison(),
         "mask service": _mask_service(),
         "facial services": (*_frontal(registry), *_cache()),
+        "blur pipeline": (*_uploads(registry), *_uploaded()),
         "health": (*_health(), *_metrics(settings)),
     }
 
@@ -142,6 +166,29 @@ def _mask_service() -> tuple[Address, ...]:
     return (
         Address("POST /process", process.process, summary, queued, codes.PROCESS, process_operation()),
         Address("GET /stats", stats.stats, figures, answer_response(Stats, "Figures."), codes.STORE),
+    )
+
+
+def _uploads(registry: Mapping[str, Pipeline]) -> tuple[Address, ...]:
+    taken = answer_response(UploadAnswer, "The photo waits.", UPLOADED)
+    batch = answer_response(BatchAnswer, "What became of each file; those that were accepted wait.", BATCH_SUBMITTED)
+    one, many = "Queue a photo to be blurred.", "Queue many photos to be blurred."
+    form, forms = upload_operation(registry), batch_upload_operation(registry, MAX_FILES)
+    return (
+        Address("POST /upload", uploads.upload, one, taken, codes.PROCESS, form),
+        Address("POST /batch-upload", uploads.batch_upload, many, batch, codes.BATCH, forms),
+    )
+
+
+def _uploaded() -> tuple[Address, ...]:
+    shown, far = answer_response(UploadStatus, "The photo.", BLURRED), answer_response(BatchStatus, "The batch.", BATCH)
+    with_id, with_batch = path_operation(id="The job's id."), path_operation(id="The batch's id.")
+    ask, look = "Ask what became of a photo.", "Ask how far a batch is."
+    queue = answer_response(QueueStatus, "The queue.")
+    return (
+        Address("GET /status/{id}", uploads.status, ask, shown, codes.JOB, with_id),
+        Address("GET /batch/{id}", uploads.batch, look, far, codes.JOB, with_batch),
+        Address("GET /queue-status", stats.queue_status, "See how full the queue is.", queue, codes.STORE),
     )
 
 

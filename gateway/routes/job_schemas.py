@@ -48,7 +48,9 @@ class JobSummary(BaseModel):
     state: JobState
     user_id: str = Field(description="Empty where the request named none.")
     request_id: str
-    source: str = Field(description="http, frontal, process:{provider} or kafka:{topic}/{partition}/{offset}.")
+    source: str = Field(
+        description="http, frontal, process:{provider}, upload:{file name} or kafka:{topic}/{partition}/{offset}."
+    )
     trace_id: str = Field(pattern="^[0-9a-f]{32}$", description="That of the request's header traceparent.")
     priority: int
     attempts: Count = Field(description="How often it was begun.")
@@ -122,3 +124,18 @@ class Stats(BaseModel):
     workers: Count = Field(description="Inferences that the live workers can have under way.")
     jobs_processed: Count = Field(description="Jobs that ended and are still kept.")
     uptime_sec: Count
+    processing: Count = Field(description="Jobs that are worked on.")
+    throughput_per_sec: float = Field(ge=0, description="Jobs that ended in the last minute, a second.")
+    success_rate: float | None = Field(ge=0, le=1, description="Share of them that completed; null where none ended.")
+    avg_latency_sec: float | None = Field(ge=0, description="From their coming to their end; null where none ended.")
+
+
+class QueueStatus(BaseModel):
+    """How full the queue is."""
+
+    queue_size: Count = Field(description="Jobs that wait.")
+    max_queue_size: int = Field(ge=1, description="QUEUE_MAX_SIZE.")
+    processing: Count = Field(description="Jobs that are worked on.")
+    workers: Count = Field(description="Inferences that the live workers can have under way.")
+    full: bool = Field(description="Whether one more job would be answered 429.")
+    estimated_wait_sec: float = Field(ge=0, description="A guess at the time that a new job takes.")

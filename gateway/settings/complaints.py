@@ -20,16 +20,20 @@ def variable_names(name: str, field: FieldInfo) -> Sequence[str]:
 def complaints(error: ValidationError, fields: Mapping[str, FieldInfo]) -> list[str]:
     """One line for each bad variable: its name, its value, what would be right."""
     named = (
-        (_variable(str(item["loc"][0]), fields) if item["loc"] else "", item["msg"])
+        (_variable(str(item["loc"][0]), fields) if item["loc"] else "", item["input"], item["msg"])
         for item in error.errors(include_url=False)
         if item["type"] != "default_factory_not_called"
     )
-    return [f"{variable}={_shown(variable)}: {message}" if variable else message for variable, message in named]
+    return [
+        f"{variable}={_shown(variable, value)}: {message}" if variable else message
+        for variable, value, message in named
+    ]
 
 
-def _shown(variable: str) -> str | None:
-    secret = any(word in variable for word in ("SECRET", "PASSWORD", "DSN", "DATABASE_URL"))
-    return "…" if secret else os.environ.get(variable)
+def _shown(variable: str, value: object) -> str:
+    """What was said in the environment, or in a file."""
+    secret = any(word in variable for word in ("SECRET", "PASSWORD", "DSN", "DATABASE_URL", "REDIS_URL"))
+    return "…" if secret else os.environ.get(variable, str(value))
 
 
 def _variable(location: str, fields: Mapping[str, FieldInfo]) -> str:

@@ -31,4 +31,11 @@ class JobSettings(SettingsGroup):
         256 * 1024 * 1024, ge=1024 * 1024, description="Without a database: bytes of photos and masks kept in memory."
     )
     worker_processes: int = Field(1, ge=1, le=64, description="Worker processes of the embedded stack.")
+    worker_id: str = Field(
+        "",
+        max_length=64,
+        pattern=r"^[\x21-\x7e]*$",
+        description="Name of a worker in its log and among the `workers`, to which its process is added; the machine's "
+        "when not set.",
+    )
     worker_port: Port = Field(8004, description="Port of a worker's health page; of several workers, the first's.")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from typing_extensions import Self
 
 from gateway.settings.access import AccessSettings
@@ -13,6 +14,7 @@ from gateway.settings.jobs import JobSettings
 from gateway.settings.kafka import KafkaSettings
 from gateway.settings.metrics import MetricsSettings
 from gateway.settings.outside import OutsideSettings
+from gateway.settings.pipeline_file import PipelineFileSettings, PipelineFileSource
 from gateway.settings.pipelines import PipelineSettings
 from gateway.settings.postgres import PostgresSettings
 from gateway.settings.s3 import S3Settings
@@ -38,11 +40,25 @@ class Settings(  # the last base's fields come first
     JobSettings,
     TritonSettings,
     PipelineSettings,
+    PipelineFileSettings,
     MetricsSettings,
     AccessSettings,
     ServerSettings,
 ):
     """Every setting."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then the file that PIPELINE_CONFIG names."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, PipelineFileSource(settings_cls)
 
     @classmethod
     def from_environment(cls) -> Self:

@@ -68,7 +68,7 @@ async def open_crew(
         fetcher = await stack.enter_async_context(open_fetcher(settings))
         couriers = await _couriers(stack, settings, stores)
         execution = Execution(settings, stores, fetcher, triton, registry)
-        runner = Runner(_worker_name(), settings, stores, Attempts(settings, stores, execution))
+        runner = Runner(_worker_name(settings), settings, stores, Attempts(settings, stores, execution))
         yield Crew(
             runner,
             Heartbeat(settings, runner),
@@ -78,9 +78,9 @@ async def open_crew(
         )
 
 
-def _worker_name() -> str:
+def _worker_name(settings: Settings) -> str:
     """New with every start, so that a restarted worker is not taken for the one before."""
-    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+    return f"{settings.worker_id or socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
 
 
 async def _couriers(stack: AsyncExitStack, settings: Settings, stores: Stores) -> Mapping[CallbackKind, Courier]:

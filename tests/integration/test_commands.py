@@ -83,6 +83,6 @@ def test_the_demo_writes_a_page_with_every_picture(
     assert ended.returncode == 0, ended.stdout + ended.stderr
     page = (out / "index.html").read_text(encoding="utf-8")
     pictures = [part.split('"')[0] for part in page.split('<img src="')[1:]]
-    assert len(pictures) == 3 * (3 + 7 + 2)
+    assert len(pictures) == 3 * (3 + 7 + 2 + 2)
     assert all((out / picture).stat().st_size > 100 for picture in pictures)
     assert "nothing is running" in maskwright(environment, "status").stderr

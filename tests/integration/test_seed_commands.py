@@ -22,13 +22,19 @@ PROCESS = (
     'curl -X POST "http://localhost:8003/process" -F "user_image=@image.jpg" -F "user_id=user123" -F "job_id=job456" '
     '-F "provider=qwen"'
 )
+UPLOAD = (
+    'curl -X POST "http://localhost:8000/upload" -H "accept: application/json" -H "Content-Type: multipart/form-data" '
+    '-F "file=@test-image.jpg"'
+)
+STATS, QUEUE_STATUS = "curl http://localhost:8000/stats", "curl http://localhost:8000/queue-status"
 OUTCOME_S = 60
 
 
 @pytest.fixture
 def workplace(tmp_path: Path, astronaut: Path) -> Path:
-    """A folder with image.jpg."""
-    cv2.imwrite(str(tmp_path / "image.jpg"), cv2.imread(str(astronaut)))
+    """A folder with image.jpg and test-image.jpg."""
+    for name in ("image.jpg", "test-image.jpg"):
+        cv2.imwrite(str(tmp_path / name), cv2.imread(str(astronaut)))
     return tmp_path
 
 
@@ -62,6 +68,36 @@ def test_the_curl_line_of_the_http_mask_service(stack: RunningStack, workplace: 
     eventually(finished, OUTCOME_S, "the job is completed")
     artifacts = httpx.get(f"{stack.url}/v1/jobs", params=found).json()["jobs"][0]["artifacts"]
     assert set(artifacts) == {"upper_body_mask.png", "lower_body_mask.png"}
+
+
+def test_the_curl_lines_of_the_blur_pipeline(stack: RunningStack, workplace: Path) -> None:
+    photo = (workplace / "test-image.jpg").read_bytes()
+    answer = json.loads(shell(UPLOAD.replace("http://localhost:8000", stack.url), workplace))
+    assert answer == {
+        "job_id": answer["job_id"], "filename": "test-image.jpg", "file_size": len(photo), "status": "submitted",
+        "message": "Image submitted for processing",
+    }  # fmt: skip
+    job = f"{stack.url}/status/{answer['job_id']}"
+    eventually(lambda: httpx.get(job).json()["status"] in {"completed", "failed"}, OUTCOME_S, "the job has ended")
+    status = httpx.get(job).json()
+    assert status["status"] == "completed", status["error"]
+    results = status["results"]
+    assert _object(stack, results["original_image_path"]) == photo
+    assert results["processed_image_path"] == f"s3://masks/processed/{answer['job_id']}.jpg"
+    blurred = cv2.imdecode(np.frombuffer(_object(stack, results["processed_image_path"]), np.uint8), cv2.IMREAD_COLOR)
+    changed = np.abs(blurred.astype(int) - cv2.imread(str(workplace / "test-image.jpg"))).max(axis=2) > 32
+    hidden = [one for one in results["detection_metadata"]["detections"] if one["action"] == "hidden"]
+    assert len(hidden) == results["blur_metadata"]["hidden"]
+    elsewhere = np.ones(changed.shape, bool)
+    for x1, y1, x2, y2 in (one["region"] for one in hidden):
+        assert changed[y1:y2, x1:x2].mean() > 0.2
+        elsewhere[y1:y2, x1:x2] = False
+    assert changed[elsewhere].mean() < 0.001
+    assert "face" in {one["label"] for one in hidden}
+    stats = json.loads(shell(STATS.replace("http://localhost:8000", stack.url), workplace))
+    assert stats["throughput_per_sec"] > 0
+    queue = json.loads(shell(QUEUE_STATUS.replace("http://localhost:8000", stack.url), workplace))
+    assert (queue["queue_size"], queue["max_queue_size"]) == (0, stats["queue_max"])
 
 
 def test_a_message_of_kcat_becomes_rows_objects_and_an_outcome(
@@ -110,6 +146,15 @@ def _row(stack: RunningStack, folder: Path, user_id: str) -> str:
 
 
 def _put_object(stack: RunningStack, key: str, path: Path) -> None:
+    _s3(stack).fput_object("masks", key, str(path))
+
+
+def _object(stack: RunningStack, path: str) -> bytes:
+    bucket, _, key = path.removeprefix("s3://").partition("/")
+    return _s3(stack).get_object(bucket, key).read()
+
+
+def _s3(stack: RunningStack) -> Minio:
     addresses = stack.addresses()
     keys = addresses["MINIO_ACCESS_KEY"], addresses["MINIO_SECRET_KEY"]
-    Minio(addresses["MINIO_ENDPOINT"], *keys, secure=False).fput_object("masks", key, str(path))
+    return Minio(addresses["MINIO_ENDPOINT"], *keys, secure=False)

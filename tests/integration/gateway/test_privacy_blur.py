@@ -1,6 +1,7 @@
 """Runs and jobs of `privacy_blur` and `detect` through the whole stack."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,12 +11,18 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli import app
+from gateway.deadline import Deadline
+from gateway.pipelines.registry import build_registry
+from gateway.problems import PROBLEMS, Problem
+from gateway.readiness import Prober, tiny_png
 from gateway.routes.job_schemas import JobView
 from gateway.routes.schemas import RunAnswer
+from gateway.settings import Settings
+from gateway.triton import connect
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.face_case import artifacts_of
 from tests.integration.gateway.photos import encode, gradient
-from tests.stack import eventually
+from tests.stack import RunningStack, eventually
 from vision.arrays import RGB
 from vision.metadata.metadata import kept_metadata
 from vision.photo import inspect
@@ -74,21 +81,33 @@ def test_a_jpeg_comes_back_as_a_jpeg_without_its_metadata(client: httpx.Client) 
 
 
 def test_boxes_to_keep_stay_untouched(client: httpx.Client, person: bytes) -> None:
-    keep = ",".join(map(str, FACE))
-    answer = client.post(RUN, files={"image": person}, data={"hide": "faces", "keep": keep, "include": "blur"})
+    fields = {"hide": "faces", "keep": "400,0,420,20;170,40,290,200", "include": "blur"}
+    answer = client.post(RUN, files={"image": person}, data=fields)
     artifacts = artifacts_of(answer)
     assert difference(person, artifacts["blurred.png"], FACE) == 0
     assert answer.json()["blur"]["kept"] == 1
 
 
-def test_faces_alone_need_no_other_model(client: httpx.Client, bus: Path) -> None:
+def test_objects_that_are_given_are_hidden_without_looking_for_any(client: httpx.Client, person: bytes) -> None:
+    objects = json.dumps([{"label": "person", "box": BACKGROUND}])
+    fields = {"hide": "none", "objects": objects, "include": "blur", "style": "solid"}
+    answer = client.post(RUN, files={"image": person}, data=fields)
+    copy = artifacts_of(answer)["blurred.png"]
+    assert difference(person, copy, FACE) == 0
+    assert pixels(copy)[300:420, 10:90].max() == 0
+    (given,) = answer.json()["detections"]
+    assert (given["model"], given["label"], given["action"]) == ("given", "person", "hidden")
+
+
+def test_classes_and_thresholds_decide_what_is_listed(client: httpx.Client, bus: Path) -> None:
     def found(**fields: str) -> set[str]:
         answer = client.post(DETECT, files={"image": bus.read_bytes()}, data=fields).raise_for_status()
         return {one["label"] for one in answer.json()["detections"]}
 
     assert found(classes="faces") == {"face"}
     assert {"face", "person", "bus"} <= found()
-    assert found(classes="vehicles", thresholds="vehicles=0.5") == {"bus"}
+    assert found(classes="vehicles", thresholds="vehicles=0.4") == {"bus"}
+    assert found(classes="vehicles", thresholds="bus=0.99") == set()
 
 
 def test_objects_are_listed_with_box_and_score(client: httpx.Client, bus: Path) -> None:
@@ -143,3 +162,17 @@ def test_the_command_lists_objects(gateway_url: str, bus: Path, tmp_path: Path) 
     assert CliRunner().invoke(app, arguments).exit_code == 0
     document = json.loads((tmp_path / "bus" / "detections.json").read_text())
     assert "bus" in {one["label"] for one in document["detections"]}
+
+
+async def test_a_model_that_is_not_here_makes_only_what_needs_it_unavailable(stack: RunningStack) -> None:
+    settings = Settings(triton_grpc_url=stack.triton)
+    entry = build_registry(settings)["privacy_blur"]
+    partial = replace(entry, name="partial", model="never_exported")
+    absent = replace(partial, name="absent", variants=())
+    async with connect(settings) as triton:
+        readiness = await Prober(triton, (entry, partial, absent)).readiness()
+        with pytest.raises(Problem) as caught:
+            await triton.infer(partial.model, tiny_png(), b"{}", Deadline(10))
+    assert readiness.pipelines == {"privacy_blur": True, "partial": True, "absent": False}
+    assert caught.value.code == "model_missing"
+    assert caught.value.detail == PROBLEMS["model_missing"].example.replace("detect_lite", "never_exported")

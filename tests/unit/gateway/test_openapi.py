@@ -19,8 +19,9 @@ from gateway.pipelines.registry import build_registry
 from gateway.problems import PROBLEMS
 from gateway.readiness import tiny_png
 from gateway.routes.frontal_schemas import CacheCleanup, CacheFigures, FrontalStatus, FrontalSubmission
-from gateway.routes.job_schemas import JobPage, JobView, PoisonPage, ProcessAnswer, Resent, Stats
+from gateway.routes.job_schemas import JobPage, JobView, PoisonPage, ProcessAnswer, QueueStatus, Resent, Stats
 from gateway.routes.schemas import Health, Live, PipelineList, RunAnswer
+from gateway.routes.upload_schemas import BatchAnswer, BatchStatus, UploadAnswer, UploadStatus
 from gateway.settings import Settings
 from steps.body_masks_draw import _chosen, found_poses
 from steps.face_contours_draw import _chosen as _chosen_faces
@@ -49,7 +50,8 @@ MODELS = {
     model.__name__: model
     for model in (
         *(JobView, JobPage, PoisonPage, ProcessAnswer, Resent, Stats, RunAnswer, Health, Live, PipelineList),
-        *(CacheCleanup, CacheFigures, FrontalStatus, FrontalSubmission),
+        *(CacheCleanup, CacheFigures, FrontalStatus, FrontalSubmission, QueueStatus),
+        *(UploadAnswer, UploadStatus, BatchAnswer, BatchStatus),
     )
 }
 

@@ -38,7 +38,7 @@ def blurred(found: Tensors = FOUND, photo: bytes = PHOTO, **parameters: Json) ->
 
 
 def pixels(artifacts: dict[str, bytes]) -> RGB:
-    (photo,) = (data for name, data in artifacts.items() if name.startswith("photo."))
+    (photo,) = (data for name, data in artifacts.items() if name.startswith("blurred."))
     return np.asarray(Image.open(io.BytesIO(photo)).convert("RGB"))
 
 
@@ -64,7 +64,7 @@ def test_faces_are_hidden_and_cars_are_told_of() -> None:
         "label": "face", "score": 0.9, "model": "face_model", "box": list(FACE), "style": "gaussian",
         "shape": "ellipse",
     }  # fmt: skip
-    assert list(artifacts) == ["photo.png"]
+    assert list(artifacts) == ["blurred.png"]
 
 
 def test_the_region_names_every_pixel_that_changed() -> None:
@@ -119,7 +119,8 @@ def test_thresholds_decide_what_is_hidden() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "name"), [(None, "photo.png"), ("jpeg", "photo.jpg"), ("webp", "photo.webp"), ("png", "photo.png")]
+    ("asked", "name"),
+    [(None, "blurred.png"), ("jpeg", "blurred.jpg"), ("webp", "blurred.webp"), ("png", "blurred.png")],
 )
 def test_the_photo_has_the_format_asked_for_and_its_size(asked: WrittenFormat | None, name: str) -> None:
     result, artifacts = blurred(format=asked)
@@ -131,7 +132,7 @@ def test_the_photo_has_the_format_asked_for_and_its_size(asked: WrittenFormat | 
 
 def test_documents_come_with_the_photo_where_asked_for() -> None:
     result, artifacts = blurred(include=["blur", "detections"])
-    assert list(artifacts) == ["photo.png", "blur.json", "detections.json"]
+    assert list(artifacts) == ["blurred.png", "blur.json", "detections.json"]
     assert json.loads(artifacts["blur.json"])["blur"] == result["blur"]
     assert json.loads(artifacts["detections.json"])["detections"] == result["detections"]
 

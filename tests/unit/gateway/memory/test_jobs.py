@@ -6,7 +6,7 @@ import pytest
 from gateway.jobs.deliveries import NewDelivery
 from gateway.jobs.job import Callback, Failure, Outcome
 from gateway.jobs.signals import OUTBOX, WORK
-from gateway.jobs.store import JobFilter, Poison, QueueCounts
+from gateway.jobs.store import RECENT_S, JobFilter, Poison, QueueCounts, Recent
 from gateway.memory import archive
 from gateway.memory.stores import memory_stores
 from gateway.settings import Settings
@@ -377,3 +377,26 @@ async def test_an_outcome_that_cannot_be_told_changes_nothing(clock):
         await stores.jobs.finish(lease, Outcome())
     assert (await stores.jobs.get(lease.job.id)).state == "running"
     assert await stores.jobs.release(lease)
+
+
+async def test_what_ended_lately_is_counted_for_a_minute(stores, clock):
+    assert await stores.jobs.recent() == Recent(0, 0, None)
+    assert (Recent(0, 0, None).success_rate, Recent(0, 0, None).per_second) == (None, 0)
+    await stores.jobs.submit([request(outcome=MISTAKEN), request()])
+    (lease,) = await stores.jobs.claim("worker", 10, 60)
+    clock.forward(8)
+    await stores.jobs.finish(lease, Outcome())
+    lately = await stores.jobs.recent()
+    assert lately == Recent(1, 1, 4.0)
+    assert (lately.success_rate, lately.per_second) == (0.5, 2 / RECENT_S)
+    clock.forward(RECENT_S - 4)
+    assert await stores.jobs.recent() == Recent(1, 0, 8.0)
+
+
+async def test_jobs_that_came_together_are_found_in_their_order(stores):
+    batch, others = uuid4(), request(batch_id=uuid4())
+    jobs = [request(batch_id=batch, outcome=MISTAKEN if number % 2 else None) for number in range(5)]
+    await stores.jobs.submit([*jobs, others, request()])
+    found = await stores.jobs.find(JobFilter(batch_id=batch))
+    assert [job.id for job in reversed(found)] == [job.id for job in jobs]
+    assert await stores.jobs.find(JobFilter(batch_id=batch, tenant="acme")) == []

@@ -1,0 +1,80 @@
+"""`/upload`, `/batch-upload`, `/status/{id}` and `/batch/{id}`, as the blur pipeline has them."""
+
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from gateway.access.caller import caller_of
+from gateway.deadline import Deadline
+from gateway.intake.body import check_length, read_body_by
+from gateway.intake.media import check_form
+from gateway.intake.upload_form import upload_of
+from gateway.jobs.store import JobFilter
+from gateway.jobs.uploads import is_upload
+from gateway.middleware import trace_id_of
+from gateway.problems import Problem
+from gateway.routes.acceptance import accept
+from gateway.routes.batches import MAX_FILES, accept_batch
+from gateway.routes.job_views import job_not_found, job_of
+from gateway.routes.upload_views import Places, batch_view, status_view, submitted_batch_view, upload_view
+from gateway.services import Services, services_of
+
+
+async def upload(request: Request) -> JSONResponse:
+    """Queue a photo to be blurred."""
+    services, settings = services_of(request), services_of(request).settings
+    kind = request.headers.get("content-type", "")
+    check_form(kind)
+    check_length(request, settings.max_body_bytes)
+    with services.admission.place():
+        body = await read_body_by(request, settings.max_body_bytes, Deadline(settings.request_timeout_s))
+        taken = upload_of(body, kind, services.registry, settings)
+        submission = await accept(services, caller_of(request), taken.wanted, trace_id_of(request))
+    return JSONResponse(upload_view(submission.job, taken.size))
+
+
+async def batch_upload(request: Request) -> JSONResponse:
+    """Queue many photos; what is wrong with one of them is told of that one alone."""
+    services = services_of(request)
+    check_form(request.headers.get("content-type", ""))
+    check_length(request, MAX_FILES * services.settings.max_body_bytes)
+    with services.admission.place():
+        taken = await accept_batch(request, services)
+    return JSONResponse(submitted_batch_view(taken))
+
+
+async def status(request: Request) -> JSONResponse:
+    """What became of a photo."""
+    job = await job_of(request)
+    if not is_upload(job.request):
+        raise job_not_found(job.id)
+    return JSONResponse(status_view(job, _places(services_of(request))))
+
+
+async def batch(request: Request) -> JSONResponse:
+    """How far a batch is, and what became of each file."""
+    services, batch_id = services_of(request), _batch_id_of(request)
+    wanted = JobFilter(limit=MAX_FILES, tenant=caller_of(request).tenant, batch_id=batch_id)
+    jobs = await services.stores.jobs.find(wanted)
+    if not jobs:
+        raise _batch_not_found(batch_id)
+    return JSONResponse(batch_view(batch_id, jobs[::-1], _places(services)))
+
+
+def _places(services: Services) -> Places:
+    bucket = services.settings.minio_bucket if services.stores.durable else None
+    return Places(bucket, services.stores.artifacts.link)
+
+
+def _batch_id_of(request: Request) -> UUID:
+    """The id in the address. Raises Problem `job_not_found` for what can be no id."""
+    text = request.path_params["id"]
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise _batch_not_found(text[:60]) from error
+
+
+def _batch_not_found(batch_id: UUID | str) -> Problem:
+    return Problem("job_not_found", f"No batch {batch_id}; its jobs may have been deleted.")

@@ -1,0 +1,71 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.intake.parts import Part, PartParser
+from gateway.intake.upload_form import upload_name
+from gateway.problems import Problem
+
+KIND = "multipart/form-data; boundary=edge"
+
+
+def encode(*parts: bytes, head: bytes = b'Content-Disposition: form-data; name="files"; filename="a.png"') -> bytes:
+    return b"".join(b"--edge\r\n" + head + b"\r\n\r\n" + part + b"\r\n" for part in parts) + b"--edge--\r\n"
+
+
+def test_a_part_is_given_as_soon_as_it_is_complete() -> None:
+    body = encode(b"one", b"two")
+    middle = body.index(b"two")
+    parser = PartParser(KIND)
+    assert [part.data for part in parser.feed(body[:middle])] == [b"one"]
+    assert [part.data for part in parser.feed(body[middle:])] == [b"two"]
+    parser.finish()
+
+
+@given(st.lists(st.binary(max_size=100), min_size=1, max_size=4), st.integers(1, 400), st.integers(0, 60))
+def test_what_is_too_large_is_counted_and_not_kept(contents: list[bytes], step: int, most: int) -> None:
+    body, parser = encode(*contents), PartParser(KIND, max_bytes=most)
+    parts = [part for start in range(0, len(body), step) for part in parser.feed(body[start : start + step])]
+    parser.finish()
+    assert [part.size for part in parts] == [len(content) for content in contents]
+    assert [part.data for part in parts] == [content if len(content) <= most else b"" for content in contents]
+
+
+def test_a_part_of_one_file_knows_its_names() -> None:
+    (part,) = PartParser(KIND).feed(
+        encode(b"x", head='content-disposition: form-data; name="f"; filename="ä.png"'.encode())
+    )
+    assert (part.name, part.file_name) == ("f", "ä.png")
+    (part,) = PartParser(KIND).feed(encode(b"x", head=b'Content-Disposition: form-data; name="f"'))
+    assert part.file_name == ""
+
+
+def test_a_head_without_end_is_refused() -> None:
+    parser = PartParser(KIND)
+    parser.feed(b"--edge\r\nX: ")
+    with pytest.raises(Problem, match="invalid_multipart"):
+        parser.feed(b"x" * 10_000)
+
+
+def test_too_many_parts_are_refused() -> None:
+    with pytest.raises(Problem, match="At most 3 parts"):
+        PartParser(KIND, max_parts=3).feed(encode(*[b""] * 4))
+
+
+@given(st.text(max_size=300))
+def test_a_files_name_fits_into_a_line_and_has_no_folders(text: str) -> None:
+    header = b'form-data; name="f"; filename="' + text.encode("utf-8", "replace") + b'"'
+    name = upload_name(Part(headers=[(b"Content-Disposition", header)]))
+    assert name
+    assert len(name) <= 255
+    assert name.isprintable()
+    assert "/" not in name
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [(b"C:\\a\\b.png", "b.png"), (b"../../b.png", "b.png"), (b"..", ".."), (b"", "image"), (b"\x00\x1f", "image")],
+)
+def test_names_of_files(given: bytes, kept: str) -> None:
+    header = b'form-data; name="f"; filename="' + given.replace(b"\\", b"\\\\") + b'"'
+    assert upload_name(Part(headers=[(b"Content-Disposition", header)])) == kept
