@@ -49,7 +49,7 @@ def durable(settings: Settings) -> bool:
     """
     database = settings.uses_database
     if database and not settings.minio_endpoint:
-        raise SettingsError("MINIO_ENDPOINT: set it too; with a database, photos and masks are kept in S3")
+        raise SettingsError("MINIO_ENDPOINT: set it too; with POSTGRES_DSN or DB_HOST, photos and masks are kept in S3")
     if settings.kafka_bootstrap_servers and not database:
         lacking = "POSTGRES_DSN" if settings.db_use_database else "a database, but DB_USE_DATABASE is false"
         raise SettingsError(f"KAFKA_BOOTSTRAP_SERVERS: needs {lacking}; the messages' jobs are kept there")

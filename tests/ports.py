@@ -1,39 +1,56 @@
 """Ports for tests."""
 
+import os
 import random
 import socket
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from deploy.embedded.s3 import GRPC_OFFSET, PARTS
 
-_LOWEST, _HIGHEST = 11_000, 22_000
-"""Outside the range that Linux takes the ports of clients from (32768 and up), with the offset of S3 too."""
+_LOWEST, _HIGHEST = 11_000, 21_000
+"""Below the range that Linux takes the ports of clients from (32768 and up), with the offset of S3 too."""
+_SHARES = 4
+"""Of the range; each process of the test run takes from another one."""
 WORKERS = 4
 
 
 def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on at this moment."""
-    ports: set[int] = set()
-    while len(ports) < count:
-        ports.add(_free_base([0]))
-    return list(ports)
+    return [_SUPPLY.take([0]) for _ in range(count)]
 
 
 def free_s3_port() -> int:
     """A port from which on the embedded S3 finds all of its own free."""
-    return _free_base([offset + index for offset in (0, GRPC_OFFSET) for index in range(len(PARTS))])
+    parts = range(len(PARTS))
+    return _SUPPLY.take([*parts, *(GRPC_OFFSET + part for part in parts)])
 
 
 def free_worker_port() -> int:
     """A port from which on several workers find theirs free."""
-    return _free_base(range(WORKERS))
+    return _SUPPLY.take(range(WORKERS))
 
 
-def _free_base(offsets: Iterable[int]) -> int:
-    while True:
-        base = random.randrange(_LOWEST, _HIGHEST)
-        if all(_is_free(base + offset) for offset in offsets):
-            return base
+class _Supply:
+    """Gives the ports of a range one after the other, so that no two servers of a stack are given the same."""
+
+    def __init__(self, share: int) -> None:
+        size = (_HIGHEST - _LOWEST) // _SHARES
+        first = _LOWEST + share % _SHARES * size
+        self._range = range(first, first + size - len(PARTS))
+        self._next = random.choice(self._range)
+
+    def take(self, offsets: Sequence[int]) -> int:
+        """A port that is free at each of the offsets from it."""
+        while True:
+            base = self._next
+            self._next += max(offset % GRPC_OFFSET for offset in offsets) + 1
+            if self._next not in self._range:
+                self._next = self._range.start
+            if all(_is_free(base + offset) for offset in offsets):
+                return base
+
+
+_SUPPLY = _Supply(int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")))
 
 
 def _is_free(port: int) -> bool:
