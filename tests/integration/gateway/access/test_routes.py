@@ -24,6 +24,8 @@ SCOPES: Mapping[str, str | None] = {
     "GET /v1/pipelines": "run:*",
     "POST /v1/run/body_masks": "run:body_masks",
     "POST /v1/run/face_contours": "run:face_contours",
+    "POST /v1/run/privacy_blur": "run:privacy_blur",
+    "POST /v1/run/detect": "run:detect",
     "POST /v1/jobs": "run:*",
     "GET /v1/jobs": "jobs:read",
     f"GET {JOB}": "jobs:read",
