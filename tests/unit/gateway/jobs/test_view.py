@@ -27,7 +27,7 @@ REQUEST = NewJob(
 )
 WAITING = Job(REQUEST, 1, "queued", 0, NOON, NOON, None, None, None, None)
 FOUND = {name: COMPLETED[name] for name in ("photo", "persons")}
-OF_OTHERS = ("faces", "cached")
+OF_OTHERS = ("faces", "detections", "blur", "cached")
 """Members that only jobs of another pipeline have, or those that the cache answered."""
 DONE = replace(
     WAITING,
