@@ -36,10 +36,11 @@ class Access:
 
 
 def _shown(headers: Headers) -> str:
-    """The token or the key. Raises Problem `credentials_missing`, also where there are two."""
-    scheme, _, token = headers.get("authorization", "").strip().partition(" ")
-    shown = [token.strip()] if scheme.lower() == "bearer" else []
-    given = [text for text in (*shown, headers.get(_KEY_HEADER, "").strip()) if text]
+    """The token or the key. Raises Problem `credentials_missing`, also where there is more than one."""
+    schemes = (value.strip().partition(" ") for value in headers.getlist("authorization"))
+    shown = [token.strip() for scheme, _, token in schemes if scheme.lower() == "bearer"]
+    keys = [value.strip() for value in headers.getlist(_KEY_HEADER)]
+    given = [text for text in (*shown, *keys) if text]
     if len(given) != 1:
         detail = f"Send a token or an API key, as `Authorization: Bearer …` or `{_KEY_HEADER}: …`; one of them."
         raise Problem("credentials_missing", detail, headers={"WWW-Authenticate": "Bearer"})

@@ -13,7 +13,7 @@ from gateway.settings import Settings
 
 _MINUTE_S = 60.0
 _MANY = 10_000
-"""Callers past which those are forgotten that took nothing lately."""
+"""Callers past which those are forgotten that took nothing lately; and again past twice as many as then stay."""
 
 
 @dataclass
@@ -53,6 +53,7 @@ class Allowances:
         self._bytes = settings.caller_bytes_per_minute
         self._clock = clock
         self._accounts: dict[str, _Account] = {}
+        self._many = _MANY
 
     def charge(self, caller: Caller, request: Request) -> Request:
         """The request, whose body is charged to its caller as it comes.
@@ -70,8 +71,9 @@ class Allowances:
 
     def _account(self, caller: Caller) -> _Account:
         now = self._clock()
-        if caller.name not in self._accounts and len(self._accounts) >= _MANY:
+        if caller.name not in self._accounts and len(self._accounts) >= self._many:
             self._forget(now)
+            self._many = max(_MANY, 2 * len(self._accounts))
         new = _Account(Allowance(self._requests, now), Allowance(self._bytes, now))
         return self._accounts.setdefault(caller.name, new)
 

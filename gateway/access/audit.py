@@ -9,7 +9,7 @@ from uuid import UUID
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """One act. `target` is the method and the path that it came by, or the command; `code` is why it was refused."""
+    """One act. `target` is the method and the path that it came by; `code` is why it was refused."""
 
     at: datetime
     caller: str

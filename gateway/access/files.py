@@ -3,16 +3,19 @@
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
+from errno import ENOSPC
 from fcntl import LOCK_EX, flock
+from io import SEEK_END, FileIO
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from gateway.access.audit import AuditEntry, AuditFilter, AuditLog, matches
 from gateway.access.keys import ApiKey, KeyBook
+from gateway.logs import get_logger
 from gateway.problems import Problem
 from gateway.settings import Settings
 
@@ -20,6 +23,8 @@ _FOLDER = "access"
 _KEYS = TypeAdapter(tuple[ApiKey, ...])
 _ENTRY = TypeAdapter(AuditEntry)
 _PRIVATE = 0o600
+
+_log = get_logger(__name__)
 
 
 class FileKeys(KeyBook):
@@ -57,14 +62,19 @@ class FileKeys(KeyBook):
             raise Problem("store_unavailable", f"{self._path} cannot be read.") from error
 
     def _change(self, change: Callable[[tuple[ApiKey, ...]], tuple[ApiKey, ...]]) -> None:
-        """One process at a time; readers see the file as it was, or as it is then."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self._path.with_suffix(".lock"), "w", opener=_private, encoding="utf-8") as lock:
-            flock(lock, LOCK_EX)
-            new = self._path.with_suffix(".new")
-            with open(new, "wb", opener=_private) as file:
-                file.write(_KEYS.dump_json(change(self._read()), indent=1))
-            new.replace(self._path)
+        """One process at a time; readers see the file as it was, or as it is then, also after a crash."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self._path.with_suffix(".lock"), "w", opener=_private, encoding="utf-8") as lock:
+                flock(lock, LOCK_EX)
+                new = self._path.with_suffix(".new")
+                with open(new, "wb", opener=_private) as file:
+                    file.write(_KEYS.dump_json(change(self._read()), indent=1))
+                    file.flush()
+                    os.fsync(file.fileno())
+                new.replace(self._path)
+        except OSError as error:
+            raise Problem("store_unavailable", f"{self._path}: {error.strerror}") from error
 
 
 class FileAudit(AuditLog):
@@ -84,18 +94,46 @@ class FileAudit(AuditLog):
     def _append(self, line: bytes) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self._path, "ab", buffering=0, opener=_private) as file:
-                file.write(line)
+            with open(self._path, "a+b", buffering=0, opener=_private) as file:
+                line = b"\n" + line if _is_torn(file) else line
+                written = file.write(line)
         except OSError as error:
             raise Problem("store_unavailable", f"{self._path}: {error.strerror}") from error
+        if written < len(line):
+            raise Problem("store_unavailable", f"{self._path}: {os.strerror(ENOSPC)}")
 
     def _read(self, wanted: AuditFilter) -> Sequence[AuditEntry]:
-        if not self._path.exists():
+        try:
+            with self._path.open("rb") as file:
+                newest = deque((entry for entry in self._whole(file) if matches(entry, wanted)), maxlen=wanted.limit)
+        except FileNotFoundError:
             return ()
-        with self._path.open("rb") as file:
-            entries = map(_ENTRY.validate_json, file)
-            newest = deque((entry for entry in entries if matches(entry, wanted)), maxlen=wanted.limit)
+        except OSError as error:
+            raise Problem("store_unavailable", f"{self._path}: {error.strerror}") from error
         return tuple(reversed(newest))
+
+    def _whole(self, lines: Iterable[bytes]) -> Iterator[AuditEntry]:
+        """All but the lines that a full disk or a crash cut short."""
+        for number, line in enumerate(lines, 1):
+            if (entry := _entry_of(line)) is None:
+                _log.warning(f"{self._path}: line {number} is damaged")
+            else:
+                yield entry
+
+
+def _entry_of(line: bytes) -> AuditEntry | None:
+    try:
+        return _ENTRY.validate_json(line)
+    except ValidationError:
+        return None
+
+
+def _is_torn(file: FileIO) -> bool:
+    """Whether the last line has no end."""
+    if not file.seek(0, SEEK_END):
+        return False
+    file.seek(-1, SEEK_END)
+    return file.read(1) != b"\n"
 
 
 def _private(path: str | Path, flags: int) -> int:

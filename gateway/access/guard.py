@@ -1,5 +1,6 @@
 """Every address behind its rule."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timezone
 from functools import wraps
@@ -27,6 +28,8 @@ _log = get_logger("gateway.audit")
 def guarded(rule: Rule, handler: Handler) -> Handler:
     """The handler for those whom the rule lets in; what they do is told to the audit log, where the rule says so.
 
+    Who took too much is not: a limit that costs the database a row is none.
+
     It raises Problem where the caller is unknown, took too much, or may not do this.
     """
     scope = rule.scope
@@ -40,15 +43,15 @@ def guarded(rule: Rule, handler: Handler) -> Handler:
         note_caller(request, caller)
         if services.access.required:
             structlog.contextvars.bind_contextvars(caller=caller.name, tenant=caller.tenant)
-        return await _audited(request, rule, lambda: _answer(request, caller, scope, handler))
+        charged = services.access.allowances.charge(caller, request)
+        return await _audited(request, rule, lambda: _answer(charged, caller, scope, handler))
 
     return let_in
 
 
 async def _answer(request: Request, caller: Caller, scope: str, handler: Handler) -> Response:
-    charged = services_of(request).access.allowances.charge(caller, request)
     caller.check(scope)
-    return await handler(charged)
+    return await handler(request)
 
 
 async def _audited(request: Request, rule: Rule, act: Callable[[], Awaitable[Response]]) -> Response:
@@ -57,6 +60,9 @@ async def _audited(request: Request, rule: Rule, act: Callable[[], Awaitable[Res
         return await act()
     try:
         response = await act()
+    except asyncio.CancelledError:  # the gateway stops: there is no time left to write
+        _tell(_entry(request, rule.action, "CancelledError"), "the gateway stops")
+        raise
     except Exception as error:
         await _note(request, rule.action, error.code if isinstance(error, Problem) else type(error).__name__)
         raise
@@ -70,7 +76,15 @@ async def _note(request: Request, action: str, code: str | None) -> None:
     try:
         await services_of(request).stores.audit.note(entry)
     except Problem as problem:
-        _log.error(f"not in the audit log: {problem}", action=action, target=entry.target, code=code)
+        _tell(entry, str(problem))
+    except asyncio.CancelledError:
+        _tell(entry, "the gateway stops")
+        raise
+
+
+def _tell(entry: AuditEntry, reason: str) -> None:
+    """Caller, tenant, job and request are in every line of a request's log."""
+    _log.error(f"not in the audit log: {reason}", action=entry.action, target=entry.target, code=entry.code)
 
 
 def _entry(request: Request, action: str, code: str | None) -> AuditEntry:

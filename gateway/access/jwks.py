@@ -53,9 +53,13 @@ def _read(path: Path) -> Mapping[str | None, PyJWK]:
         raise ValueError("not a JSON object with `keys`")  # noqa: TRY004 the file is wrong, not the program
     try:
         found = PyJWKSet.from_dict(members)
-    except PyJWTError as error:
+        keys = {key.key_id: key for key in found if _is_for_signatures(key)}
+    except (PyJWTError, TypeError) as error:  # of members that are no text, too
         raise ValueError(str(error)) from error
-    keys = {key.key_id: key for key in found if key.algorithm_name == "RS256" and key.public_key_use in {None, "sig"}}
     if not keys:
         raise ValueError("it holds no RSA key for signatures (RS256)")
     return keys
+
+
+def _is_for_signatures(key: PyJWK) -> bool:
+    return key.algorithm_name == "RS256" and key.public_key_use in {None, "sig"}

@@ -46,7 +46,7 @@ class Tokens:
         except ExpiredSignatureError as error:
             raise _refused("token_expired", "The token has expired.") from error
         except PyJWTError as error:
-            raise _refused("token_invalid", f"{error}.") from error
+            raise _refused("token_invalid", f"{str(error).rstrip('.')}.") from error
         return Caller(_name(claims), self._tenant(claims), _scopes(claims))
 
     def _claims(self, token: str) -> Mapping[str, object]:

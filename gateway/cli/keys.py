@@ -27,7 +27,7 @@ def create(
     name: Annotated[str, typer.Argument(help="What the key is for; only to be read here.")],
     scope: Annotated[list[str], typer.Option(help="run:PIPELINE, run:*, jobs:read, jobs:write, jobs:*, operate.")],
     tenant: Annotated[str, typer.Option(help="Whose jobs the key is for; those of no tenant otherwise.")] = "",
-    days: Annotated[int, typer.Option(min=0, help="Days after which it expires; 0: never.")] = 0,
+    days: Annotated[int, typer.Option(min=0, max=36_500, help="Days after which it expires; 0: never.")] = 0,
 ) -> None:
     """Make a key. It is shown this once, on standard output; only a digest of it is kept."""
     _check(scope, tenant)

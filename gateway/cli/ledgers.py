@@ -1,11 +1,13 @@
 """Keys and the audit log, without a gateway: whoever may read its database or its files may make its keys."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
+import structlog
 import typer
 
 from gateway.access.audit import AuditLog
@@ -31,7 +33,11 @@ class Ledgers:
 
 
 def with_ledgers(work: Callable[[Ledgers], Awaitable[T]]) -> T:
-    """What the work gives back. Raises typer.Exit after a message, where they cannot be had."""
+    """What the work gives back. Raises typer.Exit after a message, where they cannot be had.
+
+    Logs go to standard error: `KEY=$(maskwright keys create …)` is to be the key, also where that made the tables.
+    """
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     try:
         return asyncio.run(_work(Settings.from_environment(), work))
     except SettingsError as error:

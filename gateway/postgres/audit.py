@@ -5,9 +5,12 @@ from datetime import datetime
 from typing import TypedDict, cast
 from uuid import UUID
 
+import asyncpg
+
 from gateway.access.audit import AuditEntry, AuditFilter, AuditLog
 from gateway.postgres.pool import Pool
 from gateway.postgres.rows import clean
+from gateway.problems import Problem
 
 _COLUMNS = "at, caller, tenant, action, job_id, target, code, request_id"
 _NOTE = f"INSERT INTO audit ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"  # noqa: S608 of constants
@@ -40,7 +43,10 @@ class PostgresAudit(AuditLog):
         """Keep an entry; once more, where the answer to the first time is lost."""
         values = (clean(value) if isinstance(value, str) else value for value in vars(entry).values())
         columns = tuple(values)
-        await self._quick.run(lambda connection: connection.execute(_NOTE, *columns))
+        try:
+            await self._quick.run(lambda connection: connection.execute(_NOTE, *columns))
+        except asyncpg.PostgresError as error:  # such as a table that somebody withheld
+            raise Problem("store_unavailable", f"PostgreSQL refused: {error}") from error
 
     async def entries(self, wanted: AuditFilter) -> Sequence[AuditEntry]:
         """Entries, the newest first."""

@@ -40,7 +40,7 @@ ORDER BY place
 ON CONFLICT DO NOTHING
 RETURNING id
 """
-# By its id alone where the same message comes again after its job was deleted.
+# By its id alone where the same message comes again after its job was deleted, or KAFKA_TENANT changed.
 _KEPT = """
 SELECT kept.*
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS new(id, tenant, user_id, request_id)
@@ -49,7 +49,7 @@ CROSS JOIN LATERAL (
     WHERE jobs.request_id = new.request_id AND jobs.user_id = new.user_id AND jobs.tenant = new.tenant
         AND jobs.deleted_at IS NULL
     UNION ALL
-    SELECT * FROM jobs WHERE jobs.id = new.id AND jobs.deleted_at IS NOT NULL
+    SELECT * FROM jobs WHERE jobs.id = new.id AND (jobs.deleted_at IS NOT NULL OR jobs.tenant <> new.tenant)
 ) AS kept
 """
 

@@ -42,8 +42,9 @@ def check_owner(image: Image, tenant: str, settings: Settings) -> None:
     if not isinstance(image, ImageReference) or image.kind != "s3":
         return
     bucket, _, key = image.location.partition("/")
+    own = is_of_tenant(key, tenant) and is_of_tenant(_as_read(key), tenant)
     waiting = bucket == settings.minio_photo_bucket and settings.access == "required"
-    if waiting or (bucket == settings.minio_bucket and not is_of_tenant(key, tenant)):
+    if waiting or (bucket == settings.minio_bucket and not own):
         raise _refused(f"s3://{image.location} is not yours to read")
 
 
@@ -79,8 +80,13 @@ def _read(sdk: Minio, bucket: str, key: str, limit: int) -> bytes:
     raise Problem("body_too_large", f"{_SCHEME}{bucket}/{key}: at most {limit} bytes are accepted.")
 
 
+def _as_read(key: str) -> str:
+    """The key that some servers take a key for: SeaweedFS drops slashes at its start, and reads a backslash as one."""
+    return key.replace("\\", "/").lstrip("/")
+
+
 def _check_key(key: str) -> None:
-    segments = key.split("/")
+    segments = key.replace("\\", "/").split("/")
     if not key or {".", ".."} & set(segments):
         raise _refused("send s3://bucket/key, or a key alone; '.' and '..' are no parts of a key")
     if any(unicodedata.category(character) in {"Cc", "Cs"} for character in key):

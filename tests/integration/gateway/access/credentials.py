@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+import httpx
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -67,9 +68,10 @@ class Signer:
         return path
 
 
-def forged(header: Mapping[str, object], secret: bytes | None = None) -> str:
-    """A token with any header, signed with HMAC-SHA256 or with nothing."""
-    signed = ".".join(_part(json.dumps(part).encode()) for part in (header, claims()))
+def forged(header: Mapping[str, object] | str, secret: bytes | None = None, body: str = "") -> str:
+    """A token with any header and claims, also as JSON texts, signed with HMAC-SHA256 or with nothing."""
+    texts = (header if isinstance(header, str) else json.dumps(header), body or json.dumps(claims()))
+    signed = ".".join(_part(text.encode()) for text in texts)
     signature = hmac.new(secret, signed.encode(), hashlib.sha256).digest() if secret else b""
     return f"{signed}.{_part(signature)}"
 
@@ -128,6 +130,8 @@ async def refused(book: KeyBook, signer: Signer) -> Mapping[str, tuple[Headers, 
         "empty": ({"Authorization": "Bearer"}, "credentials_missing"),
         "another scheme": ({"Authorization": "Basic YTpi"}, "credentials_missing"),
         "two at once": ({**bearer(token()), "X-API-Key": good}, "credentials_missing"),
+        "two of a kind": (httpx.Headers([*bearer(token()).items()] * 2), "credentials_missing"),
+        "two keys": (httpx.Headers([("X-API-Key", good), ("X-API-Key", good)]), "credentials_missing"),
         "expired": (bearer(token(exp=past)), "token_expired"),
         "expired, signed with a key": (bearer(signer.token(exp=past)), "token_expired"),
         **{name: (bearer(bad), "token_invalid") for name, bad in bad_tokens.items()},

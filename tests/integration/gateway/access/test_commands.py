@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,7 @@ from gateway.cli.main import app
 from gateway.settings import Settings
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.house import FORM, JOBS, House
+from tests.servers import fresh_database
 
 
 @pytest.fixture(autouse=True)
@@ -63,8 +65,21 @@ async def test_a_key_is_made_used_listed_and_revoked(settings: Settings, house: 
     assert used.json()["id"] in (await maskwright(settings, "audit", "--caller", f"key:{key_id}")).output
 
 
+async def test_the_first_key_is_all_that_is_printed(settings: Settings, postgres_dsn: str) -> None:
+    structlog.reset_defaults()
+    database = {"POSTGRES_DSN": fresh_database(postgres_dsn)} if settings.db_use_database else {}
+    made = await maskwright(settings, "keys", "create", "a test", "--scope", "operate", **database)
+    assert re.fullmatch(r"mwk_[0-9a-f]{12}_[\w-]{43}\n", made.stdout)
+
+
 @pytest.mark.parametrize(
-    "options", [("--scope", "everything"), ("--scope", "run:*", "--tenant", "A/B"), ("--tenant", "acme")]
+    "options",
+    [
+        ("--scope", "everything"),
+        ("--scope", "run:*", "--tenant", "A/B"),
+        ("--tenant", "acme"),
+        ("--scope", "run:*", "--days", "9" * 12),
+    ],
 )
 async def test_keys_for_what_there_is_not_are_not_made(
     settings: Settings, house: House, options: tuple[str, ...]

@@ -84,7 +84,10 @@ async def test_results_of_others_are_not_photos_of_ones_own(house: House) -> Non
         pytest.skip("there is no object store")
     settings = house.services.settings
     theirs, nobodys = (artifact_key("user", "request", MASK, tenant) for tenant in ("acme", ""))
-    for headers, key in ((GLOBEX, theirs), (NOBODY, theirs), (ACME, nobodys), (GLOBEX, f"x/../{theirs}")):
+    tricks = (f"/{theirs}", f"//{theirs}", f"\\{theirs}", theirs.replace("/", "\\"), f"/\\/{theirs}")
+    escapes = (f"x/../{theirs}", f"!globex/..\\{theirs}", f"!globex\\..\\{theirs}")
+    others = ((GLOBEX, theirs), (NOBODY, theirs), (ACME, nobodys), *((GLOBEX, key) for key in escapes))
+    for headers, key in (*others, *((NOBODY, key) for key in tricks)):
         body = {"image": {"s3": key}}
         assert_problem(await house.client.post(JOBS, json=body, headers=headers), "invalid_parameters")
     for key in (theirs, f"s3://{settings.minio_bucket}/{theirs}"):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
@@ -37,6 +38,11 @@ async def rest_of(events: AsyncIterator[Event]) -> list[Event]:
     return [event async for event in events]
 
 
+def unsigned(view: dict[str, object]) -> object:
+    """Without the signatures of links, which change each second."""
+    return json.loads(re.sub(r'\?X-Amz-[^"]*', "", json.dumps(view)))
+
+
 async def test_every_state_is_told_until_the_outcome(house: House) -> None:
     submitted = await house.submit()
     async with watching(house, submitted["id"]) as events:
@@ -50,7 +56,8 @@ async def test_every_state_is_told_until_the_outcome(house: House) -> None:
         view = json.loads(last["data"])
         assert JobView.model_validate(view).state == "completed"
         assert await rest_of(events) == []
-    assert view == (await house.client.get(f"{JOBS}/{submitted['id']}")).json()
+    shown = await house.client.get(f"{JOBS}/{submitted['id']}")
+    assert unsigned(view) == unsigned(shown.json())
     seen = await house.client.get(f"{JOBS}/{submitted['id']}/events", headers={"Last-Event-ID": last["id"]})
     assert seen.status_code == 204
 

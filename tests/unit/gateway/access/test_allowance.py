@@ -63,5 +63,22 @@ def test_callers_who_took_nothing_lately_are_forgotten(monkeypatch: pytest.Monke
     with pytest.raises(Problem, match="rate_limited"):
         charge("a")
     now = 61.0
-    charge("e")
-    assert set(allowances._accounts) == {"d", "e"}
+    for name in "efg":
+        charge(name)
+    assert set(allowances._accounts) == set("defg")
+
+
+def test_many_callers_are_looked_through_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.access.allowance._MANY", 10)
+    allowances, looks = Allowances(Settings(caller_requests_per_minute=1), lambda: 0.0), 0
+    forget = allowances._forget
+
+    def count(now: float) -> None:
+        nonlocal looks
+        looks += 1
+        forget(now)
+
+    monkeypatch.setattr(allowances, "_forget", count)
+    for name in range(100):
+        allowances.charge(Caller(str(name), "", ()), Request({"type": "http"}))
+    assert (looks, len(allowances._accounts)) == (4, 100)

@@ -70,3 +70,32 @@ async def test_the_audit_log_is_read_backwards(tmp_path: Path) -> None:
     assert await log.entries(AuditFilter(job_id=job)) == (one, one)
     assert await log.entries(AuditFilter(caller="token:ü\n")) == (two,)
     assert await log.entries(AuditFilter(tenant="acme", limit=1)) == (one,)
+
+
+async def test_a_line_that_was_cut_short_costs_no_other(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    log, path = FileAudit(settings), settings.maskwright_home / "access" / "audit.jsonl"
+    one = AuditEntry(NOW, "key:1", "acme", "submit", None, "POST /v1/jobs", None, "r-1")
+    two = replace(one, caller="key:2")
+    await log.note(one)
+    path.write_bytes(path.read_bytes() + b'{"at":"2026-01')
+    await log.note(two)
+    assert await log.entries(AuditFilter()) == (two, one)
+
+
+async def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    folder = settings.maskwright_home / "access"
+    folder.mkdir(parents=True)
+    (folder / "audit.jsonl").symlink_to("/dev/full")
+    one = AuditEntry(NOW, "key:1", "acme", "submit", None, "POST /v1/jobs", None, "r-1")
+    with pytest.raises(Problem, match="store_unavailable"):
+        await FileAudit(settings).note(one)
+
+
+async def test_keys_that_cannot_be_kept_are_not_made(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    settings.maskwright_home.write_text("a file")
+    key, _ = new_key("key", "", ["operate"], NOW, NOW)
+    with pytest.raises(Problem, match="store_unavailable"):
+        await FileKeys(settings).add(key)

@@ -7,7 +7,7 @@ import pytest
 from gateway.access.tokens import Tokens
 from gateway.problems import Problem
 from gateway.settings import Settings, SettingsError
-from tests.integration.gateway.access.credentials import AUDIENCE, ISSUER, SECRET, Signer, claims, token
+from tests.integration.gateway.access.credentials import AUDIENCE, ISSUER, SECRET, Signer, claims, forged, token
 
 GOOD = {"jwt_issuer": ISSUER, "jwt_audience": AUDIENCE}
 
@@ -82,6 +82,33 @@ def test_a_file_without_keys_stops_the_start(tmp_path: Path, content: str) -> No
         Tokens(Settings(**GOOD, jwt_jwks_file=path))
     with pytest.raises(SettingsError, match=r"^JWT_JWKS_FILE="):
         Tokens(Settings(**GOOD, jwt_jwks_file=tmp_path / "nothing.json"))
+
+
+@pytest.mark.parametrize("changes", [{"kid": {}}, {"alg": ["RS256"]}, {"use": []}])
+def test_a_file_of_keys_that_are_none_changes_nothing(
+    signer: Signer, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    path = signer.write(tmp_path / "jwks.json")
+    tokens = Tokens(Settings(**GOOD, jwt_jwks_file=path))
+    (public,) = json.loads(path.read_text())["keys"]
+    path.write_text(json.dumps({"keys": [{**public, **changes}]}))
+    touch(path)
+    assert tokens.caller(signer.token()).tenant == "acme"
+    with pytest.raises(SettingsError, match=r"^JWT_JWKS_FILE="):
+        Tokens(Settings(**GOOD, jwt_jwks_file=path))
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), [1], {}, "soon"])
+@pytest.mark.parametrize("claim", ["exp", "nbf", "iat"])
+def test_times_that_are_none_are_refused(claim: str, value: object) -> None:
+    assert refused(Tokens(Settings(**GOOD, jwt_secret=SECRET)), token(**{claim: value})) == "token_invalid"
+
+
+@pytest.mark.parametrize(("left", "right"), [("[", "]"), ('{"a":', "}")])
+def test_headers_and_claims_are_read_however_deep_they_are(left: str, right: str) -> None:
+    deep = left * 20_000 + "1" + right * 20_000
+    for text in (forged(deep), forged({"alg": "HS256"}, SECRET.encode(), deep)):
+        assert refused(Tokens(Settings(**GOOD, jwt_secret=SECRET)), text) == "token_invalid"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,35 @@
+"""What is written down of who did what, and what where it cannot be."""
+
+import asyncpg
+import pytest
+
+from gateway.access.audit import AuditFilter
+from gateway.settings import Settings
+from tests.integration.gateway.access.credentials import bearer, caller, token
+from tests.integration.gateway.answers import assert_problem
+from tests.integration.gateway.jobs.conftest import living_house
+from tests.integration.gateway.jobs.house import FORM, JOBS, House
+
+
+async def test_an_act_counts_where_the_audit_log_is_withheld(house: House, settings: Settings) -> None:
+    if not house.stores.durable:
+        pytest.skip("a file, which tests/unit/gateway/access/test_files.py withholds")
+    sql = await asyncpg.connect(settings.postgres_dsn.get_secret_value())
+    await sql.execute("ALTER TABLE audit RENAME TO withheld")
+    try:
+        answer = await house.client.post(JOBS, files=FORM, headers=caller())
+        refusal = await house.client.post(JOBS, files=FORM, headers=caller(scope=["jobs:read"]))
+    finally:
+        await sql.execute("ALTER TABLE withheld RENAME TO audit")
+        await sql.close()
+    assert answer.status_code == 202
+    assert_problem(refusal, "scope_missing")
+
+
+async def test_who_sends_too_much_does_not_fill_the_audit_log(settings: Settings) -> None:
+    often = bearer(token(sub="often"))
+    async for house in living_house(settings.model_copy(update={"caller_requests_per_minute": 1})):
+        answers = [await house.client.post(JOBS, files=FORM, headers=often) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [202, 429, 429]
+        acts = await house.stores.audit.entries(AuditFilter(caller="token:often"))
+        assert [act.code for act in acts] == [None]
