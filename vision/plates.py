@@ -75,7 +75,8 @@ class PlateFinder:
 def _largest(vehicles: Float32) -> Float64:
     """The _SEARCHED_VEHICLES largest of N×4."""
     areas = np.prod(vehicles[:, 2:] - vehicles[:, :2], axis=1)
-    return vehicles[np.argsort(-areas, kind="stable")[:_SEARCHED_VEHICLES]].astype(np.float64)
+    largest: Float64 = vehicles[np.argsort(-areas, kind="stable")[:_SEARCHED_VEHICLES]].astype(np.float64)
+    return largest
 
 
 def _whole_pixels(regions: Float64, size: Size) -> NDArray[np.int64]:

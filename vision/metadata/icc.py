@@ -7,7 +7,7 @@ COLOR_SPACE, SIGNATURE = slice(16, 20), slice(36, 40)
 
 
 def describes_rgb(profile: bytes) -> bool:
-    """Whether a profile is whole, of a size that profiles have, and describes RGB: one of CMYK or grey would not fit decoded pixels."""
+    """Whether a profile is whole, no larger than any is, and of RGB: that of CMYK or grey would not fit the pixels."""
     if not HEADER_BYTES <= len(profile) <= MOST_BYTES or profile[SIGNATURE] != b"acsp":
         return False
     return int.from_bytes(profile[:4], "big") == len(profile) and profile[COLOR_SPACE] == b"RGB "
