@@ -1,10 +1,13 @@
 """Reading config.pbtxt files with Triton's own protobuf schema."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
+
+from steps.ensemble_detectors import set_detectors
 
 
 class ModelConfig:
@@ -47,6 +50,13 @@ class ModelConfig:
     def output_names(self) -> list[str]:
         """The names of the outputs, in order."""
         return [output.name for output in self._config.output]
+
+    def with_detectors(self, models: Mapping[str, str]) -> str:
+        """config.pbtxt text of this ensemble with the detectors `models`, by role (`steps.ensemble_detectors`)."""
+        config = model_config_pb2.ModelConfig()
+        config.CopyFrom(self._config)
+        set_detectors(config, models)
+        return text_format.MessageToString(config)
 
     def fused(self, model_repository: Path, instances: int, threads: int) -> str:
         """config.pbtxt text of a model that runs this ensemble in one process; same inputs and outputs."""

@@ -1,7 +1,7 @@
 """Object detectors as their Triton configurations describe them: a user's model needs no code."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, cast
@@ -21,14 +21,20 @@ class _Description(TypedDict, total=False):
     size: tuple[int, int]
     multiple: int
     iou: float
+    added: bool
 
 
 @dataclass(frozen=True)
 class DetectorModel:
-    """A detector of the model repository; `role` says what it is for: faces, plates, objects."""
+    """A detector of the model repository; `role` says what it is for: faces, plates, objects.
+
+    It is `ready` where its model was built, and `added` where a user brought it.
+    """
 
     role: str
     detector: ObjectDetector
+    added: bool
+    ready: bool
 
 
 def detector_model(folder: Path) -> DetectorModel | None:
@@ -46,7 +52,7 @@ def detector_model(folder: Path) -> DetectorModel | None:
         iou=value["iou"],
         multiple=value.get("multiple"),
     )
-    return DetectorModel(value["role"], detector)
+    return DetectorModel(value["role"], detector, value.get("added", False), (folder / "1" / "model.onnx").is_file())
 
 
 def detector_models(model_repository: Path) -> Iterator[DetectorModel]:
@@ -55,3 +61,12 @@ def detector_models(model_repository: Path) -> Iterator[DetectorModel]:
         model = detector_model(config.parent)
         if model is not None:
             yield model
+
+
+def chosen_detectors(model_repository: Path) -> Mapping[str, ObjectDetector]:
+    """The detector of each role that has one that is ready: a user's before our own, of several the last by name.
+
+    Ensembles run the same ones: the launcher writes them so.
+    """
+    ready = (model for model in detector_models(model_repository) if model.ready)
+    return {model.role: model.detector for model in sorted(ready, key=lambda model: model.added)}

@@ -34,6 +34,8 @@ class DetectorCard:
     fit: str
     size: tuple[int, int]
     iou: float
+    added: bool = True
+    """Whether it takes the place of the detector that came with the house."""
 
 
 def config_text(model: str, source: str, card: DetectorCard, *, batches: bool) -> str:

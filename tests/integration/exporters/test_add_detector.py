@@ -10,8 +10,10 @@ from typer.testing import CliRunner, Result
 from exporters import commands
 from exporters.catalogue import load
 from exporters.commands import app
+from exporters.detectors.adding import LABELS as LABEL_OF
 from exporters.fetch import State, state
 from exporters.paths import DEFAULT_PATHS, Paths
+from steps.detect_classes import GROUPS
 from steps.object_detectors import detector_models
 from tests.detecting import load_detector
 from tests.unit.exporters.detectors import drawn
@@ -21,7 +23,7 @@ pytestmark = pytest.mark.skipif(
     any(state(entry, DEFAULT_PATHS.files) is not State.READY for entry in PHOTOS),
     reason="the sample photos are not fetched",
 )
-LABELS = "car,plate,truck"
+LABELS = "car,license_plate,truck"
 Run = Callable[..., Result]
 
 
@@ -44,13 +46,32 @@ def test_a_detector_of_ones_own_is_usable_without_code(
     added = run("add", "detector", file, "--labels", LABELS, "--role", "plates")
     assert added.exit_code == 0, added.output
     (model,) = detector_models(paths.model_repository)
-    assert (model.role, model.detector.labels) == ("plates", ("car", "plate", "truck"))
+    assert (model.role, model.detector.labels) == ("plates", ("car", "license_plate", "truck"))
     photo = np.full((64, 128, 3), 255, np.uint8)
     found = load_detector("mine", paths.model_repository).detect(cv2.imencode(".png", photo)[1].tobytes(), 0.5)
-    assert found.labels == ("plate",)
+    assert found.labels == ("license_plate",)
     # 128×64 is halved and lies 16 pixels below the top of 64×64
     np.testing.assert_allclose(found.boxes, [(20, 8, 68, 64)], atol=1e-3)
     assert found.scores[0] == pytest.approx((255 + 114) / 2 / 255, rel=1e-4)
+
+
+def test_a_single_class_gets_the_name_that_the_pipelines_know(run: Run, paths: Paths, tmp_path: Path) -> None:
+    base, scored = (np.delete(part, [4, 6], axis=1) for part in drawn.yolov8())
+    file = drawn.save(tmp_path / "mine.onnx", (base, scored))
+    assert run("add", "detector", file, "--labels", "Nummernschild", "--role", "plates").exit_code == 0
+    (model,) = detector_models(paths.model_repository)
+    assert model.detector.labels == GROUPS["plates"]
+
+
+@pytest.mark.parametrize("role", LABEL_OF)
+def test_the_pipelines_know_the_labels_of_roles(role: str) -> None:
+    assert GROUPS[role] == (LABEL_OF[role],)
+
+
+def test_a_list_of_labels_may_be_longer_than_a_path(run: Run, tmp_path: Path) -> None:
+    file = drawn.save(tmp_path / "mine.onnx", drawn.yolov8())
+    words = ("add", "detector", file, "--labels", ",".join(["a long name of a class"] * 80), "--role", "objects")
+    assert "3 classes apart, and 80 labels are given" in run(*words).output
 
 
 def test_an_added_detector_is_listed_and_verified(run: Run, paths: Paths, tmp_path: Path) -> None:
@@ -71,6 +92,8 @@ def test_an_added_detector_is_listed_and_verified(run: Run, paths: Paths, tmp_pa
         (("--role", "plates", "--labels", "one"), 1, "3 classes apart, and 1 labels are given"),
         (("--role", "dogs", "--labels", LABELS), 2, "unknown name: dogs; known names: faces, plates, objects"),
         (("--role", "plates", "--labels", LABELS, "--name", "../x"), 1, "is no name for a model"),
+        (("--role", "plates", "--labels", LABELS, "--name", "detect_lite"), 1, "is the name of a pipeline"),
+        (("--role", "plates", "--labels", "car,plate,truck"), 1, "call that class license_plate with --labels"),
         (("--role", "plates", "--labels", LABELS, "--form", "yolo0"), 2, "unknown name: yolo0"),
     ],
 )
