@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-_TEMPLATE = """# {model}: added from {source}. Rows x1, y1, x2, y2 (input pixels), score, class; best first.
+_TEMPLATE = """# {model}: added from {source!r}. Rows x1, y1, x2, y2 (input pixels), score, class; best first.
 platform: "onnxruntime_onnx"
 backend: "onnxruntime"
 max_batch_size: {batch}

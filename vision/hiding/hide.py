@@ -12,7 +12,7 @@ from vision.hiding.styles import painted
 from vision.photo_info import PhotoError
 
 MOST_PIXELS = 2_500_000_000
-"""Painted in one photo, some two minutes: fifty times the largest photo, more than what any photo shows."""
+"""Painted in one photo, some minutes: fifty times the largest photo, more than what any photo shows."""
 
 
 def hide(pixels: RGB, found: Iterable[tuple[Box, Hiding]], keep: Iterable[Box] = ()) -> None:
