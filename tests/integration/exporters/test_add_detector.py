@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,14 +8,20 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from deploy.embedded.ensembles import write_ensembles
+from deploy.embedded.triton import ENSEMBLES, MODELS
 from exporters import commands
 from exporters.catalogue import load
 from exporters.commands import app
 from exporters.detectors.adding import LABELS as LABEL_OF
 from exporters.fetch import State, state
 from exporters.paths import DEFAULT_PATHS, Paths
+from steps.catalogue import steps_of
 from steps.detect_classes import GROUPS
+from steps.ensemble import Ensemble
 from steps.object_detectors import detector_models
+from steps.onnx_session import SessionOptions
+from steps.tensors import bytes_tensor, json_object
 from tests.detecting import load_detector
 from tests.unit.exporters.detectors import drawn
 
@@ -53,6 +60,30 @@ def test_a_detector_of_ones_own_is_usable_without_code(
     # 128×64 is halved and lies 16 pixels below the top of 64×64
     np.testing.assert_allclose(found.boxes, [(20, 8, 68, 64)], atol=1e-3)
     assert found.scores[0] == pytest.approx((255 + 114) / 2 / 255, rel=1e-4)
+
+
+@pytest.mark.parametrize("role", ["plates", "objects", "faces"])
+def test_the_pipelines_run_an_added_detector(run: Run, paths: Paths, tmp_path: Path, role: str) -> None:
+    shutil.copytree(MODELS, paths.model_repository)
+    file = drawn.save(tmp_path / "mine.onnx", drawn.yolov8())
+    labels = "face,license_plate,truck"
+    assert run("add", "detector", file, "--labels", labels, "--role", role).exit_code == 0
+    write_ensembles(ENSEMBLES, paths.model_repository, tmp_path / "ensembles")
+    steps = steps_of(paths.model_repository)
+    pipeline = Ensemble(tmp_path / "ensembles" / "detect_lite", paths.model_repository, steps, SessionOptions(1))
+    photo = cv2.imencode(".png", np.full((64, 128, 3), 255, np.uint8))[1].tobytes()
+    answer = pipeline({"image": bytes_tensor([photo]), "parameters": bytes_tensor([b"{}"])})
+    found = [one for one in json_object(answer["result"])["detections"] if one["model"] == "mine"]
+    assert [one["label"] for one in found] == ["license_plate"]
+    np.testing.assert_allclose(found[0]["box"], (20, 8, 68, 64), atol=0.01)
+
+
+def test_an_ensemble_without_any_of_its_detectors_is_told_of_and_not_written(paths: Paths, tmp_path: Path) -> None:
+    shutil.copytree(MODELS, paths.model_repository, ignore=shutil.ignore_patterns("*.onnx"))
+    missing = write_ensembles(ENSEMBLES, paths.model_repository, tmp_path / "ensembles")
+    assert missing["detect_lite"] == ["centerface", "centernet"]
+    assert missing["face_contours_given"] == []
+    assert not (tmp_path / "ensembles" / "detect_lite").exists()
 
 
 def test_a_single_class_gets_the_name_that_the_pipelines_know(run: Run, paths: Paths, tmp_path: Path) -> None:
