@@ -93,8 +93,8 @@ def add_detector_(
 
 
 def _labels(text: str) -> list[str]:
-    path = Path(text)
-    names = path.read_text(encoding="utf-8").splitlines() if text and path.is_file() else text.split(",")
+    listed = "," in text or not text or not Path(text).is_file()  # a list may be longer than a path can be
+    names = text.split(",") if listed else Path(text).read_text(encoding="utf-8").splitlines()
     return [name.strip() for name in names if name.strip()]
 
 

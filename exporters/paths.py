@@ -13,6 +13,7 @@ class Paths:
     catalogue: Path = _ROOT / "checkpoints" / "catalogue.toml"
     files: Path = _ROOT / "checkpoints" / "files"
     model_repository: Path = _ROOT / "model_repository"
+    ensembles: Path = _ROOT / "ensembles"
 
     def model(self, name: str) -> Path:
         """The ONNX file of a model."""

@@ -10,7 +10,7 @@ from steps.detect_list import detect_list
 from steps.face_contours_draw import face_contours_draw
 from steps.face_crop import face_crop
 from steps.face_input import face_input
-from steps.object_detectors import detectors_by_role
+from steps.object_detectors import chosen_detectors
 from steps.pose_crop import pose_crop
 from steps.pose_input import pose_input
 from steps.privacy_blur_draw import privacy_blur_draw
@@ -20,7 +20,7 @@ from vision.plates import PlateFinder
 
 def steps_of(model_repository: Path) -> Mapping[str, Step]:
     """Every step; those that look for objects know the detectors of the model repository."""
-    detectors = {role: model.detector for role, model in detectors_by_role(model_repository).items()}
+    detectors = chosen_detectors(model_repository)
     finders = Finders(detectors, PlateFinder())
     return {
         "pose_input": pose_input,

@@ -15,9 +15,6 @@ from vision.object_detector import ObjectDetector
 from vision.photo import Photo
 from vision.plates import PlateFinder
 
-PLATES = "plates"
-"""The role of detectors of plates."""
-
 
 @dataclass(frozen=True)
 class Thresholds:
@@ -60,7 +57,7 @@ class FoundObject:
 
 @dataclass(frozen=True)
 class Finders:
-    """What looks for objects: detectors by role, and the cascade for plates where no detector of that role was run."""
+    """What looks for objects: detectors by role, and the cascade for plates where none that ran knows them."""
 
     detectors: Mapping[str, ObjectDetector]
     plates: PlateFinder
@@ -74,7 +71,8 @@ class Finders:
             require_success(json_object(tensors["context"]))
         ran = {role: detector for role, detector in self.detectors.items() if f"{role}_rows" in tensors}
         rows = {role: cast("Float32", tensors[f"{role}_rows"][0]) for role in ran}
-        return Findings(ran, rows, None if PLATES in ran else self.plates)
+        known = any(PLATE in detector.labels for detector in ran.values())
+        return Findings(ran, rows, None if known else self.plates)
 
 
 @dataclass(frozen=True)

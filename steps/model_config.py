@@ -1,11 +1,13 @@
 """Reading config.pbtxt files with Triton's own protobuf schema."""
 
-from collections.abc import Mapping, MutableSequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
+
+from steps.ensemble_detectors import set_detectors
 
 
 class ModelConfig:
@@ -50,20 +52,11 @@ class ModelConfig:
         return [output.name for output in self._config.output]
 
     def with_detectors(self, models: Mapping[str, str]) -> str:
-        """config.pbtxt text of this ensemble with other detectors, by role.
-
-        Each takes the place of the one of its role; one of a role that has none comes beside that for objects.
-        """
-        changed = model_config_pb2.ModelConfig()
-        changed.CopyFrom(self._config)
-        steps = changed.ensemble_scheduling.step
-        for role, model in models.items():
-            own = [step for step in steps if step.input_map.get("image") == f"{role}_image"]
-            for step in own:
-                step.model_name = model
-            if not own and any("objects_image" in step.output_map for step in steps):
-                _add_detector(steps, role, model)
-        return text_format.MessageToString(changed)
+        """config.pbtxt text of this ensemble with the detectors `models`, by role (`steps.ensemble_detectors`)."""
+        config = model_config_pb2.ModelConfig()
+        config.CopyFrom(self._config)
+        set_detectors(config, models)
+        return text_format.MessageToString(config)
 
     def fused(self, model_repository: Path, instances: int, threads: int) -> str:
         """config.pbtxt text of a model that runs this ensemble in one process; same inputs and outputs."""
@@ -82,16 +75,3 @@ class ModelConfig:
         for key, value in parameters.items():
             fused.parameters[key].string_value = value
         return text_format.MessageToString(fused)
-
-
-def _add_detector(steps: "MutableSequence[model_config_pb2.ModelEnsembling.Step]", role: str, model: str) -> None:
-    """Before the last step, which gets the rows; the first that draws images draws one more."""
-    image, rows = f"{role}_image", f"{role}_rows"
-    first = next(step for step in steps if "objects_image" in step.output_map)
-    first.output_map[image] = image
-    last = steps.pop()
-    last.input_map[rows] = rows
-    detector = model_config_pb2.ModelEnsembling.Step(model_name=model, model_version=-1)
-    detector.input_map["image"] = image
-    detector.output_map["detections"] = rows
-    steps.extend([detector, last])

@@ -1,7 +1,7 @@
 """Object detectors as their Triton configurations describe them: a user's model needs no code."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, cast
@@ -26,14 +26,15 @@ class _Description(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class DetectorModel:
-    """A detector of the model repository.
+    """A detector of the model repository; `role` says what it is for: faces, plates, objects.
 
-    `role` says what it is for: faces, plates, objects; `added`, that it is a user's.
+    It is `ready` where its model was built, and `added` where a user brought it.
     """
 
     role: str
     detector: ObjectDetector
-    added: bool = False
+    added: bool
+    ready: bool
 
 
 def detector_model(folder: Path) -> DetectorModel | None:
@@ -51,7 +52,7 @@ def detector_model(folder: Path) -> DetectorModel | None:
         iou=value["iou"],
         multiple=value.get("multiple"),
     )
-    return DetectorModel(value["role"], detector, value.get("added", False))
+    return DetectorModel(value["role"], detector, value.get("added", False), (folder / "1" / "model.onnx").is_file())
 
 
 def detector_models(model_repository: Path) -> Iterator[DetectorModel]:
@@ -62,7 +63,10 @@ def detector_models(model_repository: Path) -> Iterator[DetectorModel]:
             yield model
 
 
-def detectors_by_role(model_repository: Path) -> dict[str, DetectorModel]:
-    """The detectors that the pipelines run: a user's in place of the catalogue's, of several the last by name."""
-    models = sorted(detector_models(model_repository), key=lambda model: model.added)
-    return {model.role: model for model in models}
+def chosen_detectors(model_repository: Path) -> Mapping[str, ObjectDetector]:
+    """The detector of each role that has one that is ready: a user's before our own, of several the last by name.
+
+    Ensembles run the same ones: the launcher writes them so.
+    """
+    ready = (model for model in detector_models(model_repository) if model.ready)
+    return {model.role: model.detector for model in sorted(ready, key=lambda model: model.added)}

@@ -16,7 +16,7 @@ from vision.hiding.hide import hide
 from vision.hiding.options import Hiding
 from vision.hiding.region import Region
 from vision.nms import area
-from vision.photo import Photo
+from vision.photo import Photo, PhotoError
 
 SUFFIXES = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 KEPT_SHARE = 0.5
@@ -62,7 +62,7 @@ def privacy_blur_draw(finders: Finders) -> Step:
             treated = _treated(findings, photo, encoded.info.size, parameters)
             hide(photo.pixels, [(one.found.box, one.hiding) for one in treated if one.hiding], parameters.keep)
             written = encoded.rewritten(photo.pixels, parameters.form)
-        except InputError as failure:
+        except (InputError, PhotoError) as failure:
             return refused(failure.code, failure.detail)
         result = _result(encoded, treated, parameters)
         return completed(result, dict(_artifacts(encoded, written, result, parameters)))

@@ -6,6 +6,7 @@ Every detector answers rows x1, y1, x2, y2 in input pixels, score in 0…1, clas
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vision.affine import invert, transform_points
 from vision.arrays import RGB, Affine, Float32, Float64, Size
@@ -52,7 +53,7 @@ class ObjectDetector:
     def detections(self, rows: Float32, size: Size, least: float) -> Detections:
         """Objects that score `least` or more, from rows K×6, clipped to the photo of `size`; best first."""
         from_source = fit_affine(size, self.input_size(size), self.fit)
-        passing = rows[(rows[:, _SCORE] >= least) & np.isfinite(rows).all(axis=1)]
+        passing = rows[(rows[:, _SCORE] >= least) & np.isfinite(rows).all(axis=1) & self._named(rows)]
         boxes = _to_source(passing[:, _BOX].astype(np.float64), from_source)
         boxes = np.clip(boxes, 0, (*size, *size))
         inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
@@ -61,6 +62,11 @@ class ObjectDetector:
         kept = class_wise_nms(boxes, passing[:, _SCORE], classes, self.iou)
         labels = tuple(self.labels[index] for index in classes[kept])
         return Detections(boxes[kept].astype(np.float32), passing[kept, _SCORE], labels, self.model)
+
+    def _named(self, rows: Float32) -> NDArray[np.bool_]:
+        """Which of them are of a class that has a label: some models fill rows up with class -1."""
+        named: NDArray[np.bool_] = (rows[:, _CLASS] >= 0) & (rows[:, _CLASS] < len(self.labels))
+        return named
 
 
 def _to_source(boxes: Float64, from_source: Affine) -> Float64:

@@ -6,7 +6,10 @@ from vision.arrays import RGB
 from vision.coding import coding_of
 from vision.encoding import encode_photo
 from vision.metadata.metadata import Kind, kept_metadata, with_metadata
-from vision.photo_info import PhotoInfo, WrittenFormat
+from vision.photo_info import PhotoError, PhotoInfo, WrittenFormat
+
+MOST_WEBP_SIDE = 16_383
+"""RFC 9649, section 2.5: fourteen bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +29,13 @@ def rewrite(data: bytes, info: PhotoInfo, pixels: RGB, form: Form) -> bytes:
     """Encode pixels H×W×3 of the photo `data`, as displayed; `info` is what `vision.photo.inspect` said of it.
 
     The answer has the orientation in its pixels alone, is opaque, and holds no metadata but what `form` keeps. Raises
-    PhotoError (image_corrupt) where the metadata to keep cannot be walked.
+    PhotoError: image_corrupt where the metadata to keep cannot be walked, image_too_large where no WebP is that large.
     """
     file_format = form.format_for(info)
+    if file_format == "webp" and max(info.size) > MOST_WEBP_SIDE:
+        size = f"{info.width}×{info.height} pixels"
+        detail = f"the image has {size}; a WebP has at most {MOST_WEBP_SIDE} a side: ask for jpeg or png"
+        raise PhotoError("image_too_large", detail)
     coding = coding_of(data, info)
     if form.quality is not None:
         coding = replace(coding, quality=form.quality)

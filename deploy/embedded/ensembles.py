@@ -1,25 +1,34 @@
-"""The ensembles that the embedded Triton serves: the checkout's, with the detectors that were added in their places."""
+"""Ensembles as this machine can run them: with its detectors, users' own before those that came with the house."""
 
 import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from steps.model_config import ModelConfig
-from steps.object_detectors import detectors_by_role
+from steps.object_detectors import chosen_detectors
 
 
-def write_ensembles(ensembles: Path, model_repository: Path, target: Path) -> None:
-    """Write every ensemble into `target`, which is emptied first."""
+def write_ensembles(ensembles: Path, model_repository: Path, target: Path) -> Mapping[str, list[str]]:
+    """Write every ensemble that can run into `target`; return its missing models for each, none where it was written.
+
+    Looking for objects without their detector, an ensemble still finds faces and plates.
+    """
     shutil.rmtree(target, ignore_errors=True)
-    detectors = detectors_by_role(model_repository).items()
-    added = {role: model.detector.model for role, model in detectors if model.added}
+    models = {role: detector.model for role, detector in chosen_detectors(model_repository).items()}
+    missing = {}
     for folder in sorted(path.parent for path in ensembles.glob("*/config.pbtxt")):
-        model = target / folder.name
-        (model / "1").mkdir(parents=True)
-        (model / "config.pbtxt").write_text(ModelConfig(folder).with_detectors(added), encoding="utf-8")
+        written = target / folder.name
+        (written / "1").mkdir(parents=True)
+        (written / "config.pbtxt").write_text(ModelConfig(folder).with_detectors(models), encoding="utf-8")
+        missing[folder.name] = list(_missing(ModelConfig(written), model_repository))
+        if missing[folder.name]:
+            shutil.rmtree(written)
+    return missing
 
 
-def missing_models(ensemble: Path, model_repository: Path) -> list[str]:
+def _missing(ensemble: ModelConfig, model_repository: Path) -> Iterable[str]:
     """The models of an ensemble that were not exported: not every machine can fetch them all."""
-    models = (ModelConfig(model_repository / name) for name, _, _ in ModelConfig(ensemble).steps)
-    onnx = (model for model in models if model.backend == "onnxruntime")
-    return [model.name for model in onnx if not (model.folder / "1" / "model.onnx").is_file()]
+    for name, _, _ in ensemble.steps:
+        model = ModelConfig(model_repository / name)
+        if model.backend == "onnxruntime" and not (model.folder / "1" / "model.onnx").is_file():
+            yield name

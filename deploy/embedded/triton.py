@@ -3,51 +3,56 @@
 import os
 import sys
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 
 from deploy.embedded import gpus
-from deploy.embedded.ensembles import missing_models, write_ensembles
+from deploy.embedded.ensembles import write_ensembles
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import CHECKOUT, Folders
 from deploy.embedded.fused import Fusing, write_fused
 from deploy.embedded.service import Service
 from deploy.embedded.triton_probe import infer_every
 from deploy.embedded.triton_wheel import TritonWheel
+from gateway.logs import get_logger
 from gateway.settings import Settings
+from steps.object_detectors import chosen_detectors, detector_models
 
 MODELS = CHECKOUT / "model_repository"
 ENSEMBLES = CHECKOUT / "ensembles"
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared memory
 
+_log = get_logger("deploy.embedded")
+
 
 class Triton(Service):
-    """NVIDIA's tritonserver on loopback, with every ensemble whose models are here, fused where there is no GPU."""
+    """NVIDIA's tritonserver on loopback, with the ensembles whose models are here, fused where there is no GPU."""
 
     name = "triton"
 
-    def __init__(self, settings: Settings, folders: Folders) -> None:
+    def __init__(self, settings: Settings, folders: Folders, models: Path = MODELS) -> None:
         self._settings = settings
+        self._models = models
         self._folders = folders
         self._wheel = TritonWheel()
         self._backends = folders.triton / "backends"
+        self._ensembles = folders.triton / "ensembles"
         self._fused = folders.triton / "fused"
         self._region_prefix = f"maskwright_{settings.triton_grpc_port}_"
-        self._ensembles = folders.triton / "ensembles"
+        self._pipelines: list[str] = []
 
     def prepare(self) -> None:
-        """Assemble the backends and the models to load; refuse to start where no ensemble has all its models."""
-        write_ensembles(ENSEMBLES, MODELS, self._ensembles)
+        """Assemble backends, ensembles and fused models; refuse to start where no ensemble has all its models."""
+        missing = write_ensembles(ENSEMBLES, self._models, self._ensembles)
+        self._pipelines = [ensemble for ensemble, models in missing.items() if not models]
         if not self._pipelines:
-            missing = sorted(
-                {model for folder in self._ensembles.iterdir() for model in missing_models(folder, MODELS)}
-            )
-            raise StackError(f"models not exported yet: {', '.join(missing)}; run `maskwright models export`")
+            models = sorted({model for each in missing.values() for model in each})
+            raise StackError(f"models not exported yet: {', '.join(models)}; run `maskwright models export`")
+        self._tell(missing)
         gpus.require_gpu(self._settings)
         self.clean_up()
         self._wheel.assemble_backends(self._backends)
         fusing = Fusing(self._settings.triton_instances, self._settings.triton_threads)
-        write_fused(self._ensembles, MODELS, self._fused, fusing)
+        write_fused(self._ensembles, self._models, self._fused, fusing)
 
     def command(self) -> list[str]:
         """Models are named one by one: Triton would take any other folder for a model too."""
@@ -103,14 +108,18 @@ class Triton(Service):
         for region in SHARED_MEMORY.glob(f"{self._region_prefix}*"):
             region.unlink(missing_ok=True)
 
-    @cached_property
-    def _pipelines(self) -> list[str]:
-        """The ensembles that have all their models."""
-        return sorted(folder.name for folder in self._ensembles.iterdir() if not missing_models(folder, MODELS))
-
     def _repositories(self) -> list[Path]:
         settings = self._settings
         gpu = settings.schp_device != "cpu" and gpus.driver_is_here()
         if settings.triton_layout == "fused" or (settings.triton_layout == "auto" and not gpu):
             return [self._fused]
-        return [MODELS, self._ensembles]
+        return [self._models, self._ensembles]
+
+    def _tell(self, missing: Mapping[str, list[str]]) -> None:
+        """Log which detectors look for objects, and what cannot be served; `maskwright models list` says why."""
+        _log.info("detectors are chosen", **{role: one.model for role, one in chosen_detectors(self._models).items()})
+        absent = [model.detector.model for model in detector_models(self._models) if not model.ready]
+        if absent:
+            _log.warning("detectors are missing, what they would find is not found", models=absent)
+        for pipeline in (name for name, models in missing.items() if models):
+            _log.warning("pipeline is left out, models are missing", pipeline=pipeline, models=missing[pipeline])

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper
+from onnx import compose, helper
 
 from exporters.detectors.alignment import aligned_rows, stacked_rows
-from exporters.detectors.forms import FORMS, Form, class_count, recognised
+from exporters.detectors.forms import FORMS, Form, class_count, fitting, recognised
 from exporters.detectors.network import read_network
 from exporters.detectors.pixels import with_image_input
 from exporters.detectors.rows import with_rows
@@ -21,6 +21,11 @@ from exporters.runners import run_network
 
 _IMAGE_RANK = 4
 _CHANNELS = 3
+_MOST_SIDE = 4096
+"""Pixels of an input; no detector's is half as large."""
+_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
+_PREFIX = "network/"
+"""Of every name in the file: it may itself call something `image` or `detections`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,14 +60,17 @@ class AddedDetector:
         return self.width, self.height
 
     def build(self, _files: Sequence[Path], metadata: Mapping[str, str]) -> onnx.ModelProto:
-        """Fuse pixels and decoding in; operator sets stay as they are."""
+        """Fuse pixels and decoding in; operator sets stay as they are. Raises TranslationError."""
         size = (self.width, self.height)
         network = with_image_input(self.network, self.form.pixels)
         model = with_rows(network, lambda emitter, _: self.form.tail(emitter, self.output, size))
         if not self.batches:
             model.graph.output[0].type.tensor_type.shape.dim[0].dim_value = 1
         helper.set_model_props(model, dict(metadata))
-        onnx.checker.check_model(model)
+        try:
+            onnx.checker.check_model(model)
+        except onnx.checker.ValidationError as error:
+            raise TranslationError(f"{self.name} cannot be made a model: {error}") from error
         return model
 
     def references(self, _files: Sequence[Path], images: NDArray[np.uint8]) -> tuple[Outputs, Outputs]:
@@ -87,7 +95,7 @@ def inspected(path: Path, name: str, labels: Sequence[str], form: str | None) ->
     Without `labels` those in its metadata are taken, without `form` the one that it looks like. Raises TranslationError
     where either cannot be told, UnknownNameError for a form that does not exist.
     """
-    network = read_network(path)
+    network = compose.add_prefix(read_network(path), _PREFIX)
     width, height = _input_size(network, path)
     metadata = {prop.key: prop.value for prop in network.metadata_props}
     output, shape, found = _output(network, (width, height), metadata, form)
@@ -101,10 +109,15 @@ def inspected(path: Path, name: str, labels: Sequence[str], form: str | None) ->
 
 def _input_size(network: onnx.ModelProto, path: Path) -> tuple[int, int]:
     if len(network.graph.input) == 1:
-        sides = [side.dim_value for side in network.graph.input[0].type.tensor_type.shape.dim]
-        if len(sides) == _IMAGE_RANK and sides[1] == _CHANNELS and sides[2] and sides[3]:
+        tensor = network.graph.input[0].type.tensor_type
+        sides = [side.dim_value for side in tensor.shape.dim]
+        images = tensor.elem_type in _FLOATS and len(sides) == _IMAGE_RANK and sides[0] in {0, 1}
+        if images and sides[1] == _CHANNELS and all(0 < side <= _MOST_SIDE for side in sides[2:]):
             return sides[3], sides[2]
-    raise TranslationError(f"{path.name} must have one input, N×3×height×width, with height and width fixed")
+    raise TranslationError(
+        f"{path.name} must have one input, N×3×height×width or 1×3×height×width of floats, with height and width fixed "
+        f"and at most {_MOST_SIDE}"
+    )
 
 
 def _output(
@@ -117,7 +130,7 @@ def _output(
     blank = np.zeros((1, _CHANNELS, size[1], size[0]), helper.tensor_dtype_to_np_dtype(kind))
     outputs, _ = run_network(network.SerializeToString(), blank)
     name, values = next(iter(outputs.items()))
-    return name, values.shape, FORMS[form] if form else recognised(values.shape, size, metadata)
+    return name, values.shape, fitting(values.shape, FORMS[form]) if form else recognised(values.shape, size, metadata)
 
 
 def _labels_of(metadata: Mapping[str, str]) -> tuple[str, ...]:

@@ -1,9 +1,10 @@
 """Adding a detector of one's own to the model repository."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from exporters.catalogue import load
 from exporters.detectors.added import inspected
@@ -16,6 +17,8 @@ from exporters.paths import Paths
 from exporters.report import ParityReport
 
 ROLES = ("faces", "plates", "objects")
+LABELS: Mapping[str, str] = MappingProxyType({"faces": "face", "plates": "license_plate"})
+"""By role, the class by which the pipelines know what it finds."""
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 
 
@@ -33,8 +36,8 @@ class Addition:
 def add_detector(addition: Addition, *, listener: Listener, paths: Paths) -> ParityReport:
     """Make a model of the file, hold it against the file on the sample photos, and write its configuration.
 
-    Raises TranslationError, UnknownNameError, ParityError, and ExporterError where the name is taken; then nothing is
-    left.
+    A single class is given the label of the role, whatever it is called. Raises TranslationError, UnknownNameError,
+    ParityError, and ExporterError where the name is taken or no class has the role's label; then nothing is left.
     """
     if addition.role not in ROLES:
         raise UnknownNameError([addition.role], list(ROLES))
@@ -43,7 +46,10 @@ def add_detector(addition: Addition, *, listener: Listener, paths: Paths) -> Par
     folder = paths.model_repository / addition.name
     if folder.exists():
         raise ExporterError(f"{folder} exists: choose another --name, or remove the folder first")
+    if (paths.ensembles / addition.name).exists():
+        raise ExporterError(f"{addition.name} is the name of a pipeline: choose another --name")
     detector = inspected(addition.file, addition.name, addition.labels, addition.form)
+    detector = replace(detector, labels=_labels(addition.role, detector.labels))
     photos = [entry.name for entry in load(paths.catalogue).file if entry.kind == "photo"]
     written = export_recipe(detector, [addition.file], fetch_all(photos, listener=listener, paths=paths), paths)
     card = DetectorCard(
@@ -52,3 +58,15 @@ def add_detector(addition: Addition, *, listener: Listener, paths: Paths) -> Par
     text = config_text(addition.name, addition.file.name, card, batches=detector.batches)
     (folder / "config.pbtxt").write_text(text, encoding="utf-8")
     return written
+
+
+def _labels(role: str, labels: tuple[str, ...]) -> tuple[str, ...]:
+    """The labels, of which one is the role's. Raises ExporterError."""
+    label = LABELS.get(role)
+    if label is None or label in labels:
+        return labels
+    if len(labels) == 1:
+        return (label,)
+    raise ExporterError(
+        f"which of {', '.join(labels)} are {role}? call that class {label} with --labels, so that the pipelines know it"
+    )

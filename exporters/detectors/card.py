@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-_TEMPLATE = """# {model}: added from {source}. Rows x1, y1, x2, y2 (input pixels), score, class; best first.
+_TEMPLATE = """# {model}: added from {source!r}. Rows x1, y1, x2, y2 (input pixels), score, class; best first.
 platform: "onnxruntime_onnx"
 backend: "onnxruntime"
 max_batch_size: {batch}
@@ -34,6 +34,8 @@ class DetectorCard:
     fit: str
     size: tuple[int, int]
     iou: float
+    added: bool = True
+    """Whether it takes the place of the detector that came with the house."""
 
 
 def config_text(model: str, source: str, card: DetectorCard, *, batches: bool) -> str:
@@ -49,5 +51,5 @@ def config_text(model: str, source: str, card: DetectorCard, *, batches: bool) -
         image=", ".join(map(str, image)),
         rows=", ".join(map(str, rows)),
         batching="dynamic_batching { }\n" if batches else "",
-        detector=json.dumps(json.dumps({**asdict(card), "added": True})),
+        detector=json.dumps(json.dumps(asdict(card))),
     )

@@ -22,6 +22,8 @@ Rows = NDArray[np.float32]
 
 STRIDES = (8, 16, 32)
 ROW_COLUMNS = 6
+_RANK = 3
+"""Images, rows, columns."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def recognised(shape: tuple[int, ...], size: Size, metadata: Mapping[str, str]) 
     TranslationError.
     """
     cells = sum((size[0] // stride) * (size[1] // stride) for stride in STRIDES)
-    _, second, third = shape if len(shape) == 3 else (0, 0, 0)  # noqa: PLR2004 - images, rows, columns
+    _, second, third = shape if len(shape) == _RANK else (0, 0, 0)
     if third == cells:
         return FORMS["yolov8"]
     if second == cells:
@@ -76,6 +78,15 @@ def recognised(shape: tuple[int, ...], size: Size, metadata: Mapping[str, str]) 
         f"known: YOLOv8 and 11 (N×(4+classes)×{cells}), YOLOv5 (N×{3 * cells}×(5+classes)), "
         f"YOLOX (N×{cells}×(5+classes)), rows x1, y1, x2, y2, score, class (N×K×6)"
     )
+
+
+def fitting(shape: tuple[int, ...], form: Form) -> Form:
+    """The form, where an output of `shape` can be of it. Raises TranslationError."""
+    rank, columns = len(shape), shape[-1] if shape else 0
+    rows = form.decode is decoding.rows
+    if rank != _RANK or (rows and columns != ROW_COLUMNS):
+        raise TranslationError(f"an output of shape {shape} cannot be of the form {form.name}")
+    return form
 
 
 def class_count(form: Form, shape: tuple[int, ...]) -> int | None:

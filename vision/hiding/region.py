@@ -65,6 +65,11 @@ class Window:
         return self.x2 <= self.x1 or self.y2 <= self.y1
 
     @property
+    def area(self) -> int:
+        """How many pixels lie inside."""
+        return max(self.x2 - self.x1, 0) * max(self.y2 - self.y1, 0)
+
+    @property
     def slices(self) -> tuple[slice, slice]:
         """Rows and columns."""
         return slice(self.y1, self.y2), slice(self.x1, self.x2)

@@ -77,9 +77,8 @@ def _entries(tiff: bytes, order: str, start: int) -> Iterator[Entry]:
         tag, kind, values, offset = struct.unpack_from(f"{order}HHII", tiff, at)
         length = VALUE_BYTES.get(kind, MOST_BYTES + 1) * values
         begin = at + HEADER_BYTES if length <= INLINE_BYTES else offset
-        value = tiff[begin : begin + length]
-        if len(value) == length <= MOST_BYTES:
-            yield Entry(tag, kind, values, value)
+        if length <= MOST_BYTES and begin + length <= len(tiff):
+            yield Entry(tag, kind, values, tiff[begin : begin + length])
 
 
 def _written(image: dict[int, Entry], exif: dict[int, Entry], order: str) -> bytes:

@@ -4,9 +4,8 @@ import zlib
 
 from vision.headers.png import SIGNATURE, chunk, chunks
 from vision.metadata.blocks import Blocks
+from vision.metadata.icc import MOST_BYTES
 
-MOST_PROFILE_BYTES = 4_000_000
-"""Of an unpacked profile: more than any has."""
 PROFILE_NAME = b"icc\0\0"
 """A name, its end, and the one compression method."""
 IHDR_END = len(SIGNATURE) + 12 + 13
@@ -34,6 +33,6 @@ def _unpacked(body: bytes) -> bytes:
     """The profile; empty where it cannot be unpacked."""
     _, _, packed = body.partition(b"\0")
     try:
-        return zlib.decompressobj().decompress(packed[1:], MOST_PROFILE_BYTES)
+        return zlib.decompressobj().decompress(packed[1:], MOST_BYTES)
     except zlib.error:
         return b""

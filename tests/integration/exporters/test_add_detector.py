@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from deploy.embedded.ensembles import missing_models, write_ensembles
+from deploy.embedded.ensembles import write_ensembles
 from deploy.embedded.triton import ENSEMBLES, MODELS
 from exporters import commands
 from exporters.catalogue import load
 from exporters.commands import app
+from exporters.detectors.adding import LABELS as LABEL_OF
 from exporters.fetch import State, state
 from exporters.paths import DEFAULT_PATHS, Paths
 from steps.catalogue import steps_of
+from steps.detect_classes import GROUPS
 from steps.ensemble import Ensemble
 from steps.object_detectors import detector_models
 from steps.onnx_session import SessionOptions
@@ -28,7 +30,7 @@ pytestmark = pytest.mark.skipif(
     any(state(entry, DEFAULT_PATHS.files) is not State.READY for entry in PHOTOS),
     reason="the sample photos are not fetched",
 )
-LABELS = "car,plate,truck"
+LABELS = "car,license_plate,truck"
 Run = Callable[..., Result]
 
 
@@ -51,10 +53,10 @@ def test_a_detector_of_ones_own_is_usable_without_code(
     added = run("add", "detector", file, "--labels", LABELS, "--role", "plates")
     assert added.exit_code == 0, added.output
     (model,) = detector_models(paths.model_repository)
-    assert (model.role, model.detector.labels) == ("plates", ("car", "plate", "truck"))
+    assert (model.role, model.detector.labels) == ("plates", ("car", "license_plate", "truck"))
     photo = np.full((64, 128, 3), 255, np.uint8)
     found = load_detector("mine", paths.model_repository).detect(cv2.imencode(".png", photo)[1].tobytes(), 0.5)
-    assert found.labels == ("plate",)
+    assert found.labels == ("license_plate",)
     # 128×64 is halved and lies 16 pixels below the top of 64×64
     np.testing.assert_allclose(found.boxes, [(20, 8, 68, 64)], atol=1e-3)
     assert found.scores[0] == pytest.approx((255 + 114) / 2 / 255, rel=1e-4)
@@ -64,24 +66,43 @@ def test_a_detector_of_ones_own_is_usable_without_code(
 def test_the_pipelines_run_an_added_detector(run: Run, paths: Paths, tmp_path: Path, role: str) -> None:
     shutil.copytree(MODELS, paths.model_repository)
     file = drawn.save(tmp_path / "mine.onnx", drawn.yolov8())
-    assert run("add", "detector", file, "--labels", LABELS, "--role", role).exit_code == 0
+    labels = "face,license_plate,truck"
+    assert run("add", "detector", file, "--labels", labels, "--role", role).exit_code == 0
     write_ensembles(ENSEMBLES, paths.model_repository, tmp_path / "ensembles")
     steps = steps_of(paths.model_repository)
     pipeline = Ensemble(tmp_path / "ensembles" / "detect_lite", paths.model_repository, steps, SessionOptions(1))
     photo = cv2.imencode(".png", np.full((64, 128, 3), 255, np.uint8))[1].tobytes()
     answer = pipeline({"image": bytes_tensor([photo]), "parameters": bytes_tensor([b"{}"])})
     found = [one for one in json_object(answer["result"])["detections"] if one["model"] == "mine"]
-    assert [one["label"] for one in found] == ["plate"]
+    assert [one["label"] for one in found] == ["license_plate"]
     np.testing.assert_allclose(found[0]["box"], (20, 8, 68, 64), atol=0.01)
 
 
-def test_an_ensemble_without_all_its_models_is_told_of(paths: Paths, tmp_path: Path) -> None:
+def test_an_ensemble_without_any_of_its_detectors_is_told_of_and_not_written(paths: Paths, tmp_path: Path) -> None:
     shutil.copytree(MODELS, paths.model_repository, ignore=shutil.ignore_patterns("*.onnx"))
-    ensembles = tmp_path / "ensembles"
-    write_ensembles(ENSEMBLES, paths.model_repository, ensembles)
-    missing = {folder.name: missing_models(folder, paths.model_repository) for folder in ensembles.iterdir()}
+    missing = write_ensembles(ENSEMBLES, paths.model_repository, tmp_path / "ensembles")
     assert missing["detect_lite"] == ["centerface", "centernet"]
-    assert missing["privacy_blur_given"] == []
+    assert missing["face_contours_given"] == []
+    assert not (tmp_path / "ensembles" / "detect_lite").exists()
+
+
+def test_a_single_class_gets_the_name_that_the_pipelines_know(run: Run, paths: Paths, tmp_path: Path) -> None:
+    base, scored = (np.delete(part, [4, 6], axis=1) for part in drawn.yolov8())
+    file = drawn.save(tmp_path / "mine.onnx", (base, scored))
+    assert run("add", "detector", file, "--labels", "Nummernschild", "--role", "plates").exit_code == 0
+    (model,) = detector_models(paths.model_repository)
+    assert model.detector.labels == GROUPS["plates"]
+
+
+@pytest.mark.parametrize("role", LABEL_OF)
+def test_the_pipelines_know_the_labels_of_roles(role: str) -> None:
+    assert GROUPS[role] == (LABEL_OF[role],)
+
+
+def test_a_list_of_labels_may_be_longer_than_a_path(run: Run, tmp_path: Path) -> None:
+    file = drawn.save(tmp_path / "mine.onnx", drawn.yolov8())
+    words = ("add", "detector", file, "--labels", ",".join(["a long name of a class"] * 80), "--role", "objects")
+    assert "3 classes apart, and 80 labels are given" in run(*words).output
 
 
 def test_an_added_detector_is_listed_and_verified(run: Run, paths: Paths, tmp_path: Path) -> None:
@@ -102,6 +123,8 @@ def test_an_added_detector_is_listed_and_verified(run: Run, paths: Paths, tmp_pa
         (("--role", "plates", "--labels", "one"), 1, "3 classes apart, and 1 labels are given"),
         (("--role", "dogs", "--labels", LABELS), 2, "unknown name: dogs; known names: faces, plates, objects"),
         (("--role", "plates", "--labels", LABELS, "--name", "../x"), 1, "is no name for a model"),
+        (("--role", "plates", "--labels", LABELS, "--name", "detect_lite"), 1, "is the name of a pipeline"),
+        (("--role", "plates", "--labels", "car,plate,truck"), 1, "call that class license_plate with --labels"),
         (("--role", "plates", "--labels", LABELS, "--form", "yolo0"), 2, "unknown name: yolo0"),
     ],
 )

@@ -14,6 +14,7 @@ from tests.unit.steps.objects import FACES, FINDERS, OBJECTS, SIZE, context, row
 from vision.arrays import RGB, Box
 from vision.coding import Coding
 from vision.encoding import encode_photo
+from vision.hiding import hide
 from vision.hiding.options import Hiding, Shape, Style
 from vision.photo import inspect
 from vision.photo_info import WrittenFormat
@@ -152,6 +153,12 @@ def test_what_nobody_looks_for_is_refused_before_anything_is_shown() -> None:
 def test_failures_come_back_as_data() -> None:
     assert blurred({**FOUND, **context("image_corrupt")})[0]["reason"] == "image_corrupt"
     assert blurred(photo=PHOTO[:-20])[0]["reason"] == "image_truncated"
+
+
+def test_more_than_can_be_hidden_in_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hide, "MOST_PIXELS", 100)
+    result, artifacts = blurred(hide=["faces"])
+    assert (result["status"], result["reason"], artifacts) == ("failed", "image_too_large", {})
 
 
 def test_parameters_come_from_json() -> None:

@@ -75,3 +75,9 @@ def test_the_input_follows_the_photo_where_the_model_lets_it() -> None:
     photo = Photo(np.zeros((30, 60, 3), np.uint8), IDENTITY)
     assert detector().draw(photo, (60, 30)).shape == (64, 64, 3)
     assert detector(Fit.STRETCH, 32).draw(photo, (60, 30)).shape == (32, 64, 3)
+
+
+@given(st.sampled_from([-1.0, 2.0, 1e30, -1e30]))
+def test_a_class_without_a_label_is_left_out(index: float) -> None:
+    found = detector().detections(rows((0, 16, 32, 48, 0.9, index), (32, 20, 60, 40, 0.8, 1)), (128, 64), 0.2)
+    assert found.labels == ("dog",)

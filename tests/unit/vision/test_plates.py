@@ -61,3 +61,39 @@ def test_no_plate_and_vehicles_beyond_the_border(finder: PlateFinder) -> None:
 def test_a_photo_too_small_for_a_plate_shows_none(finder: PlateFinder) -> None:
     tiny = Photo(np.full((16, 16, 3), 70, np.uint8), np.eye(2, 3))
     assert len(finder.find(tiny, (16, 16), NONE)) == 0
+
+
+class Watched:
+    """A cascade that keeps the sizes of what it is shown."""
+
+    def __init__(self) -> None:
+        self.sizes: list[tuple[int, int]] = []
+
+    def detectMultiScale2(  # noqa: N802 - OpenCV's name
+        self, crop: np.ndarray, _scale: float, _windows: int, **_limits: object
+    ) -> tuple[tuple[()], tuple[()]]:
+        height, width = crop.shape
+        self.sizes.append((width, height))
+        return (), ()
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
+    cascade = Watched()
+    monkeypatch.setattr(cv2, "CascadeClassifier", lambda _: cascade)
+    return cascade
+
+
+@pytest.mark.parametrize("size", [(40, 8000), (480, 640), (8000, 40)])
+def test_no_shape_of_photo_is_searched_at_more_than_a_square(watched: Watched, size: tuple[int, int]) -> None:
+    PlateFinder().find(Photo(np.zeros((size[1], size[0], 3), np.uint8), np.eye(2, 3)), size, NONE)
+    ((width, height),) = watched.sizes
+    assert width <= 640
+    assert width * height <= 640 * 641
+
+
+def test_of_many_vehicles_the_largest_are_searched(watched: Watched) -> None:
+    vehicles = np.array([(0, 0, 100 + wide, 100) for wide in range(50)], np.float32)
+    PlateFinder().find(Photo(np.zeros((480, 640, 3), np.uint8), np.eye(2, 3)), SIZE, vehicles)
+    ratios = [round(100 * width / height) for width, height in watched.sizes[1:]]
+    assert ratios == pytest.approx([149, 148, 147, 146, 145, 144, 143, 142], abs=1)

@@ -72,6 +72,13 @@ def test_metadata_that_cannot_be_walked_is_refused() -> None:
         again(endless)
 
 
+def test_a_photo_too_wide_for_a_webp_is_refused() -> None:
+    data = encoded(picture(16_384, 16), "PNG")
+    with pytest.raises(PhotoError, match="image_too_large: the image has 16384×16 pixels; a WebP has at most 16383"):
+        again(data, Form("webp"))
+    assert inspect(again(data, Form("jpeg"))).size == (16_384, 16)
+
+
 @pytest.mark.skipif(EXIFTOOL is None, reason="exiftool is not here (Debian: libimage-exiftool-perl)")
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("form", [Form(), EVERYTHING])

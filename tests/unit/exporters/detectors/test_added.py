@@ -91,6 +91,93 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
         inspected(path, "my", LABELS, None)
 
 
+def renamed(path: Path, names: dict[str, str]) -> Path:
+    """The file with other names of tensors."""
+    model = onnx.load(path)
+    for place in (*model.graph.input, *model.graph.output):
+        place.name = names.get(place.name, place.name)
+    for node in model.graph.node:
+        for tensors in (node.input, node.output):
+            tensors[:] = [names.get(name, name) for name in tensors]
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize("names", [{"images": "image"}, {"output0": "detections"}, {"images": "image/transpose_0"}])
+def test_a_file_may_use_the_names_that_are_used_here(tmp_path: Path, names: dict[str, str]) -> None:
+    path = renamed(drawn.save(tmp_path / "my.onnx", drawn.yolov8()), names)
+    found = answers(inspected(path, "my", LABELS, None), red_and_blue(204, 102))
+    np.testing.assert_allclose(found[0, 0], (*drawn.BOX, 0.8, drawn.CLASS), rtol=1e-5)
+
+
+def unknown_operator(model: onnx.ModelProto) -> None:
+    model.graph.node[0].domain = "my.company"
+    model.opset_import.append(onnx.helper.make_opsetid("my.company", 1))
+
+
+def no_output(model: onnx.ModelProto) -> None:
+    del model.graph.output[:]
+
+
+def one_image_within(model: onnx.ModelProto) -> None:
+    """Any number of images by its input, one by its operators."""
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
+    shape = next(weight for weight in model.graph.initializer if weight.name == "shape")
+    shape.CopyFrom(onnx.numpy_helper.from_array(np.array([1, 1, 1]), "shape"))
+
+
+@pytest.mark.parametrize("spoil", [unknown_operator, no_output, one_image_within])
+def test_a_model_that_cannot_be_run_is_refused(tmp_path: Path, spoil: Callable[[onnx.ModelProto], None]) -> None:
+    path = drawn.save(tmp_path / "my.onnx", drawn.yolov8())
+    spoil(model := onnx.load(path))
+    onnx.save(model, path)
+    with pytest.raises(TranslationError, match="onnxruntime cannot run this model"):
+        answers(inspected(path, "my", LABELS, None), red_and_blue(1, 2))
+
+
+def outside(model: onnx.ModelProto) -> None:
+    """Weights in a file above that of the model."""
+    weight = next(weight for weight in model.graph.initializer if weight.name == "base")
+    weight.ClearField("raw_data")
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value="../weights")
+
+
+def sides(height: int, images: int = 1) -> Callable[[onnx.ModelProto], None]:
+    def changed(model: onnx.ModelProto) -> None:
+        dimensions = model.graph.input[0].type.tensor_type.shape.dim
+        dimensions[0].dim_value, dimensions[2].dim_value = images, height
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (outside, "points outside the directory"),
+        (sides(-64), "must have one input"),
+        (sides(2_000_000), "at most 4096"),
+        (sides(64, images=4), "must have one input"),
+    ],
+)
+def test_a_file_that_asks_for_too_much_is_refused(
+    tmp_path: Path, spoil: Callable[[onnx.ModelProto], None], message: str
+) -> None:
+    (tmp_path / "weights").write_bytes(bytes(7 * drawn.CELLS * 4))
+    (tmp_path / "in").mkdir()
+    path = drawn.save(tmp_path / "in" / "my.onnx", drawn.yolov8())
+    spoil(model := onnx.load(path))
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(TranslationError, match=message):
+        inspected(path, "my", LABELS, None)
+
+
+def test_a_form_that_the_output_cannot_be_of_is_refused(tmp_path: Path) -> None:
+    path = drawn.save(tmp_path / "my.onnx", drawn.yolov8())
+    with pytest.raises(TranslationError, match="cannot be of the form rows"):
+        inspected(path, "my", LABELS, "rows")
+
+
 def test_sides_that_are_free_are_refused(tmp_path: Path) -> None:
     path = drawn.save(tmp_path / "my.onnx", drawn.yolov8())
     model = onnx.load(path)

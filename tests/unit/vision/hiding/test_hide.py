@@ -12,6 +12,7 @@ from vision.arrays import RGB, Box, Float64
 from vision.hiding.hide import hide
 from vision.hiding.options import Hiding, Shape, Style
 from vision.hiding.region import Region, Window
+from vision.photo_info import PhotoError
 
 BLURS = (Style.GAUSSIAN, Style.PIXELATE)
 SIDE = 160
@@ -167,3 +168,11 @@ def portrait() -> RGB:
 def test_no_filter_brings_a_face_back_at_the_default_and_a_weak_blur_would_be_undone() -> None:
     assert recovered(0.075) > 0.9
     assert abs(recovered(1.0)) < 0.15
+
+
+def test_what_would_take_minutes_is_refused_before_anything_is_painted() -> None:
+    before = noise(2000, 1500)
+    after = before.copy()
+    with pytest.raises(PhotoError, match="image_too_large: what is to be hidden covers 3000000000 pixels"):
+        hide(after, [((0, 0, 2000, 1500), Hiding())] * 1000)
+    np.testing.assert_array_equal(after, before)

@@ -1,6 +1,7 @@
 """Cleaned EXIF, read back by Pillow."""
 
 import struct
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -95,6 +96,18 @@ def test_the_thumbnails_directory_is_left_out() -> None:
 )
 def test_what_cannot_be_kept_is_left_out(entry: tuple[int, int, int, bytes]) -> None:
     assert cleaned_exif(b"II*\0" + struct.pack("<I", 8) + directory([entry]) + bytes(3000)) == b""
+
+
+def test_what_is_too_large_to_keep_is_not_copied() -> None:
+    """Each of 65,535 entries may claim the whole of a file of many megabytes."""
+    size = 1_000_000
+    block = b"II*\0" + struct.pack("<I", 8) + directory([(0x010F, 7, size, struct.pack("<I", 0))]) + bytes(size)
+    tracemalloc.start()
+    try:
+        assert cleaned_exif(block) == b""
+        assert tracemalloc.get_traced_memory()[1] < size
+    finally:
+        tracemalloc.stop()
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"II*\0", b"MM\0*", b"", b"Exif\0\0II*\0\x08\0\0\0"]))

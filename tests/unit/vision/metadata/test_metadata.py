@@ -80,6 +80,13 @@ def test_a_profile_that_lacks_a_piece_is_left_out() -> None:
     assert kept_metadata(data.replace(b"ICC_PROFILE\0\x02", b"ICC_PROFILE\0\x07"), "jpeg", {"icc"}) == Blocks()
 
 
+def test_a_profile_larger_than_any_is_left_out() -> None:
+    """A WebP holds one of any size, a JPEG at most 255 pieces."""
+    for size, kept in ((4_000_000, 4_000_000), (4_000_001, 0)):
+        file = with_metadata(encode_photo(PIXELS, "webp", Coding()), "webp", Blocks(icc=grown(RGB_PROFILE, size)))
+        assert len(kept_metadata(file, "webp", {"icc"}).icc) == kept
+
+
 def test_a_profile_that_cannot_be_unpacked_is_left_out() -> None:
     at = (data := source("png")).index(b"iCCP") + 20
     assert kept_metadata(data[:at] + bytes(20) + data[at + 20 :], "png", {"icc"}) == Blocks()

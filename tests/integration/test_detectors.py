@@ -1,0 +1,112 @@
+"""Detectors that users bring, and those that are missing, on a real Triton."""
+
+import asyncio
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tritonclient.utils
+
+from deploy.embedded.folders import CHECKOUT, Folders
+from deploy.embedded.triton import MODELS, Triton
+from exporters.detectors.adding import Addition, add_detector
+from exporters.listener import Silence
+from exporters.paths import DEFAULT_PATHS
+from gateway.settings import Settings
+from steps.object_detectors import chosen_detectors
+from tests.stack import eventually, stack_environment
+from tests.triton_client import run_pipeline
+from tests.unit.exporters.detectors import drawn
+
+pytestmark = pytest.mark.skipif("faces" not in chosen_detectors(MODELS), reason="CenterFace is not exported")
+
+WHITE = cv2.imencode(".png", np.full((64, 64, 3), 255, np.uint8))[1].tobytes()
+BOX = [10.0, 20.0, 34.0, 52.0]
+EVERYTHING: dict[str, object] = {"hide": ["faces", "plates"], "style": "solid", "include": ["detections"]}
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """The model repository without CenterNet, as on a machine that has no npm."""
+    copied = tmp_path / "model_repository"
+    shutil.copytree(MODELS, copied, ignore=shutil.ignore_patterns("__pycache__"))
+    (copied / "centernet" / "1" / "model.onnx").unlink(missing_ok=True)
+    return copied
+
+
+@pytest.fixture(params=["fused", "ensemble"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    for name, value in stack_environment(tmp_path / "home", TRITON_LAYOUT=request.param, TRITON_INSTANCES="1").items():
+        monkeypatch.setenv(name, value)
+    return Settings.from_environment()
+
+
+@contextmanager
+def serving(settings: Settings, repository: Path) -> Iterator[str]:
+    """Triton on these models; its address."""
+    folders = Folders(settings.maskwright_home)
+    folders.create()
+    triton = Triton(settings, folders, repository)
+    triton.prepare()
+    with folders.log("triton").open("wb") as log:
+        process = subprocess.Popen(
+            triton.command(), env=dict(triton.environment()), cwd=CHECKOUT, stdout=log, stderr=log
+        )
+    try:
+        eventually(lambda: process.poll() is not None or _serves(triton), 60, "Triton serves every pipeline")
+        assert process.poll() is None, folders.log("triton").read_text()[-2000:]
+        yield f"127.0.0.1:{settings.triton_grpc_port}"
+    finally:
+        process.terminate()
+        process.wait(30)
+        triton.clean_up()
+
+
+def _serves(triton: Triton) -> bool:
+    try:
+        asyncio.run(triton.probe())
+    except tritonclient.utils.InferenceServerException:
+        return False
+    return True
+
+
+def add(repository: Path, tmp_path: Path, name: str, role: str, batch: int | str) -> None:
+    base, scored = (np.delete(part, [4, 6], axis=1) for part in drawn.yolov8())
+    file = drawn.save(tmp_path / f"{name}.onnx", (base, scored), batch=batch)
+    paths = replace(DEFAULT_PATHS, model_repository=repository)
+    add_detector(Addition(file, name, role, ("mine",)), listener=Silence(), paths=paths)
+
+
+def found(url: str, model: str, parameters: dict[str, object]) -> list[tuple[object, object, object]]:
+    answer = run_pipeline(url, model, WHITE, parameters)
+    assert answer.result["status"] == "completed", answer.result
+    return [(one["label"], one["model"], one["box"]) for one in answer.result["detections"]]
+
+
+def test_users_detectors_are_what_the_pipelines_run(settings: Settings, repository: Path, tmp_path: Path) -> None:
+    add(repository, tmp_path, "my_faces", "faces", 1)
+    add(repository, tmp_path, "my_plates", "plates", "N")
+    face, plate = ("face", "my_faces", BOX), ("license_plate", "my_plates", BOX)
+    with serving(settings, repository) as url:
+        assert found(url, "detect_faces_lite", {}) == [face]
+        assert found(url, "privacy_blur_faces_lite", {"hide": ["faces"]}) == [face]
+        assert sorted(found(url, "detect_lite", {})) == [face, plate]
+        answer = run_pipeline(url, "privacy_blur_lite", WHITE, {**EVERYTHING, "shape": "box"})
+        assert [one["action"] for one in answer.result["detections"]] == ["hidden", "hidden"]
+        (copy,) = (data for name, data in answer.artifacts.items() if name.endswith(".png"))
+        blurred = cv2.imdecode(np.frombuffer(copy, np.uint8), cv2.IMREAD_COLOR)
+        assert (blurred[20:52, 10:34] == 0).all()
+
+
+def test_without_centernet_faces_and_plates_are_hidden_all_the_same(settings: Settings, repository: Path) -> None:
+    with serving(settings, repository) as url:
+        assert run_pipeline(url, "privacy_blur_lite", WHITE, EVERYTHING).result["status"] == "completed"
+        assert found(url, "detect_lite", {}) == []
+        refused = run_pipeline(url, "privacy_blur_lite", WHITE, {"hide": ["persons"]}).result
+        assert (refused["status"], refused["reason"]) == ("failed", "class_unknown")
