@@ -7,20 +7,19 @@ from tests.integration.gateway.access.credentials import caller
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.house import PHOTO, House
 
-ACME = caller("acme")
-
 
 async def test_another_tenants_batch_is_no_batch(house: House) -> None:
+    acme = caller("acme")
     files = [("files", ("a.png", PHOTO)), ("files", ("b.gif", b"GIF89a"))]
-    batch = (await house.client.post("/batch-upload", files=files, headers=ACME)).raise_for_status().json()
+    batch = (await house.client.post("/batch-upload", files=files, headers=acme)).raise_for_status().json()
     address = f"/batch/{batch['batch_id']}"
-    shown = (await house.client.get(address, headers=ACME)).raise_for_status().json()
+    shown = (await house.client.get(address, headers=acme)).raise_for_status().json()
     assert [one["job_id"] for one in shown["results"]] == [one["job_id"] for one in batch["results"]]
     for tenant in ("globex", ""):
         assert_problem(await house.client.get(address, headers=caller(tenant)), "job_not_found")
     for one in batch["results"]:
         path = f"/status/{one['job_id']}"
-        assert (await house.client.get(path, headers=ACME)).is_success
+        assert (await house.client.get(path, headers=acme)).is_success
         assert_problem(await house.client.get(path, headers=caller("globex")), "job_not_found")
     (noted,) = await house.stores.audit.entries(AuditFilter(job_id=UUID(batch["batch_id"])))
     assert (noted.caller, noted.action, noted.target) == ("token:acme-user", "submit", "POST /batch-upload")
