@@ -3,11 +3,9 @@
 import asyncio
 from dataclasses import dataclass
 
-import anyio
-
 from gateway.jobs.bucket import Bucket
 from gateway.jobs.store import QueueCounts
-from gateway.problems import Problem
+from gateway.patience import answer_within
 from gateway.stores import Stores
 
 _FRESH_S = 1.0
@@ -48,22 +46,14 @@ class StoreProber:
 
     async def _ask(self) -> StoreHealth:
         counts, photos, artifacts = await asyncio.gather(
-            self._counts(), _answers(self._stores.photos), _answers(self._stores.artifacts)
+            answer_within(_ASK_S, self._stores.jobs.counts()),
+            answer_within(_ASK_S, _answers(self._stores.photos)),
+            answer_within(_ASK_S, _answers(self._stores.artifacts)),
         )
-        return StoreHealth(counts, photos and artifacts)
-
-    async def _counts(self) -> QueueCounts | None:
-        try:
-            with anyio.fail_after(_ASK_S):
-                return await self._stores.jobs.counts()
-        except (Problem, TimeoutError):
-            return None
+        return StoreHealth(counts, bool(photos and artifacts))
 
 
 async def _answers(bucket: Bucket) -> bool:
-    try:
-        with anyio.fail_after(_ASK_S):
-            await bucket.check()
-    except (Problem, TimeoutError):
-        return False
+    """True, or a Problem."""
+    await bucket.check()
     return True

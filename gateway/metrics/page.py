@@ -1,11 +1,8 @@
 """The figures as Prometheus reads them."""
 
 import asyncio
-from collections.abc import Awaitable, Iterator
-from contextlib import suppress
-from typing import TypeVar
+from collections.abc import Iterator
 
-import anyio
 from prometheus_client import CONTENT_TYPE_LATEST, Metric
 from prometheus_client.core import GaugeMetricFamily
 
@@ -15,14 +12,12 @@ from gateway.metrics.families import each_process, everybody, written
 from gateway.metrics.instruments import Instruments
 from gateway.metrics.reporter import Reporter
 from gateway.metrics.totals import Whole
-from gateway.problems import Problem
+from gateway.patience import answer_within
 from gateway.stores import Stores
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 _PATIENCE_S = 3.0
 """Prometheus itself waits 10 s."""
-
-T = TypeVar("T")
 
 
 class MetricsPage:
@@ -38,7 +33,9 @@ class MetricsPage:
     async def text(self) -> bytes:
         """The page; while the database is away, what is known from before, without the queue and the cache."""
         whole, counts, kept = await asyncio.gather(
-            _in_time(self._reporter.whole()), _in_time(self._jobs.counts()), _in_time(self._cache.totals())
+            answer_within(_PATIENCE_S, self._reporter.whole()),
+            answer_within(_PATIENCE_S, self._jobs.counts()),
+            answer_within(_PATIENCE_S, self._cache.totals()),
         )
         self._known = whole or self._known
         return written(
@@ -49,12 +46,6 @@ class MetricsPage:
                 *(_cached(kept) if kept else ()),
             ]
         )
-
-
-async def _in_time(asked: Awaitable[T]) -> T | None:
-    with anyio.move_on_after(_PATIENCE_S), suppress(Problem):
-        return await asked
-    return None
 
 
 def _queue(counts: QueueCounts) -> Iterator[Metric]:
