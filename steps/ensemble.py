@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from steps.failure import has_failed
 from steps.model_config import ModelConfig
 from steps.onnx_session import OnnxSession, SessionOptions
 from steps.tensors import Step, Tensor, Tensors
@@ -19,9 +20,14 @@ class Stage:
     output_map: Mapping[str, str]
 
     def run(self, tensors: dict[str, Tensor]) -> None:
-        """Run the step on the ensemble's tensors and add its outputs to them."""
-        results = self.step({name: tensors[source] for name, source in self.input_map.items()})
+        """Run the step on those of the ensemble's tensors that were made, and add its outputs to them."""
+        results = self.step({name: tensors[source] for name, source in self.input_map.items() if source in tensors})
         tensors.update({target: results[name] for name, target in self.output_map.items()})
+
+    def failed(self, tensors: Tensors) -> bool:
+        """Whether it handed a failure on."""
+        context = self.output_map.get("context")
+        return context is not None and has_failed(tensors[context])
 
 
 class Ensemble:
@@ -38,10 +44,16 @@ class Ensemble:
         ]
 
     def __call__(self, tensors: Tensors) -> Tensors:
-        """The ensemble's outputs by name. Raises what a step raises."""
+        """The ensemble's outputs by name. Raises what a step raises.
+
+        After a failure no model is run, as no step would look at what it made: a photo that is none costs nothing.
+        """
         known = dict(tensors)
+        failed = False
         for stage in self.stages:
-            stage.run(known)
+            if not (failed and isinstance(stage.step, OnnxSession)):
+                stage.run(known)
+                failed = failed or stage.failed(known)
         return {name: known[name] for name in self._outputs}
 
 

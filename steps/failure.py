@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import cast
 
-from steps.tensors import JsonObject, Step, Tensors, json_object, json_tensor
+from steps.tensors import JsonObject, Step, Tensor, Tensors, json_object, json_tensor
 
 
 class InputError(Exception):
@@ -18,6 +18,11 @@ class InputError(Exception):
 def failure_context(failure: InputError) -> JsonObject:
     """The context that a failed step hands on."""
     return {"failure": {"code": failure.code, "detail": failure.detail}}
+
+
+def has_failed(context: Tensor) -> bool:
+    """Whether a `context` tensor carries a failure."""
+    return "failure" in json_object(context)
 
 
 def require_success(context: JsonObject) -> None:
@@ -36,7 +41,7 @@ def carrying_failures(blank: Callable[[Tensors], Tensors]) -> Callable[[Step], S
     def decorate(step: Step) -> Step:
         def guarded(tensors: Tensors) -> Tensors:
             context = tensors.get("context")
-            if context is not None and "failure" in json_object(context):
+            if context is not None and has_failed(context):
                 return {**blank(tensors), "context": context}
             try:
                 return step(tensors)

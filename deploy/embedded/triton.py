@@ -11,7 +11,7 @@ from deploy.embedded.errors import StackError
 from deploy.embedded.folders import CHECKOUT, Folders
 from deploy.embedded.fused import Fusing, write_fused
 from deploy.embedded.service import Service
-from deploy.embedded.triton_probe import infer_every
+from deploy.embedded.triton_probe import NO_PHOTO, PHOTO, infer_every
 from deploy.embedded.triton_wheel import TritonWheel
 from gateway.logs import get_logger
 from gateway.settings import Settings
@@ -39,6 +39,7 @@ class Triton(Service):
         self._fused = folders.triton / "fused"
         self._region_prefix = f"maskwright_{settings.triton_grpc_port}_"
         self._pipelines: list[str] = []
+        self._photo = PHOTO
 
     def prepare(self) -> None:
         """Assemble backends, ensembles and fused models; refuse to start where no ensemble has all its models."""
@@ -96,15 +97,18 @@ class Triton(Service):
         }
 
     async def probe(self) -> None:
-        """Run one tiny photo through every pipeline: Triton 2.51 calls itself ready with a dead python process.
+        """Ask every pipeline: Triton 2.51 calls itself ready with a dead python process.
 
-        It waits as long as a caller would: behind slow photos a healthy Triton answers late.
+        A tiny photo goes through every model until all have served it, later only through the processes. It waits as
+        long as a caller would: behind slow photos a healthy Triton answers late.
         """
         url = f"127.0.0.1:{self._settings.triton_grpc_port}"
-        await infer_every(url, self._pipelines, self._settings.request_timeout_s)
+        await infer_every(url, self._pipelines, self._photo, self._settings.request_timeout_s)
+        self._photo = NO_PHOTO
 
     def clean_up(self) -> None:
-        """Remove the shared memory that a killed Triton leaves behind."""
+        """Remove the shared memory that a killed Triton leaves behind; the next one has served nothing yet."""
+        self._photo = PHOTO
         for region in SHARED_MEMORY.glob(f"{self._region_prefix}*"):
             region.unlink(missing_ok=True)
 

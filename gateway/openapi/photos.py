@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from gateway.intake.media import JSON, MULTIPART
+from gateway.openapi.example_photo import tiny_png
 from gateway.pipelines.pipeline import Pipeline
-from gateway.readiness import tiny_png
 
 Fields = Mapping[str, Mapping[str, object]]
 """JSON schemas of a request's fields by name, each with its default."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.artifacts import media_type
-from gateway.readiness import tiny_png
+from gateway.openapi.example_photo import tiny_png
 
 _SVG = b'<svg xmlns="http://www.w3.org/2000/svg"'
 

@@ -14,10 +14,10 @@ from gateway.intake.job_fields import JobFields
 from gateway.intake.job_request import job_request
 from gateway.intake.json_body import json_submission
 from gateway.openapi.codes import OUTCOMES
+from gateway.openapi.example_photo import tiny_png
 from gateway.pipelines.parameters import parameters_json
 from gateway.pipelines.registry import build_registry
 from gateway.problems import PROBLEMS
-from gateway.readiness import tiny_png
 from gateway.routes.frontal_schemas import CacheCleanup, CacheFigures, FrontalStatus, FrontalSubmission
 from gateway.routes.job_schemas import JobPage, JobView, PoisonPage, ProcessAnswer, QueueStatus, Resent, Stats
 from gateway.routes.schemas import Health, Live, PipelineList, RunAnswer

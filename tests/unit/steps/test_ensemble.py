@@ -8,8 +8,8 @@ from deploy.embedded.triton import ENSEMBLES, MODELS
 from steps.catalogue import steps_of
 from steps.ensemble import Ensemble
 from steps.model_config import ModelConfig
-from steps.onnx_session import SessionOptions
-from steps.tensors import Tensors
+from steps.onnx_session import OnnxSession, SessionOptions
+from steps.tensors import Tensors, bytes_tensor, json_object
 
 CHAIN = """
 platform: "ensemble"
@@ -60,3 +60,14 @@ def test_a_fused_model_keeps_name_inputs_and_outputs(tmp_path: Path) -> None:
         assert fused.backend == "fused"
         assert fused.parameters["intra_op_thread_count"] == "2"
         assert fused.steps == []
+
+
+@pytest.mark.parametrize("name", sorted(folder.name for folder in ENSEMBLES.iterdir()))
+def test_what_is_no_photo_is_refused_without_a_model_having_run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise AssertionError("a model was run")
+
+    ensemble = Ensemble(ENSEMBLES / name, MODELS, steps_of(MODELS), SessionOptions(1))
+    monkeypatch.setattr(OnnxSession, "run", fails)
+    answer = ensemble({"image": bytes_tensor([b""]), "parameters": bytes_tensor([b"{}"])})
+    assert json_object(answer["result"])["reason"] == "image_empty"

@@ -14,8 +14,8 @@ from gateway.jobs.job import Failure, Lease, Outcome, StoredArtifact
 from gateway.jobs.keys import artifact_key
 from gateway.metrics.instruments import Instruments
 from gateway.metrics.measuring import measuring
+from gateway.openapi.example_photo import tiny_png
 from gateway.pipelines.registry import build_registry
-from gateway.readiness import tiny_png
 from gateway.services import Services, services_on
 from gateway.settings import Settings
 from gateway.stores import Stores, open_stores

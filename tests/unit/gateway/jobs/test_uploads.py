@@ -15,7 +15,7 @@ from gateway.jobs.uploads import (
     upload_source,
     with_original,
 )
-from gateway.readiness import tiny_png
+from gateway.openapi.example_photo import tiny_png
 from tests.unit.gateway.worker.jobs import job, new_job
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
