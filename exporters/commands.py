@@ -11,6 +11,7 @@ from rich.console import Console
 from exporters import recipes
 from exporters.catalogue import load
 from exporters.detectors.adding import ROLES, Addition, add_detector
+from exporters.detectors.choosing import use_detector
 from exporters.detectors.forms import FORMS
 from exporters.errors import ExporterError, UnknownNameError
 from exporters.export import ModelState, added_models, export_models, model_state
@@ -73,6 +74,15 @@ def verify(names: Names = None) -> None:
         raise typer.Exit(_EXIT_FAILED)
     console.print("all files and models are as they should be")
     _tell_unobtainable(console)
+
+
+@app.command()
+def use(name: Annotated[str, typer.Argument(help="A detector, ours or one of your own.")]) -> None:
+    """Let a detector look for faces, plates or objects in place of the one that did."""
+    with _reported():
+        chosen = use_detector(name, DEFAULT_PATHS.model_repository)
+    told = f"{name} looks for {chosen.role}; it takes effect when Triton starts again"
+    Console().print(told, soft_wrap=True)
 
 
 @add.command("detector")

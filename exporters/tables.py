@@ -9,6 +9,7 @@ from exporters.fetch import state
 from exporters.paths import Paths
 from exporters.recipes import RECIPES
 from exporters.report import ParityReport
+from steps.object_detectors import chosen_detectors
 
 _MEGABYTE = 1e6
 _UNBROKEN = 2
@@ -28,14 +29,15 @@ def files_table(catalogue: Catalogue, paths: Paths) -> Table:
 
 
 def models_table(catalogue: Catalogue, paths: Paths) -> Table:
-    """Every model: its checkpoint, state, how to build it."""
-    table = _table("Models", "name", "checkpoint", "state")
-    table.caption = "build one: maskwright models export NAME"
+    """Every model: its checkpoint, state, how to build it, and what it looks for where it is the one that does."""
+    table = _table("Models", "name", "state", "checkpoint", "looks for")
+    table.caption = "build one: maskwright models export NAME; let a detector look: maskwright models use NAME"
+    roles = {detector.model: role for role, detector in chosen_detectors(paths.model_repository).items()}
     for recipe in RECIPES:
         mark = _mark(model_state(recipe, catalogue, paths).value)
-        table.add_row(recipe.name, "\n".join(recipe.checkpoints), mark)
+        table.add_row(recipe.name, mark, "\n".join(recipe.checkpoints), roles.get(recipe.name, ""))
     for name, found in added_models(paths).items():
-        table.add_row(name, "added", _mark(found.value))
+        table.add_row(name, _mark(found.value), "added", roles.get(name, ""))
     return table
 
 

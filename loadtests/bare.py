@@ -5,10 +5,13 @@ import threading
 import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
 
+from deploy.embedded.ensembles import write_ensembles
 from deploy.embedded.triton import ENSEMBLES, MODELS
 from loadtests.caller import Load
 from steps.catalogue import steps_of
@@ -18,10 +21,12 @@ from steps.tensors import Tensors, bytes_tensor
 
 
 def pipeline(name: str, threads: int) -> Ensemble:
-    """An ensemble of the checkout in this process, each model on `threads` threads."""
+    """An ensemble in this process as the launcher writes it, each model on `threads` threads."""
     cv2.setNumThreads(threads)
     options = SessionOptions(intra_op_thread_count=threads, allow_spinning=False)
-    return Ensemble(ENSEMBLES / name, MODELS, steps_of(MODELS), options)
+    with TemporaryDirectory() as folder:
+        write_ensembles(ENSEMBLES, MODELS, Path(folder))
+        return Ensemble(Path(folder, name), MODELS, steps_of(MODELS), options)
 
 
 def request(photo: bytes, parameters: bytes) -> Tensors:

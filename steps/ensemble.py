@@ -22,7 +22,7 @@ class Stage:
     def run(self, tensors: dict[str, Tensor]) -> None:
         """Run the step on those of the ensemble's tensors that were made, and add its outputs to them."""
         results = self.step({name: tensors[source] for name, source in self.input_map.items() if source in tensors})
-        tensors.update({target: results[name] for name, target in self.output_map.items()})
+        tensors.update({target: results[name] for name, target in self.output_map.items() if name in results})
 
     def failed(self, tensors: Tensors) -> bool:
         """Whether it handed a failure on."""
@@ -40,7 +40,7 @@ class Ensemble:
         self._outputs = config.output_names
         self.stages = [
             Stage(name, _load(model_repository / name, steps, options), inputs, outputs)
-            for name, inputs, outputs in config.steps
+            for name, inputs, outputs in config.linked_steps(model_repository)
         ]
 
     def __call__(self, tensors: Tensors) -> Tensors:

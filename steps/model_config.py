@@ -41,10 +41,32 @@ class ModelConfig:
             for step in self._config.ensemble_scheduling.step
         ]
 
+    def linked_steps(self, model_repository: Path) -> list[tuple[str, dict[str, str], dict[str, str]]]:
+        """The steps as they run in one process: there, optional inputs get what an earlier step calls the same.
+
+        Between two processes a whole photo would cost more than to decode it again, so ensembles map none.
+        """
+        models = {name: ModelConfig(model_repository / name) for name, _, _ in self.steps}
+        asked = {name for model in models.values() for name in model.optional_input_names}
+        linked = asked & {name for model in models.values() for name in model.output_names}
+
+        def completed(names: list[str], mapped: dict[str, str]) -> dict[str, str]:
+            return {**{name: name for name in names if name in linked}, **mapped}
+
+        return [
+            (name, completed(models[name].input_names, inputs), completed(models[name].output_names, outputs))
+            for name, inputs, outputs in self.steps
+        ]
+
     @property
     def input_names(self) -> list[str]:
         """The names of the inputs, in order."""
         return [value.name for value in self._config.input]
+
+    @property
+    def optional_input_names(self) -> list[str]:
+        """The names of the inputs that a request may leave out."""
+        return [value.name for value in self._config.input if value.optional]
 
     @property
     def output_names(self) -> list[str]:

@@ -12,6 +12,8 @@ from vision.object_detector import ObjectDetector
 
 PARAMETER = "detector"
 """Of config.pbtxt; its value is a JSON object."""
+IN_USE = "in_use"
+"""A file in the folder of the detector that a user chose for its role (`maskwright models use`)."""
 
 
 class _Description(TypedDict, total=False):
@@ -28,13 +30,14 @@ class _Description(TypedDict, total=False):
 class DetectorModel:
     """A detector of the model repository; `role` says what it is for: faces, plates, objects.
 
-    It is `ready` where its model was built, and `added` where a user brought it.
+    It is `ready` where its model was built, `added` where a user brought it, and `used` where a user chose it.
     """
 
     role: str
     detector: ObjectDetector
     added: bool
     ready: bool
+    used: bool
 
 
 def detector_model(folder: Path) -> DetectorModel | None:
@@ -52,7 +55,13 @@ def detector_model(folder: Path) -> DetectorModel | None:
         iou=value["iou"],
         multiple=value.get("multiple"),
     )
-    return DetectorModel(value["role"], detector, value.get("added", False), (folder / "1" / "model.onnx").is_file())
+    return DetectorModel(
+        role=value["role"],
+        detector=detector,
+        added=value.get("added", False),
+        ready=(folder / "1" / "model.onnx").is_file(),
+        used=(folder / IN_USE).is_file(),
+    )
 
 
 def detector_models(model_repository: Path) -> Iterator[DetectorModel]:
@@ -64,9 +73,11 @@ def detector_models(model_repository: Path) -> Iterator[DetectorModel]:
 
 
 def chosen_detectors(model_repository: Path) -> Mapping[str, ObjectDetector]:
-    """The detector of each role that has one that is ready: a user's before our own, of several the last by name.
+    """The detector of each role that has one that is ready.
 
-    Ensembles run the same ones: the launcher writes them so.
+    It is the one that a user chose, else one that a user added, else our own; of several the first by name. Ensembles
+    run the same ones: the launcher writes them so.
     """
-    ready = (model for model in detector_models(model_repository) if model.ready)
-    return {model.role: model.detector for model in sorted(ready, key=lambda model: model.added)}
+    ready = [model for model in detector_models(model_repository) if model.ready]
+    ready.sort(key=lambda model: (not model.used, not model.added))
+    return {model.role: model.detector for model in reversed(ready)}

@@ -1,6 +1,9 @@
 """The photo of a request."""
 
 from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
 
 from steps.failure import InputError
 from steps.tensors import Tensor, first_bytes
@@ -29,9 +32,9 @@ class EncodedPhoto:
         """Decode so that `extent` source pixels keep `side` pixels where they have them. Raises InputError."""
         return self._decode(reduction_for(self.info, extent, side))
 
-    def full(self) -> Photo:
-        """Decode every pixel. Raises InputError."""
-        return self._decode(1)
+    def full(self, decoded: Tensor | None = None) -> Photo:
+        """Every pixel: those that an earlier step `decoded`, uint8 H×W×3, where it hands them on. Raises InputError."""
+        return self._decode(1) if decoded is None else Photo(cast("RGB", decoded), np.eye(2, 3))
 
     def rewritten(self, pixels: RGB, form: Form) -> bytes:
         """Encode changed pixels of the whole photo, in the form asked for. Raises InputError."""

@@ -49,8 +49,8 @@ class Treated:
 def privacy_blur_draw(finders: Finders) -> Step:
     """The step for these finders; detectors that were not run give no `{role}_rows`, and without any no `context`.
 
-    `image`, `parameters`, `context` BYTES [1], `{role}_rows` float32 1×K×6 → `result` BYTES [1] JSON,
-    `artifact_names` and `artifacts` BYTES [K].
+    `image`, `parameters`, `context` BYTES [1], `{role}_rows` float32 1×K×6, `photo` uint8 H×W×3 where the first step
+    is in the same process; it is painted on → `result` BYTES [1] JSON, `artifact_names` and `artifacts` BYTES [K].
     """
 
     def step(tensors: Tensors) -> Tensors:
@@ -58,7 +58,7 @@ def privacy_blur_draw(finders: Finders) -> Step:
             parameters = PrivacyBlurParameters.from_json(json_object(tensors["parameters"]))
             findings = finders.findings(tensors)
             encoded = EncodedPhoto.read(tensors["image"])
-            photo = encoded.full()
+            photo = encoded.full(tensors.get("photo"))
             treated = _treated(findings, photo, encoded.info.size, parameters)
             hide(photo.pixels, [(one.found.box, one.hiding) for one in treated if one.hiding], parameters.keep)
             written = encoded.rewritten(photo.pixels, parameters.form)

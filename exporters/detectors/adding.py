@@ -9,6 +9,7 @@ from types import MappingProxyType
 from exporters.catalogue import load
 from exporters.detectors.added import inspected
 from exporters.detectors.card import DetectorCard, config_text
+from exporters.detectors.choosing import use_detector
 from exporters.errors import ExporterError, UnknownNameError
 from exporters.export import export_recipe
 from exporters.fetch import fetch_all
@@ -34,7 +35,7 @@ class Addition:
 
 
 def add_detector(addition: Addition, *, listener: Listener, paths: Paths) -> ParityReport:
-    """Make a model of the file, hold it against the file on the sample photos, and write its configuration.
+    """Make a model of the file, hold it against the file on the sample photos, configure it and let it be used.
 
     A single class is given the label of the role, whatever it is called. Raises TranslationError, UnknownNameError,
     ParityError, and ExporterError where the name is taken or no class has the role's label; then nothing is left.
@@ -57,6 +58,7 @@ def add_detector(addition: Addition, *, listener: Listener, paths: Paths) -> Par
     )
     text = config_text(addition.name, addition.file.name, card, batches=detector.batches)
     (folder / "config.pbtxt").write_text(text, encoding="utf-8")
+    use_detector(addition.name, paths.model_repository)
     return written
 
 

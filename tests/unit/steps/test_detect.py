@@ -101,7 +101,7 @@ def test_thresholds_come_from_json() -> None:
 def test_the_catalogue_knows_the_detectors_of_the_repository() -> None:
     drawn = steps_of(MODELS)["detect_input"]({"image": bytes_tensor([PHOTO])})
     roles = chosen_detectors(MODELS).keys()
-    assert drawn.keys() == {*(f"{role}_image" for role in roles), "context"}
+    assert drawn.keys() == {*(f"{role}_image" for role in roles), "photo", "context"}
 
 
 def test_a_repository_without_detectors_still_has_its_steps(tmp_path: Path) -> None:

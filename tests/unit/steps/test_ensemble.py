@@ -71,3 +71,33 @@ def test_what_is_no_photo_is_refused_without_a_model_having_run(name: str, monke
     monkeypatch.setattr(OnnxSession, "run", fails)
     answer = ensemble({"image": bytes_tensor([b""]), "parameters": bytes_tensor([b"{}"])})
     assert json_object(answer["result"])["reason"] == "image_empty"
+
+
+PASSING = """
+platform: "ensemble"
+output [ { name: "seen" data_type: TYPE_INT64 dims: [ 1 ] } ]
+ensemble_scheduling { step [
+  { model_name: "first" input_map { key: "x" value: "in" } output_map { key: "y" value: "between" } },
+  { model_name: "last" input_map { key: "a" value: "between" } output_map { key: "seen" value: "seen" } }
+] }
+"""
+
+
+@pytest.mark.parametrize(("spare", "seen"), [({}, 40), ({"spare": np.array([7])}, 47)])
+def test_in_one_process_optional_inputs_get_what_an_earlier_step_calls_the_same(
+    spare: dict[str, np.ndarray], seen: int, tmp_path: Path
+) -> None:
+    first = 'backend: "python" output [ { name: "y" }, { name: "spare" }, { name: "other" } ]'
+    last = 'backend: "python" input [ { name: "a" }, { name: "spare" optional: true } ]'
+    for name, text in {"chain": PASSING, "first": first, "last": last}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.pbtxt").write_text(text)
+
+    def begins(tensors: Tensors) -> Tensors:
+        return {"y": np.asarray(tensors["x"]) * 10, **spare}
+
+    def ends(tensors: Tensors) -> Tensors:
+        return {"seen": np.asarray(tensors["a"]) + np.asarray(tensors.get("spare", 0))}
+
+    chain = Ensemble(tmp_path / "chain", tmp_path, {"first": begins, "last": ends}, SessionOptions())
+    assert chain({"in": np.array([4])}) == {"seen": np.array([seen])}

@@ -1,0 +1,24 @@
+"""Which detector looks for what, where several could."""
+
+from pathlib import Path
+
+from exporters.errors import ExporterError, UnknownNameError
+from steps.object_detectors import IN_USE, DetectorModel, detector_models
+
+
+def use_detector(name: str, model_repository: Path) -> DetectorModel:
+    """Let a detector look for its role from the next start of Triton on.
+
+    Raises UnknownNameError where there is no such detector, ExporterError where its model is not built.
+    """
+    models = {model.detector.model: model for model in detector_models(model_repository)}
+    if name not in models:
+        raise UnknownNameError([name], sorted(models))
+    chosen = models[name]
+    if not chosen.ready:
+        raise ExporterError(f"{name} is not built yet: maskwright models export {name}")
+    for model in models.values():
+        if model.role == chosen.role:
+            (model_repository / model.detector.model / IN_USE).unlink(missing_ok=True)
+    (model_repository / name / IN_USE).touch()
+    return chosen
