@@ -25,7 +25,7 @@ def pipeline(name: str, threads: int) -> Ensemble:
     cv2.setNumThreads(threads)
     options = SessionOptions(intra_op_thread_count=threads, allow_spinning=False)
     with TemporaryDirectory() as folder:
-        write_ensembles(ENSEMBLES, MODELS, Path(folder))
+        write_ensembles(ENSEMBLES, MODELS, Path(folder), {name})
         return Ensemble(Path(folder, name), MODELS, steps_of(MODELS), options)
 
 

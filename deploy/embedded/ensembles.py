@@ -1,22 +1,24 @@
 """Ensembles as this machine can run them: with its detectors, users' own before those that came with the house."""
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
 from steps.model_config import ModelConfig
 from steps.object_detectors import chosen_detectors
 
 
-def write_ensembles(ensembles: Path, model_repository: Path, target: Path) -> Mapping[str, list[str]]:
-    """Write every ensemble that can run into `target`; return its missing models for each, none where it was written.
+def write_ensembles(
+    ensembles: Path, model_repository: Path, target: Path, wanted: Container[str]
+) -> Mapping[str, list[str]]:
+    """Write the `wanted` ensembles that can run into `target`; return the missing models of each, none if written.
 
     Looking for objects without their detector, an ensemble still finds faces and plates.
     """
     shutil.rmtree(target, ignore_errors=True)
     models = {role: detector.model for role, detector in chosen_detectors(model_repository).items()}
     missing = {}
-    for folder in sorted(path.parent for path in ensembles.glob("*/config.pbtxt")):
+    for folder in sorted(path.parent for path in ensembles.glob("*/config.pbtxt") if path.parent.name in wanted):
         written = target / folder.name
         (written / "1").mkdir(parents=True)
         (written / "config.pbtxt").write_text(ModelConfig(folder).with_detectors(models), encoding="utf-8")

@@ -14,6 +14,7 @@ from deploy.embedded.service import Service
 from deploy.embedded.triton_probe import NO_PHOTO, PHOTO, infer_every
 from deploy.embedded.triton_wheel import TritonWheel
 from gateway.logs import get_logger
+from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings
 from steps.object_detectors import chosen_detectors, detector_models
 
@@ -43,7 +44,8 @@ class Triton(Service):
 
     def prepare(self) -> None:
         """Assemble backends, ensembles and fused models; refuse to start where no ensemble has all its models."""
-        missing = write_ensembles(ENSEMBLES, self._models, self._ensembles)
+        offered = {model for pipeline in build_registry(self._settings).values() for model in pipeline.models}
+        missing = write_ensembles(ENSEMBLES, self._models, self._ensembles, offered)
         self._pipelines = [ensemble for ensemble, models in missing.items() if not models]
         if not self._pipelines:
             models = sorted({model for each in missing.values() for model in each})

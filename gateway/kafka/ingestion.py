@@ -24,7 +24,8 @@ from gateway.pulse import Pulse
 from gateway.settings import Settings
 from gateway.stores import Stores
 
-_PIPELINE = "body_masks"
+MESSAGES_PIPELINE = "body_masks"
+"""What a message asks for."""
 _POLL_MS = 500
 _BATCH = 100
 _GATHER_S = 0.1
@@ -41,10 +42,10 @@ class Ingestion:
     `lag` is how many messages are behind, by topic/partition, of the partitions that are this member's.
     """
 
-    def __init__(self, settings: Settings, stores: Stores, registry: Mapping[str, Pipeline]) -> None:
+    def __init__(self, settings: Settings, stores: Stores, pipeline: Pipeline) -> None:
         self._settings = settings
         self._jobs = stores.jobs
-        self._reader = MessageReader(settings, registry[_PIPELINE])
+        self._reader = MessageReader(settings, pipeline)
         self._deposit = Deposit(stores.jobs, stores.photos, self._reader)
         self._log = get_logger("gateway.kafka")
         self.pulse = Pulse("ingestion")

@@ -55,7 +55,7 @@ def submit_operation(registry: Mapping[str, Pipeline]) -> dict[str, object]:
     """Headers, parameters and request bodies of `POST /v1/jobs`; the fields are those of every pipeline."""
     own = _properties(JobFields)
     fields = {**own, **fields_of(registry)}
-    usual = {**own, **parameters_schema(registry[DEFAULT_PIPELINE])["properties"]}
+    usual = {**own, **parameters_schema(registry.get(DEFAULT_PIPELINE, next(iter(registry.values()))))["properties"]}
     headers = [{"name": name, "in": "header", "description": text, "schema": _TEXT} for name, text in _HEADERS]
     return {
         "parameters": [*headers, *query_parameters(fields)],

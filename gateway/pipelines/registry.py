@@ -11,12 +11,13 @@ from gateway.settings import Settings, SettingsError
 
 
 def build_registry(settings: Settings) -> Mapping[str, Pipeline]:
-    """Pipelines by name, for the profile asked for; `auto` takes full where there is one.
+    """The pipelines to offer by name, for the profile asked for; `auto` takes full where there is one.
 
     Raises SettingsError where the profile has no pipeline at all.
     """
     ranks = {"auto": ("lite", "full"), "lite": ("lite",), "full": ("full",)}[settings.profile]
-    entries = sorted((entry for entry in _entries(settings) if entry.profile in ranks), key=_rank)
+    offered = (entry for entry in _entries(settings) if entry.name in settings.pipelines)
+    entries = sorted((entry for entry in offered if entry.profile in ranks), key=_rank)
     if not entries:
         raise SettingsError(f"PROFILE={settings.profile}: no pipeline has such models; use auto or lite")
     return {entry.name: entry for entry in entries}

@@ -12,7 +12,7 @@ from gateway.fetching.fetcher import open_fetcher
 from gateway.jobs.courier import Courier
 from gateway.jobs.job import CallbackKind
 from gateway.kafka.courier import open_message_courier
-from gateway.kafka.ingestion import Ingestion
+from gateway.kafka.ingestion import MESSAGES_PIPELINE, Ingestion
 from gateway.pipelines.pipeline import Pipeline
 from gateway.settings import Settings
 from gateway.stores import Stores
@@ -74,8 +74,14 @@ async def open_crew(
             Heartbeat(settings, runner),
             Janitor(settings, stores),
             _relays(settings, stores, couriers),
-            Ingestion(settings, stores, registry) if settings.kafka_bootstrap_servers else None,
+            _ingestion(settings, stores, registry),
         )
+
+
+def _ingestion(settings: Settings, stores: Stores, registry: Mapping[str, Pipeline]) -> Ingestion | None:
+    """None where no message can come, or the pipeline that messages are for is not offered."""
+    pipeline = registry.get(MESSAGES_PIPELINE)
+    return Ingestion(settings, stores, pipeline) if settings.kafka_bootstrap_servers and pipeline else None
 
 
 def _worker_name(settings: Settings) -> str:

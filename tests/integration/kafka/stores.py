@@ -54,7 +54,7 @@ async def opened_stores(settings: Settings) -> AsyncIterator[Stores]:
 @asynccontextmanager
 async def ingesting(settings: Settings, stores: Stores) -> AsyncIterator[Ingestion]:
     """A running ingestion, cancelled at the end."""
-    ingestion = Ingestion(settings, stores, build_registry(settings))
+    ingestion = Ingestion(settings, stores, build_registry(settings)["body_masks"])
     task = asyncio.create_task(ingestion.run())
     try:
         yield ingestion

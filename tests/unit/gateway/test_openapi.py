@@ -23,6 +23,7 @@ from gateway.routes.job_schemas import JobPage, JobView, PoisonPage, ProcessAnsw
 from gateway.routes.schemas import Health, Live, PipelineList, RunAnswer
 from gateway.routes.upload_schemas import BatchAnswer, BatchStatus, UploadAnswer, UploadStatus
 from gateway.settings import Settings
+from gateway.settings.pipelines import PIPELINES, PipelineName
 from steps.body_masks_draw import _chosen, found_poses
 from steps.face_contours_draw import _chosen as _chosen_faces
 from steps.face_find import NO_FACE
@@ -268,3 +269,11 @@ def test_examples_about_people_are_what_the_pipeline_says() -> None:
         _chosen([None] * 3, "single")  # type: ignore[list-item]
     for caught in (nobody, several):
         assert caught.value.detail == PROBLEMS[caught.value.code].example
+
+
+@pytest.mark.parametrize("offered", PIPELINES)
+def test_the_document_of_a_service_with_one_pipeline_lists_no_other(offered: PipelineName) -> None:
+    document = create_app(Settings(pipelines=(offered,))).openapi()
+    assert [path for path in document["paths"] if path.startswith("/v1/run/")] == [f"/v1/run/{offered}"]
+    text = json.dumps(document)
+    assert all(reference in document["components"]["schemas"] for reference in re.findall(r"schemas/(\w+)", text))

@@ -3,6 +3,7 @@ import pytest
 from gateway.pipelines.body_masks import MASK_TYPES
 from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings, SettingsError, variable_names
+from gateway.settings.pipelines import PIPELINES
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +56,7 @@ def test_mask_types_come_comma_separated(monkeypatch: pytest.MonkeyPatch) -> Non
         ("MAX_PIXELS", "50000001", "less than or equal to 50000000"),
         ("LOG_LEVEL", "loud", "'WARNING'"),
         ("PROFILE", "big", "'lite'"),
+        ("PIPELINES", "hats", "'privacy_blur'"),
         ("TRITON_GRPC_URL", "http://triton:8001", "pattern"),
         ("TRITON_GRPC_PORT", "x", "integer"),
     ],
@@ -67,6 +69,12 @@ def test_a_bad_value_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, va
     assert message.startswith(f"{variable}={value}: ")
     assert right in message
     assert len(message.splitlines()) == 1
+
+
+def test_only_the_pipelines_named_are_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tuple(build_registry(Settings())) == PIPELINES
+    monkeypatch.setenv("PIPELINES", "privacy_blur, detect")
+    assert set(build_registry(Settings.from_environment())) == {"privacy_blur", "detect"}
 
 
 def test_profile_without_models_is_refused() -> None:
