@@ -1,5 +1,6 @@
 """The addresses of the blur pipeline."""
 
+import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from uuid import UUID, uuid4
@@ -15,6 +16,7 @@ from gateway.jobs.uploads import with_original
 from gateway.openapi.run_examples import EXAMPLES
 from gateway.openapi.uploads import BATCH, BATCH_SUBMITTED, PROCESSED, UPLOADED
 from gateway.problems import Problem
+from gateway.routes import batches
 from gateway.routes.batches import MAX_FILES
 from gateway.routes.job_schemas import QueueStatus
 from gateway.routes.upload_schemas import BatchAnswer, BatchStatus, UploadAnswer, UploadStatus
@@ -250,6 +252,25 @@ async def test_of_a_batch_that_is_refused_nothing_is_kept(house: House, content:
 async def test_a_batch_has_an_end(house: House) -> None:
     answer = await batch_upload(house, [("a.gif", GIF)] * (MAX_FILES + 1))
     assert_problem(answer, "invalid_parameters")
+
+
+async def test_a_batch_ends_before_its_photos_are_taken_for_left_behind(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "LONGEST_BATCH_S", 0.2)
+    before, url = await house.stores.photos.keys(""), house.client.base_url
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(
+        b"POST /batch-upload HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+        b'Content-Length: 9999\r\n\r\n--x\r\nContent-Disposition: form-data; name="files"\r\n\r\n'
+        + PHOTO
+        + b"\r\n--x\r\n"
+    )
+    answer = await asyncio.wait_for(reader.readuntil(b"}"), 20)
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"Waited 0.2 s for the whole batch." in answer
+    assert await house.stores.photos.keys("") == before
 
 
 async def test_a_full_queue_takes_no_batch(house: House) -> None:
