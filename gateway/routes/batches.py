@@ -84,7 +84,8 @@ async def _stored(request: Request, services: Services, arrivals: list[Arrival])
 def _small(part: Part) -> Part:
     """A field, which is kept until the last file has come."""
     if part.size > _MAX_FIELD_BYTES:
-        raise Problem("invalid_parameters", f"{part.name[:60]!r}: at most {_MAX_FIELD_BYTES} bytes are accepted")
+        wrong = f"{part.name[:60]!r}: at most {_MAX_FIELD_BYTES} bytes are accepted; photos go into the field {FILES!r}"
+        raise Problem("invalid_parameters", wrong)
     return part
 
 
