@@ -5,7 +5,7 @@ from gateway.problems import Problem
 
 _JOB_S = 0.2
 """What one job keeps one place of a worker busy, for want of a measurement: masks of one photo on one core."""
-_LONGEST_WAIT_S = 60.0
+_LONGEST_PAUSE_S = 60.0
 
 
 class Backlog:
@@ -19,12 +19,18 @@ class Backlog:
         """Return where there is room. Raises Problem `queue_full` with a guess at the time the queue needs to empty."""
         counts = await self._jobs.counts()
         if counts.queued >= self._max_queued:
-            raise Problem("queue_full", f"{counts.queued} jobs are waiting.", retry_after=_empty_in_s(counts))
+            pause_s = min(_LONGEST_PAUSE_S, _empty_in_s(counts))
+            raise Problem("queue_full", f"{counts.queued} jobs are waiting.", retry_after=pause_s)
 
     async def wait_s(self) -> float:
         """A guess at the time until the job that came last has ended."""
-        return _JOB_S + _empty_in_s(await self._jobs.counts())
+        return ends_in_s(await self._jobs.counts())
+
+
+def ends_in_s(counts: QueueCounts) -> float:
+    """A guess at the time until a job that comes now has ended."""
+    return _JOB_S + _empty_in_s(counts)
 
 
 def _empty_in_s(counts: QueueCounts) -> float:
-    return min(_LONGEST_WAIT_S, counts.queued * _JOB_S / max(1, counts.workers))
+    return counts.queued * _JOB_S / max(1, counts.workers)

@@ -11,8 +11,8 @@ from gateway.jobs.job import Failure
 
 Status = Literal["SUCCESS", "FAILURE"]
 
-UNCOUNTED = ":loadtest"
-"""How the source of a job ends that the figures leave out."""
+UNCOUNTED = "frontal:loadtest"
+"""The source of a job that the figures leave out."""
 
 
 @dataclass(frozen=True)

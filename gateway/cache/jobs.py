@@ -8,7 +8,7 @@ from gateway.jobs.job import NewJob, Outcome, StoredArtifact
 
 def counted(job: NewJob) -> bool:
     """Whether the figures know of the job."""
-    return not job.source.endswith(UNCOUNTED)
+    return job.source != UNCOUNTED
 
 
 def outcome_of(

@@ -1,11 +1,12 @@
 """Options that several commands share."""
 
-import base64
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from gateway.intake.submission import text_or_base64
 
 Url = Annotated[str, typer.Option(help="The gateway; this machine's at PORT otherwise.", envvar="MASKWRIGHT_URL")]
 InFlight = Annotated[int, typer.Option("--in-flight", "-j", min=1, max=64, help="Photos sent at the same time.")]
@@ -29,11 +30,7 @@ def fields_of(pairs: list[str] | None) -> Mapping[str, str]:
 
 def file_text(path: Path) -> str:
     """A file's text, or its bytes in base64 where it holds none. Raises OSError."""
-    content = path.read_bytes()
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        return base64.b64encode(content).decode("ascii")
+    return text_or_base64(path.read_bytes())
 
 
 def _field(pair: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
+from rich.text import Text
 
 from gateway.cli.sender import Outcome
 from gateway.cli.tables import screen
@@ -31,7 +32,8 @@ def progress(total: int) -> Iterator[Callable[[Outcome], None]]:
 @contextmanager
 def video_progress(name: str) -> Iterator[Callable[[int, int | None], None]]:
     """A bar on standard error for a video's frames; what it gives is told how many are done, and of how many."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    described = TextColumn("{task.description}", markup=False)
+    columns = (described, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(name, total=None)
 
@@ -49,5 +51,6 @@ def print_summary(outcomes: Sequence[Outcome]) -> None:
     table = Table(*(Column(title, overflow="fold") for title in ("photo", "result", "folder")), caption=caption)
     for outcome in outcomes:
         result = outcome.code or f"{len(outcome.files)} files"
-        table.add_row(str(outcome.photo.source), result, "" if outcome.code else str(outcome.photo.target))
+        folder = "" if outcome.code else str(outcome.photo.target)
+        table.add_row(*map(Text, (str(outcome.photo.source), result, folder)))
     screen().print(table)

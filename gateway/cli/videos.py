@@ -72,7 +72,8 @@ class VideoSender:
             found.append(sightings)
             told(len(found), None)
         known = iter(completed(found, _patience(rate)))
-        copies = _in_order(read_frames(video.source), lambda f: self._copy(client, f, next(known)), self.in_flight)
+        frames = read_frames(video.source)
+        copies = _in_order(frames, lambda f: self._copy(client, f, next(known, None)), self.in_flight)
         target = video.target / _COPY
         await write_video(_counted(copies, len(found), told), rate, video.source, target)
         return Outcome(video, (target,))
@@ -84,7 +85,9 @@ class VideoSender:
         found = _Found.model_validate_json(answer).detections
         return [Sighting(one.label, one.box) for one in found]
 
-    def _copy(self, client: httpx.AsyncClient, frame: bytes, known: Sequence[Sighting]) -> Awaitable[bytes]:
+    def _copy(self, client: httpx.AsyncClient, frame: bytes, known: Sequence[Sighting] | None) -> Awaitable[bytes]:
+        if known is None:
+            raise FfmpegError("the video has more frames than a moment ago; is it still being written?")
         if not known:
             return asyncio.sleep(0, frame)
         objects = json.dumps([{"label": one.label, "box": one.box} for one in known])

@@ -39,5 +39,5 @@ def frontal_request(submission: Submission, registry: Mapping[str, Pipeline], se
         image=checked_image(submission.image, settings),
         user_id="",
         request_id="",
-        source=f"{_SOURCE}{UNCOUNTED}" if own.loadtest_mode else _SOURCE,
+        source=UNCOUNTED if own.loadtest_mode else _SOURCE,
     )

@@ -1,11 +1,10 @@
 """multipart/form-data, parsed in memory."""
 
-import base64
 from collections.abc import Iterable
 
 from gateway.intake.images import Image, missing_image
 from gateway.intake.parts import PartParser
-from gateway.intake.submission import FILE_FIELDS, IMAGE_FIELDS, Submission, gather
+from gateway.intake.submission import FILE_FIELDS, IMAGE_FIELDS, Submission, gather, text_or_base64
 from gateway.jobs.job import ImageReference
 from gateway.problems import Problem
 
@@ -51,9 +50,9 @@ def _image(name: str, content: bytes) -> Image | None:
 
 
 def _text(name: str, value: bytes) -> str:
+    if name in FILE_FIELDS:
+        return text_or_base64(value)
     try:
         return value.decode()
     except UnicodeDecodeError as error:
-        if name in FILE_FIELDS:
-            return base64.b64encode(value).decode("ascii")
         raise Problem("invalid_parameters", f"{name[:60]!r}: not UTF-8 text") from error

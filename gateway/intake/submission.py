@@ -1,5 +1,6 @@
 """What a request asks for, however it was written down."""
 
+import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,14 @@ class Submission:
 
     image: Image
     fields: Mapping[str, object]
+
+
+def text_or_base64(content: bytes) -> str:
+    """A file's text, or its bytes in base64 where it holds none."""
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(content).decode("ascii")
 
 
 def gather(pairs: Iterable[tuple[str, str]]) -> dict[str, object]:

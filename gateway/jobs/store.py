@@ -59,7 +59,10 @@ class QueueCounts:
 
 @dataclass(frozen=True)
 class Recent:
-    """Jobs that ended within the last RECENT_S seconds; `latency_s` is the mean from their coming to their end."""
+    """Jobs that ended within the last RECENT_S seconds.
+
+    `latency_s` is the mean time of the completed ones from their coming to their end.
+    """
 
     completed: int
     failed: int

@@ -10,6 +10,8 @@ from vision.photo import inspect
 PIPELINE = "privacy_blur"
 ORIGINAL, BLURRED = "original", "blurred"
 """Names of the photo's and its copy's artifacts, without the suffixes of their formats."""
+LONGEST_BATCH_S = 3600.0
+"""Time in which the last photo of a batch must have come: so long the first lies there without a job."""
 
 _SOURCE = "upload:"
 _PROCESSED = "processed"

@@ -150,9 +150,9 @@ class MemoryJobs(JobStore):
         """What ended lately."""
         since = self._clock() - timedelta(seconds=RECENT_S)
         ended = [job for job in self._table.newest() if job.finished_at and job.finished_at > since]
-        completed = sum(job.state == "completed" for job in ended)
-        took = [(job.finished_at - job.created_at).total_seconds() for job in ended if job.finished_at]
-        return Recent(completed, len(ended) - completed, fmean(took) if took else None)
+        completed = [job for job in ended if job.state == "completed"]
+        took = [(job.finished_at - job.created_at).total_seconds() for job in completed if job.finished_at]
+        return Recent(len(completed), len(ended) - len(completed), fmean(took) if took else None)
 
     async def removable(self, older_than_s: float, limit: int) -> list[Job]:
         """Deleted jobs whose objects are to be removed."""

@@ -22,7 +22,7 @@ _RECENT = """
 SELECT
     count(*) FILTER (WHERE state = 'completed') AS completed,
     count(*) FILTER (WHERE state = 'failed') AS failed,
-    avg(extract(epoch FROM finished_at - created_at))::float8 AS latency_s
+    avg(extract(epoch FROM finished_at - created_at)) FILTER (WHERE state = 'completed')::float8 AS latency_s
 FROM jobs WHERE finished_at > now() - $1 * interval '1 second' AND deleted_at IS NULL
 """
 

@@ -17,7 +17,7 @@ from gateway.intake.upload_form import FILES, upload_name, upload_parameters
 from gateway.jobs.identity import fingerprint
 from gateway.jobs.job import Failure, ImageReference, Job, NewJob, Outcome
 from gateway.jobs.keys import photo_key
-from gateway.jobs.uploads import PIPELINE, upload_source
+from gateway.jobs.uploads import LONGEST_BATCH_S, PIPELINE, upload_source
 from gateway.middleware import trace_id_of
 from gateway.problems import Problem
 from gateway.services import Services
@@ -84,7 +84,8 @@ async def _stored(request: Request, services: Services, arrivals: list[Arrival])
 def _small(part: Part) -> Part:
     """A field, which is kept until the last file has come."""
     if part.size > _MAX_FIELD_BYTES:
-        raise Problem("invalid_parameters", f"{part.name[:60]!r}: at most {_MAX_FIELD_BYTES} bytes are accepted")
+        wrong = f"{part.name[:60]!r}: at most {_MAX_FIELD_BYTES} bytes are accepted; photos go into the field {FILES!r}"
+        raise Problem("invalid_parameters", wrong)
     return part
 
 
@@ -92,19 +93,22 @@ async def _parts(request: Request, services: Services) -> AsyncIterator[Part]:
     """The form's parts as they come, each within the time of a request. Raises Problem `request_timeout`."""
     limit_s, most = services.settings.request_timeout_s, services.settings.max_body_bytes
     parser = PartParser(request.headers.get("content-type", ""), MAX_FILES + _MAX_FIELDS, most)
-    chunks, deadline = aiter(request.stream()), Deadline(limit_s)
-    while True:
-        try:
-            with deadline.enforce():
-                chunk = await anext(chunks, None)
-        except TimeoutError as error:
-            raise Problem("request_timeout", f"Waited {limit_s:g} s for a file.") from error
-        if chunk is None:
-            break
+    chunks, whole, deadline = aiter(request.stream()), Deadline(LONGEST_BATCH_S), Deadline(limit_s)
+    while chunk := await _chunk(chunks, deadline, whole):
         for part in parser.feed(chunk):
             yield part
             deadline = Deadline(limit_s)
     parser.finish()
+
+
+async def _chunk(chunks: AsyncIterator[bytes], file: Deadline, batch: Deadline) -> bytes:
+    """The next piece; nothing at the end. Raises Problem `request_timeout`."""
+    try:
+        with batch.enforce(), file.enforce():
+            return await anext(chunks, b"")
+    except TimeoutError as error:
+        late, what = (file, "a file") if batch.remaining() > 0 else (batch, "the whole batch")
+        raise Problem("request_timeout", f"Waited {late.limit_s:g} s for {what}.") from error
 
 
 async def _arrival(services: Services, part: Part) -> Arrival:

@@ -125,9 +125,9 @@ class Stats(BaseModel):
     jobs_processed: Count = Field(description="Jobs that ended and are still kept.")
     uptime_sec: Count
     processing: Count = Field(description="Jobs that are worked on.")
-    throughput_per_sec: float = Field(ge=0, description="Jobs that ended in the last minute, a second.")
+    throughput_per_sec: float = Field(ge=0, description="Jobs, still kept, that ended in the last minute, a second.")
     success_rate: float | None = Field(ge=0, le=1, description="Share of them that completed; null where none ended.")
-    avg_latency_sec: float | None = Field(ge=0, description="From their coming to their end; null where none ended.")
+    avg_latency_sec: float | None = Field(ge=0, description="Of the completed ones, from coming to end.")
 
 
 class QueueStatus(BaseModel):

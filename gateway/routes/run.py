@@ -1,6 +1,5 @@
 """`POST /v1/run/{pipeline}`: a photo in, its artifacts out."""
 
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -12,11 +11,11 @@ from starlette.responses import Response
 from gateway.access.caller import caller_of
 from gateway.answers import answer, check_accept, server_timing
 from gateway.artifacts import InferenceResult
-from gateway.cache.cache import CachedResult
 from gateway.cache.keys import Work
-from gateway.cache.results import computed, inference_of
+from gateway.cache.results import inference_of
 from gateway.deadline import Deadline
 from gateway.disconnect import while_connected
+from gateway.inference import Inferences
 from gateway.intake.body import check_length, read_body_by
 from gateway.intake.images import check_photo, inline_photo
 from gateway.intake.media import check_media_type, read_submission
@@ -79,21 +78,12 @@ def _work(request: Request, services: Services, pipeline: Pipeline, body: bytes)
 
 async def _serve(services: Services, work: Work, request_id: str, deadline: Deadline) -> _Served:
     watch, came = Stopwatch(), datetime.now(timezone.utc)
+    inferences = Inferences(services.triton, services.admission)
     async with AsyncExitStack() as stack:
         with watch.stage("cache"):
             found = await stack.enter_async_context(services.results.reserved(work, deadline))
-        value = found.hit.value if found.hit else await _compute(services, work, deadline, watch)
+        value = found.hit.value if found.hit else await inferences.compute(work, deadline, watch, "wait")
         entry = None if found.hit else found.entry(value, request_id, came)
         await services.results.keep(entry)
     services.results.count(found.hit or entry)
     return _Served(inference_of(value, found.headers), watch.timings_ms, found.headers)
-
-
-async def _compute(services: Services, work: Work, deadline: Deadline, watch: Stopwatch) -> CachedResult:
-    """The wait for a turn is timed, and the time in Triton."""
-    came = time.monotonic()
-    async with services.admission.turn(deadline):
-        watch.add("wait", time.monotonic() - came)
-        model = work.pipeline.model_for(work.parameters)
-        with watch.stage("infer"):
-            return await computed(lambda: services.triton.infer(model, work.photo, work.parameters, deadline))

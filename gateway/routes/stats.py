@@ -5,6 +5,7 @@ import time
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from gateway.backlog import ends_in_s
 from gateway.services import services_of
 
 
@@ -37,6 +38,6 @@ async def queue_status(request: Request) -> JSONResponse:
         "processing": counts.running,
         "workers": counts.workers,
         "full": counts.queued >= most,
-        "estimated_wait_sec": round(await services.backlog.wait_s(), 1),
+        "estimated_wait_sec": round(ends_in_s(counts), 1),
     }
     return JSONResponse(status)

@@ -50,7 +50,7 @@ class UploadResults(BaseModel):
 
     original_image_path: str | None = Field(description="s3://bucket/key; without an object store, a link.")
     processed_image_path: str | None = Field(description="The same, of the blurred copy.")
-    processed_image_url: str | None = Field(description="Reads the copy without credentials.")
+    processed_image_url: str | None = Field(description="Reads the copy; in S3 without credentials.")
     processing_time: float = Field(ge=0, description="In seconds, without the wait in the queue.")
     blur_metadata: BlurDone
     detection_metadata: DetectionMetadata

@@ -1,18 +1,18 @@
 """The stages of one attempt at a job: fetch, check, infer, store."""
 
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from gateway.admission import Admission
-from gateway.cache.cache import CachedResult, NewEntry
+from gateway.cache.cache import NewEntry
 from gateway.cache.jobs import counted, outcome_of
 from gateway.cache.keys import Work
-from gateway.cache.results import Results, computed
+from gateway.cache.results import Results
 from gateway.cache.versions import ModelVersions
 from gateway.deadline import Deadline
 from gateway.fetching.fetcher import Fetcher
+from gateway.inference import Inferences
 from gateway.jobs.job import ImageReference, Job, Outcome
 from gateway.jobs.storing import store_artifacts
 from gateway.jobs.uploads import with_original
@@ -44,10 +44,9 @@ class Execution:
         self._results = Results(settings, stores.cache, ModelVersions(triton))
         self._settings = settings
         self._sources = Sources(stores.photos, fetcher, stores.images)
-        self._triton = triton
         self._registry = registry
         self._artifacts = stores.artifacts
-        self._admission = Admission(settings.queue_max_size, settings.service_concurrency)
+        self._inferences = Inferences(triton, Admission(settings.queue_max_size, settings.service_concurrency))
 
     @asynccontextmanager
     async def done(self, held: HeldLease, watch: Stopwatch) -> AsyncIterator[Done]:
@@ -65,7 +64,8 @@ class Execution:
         async with AsyncExitStack() as stack:
             with watch.stage("cache"):
                 found = await stack.enter_async_context(self._results.reserved(work, deadline))
-            value = found.hit.value if found.hit else await self._compute(work, deadline, watch)
+            # the wait for a turn is one in the queue: the job has a worker, but not yet a model
+            value = found.hit.value if found.hit else await self._inferences.compute(work, deadline, watch, "queue")
             await held.secured()
             with watch.stage("store"):
                 kept = with_original(job.request, photo, value.artifacts)
@@ -92,12 +92,3 @@ class Execution:
         except PhotoError as error:
             raise Problem(error.code, error.detail) from error
         return photo
-
-    async def _compute(self, work: Work, deadline: Deadline, watch: Stopwatch) -> CachedResult:
-        """The wait for a turn counts as waiting in the queue: the job has a worker, but not yet a model."""
-        came = time.monotonic()
-        model = work.pipeline.model_for(work.parameters)
-        async with self._admission.turn(deadline):
-            watch.add("queue", time.monotonic() - came)
-            with watch.stage("infer"):
-                return await computed(lambda: self._triton.infer(model, work.photo, work.parameters, deadline))

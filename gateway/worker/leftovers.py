@@ -1,40 +1,47 @@
 """Photos that nobody needs any more, left behind by a process or a server that died at the wrong moment."""
 
+import time
+from collections.abc import Callable
 from uuid import UUID
 
 from gateway.jobs.job import Job
+from gateway.jobs.uploads import LONGEST_BATCH_S
 from gateway.pulse import Pulse
 from gateway.stores import Stores
 from gateway.worker.objects import photo_needed
+
+_UNOWNED_S = 2 * LONGEST_BATCH_S
+"""Twice as long as a photo may wait for the last one of its batch, and the job that it gets then."""
 
 
 class Leftovers:
     """Looks through the bucket of photos, whose keys are the ids of the jobs that they came with."""
 
-    def __init__(self, stores: Stores, pulse: Pulse) -> None:
+    def __init__(self, stores: Stores, pulse: Pulse, clock: Callable[[], float] = time.monotonic) -> None:
         self._jobs = stores.jobs
         self._poison = stores.poison
         self._pulse = pulse
         self._photos = stores.photos
-        self._unowned: frozenset[str] = frozenset()
+        self._clock = clock
+        self._unowned: dict[str, float] = {}
 
     async def remove(self) -> int:
-        """Remove the photos of jobs that ended, and those that have no job and had none the last time; how many.
+        """Remove the photos of jobs that ended, and those that have had no job for too long; how many.
 
         A photo is stored before its job is kept, so one look cannot tell. Raises Problem `store_unavailable`,
         `storage_unavailable`.
         """
-        unowned, unneeded = set[str](), set[str]()
+        now, unowned, unneeded = self._clock(), dict[str, float](), set[str]()
         for key in filter(_is_id, await self._photos.keys("")):
             job = await self._jobs.get(UUID(key))
             if job is None:
-                unowned.add(key)
+                unowned[key] = self._unowned.get(key, now)
             elif await self._is_over(job):
                 unneeded.add(key)
             self._pulse.beat()
-        unneeded |= unowned & self._unowned
+        unneeded |= {key for key, since in unowned.items() if now - since >= _UNOWNED_S}
         await self._photos.remove(sorted(unneeded))
-        self._unowned = frozenset(unowned - unneeded)
+        self._unowned = unowned
         return len(unneeded)
 
     async def _is_over(self, job: Job) -> bool:

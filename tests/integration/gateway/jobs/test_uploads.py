@@ -1,5 +1,6 @@
 """The addresses of the blur pipeline."""
 
+import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from uuid import UUID, uuid4
@@ -15,6 +16,7 @@ from gateway.jobs.uploads import with_original
 from gateway.openapi.run_examples import EXAMPLES
 from gateway.openapi.uploads import BATCH, BATCH_SUBMITTED, PROCESSED, UPLOADED
 from gateway.problems import Problem
+from gateway.routes import batches
 from gateway.routes.batches import MAX_FILES
 from gateway.routes.job_schemas import QueueStatus
 from gateway.routes.upload_schemas import BatchAnswer, BatchStatus, UploadAnswer, UploadStatus
@@ -235,7 +237,7 @@ async def test_a_file_that_is_too_large_is_refused_alone(house: House) -> None:
         ),
         (b'--x\r\nContent-Disposition: form-data; name="files"\r\nX: ' + b"x" * 10_000, "invalid_multipart"),
         (
-            b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n' + bytes(70_000) + b"\r\n--x--",
+            b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n' + bytes(70_000) + b"\r\n--x--",
             "invalid_parameters",
         ),
     ],
@@ -252,12 +254,31 @@ async def test_a_batch_has_an_end(house: House) -> None:
     assert_problem(answer, "invalid_parameters")
 
 
+async def test_a_batch_ends_before_its_photos_are_taken_for_left_behind(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "LONGEST_BATCH_S", 0.2)
+    before, url = await house.stores.photos.keys(""), house.client.base_url
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(
+        b"POST /batch-upload HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+        b'Content-Length: 9999\r\n\r\n--x\r\nContent-Disposition: form-data; name="files"\r\n\r\n'
+        + PHOTO
+        + b"\r\n--x\r\n"
+    )
+    answer = await asyncio.wait_for(reader.readuntil(b"}"), 20)
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"Waited 0.2 s for the whole batch." in answer
+    assert await house.stores.photos.keys("") == before
+
+
 async def test_a_full_queue_takes_no_batch(house: House) -> None:
     most = house.services.settings.queue_max_size
     assert (await batch_upload(house, [("a.png", PHOTO)] * most)).is_success
     for answer in (await batch_upload(house, [("a.png", PHOTO)]), await upload(house)):
         assert_problem(answer, "queue_full")
-        assert int(answer.headers["retry-after"]) >= 1
+        assert 1 <= int(answer.headers["retry-after"]) <= 60
     full = (await house.client.get("/queue-status")).json()
     assert QueueStatus.model_validate(full).model_dump(mode="json") == full
     assert (full["queue_size"], full["max_queue_size"], full["full"]) == (most, most, True)
@@ -275,6 +296,11 @@ async def test_the_figures_are_of_what_ended_lately(house: House) -> None:
     assert after["throughput_per_sec"] >= round(2 / 60, 3)
     assert 0 < after["success_rate"] < 1
     assert after["avg_latency_sec"] > 0
+    refused = (await house.stores.jobs.recent()).failed
+    await batch_upload(house, [("a.gif", GIF)] * 50)
+    later = (await house.client.get("/stats")).json()
+    assert (await house.stores.jobs.recent()).failed == refused + 50
+    assert later["avg_latency_sec"] == after["avg_latency_sec"], "what was refused at once took no time"
     assert after.keys() == before.keys()
 
 

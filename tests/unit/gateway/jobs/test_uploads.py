@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.artifacts import Artifact
+from gateway.cache.cache import UNCOUNTED
+from gateway.cache.jobs import counted
 from gateway.jobs.keys import artifact_key, is_of_tenant
 from gateway.jobs.uploads import (
     file_name,
@@ -64,6 +66,11 @@ def test_the_source_holds_the_files_name(name: str) -> None:
     assert is_upload(request)
     assert file_name(request) == name
     assert not is_upload(new_job(source=f"process:{name}"))
+
+
+def test_no_files_name_keeps_a_job_out_of_the_figures() -> None:
+    assert counted(new_job(source=upload_source("car.jpg:loadtest")))
+    assert not counted(new_job(source=UNCOUNTED))
 
 
 def test_what_is_not_there_is_no_image() -> None:

@@ -387,7 +387,7 @@ async def test_what_ended_lately_is_counted_for_a_minute(stores, clock):
     clock.forward(8)
     await stores.jobs.finish(lease, Outcome())
     lately = await stores.jobs.recent()
-    assert lately == Recent(1, 1, 4.0)
+    assert lately == Recent(1, 1, 8.0)
     assert (lately.success_rate, lately.per_second) == (0.5, 2 / RECENT_S)
     clock.forward(RECENT_S - 4)
     assert await stores.jobs.recent() == Recent(1, 0, 8.0)

@@ -1,0 +1,32 @@
+"""Inferences, each in its turn."""
+
+import time
+from dataclasses import dataclass
+
+from gateway.admission import Admission
+from gateway.cache.cache import CachedResult
+from gateway.cache.keys import Work
+from gateway.cache.results import computed
+from gateway.deadline import Deadline
+from gateway.triton import Triton
+from gateway.worker.stopwatch import Stopwatch
+
+
+@dataclass(frozen=True)
+class Inferences:
+    """Triton, and who may ask it now."""
+
+    triton: Triton
+    admission: Admission
+
+    async def compute(self, work: Work, deadline: Deadline, watch: Stopwatch, waiting: str) -> CachedResult:
+        """A result, or why there will never be one; `watch` times the wait for a turn, as `waiting`, and `infer`.
+
+        Raises Problem where there may be a result later.
+        """
+        came = time.monotonic()
+        async with self.admission.turn(deadline):
+            watch.add(waiting, time.monotonic() - came)
+            model = work.pipeline.model_for(work.parameters)
+            with watch.stage("infer"):
+                return await computed(lambda: self.triton.infer(model, work.photo, work.parameters, deadline))
