@@ -1,0 +1,21 @@
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.photos import PhotoFile
+from gateway.cli.report import print_summary
+from gateway.cli.sender import Outcome
+
+
+def test_the_summary_says_what_became_of_each_photo(capsys: pytest.CaptureFixture[str]) -> None:
+    one, two, bad = (PhotoFile(Path(f"{name}.jpg"), Path("out", name)) for name in ("one", "two", "bad"))
+    first, second = Path("a"), Path("b")
+    print_summary([Outcome(one, (first,)), Outcome(two, (first, second)), Outcome(bad, code="image_empty")])
+    shown = capsys.readouterr().out
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.splitlines() if "│" in line]
+    assert cells == [
+        ["one.jpg", "1 file", str(Path("out", "one"))],
+        ["two.jpg", "2 files", str(Path("out", "two"))],
+        ["bad.jpg", "image_empty", ""],
+    ]
+    assert "2 of 3 photos done, 1 failed" in shown
