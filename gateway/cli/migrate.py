@@ -13,7 +13,7 @@ from gateway.settings import Settings, SettingsError
 def migrate() -> None:
     """Make or renew the tables in PostgreSQL; the gateway and the workers do so too when they start.
 
-    Stop those of an older version first, and keep a backup: it will not start on the new tables.
+    Stop those of an older version first, and keep a backup: an older version does not start on the new tables.
     """
     try:
         applied = asyncio.run(prepare(_settings()))
