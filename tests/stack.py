@@ -34,10 +34,11 @@ def eventually(condition: Callable[[], bool], timeout: float, what: str) -> None
 
 
 def stack_environment(home: Path, **settings: str) -> dict[str, str]:
-    """The environment of a stack in `home`, on free ports."""
+    """The environment of a stack in `home`, on free ports; one process a pipeline, as two stacks share the machine."""
     ports = dict(zip(PORT_SETTINGS, map(str, free_ports(len(PORT_SETTINGS))), strict=True))
     ranges = {"S3_PORT": str(free_s3_port()), "WORKER_PORT": str(free_worker_port())}
-    return {**os.environ, "MASKWRIGHT_HOME": str(home), "LOG_FORMAT": "json", **ports, **ranges, **settings}
+    usual = {"MASKWRIGHT_HOME": str(home), "LOG_FORMAT": "json", "TRITON_INSTANCES": "1"}
+    return {**os.environ, **usual, **ports, **ranges, **settings}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 
+from vision.headers import webp
 from vision.headers.jpeg import FRAMES, SOS, segments
 from vision.photo_info import PhotoInfo
 
@@ -44,19 +45,28 @@ SAMPLINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Coding:
-    """`quality` 1 to 100 as libjpeg and libwebp count it; `sampling` one of cv2.IMWRITE_JPEG_SAMPLING_FACTOR_*."""
+    """`quality` 1 to 100 as libjpeg and libwebp count it; `sampling` one of cv2.IMWRITE_JPEG_SAMPLING_FACTOR_*.
+
+    `lossless` is of a WebP alone: it then has no quality.
+    """
 
     quality: int = DEFAULT_QUALITY
     sampling: int = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
+    lossless: bool = False
 
 
 def coding_of(data: bytes, info: PhotoInfo) -> Coding:
-    """How a photo is coded; the default for what is no JPEG. `info` is what `vision.photo.inspect` said of it.
+    """How a photo is coded; `info` is what `vision.photo.inspect` said of it. Raises PhotoError (image_corrupt).
 
-    The quality is the one whose luminance steps, as libjpeg scales them, have the nearest sum.
+    The quality of a JPEG is the one whose luminance steps, as libjpeg scales them, have the nearest sum; that of
+    others is the default.
     """
-    if info.format != "jpeg":
-        return Coding()
+    if info.format == "webp":
+        return Coding(lossless=any(kind == webp.LOSSLESS for kind, _ in webp.chunks(data)))
+    return _jpeg(data, info) if info.format == "jpeg" else Coding()
+
+
+def _jpeg(data: bytes, info: PhotoInfo) -> Coding:
     quality, sampling = DEFAULT_QUALITY, 0x22
     for marker, start, end in segments(data):
         if marker == DQT:

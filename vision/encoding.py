@@ -13,6 +13,8 @@ from vision.headers import png
 from vision.photo_info import WrittenFormat
 
 GREYSCALE = 0
+LOSSLESS_WEBP = 101
+"""OpenCV takes any quality above 100 for this."""
 UP_FILTER = 2
 """Each row as its difference from the one above (PNG specification, section 9)."""
 
@@ -45,6 +47,6 @@ def encode_photo(pixels: RGB, file_format: WrittenFormat, coding: Coding) -> byt
     options = {
         "jpeg": (cv2.IMWRITE_JPEG_QUALITY, coding.quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, coding.sampling),
         "png": (),
-        "webp": (cv2.IMWRITE_WEBP_QUALITY, coding.quality),
+        "webp": (cv2.IMWRITE_WEBP_QUALITY, LOSSLESS_WEBP if coding.lossless else coding.quality),
     }[file_format]
     return cv2.imencode(f".{file_format}", bgr, options)[1].tobytes()

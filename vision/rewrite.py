@@ -14,7 +14,10 @@ MOST_WEBP_SIDE = 16_383
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What is asked for: None stands for the source's own format (of a BMP, PNG) and JPEG quality (of others, 90)."""
+    """What is asked for: None stands for the source's own format (of a BMP, PNG) and quality.
+
+    The quality of a JPEG is read from it, a WebP without loss stays so, and all else gets 90.
+    """
 
     file_format: WrittenFormat | None = None
     quality: int | None = None
@@ -29,7 +32,7 @@ def rewrite(data: bytes, info: PhotoInfo, pixels: RGB, form: Form) -> bytes:
     """Encode pixels H×W×3 of the photo `data`, as displayed; `info` is what `vision.photo.inspect` said of it.
 
     The answer has the orientation in its pixels alone, is opaque, and holds no metadata but what `form` keeps. Raises
-    PhotoError: image_corrupt where the metadata to keep cannot be walked, image_too_large where no WebP is that large.
+    PhotoError: image_corrupt where the file cannot be walked, image_too_large where no WebP is that large.
     """
     file_format = form.format_for(info)
     if file_format == "webp" and max(info.size) > MOST_WEBP_SIDE:
@@ -38,6 +41,6 @@ def rewrite(data: bytes, info: PhotoInfo, pixels: RGB, form: Form) -> bytes:
         raise PhotoError("image_too_large", detail)
     coding = coding_of(data, info)
     if form.quality is not None:
-        coding = replace(coding, quality=form.quality)
+        coding = replace(coding, quality=form.quality, lossless=False)
     kept = kept_metadata(data, info.format, form.metadata)
     return with_metadata(encode_photo(pixels, file_format, coding), file_format, kept)

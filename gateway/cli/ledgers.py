@@ -23,6 +23,12 @@ from gateway.settings import Settings, SettingsError
 
 T = TypeVar("T")
 
+_NOWHERE = (
+    'POSTGRES_DSN=: no database is named; for that of `maskwright up` first run `eval "$(maskwright env)"`, and for '
+    "a gateway without a database set DB_USE_DATABASE=false"
+)
+"""A key in a file is no key to a gateway that looks into a database."""
+
 
 @dataclass(frozen=True)
 class Ledgers:
@@ -55,6 +61,8 @@ async def _work(settings: Settings, work: Callable[[Ledgers], Awaitable[T]]) -> 
 
 @asynccontextmanager
 async def _opened(settings: Settings) -> AsyncIterator[Ledgers]:
+    if settings.db_use_database and not settings.uses_database:
+        raise SettingsError(_NOWHERE)
     if not settings.uses_database:
         yield Ledgers(FileKeys(settings), FileAudit(settings))
         return

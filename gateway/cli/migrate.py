@@ -11,7 +11,10 @@ from gateway.settings import Settings, SettingsError
 
 
 def migrate() -> None:
-    """Make or renew the tables in PostgreSQL; the gateway and the workers do so too when they start."""
+    """Make or renew the tables in PostgreSQL; the gateway and the workers do so too when they start.
+
+    Stop those of an older version first, and keep a backup: an older version does not start on the new tables.
+    """
     try:
         applied = asyncio.run(prepare(_settings()))
     except SettingsError as error:

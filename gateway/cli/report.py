@@ -50,7 +50,8 @@ def print_summary(outcomes: Sequence[Outcome]) -> None:
     caption = f"{len(outcomes) - failed} of {len(outcomes)} photos done" + (f", {failed} failed" if failed else "")
     table = Table(*(Column(title, overflow="fold") for title in ("photo", "result", "folder")), caption=caption)
     for outcome in outcomes:
-        result = outcome.code or f"{len(outcome.files)} files"
+        count = len(outcome.files)
+        result = outcome.code or f"{count} {'file' if count == 1 else 'files'}"
         folder = "" if outcome.code else str(outcome.photo.target)
         table.add_row(*map(Text, (str(outcome.photo.source), result, folder)))
     screen().print(table)

@@ -169,6 +169,8 @@ def _run(
 
 
 def _photos(sender: Sender, photos: Sequence[PhotoFile], in_flight: int) -> list[Outcome]:
+    if not photos:
+        return []
     with progress(len(photos)) as advance:
         return asyncio.run(sender.send_all(photos, in_flight, advance))
 

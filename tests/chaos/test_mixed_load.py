@@ -49,7 +49,9 @@ def crowd(astronaut: Path, bus: Path, couple: bytes) -> Crowd:
 def test_the_service_is_afterwards_as_it_was_before(
     tmp_path: Path, crowd: Crowd, length: Length, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with running_stack(tmp_path, REQUEST_TIMEOUT_S=str(DEADLINE), LOG_LEVEL="WARNING", CACHE_ENABLED="false") as stack:
+    settings = {"REQUEST_TIMEOUT_S": str(DEADLINE), "LOG_LEVEL": "WARNING", "CACHE_ENABLED": "false",
+                "PIPELINES": "body_masks", "TRITON_INSTANCES": "2"}  # fmt: skip
+    with running_stack(tmp_path, **settings) as stack:
         calm = [Visit(visits.in_turn, (message,)) for message in crowd.good]
         exchanges = play(stack, calm)
         usages = [usage(stack)]

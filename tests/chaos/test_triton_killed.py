@@ -65,7 +65,8 @@ def kill_triton(stack: RunningStack, load: Load) -> float:
 def test_callers_wait_or_are_told_to_come_back(
     tmp_path: Path, astronaut: Path, patience: str, kills: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = {"REQUEST_TIMEOUT_S": str(DEADLINE), "TRITON_PATIENCE_S": patience, "CACHE_ENABLED": "false"}
+    settings = {"REQUEST_TIMEOUT_S": str(DEADLINE), "TRITON_PATIENCE_S": patience, "CACHE_ENABLED": "false",
+                "PIPELINES": "body_masks", "TRITON_INSTANCES": "2"}  # fmt: skip
     with running_stack(tmp_path, **settings) as stack, ThreadPoolExecutor(CALLERS) as pool:
         load = Load(stack.url, astronaut.read_bytes(), threading.Event(), [])
         callers = [pool.submit(load.call) for _ in range(CALLERS)]

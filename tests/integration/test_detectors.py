@@ -42,7 +42,7 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["fused", "ensemble"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    for name, value in stack_environment(tmp_path / "home", TRITON_LAYOUT=request.param, TRITON_INSTANCES="1").items():
+    for name, value in stack_environment(tmp_path / "home", TRITON_LAYOUT=request.param).items():
         monkeypatch.setenv(name, value)
     return Settings.from_environment()
 

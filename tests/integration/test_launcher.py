@@ -54,7 +54,7 @@ def test_a_setting_out_of_range_is_named(tmp_path: Path) -> None:
 
 
 def test_a_stopped_stack_leaves_no_process_and_no_shared_memory(tmp_path: Path) -> None:
-    with running_stack(tmp_path) as stack:
+    with running_stack(tmp_path, PIPELINES="body_masks") as stack:
         assert len(processes_in(tmp_path)) > len(stack.state()["services"])
         assert regions(stack), "the test looks for regions under a wrong name"
     assert stack.state()["state"] == "stopped"
@@ -80,7 +80,7 @@ def test_a_second_launcher_in_the_same_folder_is_refused(stack: RunningStack) ->
 
 
 def test_a_launcher_killed_hard_takes_its_servers_along(tmp_path: Path) -> None:
-    with running_stack(tmp_path) as stack:
+    with running_stack(tmp_path, PIPELINES="body_masks") as stack:
         assert len(processes_in(tmp_path)) > len(stack.state()["services"])
         stack.launcher.kill()
         eventually(lambda: processes_in(tmp_path) == [], 60, "the servers ended")
@@ -88,7 +88,7 @@ def test_a_launcher_killed_hard_takes_its_servers_along(tmp_path: Path) -> None:
 
 def test_a_killed_triton_serves_again(tmp_path: Path, astronaut: Path) -> None:
     photo = astronaut.read_bytes()
-    with running_stack(tmp_path) as stack:
+    with running_stack(tmp_path, PIPELINES="body_masks") as stack:
         before = run_pipeline(stack.triton, "body_masks_lite", photo, {})
         old = stack.pid("triton")
         os.kill(old, signal.SIGKILL)
@@ -99,7 +99,7 @@ def test_a_killed_triton_serves_again(tmp_path: Path, astronaut: Path) -> None:
 
 
 def test_a_dead_python_process_inside_triton_is_noticed(tmp_path: Path) -> None:
-    with running_stack(tmp_path, TRITON_INSTANCES="1") as stack:
+    with running_stack(tmp_path, PIPELINES="body_masks") as stack:
         old = stack.pid("triton")
         children = [pid for pid in group_members(old) if pid != old]
         for child in children:

@@ -26,7 +26,7 @@ MASKWRIGHT = Path(sys.executable).with_name("maskwright")
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    with running_stack(tmp_path_factory.mktemp("whole"), WORKER_PROCESSES="2") as running:
+    with running_stack(tmp_path_factory.mktemp("whole"), WORKER_PROCESSES="2", PIPELINES="body_masks") as running:
         yield running
 
 
@@ -115,14 +115,14 @@ async def test_what_is_given_is_not_started(
         "MINIO_SECRET_KEY": s3_server.secret_key,
         "KAFKA_BOOTSTRAP_SERVERS": kafka_server,
     }
-    with running_stack(tmp_path, **given) as stack:
+    with running_stack(tmp_path, PIPELINES="detect", **given) as stack:
         assert services(stack) == {"triton", "gateway", "worker"}
         assert addresses(stack).items() >= given.items()
     assert list((tmp_path / "data").iterdir()) == []
 
 
 def test_without_a_database_nothing_of_it_is_started(tmp_path: Path) -> None:
-    with running_stack(tmp_path, DB_USE_DATABASE="false") as stack:
+    with running_stack(tmp_path, DB_USE_DATABASE="false", PIPELINES="face_contours") as stack:
         assert services(stack) == {"triton", "gateway"}
         assert stack.url.endswith(f":{addresses(stack)['API_PORT']}")
         assert not {"POSTGRES_DSN", "POSTGRES_PORT"} & set(addresses(stack))

@@ -10,6 +10,7 @@ SIGNATURE = b"RIFF"
 FORM = b"WEBP"
 
 MAX_CHUNKS = 65_536
+LOSSY, LOSSLESS = b"VP8 ", b"VP8L"
 ANIMATION_FLAG, ALPHA_FLAG = 0x02, 0x10
 VP8_START_CODE = b"\x9d\x01\x2a"
 VP8L_SIGNATURE = 0x2F
@@ -23,9 +24,9 @@ def parse(data: bytes) -> Header:
     """
     riff_size, kind = struct.unpack_from("<I4x4s", data, 4)
     complete = len(data) >= riff_size + 8
-    if kind == b"VP8 ":
+    if kind == LOSSY:
         return _lossy(data, complete=complete)
-    if kind == b"VP8L":
+    if kind == LOSSLESS:
         return _lossless(data, complete=complete)
     if kind == b"VP8X":
         return _extended(data, complete=complete)
@@ -51,7 +52,7 @@ def _extended(data: bytes, *, complete: bool) -> Header:
     flags, width, height = struct.unpack_from("<B3x3s3s", data, 20)
     found = list(chunks(data))
     animated = bool(flags & ANIMATION_FLAG) or any(kind in {b"ANIM", b"ANMF"} for kind, _ in found)
-    if complete and not animated and not any(kind in {b"VP8 ", b"VP8L"} for kind, _ in found):
+    if complete and not animated and not any(kind in {LOSSY, LOSSLESS} for kind, _ in found):
         raise PhotoError("image_corrupt", "WebP without an image chunk")
     return Header(
         "webp",

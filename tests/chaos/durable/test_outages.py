@@ -54,7 +54,8 @@ async def test_every_accepted_job_has_one_outcome(
 ) -> None:
     [port] = free_ports(1)
     settings = {"ALLOWED_NETWORKS": "127.0.0.0/8", "QUEUE_MAX_SIZE": "5000", "LOG_LEVEL": "INFO",
-                "CACHE_ENABLED": "false", "WEBHOOK_SECRET": "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"}  # fmt: skip
+                "CACHE_ENABLED": "false", "PIPELINES": "body_masks", "TRITON_INSTANCES": "2",
+                "WEBHOOK_SECRET": "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"}  # fmt: skip
     with running_stack(tmp_path, **settings) as stack:
         async with serving(port, photos) as outside, httpx.AsyncClient(base_url=stack.url, timeout=40) as client:
             expected = {name: await _mask(client, data) for name, data in photos.items() if name != "nobody"}

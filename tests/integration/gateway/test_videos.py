@@ -67,6 +67,7 @@ def run(gateway_url: str, names: list[Path], out: Path) -> tuple[int, str]:
 def test_a_frame_in_which_a_face_is_missed_stays_hidden(gateway_url: str, video: Path, tmp_path: Path) -> None:
     code, output = run(gateway_url, [video], tmp_path)
     assert code == 0, output
+    assert "0/0" not in output, "a bar of no photos"
     copies = decoded(tmp_path / "film" / "blurred.mp4")
     assert len(copies) == FRAMES
     for copy in copies:

@@ -65,6 +65,15 @@ def test_the_quality_is_the_sources_or_the_one_asked_for() -> None:
     assert abs(sizes[1] - len(data)) < 0.1 * len(data)
 
 
+@pytest.mark.parametrize("exif", [b"", b"Exif\0\0II*\0"])
+def test_a_webp_without_loss_stays_so_unless_a_quality_is_asked_for(exif: bytes) -> None:
+    data = encoded(picture(), "WEBP", lossless=True, exif=exif)
+    assert np.array_equal(pixels(again(data)), pixels(data))
+    assert not np.array_equal(pixels(again(data, Form(quality=50))), pixels(data))
+    lossy = encoded(picture(), "WEBP", quality=90)
+    assert not np.array_equal(pixels(again(lossy)), pixels(lossy))
+
+
 def test_metadata_that_cannot_be_walked_is_refused() -> None:
     data = again(encoded(picture(), "WEBP"))
     endless = data[:4] + (len(data) + 8 * 70_000 - 8).to_bytes(4, "little") + data[8:] + bytes(8 * 70_000)

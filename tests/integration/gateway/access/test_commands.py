@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -70,6 +71,13 @@ async def test_the_first_key_is_all_that_is_printed(settings: Settings, postgres
     database = {"POSTGRES_DSN": fresh_database(postgres_dsn)} if settings.db_use_database else {}
     made = await maskwright(settings, "keys", "create", "a test", "--scope", "operate", **database)
     assert re.fullmatch(r"mwk_[0-9a-f]{12}_[\w-]{43}\n", made.stdout)
+
+
+async def test_no_key_is_made_where_no_gateway_may_look_for_it(tmp_path: Path, settings: Settings) -> None:
+    nowhere = {"DB_USE_DATABASE": "true", "POSTGRES_DSN": "", "MASKWRIGHT_HOME": str(tmp_path)}
+    made = await maskwright(settings, "keys", "create", "a test", "--scope", "run:*", **nowhere)
+    assert (made.exit_code, made.stdout) == (2, "")
+    assert "DB_USE_DATABASE=false" in made.stderr
 
 
 @pytest.mark.parametrize(

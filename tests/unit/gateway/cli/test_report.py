@@ -20,3 +20,17 @@ def test_a_videos_name_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
     with video_progress(NAME) as told:
         told(1, 2)
     assert f"{NAME}: hiding" in capsys.readouterr().err
+
+
+def test_the_summary_says_what_became_of_each_photo(capsys: pytest.CaptureFixture[str]) -> None:
+    one, two, bad = (PhotoFile(Path(f"{name}.jpg"), Path("out", name)) for name in ("one", "two", "bad"))
+    first, second = Path("a"), Path("b")
+    print_summary([Outcome(one, (first,)), Outcome(two, (first, second)), Outcome(bad, code="image_empty")])
+    shown = capsys.readouterr().out
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.splitlines() if "│" in line]
+    assert cells == [
+        ["one.jpg", "1 file", str(Path("out", "one"))],
+        ["two.jpg", "2 files", str(Path("out", "two"))],
+        ["bad.jpg", "image_empty", ""],
+    ]
+    assert "2 of 3 photos done, 1 failed" in shown
