@@ -68,7 +68,9 @@ def test_pillow_finds_what_is_written_and_the_pixels_are_untouched(
 
 
 @pytest.mark.parametrize(
-    "icc", [LAB_PROFILE, RGB_PROFILE[:-1], RGB_PROFILE[:100], b"junk", RGB_PROFILE[:16] + b"CMYK" + RGB_PROFILE[20:]]
+    "icc",
+    [LAB_PROFILE, RGB_PROFILE[:-1], RGB_PROFILE[:100], b"junk", RGB_PROFILE[:16] + b"CMYK" + RGB_PROFILE[20:]],
+    ids=["lab", "short", "head", "junk", "cmyk"],  # a profile holds the time it was made: each process names it anew
 )
 def test_a_profile_that_does_not_fit_rgb_pixels_is_left_out(icc: bytes) -> None:
     assert kept_metadata(source("jpeg", icc), "jpeg", {"icc"}) == Blocks()
