@@ -1,4 +1,5 @@
-"""`make parity`: poses and faces against MediaPipe, hidden faces against deface, objects against TensorFlow.js.
+"""`make parity`: poses and faces against MediaPipe, hidden faces against deface, objects against TensorFlow.js, and
+hidden faces against those who look for them again.
 
 Exit status 1 where a bar is missed.
 
@@ -16,6 +17,7 @@ from tests.parity.faces import compare_faces, face_photos, faces_table
 from tests.parity.hidden_faces import compare_hidden_faces, hidden_face_photos, hidden_faces_table
 from tests.parity.objects import can_compare, compare_objects, object_photos, objects_table
 from tests.parity.poses import compare_poses, pose_photos, poses_table
+from tests.parity.privacy import check_privacy, privacy_photos, privacy_table
 
 app = typer.Typer(add_completion=False)
 Photos = Annotated[list[Path] | None, typer.Argument(help="Photos of your own instead of the samples.")]
@@ -28,6 +30,7 @@ def everything(context: typer.Context) -> None:
     """Compare what Maskwright finds with what the packages that its models come from find."""
     if context.invoked_subcommand is None:
         kept = [_poses(pose_photos()), _faces(face_photos()), _hidden_faces(hidden_face_photos())]
+        kept += [_privacy(privacy_photos())]
         kept += [_objects(object_photos())] if can_compare() else []
         _exit(passes=all(kept))
 
@@ -48,6 +51,12 @@ def faces(photos: Photos = None) -> None:
 def hidden_faces(photos: Photos = None) -> None:
     """Boxes of every face that privacy_blur hides."""
     _exit(passes=_hidden_faces(photos or hidden_face_photos()))
+
+
+@app.command()
+def privacy(photos: Photos = None) -> None:
+    """Whether hidden faces are found again, and marked ones were hidden."""
+    _exit(passes=_privacy(photos or privacy_photos()))
 
 
 @app.command()
@@ -72,6 +81,12 @@ def _hidden_faces(photos: list[Path]) -> bool:
     compared = compare_hidden_faces(photos)
     _console.print(hidden_faces_table(compared))
     return all(one.passes for one in compared)
+
+
+def _privacy(photos: list[Path]) -> bool:
+    checked = check_privacy(photos)
+    _console.print(privacy_table(checked))
+    return any(one.hidden for one in checked) and all(one.passes for one in checked)
 
 
 def _objects(photos: list[Path]) -> bool:

