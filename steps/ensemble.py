@@ -46,7 +46,8 @@ class Ensemble:
     def __call__(self, tensors: Tensors) -> Tensors:
         """The ensemble's outputs by name. Raises what a step raises.
 
-        After a failure no model is run, as no step would look at what it made: a photo that is none costs nothing.
+        After a failure no model is run, and outputs of models are missing, as no step would look at them: a photo that
+        is none costs nothing.
         """
         known = dict(tensors)
         failed = False
@@ -54,7 +55,7 @@ class Ensemble:
             if not (failed and isinstance(stage.step, OnnxSession)):
                 stage.run(known)
                 failed = failed or stage.failed(known)
-        return {name: known[name] for name in self._outputs}
+        return {name: known[name] for name in self._outputs if name in known}
 
 
 def _load(folder: Path, steps: Mapping[str, Step], options: SessionOptions) -> Step:
