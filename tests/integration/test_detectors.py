@@ -42,7 +42,8 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["fused", "ensemble"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    for name, value in stack_environment(tmp_path / "home", TRITON_LAYOUT=request.param).items():
+    given = {"TRITON_LAYOUT": request.param, "PIPELINES": "privacy_blur,detect"}
+    for name, value in stack_environment(tmp_path / "home", **given).items():
         monkeypatch.setenv(name, value)
     return Settings.from_environment()
 
