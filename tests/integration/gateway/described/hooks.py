@@ -8,6 +8,7 @@ from pathlib import Path
 
 import schemathesis
 from hypothesis import strategies as st
+from schemathesis.specs.openapi.checks import negative_data_rejection
 
 from tests.integration.gateway.described.things import Things
 
@@ -50,6 +51,12 @@ def before_call(context, case, kwargs) -> None:  # noqa: ARG001 its interface
     there, number = THINGS.there.get(case.operation.label, []), _number([case.path_parameters, case.headers])
     if there and number % 4:
         case.path_parameters = there[number // 4 % len(there)]
+
+
+@schemathesis.check
+def invalid_data_is_refused(ctx, response, case) -> bool | None:
+    """All is text in a form: there a number is no mistake."""
+    return None if case.media_type == FORM else negative_data_rejection(ctx, response, case)
 
 
 def _photo(value: object) -> bytes:
