@@ -18,13 +18,18 @@ JSON = "application/json"
 MIXED = "multipart/mixed"
 
 
+def single_types(pipeline: Pipeline) -> list[str]:
+    """Types of artifacts that an answer may consist of; JSON means the whole answer."""
+    kinds = {media_type(name) for name in pipeline.artifacts if not name.endswith("…")}
+    return sorted(kinds - {JSON})
+
+
 def check_accept(accept: str | None, pipeline: Pipeline) -> None:
     """Refuse, before any work, a header that no answer of the pipeline can satisfy.
 
     Raises Problem `not_acceptable`.
     """
-    kinds = {media_type(name) for name in pipeline.artifacts if not name.endswith("…")}
-    _negotiate(accept, [JSON, MIXED, *sorted(kinds - {JSON})])
+    _negotiate(accept, [JSON, MIXED, *single_types(pipeline)])
 
 
 def answer(accept: str | None, request_id: str, pipeline: Pipeline, inference: InferenceResult) -> Response:

@@ -9,12 +9,13 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.routing import Match, Route
 
 from gateway.access.guard import guarded
 from gateway.access.rules import RULES, rules_of, run_rule
 from gateway.metrics.middleware import RequestMetrics
 from gateway.metrics.problem_note import note_problem
-from gateway.middleware import RequestMiddleware
+from gateway.middleware import RequestMiddleware, path_of
 from gateway.openapi.document import complete
 from gateway.openapi.run import run_operation, run_responses
 from gateway.openapi.security import security
@@ -88,11 +89,18 @@ async def _answer_problem(request: Request, error: Exception) -> Response:
 async def _answer_http(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException) or error.status_code not in _CODES:
         raise error
-    allow = (error.headers or {}).get("Allow")
-    detail = f"{request.method} {request.url.path} is not served here." + (f" Use {allow}." if allow else "")
-    return _told(request, Problem(_CODES[error.status_code], detail, headers=error.headers))
+    allow = ", ".join(_methods(request)) if "Allow" in (error.headers or {}) else ""
+    detail = f"{request.method} {path_of(request)} is not served here." + (f" Use {allow}." if allow else "")
+    return _told(request, Problem(_CODES[error.status_code], detail, headers={"Allow": allow} if allow else None))
+
+
+def _methods(request: Request) -> list[str]:
+    """Those that the address takes: the error names those of the first of its routes alone."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    fitting = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
+    return sorted({method for route in fitting for method in route.methods or ()})
 
 
 def _told(request: Request, problem: Problem) -> Response:
     note_problem(request.scope, problem.code)
-    return problem_response(problem, request.url.path)
+    return problem_response(problem, path_of(request))

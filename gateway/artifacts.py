@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-_MEDIA_TYPES = {
+MEDIA_TYPES = {
     ".png": "image/png",
     ".jpg": "image/jpeg",
     ".webp": "image/webp",
@@ -37,4 +37,4 @@ class InferenceResult:
 
 def media_type(name: str) -> str:
     """Content type of a file name; bytes of unknown kind for an unknown suffix."""
-    return _MEDIA_TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
+    return MEDIA_TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")

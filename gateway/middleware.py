@@ -30,6 +30,11 @@ def request_id_of(request: Request) -> str:
     return str(request.scope["request_id"])
 
 
+def path_of(request: Request) -> str:
+    """The path that was asked for, decoded; the URL's own ends at a `#` or `?` in it and knows no line breaks."""
+    return str(request.scope["path"])
+
+
 def trace_id_of(request: Request) -> str:
     """The trace that this request is part of: 32 hexadecimal digits."""
     return str(request.scope["trace_id"])

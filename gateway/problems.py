@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import MappingProxyType
+from urllib.parse import quote
 
 from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
 RETRIED = frozenset({429, 503, 504})
 """Statuses that say when to try again, in the header Retry-After."""
+_IN_PATHS = "/:@!$&'()*+,;="
+"""What stands for itself in a path (RFC 3986 §3.3)."""
 
 
 @dataclass(frozen=True)
@@ -255,7 +258,7 @@ def problem_fields(code: str, detail: str) -> dict[str, object]:
     }
 
 
-def problem_response(problem: Problem, instance: str) -> Response:
-    """The HTTP answer for a problem; `instance` is the path that was asked for."""
-    body = json.dumps({**problem_fields(problem.code, problem.detail), "instance": instance})
+def problem_response(problem: Problem, path: str) -> Response:
+    """The HTTP answer for a problem; `path` is the one that was asked for, decoded."""
+    body = json.dumps({**problem_fields(problem.code, problem.detail), "instance": quote(path, _IN_PATHS)})
     return Response(body, problem.type.status, problem.headers, MEDIA_TYPE)

@@ -15,7 +15,7 @@ from gateway.access.audit import AuditEntry
 from gateway.access.caller import Caller, caller_of, note_caller
 from gateway.access.rules import Rule
 from gateway.logs import get_logger
-from gateway.middleware import request_id_of
+from gateway.middleware import path_of, request_id_of
 from gateway.problems import Problem
 from gateway.services import services_of
 
@@ -97,7 +97,7 @@ def _entry(request: Request, action: str, code: str | None) -> AuditEntry:
         tenant=caller.tenant,
         action=action,
         job_id=UUID(job_id) if job_id else None,
-        target=f"{request.method} {quote(request.url.path)}",
+        target=f"{request.method} {quote(path_of(request))}",
         code=code,
         request_id=request_id_of(request),
     )

@@ -10,7 +10,7 @@ from gateway.jobs.job import JobState
 MAX_PAGE = 200
 MAX_BIGINT = 2**63 - 1
 
-_Id = Annotated[str, Field(max_length=ID_CHARACTERS, pattern=r"^[^\x00-\x1f\x7f]*$")]
+_Id = Annotated[str, Field(max_length=ID_CHARACTERS, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 
 
 class JobQuery(BaseModel):

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
+from gateway.artifacts import MEDIA_TYPES
 from gateway.intake.job_fields import DEFAULT_PIPELINE, JobFields
 from gateway.intake.media import JSON, MULTIPART
 from gateway.intake.process_form import ProcessFields
@@ -14,6 +15,7 @@ from gateway.openapi.photos import (
     INLINE_IMAGE,
     Fields,
     fields_of,
+    file_schema,
     given,
     json_example,
     parameters_schema,
@@ -21,7 +23,7 @@ from gateway.openapi.photos import (
     styles,
     with_fields,
 )
-from gateway.openapi.problems import REQUEST_ID, Responses
+from gateway.openapi.problems import COMPONENT, REQUEST_ID, Responses
 from gateway.pipelines.pipeline import Pipeline
 from gateway.routes.job_schemas import JobView
 
@@ -49,6 +51,20 @@ _HEADERS = (
 _LOCATION = {"Location": {"description": "The job's address.", "schema": {"type": "string"}}}
 _REPLAYED = {"Idempotent-Replayed": {"description": "The job was known.", "schema": {"const": "true"}}}
 _TEXT = {"type": "string"}
+_JOB = {
+    **_TEXT,
+    "contentMediaType": JSON,
+    "contentSchema": {"$ref": COMPONENT.format(model=JobView.__name__)},
+}
+_EVENT = {
+    "description": "Every event of the stream.",
+    "type": "object",
+    "required": ["event", "data"],
+    "oneOf": [
+        {"properties": {"event": {"const": "state"}, "id": _TEXT, "data": _JOB}, "required": ["id"]},
+        {"properties": {"event": {"const": "deleted"}, "data": {"const": "{}"}}},
+    ],
+}
 
 
 def submit_operation(registry: Mapping[str, Pipeline]) -> dict[str, object]:
@@ -113,28 +129,37 @@ def query_operation(model: type[BaseModel]) -> dict[str, object]:
     """Optional parameters in the address."""
     return {
         "parameters": [
-            {"name": name, "in": "query", "description": schema["description"], "schema": given(schema)}
+            {
+                "name": name,
+                "in": "query",
+                "allowEmptyValue": True,
+                "description": schema["description"],
+                "schema": given(schema),
+            }
             for name, schema in _properties(model).items()
         ]
     }
 
 
 def stream_responses() -> Responses:
-    """The stream of a job's states, and the answer to one who has seen the last."""
+    """The stream of a job's states, each event an object, and the answer to one who has seen the last."""
     shown = "".join(
         f"id: {event_id}\nevent: state\ndata: {json.dumps(job)}\n\n"
         for event_id, job in (("0-queued", QUEUED), ("1-completed", COMPLETED))
     )
-    content = {"text/event-stream": {"schema": _TEXT, "example": shown}}
+    content = {"text/event-stream": {"schema": _EVENT, "example": shown}}
     return {
-        200: {"description": "Server-sent events `state`, whose data is the job.", "content": content},
+        200: {
+            "description": "Server-sent events: `state`, whose data is the job, and `deleted`, when there is none.",
+            "content": content,
+        },
         204: {"description": "`Last-Event-ID` names the job's outcome: there is nothing more to come."},
     }
 
 
 def file_responses() -> Responses:
     """A file of any type."""
-    content = {kind: {"schema": BINARY} for kind in ("image/png", "image/jpeg", "application/json")}
+    content = {kind: {"schema": {} if kind == JSON else file_schema(kind)} for kind in MEDIA_TYPES.values()}
     return {
         200: {
             "description": "The file.",

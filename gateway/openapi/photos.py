@@ -11,7 +11,13 @@ from gateway.pipelines.pipeline import Pipeline
 Fields = Mapping[str, Mapping[str, object]]
 """JSON schemas of a request's fields by name, each with its default."""
 
-BINARY = {"type": "string", "contentMediaType": "application/octet-stream"}
+
+def file_schema(kind: str) -> dict[str, object]:
+    """The bytes of a file of this media type."""
+    return {"type": "string", "contentMediaType": kind}
+
+
+BINARY = file_schema("application/octet-stream")
 _BASE64 = {"type": "string", "contentEncoding": "base64"}
 _FORM_IMAGE = {**BINARY, "description": "The photo; `file` and `user_image` are accepted too."}
 INLINE_IMAGE = {
@@ -106,7 +112,15 @@ def _query_parameter(name: str, schema: Mapping[str, object]) -> dict[str, objec
     items = default if isinstance(default, list | tuple) else () if default in (None, {}) else (default,)
     shown = ",".join(map(str, items))
     description = f"{schema['description']} Here or in the body, not both. Default: {shown or 'none'}."
-    return {"name": name, "in": "query", "description": description, "schema": given(schema), **_style(schema)}
+    told = {"description": description, "schema": _text(given(schema)), **_style(schema)}
+    return {"name": name, "in": "query", "allowEmptyValue": True, **told}
+
+
+def _text(schema: Mapping[str, object]) -> Mapping[str, object]:
+    """Objects and nested lists are text in an address: their descriptions say how it is written."""
+    choices = cast("Sequence[Mapping[str, Mapping[str, object]]]", schema.get("anyOf", [schema]))
+    nested = any(choice.get("items", choice).get("type") in ("object", "array") for choice in choices)
+    return {"type": "string"} if nested else schema
 
 
 def _style(schema: Mapping[str, object]) -> dict[str, object]:

@@ -1,9 +1,9 @@
 """`POST /v1/run/{pipeline}`, as the API's description has it."""
 
-from gateway.artifacts import media_type
+from gateway.answers import single_types
 from gateway.intake.media import JSON
 from gateway.openapi.codes import RUN
-from gateway.openapi.photos import BINARY, parameters_schema, photo_bodies, query_parameters
+from gateway.openapi.photos import BINARY, file_schema, parameters_schema, photo_bodies, query_parameters
 from gateway.openapi.problems import COMPONENT, REQUEST_ID, Responses, problem_responses
 from gateway.openapi.run_examples import EXAMPLES
 from gateway.pipelines.pipeline import Pipeline
@@ -26,13 +26,12 @@ def run_operation(pipeline: Pipeline) -> dict[str, object]:
 def run_responses(pipeline: Pipeline) -> Responses:
     """The good answer's forms, and every error."""
     example = EXAMPLES[pipeline.name]
-    kind = media_type(example.artifact)
     good: dict[str, object] = {
         "description": "One artifact: its bytes. Several: JSON, or as Accept prefers multipart/mixed or the only "
         "artifact of a type.",
         "model": RunAnswer,
         "content": {
-            kind: {"schema": {"type": "string", "contentMediaType": kind}},
+            **{kind: {"schema": file_schema(kind)} for kind in single_types(pipeline)},
             JSON: {"example": example.answer(pipeline.name)},
             "multipart/mixed": {"schema": _parts_schema()},
         },

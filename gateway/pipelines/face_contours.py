@@ -102,8 +102,8 @@ class FaceContoursParameters(BaseModel):
     stroke_width: float = Field(0.0, ge=0, le=100, description="Width of the regions' outlines in pixels; 0: none.")
     colors: Annotated[
         dict[str, Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$")]],
-        BeforeValidator(split_pairs),
         Field(max_length=MAX_ITEMS),
+        BeforeValidator(split_pairs),
     ] = Field({}, description="#RRGGBB by region name: an object, or `nose=#D4A574,mouth=#B695C0`.")
     embed_image: bool = Field(default=False, description="Put the photo into the largest face's SVG.")
     include: Annotated[

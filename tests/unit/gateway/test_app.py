@@ -155,6 +155,21 @@ async def test_examples_of_problems_are_what_is_answered(
     assert document["instance"] == (PROBLEMS[code].example_path or path.partition("?")[0])
 
 
+@pytest.mark.parametrize("name", ["a%23b", "a%3Fb", "a%0Ab", "caf%C3%A9"])
+async def test_a_problem_names_the_whole_path(client: httpx.AsyncClient, name: str) -> None:
+    answer = await client.get(f"/v1/jobs/{name}")
+    assert (answer.status_code, answer.json()["instance"]) == (404, f"/v1/jobs/{name}")
+
+
+@pytest.mark.parametrize(("path", "methods"), [("/v1/jobs", "GET, POST"), ("/v1/jobs/1", "DELETE, GET"), (RUN, "POST")])
+async def test_a_refused_method_tells_every_one_that_is_taken(
+    client: httpx.AsyncClient, path: str, methods: str
+) -> None:
+    answer = await client.put(path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, methods)
+    assert answer.json()["detail"].endswith(f"Use {methods}.")
+
+
 async def test_the_example_of_a_conflict_is_what_is_answered(client: httpx.AsyncClient) -> None:
     for style, status in (("garment", 202), ("labels", 422)):
         query = f"user_id=123&request_id=req-1&style={style}"

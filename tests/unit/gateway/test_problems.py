@@ -24,6 +24,11 @@ def test_every_code_makes_a_problem_document(code: str) -> None:
     assert document["title"]
 
 
+def test_the_path_is_told_as_a_reference() -> None:
+    response = problem_response(Problem("not_found", "why"), "/a b/#?%/caf\u00e9\n/!tenant/x:y")
+    assert json.loads(bytes(response.body))["instance"] == "/a%20b/%23%3F%25/caf%C3%A9%0A/!tenant/x:y"
+
+
 @pytest.mark.parametrize(("wait_s", "header"), [(0.0, "1"), (0.2, "1"), (1.0, "1"), (2.1, "3")])
 def test_the_time_to_wait_is_whole_seconds_and_never_too_short(wait_s: float, header: str) -> None:
     assert Problem("queue_full", "why", retry_after=wait_s).headers["Retry-After"] == header

@@ -159,7 +159,17 @@ async def test_lists_are_filtered(house: House) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["state=done", "limit=0", "limit=201", "cursor=x", "cursor=99999999999999999999", "user_id=%00", "a=1"]
+    "query",
+    [
+        "state=done",
+        "limit=0",
+        "limit=201",
+        "cursor=x",
+        "cursor=99999999999999999999",
+        "user_id=%00",
+        "user_id=%C2%99",
+        "a=1",
+    ],
 )
 async def test_lists_refuse_what_they_do_not_know(house: House, query: str) -> None:
     assert_problem(await house.client.get(f"{JOBS}?{query}"), "invalid_parameters")
