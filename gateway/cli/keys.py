@@ -10,13 +10,15 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from gateway.access.keys import ApiKey, new_key
-from gateway.access.scopes import is_scope
+from gateway.access.scopes import OPERATE, READ, WRITE, run
 from gateway.access.tenants import is_tenant
 from gateway.cli.ledgers import Ledgers, with_ledgers
 from gateway.cli.options import Json
 from gateway.cli.tables import age, print_json
 from gateway.jobs.view import timestamp
+from gateway.settings.pipelines import PIPELINES
 
+_SCOPES = (*map(run, PIPELINES), "run:*", READ, WRITE, "jobs:*", OPERATE)
 _TITLES = ("key", "name", "tenant", "scopes", "age", "state")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make, list and revoke API keys.")
@@ -62,9 +64,10 @@ def revoke(keys: Annotated[list[str], typer.Argument(metavar="KEY…", help="Ids
 
 
 def _check(scopes: Sequence[str], tenant: str) -> None:
-    unknown = [scope for scope in scopes if not is_scope(scope)]
+    unknown = [scope for scope in scopes if scope not in _SCOPES]
     if unknown:
-        raise typer.BadParameter(f"there is no scope {unknown[0]!r}", param_hint="--scope")
+        detail = f"there is no scope {unknown[0]!r}; there are: {', '.join(_SCOPES)}"
+        raise typer.BadParameter(detail, param_hint="--scope")
     if not is_tenant(tenant):
         raise typer.BadParameter("lower-case letters, digits, - and _, at most 63", param_hint="--tenant")
 

@@ -84,6 +84,7 @@ async def test_no_key_is_made_where_no_gateway_may_look_for_it(tmp_path: Path, s
     "options",
     [
         ("--scope", "everything"),
+        ("--scope", "run:blur"),
         ("--scope", "run:*", "--tenant", "A/B"),
         ("--tenant", "acme"),
         ("--scope", "run:*", "--days", "9" * 12),
