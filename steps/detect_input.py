@@ -26,6 +26,9 @@ class _Inputs(Mapping[str, Tensor]):
     def __getitem__(self, name: str) -> Tensor:
         return self._rest[name] if name in self._rest else self._draw(self._detectors[name])[np.newaxis]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._rest or name in self._detectors  # Mapping's own would draw
+
     def __iter__(self) -> Iterator[str]:
         return iter((*self._detectors, *self._rest))
 

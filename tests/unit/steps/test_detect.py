@@ -12,10 +12,13 @@ from steps.catalogue import steps_of
 from steps.detect_find import Thresholds
 from steps.detect_input import detect_input
 from steps.detect_list import detect_list
+from steps.ensemble import Stage
 from steps.object_detectors import chosen_detectors
 from steps.tensors import Json, JsonObject, Tensors, bytes_tensor, json_object, json_tensor
 from tests.unit.steps.objects import DETECTORS, FACES, FINDERS, OBJECTS, SIZE, context, rows
+from vision.arrays import RGB
 from vision.encoding import encode_png
+from vision.object_detector import ObjectDetector
 
 PHOTO = encode_png(np.tile(np.linspace(0, 255, SIZE[0]).astype(np.uint8), (SIZE[1], 1)))
 FACE = ((20.0, 30.0, 60.0, 80.0), 0.9, "face")
@@ -47,6 +50,19 @@ def test_the_photo_is_drawn_for_every_detector() -> None:
         assert image.shape == (1, *detector.size[::-1], 3)
         expected = cv2.resize(cv2.imdecode(np.frombuffer(PHOTO, np.uint8), 1), detector.size)
         assert np.abs(image[0].astype(int) - expected).mean() < 2
+
+
+def test_a_detector_s_input_is_drawn_once_and_only_where_it_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+
+    def draw(detector: ObjectDetector, *_: object) -> RGB:
+        drawn.append(detector.model)
+        return np.zeros((1, 1, 3), np.uint8)
+
+    monkeypatch.setattr(ObjectDetector, "draw", draw)
+    outputs = {name: name for name in ("faces_image", "photo", "context")}
+    Stage("detect_input", detect_input(DETECTORS), {"image": "image"}, outputs).run({"image": bytes_tensor([PHOTO])})
+    assert drawn == [FACES.model]
 
 
 def test_a_photo_that_cannot_be_read_gives_inputs_all_the_same() -> None:
