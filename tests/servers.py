@@ -75,7 +75,7 @@ def running_postgres(home: Path | None = None) -> Iterator[Server]:
     with _folders(home) as folders:
         settings = _embedded(folders, postgres_port=free_ports(1)[0])
         server = Server(settings.postgres_dsn.get_secret_value())
-        with _kept(Postgres(settings, folders), folders, server):
+        with kept(Postgres(settings, folders), folders, server):
             yield server
 
 
@@ -86,7 +86,7 @@ def running_s3(home: Path | None = None, **given: object) -> Iterator[S3Server]:
         settings = _embedded(folders, s3_port=free_s3_port(), **given)
         secret = settings.minio_secret_key.get_secret_value()
         server = S3Server(settings.minio_endpoint, access_key=settings.minio_access_key, secret_key=secret)
-        with _kept(S3(settings, folders), folders, server):
+        with kept(S3(settings, folders), folders, server):
             yield server
 
 
@@ -96,7 +96,7 @@ def running_kafka(s3: S3Server, home: Path | None = None) -> Iterator[Server]:
     with _folders(home) as folders:
         settings = _embedded(folders, kafka_port=free_ports(1)[0], **s3.settings())
         server = Server(settings.kafka_bootstrap_servers)
-        with _kept(Kafka(settings), folders, server):
+        with kept(Kafka(settings), folders, server):
             yield server
 
 
@@ -131,7 +131,7 @@ def _embedded(folders: Folders, **given: object) -> Settings:
 
 
 @contextmanager
-def _kept(service: Service, folders: Folders, server: Server) -> Iterator[None]:
+def kept(service: Service, folders: Folders, server: Server) -> Iterator[None]:
     """The service under a keeper, in a thread with an event loop of its own."""
     keeper = Keeper(service, folders.log(service.name), server.states.append)
     with start_blocking_portal() as portal:

@@ -73,7 +73,7 @@ class Keeper:
             await asyncio.sleep(backoff)
             self._restarts += 1
             try:
-                await asyncio.to_thread(self._service.clean_up)
+                await asyncio.to_thread(self._service.renew)
                 await self._launch("restarting")
                 await asyncio.wait_for(self._until_ready(), START_TIMEOUT)
             except (OSError, StackError, asyncio.TimeoutError) as error:

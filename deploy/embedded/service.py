@@ -42,6 +42,10 @@ class Service(ABC):
     def clean_up(self) -> None:
         """Remove what a killed server leaves behind; called when no process of it is left."""
 
+    def renew(self) -> None:
+        """Make ready for another start, when no process of the one before is left. Raises StackError."""
+        self.clean_up()
+
     def listens(self) -> Sequence[Listener]:
         """Every port it takes, each with the setting that moves it."""
         return [Listener(setting, port) for setting, port in self.ports().items()]

@@ -114,6 +114,10 @@ class Triton(Service):
         for region in SHARED_MEMORY.glob(f"{self._region_prefix}*"):
             region.unlink(missing_ok=True)
 
+    def renew(self) -> None:
+        """Write the ensembles anew: their steps will know the detectors that users have chosen since."""
+        self.prepare()
+
     def _repositories(self) -> list[Path]:
         settings = self._settings
         gpu = settings.schp_device != "cpu" and gpus.driver_is_here()

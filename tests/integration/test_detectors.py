@@ -1,7 +1,9 @@
 """Detectors that users bring, and those that are missing, on a real Triton."""
 
 import asyncio
+import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ from exporters.listener import Silence
 from exporters.paths import DEFAULT_PATHS
 from gateway.settings import Settings
 from steps.object_detectors import chosen_detectors
+from tests.servers import Server, kept
 from tests.stack import eventually, stack_environment
 from tests.triton_client import run_pipeline
 from tests.unit.exporters.detectors import drawn
@@ -103,6 +106,20 @@ def test_users_detectors_are_what_the_pipelines_run(settings: Settings, reposito
         (copy,) = (data for name, data in answer.artifacts.items() if name.endswith(".png"))
         blurred = cv2.imdecode(np.frombuffer(copy, np.uint8), cv2.IMREAD_COLOR)
         assert (blurred[20:52, 10:34] == 0).all()
+
+
+def test_a_triton_that_starts_again_runs_the_detectors_chosen_since(
+    settings: Settings, repository: Path, tmp_path: Path
+) -> None:
+    folders = Folders(settings.maskwright_home)
+    folders.create()
+    server = Server(f"127.0.0.1:{settings.triton_grpc_port}")
+    with kept(Triton(settings, folders, repository), folders, server):
+        old = server.pid
+        add(repository, tmp_path, "my_faces", "faces", 1)
+        os.kill(old, signal.SIGKILL)
+        eventually(lambda: server.pid != old and server.is_ready(), 60, "Triton is started again")
+        assert found(server.address, "detect_faces_lite", {}) == [("face", "my_faces", BOX)]
 
 
 def test_without_centernet_faces_and_plates_are_hidden_all_the_same(settings: Settings, repository: Path) -> None:
