@@ -135,9 +135,9 @@ def _wrong(names: list[str]) -> list[str]:
 
 @contextmanager
 def _reported() -> Iterator[None]:
-    """Tell the user about an error in one sentence; exit 2 for a wrong name, else 1."""
+    """Tell the user about an error, a read-only folder too, in one sentence; exit 2 for a wrong name, else 1."""
     try:
         yield
-    except ExporterError as error:
+    except (ExporterError, OSError) as error:
         Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(_EXIT_USAGE if isinstance(error, UnknownNameError) else _EXIT_FAILED) from error

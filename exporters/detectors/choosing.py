@@ -9,14 +9,16 @@ from steps.object_detectors import IN_USE, DetectorModel, detector_models
 def use_detector(name: str, model_repository: Path) -> DetectorModel:
     """Let a detector look for its role from the next start of Triton on.
 
-    Raises UnknownNameError where there is no such detector, ExporterError where its model is not built.
+    Raises UnknownNameError where there is no such detector, ExporterError where its model is not built, OSError.
     """
     models = {model.detector.model: model for model in detector_models(model_repository)}
     if name not in models:
         raise UnknownNameError([name], sorted(models))
     chosen = models[name]
     if not chosen.ready:
-        raise ExporterError(f"{name} is not built yet: maskwright models export {name}")
+        again = f"remove {model_repository / name}, then add it again"
+        remedy = again if chosen.added else f"maskwright models export {name}"
+        raise ExporterError(f"{name} is not built: {remedy}")
     for model in models.values():
         if model.role == chosen.role:
             (model_repository / model.detector.model / IN_USE).unlink(missing_ok=True)

@@ -19,11 +19,12 @@ from exporters.paths import DEFAULT_PATHS, Paths
 from steps.catalogue import steps_of
 from steps.detect_classes import GROUPS
 from steps.ensemble import Ensemble
-from steps.object_detectors import detector_models
+from steps.object_detectors import IN_USE, detector_models
 from steps.onnx_session import SessionOptions
 from steps.tensors import bytes_tensor, json_object
 from tests.detecting import load_detector
 from tests.unit.exporters.detectors import drawn
+from tests.unit.steps.detector_folders import add_detector
 
 PHOTOS = [entry for entry in load(DEFAULT_PATHS.catalogue).file if entry.kind == "photo"]
 pytestmark = pytest.mark.skipif(
@@ -76,6 +77,15 @@ def test_the_pipelines_run_an_added_detector(run: Run, paths: Paths, tmp_path: P
     found = [one for one in json_object(answer["result"])["detections"] if one["model"] == "mine"]
     assert [one["label"] for one in found] == ["license_plate"]
     np.testing.assert_allclose(found[0]["box"], (20, 8, 68, 64), atol=0.01)
+
+
+def test_a_choice_that_cannot_be_written_is_told_in_one_line(run: Run, paths: Paths) -> None:
+    add_detector(paths.model_repository, "mine", "faces")
+    (paths.model_repository / "mine" / IN_USE).mkdir()  # as good as a read-only folder, also for root
+    result = run("use", "mine")
+    assert result.exit_code == 1
+    assert f"'{paths.model_repository / 'mine' / IN_USE}'" in result.output
+    assert len(result.output.splitlines()) == 1
 
 
 def test_an_ensemble_without_any_of_its_detectors_is_told_of_and_not_written(paths: Paths, tmp_path: Path) -> None:

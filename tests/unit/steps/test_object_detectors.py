@@ -37,11 +37,14 @@ def test_the_one_in_use_is_chosen_before_all_others(tmp_path: Path, *, added: bo
 
 def test_what_is_no_detector_or_not_built_cannot_be_used(tmp_path: Path) -> None:
     add_detector(tmp_path, "ours", "faces", added=False)
-    add_detector(tmp_path, "unbuilt", "faces", ready=False)
-    with pytest.raises(UnknownNameError, match="unknown name: others; known names: ours, unbuilt"):
+    add_detector(tmp_path, "unbuilt", "faces", added=False, ready=False)
+    add_detector(tmp_path, "mine", "faces", ready=False)
+    with pytest.raises(UnknownNameError, match="unknown name: others; known names: mine, ours, unbuilt"):
         use_detector("others", tmp_path)
     with pytest.raises(ExporterError, match="maskwright models export unbuilt"):
         use_detector("unbuilt", tmp_path)
+    with pytest.raises(ExporterError, match=f"remove {tmp_path / 'mine'}, then add it again"):
+        use_detector("mine", tmp_path)
     assert chosen(tmp_path) == {"faces": "ours"}
 
 
