@@ -11,12 +11,16 @@ from steps.ensemble_detectors import set_detectors
 
 
 class ModelConfig:
-    """One model folder's config.pbtxt. Raises FileNotFoundError, or google.protobuf's ParseError with the line."""
+    """One model folder's config.pbtxt. Raises FileNotFoundError, or google.protobuf's ParseError: file, line, fault."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._config = model_config_pb2.ModelConfig()
-        text_format.Parse((folder / "config.pbtxt").read_text(encoding="utf-8"), self._config)
+        path = folder / "config.pbtxt"
+        try:
+            text_format.Parse(path.read_text(encoding="utf-8"), self._config)
+        except text_format.ParseError as error:
+            raise text_format.ParseError(f"{path}: {error}") from error
 
     @property
     def name(self) -> str:

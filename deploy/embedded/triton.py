@@ -5,6 +5,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from google.protobuf.text_format import ParseError
+
 from deploy.embedded import gpus
 from deploy.embedded.ensembles import write_ensembles
 from deploy.embedded.errors import StackError
@@ -45,7 +47,10 @@ class Triton(Service):
     def prepare(self) -> None:
         """Assemble backends, ensembles and fused models; refuse to start where no ensemble has all its models."""
         offered = {model for pipeline in build_registry(self._settings).values() for model in pipeline.models}
-        missing = write_ensembles(ENSEMBLES, self._models, self._ensembles, offered)
+        try:
+            missing = write_ensembles(ENSEMBLES, self._models, self._ensembles, offered)
+        except ParseError as error:
+            raise StackError(f"a model's configuration cannot be read: {error}") from error
         self._pipelines = [ensemble for ensemble, models in missing.items() if not models]
         if not self._pipelines:
             models = sorted({model for each in missing.values() for model in each})

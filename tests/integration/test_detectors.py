@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tritonclient.utils
 
+from deploy.embedded.errors import StackError
 from deploy.embedded.folders import CHECKOUT, Folders
 from deploy.embedded.triton import MODELS, Triton
 from exporters.detectors.adding import Addition, add_detector
@@ -120,6 +121,15 @@ def test_a_triton_that_starts_again_runs_the_detectors_chosen_since(
         os.kill(old, signal.SIGKILL)
         eventually(lambda: server.pid != old and server.is_ready(), 60, "Triton is started again")
         assert found(server.address, "detect_faces_lite", {}) == [("face", "my_faces", BOX)]
+
+
+def test_a_configuration_that_cannot_be_read_is_named(settings: Settings, repository: Path) -> None:
+    config = repository / "centerface" / "config.pbtxt"
+    config.write_text('backend: "onnx')
+    triton = Triton(settings, Folders(settings.maskwright_home), repository)
+    for begin in (triton.prepare, triton.renew):
+        with pytest.raises(StackError, match=f"{config}: 1:10"):
+            begin()
 
 
 def test_without_centernet_faces_and_plates_are_hidden_all_the_same(settings: Settings, repository: Path) -> None:
