@@ -22,6 +22,7 @@ from exporters.paths import DEFAULT_PATHS
 from exporters.progress import ProgressBars
 from gateway.cli.client import credentials
 from gateway.settings import Settings, SettingsError
+from gateway.settings.pipelines import PIPELINES
 
 PHOTOS = ("astronaut.png", "bus.jpg", "zidane.jpg")
 TIMEOUT = 60.0
@@ -35,6 +36,7 @@ def demo(
     """Fetch the lite models, run the sample photos through Triton, write a page with the results."""
     try:
         settings = Settings.from_environment()
+        _require_every_pipeline(settings)
         photos = _prepare()
         with _stack(settings), _console.status("running the photos"):
             panels = _run(settings, photos, out)
@@ -44,6 +46,12 @@ def demo(
     write_page(panels, out / "index.html")
     _console.print(_table(panels))
     _console.print(f"look at {(out / 'index.html').resolve()}", soft_wrap=True, highlight=False)
+
+
+def _require_every_pipeline(settings: Settings) -> None:
+    absent = [name for name in PIPELINES if name not in settings.pipelines]
+    if absent:
+        raise SettingsError(f"PIPELINES lacks {', '.join(absent)}: the demo shows every pipeline, so leave it out")
 
 
 def _prepare() -> list[Path]:

@@ -74,6 +74,12 @@ def test_up_tells_why_it_cannot_start(environment: dict[str, str]) -> None:
     assert "Traceback" not in ended.stderr
 
 
+def test_a_demo_of_a_few_pipelines_is_refused_at_once(environment: dict[str, str]) -> None:
+    ended = maskwright(environment, "demo")
+    assert ended.returncode == 1
+    assert "PIPELINES lacks face_contours, privacy_blur, detect" in ended.stdout
+
+
 def test_the_demo_writes_a_page_with_every_picture(
     environment: dict[str, str], tmp_path: Path, astronaut: Path
 ) -> None:
