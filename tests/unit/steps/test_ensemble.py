@@ -1,4 +1,3 @@
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -61,19 +60,6 @@ def test_a_fused_model_keeps_name_inputs_and_outputs(tmp_path: Path) -> None:
         assert fused.backend == "fused"
         assert fused.parameters["intra_op_thread_count"] == "2"
         assert fused.steps == []
-
-
-def test_a_fused_model_has_another_version_where_another_model_is_inside(repository: Path, tmp_path: Path) -> None:
-    model = repository / "one" / "1" / "model.onnx"
-    model.parent.mkdir()
-    chains = tmp_path / "chains"
-    shutil.copytree(repository / "chain", chains / "chain")
-    versions = []
-    for content in (b"ours", b"ours", b"another"):
-        model.write_bytes(content)
-        write_fused(chains, repository, tmp_path / "fused", Fusing(instances=1, threads=1))
-        versions += [int(folder.name) for folder in (tmp_path / "fused" / "chain").iterdir() if folder.is_dir()]
-    assert versions[0] == versions[1] != versions[2]
 
 
 @pytest.mark.parametrize("name", sorted(folder.name for folder in ENSEMBLES.iterdir()))
