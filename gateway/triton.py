@@ -23,7 +23,8 @@ _CHANNEL = [
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 
-
+WEIGHTS = "weights"
+"""A parameter in the configuration of a pipeline's model: a digest of the models that it runs."""
 Observe = Callable[[InferenceResult, float], None]
 """Told of every answer, and of the seconds it took."""
 
@@ -79,6 +80,17 @@ class Triton:
         except InferenceServerException:
             return ()
         return tuple(ModelState(item.name, item.version, item.state, item.reason) for item in index.models)
+
+    async def weights(self, model: str, timeout_s: float) -> str | None:
+        """What a pipeline's model is made of, as the embedded stack's launcher noted it; empty where nobody did.
+
+        None where Triton cannot be reached in time.
+        """
+        try:
+            answer = await self._client.get_model_config(model, client_timeout=timeout_s)
+        except InferenceServerException:
+            return None
+        return str(answer.config.parameters[WEIGHTS].string_value)
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import Folders
+from deploy.embedded.leftovers import end_leftovers
 from deploy.embedded.stack import Stack, services_for
 from gateway.logs import configure_logs
 from gateway.settings import Settings, SettingsError
@@ -31,6 +32,7 @@ def main() -> int:
         folders.create()
         configure_logs(settings)
         with _only_launcher(folders):
+            end_leftovers(folders)
             asyncio.run(Stack(services_for(settings, folders), folders).run())
     except (StackError, SettingsError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - the only thing a person sees of a failed start

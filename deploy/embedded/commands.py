@@ -18,6 +18,7 @@ from deploy.embedded.addresses import Addresses
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import Folders
 from deploy.embedded.logs import follow, last_lines
+from deploy.embedded.next_steps import next_steps
 from deploy.embedded.state import StackState
 from deploy.embedded.table import service_table
 from gateway.access.binding import check_binding
@@ -48,7 +49,7 @@ def up(
         with _told(), _console.status("starting the stack"):
             started = launcher.start(folders)
         _console.print(service_table(_state(folders)))
-        _console.print(_next_steps(settings), highlight=False, soft_wrap=True)
+        _console.print(next_steps(settings), highlight=False, soft_wrap=True)
         if not detach:
             _console.print("Ctrl-C stops it.")
             raise typer.Exit(started.wait())
@@ -169,19 +170,6 @@ def _folders() -> Folders:
 def _state(folders: Folders) -> StackState:
     state = StackState.read(folders.state)
     return state if state is not None else StackState(0, "stopped")
-
-
-def _next_steps(settings: Settings) -> str:
-    url = settings.local_url
-    return (
-        "\nnow try:\n"
-        "  .venv/bin/maskwright run body_masks PHOTO.jpg -o masks\n"
-        "  .venv/bin/maskwright run face_contours PHOTO.jpg -o faces\n"
-        "  .venv/bin/maskwright run privacy_blur PHOTO.jpg -o blurred\n"
-        f"  curl -F image=@PHOTO.jpg -F mask_types=upper_body {url}/v1/run/body_masks -o mask.png\n"
-        '  eval "$(.venv/bin/maskwright env)"  # ports and addresses, for other shells, psql, kcat and curl\n'
-        f"and see {url}/docs for the API, `.venv/bin/maskwright status --watch`, `logs` and `down`\n"
-    )
 
 
 def _print_line(path: Path, line: str) -> None:

@@ -1,9 +1,11 @@
 """Ensembles as this machine can run them: with its detectors, users' own before those that came with the house."""
 
+import hashlib
 import shutil
 from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
+from gateway.triton import WEIGHTS
 from steps.model_config import ModelConfig
 from steps.object_detectors import chosen_detectors
 
@@ -25,7 +27,21 @@ def write_ensembles(
         missing[folder.name] = list(_missing(ModelConfig(written), model_repository))
         if missing[folder.name]:
             shutil.rmtree(written)
+        else:
+            _note_weights(ModelConfig(written), model_repository)
     return missing
+
+
+def _note_weights(ensemble: ModelConfig, model_repository: Path) -> None:
+    """Let an ensemble say what it is made of, so that results of other detectors are not taken for its own."""
+    digest = hashlib.sha256()
+    for name, _, _ in ensemble.steps:
+        folder = model_repository / name
+        digest.update(name.encode())
+        for file in (folder / "config.pbtxt", folder / "1" / "model.onnx"):
+            digest.update(hashlib.sha256(file.read_bytes()).digest() if file.is_file() else b"-")
+    with (ensemble.folder / "config.pbtxt").open("a", encoding="utf-8") as config:
+        config.write(f'parameters {{ key: "{WEIGHTS}" value {{ string_value: "{digest.hexdigest()}" }} }}\n')
 
 
 def _missing(ensemble: ModelConfig, model_repository: Path) -> Iterable[str]:

@@ -13,7 +13,7 @@ _TIMEOUT_S = 1.0
 
 
 class ModelVersions:
-    """The models that are ready and their versions, and the code that they run, as one text.
+    """The models that are ready, their versions and weights, and the code that they run, as one text.
 
     Triton is asked every few seconds, in the background; of its code it says nothing, so it is taken to be ours.
 
@@ -37,9 +37,14 @@ class ModelVersions:
     async def _read(self) -> None:
         try:
             models = await self._triton.models(_TIMEOUT_S)
-            ready = sorted(f"{model.name}:{model.version}" for model in models if model.state == "READY")
-            if ready:
-                self._said = "\n".join((__version__, code_digest(), *ready))
-            self._due_at = time.monotonic() + (_FRESH_S if ready else _PAUSE_S)
+            ready = [model for model in models if model.state == "READY"]
+            weights = await asyncio.gather(*(self._triton.weights(model.name, _TIMEOUT_S) for model in ready))
+            heard = bool(ready) and None not in weights
+            if heard:
+                made = sorted(
+                    f"{model.name}:{model.version}:{said}" for model, said in zip(ready, weights, strict=True)
+                )
+                self._said = "\n".join((__version__, code_digest(), *made))
+            self._due_at = time.monotonic() + (_FRESH_S if heard else _PAUSE_S)
         finally:
             self._reading = None

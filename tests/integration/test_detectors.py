@@ -22,7 +22,8 @@ from exporters.detectors.adding import Addition, add_detector
 from exporters.listener import Silence
 from exporters.paths import DEFAULT_PATHS
 from gateway.settings import Settings
-from steps.object_detectors import chosen_detectors
+from gateway.triton import connect
+from steps.object_detectors import IN_USE, chosen_detectors
 from tests.servers import Server, kept
 from tests.stack import eventually, stack_environment
 from tests.triton_client import run_pipeline
@@ -92,6 +93,29 @@ def found(url: str, model: str, parameters: dict[str, object]) -> list[tuple[obj
     answer = run_pipeline(url, model, WHITE, parameters)
     assert answer.result["status"] == "completed", answer.result
     return [(one["label"], one["model"], one["box"]) for one in answer.result["detections"]]
+
+
+def said(settings: Settings, model: str) -> str | None:
+    """What Triton says that a pipeline's model is made of."""
+
+    async def ask() -> str | None:
+        async with connect(settings) as triton:
+            return await triton.weights(model, 5.0)
+
+    return asyncio.run(ask())
+
+
+def test_triton_says_that_another_detector_looks(settings: Settings, repository: Path) -> None:
+    """Else the cache would go on answering with what the one before has found, or missed."""
+    with serving(settings, repository):
+        ours = said(settings, "privacy_blur_faces_lite")
+    (repository / "centerface_int8" / IN_USE).touch()
+    with serving(settings, repository):
+        eight_bits = said(settings, "privacy_blur_faces_lite")
+    assert said(settings, "privacy_blur_faces_lite") is None
+    assert ours
+    assert eight_bits
+    assert ours != eight_bits
 
 
 def test_users_detectors_are_what_the_pipelines_run(settings: Settings, repository: Path, tmp_path: Path) -> None:

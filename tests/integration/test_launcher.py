@@ -86,6 +86,28 @@ def test_a_launcher_killed_hard_takes_its_servers_along(tmp_path: Path) -> None:
         eventually(lambda: processes_in(tmp_path) == [], 60, "the servers ended")
 
 
+def test_a_launcher_takes_the_ports_of_one_that_was_killed(tmp_path: Path) -> None:
+    """A server that is slow to end is no other program, and the ports need not move."""
+    with running_stack(tmp_path, PIPELINES="body_masks") as stack:
+        slow = stack.pid("s3")
+        os.kill(slow, signal.SIGSTOP)
+        stack.launcher.kill()
+        stack.launcher.wait()
+        again = subprocess.Popen([sys.executable, "-m", "deploy.embedded"], cwd=CHECKOUT, env=stack.environment)
+        try:
+            expected = {"pid": again.pid, "state": "ready"}
+            eventually(
+                lambda: stack.state().items() >= expected.items() or again.poll() is not None, 90, "it is ready again"
+            )
+            assert stack.state()["pid"] == again.pid
+            assert again.poll() is None, stack.state()
+            assert stack.pid("s3") != slow
+            assert stack.is_ready("s3")
+        finally:
+            again.terminate()
+            again.wait(60)
+
+
 def test_a_killed_triton_serves_again(tmp_path: Path, astronaut: Path) -> None:
     photo = astronaut.read_bytes()
     with running_stack(tmp_path, PIPELINES="body_masks") as stack:

@@ -16,9 +16,11 @@ from exporters.commands import app
 from exporters.detectors.adding import LABELS as LABEL_OF
 from exporters.fetch import State, state
 from exporters.paths import DEFAULT_PATHS, Paths
+from gateway.triton import WEIGHTS
 from steps.catalogue import steps_of
 from steps.detect_classes import GROUPS
 from steps.ensemble import Ensemble
+from steps.model_config import ModelConfig
 from steps.object_detectors import IN_USE, detector_models
 from steps.onnx_session import SessionOptions
 from steps.tensors import bytes_tensor, json_object
@@ -86,6 +88,20 @@ def test_a_choice_that_cannot_be_written_is_told_in_one_line(run: Run, paths: Pa
     assert result.exit_code == 1
     assert f"'{paths.model_repository / 'mine' / IN_USE}'" in result.output
     assert len(result.output.splitlines()) == 1
+
+
+def test_an_ensemble_says_what_it_is_made_of(paths: Paths, tmp_path: Path) -> None:
+    shutil.copytree(MODELS, paths.model_repository)
+
+    def weights() -> str:
+        write_ensembles(ENSEMBLES, paths.model_repository, tmp_path / "ensembles", {"detect_faces_lite"})
+        return ModelConfig(tmp_path / "ensembles" / "detect_faces_lite").parameters[WEIGHTS]
+
+    first = weights()
+    assert weights() == first
+    with (paths.model_repository / "centerface" / "1" / "model.onnx").open("ab") as model:
+        model.write(b"other weights")
+    assert weights() != first
 
 
 def test_an_ensemble_without_any_of_its_detectors_is_told_of_and_not_written(paths: Paths, tmp_path: Path) -> None:
