@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
-import typer
 
 from gateway.access.audit import AuditLog
 from gateway.access.files import FileAudit, FileKeys
 from gateway.access.keys import KeyBook
+from gateway.cli.store_errors import store_errors_told
 from gateway.postgres.audit import PostgresAudit
 from gateway.postgres.keys import PostgresKeys
-from gateway.postgres.migrations import MigrationError
 from gateway.postgres.pool import open_pool
 from gateway.postgres.stores import prepare
-from gateway.problems import Problem
 from gateway.settings import Settings, SettingsError
 
 T = TypeVar("T")
@@ -44,14 +42,8 @@ def with_ledgers(work: Callable[[Ledgers], Awaitable[T]]) -> T:
     Logs go to standard error: `KEY=$(maskwright keys create …)` is to be the key, also where that made the tables.
     """
     structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
-    try:
+    with store_errors_told():
         return asyncio.run(_work(Settings.from_environment(), work))
-    except SettingsError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from error
-    except (MigrationError, Problem) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
 
 
 async def _work(settings: Settings, work: Callable[[Ledgers], Awaitable[T]]) -> T:

@@ -4,9 +4,8 @@ import asyncio
 
 import typer
 
-from gateway.postgres.migrations import MigrationError
+from gateway.cli.store_errors import store_errors_told
 from gateway.postgres.stores import prepare
-from gateway.problems import Problem
 from gateway.settings import Settings, SettingsError
 
 
@@ -15,14 +14,8 @@ def migrate() -> None:
 
     Stop those of an older version first, and keep a backup: an older version does not start on the new tables.
     """
-    try:
+    with store_errors_told():
         applied = asyncio.run(prepare(_settings()))
-    except SettingsError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from error
-    except (MigrationError, Problem) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
     for migration in applied:
         typer.echo(f"applied {migration.name}")
     if not applied:

@@ -15,7 +15,7 @@ def check_length(request: Request, limit: int) -> None:
     if announced is None or not announced.isdecimal():
         return
     if int(announced) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     if int(announced) == 0:
         raise _empty()
 
@@ -30,7 +30,7 @@ async def read_body(request: Request, limit: int) -> bytes:
     async for chunk in request.stream():
         received += len(chunk)
         if received > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         chunks.append(chunk)
     if not received:
         raise _empty()
@@ -46,7 +46,8 @@ async def read_body_by(request: Request, limit: int, deadline: Deadline) -> byte
         raise Problem("request_timeout", f"Waited {deadline.limit_s:g} s for the body.") from error
 
 
-def _too_large(limit: int) -> Problem:
+def too_large(limit: int) -> Problem:
+    """The problem of a body, or of a file in one, that passes the limit in bytes."""
     return Problem("body_too_large", f"At most {limit} bytes are accepted.")
 
 

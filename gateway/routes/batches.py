@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from gateway.access.caller import caller_of
 from gateway.deadline import Deadline
+from gateway.intake.body import too_large
 from gateway.intake.images import check_photo
 from gateway.intake.parts import Part, PartParser
 from gateway.intake.upload_form import FILES, upload_name, upload_parameters
@@ -126,7 +127,7 @@ async def _arrival(services: Services, part: Part) -> Arrival:
 async def _keep(services: Services, job_id: uuid.UUID, part: Part) -> None:
     limit = services.settings.max_body_bytes
     if part.size > limit:
-        raise Problem("body_too_large", f"At most {limit} bytes are accepted.")
+        raise too_large(limit)
     check_photo(photo := part.data, services.settings.max_pixels)
     await services.stores.photos.put(photo_key(job_id), photo, _PHOTO_TYPE)
 
