@@ -13,8 +13,9 @@ from rich.table import Table
 
 from exporters.paths import DEFAULT_PATHS
 from gateway.settings import Settings
-from loadtests.bare import loop, loop_in_processes, request, stage_times
+from loadtests.bare import loop, request
 from loadtests.caller import Load, call_repeatedly, multipart_request
+from loadtests.comparison import CALLERS, COLUMNS, CORES, Comparison, compare, stages_table
 from loadtests.durable import Passage, pass_through
 from loadtests.photo import benchmark_jpeg, photo_server
 from loadtests.stack import bench_stack
@@ -22,9 +23,6 @@ from loadtests.stack import bench_stack
 PIPELINE, MODEL = "body_masks", "body_masks_lite"
 FIELDS = {"mask_types": "upper_body"}
 PARAMETERS = json.dumps({"mask_types": ["upper_body"]}).encode()
-CALLERS = 16
-CORES = 2
-STAGE_RUNS = 40
 
 _console = Console()
 
@@ -33,10 +31,8 @@ _console = Console()
 class Round:
     """One round of all measurements; rounds are repeated because a machine's speed drifts."""
 
-    bare: Load
-    processes: Load
+    compared: Comparison
     lone_bare: Load
-    served: Load
     lone_served: Load
     by_url: Passage
     inline: Passage
@@ -52,7 +48,8 @@ def main(
     jpeg = benchmark_jpeg(photo or DEFAULT_PATHS.files / "astronaut.png")
     with bench_stack(CACHE_ENABLED="false") as settings:  # every request is the same one
         measured = [_round(settings, jpeg, seconds, messages) for _ in range(rounds)]
-    _console.print(_throughput(measured), _latency(measured), _durable(measured), _stages(jpeg))
+    stages = stages_table("where the time goes, one thread", MODEL, request(jpeg, PARAMETERS))
+    _console.print(_throughput(measured), _latency(measured), _durable(measured), stages)
 
 
 def _round(settings: Settings, jpeg: bytes, seconds: float, messages: int) -> Round:
@@ -60,9 +57,7 @@ def _round(settings: Settings, jpeg: bytes, seconds: float, messages: int) -> Ro
     address = ("127.0.0.1", settings.api_port)
     post = multipart_request(*address, f"/v1/run/{PIPELINE}", jpeg, FIELDS)
     return Round(
-        bare=loop(MODEL, inputs, workers=CORES, threads=1, seconds=seconds),
-        processes=loop_in_processes(MODEL, inputs, workers=CORES, threads=1, seconds=seconds),
-        served=asyncio.run(call_repeatedly(*address, post, CALLERS, seconds)),
+        compared=compare(MODEL, inputs, address, post, seconds),
         lone_bare=loop(MODEL, inputs, workers=1, threads=CORES, seconds=seconds / 2),
         lone_served=asyncio.run(call_repeatedly(*address, post, 1, seconds / 2)),
         by_url=asyncio.run(_by_url(settings, jpeg, messages)),
@@ -80,17 +75,9 @@ def _inline(jpeg: bytes) -> dict[str, str]:
 
 
 def _throughput(rounds: list[Round]) -> Table:
-    table = Table(
-        "bare, 2 threads /s", "bare, 2 processes /s", "served /s", "of 2 threads", "of 2 processes", "p50 ms", "p95 ms",
-        "p99 ms", title=f"throughput, {CALLERS} callers", title_justify="left",
-    )  # fmt: skip
+    table = Table(*COLUMNS, title=f"throughput, {CALLERS} callers", title_justify="left")
     for one in rounds:
-        rates = [one.bare.per_second, one.processes.per_second, one.served.per_second]
-        shares = [one.served.per_second / rate for rate in rates[:2]]
-        tail = [one.served.percentile(share) for share in (50, 95, 99)]
-        table.add_row(
-            *(f"{rate:.1f}" for rate in rates), *(f"{share:.2f}" for share in shares), *(f"{ms:.0f}" for ms in tail)
-        )
+        table.add_row(*one.compared.cells())
     return table
 
 
@@ -111,16 +98,8 @@ def _durable(rounds: list[Round]) -> Table:
     )  # fmt: skip
     for one in rounds:
         for name, passage in (("url", one.by_url), ("base64", one.inline)):
-            share = passage.per_second / one.served.per_second
+            share = passage.per_second / one.compared.served.per_second
             table.add_row(name, f"{passage.messages}", f"{passage.per_second:.1f}", f"{share:.2f}")
-    return table
-
-
-def _stages(jpeg: bytes) -> Table:
-    table = Table("stage", "ms", "share", title="where the time goes, one thread", title_justify="left")
-    times = stage_times(MODEL, request(jpeg, PARAMETERS), threads=1, runs=STAGE_RUNS)
-    for stage, milliseconds in times.items():
-        table.add_row(stage, f"{milliseconds:.1f}", f"{milliseconds / sum(times.values()):.0%}")
     return table
 
 

@@ -1,7 +1,7 @@
 """`python -m loadtests.hiding`: blurred copies, against the bare loop of the same work."""
 
-import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -12,15 +12,13 @@ from rich.table import Table
 
 from exporters.paths import DEFAULT_PATHS
 from gateway.settings import Settings
-from loadtests.bare import loop, loop_in_processes, request, stage_times
-from loadtests.caller import Load, call_repeatedly, multipart_request
+from loadtests.bare import request
+from loadtests.caller import multipart_request
+from loadtests.comparison import CALLERS, COLUMNS, Comparison, compare, stages_table
 from loadtests.photo import benchmark_jpeg
 from loadtests.stack import bench_stack
 
 ADDRESS = "/v1/run/privacy_blur"
-CALLERS = 16
-CORES = 2
-STAGE_RUNS = 40
 
 _console = Console()
 
@@ -45,16 +43,6 @@ CASES = (
 )
 
 
-@dataclass(frozen=True)
-class Round:
-    """One round of a case's measurements; rounds are repeated because a machine's speed drifts."""
-
-    case: Case
-    bare: Load
-    processes: Load
-    served: Load
-
-
 def main(
     seconds: Annotated[float, typer.Option(help="Length of each measurement.")] = 8.0,
     rounds: Annotated[int, typer.Option(help="Rounds; the table shows each.")] = 3,
@@ -63,44 +51,26 @@ def main(
     """Measure POST /v1/run/privacy_blur: a 1024×768 JPEG in, a JPEG out."""
     jpeg = benchmark_jpeg(photo or DEFAULT_PATHS.files / "zidane.jpg")
     with bench_stack(CACHE_ENABLED="false") as settings:  # every request is the same one
-        measured = [_round(settings, case, jpeg, seconds) for case in CASES for _ in range(rounds)]
+        measured = [(case, _compared(settings, case, jpeg, seconds)) for case in CASES for _ in range(rounds)]
     _console.print(_throughput(measured), *(_stages(case, jpeg) for case in CASES))
 
 
-def _round(settings: Settings, case: Case, jpeg: bytes, seconds: float) -> Round:
-    inputs = request(jpeg, case.parameters)
+def _compared(settings: Settings, case: Case, jpeg: bytes, seconds: float) -> Comparison:
     address = ("127.0.0.1", settings.api_port)
     post = multipart_request(*address, ADDRESS, jpeg, {"hide": ",".join(case.hide)})
-    return Round(
-        case=case,
-        bare=loop(case.model, inputs, workers=CORES, threads=1, seconds=seconds),
-        processes=loop_in_processes(case.model, inputs, workers=CORES, threads=1, seconds=seconds),
-        served=asyncio.run(call_repeatedly(*address, post, CALLERS, seconds)),
-    )
+    return compare(case.model, request(jpeg, case.parameters), address, post, seconds)
 
 
-def _throughput(rounds: list[Round]) -> Table:
-    table = Table(
-        "hidden", "bare, 2 threads /s", "bare, 2 processes /s", "served /s", "of 2 threads", "of 2 processes", "p50 ms",
-        "p95 ms", "p99 ms", title=f"blurred copies, {CALLERS} callers", title_justify="left",
-    )  # fmt: skip
-    for one in rounds:
-        rates = [one.bare.per_second, one.processes.per_second, one.served.per_second]
-        shares = [one.served.per_second / rate for rate in rates[:2]]
-        tail = [one.served.percentile(share) for share in (50, 95, 99)]
-        table.add_row(
-            one.case.name, *(f"{rate:.1f}" for rate in rates), *(f"{share:.2f}" for share in shares),
-            *(f"{ms:.0f}" for ms in tail),
-        )  # fmt: skip
+def _throughput(measured: Sequence[tuple[Case, Comparison]]) -> Table:
+    table = Table("hidden", *COLUMNS, title=f"blurred copies, {CALLERS} callers", title_justify="left")
+    for case, one in measured:
+        table.add_row(case.name, *one.cells())
     return table
 
 
 def _stages(case: Case, jpeg: bytes) -> Table:
-    table = Table("stage", "ms", "share", title=f"{case.name}: where the time goes, one thread", title_justify="left")
-    times = stage_times(case.model, request(jpeg, case.parameters), threads=1, runs=STAGE_RUNS)
-    for stage, milliseconds in times.items():
-        table.add_row(stage, f"{milliseconds:.1f}", f"{milliseconds / sum(times.values()):.0%}")
-    return table
+    title = f"{case.name}: where the time goes, one thread"
+    return stages_table(title, case.model, request(jpeg, case.parameters))
 
 
 if __name__ == "__main__":
