@@ -1,8 +1,9 @@
 """Ensembles as this machine can run them: with its detectors, users' own before those that came with the house."""
 
+import functools
 import hashlib
 import shutil
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 
 from gateway.triton import WEIGHTS
@@ -19,6 +20,7 @@ def write_ensembles(
     """
     shutil.rmtree(target, ignore_errors=True)
     models = {role: detector.model for role, detector in chosen_detectors(model_repository).items()}
+    digest_of = functools.cache(_digest)  # ensembles share models
     missing = {}
     for folder in sorted(path.parent for path in ensembles.glob("*/config.pbtxt") if path.parent.name in wanted):
         written = target / folder.name
@@ -28,20 +30,24 @@ def write_ensembles(
         if missing[folder.name]:
             shutil.rmtree(written)
         else:
-            _note_weights(ModelConfig(written), model_repository)
+            _note_weights(ModelConfig(written), model_repository, digest_of)
     return missing
 
 
-def _note_weights(ensemble: ModelConfig, model_repository: Path) -> None:
+def _note_weights(ensemble: ModelConfig, model_repository: Path, digest_of: Callable[[Path], bytes]) -> None:
     """Let an ensemble say what it is made of, so that results of other detectors are not taken for its own."""
     digest = hashlib.sha256()
     for name, _, _ in ensemble.steps:
         folder = model_repository / name
         digest.update(name.encode())
         for file in (folder / "config.pbtxt", folder / "1" / "model.onnx"):
-            digest.update(hashlib.sha256(file.read_bytes()).digest() if file.is_file() else b"-")
+            digest.update(digest_of(file))
     with (ensemble.folder / "config.pbtxt").open("a", encoding="utf-8") as config:
         config.write(f'parameters {{ key: "{WEIGHTS}" value {{ string_value: "{digest.hexdigest()}" }} }}\n')
+
+
+def _digest(file: Path) -> bytes:
+    return hashlib.sha256(file.read_bytes()).digest() if file.is_file() else b"-"
 
 
 def _missing(ensemble: ModelConfig, model_repository: Path) -> Iterable[str]:
