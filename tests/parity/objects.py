@@ -15,10 +15,9 @@ from exporters.detectors.alignment import nearest_rows
 from exporters.paths import DEFAULT_PATHS
 from gateway.settings import Settings
 from tests.detecting import load_detector
-from tests.parity.environment import shared_photos
+from tests.parity.environment import SAMPLES, shared_photos
 
 PACKAGE = "@tensorflow/tfjs@4.22.0"
-SAMPLES = ("astronaut.png", "bus.jpg", "zidane.jpg")
 LENT = tuple(f"photos/000000{number}.jpg" for number in ("001532", "002006", "005193", "006723"))
 TOP = 20
 LARGEST_GAP = 1.0
@@ -62,7 +61,7 @@ def compare_objects(photos: list[Path]) -> list[ObjectComparison]:
 
 def object_photos() -> list[Path]:
     """The samples that are here."""
-    return [*(DEFAULT_PATHS.files / name for name in SAMPLES), *shared_photos(LENT)]
+    return [*SAMPLES, *shared_photos(LENT)]
 
 
 def objects_table(compared: list[ObjectComparison]) -> Table:

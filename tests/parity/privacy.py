@@ -21,7 +21,7 @@ from exporters.sources.npm import NpmSource
 from gateway.settings import Settings
 from loadtests.bare import pipeline, request
 from steps.ensemble import Ensemble
-from steps.tensors import first_bytes, json_object
+from steps.tensors import first_bytes
 from tests.detecting import LoadedDetector, load_detector
 from tests.parity.environment import SAMPLES, SHARED
 
@@ -77,7 +77,7 @@ class Privacy:
     def of(self, photo: Path) -> HiddenPhoto:
         """Raises KeyError where the pipeline refuses the photo."""
         answer = self._pipeline(request(photo.read_bytes(), b"{}"))
-        objects = json.loads(json.dumps(json_object(answer["result"])["detections"]))
+        objects = json.loads(first_bytes(answer["result"]))["detections"]
         faces = [one["box"] for one in objects if one["action"] == "hidden" and one["label"] == "face"]
         boxes = np.array(faces, dtype=np.float64).reshape(-1, 4)
         copy = first_bytes(answer["artifacts"])
