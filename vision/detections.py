@@ -10,12 +10,17 @@ from vision.arrays import Float32
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
-    """What one model found: `boxes` N×4 in source pixels, `scores` N in 0…1, `labels` N names; best score first."""
+    """What one model found: `boxes` N×4 in source pixels, `scores` N in 0…1, `labels` N names; best score first.
+
+    `corners` N×4×2 in source pixels, clockwise from the object's own top left, where the model gives them; they may lie
+    outside the photo.
+    """
 
     boxes: Float32
     scores: Float32
     labels: tuple[str, ...]
     model: str
+    corners: Float32 | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -23,4 +28,5 @@ class Detections:
     def select(self, chosen: NDArray[np.bool_]) -> "Detections":
         """Those that `chosen`, N booleans, names."""
         labels = tuple(label for label, kept in zip(self.labels, chosen, strict=True) if kept)
-        return Detections(self.boxes[chosen], self.scores[chosen], labels, self.model)
+        corners = None if self.corners is None else self.corners[chosen]
+        return Detections(self.boxes[chosen], self.scores[chosen], labels, self.model, corners)

@@ -1,6 +1,7 @@
 """How an object detector wants its photo, and what the rows that it answers mean.
 
 Every detector answers rows x1, y1, x2, y2 in input pixels, score in 0…1, class index; best first, none suppressed yet.
+One that knows the corners of what it finds appends four x, y, clockwise from the object's top left.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from vision.fit import Fit, fit_affine, fit_photo, size_within
 from vision.nms import class_wise_nms
 from vision.photo import Photo
 
-_BOX, _SCORE, _CLASS = slice(0, 4), 4, 5
+_BOX, _SCORE, _CLASS, _CORNERS = slice(0, 4), 4, 5, slice(6, 14)
+_WITH_CORNERS = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +53,20 @@ class ObjectDetector:
         return fit_photo(photo.pixels, size, self.input_size(size), self.fit)
 
     def detections(self, rows: Float32, size: Size, least: float) -> Detections:
-        """Objects that score `least` or more, from rows K×6, clipped to the photo of `size`; best first."""
+        """Objects that score `least` or more, from rows K×6 or K×14; best first.
+
+        Boxes are clipped to the photo of `size`.
+        """
         from_source = fit_affine(size, self.input_size(size), self.fit)
         passing = rows[(rows[:, _SCORE] >= least) & np.isfinite(rows).all(axis=1) & self._named(rows)]
-        boxes = _to_source(passing[:, _BOX].astype(np.float64), from_source)
-        boxes = np.clip(boxes, 0, (*size, *size))
+        boxes = np.clip(_to_source(passing[:, _BOX], from_source), 0, (*size, *size))
         inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         passing, boxes = passing[inside], boxes[inside]
         classes = passing[:, _CLASS].astype(np.int64)
         kept = class_wise_nms(boxes, passing[:, _SCORE], classes, self.iou)
         labels = tuple(self.labels[index] for index in classes[kept])
-        return Detections(boxes[kept].astype(np.float32), passing[kept, _SCORE], labels, self.model)
+        corners = _corners(passing[kept], from_source)
+        return Detections(boxes[kept].astype(np.float32), passing[kept, _SCORE], labels, self.model, corners)
 
     def _named(self, rows: Float32) -> NDArray[np.bool_]:
         """Which of them are of a class that has a label: some models fill rows up with class -1."""
@@ -69,5 +74,13 @@ class ObjectDetector:
         return named
 
 
-def _to_source(boxes: Float64, from_source: Affine) -> Float64:
-    return transform_points(boxes.reshape(-1, 2), invert(from_source)).reshape(-1, 4)
+def _corners(rows: Float32, from_source: Affine) -> Float32 | None:
+    if rows.shape[1] < _WITH_CORNERS:
+        return None
+    return _to_source(rows[:, _CORNERS], from_source).reshape(-1, 4, 2).astype(np.float32)
+
+
+def _to_source(points: Float32, from_source: Affine) -> Float64:
+    """Of rows of x, y pairs."""
+    pairs = points.astype(np.float64).reshape(-1, 2)
+    return transform_points(pairs, invert(from_source)).reshape(points.shape)

@@ -54,6 +54,31 @@ def test_a_selection_keeps_what_belongs_together() -> None:
     assert (dogs.labels, dogs.scores.tolist(), dogs.boxes.shape) == (("dog",), found.scores[1:].tolist(), (1, 4))
 
 
+CORNERED = np.array([(0, 16, 32, 48, 0.3, 1, *range(8)), (32, 20, 60, 40, 0.9, 0, *range(16, 24))], np.float32)
+
+
+def test_corners_go_with_their_boxes_into_the_source() -> None:
+    found = detector().detections(CORNERED, (128, 64), 0.2)
+    assert found.corners is not None
+    np.testing.assert_allclose(found.corners[0], [(32, 2), (36, 6), (40, 10), (44, 14)])
+    dogs = found.select(np.array([False, True])).corners
+    assert dogs is not None
+    np.testing.assert_allclose(dogs, [[(0, -30), (4, -26), (8, -22), (12, -18)]])
+
+
+def test_rows_without_corners_and_no_rows_stay_what_they_are() -> None:
+    assert detector().detections(rows((0, 16, 32, 48, 0.9, 1)), (128, 64), 0.2).corners is None
+    nothing = detector().detections(CORNERED, (128, 64), 0.95).corners
+    assert nothing is not None
+    assert nothing.shape == (0, 4, 2)
+
+
+def test_a_box_whose_corner_is_not_a_number_is_left_out() -> None:
+    odd = CORNERED.copy()
+    odd[1, 9] = np.inf
+    assert detector().detections(odd, (128, 64), 0.2).labels == ("dog",)
+
+
 @given(
     size=st.tuples(st.integers(40, 3000), st.integers(40, 3000)),
     share=st.tuples(*[st.floats(0, 0.4)] * 2, *[st.floats(0.5, 1)] * 2),
