@@ -1,19 +1,35 @@
-"""What the detectors found: where the last steps of `detect` and `privacy_blur` take their objects from."""
+"""First step of `detect` and `privacy_blur`: every object in a photo, as the detectors see it."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
 
-from steps.detect_classes import FACE, GROUPS, PLATE
-from steps.failure import require_success
-from steps.tensors import JsonObject, Tensors, json_object
-from vision.arrays import Box, Float32, Size
+from steps.detect_classes import FACE, GROUPS, labels_of
+from steps.detect_look import Looked, Looker, Network
+from steps.failure import carrying_failures, require_success
+from steps.photo import EncodedPhoto
+from steps.tensors import JsonObject, Step, Tensors, json_object, json_tensor
+from vision.arrays import RGB, Box
 from vision.detections import Detections
 from vision.object_detector import ObjectDetector
-from vision.photo import Photo
-from vision.plates import PlateFinder
+from vision.tiles import View
+
+SMALLEST_FACE = 20.0
+"""Pixels of the photo: what CenterFace finds surely at the photo's own size; smaller faces are hardly anybody's."""
+SMALLEST_OBJECT = 64.0
+"""Pixels of the photo: of a person this high nobody could tell the face, and on a plate this wide few the number."""
+SURE = 0.5
+"""Where a face scores this, the photo is upright."""
+PERHAPS = 0.2
+"""Where the best face of a turned glance scores this, the photo may lie so."""
+QUARTERS = (0, 1, 2, 3)
+DEGREES = 90
+
+Corners = Sequence[tuple[float, float]]
+Networks = Callable[[str], Network]
+"""The network of a model, by the model's name."""
 
 
 @dataclass(frozen=True)
@@ -40,75 +56,156 @@ class Thresholds:
         return found.select(found.scores >= least)
 
 
+@dataclass(frozen=True)
+class Search:
+    """What one request looks for: labels and groups (None: everything), sizes in pixels of the photo, and directions.
+
+    `rotations` is `none`, `all`, or `auto`: the other directions only where no sure face is upright.
+    """
+
+    names: tuple[str, ...] | None = None
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    smallest_face: float = SMALLEST_FACE
+    smallest_object: float = SMALLEST_OBJECT
+    rotations: str = "auto"
+
+    @classmethod
+    def from_json(cls, value: JsonObject) -> "Search":
+        """Of the parameters of `privacy_blur` (`hide`) or of `detect` (`classes`, where none stands for all)."""
+        names = value.get("hide", value.get("classes") or None)
+        return cls(
+            names=None if names is None else tuple(cast("list[str]", names)),
+            thresholds=Thresholds.from_json(cast("JsonObject", value.get("thresholds", {}))),
+            smallest_face=cast("float", value.get("smallest_face", cls.smallest_face)),
+            smallest_object=cast("float", value.get("smallest_object", cls.smallest_object)),
+            rotations=cast("str", value.get("rotations", cls.rotations)),
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class FoundObject:
-    """One object: its box in source pixels, and the model that found it."""
+    """One object: its box in source pixels, the model that found it, and its four corners where the model told them."""
 
     label: str
     score: float
     box: Box
     model: str
+    corners: Corners | None = None
+
+    @classmethod
+    def from_json(cls, value: JsonObject) -> "FoundObject":
+        """What `description` told."""
+        corners = cast("list[tuple[float, float]] | None", value.get("corners"))
+        box, score = cast("Box", value["box"]), cast("float", value["score"])
+        return cls(cast("str", value["label"]), score, box, cast("str", value["model"]), corners)
 
     def description(self) -> JsonObject:
         """The object in a result."""
         box = [round(value, 2) for value in self.box]
-        return {"label": self.label, "score": round(self.score, 4), "box": box, "model": self.model}
-
-
-@dataclass(frozen=True)
-class Finders:
-    """What looks for objects: detectors by role, and the cascade for plates where none that ran knows them."""
-
-    detectors: Mapping[str, ObjectDetector]
-    plates: PlateFinder
-
-    def findings(self, tensors: Tensors) -> "Findings":
-        """From `context` BYTES [1] of `detect_input`, and `{role}_rows` float32 1×K×6 of each detector that was run.
-
-        Both are missing where nothing is looked for. Raises InputError that an earlier step handed on.
-        """
-        if "context" in tensors:
-            require_success(json_object(tensors["context"]))
-        ran = {role: detector for role, detector in self.detectors.items() if f"{role}_rows" in tensors}
-        rows = {role: cast("Float32", tensors[f"{role}_rows"][0]) for role in ran}
-        known = any(PLATE in detector.labels for detector in ran.values())
-        return Findings(ran, rows, None if known else self.plates)
+        described = {"label": self.label, "score": round(self.score, 4), "box": box, "model": self.model}
+        if self.corners is None:
+            return described
+        return {**described, "corners": [[round(x, 2), round(y, 2)] for x, y in self.corners]}
 
 
 @dataclass(frozen=True)
 class Findings:
-    """The detectors that one request was sent through, by role, and the rows K×6 of each."""
+    """Every object that was found, the labels that were looked for, and how closely."""
 
-    detectors: Mapping[str, ObjectDetector]
-    rows: Mapping[str, Float32]
-    plates: PlateFinder | None
+    objects: Sequence[FoundObject]
+    known: frozenset[str]
+    looked: JsonObject
 
-    @property
-    def labels(self) -> frozenset[str]:
-        """What can be found."""
-        labels = {label for detector in self.detectors.values() for label in detector.labels}
-        return frozenset(labels if self.plates is None else {*labels, PLATE})
+    @classmethod
+    def of(cls, tensors: Tensors) -> "Findings":
+        """From `context` BYTES [1] of the first step. Raises InputError that it handed on."""
+        context = json_object(tensors["context"])
+        require_success(context)
+        objects = [FoundObject.from_json(one) for one in cast("list[JsonObject]", context["objects"])]
+        return cls(objects, frozenset(cast("list[str]", context["known"])), cast("JsonObject", context["looked"]))
 
-    def objects(
-        self, photo: Callable[[], Photo], size: Size, labels: Collection[str], thresholds: Thresholds
-    ) -> list[FoundObject]:
-        """Every object in a photo of `size`, detector by detector, each the best first.
+    def tensor(self) -> Tensors:
+        """The `context`."""
+        objects = [one.description() for one in self.objects]
+        return {"context": json_tensor({"objects": objects, "known": sorted(self.known), "looked": self.looked})}
 
-        The cascade looks at the photo only where `labels` ask for plates. Raises what `photo` raises.
-        """
-        found = [one for role in self.detectors for one in self._found(role, size, thresholds)]
-        if self.plates is None or PLATE not in labels:
-            return found
-        boxes = [one.box for one in found if one.label in GROUPS["vehicles"]]
-        vehicles = np.array(boxes, dtype=np.float32).reshape(-1, 4)
-        return [*found, *_objects(thresholds.passing(self.plates.find(photo(), size, vehicles)))]
 
-    def _found(self, role: str, size: Size, thresholds: Thresholds) -> Iterator[FoundObject]:
-        detector = self.detectors[role]
-        least = min(thresholds.of(label) for label in detector.labels)
-        return _objects(thresholds.passing(detector.detections(self.rows[role], size, least)))
+def detect_find(detectors: Mapping[str, ObjectDetector], networks: Networks) -> Step:
+    """The step for detectors by role.
+
+    `image`, `parameters` BYTES [1] → `context` BYTES [1] JSON, and `photo` uint8 H×W×3 RGB where anything was looked at.
+    """
+
+    @carrying_failures(lambda _: {})
+    def step(tensors: Tensors) -> Tensors:
+        search = Search.from_json(json_object(tensors["parameters"]))
+        encoded = EncodedPhoto.read(tensors["image"])
+        every = {label for detector in detectors.values() for label in detector.labels}
+        wanted = every if search.names is None else labels_of(search.names, every)
+        asked = {role: detector for role, detector in detectors.items() if wanted.intersection(detector.labels)}
+        if not asked:
+            return Findings([], frozenset(), {"tiles": 0}).tensor()
+        pixels = encoded.full().pixels
+        directions = _Directions(search, pixels)
+        found = {role: directions.look(role, _looker(detector, networks)) for role, detector in asked.items()}
+        objects = [one for role in found for one in _objects(search.thresholds.passing(found[role]))]
+        known = frozenset(label for detector in asked.values() for label in detector.labels)
+        return {**Findings(objects, known, directions.looked(asked)).tensor(), "photo": pixels}
+
+    return step
+
+
+class _Directions:
+    """The directions in which a photo is looked at: those in which its faces turn out to be upright."""
+
+    def __init__(self, search: Search, pixels: RGB) -> None:
+        self._search = search
+        self._views = [View(pixels, quarters) for quarters in QUARTERS]
+        self._chosen = list(QUARTERS) if search.rotations == "all" else [0]
+        self._tiles = 0
+
+    def look(self, role: str, looker: Looker) -> Detections:
+        """What a detector finds in all directions, each object once. Faces come first, and choose the directions."""
+        found = [self._look(role, looker, quarters) for quarters in self._chosen]
+        if role == FACES and self._search.rotations == "auto" and found[0].scores.max(initial=0.0) < SURE:
+            turned = [quarters for quarters in QUARTERS[1:] if self._may_lie(looker, quarters)]
+            found += [self._look(role, looker, quarters) for quarters in turned]
+            self._chosen += [quarters for quarters, one in zip(turned, found[1:], strict=True) if len(one)]
+        return Detections.joined(found).distinct(looker.detector.iou)
+
+    def looked(self, roles: Collection[str]) -> JsonObject:
+        """How closely, for people: what was promised, and what it took."""
+        smallest = {"smallest_face": self._search.smallest_face} if FACES in roles else {}
+        if any(role != FACES for role in roles):
+            smallest["smallest_object"] = self._search.smallest_object
+        degrees = [quarters * DEGREES for quarters in self._chosen]
+        return {**smallest, "rotations": degrees, "tiles": self._tiles}
+
+    def _look(self, role: str, looker: Looker, quarters: int) -> Detections:
+        smallest = self._search.smallest_face if role == FACES else self._search.smallest_object
+        least = min(self._search.thresholds.of(label) for label in looker.detector.labels)
+        looked = looker.look(self._views[quarters], smallest, least)
+        self._tiles += looked.tiles
+        return looked.found
+
+    def _may_lie(self, looker: Looker, quarters: int) -> bool:
+        """Whether a glance shows a face. Of a large photo it shows too little to tell."""
+        self._tiles += 1
+        view = self._views[quarters]
+        return looker.shrinks(view, self._search.smallest_face) or looker.glance(view) >= PERHAPS
+
+
+FACES = "faces"
+
+
+def _looker(detector: ObjectDetector, networks: Networks) -> Looker:
+    return Looker(
+        detector, networks(detector.model), None if detector.scout is None else networks(detector.scout.model)
+    )
 
 
 def _objects(found: Detections) -> Iterator[FoundObject]:
-    for label, score, (x1, y1, x2, y2) in zip(found.labels, found.scores, found.boxes.tolist(), strict=True):
-        yield FoundObject(label, float(score), (x1, y1, x2, y2), found.model)
+    for index, (label, score) in enumerate(zip(found.labels, found.scores.tolist(), strict=True)):
+        x1, y1, x2, y2 = found.boxes[index].tolist()
+        corners = None if found.corners is None else [(x, y) for x, y in found.corners[index].tolist()]
+        yield FoundObject(label, score, (x1, y1, x2, y2), found.model, corners)

@@ -2,7 +2,6 @@
 
 from enum import Enum
 
-import cv2
 import numpy as np
 
 from vision.arrays import RGB, Affine, Size
@@ -35,22 +34,20 @@ def size_within(size: Size, bounds: Size, multiple: int) -> Size:
 
 def fit_affine(size: Size, target: Size, fit: Fit) -> Affine:
     """Map pixels of a photo of `size` into an input of `target` size."""
-    left, top, width, height = _place(size, target, fit)
+    left, top, width, height = place(size, target, fit)
     return np.array([[width / size[0], 0.0, left], [0.0, height / size[1], top]])
 
 
-def fit_photo(pixels: RGB, size: Size, target: Size, fit: Fit) -> RGB:
-    """Draw a photo of `size` source pixels, perhaps decoded smaller, into an input of `target` size, bilinear."""
-    left, top, width, height = _place(size, target, fit)
-    inner = np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
-    if (width, height) == target:
-        return inner
+def bordered(drawn: RGB, left: int, top: int, target: Size) -> RGB:
+    """An input of `target` size that is grey about what is drawn at its place."""
+    if drawn.shape[1::-1] == target:
+        return drawn
     boxed: RGB = np.full((target[1], target[0], 3), BORDER, dtype=np.uint8)
-    boxed[top : top + height, left : left + width] = inner
+    boxed[top : top + drawn.shape[0], left : left + drawn.shape[1]] = drawn
     return boxed
 
 
-def _place(size: Size, target: Size, fit: Fit) -> tuple[int, int, int, int]:
+def place(size: Size, target: Size, fit: Fit) -> tuple[int, int, int, int]:
     """Left, top, width and height of the photo in the input. Of an odd border the smaller half comes first."""
     if fit is Fit.STRETCH:
         return 0, 0, *target

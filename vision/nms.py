@@ -56,7 +56,18 @@ def weighted_nms(rows: Float64, scores: Float64, threshold: float) -> tuple[Floa
     return np.array(merged).reshape(-1, rows.shape[1]), np.array(best)
 
 
-def class_wise_nms(boxes: Float64, scores: Float32, classes: NDArray[np.int64], threshold: float) -> NDArray[np.int64]:
+def covered_shares(boxes: Float32, others: Float32) -> Float32:
+    """N×M: the share of each of the boxes N×4 that each of the others M×4 covers."""
+    return _share(_common(boxes, others), _areas(boxes)[:, np.newaxis])
+
+
+def ious(boxes: Float32, others: Float32) -> Float32:
+    """N×M: intersection over union of each of the boxes N×4 with each of the others M×4."""
+    common = _common(boxes, others)
+    return _share(common, _areas(boxes)[:, np.newaxis] + _areas(others) - common)
+
+
+def class_wise_nms(boxes: Float32, scores: Float32, classes: NDArray[np.int64], threshold: float) -> NDArray[np.int64]:
     """Indices of the boxes N×4 that no better one of the same class overlaps by more than `threshold`, best first."""
     corners_and_sizes = np.hstack((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]))
     kept = cv2.dnn.NMSBoxesBatched(corners_and_sizes.tolist(), scores.tolist(), classes.tolist(), 0.0, threshold)
@@ -71,3 +82,20 @@ def distinct(found: Iterable[Found], threshold: float) -> list[Found]:
         if (iou(np.array(one.box, dtype=np.float64), boxes) <= threshold).all():
             kept.append(one)
     return kept
+
+
+def _common(boxes: Float32, others: Float32) -> Float32:
+    top_left = np.maximum(boxes[:, np.newaxis, :2], others[:, :2])
+    bottom_right = np.minimum(boxes[:, np.newaxis, 2:], others[:, 2:])
+    common: Float32 = np.prod(np.clip(bottom_right - top_left, 0, None), axis=2)
+    return common
+
+
+def _areas(boxes: Float32) -> Float32:
+    areas: Float32 = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    return areas
+
+
+def _share(part: Float32, whole: Float32) -> Float32:
+    shares: Float32 = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+    return shares

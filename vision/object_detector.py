@@ -4,7 +4,7 @@ Every detector answers rows x1, y1, x2, y2 in input pixels, score in 0…1, clas
 One that knows the corners of what it finds appends four x, y, clockwise from the object's top left.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,21 @@ from numpy.typing import NDArray
 from vision.affine import invert, transform_points
 from vision.arrays import RGB, Affine, Float32, Float64, Size
 from vision.detections import Detections
-from vision.fit import Fit, fit_affine, fit_photo, size_within
-from vision.nms import class_wise_nms
-from vision.photo import Photo
+from vision.fit import Fit, bordered, fit_affine, place, size_within
+from vision.tiles import Tile, View
 
 _BOX, _SCORE, _CLASS, _CORNERS = slice(0, 4), 4, 5, slice(6, 14)
 _WITH_CORNERS = 14
+SMALLEST = 32
+"""Input pixels: what detectors see well that were trained on COCO, whose own limit of small objects this is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scout:
+    """A faster network that says where to look: what scores `score` at half the scale may be an object."""
+
+    model: str
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +34,7 @@ class ObjectDetector:
     """One model: its labels by class index, its input, and the IoU above which boxes of a class are one object.
 
     `size` is the input's; where there is a `multiple`, it is the largest, and the input takes the photo's aspect ratio
-    in whole multiples.
+    in whole multiples. The model sees what is `smallest` input pixels wide.
     """
 
     model: str
@@ -34,39 +43,33 @@ class ObjectDetector:
     size: Size
     iou: float
     multiple: int | None = None
+    smallest: int = SMALLEST
+    scout: Scout | None = None
 
-    @property
-    def decoded_side(self) -> int:
-        """Least longer side, in decoded pixels, of what is drawn: twice the input's.
+    def whole(self, size: Size) -> Tile:
+        """A whole photo of `size` in one input."""
+        return Tile.whole(size, self.size if self.multiple is None else size_within(size, self.size, self.multiple))
 
-        A JPEG reduced to the input's own size is smoother than the models know: the box of one face in five moved to an
-        IoU of 0.83.
+    def draw(self, view: View, tile: Tile) -> RGB:
+        """A tile of a photo as input H×W×3."""
+        left, top, width, height = place(tile.window, tile.input, self.fit)
+        inner = view.draw(replace(tile, input=(width, height)))
+        return bordered(inner, left, top, tile.input)
+
+    def located(self, rows: Float32, tile: Tile, size: Size, least: float) -> Detections:
+        """Objects that score `least` or more, from the rows K×6 or K×14 of a tile of a photo of `size`.
+
+        Boxes are in pixels of the photo, clipped to the tile and the photo. Overlapping ones are all there.
         """
-        return 2 * max(self.size)
-
-    def input_size(self, size: Size) -> Size:
-        """Of the input for a photo of `size`."""
-        return self.size if self.multiple is None else size_within(size, self.size, self.multiple)
-
-    def draw(self, photo: Photo, size: Size) -> RGB:
-        """A photo of `size` source pixels as input H×W×3."""
-        return fit_photo(photo.pixels, size, self.input_size(size), self.fit)
-
-    def detections(self, rows: Float32, size: Size, least: float) -> Detections:
-        """Objects that score `least` or more, from rows K×6 or K×14; best first.
-
-        Boxes are clipped to the photo of `size`.
-        """
-        from_source = fit_affine(size, self.input_size(size), self.fit)
+        from_window = fit_affine(tile.window, tile.input, self.fit)
         passing = rows[(rows[:, _SCORE] >= least) & np.isfinite(rows).all(axis=1) & self._named(rows)]
-        boxes = np.clip(_to_source(passing[:, _BOX], from_source), 0, (*size, *size))
+        boxes = np.clip(_from_input(passing[:, _BOX], from_window), 0, tile.window * 2)
+        boxes = np.clip(boxes + tile.origin * 2, 0, size * 2).astype(np.float32)
         inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         passing, boxes = passing[inside], boxes[inside]
-        classes = passing[:, _CLASS].astype(np.int64)
-        kept = class_wise_nms(boxes, passing[:, _SCORE], classes, self.iou)
-        labels = tuple(self.labels[index] for index in classes[kept])
-        corners = _corners(passing[kept], from_source)
-        return Detections(boxes[kept].astype(np.float32), passing[kept, _SCORE], labels, self.model, corners)
+        labels = tuple(self.labels[index] for index in passing[:, _CLASS].astype(np.int64))
+        cut = tile.cuts(boxes, size)
+        return Detections(boxes, passing[:, _SCORE], labels, self.model, cut, _corners(passing, from_window, tile))
 
     def _named(self, rows: Float32) -> NDArray[np.bool_]:
         """Which of them are of a class that has a label: some models fill rows up with class -1."""
@@ -74,13 +77,14 @@ class ObjectDetector:
         return named
 
 
-def _corners(rows: Float32, from_source: Affine) -> Float32 | None:
+def _corners(rows: Float32, from_window: Affine, tile: Tile) -> Float32 | None:
     if rows.shape[1] < _WITH_CORNERS:
         return None
-    return _to_source(rows[:, _CORNERS], from_source).reshape(-1, 4, 2).astype(np.float32)
+    corners = _from_input(rows[:, _CORNERS], from_window).reshape(-1, 4, 2)
+    return (corners + tile.origin).astype(np.float32)
 
 
-def _to_source(points: Float32, from_source: Affine) -> Float64:
+def _from_input(points: Float32, from_window: Affine) -> Float64:
     """Of rows of x, y pairs."""
     pairs = points.astype(np.float64).reshape(-1, 2)
-    return transform_points(pairs, invert(from_source)).reshape(points.shape)
+    return transform_points(pairs, invert(from_window)).reshape(points.shape)

@@ -1,3 +1,0 @@
-from steps.triton_python import TritonPythonModel
-
-__all__ = ["TritonPythonModel"]

@@ -1,0 +1,160 @@
+"""Where in a photo a detector looks, and how large: windows of the photo, drawn into inputs of one size.
+
+A photo larger than a detector's input is looked at piece by piece. Pieces overlap by more than what is looked for is
+large, so that each object lies whole in one of them.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vision.arrays import RGB, Float32, Float64, Size
+from vision.fit import BORDER
+
+OVERLAP = 80
+"""Input pixels that neighbouring pieces share: what is larger is whole in a piece of a coarser grid."""
+SEAM = 3
+"""Input pixels: a box that ends this near to a piece's edge is cut there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A window of a photo, by its corner and size in pixels of the photo, and the size of the input it is drawn into.
+
+    A window may leave the photo: what lies outside is grey.
+    """
+
+    left: int
+    top: int
+    width: int
+    height: int
+    input: Size
+
+    @classmethod
+    def whole(cls, size: Size, target: Size) -> "Tile":
+        """All of a photo of `size`."""
+        return cls(0, 0, *size, target)
+
+    @property
+    def window(self) -> Size:
+        """(width, height) in pixels of the photo."""
+        return self.width, self.height
+
+    @property
+    def origin(self) -> tuple[int, int]:
+        """The top left corner in the photo."""
+        return self.left, self.top
+
+    def cuts(self, boxes: Float32, size: Size) -> NDArray[np.bool_]:
+        """Which of the boxes N×4, in pixels of a photo of `size`, end at an edge of the tile inside the photo."""
+        rim = (SEAM * self.width / self.input[0], SEAM * self.height / self.input[1])
+        near = (boxes[:, :2] < np.add(self.origin, rim)) & (np.array(self.origin) > 0)
+        end = np.add(self.origin, self.window)
+        far = (boxes[:, 2:] > end - rim) & (end < size)
+        cut: NDArray[np.bool_] = (near | far).any(axis=1)
+        return cut
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A photo H×W×3, turned clockwise by `quarters` of a full turn, of which only what is looked at is ever copied."""
+
+    pixels: RGB
+    quarters: int = 0
+
+    @property
+    def size(self) -> Size:
+        """(width, height) as turned."""
+        height, width = self.pixels.shape[:2]
+        return (height, width) if self.quarters % 2 else (width, height)
+
+    def draw(self, tile: Tile) -> RGB:
+        """What a tile of the turned photo shows, h×w×3 of the tile's input; its window fills the input."""
+        x1, y1, x2, y2 = self._turned_back(_corners(tile)).round().astype(int)
+        target = tile.input[::-1] if self.quarters % 2 else tile.input
+        drawn = _resized(_window(self.pixels, x1, y1, x2, y2), target)
+        return np.ascontiguousarray(np.rot90(drawn, -self.quarters))
+
+    def to_source(self, points: Float64) -> Float64:
+        """Points N×2 of the turned photo in the photo as it is."""
+        width, height = self.pixels.shape[1::-1]
+        x, y = points[:, 0], points[:, 1]
+        turned = {0: (x, y), 1: (y, height - x), 2: (width - x, height - y), 3: (width - y, x)}
+        return np.stack(turned[self.quarters % 4], axis=1)
+
+    def boxes_to_source(self, boxes: Float32) -> Float32:
+        """Boxes N×4 of the turned photo in the photo as it is."""
+        ends = [self.to_source(boxes[:, corner].astype(np.float64)) for corner in (slice(0, 2), slice(2, 4))]
+        return np.hstack((np.minimum(*ends), np.maximum(*ends))).astype(np.float32)
+
+    def _turned_back(self, box: Float32) -> Float32:
+        boxes: Float32 = self.boxes_to_source(box[np.newaxis])[0]
+        return boxes
+
+
+def grid(size: Size, scale: float, most: Size, multiple: int | None) -> list[Tile]:
+    """Tiles that cover a photo of `size` at `scale`, in inputs of `most` at the most, each OVERLAP over the next.
+
+    Inputs are all of one size: `most` itself, or where there is a `multiple`, the least one that covers the photo.
+    """
+    (xs, width), (ys, height) = (
+        _split(side, scale, longest, multiple) for side, longest in zip(size, most, strict=True)
+    )
+    window = round(width / scale), round(height / scale)
+    return [Tile(x, y, *window, (width, height)) for y in ys for x in xs]
+
+
+def windows_about(centers: Float64, scale: float, side: int, reach: float, size: Size) -> Iterator[Tile]:
+    """Square tiles of `side` input pixels at `scale`, so that each of the centres N×2 lies in the middle of one.
+
+    The first centre gets a tile about it, which also serves those within `reach` of its own, a share of its side; the
+    next one left gets another. Tiles are moved into a photo of `size` where they fit in.
+    """
+    window = round(side / scale)
+    left = centers
+    while len(left):
+        corner = [_inside(value - window / 2, window, most) for value, most in zip(left[0], size, strict=True)]
+        yield Tile(corner[0], corner[1], window, window, (side, side))
+        middle = np.add(corner, window / 2)
+        left = left[1:][(np.abs(left[1:] - middle) > reach * window).any(axis=1)]
+
+
+def _split(length: int, scale: float, most: int, multiple: int | None) -> tuple[list[int], int]:
+    """Where in a photo's side tiles begin, and how long they are in the input."""
+    scaled = math.ceil(length * scale)
+    count = max(math.ceil((scaled - OVERLAP) / (most - OVERLAP)), 1)
+    least = (scaled + (count - 1) * OVERLAP) / count
+    side = most if multiple is None else min(math.ceil(least / multiple) * multiple, most)
+    last = max(length - round(side / scale), 0)
+    return [round(place) for place in np.linspace(0, last, count)], side
+
+
+def _inside(start: float, length: int, most: int) -> int:
+    return round(min(max(start, 0), max(most - length, 0)))
+
+
+def _corners(tile: Tile) -> Float32:
+    return np.array([*tile.origin, tile.left + tile.width, tile.top + tile.height], np.float32)
+
+
+def _window(pixels: RGB, x1: int, y1: int, x2: int, y2: int) -> RGB:
+    """Pixels of a window that may leave the photo."""
+    height, width = pixels.shape[:2]
+    inside = pixels[max(y1, 0) : max(min(y2, height), 0), max(x1, 0) : max(min(x2, width), 0)]
+    before, after = (max(-y1, 0), max(-x1, 0)), (max(y2 - height, 0), max(x2 - width, 0))
+    if not any((*before, *after)):
+        return inside
+    sides = (before[0], after[0], before[1], after[1])
+    return np.asarray(cv2.copyMakeBorder(inside, *sides, cv2.BORDER_CONSTANT, value=(BORDER,) * 3), np.uint8)
+
+
+def _resized(pixels: RGB, target: Size) -> RGB:
+    """Means of the pixels where less than half of them are left: skipped ones would make texture of noise."""
+    if pixels.shape[1::-1] == target:
+        return pixels
+    interpolation = cv2.INTER_AREA if pixels.shape[1] >= 2 * target[0] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, target, interpolation=interpolation), dtype=np.uint8)
