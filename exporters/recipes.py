@@ -7,6 +7,7 @@ from exporters.catalogue import Catalogue
 from exporters.detectors.centerface import CenterFaceRecipe
 from exporters.detectors.centerface_int8 import QuantizedCenterFaceRecipe
 from exporters.detectors.centernet import CenterNetRecipe
+from exporters.detectors.clpr_plates import PlatesRecipe
 from exporters.errors import UnknownNameError
 from exporters.recipe import Recipe
 from exporters.tflite.recipe import TfliteRecipe
@@ -51,6 +52,7 @@ RECIPES: tuple[Recipe, ...] = (
     _tflite("face_landmark", "face_landmark.tflite", UNIT, landmarks="conv2d_21", presence="conv2d_31"),
     CenterFaceRecipe("centerface", "centerface.onnx"),
     QuantizedCenterFaceRecipe("centerface_int8", "centerface.onnx", ("astronaut.png", "bus.jpg", "zidane.jpg")),
+    PlatesRecipe("clpr_plates", "clp_det.onnx"),
     CenterNetRecipe("centernet", "centernet.json", "centernet.bin"),
 )
 

@@ -1,8 +1,8 @@
 """Outputs in the units in which the pipelines use them: a difference means something only there.
 
-Boxes and landmarks are model pixels that become shares of the model's side; scores, mask and heatmap are logits that
-become probabilities, as in MediaPipe's own graphs (TensorsToDetections `sigmoid_score`, TensorsToSegmentation
-`activation: SIGMOID`, RefineLandmarksFromHeatmap).
+Boxes, corners and landmarks are model pixels that become shares of the model's side; scores, mask and heatmap are
+logits that become probabilities, as in MediaPipe's own graphs (TensorsToDetections `sigmoid_score`,
+TensorsToSegmentation `activation: SIGMOID`, RefineLandmarksFromHeatmap).
 """
 
 from collections.abc import Callable, Mapping
@@ -36,6 +36,7 @@ def _probability(values: NDArray[np.float32], _: int) -> Values:
 _USES: Mapping[str, Callable[[NDArray[np.float32], int], Values]] = MappingProxyType(
     {
         "boxes": _share_of_side,
+        "corners": _share_of_side,
         "landmarks": _share_of_side,
         "scores": _probability,
         "mask": _probability,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters.detectors.rows import OUTPUT
+from exporters.detectors.rows import COLUMNS, OUTPUT
 from exporters.recipe import Outputs
 
 COMPARED = 20
@@ -17,10 +17,14 @@ Rows = NDArray[np.float32]
 
 
 def aligned_rows(outputs: Outputs, reference: Outputs) -> Outputs:
-    """For each of the best rows of the reference, the nearest row: `boxes` N·20×4 and `scores` N·20."""
+    """For each of the best rows of the reference, the nearest row: `boxes` N·20×4 and `scores` N·20.
+
+    And `corners` N·20×8 where rows have them.
+    """
     pairs = zip(outputs[OUTPUT], reference[OUTPUT], strict=True)
     nearest = np.concatenate([nearest_rows(found, expected[:COMPARED]) for found, expected in pairs])
-    return {"boxes": nearest[:, :4], "scores": nearest[:, 4]}
+    corners = {"corners": nearest[:, COLUMNS:]} if nearest.shape[1] > COLUMNS else {}
+    return {"boxes": nearest[:, :4], "scores": nearest[:, 4], **corners}
 
 
 def sure_rows(outputs: Outputs, reference: Outputs) -> Outputs:

@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from exporters.detectors.alignment import aligned_rows, stacked_rows
-from exporters.detectors.rows import as_float, boxes_at, rows_of, with_rows
+from exporters.detectors.rows import as_float, rows_of, values_at, with_rows
 from exporters.emitter import Emitter
 from exporters.onnx_model import checked_model
 from exporters.recipe import BAR, Outputs
@@ -50,7 +50,7 @@ def centernet_rows(emitter: Emitter, heads: Sequence[str]) -> str:
     boxes = emitter.node("Add", [boxes, emitter.constant(_corners())])
     boxes = emitter.node("Reshape", [boxes, emitter.integers([0, CELLS * CELLS, 4])])
     probabilities = emitter.node("Sigmoid", [scores])
-    return rows_of(emitter, boxes_at(emitter, boxes, cells), probabilities, as_float(emitter, classes))
+    return rows_of(emitter, values_at(emitter, boxes, cells), probabilities, as_float(emitter, classes))
 
 
 def _peaks(emitter: Emitter, logits: str) -> str:

@@ -17,10 +17,11 @@ _BYTE = 255.0
 
 @dataclass(frozen=True)
 class Pixels:
-    """What white is in the network's input, and whether blue comes first there."""
+    """What white is in the network's input, whether blue comes first there, and the colour that is 0, in its order."""
 
     white: float = _BYTE
     blue_first: bool = False
+    mean: tuple[float, float, float] | None = None
 
     def emit(self, emitter: Emitter, kind: int) -> str:
         """Emit `image` uint8 N×H×W×3 RGB as numbers N×3×H×W of onnx's element type `kind`; returns their name."""
@@ -28,15 +29,19 @@ class Pixels:
         if self.blue_first:
             name = emitter.node("Gather", [name, emitter.integers(_BLUE_FIRST)], axis=1)
         name = emitter.node("Cast", [name], to=kind)
-        if self.white == _BYTE:
-            return name
         dtype = helper.tensor_dtype_to_np_dtype(kind)
-        return emitter.node("Mul", [name, emitter.constant(np.asarray(self.white / _BYTE, dtype))])
+        if self.white != _BYTE:
+            name = emitter.node("Mul", [name, emitter.constant(np.asarray(self.white / _BYTE, dtype))])
+        if self.mean is not None:
+            name = emitter.node("Sub", [name, emitter.constant(np.reshape(np.asarray(self.mean, dtype), (3, 1, 1)))])
+        return name
 
     def apply(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The same in numpy, float32."""
         ordered = images[..., ::-1] if self.blue_first else images
-        return ordered.transpose(_CHANNELS_FIRST).astype(np.float32) * np.float32(self.white / _BYTE)
+        scaled = ordered.transpose(_CHANNELS_FIRST).astype(np.float32) * np.float32(self.white / _BYTE)
+        black = np.reshape(np.asarray(self.mean or (0, 0, 0), np.float32), (3, 1, 1))
+        return scaled - black
 
 
 def with_image_input(model: onnx.ModelProto, pixels: Pixels) -> onnx.ModelProto:

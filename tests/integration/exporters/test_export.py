@@ -40,6 +40,7 @@ OUTPUTS = {
     "face_landmark": ["landmarks", "presence"],
     "centerface": ["boxes", "scores"],
     "centerface_int8": ["boxes", "scores"],
+    "clpr_plates": ["boxes", "scores", "corners"],
     "centernet": ["boxes", "scores"],
 }
 
@@ -69,6 +70,7 @@ SHAPES = {
     "face_landmark": {"image": ["N", 192, 192, 3], "landmarks": ["N", 1404], "presence": ["N", 1]},
     "centerface": {"image": ["N", "H", "W", 3], "detections": ["N", "K", 6]},
     "centerface_int8": {"image": ["N", "H", "W", 3], "detections": ["N", "K", 6]},
+    "clpr_plates": {"image": ["N", "H", "W", 3], "detections": ["N", "K", 14]},
     "centernet": {"image": ["N", 512, 512, 3], "detections": ["N", 100, 6]},
 }
 

@@ -1,0 +1,37 @@
+"""The plate model against its file for inputs of many sizes; the parity report has but one."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporters.detectors.clpr_plates import PIXELS, decode_plates
+from exporters.paths import DEFAULT_PATHS
+from exporters.recipes import RECIPES
+from exporters.runners import run_network, run_onnx
+
+(RECIPE,) = (recipe for recipe in RECIPES if recipe.name == "clpr_plates")
+FILE = DEFAULT_PATHS.files / RECIPE.checkpoints[0]
+
+
+@cache
+def model() -> bytes:
+    return RECIPE.build([FILE], {}).SerializeToString()
+
+
+@pytest.mark.skipif(not FILE.is_file(), reason="the checkpoint is not fetched")
+@settings(max_examples=8, deadline=None)
+@given(count=st.integers(1, 3), height=st.integers(1, 6), width=st.integers(1, 6), seed=st.integers(0, 2**16))
+def test_any_batch_of_any_size_has_the_rows_of_the_file(count: int, height: int, width: int, seed: int) -> None:
+    shape = (count, height * 32, width * 32, 3)
+    images = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+    found = run_onnx(model(), images)["detections"]
+    assert found.shape == (count, min(42 * height * width, 300), 14)
+    outputs, _ = run_network(FILE.read_bytes(), PIXELS.apply(images))
+    for place, one in enumerate(found):
+        raw = (outputs[name][place] for name in ("loc", "conf", "landms"))
+        expected = decode_plates((width * 32, height * 32), *raw)
+        np.testing.assert_allclose(one[:, 4], expected[:, 4], atol=1e-5)
+        np.testing.assert_allclose(one[0], expected[0], rtol=1e-3, atol=1e-2)
