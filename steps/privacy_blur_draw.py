@@ -13,7 +13,7 @@ from steps.privacy_blur_parameters import PrivacyBlurParameters
 from steps.tensors import JsonObject, Step, Tensors, json_object
 from vision.arrays import Box, Size
 from vision.hiding.hide import hide
-from vision.hiding.options import Hiding
+from vision.hiding.options import Target
 from vision.hiding.region import Region
 from vision.nms import area
 from vision.photo import Photo, PhotoError
@@ -25,23 +25,24 @@ KEPT_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Treated:
-    """An object, and how it was hidden; None where it was not."""
+    """An object, and what of the photo was hidden for it; None where it was not."""
 
     found: FoundObject
-    hiding: Hiding | None
+    target: Target | None
     kept: bool
 
     def description(self, index: int, size: Size) -> JsonObject:
         """The object in the result: what was done to it, and to which pixels."""
         described = {"index": index, **self.found.description()}
-        if self.hiding is None:
+        if self.target is None:
             return {**described, "action": "kept" if self.kept else "none"}
-        window = Region.about(self.found.box, self.hiding).window(size)
+        region = Region.about(self.target)
+        window = region.window(size)
         return {
             **described,
             "action": "hidden",
-            "style": self.hiding.style.value,
-            "shape": self.hiding.shape.value,
+            "style": self.target.hiding.style.value,
+            "shape": region.shape.value,
             "region": [window.x1, window.y1, window.x2, window.y2],
         }
 
@@ -60,7 +61,7 @@ def privacy_blur_draw(finders: Finders) -> Step:
             encoded = EncodedPhoto.read(tensors["image"])
             photo = encoded.full(tensors.get("photo"))
             treated = _treated(findings, photo, encoded.info.size, parameters)
-            hide(photo.pixels, [(one.found.box, one.hiding) for one in treated if one.hiding], parameters.keep)
+            hide(photo.pixels, [one.target for one in treated if one.target], parameters.keep)
             written = encoded.rewritten(photo.pixels, parameters.form)
         except (InputError, PhotoError) as failure:
             return refused(failure.code, failure.detail)
@@ -80,7 +81,8 @@ def _treated(findings: Findings, photo: Photo, size: Size, parameters: PrivacyBl
 
 def _treatment(found: FoundObject, parameters: PrivacyBlurParameters, *, wanted: bool) -> Treated:
     kept = any(_covers(box, found.box) for box in parameters.keep)
-    return Treated(found, parameters.hiding(found.label) if wanted and not kept else None, kept)
+    target = Target(found.box, parameters.hiding(found.label)) if wanted and not kept else None
+    return Treated(found, target, kept)
 
 
 def _covers(box: Box, found: Box) -> bool:
@@ -99,7 +101,7 @@ def _result(encoded: EncodedPhoto, treated: Sequence[Treated], parameters: Priva
             "hide": parameters.hide,
             "style": parameters.style.value,
             "strength": parameters.strength,
-            "hidden": sum(one.hiding is not None for one in treated),
+            "hidden": sum(one.target is not None for one in treated),
             "kept": sum(one.kept for one in treated),
             "keep": parameters.keep,
             "format": parameters.form.format_for(encoded.info),

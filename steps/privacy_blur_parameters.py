@@ -13,7 +13,7 @@ from vision.metadata.metadata import Kind
 from vision.photo_info import WrittenFormat
 from vision.rewrite import Form
 
-SHAPES: Mapping[str, Hiding] = {FACE: Hiding(), PLATE: Hiding(shape=Shape.BOX, grow=0.1, feather=0.05)}
+SHAPES: Mapping[str, Hiding] = {FACE: Hiding(), PLATE: Hiding(shape=Shape.QUADRILATERAL, grow=0.1, feather=0.05)}
 """How a class is hidden where the request does not say."""
 GIVEN = "given"
 """In place of a model's name, of an object that the request names."""

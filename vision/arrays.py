@@ -25,3 +25,6 @@ Size: TypeAlias = tuple[int, int]
 
 Box: TypeAlias = tuple[float, float, float, float]
 """(x1, y1, x2, y2)."""
+
+Corners: TypeAlias = tuple[tuple[float, float], ...]
+"""x and y of each corner; they may lie apart from the middles of pixels, and outside the photo."""

@@ -8,7 +8,7 @@ Hide = Annotated[str, typer.Option(help="faces, plates, persons, vehicles or any
 Classes = Annotated[str, typer.Option(help="faces, plates, persons, vehicles or any class; everything otherwise.")]
 HidingStyle = Annotated[str, typer.Option(help="gaussian, pixelate or solid.")]
 Strength = Annotated[str, typer.Option(help="0.5 to 4; 1 otherwise.")]
-Shape = Annotated[str, typer.Option(help="ellipse or box; by class otherwise.")]
+Shape = Annotated[str, typer.Option(help="ellipse, box or quadrilateral; by class otherwise.")]
 Grow = Annotated[str, typer.Option(help="Share of the box added on each side; by class otherwise.")]
 Feather = Annotated[str, typer.Option(help="Width of the soft rim as a share of the region; by class otherwise.")]
 Color = Annotated[str, typer.Option(help="#RRGGBB of the solid style; black otherwise.")]

@@ -80,7 +80,11 @@ class PrivacyBlurParameters(BaseModel):
     strength: float = Field(
         1.0, ge=0.5, le=4, description="Scales blur and cells; at 1 nothing of a face can be had back."
     )
-    shape: Literal["ellipse", "box"] | None = Field(None, description="Faces: ellipse, all else: box, without.")
+    shape: Literal["ellipse", "box", "quadrilateral"] | None = Field(
+        None,
+        description="quadrilateral: the four corners where they are known, else the box. Without: faces: ellipse, "
+        "plates: quadrilateral, all else: box.",
+    )
     grow: Annotated[float, Field(ge=0, le=2)] | None = Field(
         None, description="Share of the box added on each side; by class without, most for faces."
     )

@@ -8,16 +8,19 @@ from vision.hiding.options import Shape
 from vision.hiding.region import Region, Window
 
 
-def coverage(region: Region, window: Window, shape: Shape) -> Mask:
+def coverage(region: Region, window: Window) -> Mask:
     """H×W for the window: 255 everywhere in the region, falling to 0 at the outer edge of its rim."""
     across = _offsets(window.x1, window.x2, region.center[0])
     down = _offsets(window.y1, window.y2, region.center[1])
-    return _ellipse(region, across, down) if shape is Shape.ELLIPSE else _box(region, across, down)
+    if region.shape is Shape.ELLIPSE:
+        return _ellipse(region, across, down)
+    box = _box(region, np.abs(across), np.abs(down))
+    return np.minimum(box, _behind(region, across, down)) if region.edges else box
 
 
 def _offsets(start: int, end: int, center: float) -> Float32:
-    """Distances of pixel centres from the region's centre."""
-    offsets: Float32 = np.abs(np.arange(start, end, dtype=np.float32) + np.float32(0.5 - center))
+    """Of pixel centres from the region's centre."""
+    offsets: Float32 = np.arange(start, end, dtype=np.float32) + np.float32(0.5 - center)
     return offsets
 
 
@@ -42,3 +45,12 @@ def _box(region: Region, across: Float32, down: Float32) -> Mask:
     )
     columns, rows = ramps
     return np.asarray(np.minimum.outer(rows, columns), dtype=np.uint8)
+
+
+def _behind(region: Region, across: Float32, down: Float32) -> Mask:
+    """What lies behind every edge, and less the farther a pixel lies before one."""
+    before = np.full((len(down), len(across)), -np.inf, dtype=np.float32)
+    for x, y, distance in np.array(region.edges, dtype=np.float32):
+        np.maximum(before, np.add.outer(down * y - distance, across * x), out=before)
+    _, faded = cv2.threshold(np.float32(region.rim) - before, 0, 0, cv2.THRESH_TOZERO)
+    return np.asarray(cv2.convertScaleAbs(faded, alpha=255 / region.rim), dtype=np.uint8)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
+from vision.arrays import Box, Corners
+
 Color: TypeAlias = tuple[int, int, int]
 """Red, green, blue, 0 to 255."""
 
@@ -17,10 +19,14 @@ class Style(str, Enum):
 
 
 class Shape(str, Enum):
-    """The region's outline: the grown box, or the ellipse inscribed in it."""
+    """The region's outline: the grown box, the ellipse inscribed in it, or the grown hull of four corners.
+
+    Where a quadrilateral is asked for and no corners are known, it is the box.
+    """
 
     ELLIPSE = "ellipse"
     BOX = "box"
+    QUADRILATERAL = "quadrilateral"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +45,12 @@ class Hiding:
     grow: float = 0.4
     feather: float = 0.2
     color: Color = (0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is to be hidden and how: its box, and its four corners where a detector knows them, in any order."""
+
+    box: Box
+    hiding: Hiding
+    corners: Corners | None = None

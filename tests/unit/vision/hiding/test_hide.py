@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vision.arrays import RGB, Box, Float64
 from vision.hiding.hide import hide
-from vision.hiding.options import Hiding, Shape, Style
+from vision.hiding.options import Hiding, Shape, Style, Target
 from vision.hiding.region import Region, Window
 from vision.photo_info import PhotoError
 
@@ -25,7 +25,7 @@ def noise(width: int = 120, height: int = 90, seed: int = 0) -> RGB:
 
 def hidden(pixels: RGB, *boxes: Box, hiding: Hiding | None = None, keep: tuple[Box, ...] = ()) -> RGB:
     copy = pixels.copy()
-    hide(copy, [(box, hiding or Hiding()) for box in boxes], keep)
+    hide(copy, [Target(box, hiding or Hiding()) for box in boxes], keep)
     return copy
 
 
@@ -42,7 +42,7 @@ def test_pixels_outside_the_window_stay_and_none_inside_the_box_does(
     hiding = Hiding(style, strength, shape, feather=feather, color=(10, 20, 30))
     before = noise()
     after = hidden(before, box, hiding=hiding)
-    window = Region.about(box, hiding).window((120, 90))
+    window = Region.about(Target(box, hiding)).window((120, 90))
     changed = (before != after).any(axis=2)
     if not window.empty:
         changed[window.slices] = False
@@ -174,5 +174,5 @@ def test_what_would_take_minutes_is_refused_before_anything_is_painted() -> None
     before = noise(2000, 1500)
     after = before.copy()
     with pytest.raises(PhotoError, match="image_too_large: what is to be hidden covers 3000000000 pixels"):
-        hide(after, [((0, 0, 2000, 1500), Hiding())] * 1000)
+        hide(after, [Target((0, 0, 2000, 1500), Hiding())] * 1000)
     np.testing.assert_array_equal(after, before)
