@@ -16,7 +16,7 @@ from deploy.embedded.triton import ENSEMBLES, MODELS
 from loadtests.caller import Load
 from steps.catalogue import steps_of
 from steps.ensemble import Ensemble
-from steps.onnx_session import SessionOptions
+from steps.onnx_session import OnnxNetworks, SessionOptions
 from steps.tensors import Tensors, bytes_tensor
 
 
@@ -26,7 +26,7 @@ def pipeline(name: str, threads: int) -> Ensemble:
     options = SessionOptions(intra_op_thread_count=threads, allow_spinning=False)
     with TemporaryDirectory() as folder:
         write_ensembles(ENSEMBLES, MODELS, Path(folder), {name})
-        return Ensemble(Path(folder, name), MODELS, steps_of(MODELS), options)
+        return Ensemble(Path(folder, name), MODELS, steps_of(MODELS, OnnxNetworks(MODELS, options)), options)
 
 
 def request(photo: bytes, parameters: bytes) -> Tensors:

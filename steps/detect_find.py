@@ -1,17 +1,17 @@
 """First step of `detect` and `privacy_blur`: every object in a photo, as the detectors see it."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
 
 from steps.detect_classes import FACE, GROUPS, labels_of
-from steps.detect_look import Looked, Looker, Network
+from steps.detect_look import SURE, Looker, Network
 from steps.failure import carrying_failures, require_success
 from steps.photo import EncodedPhoto
 from steps.tensors import JsonObject, Step, Tensors, json_object, json_tensor
-from vision.arrays import RGB, Box
+from vision.arrays import RGB, Box, Corners
 from vision.detections import Detections
 from vision.object_detector import ObjectDetector
 from vision.tiles import View
@@ -20,14 +20,13 @@ SMALLEST_FACE = 20.0
 """Pixels of the photo: what CenterFace finds surely at the photo's own size; smaller faces are hardly anybody's."""
 SMALLEST_OBJECT = 64.0
 """Pixels of the photo: of a person this high nobody could tell the face, and on a plate this wide few the number."""
-SURE = 0.5
-"""Where a face scores this, the photo is upright."""
 PERHAPS = 0.2
 """Where the best face of a turned glance scores this, the photo may lie so."""
+FACES = "faces"
+"""The role of the detector that chooses the directions."""
 QUARTERS = (0, 1, 2, 3)
 DEGREES = 90
 
-Corners = Sequence[tuple[float, float]]
 Networks = Callable[[str], Network]
 """The network of a model, by the model's name."""
 
@@ -95,14 +94,17 @@ class FoundObject:
     @classmethod
     def from_json(cls, value: JsonObject) -> "FoundObject":
         """What `description` told."""
-        corners = cast("list[tuple[float, float]] | None", value.get("corners"))
-        box, score = cast("Box", value["box"]), cast("float", value["score"])
-        return cls(cast("str", value["label"]), score, box, cast("str", value["model"]), corners)
+        corners = cast("list[tuple[float, float]]", value.get("corners", []))
+        x1, y1, x2, y2 = cast("Box", value["box"])
+        score, model = cast("float", value["score"]), cast("str", value["model"])
+        return cls(
+            cast("str", value["label"]), score, (x1, y1, x2, y2), model, tuple((x, y) for x, y in corners) or None
+        )
 
     def description(self) -> JsonObject:
         """The object in a result."""
         box = [round(value, 2) for value in self.box]
-        described = {"label": self.label, "score": round(self.score, 4), "box": box, "model": self.model}
+        described: JsonObject = {"label": self.label, "score": round(self.score, 4), "box": box, "model": self.model}
         if self.corners is None:
             return described
         return {**described, "corners": [[round(x, 2), round(y, 2)] for x, y in self.corners]}
@@ -133,7 +135,8 @@ class Findings:
 def detect_find(detectors: Mapping[str, ObjectDetector], networks: Networks) -> Step:
     """The step for detectors by role.
 
-    `image`, `parameters` BYTES [1] → `context` BYTES [1] JSON, and `photo` uint8 H×W×3 RGB where anything was looked at.
+    `image`, `parameters` BYTES [1] → `context` BYTES [1] JSON, and `photo` uint8 H×W×3 RGB where anything was
+    looked at.
     """
 
     @carrying_failures(lambda _: {})
@@ -175,11 +178,10 @@ class _Directions:
 
     def looked(self, roles: Collection[str]) -> JsonObject:
         """How closely, for people: what was promised, and what it took."""
-        smallest = {"smallest_face": self._search.smallest_face} if FACES in roles else {}
-        if any(role != FACES for role in roles):
-            smallest["smallest_object"] = self._search.smallest_object
+        faces: JsonObject = {"smallest_face": self._search.smallest_face} if FACES in roles else {}
+        others: JsonObject = {"smallest_object": self._search.smallest_object} if set(roles) - {FACES} else {}
         degrees = [quarters * DEGREES for quarters in self._chosen]
-        return {**smallest, "rotations": degrees, "tiles": self._tiles}
+        return {**faces, **others, "rotations": degrees, "tiles": self._tiles}
 
     def _look(self, role: str, looker: Looker, quarters: int) -> Detections:
         smallest = self._search.smallest_face if role == FACES else self._search.smallest_object
@@ -195,9 +197,6 @@ class _Directions:
         return looker.shrinks(view, self._search.smallest_face) or looker.glance(view) >= PERHAPS
 
 
-FACES = "faces"
-
-
 def _looker(detector: ObjectDetector, networks: Networks) -> Looker:
     return Looker(
         detector, networks(detector.model), None if detector.scout is None else networks(detector.scout.model)
@@ -207,5 +206,5 @@ def _looker(detector: ObjectDetector, networks: Networks) -> Looker:
 def _objects(found: Detections) -> Iterator[FoundObject]:
     for index, (label, score) in enumerate(zip(found.labels, found.scores.tolist(), strict=True)):
         x1, y1, x2, y2 = found.boxes[index].tolist()
-        corners = None if found.corners is None else [(x, y) for x, y in found.corners[index].tolist()]
+        corners = None if found.corners is None else tuple((x, y) for x, y in found.corners[index].tolist())
         yield FoundObject(label, score, (x1, y1, x2, y2), found.model, corners)

@@ -32,7 +32,7 @@ more: 0.5 at a score of 0.02 finds 99.2 % and takes twice the time for false can
 CANDIDATE = 0.1
 """A scout's score in the window about a candidate, at the detector's own scale, below which nobody looks again."""
 CLOSE = 0.25
-"""The least score in a window. Its edges raise some: at 0.2 there are half as many false faces again as at full size."""
+"""The least score in a window, whose edges raise some: at 0.2 half as many faces again are false as at full size."""
 WINDOW = 128
 """Input pixels a side of the window about a candidate."""
 WINDOW_REACH = 0.25
@@ -149,7 +149,7 @@ class _Search:
                 yield found.select(~found.cut)
 
     def _cheaper(self, windows: list[Tile], scale: float) -> list[Tile]:
-        """The windows, or tiles that cover everything where these are fewer pixels: so noise costs no more than those."""
+        """The windows, or tiles that cover everything where these are fewer pixels: of noise, say."""
         everywhere = self._grid(scale)
         tiles = sum(math.prod(tile.input) for tile in everywhere)
         return everywhere if len(windows) * WINDOW**2 > tiles else windows

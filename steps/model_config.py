@@ -1,13 +1,10 @@
 """Reading config.pbtxt files with Triton's own protobuf schema."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
-
-from steps.ensemble_detectors import set_detectors
 
 
 class ModelConfig:
@@ -31,6 +28,11 @@ class ModelConfig:
     def backend(self) -> str:
         """The backend: `python`, `onnxruntime` or, for an ensemble, an empty string."""
         return cast("str", self._config.backend)
+
+    @property
+    def max_batch_size(self) -> int:
+        """The largest batch; 0 where the model's inputs have no batch dimension of their own."""
+        return cast("int", self._config.max_batch_size)
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -76,13 +78,6 @@ class ModelConfig:
     def output_names(self) -> list[str]:
         """The names of the outputs, in order."""
         return [output.name for output in self._config.output]
-
-    def with_detectors(self, models: Mapping[str, str]) -> str:
-        """config.pbtxt text of this ensemble with the detectors `models`, by role (`steps.ensemble_detectors`)."""
-        config = model_config_pb2.ModelConfig()
-        config.CopyFrom(self._config)
-        set_detectors(config, models)
-        return text_format.MessageToString(config)
 
     def fused(self, model_repository: Path, instances: int, threads: int) -> str:
         """config.pbtxt text of a model that runs this ensemble in one process; same inputs and outputs."""

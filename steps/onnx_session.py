@@ -1,13 +1,22 @@
 """onnxruntime sessions, set up from a Triton model configuration."""
 
-from collections.abc import Mapping, Sequence
+import functools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import onnxruntime as ort
+from numpy.typing import NDArray
 
 from steps.tensors import Tensor, Tensors
+from vision.arrays import Float32
+
+INPUT, OUTPUT = "image", "detections"
+"""What every detector's input and output are called."""
 
 
 @dataclass(frozen=True)
@@ -56,3 +65,44 @@ class OnnxSession:
     def __call__(self, tensors: Tensors) -> Tensors:
         """Every output by name."""
         return dict(zip(self.output_names, self.run(tensors, self.output_names), strict=True))
+
+
+class OnnxNetworks:
+    """The detectors' networks in this process: each is loaded when it is first run, and kept.
+
+    The images of a batch run side by side, as many as there are cores for the threads of each.
+    """
+
+    def __init__(self, model_repository: Path, options: SessionOptions) -> None:
+        self._folder = model_repository
+        self._options = options
+        self._session = functools.cache(self._load)
+        cores = os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(max(cores // max(options.intra_op_thread_count, 1), 1))
+
+    def __call__(self, model: str) -> "OnnxNetwork":
+        """The network of a model."""
+        return OnnxNetwork(functools.partial(self._session, model), self._pool)
+
+    def _load(self, model: str) -> OnnxSession:
+        return OnnxSession(self._folder / model / "1" / "model.onnx", self._options)
+
+
+@dataclass(frozen=True)
+class OnnxNetwork:
+    """A detector's network. Raises what onnxruntime raises where its file cannot be loaded."""
+
+    session: Callable[[], OnnxSession]
+    pool: ThreadPoolExecutor
+
+    def __call__(self, images: NDArray[np.uint8]) -> list[Float32]:
+        """Images N×H×W×3 → the rows of each."""
+        session = self.session()
+        singles = [images[place : place + 1] for place in range(len(images))]
+        run = self.pool.map if len(singles) > 1 else map
+        return [cast("Float32", rows[0]) for rows in run(functools.partial(_rows, session), singles)]
+
+
+def _rows(session: OnnxSession, image: NDArray[np.uint8]) -> Tensor:
+    (rows,) = session.run({INPUT: image}, [OUTPUT])
+    return rows

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 from steps.answers import completed, refused
 from steps.detect_classes import labels_of
-from steps.detect_find import Finders, Findings, FoundObject
+from steps.detect_find import Findings, FoundObject
 from steps.failure import InputError
 from steps.photo import EncodedPhoto
 from steps.privacy_blur_parameters import PrivacyBlurParameters
-from steps.tensors import JsonObject, Step, Tensors, json_object
+from steps.tensors import JsonObject, Tensors, json_object
 from vision.arrays import Box, Size
 from vision.hiding.hide import hide
 from vision.hiding.options import Target
 from vision.hiding.region import Region
 from vision.nms import area
-from vision.photo import Photo, PhotoError
+from vision.photo import PhotoError
 
 SUFFIXES = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 KEPT_SHARE = 0.5
@@ -47,41 +47,36 @@ class Treated:
         }
 
 
-def privacy_blur_draw(finders: Finders) -> Step:
-    """The step for these finders; detectors that were not run give no `{role}_rows`, and without any no `context`.
+def privacy_blur_draw(tensors: Tensors) -> Tensors:
+    """Hide what the first step found.
 
-    `image`, `parameters`, `context` BYTES [1], `{role}_rows` float32 1×K×6, `photo` uint8 H×W×3 where the first step
-    is in the same process; it is painted on → `result` BYTES [1] JSON, `artifact_names` and `artifacts` BYTES [K].
+    `image`, `parameters`, `context` BYTES [1], `photo` uint8 H×W×3 where the first step is in the same process; it is
+    painted on → `result` BYTES [1] JSON, `artifact_names` and `artifacts` BYTES [K].
     """
-
-    def step(tensors: Tensors) -> Tensors:
-        try:
-            parameters = PrivacyBlurParameters.from_json(json_object(tensors["parameters"]))
-            findings = finders.findings(tensors)
-            encoded = EncodedPhoto.read(tensors["image"])
-            photo = encoded.full(tensors.get("photo"))
-            treated = _treated(findings, photo, encoded.info.size, parameters)
-            hide(photo.pixels, [one.target for one in treated if one.target], parameters.keep)
-            written = encoded.rewritten(photo.pixels, parameters.form)
-        except (InputError, PhotoError) as failure:
-            return refused(failure.code, failure.detail)
-        result = _result(encoded, treated, parameters)
-        return completed(result, dict(_artifacts(encoded, written, result, parameters)))
-
-    return step
+    try:
+        parameters = PrivacyBlurParameters.from_json(json_object(tensors["parameters"]))
+        findings = Findings.of(tensors)
+        encoded = EncodedPhoto.read(tensors["image"])
+        pixels = encoded.full(tensors.get("photo")).pixels
+        treated = _treated(findings, parameters)
+        hide(pixels, [one.target for one in treated if one.target], parameters.keep)
+        written = encoded.rewritten(pixels, parameters.form)
+    except (InputError, PhotoError) as failure:
+        return refused(failure.code, failure.detail)
+    result = _result(encoded, findings, treated, parameters)
+    return completed(result, dict(_artifacts(encoded, written, result, parameters)))
 
 
-def _treated(findings: Findings, photo: Photo, size: Size, parameters: PrivacyBlurParameters) -> list[Treated]:
-    labels = labels_of(parameters.hide, findings.labels)
-    found = findings.objects(lambda: photo, size, labels, parameters.thresholds)
-    wanted = [one.label in labels for one in found] + [True] * len(parameters.objects)
-    both = zip((*found, *parameters.objects), wanted, strict=True)
+def _treated(findings: Findings, parameters: PrivacyBlurParameters) -> list[Treated]:
+    labels = labels_of(parameters.hide, findings.known)
+    wanted = [one.label in labels for one in findings.objects] + [True] * len(parameters.objects)
+    both = zip((*findings.objects, *parameters.objects), wanted, strict=True)
     return [_treatment(one, parameters, wanted=hides) for one, hides in both]
 
 
 def _treatment(found: FoundObject, parameters: PrivacyBlurParameters, *, wanted: bool) -> Treated:
     kept = any(_covers(box, found.box) for box in parameters.keep)
-    target = Target(found.box, parameters.hiding(found.label)) if wanted and not kept else None
+    target = Target(found.box, parameters.hiding(found.label), found.corners) if wanted and not kept else None
     return Treated(found, target, kept)
 
 
@@ -92,10 +87,13 @@ def _covers(box: Box, found: Box) -> bool:
     return meets and area(common) >= KEPT_SHARE * area(found)
 
 
-def _result(encoded: EncodedPhoto, treated: Sequence[Treated], parameters: PrivacyBlurParameters) -> JsonObject:
+def _result(
+    encoded: EncodedPhoto, findings: Findings, treated: Sequence[Treated], parameters: PrivacyBlurParameters
+) -> JsonObject:
     size = encoded.info.size
     return {
         "photo": {"width": size[0], "height": size[1]},
+        "looked": findings.looked,
         "detections": [one.description(index, size) for index, one in enumerate(treated)],
         "blur": {
             "hide": parameters.hide,
@@ -115,5 +113,5 @@ def _artifacts(
 ) -> Iterator[tuple[str, bytes]]:
     yield f"blurred.{SUFFIXES[parameters.form.format_for(encoded.info)]}", written
     for name in parameters.include:
-        document = {"photo": result["photo"], name: result[name]}
+        document = {"photo": result["photo"], "looked": result["looked"], name: result[name]}
         yield f"{name}.json", json.dumps(document, separators=(",", ":")).encode()

@@ -8,9 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from numpy.typing import NDArray
 
 from steps.catalogue import steps_of
+from steps.model_config import ModelConfig
+from steps.onnx_session import INPUT, OUTPUT
 from steps.tensors import Step
+from vision.arrays import Float32
 
 
 def respond(step: Step, input_names: list[str], request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
@@ -29,6 +33,33 @@ def respond(step: Step, input_names: list[str], request: pb_utils.InferenceReque
     )
 
 
+class TritonNetwork:
+    """A detector's network as a model of the same Triton."""
+
+    def __init__(self, folder: Path) -> None:
+        self._model = folder.name
+        self._most = max(ModelConfig(folder).max_batch_size, 1)
+
+    def __call__(self, images: NDArray[np.uint8]) -> list[Float32]:
+        """Images N×H×W×3 → the rows of each, in batches that the model takes. Raises RuntimeError as Triton says."""
+        parts = [images[start : start + self._most] for start in range(0, len(images), self._most)]
+        return [rows for part in parts for rows in self._run(part)]
+
+    def _run(self, images: NDArray[np.uint8]) -> Float32:
+        request = pb_utils.InferenceRequest(
+            model_name=self._model,
+            requested_output_names=[OUTPUT],
+            inputs=[pb_utils.Tensor(INPUT, images)],
+            preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
+        )
+        response = request.exec()
+        if response.has_error():
+            message = f"{self._model}: {response.error().message()}"
+            raise RuntimeError(message)
+        rows: Float32 = pb_utils.get_output_tensor_by_name(response, OUTPUT).as_numpy()
+        return rows
+
+
 class TritonPythonModel:
     """The step that bears the model's name."""
 
@@ -36,7 +67,8 @@ class TritonPythonModel:
         """Find the step; one OpenCV thread, because instances are what runs side by side."""
         config = json.loads(args["model_config"])
         cv2.setNumThreads(1)
-        self._step = steps_of(Path(args["model_repository"]).parent)[args["model_name"]]
+        repository = Path(args["model_repository"]).parent
+        self._step = steps_of(repository, lambda model: TritonNetwork(repository / model))[args["model_name"]]
         self._input_names = [value["name"] for value in config["input"]]
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:

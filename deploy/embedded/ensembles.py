@@ -8,24 +8,23 @@ from pathlib import Path
 
 from gateway.triton import WEIGHTS
 from steps.model_config import ModelConfig
-from steps.object_detectors import chosen_detectors
+from steps.object_detectors import networks_of
+
+FINDER = "detect_find"
+"""The step that runs the detectors."""
 
 
 def write_ensembles(
     ensembles: Path, model_repository: Path, target: Path, wanted: Container[str]
 ) -> Mapping[str, list[str]]:
-    """Write the `wanted` ensembles that can run into `target`; return the missing models of each, none if written.
-
-    Looking for objects without their detector, an ensemble still finds faces and plates.
-    """
+    """Write the `wanted` ensembles that can run into `target`; return the missing models of each, none if written."""
     shutil.rmtree(target, ignore_errors=True)
-    models = {role: detector.model for role, detector in chosen_detectors(model_repository).items()}
     digest_of = functools.cache(_digest)  # ensembles share models
     missing = {}
     for folder in sorted(path.parent for path in ensembles.glob("*/config.pbtxt") if path.parent.name in wanted):
         written = target / folder.name
         (written / "1").mkdir(parents=True)
-        (written / "config.pbtxt").write_text(ModelConfig(folder).with_detectors(models), encoding="utf-8")
+        shutil.copy(folder / "config.pbtxt", written)
         missing[folder.name] = list(_missing(ModelConfig(written), model_repository))
         if missing[folder.name]:
             shutil.rmtree(written)
@@ -37,13 +36,19 @@ def write_ensembles(
 def _note_weights(ensemble: ModelConfig, model_repository: Path, digest_of: Callable[[Path], bytes]) -> None:
     """Let an ensemble say what it is made of, so that results of other detectors are not taken for its own."""
     digest = hashlib.sha256()
-    for name, _, _ in ensemble.steps:
+    for name in models_of(ensemble, model_repository):
         folder = model_repository / name
         digest.update(name.encode())
         for file in (folder / "config.pbtxt", folder / "1" / "model.onnx"):
             digest.update(digest_of(file))
     with (ensemble.folder / "config.pbtxt").open("a", encoding="utf-8") as config:
         config.write(f'parameters {{ key: "{WEIGHTS}" value {{ string_value: "{digest.hexdigest()}" }} }}\n')
+
+
+def models_of(ensemble: ModelConfig, model_repository: Path) -> list[str]:
+    """Every model that an ensemble runs: its steps, and the networks of the step that looks for objects."""
+    steps = [name for name, _, _ in ensemble.steps]
+    return [*steps, *networks_of(model_repository)] if FINDER in steps else steps
 
 
 def _digest(file: Path) -> bytes:

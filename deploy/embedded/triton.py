@@ -18,7 +18,7 @@ from deploy.embedded.triton_wheel import TritonWheel
 from gateway.logs import get_logger
 from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings
-from steps.object_detectors import chosen_detectors, detector_models
+from steps.object_detectors import chosen_detectors, detector_models, networks_of
 
 MODELS = CHECKOUT / "model_repository"
 ENSEMBLES = CHECKOUT / "ensembles"
@@ -71,7 +71,7 @@ class Triton(Service):
             str(self._wheel.executable),
             *(f"--model-repository={folder}" for folder in self._repositories()),
             "--model-control-mode=explicit",
-            *(f"--load-model={name}" for name in self._pipelines),
+            *(f"--load-model={name}" for name in self._loaded()),
             f"--backend-directory={self._backends}",
             f"--backend-config=python,shm-region-prefix-name={self._region_prefix}",
             *addresses,
@@ -129,6 +129,12 @@ class Triton(Service):
         if settings.triton_layout == "fused" or (settings.triton_layout == "auto" and not gpu):
             return [self._fused]
         return [self._models, self._ensembles]
+
+    def _loaded(self) -> list[str]:
+        """The pipelines, and the networks that a step asks Triton for: it cannot know of these."""
+        if self._repositories() == [self._fused]:
+            return self._pipelines
+        return [*self._pipelines, *networks_of(self._models)]
 
     def _tell(self, missing: Mapping[str, list[str]]) -> None:
         """Log which detectors look for objects, and what cannot be served; `maskwright models list` says why."""

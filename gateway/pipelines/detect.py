@@ -1,7 +1,6 @@
 """Parameters of the `detect` pipeline."""
 
-from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -22,7 +21,19 @@ Thresholds = Annotated[
 
 THRESHOLDS_TEXT = "Least score by class or group: an object, or `face=0.3,vehicles=0.5`; 0.2 for faces, else 0.3."
 
-_FACES = frozenset({"face", "faces"})
+SmallestFace = Annotated[float, Field(ge=8, le=10_000)]
+SmallestObject = Annotated[float, Field(ge=8, le=10_000)]
+Rotations = Literal["auto", "none", "all"]
+
+SMALLEST_FACE_TEXT = (
+    "Width in pixels of the photo from which on every face is looked for that the model finds in the photo at its own "
+    "size; smaller ones take longer in large photos."
+)
+SMALLEST_OBJECT_TEXT = "The same for plates and all other objects: their longer side."
+ROTATIONS_TEXT = (
+    "Directions to look in: auto: upright, and turned by 90, 180 and 270 degrees where no sure face is upright; "
+    "none: upright alone; all: all four."
+)
 
 
 class DetectParameters(BaseModel):
@@ -36,9 +47,6 @@ class DetectParameters(BaseModel):
         "or comma-separated text; everything without.",
     )
     thresholds: Thresholds = Field({}, description=THRESHOLDS_TEXT)
-
-
-def faces_alone(parameters: Mapping[str, object], name: str) -> bool:
-    """Whether the classes in this parameter are faces and nothing else: no other detector then needs to run."""
-    asked = parameters.get(name)
-    return isinstance(asked, list) and bool(asked) and _FACES.issuperset(asked)
+    smallest_face: SmallestFace = Field(20, description=SMALLEST_FACE_TEXT)
+    smallest_object: SmallestObject = Field(64, description=SMALLEST_OBJECT_TEXT)
+    rotations: Rotations = Field("auto", description=ROTATIONS_TEXT)

@@ -1,12 +1,22 @@
 """Parameters of the `privacy_blur` pipeline."""
 
 import json
-from collections.abc import Mapping
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from gateway.pipelines.detect import THRESHOLDS_TEXT, Classes, ClassName, Thresholds
+from gateway.pipelines.detect import (
+    ROTATIONS_TEXT,
+    SMALLEST_FACE_TEXT,
+    SMALLEST_OBJECT_TEXT,
+    THRESHOLDS_TEXT,
+    Classes,
+    ClassName,
+    Rotations,
+    SmallestFace,
+    SmallestObject,
+    Thresholds,
+)
 from gateway.pipelines.lists import MAX_ITEMS, not_empty, split_list, without_repeats
 
 Name = TypeVar("Name", bound=str)
@@ -115,6 +125,9 @@ class PrivacyBlurParameters(BaseModel):
         '"box": [x1, y1, x2, y2]}, …], or the text of it.',
     )
     thresholds: Thresholds = Field({}, description=THRESHOLDS_TEXT)
+    smallest_face: SmallestFace = Field(20, description=SMALLEST_FACE_TEXT)
+    smallest_object: SmallestObject = Field(64, description=SMALLEST_OBJECT_TEXT)
+    rotations: Rotations = Field("auto", description=ROTATIONS_TEXT)
     format: Literal["jpeg", "png", "webp"] | None = Field(
         None, description="Format of the blurred copy; without, that of the photo, and PNG of a BMP."
     )
@@ -131,8 +144,3 @@ class PrivacyBlurParameters(BaseModel):
     include: Annotated[tuple[Extra, ...], BeforeValidator(split_list), AfterValidator(without_repeats)] = Field(
         (), description="Artifacts beside the copy: a list, or comma-separated text."
     )
-
-
-def nothing_to_find(parameters: Mapping[str, object]) -> bool:
-    """Whether no detector needs to run."""
-    return not parameters.get("hide", True)

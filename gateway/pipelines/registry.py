@@ -92,10 +92,6 @@ def _privacy_blur() -> Pipeline:
             "detections.json": "every object, its box and what was done to it (include=detections)",
         },
         refusals=detect.REFUSALS,
-        variants=(
-            Variant("privacy_blur_given", privacy_blur.nothing_to_find),
-            Variant("privacy_blur_faces_lite", lambda parameters: detect.faces_alone(parameters, "hide")),
-        ),
     )
 
 
@@ -109,5 +105,4 @@ def _detect() -> Pipeline:
         parameters=detect.DetectParameters,
         artifacts={"detections.json": "every object: class, score, box, model"},
         refusals=detect.REFUSALS,
-        variants=(Variant("detect_faces_lite", lambda parameters: detect.faces_alone(parameters, "classes")),),
     )

@@ -1,13 +1,13 @@
 """Rows as detectors answer them, of objects that are known."""
 
 import numpy as np
+from vision.plates import PlateFinder
 
 from steps.detect_find import Finders
 from steps.tensors import Tensors, json_tensor
 from vision.arrays import Box, Size
 from vision.fit import Fit
 from vision.object_detector import ObjectDetector
-from vision.plates import PlateFinder
 
 SIZE: Size = (240, 160)
 FACES = ObjectDetector("face_model", ("face",), Fit.STRETCH, (480, 320), 0.3)

@@ -6,11 +6,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from steps.detect_input import detect_input
 
 from deploy.embedded.triton import MODELS
 from steps.catalogue import steps_of
 from steps.detect_find import Thresholds
-from steps.detect_input import detect_input
 from steps.detect_list import detect_list
 from steps.ensemble import Stage
 from steps.object_detectors import chosen_detectors

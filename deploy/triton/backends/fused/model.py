@@ -14,7 +14,7 @@ import triton_python_backend_utils as pb_utils
 
 from steps.catalogue import steps_of
 from steps.ensemble import Ensemble
-from steps.onnx_session import SessionOptions
+from steps.onnx_session import OnnxNetworks, SessionOptions
 from steps.triton_python import respond
 
 
@@ -28,7 +28,8 @@ class TritonPythonModel:
         options = SessionOptions.from_parameters(parameters, device_id=None)
         cv2.setNumThreads(options.intra_op_thread_count)
         folder, repository = Path(parameters["ensemble"]), Path(parameters["model_repository"])
-        self._ensemble = Ensemble(folder, repository, steps_of(repository), options)
+        steps = steps_of(repository, OnnxNetworks(repository, options))
+        self._ensemble = Ensemble(folder, repository, steps, options)
         self._input_names = [value["name"] for value in config["input"]]
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:

@@ -4,12 +4,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from steps.detect_parameters import DetectParameters
 
 from gateway.pipelines.parameters import parameters_json
 from gateway.pipelines.registry import build_registry
 from gateway.problems import Problem
 from gateway.settings import Settings
-from steps.detect_parameters import DetectParameters
 from steps.privacy_blur_parameters import PrivacyBlurParameters
 from tests.json_values import JSON_VALUES
 from tests.unit.gateway.pipelines.codes import code_of
