@@ -38,7 +38,8 @@ class Case:
 
 
 CASES = (
-    Case("faces", "privacy_blur_faces_lite", ("faces",)),
+    Case("faces", "privacy_blur_lite", ("faces",)),
+    Case("faces and plates", "privacy_blur_lite", ("faces", "plates")),
     Case("faces and objects", "privacy_blur_lite", ("faces", "persons", "vehicles")),
 )
 

@@ -9,7 +9,7 @@ from deploy.embedded.triton import MODELS
 from steps.catalogue import steps_of
 from steps.ensemble import Ensemble
 from steps.face_find import found_faces
-from steps.onnx_session import SessionOptions
+from steps.onnx_session import OnnxNetworks, SessionOptions
 from steps.tensors import Tensor, bytes_tensor
 from vision.face_mesh import Face
 
@@ -50,7 +50,7 @@ def load_pipeline(threads: int = 1) -> Ensemble:
     options = SessionOptions(intra_op_thread_count=threads, allow_spinning=False)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.pbtxt").write_text(CONFIG)
-        return Ensemble(Path(folder), MODELS, steps_of(MODELS), options)
+        return Ensemble(Path(folder), MODELS, steps_of(MODELS, OnnxNetworks(MODELS, options)), options)
 
 
 def image_tensor(photo: bytes) -> dict[str, Tensor]:

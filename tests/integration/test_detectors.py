@@ -108,11 +108,11 @@ def said(settings: Settings, model: str) -> str | None:
 def test_triton_says_that_another_detector_looks(settings: Settings, repository: Path) -> None:
     """Else the cache would go on answering with what the one before has found, or missed."""
     with serving(settings, repository):
-        ours = said(settings, "privacy_blur_faces_lite")
+        ours = said(settings, "privacy_blur_lite")
     (repository / "centerface_int8" / IN_USE).touch()
     with serving(settings, repository):
-        eight_bits = said(settings, "privacy_blur_faces_lite")
-    assert said(settings, "privacy_blur_faces_lite") is None
+        eight_bits = said(settings, "privacy_blur_lite")
+    assert said(settings, "privacy_blur_lite") is None
     assert ours
     assert eight_bits
     assert ours != eight_bits
@@ -123,8 +123,8 @@ def test_users_detectors_are_what_the_pipelines_run(settings: Settings, reposito
     add(repository, tmp_path, "my_plates", "plates", "N")
     face, plate = ("face", "my_faces", BOX), ("license_plate", "my_plates", BOX)
     with serving(settings, repository) as url:
-        assert found(url, "detect_faces_lite", {}) == [face]
-        assert found(url, "privacy_blur_faces_lite", {"hide": ["faces"]}) == [face]
+        assert found(url, "detect_lite", {"classes": ["faces"]}) == [face]
+        assert found(url, "privacy_blur_lite", {"hide": ["faces"]}) == [face]
         assert sorted(found(url, "detect_lite", {})) == [face, plate]
         answer = run_pipeline(url, "privacy_blur_lite", WHITE, {**EVERYTHING, "shape": "box"})
         assert [one["action"] for one in answer.result["detections"]] == ["hidden", "hidden"]
@@ -144,7 +144,7 @@ def test_a_triton_that_starts_again_runs_the_detectors_chosen_since(
         add(repository, tmp_path, "my_faces", "faces", 1)
         os.kill(old, signal.SIGKILL)
         eventually(lambda: server.pid != old and server.is_ready(), 60, "Triton is started again")
-        assert found(server.address, "detect_faces_lite", {}) == [("face", "my_faces", BOX)]
+        assert found(server.address, "detect_lite", {"classes": ["faces"]}) == [("face", "my_faces", BOX)]
 
 
 def test_a_configuration_that_cannot_be_read_is_named(settings: Settings, repository: Path) -> None:

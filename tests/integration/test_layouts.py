@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import tritonclient.grpc as grpcclient
@@ -81,23 +82,36 @@ def test_given_faces_are_drawn_alike(stack: RunningStack, ensemble: RunningStack
 
 @pytest.mark.parametrize("hide", [["faces"], ["faces", "plates", "persons"]])
 def test_faces_are_hidden_alike(stack: RunningStack, ensemble: RunningStack, astronaut: Path, hide: list[str]) -> None:
-    model = "privacy_blur_faces_lite" if hide == ["faces"] else "privacy_blur_lite"
     parameters: dict[str, object] = {"hide": hide, "format": "jpeg", "include": ["detections"]}
-    answer = run_pipeline(stack.triton, model, astronaut.read_bytes(), parameters)
-    assert answer == run_pipeline(ensemble.triton, model, astronaut.read_bytes(), parameters)
+    answer = run_pipeline(stack.triton, "privacy_blur_lite", astronaut.read_bytes(), parameters)
+    assert answer == run_pipeline(ensemble.triton, "privacy_blur_lite", astronaut.read_bytes(), parameters)
     assert list(answer.artifacts) == ["blurred.jpg", "detections.json"]
     assert {one["action"] for one in answer.result["detections"] if one["label"] in {"face", "person"}} >= {"hidden"}
 
 
-@pytest.mark.parametrize(
-    ("model", "labels"), [("detect_lite", {"bus", "person", "face"}), ("detect_faces_lite", {"face"})]
-)
+@pytest.mark.parametrize(("classes", "labels"), [([], {"bus", "person", "face"}), (["faces"], {"face"})])
 def test_objects_are_found_alike(
-    stack: RunningStack, ensemble: RunningStack, bus: Path, model: str, labels: set[str]
+    stack: RunningStack, ensemble: RunningStack, bus: Path, classes: list[str], labels: set[str]
 ) -> None:
-    answer = run_pipeline(stack.triton, model, bus.read_bytes(), {})
-    assert answer == run_pipeline(ensemble.triton, model, bus.read_bytes(), {})
+    asked: dict[str, object] = {"classes": classes}
+    answer = run_pipeline(stack.triton, "detect_lite", bus.read_bytes(), asked)
+    assert answer == run_pipeline(ensemble.triton, "detect_lite", bus.read_bytes(), asked)
     assert {one["label"] for one in answer.result["detections"]} >= labels
+
+
+@pytest.mark.parametrize("rotations", ["auto", "all"])
+def test_large_and_turned_photos_are_looked_at_alike(
+    stack: RunningStack, ensemble: RunningStack, bus: Path, rotations: str
+) -> None:
+    """Several tiles, windows and directions: many calls of the detectors' networks in one request."""
+    photo = cv2.imread(str(bus))
+    large = cv2.copyMakeBorder(cv2.rotate(photo, cv2.ROTATE_90_CLOCKWISE), 0, 1400, 700, 0, cv2.BORDER_REFLECT)
+    data = cv2.imencode(".jpg", large)[1].tobytes()
+    asked: dict[str, object] = {"classes": ["faces", "plates"], "rotations": rotations}
+    answer = run_pipeline(stack.triton, "detect_lite", data, asked)
+    assert answer == run_pipeline(ensemble.triton, "detect_lite", data, asked)
+    assert answer.result["looked"]["tiles"] > 10
+    assert len({one["label"] for one in answer.result["detections"]} & {"face"}) == 1
 
 
 def test_a_model_that_looks_for_no_faces_says_that_landmarks_are_missing(ensemble: RunningStack, couple: bytes) -> None:

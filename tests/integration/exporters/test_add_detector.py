@@ -94,8 +94,8 @@ def test_an_ensemble_says_what_it_is_made_of(paths: Paths, tmp_path: Path) -> No
     shutil.copytree(MODELS, paths.model_repository)
 
     def weights() -> str:
-        write_ensembles(ENSEMBLES, paths.model_repository, tmp_path / "ensembles", {"detect_faces_lite"})
-        return ModelConfig(tmp_path / "ensembles" / "detect_faces_lite").parameters[WEIGHTS]
+        write_ensembles(ENSEMBLES, paths.model_repository, tmp_path / "ensembles", {"detect_lite"})
+        return ModelConfig(tmp_path / "ensembles" / "detect_lite").parameters[WEIGHTS]
 
     first = weights()
     assert weights() == first

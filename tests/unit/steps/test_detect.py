@@ -6,30 +6,26 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from steps.detect_input import detect_input
 
-from deploy.embedded.triton import MODELS
 from steps.catalogue import steps_of
-from steps.detect_find import Thresholds
+from steps.detect_find import Search, Thresholds, detect_find
 from steps.detect_list import detect_list
-from steps.ensemble import Stage
-from steps.object_detectors import chosen_detectors
-from steps.tensors import Json, JsonObject, Tensors, bytes_tensor, json_object, json_tensor
-from tests.unit.steps.objects import DETECTORS, FACES, FINDERS, OBJECTS, SIZE, context, rows
-from vision.arrays import RGB
+from steps.tensors import Json, JsonObject, bytes_tensor, json_object, json_tensor
+from tests.unit.steps.objects import DETECTORS, FACES, OBJECTS, PLATES, SIZE, Answers, found, networks, rows
 from vision.encoding import encode_png
-from vision.object_detector import ObjectDetector
 
 PHOTO = encode_png(np.tile(np.linspace(0, 255, SIZE[0]).astype(np.uint8), (SIZE[1], 1)))
 FACE = ((20.0, 30.0, 60.0, 80.0), 0.9, "face")
 WEAK_FACE = ((120.0, 30.0, 160.0, 80.0), 0.21, "face")
 CAR = ((100.0, 100.0, 200.0, 150.0), 0.8, "car")
 WEAK_PERSON = ((10.0, 20.0, 80.0, 155.0), 0.25, "person")
+BOTH = {FACES.model: rows(FACES, FACE, WEAK_FACE), OBJECTS.model: rows(OBJECTS, CAR, WEAK_PERSON)}
 
 
-def listed(found: Tensors, photo: bytes = PHOTO, **parameters: Json) -> tuple[JsonObject, dict[str, bytes]]:
-    request = {"image": bytes_tensor([photo]), "parameters": json_tensor(parameters)}
-    answer = detect_list(FINDERS)({**request, **context(), **found})
+def listed(
+    answers: Answers = BOTH, photo: bytes = PHOTO, ran: list[str] | None = None, **parameters: Json
+) -> tuple[JsonObject, dict[str, bytes]]:
+    answer = detect_list(found(photo, answers, ran, **parameters))
     names = [name.decode() for name in answer["artifact_names"].tolist()]
     return json_object(answer["result"]), dict(zip(names, answer["artifacts"].tolist(), strict=True))
 
@@ -39,40 +35,8 @@ def labels(result: JsonObject) -> list[object]:
     return [one["label"] for one in result["detections"]]
 
 
-BOTH = {"faces_rows": rows(FACES, FACE, WEAK_FACE), "objects_rows": rows(OBJECTS, CAR, WEAK_PERSON)}
-
-
-def test_the_photo_is_drawn_for_every_detector() -> None:
-    drawn = detect_input(DETECTORS)({"image": bytes_tensor([PHOTO])})
-    assert json_object(drawn["context"]) == {}
-    for role, detector in DETECTORS.items():
-        image = drawn[f"{role}_image"]
-        assert image.shape == (1, *detector.size[::-1], 3)
-        expected = cv2.resize(cv2.imdecode(np.frombuffer(PHOTO, np.uint8), 1), detector.size)
-        assert np.abs(image[0].astype(int) - expected).mean() < 2
-
-
-def test_a_detector_s_input_is_drawn_once_and_only_where_it_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[str] = []
-
-    def draw(detector: ObjectDetector, *_: object) -> RGB:
-        drawn.append(detector.model)
-        return np.zeros((1, 1, 3), np.uint8)
-
-    monkeypatch.setattr(ObjectDetector, "draw", draw)
-    outputs = {name: name for name in ("faces_image", "photo", "context")}
-    Stage("detect_input", detect_input(DETECTORS), {"image": "image"}, outputs).run({"image": bytes_tensor([PHOTO])})
-    assert drawn == [FACES.model]
-
-
-def test_a_photo_that_cannot_be_read_gives_inputs_all_the_same() -> None:
-    drawn = detect_input(DETECTORS)({"image": bytes_tensor([b"no photo"])})
-    assert json_object(drawn["context"])["failure"]["code"] == "image_unsupported"
-    assert {drawn[f"{role}_image"].shape[-1] for role in DETECTORS} == {3}
-
-
 def test_every_object_says_what_it_is_where_it_is_and_who_found_it() -> None:
-    result, artifacts = listed(BOTH)
+    result, artifacts = listed()
     assert result["photo"] == {"width": SIZE[0], "height": SIZE[1]}
     face, _, car = result["detections"]
     assert face == {"index": 0, "label": "face", "score": 0.9, "box": list(FACE[0]), "model": "face_model"}
@@ -80,30 +44,65 @@ def test_every_object_says_what_it_is_where_it_is_and_who_found_it() -> None:
     assert json.loads(artifacts["detections.json"])["detections"] == result["detections"]
 
 
+def test_corners_of_a_plate_come_back() -> None:
+    corners = [float(2 * value) for value in (30, 40, 90, 44, 88, 60, 28, 56)]
+    row = [*corners[:2], 180.0, 120.0, 0.9, 0.0, *corners]
+    result, _ = listed({PLATES.model: np.array([row], np.float32)}, classes=["plates"])
+    assert result["detections"][0]["corners"] == [[30, 40], [90, 44], [88, 60], [28, 56]]
+
+
 def test_what_scores_too_little_for_its_class_is_left_out() -> None:
-    assert labels(listed(BOTH)[0]) == ["face", "face", "car"]
-    assert labels(listed(BOTH, thresholds={"faces": 0.5, "person": 0.2})[0]) == ["face", "car", "person"]
-    assert labels(listed(BOTH, thresholds={"vehicles": 0.85})[0]) == ["face", "face"]
+    assert labels(listed()[0]) == ["face", "face", "car"]
+    assert labels(listed(thresholds={"faces": 0.5, "person": 0.2})[0]) == ["face", "car", "person"]
+    assert labels(listed(thresholds={"vehicles": 0.85})[0]) == ["face", "face"]
 
 
 def test_classes_are_labels_and_groups() -> None:
-    assert labels(listed(BOTH, classes=["vehicles"])[0]) == ["car"]
-    assert labels(listed(BOTH, classes=["car", "faces"])[0]) == ["face", "face", "car"]
-    result, artifacts = listed(BOTH, classes=["car", "dragon"])
+    assert labels(listed(classes=["vehicles"])[0]) == ["car"]
+    assert labels(listed(classes=["car", "faces"])[0]) == ["face", "face", "car"]
+    result, artifacts = listed(classes=["car", "dragon"])
     assert (result["reason"], artifacts) == ("class_unknown", {})
     assert "'dragon'" in str(result["detail"])
 
 
-def test_detectors_that_were_not_run_know_nothing() -> None:
-    alone = {"faces_rows": BOTH["faces_rows"]}
-    assert labels(listed(alone)[0]) == ["face", "face"]
-    assert listed(alone, classes=["vehicles"])[0]["reason"] == "class_unknown"
-    assert labels(listed(alone, classes=["plates"])[0]) == []
+@pytest.mark.parametrize(
+    ("classes", "models"),
+    [(["faces"], {"face_model"}), (["plates", "car"], {"plate_model", "object_model"}), ([], {*BOTH, PLATES.model})],
+)
+def test_only_detectors_that_know_what_is_asked_for_run(classes: list[str], models: set[str]) -> None:
+    ran: list[str] = []
+    listed(ran=ran, classes=classes)
+    assert set(ran) == models
 
 
 def test_failures_come_back_as_data() -> None:
-    assert listed({**BOTH, **context("image_corrupt")})[0]["reason"] == "image_corrupt"
-    assert listed(BOTH, photo=b"")[0]["reason"] == "image_empty"
+    assert listed(photo=b"no photo")[0]["reason"] == "image_unsupported"
+    assert listed(photo=b"")[0]["reason"] == "image_empty"
+
+
+def test_the_answer_says_how_closely_was_looked() -> None:
+    looked = listed(smallest_object=70)[0]["looked"]
+    assert looked == {"smallest_face": 20, "smallest_object": 70, "rotations": [0], "tiles": 3}
+    assert listed(classes=["faces"])[0]["looked"] == {"smallest_face": 20, "rotations": [0], "tiles": 1}
+
+
+def test_other_directions_are_looked_in_where_no_sure_face_is_upright() -> None:
+    """A glance at each direction, then a look in each where it showed something: here in all."""
+    assert listed(classes=["faces"], rotations="auto")[0]["looked"]["rotations"] == [0]
+    weak = {FACES.model: rows(FACES, WEAK_FACE)}
+    assert listed(weak, classes=["faces"], rotations="auto")[0]["looked"]["rotations"] == [0, 90, 180, 270]
+    nothing = listed({}, classes=["faces"], rotations="auto")[0]["looked"]
+    assert (nothing["rotations"], nothing["tiles"]) == ([0], 1 + 3)
+
+
+def test_a_box_found_in_a_turned_photo_lies_where_it_is_in_the_photo() -> None:
+    """Each direction finds the same box of its own view: the four lie about the middle of the photo, turned."""
+    square = encode_png(np.zeros((160, 160), np.uint8))
+    box = np.array([[20, 40, 60, 120, 0.9, 0]], np.float32)  # of 320×320 in a photo of 160×160
+    answers = {FACES.model: box * np.array([480 / 160 / 2, 1, 480 / 160 / 2, 1, 1, 1], np.float32)}
+    result, _ = listed(answers, square, classes=["faces"], rotations="all")
+    boxes = sorted(tuple(one["box"]) for one in result["detections"])
+    assert boxes == sorted([(10, 20, 30, 60), (20, 130, 60, 150), (130, 100, 150, 140), (100, 10, 140, 30)])
 
 
 def test_thresholds_come_from_json() -> None:
@@ -113,12 +112,29 @@ def test_thresholds_come_from_json() -> None:
     assert Thresholds().of("face") < Thresholds().default
 
 
-@pytest.mark.skipif(not chosen_detectors(MODELS), reason="no detector is exported")
-def test_the_catalogue_knows_the_detectors_of_the_repository() -> None:
-    drawn = steps_of(MODELS)["detect_input"]({"image": bytes_tensor([PHOTO])})
-    roles = chosen_detectors(MODELS).keys()
-    assert drawn.keys() == {*(f"{role}_image" for role in roles), "photo", "context"}
+def test_a_search_without_names_is_for_everything_and_one_for_nothing_for_nothing() -> None:
+    assert Search.from_json({}).names is None
+    assert Search.from_json({"classes": []}).names is None
+    assert Search.from_json({"hide": []}).names == ()
+    assert Search.from_json({"hide": ["faces"]}).names == ("faces",)
 
 
 def test_a_repository_without_detectors_still_has_its_steps(tmp_path: Path) -> None:
-    assert "pose_input" in steps_of(tmp_path)
+    steps = steps_of(tmp_path, networks({}))
+    assert "pose_input" in steps
+    request = found(PHOTO, {}, hide=[])
+    assert json_object(steps["detect_find"](request)["context"])["looked"] == {"tiles": 0}
+
+
+def test_detectors_see_the_photo_they_are_asked_about() -> None:
+    shown = []
+    photo = cv2.imencode(".png", np.full((*SIZE[::-1], 3), (10, 20, 200), np.uint8))[1].tobytes()
+
+    def record(images: np.ndarray) -> list[np.ndarray]:
+        shown.append(images)
+        return [np.zeros((0, 6), np.float32) for _ in images]
+
+    request = {"image": bytes_tensor([photo]), "parameters": json_tensor({"rotations": "none"})}
+    detect_find(DETECTORS, lambda _: record)(request)
+    assert [images.shape[1:3][::-1] for images in shown] == [FACES.size, PLATES.size, OBJECTS.size]
+    assert all((images == (200, 20, 10)).all() for images in shown)

@@ -10,6 +10,7 @@ from steps.ensemble import Ensemble
 from steps.model_config import ModelConfig
 from steps.onnx_session import OnnxSession, SessionOptions
 from steps.tensors import Tensors, bytes_tensor, json_object
+from tests.unit.steps.objects import networks
 
 CHAIN = """
 platform: "ensemble"
@@ -50,7 +51,7 @@ def test_every_step_of_every_ensemble_is_a_model_of_the_repository() -> None:
             required = {value.name for value in step._config.input if not value.optional}
             assert required <= set(inputs) <= set(step.input_names)
             assert set(outputs) <= set(step.output_names)
-            assert step.backend == "onnxruntime" or name in steps_of(MODELS)
+            assert step.backend == "onnxruntime" or name in steps_of(MODELS, networks({}))
 
 
 def test_a_fused_model_keeps_name_inputs_and_outputs(tmp_path: Path) -> None:
@@ -67,7 +68,7 @@ def test_what_is_no_photo_is_refused_without_a_model_having_run(name: str, monke
     def fails(*_: object) -> None:
         raise AssertionError("a model was run")
 
-    ensemble = Ensemble(ENSEMBLES / name, MODELS, steps_of(MODELS), SessionOptions(1))
+    ensemble = Ensemble(ENSEMBLES / name, MODELS, steps_of(MODELS, networks({})), SessionOptions(1))
     monkeypatch.setattr(OnnxSession, "run", fails)
     answer = ensemble({"image": bytes_tensor([b""]), "parameters": bytes_tensor([b"{}"])})
     assert json_object(answer["result"])["reason"] == "image_empty"

@@ -4,9 +4,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vision.affine import invert, transform_points
-from vision.fit import BORDER, Fit, fit_affine, fit_photo, size_within
+from vision.fit import BORDER, Fit, fit_affine, size_within
+from vision.object_detector import ObjectDetector
+from vision.tiles import View
 
 SIDES = st.integers(1, 4000)
+
+
+def drawn(photo: np.ndarray, target: tuple[int, int], fit: Fit) -> np.ndarray:
+    """A whole photo in a detector's input."""
+    detector, view = ObjectDetector("any", (), fit, target, 0.5), View(photo)
+    return detector.draw(view, detector.whole(view.size))
+
+
 SIZES = st.tuples(SIDES, SIDES)
 TARGETS = st.tuples(st.integers(8, 640), st.integers(8, 640))
 
@@ -34,7 +44,7 @@ def test_the_photo_lies_within_the_input_and_the_way_back_leads_back(
 )
 def test_where_a_wide_photo_lies(fit: Fit, corners: list[tuple[int, int]]) -> None:
     photo = np.full((10, 20, 3), 200, np.uint8)
-    boxed = fit_photo(photo, (20, 10), (32, 32), fit)
+    boxed = drawn(photo, (32, 32), fit)
     (left, top), (right, bottom) = corners
     assert (boxed[top:bottom, left:right] == 200).all()
     outside = np.ones((32, 32), bool)
@@ -45,16 +55,16 @@ def test_where_a_wide_photo_lies(fit: Fit, corners: list[tuple[int, int]]) -> No
 
 
 def test_a_tall_photo_is_centred_too() -> None:
-    boxed = fit_photo(np.full((20, 10, 3), 200, np.uint8), (10, 20), (32, 32), Fit.LETTERBOX)
+    boxed = drawn(np.full((20, 10, 3), 200, np.uint8), (32, 32), Fit.LETTERBOX)
     assert (boxed[:, 8:24] == 200).all()
     assert (boxed[:, :8] == BORDER).all()
 
 
-def test_a_photo_decoded_smaller_lands_where_the_full_one_does() -> None:
+def test_a_smaller_photo_lands_where_the_large_one_does() -> None:
     x, y = np.meshgrid(np.arange(64.0), np.arange(48.0))
     full = np.dstack((4 * x, 5 * y, x + y)).astype(np.uint8)
     halved = full.reshape(24, 2, 32, 2, 3).mean(axis=(1, 3)).astype(np.uint8)
-    one, other = (fit_photo(pixels, (64, 48), (16, 16), Fit.LETTERBOX) for pixels in (full, halved))
+    one, other = (drawn(pixels, (16, 16), Fit.LETTERBOX) for pixels in (full, halved))
     np.testing.assert_allclose(one[3:13, 1:15].astype(int), other[3:13, 1:15].astype(int), atol=2)
 
 

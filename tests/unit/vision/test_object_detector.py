@@ -4,16 +4,21 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vision.affine import transform_points
+from vision.detections import Detections
 from vision.fit import Fit, fit_affine
 from vision.object_detector import ObjectDetector
-from vision.photo import Photo
+from vision.tiles import View
 
 LABELS = ("cat", "dog")
-IDENTITY = np.eye(2, 3)
 
 
 def detector(fit: Fit = Fit.LETTERBOX, multiple: int | None = None) -> ObjectDetector:
     return ObjectDetector("pets", LABELS, fit, (64, 64), 0.5, multiple)
+
+
+def found_in(pets: ObjectDetector, rows: NDArray[np.float32], size: tuple[int, int], least: float) -> Detections:
+    """Each object once, in a photo of `size` looked at once."""
+    return pets.located(rows, pets.whole(size), size, least).distinct(pets.iou)
 
 
 def rows(*values: tuple[float, ...]) -> NDArray[np.float32]:
@@ -21,8 +26,8 @@ def rows(*values: tuple[float, ...]) -> NDArray[np.float32]:
 
 
 def test_boxes_come_back_to_the_source_best_first_and_none_below_the_least() -> None:
-    found = detector().detections(
-        rows((0, 16, 32, 48, 0.3, 1), (32, 20, 60, 40, 0.9, 0), (0, 0, 9, 9, 0.1, 0)), (128, 64), 0.2
+    found = found_in(
+        detector(), rows((0, 16, 32, 48, 0.3, 1), (32, 20, 60, 40, 0.9, 0), (0, 0, 9, 9, 0.1, 0)), (128, 64), 0.2
     )
     assert (found.labels, found.model, len(found)) == (("cat", "dog"), "pets", 2)
     np.testing.assert_allclose(found.boxes, [(64, 8, 120, 48), (0, 0, 64, 64)])
@@ -31,7 +36,7 @@ def test_boxes_come_back_to_the_source_best_first_and_none_below_the_least() -> 
 
 def test_overlapping_boxes_are_merged_within_a_class_only() -> None:
     same, other = (0, 0, 60, 60, 0.8, 0), (1, 0, 60, 60, 0.7, 1)
-    found = detector(Fit.STRETCH).detections(rows(same, other, (2, 0, 60, 60, 0.6, 0)), (64, 64), 0.5)
+    found = found_in(detector(Fit.STRETCH), rows(same, other, (2, 0, 60, 60, 0.6, 0)), (64, 64), 0.5)
     assert found.labels == ("cat", "dog")
 
 
@@ -39,17 +44,17 @@ def test_what_is_not_in_the_photo_or_not_a_number_is_left_out() -> None:
     border = (0, 0, 64, 10, 0.9, 0)
     nothing = (5, 20, 5, 40, 0.9, 0)
     odd = (np.nan, 0, 9, 9, 0.9, 0)
-    found = detector().detections(rows(border, nothing, odd, (-9, 10, 30, 80, 0.9, 1)), (128, 64), 0.5)
+    found = found_in(detector(), rows(border, nothing, odd, (-9, 10, 30, 80, 0.9, 1)), (128, 64), 0.5)
     np.testing.assert_allclose(found.boxes, [(0, 0, 60, 64)])
 
 
 def test_nothing_stays_nothing() -> None:
-    found = detector().detections(rows(), (128, 64), 0.5)
+    found = found_in(detector(), rows(), (128, 64), 0.5)
     assert (found.boxes.shape, found.scores.shape, found.labels) == ((0, 4), (0,), ())
 
 
 def test_a_selection_keeps_what_belongs_together() -> None:
-    found = detector().detections(rows((0, 16, 32, 48, 0.3, 1), (32, 20, 60, 40, 0.9, 0)), (128, 64), 0.2)
+    found = found_in(detector(), rows((0, 16, 32, 48, 0.3, 1), (32, 20, 60, 40, 0.9, 0)), (128, 64), 0.2)
     dogs = found.select(np.array([False, True]))
     assert (dogs.labels, dogs.scores.tolist(), dogs.boxes.shape) == (("dog",), found.scores[1:].tolist(), (1, 4))
 
@@ -58,7 +63,7 @@ CORNERED = np.array([(0, 16, 32, 48, 0.3, 1, *range(8)), (32, 20, 60, 40, 0.9, 0
 
 
 def test_corners_go_with_their_boxes_into_the_source() -> None:
-    found = detector().detections(CORNERED, (128, 64), 0.2)
+    found = found_in(detector(), CORNERED, (128, 64), 0.2)
     assert found.corners is not None
     np.testing.assert_allclose(found.corners[0], [(32, 2), (36, 6), (40, 10), (44, 14)])
     dogs = found.select(np.array([False, True])).corners
@@ -67,8 +72,8 @@ def test_corners_go_with_their_boxes_into_the_source() -> None:
 
 
 def test_rows_without_corners_and_no_rows_stay_what_they_are() -> None:
-    assert detector().detections(rows((0, 16, 32, 48, 0.9, 1)), (128, 64), 0.2).corners is None
-    nothing = detector().detections(CORNERED, (128, 64), 0.95).corners
+    assert found_in(detector(), rows((0, 16, 32, 48, 0.9, 1)), (128, 64), 0.2).corners is None
+    nothing = found_in(detector(), CORNERED, (128, 64), 0.95).corners
     assert nothing is not None
     assert nothing.shape == (0, 4, 2)
 
@@ -76,7 +81,7 @@ def test_rows_without_corners_and_no_rows_stay_what_they_are() -> None:
 def test_a_box_whose_corner_is_not_a_number_is_left_out() -> None:
     odd = CORNERED.copy()
     odd[1, 9] = np.inf
-    assert detector().detections(odd, (128, 64), 0.2).labels == ("dog",)
+    assert found_in(detector(), odd, (128, 64), 0.2).labels == ("dog",)
 
 
 @given(
@@ -90,19 +95,19 @@ def test_a_box_drawn_into_the_input_is_found_where_it_was(
 ) -> None:
     pets = detector(fit, multiple)
     box = np.array(share) * (*size, *size)
-    affine = fit_affine(size, pets.input_size(size), fit)
+    affine = fit_affine(size, pets.whole(size).input, fit)
     row = transform_points(box.reshape(2, 2), affine).ravel()
-    found = pets.detections(rows((*row, 0.9, 1)), size, 0.5)
+    found = found_in(pets, rows((*row, 0.9, 1)), size, 0.5)
     np.testing.assert_allclose(found.boxes[0], box, atol=max(size) * 1e-4)
 
 
 def test_the_input_follows_the_photo_where_the_model_lets_it() -> None:
-    photo = Photo(np.zeros((30, 60, 3), np.uint8), IDENTITY)
-    assert detector().draw(photo, (60, 30)).shape == (64, 64, 3)
-    assert detector(Fit.STRETCH, 32).draw(photo, (60, 30)).shape == (32, 64, 3)
+    view = View(np.zeros((30, 60, 3), np.uint8))
+    for pets, shape in ((detector(), (64, 64, 3)), (detector(Fit.STRETCH, 32), (32, 64, 3))):
+        assert pets.draw(view, pets.whole(view.size)).shape == shape
 
 
 @given(st.sampled_from([-1.0, 2.0, 1e30, -1e30]))
 def test_a_class_without_a_label_is_left_out(index: float) -> None:
-    found = detector().detections(rows((0, 16, 32, 48, 0.9, index), (32, 20, 60, 40, 0.8, 1)), (128, 64), 0.2)
+    found = found_in(detector(), rows((0, 16, 32, 48, 0.9, index), (32, 20, 60, 40, 0.8, 1)), (128, 64), 0.2)
     assert found.labels == ("dog",)

@@ -4,12 +4,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from steps.detect_parameters import DetectParameters
 
 from gateway.pipelines.parameters import parameters_json
 from gateway.pipelines.registry import build_registry
 from gateway.problems import Problem
 from gateway.settings import Settings
+from steps.detect_find import Search
 from steps.privacy_blur_parameters import PrivacyBlurParameters
 from tests.json_values import JSON_VALUES
 from tests.unit.gateway.pipelines.codes import code_of
@@ -33,18 +33,15 @@ def refusal(**fields: object) -> str:
 
 def test_nothing_given_is_what_the_steps_take_for_nothing() -> None:
     assert PrivacyBlurParameters.from_json(parsed()) == PrivacyBlurParameters()
-    assert DetectParameters.from_json(json.loads(parameters_json(DETECT, {}))) == DetectParameters()
+    assert Search.from_json(json.loads(parameters_json(DETECT, {}))) == Search()
+    assert Search.from_json(parsed()) == Search(names=("faces", "plates"))
 
 
 @pytest.mark.parametrize(
-    ("classes", "alone"),
-    [("faces", True), ("face", True), ("faces,face", True), ("faces,plates", False), ("persons", False), ("", False)],
+    "fields", [{"smallest_face": 7}, {"smallest_object": 10_001}, {"rotations": "sometimes"}, {"smallest_face": "nan"}]
 )
-def test_faces_alone_choose_the_model_that_looks_for_nothing_else(classes: str, alone: bool) -> None:  # noqa: FBT001
-    for pipeline, name in ((BLUR, "hide"), (DETECT, "classes")):
-        model = pipeline.model_for(parameters_json(pipeline, {name: classes}))
-        assert model == f"{pipeline.name}{'_faces' if alone else ''}_lite"
-        assert model in pipeline.models
+def test_how_closely_to_look_has_limits(fields: dict[str, object]) -> None:
+    assert next(iter(fields)) in refusal(**fields)
 
 
 @given(st.lists(BOX, max_size=5))
@@ -66,9 +63,7 @@ def test_objects_are_given_as_json_or_its_text() -> None:
 
 
 def test_where_nothing_is_looked_for_no_detector_runs() -> None:
-    parameters = parameters_json(BLUR, {"hide": "none"})
-    assert json.loads(parameters)["hide"] == []
-    assert BLUR.model_for(parameters) == "privacy_blur_given"
+    assert Search.from_json(parsed(hide="none")).names == ()
 
 
 def test_metadata_is_kept_by_name_or_not_at_all() -> None:
