@@ -17,6 +17,10 @@ class _Region(TypedDict):
     name: str
 
 
+class _Looked(TypedDict):
+    tiles: int
+
+
 class _Face(TypedDict):
     landmarks: int
     regions: list[_Region]
@@ -35,6 +39,7 @@ class TaskFigures:
             "image_processing_duration_seconds", "One stage of it.", ["operation"], buckets=_SECONDS, registry=counted
         )
         self._landmarks = Counter("landmarks_processed_total", "Face landmarks worked with.", registry=counted)
+        self._tiles = Counter("detector_tiles_total", "Tiles of photos looked at by detectors.", registry=counted)
         self._regions = Counter("regions_generated_total", "Facial regions drawn.", ["type"], registry=counted)
         self._latest_ms = Gauge("processing_time_ms", "Work on the latest job.", ["status"], registry=measured)
 
@@ -55,8 +60,9 @@ class TaskFigures:
                 self._stages.labels(stage).observe(duration_ms / 1000)
 
     def inferred(self, inference: InferenceResult, duration_s: float) -> None:
-        """A model has answered; of faces it says how many landmarks they have, and which regions were drawn."""
+        """A model has answered; it says how many tiles it looked at, and of contours their landmarks and regions."""
         self._stages.labels(_INFERENCE).observe(duration_s)
+        self._tiles.inc(cast("_Looked", inference.result.get("looked") or {"tiles": 0})["tiles"])
         for face in cast("list[_Face]", inference.result.get("faces") or []):
             self._landmarks.inc(face["landmarks"])
             for region in face["regions"]:
