@@ -72,7 +72,7 @@ def seen(photo: NDArray[np.uint8], squares: Sequence[tuple[int, int, int]], quar
     seed=st.integers(0, 999),
 )
 def test_squares_of_every_size_are_found_once_wherever_they_lie(
-    scouting: bool,
+    scouting: bool,  # noqa: FBT001 a parameter of the test
     size: tuple[int, int],
     quarters: int,
     seed: int,
