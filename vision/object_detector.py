@@ -62,7 +62,8 @@ class ObjectDetector:
         Boxes are in pixels of the photo, clipped to the tile and the photo. Overlapping ones are all there.
         """
         from_window = fit_affine(tile.window, tile.input, self.fit)
-        passing = rows[(rows[:, _SCORE] >= least) & np.isfinite(rows).all(axis=1) & self._named(rows)]
+        passing = rows[rows[:, _SCORE] >= least]
+        passing = passing[np.isfinite(passing).all(axis=1) & self._named(passing)]
         boxes = np.clip(_from_input(passing[:, _BOX], from_window), 0, tile.window * 2)
         boxes = np.clip(boxes + tile.origin * 2, 0, size * 2).astype(np.float32)
         inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)

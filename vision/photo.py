@@ -18,7 +18,7 @@ __all__ = ["Photo", "PhotoError", "PhotoInfo", "Reduction", "decode", "inspect",
 
 Reduction: TypeAlias = Literal[1, 2, 4, 8]
 
-MAX_PIXELS = 50_000_000
+MAX_PIXELS = 100_000_000
 MIN_SIDE = 16
 MAX_SIDE = 32_766
 """OpenCV's warpAffine takes no image with a longer side."""
