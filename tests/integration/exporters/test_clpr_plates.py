@@ -2,6 +2,7 @@
 
 from functools import cache
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -35,3 +36,15 @@ def test_any_batch_of_any_size_has_the_rows_of_the_file(count: int, height: int,
         expected = decode_plates((width * 32, height * 32), *raw)
         np.testing.assert_allclose(one[:, 4], expected[:, 4], atol=1e-5)
         np.testing.assert_allclose(one[0], expected[0], rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.skipif(not FILE.is_file(), reason="the checkpoint is not fetched")
+def test_the_corners_of_a_plate_go_clockwise_from_its_top_left() -> None:
+    photo = np.full((256, 320, 3), 60, np.uint8)
+    cv2.rectangle(photo, (80, 100), (240, 150), (20, 60, 170), -1)
+    cv2.rectangle(photo, (83, 103), (237, 147), (250, 250, 250), 2)
+    cv2.putText(photo, "AB12345", (92, 137), cv2.FONT_HERSHEY_SIMPLEX, 1.1, (250, 250, 250), 3, cv2.LINE_AA)
+    best = run_onnx(model(), photo[np.newaxis])["detections"][0, 0]
+    assert best[4] > 0.5
+    np.testing.assert_allclose(best[:4], (80, 100, 240, 150), atol=16)
+    np.testing.assert_allclose(best[6:], (80, 100, 240, 100, 240, 150, 80, 150), atol=16)
