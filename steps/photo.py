@@ -8,7 +8,8 @@ import numpy as np
 from steps.failure import InputError
 from steps.tensors import Tensor, first_bytes
 from vision.arrays import RGB
-from vision.photo import Photo, PhotoError, PhotoInfo, Reduction, decode, inspect, reduction_for
+from vision.color import to_srgb
+from vision.photo import Photo, PhotoError, PhotoInfo, Reduction, decode, decode_own, inspect, reduction_for
 from vision.rewrite import Form, rewrite
 
 
@@ -21,10 +22,10 @@ class EncodedPhoto:
 
     @classmethod
     def read(cls, image: Tensor) -> "EncodedPhoto":
-        """Inspect the `image` tensor, BYTES [1]. Raises InputError."""
+        """Inspect the `image` tensor, BYTES [1], whose pixels the gateway has counted. Raises InputError."""
         data = first_bytes(image)
         try:
-            return cls(data, inspect(data))
+            return cls(data, inspect(data, max_pixels=None))
         except PhotoError as error:
             raise InputError(error.code, error.detail) from error
 
@@ -36,8 +37,21 @@ class EncodedPhoto:
         """Every pixel: those that an earlier step `decoded`, uint8 H×W×3, where it hands them on. Raises InputError."""
         return self._decode(1) if decoded is None else Photo(cast("RGB", decoded), np.eye(2, 3))
 
+    def own(self, decoded: Tensor | None = None) -> Photo:
+        """Every pixel in the photo's own colours, as a copy keeps them; else as `full`. Raises InputError."""
+        if not self.info.profile:
+            return self.full(decoded)
+        try:
+            return decode_own(self.data, self.info)
+        except PhotoError as error:
+            raise InputError(error.code, error.detail) from error
+
+    def srgb(self, own: Photo) -> Photo:
+        """What `own` gave, in sRGB, as models see it."""
+        return Photo(to_srgb(own.pixels.copy(), self.info.profile), own.from_source) if self.info.profile else own
+
     def rewritten(self, pixels: RGB, form: Form) -> bytes:
-        """Encode changed pixels of the whole photo, in the form asked for. Raises InputError."""
+        """Encode what `own` gave, with changed pixels, in the form asked for. Raises InputError."""
         try:
             return rewrite(self.data, self.info, pixels, form)
         except PhotoError as error:

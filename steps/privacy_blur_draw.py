@@ -1,7 +1,7 @@
 """Last step of `privacy_blur`: what was found is hidden, and the photo written back."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from steps.answers import completed, refused
@@ -58,8 +58,8 @@ def privacy_blur_draw(finders: Finders) -> Step:
             parameters = PrivacyBlurParameters.from_json(json_object(tensors["parameters"]))
             findings = finders.findings(tensors)
             encoded = EncodedPhoto.read(tensors["image"])
-            photo = encoded.full(tensors.get("photo"))
-            treated = _treated(findings, photo, encoded.info.size, parameters)
+            photo = encoded.own(tensors.get("photo"))
+            treated = _treated(findings, lambda: encoded.srgb(photo), encoded.info.size, parameters)
             hide(photo.pixels, [(one.found.box, one.hiding) for one in treated if one.hiding], parameters.keep)
             written = encoded.rewritten(photo.pixels, parameters.form)
         except (InputError, PhotoError) as failure:
@@ -70,9 +70,11 @@ def privacy_blur_draw(finders: Finders) -> Step:
     return step
 
 
-def _treated(findings: Findings, photo: Photo, size: Size, parameters: PrivacyBlurParameters) -> list[Treated]:
+def _treated(
+    findings: Findings, photo: Callable[[], Photo], size: Size, parameters: PrivacyBlurParameters
+) -> list[Treated]:
     labels = labels_of(parameters.hide, findings.labels)
-    found = findings.objects(lambda: photo, size, labels, parameters.thresholds)
+    found = findings.objects(photo, size, labels, parameters.thresholds)
     wanted = [one.label in labels for one in found] + [True] * len(parameters.objects)
     both = zip((*found, *parameters.objects), wanted, strict=True)
     return [_treatment(one, parameters, wanted=hides) for one, hides in both]
