@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from vision import jpeg
 from vision.arrays import Size
-from vision.heif import kept_heif
+from vision.heif import heif_format
 from vision.photo_info import PhotoError, PhotoErrorCode, PhotoFormat
 from vision.tiff import check_tiff
 
@@ -87,7 +87,7 @@ def _cutter(data: bytes) -> Callable[[bytes], PhotoFile]:
     if data[:4] == b"RIFF" and b"WEBP".startswith(data[8:12]):
         return _webp
     if data[4:8] == b"ftyp":
-        return lambda data: PhotoFile(*kept_heif(data, ACCEPTED))
+        return lambda data: PhotoFile(heif_format(data, ACCEPTED), data)
     for start, cut in _CUTTERS.items():
         if start.startswith(data[: len(start)]) and len(data) >= min(len(start), 4):
             return cut

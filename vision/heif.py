@@ -19,10 +19,9 @@ Box: TypeAlias = tuple[bytes, int, int]
 """Type, and where its body starts and ends."""
 
 
-def kept_heif(data: bytes, accepted: str) -> tuple[PhotoFormat, bytes]:
+def heif_format(data: bytes, accepted: str) -> PhotoFormat:
     """Tell HEIC from AVIF, and refuse what is cut off or would cost more than its size tells.
 
-    An AVIF's EXIF block is called otherwise: it does not turn the picture, and Pillow would read it without bounds.
     Raises PhotoError: image_unsupported, image_truncated, image_corrupt; struct.error where a box is cut off.
     """
     file_format = _format_of(data, accepted)
@@ -30,9 +29,13 @@ def kept_heif(data: bytes, accepted: str) -> tuple[PhotoFormat, bytes]:
     if not 0 < end - start <= MAX_HEADER:
         raise PhotoError("image_corrupt", f"the {file_format} describes its pictures in {end - start} bytes")
     _check_work(data, _bodies(data, start + 4, end))
-    if file_format == "avif":
-        data = data[:start] + data[start:end].replace(b"Exif", b"Xxif") + data[end:]
-    return file_format, data
+    return file_format
+
+
+def without_exif(data: bytes) -> bytes:
+    """The file with its EXIF block called otherwise: it does not turn the picture, and Pillow would read all of it."""
+    start, end = _bodies(data, 0, len(data)).get(b"meta", (0, 0))
+    return data[:start] + data[start:end].replace(b"Exif", b"Xxif") + data[end:]
 
 
 def _format_of(data: bytes, accepted: str) -> PhotoFormat:

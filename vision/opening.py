@@ -18,13 +18,14 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from vision import color, tiff
 from vision.container import PhotoFile, truncated
+from vision.heif import without_exif
 from vision.photo_info import PhotoError, PhotoFormat
 
 OPENERS: Mapping[PhotoFormat, Callable[[io.BytesIO], ImageFile]] = {
     "jpeg": JpegImageFile,
     "png": PngImageFile,
     "webp": WebPImageFile,
-    "avif": AvifImageFile,
+    "avif": lambda file: AvifImageFile(io.BytesIO(without_exif(file.read()))),
     "tiff": TiffImageFile,
     "gif": GifImageFile,
     "bmp": BmpImageFile,
