@@ -35,6 +35,9 @@ GIF_TRAILER, GIF_EXTENSION, GIF_IMAGE, GIF_GRAPHIC_CONTROL = 0x3B, 0x21, 0x2C, 0
 GIF_TABLE, GIF_TABLE_SIZE = 0x80, 0x07
 """Of the flags of a GIF or a frame: a table of colours follows, of 2 to the power of its size + 1 entries."""
 
+BMP_CORE_HEADER = 12
+"""Bytes of the oldest header, whose sides are of sixteen bits."""
+
 FOREIGN = {
     b"%PDF": "PDF", b"8BPS": "Photoshop document", b"\0\0\1\0": "icon", b"\xff\x0a": "JPEG XL",
     b"\0\0\0\x0cJXL ": "JPEG XL", b"\0\0\0\x0cjP  ": "JPEG 2000", b"PK\3\4": "ZIP archive", b"\x1f\x8b": "gzip archive",
@@ -227,7 +230,8 @@ def _bmp(data: bytes) -> PhotoFile:
     (header_size,) = struct.unpack_from("<I", data, 14)
     if len(data) < 14 + header_size:
         raise truncated("bmp")
-    return PhotoFile("bmp", data)
+    width, height = struct.unpack_from("<HH" if header_size == BMP_CORE_HEADER else "<ii", data, 18)
+    return PhotoFile("bmp", data, (width, abs(height)))
 
 
 _CUTTERS: Mapping[bytes, Callable[[bytes], PhotoFile]] = {

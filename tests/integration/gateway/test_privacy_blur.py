@@ -1,5 +1,6 @@
 """Runs and jobs of `privacy_blur` and `detect` through the whole stack."""
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from gateway.cli import app

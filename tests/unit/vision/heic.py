@@ -10,9 +10,11 @@ VPS, SPS, PPS, PICTURE = map(
         "QAEMAf//BAgAAAMAn6gAAAMAAB66AkA=",
         "QgEBBAgAAAMAn6gAAAMAAB6gIIMWW6uTK5uBAQKCAAADAAIAAAMAMhA=",
         "RAHBc8CJ",
-        "KAGvC+BGzo86ramqthp9ok31qCk5SAZ/YMA/hawalDEqtje9VS8P7vv23RFAc0pwh62SQMU1pRQjmodXNwAw5dLQzrILjQlT0JHrbklv3NXN"
-        "+M3JvhlXh1Fey7tUswj48eKYKu/N53Rsi5LoQvU9G1S02AO395P+W/x6VuMJ6Zb/Dh5LEdqI7YWE9w934CP+mm7onnUkuSg9XuMqxz6vaLmJ"
-        "s1nX4bhjOL+yXsOnDPrhWPQncCvE9/sOJ6BXPXNkHXlziAjjLfdg",
+        (
+            "KAGvC+BGzo86ramqthp9ok31qCk5SAZ/YMA/hawalDEqtje9VS8P7vv23RFAc0pwh62SQMU1pRQjmodXNwAw5dLQzrILjQlT0JHrbklv3NXN"
+            "+M3JvhlXh1Fey7tUswj48eKYKu/N53Rsi5LoQvU9G1S02AO395P+W/x6VuMJ6Zb/Dh5LEdqI7YWE9w934CP+mm7onnUkuSg9XuMqxz6vaLmJ"
+            "s1nX4bhjOL+yXsOnDPrhWPQncCvE9/sOJ6BXPXNkHXlziAjjLfdg"
+        ),
     ),
 )
 """One intra picture as HEVC units."""
@@ -28,7 +30,9 @@ def full_box(kind: bytes, body: bytes, version: int = 0) -> bytes:
 
 def heic(properties: bytes = b"", exif: bytes = b"", size: tuple[int, int] = SIZE, references: bytes = b"") -> bytes:
     """The picture with further properties, an EXIF block, or references of `iref`."""
-    units = b"".join(bytes(((unit[0] >> 1) & 63,)) + struct.pack(">HH", 1, len(unit)) + unit for unit in (VPS, SPS, PPS))
+    units = b"".join(
+        bytes(((unit[0] >> 1) & 63,)) + struct.pack(">HH", 1, len(unit)) + unit for unit in (VPS, SPS, PPS)
+    )
     config = b"\1" + b"\4\x08\0\0\0\x9f\xa8\0\0\0\0\x1e" + b"\xf0\0\xfc\xfd\xf8\xf8\0\0\x0f\3" + units
     own = box(b"hvcC", config) + full_box(b"ispe", struct.pack(">II", *size))
     count = 2 + _count(properties)

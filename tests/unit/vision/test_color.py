@@ -48,7 +48,9 @@ def curve(gamma: float) -> bytes:
 def grey_profile(gamma: float) -> bytes:
     head = bytearray(P3[:128])
     head[16:20] = b"GRAY"
-    return with_tags(bytes(head) + bytes(4), kTRC=curve(gamma), wtpt=b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061))
+    return with_tags(
+        bytes(head) + bytes(4), kTRC=curve(gamma), wtpt=b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
+    )
 
 
 def by_imagecms(pixels: RGB, profile: bytes) -> RGB:
@@ -69,7 +71,8 @@ PROFILES = {
     "linear": profile_of_codes(1, 8),
     "three curves": with_tags(P3, rTRC=curve(1.8), gTRC=curve(2.2), bTRC=curve(2.6)),
     "parameters": with_tags(
-        P3, **{name: b"para\0\0\0\0\0\3\0\0" + struct.pack(">5i", 157286, 62119, 3417, 5072, 2651) for name in ("rTRC",)}
+        P3,
+        **{name: b"para\0\0\0\0\0\3\0\0" + struct.pack(">5i", 157286, 62119, 3417, 5072, 2651) for name in ("rTRC",)},
     ),
 }
 
@@ -127,7 +130,9 @@ def test_a_photo_is_decoded_to_srgb_and_keeps_its_own_pixels_for_a_copy(file_for
 @pytest.mark.parametrize("gamma", [1.0, 1.8])
 def test_a_grey_profile_is_heard(file_format: str, gamma: float) -> None:
     grey = picture().convert("L")
-    data = encoded(grey, file_format, icc_profile=grey_profile(gamma), **({"quality": 98} if file_format == "JPEG" else {}))
+    data = encoded(
+        grey, file_format, icc_profile=grey_profile(gamma), **({"quality": 98} if file_format == "JPEG" else {})
+    )
     level = np.asarray(Image.open(io.BytesIO(data))) / 255
     light = level**gamma
     expected = 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
@@ -141,7 +146,7 @@ def test_a_profile_of_another_kind_of_pixels_is_not_heard() -> None:
 
 
 def cmyk_profile() -> bytes:
-    """Ink against its amount, by a table of two steps: white paper, and black in its corners but for cyan's and magenta's."""
+    """Ink to Lab, by a table of two steps: cyan and magenta darken, magenta reddens, black is black."""
     corners = np.indices((2, 2, 2, 2)).reshape(4, -1).T
     lab = [(100 * (1 - k) * (1 - 0.3 * c - 0.3 * m), 128 + 100 * m * (1 - k), 128) for c, m, _, k in corners]
     table = b"".join(struct.pack(">3B", round(255 * light / 100), round(a), b) for light, a, b in lab)
@@ -188,7 +193,9 @@ P3_POINTS = (b"cHRM", number(0.3127, 0.329, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06)
         ([(b"iCCP", b"icc\0\0" + zlib.compress(P3)), (b"sRGB", b"\0")], 12, 13),
     ],
 )
-def test_chunks_of_a_png_are_heard_in_their_order(colors: list[tuple[bytes, bytes]], primaries: int, transfer: int) -> None:
+def test_chunks_of_a_png_are_heard_in_their_order(
+    colors: list[tuple[bytes, bytes]], primaries: int, transfer: int
+) -> None:
     expected = to_srgb(np.array(picture()), profile_of_codes(primaries, transfer))
     assert is_near(read(png_with(*colors)), expected)
 
@@ -198,7 +205,9 @@ def test_chunks_of_a_png_are_heard_in_their_order(colors: list[tuple[bytes, byte
 )
 def test_colors_that_make_no_sense_are_left_out(colors: tuple[bytes, bytes]) -> None:
     gamma = (b"gAMA", number(0.45455))
-    np.testing.assert_array_equal(read(png_with(gamma, colors) if colors[0] != b"gAMA" else png_with(colors)), picture())
+    np.testing.assert_array_equal(
+        read(png_with(gamma, colors) if colors[0] != b"gAMA" else png_with(colors)), picture()
+    )
 
 
 @pytest.mark.parametrize("transfer", [16, 18])

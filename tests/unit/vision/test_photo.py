@@ -193,7 +193,7 @@ def test_transparent_sixteen_bits_lie_on_white() -> None:
         (b"\x89PNG", "image_truncated", ""),
         (b"\xff\xd8\xff\xd9", "image_corrupt", ""),
         (b"\xff\xd8\xff\xe0\0\1", "image_corrupt", ""),
-        (b"BM" + bytes(60), "image_unsupported", "bmp"),
+        (b"BM" + bytes(60), "image_too_small", "0×0"),
         (b"RIFF\x10\0\0\0WEBPjunkjunkjunk", "image_corrupt", ""),
     ],
 )

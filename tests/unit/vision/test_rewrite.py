@@ -144,7 +144,12 @@ def test_exiftool_finds_no_position_no_thumbnail_and_no_word(tmp_path: Path, fil
     path.write_bytes(heic() if file_format == "HEIC" else encoded(picture(), file_format, icc_profile=SIGNED))
     secrets = (option.format(thumbnail=thumbnail) for option in SECRETS[file_format])
     position = ("-GPSLatitude=46.95", "-GPSLongitude=7.44", "-XMP:GPSLatitude=46.95")
-    camera = ("-Make=Canon", "-DateTimeOriginal=2024:05:06 07:08:09", "-EXIF:SerialNumber=4711", "-LensSerialNumber=4711")
+    camera = (
+        "-Make=Canon",
+        "-DateTimeOriginal=2024:05:06 07:08:09",
+        "-EXIF:SerialNumber=4711",
+        "-LensSerialNumber=4711",
+    )
     names = (f"-EXIF:{name}=Bern" for name in NAMES)
     # exiftool writes no thumbnail into a TIFF or a HEIC
     preview = (f"-ThumbnailImage<={thumbnail}",) if file_format in {"JPEG", "PNG", "WEBP"} else ()
