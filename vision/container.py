@@ -113,34 +113,34 @@ def _jpeg(data: bytes) -> PhotoFile:
 
 def _png(data: bytes) -> PhotoFile:
     """Chunks whose checksums fit, and an end where it is missing (PNG specification, third edition, section 5)."""
-    parts, colors, pictures = list[bytes](), dict[bytes, bytes](), 0
-    for kind, body, sound in _png_chunks(data):
+    parts, colors, pictures = list[memoryview](), dict[bytes, bytes](), 0
+    for kind, whole, sound in _png_chunks(data):
         pictures += kind == b"fcTL"
-        if pictures > 1 or kind == b"fdAT" or (kind == b"acTL" and body[:4] != b"\0\0\0\1"):
+        if pictures > 1 or kind == b"fdAT" or (kind == b"acTL" and bytes(whole[8:12]) != b"\0\0\0\1"):
             raise PhotoError("image_animated", "the png is animated; send one still image")
         if kind in PNG_PIXELS and (not sound or (kind == b"IHDR") != (not parts)):
             raise PhotoError("image_corrupt", f"PNG whose {kind.decode()} is out of place or fails its checksum")
         if kind in PNG_PIXELS or (kind in PNG_OTHERS and sound):
-            parts.append(png_chunk(kind, body))
+            parts.append(whole)
         elif kind in PNG_COLORS and sound:
-            colors.setdefault(kind, body)
+            colors.setdefault(kind, bytes(whole[8:-4]))
     width, height = struct.unpack_from(">II", parts[0], 8)
     kept = b"".join((PNG_SIGNATURE, *parts, png_chunk(b"IEND", b"")))
-    return PhotoFile("png", kept, (width, height), colors, whole=any(part[4:8] == b"IDAT" for part in parts))
+    return PhotoFile("png", kept, (width, height), colors, whole=any(bytes(part[4:8]) == b"IDAT" for part in parts))
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
-    """Type and data of each chunk before IEND, and whether they fit its checksum; others than IDAT are small."""
-    at = len(PNG_SIGNATURE)
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, bool]]:
+    """Type of each chunk before IEND, the chunk, and whether it fits its checksum."""
+    at, view = len(PNG_SIGNATURE), memoryview(data)
     for _ in range(MAX_PARTS):
         length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
-        body, checksum = data[at + 8 : at + 8 + length], data[at + 8 + length : at + PNG_FRAME + length]
+        whole = view[at : at + PNG_FRAME + length]
         at += PNG_FRAME + length
         if at > len(data) or kind == b"IEND":
             if kind in PNG_PIXELS:
                 raise truncated("png")
             return
-        yield kind, body, zlib.crc32(body, zlib.crc32(kind)) == int.from_bytes(checksum, "big")
+        yield kind, whole, zlib.crc32(whole[4:-4]) == int.from_bytes(whole[-4:], "big")
     raise PhotoError("image_corrupt", f"PNG with over {MAX_PARTS} chunks")
 
 

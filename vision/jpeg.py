@@ -19,7 +19,8 @@ END = b"\xff\xd9"
 MAX_SEGMENTS = 10_000
 """More than any encoder writes; bounds the time that a hostile file costs."""
 MAX_SCANS = 100
-"""Every scan, even an empty one, is a pass over all pixels; encoders write about ten."""
+MAX_PASSES = 2_000_000_000
+"""Pixels of all scans together: every scan, even an empty one, is a pass over all; encoders write about ten."""
 MAX_PADDING = 64
 """Equal bytes that some cameras write between the last pixel and the end marker."""
 
@@ -48,6 +49,7 @@ class _Scans:
     """Which bit of every coefficient of each component was sent last: 0 where all are there, by component's name."""
 
     progressive: bool
+    pixels: int
     lowest: dict[int, NDArray[np.int8]] = field(default_factory=dict)
 
     def add(self, scan: bytes) -> None:
@@ -128,7 +130,8 @@ def _frame(marker: int, body: bytes) -> _Scans:
         detail = f"JPEG with {body[0]} bits a sample and {body[5]} components; 8 bits, and 1, 3 or 4 are accepted"
         raise PhotoError("image_unsupported", detail)
     names = body[6 : 6 + 3 * body[5] : 3]
-    return _Scans(marker in PROGRESSIVE, {name: np.full(COEFFICIENTS, -1, np.int8) for name in names})
+    pixels = int.from_bytes(body[1:3], "big") * int.from_bytes(body[3:5], "big")
+    return _Scans(marker in PROGRESSIVE, pixels, {name: np.full(COEFFICIENTS, -1, np.int8) for name in names})
 
 
 def _check_scans(data: bytes, first: int, scans: _Scans) -> None:
@@ -143,8 +146,8 @@ def _check_scans(data: bytes, first: int, scans: _Scans) -> None:
         if marker == SOS:
             count += 1
             scans.add(data[start:end])
-        if count > MAX_SCANS:
-            raise PhotoError("image_corrupt", f"JPEG with over {MAX_SCANS} scans")
+        if count > MAX_SCANS or count * scans.pixels > MAX_PASSES:
+            raise PhotoError("image_corrupt", f"JPEG with {count} scans or more; encoders write about ten")
     if not scans.complete:
         code: PhotoErrorCode = "image_corrupt" if data.rfind(END) >= first else "image_truncated"
         raise PhotoError(code, "the jpeg lacks some of its scans; send the whole file")

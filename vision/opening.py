@@ -1,6 +1,7 @@
 """Photo files opened by Pillow and libheif: what they say of their pixels, before any is decoded."""
 
 import io
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -31,10 +32,22 @@ OPENERS: Mapping[PhotoFormat, Callable[[io.BytesIO], ImageFile]] = {
     "bmp": BmpImageFile,
 }
 """Each format's own reader: no other of Pillow's formats, and no program that one of them calls, can be reached."""
-DAMAGED = (*tiff.DAMAGED, EOFError, MemoryError, AssertionError, AttributeError, Image.DecompressionBombError)
+DAMAGED = (
+    *tiff.DAMAGED,
+    zlib.error,
+    EOFError,
+    MemoryError,
+    AssertionError,
+    AttributeError,
+    Image.DecompressionBombError,
+)
 """What Pillow and libheif raise of damaged files."""
 UNSUPPORTED_MODES = frozenset({"F", "I", "LAB", "HSV"})
 MOST_DPI = 32_767
+TILE_SIDES = (322, 323)
+"""TIFF tags TileWidth and TileLength."""
+MOST_TILE, SPARE_TILE = 2, 1_000_000
+"""Pixels of a tile, by those of the TIFF, and beside."""
 
 
 GREY_MODES = frozenset({"1", "L", "LA", "I;16", "I;16B", "I;16L"})
@@ -104,11 +117,12 @@ def open_photo(file: PhotoFile) -> Opened:
     try:
         heif = pi_heif.open_heif(file.data) if file.format == "heic" else None
         image = heif or OPENERS[file.format](io.BytesIO(file.data))
-        opened = Opened(file, image, heif.info if heif else _avif_info(file))
+        _check(file, image)
+        return Opened(file, image, heif.info if heif else _avif_info(file))
+    except PhotoError:
+        raise
     except DAMAGED as error:
         raise damaged(file, error) from error
-    _check(opened)
-    return opened
 
 
 def damaged(file: PhotoFile, error: Exception) -> PhotoError:
@@ -131,15 +145,19 @@ def _avif_info(file: PhotoFile) -> Mapping[str, object]:
         return {}
 
 
-def _check(opened: Opened) -> None:
-    image = opened.image
-    if opened.file.format == "avif" and getattr(image, "is_animated", False):
+def _check(file: PhotoFile, image: ImageFile | HeifFile) -> None:
+    if isinstance(image, AvifImageFile) and image.is_animated:
         raise PhotoError("image_animated", "the avif is animated; send one still image")
     if image.mode in UNSUPPORTED_MODES:
-        raise PhotoError("image_unsupported", f"the {opened.file.format} holds pixels of mode {image.mode}; send RGB")
-    if opened.file.format == "bmp" and isinstance(image, BmpImageFile) and image.tile[0].codec_name == "raw":
-        stride = (image.tile[0].args[1] if isinstance(image.tile[0].args, tuple) else 0) or 0
-        if image.tile[0].offset + stride * image.size[1] > len(opened.file.data):
+        raise PhotoError("image_unsupported", f"the {file.format} holds pixels of mode {image.mode}; send RGB")
+    if isinstance(image, TiffImageFile):
+        across, down = (image.tag_v2.get(tag, 0) for tag in TILE_SIDES)
+        if across * down > MOST_TILE * image.size[0] * image.size[1] + SPARE_TILE:
+            raise PhotoError("image_corrupt", f"the tiff has tiles of {across}×{down} pixels, larger than itself")
+    if isinstance(image, BmpImageFile) and image.tile[0].codec_name == "raw":
+        values = image.tile[0].args
+        stride = int(values[1]) if isinstance(values, tuple) else 0
+        if image.tile[0].offset + stride * image.size[1] > len(file.data):
             raise truncated("bmp")
 
 
