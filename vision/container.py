@@ -25,6 +25,8 @@ PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT"})
 """Chunks without which pixels are wrong: a bad checksum in one of them is damage."""
 PNG_COLORS = frozenset({b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"})
 PNG_OTHERS = frozenset({b"eXIf", b"pHYs"})
+SPREAD = {2: 85, 4: 17}
+"""What Pillow multiplies greys of so many bits by."""
 PNG_FRAME = 12
 """Bytes of a chunk beside its data: length, type and checksum."""
 
@@ -125,8 +127,16 @@ def _png(data: bytes) -> PhotoFile:
         elif kind in PNG_COLORS and sound:
             colors.setdefault(kind, bytes(whole[8:-4]))
     width, height = struct.unpack_from(">II", parts[0], 8)
-    kept = b"".join((PNG_SIGNATURE, *parts, png_chunk(b"IEND", b"")))
+    kept = b"".join((PNG_SIGNATURE, *(_scaled(part, parts[0]) for part in parts), png_chunk(b"IEND", b"")))
     return PhotoFile("png", kept, (width, height), colors, whole=any(bytes(part[4:8]) == b"IDAT" for part in parts))
+
+
+def _scaled(part: memoryview, header: memoryview) -> memoryview | bytes:
+    """A grey that is transparent as Pillow decodes it: it spreads two and four bits over eight, but not this one."""
+    depth, color_type = header[16], header[17]
+    if bytes(part[4:8]) != b"tRNS" or color_type or depth not in SPREAD:
+        return part
+    return png_chunk(b"tRNS", struct.pack(">H", int.from_bytes(part[8:-4], "big") * SPREAD[depth] % 2**16))
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, bool]]:

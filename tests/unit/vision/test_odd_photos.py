@@ -116,6 +116,24 @@ def test_a_bad_checksum_matters_only_where_it_covers_pixels() -> None:
         assert refusal(png_of([header, text, pixels, end], broken)) == "image_corrupt"
 
 
+@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+def test_one_transparent_grey_of_any_depth_is_white(depth: int) -> None:
+    values = np.tile(np.arange(32) % min(2**depth, 32), (32, 1))
+    bits = (values[:, :, None] >> np.arange(depth)[::-1]) & 1
+    rows = b"".join(b"\0" + np.packbits(row).tobytes() for row in bits.astype(np.uint8))
+    header = (b"IHDR", struct.pack(">IIBBBBB", 32, 32, depth, 0, 0, 0, 0))
+    parts = [header, (b"tRNS", struct.pack(">H", 1)), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    pixels = read(png_of(parts))
+    assert (pixels[values == 1] == 255).all()
+    assert (pixels[values == 0] == 0).all()
+
+
+def test_bytes_between_the_header_segments_of_a_jpeg_are_passed_over() -> None:
+    data = encoded(picture(), "JPEG")
+    start = next(start for marker, start, _ in segments(data) if marker == 0xDB) - 4
+    np.testing.assert_array_equal(read(data[:start] + b"\0U\1" * 5000 + data[start:]), read(data))
+
+
 def test_a_png_whose_pixels_end_early_is_refused() -> None:
     header, *pixels, end = chunks(encoded(PHOTO, "PNG"))
     body = b"".join(part for _, part in pixels)

@@ -16,8 +16,9 @@ from tests.unit.vision.heic import box, heic
 from vision.affine import invert, transform_points
 from vision.arrays import RGB
 from vision.color import profile_of_codes
-from vision.photo import MAX_SIDE, MIN_SIDE, PhotoError, Reduction, decode, inspect, reduction_for
+from vision.photo import MAX_SIDE, MIN_SIDE, PhotoError, Reduction, decode, decode_own, inspect, reduction_for
 from vision.photo_info import PhotoInfo
+from vision.rewrite import Form, rewrite
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF", "BMP")
 WITH_EXIF = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF")
@@ -287,6 +288,7 @@ def _only_photo_errors(data: bytes) -> None:
     try:
         info = inspect(data, max_pixels=100_000)
         decode(data, info, reduction=reduction_for(info, max(info.size), 16))
+        rewrite(data, info, decode_own(data, info).pixels, Form(metadata=frozenset({"exif", "icc"})))
     except PhotoError:
         pass
 
@@ -321,7 +323,7 @@ SAMPLES: dict[str, Callable[[], bytes]] = {
 }
 
 
-@settings(max_examples=150)
+@settings(max_examples=300, deadline=2000)
 @given(
     name=st.sampled_from(sorted(SAMPLES)),
     edits=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=6),
