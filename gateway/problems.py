@@ -40,7 +40,9 @@ PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
         "missing_image": ProblemType(400, "The request holds no photo", "Send the photo in the form field 'image'."),
         "invalid_base64": ProblemType(400, "The photo is not valid base64", "Incorrect padding"),
         "image_empty": ProblemType(
-            400, "The photo is empty", "the image has no bytes; JPEG, PNG, WebP and BMP are accepted"
+            400,
+            "The photo is empty",
+            "the image has no bytes; JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF and BMP are accepted",
         ),
         "credentials_missing": ProblemType(
             401,
@@ -80,7 +82,7 @@ PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
         "image_too_large": ProblemType(
             413,
             "The photo has too many pixels",
-            "the image has 40000×40000 pixels; at most 50000000 in all are accepted",
+            "the image has 40000×40000 pixels; at most 100000000 in all are accepted",
         ),
         "unsupported_media_type": ProblemType(
             415,
@@ -90,7 +92,7 @@ PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
         "image_unsupported": ProblemType(
             415,
             "The photo's format is not supported",
-            "the image is of type: GIF; JPEG, PNG, WebP and BMP are accepted",
+            "the image is of type: PDF; JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF and BMP are accepted",
         ),
         "invalid_parameters": ProblemType(
             422, "A parameter is not acceptable", "style: 'plain' is not accepted; accepted: garment, labels"
@@ -109,10 +111,12 @@ PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
         "object_missing": ProblemType(422, "The object is not there", "s3://masks/a.jpg does not exist."),
         "cancelled": ProblemType(409, "The job was cancelled", "Cancelled before it was done."),
         "job_unfinished": ProblemType(409, "The job is not finished", "The job is queued; try again.", None),
-        "image_truncated": ProblemType(
-            422, "The photo ends too early", "the jpeg ends before its last pixel; send the whole file"
+        "image_truncated": ProblemType(422, "The photo ends too early", "the jpeg ends early; send the whole file"),
+        "image_corrupt": ProblemType(
+            422,
+            "The photo is damaged",
+            "the jpeg is damaged (Corrupt JPEG data: premature end of data segment); send the file as it was made",
         ),
-        "image_corrupt": ProblemType(422, "The photo is damaged", "the png cannot be decoded"),
         "image_animated": ProblemType(422, "The photo is animated", "the webp is animated; send one still image"),
         "image_too_small": ProblemType(
             422, "The photo is too small", "the image has 1×1 pixels; at least 16×16 are needed"

@@ -135,8 +135,8 @@ class Findings:
 def detect_find(detectors: Mapping[str, ObjectDetector], networks: Networks) -> Step:
     """The step for detectors by role.
 
-    `image`, `parameters` BYTES [1] → `context` BYTES [1] JSON, and `photo` uint8 H×W×3 RGB where anything was
-    looked at.
+    `image`, `parameters` BYTES [1] → `context` BYTES [1] JSON, and `photo` uint8 H×W×3 RGB, in its own
+    colours, where anything was looked at.
     """
 
     @carrying_failures(lambda _: {})
@@ -148,12 +148,12 @@ def detect_find(detectors: Mapping[str, ObjectDetector], networks: Networks) -> 
         asked = {role: detector for role, detector in detectors.items() if wanted.intersection(detector.labels)}
         if not asked:
             return Findings([], frozenset(), {"tiles": 0}).tensor()
-        pixels = encoded.full().pixels
-        directions = _Directions(search, pixels)
+        photo = encoded.own()
+        directions = _Directions(search, encoded.srgb(photo).pixels)
         found = {role: directions.look(role, _looker(detector, networks)) for role, detector in asked.items()}
         objects = [one for role in found for one in _objects(search.thresholds.passing(found[role]))]
         known = frozenset(label for detector in asked.values() for label in detector.labels)
-        return {**Findings(objects, known, directions.looked(asked)).tensor(), "photo": pixels}
+        return {**Findings(objects, known, directions.looked(asked)).tensor(), "photo": photo.pixels}
 
     return step
 

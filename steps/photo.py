@@ -8,7 +8,8 @@ import numpy as np
 from steps.failure import InputError
 from steps.tensors import Tensor, first_bytes
 from vision.arrays import RGB
-from vision.photo import Photo, PhotoError, PhotoInfo, Reduction, decode, inspect, reduction_for
+from vision.color import to_srgb
+from vision.photo import Photo, PhotoError, PhotoInfo, Reduction, decode, decode_own, inspect, reduction_for
 from vision.rewrite import Form, rewrite
 
 
@@ -21,10 +22,10 @@ class EncodedPhoto:
 
     @classmethod
     def read(cls, image: Tensor) -> "EncodedPhoto":
-        """Inspect the `image` tensor, BYTES [1]. Raises InputError."""
+        """Inspect the `image` tensor, BYTES [1], whose pixels the gateway has counted. Raises InputError."""
         data = first_bytes(image)
         try:
-            return cls(data, inspect(data))
+            return cls(data, inspect(data, max_pixels=None))
         except PhotoError as error:
             raise InputError(error.code, error.detail) from error
 
@@ -32,12 +33,30 @@ class EncodedPhoto:
         """Decode so that `extent` source pixels keep `side` pixels where they have them. Raises InputError."""
         return self._decode(reduction_for(self.info, extent, side))
 
-    def full(self, decoded: Tensor | None = None) -> Photo:
-        """Every pixel: those that an earlier step `decoded`, uint8 H×W×3, where it hands them on. Raises InputError."""
-        return self._decode(1) if decoded is None else Photo(cast("RGB", decoded), np.eye(2, 3))
+    def full(self) -> Photo:
+        """Every pixel. Raises InputError."""
+        return self._decode(1)
+
+    def own(self, decoded: Tensor | None = None) -> Photo:
+        """Every pixel in the photo's own colours, as a copy keeps them. Raises InputError.
+
+        Those that an earlier step `decoded` so, uint8 H×W×3, where it hands them on.
+        """
+        if decoded is not None:
+            return Photo(cast("RGB", decoded), np.eye(2, 3))
+        if not self.info.profile:
+            return self.full()
+        try:
+            return decode_own(self.data, self.info)
+        except PhotoError as error:
+            raise InputError(error.code, error.detail) from error
+
+    def srgb(self, own: Photo) -> Photo:
+        """What `own` gave, in sRGB, as models see it."""
+        return Photo(to_srgb(own.pixels.copy(), self.info.profile), own.from_source) if self.info.profile else own
 
     def rewritten(self, pixels: RGB, form: Form) -> bytes:
-        """Encode changed pixels of the whole photo, in the form asked for. Raises InputError."""
+        """Encode what `own` gave, with changed pixels, in the form asked for. Raises InputError."""
         try:
             return rewrite(self.data, self.info, pixels, form)
         except PhotoError as error:

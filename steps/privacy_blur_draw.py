@@ -57,7 +57,7 @@ def privacy_blur_draw(tensors: Tensors) -> Tensors:
         parameters = PrivacyBlurParameters.from_json(json_object(tensors["parameters"]))
         findings = Findings.of(tensors)
         encoded = EncodedPhoto.read(tensors["image"])
-        pixels = encoded.full(tensors.get("photo")).pixels
+        pixels = encoded.own(tensors.get("photo")).pixels
         treated = _treated(findings, parameters)
         hide(pixels, [one.target for one in treated if one.target], parameters.keep)
         written = encoded.rewritten(pixels, parameters.form)

@@ -9,9 +9,8 @@ from steps.detect_find import FoundObject, Thresholds
 from steps.tensors import JsonObject
 from vision.arrays import Box
 from vision.hiding.options import Color, Hiding, Shape, Style
-from vision.metadata.metadata import Kind
 from vision.photo_info import WrittenFormat
-from vision.rewrite import Form
+from vision.rewrite import Form, Kind
 
 SHAPES: Mapping[str, Hiding] = {FACE: Hiding(), PLATE: Hiding(shape=Shape.QUADRILATERAL, grow=0.1, feather=0.05)}
 """How a class is hidden where the request does not say."""

@@ -8,7 +8,7 @@ from vision.arrays import Size
 TRANSPOSED = frozenset({5, 6, 7, 8})
 """EXIF orientations at which stored rows are displayed as columns."""
 
-PhotoFormat: TypeAlias = Literal["jpeg", "png", "webp", "bmp"]
+PhotoFormat: TypeAlias = Literal["jpeg", "png", "webp", "heic", "avif", "tiff", "gif", "bmp"]
 WrittenFormat: TypeAlias = Literal["jpeg", "png", "webp"]
 PhotoErrorCode: TypeAlias = Literal[
     "image_empty",
@@ -31,27 +31,17 @@ class PhotoError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
-    """What a file's header says: its size as stored, its EXIF orientation (1–8), and what the file holds."""
+class PhotoInfo:
+    """An accepted photo: its size as displayed, after its EXIF orientation (1–8) is applied.
+
+    `profile` is an ICC profile of colour tags alone that describes its pixels as stored; empty where they are sRGB.
+    """
 
     format: PhotoFormat
     width: int
     height: int
     orientation: int = 1
-    alpha: bool = False
-    animated: bool = False
-    complete: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class PhotoInfo:
-    """An accepted photo: its size as displayed, after its EXIF orientation (1–8) is applied."""
-
-    format: PhotoFormat
-    width: int
-    height: int
-    orientation: int
-    alpha: bool
+    profile: bytes = b""
 
     @property
     def size(self) -> Size:

@@ -75,5 +75,5 @@ def object_prefixes(job: Job) -> tuple[str, ...]:
 
 
 def _suffix(photo: bytes) -> str:
-    kind = inspect(photo).format
+    kind = inspect(photo, max_pixels=None).format
     return _SUFFIXES.get(kind, kind)

@@ -39,7 +39,7 @@ BATCH_SUBMITTED: dict[str, object] = {
             "message": "Image not accepted",
             "error": {
                 "code": "image_unsupported",
-                "detail": "the image is of no known type; JPEG, PNG, WebP and BMP are accepted",
+                "detail": "the image is of no known type; JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF and BMP are accepted",
             },
         },
     ],

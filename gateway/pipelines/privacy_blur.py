@@ -129,7 +129,7 @@ class PrivacyBlurParameters(BaseModel):
     smallest_object: SmallestObject = Field(64, description=SMALLEST_OBJECT_TEXT)
     rotations: Rotations = Field("auto", description=ROTATIONS_TEXT)
     format: Literal["jpeg", "png", "webp"] | None = Field(
-        None, description="Format of the blurred copy; without, that of the photo, and PNG of a BMP."
+        None, description="Format of the blurred copy; without, the photo's own, JPEG of HEIC and AVIF, else PNG."
     )
     quality: Annotated[int, Field(ge=1, le=100)] | None = Field(
         None, description="Quality of a JPEG or WebP; without, that of the JPEG it is made from, or 90."

@@ -36,7 +36,7 @@ class ServerSettings(SettingsGroup):
     max_body_bytes: int = Field(
         32 * 1024 * 1024, ge=1024, description="Largest request body, and largest photo that is fetched, in bytes."
     )
-    max_pixels: int = Field(50_000_000, ge=1024, le=50_000_000, description="Largest photo, width × height in pixels.")
+    max_pixels: int = Field(100_000_000, ge=1024, description="Largest photo, width × height in pixels.")
 
     @property
     def local_host(self) -> str:

@@ -9,8 +9,9 @@ from cv2.typing import MatLike
 from numpy.typing import NDArray
 
 from vision.arrays import LabelMap
+from vision.container import PNG_SIGNATURE
 from vision.face.errors import FaceError
-from vision.headers import jpeg, png
+from vision.jpeg import SIGNATURE as JPEG_SIGNATURE
 from vision.photo import PhotoError, inspect
 
 MAX_LABELS = 32
@@ -33,9 +34,9 @@ def read_label_map(data: bytes) -> LabelMap:
 
     Transparency is left out. Raises FaceError (segmentation_unsupported, label_map_*).
     """
-    if data.startswith(jpeg.SIGNATURE):
+    if data.startswith(JPEG_SIGNATURE):
         raise FaceError("label_map_lossy", "the label map is a JPEG, whose compression alters labels; send it as PNG")
-    if not data.startswith(png.SIGNATURE):
+    if not data.startswith(PNG_SIGNATURE):
         raise FaceError(
             "segmentation_unsupported", "the segmentation is neither a PNG of labels nor {region name: [indices]}"
         )

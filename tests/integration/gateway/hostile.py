@@ -51,8 +51,12 @@ def broken_files() -> Iterator[Case]:
         whole = photos.encode(photos.gradient(), kind)
         for tenth in range(1, 10):
             yield from everywhere(f"{kind}-{tenth}0%", whole[: len(whole) * tenth // 10], "image_truncated")
-    for kind in ("PNG", "WEBP"):
+    for kind in ("PNG", "WEBP", "GIF"):
         yield from everywhere(f"animated-{kind}", photos.animation(kind), "image_animated")
+    yield from everywhere("tiff", b"II*\0\x08\0\0\0" + b"\0" * 60, "image_corrupt")
+    yield from everywhere("heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 60, "image_corrupt")
+    torn = photos.encode(photos.noise(), "JPEG")
+    yield from everywhere("torn", torn[: len(torn) // 2] + b"\xff\xd9", "image_corrupt")
     for name, data in foreign_files().items():
         yield from everywhere(name, data, "image_unsupported")
     for name, make in (("png", photos.png_header), ("jpeg", photos.jpeg_header), ("bmp", photos.bmp_header)):
@@ -73,9 +77,6 @@ def foreign_files() -> dict[str, bytes]:
         "zip": b"PK\x03\x04" + b"\0" * 60,
         "gzip": b"\x1f\x8b\x08" + b"\0" * 60,
         "elf": b"\x7fELF\x02\x01\x01" + b"\0" * 60,
-        "gif": photos.animation("GIF"),
-        "tiff": b"II*\0\x08\0\0\0" + b"\0" * 60,
-        "heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 60,
         "mp4": b"\0\0\0\x18ftypisom\0\0\0\0isomavc1" + b"\0" * 60,
         "zeros": b"\0" * 4096,
         "noise": photos.noise(64, 64, 7).tobytes()[1:],

@@ -1,5 +1,6 @@
 """Runs and jobs of `privacy_blur` and `detect` through the whole stack."""
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from gateway.cli import app
@@ -25,7 +27,6 @@ from tests.integration.gateway.face_case import artifacts_of
 from tests.integration.gateway.photos import encode, gradient
 from tests.stack import RunningStack, eventually
 from vision.arrays import RGB
-from vision.metadata.metadata import kept_metadata
 from vision.photo import inspect
 
 RUN, DETECT = "/v1/run/privacy_blur", "/v1/run/detect"
@@ -78,7 +79,7 @@ def test_a_jpeg_comes_back_as_a_jpeg_without_its_metadata(client: httpx.Client) 
     with_exif = photo[:2] + b"\xff\xe1\x00\x0e" + b"Exif\0\0" + b"II*\0\x08\0" + photo[2:]
     copy = client.post(RUN, files={"image": with_exif}, data={"metadata": "none"}).raise_for_status().content
     assert b"Exif" not in copy
-    assert kept_metadata(copy, "jpeg", ["exif", "icc"]).exif == b""
+    assert not Image.open(io.BytesIO(copy)).getexif()
 
 
 def test_boxes_to_keep_stay_untouched(client: httpx.Client, person: bytes) -> None:

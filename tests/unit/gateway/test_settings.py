@@ -53,7 +53,7 @@ def test_mask_types_come_comma_separated(monkeypatch: pytest.MonkeyPatch) -> Non
         ("PORT", "0", "greater than or equal to 1"),
         ("MASK_TYPES_DEFAULT", "hat", "'dress'"),
         ("QUEUE_MAX_SIZE", "-1", "greater than or equal to 1"),
-        ("MAX_PIXELS", "50000001", "less than or equal to 50000000"),
+        ("MAX_PIXELS", "1000", "greater than or equal to 1024"),
         ("LOG_LEVEL", "loud", "'WARNING'"),
         ("PROFILE", "big", "'lite'"),
         ("PIPELINES", "hats", "'privacy_blur'"),

@@ -12,8 +12,7 @@ from steps.privacy_blur_parameters import PrivacyBlurParameters
 from steps.tensors import Json, JsonObject, json_object
 from tests.unit.steps.objects import FACES, OBJECTS, SIZE, Answers, found, rows
 from vision.arrays import RGB, Box
-from vision.coding import Coding
-from vision.encoding import encode_photo
+from vision.encoding import Coding, Kept, encode_photo
 from vision.hiding import hide
 from vision.hiding.options import Hiding, Shape, Style
 from vision.photo import inspect
@@ -21,7 +20,7 @@ from vision.photo_info import WrittenFormat
 from vision.rewrite import Form
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (SIZE[1], SIZE[0], 3), np.uint8)
-PHOTO = encode_photo(PIXELS, "png", Coding())
+PHOTO = encode_photo(PIXELS, "png", Coding(), Kept())
 FACE: Box = (20, 30, 60, 80)
 OTHER_FACE: Box = (150, 20, 180, 60)
 CAR: Box = (100, 100, 200, 150)
