@@ -44,6 +44,40 @@ def test_where_a_wide_photo_lies(fit: Fit, corners: list[tuple[int, int]]) -> No
     np.testing.assert_array_equal(placed, corners)
 
 
+@pytest.mark.parametrize(
+    ("size", "target", "drawn"),
+    [
+        ((640, 426), 416, (416, 276)),
+        ((426, 640), 416, (276, 416)),
+        ((1023, 767), 640, (640, 479)),
+        ((90, 50), 416, (415, 231)),
+    ],
+)
+def test_in_the_corner_sides_are_cut_and_boxes_go_back_by_the_one_ratio_of_yolox(
+    size: tuple[int, int], target: int, drawn: tuple[int, int]
+) -> None:
+    ratio = min(target / size[0], target / size[1])
+    assert drawn == (int(size[0] * ratio), int(size[1] * ratio))
+    boxed = fit_photo(np.full((size[1], size[0], 3), 200, np.uint8), size, (target, target), Fit.CORNER)
+    assert (boxed[: drawn[1], : drawn[0]] == 200).all()
+    assert (boxed[drawn[1] :] == BORDER).all()
+    assert (boxed[:, drawn[0] :] == BORDER).all()
+    boxes = np.array([(10.0, 20.0), (200.5, 230.25)])
+    back = transform_points(boxes, invert(fit_affine(size, (target, target), Fit.CORNER)))
+    np.testing.assert_allclose(back, boxes / ratio)
+
+
+@given(size=SIZES, target=TARGETS)
+def test_the_letterbox_is_that_of_ultralytics(size: tuple[int, int], target: tuple[int, int]) -> None:
+    ratio = min(target[1] / size[1], target[0] / size[0])
+    inner = [max(round(side * ratio), 1) for side in size]
+    left, top = (round((whole - side) / 2 - 0.1) for whole, side in zip(target, inner, strict=True))
+    np.testing.assert_array_equal(fit_affine(size, target, Fit.LETTERBOX), [[ratio, 0, left], [0, ratio, top]])
+    photo = np.full((2, 2, 3), 200, np.uint8)
+    rows, columns = (fit_photo(photo, size, target, Fit.LETTERBOX) != BORDER).any(axis=2).nonzero()
+    assert (columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1) == (left, top, *inner)
+
+
 def test_a_tall_photo_is_centred_too() -> None:
     boxed = fit_photo(np.full((20, 10, 3), 200, np.uint8), (10, 20), (32, 32), Fit.LETTERBOX)
     assert (boxed[:, 8:24] == 200).all()
