@@ -166,7 +166,7 @@ PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
         ),
         "label_map_lossy": ProblemType(
             422,
-            "The label map is compressed with loss",
+            "The label map was compressed or scaled with loss",
             "the label map is a JPEG, whose compression alters labels; send it as PNG",
         ),
         "label_map_unreadable": ProblemType(

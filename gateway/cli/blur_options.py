@@ -4,6 +4,11 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.photos import Layout
+
+BlurLayout = Annotated[
+    Layout, typer.Option(help="mirror: FOLDER/a/1.jpg, as the photos lie; folders: FOLDER/a/1/<artifact>.")
+]
 Hide = Annotated[str, typer.Option(help="faces, plates, persons, vehicles or any class; faces and plates otherwise.")]
 Classes = Annotated[str, typer.Option(help="faces, plates, persons, vehicles or any class; everything otherwise.")]
 HidingStyle = Annotated[str, typer.Option(help="gaussian, pixelate or solid.")]

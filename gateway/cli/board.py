@@ -10,6 +10,7 @@ from rich.table import Column, Table
 from rich.text import Text
 from typing_extensions import Self
 
+from gateway.cli.files import shown
 from gateway.cli.sources import Source
 from gateway.cli.submitter import Submitted
 from gateway.cli.tables import print_json, screen, state_text
@@ -43,7 +44,7 @@ class Board:
     def done(self, submitted: Submitted) -> None:
         """Count a photo, and say at once what went wrong with it."""
         if submitted.code:
-            line = f"{submitted.source.name}: {submitted.code}: {submitted.detail}"
+            line = shown(f"{submitted.source.name}: {submitted.code}: {submitted.detail}")
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True, style="red")
         self._bar.advance(self._task)
 
@@ -52,12 +53,12 @@ def print_submitted(submitted: Sequence[Submitted]) -> None:
     """A row for each photo and the totals, on standard output."""
     failed = sum(one.code is not None for one in submitted)
     caption = f"{len(submitted) - failed} of {len(submitted)} photos" + (f", {failed} failed" if failed else "")
-    table = Table(*(Column(title, overflow="fold") for title in ("photo", "job", "result", "folder")), caption=caption)
+    table = Table(*(Column(title, overflow="fold") for title in ("photo", "job", "result", "where")), caption=caption)
     for one in submitted:
         job_id = str(one.job["id"]) if one.job else ""
         result = state_text(one.job) if one.job and not one.code else Text(one.code or "", style="red")
-        folder = "" if one.code or one.source.target is None else str(one.source.target)
-        table.add_row(Text(one.source.name), job_id, result, Text(folder))
+        where = "" if one.code or one.source.photo is None else shown(str(one.source.photo.target))
+        table.add_row(Text(shown(one.source.name)), job_id, result, Text(where))
     screen().print(table)
 
 

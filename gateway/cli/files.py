@@ -1,14 +1,24 @@
-"""Artifacts as files."""
+"""Artifacts as files, and names of files on a terminal."""
 
-from pathlib import Path, PurePosixPath
+import secrets
+from pathlib import Path
+
+from gateway.cli.photos import PhotoFile
 
 
-def write_artifact(folder: Path, name: str, content: bytes) -> Path:
-    """The file written; a server's name may not leave the folder. Raises OSError."""
-    parts = PurePosixPath(name).parts
-    if ".." in parts or PurePosixPath(name).is_absolute():
-        raise PermissionError(1, "artifact outside the folder", name)
-    path = folder.joinpath(*parts)
+def write_artifact(photo: PhotoFile, name: str, content: bytes) -> Path:
+    """The file written, whole or not at all; a link that lies there is replaced, not followed. Raises OSError."""
+    path = photo.place(name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     return path
+
+
+def shown(text: str) -> str:
+    """The text on one line: what would break it, or speak to the terminal, is escaped."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

@@ -10,6 +10,7 @@ from gateway.intake.submission import text_or_base64
 
 Url = Annotated[str, typer.Option(help="The gateway; this machine's at PORT otherwise.", envvar="MASKWRIGHT_URL")]
 InFlight = Annotated[int, typer.Option("--in-flight", "-j", min=1, max=64, help="Photos sent at the same time.")]
+Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Look into the folders in folders too.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the gateway's JSON instead of a table.")]
 MaskTypes = Annotated[str, typer.Option(help="Comma-separated; all seven otherwise.")]
 Gender = Annotated[str, typer.Option(help="M or F; anything else takes the female radii.")]

@@ -1,58 +1,164 @@
-"""Which photos the command line names, and where the artifacts of each go."""
+"""Where the artifacts of each photo go that the command line names."""
 
-import glob
+import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from itertools import chain, count
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+PHOTO_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".heic", ".heif", ".avif"}
+    | {".tif", ".tiff", ".gif"}
+)
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"})
+
+COPY = "blurred"
+"""What the copy of a photo or video is called among its artifacts, without its suffix."""
+_ALIKE = ({".jpg", ".jpeg", ".jpe", ".jfif"}, {".png", ".apng"}, {".mp4", ".m4v"})
+_COPIES = frozenset({".jpg", ".png", ".webp"})
+
+
+class Layout(str, Enum):
+    """How artifacts lie in the output folder."""
+
+    FOLDERS = "folders"
+    """A folder for each photo: `out/a/1/upper_body_mask.png` of `a/1.jpg`."""
+    MIRROR = "mirror"
+    """The copy where the photo was, other artifacts beside it: `out/a/1.jpg`, `out/a/1.detections.json`."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """A photo, and how many of the last parts of its path its artifacts keep."""
+
+    path: Path
+    parts: int = 1
 
 
 @dataclass(frozen=True)
 class PhotoFile:
-    """A photo, or a video, and the folder for its artifacts."""
+    """A photo, or a video, and where its artifacts go: the folder for them, or the copy's path without a suffix."""
 
     source: Path
     target: Path
+    layout: Layout = Layout.FOLDERS
 
     @property
     def is_video(self) -> bool:
         """By the name."""
-        return self.source.suffix.lower() in VIDEO_SUFFIXES
+        return _is_video(self.source)
+
+    @property
+    def folder(self) -> Path:
+        """Where its artifacts lie, maybe beside those of others."""
+        return self.target if self.layout is Layout.FOLDERS else self.target.parent
+
+    def place(self, artifact: str) -> Path:
+        """The path of an artifact; a server's name may not leave the folder. Raises PermissionError."""
+        parts = PurePosixPath(artifact).parts
+        if ".." in parts or PurePosixPath(artifact).is_absolute():
+            raise PermissionError(1, "artifact outside the folder", artifact)
+        if self.layout is Layout.FOLDERS:
+            return self.target.joinpath(*parts)
+        if parts[-1].partition(".")[0] != COPY:
+            return self.target.with_name(".".join((self.target.name, *parts)))
+        return self.target.with_name(self._copy_name(PurePosixPath(artifact).suffix))
+
+    def _copy_name(self, suffix: str) -> str:
+        """The photo's own name where it says the copy's format."""
+        own, name = self.source.suffix, self.target.name
+        if not _same_format(own, suffix):
+            return name + suffix
+        return name if name == self.source.name else name + own
 
 
-def find_photos(names: Iterable[str], suffixes: Collection[str] = PHOTO_SUFFIXES) -> list[Path]:
-    """Files as named, those of `suffixes` lying in folders, and what patterns match; each once, in order.
+def plan(named: Sequence[Named], folder: Path, layout: Layout = Layout.FOLDERS) -> list[PhotoFile]:
+    """Where the artifacts of each photo go, no two to one place; the order decides only between two of one path.
 
-    A name that is nothing of these is kept, so that it is reported as a failure of its own.
+    The folders of a photo are kept as far as `parts` says, and further where photos would meet: `a/1.jpg`, `b/1.jpg`.
+    Photos of one folder and stem keep their whole names: `1.jpg`, `1.png`.
     """
-    return list(dict.fromkeys(path for name in names for path in _expand(name, suffixes)))
-
-
-def plan(sources: Sequence[Path], folder: Path) -> list[PhotoFile]:
-    """One folder for each photo, named by its stem, or by its whole name where several share the stem.
-
-    Photos of one name in several folders get numbers, in the order given.
-    """
-    stems = Counter(source.stem for source in sources)
+    places = _apart(named)
+    stems = Counter(_stem_key(place, layout) for place in places)
     taken: set[str] = set()
     planned = []
-    for source in sources:
-        own = source.stem if stems[source.stem] == 1 else source.name
-        numbered = (f"{own}-{number}" for number in count(2))
-        name = next(name for name in chain([own], numbered) if name not in taken)
-        taken.add(name)
-        planned.append(PhotoFile(source, folder / name))
+    for one, place in zip(named, places, strict=True):
+        own = place.with_suffix("") if stems[_stem_key(place, layout)] == 1 else place
+        numbered = (own.with_name(f"{own.name}-{number}") for number in count(2))
+        photos = (PhotoFile(one.path, folder / name, layout) for name in chain([own], numbered))
+        photo = next(photo for photo in photos if taken.isdisjoint(_claims(photo)))
+        taken.update(_claims(photo))
+        planned.append(photo)
     return planned
 
 
-def _expand(name: str, suffixes: Collection[str]) -> list[Path]:
-    path = Path(name)
-    if path.is_dir():
-        return sorted(file for file in path.iterdir() if file.suffix.lower() in suffixes and file.is_file())
-    if not path.exists() and glob.has_magic(name):
-        return [Path(found) for found in sorted(glob.glob(name, recursive=True))] or [path]  # noqa: PTH207 absolute patterns
-    return [path]
+def endangered(photos: Iterable[PhotoFile]) -> Path | None:
+    """A folder into which artifacts would go though photos of this run lie in it, so that they could be replaced."""
+    photos = list(photos)
+    sources = {_identity(folder) for photo in photos for folder in _source_folders(photo.source)} - {None}
+    return next((photo.folder for photo in photos if _identity(photo.folder) in sources), None)
+
+
+def parts_of(path: Path) -> tuple[str, ...]:
+    """The parts of the whole path; links stay as they are named."""
+    return Path(os.path.abspath(path)).parts[1:]  # noqa: PTH100 it would follow links
+
+
+def _apart(named: Sequence[Named]) -> list[Path]:
+    """The last parts of each photo's path; one more of those that meet, as long as their paths differ."""
+    paths = [parts_of(one.path) for one in named]
+    keep = [one.parts for one in named]
+    while True:
+        places = [Path(*parts[-kept:]) for parts, kept in zip(paths, keep, strict=True)]
+        ways = {(_key(place), _key(Path(*parts))) for place, parts in zip(places, paths, strict=True)}
+        met = Counter(place for place, _ in ways)
+        wider = [
+            kept + (met[_key(place)] > 1 and kept < len(parts))
+            for place, parts, kept in zip(places, paths, keep, strict=True)
+        ]
+        if wider == keep:
+            return places
+        keep = wider
+
+
+def _key(path: Path) -> str:
+    """The same for paths that are one where case makes no difference."""
+    return str(path).casefold()
+
+
+def _stem_key(place: Path, layout: Layout) -> tuple[str, bool]:
+    """A photo and a film of one stem, as phones make them, do not meet in a mirror: suffixes tell their copies."""
+    return _key(place.with_suffix("")), layout is Layout.MIRROR and _is_video(place)
+
+
+def _claims(photo: PhotoFile) -> set[str]:
+    """What nothing else may be called, whatever format the copy comes in."""
+    if photo.layout is Layout.FOLDERS:
+        return {_key(photo.target)}
+    return {_key(photo.place(COPY + suffix)) for suffix in ({".mp4"} if photo.is_video else _COPIES)}
+
+
+def _same_format(suffix: str, other: str) -> bool:
+    suffix, other = suffix.lower(), other.lower()
+    return suffix == other or any({suffix, other} <= alike for alike in _ALIKE)
+
+
+def _source_folders(source: Path) -> Iterator[Path]:
+    yield source.parent
+    if source.is_symlink():
+        yield Path(os.path.realpath(source)).parent
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """The same for all names of one folder; None where there is none."""
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 from rich.text import Text
 
+from gateway.cli.files import shown
+from gateway.cli.photos import Layout
 from gateway.cli.sender import Outcome
 from gateway.cli.tables import screen
 
@@ -22,7 +25,7 @@ def progress(total: int) -> Iterator[Callable[[Outcome], None]]:
 
         def advance(outcome: Outcome) -> None:
             if outcome.code:
-                line = f"{outcome.photo.source}: {outcome.code}: {outcome.detail}"
+                line = shown(f"{outcome.photo.source}: {outcome.code}: {outcome.detail}")
                 bar.console.print(line, markup=False, highlight=False, soft_wrap=True, style="red")
             bar.advance(task)
 
@@ -48,10 +51,15 @@ def print_summary(outcomes: Sequence[Outcome]) -> None:
     """A row for each photo and the totals, on standard output."""
     failed = sum(outcome.code is not None for outcome in outcomes)
     caption = f"{len(outcomes) - failed} of {len(outcomes)} photos done" + (f", {failed} failed" if failed else "")
-    table = Table(*(Column(title, overflow="fold") for title in ("photo", "result", "folder")), caption=caption)
+    table = Table(*(Column(title, overflow="fold") for title in ("photo", "result", "where")), caption=caption)
     for outcome in outcomes:
         count = len(outcome.files)
         result = outcome.code or f"{count} {'file' if count == 1 else 'files'}"
-        folder = "" if outcome.code else str(outcome.photo.target)
-        table.add_row(*map(Text, (str(outcome.photo.source), result, folder)))
+        where = "" if outcome.code else str(_where(outcome))
+        table.add_row(*map(Text, (shown(str(outcome.photo.source)), result, shown(where))))
     screen().print(table)
+
+
+def _where(outcome: Outcome) -> Path:
+    """The folder of a photo's artifacts; in a mirror the copy, which comes first."""
+    return outcome.photo.target if outcome.photo.layout is Layout.FOLDERS else outcome.files[0]

@@ -1,7 +1,7 @@
 """`maskwright run PIPELINE PHOTO…`."""
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +9,7 @@ import typer
 
 from gateway.cli.blur_options import (
     BlurInclude,
+    BlurLayout,
     Classes,
     Color,
     Feather,
@@ -39,8 +40,22 @@ from gateway.cli.face_options import (
     StrokeWidth,
     flag,
 )
-from gateway.cli.options import Frame, Gender, Include, InFlight, MaskTypes, Person, Style, Url, file_text, given
-from gateway.cli.photos import PHOTO_SUFFIXES, VIDEO_SUFFIXES, PhotoFile, find_photos, plan
+from gateway.cli.files import shown
+from gateway.cli.folders import Finder, harmless, told
+from gateway.cli.options import (
+    Frame,
+    Gender,
+    Include,
+    InFlight,
+    MaskTypes,
+    Person,
+    Recursive,
+    Style,
+    Url,
+    file_text,
+    given,
+)
+from gateway.cli.photos import PHOTO_SUFFIXES, VIDEO_SUFFIXES, Layout, Named, PhotoFile, plan
 from gateway.cli.report import print_summary, progress, video_progress
 from gateway.cli.sender import Outcome, Sender
 from gateway.cli.videos import VideoSender
@@ -49,7 +64,10 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help="Send photos 
 
 Photos = Annotated[list[str], typer.Argument(help="Photos, folders of photos, or patterns.")]
 PhotosAndVideos = Annotated[list[str], typer.Argument(help="Photos, videos, folders of them, or patterns.")]
+_OF_VIDEOS = "privacy_blur"
+
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the artifacts: FOLDER/<photo>/<artifact>.")]
+CopyOutput = Annotated[Path, typer.Option("--output", "-o", help="Folder for the copies; never that of the photos.")]
 
 
 @app.callback()
@@ -67,12 +85,14 @@ def body_masks(  # noqa: PLR0913, PLR0917 one option for each parameter of the p
     frame: Frame = "",
     person: Person = "",
     include: Include = "",
+    recursive: Recursive = False,  # noqa: FBT002 typer makes a flag of it
     url: Url = "",
     in_flight: InFlight = 4,
 ) -> None:
     """One PNG for each mask type."""
     parameters = given(mask_types=mask_types, gender=gender, style=style, frame=frame, person=person, include=include)
-    _run(Sender(base_url(url), "body_masks", parameters), photos, output, in_flight)
+    found = told(photos, Finder(recursive=recursive, results=output))
+    _run(Sender(base_url(url), "body_masks", parameters), found, output, in_flight)
 
 
 @app.command("face_contours")
@@ -91,11 +111,13 @@ def face_contours(  # noqa: PLR0913, PLR0917 one option for each parameter of th
     colors: Colors = "",
     embed_image: EmbedImage = False,  # noqa: FBT002 typer makes a flag of it
     include: FaceInclude = "",
+    recursive: Recursive = False,  # noqa: FBT002 typer makes a flag of it
     url: Url = "",
     in_flight: InFlight = 4,
 ) -> None:
     """An SVG of a face's regions, and their contours as JSON."""
-    if (landmarks or segmentation_map) and len(find_photos(photos)) > 1:
+    found = told(photos, Finder(recursive=recursive, results=output))
+    if (landmarks or segmentation_map) and len(found) > 1:
         typer.echo("--landmarks and --segmentation-map belong to one photo, and there are several.", err=True)
         raise typer.Exit(2)
     parameters = given(
@@ -104,13 +126,13 @@ def face_contours(  # noqa: PLR0913, PLR0917 one option for each parameter of th
         frame=frame, show_labels=flag(show_labels), show_landmarks=flag(show_landmarks), region_opacity=region_opacity,
         stroke_width=stroke_width, colors=colors, embed_image=flag(embed_image), include=include,
     )  # fmt: skip
-    _run(Sender(base_url(url), "face_contours", parameters), photos, output, in_flight)
+    _run(Sender(base_url(url), "face_contours", parameters), found, output, in_flight)
 
 
 @app.command("privacy_blur")
 def privacy_blur(  # noqa: PLR0913, PLR0917 one option for each parameter of the pipeline
     photos: PhotosAndVideos,
-    output: Output,
+    output: CopyOutput,
     hide: Hide = "",
     style: HidingStyle = "",
     strength: Strength = "",
@@ -124,6 +146,8 @@ def privacy_blur(  # noqa: PLR0913, PLR0917 one option for each parameter of the
     quality: Quality = "",
     metadata: Metadata = "",
     include: BlurInclude = "",
+    layout: BlurLayout = Layout.MIRROR,
+    recursive: Recursive = False,  # noqa: FBT002 typer makes a flag of it
     url: Url = "",
     in_flight: InFlight = 4,
 ) -> None:
@@ -132,7 +156,8 @@ def privacy_blur(  # noqa: PLR0913, PLR0917 one option for each parameter of the
         hide=hide, style=style, strength=strength, shape=shape, grow=grow, feather=feather, color=color, keep=keep,
         thresholds=thresholds, format=format, quality=quality, metadata=metadata, include=include,
     )  # fmt: skip
-    _run(Sender(base_url(url), "privacy_blur", parameters), photos, output, in_flight, PHOTO_SUFFIXES | VIDEO_SUFFIXES)
+    found = told(photos, Finder(PHOTO_SUFFIXES | VIDEO_SUFFIXES, recursive, output))
+    _run(Sender(base_url(url), _OF_VIDEOS, parameters), found, output, in_flight, layout)
 
 
 @app.command("detect")
@@ -141,23 +166,21 @@ def detect(  # noqa: PLR0913, PLR0917 one option for each parameter of the pipel
     output: Output,
     classes: Classes = "",
     thresholds: Thresholds = "",
+    recursive: Recursive = False,  # noqa: FBT002 typer makes a flag of it
     url: Url = "",
     in_flight: InFlight = 4,
 ) -> None:
     """A list of the faces, plates and objects, as JSON."""
     parameters = given(classes=classes, thresholds=thresholds)
-    _run(Sender(base_url(url), "detect", parameters), photos, output, in_flight)
+    found = told(photos, Finder(recursive=recursive, results=output))
+    _run(Sender(base_url(url), "detect", parameters), found, output, in_flight)
 
 
-def _run(
-    sender: Sender, names: list[str], output: Path, in_flight: int, suffixes: Collection[str] = PHOTO_SUFFIXES
-) -> None:
-    planned = plan(find_photos(names, suffixes), output)
-    if not planned:
-        typer.echo("No photos there.", err=True)
-        raise typer.Exit(1)
-    videos = [one for one in planned if one.is_video and VIDEO_SUFFIXES.issubset(suffixes)]
-    photos = [one for one in planned if one not in videos]
+def _run(sender: Sender, found: Sequence[Named], output: Path, in_flight: int, layout: Layout = Layout.FOLDERS) -> None:
+    planned = harmless(plan(found, output, layout))
+    takes_videos = sender.pipeline == _OF_VIDEOS
+    videos = [one for one in planned if takes_videos and one.is_video]
+    photos = [one for one in planned if not (takes_videos and one.is_video)]
     try:
         outcomes = [*_photos(sender, photos, in_flight), *_videos(VideoSender(sender, in_flight), videos)]
     except GatewayAwayError as error:
@@ -177,8 +200,8 @@ def _photos(sender: Sender, photos: Sequence[PhotoFile], in_flight: int) -> list
 
 def _videos(sender: VideoSender, videos: Sequence[PhotoFile]) -> Iterator[Outcome]:
     for video in videos:
-        with video_progress(video.source.name) as told:
-            outcome = asyncio.run(sender.send(video, told))
+        with video_progress(shown(video.source.name)) as advance:
+            outcome = asyncio.run(sender.send(video, advance))
         if outcome.code:
-            typer.echo(f"{video.source}: {outcome.code}: {outcome.detail}", err=True)
+            typer.echo(shown(f"{video.source}: {outcome.code}: {outcome.detail}"), err=True)
         yield outcome

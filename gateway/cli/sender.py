@@ -86,4 +86,4 @@ class Sender:
 
 def _save(photo: PhotoFile, answer: httpx.Response) -> Outcome:
     artifacts = _Answer.model_validate_json(accepted(answer).content).artifacts
-    return Outcome(photo, tuple(write_artifact(photo.target, name, item.base64) for name, item in artifacts.items()))
+    return Outcome(photo, tuple(write_artifact(photo, name, item.base64) for name, item in artifacts.items()))

@@ -9,6 +9,7 @@ import typer
 
 from gateway.cli.board import Board, print_submitted, print_submitted_json
 from gateway.cli.client import converse
+from gateway.cli.folders import Finder, harmless, tell
 from gateway.cli.options import (
     Fields,
     Frame,
@@ -18,11 +19,13 @@ from gateway.cli.options import (
     Json,
     MaskTypes,
     Person,
+    Recursive,
     Style,
     Url,
     fields_of,
     given,
 )
+from gateway.cli.photos import Layout
 from gateway.cli.sources import Source, find_sources
 from gateway.cli.submitter import Submitted, Submitter, for_each
 
@@ -30,7 +33,7 @@ from gateway.cli.submitter import Submitted, Submitter, for_each
 def submit(  # noqa: PLR0913, PLR0917 one option for each field of a job
     photos: Annotated[list[str], typer.Argument(help="Photos, folders of photos, patterns, http(s) and s3 addresses.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder for the artifacts: FOLDER/<photo>/<artifact>.")
+        Path | None, typer.Option("--output", "-o", help="Folder for the artifacts, as of `maskwright run`.")
     ] = None,
     pipeline: Annotated[str, typer.Option(help="What to run.")] = "body_masks",
     mask_types: MaskTypes = "",
@@ -45,12 +48,16 @@ def submit(  # noqa: PLR0913, PLR0917 one option for each field of a job
     callback_url: Annotated[str, typer.Option(help="Told of each outcome by a signed POST.")] = "",
     priority: Annotated[int, typer.Option(min=-10, max=10, help="Higher runs earlier.")] = 0,
     wait: Annotated[bool, typer.Option("--wait/--detach", help="Wait for the outcomes, or only queue.")] = True,  # noqa: FBT002 typer makes a flag of it
+    recursive: Recursive = False,  # noqa: FBT002 typer makes a flag of it
     url: Url = "",
     in_flight: InFlight = 16,
     as_json: Json = False,  # noqa: FBT002 typer makes a flag of it
 ) -> None:
     """Queue photos as jobs and wait for their artifacts; exit 1 where one failed."""
-    sources = _sources(photos, output, request_id)
+    layout = Layout.MIRROR if pipeline == "privacy_blur" else Layout.FOLDERS
+    sources, skipped = find_sources(photos, Finder(recursive=recursive, results=output), output, layout)
+    tell(skipped)
+    _check(sources, request_id)
     named = given(
         pipeline=pipeline, mask_types=mask_types, gender=gender, style=style, frame=frame, person=person,
         include=include, user_id=user_id, request_id=request_id, callback_url=callback_url,
@@ -69,12 +76,11 @@ def submit(  # noqa: PLR0913, PLR0917 one option for each field of a job
         raise typer.Exit(1)
 
 
-def _sources(names: list[str], output: Path | None, request_id: str) -> Sequence[Source]:
-    sources = find_sources(names, output)
+def _check(sources: Sequence[Source], request_id: str) -> None:
     if not sources:
         typer.echo("No photos there.", err=True)
         raise typer.Exit(1)
     if request_id and len(sources) > 1:
         typer.echo("--request-id names one request, and there are several photos.", err=True)
         raise typer.Exit(2)
-    return sources
+    harmless([one.photo for one in sources if one.photo is not None and one.location_kind is None])

@@ -66,9 +66,9 @@ class Submitter:
         return await self.client.post("/v1/jobs", files=files, data=self.fields, headers=headers)
 
     async def _save(self, source: Source, job: JobObject, name: str) -> None:
-        if source.target is not None:
+        if source.photo is not None:
             answer = accepted(await self.client.get(job_path(job["id"], f"/artifacts/{quote(name)}")))
-            write_artifact(source.target, name, answer.content)
+            write_artifact(source.photo, name, answer.content)
 
 
 async def for_each(

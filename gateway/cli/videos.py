@@ -74,7 +74,7 @@ class VideoSender:
         known = iter(completed(found, _patience(rate)))
         frames = read_frames(video.source)
         copies = _in_order(frames, lambda f: self._copy(client, f, next(known, None)), self.in_flight)
-        target = video.target / _COPY
+        target = video.place(_COPY)
         await write_video(_counted(copies, len(found), told), rate, video.source, target)
         return Outcome(video, (target,))
 

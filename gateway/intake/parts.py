@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from gateway.intake.disposition import parameter
 from gateway.problems import Problem
 
 if TYPE_CHECKING:  # the package defines this name for type checkers alone
@@ -25,24 +26,24 @@ class Part:
     @property
     def name(self) -> str:
         """The field's name. Raises Problem `invalid_multipart` where it has none."""
-        name = self._disposition().get(b"name")
+        name = parameter(self._disposition, "name")
         if name is None:
             raise Problem("invalid_multipart", "A part has no name.")
-        return name.decode("utf-8", "replace")
+        return name
 
     @property
     def file_name(self) -> str:
-        """The name of the file that it holds; empty where it has none."""
-        return self._disposition().get(b"filename", b"").decode("utf-8", "replace")
+        """The name of the file that it holds, as it was sent; empty where it has none."""
+        return parameter(self._disposition, "filename") or ""
 
     @property
     def data(self) -> bytes:
         """All of its content."""
         return b"".join(self.content)
 
-    def _disposition(self) -> dict[bytes, bytes]:
-        value = next((value for name, value in self.headers if name.lower() == b"content-disposition"), b"")
-        return parse_options_header(value)[1]
+    @property
+    def _disposition(self) -> bytes:
+        return next((value for name, value in self.headers if name.lower() == b"content-disposition"), b"")
 
 
 class PartParser:

@@ -67,6 +67,6 @@ def upload_parameters(parts: Iterable[Part], registry: Mapping[str, Pipeline]) -
 
 
 def upload_name(part: Part) -> str:
-    """The name of a part's file without its folders, as any log line, column and page can hold it."""
-    name = PureWindowsPath(part.file_name).name
-    return "".join(filter(str.isprintable, name))[:_NAME_CHARACTERS] or _UNNAMED
+    """The name of a part's file without its folders, as any log line, column and page can hold it; never . or .."""
+    name = "".join(filter(str.isprintable, PureWindowsPath(part.file_name).name))[:_NAME_CHARACTERS]
+    return name if name.strip(". ") else _UNNAMED

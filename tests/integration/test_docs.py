@@ -1,6 +1,7 @@
 """Every command in the documents works as it is written."""
 
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,11 +32,14 @@ ALL = [(document, command) for document in DOCUMENTS for command in commands(doc
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory, astronaut: Path, stack: RunningStack) -> Path:
-    """A folder with photo.jpg, its landmarks and label map, and the virtual environment under its documented name."""
+    """photo.jpg, its landmarks and label map, a folder of photos, and the virtual environment as documented."""
     folder = tmp_path_factory.mktemp("docs")
     cv2.imwrite(str(folder / "photo.jpg"), cv2.imread(str(astronaut)))
     with httpx.Client(base_url=stack.url, timeout=60, trust_env=False) as client:
         write_case(folder, client, astronaut)
+    nested = folder / "photos" / "2024" / "photo.jpg"
+    nested.parent.mkdir(parents=True)
+    shutil.copy(folder / "photo.jpg", nested)
     (folder / ".venv").symlink_to(CHECKOUT / ".venv")
     return folder
 

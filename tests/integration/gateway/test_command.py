@@ -1,12 +1,14 @@
 """`maskwright run` against the running stack."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from gateway.cli import app
+from vision.photo import inspect
 
 pytestmark = pytest.mark.stack
 
@@ -27,3 +29,29 @@ def test_success_is_exit_code_zero(gateway_url: str, astronaut: Path, tmp_path: 
     arguments = ["run", "body_masks", str(astronaut), "-o", str(tmp_path), "--person", "all", "--url", gateway_url]
     assert CliRunner().invoke(app, arguments).exit_code == 0
     assert (tmp_path / astronaut.stem / "person_0" / "dress_mask.png").is_file()
+
+
+def test_copies_of_a_folder_are_its_mirror(gateway_url: str, astronaut: Path, tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "photos" / "out"
+    for folder in ("a", "b"):
+        (photos / folder).mkdir(parents=True)
+        shutil.copy(astronaut, photos / folder / "1.PNG")
+    (photos / "notes.txt").touch()
+    arguments = ["run", "privacy_blur", str(photos), "-r", "-o", str(out), "--url", gateway_url, "--hide", "faces"]
+    arguments += ["--include", "detections", "--format", "jpeg"]
+    for _ in range(2):  # the second run takes nothing that the first one made
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, result.output
+        assert f"{photos}/notes.txt: not taken: no photo by its name" in result.stderr
+        written = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+        assert written == ["a/1.detections.json", "a/1.jpg", "b/1.detections.json", "b/1.jpg"]
+    assert inspect((out / "a" / "1.jpg").read_bytes()).format == "jpeg"
+
+
+def test_copies_never_go_where_the_photos_lie(gateway_url: str, astronaut: Path, tmp_path: Path) -> None:
+    photo = shutil.copy(astronaut, tmp_path / "1.png")
+    before = photo.read_bytes()
+    arguments = ["run", "privacy_blur", str(tmp_path), "-o", str(tmp_path), "--url", gateway_url]
+    assert CliRunner().invoke(app, arguments).exit_code == 2
+    assert photo.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [photo]

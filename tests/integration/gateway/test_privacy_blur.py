@@ -154,7 +154,7 @@ def test_the_command_hides_faces_in_files(gateway_url: str, astronaut: Path, tmp
     arguments = ["run", "privacy_blur", str(astronaut), "-o", str(tmp_path), "--url", gateway_url]
     ended = CliRunner().invoke(app, [*arguments, "--hide", "faces", "--format", "jpeg", "--style", "solid"])
     assert ended.exit_code == 0, ended.output
-    copy = tmp_path / astronaut.stem / "blurred.jpg"
+    copy = tmp_path / f"{astronaut.stem}.jpg"
     assert inspect(copy.read_bytes()).size == (512, 512)
     assert pixels(copy.read_bytes())[120, 225].max() < 16
 

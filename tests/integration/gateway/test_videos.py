@@ -68,7 +68,7 @@ def test_a_frame_in_which_a_face_is_missed_stays_hidden(gateway_url: str, video:
     code, output = run(gateway_url, [video], tmp_path)
     assert code == 0, output
     assert "0/0" not in output, "a bar of no photos"
-    copies = decoded(tmp_path / "film" / "blurred.mp4")
+    copies = decoded(tmp_path / "film.mp4")
     assert len(copies) == FRAMES
     for copy in copies:
         assert copy.shape == (512, 512, 3)
@@ -78,7 +78,7 @@ def test_a_frame_in_which_a_face_is_missed_stays_hidden(gateway_url: str, video:
 
 def test_sound_and_speed_stay_and_metadata_goes(gateway_url: str, ffmpeg: str, video: Path, tmp_path: Path) -> None:
     run(gateway_url, [video], tmp_path)
-    copy = tmp_path / "film" / "blurred.mp4"
+    copy = tmp_path / "film.mp4"
     told = subprocess.run([ffmpeg, "-i", str(copy)], capture_output=True, text=True, check=False).stderr
     assert "Audio: aac" in told
     assert "23.98 fps" in told
@@ -102,5 +102,5 @@ def test_what_is_no_video_is_reported_and_the_photo_beside_it_done(
     code, output = run(gateway_url, [broken, astronaut], tmp_path / "out")
     assert code == 1
     assert "video_error" in output
-    assert (tmp_path / "out" / "astronaut" / "blurred.png").is_file()
-    assert not (tmp_path / "out" / "broken").exists()
+    assert (tmp_path / "out" / "astronaut.png").is_file()
+    assert not (tmp_path / "out" / "broken.mp4").exists()

@@ -1,25 +1,123 @@
+from itertools import chain
 from pathlib import Path
 
-from gateway.cli.photos import find_photos, plan
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.cli.photos import COPY, Layout, Named, PhotoFile, endangered, plan
+
+OUT = Path("out")
+COPIES = tuple(f"{COPY}{suffix}" for suffix in (".jpg", ".png", ".webp", ".mp4"))
 
 
-def test_files_folders_and_patterns_each_once_in_order(tmp_path: Path) -> None:
-    for name in ("b.jpg", "a.PNG", "notes.txt", "deep/c.webp"):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.touch()
-    names = [str(tmp_path / "b.jpg"), str(tmp_path), str(tmp_path / "**" / "*.webp")]
-    assert [path.name for path in find_photos(names)] == ["b.jpg", "a.PNG", "c.webp"]
+def mirrored(*paths: str, parts: int = 1) -> list[PhotoFile]:
+    return plan([Named(Path(path), parts) for path in paths], OUT, Layout.MIRROR)
 
 
-def test_what_is_not_there_is_kept_to_be_reported(tmp_path: Path) -> None:
-    names = [str(tmp_path / "none.jpg"), str(tmp_path / "*.jpg")]
-    assert [str(path) for path in find_photos(names)] == names
+def copies(*paths: str, suffix: str) -> list[str]:
+    return [str(photo.place(COPY + suffix)) for photo in mirrored(*paths)]
 
 
-def test_photos_of_one_stem_get_folders_of_their_own() -> None:
-    sources = [Path("a/x.jpg"), Path("b/x.png"), Path("y.jpg"), Path("c/x.jpg")]
-    planned = {photo.source: photo.target.name for photo in plan(sources, Path("out"))}
-    assert list(planned.values()) == ["x.jpg", "x.png", "y", "x.jpg-2"]
-    backwards = {photo.source: photo.target.name for photo in plan(sources[2::-1], Path("out"))}
-    assert backwards.items() <= planned.items()
+def test_photos_get_folders_called_as_they_are() -> None:
+    planned = plan([Named(Path("x/a.jpg")), Named(Path("b.png"))], OUT)
+    assert [photo.target for photo in planned] == [OUT / "a", OUT / "b"]
+    assert planned[0].place("person_0/dress_mask.png") == OUT / "a" / "person_0" / "dress_mask.png"
+
+
+def test_photos_of_one_name_keep_as_many_folders_as_tell_them_apart() -> None:
+    paths = ("a/x.jpg", "b/x.png", "y.jpg", "c/x.jpg", "b/c/x.jpg")
+    planned = {str(photo.source): photo.target for photo in plan([Named(Path(path)) for path in paths], OUT)}
+    assert planned["b/x.png"] == OUT / "x"
+    assert planned["a/x.jpg"] == OUT / "a" / "x"
+    assert planned["b/c/x.jpg"] == OUT / "b" / "c" / "x"
+    assert planned["c/x.jpg"].parts[-2:] == ("c", "x")
+    backwards = {str(photo.source): photo.target for photo in plan([Named(Path(path)) for path in paths[::-1]], OUT)}
+    assert backwards == planned
+
+
+def test_photos_of_one_stem_get_folders_called_as_the_whole_names() -> None:
+    planned = plan([Named(Path("1.jpg")), Named(Path("1.png"))], OUT)
+    assert [photo.target for photo in planned] == [OUT / "1.jpg", OUT / "1.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix", "copy"),
+    [
+        ("1.jpg", ".jpg", "1.jpg"),
+        ("1.JPG", ".jpg", "1.JPG"),
+        ("1.jfif", ".jpg", "1.jfif"),
+        ("1.heic", ".jpg", "1.jpg"),
+        ("1.jpg", ".png", "1.png"),
+        ("1.tar.png", ".webp", "1.tar.webp"),
+        ("1.jpg.jpg", ".jpg", "1.jpg.jpg"),
+        ("photo", ".jpg", "photo.jpg"),
+        ("film.mov", ".mp4", "film.mp4"),
+    ],
+)
+def test_in_a_mirror_the_copys_suffix_says_its_format(name: str, suffix: str, copy: str) -> None:
+    assert copies(name, suffix=suffix) == [str(OUT / copy)]
+
+
+def test_in_a_mirror_photos_of_one_stem_do_not_meet() -> None:
+    names = ("a/1.jpg", "a/1.png", "a/1.HEIC", "a/1.heic.jpg", "a/2.heic")
+    made = copies(*names, suffix=".jpg")
+    assert made[:3] == [str(OUT / name) for name in ("1.jpg", "1.png.jpg", "1.HEIC.jpg")]
+    assert made[4] == str(OUT / "2.jpg")
+    assert len({name.casefold() for name in made}) == len(names)
+
+
+def test_a_photo_and_the_film_a_phone_took_with_it_keep_their_names() -> None:
+    photo, film = mirrored("IMG_1.HEIC", "IMG_1.MOV")
+    assert photo.place("blurred.jpg") == OUT / "IMG_1.jpg"
+    assert film.place("blurred.mp4") == OUT / "IMG_1.mp4"
+
+
+def test_in_a_mirror_other_artifacts_lie_beside_the_copy() -> None:
+    (photo,) = mirrored("a/1.jpg", parts=2)
+    assert photo.place("detections.json") == OUT / "a" / "1.detections.json"
+    assert photo.place("blurred.jpg") == OUT / "a" / "1.jpg"
+
+
+@pytest.mark.parametrize("layout", Layout)
+@pytest.mark.parametrize("name", ["../x.png", "a/../../x.png", "/etc/x.png"])
+def test_no_artifact_leaves_the_folder(layout: Layout, name: str) -> None:
+    with pytest.raises(PermissionError):
+        PhotoFile(Path("1.jpg"), OUT / "1", layout).place(name)
+
+
+STEMS = st.sampled_from(["1", "1.jpg", "1.heic", "A", "a", "1-2", "1.jpg-2", "é", "\n"])
+SUFFIXES = st.sampled_from(["", ".jpg", ".JPG", ".png", ".heic", ".jpeg", ".mov", ".mp4"])
+PATHS = st.builds("/{}/{}{}".format, st.sampled_from(["a", "b", "a/b", "A"]), STEMS, SUFFIXES)
+
+
+@given(paths=st.lists(PATHS, unique=True, max_size=12), parts=st.integers(1, 3), layout=st.sampled_from(Layout))
+def test_whatever_photos_there_are_no_artifact_of_one_takes_the_place_of_anothers(
+    paths: list[str], parts: int, layout: Layout
+) -> None:
+    planned = plan([Named(Path(path), parts) for path in paths], OUT, layout)
+    assert [str(photo.source) for photo in planned] == paths
+    names = (
+        COPIES[3:] if photo.is_video and layout is Layout.MIRROR else (*COPIES[:3], "blur.json") for photo in planned
+    )
+    places = [
+        {str(photo.place(name)).casefold() for name in given} for photo, given in zip(planned, names, strict=True)
+    ]
+    assert len(set(chain.from_iterable(places))) == sum(map(len, places))
+    assert all(Path(place).is_relative_to(OUT) and ".." not in Path(place).parts for place in chain(*places))
+
+
+def test_a_folder_in_which_photos_lie_is_in_danger(tmp_path: Path) -> None:
+    photo = tmp_path / "photos" / "1.heic"
+    photo.parent.mkdir()
+    photo.touch()
+    (tmp_path / "link").symlink_to(photo.parent)
+    named = [Named(photo)]
+    assert endangered(plan(named, tmp_path / "out", Layout.MIRROR)) is None
+    assert endangered(plan(named, tmp_path / "link", Layout.MIRROR)) == tmp_path / "link"
+    assert endangered(plan(named, tmp_path / "link")) is None, "of its own folder nothing is lost"
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "kept.jpg").touch()
+    photo.unlink()
+    photo.symlink_to(tmp_path / "out" / "kept.jpg")
+    assert endangered(plan(named, tmp_path / "out", Layout.MIRROR)) == tmp_path / "out"

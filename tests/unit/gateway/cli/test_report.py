@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.photos import PhotoFile
+from gateway.cli.photos import Layout, PhotoFile
 from gateway.cli.report import print_summary, video_progress
 from gateway.cli.sender import Outcome
 
@@ -14,6 +14,17 @@ def test_names_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None
     shown = capsys.readouterr().out
     assert NAME in shown
     assert "out[/i]" in shown
+
+
+def test_a_name_with_lines_and_codes_stays_one_row(capsys: pytest.CaptureFixture[str]) -> None:
+    print_summary([Outcome(PhotoFile(Path("a\n\x1b[31mb.jpg"), Path("out")))])
+    assert "a\\n\\x1b[31mb.jpg" in capsys.readouterr().out
+
+
+def test_in_a_mirror_the_copy_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    photo = PhotoFile(Path("1.heic"), Path("out", "1"), Layout.MIRROR)
+    print_summary([Outcome(photo, (Path("out", "1.jpg"), Path("out", "1.blur.json")))])
+    assert str(Path("out", "1.jpg")) in capsys.readouterr().out
 
 
 def test_a_videos_name_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:

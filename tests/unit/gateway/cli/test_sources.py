@@ -1,24 +1,43 @@
 from pathlib import Path
 
-from gateway.cli.sources import find_sources
+from gateway.cli.folders import Finder
+from gateway.cli.photos import Layout
+from gateway.cli.sources import Source, find_sources
+
+
+def sources(names: list[str], folder: Path | None) -> list[Source]:
+    return list(find_sources(names, Finder(), folder, Layout.FOLDERS)[0])
 
 
 def test_files_and_addresses_get_folders_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"photo")
-    names = [str(tmp_path), "https://example.com/x/a.jpg?size=1", "s3://masks/b.png", "s3://masks/b.png"]
-    sources = find_sources(names, Path("out"))
-    assert [source.location_kind for source in sources] == [None, "url", "s3"]
-    assert [source.name for source in sources] == [str(tmp_path / "a.jpg"), *names[1:3]]
-    assert len({source.target for source in sources}) == 3
-    assert sources[2].target == Path("out/b")
-    assert sources[0].read() == b"photo"
+    names = ["https://example.com/x/a.jpg?size=1", "s3://masks/b.png", "s3://masks/b.png", str(tmp_path)]
+    found = sources(names, Path("out"))
+    assert [source.location_kind for source in found] == [None, "url", "s3"]
+    assert [source.name for source in found] == [str(tmp_path / "a.jpg"), *names[:2]]
+    assert len({source.photo.target for source in found if source.photo}) == 3
+    assert found[2].photo is not None
+    assert found[2].photo.target == Path("out/b")
+    assert found[0].read() == b"photo"
+
+
+def test_addresses_that_differ_in_the_host_or_the_query_alone_do_not_meet() -> None:
+    found = sources(
+        ["https://one.example/a.jpg", "HTTPS://two.example/a.jpg", "https://two.example/a.jpg?1"], Path("out")
+    )
+    targets = [source.photo.target for source in found if source.photo]
+    assert targets == [Path("out/one.example/a"), Path("out/two.example/a.jpg"), Path("out/two.example/a.jpg-2")]
+
+
+def test_a_file_is_no_address_whatever_its_name() -> None:
+    assert [source.location_kind for source in sources(["//[x", "http:1.jpg"], None)] == [None, None]
 
 
 def test_without_a_folder_nothing_is_saved() -> None:
-    (source,) = find_sources(["https://example.com/a.jpg"], None)
-    assert source.target is None
+    (source,) = sources(["https://example.com/a.jpg"], None)
+    assert source.photo is None
 
 
 def test_each_photo_is_a_request_of_its_own() -> None:
-    sources = find_sources(["https://example.com/a.jpg", "https://example.com/b.jpg"], None)
-    assert len({source.key for source in sources}) == 2
+    found = sources(["https://example.com/a.jpg", "https://example.com/b.jpg"], None)
+    assert len({source.key for source in found}) == 2

@@ -64,7 +64,14 @@ def test_a_files_name_fits_into_a_line_and_has_no_folders(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("given", "kept"),
-    [(b"C:\\a\\b.png", "b.png"), (b"../../b.png", "b.png"), (b"..", ".."), (b"", "image"), (b"\x00\x1f", "image")],
+    [
+        (b"C:\\a\\b.png", "b.png"),
+        (b"../../b.png", "b.png"),
+        (b"..", "image"),
+        (b" . ", "image"),
+        (b"", "image"),
+        (b"\x00\x1f", "image"),
+    ],
 )
 def test_names_of_files(given: bytes, kept: str) -> None:
     header = b'form-data; name="f"; filename="' + given.replace(b"\\", b"\\\\") + b'"'

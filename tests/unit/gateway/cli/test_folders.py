@@ -1,0 +1,131 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+
+from gateway.cli.folders import MAX_DEPTH, Finder, harmless, told
+from gateway.cli.photos import PHOTO_SUFFIXES, VIDEO_SUFFIXES, Layout, Named, plan
+
+Tree = Callable[..., Path]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    def make(*names: str) -> Path:
+        for name in names:
+            path = tmp_path / "photos" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return tmp_path / "photos"
+
+    return make
+
+
+def kept(found: Named) -> str:
+    return "/".join(found.path.parts[-found.parts :])
+
+
+def test_files_folders_and_patterns_each_once_in_order(tree: Tree) -> None:
+    folder = tree("b.jpg", "a.PNG", "notes.txt", "deep/c.webp")
+    names = [folder / "b.jpg", folder, folder / "**" / "*.webp", folder / "deep" / ".." / "b.jpg"]
+    found, skipped = Finder().find(map(str, names))
+    assert [one.path.name for one in found] == ["b.jpg", "a.PNG", "c.webp"]
+    assert {one.path.name: one.reason for one in skipped} == {
+        "notes.txt": "no photo by its name",
+        "deep": "a folder; --recursive looks into it",
+    }
+
+
+def test_what_is_not_there_is_kept_to_be_reported(tmp_path: Path) -> None:
+    names = [str(tmp_path / "none.jpg"), str(tmp_path / "*.jpg")]
+    found, _ = Finder().find(names)
+    assert [str(one.path) for one in found] == names
+
+
+def test_suffixes_of_phones_and_browsers_are_photos_in_any_case(tree: Tree) -> None:
+    names = sorted(f"{number:02}{suffix.upper()}" for number, suffix in enumerate(sorted(PHOTO_SUFFIXES)))
+    found, skipped = Finder().find([str(tree(*names))])
+    assert [one.path.name for one in found] == names
+    assert not skipped
+
+
+def test_what_is_not_taken_is_told_with_the_reason(tree: Tree, tmp_path: Path) -> None:
+    folder = tree("1.jpg", "film.MOV", "._1.jpg", ".trash/2.jpg", "no_suffix", "made.jpg/inner.jpg")
+    (folder / "away.jpg").symlink_to(folder / "none")
+    (folder / "loop.jpg").symlink_to(folder / "loop.jpg")
+    (folder / "up").symlink_to(tmp_path)
+    os.mkfifo(folder / "pipe.jpg")
+    found, skipped = Finder(recursive=True).find([str(folder)])
+    assert [kept(one) for one in found] == ["1.jpg", "made.jpg/inner.jpg"]
+    assert {one.path.name: one.reason for one in skipped} == {
+        "film.MOV": "a film; only privacy_blur takes films",
+        "._1.jpg": "hidden",
+        ".trash": "hidden",
+        "no_suffix": "no photo by its name",
+        "away.jpg": "a link to nothing",
+        "loop.jpg": "a link to nothing",
+        "up": "a link to a folder; name it to have it looked into",
+        "pipe.jpg": "no file",
+    }
+    assert [one.path.name for one in skipped] == sorted(one.path.name for one in skipped)
+
+
+def test_films_are_taken_where_they_are_wanted(tree: Tree) -> None:
+    found, skipped = Finder(PHOTO_SUFFIXES | VIDEO_SUFFIXES).find([str(tree("film.MOV"))])
+    assert [one.path.name for one in found] == ["film.MOV"]
+    assert not skipped
+
+
+def test_photos_keep_their_folders_within_the_one_named_and_its_name_among_several(tree: Tree) -> None:
+    folder = tree("a/1.jpg", "b/1.jpg", "b/c/1.jpg")
+    finder = Finder(recursive=True)
+    found, _ = finder.find([str(folder)])
+    assert [kept(one) for one in found] == ["a/1.jpg", "b/1.jpg", "b/c/1.jpg"]
+    found, _ = finder.find([str(folder / "a"), str(folder / "b")])
+    assert [kept(one) for one in found] == ["a/1.jpg", "b/1.jpg", "b/c/1.jpg"]
+    found, _ = finder.find([str(folder / "b")])
+    assert [kept(one) for one in found] == ["1.jpg", "c/1.jpg"]
+
+
+def test_results_of_an_earlier_run_are_not_taken(tree: Tree) -> None:
+    folder = tree("1.jpg", "out/1.jpg", "out/a/1.jpg")
+    found, skipped = Finder(recursive=True, results=folder / "out" / ".." / "out").find([str(folder)])
+    assert [kept(one) for one in found] == ["1.jpg"]
+    assert [(one.path.name, one.reason) for one in skipped] == [("out", "the folder for the results")]
+    found, skipped = Finder(recursive=True, results=folder).find([str(folder)])
+    assert not found
+    assert "name another by --output" in skipped[0].reason
+
+
+def test_folders_too_deep_are_not_looked_into(tree: Tree) -> None:
+    folder = tree("/".join(["d"] * MAX_DEPTH) + "/1.jpg", "1.jpg")
+    found, skipped = Finder(recursive=True).find([str(folder)])
+    assert [kept(one) for one in found] == ["1.jpg"]
+    assert [one.reason for one in skipped] == [f"more than {MAX_DEPTH} folders deep"]
+
+
+def test_a_line_for_each_file_not_taken_and_none_that_the_name_makes(
+    tree: Tree, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tree("1.jpg", "a\n\x1b[31m\u202e.txt", os.fsdecode(b"\xff.txt"))
+    told([str(folder)], Finder())
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2
+    assert f"{folder}/a\\n\\x1b[31m\\u202e.txt: not taken: no photo by its name" in said
+
+
+def test_where_there_is_no_photo_the_command_ends(tree: Tree, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as ended:
+        told([str(tree("notes.txt"))], Finder())
+    assert ended.value.exit_code == 1
+    assert "notes.txt: not taken" in capsys.readouterr().err
+
+
+def test_copies_into_the_photos_own_folder_are_refused(tree: Tree, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tree("1.jpg")
+    with pytest.raises(typer.Exit) as ended:
+        harmless(plan([Named(folder / "1.jpg")], folder, Layout.MIRROR))
+    assert ended.value.exit_code == 2
+    assert "name another folder by --output" in capsys.readouterr().err
