@@ -1,6 +1,6 @@
 """Whether what was hidden can be found again, whether every face was hidden, and how much beside them.
 
-The faces of six photos, not used to choose any default, were marked by eye. They come with the npm package
+The faces of six photos, not used to choose what is found, were marked by eye. They come with the npm package
 `@vladmandic/face-api` (its demo's samples; MIT) where npm is.
 """
 
