@@ -30,6 +30,7 @@ class _Description(TypedDict, total=False):
     multiple: int
     iou: float
     smallest: int
+    halvings: int
     scout: _Scout
     added: bool
 
@@ -63,6 +64,7 @@ def detector_model(folder: Path) -> DetectorModel | None:
         iou=value["iou"],
         multiple=value.get("multiple"),
         smallest=value.get("smallest", SMALLEST),
+        halvings=value.get("halvings", 0),
         scout=_scout(value, folder.parent),
     )
     return DetectorModel(

@@ -34,7 +34,8 @@ class ObjectDetector:
     """One model: its labels by class index, its input, and the IoU above which boxes of a class are one object.
 
     `size` is the input's; where there is a `multiple`, it is the largest, and the input takes the photo's aspect ratio
-    in whole multiples. The model sees what is `smallest` input pixels wide.
+    in whole multiples. The model sees what is `smallest` input pixels wide; so that it sees what fills the photo, it
+    looks at the whole of it in `halvings` smaller inputs too, each half of the one before.
     """
 
     model: str
@@ -44,11 +45,15 @@ class ObjectDetector:
     iou: float
     multiple: int | None = None
     smallest: int = SMALLEST
+    halvings: int = 0
     scout: Scout | None = None
 
-    def whole(self, size: Size) -> Tile:
-        """A whole photo of `size` in one input."""
-        return Tile.whole(size, self.size if self.multiple is None else size_within(size, self.size, self.multiple))
+    def whole(self, size: Size, halvings: int = 0) -> Tile:
+        """A whole photo of `size` in one input, halved so often where its size is free."""
+        if self.multiple is None:
+            return Tile.whole(size, self.size)
+        width, height = (max(side >> halvings, self.multiple) for side in self.size)
+        return Tile.whole(size, size_within(size, (width, height), self.multiple))
 
     def draw(self, view: View, tile: Tile) -> RGB:
         """A tile of a photo as input H×W×3."""

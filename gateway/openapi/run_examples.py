@@ -50,7 +50,7 @@ _FACE = {
     "regions": [{"number": 1, "name": "forehead"}, {"number": 2, "name": "nose"}],
 }
 _OBJECT = {"index": 0, "label": "face", "score": 0.8712, "box": [188.46, 72.91, 262.5, 173.1], "model": "centerface"}
-_HIDDEN = {"action": "hidden", "style": "gaussian", "shape": "ellipse", "region": [166, 45, 285, 201]}
+_HIDDEN = {"action": "hidden", "style": "gaussian", "shape": "box", "region": [153, 29, 298, 217]}
 _BLUR = {
     "hide": ["faces", "plates"],
     "style": "gaussian",

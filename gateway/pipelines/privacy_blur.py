@@ -92,11 +92,12 @@ class PrivacyBlurParameters(BaseModel):
     )
     shape: Literal["ellipse", "box", "quadrilateral"] | None = Field(
         None,
-        description="quadrilateral: the four corners where they are known, else the box. Without: faces: ellipse, "
-        "plates: quadrilateral, all else: box.",
+        description="quadrilateral: the four corners where they are known, else the box. Without: plates: "
+        "quadrilateral, all else: box.",
     )
     grow: Annotated[float, Field(ge=0, le=2)] | None = Field(
-        None, description="Share of the box added on each side; by class without, most for faces."
+        None,
+        description="Share of the box added on each side; by class without, most for faces: hair and ears as well.",
     )
     feather: Annotated[float, Field(ge=0, le=1)] | None = Field(
         None, description="Width of the soft rim about the region, as a share of its longer side; by class without."

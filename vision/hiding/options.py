@@ -31,19 +31,20 @@ class Shape(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Hiding:
-    """Style, shape and measures. `grow` and `feather` are shares of the box.
+    """Style, shape and measures.
 
-    The region is the box with `grow` of its width and height added on each side: of a face the whole head, by whose
-    outline detectors still find it, and hair and ears, by which people do. About the region lies a rim, `feather` of
-    its longer side wide, in which the hiding fades; inside the region nothing of the photo shines through. `strength`
-    scales what `vision.hiding.styles` says of blur and cells; `color` is that of the solid style.
+    The region is the box with `grow` of its width and height added on each side, and no narrower than the share
+    `narrowest` of its longer side. About it lies a rim, `feather` of its longer side wide, in which the hiding fades;
+    inside the region nothing of the photo shines through. `strength` scales what `vision.hiding.styles` says of blur
+    and cells; `color` is that of the solid style.
     """
 
     style: Style = Style.GAUSSIAN
     strength: float = 1.0
-    shape: Shape = Shape.ELLIPSE
-    grow: float = 0.4
-    feather: float = 0.2
+    shape: Shape = Shape.BOX
+    grow: float = 0.0
+    narrowest: float = 0.0
+    feather: float = 0.0
     color: Color = (0, 0, 0)
 
 

@@ -46,9 +46,10 @@ class Region:
     def _upright(cls, shape: Shape, box: Box, hiding: Hiding) -> "Region":
         x1, y1, x2, y2 = box
         share = 0.5 + hiding.grow
-        half = max(x2 - x1, 0.0) * share, max(y2 - y1, 0.0) * share
-        side = 2 * max(half)
-        return cls(shape, ((x1 + x2) / 2, (y1 + y2) / 2), half, side, _rim(side, hiding))
+        a, b = max(x2 - x1, 0.0) * share, max(y2 - y1, 0.0) * share
+        least = hiding.narrowest * max(a, b)
+        side = 2 * max(a, b)
+        return cls(shape, ((x1 + x2) / 2, (y1 + y2) / 2), (max(a, least), max(b, least)), side, _rim(side, hiding))
 
     @classmethod
     def _behind(cls, points: Float64, hiding: Hiding) -> "Region":

@@ -2,19 +2,20 @@
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from steps.privacy_blur_draw import privacy_blur_draw
-from steps.privacy_blur_parameters import PrivacyBlurParameters
+from steps.privacy_blur_parameters import HEAD, PrivacyBlurParameters
 from steps.tensors import Json, JsonObject, json_object
 from tests.unit.steps.objects import FACES, OBJECTS, SIZE, Answers, found, rows
 from vision.arrays import RGB, Box
 from vision.encoding import Coding, Kept, encode_photo
 from vision.hiding import hide
-from vision.hiding.options import Hiding, Shape, Style
+from vision.hiding.options import Style
 from vision.photo import inspect
 from vision.photo_info import WrittenFormat
 from vision.rewrite import Form
@@ -61,7 +62,7 @@ def test_faces_and_persons_are_hidden_and_cars_are_told_of() -> None:
     face = result["detections"][0]
     assert {key: face[key] for key in ("label", "score", "model", "box", "style", "shape")} == {
         "label": "face", "score": 0.9, "model": "face_model", "box": list(FACE), "style": "gaussian",
-        "shape": "ellipse",
+        "shape": "box",
     }  # fmt: skip
     assert list(artifacts) == ["blurred.png"]
 
@@ -163,9 +164,9 @@ def test_parameters_come_from_json() -> None:
     nothing = {"shape": None, "grow": None, "feather": None, "color": None, "format": None, "quality": None}
     assert PrivacyBlurParameters.from_json(nothing) == PrivacyBlurParameters()
     parameters = PrivacyBlurParameters.from_json(
-        {"style": "pixelate", "strength": 2, "shape": "box", "color": "#010203", "quality": 70, "metadata": []}
+        {"style": "pixelate", "strength": 2, "color": "#010203", "quality": 70, "metadata": []}
     )
-    assert parameters.hiding("face") == Hiding(Style.PIXELATE, 2, Shape.BOX, color=(1, 2, 3))
+    assert parameters.hiding("face") == replace(HEAD, style=Style.PIXELATE, strength=2, color=(1, 2, 3))
     assert parameters.form == Form(None, 70, frozenset())
     with pytest.raises(ValueError, match="swirl"):
         PrivacyBlurParameters.from_json({"style": "swirl"})

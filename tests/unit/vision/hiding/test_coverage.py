@@ -1,10 +1,13 @@
 """What of a window is hidden, against the definitions of ellipse and box."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steps.privacy_blur_parameters import HEAD
 from vision.arrays import Box, Float64, Size
 from vision.hiding.coverage import coverage
 from vision.hiding.options import Hiding, Shape, Target
@@ -66,13 +69,24 @@ def expect_nothing_beyond_the_window(region: Region) -> None:
 
 
 @given(boxes())
-def test_by_default_the_ellipse_covers_the_box(box: Box) -> None:
-    region = Region.about(Target(box, Hiding()))
+def test_of_a_face_hair_and_ears_are_hidden_whichever_way_it_looks(box: Box) -> None:
+    """Of 46 faces the ears began within half of the box's longer side from its middle."""
+    x1, y1, x2, y2 = box
+    half = 0.6 * max(x2 - x1, y2 - y1)
+    head = (x1 + x2) / 2 - half, (y1 + y2) / 2 - half, (x1 + x2) / 2 + half, (y1 + y2) / 2 + half
+    expect_hidden(head, Region.about(Target(box, HEAD)))
+
+
+@given(boxes())
+def test_an_ellipse_about_a_face_covers_its_box(box: Box) -> None:
+    expect_hidden(box, Region.about(Target(box, replace(HEAD, shape=Shape.ELLIPSE))))
+
+
+def expect_hidden(box: Box, region: Region) -> None:
     window = Window.about((box[0] + 0.6, box[1] + 0.6, box[2] - 0.6, box[3] - 0.6), SIZE)
     if not window.empty:
-        across, down = distances(box, Hiding(grow=0), window)
-        within = np.maximum(across, down) <= 1
-        assert (coverage(region, window)[within] >= 254).all()
+        across, down = distances(box, Hiding(), window)
+        assert (coverage(region, window)[np.maximum(across, down) <= 1] >= 254).all()
 
 
 @pytest.mark.parametrize("shape", UPRIGHT)

@@ -12,6 +12,7 @@ from vision.arrays import RGB, Box, Float64
 from vision.hiding.hide import hide
 from vision.hiding.options import Hiding, Shape, Style, Target
 from vision.hiding.region import Region, Window
+from vision.hiding.styles import SIDE_PER_SIGMA
 from vision.photo_info import PhotoError
 
 BLURS = (Style.GAUSSIAN, Style.PIXELATE)
@@ -39,7 +40,7 @@ def test_pixels_outside_the_window_stay_and_none_inside_the_box_does(
 ) -> None:
     x, y, width, height = corner
     box = (x, y, x + width, y + height)
-    hiding = Hiding(style, strength, shape, feather=feather, color=(10, 20, 30))
+    hiding = Hiding(style, strength, shape, grow=0.25, feather=feather, color=(10, 20, 30))
     before = noise()
     after = hidden(before, box, hiding=hiding)
     window = Region.about(Target(box, hiding)).window((120, 90))
@@ -152,7 +153,7 @@ def recovered(strength: float) -> float:
     """The best correlation, over noise levels, of an attacker's picture with the original, at 8 to 13 cycles."""
     seen = hidden(portrait(), WHOLE, hiding=Hiding(strength=strength, shape=Shape.BOX, grow=0, feather=0))
     original = portrait()[..., 1].astype(float)
-    restored = [deconvolved(seen[..., 1], strength * SIDE / 3, 10.0**level) for level in range(-12, 0)]
+    restored = [deconvolved(seen[..., 1], strength * SIDE / SIDE_PER_SIGMA, 10.0**level) for level in range(-12, 0)]
     return max(np.corrcoef(band(picture, 8, 13), band(original, 8, 13))[0, 1] for picture in restored)
 
 
@@ -166,8 +167,8 @@ def portrait() -> RGB:
 
 
 def test_no_filter_brings_a_face_back_at_the_default_and_a_weak_blur_would_be_undone() -> None:
-    assert recovered(0.075) > 0.9
-    assert abs(recovered(1.0)) < 0.15
+    assert recovered(0.05) > 0.9
+    assert recovered(1.0) < 0.3  # of some 60 waves that are chance, 0.13 is one standard deviation
 
 
 def test_what_would_take_minutes_is_refused_before_anything_is_painted() -> None:
