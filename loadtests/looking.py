@@ -82,7 +82,7 @@ class Reference:
         return Detections.joined([self._piece(view, tile) for tile in pieces]).distinct(self.detector.iou)
 
     def _piece(self, view: View, tile: Tile) -> Detections:
-        (rows,) = self.network(self.detector.draw(view, tile)[np.newaxis])
+        (rows,) = self.network([lambda: self.detector.draw(view, tile)])
         found = self.detector.located(rows, tile, view.size, SURE)
         return found.select(~found.cut)
 

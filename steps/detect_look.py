@@ -3,21 +3,21 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vision.arrays import Float32, Float64, Size
+from vision.arrays import RGB, Float32, Float64, Size
 from vision.detections import Detections
 from vision.nms import ious
 from vision.object_detector import ObjectDetector
 from vision.tiles import OVERLAP, Tile, View, grid, windows_about
 
-Network = Callable[[NDArray[np.uint8]], Sequence[Float32]]
-"""Images N×H×W×3 uint8 → the rows K×6 or K×14 of each."""
+Draw = Callable[[], RGB]
+"""Draws an input H×W×3: only what is run next is ever drawn."""
+Network = Callable[[Sequence[Draw]], Sequence[Float32]]
+"""Inputs of one size → the rows K×6 or K×14 of each."""
 
-BATCH = 4
-"""Tiles that are drawn and run at a time: what is held above the decoded photo."""
 LARGEST_TILE: Size = (768, 768)
 """Input pixels: larger ones share less with their neighbours, and hold more memory while they run."""
 SURE = 0.5
@@ -83,7 +83,7 @@ class Looker:
         """The best score in the whole view at half the size of an input, by the scout where there is one."""
         tile = self.detector.whole(view.size, halvings=1)
         network = self.scout or self.network
-        (rows,) = network(self.detector.draw(view, tile)[np.newaxis])
+        (rows,) = network([partial(self.detector.draw, view, tile)])
         return float(self.detector.located(rows, tile, view.size, 0.0).scores.max(initial=0.0))
 
 
@@ -168,13 +168,9 @@ class _Search:
     def _run(self, network: Network, tiles: Sequence[Tile], least: float) -> list[Detections]:
         """What a network finds in each tile; all tiles have inputs of one size."""
         self.tiles += len(tiles)
-        found = []
-        for start in range(0, len(tiles), BATCH):
-            batch = tiles[start : start + BATCH]
-            images = np.stack([self._detector.draw(self._view, tile) for tile in batch])
-            answers = zip(network(images), batch, strict=True)
-            found += [self._detector.located(rows, tile, self._view.size, least) for rows, tile in answers]
-        return found
+        answers = network([partial(self._detector.draw, self._view, tile) for tile in tiles])
+        located = zip(answers, tiles, strict=True)
+        return [self._detector.located(rows, tile, self._view.size, least) for rows, tile in located]
 
 
 def _widths(found: Detections) -> Float32:

@@ -10,10 +10,9 @@ from typing import cast
 
 import numpy as np
 import onnxruntime as ort
-from numpy.typing import NDArray
 
 from steps.tensors import Tensor, Tensors
-from vision.arrays import Float32
+from vision.arrays import RGB, Float32
 
 INPUT, OUTPUT = "image", "detections"
 """What every detector's input and output are called."""
@@ -70,7 +69,7 @@ class OnnxSession:
 class OnnxNetworks:
     """The detectors' networks in this process: each is loaded when it is first run, and kept.
 
-    The images of a batch run side by side, as many as there are cores for the threads of each.
+    Inputs are run side by side, as many as there are cores for the threads of each.
     """
 
     def __init__(self, model_repository: Path, options: SessionOptions) -> None:
@@ -95,14 +94,12 @@ class OnnxNetwork:
     session: Callable[[], OnnxSession]
     pool: ThreadPoolExecutor
 
-    def __call__(self, images: NDArray[np.uint8]) -> list[Float32]:
-        """Images N×H×W×3 → the rows of each."""
-        session = self.session()
-        singles = [images[place : place + 1] for place in range(len(images))]
-        run = self.pool.map if len(singles) > 1 else map
-        return [cast("Float32", rows[0]) for rows in run(functools.partial(_rows, session), singles)]
+    def __call__(self, draws: Sequence[Callable[[], RGB]]) -> list[Float32]:
+        """The rows of each input, which is drawn where it is run."""
+        run = self.pool.map if len(draws) > 1 else map
+        return list(run(functools.partial(_rows, self.session()), draws))
 
 
-def _rows(session: OnnxSession, image: NDArray[np.uint8]) -> Tensor:
-    (rows,) = session.run({INPUT: image}, [OUTPUT])
-    return rows
+def _rows(session: OnnxSession, draw: Callable[[], RGB]) -> Float32:
+    (rows,) = session.run({INPUT: draw()[np.newaxis]}, [OUTPUT])
+    return cast("Float32", rows[0])

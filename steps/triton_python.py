@@ -3,6 +3,7 @@
 from __future__ import annotations  # the server adds its request types to the module after this import
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,7 @@ from steps.catalogue import steps_of
 from steps.model_config import ModelConfig
 from steps.onnx_session import INPUT, OUTPUT
 from steps.tensors import Step
-from vision.arrays import Float32
+from vision.arrays import RGB, Float32
 
 
 def respond(step: Step, input_names: list[str], request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
@@ -40,10 +41,10 @@ class TritonNetwork:
         self._model = folder.name
         self._most = max(ModelConfig(folder).max_batch_size, 1)
 
-    def __call__(self, images: NDArray[np.uint8]) -> list[Float32]:
-        """Images N×H×W×3 → the rows of each, in batches that the model takes. Raises RuntimeError as Triton says."""
-        parts = [images[start : start + self._most] for start in range(0, len(images), self._most)]
-        return [rows for part in parts for rows in self._run(part)]
+    def __call__(self, draws: Sequence[Callable[[], RGB]]) -> list[Float32]:
+        """The rows of each input, in batches that the model takes. Raises RuntimeError as Triton says."""
+        batches = (draws[start : start + self._most] for start in range(0, len(draws), self._most))
+        return [rows for batch in batches for rows in self._run(np.stack([draw() for draw in batch]))]
 
     def _run(self, images: NDArray[np.uint8]) -> Float32:
         request = pb_utils.InferenceRequest(

@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from steps.detect_find import Networks, detect_find
-from steps.detect_look import Network
+from steps.detect_look import Draw, Network
 from steps.tensors import Json, Tensors, bytes_tensor, json_tensor
 from vision.arrays import Box, Float32, Size
 from vision.fit import Fit
@@ -32,10 +31,10 @@ def networks(answers: Answers, ran: list[str] | None = None) -> Networks:
     """Networks that answer so; `ran` collects the models that were run."""
 
     def network(model: str) -> Network:
-        def run(images: NDArray[np.uint8]) -> Sequence[Float32]:
+        def run(draws: Sequence[Draw]) -> Sequence[Float32]:
             if ran is not None:
                 ran.append(model)
-            return [answers.get(model, np.zeros((0, 6), np.float32)) for _ in images]
+            return [answers.get(model, np.zeros((0, 6), np.float32)) for _ in draws]
 
         return run
 

@@ -1,6 +1,7 @@
 """The steps of `detect` with known answers of the models."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import pytest
 from steps.catalogue import steps_of
 from steps.detect_find import Search, Thresholds, detect_find
 from steps.detect_list import detect_list
+from steps.detect_look import Draw
 from steps.tensors import Json, JsonObject, bytes_tensor, json_object, json_tensor
 from tests.unit.steps.objects import DETECTORS, FACES, OBJECTS, PLATES, SIZE, Answers, found, networks, rows
 from vision.encoding import encode_png
@@ -130,11 +132,11 @@ def test_detectors_see_the_photo_they_are_asked_about() -> None:
     shown = []
     photo = cv2.imencode(".png", np.full((*SIZE[::-1], 3), (10, 20, 200), np.uint8))[1].tobytes()
 
-    def record(images: np.ndarray) -> list[np.ndarray]:
-        shown.append(images)
-        return [np.zeros((0, 6), np.float32) for _ in images]
+    def record(draws: Sequence[Draw]) -> list[np.ndarray]:
+        shown.extend(draw() for draw in draws)
+        return [np.zeros((0, 6), np.float32) for _ in draws]
 
     request = {"image": bytes_tensor([photo]), "parameters": json_tensor({"rotations": "none"})}
     detect_find(DETECTORS, lambda _: record)(request)
-    assert [images.shape[1:3][::-1] for images in shown] == [FACES.size, PLATES.size, OBJECTS.size]
-    assert all((images == (200, 20, 10)).all() for images in shown)
+    assert [image.shape[1::-1] for image in shown] == [FACES.size, PLATES.size, OBJECTS.size]
+    assert all((image == (200, 20, 10)).all() for image in shown)
