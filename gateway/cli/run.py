@@ -20,7 +20,10 @@ from gateway.cli.blur_options import (
     Keep,
     Metadata,
     Quality,
+    Rotations,
     Shape,
+    SmallestFace,
+    SmallestObject,
     Strength,
     Thresholds,
 )
@@ -142,6 +145,9 @@ def privacy_blur(  # noqa: PLR0913, PLR0917 one option for each parameter of the
     color: Color = "",
     keep: Keep = "",
     thresholds: Thresholds = "",
+    smallest_face: SmallestFace = "",
+    smallest_object: SmallestObject = "",
+    rotations: Rotations = "",
     format: Format = "",  # noqa: A002 the option's name
     quality: Quality = "",
     metadata: Metadata = "",
@@ -154,7 +160,8 @@ def privacy_blur(  # noqa: PLR0913, PLR0917 one option for each parameter of the
     """A copy in which faces, plates, people or vehicles are hidden; of videos too, where ffmpeg is."""
     parameters = given(
         hide=hide, style=style, strength=strength, shape=shape, grow=grow, feather=feather, color=color, keep=keep,
-        thresholds=thresholds, format=format, quality=quality, metadata=metadata, include=include,
+        thresholds=thresholds, smallest_face=smallest_face, smallest_object=smallest_object, rotations=rotations,
+        format=format, quality=quality, metadata=metadata, include=include,
     )  # fmt: skip
     found = told(photos, Finder(PHOTO_SUFFIXES | VIDEO_SUFFIXES, recursive, output))
     _run(Sender(base_url(url), _OF_VIDEOS, parameters), found, output, in_flight, layout)
@@ -166,12 +173,18 @@ def detect(  # noqa: PLR0913, PLR0917 one option for each parameter of the pipel
     output: Output,
     classes: Classes = "",
     thresholds: Thresholds = "",
+    smallest_face: SmallestFace = "",
+    smallest_object: SmallestObject = "",
+    rotations: Rotations = "",
     recursive: Recursive = False,  # noqa: FBT002 typer makes a flag of it
     url: Url = "",
     in_flight: InFlight = 4,
 ) -> None:
     """A list of the faces, plates and objects, as JSON."""
-    parameters = given(classes=classes, thresholds=thresholds)
+    parameters = given(
+        classes=classes, thresholds=thresholds, smallest_face=smallest_face, smallest_object=smallest_object,
+        rotations=rotations,
+    )  # fmt: skip
     found = told(photos, Finder(recursive=recursive, results=output))
     _run(Sender(base_url(url), "detect", parameters), found, output, in_flight)
 
