@@ -26,8 +26,8 @@ SCOUT_SCALE = 0.7
 """Scouts look at this share of the scale at which the detector sees what is smallest: a face of 20 pixels is then 14.
 
 Measured with CenterFace on twenty photos of 4 to 16 megapixels, with 819 faces that it finds at full size with 0.5 and
-more: at a score of 0.06 99.8 % are found; at 0.04 99.9 % for a sixth more time, at 0.08 99.0 % for a twentieth less. At a
-scale of 0.65 it is 98.3 %. `python -m loadtests.looking` measures it.
+more: at a score of 0.06 99.8 % are found; at 0.04 99.9 % for a sixth more time, at 0.08 99.0 % for a twentieth less.
+At a scale of 0.65 it is 98.3 %. `python -m loadtests.looking` measures it.
 """
 NEARLY = 0.85
 """A whole view that is drawn at this share of a scale needs no tiles of that scale: 1024×768 in 640×480, for scouts."""

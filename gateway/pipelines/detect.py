@@ -19,7 +19,9 @@ Thresholds = Annotated[
     dict[ClassName, Annotated[float, Field(ge=0, le=1)]], Field(max_length=MAX_ITEMS), BeforeValidator(split_pairs)
 ]
 
-THRESHOLDS_TEXT = "Least score by class or group: an object, or `face=0.3,vehicles=0.5`; 0.2 for faces, else 0.3."
+THRESHOLDS_TEXT = (
+    "Least score by class or group: an object, or `face=0.3,vehicles=0.5`; 0.2 for faces, 0.1 for plates, else 0.3."
+)
 
 SmallestFace = Annotated[float, Field(ge=8, le=10_000)]
 SmallestObject = Annotated[float, Field(ge=8, le=10_000)]
