@@ -1,22 +1,27 @@
 """`maskwright run PIPELINE PHOTO…`."""
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gateway.cli.blur_options import (
+    Audio,
+    AudioTrack,
     BlurInclude,
     Classes,
     Color,
     Feather,
+    FilmOptions,
     Format,
     Grow,
     Hide,
     HidingStyle,
     Keep,
+    MaxFrames,
+    MaxSeconds,
     Metadata,
     Quality,
     Shape,
@@ -43,7 +48,6 @@ from gateway.cli.options import Frame, Gender, Include, InFlight, MaskTypes, Per
 from gateway.cli.photos import PHOTO_SUFFIXES, VIDEO_SUFFIXES, PhotoFile, find_photos, plan
 from gateway.cli.report import print_summary, progress, video_progress
 from gateway.cli.sender import Outcome, Sender
-from gateway.cli.videos import VideoSender
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Send photos to a pipeline and save its artifacts.")
 
@@ -124,15 +128,19 @@ def privacy_blur(  # noqa: PLR0913, PLR0917 one option for each parameter of the
     quality: Quality = "",
     metadata: Metadata = "",
     include: BlurInclude = "",
+    audio: Audio = AudioTrack.KEEP,
+    max_frames: MaxFrames = 500_000,
+    max_seconds: MaxSeconds = 14_400,
     url: Url = "",
     in_flight: InFlight = 4,
 ) -> None:
-    """A copy in which faces, plates, people or vehicles are hidden; of videos too, where ffmpeg is."""
+    """A copy in which faces, plates, people or vehicles are hidden; of videos too."""
     parameters = given(
         hide=hide, style=style, strength=strength, shape=shape, grow=grow, feather=feather, color=color, keep=keep,
         thresholds=thresholds, format=format, quality=quality, metadata=metadata, include=include,
     )  # fmt: skip
-    _run(Sender(base_url(url), "privacy_blur", parameters), photos, output, in_flight, PHOTO_SUFFIXES | VIDEO_SUFFIXES)
+    films = FilmOptions(max_frames, max_seconds, audio is AudioTrack.KEEP)
+    _run(Sender(base_url(url), "privacy_blur", parameters), photos, output, in_flight, films)
 
 
 @app.command("detect")
@@ -149,17 +157,16 @@ def detect(  # noqa: PLR0913, PLR0917 one option for each parameter of the pipel
     _run(Sender(base_url(url), "detect", parameters), photos, output, in_flight)
 
 
-def _run(
-    sender: Sender, names: list[str], output: Path, in_flight: int, suffixes: Collection[str] = PHOTO_SUFFIXES
-) -> None:
+def _run(sender: Sender, names: list[str], output: Path, in_flight: int, films: FilmOptions | None = None) -> None:
+    suffixes = PHOTO_SUFFIXES | VIDEO_SUFFIXES if films else PHOTO_SUFFIXES
     planned = plan(find_photos(names, suffixes), output)
     if not planned:
         typer.echo("No photos there.", err=True)
         raise typer.Exit(1)
-    videos = [one for one in planned if one.is_video and VIDEO_SUFFIXES.issubset(suffixes)]
+    videos = [one for one in planned if films and one.is_video]
     photos = [one for one in planned if one not in videos]
     try:
-        outcomes = [*_photos(sender, photos, in_flight), *_videos(VideoSender(sender, in_flight), videos)]
+        outcomes = [*_photos(sender, photos, in_flight), *_videos(sender, in_flight, films, videos)]
     except GatewayAwayError as error:
         away(sender.url)
         raise typer.Exit(1) from error
@@ -175,10 +182,21 @@ def _photos(sender: Sender, photos: Sequence[PhotoFile], in_flight: int) -> list
         return asyncio.run(sender.send_all(photos, in_flight, advance))
 
 
-def _videos(sender: VideoSender, videos: Sequence[PhotoFile]) -> Iterator[Outcome]:
+def _videos(
+    sender: Sender, in_flight: int, films: FilmOptions | None, videos: Sequence[PhotoFile]
+) -> Iterator[Outcome]:
+    if not (films and videos):
+        return
+    try:
+        from gateway.cli.videos import VideoSender  # noqa: PLC0415 it needs the extra `video`, which few have
+    except ModuleNotFoundError as error:
+        detail = f"videos need the package {error.name}: pip install 'maskwright[video]'"
+        yield from (Outcome(video, code="package_missing", detail=detail) for video in videos)
+        return
+    video_sender = VideoSender(sender, in_flight, films)
     for video in videos:
         with video_progress(video.source.name) as told:
-            outcome = asyncio.run(sender.send(video, told))
-        if outcome.code:
-            typer.echo(f"{video.source}: {outcome.code}: {outcome.detail}", err=True)
+            outcome = asyncio.run(video_sender.send(video, told))
+        if outcome.detail:
+            typer.echo(": ".join(filter(None, (str(video.source), outcome.code, outcome.detail))), err=True)
         yield outcome
