@@ -1,5 +1,6 @@
 """Films opened for reading: from their own file alone, within bounds, frame by frame, each with its own time."""
 
+import heapq
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ _MICROSECOND = Fraction(1, 1_000_000)
 _ATOMS = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"})
 """With one of these a file of the family of MOV and MP4 begins."""
 _CLOSED = {"protocol_whitelist": "none", "enable_drefs": "0", "use_absolute_path": "0"}
+_SHORT_S = 2.0
+"""Seconds that sound may go on after the pictures without a word about it."""
+_SEGMENT, _EBML_HEAD = b"\x18\x53\x80\x67", 4096
+"""The element that holds a Matroska film, and bytes within which it begins."""
 _TAKEN = "MP4, MOV, Matroska, WebM and AVI are taken"
 
 
@@ -52,14 +57,16 @@ class Damage:
     """What of a film could not be read."""
 
     packets: int = 0
-    ended_early: bool = False
+    ends_early: bool = False
+    missing_s: float = 0
 
     def __str__(self) -> str:
         """A sentence, or nothing."""
-        if self.packets or self.ended_early:
-            where = "the end is missing" if self.ended_early else f"{self.packets} places are damaged"
-            return f"{where}; the copy holds what could be read"
-        return ""
+        places = f"it is damaged in {self.packets} place{'s' * (self.packets > 1)}" if self.packets else ""
+        end = "its end is missing" if self.ends_early else ""
+        short = f"its pictures end {self.missing_s:.0f} s before it does" if self.missing_s > _SHORT_S else ""
+        found = " and ".join(filter(None, (end or short, places)))
+        return f"{found}; the copy holds what could be read" if found else ""
 
 
 @contextmanager
@@ -125,7 +132,7 @@ def read_frames(container: InputContainer, stream: VideoStream, bounds: Bounds, 
     base = stream.time_base or Fraction(1, 1000)
     start, last, count = round(start_of(container) / base), -1, 0
     for frame in _decoded(container, stream, damage):
-        shown = frame.dts if frame.pts is None else frame.pts
+        shown = frame.pts
         if shown is None or shown - start <= last:
             continue
         frame.pts, frame.time_base = shown - start, base
@@ -134,14 +141,30 @@ def read_frames(container: InputContainer, stream: VideoStream, bounds: Bounds, 
         yield frame
     if not count:
         raise FilmError("video_error", "no frame of it can be read")
+    damage.missing_s = float((container.duration or 0) * _MICROSECOND - last * base)
 
 
 def _decoded(container: InputContainer, stream: VideoStream, damage: Damage) -> Iterator[VideoFrame]:
+    """Frames with the times that the container tells.
+
+    AVI tells when a packet is decoded, not when its frame is shown: the n-th frame gets the n-th of these times.
+    """
+    stored: list[int] = []
+    told = container.format.name != "avi"
     for packet in _packets(container, stream, damage):
+        time = packet.dts if packet else None
+        if time is not None:
+            heapq.heappush(stored, time)
         try:
-            yield from stream.codec_context.decode(packet)
-        except av.FFmpegError:  # noqa: PERF203 the next packet may be whole
+            frames = stream.codec_context.decode(packet)
+        except av.FFmpegError:
             damage.packets += 1
+            frames = []
+            stored = [one for one in stored if one != time]
+        for frame in frames:
+            first = heapq.heappop(stored) if stored else None
+            frame.pts = frame.pts if told and frame.pts is not None else first
+            yield frame
 
 
 def _packets(container: InputContainer, stream: VideoStream, damage: Damage) -> "Iterator[Packet[VideoStream] | None]":
@@ -149,11 +172,34 @@ def _packets(container: InputContainer, stream: VideoStream, damage: Damage) -> 
     try:
         for packet in container.demux(stream):
             if packet.size:
-                damage.ended_early |= packet.is_corrupt
+                damage.ends_early |= packet.is_corrupt
                 yield packet
     except av.FFmpegError:
-        damage.ended_early = True
+        damage.ends_early = True
     yield None
+
+
+def is_cut(path: Path, container: InputContainer, stream: VideoStream) -> bool:
+    """Whether the file ends before what the index of a MOV or MP4, or the head of a Matroska file, says.
+
+    Raises OSError.
+    """
+    if container.format.name.startswith("mov"):
+        end = max((entry.pos + entry.size for entry in stream.index_entries), default=0)
+    else:
+        with path.open("rb") as file:
+            end = _segment_end(file.read(_EBML_HEAD))
+    return end > path.stat().st_size
+
+
+def _segment_end(begin: bytes) -> int:
+    """Where a Matroska file says that it ends; 0 where it does not say. After RFC 8794 and RFC 9559."""
+    at = begin.find(_SEGMENT) + len(_SEGMENT)
+    if at < len(_SEGMENT) or at >= len(begin) or not begin[at]:
+        return 0
+    length = 9 - begin[at].bit_length()
+    told = int.from_bytes(begin[at : at + length], "big") - (1 << 7 * length)
+    return 0 if told == (1 << 7 * length) - 1 else at + length + told
 
 
 def _demuxer(begin: bytes) -> str:

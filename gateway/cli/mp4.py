@@ -21,7 +21,8 @@ from gateway.cli.picture import Picture
 
 _COPIED = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "opus", "flac", "alac"})
 """Sound that players expect in MP4, by the names of its decoders; any other becomes AAC."""
-_H264 = {"crf": "18", "preset": "medium", "profile": "high"}
+_H264 = {"crf": "18", "preset": "medium", "profile": "high", "bf": "0"}
+"""Without B frames, which are stored out of order: many programs then take a wrong length from uneven times."""
 _AAC_CHANNELS = 2
 
 

@@ -23,9 +23,11 @@ Region = tuple[int, int, int, int]
 """x1, y1, x2, y2 in pixels."""
 
 _UNKNOWN, _RGB, _BT709, _BT601 = 2, 0, 1, 6
-_LIMITED, _FULL = 1, 2
+_FULL = 2
 _CONVERTED = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
 """Matrices of ITU-T H.273 that can be converted to RGB, and libswscale's numbers for them."""
+_USUAL = {1: (1, 1), 9: (9, 14)}
+"""Primaries and transfer that go with a matrix where they are not told; with BT.601 several do."""
 _HDR = {16: Transfer.PQ, 18: Transfer.HLG}
 _HDR_PRIMARIES = {1: Primaries.BT709, 12: Primaries.P3}
 _HD_WIDTH, _SD_HEIGHT = 1280, 576
@@ -142,7 +144,7 @@ class Development:
         """As 8 bits of luma and chroma, and how they code colours."""
         if frame.format.is_rgb or _has_alpha(frame):
             shown = _on_black(frame, self._converter) if _has_alpha(frame) else frame
-            known = replace(SDR, primaries=frame.color_primaries, transfer=frame.color_trc)
+            known = replace(_colours(frame), matrix=_BT709, full=False)
             return known, _from_rgb(shown, known, self._converter)
         colours = _colours(frame)
         if colours.transfer in _HDR:
@@ -173,7 +175,13 @@ def _colours(frame: VideoFrame) -> Colours:
     if matrix not in _CONVERTED:
         raise FilmError("video_unsupported", f"its colours are coded by matrix {matrix} of H.273, which is not known")
     full = frame.color_range == _FULL or frame.format.name.startswith("yuvj")
-    return Colours(matrix, frame.color_primaries, frame.color_trc, full)
+    primaries, transfer = _USUAL.get(matrix, (_UNKNOWN, _UNKNOWN))
+    return Colours(
+        matrix,
+        primaries if frame.color_primaries == _UNKNOWN else frame.color_primaries,
+        transfer if frame.color_trc == _UNKNOWN else frame.color_trc,
+        full,
+    )
 
 
 def _from_rgb(frame: VideoFrame, colours: Colours, converter: VideoReformatter) -> VideoFrame:

@@ -22,7 +22,7 @@ from pydantic import Base64Bytes, BaseModel, ValidationError
 
 from gateway.cli.blur_options import FilmOptions
 from gateway.cli.client import RefusedError, accepted, open_client, patiently
-from gateway.cli.film import Bounds, Damage, FilmError, count_frames, open_film, pictures_of, read_frames
+from gateway.cli.film import Bounds, Damage, FilmError, count_frames, is_cut, open_film, pictures_of, read_frames
 from gateway.cli.mp4 import Copy
 from gateway.cli.photos import PhotoFile
 from gateway.cli.picture import Development, Picture, Region
@@ -233,6 +233,7 @@ def developed(source: Path, bounds: Bounds, damage: Damage) -> Generator[Picture
     """The film's frames as they are shown. Raises FilmError and OSError."""
     with open_film(source) as container:
         stream = pictures_of(container)
+        damage.ends_early = is_cut(source, container, stream)
         yield from Development(stream.sample_aspect_ratio).developed(read_frames(container, stream, bounds, damage))
 
 
