@@ -1,10 +1,29 @@
 """Options of `privacy_blur` and `detect`."""
 
+from dataclasses import dataclass
+from enum import Enum
 from typing import Annotated
 
 import typer
 
 from gateway.cli.photos import Layout
+
+
+class AudioTrack(str, Enum):
+    """What becomes of a video's sound."""
+
+    DROP = "drop"
+    KEEP = "keep"
+
+
+@dataclass(frozen=True)
+class FilmOptions:
+    """Which videos are taken, and whether their copies have sound."""
+
+    max_frames: int
+    max_seconds: float
+    sound: bool
+
 
 BlurLayout = Annotated[
     Layout, typer.Option(help="mirror: FOLDER/a/1.jpg, as the photos lie; folders: FOLDER/a/1/<artifact>.")
@@ -26,3 +45,6 @@ Format = Annotated[str, typer.Option(help="jpeg, png or webp; the photo's own ot
 Quality = Annotated[str, typer.Option(help="1 to 100; the photo's own otherwise.")]
 Metadata = Annotated[str, typer.Option(help="What the copy keeps: exif, icc; or none. icc otherwise.")]
 BlurInclude = Annotated[str, typer.Option(help="blur, detections: as files beside the copy; comma-separated.")]
+Audio = Annotated[AudioTrack, typer.Option(help="Of videos: keep or drop their sound; a voice may name a person.")]
+MaxFrames = Annotated[int, typer.Option(min=1, help="Videos of more frames are refused.")]
+MaxSeconds = Annotated[float, typer.Option(min=0, help="Videos that last longer are refused.")]

@@ -33,16 +33,23 @@ def progress(total: int) -> Iterator[Callable[[Outcome], None]]:
 
 
 @contextmanager
-def video_progress(name: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar on standard error for a video's frames; what it gives is told how many are done, and of how many."""
-    described = TextColumn("{task.description}", markup=False)
-    columns = (described, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(name, total=None)
+def video_progress(name: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on standard error for a video's frames: done of known, frames a second, and the time that is left.
 
-        def told(done: int, total: int | None) -> None:
-            bar.update(task, description=f"{name}: {'finding' if total is None else 'hiding'}", total=total)
-            bar.update(task, completed=done)
+    What it gives is told the stage, how many frames of it are done, and of how many.
+    """
+    described, rate = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[rate]}")
+    columns = (described, BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(name, total=None, rate="")
+
+        def told(stage: str, done: int, total: int) -> None:
+            description = f"{name}: {stage}"
+            if bar.tasks[0].description != description:
+                bar.reset(task, description=description, total=total)
+            bar.update(task, completed=done, total=total)
+            speed = bar.tasks[0].speed
+            bar.update(task, rate=f"{speed:.1f} frames/s" if speed else "")
 
         yield told
 

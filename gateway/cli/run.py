@@ -8,16 +8,21 @@ from typing import Annotated
 import typer
 
 from gateway.cli.blur_options import (
+    Audio,
+    AudioTrack,
     BlurInclude,
     BlurLayout,
     Classes,
     Color,
     Feather,
+    FilmOptions,
     Format,
     Grow,
     Hide,
     HidingStyle,
     Keep,
+    MaxFrames,
+    MaxSeconds,
     Metadata,
     Quality,
     Rotations,
@@ -61,13 +66,11 @@ from gateway.cli.options import (
 from gateway.cli.photos import PHOTO_SUFFIXES, VIDEO_SUFFIXES, Layout, Named, PhotoFile, plan
 from gateway.cli.report import print_summary, progress, video_progress
 from gateway.cli.sender import Outcome, Sender
-from gateway.cli.videos import VideoSender
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Send photos to a pipeline and save its artifacts.")
 
 Photos = Annotated[list[str], typer.Argument(help="Photos, folders of photos, or patterns.")]
 PhotosAndVideos = Annotated[list[str], typer.Argument(help="Photos, videos, folders of them, or patterns.")]
-_OF_VIDEOS = "privacy_blur"
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the artifacts: FOLDER/<photo>/<artifact>.")]
 CopyOutput = Annotated[Path, typer.Option("--output", "-o", help="Folder for the copies; never that of the photos.")]
@@ -154,17 +157,21 @@ def privacy_blur(  # noqa: PLR0913, PLR0917 one option for each parameter of the
     include: BlurInclude = "",
     layout: BlurLayout = Layout.MIRROR,
     recursive: Recursive = False,  # noqa: FBT002 typer makes a flag of it
+    audio: Audio = AudioTrack.KEEP,
+    max_frames: MaxFrames = 500_000,
+    max_seconds: MaxSeconds = 14_400,
     url: Url = "",
     in_flight: InFlight = 4,
 ) -> None:
-    """A copy in which faces, plates, people or vehicles are hidden; of videos too, where ffmpeg is."""
+    """A copy in which faces, plates, people or vehicles are hidden; of videos too."""
     parameters = given(
         hide=hide, style=style, strength=strength, shape=shape, grow=grow, feather=feather, color=color, keep=keep,
         thresholds=thresholds, smallest_face=smallest_face, smallest_object=smallest_object, rotations=rotations,
         format=format, quality=quality, metadata=metadata, include=include,
     )  # fmt: skip
+    films = FilmOptions(max_frames, max_seconds, audio is AudioTrack.KEEP)
     found = told(photos, Finder(PHOTO_SUFFIXES | VIDEO_SUFFIXES, recursive, output))
-    _run(Sender(base_url(url), _OF_VIDEOS, parameters), found, output, in_flight, layout)
+    _run(Sender(base_url(url), "privacy_blur", parameters), found, output, in_flight, layout, films)
 
 
 @app.command("detect")
@@ -189,13 +196,19 @@ def detect(  # noqa: PLR0913, PLR0917 one option for each parameter of the pipel
     _run(Sender(base_url(url), "detect", parameters), found, output, in_flight)
 
 
-def _run(sender: Sender, found: Sequence[Named], output: Path, in_flight: int, layout: Layout = Layout.FOLDERS) -> None:
+def _run(  # noqa: PLR0913, PLR0917 what every pipeline has, and what of videos one has
+    sender: Sender,
+    found: Sequence[Named],
+    output: Path,
+    in_flight: int,
+    layout: Layout = Layout.FOLDERS,
+    films: FilmOptions | None = None,
+) -> None:
     planned = harmless(plan(found, output, layout))
-    takes_videos = sender.pipeline == _OF_VIDEOS
-    videos = [one for one in planned if takes_videos and one.is_video]
-    photos = [one for one in planned if not (takes_videos and one.is_video)]
+    videos = [one for one in planned if films and one.is_video]
+    photos = [one for one in planned if not (films and one.is_video)]
     try:
-        outcomes = [*_photos(sender, photos, in_flight), *_videos(VideoSender(sender, in_flight), videos)]
+        outcomes = [*_photos(sender, photos, in_flight), *_videos(sender, in_flight, films, videos)]
     except GatewayAwayError as error:
         away(sender.url)
         raise typer.Exit(1) from error
@@ -211,10 +224,21 @@ def _photos(sender: Sender, photos: Sequence[PhotoFile], in_flight: int) -> list
         return asyncio.run(sender.send_all(photos, in_flight, advance))
 
 
-def _videos(sender: VideoSender, videos: Sequence[PhotoFile]) -> Iterator[Outcome]:
+def _videos(
+    sender: Sender, in_flight: int, films: FilmOptions | None, videos: Sequence[PhotoFile]
+) -> Iterator[Outcome]:
+    if not (films and videos):
+        return
+    try:
+        from gateway.cli.videos import VideoSender  # noqa: PLC0415 it needs the extra `video`, which few have
+    except ModuleNotFoundError as error:
+        detail = f"videos need the package {error.name}: pip install 'maskwright[video]'"
+        yield from (Outcome(video, code="package_missing", detail=detail) for video in videos)
+        return
+    video_sender = VideoSender(sender, in_flight, films)
     for video in videos:
         with video_progress(shown(video.source.name)) as advance:
-            outcome = asyncio.run(sender.send(video, advance))
-        if outcome.code:
-            typer.echo(shown(f"{video.source}: {outcome.code}: {outcome.detail}"), err=True)
+            outcome = asyncio.run(video_sender.send(video, advance))
+        if outcome.detail:
+            typer.echo(shown(": ".join(filter(None, (str(video.source), outcome.code, outcome.detail)))), err=True)
         yield outcome

@@ -1,0 +1,220 @@
+"""Films opened for reading: from their own file alone, within bounds, frame by frame, each with its own time."""
+
+import heapq
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+MAX_PIXELS = 100_000_000
+"""Of one frame: 16384×6144 has as many."""
+_MICROSECOND = Fraction(1, 1_000_000)
+_ATOMS = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"})
+"""With one of these a file of the family of MOV and MP4 begins."""
+_CLOSED = {"protocol_whitelist": "none", "enable_drefs": "0", "use_absolute_path": "0"}
+_SHORT_S = 2.0
+"""Seconds that sound may go on after the pictures without a word about it."""
+_SEGMENT, _EBML_HEAD = b"\x18\x53\x80\x67", 4096
+"""The element that holds a Matroska film, and bytes within which it begins."""
+_TAKEN = "MP4, MOV, Matroska, WebM and AVI are taken"
+
+
+class FilmError(Exception):
+    """A film that is not taken, or cannot be read or written; the code is stable."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The most frames, and the most seconds, of a film that is taken."""
+
+    frames: int
+    seconds: float
+
+    def check(self, frames: int, seconds: float) -> None:
+        """Raise FilmError `video_too_long` for what is outside."""
+        if frames > self.frames:
+            raise FilmError("video_too_long", f"more than {self.frames} frames; --max-frames says how many are taken")
+        if seconds > self.seconds:
+            detail = f"{seconds:.0f} seconds, and {self.seconds:g} are taken; --max-seconds says how many"
+            raise FilmError("video_too_long", detail)
+
+
+@dataclass
+class Damage:
+    """What of a film could not be read."""
+
+    packets: int = 0
+    ends_early: bool = False
+    missing_s: float = 0
+
+    def __str__(self) -> str:
+        """A sentence, or nothing."""
+        places = f"it is damaged in {self.packets} place{'s' * (self.packets > 1)}" if self.packets else ""
+        end = "its end is missing" if self.ends_early else ""
+        short = f"its pictures end {self.missing_s:.0f} s before it does" if self.missing_s > _SHORT_S else ""
+        found = " and ".join(filter(None, (end or short, places)))
+        return f"{found}; the copy holds what could be read" if found else ""
+
+
+@contextmanager
+def open_film(path: Path) -> Iterator[InputContainer]:
+    """A container that reads from this file and opens nothing else, whatever the file says.
+
+    The demuxer is chosen by the file's first bytes, never by its name. Raises FilmError `video_unsupported`,
+    `video_error`, and OSError.
+    """
+    if path.exists() and not path.is_file():
+        raise FilmError("video_unsupported", "this is no regular file")
+    with path.open("rb") as file:
+        name = _demuxer(file.read(12))
+        file.seek(0)
+        try:
+            with av.open(
+                file, "r", format=name, container_options=_CLOSED, metadata_errors="replace", io_open=_nothing_else
+            ) as container:
+                yield container
+        except (av.FFmpegError, UnicodeError) as error:
+            raise FilmError("video_error", _said(error)) from error
+
+
+def pictures_of(container: InputContainer) -> VideoStream:
+    """The stream that players show; a cover is none. Raises FilmError `video_unsupported` or `video_too_large`."""
+    shown = [one for one in container.streams.video if not one.disposition & Disposition.attached_pic]
+    if not shown or shown[0].codec_context is None:
+        raise FilmError("video_unsupported", "there are no pictures in it that can be decoded")
+    stream = max(shown, key=lambda one: bool(one.disposition & Disposition.default))
+    if stream.width * stream.height > MAX_PIXELS:
+        raise FilmError("video_too_large", f"{stream.width}×{stream.height}; up to {MAX_PIXELS} pixels are taken")
+    return stream
+
+
+def start_of(container: InputContainer) -> Fraction:
+    """The time, in seconds, of the first of anything in it: players begin there."""
+    return (container.start_time or 0) * _MICROSECOND
+
+
+def count_frames(path: Path, bounds: Bounds) -> int:
+    """How many frames the film has, of which some may prove unreadable; nothing is decoded.
+
+    Raises FilmError and OSError.
+    """
+    with open_film(path) as container:
+        stream = pictures_of(container)
+        bounds.check(stream.frames, float((container.duration or 0) * _MICROSECOND))
+        count = 0
+        for packet in container.demux(stream) if not stream.frames else ():
+            count += packet.size > 0
+            bounds.check(count, 0)
+        return stream.frames or count
+
+
+def read_frames(container: InputContainer, stream: VideoStream, bounds: Bounds, damage: Damage) -> Iterator[VideoFrame]:
+    """Frames in the order they are shown; each is later than the one before, and the film begins at 0.
+
+    `pts` and `time_base` tell when. Frames that are damaged, which `damage` hears of, or come too late are left out.
+    Raises FilmError.
+    """
+    stream.thread_type = "AUTO"
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    base = stream.time_base or Fraction(1, 1000)
+    start, last, count = round(start_of(container) / base), -1, 0
+    for frame in _decoded(container, stream, damage):
+        shown = frame.pts
+        if shown is None or shown - start <= last:
+            continue
+        frame.pts, frame.time_base = shown - start, base
+        last, count = frame.pts, count + 1
+        bounds.check(count, float(last * base))
+        yield frame
+    if not count:
+        raise FilmError("video_error", "no frame of it can be read")
+    damage.missing_s = float((container.duration or 0) * _MICROSECOND - last * base)
+
+
+def _decoded(container: InputContainer, stream: VideoStream, damage: Damage) -> Iterator[VideoFrame]:
+    """Frames with the times that the container tells.
+
+    AVI tells when a packet is decoded, not when its frame is shown: the n-th frame gets the n-th of these times.
+    """
+    stored: list[int] = []
+    told = container.format.name != "avi"
+    for packet in _packets(container, stream, damage):
+        time = packet.dts if packet else None
+        if time is not None:
+            heapq.heappush(stored, time)
+        try:
+            frames = stream.codec_context.decode(packet)
+        except av.FFmpegError:
+            damage.packets += 1
+            frames = []
+            stored = [one for one in stored if one != time]
+        for frame in frames:
+            first = heapq.heappop(stored) if stored else None
+            frame.pts = frame.pts if told and frame.pts is not None else first
+            yield frame
+
+
+def _packets(container: InputContainer, stream: VideoStream, damage: Damage) -> "Iterator[Packet[VideoStream] | None]":
+    """The stream's packets, and None, which flushes the decoder."""
+    try:
+        for packet in container.demux(stream):
+            if packet.size:
+                damage.ends_early |= packet.is_corrupt
+                yield packet
+    except av.FFmpegError:
+        damage.ends_early = True
+    yield None
+
+
+def is_cut(path: Path, container: InputContainer, stream: VideoStream) -> bool:
+    """Whether the file ends before what the index of a MOV or MP4, or the head of a Matroska file, says.
+
+    Raises OSError.
+    """
+    if container.format.name.startswith("mov"):
+        end = max((entry.pos + entry.size for entry in stream.index_entries), default=0)
+    else:
+        with path.open("rb") as file:
+            end = _segment_end(file.read(_EBML_HEAD))
+    return end > path.stat().st_size
+
+
+def _segment_end(begin: bytes) -> int:
+    """Where a Matroska file says that it ends; 0 where it does not say. After RFC 8794 and RFC 9559."""
+    at = begin.find(_SEGMENT) + len(_SEGMENT)
+    if at < len(_SEGMENT) or at >= len(begin) or not begin[at]:
+        return 0
+    length = 9 - begin[at].bit_length()
+    told = int.from_bytes(begin[at : at + length], "big") - (1 << 7 * length)
+    return 0 if told == (1 << 7 * length) - 1 else at + length + told
+
+
+def _demuxer(begin: bytes) -> str:
+    if begin[4:8] in _ATOMS:
+        return "mov"
+    if begin.startswith(b"\x1aE\xdf\xa3"):
+        return "matroska"
+    if begin.startswith(b"RIFF") and begin[8:12] == b"AVI ":
+        return "avi"
+    raise FilmError("video_unsupported", f"this is no film, whatever its name says; {_TAKEN}")
+
+
+def _nothing_else(url: str, _flags: int, _options: object) -> object:
+    raise PermissionError(1, "a film may not open other files", url)
+
+
+def _said(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

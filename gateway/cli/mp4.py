@@ -1,0 +1,179 @@
+"""Copies of films: H.264 in MP4, each frame at its own time, beside the sound of the source."""
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.stream import VideoStream
+
+from gateway.cli.film import Bounds, FilmError, open_film, start_of
+from gateway.cli.picture import Picture
+
+_COPIED = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "opus", "flac", "alac"})
+"""Sound that players expect in MP4, by the names of its decoders; any other becomes AAC."""
+_H264 = {"crf": "18", "preset": "medium", "profile": "high", "bf": "0"}
+"""Without B frames, which are stored out of order: many programs then take a wrong length from uneven times."""
+_AAC_CHANNELS = 2
+
+
+class Copy:
+    """An MP4 file that takes pictures; nothing is left of it, nor of its folder, unless it is finished.
+
+    `rate`: frames a second on the average. Sound is taken from the film `sound`, where one is named. Nothing is written
+    before the first picture. The methods raise FilmError, FFmpegError and OSError.
+    """
+
+    def __init__(self, target: Path, rate: Fraction, sound: Path | None, bounds: Bounds) -> None:
+        self._target = target
+        self._part = target.with_name(f".{target.name}.part")
+        self._folder_is_new = not target.parent.exists()
+        self._rate, self._source, self._bounds = rate, sound, bounds
+        self._open = ExitStack()
+        self._file: _File | None = None
+
+    def write(self, picture: Picture, duration: int) -> None:
+        """Add a picture that is shown for a time, in its `time_base`, and the sound up to it."""
+        self._file = self._file or self._begun(picture)
+        self._file.write(picture, duration)
+
+    def finish(self) -> None:
+        """Write what is left, and give the file its name."""
+        if self._file:
+            self._file.end()
+            self._open.close()
+            self._part.replace(self._target)
+
+    def abandon(self) -> None:
+        """Leave nothing."""
+        with contextlib.suppress(av.FFmpegError, OSError, FilmError):
+            self._open.close()
+        self._part.unlink(missing_ok=True)
+        if self._folder_is_new:
+            with contextlib.suppress(OSError):
+                self._target.parent.rmdir()
+
+    def _begun(self, picture: Picture) -> "_File":
+        self._target.parent.mkdir(parents=True, exist_ok=True)
+        file, options = f"file:{self._part.resolve()}", {"movflags": "+faststart"}
+        container = self._open.enter_context(av.open(file, "w", format="mp4", container_options=options))
+        pictures = _h264(container, picture, self._rate)
+        film = self._open.enter_context(open_film(self._source)) if self._source else None
+        return _File(container, pictures, _sounding(container, film, self._bounds) if film else iter(()))
+
+
+class _File:
+    """A container that is being written: pictures, and sounds that write themselves and tell their times."""
+
+    def __init__(self, container: OutputContainer, pictures: VideoStream, sounds: Iterator[float]) -> None:
+        self._container, self._pictures, self._sounds = container, pictures, sounds
+        self._heard = 0.0
+        self._durations: dict[int, int] = {}
+
+    def write(self, picture: Picture, duration: int) -> None:
+        self._durations[picture.pts] = duration
+        self._mux(self._pictures.codec_context.encode(picture.frame()))
+        self._hear(picture.time)
+
+    def end(self) -> None:
+        self._mux(self._pictures.codec_context.encode(None))
+        self._hear(math.inf)
+
+    def _mux(self, packets: "list[Packet[VideoStream]]") -> None:
+        for packet in packets:
+            packet.stream = self._pictures
+            packet.duration = self._durations.pop(packet.pts or 0)
+            self._container.mux_one(packet)
+
+    def _hear(self, until: float) -> None:
+        while self._heard <= until and self._heard < math.inf:
+            self._heard = next(self._sounds, math.inf)
+
+
+def _h264(container: OutputContainer, first: Picture, rate: Fraction) -> VideoStream:
+    stream = container.add_stream("libx264", rate=rate, options=_H264)
+    context = stream.codec_context
+    context.width, context.height = first.size
+    context.pix_fmt = "yuv420p"
+    context.time_base = first.time_base
+    context.sample_aspect_ratio = first.aspect
+    context.colorspace, context.color_range = first.colours.matrix, first.colours.range
+    context.color_primaries, context.color_trc = first.colours.primaries, first.colours.transfer
+    return stream
+
+
+def _sounding(container: OutputContainer, film: InputContainer, bounds: Bounds) -> Iterator[float]:
+    """Adds the film's tracks of sound; each step writes a packet, and gives its time in seconds."""
+    tracks = {one.index: _Track(container, one, start_of(film)) for one in film.streams.audio if one.codec_context}
+    return _written(film, tracks, bounds)
+
+
+def _written(film: InputContainer, tracks: "Mapping[int, _Track]", bounds: Bounds) -> Iterator[float]:
+    streams = [track.source for track in tracks.values()]
+    for packet in _readable(film.demux(streams)) if streams else ():
+        time = tracks[packet.stream.index].write(packet)
+        bounds.check(0, time)
+        yield time
+
+
+def _readable(packets: "Iterator[Packet[Stream]]") -> "Iterator[Packet[Stream]]":
+    """Up to where the file is damaged."""
+    with contextlib.suppress(av.FFmpegError):
+        yield from packets
+
+
+class _Track:
+    """A track of sound, copied where MP4 holds its kind, else coded anew."""
+
+    def __init__(self, container: OutputContainer, source: AudioStream, start: Fraction) -> None:
+        self.source = source
+        self._container = container
+        self._start = start
+        self._copied = source.codec_context.name in _COPIED
+        self._stream = container.add_stream_from_template(source) if self._copied else self._coded()
+
+    def _coded(self) -> AudioStream:
+        context = self.source.codec_context
+        layout = "mono" if context.layout.nb_channels == 1 else "stereo"
+        self._resampler = AudioResampler(format="fltp", layout=layout, rate=_aac_rate(context))
+        return self._container.add_stream("aac", rate=_aac_rate(context), layout=layout)
+
+    def write(self, packet: "Packet[Stream]") -> float:
+        """Write a packet of the source; its time in seconds."""
+        shift = round(self._start / packet.time_base)
+        time = float(((packet.dts or 0) - shift) * packet.time_base)
+        if not self._copied:
+            self._code(packet, shift)
+        elif packet.size and packet.dts is not None:
+            packet.dts -= shift
+            packet.pts = packet.dts if packet.pts is None else packet.pts - shift
+            packet.stream = self._stream
+            self._container.mux_one(packet)
+        return time
+
+    def _code(self, packet: "Packet[Stream]", shift: int) -> None:
+        with contextlib.suppress(av.error.InvalidDataError):
+            for frame in self.source.codec_context.decode(packet):
+                frame.pts = None if frame.pts is None else frame.pts - shift
+                for ready in self._resampler.resample(frame):
+                    self._container.mux(self._stream.encode(ready))
+        if not packet.size:
+            for ready in self._resampler.resample(None):
+                self._container.mux(self._stream.encode(ready))
+            self._container.mux(self._stream.encode(None))
+
+
+def _aac_rate(context: AudioCodecContext) -> int:
+    return context.sample_rate if context.sample_rate in _AAC_RATES else 48000
+
+
+_AAC_RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000})

@@ -1,0 +1,263 @@
+"""Frames of films as they are shown: upright, 8 bits, even sides, with the colours that they are coded in."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import cast
+
+import numpy as np
+from av.error import FFmpegError
+from av.filter.graph import Graph
+from av.sidedata.sidedata import SideData
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, VideoReformatter
+from numpy.typing import NDArray
+
+from gateway.cli.film import FilmError
+from vision.arrays import RGB
+from vision.tone import Primaries, Transfer, cube
+
+Plane = NDArray[np.uint8]
+Region = tuple[int, int, int, int]
+"""x1, y1, x2, y2 in pixels."""
+
+_UNKNOWN, _RGB, _BT709, _BT601 = 2, 0, 1, 6
+_FULL = 2
+_CONVERTED = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
+"""Matrices of ITU-T H.273 that can be converted to RGB, and libswscale's numbers for them."""
+_USUAL = {1: (1, 1), 9: (9, 14)}
+"""Primaries and transfer that go with a matrix where they are not told; with BT.601 several do."""
+_HDR = {16: Transfer.PQ, 18: Transfer.HLG}
+_HDR_PRIMARIES = {1: Primaries.BT709, 12: Primaries.P3}
+_HD_WIDTH, _SD_HEIGHT = 1280, 576
+_CUBE_SIZE = 49
+_BICUBIC, _FULL_CHROMA_OUT, _FULL_CHROMA_IN, _ACCURATE = 0x4, 0x2000, 0x4000, 0x40000
+_EXACT = _BICUBIC | _FULL_CHROMA_OUT | _FULL_CHROMA_IN | _ACCURATE
+"""Flags of libswscale; the quicker ways are off by up to three levels."""
+
+
+@dataclass(frozen=True)
+class Colours:
+    """How colours are coded: code points of ITU-T H.273; `full` is the range."""
+
+    matrix: int
+    primaries: int
+    transfer: int
+    full: bool
+
+    @property
+    def range(self) -> ColorRange:
+        """As FFmpeg names it."""
+        return ColorRange.JPEG if self.full else ColorRange.MPEG
+
+
+SDR = Colours(matrix=1, primaries=1, transfer=1, full=False)
+"""BT.709, of limited range."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A frame as shown; `planes` are its luma and, at half the width and height, its two chroma.
+
+    `aspect` is width to height of one pixel; `pts` counts in `time_base` from the film's start, as does `duration`,
+    0 where the film tells none.
+    """
+
+    planes: tuple[Plane, Plane, Plane]
+    colours: Colours
+    aspect: Fraction
+    pts: int
+    time_base: Fraction
+    duration: int
+
+    @property
+    def time(self) -> float:
+        """Seconds from the film's start."""
+        return float(self.pts * self.time_base)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        height, width = self.planes[0].shape
+        return width, height
+
+    def frame(self) -> VideoFrame:
+        """For the encoder: pixels and time, without anything that hung on the source's frame."""
+        stacked = np.concatenate([plane.ravel() for plane in self.planes])
+        width, height = self.size
+        frame = VideoFrame.from_ndarray(stacked.reshape(height * 3 // 2, width), format="yuv420p")
+        frame.pts, frame.time_base = self.pts, self.time_base
+        frame.colorspace, frame.color_range = self.colours.matrix, self.colours.range
+        return frame
+
+    def rgb(self, converter: VideoReformatter) -> RGB:
+        """H×W×3."""
+        shown = converter.reformat(
+            self.frame(), format="rgb24", src_colorspace=_CONVERTED[self.colours.matrix],
+            src_color_range=self.colours.range, dst_color_range=ColorRange.JPEG, interpolation=_EXACT,
+        )  # fmt: skip
+        return np.ascontiguousarray(shown.to_ndarray(), dtype=np.uint8)
+
+    def changed(self, rgb: RGB, regions: Sequence[Region], converter: VideoReformatter) -> "Picture":
+        """The same, with the regions of another picture of its size; all else keeps the source's own pixels."""
+        copy = _planes(_from_rgb(VideoFrame.from_ndarray(rgb, format="rgb24"), self.colours, converter))
+        planes = [plane.copy() for plane in self.planes]
+        for x1, y1, x2, y2 in regions:
+            rows, columns = slice(max(y1, 0) // 2, -(-y2 // 2)), slice(max(x1, 0) // 2, -(-x2 // 2))
+            for plane, other in zip(planes[1:], copy[1:], strict=True):
+                plane[rows, columns] = other[rows, columns]
+            rows, columns = (slice(2 * part.start, 2 * part.stop) for part in (rows, columns))
+            planes[0][rows, columns] = copy[0][rows, columns]
+        return replace(self, planes=(planes[0], planes[1], planes[2]))
+
+
+class Development:
+    """Makes pictures of a film's frames; all get the size of the first."""
+
+    def __init__(self, aspect: Fraction | None) -> None:
+        self._aspect = aspect or Fraction(1)
+        self._converter = VideoReformatter()
+        self._size: tuple[int, int] | None = None
+        self._toning: tuple[tuple[object, ...], Graph] | None = None
+
+    def developed(self, frames: Iterator[VideoFrame]) -> Iterator[Picture]:
+        """Raises FilmError `video_unsupported` for colours that cannot be converted."""
+        try:
+            yield from map(self._picture, frames)
+        except (FFmpegError, ValueError) as error:
+            raise FilmError("video_unsupported", f"its colours cannot be converted: {error}") from error
+
+    def _picture(self, frame: VideoFrame) -> Picture:
+        colours, flat = self._flat(frame)
+        turn = _turn(frame)
+        planes = tuple(_turned(plane, turn) for plane in _planes(flat))
+        aspect = 1 / self._aspect if turn[0] else self._aspect
+        picture = Picture(
+            (planes[0], planes[1], planes[2]), colours, aspect, frame.pts or 0, frame.time_base or Fraction(1),
+            frame.duration or 0,
+        )  # fmt: skip
+        self._size = self._size or picture.size
+        return picture if picture.size == self._size else _fitted(picture, self._size)
+
+    def _flat(self, frame: VideoFrame) -> tuple[Colours, VideoFrame]:
+        """As 8 bits of luma and chroma, and how they code colours."""
+        if frame.format.is_rgb or _has_alpha(frame):
+            shown = _on_black(frame, self._converter) if _has_alpha(frame) else frame
+            known = replace(_colours(frame), matrix=_BT709, full=False)
+            return known, _from_rgb(shown, known, self._converter)
+        colours = _colours(frame)
+        if colours.transfer in _HDR:
+            return SDR, _from_rgb(self._toned(frame, colours), SDR, self._converter)
+        same = {"src_colorspace": _CONVERTED[colours.matrix], "dst_colorspace": _CONVERTED[colours.matrix]}
+        ranges = {"src_color_range": colours.range, "dst_color_range": colours.range}
+        if frame.format.name != "yuv420p":
+            return colours, self._converter.reformat(frame, format="yuv420p", interpolation=_EXACT, **same, **ranges)
+        return colours, frame
+
+    def _toned(self, frame: VideoFrame, colours: Colours) -> VideoFrame:
+        deep = self._converter.reformat(
+            frame, format="gbrp16le", src_colorspace=_CONVERTED[colours.matrix], src_color_range=colours.range,
+            dst_color_range=ColorRange.JPEG, interpolation=_EXACT,
+        )  # fmt: skip
+        wanted = (deep.width, deep.height, colours)
+        if self._toning is None or self._toning[0] != wanted:
+            self._toning = wanted, _toning(deep, colours)
+        self._toning[1].vpush(deep)
+        return self._toning[1].vpull()
+
+
+def _colours(frame: VideoFrame) -> Colours:
+    """As tagged; a matrix that is not told is guessed by size, as players do, and a range is limited."""
+    matrix = frame.colorspace
+    if matrix in {_UNKNOWN, _RGB}:
+        matrix = _BT709 if frame.width >= _HD_WIDTH or frame.height > _SD_HEIGHT else _BT601
+    if matrix not in _CONVERTED:
+        raise FilmError("video_unsupported", f"its colours are coded by matrix {matrix} of H.273, which is not known")
+    full = frame.color_range == _FULL or frame.format.name.startswith("yuvj")
+    primaries, transfer = _USUAL.get(matrix, (_UNKNOWN, _UNKNOWN))
+    return Colours(
+        matrix,
+        primaries if frame.color_primaries == _UNKNOWN else frame.color_primaries,
+        transfer if frame.color_trc == _UNKNOWN else frame.color_trc,
+        full,
+    )
+
+
+def _from_rgb(frame: VideoFrame, colours: Colours, converter: VideoReformatter) -> VideoFrame:
+    return converter.reformat(
+        frame, format="yuv420p", dst_colorspace=_CONVERTED[colours.matrix], src_color_range=ColorRange.JPEG,
+        dst_color_range=colours.range, interpolation=_EXACT,
+    )  # fmt: skip
+
+
+def _has_alpha(frame: VideoFrame) -> bool:
+    return frame.format.name.startswith(("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya"))
+
+
+def _on_black(frame: VideoFrame, converter: VideoReformatter) -> VideoFrame:
+    """As players show what is transparent."""
+    rgba = converter.reformat(frame, format="rgba", dst_color_range=ColorRange.JPEG, interpolation=_EXACT).to_ndarray()
+    weighed = rgba[..., :3].astype(np.uint16) * rgba[..., 3:] // 255
+    return VideoFrame.from_ndarray(np.ascontiguousarray(weighed, dtype=np.uint8), format="rgb24")
+
+
+def _toning(frame: VideoFrame, colours: Colours) -> Graph:
+    """Looks the colours of frames like this one up in a table."""
+    table = cube(_CUBE_SIZE, _HDR[colours.transfer], _HDR_PRIMARIES.get(colours.primaries, Primaries.BT2020))
+    graph = Graph()
+    with tempfile.NamedTemporaryFile("w", suffix=".cube") as file:
+        file.write(table)
+        file.flush()
+        source = graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
+        )
+        lookup = graph.add("lut3d", file=file.name, interp="tetrahedral")
+        graph.link_nodes(source, lookup, graph.add("buffersink")).configure()
+    return graph
+
+
+def _planes(frame: VideoFrame) -> tuple[Plane, Plane, Plane]:
+    """Of even sides: an odd one gets its last row or column again."""
+    luma, *chroma = (
+        np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
+        for plane in frame.planes
+    )
+    height, width = luma.shape
+    even = np.pad(luma, ((0, height % 2), (0, width % 2)), mode="edge") if height % 2 or width % 2 else luma
+    return even, chroma[0], chroma[1]
+
+
+def _turn(frame: VideoFrame) -> tuple[bool, bool, bool]:
+    """Whether a frame is shown transposed, then mirrored left to right, then top to bottom.
+
+    The display matrix maps (x, y) to (a·x + c·y, b·x + d·y); the nearest right angle is taken.
+    """
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return False, False, False
+    a, b, _, c, d = np.frombuffer(memoryview(cast("SideData", data)), np.int32)[:5].tolist()
+    return (True, c < 0, b < 0) if abs(a) + abs(d) < abs(b) + abs(c) else (False, a < 0, d < 0)
+
+
+def _turned(plane: Plane, turn: tuple[bool, bool, bool]) -> Plane:
+    transposed, mirrored, flipped = turn
+    plane = plane.T if transposed else plane
+    plane = plane[:, ::-1] if mirrored else plane
+    return plane[::-1] if flipped else plane
+
+
+def _fitted(picture: Picture, size: tuple[int, int]) -> Picture:
+    """At another size, as large as it fits, with black beside it: a recording may change its size."""
+    width, height = size
+    scale = min(width / picture.size[0], height / picture.size[1])
+    inner = [max(2, 2 * int(side * scale / 2)) for side in picture.size]
+    frame = VideoReformatter().reformat(picture.frame(), width=inner[0], height=inner[1], interpolation="BICUBIC")
+    left, top = ((whole - part) // 4 for whole, part in zip(size, inner, strict=True))
+    blacks = (0 if picture.colours.full else 16, 128, 128)
+    planes = []
+    for plane, black, step in zip(_planes(frame), blacks, (2, 1, 1), strict=True):
+        canvas = np.full((height * step // 2, width * step // 2), black, np.uint8)
+        canvas[top * step :, left * step :][: plane.shape[0], : plane.shape[1]] = plane
+        planes.append(canvas)
+    return replace(picture, planes=(planes[0], planes[1], planes[2]))

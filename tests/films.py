@@ -1,0 +1,128 @@
+"""Small films for tests, made by PyAV."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import OutputContainer
+
+from vision.arrays import RGB
+
+GREY, RED = (90, 90, 90), (200, 50, 50)
+FULL, LIMITED = 2, 1
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How a film is coded; `colours` are matrix, primaries and transfer of H.273, and `full` the range."""
+
+    codec: str = "libx264"
+    pixels: str = "yuv420p"
+    colours: tuple[int, int, int] = (1, 1, 1)
+    full: bool = False
+    base: Fraction = Fraction(1, 25)
+    aspect: Fraction = Fraction(1)
+    options: Mapping[str, str] = field(default_factory=dict)
+    rotation: int | None = None
+    mirrored: bool = False
+    tagged: bool = True
+    file: Mapping[str, str] = field(default_factory=dict)
+
+
+def scene(square: tuple[int, int] | None = (40, 20), size: tuple[int, int] = (96, 64)) -> RGB:
+    """A grey picture with a red square of 16 pixels, its left upper corner there."""
+    picture = np.full((size[1], size[0], 3), GREY, np.uint8)
+    if square:
+        x, y = square
+        picture[y : y + 16, x : x + 16] = RED
+    return picture
+
+
+def write_film(
+    path: Path,
+    pictures: Sequence[RGB],
+    coding: Coding = Coding(),
+    times: Sequence[int] | None = None,
+    tone: str | None = None,
+) -> Path:
+    """A film of these pictures, shown at `times` in the coding's base; `tone` names a codec for a sound beside it."""
+    with av.open(str(path), "w", options=dict(coding.file)) as container:
+        height, width, _ = pictures[0].shape
+        stream = container.add_stream(coding.codec, rate=1 / coding.base, options=dict(coding.options))
+        context = stream.codec_context
+        context.width, context.height, context.pix_fmt, context.time_base = width, height, coding.pixels, coding.base
+        context.sample_aspect_ratio = coding.aspect
+        if coding.tagged:
+            context.colorspace, context.color_primaries, context.color_trc = coding.colours
+            context.color_range = FULL if coding.full else LIMITED
+        if coding.rotation is not None or coding.mirrored:
+            stream.set_display_rotation(coding.rotation or 0, hflip=coding.mirrored)
+        sound = container.add_stream(tone, rate=48000, layout="mono") if tone else None
+        for frame in _frames(pictures, coding, times or range(len(pictures))):
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        if sound:
+            seconds = ((times or range(len(pictures)))[-1] + 1) * coding.base
+            _sing(container, sound, seconds)
+    return path
+
+
+def _frames(pictures: Sequence[RGB], coding: Coding, times: Sequence[int]) -> Iterator[av.VideoFrame]:
+    matrix = {5: 5, 6: 5}.get(coding.colours[0], coding.colours[0])
+    for picture, time in zip(pictures, times, strict=True):
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        if frame.format.name != coding.pixels:
+            frame = frame.reformat(
+                format=coding.pixels, dst_colorspace=matrix, src_color_range=FULL,
+                dst_color_range=FULL if coding.full else LIMITED, interpolation=0x4 | 0x40000 | 0x2000 | 0x4000,
+            )  # fmt: skip
+        frame.pts, frame.time_base = time, coding.base
+        yield frame
+
+
+def _sing(container: OutputContainer, stream: av.AudioStream, seconds: Fraction) -> None:
+    waves = np.sin(np.arange(int(48000 * seconds)) * 2 * np.pi * 440 / 48000).astype(np.float32) * 0.3
+    frame = av.AudioFrame.from_ndarray(waves[None], format="flt", layout="mono")
+    frame.sample_rate, frame.pts, frame.time_base = 48000, 0, Fraction(1, 48000)
+    resampler = av.AudioResampler(stream.codec_context.format, "mono", 48000, stream.codec_context.frame_size)
+    for piece in (*resampler.resample(frame), *resampler.resample(None)):
+        container.mux(stream.encode(piece))
+    container.mux(stream.encode(None))
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A film as it is shown."""
+
+    times: list[float]
+    pictures: list[RGB]
+    seconds: float
+    colours: tuple[int, int, int, int]
+    aspect: Fraction | None
+    tracks: list[str]
+    rate: Fraction | None
+
+
+def watch(path: Path) -> Watched:
+    """The film, its colours converted as they are tagged; matrix, primaries, transfer and range."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        context = stream.codec_context
+        frames = list(container.decode(stream))
+        matrix = {5: 5, 6: 5}.get(context.colorspace, context.colorspace)
+        shown = [
+            frame.reformat(
+                format="rgb24", src_colorspace=matrix, src_color_range=context.color_range, dst_color_range=FULL,
+                interpolation=0x4 | 0x40000 | 0x2000 | 0x4000,
+            ).to_ndarray()
+            for frame in frames
+        ]  # fmt: skip
+        return Watched(
+            [float(frame.pts * frame.time_base) for frame in frames], shown, container.duration / 1e6,
+            (context.colorspace, context.color_primaries, context.color_trc, context.color_range),
+            stream.sample_aspect_ratio, [f"{one.type}:{one.codec_context.name}" for one in container.streams],
+            stream.average_rate,
+        )  # fmt: skip
