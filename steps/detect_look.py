@@ -31,6 +31,8 @@ At a scale of 0.65 it is 98.3 %. `python -m loadtests.looking` measures it.
 """
 NEARLY = 0.85
 """A whole view that is drawn at this share of a scale needs no tiles of that scale: 1024×768 in 640×480, for scouts."""
+FAINTER = 0.5
+"""Of a scout's score, what makes a candidate in the whole view, which may be drawn that much smaller than tiles."""
 CANDIDATE = 0.15
 """A scout's score in the window about a candidate, at the detector's own scale, below which nobody looks again."""
 CLOSE = 0.25
@@ -109,7 +111,7 @@ class _Search:
     def whole(self) -> Iterator[Detections]:
         """What is found in the whole view, large and smaller; what scores less is kept as candidates."""
         scout = self._detector.scout
-        least = self._least if scout is None else min(self._least, scout.score)
+        least = self._least if scout is None else min(self._least, FAINTER * scout.score)
         (found,) = self._run(self._looker.network, [self._whole], least)
         unsure = found.select(found.scores < SURE)
         self._candidates = [unsure.select(_widths(unsure) * self._whole_scale < LARGEST_IN_WINDOW / 2)]

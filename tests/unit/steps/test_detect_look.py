@@ -55,7 +55,7 @@ def scene(size: tuple[int, int], squares: Sequence[tuple[int, int, int]]) -> NDA
 
 def seen(photo: NDArray[np.uint8], squares: Sequence[tuple[int, int, int]], quarters: int, *, scouting: bool) -> int:
     """Look, and hold what was found against what is there; returns how many tiles that took."""
-    network, scout = Squares(8, 18), Squares(8, 1e9)
+    network, scout = Squares(8, 18), Squares(8, 18)
     scouted = Scout("scout", 0.05) if scouting else None
     looked = Looker(detector(scouted), network, scout if scouting else None).look(View(photo, quarters), 20, 0.2)
     expected = np.array([(x, y, x + side, y + side) for x, y, side in squares], np.float32).reshape(-1, 4)
