@@ -44,7 +44,7 @@ def scene(square: tuple[int, int] | None = (40, 20), size: tuple[int, int] = (96
 def write_film(
     path: Path,
     pictures: Sequence[RGB],
-    coding: Coding = Coding(),  # noqa: B008 it is frozen
+    coding: Coding = Coding(),
     times: Sequence[int] | None = None,
     tone: str | None = None,
 ) -> Path:
@@ -74,7 +74,7 @@ def _frames(pictures: Sequence[RGB], coding: Coding, times: Sequence[int]) -> It
     matrix = {5: 5, 6: 5}.get(coding.colours[0], coding.colours[0])
     for picture, time in zip(pictures, times, strict=True):
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-        if not frame.format.name == coding.pixels:
+        if frame.format.name != coding.pixels:
             frame = frame.reformat(
                 format=coding.pixels, dst_colorspace=matrix, src_color_range=FULL,
                 dst_color_range=FULL if coding.full else LIMITED, interpolation=0x4 | 0x40000 | 0x2000 | 0x4000,

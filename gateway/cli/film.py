@@ -127,7 +127,7 @@ def read_frames(container: InputContainer, stream: VideoStream, bounds: Bounds, 
     `pts` and `time_base` tell when. Frames that are damaged, which `damage` hears of, or come too late are left out.
     Raises FilmError.
     """
-    stream.thread_type = "AUTO"
+    stream.thread_type = "SLICE"  # with threads for frames, what is damaged looks otherwise in each pass
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     base = stream.time_base or Fraction(1, 1000)
     start, last, count = round(start_of(container) / base), -1, 0

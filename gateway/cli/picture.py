@@ -1,9 +1,11 @@
 """Frames of films as they are shown: upright, 8 bits, even sides, with the colours that they are coded in."""
 
+import contextlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import groupby
 from typing import cast
 
 import numpy as np
@@ -124,7 +126,7 @@ class Development:
     def developed(self, frames: Iterator[VideoFrame]) -> Iterator[Picture]:
         """Raises FilmError `video_unsupported` for colours that cannot be converted."""
         try:
-            yield from map(self._picture, frames)
+            yield from map(self._picture, _progressive(frames))
         except (FFmpegError, ValueError) as error:
             raise FilmError("video_unsupported", f"its colours cannot be converted: {error}") from error
 
@@ -165,6 +167,37 @@ class Development:
             self._toning = wanted, _toning(deep, colours)
         self._toning[1].vpush(deep)
         return self._toning[1].vpull()
+
+
+def _progressive(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+    """Frames whose two fields are of two moments, as cameras for television make them, without the comb."""
+    for _, alike in groupby(frames, lambda frame: (frame.width, frame.height, frame.format.name, frame.time_base)):
+        weaving: Graph | None = None
+        for frame in alike:
+            if weaving is None and frame.interlaced_frame:
+                weaving = _weaving(frame)
+            yield from _woven(frame, weaving, frame.time_base) if weaving else (frame,)
+        yield from _woven(None, weaving, frame.time_base) if weaving else ()
+
+
+def _weaving(frame: VideoFrame) -> Graph:
+    graph = Graph()
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
+    graph.link_nodes(source, graph.add("bwdif", mode="send_frame", deint="interlaced"), graph.add("buffersink"))
+    graph.configure()
+    return graph
+
+
+def _woven(frame: VideoFrame | None, graph: Graph, base: Fraction | None) -> Iterator[VideoFrame]:
+    """What comes out where this goes in, None at the end; the filter counts time in other units."""
+    graph.vpush(frame)
+    with contextlib.suppress(BlockingIOError, EOFError):
+        while True:
+            ready = graph.vpull()
+            unit = (ready.time_base or Fraction(1)) / (base or Fraction(1))
+            ready.pts, ready.duration = round((ready.pts or 0) * unit), round((ready.duration or 0) * unit)
+            ready.time_base = base
+            yield ready
 
 
 def _colours(frame: VideoFrame) -> Colours:
