@@ -1,11 +1,15 @@
 """Small films for tests, made by PyAV."""
 
+import base64
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
+import httpx
 import numpy as np
 from av.container import OutputContainer
 
@@ -29,6 +33,7 @@ class Coding:
     rotation: int | None = None
     mirrored: bool = False
     tagged: bool = True
+    place: str = ""
     file: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -50,6 +55,8 @@ def write_film(
 ) -> Path:
     """A film of these pictures, shown at `times` in the coding's base; `tone` names a codec for a sound beside it."""
     with av.open(str(path), "w", options=dict(coding.file)) as container:
+        if coding.place:
+            container.metadata["location"] = coding.place
         height, width, _ = pictures[0].shape
         stream = container.add_stream(coding.codec, rate=1 / coding.base, options=dict(coding.options))
         context = stream.codec_context
@@ -71,12 +78,12 @@ def write_film(
 
 
 def _frames(pictures: Sequence[RGB], coding: Coding, times: Sequence[int]) -> Iterator[av.VideoFrame]:
-    matrix = {5: 5, 6: 5}.get(coding.colours[0], coding.colours[0])
     for picture, time in zip(pictures, times, strict=True):
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        frame.colorspace = coding.colours[0]
         if frame.format.name != coding.pixels:
             frame = frame.reformat(
-                format=coding.pixels, dst_colorspace=matrix, src_color_range=FULL,
+                format=coding.pixels, src_color_range=FULL,
                 dst_color_range=FULL if coding.full else LIMITED, interpolation=0x4 | 0x40000 | 0x2000 | 0x4000,
             )  # fmt: skip
         frame.pts, frame.time_base = time, coding.base
@@ -112,10 +119,9 @@ def watch(path: Path) -> Watched:
         stream = container.streams.video[0]
         context = stream.codec_context
         frames = list(container.decode(stream))
-        matrix = {5: 5, 6: 5}.get(context.colorspace, context.colorspace)
         shown = [
             frame.reformat(
-                format="rgb24", src_colorspace=matrix, src_color_range=context.color_range, dst_color_range=FULL,
+                format="rgb24", src_color_range=context.color_range, dst_color_range=FULL,
                 interpolation=0x4 | 0x40000 | 0x2000 | 0x4000,
             ).to_ndarray()
             for frame in frames
@@ -126,3 +132,57 @@ def watch(path: Path) -> Watched:
             stream.sample_aspect_ratio, [f"{one.type}:{one.codec_context.name}" for one in container.streams],
             stream.average_rate,
         )  # fmt: skip
+
+
+@dataclass
+class StandIn:
+    """A gateway that takes red for faces, and hides what it is told to in black, two pixels beyond the box."""
+
+    asked: list[tuple[str, dict[str, str], tuple[int, ...]]] = field(default_factory=list)
+    refuse_from: int = 1_000_000
+
+    def client(self, _url: str) -> httpx.AsyncClient:
+        """Speaks to it."""
+        return httpx.AsyncClient(base_url="http://stand-in", transport=httpx.MockTransport(self._answer))
+
+    def fields(self, pipeline: str) -> dict[str, str]:
+        """Of the first request to a pipeline."""
+        return next(fields for name, fields, _ in self.asked if name == pipeline)
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        parts = dict(_parts(request))
+        photo = cv2.imdecode(np.frombuffer(parts.pop("image"), np.uint8), cv2.IMREAD_COLOR)
+        pipeline = request.url.path.rpartition("/")[2]
+        self.asked.append((pipeline, {name: value.decode() for name, value in parts.items()}, photo.shape))
+        if len(self.asked) > self.refuse_from:
+            return httpx.Response(422, json={"code": "no", "detail": "refused"})
+        return httpx.Response(200, json=_found(photo) if pipeline == "detect" else _hidden(photo, parts["objects"]))
+
+
+def _parts(request: httpx.Request) -> Iterator[tuple[str, bytes]]:
+    boundary = request.headers["content-type"].partition("boundary=")[2].encode()
+    for part in request.read().split(b"--" + boundary)[1:-1]:
+        head, _, content = part[2:].partition(b"\r\n\r\n")
+        yield head.partition(b'name="')[2].partition(b'"')[0].decode(), content[:-2]
+
+
+def _found(photo: RGB) -> dict[str, object]:
+    red = (photo[..., 2] > 150) & (photo[..., 1] < 110) & (photo[..., 0] < 110)
+    if not red.any():
+        return {"detections": []}
+    x, y, width, height = cv2.boundingRect(red.astype(np.uint8))
+    return {"detections": [{"label": "face", "box": [x, y, x + width, y + height], "corners": None, "later": 1}]}
+
+
+def _hidden(photo: RGB, objects: bytes) -> dict[str, object]:
+    boxes = [[round(side) for side in one["box"]] for one in json.loads(objects)]
+    regions = [[max(x1 - 2, 0), max(y1 - 2, 0), x2 + 2, y2 + 2] for x1, y1, x2, y2 in boxes]
+    for x1, y1, x2, y2 in regions:
+        photo[y1:y2, x1:x2] = 0
+    png = base64.b64encode(cv2.imencode(".png", photo)[1].tobytes()).decode()
+    return {"detections": [{"region": one} for one in regions], "artifacts": {"blurred.png": {"base64": png}}}
+
+
+def unhidden(film: Watched) -> int:
+    """Pixels of the red square that are still to be seen."""
+    return sum(int(((one[..., 0] > 150) & (one[..., 1] < 110)).sum()) for one in film.pictures)

@@ -101,43 +101,53 @@ def pictures_of(container: InputContainer) -> VideoStream:
     return stream
 
 
-def start_of(container: InputContainer) -> Fraction:
-    """The time, in seconds, of the first of anything in it: players begin there."""
-    return (container.start_time or 0) * _MICROSECOND
+@dataclass(frozen=True)
+class Film:
+    """A film that is taken: how many frames it has, of which some may prove unreadable, and where its clock begins.
 
-
-def count_frames(path: Path, bounds: Bounds) -> int:
-    """How many frames the film has, of which some may prove unreadable; nothing is decoded.
-
-    Raises FilmError and OSError.
+    Players begin with the first of anything, picture or sound, at `start` seconds.
     """
+
+    path: Path
+    bounds: Bounds
+    frames: int
+    start: Fraction
+
+
+def survey(path: Path, bounds: Bounds) -> Film:
+    """Count the frames; nothing is decoded. Raises FilmError and OSError."""
     with open_film(path) as container:
         stream = pictures_of(container)
         bounds.check(stream.frames, float((container.duration or 0) * _MICROSECOND))
+        starts = [] if container.start_time is None else [container.start_time * _MICROSECOND]
         count = 0
-        for packet in container.demux(stream) if not stream.frames else ():
+        for packet in container.demux(stream):
+            if not count and packet.pts is not None:
+                starts.append(packet.pts * packet.time_base)
             count += packet.size > 0
             bounds.check(count, 0)
-        return stream.frames or count
+            if stream.frames:
+                break
+        return Film(path, bounds, stream.frames or count, min(starts, default=Fraction(0)))
 
 
-def read_frames(container: InputContainer, stream: VideoStream, bounds: Bounds, damage: Damage) -> Iterator[VideoFrame]:
+def read_frames(film: Film, container: InputContainer, stream: VideoStream, damage: Damage) -> Iterator[VideoFrame]:
     """Frames in the order they are shown; each is later than the one before, and the film begins at 0.
 
     `pts` and `time_base` tell when. Frames that are damaged, which `damage` hears of, or come too late are left out.
     Raises FilmError.
     """
-    stream.thread_type = "AUTO"
+    stream.thread_type = "SLICE"  # with threads for frames, what is damaged looks otherwise in each pass
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     base = stream.time_base or Fraction(1, 1000)
-    start, last, count = round(start_of(container) / base), -1, 0
+    start, last, count = round(film.start / base), -1, 0
     for frame in _decoded(container, stream, damage):
         shown = frame.pts
         if shown is None or shown - start <= last:
             continue
         frame.pts, frame.time_base = shown - start, base
         last, count = frame.pts, count + 1
-        bounds.check(count, float(last * base))
+        film.bounds.check(count, float(last * base))
         yield frame
     if not count:
         raise FilmError("video_error", "no frame of it can be read")

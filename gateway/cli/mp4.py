@@ -16,7 +16,7 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from gateway.cli.film import Bounds, FilmError, open_film, start_of
+from gateway.cli.film import Film, FilmError, open_film
 from gateway.cli.picture import Picture
 
 _COPIED = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "opus", "flac", "alac"})
@@ -33,11 +33,11 @@ class Copy:
     before the first picture. The methods raise FilmError, FFmpegError and OSError.
     """
 
-    def __init__(self, target: Path, rate: Fraction, sound: Path | None, bounds: Bounds) -> None:
+    def __init__(self, target: Path, rate: Fraction, sound: Film | None) -> None:
         self._target = target
         self._part = target.with_name(f".{target.name}.part")
         self._folder_is_new = not target.parent.exists()
-        self._rate, self._source, self._bounds = rate, sound, bounds
+        self._rate, self._sound = rate, sound
         self._open = ExitStack()
         self._file: _File | None = None
 
@@ -67,8 +67,9 @@ class Copy:
         file, options = f"file:{self._part.resolve()}", {"movflags": "+faststart"}
         container = self._open.enter_context(av.open(file, "w", format="mp4", container_options=options))
         pictures = _h264(container, picture, self._rate)
-        film = self._open.enter_context(open_film(self._source)) if self._source else None
-        return _File(container, pictures, _sounding(container, film, self._bounds) if film else iter(()))
+        source = self._open.enter_context(open_film(self._sound.path)) if self._sound else None
+        sounds = _sounds(container, source, self._sound) if source and self._sound else iter(())
+        return _File(container, pictures, sounds)
 
 
 class _File:
@@ -111,17 +112,17 @@ def _h264(container: OutputContainer, first: Picture, rate: Fraction) -> VideoSt
     return stream
 
 
-def _sounding(container: OutputContainer, film: InputContainer, bounds: Bounds) -> Iterator[float]:
+def _sounds(container: OutputContainer, source: InputContainer, film: Film) -> Iterator[float]:
     """Adds the film's tracks of sound; each step writes a packet, and gives its time in seconds."""
-    tracks = {one.index: _Track(container, one, start_of(film)) for one in film.streams.audio if one.codec_context}
-    return _written(film, tracks, bounds)
+    tracks = {one.index: _Track(container, one, film.start) for one in source.streams.audio if one.codec_context}
+    return _written(source, tracks, film)
 
 
-def _written(film: InputContainer, tracks: "Mapping[int, _Track]", bounds: Bounds) -> Iterator[float]:
+def _written(source: InputContainer, tracks: "Mapping[int, _Track]", film: Film) -> Iterator[float]:
     streams = [track.source for track in tracks.values()]
-    for packet in _readable(film.demux(streams)) if streams else ():
+    for packet in _readable(source.demux(streams)) if streams else ():
         time = tracks[packet.stream.index].write(packet)
-        bounds.check(0, time)
+        film.bounds.check(0, time)
         yield time
 
 

@@ -1,15 +1,18 @@
 """Frames of films as they are shown: upright, 8 bits, even sides, with the colours that they are coded in."""
 
+import contextlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import groupby
 from typing import cast
 
 import numpy as np
 from av.error import FFmpegError
 from av.filter.graph import Graph
 from av.sidedata.sidedata import SideData
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, VideoReformatter
 from numpy.typing import NDArray
@@ -24,8 +27,8 @@ Region = tuple[int, int, int, int]
 
 _UNKNOWN, _RGB, _BT709, _BT601 = 2, 0, 1, 6
 _FULL = 2
-_CONVERTED = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
-"""Matrices of ITU-T H.273 that can be converted to RGB, and libswscale's numbers for them."""
+_MATRICES = frozenset({1, 4, 5, 6, 7, 9})
+"""Those of ITU-T H.273 that can be converted to RGB."""
 _USUAL = {1: (1, 1), 9: (9, 14)}
 """Primaries and transfer that go with a matrix where they are not told; with BT.601 several do."""
 _HDR = {16: Transfer.PQ, 18: Transfer.HLG}
@@ -93,18 +96,15 @@ class Picture:
 
     def rgb(self, converter: VideoReformatter) -> RGB:
         """H×W×3."""
-        shown = converter.reformat(
-            self.frame(), format="rgb24", src_colorspace=_CONVERTED[self.colours.matrix],
-            src_color_range=self.colours.range, dst_color_range=ColorRange.JPEG, interpolation=_EXACT,
-        )  # fmt: skip
+        shown = _converted(self.frame(), "rgb24", self.colours, converter)
         return np.ascontiguousarray(shown.to_ndarray(), dtype=np.uint8)
 
     def changed(self, rgb: RGB, regions: Sequence[Region], converter: VideoReformatter) -> "Picture":
         """The same, with the regions of another picture of its size; all else keeps the source's own pixels."""
-        copy = _planes(_from_rgb(VideoFrame.from_ndarray(rgb, format="rgb24"), self.colours, converter))
+        copy = _planes(_converted(VideoFrame.from_ndarray(rgb, format="rgb24"), "yuv420p", self.colours, converter))
         planes = [plane.copy() for plane in self.planes]
         for x1, y1, x2, y2 in regions:
-            rows, columns = slice(max(y1, 0) // 2, -(-y2 // 2)), slice(max(x1, 0) // 2, -(-x2 // 2))
+            rows, columns = (slice(max(low, 0) // 2, (max(high, 0) + 1) // 2) for low, high in ((y1, y2), (x1, x2)))
             for plane, other in zip(planes[1:], copy[1:], strict=True):
                 plane[rows, columns] = other[rows, columns]
             rows, columns = (slice(2 * part.start, 2 * part.stop) for part in (rows, columns))
@@ -124,7 +124,7 @@ class Development:
     def developed(self, frames: Iterator[VideoFrame]) -> Iterator[Picture]:
         """Raises FilmError `video_unsupported` for colours that cannot be converted."""
         try:
-            yield from map(self._picture, frames)
+            yield from map(self._picture, _progressive(frames))
         except (FFmpegError, ValueError) as error:
             raise FilmError("video_unsupported", f"its colours cannot be converted: {error}") from error
 
@@ -142,24 +142,18 @@ class Development:
 
     def _flat(self, frame: VideoFrame) -> tuple[Colours, VideoFrame]:
         """As 8 bits of luma and chroma, and how they code colours."""
-        if frame.format.is_rgb or _has_alpha(frame):
-            shown = _on_black(frame, self._converter) if _has_alpha(frame) else frame
-            known = replace(_colours(frame), matrix=_BT709, full=False)
-            return known, _from_rgb(shown, known, self._converter)
         colours = _colours(frame)
+        opaque = _on_black(frame, colours, self._converter) if _has_alpha(frame) else frame
         if colours.transfer in _HDR:
-            return SDR, _from_rgb(self._toned(frame, colours), SDR, self._converter)
-        same = {"src_colorspace": _CONVERTED[colours.matrix], "dst_colorspace": _CONVERTED[colours.matrix]}
-        ranges = {"src_color_range": colours.range, "dst_color_range": colours.range}
-        if frame.format.name != "yuv420p":
-            return colours, self._converter.reformat(frame, format="yuv420p", interpolation=_EXACT, **same, **ranges)
-        return colours, frame
+            return SDR, _converted(self._toned(opaque, colours), "yuv420p", SDR, self._converter)
+        if opaque.format.is_rgb:
+            coded = replace(colours, full=False)
+            return coded, _converted(opaque, "yuv420p", coded, self._converter)
+        same = opaque.format.name == "yuv420p"
+        return colours, opaque if same else _converted(opaque, "yuv420p", colours, self._converter)
 
     def _toned(self, frame: VideoFrame, colours: Colours) -> VideoFrame:
-        deep = self._converter.reformat(
-            frame, format="gbrp16le", src_colorspace=_CONVERTED[colours.matrix], src_color_range=colours.range,
-            dst_color_range=ColorRange.JPEG, interpolation=_EXACT,
-        )  # fmt: skip
+        deep = _converted(frame, "gbrp16le", colours, self._converter)
         wanted = (deep.width, deep.height, colours)
         if self._toning is None or self._toning[0] != wanted:
             self._toning = wanted, _toning(deep, colours)
@@ -167,12 +161,43 @@ class Development:
         return self._toning[1].vpull()
 
 
+def _progressive(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+    """Frames whose two fields are of two moments, as cameras for television make them, without the comb."""
+    for _, alike in groupby(frames, lambda frame: (frame.width, frame.height, frame.format.name, frame.time_base)):
+        weaving: Graph | None = None
+        for frame in alike:
+            if weaving is None and frame.interlaced_frame:
+                weaving = _weaving(frame)
+            yield from _woven(frame, weaving, frame.time_base) if weaving else (frame,)
+        yield from _woven(None, weaving, frame.time_base) if weaving else ()
+
+
+def _weaving(frame: VideoFrame) -> Graph:
+    graph = Graph()
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
+    graph.link_nodes(source, graph.add("bwdif", mode="send_frame", deint="interlaced"), graph.add("buffersink"))
+    graph.configure()
+    return graph
+
+
+def _woven(frame: VideoFrame | None, graph: Graph, base: Fraction | None) -> Iterator[VideoFrame]:
+    """What comes out where this goes in, None at the end; the filter counts time in other units."""
+    graph.vpush(frame)
+    with contextlib.suppress(BlockingIOError, EOFError):
+        while True:
+            ready = graph.vpull()
+            unit = (ready.time_base or Fraction(1)) / (base or Fraction(1))
+            ready.pts, ready.duration = round((ready.pts or 0) * unit), round((ready.duration or 0) * unit)
+            ready.time_base = base
+            yield ready
+
+
 def _colours(frame: VideoFrame) -> Colours:
     """As tagged; a matrix that is not told is guessed by size, as players do, and a range is limited."""
-    matrix = frame.colorspace
+    matrix = _BT709 if frame.format.is_rgb else frame.colorspace
     if matrix in {_UNKNOWN, _RGB}:
         matrix = _BT709 if frame.width >= _HD_WIDTH or frame.height > _SD_HEIGHT else _BT601
-    if matrix not in _CONVERTED:
+    if matrix not in _MATRICES:
         raise FilmError("video_unsupported", f"its colours are coded by matrix {matrix} of H.273, which is not known")
     full = frame.color_range == _FULL or frame.format.name.startswith("yuvj")
     primaries, transfer = _USUAL.get(matrix, (_UNKNOWN, _UNKNOWN))
@@ -184,22 +209,26 @@ def _colours(frame: VideoFrame) -> Colours:
     )
 
 
-def _from_rgb(frame: VideoFrame, colours: Colours, converter: VideoReformatter) -> VideoFrame:
+def _converted(frame: VideoFrame, layout: str, colours: Colours, converter: VideoReformatter) -> VideoFrame:
+    """In another pixel format: RGB, or luma and chroma of the same colours and range."""
+    frame.colorspace = colours.matrix
+    source, wanted = (ColorRange.JPEG if one.is_rgb else colours.range for one in (frame.format, VideoFormat(layout)))
     return converter.reformat(
-        frame, format="yuv420p", dst_colorspace=_CONVERTED[colours.matrix], src_color_range=ColorRange.JPEG,
-        dst_color_range=colours.range, interpolation=_EXACT,
-    )  # fmt: skip
+        frame, format=layout, src_color_range=source, dst_color_range=wanted, interpolation=_EXACT
+    )
 
 
 def _has_alpha(frame: VideoFrame) -> bool:
-    return frame.format.name.startswith(("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya"))
+    return frame.format.name.startswith(("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya", "pal8"))
 
 
-def _on_black(frame: VideoFrame, converter: VideoReformatter) -> VideoFrame:
+def _on_black(frame: VideoFrame, colours: Colours, converter: VideoReformatter) -> VideoFrame:
     """As players show what is transparent."""
-    rgba = converter.reformat(frame, format="rgba", dst_color_range=ColorRange.JPEG, interpolation=_EXACT).to_ndarray()
+    rgba = _converted(frame, "rgba", colours, converter).to_ndarray()
     weighed = rgba[..., :3].astype(np.uint16) * rgba[..., 3:] // 255
-    return VideoFrame.from_ndarray(np.ascontiguousarray(weighed, dtype=np.uint8), format="rgb24")
+    opaque = VideoFrame.from_ndarray(np.ascontiguousarray(weighed, dtype=np.uint8), format="rgb24")
+    opaque.pts, opaque.time_base = frame.pts, frame.time_base
+    return opaque
 
 
 def _toning(frame: VideoFrame, colours: Colours) -> Graph:

@@ -22,7 +22,7 @@ from pydantic import Base64Bytes, BaseModel, ValidationError
 
 from gateway.cli.blur_options import FilmOptions
 from gateway.cli.client import RefusedError, accepted, open_client, patiently
-from gateway.cli.film import Bounds, Damage, FilmError, count_frames, is_cut, open_film, pictures_of, read_frames
+from gateway.cli.film import Bounds, Damage, Film, FilmError, is_cut, open_film, pictures_of, read_frames, survey
 from gateway.cli.mp4 import Copy
 from gateway.cli.photos import PhotoFile
 from gateway.cli.picture import Development, Picture, Region
@@ -174,17 +174,17 @@ class _Work:
 
     async def done(self) -> Outcome:
         damage = Damage()
-        total = await self.desk.do(count_frames, self.video.source, self.order.bounds)
+        film = await self.desk.do(survey, self.video.source, self.order.bounds)
         moments: list[_Moment] = []
-        async with aclosing(self._each(damage, self._find)) as found:
+        async with aclosing(self._each(film, damage, self._find)) as found:
             async for moment in found:
                 moments.append(moment)
-                self.told("finding", len(moments), max(total, len(moments)))
-        target = await self._write(_plans(moments), _rate(moments))
+                self.told("finding", len(moments), max(film.frames, len(moments)))
+        target = await self._write(film, _plans(moments), _rate(moments))
         return Outcome(self.video, (target,), detail=str(damage))
 
-    def _each(self, damage: Damage, work: Callable[[Picture], Awaitable[T]]) -> AsyncGenerator[T, None]:
-        pictures = developed(self.video.source, self.order.bounds, damage)
+    def _each(self, film: Film, damage: Damage, work: Callable[[Picture], Awaitable[T]]) -> AsyncGenerator[T, None]:
+        pictures = developed(film, damage)
         return _in_order(self.desk.each(pictures), work, self.order.in_flight)
 
     async def _find(self, picture: Picture) -> _Moment:
@@ -193,12 +193,12 @@ class _Work:
         found = [_sighting(one, picture.aspect) for one in _Found.model_validate_json(answer).detections]
         return _Moment(picture.pts, picture.duration, picture.time_base, found)
 
-    async def _write(self, plans: Mapping[int, _Plan], rate: Fraction) -> Path:
+    async def _write(self, film: Film, plans: Mapping[int, _Plan], rate: Fraction) -> Path:
         """The copy, once it is whole."""
-        target, sound = self.video.place(_COPY), self.video.source if self.order.options.sound else None
-        copy, done = Copy(target, rate, sound, self.order.bounds), 0
+        target = self.video.place(_COPY)
+        copy, done = Copy(target, rate, film if self.order.options.sound else None), 0
         try:
-            async with aclosing(self._each(Damage(), lambda picture: self._hide(picture, plans))) as hidden:
+            async with aclosing(self._each(film, Damage(), lambda picture: self._hide(picture, plans))) as hidden:
                 async for picture in hidden:
                     await self.desk.do(copy.write, picture, plans[picture.pts].duration)
                     done += 1
@@ -229,12 +229,12 @@ class _Work:
         return accepted(await patiently(send, _TRIES)).content
 
 
-def developed(source: Path, bounds: Bounds, damage: Damage) -> Generator[Picture, None, None]:
+def developed(film: Film, damage: Damage) -> Generator[Picture, None, None]:
     """The film's frames as they are shown. Raises FilmError and OSError."""
-    with open_film(source) as container:
+    with open_film(film.path) as container:
         stream = pictures_of(container)
-        damage.ends_early = is_cut(source, container, stream)
-        yield from Development(stream.sample_aspect_ratio).developed(read_frames(container, stream, bounds, damage))
+        damage.ends_early = is_cut(film.path, container, stream)
+        yield from Development(stream.sample_aspect_ratio).developed(read_frames(film, container, stream, damage))
 
 
 def finding(parameters: Mapping[str, str]) -> dict[str, str]:

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -29,8 +30,18 @@ def test_in_a_mirror_the_copy_is_shown(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_a_videos_name_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
     with video_progress(NAME) as told:
-        told(1, 2)
+        told("hiding", 1, 2)
     assert f"{NAME}: hiding" in capsys.readouterr().err
+
+
+def test_a_bar_tells_frames_of_frames_and_how_fast(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    with video_progress("film") as told:
+        for done in range(1, 8):
+            told("finding", done, 9)
+    assert re.search(r"film: finding .* 7/9 [0-9.]+ frames/s \d+:\d\d:\d\d", capsys.readouterr().err)
 
 
 def test_the_summary_says_what_became_of_each_photo(capsys: pytest.CaptureFixture[str]) -> None:

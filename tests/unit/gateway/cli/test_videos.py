@@ -1,35 +1,190 @@
-from collections.abc import AsyncIterator
-from itertools import count
+"""Films through both passes, before a stand-in of the gateway."""
+
+import asyncio
+from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gateway.cli import videos
+from gateway.cli.blur_options import FilmOptions
 from gateway.cli.photos import PhotoFile
-from gateway.cli.sender import Sender
-from gateway.cli.videos import VideoSender
+from gateway.cli.sender import Outcome, Sender
+from tests.films import GREY, Coding, StandIn, Watched, scene, unhidden, watch, write_film
+
+MOVING = [scene((10 + 3 * step, 20)) for step in range(8)]
+UNEVEN = [0, 97, 195, 217, 314, 336, 900, 1000]
+MILLISECONDS = Fraction(1, 1000)
+OPTIONS = FilmOptions(1000, 100, sound=True)
+
+Send = Callable[..., Outcome]
 
 
-async def test_a_video_that_grows_meanwhile_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    longer = count(1)
+@pytest.fixture
+def gateway(monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    stand_in = StandIn()
+    monkeypatch.setattr(videos, "open_client", stand_in.client)
+    return stand_in
 
-    async def frames(_video: Path) -> AsyncIterator[bytes]:
-        for _ in range(next(longer)):
-            yield b"frame"
 
-    async def rate(_video: Path) -> str:
-        return "25/1"
+@pytest.fixture
+def send(gateway: StandIn, tmp_path: Path) -> Send:
+    assert gateway
 
-    async def nothing_found(*_asked: object) -> bytes:
-        return b'{"detections": []}'
+    def sent(film: Path, options: FilmOptions = OPTIONS, **parameters: str) -> Outcome:
+        sender = videos.VideoSender(Sender("http://stand-in", "privacy_blur", parameters), 3, options)
+        return asyncio.run(sender.send(PhotoFile(film, tmp_path / "out"), lambda *_: None))
 
-    async def written(copies: AsyncIterator[bytes], *_rest: object) -> None:
-        assert [copy async for copy in copies] == []
+    return sent
 
-    for name, stand_in in (("read_frames", frames), ("frame_rate", rate), ("_post", nothing_found)):
-        monkeypatch.setattr(videos, name, stand_in)
-    monkeypatch.setattr(videos, "write_video", written)
-    film = PhotoFile(Path("film.mp4"), tmp_path)
-    outcome = await VideoSender(Sender("http://127.0.0.1:1", "privacy_blur", {}), 4).send(film, lambda *_: None)
+
+@pytest.fixture
+def copied(send: Send, tmp_path: Path) -> Callable[..., Watched]:
+    def copy(*made: object, **more: object) -> Watched:
+        outcome = send(write_film(tmp_path / made[0], *made[1:], **more))
+        assert (outcome.code, outcome.detail) == (None, "")
+        return watch(outcome.files[0])
+
+    return copy
+
+
+KINDS = [
+    ("film.mp4", Coding(options={"bf": "3"})),
+    ("film.webm", Coding("libvpx", base=MILLISECONDS, colours=(5, 6, 6))),
+    ("film.mkv", Coding(base=MILLISECONDS)),
+    ("film.mov", Coding("prores_ks", "yuv422p10le")),
+    ("film.mov", Coding("prores_ks", "yuva444p10le")),
+    ("film.mov", Coding("png", "rgb24", tagged=False)),
+    ("film.avi", Coding("mjpeg", "yuvj420p", full=True, colours=(5, 2, 2))),
+    ("film.avi", Coding("mpeg4", tagged=False, options={"bf": "2"})),
+    ("film.avi", Coding("libx264", tagged=False, options={"bf": "2"})),
+    ("film.avi", Coding("rawvideo", "bgr24", tagged=False)),
+    ("film.mkv", Coding("ffv1", "bgr0")),
+    ("film.mkv", Coding("ffv1", "yuv410p")),
+    ("film.mkv", Coding("ffv1", "gbrp10le")),
+]
+
+
+@pytest.mark.parametrize(("name", "coding"), KINDS, ids=[f"{kind.codec}-{kind.pixels}" for _, kind in KINDS])
+def test_a_film_of_any_kind_is_hidden_and_keeps_its_times_and_looks(
+    copied: Callable[..., Watched], name: str, coding: Coding
+) -> None:
+    times = UNEVEN if coding.base == MILLISECONDS else list(range(8))
+    copy = copied(name, MOVING, coding, times)
+    assert copy.times == pytest.approx([float(time * coding.base) for time in times], abs=1e-4)
+    assert copy.seconds == pytest.approx(1.097 if times is UNEVEN else 0.32, abs=0.001)
+    assert unhidden(copy) == 0
+    for picture in copy.pictures:
+        assert np.abs(picture[:10, :8].astype(int) - GREY).max() <= 3
+
+
+def test_a_recording_that_claims_a_thousand_frames_a_second_gets_no_more_frames(copied: Callable[..., Watched]) -> None:
+    copy = copied("film.webm", MOVING, Coding("libvpx-vp9", base=MILLISECONDS), UNEVEN, "libopus")
+    assert len(copy.times) == len(UNEVEN)
+    assert copy.tracks == ["video:h264", "audio:opus"]
+    assert copy.rate < 10
+
+
+@pytest.mark.parametrize(("name", "codec", "kept"), [
+    ("film.mp4", "aac", "aac"), ("film.mp4", "libmp3lame", "mp3float"), ("film.mkv", "libopus", "opus"),
+    ("film.mkv", "flac", "flac"), ("film.mov", "alac", "alac"), ("film.mov", "pcm_s16le", "aac"),
+    ("film.avi", "pcm_s16le", "aac"), ("film.mkv", "mp2", "aac"),
+])  # fmt: skip
+def test_sound_is_copied_where_mp4_holds_it_and_else_becomes_aac(
+    copied: Callable[..., Watched], name: str, codec: str, kept: str
+) -> None:
+    coding = Coding("mpeg4", tagged=False) if name.endswith("avi") else Coding()
+    assert copied(name, MOVING, coding, None, codec).tracks == ["video:h264", f"audio:{kept}"]
+
+
+def test_sound_is_dropped_where_asked(send: Send, tmp_path: Path) -> None:
+    outcome = send(write_film(tmp_path / "film.mp4", MOVING, tone="aac"), FilmOptions(1000, 100, sound=False))
+    assert watch(outcome.files[0]).tracks == ["video:h264"]
+
+
+def test_the_detector_sees_square_pixels_and_the_copy_keeps_its_own(
+    gateway: StandIn, copied: Callable[..., Watched]
+) -> None:
+    copy = copied("film.mp4", MOVING, Coding(aspect=Fraction(4, 3)))
+    assert copy.aspect == Fraction(4, 3)
+    assert copy.pictures[0].shape == (64, 96, 3)
+    assert {shape for name, _, shape in gateway.asked if name == "detect"} == {(64, 128, 3)}
+    assert unhidden(copy) == 0
+
+
+def test_a_missed_face_stays_hidden_for_seconds_of_the_film(copied: Callable[..., Watched]) -> None:
+    """Green in the face's place, in frames 0.7 s apart from one that shows it, and 0.3 s."""
+    covered = scene(None)
+    covered[20:36, 40:56] = (0, 200, 0)
+    copy = copied("film.mkv", [covered, covered, scene()], Coding(base=MILLISECONDS), [0, 400, 700])
+    assert [picture[28, 48].max() > 100 for picture in copy.pictures] == [True, False, False]
+
+
+def test_a_frame_with_nothing_to_hide_is_sent_once(gateway: StandIn, copied: Callable[..., Watched]) -> None:
+    copied("film.mkv", [scene(None), scene()], Coding(base=MILLISECONDS), [0, 900])
+    assert [name for name, _, _ in gateway.asked] == ["detect", "detect", "privacy_blur"]
+
+
+def test_each_pass_is_asked_what_belongs_to_it(gateway: StandIn, send: Send, tmp_path: Path) -> None:
+    finding = {"thresholds": "face=0.5", "smallest_face": "12", "smallest_object": "30", "rotations": "all"}
+    painting = {"style": "solid", "color": "#000000", "keep": "1,2,3,4"}
+    of_photos = {"format": "jpeg", "quality": "50", "metadata": "exif", "include": "blur"}
+    send(write_film(tmp_path / "film.mp4", [scene()]), hide="faces", **finding, **painting, **of_photos)
+    assert gateway.fields("detect") == {"classes": "faces", **finding}
+    painted = gateway.fields("privacy_blur")
+    assert painted.pop("objects")
+    assert painted == {**painting, "hide": "none", "format": "png", "metadata": "none"}
+
+
+@pytest.mark.parametrize("asked", [1, 9])
+def test_a_refused_frame_fails_the_film_and_leaves_nothing(
+    gateway: StandIn, send: Send, tmp_path: Path, asked: int
+) -> None:
+    gateway.refuse_from = asked
+    outcome = send(write_film(tmp_path / "film.mp4", MOVING, tone="aac"))
+    assert (outcome.code, outcome.detail) == ("no", "refused")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("gateway")
+def test_an_interrupted_film_leaves_nothing_and_an_older_copy_stays(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "film.mp4", MOVING * 4, tone="aac")
+    older = tmp_path / "out" / "blurred.mp4"
+    older.parent.mkdir()
+    older.write_bytes(b"older")
+    sender = videos.VideoSender(Sender("", "privacy_blur", {}), 3, OPTIONS)
+
+    def told(stage: str, done: int, _total: int) -> None:
+        if stage == "hiding" and done == 3:
+            assert len(list(older.parent.iterdir())) == 2, "a part is being written"
+            asyncio.current_task().cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(sender.send(PhotoFile(film, older.parent), told))
+    assert [path.read_bytes() for path in older.parent.iterdir()] == [b"older"]
+
+
+@pytest.mark.usefixtures("gateway")
+def test_progress_tells_frames_done_of_frames_known_in_both_passes(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "film.mkv", MOVING)
+    heard: list[tuple[str, int, int]] = []
+    sender = videos.VideoSender(Sender("", "privacy_blur", {}), 3, OPTIONS)
+    asyncio.run(sender.send(PhotoFile(film, tmp_path / "out"), lambda *told: heard.append(told)))
+    assert heard == [(stage, done, 8) for stage in ("finding", "hiding") for done in range(1, 9)]
+
+
+@pytest.mark.usefixtures("gateway")
+def test_a_film_that_grows_meanwhile_is_reported(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "film.mp4", MOVING[:2])
+    sender = videos.VideoSender(Sender("", "privacy_blur", {}), 3, OPTIONS)
+
+    def told(stage: str, done: int, _total: int) -> None:
+        if (stage, done) == ("finding", 2):
+            write_film(film, MOVING)
+
+    outcome = asyncio.run(sender.send(PhotoFile(film, tmp_path / "out"), told))
     assert outcome.code == "video_error"
-    assert "more frames" in outcome.detail
+    assert "still being written" in outcome.detail
+    assert not (tmp_path / "out").exists()
