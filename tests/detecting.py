@@ -13,6 +13,7 @@ from steps.tensors import bytes_tensor
 from vision.arrays import RGB, Float32
 from vision.detections import Detections
 from vision.object_detector import ObjectDetector
+from vision.tiles import View
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,13 @@ class LoadedDetector:
     def detect(self, photo: bytes, least: float) -> Detections:
         """Objects in a JPEG or PNG."""
         size = _read(photo).info.size
-        return self.detector.detections(self.rows(self.draw(photo)), size, least)
+        rows, whole = self.rows(self.draw(photo)), self.detector.whole(size)
+        return self.detector.located(rows, whole, size, least).distinct(self.detector.iou)
 
     def draw(self, photo: bytes) -> RGB:
         """The model's input."""
-        encoded = _read(photo)
-        size = encoded.info.size
-        return self.detector.draw(encoded.reduced(max(size), self.detector.decoded_side), size)
+        view = View(_read(photo).full().pixels)
+        return self.detector.draw(view, self.detector.whole(view.size))
 
     def rows(self, image: RGB) -> Float32:
         """The rows of one input H×W×3."""

@@ -107,6 +107,9 @@ class ObjectFound(BaseModel):
     score: Score
     box: Box = Field(description="x1, y1, x2, y2.")
     model: str = Field(description="The detector that found it.")
+    corners: list[tuple[float, float]] | None = Field(
+        None, description="Of a plate, where the detector tells them: four x, y, clockwise from its own top left."
+    )
     action: Literal["hidden", "kept", "none"] | None = Field(
         None, description="Of privacy_blur. kept: covered by a box of `keep`; none: not of the classes to hide."
     )
@@ -115,6 +118,17 @@ class ObjectFound(BaseModel):
     region: tuple[int, int, int, int] | None = Field(
         None, description="Of what was hidden: x1, y1, x2, y2 of the pixels that changed."
     )
+
+
+class Looked(BaseModel):
+    """How closely a photo was looked at."""
+
+    smallest_face: float | None = Field(None, description="Pixels of the photo, where faces were looked for.")
+    smallest_object: float | None = Field(None, description="Pixels of the photo, where anything else was looked for.")
+    rotations: list[int] = Field(
+        default=[], description="Directions looked in: degrees the photo was turned clockwise."
+    )
+    tiles: int = Field(ge=0, description="How often a detector looked at a part or all of the photo.")
 
 
 class BlurDone(BaseModel):
@@ -150,6 +164,7 @@ class _Run(BaseModel):
     photo: PhotoSize
     persons: list[PersonFound] = Field(default=[], description="Of body_masks.")
     faces: list[FaceFound] = Field(default=[], description="Of face_contours.")
+    looked: Looked | None = Field(None, description="Of privacy_blur and detect.")
     detections: list[ObjectFound] = Field(default=[], description="Of privacy_blur and detect.")
     blur: BlurDone | None = Field(None, description="Of privacy_blur.")
 

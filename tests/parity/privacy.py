@@ -89,7 +89,7 @@ class Privacy:
         boxes = np.array(faces, dtype=np.float64).reshape(-1, 4)
         copy = first_bytes(answer["artifacts"])
         marked = MARKED.get(photo.name, ())
-        pixels = EncodedPhoto.read(bytes_tensor([copy])).full(None).pixels
+        pixels = EncodedPhoto.read(bytes_tensor([copy])).full().pixels
         return HiddenPhoto(
             photo=photo.stem,
             hidden=len(faces),

@@ -88,9 +88,12 @@ def _points(box: Box, corners: Corners | None) -> Float64 | None:
 
 
 def _hull(points: Float64) -> Float64:
-    """Those of points about (0, 0) that are corners of their convex hull, in turn. OpenCV rounds to 32 bits."""
+    """Those of points about (0, 0) that are corners of their convex hull, in turn. OpenCV rounds to 32 bits.
+
+    OpenCV finds none for some points that are as good as one: then the hull is the first of them.
+    """
     places = cv2.convexHull(points.astype(np.float32), returnPoints=False)
-    hull: Float64 = points[places.ravel()]
+    hull: Float64 = points[:1] if places is None else points[places.ravel()]
     return hull
 
 

@@ -22,7 +22,7 @@ from steps.detect_classes import GROUPS
 from steps.ensemble import Ensemble
 from steps.model_config import ModelConfig
 from steps.object_detectors import IN_USE, detector_models
-from steps.onnx_session import SessionOptions
+from steps.onnx_session import OnnxNetworks, SessionOptions
 from steps.tensors import bytes_tensor, json_object
 from tests.detecting import load_detector
 from tests.unit.exporters.detectors import drawn
@@ -72,8 +72,9 @@ def test_the_pipelines_run_an_added_detector(run: Run, paths: Paths, tmp_path: P
     labels = "face,license_plate,truck"
     assert run("add", "detector", file, "--labels", labels, "--role", role).exit_code == 0
     write_ensembles(ENSEMBLES, paths.model_repository, tmp_path / "ensembles", {"detect_lite"})
-    steps = steps_of(paths.model_repository)
-    pipeline = Ensemble(tmp_path / "ensembles" / "detect_lite", paths.model_repository, steps, SessionOptions(1))
+    options = SessionOptions(1)
+    steps = steps_of(paths.model_repository, OnnxNetworks(paths.model_repository, options))
+    pipeline = Ensemble(tmp_path / "ensembles" / "detect_lite", paths.model_repository, steps, options)
     photo = cv2.imencode(".png", np.full((64, 128, 3), 255, np.uint8))[1].tobytes()
     answer = pipeline({"image": bytes_tensor([photo]), "parameters": bytes_tensor([b"{}"])})
     found = [one for one in json_object(answer["result"])["detections"] if one["model"] == "mine"]
@@ -104,12 +105,14 @@ def test_an_ensemble_says_what_it_is_made_of(paths: Paths, tmp_path: Path) -> No
     assert weights() != first
 
 
-def test_an_ensemble_without_any_of_its_detectors_is_told_of_and_not_written(paths: Paths, tmp_path: Path) -> None:
+def test_an_ensemble_without_its_networks_is_told_of_and_one_that_asks_for_them_is_written(
+    paths: Paths, tmp_path: Path
+) -> None:
     shutil.copytree(MODELS, paths.model_repository, ignore=shutil.ignore_patterns("*.onnx"))
-    wanted = {"detect_lite", "face_contours_given"}
+    wanted = {"detect_lite", "body_masks_lite"}
     missing = write_ensembles(ENSEMBLES, paths.model_repository, tmp_path / "ensembles", wanted)
-    assert missing == {"detect_lite": ["centerface", "centernet"], "face_contours_given": []}
-    assert [folder.name for folder in (tmp_path / "ensembles").iterdir()] == ["face_contours_given"]
+    assert missing == {"detect_lite": [], "body_masks_lite": ["pose_detection", "pose_landmark_full"]}
+    assert [folder.name for folder in (tmp_path / "ensembles").iterdir()] == ["detect_lite"]
 
 
 def test_a_single_class_gets_the_name_that_the_pipelines_know(run: Run, paths: Paths, tmp_path: Path) -> None:

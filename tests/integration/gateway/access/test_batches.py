@@ -10,7 +10,7 @@ from tests.integration.gateway.jobs.house import PHOTO, House
 
 async def test_another_tenants_batch_is_no_batch(house: House) -> None:
     acme = caller("acme")
-    files = [("files", ("a.png", PHOTO)), ("files", ("b.gif", b"GIF89a"))]
+    files = [("files", ("a.png", PHOTO)), ("files", ("b.pdf", b"%PDF-1.7"))]
     batch = (await house.client.post("/batch-upload", files=files, headers=acme)).raise_for_status().json()
     address = f"/batch/{batch['batch_id']}"
     shown = (await house.client.get(address, headers=acme)).raise_for_status().json()

@@ -115,7 +115,7 @@ async def test_submit_queues_files_and_addresses(house: House, tmp_path: Path) -
 
 
 async def test_submit_tells_of_each_failure(house: House, tmp_path: Path) -> None:
-    (tmp_path / "bad.png").write_bytes(b"GIF89a")
+    (tmp_path / "bad.png").write_bytes(b"%PDF-1.7")
     submitted = await maskwright(house, "submit", tmp_path / "bad.png", tmp_path / "none.png", "--detach")
     assert submitted.exit_code == 1
     assert "image_unsupported" in submitted.output

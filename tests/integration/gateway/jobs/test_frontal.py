@@ -162,7 +162,7 @@ async def test_only_tasks_of_this_kind_are_known_here(house: House) -> None:
     [
         ({"image": None}, "missing_image"),
         ({"image": "?"}, "invalid_base64"),
-        ({"image": base64.b64encode(b"GIF89a").decode()}, "image_unsupported"),
+        ({"image": base64.b64encode(b"%PDF-1.7").decode()}, "image_unsupported"),
         ({"region_opacity": 2}, "invalid_parameters"),
         ({"loadtest_mode": "perhaps"}, "invalid_parameters"),
         ({"segmentation_map": "?"}, "invalid_parameters"),

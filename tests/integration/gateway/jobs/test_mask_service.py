@@ -62,7 +62,7 @@ async def test_every_field_is_needed(house: House, missing: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "code"),
     [
-        ({"user_image": ("a.gif", b"GIF89a")}, "image_unsupported"),
+        ({"user_image": ("a.pdf", b"%PDF-1.7")}, "image_unsupported"),
         ({"job_id": (None, "a\nb")}, "invalid_parameters"),
         ({"provider": (None, "a\0b")}, "invalid_parameters"),
         ({"user_id": (None, "u" * 200)}, "invalid_parameters"),

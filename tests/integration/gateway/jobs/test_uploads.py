@@ -24,7 +24,7 @@ from gateway.worker.objects import JobObjects
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.house import LEASE_S, PHOTO, House
 
-GIF = b"GIF89a"
+PDF = b"%PDF-1.7"
 RESULT = {"status": "completed", **EXAMPLES["privacy_blur"].found}
 
 
@@ -147,7 +147,7 @@ async def test_what_is_none_of_its_jobs_is_not_found(house: House, path: str) ->
 @pytest.mark.parametrize(
     ("files", "code"),
     [
-        ([("file", ("a.gif", GIF))], "image_unsupported"),
+        ([("file", ("a.pdf", PDF))], "image_unsupported"),
         ([("file", ("a.png", b""))], "image_empty"),
         ([("files", ("a.png", PHOTO))], "invalid_parameters"),
         ([("file", ("a.png", PHOTO)), ("file", ("b.png", PHOTO))], "invalid_parameters"),
@@ -209,7 +209,7 @@ async def batch(house: House, batch_id: object) -> dict[str, object]:
 
 
 async def test_a_batch_of_broken_files_is_none_to_wait_for(house: House) -> None:
-    answer = (await batch_upload(house, [("a.gif", GIF), ("b.txt", b"text")])).raise_for_status().json()
+    answer = (await batch_upload(house, [("a.pdf", PDF), ("b.txt", b"text")])).raise_for_status().json()
     assert (answer["status"], answer["submitted"], answer["failed"]) == ("failed", 0, 2)
     assert [one["error"]["code"] for one in answer["results"]] == ["image_unsupported", "image_unsupported"]
     assert (await batch(house, answer["batch_id"]))["status"] == "completed"
@@ -250,7 +250,7 @@ async def test_of_a_batch_that_is_refused_nothing_is_kept(house: House, content:
 
 
 async def test_a_batch_has_an_end(house: House) -> None:
-    answer = await batch_upload(house, [("a.gif", GIF)] * (MAX_FILES + 1))
+    answer = await batch_upload(house, [("a.pdf", PDF)] * (MAX_FILES + 1))
     assert_problem(answer, "invalid_parameters")
 
 
@@ -287,7 +287,7 @@ async def test_a_full_queue_takes_no_batch(house: House) -> None:
 async def test_the_figures_are_of_what_ended_lately(house: House) -> None:
     before = (await house.client.get("/stats")).json()
     await upload(house)
-    await batch_upload(house, [("a.gif", GIF)])
+    await batch_upload(house, [("a.pdf", PDF)])
     [lease] = await leases(house)
     running = (await house.client.get("/stats")).json()
     assert (running["processing"], running["queue_current"]) == (1, 0)
@@ -297,7 +297,7 @@ async def test_the_figures_are_of_what_ended_lately(house: House) -> None:
     assert 0 < after["success_rate"] < 1
     assert after["avg_latency_sec"] > 0
     refused = (await house.stores.jobs.recent()).failed
-    await batch_upload(house, [("a.gif", GIF)] * 50)
+    await batch_upload(house, [("a.pdf", PDF)] * 50)
     later = (await house.client.get("/stats")).json()
     assert (await house.stores.jobs.recent()).failed == refused + 50
     assert later["avg_latency_sec"] == after["avg_latency_sec"], "what was refused at once took no time"
