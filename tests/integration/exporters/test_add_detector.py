@@ -76,7 +76,9 @@ def test_the_pipelines_run_an_added_detector(run: Run, paths: Paths, tmp_path: P
     steps = steps_of(paths.model_repository, OnnxNetworks(paths.model_repository, options))
     pipeline = Ensemble(tmp_path / "ensembles" / "detect_lite", paths.model_repository, steps, options)
     photo = cv2.imencode(".png", np.full((64, 128, 3), 255, np.uint8))[1].tobytes()
-    answer = pipeline({"image": bytes_tensor([photo]), "parameters": bytes_tensor([b"{}"])})
+    answer = pipeline(
+        {"image": bytes_tensor([photo]), "parameters": bytes_tensor([b'{"rotations": "none", "smallest_face": 64}'])}
+    )
     found = [one for one in json_object(answer["result"])["detections"] if one["model"] == "mine"]
     assert [one["label"] for one in found] == ["license_plate"]
     np.testing.assert_allclose(found[0]["box"], (20, 8, 68, 64), atol=0.01)

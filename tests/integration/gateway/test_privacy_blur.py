@@ -168,13 +168,13 @@ def test_the_command_lists_objects(gateway_url: str, bus: Path, tmp_path: Path) 
 
 async def test_a_model_that_is_not_here_makes_only_what_needs_it_unavailable(stack: RunningStack) -> None:
     settings = Settings(triton_grpc_url=stack.triton)
-    entry = build_registry(settings)["privacy_blur"]
+    entry = build_registry(settings)["face_contours"]
     partial = replace(entry, name="partial", model="never_exported")
     absent = replace(partial, name="absent", variants=())
     async with connect(settings) as triton:
         readiness = await Prober(triton, (entry, partial, absent)).readiness()
         with pytest.raises(Problem) as caught:
             await triton.infer(partial.model, tiny_png(), b"{}", Deadline(10))
-    assert readiness.pipelines == {"privacy_blur": True, "partial": True, "absent": False}
+    assert readiness.pipelines == {"face_contours": True, "partial": True, "absent": False}
     assert caught.value.code == "model_missing"
     assert caught.value.detail == PROBLEMS["model_missing"].example.replace("detect_lite", "never_exported")

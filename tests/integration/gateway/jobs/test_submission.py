@@ -161,7 +161,7 @@ async def test_a_callback_is_kept_with_the_job(house: House) -> None:
         ({"image": {"url": f"https://example.com/{'a' * 3000}"}}, "invalid_parameters"),
         ({"callback_url": "http://169.254.169.254/"}, "url_not_allowed"),
         ({"image": ""}, "image_empty"),
-        ({"image": "R0lGODlh"}, "image_unsupported"),
+        ({"image": "JVBERi0xLjc="}, "image_unsupported"),
         ({"image": None}, "missing_image"),
     ],
 )
