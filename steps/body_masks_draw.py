@@ -18,14 +18,29 @@ from steps.tensors import JsonObject, Tensors, json_object
 from vision.canvas import Canvas, canvas_about, to_output, to_source
 from vision.encoding import encode_jpeg, encode_png
 from vision.keypoints import coco_keypoints, transform_keypoints
-from vision.label_map import atr_label_map
+from vision.label_map import atr_label_map, fine_label_map
 from vision.mask_types import MaskType
 from vision.masks import garment_masks, plain_masks
 from vision.overlay import PersonLayer, draw_overlay
+from vision.photo import Photo
 from vision.pose import Pose, decode_pose, distinct
+from vision.silhouette import FINE_SIZE, carried, fine_to_source, is_large, outline
 
 Gray: TypeAlias = NDArray[np.uint8]
 Float32: TypeAlias = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Detail:
+    """The photo as far as its edges are looked at, decoded once; `extent` pixels of it are the narrowest window."""
+
+    encoded: EncodedPhoto
+    extent: float
+
+    @cached_property
+    def photo(self) -> Photo:
+        """Decoded so that FINE_SIZE shows every pixel. Raises InputError."""
+        return self.encoded.reduced(self.extent, FINE_SIZE[0])
 
 
 @dataclass(frozen=True)
@@ -35,6 +50,7 @@ class Person:
     pose: Pose
     size: tuple[int, int]
     parameters: BodyMaskParameters
+    detail: Detail
 
     @cached_property
     def canvas(self) -> Canvas:
@@ -60,13 +76,27 @@ class Person:
         keypoints = transform_keypoints(self.keypoints, self.canvas.to_work)
         return garment_masks(self.label_map, keypoints, types, self.parameters.gender)
 
-    def framed(self, image: Gray) -> Gray:
-        """The image in the frame that was asked for."""
-        return to_output(image) if self.parameters.frame == "canvas" else self.on_source(image)
+    @cached_property
+    def outline(self) -> Gray | None:
+        """FINE_SIZE large; None where the photo is small enough for the canvas's own. Raises InputError."""
+        return outline(self.pose, self.canvas, self.detail.photo) if is_large(self.canvas) else None
 
-    def on_source(self, image: Gray) -> Gray:
-        """The image in the frame of the photo."""
-        return to_source(image, self.canvas, self.size)
+    def framed(self, mask: Gray) -> Gray:
+        """The mask in the frame that was asked for. Raises InputError."""
+        return to_output(mask) if self.parameters.frame == "canvas" else self.on_source(mask)
+
+    def framed_label_map(self) -> Gray:
+        """The label map in the frame that was asked for. Raises InputError."""
+        if self.parameters.frame == "canvas":
+            return to_output(self.label_map)
+        fine = self.label_map if self.outline is None else fine_label_map(self.pose, self.canvas, self.outline)
+        return to_source(fine, self.canvas, self.size)
+
+    def on_source(self, mask: Gray) -> Gray:
+        """The mask in the frame of the photo. Raises InputError."""
+        if self.outline is None:
+            return to_source(mask, self.canvas, self.size)
+        return fine_to_source(carried(mask, self.label_map, self.outline), self.canvas, self.size)
 
     def framed_keypoints(self) -> NDArray[np.float64]:
         """The key points in the frame that was asked for."""
@@ -94,8 +124,10 @@ def body_masks_draw(tensors: Tensors) -> Tensors:
 def _people(tensors: Tensors) -> list[Person]:
     require_success(json_object(tensors["context"]))
     parameters = BodyMaskParameters.from_json(json_object(tensors["parameters"]))
-    size = EncodedPhoto.read(tensors["image"]).info.size
-    return [Person(pose, size, parameters) for pose in _chosen(found_poses(tensors), parameters.person)]
+    encoded = EncodedPhoto.read(tensors["image"])
+    size, poses = encoded.info.size, _chosen(found_poses(tensors), parameters.person)
+    detail = Detail(encoded, min(canvas_about(pose.box, size).width for pose in poses))
+    return [Person(pose, size, parameters, detail) for pose in poses]
 
 
 def found_poses(tensors: Tensors) -> list[Pose]:
@@ -141,10 +173,15 @@ def _larger_first(person: Person) -> Iterator[tuple[MaskType, Gray]]:
 
 
 def _files(person: Person) -> Iterator[tuple[str, bytes]]:
+    files: dict[bytes, bytes] = {}  # several types often have the very same mask
     for mask_type in person.parameters.mask_types:
-        yield f"{mask_type}_mask.png", encode_png(person.framed(person.masks[mask_type]))
+        mask = person.masks[mask_type]
+        key = mask.tobytes()
+        if key not in files:
+            files[key] = encode_png(person.framed(mask))
+        yield f"{mask_type}_mask.png", files[key]
     if "label_map" in person.parameters.include:
-        yield "label_map.png", encode_png(person.framed(person.label_map))
+        yield "label_map.png", encode_png(person.framed_label_map())
     if "keypoints" in person.parameters.include:
         yield "keypoints.json", json.dumps({"keypoints": _points(person.framed_keypoints())}).encode()
 

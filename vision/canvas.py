@@ -28,14 +28,15 @@ class Canvas:
     @cached_property
     def to_work(self) -> Affine:
         """Map source pixels to the 384×512 canvas."""
-        return self._to(WORK_SIZE)
+        return self.to(WORK_SIZE)
 
     @cached_property
     def to_output(self) -> Affine:
         """Map source pixels to the 768×1024 canvas."""
-        return self._to(OUTPUT_SIZE)
+        return self.to(OUTPUT_SIZE)
 
-    def _to(self, size: Size) -> Affine:
+    def to(self, size: Size) -> Affine:
+        """Map source pixels to the window drawn in `size`, which is 3:4."""
         scale = size[0] / self.width
         return scale_and_shift(scale, -self.x * scale, -self.y * scale)
 
@@ -51,8 +52,9 @@ def canvas_about(box: Box, size: Size) -> Canvas:
 
 
 def to_source(image: NDArray[np.uint8], canvas: Canvas, size: Size) -> NDArray[np.uint8]:
-    """Draw a 512×384 mask or label map into a photo of `size`, nearest pixel, zeros outside the window."""
-    return warp(image, invert(canvas.to_work), size, interpolation=cv2.INTER_NEAREST)
+    """Draw a mask or label map of the window into a photo of `size`, nearest pixel, zeros outside the window."""
+    height, width = image.shape
+    return warp(image, invert(canvas.to((width, height))), size, interpolation=cv2.INTER_NEAREST)
 
 
 def to_output(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

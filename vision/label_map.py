@@ -28,9 +28,17 @@ def atr_label_map(pose: Pose, canvas: Canvas, size: Size) -> LabelMap:
     Nearness is the distance to the surface of a limb about its bone. Clothes are taken as a short-sleeved top, long
     trousers and shoes: a pose cannot tell. Outside the person mask and the photo of `size` is background.
     """
-    landmarks = _on_canvas(pose.landmarks, canvas)
     person = person_mask(pose, canvas.to_work, WORK_SIZE)
-    return _nearest(_distances(landmarks)) & person & _photo_window(canvas, size)
+    return _nearest(_distances(_on_canvas(pose.landmarks, canvas)), WORK_SIZE) & person & _photo_window(canvas, size)
+
+
+def fine_label_map(pose: Pose, canvas: Canvas, person: Mask) -> LabelMap:
+    """Label every pixel of a person drawn larger than the canvas, as `outline` does, with the same parts."""
+    inside = cv2.threshold(person, 127, 255, cv2.THRESH_BINARY)[1]
+    height, width = person.shape
+    return _nearest(_distances(_on_canvas(pose.landmarks, canvas)), (width, height)) & np.asarray(
+        inside, dtype=np.uint8
+    )
 
 
 def _on_canvas(landmarks: Float64, canvas: Canvas) -> Float64:
@@ -73,13 +81,13 @@ def _torso(landmarks: Float64, grid_size: Size, unit: float) -> Float32:
     return np.where(surface < 0, TORSO_DEPTH * surface, surface)
 
 
-def _nearest(distances: dict[Atr, Float32]) -> LabelMap:
-    """Label each canvas pixel with the nearest part; planes come at one pixel in GRID."""
-    labels = np.zeros(WORK_SIZE[::-1], dtype=np.uint8)
+def _nearest(distances: dict[Atr, Float32], size: Size) -> LabelMap:
+    """Label each pixel of the canvas drawn in `size` with the nearest part; planes come at one pixel in GRID."""
+    labels = np.zeros(size[::-1], dtype=np.uint8)
     best = np.full(labels.shape, np.inf, dtype=np.float32)
     distance, nearer = np.empty_like(best), np.empty_like(labels)
     for label, plane in distances.items():
-        cv2.resize(plane, WORK_SIZE, dst=distance, interpolation=cv2.INTER_LINEAR)
+        cv2.resize(plane, size, dst=distance, interpolation=cv2.INTER_LINEAR)
         cv2.compare(distance, best, cv2.CMP_LT, dst=nearer)
         cv2.copyTo(np.full_like(labels, label), nearer, labels)
         cv2.min(best, distance, dst=best)

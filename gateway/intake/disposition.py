@@ -2,9 +2,11 @@
 
 Browsers follow the WHATWG (raw UTF-8 in quotes; `"` and line ends as %22, %0D, %0A), urllib3 1 and mail libraries RFC
 8187 (`filename*=UTF-8''na%C3%AFve.jpg`), some of them RFC 2231 (`filename*0=`, `filename*1=`). RFC 7578 §4.2 tells
-clients to leave the last two, and they send them.
+clients to leave the last two, and they send them. .NET sends encoded words (RFC 2047): `=?utf-8?B?bmHDr3ZlLmpwZw==?=`.
 """
 
+import base64
+import quopri
 import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import unquote_to_bytes
@@ -20,6 +22,9 @@ _PARAMETER = re.compile(
 _ESCAPED = re.compile(rb'\\(["\\])')
 _OF_BROWSERS = re.compile(rb"%(22|0[AaDd])")
 _CHARSETS = frozenset({"utf-8", "iso-8859-1", "us-ascii"})
+_WORD = rb"=\?(?P<charset>[\w-]+)\?(?P<way>[BbQq])\?(?P<text>[^? ]*)\?="
+_ENCODED_WORD = re.compile(_WORD)
+_ENCODED_WORDS = re.compile(rb"(?:" + re.sub(rb"\?P<\w+>", rb"", _WORD) + rb"[ \t]*)+")
 _MOST_PIECES = 64
 
 
@@ -32,6 +37,9 @@ def parameter(header: bytes, name: str) -> str | None:
     plain = given.get(name)
     if plain is None:
         return None
+    words = _in_words(plain)
+    if words is not None:
+        return words
     return _OF_BROWSERS.sub(lambda found: bytes.fromhex(found[1].decode()), plain).decode("utf-8", "replace")
 
 
@@ -66,6 +74,23 @@ def _in_pieces(given: Mapping[str, bytes], name: str) -> str | None:
         else:
             break
     return _text(charset, content)
+
+
+def _in_words(value: bytes) -> str | None:
+    """The text of encoded words, where the value is nothing else; a character may lie in two of them."""
+    if not _ENCODED_WORDS.fullmatch(value):
+        return None
+    words = list(_ENCODED_WORD.finditer(value))
+    try:
+        content = b"".join(_word(word["way"], word["text"]) for word in words)
+    except ValueError:
+        return None
+    return _text(words[0]["charset"].decode().lower(), content)
+
+
+def _word(way: bytes, text: bytes) -> bytes:
+    """Raises ValueError."""
+    return base64.b64decode(text, validate=True) if way in b"Bb" else quopri.decodestring(text, header=True)
 
 
 def _with_charset(value: bytes) -> tuple[str, bytes]:

@@ -44,6 +44,23 @@ def test_one_mask_is_a_png_of_the_photos_size(client: httpx.Client, person: byte
     assert_mask_of(answer.content, size)
 
 
+def test_masks_of_a_large_photo_have_no_steps_and_are_those_of_the_small_one(
+    client: httpx.Client, person: bytes
+) -> None:
+    small = Image.open(io.BytesIO(person)).convert("RGB")
+    file = io.BytesIO()
+    small.resize((small.width * 5, small.height * 5)).save(file, "JPEG", quality=90)
+    fields = {"mask_types": "upper_body", "style": "labels", "include": "label_map,overlay"}
+    answer = client.post(RUN, files={"image": file.getvalue()}, data=fields, headers={"Accept": "application/json"})
+    artifacts = {name: base64.b64decode(one["base64"]) for name, one in answer.json()["artifacts"].items()}
+    mask, labels = pixels(artifacts["upper_body_mask.png"]) > 0, pixels(artifacts["label_map.png"])
+    upper = np.isin(labels, (4, 7))
+    assert np.count_nonzero(mask != upper) < 0.01 * np.count_nonzero(upper)
+    rows = mask[:, mask.any(axis=0)][mask.any(axis=1)]
+    starts = rows.argmax(axis=1)
+    assert np.count_nonzero(np.diff(starts)) > 0.4 * len(starts), "an edge moves from row to row, not every fifth row"
+
+
 def test_every_way_in_gives_the_same_bytes(client: httpx.Client, person: bytes) -> None:
     text = base64.b64encode(person).decode()
     fields = {"mask_types": "upper_body", "gender": "F"}

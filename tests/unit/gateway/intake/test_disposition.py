@@ -32,6 +32,9 @@ EVERY_WAY = {
     "a character in two pieces": ("filename*0*=UTF-8''%C3; filename*1*=%AF.jpg", "ï.jpg"),
     "a piece is missing": ("filename*0=a; filename*2=c", "a"),
     "pieces without the first": ("filename*1=b; filename=x.jpg", "x.jpg"),
+    "encoded words, as of .NET": ('filename="=?utf-8?B?bmHDr3ZlLmpwZw==?="', "naïve.jpg"),
+    "a character in two words": ('filename="=?UTF-8?Q?na=C3?= =?UTF-8?Q?=AFve_1.jpg?="', "naïve 1.jpg"),
+    "words that are none": ('filename="=?utf-8?B?*?="', "=?utf-8?B?*?="),
     "nothing": ("", None),
 }
 
