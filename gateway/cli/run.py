@@ -196,7 +196,7 @@ def _videos(
     video_sender = VideoSender(sender, in_flight, films)
     for video in videos:
         with video_progress(video.source.name) as told:
-            outcome = asyncio.run(video_sender.send(video, told))
+            outcome = video_sender.send(video, told)
         if outcome.detail:
             typer.echo(": ".join(filter(None, (str(video.source), outcome.code, outcome.detail))), err=True)
         yield outcome
