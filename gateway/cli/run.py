@@ -238,7 +238,7 @@ def _videos(
     video_sender = VideoSender(sender, in_flight, films)
     for video in videos:
         with video_progress(shown(video.source.name)) as advance:
-            outcome = asyncio.run(video_sender.send(video, advance))
+            outcome = video_sender.send(video, advance)
         if outcome.detail:
             typer.echo(shown(": ".join(filter(None, (str(video.source), outcome.code, outcome.detail)))), err=True)
         yield outcome

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -140,7 +141,27 @@ class VideoSender:
         """Of the videos that are taken."""
         return Bounds(self.options.max_frames, self.options.max_seconds)
 
-    async def send(self, video: PhotoFile, told: Told) -> Outcome:
+    def send(self, video: PhotoFile, told: Told) -> Outcome:
+        """The outcome of `hide`, whose signals are handled in the loop: raised amid it, they would leave it hanging.
+
+        Raises KeyboardInterrupt once all is cleared away, where SIGINT or SIGTERM came.
+        """
+        try:
+            return asyncio.run(self._heeding(video, told))
+        except asyncio.CancelledError as error:
+            raise KeyboardInterrupt from error
+
+    async def _heeding(self, video: PhotoFile, told: Told) -> Outcome:
+        loop, hiding = asyncio.get_running_loop(), asyncio.ensure_future(self.hide(video, told))
+        for one in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(one, hiding.cancel)
+        try:
+            return await hiding
+        finally:
+            for one in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(one)
+
+    async def hide(self, video: PhotoFile, told: Told) -> Outcome:
         """Find in all frames, then hide in all: the second pass knows what the later frames show.
 
         A frame that is refused fails the video, and nothing of it is left. Where a part of the file cannot be read, the

@@ -1,6 +1,7 @@
 """Films through both passes, before a stand-in of the gateway."""
 
-import asyncio
+import os
+import signal
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -35,7 +36,7 @@ def send(gateway: StandIn, tmp_path: Path) -> Send:
 
     def sent(film: Path, options: FilmOptions = OPTIONS, **parameters: str) -> Outcome:
         sender = videos.VideoSender(Sender("http://stand-in", "privacy_blur", parameters), 3, options)
-        return asyncio.run(sender.send(PhotoFile(film, tmp_path / "out"), lambda *_: None))
+        return sender.send(PhotoFile(film, tmp_path / "out"), lambda *_: None)
 
     return sent
 
@@ -148,8 +149,9 @@ def test_a_refused_frame_fails_the_film_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.usefixtures("gateway")
-def test_an_interrupted_film_leaves_nothing_and_an_older_copy_stays(tmp_path: Path) -> None:
+def test_an_interrupted_film_leaves_nothing_and_an_older_copy_stays(stop: signal.Signals, tmp_path: Path) -> None:
     film = write_film(tmp_path / "film.mp4", MOVING * 4, tone="aac")
     older = tmp_path / "out" / "blurred.mp4"
     older.parent.mkdir()
@@ -159,10 +161,11 @@ def test_an_interrupted_film_leaves_nothing_and_an_older_copy_stays(tmp_path: Pa
     def told(stage: str, done: int, _total: int) -> None:
         if stage == "hiding" and done == 3:
             assert len(list(older.parent.iterdir())) == 2, "a part is being written"
-            asyncio.current_task().cancel()
+            for _ in range(3):
+                os.kill(os.getpid(), stop)
 
-    with pytest.raises(asyncio.CancelledError):
-        asyncio.run(sender.send(PhotoFile(film, older.parent), told))
+    with pytest.raises(KeyboardInterrupt):
+        sender.send(PhotoFile(film, older.parent), told)
     assert [path.read_bytes() for path in older.parent.iterdir()] == [b"older"]
 
 
@@ -171,7 +174,7 @@ def test_progress_tells_frames_done_of_frames_known_in_both_passes(tmp_path: Pat
     film = write_film(tmp_path / "film.mkv", MOVING)
     heard: list[tuple[str, int, int]] = []
     sender = videos.VideoSender(Sender("", "privacy_blur", {}), 3, OPTIONS)
-    asyncio.run(sender.send(PhotoFile(film, tmp_path / "out"), lambda *told: heard.append(told)))
+    sender.send(PhotoFile(film, tmp_path / "out"), lambda *told: heard.append(told))
     assert heard == [(stage, done, 8) for stage in ("finding", "hiding") for done in range(1, 9)]
 
 
@@ -184,7 +187,7 @@ def test_a_film_that_grows_meanwhile_is_reported(tmp_path: Path) -> None:
         if (stage, done) == ("finding", 2):
             write_film(film, MOVING)
 
-    outcome = asyncio.run(sender.send(PhotoFile(film, tmp_path / "out"), told))
+    outcome = sender.send(PhotoFile(film, tmp_path / "out"), told)
     assert outcome.code == "video_error"
     assert "still being written" in outcome.detail
     assert not (tmp_path / "out").exists()
