@@ -186,3 +186,42 @@ def _hidden(photo: RGB, objects: bytes) -> dict[str, object]:
 def unhidden(film: Watched) -> int:
     """Pixels of the red square that are still to be seen."""
     return sum(int(((one[..., 0] > 150) & (one[..., 1] < 110)).sum()) for one in film.pictures)
+
+
+def write_clap(path: Path, pictures_from: float, sound_from: float, video: str, sound: str, base: Fraction) -> Path:
+    """Two seconds of a dark picture and silence; one second after the picture begins, a white frame and a click."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(video, rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.codec_context.time_base = 96, 64, "yuv420p", base
+        track = container.add_stream(sound, rate=48000, layout="mono")
+        packets: list[av.Packet] = []
+        for number in range(50):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 96, 3), 250 if number == 25 else 20, np.uint8), "rgb24")
+            frame = frame.reformat(format="yuv420p")
+            frame.pts, frame.time_base = round((pictures_from + number / 25) / base), base
+            packets += stream.encode(frame)
+        click = np.zeros((1, 96000), np.float32)
+        click[0, round((pictures_from + 1 - sound_from) * 48000) :][:480] = 0.9
+        frame = av.AudioFrame.from_ndarray(click, format="flt", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = 48000, round(sound_from * 48000), Fraction(1, 48000)
+        context = track.codec_context
+        resampler = av.AudioResampler(context.format, "mono", 48000, context.frame_size)
+        for piece in (*resampler.resample(frame), *resampler.resample(None)):
+            packets += track.encode(piece)
+        packets += stream.encode(None) + track.encode(None)
+        for packet in sorted(packets, key=lambda one: (one.dts or 0) * one.time_base):
+            container.mux(packet)
+    return path
+
+
+def clap(path: Path) -> tuple[float, float]:
+    """When the white frame is seen, and when the click is heard."""
+    with av.open(str(path)) as container:
+        seen = next(frame.time for frame in container.decode(video=0) if frame.to_ndarray(format="gray").mean() > 150)
+    with av.open(str(path)) as container:
+        for frame in container.decode(audio=0):
+            samples = np.abs(frame.to_ndarray().astype(np.float64))
+            full = np.iinfo(frame.to_ndarray().dtype).max if frame.format.name.startswith("s") else 1
+            if (loud := np.flatnonzero(samples.max(axis=0) > 0.3 * full)).size:
+                return seen, frame.time + float(loud[0]) / frame.sample_rate
+    return seen, float("nan")

@@ -139,6 +139,7 @@ class _Track:
         self.source = source
         self._container = container
         self._start = start
+        self._last: int | None = None
         self._copied = source.codec_context.name in _COPIED
         self._stream = container.add_stream_from_template(source) if self._copied else self._coded()
 
@@ -151,15 +152,21 @@ class _Track:
     def write(self, packet: "Packet[Stream]") -> float:
         """Write a packet of the source; its time in seconds."""
         shift = round(self._start / packet.time_base)
-        time = float(((packet.dts or 0) - shift) * packet.time_base)
+        decoded = packet.pts if packet.dts is None else packet.dts
+        time = float(((decoded or 0) - shift) * packet.time_base)
         if not self._copied:
             self._code(packet, shift)
-        elif packet.size and packet.dts is not None:
-            packet.dts -= shift
-            packet.pts = packet.dts if packet.pts is None else packet.pts - shift
-            packet.stream = self._stream
-            self._container.mux_one(packet)
+        elif packet.size and decoded is not None:
+            self._copy(packet, decoded - shift, (decoded if packet.pts is None else packet.pts) - shift)
         return time
+
+    def _copy(self, packet: "Packet[Stream]", decoded: int, shown: int) -> None:
+        """MP4 holds no two packets of one time, as some recorders write them: the later is a tick later."""
+        packet.dts = decoded if self._last is None else max(decoded, self._last + 1)
+        packet.pts = max(shown, packet.dts)
+        self._last = packet.dts
+        packet.stream = self._stream
+        self._container.mux_one(packet)
 
     def _code(self, packet: "Packet[Stream]", shift: int) -> None:
         with contextlib.suppress(av.error.InvalidDataError):

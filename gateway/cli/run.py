@@ -232,8 +232,8 @@ def _videos(
     try:
         from gateway.cli.videos import VideoSender  # noqa: PLC0415 it needs the extra `video`, which few have
     except ModuleNotFoundError as error:
-        detail = f"videos need the package {error.name}: pip install 'maskwright[video]'"
-        yield from (Outcome(video, code="package_missing", detail=detail) for video in videos)
+        typer.echo(f"Videos need the package {error.name}: pip install 'maskwright[video]'", err=True)
+        yield from (Outcome(video, code="package_missing") for video in videos)
         return
     video_sender = VideoSender(sender, in_flight, films)
     for video in videos:

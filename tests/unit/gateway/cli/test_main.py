@@ -1,3 +1,6 @@
+import sys
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
@@ -23,3 +26,13 @@ def test_a_missing_gateway_is_explained(tmp_path: object) -> None:
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 1
     assert "maskwright up" in result.output
+
+
+def test_videos_without_their_package_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "gateway.cli.videos", raising=False)
+    monkeypatch.setitem(sys.modules, "av", None)
+    monkeypatch.setitem(sys.modules, "av.error", None)
+    ended = CliRunner().invoke(app, ["run", "privacy_blur", str(tmp_path / "film.mp4"), "-o", str(tmp_path)])
+    assert ended.exit_code == 1
+    assert "pip install 'maskwright[video]'" in ended.output
+    assert "package_missing" in ended.output

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ from gateway.cli import videos
 from gateway.cli.blur_options import FilmOptions
 from gateway.cli.photos import PhotoFile
 from gateway.cli.sender import Outcome, Sender
-from tests.films import GREY, Coding, StandIn, Watched, scene, unhidden, watch, write_film
+from tests.films import GREY, Coding, StandIn, Watched, clap, scene, unhidden, watch, write_clap, write_film
 
 MOVING = [scene((10 + 3 * step, 20)) for step in range(8)]
 UNEVEN = [0, 97, 195, 217, 314, 336, 900, 1000]
@@ -98,6 +99,49 @@ def test_sound_is_copied_where_mp4_holds_it_and_else_becomes_aac(
 ) -> None:
     coding = Coding("mpeg4", tagged=False) if name.endswith("avi") else Coding()
     assert copied(name, MOVING, coding, None, codec).tracks == ["video:h264", f"audio:{kept}"]
+
+
+@pytest.mark.parametrize(("name", "pictures_from", "sound_from", "video", "sound", "base"), [
+    ("film.mp4", 0, 0, "libx264", "aac", MILLISECONDS), ("film.mp4", 0.5, 0, "libx264", "aac", MILLISECONDS),
+    ("film.mp4", 0, 0.4, "libx264", "aac", MILLISECONDS), ("film.mkv", 10.5, 10, "libx264", "aac", MILLISECONDS),
+    ("film.mkv", 10, 10.3, "libx264", "pcm_s16le", MILLISECONDS),
+    ("film.webm", 0, 0, "libvpx", "libopus", MILLISECONDS),
+    ("film.mov", 3, 3.2, "libx264", "pcm_s16le", MILLISECONDS),
+    ("film.avi", 0, 0, "mpeg4", "pcm_s16le", Fraction(1, 25)),
+])  # fmt: skip
+def test_sound_and_pictures_stay_together(
+    send: Send,
+    tmp_path: Path,
+    name: str,
+    pictures_from: float,
+    sound_from: float,
+    video: str,
+    sound: str,
+    base: Fraction,
+) -> None:
+    outcome = send(write_clap(tmp_path / name, pictures_from, sound_from, video, sound, base))
+    seen, heard = clap(outcome.files[0])
+    assert seen == pytest.approx(1 + pictures_from - min(pictures_from, sound_from), abs=0.002)
+    assert heard == pytest.approx(seen, abs=0.003)
+
+
+def test_sound_whose_packets_stumble_is_copied(send: Send, tmp_path: Path) -> None:
+    """As of recorders whose clock is coarse: every other packet has the time of the one before."""
+    film, stumbling = write_film(tmp_path / "film.mkv", MOVING * 4, tone="aac"), tmp_path / "stumbling.mkv"
+    with av.open(str(film)) as source, av.open(str(stumbling), "w") as container:
+        streams = {one.index: container.add_stream_from_template(one, opaque=True) for one in source.streams}
+        last = 0
+        for packet in source.demux():
+            if packet.size:
+                if packet.stream.type == "audio":
+                    last = packet.pts = packet.dts = last if packet.pts // 21 % 2 else packet.pts
+                packet.stream = streams[packet.stream_index]
+                container.mux_one(packet)
+    outcome = send(stumbling)
+    assert (outcome.code, outcome.detail) == (None, "")
+    with av.open(str(film)) as source, av.open(str(outcome.files[0])) as copy:
+        heard = [sum(packet.size for packet in one.demux(audio=0)) for one in (source, copy)]
+    assert heard[0] == heard[1]
 
 
 def test_sound_is_dropped_where_asked(send: Send, tmp_path: Path) -> None:
