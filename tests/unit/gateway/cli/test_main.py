@@ -32,7 +32,8 @@ def test_videos_without_their_package_say_what_to_install(tmp_path: Path, monkey
     monkeypatch.delitem(sys.modules, "gateway.cli.videos", raising=False)
     monkeypatch.setitem(sys.modules, "av", None)
     monkeypatch.setitem(sys.modules, "av.error", None)
-    ended = CliRunner().invoke(app, ["run", "privacy_blur", str(tmp_path / "film.mp4"), "-o", str(tmp_path)])
+    (tmp_path / "film.mp4").touch()
+    ended = CliRunner().invoke(app, ["run", "privacy_blur", str(tmp_path / "film.mp4"), "-o", str(tmp_path / "out")])
     assert ended.exit_code == 1
     assert "pip install 'maskwright[video]'" in ended.output
     assert "package_missing" in ended.output
