@@ -19,6 +19,7 @@ class Boxed(Protocol):
 
 
 Found = TypeVar("Found", bound=Boxed)
+Boxes = TypeVar("Boxes", Float32, Float64)
 
 
 def area(box: Box) -> float:
@@ -28,12 +29,7 @@ def area(box: Box) -> float:
 
 def iou(box: Float64, boxes: Float64) -> Float64:
     """Intersection over union of one box (4) with each of N×4; boxes x1, y1, x2, y2."""
-    top_left = np.maximum(box[:2], boxes[:, :2])
-    bottom_right = np.minimum(box[2:], boxes[:, 2:])
-    intersection = np.prod(np.clip(bottom_right - top_left, 0, None), axis=1)
-    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    union = np.prod(box[2:] - box[:2]) + areas - intersection
-    shares: Float64 = np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+    shares: Float64 = ious(box[np.newaxis], boxes)[0]
     return shares
 
 
@@ -56,12 +52,12 @@ def weighted_nms(rows: Float64, scores: Float64, threshold: float) -> tuple[Floa
     return np.array(merged).reshape(-1, rows.shape[1]), np.array(best)
 
 
-def covered_shares(boxes: Float32, others: Float32) -> Float32:
+def covered_shares(boxes: Boxes, others: Boxes) -> Boxes:
     """N×M: the share of each of the boxes N×4 that each of the others M×4 covers."""
     return _share(_common(boxes, others), _areas(boxes)[:, np.newaxis])
 
 
-def ious(boxes: Float32, others: Float32) -> Float32:
+def ious(boxes: Boxes, others: Boxes) -> Boxes:
     """N×M: intersection over union of each of the boxes N×4 with each of the others M×4."""
     common = _common(boxes, others)
     return _share(common, _areas(boxes)[:, np.newaxis] + _areas(others) - common)
@@ -84,18 +80,18 @@ def distinct(found: Iterable[Found], threshold: float) -> list[Found]:
     return kept
 
 
-def _common(boxes: Float32, others: Float32) -> Float32:
+def _common(boxes: Boxes, others: Boxes) -> Boxes:
     top_left = np.maximum(boxes[:, np.newaxis, :2], others[:, :2])
     bottom_right = np.minimum(boxes[:, np.newaxis, 2:], others[:, 2:])
-    common: Float32 = np.prod(np.clip(bottom_right - top_left, 0, None), axis=2)
+    common: Boxes = np.prod(np.clip(bottom_right - top_left, 0, None), axis=2)
     return common
 
 
-def _areas(boxes: Float32) -> Float32:
-    areas: Float32 = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+def _areas(boxes: Boxes) -> Boxes:
+    areas: Boxes = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
     return areas
 
 
-def _share(part: Float32, whole: Float32) -> Float32:
-    shares: Float32 = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+def _share(part: Boxes, whole: Boxes) -> Boxes:
+    shares: Boxes = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
     return shares
