@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from deploy.embedded.environment import own_environment
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import CHECKOUT, Folders
 from deploy.embedded.logs import last_lines
@@ -31,7 +32,7 @@ def start(folders: Folders) -> "subprocess.Popen[bytes]":
         launcher = subprocess.Popen(
             [sys.executable, "-m", "deploy.embedded"],
             cwd=CHECKOUT,
-            env={**os.environ, "MASKWRIGHT_HOME": str(folders.home)},
+            env=own_environment({"MASKWRIGHT_HOME": str(folders.home)}),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

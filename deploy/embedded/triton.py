@@ -1,7 +1,5 @@
 """The embedded Triton."""
 
-import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -34,18 +32,18 @@ class Triton(Service):
 
     def __init__(self, settings: Settings, folders: Folders, models: Path = MODELS) -> None:
         self._settings = settings
-        self._models = models
-        self._folders = folders
-        self._wheel = TritonWheel()
-        self._backends = folders.triton / "backends"
-        self._ensembles = folders.triton / "ensembles"
-        self._fused = folders.triton / "fused"
+        self._given = {"models": models, "generated": folders.triton}
+        self._wheel = TritonWheel(folders.home)
         self._region_prefix = f"maskwright_{settings.triton_grpc_port}_"
         self._pipelines: list[str] = []
         self._photo = PHOTO
 
     def prepare(self) -> None:
         """Assemble backends, ensembles and fused models; refuse to start where no ensemble has all its models."""
+        self.clean_up()
+        self._wheel.make()
+        self._models, generated = (self._wheel.link(name, target) for name, target in self._given.items())
+        self._ensembles, self._fused = generated / "ensembles", generated / "fused"
         offered = {model for pipeline in build_registry(self._settings).values() for model in pipeline.models}
         try:
             missing = write_ensembles(ENSEMBLES, self._models, self._ensembles, offered)
@@ -57,8 +55,6 @@ class Triton(Service):
             raise StackError(f"models not exported yet: {', '.join(models)}; run `maskwright models export`")
         self._tell(missing)
         gpus.require_gpu(self._settings)
-        self.clean_up()
-        self._wheel.assemble_backends(self._backends)
         fusing = Fusing(self._settings.triton_instances, self._settings.triton_threads)
         write_fused(self._ensembles, self._models, self._fused, fusing)
 
@@ -72,7 +68,7 @@ class Triton(Service):
             *(f"--model-repository={folder}" for folder in self._repositories()),
             "--model-control-mode=explicit",
             *(f"--load-model={name}" for name in self._loaded()),
-            f"--backend-directory={self._backends}",
+            f"--backend-directory={self._wheel.backends}",
             f"--backend-config=python,shm-region-prefix-name={self._region_prefix}",
             *addresses,
             *(f"--{kind}-port={port}" for kind, port in ports.items()),
@@ -83,12 +79,9 @@ class Triton(Service):
         ]
 
     def environment(self) -> Mapping[str, str]:
-        """The python backend runs the first `python` on PATH: this environment's."""
+        """The wheel's, with what holds for our own models."""
         return {
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
-            "LD_LIBRARY_PATH": self._wheel.library_path(),
-            "PYTHONDONTWRITEBYTECODE": "1",
+            **self._wheel.environment(),
             "OPENCV_LOG_LEVEL": "SILENT",
             "CUDA_VISIBLE_DEVICES": gpus.visible_devices(self._settings),
             "OPENBLAS_NUM_THREADS": "1",  # its waiting threads spin: measured 27 instead of 36 photos a second
@@ -118,6 +111,7 @@ class Triton(Service):
         self._photo = PHOTO
         for region in SHARED_MEMORY.glob(f"{self._region_prefix}*"):
             region.unlink(missing_ok=True)
+        self._wheel.remove()
 
     def renew(self) -> None:
         """Write the ensembles anew: their steps will know the detectors that users have chosen since."""
