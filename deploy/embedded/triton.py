@@ -1,5 +1,6 @@
 """The embedded Triton."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,6 +23,9 @@ MODELS = CHECKOUT / "model_repository"
 ENSEMBLES = CHECKOUT / "ensembles"
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared memory
 
+_EVENT = re.compile(r'"(?:(loading): ([^:"]+):|(?:successfully loaded|failed to load) \'([^\']+)\')')
+"""Of Triton's log: a model that it begins to load, or one that it is done with."""
+
 _log = get_logger("deploy.embedded")
 
 
@@ -29,6 +33,7 @@ class Triton(Service):
     """NVIDIA's tritonserver on loopback, with the ensembles whose models are here, fused where there is no GPU."""
 
     name = "triton"
+    start_timeout = 1800.0
 
     def __init__(self, settings: Settings, folders: Folders, models: Path = MODELS) -> None:
         self._settings = settings
@@ -70,6 +75,7 @@ class Triton(Service):
             *(f"--load-model={name}" for name in self._loaded()),
             f"--backend-directory={self._wheel.backends}",
             f"--backend-config=python,shm-region-prefix-name={self._region_prefix}",
+            f"--backend-config=python,stub-timeout-seconds={self.start_timeout:.0f}",  # for one process to load
             *addresses,
             *(f"--{kind}-port={port}" for kind, port in ports.items()),
             f"--metrics-port={settings.triton_metrics_port}",
@@ -106,6 +112,11 @@ class Triton(Service):
         await infer_every(url, self._pipelines, self._photo, self._settings.request_timeout_s)
         self._photo = NO_PHOTO
 
+    def doing(self, log: str) -> str:
+        """The models that it is loading."""
+        models = models_loading(log)
+        return f"loading {', '.join(models)}" if models else ""
+
     def clean_up(self) -> None:
         """Remove the shared memory that a killed Triton leaves behind; the next one has served nothing yet."""
         self._photo = PHOTO
@@ -138,3 +149,14 @@ class Triton(Service):
             _log.warning("detectors are missing, what they would find is not found", models=absent)
         for pipeline in (name for name, models in missing.items() if models):
             _log.warning("pipeline is left out, models are missing", pipeline=pipeline, models=missing[pipeline])
+
+
+def models_loading(log: str) -> list[str]:
+    """The models that Triton has begun to load by its log, and not ended."""
+    loading: dict[str, None] = {}
+    for begun, model, done in _EVENT.findall(log):
+        if begun:
+            loading[model] = None
+        else:
+            loading.pop(done, None)
+    return list(loading)
