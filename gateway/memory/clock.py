@@ -1,7 +1,7 @@
 """What time it is."""
 
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 Clock = Callable[[], datetime]
 """The present, in UTC."""
@@ -9,4 +9,4 @@ Clock = Callable[[], datetime]
 
 def system_clock() -> datetime:
     """The machine's time."""
-    return datetime.now(timezone.utc)
+    return datetime.now(UTC)

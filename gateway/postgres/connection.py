@@ -43,7 +43,7 @@ class Row(Protocol):
 class Connection(Protocol):
     """A connection to PostgreSQL. Raises asyncpg's errors and OSError."""
 
-    async def execute(self, query: str, *values: object, timeout: float = ...) -> str:
+    async def execute(self, query: str, *values: object, timeout: float = ...) -> str:  # noqa: ASYNC109 - as asyncpg has it
         """Run a statement; its command tag, as in `UPDATE 1`. `timeout` in seconds."""
 
     async def fetch(self, query: str, *values: object) -> list[Row]:

@@ -1,10 +1,10 @@
 """The one configuration of Maskwright, read from environment variables."""
 
 from pathlib import Path
+from typing import Self
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
-from typing_extensions import Self
 
 from gateway.settings.access import AccessSettings
 from gateway.settings.cache import CacheSettings
