@@ -34,10 +34,12 @@ class Keeper:
         self._changed = changed
         self._process: ServiceProcess | None = None
         self._patience = patience
+        self._prepared = False
         self._restarts = 0
 
     async def start(self) -> None:
         """Start and wait until it serves. Raises StackError with the end of its log where it does not."""
+        self._prepared = True
         await asyncio.to_thread(self._service.prepare)
         try:
             await self._come_up("starting")
@@ -53,13 +55,12 @@ class Keeper:
             await self._restart()
 
     async def stop(self) -> None:
-        """End the service and remove what it left; one that never started has left nothing."""
-        if self._process is None:
-            self._report("stopped")
-            return
-        self._report("stopping")
-        await self._process.stop()
-        await asyncio.to_thread(self._service.clean_up)
+        """End the service and remove what it left; what another one left on the same ports is not ours to remove."""
+        if self._process is not None:
+            self._report("stopping")
+            await self._process.stop()
+        if self._prepared:
+            await asyncio.to_thread(self._service.clean_up)
         self._report("stopped")
 
     async def _come_up(self, state: str) -> None:

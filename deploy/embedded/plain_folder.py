@@ -40,9 +40,9 @@ def remove_plain_folder(home: Path) -> None:
         target = folder.readlink()
         folder.unlink()
         if _is_ours(target, home):
-            shutil.rmtree(target)
+            shutil.rmtree(target, ignore_errors=True)
     elif folder.is_dir():
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def put_link(link: Path, target: Path) -> None:
