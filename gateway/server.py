@@ -17,6 +17,7 @@ from gateway.postgres.migrations import MigrationError
 from gateway.problems import Problem
 from gateway.services import Services
 from gateway.settings import Settings, SettingsError
+from gateway.settings.environment import log_remarks
 
 _GRACE_S = 30
 
@@ -28,6 +29,7 @@ def serve(settings: Settings) -> None:
     """
     check_binding(settings)
     configure_logs(settings)
+    log_remarks(get_logger("gateway.settings"), Settings.model_fields)
     if settings.redis_url.get_secret_value():
         get_logger("gateway.server").warning(
             "REDIS_URL is not used: jobs wait in PostgreSQL (POSTGRES_DSN), or in memory without it"

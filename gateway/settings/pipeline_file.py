@@ -9,6 +9,7 @@ from pydantic_settings import PydanticBaseSettingsSource
 from typing_extensions import override
 
 from gateway.settings.complaints import SettingsError
+from gateway.settings.environment import shown
 from gateway.settings.fields import SettingsGroup
 
 
@@ -74,10 +75,11 @@ class PipelineFileSource(PydanticBaseSettingsSource):
 
 
 def _read(path: Path) -> _PipelineFile:
+    said = f"PIPELINE_CONFIG={shown(str(path))}"
     try:
         return _PipelineFile.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise SettingsError(f"PIPELINE_CONFIG={path}: {error.strerror}") from error
+        raise SettingsError(f"{said}: {error.strerror}") from error
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the file'}: {one['msg']}" for one in error.errors())
-        raise SettingsError(f"PIPELINE_CONFIG={path}: {wrong}") from error
+        raise SettingsError(f"{said}: {wrong}") from error

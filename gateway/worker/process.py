@@ -10,13 +10,14 @@ import uvloop
 from starlette.applications import Starlette
 
 from gateway.listening import OPTIONS, Server
-from gateway.logs import configure_logs
+from gateway.logs import configure_logs, get_logger
 from gateway.metrics.instruments import Instruments
 from gateway.metrics.measuring import measuring
 from gateway.pipelines.registry import build_registry
 from gateway.postgres.migrations import MigrationError
 from gateway.problems import Problem
 from gateway.settings import Settings, SettingsError
+from gateway.settings.environment import log_remarks
 from gateway.stores import durable, open_stores
 from gateway.triton import connect
 from gateway.worker.health import health_page
@@ -35,6 +36,7 @@ def work(settings: Settings) -> None:
             "DB_USE_DATABASE=false, the gateway works on its jobs by itself"
         )
     configure_logs(settings)
+    log_remarks(get_logger("gateway.settings"), Settings.model_fields)
     uvloop.run(_until_stopped(settings))
 
 
