@@ -15,13 +15,15 @@ from gateway.settings import Settings
 from gateway.tensors import bytes_tensor, read_result
 
 _MAX_MESSAGE_BYTES = 2**31 - 1
-_CHANNEL = [
+CHANNEL = (
+    ("grpc.enable_http_proxy", 0),  # the environment's proxy is for the web, and gRPC would take it for loopback too
     ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
-]
+)
+"""Options of every channel to Triton."""
 
 WEIGHTS = "weights"
 """A parameter in the configuration of a pipeline's model: a digest of the models that it runs."""
@@ -96,5 +98,5 @@ class Triton:
 @asynccontextmanager
 async def connect(settings: Settings, observe: Observe | None = None) -> AsyncIterator[Triton]:
     """A client for as long as the context lasts."""
-    async with InferenceServerClient(settings.triton_grpc_url, channel_args=_CHANNEL) as client:
+    async with InferenceServerClient(settings.triton_grpc_url, channel_args=CHANNEL) as client:
         yield Triton(client, settings.triton_patience_s, observe)

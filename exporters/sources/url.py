@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from exporters.errors import FetchError
 from exporters.listener import Listener
+from gateway.proxies import ProxyError, Web
 
 _ATTEMPTS = 3
 _TIMEOUT_S = 30.0
@@ -43,7 +44,7 @@ class UrlSource(BaseModel):
         Raises FetchError; what has arrived then stays, with the server's validator beside it.
         """
         (path,) = targets.values()
-        with httpx.Client(follow_redirects=True, timeout=_TIMEOUT_S) as client:
+        with httpx.Client(follow_redirects=True, timeout=_TIMEOUT_S, transport=Web()) as client:
             _download_persistently(client, self.url, path, listener)
         _validator(path).unlink(missing_ok=True)
 
@@ -55,7 +56,7 @@ def _download_persistently(client: httpx.Client, url: str, path: Path, listener:
             return _download(client, url, path, listener)
     try:
         return _download(client, url, path, listener)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ProxyError) as error:
         raise FetchError(f"{url}: {error}") from error
 
 
