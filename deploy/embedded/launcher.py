@@ -12,6 +12,7 @@ from deploy.embedded.errors import StackError
 from deploy.embedded.folders import CHECKOUT, Folders
 from deploy.embedded.logs import last_lines
 from deploy.embedded.state import StackState
+from gateway.settings.resolved import absolute_paths
 
 START_TIMEOUT = 240.0
 STOP_TIMEOUT = 720.0
@@ -31,7 +32,7 @@ def start(folders: Folders) -> "subprocess.Popen[bytes]":
         launcher = subprocess.Popen(
             [sys.executable, "-m", "deploy.embedded"],
             cwd=CHECKOUT,
-            env={**os.environ, "MASKWRIGHT_HOME": str(folders.home)},
+            env={**os.environ, **absolute_paths(), "MASKWRIGHT_HOME": str(folders.home)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

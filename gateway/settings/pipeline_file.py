@@ -65,13 +65,17 @@ class PipelineFileSource(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, object]:
         """Values by the settings' names. Raises SettingsError where the file cannot be read."""
         path = self.current_state.get("pipeline_config")
-        values = _read(Path(path)).settings() if path else {}
-        return {name: value for name, value in values.items() if value is not None}
+        return file_settings(Path(path)) if path else {}
 
     @override
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[object, str, bool]:
         """Nothing: the file is read as a whole."""
         return None, field_name, False
+
+
+def file_settings(path: Path) -> dict[str, object]:
+    """The values of such a file by the settings' names. Raises SettingsError where it cannot be read."""
+    return {name: value for name, value in _read(path).settings().items() if value is not None}
 
 
 def _read(path: Path) -> _PipelineFile:
