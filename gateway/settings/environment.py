@@ -91,8 +91,12 @@ def shown(value: str, field: FieldInfo | None = None) -> str:
     """A value in a message: printable, not too long, and without secrets."""
     if field is not None and is_secret(field):
         return "…"
-    open_text = re.sub(r"//[^/@\s]*@", "//…@", value)
-    short = open_text if len(open_text) <= _SHOWN else f"{open_text[:_SHOWN]}…"
+    return printable(re.sub(r"//[^/@\s]*@", "//…@", value))
+
+
+def printable(text: str) -> str:
+    """The text on one line, odd letters escaped, and cut where it is long."""
+    short = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in short)
 
 

@@ -16,6 +16,7 @@ from gateway.metrics.measuring import measuring
 from gateway.pipelines.registry import build_registry
 from gateway.postgres.migrations import MigrationError
 from gateway.problems import Problem
+from gateway.proxies import ProxyError, require_certificates
 from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import log_remarks
 from gateway.stores import durable, open_stores
@@ -27,14 +28,15 @@ from gateway.worker.worker import Worker
 def work(settings: Settings) -> None:
     """Work until SIGINT or SIGTERM.
 
-    Raises SettingsError where there is no database to work for; Problem and MigrationError where the stores do not
-    open.
+    Raises SettingsError where there is no database to work for; ProxyError where certificates are named that cannot be
+    read; Problem and MigrationError where the stores do not open.
     """
     if not durable(settings):
         raise SettingsError(
             "POSTGRES_DSN: a worker needs the database that the gateway uses; without one, or with "
             "DB_USE_DATABASE=false, the gateway works on its jobs by itself"
         )
+    require_certificates()
     configure_logs(settings)
     log_remarks(get_logger("gateway.settings"), Settings.model_fields)
     uvloop.run(_until_stopped(settings))
@@ -82,7 +84,7 @@ def main() -> None:
     """Work with the environment's settings; exit 2 where they are wrong, 1 where a server does not come up."""
     try:
         work(Settings.from_environment())
-    except SettingsError as error:
+    except (SettingsError, ProxyError) as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from error
     except (MigrationError, Problem) as error:
