@@ -62,6 +62,12 @@ def way_to(url: httpx.URL) -> httpx.AsyncHTTPTransport:
     return httpx.AsyncHTTPTransport(proxy=proxy_for(url))
 
 
+def proxy_faults() -> list[str]:
+    """A line for each variable that names a proxy which cannot be used."""
+    named = {**dict(_named("http", os.environ)), **dict(_named("https", os.environ))}
+    return [fault for name, value in named.items() if (fault := _fault(name, value))]
+
+
 def require_certificates() -> None:
     """Raise ProxyError where SSL_CERT_FILE or SSL_CERT_DIR, which httpx reads, cannot be read."""
     for name, argument in (("SSL_CERT_FILE", "cafile"), ("SSL_CERT_DIR", "capath")):
@@ -145,8 +151,16 @@ def _usable(name: str, value: str) -> str:
     return full
 
 
+def _fault(name: str, value: str) -> str:
+    try:
+        _usable(name, value)
+    except ProxyError as error:
+        return str(error)
+    return ""
+
+
 def _require_socks(said: str) -> None:
     try:
         __import__("socksio")
     except ImportError as error:
-        raise ProxyError(f"{said}: SOCKS needs a package more: pip install socksio; or {_RIGHT}") from error
+        raise ProxyError(f"{said}: SOCKS needs packages more: pip install socksio pysocks; or {_RIGHT}") from error
