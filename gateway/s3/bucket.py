@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gateway.jobs.bucket import Bucket, StoredObject
 from gateway.s3 import objects
 from gateway.s3.client import S3Client
+from gateway.s3.erasing import Eraser
 from gateway.s3.errors import storage_errors
 from gateway.s3.images import S3Images
 from gateway.s3.links import Link, artifact_links, presigned_links, warn_of_short_links
@@ -22,6 +23,7 @@ class S3Bucket(Bucket):
         self._bucket = bucket
         self._link = link
         self._largest_bytes = largest_bytes
+        self._eraser = Eraser(client, bucket)
 
     async def put(self, key: str, data: bytes, media_type: str) -> None:
         """Write an object; a server that lost the bucket gets it again."""
@@ -35,14 +37,15 @@ class S3Bucket(Bucket):
             return await self._client.call(lambda sdk: objects.read(sdk, self._bucket, key), self._largest_bytes)
 
     async def remove(self, keys: Sequence[str]) -> None:
-        """Remove objects; missing ones count as removed."""
+        """Remove objects with all their versions; missing ones count as removed. Raises ObjectsKeptError."""
         with storage_errors():
-            await self._client.call(lambda sdk: objects.remove(sdk, self._bucket, keys))
+            await self._eraser.erase(keys)
 
     async def keys(self, prefix: str) -> list[str]:
-        """Every key that begins with the prefix."""
+        """Every key that begins with the prefix, also of what is there as an older version alone."""
         with storage_errors():
-            return await self._client.call(lambda sdk: objects.keys(sdk, self._bucket, prefix))
+            versions = await self._eraser.keeps_versions()
+            return await self._client.call(lambda sdk: objects.keys(sdk, self._bucket, prefix, versions=versions))
 
     def link(self, key: str) -> str:
         """A URL that reads the object without credentials."""

@@ -2,10 +2,13 @@
 
 import logging
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import TypeVar
+from xml.etree.ElementTree import ParseError
 
 from anyio import CapacityLimiter, fail_after, to_thread
 from minio import Minio
+from minio.error import InvalidResponseError
 from urllib3 import PoolManager, Retry, Timeout
 
 from gateway.settings import Settings, SettingsError
@@ -43,7 +46,10 @@ class S3Client:
         Raises TimeoutError, and what the SDK raises: MinioException, urllib3's HTTPError.
         """
         with fail_after(_PATIENCE_S + size / _SLOWEST_BYTES_PER_S):
-            return await to_thread.run_sync(work, self.sdk, limiter=self._threads, abandon_on_cancel=True)
+            try:
+                return await to_thread.run_sync(work, self.sdk, limiter=self._threads, abandon_on_cancel=True)
+            except ParseError as error:
+                raise InvalidResponseError(HTTPStatus.NOT_IMPLEMENTED, None, str(error)) from error
 
     def close(self) -> None:
         """Close the connections."""

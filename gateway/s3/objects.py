@@ -1,16 +1,14 @@
 """Single steps with the synchronous SDK; each raises what the SDK raises."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from minio import Minio
-from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
 from urllib3.response import BaseHTTPResponse
 
 from gateway.jobs.bucket import StoredObject
-from gateway.s3.errors import MISSING, unavailable
 
 _PART_BYTES = 8 * 1024 * 1024
 """Larger objects are sent in parts: one part must be sent within the socket's time limit, as 17 Mbit/s do."""
@@ -55,25 +53,11 @@ def read(sdk: Minio, bucket: str, key: str) -> StoredObject:
         return StoredObject(response.read(), response.headers.get("Content-Type", "application/octet-stream"))
 
 
-def remove(sdk: Minio, bucket: str, keys: Sequence[str]) -> None:
-    """Remove objects, up to 1000 with one request; missing ones count as removed.
-
-    Raises Problem `storage_unavailable` where the server keeps one.
-    """
+def keys(sdk: Minio, bucket: str, prefix: str, *, versions: bool) -> list[str]:
+    """Every key that begins with the prefix; with `versions` also those of which only older ones are left."""
     try:
-        for error in sdk.remove_objects(bucket, [DeleteObject(key) for key in keys]):
-            if error.code not in MISSING:
-                raise unavailable(f"S3 answered {error.code}: {error.message}")
-    except S3Error as error:
-        if error.code not in MISSING:
-            raise
-
-
-def keys(sdk: Minio, bucket: str, prefix: str) -> list[str]:
-    """Every key that begins with the prefix."""
-    try:
-        listed = sdk.list_objects(bucket, prefix, recursive=True)
-        return [item.object_name for item in listed if item.object_name is not None]
+        listed = sdk.list_objects(bucket, prefix, recursive=True, include_version=versions)
+        return list(dict.fromkeys(item.object_name for item in listed if item.object_name is not None))
     except S3Error as error:
         if error.code == "NoSuchBucket":
             return []
