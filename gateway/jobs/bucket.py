@@ -19,8 +19,8 @@ class ObjectsKeptError(Problem):
     `kept` says why, by key.
     """
 
-    def __init__(self, bucket: str, kept: Mapping[str, str]) -> None:
-        named = "; ".join(f"{bucket}/{key} ({reason})" for key, reason in list(kept.items())[:_NAMED])
+    def __init__(self, kept: Mapping[str, str]) -> None:
+        named = "; ".join(f"{key} ({reason})" for key, reason in list(kept.items())[:_NAMED])
         more = f"; and {len(kept) - _NAMED} more" if len(kept) > _NAMED else ""
         super().__init__("storage_unavailable", f"S3 keeps {named}{more}")
         self.kept = kept

@@ -6,10 +6,13 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-JobState = Literal["queued", "running", "completed", "failed"]
+JobState = Literal["queued", "running", "completed", "failed", "deleting"]
 FINISHED: frozenset[JobState] = frozenset({"completed", "failed"})
 ImageKind = Literal["photo", "url", "s3"]
 CallbackKind = Literal["message", "webhook", "upload"]
+
+_AMID_WRITES = frozenset({"cancelled", "attempts_exhausted", "storage_unavailable", "queue_full", "internal_error"})
+"""Codes of failures that may come while artifacts are written."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,11 @@ class Outcome:
         return "failed" if self.failure else "completed"
 
     @property
+    def leaves_objects(self) -> bool:
+        """Whether objects that no artifact names may be there, or may still come."""
+        return self.failure is not None and self.failure.code in _AMID_WRITES
+
+    @property
     def cached(self) -> bool:
         """Whether it was there before."""
         return self.result.get("cached") is True
@@ -105,7 +113,11 @@ class NewJob:
 
 @dataclass(frozen=True)
 class Job:
-    """A job as the store has it. `sequence` orders jobs by their coming; `attempts` counts the started ones."""
+    """A job as the store has it. `sequence` orders jobs by their coming; `attempts` counts the started ones.
+
+    `deleting` is the state of a deleted job until the last of its objects is gone; `last_failure` is then why some are
+    not.
+    """
 
     request: NewJob
     sequence: int
@@ -126,7 +138,7 @@ class Job:
     @property
     def finished(self) -> bool:
         """Whether it has its outcome."""
-        return self.state in FINISHED
+        return self.outcome is not None
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,16 @@ from uuid import UUID
 from gateway.jobs.job import Failure, Job
 from gateway.problems import Problem
 
-_FROM_KAFKA = "kafka:"
+FROM_KAFKA = "kafka:"
+"""Of a job's source."""
 
 
 def poison_origin(job: Job, failure: Failure | None) -> str | None:
     """Where the message came from, if the job came as one and failed in vain: not by its sender's mistake."""
     source = job.request.source
-    if failure is None or not source.startswith(_FROM_KAFKA):
+    if failure is None or not source.startswith(FROM_KAFKA):
         return None
-    return source.removeprefix(_FROM_KAFKA) if Problem(failure.code, failure.detail).transient else None
+    return source.removeprefix(FROM_KAFKA) if Problem(failure.code, failure.detail).transient else None
 
 
 @dataclass(frozen=True)

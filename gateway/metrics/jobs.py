@@ -58,8 +58,12 @@ class MeasuredJobs(JobStore):
         return await self._jobs.cancel(job_id)
 
     @override
-    async def delete(self, job_id: UUID) -> bool:
+    async def delete(self, job_id: UUID) -> Job | None:
         return await self._jobs.delete(job_id)
+
+    @override
+    async def deleting(self, job_id: UUID) -> Job | None:
+        return await self._jobs.deleting(job_id)
 
     @override
     async def get(self, job_id: UUID) -> Job | None:
@@ -82,12 +86,16 @@ class MeasuredJobs(JobStore):
         return await self._jobs.recent()
 
     @override
-    async def removable(self, older_than_s: float, limit: int) -> list[Job]:
-        return await self._jobs.removable(older_than_s, limit)
+    async def removable(self, limit: int, lease_s: float) -> list[Job]:
+        return await self._jobs.removable(limit, lease_s)
 
     @override
-    async def remove(self, job_ids: Sequence[UUID]) -> None:
-        await self._jobs.remove(job_ids)
+    async def remove(self, job_ids: Sequence[UUID]) -> frozenset[UUID]:
+        return await self._jobs.remove(job_ids)
+
+    @override
+    async def postpone_removal(self, job_id: UUID, reason: str) -> None:
+        await self._jobs.postpone_removal(job_id, reason)
 
     @override
     async def expire(self, days: int) -> int:

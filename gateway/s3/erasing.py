@@ -54,7 +54,7 @@ class Eraser:
         for start in range(0, len(doomed), _TOGETHER):
             kept |= await self._erase(doomed[start : start + _TOGETHER])
         if kept:
-            raise ObjectsKeptError(self._bucket, kept)
+            raise ObjectsKeptError({f"{self._bucket}/{key}": reason for key, reason in kept.items()})
 
     async def keeps_versions(self) -> bool:
         """Whether what is removed from the bucket, or written over, stays as an older version."""
