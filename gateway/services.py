@@ -62,7 +62,7 @@ async def running_services(settings: Settings, registry: Mapping[str, Pipeline])
     instruments = Instruments()
     async with (
         connect(settings, instruments.tasks.inferred) as triton,
-        open_stores(settings) as stores,
+        open_stores(settings, instruments.ended) as stores,
         measuring(settings, stores, instruments, "gateway") as measured,
     ):
         services = services_on(settings, registry, triton, measured)

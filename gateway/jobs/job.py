@@ -32,6 +32,14 @@ class Callback:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """How many there are, and the age of the oldest in seconds; 0 where there is none."""
+
+    count: int = 0
+    oldest_s: float = 0.0
+
+
+@dataclass(frozen=True)
 class Failure:
     """Why a job failed: a code of gateway.problems.PROBLEMS, and a sentence."""
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from gateway.jobs.job import Failure, Job
+from gateway.jobs.job import Failure, Job, Waiting
 from gateway.problems import Problem
 
 FROM_KAFKA = "kafka:"
@@ -38,6 +38,9 @@ class PoisonBook(Protocol):
 
     async def entries(self, limit: int, before: int | None = None) -> list[PoisonEntry]:
         """The newest first; `before` is the id where the page before ended."""
+
+    async def standing(self) -> Waiting:
+        """How many are open."""
 
     async def has_open(self, job_id: UUID) -> bool:
         """Whether there is an open entry about this job."""

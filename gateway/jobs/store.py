@@ -1,13 +1,13 @@
 """What keeps jobs: PostgreSQL or memory."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 from uuid import UUID
 
 from gateway.cache.cache import NewEntry
 from gateway.jobs.deliveries import NewDelivery
-from gateway.jobs.job import Failure, Job, JobState, Lease, NewJob, Outcome
+from gateway.jobs.job import Failure, Job, JobState, Lease, NewJob, Outcome, Waiting
 
 RECENT_S = 60
 LATE_WRITES_S = 30.0
@@ -68,6 +68,19 @@ class QueueCounts:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """What is not over. `queued` jobs, the oldest by its coming; `running`, by the start of its attempt; `deleting`.
+
+    `failing` counts the jobs whose objects S3 has refused to remove.
+    """
+
+    queued: Waiting = field(default_factory=Waiting)
+    running: Waiting = field(default_factory=Waiting)
+    deleting: Waiting = field(default_factory=Waiting)
+    failing: int = 0
+
+
+@dataclass(frozen=True)
 class Recent:
     """Jobs that ended within the last RECENT_S seconds.
 
@@ -88,6 +101,14 @@ class Recent:
         """Share of them that completed; None where none ended."""
         ended = self.completed + self.failed
         return self.completed / ended if ended else None
+
+
+Ended = Callable[[Job, Outcome], None]
+"""Hears of a job that the store itself ended: one that was begun too often."""
+
+
+def unheard(_job: Job, _outcome: Outcome) -> None:
+    """For stores whose endings nobody counts."""
 
 
 class JobStore(Protocol):
@@ -138,6 +159,9 @@ class JobStore(Protocol):
 
     async def counts(self) -> QueueCounts:
         """How full the queue is."""
+
+    async def standing(self) -> Standing:
+        """What is not over, and for how long."""
 
     async def finished(self) -> int:
         """How many jobs ended, perhaps a little while ago; among millions that takes a while to count."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from gateway.cache.null import NullCache
 from gateway.jobs.deliveries import Announce, NewDelivery
@@ -60,9 +61,9 @@ class Archive:
         self._forget(job)
         return True
 
-    def hide(self, job: Job, removal: Removal) -> None:
+    def hide(self, job: Job, now: datetime, removal: Removal) -> None:
         """Let a finished job be one that is being deleted, which nobody replays."""
-        self.table.hide(job, removal)
+        self.table.hide(job, now, removal)
         self.poison.forget(job.id)
 
     def remove(self, job: Job) -> None:

@@ -17,15 +17,17 @@ from gateway.jobs.store import (
     LONGEST_PAUSE_S,
     RECENT_S,
     REMOVAL_S,
+    Ended,
     JobFilter,
     JobStore,
     Poison,
     QueueCounts,
     Recent,
+    Standing,
     Submission,
 )
 from gateway.memory.archive import Archive
-from gateway.memory.clock import Clock
+from gateway.memory.clock import Clock, waiting_since
 from gateway.memory.table import Identity, JobTable, Removal, identity_of
 from gateway.memory.turns import in_turn
 from gateway.problems import PROBLEMS
@@ -55,7 +57,9 @@ class _Sign:
 class MemoryJobs(JobStore):
     """The queue: a table of jobs, the leases on them, and the workers' signs of life."""
 
-    def __init__(self, settings: Settings, table: JobTable, archive: Archive, signals: Signals, clock: Clock) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 what the stores share
+        self, settings: Settings, table: JobTable, archive: Archive, signals: Signals, clock: Clock, ended: Ended
+    ) -> None:
         self._max_attempts = settings.max_retries + 1
         self._late = timedelta(seconds=settings.lease_s + LATE_WRITES_S)
         self._live = timedelta(seconds=_LIVE_LEASES * settings.lease_s)
@@ -64,6 +68,7 @@ class MemoryJobs(JobStore):
         self._archive = archive
         self._signals = signals
         self._clock = clock
+        self._ended = ended
         self._held: dict[UUID, _Held] = {}
         self._workers: dict[str, _Sign] = {}
 
@@ -93,7 +98,8 @@ class MemoryJobs(JobStore):
                 leases.append(self._lease(job, now, lease_s))
             else:
                 detail = f"Begun {job.attempts} times without an end."
-                self._end(job, Outcome(failure=Failure("attempts_exhausted", detail)))
+                outcome = Outcome(failure=Failure("attempts_exhausted", detail))
+                self._ended(self._end(job, outcome), outcome)
         return leases
 
     async def renew(self, worker: str, capacity: int, tokens: Sequence[UUID], lease_s: float) -> frozenset[UUID]:
@@ -159,6 +165,15 @@ class MemoryJobs(JobStore):
         unfinished = sum(len(jobs) for _, jobs in self._table.unfinished())
         capacity = sum(sign.capacity for sign in self._workers.values())
         return QueueCounts(unfinished - len(self._held), len(self._held), capacity)
+
+    async def standing(self) -> Standing:
+        """What is not over, and for how long."""
+        now, jobs = self._clock(), [job for _, jobs in self._table.unfinished() for job in jobs]
+        queued = (job.created_at if job.started_at else job.run_at for job in jobs if job.state == "queued")
+        running = (job.started_at or job.created_at for job in jobs if job.state == "running")
+        failing = sum(removal.attempts > 0 for removal in self._table.removals.values())
+        deleting = waiting_since(self._table.hidden_since(), now)
+        return Standing(waiting_since(queued, now), waiting_since(running, now), deleting, failing)
 
     async def finished(self) -> int:
         """How many jobs ended and are still kept."""
@@ -272,7 +287,7 @@ class MemoryJobs(JobStore):
         now = self._clock()
         ends = [job.finished_at or now] if _late(job) else []
         ends += [job.created_at] if job.request.source.startswith(FROM_KAFKA) else []
-        self._archive.hide(job, Removal(now + pause, max(ends) + self._late if ends else now))
+        self._archive.hide(job, now, Removal(now + pause, max(ends) + self._late if ends else now))
 
     def _tell(self, job: Job) -> None:
         """Wake who follows the job, and who works: it may be due, or a job that it kept waiting."""

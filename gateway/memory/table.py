@@ -35,7 +35,7 @@ class JobTable:
         self._identities: dict[Identity, UUID] = {}
         self._unfinished: dict[str, dict[UUID, None]] = {}
         self._finished: dict[UUID, None] = {}
-        self._hidden: set[UUID] = set()
+        self._hidden: dict[UUID, datetime] = {}
         self.removals: dict[UUID, Removal] = {}
 
     def new(self, request: NewJob, now: datetime) -> Job:
@@ -64,17 +64,16 @@ class JobTable:
         if not user:
             del self._unfinished[job.request.owner]
 
-    def hide(self, job: Job, removal: Removal) -> None:
+    def hide(self, job: Job, now: datetime, removal: Removal) -> None:
         """Let a finished job be one that is being deleted; its identity is free again."""
-        self._hidden.add(job.id)
+        self._hidden[job.id] = now
         self.removals[job.id] = removal
         del self._identities[identity_of(job.request)]
 
     def forget(self, job: Job) -> None:
         """Drop a finished job."""
-        for kept in (self._jobs, self._finished, self.removals):
+        for kept in (self._jobs, self._finished, self._hidden, self.removals):
             kept.pop(job.id, None)
-        self._hidden.discard(job.id)
         if self._identities.get(identity_of(job.request)) == job.id:
             del self._identities[identity_of(job.request)]
 
@@ -110,6 +109,10 @@ class JobTable:
     def finished_count(self) -> int:
         """Finished jobs, hidden or not."""
         return len(self._finished)
+
+    def hidden_since(self) -> list[datetime]:
+        """When hidden jobs were hidden."""
+        return list(self._hidden.values())
 
     def hidden_count(self) -> int:
         """Hidden jobs, which are all finished."""

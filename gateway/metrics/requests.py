@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _BYTES = (1e3, 1e4, 1e5, 2.5e5, 5e5, 1e6, 2.5e6, 5e6, 1e7, 3.5e7)
@@ -23,7 +23,7 @@ class Exchange:
 class RequestFigures:
     """Requests by address."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, measured: CollectorRegistry) -> None:
         place = ["method", "endpoint"]
         self._requests = Counter("api_requests_total", "Requests.", [*place, "status"], registry=registry)
         self._seconds = Histogram(
@@ -35,6 +35,14 @@ class RequestFigures:
         self._sent = Histogram(
             "api_response_size_bytes", "Bodies of answers.", place, buckets=_BYTES, registry=registry
         )
+
+        self._in_flight = Gauge(
+            "request_bytes_in_flight", "Bodies received of requests that are not answered yet.", registry=measured
+        )
+
+    def carry(self, size: int) -> None:
+        """So many bytes more, or less, are held of requests that are not answered yet."""
+        self._in_flight.inc(size)
 
     def count(self, exchange: Exchange) -> None:
         """One more request."""

@@ -7,7 +7,17 @@ from uuid import UUID
 from gateway.cache.cache import NewEntry
 from gateway.jobs.deliveries import Announce
 from gateway.jobs.job import Failure, Job, Lease, NewJob, Outcome
-from gateway.jobs.store import LATE_WRITES_S, JobFilter, JobStore, Poison, QueueCounts, Recent, Submission
+from gateway.jobs.store import (
+    LATE_WRITES_S,
+    Ended,
+    JobFilter,
+    JobStore,
+    Poison,
+    QueueCounts,
+    Recent,
+    Standing,
+    Submission,
+)
 from gateway.postgres.counts import Counts
 from gateway.postgres.endings import Endings
 from gateway.postgres.leases import PutBack, claim, renew
@@ -22,8 +32,9 @@ from gateway.settings import Settings
 class PostgresJobs(JobStore):
     """Jobs in PostgreSQL. Every method raises Problem `store_unavailable`."""
 
-    def __init__(self, pool: Pool, settings: Settings, announce: Announce) -> None:
+    def __init__(self, pool: Pool, settings: Settings, announce: Announce, ended: Ended) -> None:
         self._pool = pool
+        self._ended = ended
         self._max_attempts = settings.max_retries + 1
         late_writes_s = settings.lease_s + LATE_WRITES_S
         self._endings = Endings(announce, settings.user_concurrency, settings.kafka_tenant, late_writes_s)
@@ -38,8 +49,10 @@ class PostgresJobs(JobStore):
         """Take due jobs, and end those that were begun too often."""
         claimed = await self._pool.run(lambda connection: claim(connection, worker, limit, lease_s, self._max_attempts))
         for lease in claimed.exhausted:
+            outcome = _exhausted(lease.job.attempts)
             with suppress(Problem):  # its lease will be over again
-                await self.finish(lease, _exhausted(lease.job.attempts))
+                if await self.finish(lease, outcome):
+                    self._ended(lease.job, outcome)
         return claimed.leases
 
     async def renew(self, worker: str, capacity: int, tokens: Sequence[UUID], lease_s: float) -> frozenset[UUID]:
@@ -81,6 +94,10 @@ class PostgresJobs(JobStore):
     async def counts(self) -> QueueCounts:
         """How full the queue is."""
         return await self._counts.read()
+
+    async def standing(self) -> Standing:
+        """What is not over, and for how long."""
+        return await self._counts.standing()
 
     async def finished(self) -> int:
         """How many jobs ended, perhaps a little while ago."""

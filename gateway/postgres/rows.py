@@ -20,6 +20,7 @@ from gateway.jobs.job import (
     NewJob,
     Outcome,
     StoredArtifact,
+    Waiting,
 )
 from gateway.jobs.poison import PoisonEntry
 from gateway.postgres.connection import Row
@@ -138,6 +139,11 @@ def poison_of(row: Row) -> PoisonEntry:
         size=columns["size"],
         created_at=columns["created_at"],
     )
+
+
+def waiting_of(row: Row) -> Waiting:
+    """Of a row with `count` and `oldest_s`, which is not below 0, whatever the clock did."""
+    return Waiting(cast("int", row["count"]), max(0.0, cast("float", row["oldest_s"])))
 
 
 def callbacks_text(callbacks: Sequence[Callback]) -> str:

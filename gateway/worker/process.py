@@ -60,7 +60,7 @@ async def _work(settings: Settings, app: Starlette) -> None:
     instruments = Instruments()
     async with (
         connect(settings, instruments.tasks.inferred) as triton,
-        open_stores(settings) as stores,
+        open_stores(settings, instruments.ended) as stores,
         measuring(settings, stores, instruments, "worker") as measured,
     ):
         app.state.worker = worker = Worker(settings, measured.stores, triton, build_registry(settings))
