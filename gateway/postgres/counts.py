@@ -23,7 +23,8 @@ SELECT
 _STANDING = """
 SELECT state, count(*) AS count, coalesce(extract(epoch FROM now() - min(since)), 0)::float8 AS oldest_s
 FROM (
-    SELECT state, CASE WHEN state = 'running' THEN started_at WHEN started_at IS NULL THEN run_at ELSE created_at END AS since
+    SELECT state,
+        CASE WHEN state = 'running' THEN started_at WHEN started_at IS NULL THEN run_at ELSE created_at END AS since
     FROM jobs WHERE state IN ('queued', 'running')
     UNION ALL
     SELECT 'deleting', deleted_at FROM jobs WHERE deleted_at IS NOT NULL

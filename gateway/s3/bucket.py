@@ -4,32 +4,36 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from anyio import to_thread
+
 from gateway.jobs.bucket import Bucket, StoredObject
 from gateway.s3 import objects
 from gateway.s3.client import S3Client
+from gateway.s3.encryption import encryption
 from gateway.s3.erasing import Eraser
 from gateway.s3.errors import storage_errors
 from gateway.s3.images import S3Images
-from gateway.s3.links import Link, artifact_links, presigned_links, warn_of_short_links
+from gateway.s3.links import Link, artifact_links, presigned_links, warn_of_ending_keys, warn_of_short_links
 from gateway.s3.opening import await_bucket
 from gateway.settings import Settings, SettingsError
 
 
 class S3Bucket(Bucket):
-    """One bucket; an object to be read has `largest_bytes` at most."""
+    """One bucket; an object to be read has MAX_BODY_BYTES at most, one that is written is encrypted as S3_SSE says."""
 
-    def __init__(self, client: S3Client, bucket: str, link: Link, largest_bytes: int) -> None:
+    def __init__(self, client: S3Client, bucket: str, link: Link, settings: Settings) -> None:
         self._client = client
         self._bucket = bucket
         self._link = link
-        self._largest_bytes = largest_bytes
+        self._largest_bytes = settings.max_body_bytes
+        self._sse = encryption(settings)
         self._eraser = Eraser(client, bucket)
 
     async def put(self, key: str, data: bytes, media_type: str) -> None:
         """Write an object; a server that lost the bucket gets it again."""
         content = StoredObject(data, media_type)
         with storage_errors():
-            await self._client.call(lambda sdk: objects.write(sdk, self._bucket, key, content), len(data))
+            await self._client.call(lambda sdk: objects.write(sdk, self._bucket, key, content, self._sse), len(data))
 
     async def get(self, key: str) -> StoredObject:
         """Read an object. Raises ObjectMissingError."""
@@ -77,20 +81,23 @@ async def open_buckets(settings: Settings) -> AsyncIterator[S3Buckets]:
         raise SettingsError(
             "MINIO_PHOTO_BUCKET: another bucket than MINIO_BUCKET is needed, whose objects links may show to all"
         )
-    client = S3Client(settings)
+    encryption(settings)
+    client = await to_thread.run_sync(S3Client, settings)
     try:
         for bucket in (settings.minio_photo_bucket, settings.minio_bucket):
             await await_bucket(client, settings, bucket)
         warn_of_short_links(settings)
+        if client.identity.temporary:
+            warn_of_ending_keys(settings)
         yield _buckets(client, settings)
     finally:
         client.close()
 
 
 def _buckets(client: S3Client, settings: Settings) -> S3Buckets:
-    photos, artifacts, largest = settings.minio_photo_bucket, settings.minio_bucket, settings.max_body_bytes
+    photos, artifacts = settings.minio_photo_bucket, settings.minio_bucket
     return S3Buckets(
-        S3Bucket(client, photos, presigned_links(client.sdk, settings, photos), largest),
-        S3Bucket(client, artifacts, artifact_links(client.sdk, settings), largest),
+        S3Bucket(client, photos, presigned_links(client.sdk, settings, photos), settings),
+        S3Bucket(client, artifacts, artifact_links(client.sdk, settings), settings),
         S3Images(client, settings),
     )

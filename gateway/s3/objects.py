@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from minio import Minio
 from minio.error import S3Error
+from minio.sse import Sse
 from urllib3.response import BaseHTTPResponse
 
 from gateway.jobs.bucket import StoredObject
@@ -25,15 +26,15 @@ def make_bucket(sdk: Minio, bucket: str) -> None:
             raise
 
 
-def write(sdk: Minio, bucket: str, key: str, content: StoredObject) -> None:
+def write(sdk: Minio, bucket: str, key: str, content: StoredObject, sse: Sse | None) -> None:
     """Write an object; a server that lost the bucket gets it again."""
     try:
-        _write(sdk, bucket, key, content)
+        _write(sdk, bucket, key, content, sse)
     except S3Error as error:
         if error.code != "NoSuchBucket":
             raise
         make_bucket(sdk, bucket)
-        _write(sdk, bucket, key, content)
+        _write(sdk, bucket, key, content, sse)
 
 
 @contextmanager
@@ -73,7 +74,7 @@ def ask(sdk: Minio, bucket: str) -> None:
             raise
 
 
-def _write(sdk: Minio, bucket: str, key: str, content: StoredObject) -> None:
+def _write(sdk: Minio, bucket: str, key: str, content: StoredObject, sse: Sse | None) -> None:
     sdk.put_object(
         bucket,
         key,
@@ -82,4 +83,5 @@ def _write(sdk: Minio, bucket: str, key: str, content: StoredObject) -> None:
         content.media_type,
         part_size=_PART_BYTES,
         num_parallel_uploads=1,
+        sse=sse,
     )

@@ -1,7 +1,8 @@
 """Gateways before the embedded S3 that lack or refuse something, as real ones do."""
 
 import http.client
-from collections.abc import Callable, Iterator
+import ssl
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +18,7 @@ class Request:
     bucket: str
     key: str
     query: str
+    headers: Mapping[str, str]
 
     @property
     def deletes_many(self) -> bool:
@@ -54,7 +56,9 @@ class Gateway:
 
 
 @contextmanager
-def gateway_before(endpoint: str, rule: Rule = lambda _request: None) -> Iterator[Gateway]:
+def gateway_before(
+    endpoint: str, rule: Rule = lambda _request: None, tls: ssl.SSLContext | None = None
+) -> Iterator[Gateway]:
     """A gateway that passes on what its rule does not refuse; signatures hold, since the Host header stays."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -67,7 +71,8 @@ def gateway_before(endpoint: str, rule: Rule = lambda _request: None) -> Iterato
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             address = urlsplit(self.path)
             bucket, _, key = unquote(address.path).removeprefix("/").partition("/")
-            request = Request(self.command, bucket, key, address.query)
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            request = Request(self.command, bucket, key, address.query, headers)
             served.asked.append(request)
             refused = served.rule(request)
             if refused is not None:
@@ -98,6 +103,9 @@ def gateway_before(endpoint: str, rule: Rule = lambda _request: None) -> Iterato
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    server.handle_error = lambda *_: None  # who speaks no TLS to it, or goes away
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     served = Gateway(f"127.0.0.1:{server.server_address[1]}", rule)
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
