@@ -24,6 +24,10 @@ class Instruments:
         self.usage = UsageFigures(self.measured)
         self.deliveries = DeliveryFigures(self.counted)
 
+    def inferring(self, size: int) -> None:
+        """So many bytes more, or less, of photos are before models."""
+        self.requests.carry("inference", size)
+
     def ended(self, job: Job, outcome: Outcome) -> None:
         """A job has its outcome."""
         self.tasks.ended(job, outcome)

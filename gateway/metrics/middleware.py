@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,12 +29,12 @@ class RequestMetrics:
             await self._app(scope, receive, send)
             return
         requests = cast("Services", scope["app"].state.services).instruments.requests
-        passage = _Passage(receive, send, requests.carry)
+        passage = _Passage(receive, send, partial(requests.carry, "request"))
         start = time.perf_counter()
         try:
             await self._app(scope, passage.receive, passage.send)
         finally:
-            requests.carry(-passage.received_bytes)
+            requests.carry("request", -passage.received_bytes)
             _count(scope, passage, time.perf_counter() - start)
 
 

@@ -9,7 +9,6 @@ from anyio import to_thread
 from gateway.jobs.bucket import Bucket, StoredObject
 from gateway.s3 import objects
 from gateway.s3.client import S3Client
-from gateway.s3.encryption import encryption
 from gateway.s3.erasing import Eraser
 from gateway.s3.errors import storage_errors
 from gateway.s3.images import S3Images
@@ -26,7 +25,7 @@ class S3Bucket(Bucket):
         self._bucket = bucket
         self._link = link
         self._largest_bytes = settings.max_body_bytes
-        self._sse = encryption(settings)
+        self._sse = objects.encryption(settings)
         self._eraser = Eraser(client, bucket)
 
     async def put(self, key: str, data: bytes, media_type: str) -> None:
@@ -81,7 +80,7 @@ async def open_buckets(settings: Settings) -> AsyncIterator[S3Buckets]:
         raise SettingsError(
             "MINIO_PHOTO_BUCKET: another bucket than MINIO_BUCKET is needed, whose objects links may show to all"
         )
-    encryption(settings)
+    objects.encryption(settings)
     client = await to_thread.run_sync(S3Client, settings)
     try:
         for bucket in (settings.minio_photo_bucket, settings.minio_bucket):

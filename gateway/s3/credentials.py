@@ -3,6 +3,7 @@
 import os
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from configparser import Error as ProfileError
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ _CONTAINER = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIA
 _FAILURES = (ValueError, KeyError, OSError, RuntimeError, HTTPError, ParseError, ProfileError)
 _AHEAD = timedelta(minutes=5)
 """So long before their end keys are fetched anew, while others still use them."""
+_PAUSE_S = 30.0
+"""Between two tries to renew them: a machine's metadata may give the same ones until they are nearly over."""
 _NEAR = Timeout(connect=1.0, read=2.0)
 _FAR = Timeout(connect=2.0, read=4.0)
 
@@ -83,7 +86,7 @@ class GivenKeys(Provider):
         self._sources = sources
         self._lock = threading.Lock()
         self._keys: Credentials | None = None
-        self._renewing = False
+        self._tried_at = float("-inf")
 
     @property
     def temporary(self) -> bool:
@@ -96,8 +99,8 @@ class GivenKeys(Provider):
             keys = self._keys
             if keys is None or _left(keys) <= timedelta(0):
                 keys = self._keys = self._fetched()
-            elif _left(keys) < _AHEAD and not self._renewing:
-                self._renewing = True
+            elif _left(keys) < _AHEAD and time.monotonic() - self._tried_at >= _PAUSE_S:
+                self._tried_at = time.monotonic()
                 threading.Thread(target=self._renew, name="S3 keys", daemon=True).start()
             return keys
 
@@ -112,8 +115,6 @@ class GivenKeys(Provider):
             self._keys = self._fetched()
         except NoCredentialsError as error:
             _log.warning("S3 keys are not renewed", reason=str(error))
-        finally:
-            self._renewing = False
 
     def _fetched(self) -> Credentials:
         refusals = []

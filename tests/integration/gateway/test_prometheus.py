@@ -54,7 +54,7 @@ NAMED = {
     "poison_oldest_age_seconds": set(),
     "leases_lost_total": set(),
     "credentials_refused_total": {"code"},
-    "request_bytes_in_flight": {"process"},
+    "bytes_in_flight": {"stage", "process"},
 }
 
 

@@ -1,6 +1,7 @@
 """Keys from where AWS has them, before the embedded S3, which takes its own keys alone."""
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -189,6 +190,19 @@ async def test_without_any_keys_it_is_told_at_once_who_was_asked(
         "Acces",
     ):
         assert part in told
+
+
+async def test_metadata_that_take_the_question_and_say_nothing_are_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So it is in a container that is one hop too far from its machine's metadata."""
+    monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        began = time.monotonic()
+        origin = S3Client(settings("s3.example.com")).identity.origin
+    assert "timed out" in origin
+    assert time.monotonic() - began < 6
 
 
 async def test_a_machine_without_metadata_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,4 +108,4 @@ async def test_the_gateways_page_has_them(house: House) -> None:
     text = (await house.client.get("/metrics")).text
     assert 'jobs{state="queued"}' in text
     assert 'outbox_pending{kind="message"}' in text
-    assert 'request_bytes_in_flight{process="gateway-' in text
+    assert 'bytes_in_flight{process="gateway-' in text

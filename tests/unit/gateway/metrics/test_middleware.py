@@ -93,7 +93,7 @@ async def test_bodies_in_pieces_are_counted_whole(app: FastAPI, client: httpx.As
 
 async def test_bodies_are_in_flight_until_their_requests_are_answered(app: FastAPI, client: httpx.AsyncClient) -> None:
     def held() -> float:
-        return app.state.services.instruments.measured.get_sample_value("request_bytes_in_flight") or 0.0
+        return app.state.services.instruments.measured.get_sample_value("bytes_in_flight", {"stage": "request"}) or 0.0
 
     seen: list[float] = []
 
