@@ -61,8 +61,8 @@ async def running_services(settings: Settings, registry: Mapping[str, Pipeline])
     check_callbacks(settings)
     instruments = Instruments()
     async with (
-        connect(settings, instruments.tasks.inferred) as triton,
-        open_stores(settings) as stores,
+        connect(settings, instruments.tasks.inferred, instruments.inferring) as triton,
+        open_stores(settings, instruments.ended) as stores,
         measuring(settings, stores, instruments, "gateway") as measured,
     ):
         services = services_on(settings, registry, triton, measured)

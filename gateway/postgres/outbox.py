@@ -1,17 +1,17 @@
 """The outbox in PostgreSQL."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import get_args
+from typing import cast, get_args
 from uuid import UUID
 
 from gateway.jobs.deliveries import Delivery
-from gateway.jobs.job import CallbackKind
+from gateway.jobs.job import CallbackKind, Waiting
 from gateway.jobs.signals import OUTBOX
 from gateway.postgres.connection import Connection, affected
 from gateway.postgres.notifications import notify
 from gateway.postgres.pool import Pool
-from gateway.postgres.rows import clean, delivery_of
+from gateway.postgres.rows import clean, delivery_of, waiting_of
 
 _KINDS: tuple[CallbackKind, ...] = get_args(CallbackKind)
 
@@ -52,6 +52,10 @@ SELECT id, job_id, kind, destination, key, headers, ''::bytea AS body, state, at
     last_error
 FROM deliveries WHERE job_id = $1 ORDER BY id
 """
+_STANDING = """
+SELECT kind, count(*) AS count, extract(epoch FROM now() - min(created_at))::float8 AS oldest_s
+FROM deliveries WHERE state = 'pending' GROUP BY kind
+"""
 _RESEND = """
 UPDATE deliveries SET state = 'pending', ended_at = NULL, attempts = 0, run_at = now()
 WHERE job_id = $1 AND state = 'failed'
@@ -91,6 +95,11 @@ class PostgresOutbox:
         """A job's deliveries in order, without their bodies."""
         rows = await self._pool.run(lambda connection: connection.fetch(_OF_JOB, job_id))
         return list(map(delivery_of, rows))
+
+    async def standing(self) -> Mapping[CallbackKind, Waiting]:
+        """Deliveries that are not made yet, by kind."""
+        rows = await self._pool.run(lambda connection: connection.fetch(_STANDING))
+        return {cast("CallbackKind", row["kind"]): waiting_of(row) for row in rows}
 
     async def resend(self, job_id: UUID) -> int:
         """Make a job's failed deliveries pending again, with attempts from zero; how many there were."""

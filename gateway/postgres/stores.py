@@ -14,7 +14,7 @@ from gateway.deadline import Deadline
 from gateway.jobs.deliveries import Announce, Outbox
 from gateway.jobs.poison import PoisonBook
 from gateway.jobs.signals import Signals
-from gateway.jobs.store import JobStore
+from gateway.jobs.store import Ended, JobStore, unheard
 from gateway.metrics.totals import Totals
 from gateway.postgres.audit import PostgresAudit
 from gateway.postgres.cache import open_cache
@@ -49,7 +49,9 @@ class PostgresStores:
 
 
 @asynccontextmanager
-async def open_postgres(settings: Settings, announce: Announce, signals: Signals) -> AsyncIterator[PostgresStores]:
+async def open_postgres(
+    settings: Settings, announce: Announce, signals: Signals, ended: Ended = unheard
+) -> AsyncIterator[PostgresStores]:
     """The stores for as long as the context lasts, their tables made first.
 
     A database that is not up yet is waited for, 30 s. Raises Problem `store_unavailable`, SettingsError,
@@ -58,7 +60,7 @@ async def open_postgres(settings: Settings, announce: Announce, signals: Signals
     await prepare(settings)
     async with open_pool(settings) as pool, listening(settings, signals), open_cache(settings, pool) as cache:
         yield PostgresStores(
-            PostgresJobs(pool, settings, announce),
+            PostgresJobs(pool, settings, announce, ended),
             PostgresOutbox(pool),
             PostgresPoison(pool, settings),
             cache,

@@ -63,8 +63,8 @@ def _cancel_on_signals(scope: anyio.CancelScope) -> None:
 async def _work(settings: Settings, app: Starlette) -> None:
     instruments = Instruments()
     async with (
-        connect(settings, instruments.tasks.inferred) as triton,
-        open_stores(settings) as stores,
+        connect(settings, instruments.tasks.inferred, instruments.inferring) as triton,
+        open_stores(settings, instruments.ended) as stores,
         measuring(settings, stores, instruments, "worker") as measured,
     ):
         app.state.worker = worker = Worker(settings, measured.stores, triton, build_registry(settings))

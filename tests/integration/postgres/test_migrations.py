@@ -7,12 +7,14 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
+from gateway.jobs.signals import Signals
 from gateway.pipelines.body_masks import MASK_TYPES
 from gateway.postgres import migrations
 from gateway.postgres.connection import open_session
 from gateway.postgres.migrations import Migration, MigrationError, known_migrations, migrate
-from gateway.postgres.stores import prepare
+from gateway.postgres.stores import open_postgres, prepare
 from gateway.settings import Settings, SettingsError
+from tests.integration.postgres.making import announce, request
 from tests.integration.postgres.proxy import wire_to
 
 ALL = [migration.name for migration in known_migrations()]
@@ -64,6 +66,31 @@ async def test_a_newer_database_is_refused(settings):
     await migrated(settings, *known_migrations(), Migration("9000_future", "SELECT 1"))
     with pytest.raises(MigrationError, match="9000_future, which this version does not know"):
         await prepare(settings)
+
+
+async def test_what_an_older_version_left_in_s3_is_removed_after_the_upgrade(settings, sql):
+    await migrated(settings, *[one for one in known_migrations() if one.name < "0010"])
+    columns = (
+        "id, pipeline, user_id, request_id, fingerprint, parameters, image_kind, image_location, priority, source, "
+    )
+    columns += "trace_id, callbacks, held, state, attempts, finished_at, error_code, deleted_at"
+    expected = set()
+    for state, attempts, code, deleted, left in [
+        ("failed", 1, "no_person", "NULL", False),
+        ("failed", 1, "storage_unavailable", "NULL", True),
+        ("failed", 2, "no_person", "NULL", True),
+        ("completed", 3, None, "NULL", False),
+        ("completed", 1, None, "now() - interval '1 hour'", True),
+    ]:
+        job = request()
+        values = (
+            f"$1, 'detect', '', $2, '', '{{}}', 'url', 'u', 0, 'http', '', '[]', false, $3, $4, now(), $5, {deleted}"
+        )
+        query = f"INSERT INTO jobs ({columns}) VALUES ({values})"
+        await sql.execute(query, job.id, job.request_id, state, attempts, code)
+        expected |= {job.id} if left else set()
+    async with open_postgres(settings, announce, Signals()) as stores:
+        assert {job.id for job in await stores.jobs.removable(10, 60.0)} == expected
 
 
 async def test_a_table_that_users_bring_is_kept_and_extended(settings, sql):
