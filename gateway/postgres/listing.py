@@ -7,7 +7,7 @@ from gateway.jobs.store import JobFilter
 from gateway.postgres.connection import Connection
 from gateway.postgres.rows import job_of
 
-_GET = "SELECT * FROM jobs WHERE id = $1 AND deleted_at IS NULL"
+_GET = "SELECT * FROM maskwright.jobs WHERE id = $1 AND deleted_at IS NULL"
 _CONDITIONS = {
     "tenant": "tenant = ${}",
     "state": "state = ${}",
@@ -30,5 +30,5 @@ async def find_jobs(connection: Connection, jobs: JobFilter) -> list[Job]:
     wanted = {name: value for name in _CONDITIONS if (value := getattr(jobs, name)) is not None}
     conditions = [_CONDITIONS[name].format(place) for place, name in enumerate(wanted, 2)]
     where = " AND ".join(["deleted_at IS NULL", *conditions])
-    query = f"SELECT * FROM jobs WHERE {where} ORDER BY sequence DESC LIMIT $1"  # noqa: S608 of fixed parts
+    query = f"SELECT * FROM maskwright.jobs WHERE {where} ORDER BY sequence DESC LIMIT $1"  # noqa: S608 of fixed parts
     return [job_of(row) for row in await connection.fetch(query, jobs.limit, *wanted.values())]

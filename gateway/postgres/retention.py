@@ -10,30 +10,30 @@ from gateway.postgres.rows import job_of
 _EXPIRE_BATCH = 5000
 
 _REMOVABLE = """
-SELECT * FROM jobs WHERE deleted_at <= now() - $1 * interval '1 second' ORDER BY deleted_at LIMIT $2
+SELECT * FROM maskwright.jobs WHERE deleted_at <= now() - $1 * interval '1 second' ORDER BY deleted_at LIMIT $2
 """
 # What is still owed to others is sent all the same.
-_FORGET_DELIVERIES = "DELETE FROM deliveries WHERE job_id = ANY($1::uuid[]) AND state <> 'pending'"
+_FORGET_DELIVERIES = "DELETE FROM maskwright.deliveries WHERE job_id = ANY($1::uuid[]) AND state <> 'pending'"
 _FORGET_MASKS = """
-DELETE FROM user_mask_outputs AS masks USING jobs
+DELETE FROM public.user_mask_outputs AS masks USING maskwright.jobs
 WHERE jobs.id = ANY($1::uuid[]) AND jobs.deleted_at IS NOT NULL
     AND masks.user_id = jobs.user_id AND masks.request_id = jobs.request_id AND jobs.tenant = $2
     AND NOT EXISTS (
-        SELECT FROM jobs AS later
+        SELECT FROM maskwright.jobs AS later
         WHERE later.request_id = jobs.request_id AND later.user_id = jobs.user_id AND later.tenant = jobs.tenant
             AND later.deleted_at IS NULL
     )
 """
-_FORGET_JOBS = "DELETE FROM jobs WHERE id = ANY($1::uuid[]) AND deleted_at IS NOT NULL"
+_FORGET_JOBS = "DELETE FROM maskwright.jobs WHERE id = ANY($1::uuid[]) AND deleted_at IS NOT NULL"
 _EXPIRE = """
 WITH old AS (
-    SELECT id FROM jobs
+    SELECT id FROM maskwright.jobs
     WHERE finished_at <= now() - $1 * interval '1 day' AND deleted_at IS NULL
     ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED
 ), closed AS (
-    DELETE FROM poison WHERE job_id IN (SELECT id FROM old)
+    DELETE FROM maskwright.poison WHERE job_id IN (SELECT id FROM old)
 )
-UPDATE jobs SET deleted_at = now() FROM old WHERE jobs.id = old.id
+UPDATE maskwright.jobs SET deleted_at = now() FROM old WHERE jobs.id = old.id
 """
 
 
