@@ -7,7 +7,6 @@ import configparser
 import os
 import random
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
@@ -24,6 +23,7 @@ _URL = re.compile(
 )
 _KEYWORD = re.compile(r"\s*(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)*)(?=\s|$)", re.DOTALL)
 _HOST = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+(?:%[\w.-]+)?)\]|(?P<name>[^:\[\]]*))(?::(?P<port>\d*))?")
+_WORD = re.compile(r"(?:\\.|[^\s\\])+", re.DOTALL)
 _BAD_PERCENT = re.compile(r"%(?![0-9a-fA-F]{2})")
 _SETTING = re.compile(r"(?:-c\s*|--)(?P<name>[\w.-]+)=(?P<value>.*)", re.DOTALL)
 
@@ -203,11 +203,8 @@ def _with_service(given: Mapping[str, str]) -> Mapping[str, str]:
 def _options(text: str) -> tuple[dict[str, str], str]:
     """The settings that `options` makes, and what else it says, such as `endpoint=…` to a proxy."""
     settings, rest = {}, []
-    try:
-        words = shlex.split(re.sub(r"(^|\s)-c\s+", r"\1-c", text))
-    except ValueError:
-        raise AddressError("options: a quotation mark or a backslash stands alone") from None
-    for word in words:
+    for escaped in _WORD.findall(re.sub(r"(^|\s)-c\s+", r"\1-c", text)):
+        word = re.sub(r"\\(.)", r"\1", escaped, flags=re.DOTALL)
         if found := _SETTING.fullmatch(word):
             settings[found["name"].replace("-", "_")] = found["value"]
         else:

@@ -92,7 +92,8 @@ async def make_schema(connection: Connection, schema: str) -> None:
         user, database = (quoted(str(row[name])) for name in ("user", "name")) if row else ("…", "…")
         raise RefusedError(
             f"the user may not make the schema of the tables; as the database's owner run "
-            f"CREATE SCHEMA {quoted(schema)} AUTHORIZATION {user}, or GRANT CREATE ON DATABASE {database} TO {user}, or `maskwright migrate`"
+            f"CREATE SCHEMA {quoted(schema)} AUTHORIZATION {user}, or GRANT CREATE ON DATABASE {database} "
+            f"TO {user}, or `maskwright migrate`"
         ) from None
 
 

@@ -68,8 +68,8 @@ async def former_installation(sql: asyncpg.Connection, steps: int = len(RELEASED
         row = (migration.version, migration.name, RELEASED[migration.version])
         await sql.execute("INSERT INTO public.schema_migrations (version, name, sha256) VALUES ($1, $2, $3)", *row)
     await sql.execute(
-        "INSERT INTO public.jobs (id, pipeline, user_id, request_id, fingerprint, parameters, image_kind, image_location, "
-        "priority, source, trace_id, callbacks, state, held) VALUES "
+        "INSERT INTO public.jobs (id, pipeline, user_id, request_id, fingerprint, parameters, image_kind, "
+        "image_location, priority, source, trace_id, callbacks, state, held) VALUES "
         "($1, 'detect', 'ann', 'old', '', '{}', 'url', 'https://example.com', 0, 'http', '', '[]', 'queued', false)",
         uuid4(),
     )
