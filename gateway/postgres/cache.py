@@ -15,7 +15,7 @@ from gateway.cache.traffic import Tally
 from gateway.postgres.database import Database
 from gateway.postgres.eviction import remove_some
 from gateway.postgres.likenesses import find_digest_like
-from gateway.postgres.locks import Locks, SessionLocks, TransactionLocks
+from gateway.postgres.locks import Locks, RowLocks, SessionLocks
 from gateway.postgres.pool import Pool, Work
 from gateway.postgres.results import find_entry, keep_entry, recent_entries
 from gateway.postgres.traffic import note, read_stats, read_totals
@@ -123,7 +123,8 @@ async def open_cache(settings: Settings, database: Database, pool: Pool) -> Asyn
     if not settings.cache_enabled:
         yield NullCache()
         return
-    locks = SessionLocks(database) if database.lasting else TransactionLocks(database)
+    lasting, names = database.lasting, database.names
+    locks = SessionLocks(lasting, names) if lasting else RowLocks(names, pool)
     cache = PostgresCache(settings, pool, locks)
     noting = asyncio.create_task(cache.note_forever())
     try:

@@ -26,6 +26,8 @@ DELETE FROM public.task_results WHERE id IN (
 _FORGET = """
 DELETE FROM public.processing_metrics WHERE pipeline IS NOT NULL AND recorded_at < now() - $1 * interval '1 day'
 """
+# Of holders that died.
+_FORGET_LOCKS = "DELETE FROM maskwright.locks WHERE until < now() - interval '1 day'"
 
 
 async def remove_some(connection: Connection, max_bytes: int) -> int:
@@ -38,4 +40,5 @@ async def remove_some(connection: Connection, max_bytes: int) -> int:
     if evicted := affected(await connection.execute(_EVICT, max_bytes, BATCH)):
         return evicted
     await connection.execute(_FORGET, METRICS_DAYS)
+    await connection.execute(_FORGET_LOCKS)
     return 0

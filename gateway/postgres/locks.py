@@ -1,33 +1,39 @@
-"""Locks that the database frees when their holder dies: advisory locks of a session, or of a transaction."""
+"""Locks that the database frees when their holder dies: advisory locks of a session, or rows for a time."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Protocol
+from uuid import UUID, uuid4
 
 import anyio
 
 from gateway.logs import get_logger
 from gateway.postgres.address import Address
-from gateway.postgres.connection import Row, Session, connect, open_session, settings_query
-from gateway.postgres.database import Database
+from gateway.postgres.connection import Row, Session, open_session
 from gateway.postgres.faults import TRANSIENT, RefusedError, cause
+from gateway.postgres.names import Names
+from gateway.postgres.pool import Pool
+from gateway.problems import Problem
 
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.25
 _PATIENCE_S = 10.0
 """After so long a holder is taken for one that hangs."""
-_HELD_S = 60.0
 _AWAY_S = 5.0
 """How long the database is not asked again after it did not answer: there are no locks then."""
 
 _LOCK = "SELECT pg_try_advisory_lock($1) AS locked"
-_LOCK_HERE = "SELECT pg_try_advisory_xact_lock($1) AS locked"
 _UNLOCK = "SELECT pg_advisory_unlock($1)"
 
-_MOST = 4
-"""Transactions that hold a lock, each of which keeps a pooler's server busy."""
+_TAKE = """
+INSERT INTO maskwright.locks AS held (key, holder, until) VALUES ($1, $2, now() + $3 * interval '1 second')
+ON CONFLICT (key) DO UPDATE SET holder = excluded.holder, until = excluded.until
+WHERE held.until < now() OR held.holder = excluded.holder
+RETURNING key
+"""
+_FREE = "DELETE FROM maskwright.locks WHERE key = $1 AND holder = $2 RETURNING key"
 
 _log = get_logger(__name__)
 
@@ -49,9 +55,9 @@ class SessionLocks:
     session, and both would get it.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._address = database.lasting or database.address
-        self._names = database.names
+    def __init__(self, address: Address, names: Names) -> None:
+        self._address = address
+        self._names = names
         self._turn = asyncio.Lock()
         self._session: Session | None = None
         self._closing = AsyncExitStack()
@@ -115,61 +121,41 @@ class SessionLocks:
                 return None
 
 
-class TransactionLocks:
-    """Locks for a pooler that keeps no sessions: each is a transaction of its own for as long as it is held.
+class RowLocks:
+    """The locks of one process as rows, for a pooler that keeps no sessions; a dead holder's last 10 s."""
 
-    Beyond a few at a time there are none, as where the database does not answer: a result may be computed twice then.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._address = database.address
-        self._names = database.names
-        self._opening = settings_query({"idle_in_transaction_session_timeout": f"{_HELD_S:g}s"})
-        self._held = 0
+    def __init__(self, names: Names, pool: Pool) -> None:
+        self._names = names
+        self._pool = pool.impatient()
+        self._away_until = float("-inf")
 
     @asynccontextmanager
     async def held(self, name: bytes) -> AsyncIterator[None]:
-        """Hold a lock that no other process holds, where one can be had."""
-        async with AsyncExitStack() as stack:
-            if self._held < _MOST:
-                self._held += 1
-                stack.callback(self._let_go)
-                with anyio.move_on_after(_PATIENCE_S):
-                    await self._lock(stack, self._names.lock("result", name))
+        """Hold a lock that no other process holds; without it where the database, or its holder, does not answer."""
+        key, holder = self._names.lock("result", name), uuid4()
+        try:
+            with anyio.move_on_after(_PATIENCE_S):
+                await self._take(key, holder)
             yield
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._ask(_FREE, key, holder)
 
     async def close(self) -> None:
         """Each lock ended with its context."""
 
-    def _let_go(self) -> None:
-        self._held -= 1
-
-    async def _lock(self, stack: AsyncExitStack, key: int) -> None:
+    async def _take(self, key: int, holder: UUID) -> None:
         pause_s = _FIRST_PAUSE_S
+        while not await self._ask(_TAKE, key, holder, _PATIENCE_S):
+            await anyio.sleep(pause_s)
+            pause_s = min(1.5 * pause_s, _LONGEST_PAUSE_S)
+
+    async def _ask(self, query: str, *values: object) -> bool:
+        """Whether the statement found what it is about, or there is no answer."""
+        if time.monotonic() < self._away_until:
+            return True
         try:
-            session = await stack.enter_async_context(_dropped(self._address))
-            while not await self._try_lock(session, key):
-                await anyio.sleep(pause_s)
-                pause_s = min(1.5 * pause_s, _LONGEST_PAUSE_S)
-        except (*TRANSIENT, RefusedError) as error:
-            _log.warning("no locks from PostgreSQL", reason=cause(error))
-
-    async def _try_lock(self, session: Session, key: int) -> bool:
-        """Whether its transaction has the lock; without it there is no transaction."""
-        await session.execute("BEGIN")
-        await session.execute(self._opening)
-        row = await session.fetchrow(_LOCK_HERE, key)
-        if row is None or not row["locked"]:
-            await session.execute("ROLLBACK")
-            return False
-        return True
-
-
-@asynccontextmanager
-async def _dropped(address: Address) -> AsyncIterator[Session]:
-    """A connection that is dropped in the end, and its transaction with it."""
-    session = await connect(address)
-    try:
-        yield session
-    finally:
-        session.terminate()
+            return await self._pool.run(lambda connection: connection.fetchrow(query, *values)) is not None
+        except Problem:
+            self._away_until = time.monotonic() + _AWAY_S
+            return True

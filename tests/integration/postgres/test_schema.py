@@ -110,7 +110,7 @@ async def test_a_former_installation_is_moved_with_its_jobs(settings, plain, ste
     await former_installation(plain, steps)
     done = await prepare(settings)
     assert done[0] == "the move of the tables from public to maskwright"
-    assert len(done) == 1 + len(RELEASED) - steps
+    assert len(done) == 1 + len(known_migrations()) - steps
     assert await prepare(settings) == []
     async with open_postgres(settings, announce, Signals()) as stores:
         (job,) = await stores.jobs.find(JobFilter())
@@ -140,7 +140,7 @@ async def test_a_former_version_that_runs_keeps_its_tables(settings, plain):
     assert await plain.fetchval("SELECT count(*) FROM public.jobs") == 1
     assert await plain.fetchval("SELECT to_regnamespace('maskwright')") is None
     await running.close()
-    assert len(await prepare(settings)) == 1
+    assert len(await prepare(settings)) > 1
 
 
 @pytest.mark.parametrize(

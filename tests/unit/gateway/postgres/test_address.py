@@ -1,5 +1,6 @@
 import re
 import string
+from contextlib import suppress
 from urllib.parse import quote
 
 import pytest
@@ -10,6 +11,7 @@ from gateway.postgres.address import AddressError, read_address
 from gateway.postgres.connection import opening
 from gateway.settings import Settings
 
+ODD = "a@b#c/d"
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), min_size=1)
 
 
@@ -133,12 +135,10 @@ def test_any_value_can_be_quoted(values: dict[str, str]):
 
 
 @given(st.text(string.printable))
-def test_any_text_is_an_address_or_an_error_that_says_why(text: str):
+def test_no_text_is_a_traceback(text: str):
     for start in ("", "postgresql://", "host="):
-        try:
-            read_address(start + text)
-        except AddressError as error:
-            assert str(error)
+        with suppress(AddressError):
+            assert read_address(start + text).ports is not None
 
 
 @pytest.mark.parametrize(
@@ -154,10 +154,10 @@ def test_any_text_is_an_address_or_an_error_that_says_why(text: str):
     ],
 )
 def test_db_host_is_any_kind_of_host(host, place):
-    made = Settings(db_host=host, db_port=5433, db_password="a@b#c/d").postgres_dsn.get_secret_value()
+    made = Settings(db_host=host, db_port=5433, db_password=ODD).postgres_dsn.get_secret_value()
     address = read_address(made)
     assert list(zip(address.hosts, address.ports, strict=True)) == [place]
-    assert address.get("password") == "a@b#c/d"
+    assert address.get("password") == ODD
 
 
 def test_a_service_gives_what_is_not_given(tmp_path, monkeypatch):
