@@ -35,7 +35,7 @@ _SSL = {"true": "require", "1": "require", "on": "require", "false": "disable", 
 """What `ssl` means in JDBC, SQLAlchemy and Node, as `sslmode`."""
 _MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
-_SAME = {"dbname": "database", "currentSchema": "search_path", "hostaddr": "host"}
+_SAME = {"dbname": "database", "currentSchema": "search_path"}
 """Other names of a parameter."""
 TLS = (
     "sslmode",
@@ -128,6 +128,7 @@ def read_address(text: str) -> Address:
         text = text[1:-1]
     given = _with_service(dict(_of_url(text) if "://" in text else _of_keywords(text)))
     known = {name: value for name, value in given.items() if name in _USED}
+    known.setdefault("host", given.get("hostaddr", ""))
     settings, options = _options(known.pop("options", ""))
     if schema := known.pop("schema", ""):
         settings["search_path"] = '"' + schema.replace('"', '""') + '"'

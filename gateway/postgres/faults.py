@@ -25,6 +25,9 @@ TRANSIENT = (
     asyncpg.ReadOnlySQLTransactionError,  # a replica that is about to take over
 )
 
+POOLED = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
+"""A statement that was prepared on another server than it is run on."""
+
 _NO_TLS = "rejected SSL upgrade"
 _FINAL = (
     "unsupported startup parameter",

@@ -75,6 +75,7 @@ async def migrate(
     MigrationError, and asyncpg's errors.
     """
     deadline = Deadline(_WAIT_S)
+    told = False
     while True:
         async with Named(connection, Names(schema), opening).transaction():
             if await _locked(connection):
@@ -83,7 +84,9 @@ async def migrate(
             raise MigrationError(
                 f"Another instance has been changing the tables for {_WAIT_S:g} s; start this one when it is done."
             )
-        _log.info("waiting for another instance, which is changing the tables")
+        if not told:
+            _log.info("waiting for another instance, which is changing the tables")
+        told = True
         await asyncio.sleep(_PAUSE_S)
 
 

@@ -9,7 +9,7 @@ import anyio
 from gateway.jobs.signals import Signals
 from gateway.logs import get_logger
 from gateway.postgres.address import Address
-from gateway.postgres.connection import ATTEMPT_S, Connection, Session, open_session
+from gateway.postgres.connection import Connection, Session, open_session
 from gateway.postgres.database import Database
 from gateway.postgres.faults import TRANSIENT, RefusedError, cause
 
@@ -20,7 +20,13 @@ _LONGEST_PAUSE_S = 2.0
 _CHECK_S = 5.0
 _POLL_S = 1.0
 
+_PROCESS = "SELECT pg_backend_pid()"
+
 _log = get_logger(__name__)
+
+
+class _SharedError(Exception):
+    """A pooler that seemed to give a session a server of its own gave it another one."""
 
 
 async def notify(connection: Connection, topics: Iterable[object]) -> None:
@@ -62,6 +68,8 @@ async def _listen_forever(address: Address, channel: str, signals: Signals) -> N
             async with open_session(address) as session:
                 pause_s = _FIRST_PAUSE_S
                 await _listen(session, channel, signals)
+        except _SharedError:
+            await _tell_forever(signals)
         except (*TRANSIENT, RefusedError) as error:
             _log.warning("not listening to PostgreSQL", reason=cause(error))
         await asyncio.sleep(pause_s)
@@ -72,10 +80,12 @@ async def _listen(session: Session, channel: str, signals: Signals) -> None:
     """Pass notifications on until the connection is over; what was missed before may be anything."""
     over = asyncio.Event()
     session.add_termination_listener(lambda _session: over.set())
+    process = await session.fetchrow(_PROCESS)
     await session.add_listener(channel, lambda _session, _process, _channel, topic: signals.notify(topic))
     signals.notify_all()
     while True:
         with anyio.move_on_after(_CHECK_S):
             await over.wait()
             return
-        await session.execute("SELECT 1", timeout=ATTEMPT_S)
+        if await session.fetchrow(_PROCESS) != process:
+            raise _SharedError

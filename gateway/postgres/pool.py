@@ -13,7 +13,7 @@ from gateway.deadline import Deadline
 from gateway.logs import get_logger
 from gateway.postgres.connection import ATTEMPT_S, Connection, Session, connect, opening
 from gateway.postgres.database import Database
-from gateway.postgres.faults import LOST, TRANSIENT, RefusedError, cause
+from gateway.postgres.faults import LOST, POOLED, TRANSIENT, RefusedError, cause
 from gateway.postgres.names import Named, Names
 from gateway.problems import Problem
 
@@ -55,6 +55,9 @@ class Pool:
                 done = await self._attempt(work, min(ATTEMPT_S, deadline.remaining()))
             except RefusedError as error:
                 self.fault = cause(error)
+                raise _unavailable(error) from error
+            except POOLED as error:
+                self.fault = "a pooler shares servers unseen; add pgbouncer=true to the parameters of its address"
                 raise _unavailable(error) from error
             except TRANSIENT as error:
                 self.fault = cause(error)

@@ -94,7 +94,8 @@ async def test_health_says_why_the_database_does_not_answer(harmed):
         connection = await asyncpg.connect(server.address)
         await connection.execute("ALTER ROLE CURRENT_USER PASSWORD 'another'")
         await connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename IS NOT NULL"
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE pid <> pg_backend_pid() AND usename IS NOT NULL"
         )
         prober = StoreProber(replace(others, jobs=stores.jobs, database_fault=stores.fault))
         health = await prober.health()

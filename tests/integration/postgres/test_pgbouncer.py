@@ -148,6 +148,14 @@ async def test_each_kind_of_way_is_known(poolers, direct):
     assert (await find_link(read_address(f"{told}?pgbouncer=true")))[1] == "transaction"
 
 
+async def test_a_search_path_is_kept_behind_a_pooler(poolers, direct):
+    straight = await asyncpg.connect(direct)
+    await straight.execute("CREATE SCHEMA face")
+    await prepare(Settings(postgres_dsn=through(poolers["tight"], direct) + "?options=-c%20search_path%3Dface"))
+    assert await straight.fetchval("SELECT to_regclass('face.task_results') IS NOT NULL")
+    await straight.close()
+
+
 async def test_what_the_pooler_refuses_is_told_at_once(poolers, direct):
     with pytest.raises(SettingsError, match='database "nowhere" does not exist'):
         await prepare(Settings(postgres_dsn=through(poolers["transaction"], "postgresql://h/nowhere")))
