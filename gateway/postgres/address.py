@@ -94,7 +94,7 @@ class Address:
 
     hosts: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
-    parameters: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict, repr=False)  # the password is among them
     settings: Mapping[str, str] = field(default_factory=dict)
     options: str = ""
     passed_over: tuple[str, ...] = ()
@@ -113,12 +113,10 @@ class Address:
         return replace(self, parameters={**self.parameters, "pgbouncer": "true"})
 
     def named(self, application: str) -> "Address":
-        """The same, with a name for its sessions where none is given."""
-        return (
-            self
-            if self.get("application_name")
-            else replace(self, parameters={**self.parameters, "application_name": application})
-        )
+        """The same, with a name for its sessions where none is given, or that of versions without a schema."""
+        given = self.get("application_name")
+        name = application if given in {None, "maskwright"} else given
+        return replace(self, parameters={**self.parameters, "application_name": name or application})
 
 
 def read_address(text: str) -> Address:
@@ -127,6 +125,8 @@ def read_address(text: str) -> Address:
     if text[:1] == text[-1:] and text[:1] in {"'", '"'}:  # as a file of variables may have it
         text = text[1:-1]
     given = _with_service(dict(_of_url(text) if "://" in text else _of_keywords(text)))
+    if any("\0" in value for value in given.values()):
+        raise AddressError("no value may hold the character NUL (%00)")
     known = {name: value for name, value in given.items() if name in _USED}
     known.setdefault("host", given.get("hostaddr", ""))
     settings, options = _options(known.pop("options", ""))

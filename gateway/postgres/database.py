@@ -23,6 +23,7 @@ _REMEDY = (
     "this user may not make, change or use the tables; run `maskwright migrate` once as their owner, who then grants "
     "USAGE on the schema and SELECT, INSERT, UPDATE and DELETE on its tables"
 )
+_NO_HOST = "neither a host's name or address nor a socket's folder"
 _SERVER = "SELECT current_database()::text || pg_postmaster_start_time() AS server"
 
 _log = get_logger(__name__)
@@ -73,7 +74,8 @@ def _address(variable: str, text: str, settings: Settings) -> Address:
     try:
         address = read_address(text)
     except AddressError as error:
-        raise SettingsError(f"{variable}=…: {error}") from None
+        about_url = variable == "DB_HOST" and str(error).startswith("not a URL")
+        raise SettingsError(f"{variable}=…: {_NO_HOST if about_url else error}") from None
     if address.passed_over:
         _log.warning(f"{variable}: parameters that have no effect here", parameters=", ".join(address.passed_over))
     return address.named(f"maskwright:{settings.postgres_schema}")

@@ -101,8 +101,7 @@ def _places(hosts: str, port: object) -> str:
 
 
 def _place(host: str, port: object) -> str:
-    if host.startswith(("/", "@")):
-        return f"{quote(host, safe='')}:{port}"
+    host = quote(host, safe=":[]%")
     if host.count(":") > 1 and not host.startswith("["):
         return f"[{host}]:{port}"
     return host if re.search(r"[^:\]]:\d+$|\]:\d+$", host) else f"{host}:{port}"

@@ -105,7 +105,7 @@ def running_tls_server() -> Iterator[TlsServer]:
         )
         (data / "pg_hba.conf").write_text(ACCESS)
         options = {
-            "listen_addresses": "localhost",
+            "listen_addresses": "127.0.0.1,::1",
             "port": port,
             "unix_socket_directories": folder,
             "fsync": "off",

@@ -10,8 +10,13 @@ import pytest
 from gateway.jobs.job import Callback
 from gateway.jobs.signals import WORK, Signals
 from gateway.postgres.address import read_address
+from gateway.postgres.connection import Connection, open_session
+from gateway.postgres.database import Database
+from gateway.postgres.names import Names
+from gateway.postgres.pool import Pool, open_pool
 from gateway.postgres.pooler import find_link
 from gateway.postgres.stores import open_postgres, prepare
+from gateway.problems import Problem
 from gateway.settings import Settings, SettingsError
 from tests.cache_contract import entry, key
 from tests.integration.postgres.making import AWAY, LEASE_S, announce, masks, request
@@ -37,7 +42,9 @@ def poolers(postgres_dsn: str) -> Iterator[dict[str, str]]:
     with (
         running_pgbouncer(postgres_dsn, "transaction") as transaction,
         running_pgbouncer(postgres_dsn, "transaction", default_pool_size=2, server_round_robin=1) as tight,
-        running_pgbouncer(postgres_dsn, "transaction", ignore_startup_parameters=lenient) as lenient,
+        running_pgbouncer(
+            postgres_dsn, "transaction", ignore_startup_parameters=lenient, server_round_robin=1
+        ) as lenient,
         running_pgbouncer(postgres_dsn, "session") as session,
         running_pgbouncer(postgres_dsn, "statement") as statement,
     ):
@@ -146,6 +153,25 @@ async def test_each_kind_of_way_is_known(poolers, direct):
     assert (await find_link(read_address(direct)))[1] == "direct"
     told = through(poolers["tight"], f"{direct}")
     assert (await find_link(read_address(f"{told}?pgbouncer=true")))[1] == "transaction"
+
+
+async def test_a_pooler_that_is_not_known_is_named(poolers, direct):
+    address = read_address(through(poolers["lenient"], direct))
+    async with open_pool(Database(address, Names("maskwright"), None), 2) as pool, open_session(address) as other:
+        async with other.transaction():
+            await pool.run(ask)
+        with pytest.raises(Problem, match="store_unavailable"):
+            await ask_often(pool)
+        assert "pgbouncer=true" in pool.fault
+
+
+async def ask_often(pool: Pool) -> None:
+    for _ in range(4):
+        await pool.run(ask)
+
+
+async def ask(connection: Connection) -> None:
+    await connection.fetch("SELECT 1")
 
 
 async def test_a_search_path_is_kept_behind_a_pooler(poolers, direct):

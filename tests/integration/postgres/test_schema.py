@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from gateway.jobs.job import Callback
 from gateway.jobs.signals import WORK, Signals
@@ -119,6 +119,15 @@ async def test_a_former_installation_is_moved_with_its_jobs(settings, plain, ste
     assert await tables(plain, "public") == {"schema_migrations", *SEEDS} - {"cache_performance"}
     names = [row["name"] for row in await plain.fetch("SELECT name FROM public.schema_migrations ORDER BY version")]
     assert names[steps:] == ["0010_moved_to_a_schema_of_their_own"], "a former version does not start"
+
+
+async def test_many_that_start_at_once_move_the_tables_once(settings, plain):
+    await former_installation(plain)
+    named = settings.model_copy(
+        update={"postgres_dsn": SecretStr(f"{settings.postgres_dsn.get_secret_value()}?application_name=maskwright")}
+    )
+    done = await asyncio.gather(*(prepare(named) for _ in range(5)))
+    assert sum(bool(one) for one in done) == 1
 
 
 async def test_who_could_use_the_former_tables_can_use_the_moved_ones(settings, plain):

@@ -2,6 +2,7 @@
 
 import re
 import time
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -10,7 +11,7 @@ from gateway.postgres.address import read_address
 from gateway.postgres.connection import open_session
 from gateway.postgres.stores import prepare
 from gateway.settings import Settings, SettingsError
-from tests.integration.postgres.debian import TlsServer, make_authority, running_tls_server
+from tests.integration.postgres.debian import PASSWORD, TlsServer, make_authority, running_tls_server
 
 AT_ONCE_S = 3.0
 ENCRYPTED = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
@@ -128,6 +129,12 @@ async def test_a_sockets_folder_is_a_host(server):
         assert (await session.fetchrow("SELECT inet_client_addr() AS address"))["address"] is None
 
 
+@pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="this machine has no IPv6")
+async def test_an_ipv6_address_is_a_host(server):
+    settings = Settings(db_host="::1", db_port=server.port, db_password=PASSWORD, db_database="postgres")
+    assert await encrypted(settings.postgres_dsn.get_secret_value())
+
+
 async def test_the_host_that_takes_writes_is_found(server):
     dsn = f"host=127.0.0.1,localhost port=1,{server.port} user=postgres password=sesame dbname=postgres"
     assert await encrypted(dsn)
@@ -147,3 +154,5 @@ async def test_a_database_that_is_not_utf_8_is_refused(server, sql, encoding):
 async def test_a_refusal_names_the_variable_that_was_set(server):
     said = await refused(db_host="localhost", db_port=server.port)
     assert said.startswith("DB_HOST=…: password authentication failed")
+    for host in ("http://db/", "a b", "[::1"):
+        assert await refused(db_host=host) == "DB_HOST=…: neither a host's name or address nor a socket's folder"

@@ -109,6 +109,7 @@ def test_parameters_that_are_not_honoured_are_named(query, passed_over):
         ("postgresql://h/db?sslmode=sometimes", "verify-full"),
         ("postgresql://h/db?service=nowhere", "service"),
         ("host='open", "keywords"),
+        ("postgresql://u:p@h/d%00b", "NUL"),
     ],
 )
 def test_an_address_that_cannot_be_used_is_told_without_its_secrets(text, says, monkeypatch):
@@ -158,6 +159,10 @@ def test_db_host_is_any_kind_of_host(host, place):
     address = read_address(made)
     assert list(zip(address.hosts, address.ports, strict=True)) == [place]
     assert address.get("password") == ODD
+
+
+def test_an_address_that_is_printed_holds_no_password():
+    assert "sesame" not in repr(read_address("postgresql://app:sesame@host/db?sslpassword=sesame"))
 
 
 def test_a_service_gives_what_is_not_given(tmp_path, monkeypatch):
