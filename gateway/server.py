@@ -13,7 +13,7 @@ from gateway.app import create_app
 from gateway.listening import OPTIONS, Server
 from gateway.logs import configure_logs, get_logger
 from gateway.metrics.port import serving_figures
-from gateway.postgres.migrations import MigrationError
+from gateway.postgres.faults import MigrationError
 from gateway.problems import Problem
 from gateway.proxies import ProxyError, require_certificates
 from gateway.services import Services

@@ -1,6 +1,6 @@
 """Everything that keeps something: PostgreSQL and S3, or memory."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -25,7 +25,8 @@ from gateway.settings import Settings, SettingsError
 class Stores:
     """The stores of one process; `durable` where they outlive it.
 
-    `images` reads photos from callers' buckets, where there is S3.
+    `images` reads photos from callers' buckets, where there is S3; `database_fault` says why the database did not
+    answer the last time, or nothing.
     """
 
     jobs: JobStore
@@ -40,6 +41,7 @@ class Stores:
     audit: AuditLog
     durable: bool
     images: S3Images | None = None
+    database_fault: Callable[[], str] = str
 
 
 def durable(settings: Settings) -> bool:
@@ -109,4 +111,5 @@ async def _open_durable(settings: Settings, ended: Ended) -> AsyncIterator[Store
                 audit=kept.audit,
                 durable=True,
                 images=buckets.images,
+                database_fault=kept.fault,
             )

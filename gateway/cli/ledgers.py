@@ -15,9 +15,9 @@ from gateway.access.keys import KeyBook
 from gateway.cli.shell import shell_settings
 from gateway.cli.store_errors import store_errors_told
 from gateway.postgres.audit import PostgresAudit
+from gateway.postgres.database import find_database
 from gateway.postgres.keys import PostgresKeys
 from gateway.postgres.pool import open_pool
-from gateway.postgres.stores import prepare
 from gateway.settings import Settings, SettingsError
 
 T = TypeVar("T")
@@ -59,6 +59,6 @@ async def _opened(settings: Settings) -> AsyncIterator[Ledgers]:
     if not settings.uses_database:
         yield Ledgers(FileKeys(settings), FileAudit(settings))
         return
-    await prepare(settings)
-    async with open_pool(settings) as pool:
+    database, _ = await find_database(settings)
+    async with open_pool(database, settings.postgres_pool_size) as pool:
         yield Ledgers(PostgresKeys(pool), PostgresAudit(pool))

@@ -17,8 +17,8 @@ def migrate() -> None:
     """
     with store_errors_told():
         applied = asyncio.run(prepare(_settings()))
-    for migration in applied:
-        typer.echo(f"applied {migration.name}")
+    for done in applied:
+        typer.echo(f"applied {done}")
     if not applied:
         typer.echo("The tables are up to date.")
 

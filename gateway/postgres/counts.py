@@ -15,9 +15,11 @@ _LIVE_LEASES = 3
 
 _UNFINISHED = """
 SELECT
-    (SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')) AS unfinished,
-    (SELECT count(*) FROM jobs WHERE state = 'running') AS running,
-    (SELECT coalesce(sum(capacity), 0) FROM workers WHERE seen_at > now() - $1 * interval '1 second') AS workers
+    (SELECT count(*) FROM maskwright.jobs WHERE state IN ('queued', 'running')) AS unfinished,
+    (SELECT count(*) FROM maskwright.jobs WHERE state = 'running') AS running,
+    (
+        SELECT coalesce(sum(capacity), 0) FROM maskwright.workers WHERE seen_at > now() - $1 * interval '1 second'
+    ) AS workers
 """
 # A replayed job waits since its replay.
 _STANDING = """
@@ -25,21 +27,22 @@ SELECT state, count(*) AS count, coalesce(extract(epoch FROM now() - min(since))
 FROM (
     SELECT state,
         CASE WHEN state = 'running' THEN started_at WHEN started_at IS NULL THEN run_at ELSE created_at END AS since
-    FROM jobs WHERE state IN ('queued', 'running')
+    FROM maskwright.jobs WHERE state IN ('queued', 'running')
     UNION ALL
-    SELECT 'deleting', deleted_at FROM jobs WHERE deleted_at IS NOT NULL
+    SELECT 'deleting', deleted_at FROM maskwright.jobs WHERE deleted_at IS NOT NULL
     UNION ALL
-    SELECT 'failing', now() FROM jobs WHERE (deleted_at IS NOT NULL OR removal_at IS NOT NULL) AND removal_attempts > 0
+    SELECT 'failing', now() FROM maskwright.jobs
+    WHERE (deleted_at IS NOT NULL OR removal_at IS NOT NULL) AND removal_attempts > 0
 ) AS jobs
 GROUP BY state
 """
-_FINISHED = "SELECT count(*) AS finished FROM jobs WHERE finished_at IS NOT NULL AND deleted_at IS NULL"
+_FINISHED = "SELECT count(*) AS finished FROM maskwright.jobs WHERE finished_at IS NOT NULL AND deleted_at IS NULL"
 _RECENT = """
 SELECT
     count(*) FILTER (WHERE state = 'completed') AS completed,
     count(*) FILTER (WHERE state = 'failed') AS failed,
     avg(extract(epoch FROM finished_at - created_at)) FILTER (WHERE state = 'completed')::float8 AS latency_s
-FROM jobs WHERE finished_at > now() - $1 * interval '1 second' AND deleted_at IS NULL
+FROM maskwright.jobs WHERE finished_at > now() - $1 * interval '1 second' AND deleted_at IS NULL
 """
 
 _FINISHED_LIFE_S = 1.0

@@ -23,7 +23,7 @@ CANCELLED = Outcome(failure=Failure("cancelled", PROBLEMS["cancelled"].example))
 
 # The token stays, to know the lease that ended the job should it ask again; without one, no lease did.
 _END = """
-UPDATE jobs SET
+UPDATE maskwright.jobs SET
     state = $3, error_code = $4, error_detail = $5, result = $6, artifacts = $7, timings_ms = $8,
     finished_at = clock_timestamp(), lease_token = $2, lease_until = NULL, held = false,
     writes_until = CASE WHEN attempts > 1 OR (attempts = 1 AND $9) THEN now() + $10 * interval '1 second' END,
@@ -32,18 +32,18 @@ UPDATE jobs SET
 WHERE id = $1 AND finished_at IS NULL AND ($2::uuid IS NULL OR (lease_token = $2 AND state = 'running'))
 RETURNING *
 """
-_ENDED_BY = "SELECT FROM jobs WHERE id = $1 AND lease_token = $2 AND finished_at IS NOT NULL"
-_OWNER = "SELECT owner FROM jobs WHERE id = $1 AND deleted_at IS NULL"
+_ENDED_BY = "SELECT FROM maskwright.jobs WHERE id = $1 AND lease_token = $2 AND finished_at IS NOT NULL"
+_OWNER = "SELECT owner FROM maskwright.jobs WHERE id = $1 AND deleted_at IS NULL"
 # A message that comes once more finds its job, however soon that was deleted.
 _HIDE = """
-UPDATE jobs SET
+UPDATE maskwright.jobs SET
     deleted_at = now(), removal_at = now() + $2 * interval '1 second', removal_attempts = 0, removal_error = NULL,
     writes_until = CASE WHEN source LIKE 'kafka:%' THEN greatest(writes_until, created_at + $3 * interval '1 second')
         ELSE writes_until END
 WHERE id = $1 AND deleted_at IS NULL
 RETURNING *
 """
-_CLOSE_POISON = "DELETE FROM poison WHERE job_id = $1"
+_CLOSE_POISON = "DELETE FROM maskwright.poison WHERE job_id = $1"
 
 
 @dataclass(frozen=True)

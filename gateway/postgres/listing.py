@@ -7,8 +7,8 @@ from gateway.jobs.store import JobFilter
 from gateway.postgres.connection import Connection
 from gateway.postgres.rows import job_of
 
-_GET = "SELECT * FROM jobs WHERE id = $1 AND deleted_at IS NULL"
-_DELETING = "SELECT * FROM jobs WHERE id = $1 AND deleted_at IS NOT NULL"
+_GET = "SELECT * FROM maskwright.jobs WHERE id = $1 AND deleted_at IS NULL"
+_DELETING = "SELECT * FROM maskwright.jobs WHERE id = $1 AND deleted_at IS NOT NULL"
 _CONDITIONS = {
     "tenant": "tenant = ${}",
     "state": "state = ${}",
@@ -44,5 +44,5 @@ async def find_jobs(connection: Connection, jobs: JobFilter) -> list[Job]:
     elif jobs.state or not jobs.deleting:
         conditions.append("deleted_at IS NULL")
     where = " AND ".join(conditions)
-    query = f"SELECT * FROM jobs WHERE {where} ORDER BY sequence DESC LIMIT $1"  # noqa: S608 of fixed parts
+    query = f"SELECT * FROM maskwright.jobs WHERE {where} ORDER BY sequence DESC LIMIT $1"  # noqa: S608 of fixed parts
     return [job_of(row) for row in await connection.fetch(query, jobs.limit, *wanted.values())]

@@ -20,44 +20,44 @@ WITH due AS (
     SELECT delivery.id
     FROM unnest($3::text[]) AS kinds(kind)
     CROSS JOIN LATERAL (
-        SELECT id, run_at FROM deliveries
+        SELECT id, run_at FROM maskwright.deliveries
         WHERE deliveries.kind = kinds.kind AND state = 'pending' AND run_at <= now()
         ORDER BY run_at, id LIMIT $1 FOR UPDATE SKIP LOCKED
     ) AS delivery
     ORDER BY run_at, id LIMIT $1
 )
-UPDATE deliveries SET attempts = attempts + 1, run_at = now() + $2 * interval '1 second'
+UPDATE maskwright.deliveries SET attempts = attempts + 1, run_at = now() + $2 * interval '1 second'
 FROM due WHERE deliveries.id = due.id
 RETURNING deliveries.*
 """
-_FORGET = "DELETE FROM deliveries WHERE id = ANY($1::bigint[]) AND job_id IS NULL"
+_FORGET = "DELETE FROM maskwright.deliveries WHERE id = ANY($1::bigint[]) AND job_id IS NULL"
 _DELIVERED = """
-UPDATE deliveries SET state = 'delivered', ended_at = now(), body = ''
+UPDATE maskwright.deliveries SET state = 'delivered', ended_at = now(), body = ''
 WHERE id = ANY($1::bigint[]) AND state <> 'delivered'
 """
 _POSTPONE = """
-UPDATE deliveries SET last_error = $2, run_at = now() + $3 * interval '1 second'
+UPDATE maskwright.deliveries SET last_error = $2, run_at = now() + $3 * interval '1 second'
 WHERE id = $1 AND state = 'pending'
 """
 # Those of no job can be asked for by nobody.
 _GIVE_UP = """
 WITH forgotten AS (
-    DELETE FROM deliveries WHERE id = $1 AND state = 'pending' AND job_id IS NULL
+    DELETE FROM maskwright.deliveries WHERE id = $1 AND state = 'pending' AND job_id IS NULL
 )
-UPDATE deliveries SET state = 'failed', ended_at = now(), last_error = $2
+UPDATE maskwright.deliveries SET state = 'failed', ended_at = now(), last_error = $2
 WHERE id = $1 AND state = 'pending' AND job_id IS NOT NULL
 """
 _OF_JOB = """
 SELECT id, job_id, kind, destination, key, headers, ''::bytea AS body, state, attempts, created_at, run_at, ended_at,
     last_error
-FROM deliveries WHERE job_id = $1 ORDER BY id
+FROM maskwright.deliveries WHERE job_id = $1 ORDER BY id
 """
 _STANDING = """
 SELECT kind, count(*) AS count, extract(epoch FROM now() - min(created_at))::float8 AS oldest_s
-FROM deliveries WHERE state = 'pending' GROUP BY kind
+FROM maskwright.deliveries WHERE state = 'pending' GROUP BY kind
 """
 _RESEND = """
-UPDATE deliveries SET state = 'pending', ended_at = NULL, attempts = 0, run_at = now()
+UPDATE maskwright.deliveries SET state = 'pending', ended_at = NULL, attempts = 0, run_at = now()
 WHERE job_id = $1 AND state = 'failed'
 """
 

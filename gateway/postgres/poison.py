@@ -18,21 +18,21 @@ from gateway.settings import Settings
 
 _ENTRIES = """
 SELECT id, job_id, origin, code, detail, attempts, coalesce(octet_length(value), 0) AS size, created_at
-FROM poison WHERE closed_at IS NULL AND id < coalesce($2, 9223372036854775807) ORDER BY id DESC LIMIT $1
+FROM maskwright.poison WHERE closed_at IS NULL AND id < coalesce($2, 9223372036854775807) ORDER BY id DESC LIMIT $1
 """
 _STANDING = """
 SELECT count(*) AS count, coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 AS oldest_s
-FROM poison WHERE closed_at IS NULL
+FROM maskwright.poison WHERE closed_at IS NULL
 """
 _OPEN = """
 SELECT poison.job_id, poison.key, poison.value, jobs.owner
-FROM poison LEFT JOIN jobs ON jobs.id = poison.job_id
+FROM maskwright.poison LEFT JOIN maskwright.jobs ON jobs.id = poison.job_id
 WHERE poison.id = $1 AND closed_at IS NULL
 """
-_HAS_OPEN = "SELECT EXISTS (SELECT FROM poison WHERE job_id = $1 AND closed_at IS NULL) AS found"
-_CLOSE = "UPDATE poison SET closed_at = now(), value = NULL WHERE id = $1 AND closed_at IS NULL RETURNING id"
+_HAS_OPEN = "SELECT EXISTS (SELECT FROM maskwright.poison WHERE job_id = $1 AND closed_at IS NULL) AS found"
+_CLOSE = "UPDATE maskwright.poison SET closed_at = now(), value = NULL WHERE id = $1 AND closed_at IS NULL RETURNING id"
 _REQUEUE = """
-UPDATE jobs SET
+UPDATE maskwright.jobs SET
     state = 'queued', held = user_id <> '', attempts = 0, run_at = now(), started_at = NULL, finished_at = NULL,
     worker = NULL, lease_token = NULL, last_code = NULL, last_detail = NULL, error_code = NULL, error_detail = NULL,
     result = NULL, artifacts = NULL, timings_ms = NULL, writes_until = NULL, removal_at = NULL
