@@ -31,10 +31,10 @@ for other environments, and would put packages elsewhere or choose other ones.""
 SECTIONS = ("global", "install", ":env:")
 """Of pip's settings; a later one overrules."""
 
-ALONE = "_alone.pth"
+ALONE = "00_alone.pth"
 ALONE_LINE = (
-    "import os, sys; foreign = os.environ.pop('PYTHONPATH', '').split(os.pathsep); "
-    "sys.path[:] = [path for path in sys.path if path not in foreign]\n"
+    "import os, sys; [sys.path.remove(os.path.abspath(path)) for path in os.environ.pop('PYTHONPATH', '').split(':') "
+    "if os.path.abspath(path) in sys.path]\n"
 )
 """Python runs this line of site-packages before any program: an environment alone holds what its programs import, not
 the PYTHONPATH of a shell that was prepared for something else."""
@@ -96,7 +96,7 @@ def pip_environment() -> Mapping[str, str]:
     )
     kept = {f"PIP_{name.upper().replace('-', '_')}": value for name, value in options(listed.stdout.splitlines())}
     others = {name: value for name, value in own_environment().items() if not name.startswith("PIP_")}
-    cache = {} if os.access(Path("~").expanduser(), os.W_OK) else {"PIP_NO_CACHE_DIR": "1"}
+    cache = {} if os.access(os.path.expanduser("~"), os.W_OK) else {"PIP_NO_CACHE_DIR": "1"}  # noqa: PTH111 - Path.expanduser raises where there is none
     return {**others, **cache, **kept, "PIP_CONFIG_FILE": os.devnull, "PIP_NO_INPUT": "1"}
 
 
