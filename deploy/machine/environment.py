@@ -4,7 +4,7 @@ Run by an interpreter from outside, it makes .venv anew; run by .venv's own, it 
 standard library is there yet.
 """
 
-import ast
+import configparser
 import os
 import shutil
 import subprocess
@@ -28,8 +28,9 @@ KEPT_OPTIONS = (
 """Options of pip that say where packages come from. Others (user, target, prefix, constraint, no-binary, …) are meant
 for other environments, and would put packages elsewhere or choose other ones."""
 
-SECTIONS = ("global", "install", ":env:")
-"""Of pip's settings; a later one overrules."""
+KINDS = ("global", "user", "site", "env")
+SECTIONS = ("global", "install")
+"""Of pip's files, and in them; later ones overrule."""
 
 ALONE = "00_alone.pth"
 ALONE_LINE = (
@@ -85,30 +86,59 @@ def keep_alone() -> None:
 
 def pip_environment() -> Mapping[str, str]:
     """Variables for pip, which reads no file then: of the user's settings those that say where packages come from."""
+    environment = own_environment()
+    kept = {**options(pip_files()), **options_of(environment)}
+    others = {name: value for name, value in environment.items() if not name.startswith("PIP_")}
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path.expanduser raises where there is none
+    cache = {} if os.access(home, os.W_OK) else {"no-cache-dir": "1"}
+    ours = {f"PIP_{name.upper().replace('-', '_')}": value for name, value in {**cache, **kept}.items()}
+    return {**others, **ours, "PIP_CONFIG_FILE": os.devnull}
+
+
+def pip_files() -> Sequence[Path]:
+    """The files that pip reads, those that overrule others last.
+
+    Asked of pip; its own list of their values is wrong where it was told `user = true`.
+    """
+    python = sys.executable if has("pip") else str(PYTHON)
+    command = [python, "-m", "pip", "--disable-pip-version-check", "config", "debug"]
     listed = subprocess.run(
-        [sys.executable if has("pip") else str(PYTHON), "-m", "pip", "--disable-pip-version-check", "config", "list"],
+        command,
         cwd=CHECKOUT,
         env=own_environment(),
         capture_output=True,
         encoding="utf-8",
-        errors="surrogateescape",
+        errors="replace",
         check=False,
     )
-    kept = {f"PIP_{name.upper().replace('-', '_')}": value for name, value in options(listed.stdout.splitlines())}
-    others = {name: value for name, value in own_environment().items() if not name.startswith("PIP_")}
-    cache = {} if os.access(os.path.expanduser("~"), os.W_OK) else {"PIP_NO_CACHE_DIR": "1"}  # noqa: PTH111 - Path.expanduser raises where there is none
-    return {**others, **cache, **kept, "PIP_CONFIG_FILE": os.devnull, "PIP_NO_INPUT": "1"}
+    kind, found = "", []
+    for line in listed.stdout.splitlines():
+        if not line.startswith(" "):
+            kind = line.rstrip(":")
+        elif line.endswith(", exists: True") and kind in KINDS:
+            found.append((KINDS.index(kind), Path(line.strip().removesuffix(", exists: True"))))
+    return [file for _, file in sorted(found, key=lambda one: one[0])]
 
 
-def options(lines: Sequence[str]) -> list[tuple[str, str]]:
-    """The kept ones of `pip config list`, whose lines are like global.timeout='60'; of equal names the last counts."""
-    of_section: dict[str, list[tuple[str, str]]] = {section: [] for section in SECTIONS}
-    for line in lines:
-        key, _, value = line.partition("=")
-        section, _, name = key.rpartition(".")
-        if section in of_section and name in KEPT_OPTIONS:
-            of_section[section].append((name, str(ast.literal_eval(value))))
-    return [pair for section in SECTIONS for pair in of_section[section]]
+def options(files: Sequence[Path]) -> dict[str, str]:
+    """The kept options of pip's files."""
+    kept: dict[str, str] = {}
+    for file in files:
+        parser = configparser.RawConfigParser()
+        try:
+            parser.read(file, encoding="utf-8")
+        except (configparser.Error, UnicodeDecodeError) as error:
+            fail(f"pip's settings in {file} cannot be read: {error}")
+        for section in filter(parser.has_section, SECTIONS):
+            values = {name.replace("_", "-").removeprefix("--"): value for name, value in parser.items(section)}
+            kept |= {name: value for name, value in values.items() if name in KEPT_OPTIONS and value}
+    return kept
+
+
+def options_of(environment: Mapping[str, str]) -> dict[str, str]:
+    """The kept options that variables give."""
+    names = {f"PIP_{name.upper().replace('-', '_')}": name for name in KEPT_OPTIONS}
+    return {names[name]: value for name, value in environment.items() if name in names and value}
 
 
 def own_environment() -> dict[str, str]:
