@@ -19,6 +19,7 @@ PYTHON = VENV / "bin" / "python"
 UNFINISHED = VENV / ".unfinished"
 INSTALLED = VENV / ".installed"
 PACKAGES = ".[embedded,exporters,test]"
+TRITON = CHECKOUT / "deploy" / "triton" / "requirements.txt"
 
 KEPT_OPTIONS = (
     *("index-url", "extra-index-url", "no-index", "find-links", "trusted-host", "keyring-provider"),
@@ -74,8 +75,11 @@ def make() -> None:
 
 def install() -> None:
     """The packages, and this checkout itself, so that its own changes count at once."""
-    options = ("--quiet", "--disable-pip-version-check", "--editable", PACKAGES)
-    run([str(PYTHON), "-m", "pip", "install", *options], pip_environment())
+    pip = (str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    variables = pip_environment()
+    run([*pip, "--editable", PACKAGES], variables)
+    if TRITON.exists():
+        run([*pip, "--no-deps", "--requirement", str(TRITON)], variables)
 
 
 def keep_alone() -> None:

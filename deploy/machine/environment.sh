@@ -12,7 +12,8 @@ unset PYTHONHOME PYTHONPATH PYTHONSTARTUP PYTHONINSPECT PYTHONWARNINGS
 
 works() { [ ! -e .venv/.unfinished ] && .venv/bin/python -I -c 'import pip' 2>/dev/null && stayed; }
 stayed() { [ ! -s "$stamp" ] || [ "$(cat "$stamp")" = "$(pwd -P)" ]; }
-up_to_date() { [ -e "$stamp" ] && [ -z "$(find pyproject.toml -newer "$stamp")" ] && works; }
+newer() { find pyproject.toml deploy/triton/requirements.txt -newer "$stamp" 2>/dev/null; }
+up_to_date() { [ -e "$stamp" ] && [ -z "$(newer)" ] && works; }
 
 installed=no && up_to_date && installed=yes
 [ "$installed $1" = "yes install" ] && exit 0
