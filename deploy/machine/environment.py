@@ -41,6 +41,9 @@ ALONE_LINE = (
 """Python runs this line of site-packages before any program: an environment alone holds what its programs import, not
 the PYTHONPATH of a shell that was prepared for something else."""
 
+FIND_PYTHON = b"""'''exec' "$(dirname -- "$(readlink -f -- "$0")")/python" "$0" "$@\""""
+"""Second line of such a script; for Python, which reads it then, it begins a text that the third line ends."""
+
 
 def main() -> None:
     """Make or update, and mark as installed."""
@@ -51,6 +54,7 @@ def main() -> None:
         UNFINISHED.touch()
         install()
         keep_alone()
+        mend_scripts()
         INSTALLED.write_text(str(CHECKOUT), encoding="utf-8")
         UNFINISHED.unlink()
     except OSError as error:
@@ -86,6 +90,18 @@ def keep_alone() -> None:
     """Let the environment's programs pass over PYTHONPATH."""
     (folder,) = VENV.glob("lib/python3.*/site-packages")
     (folder / ALONE).write_text(ALONE_LINE, encoding="utf-8")
+
+
+def mend_scripts() -> None:
+    """Let scripts find the environment's Python by their own place.
+
+    Where its path has a space or is long, pip writes it between double quotes of a shell, which "$HOME" is not safe in.
+    """
+    for script in (VENV / "bin").iterdir():
+        if script.is_file() and not script.is_symlink():
+            lines = script.read_bytes().split(b"\n", 2)
+            if lines[0] == b"#!/bin/sh" and lines[1].startswith(b"'''exec' "):
+                script.write_bytes(b"\n".join((lines[0], FIND_PYTHON, lines[2])))
 
 
 def pip_environment() -> Mapping[str, str]:

@@ -140,3 +140,20 @@ def test_a_taken_port_is_said_where_the_environment_is_there_too(checkout: Check
     checkout.says("preflight.sh", 'echo "no: $1"; exit 1')
     assert checkout.run("install") == []
     assert checkout.run("run") == ["✗ run"]
+
+
+def test_a_script_of_an_environment_in_an_odd_folder_finds_its_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tmp_path / 'it\'s a "$HOME" ü `id`'
+    venv.create(made, with_pip=False)
+    script = made / "bin" / "told"
+    script.write_text(
+        f"#!/bin/sh\n'''exec' \"{made}/bin/python\" \"$0\" \"$@\"\n' '''\nimport sys\nprint(sys.prefix)\n"
+    )
+    script.chmod(0o755)
+    monkeypatch.setattr(environment, "VENV", made)
+    environment.mend_scripts()
+    (tmp_path / "link").symlink_to(script)
+    for called in (script, tmp_path / "link"):
+        assert subprocess.run([called], capture_output=True, text=True, check=True).stdout == f"{made}\n"
