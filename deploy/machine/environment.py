@@ -33,16 +33,12 @@ KINDS = ("global", "user", "site", "env")
 SECTIONS = ("global", "install")
 """Of pip's files, and in them; later ones overrule."""
 
-ALONE = "00_alone.pth"
-ALONE_LINE = (
-    "import os, sys; [sys.path.remove(os.path.abspath(path)) for path in os.environ.pop('PYTHONPATH', '').split(':') "
-    "if os.path.abspath(path) in sys.path]\n"
-)
-"""Python runs this line of site-packages before any program: an environment alone holds what its programs import, not
-the PYTHONPATH of a shell that was prepared for something else."""
-
-FIND_PYTHON = b"""'''exec' "$(dirname -- "$(readlink -f -- "$0")")/python" "$0" "$@\""""
-"""Second line of such a script; for Python, which reads it then, it begins a text that the third line ends."""
+COMMAND = "maskwright"
+HEADER = b"""#!/bin/sh
+'''exec' "$(dirname -- "$(readlink -f -- "$0")")/python" %s"$0" "$@"
+' '''
+"""
+"""First lines of a script that finds the environment's Python by its own place; for Python they are a text."""
 
 
 def main() -> None:
@@ -53,7 +49,6 @@ def main() -> None:
             make()
         UNFINISHED.touch()
         install()
-        keep_alone()
         mend_scripts()
         INSTALLED.write_text(str(CHECKOUT), encoding="utf-8")
         UNFINISHED.unlink()
@@ -86,22 +81,18 @@ def install() -> None:
         run([*pip, "--no-deps", "--requirement", str(TRITON)], variables)
 
 
-def keep_alone() -> None:
-    """Let the environment's programs pass over PYTHONPATH."""
-    (folder,) = VENV.glob("lib/python3.*/site-packages")
-    (folder / ALONE).write_text(ALONE_LINE, encoding="utf-8")
-
-
 def mend_scripts() -> None:
-    """Let scripts find the environment's Python by their own place.
+    """Let scripts start in folders of any name, and our own whatever PYTHONPATH and PYTHONHOME say.
 
-    Where its path has a space or is long, pip writes it between double quotes of a shell, which "$HOME" is not safe in.
+    Where the path of Python has a space or is long, pip writes it between double quotes of a shell, which $ is not safe
+    in. Those variables are for the programs of the shell that has them: other packages would take the place of ours.
     """
     for script in (VENV / "bin").iterdir():
-        if script.is_file() and not script.is_symlink():
-            lines = script.read_bytes().split(b"\n", 2)
-            if lines[0] == b"#!/bin/sh" and lines[1].startswith(b"'''exec' "):
-                script.write_bytes(b"\n".join((lines[0], FIND_PYTHON, lines[2])))
+        content = script.read_bytes() if script.is_file() and not script.is_symlink() else b""
+        odd, ours = content.startswith(b"#!/bin/sh\n'''exec' "), script.name == COMMAND
+        if odd or ours:
+            body = content.split(b"\n", 3 if odd else 1)[-1]
+            script.write_bytes(HEADER % (b"-E " if ours else b"") + body)
 
 
 def pip_environment() -> Mapping[str, str]:

@@ -43,24 +43,6 @@ def test_a_user_without_a_home_keeps_no_downloads(monkeypatch: pytest.MonkeyPatc
     assert environment.pip_environment()["PIP_NO_CACHE_DIR"] == "1"
 
 
-def test_an_environment_passes_over_pythonpath_and_so_do_its_children(tmp_path: Path) -> None:
-    made = tmp_path / "an environment"
-    venv.create(made, with_pip=False)
-    (packages,) = made.glob("lib/python3.*/site-packages")
-    (packages / environment.ALONE).write_text(environment.ALONE_LINE)
-    (tmp_path / "cv2.py").write_text("raise SystemExit('foreign')")
-    script = "import importlib.util, os; print(importlib.util.find_spec('cv2'), os.environ.get('PYTHONPATH'))"
-    run = subprocess.run(
-        [made / "bin" / "python", "-c", script],
-        env={"PYTHONPATH": f"{tmp_path}:/absent:"},
-        cwd=packages,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert (run.stdout, run.stderr) == ("None None\n", "")
-
-
 class Checkout:
     """A checkout with the real environment.sh, whose helpers say what they were asked."""
 
@@ -142,18 +124,39 @@ def test_a_taken_port_is_said_where_the_environment_is_there_too(checkout: Check
     assert checkout.run("run") == ["✗ run"]
 
 
-def test_a_script_of_an_environment_in_an_odd_folder_finds_its_python(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An environment in a folder whose name a shell would read."""
     made = tmp_path / 'it\'s a "$HOME" ü `id`'
     venv.create(made, with_pip=False)
-    script = made / "bin" / "told"
+    monkeypatch.setattr(environment, "VENV", made)
+    return made
+
+
+def _script(folder: Path, name: str, header: str) -> Path:
+    script = folder / "bin" / name
     script.write_text(
-        f"#!/bin/sh\n'''exec' \"{made}/bin/python\" \"$0\" \"$@\"\n' '''\nimport sys\nprint(sys.prefix)\n"
+        f"{header}\nimport importlib.util, sys\nprint(sys.prefix, importlib.util.find_spec('cv2') is None)\n"
     )
     script.chmod(0o755)
-    monkeypatch.setattr(environment, "VENV", made)
-    environment.mend_scripts()
+    return script
+
+
+def test_scripts_in_an_odd_folder_find_their_python(odd: Path, tmp_path: Path) -> None:
+    script = _script(odd, "other", f"#!/bin/sh\n'''exec' \"{odd}/bin/python\" \"$0\" \"$@\"\n' '''")
     (tmp_path / "link").symlink_to(script)
-    for called in (script, tmp_path / "link"):
-        assert subprocess.run([called], capture_output=True, text=True, check=True).stdout == f"{made}\n"
+    for _ in range(2):
+        environment.mend_scripts()
+        for called in (script, tmp_path / "link"):
+            assert subprocess.run([called], capture_output=True, text=True, check=True).stdout == f"{odd} True\n"
+
+
+@pytest.mark.parametrize("header", ["#!/plain/python", "#!/bin/sh\n'''exec' \"/a b/python\" \"$0\" \"$@\"\n' '''"])
+def test_our_command_passes_over_the_packages_of_the_shell(odd: Path, tmp_path: Path, header: str) -> None:
+    script = _script(odd, "maskwright", header)
+    (tmp_path / "cv2.py").touch()
+    foreign = {"PYTHONPATH": str(tmp_path), "PYTHONHOME": "/nowhere", "PATH": os.environ["PATH"]}
+    for _ in range(2):
+        environment.mend_scripts()
+        run = subprocess.run([script], env=foreign, capture_output=True, text=True, check=True)
+        assert run.stdout == f"{odd} True\n"
