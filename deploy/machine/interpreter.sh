@@ -89,16 +89,16 @@ search() {
     done
 }
 
-# Run a command that downloads into a folder. It is ended, and fails, where no byte has come in $patience tenths of a
+# Run a command that downloads into hidden folders of a folder, as uv does. It is ended, and fails, where no byte has come in $patience tenths of a
 # second; when the first one comes, $news is said.
 download() {
     folder=$1 arrived='' && shift
-    mkdir -p "$folder" && : >"$home/start"
+    mkdir -p "$folder"
     "$@" >"$home/log" 2>&1 &
     job=$!
     while kill -0 $job 2>/dev/null; do
         if [ -z "$arrived" ]; then
-            arrived=$(find "$folder" -type f ! -name '.*' -size +0 -newer "$home/start" 2>/dev/null | head -n 1)
+            arrived=$(cd "$folder" && find . -path './.[a-z]*/*' -type f -size +0 2>/dev/null | head -n 1)
             [ -z "$arrived" ] || [ -z "$news" ] || say "$news"
             if [ -z "$arrived" ] && [ $patience -le 0 ]; then
                 kill $job 2>/dev/null
@@ -120,7 +120,8 @@ find_uv() {
     "$uv" --version >/dev/null 2>&1 && return
     for name in python3 python3.14 python3.10 python3.9 python3.8 python3.13 python3.12 python3.11 python; do
         limit "$name" -I -m pip --version >/dev/null 2>&1 || continue
-        download "$home/tmp" env PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 PIP_CONSTRAINT='' TMPDIR="$home/tmp" \
+        mkdir -p "$home/tmp/.pip"
+        download "$home/tmp" env PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 PIP_CONSTRAINT='' TMPDIR="$home/tmp/.pip" \
             "$name" -m pip --disable-pip-version-check --retries 0 install --no-cache-dir --no-deps --upgrade \
             --only-binary=:all: --prefix= --target="$home/uv" uv
         status=$?
@@ -140,6 +141,7 @@ fetch() {
         try "$(cd / && "$uv" python find --no-python-downloads "$version" 2>/dev/null)"
     done
     news="no Python $range here (${lacking:-${old:-none}}): fetching Python ${versions%% *} with uv, into .python"
+    rm -rf "$home"/versions/.[a-z]*
     download "$home/versions" env UV_PYTHON_INSTALL_DIR="$home/versions" UV_CACHE_DIR="$home/cache" UV_HTTP_RETRIES=0 \
         "$uv" python install --no-bin "${versions%% *}"
     for path in "$home"/versions/*/bin/python3; do try "$path"; done

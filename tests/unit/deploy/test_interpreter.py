@@ -30,7 +30,10 @@ TOOLS = (
 FITS = 'echo "fits $0"'
 OLD = 'case $1 in -I) echo "old is Python 3.10" ;; esac'
 SHIM = 'echo "pyenv: python3.13: command not found" >&2; exit 127'
-DOWNLOADS = 'mkdir -p "$UV_PYTHON_INSTALL_DIR/cpython-3.13/bin" && cd "$UV_PYTHON_INSTALL_DIR/cpython-3.13/bin" && '
+DOWNLOADS = """
+    cd "$UV_PYTHON_INSTALL_DIR" && mkdir -p .temp/x/bin && touch -d 2001-01-01 .gitignore .temp/x/old
+    echo some >.temp/x/old && /bin/sleep 3.5 && /bin/mv .temp/x cpython-3.13 && cd cpython-3.13/bin"""
+"""As uv does; an archive's files have times of their own. It takes longer than a network without an answer is given."""
 
 
 class SearchPath:
@@ -115,8 +118,10 @@ def test_without_one_that_fits_uv_fetches_one_and_says_so(path: SearchPath) -> N
     path.says(
         "uv",
         f"""
-        case "$1 $2" in "python install") {DOWNLOADS} echo '#!/bin/sh' >python3 && echo '{FITS}' >>python3 && chmod +x *
-        sleep 0.5 ;; *) [ "$1" = --version ] ;; esac""",
+        case "$1 $2" in
+        "python install") {DOWNLOADS} && printf '#!/bin/sh\\n{FITS}\\n' >python3 && chmod +x python3 ;;
+        *) [ "$1" = --version ] ;;
+        esac""",
     )
     chosen, said = path.run()
     assert chosen == str(path.checkout / ".python" / "versions" / "cpython-3.13" / "bin" / "python3")
