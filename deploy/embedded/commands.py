@@ -18,6 +18,7 @@ from deploy.embedded.errors import StackError
 from deploy.embedded.folders import Folders
 from deploy.embedded.logs import follow, last_lines
 from deploy.embedded.next_steps import next_steps
+from deploy.embedded.shared_memory import SHARED_MEMORY, lowered, with_room
 from deploy.embedded.state import StackState
 from deploy.embedded.table import service_table
 from gateway.access.binding import check_binding
@@ -47,6 +48,8 @@ def up(
     folders.create()
     for remark in read_environment(Settings.model_fields).remarks:
         _errors.print(remark, markup=False, soft_wrap=True, style="yellow")
+    with _told():
+        _tell_limits(settings)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
@@ -130,6 +133,13 @@ def _already(state: StackState) -> None:
     with _usable():
         for line in resolve().conflicts:
             _errors.print(f"{line} in the commands; for the stack, `maskwright down` first", soft_wrap=True)
+
+
+def _tell_limits(settings: Settings) -> None:
+    """Say where the machine's shared memory sets lower limits than the settings. Raises StackError."""
+    if limits := lowered(settings, with_room(settings)):
+        said = ", ".join(f"{name}={value}" for name, value in limits.items())
+        _console.print(f"{SHARED_MEMORY} is small, so the stack runs with {said}", style="yellow", soft_wrap=True)
 
 
 def _running(folders: Folders) -> StackState:

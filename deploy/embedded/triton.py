@@ -13,6 +13,7 @@ from deploy.embedded.errors import StackError
 from deploy.embedded.folders import CHECKOUT, Folders
 from deploy.embedded.fused import Fusing, write_fused
 from deploy.embedded.service import Service
+from deploy.embedded.shared_memory import SHARED_MEMORY, region_prefix
 from deploy.embedded.triton_probe import NO_PHOTO, PHOTO, infer_every
 from deploy.embedded.triton_wheel import TritonWheel
 from gateway.logs import get_logger
@@ -22,7 +23,6 @@ from steps.object_detectors import chosen_detectors, detector_models, networks_o
 
 MODELS = CHECKOUT / "model_repository"
 ENSEMBLES = CHECKOUT / "ensembles"
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared memory
 
 _log = get_logger("deploy.embedded")
 
@@ -40,7 +40,7 @@ class Triton(Service):
         self._backends = folders.triton / "backends"
         self._ensembles = folders.triton / "ensembles"
         self._fused = folders.triton / "fused"
-        self._region_prefix = f"maskwright_{settings.triton_grpc_port}_"
+        self._region_prefix = region_prefix(settings)
         self._pipelines: list[str] = []
         self._photo = PHOTO
 
