@@ -1,6 +1,6 @@
 """The catalogue of checkpoints and photos that can be fetched."""
 
-import sys
+import tomllib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from exporters.errors import CatalogueError, UnknownNameError
 from exporters.sources import Source
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
 
 
 class Entry(BaseModel):

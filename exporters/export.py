@@ -1,7 +1,7 @@
 """Exporting models: checkpoint to model.onnx and parity.json, or neither."""
 
 from collections.abc import Sequence
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 
 from exporters import parity, recipes, report
@@ -15,7 +15,7 @@ from exporters.report import ParityReport
 from exporters.samples import sample_batch
 
 
-class ModelState(str, Enum):
+class ModelState(StrEnum):
     """Of an exported model on this machine."""
 
     READY = "ready"

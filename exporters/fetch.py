@@ -4,7 +4,7 @@ import fcntl
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 
 from exporters.catalogue import Catalogue, Entry, load
@@ -14,7 +14,7 @@ from exporters.listener import Listener, Silence
 from exporters.paths import DEFAULT_PATHS, Paths
 
 
-class State(str, Enum):
+class State(StrEnum):
     """Of a catalogued file on this machine."""
 
     READY = "ready"

@@ -1,10 +1,10 @@
 """Progress bars on a terminal."""
 
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-from typing_extensions import Self
 
 
 class ProgressBars:

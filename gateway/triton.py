@@ -75,7 +75,7 @@ class Triton:
             while True:
                 try:
                     answer = await self._client.infer(model, inputs, client_timeout=retry.attempt_s())
-                except InferenceServerException as error:  # noqa: PERF203 the loop is the retrying
+                except InferenceServerException as error:
                     await retry.after(error)
                 else:
                     return self._observed(read_result(answer), time.monotonic() - began)

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 from uuid import uuid4
@@ -93,7 +93,7 @@ async def _fill(dsn: str, entries: int, entry_bytes: int) -> None:
 
 
 def _rows(random: np.random.Generator, entry_bytes: int) -> Iterator[tuple[object, ...]]:
-    until = datetime.now(timezone.utc) + timedelta(days=1)
+    until = datetime.now(UTC) + timedelta(days=1)
     for photo_hash in random.integers(-(2**63), 2**63, _BATCH):
         yield (
             str(uuid4()),

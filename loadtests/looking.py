@@ -166,7 +166,7 @@ def _crops(reference: Reference, source: RGB) -> Iterator[Face]:
 
 
 def _decoded(jpeg: bytes) -> RGB:
-    decoded = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    decoded = np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR))
     return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
 
 

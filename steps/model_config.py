@@ -88,8 +88,8 @@ class ModelConfig:
         fused.backend = "fused"
         fused.instance_group.add(count=instances, kind=model_config_pb2.ModelInstanceGroup.KIND_CPU)
         parameters = {
-            "ensemble": str(self.folder.resolve()),
-            "model_repository": str(model_repository.resolve()),
+            "ensemble": str(self.folder.absolute()),
+            "model_repository": str(model_repository.absolute()),
             "intra_op_thread_count": str(threads),
             "session.intra_op.allow_spinning": "0",
         }

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import anyio
 import numpy as np
@@ -21,7 +21,7 @@ ARTIFACTS = (
 )
 DRAWN = CachedResult(RESULT, ARTIFACTS, None, 80.0)
 REFUSED = CachedResult({}, (), Failure("no_face", "nobody\0 there"), 20.0)
-NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FACE = np.stack([np.linspace(100, 400, 478), np.linspace(50, 450, 478)], axis=1).astype(np.float32)
 
 

@@ -1,6 +1,6 @@
 """A whole photo in the input of an object detector, and the way back."""
 
-from enum import Enum
+from enum import StrEnum
 
 import numpy as np
 
@@ -10,7 +10,7 @@ BORDER = 114
 """Grey around a photo: what YOLO and YOLOX models were trained with."""
 
 
-class Fit(str, Enum):
+class Fit(StrEnum):
     """How a photo of another shape goes into a model's input."""
 
     LETTERBOX = "letterbox"

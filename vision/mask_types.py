@@ -1,12 +1,12 @@
 """The seven kinds of body mask and the rules that tell them apart."""
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 
 from vision.atr import Atr
 
 
-class MaskType(str, Enum):
+class MaskType(StrEnum):
     """What a mask covers, by the garment that will replace it."""
 
     UPPER_BODY = "upper_body"

@@ -69,8 +69,8 @@ class ObjectDetector:
         from_window = fit_affine(tile.window, tile.input, self.fit)
         passing = rows[rows[:, _SCORE] >= least]
         passing = passing[np.isfinite(passing).all(axis=1) & self._named(passing)]
-        boxes = np.clip(_from_input(passing[:, _BOX], from_window), 0, tile.window * 2)
-        boxes = np.clip(boxes + tile.origin * 2, 0, size * 2).astype(np.float32)
+        in_window = np.clip(_from_input(passing[:, _BOX], from_window), 0, tile.window * 2)
+        boxes = np.clip(in_window + tile.origin * 2, 0, size * 2).astype(np.float32)
         inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         passing, boxes = passing[inside], boxes[inside]
         labels = tuple(self.labels[index] for index in passing[:, _CLASS].astype(np.int64))

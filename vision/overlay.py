@@ -59,7 +59,8 @@ def draw_overlay(pixels: RGB, people: Sequence[PersonLayer]) -> RGB:
 
 
 def _thickness(image: RGB) -> int:
-    return max(1, round(max(image.shape[:2]) / 400))
+    height, width, _ = image.shape
+    return max(1, round(int(max(height, width)) / 400))
 
 
 def _tint(image: RGB, mask: Mask, color: tuple[int, int, int]) -> None:

@@ -92,7 +92,7 @@ def _guided(guide: Soft, likely: Soft, radius: float) -> Soft:
     side = 2 * round(radius) + 1
     mean, share = _mean(luminance, side), _mean(mask, side)
     covariance = _mean(luminance * mask, side) - mean * share
-    slope = covariance / (_mean(luminance * luminance, side) - mean * mean + EPSILON)
+    slope: Float32 = np.divide(covariance, _mean(luminance * luminance, side) - mean * mean + EPSILON)
     offset = share - slope * mean
     scale, shift = (cv2.resize(_mean(plane, side), FINE_SIZE) for plane in (slope, offset))
     cv2.multiply(scale, guide, dst=scale, scale=1 / 255, dtype=cv2.CV_32F)
@@ -121,7 +121,9 @@ def _reduced(image: Soft, size: Size) -> Soft:
 
 
 def _unit(image: Soft) -> Float32:
-    return image.astype(np.float32) / 255
+    unit = image.astype(np.float32)
+    unit /= 255
+    return unit
 
 
 def _mean(plane: Float32, side: int) -> Float32:

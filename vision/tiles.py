@@ -55,7 +55,7 @@ class Tile:
         near = (boxes[:, :2] < np.add(self.origin, rim)) & (np.array(self.origin) > 0)
         end = np.add(self.origin, self.window)
         far = (boxes[:, 2:] > end - rim) & (end < size)
-        cut: NDArray[np.bool_] = (near | far).any(axis=1)
+        cut: NDArray[np.bool_] = np.any(near | far, axis=1)
         return cut
 
 

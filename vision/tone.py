@@ -44,7 +44,8 @@ def tone_mapped(signal: Float64, transfer: Transfer, primaries: Primaries) -> Fl
     linear = _light(np.clip(signal, 0, 1), transfer) @ _into_bt709(primaries).T
     largest = np.maximum(linear.max(axis=1, keepdims=True), 1e-6)
     shown = np.clip(linear * (_kneed(largest) / largest), 0, 1)
-    return np.where(shown <= _SRGB_LINEAR, 12.92 * shown, 1.055 * shown ** (1 / 2.4) - 0.055)
+    signal_shown: Float64 = np.where(shown <= _SRGB_LINEAR, 12.92 * shown, 1.055 * shown ** (1 / 2.4) - 0.055)
+    return signal_shown
 
 
 def cube(size: int, transfer: Transfer, primaries: Primaries) -> str:

@@ -70,8 +70,8 @@ def _stack(settings: Settings) -> Iterator[None]:
     if launcher.running(folders) is not None:
         yield
         return
-    with _console.status("starting the stack"):
-        started = launcher.start(folders)
+    with _console.status("starting the stack") as status:
+        started = launcher.start(folders, status.update)
     try:
         yield
     finally:

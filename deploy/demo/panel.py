@@ -94,7 +94,7 @@ def _send(client: httpx.Client, photo: Path) -> "_Answer":
 
 
 def _colour_labels(label_map: Path) -> str:
-    labels = cv2.imread(str(label_map), cv2.IMREAD_GRAYSCALE)
+    labels = np.asarray(cv2.imread(str(label_map), cv2.IMREAD_GRAYSCALE))
     spread = (labels.astype(np.uint16) * 255 // (LABEL_COLOURS - 1)).astype(np.uint8)
     colours = cv2.applyColorMap(spread, cv2.COLORMAP_TURBO)
     colours[labels == 0] = 0

@@ -53,8 +53,8 @@ def up(
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
-        with _told(), _console.status("starting the stack"):
-            started = launcher.start(folders)
+        with _told(), _console.status("starting the stack") as status:
+            started = launcher.start(folders, status.update)
         _console.print(service_table(_state(folders)))
         _console.print(next_steps(settings), highlight=False, soft_wrap=True)
         if not detach:

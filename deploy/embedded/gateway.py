@@ -1,9 +1,9 @@
 """The gateway as a service of the stack."""
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 
+from deploy.embedded.environment import own_environment
 from deploy.embedded.live_probe import ask_live
 from deploy.embedded.ports import Listener
 from deploy.embedded.service import Service
@@ -34,8 +34,8 @@ class Gateway(Service):
         return [sys.executable, "-m", "gateway"]
 
     def environment(self) -> Mapping[str, str]:
-        """The launcher's own, with the addresses of the stack."""
-        return {**os.environ, **self._addresses}
+        """The launcher's, with the addresses of the stack."""
+        return own_environment(self._addresses)
 
     def ports(self) -> Mapping[str, int]:
         """The HTTP port, and that of the figures where there is one."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+from deploy.embedded.coming_up import USUAL, ComingUp, Patience
 from deploy.embedded.errors import StackError
 from deploy.embedded.logs import last_lines
 from deploy.embedded.process import ServiceProcess
@@ -11,7 +12,6 @@ from deploy.embedded.service import Service
 from deploy.embedded.state import ServiceState
 from gateway.logs import get_logger
 
-START_TIMEOUT = 60.0
 PROBE_INTERVAL = 1.0
 PROBES_TO_FAIL = 2
 """Seconds between probes, and failed ones in a row after which a service counts as down."""
@@ -26,20 +26,22 @@ _log = get_logger("deploy.embedded")
 class Keeper:
     """One service under watch; `changed` is called with each new state."""
 
-    def __init__(self, service: Service, log: Path, changed: Callable[[ServiceState], None]) -> None:
+    def __init__(
+        self, service: Service, log: Path, changed: Callable[[ServiceState], None], patience: Patience = USUAL
+    ) -> None:
         self._service = service
         self._log_file = log
         self._changed = changed
         self._process: ServiceProcess | None = None
+        self._patience = patience
         self._restarts = 0
 
     async def start(self) -> None:
         """Start and wait until it serves. Raises StackError with the end of its log where it does not."""
         await asyncio.to_thread(self._service.prepare)
-        await self._launch("starting")
         try:
-            await asyncio.wait_for(self._until_ready(), START_TIMEOUT)
-        except (StackError, asyncio.TimeoutError) as error:
+            await self._come_up("starting")
+        except StackError as error:
             await self.stop()
             raise StackError(f"{self._service.name} did not start: {error}\n{self._log_end()}") from error
 
@@ -60,9 +62,22 @@ class Keeper:
         await asyncio.to_thread(self._service.clean_up)
         self._report("stopped")
 
-    async def _launch(self, state: str) -> None:
+    async def _come_up(self, state: str) -> None:
+        """Start the process and wait until it serves, for as long as it works on that. Raises StackError."""
+        offset = self._log_file.stat().st_size if self._log_file.exists() else 0
         self._process = await ServiceProcess.start(self._service, self._log_file)
         self._report(state)
+        start = ComingUp(self._service, self._process.pid, self._log_file, offset)
+        giving_up = start.until_given_up(self._patience, lambda doing: self._report(state, doing))
+        tasks = [asyncio.ensure_future(self._until_ready()), asyncio.ensure_future(giving_up)]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            task.result()
 
     async def _restart(self) -> None:
         backoff = 0.0
@@ -74,9 +89,8 @@ class Keeper:
             self._restarts += 1
             try:
                 await asyncio.to_thread(self._service.renew)
-                await self._launch("restarting")
-                await asyncio.wait_for(self._until_ready(), START_TIMEOUT)
-            except (OSError, StackError, asyncio.TimeoutError) as error:
+                await self._come_up("restarting")
+            except (OSError, StackError) as error:
                 _log.warning("service did not start", service=self._service.name, reason=str(error))
                 backoff = min(LONGEST_BACKOFF, 2 * backoff + 0.5)
             else:
@@ -121,9 +135,10 @@ class Keeper:
             raise StackError(f"{self._service.name} was never started")
         return self._process
 
-    def _report(self, state: str) -> None:
+    def _report(self, state: str, doing: str = "") -> None:
         pid = self._process.pid if self._process else None
-        self._changed(ServiceState(self._service.name, state, pid, dict(self._service.ports()), self._restarts))
+        ports = dict(self._service.ports())
+        self._changed(ServiceState(self._service.name, state, pid, ports, self._restarts, doing))
 
     def _log_end(self) -> str:
         lines = last_lines(self._log_file, LOG_TAIL)

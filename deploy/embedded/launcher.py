@@ -8,13 +8,14 @@ import sys
 import time
 from collections.abc import Callable
 
+from deploy.embedded.environment import own_environment
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import CHECKOUT, Folders
 from deploy.embedded.logs import last_lines
 from deploy.embedded.state import StackState
 from gateway.settings.resolved import absolute_paths
 
-START_TIMEOUT = 240.0
+START_TIMEOUT = 3600.0
 STOP_TIMEOUT = 720.0
 """Seconds; above what the services have in turn to start, and to end by themselves with the longest grace."""
 POLL_INTERVAL = 0.1
@@ -26,20 +27,23 @@ def running(folders: Folders) -> StackState | None:
     return state if state is not None and state.is_alive() else None
 
 
-def start(folders: Folders) -> "subprocess.Popen[bytes]":
-    """Start the launcher in a session of its own and wait until the stack is ready. Raises StackError."""
+def start(folders: Folders, tell: Callable[[str], None] = lambda _: None) -> "subprocess.Popen[bytes]":
+    """Start the launcher in a session of its own and wait until the stack is ready. Raises StackError.
+
+    `tell` is called with what the stack is at, again and again.
+    """
     with folders.log("launcher").open("ab") as log:
         launcher = subprocess.Popen(
             [sys.executable, "-m", "deploy.embedded"],
             cwd=CHECKOUT,
-            env={**os.environ, **absolute_paths(), "MASKWRIGHT_HOME": str(folders.home)},
+            env=own_environment({**absolute_paths(), "MASKWRIGHT_HOME": str(folders.home)}),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
     try:
-        in_time = _poll(lambda: _is_settled(launcher, folders), START_TIMEOUT)
+        in_time = _poll(lambda: _is_settled(launcher, folders, tell), START_TIMEOUT)
     except KeyboardInterrupt:
         end(launcher)
         raise
@@ -72,10 +76,12 @@ def _still_stopping(pid: int) -> str:
     return f"process {pid} is still stopping after {STOP_TIMEOUT:.0f} s; see `maskwright logs`"
 
 
-def _is_settled(launcher: "subprocess.Popen[bytes]", folders: Folders) -> bool:
+def _is_settled(launcher: "subprocess.Popen[bytes]", folders: Folders, tell: Callable[[str], None]) -> bool:
     state = StackState.read(folders.state)
-    ready = state is not None and state.pid == launcher.pid and state.state == "ready"
-    return ready or launcher.poll() is not None
+    if state is None or state.pid != launcher.pid:
+        return launcher.poll() is not None
+    tell(f"{state.state} the stack{state.doing}")
+    return state.state == "ready" or launcher.poll() is not None
 
 
 def _failure(pid: int, folders: Folders) -> str:

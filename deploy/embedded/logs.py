@@ -16,6 +16,13 @@ def last_lines(path: Path, count: int) -> list[str]:
         return [line.rstrip("\n") for line in deque(file, maxlen=count)]
 
 
+def text_from(path: Path, offset: int) -> str:
+    """What follows the first `offset` bytes."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read().decode(errors="replace")
+
+
 def follow(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
     """New lines of the files, for ever."""
     files = [(path, path.open(encoding="utf-8", errors="replace")) for path in paths]

@@ -17,6 +17,8 @@ class Service(ABC):
     """What makes it end by itself, and what it gets when the launcher dies."""
     stop_timeout: float = 35.0
     """Seconds it has to end by itself."""
+    start_timeout: float = 300.0
+    """Seconds it has to come up, if it works all the time."""
 
     @abstractmethod
     def prepare(self) -> None:
@@ -41,6 +43,10 @@ class Service(ABC):
     @abstractmethod
     def clean_up(self) -> None:
         """Remove what a killed server leaves behind; called when no process of it is left."""
+
+    def doing(self, log: str) -> str:  # noqa: ARG002 - most are up before anybody could ask
+        """What it is at while it starts, by what it has logged since; empty where it does not say."""
+        return ""
 
     def renew(self) -> None:
         """Make ready for another start, when no process of the one before is left. Raises StackError."""

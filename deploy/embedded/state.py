@@ -10,13 +10,14 @@ from gateway.settings.kept import is_launcher
 
 @dataclass(frozen=True)
 class ServiceState:
-    """One service: waiting, starting, ready, restarting, stopping or stopped."""
+    """One service: waiting, starting, ready, restarting, stopping or stopped; `doing` says what a start is at."""
 
     name: str
     state: str
     pid: int | None
     ports: dict[str, int]
     restarts: int = 0
+    doing: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,13 @@ class StackState:
         """The ports by the setting that gives each; of several workers the first's."""
         services = reversed(self.services.values())
         return {setting: port for service in services for setting, port in service.ports.items()}
+
+    @property
+    def doing(self) -> str:
+        """What the services that start are at, as the rest of a sentence."""
+        starting = [one for one in self.services.values() if one.state == "starting"]
+        words = [f"{one.name} ({one.doing})" if one.doing else one.name for one in starting]
+        return f": {', '.join(words)}" if words else ""
 
     def write(self, path: Path) -> None:
         """Replace the file in one step: no reader sees half of it."""

@@ -1,6 +1,7 @@
 """What runs, as a person reads it."""
 
 from rich.table import Table
+from rich.text import Text
 
 from deploy.embedded.state import StackState
 
@@ -13,7 +14,6 @@ def service_table(state: StackState) -> Table:
     for service in state.services.values():
         colour = _COLOURS.get(service.state, "yellow")
         ports = ", ".join(map(str, service.ports.values()))
-        table.add_row(
-            service.name, f"[{colour}]{service.state}[/]", str(service.pid or "–"), ports, str(service.restarts)
-        )
+        words = ": ".join(filter(None, (service.state, service.doing)))
+        table.add_row(service.name, Text(words, colour), str(service.pid or "–"), ports, str(service.restarts))
     return table

@@ -1,7 +1,6 @@
 """The embedded Triton."""
 
-import os
-import sys
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,6 +23,9 @@ from steps.object_detectors import chosen_detectors, detector_models, networks_o
 MODELS = CHECKOUT / "model_repository"
 ENSEMBLES = CHECKOUT / "ensembles"
 
+_EVENT = re.compile(r'"(?:(loading): ([^:"]+):|(?:successfully loaded|failed to load) \'([^\']+)\')')
+"""Of Triton's log: a model that it begins to load, or one that it is done with."""
+
 _log = get_logger("deploy.embedded")
 
 
@@ -31,21 +33,22 @@ class Triton(Service):
     """NVIDIA's tritonserver on loopback, with the ensembles whose models are here, fused where there is no GPU."""
 
     name = "triton"
+    start_timeout = 1800.0
 
     def __init__(self, settings: Settings, folders: Folders, models: Path = MODELS) -> None:
         self._settings = settings
-        self._models = models
-        self._folders = folders
-        self._wheel = TritonWheel()
-        self._backends = folders.triton / "backends"
-        self._ensembles = folders.triton / "ensembles"
-        self._fused = folders.triton / "fused"
+        self._given = {"models": models, "generated": folders.triton}
+        self._wheel = TritonWheel(folders.home)
         self._region_prefix = region_prefix(settings)
         self._pipelines: list[str] = []
         self._photo = PHOTO
 
     def prepare(self) -> None:
         """Assemble backends, ensembles and fused models; refuse to start where no ensemble has all its models."""
+        self.clean_up()
+        self._wheel.make()
+        self._models, generated = (self._wheel.link(name, target) for name, target in self._given.items())
+        self._ensembles, self._fused = generated / "ensembles", generated / "fused"
         offered = {model for pipeline in build_registry(self._settings).values() for model in pipeline.models}
         try:
             missing = write_ensembles(ENSEMBLES, self._models, self._ensembles, offered)
@@ -57,8 +60,6 @@ class Triton(Service):
             raise StackError(f"models not exported yet: {', '.join(models)}; run `maskwright models export`")
         self._tell(missing)
         gpus.require_gpu(self._settings)
-        self.clean_up()
-        self._wheel.assemble_backends(self._backends)
         fusing = Fusing(self._settings.triton_instances, self._settings.triton_threads)
         write_fused(self._ensembles, self._models, self._fused, fusing)
 
@@ -72,8 +73,9 @@ class Triton(Service):
             *(f"--model-repository={folder}" for folder in self._repositories()),
             "--model-control-mode=explicit",
             *(f"--load-model={name}" for name in self._loaded()),
-            f"--backend-directory={self._backends}",
+            f"--backend-directory={self._wheel.backends}",
             f"--backend-config=python,shm-region-prefix-name={self._region_prefix}",
+            f"--backend-config=python,stub-timeout-seconds={self.start_timeout:.0f}",  # for one process to load
             *addresses,
             *(f"--{kind}-port={port}" for kind, port in ports.items()),
             f"--metrics-port={settings.triton_metrics_port}",
@@ -83,12 +85,9 @@ class Triton(Service):
         ]
 
     def environment(self) -> Mapping[str, str]:
-        """The python backend runs the first `python` on PATH: this environment's."""
+        """The wheel's, with what holds for our own models."""
         return {
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
-            "LD_LIBRARY_PATH": self._wheel.library_path(),
-            "PYTHONDONTWRITEBYTECODE": "1",
+            **self._wheel.environment(),
             "OPENCV_LOG_LEVEL": "SILENT",
             "CUDA_VISIBLE_DEVICES": gpus.visible_devices(self._settings),
             "OPENBLAS_NUM_THREADS": "1",  # its waiting threads spin: measured 27 instead of 36 photos a second
@@ -113,11 +112,17 @@ class Triton(Service):
         await infer_every(url, self._pipelines, self._photo, self._settings.request_timeout_s)
         self._photo = NO_PHOTO
 
+    def doing(self, log: str) -> str:
+        """The models that it is loading."""
+        models = models_loading(log)
+        return f"loading {', '.join(models)}" if models else ""
+
     def clean_up(self) -> None:
         """Remove the shared memory that a killed Triton leaves behind; the next one has served nothing yet."""
         self._photo = PHOTO
         for region in SHARED_MEMORY.glob(f"{self._region_prefix}*"):
             region.unlink(missing_ok=True)
+        self._wheel.remove()
 
     def renew(self) -> None:
         """Write the ensembles anew: their steps will know the detectors that users have chosen since."""
@@ -144,3 +149,14 @@ class Triton(Service):
             _log.warning("detectors are missing, what they would find is not found", models=absent)
         for pipeline in (name for name, models in missing.items() if models):
             _log.warning("pipeline is left out, models are missing", pipeline=pipeline, models=missing[pipeline])
+
+
+def models_loading(log: str) -> list[str]:
+    """The models that Triton has begun to load by its log, and not ended."""
+    loading: dict[str, None] = {}
+    for begun, model, done in _EVENT.findall(log):
+        if begun:
+            loading[model] = None
+        else:
+            loading.pop(done, None)
+    return list(loading)

@@ -2,57 +2,135 @@
 
 import importlib.util
 import shutil
+import site
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
+from deploy.embedded.environment import own_environment
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import CHECKOUT
+from deploy.embedded.plain_folder import plain_folder, put_link, remove_plain_folder
 
 OWN_BACKENDS = CHECKOUT / "deploy" / "triton" / "backends"
+VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
+_UTILITIES = "triton_python_backend_utils.py"
+_BRIDGE = """
+
+def _bridge():
+    import sys
+
+    import c_python_backend_utils
+    from deploy.embedded.numpy_bridge import bridge
+
+    bridge(sys.modules[__name__], c_python_backend_utils)
+
+
+_bridge()
+"""
+"""Follows the backend's own utilities, which every model imports."""
 
 
 class TritonWheel:
-    """The server, its libraries and its python backend inside the installed wheel.
+    """The server, its libraries and its python backend inside the installed wheel, as seen through a plain folder.
 
-    Raises StackError where it is not installed.
+    Triton's python stub takes neither a space nor an accent in a path, so all that it reads is linked from `folder`:
+    the wheel, this Python, its packages and our own. Raises StackError where the wheel is not installed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, home: Path) -> None:
         spec = importlib.util.find_spec("pytriton")
         if spec is None or spec.origin is None:
-            raise StackError("nvidia-pytriton is not installed; run `pip install -e '.[embedded]'`")
-        package = Path(spec.origin).parent
-        self._server = package / "tritonserver"
-        self._libraries = package.parent / "nvidia_pytriton.libs"
+            raise StackError(
+                "nvidia-pytriton is not installed; run "
+                f"`pip install --no-deps --requirement {CHECKOUT / 'deploy' / 'triton' / 'requirements.txt'}`"
+            )
+        self._home = home
+        self._package = Path(spec.origin).parent
+        self._folder = home / "plain"
+
+    def make(self) -> None:
+        """Make the plain folder, and in it the links and `--backend-directory`."""
+        self._folder = plain_folder(self._home)
+        self._make_python()
+        links = {
+            "server": self._package / "tritonserver",
+            "server_libraries": self._package.parent / "nvidia_pytriton.libs",
+            "python_libraries": Path(sysconfig.get_config_var("LIBDIR")),
+        }
+        for name, target in links.items():
+            self.link(name, target)
+        self._assemble_backends()
+
+    def link(self, name: str, target: Path) -> Path:
+        """The target under a plain path."""
+        put_link(self._folder / name, target)
+        return self._folder / name
+
+    def remove(self) -> None:
+        """Remove the plain folder."""
+        remove_plain_folder(self._home)
 
     @property
     def executable(self) -> Path:
         """The tritonserver binary."""
-        return self._server / "bin" / "tritonserver"
+        return self._folder / "server" / "bin" / "tritonserver"
 
-    def library_path(self) -> str:
-        """LD_LIBRARY_PATH for the server: the wheel's libraries, then those of the running Python."""
-        return f"{self._libraries}:{sysconfig.get_config_var('LIBDIR')}"
+    @property
+    def backends(self) -> Path:
+        """What `--backend-directory` is given."""
+        return self._folder / "backends"
 
-    def assemble_backends(self, target: Path) -> None:
-        """Lay out `--backend-directory`: python (library, utilities, the stub of this Python) and our own.
+    def environment(self) -> dict[str, str]:
+        """That of the server; its python backend takes the first `python` on PATH, and its packages."""
+        own = own_environment({})
+        path = f"{self._folder / 'python' / 'bin'}:{own.get('PATH', '')}"
+        return {**own, "PATH": path, "LD_LIBRARY_PATH": self._library_path(), "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def _library_path(self) -> str:
+        """The wheel's libraries, then those of this Python, which is not always where it was built to be."""
+        folders = ("server_libraries", "python_libraries", "python_base/lib")
+        return ":".join(str(self._folder / folder) for folder in folders)
+
+    def _make_python(self) -> None:
+        """A virtual environment that has this one's packages, and ours before them."""
+        base = self.link("python_base", Path(sys.base_prefix))
+        python = self._folder / "python"
+        shutil.rmtree(python, ignore_errors=True)
+        packages = python / "lib" / f"python{VERSION}" / "site-packages"
+        packages.mkdir(parents=True)
+        (python / "bin").mkdir()
+        for name in ("python", "python3"):  # the stub asks for either, by its version
+            (python / "bin" / name).symlink_to(Path(sys.executable).resolve())
+        (python / "pyvenv.cfg").write_text(f"home = {base / 'bin'}\ninclude-system-site-packages = false\n")
+        lines = [str(self.link("code", CHECKOUT))]
+        for number, folder in enumerate(_site_folders()):
+            lines.append(f"import site; site.addsitedir({str(self.link(f'packages_{number}', folder))!r})")
+        lines.append(
+            f"import deploy.embedded.stub_paths as paths; paths.keep_plain(paths.links_in({str(self._folder)!r}))"
+        )
+        (packages / "maskwright.pth").write_text("\n".join(lines) + "\n", encoding="ascii")
+
+    def _assemble_backends(self) -> None:
+        """Python (library, utilities, the stub of this Python) and our own.
 
         Copies: Triton refuses links that lead out of the folder.
         """
-        shutil.rmtree(target, ignore_errors=True)
-        python = target / "python"
-        shutil.copytree(self._server / "backends" / "python", python, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.rmtree(self.backends, ignore_errors=True)
+        source = self._package / "tritonserver" / "backends" / "python"
+        python = self.backends / "python"
+        shutil.copytree(source, python, ignore=shutil.ignore_patterns("__pycache__"))
+        with (python / _UTILITIES).open("a", encoding="utf-8") as utilities:
+            utilities.write(_BRIDGE)
         shutil.copy2(self._stub(), python)
         for backend in OWN_BACKENDS.iterdir():
-            shutil.copytree(backend, target / backend.name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(backend, self.backends / backend.name, ignore=shutil.ignore_patterns("__pycache__"))
 
     def _stub(self) -> Path:
-        version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        stub = self._server / "python_backend_stubs" / version / "triton_python_backend_stub"
+        stub = self._package / "tritonserver" / "python_backend_stubs" / VERSION / "triton_python_backend_stub"
         if not stub.is_file():
-            raise StackError(f"Triton's python backend has no stub for Python {version}; use 3.10 to 3.12")
+            raise StackError(f"Triton's python backend has no stub for Python {VERSION}; use 3.11 to 3.13")
         self.require_libpython(stub)
         return stub
 
@@ -63,16 +141,21 @@ class TritonWheel:
             return
         linked = subprocess.run(
             [ldd, str(stub)],
-            env={"LD_LIBRARY_PATH": self.library_path()},
+            env={"LD_LIBRARY_PATH": self._library_path()},
             capture_output=True,
             text=True,
             check=False,
         ).stdout
         missing = [line.split()[0] for line in linked.splitlines() if "not found" in line]
         if missing:
-            version = f"{sys.version_info.major}.{sys.version_info.minor}"
             raise StackError(
                 f"Triton's python backend needs {', '.join(missing)}, which this machine lacks; "
-                f"on Debian or Ubuntu: `apt-get install libpython{version}`, "
+                f"on Debian or Ubuntu: `apt-get install libpython{VERSION}`, "
                 "or use a Python that was built with --enable-shared"
             )
+
+
+def _site_folders() -> list[Path]:
+    """Where this Python has its packages."""
+    user = [site.getusersitepackages()] if site.ENABLE_USER_SITE else []
+    return [Path(folder) for folder in (*site.getsitepackages(), *user) if Path(folder).is_dir()]

@@ -1,9 +1,9 @@
 """A worker as a service of the stack."""
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 
+from deploy.embedded.environment import own_environment
 from deploy.embedded.gateway import STOP_MARGIN
 from deploy.embedded.live_probe import ask_live
 from deploy.embedded.ports import Listener
@@ -31,8 +31,8 @@ class Worker(Service):
         return [sys.executable, "-m", "gateway.worker"]
 
     def environment(self) -> Mapping[str, str]:
-        """The launcher's own, with the addresses of the stack and a port of its own."""
-        return {**os.environ, **self._addresses, "WORKER_PORT": str(self._port)}
+        """The launcher's, with the addresses of the stack and a port of its own."""
+        return own_environment({**self._addresses, "WORKER_PORT": str(self._port)})
 
     def ports(self) -> Mapping[str, int]:
         """The port of the health page."""

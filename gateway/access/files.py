@@ -5,7 +5,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from errno import ENOSPC
 from fcntl import LOCK_EX, flock
 from io import SEEK_END, FileIO
@@ -47,7 +47,7 @@ class FileKeys(KeyBook):
 
     async def revoke(self, key_id: str) -> bool:
         """Revoke a key."""
-        now, before = datetime.now(timezone.utc), await self.all()
+        now, before = datetime.now(UTC), await self.all()
         revoked = {key.id: replace(key, revoked_at=now) for key in before if key.id == key_id and not key.revoked_at}
         if revoked:
             await asyncio.to_thread(self._change, lambda keys: tuple(revoked.get(key.id, key) for key in keys))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import wraps
 from urllib.parse import quote
 from uuid import UUID
@@ -92,7 +92,7 @@ def _entry(request: Request, action: str, code: str | None) -> AuditEntry:
     caller = caller_of(request)
     job_id = structlog.contextvars.get_contextvars().get(_JOB)
     return AuditEntry(
-        at=datetime.now(timezone.utc),
+        at=datetime.now(UTC),
         caller=caller.name,
         tenant=caller.tenant,
         action=action,

@@ -6,7 +6,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Protocol
 
 from gateway.access.caller import Caller
@@ -73,7 +73,7 @@ async def caller_with(text: str, keys: KeyBook) -> Caller:
         raise Problem("key_unknown", "There is no such API key.", headers=_CHALLENGE)
     if key.revoked_at:
         raise Problem("key_revoked", f"The API key {key.id} was revoked.", headers=_CHALLENGE)
-    if key.expires_at and key.expires_at <= datetime.now(timezone.utc):
+    if key.expires_at and key.expires_at <= datetime.now(UTC):
         raise Problem("key_expired", f"The API key {key.id} has expired.", headers=_CHALLENGE)
     return Caller(f"key:{key.id}", key.tenant, key.scopes)
 

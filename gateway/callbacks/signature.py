@@ -5,8 +5,7 @@ import binascii
 import hashlib
 import hmac
 from dataclasses import dataclass, field
-
-from typing_extensions import Self
+from typing import Self
 
 from gateway.settings import Settings, SettingsError
 

@@ -1,7 +1,7 @@
 """Options of `privacy_blur` and `detect`."""
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -9,7 +9,7 @@ import typer
 from gateway.cli.photos import Layout
 
 
-class AudioTrack(str, Enum):
+class AudioTrack(StrEnum):
     """What becomes of a video's sound."""
 
     DROP = "drop"

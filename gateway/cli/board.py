@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 from rich.text import Text
-from typing_extensions import Self
 
 from gateway.cli.files import shown
 from gateway.cli.sources import Source

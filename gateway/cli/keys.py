@@ -1,7 +1,7 @@
 """`maskwright keys create|list|revoke`."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -33,7 +33,7 @@ def create(
 ) -> None:
     """Make a key. It is shown this once, on standard output; only a digest of it is kept."""
     _check(scope, tenant)
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     key, text = new_key(name, tenant, scope, now, now + timedelta(days=days) if days else None)
     with_ledgers(lambda ledgers: ledgers.keys.add(key))
     typer.echo(text)
@@ -75,7 +75,7 @@ def _check(scopes: Sequence[str], tenant: str) -> None:
 def _state(key: ApiKey) -> str:
     if key.revoked_at:
         return "revoked"
-    return "expired" if key.expires_at and key.expires_at <= datetime.now(timezone.utc) else "valid"
+    return "expired" if key.expires_at and key.expires_at <= datetime.now(UTC) else "valid"
 
 
 def _view(key: ApiKey) -> dict[str, object]:

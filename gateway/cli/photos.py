@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from itertools import chain, count
 from pathlib import Path, PurePosixPath
 
@@ -20,7 +20,7 @@ _ALIKE = ({".jpg", ".jpeg", ".jpe", ".jfif"}, {".png", ".apng"}, {".mp4", ".m4v"
 _COPIES = frozenset({".jpg", ".png", ".webp"})
 
 
-class Layout(str, Enum):
+class Layout(StrEnum):
     """How artifacts lie in the output folder."""
 
     FOLDERS = "folders"

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -63,8 +63,8 @@ def print_poison(entries: Iterable[Mapping[str, object]]) -> None:
 
 def age(created_at: object) -> str:
     """How long ago an RFC 3339 time was, in its largest unit."""
-    created = datetime.fromisoformat(str(created_at).replace("Z", "+00:00"))
-    seconds = max(0, int((datetime.now(timezone.utc) - created).total_seconds()))
+    created = datetime.fromisoformat(str(created_at))
+    seconds = max(0, int((datetime.now(UTC) - created).total_seconds()))
     name, size = next(((name, size) for name, size in _UNITS if seconds >= size), ("s", 1))
     return f"{seconds // size} {name}"
 

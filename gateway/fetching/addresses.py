@@ -51,6 +51,8 @@ _ENDING_IN_IPV4 = tuple(
         "64:ff9b:1::/48",  # NAT64 inside a network
     )
 )
+_LOOPBACK = 1
+"""::1, after ::; `is_loopback` takes mapped forms for it too, from Python 3.13 on."""
 _ISATAP = 0x5EFE
 _ISATAP_GLOBAL_BIT = 0x0200_0000
 _LAST_32_BITS = 0xFFFF_FFFF
@@ -72,7 +74,7 @@ def is_public(address: IPAddress) -> bool:
 
 def packed(address: IPAddress) -> tuple[IPv4Address, ...]:
     """The IPv4 addresses that packets to an IPv6 address may end at: RFC 3056, 4291, 4380, 5214, 6052."""
-    if isinstance(address, IPv4Address) or address.is_unspecified or address.is_loopback:
+    if isinstance(address, IPv4Address) or int(address) <= _LOOPBACK:
         return ()
     if address.teredo:
         return address.teredo

@@ -65,7 +65,7 @@ class PinnedTransport(httpx.AsyncBaseTransport):
         for address in others:
             try:
                 return await self._direct.handle_async_request(_pinned(request, address))
-            except (httpx.ConnectError, httpx.ConnectTimeout):  # noqa: PERF203 the loop is the fallback
+            except (httpx.ConnectError, httpx.ConnectTimeout):
                 continue
         return await self._direct.handle_async_request(_pinned(request, last))
 

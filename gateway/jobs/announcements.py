@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from uuid import uuid5
 
 from gateway.jobs.deliveries import Announce, NewDelivery
@@ -26,7 +26,7 @@ def announcer(settings: Settings, link: Link) -> Announce:
     """Makes the deliveries that a job's outcome owes; `link` makes the URL of an artifact's key."""
 
     def announce(job: Job, outcome: Outcome) -> Sequence[NewDelivery]:
-        finished = job.finished_at or datetime.now(timezone.utc)
+        finished = job.finished_at or datetime.now(UTC)
         ended = replace(job, state=outcome.state, outcome=outcome, finished_at=finished)
         return list(_deliveries(ended, outcome, settings, link))
 

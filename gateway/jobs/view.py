@@ -1,7 +1,7 @@
 """A job as callers see it: in the API's answers, in events and in callbacks."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from gateway.jobs.deliveries import Delivery
 from gateway.jobs.job import Failure, Job, Outcome, StoredArtifact
@@ -27,8 +27,8 @@ def job_view(job: Job, deliveries: Sequence[Delivery] = (), *, link: Callable[[s
 
 def timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC, as in 2025-11-26T12:00:00.123456Z; a time without a zone is taken as UTC."""
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-    return aware.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return aware.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _identity(job: Job) -> dict[str, object]:

@@ -59,7 +59,7 @@ class Ingestion:
                 await make_topics(self._settings)
                 async with joined(self._settings) as (consumer, valve):
                     await self._consume(consumer, valve)
-            except KafkaError as error:  # noqa: PERF203 the loop is the retrying
+            except KafkaError as error:
                 self.pulse.fail(f"the broker: {error}")
                 await asyncio.sleep(self.pulse.pause_s)
             finally:
@@ -95,7 +95,7 @@ class Ingestion:
         while True:
             try:
                 await self._deposit.keep(arrivals, poison)
-            except Problem as problem:  # noqa: PERF203 the loop is the retrying
+            except Problem as problem:
                 self.pulse.fail(str(problem))
                 await asyncio.sleep(self.pulse.pause_s)
             else:

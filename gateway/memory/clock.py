@@ -1,7 +1,7 @@
 """What time it is."""
 
 from collections.abc import Callable, Iterable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from gateway.jobs.job import Waiting
 
@@ -17,4 +17,4 @@ def waiting_since(moments: Iterable[datetime], now: datetime) -> Waiting:
 
 def system_clock() -> datetime:
     """The machine's time."""
-    return datetime.now(timezone.utc)
+    return datetime.now(UTC)

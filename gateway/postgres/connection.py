@@ -29,7 +29,7 @@ class Row(Protocol):
 class Connection(Protocol):
     """A connection to PostgreSQL. Raises asyncpg's errors and OSError."""
 
-    async def execute(self, query: str, *values: object, timeout: float | None = None) -> str:
+    async def execute(self, query: str, *values: object, timeout: float | None = None) -> str:  # noqa: ASYNC109 - as asyncpg has it
         """Run a statement; its command tag, as in `UPDATE 1`. `timeout` in seconds."""
 
     async def fetch(self, query: str, *values: object) -> list[Row]:
@@ -54,7 +54,7 @@ class Session(Connection, Protocol):
     def get_server_pid(self) -> int:
         """The number of the server's process, as it was told when the connection was made."""
 
-    async def close(self, *, timeout: float) -> None:
+    async def close(self, *, timeout: float) -> None:  # noqa: ASYNC109 - as asyncpg has it
         """Say goodbye, for so many seconds at most."""
 
     def terminate(self) -> None:
@@ -71,7 +71,7 @@ async def connect(address: Address, **pools: object) -> Session:
     for place in _places(address):
         try:
             return await _connect_to(place, arguments)
-        except (OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched) as error:  # noqa: PERF203 of a few hosts
+        except (OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched) as error:
             last = error
     raise last
 

@@ -109,7 +109,7 @@ class Named:
         self._names = names
         self._opening = opening
 
-    async def execute(self, query: str, *values: object, timeout: float | None = None) -> str:
+    async def execute(self, query: str, *values: object, timeout: float | None = None) -> str:  # noqa: ASYNC109 - as asyncpg has it
         """Run a statement; its command tag."""
         return await self._connection.execute(self._names.fill(query), *values, timeout=timeout)
 

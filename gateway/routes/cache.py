@@ -1,6 +1,6 @@
 """`/api/v1/cache`, as the facial region service has it; about every pipeline's results."""
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -31,7 +31,7 @@ async def cleanup(request: Request) -> JSONResponse:
     """Remove what is too old or too much now, instead of soon."""
     removed = await services_of(request).stores.cache.cleanup()
     message = f"{removed} entries were removed."
-    now = timestamp(datetime.now(timezone.utc))
+    now = timestamp(datetime.now(UTC))
     return JSONResponse({"deleted_entries": removed, "message": message, "timestamp": now})
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -77,7 +77,7 @@ def _work(request: Request, services: Services, pipeline: Pipeline, body: bytes)
 
 
 async def _serve(services: Services, work: Work, request_id: str, deadline: Deadline) -> _Served:
-    watch, came = Stopwatch(), datetime.now(timezone.utc)
+    watch, came = Stopwatch(), datetime.now(UTC)
     inferences = Inferences(services.triton, services.admission)
     async with AsyncExitStack() as stack:
         with watch.stage("cache"):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from configparser import Error as ProfileError
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from xml.etree.ElementTree import ParseError
 
 from minio.credentials.credentials import Credentials
@@ -121,7 +121,7 @@ class GivenKeys(Provider):
         for origin, make in self._sources:
             try:
                 keys = make().retrieve()
-            except _FAILURES as error:  # noqa: PERF203 each source may fail
+            except _FAILURES as error:
                 refusals.append(f"{origin}: {reason_of(error)}")
             else:
                 self.origin = origin
@@ -131,7 +131,7 @@ class GivenKeys(Provider):
 
 def _left(keys: Credentials) -> timedelta:
     """Time until they end, which minio keeps in UTC without saying so."""
-    now = datetime.now(timezone.utc).replace(tzinfo=None)
+    now = datetime.now(UTC).replace(tzinfo=None)
     return keys.expiration - now if keys.expiration else timedelta.max
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Self
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
-from typing_extensions import Self
 
 from gateway.settings.access import AccessSettings
 from gateway.settings.cache import CacheSettings

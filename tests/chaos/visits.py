@@ -153,7 +153,7 @@ async def pay(visit: Visit, host: str, port: int, limit_s: float) -> list[Exchan
     line = Line(reader, writer)
     try:
         return await asyncio.wait_for(visit.manner(line, visit), limit_s)
-    except (asyncio.TimeoutError, asyncio.IncompleteReadError, OSError) as error:
+    except (TimeoutError, asyncio.IncompleteReadError, OSError) as error:
         line.hang_up()
         broken = Answer(0, {}, repr(error).encode())
         return [Exchange(message, broken, time.monotonic() - start) for message in visit.messages]

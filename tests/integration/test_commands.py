@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.embedded.state import StackState
+from tests.foreign import foreign_environment
 from tests.stack import CHECKOUT, eventually, stack_environment
 
 MASKWRIGHT = Path(sys.executable).with_name("maskwright")
@@ -15,7 +16,10 @@ MASKWRIGHT = Path(sys.executable).with_name("maskwright")
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    return {**stack_environment(tmp_path / "home", PIPELINES="body_masks"), "COLUMNS": "200"}
+    """With a home in a folder that a shell would take apart, and another program's packages in every variable."""
+    foreign = foreign_environment(tmp_path)
+    home = tmp_path / "mein Ordner ü; $(false) 'a' #"
+    return {**stack_environment(home, PIPELINES="body_masks"), "COLUMNS": "200", **foreign}
 
 
 def maskwright(environment: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -1,9 +1,5 @@
 """The Python-based onnxruntime backend, in a Triton of its own, with models made for the test."""
 
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,8 +11,7 @@ import tritonclient.grpc as grpcclient
 from onnx import TensorProto, helper
 from tritonclient.utils import InferenceServerException
 
-from deploy.embedded.triton_wheel import TritonWheel
-from tests.stack import eventually, free_ports
+from tests.model_server import serving_models
 
 CONFIG = """
 platform: "onnxruntime_onnx"
@@ -57,33 +52,8 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = tmp_path_factory.mktemp("onnx")
     write_model(home / "models", "batched", 4, SLOW_BATCHING)
     write_model(home / "models", "whole", 0)
-    wheel = TritonWheel()
-    wheel.assemble_backends(home / "backends")
-    http, grpc, metrics = free_ports(3)
-    command = [
-        str(wheel.executable), f"--model-repository={home / 'models'}", f"--backend-directory={home / 'backends'}",
-        f"--backend-config=python,shm-region-prefix-name=onnx_test_{grpc}_", "--http-address=127.0.0.1",
-        f"--http-port={http}", "--grpc-address=127.0.0.1", f"--grpc-port={grpc}", f"--metrics-port={metrics}",
-    ]  # fmt: skip
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = {**os.environ, "LD_LIBRARY_PATH": wheel.library_path(), "PATH": path}
-    with (home / "log").open("wb") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-    try:
-        eventually(lambda: is_ready(grpc) or server.poll() is not None, 60, "Triton is ready")
-        assert server.poll() is None, (home / "log").read_text()
-        yield f"127.0.0.1:{grpc}"
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(30)
-
-
-def is_ready(port: int) -> bool:
-    try:
-        with grpcclient.InferenceServerClient(f"127.0.0.1:{port}") as client:
-            return bool(client.is_server_ready())
-    except InferenceServerException:
-        return False
+    with serving_models(home, home / "models") as url:
+        yield url
 
 
 def look_up(url: str, model: str, index: np.ndarray) -> "list[float] | str":

@@ -79,7 +79,8 @@ def _decode(data: bytes) -> MatLike:
     if decoded is None:
         raise FaceError("label_map_unreadable", "label map: the png cannot be decoded")
     if data[COLOR_TYPE] in {GREYSCALE, PALETTE} and data[DEPTH] < WHOLE_BYTE:
-        return np.floor_divide(decoded, 255 // (2 ** data[DEPTH] - 1))  # the decoder spreads few levels to 0–255
+        levels: MatLike = np.floor_divide(decoded, 255 // (2 ** data[DEPTH] - 1))
+        return levels  # the decoder spreads few levels to 0–255
     return decoded
 
 
@@ -170,7 +171,7 @@ def _edges(lines: LabelMap) -> _Edges:
     np.not_equal(lines[:, 1:], lines[:, :-1], out=changes[:, 1:])
     starts = np.flatnonzero(changes)
     labels = lines.ravel()[starts]
-    steps = np.diff(labels.astype(np.int64), append=0)
+    steps = np.asarray(np.diff(labels.astype(np.int64), append=0), np.int64)
     steps[np.append(starts[1:] % lines.shape[1] == 0, True)] = 0
     between = np.zeros(starts.size, dtype=np.bool_)
     between[1:] = np.sign(steps[1:]) * np.sign(steps[:-1]) > 0

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 
 from vision.face.errors import FaceError
 
@@ -12,7 +12,7 @@ MAX_STROKE = 100.0
 _COLOR = re.compile(r"#[0-9A-Fa-f]{6}")
 
 
-class ContourFrame(str, Enum):
+class ContourFrame(StrEnum):
     """Where contours and the SVG lie: the levelled crop, or the photo as displayed."""
 
     CROP = "crop"

@@ -1,7 +1,7 @@
 """How something is hidden."""
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import TypeAlias
 
 from vision.arrays import Box, Corners
@@ -10,7 +10,7 @@ Color: TypeAlias = tuple[int, int, int]
 """Red, green, blue, 0 to 255."""
 
 
-class Style(str, Enum):
+class Style(StrEnum):
     """What is painted over the region."""
 
     GAUSSIAN = "gaussian"
@@ -18,7 +18,7 @@ class Style(str, Enum):
     SOLID = "solid"
 
 
-class Shape(str, Enum):
+class Shape(StrEnum):
     """The region's outline: the grown box, the ellipse inscribed in it, or the grown hull of four corners.
 
     Where a quadrilateral is asked for and no corners are known, it is the box.

@@ -1,12 +1,12 @@
 """Deliveries as an outbox holds them."""
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from gateway.jobs.courier import Courier, DeliveryError
 from gateway.jobs.deliveries import Delivery, NewDelivery
 from tests.integration.kafka.stores import until
 
-NOW = datetime(2025, 11, 26, 12, tzinfo=timezone.utc)
+NOW = datetime(2025, 11, 26, 12, tzinfo=UTC)
 
 
 def delivery(topic: str, key: str, body: bytes = b"{}", **headers: str) -> Delivery:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -69,7 +69,7 @@ class Authority:
         return f'<R xmlns="https://sts.amazonaws.com/doc/2011-06-15/">{result}</R>'.encode()
 
     def _end(self) -> str:
-        return (datetime.now(timezone.utc) + timedelta(seconds=self.life_s)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return (datetime.now(UTC) + timedelta(seconds=self.life_s)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @contextmanager

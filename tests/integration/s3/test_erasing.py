@@ -3,7 +3,7 @@
 import asyncio
 import io
 from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -164,4 +164,4 @@ async def test_an_object_under_a_retention_is_named(fresh: Settings) -> None:
 
 
 def _tomorrow() -> datetime:
-    return (datetime.now(timezone.utc) + timedelta(days=1)).replace(microsecond=0)
+    return (datetime.now(UTC) + timedelta(days=1)).replace(microsecond=0)

@@ -5,9 +5,17 @@ import pytest
 from deploy.embedded.errors import StackError
 from deploy.embedded.triton_wheel import TritonWheel
 
+pytest.importorskip("pytriton", reason="Triton's wheel has no stub for this Python")
 
-def test_a_missing_libpython_is_named_with_the_package_that_has_it() -> None:
-    wheel = TritonWheel()
+
+@pytest.fixture
+def wheel(tmp_path: Path) -> TritonWheel:
+    made = TritonWheel(tmp_path)
+    made.make()
+    return made
+
+
+def test_a_missing_libpython_is_named_with_the_package_that_has_it(wheel: TritonWheel) -> None:
     other = wheel.executable.parents[1] / "python_backend_stubs" / "3.8" / "triton_python_backend_stub"
     if any(Path("/usr/lib").rglob("libpython3.8.so.1.0")):
         pytest.skip("this machine has a libpython3.8")
@@ -15,9 +23,13 @@ def test_a_missing_libpython_is_named_with_the_package_that_has_it() -> None:
         wheel.require_libpython(other)
 
 
-def test_the_assembled_backends_are_whole(tmp_path: Path) -> None:
-    TritonWheel().assemble_backends(tmp_path / "backends")
-    python = {path.name for path in (tmp_path / "backends" / "python").iterdir()}
+def test_the_assembled_backends_are_whole(wheel: TritonWheel) -> None:
+    python = {path.name for path in (wheel.backends / "python").iterdir()}
     assert python == {"libtriton_python.so", "triton_python_backend_stub", "triton_python_backend_utils.py"}
-    assert (tmp_path / "backends" / "onnxruntime" / "model.py").is_file()
-    assert not [path for path in tmp_path.rglob("*") if path.is_symlink()]
+    assert (wheel.backends / "onnxruntime" / "model.py").is_file()
+    assert not [path for path in wheel.backends.rglob("*") if path.is_symlink()]
+
+
+def test_nothing_is_left_of_a_removed_wheel(wheel: TritonWheel, tmp_path: Path) -> None:
+    wheel.remove()
+    assert list(tmp_path.iterdir()) == []

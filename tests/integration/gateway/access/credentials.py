@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -82,7 +82,7 @@ def _part(data: bytes) -> str:
 
 async def key(book: KeyBook, tenant: str = "acme", scopes: Iterable[str] = EVERYTHING, days: int = 1) -> str:
     """A new key that is kept; of past days it has expired."""
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     made, text = new_key("test", tenant, tuple(scopes), now, now + timedelta(days=days))
     await book.add(made)
     return text

@@ -6,7 +6,7 @@ import email
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from ipaddress import ip_network
 from uuid import uuid4
@@ -33,7 +33,7 @@ KEYS = {"upper_body_mask": "u/r/upper_body_mask.png", "lower_body_mask": "u/r/lo
 MASKS = {key: b"\x89PNG " + key.encode() for key in KEYS.values()}
 FORM = json.dumps({"user_id": "user é", "job_id": "job456", "provider": "qwen", "files": KEYS}).encode()
 IMPATIENT_S = 0.3
-IN_TWO_HOURS = datetime.now(timezone.utc) + timedelta(hours=2)
+IN_TWO_HOURS = datetime.now(UTC) + timedelta(hours=2)
 
 
 class Masks:
@@ -77,7 +77,7 @@ def settings(**changes: object) -> Settings:
 
 
 def delivery(kind: CallbackKind, url: str, body: bytes) -> Delivery:
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     content = NewDelivery(kind, url, "msg_2f1c", body, {"traceparent": "00-" + "1" * 32 + "-" + "2" * 16 + "-01"})
     return Delivery(7, uuid4(), content, "pending", 1, now, now)
 

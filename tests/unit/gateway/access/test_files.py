@@ -1,7 +1,7 @@
 import asyncio
 import stat
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,7 +13,7 @@ from gateway.access.keys import new_key
 from gateway.problems import Problem
 from gateway.settings import Settings
 
-NOW = datetime(2026, 1, 2, tzinfo=timezone.utc)
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 def settings_in(folder: Path) -> Settings:

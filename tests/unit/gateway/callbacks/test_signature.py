@@ -1,5 +1,5 @@
 import base64
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -24,7 +24,7 @@ def signer(secret: str) -> Signer | None:
 @given(KEYS, st.uuids().map(str), st.text())
 def test_the_reference_library_verifies_what_is_signed(key: bytes, message_id: str, body: str) -> None:
     secret = secret_of(key)
-    now = int(datetime.now(timezone.utc).timestamp())
+    now = int(datetime.now(UTC).timestamp())
     headers = signer(secret).headers(message_id, now, body.encode(errors="replace"))
     Webhook(secret).verify(body.encode(errors="replace"), headers, json_parse=False)
 

@@ -1,4 +1,4 @@
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -10,7 +10,7 @@ from gateway.openapi.job_examples import COMPLETED, QUEUED
     ("seconds", "shown"), [(0, "0 s"), (59, "59 s"), (3_599, "59 min"), (7_201, "2 h"), (90_000, "1 d")]
 )
 def test_age(seconds: int, shown: str) -> None:
-    created = datetime.now(timezone.utc) - timedelta(seconds=seconds + 0.5)
+    created = datetime.now(UTC) - timedelta(seconds=seconds + 0.5)
     assert age(created.isoformat().replace("+00:00", "Z")) == shown
 
 

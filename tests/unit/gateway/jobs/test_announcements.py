@@ -1,6 +1,6 @@
 import json
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -11,8 +11,8 @@ from gateway.settings import Settings
 
 ID = UUID("6f1c0e4e-0d0e-4a57-8f2b-0f6a3c1e9d11")
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
-CAME = datetime(2025, 11, 26, 11, 59, tzinfo=timezone.utc)
-ENDED = datetime(2025, 11, 26, 12, tzinfo=timezone.utc)
+CAME = datetime(2025, 11, 26, 11, 59, tzinfo=UTC)
+ENDED = datetime(2025, 11, 26, 12, tzinfo=UTC)
 PARAMETERS = '{"mask_types":["upper_body"],"gender":"M","style":"garment"}'
 SETTINGS = Settings(kafka_topic_poison="poison", minio_photo_bucket="photos")
 MESSAGE = Callback("message", "mask_output")

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from uuid import uuid4
 
 from gateway.jobs.job import Callback, ImageReference, Job, NewJob
@@ -11,7 +11,7 @@ from gateway.jobs.keys import photo_key
 from gateway.settings import Settings
 from gateway.stores import Stores, open_stores
 
-NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def new_job(user_id: str = "", source: str = "http", **others: object) -> NewJob:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from uuid import UUID
 
 from structlog.contextvars import get_contextvars
@@ -158,7 +158,7 @@ async def test_the_log_names_the_job_and_its_trace_where_there_are_any() -> None
         names.append(get_contextvars())
 
     async with memory() as stores:
-        now = datetime(2026, 1, 1, tzinfo=timezone.utc)
+        now = datetime(2026, 1, 1, tzinfo=UTC)
         traced, bare = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}, {"traceparent": "nonsense"}
         deliveries = [
             Delivery(number, job_id, NewDelivery("message", "topic", "", b"", headers), "pending", 1, now, now)

@@ -1,0 +1,95 @@
+"""A server that takes long to start, in a process of its own: a program that works, sleeps, or logs."""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from deploy.embedded.coming_up import Patience
+from deploy.embedded.errors import StackError
+from deploy.embedded.keeper import Keeper
+from deploy.embedded.service import Service
+from deploy.embedded.state import ServiceState
+
+QUICK = Patience(without_work=0.6, between_looks=0.05)
+COMPUTE = "import time\nend = time.monotonic() + 1.0\nwhile time.monotonic() < end: sum(range(1000))\n"
+LOG = "import time\nfor part in range(15):\n    print('part', part, flush=True)\n    time.sleep(0.1)\n"
+SERVE = "import pathlib\npathlib.Path('{ready}').touch()\nimport time\ntime.sleep(60)\n"
+SLEEP = "import time\nprint('part one', flush=True)\ntime.sleep(60)\n"
+
+
+class Program(Service):
+    """Serves once it has made a file."""
+
+    name = "program"
+    stop_timeout = 1.0
+
+    def __init__(self, ready: Path, code: str) -> None:
+        self._ready = ready
+        self._code = code
+
+    def prepare(self) -> None: ...
+
+    def clean_up(self) -> None: ...
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-c", self._code.format(ready=self._ready)]
+
+    def environment(self) -> Mapping[str, str]:
+        return {}
+
+    def ports(self) -> Mapping[str, int]:
+        return {}
+
+    def doing(self, log: str) -> str:
+        return log.splitlines()[-1] if log else ""
+
+    async def probe(self) -> None:
+        self._ready.stat()
+
+
+async def started(tmp_path: Path, code: str, longest: float = 30) -> list[ServiceState]:
+    states: list[ServiceState] = []
+    program = Program(tmp_path / "ready", code)
+    program.start_timeout = longest
+    keeper = Keeper(program, tmp_path / "log", states.append, QUICK)
+    await keeper.start()
+    await keeper.stop()
+    return states
+
+
+async def test_a_server_that_computes_is_waited_for(tmp_path: Path) -> None:
+    states = await started(tmp_path, COMPUTE + SERVE)
+    assert [state.state for state in states] == ["starting", "ready", "stopping", "stopped"]
+
+
+async def test_a_server_that_logs_is_waited_for_and_the_state_says_what_it_is_at(tmp_path: Path) -> None:
+    states = await started(tmp_path, LOG + SERVE)
+    assert [state.state for state in states if not state.doing] == ["starting", "ready", "stopping", "stopped"]
+    assert {"part 3", "part 9"} <= {state.doing for state in states if state.state == "starting"}
+
+
+async def test_a_server_that_stands_still_is_given_up_with_what_it_was_at(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match=r"program did not start: part one, then did nothing for 1 s"):
+        await started(tmp_path, SLEEP)
+
+
+async def test_a_server_that_works_for_ever_is_given_up_in_the_end(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match=r"it works, but is not ready after 1 s"):
+        await started(tmp_path, COMPUTE + SERVE, longest=1.0)
+
+
+async def test_a_restart_is_given_the_same_time(tmp_path: Path) -> None:
+    states: list[ServiceState] = []
+    keeper = Keeper(Program(tmp_path / "ready", COMPUTE + SERVE), tmp_path / "log", states.append, QUICK)
+    await keeper.start()
+    (tmp_path / "ready").unlink()
+    watching = asyncio.ensure_future(keeper.watch())
+    async with asyncio.timeout(20):
+        while [state.state for state in states].count("ready") < 2:
+            await asyncio.sleep(0.05)
+    watching.cancel()
+    await keeper.stop()
+    assert states[-1].restarts == 1
