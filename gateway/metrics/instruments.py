@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry
 
 from gateway.metrics.errors import ErrorFigures
+from gateway.metrics.kafka import KafkaFigures
 from gateway.metrics.requests import RequestFigures
 from gateway.metrics.tasks import TaskFigures
 from gateway.metrics.usage import UsageFigures
@@ -17,6 +18,7 @@ class Instruments:
     def __init__(self) -> None:
         self.counted, self.measured = CollectorRegistry(), CollectorRegistry()
         self.errors = ErrorFigures(self.counted)
+        self.kafka = KafkaFigures(self.counted, self.measured)
         self.requests = RequestFigures(self.counted)
         self.tasks = TaskFigures(self.counted, self.measured)
         self.usage = UsageFigures(self.measured)

@@ -9,6 +9,7 @@ import uvicorn
 import uvloop
 from starlette.applications import Starlette
 
+from gateway.kafka.connection import connection_arguments
 from gateway.listening import OPTIONS, Server
 from gateway.logs import configure_logs
 from gateway.metrics.instruments import Instruments
@@ -26,14 +27,16 @@ from gateway.worker.worker import Worker
 def work(settings: Settings) -> None:
     """Work until SIGINT or SIGTERM.
 
-    Raises SettingsError where there is no database to work for; Problem and MigrationError where the stores do not
-    open.
+    Raises SettingsError where there is no database to work for, or what is said of the broker cannot be; Problem and
+    MigrationError where the stores do not open.
     """
     if not durable(settings):
         raise SettingsError(
             "POSTGRES_DSN: a worker needs the database that the gateway uses; without one, or with "
             "DB_USE_DATABASE=false, the gateway works on its jobs by itself"
         )
+    if settings.kafka_bootstrap_servers:
+        connection_arguments(settings)
     configure_logs(settings)
     uvloop.run(_until_stopped(settings))
 
@@ -63,7 +66,8 @@ async def _work(settings: Settings, app: Starlette) -> None:
         open_stores(settings) as stores,
         measuring(settings, stores, instruments, "worker") as measured,
     ):
-        app.state.worker = worker = Worker(settings, measured.stores, triton, build_registry(settings))
+        registry = build_registry(settings)
+        app.state.worker = worker = Worker(settings, measured.stores, triton, registry, instruments.kafka)
         await worker.run()
 
 
