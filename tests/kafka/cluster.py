@@ -5,14 +5,16 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from tests.ports import free_run
 from tests.stack import CHECKOUT
@@ -30,7 +32,7 @@ OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";
 _READY_S = 60.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Cluster:
     """Where it is; a broker may be killed and started again."""
 
@@ -41,9 +43,9 @@ class Cluster:
     def plain(self) -> str:
         return ",".join(self.address(number, 0) for number in BROKERS)
 
-    @property
+    @cached_property
     def admin(self) -> AdminClient:
-        return AdminClient({"bootstrap.servers": self.plain})
+        return AdminClient({"bootstrap.servers": self.plain, "log_level": 0})
 
     def address(self, number: int, listener: int) -> str:
         """Of a broker's listener: 0 without TLS, 1 SASL_SSL, 2 SSL with clients' certificates, 3 SASL_PLAINTEXT."""
@@ -60,10 +62,31 @@ class Cluster:
         environment = {**os.environ, "KAFKA_START": str(number), "KAFKA_JAVA_OPTIONS": _JAVA}
         subprocess.run([KAFKA / "cluster", self.folder], env=environment, check=True)
 
+    def make(self, topic: str, partitions: int = 6, replicas: int = 3, **config: str) -> None:
+        new = NewTopic(topic, partitions, replicas, config=config)
+        until_true(lambda: _done(self.admin.create_topics([new])), 10)
+
+    def delete(self, topic: str) -> None:
+        assert _done(self.admin.delete_topics([topic]))
+
+    def add_partitions(self, topic: str, count: int) -> None:
+        assert _done(self.admin.create_partitions([NewPartitions(topic, count)]))
+
+    def has(self, topic: str, partition: int) -> bool:
+        known = self.admin.list_topics(timeout=1).topics.get(topic)
+        return known is not None and partition in known.partitions and known.partitions[partition].leader >= 0
+
+    def corrupt(self, topic: str, text: bytes) -> None:
+        """Change what lies on the disk of the one replica of partition 0."""
+        [log] = self.folder.glob(f"data-*/{topic}-0/*.log")
+        content = bytearray(log.read_bytes())
+        content[content.index(text)] ^= 1
+        log.write_bytes(content)
+
     def is_whole(self) -> bool:
         """Whether every broker is there, and every partition has all its replicas."""
         try:
-            metadata = self.admin.list_topics(timeout=3)
+            metadata = self.admin.list_topics(timeout=1)
         except KafkaException:
             return False
         partitions = [one for topic in metadata.topics.values() for one in topic.partitions.values()]
@@ -93,7 +116,22 @@ def _start(cluster: Cluster) -> None:
         with (cluster.folder / f"{number}.properties").open("a") as properties:
             properties.write(_TOKENS)
         cluster.start(number)
-    end = time.monotonic() + _READY_S
-    while not cluster.is_whole():
-        assert time.monotonic() < end, "the cluster does not come up"
+    until_true(cluster.is_whole, _READY_S)
+
+
+def until_true(condition: Callable[[], bool], timeout_s: float) -> None:
+    """Wait until the condition holds."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, f"not within {timeout_s:g} s"
         time.sleep(0.1)
+
+
+def _done(futures: Mapping[str, Future[None]]) -> bool:
+    """Whether the broker did it; a topic may still be in the way that is being deleted."""
+    try:
+        for future in futures.values():
+            future.result(10)
+    except KafkaException:
+        return False
+    return True

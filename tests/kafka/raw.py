@@ -9,6 +9,8 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 
+from tests.integration.kafka.stores import until
+
 _PLACE = "PLACE"
 _NO_UTF8 = b"\xffBAD\xfe"
 _CRC_AT, _CHECKED_FROM = 17, 21
@@ -26,15 +28,24 @@ def batch(values: Sequence[bytes], *, bad: Sequence[int] = (), codec: int = 0) -
 
 
 async def produce(servers: str, topic: str, partition: int, data: bytes) -> int:
-    """Put a batch into a partition; the offset of its first record."""
+    """Put a batch into a partition, as soon as it has a leader; the offset of its first record."""
     client = AIOKafkaClient(bootstrap_servers=servers)
     await client.bootstrap()
+    offsets: list[int] = []
     try:
-        await client.set_topics([topic])
-        leader = client.cluster.leader_for_partition(TopicPartition(topic, partition))
-        answer = await client.send(leader, ProduceRequest(None, -1, 9000, [(topic, [(partition, data)])]))
-        [(_, [(_, error, offset, *_)])] = answer.topics
-        assert error == 0, error
-        return offset
+        client.add_topic(topic)
+        await until(lambda: _sent(client, TopicPartition(topic, partition), data, offsets), 20, "the batch is taken")
     finally:
         await client.close()
+    return offsets[-1]
+
+
+async def _sent(client: AIOKafkaClient, partition: TopicPartition, data: bytes, offsets: list[int]) -> bool:
+    await client.force_metadata_update()
+    leader = client.cluster.leader_for_partition(partition)
+    if leader in (None, -1):
+        return False
+    request = ProduceRequest(None, -1, 9000, [(partition.topic, [(partition.partition, data)])])
+    [(_, [(_, error, offset, *_)])] = (await client.send(leader, request)).topics
+    offsets.append(offset)
+    return error == 0
