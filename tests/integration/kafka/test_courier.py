@@ -39,6 +39,6 @@ async def test_a_message_that_is_too_large_is_given_up(monkeypatch, settings):
 
 async def test_without_a_broker_a_delivery_is_for_later(ours):
     async with open_message_courier(ours("127.0.0.1:1"), Instruments().kafka) as courier:
-        with pytest.raises(DeliveryError, match="127.0.0.1:1: nobody listens there") as caught:
+        with pytest.raises(DeliveryError, match=r"127\.0\.0\.1:1: nobody listens there") as caught:
             await courier.deliver(delivery("any", "k"))
         assert not caught.value.lasting
