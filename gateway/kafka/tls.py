@@ -63,8 +63,9 @@ def _load_own(context: ssl.SSLContext, settings: Settings, certfile: Path) -> No
 
 
 def _certificate(certfile: Path) -> x509.Certificate:
+    content = _read(certfile, "KAFKA_SSL_CERTFILE")
     try:
-        certificate = x509.load_pem_x509_certificates(_read(certfile, "KAFKA_SSL_CERTFILE"))[0]
+        certificate = x509.load_pem_x509_certificates(content)[0]
     except ValueError as error:
         raise SettingsError(f"KAFKA_SSL_CERTFILE={certfile}: it holds no certificate as PEM") from error
     now = datetime.now(timezone.utc)
