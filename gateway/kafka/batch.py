@@ -164,11 +164,12 @@ def read_on(data: bytes, offset: int, aborted: Sequence[tuple[int, int]]) -> Rea
     for batch in split(data):
         while pending and pending[0][1] <= batch.base:
             given_up.add(pending.pop(0)[0])
-        if end > offset and not batch.is_intact:
+        is_intact = batch.is_intact
+        if end > offset and not is_intact:
             break
-        if batch.is_control:
+        if is_intact and batch.is_control:
             given_up.discard(batch.producer or 0)
-        elif batch.producer not in given_up:
+        elif not is_intact or batch.producer not in given_up:
             read += [one for one in batch.records() if _reaches(one, offset)]
         end = max(end, batch.end)
     records = [one for one in read if isinstance(one, Record)]

@@ -68,7 +68,7 @@ class Ingestion:
                 await self._join()
             except TopicMadeAgainError as error:  # noqa: PERF203 the loop is the retrying
                 self._log.warning(f"{error}: its messages are taken from the beginning")
-                self._from_beginning = True
+                self._topic, self._from_beginning = None, True
             except KafkaError as error:
                 self.pulse.fail(f"the broker: {await explained(error, self._settings)}")
                 await asyncio.sleep(self.pulse.pause_s)
@@ -82,14 +82,13 @@ class Ingestion:
         async with open_broker(self._settings, topic) as broker:
             watch = Watch(self._settings, broker, self._topic)
             await watch.look()
-            self._topic = watch.topic
             if watch.trouble:
                 why = f"; it cannot be made: {refused[topic]}" if topic in refused else ""
                 raise KafkaError(f"{watch.trouble}{why}")
             async with watching(watch), joined(self._settings) as (consumer, valve):
                 if self._from_beginning and consumer.assignment():
                     await consumer.seek_to_beginning(*consumer.assignment())
-                self._from_beginning = False
+                self._topic, self._from_beginning = watch.topic, False
                 await self._consume(Member(consumer, valve, Partitions(consumer, broker), watch))
 
     async def _consume(self, member: "Member") -> None:
@@ -209,4 +208,4 @@ class Member:
         if self.valve.assigned or self.watch.trouble:
             return None
         partitions = self.watch.topic.partitions if self.watch.topic else 0
-        return f"this worker has no partition: there are {partitions}, and other members of the group have them"
+        return f"this worker has no partition: the topic has {partitions} for all members of the group"
