@@ -21,7 +21,7 @@ from gateway.kafka.partitions import Partitions, Skipped, Taken
 from gateway.kafka.reader import Arrival, MessageReader, printable
 from gateway.kafka.topics import make_topics
 from gateway.kafka.valve import Valve
-from gateway.kafka.watch import TopicMadeAgainError, Watch, missing, watching
+from gateway.kafka.watch import TopicChangedError, Watch, missing, watching
 from gateway.logs import get_logger
 from gateway.metrics.kafka import KafkaFigures
 from gateway.pipelines.pipeline import Pipeline
@@ -66,9 +66,10 @@ class Ingestion:
         while True:
             try:
                 await self._join()
-            except TopicMadeAgainError as error:  # noqa: PERF203 the loop is the retrying
-                self._log.warning(f"{error}: its messages are taken from the beginning")
-                self._topic, self._from_beginning = None, True
+            except TopicChangedError as error:  # noqa: PERF203 the loop is the retrying
+                self._log.warning(str(error))
+                self._topic = error.topic
+                self._from_beginning |= error.is_another
             except KafkaError as error:
                 self.pulse.fail(f"the broker: {await explained(error, self._settings)}")
                 await asyncio.sleep(self.pulse.pause_s)
@@ -76,9 +77,12 @@ class Ingestion:
                 self._forget()
 
     async def _join(self) -> None:
-        """Be a member of the group until something is wrong. Raises KafkaError."""
+        """Be a member of the group until something is wrong. Raises KafkaError.
+
+        A topic that was there is not made: whoever removed it may make it as it should be.
+        """
         topic = self._settings.kafka_topic_input
-        refused = await make_topics(self._settings)
+        refused = {} if self._topic else await make_topics(self._settings)
         async with open_broker(self._settings, topic) as broker:
             watch = Watch(self._settings, broker, self._topic)
             await watch.look()

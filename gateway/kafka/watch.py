@@ -15,8 +15,18 @@ _PATIENCE = 12
 """So many looks in vain, and the connections are made anew, from KAFKA_BOOTSTRAP_SERVERS."""
 
 
-class TopicMadeAgainError(KafkaError):  # type: ignore[misc]  # aiokafka ships no types
-    """The topic has the same name and is another one: offsets of the one before mean nothing."""
+class TopicChangedError(KafkaError):  # type: ignore[misc]  # aiokafka ships no types
+    """The topic has more partitions, which the group must share out: the client now and then forgets that.
+
+    Or it was made again: then offsets of the one before mean nothing.
+    """
+
+    def __init__(self, name: str, before: Topic, seen: Topic) -> None:
+        again = f"was made again, with {seen.partitions} partitions, and is taken from its beginning"
+        more = f"has {seen.partitions} partitions now, after {before.partitions}"
+        self.topic = seen
+        self.is_another = before.id != seen.id
+        super().__init__(f"the topic {name} {again if self.is_another else more}")
 
 
 class Watch:
@@ -36,8 +46,8 @@ class Watch:
         before, seen = self.topic, await self._broker.topic(self._name)
         self.topic = seen or before
         self.trouble = None if seen else missing(self._name)
-        if before and seen and before.id != seen.id:
-            raise TopicMadeAgainError(f"the topic {self._name} was made again")
+        if before and seen and before != seen:
+            raise TopicChangedError(self._name, before, seen)
 
     def check(self) -> None:
         """Raise KafkaError where there is nothing to go on with."""
@@ -51,7 +61,7 @@ class Watch:
             try:
                 await self.look()
                 self._in_vain = 0
-            except TopicMadeAgainError as error:
+            except TopicChangedError as error:
                 self._error = error
             except KafkaError as error:
                 self._in_vain += 1
