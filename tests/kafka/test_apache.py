@@ -12,10 +12,10 @@ from confluent_kafka import Producer
 
 from gateway.kafka.topics import make_topics
 from tests.integration.kafka.messages import PARTITIONS, client, headers_of, request
+from tests.integration.kafka.raw import produce
 from tests.integration.kafka.stores import ingesting, opened_stores, request_ids, until
 from tests.kafka.cluster import BROKERS
 from tests.kafka.parts import finishing, relaying
-from tests.kafka.raw import produce
 from tests.unit.gateway.kafka.batches import CODECS, built
 
 OWN_CERTIFICATE = {
