@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from uuid import UUID
@@ -63,9 +63,9 @@ async def refused(_delivery: Delivery) -> None:
 
 
 @asynccontextmanager
-async def relaying(stores: Stores, **posts: Post) -> AsyncIterator[dict[str, Relay]]:
+async def relaying(stores: Stores, lease_s: float = 30.0, **posts: Post) -> AsyncIterator[dict[str, Relay]]:
     kinds: dict[CallbackKind, Post] = {kind: posts[kind] for kind in ("message", "webhook") if kind in posts}
-    relays = {kind: Relay(kind, post, stores, 30.0) for kind, post in kinds.items()}
+    relays = {kind: Relay(kind, post, stores, lease_s) for kind, post in kinds.items()}
     async with AsyncExitStack() as stack:
         running = [asyncio.create_task(relay.run()) for relay in relays.values()]
         stack.push_async_callback(asyncio.wait, running)
@@ -104,6 +104,26 @@ async def test_deliveries_are_carried_once() -> None:
                 await states(stores, job, "delivered")
         assert [one.job_id for one in post.given] == [job.id for job in jobs]
         assert sorted(ledger.noted) == [one.id for one in post.given]
+
+
+async def test_what_takes_longer_than_its_lease_is_carried_once() -> None:
+    async with memory() as stores:
+        ends = asyncio.Event()
+        job = await ended_job(stores, MESSAGE)
+
+        async def slow(_delivery: Delivery) -> None:
+            await ends.wait()
+
+        post = Post(slow)
+        async with relaying(stores, lease_s=1.5, message=post), relaying(stores, lease_s=1.5, message=post):
+            while not post.given:
+                await asyncio.sleep(0.01)
+            over_s = 2 * (post.given[0].run_at - datetime.now(timezone.utc)).total_seconds()
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(hanging(post.given[0]), over_s)
+            ends.set()
+            await states(stores, job, "delivered")
+        assert len(post.given) == 1
 
 
 async def test_hanging_receivers_hold_back_no_other_kind() -> None:
