@@ -115,10 +115,10 @@ async def test_what_takes_longer_than_its_lease_is_carried_once() -> None:
             await ends.wait()
 
         post = Post(slow)
-        async with relaying(stores, lease_s=1.5, message=post):
+        async with relaying(stores, lease_s=2.0, message=post):
             while not post.given:
                 await asyncio.sleep(0.01)
-            over = post.given[0].run_at + timedelta(seconds=1)
+            over = post.given[0].run_at + timedelta(seconds=0.5)
             while datetime.now(timezone.utc) < over:
                 assert await stores.outbox.take(1, 30.0) == [], "another relay could take it"
                 await asyncio.sleep(0.01)
