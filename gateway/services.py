@@ -95,7 +95,7 @@ async def _worker_beside(services: Services) -> AsyncIterator[None]:
     if services.stores.durable:
         yield
         return
-    worker = Worker(services.settings, services.stores, services.triton, services.registry)
+    worker = Worker(services.settings, services.stores, services.triton, services.registry, services.instruments.kafka)
     working = asyncio.create_task(worker.run())
     working.add_done_callback(_log_end)
     try:

@@ -22,16 +22,20 @@ from deploy.embedded.service import Service
 from deploy.embedded.state import ServiceState, StackState
 from deploy.embedded.triton import Triton
 from deploy.embedded.worker import Worker
+from gateway.kafka.connection import connection_arguments
 from gateway.settings import Settings
 
 
 def services_for(settings: Settings, folders: Folders) -> list[Service]:
-    """The services that the settings ask for; a server whose address is given is not started. Raises StackError.
+    """The services that the settings ask for; a server whose address is given is not started.
 
-    Where Triton's shared memory is small, they take smaller photos.
+    Where Triton's shared memory is small, they take smaller photos. Raises StackError, and SettingsError where what is
+    said of the broker cannot be.
     """
     used = shared_memory.with_room(settings)
     addresses = Addresses.of(used, folders.secrets)
+    if addresses.settings.kafka_bootstrap_servers:
+        connection_arguments(addresses.settings)  # before anything is started, rather than in the log of a worker
     environment = {**addresses.environment(), **shared_memory.lowered(settings, used)}
     return [*_servers(addresses, folders), *_own_processes(addresses.settings, environment)]
 

@@ -56,6 +56,9 @@ class Outbox(Protocol):
         `attempts` counts this one.
         """
 
+    async def renew(self, ids: Sequence[int], lease_s: float) -> None:
+        """Keep deliveries that are still under way from others for longer."""
+
     async def delivered(self, ids: Sequence[int]) -> None:
         """Note deliveries that were made."""
 

@@ -57,6 +57,12 @@ class MemoryOutbox(Outbox):
         )
         return [self._lease(delivery_id, lease_s) for delivery_id in heapq.nsmallest(limit, due)]
 
+    async def renew(self, ids: Sequence[int], lease_s: float) -> None:
+        """Keep deliveries that are still under way from others for longer."""
+        for delivery in self._known(ids):
+            if delivery.state == "pending":
+                self._put(replace(delivery, run_at=self._clock() + timedelta(seconds=lease_s)))
+
     async def delivered(self, ids: Sequence[int]) -> None:
         """Note deliveries that were made; their bodies are not needed any more, and nobody asks for those of no job."""
         for delivery in self._known(ids):

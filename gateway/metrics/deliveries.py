@@ -44,6 +44,10 @@ class MeasuredOutbox(Outbox):
         self._taken.update({delivery.id: delivery.content.kind for delivery in taken})
         return taken
 
+    @override
+    async def renew(self, ids: Sequence[int], lease_s: float) -> None:
+        await self._outbox.renew(ids, lease_s)
+
     async def delivered(self, ids: Sequence[int]) -> None:
         """Count deliveries that were made."""
         await self._outbox.delivered(ids)

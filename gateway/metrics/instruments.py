@@ -5,6 +5,7 @@ from prometheus_client import CollectorRegistry
 from gateway.jobs.job import Job, Outcome
 from gateway.metrics.deliveries import DeliveryFigures
 from gateway.metrics.errors import ErrorFigures
+from gateway.metrics.kafka import KafkaFigures
 from gateway.metrics.requests import RequestFigures
 from gateway.metrics.tasks import TaskFigures
 from gateway.metrics.usage import UsageFigures
@@ -20,6 +21,7 @@ class Instruments:
         self.counted, self.measured = CollectorRegistry(), CollectorRegistry()
         self.errors = ErrorFigures(self.counted)
         self.requests = RequestFigures(self.counted, self.measured)
+        self.kafka = KafkaFigures(self.counted, self.measured)
         self.tasks = TaskFigures(self.counted, self.measured)
         self.usage = UsageFigures(self.measured)
         self.deliveries = DeliveryFigures(self.counted)

@@ -30,6 +30,10 @@ UPDATE maskwright.deliveries SET attempts = attempts + 1, run_at = now() + $2 * 
 FROM due WHERE deliveries.id = due.id
 RETURNING deliveries.*
 """
+_RENEW = """
+UPDATE maskwright.deliveries SET run_at = now() + $2 * interval '1 second'
+WHERE id = ANY($1::bigint[]) AND state = 'pending'
+"""
 _FORGET = "DELETE FROM maskwright.deliveries WHERE id = ANY($1::bigint[]) AND job_id IS NULL"
 _DELIVERED = """
 UPDATE maskwright.deliveries SET state = 'delivered', ended_at = now(), body = ''
@@ -73,6 +77,10 @@ class PostgresOutbox:
         wanted = _KINDS if kinds is None else list(kinds)
         rows = await self._pool.run(lambda connection: connection.fetch(_TAKE, limit, lease_s, wanted))
         return sorted(map(delivery_of, rows), key=lambda delivery: delivery.id)
+
+    async def renew(self, ids: Sequence[int], lease_s: float) -> None:
+        """Keep deliveries that are still under way from others for longer."""
+        await self._pool.run(lambda connection: connection.execute(_RENEW, ids, lease_s))
 
     async def delivered(self, ids: Sequence[int]) -> None:
         """Note deliveries that were made."""

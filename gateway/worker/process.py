@@ -9,6 +9,7 @@ import uvicorn
 import uvloop
 from starlette.applications import Starlette
 
+from gateway.kafka.connection import connection_arguments
 from gateway.listening import OPTIONS, Server
 from gateway.logs import configure_logs, get_logger
 from gateway.metrics.instruments import Instruments
@@ -28,8 +29,8 @@ from gateway.worker.worker import Worker
 def work(settings: Settings) -> None:
     """Work until SIGINT or SIGTERM.
 
-    Raises SettingsError where there is no database to work for; ProxyError where certificates are named that cannot be
-    read; Problem and MigrationError where the stores do not open.
+    Raises SettingsError where there is no database to work for, or what is said of the broker cannot be; ProxyError
+    where certificates are named that cannot be read; Problem and MigrationError where the stores do not open.
     """
     if not durable(settings):
         raise SettingsError(
@@ -37,6 +38,8 @@ def work(settings: Settings) -> None:
             "DB_USE_DATABASE=false, the gateway works on its jobs by itself"
         )
     require_certificates()
+    if settings.kafka_bootstrap_servers:
+        connection_arguments(settings)
     configure_logs(settings)
     log_remarks(get_logger("gateway.settings"), Settings.model_fields)
     uvloop.run(_until_stopped(settings))
@@ -67,7 +70,8 @@ async def _work(settings: Settings, app: Starlette) -> None:
         open_stores(settings, instruments.ended) as stores,
         measuring(settings, stores, instruments, "worker") as measured,
     ):
-        app.state.worker = worker = Worker(settings, measured.stores, triton, build_registry(settings))
+        registry = build_registry(settings)
+        app.state.worker = worker = Worker(settings, measured.stores, triton, registry, instruments.kafka)
         await worker.run()
 
 

@@ -4,7 +4,9 @@ import pytest
 
 from deploy.embedded.addresses import Addresses
 from deploy.embedded.errors import StackError
-from gateway.settings import Settings
+from deploy.embedded.folders import Folders
+from deploy.embedded.stack import services_for
+from gateway.settings import Settings, SettingsError
 
 GIVEN = {
     "POSTGRES_DSN": "postgresql://me:secret@db.example/masks",
@@ -128,3 +130,11 @@ def test_what_an_embedded_server_cannot_do_is_said(
         addresses(tmp_path)
     take(monkeypatch, GIVEN)
     assert not any(own(addresses(tmp_path)))
+
+
+def test_what_is_said_of_the_broker_and_cannot_be_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(monkeypatch, {**GIVEN, "KAFKA_SASL_MECHANISM": "SCRAM-SHA-256"})
+    with pytest.raises(SettingsError, match="KAFKA_SASL_MECHANISM=SCRAM-SHA-256: nobody logs in with"):
+        services_for(Settings.from_environment(), Folders(tmp_path))
