@@ -1,28 +1,31 @@
-# Every target makes the virtual environment by itself and is fast the second time.
-PYTHON ?= python3
+# Every target makes the virtual environment by itself and is fast the second time. PYTHON names the interpreter to make
+# it with; without it the first on PATH that fits is taken, or one is fetched.
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALLED := $(VENV)/.installed
+
+# What a shell was prepared with for other programs would change what ours import. PYTHON goes to environment.sh.
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONINSPECT PYTHONSAFEPATH PYTHONOPTIMIZE PYTHONWARNINGS PYTHONUSERBASE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test check bench parity chaos clean models
+.NOTPARALLEL:
+.PHONY: help demo up down test check bench parity chaos clean models environment
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(INSTALLED) ## Fetch the models, run sample photos through the stack, write demo/index.html
+demo: environment ## Fetch the models, run sample photos through the stack, write demo/index.html
 	@$(BIN)/maskwright demo
 
 up: models ## Start everything on this machine, and leave it running
 	@$(BIN)/maskwright up --detach
 
 down: ## Stop them
-	@test ! -x $(BIN)/maskwright || $(BIN)/maskwright down
+	@! $(BIN)/maskwright --version >/dev/null 2>&1 || $(BIN)/maskwright down
 
 test: models ## Run the tests
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
-check: $(INSTALLED) ## Lint and type-check
+check: environment ## Lint and type-check
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -38,15 +41,13 @@ chaos: models ## The long form of the chaos tests
 	$(BIN)/pytest tests/chaos --long
 
 clean: down ## Stop the stack and remove everything that was made or fetched
-	rm -rf $(VENV) .maskwright demo build dist checkpoints/files *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .python .maskwright demo build dist checkpoints/files *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -rf model_repository/*/1/model.onnx model_repository/*/1/parity.json
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-$(INSTALLED): pyproject.toml
-	@echo "making the virtual environment (about 800 MB)"
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[embedded,exporters,test]'
-	@touch $@
+demo up: NEEDED_TO := run
+environment:
+	@sh deploy/machine/environment.sh $(or $(NEEDED_TO),install)
 
-models: $(INSTALLED)
+models: environment
 	@$(BIN)/maskwright models verify >/dev/null 2>&1 || { $(BIN)/maskwright models fetch && $(BIN)/maskwright models export; }

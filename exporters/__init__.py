@@ -1,1 +1,6 @@
 """Checkpoint catalogue, fetching, and the translation of checkpoints to ONNX with parity reports."""
+
+import os
+
+# From 1.29 on, onnxruntime reports sessions and models to its maker over the network; it reads this as it is imported.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"

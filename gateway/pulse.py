@@ -4,9 +4,16 @@ import time
 from collections.abc import Callable
 
 from gateway.logs import get_logger
+from gateway.problems import Problem
 
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
+
+
+def reason_of(problem: Problem) -> str:
+    """What a problem says, and what is behind it, for those who run the service."""
+    behind = " ".join(str(problem.__cause__ or "").split())
+    return f"{problem} ({behind})" if behind else str(problem)
 
 
 class Pulse:

@@ -13,10 +13,12 @@ from gateway.app import create_app
 from gateway.listening import OPTIONS, Server
 from gateway.logs import configure_logs, get_logger
 from gateway.metrics.port import serving_figures
-from gateway.postgres.migrations import MigrationError
+from gateway.postgres.faults import MigrationError
 from gateway.problems import Problem
+from gateway.proxies import ProxyError, require_certificates
 from gateway.services import Services
 from gateway.settings import Settings, SettingsError
+from gateway.settings.environment import log_remarks
 
 _GRACE_S = 30
 
@@ -24,10 +26,12 @@ _GRACE_S = 30
 def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM; requests in flight are then finished first.
 
-    Raises SettingsError, and SystemExit where the stores do not open or the port is taken.
+    Raises SettingsError, ProxyError, and SystemExit where the stores do not open or the port is taken.
     """
     check_binding(settings)
+    require_certificates()
     configure_logs(settings)
+    log_remarks(get_logger("gateway.settings"), Settings.model_fields)
     if settings.redis_url.get_secret_value():
         get_logger("gateway.server").warning(
             "REDIS_URL is not used: jobs wait in PostgreSQL (POSTGRES_DSN), or in memory without it"
@@ -77,6 +81,6 @@ def main() -> None:
     """Serve with the environment's settings; exit 2 where they are wrong."""
     try:
         serve(Settings.from_environment())
-    except SettingsError as error:
+    except (SettingsError, ProxyError) as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from error

@@ -61,8 +61,8 @@ async def running_services(settings: Settings, registry: Mapping[str, Pipeline])
     check_callbacks(settings)
     instruments = Instruments()
     async with (
-        connect(settings, instruments.tasks.inferred) as triton,
-        open_stores(settings) as stores,
+        connect(settings, instruments.tasks.inferred, instruments.inferring) as triton,
+        open_stores(settings, instruments.ended) as stores,
         measuring(settings, stores, instruments, "gateway") as measured,
     ):
         services = services_on(settings, registry, triton, measured)
@@ -95,7 +95,7 @@ async def _worker_beside(services: Services) -> AsyncIterator[None]:
     if services.stores.durable:
         yield
         return
-    worker = Worker(services.settings, services.stores, services.triton, services.registry)
+    worker = Worker(services.settings, services.stores, services.triton, services.registry, services.instruments.kafka)
     working = asyncio.create_task(worker.run())
     working.add_done_callback(_log_end)
     try:

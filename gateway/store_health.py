@@ -15,10 +15,11 @@ _ASK_S = 2.0
 
 @dataclass(frozen=True)
 class StoreHealth:
-    """The queue's counts, None where the database does not answer; whether both buckets do."""
+    """The queue's counts, None where the database does not answer, and why; whether both buckets do."""
 
     counts: QueueCounts | None
     buckets: bool
+    fault: str = ""
 
     @property
     def ready(self) -> bool:
@@ -50,7 +51,8 @@ class StoreProber:
             answer_within(_ASK_S, _answers(self._stores.photos)),
             answer_within(_ASK_S, _answers(self._stores.artifacts)),
         )
-        return StoreHealth(counts, bool(photos and artifacts))
+        fault = "" if counts else self._stores.database_fault() or f"no answer within {_ASK_S:g} s"
+        return StoreHealth(counts, bool(photos and artifacts), fault)
 
 
 async def _answers(bucket: Bucket) -> bool:

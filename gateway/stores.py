@@ -1,6 +1,6 @@
 """Everything that keeps something: PostgreSQL and S3, or memory."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from gateway.jobs.bucket import Bucket
 from gateway.jobs.deliveries import Outbox
 from gateway.jobs.poison import PoisonBook
 from gateway.jobs.signals import Signals
-from gateway.jobs.store import JobStore
+from gateway.jobs.store import Ended, JobStore, unheard
 from gateway.memory.stores import memory_stores
 from gateway.metrics.totals import Totals
 from gateway.postgres.stores import open_postgres
@@ -25,7 +25,8 @@ from gateway.settings import Settings, SettingsError
 class Stores:
     """The stores of one process; `durable` where they outlive it.
 
-    `images` reads photos from callers' buckets, where there is S3.
+    `images` reads photos from callers' buckets, where there is S3; `database_fault` says why the database did not
+    answer the last time, or nothing.
     """
 
     jobs: JobStore
@@ -40,6 +41,7 @@ class Stores:
     audit: AuditLog
     durable: bool
     images: S3Images | None = None
+    database_fault: Callable[[], str] = str
 
 
 def durable(settings: Settings) -> bool:
@@ -57,24 +59,24 @@ def durable(settings: Settings) -> bool:
 
 
 @asynccontextmanager
-async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
-    """The stores that the settings name, for as long as the context lasts.
+async def open_stores(settings: Settings, ended: Ended = unheard) -> AsyncIterator[Stores]:
+    """The stores that the settings name, for as long as the context lasts; `ended` hears of jobs that they end.
 
     Raises SettingsError; Problem `store_unavailable` or `storage_unavailable` where a server does not come up.
     """
-    opened = _open_durable(settings) if durable(settings) else _open_memory(settings)
+    opened = _open_durable(settings, ended) if durable(settings) else _open_memory(settings, ended)
     async with opened as stores:
         yield stores
 
 
 @asynccontextmanager
-async def _open_memory(settings: Settings) -> AsyncIterator[Stores]:
+async def _open_memory(settings: Settings, ended: Ended) -> AsyncIterator[Stores]:
     """The announcements' links are made by a bucket that is made with the stores."""
 
     def link(key: str) -> str:
         return kept.artifacts.link(key)
 
-    kept = memory_stores(settings, announcer(settings, link))
+    kept = memory_stores(settings, announcer(settings, link), ended=ended)
     yield Stores(
         jobs=kept.jobs,
         outbox=kept.outbox,
@@ -91,11 +93,11 @@ async def _open_memory(settings: Settings) -> AsyncIterator[Stores]:
 
 
 @asynccontextmanager
-async def _open_durable(settings: Settings) -> AsyncIterator[Stores]:
+async def _open_durable(settings: Settings, ended: Ended) -> AsyncIterator[Stores]:
     signals = Signals()
     async with open_buckets(settings) as buckets:
         announce = announcer(settings, buckets.artifacts.link)
-        async with open_postgres(settings, announce, signals) as kept:
+        async with open_postgres(settings, announce, signals, ended) as kept:
             yield Stores(
                 jobs=kept.jobs,
                 outbox=kept.outbox,
@@ -109,4 +111,5 @@ async def _open_durable(settings: Settings) -> AsyncIterator[Stores]:
                 audit=kept.audit,
                 durable=True,
                 images=buckets.images,
+                database_fault=kept.fault,
             )

@@ -1,8 +1,8 @@
 """The client of Triton: one gRPC channel, and a time limit on every call."""
 
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from tritonclient.grpc.aio import InferenceServerClient
@@ -15,18 +15,22 @@ from gateway.settings import Settings
 from gateway.tensors import bytes_tensor, read_result
 
 _MAX_MESSAGE_BYTES = 2**31 - 1
-_CHANNEL = [
+CHANNEL = (
+    ("grpc.enable_http_proxy", 0),  # the environment's proxy is for the web, and gRPC would take it for loopback too
     ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
-]
+)
+"""Options of every channel to Triton."""
 
 WEIGHTS = "weights"
 """A parameter in the configuration of a pipeline's model: a digest of the models that it runs."""
 Observe = Callable[[InferenceResult, float], None]
 """Told of every answer, and of the seconds it took."""
+Carry = Callable[[int], None]
+"""Told of the bytes that come under way, and, as less than nothing, of those that no longer are."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,17 @@ class ModelState:
 class Triton:
     """Inference over one channel; Triton need not be up when it is made."""
 
-    def __init__(self, client: InferenceServerClient, patience_s: float, observe: Observe | None = None) -> None:
+    def __init__(
+        self,
+        client: InferenceServerClient,
+        patience_s: float,
+        observe: Observe | None = None,
+        carry: Carry | None = None,
+    ) -> None:
         self._client = client
         self._patience_s = patience_s
         self._observe = observe
+        self._carry = carry
 
     def impatient(self) -> "Triton":
         """The same channel, unobserved, for callers who want to hear at once that Triton is away."""
@@ -60,13 +71,23 @@ class Triton:
         """
         inputs = [bytes_tensor("image", image), bytes_tensor("parameters", parameters)]
         retry, began = Retry(deadline, self._patience_s), time.monotonic()
-        while True:
-            try:
-                answer = await self._client.infer(model, inputs, client_timeout=retry.attempt_s())
-            except InferenceServerException as error:
-                await retry.after(error)
-            else:
-                return self._observed(read_result(answer), time.monotonic() - began)
+        with self._carried(len(image)):
+            while True:
+                try:
+                    answer = await self._client.infer(model, inputs, client_timeout=retry.attempt_s())
+                except InferenceServerException as error:
+                    await retry.after(error)
+                else:
+                    return self._observed(read_result(answer), time.monotonic() - began)
+
+    @contextmanager
+    def _carried(self, size: int) -> Iterator[None]:
+        carry = self._carry or (lambda _size: None)
+        carry(size)
+        try:
+            yield
+        finally:
+            carry(-size)
 
     def _observed(self, inference: InferenceResult, duration_s: float) -> InferenceResult:
         if self._observe:
@@ -94,7 +115,9 @@ class Triton:
 
 
 @asynccontextmanager
-async def connect(settings: Settings, observe: Observe | None = None) -> AsyncIterator[Triton]:
+async def connect(
+    settings: Settings, observe: Observe | None = None, carry: Carry | None = None
+) -> AsyncIterator[Triton]:
     """A client for as long as the context lasts."""
-    async with InferenceServerClient(settings.triton_grpc_url, channel_args=_CHANNEL) as client:
-        yield Triton(client, settings.triton_patience_s, observe)
+    async with InferenceServerClient(settings.triton_grpc_url, channel_args=CHANNEL) as client:
+        yield Triton(client, settings.triton_patience_s, observe, carry)

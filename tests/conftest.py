@@ -1,5 +1,6 @@
 """Fixtures that every test may use."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from tests.servers import S3Server, fresh_database, running_kafka, running_postg
 from tests.stack import CHECKOUT, RunningStack, running_stack
 
 SAMPLES = CHECKOUT / "checkpoints" / "files"
+
+# No test asks the machine that it runs on for keys.
+os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
 
 # The first example in a clean checkout waits for Hypothesis to read every module and to tabulate Unicode.
 settings.register_profile("maskwright", suppress_health_check=[HealthCheck.too_slow])

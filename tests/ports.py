@@ -19,6 +19,11 @@ def free_ports(count: int) -> list[int]:
     return [_SUPPLY.take([0]) for _ in range(count)]
 
 
+def free_run(count: int) -> int:
+    """The first of so many ports in a row."""
+    return _SUPPLY.take(range(count))
+
+
 def free_s3_port() -> int:
     """A port from which on the embedded S3 finds all of its own free."""
     parts = range(len(PARTS))

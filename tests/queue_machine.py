@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 from gateway.jobs.deliveries import NewDelivery, Outbox
 from gateway.jobs.job import Failure, ImageReference, Lease, NewJob, Outcome, StoredArtifact
 from gateway.jobs.poison import PoisonBook
-from gateway.jobs.store import JobFilter, JobStore, Poison
+from gateway.jobs.store import LATE_WRITES_S, JobFilter, JobStore, Poison
 from gateway.settings import Settings
 from tests.queue_model import Model, announce
 
@@ -30,6 +30,7 @@ __all__ = ["QueueUnderTest", "announce", "check_queue"]
 T = TypeVar("T")
 LEASE_S = 100.0
 """The steps of the clock, 40 and 120 s, add up to nothing near it: a slow machine's own seconds change no answer."""
+LATE_S = LEASE_S + LATE_WRITES_S
 
 _ALL = 1000
 _REQUESTS = st.builds(
@@ -97,12 +98,12 @@ class QueueMachine(RuleBasedStateMachine):
         self._loop = loop
         self._queue = queue
         self._settings = Settings()
-        self._model = Model(1, 1)
+        self._model = Model(1, 1, LATE_S)
 
     @initialize(user_concurrency=st.integers(1, 2), max_retries=st.integers(0, 2))
     def begin(self, user_concurrency: int, max_retries: int) -> None:
         self._settings = Settings(user_concurrency=user_concurrency, max_retries=max_retries, lease_s=LEASE_S)
-        self._model = Model(user_concurrency, max_retries + 1)
+        self._model = Model(user_concurrency, max_retries + 1, LATE_S)
         self._wait(self._queue.begin(self._settings))
 
     @rule(requests=st.lists(_REQUESTS, min_size=1, max_size=4))
@@ -211,17 +212,18 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(choice=_CHOICES)
     def delete(self, choice: int) -> None:
         job = self._model.jobs[choice % len(self._model.jobs)]
-        assert self._wait(self._queue.jobs.delete(job.request.id)) != job.hidden
+        deleted = self._wait(self._queue.jobs.delete(job.request.id))
+        assert (deleted is None) == job.hidden
         if not job.hidden:
             self._model.hide(job)
+        known = self._wait(self._queue.jobs.deleting(job.request.id))
+        assert (known.state if known else None) == (None if job.gone else "deleting")
 
     @rule()
     def remove(self) -> None:
-        removable = {job.id for job in self._wait(self._queue.jobs.removable(0.0, _ALL))}
-        hidden = {job.request.id for job in self._model.jobs if job.hidden}
-        assert removable <= hidden
-        self._wait(self._queue.jobs.remove(list(removable)))
-        assert self._wait(self._queue.jobs.removable(0.0, _ALL)) == []
+        removable = {job.id for job in self._wait(self._queue.jobs.removable(_ALL, 0.0))}
+        assert removable == self._model.removable()
+        assert self._wait(self._queue.jobs.remove(list(removable))) == self._model.remove()
 
     @rule(choice=_CHOICES, keep=st.booleans())
     def close_poison(self, choice: int, *, keep: bool) -> None:
@@ -301,6 +303,10 @@ class QueueMachine(RuleBasedStateMachine):
             if all(job.finished for job in self._model.jobs):
                 break
         assert all(job.finished for job in self._model.jobs)
+        for _ in range(2):
+            self.pass_time(200.0)
+            self.remove()
+        assert all(job.gone == job.hidden for job in self._model.jobs)
         self.shows_every_job_as_it_is()
         for job in self._model.visible():
             states = [delivery.state for delivery in self._wait(self._queue.outbox.of_job(job.request.id))]

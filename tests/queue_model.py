@@ -8,7 +8,7 @@ from uuid import UUID
 
 from gateway.jobs.deliveries import NewDelivery
 from gateway.jobs.job import Failure, Job, Lease, NewJob, Outcome
-from gateway.jobs.store import Poison, Submission
+from gateway.jobs.store import REMOVAL_S, Poison, Submission
 from gateway.problems import PROBLEMS
 
 OUTPUT_TOPIC, WEBHOOK = "mask_output", "https://example.com/hook"
@@ -52,6 +52,10 @@ class ModelJob:
     lease_until: float = 0.0
     outcome: Outcome | None = None
     hidden: bool = False
+    gone: bool = False
+    created_at: float = 0.0
+    writes_until: float = 0.0
+    removal_at: float | None = None
 
     @property
     def finished(self) -> bool:
@@ -74,6 +78,7 @@ class Model:
 
     user_concurrency: int
     max_attempts: int
+    late_s: float
     now: float = 0.0
     jobs: list[ModelJob] = field(default_factory=list)
     deliveries: list[ModelDelivery] = field(default_factory=list)
@@ -89,7 +94,7 @@ class Model:
         for job in self.jobs:
             if not job.hidden and _identity(job.request) == _identity(request):
                 return job.request.id, "known" if job.request.fingerprint == request.fingerprint else "conflict"
-        job = ModelJob(request, len(self.jobs), self.now)
+        job = ModelJob(request, len(self.jobs), self.now, created_at=self.now)
         self.jobs.append(job)
         if request.outcome:
             self.end(job, request.outcome)
@@ -144,6 +149,10 @@ class Model:
     def end(self, job: ModelJob, outcome: Outcome) -> None:
         assert not job.finished
         job.state, job.outcome = outcome.state, outcome
+        code = outcome.failure and outcome.failure.code
+        late = job.attempts > 1 or (job.attempts == 1 and code in {"cancelled", "attempts_exhausted"})
+        job.writes_until = self.now + self.late_s if late else 0.0
+        job.removal_at = job.writes_until if late and code else None
         for _, place, body in _announced(job.request.id, outcome):
             self._owe(job.request.id, (place, body))
         failure = outcome.failure
@@ -157,10 +166,26 @@ class Model:
 
     def hide(self, job: ModelJob) -> None:
         self.cancel(job)
-        job.hidden = True
+        job.hidden, job.removal_at = True, self.now + REMOVAL_S
+        if job.request.source.startswith("kafka:"):
+            job.writes_until = max(job.writes_until, job.created_at + self.late_s)
         self.poisoned_jobs.pop(job.request.id, None)
 
+    def removable(self) -> set[UUID]:
+        """Jobs whose objects are to be removed by now."""
+        return {job.request.id for job in self._removable()}
+
+    def remove(self) -> set[UUID]:
+        """Their objects are gone; those that are forgotten."""
+        removable = self._removable()
+        for job in removable:
+            late = job.writes_until > self.now
+            job.gone = job.hidden and not late
+            job.removal_at = job.writes_until if late else None
+        return {job.request.id for job in removable if job.gone}
+
     def requeue(self, job: ModelJob) -> None:
+        job.writes_until, job.removal_at = 0.0, None
         job.state, job.attempts, job.run_at, job.outcome, job.token = "queued", 0, self.now, None, None
 
     def owe_message(self, topic: str, value: bytes) -> None:
@@ -190,6 +215,9 @@ class Model:
         for delivery in failed:
             delivery.state, delivery.due_at = "pending", self.now
         return len(failed)
+
+    def _removable(self) -> list[ModelJob]:
+        return [job for job in self.jobs if job.removal_at is not None and job.removal_at <= self.now]
 
     def _owe(self, job_id: UUID | None, sent: Sent) -> None:
         self.deliveries.append(ModelDelivery(job_id, sent, self.now))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import tritonclient.grpc as grpcclient
 
+from gateway.triton import CHANNEL
+
 
 @dataclass(frozen=True)
 class PipelineAnswer:
@@ -18,7 +20,7 @@ class PipelineAnswer:
 def run_pipeline(url: str, model: str, photo: bytes, parameters: dict[str, object]) -> PipelineAnswer:
     """One inference of a pipeline."""
     inputs = [bytes_input("image", photo), bytes_input("parameters", json.dumps(parameters).encode())]
-    with grpcclient.InferenceServerClient(url) as client:
+    with grpcclient.InferenceServerClient(url, channel_args=CHANNEL) as client:
         answer = client.infer(model, inputs, client_timeout=60)
     names = [name.decode() for name in answer.as_numpy("artifact_names")]
     artifacts = dict(zip(names, answer.as_numpy("artifacts").tolist(), strict=True))

@@ -21,6 +21,7 @@ from exporters.fetch import fetch_all
 from exporters.paths import DEFAULT_PATHS
 from exporters.progress import ProgressBars
 from gateway.cli.client import credentials
+from gateway.cli.shell import shell_settings
 from gateway.settings import Settings, SettingsError
 from gateway.settings.pipelines import PIPELINES
 
@@ -35,7 +36,7 @@ def demo(
 ) -> None:
     """Fetch the lite models, run the sample photos through Triton, write a page with the results."""
     try:
-        settings = Settings.from_environment()
+        settings = shell_settings()
         _require_every_pipeline(settings)
         photos = _prepare()
         with _stack(settings), _console.status("running the photos"):

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import Folders
+from deploy.embedded.keeping import keeping
 from deploy.embedded.leftovers import end_leftovers
 from deploy.embedded.stack import Stack, services_for
-from gateway.logs import configure_logs
+from gateway.logs import configure_logs, get_logger
 from gateway.settings import Settings, SettingsError
+from gateway.settings.environment import log_remarks
 
 
 @contextmanager
@@ -31,9 +33,12 @@ def main() -> int:
         folders = Folders(settings.maskwright_home.resolve())
         folders.create()
         configure_logs(settings)
+        log_remarks(get_logger("gateway.settings"), Settings.model_fields)
         with _only_launcher(folders):
             end_leftovers(folders)
-            asyncio.run(Stack(services_for(settings, folders), folders).run())
+            services = services_for(settings, folders)
+            with keeping(settings, folders, services):
+                asyncio.run(Stack(services, folders).run())
     except (StackError, SettingsError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - the only thing a person sees of a failed start
         return 1

@@ -1,6 +1,7 @@
 """The user that PostgreSQL runs as: it refuses to run as root."""
 
 import os
+import pwd
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,29 +11,11 @@ from deploy.embedded.errors import StackError
 NOBODY = 65534
 _DROPPED = (f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
 _ADDED = ((), ("dac_read_search",), ("dac_override",))
-"""Capabilities to add, least first. Without one, nobody can use a folder under /root or a private temporary folder.
+"""Capabilities to add, least first. Without one, nobody can use a data folder below /root or another closed folder.
 
 The other way out, opening every parent folder to all users, would change folders that are not ours and outlive the
 stack; a capability ends with the process. Each is less than what every other server has that root starts.
 """
-
-
-def setpriv_options(programs: Path, folder: Path) -> Sequence[str]:
-    """Options of setpriv(1) with which a server runs as another user than root; none where we are not root.
-
-    The first that let the server execute `programs` and enter `folder`. Raises StackError where none does.
-    """
-    if os.geteuid() != 0:
-        return ()
-    for capabilities in _ADDED:
-        added = ",".join(f"+{name}" for name in capabilities)
-        options = (*_DROPPED, *((f"--inh-caps={added}", f"--ambient-caps={added}") if added else ()))
-        if _reaches(options, programs, folder):
-            return options
-    raise StackError(
-        f"PostgreSQL does not run as root, and user {NOBODY} can use {programs} or {folder} in no way; run as another "
-        "user, move both to where all users may look, or give POSTGRES_DSN"
-    )
 
 
 def owner() -> int:
@@ -40,8 +23,39 @@ def owner() -> int:
     return os.geteuid() or NOBODY
 
 
-def _reaches(options: Sequence[str], programs: Path, folder: Path) -> bool:
-    """Run a program and write into the folder, as the server will."""
-    check = f'"{programs}/postgres" --version && test -w "{folder}"'
-    command = ["setpriv", *options, "--", "sh", "-c", check]
+def has_name() -> bool:
+    """Whether that user has an entry in passwd(5); in containers, users are often mere numbers."""
+    try:
+        pwd.getpwuid(owner())
+    except KeyError:
+        return False
+    return True
+
+
+def dropped() -> Sequence[str]:
+    """Options of setpriv(1) with which a program runs as that user; none where we are not root."""
+    return () if os.geteuid() else _DROPPED
+
+
+def setpriv_options(folder: Path) -> Sequence[str]:
+    """The same, with the first capabilities that let the server write into its data folder.
+
+    Raises StackError where none does.
+    """
+    for capabilities in _ADDED if dropped() else ():
+        added = ",".join(f"+{name}" for name in capabilities)
+        options = (*dropped(), *((f"--inh-caps={added}", f"--ambient-caps={added}") if added else ()))
+        if succeeds(options, 'test -w "$1"', folder):
+            return options
+    if dropped():
+        raise StackError(
+            f"PostgreSQL does not run as root, and user {NOBODY} can write {folder} in no way; run as another user, "
+            "set MASKWRIGHT_HOME to a folder that all users may enter, or give POSTGRES_DSN"
+        )
+    return ()
+
+
+def succeeds(options: Sequence[str], script: str, *arguments: Path) -> bool:
+    """Whether a line of shell succeeds, run by setpriv with these options."""
+    command = ["setpriv", *options, "--", "sh", "-c", script, "sh", *map(str, arguments)]
     return subprocess.run(command, cwd="/", capture_output=True, check=False).returncode == 0

@@ -49,11 +49,13 @@ class Addresses:
         settings = self.settings
         if not settings.db_use_database:
             return {}
+        token = settings.minio_session_token.get_secret_value()
         return {
             "POSTGRES_DSN": settings.postgres_dsn.get_secret_value(),
             "MINIO_ENDPOINT": settings.minio_endpoint,
             "MINIO_ACCESS_KEY": settings.minio_access_key,
             "MINIO_SECRET_KEY": settings.minio_secret_key.get_secret_value(),
+            **({"MINIO_SESSION_TOKEN": token} if token else {}),
             "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
         }
 
@@ -94,6 +96,7 @@ def _filled(settings: Settings, credentials: Credentials) -> Settings:
         update["minio_access_key"] = settings.minio_access_key or credentials.s3_access_key
         secret = settings.minio_secret_key.get_secret_value() or credentials.s3_secret_key
         update["minio_secret_key"] = SecretStr(secret)
+        update["minio_session_token"] = SecretStr("")
     return settings.model_copy(update=update)
 
 

@@ -14,15 +14,18 @@ from rich.console import Console
 from rich.live import Live
 
 from deploy.embedded import launcher
-from deploy.embedded.addresses import Addresses
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import Folders
 from deploy.embedded.logs import follow, last_lines
 from deploy.embedded.next_steps import next_steps
+from deploy.embedded.shared_memory import SHARED_MEMORY, lowered, with_room
 from deploy.embedded.state import StackState
 from deploy.embedded.table import service_table
 from gateway.access.binding import check_binding
 from gateway.settings import Settings, SettingsError
+from gateway.settings.environment import read_environment
+from gateway.settings.kept import Kept, KeptError
+from gateway.settings.resolved import home, resolve
 
 _USAGE = 2
 _REFRESH_S = 0.5
@@ -35,14 +38,18 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave it running and come back.")] = False,  # noqa: FBT002
 ) -> None:
     """Start every server that no setting names, the gateway and the workers; watch them, stop them on Ctrl-C."""
+    folders = _folders()
+    if (state := launcher.running(folders)) is not None:
+        _already(state)
+        return
     settings = _settings()
     with _usable():
         check_binding(settings)
-    folders = _folders()
     folders.create()
-    if (state := launcher.running(folders)) is not None:
-        _console.print(f"already running (process {state.pid})")
-        return
+    for remark in read_environment(Settings.model_fields).remarks:
+        _errors.print(remark, markup=False, soft_wrap=True, style="yellow")
+    with _told():
+        _tell_limits(settings)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
@@ -89,15 +96,14 @@ def status(
 def env() -> None:
     """Print the running stack's ports and addresses for a shell: eval "$(maskwright env)".
 
-    psql, kcat, curl and the other commands can use them, whatever shell the stack was started from.
+    For psql, kcat and curl: the other commands find them by themselves, whatever shell the stack was started from.
     """
     folders = _folders()
-    ports = _running(folders).ports
-    settings = _settings().model_copy(update={setting.lower(): port for setting, port in ports.items()})
+    _running(folders)
     with _told():
-        addresses = Addresses.of(settings, folders.secrets).environment()
-    for name, value in {**ports, **addresses}.items():
-        typer.echo(f"export {name}={shlex.quote(str(value))}")
+        kept = _kept(folders)
+    for name, value in kept.running.items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
 
 
 def logs(
@@ -120,6 +126,20 @@ def logs(
     if following:
         for path, line in follow(chosen):
             _print_line(path, line)
+
+
+def _already(state: StackState) -> None:
+    _console.print(f"already running (process {state.pid})")
+    with _usable():
+        for line in resolve().conflicts:
+            _errors.print(f"{line} in the commands; for the stack, `maskwright down` first", soft_wrap=True)
+
+
+def _tell_limits(settings: Settings) -> None:
+    """Say where the machine's shared memory sets lower limits than the settings. Raises StackError."""
+    if limits := lowered(settings, with_room(settings)):
+        said = ", ".join(f"{name}={value}" for name, value in limits.items())
+        _console.print(f"{SHARED_MEMORY} is small, so the stack runs with {said}", style="yellow", soft_wrap=True)
 
 
 def _running(folders: Folders) -> StackState:
@@ -164,7 +184,18 @@ def _usable() -> Iterator[None]:
 
 
 def _folders() -> Folders:
-    return Folders(_settings().maskwright_home.resolve())
+    """This needs no setting but one: a stack is stopped whatever else is wrong in this shell."""
+    return Folders(home())
+
+
+def _kept(folders: Folders) -> Kept:
+    """What the running stack was started with. Raises StackError."""
+    try:
+        if (kept := Kept.read(folders.home)) is not None:
+            return kept
+    except KeptError as error:
+        raise StackError(str(error)) from error
+    raise StackError(f"the stack in {folders.home} says nothing of its settings; stop it and start it again")
 
 
 def _state(folders: Folders) -> StackState:

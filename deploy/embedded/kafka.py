@@ -55,15 +55,17 @@ class Kafka(Service):
     def environment(self) -> Mapping[str, str]:
         """How it reaches S3; appends rest on conditional puts."""
         settings = self._settings
-        return {
+        variables = {
             "PATH": os.defpath,
             "AWS_ACCESS_KEY_ID": settings.minio_access_key,
             "AWS_SECRET_ACCESS_KEY": settings.minio_secret_key.get_secret_value(),
+            "AWS_SESSION_TOKEN": settings.minio_session_token.get_secret_value(),
             "AWS_ENDPOINT": f"{'https' if settings.minio_secure else 'http'}://{settings.minio_endpoint}",
             "AWS_ALLOW_HTTP": "false" if settings.minio_secure else "true",
             "AWS_DEFAULT_REGION": settings.minio_region,
             "AWS_CONDITIONAL_PUT": "etag",
         }
+        return {name: value for name, value in variables.items() if value}
 
     def ports(self) -> Mapping[str, int]:
         """The one port."""

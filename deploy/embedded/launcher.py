@@ -13,6 +13,7 @@ from deploy.embedded.errors import StackError
 from deploy.embedded.folders import CHECKOUT, Folders
 from deploy.embedded.logs import last_lines
 from deploy.embedded.state import StackState
+from gateway.settings.resolved import absolute_paths
 
 START_TIMEOUT = 3600.0
 STOP_TIMEOUT = 720.0
@@ -35,7 +36,7 @@ def start(folders: Folders, tell: Callable[[str], None] = lambda _: None) -> "su
         launcher = subprocess.Popen(
             [sys.executable, "-m", "deploy.embedded"],
             cwd=CHECKOUT,
-            env=own_environment({"MASKWRIGHT_HOME": str(folders.home)}),
+            env=own_environment({**absolute_paths(), "MASKWRIGHT_HOME": str(folders.home)}),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -5,7 +5,6 @@ from gateway.settings import Settings
 _FOLDERS = {"body_masks": "masks", "face_contours": "faces", "privacy_blur": "blurred", "detect": "objects"}
 _KEY = (
     "callers need a key; make one, and let the commands below send it:\n"
-    '  eval "$(.venv/bin/maskwright env)"\n'
     '  export MASKWRIGHT_TOKEN="$(.venv/bin/maskwright keys create NAME --scope "run:*" --scope "jobs:*")"\n\n'
 )
 
@@ -20,6 +19,6 @@ def next_steps(settings: Settings) -> str:
         f"\n{_KEY if asks else ''}now try:\n"
         f"{''.join(runs)}"
         f"  curl {header}-F image=@PHOTO.jpg {url}/v1/run/{first} -o answer\n"
-        '  eval "$(.venv/bin/maskwright env)"  # ports and addresses, for other shells, psql, kcat and curl\n'
+        '  eval "$(.venv/bin/maskwright env)"  # ports and addresses, for psql, kcat and curl\n'
         f"and see {url}/docs for the API, `.venv/bin/maskwright status --watch`, `logs` and `down`\n"
     )

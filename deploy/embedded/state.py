@@ -5,6 +5,8 @@ import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from gateway.settings.kept import is_launcher
+
 
 @dataclass(frozen=True)
 class ServiceState:
@@ -64,8 +66,4 @@ class StackState:
 
     def is_alive(self) -> bool:
         """Whether the launcher that wrote this still runs."""
-        try:
-            command = Path(f"/proc/{self.pid}/cmdline").read_bytes()
-        except OSError:
-            return False
-        return b"deploy.embedded" in command and self.pid != os.getpid()
+        return self.pid != os.getpid() and is_launcher(self.pid)

@@ -12,6 +12,7 @@ from deploy.embedded.errors import StackError
 from deploy.embedded.folders import CHECKOUT, Folders
 from deploy.embedded.fused import Fusing, write_fused
 from deploy.embedded.service import Service
+from deploy.embedded.shared_memory import SHARED_MEMORY, region_prefix
 from deploy.embedded.triton_probe import NO_PHOTO, PHOTO, infer_every
 from deploy.embedded.triton_wheel import TritonWheel
 from gateway.logs import get_logger
@@ -21,7 +22,6 @@ from steps.object_detectors import chosen_detectors, detector_models, networks_o
 
 MODELS = CHECKOUT / "model_repository"
 ENSEMBLES = CHECKOUT / "ensembles"
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared memory
 
 _EVENT = re.compile(r'"(?:(loading): ([^:"]+):|(?:successfully loaded|failed to load) \'([^\']+)\')')
 """Of Triton's log: a model that it begins to load, or one that it is done with."""
@@ -39,7 +39,7 @@ class Triton(Service):
         self._settings = settings
         self._given = {"models": models, "generated": folders.triton}
         self._wheel = TritonWheel(folders.home)
-        self._region_prefix = f"maskwright_{settings.triton_grpc_port}_"
+        self._region_prefix = region_prefix(settings)
         self._pipelines: list[str] = []
         self._photo = PHOTO
 

@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 import tritonclient.grpc.aio as grpcclient
 
+from gateway.triton import CHANNEL
+
 PHOTO = cv2.imencode(".png", np.zeros((16, 16, 3), np.uint8))[1].tobytes()
 """Goes through every model; on one core they take a third of a second together."""
 NO_PHOTO = b""
@@ -13,7 +15,7 @@ NO_PHOTO = b""
 async def infer_every(url: str, models: list[str], photo: bytes, deadline: float) -> None:
     """Send a photo to each model. Raises InferenceServerException where one does not answer in time (seconds)."""
     inputs = [_bytes_input("image", photo), _bytes_input("parameters", b"{}")]
-    async with grpcclient.InferenceServerClient(url) as client:
+    async with grpcclient.InferenceServerClient(url, channel_args=CHANNEL) as client:
         for model in models:
             await client.infer(model, inputs, client_timeout=deadline)
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from exporters.errors import FetchError
 from exporters.listener import Listener
+from gateway.proxies import ProxyError, Web
 
 _ATTEMPTS = 3
 _TIMEOUT_S = 30.0
@@ -40,11 +41,15 @@ class UrlSource(BaseModel):
     def retrieve(self, targets: Mapping[str, Path], listener: Listener) -> None:
         """Download to the one path of `targets`, going on from what an earlier call left there.
 
-        Raises FetchError; what has arrived then stays, with the server's validator beside it.
+        Raises FetchError; what has arrived then stays, with the server's validator beside it. Public hosts are asked
+        through the proxy of the environment, where there is one.
         """
         (path,) = targets.values()
-        with httpx.Client(follow_redirects=True, timeout=_TIMEOUT_S) as client:
-            _download_persistently(client, self.url, path, listener)
+        try:
+            with httpx.Client(follow_redirects=True, timeout=_TIMEOUT_S, transport=Web()) as client:
+                _download_persistently(client, self.url, path, listener)
+        except (httpx.HTTPError, httpx.InvalidURL, ProxyError) as error:
+            raise FetchError(f"{self.url}: {error}") from error
         _validator(path).unlink(missing_ok=True)
 
 
@@ -53,10 +58,7 @@ def _download_persistently(client: httpx.Client, url: str, path: Path, listener:
     for _ in range(_ATTEMPTS - 1):
         with suppress(httpx.HTTPError):
             return _download(client, url, path, listener)
-    try:
-        return _download(client, url, path, listener)
-    except httpx.HTTPError as error:
-        raise FetchError(f"{url}: {error}") from error
+    return _download(client, url, path, listener)
 
 
 def _download(client: httpx.Client, url: str, path: Path, listener: Listener) -> None:

@@ -19,6 +19,9 @@ class NullCache(Cache):
     async def keep(self, _entry: NewEntry) -> None:
         """Keep nothing."""
 
+    def forget(self, _task_id: str) -> None:
+        """There is nothing to forget."""
+
     def alone(self, _key: CacheKey) -> AbstractAsyncContextManager[None]:
         """Not alone."""
         return nullcontext()

@@ -9,14 +9,16 @@ import httpx
 import typer
 from pydantic import BaseModel, ValidationError
 
-from gateway.settings import Settings, SettingsError
+from gateway.cli.shell import shell_settings, told
+from gateway.proxies import proxy_for, require_certificates, way_to
+from gateway.settings import SettingsError
+from gateway.settings.environment import shown
 
 T = TypeVar("T")
 
 _TIMEOUT = httpx.Timeout(300.0, connect=5.0)
 _VARIABLE = "MASKWRIGHT_TOKEN"
 _BUSY = frozenset({429, 503})
-_DIRECT = {"all://127.0.0.1": None}  # this machine's gateway is not behind the proxy of the environment
 
 
 class GatewayAwayError(ConnectionError):
@@ -38,25 +40,39 @@ class _Refusal(BaseModel):
 
 
 def base_url(url: str) -> str:
-    """The URL as given, or that of this machine's gateway. Raises typer.Exit where the settings are wrong."""
-    if url:
-        return url if "://" in url else f"http://{url}"
-    try:
-        return Settings.from_environment().local_url
-    except SettingsError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from error
+    """The URL as given, or that of the stack that runs here.
+
+    Raises typer.Exit after a message where settings, URL, token or the way there are wrong.
+    """
+    given = url.strip()
+    with told():
+        address = (given if "://" in given else f"http://{given}") if given else shell_settings().local_url
+        _check(address)
+        credentials()
+    return address
 
 
 def open_client(url: str) -> httpx.AsyncClient:
-    """A client of the gateway at this base URL."""
-    return httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, mounts=_DIRECT, headers=credentials())
+    """A client of the gateway at this base URL, which `base_url` gave."""
+    return httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=way_to(httpx.URL(url)), headers=credentials())
 
 
 def credentials() -> Mapping[str, str]:
-    """The header with the token or API key of MASKWRIGHT_TOKEN; nothing without one."""
-    token = os.environ.get(_VARIABLE)
+    """The header with the token or API key of MASKWRIGHT_TOKEN; nothing without one. Raises SettingsError."""
+    token = os.environ.get(_VARIABLE, "").strip()
+    if not (token.isascii() and (token.isprintable() or not token)):
+        raise SettingsError(f"{_VARIABLE}=…: a token has nothing but letters, digits and signs of ASCII")
     return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _check(address: str) -> None:
+    """Raises SettingsError for what is no URL, and ProxyError."""
+    try:
+        url = httpx.URL(address)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise SettingsError(f"{shown(address)}: not a URL such as http://127.0.0.1:8000: {error}") from error
+    proxy_for(url)
+    require_certificates()
 
 
 async def expect_gateway(client: httpx.AsyncClient) -> None:
@@ -113,7 +129,7 @@ def converse(url: str, work: Callable[[httpx.AsyncClient], Awaitable[T]]) -> T:
 def away(address: str) -> None:
     """Say that no gateway is there."""
     start = "start it with `maskwright up`"
-    elsewhere = 'for one on another port run `eval "$(maskwright env)"` first, or name it by --url'
+    elsewhere = "for one in another folder set MASKWRIGHT_HOME, or name it by --url"
     typer.echo(f"No gateway answers at {address}; {start}; {elsewhere}.", err=True)
 
 

@@ -1,6 +1,7 @@
 """`maskwright jobs list|show|watch|cancel|delete|resend`."""
 
 import json
+from http import HTTPStatus
 from typing import Annotated
 
 import httpx
@@ -21,7 +22,7 @@ JobIds = Annotated[list[str], typer.Argument(metavar="JOB…", help="Ids of jobs
 
 @app.command("list")
 def list_jobs(  # noqa: PLR0913, PLR0917 one option for each filter
-    state: Annotated[str, typer.Option(help="queued, running, completed or failed.")] = "",
+    state: Annotated[str, typer.Option(help="queued, running, completed, failed or deleting.")] = "",
     user_id: Annotated[str, typer.Option(help="Only this user's.")] = "",
     request_id: Annotated[str, typer.Option(help="Only this request's.")] = "",
     pipeline: Annotated[str, typer.Option(help="Only this pipeline's.")] = "",
@@ -80,12 +81,13 @@ def cancel(jobs: JobIds, url: Url = "") -> None:
 
 @app.command()
 def delete(jobs: JobIds, url: Url = "") -> None:
-    """Remove jobs, their photos and their masks."""
+    """Remove jobs, their photos and their masks; those that are not gone yet stay listed as `deleting`."""
 
     async def remove(client: httpx.AsyncClient) -> None:
         for job in jobs:
-            accepted(await client.delete(job_path(job)))
-            typer.echo(f"{job} deleted")
+            answer = accepted(await client.delete(job_path(job)))
+            waits = answer.status_code == HTTPStatus.ACCEPTED
+            typer.echo(f"{job} {_deletion(answer.json()) if waits else 'deleted'}")
 
     converse(url, remove)
 
@@ -100,3 +102,8 @@ def resend(jobs: JobIds, url: Url = "") -> None:
             typer.echo(f"{job} {answer['resent']} sent again")
 
     converse(url, send)
+
+
+def _deletion(job: JobObject) -> str:
+    why = reason(job)
+    return f"deleting: {why}" if why else "deleting: a worker may still write its masks"

@@ -12,17 +12,18 @@ import structlog
 from gateway.access.audit import AuditLog
 from gateway.access.files import FileAudit, FileKeys
 from gateway.access.keys import KeyBook
+from gateway.cli.shell import shell_settings
 from gateway.cli.store_errors import store_errors_told
 from gateway.postgres.audit import PostgresAudit
+from gateway.postgres.database import find_database
 from gateway.postgres.keys import PostgresKeys
 from gateway.postgres.pool import open_pool
-from gateway.postgres.stores import prepare
 from gateway.settings import Settings, SettingsError
 
 T = TypeVar("T")
 
 _NOWHERE = (
-    'POSTGRES_DSN=: no database is named; for that of `maskwright up` first run `eval "$(maskwright env)"`, and for '
+    "POSTGRES_DSN=: no database is named, and no stack runs here that has one; start it with `maskwright up`, and for "
     "a gateway without a database set DB_USE_DATABASE=false"
 )
 """A key in a file is no key to a gateway that looks into a database."""
@@ -43,7 +44,7 @@ def with_ledgers(work: Callable[[Ledgers], Awaitable[T]]) -> T:
     """
     structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     with store_errors_told():
-        return asyncio.run(_work(Settings.from_environment(), work))
+        return asyncio.run(_work(shell_settings(), work))
 
 
 async def _work(settings: Settings, work: Callable[[Ledgers], Awaitable[T]]) -> T:
@@ -58,6 +59,6 @@ async def _opened(settings: Settings) -> AsyncIterator[Ledgers]:
     if not settings.uses_database:
         yield Ledgers(FileKeys(settings), FileAudit(settings))
         return
-    await prepare(settings)
-    async with open_pool(settings) as pool:
+    database, _ = await find_database(settings)
+    async with open_pool(database, settings.postgres_pool_size) as pool:
         yield Ledgers(PostgresKeys(pool), PostgresAudit(pool))

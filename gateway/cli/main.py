@@ -46,6 +46,7 @@ COMMANDS = (
     LazyCommand("status", "deploy.embedded.commands:status", "Show what runs."),
     LazyCommand("logs", "deploy.embedded.commands:logs", "Show the logs of what runs."),
     LazyCommand("env", "deploy.embedded.commands:env", "Print the addresses of what runs, for a shell."),
+    LazyCommand("doctor", "deploy.machine.doctor:doctor", "Say what can and cannot work on this machine."),
     LazyCommand("settings", "gateway.cli.settings:settings", "Show every environment variable and its default."),
     LazyCommand("demo", "deploy.demo.commands:demo", "Run the sample photos and write a page with the results."),
     LazyCommand("models", "exporters.commands:app", "Fetch, export and check the models."),

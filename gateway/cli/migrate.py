@@ -4,6 +4,7 @@ import asyncio
 
 import typer
 
+from gateway.cli.shell import shell_settings
 from gateway.cli.store_errors import store_errors_told
 from gateway.postgres.stores import prepare
 from gateway.settings import Settings, SettingsError
@@ -16,15 +17,15 @@ def migrate() -> None:
     """
     with store_errors_told():
         applied = asyncio.run(prepare(_settings()))
-    for migration in applied:
-        typer.echo(f"applied {migration.name}")
+    for done in applied:
+        typer.echo(f"applied {done}")
     if not applied:
         typer.echo("The tables are up to date.")
 
 
 def _settings() -> Settings:
     """The settings. Raises SettingsError also where they name no database."""
-    settings = Settings.from_environment()
+    settings = shell_settings()
     if not settings.postgres_dsn.get_secret_value():
         raise SettingsError("POSTGRES_DSN=: the address of a database is needed")
     return settings

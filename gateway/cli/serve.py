@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.shell import told
 from gateway.server import serve as serve_forever
-from gateway.settings import Settings, SettingsError
+from gateway.settings import Settings
 
 
 def serve(
@@ -14,8 +15,5 @@ def serve(
 ) -> None:
     """Run the gateway alone, in the foreground; Triton must run elsewhere (TRITON_GRPC_URL)."""
     given = {name: value for name, value in (("api_host", host), ("api_port", port)) if value is not None}
-    try:
+    with told():
         serve_forever(Settings.from_environment().model_copy(update=given))
-    except SettingsError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from error

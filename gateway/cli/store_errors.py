@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import typer
 
-from gateway.postgres.migrations import MigrationError
+from gateway.postgres.faults import MigrationError
 from gateway.problems import Problem
 from gateway.settings import SettingsError
 

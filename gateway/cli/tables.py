@@ -11,7 +11,7 @@ from rich.text import Text
 
 from gateway.cli.watching import JobObject
 
-_STYLES = {"completed": "green", "failed": "red", "running": "cyan"}
+_STYLES = {"completed": "green", "failed": "red", "running": "cyan", "deleting": "yellow"}
 _PIPED_COLUMNS = 240
 _UNITS = (("d", 86_400), ("h", 3600), ("min", 60))
 
@@ -76,8 +76,10 @@ def state_text(job: JobObject) -> Text:
 
 
 def reason(job: JobObject) -> Text:
-    """Why it failed, or has to be tried again."""
-    return Text(_failure(job["error"] or (job["last_error"] if job["state"] == "queued" else None)))
+    """Why it failed, has to be tried again, or is not gone yet."""
+    if job["state"] in {"queued", "deleting"}:
+        return Text(_failure(job["last_error"]))
+    return Text(_failure(job["error"]))
 
 
 def _facts(job: JobObject) -> Iterable[tuple[str, str]]:

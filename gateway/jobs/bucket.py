@@ -1,12 +1,29 @@
 """What keeps photos and artifacts: S3 or memory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from gateway.problems import Problem
+
+_NAMED = 3
 
 
 class ObjectMissingError(LookupError):
     """There is no object under the key."""
+
+
+class ObjectsKeptError(Problem):
+    """The store answers, but keeps objects that were to be removed: under a legal hold, or for want of a right.
+
+    `kept` says why, by key.
+    """
+
+    def __init__(self, kept: Mapping[str, str]) -> None:
+        named = "; ".join(f"{key} ({reason})" for key, reason in list(kept.items())[:_NAMED])
+        more = f"; and {len(kept) - _NAMED} more" if len(kept) > _NAMED else ""
+        super().__init__("storage_unavailable", f"S3 keeps {named}{more}")
+        self.kept = kept
 
 
 @dataclass(frozen=True)
@@ -30,7 +47,10 @@ class Bucket(Protocol):
         """Read an object. Raises ObjectMissingError."""
 
     async def remove(self, keys: Sequence[str]) -> None:
-        """Remove objects; missing ones count as removed."""
+        """Remove objects for good; missing ones count as removed.
+
+        Raises ObjectsKeptError once all others are gone.
+        """
 
     async def keys(self, prefix: str) -> list[str]:
         """Every key that begins with the prefix."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 from uuid import UUID
 
-from gateway.jobs.job import CallbackKind, Job, Outcome
+from gateway.jobs.job import CallbackKind, Job, Outcome, Waiting
 
 DeliveryState = Literal["pending", "delivered", "failed"]
 
@@ -56,6 +56,9 @@ class Outbox(Protocol):
         `attempts` counts this one.
         """
 
+    async def renew(self, ids: Sequence[int], lease_s: float) -> None:
+        """Keep deliveries that are still under way from others for longer."""
+
     async def delivered(self, ids: Sequence[int]) -> None:
         """Note deliveries that were made."""
 
@@ -67,6 +70,9 @@ class Outbox(Protocol):
 
     async def of_job(self, job_id: UUID) -> list[Delivery]:
         """A job's deliveries in order, without their bodies (`b""`)."""
+
+    async def standing(self) -> Mapping[CallbackKind, Waiting]:
+        """Deliveries that are not made yet, by kind; the age since the outcome that owes them."""
 
     async def resend(self, job_id: UUID) -> int:
         """Make a job's failed deliveries pending again, with attempts from zero; how many there were."""

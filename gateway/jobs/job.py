@@ -6,10 +6,13 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-JobState = Literal["queued", "running", "completed", "failed"]
+JobState = Literal["queued", "running", "completed", "failed", "deleting"]
 FINISHED: frozenset[JobState] = frozenset({"completed", "failed"})
 ImageKind = Literal["photo", "url", "s3"]
 CallbackKind = Literal["message", "webhook", "upload"]
+
+_AMID_WRITES = frozenset({"cancelled", "attempts_exhausted", "storage_unavailable", "queue_full", "internal_error"})
+"""Codes of failures that may come while artifacts are written."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,14 @@ class Callback:
 
     kind: CallbackKind
     destination: str
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """How many there are, and the age of the oldest in seconds; 0 where there is none."""
+
+    count: int = 0
+    oldest_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,11 @@ class Outcome:
     def state(self) -> JobState:
         """`completed` or `failed`."""
         return "failed" if self.failure else "completed"
+
+    @property
+    def leaves_objects(self) -> bool:
+        """Whether objects that no artifact names may be there, or may still come."""
+        return self.failure is not None and self.failure.code in _AMID_WRITES
 
     @property
     def cached(self) -> bool:
@@ -105,7 +121,11 @@ class NewJob:
 
 @dataclass(frozen=True)
 class Job:
-    """A job as the store has it. `sequence` orders jobs by their coming; `attempts` counts the started ones."""
+    """A job as the store has it. `sequence` orders jobs by their coming; `attempts` counts the started ones.
+
+    `deleting` is the state of a deleted job until the last of its objects is gone; `last_failure` is then why some are
+    not.
+    """
 
     request: NewJob
     sequence: int
@@ -126,7 +146,7 @@ class Job:
     @property
     def finished(self) -> bool:
         """Whether it has its outcome."""
-        return self.state in FINISHED
+        return self.outcome is not None
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,19 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from gateway.jobs.job import Failure, Job
+from gateway.jobs.job import Failure, Job, Waiting
 from gateway.problems import Problem
 
-_FROM_KAFKA = "kafka:"
+FROM_KAFKA = "kafka:"
+"""Of a job's source."""
 
 
 def poison_origin(job: Job, failure: Failure | None) -> str | None:
     """Where the message came from, if the job came as one and failed in vain: not by its sender's mistake."""
     source = job.request.source
-    if failure is None or not source.startswith(_FROM_KAFKA):
+    if failure is None or not source.startswith(FROM_KAFKA):
         return None
-    return source.removeprefix(_FROM_KAFKA) if Problem(failure.code, failure.detail).transient else None
+    return source.removeprefix(FROM_KAFKA) if Problem(failure.code, failure.detail).transient else None
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class PoisonBook(Protocol):
 
     async def entries(self, limit: int, before: int | None = None) -> list[PoisonEntry]:
         """The newest first; `before` is the id where the page before ended."""
+
+    async def standing(self) -> Waiting:
+        """How many are open."""
 
     async def has_open(self, job_id: UUID) -> bool:
         """Whether there is an open entry about this job."""

@@ -1,15 +1,21 @@
 """What keeps jobs: PostgreSQL or memory."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 from uuid import UUID
 
 from gateway.cache.cache import NewEntry
 from gateway.jobs.deliveries import NewDelivery
-from gateway.jobs.job import Failure, Job, JobState, Lease, NewJob, Outcome
+from gateway.jobs.job import Failure, Job, JobState, Lease, NewJob, Outcome, Waiting
 
 RECENT_S = 60
+LATE_WRITES_S = 30.0
+"""How long a write to the object store may still be under way after the writer's lease is over."""
+REMOVAL_S = 10.0
+"""So long the gateway that deletes a job has for its objects, before a janitor comes to it."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 600.0
+"""Before a removal that failed is tried again: twice as long with each failure."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,10 @@ class Poison:
 
 @dataclass(frozen=True)
 class JobFilter:
-    """Which jobs of a tenant to list, the newest first; `before` is the `sequence` where the page before ended."""
+    """Which jobs of a tenant to list, the newest first; `before` is the `sequence` where the page before ended.
+
+    Without `deleting`, none of those that are being deleted.
+    """
 
     state: JobState | None = None
     user_id: str | None = None
@@ -46,6 +55,7 @@ class JobFilter:
     limit: int = 50
     tenant: str = ""
     batch_id: UUID | None = None
+    deleting: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,19 @@ class QueueCounts:
     queued: int
     running: int
     workers: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is not over. `queued` jobs, the oldest by its coming; `running`, by the start of its attempt; `deleting`.
+
+    `failing` counts the jobs whose objects S3 has refused to remove.
+    """
+
+    queued: Waiting = field(default_factory=Waiting)
+    running: Waiting = field(default_factory=Waiting)
+    deleting: Waiting = field(default_factory=Waiting)
+    failing: int = 0
 
 
 @dataclass(frozen=True)
@@ -78,6 +101,14 @@ class Recent:
         """Share of them that completed; None where none ended."""
         ended = self.completed + self.failed
         return self.completed / ended if ended else None
+
+
+Ended = Callable[[Job, Outcome], None]
+"""Hears of a job that the store itself ended: one that was begun too often."""
+
+
+def unheard(_job: Job, _outcome: Outcome) -> None:
+    """For stores whose endings nobody counts."""
 
 
 class JobStore(Protocol):
@@ -114,11 +145,14 @@ class JobStore(Protocol):
     async def cancel(self, job_id: UUID) -> Job | None:
         """End an unfinished job as failed, `cancelled`; a finished one is left as it is. None where there is none."""
 
-    async def delete(self, job_id: UUID) -> bool:
-        """Cancel, and hide the job until its photo and artifacts are removed. False where there is none."""
+    async def delete(self, job_id: UUID) -> Job | None:
+        """Cancel a job, and let it be `deleting` until its objects are removed. None where there is none."""
+
+    async def deleting(self, job_id: UUID) -> Job | None:
+        """A job that is being deleted. None where there is none."""
 
     async def get(self, job_id: UUID) -> Job | None:
-        """One job."""
+        """One job; none that is being deleted."""
 
     async def find(self, jobs: JobFilter) -> list[Job]:
         """Jobs, the newest first."""
@@ -126,17 +160,29 @@ class JobStore(Protocol):
     async def counts(self) -> QueueCounts:
         """How full the queue is."""
 
+    async def standing(self) -> Standing:
+        """What is not over, and for how long."""
+
     async def finished(self) -> int:
         """How many jobs ended, perhaps a little while ago; among millions that takes a while to count."""
 
     async def recent(self) -> Recent:
         """What ended lately."""
 
-    async def removable(self, older_than_s: float, limit: int) -> list[Job]:
-        """Jobs deleted at least so long ago, whose objects are to be removed."""
+    async def removable(self, limit: int, lease_s: float) -> list[Job]:
+        """Jobs whose objects are to be removed by now, kept from other janitors for `lease_s` seconds.
 
-    async def remove(self, job_ids: Sequence[UUID]) -> None:
-        """Forget deleted jobs whose objects are gone."""
+        Deleted ones, and failed ones during whose last attempts artifacts may have been written.
+        """
+
+    async def remove(self, job_ids: Sequence[UUID]) -> frozenset[UUID]:
+        """Note that their objects are gone; those that were deleted and are forgotten now.
+
+        A deleted job into whose objects a worker may still write is `removable` once more when none can.
+        """
+
+    async def postpone_removal(self, job_id: UUID, reason: str) -> None:
+        """Note that objects could not be removed; the job is `removable` again after a pause that grows."""
 
     async def expire(self, days: int) -> int:
         """Delete some of the jobs that ended so long ago; how many, none when no more are left."""

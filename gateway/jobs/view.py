@@ -12,6 +12,7 @@ _UNFINISHED = Outcome()
 def job_view(job: Job, deliveries: Sequence[Delivery] = (), *, link: Callable[[str], str]) -> dict[str, object]:
     """The public JSON object of a job; times are RFC 3339 in UTC, `link` makes the URL of an artifact's key."""
     outcome = job.outcome or _UNFINISHED
+    artifacts = () if job.state == "deleting" else outcome.artifacts
     return {
         **_identity(job),
         **_progress(job),
@@ -19,7 +20,7 @@ def job_view(job: Job, deliveries: Sequence[Delivery] = (), *, link: Callable[[s
         "error": _failure(outcome.failure),
         "last_error": _failure(job.last_failure),
         **_found(outcome),
-        "artifacts": {artifact.name: _artifact(artifact, link) for artifact in outcome.artifacts},
+        "artifacts": {artifact.name: _artifact(artifact, link) for artifact in artifacts},
         "callbacks": [_callback(delivery) for delivery in deliveries],
     }
 

@@ -1,28 +1,33 @@
 """How every client of the broker connects, from the settings."""
 
-import ssl
-
+from gateway.kafka.login import login
+from gateway.kafka.tls import tls_context
 from gateway.settings import Settings, SettingsError
 
 REQUEST_TIMEOUT_S = 9
 """Longer than SESSION_TIMEOUT_MS of the consumer: a broker may hold a request to join for that long."""
 
 _RETRY_BACKOFF_MS = 250
+_METADATA_AGE_MS = 5000
+"""So soon it is noticed that a topic was made, or has got more partitions."""
 
 
 def connection_arguments(settings: Settings) -> dict[str, object]:
-    """Keyword arguments of any aiokafka client. Raises SettingsError, which names the variable that does not fit."""
+    """Keyword arguments of any aiokafka client. Raises SettingsError, one line for each variable that does not fit.
+
+    Certificates are read anew each time, so that renewed ones are used.
+    """
     protocol = settings.kafka_security_protocol
     arguments: dict[str, object] = {
         "bootstrap_servers": _servers(settings),
         "security_protocol": protocol,
         "request_timeout_ms": REQUEST_TIMEOUT_S * 1000,
         "retry_backoff_ms": _RETRY_BACKOFF_MS,
+        "metadata_max_age_ms": _METADATA_AGE_MS,
     }
-    if protocol.startswith("SASL"):
-        arguments |= _login(settings)
-    if protocol.endswith("SSL"):
-        arguments["ssl_context"] = _ssl_context(settings)
+    arguments |= login(settings)
+    if context := tls_context(settings):
+        arguments["ssl_context"] = context
     return arguments
 
 
@@ -30,25 +35,14 @@ def _servers(settings: Settings) -> list[str]:
     servers = [server.strip() for server in settings.kafka_bootstrap_servers.split(",") if server.strip()]
     if not servers:
         raise SettingsError("KAFKA_BOOTSTRAP_SERVERS=: host:port is needed, comma-separated where there are several")
+    for server in servers:
+        _check_port(server)
     return servers
 
 
-def _login(settings: Settings) -> dict[str, object]:
-    login = {"KAFKA_USERNAME": settings.kafka_username, "KAFKA_PASSWORD": settings.kafka_password.get_secret_value()}
-    missing = [variable for variable, value in login.items() if not value]
-    if missing:
-        why = f"needed with KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol}"
-        raise SettingsError("\n".join(f"{variable}=: {why}" for variable in missing))
-    return {
-        "sasl_mechanism": settings.kafka_sasl_mechanism,
-        "sasl_plain_username": login["KAFKA_USERNAME"],
-        "sasl_plain_password": login["KAFKA_PASSWORD"],
-    }
-
-
-def _ssl_context(settings: Settings) -> ssl.SSLContext:
-    cafile = settings.kafka_ssl_cafile
-    try:
-        return ssl.create_default_context(cafile=cafile)
-    except OSError as error:
-        raise SettingsError(f"KAFKA_SSL_CAFILE={cafile}: {error}") from error
+def _check_port(server: str) -> None:
+    """Refuse what the client would not understand. Raises SettingsError."""
+    host, colon, port = server.rpartition(":")
+    fits = not colon or server.endswith("]") or (host and port.isdecimal() and 0 < int(port) < 65536)  # noqa: PLR2004
+    if not fits or "/" in server:
+        raise SettingsError(f"KAFKA_BOOTSTRAP_SERVERS={server}: host:port is needed, as kafka.example:9092")

@@ -32,6 +32,7 @@ async def joined(settings: Settings) -> AsyncIterator[tuple[AIOKafkaConsumer, Va
         heartbeat_interval_ms=_HEARTBEAT_MS,
         fetch_max_bytes=_FETCH_BYTES,
         max_partition_fetch_bytes=_PARTITION_BYTES,
+        isolation_level="read_committed",
     )
     valve = Valve(consumer, settings.queue_max_size)
     consumer.subscribe([settings.kafka_topic_input], listener=valve)

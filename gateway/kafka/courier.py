@@ -6,26 +6,38 @@ from contextlib import asynccontextmanager
 
 import anyio
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.structs import RecordMetadata
 
-from gateway.jobs.courier import Courier, DeliveryError
+from gateway.jobs.courier import DeliveryError
 from gateway.jobs.deliveries import Delivery, NewDelivery
+from gateway.kafka.cause import explained
 from gateway.kafka.connection import REQUEST_TIMEOUT_S, connection_arguments
-from gateway.settings import Settings
+from gateway.kafka.poison import shortened
+from gateway.logs import get_logger
+from gateway.metrics.kafka import KafkaFigures
+from gateway.settings import Settings, SettingsError
 
 _TIMEOUT_S = 8.0
-_LARGEST_BYTES = 128 * 1024 * 1024
-"""The broker's own limit is the one that counts."""
+"""What connecting, and finding the topic, may take; what the producer took over is given up by the producer alone."""
+_LARGEST_BYTES = 64 * 1024 * 1024
+"""The broker's own limit is the one that counts; it closes the connection on requests of 100 MB and more."""
+_BATCH_BYTES = 16 * 1024
+"""Smaller messages travel together; a broker that refuses such a batch may take each of them."""
+_TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
+_GIVEN_UP_S = 30
+"""What the producer gives a partition that has no leader; a new one is found within 10 s of a broker's death."""
 _LINGER_MS = 5
 _LONGEST_DELAY_S = 30.0
 _EXPONENTS = 16
 
 
 @asynccontextmanager
-async def open_message_courier(settings: Settings) -> AsyncIterator[Courier]:
+async def open_message_courier(settings: Settings, figures: KafkaFigures) -> AsyncIterator["MessageCourier"]:
     """Carries deliveries of kind `message`, for as long as the context lasts. Raises SettingsError."""
-    courier = MessageCourier(connection_arguments(settings))
+    connection_arguments(settings)
+    courier = MessageCourier(settings, figures)
     try:
         yield courier
     finally:
@@ -35,25 +47,61 @@ async def open_message_courier(settings: Settings) -> AsyncIterator[Courier]:
 class MessageCourier:
     """Sends through one producer, which is made when it is needed and replaced when it is broken."""
 
-    def __init__(self, arguments: dict[str, object]) -> None:
-        self._arguments = arguments
+    def __init__(self, settings: Settings, figures: KafkaFigures) -> None:
+        self._settings = settings
+        self._figures = figures
+        self._log = get_logger("gateway.kafka")
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
         self._stopping: set[asyncio.Task[None]] = set()
 
     async def deliver(self, delivery: Delivery) -> None:
-        """Send and wait until all replicas have it; an unknown end may mean that it was sent. Raises DeliveryError."""
+        """Send and wait until all replicas have it, or its producer gave it up. Raises DeliveryError.
+
+        Where the broker knows idempotent producers, one that gives up does so for good. Elsewhere an unknown end may
+        mean that it was sent.
+        """
+        try:
+            await self._send(delivery.content)
+        except _TOO_LARGE as error:
+            await self._send_short(delivery.content, error)
+
+    async def _send_short(self, content: NewDelivery, error: KafkaError) -> None:
+        """Without what makes it large. Raises DeliveryError, a lasting one where that is no help."""
+        short = shortened(content)
+        is_small = len(content.body) <= min(_BATCH_BYTES, _LARGEST_BYTES)
+        if short is None or len(short.body) >= len(content.body):
+            raise DeliveryError(str(error), lasting=not is_small) from error
+        try:
+            await self._send(short)
+        except _TOO_LARGE as again:
+            raise DeliveryError(str(again), lasting=True) from again
+        self._figures.shortened(content.destination)
+        self._log.warning(
+            "a message too large for its topic was sent without its value",
+            topic=content.destination,
+            bytes=len(content.body),
+            origin=content.headers.get("origin"),
+        )
+
+    async def _send(self, content: NewDelivery) -> None:
+        """Raises DeliveryError, and the client's errors for what is too large."""
         producer: AIOKafkaProducer | None = None
         try:
             with anyio.fail_after(_TIMEOUT_S):
                 producer = await self._started()
-                await _send(producer, delivery.content)
-        except MessageSizeTooLargeError as error:
-            raise DeliveryError(str(error), lasting=True) from error
-        except (KafkaError, TimeoutError) as error:
-            if not getattr(error, "retriable", False):
-                self._discard(producer)
-            raise DeliveryError(str(error) or f"not acknowledged within {_TIMEOUT_S:g} s") from error
+                sent = await _hand_over(producer, content)
+            await sent
+        except _TOO_LARGE:
+            self._discard(producer)
+            raise
+        except SettingsError as error:
+            raise DeliveryError(str(error)) from error
+        except KafkaError as error:
+            self._discard(producer)
+            raise DeliveryError(await self._words(error, content)) from error
+        except TimeoutError as error:
+            raise DeliveryError(f"{content.destination}: not acknowledged within {_TIMEOUT_S:g} s") from error
 
     def delay_s(self, attempts: int) -> float | None:
         """1, 2, 4 … at most 30 s, and never the end: an outcome must go out."""
@@ -72,9 +120,27 @@ class MessageCourier:
             return self._producer
 
     async def _start(self) -> AIOKafkaProducer:
-        """Without idempotence, which not every broker has: a message sent twice is the same message."""
+        """An idempotent one, whose messages are in their topic once however often they are sent, if the broker has it.
+
+        Raises KafkaError.
+        """
+        try:
+            return await self._connected(enable_idempotence=True)
+        except KafkaConnectionError:
+            raise
+        except (KafkaError, NotImplementedError) as error:
+            producer = await self._connected(enable_idempotence=False)
+            self._log.info(f"the broker has no idempotent producers; a message may come twice: {error!r}")
+            return producer
+
+    async def _connected(self, *, enable_idempotence: bool) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
-            **self._arguments, acks="all", linger_ms=_LINGER_MS, max_request_size=_LARGEST_BYTES
+            **connection_arguments(self._settings) | {"request_timeout_ms": _GIVEN_UP_S * 1000},
+            acks="all",
+            enable_idempotence=enable_idempotence,
+            linger_ms=_LINGER_MS,
+            max_batch_size=_BATCH_BYTES,
+            max_request_size=_LARGEST_BYTES,
         )
         try:
             await producer.start()
@@ -83,7 +149,11 @@ class MessageCourier:
             raise
         return producer
 
+    async def _words(self, error: KafkaError, content: NewDelivery) -> str:
+        return f"{content.destination}: {await explained(error, self._settings)}"
+
     def _discard(self, producer: AIOKafkaProducer | None) -> None:
+        """After any failure: an idempotent one that gave a message up has a gap in its sequence, and sends no more."""
         if producer is not None and producer is self._producer:
             self._producer = None
             self._stop(producer)
@@ -95,10 +165,12 @@ class MessageCourier:
         task.add_done_callback(self._stopping.discard)
 
 
-async def _send(producer: AIOKafkaProducer, content: NewDelivery) -> None:
-    await producer.send_and_wait(
+async def _hand_over(producer: AIOKafkaProducer, content: NewDelivery) -> "asyncio.Future[RecordMetadata]":
+    """From its end on, the message is the producer's, which sends it until it is acknowledged or given up."""
+    sent: asyncio.Future[RecordMetadata] = await producer.send(
         content.destination,
         value=content.body,
         key=content.key.encode() or None,
         headers=[(name, value.encode()) for name, value in content.headers.items()],
     )
+    return sent

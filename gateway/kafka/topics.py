@@ -1,5 +1,7 @@
 """Makes the topics where the broker lets us."""
 
+from collections.abc import Mapping
+
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
@@ -17,21 +19,23 @@ _REPLICAS = 3
 _TIMEOUT_MS = 8000
 
 
-async def make_topics(settings: Settings) -> None:
-    """Make those that are missing; what the broker refuses is logged. Raises KafkaError where there is no broker."""
+async def make_topics(settings: Settings) -> Mapping[str, str]:
+    """Make those that are missing; what the broker refuses, and why, which is logged too.
+
+    Raises KafkaError where there is no broker.
+    """
     admin = AIOKafkaAdminClient(**connection_arguments(settings))
     try:
         await admin.start()
         wanted = {settings.kafka_topic_input, settings.kafka_topic_output, settings.kafka_topic_poison}
         missing = wanted - set(await admin.list_topics())
-        if missing:
-            await _make(admin, settings, sorted(missing))
+        return await _make(admin, settings, sorted(missing)) if missing else {}
     finally:
         await admin.close()
 
 
-async def _make(admin: AIOKafkaAdminClient, settings: Settings, names: list[str]) -> None:
-    log = get_logger("gateway.kafka")
+async def _make(admin: AIOKafkaAdminClient, settings: Settings, names: list[str]) -> Mapping[str, str]:
+    log, refused = get_logger("gateway.kafka"), dict[str, str]()
     replicas = min(_REPLICAS, len((await admin.describe_cluster())["brokers"]))
     partitions = {settings.kafka_topic_input: _INPUT_PARTITIONS}
     topics = [NewTopic(name, partitions.get(name, _OUTPUT_PARTITIONS), replicas) for name in names]
@@ -41,4 +45,6 @@ async def _make(admin: AIOKafkaAdminClient, settings: Settings, names: list[str]
         if code == 0:
             log.info("topic made", topic=name, replicas=replicas)
         elif error is not TopicAlreadyExistsError:
+            refused[name] = error.__name__
             log.warning("topic not made", topic=name, reason=error.__name__)
+    return refused

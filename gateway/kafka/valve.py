@@ -17,7 +17,8 @@ _PATIENCE_S = 2.0
 class Valve(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
     """Pauses the consumer's partitions, also those that it is given meanwhile, and resumes them.
 
-    A paused partition gives no messages, and its consumer stays a member of the group as long as it polls.
+    A paused partition gives no messages, and its consumer stays a member of the group as long as it polls. `assigned`
+    is how many partitions the group gave to this member; None while it is being decided.
     """
 
     def __init__(self, consumer: AIOKafkaConsumer, capacity: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -27,6 +28,7 @@ class Valve(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
         self._clock = clock
         self._closed_at = clock()
         self.closed = False
+        self.assigned: int | None = None
 
     def set(self, room: int) -> None:
         """Open where there is room, closed where there is not."""
@@ -48,10 +50,12 @@ class Valve(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
         self._consumer.pause(*self._consumer.assignment())
         self._log.debug("the queue is full or cannot be asked: partitions paused")
 
-    def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+    def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:  # noqa: ARG002 the client passes it
         """Whoever gets them starts where the last commit was."""
+        self.assigned = None
 
     def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Partitions come unpaused."""
+        self.assigned = len(assigned)
         if self.closed:
             self._consumer.pause(*assigned)

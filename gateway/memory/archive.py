@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from gateway.cache.cache import Cache
+from gateway.cache.null import NullCache
 from gateway.jobs.deliveries import Announce, NewDelivery
 from gateway.jobs.job import Job
 from gateway.jobs.store import Poison
+from gateway.memory.cache import MemoryCache
 from gateway.memory.outbox import MemoryOutbox
 from gateway.memory.poison import PoisonEntries
 from gateway.memory.shelf import Shelf
-from gateway.memory.table import JobTable
+from gateway.memory.table import JobTable, Removal
 
 _FINISHED_KEPT = 10_000
 
@@ -25,7 +26,7 @@ class Archive:
     poison: PoisonEntries
     photos: Shelf
     artifacts: Shelf
-    cache: Cache
+    cache: MemoryCache | NullCache
     announce: Announce
 
     def announcements(self, job: Job) -> Sequence[NewDelivery]:
@@ -60,13 +61,14 @@ class Archive:
         self._forget(job)
         return True
 
-    def hide(self, job: Job, now: datetime) -> None:
-        """Let nobody see or replay a finished job."""
-        self.table.hide(job, now)
+    def hide(self, job: Job, now: datetime, removal: Removal) -> None:
+        """Let a finished job be one that is being deleted, which nobody replays."""
+        self.table.hide(job, now, removal)
         self.poison.forget(job.id)
 
     def remove(self, job: Job) -> None:
         """Drop a hidden job whose objects are gone; what is still owed to others is sent all the same."""
+        self.cache.forget(str(job.id))
         self.outbox.detach(job.id)
         self._forget(job)
 

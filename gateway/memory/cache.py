@@ -59,6 +59,11 @@ class MemoryCache(Cache):
         self._bytes += kept.size
         self._evict()
 
+    def forget(self, task_id: str) -> None:
+        """Drop the results that a job brought about."""
+        for digest in [digest for digest, kept in self._kept.items() if kept.entry.task_id == task_id]:
+            self._drop(digest)
+
     def alone(self, key: CacheKey) -> AbstractAsyncContextManager[None]:
         """Wait until nobody else computes this result."""
         return self._locks.held(key.digest)

@@ -9,11 +9,26 @@ from uuid import UUID, uuid4
 
 from gateway.cache.cache import NewEntry
 from gateway.jobs.job import Failure, Job, Lease, NewJob, Outcome
+from gateway.jobs.poison import FROM_KAFKA
 from gateway.jobs.signals import WORK, Signals
-from gateway.jobs.store import RECENT_S, JobFilter, JobStore, Poison, QueueCounts, Recent, Submission
+from gateway.jobs.store import (
+    FIRST_PAUSE_S,
+    LATE_WRITES_S,
+    LONGEST_PAUSE_S,
+    RECENT_S,
+    REMOVAL_S,
+    Ended,
+    JobFilter,
+    JobStore,
+    Poison,
+    QueueCounts,
+    Recent,
+    Standing,
+    Submission,
+)
 from gateway.memory.archive import Archive
-from gateway.memory.clock import Clock
-from gateway.memory.table import Identity, JobTable, identity_of
+from gateway.memory.clock import Clock, waiting_since
+from gateway.memory.table import Identity, JobTable, Removal, identity_of
 from gateway.memory.turns import in_turn
 from gateway.problems import PROBLEMS
 from gateway.settings import Settings
@@ -42,14 +57,18 @@ class _Sign:
 class MemoryJobs(JobStore):
     """The queue: a table of jobs, the leases on them, and the workers' signs of life."""
 
-    def __init__(self, settings: Settings, table: JobTable, archive: Archive, signals: Signals, clock: Clock) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 what the stores share
+        self, settings: Settings, table: JobTable, archive: Archive, signals: Signals, clock: Clock, ended: Ended
+    ) -> None:
         self._max_attempts = settings.max_retries + 1
+        self._late = timedelta(seconds=settings.lease_s + LATE_WRITES_S)
         self._live = timedelta(seconds=_LIVE_LEASES * settings.lease_s)
         self._user_concurrency = settings.user_concurrency
         self._table = table
         self._archive = archive
         self._signals = signals
         self._clock = clock
+        self._ended = ended
         self._held: dict[UUID, _Held] = {}
         self._workers: dict[str, _Sign] = {}
 
@@ -79,7 +98,8 @@ class MemoryJobs(JobStore):
                 leases.append(self._lease(job, now, lease_s))
             else:
                 detail = f"Begun {job.attempts} times without an end."
-                self._end(job, Outcome(failure=Failure("attempts_exhausted", detail)))
+                outcome = Outcome(failure=Failure("attempts_exhausted", detail))
+                self._ended(self._end(job, outcome), outcome)
         return leases
 
     async def renew(self, worker: str, capacity: int, tokens: Sequence[UUID], lease_s: float) -> frozenset[UUID]:
@@ -119,12 +139,16 @@ class MemoryJobs(JobStore):
         """End an unfinished job as failed, `cancelled`. None where there is none."""
         return self._cancel(job_id)
 
-    async def delete(self, job_id: UUID) -> bool:
-        """Cancel and hide a job. False where there is none."""
+    async def delete(self, job_id: UUID) -> Job | None:
+        """Cancel and hide a job. None where there is none."""
         job = self._cancel(job_id)
         if job is not None:
-            self._archive.hide(job, self._clock())
-        return job is not None
+            self._hide(job, timedelta(seconds=REMOVAL_S))
+        return self._table.deleting(job_id) if job else None
+
+    async def deleting(self, job_id: UUID) -> Job | None:
+        """A job that is being deleted."""
+        return self._table.deleting(job_id)
 
     async def get(self, job_id: UUID) -> Job | None:
         """One job."""
@@ -142,6 +166,15 @@ class MemoryJobs(JobStore):
         capacity = sum(sign.capacity for sign in self._workers.values())
         return QueueCounts(unfinished - len(self._held), len(self._held), capacity)
 
+    async def standing(self) -> Standing:
+        """What is not over, and for how long."""
+        now, jobs = self._clock(), [job for _, jobs in self._table.unfinished() for job in jobs]
+        queued = (job.created_at if job.started_at else job.run_at for job in jobs if job.state == "queued")
+        running = (job.started_at or job.created_at for job in jobs if job.state == "running")
+        failing = sum(removal.attempts > 0 for removal in self._table.removals.values())
+        deleting = waiting_since(self._table.hidden_since(), now)
+        return Standing(waiting_since(queued, now), waiting_since(running, now), deleting, failing)
+
     async def finished(self) -> int:
         """How many jobs ended and are still kept."""
         return self._table.finished_count() - self._table.hidden_count()
@@ -149,27 +182,46 @@ class MemoryJobs(JobStore):
     async def recent(self) -> Recent:
         """What ended lately."""
         since = self._clock() - timedelta(seconds=RECENT_S)
-        ended = [job for job in self._table.newest() if job.finished_at and job.finished_at > since]
+        shown = (job for job in self._table.newest() if job.state != "deleting")
+        ended = [job for job in shown if job.finished_at and job.finished_at > since]
         completed = [job for job in ended if job.state == "completed"]
         took = [(job.finished_at - job.created_at).total_seconds() for job in completed if job.finished_at]
         return Recent(len(completed), len(ended) - len(completed), fmean(took) if took else None)
 
-    async def removable(self, older_than_s: float, limit: int) -> list[Job]:
-        """Deleted jobs whose objects are to be removed."""
-        return self._table.hidden_by(self._clock() - timedelta(seconds=older_than_s))[:limit]
+    async def removable(self, limit: int, lease_s: float) -> list[Job]:
+        """Jobs whose objects are to be removed by now."""
+        jobs, removals = self._table.removable_by(self._clock())[:limit], self._table.removals
+        until = self._clock() + timedelta(seconds=lease_s)
+        removals.update({job.id: replace(removals[job.id], due_at=until) for job in jobs})
+        return jobs
 
-    async def remove(self, job_ids: Sequence[UUID]) -> None:
-        """Forget deleted jobs whose objects are gone."""
-        for job in self._table.hidden_by(self._clock()):
-            if job.id in set(job_ids):
-                self._archive.remove(job)
+    async def remove(self, job_ids: Sequence[UUID]) -> frozenset[UUID]:
+        """Note that their objects are gone; those that were deleted and are forgotten now."""
+        now, removals = self._clock(), self._table.removals
+        asked = {job_id: removals[job_id] for job_id in job_ids if job_id in removals}
+        late = {job_id: one for job_id, one in asked.items() if one.writes_until > now}
+        gone = [job for job_id in asked.keys() - late.keys() if (job := self._table.deleting(job_id))]
+        for job in gone:
+            self._archive.remove(job)
+        for job_id in asked:
+            removals.pop(job_id, None)
+        removals.update({job_id: Removal(one.writes_until, one.writes_until) for job_id, one in late.items()})
+        return frozenset(job.id for job in gone)
+
+    async def postpone_removal(self, job_id: UUID, reason: str) -> None:
+        """Note that objects could not be removed, to try it again later."""
+        removal = self._table.removals.get(job_id)
+        if removal is not None:
+            pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(removal.attempts, 16))
+            due_at = self._clock() + timedelta(seconds=pause_s)
+            self._table.removals[job_id] = Removal(due_at, removal.writes_until, removal.attempts + 1, reason)
 
     async def expire(self, days: int) -> int:
         """Delete the jobs that ended so long ago; how many there were."""
         now = self._clock()
         old = self._table.ended_by(now - timedelta(days=days))
         for job in old:
-            self._archive.hide(job, now)
+            self._hide(job, timedelta(0))
         return len(old)
 
     def requeue(self, job_id: UUID) -> None:
@@ -178,6 +230,7 @@ class MemoryJobs(JobStore):
         if job is not None:
             now = self._clock()
             anew = replace(job, attempts=0, run_at=now, started_at=None, finished_at=None, outcome=None)
+            self._table.removals.pop(job_id, None)
             self._queue(replace(anew, last_failure=None))
 
     def _submissions(self, requests: Sequence[NewJob]) -> list[Submission]:
@@ -225,8 +278,16 @@ class MemoryJobs(JobStore):
         deliveries = self._archive.announcements(ended)
         self._held.pop(job.id, None)
         self._archive.keep(ended, deliveries)
+        if outcome.failure and _late(ended):
+            self._table.removals[job.id] = Removal(self._clock() + self._late, self._clock() + self._late)
         self._tell(ended)
         return ended
+
+    def _hide(self, job: Job, pause: timedelta) -> None:
+        now = self._clock()
+        ends = [job.finished_at or now] if _late(job) else []
+        ends += [job.created_at] if job.request.source.startswith(FROM_KAFKA) else []
+        self._archive.hide(job, now, Removal(now + pause, max(ends) + self._late if ends else now))
 
     def _tell(self, job: Job) -> None:
         """Wake who follows the job, and who works: it may be due, or a job that it kept waiting."""
@@ -234,10 +295,16 @@ class MemoryJobs(JobStore):
         self._signals.notify(WORK)
 
 
+def _late(job: Job) -> bool:
+    """Whether a worker may still write the artifacts of a job that has ended."""
+    return job.attempts > 1 or (job.attempts == 1 and bool(job.outcome and job.outcome.leaves_objects))
+
+
 def _matches(job: Job, wanted: JobFilter) -> bool:
     request = job.request
     return (
         wanted.tenant == request.tenant
+        and (wanted.deleting or wanted.state == job.state or job.state != "deleting")
         and (wanted.before is None or job.sequence < wanted.before)
         and wanted.state in (None, job.state)
         and wanted.user_id in (None, request.user_id)

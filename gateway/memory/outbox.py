@@ -2,16 +2,16 @@
 
 import heapq
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from uuid import UUID
 
 from gateway.jobs.deliveries import Delivery, DeliveryState, NewDelivery, Outbox
-from gateway.jobs.job import CallbackKind
+from gateway.jobs.job import CallbackKind, Waiting
 from gateway.jobs.signals import OUTBOX, Signals
-from gateway.memory.clock import Clock
+from gateway.memory.clock import Clock, waiting_since
 
 
 class MemoryOutbox(Outbox):
@@ -57,6 +57,12 @@ class MemoryOutbox(Outbox):
         )
         return [self._lease(delivery_id, lease_s) for delivery_id in heapq.nsmallest(limit, due)]
 
+    async def renew(self, ids: Sequence[int], lease_s: float) -> None:
+        """Keep deliveries that are still under way from others for longer."""
+        for delivery in self._known(ids):
+            if delivery.state == "pending":
+                self._put(replace(delivery, run_at=self._clock() + timedelta(seconds=lease_s)))
+
     async def delivered(self, ids: Sequence[int]) -> None:
         """Note deliveries that were made; their bodies are not needed any more, and nobody asks for those of no job."""
         for delivery in self._known(ids):
@@ -79,6 +85,13 @@ class MemoryOutbox(Outbox):
     async def of_job(self, job_id: UUID) -> list[Delivery]:
         """A job's deliveries in order, without their bodies."""
         return [_without_body(self._deliveries[delivery_id]) for delivery_id in self._of_job.get(job_id, ())]
+
+    async def standing(self) -> Mapping[CallbackKind, Waiting]:
+        """Deliveries that are not made yet, by kind."""
+        came: dict[CallbackKind, list[datetime]] = defaultdict(list)
+        for delivery in self._known(self._pending):
+            came[delivery.content.kind].append(delivery.created_at)
+        return {kind: waiting_since(moments, self._clock()) for kind, moments in came.items()}
 
     async def resend(self, job_id: UUID) -> int:
         """Make a job's failed deliveries pending again; how many there were."""

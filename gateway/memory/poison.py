@@ -6,10 +6,10 @@ from itertools import count
 from uuid import UUID
 
 from gateway.jobs.deliveries import NewDelivery
-from gateway.jobs.job import Failure, Job
+from gateway.jobs.job import Failure, Job, Waiting
 from gateway.jobs.poison import PoisonBook, PoisonEntry, poison_origin
 from gateway.jobs.store import Poison
-from gateway.memory.clock import Clock
+from gateway.memory.clock import Clock, waiting_since
 from gateway.memory.outbox import MemoryOutbox
 
 
@@ -50,6 +50,10 @@ class PoisonEntries:
         for entry_id in [entry.id for entry in self.open.values() if entry.job_id == job_id]:
             self.close(entry_id)
 
+    def standing(self) -> Waiting:
+        """How many are open."""
+        return waiting_since((entry.created_at for entry in self.open.values()), self._clock())
+
     def _add(self, job_id: UUID | None, origin: str, failure: Failure, attempts: int, size: int) -> int:
         entry = PoisonEntry(next(self._ids), job_id, origin, failure, attempts, size, self._clock())
         self.open[entry.id] = entry
@@ -71,6 +75,10 @@ class MemoryPoison(PoisonBook):
         """The newest first."""
         page = [entry for entry in self._entries.open.values() if before is None or entry.id < before]
         return page[::-1][:limit]
+
+    async def standing(self) -> Waiting:
+        """How many are open."""
+        return self._entries.standing()
 
     async def has_open(self, job_id: UUID) -> bool:
         """Whether there is an open entry about this job."""

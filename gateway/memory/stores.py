@@ -9,6 +9,7 @@ from gateway.cache.cache import Cache
 from gateway.cache.null import NullCache
 from gateway.jobs.deliveries import Announce
 from gateway.jobs.signals import Signals
+from gateway.jobs.store import Ended, unheard
 from gateway.memory.archive import Archive
 from gateway.memory.bucket import MemoryBucket
 from gateway.memory.cache import MemoryCache
@@ -42,13 +43,15 @@ class MemoryStores:
     audit: AuditLog
 
 
-def memory_stores(settings: Settings, announce: Announce, clock: Clock = system_clock) -> MemoryStores:
+def memory_stores(
+    settings: Settings, announce: Announce, clock: Clock = system_clock, ended: Ended = unheard
+) -> MemoryStores:
     """Empty stores; to be used from one event loop alone."""
     signals, table, photos, artifacts = Signals(), JobTable(), Shelf(), Shelf()
     outbox, entries = MemoryOutbox(signals, clock), PoisonEntries(clock)
     cache = MemoryCache(settings, clock) if settings.cache_enabled else NullCache()
     archive = Archive(table, outbox, entries, photos, artifacts, cache, announce)
-    jobs = MemoryJobs(settings, table, archive, signals, clock)
+    jobs = MemoryJobs(settings, table, archive, signals, clock, ended)
     room = Room(settings.memory_store_bytes, (photos, artifacts), archive.shed)
     photo_room = Room(int(settings.memory_store_bytes * _PHOTOS_SHARE), (photos,))
     return MemoryStores(

@@ -1,11 +1,12 @@
 """Jobs in memory, and the ways to find them."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import count
 from uuid import UUID
 
-from gateway.jobs.job import Job, NewJob
+from gateway.jobs.job import Failure, Job, NewJob
 
 Identity = tuple[str, str, str]
 
@@ -13,6 +14,16 @@ Identity = tuple[str, str, str]
 def identity_of(request: NewJob) -> Identity:
     """What is kept once: tenant, user and request id."""
     return request.tenant, request.user_id, request.request_id
+
+
+@dataclass(frozen=True)
+class Removal:
+    """When a job's objects are to be removed, why they could not be, and until when a worker may still write some."""
+
+    due_at: datetime
+    writes_until: datetime
+    attempts: int = 0
+    reason: str = ""
 
 
 class JobTable:
@@ -25,6 +36,7 @@ class JobTable:
         self._unfinished: dict[str, dict[UUID, None]] = {}
         self._finished: dict[UUID, None] = {}
         self._hidden: dict[UUID, datetime] = {}
+        self.removals: dict[UUID, Removal] = {}
 
     def new(self, request: NewJob, now: datetime) -> Job:
         """A job that comes now; `add` puts it into the table."""
@@ -52,14 +64,15 @@ class JobTable:
         if not user:
             del self._unfinished[job.request.owner]
 
-    def hide(self, job: Job, now: datetime) -> None:
-        """Let nobody see a finished job; its identity is free again."""
+    def hide(self, job: Job, now: datetime, removal: Removal) -> None:
+        """Let a finished job be one that is being deleted; its identity is free again."""
         self._hidden[job.id] = now
+        self.removals[job.id] = removal
         del self._identities[identity_of(job.request)]
 
     def forget(self, job: Job) -> None:
         """Drop a finished job."""
-        for kept in (self._jobs, self._finished, self._hidden):
+        for kept in (self._jobs, self._finished, self._hidden, self.removals):
             kept.pop(job.id, None)
         if self._identities.get(identity_of(job.request)) == job.id:
             del self._identities[identity_of(job.request)]
@@ -77,9 +90,13 @@ class JobTable:
         """A job that is not hidden."""
         return None if job_id in self._hidden else self._jobs.get(job_id)
 
+    def deleting(self, job_id: UUID) -> Job | None:
+        """A job that is hidden."""
+        return self._shown(self._jobs[job_id]) if job_id in self._hidden else None
+
     def newest(self) -> Iterator[Job]:
-        """Jobs that are not hidden, the newest first."""
-        return (job for job in reversed(self._jobs.values()) if job.id not in self._hidden)
+        """Jobs, hidden ones too, the newest first."""
+        return map(self._shown, reversed(self._jobs.values()))
 
     def unfinished(self) -> Iterator[tuple[str, list[Job]]]:
         """Each user's jobs that are queued or running, the oldest first."""
@@ -93,6 +110,10 @@ class JobTable:
         """Finished jobs, hidden or not."""
         return len(self._finished)
 
+    def hidden_since(self) -> list[datetime]:
+        """When hidden jobs were hidden."""
+        return list(self._hidden.values())
+
     def hidden_count(self) -> int:
         """Hidden jobs, which are all finished."""
         return len(self._hidden)
@@ -102,6 +123,14 @@ class JobTable:
         ended = (self._jobs[job_id] for job_id in self._finished if job_id not in self._hidden)
         return [job for job in ended if job.finished_at and job.finished_at <= moment]
 
-    def hidden_by(self, moment: datetime) -> list[Job]:
-        """Jobs that were hidden by then, the first to be hidden first."""
-        return [self._jobs[job_id] for job_id, hidden_at in self._hidden.items() if hidden_at <= moment]
+    def removable_by(self, moment: datetime) -> list[Job]:
+        """Jobs whose objects are to be removed by then, the first to be due first."""
+        due = sorted((removal.due_at, job_id) for job_id, removal in self.removals.items() if removal.due_at <= moment)
+        return [self._shown(self._jobs[job_id]) for _, job_id in due]
+
+    def _shown(self, job: Job) -> Job:
+        """A hidden one as what it is."""
+        if job.id not in self._hidden:
+            return job
+        reason = self.removals[job.id].reason
+        return replace(job, state="deleting", last_failure=Failure("storage_unavailable", reason) if reason else None)

@@ -1,5 +1,6 @@
 """A store of jobs whose submissions and endings are counted."""
 
+from collections import deque
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -7,8 +8,10 @@ from typing_extensions import override
 
 from gateway.cache.cache import NewEntry
 from gateway.jobs.job import Failure, Job, Lease, NewJob, Outcome
-from gateway.jobs.store import JobFilter, JobStore, Poison, QueueCounts, Recent, Submission
+from gateway.jobs.store import JobFilter, JobStore, Poison, QueueCounts, Recent, Standing, Submission
 from gateway.metrics.instruments import Instruments
+
+_REMEMBERED = 1000
 
 
 class MeasuredJobs(JobStore):
@@ -18,6 +21,8 @@ class MeasuredJobs(JobStore):
         self._jobs = jobs
         self._tasks = instruments.tasks
         self._errors = instruments.errors
+        self._ended = instruments.ended
+        self._lost: deque[UUID] = deque(maxlen=_REMEMBERED)
 
     async def submit(self, jobs: Sequence[NewJob], poison: Sequence[Poison] = ()) -> list[Submission]:
         """Count the jobs that were not known, and those that ended at once."""
@@ -32,22 +37,27 @@ class MeasuredJobs(JobStore):
         """Count the job that ended."""
         finished = await self._jobs.finish(lease, outcome, entry)
         if finished:
-            self._tasks.ended(lease.job, outcome)
-            self._count_failure(outcome)
+            self._ended(lease.job, outcome)
+        else:
+            self._lose([lease.token])
         return finished
 
     async def retry(self, lease: Lease, failure: Failure, delay_s: float) -> bool:
         """Count the error."""
         self._errors.count(failure.code, "worker")
-        return await self._jobs.retry(lease, failure, delay_s)
+        holds = await self._jobs.retry(lease, failure, delay_s)
+        self._lose([] if holds else [lease.token])
+        return holds
 
     @override
     async def claim(self, worker: str, limit: int, lease_s: float) -> list[Lease]:
         return await self._jobs.claim(worker, limit, lease_s)
 
-    @override
     async def renew(self, worker: str, capacity: int, tokens: Sequence[UUID], lease_s: float) -> frozenset[UUID]:
-        return await self._jobs.renew(worker, capacity, tokens, lease_s)
+        """Count the leases that are over."""
+        held = await self._jobs.renew(worker, capacity, tokens, lease_s)
+        self._lose([token for token in tokens if token not in held])
+        return held
 
     @override
     async def release(self, lease: Lease) -> bool:
@@ -58,8 +68,12 @@ class MeasuredJobs(JobStore):
         return await self._jobs.cancel(job_id)
 
     @override
-    async def delete(self, job_id: UUID) -> bool:
+    async def delete(self, job_id: UUID) -> Job | None:
         return await self._jobs.delete(job_id)
+
+    @override
+    async def deleting(self, job_id: UUID) -> Job | None:
+        return await self._jobs.deleting(job_id)
 
     @override
     async def get(self, job_id: UUID) -> Job | None:
@@ -74,6 +88,10 @@ class MeasuredJobs(JobStore):
         return await self._jobs.counts()
 
     @override
+    async def standing(self) -> Standing:
+        return await self._jobs.standing()
+
+    @override
     async def finished(self) -> int:
         return await self._jobs.finished()
 
@@ -82,16 +100,27 @@ class MeasuredJobs(JobStore):
         return await self._jobs.recent()
 
     @override
-    async def removable(self, older_than_s: float, limit: int) -> list[Job]:
-        return await self._jobs.removable(older_than_s, limit)
+    async def removable(self, limit: int, lease_s: float) -> list[Job]:
+        return await self._jobs.removable(limit, lease_s)
 
     @override
-    async def remove(self, job_ids: Sequence[UUID]) -> None:
-        await self._jobs.remove(job_ids)
+    async def remove(self, job_ids: Sequence[UUID]) -> frozenset[UUID]:
+        return await self._jobs.remove(job_ids)
+
+    @override
+    async def postpone_removal(self, job_id: UUID, reason: str) -> None:
+        await self._jobs.postpone_removal(job_id, reason)
 
     @override
     async def expire(self, days: int) -> int:
         return await self._jobs.expire(days)
+
+    def _lose(self, tokens: Sequence[UUID]) -> None:
+        """Each once: the heartbeat asks again for a lease whose work is just ending."""
+        for token in tokens:
+            if token not in self._lost:
+                self._lost.append(token)
+                self._tasks.lost_lease()
 
     def _count_failure(self, outcome: Outcome | None) -> None:
         if outcome and outcome.failure:

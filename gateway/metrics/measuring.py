@@ -9,6 +9,7 @@ from typing import Literal
 import anyio
 
 from gateway.logs import get_logger
+from gateway.metrics.deliveries import MeasuredOutbox
 from gateway.metrics.instruments import Instruments
 from gateway.metrics.jobs import MeasuredJobs
 from gateway.metrics.page import MetricsPage
@@ -34,7 +35,8 @@ class Measured:
 @asynccontextmanager
 async def measuring(settings: Settings, kept: Stores, instruments: Instruments, part: Part) -> AsyncIterator[Measured]:
     """Count for as long as the context lasts; told to others only where PROMETHEUS_ENABLED says so."""
-    stores = replace(kept, jobs=MeasuredJobs(kept.jobs, instruments))
+    jobs, outbox = MeasuredJobs(kept.jobs, instruments), MeasuredOutbox(kept.outbox, instruments.deliveries)
+    stores = replace(kept, jobs=jobs, outbox=outbox)
     reporter = Reporter(part, instruments, kept.totals)
     measured = Measured(stores, instruments, MetricsPage(instruments, reporter, stores))
     if not settings.prometheus_enabled:

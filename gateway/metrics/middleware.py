@@ -1,6 +1,8 @@
 """Counts requests, whatever becomes of them."""
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,11 +28,13 @@ class RequestMetrics:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        passage = _Passage(receive, send)
+        requests = cast("Services", scope["app"].state.services).instruments.requests
+        passage = _Passage(receive, send, partial(requests.carry, "request"))
         start = time.perf_counter()
         try:
             await self._app(scope, passage.receive, passage.send)
         finally:
+            requests.carry("request", -passage.received_bytes)
             _count(scope, passage, time.perf_counter() - start)
 
 
@@ -47,16 +51,19 @@ def _count(scope: Scope, passage: "_Passage", duration_s: float) -> None:
 class _Passage:
     """What goes in and out; `status` until there is one is that of a client that went away."""
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, carry: Callable[[int], None]) -> None:
         self.status = _CLIENT_GONE
         self.received_bytes = 0
         self.sent_bytes = 0
+        self._carry = carry
         self._receive = receive
         self._send = send
 
     async def receive(self) -> Message:
         message = await self._receive()
-        self.received_bytes += len(cast("bytes", message.get("body", b"")))
+        size = len(cast("bytes", message.get("body", b"")))
+        self.received_bytes += size
+        self._carry(size)
         return message
 
     async def send(self, message: Message) -> None:

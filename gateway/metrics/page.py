@@ -11,6 +11,7 @@ from gateway.jobs.store import QueueCounts
 from gateway.metrics.families import each_process, everybody, written
 from gateway.metrics.instruments import Instruments
 from gateway.metrics.reporter import Reporter
+from gateway.metrics.standing import StandingFigures
 from gateway.metrics.totals import Whole
 from gateway.patience import answer_within
 from gateway.stores import Stores
@@ -28,14 +29,16 @@ class MetricsPage:
         self._reporter = reporter
         self._jobs = stores.jobs
         self._cache = stores.cache
+        self._standing = StandingFigures(stores)
         self._known = Whole({}, {})
 
     async def text(self) -> bytes:
         """The page; while the database is away, what is known from before, without the queue and the cache."""
-        whole, counts, kept = await asyncio.gather(
+        whole, counts, kept, standing = await asyncio.gather(
             answer_within(_PATIENCE_S, self._reporter.whole()),
             answer_within(_PATIENCE_S, self._jobs.counts()),
             answer_within(_PATIENCE_S, self._cache.totals()),
+            self._standing.read(),
         )
         self._known = whole or self._known
         return written(
@@ -44,6 +47,7 @@ class MetricsPage:
                 *each_process(self._instruments.measured, self._known),
                 *(_queue(counts) if counts else ()),
                 *(_cached(kept) if kept else ()),
+                *standing,
             ]
         )
 

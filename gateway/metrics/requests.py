@@ -1,11 +1,14 @@
 """HTTP requests and their answers."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _BYTES = (1e3, 1e4, 1e5, 2.5e5, 5e5, 1e6, 2.5e6, 5e6, 1e7, 3.5e7)
+
+Stage = Literal["request", "inference"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Exchange:
 class RequestFigures:
     """Requests by address."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, measured: CollectorRegistry) -> None:
         place = ["method", "endpoint"]
         self._requests = Counter("api_requests_total", "Requests.", [*place, "status"], registry=registry)
         self._seconds = Histogram(
@@ -35,6 +38,16 @@ class RequestFigures:
         self._sent = Histogram(
             "api_response_size_bytes", "Bodies of answers.", place, buckets=_BYTES, registry=registry
         )
+
+        self._in_flight = Gauge(
+            "bytes_in_flight", "Bodies of requests, photos before models.", ["stage"], registry=measured
+        )
+        for stage in get_args(Stage):
+            self._in_flight.labels(stage)
+
+    def carry(self, stage: Stage, size: int) -> None:
+        """So many bytes more, or less: of requests that are not answered yet, of photos that a model looks at."""
+        self._in_flight.labels(stage).inc(size)
 
     def count(self, exchange: Exchange) -> None:
         """One more request."""

@@ -41,6 +41,7 @@ class TaskFigures:
         self._landmarks = Counter("landmarks_processed_total", "Face landmarks worked with.", registry=counted)
         self._tiles = Counter("detector_tiles_total", "Tiles of photos looked at by detectors.", registry=counted)
         self._regions = Counter("regions_generated_total", "Facial regions drawn.", ["type"], registry=counted)
+        self._lost = Counter("leases_lost_total", "Leases over before the work was.", registry=counted)
         self._latest_ms = Gauge("processing_time_ms", "Work on the latest job.", ["status"], registry=measured)
 
     def submitted(self, job: Job) -> None:
@@ -58,6 +59,10 @@ class TaskFigures:
         for stage, duration_ms in outcome.timings_ms.items():
             if stage not in (_WAITING, _INFERENCE):
                 self._stages.labels(stage).observe(duration_ms / 1000)
+
+    def lost_lease(self) -> None:
+        """A lease was over before the work on its job was."""
+        self._lost.inc()
 
     def inferred(self, inference: InferenceResult, duration_s: float) -> None:
         """A model has answered; it says how many tiles it looked at, and of contours their landmarks and regions."""

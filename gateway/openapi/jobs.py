@@ -178,6 +178,17 @@ def answer_response(
     return {status: {"description": description, "model": model, **content}}
 
 
+def deletion_responses() -> Responses:
+    """No content, or the job that is not gone yet."""
+    waits = (
+        "The job is `deleting`: S3 keeps some of its objects, or a worker may still write some; they are removed later."
+    )
+    return {
+        **nothing_response("The job is gone, its photo and its masks too."),
+        202: _view(waits, {**COMPLETED, "state": "deleting", "artifacts": {}}),
+    }
+
+
 def nothing_response(description: str) -> Responses:
     """No content."""
     return {204: {"description": description}}

@@ -13,9 +13,9 @@ from gateway.postgres.rows import clean
 from gateway.problems import Problem
 
 _COLUMNS = "at, caller, tenant, action, job_id, target, code, request_id"
-_NOTE = f"INSERT INTO audit ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"  # noqa: S608 of constants
+_NOTE = f"INSERT INTO maskwright.audit ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"  # noqa: S608 of constants
 _ENTRIES = f"""
-SELECT {_COLUMNS} FROM audit
+SELECT {_COLUMNS} FROM maskwright.audit
 WHERE ($1::uuid IS NULL OR job_id = $1) AND ($2::text IS NULL OR caller = $2) AND ($3::text IS NULL OR tenant = $3)
 ORDER BY id DESC LIMIT $4
 """  # noqa: S608 of constants

@@ -12,9 +12,10 @@ from gateway.cache.cache import Cache, CachedTask, CacheHit, CacheKey, CacheStat
 from gateway.cache.keyed_locks import KeyedLocks
 from gateway.cache.null import NullCache
 from gateway.cache.traffic import Tally
+from gateway.postgres.database import Database
 from gateway.postgres.eviction import remove_some
 from gateway.postgres.likenesses import find_digest_like
-from gateway.postgres.locks import AdvisoryLocks
+from gateway.postgres.locks import Locks, RowLocks, SessionLocks
 from gateway.postgres.pool import Pool, Work
 from gateway.postgres.results import find_entry, keep_entry, recent_entries
 from gateway.postgres.traffic import note, read_stats, read_totals
@@ -30,7 +31,7 @@ _NOTE_S = 1.0
 class PostgresCache(Cache):
     """Results in PostgreSQL. Every method that waits raises Problem `store_unavailable`."""
 
-    def __init__(self, settings: Settings, pool: Pool, locks: AdvisoryLocks) -> None:
+    def __init__(self, settings: Settings, pool: Pool, locks: Locks) -> None:
         self._max_bytes = settings.cache_max_bytes
         self._pool = pool
         self._quick = pool.impatient()
@@ -117,12 +118,13 @@ def _away() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def open_cache(settings: Settings, pool: Pool) -> AsyncIterator[Cache]:
+async def open_cache(settings: Settings, database: Database, pool: Pool) -> AsyncIterator[Cache]:
     """The cache for as long as the context lasts; one that keeps nothing with CACHE_ENABLED=false."""
     if not settings.cache_enabled:
         yield NullCache()
         return
-    locks = AdvisoryLocks(settings.postgres_dsn.get_secret_value())
+    lasting, names = database.lasting, database.names
+    locks = SessionLocks(lasting, names) if lasting else RowLocks(names, pool)
     cache = PostgresCache(settings, pool, locks)
     noting = asyncio.create_task(cache.note_forever())
     try:

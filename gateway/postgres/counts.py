@@ -3,9 +3,11 @@
 import time
 from typing import cast
 
-from gateway.jobs.store import RECENT_S, QueueCounts, Recent
+from gateway.jobs.job import Waiting
+from gateway.jobs.store import RECENT_S, QueueCounts, Recent, Standing
 from gateway.postgres.connection import Connection
 from gateway.postgres.pool import Pool
+from gateway.postgres.rows import waiting_of
 from gateway.problems import Problem
 
 _LIVE_LEASES = 3
@@ -13,17 +15,34 @@ _LIVE_LEASES = 3
 
 _UNFINISHED = """
 SELECT
-    (SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')) AS unfinished,
-    (SELECT count(*) FROM jobs WHERE state = 'running') AS running,
-    (SELECT coalesce(sum(capacity), 0) FROM workers WHERE seen_at > now() - $1 * interval '1 second') AS workers
+    (SELECT count(*) FROM maskwright.jobs WHERE state IN ('queued', 'running')) AS unfinished,
+    (SELECT count(*) FROM maskwright.jobs WHERE state = 'running') AS running,
+    (
+        SELECT coalesce(sum(capacity), 0) FROM maskwright.workers WHERE seen_at > now() - $1 * interval '1 second'
+    ) AS workers
 """
-_FINISHED = "SELECT count(*) AS finished FROM jobs WHERE finished_at IS NOT NULL AND deleted_at IS NULL"
+# A replayed job waits since its replay.
+_STANDING = """
+SELECT state, count(*) AS count, coalesce(extract(epoch FROM now() - min(since)), 0)::float8 AS oldest_s
+FROM (
+    SELECT state,
+        CASE WHEN state = 'running' THEN started_at WHEN started_at IS NULL THEN run_at ELSE created_at END AS since
+    FROM maskwright.jobs WHERE state IN ('queued', 'running')
+    UNION ALL
+    SELECT 'deleting', deleted_at FROM maskwright.jobs WHERE deleted_at IS NOT NULL
+    UNION ALL
+    SELECT 'failing', now() FROM maskwright.jobs
+    WHERE (deleted_at IS NOT NULL OR removal_at IS NOT NULL) AND removal_attempts > 0
+) AS jobs
+GROUP BY state
+"""
+_FINISHED = "SELECT count(*) AS finished FROM maskwright.jobs WHERE finished_at IS NOT NULL AND deleted_at IS NULL"
 _RECENT = """
 SELECT
     count(*) FILTER (WHERE state = 'completed') AS completed,
     count(*) FILTER (WHERE state = 'failed') AS failed,
     avg(extract(epoch FROM finished_at - created_at)) FILTER (WHERE state = 'completed')::float8 AS latency_s
-FROM jobs WHERE finished_at > now() - $1 * interval '1 second' AND deleted_at IS NULL
+FROM maskwright.jobs WHERE finished_at > now() - $1 * interval '1 second' AND deleted_at IS NULL
 """
 
 _FINISHED_LIFE_S = 1.0
@@ -50,6 +69,13 @@ class Counts:
             raise LookupError("a SELECT without FROM gives one row")
         unfinished, running, workers = (cast("int", row[name]) for name in ("unfinished", "running", "workers"))
         return QueueCounts(unfinished - running, running, workers)
+
+    async def standing(self) -> Standing:
+        """What is not over. Raises Problem `store_unavailable`."""
+        rows = await self._pool.run(lambda connection: connection.fetch(_STANDING))
+        found = {str(row["state"]): waiting_of(row) for row in rows}
+        failing = found.pop("failing", Waiting())
+        return Standing(**found, failing=failing.count)
 
     async def finished(self) -> int:
         """The jobs that ended, as counted last where counting takes too long. Raises Problem `store_unavailable`."""

@@ -11,7 +11,7 @@ from gateway.postgres.notifications import notify
 from gateway.postgres.rows import clean
 
 _ADD = """
-INSERT INTO deliveries (job_id, kind, destination, key, headers, body)
+INSERT INTO maskwright.deliveries (job_id, kind, destination, key, headers, body)
 SELECT $1, kind, destination, key, headers::json, body
 FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[])
     WITH ORDINALITY AS new(kind, destination, key, headers, body, place)

@@ -7,7 +7,8 @@ from gateway.cache.cache import NewEntry
 from gateway.jobs.deliveries import Announce
 from gateway.jobs.job import Failure, Job, Lease, Outcome
 from gateway.jobs.signals import WORK
-from gateway.postgres.connection import Connection, Row
+from gateway.jobs.store import REMOVAL_S
+from gateway.postgres.connection import Connection
 from gateway.postgres.deliveries import add_deliveries
 from gateway.postgres.listing import get_job
 from gateway.postgres.notifications import notify
@@ -22,28 +23,41 @@ CANCELLED = Outcome(failure=Failure("cancelled", PROBLEMS["cancelled"].example))
 
 # The token stays, to know the lease that ended the job should it ask again; without one, no lease did.
 _END = """
-UPDATE jobs SET
+UPDATE maskwright.jobs SET
     state = $3, error_code = $4, error_detail = $5, result = $6, artifacts = $7, timings_ms = $8,
-    finished_at = clock_timestamp(), lease_token = $2, lease_until = NULL, held = false
+    finished_at = clock_timestamp(), lease_token = $2, lease_until = NULL, held = false,
+    writes_until = CASE WHEN attempts > 1 OR (attempts = 1 AND $9) THEN now() + $10 * interval '1 second' END,
+    removal_at = CASE WHEN $3 = 'failed' AND (attempts > 1 OR (attempts = 1 AND $9))
+        THEN now() + $10 * interval '1 second' END
 WHERE id = $1 AND finished_at IS NULL AND ($2::uuid IS NULL OR (lease_token = $2 AND state = 'running'))
 RETURNING *
 """
-_ENDED_BY = "SELECT FROM jobs WHERE id = $1 AND lease_token = $2 AND finished_at IS NOT NULL"
-_OWNER = "SELECT owner FROM jobs WHERE id = $1 AND deleted_at IS NULL"
-_HIDE = "UPDATE jobs SET deleted_at = now() WHERE id = $1 AND deleted_at IS NULL"
-_CLOSE_POISON = "DELETE FROM poison WHERE job_id = $1"
+_ENDED_BY = "SELECT FROM maskwright.jobs WHERE id = $1 AND lease_token = $2 AND finished_at IS NOT NULL"
+_OWNER = "SELECT owner FROM maskwright.jobs WHERE id = $1 AND deleted_at IS NULL"
+# A message that comes once more finds its job, however soon that was deleted.
+_HIDE = """
+UPDATE maskwright.jobs SET
+    deleted_at = now(), removal_at = now() + $2 * interval '1 second', removal_attempts = 0, removal_error = NULL,
+    writes_until = CASE WHEN source LIKE 'kafka:%' THEN greatest(writes_until, created_at + $3 * interval '1 second')
+        ELSE writes_until END
+WHERE id = $1 AND deleted_at IS NULL
+RETURNING *
+"""
+_CLOSE_POISON = "DELETE FROM maskwright.poison WHERE job_id = $1"
 
 
 @dataclass(frozen=True)
 class Endings:
     """Ends jobs, with what their outcomes owe to others, and lets the user's next have their turn.
 
-    `masks_tenant` is whose the table `user_mask_outputs` is.
+    `masks_tenant` is whose the table `user_mask_outputs` is. `late_writes_s` seconds after a job's end no worker writes
+    its artifacts any more.
     """
 
     announce: Announce
     user_concurrency: int
     masks_tenant: str
+    late_writes_s: float
 
     async def finish(self, connection: Connection, lease: Lease, outcome: Outcome, entry: NewEntry | None) -> bool:
         """End a job by its lease; False where the lease is over. True again for the lease that ended it."""
@@ -64,13 +78,13 @@ class Endings:
             return job
         return await get_job(connection, job_id)
 
-    async def delete(self, connection: Connection, job_id: UUID) -> bool:
-        """Cancel and hide a job; False where there is none."""
+    async def delete(self, connection: Connection, job_id: UUID) -> Job | None:
+        """Cancel and hide a job; None where there is none."""
         if await self.cancel(connection, job_id) is None:
-            return False
+            return None
         await connection.execute(_CLOSE_POISON, job_id)
-        await connection.execute(_HIDE, job_id)
-        return True
+        row = await connection.fetchrow(_HIDE, job_id, REMOVAL_S, self.late_writes_s)
+        return job_of(row) if row else None
 
     async def owe(self, connection: Connection, job: Job, outcome: Outcome) -> None:
         """Add what an ended job's outcome brings with it: deliveries, a poison entry, the user's masks."""
@@ -80,7 +94,8 @@ class Endings:
             await keep_masks(connection, job, outcome)
 
     async def _end(self, connection: Connection, job_id: UUID, token: UUID | None, outcome: Outcome) -> Job | None:
-        row = await _write_outcome(connection, job_id, token, outcome)
+        columns = (*outcome_columns(outcome), outcome.leaves_objects, self.late_writes_s)
+        row = await connection.fetchrow(_END, job_id, token, outcome.state, *columns)
         if row is None:
             return None
         job = job_of(row)
@@ -88,7 +103,3 @@ class Endings:
         await settle_turns(connection, [job.request.owner], self.user_concurrency)
         await notify(connection, [job.id, WORK])
         return job
-
-
-async def _write_outcome(connection: Connection, job_id: UUID, token: UUID | None, outcome: Outcome) -> Row | None:
-    return await connection.fetchrow(_END, job_id, token, outcome.state, *outcome_columns(outcome))

@@ -1,6 +1,7 @@
 """Which failures of PostgreSQL pass by themselves."""
 
 import asyncio
+import ssl
 
 import asyncpg
 
@@ -24,9 +25,48 @@ TRANSIENT = (
     asyncpg.ReadOnlySQLTransactionError,  # a replica that is about to take over
 )
 
-REFUSED = (
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-    asyncpg.ClientConfigurationError,
+POOLED = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
+"""A statement that was prepared on another server than it is run on."""
+
+_NO_TLS = "rejected SSL upgrade"
+_FINAL = (
+    "unsupported startup parameter",
+    "no such database",
+    "no such user",
+    "auth failed",
+    "SASL authentication failed",
+    "password authentication failed",
+    "login rejected",
+    "SSL required",
+    "SSL is required",
+    "transaction blocks not allowed",
+    "does not exist",
 )
-"""A wrong address, user, password or database."""
+"""What poolers say under a code that stands for broken connections too."""
+
+
+class MigrationError(RuntimeError):
+    """The database's tables are not those that this version knows, or another instance is changing them."""
+
+
+class RefusedError(Exception):
+    """A connection that will be refused again: the cause, in one line."""
+
+
+def refusal(error: BaseException) -> RefusedError | None:
+    """An error of connecting as a RefusedError, where trying again does not help."""
+    if isinstance(error, ssl.SSLError):
+        passing = isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError))
+        return None if passing else RefusedError(f"TLS: {getattr(error, 'verify_message', None) or error}")
+    if isinstance(error, ConnectionError) and _NO_TLS in str(error):
+        return RefusedError("TLS: the server speaks none; sslmode=disable goes without")
+    if isinstance(error, asyncpg.PostgresConnectionError):
+        return RefusedError(cause(error)) if any(phrase in str(error) for phrase in _FINAL) else None
+    if isinstance(error, asyncpg.InterfaceError) or not isinstance(error, TRANSIENT):
+        return RefusedError(cause(error))
+    return None
+
+
+def cause(error: BaseException) -> str:
+    """What an error says, in one line; its type where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

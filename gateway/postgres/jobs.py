@@ -7,13 +7,23 @@ from uuid import UUID
 from gateway.cache.cache import NewEntry
 from gateway.jobs.deliveries import Announce
 from gateway.jobs.job import Failure, Job, Lease, NewJob, Outcome
-from gateway.jobs.store import JobFilter, JobStore, Poison, QueueCounts, Recent, Submission
+from gateway.jobs.store import (
+    LATE_WRITES_S,
+    Ended,
+    JobFilter,
+    JobStore,
+    Poison,
+    QueueCounts,
+    Recent,
+    Standing,
+    Submission,
+)
 from gateway.postgres.counts import Counts
 from gateway.postgres.endings import Endings
 from gateway.postgres.leases import PutBack, claim, renew
-from gateway.postgres.listing import find_jobs, get_job
+from gateway.postgres.listing import deleting_job, find_jobs, get_job
 from gateway.postgres.pool import Pool
-from gateway.postgres.retention import expire_jobs, removable_jobs, remove_jobs
+from gateway.postgres.retention import expire_jobs, postpone_removal, removable_jobs, remove_jobs
 from gateway.postgres.submissions import Submissions
 from gateway.problems import Problem
 from gateway.settings import Settings
@@ -22,10 +32,12 @@ from gateway.settings import Settings
 class PostgresJobs(JobStore):
     """Jobs in PostgreSQL. Every method raises Problem `store_unavailable`."""
 
-    def __init__(self, pool: Pool, settings: Settings, announce: Announce) -> None:
+    def __init__(self, pool: Pool, settings: Settings, announce: Announce, ended: Ended) -> None:
         self._pool = pool
+        self._ended = ended
         self._max_attempts = settings.max_retries + 1
-        self._endings = Endings(announce, settings.user_concurrency, settings.kafka_tenant)
+        late_writes_s = settings.lease_s + LATE_WRITES_S
+        self._endings = Endings(announce, settings.user_concurrency, settings.kafka_tenant, late_writes_s)
         self._submissions = Submissions(self._endings)
         self._counts = Counts(pool, settings.lease_s)
 
@@ -37,8 +49,10 @@ class PostgresJobs(JobStore):
         """Take due jobs, and end those that were begun too often."""
         claimed = await self._pool.run(lambda connection: claim(connection, worker, limit, lease_s, self._max_attempts))
         for lease in claimed.exhausted:
+            outcome = _exhausted(lease.job.attempts)
             with suppress(Problem):  # its lease will be over again
-                await self.finish(lease, _exhausted(lease.job.attempts))
+                if await self.finish(lease, outcome):
+                    self._ended(lease.job, outcome)
         return claimed.leases
 
     async def renew(self, worker: str, capacity: int, tokens: Sequence[UUID], lease_s: float) -> frozenset[UUID]:
@@ -61,9 +75,13 @@ class PostgresJobs(JobStore):
         """End an unfinished job as failed, `cancelled`; a finished one is left as it is. None where there is none."""
         return await self._pool.transact(lambda connection: self._endings.cancel(connection, job_id))
 
-    async def delete(self, job_id: UUID) -> bool:
-        """Cancel, and hide the job until its photo and artifacts are removed. False where there is none."""
+    async def delete(self, job_id: UUID) -> Job | None:
+        """Cancel, and hide the job until its photo and artifacts are removed. None where there is none."""
         return await self._pool.transact(lambda connection: self._endings.delete(connection, job_id))
+
+    async def deleting(self, job_id: UUID) -> Job | None:
+        """A job that is being deleted."""
+        return await self._pool.run(lambda connection: deleting_job(connection, job_id))
 
     async def get(self, job_id: UUID) -> Job | None:
         """One job."""
@@ -77,6 +95,10 @@ class PostgresJobs(JobStore):
         """How full the queue is."""
         return await self._counts.read()
 
+    async def standing(self) -> Standing:
+        """What is not over, and for how long."""
+        return await self._counts.standing()
+
     async def finished(self) -> int:
         """How many jobs ended, perhaps a little while ago."""
         return await self._counts.finished()
@@ -85,13 +107,18 @@ class PostgresJobs(JobStore):
         """What ended lately."""
         return await self._counts.recent()
 
-    async def removable(self, older_than_s: float, limit: int) -> list[Job]:
-        """Jobs deleted at least so long ago, whose objects are to be removed."""
-        return await self._pool.run(lambda connection: removable_jobs(connection, older_than_s, limit))
+    async def removable(self, limit: int, lease_s: float) -> list[Job]:
+        """Jobs whose objects are to be removed by now, kept from other janitors for `lease_s` seconds."""
+        return await self._pool.run(lambda connection: removable_jobs(connection, limit, lease_s))
 
-    async def remove(self, job_ids: Sequence[UUID]) -> None:
-        """Forget deleted jobs whose objects are gone."""
-        await self._pool.transact(lambda connection: remove_jobs(connection, job_ids, self._endings.masks_tenant))
+    async def remove(self, job_ids: Sequence[UUID]) -> frozenset[UUID]:
+        """Note that their objects are gone; those that were deleted and are forgotten now."""
+        tenant = self._endings.masks_tenant
+        return await self._pool.transact(lambda connection: remove_jobs(connection, job_ids, tenant))
+
+    async def postpone_removal(self, job_id: UUID, reason: str) -> None:
+        """Note that objects could not be removed, to try it again after a pause that grows."""
+        await self._pool.run(lambda connection: postpone_removal(connection, job_id, reason))
 
     async def expire(self, days: int) -> int:
         """Delete some of the jobs that ended so long ago; how many, none when no more are left."""

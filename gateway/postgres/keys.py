@@ -9,10 +9,10 @@ from gateway.postgres.connection import Row
 from gateway.postgres.pool import Pool
 
 _COLUMNS = "id, name, tenant, scopes, digest, created_at, expires_at, revoked_at"
-_ADD = f"INSERT INTO api_keys ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING"  # noqa: S608
-_FIND = f"SELECT {_COLUMNS} FROM api_keys WHERE id = $1"  # noqa: S608 of constants
-_ALL = f"SELECT {_COLUMNS} FROM api_keys ORDER BY created_at DESC, id"  # noqa: S608 of constants
-_REVOKE = "UPDATE api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING id"
+_ADD = f"INSERT INTO maskwright.api_keys ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING"  # noqa: S608
+_FIND = f"SELECT {_COLUMNS} FROM maskwright.api_keys WHERE id = $1"  # noqa: S608 of constants
+_ALL = f"SELECT {_COLUMNS} FROM maskwright.api_keys ORDER BY created_at DESC, id"  # noqa: S608 of constants
+_REVOKE = "UPDATE maskwright.api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING id"
 
 
 class _KeyRow(TypedDict):

@@ -14,18 +14,18 @@ from gateway.postgres.turns import lock_users, settle_turns
 
 _CLAIM = """
 WITH fresh AS (
-    SELECT id, priority, sequence, attempts FROM jobs
+    SELECT id, priority, sequence, attempts FROM maskwright.jobs
     WHERE state = 'queued' AND NOT held AND run_at <= now()
     ORDER BY priority DESC, sequence LIMIT $2 FOR UPDATE SKIP LOCKED
 ), lapsed AS (
-    SELECT id, priority, sequence, attempts FROM jobs
+    SELECT id, priority, sequence, attempts FROM maskwright.jobs
     WHERE state = 'running' AND lease_until <= now()
     ORDER BY priority DESC, sequence LIMIT $2 FOR UPDATE SKIP LOCKED
 ), chosen AS (
     SELECT id, attempts >= $4 AS exhausted FROM (TABLE fresh UNION ALL TABLE lapsed) AS due
     ORDER BY priority DESC, sequence LIMIT $2
 ), claimed AS (
-    UPDATE jobs SET
+    UPDATE maskwright.jobs SET
         state = 'running', attempts = least(jobs.attempts + 1, $4), started_at = now(), worker = $1,
         lease_token = gen_random_uuid(), lease_until = now() + $3 * interval '1 second'
     FROM chosen WHERE jobs.id = chosen.id
@@ -35,24 +35,24 @@ SELECT claimed.*, pg_notify('maskwright', id::text) FROM claimed ORDER BY priori
 """
 _RENEW = """
 WITH alive AS (
-    INSERT INTO workers (worker, capacity, seen_at) VALUES ($1, $2, now())
+    INSERT INTO maskwright.workers (worker, capacity, seen_at) VALUES ($1, $2, now())
     ON CONFLICT (worker) DO UPDATE SET capacity = excluded.capacity, seen_at = excluded.seen_at
     WHERE workers.capacity <> excluded.capacity OR workers.seen_at < excluded.seen_at - interval '1 second'
 ), gone AS (
-    DELETE FROM workers WHERE seen_at < now() - interval '1 day' AND worker <> $1
+    DELETE FROM maskwright.workers WHERE seen_at < now() - interval '1 day' AND worker <> $1
 )
-UPDATE jobs SET lease_until = now() + $4 * interval '1 second'
+UPDATE maskwright.jobs SET lease_until = now() + $4 * interval '1 second'
 WHERE lease_token = ANY($3::uuid[]) AND state = 'running'
 RETURNING lease_token
 """
 _PUT_BACK = """
-UPDATE jobs SET
+UPDATE maskwright.jobs SET
     state = 'queued', run_at = now() + $3 * interval '1 second', attempts = attempts - $4, lease_until = NULL,
     last_code = coalesce($5, last_code), last_detail = coalesce($6, last_detail)
 WHERE id = $1 AND lease_token = $2 AND state = 'running'
 RETURNING id
 """
-_PUT_BACK_BY = "SELECT FROM jobs WHERE id = $1 AND lease_token = $2 AND state = 'queued'"
+_PUT_BACK_BY = "SELECT FROM maskwright.jobs WHERE id = $1 AND lease_token = $2 AND state = 'queued'"
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ _CANDIDATES = 32
 
 NEAR = f"""
 SELECT input_hash, landmarks
-FROM task_results
+FROM public.task_results
 WHERE likeness_group = $1 AND perceptual_hash IS NOT NULL AND pipeline IS NOT NULL AND ttl_expires_at > now()
     AND bit_count((perceptual_hash # $2::bigint)::bit(64)) <= $3
     AND (

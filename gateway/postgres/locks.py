@@ -1,16 +1,21 @@
-"""Locks that the database frees when their holder dies: a session's advisory locks."""
+"""Locks that the database frees when their holder dies: advisory locks of a session, or rows for a time."""
 
 import asyncio
-import hashlib
 import time
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Protocol
+from uuid import UUID, uuid4
 
 import anyio
 
 from gateway.logs import get_logger
+from gateway.postgres.address import Address
 from gateway.postgres.connection import Row, Session, open_session
-from gateway.postgres.faults import REFUSED, TRANSIENT
+from gateway.postgres.faults import TRANSIENT, RefusedError, cause
+from gateway.postgres.names import Names
+from gateway.postgres.pool import Pool
+from gateway.problems import Problem
 
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.25
@@ -22,18 +27,37 @@ _AWAY_S = 5.0
 _LOCK = "SELECT pg_try_advisory_lock($1) AS locked"
 _UNLOCK = "SELECT pg_advisory_unlock($1)"
 
+_TAKE = """
+INSERT INTO maskwright.locks AS held (key, holder, until) VALUES ($1, $2, now() + $3 * interval '1 second')
+ON CONFLICT (key) DO UPDATE SET holder = excluded.holder, until = excluded.until
+WHERE held.until < now() OR held.holder = excluded.holder
+RETURNING key
+"""
+_FREE = "DELETE FROM maskwright.locks WHERE key = $1 AND holder = $2 RETURNING key"
+
 _log = get_logger(__name__)
 
 
-class AdvisoryLocks:
+class Locks(Protocol):
+    """The locks of one process."""
+
+    def held(self, name: bytes) -> AbstractAsyncContextManager[None]:
+        """Hold a lock that no other process holds; without it where the database, or its holder, does not answer."""
+
+    async def close(self) -> None:
+        """Free all locks."""
+
+
+class SessionLocks:
     """The locks of one process, on one connection of its own.
 
     The caller sees to it that nobody in this process asks for a lock that is held here: to the database both are one
     session, and both would get it.
     """
 
-    def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
+    def __init__(self, address: Address, names: Names) -> None:
+        self._address = address
+        self._names = names
         self._turn = asyncio.Lock()
         self._session: Session | None = None
         self._closing = AsyncExitStack()
@@ -43,7 +67,7 @@ class AdvisoryLocks:
     @asynccontextmanager
     async def held(self, name: bytes) -> AsyncIterator[None]:
         """Hold a lock that no other process holds; without it where the database, or its holder, does not answer."""
-        key = int.from_bytes(hashlib.sha256(b"result " + name).digest()[:8], "big", signed=True)
+        key = self._names.lock("result", name)
         try:
             with anyio.move_on_after(_PATIENCE_S):
                 await self._lock(key)
@@ -85,13 +109,53 @@ class AdvisoryLocks:
                 return None
             try:
                 if self._session is None:
-                    self._session = await self._closing.enter_async_context(open_session(self._dsn))
+                    self._session = await self._closing.enter_async_context(open_session(self._address))
                 return await self._session.fetchrow(query, key)
-            except (*TRANSIENT, *REFUSED) as error:
-                _log.warning("no locks from PostgreSQL", reason=f"{type(error).__name__}: {error}")
+            except (*TRANSIENT, RefusedError) as error:
+                _log.warning("no locks from PostgreSQL", reason=cause(error))
                 broke = self._session is not None and not isinstance(error, asyncio.TimeoutError)
                 if not broke:  # a connection that broke is made anew at once
                     self._away_until = time.monotonic() + _AWAY_S
                 self._session = None
                 await self._closing.aclose()
                 return None
+
+
+class RowLocks:
+    """The locks of one process as rows, for a pooler that keeps no sessions; a dead holder's last 10 s."""
+
+    def __init__(self, names: Names, pool: Pool) -> None:
+        self._names = names
+        self._pool = pool.impatient()
+        self._away_until = float("-inf")
+
+    @asynccontextmanager
+    async def held(self, name: bytes) -> AsyncIterator[None]:
+        """Hold a lock that no other process holds; without it where the database, or its holder, does not answer."""
+        key, holder = self._names.lock("result", name), uuid4()
+        try:
+            with anyio.move_on_after(_PATIENCE_S):
+                await self._take(key, holder)
+            yield
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._ask(_FREE, key, holder)
+
+    async def close(self) -> None:
+        """Each lock ended with its context."""
+
+    async def _take(self, key: int, holder: UUID) -> None:
+        pause_s = _FIRST_PAUSE_S
+        while not await self._ask(_TAKE, key, holder, _PATIENCE_S):
+            await anyio.sleep(pause_s)
+            pause_s = min(1.5 * pause_s, _LONGEST_PAUSE_S)
+
+    async def _ask(self, query: str, *values: object) -> bool:
+        """Whether the statement found what it is about, or there is no answer."""
+        if time.monotonic() < self._away_until:
+            return True
+        try:
+            return await self._pool.run(lambda connection: connection.fetchrow(query, *values)) is not None
+        except Problem:
+            self._away_until = time.monotonic() + _AWAY_S
+            return True

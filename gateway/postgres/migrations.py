@@ -10,7 +10,10 @@ from typing import cast
 
 from gateway.deadline import Deadline
 from gateway.logs import get_logger
-from gateway.postgres.connection import Connection
+from gateway.postgres.connection import Connection, settings_query
+from gateway.postgres.faults import MigrationError
+from gateway.postgres.moving import check_encoding, former_schema, make_schema, move, tables_in
+from gateway.postgres.names import Named, Names, find_names
 
 _LOCK = 0x6D61736B77726967
 """The advisory lock that one migrating process holds: `maskwrig` in ASCII."""
@@ -18,23 +21,22 @@ _WAIT_S = 60.0
 _PAUSE_S = 0.25
 _STEP_S = 3600.0
 
-_TRY_LOCK = f"SELECT pg_try_advisory_lock({_LOCK}) AS locked"
-_KNOWN = "SELECT to_regclass('schema_migrations') IS NOT NULL AS known"
+# One lock for all schemas: what users may bring is theirs together.
+_TRY_LOCK = f"SELECT pg_try_advisory_xact_lock({_LOCK}) AS locked"
+_UNHURRIED = settings_query(
+    {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0", "lock_timeout": "10s"}
+)
 _CREATE = """
-CREATE TABLE schema_migrations (
+CREATE TABLE maskwright.schema_migrations (
     version integer PRIMARY KEY,
     name text NOT NULL,
     sha256 text NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT now()
 )
 """
-_RECORD = "INSERT INTO schema_migrations (version, name, sha256) VALUES ($1, $2, $3)"
+_RECORD = "INSERT INTO maskwright.schema_migrations (version, name, sha256) VALUES ($1, $2, $3)"
 
 _log = get_logger(__name__)
-
-
-class MigrationError(RuntimeError):
-    """The database's tables are not those that this version knows, or another instance is changing them."""
 
 
 @dataclass(frozen=True)
@@ -64,46 +66,67 @@ def known_migrations() -> tuple[Migration, ...]:
     return tuple(sorted(steps, key=lambda migration: migration.version))
 
 
-async def migrate(connection: Connection, migrations: Sequence[Migration]) -> list[Migration]:
-    """Apply the steps that are missing, each in a transaction, one process at a time; those applied.
+async def migrate(
+    connection: Connection, schema: str, migrations: Sequence[Migration], opening: str = ""
+) -> tuple[Names, list[str]]:
+    """Apply the steps that are missing, all or none, one process at a time; where the tables are, and what was done.
 
-    Raises MigrationError, and asyncpg's errors. The connection keeps the lock until it is closed.
+    An installation of a version that had no schema of its own is moved first. `opening` begins each transaction. Raises
+    MigrationError, and asyncpg's errors.
     """
-    await connection.execute("SET statement_timeout = 0")
-    await _lock(connection)
-    applied = await _applied(connection)
-    _check(migrations, applied)
-    missing = [migration for migration in migrations if migration.version not in applied]
-    for migration in missing:
-        await _apply(connection, migration)
-    return missing
-
-
-async def _lock(connection: Connection) -> None:
-    """Wait for other processes' migrations. Each try is answered, so a dead server is not taken for a long wait."""
     deadline = Deadline(_WAIT_S)
-    if await _locked(connection):
-        return
-    _log.info("waiting for another instance, which is changing the tables")
-    while not await _locked(connection):
+    told = False
+    while True:
+        async with Named(connection, Names(schema), opening).transaction():
+            if await _locked(connection):
+                return await _migrate(connection, schema, migrations)
         if deadline.remaining() < _PAUSE_S:
             raise MigrationError(
                 f"Another instance has been changing the tables for {_WAIT_S:g} s; start this one when it is done."
             )
+        if not told:
+            _log.info("waiting for another instance, which is changing the tables")
+        told = True
         await asyncio.sleep(_PAUSE_S)
 
 
 async def _locked(connection: Connection) -> bool:
+    """Each try is answered, so a dead server is not taken for a long wait."""
     row = await connection.fetchrow(_TRY_LOCK)
     return row is not None and bool(row["locked"])
 
 
-async def _applied(connection: Connection) -> dict[int, tuple[str, str]]:
-    """Names and checksums by version. CREATE TABLE IF NOT EXISTS would need a right even where the table exists."""
-    row = await connection.fetchrow(_KNOWN)
-    if not (row and row["known"]):
-        await connection.execute(_CREATE)
-    rows = await connection.fetch("SELECT version, name, sha256 FROM schema_migrations")
+async def _migrate(connection: Connection, schema: str, migrations: Sequence[Migration]) -> tuple[Names, list[str]]:
+    await connection.execute(_UNHURRIED)
+    await check_encoding(connection)
+    known = bool(await tables_in(connection, schema, "schema_migrations"))
+    former = await former_schema(connection, schema)
+    moving = former if former == schema or not known else None
+    names = await find_names(connection, schema, moving)
+    named = Named(connection, names)
+    moved: list[str] = []
+    if moving is not None:
+        moved = await _take_over(named, names, moving, migrations)
+    elif not known:
+        await make_schema(named, schema)
+        await named.execute(_CREATE)
+    applied = await _applied(named)
+    _check(migrations, applied)
+    missing = [migration for migration in migrations if migration.version not in applied]
+    for migration in missing:
+        await _apply(named, migration)
+    return names, [*moved, *(migration.name for migration in missing)]
+
+
+async def _take_over(named: Named, names: Names, former: str, migrations: Sequence[Migration]) -> list[str]:
+    await make_schema(named, names.schema)
+    await move(named, names, former, {migration.version: migration.sha256 for migration in migrations})
+    return [f"the move of the tables from {former} to {names.schema}"]
+
+
+async def _applied(named: Named) -> dict[int, tuple[str, str]]:
+    """Names and checksums by version."""
+    rows = await named.fetch("SELECT version, name, sha256 FROM maskwright.schema_migrations")
     return {cast("int", row["version"]): (str(row["name"]), str(row["sha256"])) for row in rows}
 
 
@@ -118,8 +141,7 @@ def _check(migrations: Sequence[Migration], applied: dict[int, tuple[str, str]])
             raise MigrationError(f"Migration {name} was changed after it was applied; put back its text.")
 
 
-async def _apply(connection: Connection, migration: Migration) -> None:
-    async with connection.transaction():
-        await connection.execute(migration.sql, timeout=_STEP_S)
-        await connection.execute(_RECORD, migration.version, migration.name, migration.sha256)
+async def _apply(named: Named, migration: Migration) -> None:
+    await named.execute(migration.sql, timeout=_STEP_S)
+    await named.execute(_RECORD, migration.version, migration.name, migration.sha256)
     _log.info("migration applied", migration=migration.name)

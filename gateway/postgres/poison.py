@@ -5,32 +5,37 @@ from typing import cast
 from uuid import UUID
 
 from gateway.jobs.deliveries import NewDelivery
+from gateway.jobs.job import Waiting
 from gateway.jobs.poison import PoisonEntry
 from gateway.jobs.signals import WORK
 from gateway.postgres.connection import Connection, Row
 from gateway.postgres.deliveries import add_deliveries
 from gateway.postgres.notifications import notify
 from gateway.postgres.pool import Pool
-from gateway.postgres.rows import poison_of
+from gateway.postgres.rows import poison_of, waiting_of
 from gateway.postgres.turns import lock_users, settle_turns
 from gateway.settings import Settings
 
 _ENTRIES = """
 SELECT id, job_id, origin, code, detail, attempts, coalesce(octet_length(value), 0) AS size, created_at
-FROM poison WHERE closed_at IS NULL AND id < coalesce($2, 9223372036854775807) ORDER BY id DESC LIMIT $1
+FROM maskwright.poison WHERE closed_at IS NULL AND id < coalesce($2, 9223372036854775807) ORDER BY id DESC LIMIT $1
+"""
+_STANDING = """
+SELECT count(*) AS count, coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 AS oldest_s
+FROM maskwright.poison WHERE closed_at IS NULL
 """
 _OPEN = """
 SELECT poison.job_id, poison.key, poison.value, jobs.owner
-FROM poison LEFT JOIN jobs ON jobs.id = poison.job_id
+FROM maskwright.poison LEFT JOIN maskwright.jobs ON jobs.id = poison.job_id
 WHERE poison.id = $1 AND closed_at IS NULL
 """
-_HAS_OPEN = "SELECT EXISTS (SELECT FROM poison WHERE job_id = $1 AND closed_at IS NULL) AS found"
-_CLOSE = "UPDATE poison SET closed_at = now(), value = NULL WHERE id = $1 AND closed_at IS NULL RETURNING id"
+_HAS_OPEN = "SELECT EXISTS (SELECT FROM maskwright.poison WHERE job_id = $1 AND closed_at IS NULL) AS found"
+_CLOSE = "UPDATE maskwright.poison SET closed_at = now(), value = NULL WHERE id = $1 AND closed_at IS NULL RETURNING id"
 _REQUEUE = """
-UPDATE jobs SET
+UPDATE maskwright.jobs SET
     state = 'queued', held = user_id <> '', attempts = 0, run_at = now(), started_at = NULL, finished_at = NULL,
     worker = NULL, lease_token = NULL, last_code = NULL, last_detail = NULL, error_code = NULL, error_detail = NULL,
-    result = NULL, artifacts = NULL, timings_ms = NULL
+    result = NULL, artifacts = NULL, timings_ms = NULL, writes_until = NULL, removal_at = NULL
 WHERE id = $1 AND state = 'failed'
 """
 
@@ -47,6 +52,11 @@ class PostgresPoison:
         """The newest first; `before` is the id where the page before ended."""
         rows = await self._pool.run(lambda connection: connection.fetch(_ENTRIES, limit, before))
         return list(map(poison_of, rows))
+
+    async def standing(self) -> Waiting:
+        """How many are open."""
+        row = await self._pool.run(lambda connection: connection.fetchrow(_STANDING))
+        return waiting_of(row) if row else Waiting()
 
     async def has_open(self, job_id: UUID) -> bool:
         """Whether there is an open entry about this job."""

@@ -10,11 +10,13 @@ from gateway.postgres.deliveries import add_deliveries
 from gateway.postgres.rows import clean
 
 _ADD_MESSAGE = """
-INSERT INTO poison (origin, key, value, value_sha256, code, detail, attempts) VALUES ($1, $2, $3, $4, $5, $6, 0)
+INSERT INTO maskwright.poison (origin, key, value, value_sha256, code, detail, attempts)
+VALUES ($1, $2, $3, $4, $5, $6, 0)
 ON CONFLICT DO NOTHING RETURNING id
 """
 _ADD_JOB = """
-INSERT INTO poison (job_id, origin, code, detail, attempts) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING
+INSERT INTO maskwright.poison (job_id, origin, code, detail, attempts) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT DO NOTHING
 """
 
 

@@ -11,10 +11,11 @@ import asyncpg
 
 from gateway.deadline import Deadline
 from gateway.logs import get_logger
-from gateway.postgres.connection import ATTEMPT_S, OPTIONS, Connection
-from gateway.postgres.faults import LOST, REFUSED, TRANSIENT
+from gateway.postgres.connection import ATTEMPT_S, Connection, Session, connect, opening
+from gateway.postgres.database import Database
+from gateway.postgres.faults import LOST, POOLED, TRANSIENT, RefusedError, cause
+from gateway.postgres.names import Named, Names
 from gateway.problems import Problem
-from gateway.settings import Settings
 
 T = TypeVar("T")
 Work = Callable[[Connection], Awaitable[T]]
@@ -29,15 +30,21 @@ _log = get_logger(__name__)
 
 
 class Pool:
-    """Runs work on connections. Work is repeated after a failure that may pass, so it must bear being done twice."""
+    """Runs work on connections. Work is repeated after a failure that may pass, so it must bear being done twice.
 
-    def __init__(self, pool: asyncpg.Pool, patience_s: float = _PATIENCE_S) -> None:
+    `fault` is why the last attempt failed, empty after one that did not.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, names: Names, opening: str, patience_s: float = _PATIENCE_S) -> None:
         self._pool = pool
+        self._names = names
+        self._opening = opening
         self._patience_s = patience_s
+        self.fault = ""
 
     def impatient(self) -> "Pool":
         """The same connections, for callers who would rather do without an answer than wait long for it."""
-        return Pool(self._pool, _IMPATIENCE_S)
+        return Pool(self._pool, self._names, self._opening, _IMPATIENCE_S)
 
     async def run(self, work: Work[T]) -> T:
         """Do work of one statement. Raises Problem `store_unavailable`."""
@@ -45,12 +52,20 @@ class Pool:
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
-                return await self._attempt(work, min(ATTEMPT_S, deadline.remaining()))
-            except REFUSED as error:
+                done = await self._attempt(work, min(ATTEMPT_S, deadline.remaining()))
+            except RefusedError as error:
+                self.fault = cause(error)
+                raise _unavailable(error) from error
+            except POOLED as error:
+                self.fault = "a pooler shares servers unseen; add pgbouncer=true to the parameters of its address"
                 raise _unavailable(error) from error
             except TRANSIENT as error:
+                self.fault = cause(error)
                 if pause_s + _FIRST_PAUSE_S > deadline.remaining():
                     raise _unavailable(error) from error
+            else:
+                self.fault = ""
+                return done
             await asyncio.sleep(pause_s * random.uniform(0.7, 1.3))  # noqa: S311 jitter, not a secret
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
@@ -67,20 +82,23 @@ class Pool:
         with anyio.fail_after(limit_s):
             async with self._pool.acquire(timeout=limit_s) as connection:
                 try:
-                    return await work(connection)
-                except (asyncio.CancelledError, *LOST):
-                    # Nobody may wait for the rest of an answer that perhaps never comes.
+                    return await work(Named(connection, self._names, self._opening))
+                except (asyncio.CancelledError, asyncpg.ReadOnlySQLTransactionError, *LOST):
+                    # Nobody may wait for the rest of an answer that perhaps never comes, nor for a replica to change.
                     connection.terminate()
                     raise
 
 
 @asynccontextmanager
-async def open_pool(settings: Settings) -> AsyncIterator[Pool]:
-    """A pool of at most POSTGRES_POOL_SIZE connections, made when they are needed; the server need not be up."""
-    dsn = settings.postgres_dsn.get_secret_value()
-    pool = await asyncpg.create_pool(dsn, min_size=0, max_size=settings.postgres_pool_size, reset=_keep, **OPTIONS)
+async def open_pool(database: Database, size: int) -> AsyncIterator[Pool]:
+    """A pool of at most `size` connections, made when they are needed; the server need not be up."""
+
+    async def connecting(_dsn: None, **pools: object) -> Session:
+        return await connect(database.address, **pools)
+
+    pool = await asyncpg.create_pool(min_size=0, max_size=size, reset=_keep, connect=connecting)
     try:
-        yield Pool(pool)
+        yield Pool(pool, database.names, opening(database.address))
     finally:
         with suppress(*TRANSIENT), anyio.fail_after(_CLOSE_S):  # it is closed all the same
             await pool.close()
@@ -91,5 +109,5 @@ async def _keep(_connection: Connection) -> None:
 
 
 def _unavailable(error: BaseException) -> Problem:
-    _log.warning("PostgreSQL did not answer", reason=f"{type(error).__name__}: {error}")
+    _log.warning("PostgreSQL did not answer", reason=f"{type(error).__name__}: {cause(error)}")
     return Problem("store_unavailable", "PostgreSQL did not answer.", retry_after=2)

@@ -20,7 +20,7 @@ SVG = "contours.svg"
 """The artifact that a column of its own holds."""
 
 _KEEP = """
-INSERT INTO task_results AS kept (
+INSERT INTO public.task_results AS kept (
     task_id, input_hash, status, result_data, svg_data, processing_time_ms, cache_hits, ttl_expires_at, submitted_at,
     completed_at, pipeline, error_type, error_detail, regions_detected, artifacts, content, bytes, used_at,
     likeness_group, perceptual_hash, landmarks, tenant
@@ -39,18 +39,18 @@ ON CONFLICT (input_hash) WHERE pipeline IS NOT NULL DO UPDATE SET
     perceptual_hash = excluded.perceptual_hash, landmarks = excluded.landmarks
 """
 _MEASURE = """
-INSERT INTO processing_metrics (metric_name, metric_value, component, task_id, recorded_at, pipeline)
+INSERT INTO public.processing_metrics (metric_name, metric_value, component, task_id, recorded_at, pipeline)
 VALUES ('processing_time', $1::float8, $2::text, $3, now(), $2)
 """
 _FIND = """
 SELECT pipeline, input_hash, result_data::text AS result, svg_data, artifacts::text AS artifacts, content,
     processing_time_ms::float8 AS processing_ms, error_type, error_detail
-FROM task_results WHERE input_hash = $1 AND pipeline IS NOT NULL AND ttl_expires_at > now()
+FROM public.task_results WHERE input_hash = $1 AND pipeline IS NOT NULL AND ttl_expires_at > now()
 """
 _RECENT = """
 SELECT task_id::text AS task_id, pipeline, status::text AS status, submitted_at::timestamptz AS submitted_at,
     processing_time_ms::float8 AS processing_ms, regions_detected AS regions, cache_hits AS hits, error_type
-FROM task_results WHERE pipeline IS NOT NULL AND tenant = $2 ORDER BY submitted_at DESC LIMIT $1
+FROM public.task_results WHERE pipeline IS NOT NULL AND tenant = $2 ORDER BY submitted_at DESC LIMIT $1
 """
 _SIGN = 1 << 63
 

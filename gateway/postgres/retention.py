@@ -1,52 +1,93 @@
 """How jobs leave the store."""
 
 from collections.abc import Sequence
+from typing import cast
 from uuid import UUID
 
 from gateway.jobs.job import Job
+from gateway.jobs.store import FIRST_PAUSE_S, LONGEST_PAUSE_S
 from gateway.postgres.connection import Connection, affected
-from gateway.postgres.rows import job_of
+from gateway.postgres.rows import clean, job_of
 
 _EXPIRE_BATCH = 5000
 
 _REMOVABLE = """
-SELECT * FROM jobs WHERE deleted_at <= now() - $1 * interval '1 second' ORDER BY deleted_at LIMIT $2
+WITH due AS (
+    SELECT id FROM maskwright.jobs
+    WHERE (deleted_at IS NOT NULL OR removal_at IS NOT NULL) AND coalesce(removal_at, deleted_at) <= now()
+    ORDER BY coalesce(removal_at, deleted_at) LIMIT $1 FOR UPDATE SKIP LOCKED
+)
+UPDATE maskwright.jobs SET removal_at = now() + $2 * interval '1 second' FROM due WHERE jobs.id = due.id
+RETURNING jobs.*
+"""
+_POSTPONE = """
+UPDATE maskwright.jobs SET
+    removal_attempts = removal_attempts + 1, removal_error = $2,
+    removal_at = now() + least($4, $3 * 2.0 ^ least(removal_attempts, 16)) * interval '1 second'
+WHERE id = $1 AND (deleted_at IS NOT NULL OR removal_at IS NOT NULL)
+"""
+_GONE = """
+SELECT id FROM maskwright.jobs
+WHERE id = ANY($1::uuid[]) AND deleted_at IS NOT NULL AND (writes_until IS NULL OR writes_until <= now())
+FOR UPDATE
+"""
+_REST = """
+UPDATE maskwright.jobs SET
+    removal_at = CASE WHEN writes_until > now() THEN writes_until END, removal_attempts = 0, removal_error = NULL
+WHERE id = ANY($1::uuid[])
 """
 # What is still owed to others is sent all the same.
-_FORGET_DELIVERIES = "DELETE FROM deliveries WHERE job_id = ANY($1::uuid[]) AND state <> 'pending'"
+_FORGET_DELIVERIES = "DELETE FROM maskwright.deliveries WHERE job_id = ANY($1::uuid[]) AND state <> 'pending'"
 _FORGET_MASKS = """
-DELETE FROM user_mask_outputs AS masks USING jobs
+DELETE FROM public.user_mask_outputs AS masks USING maskwright.jobs
 WHERE jobs.id = ANY($1::uuid[]) AND jobs.deleted_at IS NOT NULL
     AND masks.user_id = jobs.user_id AND masks.request_id = jobs.request_id AND jobs.tenant = $2
     AND NOT EXISTS (
-        SELECT FROM jobs AS later
+        SELECT FROM maskwright.jobs AS later
         WHERE later.request_id = jobs.request_id AND later.user_id = jobs.user_id AND later.tenant = jobs.tenant
             AND later.deleted_at IS NULL
     )
 """
-_FORGET_JOBS = "DELETE FROM jobs WHERE id = ANY($1::uuid[]) AND deleted_at IS NOT NULL"
+_FORGET_RESULTS = """
+DELETE FROM public.task_results AS results USING maskwright.jobs
+WHERE jobs.id = ANY($1::uuid[]) AND jobs.deleted_at IS NOT NULL
+    AND results.task_id::text = jobs.id::text AND results.pipeline IS NOT NULL
+"""
+_FORGET_JOBS = "DELETE FROM maskwright.jobs WHERE id = ANY($1::uuid[])"
 _EXPIRE = """
 WITH old AS (
-    SELECT id FROM jobs
+    SELECT id FROM maskwright.jobs
     WHERE finished_at <= now() - $1 * interval '1 day' AND deleted_at IS NULL
     ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED
 ), closed AS (
-    DELETE FROM poison WHERE job_id IN (SELECT id FROM old)
+    DELETE FROM maskwright.poison WHERE job_id IN (SELECT id FROM old)
 )
-UPDATE jobs SET deleted_at = now() FROM old WHERE jobs.id = old.id
+UPDATE maskwright.jobs SET deleted_at = now(), removal_at = now() FROM old WHERE jobs.id = old.id
 """
 
 
-async def removable_jobs(connection: Connection, older_than_s: float, limit: int) -> list[Job]:
-    """Jobs deleted at least so long ago."""
-    return [job_of(row) for row in await connection.fetch(_REMOVABLE, older_than_s, limit)]
+async def removable_jobs(connection: Connection, limit: int, lease_s: float) -> list[Job]:
+    """Jobs whose objects are to be removed by now, kept from other janitors."""
+    return [job_of(row) for row in await connection.fetch(_REMOVABLE, limit, lease_s)]
 
 
-async def remove_jobs(connection: Connection, job_ids: Sequence[UUID], masks_tenant: str) -> None:
-    """Forget deleted jobs, and a user's row that names their masks."""
-    await connection.execute(_FORGET_DELIVERIES, job_ids)
+async def postpone_removal(connection: Connection, job_id: UUID, reason: str) -> None:
+    """Note that objects could not be removed, to try it again later."""
+    await connection.execute(_POSTPONE, job_id, clean(reason), FIRST_PAUSE_S, LONGEST_PAUSE_S)
+
+
+async def remove_jobs(connection: Connection, job_ids: Sequence[UUID], masks_tenant: str) -> frozenset[UUID]:
+    """Forget deleted jobs, their results and a user's row that names their masks; those that are forgotten.
+
+    The others, which a worker may still be about, are to be looked at once more.
+    """
+    gone = [cast("UUID", row["id"]) for row in await connection.fetch(_GONE, job_ids)]
+    await connection.execute(_FORGET_RESULTS, job_ids)
     await connection.execute(_FORGET_MASKS, job_ids, masks_tenant)
-    await connection.execute(_FORGET_JOBS, job_ids)
+    await connection.execute(_FORGET_DELIVERIES, gone)
+    await connection.execute(_FORGET_JOBS, gone)
+    await connection.execute(_REST, job_ids)
+    return frozenset(gone)
 
 
 async def expire_jobs(connection: Connection, days: int) -> int:

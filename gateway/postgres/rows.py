@@ -20,6 +20,7 @@ from gateway.jobs.job import (
     NewJob,
     Outcome,
     StoredArtifact,
+    Waiting,
 )
 from gateway.jobs.poison import PoisonEntry
 from gateway.postgres.connection import Row
@@ -48,6 +49,8 @@ class _JobRow(TypedDict):
     run_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    deleted_at: datetime | None
+    removal_error: str | None
     lease_token: UUID
     last_code: str | None
     last_detail: str | None
@@ -88,17 +91,18 @@ class _PoisonRow(TypedDict):
 def job_of(row: Row) -> Job:
     """A job, of a row of `jobs`."""
     columns = cast("_JobRow", row)
+    deleted = columns["deleted_at"] is not None
     return Job(
         request=_request(columns),
         sequence=columns["sequence"],
-        state=columns["state"],
+        state="deleting" if deleted else columns["state"],
         attempts=columns["attempts"],
         created_at=columns["created_at"],
         run_at=columns["run_at"],
         started_at=columns["started_at"],
         finished_at=columns["finished_at"],
         outcome=_outcome(columns) if columns["state"] in FINISHED else None,
-        last_failure=_failure(columns["last_code"], columns["last_detail"]),
+        last_failure=_unremoved(columns) if deleted else _failure(columns["last_code"], columns["last_detail"]),
     )
 
 
@@ -135,6 +139,11 @@ def poison_of(row: Row) -> PoisonEntry:
         size=columns["size"],
         created_at=columns["created_at"],
     )
+
+
+def waiting_of(row: Row) -> Waiting:
+    """Of a row with `count` and `oldest_s`, which is not below 0, whatever the clock did."""
+    return Waiting(cast("int", row["count"]), max(0.0, cast("float", row["oldest_s"])))
 
 
 def callbacks_text(callbacks: Sequence[Callback]) -> str:
@@ -199,6 +208,11 @@ def _content(columns: _DeliveryRow) -> NewDelivery:
 
 def _failure(code: str | None, detail: str | None) -> Failure | None:
     return None if code is None else Failure(code, detail or "")
+
+
+def _unremoved(columns: _JobRow) -> Failure | None:
+    reason = columns["removal_error"]
+    return Failure("storage_unavailable", reason) if reason else None
 
 
 def _object(text: str | None) -> Mapping[str, object]:

@@ -18,7 +18,7 @@ from gateway.postgres.rows import callbacks_text, clean, job_of, outcome_columns
 from gateway.postgres.turns import lock_users, settle_turns
 
 _ADD = """
-INSERT INTO jobs (
+INSERT INTO maskwright.jobs (
     id, pipeline, user_id, request_id, fingerprint, parameters, image_kind, image_location, gender, priority, source,
     trace_id, callbacks, state, error_code, error_detail, result, artifacts, timings_ms, tenant, batch_id,
     held, finished_at
@@ -45,11 +45,11 @@ _KEPT = """
 SELECT kept.*
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS new(id, tenant, user_id, request_id)
 CROSS JOIN LATERAL (
-    SELECT * FROM jobs
+    SELECT * FROM maskwright.jobs
     WHERE jobs.request_id = new.request_id AND jobs.user_id = new.user_id AND jobs.tenant = new.tenant
         AND jobs.deleted_at IS NULL
     UNION ALL
-    SELECT * FROM jobs WHERE jobs.id = new.id AND (jobs.deleted_at IS NOT NULL OR jobs.tenant <> new.tenant)
+    SELECT * FROM maskwright.jobs WHERE jobs.id = new.id AND (jobs.deleted_at IS NOT NULL OR jobs.tenant <> new.tenant)
 ) AS kept
 """
 

@@ -14,21 +14,21 @@ _KEPT_S = 86_400.0
 # Rows are locked in their order, so that no two reports wait for each other.
 _ADD = """
 WITH gone AS (
-    DELETE FROM metric_processes WHERE seen_at < now() - $6 * interval '1 second' AND process <> $1
+    DELETE FROM maskwright.metric_processes WHERE seen_at < now() - $6 * interval '1 second' AND process <> $1
 ), known AS (
-    INSERT INTO metric_processes AS known (process, report, gauges, seen_at) VALUES ($1, $2, $3::json, now())
+    INSERT INTO maskwright.metric_processes AS known (process, report, gauges, seen_at) VALUES ($1, $2, $3::json, now())
     ON CONFLICT (process) DO UPDATE SET report = excluded.report, gauges = excluded.gauges, seen_at = excluded.seen_at
     WHERE known.report < excluded.report
     RETURNING process
 )
-INSERT INTO metric_totals AS total (name, labels, value)
+INSERT INTO maskwright.metric_totals AS total (name, labels, value)
 SELECT name, labels, value FROM unnest($4::text[], $5::text[], $7::double precision[]) AS more(name, labels, value)
 WHERE EXISTS (SELECT FROM known)
 ORDER BY name, labels
 ON CONFLICT (name, labels) DO UPDATE SET value = total.value + excluded.value
 """
-_TOTALS = "SELECT name, labels, value FROM metric_totals"
-_GAUGES = "SELECT process, gauges FROM metric_processes WHERE seen_at > now() - $1 * interval '1 second'"
+_TOTALS = "SELECT name, labels, value FROM maskwright.metric_totals"
+_GAUGES = "SELECT process, gauges FROM maskwright.metric_processes WHERE seen_at > now() - $1 * interval '1 second'"
 
 
 class PostgresTotals(Totals):

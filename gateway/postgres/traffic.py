@@ -7,7 +7,7 @@ from gateway.cache.traffic import Counted, Traffic
 from gateway.postgres.connection import Connection, Row
 
 _COUNT = """
-INSERT INTO cache_traffic AS noted (day, pipeline, requests, hits, successes, failures, spent_ms, saved_ms)
+INSERT INTO maskwright.cache_traffic AS noted (day, pipeline, requests, hits, successes, failures, spent_ms, saved_ms)
 SELECT current_date, pipeline, requests, hits, successes, failures, spent_ms, saved_ms
 FROM unnest(
     $1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::float8[], $7::float8[]
@@ -23,12 +23,12 @@ ON CONFLICT (day, pipeline) DO UPDATE SET
 """
 # Rows are locked in one order, so that two processes that note the same hits do not wait for each other.
 _HIT = """
-UPDATE task_results SET cache_hits = cache_hits + new.hits,
+UPDATE public.task_results SET cache_hits = cache_hits + new.hits,
     used_at = CASE WHEN used_at > now() - interval '1 minute' THEN used_at ELSE now() END
 FROM (
     SELECT task_results.id, counted.hits
     FROM unnest($1::text[], $2::bigint[]) AS counted(input_hash, hits)
-    JOIN task_results ON task_results.input_hash = counted.input_hash AND task_results.pipeline IS NOT NULL
+    JOIN public.task_results ON task_results.input_hash = counted.input_hash AND task_results.pipeline IS NOT NULL
     ORDER BY task_results.id FOR UPDATE OF task_results
 ) AS new
 WHERE task_results.id = new.id
@@ -37,11 +37,11 @@ _STATS = """
 SELECT coalesce(sum(requests), 0)::bigint AS requests, coalesce(sum(hits), 0)::bigint AS hits,
     coalesce(sum(successes), 0)::bigint AS successes, coalesce(sum(failures), 0)::bigint AS failures,
     coalesce(sum(spent_ms), 0) AS spent_ms, coalesce(sum(saved_ms), 0) AS saved_ms
-FROM cache_traffic WHERE day > current_date - $1::integer
+FROM maskwright.cache_traffic WHERE day > current_date - $1::integer
 """
 _SIZE = """
 SELECT count(*) AS entries, coalesce(sum(bytes), 0)::bigint AS bytes
-FROM task_results WHERE pipeline IS NOT NULL AND ttl_expires_at > now()
+FROM public.task_results WHERE pipeline IS NOT NULL AND ttl_expires_at > now()
 """
 _ALL_DAYS = 1_000_000
 

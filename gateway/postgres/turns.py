@@ -11,12 +11,13 @@ from collections.abc import Iterable
 
 from gateway.postgres.connection import Connection
 
-_LOCK = "SELECT pg_advisory_xact_lock(key) FROM unnest($1::bigint[]) AS key"
+# Another schema's users are others.
+_LOCK = "SELECT pg_advisory_xact_lock(key # hashtextextended('maskwright', 0)) FROM unnest($1::bigint[]) AS key"
 
 # A claim may be taking one of these this moment; after this statement it has, or it cannot any more. The condition is
 # that of the index jobs_turns, and no other's.
 _STILL = """
-SELECT id FROM jobs
+SELECT id FROM maskwright.jobs
 WHERE owner = ANY($1::text[]) AND NOT held AND state IN ('queued', 'running') AND state <> 'running'
 FOR UPDATE
 """
@@ -26,10 +27,10 @@ WITH first AS (
     FROM unnest($1::text[]) AS owners(owner)
     CROSS JOIN LATERAL (
         SELECT id FROM (
-            SELECT id, state, priority, sequence FROM jobs
+            SELECT id, state, priority, sequence FROM maskwright.jobs
             WHERE jobs.owner = owners.owner AND state IN ('queued', 'running') AND NOT held
             UNION ALL (
-                SELECT id, state, priority, sequence FROM jobs
+                SELECT id, state, priority, sequence FROM maskwright.jobs
                 WHERE jobs.owner = owners.owner AND state IN ('queued', 'running') AND held
                 ORDER BY priority DESC, sequence LIMIT $2
             )
@@ -37,9 +38,9 @@ WITH first AS (
         ORDER BY (state = 'running') DESC, priority DESC, sequence LIMIT $2
     ) AS job
 ), overtaken AS (
-    UPDATE jobs SET held = true WHERE id = ANY($3::uuid[]) AND id NOT IN (SELECT id FROM first)
+    UPDATE maskwright.jobs SET held = true WHERE id = ANY($3::uuid[]) AND id NOT IN (SELECT id FROM first)
 )
-UPDATE jobs SET held = false
+UPDATE maskwright.jobs SET held = false
 WHERE id IN (SELECT id FROM first) AND held
 """
 

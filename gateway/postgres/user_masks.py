@@ -8,13 +8,13 @@ _NAMES = [f"{mask_type}_mask.png" for mask_type in MASK_TYPES]
 
 # The masks are in the order of MASK_TYPES.
 _KEEP = """
-INSERT INTO user_mask_outputs AS kept (
+INSERT INTO public.user_mask_outputs AS kept (
     user_id, gender, request_id, upper_body_mask, upper_body_tshirts_mask, upper_body_coat_mask, lower_body_mask,
     ethnic_combined_mask, baggy_lower_mask, dress_mask, updated_at
 )
 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now()
 WHERE NOT EXISTS (
-    SELECT FROM jobs
+    SELECT FROM maskwright.jobs
     WHERE user_id = $1 AND tenant = $13 AND sequence > $11
         AND pipeline = 'body_masks' AND state = 'completed' AND deleted_at IS NULL
         AND EXISTS (SELECT FROM json_array_elements(artifacts) AS made WHERE made ->> 'name' = ANY($12::text[]))

@@ -16,6 +16,7 @@ from gateway.openapi.frontal_examples import CLEANED, DRAWN, FIGURES, SUBMITTED
 from gateway.openapi.job_examples import PAGE, POISON_PAGE, PROCESSED
 from gateway.openapi.jobs import (
     answer_response,
+    deletion_responses,
     file_responses,
     job_response,
     nothing_response,
@@ -126,7 +127,7 @@ def _list() -> Address:
 def _one_job() -> tuple[Address, ...]:
     job, with_id = "/v1/jobs/{id}", path_operation(id="The job's id.")
     shown, ended = job_response("The job."), job_response("The job; it is finished now, or was before.")
-    gone = nothing_response("The job is gone; its photo and masks are removed soon.")
+    gone = deletion_responses()
     resent = answer_response(Resent, "How many callbacks had failed.", {"resent": 1})
     again = "Send the callbacks again that failed."
     return (

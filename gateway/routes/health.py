@@ -38,6 +38,7 @@ async def _state(services: Services) -> dict[str, object]:
         "stores": {
             "durable": services.stores.durable,
             "database": stores.counts is not None,
+            "database_fault": stores.fault or None,
             "buckets": stores.buckets,
             "workers": stores.counts.workers if stores.counts else None,
         },

@@ -25,7 +25,16 @@ def _job_id_of(request: Request) -> UUID:
 async def job_of(request: Request) -> Job:
     """The job that the address names; another tenant's is none. Raises Problem `job_not_found`, `store_unavailable`."""
     job_id = _job_id_of(request)
-    job = await services_of(request).stores.jobs.get(job_id)
+    return _own(request, job_id, await services_of(request).stores.jobs.get(job_id))
+
+
+async def any_job_of(request: Request) -> Job:
+    """The same, or one that is being deleted."""
+    jobs, job_id = services_of(request).stores.jobs, _job_id_of(request)
+    return _own(request, job_id, await jobs.get(job_id) or await jobs.deleting(job_id))
+
+
+def _own(request: Request, job_id: UUID, job: Job | None) -> Job:
     if job is None or job.request.tenant != caller_of(request).tenant:
         raise job_not_found(job_id)
     structlog.contextvars.bind_contextvars(job_id=str(job.id))

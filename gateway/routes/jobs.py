@@ -15,11 +15,17 @@ from gateway.jobs.job import Job
 from gateway.jobs.store import JobFilter
 from gateway.jobs.view import job_view
 from gateway.middleware import trace_id_of
+from gateway.patience import answer_within
 from gateway.routes.acceptance import accept
-from gateway.routes.job_views import full_view, job_not_found, job_of
+from gateway.routes.job_views import any_job_of, full_view, job_not_found, job_of
 from gateway.services import Services, services_of
 from gateway.stores import Stores
 from gateway.validation import validated
+from gateway.worker.objects import Removals
+
+_REMOVAL_S = 5.0
+"""How long a caller waits for the object store; what it does not remove by then, a janitor does."""
+_RETRY_AFTER_S = 5
 
 
 async def submit(request: Request) -> JSONResponse:
@@ -39,7 +45,7 @@ async def submit(request: Request) -> JSONResponse:
 
 async def show(request: Request) -> JSONResponse:
     """One job, with what became of its callbacks."""
-    return JSONResponse(await full_view(services_of(request).stores, await job_of(request)))
+    return JSONResponse(await full_view(services_of(request).stores, await any_job_of(request)))
 
 
 async def find(request: Request) -> JSONResponse:
@@ -62,11 +68,15 @@ async def cancel(request: Request) -> JSONResponse:
 
 
 async def delete(request: Request) -> Response:
-    """204: the job is gone; its photo and masks are removed soon."""
-    job_id = (await job_of(request)).id
-    if not await services_of(request).stores.jobs.delete(job_id):
+    """204: the job is gone, its photo and masks too; 202 and the job where some are still to be removed."""
+    stores, job_id = services_of(request).stores, (await any_job_of(request)).id
+    job = await stores.jobs.delete(job_id) or await stores.jobs.deleting(job_id)
+    if job is None:
         raise job_not_found(job_id)
-    return Response(status_code=204)
+    if await answer_within(_REMOVAL_S, Removals(stores).remove(job)):
+        return Response(status_code=204)
+    body = await full_view(stores, await stores.jobs.deleting(job_id) or job)
+    return JSONResponse(body, 202, {"Location": f"/v1/jobs/{job_id}", "Retry-After": str(_RETRY_AFTER_S)})
 
 
 async def resend_callbacks(request: Request) -> JSONResponse:
@@ -85,7 +95,7 @@ async def _wanted(request: Request, services: Services) -> JobRequest:
 def _filter(query: JobQuery, tenant: str) -> JobFilter:
     """One more than the page holds tells whether there is a next page."""
     fields = (query.state, query.user_id, query.request_id, query.pipeline, query.cursor)
-    return JobFilter(*fields, limit=query.limit + 1, tenant=tenant)
+    return JobFilter(*fields, limit=query.limit + 1, tenant=tenant, deleting=True)
 
 
 def _brief(stores: Stores, job: Job) -> Mapping[str, object]:

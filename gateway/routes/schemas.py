@@ -24,6 +24,7 @@ class StoreState(BaseModel):
 
     durable: bool = Field(description="false: all is in the gateway's memory, and lost when it stops.")
     database: bool = Field(description="Whether the database answers.")
+    database_fault: str | None = Field(description="Why it did not answer the last time; null where it answers.")
     buckets: bool = Field(description="Whether the object store answers.")
     workers: int | None = Field(ge=0, description="Inferences that the live workers can have under way.")
 

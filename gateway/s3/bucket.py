@@ -4,30 +4,35 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from anyio import to_thread
+
 from gateway.jobs.bucket import Bucket, StoredObject
 from gateway.s3 import objects
 from gateway.s3.client import S3Client
+from gateway.s3.erasing import Eraser
 from gateway.s3.errors import storage_errors
 from gateway.s3.images import S3Images
-from gateway.s3.links import Link, artifact_links, presigned_links, warn_of_short_links
+from gateway.s3.links import Link, artifact_links, presigned_links, warn_of_ending_keys, warn_of_short_links
 from gateway.s3.opening import await_bucket
 from gateway.settings import Settings, SettingsError
 
 
 class S3Bucket(Bucket):
-    """One bucket; an object to be read has `largest_bytes` at most."""
+    """One bucket; an object to be read has MAX_BODY_BYTES at most, one that is written is encrypted as S3_SSE says."""
 
-    def __init__(self, client: S3Client, bucket: str, link: Link, largest_bytes: int) -> None:
+    def __init__(self, client: S3Client, bucket: str, link: Link, settings: Settings) -> None:
         self._client = client
         self._bucket = bucket
         self._link = link
-        self._largest_bytes = largest_bytes
+        self._largest_bytes = settings.max_body_bytes
+        self._sse = objects.encryption(settings)
+        self._eraser = Eraser(client, bucket)
 
     async def put(self, key: str, data: bytes, media_type: str) -> None:
         """Write an object; a server that lost the bucket gets it again."""
         content = StoredObject(data, media_type)
         with storage_errors():
-            await self._client.call(lambda sdk: objects.write(sdk, self._bucket, key, content), len(data))
+            await self._client.call(lambda sdk: objects.write(sdk, self._bucket, key, content, self._sse), len(data))
 
     async def get(self, key: str) -> StoredObject:
         """Read an object. Raises ObjectMissingError."""
@@ -35,14 +40,15 @@ class S3Bucket(Bucket):
             return await self._client.call(lambda sdk: objects.read(sdk, self._bucket, key), self._largest_bytes)
 
     async def remove(self, keys: Sequence[str]) -> None:
-        """Remove objects; missing ones count as removed."""
+        """Remove objects with all their versions; missing ones count as removed. Raises ObjectsKeptError."""
         with storage_errors():
-            await self._client.call(lambda sdk: objects.remove(sdk, self._bucket, keys))
+            await self._eraser.erase(keys)
 
     async def keys(self, prefix: str) -> list[str]:
-        """Every key that begins with the prefix."""
+        """Every key that begins with the prefix, also of what is there as an older version alone."""
         with storage_errors():
-            return await self._client.call(lambda sdk: objects.keys(sdk, self._bucket, prefix))
+            versions = await self._eraser.keeps_versions()
+            return await self._client.call(lambda sdk: objects.keys(sdk, self._bucket, prefix, versions=versions))
 
     def link(self, key: str) -> str:
         """A URL that reads the object without credentials."""
@@ -74,20 +80,23 @@ async def open_buckets(settings: Settings) -> AsyncIterator[S3Buckets]:
         raise SettingsError(
             "MINIO_PHOTO_BUCKET: another bucket than MINIO_BUCKET is needed, whose objects links may show to all"
         )
-    client = S3Client(settings)
+    objects.encryption(settings)
+    client = await to_thread.run_sync(S3Client, settings)
     try:
         for bucket in (settings.minio_photo_bucket, settings.minio_bucket):
             await await_bucket(client, settings, bucket)
         warn_of_short_links(settings)
+        if client.identity.temporary:
+            warn_of_ending_keys(settings)
         yield _buckets(client, settings)
     finally:
         client.close()
 
 
 def _buckets(client: S3Client, settings: Settings) -> S3Buckets:
-    photos, artifacts, largest = settings.minio_photo_bucket, settings.minio_bucket, settings.max_body_bytes
+    photos, artifacts = settings.minio_photo_bucket, settings.minio_bucket
     return S3Buckets(
-        S3Bucket(client, photos, presigned_links(client.sdk, settings, photos), largest),
-        S3Bucket(client, artifacts, artifact_links(client.sdk, settings), largest),
+        S3Bucket(client, photos, presigned_links(client.sdk, settings, photos), settings),
+        S3Bucket(client, artifacts, artifact_links(client.sdk, settings), settings),
         S3Images(client, settings),
     )

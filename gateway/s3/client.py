@@ -1,13 +1,20 @@
 """The minio SDK, which is synchronous, called from threads and within time limits."""
 
 import logging
+import ssl
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import TypeVar
+from xml.etree.ElementTree import ParseError
 
 from anyio import CapacityLimiter, fail_after, to_thread
 from minio import Minio
+from minio.credentials.providers import Provider
+from minio.error import InvalidResponseError, S3Error
 from urllib3 import PoolManager, Retry, Timeout
 
+from gateway.s3.credentials import identify
+from gateway.s3.errors import OVER
 from gateway.settings import Settings, SettingsError
 
 T = TypeVar("T")
@@ -32,10 +39,14 @@ class S3Client:
     """One pool of connections and the threads that use them; closed by `close`."""
 
     def __init__(self, settings: Settings) -> None:
+        """Raises SettingsError. Where AWS gives the keys, it is asked for them, which takes some seconds at most."""
         logging.getLogger("urllib3").setLevel(logging.ERROR)  # the last of the retries is told by who called
-        self._pool = PoolManager(maxsize=_CONNECTIONS, timeout=_TIMEOUT, retries=_RETRIES)
+        tls = _tls(settings)
+        self._pool = PoolManager(maxsize=_CONNECTIONS, timeout=_TIMEOUT, retries=_RETRIES, ssl_context=tls)
         self._threads = CapacityLimiter(_CONNECTIONS)
-        self.sdk = _sdk(settings, self._pool)
+        _sdk(settings, self._pool, None)  # a wrong endpoint is told before anybody is asked for keys
+        self.identity = identify(settings, tls)
+        self.sdk = _sdk(settings, self._pool, self.identity.provider)
 
     async def call(self, work: Callable[[Minio], T], size: int = 0) -> T:
         """Run `work`, which may move `size` bytes, in a thread; a thread that takes too long is left behind.
@@ -43,23 +54,46 @@ class S3Client:
         Raises TimeoutError, and what the SDK raises: MinioException, urllib3's HTTPError.
         """
         with fail_after(_PATIENCE_S + size / _SLOWEST_BYTES_PER_S):
-            return await to_thread.run_sync(work, self.sdk, limiter=self._threads, abandon_on_cancel=True)
+            try:
+                return await to_thread.run_sync(work, self.sdk, limiter=self._threads, abandon_on_cancel=True)
+            except S3Error as error:
+                if error.code in OVER:
+                    self.identity.forget()
+                raise
+            except ParseError as error:
+                raise InvalidResponseError(HTTPStatus.NOT_IMPLEMENTED, None, str(error)) from error
 
     def close(self) -> None:
         """Close the connections."""
         self._pool.clear()
 
 
-def _sdk(settings: Settings, pool: PoolManager) -> Minio:
+def _tls(settings: Settings) -> ssl.SSLContext:
+    """Trusts the system's authorities (SSL_CERT_FILE) and those of MINIO_CA_FILE. Raises SettingsError."""
+    context = ssl.create_default_context()
+    if settings.minio_ca_file:
+        try:
+            context.load_verify_locations(settings.minio_ca_file)
+        except OSError as error:
+            reason = "holds no certificates" if isinstance(error, ssl.SSLError) else error.strerror
+            raise SettingsError(f"MINIO_CA_FILE={settings.minio_ca_file}: {reason}") from error
+    return context
+
+
+def _sdk(settings: Settings, pool: PoolManager, provider: Provider | None) -> Minio:
     """Knows its region, so that it never asks for one. Raises SettingsError."""
     try:
-        return Minio(
+        sdk = Minio(
             settings.minio_endpoint,
-            settings.minio_access_key or None,
-            settings.minio_secret_key.get_secret_value(),
             secure=settings.minio_secure,
             region=settings.minio_region,
             http_client=pool,
+            credentials=provider,
         )
     except ValueError as error:
         raise SettingsError(f"MINIO_ENDPOINT={settings.minio_endpoint}: {error}") from error
+    if settings.s3_addressing_style == "virtual":
+        sdk.enable_virtual_style_endpoint()  # type: ignore[no-untyped-call]
+    elif settings.s3_addressing_style == "path":
+        sdk.disable_virtual_style_endpoint()  # type: ignore[no-untyped-call]
+    return sdk

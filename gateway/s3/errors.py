@@ -10,6 +10,8 @@ from gateway.jobs.bucket import ObjectMissingError
 from gateway.problems import Problem
 
 MISSING = frozenset({"NoSuchKey", "NoSuchBucket"})
+OVER = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired"})
+"""Codes for keys that were good once."""
 UNANSWERED = (MinioException, HTTPError, TimeoutError)
 """What `S3Client.call` raises."""
 

@@ -29,6 +29,13 @@ def presigned_links(sdk: Minio, settings: Settings, bucket: str) -> Link:
     return lambda key: sdk.presigned_get_object(bucket, key, life)
 
 
+def warn_of_ending_keys(settings: Settings) -> None:
+    """Say so where links are signed with keys that end."""
+    if not settings.base_url:
+        message = "links end with the keys that sign them, within hours; BASE_URL makes lasting ones"
+        get_logger("gateway.s3").warning(message)
+
+
 def warn_of_short_links(settings: Settings) -> None:
     """Say so where links end earlier than the settings ask for."""
     if not settings.base_url and settings.presigned_url_expiry > _LONGEST.total_seconds():

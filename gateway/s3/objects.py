@@ -1,21 +1,34 @@
 """Single steps with the synchronous SDK; each raises what the SDK raises."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from minio import Minio
-from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
+from minio.sse import Sse, SseKMS, SseS3
 from urllib3.response import BaseHTTPResponse
 
 from gateway.jobs.bucket import StoredObject
-from gateway.s3.errors import MISSING, unavailable
+from gateway.settings import Settings, SettingsError
 
 _PART_BYTES = 8 * 1024 * 1024
 """Larger objects are sent in parts: one part must be sent within the socket's time limit, as 17 Mbit/s do."""
 
 _OURS_ALREADY = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
+
+
+def encryption(settings: Settings) -> Sse | None:
+    """What every object is written with; None where S3 does as its bucket says. Raises SettingsError."""
+    if settings.s3_sse == "none":
+        return None
+    if settings.s3_sse == "AES256":
+        return SseS3()
+    if not settings.s3_sse_kms_key_id:
+        raise SettingsError("S3_SSE_KMS_KEY_ID: needed with S3_SSE=aws:kms; Amazon's own key is alias/aws/s3")
+    if not settings.minio_secure:
+        raise SettingsError("S3_SSE=aws:kms: needs an S3 server that speaks TLS, and MINIO_SECURE=true")
+    return SseKMS(settings.s3_sse_kms_key_id, settings.s3_sse_kms_context)
 
 
 def make_bucket(sdk: Minio, bucket: str) -> None:
@@ -27,15 +40,15 @@ def make_bucket(sdk: Minio, bucket: str) -> None:
             raise
 
 
-def write(sdk: Minio, bucket: str, key: str, content: StoredObject) -> None:
+def write(sdk: Minio, bucket: str, key: str, content: StoredObject, sse: Sse | None) -> None:
     """Write an object; a server that lost the bucket gets it again."""
     try:
-        _write(sdk, bucket, key, content)
+        _write(sdk, bucket, key, content, sse)
     except S3Error as error:
         if error.code != "NoSuchBucket":
             raise
         make_bucket(sdk, bucket)
-        _write(sdk, bucket, key, content)
+        _write(sdk, bucket, key, content, sse)
 
 
 @contextmanager
@@ -55,25 +68,11 @@ def read(sdk: Minio, bucket: str, key: str) -> StoredObject:
         return StoredObject(response.read(), response.headers.get("Content-Type", "application/octet-stream"))
 
 
-def remove(sdk: Minio, bucket: str, keys: Sequence[str]) -> None:
-    """Remove objects, up to 1000 with one request; missing ones count as removed.
-
-    Raises Problem `storage_unavailable` where the server keeps one.
-    """
+def keys(sdk: Minio, bucket: str, prefix: str, *, versions: bool) -> list[str]:
+    """Every key that begins with the prefix; with `versions` also those of which only older ones are left."""
     try:
-        for error in sdk.remove_objects(bucket, [DeleteObject(key) for key in keys]):
-            if error.code not in MISSING:
-                raise unavailable(f"S3 answered {error.code}: {error.message}")
-    except S3Error as error:
-        if error.code not in MISSING:
-            raise
-
-
-def keys(sdk: Minio, bucket: str, prefix: str) -> list[str]:
-    """Every key that begins with the prefix."""
-    try:
-        listed = sdk.list_objects(bucket, prefix, recursive=True)
-        return [item.object_name for item in listed if item.object_name is not None]
+        listed = sdk.list_objects(bucket, prefix, recursive=True, include_version=versions)
+        return list(dict.fromkeys(item.object_name for item in listed if item.object_name is not None))
     except S3Error as error:
         if error.code == "NoSuchBucket":
             return []
@@ -89,7 +88,7 @@ def ask(sdk: Minio, bucket: str) -> None:
             raise
 
 
-def _write(sdk: Minio, bucket: str, key: str, content: StoredObject) -> None:
+def _write(sdk: Minio, bucket: str, key: str, content: StoredObject, sse: Sse | None) -> None:
     sdk.put_object(
         bucket,
         key,
@@ -98,4 +97,5 @@ def _write(sdk: Minio, bucket: str, key: str, content: StoredObject) -> None:
         content.media_type,
         part_size=_PART_BYTES,
         num_parallel_uploads=1,
+        sse=sse,
     )

@@ -1,19 +1,26 @@
 """The first words with an S3 server: is it up, does it know us, has it our buckets."""
 
 import asyncio
+import ssl
+from contextlib import suppress
+from urllib.parse import urlsplit
 
 from anyio import move_on_after
 from minio.error import S3Error
+from urllib3.exceptions import MaxRetryError, SSLError
 
 from gateway.logs import get_logger
 from gateway.problems import Problem
 from gateway.s3.client import S3Client
-from gateway.s3.errors import UNANSWERED, reason_of
+from gateway.s3.credentials import Identity
+from gateway.s3.errors import OVER, UNANSWERED, reason_of
 from gateway.s3.objects import make_bucket
 from gateway.settings import Settings, SettingsError
 
 _PATIENCE_S = 30
 _PAUSE_S = 0.5
+_HANDSHAKE_S = 2.0
+_TLS_PORT = 443
 _NOTHING = "=/"
 """A prefix that no key of gateway.jobs.keys has."""
 
@@ -35,7 +42,7 @@ async def await_bucket(client: S3Client, settings: Settings, bucket: str) -> Non
             try:
                 return await _look(client, settings, bucket)
             except UNANSWERED as error:
-                reason = reason_of(error)
+                reason = await _passing(settings, error)
             await asyncio.sleep(_PAUSE_S)
     detail = f"No S3 server at MINIO_ENDPOINT={settings.minio_endpoint} within {_PATIENCE_S} s: {reason}"
     raise Problem("storage_unavailable", detail, retry_after=_PATIENCE_S)
@@ -48,10 +55,10 @@ async def _look(client: S3Client, settings: Settings, bucket: str) -> None:
     except S3Error as error:
         if error.code == "NoSuchBucket":
             await _make(client, bucket)
-        elif error.code == "AccessDenied" and settings.minio_access_key:
+        elif error.code == "AccessDenied" and client.identity.provider:
             _log.warning("S3 does not let us list the bucket; whether it is there will show in use", bucket=bucket)
         else:
-            raise _wrong_setting(settings, error) or error from error
+            raise _wrong_setting(settings, client.identity, error) or error from error
 
 
 async def _make(client: S3Client, bucket: str) -> None:
@@ -64,10 +71,35 @@ async def _make(client: S3Client, bucket: str) -> None:
     _log.info("bucket made", bucket=bucket)
 
 
-def _wrong_setting(settings: Settings, error: S3Error) -> SettingsError | None:
-    if error.code in _CREDENTIALS:
-        names = "MINIO_ACCESS_KEY, MINIO_SECRET_KEY"
-        return SettingsError(f"{names}: refused by {settings.minio_endpoint}: {error.code}, {error.message}")
+async def _passing(settings: Settings, error: Exception) -> str:
+    """Why the server does not answer yet. Raises SettingsError where it never will, spoken to like this."""
+    reason = reason_of(error)
+    if isinstance(error, MaxRetryError) and isinstance(error.reason, SSLError):
+        remedy = "unset MINIO_SECURE, or name its authority with MINIO_CA_FILE"
+        raise SettingsError(f"MINIO_ENDPOINT={settings.minio_endpoint}: no TLS with it: {reason}; {remedy}") from error
+    if not settings.minio_secure and await _speaks_tls(settings.minio_endpoint):
+        remedy = "it speaks TLS; set MINIO_SECURE=true"
+        raise SettingsError(f"MINIO_ENDPOINT={settings.minio_endpoint}: {remedy}") from error
+    return reason
+
+
+async def _speaks_tls(endpoint: str) -> bool:
+    """Whether a handshake gets as far as the server's certificate, whose it may be."""
+    address = urlsplit(f"https://{endpoint}")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with move_on_after(_HANDSHAKE_S), suppress(OSError):
+        _, writer = await asyncio.open_connection(address.hostname, address.port or _TLS_PORT, ssl=context)
+        writer.close()
+        return True
+    return False
+
+
+def _wrong_setting(settings: Settings, identity: Identity, error: S3Error) -> SettingsError | None:
+    if error.code in _CREDENTIALS | OVER:
+        said = f"refused by {settings.minio_endpoint}: {error.code}, {error.message}"
+        where = identity.origin if identity.provider else f"no keys found ({identity.origin}); requests without any"
+        return SettingsError(f"{where}: {said}")
     if error.code in _REGION:
         return SettingsError(f"MINIO_REGION={settings.minio_region}: {error.code}, {error.message}")
     return None

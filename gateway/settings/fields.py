@@ -3,7 +3,7 @@
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.pipelines.lists import split_list
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 Port = Annotated[int, Field(ge=1, le=65535)]
-CommaSeparated = Annotated[T, NoDecode, BeforeValidator(split_list)]
+CommaSeparated = Annotated[T, BeforeValidator(split_list)]
 """A tuple given as comma-separated text."""
 
 
@@ -23,4 +23,4 @@ def upper(value: object) -> object:
 class SettingsGroup(BaseSettings):
     """A part of the configuration; each field's description says what it does and its unit."""
 
-    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, populate_by_name=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, populate_by_name=True, extra="ignore")

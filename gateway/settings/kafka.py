@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr
 
 from gateway.access.tenants import TENANT_PATTERN
 from gateway.settings.fields import Port, SettingsGroup, upper
@@ -29,12 +29,33 @@ class KafkaSettings(SettingsGroup):
     kafka_security_protocol: Annotated[
         Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], BeforeValidator(upper)
     ] = Field("PLAINTEXT", description="How the broker is spoken to.")
-    kafka_sasl_mechanism: Annotated[Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], BeforeValidator(upper)] = Field(
-        "PLAIN", description="How the workers log in, with SASL."
-    )
+    kafka_sasl_mechanism: Annotated[
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM"], BeforeValidator(upper)
+    ] = Field("PLAIN", description="How the workers log in, with SASL; AWS_MSK_IAM needs the extra `msk`.")
     kafka_username: str = Field("", description="Login, with SASL.")
     kafka_password: SecretStr = Field(SecretStr(""), description="Password, with SASL.")
     kafka_ssl_cafile: Path | None = Field(
         None, description="Certificate authorities of the broker; the system's when not set."
+    )
+    kafka_ssl_certfile: Path | None = Field(
+        None, description="The workers' own certificate as PEM, where the broker asks for one; it may hold the key too."
+    )
+    kafka_ssl_keyfile: Path | None = Field(None, description="Its key as PEM, where KAFKA_SSL_CERTFILE holds none.")
+    kafka_ssl_password: SecretStr = Field(SecretStr(""), description="Password of the key, where it is encrypted.")
+    kafka_oauth_token_url: str = Field(
+        "",
+        pattern=r"^$|^https?://\S+$",
+        description="Where OAUTHBEARER's tokens are asked for, by client credentials (RFC 6749 §4.4).",
+    )
+    kafka_oauth_client_id: str = Field("", description="Who asks.")
+    kafka_oauth_client_secret: SecretStr = Field(SecretStr(""), description="Its secret.")
+    kafka_oauth_scope: str = Field("", description="Scope of the token, where the server wants one.")
+    kafka_oauth_cafile: Path | None = Field(
+        None, description="Certificate authorities of the token's server; the system's when not set."
+    )
+    kafka_aws_region: str = Field(
+        "",
+        validation_alias=AliasChoices("KAFKA_AWS_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"),
+        description="Region that AWS_MSK_IAM signs for; the broker's name says it when not set.",
     )
     kafka_port: Port = Field(9092, description="Port of the embedded broker.")

@@ -9,6 +9,7 @@ from pydantic_settings import PydanticBaseSettingsSource
 from typing_extensions import override
 
 from gateway.settings.complaints import SettingsError
+from gateway.settings.environment import shown
 from gateway.settings.fields import SettingsGroup
 
 
@@ -64,8 +65,7 @@ class PipelineFileSource(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, object]:
         """Values by the settings' names. Raises SettingsError where the file cannot be read."""
         path = self.current_state.get("pipeline_config")
-        values = _read(Path(path)).settings() if path else {}
-        return {name: value for name, value in values.items() if value is not None}
+        return file_settings(Path(path)) if path else {}
 
     @override
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[object, str, bool]:
@@ -73,11 +73,17 @@ class PipelineFileSource(PydanticBaseSettingsSource):
         return None, field_name, False
 
 
+def file_settings(path: Path) -> dict[str, object]:
+    """The values of such a file by the settings' names. Raises SettingsError where it cannot be read."""
+    return {name: value for name, value in _read(path).settings().items() if value is not None}
+
+
 def _read(path: Path) -> _PipelineFile:
+    said = f"PIPELINE_CONFIG={shown(str(path))}"
     try:
         return _PipelineFile.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise SettingsError(f"PIPELINE_CONFIG={path}: {error.strerror}") from error
+        raise SettingsError(f"{said}: {error.strerror}") from error
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the file'}: {one['msg']}" for one in error.errors())
-        raise SettingsError(f"PIPELINE_CONFIG={path}: {wrong}") from error
+        raise SettingsError(f"{said}: {wrong}") from error

@@ -1,18 +1,33 @@
 """Where jobs are kept."""
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Annotated
 from urllib.parse import quote
 
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr
 
 from gateway.settings.fields import Port, SettingsGroup
+
+_LONGEST_NAME = 63
+"""Bytes of a name in PostgreSQL."""
 
 
 def _without_driver(value: object) -> object:
     """A URL as SQLAlchemy takes it, postgresql+psycopg2://, without its driver."""
     return re.sub(r"^(postgres(?:ql)?)\+\w+://", r"\1://", value) if isinstance(value, str) else value
+
+
+def _schema(name: str) -> str:
+    """A schema's name, which is quoted in SQL and is a channel's name too."""
+    if not 0 < len(name.encode()) <= _LONGEST_NAME:
+        raise ValueError(f"a schema's name has 1 to {_LONGEST_NAME} bytes")
+    if name.lower().startswith("pg_") or name.lower() == "information_schema":
+        raise ValueError("this schema is PostgreSQL's own")
+    if not re.fullmatch(r"[\w .:@/+-]+", name) or name != name.strip():
+        raise ValueError("letters, digits, spaces and _ - . : @ / + may be in a schema's name")
+    return name
 
 
 class PostgresSettings(SettingsGroup):
@@ -33,6 +48,16 @@ class PostgresSettings(SettingsGroup):
         description="postgresql://user:password@host:port/database; a driver's name (+psycopg2) is passed over; made "
         "of DB_HOST and the like when not set, and without those the embedded one's, where `maskwright up` runs.",
     )
+    postgres_listen_dsn: Annotated[SecretStr, BeforeValidator(_without_driver)] = Field(
+        SecretStr(""),
+        description="The same database past a pooler such as pgbouncer in transaction mode: changes are heard there at "
+        "once. Without it they are asked for each second, where POSTGRES_DSN leads to such a pooler.",
+    )
+    postgres_schema: Annotated[str, AfterValidator(_schema)] = Field(
+        "maskwright",
+        description="Schema of our tables, made when it is missing; user_mask_outputs, task_results, "
+        "processing_metrics and cache_performance are where the search path has them.",
+    )
     postgres_pool_size: int = Field(
         10,
         ge=2,
@@ -47,6 +72,13 @@ class PostgresSettings(SettingsGroup):
         """Whether there is a database."""
         return self.db_use_database and bool(self.postgres_dsn.get_secret_value())
 
+    @property
+    def postgres_variable(self) -> str:
+        """The variable that names the database."""
+        if "postgres_dsn" not in self.model_fields_set:
+            return "DB_HOST"
+        return "DATABASE_URL" if "POSTGRES_DSN" not in os.environ and "DATABASE_URL" in os.environ else "POSTGRES_DSN"
+
 
 def _dsn(values: Mapping[str, object]) -> str:
     """The address that DB_HOST and the like make; nothing without a host, or where one of them is wrong."""
@@ -59,5 +91,17 @@ def _dsn(values: Mapping[str, object]) -> str:
             "db_database": str(database),
         } if host:
             login = f"{quote(user, safe='')}:{quote(password.get_secret_value(), safe='')}"
-            return f"postgresql://{login}@{host}:{port}/{quote(database, safe='')}"
+            return f"postgresql://{login}@{_places(host, port)}/{quote(database, safe='')}"
     return ""
+
+
+def _places(hosts: str, port: object) -> str:
+    """Hosts as a URL has them: a socket's folder encoded, an IPv6 address in brackets, each with a port."""
+    return ",".join(_place(host.strip(), port) for host in hosts.split(","))
+
+
+def _place(host: str, port: object) -> str:
+    host = quote(host, safe=":[]%")
+    if host.count(":") > 1 and not host.startswith("["):
+        return f"[{host}]:{port}"
+    return host if re.search(r"[^:\]]:\d+$|\]:\d+$", host) else f"{host}:{port}"

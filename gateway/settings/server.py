@@ -1,17 +1,42 @@
 """The gateway's own address, its logs, and what it accepts."""
 
+import re
+from collections.abc import Mapping
+from ipaddress import ip_address
+from types import MappingProxyType
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
 
 from gateway import __version__
 from gateway.settings.fields import LogLevel, Port, SettingsGroup, upper
+
+_LEVELS: Mapping[object, str] = MappingProxyType(
+    {"WARN": "WARNING", "FATAL": "CRITICAL", "NOTICE": "INFO", "TRACE": "DEBUG", "VERBOSE": "DEBUG", "SILLY": "DEBUG"}
+)
+"""Other loggers' words for our levels."""
+
+
+def _level(value: object) -> object:
+    """A level by any common name, in any case."""
+    return _LEVELS.get(name, name) if isinstance(name := upper(value), str) else value
+
+
+def _listening(value: str) -> str:
+    """An address without the brackets of URLs. Raises ValueError for what is neither an address nor a name."""
+    address = value.removeprefix("[").removesuffix("]")
+    try:
+        ip_address(address)
+    except ValueError:
+        if re.fullmatch(r"[\d.]+", address) or not re.fullmatch(r"[A-Za-z0-9._-]+", address):
+            raise ValueError("an address such as 127.0.0.1 or 0.0.0.0 is needed, without scheme or port") from None
+    return address
 
 
 class ServerSettings(SettingsGroup):
     """How the gateway listens and speaks."""
 
-    api_host: str = Field(
+    api_host: Annotated[str, AfterValidator(_listening)] = Field(
         "127.0.0.1",
         validation_alias=AliasChoices("API_HOST", "HOST"),
         description="Address the gateway listens on; 0.0.0.0 for every interface.",
@@ -26,7 +51,7 @@ class ServerSettings(SettingsGroup):
         validation_alias=AliasChoices("APP_DEBUG", "DEBUG"),
         description="Log at DEBUG, and put the text of unexpected errors into the answers.",
     )
-    log_level: Annotated[LogLevel, BeforeValidator(upper)] = Field("INFO", description="Least level that is logged.")
+    log_level: Annotated[LogLevel, BeforeValidator(_level)] = Field("INFO", description="Least level that is logged.")
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="json: one object a line; console: readable; auto: console on a terminal, else json."
     )

@@ -1,6 +1,8 @@
 """The one configuration of Maskwright, read from environment variables."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 from pydantic import Field, ValidationError
@@ -9,6 +11,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from gateway.settings.access import AccessSettings
 from gateway.settings.cache import CacheSettings
 from gateway.settings.complaints import SettingsError, complaints
+from gateway.settings.environment import EnvironmentSource, Given, read_environment
 from gateway.settings.fields import SettingsGroup
 from gateway.settings.jobs import JobSettings
 from gateway.settings.kafka import KafkaSettings
@@ -57,16 +60,17 @@ class Settings(  # the last base's fields come first
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then the environment, then the file that PIPELINE_CONFIG names."""
-        del dotenv_settings, file_secret_settings
-        return init_settings, env_settings, PipelineFileSource(settings_cls)
+        del env_settings, dotenv_settings, file_secret_settings
+        return init_settings, EnvironmentSource(settings_cls), PipelineFileSource(settings_cls)
 
     @classmethod
-    def from_environment(cls) -> Self:
-        """Read the environment.
+    def from_environment(cls, kept: Mapping[str, Given] = MappingProxyType({})) -> Self:
+        """Read the environment; `kept`: what counts where it says nothing, by the settings' names.
 
         Raises SettingsError, one line for each bad variable: its name, its value, what would be right.
         """
+        given = {**kept, **read_environment(cls.model_fields).given}
         try:
-            return cls()
+            return cls.model_validate({name: one.value for name, one in given.items()})
         except ValidationError as error:
-            raise SettingsError("\n".join(complaints(error, cls.model_fields))) from error
+            raise SettingsError("\n".join(complaints(error, cls.model_fields, given))) from error

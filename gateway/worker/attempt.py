@@ -14,7 +14,7 @@ from gateway.stores import Stores
 from gateway.worker import retries
 from gateway.worker.execution import Execution
 from gateway.worker.held import HeldLease, LeaseLostError, answer_of
-from gateway.worker.objects import JobObjects
+from gateway.worker.objects import JobObjects, Removals
 from gateway.worker.stopwatch import Stopwatch
 
 _PASSING = frozenset({"pipeline_not_found"})
@@ -28,6 +28,7 @@ class Attempts:
         self._max_retries = settings.max_retries
         self._jobs = stores.jobs
         self._objects = JobObjects(stores)
+        self._removals = Removals(stores)
         self._execution = execution
         self._log = get_logger("gateway.worker")
 
@@ -101,15 +102,12 @@ class Attempts:
         return await answer_of(tell)
 
     async def _leave(self, held: HeldLease) -> None:
-        """Write nothing more; if the job ended without this attempt, nothing it wrote is needed."""
+        """Write nothing more; if the job ended or was deleted meanwhile, nothing this attempt wrote is needed."""
         self._log.warning("the lease is over; the job is left as it is", attempts=held.job.attempts)
         try:
-            job = await self._jobs.get(held.job.id)
+            await self._removals.clear(held.job)
         except Problem as problem:
             self._log.warning(f"not tidied: {problem}")
-            return
-        if job is not None and job.outcome is not None:
-            await self._tidy(job, job.outcome.failure)
 
     async def _hand_back(self, held: HeldLease) -> None:
         try:

@@ -13,6 +13,7 @@ from gateway.jobs.courier import Courier
 from gateway.jobs.job import CallbackKind
 from gateway.kafka.courier import open_message_courier
 from gateway.kafka.ingestion import MESSAGES_PIPELINE, Ingestion
+from gateway.metrics.kafka import KafkaFigures
 from gateway.pipelines.pipeline import Pipeline
 from gateway.settings import Settings
 from gateway.stores import Stores
@@ -61,12 +62,12 @@ class Crew:
 
 @asynccontextmanager
 async def open_crew(
-    settings: Settings, stores: Stores, triton: Triton, registry: Mapping[str, Pipeline]
+    settings: Settings, stores: Stores, triton: Triton, registry: Mapping[str, Pipeline], figures: KafkaFigures
 ) -> AsyncIterator[Crew]:
     """The parts with the clients they need, for as long as the context lasts. Raises SettingsError."""
     async with AsyncExitStack() as stack:
         fetcher = await stack.enter_async_context(open_fetcher(settings))
-        couriers = await _couriers(stack, settings, stores)
+        couriers = await _couriers(stack, settings, stores, figures)
         execution = Execution(settings, stores, fetcher, triton, registry)
         runner = Runner(_worker_name(settings), settings, stores, Attempts(settings, stores, execution))
         yield Crew(
@@ -74,14 +75,16 @@ async def open_crew(
             Heartbeat(settings, runner),
             Janitor(settings, stores),
             _relays(settings, stores, couriers),
-            _ingestion(settings, stores, registry),
+            _ingestion(settings, stores, registry, figures),
         )
 
 
-def _ingestion(settings: Settings, stores: Stores, registry: Mapping[str, Pipeline]) -> Ingestion | None:
+def _ingestion(
+    settings: Settings, stores: Stores, registry: Mapping[str, Pipeline], figures: KafkaFigures
+) -> Ingestion | None:
     """None where no message can come, or the pipeline that messages are for is not offered."""
     pipeline = registry.get(MESSAGES_PIPELINE)
-    return Ingestion(settings, stores, pipeline) if settings.kafka_bootstrap_servers and pipeline else None
+    return Ingestion(settings, stores, pipeline, figures) if settings.kafka_bootstrap_servers and pipeline else None
 
 
 def _worker_name(settings: Settings) -> str:
@@ -89,10 +92,12 @@ def _worker_name(settings: Settings) -> str:
     return f"{settings.worker_id or socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
 
 
-async def _couriers(stack: AsyncExitStack, settings: Settings, stores: Stores) -> Mapping[CallbackKind, Courier]:
+async def _couriers(
+    stack: AsyncExitStack, settings: Settings, stores: Stores, figures: KafkaFigures
+) -> Mapping[CallbackKind, Courier]:
     couriers = dict(await stack.enter_async_context(open_couriers(settings, stores.artifacts)))
     if settings.kafka_bootstrap_servers:
-        couriers["message"] = await stack.enter_async_context(open_message_courier(settings))
+        couriers["message"] = await stack.enter_async_context(open_message_courier(settings, figures))
     return couriers
 
 

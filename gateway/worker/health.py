@@ -55,4 +55,5 @@ def _state(crew: Crew | None) -> dict[str, object]:
         "in_flight": len(crew.runner.held),
         "parts": {pulse.part: {"failing": pulse.failing, "silent_s": round(pulse.silent_s, 1)} for pulse in pulses},
         "lag": dict(crew.ingestion.lag) if crew.ingestion else {},
+        "note": crew.ingestion.note if crew.ingestion else None,
     }

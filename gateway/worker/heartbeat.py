@@ -3,7 +3,7 @@
 import anyio
 
 from gateway.problems import Problem
-from gateway.pulse import Pulse
+from gateway.pulse import Pulse, reason_of
 from gateway.settings import Settings
 from gateway.worker.runner import Runner
 
@@ -37,7 +37,7 @@ class Heartbeat:
         try:
             await self.renew()
         except Problem as problem:
-            self.pulse.fail(str(problem))
+            self.pulse.fail(reason_of(problem))
 
     async def renew(self) -> None:
         """Renew the leases in hand, and stop the work of those that are over. Raises Problem `store_unavailable`."""

@@ -4,31 +4,29 @@ import time
 
 import anyio
 
-from gateway.jobs.job import Job
-from gateway.jobs.store import JobFilter
+from gateway.jobs.bucket import ObjectsKeptError
 from gateway.logs import get_logger
 from gateway.pulse import Pulse
 from gateway.settings import Settings
 from gateway.stores import Stores
 from gateway.worker.leftovers import Leftovers
-from gateway.worker.objects import JobObjects
+from gateway.worker.objects import Removals
 
 _PAUSE_S = 5.0
 _BATCH = 100
-_LATE_WRITES_S = 30.0
-"""How long a write to the object store may still be under way after the writer's lease is over."""
+_REMOVING_S = 300.0
+"""So long a batch of jobs is kept from other janitors."""
 _RARELY_S = 600.0
 _CACHE_S = 30.0
 
 
 class Janitor:
-    """Removes deleted jobs' objects, after any worker that wrote them has lost its lease; expires jobs and results."""
+    """Removes what deleted and failed jobs left, again and again where S3 keeps it; expires jobs and results."""
 
     def __init__(self, settings: Settings, stores: Stores) -> None:
         self.pulse = Pulse("janitor")
         self._jobs = stores.jobs
-        self._objects = JobObjects(stores)
-        self._older_than_s = settings.lease_s + _LATE_WRITES_S
+        self._removals = Removals(stores)
         self._retention_days = settings.job_retention_days
         self._leftovers = Leftovers(stores, self.pulse)
         self._cache = stores.cache
@@ -55,10 +53,13 @@ class Janitor:
             self._cache_at = time.monotonic() + _CACHE_S
 
     async def _remove_some(self) -> int:
-        jobs = await self._jobs.removable(self._older_than_s, _BATCH)
+        """What S3 keeps, such as an object under a legal hold, keeps nothing else from being removed."""
+        jobs = await self._jobs.removable(_BATCH, _REMOVING_S)
         for job in jobs:
-            await self._remove_objects(job)
-            await self._jobs.remove([job.id])
+            try:
+                await self._removals.remove(job)
+            except ObjectsKeptError as error:
+                self._log.warning("a job's objects are not gone", job_id=str(job.id), reason=error.detail)
             self.pulse.beat()
         return len(jobs)
 
@@ -76,14 +77,10 @@ class Janitor:
             self._log.info(f"{removed} results were too old or too much; they are removed from the cache")
 
     async def _remove_leftovers(self) -> None:
-        removed = await self._leftovers.remove()
+        try:
+            removed = await self._leftovers.remove()
+        except ObjectsKeptError as error:
+            self._log.warning("photos that were left behind are not gone", reason=error.detail)
+            return
         if removed:
             self._log.info(f"{removed} photos that were left behind are removed")
-
-    async def _remove_objects(self, job: Job) -> None:
-        """A later job of the same tenant, user and request id has its artifacts under the same keys: those stay."""
-        await self._objects.remove_photo(job)
-        request = job.request
-        same = JobFilter(user_id=request.user_id, request_id=request.request_id, limit=1, tenant=request.tenant)
-        if not await self._jobs.find(same):
-            await self._objects.remove_artifacts(job)

@@ -29,7 +29,7 @@ class Leftovers:
         """Remove the photos of jobs that ended, and those that have had no job for too long; how many.
 
         A photo is stored before its job is kept, so one look cannot tell. Raises Problem `store_unavailable`,
-        `storage_unavailable`.
+        `storage_unavailable`; ObjectsKeptError once all others are gone.
         """
         now, unowned, unneeded = self._clock(), dict[str, float](), set[str]()
         for key in filter(_is_id, await self._photos.keys("")):
@@ -40,8 +40,8 @@ class Leftovers:
                 unneeded.add(key)
             self._pulse.beat()
         unneeded |= {key for key, since in unowned.items() if now - since >= _UNOWNED_S}
-        await self._photos.remove(sorted(unneeded))
         self._unowned = unowned
+        await self._photos.remove(sorted(unneeded))
         return len(unneeded)
 
     async def _is_over(self, job: Job) -> bool:

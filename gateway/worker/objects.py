@@ -1,8 +1,11 @@
 """Which of a job's objects are still needed, and the removal of the others."""
 
+from gateway.jobs.bucket import ObjectsKeptError
 from gateway.jobs.job import Failure, Job
 from gateway.jobs.poison import poison_origin
+from gateway.jobs.store import JobFilter
 from gateway.jobs.uploads import object_prefixes
+from gateway.problems import Problem
 from gateway.stores import Stores
 
 
@@ -31,7 +34,49 @@ class JobObjects:
             await self._photos.remove([job.request.image.location])
 
     async def remove_artifacts(self, job: Job) -> None:
-        """Remove every artifact, also those that no outcome names."""
-        for prefix in object_prefixes(job):
-            keys = await self._artifacts.keys(prefix)
-            await self._artifacts.remove([key for key in keys if "/" not in key.removeprefix(prefix)])
+        """Remove every artifact, also those that no outcome names. Raises ObjectsKeptError.
+
+        Some servers say that they have removed what they keep, so they are asked again.
+        """
+        if keys := await self._keys(job):
+            await self._artifacts.remove(keys)
+            if left := await self._keys(job):
+                raise ObjectsKeptError(dict.fromkeys(left, "without a word"))
+
+    async def _keys(self, job: Job) -> list[str]:
+        found = [(prefix, await self._artifacts.keys(prefix)) for prefix in object_prefixes(job)]
+        return [key for prefix, keys in found for key in keys if "/" not in key.removeprefix(prefix)]
+
+
+class Removals:
+    """Removes what deleted jobs, and those that failed amid their writes, leave in the object store."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._jobs = stores.jobs
+        self._objects = JobObjects(stores)
+
+    async def remove(self, job: Job) -> bool:
+        """Remove a job's objects; whether it was deleted and is gone for good now.
+
+        Raises Problem, once the removal is put off: ObjectsKeptError, or `storage_unavailable` where there is no S3;
+        `store_unavailable`.
+        """
+        try:
+            await self.clear(job)
+        except Problem as problem:
+            await self._jobs.postpone_removal(job.id, problem.detail)
+            raise
+        return job.id in await self._jobs.remove([job.id])
+
+    async def clear(self, job: Job) -> None:
+        """Remove what is there now. A later job of the same tenant, user and request id has its artifacts' keys."""
+        if job.state != "deleting" and (now := await self._jobs.get(job.id)):
+            return await self._objects.tidy(now, now.outcome.failure) if now.outcome else None
+        request = job.request
+        same = JobFilter(user_id=request.user_id, request_id=request.request_id, limit=1, tenant=request.tenant)
+        try:
+            await self._objects.remove_photo(job)
+        finally:
+            if not await self._jobs.find(same):
+                await self._objects.remove_artifacts(job)
+        return None

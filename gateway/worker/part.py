@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import anyio
 
 from gateway.problems import Problem
-from gateway.pulse import Pulse
+from gateway.pulse import Pulse, reason_of
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Part:
             try:
                 await self.run()
             except Problem as problem:
-                self.pulse.fail(str(problem))
+                self.pulse.fail(reason_of(problem))
             except Exception as error:  # noqa: BLE001 a bug in one part must not end the others
                 self.pulse.fail(repr(error), error)
             else:

@@ -9,14 +9,17 @@ import uvicorn
 import uvloop
 from starlette.applications import Starlette
 
+from gateway.kafka.connection import connection_arguments
 from gateway.listening import OPTIONS, Server
-from gateway.logs import configure_logs
+from gateway.logs import configure_logs, get_logger
 from gateway.metrics.instruments import Instruments
 from gateway.metrics.measuring import measuring
 from gateway.pipelines.registry import build_registry
-from gateway.postgres.migrations import MigrationError
+from gateway.postgres.faults import MigrationError
 from gateway.problems import Problem
+from gateway.proxies import ProxyError, require_certificates
 from gateway.settings import Settings, SettingsError
+from gateway.settings.environment import log_remarks
 from gateway.stores import durable, open_stores
 from gateway.triton import connect
 from gateway.worker.health import health_page
@@ -26,15 +29,19 @@ from gateway.worker.worker import Worker
 def work(settings: Settings) -> None:
     """Work until SIGINT or SIGTERM.
 
-    Raises SettingsError where there is no database to work for; Problem and MigrationError where the stores do not
-    open.
+    Raises SettingsError where there is no database to work for, or what is said of the broker cannot be; ProxyError
+    where certificates are named that cannot be read; Problem and MigrationError where the stores do not open.
     """
     if not durable(settings):
         raise SettingsError(
             "POSTGRES_DSN: a worker needs the database that the gateway uses; without one, or with "
             "DB_USE_DATABASE=false, the gateway works on its jobs by itself"
         )
+    require_certificates()
+    if settings.kafka_bootstrap_servers:
+        connection_arguments(settings)
     configure_logs(settings)
+    log_remarks(get_logger("gateway.settings"), Settings.model_fields)
     uvloop.run(_until_stopped(settings))
 
 
@@ -59,11 +66,12 @@ def _cancel_on_signals(scope: anyio.CancelScope) -> None:
 async def _work(settings: Settings, app: Starlette) -> None:
     instruments = Instruments()
     async with (
-        connect(settings, instruments.tasks.inferred) as triton,
-        open_stores(settings) as stores,
+        connect(settings, instruments.tasks.inferred, instruments.inferring) as triton,
+        open_stores(settings, instruments.ended) as stores,
         measuring(settings, stores, instruments, "worker") as measured,
     ):
-        app.state.worker = worker = Worker(settings, measured.stores, triton, build_registry(settings))
+        registry = build_registry(settings)
+        app.state.worker = worker = Worker(settings, measured.stores, triton, registry, instruments.kafka)
         await worker.run()
 
 
@@ -80,7 +88,7 @@ def main() -> None:
     """Work with the environment's settings; exit 2 where they are wrong, 1 where a server does not come up."""
     try:
         work(Settings.from_environment())
-    except SettingsError as error:
+    except (SettingsError, ProxyError) as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from error
     except (MigrationError, Problem) as error:

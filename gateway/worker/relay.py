@@ -1,6 +1,8 @@
 """Carries the deliveries of one kind from the outbox to their destinations."""
 
 import asyncio
+import time
+from functools import partial
 
 import anyio
 from structlog.contextvars import bound_contextvars
@@ -16,6 +18,7 @@ from gateway.pulse import Pulse
 from gateway.stores import Stores
 
 _PLACES = 64
+_RENEWALS_PER_LEASE = 3
 _POLL_S = 1.0
 _GATHER_S = 0.5
 """Between rounds: one look into the outbox, and one batch to the broker, cost the same for one delivery as for many.
@@ -25,7 +28,7 @@ A lone delivery goes at once."""
 class Relay:
     """One courier's deliveries, at most 64 under way; each kind has its own relay, and waits for no other's receivers.
 
-    `lease_s` must be longer than the courier may take.
+    The lease of what is under way is renewed, as a courier may take long: nobody else must carry the same meanwhile.
     """
 
     def __init__(self, kind: CallbackKind, courier: Courier, stores: Stores, lease_s: float) -> None:
@@ -36,7 +39,8 @@ class Relay:
         self._signals = stores.signals
         self._lease_s = lease_s
         self._due = Subscription()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._renewed_at = time.monotonic()
         self._made: list[int] = []
         self._log = get_logger("gateway.worker")
 
@@ -55,7 +59,7 @@ class Relay:
             with anyio.move_on_after(grace_s):
                 await self._round()
                 while self._tasks:
-                    await asyncio.wait(self._tasks)
+                    await asyncio.wait(self._tasks.values())
         except Problem as problem:
             self._log.warning(f"deliveries are left for later: {problem}")
         await self._cancel_all()
@@ -65,15 +69,24 @@ class Relay:
         """What was taken must not be forgotten by a cancellation: nobody else carries it until its lease ends."""
         with anyio.CancelScope(shield=True):
             await self._note()
+            await self._renew()
             free = _PLACES - len(self._tasks)
             taken = await self._outbox.take(free, self._lease_s, [self._kind]) if free else []
         for delivery in taken:
-            task = asyncio.create_task(self._carry(delivery), name=f"delivery {delivery.id}")
-            self._tasks.add(task)
-            task.add_done_callback(self._end)
+            if delivery.id not in self._tasks:  # else its lease ended while the database was away
+                task = asyncio.create_task(self._carry(delivery), name=f"delivery {delivery.id}")
+                self._tasks[delivery.id] = task
+                task.add_done_callback(partial(self._end, delivery.id))
 
-    def _end(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
+    async def _renew(self) -> None:
+        """Three times in each lease."""
+        now = time.monotonic()
+        if self._tasks and now - self._renewed_at >= self._lease_s / _RENEWALS_PER_LEASE:
+            await self._outbox.renew(list(self._tasks), self._lease_s)
+            self._renewed_at = now
+
+    def _end(self, delivery_id: int, task: "asyncio.Task[None]") -> None:
+        del self._tasks[delivery_id]
         self._due.notify()
         error = None if task.cancelled() else task.exception()
         if error is not None:
@@ -92,9 +105,9 @@ class Relay:
             self._log.warning(f"{len(self._made)} deliveries were made and will be made again: {problem}")
 
     async def _cancel_all(self) -> None:
-        for task in self._tasks:
+        for task in self._tasks.values():
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     async def _carry(self, delivery: Delivery) -> None:
         with bound_contextvars(delivery_id=delivery.id, **_names(delivery)):

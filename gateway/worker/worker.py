@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import anyio
 
 from gateway.logs import get_logger
+from gateway.metrics.kafka import KafkaFigures
 from gateway.pipelines.pipeline import Pipeline
 from gateway.settings import Settings
 from gateway.stores import Stores
@@ -21,8 +22,16 @@ _LAST_DELIVERIES_S = 1.0
 class Worker:
     """Works on jobs for as long as `run` runs; `crew` is there meanwhile."""
 
-    def __init__(self, settings: Settings, stores: Stores, triton: Triton, registry: Mapping[str, Pipeline]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        stores: Stores,
+        triton: Triton,
+        registry: Mapping[str, Pipeline],
+        figures: KafkaFigures,
+    ) -> None:
         self.crew: Crew | None = None
+        self._figures = figures
         self._settings = settings
         self._stores = stores
         self._triton = triton
@@ -31,7 +40,7 @@ class Worker:
 
     async def run(self) -> None:
         """Work until cancelled, then end: jobs in hand get SHUTDOWN_GRACE_S, then they are handed back."""
-        async with open_crew(self._settings, self._stores, self._triton, self._registry) as crew:
+        async with open_crew(self._settings, self._stores, self._triton, self._registry, self._figures) as crew:
             self.crew = crew
             self._log.info("worker starts", worker=crew.runner.worker, capacity=crew.heartbeat.capacity)
             ingesting = asyncio.create_task(_keep_running(crew.ingesters))

@@ -34,11 +34,31 @@ def maskwright(environment: dict[str, str], *arguments: str) -> "subprocess.Comp
     )
 
 
-def test_up_twice_status_logs_and_down(environment: dict[str, str]) -> None:
+HOSTILE = {
+    **dict.fromkeys(("API_PORT", "DB_PORT", "PROMETHEUS_PORT", "MASKWRIGHT_PORT"), "tcp://10.96.13.7:9092"),
+    **dict.fromkeys(("http_proxy", "HTTP_PROXY", "grpc_proxy"), "http://127.0.0.1:9"),
+    "KAFKA_SERVICE_HOST": "10.96.13.7", "HOST": "x86_64-conda-linux-gnu", "DEBUG": "express:*", "PROFILE": "release",
+    "https_proxy": "socks5h://127.0.0.1:9", "ALL_PROXY": "garbage", "NO_PROXY": "[::1],fd00::/8", "no_proxy": "x:y:z",
+}  # fmt: skip
+"""What clusters, conda, Node, Cargo and companies leave in an environment."""
+
+
+def test_up_twice_status_logs_and_down_in_a_hostile_environment(
+    environment: dict[str, str], astronaut: Path, tmp_path: Path
+) -> None:
+    environment |= HOSTILE
     try:
         first = maskwright(environment, "up", "--detach")
         assert first.returncode == 0, first.stderr
         assert "maskwright run body_masks" in first.stdout
+        assert {line.split("=")[0] for line in first.stderr.splitlines()} == {
+            *("API_PORT", "DB_PORT", "PROMETHEUS_PORT", "HOST", "DEBUG", "PROFILE")
+        }
+        hostile_shell = {"PATH": environment["PATH"], "MASKWRIGHT_HOME": environment["MASKWRIGHT_HOME"], **HOSTILE}
+        run = maskwright(hostile_shell, "run", "body_masks", str(astronaut), "-o", str(tmp_path / "out"))
+        assert run.returncode == 0, run.stdout + run.stderr
+        submitted = maskwright(hostile_shell, "submit", str(astronaut), "-o", str(tmp_path / "jobs"))
+        assert submitted.returncode == 0, submitted.stdout + submitted.stderr
         assert "already running" in maskwright(environment, "up", "--detach").stdout
         status = maskwright(environment, "status")
         assert status.returncode == 0

@@ -118,7 +118,10 @@ async def test_what_is_given_is_not_started(
     with running_stack(tmp_path, PIPELINES="detect", **given) as stack:
         assert services(stack) == {"triton", "gateway", "worker"}
         assert addresses(stack).items() >= given.items()
+        bare = RunningStack(stack.launcher, stack.home, bare_shell(stack))
+        assert addresses(bare) == addresses(stack)
     assert list((tmp_path / "data").iterdir()) == []
+    assert list((tmp_path / "kept").iterdir()) == []
 
 
 def test_without_a_database_nothing_of_it_is_started(tmp_path: Path) -> None:
@@ -129,13 +132,23 @@ def test_without_a_database_nothing_of_it_is_started(tmp_path: Path) -> None:
     assert not (tmp_path / "secrets.json").exists()
 
 
-def test_another_shell_finds_the_stack(whole: RunningStack) -> None:
-    ports = {name for name in whole.environment if name.endswith("PORT")}
-    bare = {name: value for name, value in whole.environment.items() if name not in ports}
-    lines = subprocess.run([MASKWRIGHT, "env"], env=bare, capture_output=True, text=True, check=True).stdout
-    script = f"{lines}\n{MASKWRIGHT} jobs list"
-    assert subprocess.run(["/bin/bash", "-c", script], env=bare, capture_output=True, check=False).returncode == 0
-    assert f"{whole.environment['POSTGRES_PORT']}/" in lines
+def bare_shell(stack: RunningStack) -> dict[str, str]:
+    """Another shell than the one that started the stack, in the same folder."""
+    return {name: stack.environment[name] for name in ("PATH", "MASKWRIGHT_HOME")}
+
+
+@pytest.mark.parametrize("command", [["jobs", "list"], ["keys", "list"], ["migrate"], ["audit"], ["cache", "stats"]])
+def test_another_shell_finds_the_stack(whole: RunningStack, command: list[str]) -> None:
+    ended = subprocess.run([MASKWRIGHT, *command], env=bare_shell(whole), capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_shell_with_other_addresses_is_told_so(whole: RunningStack) -> None:
+    other = {**bare_shell(whole), "API_PORT": "1"}
+    ended = subprocess.run([MASKWRIGHT, "jobs", "list"], env=other, capture_output=True, text=True, check=False)
+    told, away = ended.stderr.splitlines()
+    assert told == "API_PORT differs in this shell from what the running stack has; this shell's counts"
+    assert away.startswith("No gateway answers at http://127.0.0.1:1;")
 
 
 def test_a_shell_that_took_the_addresses_starts_the_same_stack_again(whole: RunningStack) -> None:

@@ -1,6 +1,6 @@
 -- parameters, result and the like are json, not jsonb: the text comes back as it was given, and any string is accepted,
 -- "\u0000" too.
-CREATE TABLE jobs (
+CREATE TABLE maskwright.jobs (
     id uuid PRIMARY KEY,
     sequence bigint GENERATED ALWAYS AS IDENTITY,
     pipeline text NOT NULL,
@@ -38,23 +38,23 @@ CREATE TABLE jobs (
     CHECK ((state = 'running') = (lease_until IS NOT NULL))
 );
 
-COMMENT ON COLUMN jobs.held IS 'waits for its user''s earlier jobs';
-COMMENT ON COLUMN jobs.lease_token IS 'of the lease that runs, or ran, or put back the job';
-COMMENT ON COLUMN jobs.deleted_at IS 'hidden since then, until its objects are removed';
+COMMENT ON COLUMN maskwright.jobs.held IS 'waits for its user''s earlier jobs';
+COMMENT ON COLUMN maskwright.jobs.lease_token IS 'of the lease that runs, or ran, or put back the job';
+COMMENT ON COLUMN maskwright.jobs.deleted_at IS 'hidden since then, until its objects are removed';
 
 -- Who it is.
-CREATE UNIQUE INDEX jobs_sequence ON jobs (sequence);
-CREATE UNIQUE INDEX jobs_identity ON jobs (request_id, user_id) WHERE deleted_at IS NULL;
-CREATE INDEX jobs_user ON jobs (user_id, sequence);
+CREATE UNIQUE INDEX jobs_sequence ON maskwright.jobs (sequence);
+CREATE UNIQUE INDEX jobs_identity ON maskwright.jobs (request_id, user_id) WHERE deleted_at IS NULL;
+CREATE INDEX jobs_user ON maskwright.jobs (user_id, sequence);
 
 -- Whose turn it is.
-CREATE INDEX jobs_due ON jobs (priority DESC, sequence) WHERE state = 'queued' AND NOT held;
-CREATE INDEX jobs_turns ON jobs (user_id, held, priority DESC, sequence) WHERE state IN ('queued', 'running');
-CREATE INDEX jobs_running ON jobs (lease_token) WHERE state = 'running';
+CREATE INDEX jobs_due ON maskwright.jobs (priority DESC, sequence) WHERE state = 'queued' AND NOT held;
+CREATE INDEX jobs_turns ON maskwright.jobs (user_id, held, priority DESC, sequence) WHERE state IN ('queued', 'running');
+CREATE INDEX jobs_running ON maskwright.jobs (lease_token) WHERE state = 'running';
 
 -- What is over.
-CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL AND deleted_at IS NULL;
-CREATE INDEX jobs_masks ON jobs (user_id, sequence)
+CREATE INDEX jobs_finished ON maskwright.jobs (finished_at) WHERE finished_at IS NOT NULL AND deleted_at IS NULL;
+CREATE INDEX jobs_masks ON maskwright.jobs (user_id, sequence)
     WHERE pipeline = 'body_masks' AND state = 'completed' AND deleted_at IS NULL;
-CREATE INDEX jobs_failed ON jobs (sequence) WHERE state = 'failed';
-CREATE INDEX jobs_deleted ON jobs (deleted_at) WHERE deleted_at IS NOT NULL;
+CREATE INDEX jobs_failed ON maskwright.jobs (sequence) WHERE state = 'failed';
+CREATE INDEX jobs_deleted ON maskwright.jobs (deleted_at) WHERE deleted_at IS NOT NULL;

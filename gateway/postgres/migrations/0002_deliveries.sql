@@ -1,6 +1,6 @@
-CREATE TABLE deliveries (
+CREATE TABLE maskwright.deliveries (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    job_id uuid REFERENCES jobs ON DELETE SET NULL,
+    job_id uuid REFERENCES maskwright.jobs ON DELETE SET NULL,
     kind text NOT NULL CHECK (kind IN ('message', 'webhook', 'upload')),
     destination text NOT NULL,
     key text NOT NULL,
@@ -15,5 +15,5 @@ CREATE TABLE deliveries (
     CHECK ((state = 'pending') = (ended_at IS NULL))
 );
 
-CREATE INDEX deliveries_due ON deliveries (kind, run_at, id) WHERE state = 'pending';
-CREATE INDEX deliveries_job ON deliveries (job_id, id) WHERE job_id IS NOT NULL;
+CREATE INDEX deliveries_due ON maskwright.deliveries (kind, run_at, id) WHERE state = 'pending';
+CREATE INDEX deliveries_job ON maskwright.deliveries (job_id, id) WHERE job_id IS NOT NULL;

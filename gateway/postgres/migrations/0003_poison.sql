@@ -1,6 +1,6 @@
-CREATE TABLE poison (
+CREATE TABLE maskwright.poison (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    job_id uuid REFERENCES jobs ON DELETE CASCADE,
+    job_id uuid REFERENCES maskwright.jobs ON DELETE CASCADE,
     origin text NOT NULL,
     key bytea,
     value bytea,
@@ -12,8 +12,8 @@ CREATE TABLE poison (
     closed_at timestamptz
 );
 
-COMMENT ON COLUMN poison.value IS 'the message as it came; of a job, or when closed, nothing';
+COMMENT ON COLUMN maskwright.poison.value IS 'the message as it came; of a job, or when closed, nothing';
 
-CREATE INDEX poison_open ON poison (id) WHERE closed_at IS NULL;
-CREATE UNIQUE INDEX poison_message ON poison (origin, value_sha256) WHERE job_id IS NULL;
-CREATE UNIQUE INDEX poison_job ON poison (job_id) WHERE job_id IS NOT NULL AND closed_at IS NULL;
+CREATE INDEX poison_open ON maskwright.poison (id) WHERE closed_at IS NULL;
+CREATE UNIQUE INDEX poison_message ON maskwright.poison (origin, value_sha256) WHERE job_id IS NULL;
+CREATE UNIQUE INDEX poison_job ON maskwright.poison (job_id) WHERE job_id IS NOT NULL AND closed_at IS NULL;

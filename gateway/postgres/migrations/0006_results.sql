@@ -1,5 +1,5 @@
 -- Users bring the first two tables; theirs get the columns that are missing. Rows without a pipeline are theirs.
-CREATE TABLE IF NOT EXISTS task_results (
+CREATE TABLE IF NOT EXISTS public.task_results (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     task_id text NOT NULL,
     input_hash text NOT NULL,
@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS task_results (
     completed_at timestamptz
 );
 
-ALTER TABLE task_results
+ALTER TABLE public.task_results
     ADD COLUMN IF NOT EXISTS pipeline text,
     ADD COLUMN IF NOT EXISTS error_type text,
     ADD COLUMN IF NOT EXISTS error_detail text,
@@ -27,33 +27,33 @@ ALTER TABLE task_results
     ADD COLUMN IF NOT EXISTS landmarks bytea;
 
 -- Pictures do not get smaller.
-ALTER TABLE task_results ALTER COLUMN content SET STORAGE EXTERNAL;
+ALTER TABLE public.task_results ALTER COLUMN content SET STORAGE EXTERNAL;
 
-COMMENT ON COLUMN task_results.svg_data IS 'the artifact contours.svg in base64; its other home, content, does not hold it';
-COMMENT ON COLUMN task_results.content IS 'the artifacts one after the other';
-COMMENT ON COLUMN task_results.artifacts IS 'their names and sizes';
-COMMENT ON COLUMN task_results.used_at IS 'when it was kept, or hit: to the minute, so that most hits change no index';
-COMMENT ON COLUMN task_results.likeness_group IS 'of requests that differ in nothing but photo and landmarks';
-COMMENT ON COLUMN task_results.perceptual_hash IS '64 bits, the highest as the sign';
+COMMENT ON COLUMN public.task_results.svg_data IS 'the artifact contours.svg in base64; its other home, content, does not hold it';
+COMMENT ON COLUMN public.task_results.content IS 'the artifacts one after the other';
+COMMENT ON COLUMN public.task_results.artifacts IS 'their names and sizes';
+COMMENT ON COLUMN public.task_results.used_at IS 'when it was kept, or hit: to the minute, so that most hits change no index';
+COMMENT ON COLUMN public.task_results.likeness_group IS 'of requests that differ in nothing but photo and landmarks';
+COMMENT ON COLUMN public.task_results.perceptual_hash IS '64 bits, the highest as the sign';
 
-CREATE UNIQUE INDEX task_results_key ON task_results (input_hash) WHERE pipeline IS NOT NULL;
-CREATE INDEX task_results_recent ON task_results (submitted_at) WHERE pipeline IS NOT NULL;
-CREATE INDEX task_results_used ON task_results (used_at, id) INCLUDE (bytes) WHERE pipeline IS NOT NULL;
-CREATE INDEX task_results_size ON task_results (ttl_expires_at) INCLUDE (bytes) WHERE pipeline IS NOT NULL;
+CREATE UNIQUE INDEX task_results_key ON public.task_results (input_hash) WHERE pipeline IS NOT NULL;
+CREATE INDEX task_results_recent ON public.task_results (submitted_at) WHERE pipeline IS NOT NULL;
+CREATE INDEX task_results_used ON public.task_results (used_at, id) INCLUDE (bytes) WHERE pipeline IS NOT NULL;
+CREATE INDEX task_results_size ON public.task_results (ttl_expires_at) INCLUDE (bytes) WHERE pipeline IS NOT NULL;
 
 -- Of two hashes that differ in few bits, some of the four bands differ in fewer.
-ALTER TABLE task_results
+ALTER TABLE public.task_results
     ADD COLUMN hash_band_1 integer GENERATED ALWAYS AS ((perceptual_hash >> 48 & 65535)::integer) STORED,
     ADD COLUMN hash_band_2 integer GENERATED ALWAYS AS ((perceptual_hash >> 32 & 65535)::integer) STORED,
     ADD COLUMN hash_band_3 integer GENERATED ALWAYS AS ((perceptual_hash >> 16 & 65535)::integer) STORED,
     ADD COLUMN hash_band_4 integer GENERATED ALWAYS AS ((perceptual_hash & 65535)::integer) STORED;
 
-CREATE INDEX task_results_band_1 ON task_results (likeness_group, hash_band_1) WHERE perceptual_hash IS NOT NULL;
-CREATE INDEX task_results_band_2 ON task_results (likeness_group, hash_band_2) WHERE perceptual_hash IS NOT NULL;
-CREATE INDEX task_results_band_3 ON task_results (likeness_group, hash_band_3) WHERE perceptual_hash IS NOT NULL;
-CREATE INDEX task_results_band_4 ON task_results (likeness_group, hash_band_4) WHERE perceptual_hash IS NOT NULL;
+CREATE INDEX task_results_band_1 ON public.task_results (likeness_group, hash_band_1) WHERE perceptual_hash IS NOT NULL;
+CREATE INDEX task_results_band_2 ON public.task_results (likeness_group, hash_band_2) WHERE perceptual_hash IS NOT NULL;
+CREATE INDEX task_results_band_3 ON public.task_results (likeness_group, hash_band_3) WHERE perceptual_hash IS NOT NULL;
+CREATE INDEX task_results_band_4 ON public.task_results (likeness_group, hash_band_4) WHERE perceptual_hash IS NOT NULL;
 
-CREATE TABLE IF NOT EXISTS processing_metrics (
+CREATE TABLE IF NOT EXISTS public.processing_metrics (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     metric_name text NOT NULL,
     metric_value double precision NOT NULL,
@@ -62,9 +62,9 @@ CREATE TABLE IF NOT EXISTS processing_metrics (
     recorded_at timestamptz NOT NULL DEFAULT now()
 );
 
-ALTER TABLE processing_metrics ADD COLUMN IF NOT EXISTS pipeline text;
+ALTER TABLE public.processing_metrics ADD COLUMN IF NOT EXISTS pipeline text;
 
-CREATE INDEX processing_metrics_age ON processing_metrics (recorded_at) WHERE pipeline IS NOT NULL;
+CREATE INDEX processing_metrics_age ON public.processing_metrics (recorded_at) WHERE pipeline IS NOT NULL;
 
 -- Theirs may have been made by an ORM, which brings ids of its own.
 DO $$
@@ -73,7 +73,7 @@ DECLARE
 BEGIN
     FOR users IN
         SELECT attrelid FROM pg_attribute
-        WHERE attrelid IN ('task_results'::regclass, 'processing_metrics'::regclass) AND attname = 'id'
+        WHERE attrelid IN ('public.task_results'::regclass, 'public.processing_metrics'::regclass) AND attname = 'id'
             AND atttypid IN ('uuid'::regtype, 'text'::regtype, 'varchar'::regtype) AND NOT atthasdef
     LOOP
         EXECUTE format('ALTER TABLE %s ALTER COLUMN id SET DEFAULT gen_random_uuid()', users);
@@ -81,7 +81,7 @@ BEGIN
 END
 $$;
 
-CREATE TABLE cache_traffic (
+CREATE TABLE maskwright.cache_traffic (
     day date NOT NULL,
     pipeline text NOT NULL,
     requests bigint NOT NULL,
@@ -93,12 +93,12 @@ CREATE TABLE cache_traffic (
     PRIMARY KEY (day, pipeline)
 );
 
-DROP VIEW IF EXISTS cache_performance;
-CREATE VIEW cache_performance AS
+DROP VIEW IF EXISTS public.cache_performance;
+CREATE VIEW public.cache_performance AS
 SELECT
     day AS date,
     sum(requests)::bigint AS total_requests,
     sum(hits)::bigint AS cache_hits,
     round(sum(hits) * 100.0 / nullif(sum(requests), 0), 2) AS hit_ratio_percent
-FROM cache_traffic
+FROM maskwright.cache_traffic
 GROUP BY day;

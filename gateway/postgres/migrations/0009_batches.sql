@@ -1,4 +1,4 @@
 -- Jobs that came together.
-ALTER TABLE jobs ADD COLUMN batch_id uuid;
+ALTER TABLE maskwright.jobs ADD COLUMN batch_id uuid;
 
-CREATE INDEX jobs_batch ON jobs (batch_id) WHERE batch_id IS NOT NULL;
+CREATE INDEX jobs_batch ON maskwright.jobs (batch_id) WHERE batch_id IS NOT NULL;

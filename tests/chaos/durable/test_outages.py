@@ -19,7 +19,7 @@ from tests.chaos.durable import ledger, outages
 from tests.chaos.durable.ledger import Ledger
 from tests.chaos.durable.outages import Outage
 from tests.chaos.durable.outside import Outside, serving
-from tests.chaos.durable.work import Errand, Senders, by_request, errands
+from tests.chaos.durable.work import Errand, Senders, by_request, errands, unreadable
 from tests.stack import RunningStack, free_ports, running_stack
 
 STUCK_S = 60.0
@@ -83,8 +83,10 @@ async def _live_through(stack: RunningStack, outside: Outside, length: Length) -
         for pair in zip(*(errands(way, length.jobs, outside) for way in ("http", "kafka")), strict=True)
         for one in pair
     ]
+    middle = len(work) // 2
+    work[middle:middle] = unreadable(length.jobs)
     async with AIOKafkaProducer(bootstrap_servers=stack.kafka, acks="all") as producer:
-        senders = Senders(stack.url, producer, "mask_input", accepted)
+        senders = Senders(stack.url, stack.kafka, producer, "mask_input", accepted)
         harm = asyncio.create_task(_harm(stack, length.outages))
         await asyncio.gather(*_spread(senders, work, harm, len(length.outages)))
         return accepted, await harm

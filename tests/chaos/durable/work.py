@@ -12,6 +12,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from tests.chaos.durable.outside import Outside
+from tests.integration.kafka.messages import PARTITIONS
+from tests.integration.kafka.raw import produce
+from tests.unit.gateway.kafka.batches import built
 
 Way = Literal["http", "kafka"]
 USERS = 40
@@ -20,13 +23,17 @@ _BUSY = frozenset({429, 502, 503, 504})
 
 @dataclass(frozen=True)
 class Errand:
-    """One request, and what must become of it: `photo` names the masks it must get, or None where it must fail."""
+    """One request, and what must become of it: `photo` names the masks it must get, or None where it must fail.
+
+    One with a `partition` is put there as a record that no client can decode.
+    """
 
     way: Way
     number: int
     photo: str | None
     message: bytes
     poison: bool = False
+    partition: int | None = None
 
     @property
     def request_id(self) -> str:
@@ -42,6 +49,13 @@ def errands(way: Way, count: int, outside: Outside) -> Iterator[Errand]:
             continue
         photo = "nobody" if number % 10 == 9 else names[number % len(names)]
         yield Errand(way, number, None if photo == "nobody" else photo, _message(way, number, photo, outside))
+
+
+def unreadable(first_number: int) -> Iterator[Errand]:
+    """One for each partition."""
+    for partition in PARTITIONS:
+        number = first_number + partition
+        yield Errand("kafka", number, None, f"unreadable {number}".encode(), poison=True, partition=partition)
 
 
 def _message(way: Way, number: int, photo: str, outside: Outside) -> bytes:
@@ -64,13 +78,15 @@ class Senders:
     """Both ways in. A request counts as accepted once it was answered 2xx, or acknowledged by the broker."""
 
     gateway: str
+    kafka: str
     producer: AIOKafkaProducer
     topic: str
     accepted: dict[str, Errand]
 
     async def send(self, errand: Errand) -> None:
         if errand.way == "kafka":
-            await self._produce(errand)
+            while not await self._acknowledged(errand):
+                await asyncio.sleep(0.3)
         else:
             await self._post(errand)
         self.accepted[errand.request_id] = errand
@@ -80,14 +96,13 @@ class Senders:
             while not await _posted(client, errand.message):
                 await asyncio.sleep(0.3)  # the caller's own pause, not a wait for a condition
 
-    async def _produce(self, errand: Errand) -> None:
-        while not await self._acknowledged(errand):
-            await asyncio.sleep(0.3)
-
     async def _acknowledged(self, errand: Errand) -> bool:
         try:
-            await self.producer.send_and_wait(self.topic, errand.message, key=errand.request_id.encode())
-        except KafkaError:
+            if errand.partition is None:
+                await self.producer.send_and_wait(self.topic, errand.message, key=errand.request_id.encode())
+            else:
+                await produce(self.kafka, self.topic, errand.partition, built([errand.message], bad=[0]))
+        except (KafkaError, AssertionError):  # the latter says that it took too long
             return False
         return True
 

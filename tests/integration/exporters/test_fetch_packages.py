@@ -117,3 +117,11 @@ def test_without_npm_the_rest_is_fetched_and_the_command_says_what_is_missing(
     assert shelf.names == ["a.bin"]
     assert CliRunner().invoke(commands.app, ["verify"]).exit_code == 0
     assert CliRunner().invoke(commands.app, ["verify", "b.bin"]).exit_code == 1
+
+
+@pytest.mark.usefixtures("wheels")
+def test_a_proxy_that_no_download_can_use_is_told_with_the_error(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "socks4://proxy:1")
+    shelf.add("a.bin", b"first", wheel_source("tinypack/a.bin", version="2.0"))
+    with pytest.raises(FetchError, match=r"https_proxy=socks4://proxy:1: .* would be right"):
+        fetch_all(paths=shelf.paths)

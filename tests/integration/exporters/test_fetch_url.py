@@ -102,3 +102,31 @@ def test_a_damaged_file_is_found_and_fetched_again(catalogued: Shelf, file_serve
     assert state(entry, catalogued.paths.files) is State.CORRUPT
     fetch(catalogued)
     assert state(entry, catalogued.paths.files) is State.READY
+
+
+FILES = "http://files.example.com/file.bin"
+
+
+def test_a_public_host_is_asked_through_the_proxy(
+    shelf: Shelf, file_server: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf.add("file.bin", file_server.content, f'{{ type = "url", url = "{FILES}" }}')
+    monkeypatch.setenv("http_proxy", f"127.0.0.1:{file_server.port}")
+    monkeypatch.setenv("NO_PROXY", "[::1],fd00::/8,x:y:z")
+    fetch(shelf)
+    assert shelf.content("file.bin") == file_server.content
+
+
+def test_this_machine_is_asked_straight_whatever_proxy_there_is(
+    catalogued: Shelf, file_server: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "socks4://127.0.0.1:9")
+    fetch(catalogued)
+    assert catalogued.content("file.bin") == file_server.content
+
+
+def test_a_proxy_that_cannot_be_used_is_named(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf.add("file.bin", b"x", f'{{ type = "url", url = "{FILES}" }}')
+    monkeypatch.setenv("http_proxy", "socks4://127.0.0.1:9")
+    with pytest.raises(FetchError, match=r"http_proxy=socks4://127.0.0.1:9: .* would be right"):
+        fetch(shelf)

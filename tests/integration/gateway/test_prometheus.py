@@ -43,6 +43,18 @@ NAMED = {
     "cpu_usage_percent": {"process"},
     "errors_total": {"type", "component"},
     "processing_time_ms": {"status", "process"},
+    "jobs": {"state"},
+    "jobs_oldest_age_seconds": {"state"},
+    "deletions_pending": set(),
+    "deletions_failing": set(),
+    "outbox_pending": {"kind"},
+    "outbox_oldest_age_seconds": {"kind"},
+    "outbox_deliveries_total": {"kind", "status"},
+    "poison_entries_open": set(),
+    "poison_oldest_age_seconds": set(),
+    "leases_lost_total": set(),
+    "credentials_refused_total": {"code"},
+    "bytes_in_flight": {"stage", "process"},
 }
 
 
@@ -118,6 +130,14 @@ def test_the_names_are_documented() -> None:
     assert len(QUERIES) == 4
     for name in NAMED:
         assert f"`{name.removesuffix('_bucket')}`" in DOCUMENT
+
+
+def test_the_alerts_are_rules_about_documented_names() -> None:
+    rules = (CONFIGURATION.parent / "alerts.yml").read_text(encoding="utf-8")
+    asked = set(re.findall(r"\b([a-z]+(?:_[a-z]+)+)(?=[{\[)])", rules)) | {"jobs_oldest_age_seconds"}
+    assert asked <= set(NAMED)
+    if promtool := shutil.which("promtool"):
+        subprocess.run([promtool, "check", "rules", CONFIGURATION.parent / "alerts.yml"], check=True)
 
 
 def test_any_gateway_tells_what_workers_did(gateway: str) -> None:

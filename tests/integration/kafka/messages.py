@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from gateway.kafka.topics import make_topics
 from gateway.settings import Settings
@@ -54,7 +55,10 @@ class Topics:
         await admin.start()
         try:
             partitions = [TopicPartition(self.settings.kafka_topic_input, number) for number in PARTITIONS]
-            offsets = await admin.list_consumer_group_offsets(self.settings.kafka_consumer_group, partitions=partitions)
+            group = self.settings.kafka_consumer_group
+            offsets = await admin.list_consumer_group_offsets(group, partitions=partitions)
+        except GroupCoordinatorNotAvailableError:  # the broker makes the place where groups are kept
+            return 0
         finally:
             await admin.close()
         return sum(max(0, known.offset) for known in offsets.values())

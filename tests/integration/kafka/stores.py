@@ -8,6 +8,7 @@ from dataclasses import replace
 from gateway.jobs.job import NewJob, Outcome
 from gateway.jobs.store import JobFilter, JobStore, Poison, QueueCounts, Submission
 from gateway.kafka.ingestion import Ingestion
+from gateway.metrics.instruments import Instruments
 from gateway.pipelines.registry import build_registry
 from gateway.problems import Problem
 from gateway.settings import Settings
@@ -54,7 +55,7 @@ async def opened_stores(settings: Settings) -> AsyncIterator[Stores]:
 @asynccontextmanager
 async def ingesting(settings: Settings, stores: Stores) -> AsyncIterator[Ingestion]:
     """A running ingestion, cancelled at the end."""
-    ingestion = Ingestion(settings, stores, build_registry(settings)["body_masks"])
+    ingestion = Ingestion(settings, stores, build_registry(settings)["body_masks"], Instruments().kafka)
     task = asyncio.create_task(ingestion.run())
     try:
         yield ingestion

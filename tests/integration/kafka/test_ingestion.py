@@ -3,8 +3,10 @@ from collections import Counter
 
 from gateway.jobs.keys import photo_key
 from gateway.jobs.store import JobFilter
-from tests.integration.kafka.messages import PHOTO, client, png, request
+from tests.integration.kafka.messages import PARTITIONS, PHOTO, client, png, request
+from tests.integration.kafka.raw import produce
 from tests.integration.kafka.stores import ingesting, opened_stores, request_ids, until, work_off
+from tests.unit.gateway.kafka.batches import built
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -146,3 +148,15 @@ async def _worked_off(stores, jobs: int) -> bool:
 
 def _tried_or_paused(stores, ingestion) -> bool:
     return stores.jobs.tries > 0 or sum(ingestion.lag.values()) > 0
+
+
+async def test_a_record_that_nobody_can_read_is_stepped_over(settings, topics, stores):
+    await topics.send(request(1, "before"))
+    unreadable = built([request(1, "good"), request(1, "bad")], bad=[1])
+    for partition in PARTITIONS:
+        await produce(settings.kafka_bootstrap_servers, settings.kafka_topic_input, partition, unreadable)
+    await topics.send(request(1, "after"))
+    async with ingesting(settings, stores):
+        await until(lambda: _is(topics.committed, 14), 30, "all offsets are committed")
+    assert set(await request_ids(stores)) == {"before", "good", "after"}
+    assert Counter(entry.failure.code for entry in await stores.poison.entries(10)) == {"message_unreadable": 6}

@@ -24,8 +24,9 @@ async def stores(settings: Settings) -> AsyncIterator[PostgresStores]:
 
 @pytest.fixture
 async def sql(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
-    """A connection beside the stores."""
-    connection = await asyncpg.connect(settings.postgres_dsn.get_secret_value())
+    """A connection beside the stores, which finds all tables."""
+    path = {"search_path": f"{settings.postgres_schema}, public"}
+    connection = await asyncpg.connect(settings.postgres_dsn.get_secret_value(), server_settings=path)
     try:
         yield connection
     finally:

@@ -146,10 +146,10 @@ async def test_old_jobs_expire_and_are_forgotten(stores, sql):
     assert await stores.jobs.expire(4) == 0
     assert await stores.jobs.expire(2) == 1
     assert await stores.jobs.get(old.id) is None
-    assert await stores.jobs.removable(60.0, 10) == []
-    (removable,) = await stores.jobs.removable(0.0, 10)
-    assert removable.outcome == masks("dress")
-    await stores.jobs.remove([old.id, new.id])
+    (removable,) = await stores.jobs.removable(10, 60.0)
+    assert (removable.state, removable.outcome) == ("deleting", masks("dress"))
+    assert await stores.jobs.removable(10, 60.0) == []
+    assert await stores.jobs.remove([old.id, new.id]) == {old.id}
     assert [row["id"] for row in await sql.fetch("SELECT id FROM jobs")] == [new.id]
     assert await sql.fetch("SELECT user_id FROM user_mask_outputs") == []
 

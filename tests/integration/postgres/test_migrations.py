@@ -1,4 +1,5 @@
 import asyncio
+import re
 import traceback
 from dataclasses import replace
 
@@ -7,12 +8,16 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
+from gateway.jobs.signals import Signals
 from gateway.pipelines.body_masks import MASK_TYPES
 from gateway.postgres import migrations
+from gateway.postgres.address import read_address
 from gateway.postgres.connection import open_session
-from gateway.postgres.migrations import Migration, MigrationError, known_migrations, migrate
-from gateway.postgres.stores import prepare
+from gateway.postgres.faults import MigrationError
+from gateway.postgres.migrations import Migration, known_migrations, migrate
+from gateway.postgres.stores import open_postgres, prepare
 from gateway.settings import Settings, SettingsError
+from tests.integration.postgres.making import announce, request
 from tests.integration.postgres.proxy import wire_to
 
 ALL = [migration.name for migration in known_migrations()]
@@ -30,8 +35,8 @@ CREATE TABLE user_mask_outputs (
 
 
 async def migrated(settings: Settings, *migrations: Migration) -> list[str]:
-    async with open_session(settings.postgres_dsn.get_secret_value()) as session:
-        return [migration.name for migration in await migrate(session, migrations)]
+    async with open_session(read_address(settings.postgres_dsn.get_secret_value())) as session:
+        return (await migrate(session, settings.postgres_schema, migrations))[1]
 
 
 async def test_several_instances_at_once(settings):
@@ -46,11 +51,13 @@ async def test_only_what_is_missing_is_applied(settings):
 
 
 async def test_a_failing_step_leaves_nothing_behind(settings, sql):
+    first = known_migrations()[0]
     broken = Migration("0002_broken", "CREATE TABLE half (x int); SELECT no_such_column FROM half")
     with pytest.raises(asyncpg.UndefinedColumnError):
-        await migrated(settings, known_migrations()[0], broken)
+        await migrated(settings, first, broken)
     assert await sql.fetchval("SELECT to_regclass('half')") is None
-    assert await migrated(settings, known_migrations()[0]) == []
+    assert await sql.fetchval("SELECT to_regnamespace('maskwright')") is None
+    assert await migrated(settings, first) == [first.name]
 
 
 async def test_a_changed_step_is_refused(settings):
@@ -66,6 +73,31 @@ async def test_a_newer_database_is_refused(settings):
         await prepare(settings)
 
 
+async def test_what_an_older_version_left_in_s3_is_removed_after_the_upgrade(settings, sql):
+    await migrated(settings, *[one for one in known_migrations() if one.version < 11])
+    columns = (
+        "id, pipeline, user_id, request_id, fingerprint, parameters, image_kind, image_location, priority, source, "
+    )
+    columns += "trace_id, callbacks, held, state, attempts, finished_at, error_code, deleted_at"
+    expected = set()
+    for state, attempts, code, deleted, left in [
+        ("failed", 1, "no_person", "NULL", False),
+        ("failed", 1, "storage_unavailable", "NULL", True),
+        ("failed", 2, "no_person", "NULL", True),
+        ("completed", 3, None, "NULL", False),
+        ("completed", 1, None, "now() - interval '1 hour'", True),
+    ]:
+        job = request()
+        values = (
+            f"$1, 'detect', '', $2, '', '{{}}', 'url', 'u', 0, 'http', '', '[]', false, $3, $4, now(), $5, {deleted}"
+        )
+        query = f"INSERT INTO maskwright.jobs ({columns}) VALUES ({values})"
+        await sql.execute(query, job.id, job.request_id, state, attempts, code)
+        expected |= {job.id} if left else set()
+    async with open_postgres(settings, announce, Signals()) as stores:
+        assert {job.id for job in await stores.jobs.removable(10, 60.0)} == expected
+
+
 async def test_a_table_that_users_bring_is_kept_and_extended(settings, sql):
     await sql.execute(SEED_TABLE)
     await sql.execute("INSERT INTO user_mask_outputs (user_id, upper_body_mask) VALUES ('7', 'upper_body_mask.png')")
@@ -78,7 +110,10 @@ async def test_a_table_that_users_bring_is_kept_and_extended(settings, sql):
 async def test_a_user_without_the_right_to_make_tables_can_use_them(settings, sql):
     await prepare(settings)
     user = await role(sql)
-    await sql.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {user}")
+    with pytest.raises(SettingsError, match=r"permission denied for schema maskwright.*USAGE"):
+        await prepare(as_user(settings, user, "secret"))
+    await sql.execute(f"GRANT USAGE ON SCHEMA maskwright TO {user}")
+    await sql.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA maskwright TO {user}")
     assert await prepare(as_user(settings, user, "secret")) == []
 
 
@@ -95,15 +130,21 @@ async def test_a_password_that_breaks_the_address_is_not_quoted(settings, passwo
     assert "sesame" not in "".join(traceback.format_exception(caught.value))
 
 
-async def test_a_user_without_the_right_to_make_tables_is_told_so(settings, sql):
-    with pytest.raises(SettingsError, match=r"POSTGRES_DSN=….*permission denied for schema public.*migrate"):
-        await prepare(as_user(settings, await role(sql), "secret"))
+async def test_a_user_without_the_right_to_make_the_schema_is_told_what_to_run(settings, sql):
+    user = as_user(settings, await role(sql), "secret")
+    with pytest.raises(
+        SettingsError, match=r"POSTGRES_DSN=….*; as the database's owner run (CREATE SCHEMA [^,]*), or"
+    ) as told:
+        await prepare(user)
+    await sql.execute(re.search("run (CREATE SCHEMA [^,]*), or", str(told.value))[1])
+    assert len(await prepare(user)) == len(ALL)
+    assert await sql.fetchval("SELECT to_regclass('maskwright.task_results') IS NOT NULL"), "public is closed to him"
 
 
 async def test_another_owner_of_the_users_table_is_told_so(settings, sql):
     await sql.execute(SEED_TABLE)
     user = await role(sql)
-    await sql.execute(f"GRANT ALL ON SCHEMA public TO {user}")
+    await sql.execute(f"CREATE SCHEMA maskwright AUTHORIZATION {user}")
     with pytest.raises(SettingsError, match=r"POSTGRES_DSN=….*must be owner of table user_mask_outputs.*migrate"):
         await prepare(as_user(settings, user, "secret"))
 

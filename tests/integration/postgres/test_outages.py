@@ -3,6 +3,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 
 import asyncpg
 import pytest
@@ -12,6 +13,8 @@ from gateway.jobs.store import JobFilter
 from gateway.postgres.stores import open_postgres
 from gateway.problems import Problem
 from gateway.settings import Settings
+from gateway.store_health import StoreProber
+from gateway.stores import open_stores
 from tests.integration.postgres.making import DONE, LEASE_S, announce, request
 from tests.integration.postgres.proxy import wire_to
 from tests.servers import Server, fresh_database, running_postgres
@@ -81,3 +84,21 @@ async def crowd(dsn: str) -> list[asyncpg.Connection]:
         while True:
             connections.append(await asyncpg.connect(dsn))
     return connections
+
+
+async def test_health_says_why_the_database_does_not_answer(harmed):
+    server, stores = harmed
+    async with open_stores(Settings(db_use_database=False, postgres_dsn="", minio_endpoint="")) as others:
+        prober = StoreProber(replace(others, jobs=stores.jobs, database_fault=stores.fault))
+        assert (await prober.health()).fault == ""
+        connection = await asyncpg.connect(server.address)
+        await connection.execute("ALTER ROLE CURRENT_USER PASSWORD 'another'")
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE pid <> pg_backend_pid() AND usename IS NOT NULL"
+        )
+        prober = StoreProber(replace(others, jobs=stores.jobs, database_fault=stores.fault))
+        health = await prober.health()
+        assert (health.counts, health.ready) == (None, False)
+        assert health.fault.startswith("password authentication failed for user")
+        await connection.close()

@@ -35,6 +35,14 @@ async def test_a_relay_that_died_leaves_them_to_others(stores):
     assert again.attempts == 2
 
 
+async def test_what_is_still_under_way_is_kept_from_others_for_longer(stores):
+    await owed(stores)
+    message, webhook = await stores.outbox.take(2, 0.0)
+    await stores.outbox.renew([message.id], 60.0)
+    (again,) = await stores.outbox.take(2, 60.0)
+    assert again.id == webhook.id
+
+
 async def test_what_is_postponed_is_due_later(stores):
     (job,) = await owed(stores)
     message, webhook = await stores.outbox.take(2, 60.0)

@@ -30,7 +30,8 @@ class PostgresQueue(QueueUnderTest):
 
     async def pass_time(self, seconds: float) -> None:
         past = f"- interval '{seconds} seconds'"
-        await self._fate.execute(f"UPDATE jobs SET run_at = run_at {past}, lease_until = lease_until {past}")
+        columns = ("run_at", "lease_until", "created_at", "writes_until", "removal_at")
+        await self._fate.execute(f"UPDATE jobs SET {', '.join(f'{column} = {column} {past}' for column in columns)}")
         await self._fate.execute(f"UPDATE deliveries SET run_at = run_at {past}")
         await self._fate.execute(f"UPDATE workers SET seen_at = seen_at {past}")
 

@@ -4,7 +4,9 @@ import pytest
 
 from deploy.embedded.addresses import Addresses
 from deploy.embedded.errors import StackError
-from gateway.settings import Settings
+from deploy.embedded.folders import Folders
+from deploy.embedded.stack import services_for
+from gateway.settings import Settings, SettingsError
 
 GIVEN = {
     "POSTGRES_DSN": "postgresql://me:secret@db.example/masks",
@@ -63,6 +65,23 @@ def test_what_is_given_is_used_as_it_is(
     assert {name: found.environment()[name] for name in names} == {name: GIVEN[name] for name in names}
 
 
+def test_a_persons_own_session_token_is_none_of_the_embedded_s3(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(monkeypatch, {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_SESSION_TOKEN": "t"})
+    found = addresses(tmp_path)
+    assert "MINIO_SESSION_TOKEN" not in found.environment()
+    take(monkeypatch, dict(found.environment()))
+    assert Settings.from_environment().minio_session_token.get_secret_value() == ""
+
+
+def test_the_session_token_of_another_s3_goes_to_the_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_SESSION_TOKEN": "t"}
+    take(monkeypatch, {**keys, "MINIO_ENDPOINT": GIVEN["MINIO_ENDPOINT"]})
+    take(monkeypatch, dict(addresses(tmp_path).environment()))
+    assert Settings.from_environment().minio_session_token.get_secret_value() == "t"
+
+
 def test_the_other_name_of_the_dsn_counts_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     take(monkeypatch, {"DATABASE_URL": GIVEN["POSTGRES_DSN"]})
     found = addresses(tmp_path)
@@ -111,3 +130,11 @@ def test_what_an_embedded_server_cannot_do_is_said(
         addresses(tmp_path)
     take(monkeypatch, GIVEN)
     assert not any(own(addresses(tmp_path)))
+
+
+def test_what_is_said_of_the_broker_and_cannot_be_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(monkeypatch, {**GIVEN, "KAFKA_SASL_MECHANISM": "SCRAM-SHA-256"})
+    with pytest.raises(SettingsError, match="KAFKA_SASL_MECHANISM=SCRAM-SHA-256: nobody logs in with"):
+        services_for(Settings.from_environment(), Folders(tmp_path))

@@ -1,6 +1,7 @@
 from structlog.testing import capture_logs
 
-from gateway.pulse import Pulse
+from gateway.problems import Problem
+from gateway.pulse import Pulse, reason_of
 
 
 class Time:
@@ -54,3 +55,10 @@ def test_the_pause_grows_until_the_part_works() -> None:
     pulse.beat()
     pulse.fail("no database")
     assert pulse.pause_s == 0.2
+
+
+def test_what_is_behind_a_problem_is_told_in_one_line() -> None:
+    problem = Problem("store_unavailable", "PostgreSQL did not answer.")
+    assert reason_of(problem) == "store_unavailable: PostgreSQL did not answer."
+    problem.__cause__ = OSError("no route\nto host")
+    assert reason_of(problem) == "store_unavailable: PostgreSQL did not answer. (no route to host)"

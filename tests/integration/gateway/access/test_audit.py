@@ -15,12 +15,12 @@ async def test_an_act_counts_where_the_audit_log_is_withheld(house: House, setti
     if not house.stores.durable:
         pytest.skip("a file, which tests/unit/gateway/access/test_files.py withholds")
     sql = await asyncpg.connect(settings.postgres_dsn.get_secret_value())
-    await sql.execute("ALTER TABLE audit RENAME TO withheld")
+    await sql.execute("ALTER TABLE maskwright.audit RENAME TO withheld")
     try:
         answer = await house.client.post(JOBS, files=FORM, headers=caller())
         refusal = await house.client.post(JOBS, files=FORM, headers=caller(scope=["jobs:read"]))
     finally:
-        await sql.execute("ALTER TABLE withheld RENAME TO audit")
+        await sql.execute("ALTER TABLE maskwright.withheld RENAME TO audit")
         await sql.close()
     assert answer.status_code == 202
     assert_problem(refusal, "scope_missing")

@@ -90,12 +90,12 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def open_house(settings: Settings) -> AsyncIterator[House]:
     """Serve on a free port, with nothing at Triton's address."""
-    app, (port,) = create_app(settings), free_ports(1)
+    app, (port,), instruments = create_app(settings), free_ports(1), Instruments()
     server = _Server(uvicorn.Config(app, port=port, lifespan="off", log_config=None, timeout_graceful_shutdown=5))
     async with (
         connect(settings) as triton,
-        open_stores(settings) as stores,
-        measuring(settings, stores, Instruments(), "gateway") as measured,
+        open_stores(settings, instruments.ended) as stores,
+        measuring(settings, stores, instruments, "gateway") as measured,
     ):
         app.state.services = services_on(settings, build_registry(settings), triton, measured)
         serving = asyncio.create_task(server.serve())

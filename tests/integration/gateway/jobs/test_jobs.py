@@ -95,13 +95,30 @@ async def test_cancelling_ends_a_job_once_and_leaves_a_finished_one(house: House
 
 
 async def test_a_deleted_job_is_gone(house: House) -> None:
+    waiting, done = await house.submit(), await house.submit()
+    await house.complete(await house.begin(done["id"]))
+    for job in (waiting, done):
+        answer = await house.client.delete(f"{JOBS}/{job['id']}")
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert_problem(await house.client.get(f"{JOBS}/{job['id']}"), "job_not_found")
+        assert_problem(await house.client.delete(f"{JOBS}/{job['id']}"), "job_not_found")
+    assert await house.stores.photos.keys(waiting["id"]) == []
+    listed = (await house.client.get(JOBS, params={"limit": "200"})).json()["jobs"]
+    assert not {waiting["id"], done["id"]} & {job["id"] for job in listed}
+
+
+async def test_a_deleted_job_that_runs_is_deleting_until_no_worker_can_write(house: House) -> None:
     submitted = await house.submit()
     lease = await house.begin(submitted["id"])
-    answer = await house.client.delete(f"{JOBS}/{submitted['id']}")
-    assert (answer.status_code, answer.content) == (204, b"")
-    assert_problem(await house.client.get(f"{JOBS}/{submitted['id']}"), "job_not_found")
-    assert_problem(await house.client.delete(f"{JOBS}/{submitted['id']}"), "job_not_found")
+    for _ in range(2):
+        answer = await house.client.delete(f"{JOBS}/{submitted['id']}")
+        assert (answer.status_code, answer.headers["location"]) == (202, f"{JOBS}/{submitted['id']}")
+        assert (answer.json()["state"], answer.json()["last_error"]) == ("deleting", None)
+    assert (await house.client.get(f"{JOBS}/{submitted['id']}")).json()["state"] == "deleting"
     assert not await house.stores.jobs.release(lease)
+    assert await house.stores.photos.keys(submitted["id"]) == []
+    for method, below in (("GET", "/events"), ("POST", "/cancel"), ("GET", f"/artifacts/{MASK}")):
+        assert_problem(await house.client.request(method, f"{JOBS}/{submitted['id']}{below}"), "job_not_found")
 
 
 @pytest.mark.parametrize(("method", "below"), [*OF_A_JOB, ("GET", f"/artifacts/{MASK}")])

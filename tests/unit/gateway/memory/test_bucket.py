@@ -146,7 +146,7 @@ async def test_a_dropped_job_leaves_the_masks_of_its_namesake(stores):
     key = done_key(second)
     await stores.artifacts.put(key, bytes(MIB // 4), "image/png")
     assert not await stored(stores.artifacts, MIB * 3 // 4 + 1, "other")
-    assert await stores.jobs.removable(0, 10) == []
+    assert await stores.jobs.removable(10, 0) == []
     assert await stores.artifacts.keys(key) == [key]
     assert await stores.jobs.finish(lease, done(lease.job))
 

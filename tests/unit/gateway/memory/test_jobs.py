@@ -6,7 +6,7 @@ import pytest
 from gateway.jobs.deliveries import NewDelivery
 from gateway.jobs.job import Callback, Failure, Outcome
 from gateway.jobs.signals import OUTBOX, WORK
-from gateway.jobs.store import RECENT_S, JobFilter, Poison, QueueCounts, Recent
+from gateway.jobs.store import RECENT_S, REMOVAL_S, JobFilter, Poison, QueueCounts, Recent
 from gateway.memory import archive
 from gateway.memory.stores import memory_stores
 from gateway.settings import Settings
@@ -182,16 +182,22 @@ async def test_a_deleted_job_is_hidden_until_it_is_removed(stores, clock):
     job = request("ann", callbacks=TOLD)
     await stores.jobs.submit([job])
     assert await stores.jobs.delete(job.id)
-    assert not await stores.jobs.delete(job.id)
+    assert await stores.jobs.delete(job.id) is None
     assert await stores.jobs.get(job.id) is None
+    assert (await stores.jobs.deleting(job.id)).state == "deleting"
+    assert [one.id for one in await stores.jobs.find(JobFilter(deleting=True))] == [job.id]
+    assert [one.id for one in await stores.jobs.find(JobFilter(state="deleting"))] == [job.id]
     assert await stores.jobs.cancel(job.id) is None
     assert await stores.jobs.find(JobFilter()) == []
     assert await stores.jobs.counts() == QueueCounts(0, 0, 0)
-    assert await stores.jobs.removable(5, 10) == []
-    clock.forward(5)
-    assert [one.id for one in await stores.jobs.removable(5, 10)] == [job.id]
-    await stores.jobs.remove([job.id])
-    assert await stores.jobs.removable(0, 10) == []
+    assert await stores.jobs.removable(10, 5) == []
+    clock.forward(REMOVAL_S)
+    assert [one.id for one in await stores.jobs.removable(10, 5)] == [job.id]
+    assert await stores.jobs.removable(10, 5) == []
+    assert await stores.jobs.remove([job.id]) == {job.id}
+    assert await stores.jobs.deleting(job.id) is None
+    clock.forward(3600)
+    assert await stores.jobs.removable(10, 5) == []
     assert len(await stores.outbox.take(10, 1)) == 1
 
 
@@ -224,7 +230,20 @@ async def test_jobs_that_ended_long_ago_expire(stores, clock):
     assert await stores.jobs.expire(1) == 1
     assert await stores.jobs.expire(1) == 0
     assert [job.id for job in await stores.jobs.find(JobFilter())] == [young.id]
-    assert [job.id for job in await stores.jobs.removable(0, 10)] == [old.id]
+    assert [job.id for job in await stores.jobs.removable(10, 0)] == [old.id]
+
+
+async def test_a_removal_that_fails_is_tried_again_less_and_less_often(stores, clock):
+    job = request()
+    await stores.jobs.submit([job])
+    await stores.jobs.delete(job.id)
+    for pause_s in (5, 10, 20, 40, 80, 160, 320, 600, 600):
+        await stores.jobs.postpone_removal(job.id, "S3 keeps it")
+        clock.forward(pause_s - 1)
+        assert await stores.jobs.removable(10, 0) == []
+        clock.forward(1)
+        (removable,) = await stores.jobs.removable(10, 0)
+        assert removable.last_failure == Failure("storage_unavailable", "S3 keeps it")
 
 
 async def test_jobs_are_found_the_newest_first_page_by_page(stores):

@@ -44,6 +44,17 @@ async def test_due_deliveries_are_taken_the_oldest_first_and_kept_from_others(ou
     assert [one.attempts for one in await outbox.of_job(JOB)] == [2, 2, 2]
 
 
+async def test_what_is_still_under_way_is_kept_from_others_for_longer(outbox, clock):
+    first, second, _ = await outbox.take(3, 10)
+    await outbox.delivered([second.id])
+    clock.forward(9)
+    await outbox.renew([first.id, second.id, 999], 10)
+    clock.forward(9)
+    assert await taken(outbox) == ["c"]
+    clock.forward(1)
+    assert await taken(outbox) == ["a"]
+
+
 async def test_a_courier_takes_its_own_kind(outbox):
     assert await taken(outbox, kinds=["message"]) == ["c"]
     assert await taken(outbox, kinds=[]) == []

@@ -89,3 +89,20 @@ async def test_bodies_in_pieces_are_counted_whole(app: FastAPI, client: httpx.As
     place = {"method": "POST", "endpoint": "/echo"}
     sums = [value(app, f"api_{which}_size_bytes_sum", place) for which in ("request", "response")]
     assert sums == [15, 15]
+
+
+async def test_bodies_are_in_flight_until_their_requests_are_answered(app: FastAPI, client: httpx.AsyncClient) -> None:
+    def held() -> float:
+        return app.state.services.instruments.measured.get_sample_value("bytes_in_flight", {"stage": "request"}) or 0.0
+
+    seen: list[float] = []
+
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield bytes(1000)
+            seen.append(held())
+
+    answer = await client.post("/v1/run/body_masks", content=body(), headers={"content-type": "image/png"})
+    assert answer.status_code >= 400
+    assert max(seen) >= 2000
+    assert held() == 0.0

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from structlog.contextvars import get_contextvars
@@ -63,9 +63,9 @@ async def refused(_delivery: Delivery) -> None:
 
 
 @asynccontextmanager
-async def relaying(stores: Stores, **posts: Post) -> AsyncIterator[dict[str, Relay]]:
+async def relaying(stores: Stores, lease_s: float = 30.0, **posts: Post) -> AsyncIterator[dict[str, Relay]]:
     kinds: dict[CallbackKind, Post] = {kind: posts[kind] for kind in ("message", "webhook") if kind in posts}
-    relays = {kind: Relay(kind, post, stores, 30.0) for kind, post in kinds.items()}
+    relays = {kind: Relay(kind, post, stores, lease_s) for kind, post in kinds.items()}
     async with AsyncExitStack() as stack:
         running = [asyncio.create_task(relay.run()) for relay in relays.values()]
         stack.push_async_callback(asyncio.wait, running)
@@ -104,6 +104,27 @@ async def test_deliveries_are_carried_once() -> None:
                 await states(stores, job, "delivered")
         assert [one.job_id for one in post.given] == [job.id for job in jobs]
         assert sorted(ledger.noted) == [one.id for one in post.given]
+
+
+async def test_what_takes_longer_than_its_lease_is_carried_once() -> None:
+    async with memory() as stores:
+        ends = asyncio.Event()
+        job = await ended_job(stores, MESSAGE)
+
+        async def slow(_delivery: Delivery) -> None:
+            await ends.wait()
+
+        post = Post(slow)
+        async with relaying(stores, lease_s=2.0, message=post):
+            while not post.given:
+                await asyncio.sleep(0.01)
+            over = post.given[0].run_at + timedelta(seconds=0.5)
+            while datetime.now(UTC) < over:
+                assert await stores.outbox.take(1, 30.0) == [], "another relay could take it"
+                await asyncio.sleep(0.01)
+            ends.set()
+            await states(stores, job, "delivered")
+        assert len(post.given) == 1
 
 
 async def test_hanging_receivers_hold_back_no_other_kind() -> None:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 
+from gateway.metrics.instruments import Instruments
 from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings
 from gateway.stores import Stores
@@ -18,7 +19,7 @@ from tests.unit.gateway.worker.jobs import memory, memory_settings, new_job
 @asynccontextmanager
 async def working(settings: Settings, stores: Stores) -> AsyncIterator[Worker]:
     async with connect(settings) as triton:
-        worker = Worker(settings, stores, triton, build_registry(settings))
+        worker = Worker(settings, stores, triton, build_registry(settings), Instruments().kafka)
         running = asyncio.create_task(worker.run())
         while worker.crew is None:
             await asyncio.sleep(0)

@@ -1,0 +1,144 @@
+"""PostgreSQL's programs, at a place where the user that runs them can."""
+
+import hashlib
+import os
+import re
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from deploy.embedded import account
+from deploy.embedded.errors import StackError
+
+_STABLE = tuple(map(Path, ("/var/lib/maskwright", "/opt/maskwright", "/usr/local/lib/maskwright")))
+"""Where root keeps copies while a stack runs; not /tmp, whose files are swept away when they are old."""
+_PASSING = tuple(map(Path, ("/var/tmp", "/tmp", "/dev/shm")))  # noqa: S108 - folders with random names are made there
+_SHELL_CHARACTERS = re.compile(r'["$`\\]')
+_FOLDER_MODE = 0o755
+_FILE_MODE = 0o644
+
+
+class Programs:
+    """The folder `bin` of the installed programs, and of copies for one stack, whose home folder is given."""
+
+    def __init__(self, installed: Path, home: Path) -> None:
+        self._installed = installed
+        self._copy_name = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
+
+    def to_run(self) -> Path:
+        """Where the server runs from: as installed, or, where its user cannot come there, a copy.
+
+        A capability that opens closed folders is no help: the programs ask access(2), which passes it over. Raises
+        StackError where no copy can be run either.
+        """
+        if _runs(self._installed):
+            return self._installed
+        self.remove_copy()
+        for folder in _STABLE:
+            if _made(folder):
+                copy = self._copied(folder / self._copy_name)
+                if _runs(copy):
+                    return copy
+                shutil.rmtree(folder / self._copy_name)
+        raise StackError(
+            f"PostgreSQL does not run as root, and user {account.NOBODY} cannot run {self._installed}/postgres, nor a "
+            f"copy in {', '.join(map(str, _STABLE))}; run as another user, or give POSTGRES_DSN"
+        )
+
+    def remove_copy(self) -> None:
+        """Remove the copy, if there is one."""
+        for folder in _STABLE if account.dropped() else ():
+            if (folder / self._copy_name).exists() and _is_ours(folder):
+                shutil.rmtree(folder / self._copy_name)
+
+    @contextmanager
+    def to_initialise(self) -> Iterator[Path]:
+        """Where initdb runs from: like the server, or else a passing copy.
+
+        initdb puts its path into a line of shell in double quotes, and gives up where its user has no name.
+        """
+        programs = self.to_run()
+        if account.has_name() and not _SHELL_CHARACTERS.search(str(programs)):
+            yield programs
+            return
+        for place in _PASSING:
+            with _passing(place) as folder:
+                if folder is not None and _runs(copy := self._copied(folder / "postgres")):
+                    if not account.has_name():
+                        _ask_no_name(copy)
+                    yield copy
+                    return
+        raise StackError(f"initdb cannot run from a copy in any of {', '.join(map(str, _PASSING))}")
+
+    def _copied(self, target: Path) -> Path:
+        """A copy that all users may run, with the libraries beside the package."""
+        package = self._installed.parents[1]
+        libraries = package.with_name(f"{package.name}.libs")
+        root = self._installed.parent
+        for name in ("bin/postgres", "bin/initdb", "lib", "share"):
+            _copy(root / name, target / package.name / root.name / name)
+        _copy(libraries, target / libraries.name)
+        for path in (target, *target.rglob("*")):
+            if not path.is_symlink():
+                path.chmod(_FOLDER_MODE if path.is_dir() or path.parent.name == "bin" else _FILE_MODE)
+        return target / package.name / root.name / "bin"
+
+
+def _runs(programs: Path) -> bool:
+    """Whether the server's user can run them, and read what lies beside them."""
+    script = '"$1/postgres" --version && test -x "$1/initdb" && test -r "$1/../share/postgresql/postgres.bki"'
+    return account.succeeds(account.dropped(), script, programs)
+
+
+def _made(folder: Path) -> bool:
+    """Make it where it is missing; whether copies can be kept there."""
+    try:
+        folder.mkdir(exist_ok=True)
+        if not _is_ours(folder):
+            return False
+        folder.chmod(_FOLDER_MODE)
+    except OSError:
+        return False
+    return True
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether nobody but root can have put anything there."""
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == 0 and not found.st_mode & 0o022
+
+
+@contextmanager
+def _passing(place: Path) -> Iterator[Path | None]:
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="maskwright-", dir=place))
+    except OSError:
+        yield None
+        return
+    try:
+        folder.chmod(_FOLDER_MODE)
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, symlinks=True)
+    elif source.exists():
+        shutil.copyfile(source, target)
+
+
+def _ask_no_name(programs: Path) -> None:
+    """Make initdb, and the server that it runs, work for a user without a name.
+
+    Both ask getpwuid(3) for the name of their user, end where there is none, and use it for nothing that we do not
+    give. In this copy they ask getpwent(3), which has a name of the same length, and names any user.
+    """
+    for name in ("initdb", "postgres"):
+        program = programs / name
+        program.write_bytes(program.read_bytes().replace(b"\0getpwuid\0", b"\0getpwent\0"))

