@@ -23,7 +23,7 @@ _LIFE_USED = 0.8
 """The share of its life after which a token is asked for anew."""
 _LIFE_S = 300.0
 """Where the server does not say how long a token lives (RFC 6749 §5.1 only recommends it)."""
-_SIGNER = "aws_msk_iam_sasl_signer"
+_SIGNER = "aws_msk_iam_sasl_signer.MSKAuthTokenProvider"
 _SHOWN_CHARACTERS = 200
 
 
@@ -124,9 +124,8 @@ class AwsSigner(AbstractTokenProvider):  # type: ignore[misc]
 
     async def token(self) -> str:
         """For a new connection. Raises AuthenticationFailedError."""
-        provider = import_module(_SIGNER).MSKAuthTokenProvider
         try:
-            token, _ = await asyncio.to_thread(provider.generate_auth_token, self._region)
+            token, _ = await asyncio.to_thread(import_module(_SIGNER).generate_auth_token, self._region)
         except Exception as error:
             raise AuthenticationFailedError(f"AWS_MSK_IAM: no signature can be made: {error}") from error
         return str(token)

@@ -1,3 +1,5 @@
+import base64
+
 import pytest
 from aiokafka.errors import AuthenticationFailedError
 
@@ -96,11 +98,15 @@ async def test_a_server_that_gives_no_token_is_named(answer, why):
             await provider.token()
 
 
-def test_the_region_is_in_the_brokers_name():
+async def test_a_signature_for_the_region_in_the_brokers_name(monkeypatch):
     pytest.importorskip("aws_msk_iam_sasl_signer")
     servers = "b-1.films.abc123.c2.kafka.eu-west-1.amazonaws.com:9098"
     settings = oauth(kafka_bootstrap_servers=servers, kafka_sasl_mechanism="AWS_MSK_IAM", kafka_aws_region="")
-    assert login(settings)["sasl_oauth_token_provider"]._region == "eu-west-1"
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    token = await login(settings)["sasl_oauth_token_provider"].token()
+    signed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
+    assert signed.startswith("https://kafka.eu-west-1.amazonaws.com/")
 
 
 def oauth(**fields: str) -> Settings:
