@@ -33,9 +33,3 @@ def _libraries() -> dict[str, str]:
     folder = str(sysconfig.get_config_var("LIBDIR"))
     folders = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
     return {"LD_LIBRARY_PATH": folder} if folder in folders else {}
-
-
-def use_own_packages() -> None:
-    """Start this program again, where PYTHONPATH brought it other packages than those of its virtual environment."""
-    if sys.prefix != sys.base_prefix and os.environ.get("PYTHONPATH"):
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], own_environment({}))  # noqa: S606
