@@ -1,6 +1,5 @@
 """Where jobs are kept."""
 
-import os
 import re
 from collections.abc import Mapping
 from typing import Annotated
@@ -8,6 +7,7 @@ from urllib.parse import quote
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr
 
+from gateway.settings.environment import read_environment
 from gateway.settings.fields import Port, SettingsGroup
 
 _LONGEST_NAME = 63
@@ -77,7 +77,8 @@ class PostgresSettings(SettingsGroup):
         """The variable that names the database."""
         if "postgres_dsn" not in self.model_fields_set:
             return "DB_HOST"
-        return "DATABASE_URL" if "POSTGRES_DSN" not in os.environ and "DATABASE_URL" in os.environ else "POSTGRES_DSN"
+        given = read_environment({"postgres_dsn": type(self).model_fields["postgres_dsn"]}).given
+        return given["postgres_dsn"].variable if given else "POSTGRES_DSN"
 
 
 def _dsn(values: Mapping[str, object]) -> str:
