@@ -7,7 +7,6 @@ from urllib.parse import quote
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr
 
-from gateway.settings.environment import read_environment
 from gateway.settings.fields import Port, SettingsGroup
 
 _LONGEST_NAME = 63
@@ -77,8 +76,7 @@ class PostgresSettings(SettingsGroup):
         """The variable that names the database."""
         if "postgres_dsn" not in self.model_fields_set:
             return "DB_HOST"
-        given = read_environment({"postgres_dsn": type(self).model_fields["postgres_dsn"]}).given
-        return given["postgres_dsn"].variable if given else "POSTGRES_DSN"
+        return self.variable("postgres_dsn")
 
 
 def _dsn(values: Mapping[str, object]) -> str:
