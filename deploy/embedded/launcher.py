@@ -23,7 +23,7 @@ POLL_INTERVAL = 0.1
 def running(folders: Folders) -> StackState | None:
     """The stack that runs in these folders, if one does."""
     state = StackState.read(folders.state)
-    return state if state is not None and state.is_alive() else None
+    return state if state is not None and state.is_alive(folders.home) else None
 
 
 def start(folders: Folders) -> "subprocess.Popen[bytes]":
@@ -60,11 +60,11 @@ def end(launcher: "subprocess.Popen[bytes]") -> int:
         raise StackError(_still_stopping(launcher.pid)) from error
 
 
-def stop(state: StackState) -> None:
+def stop(folders: Folders, state: StackState) -> None:
     """Stop a stack that another process started. Raises StackError where it does not end in time."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(state.pid, signal.SIGTERM)
-    if not _poll(lambda: not state.is_alive(), STOP_TIMEOUT):
+    if not _poll(lambda: not state.is_alive(folders.home), STOP_TIMEOUT):
         raise StackError(_still_stopping(state.pid))
 
 
