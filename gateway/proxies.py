@@ -6,6 +6,7 @@ proxy at all. Photos by URL and callbacks take none either: a proxy would look n
 
 import os
 import re
+import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -17,6 +18,9 @@ _INSIDE = (
 )  # fmt: skip
 """Endings of names that no public name has: RFC 6761, RFC 6762, RFC 8375, ICANN's `internal`, and Kubernetes' own."""
 _SCHEMES = frozenset({"http", "https", "socks5"})
+_NONE = frozenset({"direct", "direct://", "none", "no", "off", "false"})
+"""What people write for no proxy."""
+_PORTS = {"http": 80, "https": 443}
 _RIGHT = "http://host:port would be right"
 
 
@@ -31,7 +35,7 @@ def proxy_for(url: httpx.URL, environ: Mapping[str, str] | None = None) -> str |
     """
     variables = os.environ if environ is None else environ
     host = url.host.rstrip(".").lower()
-    if _is_inside(host) or _is_exempt(host, url.port, variables):
+    if _is_inside(host) or _is_exempt(host, url.port or _PORTS.get(url.scheme), variables):
         return None
     return next((_usable(name, value) for name, value in _named(url.scheme, variables)), None)
 
@@ -82,20 +86,30 @@ def _is_inside(host: str) -> bool:
     """This machine, a private network, or a name that no public server has."""
     if (address := _address(host)) is not None:
         return not address.is_global
-    return "." not in host or any(host.endswith(f".{ending}") for ending in _INSIDE)
+    return "." not in host or ".svc." in host or any(host.endswith(f".{ending}") for ending in _INSIDE)
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(host.removeprefix("[").removesuffix("]"))
     except ValueError:
-        return None
+        return _short_address(host)
     return getattr(address, "ipv4_mapped", None) or address
+
+
+def _short_address(host: str) -> IPv4Address | None:
+    """An address as inet_aton(3) takes it too: 127.1, 0x7f000001."""
+    if not re.fullmatch(r"(0x[0-9a-f]+|\d+)(\.(0x[0-9a-f]+|\d+)){0,3}", host):
+        return None
+    try:
+        return IPv4Address(socket.inet_aton(host))
+    except OSError:
+        return None
 
 
 def _is_exempt(host: str, port: int | None, variables: Mapping[str, str]) -> bool:
     entries = f"{variables.get('no_proxy', '')},{variables.get('NO_PROXY', '')}"
-    return any(_covers(entry.lower(), host, port) for entry in re.split(r"[,;\s]+", entries) if entry)
+    return any(_covers(entry.lower(), host, port) for entry in re.split(r"[,;|\s\"']+", entries) if entry)
 
 
 def _covers(entry: str, host: str, port: int | None) -> bool:
@@ -129,7 +143,7 @@ def _named(scheme: str, variables: Mapping[str, str]) -> Iterator[tuple[str, str
     """
     for name in (f"{scheme}_proxy", f"{scheme}_proxy".upper(), "all_proxy", "ALL_PROXY"):
         value = variables.get(name, "").strip(" \t\r\n\"'")
-        if value and not (name == "HTTP_PROXY" and "REQUEST_METHOD" in variables):
+        if value and value.lower() not in _NONE and not (name == "HTTP_PROXY" and "REQUEST_METHOD" in variables):
             yield name, value
 
 
@@ -139,7 +153,7 @@ def _usable(name: str, value: str) -> str:
     httpx leaves the looking up of names to a SOCKS proxy by either scheme.
     """
     full = re.sub(r"^socks5?h?://", "socks5://", value if "://" in value else f"http://{value}")
-    said = f"{name}={re.sub(r'//[^/@]*@', '//…@', full)}"
+    said = f"{name}={re.sub(r'//.*@', '//…@', full)}"
     try:
         url = httpx.URL(full)
     except (httpx.InvalidURL, ValueError) as error:

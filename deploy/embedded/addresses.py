@@ -53,6 +53,7 @@ class Addresses:
         return {
             "POSTGRES_DSN": settings.postgres_dsn.get_secret_value(),
             "MINIO_ENDPOINT": settings.minio_endpoint,
+            **({"MINIO_SECURE": "true"} if settings.minio_secure else {}),
             "MINIO_ACCESS_KEY": settings.minio_access_key,
             "MINIO_SECRET_KEY": settings.minio_secret_key.get_secret_value(),
             **({"MINIO_SESSION_TOKEN": token} if token else {}),

@@ -64,7 +64,7 @@ def up(
         _console.print("stopping")
         if (state := launcher.running(folders)) is not None:
             with _told():
-                launcher.stop(state)
+                launcher.stop(folders, state)
 
 
 def down() -> None:
@@ -75,7 +75,7 @@ def down() -> None:
         _console.print("nothing is running")
         return
     with _told():
-        launcher.stop(state)
+        launcher.stop(folders, state)
     _console.print("stopped")
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,11 +24,12 @@ class Credentials:
     def kept(cls, path: Path) -> "Credentials":
         """Those in the file; made at random and written there, for its owner's eyes alone, where there is none.
 
-        Raises StackError where the file holds something else.
+        Raises StackError where the file holds something else, or may be another user's work.
         """
         if not path.exists():
             made = cls(secrets.token_urlsafe(_BYTES), secrets.token_hex(10), secrets.token_urlsafe(_BYTES))
             made._write(path)
+        _require_ours(path)
         try:
             return cls(**json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
@@ -48,3 +50,13 @@ class Credentials:
             pass
         finally:
             draft.unlink()
+
+
+def _require_ours(path: Path) -> None:
+    """Whoever wrote the passwords of our servers can log into them."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode) or found.st_uid not in {0, os.geteuid()} or found.st_mode & stat.S_IWOTH:
+        raise StackError(
+            f"{path} is another user's, or others may write to it: who made these passwords is not known; remove it "
+            "together with the data folder, or make it yours (chown, chmod 600)"
+        )

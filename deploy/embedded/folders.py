@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.settings.kept import lock_file
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -25,7 +27,7 @@ class Folders:
     @property
     def lock(self) -> Path:
         """Locked for as long as a launcher runs."""
-        return self.home / "lock"
+        return lock_file(self.home)
 
     @property
     def triton(self) -> Path:

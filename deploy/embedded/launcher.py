@@ -24,7 +24,7 @@ POLL_INTERVAL = 0.1
 def running(folders: Folders) -> StackState | None:
     """The stack that runs in these folders, if one does."""
     state = StackState.read(folders.state)
-    return state if state is not None and state.is_alive() else None
+    return state if state is not None and state.is_alive(folders.home) else None
 
 
 def start(folders: Folders, tell: Callable[[str], None] = lambda _: None) -> "subprocess.Popen[bytes]":
@@ -64,11 +64,11 @@ def end(launcher: "subprocess.Popen[bytes]") -> int:
         raise StackError(_still_stopping(launcher.pid)) from error
 
 
-def stop(state: StackState) -> None:
+def stop(folders: Folders, state: StackState) -> None:
     """Stop a stack that another process started. Raises StackError where it does not end in time."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(state.pid, signal.SIGTERM)
-    if not _poll(lambda: not state.is_alive(), STOP_TIMEOUT):
+    if not _poll(lambda: not state.is_alive(folders.home), STOP_TIMEOUT):
         raise StackError(_still_stopping(state.pid))
 
 

@@ -64,6 +64,6 @@ class StackState:
         except (ValueError, KeyError, TypeError):
             return None
 
-    def is_alive(self) -> bool:
-        """Whether the launcher that wrote this still runs."""
-        return self.pid != os.getpid() and is_launcher(self.pid)
+    def is_alive(self, home: Path) -> bool:
+        """Whether the launcher that wrote this still runs, in this home folder."""
+        return self.pid != os.getpid() and is_launcher(self.pid, home)

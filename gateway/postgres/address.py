@@ -18,6 +18,7 @@ _ENCODED = (
     f"{_UNREADABLE}; characters of user or password such as @ / # ? [ % must be percent-encoded: "
     "@ is %40, / is %2F, # is %23"
 )
+_NO_KEYWORDS = f"neither {_UNREADABLE.removeprefix('not ')} nor keywords such as host=… dbname=…"
 _URL = re.compile(
     r"(?:jdbc:)?postgres(?:ql)?(?:\+\w+)?://(?P<place>[^/?#]*)(?P<path>/[^?#]*)?(?:\?(?P<query>[^#]*))?", re.IGNORECASE
 )
@@ -35,8 +36,20 @@ _SSL = {"true": "require", "1": "require", "on": "require", "false": "disable", 
 """What `ssl` means in JDBC, SQLAlchemy and Node, as `sslmode`."""
 _MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
-_SAME = {"dbname": "database", "currentSchema": "search_path"}
-"""Other names of a parameter."""
+_SAME = {
+    "dbname": "database",
+    "currentSchema": "search_path",
+    "ApplicationName": "application_name",
+    "connectTimeout": "connect_timeout",
+    "targetServerType": "target_session_attrs",
+    "unix_sock": "host",
+}
+"""Other names of a parameter, as JDBC's and Python's drivers have them."""
+_PASTED = re.compile(r"(?:psql\s+|(?:export\s+)?[A-Za-z_]\w*=(?=\s*['\"]?(?:jdbc:)?postgres))")
+"""What stands before an address on a hoster's page."""
+_NET = re.compile(r"\s*(server|host|data source)\s*=[^\s;']*;", re.IGNORECASE)
+"""How an ADO.NET string begins, whose parts are between semicolons."""
+_SOCKET = re.compile(r"(/.*)/\.s\.PGSQL\.(\d+)")
 TLS = (
     "sslmode",
     "sslcert",
@@ -121,7 +134,7 @@ class Address:
 
 def read_address(text: str) -> Address:
     """An address from a URL, or from keywords and values. Raises AddressError."""
-    text = text.strip()
+    text = _PASTED.sub("", text.strip(), count=1)
     if text[:1] == text[-1:] and text[:1] in {"'", '"'}:  # as a file of variables may have it
         text = text[1:-1]
     given = _with_service(dict(_of_url(text) if "://" in text else _of_keywords(text)))
@@ -155,7 +168,7 @@ def _of_url(text: str) -> Iterator[tuple[str, str]]:
     yield from _hosts_of_url(hosts)
     for pair in filter(None, (found["query"] or "").split("&")):
         name, _, value = pair.partition("=")
-        if not re.fullmatch(r"\w+", name) or _BAD_PERCENT.search(value):
+        if not re.fullmatch(r"[\w.-]+", name) or _BAD_PERCENT.search(value):
             raise AddressError(_ENCODED)
         yield _SAME.get(name, name), unquote(value)
 
@@ -176,13 +189,24 @@ def _hosts_of_url(hosts: str) -> Iterator[tuple[str, str]]:
 
 
 def _of_keywords(text: str) -> Iterator[tuple[str, str]]:
+    """Names in any case. Raises AddressError where none is known: it is not meant for libpq."""
+    given = {_SAME.get(name, name): value for name, value in _keywords(text)}
+    known = {name.lower() if name.lower() in _USED else name: value for name, value in given.items()}
+    if given and not _USED & set(known):
+        raise AddressError(_NO_KEYWORDS)
+    yield from known.items()
+
+
+def _keywords(text: str) -> Iterator[tuple[str, str]]:
+    if _NET.match(text):
+        raise AddressError(_NO_KEYWORDS)
     start = 0
     while start < len(text):
         found = _KEYWORD.match(text, start)
         if found is None:
-            raise AddressError(f"neither {_UNREADABLE.removeprefix('not ')} nor keywords such as host=… dbname=…")
+            raise AddressError(_NO_KEYWORDS)
         value = found[2][1:-1] if found[2].startswith("'") else found[2]
-        yield _SAME.get(found[1], found[1]), re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL)
+        yield found[1], re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL)
         start = found.end()
 
 
@@ -216,6 +240,8 @@ def _options(text: str) -> tuple[dict[str, str], str]:
 def _places(hosts: str, ports: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
     names = [name.strip() for name in hosts.split(",")] if hosts else []
     numbers = [number.strip() for number in ports.split(",")] if ports else []
+    if len(names) == 1 and (socket := _SOCKET.fullmatch(names[0])):  # drivers other than libpq name the socket itself
+        names, numbers = [socket[1]], [socket[2]]
     if len(numbers) > 1 and len(numbers) != len(names):
         raise AddressError(f"port: {len(numbers)} ports for {len(names)} hosts")
     numbers = numbers * len(names) if len(numbers) == 1 and names else numbers
@@ -257,12 +283,14 @@ def _with_tls(known: Mapping[str, str]) -> dict[str, str]:
     if mode:
         parameters["sslmode"] = _SSL.get(mode, mode)
         if parameters["sslmode"] not in _MODES:
-            raise AddressError(f"sslmode: must be one of {', '.join(_MODES)}")
+            raise AddressError(f"{'sslmode' if known.get('sslmode') else 'ssl'}: must be one of {', '.join(_MODES)}")
     return parameters
 
 
 def _passed_over(given: Mapping[str, str]) -> Iterator[str]:
     """Every connection here writes, so those that ask for a server that takes no writes are not honoured."""
+    if (seconds := given.get("connect_timeout")) and not (seconds.isascii() and seconds.isdigit()):
+        yield "connect_timeout"
     for name, value in given.items():
         same = _WRITING if name == "target_session_attrs" else _NOTHING_LOST.get(name, ())
         unused = name not in _USED or name == "target_session_attrs"

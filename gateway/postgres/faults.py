@@ -18,6 +18,8 @@ TRANSIENT = (
     *LOST,
     asyncpg.OperatorInterventionError,  # stopped, starting, a statement's time is over
     asyncpg.InsufficientResourcesError,  # too many connections, a full disk
+    asyncpg.InternalServerError,  # a hoster's proxy that wakes the server, or has no connection left
+    asyncpg.PostgresSystemError,  # a pooler whose servers are away
     asyncpg.TransactionRollbackError,  # a deadlock
     asyncpg.LockNotAvailableError,
     asyncpg.InvalidCachedStatementError,  # a newer version added columns
@@ -41,8 +43,13 @@ _FINAL = (
     "SSL is required",
     "transaction blocks not allowed",
     "does not exist",
+    "not found",  # Supabase, Odyssey
+    "No pool configured",  # pgcat
+    "Endpoint ID is not specified",  # Neon, to a client without SNI
+    "missing cluster identifier",  # CockroachDB
 )
-"""What poolers say under a code that stands for broken connections too."""
+"""What poolers say under a code that stands for passing failures too."""
+_VAGUE = (asyncpg.PostgresConnectionError, asyncpg.InternalServerError, asyncpg.PostgresSystemError)
 
 
 class MigrationError(RuntimeError):
@@ -59,8 +66,8 @@ def refusal(error: BaseException) -> RefusedError | None:
         passing = isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError))
         return None if passing else RefusedError(f"TLS: {getattr(error, 'verify_message', None) or error}")
     if isinstance(error, ConnectionError) and _NO_TLS in str(error):
-        return RefusedError("TLS: the server speaks none; sslmode=disable goes without")
-    if isinstance(error, asyncpg.PostgresConnectionError):
+        return RefusedError("TLS: the server speaks none (sslmode=disable goes without), or is no PostgreSQL")
+    if isinstance(error, _VAGUE):
         return RefusedError(cause(error)) if any(phrase in str(error) for phrase in _FINAL) else None
     if isinstance(error, asyncpg.InterfaceError) or not isinstance(error, TRANSIENT):
         return RefusedError(cause(error))

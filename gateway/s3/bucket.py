@@ -13,7 +13,7 @@ from gateway.s3.erasing import Eraser
 from gateway.s3.errors import storage_errors
 from gateway.s3.images import S3Images
 from gateway.s3.links import Link, artifact_links, presigned_links, warn_of_ending_keys, warn_of_short_links
-from gateway.s3.opening import await_bucket
+from gateway.s3.opening import await_bucket, checked_bucket
 from gateway.settings import Settings, SettingsError
 
 
@@ -83,8 +83,8 @@ async def open_buckets(settings: Settings) -> AsyncIterator[S3Buckets]:
     objects.encryption(settings)
     client = await to_thread.run_sync(S3Client, settings)
     try:
-        for bucket in (settings.minio_photo_bucket, settings.minio_bucket):
-            await await_bucket(client, settings, bucket)
+        for name in ("minio_photo_bucket", "minio_bucket"):
+            await await_bucket(client, settings, checked_bucket(settings, name))
         warn_of_short_links(settings)
         if client.identity.temporary:
             warn_of_ending_keys(settings)

@@ -60,7 +60,7 @@ class S3Client:
                 if error.code in OVER:
                     self.identity.forget()
                 raise
-            except ParseError as error:
+            except (ParseError, ValueError) as error:  # what is no XML, or XML of another kind
                 raise InvalidResponseError(HTTPStatus.NOT_IMPLEMENTED, None, str(error)) from error
 
     def close(self) -> None:
@@ -76,7 +76,7 @@ def _tls(settings: Settings) -> ssl.SSLContext:
             context.load_verify_locations(settings.minio_ca_file)
         except OSError as error:
             reason = "holds no certificates" if isinstance(error, ssl.SSLError) else error.strerror
-            raise SettingsError(f"MINIO_CA_FILE={settings.minio_ca_file}: {reason}") from error
+            raise SettingsError(f"{settings.variable('minio_ca_file')}={settings.minio_ca_file}: {reason}") from error
     return context
 
 

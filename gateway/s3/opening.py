@@ -3,10 +3,12 @@
 import asyncio
 import ssl
 from contextlib import suppress
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from anyio import move_on_after
 from minio.error import S3Error
+from minio.helpers import check_bucket_name
 from urllib3.exceptions import MaxRetryError, SSLError
 
 from gateway.logs import get_logger
@@ -25,9 +27,24 @@ _NOTHING = "=/"
 """A prefix that no key of gateway.jobs.keys has."""
 
 _CREDENTIALS = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied"})
-_REGION = frozenset({"AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException"})
+_REGION = frozenset(
+    {"AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException", "InvalidRegionName"}
+)
+_PASSING = frozenset(
+    {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+)
 
 _log = get_logger("gateway.s3")
+
+
+def checked_bucket(settings: Settings, name: str) -> str:
+    """The bucket that a setting names. Raises SettingsError where no bucket can have that name."""
+    bucket = str(getattr(settings, name))
+    try:
+        check_bucket_name(bucket)
+    except ValueError as error:
+        raise SettingsError(f"{settings.variable(name)}={bucket}: {error}") from error
+    return bucket
 
 
 async def await_bucket(client: S3Client, settings: Settings, bucket: str) -> None:
@@ -54,19 +71,19 @@ async def _look(client: S3Client, settings: Settings, bucket: str) -> None:
         await client.call(lambda sdk: list(sdk.list_objects(bucket, _NOTHING)))
     except S3Error as error:
         if error.code == "NoSuchBucket":
-            await _make(client, bucket)
+            await _make(client, settings, bucket)
         elif error.code == "AccessDenied" and client.identity.provider:
             _log.warning("S3 does not let us list the bucket; whether it is there will show in use", bucket=bucket)
         else:
             raise _wrong_setting(settings, client.identity, error) or error from error
 
 
-async def _make(client: S3Client, bucket: str) -> None:
+async def _make(client: S3Client, settings: Settings, bucket: str) -> None:
     try:
         await client.call(lambda sdk: make_bucket(sdk, bucket))
     except S3Error as error:
         if error.code != "AccessDenied":
-            raise
+            raise _wrong_setting(settings, client.identity, error) or error from error
         raise SettingsError(f"the bucket {bucket} does not exist, and S3 does not let us make it") from error
     _log.info("bucket made", bucket=bucket)
 
@@ -101,5 +118,9 @@ def _wrong_setting(settings: Settings, identity: Identity, error: S3Error) -> Se
         where = identity.origin if identity.provider else f"no keys found ({identity.origin}); requests without any"
         return SettingsError(f"{where}: {said}")
     if error.code in _REGION:
-        return SettingsError(f"MINIO_REGION={settings.minio_region}: {error.code}, {error.message}")
+        variable = settings.variable("minio_region")
+        return SettingsError(f"{variable}={settings.minio_region}: {error.code}, {error.message}")
+    status = error.response.status
+    if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _PASSING:
+        return SettingsError(f"MINIO_ENDPOINT={settings.minio_endpoint}: S3 refuses us: {error.code}, {error.message}")
     return None

@@ -5,7 +5,27 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import ip_address
 
 _BOOLEANS = frozenset({"0", "1", "t", "f", "y", "n", "true", "false", "yes", "no", "on", "off"})
-_CARGO_PROFILES = frozenset({"debug", "release", "dev", "bench", "test"})
+_PROFILES = frozenset(
+    {
+        "debug",
+        "release",
+        "dev",
+        "bench",
+        "test",
+        "default",
+        "development",
+        "staging",
+        "prod",
+        "production",
+        "local",
+        "ci",
+    }
+)
+_DATABASES = re.compile(
+    r"(jdbc:)?(mysql2?|mariadb|sqlite3?|file|mongodb|rediss?|mssql|sqlserver|oracle|prisma|libsql|duckdb|clickhouse|snowflake"
+    r"|bigquery|trino|h2|db2|firebird|influxdb|neo4j|bolt|amqps?|spatialite|mysqlgis)(\+[\w.-]+)?:",
+    re.IGNORECASE,
+)
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT)(_|$)|_PORT_\d+_(TCP|UDP|SCTP)(_|$)|_ENV_")
 """Names that Kubernetes makes of a service's, and Docker of a link's."""
@@ -15,7 +35,9 @@ _ABSOLUTE_PATH = "a path, which another program left there"
 
 
 def _port(value: str) -> str:
-    return "the address of a service, as Kubernetes and Docker set it" if _URL.match(value) else ""
+    if _URL.match(value) or re.fullmatch(r"([\w-]+\.[\w.-]+|\[.*\]):\d+", value):
+        return "the address of a service, as Kubernetes and Docker set it"
+    return "a socket's or a pipe's path, as other servers take it" if re.match(r"[/\\]|\./|unix:", value) else ""
 
 
 def _host(value: str) -> str:
@@ -32,7 +54,11 @@ def _debug(value: str) -> str:
 def _profile(value: str) -> str:
     if value.startswith("/"):
         return _ABSOLUTE_PATH
-    return "how a compiler builds, as Cargo sets it" if value.lower() in _CARGO_PROFILES else ""
+    return "how other programs are built or run" if value.lower() in _PROFILES else ""
+
+
+def _database(value: str) -> str:
+    return "the address of another kind of database" if _DATABASES.match(value) else ""
 
 
 def _log_level(value: str) -> str:
@@ -40,7 +66,8 @@ def _log_level(value: str) -> str:
 
 
 def _log_format(value: str) -> str:
-    return "the pattern of a line, as other programs read it" if re.search(r"[%{$]", value) else ""
+    named = value.lower() in {"logfmt", "common", "combined", "default", "cef", "gelf", "syslog"}
+    return "the pattern of a line, as other programs read it" if named or re.search(r"[%{$]", value) else ""
 
 
 def _path(value: str) -> str:
@@ -51,6 +78,7 @@ _RULES: Mapping[str, tuple[Callable[[str], str], str]] = {
     "HOST": (_host, "API_HOST with an address such as 0.0.0.0"),
     "DEBUG": (_debug, "true or false, or APP_DEBUG"),
     "PROFILE": (_profile, "lite, full or auto"),
+    "DATABASE_URL": (_database, "one such as postgresql://user:password@host:5432/database"),
     "LOG_LEVEL": (_log_level, "one level such as INFO"),
     "LOG_FORMAT": (_log_format, "json, console or auto"),
     "BASE_URL": (_path, "a URL such as https://masks.example.com"),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from gateway.settings.environment import Given, shown, variable_names
 
@@ -18,7 +19,7 @@ def complaints(error: ValidationError, fields: Mapping[str, FieldInfo], given: M
     for item in error.errors(include_url=False):
         if item["type"] != "default_factory_not_called":
             name = _field(str(item["loc"][0]), fields) if item["loc"] else ""
-            found.setdefault(_start(name, item["input"], fields, given), []).append(_words(item["msg"]))
+            found.setdefault(_start(name, item["input"], fields, given), []).append(_words(item, fields.get(name)))
     return [f"{start}{'; '.join(dict.fromkeys(messages))}" for start, messages in found.items()]
 
 
@@ -37,6 +38,8 @@ def _start(name: str, value: object, fields: Mapping[str, FieldInfo], given: Map
     return f"{said.variable}={shown(said.value, fields[name])}{where}: "
 
 
-def _words(message: str) -> str:
-    """Pydantic's words without what they say of Python."""
-    return message.removeprefix("Value error, ")
+def _words(item: ErrorDetails, field: FieldInfo | None) -> str:
+    """Pydantic's words without what they say of Python; an example in the place of a pattern."""
+    if item["type"] == "string_pattern_mismatch" and field and field.examples:
+        return f"{field.examples[0]} would be right"
+    return item["msg"].removeprefix("Value error, ")

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import AliasChoices, SecretStr
 from pydantic.fields import FieldInfo
@@ -59,6 +59,7 @@ def read_environment(fields: Mapping[str, FieldInfo], environ: Mapping[str, str]
                 remarks.extend(_quoted(variable, value, field))
                 break
             remarks.append(f"{variable}={shown(value, field)} is not used: {what}")
+    _split_endpoint(given)
     return Environment(given, [*remarks, *_near_misses(fields, found)])
 
 
@@ -91,7 +92,7 @@ def shown(value: str, field: FieldInfo | None = None) -> str:
     """A value in a message: printable, not too long, and without secrets."""
     if field is not None and is_secret(field):
         return "…"
-    return printable(re.sub(r"//[^/@\s]*@", "//…@", value))
+    return printable(re.sub(r"//.*@", "//…@", value, flags=re.DOTALL))
 
 
 def printable(text: str) -> str:
@@ -124,6 +125,15 @@ def _cleaned(value: str) -> str:
 
 def _is_quoted(text: str) -> bool:
     return len(text) > 1 and text[0] == text[-1] and text[0] in _QUOTES
+
+
+def _split_endpoint(given: dict[str, Given]) -> None:
+    """The S3 server's URL, as hosters show it, says two settings: where it is, and whether it speaks TLS."""
+    said = given.get("minio_endpoint")
+    if said and (url := re.fullmatch(r"(https?)://([^\s/@?#]+)/?", said.value, re.IGNORECASE)):
+        given["minio_endpoint"] = replace(said, value=url[2])
+        secure = str(url[1].lower() == "https").lower()
+        given.setdefault("minio_secure", Given("MINIO_SECURE", secure, said.origin))
 
 
 def _quoted(variable: str, value: str, field: FieldInfo) -> Iterator[str]:

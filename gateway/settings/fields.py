@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.pipelines.lists import split_list
+from gateway.settings.environment import read_environment, variable_names
 
 T = TypeVar("T")
 
@@ -24,3 +25,9 @@ class SettingsGroup(BaseSettings):
     """A part of the configuration; each field's description says what it does and its unit."""
 
     model_config = SettingsConfigDict(frozen=True, populate_by_name=True, extra="ignore")
+
+    def variable(self, name: str) -> str:
+        """The variable that sets a field, as it is really spelt; the preferred one where none does."""
+        field = type(self).model_fields[name]
+        given = read_environment({name: field}).given
+        return given[name].variable if given else variable_names(name, field)[0]

@@ -55,7 +55,7 @@ class Kept:
         with os.fdopen(descriptor, "rb") as file:
             _require_ours(path, os.fstat(descriptor), stat.S_IFREG)
             kept = _parsed(path, file.read())
-        return kept if is_launcher(kept.pid) else None
+        return kept if is_launcher(kept.pid, home) else None
 
     @staticmethod
     def remove(home: Path) -> None:
@@ -68,11 +68,32 @@ def kept_file(home: Path) -> Path:
     return home / "kept" / "settings.json"
 
 
-def is_launcher(pid: int) -> bool:
-    """Whether a process is a launcher of the embedded stack."""
+def lock_file(home: Path) -> Path:
+    """What the launcher of a stack holds open, and locked, as long as it runs."""
+    return home / "lock"
+
+
+def is_launcher(pid: int, home: Path) -> bool:
+    """Whether a process is the launcher of the stack in this folder: its number may be another's by now.
+
+    Of another user's process only its command is seen.
+    """
+    process = Path(f"/proc/{pid}")
     try:
-        return b"deploy.embedded" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        if b"deploy.embedded" not in (process / "cmdline").read_bytes():
+            return False
+        lock = lock_file(home).resolve()
+        return any(_leads_to(descriptor, lock) for descriptor in (process / "fd").iterdir())
+    except PermissionError:
+        return True
     except OSError:
+        return False
+
+
+def _leads_to(descriptor: Path, file: Path) -> bool:
+    try:
+        return descriptor.readlink() == file
+    except FileNotFoundError:  # closed meanwhile
         return False
 
 

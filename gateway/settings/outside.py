@@ -25,6 +25,7 @@ class OutsideSettings(SettingsGroup):
     mask_asset_url: str = Field(
         "",
         pattern=r"^$|^https?://\S+$",
+        examples=["a URL such as https://assets.example.com"],
         description="Where the masks of POST /process are uploaded to; nowhere when not set.",
     )
     mask_component_secret: SecretStr = Field(SecretStr(""), description="Sent with such an upload as X-Internal-Auth.")

@@ -1,6 +1,5 @@
 """Where jobs are kept."""
 
-import os
 import re
 from collections.abc import Mapping
 from typing import Annotated
@@ -77,7 +76,7 @@ class PostgresSettings(SettingsGroup):
         """The variable that names the database."""
         if "postgres_dsn" not in self.model_fields_set:
             return "DB_HOST"
-        return "DATABASE_URL" if "POSTGRES_DSN" not in os.environ and "DATABASE_URL" in os.environ else "POSTGRES_DSN"
+        return self.variable("postgres_dsn")
 
 
 def _dsn(values: Mapping[str, object]) -> str:

@@ -1,7 +1,7 @@
 """The settings of a command: this shell's variables, then what the running stack was started with, then defaults."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gateway.settings.environment import Given, read_environment, variable_names
@@ -86,7 +86,7 @@ def _is_true(name: str, given: Given, running: Mapping[str, Given]) -> bool:
 
 def _by_setting(variables: Mapping[str, str], origin: str) -> Mapping[str, Given]:
     given = read_environment(Settings.model_fields, variables).given
-    return {name: Given(one.variable, variables[one.variable], origin) for name, one in given.items()}
+    return {name: replace(one, origin=origin) for name, one in given.items()}
 
 
 def _of_other_servers(shell: Mapping[str, Given], kept: Mapping[str, Given]) -> Iterator[str]:

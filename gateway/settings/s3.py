@@ -44,7 +44,8 @@ class S3Settings(SettingsGroup):
     minio_endpoint: str = Field(
         "",
         pattern=r"^$|^[^\s/]+$",
-        description="host:port of the S3 server; the embedded one, where `maskwright up` runs, when not set.",
+        examples=["host:port, or a URL such as https://s3.example.com without a path,"],
+        description="host:port, or URL, of the S3 server; the embedded one, where `maskwright up` runs, when not set.",
     )
     minio_access_key: str = Field(
         "",
@@ -75,10 +76,12 @@ class S3Settings(SettingsGroup):
         max_length=63,
         description="Bucket of the photos that jobs wait with; keep it private.",
     )
-    minio_secure: bool = Field(default=False, description="Whether the S3 server speaks TLS.")
+    minio_secure: bool = Field(
+        default=False, description="Whether the S3 server speaks TLS; when not set, as the URL in MINIO_ENDPOINT says."
+    )
     minio_region: str = Field(
         "us-east-1",
-        validation_alias=AliasChoices("MINIO_REGION", "AWS_REGION"),
+        validation_alias=AliasChoices("MINIO_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"),
         description="Region of the S3 server; links are signed for it.",
     )
     minio_ca_file: Path | None = Field(
@@ -102,7 +105,10 @@ class S3Settings(SettingsGroup):
         description="Buckets a job's image of type s3 may come from, comma-separated; MINIO_BUCKET alone when not set.",
     )
     base_url: str = Field(
-        "", pattern=r"^$|^https?://\S+$", description="Links to masks are this + key; presigned links when not set."
+        "",
+        pattern=r"^$|^https?://\S+$",
+        examples=["a URL such as https://masks.example.com"],
+        description="Links to masks are this + key; presigned links when not set.",
     )
     presigned_url_expiry: int = Field(
         604_800,

@@ -12,14 +12,27 @@ from gateway import __version__
 from gateway.settings.fields import LogLevel, Port, SettingsGroup, upper
 
 _LEVELS: Mapping[object, str] = MappingProxyType(
-    {"WARN": "WARNING", "FATAL": "CRITICAL", "NOTICE": "INFO", "TRACE": "DEBUG", "VERBOSE": "DEBUG", "SILLY": "DEBUG"}
+    {
+        **dict.fromkeys(("TRACE", "VERBOSE", "SILLY", "FINE", "FINEST", "ALL", "10"), "DEBUG"),
+        **dict.fromkeys(("NOTICE", "HTTP", "INFORMATION", "LOG", "20"), "INFO"),
+        **dict.fromkeys(("WARN", "30"), "WARNING"),
+        **dict.fromkeys(("ERR", "SEVERE", "40"), "ERROR"),
+        **dict.fromkeys(("FATAL", "ALERT", "EMERG", "PANIC", "OFF", "NONE", "SILENT", "50"), "CRITICAL"),
+    }
 )
-"""Other loggers' words for our levels."""
+"""Other loggers' words for our levels, and Python's numbers."""
+_FORMATS: Mapping[object, str] = MappingProxyType(dict.fromkeys(("TEXT", "PRETTY", "PLAIN", "HUMAN", "DEV"), "console"))
+"""Other loggers' words for lines that people read."""
 
 
 def _level(value: object) -> object:
     """A level by any common name, in any case."""
     return _LEVELS.get(name, name) if isinstance(name := upper(value), str) else value
+
+
+def _format(value: object) -> object:
+    """A format by any common name, in any case."""
+    return _FORMATS.get(name, name.lower()) if isinstance(name := upper(value), str) else value
 
 
 def _listening(value: str) -> str:
@@ -52,7 +65,7 @@ class ServerSettings(SettingsGroup):
         description="Log at DEBUG, and put the text of unexpected errors into the answers.",
     )
     log_level: Annotated[LogLevel, BeforeValidator(_level)] = Field("INFO", description="Least level that is logged.")
-    log_format: Literal["auto", "json", "console"] = Field(
+    log_format: Annotated[Literal["auto", "json", "console"], BeforeValidator(_format)] = Field(
         "auto", description="json: one object a line; console: readable; auto: console on a terminal, else json."
     )
     request_timeout_s: float = Field(

@@ -38,6 +38,7 @@ class TritonSettings(SettingsGroup):
     triton_grpc_url: str = Field(
         default_factory=lambda values: f"127.0.0.1:{values['triton_grpc_port']}",
         pattern=r"^[^\s/]+:\d+$",
+        examples=["host:port without a scheme, such as triton:8001,"],
         description="host:port of the Triton to use; 127.0.0.1:TRITON_GRPC_PORT when not set.",
     )
     triton_patience_s: float = Field(

@@ -14,10 +14,13 @@ from deploy.embedded.folders import Folders
 from deploy.embedded.s3 import S3
 from gateway.problems import Problem
 from gateway.s3.bucket import S3Buckets, open_buckets
-from gateway.settings import Settings
+from gateway.settings import Settings, SettingsError
+from tests.integration.s3.gateways import Refusal, gateway_before, refusal
 from tests.ports import free_ports, free_s3_port
 
 T = TypeVar("T")
+
+EMPTY = b"<ListBucketResult><Name>b</Name><Prefix></Prefix><KeyCount>0</KeyCount></ListBucketResult>"
 
 
 class BareServer:
@@ -118,3 +121,51 @@ async def test_without_a_server_opening_ends_and_names_the_setting(monkeypatch):
     with pytest.raises(Problem, match=f"storage_unavailable: No S3 server at MINIO_ENDPOINT={endpoint} within 1 s"):
         async with open_buckets(Settings(minio_endpoint=endpoint)):
             pass
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "says"),
+    [
+        (400, "InvalidRegionName", "AWS_REGION=mars: InvalidRegionName"),
+        (403, "RequestTimeTooSkewed", "S3 refuses us: RequestTimeTooSkewed"),
+        (403, "AllAccessDisabled", "S3 refuses us: AllAccessDisabled"),
+        (401, "Unauthorized", "S3 refuses us: Unauthorized"),
+        (400, "TooManyBuckets", "S3 refuses us: TooManyBuckets"),
+    ],
+)
+async def test_a_server_that_will_refuse_again_is_told_at_once(monkeypatch, status, code, says):
+    monkeypatch.delenv("MINIO_REGION", raising=False)
+    monkeypatch.setenv("AWS_REGION", "mars")
+    with (
+        gateway_before("127.0.0.1:1", lambda _request: refusal(status, code)) as gateway,
+        pytest.raises(SettingsError, match=says),
+    ):
+        async with open_buckets(Settings(**account(gateway.endpoint))):
+            pass
+
+
+async def test_a_page_of_another_server_is_no_s3_server(monkeypatch):
+    monkeypatch.setattr("gateway.s3.opening._PATIENCE_S", 0.5)
+    page = Refusal(200, b"<html>console</html>", "text/html")
+    with (
+        gateway_before("127.0.0.1:1", lambda _request: page) as gateway,
+        pytest.raises(Problem, match="No S3 server at MINIO_ENDPOINT="),
+    ):
+        async with open_buckets(Settings(**account(gateway.endpoint))):
+            pass
+
+
+@pytest.mark.parametrize("bucket", ["a..b", "bücket", "192.168.1.1"])
+async def test_a_bucket_that_cannot_be_is_named_with_its_variable(monkeypatch, bucket):
+    monkeypatch.setenv("S3_BUCKET", bucket)
+    monkeypatch.delenv("MINIO_BUCKET", raising=False)
+    with (
+        gateway_before("127.0.0.1:1", lambda _request: Refusal(200, EMPTY)) as gateway,
+        pytest.raises(SettingsError, match=f"S3_BUCKET={bucket}: "),
+    ):
+        async with open_buckets(Settings(**account(gateway.endpoint), minio_bucket=bucket)):
+            pass
+
+
+def account(endpoint: str) -> dict[str, str]:
+    return {"minio_endpoint": endpoint, "minio_access_key": "app", "minio_secret_key": "secret of app"}

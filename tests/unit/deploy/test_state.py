@@ -14,5 +14,5 @@ def test_no_file_is_no_state(tmp_path: Path) -> None:
     assert StackState.read(tmp_path / "stack.json") is None
 
 
-def test_a_process_id_of_another_program_is_not_a_living_stack() -> None:
-    assert not StackState(1, "ready").is_alive()
+def test_a_process_id_of_another_program_is_not_a_living_stack(tmp_path: Path) -> None:
+    assert not StackState(1, "ready").is_alive(tmp_path)

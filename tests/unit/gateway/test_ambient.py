@@ -26,6 +26,9 @@ LEFT_BY_OTHERS = [
     *[("HOST", name) for name in ("node-7", "box.example.com", "tcp://0.0.0.0:80", "unix:///run/x")],
     *[("DEBUG", value) for value in ("express:*", "*", "app,-app:sql", "knex", "2", "release")],
     ("LOG_LEVEL", "info,hyper=warn"), ("LOG_FORMAT", "%(levelname)s %(message)s"), ("LOG_FORMAT", "{time} {message}"),
+    *[("PORT", value) for value in ("10.96.13.7:9092", "/run/app.sock", r"\\.\pipe\4f2", "unix:/run/app.sock")],
+    *[("DATABASE_URL", f"{scheme}://u:p@db/x") for scheme in ("mysql", "mysql+pymysql", "sqlite", "mongodb+srv")],
+    ("DATABASE_URL", "file:./dev.db"), ("PROFILE", "prod"), ("PROFILE", "default"), ("LOG_FORMAT", "logfmt"),
     ("PROFILE", "release"), ("PROFILE", "/etc/profile"), ("BASE_URL", "/"), ("APP_NAME", "/web/app"),
 ]  # fmt: skip
 

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from deploy.embedded.folders import Folders
+from deploy.embedded.launcher import running
+from deploy.embedded.state import StackState
 from gateway.settings import Settings, SettingsError
-from gateway.settings.kept import Kept, KeptError, kept_file
+from gateway.settings.kept import Kept, KeptError, kept_file, lock_file
 from gateway.settings.origins import masked, origins
 from gateway.settings.resolved import resolve, started_with
 
@@ -33,12 +36,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def launcher() -> Iterator[int]:
-    """A process that looks like a launcher."""
+def launcher(home: Path) -> Iterator[int]:
+    """A process that looks like the launcher of this folder."""
     command = [sys.executable, "-c", "input()", "deploy.embedded"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        yield process.pid
-        process.kill()
+    with lock_file(home).open("w") as lock:
+        pipes = {"stdin": subprocess.PIPE, "stdout": lock, "stderr": subprocess.DEVNULL}
+        with subprocess.Popen(command, **pipes) as process:
+            yield process.pid
+            process.kill()
 
 
 @pytest.fixture
@@ -89,6 +94,18 @@ def test_the_same_said_again_is_no_conflict(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv(name, value)
     assert resolve().conflicts == []
     assert resolve().settings.kafka_password.get_secret_value() == "hush"
+
+
+def test_the_launcher_of_another_folder_is_not_this_folders(stack: Path, launcher: int, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    Kept(launcher, GIVEN, RUNNING).write(other)
+    state = StackState(launcher, "ready")
+    state.write(Folders(other).state)
+    assert Kept.read(other) is None
+    assert running(Folders(other)) is None
+    state.write(Folders(stack).state)
+    assert running(Folders(stack)) == state
 
 
 def test_a_stack_that_has_ended_steers_nobody(home: Path, launcher: int) -> None:

@@ -12,7 +12,7 @@ from gateway.proxies import ProxyError, proxy_for, require_certificates
 INSIDE = [
     "127.0.0.1", "[::1]", "10.0.0.5:8000", "192.168.1.4", "169.254.169.254", "[fd00::1]", "[::ffff:10.0.0.1]",
     "localhost", "box.localhost", "gateway", "gateway.masks.svc", "gateway.masks.svc.cluster.local.", "box.local",
-    "masks.internal", "MASKS.INTERNAL",
+    "masks.internal", "MASKS.INTERNAL", "127.1", "0x7f.1", "10.1", "gateway.masks.svc.prod.example",
 ]  # fmt: skip
 PUBLIC = httpx.URL("https://files.example.com/model.onnx")
 EVERYWHERE = dict.fromkeys(("http_proxy", "HTTPS_PROXY", "ALL_PROXY"), "http://proxy:3128")
@@ -71,14 +71,17 @@ def test_a_callers_header_is_no_proxy() -> None:
         (".example.com", "https://files.example.com/", True),
         ("*.EXAMPLE.com", "https://files.example.com/", True),
         ("ample.com", "https://files.example.com/", False),
-        ("a, files.example.com:443", "https://files.example.com:443/", False),
+        ("a, files.example.com:443", "https://files.example.com/", True),
         ("a b files.example.com:8443", "https://files.example.com:8443/", True),
         ("https://files.example.com", "https://files.example.com/", True),
         ("93.184.0.0/16", "http://93.184.215.14/", True),
         ("93.185.0.0/16,[", "http://93.184.215.14/", False),
         ("2606:2800::/32", "http://[2606:2800::1]/", True),
-        ("[2606:2800::1]:80,fd00::/8", "http://[2606:2800::1]:80/", False),
+        ("[2606:2800::1]:80,fd00::/8", "http://[2606:2800::1]/", True),
         ("[2606:2800::1]", "http://[2606:2800::1]/", True),
+        ("'files.example.com'", "https://files.example.com/", True),
+        ("localhost|*.example.com", "https://files.example.com/", True),
+        ("files.example.com:8443", "https://files.example.com/", False),
         (",, ;[::1],a:b:c,300.1.1.1/40,", "https://files.example.com/", False),
     ],
 )

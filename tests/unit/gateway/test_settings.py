@@ -57,7 +57,7 @@ def test_mask_types_come_comma_separated(monkeypatch: pytest.MonkeyPatch) -> Non
         ("LOG_LEVEL", "loud", "'WARNING'"),
         ("PROFILE", "big", "'lite'"),
         ("PIPELINES", "hats", "'privacy_blur'"),
-        ("TRITON_GRPC_URL", "http://triton:8001", "pattern"),
+        ("TRITON_GRPC_URL", "http://triton:8001", "such as triton:8001"),
         ("TRITON_GRPC_PORT", "x", "integer"),
     ],
 )
@@ -103,3 +103,55 @@ def test_a_bad_part_of_the_database_is_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("DB_PORT", "x")
     with pytest.raises(SettingsError, match=r"^DB_PORT=x: "):
         Settings.from_environment()
+
+
+@pytest.mark.parametrize(
+    ("said", "level"), [("silent", "CRITICAL"), ("http", "INFO"), ("30", "WARNING"), ("Warn", "WARNING")]
+)
+def test_a_level_of_another_logger_is_the_nearest_of_ours(
+    monkeypatch: pytest.MonkeyPatch, said: str, level: str
+) -> None:
+    monkeypatch.setenv("LOG_LEVEL", said)
+    monkeypatch.setenv("LOG_FORMAT", "Pretty")
+    settings = Settings.from_environment()
+    assert (settings.log_level, settings.log_format) == (level, "console")
+
+
+@pytest.mark.parametrize(
+    ("variables", "place", "secure"),
+    [
+        ({"MINIO_ENDPOINT": "https://id.r2.cloudflarestorage.com"}, "id.r2.cloudflarestorage.com", True),
+        ({"MINIO_ENDPOINT": "HTTP://garage:3900/"}, "garage:3900", False),
+        ({"MINIO_ENDPOINT": "https://[fd00::1]:9000"}, "[fd00::1]:9000", True),
+        ({"MINIO_ENDPOINT": "http://ceph:7480", "MINIO_SECURE": "true"}, "ceph:7480", True),
+        ({"MINIO_ENDPOINT": "s3.example.com"}, "s3.example.com", False),
+    ],
+)
+def test_an_s3_servers_url_says_whether_it_speaks_tls(
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    place: str,
+    secure: bool,  # noqa: FBT001
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings.from_environment()
+    assert (settings.minio_endpoint, settings.minio_secure) == (place, secure)
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["https://s3.example.com/bucket", "tcp://10.0.0.1:9000", "https://key:s3cret@s3.example.com"]
+)
+def test_an_s3_url_that_says_more_is_refused_and_shows_no_secret(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    monkeypatch.setenv("MINIO_ENDPOINT", endpoint)
+    with pytest.raises(SettingsError, match="without a path, would be right") as caught:
+        Settings.from_environment()
+    assert "s3cret" not in str(caught.value)
+
+
+def test_the_variable_that_really_names_the_database_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTGRES_DSN", "")
+    monkeypatch.setenv("Database_Url", "postgres://u:p@h/db")
+    assert Settings.from_environment().postgres_variable == "Database_Url"

@@ -24,6 +24,20 @@ def shown(text: str) -> dict[str, object]:
 
 
 HOSTERS = {
+    "Neon's command": (
+        "psql 'postgresql://u:p@ep-a.neon.tech/db?sslmode=require'",
+        {"database": "db", "sslmode": "require"},
+    ),
+    "a line of a file": ("export DATABASE_URL=postgres://u:p@h/db", {"places": [("h", 5432)], "database": "db"}),
+    "Cloud SQL for pg8000": (
+        "postgresql+pg8000://u:p@/db?unix_sock=/cloudsql/proj:eu-west1:main/.s.PGSQL.5433",
+        {"places": [("/cloudsql/proj:eu-west1:main", 5433)]},
+    ),
+    "JDBC's names": (
+        "jdbc:postgresql://h/db?user=u&ApplicationName=masks&connectTimeout=7",
+        {"application_name": "masks", "connect_timeout": "7"},
+    ),
+    "keywords in capitals": ("Host=h PORT=7 dbname=db", {"places": [("h", 7)], "database": "db"}),
     "Heroku": (
         "postgres://u:p@ec2-1.compute.amazonaws.com:5432/d1?sslmode=require",
         {"places": [("ec2-1.compute.amazonaws.com", 5432)], "sslmode": "require", "database": "d1"},
@@ -181,3 +195,22 @@ def test_settings_of_a_session_are_made_in_each_transaction_behind_a_pooler():
     address = read_address("postgresql://h/db?pgbouncer=true&options=-c%20a.b%3Dit's")
     assert opening(address).startswith("SELECT set_config('a.b', 'it''s', true), set_config('jit', 'off', true)")
     assert opening(read_address("postgresql://h/db?options=-c%20a.b%3D1")) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Server=h;Database=db;Port=5432;User Id=u;Password=sesame;Ssl Mode=Require;",
+        "Host=h;Port=5432;Username=u;Password=sesame;Database=db",
+        "Server=h Uid=u Pwd=sesame",
+    ],
+)
+def test_what_is_written_for_another_driver_is_refused_instead_of_leading_to_this_machine(text: str) -> None:
+    with pytest.raises(AddressError, match="nor keywords such as host=") as caught:
+        read_address(text)
+    assert "sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize("parameter", ["pool-timeout=10", "x.y=1", "connect_timeout=1.5", "connect_timeout=10s"])
+def test_a_parameter_of_another_form_is_passed_over_and_named(parameter: str) -> None:
+    assert read_address(f"postgresql://u:p@h/db?{parameter}").passed_over == (parameter.split("=", maxsplit=1)[0],)
