@@ -53,7 +53,8 @@ class Triton(Service):
         try:
             missing = write_ensembles(ENSEMBLES, self._models, self._ensembles, offered)
         except ParseError as error:
-            raise StackError(f"a model's configuration cannot be read: {error}") from error
+            said = str(error).replace(str(self._models), str(self._given["models"]))
+            raise StackError(f"a model's configuration cannot be read: {said}") from error
         self._pipelines = [ensemble for ensemble, models in missing.items() if not models]
         if not self._pipelines:
             models = sorted({model for each in missing.values() for model in each})

@@ -150,7 +150,9 @@ def test_a_triton_that_starts_again_runs_the_detectors_chosen_since(
 def test_a_configuration_that_cannot_be_read_is_named(settings: Settings, repository: Path) -> None:
     config = repository / "centerface" / "config.pbtxt"
     config.write_text('backend: "onnx')
-    triton = Triton(settings, Folders(settings.maskwright_home), repository)
+    folders = Folders(settings.maskwright_home)
+    folders.create()
+    triton = Triton(settings, folders, repository)
     for begin in (triton.prepare, triton.renew):
         with pytest.raises(StackError, match=f"{config}: 1:10"):
             begin()
