@@ -177,4 +177,4 @@ def _require_socks(said: str) -> None:
     try:
         __import__("socksio")
     except ImportError as error:
-        raise ProxyError(f"{said}: SOCKS needs packages more: pip install socksio pysocks; or {_RIGHT}") from error
+        raise ProxyError(f"{said}: SOCKS needs packages more: pip install socksio; or {_RIGHT}") from error

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,8 @@ from gateway.settings.environment import log_remarks
 
 @contextmanager
 def _only_launcher(folders: Folders) -> Iterator[None]:
-    with folders.lock.open("w") as lock:
+    with open(os.open(folders.lock, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as lock:  # noqa: PTH123
+        os.fchmod(lock.fileno(), 0o600)  # whoever may read it may hold it
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

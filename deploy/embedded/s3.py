@@ -39,7 +39,8 @@ class S3(Service):
     def prepare(self) -> None:
         """Write who may do what."""
         self.clean_up()
-        self._data.mkdir(exist_ok=True)
+        self._data.mkdir(mode=0o700, exist_ok=True)
+        self._data.chmod(0o700)  # the server lets every user read its files, and photos are among them
         self._identities.touch(mode=0o600)
         self._identities.write_text(json.dumps({"identities": self._identity_list()}), encoding="utf-8")
 

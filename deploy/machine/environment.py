@@ -97,7 +97,7 @@ def mend_scripts() -> None:
 
 def pip_environment() -> Mapping[str, str]:
     """Variables for pip, which reads no file then: of the user's settings those that say where packages come from."""
-    environment = own_environment()
+    environment = without_socks(own_environment())
     kept = {**options(pip_files()), **options_of(environment)}
     others = {name: value for name, value in environment.items() if not name.startswith("PIP_")}
     home = os.path.expanduser("~")  # noqa: PTH111 - Path.expanduser raises where there is none
@@ -156,6 +156,19 @@ def own_environment() -> dict[str, str]:
     """This process's, less what would change what a Python imports."""
     foreign = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONUSERBASE", "PYTHONSAFEPATH", "PYTHONOPTIMIZE")
     return {name: value for name, value in os.environ.items() if name not in foreign}
+
+
+def without_socks(environment: Mapping[str, str]) -> dict[str, str]:
+    """Less the proxies that pip cannot use: what it needs for SOCKS, pip itself would have to fetch."""
+    socks = [
+        name
+        for name, value in environment.items()
+        if name.lower() in ("all_proxy", "http_proxy", "https_proxy") and value.strip().lower().startswith("socks")
+    ]
+    left = {name: value for name, value in environment.items() if name not in socks}
+    if socks and not any(left.get(name) for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")):
+        say(f"{', '.join(socks)}: pip speaks no SOCKS, so packages come without it, or by https_proxy=http://host:port")
+    return left
 
 
 def has(module: str) -> bool:

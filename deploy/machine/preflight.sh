@@ -150,7 +150,9 @@ listeners() {
     port=$(number WORKER_PORT) count=$(number WORKER_PROCESSES)
     awk -v first="${port:-8004}" -v count="${count:-1}" -v host="$host" \
         'BEGIN { for (i = 0; i < count; i++) print "WORKER_PORT", first + i, host }'
-    is_set POSTGRES_DSN DATABASE_URL DB_HOST || { port=$(number POSTGRES_PORT); echo "POSTGRES_PORT ${port:-5432} $own"; }
+    case ${DATABASE_URL:-} in '' | mysql* | maria* | sqlite* | file:* | mongodb* | redis* | mssql* | sqlserver* | prisma*) url='' ;;
+        *) url=given ;; esac
+    [ -n "$url" ] || is_set POSTGRES_DSN DB_HOST || { port=$(number POSTGRES_PORT); echo "POSTGRES_PORT ${port:-5432} $own"; }
     is_set KAFKA_BOOTSTRAP_SERVERS || { port=$(number KAFKA_PORT); echo "KAFKA_PORT ${port:-9092} $own"; }
     is_set MINIO_ENDPOINT && return
     port=$(number S3_PORT)
@@ -163,10 +165,17 @@ taken() {
     awk 'FNR > 1 && $4 == "0A" { split($2, part, ":"); print part[1], part[2] }' "$proc/net/tcp" "$proc/net/tcp6" 2>/dev/null
 }
 
+# Whether a launcher is this folder's, and not one that has the number of another that was killed.
+holds_lock() {
+    lock=$(cd "$(dirname "$state")" 2>/dev/null && pwd -P)/lock
+    ls -l "$proc/$1/fd" >/dev/null 2>&1 || return 0
+    ls -l "$proc/$1/fd" 2>/dev/null | grep -qF -- "-> $lock"
+}
+
 check_ports() {
     state=${MASKWRIGHT_HOME:-.maskwright}/stack.json
     pid=$(sed -n 's/.*"pid": *\([0-9][0-9]*\).*/\1/p' "$state" 2>/dev/null | head -n 1)
-    if [ -n "$pid" ] && grep -q deploy.embedded "$proc/$pid/cmdline" 2>/dev/null; then
+    if [ -n "$pid" ] && grep -q deploy.embedded "$proc/$pid/cmdline" 2>/dev/null && holds_lock "$pid"; then
         ok "the ports are the running stack's"
         return
     fi

@@ -45,7 +45,9 @@ _SAME = {
     "unix_sock": "host",
 }
 """Other names of a parameter, as JDBC's and Python's drivers have them."""
-_PASTED = re.compile(r"(?:psql\s+|(?:export\s+)?[A-Za-z_]\w*=(?=\s*['\"]?(?:jdbc:)?postgres))")
+_PASTED = re.compile(
+    r"^(?:psql\s+|(?:export\s+)?[A-Za-z_]\w*=)(?=\s*['\"]?(?:jdbc:)?postgres(?:ql)?(?:\+\w+)?://)", re.IGNORECASE
+)
 """What stands before an address on a hoster's page."""
 _NET = re.compile(r"\s*(server|host|data source)\s*=[^\s;']*;", re.IGNORECASE)
 """How an ADO.NET string begins, whose parts are between semicolons."""

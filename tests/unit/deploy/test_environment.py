@@ -37,6 +37,19 @@ def test_pip_is_given_the_sources_of_files_and_of_variables(
     assert not {"PIP_USER", "PIP_TARGET"} & given.keys()
 
 
+def test_pip_is_given_no_proxy_that_it_cannot_use(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ALL_PROXY", "socks5h://127.0.0.1:1080")
+    assert "ALL_PROXY" not in environment.pip_environment()
+    assert capsys.readouterr().err.startswith("ALL_PROXY: pip speaks no SOCKS")
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    assert environment.pip_environment()["https_proxy"] == "http://proxy:3128"
+    assert capsys.readouterr().err == ""
+
+
 def test_a_user_without_a_home_keeps_no_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PIP_CACHE_DIR", raising=False)
     monkeypatch.setenv("HOME", "/nowhere")

@@ -37,6 +37,7 @@ HOSTERS = {
         "jdbc:postgresql://h/db?user=u&ApplicationName=masks&connectTimeout=7",
         {"application_name": "masks", "connect_timeout": "7"},
     ),
+    "a user's name like a scheme": ("user=postgres host=h", {"places": [("h", 5432)], "user": "postgres"}),
     "keywords in capitals": ("Host=h PORT=7 dbname=db", {"places": [("h", 7)], "database": "db"}),
     "Heroku": (
         "postgres://u:p@ec2-1.compute.amazonaws.com:5432/d1?sslmode=require",

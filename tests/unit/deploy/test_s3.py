@@ -1,0 +1,26 @@
+from pathlib import Path
+
+import pytest
+
+from deploy.embedded.__main__ import _only_launcher
+from deploy.embedded.folders import Folders
+from deploy.embedded.s3 import S3
+from gateway.settings import Settings
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_the_photos_of_the_embedded_s3_are_its_owners_alone(tmp_path: Path, there: bool) -> None:  # noqa: FBT001
+    folders = Folders(tmp_path)
+    folders.create()
+    if there:  # as a former version made it
+        (folders.data / "s3").mkdir(mode=0o755)
+    settings = Settings(minio_endpoint="127.0.0.1:9000", minio_access_key="app", minio_secret_key="secret of app")  # noqa: S106
+    S3(settings, folders).prepare()
+    assert (folders.data / "s3").stat().st_mode & 0o777 == 0o700
+
+
+def test_the_lock_of_a_stack_can_be_held_by_its_owner_alone(tmp_path: Path) -> None:
+    folders = Folders(tmp_path)
+    folders.lock.touch(mode=0o644)
+    with _only_launcher(folders):
+        assert folders.lock.stat().st_mode & 0o777 == 0o600
