@@ -117,7 +117,7 @@ async def test_partitions_that_are_added_and_a_topic_made_again_are_taken_soon(o
     cluster.make(topic, partitions=1)
     async with opened_stores(settings) as stores, ingesting(settings, stores) as ingestion:
         await _send(cluster, topic, 0, *(f"first-{number}" for number in range(3)))
-        await until(lambda: _have(stores, 3), 30, "messages are taken")
+        await until(lambda: _have(stores, 3), 60, "messages are taken")
         cluster.add_partitions(topic, 3)
         await _send(cluster, topic, 2, "added")
         await until(lambda: _have(stores, 4), 30, "the new partition is taken")
@@ -136,7 +136,7 @@ async def test_a_topic_made_again_at_once_is_taken_from_its_beginning(ours, clus
     cluster.make(topic, partitions=1)
     async with opened_stores(settings) as stores, ingesting(settings, stores):
         await _send(cluster, topic, 0, *(f"first-{number}" for number in range(3)))
-        await until(lambda: _have(stores, 3), 30, "messages are taken")
+        await until(lambda: _have(stores, 3), 60, "messages are taken")
         cluster.delete(topic)
         cluster.make(topic, partitions=1)
         await _send(cluster, topic, 0, *(f"again-{number}" for number in range(8)))
