@@ -8,10 +8,10 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONINSPECT PYTHONSAFEPATH PYTHON
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo up down test check bench parity chaos clean models environment
+.PHONY: help demo up down test check bench parity chaos arm64 clean models environment
 
 help: ## Show what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: environment ## Fetch the models, run sample photos through the stack, write demo/index.html
 	@$(BIN)/maskwright demo
@@ -39,6 +39,9 @@ parity: models ## Compare with MediaPipe's own Pose and FaceMesh (in an environm
 
 chaos: models ## The long form of the chaos tests
 	$(BIN)/pytest tests/chaos --long
+
+arm64: models ## Try the demo and jobs on ARM64 Linux, in emulation (needs root and QEMU)
+	tests/arm64/trial
 
 clean: down ## Stop the stack and remove everything that was made or fetched
 	rm -rf $(VENV) .python .maskwright demo build dist checkpoints/files *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
