@@ -4,12 +4,16 @@ The layout is that of Kafka's documentation, "Message Format", version 2.
 """
 
 import struct
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
 from operator import itemgetter
 from types import MappingProxyType
 
-from aiokafka.codec import gzip_decode, lz4_decode, snappy_decode, zstd_decode
+import cramjam
+import numpy as np
 from aiokafka.record.util import calc_crc32c
 
 _FRAME = struct.Struct(">qi")
@@ -21,10 +25,16 @@ _CHECKED_FROM = 21
 """Where the bytes begin that the checksum is of."""
 _MAGIC = 2
 _CODEC, _APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x07, 0x08, 0x10, 0x20
-_DECODERS: Mapping[int, Callable[[bytes], bytes]] = MappingProxyType(
-    {0: bytes, 1: gzip_decode, 2: snappy_decode, 3: lz4_decode, 4: zstd_decode}
-)
 _VARINT_BITS = 70
+_MOST_BYTES = 64 * 1024 * 1024
+"""What a batch may hold once it is unpacked: a hundred times what brokers take by default."""
+_MOST_UNREADABLE = 100
+"""So many records of a batch are told of one by one; then the rest of it is broken too."""
+_REST_BYTES = 1024 * 1024
+"""So much is kept of the rest of a broken batch."""
+_XERIAL = b"\x82SNAPPY\0"
+_XERIAL_BYTES = 16
+_GZIP = 16 + zlib.MAX_WBITS
 
 
 @dataclass(frozen=True)
@@ -69,7 +79,11 @@ class Batch:
         """The offset after the batch; no more than where the next one begins, as the header itself may be broken."""
         header = self._header()
         declared = self.base + header[4] + 1 if header and header[1] == _MAGIC else self.base + 1
-        return max(self.base + 1, declared if self.following is None else min(declared, self.following))
+        if self.following is not None:
+            declared = min(declared, self.following)
+        elif header and not self.is_intact:  # one of the two may be the broken number
+            declared = min(declared, self.base + header[-1])
+        return max(self.base + 1, declared)
 
     @property
     def producer(self) -> int | None:
@@ -83,7 +97,7 @@ class Batch:
         header = self._header()
         return bool(header and header[1] == _MAGIC and header[3] & _CONTROL)
 
-    @property
+    @cached_property
     def is_intact(self) -> bool:
         """Whether the bytes are those that its sender wrote, by their checksum."""
         header = self._header()
@@ -104,7 +118,7 @@ class Batch:
         header = self._header()
         if header is None or len(self.raw) < _FRAME.size + _FRAME.unpack_from(self.raw)[1]:
             raise _BrokenError("the batch is cut short")
-        _, magic, _, attributes, last, first_ms, last_ms, *_, count = header
+        _, magic, _, attributes, _, first_ms, last_ms, *_, count = header
         if magic != _MAGIC:
             raise _BrokenError(f"message format {magic} is not read; {_MAGIC} is")
         if not self.is_intact:
@@ -113,23 +127,28 @@ class Batch:
             raise _BrokenError(f"codec {attributes & _CODEC} is not known")
         body = _DECODERS[attributes & _CODEC](self.raw[_FRAME.size + _HEADER.size :])
         times = (last_ms, 0) if attributes & _APPEND_TIME else (first_ms, 1)
-        yield from self._split(bytes(body), count, last, times)
+        yield from self._split(body, count, times)
 
-    def _split(self, body: bytes, count: int, last: int, times: tuple[int, int]) -> Iterator[Record | Unreadable]:
+    def _split(self, body: bytes, count: int, times: tuple[int, int]) -> Iterator[Record | Unreadable]:
         """The records, whose lengths say where the next one begins; the rest, where a length or the count is broken."""
-        reader, expected, broken = _Reader(body), self.base, ""
-        for _ in range(count):
+        reader, expected, end, unreadable, read, at, broken = _Reader(body), self.base, self.end, 0, 0, 0, ""
+        while read < count and expected < end and not broken:
+            at = reader.at
             try:
-                piece = reader.take(reader.varint())
+                one = _record(reader.take(reader.varint()), self.base, times, expected)
             except _BrokenError as error:
-                broken = _reason(error)
+                at, broken = reader.at, _reason(error)
                 break
-            read = _record(piece, self.base, times, expected)
-            yield read
-            expected = read.offset + 1
-        if broken or count < 0 or reader.at != len(body):
-            reason = broken or f"{len(body) - reader.at} bytes are left after {count} records"
-            yield Unreadable(min(expected, self.base + last), self.base + last + 1, reason, body[reader.at :])
+            if one.offset >= end:
+                broken = f"a record has offset {one.offset}, where the batch ends before {end}"
+                break
+            yield one
+            read, expected, at = read + 1, one.offset + 1, reader.at
+            unreadable += isinstance(one, Unreadable)
+            broken = f"{unreadable} records of the batch cannot be read" if unreadable >= _MOST_UNREADABLE else ""
+        if (broken and expected < end) or read != count or at != len(body):
+            reason = broken or f"{len(body) - at} bytes are left after {read} of {count} records"
+            yield Unreadable(min(expected, end - 1), end, reason, body[at : at + _REST_BYTES])
 
 
 def split(data: bytes) -> Iterator[Batch]:
@@ -147,37 +166,92 @@ def split(data: bytes) -> Iterator[Batch]:
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read of a partition; `end` is the offset to go on from."""
+    """What was read of a partition; `end` is the offset to go on from, `is_all` whether nothing is left of it."""
 
     records: Sequence[Record]
     unreadable: Sequence[Unreadable]
     end: int
+    is_all: bool
 
 
-def read_on(data: bytes, offset: int, aborted: Sequence[tuple[int, int]]) -> Reading:
+def read_on(data: bytes, offset: int, aborted: Sequence[tuple[int, int]], until: int, limit: int) -> Reading:
     """What lies from an offset on. A batch with a wrong checksum ends it, unless it is the first: it is fetched again.
 
-    `aborted` are the transactions that were given up: who sent them, and their first offsets. Raises nothing.
+    `aborted` are the transactions that were given up: who sent them, and their first offsets. `until` is the offset
+    that the partition ends before, which no broken number leads beyond. At most `limit` are read. Raises nothing.
     """
     read: list[Record | Unreadable] = []
-    pending, given_up, end = sorted(aborted, key=itemgetter(1)), set[int](), offset
+    pending, given_up, end, most = sorted(aborted, key=itemgetter(1)), set[int](), offset, max(until, offset + 1)
     for batch in split(data):
         while pending and pending[0][1] <= batch.base:
             given_up.add(pending.pop(0)[0])
-        is_intact = batch.is_intact
-        if end > offset and not is_intact:
+        if end > offset and not batch.is_intact:
             break
-        if is_intact and batch.is_control:
+        if batch.is_intact and batch.is_control:
             given_up.discard(batch.producer or 0)
-        elif not is_intact or batch.producer not in given_up:
-            read += [one for one in batch.records() if _reaches(one, offset)]
-        end = max(end, batch.end)
+        elif not batch.is_intact or batch.producer not in given_up:
+            found = (one for one in batch.records() if _reaches(one, offset))
+            read += islice(found, limit - len(read))
+            if (more := next(found, None)) is not None:
+                return _reading(read, min(max(offset + 1, more.offset), most), is_all=False)
+        end = min(max(end, batch.end), most)
+    return _reading(read, end, is_all=True)
+
+
+def _reading(read: Sequence[Record | Unreadable], end: int, *, is_all: bool) -> Reading:
     records = [one for one in read if isinstance(one, Record)]
-    return Reading(records, [one for one in read if isinstance(one, Unreadable)], end)
+    return Reading(records, [one for one in read if isinstance(one, Unreadable)], end, is_all)
 
 
 def _reaches(one: Record | Unreadable, offset: int) -> bool:
     return one.offset >= offset if isinstance(one, Record) else one.end > offset
+
+
+def _unzipped(data: bytes) -> bytes:
+    reader = zlib.decompressobj(_GZIP)
+    body = reader.decompress(data, _MOST_BYTES)
+    if not reader.eof:
+        raise _BrokenError("its gzip stream is cut short" if len(body) < _MOST_BYTES else _TOO_LARGE)
+    return body
+
+
+def _from_snappy(data: bytes) -> bytes:
+    """As one block, or as those of Java's library: each has its length before it."""
+    blocks = [data] if not data.startswith(_XERIAL) else list(_blocks(_Reader(data, _XERIAL_BYTES), len(data)))
+    if sum(cramjam.snappy.decompress_raw_len(block) for block in blocks) > _MOST_BYTES:
+        raise _BrokenError(_TOO_LARGE)
+    return b"".join(bytes(cramjam.snappy.decompress_raw(block)) for block in blocks)
+
+
+def _blocks(reader: "_Reader", end: int) -> Iterator[bytes]:
+    while reader.at < end:
+        yield reader.take(int.from_bytes(reader.take(4), "big", signed=True))
+
+
+def _into(unpack: Callable[[bytes, memoryview], int]) -> Callable[[bytes], bytes]:
+    """Unpacks into so many bytes as are allowed; the system gives memory for those alone that are written."""
+
+    def unpacked(data: bytes) -> bytes:
+        room = np.empty(_MOST_BYTES, np.uint8).data
+        try:
+            size = unpack(data, room)
+        except cramjam.DecompressionError as error:
+            raise _BrokenError(f"it cannot be unpacked, or into more than {_MOST_BYTES} bytes: {error}") from error
+        return bytes(room[:size])
+
+    return unpacked
+
+
+_TOO_LARGE = f"unpacked it has more than {_MOST_BYTES} bytes"
+_DECODERS: Mapping[int, Callable[[bytes], bytes]] = MappingProxyType(
+    {
+        0: bytes,
+        1: _unzipped,
+        2: _from_snappy,
+        3: _into(cramjam.lz4.decompress_into),
+        4: _into(cramjam.zstd.decompress_into),
+    }
+)
 
 
 def _record(piece: bytes, base: int, times: tuple[int, int], expected: int) -> Record | Unreadable:

@@ -123,10 +123,14 @@ class Topic:
 
 @dataclass(frozen=True)
 class Fetched:
-    """Bytes of a partition, and the transactions in it that were given up: who sent each, and its first offset."""
+    """Bytes of a partition, and the transactions in it that were given up: who sent each, and its first offset.
+
+    `until` is the offset that ends what may be read.
+    """
 
     data: bytes
     aborted: Sequence[tuple[int, int]]
+    until: int
 
 
 class Broker:
@@ -155,11 +159,12 @@ class Broker:
         wanted = [(partition.topic, [(partition.partition, offset, _FETCH_BYTES)])]
         request = FetchRequest(_WAIT_MS, 1, _FETCH_BYTES, _READ_COMMITTED, wanted)
         answer = await self._client.send(leader, request)
-        [(_, [(_, code, _, *more, data)])] = answer.topics
+        [(_, [(_, code, high, *more, data)])] = answer.topics
         if code:
             raise for_code(code)(f"{partition.topic}/{partition.partition} at offset {offset}")
         aborted = next((member for member in more if isinstance(member, list)), [])
-        return Fetched(bytes(data or b""), aborted)
+        stable = more[0] if more and isinstance(more[0], int) and more[0] >= 0 else high
+        return Fetched(bytes(data or b""), aborted, min(stable, high))
 
     def _any_node(self) -> int:
         node = self._client.get_random_node()

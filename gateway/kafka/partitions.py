@@ -95,8 +95,8 @@ class Partitions:
         taken, until = Taken(), time.monotonic() + patience_s
         while True:
             for partition in self._in_turn():
-                if len(taken.messages) < limit:
-                    await self._take_from(partition, limit - len(taken.messages), taken)
+                if (room := limit - len(taken.messages) - len(taken.skipped)) > 0:
+                    await self._take_from(partition, room, taken)
             if taken.ends or time.monotonic() >= until:
                 return taken
             await asyncio.sleep(_LOOK_S)
@@ -151,28 +151,30 @@ class Partitions:
     async def _read_raw(self, standing: Standing, limit: int, taken: Taken) -> None:
         """Past what the client cannot read: the good records before and behind it are taken, and it is stepped over."""
         partition = standing.partition
+        if partition in self._consumer.paused():
+            return
         try:
             fetched = await self._broker.fetch(partition, standing.offset)
         except KafkaError as error:
             standing.fail(f"{standing.reason.partition('; ')[0]}; it cannot be stepped over: {error}")
             return
+        reading = await asyncio.to_thread(
+            read_on, fetched.data, standing.offset, fetched.aborted, fetched.until, limit
+        )  # a large batch takes long to unpack
         if partition in self._consumer.assignment():
-            self._step(standing, read_on(fetched.data, standing.offset, fetched.aborted), limit, taken)
+            self._step(standing, reading, taken)
 
-    def _step(self, standing: Standing, reading: Reading, limit: int, taken: Taken) -> None:
+    def _step(self, standing: Standing, reading: Reading, taken: Taken) -> None:
         partition = standing.partition
-        end = reading.end
-        if len(reading.records) > limit:
-            end = reading.records[limit].offset
-        if end <= standing.offset:
+        if reading.end <= standing.offset:
             standing.fail("the broker shows nothing there")
             return
-        self._consumer.seek(partition, end)
-        taken.messages += [_message(partition, record, record.headers) for record in reading.records[:limit]]
-        taken.skipped += [Skipped(partition, one) for one in reading.unreadable if one.offset < end]
-        taken.ends[partition] = standing.offset = end
-        if end == reading.end:
-            del self._standing[partition]
+        self._consumer.seek(partition, reading.end)
+        taken.messages += [_message(partition, record, record.headers) for record in reading.records]
+        taken.skipped += [Skipped(partition, one) for one in reading.unreadable]
+        taken.ends[partition] = standing.offset = reading.end
+        if reading.is_all:
+            self._standing.pop(partition, None)
 
 
 def _headers(pairs: Sequence[tuple[str, bytes | None]]) -> Mapping[str, bytes]:

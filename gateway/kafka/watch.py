@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from aiokafka.errors import KafkaError
 
@@ -25,7 +26,7 @@ class TopicChangedError(KafkaError):  # type: ignore[misc]  # aiokafka ships no 
         again = f"was made again, with {seen.partitions} partitions, and is taken from its beginning"
         more = f"has {seen.partitions} partitions now, after {before.partitions}"
         self.topic = seen
-        self.is_another = before.id != seen.id
+        self.is_another = _are_others(before, seen)
         super().__init__(f"the topic {name} {again if self.is_another else more}")
 
 
@@ -44,9 +45,11 @@ class Watch:
     async def look(self) -> None:
         """Look once. Raises KafkaError."""
         before, seen = self.topic, await self._broker.topic(self._name)
+        if before and seen and seen.id is None:  # not every broker of a cluster tells it
+            seen = replace(seen, id=before.id)
         self.topic = seen or before
         self.trouble = None if seen else missing(self._name)
-        if before and seen and before != seen:
+        if before and seen and (before.partitions != seen.partitions or _are_others(before, seen)):
             raise TopicChangedError(self._name, before, seen)
 
     def check(self) -> None:
@@ -83,3 +86,8 @@ async def watching(watch: Watch) -> AsyncIterator[None]:
 def missing(topic: str) -> str:
     """Words for a topic that is not there."""
     return f"the topic {topic} is not there, or this login may not see it"
+
+
+def _are_others(before: Topic, seen: Topic) -> bool:
+    """Whether the name is another topic's now, as far as both ids are known."""
+    return None not in (before.id, seen.id) and before.id != seen.id

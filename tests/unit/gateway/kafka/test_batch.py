@@ -1,12 +1,19 @@
+import struct
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.kafka.batch import Record, read_on
+from gateway.kafka import batch as batches
+from gateway.kafka.batch import Reading, Record
 from tests.unit.gateway.kafka.batches import CODECS, built, with_checksum
 
 VALUES = st.lists(st.none() | st.binary(max_size=20), min_size=1, max_size=8)
 TRANSACTIONAL, CONTROL = 0x10, 0x20
+
+
+def read_on(data: bytes, offset: int, aborted, until: int = 2**62, limit: int = 1000) -> Reading:
+    return batches.read_on(data, offset, aborted, until, limit)
 
 
 def offsets(read):
@@ -93,9 +100,9 @@ def test_only_the_aborted_transaction_of_a_producer_is_passed_over():
     ("change", "reason"),
     [
         (lambda batch: batch.__setitem__(22, 7), "codec 7 is not known"),
-        (lambda batch: batch.__setitem__(22, 1), "BadGzipFile"),
+        (lambda batch: batch.__setitem__(22, 1), "incorrect header check"),
         (lambda batch: batch.__setitem__(16, 1), "message format 1"),
-        (lambda batch: batch.__setitem__(slice(57, 61), b"\x00\x00\x00\x01"), "bytes are left after 1 records"),
+        (lambda batch: batch.__setitem__(slice(57, 61), b"\x00\x00\x00\x01"), "bytes are left after 1 of 1 records"),
     ],
 )
 def test_the_reason_is_said(change, reason):
@@ -103,3 +110,53 @@ def test_the_reason_is_said(change, reason):
     change(batch)
     [one] = read_on(with_checksum(batch), 0, []).unreadable
     assert reason in one.reason
+
+
+BOMB = [bytes(1000)] * 4
+
+
+@pytest.mark.parametrize("codec", sorted(CODECS.values())[1:])
+def test_a_batch_that_unpacks_into_too_much_is_left_out_whole_as_it_lies_there(codec, monkeypatch):
+    data = built(BOMB, codec=codec)
+    monkeypatch.setattr(batches, "_MOST_BYTES", 3000)
+    read = read_on(data, 0, [])
+    assert offsets(read) == ([], [(0, 4)], 4)
+    assert "3000" in read.unreadable[0].reason or codec in (1, 2)
+    assert read.unreadable[0].value == data
+
+
+def changed(batch: bytes, at: int, layout: str, number: int) -> bytes:
+    data = bytearray(batch)
+    struct.pack_into(layout, data, at, number)
+    return bytes(data)
+
+
+LAST_AT, COUNT_AT = 23, 57
+
+
+def test_a_count_without_an_end_yields_the_rest_of_the_batch_once_a_hundred_are_unreadable():
+    batch = bytearray(built([b"v"] * 300, bad=range(300)))
+    struct.pack_into(">i", batch, COUNT_AT, 2**31 - 1)
+    read = read_on(with_checksum(batch), 0, [])
+    assert [(one.offset, one.end) for one in read.unreadable] == [(at, at + 1) for at in range(100)] + [(100, 300)]
+    assert len(read.unreadable[-1].value) <= 2**20
+    assert read.end == 300
+
+
+def test_an_offset_beyond_its_batch_makes_the_rest_unreadable():
+    data = with_checksum(bytearray(changed(built([b"a", b"b", b"c"]), LAST_AT, ">i", 1)))
+    assert offsets(read_on(data, 0, [])) == ([0, 1], [(1, 2)], 2)
+
+
+@pytest.mark.parametrize(("until", "end"), [(2**62, 3), (2, 2), (0, 1)])
+def test_a_broken_length_in_offsets_leads_no_further_than_the_partition_or_the_batch(until, end):
+    data = changed(built([b"a", b"b", b"c"]), LAST_AT, ">i", 2**31 - 1)
+    assert read_on(data, 0, [], until).end == end
+
+
+def test_no_more_than_the_limit_is_read_also_of_what_is_unreadable():
+    data = built([b"v"] * 6, bad=[1, 3])
+    first = read_on(data, 0, [], limit=3)
+    assert (offsets(first), first.is_all) == (([0, 2], [(1, 2)], 3), False)
+    rest = read_on(data, first.end, [], limit=3)
+    assert (offsets(rest), rest.is_all) == (([4, 5], [(3, 4)], 6), True)
