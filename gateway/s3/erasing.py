@@ -62,18 +62,36 @@ class Eraser:
             try:
                 self._versioned = await self._client.call(lambda sdk: _keeps_versions(sdk, self._bucket))
             except (S3Error, InvalidResponseError) as error:
-                self._cannot_tell(error)
+                await self._cannot_tell(error)
             self._asked_at = time.monotonic()
         return self._versioned
 
-    def _cannot_tell(self, error: S3Error | InvalidResponseError) -> None:
-        """A server without versions need not know the question; one that forbids it may have some."""
+    async def _cannot_tell(self, error: S3Error | InvalidResponseError) -> None:
+        """A server without versions need not know the question; one that forbids it may have some, and may list them.
+
+        A bucket that is gone has none.
+        """
         if _is_away(error):
             raise error
-        if _status(error) in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} and not self._warned:
+        if _is_missing(error):
+            self._versioned = False
+            return
+        if _status(error) not in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} or self._warned:
+            return
+        self._versioned = await self._lists_versions()
+        if not self._versioned:
             self._warned = True
             message = "S3 does not say whether the bucket keeps versions (s3:GetBucketVersioning); if so, old ones stay"
             _log.warning(message, bucket=self._bucket)
+
+    async def _lists_versions(self) -> bool:
+        try:
+            await self._client.call(lambda sdk: next(sdk.list_objects(self._bucket, include_version=True), None))
+        except (S3Error, InvalidResponseError) as error:
+            if _is_away(error):
+                raise
+            return False
+        return True
 
     async def _all_versions(self, keys: Sequence[str]) -> list[_Doomed]:
         found: list[_Doomed] = []
@@ -95,6 +113,8 @@ class Eraser:
         except MinioException as error:
             if _is_away(error):
                 raise
+            if _is_missing(error):
+                return {}
             kept = await self._one_by_one(doomed)
             self._together = len(kept) == len(doomed)
             if not self._together:
@@ -116,7 +136,7 @@ class Eraser:
         except MinioException as error:
             if _is_away(error):
                 raise
-            if not (isinstance(error, S3Error) and error.code in MISSING):
+            if not _is_missing(error):
                 return _reason(error)
         return ""
 
@@ -129,10 +149,14 @@ def _keeps_versions(sdk: Minio, bucket: str) -> bool:
 
 
 def _versions(sdk: Minio, bucket: str, key: str) -> Iterator[_Doomed]:
-    """Delete markers are versions too."""
-    for item in sdk.list_objects(bucket, key, recursive=True, include_version=True):
-        if item.object_name == key:
-            yield _Doomed(key, item.version_id)
+    """Delete markers are versions too; a bucket that is gone has none."""
+    try:
+        for item in sdk.list_objects(bucket, key, recursive=True, include_version=True):
+            if item.object_name == key:
+                yield _Doomed(key, item.version_id)
+    except S3Error as error:
+        if not _is_missing(error):
+            raise
 
 
 def _together(sdk: Minio, bucket: str, doomed: Sequence[_Doomed]) -> dict[str, str]:
@@ -149,6 +173,10 @@ def _is_away(error: MinioException) -> bool:
     return status != HTTPStatus.NOT_IMPLEMENTED and (
         status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS
     )
+
+
+def _is_missing(error: MinioException) -> bool:
+    return isinstance(error, S3Error) and error.code in MISSING
 
 
 def _status(error: MinioException) -> int:

@@ -1,12 +1,14 @@
 """Which of a job's objects are still needed, and the removal of the others."""
 
-from gateway.jobs.bucket import ObjectsKeptError
+from gateway.jobs.bucket import Bucket, ObjectMissingError, ObjectsKeptError
 from gateway.jobs.job import Failure, Job
 from gateway.jobs.poison import poison_origin
 from gateway.jobs.store import JobFilter
 from gateway.jobs.uploads import object_prefixes
 from gateway.problems import Problem
 from gateway.stores import Stores
+
+_IN_SILENCE = "without a word"
 
 
 def photo_needed(job: Job, failure: Failure | None) -> bool:
@@ -29,9 +31,12 @@ class JobObjects:
             await self.remove_photo(job)
 
     async def remove_photo(self, job: Job) -> None:
-        """Remove the photo that came with the job, if one did."""
+        """Remove the photo that came with the job, if one did. Raises ObjectsKeptError."""
         if job.request.image.kind == "photo":
-            await self._photos.remove([job.request.image.location])
+            key = job.request.image.location
+            await self._photos.remove([key])
+            if key in await _keys(self._photos, key):
+                raise ObjectsKeptError({key: _IN_SILENCE})
 
     async def remove_artifacts(self, job: Job) -> None:
         """Remove every artifact, also those that no outcome names. Raises ObjectsKeptError.
@@ -41,11 +46,19 @@ class JobObjects:
         if keys := await self._keys(job):
             await self._artifacts.remove(keys)
             if left := await self._keys(job):
-                raise ObjectsKeptError(dict.fromkeys(left, "without a word"))
+                raise ObjectsKeptError(dict.fromkeys(left, _IN_SILENCE))
 
     async def _keys(self, job: Job) -> list[str]:
-        found = [(prefix, await self._artifacts.keys(prefix)) for prefix in object_prefixes(job)]
+        found = [(prefix, await _keys(self._artifacts, prefix)) for prefix in object_prefixes(job)]
         return [key for prefix, keys in found for key in keys if "/" not in key.removeprefix(prefix)]
+
+
+async def _keys(bucket: Bucket, prefix: str) -> list[str]:
+    """None where the bucket is gone with all that it held."""
+    try:
+        return list(await bucket.keys(prefix))
+    except ObjectMissingError:
+        return []
 
 
 class Removals:

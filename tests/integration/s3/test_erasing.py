@@ -151,6 +151,29 @@ async def test_a_bucket_that_may_not_be_asked_about_versions_is_used_all_the_sam
     assert await buckets.artifacts.keys("") == []
 
 
+async def test_versions_are_removed_where_they_may_be_listed_and_not_asked_about(
+    fresh: Settings, gateway: Gateway
+) -> None:
+    client = client_of(fresh)
+    async with open_buckets(fresh) as buckets:
+        client.set_bucket_versioning(fresh.minio_bucket, VersioningConfig(ENABLED))
+        gateway.rule = lambda request: refusal(403, "AccessDenied") if request.query.startswith("versioning") else None
+        await fill(buckets.artifacts, ["a", "a"])
+        await buckets.artifacts.remove(["a"])
+        left = list(client.list_objects(fresh.minio_bucket, recursive=True, include_version=True))
+    client.remove_bucket(fresh.minio_bucket)
+    assert left == []
+
+
+async def test_nothing_is_left_of_a_bucket_that_is_gone(fresh: Settings) -> None:
+    client = client_of(fresh)
+    async with open_buckets(fresh) as buckets:
+        client.set_bucket_versioning(fresh.minio_bucket, VersioningConfig(ENABLED))
+        await buckets.artifacts.remove(["a"])
+        client.remove_bucket(fresh.minio_bucket)
+        await buckets.artifacts.remove(["a", "b"])
+
+
 async def test_an_object_under_a_retention_is_named(fresh: Settings) -> None:
     settings, client = fresh, client_of(fresh)
     client.make_bucket(settings.minio_bucket, object_lock=True)
