@@ -52,7 +52,8 @@ class S3Bucket(Bucket):
 
     def link(self, key: str) -> str:
         """A URL that reads the object without credentials."""
-        return self._link(key)
+        with storage_errors():
+            return self._link(key)
 
     async def check(self) -> None:
         """Return where the server answers."""
@@ -96,7 +97,7 @@ async def open_buckets(settings: Settings) -> AsyncIterator[S3Buckets]:
 def _buckets(client: S3Client, settings: Settings) -> S3Buckets:
     photos, artifacts = settings.minio_photo_bucket, settings.minio_bucket
     return S3Buckets(
-        S3Bucket(client, photos, presigned_links(client.sdk, settings, photos), settings),
-        S3Bucket(client, artifacts, artifact_links(client.sdk, settings), settings),
+        S3Bucket(client, photos, presigned_links(client.signer, settings, photos), settings),
+        S3Bucket(client, artifacts, artifact_links(client.signer, settings), settings),
         S3Images(client, settings),
     )

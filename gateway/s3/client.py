@@ -47,6 +47,8 @@ class S3Client:
         _sdk(settings, self._pool, None)  # a wrong endpoint is told before anybody is asked for keys
         self.identity = identify(settings, tls)
         self.sdk = _sdk(settings, self._pool, self.identity.provider)
+        self.signer = _sdk(settings, self._pool, self.identity.signer)
+        """Signs links, without asking anybody."""
 
     async def call(self, work: Callable[[Minio], T], size: int = 0) -> T:
         """Run `work`, which may move `size` bytes, in a thread; a thread that takes too long is left behind.

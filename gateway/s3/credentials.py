@@ -52,6 +52,11 @@ class Identity:
         """Whether the keys end, and with them the links that they sign."""
         return isinstance(self.provider, GivenKeys) and self.provider.temporary
 
+    @property
+    def signer(self) -> Provider | None:
+        """Gives the same keys at once, perhaps over, for what must not wait."""
+        return LastKeys(self.provider) if isinstance(self.provider, GivenKeys) else self.provider
+
     def forget(self) -> None:
         """Fetch keys anew, where that can be done: S3 says that these are over."""
         if isinstance(self.provider, GivenKeys):
@@ -84,8 +89,9 @@ class GivenKeys(Provider):
     def __init__(self, sources: Sequence[Source]) -> None:
         self.origin = ""
         self._sources = sources
-        self._lock = threading.Lock()
+        self._fetching = threading.Lock()
         self._keys: Credentials | None = None
+        self._over: Credentials | None = None
         self._tried_at = float("-inf")
 
     @property
@@ -94,20 +100,33 @@ class GivenKeys(Provider):
         return self._keys is not None and self._keys.expiration is not None
 
     def retrieve(self) -> Credentials:
-        """The keys. Raises NoCredentialsError."""
-        with self._lock:
-            keys = self._keys
-            if keys is None or _left(keys) <= timedelta(0):
+        """The keys, fetched first where there are none or they are over. Raises NoCredentialsError."""
+        keys = self._keys
+        if keys is not None and self._serves(keys):
+            return self.last()
+        with self._fetching:
+            keys = self._keys  # perhaps another thread's by now
+            if keys is None or not self._serves(keys):
                 keys = self._keys = self._fetched()
-            elif _left(keys) < _AHEAD and time.monotonic() - self._tried_at >= _PAUSE_S:
-                self._tried_at = time.monotonic()
-                threading.Thread(target=self._renew, name="S3 keys", daemon=True).start()
             return keys
 
+    def last(self) -> Credentials:
+        """The keys that are known, at once; another thread renews them in good time. Raises NoCredentialsError."""
+        keys = self._keys
+        if keys is None:
+            raise NoCredentialsError("no keys were fetched yet")
+        is_near = not self._serves(keys) or _left(keys) < _AHEAD
+        if is_near and time.monotonic() - self._tried_at >= _PAUSE_S:
+            self._tried_at = time.monotonic()
+            threading.Thread(target=self._renew, name="S3 keys", daemon=True).start()
+        return keys
+
     def forget(self) -> None:
-        """Fetch them anew when they are wanted next."""
-        with self._lock:
-            self._keys = None
+        """Fetch them anew when they are wanted next; waits for nobody."""
+        self._over = self._keys
+
+    def _serves(self, keys: Credentials) -> bool:
+        return keys is not self._over and _left(keys) > timedelta(0)
 
     def _renew(self) -> None:
         """While it fails, those that there are serve until their end."""
@@ -127,6 +146,17 @@ class GivenKeys(Provider):
                 self.origin = origin
                 return keys
         raise NoCredentialsError("; ".join(["MINIO_ACCESS_KEY, MINIO_SECRET_KEY: not set", *refusals]))
+
+
+class LastKeys(Provider):
+    """Keys that are known, without asking anybody."""
+
+    def __init__(self, given: GivenKeys) -> None:
+        self._given = given
+
+    def retrieve(self) -> Credentials:
+        """The keys. Raises NoCredentialsError."""
+        return self._given.last()
 
 
 def _left(keys: Credentials) -> timedelta:

@@ -1,7 +1,9 @@
 """Keys from where AWS has them, before the embedded S3, which takes its own keys alone."""
 
+import asyncio
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,12 +17,13 @@ from uuid import uuid4
 
 import anyio
 import pytest
-from minio.credentials.providers import IamAwsProvider
+from minio.credentials.credentials import Credentials
+from minio.credentials.providers import IamAwsProvider, Provider, StaticProvider
 
 from gateway.problems import Problem
 from gateway.s3.bucket import open_buckets
 from gateway.s3.client import S3Client
-from gateway.s3.credentials import GivenKeys, NoCredentialsError
+from gateway.s3.credentials import GivenKeys, Identity, NoCredentialsError
 from gateway.settings import Settings, SettingsError
 from tests.integration.s3.gateways import gateway_before, refusal
 from tests.ports import free_ports
@@ -245,6 +248,28 @@ async def test_keys_that_ended_and_are_not_renewed_are_missed(authority: Authori
     authority.access_key = ""
     with pytest.raises(NoCredentialsError, match="a role: Access key must not be empty"):
         keys.retrieve()
+
+
+async def test_a_link_is_signed_at_once_with_the_last_keys_while_new_ones_are_waited_for() -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    class Slow(Provider):
+        def retrieve(self) -> Credentials:
+            asked.set()
+            assert answered.wait(10)
+            return Credentials("new", "secret")
+
+    ways = iter([StaticProvider("old", "secret"), Slow()])
+    keys = GivenKeys([("a role", lambda: next(ways))])
+    old = keys.retrieve()
+    keys.forget()
+    fetching = asyncio.create_task(asyncio.to_thread(keys.retrieve))
+    await asyncio.to_thread(asked.wait, 10)
+    keys._tried_at = time.monotonic()
+    assert Identity(keys, "").signer.retrieve() is old
+    keys.forget()
+    answered.set()
+    assert (await fetching).access_key == "new"
 
 
 async def test_keys_that_s3_takes_for_over_are_fetched_anew(
