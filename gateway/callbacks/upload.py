@@ -45,6 +45,10 @@ class UploadCourier:
             request = self._request(delivery.content, body, files)
         await post(self._client, request)
 
+    @property
+    def trouble(self) -> None:
+        """None: each receiver is given up by itself."""
+
     def delay_s(self, attempts: int) -> float | None:
         """Five attempts in 15 seconds."""
         return UPLOAD.delay_s(attempts)

@@ -32,6 +32,10 @@ class WebhookCourier:
             request = self._request(self._signer, delivery.content)
         await post(self._client, request, _UNWANTED)
 
+    @property
+    def trouble(self) -> None:
+        """None: each receiver is given up by itself."""
+
     def delay_s(self, attempts: int) -> float | None:
         """Ten attempts in some three days."""
         return WEBHOOK.delay_s(attempts)

@@ -18,6 +18,10 @@ class DeliveryError(Exception):
 class Courier(Protocol):
     """Carries deliveries of one kind."""
 
+    @property
+    def trouble(self) -> str | None:
+        """What keeps deliveries under way for too long, in words; not the fault of one receiver."""
+
     async def deliver(self, delivery: Delivery) -> None:
         """Carry one. Raises DeliveryError."""
 

@@ -53,13 +53,14 @@ class MessageCourier:
         self._log = get_logger("gateway.kafka")
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
+        self._silent: list[str] = []
         self._stopping: set[asyncio.Task[None]] = set()
 
     async def deliver(self, delivery: Delivery) -> None:
         """Send and wait until all replicas have it, or its producer gave it up. Raises DeliveryError.
 
-        Where the broker knows idempotent producers, one that gives up does so for good. Elsewhere an unknown end may
-        mean that it was sent.
+        Where the broker knows idempotent producers, one never gives up a message for want of an answer: it stays
+        under way, once, and `trouble` says so. Elsewhere an unknown end may mean that it was sent.
         """
         try:
             await self._send(delivery.content)
@@ -91,7 +92,7 @@ class MessageCourier:
             with anyio.fail_after(_TIMEOUT_S):
                 producer = await self._started()
                 sent = await _hand_over(producer, content)
-            await sent
+            await self._answered(sent, content.destination)
         except _TOO_LARGE:
             self._discard(producer)
             raise
@@ -102,6 +103,23 @@ class MessageCourier:
             raise DeliveryError(await self._words(error, content)) from error
         except TimeoutError as error:
             raise DeliveryError(f"{content.destination}: not acknowledged within {_TIMEOUT_S:g} s") from error
+
+    async def _answered(self, sent: "asyncio.Future[RecordMetadata]", topic: str) -> None:
+        """Wait for the broker's answer, however long: the producer sends what it took over, and a second would too."""
+        done, _ = await asyncio.wait([sent], timeout=_GIVEN_UP_S)
+        if not done:
+            self._silent.append(topic)
+            try:
+                await asyncio.wait([sent])
+            finally:
+                self._silent.remove(topic)
+        await sent
+
+    @property
+    def trouble(self) -> str | None:
+        """The topics whose broker does not answer."""
+        names = ", ".join(sorted(set(self._silent)))
+        return f"{names}: the broker has not acknowledged messages for {_GIVEN_UP_S} s" if names else None
 
     def delay_s(self, attempts: int) -> float | None:
         """1, 2, 4 … at most 30 s, and never the end: an outcome must go out."""

@@ -49,7 +49,10 @@ class Relay:
         with self._signals.subscribe(OUTBOX) as self._due:
             while True:
                 await self._round()
-                self.pulse.beat()
+                if trouble := self._courier.trouble:
+                    self.pulse.fail(trouble)
+                else:
+                    self.pulse.beat()
                 await asyncio.sleep(_GATHER_S)
                 await self._due.wait(_POLL_S)
 

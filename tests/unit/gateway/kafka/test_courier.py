@@ -1,3 +1,6 @@
+import asyncio
+
+from gateway.kafka import courier as couriers
 from gateway.kafka.courier import MessageCourier
 from gateway.metrics.instruments import Instruments
 from gateway.settings import Settings
@@ -8,3 +11,15 @@ def test_an_outcome_is_never_given_up():
         MessageCourier(Settings(), Instruments().kafka).delay_s(attempts) for attempts in (1, 2, 3, 4, 5, 6, 100_000)
     ]
     assert delays == [1, 2, 4, 8, 16, 30, 30]
+
+
+async def test_a_topic_without_an_answer_is_trouble_until_the_answer_comes(monkeypatch):
+    monkeypatch.setattr(couriers, "_GIVEN_UP_S", 0)
+    courier, sent = MessageCourier(Settings(), Instruments().kafka), asyncio.get_running_loop().create_future()
+    waiting = asyncio.create_task(courier._answered(sent, "mask_output"))
+    while courier.trouble is None:
+        await asyncio.sleep(0)
+    assert "mask_output" in courier.trouble
+    sent.set_result(None)
+    await waiting
+    assert courier.trouble is None

@@ -28,6 +28,7 @@ class Post:
     carry: Callable[[Delivery], Awaitable[None]]
     delays: tuple[float, ...] = (0.0,) * 5
     given: list[Delivery] = field(default_factory=list)
+    trouble: str | None = None
 
     async def deliver(self, delivery: Delivery) -> None:
         self.given.append(delivery)
