@@ -14,6 +14,7 @@ from aiokafka.errors import AuthenticationFailedError
 from gateway.kafka.tls import trusting
 from gateway.proxies import proxy_for
 from gateway.settings import Settings, SettingsError
+from gateway.settings.environment import shown
 
 _OAUTH, _AWS = "OAUTHBEARER", "AWS_MSK_IAM"
 _NEEDED_BY_OAUTH = ("kafka_oauth_token_url", "kafka_oauth_client_id", "kafka_oauth_client_secret")
@@ -147,4 +148,4 @@ def _token_of(answer: httpx.Response, url: str) -> tuple[str, float]:
 
 
 def _failure(url: str, why: str) -> AuthenticationFailedError:
-    return AuthenticationFailedError(f"no token from KAFKA_OAUTH_TOKEN_URL={url}: {why}")
+    return AuthenticationFailedError(f"no token from KAFKA_OAUTH_TOKEN_URL={shown(url)}: {shown(why)}")

@@ -55,7 +55,7 @@ class Kept:
         with os.fdopen(descriptor, "rb") as file:
             _require_ours(path, os.fstat(descriptor), stat.S_IFREG)
             kept = _parsed(path, file.read())
-        return kept if is_launcher(kept.pid, home) else None
+        return kept if is_launcher(kept.pid, home) and _is_ours(kept.pid) else None
 
     @staticmethod
     def remove(home: Path) -> None:
@@ -86,6 +86,14 @@ def is_launcher(pid: int, home: Path) -> bool:
         return any(_leads_to(descriptor, lock) for descriptor in (process / "fd").iterdir())
     except PermissionError:
         return True
+    except OSError:
+        return False
+
+
+def _is_ours(pid: int) -> bool:
+    """A file of ours names our launcher; a number that is another user's now says nothing."""
+    try:
+        return Path(f"/proc/{pid}").stat().st_uid == os.geteuid()
     except OSError:
         return False
 

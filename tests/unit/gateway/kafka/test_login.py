@@ -98,6 +98,16 @@ async def test_a_server_that_gives_no_token_is_named(answer, why):
             await provider.token()
 
 
+async def test_a_refusal_shows_no_secret_of_the_url_and_no_raw_characters():
+    async with serving(reply(200, b"a\x1b[2Jb")) as web:
+        url = web.url("/token").replace("//", "//me:hidden@")
+        provider = ClientCredentials(oauth(**OAUTH | {"kafka_oauth_token_url": url}))
+        with pytest.raises(AuthenticationFailedError) as caught:
+            await provider.token()
+    assert "hidden" not in str(caught.value)
+    assert "a\\x1b[2Jb" in str(caught.value)
+
+
 async def test_a_signature_for_the_region_in_the_brokers_name(monkeypatch):
     pytest.importorskip("aws_msk_iam_sasl_signer")
     servers = "b-1.films.abc123.c2.kafka.eu-west-1.amazonaws.com:9098"
