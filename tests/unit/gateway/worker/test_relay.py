@@ -107,6 +107,17 @@ async def test_deliveries_are_carried_once() -> None:
         assert sorted(ledger.noted) == [one.id for one in post.given]
 
 
+async def test_a_couriers_trouble_is_its_relays_until_it_passes() -> None:
+    async with memory() as stores:
+        post = Post(carried, trouble="mask_output: silence")
+        async with relaying(stores, message=post) as relays, asyncio.timeout(10):
+            while relays["message"].pulse.failing != post.trouble:
+                await asyncio.sleep(0.01)
+            post.trouble = None
+            while relays["message"].pulse.failing:
+                await asyncio.sleep(0.01)
+
+
 async def test_what_takes_longer_than_its_lease_is_carried_once() -> None:
     async with memory() as stores:
         ends = asyncio.Event()
