@@ -28,7 +28,7 @@ class Programs:
 
     def __init__(self, installed: Path, home: Path) -> None:
         self._installed = installed
-        self._copy_name = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
+        self._home = home
         self._found: Path | None = None
 
     def to_run(self) -> Path:
@@ -49,7 +49,7 @@ class Programs:
             )
         self.remove_copy()
         for folder in _STABLE:
-            if _made(folder) and (copy := self._running_copy(folder / self._copy_name)):
+            if _made(folder) and (copy := self._running_copy(folder / _copy_name(self._home))):
                 return copy
         raise StackError(
             f"PostgreSQL does not run as root, and user {account.NOBODY} cannot run {self._installed}/postgres, nor a "
@@ -59,9 +59,7 @@ class Programs:
     def remove_copy(self) -> None:
         """Remove the copy, if there is one."""
         self._found = None
-        for folder in _STABLE if account.dropped() else ():
-            if (folder / self._copy_name).exists() and _is_ours(folder):
-                shutil.rmtree(folder / self._copy_name)
+        remove_copy(self._home)
 
     @contextmanager
     def to_initialise(self) -> Iterator[Path]:
@@ -102,6 +100,17 @@ class Programs:
             if not path.is_symlink():
                 path.chmod(_FOLDER_MODE if path.is_dir() or path.parent.name == "bin" else _FILE_MODE)
         return target / package.name / root.name / "bin"
+
+
+def remove_copy(home: Path) -> None:
+    """Remove the copy for the stack of this home folder, if there is one."""
+    for folder in _STABLE if account.dropped() else ():
+        if (folder / _copy_name(home)).exists() and _is_ours(folder):
+            shutil.rmtree(folder / _copy_name(home))
+
+
+def _copy_name(home: Path) -> str:
+    return hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
 
 
 def _runs(programs: Path) -> bool:
