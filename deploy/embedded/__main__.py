@@ -1,31 +1,16 @@
 """`python -m deploy.embedded`: the launcher, in the foreground."""
 
 import asyncio
-import fcntl
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import Folders
 from deploy.embedded.keeping import keeping
-from deploy.embedded.leftovers import end_leftovers
+from deploy.embedded.leftovers import end_leftovers, only_launcher
 from deploy.embedded.stack import Stack, services_for
 from gateway.logs import configure_logs, get_logger
 from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import log_remarks
-
-
-@contextmanager
-def _only_launcher(folders: Folders) -> Iterator[None]:
-    with open(os.open(folders.lock, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as lock:  # noqa: PTH123
-        os.fchmod(lock.fileno(), 0o600)  # whoever may read it may hold it
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StackError(f"another stack runs in {folders.home}; stop it with `maskwright down`") from error
-        yield
 
 
 def main() -> int:
@@ -36,7 +21,7 @@ def main() -> int:
         folders.create()
         configure_logs(settings)
         log_remarks(get_logger("gateway.settings"), Settings.model_fields)
-        with _only_launcher(folders):
+        with only_launcher(folders):
             end_leftovers(folders)
             services = services_for(settings, folders)
             with keeping(settings, folders, services):

@@ -16,6 +16,7 @@ from rich.live import Live
 from deploy.embedded import launcher
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import Folders
+from deploy.embedded.leftovers import clear_away
 from deploy.embedded.logs import follow, last_lines
 from deploy.embedded.next_steps import next_steps
 from deploy.embedded.shared_memory import SHARED_MEMORY, lowered, with_room
@@ -68,10 +69,12 @@ def up(
 
 
 def down() -> None:
-    """Stop the running stack."""
+    """Stop the running stack; where none runs, clear away what a killed one left."""
     folders = _folders()
     state = launcher.running(folders)
     if state is None:
+        with _told():
+            clear_away(folders)
         _console.print("nothing is running")
         return
     with _told():

@@ -1,16 +1,48 @@
-"""Servers of a launcher that was killed hard: told to end then, some take half a minute for it."""
+"""What a launcher that was killed hard left: servers, told to end then, some take half a minute; folders elsewhere."""
 
 import contextlib
+import fcntl
 import os
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from deploy.embedded.errors import StackError
 from deploy.embedded.folders import Folders
+from deploy.embedded.plain_folder import remove_plain_folder
+from deploy.embedded.programs import remove_copy
 from deploy.embedded.state import StackState
 
 _GRACE_S = 10.0
 _INTERVAL_S = 0.1
+
+
+@contextmanager
+def only_launcher(folders: Folders) -> Iterator[None]:
+    """Hold the lock of these folders. Raises StackError where another process holds it."""
+    with open(os.open(folders.lock, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as lock:  # noqa: PTH123
+        os.fchmod(lock.fileno(), 0o600)  # whoever may read it may hold it
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StackError(
+                f"another stack runs in {folders.home}, starts or stops; `maskwright down` stops it once it runs"
+            ) from error
+        yield
+
+
+def clear_away(folders: Folders) -> None:
+    """End the servers, and remove what lies outside the folders; nothing where no launcher was, or another user's.
+
+    Raises StackError where a launcher is there.
+    """
+    if os.access(folders.lock, os.W_OK):
+        with only_launcher(folders):
+            end_leftovers(folders)
+            remove_plain_folder(folders.home)
+            remove_copy(folders.home)
 
 
 def end_leftovers(folders: Folders) -> None:

@@ -3,12 +3,14 @@
 Triton starts its python stub by a shell command in which no path is quoted, and the stub reads its paths as ASCII.
 """
 
+import fcntl
 import os
 import re
 import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.embedded.errors import StackError
@@ -45,6 +47,17 @@ def remove_plain_folder(home: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def keeping_from_sweeps(folder: Path) -> Iterator[None]:
+    """Hold a lock on it: systemd-tmpfiles passes over a locked folder, however old its files are."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def put_link(link: Path, target: Path) -> None:
     """Make or change a symbolic link; at no time is there none."""
     draft = link.with_name(f"{link.name}.part")
@@ -71,10 +84,10 @@ def _make(home: Path) -> Path:
 
 
 def _shared_folders() -> Iterator[Path]:
-    for variable in ("XDG_RUNTIME_DIR", "TMPDIR"):
-        if os.environ.get(variable):
-            yield Path(os.environ[variable])
-    yield from map(Path, ("/tmp", "/var/tmp", "/dev/shm"))  # noqa: S108 - mkdtemp makes a name that nobody can guess
+    """Where old files are swept late first: XDG_RUNTIME_DIR goes when its user logs out."""
+    if os.environ.get("TMPDIR"):
+        yield Path(os.environ["TMPDIR"])
+    yield from map(Path, ("/var/tmp", "/tmp", "/dev/shm"))  # noqa: S108 - mkdtemp makes a name that nobody can guess
 
 
 def _is_safe(parent: Path) -> bool:

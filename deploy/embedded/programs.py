@@ -1,5 +1,6 @@
 """PostgreSQL's programs, at a place where the user that runs them can."""
 
+import contextlib
 import hashlib
 import os
 import re
@@ -13,12 +14,13 @@ from pathlib import Path
 from deploy.embedded import account
 from deploy.embedded.errors import StackError
 
-_STABLE = tuple(map(Path, ("/var/lib/maskwright", "/opt/maskwright", "/usr/local/lib/maskwright")))
+_STABLE = tuple(Path(parent, "maskwright-programs") for parent in ("/var/lib", "/opt", "/usr/local/lib"))
 """Where root keeps copies while a stack runs; not /tmp, whose files are swept away when they are old."""
 _PASSING = tuple(map(Path, ("/var/tmp", "/tmp", "/dev/shm")))  # noqa: S108 - folders with random names are made there
 _SHELL_CHARACTERS = re.compile(r'["$`\\]')
 _FOLDER_MODE = 0o755
 _FILE_MODE = 0o644
+_ENTERED = 0o005
 
 
 class Programs:
@@ -26,23 +28,29 @@ class Programs:
 
     def __init__(self, installed: Path, home: Path) -> None:
         self._installed = installed
-        self._copy_name = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
+        self._home = home
+        self._found: Path | None = None
 
     def to_run(self) -> Path:
         """Where the server runs from: as installed, or, where its user cannot come there, a copy.
 
         A capability that opens closed folders is no help: the programs ask access(2), which passes it over. Raises
-        StackError where no copy can be run either.
+        StackError where no copy can be run either. What was found stays until `remove_copy`.
         """
-        if _runs(self._installed):
-            return self._installed
+        if self._found is None:
+            self._found = self._installed if _runs(self._installed) else self._kept_copy()
+        return self._found
+
+    def _kept_copy(self) -> Path:
+        if not account.dropped():
+            raise StackError(
+                f"this user cannot run PostgreSQL, {self._installed}/postgres: "
+                "install Maskwright anew, or give POSTGRES_DSN"
+            )
         self.remove_copy()
         for folder in _STABLE:
-            if _made(folder):
-                copy = self._copied(folder / self._copy_name)
-                if _runs(copy):
-                    return copy
-                shutil.rmtree(folder / self._copy_name)
+            if _made(folder) and (copy := self._running_copy(folder / _copy_name(self._home))):
+                return copy
         raise StackError(
             f"PostgreSQL does not run as root, and user {account.NOBODY} cannot run {self._installed}/postgres, nor a "
             f"copy in {', '.join(map(str, _STABLE))}; run as another user, or give POSTGRES_DSN"
@@ -50,9 +58,8 @@ class Programs:
 
     def remove_copy(self) -> None:
         """Remove the copy, if there is one."""
-        for folder in _STABLE if account.dropped() else ():
-            if (folder / self._copy_name).exists() and _is_ours(folder):
-                shutil.rmtree(folder / self._copy_name)
+        self._found = None
+        remove_copy(self._home)
 
     @contextmanager
     def to_initialise(self) -> Iterator[Path]:
@@ -66,12 +73,20 @@ class Programs:
             return
         for place in _PASSING:
             with _passing(place) as folder:
-                if folder is not None and _runs(copy := self._copied(folder / "postgres")):
+                if folder is not None and (copy := self._running_copy(folder / "postgres")):
                     if not account.has_name():
                         _ask_no_name(copy)
                     yield copy
                     return
         raise StackError(f"initdb cannot run from a copy in any of {', '.join(map(str, _PASSING))}")
+
+    def _running_copy(self, target: Path) -> Path | None:
+        """A copy; None, and nothing left, where there is no room for one or it does not run."""
+        with contextlib.suppress(OSError):
+            if _runs(copy := self._copied(target)):
+                return copy
+        shutil.rmtree(target, ignore_errors=True)
+        return None
 
     def _copied(self, target: Path) -> Path:
         """A copy that all users may run, with the libraries beside the package."""
@@ -87,6 +102,17 @@ class Programs:
         return target / package.name / root.name / "bin"
 
 
+def remove_copy(home: Path) -> None:
+    """Remove the copy for the stack of this home folder, if there is one."""
+    for folder in _STABLE if account.dropped() else ():
+        if (folder / _copy_name(home)).exists() and _is_ours(folder):
+            shutil.rmtree(folder / _copy_name(home))
+
+
+def _copy_name(home: Path) -> str:
+    return hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
+
+
 def _runs(programs: Path) -> bool:
     """Whether the server's user can run them, and read what lies beside them."""
     script = '"$1/postgres" --version && test -x "$1/initdb" && test -r "$1/../share/postgresql/postgres.bki"'
@@ -96,13 +122,12 @@ def _runs(programs: Path) -> bool:
 def _made(folder: Path) -> bool:
     """Make it where it is missing; whether copies can be kept there."""
     try:
-        folder.mkdir(exist_ok=True)
-        if not _is_ours(folder):
-            return False
-        folder.chmod(_FOLDER_MODE)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            folder.chmod(_FOLDER_MODE)
+        return _is_ours(folder) and folder.stat().st_mode & _ENTERED == _ENTERED
     except OSError:
         return False
-    return True
 
 
 def _is_ours(folder: Path) -> bool:

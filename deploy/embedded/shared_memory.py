@@ -3,7 +3,9 @@
 Containers have 64 MB of it where nobody says otherwise.
 """
 
+import contextlib
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -64,10 +66,21 @@ def with_room(settings: Settings) -> Settings:
 
 
 def free_bytes(settings: Settings) -> int:
-    """Free bytes, those of regions that a killed Triton left included."""
-    there = os.statvfs(SHARED_MEMORY)
-    left = sum(path.stat().st_blocks * 512 for path in SHARED_MEMORY.glob(f"{region_prefix(settings)}*"))
-    return there.f_bavail * there.f_frsize + left
+    """Free bytes, those of regions that a killed Triton left included. Raises StackError."""
+    try:
+        there = os.statvfs(SHARED_MEMORY)
+    except OSError as error:
+        raise StackError(f"{SHARED_MEMORY}, shared memory, cannot be used: {error}; mount a tmpfs there") from error
+    return there.f_bavail * there.f_frsize + sum(each.st_blocks * 512 for each in regions(settings).values())
+
+
+def regions(settings: Settings) -> Mapping[Path, os.stat_result]:
+    """The regions of our user, as a killed Triton leaves them; files of others may have such names too."""
+    found = {}
+    for path in SHARED_MEMORY.glob(f"{region_prefix(settings)}*"):
+        with contextlib.suppress(FileNotFoundError):
+            found[path] = path.lstat()
+    return {path: each for path, each in found.items() if stat.S_ISREG(each.st_mode) and each.st_uid == os.geteuid()}
 
 
 def lowered(given: Settings, used: Settings) -> Mapping[str, str]:

@@ -12,7 +12,7 @@ from deploy.embedded.errors import StackError
 from deploy.embedded.folders import CHECKOUT, Folders
 from deploy.embedded.fused import Fusing, write_fused
 from deploy.embedded.service import Service
-from deploy.embedded.shared_memory import SHARED_MEMORY, region_prefix
+from deploy.embedded.shared_memory import region_prefix, regions
 from deploy.embedded.triton_probe import NO_PHOTO, PHOTO, infer_every
 from deploy.embedded.triton_wheel import TritonWheel
 from gateway.logs import get_logger
@@ -121,7 +121,7 @@ class Triton(Service):
     def clean_up(self) -> None:
         """Remove the shared memory that a killed Triton leaves behind; the next one has served nothing yet."""
         self._photo = PHOTO
-        for region in SHARED_MEMORY.glob(f"{self._region_prefix}*"):
+        for region in regions(self._settings):
             region.unlink(missing_ok=True)
         self._wheel.remove()
 

@@ -6,12 +6,13 @@ import site
 import subprocess
 import sys
 import sysconfig
+from contextlib import ExitStack
 from pathlib import Path
 
 from deploy.embedded.environment import own_environment
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import CHECKOUT
-from deploy.embedded.plain_folder import plain_folder, put_link, remove_plain_folder
+from deploy.embedded.plain_folder import keeping_from_sweeps, plain_folder, put_link, remove_plain_folder
 
 OWN_BACKENDS = CHECKOUT / "deploy" / "triton" / "backends"
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -47,12 +48,14 @@ class TritonWheel:
                 f"`pip install --no-deps --requirement {CHECKOUT / 'deploy' / 'triton' / 'requirements.txt'}`"
             )
         self._home = home
+        self._held = ExitStack()
         self._package = Path(spec.origin).parent
         self._folder = home / "plain"
 
     def make(self) -> None:
         """Make the plain folder, and in it the links and `--backend-directory`."""
         self._folder = plain_folder(self._home)
+        self._held.enter_context(keeping_from_sweeps(self._folder))
         self._make_python()
         links = {
             "server": self._package / "tritonserver",
@@ -70,6 +73,7 @@ class TritonWheel:
 
     def remove(self) -> None:
         """Remove the plain folder."""
+        self._held.close()
         remove_plain_folder(self._home)
 
     @property

@@ -42,20 +42,21 @@ HEADER = b"""#!/bin/sh
 
 
 def main() -> None:
-    """Make or update, and mark as installed."""
+    """Make or update, and mark as installed. A failed update leaves the old mark, so that it is tried again."""
+    if VENV.is_symlink():
+        fail(f".venv is a link to {VENV.resolve()}, which may be another program's: remove the link")
     try:
         if Path(sys.prefix).resolve() != VENV.resolve():
             say("making .venv anew, 1.6 GB" if VENV.exists() else "making the virtual environment .venv, 1.6 GB")
             make()
-        UNFINISHED.touch()
         install()
         mend_scripts()
-        INSTALLED.write_text(str(CHECKOUT), encoding="utf-8")
-        UNFINISHED.unlink()
+        INSTALLED.write_bytes(os.fsencode(CHECKOUT))
+        UNFINISHED.unlink(missing_ok=True)
     except OSError as error:
         fail(f".venv cannot be written: {error}; remove the folder, or give it to this user")
     except KeyboardInterrupt:
-        fail("interrupted; the next `make` begins anew")
+        fail("interrupted; the next `make` tries again")
 
 
 def make() -> None:
@@ -183,7 +184,7 @@ def has(module: str) -> bool:
 def run(command: Sequence[str], environment: Mapping[str, str]) -> None:
     """Run to the end; where it fails, end with its last words."""
     if subprocess.run(command, cwd=CHECKOUT, env=environment, check=False).returncode != 0:
-        fail(".venv could not be made, see above; the next `make` begins anew")
+        fail(".venv could not be made or updated, see above; the next `make` tries again")
 
 
 def say(text: str) -> None:

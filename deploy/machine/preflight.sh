@@ -2,7 +2,7 @@
 # Says whether Maskwright can work on this machine: one line for each thing that was looked at, with what would be right.
 #
 #   sh deploy/machine/preflight.sh install   what an installation needs
-#   sh deploy/machine/preflight.sh run       the same, and what a running stack needs: shared memory, free ports
+#   sh deploy/machine/preflight.sh run       the same, and what a running stack needs: memory, shared memory, free ports
 #
 # Lines begin with "ok: " or "no: "; the exit status is 1 where one says no. Nothing is downloaded, installed or left
 # behind, and nothing but a POSIX shell, awk and df is needed: there may be no Python yet.
@@ -134,14 +134,19 @@ is_set() {
     return 1
 }
 
+# Whether Triton is the stack's own, at the port `grpc`; models at another machine need nothing here.
+own_triton() {
+    grpc=$(number TRITON_GRPC_PORT) grpc=${grpc:-8001}
+    [ "${TRITON_GRPC_URL:-127.0.0.1:$grpc}" = "127.0.0.1:$grpc" ]
+}
+
 # Each port with the setting that moves it, as deploy/embedded/stack.py takes them: "SETTING PORT HOST".
 listeners() {
     host=${API_HOST:-${HOST:-127.0.0.1}} own=127.0.0.1 port=$(number API_PORT PORT)
     echo "API_PORT ${port:-8000} $host"
     case ${PROMETHEUS_ENABLED:-${ENABLE_METRICS:-}} in [Ff]alse | FALSE | 0 | [Nn]o | [Oo]ff) ;;
         *) port=$(number PROMETHEUS_PORT); [ -z "$port" ] || echo "PROMETHEUS_PORT $port $host" ;; esac
-    grpc=$(number TRITON_GRPC_PORT) grpc=${grpc:-8001}
-    if [ "${TRITON_GRPC_URL:-127.0.0.1:$grpc}" = "127.0.0.1:$grpc" ]; then
+    if own_triton; then
         echo "TRITON_GRPC_PORT $grpc $own"
         port=$(number TRITON_HTTP_PORT); echo "TRITON_HTTP_PORT ${port:-8100} $own"
         port=$(number TRITON_METRICS_PORT); echo "TRITON_METRICS_PORT ${port:-8002} $own"
@@ -202,10 +207,12 @@ check_libc
 check_processor
 check_folder
 check_disk
-check_memory
 if [ "$purpose" = run ]; then
     check_tools
-    check_shared_memory
+    if own_triton; then
+        check_memory
+        check_shared_memory
+    fi
     check_ports
 fi
 exit $status

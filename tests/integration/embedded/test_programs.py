@@ -71,8 +71,8 @@ def test_a_user_without_a_name_is_given_a_database(tmp_path: Path, monkeypatch: 
         assert Path(f"/proc/{server.pid}").stat().st_uid == 54_321
 
 
-@pytest.mark.parametrize("harm", ["another user's", "open to others", "a link"])
-def test_no_copy_is_kept_where_another_user_could_change_it(stable: Path, tmp_path: Path, harm: str) -> None:
+@pytest.mark.parametrize("harm", ["another user's", "open to others", "closed to others", "a link"])
+def test_no_copy_is_kept_in_a_folder_that_does_not_do(stable: Path, tmp_path: Path, harm: str) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     if harm == "a link":
@@ -80,7 +80,33 @@ def test_no_copy_is_kept_where_another_user_could_change_it(stable: Path, tmp_pa
     else:
         stable.mkdir()
         os.chown(stable, account.NOBODY if harm == "another user's" else 0, -1)
-        stable.chmod(0o777 if harm == "open to others" else 0o755)
+        stable.chmod({"open to others": 0o777, "closed to others": 0o700}.get(harm, 0o755))
+        mode = stable.stat().st_mode
     with pytest.raises(StackError, match=r"cannot run .* nor a copy in"):
         Programs(Path("/nowhere/package/install/bin"), tmp_path).to_run()
     assert list(elsewhere.iterdir()) == []
+    assert harm == "a link" or stable.stat().st_mode == mode
+
+
+def test_one_copy_is_made_and_another_place_taken_where_there_is_no_room(
+    installed_in: Path, stable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = stable.with_name(f"{stable.name}-full")
+    monkeypatch.setattr(programs, "_STABLE", (full, stable))
+    original = programs._copy
+
+    def copy(source: Path, target: Path) -> None:
+        if target.is_relative_to(full):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            raise OSError(28, "No space left on device")
+        original(source, target)
+
+    monkeypatch.setattr(programs, "_copy", copy)
+    kept = Programs(installed_in, tmp_path)
+    with kept.to_initialise() as first:
+        made = first.stat().st_ino
+    assert kept.to_run().stat().st_ino == made
+    assert list(full.iterdir()) == []
+    kept.remove_copy()
+    assert list(stable.iterdir()) == []
+    full.rmdir()

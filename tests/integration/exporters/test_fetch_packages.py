@@ -125,3 +125,14 @@ def test_a_proxy_that_no_download_can_use_is_told_with_the_error(shelf: Shelf, m
     shelf.add("a.bin", b"first", wheel_source("tinypack/a.bin", version="2.0"))
     with pytest.raises(FetchError, match=r"https_proxy=socks4://proxy:1: .* would be right"):
         fetch_all(paths=shelf.paths)
+
+
+@pytest.mark.usefixtures("wheels")
+def test_pip_is_set_up_as_for_the_environment(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = tmp_path / "pip.conf"
+    settings.write_text("[global]\nrequire-hashes = true\nconstraint = /nowhere/constraints.txt\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(settings))
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
+    shelf.add("a.bin", b"first", wheel_source("tinypack/a.bin"))
+    fetch_all(paths=shelf.paths)
+    assert shelf.content("a.bin") == b"first"

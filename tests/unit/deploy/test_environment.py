@@ -173,3 +173,48 @@ def test_our_command_passes_over_the_packages_of_the_shell(odd: Path, tmp_path: 
         environment.mend_scripts()
         run = subprocess.run([script], env=foreign, capture_output=True, text=True, check=True)
         assert run.stdout == f"{odd} True\n"
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An environment that is there, whose own interpreter brings it up to date."""
+    folder = tmp_path / ".venv"
+    (folder / "bin").mkdir(parents=True)
+    (folder / ".installed").write_text("before")
+    for name, value in {
+        "VENV": folder,
+        "UNFINISHED": folder / ".unfinished",
+        "INSTALLED": folder / ".installed",
+    }.items():
+        monkeypatch.setattr(environment, name, value)
+    monkeypatch.setattr(sys, "prefix", str(folder))
+    return folder
+
+
+def test_a_failed_update_leaves_the_environment_to_be_updated_again(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "install", lambda: environment.fail("no network"))
+    with pytest.raises(SystemExit):
+        environment.main()
+    assert [path.name for path in made.iterdir() if path.is_file()] == [".installed"]
+    assert (made / ".installed").read_text() == "before"
+
+
+def test_an_update_is_marked_with_a_folder_of_any_name(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "install", lambda: None)
+    monkeypatch.setattr(environment, "CHECKOUT", Path(os.fsdecode(b"/m\xfcller")))
+    environment.main()
+    assert (made / ".installed").read_bytes() == b"/m\xfcller"
+
+
+def test_a_link_in_place_of_the_environment_is_refused(
+    made: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = made.with_name("link")
+    link.symlink_to(made)
+    monkeypatch.setattr(environment, "VENV", link)
+    with pytest.raises(SystemExit):
+        environment.main()
+    assert f".venv is a link to {made}" in capsys.readouterr().err
+    assert (made / ".installed").exists()

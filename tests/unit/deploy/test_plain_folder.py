@@ -1,11 +1,18 @@
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from deploy.embedded.errors import StackError
-from deploy.embedded.plain_folder import plain_folder, put_link, remove_plain_folder, shared_folder
+from deploy.embedded.plain_folder import (
+    keeping_from_sweeps,
+    plain_folder,
+    put_link,
+    remove_plain_folder,
+    shared_folder,
+)
 
 
 @pytest.fixture
@@ -63,7 +70,6 @@ def test_a_folder_in_which_others_could_rename_ours_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tmp_path.chmod(0o777)
-    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     assert shared_folder() != tmp_path
     tmp_path.chmod(0o1777)
@@ -71,9 +77,15 @@ def test_a_folder_in_which_others_could_rename_ours_is_not_used(
 
 
 def test_a_temporary_folder_with_an_odd_path_is_passed_over(odd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(odd))
-    monkeypatch.setenv("TMPDIR", str(odd / "is not there"))
-    assert shared_folder() == Path("/tmp")
+    monkeypatch.setenv("TMPDIR", str(odd))
+    assert shared_folder() == Path("/var/tmp")
+
+
+def test_a_folder_in_use_is_locked_against_those_who_sweep(tmp_path: Path) -> None:
+    sweep = ["flock", "--exclusive", "--nonblock", str(tmp_path), "true"]
+    with keeping_from_sweeps(tmp_path):
+        assert subprocess.run(sweep, check=False).returncode == 1
+    assert subprocess.run(sweep, check=False).returncode == 0
 
 
 def test_without_any_folder_the_message_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,7 @@ def test_everything_that_is_wrong_is_said_at_once(machine: Machine) -> None:
     machine.says("getconf", "echo glibc 2.31")
     machine.has(meminfo="MemTotal: 500000 kB\n")
     machine.variables["TMPDIR"] = "/nowhere"
-    assert [line.split()[0] for line in machine.told("install")] == ["the", "glibc", "the", "488"]
+    assert [line.split()[0] for line in machine.told()] == ["the", "glibc", "the", "488"]
 
 
 def test_a_processor_without_avx_is_refused_on_x86_alone(machine: Machine) -> None:
@@ -107,6 +107,15 @@ def test_a_container_s_memory_limit_counts(machine: Machine, tmp_path: Path) -> 
     machine.variables["PREFLIGHT_CGROUP"] = str(tmp_path)
     assert machine.told() == ["512 MB of memory, the stack needs 1400 MB: give the machine or the container more"]
     (tmp_path / "memory.max").write_text("max\n")
+    assert machine.told() == []
+
+
+def test_memory_is_needed_by_a_triton_of_the_stack_s_own_alone(machine: Machine) -> None:
+    machine.has(meminfo="MemTotal: 500000 kB\n")
+    machine.variables["PREFLIGHT_SHM"] = "/nowhere"
+    assert machine.told("install") == []
+    assert [line.split()[0] for line in machine.told()] == ["488", "/nowhere,"]
+    machine.variables["TRITON_GRPC_URL"] = "elsewhere:8001"
     assert machine.told() == []
 
 

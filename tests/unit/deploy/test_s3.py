@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded.__main__ import _only_launcher
 from deploy.embedded.folders import Folders
+from deploy.embedded.leftovers import only_launcher
 from deploy.embedded.s3 import S3
 from gateway.settings import Settings
 
@@ -22,5 +22,5 @@ def test_the_photos_of_the_embedded_s3_are_its_owners_alone(tmp_path: Path, ther
 def test_the_lock_of_a_stack_can_be_held_by_its_owner_alone(tmp_path: Path) -> None:
     folders = Folders(tmp_path)
     folders.lock.touch(mode=0o644)
-    with _only_launcher(folders):
+    with only_launcher(folders):
         assert folders.lock.stat().st_mode & 0o777 == 0o600

@@ -1,5 +1,6 @@
 import os
 import re
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
@@ -67,3 +68,24 @@ def test_the_first_command_refuses_what_the_stack_would() -> None:
     shared_memory.fitted(_settings(8), int(least) * MIB)
     with pytest.raises(StackError):
         shared_memory.fitted(_settings(8), (int(least) - 3) * MIB)
+
+
+def test_only_regions_of_our_own_user_are_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_memory, "SHARED_MEMORY", tmp_path)
+    settings = _settings(1)
+    names = [shared_memory.region_prefix(settings) + name for name in ("own", "folder", "link", "other")]
+    own, folder, link, other = (tmp_path / name for name in names)
+    own.write_bytes(b"x" * MIB)
+    folder.mkdir()
+    link.symlink_to("nowhere")
+    assert list(shared_memory.regions(settings)) == [own]
+    if os.geteuid() == 0:
+        other.touch()
+        os.chown(other, 65534, -1)
+        assert list(shared_memory.regions(settings)) == [own]
+
+
+def test_missing_shared_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_memory, "SHARED_MEMORY", tmp_path / "nowhere")
+    with pytest.raises(StackError, match="mount a tmpfs there"):
+        shared_memory.with_room(_settings(1))
