@@ -17,8 +17,8 @@ SAMPLES = CHECKOUT / "checkpoints" / "files"
 # No test asks the machine that it runs on for keys.
 os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
 
-# The first example in a clean checkout waits for Hypothesis to read every module and to tabulate Unicode; any example may
-# wait on a busy machine.
+# The first example in a clean checkout waits for Hypothesis to read every module and to tabulate Unicode; any may wait
+# on a busy machine.
 settings.register_profile("maskwright", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("maskwright")
 
