@@ -43,10 +43,3 @@ def test_settings_and_what_is_given_are_there(monkeypatch: pytest.MonkeyPatch) -
     assert (environment["QUEUE_MAX_SIZE"], environment["POSTGRES_DSN"]) == ("7", "given")
     assert environment["PYTHONPATH"] == "also given"
     assert "OMP_NUM_THREADS" not in environment
-
-
-def test_the_command_line_leaves_foreign_packages(tmp_path: Path) -> None:
-    only_python = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(tmp_path / "foreign"), "MASKWRIGHT_HOME": str(tmp_path)}
-    command = [str(Path(sys.executable).with_name("maskwright")), "status"]
-    ended = subprocess.run(command, env=only_python, capture_output=True, text=True, check=False)
-    assert "nothing is running" in ended.stderr, ended.stderr
