@@ -1,9 +1,7 @@
 """How objects are encrypted on their way and where they lie."""
 
 import os
-import shutil
 import ssl
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,10 +13,9 @@ import pytest
 from gateway.problems import Problem
 from gateway.s3.bucket import open_buckets
 from gateway.settings import Settings, SettingsError
+from tests.certificates import OPENSSL, self_signed
 from tests.integration.s3.gateways import Gateway, gateway_before
 from tests.servers import S3Server
-
-OPENSSL = shutil.which("openssl")
 
 pytestmark = pytest.mark.skipif(OPENSSL is None, reason="openssl is not here")
 
@@ -26,13 +23,7 @@ pytestmark = pytest.mark.skipif(OPENSSL is None, reason="openssl is not here")
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The certificate of 127.0.0.1, which vouches for itself, beside its key."""
-    path = tmp_path_factory.mktemp("tls") / "s3.pem"
-    command = [
-        OPENSSL, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=s3",
-        "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", path.with_suffix(".key"), "-out", path,
-    ]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True)
-    return path
+    return self_signed(tmp_path_factory.mktemp("tls") / "s3.pem", "s3", "IP:127.0.0.1")
 
 
 @pytest.fixture(scope="module")

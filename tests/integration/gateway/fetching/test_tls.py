@@ -1,8 +1,6 @@
 """Certificates are verified against the name in the URL, though the connection goes to an address."""
 
-import shutil
 import ssl
-import subprocess
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -11,10 +9,10 @@ import pytest
 from gateway.fetching.fetcher import open_fetcher
 from gateway.problems import Problem
 from gateway.settings import Settings
+from tests.certificates import OPENSSL, self_signed
 from tests.names import Names
 from tests.web import reply, serving
 
-OPENSSL = shutil.which("openssl")
 SETTINGS = Settings(allowed_networks=(ip_network("127.0.0.0/8"),))
 NAMES = {"photos_test": "127.0.0.1", "other_test": "127.0.0.1"}
 
@@ -24,13 +22,7 @@ pytestmark = pytest.mark.skipif(OPENSSL is None, reason="openssl is not here")
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate of photos.test and 127.0.0.1 that vouches for itself, and its key."""
-    path = tmp_path_factory.mktemp("tls") / "photos.pem"
-    command = [
-        OPENSSL, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=photos.test",
-        "-addext", "subjectAltName=DNS:photos.test,IP:127.0.0.1", "-keyout", path.with_suffix(".key"), "-out", path,
-    ]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True)
-    return path
+    return self_signed(tmp_path_factory.mktemp("tls") / "photos.pem", "photos.test", "DNS:photos.test,IP:127.0.0.1")
 
 
 @pytest.fixture(scope="module")
