@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
 
 from gateway.kafka.connection import REQUEST_TIMEOUT_S, connection_arguments
 from gateway.kafka.valve import Valve
@@ -15,13 +16,16 @@ _HEARTBEAT_MS = 2000
 _FETCH_BYTES = 8 * 1024 * 1024
 _PARTITION_BYTES = 1024 * 1024
 """What is fetched ahead. A larger message still comes whole, alone in its answer (KIP-74)."""
+_JOIN_S = 60.0
+"""The other members have half of it to come back, or else the group goes on without them."""
 
 
 @asynccontextmanager
-async def joined(settings: Settings) -> AsyncIterator[tuple[AIOKafkaConsumer, Valve]]:
+async def joined(settings: Settings, partitions: int) -> AsyncIterator[tuple[AIOKafkaConsumer, Valve]]:
     """A consumer of the input topic that is a member of its group, and its valve; it leaves the group at the end.
 
-    Raises KafkaError.
+    Raises KafkaError, also where the brokers that it asked do not know of so many partitions yet: as the group's
+    leader it would share out too few, and not learn of the others for minutes.
     """
     consumer = AIOKafkaConsumer(
         **connection_arguments(settings),
@@ -37,7 +41,13 @@ async def joined(settings: Settings) -> AsyncIterator[tuple[AIOKafkaConsumer, Va
     valve = Valve(consumer, settings.queue_max_size)
     consumer.subscribe([settings.kafka_topic_input], listener=valve)
     try:
-        await consumer.start()
+        with anyio.move_on_after(_JOIN_S) as join:
+            await consumer.start()
+        if join.cancelled_caught:
+            raise KafkaError(f"the group {settings.kafka_consumer_group} gave no partitions within {_JOIN_S:g} s")
+        known = len(consumer.partitions_for_topic(settings.kafka_topic_input) or ())
+        if known < partitions:
+            raise KafkaError(f"a broker knows of {known} of {partitions} partitions of {settings.kafka_topic_input}")
         yield consumer, valve
     finally:
         with anyio.move_on_after(REQUEST_TIMEOUT_S + 1, shield=True):

@@ -89,7 +89,8 @@ class Ingestion:
             if watch.trouble:
                 why = f"; it cannot be made: {refused[topic]}" if topic in refused else ""
                 raise KafkaError(f"{watch.trouble}{why}")
-            async with watching(watch), joined(self._settings) as (consumer, valve):
+            wanted = watch.topic.partitions if watch.topic else 0
+            async with watching(watch), joined(self._settings, wanted) as (consumer, valve):
                 if self._from_beginning and consumer.assignment():
                     await consumer.seek_to_beginning(*consumer.assignment())
                 self._topic, self._from_beginning = watch.topic, False

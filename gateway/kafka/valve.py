@@ -57,5 +57,6 @@ class Valve(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
     def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Partitions come unpaused."""
         self.assigned = len(assigned)
+        self._log.info("partitions given by the group", count=len(assigned))
         if self.closed:
             self._consumer.pause(*assigned)

@@ -10,6 +10,7 @@ import pytest
 from aiokafka.errors import KafkaError
 from confluent_kafka import Producer
 
+from gateway.kafka.consumer import joined
 from gateway.kafka.topics import make_topics
 from tests.integration.kafka.messages import PARTITIONS, client, headers_of, request
 from tests.integration.kafka.raw import produce
@@ -128,6 +129,16 @@ async def test_partitions_that_are_added_and_a_topic_made_again_are_taken_soon(o
         await _send(cluster, topic, 0, *(f"again-{number}" for number in range(8)))
         await until(lambda: _have(stores, 12), 30, "the topic made again is taken from its beginning")
         await until(lambda: ingestion.pulse.failing is None, 10, "it is healthy again")
+
+
+async def test_a_member_whose_broker_knows_of_too_few_partitions_joins_again(ours, cluster):
+    settings = ours(cluster.plain)
+    cluster.make(settings.kafka_topic_input, partitions=1)
+    async with joined(settings, 1) as (consumer, _):
+        assert len(consumer.assignment()) == 1
+    with pytest.raises(KafkaError, match="knows of 1 of 3 partitions"):
+        async with joined(settings, 3):
+            pass
 
 
 async def test_a_topic_made_again_at_once_is_taken_from_its_beginning(ours, cluster):
