@@ -1,13 +1,17 @@
 """How uvicorn listens here: for the gateway, for a worker's health page and for the figures."""
 
-import asyncio
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, TypedDict
+from dataclasses import dataclass
 
 import uvicorn
+from starlette.types import ASGIApp
 
-from gateway.protocol import BoundedProtocol
+from gateway.protocol import BoundedProtocol, Config
+
+_OTHER_FILES = 512
+"""That the process has open beside connections."""
 
 
 class Server(uvicorn.Server):
@@ -19,23 +23,40 @@ class Server(uvicorn.Server):
         yield
 
 
-class _Options(TypedDict):
-    http: type[asyncio.Protocol]
-    ws: Literal["none"]
-    lifespan: Literal["off"]
-    access_log: bool
-    log_config: None
-    log_level: str
-    server_header: bool
+@dataclass(frozen=True)
+class Limits:
+    """How many connections at most, how long one is kept for a next request, and how long a stop waits, in seconds."""
+
+    connections: int = 1000
+    keep_alive_s: float = 75
+    grace_s: int = 1
 
 
-OPTIONS = _Options(
-    http=BoundedProtocol,
-    ws="none",
-    lifespan="off",
-    access_log=False,
-    log_config=None,
-    log_level="warning",
-    server_header=False,
-)
-"""What all of them have in common: bounded heads, and logs that are the gateway's own."""
+def configured(app: ASGIApp, limits: Limits, host: str = "127.0.0.1", port: int = 0) -> Config:
+    """For an application that starts and ends outside of the server, and that logs itself."""
+    return Config(
+        app,
+        host=host,
+        port=port,
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,
+        limit_connections=_affordable(limits.connections),
+        timeout_keep_alive=round(limits.keep_alive_s),
+        timeout_graceful_shutdown=limits.grace_s,
+    )
+
+
+def _affordable(connections: int) -> int:
+    """As many as asked for where the system grants the files, or else as many as it grants."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_FILES
+    if soft < wanted:
+        soft = min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(1, min(connections, soft - _OTHER_FILES))

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from gateway.access.binding import check_binding
 from gateway.app import create_app
-from gateway.listening import OPTIONS, Server
+from gateway.listening import Limits, Server, configured
 from gateway.logs import configure_logs, get_logger
 from gateway.metrics.port import serving_figures
 from gateway.postgres.faults import MigrationError
@@ -67,14 +67,8 @@ def _stop_on_signals(server: uvicorn.Server, services: Services) -> None:
 
 
 def _config(settings: Settings, app: FastAPI) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        host=settings.api_host,
-        port=settings.api_port,
-        **OPTIONS,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=_GRACE_S,
-    )
+    limits = Limits(settings.max_connections, settings.keep_alive_s, _GRACE_S)
+    return configured(app, limits, settings.api_host, settings.api_port)
 
 
 def main() -> None:

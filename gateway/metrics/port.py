@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.listening import OPTIONS, Server
+from gateway.listening import Limits, Server, configured
 from gateway.metrics.page import MEDIA_TYPE, MetricsPage
 from gateway.settings import Settings, SettingsError
 
@@ -47,4 +47,4 @@ def _config(page: MetricsPage) -> uvicorn.Config:
         return Response(await page.text(), media_type=MEDIA_TYPE)
 
     routes = [Route(path, figures) for path in ("/", "/metrics")]
-    return uvicorn.Config(Starlette(routes=routes), timeout_graceful_shutdown=_GRACE_S, **OPTIONS)
+    return configured(Starlette(routes=routes), Limits(grace_s=_GRACE_S))

@@ -74,6 +74,19 @@ class ServerSettings(SettingsGroup):
     max_body_bytes: int = Field(
         32 * 1024 * 1024, ge=1024, description="Largest request body, and largest photo that is fetched, in bytes."
     )
+    keep_alive_s: float = Field(
+        75.0,
+        gt=0,
+        le=86_400,
+        description="How long a connection is kept for a next request, in seconds; longer than a load balancer before "
+        "the gateway keeps it (AWS 60, nginx 60, Google 600).",
+    )
+    max_connections: int = Field(
+        1000,
+        ge=10,
+        le=100_000,
+        description="Connections in all; beyond, the slowest of the address that has most of them is closed.",
+    )
     max_pixels: int = Field(100_000_000, ge=1024, description="Largest photo, width × height in pixels.")
 
     @property

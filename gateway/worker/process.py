@@ -10,7 +10,7 @@ import uvloop
 from starlette.applications import Starlette
 
 from gateway.kafka.connection import connection_arguments
-from gateway.listening import OPTIONS, Server
+from gateway.listening import Limits, Server, configured
 from gateway.logs import configure_logs, get_logger
 from gateway.metrics.instruments import Instruments
 from gateway.metrics.measuring import measuring
@@ -76,12 +76,7 @@ async def _work(settings: Settings, app: Starlette) -> None:
 
 
 def _page_config(settings: Settings, app: Starlette) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        host=settings.api_host,
-        port=settings.worker_port,
-        **OPTIONS,
-    )
+    return configured(app, Limits(), settings.api_host, settings.worker_port)
 
 
 def main() -> None:

@@ -1,17 +1,17 @@
 """A gateway in this process on real stores, without a worker: the test decides when a job runs and how it ends."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
 import httpx
-import uvicorn
 
 from gateway.app import create_app
 from gateway.jobs.job import Failure, Lease, Outcome, StoredArtifact
 from gateway.jobs.keys import artifact_key
+from gateway.listening import Limits, Server, configured
 from gateway.metrics.instruments import Instruments
 from gateway.metrics.measuring import measuring
 from gateway.openapi.example_photo import tiny_png
@@ -79,19 +79,11 @@ class House:
                 await self.stores.jobs.cancel(UUID(job["id"]))
 
 
-class _Server(uvicorn.Server):
-    """Leaves the signals to the tests."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 @asynccontextmanager
 async def open_house(settings: Settings) -> AsyncIterator[House]:
     """Serve on a free port, with nothing at Triton's address."""
     app, (port,), instruments = create_app(settings), free_ports(1), Instruments()
-    server = _Server(uvicorn.Config(app, port=port, lifespan="off", log_config=None, timeout_graceful_shutdown=5))
+    server = Server(configured(app, Limits(grace_s=5), port=port))
     async with (
         connect(settings) as triton,
         open_stores(settings, instruments.ended) as stores,
