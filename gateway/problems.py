@@ -54,6 +54,17 @@ PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
         "key_unknown": ProblemType(401, "The API key is not known", "There is no such API key."),
         "key_revoked": ProblemType(401, "The API key was revoked", "The API key 5f0c1d9be1f9 was revoked."),
         "key_expired": ProblemType(401, "The API key has expired", "The API key 5f0c1d9be1f9 has expired."),
+        "host_invalid": ProblemType(400, "The request names no host, or several", "The header Host came 2 times."),
+        "host_not_allowed": ProblemType(
+            421,
+            "This host is not served here",
+            "Requests to 'masks.example.com' are not answered here; ALLOWED_HOSTS can name it.",
+        ),
+        "origin_not_allowed": ProblemType(
+            403,
+            "This web page may not use the gateway",
+            "Pages of https://shop.example.com may not use this; ALLOWED_ORIGINS can name them.",
+        ),
         "scope_missing": ProblemType(403, "The caller may not do this", "This needs the scope jobs:write."),
         "not_found": ProblemType(404, "No such address", "POST /v2 is not served here.", "/v2"),
         "pipeline_not_found": ProblemType(

@@ -8,6 +8,8 @@ ACCESS = (
     *("scope_missing", "rate_limited", "store_unavailable"),
 )
 """Of every address that asks who the caller is; keys are looked up in the database."""
+DOOR = ("host_invalid", "host_not_allowed", "origin_not_allowed")
+"""Of every address: what a browser was made to send."""
 FAILED = ("internal_error",)
 STORE = ("store_unavailable", *FAILED)
 BODY = (

@@ -79,7 +79,7 @@ class Address:
     def add_to(self, app: FastAPI, tag: str, rule: Rule) -> None:
         """Serve it to those whom the rule lets in, and describe it."""
         method, path = self.route.split()
-        errors = dict.fromkeys((*refusals(rule), *self.codes))
+        errors = dict.fromkeys((*codes.DOOR, *refusals(rule), *self.codes))
         app.add_api_route(
             path,
             guarded(rule, self.handler),

@@ -1,11 +1,12 @@
 """Who may send requests, and how many."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
-from gateway.settings.fields import SettingsGroup
+from gateway.authority import host_pattern, origin_pattern
+from gateway.settings.fields import CommaSeparated, SettingsGroup
 
 
 class AccessSettings(SettingsGroup):
@@ -31,6 +32,16 @@ class AccessSettings(SettingsGroup):
     )
     caller_bytes_per_minute: int = Field(
         0, ge=0, description="Bytes of bodies that one caller may send a minute, and at once; 0: any number."
+    )
+    allowed_hosts: CommaSeparated[tuple[Annotated[str, AfterValidator(host_pattern)], ...]] = Field(
+        (),
+        description="Hosts that requests may name beside this machine's own names, comma-separated, such as "
+        "masks.example.com or *.example.com; `*` for any. Not set: with ACCESS=off none, else any.",
+    )
+    allowed_origins: CommaSeparated[tuple[Annotated[str, AfterValidator(origin_pattern)], ...]] = Field(
+        (),
+        description="Web pages that may use the gateway from a browser (CORS), comma-separated, such as "
+        "https://shop.example.com or https://*.example.com; `*` for every page.",
     )
     metrics_open: bool = Field(
         default=True,
