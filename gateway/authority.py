@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Self
 
-_AUTHORITY = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)(?:%[\w.%-]+)?\]|(?P<name>[A-Za-z0-9._~-]+))(?::(?P<port>\d{0,5}))?")
+_AUTHORITY = re.compile(
+    r"(?:\[(?P<six>[0-9A-Fa-f:.]+)(?:%[\w.%-]+)?\]|(?P<name>[A-Za-z0-9._~-]+))(?::(?P<port>[0-9]{0,5}))?"
+)
 _ORIGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<authority>[^/?#@\s]+)/?", re.IGNORECASE)
 _PORTS = {"http": 80, "https": 443}
 _LARGEST_PORT = 2**16 - 1
@@ -22,14 +24,11 @@ class Authority:
     def parse(cls, text: str) -> Self:
         """Read a value of the header Host. Raises ValueError."""
         found = _AUTHORITY.fullmatch(text) or _AUTHORITY.fullmatch(f"[{text}]")
-        host = ((found["six"] or found["name"]) if found else "").lower()
-        host = host.removesuffix(".")
-        port = int(found["port"]) if found and found["port"] else None
-        if not host or ".." in host or host.startswith(".") or (port or 0) > _LARGEST_PORT:
+        name, port = (found["name"], int(found["port"] or 0)) if found else ("", 0)
+        host = _plain(found["six"]) if found and found["six"] else (name or "").lower().removesuffix(".")
+        if not host or ".." in host or host.startswith(".") or port > _LARGEST_PORT:
             raise ValueError(f"{text[:100]!r} is no host such as masks.example.com:8000")
-        if found and found["six"]:
-            host = str(ip_address(host))
-        return cls(host, port)
+        return cls(host, port or None)
 
     @property
     def address(self) -> IPv4Address | IPv6Address | None:
@@ -100,3 +99,11 @@ def matches_origin(pattern: str, origin: WebOrigin) -> bool:
     named = WebOrigin.parse(pattern.replace("://*.", "://", 1))
     host = f"*.{named.host}" if "://*." in pattern else named.host
     return (named.scheme, named.port) == (origin.scheme, origin.port) and covers(host, origin.host)
+
+
+def _plain(address: str) -> str:
+    """An IPv6 address in its one spelling; nothing for what is none."""
+    try:
+        return str(IPv6Address(address))
+    except ValueError:
+        return ""

@@ -84,7 +84,7 @@ class RequestMiddleware:
 
 
 class HeadRequests:
-    """Pure ASGI: HEAD is served at every address of GET, by its rules and with its headers, but no body (RFC 9110 §9.3.2).
+    """Pure ASGI: HEAD is served at every address of GET, by its rules and with its headers, but no body.
 
     The scope of who asked stays as it is: servers look there whether a body belongs to an answer.
     """

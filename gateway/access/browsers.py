@@ -56,7 +56,7 @@ class CrossOrigin:
 
 
 class FrontDoor:
-    """Pure ASGI, before every address: checks which host a request names and which page sends it; answers preflights."""
+    """Pure ASGI, before every address: checks which host a request names and who sends it; answers preflights."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
