@@ -31,14 +31,17 @@ def test_whatever_comes_is_a_plain_host_or_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", ":8000", ".", "a..b", "a b", "a@b", "user:pass@b", "a/b", "a?b", "[::1", "::1]", "[x]", "a:70000", "ａ"]
+    "text",
+    ["", ":8000", ".", "a..b", "a b", "a@b", "user:pass@b", "a/b", "a?b", "[::1", "::1]", "[x]", "a:70000", "ａ"],
 )
 def test_what_is_no_host_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no host"):
         Authority.parse(text)
 
 
-@pytest.mark.parametrize("text", ["[::1]", "::1", "[::1]:8000", "[0:0::1]", "[::1%lo]", "[::FFFF:127.0.0.1]", "127.9.9.9"])
+@pytest.mark.parametrize(
+    "text", ["[::1]", "::1", "[::1]:8000", "[0:0::1]", "[::1%lo]", "[::FFFF:127.0.0.1]", "127.9.9.9"]
+)
 def test_loopback_has_many_spellings(text: str) -> None:
     address = Authority.parse(text).address
     assert address is not None
@@ -54,7 +57,9 @@ def test_an_origin_is_its_own_pattern_alone(scheme: str, host: str, port: int) -
         assert not matches_origin(pattern, WebOrigin.parse(other))
 
 
-@pytest.mark.parametrize("text", ["null", "", "shop.example.com", "https://", "https://a/b", "https://a@b", "https://a?b", "*x"])
+@pytest.mark.parametrize(
+    "text", ["null", "", "shop.example.com", "https://", "https://a/b", "https://a@b", "https://a?b", "*x"]
+)
 def test_what_is_no_origin_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no"):
         origin_pattern(text)
