@@ -15,7 +15,8 @@ _TIME_S = 30.0
 
 _PAGE = """<!doctype html><meta charset="utf-8"><title>test</title><script>
 const told = {};
-const attempt = async (name, work) => { try { told[name] = await work(); } catch (error) { told[name] = String(error); } };
+const attempt = async (name, work) => {
+  try { told[name] = await work(); } catch (error) { told[name] = String(error); } };
 (async () => { SCRIPT
 await fetch("/told", { method: "POST", body: JSON.stringify(told) }); })();
 </script>"""

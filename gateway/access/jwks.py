@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 from jwt import PyJWK
+from jwt.algorithms import AllowedPublicKeys
 from jwt.exceptions import PyJWTError
 
 from gateway.logs import get_logger
@@ -41,7 +42,7 @@ class PublicKey:
 
     id: str | None
     algorithms: Sequence[str]
-    key: PyJWK
+    key: AllowedPublicKeys
 
 
 class Keys:
@@ -173,7 +174,7 @@ def _key_of(member: Mapping[str, object]) -> PublicKey | None:
         return None
     try:
         public = {name: value for name, value in member.items() if name in {"kty", "crv", "n", "e", "x", "y"}}
-        return PublicKey(key_id, algorithms, PyJWK(public, algorithms[0]))
+        return PublicKey(key_id, algorithms, PyJWK(public, algorithms[0]).key)
     except (PyJWTError, TypeError, ValueError) as error:
         _log.warning(f"a key of the JSON Web Key Set is passed over: {error}", key_id=key_id)
         return None

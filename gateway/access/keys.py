@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from ipaddress import IPv6Network
 from typing import Protocol, TypeVar
 
 from gateway.access.allowance import Allowance
@@ -191,8 +192,11 @@ def _make_room(entries: dict[T, U]) -> None:
 
 
 def _network(address: str) -> str:
-    """The address; of IPv6 what one household has (RFC 6177)."""
-    return ":".join(address.split(":")[:4]) if ":" in address else address
+    """The address; of IPv6 the network that one household has (RFC 6177)."""
+    try:
+        return str(IPv6Network((address.partition("%")[0], 64), strict=False))
+    except ValueError:
+        return address
 
 
 def _too_many(wait_s: float) -> Problem:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
-from jwt import PyJWK
+from jwt.algorithms import AllowedPublicKeys
 from jwt.exceptions import ExpiredSignatureError, InvalidSignatureError, PyJWTError
 
 from gateway.access.caller import Caller
@@ -82,7 +82,7 @@ class Tokens:
             return claims
         raise InvalidSignatureError("Signature verification failed")
 
-    def _keys(self, header: Mapping[str, object]) -> Sequence[str | PyJWK]:
+    def _keys(self, header: Mapping[str, object]) -> Sequence[str | AllowedPublicKeys]:
         algorithm = header.get("alg")
         if algorithm == "HS256" and self._secret:
             return [self._secret]

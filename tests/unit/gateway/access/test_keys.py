@@ -1,0 +1,155 @@
+import asyncio
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from gateway.access.files import FileKeys
+from gateway.access.keys import ApiKey, KeyRing, Strangers, new_key
+from gateway.problems import Problem
+from gateway.settings import Settings
+
+
+class CountedKeys(FileKeys):
+    """Keys in a file, and how often they were asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(Settings(maskwright_home=folder))
+        self.asked = 0
+
+    async def find(self, key_id: str) -> ApiKey | None:
+        self.asked += 1
+        return next((key for key in await super().all() if key.id == key_id), None)
+
+    async def all(self) -> Sequence[ApiKey]:
+        self.asked += 1
+        return await super().all()
+
+
+class AwayKeys(CountedKeys):
+    async def all(self) -> Sequence[ApiKey]:
+        self.asked += 1
+        await asyncio.sleep(0)
+        raise Problem("store_unavailable", "PostgreSQL did not answer.")
+
+
+@dataclass
+class Clock:
+    """Moves a little at each look, as time does."""
+
+    now: float = 1000.0
+    looks: int = field(default=0)
+
+    def __call__(self) -> float:
+        self.now += 1e-6
+        return self.now
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> CountedKeys:
+    return CountedKeys(tmp_path)
+
+
+async def made(book: CountedKeys) -> str:
+    key, text = new_key("test", "acme", ("jobs:read",), datetime.now(UTC), None)
+    await book.add(key)
+    return text
+
+
+def stranger() -> str:
+    return f"mwk_{secrets.token_hex(6)}_{secrets.token_urlsafe(32)}"
+
+
+async def code(ring: KeyRing, text: str, address: str = "192.0.2.1") -> str:
+    try:
+        await ring.caller(text, address)
+    except Problem as problem:
+        return problem.code
+    return "let in"
+
+
+async def test_random_keys_do_not_reach_the_database(book: CountedKeys) -> None:
+    ring, good = KeyRing(book, Clock()), await made(book)
+    assert await code(ring, good) == "let in"
+    book.asked = 0
+    answers = [await code(ring, stranger(), f"192.0.2.{number % 250}") for number in range(3000)]
+    assert book.asked <= 60
+    assert set(answers) == {"key_unknown", "rate_limited"}
+    assert await code(ring, good) == "let in"
+
+
+async def test_a_new_key_is_let_in_while_others_are_tried(book: CountedKeys) -> None:
+    clock = Clock()
+    ring = KeyRing(book, clock)
+    for number in range(500):
+        await code(ring, stranger(), f"198.51.100.{number % 250}")
+    new = await made(book)
+    clock.now += 1
+    await code(ring, stranger(), "198.51.100.1")
+    assert await code(ring, new) == "let in"
+
+
+async def test_the_same_wrong_key_costs_one_look(book: CountedKeys) -> None:
+    ring, text = KeyRing(book, Clock()), stranger()
+    assert {await code(ring, text) for _ in range(100)} == {"key_unknown"}
+    assert book.asked == 1
+
+
+async def test_a_known_id_with_another_secret_is_any_strangers_key(book: CountedKeys) -> None:
+    ring, good = KeyRing(book, Clock()), await made(book)
+    assert await code(ring, good) == "let in"
+    book.asked = 0
+    assert await code(ring, good[:-4] + "aaaa") == await code(ring, stranger()) == "key_unknown"
+    assert book.asked == 2
+
+
+async def test_who_tries_many_keys_from_one_address_is_turned_away(book: CountedKeys) -> None:
+    clock = Clock()
+    ring, good = KeyRing(book, clock), await made(book)
+    answers = set()
+    for _ in range(700):
+        clock.now += 0.1  # two tries for each that is forgotten meanwhile
+        answers.add(await code(ring, stranger(), "2001:db8::1"))
+    assert answers == {"key_unknown", "rate_limited"}
+    clock.now += 0.1
+    assert await code(ring, good, "2001:db8::1") == "let in"
+
+
+def test_strangers_are_counted_by_network() -> None:
+    clock = Clock()
+    strangers = Strangers(clock)
+    for number in range(301):
+        strangers.add((str(number), "x"), "2001:db8::1")
+    with pytest.raises(Problem, match="rate_limited") as caught:
+        strangers.check(("new", "x"), "2001:db8::2")
+    assert int(caught.value.headers["Retry-After"]) >= 1
+    assert not strangers.check(("new", "x"), "2001:db8:0:1::2")
+    clock.now += 2
+    assert strangers.check(("300", "x"), "2001:db8::2")
+    clock.now += 60
+    assert not strangers.check(("300", "x"), "2001:db8::2")
+
+
+async def test_many_at_once_share_one_look(book: CountedKeys) -> None:
+    ring = KeyRing(book)
+    answers = await asyncio.gather(*(code(ring, stranger(), f"192.0.2.{number}") for number in range(200)))
+    assert set(answers) == {"key_unknown"}
+    assert book.asked <= 2
+
+
+async def test_while_the_database_is_away_all_who_wait_are_told_at_once(tmp_path: Path) -> None:
+    book = AwayKeys(tmp_path)
+    ring = KeyRing(book)
+    answers = await asyncio.gather(*(code(ring, stranger()) for _ in range(200)))
+    assert set(answers) == {"store_unavailable"}
+    assert book.asked <= 2
+
+
+async def test_a_revoked_key_is_refused_at_once(book: CountedKeys) -> None:
+    ring, good = KeyRing(book), await made(book)
+    assert await code(ring, good) == "let in"
+    assert await book.revoke(good.split("_")[1])
+    assert await code(ring, good) == "key_revoked"
