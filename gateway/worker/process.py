@@ -9,6 +9,7 @@ import uvicorn
 import uvloop
 from starlette.applications import Starlette
 
+from gateway.access.browsers import FrontDoor
 from gateway.kafka.connection import connection_arguments
 from gateway.listening import OPTIONS, Server
 from gateway.logs import configure_logs, get_logger
@@ -77,7 +78,7 @@ async def _work(settings: Settings, app: Starlette) -> None:
 
 def _page_config(settings: Settings, app: Starlette) -> uvicorn.Config:
     return uvicorn.Config(
-        app,
+        FrontDoor(app, settings),
         host=settings.api_host,
         port=settings.worker_port,
         **OPTIONS,

@@ -225,8 +225,7 @@ def test_a_key_that_names_its_algorithm_is_used_with_no_other(tmp_path: Path) ->
 
 def test_all_keys_without_a_name_are_tried(tmp_path: Path) -> None:
     others = [
-        get_default_algorithms()["RS256"].to_jwk(generate_rsa(65537, 2048).public_key(), as_dict=True)
-        for _ in range(3)
+        get_default_algorithms()["RS256"].to_jwk(generate_rsa(65537, 2048).public_key(), as_dict=True) for _ in range(3)
     ]
     tokens = tokens_with(
         write(tmp_path / "jwks.json", *others, public("RS256", kid=None), public("RS256", kid="other"))
