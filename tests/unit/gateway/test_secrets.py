@@ -43,7 +43,7 @@ def test_a_line_end_is_no_part_of_a_secret_wherever_it_is_said(tmp_path: Path, n
 def test_a_variable_counts_before_a_file(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("from the file")
     said = {"JWT_SECRET_FILE": str(tmp_path / "secret")}
-    assert secret_of(settings_of(**said, **{"JWT_SECRET": "said"}), "jwt_secret") == "said"
+    assert secret_of(settings_of(**said, JWT_SECRET="x"), "jwt_secret") == "x"  # noqa: S106 of the tests
     assert secret_of(settings_of(**said, JWT_SECRET=""), "jwt_secret") == "from the file"
     assert secret_of(settings_of(JWT_SECRET_FILE=""), "jwt_secret") == ""
 
