@@ -25,6 +25,7 @@ class Retry:
     def __init__(self, deadline: Deadline, patience_s: float) -> None:
         self._deadline = deadline
         self._patience = Deadline(patience_s)
+        self._is_patient = patience_s > 0
         self._pause_s = _FIRST_PAUSE_S
         self._stub_deaths = 0
 
@@ -45,7 +46,8 @@ class Retry:
             raise self._final(error)
         pause_s = self._pause_s * random.uniform(0.7, 1.3)  # noqa: S311 jitter, not a secret
         if pause_s > min(self._deadline.remaining(), self._patience.remaining()):
-            _log.warning("Triton did not answer", reason=error.message())
+            if self._is_patient:  # who is not asks each second whether Triton is there
+                _log.warning("Triton did not answer", reason=error.message())
             raise Problem("triton_unavailable", "Triton did not answer.", retry_after=self._pause_s)
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
         await asyncio.sleep(pause_s)

@@ -19,7 +19,7 @@ _SHOWN = (
     "WWW-Authenticate, X-Request-Id"
 )
 _KEPT_S = 600
-_VARY = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers, Access-Control-Request-Private-Network"
+_VARY = "Access-Control-Request-Method, Access-Control-Request-Headers, Access-Control-Request-Private-Network"
 _POLICY_VIOLATION = 1008
 """RFC 6455 §7.4.1."""
 
