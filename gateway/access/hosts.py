@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Sequence
+from functools import lru_cache
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
@@ -14,6 +15,9 @@ _PRIVATE = (".localhost", ".internal")
 """Endings of names that nobody can register: RFC 6761 §6.3, and what ICANN keeps for private use."""
 _CLUSTER = (".svc", ".cluster.local", ".local")
 """Kubernetes' names of services, and those of a local network."""
+
+_REMEMBERED = 256
+"""Good hosts: nearly all requests name the same few."""
 
 
 class Hosts:
@@ -28,6 +32,7 @@ class Hosts:
         own = socket.gethostname().lower()
         self._local = settings.access == "off"
         self._any = not (self._local or settings.allowed_hosts)
+        self._judged = lru_cache(_REMEMBERED)(self._judge)
         self._named = (*settings.allowed_hosts, own, f"{own}.local", *((public.host,) if public else ()))
 
     def check(self, scope: Scope) -> Authority | None:
@@ -42,11 +47,14 @@ class Hosts:
             return None
         if len(given) > 1:
             raise Problem("host_invalid", f"The header Host came {len(given)} times.")
+        return self._judged(given[0].strip(), _arrived_at(scope))
+
+    def _judge(self, text: str, arrived_at: str | None) -> Authority:
         try:
-            authority = Authority.parse(given[0].strip())
+            authority = Authority.parse(text)
         except ValueError as error:
             raise Problem("host_invalid", f"Host: {error}.") from error
-        if not (self._any or self._allows(authority, _arrived_at(scope))):
+        if not (self._any or self._allows(authority, arrived_at)):
             detail = f"Requests to {authority.host!r} are not answered here; ALLOWED_HOSTS can name it."
             raise Problem("host_not_allowed", detail)
         return authority

@@ -115,9 +115,8 @@ class KeyRing:
     async def _is_known(self, shown: tuple[str, str], address: str) -> bool:
         if shown in self._known:
             return True
-        if self._strangers.check(shown, address):
-            return False
-        await self._read()
+        if shown not in self._strangers:
+            await self._read()
         if shown in self._known:
             return True
         self._strangers.add(shown, address)
@@ -165,23 +164,22 @@ class Strangers:
         self._until: dict[tuple[str, str], float] = {}
         self._failures: dict[str, Allowance] = {}
 
-    def check(self, shown: tuple[str, str], address: str) -> bool:
-        """Whether a key was not there a moment ago. Raises Problem `rate_limited` to who tries many."""
-        now = self._clock()
-        failures = self._failures.get(_network(address))
-        if failures and (wait_s := failures.wait_s(now)):
-            raise _too_many(wait_s)
-        return self._until.get(shown, now) > now
+    def __contains__(self, shown: tuple[str, str]) -> bool:
+        """Whether a key was not there a moment ago."""
+        return self._until.get(shown, float("-inf")) > self._clock()
 
     def add(self, shown: tuple[str, str], address: str) -> None:
-        """One more."""
+        """One more. Raises Problem `rate_limited` where many came from there; a new key is let in all the same."""
         now, network = self._clock(), _network(address)
-        self._until.pop(shown, None)
-        _make_room(self._until)
-        self._until[shown] = now + _MINUTE_S
+        if shown not in self:
+            self._until.pop(shown, None)
+            _make_room(self._until)
+            self._until[shown] = now + _MINUTE_S
         failures = self._failures.pop(network, None) or Allowance(_FAILURES_PER_MINUTE, now)
         _make_room(self._failures)
         self._failures[network] = failures
+        if wait_s := failures.wait_s(now):
+            raise _too_many(wait_s)
         failures.take(1)
 
 
