@@ -138,7 +138,7 @@ class KeyRing:
                 problem = error
             self._reading = _Reading(began_at, self._clock(), problem)
             if len(self._known) <= before:
-                self._readings.take(1 + int(_READING_COST * (self._reading.ended_at - began_at)))
+                self._readings.take(1 if problem else 1 + int(_READING_COST * (self._reading.ended_at - began_at)))
             self._reading.tell()
 
 

@@ -48,6 +48,21 @@ class Clock:
         return self.now
 
 
+class SlowlyAwayKeys(CountedKeys):
+    """Of a database that is waited for in vain, as long as it is away."""
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        super().__init__(folder)
+        self.away = True
+        self._clock = clock
+
+    async def all(self) -> Sequence[ApiKey]:
+        if self.away:
+            self._clock.now += 8
+            raise Problem("store_unavailable", "PostgreSQL did not answer.")
+        return await super().all()
+
+
 @pytest.fixture
 def book(tmp_path: Path) -> CountedKeys:
     return CountedKeys(tmp_path)
@@ -161,3 +176,13 @@ async def test_a_revoked_key_is_refused_at_once(book: CountedKeys) -> None:
     assert await code(ring, good) == "let in"
     assert await book.revoke(good.split("_")[1])
     assert await code(ring, good) == "key_revoked"
+
+
+async def test_an_outage_of_the_database_is_over_when_it_is_back(tmp_path: Path) -> None:
+    clock = Clock()
+
+    book = SlowlyAwayKeys(tmp_path, clock)
+    ring, good = KeyRing(book, clock), await made(book)
+    assert {await code(ring, good) for _ in range(20)} == {"store_unavailable"}
+    book.away = False
+    assert await code(ring, good) == "let in"
