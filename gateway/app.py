@@ -11,11 +11,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Match, Route
 
+from gateway.access.browsers import CrossOrigin, FrontDoor
 from gateway.access.guard import guarded
 from gateway.access.rules import RULES, rules_of, run_rule
 from gateway.metrics.middleware import RequestMetrics
 from gateway.metrics.problem_note import note_problem
-from gateway.middleware import RequestMiddleware, path_of
+from gateway.middleware import HeadRequests, RequestMiddleware, path_of
 from gateway.openapi.document import complete
 from gateway.openapi.run import run_operation, run_responses
 from gateway.openapi.security import security
@@ -44,7 +45,13 @@ def create_app(settings: Settings) -> FastAPI:
         title=settings.app_name,
         version=settings.app_version,
         lifespan=lifespan,
-        middleware=[Middleware(RequestMetrics), Middleware(RequestMiddleware, debug=settings.app_debug)],
+        middleware=[
+            Middleware(RequestMetrics),
+            Middleware(CrossOrigin, settings=settings),
+            Middleware(RequestMiddleware, debug=settings.app_debug),
+            Middleware(FrontDoor, settings=settings),
+            Middleware(HeadRequests),
+        ],
         exception_handlers={Problem: _answer_problem, HTTPException: _answer_http},
     )
     _add_routes(app, registry, settings)
@@ -98,7 +105,8 @@ def _methods(request: Request) -> list[str]:
     """Those that the address takes: the error names those of the first of its routes alone."""
     routes = [route for route in request.app.routes if isinstance(route, Route)]
     fitting = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
-    return sorted({method for route in fitting for method in route.methods or ()})
+    methods = {method for route in fitting for method in route.methods or ()}
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
 
 
 def _told(request: Request, problem: Problem) -> Response:

@@ -1,4 +1,4 @@
-"""Around every request: its id and its trace, one line in the log, and an answer to what nobody expected."""
+"""Around every request: its id and its trace, one line in the log, an answer to what nobody expected, and HEAD."""
 
 import logging
 import re
@@ -81,6 +81,39 @@ class RequestMiddleware:
         level = logging.DEBUG if path.startswith(_PROBED) and status == HTTPStatus.OK else logging.INFO
         line = f"{scope['method']} {path} {status}"
         self._log.log(level, line, status=status, duration_ms=round(duration_s * 1000, 1))
+
+
+class HeadRequests:
+    """Pure ASGI: HEAD is served at every address of GET, by its rules and with its headers, but no body.
+
+    The scope of who asked stays as it is: servers look there whether a body belongs to an answer.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+        inner: Scope = {**scope, "method": "GET"}
+
+        async def head_alone(message: Message) -> None:
+            await send(message if message["type"] == "http.response.start" else {"type": "http.response.body"})
+            if message["type"] != "http.response.start":
+                raise _AnsweredError
+
+        try:
+            await self._app(inner, receive, head_alone)
+        except _AnsweredError:
+            pass
+        finally:
+            scope.update({**inner, "method": "HEAD"})
+
+
+class _AnsweredError(Exception):
+    """The head is sent: nobody needs the rest, which of a stream would never end."""
 
 
 class _Exchange:

@@ -54,6 +54,19 @@ PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
         "key_unknown": ProblemType(401, "The API key is not known", "There is no such API key."),
         "key_revoked": ProblemType(401, "The API key was revoked", "The API key 5f0c1d9be1f9 was revoked."),
         "key_expired": ProblemType(401, "The API key has expired", "The API key 5f0c1d9be1f9 has expired."),
+        "ticket_invalid": ProblemType(401, "The ticket is not accepted", "There is no such ticket."),
+        "ticket_expired": ProblemType(401, "The ticket has expired", "The ticket has expired; ask for a new one."),
+        "host_invalid": ProblemType(400, "The request names no host, or several", "The header Host came 2 times."),
+        "host_not_allowed": ProblemType(
+            421,
+            "This host is not served here",
+            "Requests to 'masks.example.com' are not answered here; ALLOWED_HOSTS can name it.",
+        ),
+        "origin_not_allowed": ProblemType(
+            403,
+            "This web page may not use the gateway",
+            "Pages of https://shop.example.com may not use this; ALLOWED_ORIGINS can name them.",
+        ),
         "scope_missing": ProblemType(403, "The caller may not do this", "This needs the scope jobs:write."),
         "not_found": ProblemType(404, "No such address", "POST /v2 is not served here.", "/v2"),
         "pipeline_not_found": ProblemType(
@@ -216,10 +229,11 @@ PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
             "what is missing.",
         ),
         "inference_failed": ProblemType(502, "The model failed", "Triton answered: Stub process is not healthy."),
-        "triton_unavailable": ProblemType(
-            503, "The inference server is not available", "Triton did not answer: failed to connect to all addresses"
-        ),
+        "triton_unavailable": ProblemType(503, "The inference server is not available", "Triton did not answer."),
         "store_unavailable": ProblemType(503, "The database is not available", "PostgreSQL did not answer."),
+        "keys_unavailable": ProblemType(
+            503, "Tokens cannot be checked now", "The keys of the tokens' issuer could not be fetched."
+        ),
         "storage_unavailable": ProblemType(503, "The object store is not available", "S3 did not answer within 10 s."),
         "deadline_exceeded": ProblemType(504, "The request took too long", "Not done within 30 s."),
     }

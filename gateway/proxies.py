@@ -35,7 +35,7 @@ def proxy_for(url: httpx.URL, environ: Mapping[str, str] | None = None) -> str |
     """
     variables = os.environ if environ is None else environ
     host = url.host.rstrip(".").lower()
-    if _is_inside(host) or _is_exempt(host, url.port or _PORTS.get(url.scheme), variables):
+    if is_inside(host) or _is_exempt(host, url.port or _PORTS.get(url.scheme), variables):
         return None
     return next((_usable(name, value) for name, value in _named(url.scheme, variables)), None)
 
@@ -82,7 +82,7 @@ def require_certificates() -> None:
                 raise ProxyError(f"{name}={path}: no certificates can be read there: {error}") from error
 
 
-def _is_inside(host: str) -> bool:
+def is_inside(host: str) -> bool:
     """This machine, a private network, or a name that no public server has."""
     if (address := _address(host)) is not None:
         return not address.is_global

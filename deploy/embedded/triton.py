@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from secrets import token_hex
 
 from google.protobuf.text_format import ParseError
 
@@ -25,6 +26,9 @@ ENSEMBLES = CHECKOUT / "ensembles"
 
 _EVENT = re.compile(r'"(?:(loading): ([^:"]+):|(?:successfully loaded|failed to load) \'([^\']+)\')')
 """Of Triton's log: a model that it begins to load, or one that it is done with."""
+
+_RESTRICTED = "model-repository,shared-memory,trace,logging"
+"""What changes the server by HTTP, and is not used here."""
 
 _log = get_logger("deploy.embedded")
 
@@ -80,6 +84,7 @@ class Triton(Service):
             *addresses,
             *(f"--{kind}-port={port}" for kind, port in ports.items()),
             f"--metrics-port={settings.triton_metrics_port}",
+            f"--http-restricted-api={_RESTRICTED}:maskwright={token_hex(16)}",  # web pages reach loopback too
             "--allow-gpu-metrics=false",
             "--exit-timeout-secs=10",
             "--log-format=ISO8601",

@@ -1,15 +1,23 @@
 """Finds out who sends a request."""
 
+from collections.abc import Sequence
+
 from starlette.datastructures import Headers
+from starlette.requests import Request
 
 from gateway.access.allowance import Allowances
 from gateway.access.caller import LOCAL, Caller
-from gateway.access.keys import PREFIX, KeyBook, caller_with
+from gateway.access.keys import PREFIX, KeyBook, KeyRing
+from gateway.access.scopes import OPERATE, allowed
+from gateway.access.tickets import Tickets
 from gateway.access.tokens import Tokens
+from gateway.patience import answer_within
 from gateway.problems import Problem
 from gateway.settings import Settings
 
 _KEY_HEADER = "X-API-Key"
+_PATIENCE_S = 2.0
+"""How long a probe that shows a key waits for the database."""
 
 
 class Access:
@@ -20,27 +28,43 @@ class Access:
         self.required = settings.access == "required"
         self.allowances = Allowances(settings)
         self._tokens = Tokens(settings)
-        self._keys = keys
+        self._keys = KeyRing(keys)
+        self.tickets = Tickets(keys)
+        self._everybody_operates = settings.access == "off"
 
-    async def caller(self, headers: Headers) -> Caller:
-        """Who sends a request with these headers.
+    async def caller(self, request: Request, *, tickets: bool = False) -> Caller:
+        """Who sends a request; `tickets`: whether one for the job in the address is good enough.
 
-        Raises Problem `credentials_missing`, those of tokens and keys, and `store_unavailable`.
+        Raises Problem `credentials_missing`, those of tokens, keys and tickets, and `store_unavailable`.
         """
         if not self.required:
             return LOCAL
-        shown = _shown(headers)
+        shown_tickets = request.query_params.getlist("ticket") if tickets else []
+        shown = _shown(request.headers, shown_tickets)
+        if shown_tickets:
+            return await self.tickets.caller(shown, request.path_params["id"])
         if shown.startswith(PREFIX):
-            return await caller_with(shown, self._keys)
+            return await self._keys.caller(shown, request.client.host if request.client else "")
+        await self._tokens.renew_keys(shown)
         return self._tokens.caller(shown)
 
+    async def operates(self, request: Request) -> bool:
+        """Whether the causes of faults are for who sends this request to an address that is open to all.
 
-def _shown(headers: Headers) -> str:
-    """The token or the key. Raises Problem `credentials_missing`, also where there is more than one."""
+        Behind a proxy that asks (ACCESS=open) nobody is known to, as it lets probes through.
+        """
+        if not self.required:
+            return self._everybody_operates
+        caller = await answer_within(_PATIENCE_S, self.caller(request))
+        return caller is not None and allowed(caller.scopes, OPERATE)
+
+
+def _shown(headers: Headers, tickets: Sequence[str]) -> str:
+    """The token, the key or the ticket. Raises Problem `credentials_missing`, also where there is more than one."""
     schemes = (value.strip().partition(" ") for value in headers.getlist("authorization"))
     shown = [token.strip() for scheme, _, token in schemes if scheme.lower() == "bearer"]
     keys = [value.strip() for value in headers.getlist(_KEY_HEADER)]
-    given = [text for text in (*shown, *keys) if text]
+    given = [text for text in (*shown, *keys, *tickets) if text]
     if len(given) != 1:
         detail = f"Send a token or an API key, as `Authorization: Bearer …` or `{_KEY_HEADER}: …`; one of them."
         raise Problem("credentials_missing", detail, headers={"WWW-Authenticate": "Bearer"})

@@ -7,7 +7,7 @@ from gateway.settings import Settings, SettingsError
 
 def check_binding(settings: Settings) -> None:
     """Raise SettingsError where anybody could send requests without being asked who they are."""
-    if settings.access != "off" or _is_loopback(settings.api_host):
+    if settings.access != "off" or is_loopback(settings.api_host):
         return
     raise SettingsError(
         f"API_HOST={settings.api_host}: others than this machine could send requests, and nobody asks who they are; "
@@ -16,7 +16,7 @@ def check_binding(settings: Settings) -> None:
     )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     """Of a name, only one that is always this machine (RFC 6761 §6.3)."""
     try:
         return ip_address(host).is_loopback

@@ -10,6 +10,7 @@ from errno import ENOSPC
 from fcntl import LOCK_EX, flock
 from io import SEEK_END, FileIO
 from pathlib import Path
+from secrets import token_bytes
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -32,6 +33,7 @@ class FileKeys(KeyBook):
 
     def __init__(self, settings: Settings) -> None:
         self._path = settings.maskwright_home / _FOLDER / "keys.json"
+        self._secret = token_bytes(32)
 
     async def add(self, key: ApiKey) -> None:
         """Keep a new key."""
@@ -44,6 +46,10 @@ class FileKeys(KeyBook):
     async def all(self) -> Sequence[ApiKey]:
         """Every key, the newest first."""
         return await asyncio.to_thread(self._read)
+
+    async def secret(self) -> bytes:
+        """This process's: no other has the jobs that are kept with it."""
+        return self._secret
 
     async def revoke(self, key_id: str) -> bool:
         """Revoke a key."""
@@ -59,7 +65,7 @@ class FileKeys(KeyBook):
         except FileNotFoundError:
             return ()
         except (OSError, ValidationError) as error:
-            raise Problem("store_unavailable", f"{self._path} cannot be read.") from error
+            raise Problem("store_unavailable", f"{self._path.name} cannot be read.") from error
 
     def _change(self, change: Callable[[tuple[ApiKey, ...]], tuple[ApiKey, ...]]) -> None:
         """One process at a time; readers see the file as it was, or as it is then, also after a crash."""
@@ -74,7 +80,7 @@ class FileKeys(KeyBook):
                     os.fsync(file.fileno())
                 new.replace(self._path)
         except OSError as error:
-            raise Problem("store_unavailable", f"{self._path}: {error.strerror}") from error
+            raise Problem("store_unavailable", f"{self._path.name}: {error.strerror}") from error
 
 
 class FileAudit(AuditLog):
@@ -98,9 +104,9 @@ class FileAudit(AuditLog):
                 line = b"\n" + line if _is_torn(file) else line
                 written = file.write(line)
         except OSError as error:
-            raise Problem("store_unavailable", f"{self._path}: {error.strerror}") from error
+            raise Problem("store_unavailable", f"{self._path.name}: {error.strerror}") from error
         if written < len(line):
-            raise Problem("store_unavailable", f"{self._path}: {os.strerror(ENOSPC)}")
+            raise Problem("store_unavailable", f"{self._path.name}: {os.strerror(ENOSPC)}")
 
     def _read(self, wanted: AuditFilter) -> Sequence[AuditEntry]:
         try:
@@ -109,7 +115,7 @@ class FileAudit(AuditLog):
         except FileNotFoundError:
             return ()
         except OSError as error:
-            raise Problem("store_unavailable", f"{self._path}: {error.strerror}") from error
+            raise Problem("store_unavailable", f"{self._path.name}: {error.strerror}") from error
         return tuple(reversed(newest))
 
     def _whole(self, lines: Iterable[bytes]) -> Iterator[AuditEntry]:

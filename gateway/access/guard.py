@@ -39,7 +39,7 @@ def guarded(rule: Rule, handler: Handler) -> Handler:
     @wraps(handler)
     async def let_in(request: Request) -> Response:
         services = services_of(request)
-        caller = await services.access.caller(request.headers)
+        caller = await services.access.caller(request, tickets=rule.tickets)
         note_caller(request, caller)
         if services.access.required:
             structlog.contextvars.bind_contextvars(caller=caller.name, tenant=caller.tenant)

@@ -12,11 +12,13 @@ from gateway.settings import Settings
 class Rule:
     """The scope that an address needs, None where nobody is asked; and its name in the audit log, if it is told there.
 
-    Where the scope is RUN_ANY, the pipeline's own is asked for once the body is read.
+    `tickets`: whether one for the job in the address is enough. Where the scope is RUN_ANY, the pipeline's own is asked
+    for once the body is read.
     """
 
     scope: str | None
     action: str | None = None
+    tickets: bool = False
 
 
 OPEN = Rule(None)
@@ -40,7 +42,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "POST /batch-upload": Rule(run("privacy_blur"), "submit"),
         "GET /v1/jobs": Rule(READ),
         f"GET {_JOB}": Rule(READ),
-        f"GET {_JOB}/events": Rule(READ),
+        f"GET {_JOB}/events": Rule(READ, tickets=True),
+        f"POST {_JOB}/events/ticket": Rule(READ),
         f"GET {_JOB}/artifacts/{{name:path}}": Rule(READ, "read"),
         "GET /v1/artifacts/{key:path}": Rule(READ, "read"),
         f"GET {_FRONTAL}/status/{{id}}": Rule(READ, "read"),

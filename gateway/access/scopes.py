@@ -14,7 +14,8 @@ RUN_ANY = "run"
 """What an address asks for whose pipeline only the request's body names: any pipeline at all."""
 EVERYTHING = frozenset({"run:*", "jobs:*", OPERATE})
 
-_SCOPE = re.compile(r"run:(?:\*|[a-z0-9_]{1,64})|jobs:(?:read|write|\*)|operate")
+SCOPE_PATTERN = r"run:(?:\*|[a-z0-9_]{1,64})|jobs:(?:read|write|\*)|operate"
+_SCOPE = re.compile(SCOPE_PATTERN)
 
 
 def is_scope(text: str) -> bool:

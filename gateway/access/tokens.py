@@ -1,14 +1,14 @@
 """JSON Web Tokens (RFC 7519), checked as RFC 8725 says."""
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import jwt
-from jwt import PyJWK
-from jwt.exceptions import ExpiredSignatureError, PyJWTError
+from cryptography.exceptions import UnsupportedAlgorithm
+from jwt.algorithms import AllowedPublicKeys
+from jwt.exceptions import ExpiredSignatureError, InvalidSignatureError, PyJWTError
 
 from gateway.access.caller import Caller
-from gateway.access.jwks import JwksFile
+from gateway.access.jwks import JwksFile, JwksUrl
 from gateway.access.scopes import is_scope
 from gateway.access.tenants import is_tenant
 from gateway.problems import Problem
@@ -18,26 +18,43 @@ _LEEWAY_S = 10
 """How far the issuer's clock may be off."""
 _LEAST_SECRET_BYTES = 32
 """RFC 7518 §3.2: of HS256, the size of its hash."""
-_NAME_CHARACTERS = 128
-_REQUIRED = ["exp", "iss", "aud", "sub"]
+_NAME_CHARACTERS = 255
+"""OpenID Connect Core §2: what a `sub` may have."""
+_REQUIRED = ["exp", "iss", "sub"]
+_OPTIONS = jwt.types.Options(
+    require=_REQUIRED, enforce_minimum_key_length=True, verify_aud=False, verify_sub=False, verify_jti=False
+)
+"""Issuers number their subjects and tokens, too; the audience is checked here."""
+Claims = Mapping[str, object]
 
 
 class Tokens:
     """Checks tokens.
 
-    The algorithm decides the key, and each key is used with its own algorithm alone: a token that names `none`, or that
-    is signed with a public key as if that were a secret, has no key here.
+    The algorithm decides the keys, and each key is used with its own algorithms alone: a token that names `none`, or
+    that is signed with a public key as if that were a secret, has no key here.
     """
 
     def __init__(self, settings: Settings) -> None:
         """Raises SettingsError where the settings could not tell a good token from a bad one."""
+        self._settings = settings
         self._secret = settings.jwt_secret.get_secret_value()
-        self._jwks = JwksFile(settings.jwt_jwks_file) if settings.jwt_jwks_file else None
-        self._issuer = settings.jwt_issuer
-        self._audience = settings.jwt_audience
-        self._tenant_claim = settings.jwt_tenant_claim
-        if self._secret or self._jwks:
+        self._sets: list[JwksFile | JwksUrl] = []
+        if settings.jwt_jwks_file:
+            self._sets.append(JwksFile(settings.jwt_jwks_file))
+        if settings.jwt_jwks_url:
+            self._sets.append(JwksUrl(settings.jwt_jwks_url))
+        if self._secret or self._sets:
             _check(settings)
+
+    async def renew_keys(self, token: str) -> None:
+        """Fetch the issuer's keys where the token may need newer ones. Raises Problem `keys_unavailable`."""
+        try:
+            header = jwt.get_unverified_header(token)
+        except PyJWTError:
+            return
+        for keys in self._sets:
+            await keys.renew(header.get("kid"), str(header.get("alg")))
 
     def caller(self, token: str) -> Caller:
         """Who sends a token. Raises Problem `token_expired`, `token_invalid`."""
@@ -45,63 +62,105 @@ class Tokens:
             claims = self._claims(token)
         except ExpiredSignatureError as error:
             raise _refused("token_expired", "The token has expired.") from error
-        except PyJWTError as error:
+        except (PyJWTError, UnsupportedAlgorithm) as error:
             raise _refused("token_invalid", f"{str(error).rstrip('.')}.") from error
-        return Caller(_name(claims), self._tenant(claims), _scopes(claims))
+        self._check_audience(claims)
+        self._check_required(claims)
+        return Caller(_name(claims), self._tenant(claims), self._scopes(claims))
 
-    def _claims(self, token: str) -> Mapping[str, object]:
-        algorithm, key = self._key(jwt.get_unverified_header(token))
-        claims: Mapping[str, object] = jwt.decode(
-            token,
-            key,
-            algorithms=[algorithm],
-            audience=self._audience,
-            issuer=self._issuer,
-            leeway=_LEEWAY_S,
-            options={"require": _REQUIRED, "enforce_minimum_key_length": True},
-        )
-        return claims
+    def _claims(self, token: str) -> Claims:
+        """Those of a token that one of the keys signed."""
+        header = jwt.get_unverified_header(token)
+        algorithm, keys = str(header.get("alg")), self._keys(header)
+        for key in keys:
+            try:
+                claims: Claims = jwt.decode(
+                    token, key, [algorithm], _OPTIONS, issuer=self._settings.jwt_issuer, leeway=_LEEWAY_S
+                )
+            except InvalidSignatureError:
+                continue
+            return claims
+        raise InvalidSignatureError("Signature verification failed")
 
-    def _key(self, header: Mapping[str, object]) -> tuple[Literal["HS256", "RS256"], str | PyJWK]:
+    def _keys(self, header: Mapping[str, object]) -> Sequence[str | AllowedPublicKeys]:
         algorithm = header.get("alg")
         if algorithm == "HS256" and self._secret:
-            return "HS256", self._secret
-        if algorithm != "RS256" or self._jwks is None:
+            return [self._secret]
+        if not (isinstance(algorithm, str) and self._sets):
             raise _refused("token_invalid", f"Tokens signed with {str(algorithm)[:20]!r} are not accepted here.")
-        key = self._jwks.find(header.get("kid"))
-        if key is None:
-            raise _refused("token_invalid", "No key of JWT_JWKS_FILE is the token's (`kid`).")
-        return "RS256", key
+        found = [key for keys in self._sets for key in keys.find(header.get("kid"), algorithm)]
+        if not found:
+            raise _refused("token_invalid", "No key of the issuer is the token's (`kid`, `alg`).")
+        return [key.key for key in found]
 
-    def _tenant(self, claims: Mapping[str, object]) -> str:
-        tenant = claims.get(self._tenant_claim)
+    def _check_audience(self, claims: Claims) -> None:
+        """Amazon Cognito's access tokens name the client in the place of an audience."""
+        named = claims.get("aud")
+        if named is None and claims.get("token_use") == "access":
+            named = claims.get("client_id")
+        if self._settings.jwt_audience not in (named if isinstance(named, list) else [named]):
+            raise _refused("token_invalid", "Audience doesn't match.")
+
+    def _check_required(self, claims: Claims) -> None:
+        for entry in self._settings.jwt_required_claims:
+            name, _, wanted = entry.partition("=")
+            if wanted not in map(str, _listed(_claim(claims, name))):
+                raise _refused("token_invalid", f"The claim {name!r} must be {wanted!r}.")
+
+    def _tenant(self, claims: Claims) -> str:
+        name = self._settings.jwt_tenant_claim
+        tenant = _claim(claims, name)
+        if tenant is None and self._settings.jwt_default_tenant:
+            return self._settings.jwt_default_tenant
         if isinstance(tenant, str) and is_tenant(tenant):
             return tenant
-        raise _refused("token_invalid", f"The claim {self._tenant_claim!r} is needed and must name a tenant.")
+        raise _refused("token_invalid", f"The claim {name!r} is needed and must name a tenant.")
+
+    def _scopes(self, claims: Claims) -> Collection[str]:
+        """Those of ours in all the claims that may hold some: words in a text (RFC 9068 §2.2.3), or a list of them."""
+        given = [_claim(claims, name) for name in self._settings.jwt_scopes_claim]
+        if all(claim is None for claim in given):
+            return frozenset(self._settings.jwt_default_scopes)
+        prefix = self._settings.jwt_scopes_prefix
+        words = (word.removeprefix(prefix) for claim in given for word in _words(claim) if word.startswith(prefix))
+        return frozenset(filter(is_scope, words))
+
+
+def _claim(claims: Claims, name: str) -> object:
+    """A claim of this name; or a part of one, as `realm_access.roles` is. None where it is missing."""
+    if name in claims:
+        return claims[name]
+    found: object = claims
+    for part in name.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
+
+
+def _listed(claim: object) -> Sequence[object]:
+    return claim if isinstance(claim, list) else [claim]
+
+
+def _words(claim: object) -> Iterator[str]:
+    for item in _listed(claim):
+        if isinstance(item, str):
+            yield from item.split()
 
 
 def _check(settings: Settings) -> None:
     for variable, value in (("JWT_ISSUER", settings.jwt_issuer), ("JWT_AUDIENCE", settings.jwt_audience)):
         if not value:
-            raise SettingsError(f"{variable}=: needed with JWT_SECRET and JWT_JWKS_FILE")
+            raise SettingsError(f"{variable}=: needed with JWT_SECRET, JWT_JWKS_FILE and JWT_JWKS_URL")
     secret = settings.jwt_secret.get_secret_value().encode()
     if secret and len(secret) < _LEAST_SECRET_BYTES:
         raise SettingsError(f"JWT_SECRET=…: at least {_LEAST_SECRET_BYTES} bytes are needed")
 
 
-def _name(claims: Mapping[str, object]) -> str:
-    subject = str(claims["sub"])
-    if not subject or len(subject) > _NAME_CHARACTERS or not subject.isprintable():
+def _name(claims: Claims) -> str:
+    subject = claims["sub"]
+    name = str(subject) if isinstance(subject, str | int) and not isinstance(subject, bool) else ""
+    if not name or len(name) > _NAME_CHARACTERS or not name.isprintable():
         raise _refused("token_invalid", f"The claim 'sub' must have 1 to {_NAME_CHARACTERS} printable characters.")
-    return f"token:{subject}"
-
-
-def _scopes(claims: Mapping[str, object]) -> frozenset[str]:
-    """Those of the claim `scope` that are ours: words in one text (RFC 9068 §2.2.3), or a list of them."""
-    given = claims.get("scope", "")
-    words = given.split() if isinstance(given, str) else given
-    named = words if isinstance(words, list) else []
-    return frozenset(word for word in named if isinstance(word, str) and is_scope(word))
+    return f"token:{name}"
 
 
 def _refused(code: str, detail: str) -> Problem:

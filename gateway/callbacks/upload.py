@@ -78,7 +78,7 @@ def authorisation(secret: SecretStr) -> dict[str, str]:
 
     Checked here, because an HTTP library quotes a header that it cannot send.
     """
-    text = secret.get_secret_value().strip()
+    text = secret.get_secret_value()
     if not (text.isascii() and text.isprintable()):
         raise SettingsError("MASK_COMPONENT_SECRET=…: printable ASCII characters are wanted; it is sent in a header")
     return {"X-Internal-Auth": text} if text else {}

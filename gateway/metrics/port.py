@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.access.browsers import FrontDoor
 from gateway.listening import Limits, Server, configured
 from gateway.metrics.page import MEDIA_TYPE, MetricsPage
 from gateway.settings import Settings, SettingsError
@@ -26,7 +27,7 @@ async def serving_figures(settings: Settings, page: MetricsPage) -> AsyncIterato
         yield
         return
     with _listening(settings.api_host, settings.figures_port) as listener:
-        server = Server(_config(page))
+        server = Server(_config(settings, page))
         serving = asyncio.create_task(server.serve([listener]))
         try:
             yield
@@ -42,9 +43,9 @@ def _listening(host: str, port: int) -> socket.socket:
         raise SettingsError(f"PROMETHEUS_PORT={port}: {error.strerror}") from error
 
 
-def _config(page: MetricsPage) -> uvicorn.Config:
+def _config(settings: Settings, page: MetricsPage) -> uvicorn.Config:
     async def figures(_request: Request) -> Response:
         return Response(await page.text(), media_type=MEDIA_TYPE)
 
     routes = [Route(path, figures) for path in ("/", "/metrics")]
-    return configured(Starlette(routes=routes), Limits(grace_s=_GRACE_S))
+    return configured(FrontDoor(Starlette(routes=routes), settings), Limits(grace_s=_GRACE_S))

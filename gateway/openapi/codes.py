@@ -5,9 +5,11 @@ from gateway.problems import PROBLEMS
 
 ACCESS = (
     *("credentials_missing", "token_invalid", "token_expired", "key_unknown", "key_revoked", "key_expired"),
-    *("scope_missing", "rate_limited", "store_unavailable"),
+    *("scope_missing", "rate_limited", "store_unavailable", "keys_unavailable"),
 )
 """Of every address that asks who the caller is; keys are looked up in the database."""
+DOOR = ("host_invalid", "host_not_allowed", "origin_not_allowed")
+"""Of every address: what a browser was made to send."""
 FAILED = ("internal_error",)
 STORE = ("store_unavailable", *FAILED)
 BODY = (
@@ -21,6 +23,7 @@ PHOTO = (
 PROCESS = (*BODY, *PHOTO, "idempotency_conflict", "storage_unavailable", *STORE)
 SUBMISSION = (*PROCESS, "missing_image", "invalid_json", "invalid_base64", "url_not_allowed")
 BATCH = (*BODY, "storage_unavailable", *STORE)
+TICKET = ("ticket_invalid", "ticket_expired")
 JOB = ("job_not_found", *STORE)
 ARTIFACT = (*JOB, "job_unfinished", "artifact_not_found", "storage_unavailable")
 LINKED = ("artifact_not_found", *FAILED)
@@ -29,7 +32,10 @@ FRONTAL = (*JOB, "artifact_not_found", "storage_unavailable")
 POISON = ("poison_not_found", *STORE)
 OUTCOMES = ("cancelled", "attempts_exhausted", "url_failed", "url_unreachable", "object_missing")
 """Why a job failed; never the answer to a request."""
-_OF_JOBS = {*OUTCOMES, *JOB, *ARTIFACT, *POISON, "idempotency_conflict", "url_not_allowed"} - {*FAILED, *ACCESS}
+_OF_JOBS = {*OUTCOMES, *TICKET, *JOB, *ARTIFACT, *POISON, "idempotency_conflict", "url_not_allowed"} - {
+    *FAILED,
+    *ACCESS,
+}
 _OF_PIPELINES = {*body_masks.REFUSALS, *face_contours.REFUSALS, *detect.REFUSALS}
 RUN = tuple(code for code in PROBLEMS if code not in _OF_JOBS | _OF_PIPELINES)
 """Those of every pipeline; each answers with its own refusals alone."""

@@ -70,3 +70,7 @@ PROCESSED: dict[str, object] = {
     "job_id": "job456",
     "message": "Job added to Qwen mask queue",
 }
+TICKET: dict[str, object] = {
+    "ticket": "eyJqb2IiOiI2ZjFjMGU0ZSJ9.q1Zq0m3n6Yx8a9JpVd2fWl1sKc4rTt5uBb7eHh0iGg8",
+    "expires": "2025-11-26T12:01:00Z",
+}

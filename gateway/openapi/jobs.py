@@ -141,6 +141,14 @@ def query_operation(model: type[BaseModel]) -> dict[str, object]:
     }
 
 
+def stream_operation(with_id: Mapping[str, object]) -> dict[str, object]:
+    """The job's id, and a ticket in the place of a header."""
+    path = with_id["parameters"]
+    described = "What `POST …/events/ticket` gave, for an EventSource, which can send no header."
+    ticket = {"name": "ticket", "in": "query", "required": False, "description": described, "schema": _TEXT}
+    return {"parameters": [*(path if isinstance(path, list) else []), ticket]}
+
+
 def stream_responses() -> Responses:
     """The stream of a job's states, each event an object, and the answer to one who has seen the last."""
     shown = "".join(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from secrets import token_bytes
 from typing import TypedDict, cast
 
 from gateway.access.keys import ApiKey, KeyBook
@@ -13,6 +14,11 @@ _ADD = f"INSERT INTO maskwright.api_keys ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5
 _FIND = f"SELECT {_COLUMNS} FROM maskwright.api_keys WHERE id = $1"  # noqa: S608 of constants
 _ALL = f"SELECT {_COLUMNS} FROM maskwright.api_keys ORDER BY created_at DESC, id"  # noqa: S608 of constants
 _REVOKE = "UPDATE maskwright.api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING id"
+# The gateway that comes first makes it, and all get it: a conflict changes nothing, but lets the row be returned.
+_SHARED = """
+INSERT INTO maskwright.secrets (name, value) VALUES ('installation', $1)
+ON CONFLICT (name) DO UPDATE SET name = EXCLUDED.name RETURNING value
+"""
 
 
 class _KeyRow(TypedDict):
@@ -24,6 +30,10 @@ class _KeyRow(TypedDict):
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+
+
+class _SecretRow(TypedDict):
+    value: bytes
 
 
 class PostgresKeys(KeyBook):
@@ -48,6 +58,12 @@ class PostgresKeys(KeyBook):
     async def revoke(self, key_id: str) -> bool:
         """Revoke a key."""
         return await self._pool.run(lambda connection: connection.fetchrow(_REVOKE, key_id)) is not None
+
+    async def secret(self) -> bytes:
+        """The installation's secret."""
+        offered = token_bytes(32)
+        row = await self._pool.run(lambda connection: connection.fetchrow(_SHARED, offered))
+        return cast("_SecretRow", row)["value"]
 
 
 def _key_of(row: Row) -> ApiKey:

@@ -16,7 +16,7 @@ from gateway.postgres.connection import Connection, Row
 
 OWN = (
     *("jobs", "deliveries", "poison", "workers", "cache_traffic", "locks"),
-    *("metric_totals", "metric_processes", "api_keys", "audit"),
+    *("metric_totals", "metric_processes", "api_keys", "audit", "secrets"),
 )
 SEEDS = ("user_mask_outputs", "task_results", "processing_metrics", "cache_performance")
 """Our tables; and those that users may bring, and the view, which stay where they are."""

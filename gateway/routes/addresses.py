@@ -13,7 +13,7 @@ from gateway.intake.queries import CachePage, CachePeriod, JobQuery, PoisonQuery
 from gateway.openapi import codes
 from gateway.openapi.frontal import figures_responses, frontal_operation, listed_response
 from gateway.openapi.frontal_examples import CLEANED, DRAWN, FIGURES, SUBMITTED
-from gateway.openapi.job_examples import PAGE, POISON_PAGE, PROCESSED
+from gateway.openapi.job_examples import PAGE, POISON_PAGE, PROCESSED, TICKET
 from gateway.openapi.jobs import (
     answer_response,
     deletion_responses,
@@ -23,6 +23,7 @@ from gateway.openapi.jobs import (
     path_operation,
     process_operation,
     query_operation,
+    stream_operation,
     stream_responses,
     submit_operation,
     submit_responses,
@@ -54,7 +55,7 @@ from gateway.routes import (
 )
 from gateway.routes.batches import MAX_FILES
 from gateway.routes.frontal_schemas import CacheCleanup, CacheEntry, CacheFigures, FrontalStatus, FrontalSubmission
-from gateway.routes.job_schemas import JobPage, PoisonPage, ProcessAnswer, QueueStatus, Resent, Stats
+from gateway.routes.job_schemas import EventTicket, JobPage, PoisonPage, ProcessAnswer, QueueStatus, Resent, Stats
 from gateway.routes.schemas import Health, Live, PipelineList
 from gateway.routes.upload_schemas import BatchAnswer, BatchStatus, UploadAnswer, UploadStatus
 from gateway.settings import Settings
@@ -79,7 +80,7 @@ class Address:
     def add_to(self, app: FastAPI, tag: str, rule: Rule) -> None:
         """Serve it to those whom the rule lets in, and describe it."""
         method, path = self.route.split()
-        errors = dict.fromkeys((*refusals(rule), *self.codes))
+        errors = dict.fromkeys((*codes.DOOR, *refusals(rule), *self.codes))
         app.add_api_route(
             path,
             guarded(rule, self.handler),
@@ -129,12 +130,15 @@ def _one_job() -> tuple[Address, ...]:
     shown, ended = job_response("The job."), job_response("The job; it is finished now, or was before.")
     gone = deletion_responses()
     resent = answer_response(Resent, "How many callbacks had failed.", {"resent": 1})
+    watched = stream_operation(with_id)
+    seen, taken = (*codes.TICKET, *codes.JOB), answer_response(EventTicket, "A ticket, for a minute.", TICKET)
     again = "Send the callbacks again that failed."
     return (
         Address(f"GET {job}", jobs.show, "Look at a job.", shown, codes.JOB, with_id),
         Address(f"DELETE {job}", jobs.delete, "Delete a job, cancelling it first.", gone, codes.JOB, with_id),
         Address(f"POST {job}/cancel", jobs.cancel, "Cancel an unfinished job.", ended, codes.JOB, with_id),
-        Address(f"GET {job}/events", events.events, "Watch a job.", stream_responses(), codes.JOB, with_id),
+        Address(f"GET {job}/events", events.events, "Watch a job.", stream_responses(), seen, watched),
+        Address(f"POST {job}/events/ticket", events.ticket, "Let a browser watch a job.", taken, codes.JOB, with_id),
         Address(f"POST {job}/callbacks/resend", jobs.resend_callbacks, again, resent, codes.JOB, with_id),
     )
 

@@ -1,4 +1,4 @@
-"""`GET /v1/jobs/{id}/events`: a job's states as they come, as server-sent events (WHATWG HTML, 9.2)."""
+"""`GET /v1/jobs/{id}/events`: a job's states as they come, as server-sent events (WHATWG HTML, 9.2); and its ticket."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from gateway.access.caller import caller_of
 from gateway.jobs.job import Job
+from gateway.jobs.view import timestamp
 from gateway.problems import Problem
 from gateway.routes.job_views import full_view, job_of
 from gateway.services import Services, services_of
@@ -31,6 +33,14 @@ async def events(request: Request) -> Response:
         return Response(status_code=204)
     changes = state_events(services, job.id, _KEEP_ALIVE_S)
     return StreamingResponse(changes, media_type="text/event-stream", headers=_HEADERS)
+
+
+async def ticket(request: Request) -> Response:
+    """What lets an EventSource open that stream, for a minute."""
+    job = await job_of(request)
+    text, expires = await services_of(request).access.tickets.issue(caller_of(request), job.id)
+    told = {"ticket": text, "expires": timestamp(expires)}
+    return JSONResponse(told, headers={"Cache-Control": "no-store"})
 
 
 async def state_events(services: Services, job_id: UUID, keep_alive_s: float) -> AsyncIterator[bytes]:

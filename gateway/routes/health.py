@@ -1,17 +1,17 @@
 """`GET /health`, `/health/live` and `/health/ready`."""
 
 import asyncio
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from gateway.services import Services, services_of
+from gateway.services import services_of
 
 
 async def health(request: Request) -> JSONResponse:
     """State of the gateway, its stores and its models: 200 as long as the gateway lives."""
-    return JSONResponse(await _state(services_of(request)))
+    return JSONResponse(await _state(request))
 
 
 async def live(_request: Request) -> JSONResponse:
@@ -21,12 +21,17 @@ async def live(_request: Request) -> JSONResponse:
 
 async def ready(request: Request) -> JSONResponse:
     """200 when every pipeline can serve and the stores answer, 503 otherwise."""
-    state = await _state(services_of(request))
+    state = await _state(request)
     return JSONResponse(state, 200 if state["ready"] else 503)
 
 
-async def _state(services: Services) -> dict[str, object]:
-    readiness, stores = await asyncio.gather(services.prober.readiness(), services.store_prober.health())
+async def _state(request: Request) -> dict[str, object]:
+    """States for everybody; why they are so, which names servers and addresses, for who operates the gateway."""
+    services = services_of(request)
+    readiness, stores, operates = await asyncio.gather(
+        services.prober.readiness(), services.store_prober.health(), services.access.operates(request)
+    )
+    told = readiness.models if operates else [replace(model, reason="") for model in readiness.models]
     ready = readiness.ready and stores.ready
     return {
         "status": "ok" if ready else "degraded",
@@ -38,9 +43,9 @@ async def _state(services: Services) -> dict[str, object]:
         "stores": {
             "durable": services.stores.durable,
             "database": stores.counts is not None,
-            "database_fault": stores.fault or None,
+            "database_fault": (stores.fault or None) if operates else None,
             "buckets": stores.buckets,
             "workers": stores.counts.workers if stores.counts else None,
         },
-        "models": [asdict(model) for model in readiness.models],
+        "models": [asdict(model) for model in told],
     }

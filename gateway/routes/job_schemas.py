@@ -82,6 +82,13 @@ class JobPage(BaseModel):
     next: str | None = Field(description="The `cursor` of the next page; null on the last.")
 
 
+class EventTicket(BaseModel):
+    """What lets an EventSource watch one job: `GET /v1/jobs/{id}/events?ticket=…`."""
+
+    ticket: str
+    expires: Timestamp = Field(description="Until then a stream may be opened; one that is open stays.")
+
+
 class Resent(BaseModel):
     """Callbacks that are sent again."""
 

@@ -24,7 +24,9 @@ class StoreState(BaseModel):
 
     durable: bool = Field(description="false: all is in the gateway's memory, and lost when it stops.")
     database: bool = Field(description="Whether the database answers.")
-    database_fault: str | None = Field(description="Why it did not answer the last time; null where it answers.")
+    database_fault: str | None = Field(
+        description="Why it did not answer the last time, for callers with the scope `operate`; else null."
+    )
     buckets: bool = Field(description="Whether the object store answers.")
     workers: int | None = Field(ge=0, description="Inferences that the live workers can have under way.")
 
@@ -39,7 +41,9 @@ class Health(BaseModel):
     ready: bool = Field(description="Whether every pipeline can serve, and the stores answer.")
     pipelines: dict[str, bool] = Field(description="Whether each pipeline can serve, by name.")
     stores: StoreState
-    models: list[ModelState] = Field(description="The models Triton knows; none where Triton is away.")
+    models: list[ModelState] = Field(
+        description="The models Triton knows, none where Triton is away; `reason` is for callers with `operate`."
+    )
 
 
 class PipelineDescription(BaseModel):

@@ -7,6 +7,7 @@ from minio.error import MinioException, S3Error
 from urllib3.exceptions import HTTPError, MaxRetryError
 
 from gateway.jobs.bucket import ObjectMissingError
+from gateway.logs import get_logger
 from gateway.problems import Problem
 
 MISSING = frozenset({"NoSuchKey", "NoSuchBucket"})
@@ -16,6 +17,8 @@ UNANSWERED = (MinioException, HTTPError, TimeoutError)
 """What `S3Client.call` raises."""
 
 _RETRY_AFTER_S = 5
+
+_log = get_logger(__name__)
 
 
 @contextmanager
@@ -28,7 +31,8 @@ def storage_errors() -> Iterator[None]:
             raise ObjectMissingError(f"{error.bucket_name}/{error.object_name}") from error
         raise unavailable(f"S3 answered {error.code}: {error.message}") from error
     except UNANSWERED as error:
-        raise unavailable(f"S3 did not answer: {reason_of(error)}") from error
+        _log.warning("S3 did not answer", reason=reason_of(error))
+        raise unavailable("S3 did not answer.") from error
 
 
 def reason_of(error: Exception) -> str:

@@ -1,11 +1,14 @@
 """Who may send requests, and how many."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
-from gateway.settings.fields import SettingsGroup
+from gateway.access.scopes import SCOPE_PATTERN
+from gateway.access.tenants import TENANT_PATTERN
+from gateway.authority import host_pattern, origin_pattern
+from gateway.settings.fields import CommaSeparated, SettingsGroup
 
 
 class AccessSettings(SettingsGroup):
@@ -20,17 +23,52 @@ class AccessSettings(SettingsGroup):
         SecretStr(""), description="Secret of tokens that are signed with HS256, 32 bytes or more; refused without it."
     )
     jwt_jwks_file: Path | None = Field(
-        None,
-        description="File of public keys (JWKS) of tokens that are signed with RS256; read again when it changes.",
+        None, description="File of public keys (JWKS) of whoever signs tokens; read again when it changes."
+    )
+    jwt_jwks_url: str = Field(
+        "",
+        pattern=r"^$|^https?://\S+$",
+        examples=["a URL such as https://login.example.com/.well-known/jwks.json"],
+        description="The same at the issuer's address; asked each hour, and when a token names a new key.",
     )
     jwt_issuer: str = Field("", description="Issuer (`iss`) that tokens must have; needed for tokens.")
     jwt_audience: str = Field("", description="Audience (`aud`) that tokens must have; needed for tokens.")
+    jwt_required_claims: CommaSeparated[tuple[Annotated[str, Field(pattern="^[^=]+=.+$")], ...]] = Field(
+        (),
+        examples=["name=value, such as repository_owner=acme"],
+        description="Claims that tokens must have, as name=value, comma-separated; needed for issuers that serve "
+        "others too, such as repository_owner=acme.",
+    )
     jwt_tenant_claim: str = Field("tenant", min_length=1, description="Claim of a token that names its tenant.")
+    jwt_default_tenant: str = Field(
+        "", pattern=f"^$|^{TENANT_PATTERN}$", examples=["acme"], description="Tenant of tokens that name none."
+    )
+    jwt_scopes_claim: CommaSeparated[tuple[str, ...]] = Field(
+        ("scope", "scp"),
+        description="Claims of a token that hold its scopes, comma-separated; a dot leads into one, as in "
+        "realm_access.roles.",
+    )
+    jwt_scopes_prefix: str = Field("", description="What stands before our scopes there, such as maskwright/.")
+    jwt_default_scopes: CommaSeparated[tuple[Annotated[str, Field(pattern=f"^(?:{SCOPE_PATTERN})$")], ...]] = Field(
+        (),
+        examples=["run:*, jobs:* and operate"],
+        description="Scopes of tokens that have none of these claims, comma-separated.",
+    )
     caller_requests_per_minute: int = Field(
         0, ge=0, description="Requests that one caller may send a minute, and at once; 0: any number."
     )
     caller_bytes_per_minute: int = Field(
         0, ge=0, description="Bytes of bodies that one caller may send a minute, and at once; 0: any number."
+    )
+    allowed_hosts: CommaSeparated[tuple[Annotated[str, AfterValidator(host_pattern)], ...]] = Field(
+        (),
+        description="Hosts that requests may name beside this machine's own names, comma-separated, such as "
+        "masks.example.com or *.example.com; `*` for any. Not set: with ACCESS=off none, else any.",
+    )
+    allowed_origins: CommaSeparated[tuple[Annotated[str, AfterValidator(origin_pattern)], ...]] = Field(
+        (),
+        description="Web pages that may use the gateway from a browser (CORS), comma-separated, such as "
+        "https://shop.example.com or https://*.example.com; `*` for every page.",
     )
     metrics_open: bool = Field(
         default=True,

@@ -9,10 +9,6 @@ from pydantic_core import ErrorDetails
 from gateway.settings.environment import Given, shown, variable_names
 
 
-class SettingsError(ValueError):
-    """The environment holds values that cannot be used; the message names each of them."""
-
-
 def complaints(error: ValidationError, fields: Mapping[str, FieldInfo], given: Mapping[str, Given]) -> list[str]:
     """One line for each bad variable: its name as it was set, its value, what would be right."""
     found: dict[str, list[str]] = {}

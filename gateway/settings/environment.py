@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from pydantic import AliasChoices, SecretStr
 from pydantic.fields import FieldInfo
@@ -18,6 +19,11 @@ OTHER_NAMES = ("MASKWRIGHT_URL", "MASKWRIGHT_TOKEN")
 _BLANK = " \t\r\n\v\f\u00a0\u200b\ufeff"
 _QUOTES = "\"'"
 _SHOWN = 120
+_FILE = "_FILE"
+
+
+class SettingsError(ValueError):
+    """The environment holds values that cannot be used; the message names each of them."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,8 @@ def read_environment(fields: Mapping[str, FieldInfo], environ: Mapping[str, str]
     """Read a setting from the first of its variables that has a value of ours; `environ`: the process's if not given.
 
     Any case of a name counts, its own first. White space, a comment and quotes around a value, as env files leave them,
-    are no part of it; of a secret that is no URL a line end alone.
+    are no part of it; nothing is taken from a secret that is no URL. A secret may also stand in a file that NAME_FILE
+    names. Raises SettingsError where that cannot be read.
     """
     found = _by_name(os.environ if environ is None else environ)
     given: dict[str, Given] = {}
@@ -83,6 +90,11 @@ class EnvironmentSource(PydanticBaseSettingsSource):
         return None, field_name, False
 
 
+def without_line_end(secret: str) -> str:
+    """A secret as it is meant: editors, `echo` and files end it with a line end that is no part of it."""
+    return secret.rstrip("\r\n")
+
+
 def is_secret(field: FieldInfo) -> bool:
     """Whether a setting's value must not be shown."""
     return field.annotation is SecretStr
@@ -110,10 +122,24 @@ def _by_name(environ: Mapping[str, str]) -> Mapping[str, tuple[str, str]]:
 def _values(name: str, field: FieldInfo, found: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """The variables of a setting that are not empty, and their values."""
     for variable in variable_names(name, field):
-        spelt, value = found.get(variable, ("", ""))
-        if cleaned := _cleaned(value):
-            whole = is_secret(field) and "://" not in cleaned
-            yield spelt, value.rstrip("\r\n") if whole else cleaned
+        sources = [found.get(variable, ("", ""))]
+        if is_secret(field):
+            sources.append(_in_file(*found.get(f"{variable}{_FILE}", ("", ""))))
+        for spelt, value in sources:
+            if cleaned := _cleaned(value):
+                yield spelt, value if is_secret(field) and "://" not in cleaned else cleaned
+
+
+def _in_file(variable: str, path: str) -> tuple[str, str]:
+    """The variable, and what the file that it names holds. Raises SettingsError."""
+    if not (cleaned := _cleaned(path)):
+        return variable, ""
+    if not Path(cleaned).is_absolute():
+        raise SettingsError(f"{variable}={shown(cleaned)}: an absolute path is needed")
+    try:
+        return variable, Path(cleaned).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{variable}={shown(cleaned)}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _cleaned(value: str) -> str:
@@ -138,7 +164,7 @@ def _split_endpoint(given: dict[str, Given]) -> None:
 
 def _quoted(variable: str, value: str, field: FieldInfo) -> Iterator[str]:
     """A password may be anything, so nothing is taken from it; but the person who set it may not know."""
-    if is_secret(field) and value != _cleaned(value):
+    if is_secret(field) and without_line_end(value) != _cleaned(value):
         yield (
             f"{variable}: quotes, a comment or spaces around its value are taken as a part of the secret; leave them "
             "out if they are none"
@@ -146,7 +172,9 @@ def _quoted(variable: str, value: str, field: FieldInfo) -> Iterator[str]:
 
 
 def _near_misses(fields: Mapping[str, FieldInfo], found: Mapping[str, tuple[str, str]]) -> Iterator[str]:
-    ours = [variable for name, field in fields.items() for variable in variable_names(name, field)]
+    named = [(variable, field) for name, field in fields.items() for variable in variable_names(name, field)]
+    ours = [variable for variable, _ in named]
+    ours += [f"{variable}{_FILE}" for variable, field in named if is_secret(field)]
     for name, (spelt, value) in found.items():
         known = name in ours or name in OTHER_NAMES or is_service_link(name)
         if known or not name.isascii() or foreign("PORT", value):

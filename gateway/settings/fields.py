@@ -2,11 +2,11 @@
 
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.pipelines.lists import split_list
-from gateway.settings.environment import read_environment, variable_names
+from gateway.settings.environment import read_environment, variable_names, without_line_end
 
 T = TypeVar("T")
 
@@ -25,6 +25,12 @@ class SettingsGroup(BaseSettings):
     """A part of the configuration; each field's description says what it does and its unit."""
 
     model_config = SettingsConfigDict(frozen=True, populate_by_name=True, extra="ignore")
+
+    @field_validator("*")
+    @classmethod
+    def _of_secrets(cls, value: object) -> object:
+        """Every secret, wherever it was said, without a line end."""
+        return SecretStr(without_line_end(value.get_secret_value())) if isinstance(value, SecretStr) else value
 
     def variable(self, name: str) -> str:
         """The variable that sets a field, as it is really spelt; the preferred one where none does."""

@@ -8,8 +8,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import PydanticBaseSettingsSource
 from typing_extensions import override
 
-from gateway.settings.complaints import SettingsError
-from gateway.settings.environment import shown
+from gateway.settings.environment import SettingsError, shown
 from gateway.settings.fields import SettingsGroup
 
 

@@ -30,8 +30,9 @@ class Resolved:
 
 def home() -> Path:
     """The folder of this shell's stack; the one setting that tells where the others are kept."""
-    said = read_environment(Settings.model_fields).given.get("maskwright_home")
-    return Path(said.value if said else Settings.model_fields["maskwright_home"].default).resolve()
+    field = Settings.model_fields["maskwright_home"]
+    said = read_environment({"maskwright_home": field}).given.get("maskwright_home")
+    return Path(said.value if said else field.default).resolve()
 
 
 def resolve() -> Resolved:

@@ -10,8 +10,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from gateway.settings.access import AccessSettings
 from gateway.settings.cache import CacheSettings
-from gateway.settings.complaints import SettingsError, complaints
-from gateway.settings.environment import EnvironmentSource, Given, read_environment
+from gateway.settings.complaints import complaints
+from gateway.settings.environment import EnvironmentSource, Given, SettingsError, read_environment
 from gateway.settings.fields import SettingsGroup
 from gateway.settings.jobs import JobSettings
 from gateway.settings.kafka import KafkaSettings

@@ -1,10 +1,16 @@
-"""The worker's health page."""
+"""The worker's health page: states for everybody, and why they are so for this machine alone.
+
+A reason names servers and addresses; from elsewhere only the code that it begins with is told. The log has all of it.
+"""
+
+from collections.abc import Callable
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from gateway.access.binding import is_loopback
 from gateway.pulse import Pulse
 from gateway.worker.crew import Crew
 from gateway.worker.worker import Worker
@@ -26,13 +32,21 @@ async def _live(request: Request) -> JSONResponse:
 
 async def _ready(request: Request) -> JSONResponse:
     crew = _crew(request)
-    failing = {pulse.part: pulse.failing for pulse in _pulses(crew) if pulse.failing is not None}
+    tell = _teller(request)
+    failing = {pulse.part: tell(pulse.failing) for pulse in _pulses(crew) if pulse.failing is not None}
     good = crew is not None and not failing
     return JSONResponse({"status": "ok" if good else "degraded", "failing": failing}, 200 if good else 503)
 
 
 async def _health(request: Request) -> JSONResponse:
-    return JSONResponse(_state(_crew(request)))
+    return JSONResponse(_state(_crew(request), _teller(request)))
+
+
+def _teller(request: Request) -> Callable[[str | None], str | None]:
+    """What becomes of a reason before it is told to who asks."""
+    if request.client is not None and is_loopback(request.client.host):
+        return lambda reason: reason
+    return lambda reason: reason.partition(":")[0] if reason else reason
 
 
 def _crew(request: Request) -> Crew | None:
@@ -44,7 +58,7 @@ def _pulses(crew: Crew | None) -> list[Pulse]:
     return [part.pulse for part in (*crew.claimers, *crew.ingesters, *crew.keepers)] if crew else []
 
 
-def _state(crew: Crew | None) -> dict[str, object]:
+def _state(crew: Crew | None, tell: Callable[[str | None], str | None]) -> dict[str, object]:
     if crew is None:
         return {"status": "starting"}
     pulses = _pulses(crew)
@@ -53,7 +67,9 @@ def _state(crew: Crew | None) -> dict[str, object]:
         "worker": crew.runner.worker,
         "capacity": crew.heartbeat.capacity,
         "in_flight": len(crew.runner.held),
-        "parts": {pulse.part: {"failing": pulse.failing, "silent_s": round(pulse.silent_s, 1)} for pulse in pulses},
+        "parts": {
+            pulse.part: {"failing": tell(pulse.failing), "silent_s": round(pulse.silent_s, 1)} for pulse in pulses
+        },
         "lag": dict(crew.ingestion.lag) if crew.ingestion else {},
         "note": crew.ingestion.note if crew.ingestion else None,
     }

@@ -29,6 +29,8 @@ def test_they_have_a_port_of_their_own_where_it_is_set(gateway_with: Callable[..
         answer = get(address)
         assert answer.status_code == 200
         assert "\ntask_queue_size" in answer.text
+        rebound = httpx.get(address, headers={"Host": "evil.example"}, trust_env=False)
+        assert (rebound.status_code, "task_queue_size" in rebound.text) == (421, False)
     assert get(f"http://127.0.0.1:{port}/health").status_code == 404
 
 

@@ -219,6 +219,9 @@ async def test_the_health_page(desk: Desk, start_worker: StartWorker) -> None:
     assert (state["status"], state["capacity"], state["in_flight"]) == ("ok", 2, 0)
     live = await asyncio.to_thread(httpx.get, f"{worker.url}/health/live", trust_env=False)
     assert live.json() == {"status": "ok", "silent": []}
+    rebound = {"Host": "evil.example"}
+    refused = await asyncio.to_thread(httpx.get, f"{worker.url}/health", headers=rebound, trust_env=False)
+    assert refused.status_code == 421
 
     async def counted() -> bool:
         return (await desk.stores.jobs.counts()).workers == 2

@@ -161,7 +161,9 @@ async def test_a_problem_names_the_whole_path(client: httpx.AsyncClient, name: s
     assert (answer.status_code, answer.json()["instance"]) == (404, f"/v1/jobs/{name}")
 
 
-@pytest.mark.parametrize(("path", "methods"), [("/v1/jobs", "GET, POST"), ("/v1/jobs/1", "DELETE, GET"), (RUN, "POST")])
+@pytest.mark.parametrize(
+    ("path", "methods"), [("/v1/jobs", "GET, HEAD, POST"), ("/v1/jobs/1", "DELETE, GET, HEAD"), (RUN, "POST")]
+)
 async def test_a_refused_method_tells_every_one_that_is_taken(
     client: httpx.AsyncClient, path: str, methods: str
 ) -> None:

@@ -22,7 +22,16 @@ from gateway.pipelines.parameters import parameters_json
 from gateway.pipelines.registry import build_registry
 from gateway.problems import PROBLEMS
 from gateway.routes.frontal_schemas import CacheCleanup, CacheFigures, FrontalStatus, FrontalSubmission
-from gateway.routes.job_schemas import JobPage, JobView, PoisonPage, ProcessAnswer, QueueStatus, Resent, Stats
+from gateway.routes.job_schemas import (
+    EventTicket,
+    JobPage,
+    JobView,
+    PoisonPage,
+    ProcessAnswer,
+    QueueStatus,
+    Resent,
+    Stats,
+)
 from gateway.routes.schemas import Health, Live, PipelineList, RunAnswer
 from gateway.routes.upload_schemas import BatchAnswer, BatchStatus, UploadAnswer, UploadStatus
 from gateway.settings import Settings
@@ -53,7 +62,19 @@ JOBS = OPERATIONS["POST /v1/jobs"]
 MODELS = {
     model.__name__: model
     for model in (
-        *(JobView, JobPage, PoisonPage, ProcessAnswer, Resent, Stats, RunAnswer, Health, Live, PipelineList),
+        *(
+            EventTicket,
+            JobView,
+            JobPage,
+            PoisonPage,
+            ProcessAnswer,
+            Resent,
+            Stats,
+            RunAnswer,
+            Health,
+            Live,
+            PipelineList,
+        ),
         *(CacheCleanup, CacheFigures, FrontalStatus, FrontalSubmission, QueueStatus),
         *(UploadAnswer, UploadStatus, BatchAnswer, BatchStatus),
     )

@@ -30,6 +30,7 @@ SCOPES: Mapping[str, str | None] = {
     "GET /v1/jobs": "jobs:read",
     f"GET {JOB}": "jobs:read",
     f"GET {JOB}/events": "jobs:read",
+    f"POST {JOB}/events/ticket": "jobs:read",
     f"GET {JOB}/artifacts/{{name}}": "jobs:read",
     "GET /v1/artifacts/{key}": "jobs:read",
     f"DELETE {JOB}": "jobs:write",

@@ -61,14 +61,19 @@ def test_keys_may_change_while_the_gateway_runs(signer: Signer, tmp_path: Path) 
     assert tokens.caller(other.token(key_id="new")).tenant == "acme"
 
 
-def test_only_rsa_keys_for_signatures_are_taken(signer: Signer, tmp_path: Path) -> None:
+def test_only_public_keys_for_signatures_are_taken(signer: Signer, tmp_path: Path) -> None:
     path = signer.write(tmp_path / "jwks.json")
     (public,) = json.loads(path.read_text())["keys"]
-    for changes in ({"use": "enc"}, {"alg": "RS512"}, {"kty": "oct", "k": "c2VjcmV0"}):
+    for changes in (
+        {"use": "enc"}, {"alg": "RSA-OAEP"}, {"alg": "HS256"}, {"kty": "oct", "k": "c2VjcmV0"}, {"kty": "AKP"},
+        {"key_ops": ["encrypt"]}, {"n": "?"}, {"n": 1},
+        {"kty": "EC", "crv": "secp256k1"}, {"kty": "EC", "crv": ["P-256"]},
+    ):  # fmt: skip
         path.write_text(json.dumps({"keys": [{**public, **changes}]}))
         with pytest.raises(SettingsError, match=r"^JWT_JWKS_FILE="):
             Tokens(Settings(**GOOD, jwt_jwks_file=path))
-    path.write_text(json.dumps({"keys": [public, {"kty": "oct", "k": "c2VjcmV0", "kid": "oct"}]}))
+    others = [{"kty": "oct", "k": "c2VjcmV0", "kid": "oct"}, {"kty": "new", "kid": 1}, 7, {}, {**public, "use": "enc"}]
+    path.write_text(json.dumps({"keys": [*others, public], "more": 1}))
     tokens = Tokens(Settings(**GOOD, jwt_jwks_file=path))
     assert tokens.caller(signer.token()).tenant == "acme"
     assert refused(tokens, signer.token(key_id="oct")) == "token_invalid"

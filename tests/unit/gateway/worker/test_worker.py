@@ -59,7 +59,13 @@ async def test_a_part_that_shows_no_life_is_reported() -> None:
             janitor._at -= 61
             silent = await client.get("/health/live")
             assert (silent.status_code, silent.json()["silent"]) == (503, ["janitor"])
-            janitor.fail("storage_unavailable: away")
+            janitor.fail("storage_unavailable: away (10.0.0.7:9000 refused)")
             assert (await client.get("/health/live")).status_code == 200
             unready = await client.get("/health/ready")
-            assert (unready.status_code, list(unready.json()["failing"])) == (503, ["janitor"])
+            assert unready.status_code == 503
+            assert unready.json()["failing"] == {"janitor": "storage_unavailable: away (10.0.0.7:9000 refused)"}
+            elsewhere = httpx.ASGITransport(page, client=("192.0.2.1", 1))
+            async with httpx.AsyncClient(transport=elsewhere, base_url="http://worker") as stranger:
+                told = [(await stranger.get(path)).json() for path in ("/health/ready", "/health")]
+            assert told[0]["failing"] == {"janitor": "storage_unavailable"}
+            assert told[1]["parts"]["janitor"]["failing"] == "storage_unavailable"

@@ -1,0 +1,105 @@
+"""What browsers are told, and what is not taken from them: CORS (WHATWG Fetch §3.2), and the check of host and page."""
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.access.hosts import Hosts, Origins
+from gateway.metrics.problem_note import note_problem
+from gateway.problems import Problem, problem_response
+from gateway.settings import Settings
+
+_METHODS = "GET, HEAD, POST, DELETE"
+_TAKEN = (
+    "Accept, Authorization, Cache-Control, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, traceparent, "
+    "tracestate, X-API-Key, X-Request-Id, X-Requested-With"
+)
+_SHOWN = (
+    "Allow, Content-Disposition, Content-Length, ETag, Idempotent-Replayed, Location, Retry-After, Server-Timing, "
+    "WWW-Authenticate, X-Request-Id"
+)
+_KEPT_S = 600
+_VARY = "Access-Control-Request-Method, Access-Control-Request-Headers, Access-Control-Request-Private-Network"
+_POLICY_VIOLATION = 1008
+"""RFC 6455 §7.4.1."""
+
+
+class CrossOrigin:
+    """Pure ASGI, about all that may answer: lets pages of ALLOWED_ORIGINS read every answer, errors too.
+
+    Credentials come in headers that the page itself sets, never from the browser's own store.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._origins = Origins(settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        origin = Headers(scope=scope).get("origin") if scope["type"] == "http" else None
+        allowed = self._origins.allows(origin) if origin is not None else None
+
+        async def tell(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._mark(MutableHeaders(raw=message["headers"]), allowed)
+            await send(message)
+
+        marked = allowed is not None or self._origins.varies
+        await self._app(scope, receive, tell if marked else send)
+
+    def _mark(self, headers: MutableHeaders, allowed: str | None) -> None:
+        if self._origins.varies:
+            headers.add_vary_header("Origin")
+        if allowed is not None:
+            headers["Access-Control-Allow-Origin"] = allowed
+            headers["Access-Control-Expose-Headers"] = _SHOWN
+
+
+class FrontDoor:
+    """Pure ASGI, before every address: checks which host a request names and who sends it; answers preflights."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._hosts = Hosts(settings)
+        self._origins = Origins(settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        try:
+            answer = self._preflight(scope)
+        except Problem as problem:
+            note_problem(scope, problem.code)
+            answer = problem_response(problem, scope["path"])
+        if answer is None:
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await answer(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+
+    def _preflight(self, scope: Scope) -> Response | None:
+        """The answer to a browser that asks beforehand; None to everybody else who may go on. Raises Problem."""
+        host, headers = self._hosts.check(scope), Headers(scope=scope)
+        origin = headers.get("origin")
+        if scope.get("method") != "OPTIONS" or origin is None or "access-control-request-method" not in headers:
+            self._origins.check(scope, host)
+            return None
+        if self._origins.allows(origin) is None:
+            detail = f"Pages of {origin[:100]} may not use this; ALLOWED_ORIGINS can name them."
+            raise Problem("origin_not_allowed", detail)
+        return Response(status_code=204, headers=_permission(headers))
+
+
+def _permission(headers: Headers) -> dict[str, str]:
+    permission = {
+        "Access-Control-Allow-Methods": _METHODS,
+        "Access-Control-Allow-Headers": _TAKEN,
+        "Access-Control-Max-Age": str(_KEPT_S),
+        "Vary": _VARY,
+    }
+    if headers.get("access-control-request-private-network") == "true":
+        permission["Access-Control-Allow-Private-Network"] = "true"
+    return permission

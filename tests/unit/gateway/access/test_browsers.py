@@ -1,0 +1,150 @@
+from collections.abc import Mapping
+
+import httpx
+import pytest
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.access.browsers import CrossOrigin, FrontDoor
+from gateway.middleware import RequestMiddleware
+from gateway.problems import PROBLEMS, Problem, problem_response
+from gateway.settings import Settings
+
+SHOP, OTHER = "https://shop.example.com", "https://evil.example"
+HEADERS = (
+    "authorization",
+    "content-type",
+    "idempotency-key",
+    "last-event-id",
+    "x-api-key",
+    "x-request-id",
+    "traceparent",
+)
+
+
+async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+    """The problem that the path names, a fault that nobody expected, or a good answer."""
+    code = scope["path"][1:]
+    if code == "broken":
+        raise LookupError("secret")
+    answer = (
+        problem_response(Problem(code, "x", retry_after=7), "/")
+        if code
+        else Response("good", headers={"Vary": "Accept"})
+    )
+    await answer(scope, receive, send)
+
+
+def app(**settings: object) -> ASGIApp:
+    said = Settings.model_validate({"access": "required", **settings})
+    return CrossOrigin(RequestMiddleware(FrontDoor(answering, said), debug=False), said)
+
+
+async def ask(served: ASGIApp, method: str = "GET", path: str = "/", **headers: str) -> httpx.Response:
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://gateway") as client:
+        return await client.request(method, path, headers=names)
+
+
+def preflight(origin: str = SHOP, method: str = "POST", **more: str) -> Mapping[str, str]:
+    return {"origin": origin, "access_control_request_method": method, **more}
+
+
+@pytest.mark.parametrize("path", ["/", "/broken", *(f"/{code}" for code in PROBLEMS)])
+async def test_every_answer_may_be_read_by_pages_that_are_named(path: str) -> None:
+    answer = await ask(app(allowed_origins=f"{SHOP}, https://x.org"), path=path, origin=SHOP)
+    assert answer.headers["access-control-allow-origin"] == SHOP
+    assert "Origin" in answer.headers["vary"]
+    assert "access-control-allow-credentials" not in answer.headers
+    shown = answer.headers["access-control-expose-headers"].lower().split(", ")
+    assert {"location", "retry-after", "x-request-id", "etag", "content-disposition", "server-timing"} <= {*shown}
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"origin": OTHER}, {"origin": "null"}, {"origin": SHOP.upper()[:-1]}, {"origin": ""}]
+)
+async def test_others_may_not_and_caches_are_told(headers: Mapping[str, str]) -> None:
+    answer = await ask(app(allowed_origins=SHOP), **headers)
+    assert answer.status_code == 200
+    assert "access-control-allow-origin" not in answer.headers
+    assert answer.headers["vary"] == "Accept, Origin"
+
+
+async def test_without_a_list_nothing_is_said() -> None:
+    answer = await ask(app(), origin=SHOP)
+    assert not {name for name in answer.headers if name.startswith("access-control")}
+    assert answer.headers["vary"] == "Accept"
+
+
+@pytest.mark.parametrize("access", ["required", "open", "off"])
+async def test_a_star_is_every_page_without_credentials(access: str) -> None:
+    served = app(allowed_origins="*", access=access)
+    for origin in (SHOP, "null", "http://10.0.0.7:3000"):
+        for answer in (await ask(served, "POST", origin=origin), await ask(served, "OPTIONS", **preflight(origin))):
+            assert answer.headers["access-control-allow-origin"] == "*"
+            assert "access-control-allow-credentials" not in answer.headers
+
+
+@pytest.mark.parametrize("access", ["required", "open", "off"])
+@pytest.mark.parametrize("method", ["POST", "DELETE", "GET", "HEAD"])
+async def test_a_preflight_of_a_page_that_is_named_is_answered(access: str, method: str) -> None:
+    wanted = preflight(method=method, access_control_request_headers=", ".join(HEADERS), sec_fetch_site="cross-site")
+    answer = await ask(app(allowed_origins=SHOP, access=access), "OPTIONS", "/v1/jobs", **wanted)
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert answer.headers["access-control-allow-origin"] == SHOP
+    assert method in answer.headers["access-control-allow-methods"].split(", ")
+    assert {*HEADERS} <= {*answer.headers["access-control-allow-headers"].lower().split(", ")}
+    assert "access-control-allow-private-network" not in answer.headers
+    assert answer.headers["x-request-id"]
+
+
+async def test_a_page_on_the_internet_may_come_into_a_private_network_where_it_is_named() -> None:
+    wanted = preflight(access_control_request_private_network="true")
+    assert (await ask(app(allowed_origins=SHOP), "OPTIONS", **wanted)).headers[
+        "access-control-allow-private-network"
+    ] == "true"
+    refused = await ask(app(), "OPTIONS", **wanted)
+    assert (refused.status_code, refused.json()["code"]) == (403, "origin_not_allowed")
+    assert "access-control-allow-private-network" not in refused.headers
+
+
+async def test_options_that_are_no_preflight_go_their_way() -> None:
+    assert (await ask(app(allowed_origins=SHOP), "OPTIONS", origin=SHOP)).text == "good"
+    assert (await ask(app(), "OPTIONS", access_control_request_method="POST")).text == "good"
+
+
+@pytest.mark.parametrize(
+    "value", ["null", "shop.example.com", "https://shop.example.com/path", "https://*", "https://a b"]
+)
+def test_what_is_no_origin_stops_the_start(value: str) -> None:
+    with pytest.raises(ValueError, match="is no"):
+        Settings.model_validate({"allowed_origins": value})
+
+
+@pytest.mark.parametrize(
+    ("headers", "refused"),
+    [
+        ([(b"host", b"evil.example")], True),
+        ([(b"host", b"localhost:8000"), (b"origin", b"https://evil.example")], True),
+        ([(b"host", b"localhost:8000"), (b"origin", b"http://localhost:8000")], False),
+        ([(b"host", b"localhost:8000")], False),
+    ],
+)
+async def test_a_socket_is_looked_at_like_a_request(
+    headers: list[tuple[bytes, bytes]],
+    refused: bool,  # noqa: FBT001
+) -> None:
+    sent: list[Message] = []
+
+    async def served(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.accept"})
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    scope = {"type": "websocket", "path": "/", "headers": headers, "http_version": "1.1", "server": ("127.0.0.1", 8000)}
+    await FrontDoor(served, Settings())(scope, receive, send)
+    assert [message["type"] for message in sent] == ["websocket.close" if refused else "websocket.accept"]
