@@ -2,6 +2,7 @@
 
 from typing import TypeAlias
 
+from gateway.intake.disguises import disguise
 from gateway.jobs.job import ImageReference
 from gateway.notation import read_base64
 from gateway.problems import Problem
@@ -46,7 +47,7 @@ def check_photo(data: bytes, max_pixels: int) -> str:
     try:
         return f"image/{inspect(data, max_pixels=max_pixels).format}"
     except PhotoError as error:
-        raise Problem(error.code, error.detail) from error
+        raise Problem(error.code, error.detail + disguise(data)) from error
 
 
 def url_image(location: str) -> Image:
