@@ -10,7 +10,10 @@ from gateway.settings.kept import is_launcher
 
 @dataclass(frozen=True)
 class ServiceState:
-    """One service: waiting, starting, ready, restarting, stopping or stopped; `doing` says what a start is at."""
+    """One service: waiting, starting, ready, restarting, stopping or stopped; `doing` says what a start is at.
+
+    `notes` say what of it does not work although it serves.
+    """
 
     name: str
     state: str
@@ -18,6 +21,7 @@ class ServiceState:
     ports: dict[str, int]
     restarts: int = 0
     doing: str = ""
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
