@@ -46,7 +46,8 @@ def up(
     settings = _settings()
     with _usable():
         check_binding(settings)
-    folders.create()
+    with _told():
+        folders.create()
     for remark in read_environment(Settings.model_fields).remarks:
         _errors.print(remark, markup=False, soft_wrap=True, style="yellow")
     with _told():
@@ -163,10 +164,10 @@ def _watch(folders: Folders) -> None:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """End the command with the message of a StackError."""
+    """End the command with the message of a StackError, or of a file that is not what it should be."""
     try:
         yield
-    except StackError as error:
+    except (StackError, OSError) as error:
         _errors.print(str(error), markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
 

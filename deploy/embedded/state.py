@@ -5,6 +5,8 @@ import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from gateway.settings.kept import is_launcher
 
 
@@ -59,13 +61,9 @@ class StackState:
     @classmethod
     def read(cls, path: Path) -> "StackState | None":
         """What the file says, or None where there is none, or one of another version."""
-        if not path.exists():
-            return None
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-            services = {name: ServiceState(**service) for name, service in value["services"].items()}
-            return cls(value["pid"], value["state"], services, value["message"])
-        except (ValueError, KeyError, TypeError):
+            return TypeAdapter(cls).validate_json(path.read_bytes())
+        except (OSError, ValidationError):
             return None
 
     def is_alive(self, home: Path) -> bool:

@@ -1,6 +1,5 @@
 """Public keys in a file."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from jwt import PyJWK, PyJWKSet
 from jwt.exceptions import PyJWTError
 
 from gateway.logs import get_logger
+from gateway.notation import read_json
 from gateway.settings import SettingsError
 
 _log = get_logger(__name__)
@@ -48,7 +48,7 @@ def _changed_at(path: Path) -> int:
 
 def _read(path: Path) -> Mapping[str | None, PyJWK]:
     """The keys by id. Raises OSError, ValueError."""
-    members = json.loads(path.read_text(encoding="utf-8"))
+    members = read_json(path.read_bytes())
     if not isinstance(members, dict):
         raise ValueError("not a JSON object with `keys`")  # noqa: TRY004 the file is wrong, not the program
     try:
