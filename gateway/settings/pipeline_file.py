@@ -89,4 +89,4 @@ def _read(path: Path) -> _PipelineFile:
         wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the file'}: {one['msg']}" for one in error.errors())
         raise SettingsError(f"{said}: {wrong}") from error
     except ValueError as error:
-        raise SettingsError(f"{said}: not JSON: {error}") from error
+        raise SettingsError(f"{said}: the file: Invalid JSON: {error}") from error
