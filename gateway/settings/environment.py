@@ -11,7 +11,7 @@ from pydantic_settings import PydanticBaseSettingsSource
 from structlog.typing import FilteringBoundLogger
 from typing_extensions import override
 
-from gateway.settings.ambient import foreign, is_service_link, near_miss
+from gateway.settings.ambient import foreign, is_service_link, near_miss, opens_triton
 from gateway.settings.places import without_scheme
 
 OTHER_NAMES = ("MASKWRIGHT_URL", "MASKWRIGHT_TOKEN")
@@ -63,7 +63,7 @@ def read_environment(fields: Mapping[str, FieldInfo], environ: Mapping[str, str]
                 break
             remarks.append(f"{variable}={shown(value, field)} is not used: {what}")
     remarks.extend(_part_addresses(given))
-    return Environment(given, [*remarks, *_near_misses(fields, found)])
+    return Environment(given, [*remarks, *_open_doors(found), *_near_misses(fields, found)])
 
 
 def log_remarks(log: FilteringBoundLogger, fields: Mapping[str, FieldInfo]) -> None:
@@ -157,6 +157,15 @@ def _quoted(variable: str, value: str, field: FieldInfo) -> Iterator[str]:
             f"{variable}: quotes, a comment or spaces around its value are taken as a part of the secret; leave them "
             "out if they are none"
         )
+
+
+def _open_doors(found: Mapping[str, tuple[str, str]]) -> Iterator[str]:
+    for name, (spelt, value) in found.items():
+        if opens_triton(name, _cleaned(value)):
+            yield (
+                f"{spelt}={shown(value)} is not used: the embedded Triton listens on loopback alone, as it would end "
+                "where many callers hang up at its port; TRITON_GRPC_URL names a Triton of your own"
+            )
 
 
 def _near_misses(fields: Mapping[str, FieldInfo], found: Mapping[str, tuple[str, str]]) -> Iterator[str]:
