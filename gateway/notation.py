@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import unquote_to_bytes
 
 _DEEPEST = 64
-_MOST_VALUES = 100_000
+_MOST_VALUES = 200_000
 """Commas and opening brackets: what a small text could unpack into is memory, and time."""
 _MOST_DIGITS = 4000
 """Below the 4300 of Python, which an environment variable changes."""
@@ -20,7 +20,7 @@ def read_json(data: bytes | str) -> object:
     """The value of a JSON text (RFC 8259) of UTF-8, or of UTF-16 or 32, with or without byte order mark.
 
     Raises ValueError for what two readers could read differently, or a database cannot keep: a name given twice in an
-    object, lone surrogates, numbers that are none (NaN) or too large; and for more than 64 levels, or 100,000 values.
+    object, lone surrogates, numbers that are none (NaN) or too large; and for more than 64 levels, or 200,000 values.
     """
     text = data if isinstance(data, str) else _text(data)
     if text.count(",") + text.count("[") + text.count("{") > _MOST_VALUES:
