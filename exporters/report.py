@@ -29,8 +29,8 @@ class ParityReport(BaseModel):
 def read(path: Path) -> ParityReport | None:
     """The report at `path`, None where there is none or it cannot be read."""
     try:
-        return ParityReport.model_validate_json(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValidationError):
+        return ParityReport.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
         return None
 
 

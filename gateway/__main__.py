@@ -1,5 +1,7 @@
-"""`python -m gateway` serves."""
+"""`python -m gateway` is `maskwright`; without arguments it serves."""
 
-from gateway.server import main
+import sys
 
-main()
+from gateway.cli import app
+
+app(sys.argv[1:] or ["serve"], prog_name="python -m gateway")

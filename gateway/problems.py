@@ -38,7 +38,9 @@ PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
         ),
         "invalid_multipart": ProblemType(400, "The body is not valid multipart", "The closing boundary is missing."),
         "missing_image": ProblemType(400, "The request holds no photo", "Send the photo in the form field 'image'."),
-        "invalid_base64": ProblemType(400, "The photo is not valid base64", "Incorrect padding"),
+        "invalid_base64": ProblemType(
+            400, "The photo is not valid base64", "incorrect padding, or cut short: 5 digits"
+        ),
         "image_empty": ProblemType(
             400,
             "The photo is empty",

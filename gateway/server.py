@@ -1,8 +1,6 @@
 """The gateway in the foreground."""
 
 import asyncio
-import signal
-import sys
 
 import uvicorn
 import uvloop
@@ -15,10 +13,11 @@ from gateway.logs import configure_logs, get_logger
 from gateway.metrics.port import serving_figures
 from gateway.postgres.faults import MigrationError
 from gateway.problems import Problem
-from gateway.proxies import ProxyError, require_certificates
+from gateway.proxies import require_certificates
 from gateway.services import Services
-from gateway.settings import Settings, SettingsError
+from gateway.settings import Settings
 from gateway.settings.environment import log_remarks
+from gateway.stopping import stop_signals
 
 _GRACE_S = 30
 
@@ -62,19 +61,10 @@ def _stop_on_signals(server: uvicorn.Server, services: Services) -> None:
         services.close_streams()
         server.handle_exit(number, None)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in stop_signals():
         asyncio.get_running_loop().add_signal_handler(number, stop, number)
 
 
 def _config(settings: Settings, app: FastAPI) -> uvicorn.Config:
     limits = Limits(settings.max_connections, settings.keep_alive_s, _GRACE_S)
     return configured(app, limits, settings.api_host, settings.api_port)
-
-
-def main() -> None:
-    """Serve with the environment's settings; exit 2 where they are wrong."""
-    try:
-        serve(Settings.from_environment())
-    except (SettingsError, ProxyError) as error:
-        sys.stderr.write(f"{error}\n")
-        raise SystemExit(2) from error

@@ -9,6 +9,7 @@ from pathlib import Path
 from deploy.embedded import launcher
 from deploy.embedded.folders import Folders
 from gateway.settings import Settings
+from gateway.stopping import stopping
 
 
 @contextlib.contextmanager
@@ -20,8 +21,10 @@ def bench_stack(**given: str) -> Iterator[Settings]:
         os.environ.update(given)
         folders = Folders(Path(home))
         folders.create()
-        started = launcher.start(folders)
-        try:
-            yield Settings.from_environment()
-        finally:
-            launcher.end(started)
+        with stopping() as stop:
+            started = launcher.start(folders, stop, launcher.ATTACHED)
+            try:
+                with stop.interrupting():
+                    yield Settings.from_environment()
+            finally:
+                launcher.end(started)

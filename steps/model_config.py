@@ -96,3 +96,19 @@ class ModelConfig:
         for key, value in parameters.items():
             fused.parameters[key].string_value = value
         return text_format.MessageToString(fused)
+
+
+class BrokenModelError(ValueError):
+    """A model's folder that cannot be used; the message names the file and its fault."""
+
+
+def readable_config(folder: Path) -> ModelConfig:
+    """A model's configuration. Raises BrokenModelError where the file is missing, or cannot be read."""
+    try:
+        return ModelConfig(folder)
+    except text_format.ParseError as error:
+        raise BrokenModelError(str(error)) from error
+    except UnicodeDecodeError as error:
+        raise BrokenModelError(f"{folder / 'config.pbtxt'}: it is not UTF-8 text") from error
+    except OSError as error:
+        raise BrokenModelError(f"{folder / 'config.pbtxt'}: {error.strerror}") from error

@@ -1,18 +1,20 @@
 """Object detectors as their Triton configurations describe them: a user's model needs no code."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import TypedDict
 
-from steps.model_config import ModelConfig
+from steps.model_config import BrokenModelError, readable_config
+from steps.onnx_file import fault_of_model
 from vision.fit import Fit
 from vision.object_detector import SMALLEST, ObjectDetector, Scout
 
 ROLES = ("faces", "plates", "objects")
 PARAMETER = "detector"
 """Of config.pbtxt; its value is a JSON object."""
+MODEL = Path("1", "model.onnx")
 IN_USE = "in_use"
 """A file in the folder of the detector that a user chose for its role (`maskwright models use`)."""
 
@@ -49,24 +51,25 @@ class DetectorModel:
     used: bool
 
 
+@dataclass(frozen=True)
+class Detectors:
+    """The detectors of a model repository by name, and what is wrong with its models that cannot be used."""
+
+    models: Sequence[DetectorModel]
+    broken: Mapping[str, str]
+
+
 def detector_model(folder: Path) -> DetectorModel | None:
-    """The detector in a model's folder, None where the model is none."""
-    config = ModelConfig(folder)
+    """The detector in a model's folder, None where the model is none. Raises BrokenModelError."""
+    config = readable_config(folder)
     if PARAMETER not in config.parameters:
         return None
-    value = cast("_Description", json.loads(config.parameters[PARAMETER]))
-    width, height = value["size"]
-    detector = ObjectDetector(
-        model=config.name,
-        labels=tuple(value["labels"]),
-        fit=Fit(value["fit"]),
-        size=(width, height),
-        iou=value["iou"],
-        multiple=value.get("multiple"),
-        smallest=value.get("smallest", SMALLEST),
-        halvings=value.get("halvings", 0),
-        scout=_scout(value, folder.parent),
-    )
+    try:
+        value = _checked(json.loads(config.parameters[PARAMETER]))
+        detector = _detector(config.name, value, folder.parent)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise BrokenModelError(f"{folder / 'config.pbtxt'}: the parameter {PARAMETER}: {what}") from error
     return DetectorModel(
         role=value["role"],
         detector=detector,
@@ -76,6 +79,49 @@ def detector_model(folder: Path) -> DetectorModel | None:
     )
 
 
+def _detector(name: str, value: _Description, model_repository: Path) -> ObjectDetector:
+    width, height = value["size"]
+    return ObjectDetector(
+        model=name,
+        labels=tuple(value["labels"]),
+        fit=Fit(value["fit"]),
+        size=(width, height),
+        iou=value["iou"],
+        multiple=value.get("multiple"),
+        smallest=value.get("smallest", SMALLEST),
+        halvings=value.get("halvings", 0),
+        scout=_scout(value, model_repository),
+    )
+
+
+def _checked(value: _Description) -> _Description:
+    """The description, which a person may have written. Raises ValueError, KeyError, TypeError, AttributeError."""
+    numbers = [*value["size"], *(value.get(name, 1) or 1 for name in ("multiple", "smallest"))]
+    scout = value.get("scout") or {"model": "any", "score": 0}
+    wrong = {
+        f"role is one of {', '.join(ROLES)}": value["role"] not in ROLES,
+        "labels are texts": not value["labels"] or not all(isinstance(one, str) and one for one in value["labels"]),
+        "size, multiple and smallest are whole numbers of pixels": not all(_is_whole(one, 1) for one in numbers),
+        "iou is a number from 0 to 1": not _is_share(value["iou"]),
+        "halvings is a whole number": not _is_whole(value.get("halvings", 0), 0),
+        "scout has the name of a model and a score": not (
+            isinstance(scout["model"], str) and "/" not in scout["model"] and _is_share(scout["score"])
+        ),
+    }
+    for right, is_wrong in wrong.items():
+        if is_wrong:
+            raise ValueError(right)
+    return value
+
+
+def _is_whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= 1
+
+
 def networks_of(model_repository: Path) -> list[str]:
     """The models that the chosen detectors run, their scouts among them, each once."""
     detectors = chosen_detectors(model_repository).values()
@@ -83,12 +129,25 @@ def networks_of(model_repository: Path) -> list[str]:
     return sorted({*(detector.model for detector in detectors), *scouts})
 
 
-def detector_models(model_repository: Path) -> Iterator[DetectorModel]:
-    """Every detector of a repository, by name."""
-    for config in sorted(model_repository.glob("*/config.pbtxt")):
-        model = detector_model(config.parent)
+def detectors_of(model_repository: Path) -> Detectors:
+    """Every detector of a repository; a folder that cannot be used is no reason to do without the others."""
+    models, broken = [], {}
+    for folder in sorted(path.parent for path in model_repository.glob("*/config.pbtxt")):
+        try:
+            model = detector_model(folder)
+        except BrokenModelError as error:
+            broken[folder.name] = str(error)
+            continue
         if model is not None:
-            yield model
+            models.append(model)
+        if fault := _fault_of_built(folder):
+            broken[folder.name] = fault
+    return Detectors(models, broken)
+
+
+def detector_models(model_repository: Path) -> Sequence[DetectorModel]:
+    """Every detector of a repository that can be read, by name."""
+    return detectors_of(model_repository).models
 
 
 def chosen_detectors(model_repository: Path) -> Mapping[str, ObjectDetector]:
@@ -110,4 +169,10 @@ def _scout(value: _Description, model_repository: Path) -> Scout | None:
 
 
 def _is_ready(folder: Path) -> bool:
-    return (folder / "1" / "model.onnx").is_file()
+    return (folder / MODEL).exists() and not _fault_of_built(folder)
+
+
+def _fault_of_built(folder: Path) -> str:
+    """What is wrong with a model's file; nothing where there is none, as before it is built."""
+    fault = fault_of_model(folder / MODEL) if (folder / MODEL).exists() else ""
+    return f"{folder / MODEL}: {fault}" if fault else ""

@@ -1,18 +1,31 @@
 """Fixtures that every test may use."""
 
 import os
+import signal
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import cv2
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.processes import leftovers
 from tests.servers import S3Server, fresh_database, running_kafka, running_postgres, running_s3
 from tests.stack import CHECKOUT, RunningStack, running_stack
 
 SAMPLES = CHECKOUT / "checkpoints" / "files"
+
+# A shell that runs the tests in the background has them ignored, and all that they start.
+for number in (signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(number) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+        signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
+
+# Marks all that the tests start, and what that starts, so that what is left at their end can be named.
+os.environ.setdefault("MASKWRIGHT_TESTS", uuid4().hex)
 
 # No test asks the machine that it runs on for keys.
 os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
@@ -86,6 +99,17 @@ def kills(request: pytest.FixtureRequest) -> int:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`make chaos` runs the long form."""
     parser.addoption("--long", action="store_true", help="the long form of the chaos tests")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
+    """Fail where anything that the tests started still runs, and end it; in the process that began, not its workers."""
+    yield
+    if hasattr(session.config, "workerinput"):
+        return
+    if left := leftovers(os.environ["MASKWRIGHT_TESTS"]):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        print("left running by the tests, killed now:", *left, sep="\n  ", file=sys.stderr)  # noqa: T201
 
 
 def _sample(name: str) -> Path:

@@ -24,7 +24,7 @@ def serving_models(home: Path, models: Path, *options: str) -> Iterator[str]:
         str(wheel.executable), f"--model-repository={wheel.link('models', models)}",
         f"--backend-directory={wheel.backends}", f"--backend-config=python,shm-region-prefix-name=test_{grpc}_",
         "--http-address=127.0.0.1", f"--http-port={http}", "--grpc-address=127.0.0.1", f"--grpc-port={grpc}",
-        f"--metrics-port={metrics}", *options,
+        "--metrics-address=127.0.0.1", f"--metrics-port={metrics}", *options,
     ]  # fmt: skip
     with (home / "log").open("wb") as log:
         server = subprocess.Popen(command, env=wheel.environment(), stdout=log, stderr=log)

@@ -1,6 +1,12 @@
 """Processes of this machine."""
 
+import os
+import signal
+import time
+from contextlib import suppress
 from pathlib import Path
+
+_GRACE_S = 10.0
 
 
 def group_members(pid: int) -> list[int]:
@@ -28,4 +34,27 @@ def processes_in(folder: Path) -> list[str]:
             continue
         if str(folder) in place or str(folder).encode() in told:
             found.append(command.replace(b"\0", b" ").decode())
+    return found
+
+
+def leftovers(mark: str) -> list[str]:
+    """Number and command line of processes, but this one, with the mark in their environment; killed then.
+
+    What is ending gets its time.
+    """
+    deadline = time.monotonic() + _GRACE_S
+    while (left := _marked(mark)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for pid in left:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return [f"{pid} {command}" for pid, command in left.items()]
+
+
+def _marked(mark: str) -> dict[int, str]:
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark.encode() in (process / "environ").read_bytes() and int(process.name) != os.getpid():
+                found[int(process.name)] = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
     return found

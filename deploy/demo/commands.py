@@ -24,6 +24,7 @@ from gateway.cli.client import credentials
 from gateway.cli.shell import shell_settings
 from gateway.settings import Settings, SettingsError
 from gateway.settings.pipelines import PIPELINES
+from gateway.stopping import stopping
 
 PHOTOS = ("astronaut.png", "bus.jpg", "zidane.jpg")
 MARGIN_S = 30.0
@@ -71,12 +72,14 @@ def _stack(settings: Settings) -> Iterator[None]:
     if launcher.running(folders) is not None:
         yield
         return
-    with _console.status("starting the stack") as status:
-        started = launcher.start(folders, status.update)
-    try:
-        yield
-    finally:
-        launcher.end(started)
+    with stopping() as stop:
+        with _console.status("starting the stack") as status:
+            started = launcher.start(folders, stop, launcher.ATTACHED, status.update)
+        try:
+            with stop.interrupting():
+                yield
+        finally:
+            launcher.end(started)
 
 
 def _run(settings: Settings, photos: Sequence[Path], out: Path) -> list[Panel]:

@@ -26,7 +26,7 @@ def main() -> int:
             services = services_for(settings, folders)
             with keeping(settings, folders, services):
                 asyncio.run(Stack(services, folders).run())
-    except (StackError, SettingsError) as error:
+    except (StackError, SettingsError, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - the only thing a person sees of a failed start
         return 1
     return 0

@@ -2,7 +2,6 @@
 
 import contextlib
 import shlex
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import read_environment
 from gateway.settings.kept import Kept, KeptError
 from gateway.settings.resolved import home, resolve
+from gateway.stopping import stopping
 
 _USAGE = 2
 _REFRESH_S = 0.5
@@ -46,26 +46,27 @@ def up(
     settings = _settings()
     with _usable():
         check_binding(settings)
-    folders.create()
+    with _told():
+        folders.create()
     for remark in read_environment(Settings.model_fields).remarks:
         _errors.print(remark, markup=False, soft_wrap=True, style="yellow")
     with _told():
         _tell_limits(settings)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
-    try:
-        with _told(), _console.status("starting the stack") as status:
-            started = launcher.start(folders, status.update)
-        _console.print(service_table(_state(folders)))
-        _console.print(next_steps(settings), highlight=False, soft_wrap=True)
-        if not detach:
+    with stopping() as stop, _told():
+        with _console.status("starting the stack") as status:
+            command = launcher.DETACHED if detach else launcher.ATTACHED
+            started = launcher.start(folders, stop, command, status.update)
+        if not stop.told:
+            _console.print(service_table(_state(folders)))
+            _console.print(next_steps(settings), highlight=False, soft_wrap=True)
+        if not detach and not stop.told:
             _console.print("Ctrl-C stops it.")
-            raise typer.Exit(started.wait())
-    except KeyboardInterrupt:
-        _console.print("stopping")
-        if (state := launcher.running(folders)) is not None:
-            with _told():
-                launcher.stop(folders, state)
+            ended = launcher.wait(started, stop)
+            if ended is not None:
+                raise typer.Exit(ended)
+        if stop.told:
+            _console.print("stopping")
+            launcher.end(started)
 
 
 def down() -> None:
@@ -163,10 +164,10 @@ def _watch(folders: Folders) -> None:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """End the command with the message of a StackError."""
+    """End the command with the message of a StackError, or of a file that is not what it should be."""
     try:
         yield
-    except StackError as error:
+    except (StackError, OSError) as error:
         _errors.print(str(error), markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
 

@@ -7,6 +7,8 @@ import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from deploy.embedded.errors import StackError
 
 _BYTES = 24
@@ -31,11 +33,9 @@ class Credentials:
             made._write(path)
         _require_ours(path)
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
-            raise StackError(
-                f"{path} cannot be read; restore it, or remove it together with the data folder"
-            ) from error
+            return TypeAdapter(cls).validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise _unreadable(path) from error
 
     def _write(self, path: Path) -> None:
         """In one step, never readable by others, and never over one that another process has just written."""
@@ -52,10 +52,19 @@ class Credentials:
             draft.unlink()
 
 
+def _unreadable(path: Path) -> StackError:
+    return StackError(f"{path} cannot be read; restore it, or remove it together with the data folder")
+
+
 def _require_ours(path: Path) -> None:
     """Whoever wrote the passwords of our servers can log into them."""
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode) or found.st_uid not in {0, os.geteuid()} or found.st_mode & stat.S_IWOTH:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise _unreadable(path) from error
+    if not stat.S_ISREG(found.st_mode):
+        raise _unreadable(path)
+    if found.st_uid not in {0, os.geteuid()} or found.st_mode & stat.S_IWOTH:
         raise StackError(
             f"{path} is another user's, or others may write to it: who made these passwords is not known; remove it "
             "together with the data folder, or make it yours (chown, chmod 600)"

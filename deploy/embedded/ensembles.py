@@ -7,8 +7,9 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 
 from gateway.triton import WEIGHTS
-from steps.model_config import ModelConfig
-from steps.object_detectors import networks_of
+from steps.model_config import BrokenModelError, ModelConfig, readable_config
+from steps.object_detectors import MODEL, networks_of
+from steps.onnx_file import fault_of_model
 
 FINDER = "detect_find"
 """The step that runs the detectors."""
@@ -39,7 +40,7 @@ def _note_weights(ensemble: ModelConfig, model_repository: Path, digest_of: Call
     for name in models_of(ensemble, model_repository):
         folder = model_repository / name
         digest.update(name.encode())
-        for file in (folder / "config.pbtxt", folder / "1" / "model.onnx"):
+        for file in (folder / "config.pbtxt", folder / MODEL):
             digest.update(digest_of(file))
     with (ensemble.folder / "config.pbtxt").open("a", encoding="utf-8") as config:
         config.write(f'parameters {{ key: "{WEIGHTS}" value {{ string_value: "{digest.hexdigest()}" }} }}\n')
@@ -56,8 +57,12 @@ def _digest(file: Path) -> bytes:
 
 
 def _missing(ensemble: ModelConfig, model_repository: Path) -> Iterable[str]:
-    """The models of an ensemble that were not exported: not every machine can fetch them all."""
+    """The models of an ensemble that were not exported, or are broken: not every machine can fetch them all."""
     for name, _, _ in ensemble.steps:
-        model = ModelConfig(model_repository / name)
-        if model.backend == "onnxruntime" and not (model.folder / "1" / "model.onnx").is_file():
+        try:
+            model = readable_config(model_repository / name)
+        except BrokenModelError:
+            yield name
+            continue
+        if model.backend == "onnxruntime" and fault_of_model(model.folder / MODEL):
             yield name

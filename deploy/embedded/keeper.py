@@ -139,7 +139,8 @@ class Keeper:
     def _report(self, state: str, doing: str = "") -> None:
         pid = self._process.pid if self._process else None
         ports = dict(self._service.ports())
-        self._changed(ServiceState(self._service.name, state, pid, ports, self._restarts, doing))
+        notes = list(self._service.notes())
+        self._changed(ServiceState(self._service.name, state, pid, ports, self._restarts, doing, notes))
 
     def _log_end(self) -> str:
         lines = last_lines(self._log_file, LOG_TAIL)

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from deploy.embedded.environment import own_environment
 from deploy.embedded.errors import StackError
@@ -14,11 +14,17 @@ from deploy.embedded.folders import CHECKOUT, Folders
 from deploy.embedded.logs import last_lines
 from deploy.embedded.state import StackState
 from gateway.settings.resolved import absolute_paths
+from gateway.stopping import Stopping
 
 START_TIMEOUT = 3600.0
 STOP_TIMEOUT = 720.0
 """Seconds; above what the services have in turn to start, and to end by themselves with the longest grace."""
 POLL_INTERVAL = 0.1
+
+DETACHED = (sys.executable, "-m", "deploy.embedded")
+"""The launcher, which outlives who started it."""
+ATTACHED = ("setpriv", "--pdeathsig=SIGTERM", "--", *DETACHED)
+"""The same, which is told to stop when who started it dies, however that comes."""
 
 
 def running(folders: Folders) -> StackState | None:
@@ -27,14 +33,16 @@ def running(folders: Folders) -> StackState | None:
     return state if state is not None and state.is_alive(folders.home) else None
 
 
-def start(folders: Folders, tell: Callable[[str], None] = lambda _: None) -> "subprocess.Popen[bytes]":
-    """Start the launcher in a session of its own and wait until the stack is ready. Raises StackError.
+def start(
+    folders: Folders, stop: Stopping, command: Sequence[str], tell: Callable[[str], None] = lambda _: None
+) -> "subprocess.Popen[bytes]":
+    """Start the launcher in a session of its own; come back when the stack is ready, or this process told to stop.
 
-    `tell` is called with what the stack is at, again and again.
+    `command` is DETACHED or ATTACHED; `tell` is called with what the stack is at, again and again. Raises StackError.
     """
     with folders.log("launcher").open("ab") as log:
         launcher = subprocess.Popen(
-            [sys.executable, "-m", "deploy.embedded"],
+            command,
             cwd=CHECKOUT,
             env=own_environment({**absolute_paths(), "MASKWRIGHT_HOME": str(folders.home)}),
             stdin=subprocess.DEVNULL,
@@ -42,17 +50,20 @@ def start(folders: Folders, tell: Callable[[str], None] = lambda _: None) -> "su
             stderr=log,
             start_new_session=True,
         )
-    try:
-        in_time = _poll(lambda: _is_settled(launcher, folders, tell), START_TIMEOUT)
-    except KeyboardInterrupt:
-        end(launcher)
-        raise
+    in_time = _poll(lambda: stop.told or _is_settled(launcher, folders, tell), START_TIMEOUT)
     if launcher.poll() is not None:
         raise StackError(_failure(launcher.pid, folders))
     if not in_time:
         end(launcher)
         raise StackError(f"not ready after {START_TIMEOUT:.0f} s; see `maskwright logs`")
     return launcher
+
+
+def wait(launcher: "subprocess.Popen[bytes]", stop: Stopping) -> int | None:
+    """Come back when the launcher has ended, with its exit status, or when this process is told to stop."""
+    while not stop.told and launcher.poll() is None:
+        time.sleep(POLL_INTERVAL)
+    return launcher.poll()
 
 
 def end(launcher: "subprocess.Popen[bytes]") -> int:

@@ -48,6 +48,10 @@ class Service(ABC):
         """What it is at while it starts, by what it has logged since; empty where it does not say."""
         return ""
 
+    def notes(self) -> Sequence[str]:
+        """What of it does not work although it serves, one line each."""
+        return ()
+
     def renew(self) -> None:
         """Make ready for another start, when no process of the one before is left. Raises StackError."""
         self.clean_up()

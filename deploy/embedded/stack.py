@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -24,6 +23,7 @@ from deploy.embedded.triton import Triton
 from deploy.embedded.worker import Worker
 from gateway.kafka.connection import connection_arguments
 from gateway.settings import Settings
+from gateway.stopping import stop_signals
 
 
 def services_for(settings: Settings, folders: Folders) -> list[Service]:
@@ -73,7 +73,7 @@ class Stack:
     async def run(self) -> None:
         """Serve until SIGINT or SIGTERM. Raises StackError where a service does not start."""
         stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in stop_signals():
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         serving = asyncio.create_task(self._serve())
         stopping = asyncio.create_task(stop.wait())

@@ -5,12 +5,17 @@ import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from gateway.settings.kept import is_launcher
 
 
 @dataclass(frozen=True)
 class ServiceState:
-    """One service: waiting, starting, ready, restarting, stopping or stopped; `doing` says what a start is at."""
+    """One service: waiting, starting, ready, restarting, stopping or stopped; `doing` says what a start is at.
+
+    `notes` say what of it does not work although it serves.
+    """
 
     name: str
     state: str
@@ -18,6 +23,7 @@ class ServiceState:
     ports: dict[str, int]
     restarts: int = 0
     doing: str = ""
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -55,13 +61,9 @@ class StackState:
     @classmethod
     def read(cls, path: Path) -> "StackState | None":
         """What the file says, or None where there is none, or one of another version."""
-        if not path.exists():
-            return None
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-            services = {name: ServiceState(**service) for name, service in value["services"].items()}
-            return cls(value["pid"], value["state"], services, value["message"])
-        except (ValueError, KeyError, TypeError):
+            return TypeAdapter(cls).validate_json(path.read_bytes())
+        except (OSError, ValidationError):
             return None
 
     def is_alive(self, home: Path) -> bool:

@@ -1,11 +1,9 @@
 """The embedded Triton."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from secrets import token_hex
-
-from google.protobuf.text_format import ParseError
 
 from deploy.embedded import gpus
 from deploy.embedded.ensembles import write_ensembles
@@ -19,7 +17,7 @@ from deploy.embedded.triton_wheel import TritonWheel
 from gateway.logs import get_logger
 from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings
-from steps.object_detectors import chosen_detectors, detector_models, networks_of
+from steps.object_detectors import chosen_detectors, detector_models, detectors_of, networks_of
 
 MODELS = CHECKOUT / "model_repository"
 ENSEMBLES = CHECKOUT / "ensembles"
@@ -46,6 +44,7 @@ class Triton(Service):
         self._region_prefix = region_prefix(settings)
         self._pipelines: list[str] = []
         self._photo = PHOTO
+        self._notes: list[str] = []
 
     def prepare(self) -> None:
         """Assemble backends, ensembles and fused models; refuse to start where no ensemble has all its models."""
@@ -54,15 +53,15 @@ class Triton(Service):
         self._models, generated = (self._wheel.link(name, target) for name, target in self._given.items())
         self._ensembles, self._fused = generated / "ensembles", generated / "fused"
         offered = {model for pipeline in build_registry(self._settings).values() for model in pipeline.models}
-        try:
-            missing = write_ensembles(ENSEMBLES, self._models, self._ensembles, offered)
-        except ParseError as error:
-            said = str(error).replace(str(self._models), str(self._given["models"]))
-            raise StackError(f"a model's configuration cannot be read: {said}") from error
+        missing = write_ensembles(ENSEMBLES, self._models, self._ensembles, offered)
+        broken = detectors_of(self._given["models"]).broken.values()
+        self._notes = [f"left out: {fault}" for fault in broken]
         self._pipelines = [ensemble for ensemble, models in missing.items() if not models]
         if not self._pipelines:
             models = sorted({model for each in missing.values() for model in each})
-            raise StackError(f"models not exported yet: {', '.join(models)}; run `maskwright models export`")
+            raise StackError(
+                "\n".join([f"models not exported yet: {', '.join(models)}; run `maskwright models export`", *broken])
+            )
         self._tell(missing)
         gpus.require_gpu(self._settings)
         fusing = Fusing(self._settings.triton_instances, self._settings.triton_threads)
@@ -123,6 +122,10 @@ class Triton(Service):
         models = models_loading(log)
         return f"loading {', '.join(models)}" if models else ""
 
+    def notes(self) -> Sequence[str]:
+        """The models that are left out, and why."""
+        return self._notes
+
     def clean_up(self) -> None:
         """Remove the shared memory that a killed Triton leaves behind; the next one has served nothing yet."""
         self._photo = PHOTO
@@ -153,6 +156,8 @@ class Triton(Service):
         absent = [model.detector.model for model in detector_models(self._models) if not model.ready]
         if absent:
             _log.warning("detectors are missing, what they would find is not found", models=absent)
+        for note in self._notes:
+            _log.error(f"a model is {note}")
         for pipeline in (name for name, models in missing.items() if models):
             _log.warning("pipeline is left out, models are missing", pipeline=pipeline, models=missing[pipeline])
 

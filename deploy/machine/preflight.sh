@@ -137,7 +137,7 @@ is_set() {
 # Whether Triton is the stack's own, at the port `grpc`; models at another machine need nothing here.
 own_triton() {
     grpc=$(number TRITON_GRPC_PORT) grpc=${grpc:-8001}
-    [ "${TRITON_GRPC_URL:-127.0.0.1:$grpc}" = "127.0.0.1:$grpc" ]
+    [ "${TRITON_GRPC_URL:-${TRITON_URL:-127.0.0.1:$grpc}}" = "127.0.0.1:$grpc" ]
 }
 
 # Each port with the setting that moves it, as deploy/embedded/stack.py takes them: "SETTING PORT HOST".

@@ -1,7 +1,6 @@
 """Public keys of whoever signs tokens: a JSON Web Key Set (RFC 7517), in a file or at the issuer's address."""
 
 import asyncio
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from jwt.algorithms import AllowedPublicKeys
 from jwt.exceptions import PyJWTError
 
 from gateway.logs import get_logger
+from gateway.notation import read_json
 from gateway.problems import Problem
 from gateway.proxies import ProxyError, is_inside, way_to
 from gateway.settings import SettingsError
@@ -150,7 +150,7 @@ def _changed_at(path: Path) -> int:
 
 def read_keys(text: bytes) -> Keys:
     """The keys of a set that can check signatures; others are passed over. Raises ValueError where there is none."""
-    members = json.loads(text)
+    members = read_json(text)
     listed = members.get("keys") if isinstance(members, dict) else None
     if not isinstance(listed, list):
         raise ValueError("not a JSON object with the list `keys`")  # noqa: TRY004 the file is wrong, not the program

@@ -83,7 +83,7 @@ def _delegate(command: LazyCommand) -> Callable[[typer.Context], None]:
         except ImportError as error:
             typer.echo(f"`maskwright {command.name}` cannot run: {error}", err=True)
             raise typer.Exit(1) from error
-        get_command(loaded)(context.args, prog_name=f"maskwright {command.name}")
+        get_command(loaded)(context.args, prog_name=context.command_path)
 
     return run
 

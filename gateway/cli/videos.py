@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import signal
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +27,7 @@ from gateway.cli.mp4 import Copy
 from gateway.cli.photos import PhotoFile
 from gateway.cli.picture import Development, Picture, Region
 from gateway.cli.sender import Outcome, Sender
+from gateway.stopping import stop_signals
 from vision.arrays import RGB, Box
 from vision.tracking import Patience, Sighting, completed
 
@@ -144,7 +144,7 @@ class VideoSender:
     def send(self, video: PhotoFile, told: Told) -> Outcome:
         """The outcome of `hide`, whose signals are handled in the loop: raised amid it, they would leave it hanging.
 
-        Raises KeyboardInterrupt once all is cleared away, where SIGINT or SIGTERM came.
+        Raises KeyboardInterrupt once all is cleared away, where it was told to stop.
         """
         try:
             return asyncio.run(self._heeding(video, told))
@@ -153,12 +153,13 @@ class VideoSender:
 
     async def _heeding(self, video: PhotoFile, told: Told) -> Outcome:
         loop, hiding = asyncio.get_running_loop(), asyncio.ensure_future(self.hide(video, told))
-        for one in (signal.SIGINT, signal.SIGTERM):
+        signals = stop_signals()
+        for one in signals:
             loop.add_signal_handler(one, hiding.cancel)
         try:
             return await hiding
         finally:
-            for one in (signal.SIGINT, signal.SIGTERM):
+            for one in signals:
                 loop.remove_signal_handler(one)
 
     async def hide(self, video: PhotoFile, told: Told) -> Outcome:

@@ -14,7 +14,7 @@ from gateway.fetching.urls import host_of
 _HEADERS: Mapping[str, str] = MappingProxyType(
     {"User-Agent": f"maskwright/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
 )
-"""`identity`, so that no small body can unpack into a large one."""
+"""`identity`, where nobody reads the answer's body."""
 
 _CONNECT_SHARE = 1 / 3
 """Of the whole time, so that there is some left for a second address where the first does not answer."""

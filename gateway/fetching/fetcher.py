@@ -8,6 +8,7 @@ import anyio
 import httpx
 
 from gateway.fetching.client import Client, PinnedTransport, open_client
+from gateway.fetching.codings import ACCEPTED, CodingError, TooLargeError, coding_of, decoded
 from gateway.fetching.guard import Guard
 from gateway.fetching.resolver import Resolver, system_resolver
 from gateway.fetching.urls import join_url, parse_url, shown
@@ -58,13 +59,14 @@ class Fetcher:
         async with self._answer(url) as response:
             if response.status_code in _REDIRECTS and "location" in response.headers:
                 return response.headers["location"]
-            _check_head(url, response)
-            return await self._body(url, response)
+            _check_status(url, response)
+            return await self._decoded(url, response)
 
     @asynccontextmanager
     async def _answer(self, url: httpx.URL) -> AsyncIterator[httpx.Response]:
         try:
-            async with self._client.send(httpx.Request("GET", url)) as response:
+            request = httpx.Request("GET", url, headers={"Accept-Encoding": ACCEPTED})
+            async with self._client.send(request) as response:
                 yield response
         except httpx.TimeoutException as error:
             raise self._late(url) from error
@@ -73,6 +75,16 @@ class Fetcher:
             raise Problem(code, f"{shown(url)}: no HTTP answer: {error}") from error
         except httpx.TransportError as error:
             raise Problem("url_unreachable", f"{shown(url)}: no connection: {error}") from error
+
+    async def _decoded(self, url: httpx.URL, response: httpx.Response) -> bytes:
+        try:
+            coding = coding_of(response.headers.get("content-encoding", ""))
+            body = await self._body(url, response)
+            return await anyio.to_thread.run_sync(decoded, body, coding, self._max_bytes) if coding else body
+        except CodingError as error:
+            raise Problem("url_failed", f"{shown(url)}: {error}.") from error
+        except TooLargeError as error:
+            raise self._too_large(url) from error
 
     async def _body(self, url: httpx.URL, response: httpx.Response) -> bytes:
         if int(response.headers.get("content-length", 0)) > self._max_bytes:
@@ -99,14 +111,11 @@ async def open_fetcher(settings: Settings, resolve: Resolver | None = None) -> A
         yield Fetcher(client, settings.max_body_bytes)
 
 
-def _check_head(url: httpx.URL, response: httpx.Response) -> None:
+def _check_status(url: httpx.URL, response: httpx.Response) -> None:
     status = response.status_code
     if not response.is_success:
         code = "url_unreachable" if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _PASSING else "url_failed"
         raise Problem(code, f"{shown(url)} answered {status}.")
-    encoding = response.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in {"", "identity"}:
-        raise Problem("url_failed", f"{shown(url)}: the body comes {encoding[:20]}-encoded; only plain ones are read.")
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """The photo of a request: its bytes, or where it is."""
 
-import base64
 from typing import TypeAlias
 
+from gateway.intake.disguises import disguise
 from gateway.jobs.job import ImageReference
+from gateway.notation import read_base64
 from gateway.problems import Problem
 from vision.photo import PhotoError, inspect
 
@@ -26,7 +27,7 @@ def json_image(value: object) -> Image:
         case str(text) | {"base64": str(text)} | {"type": "base64", "data": str(text)}:
             return _decode(text)
         case {"url": str(location)} | {"type": "url", "data": str(location)}:
-            return ImageReference("url", location)
+            return url_image(location)
         case {"s3": str(location)} | {"type": "s3", "data": str(location)}:
             return ImageReference("s3", location)
         case {"type": str(kind)} if kind not in ("base64", "url", "s3"):
@@ -46,14 +47,16 @@ def check_photo(data: bytes, max_pixels: int) -> str:
     try:
         return f"image/{inspect(data, max_pixels=max_pixels).format}"
     except PhotoError as error:
-        raise Problem(error.code, error.detail) from error
+        raise Problem(error.code, error.detail + disguise(data)) from error
+
+
+def url_image(location: str) -> Image:
+    """A `data:` URL holds the photo itself."""
+    return _decode(location) if location.lstrip()[:5].lower() == "data:" else ImageReference("url", location)
 
 
 def _decode(text: str) -> bytes:
-    """Standard base64, line breaks and a `data:…;base64,` prefix allowed."""
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
     try:
-        return base64.b64decode("".join(text.split()), validate=True)
+        return read_base64(text)
     except ValueError as error:
         raise Problem("invalid_base64", f"{error}") from error

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
+from gateway.intake.disguises import disguise, disguised_photo
 from gateway.intake.json_body import json_submission
 from gateway.intake.multipart import multipart_submission
 from gateway.intake.submission import Submission, gather, merge
@@ -10,6 +11,7 @@ from gateway.problems import Problem
 
 MULTIPART = "multipart/form-data"
 JSON = "application/json"
+_PAIRS = "application/x-www-form-urlencoded"
 _MAX_QUERY_FIELDS = 64
 
 
@@ -36,15 +38,26 @@ def read_submission(body: bytes, content_type: str, query: str) -> Submission:
     if kind == MULTIPART:
         submission = multipart_submission(body, content_type)
     elif kind == JSON:
-        submission = json_submission(body)
+        submission = _json(body)
     else:
         submission = Submission(body, {})
     return Submission(submission.image, merge(query_fields(query), submission.fields))
 
 
+def _json(body: bytes) -> Submission:
+    try:
+        return json_submission(body)
+    except Problem as problem:
+        if problem.code != "invalid_json":
+            raise
+        instead = "" if body.lstrip()[:1] in (b"{", b"[") else disguised_photo(body) or disguise(body)
+        raise Problem(problem.code, problem.detail + instead) from problem
+
+
 def _unsupported(kind: str, accepted: str) -> Problem:
     shown = kind[:60] or "no Content-Type"
-    return Problem("unsupported_media_type", f"{shown} is not accepted; send {accepted}.")
+    curl = " (curl: -F in the place of -d)" if kind == _PAIRS else ""
+    return Problem("unsupported_media_type", f"{shown} is not accepted; send {accepted}{curl}.")
 
 
 def _essence(content_type: str) -> str:

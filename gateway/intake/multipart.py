@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from gateway.intake.images import Image, missing_image
+from gateway.intake.images import Image, missing_image, url_image
 from gateway.intake.parts import PartParser
 from gateway.intake.submission import FILE_FIELDS, IMAGE_FIELDS, Submission, gather, text_or_base64
 from gateway.jobs.job import ImageReference
@@ -43,7 +43,7 @@ def _image(name: str, content: bytes) -> Image | None:
     if name in IMAGE_FIELDS:
         return content
     if name == "url" and content:
-        return ImageReference("url", _text(name, content))
+        return url_image(_text(name, content))
     if name == "s3" and content:
         return ImageReference("s3", _text(name, content))
     return None

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import MultipartParser
 
+from gateway.intake.disguises import KEPT, boundary_of, broken_form
 from gateway.intake.disposition import parameter
 from gateway.problems import Problem
 
@@ -28,7 +29,9 @@ class Part:
         """The field's name. Raises Problem `invalid_multipart` where it has none."""
         name = parameter(self._disposition, "name")
         if name is None:
-            raise Problem("invalid_multipart", "A part has no name.")
+            raise Problem(
+                "invalid_multipart", 'A part has no name: its header is Content-Disposition: form-data; name="…".'
+            )
         return name
 
     @property
@@ -54,19 +57,21 @@ class PartParser:
 
     def __init__(self, content_type: str, max_parts: int = MAX_PARTS, max_bytes: int | None = None) -> None:
         """Raises Problem `invalid_multipart`."""
-        _, options = parse_options_header(content_type)
+        self._boundary = boundary_of(content_type)
+        self._start = b""
         self._collector = _Collector(max_parts, max_bytes)
         try:
-            self._parser = MultipartParser(options.get(b"boundary", b""), self._collector.callbacks())
+            self._parser = MultipartParser(self._boundary, self._collector.callbacks())
         except FormParserError as error:
             raise Problem("invalid_multipart", str(error)) from error
 
     def feed(self, chunk: bytes) -> list[Part]:
         """The parts that this piece completes. Raises Problem `invalid_multipart`."""
+        self._start = self._start or chunk[:KEPT]
         try:
             self._parser.write(chunk)
         except FormParserError as error:
-            raise Problem("invalid_multipart", str(error)) from error
+            raise broken_form(self._start, self._boundary, str(error)) from error
         return self._collector.take()
 
     def finish(self) -> None:

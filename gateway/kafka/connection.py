@@ -35,14 +35,4 @@ def _servers(settings: Settings) -> list[str]:
     servers = [server.strip() for server in settings.kafka_bootstrap_servers.split(",") if server.strip()]
     if not servers:
         raise SettingsError("KAFKA_BOOTSTRAP_SERVERS=: host:port is needed, comma-separated where there are several")
-    for server in servers:
-        _check_port(server)
     return servers
-
-
-def _check_port(server: str) -> None:
-    """Refuse what the client would not understand. Raises SettingsError."""
-    host, colon, port = server.rpartition(":")
-    fits = not colon or server.endswith("]") or (host and port.isdecimal() and 0 < int(port) < 65536)  # noqa: PLR2004
-    if not fits or "/" in server:
-        raise SettingsError(f"KAFKA_BOOTSTRAP_SERVERS={server}: host:port is needed, as kafka.example:9092")

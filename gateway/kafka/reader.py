@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pydantic_core import from_json
-
 from gateway.intake.images import Image, json_image, missing_image
 from gateway.intake.job_fields import JobFields
 from gateway.intake.job_request import checked_image
+from gateway.intake.json_body import json_members
 from gateway.jobs.identity import check_id, fingerprint
 from gateway.jobs.job import Callback, Failure, ImageReference, NewJob, Outcome
 from gateway.jobs.keys import photo_key
@@ -91,10 +90,10 @@ class MessageReader:
 
     def _asked(self, members: Mapping[str, object]) -> _Asked:
         """The checked request; other members are ignored. Raises Problem."""
+        image = json_image(members["image"])
+        priority = validated(JobFields, {"priority": members.get("priority")}).priority
         own = {name: members[name] for name in self._pipeline.parameters.model_fields if name in members}
         parameters = parameters_json(self._pipeline, own).decode()
-        priority = validated(JobFields, {"priority": members.get("priority")}).priority
-        image = json_image(members["image"])
         if isinstance(image, bytes) and len(image) > self._settings.max_body_bytes:
             limit = self._settings.max_body_bytes
             raise Problem("body_too_large", f"The photo has {len(image)} bytes; at most {limit} are accepted.")
@@ -111,13 +110,7 @@ def printable(text: str) -> str:
 def _members(value: bytes | None) -> Mapping[str, object]:
     if value is None:
         raise Problem("invalid_json", "The message has no value.")
-    try:
-        members = from_json(value)
-    except ValueError as error:
-        raise Problem("invalid_json", f"{error}") from error
-    if not isinstance(members, dict):
-        raise Problem("invalid_json", "The message must be a JSON object.")
-    return members
+    return json_members(value)
 
 
 def _identity(members: Mapping[str, object], message: Message) -> tuple[str, str]:

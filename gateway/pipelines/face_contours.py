@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from gateway.notation import read_base64
 from gateway.pipelines.lists import MAX_ITEMS, split_list, without_repeats
 from gateway.pipelines.pairs import split_pairs
 
@@ -40,17 +41,15 @@ def encodable(value: str) -> str:
 
 
 def segmentation_text(value: str) -> str:
-    """An object without byte order mark; a PNG in base64 without `data:` prefix and line breaks. Raises ValueError."""
+    """An object without byte order mark; a PNG in plain base64, whichever way that was written. Raises ValueError."""
     value = value.removeprefix("\ufeff")
     if value.lstrip().startswith("{"):
         return value
-    text = value.partition(",")[2] if value.startswith("data:") else value
-    text = "".join(text.split())
     try:
-        base64.b64decode(text, validate=True)
+        return base64.b64encode(read_base64(value)).decode()
     except ValueError as error:
-        raise ValueError("neither an object {region name: [landmark indices]} nor base64 of a PNG") from error
-    return text
+        said = f"neither an object {{region name: [landmark indices]}} nor base64 of a PNG: {error}"
+        raise ValueError(said) from error
 
 
 class FaceContoursParameters(BaseModel):

@@ -1,6 +1,6 @@
 """Objects given as JSON or as `name=value` pairs."""
 
-import json
+from gateway.notation import read_json
 
 
 def split_pairs(value: object) -> object:
@@ -9,8 +9,8 @@ def split_pairs(value: object) -> object:
         return value
     if value.lstrip().startswith("{"):
         try:
-            return json.loads(value)
-        except (ValueError, RecursionError) as error:
+            return read_json(value)
+        except ValueError as error:
             raise ValueError(f"not JSON: {error}") from error
     pairs = [part.partition("=") for part in value.split(",") if part.strip()]
     return {name.strip(): said.strip() for name, _, said in pairs}

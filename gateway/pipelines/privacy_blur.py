@@ -1,10 +1,10 @@
 """Parameters of the `privacy_blur` pipeline."""
 
-import json
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from gateway.notation import read_json
 from gateway.pipelines.detect import (
     ROTATIONS_TEXT,
     SMALLEST_FACE_TEXT,
@@ -33,8 +33,8 @@ def parsed_json(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError) as error:
+        return read_json(value)
+    except ValueError as error:
         raise ValueError(f"not JSON: {error}") from error
 
 

@@ -166,7 +166,7 @@ def _of_url(text: str) -> Iterator[tuple[str, str]]:
     user, _, password = login.partition(":")
     if "[" in login:
         raise AddressError(_ENCODED)
-    yield from {"user": unquote(user), "password": unquote(password), "database": unquote(path)}.items()
+    yield from {"user": unquote(user), "password": unquote(password), "database": unquote(path.rstrip("/"))}.items()
     yield from _hosts_of_url(hosts)
     for pair in filter(None, (found["query"] or "").split("&")):
         name, _, value = pair.partition("=")

@@ -4,6 +4,7 @@ import unicodedata
 
 from minio import Minio
 
+from gateway.fetching.codings import CodingError, TooLargeError, coding_of, decoded
 from gateway.intake.images import Image
 from gateway.jobs.bucket import ObjectMissingError
 from gateway.jobs.job import ImageReference
@@ -73,10 +74,16 @@ class S3Images:
 def _read(sdk: Minio, bucket: str, key: str, limit: int) -> bytes:
     """At most one byte too many is read, where the server does not say beforehand how many there are."""
     with objects.opened(sdk, bucket, key) as response:
-        if int(response.headers.get("Content-Length", 0)) <= limit:
-            data = response.read(limit + 1)
-            if len(data) <= limit:
-                return data
+        try:
+            coding = coding_of(response.headers.get("Content-Encoding", ""))
+            if int(response.headers.get("Content-Length", 0)) <= limit:
+                data = response.read(limit + 1, decode_content=False)
+                if len(data) <= limit:
+                    return decoded(data, coding, limit)
+        except CodingError as error:
+            raise Problem("image_corrupt", f"{_SCHEME}{bucket}/{key}: {error}.") from error
+        except TooLargeError:
+            pass
     raise Problem("body_too_large", f"{_SCHEME}{bucket}/{key}: at most {limit} bytes are accepted.")
 
 

@@ -29,6 +29,9 @@ _DATABASES = re.compile(
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT)(_|$)|_PORT_\d+_(TCP|UDP|SCTP)(_|$)|_ENV_")
 """Names that Kubernetes makes of a service's, and Docker of a link's."""
+_TRITONS_HOST = re.compile(
+    r"TRITON(SERVER)?(_HTTP|_GRPC|_METRICS)?(_LISTEN|_BIND)?_(HOST|ADDRESS|ADDR)|TRITON(SERVER)?_BIND"
+)
 _LONG_NAME = 8
 
 _ABSOLUTE_PATH = "a path, which another program left there"
@@ -98,6 +101,11 @@ def foreign(variable: str, value: str) -> str | None:
     return f"it is {what}; {rule[1]} would be right" if rule and what else None
 
 
+def opens_triton(name: str, value: str) -> bool:
+    """Whether a variable, in capitals, would open the embedded Triton to other machines, if it were one of ours."""
+    return _TRITONS_HOST.fullmatch(name) is not None and not _is_loopback(value)
+
+
 def is_service_link(name: str) -> bool:
     """Whether Kubernetes or Docker made the variable of a service's name."""
     return _SERVICE_LINK.search(name) is not None
@@ -145,6 +153,12 @@ def _distance(one: str, other: str) -> int:
             row.append(min(best, rows[-2][j - 2] + 1) if swapped else best)
         rows.append(row)
     return rows[-1][-1]
+
+
+def _is_loopback(text: str) -> bool:
+    host = re.sub(r":\d+$", "", text) if text.count(":") == 1 else text
+    bare = host.removeprefix("[").removesuffix("]")
+    return host == "localhost" or (_is_address(bare) and ip_address(bare).is_loopback)
 
 
 def _is_address(text: str) -> bool:

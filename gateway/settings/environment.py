@@ -12,12 +12,15 @@ from pydantic_settings import PydanticBaseSettingsSource
 from structlog.typing import FilteringBoundLogger
 from typing_extensions import override
 
-from gateway.settings.ambient import foreign, is_service_link, near_miss
+from gateway.settings.ambient import foreign, is_service_link, near_miss, opens_triton
+from gateway.settings.places import without_scheme
 
 OTHER_NAMES = ("MASKWRIGHT_URL", "MASKWRIGHT_TOKEN")
 """Variables of the command line, which are no settings."""
 _BLANK = " \t\r\n\v\f\u00a0\u200b\ufeff"
-_QUOTES = "\"'"
+_QUOTES = ('""', "''", "“”", "‘’", "„“", "„”", "«»")  # noqa: RUF001 meant so
+"""The last of them, as a text processor makes them of the first."""
+_QUOTED_ITEMS = re.compile(r"""(["'])[^"']*\1(\s*,\s*(["'])[^"']*\3)+""")
 _SHOWN = 120
 _FILE = "_FILE"
 
@@ -66,8 +69,8 @@ def read_environment(fields: Mapping[str, FieldInfo], environ: Mapping[str, str]
                 remarks.extend(_quoted(variable, value, field))
                 break
             remarks.append(f"{variable}={shown(value, field)} is not used: {what}")
-    _split_endpoint(given)
-    return Environment(given, [*remarks, *_near_misses(fields, found)])
+    remarks.extend(_part_addresses(given))
+    return Environment(given, [*remarks, *_open_doors(found), *_near_misses(fields, found)])
 
 
 def log_remarks(log: FilteringBoundLogger, fields: Mapping[str, FieldInfo]) -> None:
@@ -104,7 +107,7 @@ def shown(value: str, field: FieldInfo | None = None) -> str:
     """A value in a message: printable, not too long, and without secrets."""
     if field is not None and is_secret(field):
         return "…"
-    return printable(re.sub(r"//.*@", "//…@", value, flags=re.DOTALL))
+    return printable(re.sub(r"(//|^).*@", r"\1…@", value, count=1, flags=re.DOTALL))
 
 
 def printable(text: str) -> str:
@@ -116,7 +119,12 @@ def printable(text: str) -> str:
 def _by_name(environ: Mapping[str, str]) -> Mapping[str, tuple[str, str]]:
     """Names as spelt and values, by the name in capitals; where several differ in case, the one in capitals."""
     spelt = sorted(environ.items(), key=lambda item: item[0] == item[0].upper())
-    return {name.upper(): (name, value) for name, value in spelt}
+    return {_bare(name).upper(): (_bare(name), value) for name, value in spelt}
+
+
+def _bare(name: str) -> str:
+    """A name without what a shell's file has before it, and without a byte order mark; some readers keep both."""
+    return name.strip(_BLANK).removeprefix("export ").strip(_BLANK)
 
 
 def _values(name: str, field: FieldInfo, found: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, str]]:
@@ -126,7 +134,7 @@ def _values(name: str, field: FieldInfo, found: Mapping[str, tuple[str, str]]) -
         if is_secret(field):
             sources.append(_in_file(*found.get(f"{variable}{_FILE}", ("", ""))))
         for spelt, value in sources:
-            if cleaned := _cleaned(value):
+            if cleaned := _cleaned(value, variable):
                 yield spelt, value if is_secret(field) and "://" not in cleaned else cleaned
 
 
@@ -142,24 +150,30 @@ def _in_file(variable: str, path: str) -> tuple[str, str]:
         raise SettingsError(f"{variable}={shown(cleaned)}: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _cleaned(value: str) -> str:
-    text = value.strip(_BLANK)
+def _cleaned(value: str, variable: str = "") -> str:
+    """The value itself; a line that was pasted whole begins with its variable."""
+    pasted = rf"^(export\s+)?{variable}\s*=\s*" if variable else "^"
+    text = re.sub(pasted, "", value.strip(_BLANK), count=1, flags=re.IGNORECASE)
+    if _QUOTED_ITEMS.fullmatch(text):
+        return re.sub(r"[\"']", "", text)
     if not _is_quoted(text):
         text = re.sub(r"(^|\s+)#(\s.*)?$", "", text, flags=re.DOTALL).strip(_BLANK)
     return text[1:-1].strip(_BLANK) if _is_quoted(text) else text
 
 
 def _is_quoted(text: str) -> bool:
-    return len(text) > 1 and text[0] == text[-1] and text[0] in _QUOTES
+    return len(text) > 1 and text[0] + text[-1] in _QUOTES
 
 
-def _split_endpoint(given: dict[str, Given]) -> None:
-    """The S3 server's URL, as hosters show it, says two settings: where it is, and whether it speaks TLS."""
-    said = given.get("minio_endpoint")
-    if said and (url := re.fullmatch(r"(https?)://([^\s/@?#]+)/?", said.value, re.IGNORECASE)):
-        given["minio_endpoint"] = replace(said, value=url[2])
-        secure = str(url[1].lower() == "https").lower()
-        given.setdefault("minio_secure", Given("MINIO_SECURE", secure, said.origin))
+def _part_addresses(given: dict[str, Given]) -> Iterator[str]:
+    """A URL, as hosters show it, says two settings: where a server is, and how it is spoken to."""
+    for name, said in list(given.items()):
+        place, told = without_scheme(name, said.value)
+        given[name] = replace(said, value=place)
+        for other, value in told.items():
+            own = given.setdefault(other, Given(other.upper(), value, said.origin))
+            if own.value.upper() != value.upper():
+                yield f"{said.variable} says {other.upper()}={value}, but {own.variable}={own.value} counts"
 
 
 def _quoted(variable: str, value: str, field: FieldInfo) -> Iterator[str]:
@@ -169,6 +183,15 @@ def _quoted(variable: str, value: str, field: FieldInfo) -> Iterator[str]:
             f"{variable}: quotes, a comment or spaces around its value are taken as a part of the secret; leave them "
             "out if they are none"
         )
+
+
+def _open_doors(found: Mapping[str, tuple[str, str]]) -> Iterator[str]:
+    for name, (spelt, value) in found.items():
+        if opens_triton(name, _cleaned(value)):
+            yield (
+                f"{spelt}={shown(value)} is not used: the embedded Triton listens on loopback alone, as it would end "
+                "where many callers hang up at its port; TRITON_GRPC_URL names a Triton of your own"
+            )
 
 
 def _near_misses(fields: Mapping[str, FieldInfo], found: Mapping[str, tuple[str, str]]) -> Iterator[str]:

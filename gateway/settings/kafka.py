@@ -3,17 +3,22 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr
 
 from gateway.access.tenants import TENANT_PATTERN
 from gateway.settings.fields import Port, SettingsGroup, upper
+from gateway.settings.places import place_check, web_address
 
 
 class KafkaSettings(SettingsGroup):
     """A Kafka broker."""
 
-    kafka_bootstrap_servers: str = Field(
-        "", description="host:port, comma-separated; the embedded broker, where `maskwright up` runs, when not set."
+    kafka_bootstrap_servers: Annotated[
+        str, AfterValidator(place_check("host:port, comma-separated, as kafka.example:9092,", several=True))
+    ] = Field(
+        "",
+        description="host:port, comma-separated; the embedded broker, where `maskwright up` runs, when not set. "
+        "PLAINTEXT:// and the like may stand before it.",
     )
     kafka_topic_input: str = Field("mask_input", min_length=1, description="Topic of the requests.")
     kafka_topic_output: str = Field("mask_output", min_length=1, description="Topic of the outcomes.")
@@ -28,7 +33,10 @@ class KafkaSettings(SettingsGroup):
     kafka_consumer_group: str = Field("maskcomponent-group", min_length=1, description="Consumer group of the workers.")
     kafka_security_protocol: Annotated[
         Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], BeforeValidator(upper)
-    ] = Field("PLAINTEXT", description="How the broker is spoken to.")
+    ] = Field(
+        "PLAINTEXT",
+        description="How the broker is spoken to; when not set, as KAFKA_BOOTSTRAP_SERVERS says before its hosts.",
+    )
     kafka_sasl_mechanism: Annotated[
         Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM"], BeforeValidator(upper)
     ] = Field("PLAIN", description="How the workers log in, with SASL; AWS_MSK_IAM needs the extra `msk`.")
@@ -42,9 +50,8 @@ class KafkaSettings(SettingsGroup):
     )
     kafka_ssl_keyfile: Path | None = Field(None, description="Its key as PEM, where KAFKA_SSL_CERTFILE holds none.")
     kafka_ssl_password: SecretStr = Field(SecretStr(""), description="Password of the key, where it is encrypted.")
-    kafka_oauth_token_url: str = Field(
+    kafka_oauth_token_url: Annotated[str, AfterValidator(web_address)] = Field(
         "",
-        pattern=r"^$|^https?://\S+$",
         description="Where OAUTHBEARER's tokens are asked for, by client credentials (RFC 6749 §4.4).",
     )
     kafka_oauth_client_id: str = Field("", description="Who asks.")

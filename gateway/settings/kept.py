@@ -52,9 +52,12 @@ class Kept:
             return None
         except OSError as error:
             raise KeptError(f"{path} cannot be read: {error.strerror}") from error
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             _require_ours(path, os.fstat(descriptor), stat.S_IFREG)
-            kept = _parsed(path, file.read())
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                kept = _parsed(path, file.read())
+        finally:
+            os.close(descriptor)
         return kept if is_launcher(kept.pid, home) and _is_ours(kept.pid) else None
 
     @staticmethod

@@ -1,10 +1,12 @@
 """What is fetched from, and sent to, other people's servers."""
 
 from ipaddress import IPv4Network, IPv6Network
+from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from gateway.settings.fields import CommaSeparated, SettingsGroup
+from gateway.settings.places import web_address
 
 
 class OutsideSettings(SettingsGroup):
@@ -22,10 +24,8 @@ class OutsideSettings(SettingsGroup):
         description="Secret that callbacks are signed with (Standard Webhooks): whsec_ and base64; without "
         "it callbacks are refused.",
     )
-    mask_asset_url: str = Field(
+    mask_asset_url: Annotated[str, AfterValidator(web_address)] = Field(
         "",
-        pattern=r"^$|^https?://\S+$",
-        examples=["a URL such as https://assets.example.com"],
         description="Where the masks of POST /process are uploaded to; nowhere when not set.",
     )
     mask_component_secret: SecretStr = Field(SecretStr(""), description="Sent with such an upload as X-Internal-Auth.")

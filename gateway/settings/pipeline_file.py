@@ -8,6 +8,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import PydanticBaseSettingsSource
 from typing_extensions import override
 
+from gateway.notation import read_json
 from gateway.settings.environment import SettingsError, shown
 from gateway.settings.fields import SettingsGroup
 
@@ -80,9 +81,11 @@ def file_settings(path: Path) -> dict[str, object]:
 def _read(path: Path) -> _PipelineFile:
     said = f"PIPELINE_CONFIG={shown(str(path))}"
     try:
-        return _PipelineFile.model_validate_json(path.read_bytes())
+        return _PipelineFile.model_validate(read_json(path.read_bytes()))
     except OSError as error:
         raise SettingsError(f"{said}: {error.strerror}") from error
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the file'}: {one['msg']}" for one in error.errors())
         raise SettingsError(f"{said}: {wrong}") from error
+    except ValueError as error:
+        raise SettingsError(f"{said}: the file: Invalid JSON: {error}") from error

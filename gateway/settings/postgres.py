@@ -18,6 +18,15 @@ def _without_driver(value: object) -> object:
     return re.sub(r"^(postgres(?:ql)?)\+\w+://", r"\1://", value) if isinstance(value, str) else value
 
 
+def _hosts(value: str) -> str:
+    """Hosts, or folders of sockets, between commas. Raises ValueError; a whole address is another setting's."""
+    if "://" in value:
+        raise ValueError("a host such as db.example would be right; POSTGRES_DSN takes a whole address")
+    if any(re.search(r"[\s/?#]", one.strip()) for one in value.split(",") if not one.strip().startswith(("/", "@"))):
+        raise ValueError("a host such as db.example would be right, without a path; DB_DATABASE names the database")
+    return value
+
+
 def _schema(name: str) -> str:
     """A schema's name, which is quoted in SQL and is a channel's name too."""
     if not 0 < len(name.encode()) <= _LONGEST_NAME:
@@ -36,7 +45,9 @@ class PostgresSettings(SettingsGroup):
         default=True,
         description="false: jobs, photos and masks stay in memory, lost on a restart; no PostgreSQL, S3 or Kafka.",
     )
-    db_host: str = Field("", description="Host of PostgreSQL, where POSTGRES_DSN is not set.")
+    db_host: Annotated[str, AfterValidator(_hosts)] = Field(
+        "", description="Host of PostgreSQL, where POSTGRES_DSN is not set."
+    )
     db_port: Port = Field(5432, description="Its port.")
     db_username: str = Field("postgres", description="Login there.")
     db_password: SecretStr = Field(SecretStr("postgres"), description="Password of the login.")

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, Secre
 from pydantic_settings import NoDecode
 
 from gateway.settings.fields import CommaSeparated, SettingsGroup
+from gateway.settings.places import place_check
 
 Encryption = Literal["none", "AES256", "aws:kms"]
 _ENCRYPTIONS: dict[str, Encryption] = {
@@ -41,10 +42,10 @@ def _encryption(value: object) -> object:
 class S3Settings(SettingsGroup):
     """Any S3: MinIO, AWS, SeaweedFS."""
 
-    minio_endpoint: str = Field(
+    minio_endpoint: Annotated[
+        str, AfterValidator(place_check("host:port, or a URL such as https://s3.example.com without a path,"))
+    ] = Field(
         "",
-        pattern=r"^$|^[^\s/]+$",
-        examples=["host:port, or a URL such as https://s3.example.com without a path,"],
         description="host:port, or URL, of the S3 server; the embedded one, where `maskwright up` runs, when not set.",
     )
     minio_access_key: str = Field(

@@ -2,11 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AfterValidator, AliasChoices, Field
 
 from gateway.settings.fields import Port, SettingsGroup
+from gateway.settings.places import place_check
 
 
 class TritonSettings(SettingsGroup):
@@ -35,11 +36,13 @@ class TritonSettings(SettingsGroup):
         "not set.",
     )
     triton_threads: int = Field(1, ge=1, le=256, description="onnxruntime threads of each such process.")
-    triton_grpc_url: str = Field(
+    triton_grpc_url: Annotated[
+        str, AfterValidator(place_check("host:port of its gRPC, such as triton:8001,", port_needed=True))
+    ] = Field(
         default_factory=lambda values: f"127.0.0.1:{values['triton_grpc_port']}",
-        pattern=r"^[^\s/]+:\d+$",
-        examples=["host:port without a scheme, such as triton:8001,"],
-        description="host:port of the Triton to use; 127.0.0.1:TRITON_GRPC_PORT when not set.",
+        validation_alias=AliasChoices("TRITON_GRPC_URL", "TRITON_URL"),
+        description="host:port of the Triton to use, which speaks gRPC without TLS there; 127.0.0.1:TRITON_GRPC_PORT "
+        "when not set.",
     )
     triton_patience_s: float = Field(
         10.0, ge=0, le=600, description="How long a request waits for an unreachable Triton to come back, in seconds."

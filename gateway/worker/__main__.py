@@ -1,5 +1,7 @@
-"""`python -m gateway.worker` works on jobs."""
+"""`python -m gateway.worker` is `maskwright worker`."""
 
-from gateway.worker.process import main
+import sys
 
-main()
+from gateway.cli import app
+
+app(["worker", *sys.argv[1:]], prog_name="maskwright")

@@ -13,6 +13,7 @@ from gateway.cache.versions import ModelVersions
 from gateway.deadline import Deadline
 from gateway.fetching.fetcher import Fetcher
 from gateway.inference import Inferences
+from gateway.intake.images import check_photo
 from gateway.jobs.job import ImageReference, Job, Outcome
 from gateway.jobs.storing import store_artifacts
 from gateway.jobs.uploads import with_original
@@ -24,7 +25,6 @@ from gateway.triton import Triton
 from gateway.worker.held import HeldLease
 from gateway.worker.sources import Sources
 from gateway.worker.stopwatch import Stopwatch
-from vision.photo import PhotoError, inspect
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,5 @@ class Execution:
                 photo = await self._sources.photo(image)
         except TimeoutError as error:
             raise deadline.exceeded() from error
-        try:
-            inspect(photo, max_pixels=self._settings.max_pixels)
-        except PhotoError as error:
-            raise Problem(error.code, error.detail) from error
+        check_photo(photo, self._settings.max_pixels)
         return photo

@@ -1,7 +1,6 @@
 """A worker as a process of its own."""
 
 import asyncio
-import signal
 import sys
 
 import anyio
@@ -21,6 +20,7 @@ from gateway.problems import Problem
 from gateway.proxies import ProxyError, require_certificates
 from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import log_remarks
+from gateway.stopping import stop_signals
 from gateway.stores import durable, open_stores
 from gateway.triton import connect
 from gateway.worker.health import health_page
@@ -60,7 +60,7 @@ async def _until_stopped(settings: Settings) -> None:
 
 
 def _cancel_on_signals(scope: anyio.CancelScope) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in stop_signals():
         asyncio.get_running_loop().add_signal_handler(number, scope.cancel)
 
 

@@ -1,14 +1,19 @@
 """The launcher's commands and the demo, as a person types them."""
 
+import contextlib
+import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from deploy.embedded.state import StackState
 from tests.foreign import foreign_environment
+from tests.processes import group_members, processes_in
 from tests.stack import CHECKOUT, eventually, stack_environment
 
 MASKWRIGHT = Path(sys.executable).with_name("maskwright")
@@ -73,23 +78,124 @@ def test_up_twice_status_logs_and_down_in_a_hostile_environment(
     assert "nothing is running" in maskwright(environment, "down").stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_up_in_the_foreground_ends_with_its_stack(
-    environment: dict[str, str], tmp_path: Path, number: signal.Signals
-) -> None:
-    here = {**environment, "MASKWRIGHT_HOME": "home"}  # relative to where the person stands, not to the checkout
-    # A shell may have started the tests in the background, where SIGINT is ignored.
-    up = ["env", "--default-signal=INT", MASKWRIGHT, "up"]
-    command = subprocess.Popen(up, cwd=tmp_path, env=here, start_new_session=True)
-    state = tmp_path / "home" / "stack.json"
-    try:
-        eventually(lambda: state.exists() and StackState.read(state).state == "ready", 60, "the stack is ready")
-        launcher = StackState.read(state)
-    finally:
-        command.send_signal(number)
-    assert command.wait(60) == 0
-    assert not launcher.is_alive(tmp_path / "home")
-    assert StackState.read(state).state == "stopped"
+@dataclass(frozen=True)
+class Typed:
+    """A command in a folder of its own, its stack's home relative to where the person stands, not to the checkout."""
+
+    process: "subprocess.Popen[bytes]"
+    folder: Path
+
+    def reaches(self, *states: str) -> None:
+        eventually(lambda: self.state in states, 60, f"the stack is {states}")
+
+    @property
+    def state(self) -> str | None:
+        found = StackState.read(self.folder / "home" / "stack.json")
+        return found.state if found else None
+
+    def nothing_runs_on(self) -> None:
+        eventually(lambda: processes_in(self.folder) == [], 60, "all has ended")
+        assert self.state == "stopped"
+
+
+@pytest.fixture
+def typed(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Typed]]:
+    """Types a command; whatever is left of it is killed."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def type_in(*command: str | Path, **changed: str) -> Typed:
+        folder = tmp_path / "here"
+        folder.mkdir()
+        given = {**environment, **changed, "MASKWRIGHT_HOME": "home", "PWD": str(folder)}
+        started.append(subprocess.Popen(command, cwd=folder, env=given, start_new_session=True))
+        return Typed(started[-1], folder)
+
+    yield type_in
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_up_in_the_foreground_ends_with_its_stack(typed: Callable[..., Typed], number: signal.Signals) -> None:
+    up = typed(MASKWRIGHT, "up", **GATEWAY_ALONE)
+    up.reaches("ready")
+    up.process.send_signal(number)
+    assert up.process.wait(60) == 0
+    assert processes_in(up.folder) == []
+    up.nothing_runs_on()
+
+
+GATEWAY_ALONE = {"DB_USE_DATABASE": "false", "TRITON_GRPC_URL": "127.0.0.1:1"}
+"""A stack that is up at once."""
+IN_BACKGROUND = 'nohup "$0" up & exec sleep 600'
+"""As scripts and CI start it: SIGINT, SIGQUIT and the end of the terminal are ignored."""
+
+
+def test_up_in_the_background_of_a_script_outlives_the_terminal_and_ends_when_told(typed: Callable[..., Typed]) -> None:
+    script = typed("sh", "-c", IN_BACKGROUND, MASKWRIGHT)
+    script.reaches("ready")
+    [up] = [pid for pid in group_members(script.process.pid) if pid != script.process.pid]
+    for number in (signal.SIGINT, signal.SIGHUP):
+        os.kill(up, number)
+    assert maskwright_in(script, "status").returncode == 0
+    for _ in range(3):
+        os.kill(up, signal.SIGTERM)
+    eventually(lambda: script.state == "stopped", 60, "the stack stopped")
+    eventually(lambda: group_members(script.process.pid) == [script.process.pid], 10, "up ended")
+    assert not any("deploy.embedded" in one or "triton" in one for one in processes_in(script.folder))
+
+
+def test_a_detached_stack_of_a_script_ends_by_down(typed: Callable[..., Typed]) -> None:
+    script = typed("sh", "-c", 'nohup "$0" up --detach & wait', MASKWRIGHT, **GATEWAY_ALONE)
+    assert script.process.wait(90) == 0
+    assert script.state == "ready"
+    assert "stopped" in maskwright_in(script, "down").stdout
+    script.nothing_runs_on()
+
+
+@pytest.mark.parametrize("at", ["up", "demo"])
+def test_a_command_told_to_stop_while_its_stack_starts_leaves_nothing(typed: Callable[..., Typed], at: str) -> None:
+    command = typed(MASKWRIGHT, at, PIPELINES="body_masks,face_contours,privacy_blur,detect")
+    command.reaches("starting")
+    command.process.send_signal(signal.SIGTERM)
+    command.process.wait(60)
+    command.nothing_runs_on()
+
+
+def test_a_stack_ends_when_who_started_it_is_killed(typed: Callable[..., Typed]) -> None:
+    up = typed(MASKWRIGHT, "up")
+    up.reaches("starting", "ready")
+    up.process.kill()
+    up.nothing_runs_on()
+
+
+def maskwright_in(typed: Typed, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    environment = {"PATH": os.environ["PATH"], "MASKWRIGHT_HOME": str(typed.folder / "home")}
+    return maskwright(environment, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["gateway", "--version"], "maskwright "),
+        (["gateway", "run", "--help"], "python -m gateway run"),
+        (["gateway", "serve", "--help"], "--port"),
+        (["gateway.worker", "--help"], "Work on jobs"),
+    ],
+)
+def test_the_modules_take_the_command_lines_arguments(command: list[str], said: str) -> None:
+    ended = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, timeout=60, check=True)
+    assert said in ended.stdout
+
+
+def test_an_argument_that_is_none_starts_nothing() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "gateway", "--prot", "1"], capture_output=True, timeout=60, check=False
+    )
+    assert ended.returncode == 2
+    assert b"No such option" in ended.stderr
 
 
 def test_up_tells_why_it_cannot_start(environment: dict[str, str]) -> None:

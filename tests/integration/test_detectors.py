@@ -133,7 +133,7 @@ def test_users_detectors_are_what_the_pipelines_run(settings: Settings, reposito
         assert (blurred[20:52, 10:34] == 0).all()
 
 
-def test_a_triton_that_starts_again_runs_the_detectors_chosen_since(
+def test_a_triton_that_starts_again_runs_the_detectors_chosen_since_but_for_broken_ones(
     settings: Settings, repository: Path, tmp_path: Path
 ) -> None:
     folders = Folders(settings.maskwright_home)
@@ -141,21 +141,31 @@ def test_a_triton_that_starts_again_runs_the_detectors_chosen_since(
     server = Server(f"127.0.0.1:{settings.triton_grpc_port}")
     with kept(Triton(settings, folders, repository), folders, server):
         old = server.pid
-        add(repository, tmp_path, "my_faces", "faces", 1)
+        for name, role in (("my_plates", "plates"), ("my_faces", "faces"), ("half", "faces")):
+            add(repository, tmp_path, name, role, 1)
+        (repository / "my_faces" / "config.pbtxt").write_text('backend: "onnx')
+        half = repository / "half" / "1" / "model.onnx"
+        half.write_bytes(half.read_bytes()[:-500])
         os.kill(old, signal.SIGKILL)
         eventually(lambda: server.pid != old and server.is_ready(), 60, "Triton is started again")
-        assert found(server.address, "detect_lite", {"classes": ["faces"]}) == [("face", "my_faces", BOX)]
+        notes = "\n".join(server.states[-1].notes)
+        assert "my_faces/config.pbtxt: 1:10" in notes
+        assert "half/1/model.onnx: it is cut short" in notes
+        assert found(server.address, "detect_lite", {}) == [("license_plate", "my_plates", BOX)]
 
 
-def test_a_configuration_that_cannot_be_read_is_named(settings: Settings, repository: Path) -> None:
-    config = repository / "centerface" / "config.pbtxt"
+def test_a_step_that_cannot_be_read_leaves_out_its_pipelines_alone(settings: Settings, repository: Path) -> None:
+    config = repository / "privacy_blur_draw" / "config.pbtxt"
     config.write_text('backend: "onnx')
     folders = Folders(settings.maskwright_home)
     folders.create()
     triton = Triton(settings, folders, repository)
-    for begin in (triton.prepare, triton.renew):
-        with pytest.raises(StackError, match=f"{config}: 1:10"):
-            begin()
+    triton.prepare()
+    assert {one for one in triton.command() if one.endswith("_lite")} == {"--load-model=detect_lite"}
+    assert f"{config}: 1:10" in "".join(triton.notes())
+    blur_alone = Triton(settings.model_copy(update={"pipelines": ("privacy_blur",)}), folders, repository)
+    with pytest.raises(StackError, match=f"(?s)privacy_blur_draw.*{config}: 1:10"):
+        blur_alone.prepare()
 
 
 def test_without_centernet_faces_and_plates_are_hidden_all_the_same(settings: Settings, repository: Path) -> None:

@@ -122,13 +122,17 @@ def wrong_parameters() -> Iterator[Case]:
 
 def wrong_json() -> Iterator[Case]:
     """JSON bodies that are not JSON, or hold no photo."""
-    bodies = (b"{", b"nope", b"\xff\xfe{", b"[" * 50_000, b"[]", b"7", b'"x"', b"null", b"{'a': 1}")
+    bodies = (
+        *(b"{", b"nope", b"\xff\xfe{", b"[" * 50_000, b"[]", b"7", b'"x"', b"null", b"{'a': 1}"),
+        *(b'{"image": "\\ud800"}', b'{"image": "", "image": ""}', b'{"priority": NaN}', b'{"priority": 1e999}'),
+        *(b'{"priority": ' + b"9" * 5000 + b"}", b"[" + b"0," * 300_000 + b"0]", b'"{\\"image\\": 1}"', GOOD),
+    )
     for number, body in enumerate(bodies):
         yield Case(f"json-{number}", body, "application/json", "invalid_json")
     for number, image in enumerate((None, 7, True, [], {}, {"data": "x"}, {"base64": 7}, {"type": "base64"}, ["x"])):
         yield json_case(f"photo-{number}", {"image": image}, "missing_image")
     yield json_case("no-photo", {"style": "labels"}, "missing_image")
-    for number, text in enumerate(("a", "ab!d", "éé==", "data:image/png;base64,@", "====", text_of(GOOD)[:-1])):
+    for number, text in enumerate(("a", "ab!d", "éé==", "data:image/png;base64,@", "====", text_of(GOOD)[:-3])):
         yield json_case(f"base64-{number}", {"image": text}, "invalid_base64")
     yield json_case("data-url-of-nothing", {"image": "data:image/png;base64,"}, "image_empty")
 

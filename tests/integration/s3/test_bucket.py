@@ -1,3 +1,5 @@
+import gzip
+import io
 import os
 from uuid import uuid4
 
@@ -143,6 +145,29 @@ async def test_a_photo_that_is_too_large_is_not_read(settings):
         assert len(await buckets.images.get(f"{settings.minio_bucket}/fits")) == 1024
         with pytest.raises(Problem, match=r"body_too_large: .*/large: at most 1024 bytes"):
             await buckets.images.get(f"{settings.minio_bucket}/large")
+
+
+@pytest.mark.parametrize(
+    ("body", "coding", "said"),
+    [
+        (gzip.compress(b"photo"), "gzip", None),
+        (b"photo", "aws-chunked", None),
+        (b"photo", "gzip", "image_corrupt: .*says gzip, but the body is none"),
+        (b"photo", "br", "image_corrupt: .*br-encoded; accepted are gzip, deflate and none"),
+        (gzip.compress(bytes(10_000_000)), "gzip", "body_too_large"),
+    ],
+)
+async def test_a_photo_that_lies_there_compressed_is_read_or_its_fault_named(settings, body, coding, said):
+    limited = Settings(**{**settings.model_dump(), "max_body_bytes": 100_000})
+    async with open_buckets(limited) as buckets:
+        headers = {"Content-Encoding": coding}
+        client_of(settings).put_object(settings.minio_bucket, "k", io.BytesIO(body), len(body), metadata=headers)
+        reading = buckets.images.get(f"{settings.minio_bucket}/k")
+        if said is None:
+            assert await reading == b"photo"
+        else:
+            with pytest.raises(Problem, match=said):
+                await reading
 
 
 async def test_a_bucket_that_is_nowhere_holds_no_photo(settings):

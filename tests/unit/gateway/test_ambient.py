@@ -138,6 +138,16 @@ def test_a_secret_loses_its_line_end_alone_and_a_line_says_what_looks_odd() -> N
     assert "a b" not in line
 
 
+@pytest.mark.parametrize("name", ["TRITON_HOST", "triton_http_address", "TRITON_GRPC_HOST", "TRITON_BIND"])
+def test_what_would_open_triton_to_other_machines_is_told_and_not_used(name: str) -> None:
+    for value in ("0.0.0.0", "::", "[::]:8001", "10.0.0.7", "triton"):  # noqa: S104 no socket is bound
+        [line] = remarks({name: value})
+        assert line.startswith(f"{name}={value} is not used: the embedded Triton listens on loopback alone")
+        assert settings_of({name: value}) == settings_of({})
+    assert [remarks({name: value}) for value in ("127.0.0.1", "localhost:8001", "[::1]", "::1")] == [[]] * 4
+    assert remarks({"TRITON_SERVICE_HOST": "10.96.0.7"}) == []
+
+
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
@@ -148,7 +158,6 @@ def test_a_secret_loses_its_line_end_alone_and_a_line_says_what_looks_odd() -> N
         ("KAFKA_INPUT_TOPIC", "KAFKA_TOPIC_INPUT"),
         ("POSTGRESDSN", None),
         ("POSTGRES_HOST", None),
-        ("TRITON_HTTP_HOST", None),
         ("API_KEY", None),
         ("LOGLEVEL", None),
         ("MASKWRIGHT_API_PORT", "API_PORT"),

@@ -137,7 +137,7 @@ async def test_answers_are_as_described(client: httpx.AsyncClient, path: str, mo
         ("POST", "/v1/run/masks", b"", {}, "pipeline_not_found"),
         ("POST", RUN, b"", PNG, "body_empty"),
         ("POST", RUN, b'{"image": "aGk=" "', JSON, "invalid_json"),
-        ("POST", RUN, b'{"image": "aGk"}', JSON, "invalid_base64"),
+        ("POST", RUN, b'{"image": "aGkaG"}', JSON, "invalid_base64"),
         ("POST", RUN, b"--b", FORM, "invalid_multipart"),
         ("POST", RUN, b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n\r\n--b--', FORM, "missing_image"),
         ("POST", RUN, b"x", {"content-type": "text/plain"}, "unsupported_media_type"),

@@ -57,7 +57,7 @@ def test_mask_types_come_comma_separated(monkeypatch: pytest.MonkeyPatch) -> Non
         ("LOG_LEVEL", "loud", "'WARNING'"),
         ("PROFILE", "big", "'lite'"),
         ("PIPELINES", "hats", "'privacy_blur'"),
-        ("TRITON_GRPC_URL", "http://triton:8001", "such as triton:8001"),
+        ("TRITON_GRPC_URL", "https://triton:8001", "such as triton:8001"),
         ("TRITON_GRPC_PORT", "x", "integer"),
     ],
 )

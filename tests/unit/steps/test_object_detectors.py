@@ -1,11 +1,12 @@
+import json
 from pathlib import Path
 
 import pytest
 
 from exporters.detectors.choosing import use_detector
 from exporters.errors import ExporterError, UnknownNameError
-from steps.object_detectors import chosen_detectors
-from tests.unit.steps.detector_folders import add_detector
+from steps.object_detectors import IN_USE, chosen_detectors, detectors_of, networks_of
+from tests.unit.steps.detector_folders import MODEL, add_detector
 
 
 def chosen(repository: Path) -> dict[str, str]:
@@ -53,3 +54,66 @@ def test_one_whose_model_is_missing_is_not_chosen(tmp_path: Path) -> None:
     add_detector(tmp_path, "mine", "faces", ready=False)
     add_detector(tmp_path, "objects", "objects", ready=False)
     assert chosen(tmp_path) == {"faces": "ours"}
+
+
+GOOD = {"role": "faces", "labels": ["face"], "fit": "stretch", "size": [64, 64], "iou": 0.5}
+
+
+def described(value: object) -> bytes:
+    text = json.dumps(value if isinstance(value, str) else json.dumps(value))
+    return f'parameters {{ key: "detector" value {{ string_value: {text} }} }}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("config", "fault"),
+    [
+        (b'backend: "onnx', "config.pbtxt: 1:10"),
+        (b"\xff\xfe", "config.pbtxt: it is not UTF-8 text"),
+        (None, "config.pbtxt: Is a directory"),
+        (described("{"), "the parameter detector: Expecting property name"),
+        (described("[" * 10**5), "the parameter detector: "),
+        (described([]), "the parameter detector: "),
+        (described("null"), "the parameter detector: "),
+        (described({}), "'size' is missing"),
+        (described({**GOOD, "role": "hats"}), "role is one of faces, plates, objects"),
+        (described({**GOOD, "labels": [1]}), "labels are texts"),
+        (described({**GOOD, "labels": []}), "labels are texts"),
+        (described({**GOOD, "fit": "wide"}), "'wide' is not a valid Fit"),
+        (described({**GOOD, "size": [64]}), "not enough values"),
+        (described({**GOOD, "size": [0, 64]}), "whole numbers of pixels"),
+        (described({**GOOD, "size": "64x64"}), "whole numbers of pixels"),
+        (described({**GOOD, "multiple": 0.5}), "whole numbers of pixels"),
+        (described({**GOOD, "iou": "0.5"}), "iou is a number"),
+        (described({**GOOD, "iou": float("nan")}), "iou is a number"),
+        (described({**GOOD, "halvings": -1}), "halvings is a whole number"),
+        (described({**GOOD, "scout": {"model": "../ours", "score": 0.1}}), "scout has the name"),
+        (described({**GOOD, "scout": {"score": 0.1}}), "'model' is missing"),
+        (described({**GOOD, "scout": 7}), "the parameter detector: "),
+    ],
+)
+def test_a_description_that_cannot_be_read_is_named_and_the_others_are_used(
+    tmp_path: Path, config: bytes | None, fault: str
+) -> None:
+    add_detector(tmp_path, "ours", "faces", added=False)
+    add_detector(tmp_path, "mine", "faces")
+    (tmp_path / "mine" / IN_USE).touch()
+    path = tmp_path / "mine" / "config.pbtxt"
+    path.unlink()
+    path.mkdir() if config is None else path.write_bytes(config)
+    found = detectors_of(tmp_path)
+    assert chosen(tmp_path) == {"faces": "ours"}
+    assert networks_of(tmp_path) == ["ours"]
+    assert list(found.broken) == ["mine"]
+    assert str(path) in found.broken["mine"]
+    assert fault in found.broken["mine"]
+
+
+@pytest.mark.parametrize("content", [b"", MODEL[:-1], b"<html>", None])
+def test_a_model_that_is_half_there_is_named_and_the_others_are_used(tmp_path: Path, content: bytes | None) -> None:
+    add_detector(tmp_path, "ours", "faces", added=False)
+    add_detector(tmp_path, "mine", "faces")
+    path = tmp_path / "mine" / "1" / "model.onnx"
+    path.unlink()
+    path.mkdir() if content is None else path.write_bytes(content)
+    assert chosen(tmp_path) == {"faces": "ours"}
+    assert detectors_of(tmp_path).broken["mine"].startswith(f"{path}: ")

@@ -193,7 +193,7 @@ def test_a_refused_frame_fails_the_film_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.usefixtures("gateway")
 def test_an_interrupted_film_leaves_nothing_and_an_older_copy_stays(stop: signal.Signals, tmp_path: Path) -> None:
     film = write_film(tmp_path / "film.mp4", MOVING * 4, tone="aac")

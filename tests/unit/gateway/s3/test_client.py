@@ -5,10 +5,9 @@ from gateway.s3.client import S3Client
 from gateway.settings import Settings, SettingsError
 
 
-@pytest.mark.parametrize("endpoint", ["a:b:c", "s3.example.com:99999", "user@host"])
-async def test_an_endpoint_that_is_none_is_named(endpoint):
-    with pytest.raises(SettingsError, match=f"MINIO_ENDPOINT={endpoint}: "):
-        S3Client(Settings(minio_endpoint=endpoint))
+async def test_an_endpoint_that_is_none_is_named():
+    with pytest.raises(SettingsError, match=r"MINIO_ENDPOINT=foo\.amazonaws\.com\.cn: invalid"):
+        S3Client(Settings(minio_endpoint="foo.amazonaws.com.cn"))
 
 
 async def test_photos_are_not_kept_where_masks_are():

@@ -1,0 +1,14 @@
+from rich.console import Console
+
+from deploy.embedded.state import ServiceState, StackState
+from deploy.embedded.table import service_table
+
+
+def test_what_does_not_work_of_a_service_that_serves_is_told() -> None:
+    notes = ["left out: mine/config.pbtxt: 1:10 : Expected [string]"]
+    triton = ServiceState("triton", "ready", 7, {"TRITON_GRPC_PORT": 8001}, notes=notes)
+    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    console.print(service_table(StackState(1, "ready", {"triton": triton})))
+    text = console.export_text()
+    assert "ready" in text
+    assert "triton: left out: mine/config.pbtxt: 1:10 : Expected [string]" in text

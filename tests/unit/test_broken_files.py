@@ -1,0 +1,68 @@
+"""Files that are read at a start, and are not what they should be."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deploy.embedded.credentials import Credentials
+from deploy.embedded.errors import StackError
+from deploy.embedded.state import StackState
+from exporters import report
+from gateway.access.jwks import JwksFile
+from gateway.settings import SettingsError
+from gateway.settings.kept import Kept, KeptError
+from gateway.settings.pipeline_file import file_settings
+
+CONTENTS = {
+    "empty": b"",
+    "no text": b"\xff\xfe\x00\xd8",
+    "no JSON": b"<html>",
+    "half": b'{"pid": 1, "state": "rea',
+    "a number": b"7",
+    "a list": b"[]",
+    "lists": b'{"pid": 1, "state": "x", "services": [], "message": "", "keys": [1], "num_workers": [], "given": []}',
+    "numbers": b'{"postgres_password": 1, "s3_access_key": 2, "s3_secret_key": 3, "redis_url": 4}',
+    "deep": b"[" * 100_000,
+}
+
+
+@pytest.fixture(params=[*CONTENTS, "a folder", "a loop"])
+def broken(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = tmp_path / "kept" / "settings.json"
+    path.parent.mkdir(mode=0o700)
+    if request.param == "a folder":
+        path.mkdir()
+    elif request.param == "a loop":
+        path.symlink_to(path)
+    else:
+        path.write_bytes(CONTENTS[request.param])
+        path.chmod(0o600)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("read", "error"),
+    [
+        (JwksFile, SettingsError),
+        (file_settings, SettingsError),
+        (Credentials.kept, StackError),
+        (lambda path: Kept.read(path.parent.parent), KeptError),
+    ],
+    ids=["keys", "PIPELINE_CONFIG", "passwords", "kept settings"],
+)
+def test_a_broken_file_is_named(broken: Path, read: Callable[[Path], object], error: type[Exception]) -> None:
+    with pytest.raises(error, match=str(broken)):
+        read(broken)
+
+
+@pytest.mark.parametrize("read", [StackState.read, report.read], ids=["state", "parity"])
+def test_a_broken_note_of_our_own_counts_as_none(broken: Path, read: Callable[[Path], object]) -> None:
+    assert read(broken) is None
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_file_of_another_editor_is_read(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "pipeline.json"
+    path.write_bytes('{"num_workers": 3, "redis_url": "redis://ü"}'.encode(encoding))
+    assert file_settings(path) == {"worker_processes": 3, "redis_url": "redis://ü"}
