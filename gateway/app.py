@@ -13,6 +13,7 @@ from starlette.routing import Match, Route
 
 from gateway.access.guard import guarded
 from gateway.access.rules import RULES, rules_of, run_rule
+from gateway.entrance import Entrance
 from gateway.metrics.middleware import RequestMetrics
 from gateway.metrics.problem_note import note_problem
 from gateway.middleware import RequestMiddleware, path_of
@@ -44,7 +45,11 @@ def create_app(settings: Settings) -> FastAPI:
         title=settings.app_name,
         version=settings.app_version,
         lifespan=lifespan,
-        middleware=[Middleware(RequestMetrics), Middleware(RequestMiddleware, debug=settings.app_debug)],
+        middleware=[
+            Middleware(RequestMetrics),
+            Middleware(RequestMiddleware, debug=settings.app_debug),
+            Middleware(Entrance),
+        ],
         exception_handlers={Problem: _answer_problem, HTTPException: _answer_http},
     )
     _add_routes(app, registry, settings)

@@ -1,11 +1,12 @@
 """Who may send requests, and how many."""
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from gateway.settings.fields import SettingsGroup
+from gateway.settings.fields import CommaSeparated, SettingsGroup
 
 
 class AccessSettings(SettingsGroup):
@@ -31,6 +32,11 @@ class AccessSettings(SettingsGroup):
     )
     caller_bytes_per_minute: int = Field(
         0, ge=0, description="Bytes of bodies that one caller may send a minute, and at once; 0: any number."
+    )
+    trusted_proxies: CommaSeparated[tuple[IPv4Network | IPv6Network, ...]] = Field(
+        (),
+        description="Networks of the proxies before the gateway, such as 10.0.0.0/8, comma-separated: what they say of "
+        "the client (X-Forwarded-For) is believed.",
     )
     metrics_open: bool = Field(
         default=True,
