@@ -50,9 +50,14 @@ class Pace:
         self._clock = asyncio.get_running_loop().time
 
     @property
+    def stalled_s(self) -> float:
+        """Seconds that we wait for the next byte."""
+        return self._clock() - self._since if self._since is not None else 0.0
+
+    @property
     def waited_s(self) -> float:
         """Seconds that we waited, and wait now."""
-        return self._spent_s + (self._clock() - self._since if self._since is not None else 0.0)
+        return self._spent_s + self.stalled_s
 
     @property
     def rate(self) -> float:

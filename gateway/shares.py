@@ -21,7 +21,7 @@ _LOOK_S = 0.5
 """So often who waits looks whether somebody has become sluggish."""
 _SLUGGISH = 64 * 1024
 _SLUGGISH_S = 2.0
-"""Bytes a second below which, after so many seconds, a request makes room for any other."""
+"""A request that stalls so long makes room for any other; so does one of fewer bytes a second, after that time."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,11 @@ class Visit:
 
     @property
     def sluggish(self) -> bool:
-        """Whether its client lets us wait."""
-        return self.pace is not None and self.pace.waited_s > _SLUGGISH_S and self.pace.rate < _SLUGGISH
+        """Whether its client lets us wait, now or always."""
+        pace = self.pace
+        if pace is None or pace.waited_s < _SLUGGISH_S:
+            return False
+        return pace.stalled_s >= _SLUGGISH_S or pace.rate < _SLUGGISH
 
     def end(self) -> None:
         """End what may be ended."""
@@ -139,10 +142,11 @@ class Pool:
         return self.taken < self.total or self._victim(visit, 1) is not None
 
     async def wait(self, visit: Visit, amount: int, deadline: Deadline) -> None:
-        """Take so much, as soon as there is room; whoever holds least goes first.
+        """Take so much, all there is at most, as soon as there is room; whoever holds least goes first.
 
         Raises Problem `queue_full` where there is none in time.
         """
+        amount = min(amount, self.total)
         if self.take(visit, amount):
             return
         granted = asyncio.Event()
@@ -178,7 +182,7 @@ class Pool:
         slow = sorted(self._sluggish(), key=self._amount)
         while self._waiting and slow:
             self._end(slow.pop())
-        if self._waiting and all(visit in self._waiting for held in self._held.values() for visit in held):
+        while self._waiting and all(visit in self._waiting for held in self._held.values() for visit in held):
             self._end(max(self._waiting, key=lambda visit: visit.number))
         if self._waiting:
             self._plan_look()

@@ -23,14 +23,19 @@ PROCESS = (*BODY, *PHOTO, "idempotency_conflict", "storage_unavailable", *STORE)
 SUBMISSION = (*PROCESS, "missing_image", "invalid_json", "invalid_base64", "url_not_allowed")
 BATCH = (*BODY, "storage_unavailable", *STORE)
 JOB = ("job_not_found", *STORE)
-ARTIFACT = (*JOB, "job_unfinished", "artifact_not_found", "storage_unavailable")
+ARTIFACT = (*JOB, "job_unfinished", "artifact_not_found", "storage_unavailable", "queue_full")
+WATCHED = (*JOB, "queue_full")
 LINKED = ("artifact_not_found", *FAILED)
 LIST = ("invalid_parameters", *STORE)
 FRONTAL = (*JOB, "artifact_not_found", "storage_unavailable")
 POISON = ("poison_not_found", *STORE)
 OUTCOMES = ("cancelled", "attempts_exhausted", "url_failed", "url_unreachable", "object_missing")
 """Why a job failed; never the answer to a request."""
-_OF_JOBS = {*OUTCOMES, *JOB, *ARTIFACT, *POISON, "idempotency_conflict", "url_not_allowed"} - {*FAILED, *ACCESS}
+_OF_JOBS = {*OUTCOMES, *JOB, *ARTIFACT, *POISON, "idempotency_conflict", "url_not_allowed"} - {
+    *FAILED,
+    *ACCESS,
+    "queue_full",
+}
 _OF_PIPELINES = {*body_masks.REFUSALS, *face_contours.REFUSALS, *detect.REFUSALS}
 RUN = tuple(code for code in PROBLEMS if code not in _OF_JOBS | _OF_PIPELINES)
 """Those of every pipeline; each answers with its own refusals alone."""

@@ -134,7 +134,7 @@ def _one_job() -> tuple[Address, ...]:
         Address(f"GET {job}", jobs.show, "Look at a job.", shown, codes.JOB, with_id),
         Address(f"DELETE {job}", jobs.delete, "Delete a job, cancelling it first.", gone, codes.JOB, with_id),
         Address(f"POST {job}/cancel", jobs.cancel, "Cancel an unfinished job.", ended, codes.JOB, with_id),
-        Address(f"GET {job}/events", events.events, "Watch a job.", stream_responses(), codes.JOB, with_id),
+        Address(f"GET {job}/events", events.events, "Watch a job.", stream_responses(), codes.WATCHED, with_id),
         Address(f"POST {job}/callbacks/resend", jobs.resend_callbacks, again, resent, codes.JOB, with_id),
     )
 
