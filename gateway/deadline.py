@@ -1,12 +1,15 @@
 """One moment by which a request must be done, and how slow its client may be until then."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Awaitable
+from contextlib import AbstractContextManager
+from typing import TypeVar
 
 import anyio
 
 from gateway.problems import Problem
+
+T = TypeVar("T")
 
 
 class Deadline:
@@ -69,14 +72,13 @@ class Pace:
         self.bytes += useful
         self.left_s = min(self.grace_s, self.left_s + useful / self.least_rate)
 
-    @contextmanager
-    def waiting(self, deadline: Deadline | None = None) -> Iterator[None]:
-        """Wait for the client, until the deadline if there is one. Raises TimeoutError."""
+    async def wait(self, client: Awaitable[T], deadline: Deadline | None = None) -> T:
+        """What the client sends, or takes, until the deadline if there is one. Raises TimeoutError."""
         self._since = self._clock()
         most_s = self.left_s if deadline is None else min(self.left_s, deadline.remaining())
         try:
-            with anyio.fail_after(max(0.0, most_s)):
-                yield
+            async with asyncio.timeout(max(0.0, most_s)):
+                return await client
         finally:
             spent_s = self._clock() - self._since
             self._since = None

@@ -73,8 +73,7 @@ class _Exit:
         pace = self._pace = self._pace or Pace(_GRACE_S, _LEAST_RATE)
         self._visit.pace = pace
         try:
-            with pace.waiting():
-                await self._send(message)
+            await pace.wait(self._send(message))
         finally:
             self._visit.pace = None
         pace.count(len(cast("bytes", message.get("body", b""))))

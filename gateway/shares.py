@@ -142,7 +142,7 @@ class Pool:
         return self.taken < self.total or self._victim(visit, 1) is not None
 
     async def wait(self, visit: Visit, amount: int, deadline: Deadline) -> None:
-        """Take so much, all there is at most, as soon as there is room; whoever holds least goes first.
+        """Take so much, all there is at most, as soon as there is room.
 
         Raises Problem `queue_full` where there is none in time.
         """
@@ -206,8 +206,9 @@ class Pool:
     def _richest(self) -> Owner:
         return max(self._held, key=lambda owner: (self._of[owner.group], self._of[owner]), default=NOBODY)
 
-    def _rank(self, visit: Visit) -> tuple[int, int, int]:
-        return self._of[visit.owner.group], self._of[visit.owner], visit.number
+    def _rank(self, visit: Visit) -> tuple[int, int, int, int]:
+        """Whoever has least goes first; of one caller's, the smallest, as the great ones may be there to block it."""
+        return self._of[visit.owner.group], self._of[visit.owner], self._waiting[visit][0], visit.number
 
     def _amount(self, visit: Visit) -> int:
         return self._held.get(visit.owner, {}).get(visit, 0)

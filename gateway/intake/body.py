@@ -18,7 +18,7 @@ T = TypeVar("T")
 _GRACE_S = 10.0
 LEAST_RATE = 1024
 """Bytes a second, past the grace; Kestrel's default is 240 after 5 s, Apache's 500 after 20 s."""
-FIRST_BYTES = 64 * 1024
+FIRST_BYTES = 32 * 1024
 """Room that a body takes before any of it came: what the server and its task hold, and the first piece."""
 
 
@@ -95,8 +95,7 @@ async def _next(chunks: AsyncIterator[bytes], visit: Visit, pace: Pace, deadline
     """The next chunk; nothing at the end."""
     visit.pace = pace
     try:
-        with pace.waiting(deadline):
-            return await anext(chunks, b"")
+        return await pace.wait(_chunk(chunks), deadline)
     except TimeoutError as error:
         late = f"Waited {deadline.limit_s:g} s for the whole {what}."
         slow = f"Waited {pace.grace_s:g} s; at least {pace.least_rate:g} useful bytes a second must come of the {what}."
@@ -104,6 +103,10 @@ async def _next(chunks: AsyncIterator[bytes], visit: Visit, pace: Pace, deadline
         raise Problem("request_timeout", detail, headers={"Connection": "close"}) from error
     finally:
         visit.pace = None
+
+
+async def _chunk(chunks: AsyncIterator[bytes]) -> bytes:
+    return await anext(chunks, b"")
 
 
 class Room:

@@ -74,12 +74,6 @@ class ServerSettings(SettingsGroup):
     max_body_bytes: int = Field(
         32 * 1024 * 1024, ge=1024, description="Largest request body, and largest photo that is fetched, in bytes."
     )
-    body_memory_bytes: int = Field(
-        256 * 1024 * 1024,
-        ge=1024,
-        description="Memory for the bodies and large answers of all requests at one time, in bytes; further ones wait. "
-        "At least twice MAX_BODY_BYTES.",
-    )
     max_pixels: int = Field(100_000_000, ge=1024, description="Largest photo, width × height in pixels.")
 
     @property
