@@ -1,8 +1,8 @@
 """The photo of a request: its bytes, or where it is."""
 
-import base64
 from typing import TypeAlias
 
+from gateway.base64_pieces import decode_digits
 from gateway.jobs.job import ImageReference
 from gateway.problems import Problem
 from vision.photo import PhotoError, inspect
@@ -54,6 +54,6 @@ def _decode(text: str) -> bytes:
     if text.startswith("data:"):
         text = text.partition(",")[2]
     try:
-        return base64.b64decode("".join(text.split()), validate=True)
+        return decode_digits("".join(text.split()))
     except ValueError as error:
         raise Problem("invalid_base64", f"{error}") from error

@@ -3,6 +3,7 @@
 import json
 
 from gateway.intake.images import json_image
+from gateway.intake.large_json import large_json
 from gateway.intake.submission import Submission
 from gateway.problems import Problem
 
@@ -12,6 +13,9 @@ def json_submission(body: bytes) -> Submission:
 
     Raises Problem `invalid_json`, `missing_image`, `invalid_base64`, `invalid_parameters`.
     """
+    large = large_json(body)
+    if large is not None and large.is_image((members := _members(large.rest)).pop("image", None)):
+        return Submission(large.photo, members)
     members = _members(body)
     image = json_image(members.pop("image", None))
     return Submission(image, members)
