@@ -20,7 +20,7 @@ from gateway.problems import Problem
 _LOOK_S = 0.5
 """So often who waits looks whether somebody has become sluggish."""
 _SLUGGISH = 64 * 1024
-_SLUGGISH_S = 2.0
+_SLUGGISH_S = 4.0
 """A request that stalls so long makes room for any other; so does one of fewer bytes a second, after that time."""
 
 

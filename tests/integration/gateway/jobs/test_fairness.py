@@ -9,7 +9,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from gateway import entrance
+from gateway import entrance, shares
 from gateway.deadline import Deadline
 from gateway.intake import body as body_module
 from gateway.intake.body import FIRST_BYTES
@@ -97,7 +97,10 @@ async def test_slow_bodies_that_fill_the_memory_make_room_for_another_caller_at_
         assert (refused.headers["connection"], refused.headers["retry-after"]) == ("close", "2")
 
 
-async def test_slow_bodies_that_fill_the_memory_make_room_for_their_own_caller_soon(house: House) -> None:
+async def test_slow_bodies_that_fill_the_memory_make_room_for_their_own_caller_soon(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shares, "_SLUGGISH_S", 0.5)
     async with AsyncExitStack() as stack:
         await slow_bodies(house, stack, 4, 200_000)
         await until(lambda: holds(house, 4 * MIB), "the memory is full")
@@ -105,7 +108,10 @@ async def test_slow_bodies_that_fill_the_memory_make_room_for_their_own_caller_s
 
 
 @pytest.mark.parametrize("framing", ["announced", "chunked"])
-async def test_bodies_that_do_not_fit_together_come_one_after_the_other(house: House, framing: str) -> None:
+async def test_bodies_that_do_not_fit_together_come_one_after_the_other(
+    house: House, framing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shares, "_LOOK_S", 0.05)
     photo = padded(MIB)
 
     async def send(number: int) -> int:
@@ -210,6 +216,7 @@ async def finished(house: House, size: int) -> str:
 
 
 async def test_who_does_not_read_keeps_no_memory_from_others(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shares, "_SLUGGISH_S", 0.5)
     path = await finished(house, 12 * MIB)
     async with AsyncExitStack() as stack:
         deaf = await stack.enter_async_context(await deaf_to(house, path))
