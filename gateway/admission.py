@@ -12,7 +12,8 @@ from typing import TypeVar
 from gateway.deadline import Deadline
 from gateway.problems import Problem
 from gateway.settings import Settings
-from gateway.shares import Owner, Pool, Visit
+from gateway.shares import Pool
+from gateway.visits import Owner, Visit
 
 T = TypeVar("T")
 

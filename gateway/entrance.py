@@ -10,7 +10,7 @@ from gateway.admission import Admission
 from gateway.deadline import Pace
 from gateway.problems import Problem
 from gateway.services import Services
-from gateway.shares import VISIT, Visit
+from gateway.visits import VISIT, Visit
 
 _PIECE_BYTES = 64 * 1024
 _GRACE_S = 120.0

@@ -7,94 +7,14 @@ and no number of its requests keeps another one out.
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from typing import cast
+from heapq import heappop, heappush
 
-from starlette.requests import HTTPConnection
-
-from gateway.deadline import Deadline, Pace
+from gateway.deadline import Deadline
 from gateway.problems import Problem
+from gateway.visits import NOBODY, Owner, Visit
 
 _LOOK_S = 0.5
-"""So often who waits looks whether somebody has become sluggish."""
-_SLUGGISH = 64 * 1024
-_SLUGGISH_S = 4.0
-"""A request that stalls so long makes room for any other; so does one of fewer bytes a second, after that time."""
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Whose a request is. `group` is the tenant, or the caller itself where it has none."""
-
-    group: str
-    name: str
-
-
-NOBODY = Owner("", "")
-VISIT = "visit"
-"""Where a request's scope has it."""
-
-
-class Visit:
-    """One request, from its head to the last byte of its answer.
-
-    `pace` is that of the body that comes, or of the answer that goes; None while neither does.
-    """
-
-    _numbers = itertools.count()
-
-    def __init__(self, owner: Owner) -> None:
-        self.owner = owner
-        self.number = next(self._numbers)
-        self.pace: Pace | None = None
-        self._ender: Callable[[], None] | None = None
-
-    @property
-    def endable(self) -> bool:
-        """Whether it may be ended for the sake of others."""
-        return self._ender is not None
-
-    @property
-    def sluggish(self) -> bool:
-        """Whether its client lets us wait, now or always."""
-        pace = self.pace
-        if pace is None or pace.waited_s < _SLUGGISH_S:
-            return False
-        return pace.stalled_s >= _SLUGGISH_S or pace.rate < _SLUGGISH
-
-    def end(self) -> None:
-        """End what may be ended."""
-        ender, self._ender = self._ender, None
-        if ender is not None:
-            ender()
-
-    @contextmanager
-    def ended_by(self, ender: Callable[[], None] | None) -> Iterator[None]:
-        """Work that may be ended so for the sake of others; with None, work that may not."""
-        before, self._ender = self._ender, ender
-        try:
-            yield
-        finally:
-            self._ender = before
-
-    @asynccontextmanager
-    async def yielding(self) -> AsyncIterator[None]:
-        """Work that may be ended for the sake of others. Raises Problem `queue_full` where it was."""
-        try:
-            async with asyncio.timeout(None) as limit:
-                with self.ended_by(lambda: limit.reschedule(0)):
-                    yield
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise _ended() from None
-
-
-def visit_of(request: HTTPConnection) -> Visit:
-    """What this request holds, and whose it is."""
-    return cast("Visit", request.scope[VISIT])
+"""So often, at most, it is looked whether somebody has become sluggish for whom others wait."""
 
 
 class Pool:
@@ -105,7 +25,9 @@ class Pool:
         self.taken = 0
         self._held: dict[Owner, dict[Visit, int]] = {}
         self._of: Counter[str | Owner] = Counter()
-        self._waiting: dict[Visit, tuple[int, asyncio.Event]] = {}
+        self._wanted: dict[Visit, tuple[int, asyncio.Event]] = {}
+        self._queues: dict[Owner, list[tuple[int, int, Visit]]] = {}
+        self._order = itertools.count()
         self._looked_at = float("-inf")
         self._look: asyncio.TimerHandle | None = None
 
@@ -122,6 +44,12 @@ class Pool:
 
     def put(self, visit: Visit, amount: int) -> None:
         """Let the visit hold so much in all, room or not: less than before, or what is there already."""
+        before = self.taken
+        self._set(visit, amount)
+        if self.taken < before:
+            self._grant()
+
+    def _set(self, visit: Visit, amount: int) -> None:
         change = amount - self._amount(visit)
         self.taken += change
         for whose in (visit.owner, visit.owner.group):
@@ -134,8 +62,6 @@ class Pool:
             del held[visit]
             if not held:
                 del self._held[visit.owner]
-        if change < 0:
-            self._grant()
 
     def has_room(self, visit: Visit) -> bool:
         """Whether the visit could take one."""
@@ -150,7 +76,8 @@ class Pool:
         if self.take(visit, amount):
             return
         granted = asyncio.Event()
-        self._waiting[visit] = (amount, granted)
+        self._wanted[visit] = (amount, granted)
+        heappush(self._queues.setdefault(visit.owner, []), (amount, next(self._order), visit))
         self._plan_look()
         try:
             with deadline.enforce():
@@ -158,18 +85,31 @@ class Pool:
         except TimeoutError as error:
             raise Problem("queue_full", "Other requests fill the memory for bodies.", retry_after=1) from error
         finally:
-            self._waiting.pop(visit, None)
+            self._wanted.pop(visit, None)
 
     def _grant(self) -> None:
         """Give what is free to those who wait."""
-        while self._waiting:
-            visit = min(self._waiting, key=self._rank)
-            amount, granted = self._waiting[visit]
-            if amount - self._amount(visit) > self.total - self.taken:
-                return
-            del self._waiting[visit]
+        while (visit := self._next()) is not None and self._lacking(visit) <= 0:
+            amount, granted = self._wanted.pop(visit)
             self.put(visit, amount)
             granted.set()
+
+    def _next(self) -> Visit | None:
+        """Of whoever holds least; of one caller's the smallest, as the great ones may be there to block it."""
+        for owner, queue in list(self._queues.items()):
+            while queue and self._wanted.get(queue[0][2], (0,))[0] != queue[0][0]:
+                heappop(queue)  # it waits no more
+            if not queue:
+                del self._queues[owner]
+        if not self._queues:
+            return None
+        return self._queues[min(self._queues, key=self._poverty)][0][2]
+
+    def _poverty(self, owner: Owner) -> tuple[int, int, int]:
+        return self._of[owner.group], self._of[owner], self._queues[owner][0][1]
+
+    def _lacking(self, visit: Visit) -> int:
+        return self._wanted[visit][0] - self._amount(visit) - (self.total - self.taken)
 
     def _plan_look(self) -> None:
         if self._look is None:
@@ -180,16 +120,19 @@ class Pool:
         """End who dawdles, as long as others wait; where everybody waits, the last who came gives way."""
         self._look, self._looked_at = None, asyncio.get_running_loop().time()
         slow = sorted(self._sluggish(), key=self._amount)
-        while self._waiting and slow:
-            self._end(slow.pop())
-        while self._waiting and all(visit in self._waiting for held in self._held.values() for visit in held):
-            self._end(max(self._waiting, key=lambda visit: visit.number))
-        if self._waiting:
+        while slow and (visit := self._next()) is not None:
+            while slow and self._lacking(visit) > 0:
+                self._end(slow.pop())
+            self._grant()
+        while self._wanted and all(visit in self._wanted for held in self._held.values() for visit in held):
+            self._end(max(self._wanted, key=lambda visit: visit.number))
+            self._grant()
+        if self._wanted:
             self._plan_look()
 
     def _sluggish(self) -> list[Visit]:
         held = self._held.get(self._richest(), {})
-        return [visit for visit in held if visit.endable and visit.sluggish and visit not in self._waiting]
+        return [visit for visit in held if visit.endable and visit.sluggish and visit not in self._wanted]
 
     def _victim(self, visit: Visit, wanted: int) -> Visit | None:
         """The greatest of whoever has most, if that one still has no less than the visit's then."""
@@ -206,19 +149,11 @@ class Pool:
     def _richest(self) -> Owner:
         return max(self._held, key=lambda owner: (self._of[owner.group], self._of[owner]), default=NOBODY)
 
-    def _rank(self, visit: Visit) -> tuple[int, int, int, int]:
-        """Whoever has least goes first; of one caller's, the smallest, as the great ones may be there to block it."""
-        return self._of[visit.owner.group], self._of[visit.owner], self._waiting[visit][0], visit.number
-
     def _amount(self, visit: Visit) -> int:
         return self._held.get(visit.owner, {}).get(visit, 0)
 
     def _end(self, visit: Visit) -> None:
+        """End it; what it held is given to others by _grant."""
         visit.end()
-        self._waiting.pop(visit, None)
-        self.put(visit, 0)
-
-
-def _ended() -> Problem:
-    detail = "Others waited for the room that this request held; send it again."
-    return Problem("queue_full", detail, retry_after=2, headers={"Connection": "close"})
+        self._wanted.pop(visit, None)
+        self._set(visit, 0)

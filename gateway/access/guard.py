@@ -19,7 +19,7 @@ from gateway.logs import get_logger
 from gateway.middleware import path_of, request_id_of
 from gateway.problems import Problem
 from gateway.services import services_of
-from gateway.shares import visit_of
+from gateway.visits import visit_of
 
 Handler = Callable[[Request], Awaitable[Response]]
 

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from starlette.datastructures import Headers
 
 from gateway.access.caller import LOCAL, Caller
-from gateway.shares import Owner
+from gateway.visits import Owner
 
 Network = IPv4Network | IPv6Network
 

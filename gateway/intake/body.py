@@ -11,7 +11,7 @@ from gateway.deadline import Deadline, Pace
 from gateway.intake.encoding import decoder_for
 from gateway.problems import Problem
 from gateway.services import Services
-from gateway.shares import Visit, visit_of
+from gateway.visits import Visit, visit_of
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from gateway.jobs.keys import is_of_tenant
 from gateway.problems import Problem
 from gateway.routes.job_views import job_of
 from gateway.services import services_of
-from gateway.shares import visit_of
+from gateway.visits import visit_of
 
 
 async def artifact(request: Request) -> Response:

@@ -24,7 +24,7 @@ from gateway.jobs.uploads import LONGEST_BATCH_S, PIPELINE, upload_source
 from gateway.middleware import trace_id_of
 from gateway.problems import Problem
 from gateway.services import Services
-from gateway.shares import visit_of
+from gateway.visits import visit_of
 
 MAX_FILES = 1000
 _MAX_FIELDS = 64

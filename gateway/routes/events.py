@@ -12,8 +12,8 @@ from gateway.jobs.job import Job
 from gateway.problems import Problem
 from gateway.routes.job_views import full_view, job_of
 from gateway.services import Services, services_of
-from gateway.shares import Visit, visit_of
 from gateway.stores import Stores
+from gateway.visits import Visit, visit_of
 
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _KEEP_ALIVE = ": still here\n\n"

@@ -18,7 +18,7 @@ from gateway.routes.acceptance import accept
 from gateway.routes.frontal_views import Drawing, status_view, submission_view
 from gateway.routes.job_views import job_not_found, job_of
 from gateway.services import services_of
-from gateway.shares import visit_of
+from gateway.visits import visit_of
 
 _SVG, _CONTOURS = "contours.svg", "contours.json"
 

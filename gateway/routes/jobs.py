@@ -19,9 +19,9 @@ from gateway.patience import answer_within
 from gateway.routes.acceptance import accept
 from gateway.routes.job_views import any_job_of, full_view, job_not_found, job_of
 from gateway.services import Services, services_of
-from gateway.shares import visit_of
 from gateway.stores import Stores
 from gateway.validation import validated
+from gateway.visits import visit_of
 from gateway.worker.objects import Removals
 
 _REMOVAL_S = 5.0

@@ -10,7 +10,7 @@ from gateway.intake.process_form import process_request
 from gateway.middleware import trace_id_of
 from gateway.routes.acceptance import accept
 from gateway.services import services_of
-from gateway.shares import visit_of
+from gateway.visits import visit_of
 
 
 async def process(request: Request) -> JSONResponse:

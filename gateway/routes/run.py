@@ -25,7 +25,7 @@ from gateway.pipelines.parameters import parameters_json
 from gateway.pipelines.pipeline import Pipeline
 from gateway.pipelines.registry import unknown_pipeline
 from gateway.services import Services, services_of
-from gateway.shares import Visit, visit_of
+from gateway.visits import Visit, visit_of
 from gateway.worker.stopwatch import Stopwatch
 
 Handler = Callable[[Request], Awaitable[Response]]

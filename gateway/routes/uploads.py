@@ -18,7 +18,7 @@ from gateway.routes.batches import MAX_FILES, accept_batch
 from gateway.routes.job_views import job_not_found, job_of
 from gateway.routes.upload_views import Places, batch_view, status_view, submitted_batch_view, upload_view
 from gateway.services import Services, services_of
-from gateway.shares import visit_of
+from gateway.visits import visit_of
 
 
 async def upload(request: Request) -> JSONResponse:

@@ -20,9 +20,9 @@ from gateway.jobs.uploads import with_original
 from gateway.pipelines.pipeline import Pipeline
 from gateway.problems import Problem
 from gateway.settings import Settings
-from gateway.shares import Owner
 from gateway.stores import Stores
 from gateway.triton import Triton
+from gateway.visits import Owner
 from gateway.worker.held import HeldLease
 from gateway.worker.sources import Sources
 from gateway.worker.stopwatch import Stopwatch

@@ -7,7 +7,7 @@ from gateway.admission import Admission, Turns
 from gateway.deadline import Deadline
 from gateway.problems import Problem
 from gateway.settings import Settings
-from gateway.shares import Owner
+from gateway.visits import Owner
 
 ALICE, BOB, CAROL = (Owner(name, name) for name in ("alice", "bob", "carol"))
 

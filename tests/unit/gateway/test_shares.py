@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from gateway import shares
 from gateway.deadline import Deadline
 from gateway.problems import Problem
-from gateway.shares import Owner, Pool, Visit
+from gateway.shares import Pool
+from gateway.visits import Owner, Visit
 
 ALICE, BOB = Owner("alice", "alice"), Owner("bob", "bob")
 TOTAL = 10
@@ -123,3 +124,17 @@ def test_no_more_is_taken_than_there_is(steps: list[tuple[int, int]]) -> None:
     for visit in visits:
         pool.put(visit, 0)
     assert (pool.taken, pool._of, pool._held) == (0, {}, {})
+
+
+async def test_who_waits_again_for_as_much_is_served_again() -> None:
+    pool, visit, other = Pool(TOTAL), Visit(ALICE), Visit(BOB)
+    for _ in range(3):
+        pool.put(other, TOTAL)
+        waiting = [asyncio.ensure_future(pool.wait(one, 4, Deadline(5))) for one in (visit, Visit(ALICE))]
+        await settle()
+        waiting[1].cancel()
+        pool.put(other, 0)
+        await waiting[0]
+        pool.put(visit, 0)
+    await settle()
+    assert pool.taken == 0

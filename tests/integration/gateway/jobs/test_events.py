@@ -11,7 +11,7 @@ import httpx
 
 from gateway.routes.events import state_events
 from gateway.routes.job_schemas import JobView
-from gateway.shares import NOBODY, Visit
+from gateway.visits import NOBODY, Visit
 from tests.integration.gateway.jobs.house import JOBS, House, until
 
 Event = dict[str, str]

@@ -4,18 +4,19 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
+from uuid import uuid4
 
 import httpx
 import pytest
 import pytest_asyncio
 
-from gateway import entrance, shares
+from gateway import entrance, shares, visits
 from gateway.deadline import Deadline
 from gateway.intake import body as body_module
 from gateway.intake.body import FIRST_BYTES
 from gateway.openapi.example_photo import tiny_png
 from gateway.settings import Settings
-from gateway.shares import NOBODY
+from gateway.visits import NOBODY
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.conftest import COMMON
 from tests.integration.gateway.jobs.house import House, open_house, until
@@ -100,7 +101,7 @@ async def test_slow_bodies_that_fill_the_memory_make_room_for_another_caller_at_
 async def test_slow_bodies_that_fill_the_memory_make_room_for_their_own_caller_soon(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shares, "_SLUGGISH_S", 0.5)
+    monkeypatch.setattr(visits, "_SLUGGISH_S", 0.5)
     async with AsyncExitStack() as stack:
         await slow_bodies(house, stack, 4, 200_000)
         await until(lambda: holds(house, 4 * MIB), "the memory is full")
@@ -216,7 +217,7 @@ async def finished(house: House, size: int) -> str:
 
 
 async def test_who_does_not_read_keeps_no_memory_from_others(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shares, "_SLUGGISH_S", 0.5)
+    monkeypatch.setattr(visits, "_SLUGGISH_S", 0.5)
     path = await finished(house, 12 * MIB)
     async with AsyncExitStack() as stack:
         deaf = await stack.enter_async_context(await deaf_to(house, path))
@@ -258,3 +259,32 @@ async def answered(house: House, address: str, job_id: str) -> httpx.Response:
     async with await Connection.open(house, address) as connection:
         connection.head(f"/v1/jobs/{job_id}/events", method="GET")
         return await connection.answer()
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ("POST /health/live", 405),
+        ("POST /v1/run/nothing", 404),
+        (f"POST /v1/jobs/{uuid4()}/cancel", 404),
+        ("POST /x", 404),
+    ],
+)
+async def test_where_no_body_is_wanted_none_is_waited_for(house: House, line: str, status: int) -> None:
+    method, path = line.split()
+    async with await Connection.open(house) as connection:
+        connection.head(path, PNG, "Content-Length: 1000", method=method)
+        assert (await connection.answer(5)).status_code == status
+
+
+async def test_a_body_is_asked_for_when_there_is_room(house: House) -> None:
+    bodies = house.services.admission.bodies
+    async with await Connection.open(house) as connection:
+        with house.services.admission.visit(NOBODY) as visit:
+            bodies.put(visit, bodies.total)
+            connection.head("/v1/jobs", PNG, f"Content-Length: {len(tiny_png())}", "Expect: 100-continue")
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(connection.reader.read(1), 0.3)
+        assert await connection.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.send(tiny_png())
+        assert (await connection.answer()).status_code == 202

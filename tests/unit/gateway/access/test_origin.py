@@ -5,7 +5,7 @@ import pytest
 from gateway.access import scopes
 from gateway.access.caller import LOCAL, Caller
 from gateway.access.origin import owner_by_address, owner_of
-from gateway.shares import Owner
+from gateway.visits import Owner
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
