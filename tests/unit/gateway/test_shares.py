@@ -133,6 +133,7 @@ async def test_who_waits_again_for_as_much_is_served_again() -> None:
         waiting = [asyncio.ensure_future(pool.wait(one, 4, Deadline(5))) for one in (visit, Visit(ALICE))]
         await settle()
         waiting[1].cancel()
+        await settle()
         pool.put(other, 0)
         await waiting[0]
         pool.put(visit, 0)
