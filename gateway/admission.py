@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 _SMOOTHING = 0.2
 _MAX_RETRY_AFTER_S = 60
-_SMALL = 128 * 1024
+_SMALL = 256 * 1024
 """Bytes that are read, parsed or hashed in less time than a thread costs."""
 _MOST_STREAMS = 1000
 

@@ -35,17 +35,32 @@ def check_length(request: Request, limit: int) -> None:
         raise _empty()
 
 
-async def read_body(request: Request, admission: Admission, limit: int, deadline: Deadline) -> bytes:
-    """The whole body, decompressed; the room that it takes is its request's until that gives it back.
+async def read_as(
+    request: Request, services: Services, parse: Callable[[bytes], T], deadline: Deadline | None = None
+) -> T:
+    """What the whole body says, in the time of a request; a large one is parsed in a thread.
 
-    Raises Problem `body_too_large` as soon as the limit in bytes is passed, `body_empty`, `invalid_encoding`,
-    `queue_full` where there is no room in time, `request_timeout`; and ClientDisconnect.
+    The room that the body takes is the request's until its end. Raises Problem: those of `parse`; `queue_full` at once
+    where no place is free, or where there is no room in time; `body_too_large` as soon as the limit is passed,
+    `body_empty`, `invalid_encoding`, `request_timeout`; and ClientDisconnect.
     """
+    visit, by = visit_of(request), deadline or Deadline(services.settings.request_timeout_s)
+    services.admission.check(visit)
+    async with visit.yielding():
+        chunks = await _received(request, services, by)
+        size = sum(map(len, chunks))
+        return await services.admission.off_loop(visit, size, lambda: parse(_joined(chunks)), by)
+
+
+async def _received(request: Request, services: Services, deadline: Deadline) -> list[bytes]:
+    """All of the body, decompressed."""
+    limit = services.settings.max_body_bytes
     plain = _announced(request) if decoder_for(_encoding(request)) is None else None
-    room = Room(visit_of(request), admission, deadline, limit if plain is None else plain, plain or FIRST_BYTES)
+    most = limit if plain is None else plain
+    room = Room(visit_of(request), services.admission, deadline, most, plain or FIRST_BYTES)
+    await room.grow(FIRST_BYTES)
     chunks: list[bytes] = []
     pace = Pace(_GRACE_S, LEAST_RATE)
-    await room.grow(FIRST_BYTES)
     async for piece in pieces(request, pace, deadline):
         pace.count(len(piece))
         if pace.bytes > limit:
@@ -54,22 +69,7 @@ async def read_body(request: Request, admission: Admission, limit: int, deadline
         chunks.append(piece)
     if not chunks:
         raise _empty()
-    return await admission.off_loop(visit_of(request), pace.bytes, lambda: _joined(chunks), deadline)
-
-
-async def read_as(
-    request: Request, services: Services, parse: Callable[[bytes], T], deadline: Deadline | None = None
-) -> T:
-    """What the whole body says, in the time of a request; a large one is parsed in a thread.
-
-    Raises Problem: those of read_body, those of `parse`, and `queue_full` at once where no place is free.
-    """
-    admission, visit, settings = services.admission, visit_of(request), services.settings
-    admission.check(visit)
-    by = deadline or Deadline(settings.request_timeout_s)
-    async with visit.yielding():
-        body = [await read_body(request, admission, settings.max_body_bytes, by)]
-        return await admission.off_loop(visit, len(body[0]), lambda: parse(body.pop()), by)
+    return chunks
 
 
 async def pieces(request: Request, pace: Pace, deadline: Deadline, what: str = "body") -> AsyncIterator[bytes]:
