@@ -105,7 +105,8 @@ async def test_slow_bodies_that_fill_the_memory_make_room_for_their_own_caller_s
     async with AsyncExitStack() as stack:
         await slow_bodies(house, stack, 4, 200_000)
         await until(lambda: holds(house, 4 * MIB), "the memory is full")
-        assert (await submit(house, GREEDY, padded(500_000))).status_code == 202
+        async with asyncio.timeout(5):  # they are given up after 10 s
+            assert (await submit(house, GREEDY, padded(500_000))).status_code == 202
 
 
 @pytest.mark.parametrize("framing", ["announced", "chunked"])
