@@ -1,69 +1,164 @@
-"""Who may come in and who may run: the one place that bounds the work in flight."""
+"""Who may come in and who may run: the one place that bounds the work in flight, and shares it among callers."""
 
 import asyncio
+import itertools
+import os
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import TypeVar
 
 from gateway.deadline import Deadline
 from gateway.problems import Problem
+from gateway.settings import Settings
+from gateway.shares import Pool
+from gateway.visits import Owner, Visit
+
+T = TypeVar("T")
 
 _SMOOTHING = 0.2
 _MAX_RETRY_AFTER_S = 60
+_SMALL = 256 * 1024
+"""Bytes that are read, parsed or hashed in less time than a thread costs."""
+_MOST_STREAMS = 1000
+
+
+class Turns:
+    """So many at a time. Whoever has fewest running goes next; of equals, whoever was served longest ago."""
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._served = itertools.count(1)
+        self._last: dict[str | Owner, int] = {}
+        self._running: Counter[str | Owner] = Counter()
+        self._present: Counter[str | Owner] = Counter()
+        self._waiting: dict[Owner, deque[asyncio.Future[None]]] = {}
+
+    @asynccontextmanager
+    async def held(self, owner: Owner, deadline: Deadline) -> AsyncIterator[None]:
+        """Wait for a turn and hold it; cancelling either gives it back.
+
+        Raises Problem `deadline_exceeded` where it does not come in time; one that came is not cut short.
+        """
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._present.update((owner, owner.group))
+        self._waiting.setdefault(owner, deque()).append(turn)
+        self._grant()
+        try:
+            await _in_time(turn, deadline)
+            yield
+        finally:
+            self._give_back(owner, turn)
+
+    def _give_back(self, owner: Owner, turn: "asyncio.Future[None]") -> None:
+        if turn.cancelled():
+            self._leave(owner, turn)
+        else:
+            self._free += 1
+            self._running.subtract((owner, owner.group))
+            self._grant()
+        self._present.subtract((owner, owner.group))
+        for whose in (owner, owner.group):
+            if not self._present[whose]:
+                del self._present[whose], self._running[whose]
+                self._last.pop(whose, None)
+
+    def _leave(self, owner: Owner, turn: "asyncio.Future[None]") -> None:
+        queue = self._waiting.get(owner, deque())
+        if turn in queue:
+            queue.remove(turn)
+        if not queue:
+            self._waiting.pop(owner, None)
+
+    def _grant(self) -> None:
+        while self._free and self._waiting:
+            owner = min(self._waiting, key=self._rank)
+            turn = self._waiting[owner][0]
+            self._leave(owner, turn)
+            if turn.cancelled():
+                continue
+            self._free -= 1
+            self._running.update((owner, owner.group))
+            self._last.update(dict.fromkeys((owner, owner.group), next(self._served)))
+            turn.set_result(None)
+
+    def _rank(self, owner: Owner) -> tuple[int, int, int, int]:
+        group = owner.group
+        return self._running[group], self._last.get(group, 0), self._running[owner], self._last.get(owner, 0)
+
+
+async def _in_time(turn: "asyncio.Future[None]", deadline: Deadline) -> None:
+    """Raises Problem `deadline_exceeded` where it does not come; it is cancelled then, as where the wait is."""
+    try:
+        with deadline.enforce():
+            await turn
+    except TimeoutError as error:
+        raise deadline.exceeded() from error
 
 
 class Admission:
-    """Places for waiting requests, and turns, first come first served, for running ones."""
+    """Bodies in memory, places for waiting requests, streams, and turns for running and parsing."""
 
-    def __init__(self, max_waiting: int, concurrency: int) -> None:
-        self._max_waiting = max_waiting
-        self._concurrency = concurrency
-        self._turns = asyncio.Semaphore(concurrency)
-        self._admitted = 0
-        self._running = 0
+    def __init__(self, settings: Settings) -> None:
+        self.bodies = Pool(max(settings.body_memory_bytes, 2 * settings.max_body_bytes))
+        self.streams = Pool(_MOST_STREAMS)
+        self._places = Pool(settings.queue_max_size)
+        self._concurrency = settings.service_concurrency
+        self._turns = Turns(settings.service_concurrency)
+        self._threads = Turns(min(4, os.cpu_count() or 1))
         self._turn_s = 0.1
 
     @property
     def waiting(self) -> int:
-        """Requests that came in and do not run yet."""
-        return self._admitted - self._running
+        """Requests whose bodies are there and that do not run yet."""
+        return self._places.taken
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """Hold a place from before the body is read, so that waiting bodies cannot fill the memory.
+    def visit(self, owner: Owner) -> Iterator[Visit]:
+        """A request; what it holds is given back at the end."""
+        visit = Visit(owner)
+        try:
+            yield visit
+        finally:
+            for pool in (self.bodies, self.streams, self._places):
+                pool.put(visit, 0)
 
-        Raises Problem `queue_full` with the time the queue needs to empty.
-        """
-        if self.waiting >= self._max_waiting:
-            raise Problem("queue_full", f"{self.waiting} requests are waiting.", retry_after=self._retry_after())
-        self._admitted += 1
+    def check(self, visit: Visit) -> None:
+        """Refuse, before the body is read, what would find no place. Raises Problem `queue_full`."""
+        if not self._places.has_room(visit):
+            raise self._full()
+
+    @contextmanager
+    def place(self, visit: Visit) -> Iterator[None]:
+        """Hold a place until the turn comes. Raises Problem `queue_full` with the time the queue needs to empty."""
+        if not self._places.take(visit, 1):
+            raise self._full()
         try:
             yield
         finally:
-            self._admitted -= 1
+            self._places.put(visit, 0)
 
     @asynccontextmanager
-    async def turn(self, deadline: Deadline) -> AsyncIterator[None]:
-        """Wait for a turn and hold it; cancelling either gives it back.
+    async def turn(self, visit: Visit, deadline: Deadline) -> AsyncIterator[None]:
+        """Wait for a turn to run and hold it. Raises Problem `deadline_exceeded` where it does not come in time."""
+        async with self._turns.held(visit.owner, deadline):
+            self._places.put(visit, 0)
+            start = time.monotonic()
+            try:
+                with visit.ended_by(None):
+                    yield
+            finally:
+                self._turn_s += _SMOOTHING * (time.monotonic() - start - self._turn_s)
 
-        Raises Problem `deadline_exceeded` where the turn does not come in time; a turn that came is not cut short.
-        """
-        await self._acquire(deadline)
-        self._running += 1
-        start = time.monotonic()
-        try:
-            yield
-        finally:
-            self._running -= 1
-            self._turn_s += _SMOOTHING * (time.monotonic() - start - self._turn_s)
-            self._turns.release()
+    async def off_loop(self, visit: Visit, size: int, work: Callable[[], T], deadline: Deadline) -> T:
+        """The result of work on so many bytes: at once where they are few, else in a thread, in the caller's turn."""
+        if size <= _SMALL:
+            return work()
+        async with self._threads.held(visit.owner, deadline):
+            with visit.ended_by(None):
+                return await asyncio.to_thread(work)
 
-    async def _acquire(self, deadline: Deadline) -> None:
-        try:
-            with deadline.enforce():
-                await self._turns.acquire()
-        except TimeoutError as error:
-            raise deadline.exceeded() from error
-
-    def _retry_after(self) -> float:
-        return min(_MAX_RETRY_AFTER_S, self.waiting * self._turn_s / self._concurrency)
+    def _full(self) -> Problem:
+        wait_s = min(_MAX_RETRY_AFTER_S, self.waiting * self._turn_s / self._concurrency)
+        return Problem("queue_full", f"{self.waiting} requests are waiting.", retry_after=wait_s)

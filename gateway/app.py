@@ -14,6 +14,7 @@ from starlette.routing import Match, Route
 from gateway.access.browsers import CrossOrigin, FrontDoor
 from gateway.access.guard import guarded
 from gateway.access.rules import RULES, rules_of, run_rule
+from gateway.entrance import Entrance
 from gateway.metrics.middleware import RequestMetrics
 from gateway.metrics.problem_note import note_problem
 from gateway.middleware import HeadRequests, RequestMiddleware, path_of
@@ -50,6 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
             Middleware(CrossOrigin, settings=settings),
             Middleware(RequestMiddleware, debug=settings.app_debug),
             Middleware(FrontDoor, settings=settings),
+            Middleware(Entrance),
             Middleware(HeadRequests),
         ],
         exception_handlers={Problem: _answer_problem, HTTPException: _answer_http},

@@ -1,9 +1,10 @@
 """Inferences, each in its turn."""
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from gateway.admission import Admission
 from gateway.cache.cache import CachedResult
 from gateway.cache.keys import Work
 from gateway.cache.results import computed
@@ -14,10 +15,10 @@ from gateway.worker.stopwatch import Stopwatch
 
 @dataclass(frozen=True)
 class Inferences:
-    """Triton, and who may ask it now."""
+    """Triton; and `turn`, a wait for the turn to ask it, which is held while the context lasts."""
 
     triton: Triton
-    admission: Admission
+    turn: Callable[[Deadline], AbstractAsyncContextManager[None]]
 
     async def compute(self, work: Work, deadline: Deadline, watch: Stopwatch, waiting: str) -> CachedResult:
         """A result, or why there will never be one; `watch` times the wait for a turn, as `waiting`, and `infer`.
@@ -25,7 +26,7 @@ class Inferences:
         Raises Problem where there may be a result later.
         """
         came = time.monotonic()
-        async with self.admission.turn(deadline):
+        async with self.turn(deadline):
             watch.add(waiting, time.monotonic() - came)
             model = work.pipeline.model_for(work.parameters)
             with watch.stage("infer"):

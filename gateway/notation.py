@@ -1,12 +1,13 @@
 """JSON and base64 as callers write them: read in one way, whichever way they came in."""
 
-import base64
 import json
 import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from urllib.parse import unquote_to_bytes
+
+from gateway.base64_pieces import decode_digits
 
 _DEEPEST = 64
 _MOST_VALUES = 200_000
@@ -46,7 +47,7 @@ def read_base64(text: str) -> bytes:
     if len(digits) - len(bare) > 2 or len(bare) % 4 == 1:  # noqa: PLR2004 as base64 is
         raise ValueError(f"{_what(text)}incorrect padding, or cut short: {len(bare)} digits")
     try:
-        return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
+        return decode_digits(bare + "=" * (-len(bare) % 4))
     except ValueError as error:
         raise ValueError(f"{_what(text)}only letters, digits, +/ or -_, and = at the end are base64") from error
 

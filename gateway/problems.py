@@ -36,6 +36,9 @@ PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
         "invalid_json": ProblemType(
             400, "The body is not valid JSON", "Expecting ',' delimiter: line 1 column 18 (char 17)"
         ),
+        "invalid_encoding": ProblemType(
+            400, "The body cannot be decompressed", "The gzip stream ends early; send all of it."
+        ),
         "invalid_multipart": ProblemType(400, "The body is not valid multipart", "The closing boundary is missing."),
         "missing_image": ProblemType(400, "The request holds no photo", "Send the photo in the form field 'image'."),
         "invalid_base64": ProblemType(
@@ -103,6 +106,11 @@ PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
             415,
             "The body's type is not supported",
             "text/plain is not accepted; send multipart/form-data, application/json or image/*.",
+        ),
+        "encoding_unsupported": ProblemType(
+            415,
+            "The body's compression is not supported",
+            "Content-Encoding: br is not accepted; send gzip or deflate, or the body as it is.",
         ),
         "image_unsupported": ProblemType(
             415,

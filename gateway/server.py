@@ -7,6 +7,7 @@ import uvloop
 from fastapi import FastAPI
 
 from gateway.access.binding import check_binding
+from gateway.allocator import return_large_blocks
 from gateway.app import create_app
 from gateway.listening import Limits, Server, configured
 from gateway.logs import configure_logs, get_logger
@@ -29,6 +30,7 @@ def serve(settings: Settings) -> None:
     """
     check_binding(settings)
     require_certificates()
+    return_large_blocks()
     configure_logs(settings)
     log_remarks(get_logger("gateway.settings"), Settings.model_fields)
     if settings.redis_url.get_secret_value():

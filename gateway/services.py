@@ -78,7 +78,7 @@ def services_on(settings: Settings, registry: Mapping[str, Pipeline], triton: Tr
         registry=registry,
         triton=triton,
         access=Access(settings, stores.keys),
-        admission=Admission(settings.queue_max_size, settings.service_concurrency),
+        admission=Admission(settings),
         prober=Prober(triton, registry.values()),
         stores=stores,
         store_prober=StoreProber(stores),

@@ -1,18 +1,22 @@
-"""The client of Triton: one gRPC channel, and a time limit on every call."""
+"""The client of Triton: one gRPC connection, and a time limit on every call."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
+import grpc
+from tritonclient.grpc import InferResult
 from tritonclient.grpc.aio import InferenceServerClient
+from tritonclient.grpc.service_pb2 import ModelInferResponse
 from tritonclient.utils import InferenceServerException
 
 from gateway.artifacts import InferenceResult
 from gateway.deadline import Deadline
 from gateway.retry import Retry
 from gateway.settings import Settings
-from gateway.tensors import bytes_tensor, read_result
+from gateway.tensors import infer_request, read_result
 
 _MAX_MESSAGE_BYTES = 2**31 - 1
 CHANNEL = (
@@ -25,6 +29,8 @@ CHANNEL = (
 )
 """Options of every channel to Triton."""
 
+_MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
+_SMALL = 1024 * 1024
 WEIGHTS = "weights"
 """A parameter in the configuration of a pipeline's model: a digest of the models that it runs."""
 Observe = Callable[[InferenceResult, float], None]
@@ -49,18 +55,21 @@ class Triton:
     def __init__(
         self,
         client: InferenceServerClient,
+        channel: grpc.aio.Channel,
         patience_s: float,
         observe: Observe | None = None,
         carry: Carry | None = None,
     ) -> None:
         self._client = client
+        self._channel = channel
+        self._model_infer = channel.unary_unary(_MODEL_INFER, response_deserializer=ModelInferResponse.FromString)
         self._patience_s = patience_s
         self._observe = observe
         self._carry = carry
 
     def impatient(self) -> "Triton":
         """The same channel, unobserved, for callers who want to hear at once that Triton is away."""
-        return Triton(self._client, 0.0)
+        return Triton(self._client, self._channel, 0.0)
 
     async def infer(self, model: str, image: bytes, parameters: bytes, deadline: Deadline) -> InferenceResult:
         """Run a model on an encoded photo and a JSON object.
@@ -69,16 +78,16 @@ class Triton:
         `triton_unavailable`, `model_missing`, `deadline_exceeded`, `inference_failed`, or what the model says about the
         photo.
         """
-        inputs = [bytes_tensor("image", image), bytes_tensor("parameters", parameters)]
+        request = await _off_loop(model, image, parameters)
         retry, began = Retry(deadline, self._patience_s), time.monotonic()
         with self._carried(len(image)):
             while True:
                 try:
-                    answer = await self._client.infer(model, inputs, client_timeout=retry.attempt_s())
-                except InferenceServerException as error:
-                    await retry.after(error)
+                    answer = await self._model_infer(request, timeout=retry.attempt_s())
+                except grpc.RpcError as error:
+                    await retry.after(InferenceServerException(error.details(), str(error.code())))
                 else:
-                    return self._observed(read_result(answer), time.monotonic() - began)
+                    return self._observed(read_result(InferResult(answer)), time.monotonic() - began)
 
     @contextmanager
     def _carried(self, size: int) -> Iterator[None]:
@@ -119,5 +128,16 @@ async def connect(
     settings: Settings, observe: Observe | None = None, carry: Carry | None = None
 ) -> AsyncIterator[Triton]:
     """A client for as long as the context lasts."""
-    async with InferenceServerClient(settings.triton_grpc_url, channel_args=CHANNEL) as client:
-        yield Triton(client, settings.triton_patience_s, observe, carry)
+    url = settings.triton_grpc_url
+    async with (
+        InferenceServerClient(url, channel_args=CHANNEL) as client,
+        grpc.aio.insecure_channel(url, options=CHANNEL) as channel,  # over the same connection: gRPC shares them
+    ):
+        yield Triton(client, channel, settings.triton_patience_s, observe, carry)
+
+
+async def _off_loop(model: str, image: bytes, parameters: bytes) -> bytes:
+    """The request; a large photo is copied into it in a thread."""
+    if len(image) <= _SMALL:
+        return infer_request(model, image, parameters)
+    return await asyncio.to_thread(infer_request, model, image, parameters)

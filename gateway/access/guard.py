@@ -13,11 +13,13 @@ from starlette.responses import Response
 
 from gateway.access.audit import AuditEntry
 from gateway.access.caller import Caller, caller_of, note_caller
+from gateway.access.origin import owner_of
 from gateway.access.rules import Rule
 from gateway.logs import get_logger
 from gateway.middleware import path_of, request_id_of
 from gateway.problems import Problem
 from gateway.services import services_of
+from gateway.visits import visit_of
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -41,6 +43,8 @@ def guarded(rule: Rule, handler: Handler) -> Handler:
         services = services_of(request)
         caller = await services.access.caller(request, tickets=rule.tickets)
         note_caller(request, caller)
+        visit = visit_of(request)
+        visit.owner = owner_of(caller, visit.owner)
         if services.access.required:
             structlog.contextvars.bind_contextvars(caller=caller.name, tenant=caller.tenant)
         charged = services.access.allowances.charge(caller, request)

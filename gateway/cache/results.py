@@ -28,6 +28,8 @@ _HOUR_S = 3600.0
 _AWAY_S = 5.0
 """How long the cache is left alone after its database did not answer: requests go on without it."""
 _NEVER = float("-inf")
+_SMALL_PHOTO = 512 * 1024
+"""Bytes that are hashed in less time than a thread costs."""
 
 _log = get_logger("gateway.cache")
 
@@ -122,7 +124,7 @@ class Results:
         if versions is None:
             return Reservation(self._lives)
         versions = f"{self._namespace}\n{versions}"
-        key = key_of(work, versions)
+        key = await _key_of(work, versions)
         hit = await self._ask(lambda: self._cache.find(key))
         likeness = None if hit or not self._bits else await self._likeness(work, versions)
         if likeness:
@@ -164,6 +166,13 @@ class Results:
 
     def _leave_alone(self) -> None:
         self._away_until = time.monotonic() + _AWAY_S
+
+
+async def _key_of(work: Work, versions: str) -> CacheKey:
+    """Hashing many bytes takes a while, so in a thread."""
+    if len(work.photo) <= _SMALL_PHOTO:
+        return key_of(work, versions)
+    return await asyncio.to_thread(key_of, work, versions)
 
 
 async def computed(infer: Callable[[], Awaitable[InferenceResult]]) -> CachedResult:

@@ -1,54 +1,161 @@
-"""A request's body, received into memory up to a limit."""
+"""A request's body, received into memory: as much as there is room for, and as long as it comes at all."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
 
 from starlette.requests import Request
 
-from gateway.deadline import Deadline
+from gateway.admission import Admission
+from gateway.deadline import Deadline, Pace
+from gateway.intake.encoding import decoder_for
 from gateway.problems import Problem
+from gateway.services import Services
+from gateway.visits import Visit, visit_of
+
+T = TypeVar("T")
+
+_GRACE_S = 10.0
+LEAST_RATE = 1024
+"""Bytes a second, past the grace; Kestrel's default is 240 after 5 s, Apache's 500 after 20 s."""
+FIRST_BYTES = 32 * 1024
+"""Room that a body takes before any of it came: what the server and its task hold, and the first piece."""
 
 
 def check_length(request: Request, limit: int) -> None:
-    """Refuse a body by its announced length, before any of it is read.
+    """Refuse a body by its announced length or its encoding, before any of it is read.
 
-    Raises Problem `body_too_large`, `body_empty`.
+    Raises Problem `body_too_large`, `body_empty`, `encoding_unsupported`.
     """
-    announced = request.headers.get("content-length")
-    if announced is None or not announced.isdecimal():
-        return
-    if int(announced) > limit:
+    decoder_for(_encoding(request))
+    announced = _announced(request)
+    if announced is not None and announced > limit:
         raise too_large(limit)
-    if int(announced) == 0:
+    if announced == 0:
         raise _empty()
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """The whole body.
+async def read_as(
+    request: Request, services: Services, parse: Callable[[bytes], T], deadline: Deadline | None = None
+) -> T:
+    """What the whole body says, in the time of a request; a large one is parsed in a thread.
 
-    Raises Problem `body_too_large` as soon as the limit in bytes is passed, `body_empty`, and ClientDisconnect.
+    The room that the body takes is the request's until its end. Raises Problem: those of `parse`; `queue_full` at once
+    where no place is free, or where there is no room in time; `body_too_large` as soon as the limit is passed,
+    `body_empty`, `invalid_encoding`, `request_timeout`; and ClientDisconnect.
     """
+    visit, by = visit_of(request), deadline or Deadline(services.settings.request_timeout_s)
+    services.admission.check(visit)
+    async with visit.yielding():
+        chunks = await _received(request, services, by)
+        size = sum(map(len, chunks))
+        return await services.admission.off_loop(visit, size, lambda: parse(_joined(chunks)), by)
+
+
+async def _received(request: Request, services: Services, deadline: Deadline) -> list[bytes]:
+    """All of the body, decompressed."""
+    limit = services.settings.max_body_bytes
+    plain = _announced(request) if decoder_for(_encoding(request)) is None else None
+    most = limit if plain is None else plain
+    room = Room(visit_of(request), services.admission, deadline, most, plain or FIRST_BYTES)
+    await room.grow(FIRST_BYTES)
     chunks: list[bytes] = []
-    received = 0
-    async for chunk in request.stream():
-        received += len(chunk)
-        if received > limit:
+    pace = Pace(_GRACE_S, LEAST_RATE)
+    async for piece in pieces(request, pace, deadline):
+        pace.count(len(piece))
+        if pace.bytes > limit:
             raise too_large(limit)
-        chunks.append(chunk)
-    if not received:
+        await room.grow(pace.bytes)
+        chunks.append(piece)
+    if not chunks:
         raise _empty()
-    return b"".join(chunks)
+    return chunks
 
 
-async def read_body_by(request: Request, limit: int, deadline: Deadline) -> bytes:
-    """The whole body, where it comes in time. Raises Problem `request_timeout` and those of read_body."""
+async def pieces(request: Request, pace: Pace, deadline: Deadline, what: str = "body") -> AsyncIterator[bytes]:
+    """The body as it comes, decompressed; `what` is waited for, in the message.
+
+    Raises Problem `request_timeout` where it does not come in time, or too slowly, `invalid_encoding`, and
+    ClientDisconnect.
+    """
+    decoder = decoder_for(_encoding(request))
+    chunks, visit = aiter(request.stream()), visit_of(request)
+    while chunk := await _next(chunks, visit, pace, deadline, what):
+        if decoder is None:
+            yield chunk
+            continue
+        for piece in decoder.pieces(chunk):
+            yield piece
+            await asyncio.sleep(0)  # one chunk may hold a thousand of them
+    if decoder:
+        decoder.finish()
+
+
+async def _next(chunks: AsyncIterator[bytes], visit: Visit, pace: Pace, deadline: Deadline, what: str) -> bytes:
+    """The next chunk; nothing at the end."""
+    visit.pace = pace
     try:
-        with deadline.enforce():
-            return await read_body(request, limit)
+        return await pace.wait(_chunk(chunks), deadline)
     except TimeoutError as error:
-        raise Problem("request_timeout", f"Waited {deadline.limit_s:g} s for the body.") from error
+        late = f"Waited {deadline.limit_s:g} s for the whole {what}."
+        slow = f"Waited {pace.grace_s:g} s; at least {pace.least_rate:g} useful bytes a second must come of the {what}."
+        detail = late if deadline.remaining() <= 0 else slow
+        raise Problem("request_timeout", detail, headers={"Connection": "close"}) from error
+    finally:
+        visit.pace = None
+
+
+async def _chunk(chunks: AsyncIterator[bytes]) -> bytes:
+    return await anext(chunks, b"")
+
+
+class Room:
+    """What a body may take of the memory for bodies: FIRST_BYTES, then `step`, then twice as much whenever it is full.
+
+    Where `step` is the whole of a body, whose length was announced, it never waits with more than its first bytes.
+    """
+
+    def __init__(self, visit: Visit, admission: Admission, deadline: Deadline, most: int, step: int) -> None:
+        self._visit = visit
+        self._bodies = admission.bodies
+        self._deadline = deadline
+        self._most = most
+        self._step = step
+        self._taken = 0
+
+    async def grow(self, size: int) -> None:
+        """Take room for so many bytes in all. Raises Problem `queue_full` where there is none in time."""
+        if size > self._taken:
+            further = min(self._most, max(2 * self._taken, self._step)) if size > FIRST_BYTES else 0
+            self._taken = max(size, further)
+            await self._bodies.wait(self._visit, self._taken, self._deadline)
+
+    async def resize(self, size: int) -> None:
+        """The same, where there may be less than before."""
+        if size <= FIRST_BYTES < self._taken:
+            self._taken = FIRST_BYTES
+            self._bodies.put(self._visit, FIRST_BYTES)
+        await self.grow(size)
 
 
 def too_large(limit: int) -> Problem:
     """The problem of a body, or of a file in one, that passes the limit in bytes."""
     return Problem("body_too_large", f"At most {limit} bytes are accepted.")
+
+
+def _joined(chunks: list[bytes]) -> bytes:
+    body = b"".join(chunks)
+    chunks.clear()
+    return body
+
+
+def _announced(request: Request) -> int | None:
+    announced = request.headers.get("content-length", "")
+    return int(announced) if announced.isdecimal() else None
+
+
+def _encoding(request: Request) -> str:
+    return ",".join(request.headers.getlist("content-encoding"))
 
 
 def _empty() -> Problem:

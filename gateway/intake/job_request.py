@@ -1,7 +1,7 @@
 """A request for a job: everything checked that can be checked before it waits."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.fetching.guard import check_url
 from gateway.intake.images import Image, check_photo
@@ -22,7 +22,10 @@ _BESIDE = ("image", *JobFields.model_fields)
 
 @dataclass(frozen=True)
 class JobRequest:
-    """What a caller wants done; `request_id` is empty where the caller named none. `parameters` is a JSON object."""
+    """What a caller wants done; `request_id` is empty where the caller named none. `parameters` is a JSON object.
+
+    `fingerprint` is equal for equal requests alone.
+    """
 
     pipeline: str
     parameters: str
@@ -33,11 +36,12 @@ class JobRequest:
     gender: str | None = None
     priority: int = 0
     callbacks: tuple[Callback, ...] = ()
+    fingerprint: bytes = field(init=False)
 
-    @property
-    def fingerprint(self) -> bytes:
-        """Equal for equal requests alone."""
-        return fingerprint(self.pipeline, self.parameters, self.image, self.callbacks)
+    def __post_init__(self) -> None:
+        """The fingerprint is made with the rest, in the thread that parses a large body: it hashes all of the photo."""
+        made = fingerprint(self.pipeline, self.parameters, self.image, self.callbacks)
+        object.__setattr__(self, "fingerprint", made)
 
 
 def job_request(

@@ -1,6 +1,7 @@
 """A JSON object, of a request or of a message: the photo under `image`, parameters beside it."""
 
 from gateway.intake.images import json_image
+from gateway.intake.large_json import large_json
 from gateway.intake.submission import Submission
 from gateway.notation import read_json
 from gateway.problems import Problem
@@ -11,6 +12,9 @@ def json_submission(body: bytes) -> Submission:
 
     Raises Problem `invalid_json`, `missing_image`, `invalid_base64`, `invalid_parameters`.
     """
+    large = large_json(body)
+    if large is not None and large.is_image((members := json_members(large.rest)).pop("image", None)):
+        return Submission(large.photo, members)
     members = json_members(body)
     image = json_image(members.pop("image", None))
     return Submission(image, members)

@@ -74,6 +74,16 @@ class PartParser:
             raise broken_form(self._start, self._boundary, str(error)) from error
         return self._collector.take()
 
+    @property
+    def content_bytes(self) -> int:
+        """Of all parts so far, without headers and boundaries."""
+        return self._collector.content_bytes
+
+    @property
+    def kept_bytes(self) -> int:
+        """Of the part that is coming, those that are kept."""
+        return self._collector.kept_bytes
+
     def finish(self) -> None:
         """Raise Problem `invalid_multipart` where the body is not complete."""
         if not self._collector.complete:
@@ -85,6 +95,8 @@ class _Collector:
 
     def __init__(self, max_parts: int, max_bytes: int | None) -> None:
         self.complete = False
+        self.content_bytes = 0
+        self.kept_bytes = 0
         self._max_parts = max_parts
         self._max_bytes = max_bytes
         self._begun = 0
@@ -117,13 +129,17 @@ class _Collector:
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         self._part.size += end - start
+        self.content_bytes += end - start
         if self._max_bytes is not None and self._part.size > self._max_bytes:
             self._part.content.clear()
+            self.kept_bytes = 0
         else:
             self._part.content.append(data[start:end])
+            self.kept_bytes = self._part.size
 
     def on_part_end(self) -> None:
         self._done.append(self._part)
+        self.kept_bytes = 0
 
     def on_header_begin(self) -> None:
         self._header_name = self._header_value = b""

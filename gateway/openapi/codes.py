@@ -14,6 +14,7 @@ FAILED = ("internal_error",)
 STORE = ("store_unavailable", *FAILED)
 BODY = (
     *("body_empty", "request_timeout", "body_too_large", "unsupported_media_type", "invalid_multipart"),
+    *("encoding_unsupported", "invalid_encoding"),
     *("invalid_parameters", "queue_full", "pipeline_not_found"),
 )
 PHOTO = (
@@ -25,7 +26,8 @@ SUBMISSION = (*PROCESS, "missing_image", "invalid_json", "invalid_base64", "url_
 BATCH = (*BODY, "storage_unavailable", *STORE)
 TICKET = ("ticket_invalid", "ticket_expired")
 JOB = ("job_not_found", *STORE)
-ARTIFACT = (*JOB, "job_unfinished", "artifact_not_found", "storage_unavailable")
+ARTIFACT = (*JOB, "job_unfinished", "artifact_not_found", "storage_unavailable", "queue_full")
+WATCHED = (*JOB, "queue_full")
 LINKED = ("artifact_not_found", *FAILED)
 LIST = ("invalid_parameters", *STORE)
 FRONTAL = (*JOB, "artifact_not_found", "storage_unavailable")
@@ -35,6 +37,7 @@ OUTCOMES = ("cancelled", "attempts_exhausted", "url_failed", "url_unreachable", 
 _OF_JOBS = {*OUTCOMES, *TICKET, *JOB, *ARTIFACT, *POISON, "idempotency_conflict", "url_not_allowed"} - {
     *FAILED,
     *ACCESS,
+    "queue_full",
 }
 _OF_PIPELINES = {*body_masks.REFUSALS, *face_contours.REFUSALS, *detect.REFUSALS}
 RUN = tuple(code for code in PROBLEMS if code not in _OF_JOBS | _OF_PIPELINES)

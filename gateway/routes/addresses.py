@@ -131,7 +131,7 @@ def _one_job() -> tuple[Address, ...]:
     gone = deletion_responses()
     resent = answer_response(Resent, "How many callbacks had failed.", {"resent": 1})
     watched = stream_operation(with_id)
-    seen, taken = (*codes.TICKET, *codes.JOB), answer_response(EventTicket, "A ticket, for a minute.", TICKET)
+    seen, taken = (*codes.TICKET, *codes.WATCHED), answer_response(EventTicket, "A ticket, for a minute.", TICKET)
     again = "Send the callbacks again that failed."
     return (
         Address(f"GET {job}", jobs.show, "Look at a job.", shown, codes.JOB, with_id),

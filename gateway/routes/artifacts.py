@@ -7,22 +7,27 @@ from starlette.responses import Response
 
 from gateway.access.caller import caller_of
 from gateway.answers import disposition
+from gateway.deadline import Deadline
 from gateway.jobs.bucket import Bucket, ObjectMissingError, StoredObject
 from gateway.jobs.job import Job, StoredArtifact
 from gateway.jobs.keys import is_of_tenant
 from gateway.problems import Problem
 from gateway.routes.job_views import job_of
 from gateway.services import services_of
+from gateway.visits import visit_of
 
 
 async def artifact(request: Request) -> Response:
-    """A file of a finished job; 304 for one that the client has."""
+    """A file of a finished job, as soon as there is room for it; 304 for one that the client has."""
     job, name = await job_of(request), request.path_params["name"]
     found = _find(job, name)
     headers = {"ETag": f'"{job.id.hex}"', "Cache-Control": "private, no-cache"}  # what an outcome names never changes
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
-    stored = await _read(services_of(request).stores.artifacts, found.key)
+    services = services_of(request)
+    by = Deadline(services.settings.request_timeout_s)
+    await services.admission.bodies.wait(visit_of(request), found.size, by)
+    stored = await _read(services.stores.artifacts, found.key)
     return Response(stored.data, media_type=found.media_type, headers={**headers, **disposition("inline", name)})
 
 

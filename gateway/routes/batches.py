@@ -4,14 +4,16 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 
 import structlog
 from starlette.requests import Request
 
 from gateway.access.caller import caller_of
-from gateway.deadline import Deadline
-from gateway.intake.body import too_large
+from gateway.backlog import Claim
+from gateway.deadline import Deadline, Pace
+from gateway.intake.body import FIRST_BYTES, LEAST_RATE, Room, pieces, too_large
 from gateway.intake.images import check_photo
 from gateway.intake.parts import Part, PartParser
 from gateway.intake.upload_form import FILES, upload_name, upload_parameters
@@ -22,6 +24,7 @@ from gateway.jobs.uploads import LONGEST_BATCH_S, PIPELINE, upload_source
 from gateway.middleware import trace_id_of
 from gateway.problems import Problem
 from gateway.services import Services
+from gateway.visits import visit_of
 
 MAX_FILES = 1000
 _MAX_FIELDS = 64
@@ -49,27 +52,29 @@ class Batch:
 
 
 async def accept_batch(request: Request, services: Services) -> Batch:
-    """A job for every file; of a request that fails as a whole nothing is kept.
+    """A job for every file, as far as the queue has room; of a request that fails as a whole nothing is kept.
 
-    Raises Problem `queue_full`, `invalid_multipart`, `invalid_parameters`, `request_timeout`, `storage_unavailable`,
-    `store_unavailable`.
+    Raises Problem `queue_full`, `invalid_multipart`, `invalid_parameters`, `request_timeout`, `body_too_large`,
+    `invalid_encoding`, `storage_unavailable`, `store_unavailable`.
     """
     await services.backlog.check()
     arrivals: list[Arrival] = []
-    try:
-        fields = [part async for part in _stored(request, services, arrivals)]
-        parameters = upload_parameters(fields, services.registry)
-    except BaseException:
-        await _forget(services, arrivals)
-        raise
-    batch_id = uuid.uuid4()
-    structlog.contextvars.bind_contextvars(job_id=str(batch_id))  # by which the audit log finds it
-    new = [_new_job(arrival, batch_id, parameters, request) for arrival in arrivals]
-    submissions = await services.stores.jobs.submit(new)
+    with services.backlog.claim() as claim:
+        try:
+            fields = [part async for part in _stored(request, services, claim, arrivals)]
+            parameters = upload_parameters(fields, services.registry)
+        except BaseException:
+            await _forget(services, arrivals)
+            raise
+        batch_id = uuid.uuid4()
+        structlog.contextvars.bind_contextvars(job_id=str(batch_id))  # by which the audit log finds it
+        new = [_new_job(arrival, batch_id, parameters, request) for arrival in arrivals]
+        with visit_of(request).ended_by(None):
+            submissions = await services.stores.jobs.submit(new)
     return Batch(batch_id, arrivals, [submission.job for submission in submissions])
 
 
-async def _stored(request: Request, services: Services, arrivals: list[Arrival]) -> AsyncIterator[Part]:
+async def _stored(request: Request, services: Services, claim: Claim, arrivals: list[Arrival]) -> AsyncIterator[Part]:
     """Adds the files to the arrivals, and gives the other fields."""
     async for part in _parts(request, services):
         if part.name != FILES:
@@ -77,7 +82,7 @@ async def _stored(request: Request, services: Services, arrivals: list[Arrival])
         elif len(arrivals) == MAX_FILES:
             raise Problem("invalid_parameters", f"{FILES}: at most {MAX_FILES} files are accepted")
         else:
-            arrivals.append(await _arrival(services, part))
+            arrivals.append(await _arrival(request, services, claim, part))
     if not arrivals:
         raise Problem("invalid_parameters", f"{FILES}: Field required")
 
@@ -91,45 +96,55 @@ def _small(part: Part) -> Part:
 
 
 async def _parts(request: Request, services: Services) -> AsyncIterator[Part]:
-    """The form's parts as they come, each within the time of a request. Raises Problem `request_timeout`."""
-    limit_s, most = services.settings.request_timeout_s, services.settings.max_body_bytes
+    """The form's parts as they come. Contents alone count as useful: headers and boundaries buy no time.
+
+    Raises Problem `request_timeout`, `queue_full`, `body_too_large`, `invalid_multipart`, `invalid_encoding`.
+    """
+    settings, whole = services.settings, Deadline(LONGEST_BATCH_S)
+    most, pace = settings.max_body_bytes, Pace(settings.request_timeout_s, LEAST_RATE)
     parser = PartParser(request.headers.get("content-type", ""), MAX_FILES + _MAX_FIELDS, most)
-    chunks, whole, deadline = aiter(request.stream()), Deadline(LONGEST_BATCH_S), Deadline(limit_s)
-    while chunk := await _chunk(chunks, deadline, whole):
-        for part in parser.feed(chunk):
+    room, fields, received = Room(visit_of(request), services.admission, whole, most, FIRST_BYTES), 0, 0
+    await room.grow(FIRST_BYTES)
+    async for piece in pieces(request, pace, whole, "batch"):
+        received += len(piece)
+        if received > MAX_FILES * most:
+            raise too_large(MAX_FILES * most)
+        before = parser.content_bytes
+        for part in parser.feed(piece):
             yield part
-            deadline = Deadline(limit_s)
+            fields += part.size if part.name != FILES else 0
+        pace.count(parser.content_bytes - before)
+        await room.resize(fields + parser.kept_bytes)
     parser.finish()
 
 
-async def _chunk(chunks: AsyncIterator[bytes], file: Deadline, batch: Deadline) -> bytes:
-    """The next piece; nothing at the end. Raises Problem `request_timeout`."""
-    try:
-        with batch.enforce(), file.enforce():
-            return await anext(chunks, b"")
-    except TimeoutError as error:
-        late, what = (file, "a file") if batch.remaining() > 0 else (batch, "the whole batch")
-        raise Problem("request_timeout", f"Waited {late.limit_s:g} s for {what}.") from error
-
-
-async def _arrival(services: Services, part: Part) -> Arrival:
+async def _arrival(request: Request, services: Services, claim: Claim, part: Part) -> Arrival:
     """A refused file is no reason to refuse the others; a store that does not answer is."""
     job_id, name, failure = uuid.uuid4(), upload_name(part), None
     try:
-        await _keep(services, job_id, part)
+        await _keep(request, services, claim, job_id, part)
     except Problem as problem:
         if problem.type.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise
-        failure = Failure(problem.code, problem.detail)
+        wait_s = problem.headers.get("Retry-After")
+        failure = Failure(problem.code, problem.detail + (f" Send this file again in {wait_s} s." if wait_s else ""))
     return Arrival(job_id, name, part.size, failure)
 
 
-async def _keep(services: Services, job_id: uuid.UUID, part: Part) -> None:
-    limit = services.settings.max_body_bytes
-    if part.size > limit:
-        raise too_large(limit)
-    check_photo(photo := part.data, services.settings.max_pixels)
+async def _keep(request: Request, services: Services, claim: Claim, job_id: uuid.UUID, part: Part) -> None:
+    settings = services.settings
+    if part.size > settings.max_body_bytes:
+        raise too_large(settings.max_body_bytes)
+    checked = partial(_checked, part, settings.max_pixels)
+    by = Deadline(settings.request_timeout_s)
+    photo = await services.admission.off_loop(visit_of(request), part.size, checked, by)
+    await claim.one()
     await services.stores.photos.put(photo_key(job_id), photo, _PHOTO_TYPE)
+
+
+def _checked(part: Part, max_pixels: int) -> bytes:
+    check_photo(photo := part.data, max_pixels)
+    return photo
 
 
 async def _forget(services: Services, arrivals: Sequence[Arrival]) -> None:

@@ -15,6 +15,7 @@ from gateway.problems import Problem
 from gateway.routes.job_views import full_view, job_of
 from gateway.services import Services, services_of
 from gateway.stores import Stores
+from gateway.visits import Visit, visit_of
 
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _KEEP_ALIVE = ": still here\n\n"
@@ -26,12 +27,16 @@ _KEEP_ALIVE_S = 15.0
 async def events(request: Request) -> Response:
     """The present state, then every change, until the outcome.
 
-    A client that comes back after the outcome it has seen gets 204, which tells an EventSource to stay away.
+    A client that comes back after the outcome it has seen gets 204, which tells an EventSource to stay away. Raises
+    Problem `queue_full`.
     """
     services, job = services_of(request), await job_of(request)
     if job.finished and request.headers.get("last-event-id") == _event_id(job):
         return Response(status_code=204)
-    changes = state_events(services, job.id, _KEEP_ALIVE_S)
+    visit = visit_of(request)
+    if not services.admission.streams.take(visit, 1):
+        raise Problem("queue_full", "Too many watch jobs.", retry_after=_KEEP_ALIVE_S)
+    changes = state_events(services, visit, job.id, _KEEP_ALIVE_S)
     return StreamingResponse(changes, media_type="text/event-stream", headers=_HEADERS)
 
 
@@ -43,11 +48,15 @@ async def ticket(request: Request) -> Response:
     return JSONResponse(told, headers={"Cache-Control": "no-store"})
 
 
-async def state_events(services: Services, job_id: UUID, keep_alive_s: float) -> AsyncIterator[bytes]:
-    """Events until the job is finished or deleted, or the gateway closes; a comment where nothing changed in time."""
+async def state_events(services: Services, visit: Visit, job_id: UUID, keep_alive_s: float) -> AsyncIterator[bytes]:
+    """Events until the job is finished or deleted, or the gateway closes; a comment where nothing changed in time.
+
+    They end early too where others have fewer streams than this client, and there is no room for both: an EventSource
+    comes back.
+    """
     seen: str | None = None
-    with services.stores.signals.subscribe(str(job_id)) as subscription:
-        while not services.closing.is_set():
+    with services.stores.signals.subscribe(str(job_id)) as subscription, visit.ended_by(subscription.notify):
+        while visit.endable and not services.closing.is_set():
             news = await _look(services.stores, job_id, seen)
             yield news.text.encode()
             if news.last:

@@ -7,8 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from gateway.access.caller import caller_of
-from gateway.deadline import Deadline
-from gateway.intake.body import check_length, read_body_by
+from gateway.intake.body import check_length, read_as
 from gateway.intake.frontal_request import PIPELINE, frontal_request
 from gateway.intake.media import JSON, check_media_type, read_submission
 from gateway.jobs.bucket import Bucket, ObjectMissingError
@@ -19,6 +18,7 @@ from gateway.routes.acceptance import accept
 from gateway.routes.frontal_views import Drawing, status_view, submission_view
 from gateway.routes.job_views import job_not_found, job_of
 from gateway.services import services_of
+from gateway.visits import visit_of
 
 _SVG, _CONTOURS = "contours.svg", "contours.json"
 
@@ -32,9 +32,12 @@ async def submit(request: Request) -> JSONResponse:
     kind = request.headers.get("content-type", JSON)
     check_media_type(kind)
     check_length(request, settings.max_body_bytes)
-    with services.admission.place():
-        body = await read_body_by(request, settings.max_body_bytes, Deadline(settings.request_timeout_s))
-        wanted = frontal_request(read_submission(body, kind, request.url.query), services.registry, settings)
+    wanted = await read_as(
+        request,
+        services,
+        lambda body: frontal_request(read_submission(body, kind, request.url.query), services.registry, settings),
+    )
+    with services.admission.place(visit_of(request)):
         job = (await accept(services, caller_of(request), wanted, trace_id_of(request))).job
     wait_s = 0.0 if job.finished else await services.backlog.wait_s()
     return JSONResponse(submission_view(job, wait_s))

@@ -1,13 +1,13 @@
 """`/v1/jobs`: submit, look up, list, cancel and delete jobs."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from gateway.access.caller import caller_of
-from gateway.deadline import Deadline
-from gateway.intake.body import check_length, read_body_by
+from gateway.intake.body import check_length, read_as
 from gateway.intake.job_request import JobRequest, job_request
 from gateway.intake.media import check_media_type, query_fields, read_submission
 from gateway.intake.queries import JobQuery
@@ -21,6 +21,7 @@ from gateway.routes.job_views import any_job_of, full_view, job_not_found, job_o
 from gateway.services import Services, services_of
 from gateway.stores import Stores
 from gateway.validation import validated
+from gateway.visits import visit_of
 from gateway.worker.objects import Removals
 
 _REMOVAL_S = 5.0
@@ -33,8 +34,8 @@ async def submit(request: Request) -> JSONResponse:
     services = services_of(request)
     check_media_type(request.headers.get("content-type", ""))
     check_length(request, services.settings.max_body_bytes)
-    with services.admission.place():
-        wanted = await _wanted(request, services)
+    wanted = await read_as(request, services, partial(_wanted, request, services))
+    with services.admission.place(visit_of(request)):
         submission = await accept(services, caller_of(request), wanted, trace_id_of(request))
     location = {"Location": f"/v1/jobs/{submission.job.id}"}
     if submission.result == "known":
@@ -85,9 +86,7 @@ async def resend_callbacks(request: Request) -> JSONResponse:
     return JSONResponse({"resent": await services_of(request).stores.outbox.resend(job.id)})
 
 
-async def _wanted(request: Request, services: Services) -> JobRequest:
-    deadline = Deadline(services.settings.request_timeout_s)
-    body = await read_body_by(request, services.settings.max_body_bytes, deadline)
+def _wanted(request: Request, services: Services, body: bytes) -> JobRequest:
     submission = read_submission(body, request.headers.get("content-type", ""), request.url.query)
     return job_request(submission, request.headers.get("idempotency-key"), services.registry, services.settings)
 

@@ -4,13 +4,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from gateway.access.caller import caller_of
-from gateway.deadline import Deadline
-from gateway.intake.body import check_length, read_body_by
+from gateway.intake.body import check_length, read_as
 from gateway.intake.media import check_form
 from gateway.intake.process_form import process_request
 from gateway.middleware import trace_id_of
 from gateway.routes.acceptance import accept
 from gateway.services import services_of
+from gateway.visits import visit_of
 
 
 async def process(request: Request) -> JSONResponse:
@@ -19,9 +19,8 @@ async def process(request: Request) -> JSONResponse:
     kind = request.headers.get("content-type", "")
     check_form(kind)
     check_length(request, settings.max_body_bytes)
-    with services.admission.place():
-        body = await read_body_by(request, settings.max_body_bytes, Deadline(settings.request_timeout_s))
-        wanted = process_request(body, kind, services.registry, settings)
+    wanted = await read_as(request, services, lambda body: process_request(body, kind, services.registry, settings))
+    with services.admission.place(visit_of(request)):
         await accept(services, caller_of(request), wanted, trace_id_of(request))
     queued = {"job_id": wanted.request_id, "message": "Job added to Qwen mask queue"}
     return JSONResponse({"status": "accepted", "queued": True, **queued})

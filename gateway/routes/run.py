@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,7 +17,7 @@ from gateway.cache.results import inference_of
 from gateway.deadline import Deadline
 from gateway.disconnect import while_connected
 from gateway.inference import Inferences
-from gateway.intake.body import check_length, read_body_by
+from gateway.intake.body import check_length, read_as
 from gateway.intake.images import check_photo, inline_photo
 from gateway.intake.media import check_media_type, read_submission
 from gateway.middleware import request_id_of
@@ -24,6 +25,7 @@ from gateway.pipelines.parameters import parameters_json
 from gateway.pipelines.pipeline import Pipeline
 from gateway.pipelines.registry import unknown_pipeline
 from gateway.services import Services, services_of
+from gateway.visits import Visit, visit_of
 from gateway.worker.stopwatch import Stopwatch
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -49,11 +51,14 @@ async def _run(request: Request, services: Services, pipeline: Pipeline) -> Resp
     check_media_type(request.headers.get("content-type", ""))
     check_length(request, services.settings.max_body_bytes)
     deadline = Deadline(services.settings.request_timeout_s)
-    with services.admission.place():
-        body = await read_body_by(request, services.settings.max_body_bytes, deadline)
-        work = _work(request, services, pipeline, body)
-        served = await while_connected(request, _serve(services, work, request_id_of(request), deadline))
-    response = answer(accept, request_id_of(request), pipeline, served.inference)
+    visit = visit_of(request)
+    work = await read_as(request, services, partial(_work, request, services, pipeline), deadline)
+    async with visit.yielding():
+        with services.admission.place(visit):
+            served = await while_connected(request, _serve(services, work, visit, request_id_of(request), deadline))
+    size = sum(len(artifact.data) for artifact in served.inference.artifacts)
+    told = partial(answer, accept, request_id_of(request), pipeline, served.inference)
+    response = await services.admission.off_loop(visit, size, told, deadline)
     response.headers.update({"Server-Timing": server_timing(served.stages.items()), **served.headers})
     return response
 
@@ -76,9 +81,9 @@ def _work(request: Request, services: Services, pipeline: Pipeline, body: bytes)
     return Work(pipeline, image, parameters, caller_of(request).tenant)
 
 
-async def _serve(services: Services, work: Work, request_id: str, deadline: Deadline) -> _Served:
+async def _serve(services: Services, work: Work, visit: Visit, request_id: str, deadline: Deadline) -> _Served:
     watch, came = Stopwatch(), datetime.now(UTC)
-    inferences = Inferences(services.triton, services.admission)
+    inferences = Inferences(services.triton, partial(services.admission.turn, visit))
     async with AsyncExitStack() as stack:
         with watch.stage("cache"):
             found = await stack.enter_async_context(services.results.reserved(work, deadline))

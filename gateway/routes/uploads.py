@@ -6,8 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from gateway.access.caller import caller_of
-from gateway.deadline import Deadline
-from gateway.intake.body import check_length, read_body_by
+from gateway.intake.body import check_length, read_as
 from gateway.intake.media import check_form
 from gateway.intake.upload_form import upload_of
 from gateway.jobs.store import JobFilter
@@ -19,6 +18,7 @@ from gateway.routes.batches import MAX_FILES, accept_batch
 from gateway.routes.job_views import job_not_found, job_of
 from gateway.routes.upload_views import Places, batch_view, status_view, submitted_batch_view, upload_view
 from gateway.services import Services, services_of
+from gateway.visits import visit_of
 
 
 async def upload(request: Request) -> JSONResponse:
@@ -27,9 +27,8 @@ async def upload(request: Request) -> JSONResponse:
     kind = request.headers.get("content-type", "")
     check_form(kind)
     check_length(request, settings.max_body_bytes)
-    with services.admission.place():
-        body = await read_body_by(request, settings.max_body_bytes, Deadline(settings.request_timeout_s))
-        taken = upload_of(body, kind, services.registry, settings)
+    taken = await read_as(request, services, lambda body: upload_of(body, kind, services.registry, settings))
+    with services.admission.place(visit_of(request)):
         submission = await accept(services, caller_of(request), taken.wanted, trace_id_of(request))
     return JSONResponse(upload_view(submission.job, taken.size))
 
@@ -39,7 +38,7 @@ async def batch_upload(request: Request) -> JSONResponse:
     services = services_of(request)
     check_form(request.headers.get("content-type", ""))
     check_length(request, MAX_FILES * services.settings.max_body_bytes)
-    with services.admission.place():
+    async with visit_of(request).yielding():
         taken = await accept_batch(request, services)
     return JSONResponse(submitted_batch_view(taken))
 

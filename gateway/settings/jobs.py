@@ -4,12 +4,23 @@ from pydantic import Field
 
 from gateway.settings.fields import Port, SettingsGroup
 
+_MIB = 1024 * 1024
+
 
 class JobSettings(SettingsGroup):
     """The queue and the workers."""
 
     queue_max_size: int = Field(
         100, ge=1, le=100_000, description="Requests, and jobs, that may wait; one more is answered 429."
+    )
+    body_memory_bytes: int = Field(
+        default_factory=lambda values: max(
+            3 * values.get("max_body_bytes", _MIB), 8 * _MIB * values.get("service_concurrency", 1)
+        ),
+        ge=1024,
+        description="Memory for the bodies and large answers of all requests at one time, in bytes; further ones wait. "
+        "When not set three times MAX_BODY_BYTES, or 8 MiB for each of SERVICE_CONCURRENCY if that is more; never less "
+        "than two bodies.",
     )
     max_retries: int = Field(5, ge=0, le=20, description="Further attempts at a job after a transient failure.")
     user_concurrency: int = Field(

@@ -3,8 +3,9 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
-from gateway.admission import Admission
+from gateway.admission import Turns
 from gateway.cache.cache import NewEntry
 from gateway.cache.jobs import counted, outcome_of
 from gateway.cache.keys import Work
@@ -22,6 +23,7 @@ from gateway.problems import Problem
 from gateway.settings import Settings
 from gateway.stores import Stores
 from gateway.triton import Triton
+from gateway.visits import Owner
 from gateway.worker.held import HeldLease
 from gateway.worker.sources import Sources
 from gateway.worker.stopwatch import Stopwatch
@@ -46,7 +48,8 @@ class Execution:
         self._sources = Sources(stores.photos, fetcher, stores.images)
         self._registry = registry
         self._artifacts = stores.artifacts
-        self._inferences = Inferences(triton, Admission(settings.queue_max_size, settings.service_concurrency))
+        self._triton = triton
+        self._turns = Turns(settings.service_concurrency)
 
     @asynccontextmanager
     async def done(self, held: HeldLease, watch: Stopwatch) -> AsyncIterator[Done]:
@@ -65,7 +68,8 @@ class Execution:
             with watch.stage("cache"):
                 found = await stack.enter_async_context(self._results.reserved(work, deadline))
             # the wait for a turn is one in the queue: the job has a worker, but not yet a model
-            value = found.hit.value if found.hit else await self._inferences.compute(work, deadline, watch, "queue")
+            inferences = Inferences(self._triton, partial(self._turns.held, _owner_of(job)))
+            value = found.hit.value if found.hit else await inferences.compute(work, deadline, watch, "queue")
             await held.secured()
             with watch.stage("store"):
                 kept = with_original(job.request, photo, value.artifacts)
@@ -89,3 +93,8 @@ class Execution:
             raise deadline.exceeded() from error
         check_photo(photo, self._settings.max_pixels)
         return photo
+
+
+def _owner_of(job: Job) -> Owner:
+    """Who waits for the job: a user, of a tenant."""
+    return Owner(job.request.tenant, job.request.owner)

@@ -11,7 +11,7 @@ from tests.stack import RunningStack, eventually
 
 pytestmark = pytest.mark.stack
 
-FILES, EVERY = 200, 10
+FILES, EVERY = 100, 10
 ENDED_S = 120
 
 
@@ -20,7 +20,7 @@ def url(request: pytest.FixtureRequest, stack: RunningStack, gateway_with: Calla
     return stack.url if request.param == "database" else gateway_with(DB_USE_DATABASE="false")
 
 
-def test_two_hundred_files_of_which_twenty_are_broken(url: str, astronaut: Path) -> None:
+def test_a_hundred_files_of_which_ten_are_broken(url: str, astronaut: Path) -> None:
     photo = cv2.imencode(".jpg", cv2.imread(str(astronaut)))[1].tobytes()
     broken = {number: photo[:1000] if number % 20 else b"no photo" for number in range(0, FILES, EVERY)}
     files = [("files", (f"{number}.jpg", broken.get(number, photo))) for number in range(FILES)]

@@ -3,13 +3,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tritonclient.grpc import InferResult
-from tritonclient.grpc.service_pb2 import ModelInferResponse
+from tritonclient.grpc.service_pb2 import ModelInferRequest, ModelInferResponse
 from tritonclient.utils import serialize_byte_tensor
 
 from gateway.artifacts import Artifact
 from gateway.problems import Problem
-from gateway.tensors import read_result
+from gateway.tensors import infer_request, read_result
 
 
 def answer_of(result: bytes, names: Sequence[bytes] = (), artifacts: Sequence[bytes] = ()) -> InferResult:
@@ -54,3 +56,15 @@ def test_artifacts_without_usable_names_are_the_models_failure(names: list[bytes
     with pytest.raises(Problem) as caught:
         read_result(answer_of(b'{"status":"completed"}', names, artifacts))
     assert caught.value.code == "inference_failed"
+
+
+@given(st.binary(max_size=400) | st.integers(0, 70_000).map(bytes), st.binary(max_size=200))
+def test_a_request_is_what_triton_reads(image: bytes, parameters: bytes) -> None:
+    request = ModelInferRequest.FromString(infer_request("detect", image, parameters))
+    assert request.model_name == "detect"
+    assert [(tensor.name, tensor.datatype, list(tensor.shape)) for tensor in request.inputs] == [
+        ("image", "BYTES", [1]),
+        ("parameters", "BYTES", [1]),
+    ]
+    packed = [serialize_byte_tensor(np.array([value], dtype=np.object_)).item() for value in (image, parameters)]
+    assert list(request.raw_input_contents) == packed

@@ -1,0 +1,104 @@
+"""Bodies that were compressed on their way, at every address that takes one."""
+
+import base64
+import gzip
+import json
+import zlib
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from gateway.settings import Settings
+from tests.integration.gateway.answers import assert_problem
+from tests.integration.gateway.jobs.conftest import COMMON
+from tests.integration.gateway.jobs.house import PHOTO, House, open_house
+from tests.integration.gateway.jobs.slow import Connection, chunk
+
+MIB = 1024 * 1024
+FORM = "multipart/form-data; boundary=x"
+SETTINGS = {**COMMON, "db_use_database": False, "minio_endpoint": "", "max_body_bytes": MIB, "queue_max_size": 1000}
+
+
+def form(field: str, **others: str) -> bytes:
+    parts = [f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{others[name]}\r\n' for name in others]
+    head = f'--x\r\nContent-Disposition: form-data; name="{field}"; filename="a.png"\r\n\r\n'
+    return "".join(parts).encode() + head.encode() + PHOTO + b"\r\n--x--\r\n"
+
+
+JSON = json.dumps({"image": base64.b64encode(PHOTO).decode()}).encode()
+BODIES = {
+    "/v1/jobs": ("image/png", PHOTO, 202),
+    "/v1/jobs?pipeline=detect": ("application/json", JSON, 202),
+    "/v1/run/detect": ("application/json", JSON, 503),  # the photo was read; there is no Triton
+    "/api/v1/frontal/crop/submit": ("application/json", JSON, 200),
+    "/process": (FORM, form("user_image", user_id="u", job_id="j"), 200),
+    "/upload": (FORM, form("file"), 200),
+    "/batch-upload": (FORM, form("files"), 200),
+}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def house() -> AsyncIterator[House]:
+    async with open_house(Settings.model_validate(SETTINGS)) as house:
+        yield house
+        assert house.services.admission.bodies.taken == 0
+
+
+async def post(house: House, path: str, body: bytes, encoding: str) -> httpx.Response:
+    headers = {"Content-Type": BODIES[path][0], "Content-Encoding": encoding}
+    return await house.client.post(path, content=body, headers=headers)
+
+
+@pytest.mark.parametrize("path", BODIES)
+@pytest.mark.parametrize(("encoding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+async def test_a_compressed_body_is_read(house: House, path: str, encoding: str, compress) -> None:
+    _, body, status = BODIES[path]
+    assert (await post(house, path, compress(body), encoding)).status_code == status
+
+
+@pytest.mark.parametrize("path", BODIES)
+@pytest.mark.parametrize(
+    ("body", "encoding", "code"),
+    [
+        (gzip.compress(bytes(MIB + 1)), "gzip", "body_too_large"),
+        (gzip.compress(gzip.compress(bytes(64 * MIB))), "gzip", None),
+        (b"no gzip", "gzip", "invalid_encoding"),
+        (PHOTO, "br", "encoding_unsupported"),
+        (gzip.compress(gzip.compress(PHOTO)), "gzip, gzip", "encoding_unsupported"),
+    ],
+    ids=["bomb", "bomb in a bomb", "garbage", "brotli", "twice"],
+)
+async def test_what_cannot_be_read_is_refused(
+    house: House, path: str, body: bytes, encoding: str, code: str | None
+) -> None:
+    answer = await post(house, path, body, encoding)
+    if code == "body_too_large" and path == "/batch-upload":
+        code = "invalid_multipart"  # a thousand files may be larger
+    if code is None:
+        assert 400 <= answer.status_code < 500
+    else:
+        assert_problem(answer, code)
+    if code == "encoding_unsupported":
+        assert answer.headers["accept-encoding"] == "gzip, deflate"
+
+
+@pytest.mark.parametrize("path", BODIES)
+async def test_a_compressed_body_that_ends_early_is_refused(house: House, path: str) -> None:
+    assert_problem(await post(house, path, gzip.compress(BODIES[path][1])[:-1], "gzip"), "invalid_encoding")
+
+
+async def test_a_bomb_that_comes_in_chunks_ends_when_it_has_opened_too_far(house: House) -> None:
+    bomb = gzip.compress(bytes(512 * MIB), 1)
+    async with await Connection.open(house) as connection:
+        connection.head("/v1/jobs", "Content-Type: image/png", "Content-Encoding: gzip", "Transfer-Encoding: chunked")
+        connection.send(chunk(bomb[:100_000]))
+        assert_problem(await connection.answer(), "body_too_large")
+
+
+async def test_a_large_file_of_a_compressed_batch_is_refused_alone(house: House) -> None:
+    head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+    body = head + PHOTO + bytes(20 * MIB) + b"\r\n" + head + PHOTO + b"\r\n--x--\r\n"
+    answer = (await post(house, "/batch-upload", gzip.compress(body), "gzip")).raise_for_status().json()
+    assert [one["error"] and one["error"]["code"] for one in answer["results"]] == ["body_too_large", None]
