@@ -45,6 +45,10 @@ class PoisonEntries:
         entry = self.open.pop(entry_id, None)
         return self._messages.pop(entry_id, entry.job_id) if entry else None
 
+    def is_open(self, job_id: UUID) -> bool:
+        """Whether there is an open entry about this job."""
+        return any(entry.job_id == job_id for entry in self.open.values())
+
     def forget(self, job_id: UUID) -> None:
         """Close a job's entry, if there is one."""
         for entry_id in [entry.id for entry in self.open.values() if entry.job_id == job_id]:
@@ -82,7 +86,7 @@ class MemoryPoison(PoisonBook):
 
     async def has_open(self, job_id: UUID) -> bool:
         """Whether there is an open entry about this job."""
-        return any(entry.job_id == job_id for entry in self._entries.open.values())
+        return self._entries.is_open(job_id)
 
     async def replay(self, entry_id: int) -> bool:
         """Close an entry and work on it again. False where there is no such open entry."""

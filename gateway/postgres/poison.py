@@ -36,7 +36,7 @@ UPDATE maskwright.jobs SET
     state = 'queued', held = user_id <> '', attempts = 0, run_at = now(), started_at = NULL, finished_at = NULL,
     worker = NULL, lease_token = NULL, last_code = NULL, last_detail = NULL, error_code = NULL, error_detail = NULL,
     result = NULL, artifacts = NULL, timings_ms = NULL, writes_until = NULL, removal_at = NULL
-WHERE id = $1 AND state = 'failed'
+WHERE id = $1 AND state = 'failed' AND deleted_at IS NULL
 """
 
 

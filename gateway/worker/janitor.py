@@ -5,6 +5,7 @@ import time
 import anyio
 
 from gateway.jobs.bucket import ObjectsKeptError
+from gateway.jobs.storing import InUseError
 from gateway.logs import get_logger
 from gateway.pulse import Pulse
 from gateway.settings import Settings
@@ -44,6 +45,7 @@ class Janitor:
         """One round. Raises Problem `store_unavailable`, `storage_unavailable`."""
         while await self._remove_some() == _BATCH:
             pass
+        await self._recover()
         if time.monotonic() >= self._rarely_at:
             await self._expire()
             await self._remove_leftovers()
@@ -58,10 +60,17 @@ class Janitor:
         for job in jobs:
             try:
                 await self._removals.remove(job)
-            except ObjectsKeptError as error:
+            except (ObjectsKeptError, InUseError) as error:
                 self._log.warning("a job's objects are not gone", job_id=str(job.id), reason=error.detail)
             self.pulse.beat()
         return len(jobs)
+
+    async def _recover(self) -> None:
+        """What S3 keeps of it stays: nothing else knows of it."""
+        try:
+            await self._removals.recover(_BATCH)
+        except (ObjectsKeptError, InUseError) as error:
+            self._log.warning("objects that were left behind are not gone", reason=error.detail)
 
     async def _expire(self) -> None:
         expired = 0
