@@ -28,6 +28,8 @@ _log = get_logger(__name__)
 
 _PHOTO_TYPE = "application/octet-stream"
 """Nobody but a worker reads it, and that looks at the bytes."""
+_PATIENCE_S = 1.0
+"""For another request of the same name that is being answered."""
 
 
 async def accept(services: Services, caller: Caller, wanted: JobRequest, trace_id: str) -> Submission:
@@ -129,7 +131,7 @@ async def _end_at_once(
     """
     stores = services.stores
     keys, size = Keys(stores.holds, stores.jobs, stores.artifacts), sum(len(artifact.data) for artifact in artifacts)
-    async with keys.held(job, 0.0, size) as grip:
+    async with keys.held(job, _PATIENCE_S, size) as grip:
         if await _came_before(services, job):
             return None
         with watch.stage("store"):
