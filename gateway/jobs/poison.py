@@ -53,3 +53,6 @@ class PoisonBook(Protocol):
 
     async def drop(self, entry_id: int) -> bool:
         """Close an entry for good. False where there is no such open entry."""
+
+    async def prune(self, days: int) -> int:
+        """Remove some of the entries that were closed so long ago; how many, none when no more are left."""

@@ -101,6 +101,10 @@ class MemoryPoison(PoisonBook):
         """Close an entry for good. False where there is no such open entry."""
         return self._entries.close(entry_id) is not None
 
+    async def prune(self, _days: int) -> int:
+        """None: what was closed is not kept."""
+        return 0
+
     def _message(self, poison: Poison) -> NewDelivery:
         key = (poison.key or b"").decode(errors="replace")
         return NewDelivery("message", self._input_topic, key, poison.value)

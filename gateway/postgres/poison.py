@@ -8,7 +8,7 @@ from gateway.jobs.deliveries import NewDelivery
 from gateway.jobs.job import Waiting
 from gateway.jobs.poison import PoisonEntry
 from gateway.jobs.signals import WORK
-from gateway.postgres.connection import Connection, Row
+from gateway.postgres.connection import Connection, Row, affected
 from gateway.postgres.deliveries import add_deliveries
 from gateway.postgres.notifications import notify
 from gateway.postgres.pool import Pool
@@ -38,6 +38,14 @@ UPDATE maskwright.jobs SET
     result = NULL, artifacts = NULL, timings_ms = NULL, writes_until = NULL, removal_at = NULL
 WHERE id = $1 AND state = 'failed' AND deleted_at IS NULL
 """
+
+
+_PRUNE = """
+DELETE FROM maskwright.poison WHERE id IN (
+    SELECT id FROM maskwright.poison WHERE closed_at < now() - $1 * interval '1 day' ORDER BY closed_at LIMIT $2
+)
+"""
+_PRUNED = 1000
 
 
 class PostgresPoison:
@@ -70,6 +78,10 @@ class PostgresPoison:
     async def drop(self, entry_id: int) -> bool:
         """Close an entry for good. False where there is no such open entry."""
         return await self._pool.run(lambda connection: connection.fetchrow(_CLOSE, entry_id)) is not None
+
+    async def prune(self, days: int) -> int:
+        """Remove some of the entries that were closed so long ago."""
+        return affected(await self._pool.run(lambda connection: connection.execute(_PRUNE, days, _PRUNED)))
 
     async def _replay(self, entry_id: int, connection: Connection) -> bool:
         entry = await connection.fetchrow(_OPEN, entry_id)

@@ -10,7 +10,7 @@ from gateway.jobs.store import FIRST_PAUSE_S, LONGEST_PAUSE_S
 from gateway.postgres.connection import Connection, affected
 from gateway.postgres.rows import clean, job_of
 
-_EXPIRE_BATCH = 5000
+_EXPIRE_BATCH = 1000
 
 _REMOVABLE = """
 WITH due AS (

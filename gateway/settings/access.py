@@ -32,6 +32,9 @@ class AccessSettings(SettingsGroup):
     caller_bytes_per_minute: int = Field(
         0, ge=0, description="Bytes of bodies that one caller may send a minute, and at once; 0: any number."
     )
+    audit_retention_days: int = Field(
+        365, ge=0, le=36_500, description="Days after which entries of the audit log in the database go; 0: never."
+    )
     metrics_open: bool = Field(
         default=True,
         description="false: with ACCESS=required, /metrics needs the scope `operate`; PROMETHEUS_PORT asks nobody.",

@@ -29,6 +29,10 @@ class Janitor:
         self._jobs = stores.jobs
         self._removals = Removals(stores)
         self._retention_days = settings.job_retention_days
+        self._prunings = (
+            (settings.audit_retention_days, stores.audit.prune),
+            (settings.poison_retention_days, stores.poison.prune),
+        )
         self._leftovers = Leftovers(stores, self.pulse)
         self._cache = stores.cache
         self._rarely_at = self._cache_at = time.monotonic()
@@ -48,6 +52,7 @@ class Janitor:
         await self._recover()
         if time.monotonic() >= self._rarely_at:
             await self._expire()
+            await self._prune()
             await self._remove_leftovers()
             self._rarely_at = time.monotonic() + _RARELY_S
         if time.monotonic() >= self._cache_at:
@@ -80,8 +85,13 @@ class Janitor:
         if expired:
             self._log.info(f"{expired} jobs ended more than {self._retention_days} days ago; they are deleted")
 
+    async def _prune(self) -> None:
+        for days, prune in self._prunings:
+            while days and await prune(days):
+                self.pulse.beat()
+
     async def _clean_cache(self) -> None:
-        removed = await self._cache.cleanup()
+        removed = await self._cache.cleanup(self.pulse.beat)
         if removed:
             self._log.info(f"{removed} results were too old or too much; they are removed from the cache")
 
