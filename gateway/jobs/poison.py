@@ -51,6 +51,9 @@ class PoisonBook(Protocol):
         False where there is no such open entry.
         """
 
+    async def replay_job(self, job_id: UUID) -> bool:
+        """Replay the open entry about a job. False where there is none."""
+
     async def drop(self, entry_id: int) -> bool:
         """Close an entry for good. False where there is no such open entry."""
 

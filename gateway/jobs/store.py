@@ -32,13 +32,17 @@ class Submission:
 
 @dataclass(frozen=True)
 class Poison:
-    """A message that no job could be made of, as it came; `origin` is its topic/partition/offset."""
+    """A message that no job could be made of, as it came; `origin` is its topic/partition/offset.
+
+    `attempts` counts how often it was read, as it says itself where it was sent again.
+    """
 
     origin: str
     key: bytes | None
     value: bytes
     failure: Failure
     announcement: NewDelivery
+    attempts: int = 1
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class PoisonEntries:
         if identity in self._seen:
             return False
         self._seen.add(identity)
-        self._messages[self._add(None, poison.origin, poison.failure, 0, len(poison.value))] = poison
+        self._messages[self._add(None, poison.origin, poison.failure, poison.attempts, len(poison.value))] = poison
         return True
 
     def add_job(self, job: Job, failure: Failure | None) -> bool:
@@ -97,6 +97,11 @@ class MemoryPoison(PoisonBook):
             self._outbox.add(None, [self._message(closed)])
         return closed is not None
 
+    async def replay_job(self, job_id: UUID) -> bool:
+        """Replay the open entry about a job. False where there is none."""
+        ids = [entry.id for entry in self._entries.open.values() if entry.job_id == job_id]
+        return bool(ids) and await self.replay(ids[0])
+
     async def drop(self, entry_id: int) -> bool:
         """Close an entry for good. False where there is no such open entry."""
         return self._entries.close(entry_id) is not None
@@ -107,4 +112,4 @@ class MemoryPoison(PoisonBook):
 
     def _message(self, poison: Poison) -> NewDelivery:
         key = (poison.key or b"").decode(errors="replace")
-        return NewDelivery("message", self._input_topic, key, poison.value)
+        return NewDelivery("message", self._input_topic, key, poison.value, {"attempts": str(poison.attempts)})

@@ -25,11 +25,11 @@ SELECT count(*) AS count, coalesce(extract(epoch FROM now() - min(created_at)), 
 FROM maskwright.poison WHERE closed_at IS NULL
 """
 _OPEN = """
-SELECT poison.job_id, poison.key, poison.value, jobs.owner
+SELECT poison.job_id, poison.key, poison.value, poison.attempts, jobs.owner
 FROM maskwright.poison LEFT JOIN maskwright.jobs ON jobs.id = poison.job_id
 WHERE poison.id = $1 AND closed_at IS NULL
 """
-_HAS_OPEN = "SELECT EXISTS (SELECT FROM maskwright.poison WHERE job_id = $1 AND closed_at IS NULL) AS found"
+_OPEN_OF = "SELECT id FROM maskwright.poison WHERE job_id = $1 AND closed_at IS NULL"
 _CLOSE = "UPDATE maskwright.poison SET closed_at = now(), value = NULL WHERE id = $1 AND closed_at IS NULL RETURNING id"
 _REQUEUE = """
 UPDATE maskwright.jobs SET
@@ -68,12 +68,16 @@ class PostgresPoison:
 
     async def has_open(self, job_id: UUID) -> bool:
         """Whether there is an open entry about this job."""
-        row = await self._pool.run(lambda connection: connection.fetchrow(_HAS_OPEN, job_id))
-        return row is not None and bool(row["found"])
+        return await self._pool.run(lambda connection: connection.fetchrow(_OPEN_OF, job_id)) is not None
 
     async def replay(self, entry_id: int) -> bool:
         """Close an entry and work on it again. False where there is no such open entry."""
         return await self._pool.transact(partial(self._replay, entry_id))
+
+    async def replay_job(self, job_id: UUID) -> bool:
+        """Replay the open entry about a job. False where there is none."""
+        row = await self._pool.run(lambda connection: connection.fetchrow(_OPEN_OF, job_id))
+        return row is not None and await self.replay(cast("int", row["id"]))
 
     async def drop(self, entry_id: int) -> bool:
         """Close an entry for good. False where there is no such open entry."""
@@ -105,4 +109,5 @@ class PostgresPoison:
 
     def _message(self, entry: Row) -> NewDelivery:
         key, value = cast("bytes | None", entry["key"]), cast("bytes", entry["value"])
-        return NewDelivery("message", self._topic, (key or b"").decode(errors="replace"), value)
+        headers = {"attempts": str(entry["attempts"])}
+        return NewDelivery("message", self._topic, (key or b"").decode(errors="replace"), value, headers)
