@@ -74,7 +74,7 @@ class Names:
             await asyncio.sleep(_PAUSE_S)
         assert answer.status_code in _DELETED, answer.text
 
-    async def _answer(self, method: str, path: str, **sent: Any) -> httpx.Response | None:  # noqa: ANN401 as httpx has it
+    async def _answer(self, method: str, path: str, **sent: Any) -> httpx.Response | None:
         try:
             answer = await self.client.request(method, path, **sent)
         except httpx.TransportError:
