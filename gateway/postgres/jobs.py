@@ -56,12 +56,15 @@ class PostgresJobs(JobStore):
         """
         added = {job.id for job in jobs if job.id in self._untold}
         try:
-            return await self._pool.transact(lambda connection: self._submissions.keep(connection, jobs, poison, added))
+            kept = await self._pool.transact(lambda connection: self._submissions.keep(connection, jobs, poison, added))
         except HoldLostError as error:
             raise hold_lost() from error
         except BaseException:
-            self._untold.extend(added)
+            self._untold.extend(added.difference(self._untold))
             raise
+        for job_id in added.intersection(self._untold):
+            self._untold.remove(job_id)
+        return kept
 
     async def claim(self, worker: str, limit: int, lease_s: float) -> list[Lease]:
         """Take due jobs, and end those that were begun too often."""

@@ -50,10 +50,12 @@ async def test_a_message_whose_keeping_was_not_answered_is_counted_when_it_comes
         changed = settings.model_copy(update={"postgres_dsn": type(settings)(postgres_dsn=dsn).postgres_dsn})
         async with open_postgres(changed, announce, Signals()) as stores:
             jobs = MeasuredJobs(stores.jobs, instruments)
+            await jobs.get(message.id)
             wire.lose_after.append(b"COMMIT;")
             wire.refusals = 1000
             with pytest.raises(asyncio.TimeoutError):
                 await asyncio.wait_for(jobs.submit([message]), 1.0)
+            assert not wire.lose_after
             wire.refusals = 0
             assert [(await jobs.submit([message]))[0].result for _ in range(2)] == ["created", "known"]
     assert counted(instruments) == 1
