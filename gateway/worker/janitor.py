@@ -14,9 +14,9 @@ from gateway.worker.leftovers import Leftovers
 from gateway.worker.objects import Removals
 
 _PAUSE_S = 5.0
-_BATCH = 100
-_REMOVING_S = 300.0
-"""So long a batch of jobs is kept from other janitors."""
+_BATCH = 20
+_REMOVING_S = 60.0
+"""So long a batch of jobs is kept from other janitors: and waits, should this one die or S3 go away amid it."""
 _RARELY_S = 600.0
 _CACHE_S = 30.0
 

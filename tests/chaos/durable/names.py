@@ -95,7 +95,8 @@ def faults(
     named: set[str] = set()
     for name, photo in names.winners.items():
         key, own = f"user%20{name}/{name}/upper_body_mask.png", jobs.get(name, [])
-        expect("job lost, doubled or left", name, kept=len(own) == (photo is not None))
+        states = ", ".join(str(job["state"]) for job in own) or "none"
+        expect(f"job lost, doubled or left: {states}", name, kept=len(own) == (photo is not None))
         if photo:
             expect("not completed", name, kept=[job["state"] for job in own] == ["completed"])
             expect("mask missing", name, kept=key in objects)

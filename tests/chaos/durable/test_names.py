@@ -20,8 +20,8 @@ from tests.stack import RunningStack, running_stack
 AT_A_TIME = 12
 CALM_S = 2.0
 LEASE_S = 2
-GONE_S = LEASE_S + 30 + 60.0
-"""After a worker may have written for the last time, and then some."""
+GONE_S = LEASE_S + 30 + 150.0
+"""After a worker may have written for the last time, and a removal that was put off, or whose janitor was killed."""
 _KILLED = ("worker", "gateway", "s3", "postgres")
 
 
