@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import anyio
 
 from gateway.artifacts import Artifact
-from gateway.jobs.bucket import Bucket, ObjectMissingError, ObjectsKeptError
+from gateway.jobs.bucket import Bucket, ObjectMissingError, ObjectsKeptError, UnansweredError
 from gateway.jobs.holds import Grip, Holds, Name, name_of
 from gateway.jobs.job import NewJob, StoredArtifact
 from gateway.jobs.store import JobFilter, JobStore
@@ -22,8 +22,8 @@ IN_SILENCE = "without a word"
 _LIFE_S = 30.0
 _BYTES_PER_S = 1024 * 1024
 """A hold lasts longer than writes and removals take: that, and what the object store is given for large objects."""
-_ABANDONED_S = 15.0
-"""How long a request that nobody waits for any more may still reach the object store."""
+_ABANDONED_S = 30.0
+"""How long a request that nobody waits for any more may still be done: as by an object store that stands still."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 0.5
 
 
@@ -150,7 +150,7 @@ def _at_work(grip: Grip) -> Iterator[None]:
 
 
 def _is_abandoned(result: object) -> bool:
-    return isinstance(result, Problem) and isinstance(result.__cause__, TimeoutError)
+    return isinstance(result, UnansweredError)
 
 
 async def _put(bucket: Bucket, job: NewJob, artifact: Artifact) -> StoredArtifact:
