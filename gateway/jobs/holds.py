@@ -53,8 +53,8 @@ class Holds(Protocol):
     async def release(self, hold: Hold) -> None:
         """Let the next one have it."""
 
-    async def shorten(self, hold: Hold, life_s: float) -> None:
-        """Hold it for no longer than so many seconds from now."""
+    async def leave(self, hold: Hold, life_s: float) -> None:
+        """Let it lapse in so many seconds."""
 
     async def lapsed(self, limit: int) -> Sequence[Name]:
         """Names whose holders did not release them in time: they died, or left requests behind."""

@@ -110,7 +110,7 @@ class Keys:
         if grip.state == "clean":
             await self.holds.release(grip.hold)
         elif grip.state != "spent":
-            await self.holds.shorten(grip.hold, _ABANDONED_S if grip.state == "busy" else 0.0)
+            await self.holds.leave(grip.hold, _ABANDONED_S if grip.state == "busy" else 0.0)
 
 
 async def store_artifacts(bucket: Bucket, job: NewJob, artifacts: Sequence[Artifact]) -> tuple[StoredArtifact, ...]:

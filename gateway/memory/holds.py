@@ -39,10 +39,10 @@ class MemoryHolds(Holds):
         if self._is_own(_identity(hold.name), hold.token):
             del self._held[_identity(hold.name)]
 
-    async def shorten(self, hold: Hold, life_s: float) -> None:
-        """Hold it for no longer than that."""
+    async def leave(self, hold: Hold, life_s: float) -> None:
+        """Let it lapse then."""
         if self._is_own(_identity(hold.name), hold.token):
-            until = min(self._held[_identity(hold.name)].until, self.clock() + timedelta(seconds=life_s))
+            until = self.clock() + timedelta(seconds=life_s)
             self._held[_identity(hold.name)] = _Held(hold.name, hold.token, until)
 
     async def lapsed(self, limit: int) -> Sequence[Name]:

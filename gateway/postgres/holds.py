@@ -23,8 +23,8 @@ RETURNING now() AS since, xmax <> 0 AS inherited
 _RELEASE = """
 DELETE FROM maskwright.holds WHERE request_id = $1 AND user_id = $2 AND tenant = $3 AND token = $4 RETURNING token
 """
-_SHORTEN = """
-UPDATE maskwright.holds SET until = least(until, now() + $5 * interval '1 second')
+_LEAVE = """
+UPDATE maskwright.holds SET until = now() + $5 * interval '1 second'
 WHERE request_id = $1 AND user_id = $2 AND tenant = $3 AND token = $4
 """
 _LAPSED = """
@@ -63,9 +63,9 @@ class PostgresHolds(Holds):
         """Let the next one have it."""
         await self.pool.run(lambda connection: connection.execute(_RELEASE, *_whose(hold.name), hold.token))
 
-    async def shorten(self, hold: Hold, life_s: float) -> None:
-        """Hold it for no longer than that."""
-        await self.pool.run(lambda connection: connection.execute(_SHORTEN, *_whose(hold.name), hold.token, life_s))
+    async def leave(self, hold: Hold, life_s: float) -> None:
+        """Let it lapse then."""
+        await self.pool.run(lambda connection: connection.execute(_LEAVE, *_whose(hold.name), hold.token, life_s))
 
     async def lapsed(self, limit: int) -> Sequence[Name]:
         """Names that were not released in time."""

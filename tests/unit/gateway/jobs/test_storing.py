@@ -58,7 +58,9 @@ async def free(stores: Stores, request: NewJob) -> bool:
     ],
 )
 async def test_a_name_is_free_again_unless_a_write_may_still_come(
-    stores: Stores, problem: Problem, is_free: bool
+    stores: Stores,
+    problem: Problem,
+    is_free: bool,  # noqa: FBT001 what is expected
 ) -> None:
     request = new_job("123")
     with pytest.raises(Problem, match="S3"):
