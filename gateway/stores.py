@@ -10,6 +10,7 @@ from gateway.cache.cache import Cache
 from gateway.jobs.announcements import announcer
 from gateway.jobs.bucket import Bucket
 from gateway.jobs.deliveries import Outbox
+from gateway.jobs.holds import Holds
 from gateway.jobs.poison import PoisonBook
 from gateway.jobs.signals import Signals
 from gateway.jobs.store import Ended, JobStore, unheard
@@ -30,6 +31,7 @@ class Stores:
     """
 
     jobs: JobStore
+    holds: Holds
     outbox: Outbox
     poison: PoisonBook
     photos: Bucket
@@ -79,6 +81,7 @@ async def _open_memory(settings: Settings, ended: Ended) -> AsyncIterator[Stores
     kept = memory_stores(settings, announcer(settings, link), ended=ended)
     yield Stores(
         jobs=kept.jobs,
+        holds=kept.holds,
         outbox=kept.outbox,
         poison=kept.poison,
         photos=kept.photos,
@@ -100,6 +103,7 @@ async def _open_durable(settings: Settings, ended: Ended) -> AsyncIterator[Store
         async with open_postgres(settings, announce, signals, ended) as kept:
             yield Stores(
                 jobs=kept.jobs,
+                holds=kept.holds,
                 outbox=kept.outbox,
                 poison=kept.poison,
                 photos=buckets.photos,

@@ -40,6 +40,9 @@ class AuditLog(Protocol):
     async def entries(self, wanted: AuditFilter) -> Sequence[AuditEntry]:
         """Entries, the newest first."""
 
+    async def prune(self, days: int) -> int:
+        """Remove some of the entries that are older; how many, none when no more are left."""
+
 
 def matches(entry: AuditEntry, wanted: AuditFilter) -> bool:
     """Whether an entry is wanted."""

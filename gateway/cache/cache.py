@@ -1,6 +1,6 @@
 """What keeps results: PostgreSQL, memory, or nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -131,6 +131,10 @@ class CacheTotals:
     bytes: int
 
 
+def still() -> None:
+    """For those whom nobody watches."""
+
+
 class Cache(Protocol):
     """Results by key. Every method that waits raises Problem `store_unavailable`."""
 
@@ -158,5 +162,5 @@ class Cache(Protocol):
     async def totals(self) -> CacheTotals:
         """Figures of all time."""
 
-    async def cleanup(self) -> int:
-        """Remove what is too old or too much; how many entries."""
+    async def cleanup(self, alive: Callable[[], None] = still) -> int:
+        """Remove what is too old or too much; how many entries. It may take long, and calls `alive` now and then."""

@@ -1,8 +1,19 @@
 """No cache: with CACHE_ENABLED=false."""
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 
-from gateway.cache.cache import Cache, CachedTask, CacheHit, CacheKey, CacheStats, CacheTotals, Likeness, NewEntry
+from gateway.cache.cache import (
+    Cache,
+    CachedTask,
+    CacheHit,
+    CacheKey,
+    CacheStats,
+    CacheTotals,
+    Likeness,
+    NewEntry,
+    still,
+)
 
 
 class NullCache(Cache):
@@ -41,6 +52,6 @@ class NullCache(Cache):
         """All zero."""
         return CacheTotals(0, 0, 0, 0)
 
-    async def cleanup(self) -> int:
+    async def cleanup(self, _alive: Callable[[], None] = still) -> int:
         """Nothing to remove."""
         return 0

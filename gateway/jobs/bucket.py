@@ -26,6 +26,13 @@ class ObjectsKeptError(Problem):
         self.kept = kept
 
 
+class UnansweredError(Problem):
+    """The store was asked, and did not answer in time: what it was asked for may still be done."""
+
+    def __init__(self, detail: str, retry_after: int) -> None:
+        super().__init__("storage_unavailable", detail, retry_after=retry_after)
+
+
 @dataclass(frozen=True)
 class StoredObject:
     """An object's content."""

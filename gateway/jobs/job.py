@@ -94,7 +94,7 @@ class NewJob:
     `user_id` is empty where the caller named none. `parameters` is the JSON object that the Triton model takes.
     `fingerprint` is equal for equal requests alone. `source` says where it came from, such as `http` or
     `kafka:mask_input/0/17`. `gender` is what the caller said, if anything. `tenant` is empty for all who name none.
-    `batch_id` is that of the jobs that came together, where they did.
+    `batch_id` is that of the jobs that came together, where they did. `hold` is as a lease's, of one with an outcome.
     """
 
     id: UUID
@@ -112,6 +112,7 @@ class NewJob:
     outcome: Outcome | None = None
     tenant: str = ""
     batch_id: UUID | None = None
+    hold: UUID | None = None
 
     @property
     def owner(self) -> str:
@@ -151,7 +152,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Lease:
-    """A worker's right to end a job, until it expires or is given up; `token` is new with every claim."""
+    """A worker's right to end a job, until it expires or is given up; `token` is new with every claim.
+
+    `hold` is the token of gateway.jobs.holds under which the job's artifacts were written, if any were.
+    """
 
     job: Job
     token: UUID
+    hold: UUID | None = None

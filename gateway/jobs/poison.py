@@ -51,5 +51,11 @@ class PoisonBook(Protocol):
         False where there is no such open entry.
         """
 
+    async def replay_job(self, job_id: UUID) -> bool:
+        """Replay the open entry about a job. False where there is none."""
+
     async def drop(self, entry_id: int) -> bool:
         """Close an entry for good. False where there is no such open entry."""
+
+    async def prune(self, days: int) -> int:
+        """Remove some of the entries that were closed so long ago; how many, none when no more are left."""

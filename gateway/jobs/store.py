@@ -1,7 +1,8 @@
 """What keeps jobs: PostgreSQL or memory."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal, Protocol
 from uuid import UUID
 
@@ -31,13 +32,17 @@ class Submission:
 
 @dataclass(frozen=True)
 class Poison:
-    """A message that no job could be made of, as it came; `origin` is its topic/partition/offset."""
+    """A message that no job could be made of, as it came; `origin` is its topic/partition/offset.
+
+    `attempts` counts how often it was read, as it says itself where it was sent again.
+    """
 
     origin: str
     key: bytes | None
     value: bytes
     failure: Failure
     announcement: NewDelivery
+    attempts: int = 1
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ class JobStore(Protocol):
     async def finish(self, lease: Lease, outcome: Outcome, entry: NewEntry | None = None) -> bool:
         """End a job in one transaction: its row, `user_mask_outputs`, the outbox, and the result for the cache.
 
-        False, and nothing done, for a lease that is over.
+        False, and nothing done, for a lease that is over, or whose hold on the artifacts' keys is. The hold ends too.
         """
 
     async def retry(self, lease: Lease, failure: Failure, delay_s: float) -> bool:
@@ -175,8 +180,11 @@ class JobStore(Protocol):
         Deleted ones, and failed ones during whose last attempts artifacts may have been written.
         """
 
-    async def remove(self, job_ids: Sequence[UUID]) -> frozenset[UUID]:
-        """Note that their objects are gone; those that were deleted and are forgotten now.
+    async def over(self, job_ids: Sequence[UUID]) -> Mapping[UUID, bool]:
+        """Of each of these jobs that there is, whether it has ended for good: nobody can replay it."""
+
+    async def remove(self, job_ids: Sequence[UUID], since: datetime | None = None) -> frozenset[UUID]:
+        """Note that their objects are gone, as looked for `since` then, or now; those that are forgotten now.
 
         A deleted job into whose objects a worker may still write is `removable` once more when none can.
         """

@@ -66,7 +66,11 @@ def object_key(request: NewJob, name: str) -> str:
 
 def object_prefixes(job: Job) -> tuple[str, ...]:
     """What the keys of a job's artifacts begin with."""
-    request = job.request
+    return prefixes_of(job.request)
+
+
+def prefixes_of(request: NewJob) -> tuple[str, ...]:
+    """What the keys of the artifacts of a request's job begin with."""
     if is_upload(request):
         own = (f"{ORIGINAL}/{request.id}_", f"{_PROCESSED}/{request.id}.")
         return tuple(tenant_prefix(request.tenant) + prefix for prefix in own)

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
-from gateway.jobs.bucket import Bucket
+from gateway.jobs.bucket import Bucket, ObjectMissingError
 from gateway.jobs.job import Failure
 from gateway.jobs.keys import photo_key
+from gateway.jobs.poison import FROM_KAFKA, PoisonBook, poison_origin
 from gateway.jobs.store import JobStore, Poison, Submission
 from gateway.kafka.reader import Arrival, MessageReader
 
@@ -16,13 +18,18 @@ _MEDIA_TYPE = "application/octet-stream"
 class Deposit:
     """Safe to repeat: the same arrivals give the same objects and the same jobs."""
 
-    def __init__(self, jobs: JobStore, photos: Bucket, reader: MessageReader) -> None:
+    def __init__(self, jobs: JobStore, photos: Bucket, reader: MessageReader, poison: PoisonBook | None = None) -> None:
+        """Without a poison book nothing that was given up begins anew."""
         self._jobs = jobs
         self._photos = photos
         self._reader = reader
+        self._poison = poison
 
     async def keep(self, arrivals: Sequence[Arrival], poison: Sequence[Poison]) -> None:
         """Return when everything is kept. Raises Problem `store_unavailable`, `storage_unavailable`."""
+        recalled = [await self._recalled(arrival) for arrival in arrivals]
+        poison = [*poison, *(one for one in recalled if isinstance(one, Poison))]
+        arrivals = [one for one in recalled if isinstance(one, Arrival)]
         await self._put(arrivals)
         submissions = await self._jobs.submit([arrival.job for arrival in arrivals], poison)
         conflicts = [
@@ -33,6 +40,26 @@ class Deposit:
         if conflicts:
             await self._jobs.submit([], conflicts)
         await self._remove_unused(arrivals, submissions)
+        await self._replay(arrivals, submissions)
+
+    async def _recalled(self, arrival: Arrival) -> Arrival | Poison:
+        """The arrival with the photo that it names, of a message of the same tenant; poison where that is gone."""
+        if arrival.recalls is None:
+            return arrival
+        owner, key = await self._jobs.get(arrival.recalls), photo_key(arrival.recalls)
+        if owner and owner.request.tenant == arrival.job.tenant and owner.request.source.startswith(FROM_KAFKA):
+            with suppress(ObjectMissingError):
+                return arrival.with_photo((await self._photos.get(key)).data)
+        detail = f"image: the photo of job {key} is not there any more; send the photo itself"
+        return self._reader.poison(arrival.message, Failure("object_missing", detail))
+
+    async def _replay(self, arrivals: Sequence[Arrival], submissions: Sequence[Submission]) -> None:
+        """A request that was given up and is sent again begins anew; the very message that comes again does not."""
+        for arrival, submission in zip(arrivals, submissions, strict=True):
+            job = submission.job
+            was_given_up = job.outcome and poison_origin(job, job.outcome.failure)
+            if self._poison and submission.result == "known" and job.id != arrival.job.id and was_given_up:
+                await self._poison.replay_job(job.id)
 
     async def _put(self, arrivals: Sequence[Arrival]) -> None:
         places = asyncio.Semaphore(_PUTS)

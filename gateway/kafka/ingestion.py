@@ -51,7 +51,7 @@ class Ingestion:
         self._settings = settings
         self._jobs = stores.jobs
         self._reader = MessageReader(settings, pipeline)
-        self._deposit = Deposit(stores.jobs, stores.photos, self._reader)
+        self._deposit = Deposit(stores.jobs, stores.photos, self._reader, stores.poison)
         self._figures = figures
         self._log = get_logger("gateway.kafka")
         self.pulse = Pulse("ingestion")

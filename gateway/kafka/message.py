@@ -10,6 +10,8 @@ from gateway.jobs.trace import trace_id_of
 
 _NAMESPACE = UUID("5a3a1f0e-6a2d-5d0e-9c55-0d8f2b1c7e44")
 
+_ATTEMPTS_DIGITS = 6
+
 
 @dataclass(frozen=True)
 class Message:
@@ -36,6 +38,12 @@ class Message:
         """
         content = hashlib.sha256(self.value or b"").hexdigest()
         return uuid5(_NAMESPACE, f"{self.origin}/{self.timestamp}/{content}")
+
+    @property
+    def attempts(self) -> int:
+        """How often it was tried before, by the header that the poison topic's messages have; 0 without it."""
+        given = self.headers.get("attempts", b"")
+        return int(given) if given.isdigit() and len(given) <= _ATTEMPTS_DIGITS else 0
 
     @property
     def trace_id(self) -> str:

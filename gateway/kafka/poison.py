@@ -18,9 +18,10 @@ _LEFT_OUT = "mask_paths: too large for a message; GET /v1/jobs/{job_id} has them
 def poison_of(message: Message, failure: Failure, topic: str) -> Poison:
     """The message with its reason, and what tells the poison topic: the same key and value, the reason in headers."""
     value = message.value or b""
-    headers = {"reason": failure.code, "detail": failure.detail, "attempts": "1", "origin": message.origin}
+    attempts = message.attempts + 1
+    headers = {"reason": failure.code, "detail": failure.detail, "attempts": str(attempts), "origin": message.origin}
     announcement = NewDelivery("message", topic, _text(message.key), value, headers)
-    return Poison(message.origin, message.key, value, failure, announcement)
+    return Poison(message.origin, message.key, value, failure, announcement, attempts)
 
 
 def _text(key: bytes | None) -> str:

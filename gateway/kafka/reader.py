@@ -1,7 +1,8 @@
 """What a message of the input topic asks for."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from uuid import UUID
 
 from gateway.intake.images import Image, json_image, missing_image
 from gateway.intake.job_fields import JobFields
@@ -17,7 +18,7 @@ from gateway.pipelines.body_masks import canonical_gender
 from gateway.pipelines.parameters import parameters_json
 from gateway.pipelines.pipeline import Pipeline
 from gateway.problems import Problem
-from gateway.s3.images import check_owner
+from gateway.s3.images import check_owner, waiting_photo
 from gateway.settings import Settings
 from gateway.validation import validated
 
@@ -31,6 +32,19 @@ class Arrival:
     message: Message
     job: NewJob
     photo: bytes | None = None
+
+    @property
+    def recalls(self) -> UUID | None:
+        """The job whose photo the message names, where it was taken out of the poison topic."""
+        image = self.job.image
+        is_others = image.kind == "photo" and image.location != photo_key(self.job.id)
+        return UUID(image.location) if is_others else None
+
+    def with_photo(self, photo: bytes) -> "Arrival":
+        """The arrival as if the message held the photo."""
+        job = self.job
+        same = fingerprint(job.pipeline, job.parameters, photo, job.callbacks)
+        return Arrival(self.message, replace(job, image=_stored(self.message), fingerprint=same), photo)
 
 
 @dataclass(frozen=True)
@@ -97,6 +111,8 @@ class MessageReader:
         if isinstance(image, bytes) and len(image) > self._settings.max_body_bytes:
             limit = self._settings.max_body_bytes
             raise Problem("body_too_large", f"The photo has {len(image)} bytes; at most {limit} are accepted.")
+        if key := waiting_photo(image, self._settings):
+            return _Asked(parameters, ImageReference("photo", key), priority)
         checked = checked_image(image, self._settings)
         check_owner(checked, self._settings.kafka_tenant, self._settings)
         return _Asked(parameters, checked, priority)

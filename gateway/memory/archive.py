@@ -54,8 +54,7 @@ class Archive:
         job = self.table.oldest_finished()
         if job is None:
             return False
-        if self.table.namesake(job.request) in (None, job) and job.outcome:  # a later one has the same keys
-            self.artifacts.remove(artifact.key for artifact in job.outcome.artifacts)
+        self._remove_artifacts(job)
         self._remove_photo(job)
         self.outbox.forget(job.id)
         self._forget(job)
@@ -75,6 +74,15 @@ class Archive:
     def _forget(self, job: Job) -> None:
         self.table.forget(job)
         self.poison.forget(job.id)
+
+    def _remove_artifacts(self, job: Job) -> None:
+        """Those of a later one have the same keys; while it works, it may be writing them."""
+        later = self.table.namesake(job.request)
+        if job.outcome is None or (later and later.id != job.id and later.outcome is None):
+            return
+        others = later.outcome.artifacts if later and later.id != job.id and later.outcome else ()
+        kept = {artifact.key for artifact in others}
+        self.artifacts.remove(artifact.key for artifact in job.outcome.artifacts if artifact.key not in kept)
 
     def _remove_photo(self, job: Job) -> None:
         if job.request.image.kind == "photo":

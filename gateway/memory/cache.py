@@ -1,13 +1,23 @@
 """Results in memory."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from itertools import islice
 
-from gateway.cache.cache import Cache, CachedTask, CacheHit, CacheKey, CacheStats, CacheTotals, Likeness, NewEntry
+from gateway.cache.cache import (
+    Cache,
+    CachedTask,
+    CacheHit,
+    CacheKey,
+    CacheStats,
+    CacheTotals,
+    Likeness,
+    NewEntry,
+    still,
+)
 from gateway.cache.content import regions_of, size_of, status_of
 from gateway.cache.keyed_locks import KeyedLocks
 from gateway.cache.keys import alike
@@ -93,7 +103,7 @@ class MemoryCache(Cache):
         sums = sum(self._traffic.values(), NOTHING)
         return CacheTotals(sums.requests, sums.hits, len(self._kept), self._bytes)
 
-    async def cleanup(self) -> int:
+    async def cleanup(self, _alive: Callable[[], None] = still) -> int:
         """Remove what is too old."""
         now = self._clock()
         old = [digest for digest, kept in self._kept.items() if kept.until <= now]

@@ -1,6 +1,6 @@
 """Jobs in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -8,6 +8,7 @@ from statistics import fmean
 from uuid import UUID, uuid4
 
 from gateway.cache.cache import NewEntry
+from gateway.jobs.holds import hold_lost
 from gateway.jobs.job import Failure, Job, Lease, NewJob, Outcome
 from gateway.jobs.poison import FROM_KAFKA
 from gateway.jobs.signals import WORK, Signals
@@ -28,6 +29,7 @@ from gateway.jobs.store import (
 )
 from gateway.memory.archive import Archive
 from gateway.memory.clock import Clock, waiting_since
+from gateway.memory.holds import MemoryHolds
 from gateway.memory.table import Identity, JobTable, Removal, identity_of
 from gateway.memory.turns import in_turn
 from gateway.problems import PROBLEMS
@@ -58,7 +60,14 @@ class MemoryJobs(JobStore):
     """The queue: a table of jobs, the leases on them, and the workers' signs of life."""
 
     def __init__(  # noqa: PLR0913, PLR0917 what the stores share
-        self, settings: Settings, table: JobTable, archive: Archive, signals: Signals, clock: Clock, ended: Ended
+        self,
+        settings: Settings,
+        table: JobTable,
+        archive: Archive,
+        holds: MemoryHolds,
+        signals: Signals,
+        clock: Clock,
+        ended: Ended,
     ) -> None:
         self._max_attempts = settings.max_retries + 1
         self._late = timedelta(seconds=settings.lease_s + LATE_WRITES_S)
@@ -66,6 +75,7 @@ class MemoryJobs(JobStore):
         self._user_concurrency = settings.user_concurrency
         self._table = table
         self._archive = archive
+        self._holds = holds
         self._signals = signals
         self._clock = clock
         self._ended = ended
@@ -76,6 +86,8 @@ class MemoryJobs(JobStore):
         """Keep all or nothing: whatever can fail is done before anything is kept."""
         submissions = self._submissions(jobs)
         created = [submission.job for submission in submissions if submission.result == "created"]
+        if not all(self._holds.spend(job.request, job.request.hold) for job in created):
+            raise hold_lost()
         owed = [self._archive.announcements(job) for job in created]
         for job, deliveries in zip(created, owed, strict=True):
             self._table.add(job)
@@ -112,13 +124,14 @@ class MemoryJobs(JobStore):
         return frozenset(jobs)
 
     async def finish(self, lease: Lease, outcome: Outcome, entry: NewEntry | None = None) -> bool:
-        """End a job. False for a lease that is over."""
+        """End a job. False for a lease that is over, or whose hold is."""
         job = self._leased(lease)
-        if job is not None:
-            self._end(job, outcome)
-            if entry:
-                await self._archive.cache.keep(entry)
-        return job is not None
+        if job is None or not self._holds.spend(job.request, lease.hold):
+            return False
+        self._end(job, outcome)
+        if entry:
+            await self._archive.cache.keep(entry)
+        return True
 
     async def retry(self, lease: Lease, failure: Failure, delay_s: float) -> bool:
         """Put a job back, to be due in `delay_s` seconds. False for a lease that is over."""
@@ -195,9 +208,14 @@ class MemoryJobs(JobStore):
         removals.update({job.id: replace(removals[job.id], due_at=until) for job in jobs})
         return jobs
 
-    async def remove(self, job_ids: Sequence[UUID]) -> frozenset[UUID]:
+    async def over(self, job_ids: Sequence[UUID]) -> Mapping[UUID, bool]:
+        """Of each of these jobs that there is, whether it has ended for good."""
+        jobs = [job for job_id in job_ids if (job := self._table.get(job_id) or self._table.deleting(job_id))]
+        return {job.id: job.finished and not self._archive.poison.is_open(job.id) for job in jobs}
+
+    async def remove(self, job_ids: Sequence[UUID], since: datetime | None = None) -> frozenset[UUID]:
         """Note that their objects are gone; those that were deleted and are forgotten now."""
-        now, removals = self._clock(), self._table.removals
+        now, removals = since or self._clock(), self._table.removals
         asked = {job_id: removals[job_id] for job_id in job_ids if job_id in removals}
         late = {job_id: one for job_id, one in asked.items() if one.writes_until > now}
         gone = [job for job_id in asked.keys() - late.keys() if (job := self._table.deleting(job_id))]

@@ -29,7 +29,7 @@ class PoisonEntries:
         if identity in self._seen:
             return False
         self._seen.add(identity)
-        self._messages[self._add(None, poison.origin, poison.failure, 0, len(poison.value))] = poison
+        self._messages[self._add(None, poison.origin, poison.failure, poison.attempts, len(poison.value))] = poison
         return True
 
     def add_job(self, job: Job, failure: Failure | None) -> bool:
@@ -44,6 +44,10 @@ class PoisonEntries:
         """Close an entry; its message or its job. None where there is no such open entry."""
         entry = self.open.pop(entry_id, None)
         return self._messages.pop(entry_id, entry.job_id) if entry else None
+
+    def is_open(self, job_id: UUID) -> bool:
+        """Whether there is an open entry about this job."""
+        return any(entry.job_id == job_id for entry in self.open.values())
 
     def forget(self, job_id: UUID) -> None:
         """Close a job's entry, if there is one."""
@@ -82,7 +86,7 @@ class MemoryPoison(PoisonBook):
 
     async def has_open(self, job_id: UUID) -> bool:
         """Whether there is an open entry about this job."""
-        return any(entry.job_id == job_id for entry in self._entries.open.values())
+        return self._entries.is_open(job_id)
 
     async def replay(self, entry_id: int) -> bool:
         """Close an entry and work on it again. False where there is no such open entry."""
@@ -93,10 +97,19 @@ class MemoryPoison(PoisonBook):
             self._outbox.add(None, [self._message(closed)])
         return closed is not None
 
+    async def replay_job(self, job_id: UUID) -> bool:
+        """Replay the open entry about a job. False where there is none."""
+        ids = [entry.id for entry in self._entries.open.values() if entry.job_id == job_id]
+        return bool(ids) and await self.replay(ids[0])
+
     async def drop(self, entry_id: int) -> bool:
         """Close an entry for good. False where there is no such open entry."""
         return self._entries.close(entry_id) is not None
 
+    async def prune(self, _days: int) -> int:
+        """None: what was closed is not kept."""
+        return 0
+
     def _message(self, poison: Poison) -> NewDelivery:
         key = (poison.key or b"").decode(errors="replace")
-        return NewDelivery("message", self._input_topic, key, poison.value)
+        return NewDelivery("message", self._input_topic, key, poison.value, {"attempts": str(poison.attempts)})

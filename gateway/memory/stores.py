@@ -14,6 +14,7 @@ from gateway.memory.archive import Archive
 from gateway.memory.bucket import MemoryBucket
 from gateway.memory.cache import MemoryCache
 from gateway.memory.clock import Clock, system_clock
+from gateway.memory.holds import MemoryHolds
 from gateway.memory.jobs import MemoryJobs
 from gateway.memory.outbox import MemoryOutbox
 from gateway.memory.poison import MemoryPoison, PoisonEntries
@@ -32,6 +33,7 @@ class MemoryStores:
     """The stores, and the signals that say what changed in them; keys and the audit log, which must last, in files."""
 
     jobs: MemoryJobs
+    holds: MemoryHolds
     outbox: MemoryOutbox
     poison: MemoryPoison
     photos: MemoryBucket
@@ -51,11 +53,13 @@ def memory_stores(
     outbox, entries = MemoryOutbox(signals, clock), PoisonEntries(clock)
     cache = MemoryCache(settings, clock) if settings.cache_enabled else NullCache()
     archive = Archive(table, outbox, entries, photos, artifacts, cache, announce)
-    jobs = MemoryJobs(settings, table, archive, signals, clock, ended)
+    holds = MemoryHolds(clock)
+    jobs = MemoryJobs(settings, table, archive, holds, signals, clock, ended)
     room = Room(settings.memory_store_bytes, (photos, artifacts), archive.shed)
     photo_room = Room(int(settings.memory_store_bytes * _PHOTOS_SHARE), (photos,))
     return MemoryStores(
         jobs,
+        holds,
         outbox,
         MemoryPoison(entries, outbox, jobs.requeue, settings.kafka_topic_input),
         MemoryBucket(settings, photos, (photo_room, room)),

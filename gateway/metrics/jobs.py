@@ -1,7 +1,8 @@
 """A store of jobs whose submissions and endings are counted."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from typing_extensions import override
@@ -104,8 +105,12 @@ class MeasuredJobs(JobStore):
         return await self._jobs.removable(limit, lease_s)
 
     @override
-    async def remove(self, job_ids: Sequence[UUID]) -> frozenset[UUID]:
-        return await self._jobs.remove(job_ids)
+    async def remove(self, job_ids: Sequence[UUID], since: datetime | None = None) -> frozenset[UUID]:
+        return await self._jobs.remove(job_ids, since)
+
+    @override
+    async def over(self, job_ids: Sequence[UUID]) -> Mapping[UUID, bool]:
+        return await self._jobs.over(job_ids)
 
     @override
     async def postpone_removal(self, job_id: UUID, reason: str) -> None:

@@ -8,17 +8,22 @@ from uuid import UUID
 import asyncpg
 
 from gateway.access.audit import AuditEntry, AuditFilter, AuditLog
+from gateway.postgres.connection import affected
 from gateway.postgres.pool import Pool
 from gateway.postgres.rows import clean
 from gateway.problems import Problem
 
 _COLUMNS = "at, caller, tenant, action, job_id, target, code, request_id"
 _NOTE = f"INSERT INTO maskwright.audit ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"  # noqa: S608 of constants
-_ENTRIES = f"""
-SELECT {_COLUMNS} FROM maskwright.audit
-WHERE ($1::uuid IS NULL OR job_id = $1) AND ($2::text IS NULL OR caller = $2) AND ($3::text IS NULL OR tenant = $3)
-ORDER BY id DESC LIMIT $4
-"""  # noqa: S608 of constants
+_CONDITIONS = ("job_id", "caller", "tenant")
+# The numbers come in the order of time, but for moments.
+_PRUNE = """
+DELETE FROM maskwright.audit WHERE id IN (
+    SELECT id FROM (SELECT id, at FROM maskwright.audit ORDER BY id LIMIT $2) AS oldest
+    WHERE at < now() - $1 * interval '1 day'
+)
+"""
+_PRUNED = 5000
 
 
 class _AuditRow(TypedDict):
@@ -50,6 +55,12 @@ class PostgresAudit(AuditLog):
 
     async def entries(self, wanted: AuditFilter) -> Sequence[AuditEntry]:
         """Entries, the newest first."""
-        values = (wanted.job_id, wanted.caller, wanted.tenant, wanted.limit)
-        rows = await self._pool.run(lambda connection: connection.fetch(_ENTRIES, *values))
+        given = {name: value for name in _CONDITIONS if (value := getattr(wanted, name)) is not None}
+        where = " AND ".join(f"{name} = ${place}" for place, name in enumerate(given, 2)) or "true"
+        query = f"SELECT {_COLUMNS} FROM maskwright.audit WHERE {where} ORDER BY id DESC LIMIT $1"  # noqa: S608 of constants
+        rows = await self._pool.run(lambda connection: connection.fetch(query, wanted.limit, *given.values()))
         return [AuditEntry(**cast("_AuditRow", row)) for row in rows]
+
+    async def prune(self, days: int) -> int:
+        """Remove some of the entries that are older."""
+        return affected(await self._pool.run(lambda connection: connection.execute(_PRUNE, days, _PRUNED)))

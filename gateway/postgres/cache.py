@@ -1,19 +1,29 @@
 """Results in PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TypeVar
 
 import anyio
 import asyncpg
 
-from gateway.cache.cache import Cache, CachedTask, CacheHit, CacheKey, CacheStats, CacheTotals, Likeness, NewEntry
+from gateway.cache.cache import (
+    Cache,
+    CachedTask,
+    CacheHit,
+    CacheKey,
+    CacheStats,
+    CacheTotals,
+    Likeness,
+    NewEntry,
+    still,
+)
 from gateway.cache.keyed_locks import KeyedLocks
 from gateway.cache.null import NullCache
 from gateway.cache.traffic import Tally
 from gateway.postgres.database import Database
-from gateway.postgres.eviction import remove_some
+from gateway.postgres.eviction import forget_some, remove_some
 from gateway.postgres.likenesses import find_digest_like
 from gateway.postgres.locks import Locks, RowLocks, SessionLocks
 from gateway.postgres.pool import Pool, Work
@@ -77,11 +87,14 @@ class PostgresCache(Cache):
         await self.note()
         return await self._pool.transact(read_totals)
 
-    async def cleanup(self) -> int:
-        """Remove what is too old or too much."""
+    async def cleanup(self, alive: Callable[[], None] = still) -> int:
+        """Remove what is too old or too much, portion by portion; how many results."""
         removed = 0
         while some := await self._pool.transact(lambda connection: remove_some(connection, self._max_bytes)):
             removed += some
+            alive()
+        while await self._pool.transact(forget_some):
+            alive()
         return removed
 
     async def note(self) -> None:

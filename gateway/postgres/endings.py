@@ -10,6 +10,7 @@ from gateway.jobs.signals import WORK
 from gateway.jobs.store import REMOVAL_S
 from gateway.postgres.connection import Connection
 from gateway.postgres.deliveries import add_deliveries
+from gateway.postgres.holds import spend
 from gateway.postgres.listing import get_job
 from gateway.postgres.notifications import notify
 from gateway.postgres.poison_rows import add_job_poison
@@ -60,9 +61,13 @@ class Endings:
     late_writes_s: float
 
     async def finish(self, connection: Connection, lease: Lease, outcome: Outcome, entry: NewEntry | None) -> bool:
-        """End a job by its lease; False where the lease is over. True again for the lease that ended it."""
+        """End a job by its lease; False where the lease is over. True again for the lease that ended it.
+
+        Raises HoldLostError, which must undo the transaction.
+        """
         await lock_users(connection, [lease.job.request.owner])
         if await self._end(connection, lease.job.id, lease.token, outcome):
+            await spend(connection, lease.job.request, lease.hold)
             if entry:
                 await keep_entry(connection, entry)
             return True

@@ -1,14 +1,24 @@
-"""How results leave the cache."""
+"""How results leave the cache, and figures and locks the tables beside it; portion by portion, none of a second."""
 
 from gateway.postgres.connection import Connection, affected
 
-BATCH = 1000
 METRICS_DAYS = 30
+
+_MOST = 1000
+_MOST_BYTES = 64 * 1024 * 1024
+"""Of large results, fewer at a time: a table keeps them in pieces of 2 kB, each of which is removed."""
+_METRICS = 5000
 
 _EXPIRE = """
 DELETE FROM public.task_results WHERE id IN (
-    SELECT id FROM public.task_results
-    WHERE pipeline IS NOT NULL AND ttl_expires_at <= now() ORDER BY ttl_expires_at LIMIT $1
+    SELECT id FROM (
+        SELECT id, sum(bytes) OVER (ORDER BY ttl_expires_at, id) - bytes AS bytes_before
+        FROM (
+            SELECT id, ttl_expires_at, bytes FROM public.task_results
+            WHERE pipeline IS NOT NULL AND ttl_expires_at <= now() ORDER BY ttl_expires_at LIMIT $1
+        ) AS oldest
+    ) AS ranked
+    WHERE bytes_before < $2 OR bytes_before IS NULL
 )
 """
 # What is too much is reckoned by the statement that removes it: two that clean together choose the same.
@@ -20,25 +30,39 @@ DELETE FROM public.task_results WHERE id IN (
             SELECT id, used_at, bytes FROM public.task_results WHERE pipeline IS NOT NULL ORDER BY used_at, id LIMIT $2
         ) AS oldest
     ) AS ranked
-    WHERE bytes_before < (SELECT sum(bytes) FROM public.task_results WHERE pipeline IS NOT NULL) - $1
+    WHERE bytes_before < $3
+        AND bytes_before < (SELECT sum(bytes) FROM public.task_results WHERE pipeline IS NOT NULL) - $1
 )
 """
+# By the rows' places, as the table may be the caller's own and have no key; in a partitioned one a place is one of each
+# part, so what is asked of a row is asked twice.
 _FORGET = """
-DELETE FROM public.processing_metrics WHERE pipeline IS NOT NULL AND recorded_at < now() - $1 * interval '1 day'
+DELETE FROM public.processing_metrics
+WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM public.processing_metrics
+    WHERE pipeline IS NOT NULL AND recorded_at < now() - $1 * interval '1 day'
+    ORDER BY recorded_at LIMIT $2
+)) AND pipeline IS NOT NULL AND recorded_at < now() - $1 * interval '1 day'
 """
 # Of holders that died.
-_FORGET_LOCKS = "DELETE FROM maskwright.locks WHERE until < now() - interval '1 day'"
+_FORGET_LOCKS = """
+DELETE FROM maskwright.locks WHERE key IN (
+    SELECT key FROM maskwright.locks WHERE until < now() - interval '1 day' LIMIT $1
+)
+"""
 
 
 async def remove_some(connection: Connection, max_bytes: int) -> int:
     """Remove results that are too old, or else those used least recently that are too much; within a transaction.
 
-    How many: 0 when there are no more, else BATCH at most.
+    How many; 0 when there are no more.
     """
-    if expired := affected(await connection.execute(_EXPIRE, BATCH)):
+    if expired := affected(await connection.execute(_EXPIRE, _MOST, _MOST_BYTES)):
         return expired
-    if evicted := affected(await connection.execute(_EVICT, max_bytes, BATCH)):
-        return evicted
-    await connection.execute(_FORGET, METRICS_DAYS)
-    await connection.execute(_FORGET_LOCKS)
-    return 0
+    return affected(await connection.execute(_EVICT, max_bytes, _MOST, _MOST_BYTES))
+
+
+async def forget_some(connection: Connection) -> int:
+    """Remove figures older than METRICS_DAYS, and locks that nobody frees any more; how many."""
+    figures = affected(await connection.execute(_FORGET, METRICS_DAYS, _METRICS))
+    return figures or affected(await connection.execute(_FORGET_LOCKS, _METRICS))

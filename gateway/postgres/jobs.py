@@ -1,11 +1,14 @@
 """The queue in PostgreSQL."""
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from uuid import UUID
 
 from gateway.cache.cache import NewEntry
 from gateway.jobs.deliveries import Announce
+from gateway.jobs.holds import hold_lost
 from gateway.jobs.job import Failure, Job, Lease, NewJob, Outcome
 from gateway.jobs.store import (
     LATE_WRITES_S,
@@ -20,13 +23,17 @@ from gateway.jobs.store import (
 )
 from gateway.postgres.counts import Counts
 from gateway.postgres.endings import Endings
+from gateway.postgres.holds import HoldLostError
 from gateway.postgres.leases import PutBack, claim, renew
 from gateway.postgres.listing import deleting_job, find_jobs, get_job
 from gateway.postgres.pool import Pool
-from gateway.postgres.retention import expire_jobs, postpone_removal, removable_jobs, remove_jobs
+from gateway.postgres.retention import expire_jobs, over, postpone_removal, removable_jobs, remove_jobs
 from gateway.postgres.submissions import Submissions
 from gateway.problems import Problem
 from gateway.settings import Settings
+
+_UNTOLD = 1000
+"""So many ids are remembered of jobs that may have been kept, or not: the server did not say."""
 
 
 class PostgresJobs(JobStore):
@@ -40,10 +47,24 @@ class PostgresJobs(JobStore):
         self._endings = Endings(announce, settings.user_concurrency, settings.kafka_tenant, late_writes_s)
         self._submissions = Submissions(self._endings)
         self._counts = Counts(pool, settings.lease_s)
+        self._untold: deque[UUID] = deque(maxlen=_UNTOLD)
 
     async def submit(self, jobs: Sequence[NewJob], poison: Sequence[Poison] = ()) -> list[Submission]:
-        """Keep all or nothing, in one transaction."""
-        return await self._pool.transact(lambda connection: self._submissions.keep(connection, jobs, poison))
+        """Keep all or nothing, in one transaction.
+
+        A job that was kept, but whose caller was not told so, is `created` when it comes again.
+        """
+        added = {job.id for job in jobs if job.id in self._untold}
+        try:
+            kept = await self._pool.transact(lambda connection: self._submissions.keep(connection, jobs, poison, added))
+        except HoldLostError as error:
+            raise hold_lost() from error
+        except BaseException:
+            self._untold.extend(added.difference(self._untold))
+            raise
+        for job_id in added.intersection(self._untold):
+            self._untold.remove(job_id)
+        return kept
 
     async def claim(self, worker: str, limit: int, lease_s: float) -> list[Lease]:
         """Take due jobs, and end those that were begun too often."""
@@ -61,7 +82,10 @@ class PostgresJobs(JobStore):
 
     async def finish(self, lease: Lease, outcome: Outcome, entry: NewEntry | None = None) -> bool:
         """End a job in one transaction; True also where this lease ended it before."""
-        return await self._pool.transact(lambda connection: self._endings.finish(connection, lease, outcome, entry))
+        try:
+            return await self._pool.transact(lambda connection: self._endings.finish(connection, lease, outcome, entry))
+        except HoldLostError:
+            return False
 
     async def retry(self, lease: Lease, failure: Failure, delay_s: float) -> bool:
         """Put a job back, to be due in `delay_s` seconds. False for a lease that is over."""
@@ -111,10 +135,14 @@ class PostgresJobs(JobStore):
         """Jobs whose objects are to be removed by now, kept from other janitors for `lease_s` seconds."""
         return await self._pool.run(lambda connection: removable_jobs(connection, limit, lease_s))
 
-    async def remove(self, job_ids: Sequence[UUID]) -> frozenset[UUID]:
+    async def over(self, job_ids: Sequence[UUID]) -> Mapping[UUID, bool]:
+        """Of each of these jobs that there is, whether it has ended for good."""
+        return await self._pool.run(lambda connection: over(connection, job_ids))
+
+    async def remove(self, job_ids: Sequence[UUID], since: datetime | None = None) -> frozenset[UUID]:
         """Note that their objects are gone; those that were deleted and are forgotten now."""
         tenant = self._endings.masks_tenant
-        return await self._pool.transact(lambda connection: remove_jobs(connection, job_ids, tenant))
+        return await self._pool.transact(lambda connection: remove_jobs(connection, job_ids, since, tenant))
 
     async def postpone_removal(self, job_id: UUID, reason: str) -> None:
         """Note that objects could not be removed, to try it again after a pause that grows."""

@@ -1,23 +1,41 @@
 """Reading jobs."""
 
+from collections.abc import Sequence
+from typing import get_args
 from uuid import UUID
 
-from gateway.jobs.job import Job
+from gateway.jobs.job import Job, JobState
 from gateway.jobs.store import JobFilter
 from gateway.postgres.connection import Connection
 from gateway.postgres.rows import job_of
 
 _GET = "SELECT * FROM maskwright.jobs WHERE id = $1 AND deleted_at IS NULL"
 _DELETING = "SELECT * FROM maskwright.jobs WHERE id = $1 AND deleted_at IS NOT NULL"
+# Spelled as in the indexes of lists.
+_SHOWN = "CASE WHEN deleted_at IS NULL THEN state ELSE 'deleting' END"
+_STATES: tuple[JobState, ...] = get_args(JobState)
 _CONDITIONS = {
     "tenant": "tenant = ${}",
-    "state": "state = ${}",
     "user_id": "user_id = ${}",
     "request_id": "request_id = ${}",
     "pipeline": "pipeline = ${}",
     "batch_id": "batch_id = ${}",
     "before": "sequence < ${}",
 }
+# The newest of each state come from an index, in their order; the list is the newest of those.
+_FIND = f"""
+SELECT jobs.* FROM (
+    SELECT newest.id, newest.sequence FROM unnest($2::text[]) AS shown(state)
+    CROSS JOIN LATERAL (
+        SELECT id, sequence FROM maskwright.jobs WHERE {{}} AND {_SHOWN} = shown.state ORDER BY sequence DESC LIMIT $1
+    ) AS newest
+    ORDER BY newest.sequence DESC LIMIT $1
+) AS found JOIN maskwright.jobs ON jobs.id = found.id
+ORDER BY found.sequence DESC
+"""  # noqa: S608 of fixed parts
+_FIND_FEW = f"SELECT * FROM maskwright.jobs WHERE {{}} AND {_SHOWN} = ANY($2) ORDER BY sequence DESC LIMIT $1"  # noqa: S608
+_FEW = frozenset({"request_id", "batch_id"})
+"""Of what has one of these there are few."""
 
 
 async def get_job(connection: Connection, job_id: UUID) -> Job | None:
@@ -34,15 +52,16 @@ async def deleting_job(connection: Connection, job_id: UUID) -> Job | None:
 
 async def find_jobs(connection: Connection, jobs: JobFilter) -> list[Job]:
     """Jobs, the newest first; hidden ones where they are wanted too."""
-    wanted = {name: value for name in _CONDITIONS if (value := getattr(jobs, name)) is not None}
-    hidden = wanted.get("state") == "deleting"
-    if hidden:
-        del wanted["state"]
-    conditions = [_CONDITIONS[name].format(place) for place, name in enumerate(wanted, 2)]
-    if hidden:
-        conditions.append("deleted_at IS NOT NULL")
-    elif jobs.state or not jobs.deleting:
+    query, values = list_query(jobs)
+    return [job_of(row) for row in await connection.fetch(query, *values)]
+
+
+def list_query(jobs: JobFilter) -> tuple[str, Sequence[object]]:
+    """The statement that finds jobs, and its values."""
+    given = {name: value for name in _CONDITIONS if (value := getattr(jobs, name)) is not None}
+    conditions = [_CONDITIONS[name].format(place) for place, name in enumerate(given, 3)]
+    states = [jobs.state] if jobs.state else [state for state in _STATES if jobs.deleting or state != "deleting"]
+    if "deleting" not in states:
         conditions.append("deleted_at IS NULL")
-    where = " AND ".join(conditions)
-    query = f"SELECT * FROM maskwright.jobs WHERE {where} ORDER BY sequence DESC LIMIT $1"  # noqa: S608 of fixed parts
-    return [job_of(row) for row in await connection.fetch(query, jobs.limit, *wanted.values())]
+    query = (_FIND if _FEW.isdisjoint(given) else _FIND_FEW).format(" AND ".join(conditions))
+    return query, (jobs.limit, states, *given.values())

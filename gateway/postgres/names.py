@@ -15,7 +15,7 @@ from functools import lru_cache
 from gateway.postgres.connection import Connection, Row
 
 OWN = (
-    *("jobs", "deliveries", "poison", "workers", "cache_traffic", "locks"),
+    *("jobs", "deliveries", "poison", "workers", "cache_traffic", "locks", "holds"),
     *("metric_totals", "metric_processes", "api_keys", "audit", "secrets"),
 )
 SEEDS = ("user_mask_outputs", "task_results", "processing_metrics", "cache_performance")

@@ -8,7 +8,7 @@ from gateway.jobs.deliveries import NewDelivery
 from gateway.jobs.job import Waiting
 from gateway.jobs.poison import PoisonEntry
 from gateway.jobs.signals import WORK
-from gateway.postgres.connection import Connection, Row
+from gateway.postgres.connection import Connection, Row, affected
 from gateway.postgres.deliveries import add_deliveries
 from gateway.postgres.notifications import notify
 from gateway.postgres.pool import Pool
@@ -25,19 +25,27 @@ SELECT count(*) AS count, coalesce(extract(epoch FROM now() - min(created_at)), 
 FROM maskwright.poison WHERE closed_at IS NULL
 """
 _OPEN = """
-SELECT poison.job_id, poison.key, poison.value, jobs.owner
+SELECT poison.job_id, poison.key, poison.value, poison.attempts, jobs.owner
 FROM maskwright.poison LEFT JOIN maskwright.jobs ON jobs.id = poison.job_id
 WHERE poison.id = $1 AND closed_at IS NULL
 """
-_HAS_OPEN = "SELECT EXISTS (SELECT FROM maskwright.poison WHERE job_id = $1 AND closed_at IS NULL) AS found"
+_OPEN_OF = "SELECT id FROM maskwright.poison WHERE job_id = $1 AND closed_at IS NULL"
 _CLOSE = "UPDATE maskwright.poison SET closed_at = now(), value = NULL WHERE id = $1 AND closed_at IS NULL RETURNING id"
 _REQUEUE = """
 UPDATE maskwright.jobs SET
     state = 'queued', held = user_id <> '', attempts = 0, run_at = now(), started_at = NULL, finished_at = NULL,
     worker = NULL, lease_token = NULL, last_code = NULL, last_detail = NULL, error_code = NULL, error_detail = NULL,
     result = NULL, artifacts = NULL, timings_ms = NULL, writes_until = NULL, removal_at = NULL
-WHERE id = $1 AND state = 'failed'
+WHERE id = $1 AND state = 'failed' AND deleted_at IS NULL
 """
+
+
+_PRUNE = """
+DELETE FROM maskwright.poison WHERE id IN (
+    SELECT id FROM maskwright.poison WHERE closed_at < now() - $1 * interval '1 day' ORDER BY closed_at LIMIT $2
+)
+"""
+_PRUNED = 1000
 
 
 class PostgresPoison:
@@ -60,16 +68,24 @@ class PostgresPoison:
 
     async def has_open(self, job_id: UUID) -> bool:
         """Whether there is an open entry about this job."""
-        row = await self._pool.run(lambda connection: connection.fetchrow(_HAS_OPEN, job_id))
-        return row is not None and bool(row["found"])
+        return await self._pool.run(lambda connection: connection.fetchrow(_OPEN_OF, job_id)) is not None
 
     async def replay(self, entry_id: int) -> bool:
         """Close an entry and work on it again. False where there is no such open entry."""
         return await self._pool.transact(partial(self._replay, entry_id))
 
+    async def replay_job(self, job_id: UUID) -> bool:
+        """Replay the open entry about a job. False where there is none."""
+        row = await self._pool.run(lambda connection: connection.fetchrow(_OPEN_OF, job_id))
+        return row is not None and await self.replay(cast("int", row["id"]))
+
     async def drop(self, entry_id: int) -> bool:
         """Close an entry for good. False where there is no such open entry."""
         return await self._pool.run(lambda connection: connection.fetchrow(_CLOSE, entry_id)) is not None
+
+    async def prune(self, days: int) -> int:
+        """Remove some of the entries that were closed so long ago."""
+        return affected(await self._pool.run(lambda connection: connection.execute(_PRUNE, days, _PRUNED)))
 
     async def _replay(self, entry_id: int, connection: Connection) -> bool:
         entry = await connection.fetchrow(_OPEN, entry_id)
@@ -93,4 +109,5 @@ class PostgresPoison:
 
     def _message(self, entry: Row) -> NewDelivery:
         key, value = cast("bytes | None", entry["key"]), cast("bytes", entry["value"])
-        return NewDelivery("message", self._topic, (key or b"").decode(errors="replace"), value)
+        headers = {"attempts": str(entry["attempts"])}
+        return NewDelivery("message", self._topic, (key or b"").decode(errors="replace"), value, headers)

@@ -11,7 +11,7 @@ from gateway.postgres.rows import clean
 
 _ADD_MESSAGE = """
 INSERT INTO maskwright.poison (origin, key, value, value_sha256, code, detail, attempts)
-VALUES ($1, $2, $3, $4, $5, $6, 0)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT DO NOTHING RETURNING id
 """
 _ADD_JOB = """
@@ -30,6 +30,7 @@ async def add_message_poison(connection: Connection, poison: Poison) -> None:
         hashlib.sha256(poison.value).digest(),
         poison.failure.code,
         clean(poison.failure.detail),
+        poison.attempts,
     )
     if added:
         await add_deliveries(connection, None, [poison.announcement])

@@ -1,6 +1,7 @@
 """How jobs leave the store."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import cast
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from gateway.jobs.store import FIRST_PAUSE_S, LONGEST_PAUSE_S
 from gateway.postgres.connection import Connection, affected
 from gateway.postgres.rows import clean, job_of
 
-_EXPIRE_BATCH = 5000
+_EXPIRE_BATCH = 1000
 
 _REMOVABLE = """
 WITH due AS (
@@ -28,13 +29,22 @@ WHERE id = $1 AND (deleted_at IS NOT NULL OR removal_at IS NOT NULL)
 """
 _GONE = """
 SELECT id FROM maskwright.jobs
-WHERE id = ANY($1::uuid[]) AND deleted_at IS NOT NULL AND (writes_until IS NULL OR writes_until <= now())
+WHERE id = ANY($1::uuid[]) AND deleted_at IS NOT NULL
+    AND (writes_until IS NULL OR writes_until <= coalesce($2::timestamptz, now()))
 FOR UPDATE
 """
 _REST = """
 UPDATE maskwright.jobs SET
-    removal_at = CASE WHEN writes_until > now() THEN writes_until END, removal_attempts = 0, removal_error = NULL
+    removal_at = CASE WHEN writes_until > coalesce($2::timestamptz, now()) THEN writes_until END,
+    removal_attempts = 0, removal_error = NULL
 WHERE id = ANY($1::uuid[])
+"""
+# In one look: a replay between two would let a job be worked on again.
+_OVER = """
+SELECT id, finished_at IS NOT NULL AND NOT EXISTS (
+    SELECT FROM maskwright.poison WHERE poison.job_id = jobs.id AND closed_at IS NULL
+) AS over
+FROM maskwright.jobs WHERE id = ANY($1::uuid[])
 """
 # What is still owed to others is sent all the same.
 _FORGET_DELIVERIES = "DELETE FROM maskwright.deliveries WHERE job_id = ANY($1::uuid[]) AND state <> 'pending'"
@@ -76,17 +86,25 @@ async def postpone_removal(connection: Connection, job_id: UUID, reason: str) ->
     await connection.execute(_POSTPONE, job_id, clean(reason), FIRST_PAUSE_S, LONGEST_PAUSE_S)
 
 
-async def remove_jobs(connection: Connection, job_ids: Sequence[UUID], masks_tenant: str) -> frozenset[UUID]:
+async def over(connection: Connection, job_ids: Sequence[UUID]) -> Mapping[UUID, bool]:
+    """Of each of these jobs that there is, whether it has ended for good."""
+    rows = await connection.fetch(_OVER, job_ids)
+    return {cast("UUID", row["id"]): bool(row["over"]) for row in rows}
+
+
+async def remove_jobs(
+    connection: Connection, job_ids: Sequence[UUID], since: datetime | None, masks_tenant: str
+) -> frozenset[UUID]:
     """Forget deleted jobs, their results and a user's row that names their masks; those that are forgotten.
 
-    The others, which a worker may still be about, are to be looked at once more.
+    The others, whose objects a worker could still write when they were looked for, are to be looked at once more.
     """
-    gone = [cast("UUID", row["id"]) for row in await connection.fetch(_GONE, job_ids)]
+    gone = [cast("UUID", row["id"]) for row in await connection.fetch(_GONE, job_ids, since)]
     await connection.execute(_FORGET_RESULTS, job_ids)
     await connection.execute(_FORGET_MASKS, job_ids, masks_tenant)
     await connection.execute(_FORGET_DELIVERIES, gone)
     await connection.execute(_FORGET_JOBS, gone)
-    await connection.execute(_REST, job_ids)
+    await connection.execute(_REST, job_ids, since)
     return frozenset(gone)
 
 

@@ -8,6 +8,7 @@ from gateway.access.audit import AuditLog
 from gateway.access.keys import KeyBook
 from gateway.cache.cache import Cache
 from gateway.jobs.deliveries import Announce, Outbox
+from gateway.jobs.holds import Holds
 from gateway.jobs.poison import PoisonBook
 from gateway.jobs.signals import Signals
 from gateway.jobs.store import Ended, JobStore, unheard
@@ -15,6 +16,7 @@ from gateway.metrics.totals import Totals
 from gateway.postgres.audit import PostgresAudit
 from gateway.postgres.cache import open_cache
 from gateway.postgres.database import find_database
+from gateway.postgres.holds import PostgresHolds
 from gateway.postgres.jobs import PostgresJobs
 from gateway.postgres.keys import PostgresKeys
 from gateway.postgres.notifications import listening
@@ -30,6 +32,7 @@ class PostgresStores:
     """What is kept in PostgreSQL; `fault` says why it does not answer."""
 
     jobs: JobStore
+    holds: Holds
     outbox: Outbox
     poison: PoisonBook
     cache: Cache
@@ -56,6 +59,7 @@ async def open_postgres(
     ):
         yield PostgresStores(
             PostgresJobs(pool, settings, announce, ended),
+            PostgresHolds(pool),
             PostgresOutbox(pool),
             PostgresPoison(pool, settings),
             cache,

@@ -1,8 +1,8 @@
 """The transaction that keeps new jobs and poison."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 from uuid import UUID
 
 import asyncpg
@@ -12,6 +12,7 @@ from gateway.jobs.signals import WORK
 from gateway.jobs.store import Poison, Submission
 from gateway.postgres.connection import Connection
 from gateway.postgres.endings import Endings
+from gateway.postgres.holds import spend
 from gateway.postgres.notifications import notify
 from gateway.postgres.poison_rows import add_message_poison
 from gateway.postgres.rows import callbacks_text, clean, job_of, outcome_columns
@@ -62,25 +63,33 @@ class Submissions:
 
     endings: Endings
 
-    async def keep(self, connection: Connection, jobs: Sequence[NewJob], poison: Sequence[Poison]) -> list[Submission]:
-        """Keep all or nothing; what became of each job. Raises SerializationError where it is to be done again."""
-        submissions = await self._keep_jobs(connection, jobs) if jobs else []
+    async def keep(
+        self, connection: Connection, jobs: Sequence[NewJob], poison: Sequence[Poison], added: set[UUID]
+    ) -> list[Submission]:
+        """Keep all or nothing; what became of each job.
+
+        `added` are the jobs that earlier tries added, whether that lasted or not; this one's come to them. Raises
+        SerializationError where it is to be done again; HoldLostError.
+        """
+        submissions = await self._keep_jobs(connection, jobs, added) if jobs else []
         for entry in poison:
             await add_message_poison(connection, entry)
         return submissions
 
-    async def _keep_jobs(self, connection: Connection, jobs: Sequence[NewJob]) -> list[Submission]:
+    async def _keep_jobs(self, connection: Connection, jobs: Sequence[NewJob], added: set[UUID]) -> list[Submission]:
         users = {job.owner for job in jobs}
         await lock_users(connection, users)
-        added = {cast("UUID", row["id"]) for row in await connection.fetch(_ADD, *_columns(jobs))}
+        new = {cast("UUID", row["id"]) for row in await connection.fetch(_ADD, *_columns(jobs))}
         kept = await _kept(connection, jobs)
         for job in jobs:
-            if job.outcome and job.id in added:
+            if job.outcome and job.id in new:
+                await spend(connection, job, job.hold)
                 await self.endings.owe(connection, kept.by_id[job.id], job.outcome)
-        if added:
+        if new:
             await settle_turns(connection, users, self.endings.user_concurrency)
             await notify(connection, [WORK])
-        return [_submission(job, kept.same(job)) for job in jobs]
+        added |= new
+        return list(_submissions(jobs, kept, added))
 
 
 @dataclass(frozen=True)
@@ -110,10 +119,16 @@ def _identity(job: NewJob) -> _Identity:
     return job.tenant, job.user_id, job.request_id
 
 
-def _submission(job: NewJob, kept: Job) -> Submission:
-    """By id, not by who added the row: work that is repeated after a lost answer finds its own."""
-    result: Literal["created", "known", "conflict"] = "created" if kept.id == job.id else "known"
-    return Submission(kept, result if kept.request.fingerprint == job.fingerprint else "conflict")
+def _submissions(jobs: Sequence[NewJob], kept: _Kept, added: Collection[UUID]) -> Iterator[Submission]:
+    """A job that was added is `created` once, and `known` where the same message stands twice among these."""
+    untold = set(added)
+    for job in jobs:
+        same = kept.same(job)
+        if same.request.fingerprint != job.fingerprint:
+            yield Submission(same, "conflict")
+        else:
+            yield Submission(same, "created" if same.id == job.id and job.id in untold else "known")
+        untold.discard(job.id)
 
 
 def _columns(jobs: Sequence[NewJob]) -> list[list[object]]:

@@ -1,19 +1,22 @@
 """From a checked request to a job in the store."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 
 import structlog
 
 from gateway.access import scopes
 from gateway.access.caller import Caller
+from gateway.artifacts import Artifact
+from gateway.cache.cache import CacheHit
 from gateway.cache.jobs import counted, outcome_of
 from gateway.cache.keys import Work
 from gateway.intake.job_request import JobRequest
 from gateway.jobs.job import ImageReference, NewJob
 from gateway.jobs.keys import photo_key
 from gateway.jobs.store import JobFilter, Submission
-from gateway.jobs.storing import store_artifacts
+from gateway.jobs.storing import InUseError, Keys
 from gateway.jobs.uploads import with_original
 from gateway.logs import get_logger
 from gateway.problems import Problem
@@ -25,6 +28,8 @@ _log = get_logger(__name__)
 
 _PHOTO_TYPE = "application/octet-stream"
 """Nobody but a worker reads it, and that looks at the bytes."""
+_PATIENCE_S = 1.0
+"""For another request of the same name that is being answered."""
 
 
 async def accept(services: Services, caller: Caller, wanted: JobRequest, trace_id: str) -> Submission:
@@ -81,14 +86,13 @@ async def _submit_with_photo(services: Services, job: NewJob, photo: bytes) -> S
     Where the database fails to answer, the job may have been kept all the same: its photo then stays. A result that
     is known needs neither room in the queue nor the photo.
     """
-    if ended := await _answered(services, job, photo):
-        (submission,) = await services.stores.jobs.submit([ended])
+    if submission := await _answered(services, job, photo):
         return submission
     await _check_backlog(services, job)
     key = job.image.location
     await services.stores.photos.put(key, photo, _PHOTO_TYPE)
     (submission,) = await services.stores.jobs.submit([job])
-    if submission.result != "created":
+    if submission.job.id != job.id:
         await services.stores.photos.remove([key])
     return submission
 
@@ -99,20 +103,45 @@ async def _submit(services: Services, job: NewJob) -> Submission:
     return submission
 
 
-async def _answered(services: Services, job: NewJob, photo: bytes) -> NewJob | None:
-    """The job with its outcome, where the cache has it; None too where it is to be queued all the same."""
+async def _answered(services: Services, job: NewJob, photo: bytes) -> Submission | None:
+    """The job that ended at once, where the cache has its outcome; None too where it is to be queued all the same."""
     watch = Stopwatch()
     with watch.stage("cache"):
         work = Work(services.registry[job.pipeline], photo, job.parameters.encode(), job.tenant)
         hit = await services.results.find(work)
     if hit is None or await _came_before(services, job) or await _has_to_wait(services, job):
         return None
-    with watch.stage("store"):
-        kept = with_original(job, photo, hit.value.artifacts)
-        stored = await store_artifacts(services.stores.artifacts, job, kept)
-    if counted(job):
+    kept = with_original(job, photo, hit.value.artifacts)
+    try:
+        submission = await _end_at_once(services, job, kept, hit, watch)
+    except InUseError:
+        return None
+    if submission and submission.result == "created" and counted(job):
         services.results.count(hit)
-    return replace(job, outcome=outcome_of(hit.value, stored, watch.timings_ms, hit=hit))
+    return submission
+
+
+async def _end_at_once(
+    services: Services, job: NewJob, artifacts: Sequence[Artifact], hit: CacheHit, watch: Stopwatch
+) -> Submission | None:
+    """Write artifacts and keep the job, while nobody else writes under its name; None where another has the name.
+
+    What is written where another job gets the name meanwhile, or the database does not answer, is removed by whoever
+    holds the name next: before that one writes anything, or else by a janitor. Raises InUseError.
+    """
+    stores = services.stores
+    keys, size = Keys(stores.holds, stores.jobs, stores.artifacts), sum(len(artifact.data) for artifact in artifacts)
+    async with keys.held(job, _PATIENCE_S, size) as grip:
+        if await _came_before(services, job):
+            return None
+        with watch.stage("store"):
+            stored = await keys.store(grip, job, artifacts)
+        outcome = outcome_of(hit.value, stored, watch.timings_ms, hit=hit)
+        ended = replace(job, outcome=outcome, hold=grip.hold.token)
+        (submission,) = await stores.jobs.submit([ended])
+        if submission.job.id == job.id:
+            grip.state = "spent"
+        return submission
 
 
 def _new_job(wanted: JobRequest, tenant: str, trace_id: str) -> NewJob:

@@ -76,7 +76,10 @@ async def delete(request: Request) -> Response:
         raise job_not_found(job_id)
     if await answer_within(_REMOVAL_S, Removals(stores).remove(job)):
         return Response(status_code=204)
-    body = await full_view(stores, await stores.jobs.deleting(job_id) or job)
+    left = await stores.jobs.deleting(job_id)
+    if left is None:  # a janitor was quicker
+        return Response(status_code=204)
+    body = await full_view(stores, left)
     return JSONResponse(body, 202, {"Location": f"/v1/jobs/{job_id}", "Retry-After": str(_RETRY_AFTER_S)})
 
 

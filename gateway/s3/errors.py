@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from minio.error import MinioException, S3Error
-from urllib3.exceptions import HTTPError, MaxRetryError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, MaxRetryError, NewConnectionError, SSLError
 
-from gateway.jobs.bucket import ObjectMissingError
+from gateway.jobs.bucket import ObjectMissingError, UnansweredError
 from gateway.logs import get_logger
 from gateway.problems import Problem
 
@@ -23,7 +23,7 @@ _log = get_logger(__name__)
 
 @contextmanager
 def storage_errors() -> Iterator[None]:
-    """Turn the errors of `S3Client.call` into ObjectMissingError and Problem `storage_unavailable`."""
+    """Turn the errors of `S3Client.call` into ObjectMissingError and Problem `storage_unavailable`: UnansweredError."""
     try:
         yield
     except S3Error as error:
@@ -32,7 +32,14 @@ def storage_errors() -> Iterator[None]:
         raise unavailable(f"S3 answered {error.code}: {error.message}") from error
     except UNANSWERED as error:
         _log.warning("S3 did not answer", reason=reason_of(error))
-        raise unavailable("S3 did not answer.") from error
+        detail = "S3 did not answer."
+        raise (unavailable(detail) if _is_over(error) else UnansweredError(detail, _RETRY_AFTER_S)) from error
+
+
+def _is_over(error: Exception) -> bool:
+    """Whether nothing more comes of it: there was an answer, if a strange one, or nobody to ask."""
+    reason = error.reason if isinstance(error, MaxRetryError) else error
+    return isinstance(reason, (MinioException, NewConnectionError, ConnectTimeoutError, SSLError))
 
 
 def reason_of(error: Exception) -> str:

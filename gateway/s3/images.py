@@ -1,6 +1,7 @@
 """Photos that callers keep in S3 themselves."""
 
 import unicodedata
+from uuid import UUID
 
 from minio import Minio
 
@@ -8,7 +9,7 @@ from gateway.fetching.codings import CodingError, TooLargeError, coding_of, deco
 from gateway.intake.images import Image
 from gateway.jobs.bucket import ObjectMissingError
 from gateway.jobs.job import ImageReference
-from gateway.jobs.keys import is_of_tenant
+from gateway.jobs.keys import is_of_tenant, photo_key
 from gateway.problems import Problem
 from gateway.s3 import objects
 from gateway.s3.client import S3Client
@@ -33,6 +34,19 @@ def parse_location(text: str, settings: Settings) -> str:
         raise _refused(f"bucket {bucket[:63]!r} is not accepted; accepted: {', '.join(allowed)}")
     _check_key(key)
     return f"{bucket}/{key}"
+
+
+def waiting_photo(image: Image, settings: Settings) -> str | None:
+    """The key of a photo that a job came with, where an image is named as the poison topic names those."""
+    if isinstance(image, bytes) or image.kind != "s3":
+        return None
+    own, key = f"{_SCHEME}{settings.minio_photo_bucket}/", image.location
+    if not settings.minio_photo_bucket or not key.startswith(own):
+        return None
+    try:
+        return photo_key(UUID(key.removeprefix(own)))
+    except ValueError:
+        return None
 
 
 def check_owner(image: Image, tenant: str, settings: Settings) -> None:

@@ -76,6 +76,9 @@ class AccessSettings(SettingsGroup):
         description="Networks of the proxies before the gateway, such as 10.0.0.0/8, comma-separated: what they say of "
         "the client (X-Forwarded-For) is believed.",
     )
+    audit_retention_days: int = Field(
+        365, ge=0, le=36_500, description="Days after which entries of the audit log in the database go; 0: never."
+    )
     metrics_open: bool = Field(
         default=True,
         description="false: with ACCESS=required, /metrics needs the scope `operate`; PROMETHEUS_PORT asks nobody.",

@@ -38,6 +38,9 @@ class JobSettings(SettingsGroup):
     job_retention_days: int = Field(
         0, ge=0, le=36_500, description="Days after which ended jobs, their photos and masks are removed; 0: never."
     )
+    poison_retention_days: int = Field(
+        90, ge=0, le=36_500, description="Days after which closed entries of the poison book are removed; 0: never."
+    )
     memory_store_bytes: int = Field(
         256 * 1024 * 1024, ge=1024 * 1024, description="Without a database: bytes of photos and masks kept in memory."
     )

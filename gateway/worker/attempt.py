@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from structlog.contextvars import bound_contextvars
 
 from gateway.cache.cache import NewEntry
-from gateway.jobs.job import Failure, Job, Outcome
+from gateway.jobs.job import Failure, Job, Lease, Outcome
 from gateway.logs import get_logger
 from gateway.problems import Problem
 from gateway.settings import Settings
@@ -39,6 +40,8 @@ class Attempts:
         with bound_contextvars(job_id=str(request.id), **names):
             try:
                 await self._work(held)
+            except LeaseLostError:
+                await self._leave(held)
             except asyncio.CancelledError:
                 await (self._leave(held) if held.lost else self._hand_back(held))
 
@@ -50,7 +53,7 @@ class Attempts:
             async with self._execution.done(held, watch) as done:
                 await self._finish(held, done.outcome, done.entry)
         except LeaseLostError:
-            await self._leave(held)
+            raise
         except Problem as problem:
             await self._fail(held, problem, watch)
         except Exception as error:  # noqa: BLE001 a bug that one job brings out must not end the others
@@ -67,8 +70,7 @@ class Attempts:
     async def _retry(self, held: HeldLease, failure: Failure) -> None:
         delay_s = retries.delay_s(held.job.attempts)
         if not await self._told(held, lambda: self._jobs.retry(held.lease, failure, delay_s)):
-            await self._leave(held)
-            return
+            raise LeaseLostError
         self._log.warning(
             "job will be tried again",
             code=failure.code,
@@ -78,9 +80,10 @@ class Attempts:
         )
 
     async def _finish(self, held: HeldLease, outcome: Outcome, entry: NewEntry | None = None) -> None:
-        if not await self._told(held, lambda: self._jobs.finish(held.lease, outcome, entry)):
-            await self._leave(held)
-            return
+        if not await self._told(held, lambda: self._jobs.finish(_with_hold(held, outcome), outcome, entry)):
+            raise LeaseLostError
+        if held.grip and outcome.artifacts:
+            held.grip.state = "spent"
         self._log_end(held.job, outcome)
         await self._tidy(held.job, outcome.failure)
 
@@ -122,6 +125,11 @@ class Attempts:
             await self._objects.tidy(job, failure)
         except Problem as problem:
             self._log.warning(f"not tidied: {problem}")
+
+
+def _with_hold(held: HeldLease, outcome: Outcome) -> Lease:
+    """The lease, with the hold that its artifacts depend on."""
+    return replace(held.lease, hold=held.grip.hold.token) if held.grip and outcome.artifacts else held.lease
 
 
 def _waited_s(job: Job) -> float:

@@ -1,11 +1,12 @@
 """The stages of one attempt at a job: fetch, check, infer, store."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
 from gateway.admission import Turns
+from gateway.artifacts import Artifact
 from gateway.cache.cache import NewEntry
 from gateway.cache.jobs import counted, outcome_of
 from gateway.cache.keys import Work
@@ -15,8 +16,8 @@ from gateway.deadline import Deadline
 from gateway.fetching.fetcher import Fetcher
 from gateway.inference import Inferences
 from gateway.intake.images import check_photo
-from gateway.jobs.job import ImageReference, Job, Outcome
-from gateway.jobs.storing import store_artifacts
+from gateway.jobs.job import ImageReference, Job, Outcome, StoredArtifact
+from gateway.jobs.storing import Keys
 from gateway.jobs.uploads import with_original
 from gateway.pipelines.pipeline import Pipeline
 from gateway.problems import Problem
@@ -27,6 +28,9 @@ from gateway.visits import Owner
 from gateway.worker.held import HeldLease
 from gateway.worker.sources import Sources
 from gateway.worker.stopwatch import Stopwatch
+
+_PATIENCE_S = 60.0
+"""For who is at the objects of the same name: a removal of what was there before, or an attempt that died."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Execution:
         self._settings = settings
         self._sources = Sources(stores.photos, fetcher, stores.images)
         self._registry = registry
-        self._artifacts = stores.artifacts
+        self._keys = Keys(stores.holds, stores.jobs, stores.artifacts)
         self._triton = triton
         self._turns = Turns(settings.service_concurrency)
 
@@ -70,14 +74,23 @@ class Execution:
             # the wait for a turn is one in the queue: the job has a worker, but not yet a model
             inferences = Inferences(self._triton, partial(self._turns.held, _owner_of(job)))
             value = found.hit.value if found.hit else await inferences.compute(work, deadline, watch, "queue")
-            await held.secured()
             with watch.stage("store"):
-                kept = with_original(job.request, photo, value.artifacts)
-                stored = await store_artifacts(self._artifacts, job.request, kept)
+                stored = await self._store(stack, held, with_original(job.request, photo, value.artifacts))
             entry = None if found.hit else found.entry(value, str(job.id), job.created_at)
             if counted(job.request):
                 self._results.count(found.hit or entry)
             yield Done(outcome_of(value, stored, watch.timings_ms, hit=found.hit), entry)
+
+    async def _store(
+        self, stack: AsyncExitStack, held: HeldLease, artifacts: Sequence[Artifact]
+    ) -> tuple[StoredArtifact, ...]:
+        """The keys are held until the job's end; the lease that is found to hold by then is nobody else's meanwhile."""
+        if not artifacts:
+            return ()
+        request, size = held.job.request, sum(len(artifact.data) for artifact in artifacts)
+        held.grip = await stack.enter_async_context(self._keys.held(request, _PATIENCE_S, size))
+        await held.secured()
+        return await self._keys.store(held.grip, request, artifacts)
 
     def _pipeline(self, job: Job) -> Pipeline:
         pipeline = self._registry.get(job.request.pipeline)

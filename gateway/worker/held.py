@@ -6,6 +6,7 @@ from typing import Protocol
 
 import anyio
 
+from gateway.jobs.holds import Grip
 from gateway.jobs.job import Job, Lease
 from gateway.problems import Problem
 
@@ -28,13 +29,15 @@ class HeldLease:
     """A lease, and how to renew it for `lease_s` seconds of the clock.
 
     `lost` says that another may have the job: whoever works on it then writes nothing more. `ending` says that the
-    store is being told of the end, and that its answer decides whether the lease held.
+    store is being told of the end, and that its answer decides whether the lease held. `grip` is on the keys of
+    its artifacts, if any are written.
     """
 
     def __init__(self, lease: Lease, renew: Renew, lease_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.lease = lease
         self.lost = False
         self.ending = False
+        self.grip: Grip | None = None
         self._renew = renew
         self._lease_s = lease_s
         self._clock = clock

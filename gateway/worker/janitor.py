@@ -5,6 +5,7 @@ import time
 import anyio
 
 from gateway.jobs.bucket import ObjectsKeptError
+from gateway.jobs.storing import InUseError
 from gateway.logs import get_logger
 from gateway.pulse import Pulse
 from gateway.settings import Settings
@@ -13,9 +14,9 @@ from gateway.worker.leftovers import Leftovers
 from gateway.worker.objects import Removals
 
 _PAUSE_S = 5.0
-_BATCH = 100
-_REMOVING_S = 300.0
-"""So long a batch of jobs is kept from other janitors."""
+_BATCH = 20
+_REMOVING_S = 60.0
+"""So long a batch of jobs is kept from other janitors: and waits, should this one die or S3 go away amid it."""
 _RARELY_S = 600.0
 _CACHE_S = 30.0
 
@@ -28,6 +29,10 @@ class Janitor:
         self._jobs = stores.jobs
         self._removals = Removals(stores)
         self._retention_days = settings.job_retention_days
+        self._prunings = (
+            (settings.audit_retention_days, stores.audit.prune),
+            (settings.poison_retention_days, stores.poison.prune),
+        )
         self._leftovers = Leftovers(stores, self.pulse)
         self._cache = stores.cache
         self._rarely_at = self._cache_at = time.monotonic()
@@ -44,8 +49,10 @@ class Janitor:
         """One round. Raises Problem `store_unavailable`, `storage_unavailable`."""
         while await self._remove_some() == _BATCH:
             pass
+        await self._recover()
         if time.monotonic() >= self._rarely_at:
             await self._expire()
+            await self._prune()
             await self._remove_leftovers()
             self._rarely_at = time.monotonic() + _RARELY_S
         if time.monotonic() >= self._cache_at:
@@ -58,10 +65,17 @@ class Janitor:
         for job in jobs:
             try:
                 await self._removals.remove(job)
-            except ObjectsKeptError as error:
+            except (ObjectsKeptError, InUseError) as error:
                 self._log.warning("a job's objects are not gone", job_id=str(job.id), reason=error.detail)
             self.pulse.beat()
         return len(jobs)
+
+    async def _recover(self) -> None:
+        """What S3 keeps of it stays: nothing else knows of it."""
+        try:
+            await self._removals.recover(_BATCH)
+        except (ObjectsKeptError, InUseError) as error:
+            self._log.warning("objects that were left behind are not gone", reason=error.detail)
 
     async def _expire(self) -> None:
         expired = 0
@@ -71,8 +85,13 @@ class Janitor:
         if expired:
             self._log.info(f"{expired} jobs ended more than {self._retention_days} days ago; they are deleted")
 
+    async def _prune(self) -> None:
+        for days, prune in self._prunings:
+            while days and await prune(days):
+                self.pulse.beat()
+
     async def _clean_cache(self) -> None:
-        removed = await self._cache.cleanup()
+        removed = await self._cache.cleanup(self.pulse.beat)
         if removed:
             self._log.info(f"{removed} results were too old or too much; they are removed from the cache")
 

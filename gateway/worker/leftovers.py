@@ -1,17 +1,17 @@
 """Photos that nobody needs any more, left behind by a process or a server that died at the wrong moment."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from gateway.jobs.job import Job
 from gateway.jobs.uploads import LONGEST_BATCH_S
 from gateway.pulse import Pulse
 from gateway.stores import Stores
-from gateway.worker.objects import photo_needed
 
 _UNOWNED_S = 2 * LONGEST_BATCH_S
 """Twice as long as a photo may wait for the last one of its batch, and the job that it gets then."""
+
+_TOGETHER = 1000
 
 
 class Leftovers:
@@ -19,7 +19,6 @@ class Leftovers:
 
     def __init__(self, stores: Stores, pulse: Pulse, clock: Callable[[], float] = time.monotonic) -> None:
         self._jobs = stores.jobs
-        self._poison = stores.poison
         self._pulse = pulse
         self._photos = stores.photos
         self._clock = clock
@@ -31,24 +30,23 @@ class Leftovers:
         A photo is stored before its job is kept, so one look cannot tell. Raises Problem `store_unavailable`,
         `storage_unavailable`; ObjectsKeptError once all others are gone.
         """
-        now, unowned, unneeded = self._clock(), dict[str, float](), set[str]()
-        for key in filter(_is_id, await self._photos.keys("")):
-            job = await self._jobs.get(UUID(key))
-            if job is None:
-                unowned[key] = self._unowned.get(key, now)
-            elif await self._is_over(job):
-                unneeded.add(key)
+        keys = sorted(filter(_is_id, await self._photos.keys("")))
+        now, unowned, unneeded = self._clock(), dict[str, float](), list[str]()
+        for start in range(0, len(keys), _TOGETHER):
+            some = keys[start : start + _TOGETHER]
+            over = await self._jobs.over([UUID(key) for key in some])
+            unowned |= {key: self._unowned.get(key, now) for key in some if UUID(key) not in over}
+            unneeded += [key for key in some if over.get(UUID(key))]
             self._pulse.beat()
-        unneeded |= {key for key, since in unowned.items() if now - since >= _UNOWNED_S}
         self._unowned = unowned
-        await self._photos.remove(sorted(unneeded))
+        unneeded += await self._still_unowned([key for key, since in unowned.items() if now - since >= _UNOWNED_S])
+        await self._photos.remove(unneeded)
         return len(unneeded)
 
-    async def _is_over(self, job: Job) -> bool:
-        """A failed message's photo is needed for as long as its entry is open."""
-        if job.outcome is None:
-            return False
-        return not (photo_needed(job, job.outcome.failure) and await self._poison.has_open(job.id))
+    async def _still_unowned(self, keys: Sequence[str]) -> list[str]:
+        """Asked once more just before they go: the message may have come again that a photo is of."""
+        found = await self._jobs.over([UUID(key) for key in keys]) if keys else {}
+        return [key for key in keys if UUID(key) not in found]
 
 
 def _is_id(key: str) -> bool:

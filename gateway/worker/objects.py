@@ -1,14 +1,17 @@
 """Which of a job's objects are still needed, and the removal of the others."""
 
-from gateway.jobs.bucket import Bucket, ObjectMissingError, ObjectsKeptError
-from gateway.jobs.job import Failure, Job
+from datetime import datetime
+
+from gateway.jobs.bucket import ObjectsKeptError
+from gateway.jobs.holds import Name
+from gateway.jobs.job import Failure, Job, NewJob
 from gateway.jobs.poison import poison_origin
-from gateway.jobs.store import JobFilter
-from gateway.jobs.uploads import object_prefixes
+from gateway.jobs.storing import IN_SILENCE, Keys, keys_of
 from gateway.problems import Problem
 from gateway.stores import Stores
 
-_IN_SILENCE = "without a word"
+_PATIENCE_S = 3.0
+"""How long a removal waits for who is at the same objects; then it is put off."""
 
 
 def photo_needed(job: Job, failure: Failure | None) -> bool:
@@ -17,16 +20,16 @@ def photo_needed(job: Job, failure: Failure | None) -> bool:
 
 
 class JobObjects:
-    """The photos and artifacts of jobs. Every method raises Problem `storage_unavailable`."""
+    """The photos and artifacts of jobs. Every method raises Problem `storage_unavailable`, `store_unavailable`."""
 
     def __init__(self, stores: Stores) -> None:
         self._photos = stores.photos
-        self._artifacts = stores.artifacts
+        self._keys = Keys(stores.holds, stores.jobs, stores.artifacts)
 
     async def tidy(self, job: Job, failure: Failure | None) -> None:
         """Remove what an ended job needs no more: its photo, and the artifacts of one that failed."""
         if failure is not None:
-            await self.remove_artifacts(job)
+            await self.remove_artifacts(job.request)
         if not photo_needed(job, failure):
             await self.remove_photo(job)
 
@@ -35,30 +38,17 @@ class JobObjects:
         if job.request.image.kind == "photo":
             key = job.request.image.location
             await self._photos.remove([key])
-            if key in await _keys(self._photos, key):
-                raise ObjectsKeptError({key: _IN_SILENCE})
+            if key in await keys_of(self._photos, key):
+                raise ObjectsKeptError({key: IN_SILENCE})
 
-    async def remove_artifacts(self, job: Job) -> None:
-        """Remove every artifact, also those that no outcome names. Raises ObjectsKeptError.
+    async def remove_artifacts(self, request: NewJob | Name) -> datetime:
+        """Remove every artifact that no outcome names, of a later job of the same name too; since when it was looked.
 
-        Some servers say that they have removed what they keep, so they are asked again.
+        By the store's clock. Raises ObjectsKeptError.
         """
-        if keys := await self._keys(job):
-            await self._artifacts.remove(keys)
-            if left := await self._keys(job):
-                raise ObjectsKeptError(dict.fromkeys(left, _IN_SILENCE))
-
-    async def _keys(self, job: Job) -> list[str]:
-        found = [(prefix, await _keys(self._artifacts, prefix)) for prefix in object_prefixes(job)]
-        return [key for prefix, keys in found for key in keys if "/" not in key.removeprefix(prefix)]
-
-
-async def _keys(bucket: Bucket, prefix: str) -> list[str]:
-    """None where the bucket is gone with all that it held."""
-    try:
-        return list(await bucket.keys(prefix))
-    except ObjectMissingError:
-        return []
+        async with self._keys.held(request, _PATIENCE_S) as grip:
+            await self._keys.sweep(grip)
+            return grip.hold.since
 
 
 class Removals:
@@ -66,30 +56,40 @@ class Removals:
 
     def __init__(self, stores: Stores) -> None:
         self._jobs = stores.jobs
+        self._holds = stores.holds
         self._objects = JobObjects(stores)
 
     async def remove(self, job: Job) -> bool:
         """Remove a job's objects; whether it was deleted and is gone for good now.
 
-        Raises Problem, once the removal is put off: ObjectsKeptError, or `storage_unavailable` where there is no S3;
-        `store_unavailable`.
+        Raises Problem, once the removal is put off: ObjectsKeptError, or `storage_unavailable` where there is no S3 or
+        others are at the objects; `store_unavailable`.
         """
         try:
-            await self.clear(job)
+            since = await self.clear(job)
         except Problem as problem:
             await self._jobs.postpone_removal(job.id, problem.detail)
             raise
-        return job.id in await self._jobs.remove([job.id])
+        return job.id in await self._jobs.remove([job.id], since)
 
-    async def clear(self, job: Job) -> None:
-        """Remove what is there now. A later job of the same tenant, user and request id has its artifacts' keys."""
-        if job.state != "deleting" and (now := await self._jobs.get(job.id)):
-            return await self._objects.tidy(now, now.outcome.failure) if now.outcome else None
-        request = job.request
-        same = JobFilter(user_id=request.user_id, request_id=request.request_id, limit=1, tenant=request.tenant)
+    async def clear(self, job: Job) -> datetime | None:
+        """Remove what is there now; since when it was looked, None where nothing was looked for.
+
+        The photo of a job that may be worked on again stays. Raises as `remove`.
+        """
+        now = None if job.state == "deleting" else await self._jobs.get(job.id)
+        if now and now.outcome is None:
+            return None
+        failure = now.outcome.failure if now and now.outcome else None
         try:
-            await self._objects.remove_photo(job)
+            return await self._objects.remove_artifacts(job.request)
         finally:
-            if not await self._jobs.find(same):
-                await self._objects.remove_artifacts(job)
-        return None
+            if now is None or not photo_needed(now, failure):
+                await self._objects.remove_photo(job)
+
+    async def recover(self, limit: int) -> int:
+        """Remove what writers left that died, or were given up, before their jobs' ends; how many names were held."""
+        names = await self._holds.lapsed(limit)
+        for name in names:
+            await self._objects.remove_artifacts(name)
+        return len(names)

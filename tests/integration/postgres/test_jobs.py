@@ -215,7 +215,7 @@ async def test_the_users_rows_are_one_tenants(settings, sql):
 async def test_a_message_is_the_same_one_after_its_tenant_was_named_anew(stores):
     (first,) = await stores.jobs.submit([job := request("ann")])
     (again,) = await stores.jobs.submit([replace(job, tenant="acme")])
-    assert (again.job, again.result) == (first.job, "created")
+    assert (again.job, again.result) == (first.job, "known")
 
 
 async def test_the_masks_of_everyone_leave_a_users_row_as_it_is(settings, sql):

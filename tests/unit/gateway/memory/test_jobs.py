@@ -360,7 +360,7 @@ async def test_a_poisonous_message_is_kept_and_told_once(stores):
         "mask_input/0/1",
         "invalid_json",
         1,
-        0,
+        1,
     )
     assert await stores.poison.entries(10, before=newest.id) == [oldest]
     assert await stores.poison.entries(1) == [newest]
@@ -382,7 +382,10 @@ async def test_a_replayed_message_goes_to_the_input_topic(stores):
     (entry,) = await stores.poison.entries(10)
     assert await stores.poison.replay(entry.id)
     (sent,) = await stores.outbox.take(10, 1)
-    assert (sent.job_id, sent.content) == (None, NewDelivery("message", "mask_input", "key", b"value"))
+    assert (sent.job_id, sent.content) == (
+        None,
+        NewDelivery("message", "mask_input", "key", b"value", {"attempts": "1"}),
+    )
 
 
 async def test_an_outcome_that_cannot_be_told_changes_nothing(clock):

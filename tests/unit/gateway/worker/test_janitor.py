@@ -1,10 +1,14 @@
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import count
-from uuid import uuid4
+from typing import TypeVar
+from uuid import UUID, uuid4
 
+from gateway.jobs.holds import name_of
 from gateway.jobs.job import Failure, Job, NewJob, Outcome, StoredArtifact
 from gateway.jobs.keys import artifact_key
+from gateway.jobs.storing import Keys
 from gateway.jobs.uploads import LONGEST_BATCH_S
 from gateway.memory.stores import memory_stores
 from gateway.pulse import Pulse
@@ -14,6 +18,7 @@ from gateway.worker.leftovers import Leftovers
 from tests.cache_contract import entry
 from tests.unit.gateway.worker.jobs import NOW, memory_settings, new_job
 
+T = TypeVar("T")
 LEASE_S = 10
 
 
@@ -162,3 +167,74 @@ async def test_a_failed_messages_photo_stays_until_its_entry_is_closed() -> None
     (entry,) = await stores.poison.entries(1)
     assert await stores.poison.drop(entry.id)
     assert await leftovers.remove() == 1
+
+
+async def test_what_a_writer_left_that_died_before_its_job_was_kept_goes() -> None:
+    stores = stores_at(clock := Time())
+    dead = new_job("123")
+    assert await stores.holds.take(name_of(dead), 30.0)
+    await put(stores, dead, "upper_body_mask.png")
+    await janitor(stores).clean()
+    assert len(await stores.artifacts.keys("")) == 1, "it may still be at work"
+    clock.pass_by(seconds=31)
+    await janitor(stores).clean()
+    assert await stores.artifacts.keys("") == []
+    assert await stores.holds.lapsed(10) == []
+
+
+async def test_who_comes_after_a_writer_that_died_removes_what_it_left() -> None:
+    stores = stores_at(clock := Time())
+    request = new_job("123")
+    await stores.holds.take(name_of(request), 30.0)
+    await put(stores, request, "dress_mask.png")
+    clock.pass_by(seconds=31)
+    async with Keys(stores.holds, stores.jobs, stores.artifacts).held(request, 0.0):
+        assert await stores.artifacts.keys("") == []
+
+
+async def test_a_job_that_was_looked_for_while_it_could_still_be_written_is_looked_for_again() -> None:
+    stores = stores_at(clock := Time())
+    job = await running(stores, new_job("123"))
+    assert await stores.jobs.delete(job.id)
+    looked = clock.now
+    await put(stores, job.request, "late.png")
+    clock.pass_by(hours=1)
+    assert await stores.jobs.remove([job.id], looked) == frozenset()
+    await janitor(stores).clean()
+    assert await stores.jobs.deleting(job.id) is None
+    assert await stores.artifacts.keys("") == []
+
+
+async def test_a_replay_amid_the_look_for_leftovers_keeps_the_photo() -> None:
+    stores = stores_at(Time())
+    message = replace(new_job(), source="kafka:mask_input/0/1")
+    await stores.jobs.submit([message])
+    (lease,) = await stores.jobs.claim("worker-1", 1, LEASE_S)
+    await stores.jobs.finish(lease, Outcome(failure=Failure("storage_unavailable", "")))
+    await stores.photos.put(message.image.location, b"photo", "image/png")
+    (entry,) = await stores.poison.entries(1)
+    replaying = replace(stores, jobs=Replaying(stores, entry.id), poison=Replaying(stores, entry.id))
+    await Leftovers(replaying, Pulse("janitor")).remove()
+    assert (await stores.jobs.get(message.id)).state == "queued"
+    assert await stores.photos.keys("") == [message.image.location]
+
+
+class Replaying:
+    """A store after each of whose answers somebody replays an entry."""
+
+    def __init__(self, stores: Stores, entry_id: int) -> None:
+        self._stores = stores
+        self._entry_id = entry_id
+
+    async def get(self, job_id: UUID) -> Job | None:
+        return await self._after(await self._stores.jobs.get(job_id))
+
+    async def has_open(self, job_id: UUID) -> bool:
+        return await self._after(await self._stores.poison.has_open(job_id))
+
+    async def over(self, job_ids: Sequence[UUID]) -> Mapping[UUID, bool]:
+        return await self._after(await self._stores.jobs.over(job_ids))
+
+    async def _after(self, answer: T) -> T:
+        await self._stores.poison.replay(self._entry_id)
+        return answer

@@ -276,7 +276,8 @@ async def test_a_deleted_job_leaves_its_successors_artifacts_as_they_are() -> No
 
     async def gated(job: Job) -> Outcome:
         await (gate.wait() if job.request.user_id == "ann" and job.sequence == 1 else asyncio.sleep(0))
-        return Outcome()
+        key = artifact_key("ann", job.request.request_id, NAME)
+        return Outcome(artifacts=(StoredArtifact(NAME, key, "image/png", 1),))
 
     async with bench(gated) as at:
 

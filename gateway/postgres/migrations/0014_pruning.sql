@@ -1,0 +1,8 @@
+-- What goes with a job, and what is closed, is found without a look at all the rest.
+CREATE INDEX poison_of_job ON maskwright.poison (job_id) WHERE job_id IS NOT NULL;
+CREATE INDEX poison_closed ON maskwright.poison (closed_at) WHERE closed_at IS NOT NULL;
+
+-- The audit log's list, by any of its filters.
+DROP INDEX maskwright.audit_job;
+CREATE INDEX audit_job ON maskwright.audit (job_id, id) WHERE job_id IS NOT NULL;
+CREATE INDEX audit_tenant ON maskwright.audit (tenant, id);

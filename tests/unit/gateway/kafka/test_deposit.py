@@ -1,0 +1,153 @@
+"""Messages that come again after they were given up, as from the poison topic."""
+
+import base64
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import count
+from uuid import uuid4
+
+import pytest
+
+from gateway.jobs.deliveries import NewDelivery
+from gateway.jobs.job import Failure, Outcome
+from gateway.jobs.store import JobFilter, Poison
+from gateway.kafka.deposit import Deposit
+from gateway.kafka.message import Message
+from gateway.kafka.reader import Arrival, MessageReader
+from gateway.openapi.example_photo import tiny_png
+from gateway.pipelines.registry import build_registry
+from gateway.stores import Stores
+from tests.unit.gateway.worker.jobs import memory, memory_settings, new_job
+
+PHOTO = tiny_png()
+INSIDE = {"type": "base64", "data": base64.b64encode(PHOTO).decode()}
+OFFSETS = count()
+AWAY = Outcome(failure=Failure("triton_unavailable", "away"))
+SETTINGS = memory_settings()
+READER = MessageReader(SETTINGS, build_registry(SETTINGS)["body_masks"])
+
+
+@dataclass
+class Bench:
+    stores: Stores
+
+    async def take(self, value: bytes, headers: Mapping[str, str] | None = None) -> Message:
+        """A message of the input topic comes."""
+        encoded = {name: text.encode() for name, text in (headers or {}).items()}
+        message = Message("mask_input", 0, next(OFFSETS), 0, b"123", value, encoded)
+        await self.again(message)
+        return message
+
+    async def again(self, message: Message) -> None:
+        read = READER.read(message)
+        arrivals, poison = ([read], []) if isinstance(read, Arrival) else ([], [read])
+        await Deposit(self.stores.jobs, self.stores.photos, READER, self.stores.poison).keep(arrivals, poison)
+
+    async def give_up(self) -> NewDelivery:
+        """The job fails in vain; what the poison topic is told."""
+        (lease,) = await self.stores.jobs.claim("worker", 1, 30)
+        assert await self.stores.jobs.finish(lease, AWAY)
+        return (await self.told())[-1]
+
+    async def told(self) -> list[NewDelivery]:
+        taken = await self.stores.outbox.take(100, 1000.0)
+        return [one.content for one in taken if one.content.destination == SETTINGS.kafka_topic_poison]
+
+    async def states(self) -> list[str]:
+        return [job.state for job in await self.stores.jobs.find(JobFilter())]
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    async with memory() as stores:
+        yield Bench(stores)
+
+
+def asked(**changes: object) -> bytes:
+    body = {"user_id": 123, "request_id": "r", "gender": "female", "mask_types": "dress", "image": INSIDE}
+    return json.dumps({**body, **changes}).encode()
+
+
+@pytest.mark.parametrize("image", [INSIDE, {"type": "url", "data": "https://93.184.215.14/a.jpg"}])
+async def test_what_is_taken_from_the_poison_topic_begins_anew(bench: Bench, image: dict[str, str]) -> None:
+    await bench.take(asked(image=image))
+    given_up = await bench.give_up()
+    await bench.take(given_up.body, given_up.headers)
+    assert await bench.states() == ["queued"]
+    assert await bench.stores.poison.entries(10) == []
+    (lease,) = await bench.stores.jobs.claim("worker", 1, 30)
+    if lease.job.request.image.kind == "photo":
+        assert (await bench.stores.photos.get(lease.job.request.image.location)).data == PHOTO
+    assert len(await bench.stores.photos.keys("")) == (lease.job.request.image.kind == "photo")
+
+
+async def test_under_another_id_it_is_another_job_with_a_photo_of_its_own(bench: Bench) -> None:
+    await bench.take(asked())
+    given_up = await bench.give_up()
+    await bench.take(json.dumps({**json.loads(given_up.body), "request_id": "s"}).encode())
+    newest, oldest = await bench.stores.jobs.find(JobFilter())
+    assert (newest.state, oldest.state) == ("queued", "failed")
+    assert (await bench.stores.photos.get(newest.request.image.location)).data == PHOTO
+    assert newest.request.image.location == str(newest.id)
+
+
+async def test_the_very_message_that_comes_again_begins_nothing(bench: Bench) -> None:
+    message = await bench.take(asked())
+    await bench.give_up()
+    await bench.again(message)
+    assert await bench.states() == ["failed"]
+
+
+async def test_a_photo_that_is_gone_is_said_to_be(bench: Bench) -> None:
+    await bench.take(asked())
+    given_up = await bench.give_up()
+    (entry,) = await bench.stores.poison.entries(10)
+    await bench.stores.poison.drop(entry.id)
+    await bench.stores.photos.remove(await bench.stores.photos.keys(""))
+    await bench.take(given_up.body)
+    (entry,) = await bench.stores.poison.entries(10)
+    assert entry.failure.code == "object_missing"
+
+
+@pytest.mark.parametrize("owner", [{"source": "http"}, {"tenant": "acme"}])
+async def test_nobody_elses_photo_can_be_named(bench: Bench, owner: dict[str, str]) -> None:
+    other = replace(new_job(source="kafka:mask_input/0/1"), **owner)
+    await bench.stores.jobs.submit([other])
+    await bench.stores.photos.put(str(other.id), PHOTO, "image/png")
+    for job_id in (other.id, uuid4()):
+        await bench.take(asked(image={"type": "s3", "data": f"s3://{SETTINGS.minio_photo_bucket}/{job_id}"}))
+    codes = {entry.failure.code for entry in await bench.stores.poison.entries(10)}
+    assert codes == {"object_missing"}
+    assert len(await bench.stores.photos.keys("")) == 1
+
+
+async def test_other_keys_of_the_bucket_are_refused() -> None:
+    for key in ("", "x", f"{uuid4()}/y", f"../{uuid4()}"):
+        value = asked(image={"type": "s3", "data": f"s3://{SETTINGS.minio_photo_bucket}/{key}"})
+        read = READER.read(Message("mask_input", 0, next(OFFSETS), 0, None, value))
+        assert isinstance(read, Arrival)
+        assert read.job.outcome is not None
+
+
+async def test_attempts_go_on_from_what_a_message_says(bench: Bench) -> None:
+    await bench.take(b"{")
+    (told,) = await bench.told()
+    assert told.headers["attempts"] == "1"
+    await bench.take(told.body, told.headers)
+    again = (await bench.told())[-1]
+    assert again.headers["attempts"] == "2"
+    newest, oldest = await bench.stores.poison.entries(10)
+    assert (newest.attempts, oldest.attempts) == (2, 1)
+    assert await bench.stores.poison.replay(newest.id)
+    (replayed,) = [one.content for one in await bench.stores.outbox.take(10, 1.0)]
+    await bench.take(replayed.body, replayed.headers)
+    assert (await bench.told())[-1].headers["attempts"] == "3"
+
+
+@pytest.mark.parametrize("said", ["-1", "1e3", "9" * 9, "²", ""])
+async def test_attempts_that_are_no_number_count_for_nothing(bench: Bench, said: str) -> None:
+    await bench.take(b"{", {"attempts": said})
+    assert isinstance(READER.read(Message("in", 0, 0, 0, None, b"{", {"attempts": said.encode()})), Poison)
+    (told,) = await bench.told()
+    assert told.headers["attempts"] == "1"
