@@ -82,10 +82,11 @@ class ServerSettings(SettingsGroup):
         "the gateway keeps it (AWS 60, nginx 60, Google 600).",
     )
     max_connections: int = Field(
-        1000,
+        2500,
         ge=10,
         le=100_000,
-        description="Connections in all; beyond, the slowest of the address that has most of them is closed.",
+        description="Connections in all; where one more comes, the one that is missed least is closed, of the address "
+        "that has most of them.",
     )
     max_pixels: int = Field(100_000_000, ge=1024, description="Largest photo, width × height in pixels.")
 
