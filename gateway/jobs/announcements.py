@@ -28,7 +28,8 @@ def announcer(settings: Settings, link: Link) -> Announce:
     def announce(job: Job, outcome: Outcome) -> Sequence[NewDelivery]:
         finished = job.finished_at or datetime.now(UTC)
         ended = replace(job, state=outcome.state, outcome=outcome, finished_at=finished)
-        return list(_deliveries(ended, outcome, settings, link))
+        owed = _deliveries(ended, outcome, settings, link)
+        return [replace(delivery, tenant=job.request.tenant) for delivery in owed]
 
     return announce
 
