@@ -27,6 +27,7 @@ class _Options(TypedDict):
     log_config: None
     log_level: str
     server_header: bool
+    proxy_headers: bool
 
 
 OPTIONS = _Options(
@@ -37,5 +38,7 @@ OPTIONS = _Options(
     log_config=None,
     log_level="warning",
     server_header=False,
+    proxy_headers=False,
 )
-"""What all of them have in common: bounded heads, and logs that are the gateway's own."""
+"""What all of them have in common: bounded heads, logs that are the gateway's own, and no belief in what clients say of
+themselves (gateway.public reads it)."""

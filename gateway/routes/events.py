@@ -9,8 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from gateway.jobs.job import Job
+from gateway.jobs.links import Link
 from gateway.problems import Problem
-from gateway.routes.job_views import full_view, job_of
+from gateway.routes.job_views import full_view, job_of, link_of
 from gateway.services import Services, services_of
 from gateway.stores import Stores
 
@@ -29,16 +30,16 @@ async def events(request: Request) -> Response:
     services, job = services_of(request), await job_of(request)
     if job.finished and request.headers.get("last-event-id") == _event_id(job):
         return Response(status_code=204)
-    changes = state_events(services, job.id, _KEEP_ALIVE_S)
+    changes = state_events(services, job.id, link_of(request), _KEEP_ALIVE_S)
     return StreamingResponse(changes, media_type="text/event-stream", headers=_HEADERS)
 
 
-async def state_events(services: Services, job_id: UUID, keep_alive_s: float) -> AsyncIterator[bytes]:
+async def state_events(services: Services, job_id: UUID, link: Link, keep_alive_s: float) -> AsyncIterator[bytes]:
     """Events until the job is finished or deleted, or the gateway closes; a comment where nothing changed in time."""
     seen: str | None = None
     with services.stores.signals.subscribe(str(job_id)) as subscription:
         while not services.closing.is_set():
-            news = await _look(services.stores, job_id, seen)
+            news = await _look(services.stores, job_id, link, seen)
             yield news.text.encode()
             if news.last:
                 return
@@ -53,7 +54,7 @@ class _News:
     last: bool = False
 
 
-async def _look(stores: Stores, job_id: UUID, seen: str | None) -> _News:
+async def _look(stores: Stores, job_id: UUID, link: Link, seen: str | None) -> _News:
     """What to tell one who has seen this state; while the database is away, that the stream lives."""
     try:
         job = await stores.jobs.get(job_id)
@@ -61,7 +62,7 @@ async def _look(stores: Stores, job_id: UUID, seen: str | None) -> _News:
             return _News(seen, _DELETED, last=True)
         if _event_id(job) == seen:
             return _News(seen, _KEEP_ALIVE)
-        return _News(_event_id(job), _event(job, await full_view(stores, job)), job.finished)
+        return _News(_event_id(job), _event(job, await full_view(stores, job, link)), job.finished)
     except Problem:
         return _News(seen, _KEEP_ALIVE)
 

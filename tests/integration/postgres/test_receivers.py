@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_network
+from uuid import UUID
 
 import pytest
 from pydantic import SecretStr
 
 from gateway.callbacks.couriers import open_couriers
 from gateway.jobs.announcements import announcer
-from gateway.jobs.job import Callback, Failure, Outcome
+from gateway.jobs.job import Callback, Failure, Outcome, StoredArtifact
 from gateway.jobs.signals import Signals
 from gateway.memory.stores import memory_stores
 from gateway.postgres.stores import open_postgres
@@ -48,7 +49,7 @@ class House:
         await self.jobs.submit([request(callbacks=(hook,), outcome=ENDED, tenant=tenant) for _ in range(count)])
 
 
-def no_link(_key: str) -> str:
+def no_link(_job_id: UUID, _artifact: StoredArtifact) -> str:
     raise AssertionError("nothing was made")
 
 

@@ -91,7 +91,11 @@ class _Server(uvicorn.Server):
 async def open_house(settings: Settings) -> AsyncIterator[House]:
     """Serve on a free port, with nothing at Triton's address."""
     app, (port,), instruments = create_app(settings), free_ports(1), Instruments()
-    server = _Server(uvicorn.Config(app, port=port, lifespan="off", log_config=None, timeout_graceful_shutdown=5))
+    server = _Server(
+        uvicorn.Config(
+            app, port=port, lifespan="off", log_config=None, proxy_headers=False, timeout_graceful_shutdown=5
+        )
+    )
     async with (
         connect(settings) as triton,
         open_stores(settings, instruments.ended) as stores,
