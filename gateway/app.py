@@ -22,7 +22,7 @@ from gateway.openapi.security import security
 from gateway.pipelines.pipeline import Pipeline
 from gateway.pipelines.registry import build_registry
 from gateway.problems import Problem, problem_response
-from gateway.public import PublicAddresses
+from gateway.public import PublicAddresses, asked_path
 from gateway.routes import run
 from gateway.routes.addresses import addresses
 from gateway.routes.documentation import add_documentation, slashless
@@ -108,4 +108,4 @@ def _methods(request: Request) -> list[str]:
 
 def _told(request: Request, problem: Problem) -> Response:
     note_problem(request.scope, problem.code)
-    return problem_response(problem, path_of(request))
+    return problem_response(problem, asked_path(request.scope))

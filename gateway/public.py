@@ -49,6 +49,12 @@ def server_of(request: Request) -> str:
     return public.base or public.prefix
 
 
+def asked_path(scope: Scope) -> str:
+    """The path that was asked for, as the client wrote it before any proxy, decoded."""
+    public = scope.get(_KEY)
+    return (public.prefix if isinstance(public, _Public) else "") + str(scope["path"])
+
+
 def _public(request: Request) -> _Public:
     public = request.scope.get(_KEY)
     if not isinstance(public, _Public):

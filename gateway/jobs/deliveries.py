@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Literal, NamedTuple, Protocol
 from uuid import UUID
 
@@ -43,7 +44,7 @@ class NewDelivery:
     headers: Mapping[str, str] = field(default_factory=dict)
     tenant: str = ""
 
-    @property
+    @cached_property
     def lane(self) -> Lane:
         """The lane it goes in."""
         receiver = self.destination if self.kind == "message" else _receiver(self.destination)

@@ -23,7 +23,7 @@ def is_prefix(path: str) -> bool:
 def origin(scheme: str, host: str, port: int | None = None) -> str | None:
     """scheme://host[:port] in small letters, without the port that goes without saying; None where it is none."""
     name = host.lower()
-    if scheme not in _PORTS or not _HOST.fullmatch(name) or not 0 < (port or 1) < 2**16:
+    if scheme not in _PORTS or not _HOST.fullmatch(name) or not (port is None or 0 < port < 2**16):
         return None
     return f"{scheme}://{name}" + (f":{port}" if port and port != _PORTS[scheme] else "")
 

@@ -1,7 +1,7 @@
 """Who may have how many deliveries under way at once, so that receivers that hang hold back no others."""
 
 import heapq
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -56,22 +56,26 @@ class Places:
             self._known.popitem(last=False)
 
     def shares(self, under_way: Iterable[Lane], due: Mapping[Lane, int]) -> Mapping[Lane, int]:
-        """How many of each lane's due deliveries may begin: one after the other, to whom has the least."""
-        taken, given = _Taken(self._standing), Counter[Lane]()
-        for lane in under_way:
-            taken.add(lane)
-        heap = [(*taken.turn(lane), lane) for lane, count in due.items() if count]
-        heapq.heapify(heap)
-        while heap:
-            *turn, lane = heapq.heappop(heap)
-            if not taken.has_room(lane):
+        """How many of each lane's due deliveries may begin.
+
+        One after the other: of the tenant, and of its receivers, that has the fewest under way.
+        """
+        taken, given = _Taken(self._standing, under_way), Counter[Lane]()
+        queues: dict[str, list[tuple[int, int, Lane]]] = defaultdict(list)
+        for lane in (lane for lane, count in due.items() if count):
+            heapq.heappush(queues[lane.tenant], taken.turn(lane))
+        tenants = [(taken.of_tenant(tenant), tenant) for tenant in queues]
+        heapq.heapify(tenants)
+        while tenants:
+            _, tenant = heapq.heappop(tenants)
+            following = taken.next_of(queues[tenant])
+            if following is None:
                 continue
-            if (now := taken.turn(lane)) <= tuple(turn):
-                taken.add(lane)
-                given[lane] += 1
-                now = taken.turn(lane)
-            if given[lane] < due[lane]:
-                heapq.heappush(heap, (*now, lane))
+            taken.add(following)
+            given[following] += 1
+            if given[following] < due[following]:
+                heapq.heappush(queues[tenant], taken.turn(following))
+            heapq.heappush(tenants, (taken.of_tenant(tenant), tenant))
         return given
 
     def _standing(self, receiver: str) -> Standing:
@@ -81,32 +85,44 @@ class Places:
 class _Taken:
     """Places that are taken, and whose turn it is."""
 
-    def __init__(self, standing: Callable[[str], Standing]) -> None:
+    def __init__(self, standing: Callable[[str], Standing], lanes: Iterable[Lane]) -> None:
         self._standing = standing
         self._by_receiver = Counter[str]()
-        self._by_tenant = Counter[str]()
         self._by_rank = Counter[int]()
         self._by_tenant_and_rank = Counter[tuple[str, int]]()
+        for lane in lanes:
+            self.add(lane)
 
     def add(self, lane: Lane) -> None:
+        """It counts for its own rank, and for those of the better ones."""
         self._by_receiver[lane.receiver] += 1
-        self._by_tenant[lane.tenant] += 1
-        for rank in self._ranks(lane):
+        for rank in range(self._standing(lane.receiver).rank + 1):
             self._by_rank[rank] += 1
             self._by_tenant_and_rank[lane.tenant, rank] += 1
 
-    def turn(self, lane: Lane) -> tuple[int, int, int]:
-        """The least comes first."""
-        rank = self._standing(lane.receiver).rank
-        return rank, self._by_tenant[lane.tenant], self._by_receiver[lane.receiver]
+    def of_tenant(self, tenant: str) -> int:
+        return self._by_tenant_and_rank[tenant, _PROVEN]
 
-    def has_room(self, lane: Lane) -> bool:
-        return self._by_receiver[lane.receiver] < self._standing(lane.receiver).places and all(
+    def turn(self, lane: Lane) -> tuple[int, int, Lane]:
+        """The least comes first."""
+        return self._by_receiver[lane.receiver], self._standing(lane.receiver).rank, lane
+
+    def next_of(self, queue: list[tuple[int, int, Lane]]) -> Lane | None:
+        """A tenant's next lane that has room; those that have none leave the queue."""
+        while queue:
+            lane = heapq.heappop(queue)[-1]
+            if not self._has_room(lane):
+                continue
+            if queue and self.turn(lane) > queue[0]:  # another tenant's lane has taken of its receiver's places
+                heapq.heappush(queue, self.turn(lane))
+                continue
+            return lane
+        return None
+
+    def _has_room(self, lane: Lane) -> bool:
+        standing = self._standing(lane.receiver)
+        return self._by_receiver[lane.receiver] < standing.places and all(
             self._by_rank[rank] < _LIMITS[rank]
             and self._by_tenant_and_rank[lane.tenant, rank] < _TENANT_SHARE * _LIMITS[rank]
-            for rank in self._ranks(lane)
+            for rank in range(standing.rank + 1)
         )
-
-    def _ranks(self, lane: Lane) -> range:
-        """Whose limits it counts for: its own and those of the better ones."""
-        return range(self._standing(lane.receiver).rank + 1)

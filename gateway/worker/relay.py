@@ -19,15 +19,15 @@ from gateway.pulse import Pulse
 from gateway.stores import Stores
 from gateway.worker.places import Places
 
-_LANES = 1000
-"""Looked into in one round; the next one goes on after the last."""
+_LANES = 2000
+"""Looked into in one round; the next one follows soon, and goes on after the last."""
 _RENEWALS_PER_LEASE = 3
 _POLL_S = 1.0
 _GATHER_S = 0.5
 """Between rounds: one look into the outbox, and one batch to the broker, cost the same for one delivery as for many.
 A lone delivery goes at once."""
 _CROWDED_S = 0.1
-"""The same, while more is due than there are places for."""
+"""The same, while more is due than there are places for, or more lanes are to be looked into."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ class Relay:
                 else:
                     self.pulse.beat()
                 await asyncio.sleep(self._pause_s)
-                await self._due.wait(_POLL_S)
+                if self._after is None:
+                    await self._due.wait(_POLL_S)
 
     async def drain(self, grace_s: float) -> None:
         """Carry what is due now, and wait for what is under way; what is not done in time is left to others."""
@@ -120,7 +121,8 @@ class Relay:
         due = await self._outbox.lanes(self._kind, self._after, _LANES)
         self._after = max(due) if len(due) == _LANES else None
         shares = self._places.shares((one.delivery.content.lane for one in self._under_way.values()), due)
-        self._pause_s = _CROWDED_S if sum(shares.values()) < sum(due.values()) else _GATHER_S
+        is_crowded = self._after is not None or sum(shares.values()) < sum(due.values())
+        self._pause_s = _CROWDED_S if is_crowded else _GATHER_S
         return await self._outbox.take(shares, self._lease_s) if shares else []
 
     def _end(self, delivery_id: int, task: "asyncio.Task[None]") -> None:

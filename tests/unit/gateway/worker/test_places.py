@@ -93,3 +93,13 @@ def test_tenants_share_a_receiver():
     of_one, of_other = Lane("upload", "assets", "one"), Lane("upload", "assets", "other")
     assert shared(places, {of_one: 64, of_other: 64}) == {of_one: 2, of_other: 2}
     assert shared(places, {of_one: 64, of_other: 64}, Counter({of_one: 3})) == {of_other: 1}
+
+
+def test_a_new_receiver_has_its_turn_beside_any_number_of_good_ones():
+    places, new = Places(4, 16), Lane("webhook", "new", "")
+    for lane in lanes(100):
+        places.note(lane.receiver, QUICK_S, made=True)
+    busy = shared(places, dict.fromkeys(lanes(100), 64))
+    assert shared(places, {new: 1}, busy) == {}
+    busy[lanes(1)[0]] -= 1
+    assert shared(places, {**dict.fromkeys(lanes(100), 64), new: 1}, busy) == {new: 1}

@@ -186,6 +186,16 @@ async def test_hanging_receivers_hold_back_no_other_kind() -> None:
         assert len(webhooks.given) == 4
 
 
+async def test_any_number_of_receivers_that_wait_for_another_try_hold_back_no_other() -> None:
+    async with memory() as stores:
+        hooks = [Callback("webhook", f"https://a{number}.test") for number in range(4100)]
+        await stores.jobs.submit([replace(with_callbacks(hook), outcome=Outcome()) for hook in hooks])
+        assert len(await take_due(stores.outbox, 3600)) == len(hooks)
+        job = await ended_job(stores, Callback("webhook", "https://zz.test"))
+        async with relaying(stores, webhook=Post(carried)), asyncio.timeout(3):
+            await states(stores, job, "delivered")
+
+
 async def test_a_kind_without_a_courier_is_left_to_others() -> None:
     async with memory() as stores:
         job = await ended_job(stores, MESSAGE, WEBHOOK)
