@@ -13,8 +13,10 @@ from pydantic import SecretStr
 
 from gateway.callbacks.couriers import open_couriers
 from gateway.jobs.announcements import announcer
+from gateway.jobs.deliveries import Delivery, Lane
 from gateway.jobs.job import Callback, Failure, Outcome, StoredArtifact
 from gateway.jobs.signals import Signals
+from gateway.jobs.store import JobFilter
 from gateway.memory.stores import memory_stores
 from gateway.postgres.stores import open_postgres
 from gateway.settings import Settings
@@ -154,3 +156,31 @@ async def test_what_was_delivered_is_delivered_once_by_many_relays(house: House)
         while (await house.outbox.standing()).get("webhook", None):
             await asyncio.sleep(0.05)
     assert len(good.asked) == len({asked.headers["webhook-id"] for asked in good.asked}) == 100
+
+
+async def test_who_lost_a_delivery_hangs_up(house: House) -> None:
+    ended = asyncio.Event()
+
+    async def hang(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        try:
+            await HANGING["drip"](asked, writer)
+        except ConnectionError:
+            ended.set()
+
+    async with serving(hang) as web, relaying(house, lease_s=1.0):
+        await house.tell(web, 1)
+        await heard(web, 1)
+        (lane,) = await house.outbox.lanes("webhook", None, 9)
+        assert (await took(house, lane)).attempts == 2
+        async with asyncio.timeout(NORMAL_S):
+            await ended.wait()
+
+
+async def took(house: House, lane: Lane) -> Delivery:
+    """Take what a relay has under way, as if it had stood still past its lease."""
+    while True:
+        for job in await house.jobs.find(JobFilter()):
+            (held,) = await house.outbox.of_job(job.id)
+            await house.outbox.renew([held], 0.0)
+        if taken := await house.outbox.take({lane: 1}, 60.0):
+            return taken[0]
