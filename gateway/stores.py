@@ -14,6 +14,7 @@ from gateway.jobs.links import Links, by_job, by_key
 from gateway.jobs.poison import PoisonBook
 from gateway.jobs.signals import Signals
 from gateway.jobs.store import Ended, JobStore, unheard
+from gateway.logs import get_logger
 from gateway.memory.stores import memory_stores
 from gateway.metrics.totals import Totals
 from gateway.postgres.stores import open_postgres
@@ -93,6 +94,11 @@ async def _open_memory(settings: Settings, ended: Ended) -> AsyncIterator[Stores
 @asynccontextmanager
 async def _open_durable(settings: Settings, ended: Ended) -> AsyncIterator[Stores]:
     signals = Signals()
+    if settings.artifact_links == "gateway" and not settings.public_url:
+        message = (
+            "links in callbacks and messages lead others nowhere without PUBLIC_URL"
+        )
+        get_logger("gateway.stores").warning(message, link=own_base(settings))
     async with open_buckets(settings) as buckets:
         links = by_job if settings.artifact_links == "gateway" else _in_s3(buckets.link)
         announce = announcer(settings, links(own_base(settings)))
