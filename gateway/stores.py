@@ -95,9 +95,7 @@ async def _open_memory(settings: Settings, ended: Ended) -> AsyncIterator[Stores
 async def _open_durable(settings: Settings, ended: Ended) -> AsyncIterator[Stores]:
     signals = Signals()
     if settings.artifact_links == "gateway" and not settings.public_url:
-        message = (
-            "links in callbacks and messages lead others nowhere without PUBLIC_URL"
-        )
+        message = "links in callbacks and messages lead others nowhere without PUBLIC_URL"
         get_logger("gateway.stores").warning(message, link=own_base(settings))
     async with open_buckets(settings) as buckets:
         links = by_job if settings.artifact_links == "gateway" else _in_s3(buckets.link)

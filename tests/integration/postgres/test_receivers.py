@@ -129,7 +129,7 @@ async def test_twenty_receivers_that_hang_hold_back_no_other(house: House) -> No
         hanging = [await stack.enter_async_context(serving(silence)) for _ in range(20)]
         good = await stack.enter_async_context(serving(reply(204)))
         for web in hanging:
-            await house.tell(web, 10)
+            await house.tell(web, 40)
         await stack.enter_async_context(relaying(house))
         for web in hanging:
             await heard(web, 4)
