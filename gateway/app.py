@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 from fastapi import FastAPI
-from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from gateway.access.browsers import CrossOrigin, FrontDoor
@@ -24,8 +24,10 @@ from gateway.openapi.security import security
 from gateway.pipelines.pipeline import Pipeline
 from gateway.pipelines.registry import build_registry
 from gateway.problems import Problem, problem_response
+from gateway.public import PublicAddresses, asked_path
 from gateway.routes import run
 from gateway.routes.addresses import addresses
+from gateway.routes.documentation import add_documentation, slashless
 from gateway.services import running_services
 from gateway.settings import Settings
 
@@ -42,11 +44,14 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.services = services
             yield
 
-    app = FastAPIOffline(
+    app = FastAPI(
         title=settings.app_name,
         version=settings.app_version,
         lifespan=lifespan,
+        openapi_url=None,
+        redirect_slashes=False,
         middleware=[
+            Middleware(PublicAddresses, settings=settings),
             Middleware(RequestMetrics),
             Middleware(CrossOrigin, settings=settings),
             Middleware(RequestMiddleware, debug=settings.app_debug),
@@ -56,6 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
         ],
         exception_handlers={Problem: _answer_problem, HTTPException: _answer_http},
     )
+    add_documentation(app)
     _add_routes(app, registry, settings)
     complete(app)
     return app
@@ -77,16 +83,10 @@ def _add_routes(app: FastAPI, registry: Mapping[str, Pipeline], settings: Settin
         )
     unknown = guarded(RULES["POST /v1/run/{pipeline}"], run.run_unknown)
     app.add_api_route("/v1/run/{pipeline}", unknown, methods=["POST"], include_in_schema=False)
-    app.add_api_route("/", _documentation, response_class=RedirectResponse, include_in_schema=False)
     rules = rules_of(settings)
     for tag, listed in addresses(registry, settings).items():
         for address in listed:
             address.add_to(app, tag, rules[address.route])
-
-
-async def _documentation(_request: Request) -> Response:
-    """Where a browser is sent that knows the host alone."""
-    return RedirectResponse("/docs")
 
 
 async def _answer_problem(request: Request, error: Exception) -> Response:
@@ -98,6 +98,8 @@ async def _answer_problem(request: Request, error: Exception) -> Response:
 async def _answer_http(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException) or error.status_code not in _CODES:
         raise error
+    if error.status_code == HTTPStatus.NOT_FOUND and (elsewhere := slashless(request)):
+        return elsewhere
     allow = ", ".join(_methods(request)) if "Allow" in (error.headers or {}) else ""
     detail = f"{request.method} {path_of(request)} is not served here." + (f" Use {allow}." if allow else "")
     return _told(request, Problem(_CODES[error.status_code], detail, headers={"Allow": allow} if allow else None))
@@ -113,4 +115,4 @@ def _methods(request: Request) -> list[str]:
 
 def _told(request: Request, problem: Problem) -> Response:
     note_problem(request.scope, problem.code)
-    return problem_response(problem, path_of(request))
+    return problem_response(problem, asked_path(request.scope))

@@ -30,7 +30,7 @@ class Entrance:
             await self._app(scope, receive, send)
             return
         services = cast("Services", scope["app"].state.services)
-        owner = owner_by_address(scope, services.settings.trusted_proxies)
+        owner = owner_by_address(scope)
         with services.admission.visit(owner) as visit:
             scope[VISIT] = visit
             await self._app(scope, receive, _Exit(services.admission, visit, send).send)

@@ -17,6 +17,7 @@ from gateway.jobs.trace import trace_id_of as parse_trace_id
 from gateway.logs import get_logger
 from gateway.metrics.problem_note import note_problem
 from gateway.problems import Problem, problem_response
+from gateway.public import asked_path
 
 _PROBED = "/health"
 """Asked every second by whoever watches the gateway: a good answer is no news."""
@@ -73,7 +74,7 @@ class RequestMiddleware:
         if exchange.status:
             return
         detail = "".join(traceback.format_exception_only(error)).strip() if self._debug else "The log has the details."
-        response = problem_response(Problem("internal_error", detail), scope["path"])
+        response = problem_response(Problem("internal_error", detail), asked_path(scope))
         await response(scope, receive, exchange.send)
 
     def _log_line(self, scope: Scope, status: int, duration_s: float) -> None:

@@ -10,13 +10,14 @@ from collections import Counter
 from enum import IntEnum
 from functools import cached_property
 from http import HTTPStatus
-from ipaddress import IPv6Address, ip_address
 from typing import Any, cast
 
 import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from gateway.access.origin import site_of
 
 MAX_HEAD_BYTES = 65_536
 HEAD_TIMEOUT_S = 10.0
@@ -34,8 +35,6 @@ _FREE_CHUNKS = 1000
 _CHUNK_BYTES = 128
 """A chunk costs some 20 µs, whatever it holds: of a body a few may be small, all others hold so much on average."""
 _ABSOLUTE = re.compile(rb"https?://(?P<host>[^/?@]+)(?P<path>[/?].*|)", re.IGNORECASE)
-_NETWORK_BITS = 64
-"""Of an IPv6 address: what one caller is given at least."""
 _TEXTS = {
     431: f"The request's head is larger than {MAX_HEAD_BYTES} bytes, or has more than {_MAX_FIELDS} fields.",
     501: "This server knows no tunnels and no Transfer-Encoding but chunked.",
@@ -81,7 +80,7 @@ class BoundedProtocol(H11Protocol):
     @cached_property
     def origin(self) -> str:
         """Whom the connection counts for."""
-        return origin_of(self.client[0] if self.client else "")
+        return site_of(self.client[0] if self.client else "")
 
     @property
     def phase(self) -> Phase:
@@ -208,17 +207,6 @@ class BoundedProtocol(H11Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def origin_of(host: str) -> str:
-    """Whom an address counts for: itself, or the /64 of one of IPv6."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host
-    if not isinstance(address, IPv6Address):
-        return host
-    return str(address.ipv4_mapped) if address.ipv4_mapped else f"{int(address) >> _NETWORK_BITS:x}::/64"
 
 
 class _Connection(h11.Connection):

@@ -11,12 +11,15 @@ from gateway.jobs.announcements import announcer
 from gateway.jobs.bucket import Bucket
 from gateway.jobs.deliveries import Outbox
 from gateway.jobs.holds import Holds
+from gateway.jobs.links import Links, by_job, by_key
 from gateway.jobs.poison import PoisonBook
 from gateway.jobs.signals import Signals
 from gateway.jobs.store import Ended, JobStore, unheard
+from gateway.logs import get_logger
 from gateway.memory.stores import memory_stores
 from gateway.metrics.totals import Totals
 from gateway.postgres.stores import open_postgres
+from gateway.public import own_base
 from gateway.s3.bucket import open_buckets
 from gateway.s3.images import S3Images
 from gateway.settings import Settings, SettingsError
@@ -26,8 +29,8 @@ from gateway.settings import Settings, SettingsError
 class Stores:
     """The stores of one process; `durable` where they outlive it.
 
-    `images` reads photos from callers' buckets, where there is S3; `database_fault` says why the database did not
-    answer the last time, or nothing.
+    `links` makes links to artifacts; `images` reads photos from callers' buckets, where there is S3; `database_fault`
+    says why the database did not answer the last time, or nothing.
     """
 
     jobs: JobStore
@@ -42,6 +45,7 @@ class Stores:
     keys: KeyBook
     audit: AuditLog
     durable: bool
+    links: Links = by_key
     images: S3Images | None = None
     database_fault: Callable[[], str] = str
 
@@ -73,12 +77,7 @@ async def open_stores(settings: Settings, ended: Ended = unheard) -> AsyncIterat
 
 @asynccontextmanager
 async def _open_memory(settings: Settings, ended: Ended) -> AsyncIterator[Stores]:
-    """The announcements' links are made by a bucket that is made with the stores."""
-
-    def link(key: str) -> str:
-        return kept.artifacts.link(key)
-
-    kept = memory_stores(settings, announcer(settings, link), ended=ended)
+    kept = memory_stores(settings, announcer(settings, by_key(own_base(settings))), ended=ended)
     yield Stores(
         jobs=kept.jobs,
         holds=kept.holds,
@@ -98,8 +97,12 @@ async def _open_memory(settings: Settings, ended: Ended) -> AsyncIterator[Stores
 @asynccontextmanager
 async def _open_durable(settings: Settings, ended: Ended) -> AsyncIterator[Stores]:
     signals = Signals()
+    if settings.artifact_links == "gateway" and not settings.public_url:
+        message = "links in callbacks and messages lead others nowhere without PUBLIC_URL"
+        get_logger("gateway.stores").warning(message, link=own_base(settings))
     async with open_buckets(settings) as buckets:
-        announce = announcer(settings, buckets.artifacts.link)
+        links = by_job if settings.artifact_links == "gateway" else _in_s3(buckets.link)
+        announce = announcer(settings, links(own_base(settings)))
         async with open_postgres(settings, announce, signals, ended) as kept:
             yield Stores(
                 jobs=kept.jobs,
@@ -113,7 +116,13 @@ async def _open_durable(settings: Settings, ended: Ended) -> AsyncIterator[Store
                 totals=kept.totals,
                 keys=kept.keys,
                 audit=kept.audit,
+                links=links,
                 durable=True,
                 images=buckets.images,
                 database_fault=kept.fault,
             )
+
+
+def _in_s3(link: Callable[[str], str]) -> Links:
+    """The same for everybody, wherever the gateway is."""
+    return lambda _: lambda _job_id, artifact: link(artifact.key)

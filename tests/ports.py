@@ -3,6 +3,8 @@
 import os
 import random
 import socket
+import subprocess
+import time
 from collections.abc import Sequence
 
 from deploy.embedded.s3 import GRPC_OFFSET, PARTS
@@ -33,6 +35,18 @@ def free_s3_port() -> int:
 def free_worker_port() -> int:
     """A port from which on several workers find theirs free."""
     return _SUPPLY.take(range(WORKERS))
+
+
+def wait_for_port(port: int, process: "subprocess.Popen[bytes]", timeout_s: float = 20.0) -> None:
+    """Return once a process takes connections; fail with what it said where it ends before."""
+    end = time.monotonic() + timeout_s
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        assert process.poll() is None, process.stderr and process.stderr.read().decode()
+        assert time.monotonic() < end, f"nobody listens on {port} after {timeout_s} s"
+        time.sleep(0.02)
 
 
 class _Supply:

@@ -23,6 +23,7 @@ from gateway.jobs.job import Failure, ImageReference, Lease, NewJob, Outcome, St
 from gateway.jobs.poison import PoisonBook
 from gateway.jobs.store import LATE_WRITES_S, JobFilter, JobStore, Poison
 from gateway.settings import Settings
+from tests.outboxes import take_due
 from tests.queue_model import Model, announce
 
 __all__ = ["QueueUnderTest", "announce", "check_queue"]
@@ -254,12 +255,12 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(fate=st.sampled_from(["delivered", "failed", "pending"]))
     def relay(self, fate: str) -> None:
-        taken = self._wait(self._queue.outbox.take(_ALL, LEASE_S))
+        taken = self._wait(take_due(self._queue.outbox, LEASE_S))
         assert Counter((one.content.destination, one.content.body) for one in taken) == self._model.deliverable()
         if fate == "delivered":
             self._wait(self._queue.outbox.delivered([one.id for one in taken]))
         for one in taken if fate == "failed" else ():
-            self._wait(self._queue.outbox.give_up(one.id, "gone \0"))
+            self._wait(self._queue.outbox.give_up(one, "gone \0"))
         self._model.deliver(fate, LEASE_S)
 
     @precondition(lambda self: self._model.visible())

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Sequence
 from functools import lru_cache
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
@@ -123,9 +124,9 @@ class Origins:
 
 
 def public_origin(settings: Settings) -> WebOrigin | None:
-    """Where the outside world finds the gateway; None where nobody said. The one place that reads that setting."""
-    del settings
-    return None
+    """Where the outside world finds the gateway; None where nobody said."""
+    url = urlsplit(settings.public_url)
+    return WebOrigin.parse(f"{url.scheme}://{url.netloc}") if settings.public_url else None
 
 
 def _arrived_at(scope: Scope) -> str | None:

@@ -13,7 +13,8 @@ from gateway.fetching.addresses import IPAddress
 Resolver = Callable[[str], Awaitable[Sequence[IPAddress]]]
 """All addresses of a name in ASCII, the preferred first. Raises OSError where there is none."""
 
-_LOOKUPS = 16
+_LOOKUPS = 256
+"""A thread each; so many that names whose servers are silent, as of each callback under way, leave some for others."""
 
 
 def system_resolver() -> Resolver:

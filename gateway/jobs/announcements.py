@@ -1,20 +1,19 @@
 """What a job's outcome tells others: messages, signed callbacks, uploads."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid5
 
 from gateway.jobs.deliveries import Announce, NewDelivery
 from gateway.jobs.job import Callback, Failure, ImageReference, Job, Outcome
+from gateway.jobs.links import Link
 from gateway.jobs.poison import poison_origin
 from gateway.jobs.trace import traceparent
 from gateway.jobs.view import job_view, timestamp
 from gateway.pipelines.body_masks import canonical_gender
 from gateway.settings import Settings
-
-Link = Callable[[str], str]
 
 _MASK = "_mask.png"
 _UPLOADED = ("upper_body_mask", "lower_body_mask")
@@ -23,12 +22,13 @@ _FROM_PROCESS = "process:"
 
 
 def announcer(settings: Settings, link: Link) -> Announce:
-    """Makes the deliveries that a job's outcome owes; `link` makes the URL of an artifact's key."""
+    """Makes the deliveries that a job's outcome owes; `link` makes an artifact's URL."""
 
     def announce(job: Job, outcome: Outcome) -> Sequence[NewDelivery]:
         finished = job.finished_at or datetime.now(UTC)
         ended = replace(job, state=outcome.state, outcome=outcome, finished_at=finished)
-        return list(_deliveries(ended, outcome, settings, link))
+        owed = _deliveries(ended, outcome, settings, link)
+        return [replace(delivery, tenant=job.request.tenant) for delivery in owed]
 
     return announce
 
@@ -51,7 +51,7 @@ def _message(job: Job, outcome: Outcome, callback: Callback, link: Link) -> NewD
         **_identity(job),
         "status": outcome.state,
         **({"error": f"{outcome.failure.code}: {outcome.failure.detail}"} if outcome.failure else {}),
-        "mask_paths": _mask_paths(outcome, link),
+        "mask_paths": _mask_paths(job, outcome, link),
         "processed_at": _processed_at(job),
     }
     return NewDelivery("message", callback.destination, _key(job), _json(body), _message_headers(job))
@@ -99,10 +99,10 @@ def _identity(job: Job) -> dict[str, object]:
     }
 
 
-def _mask_paths(outcome: Outcome, link: Link) -> Mapping[str, str]:
+def _mask_paths(job: Job, outcome: Outcome, link: Link) -> Mapping[str, str]:
     """By mask type; of several people, by person_0/mask type."""
     masks = [artifact for artifact in outcome.artifacts if artifact.name.endswith(_MASK)]
-    return {mask.name.removesuffix(_MASK): link(mask.key) for mask in masks}
+    return {mask.name.removesuffix(_MASK): link(job.id, mask) for mask in masks}
 
 
 def _image(image: ImageReference, settings: Settings) -> dict[str, str]:

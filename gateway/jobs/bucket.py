@@ -62,8 +62,5 @@ class Bucket(Protocol):
     async def keys(self, prefix: str) -> list[str]:
         """Every key that begins with the prefix."""
 
-    def link(self, key: str) -> str:
-        """A URL that reads the object without credentials; made without asking the server."""
-
     async def check(self) -> None:
         """Return where the store answers."""

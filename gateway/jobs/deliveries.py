@@ -3,19 +3,38 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from functools import cached_property
+from typing import Literal, NamedTuple, Protocol
 from uuid import UUID
 
+from gateway.fetching.urls import parse_url
 from gateway.jobs.job import CallbackKind, Job, Outcome, Waiting
+from gateway.problems import Problem
 
 DeliveryState = Literal["pending", "delivered", "failed"]
+MOST_DUE = 64
+"""So many of one lane are counted, as nobody takes more at once."""
+
+_PORTS = {"http": 80, "https": 443}
+
+
+class Lane(NamedTuple):
+    """Deliveries of one kind and tenant to one receiver: a topic, or host:port of a URL.
+
+    Each lane moves on its own: none waits for another one's receiver.
+    """
+
+    kind: CallbackKind
+    receiver: str
+    tenant: str
 
 
 @dataclass(frozen=True)
 class NewDelivery:
     """One message or callback, with exactly the content that every attempt sends.
 
-    `destination` is a topic or a URL. `key` is a message's key, a webhook's id.
+    `destination` is a topic or a URL. `key` is a message's key, a webhook's id. `tenant` is that of the job, empty for
+    all who name none.
     """
 
     kind: CallbackKind
@@ -23,11 +42,21 @@ class NewDelivery:
     key: str
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    tenant: str = ""
+
+    @cached_property
+    def lane(self) -> Lane:
+        """The lane it goes in."""
+        receiver = self.destination if self.kind == "message" else _receiver(self.destination)
+        return Lane(self.kind, receiver, self.tenant)
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """A delivery in the outbox. `attempts` counts the started ones; `last_error` is the latest one's."""
+    """A delivery in the outbox. `attempts` counts the started ones; `last_error` is the latest one's.
+
+    Whoever took it has the latest attempt: it is put back, and kept from others, by its number.
+    """
 
     id: int
     job_id: UUID | None
@@ -50,23 +79,32 @@ class Announce(Protocol):
 class Outbox(Protocol):
     """Deliveries kept until they are made. Every method raises Problem `store_unavailable`."""
 
-    async def take(self, limit: int, lease_s: float, kinds: Collection[CallbackKind] | None = None) -> list[Delivery]:
-        """Due deliveries, of these kinds or any, the oldest first, kept from others for `lease_s` seconds.
+    async def lanes(self, kind: CallbackKind, after: Lane | None, limit: int) -> Mapping[Lane, int]:
+        """Lanes of a kind with pending deliveries, in their order, from the one after `after` on; `limit` at most.
+
+        With each, how many of its deliveries are due: MOST_DUE at most.
+        """
+
+    async def take(self, shares: Mapping[Lane, int], lease_s: float) -> list[Delivery]:
+        """Due deliveries, so many of each lane, its oldest first, kept from others for `lease_s` seconds.
 
         `attempts` counts this one.
         """
 
-    async def renew(self, ids: Sequence[int], lease_s: float) -> None:
-        """Keep deliveries that are still under way from others for longer."""
+    async def renew(self, taken: Collection[Delivery], lease_s: float) -> frozenset[int]:
+        """Keep deliveries that are still under way from others for longer.
+
+        The ids of those that still are their taker's: others were taken anew, or are gone.
+        """
 
     async def delivered(self, ids: Sequence[int]) -> None:
         """Note deliveries that were made."""
 
-    async def postpone(self, delivery_id: int, reason: str, delay_s: float) -> None:
-        """Try again later."""
+    async def postpone(self, delivery: Delivery, reason: str, delay_s: float) -> None:
+        """Try again later; nothing where it was taken anew."""
 
-    async def give_up(self, delivery_id: int, reason: str) -> None:
-        """Never try again, unless it is asked for."""
+    async def give_up(self, delivery: Delivery, reason: str) -> None:
+        """Never try again, unless it is asked for; nothing where it was taken anew."""
 
     async def of_job(self, job_id: UUID) -> list[Delivery]:
         """A job's deliveries in order, without their bodies (`b""`)."""
@@ -76,3 +114,13 @@ class Outbox(Protocol):
 
     async def resend(self, job_id: UUID) -> int:
         """Make a job's failed deliveries pending again, with attempts from zero; how many there were."""
+
+
+def _receiver(url: str) -> str:
+    """Where a URL leads; the text itself where it is none, which no courier carries."""
+    try:
+        parsed = parse_url(url)
+    except Problem:
+        return url
+    netloc = parsed.netloc.decode("ascii")
+    return netloc if parsed.port else f"{netloc}:{_PORTS[parsed.scheme]}"

@@ -1,16 +1,17 @@
 """A job as callers see it: in the API's answers, in events and in callbacks."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from gateway.jobs.deliveries import Delivery
-from gateway.jobs.job import Failure, Job, Outcome, StoredArtifact
+from gateway.jobs.job import Failure, Job, Outcome
+from gateway.jobs.links import Link
 
 _UNFINISHED = Outcome()
 
 
-def job_view(job: Job, deliveries: Sequence[Delivery] = (), *, link: Callable[[str], str]) -> dict[str, object]:
-    """The public JSON object of a job; times are RFC 3339 in UTC, `link` makes the URL of an artifact's key."""
+def job_view(job: Job, deliveries: Sequence[Delivery] = (), *, link: Link) -> dict[str, object]:
+    """The public JSON object of a job; times are RFC 3339 in UTC, `link` makes an artifact's URL."""
     outcome = job.outcome or _UNFINISHED
     artifacts = () if job.state == "deleting" else outcome.artifacts
     return {
@@ -20,7 +21,10 @@ def job_view(job: Job, deliveries: Sequence[Delivery] = (), *, link: Callable[[s
         "error": _failure(outcome.failure),
         "last_error": _failure(job.last_failure),
         **_found(outcome),
-        "artifacts": {artifact.name: _artifact(artifact, link) for artifact in artifacts},
+        "artifacts": {
+            artifact.name: {"url": link(job.id, artifact), "content_type": artifact.media_type, "bytes": artifact.size}
+            for artifact in artifacts
+        },
         "callbacks": [_callback(delivery) for delivery in deliveries],
     }
 
@@ -61,10 +65,6 @@ def _found(outcome: Outcome) -> Mapping[str, object]:
 
 def _failure(failure: Failure | None) -> dict[str, str] | None:
     return {"code": failure.code, "detail": failure.detail} if failure else None
-
-
-def _artifact(artifact: StoredArtifact, link: Callable[[str], str]) -> dict[str, object]:
-    return {"url": link(artifact.key), "content_type": artifact.media_type, "bytes": artifact.size}
 
 
 def _callback(delivery: Delivery) -> dict[str, object]:

@@ -1,13 +1,11 @@
 """A bucket in memory."""
 
 from collections.abc import Sequence
-from urllib.parse import quote
 
 from gateway.jobs.bucket import Bucket, StoredObject
 from gateway.memory.room import Room
 from gateway.memory.shelf import Shelf
 from gateway.problems import Problem
-from gateway.settings import Settings
 
 _RETRY_AFTER_S = 5
 
@@ -15,8 +13,7 @@ _RETRY_AFTER_S = 5
 class MemoryBucket(Bucket):
     """Objects on one shelf, which must fit into each of the rooms."""
 
-    def __init__(self, settings: Settings, shelf: Shelf, rooms: Sequence[Room]) -> None:
-        self._links = f"{settings.local_url}/v1/artifacts/"
+    def __init__(self, shelf: Shelf, rooms: Sequence[Room]) -> None:
         self._shelf = shelf
         self._rooms = rooms
 
@@ -42,10 +39,6 @@ class MemoryBucket(Bucket):
     async def keys(self, prefix: str) -> list[str]:
         """Every key that begins with the prefix."""
         return self._shelf.keys(prefix)
-
-    def link(self, key: str) -> str:
-        """The gateway's own address, where it serves artifacts by key."""
-        return self._links + quote(key)
 
     async def check(self) -> None:
         """Always there."""

@@ -1,14 +1,13 @@
 """Deliveries in memory."""
 
-import heapq
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import count
+from itertools import count, islice
 from uuid import UUID
 
-from gateway.jobs.deliveries import Delivery, DeliveryState, NewDelivery, Outbox
+from gateway.jobs.deliveries import MOST_DUE, Delivery, DeliveryState, Lane, NewDelivery, Outbox
 from gateway.jobs.job import CallbackKind, Waiting
 from gateway.jobs.signals import OUTBOX, Signals
 from gateway.memory.clock import Clock, waiting_since
@@ -46,22 +45,33 @@ class MemoryOutbox(Outbox):
             if delivery.state != "pending":
                 self._drop([delivery.id])
 
-    async def take(self, limit: int, lease_s: float, kinds: Collection[CallbackKind] | None = None) -> list[Delivery]:
-        """Due deliveries, of some kinds or of all, the oldest first."""
-        now = self._clock()
-        due = (
-            delivery_id
-            for delivery_id in self._pending
-            if self._deliveries[delivery_id].run_at <= now
-            and (kinds is None or self._deliveries[delivery_id].content.kind in kinds)
-        )
-        return [self._lease(delivery_id, lease_s) for delivery_id in heapq.nsmallest(limit, due)]
+    async def lanes(self, kind: CallbackKind, after: Lane | None, limit: int) -> Mapping[Lane, int]:
+        """Lanes with pending deliveries, from the one after `after` on, and how many of each are due."""
+        now, due = self._clock(), Counter[Lane]()
+        for delivery in self._known(self._pending):
+            lane = delivery.content.lane
+            if lane.kind == kind and (after is None or lane > after):
+                due[lane] += delivery.run_at <= now
+        return {lane: min(due[lane], MOST_DUE) for lane in islice(sorted(due), limit)}
 
-    async def renew(self, ids: Sequence[int], lease_s: float) -> None:
-        """Keep deliveries that are still under way from others for longer."""
-        for delivery in self._known(ids):
-            if delivery.state == "pending":
-                self._put(replace(delivery, run_at=self._clock() + timedelta(seconds=lease_s)))
+    async def take(self, shares: Mapping[Lane, int], lease_s: float) -> list[Delivery]:
+        """Due deliveries, so many of each lane, its oldest first."""
+        now, left = self._clock(), dict(shares)
+        taken: list[Delivery] = []
+        for delivery in sorted(self._known(self._pending), key=lambda one: (one.run_at, one.id)):
+            lane = delivery.content.lane
+            if delivery.run_at <= now and left.get(lane):
+                left[lane] -= 1
+                taken.append(self._lease(delivery.id, lease_s))
+        return sorted(taken, key=lambda one: one.id)
+
+    async def renew(self, taken: Collection[Delivery], lease_s: float) -> frozenset[int]:
+        """Keep deliveries that are still under way from others for longer; the ids of those that were still so."""
+        until = self._clock() + timedelta(seconds=lease_s)
+        held = [one for attempt in taken for one in self._waiting(attempt)]
+        for delivery in held:
+            self._put(replace(delivery, run_at=until))
+        return frozenset(one.id for one in held)
 
     async def delivered(self, ids: Sequence[int]) -> None:
         """Note deliveries that were made; their bodies are not needed any more, and nobody asks for those of no job."""
@@ -70,17 +80,17 @@ class MemoryOutbox(Outbox):
             if delivery.job_id is None:
                 self._drop([delivery.id])
 
-    async def postpone(self, delivery_id: int, reason: str, delay_s: float) -> None:
+    async def postpone(self, delivery: Delivery, reason: str, delay_s: float) -> None:
         """Try again later."""
-        for delivery in self._waiting(delivery_id):
-            self._put(replace(delivery, run_at=self._clock() + timedelta(seconds=delay_s), last_error=reason))
+        for waiting in self._waiting(delivery):
+            self._put(replace(waiting, run_at=self._clock() + timedelta(seconds=delay_s), last_error=reason))
 
-    async def give_up(self, delivery_id: int, reason: str) -> None:
+    async def give_up(self, delivery: Delivery, reason: str) -> None:
         """Never try again, unless it is asked for."""
-        for delivery in self._waiting(delivery_id):
-            self._end(delivery, "failed", reason)
-            if delivery.job_id is None:
-                self._drop([delivery.id])
+        for waiting in self._waiting(delivery):
+            self._end(waiting, "failed", reason)
+            if waiting.job_id is None:
+                self._drop([waiting.id])
 
     async def of_job(self, job_id: UUID) -> list[Delivery]:
         """A job's deliveries in order, without their bodies."""
@@ -113,8 +123,10 @@ class MemoryOutbox(Outbox):
         """Those that went with their job, meanwhile, are left out."""
         return [self._deliveries[delivery_id] for delivery_id in ids if delivery_id in self._deliveries]
 
-    def _waiting(self, delivery_id: int) -> list[Delivery]:
-        return self._known([delivery_id] if delivery_id in self._pending else [])
+    def _waiting(self, attempt: Delivery) -> list[Delivery]:
+        """The delivery as it is, unless it was taken anew."""
+        known = self._known([attempt.id] if attempt.id in self._pending else [])
+        return [one for one in known if one.attempts == attempt.attempts]
 
     def _drop(self, ids: Iterable[int]) -> None:
         for delivery_id in ids:

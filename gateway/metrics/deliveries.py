@@ -7,7 +7,7 @@ from uuid import UUID
 from prometheus_client import CollectorRegistry, Counter
 from typing_extensions import override
 
-from gateway.jobs.deliveries import Delivery, Outbox
+from gateway.jobs.deliveries import Delivery, Lane, Outbox
 from gateway.jobs.job import CallbackKind, Waiting
 
 KINDS: tuple[CallbackKind, ...] = get_args(CallbackKind)
@@ -39,14 +39,22 @@ class MeasuredOutbox(Outbox):
         self._taken: dict[int, CallbackKind] = {}
 
     @override
-    async def take(self, limit: int, lease_s: float, kinds: Collection[CallbackKind] | None = None) -> list[Delivery]:
-        taken = await self._outbox.take(limit, lease_s, kinds)
+    async def lanes(self, kind: CallbackKind, after: Lane | None, limit: int) -> Mapping[Lane, int]:
+        return await self._outbox.lanes(kind, after, limit)
+
+    @override
+    async def take(self, shares: Mapping[Lane, int], lease_s: float) -> list[Delivery]:
+        taken = await self._outbox.take(shares, lease_s)
         self._taken.update({delivery.id: delivery.content.kind for delivery in taken})
         return taken
 
     @override
-    async def renew(self, ids: Sequence[int], lease_s: float) -> None:
-        await self._outbox.renew(ids, lease_s)
+    async def renew(self, taken: Collection[Delivery], lease_s: float) -> frozenset[int]:
+        held = await self._outbox.renew(taken, lease_s)
+        for delivery in taken:
+            if delivery.id not in held:
+                self._taken.pop(delivery.id, None)
+        return held
 
     async def delivered(self, ids: Sequence[int]) -> None:
         """Count deliveries that were made."""
@@ -54,15 +62,15 @@ class MeasuredOutbox(Outbox):
         for delivery_id in ids:
             self._count(delivery_id, "delivered")
 
-    async def postpone(self, delivery_id: int, reason: str, delay_s: float) -> None:
+    async def postpone(self, delivery: Delivery, reason: str, delay_s: float) -> None:
         """Count an attempt that another will follow."""
-        await self._outbox.postpone(delivery_id, reason, delay_s)
-        self._count(delivery_id, "retried")
+        await self._outbox.postpone(delivery, reason, delay_s)
+        self._count(delivery.id, "retried")
 
-    async def give_up(self, delivery_id: int, reason: str) -> None:
+    async def give_up(self, delivery: Delivery, reason: str) -> None:
         """Count a delivery that will not be made."""
-        await self._outbox.give_up(delivery_id, reason)
-        self._count(delivery_id, "given_up")
+        await self._outbox.give_up(delivery, reason)
+        self._count(delivery.id, "given_up")
 
     @override
     async def of_job(self, job_id: UUID) -> list[Delivery]:

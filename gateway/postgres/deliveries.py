@@ -11,10 +11,10 @@ from gateway.postgres.notifications import notify
 from gateway.postgres.rows import clean
 
 _ADD = """
-INSERT INTO maskwright.deliveries (job_id, kind, destination, key, headers, body)
-SELECT $1, kind, destination, key, headers::json, body
-FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[])
-    WITH ORDINALITY AS new(kind, destination, key, headers, body, place)
+INSERT INTO maskwright.deliveries (job_id, kind, destination, key, headers, body, receiver, tenant)
+SELECT $1, kind, destination, key, headers::json, body, receiver, tenant
+FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[], $8::text[])
+    WITH ORDINALITY AS new(kind, destination, key, headers, body, receiver, tenant, place)
 ORDER BY place
 """
 
@@ -31,5 +31,7 @@ async def add_deliveries(connection: Connection, job_id: UUID | None, deliveries
         [clean(delivery.key) for delivery in deliveries],
         [json.dumps(dict(delivery.headers)) for delivery in deliveries],
         [delivery.body for delivery in deliveries],
+        [clean(delivery.lane.receiver) for delivery in deliveries],
+        [delivery.tenant for delivery in deliveries],
     )
     await notify(connection, [OUTBOX])

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import cast, get_args
+from typing import cast
 from uuid import UUID
 
-from gateway.jobs.deliveries import Delivery
+from gateway.jobs.deliveries import MOST_DUE, Delivery, Lane
 from gateway.jobs.job import CallbackKind, Waiting
 from gateway.jobs.signals import OUTBOX
 from gateway.postgres.connection import Connection, affected
@@ -13,26 +13,49 @@ from gateway.postgres.notifications import notify
 from gateway.postgres.pool import Pool
 from gateway.postgres.rows import clean, delivery_of, waiting_of
 
-_KINDS: tuple[CallbackKind, ...] = get_args(CallbackKind)
-
+# From one lane to the next by the index, so that a long queue for one receiver costs no more than a short one.
+_LANES = """
+WITH RECURSIVE lane AS (
+    (
+        SELECT receiver, tenant FROM maskwright.deliveries
+        WHERE kind = $1 AND state = 'pending' AND (receiver, tenant) > ($2, $3) ORDER BY receiver, tenant LIMIT 1
+    )
+    UNION ALL
+    SELECT following.receiver, following.tenant FROM lane CROSS JOIN LATERAL (
+        SELECT receiver, tenant FROM maskwright.deliveries
+        WHERE kind = $1 AND state = 'pending' AND (receiver, tenant) > (lane.receiver, lane.tenant)
+        ORDER BY receiver, tenant LIMIT 1
+    ) AS following
+)
+SELECT lane.receiver, lane.tenant, due.count FROM (SELECT receiver, tenant FROM lane LIMIT $4) AS lane
+CROSS JOIN LATERAL (
+    SELECT count(*) AS count FROM (
+        SELECT FROM maskwright.deliveries
+        WHERE kind = $1 AND state = 'pending' AND run_at <= now()
+            AND receiver = lane.receiver AND tenant = lane.tenant LIMIT $5
+    ) AS counted
+) AS due
+"""
 _TAKE = """
 WITH due AS (
     SELECT delivery.id
-    FROM unnest($3::text[]) AS kinds(kind)
+    FROM unnest($2::text[], $3::text[], $4::text[], $5::int[]) AS lane(kind, receiver, tenant, share)
     CROSS JOIN LATERAL (
-        SELECT id, run_at FROM maskwright.deliveries
-        WHERE deliveries.kind = kinds.kind AND state = 'pending' AND run_at <= now()
-        ORDER BY run_at, id LIMIT $1 FOR UPDATE SKIP LOCKED
+        SELECT id FROM maskwright.deliveries
+        WHERE kind = lane.kind AND state = 'pending' AND run_at <= now()
+            AND receiver = lane.receiver AND tenant = lane.tenant
+        ORDER BY run_at, id LIMIT lane.share FOR UPDATE SKIP LOCKED
     ) AS delivery
-    ORDER BY run_at, id LIMIT $1
 )
-UPDATE maskwright.deliveries SET attempts = attempts + 1, run_at = now() + $2 * interval '1 second'
+UPDATE maskwright.deliveries SET attempts = attempts + 1, run_at = now() + $1 * interval '1 second'
 FROM due WHERE deliveries.id = due.id
 RETURNING deliveries.*
 """
 _RENEW = """
-UPDATE maskwright.deliveries SET run_at = now() + $2 * interval '1 second'
-WHERE id = ANY($1::bigint[]) AND state = 'pending'
+UPDATE maskwright.deliveries SET run_at = now() + $3 * interval '1 second'
+FROM unnest($1::bigint[], $2::int[]) AS held(id, attempts)
+WHERE deliveries.id = held.id AND deliveries.attempts = held.attempts AND state = 'pending'
+RETURNING deliveries.id
 """
 _FORGET = "DELETE FROM maskwright.deliveries WHERE id = ANY($1::bigint[]) AND job_id IS NULL"
 _DELIVERED = """
@@ -40,20 +63,20 @@ UPDATE maskwright.deliveries SET state = 'delivered', ended_at = now(), body = '
 WHERE id = ANY($1::bigint[]) AND state <> 'delivered'
 """
 _POSTPONE = """
-UPDATE maskwright.deliveries SET last_error = $2, run_at = now() + $3 * interval '1 second'
-WHERE id = $1 AND state = 'pending'
+UPDATE maskwright.deliveries SET last_error = $3, run_at = now() + $4 * interval '1 second'
+WHERE id = $1 AND attempts = $2 AND state = 'pending'
 """
 # Those of no job can be asked for by nobody.
 _GIVE_UP = """
 WITH forgotten AS (
-    DELETE FROM maskwright.deliveries WHERE id = $1 AND state = 'pending' AND job_id IS NULL
+    DELETE FROM maskwright.deliveries WHERE id = $1 AND attempts = $2 AND state = 'pending' AND job_id IS NULL
 )
-UPDATE maskwright.deliveries SET state = 'failed', ended_at = now(), last_error = $2
-WHERE id = $1 AND state = 'pending' AND job_id IS NOT NULL
+UPDATE maskwright.deliveries SET state = 'failed', ended_at = now(), last_error = $3
+WHERE id = $1 AND attempts = $2 AND state = 'pending' AND job_id IS NOT NULL
 """
 _OF_JOB = """
 SELECT id, job_id, kind, destination, key, headers, ''::bytea AS body, state, attempts, created_at, run_at, ended_at,
-    last_error
+    last_error, tenant
 FROM maskwright.deliveries WHERE job_id = $1 ORDER BY id
 """
 _STANDING = """
@@ -72,15 +95,24 @@ class PostgresOutbox:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def take(self, limit: int, lease_s: float, kinds: Collection[CallbackKind] | None = None) -> list[Delivery]:
-        """Due deliveries, of these kinds or any, the oldest first, kept from others for `lease_s` seconds."""
-        wanted = _KINDS if kinds is None else list(kinds)
-        rows = await self._pool.run(lambda connection: connection.fetch(_TAKE, limit, lease_s, wanted))
+    async def lanes(self, kind: CallbackKind, after: Lane | None, limit: int) -> Mapping[Lane, int]:
+        """Lanes with pending deliveries, from the one after `after` on, and how many of each are due."""
+        place = (after.receiver, after.tenant) if after else ("", "")
+        rows = await self._pool.run(lambda connection: connection.fetch(_LANES, kind, *place, limit, MOST_DUE))
+        return {Lane(kind, str(row["receiver"]), str(row["tenant"])): cast("int", row["count"]) for row in rows}
+
+    async def take(self, shares: Mapping[Lane, int], lease_s: float) -> list[Delivery]:
+        """Due deliveries, so many of each lane, its oldest first, kept from others for `lease_s` seconds."""
+        lanes = [[lane[part] for lane in shares] for part in range(len(Lane._fields))]
+        counts = list(shares.values())
+        rows = await self._pool.run(lambda connection: connection.fetch(_TAKE, lease_s, *lanes, counts))
         return sorted(map(delivery_of, rows), key=lambda delivery: delivery.id)
 
-    async def renew(self, ids: Sequence[int], lease_s: float) -> None:
-        """Keep deliveries that are still under way from others for longer."""
-        await self._pool.run(lambda connection: connection.execute(_RENEW, ids, lease_s))
+    async def renew(self, taken: Collection[Delivery], lease_s: float) -> frozenset[int]:
+        """Keep deliveries that are still under way from others for longer; the ids of those that were still so."""
+        ids, attempts = [one.id for one in taken], [one.attempts for one in taken]
+        rows = await self._pool.run(lambda connection: connection.fetch(_RENEW, ids, attempts, lease_s))
+        return frozenset(cast("int", row["id"]) for row in rows)
 
     async def delivered(self, ids: Sequence[int]) -> None:
         """Note deliveries that were made."""
@@ -91,13 +123,15 @@ class PostgresOutbox:
 
         await self._pool.transact(note)
 
-    async def postpone(self, delivery_id: int, reason: str, delay_s: float) -> None:
+    async def postpone(self, delivery: Delivery, reason: str, delay_s: float) -> None:
         """Try again later."""
-        await self._pool.run(lambda connection: connection.execute(_POSTPONE, delivery_id, clean(reason), delay_s))
+        attempt = (delivery.id, delivery.attempts, clean(reason))
+        await self._pool.run(lambda connection: connection.execute(_POSTPONE, *attempt, delay_s))
 
-    async def give_up(self, delivery_id: int, reason: str) -> None:
+    async def give_up(self, delivery: Delivery, reason: str) -> None:
         """Never try again, unless it is asked for."""
-        await self._pool.run(lambda connection: connection.execute(_GIVE_UP, delivery_id, clean(reason)))
+        attempt = (delivery.id, delivery.attempts, clean(reason))
+        await self._pool.run(lambda connection: connection.execute(_GIVE_UP, *attempt))
 
     async def of_job(self, job_id: UUID) -> list[Delivery]:
         """A job's deliveries in order, without their bodies."""

@@ -75,6 +75,7 @@ class _DeliveryRow(TypedDict):
     run_at: datetime
     ended_at: datetime | None
     last_error: str | None
+    tenant: str
 
 
 class _PoisonRow(TypedDict):
@@ -203,7 +204,8 @@ def _outcome(columns: _JobRow) -> Outcome:
 
 def _content(columns: _DeliveryRow) -> NewDelivery:
     headers = cast("Mapping[str, str]", _object(columns["headers"]))
-    return NewDelivery(columns["kind"], columns["destination"], columns["key"], columns["body"], headers)
+    named = (columns["kind"], columns["destination"], columns["key"], columns["body"])
+    return NewDelivery(*named, headers, columns["tenant"])
 
 
 def _failure(code: str | None, detail: str | None) -> Failure | None:

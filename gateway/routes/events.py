@@ -10,9 +10,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from gateway.access.caller import caller_of
 from gateway.jobs.job import Job
+from gateway.jobs.links import Link
 from gateway.jobs.view import timestamp
 from gateway.problems import Problem
-from gateway.routes.job_views import full_view, job_of
+from gateway.routes.job_views import full_view, job_of, link_of
 from gateway.services import Services, services_of
 from gateway.stores import Stores
 from gateway.visits import Visit, visit_of
@@ -36,7 +37,7 @@ async def events(request: Request) -> Response:
     visit = visit_of(request)
     if not services.admission.streams.take(visit, 1):
         raise Problem("queue_full", "Too many watch jobs.", retry_after=_KEEP_ALIVE_S)
-    changes = state_events(services, visit, job.id, _KEEP_ALIVE_S)
+    changes = state_events(services, visit, job.id, link_of(request), _KEEP_ALIVE_S)
     return StreamingResponse(changes, media_type="text/event-stream", headers=_HEADERS)
 
 
@@ -48,7 +49,9 @@ async def ticket(request: Request) -> Response:
     return JSONResponse(told, headers={"Cache-Control": "no-store"})
 
 
-async def state_events(services: Services, visit: Visit, job_id: UUID, keep_alive_s: float) -> AsyncIterator[bytes]:
+async def state_events(
+    services: Services, visit: Visit, job_id: UUID, link: Link, keep_alive_s: float
+) -> AsyncIterator[bytes]:
     """Events until the job is finished or deleted, or the gateway closes; a comment where nothing changed in time.
 
     They end early too where others have fewer streams than this client, and there is no room for both: an EventSource
@@ -57,7 +60,7 @@ async def state_events(services: Services, visit: Visit, job_id: UUID, keep_aliv
     seen: str | None = None
     with services.stores.signals.subscribe(str(job_id)) as subscription, visit.ended_by(subscription.notify):
         while visit.endable and not services.closing.is_set():
-            news = await _look(services.stores, job_id, seen)
+            news = await _look(services.stores, job_id, link, seen)
             yield news.text.encode()
             if news.last:
                 return
@@ -72,7 +75,7 @@ class _News:
     last: bool = False
 
 
-async def _look(stores: Stores, job_id: UUID, seen: str | None) -> _News:
+async def _look(stores: Stores, job_id: UUID, link: Link, seen: str | None) -> _News:
     """What to tell one who has seen this state; while the database is away, that the stream lives."""
     try:
         job = await stores.jobs.get(job_id)
@@ -80,7 +83,7 @@ async def _look(stores: Stores, job_id: UUID, seen: str | None) -> _News:
             return _News(seen, _DELETED, last=True)
         if _event_id(job) == seen:
             return _News(seen, _KEEP_ALIVE)
-        return _News(_event_id(job), _event(job, await full_view(stores, job)), job.finished)
+        return _News(_event_id(job), _event(job, await full_view(stores, job, link)), job.finished)
     except Problem:
         return _News(seen, _KEEP_ALIVE)
 

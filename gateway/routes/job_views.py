@@ -7,8 +7,10 @@ from starlette.requests import Request
 
 from gateway.access.caller import caller_of
 from gateway.jobs.job import Job
+from gateway.jobs.links import Link
 from gateway.jobs.view import job_view
 from gateway.problems import Problem
+from gateway.public import base_of
 from gateway.services import services_of
 from gateway.stores import Stores
 
@@ -46,6 +48,11 @@ def job_not_found(job_id: UUID | str) -> Problem:
     return Problem("job_not_found", f"No job {job_id}; it may have been deleted.")
 
 
-async def full_view(stores: Stores, job: Job) -> dict[str, object]:
+def link_of(request: Request) -> Link:
+    """The links of an answer: where they lead to the gateway, as the client reaches it."""
+    return services_of(request).stores.links(base_of(request))
+
+
+async def full_view(stores: Stores, job: Job, link: Link) -> dict[str, object]:
     """A job and its callbacks, as answered."""
-    return job_view(job, await stores.outbox.of_job(job.id), link=stores.artifacts.link)
+    return job_view(job, await stores.outbox.of_job(job.id), link=link)

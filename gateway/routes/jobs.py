@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -12,14 +13,15 @@ from gateway.intake.job_request import JobRequest, job_request
 from gateway.intake.media import check_media_type, query_fields, read_submission
 from gateway.intake.queries import JobQuery
 from gateway.jobs.job import Job
+from gateway.jobs.links import Link
 from gateway.jobs.store import JobFilter
 from gateway.jobs.view import job_view
 from gateway.middleware import trace_id_of
 from gateway.patience import answer_within
+from gateway.public import location
 from gateway.routes.acceptance import accept
-from gateway.routes.job_views import any_job_of, full_view, job_not_found, job_of
+from gateway.routes.job_views import any_job_of, full_view, job_not_found, job_of, link_of
 from gateway.services import Services, services_of
-from gateway.stores import Stores
 from gateway.validation import validated
 from gateway.visits import visit_of
 from gateway.worker.objects import Removals
@@ -37,16 +39,17 @@ async def submit(request: Request) -> JSONResponse:
     wanted = await read_as(request, services, partial(_wanted, request, services))
     with services.admission.place(visit_of(request)):
         submission = await accept(services, caller_of(request), wanted, trace_id_of(request))
-    location = {"Location": f"/v1/jobs/{submission.job.id}"}
+    place, link = {"Location": _location(request, submission.job.id)}, link_of(request)
     if submission.result == "known":
-        body = await full_view(services.stores, submission.job)
-        return JSONResponse(body, 200, {**location, "Idempotent-Replayed": "true"})
-    return JSONResponse(job_view(submission.job, link=services.stores.artifacts.link), 202, location)
+        body = await full_view(services.stores, submission.job, link)
+        return JSONResponse(body, 200, {**place, "Idempotent-Replayed": "true"})
+    return JSONResponse(job_view(submission.job, link=link), 202, place)
 
 
 async def show(request: Request) -> JSONResponse:
     """One job, with what became of its callbacks."""
-    return JSONResponse(await full_view(services_of(request).stores, await any_job_of(request)))
+    job = await any_job_of(request)
+    return JSONResponse(await full_view(services_of(request).stores, job, link_of(request)))
 
 
 async def find(request: Request) -> JSONResponse:
@@ -56,7 +59,8 @@ async def find(request: Request) -> JSONResponse:
     jobs = await stores.jobs.find(_filter(query, caller_of(request).tenant))
     page = jobs[: query.limit]
     following = str(page[-1].sequence) if len(jobs) > len(page) else None
-    return JSONResponse({"jobs": [_brief(stores, job) for job in page], "next": following})
+    link = link_of(request)
+    return JSONResponse({"jobs": [_brief(job, link) for job in page], "next": following})
 
 
 async def cancel(request: Request) -> JSONResponse:
@@ -65,7 +69,7 @@ async def cancel(request: Request) -> JSONResponse:
     job = await stores.jobs.cancel(job_id)
     if job is None:
         raise job_not_found(job_id)
-    return JSONResponse(await full_view(stores, job))
+    return JSONResponse(await full_view(stores, job, link_of(request)))
 
 
 async def delete(request: Request) -> Response:
@@ -79,8 +83,8 @@ async def delete(request: Request) -> Response:
     left = await stores.jobs.deleting(job_id)
     if left is None:  # a janitor was quicker
         return Response(status_code=204)
-    body = await full_view(stores, left)
-    return JSONResponse(body, 202, {"Location": f"/v1/jobs/{job_id}", "Retry-After": str(_RETRY_AFTER_S)})
+    body = await full_view(stores, left, link_of(request))
+    return JSONResponse(body, 202, {"Location": _location(request, job_id), "Retry-After": str(_RETRY_AFTER_S)})
 
 
 async def resend_callbacks(request: Request) -> JSONResponse:
@@ -100,6 +104,10 @@ def _filter(query: JobQuery, tenant: str) -> JobFilter:
     return JobFilter(*fields, limit=query.limit + 1, tenant=tenant, deleting=True)
 
 
-def _brief(stores: Stores, job: Job) -> Mapping[str, object]:
-    view = job_view(job, link=stores.artifacts.link)
+def _location(request: Request, job_id: UUID) -> str:
+    return location(request, f"/v1/jobs/{job_id}")
+
+
+def _brief(job: Job, link: Link) -> Mapping[str, object]:
+    view = job_view(job, link=link)
     return {name: value for name, value in view.items() if name != "callbacks"}

@@ -1,13 +1,14 @@
 """Jobs as the blur pipeline shows them; times are Unix time in seconds."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 from uuid import UUID
 
 from gateway.jobs.job import Failure, Job, JobState, Outcome, StoredArtifact
+from gateway.jobs.links import Link
 from gateway.jobs.uploads import BLURRED, ORIGINAL, file_name, image_of
 from gateway.routes.batches import Arrival, Batch
 
@@ -23,11 +24,11 @@ class Places:
     """Where objects are: in a bucket of S3, or, without one, where `link` says."""
 
     bucket: str | None
-    link: Callable[[str], str]
+    link: Link
 
-    def path(self, artifact: StoredArtifact) -> str:
+    def path(self, job: Job, artifact: StoredArtifact) -> str:
         """`s3://bucket/key`; the link where there is no S3."""
-        return f"s3://{self.bucket}/{artifact.key}" if self.bucket else self.link(artifact.key)
+        return f"s3://{self.bucket}/{artifact.key}" if self.bucket else self.link(job.id, artifact)
 
 
 def upload_view(job: Job, size: int) -> dict[str, object]:
@@ -65,7 +66,7 @@ def status_view(job: Job, places: Places) -> dict[str, object]:
         "filename": file_name(job.request),
         "status": STATUS[job.state],
         "updated_at": _updated_at(job),
-        "results": None if outcome is None or outcome.failure else _results(outcome, places),
+        "results": None if outcome is None or outcome.failure else _results(job, outcome, places),
         "error": _error(outcome.failure if outcome else None),
     }
 
@@ -92,12 +93,12 @@ def _arrived_view(job: Job, arrival: Arrival) -> dict[str, object]:
     return {**upload_view(job, arrival.size), **refused}
 
 
-def _results(outcome: Outcome, places: Places) -> dict[str, object]:
+def _results(job: Job, outcome: Outcome, places: Places) -> dict[str, object]:
     original, blurred = (image_of(outcome.artifacts, stem) for stem in (ORIGINAL, BLURRED))
     return {
-        "original_image_path": places.path(original) if original else None,
-        "processed_image_path": places.path(blurred) if blurred else None,
-        "processed_image_url": places.link(blurred.key) if blurred else None,
+        "original_image_path": places.path(job, original) if original else None,
+        "processed_image_path": places.path(job, blurred) if blurred else None,
+        "processed_image_url": places.link(job.id, blurred) if blurred else None,
         "processing_time": round(outcome.processing_ms / 1000, 3),
         "blur_metadata": outcome.result["blur"],
         "detection_metadata": {"detections": outcome.result["detections"]},

@@ -15,9 +15,9 @@ from gateway.middleware import trace_id_of
 from gateway.problems import Problem
 from gateway.routes.acceptance import accept
 from gateway.routes.batches import MAX_FILES, accept_batch
-from gateway.routes.job_views import job_not_found, job_of
+from gateway.routes.job_views import job_not_found, job_of, link_of
 from gateway.routes.upload_views import Places, batch_view, status_view, submitted_batch_view, upload_view
-from gateway.services import Services, services_of
+from gateway.services import services_of
 from gateway.visits import visit_of
 
 
@@ -48,7 +48,7 @@ async def status(request: Request) -> JSONResponse:
     job = await job_of(request)
     if not is_upload(job.request):
         raise job_not_found(job.id)
-    return JSONResponse(status_view(job, _places(services_of(request))))
+    return JSONResponse(status_view(job, _places(request)))
 
 
 async def batch(request: Request) -> JSONResponse:
@@ -58,12 +58,12 @@ async def batch(request: Request) -> JSONResponse:
     jobs = await services.stores.jobs.find(wanted)
     if not jobs:
         raise _batch_not_found(batch_id)
-    return JSONResponse(batch_view(batch_id, jobs[::-1], _places(services)))
+    return JSONResponse(batch_view(batch_id, jobs[::-1], _places(request)))
 
 
-def _places(services: Services) -> Places:
-    bucket = services.settings.minio_bucket if services.stores.durable else None
-    return Places(bucket, services.stores.artifacts.link)
+def _places(request: Request) -> Places:
+    services = services_of(request)
+    return Places(services.settings.minio_bucket if services.stores.durable else None, link_of(request))
 
 
 def _batch_id_of(request: Request) -> UUID:

@@ -12,7 +12,7 @@ from gateway.s3.client import S3Client
 from gateway.s3.erasing import Eraser
 from gateway.s3.errors import storage_errors
 from gateway.s3.images import S3Images
-from gateway.s3.links import Link, artifact_links, presigned_links, warn_of_ending_keys, warn_of_short_links
+from gateway.s3.links import KeyLink, artifact_links, warn_of_ending_keys, warn_of_short_links
 from gateway.s3.opening import await_bucket, checked_bucket
 from gateway.settings import Settings, SettingsError
 
@@ -20,10 +20,9 @@ from gateway.settings import Settings, SettingsError
 class S3Bucket(Bucket):
     """One bucket; an object to be read has MAX_BODY_BYTES at most, one that is written is encrypted as S3_SSE says."""
 
-    def __init__(self, client: S3Client, bucket: str, link: Link, settings: Settings) -> None:
+    def __init__(self, client: S3Client, bucket: str, settings: Settings) -> None:
         self._client = client
         self._bucket = bucket
-        self._link = link
         self._largest_bytes = settings.max_body_bytes
         self._sse = objects.encryption(settings)
         self._eraser = Eraser(client, bucket)
@@ -50,11 +49,6 @@ class S3Bucket(Bucket):
             versions = await self._eraser.keeps_versions()
             return await self._client.call(lambda sdk: objects.keys(sdk, self._bucket, prefix, versions=versions))
 
-    def link(self, key: str) -> str:
-        """A URL that reads the object without credentials."""
-        with storage_errors():
-            return self._link(key)
-
     async def check(self) -> None:
         """Return where the server answers."""
         with storage_errors():
@@ -63,11 +57,12 @@ class S3Bucket(Bucket):
 
 @dataclass(frozen=True)
 class S3Buckets:
-    """The buckets, and the reader of photos that callers keep in S3."""
+    """The buckets, the reader of photos that callers keep in S3, and links to artifacts by their keys."""
 
     photos: S3Bucket
     artifacts: S3Bucket
     images: S3Images
+    link: KeyLink
 
 
 @asynccontextmanager
@@ -95,9 +90,15 @@ async def open_buckets(settings: Settings) -> AsyncIterator[S3Buckets]:
 
 
 def _buckets(client: S3Client, settings: Settings) -> S3Buckets:
-    photos, artifacts = settings.minio_photo_bucket, settings.minio_bucket
+    made = artifact_links(client.signer, settings)
+
+    def link(key: str) -> str:
+        with storage_errors():
+            return made(key)
+
     return S3Buckets(
-        S3Bucket(client, photos, presigned_links(client.signer, settings, photos), settings),
-        S3Bucket(client, artifacts, artifact_links(client.signer, settings), settings),
+        S3Bucket(client, settings.minio_photo_bucket, settings),
+        S3Bucket(client, settings.minio_bucket, settings),
         S3Images(client, settings),
+        link,
     )

@@ -4,7 +4,8 @@ import logging
 import ssl
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
+from urllib.parse import urlsplit
 from xml.etree.ElementTree import ParseError
 
 from anyio import CapacityLimiter, fail_after, to_thread
@@ -44,11 +45,12 @@ class S3Client:
         tls = _tls(settings)
         self._pool = PoolManager(maxsize=_CONNECTIONS, timeout=_TIMEOUT, retries=_RETRIES, ssl_context=tls)
         self._threads = CapacityLimiter(_CONNECTIONS)
-        _sdk(settings, self._pool, None)  # a wrong endpoint is told before anybody is asked for keys
+        server = _Server(settings.minio_endpoint, settings.minio_secure)
+        _sdk(settings, server, self._pool, None)  # a wrong endpoint is told before anybody is asked for keys
         self.identity = identify(settings, tls)
-        self.sdk = _sdk(settings, self._pool, self.identity.provider)
-        self.signer = _sdk(settings, self._pool, self.identity.signer)
-        """Signs links, without asking anybody."""
+        self.sdk = _sdk(settings, server, self._pool, self.identity.provider)
+        self.signer = _sdk(settings, _public_server(settings) or server, self._pool, self.identity.signer)
+        """Signs links for the host that others use, without asking anybody."""
 
     async def call(self, work: Callable[[Minio], T], size: int = 0) -> T:
         """Run `work`, which may move `size` bytes, in a thread; a thread that takes too long is left behind.
@@ -82,18 +84,31 @@ def _tls(settings: Settings) -> ssl.SSLContext:
     return context
 
 
-def _sdk(settings: Settings, pool: PoolManager, provider: Provider | None) -> Minio:
+class _Server(NamedTuple):
+    """host[:port], and whether it speaks TLS."""
+
+    endpoint: str
+    secure: bool
+
+
+def _public_server(settings: Settings) -> _Server | None:
+    url = urlsplit(settings.s3_public_endpoint)
+    return _Server(url.netloc, url.scheme == "https") if url.netloc else None
+
+
+def _sdk(settings: Settings, server: _Server, pool: PoolManager, provider: Provider | None) -> Minio:
     """Knows its region, so that it never asks for one. Raises SettingsError."""
     try:
         sdk = Minio(
-            settings.minio_endpoint,
-            secure=settings.minio_secure,
+            server.endpoint,
+            secure=server.secure,
             region=settings.minio_region,
             http_client=pool,
             credentials=provider,
         )
     except ValueError as error:
-        raise SettingsError(f"MINIO_ENDPOINT={settings.minio_endpoint}: {error}") from error
+        name = "MINIO_ENDPOINT" if server.endpoint == settings.minio_endpoint else "S3_PUBLIC_ENDPOINT"
+        raise SettingsError(f"{name}={server.endpoint}: {error}") from error
     if settings.s3_addressing_style == "virtual":
         sdk.enable_virtual_style_endpoint()  # type: ignore[no-untyped-call]
     elif settings.s3_addressing_style == "path":

@@ -1,6 +1,5 @@
 """Who may send requests, and how many."""
 
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -70,11 +69,6 @@ class AccessSettings(SettingsGroup):
         (),
         description="Web pages that may use the gateway from a browser (CORS), comma-separated, such as "
         "https://shop.example.com or https://*.example.com; `*` for every page.",
-    )
-    trusted_proxies: CommaSeparated[tuple[IPv4Network | IPv6Network, ...]] = Field(
-        (),
-        description="Networks of the proxies before the gateway, such as 10.0.0.0/8, comma-separated: what they say of "
-        "the client (X-Forwarded-For) is believed.",
     )
     audit_retention_days: int = Field(
         365, ge=0, le=36_500, description="Days after which entries of the audit log in the database go; 0: never."

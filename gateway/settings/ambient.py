@@ -85,6 +85,7 @@ _RULES: Mapping[str, tuple[Callable[[str], str], str]] = {
     "LOG_LEVEL": (_log_level, "one level such as INFO"),
     "LOG_FORMAT": (_log_format, "json, console or auto"),
     "BASE_URL": (_path, "a URL such as https://masks.example.com"),
+    "PUBLIC_URL": (_path, "a URL such as https://example.com/masks"),
     "APP_NAME": (_path, "a title"),
 }
 """What tells that a value is not ours, and what would be right; `_port` for all that end in PORT."""

@@ -10,6 +10,7 @@ from pydantic_settings import NoDecode
 
 from gateway.settings.fields import CommaSeparated, SettingsGroup
 from gateway.settings.places import place_check
+from gateway.settings.public import public_endpoint
 
 Encryption = Literal["none", "AES256", "aws:kms"]
 _ENCRYPTIONS: dict[str, Encryption] = {
@@ -110,6 +111,16 @@ class S3Settings(SettingsGroup):
         pattern=r"^$|^https?://\S+$",
         examples=["a URL such as https://masks.example.com"],
         description="Links to masks are this + key; presigned links when not set.",
+    )
+    s3_public_endpoint: Annotated[str, AfterValidator(public_endpoint)] = Field(
+        "",
+        description="Where others reach the S3 server, such as https://s3.example.com: presigned links are for it; "
+        "MINIO_ENDPOINT when not set. A path, such as https://example.com/s3, is one that the proxy there strips.",
+    )
+    artifact_links: Literal["presigned", "gateway"] = Field(
+        "presigned",
+        description="presigned: links to artifacts lead into S3; gateway: to the gateway, which asks who reads, for "
+        "buckets that others do not reach.",
     )
     presigned_url_expiry: int = Field(
         604_800,

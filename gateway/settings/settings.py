@@ -20,6 +20,7 @@ from gateway.settings.outside import OutsideSettings
 from gateway.settings.pipeline_file import PipelineFileSettings, PipelineFileSource
 from gateway.settings.pipelines import PipelineSettings
 from gateway.settings.postgres import PostgresSettings
+from gateway.settings.public import PublicSettings
 from gateway.settings.s3 import S3Settings
 from gateway.settings.server import ServerSettings
 from gateway.settings.triton import TritonSettings
@@ -46,6 +47,7 @@ class Settings(  # the last base's fields come first
     PipelineFileSettings,
     MetricsSettings,
     AccessSettings,
+    PublicSettings,
     ServerSettings,
 ):
     """Every setting."""

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
+from dataclasses import dataclass
 from functools import partial
 
 import anyio
 from structlog.contextvars import bound_contextvars
 
 from gateway.jobs.courier import Courier, DeliveryError
-from gateway.jobs.deliveries import Delivery
+from gateway.jobs.deliveries import Delivery, Lane
 from gateway.jobs.job import CallbackKind
 from gateway.jobs.signals import OUTBOX, Subscription
 from gateway.jobs.trace import trace_id_of
@@ -16,19 +17,32 @@ from gateway.logs import get_logger
 from gateway.problems import Problem
 from gateway.pulse import Pulse
 from gateway.stores import Stores
+from gateway.worker.places import Places
 
-_PLACES = 64
+_LANES = 2000
+"""Looked into in one round; the next one follows soon, and goes on after the last."""
 _RENEWALS_PER_LEASE = 3
 _POLL_S = 1.0
 _GATHER_S = 0.5
 """Between rounds: one look into the outbox, and one batch to the broker, cost the same for one delivery as for many.
 A lone delivery goes at once."""
+_CROWDED_S = 0.1
+"""The same, while more is due than there are places for, or more lanes are to be looked into."""
+
+
+@dataclass(frozen=True)
+class _UnderWay:
+    """A delivery that is this relay's until the outbox knows what became of it."""
+
+    delivery: Delivery
+    task: asyncio.Task[None]
 
 
 class Relay:
-    """One courier's deliveries, at most 64 under way; each kind has its own relay, and waits for no other's receivers.
+    """One courier's deliveries; each kind has its own relay, and each receiver its own places.
 
-    The lease of what is under way is renewed, as a courier may take long: nobody else must carry the same meanwhile.
+    The lease of what is under way is renewed until the outbox knows its end, as a courier may take long: nobody else
+    must carry the same meanwhile. What another one has taken all the same is dropped here.
     """
 
     def __init__(self, kind: CallbackKind, courier: Courier, stores: Stores, lease_s: float) -> None:
@@ -38,8 +52,11 @@ class Relay:
         self._outbox = stores.outbox
         self._signals = stores.signals
         self._lease_s = lease_s
+        self._places = Places.of(kind)
         self._due = Subscription()
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._after: Lane | None = None
+        self._pause_s = _GATHER_S
+        self._under_way: dict[int, _UnderWay] = {}
         self._renewed_at = time.monotonic()
         self._made: list[int] = []
         self._log = get_logger("gateway.worker")
@@ -53,43 +70,64 @@ class Relay:
                     self.pulse.fail(trouble)
                 else:
                     self.pulse.beat()
-                await asyncio.sleep(_GATHER_S)
-                await self._due.wait(_POLL_S)
+                await asyncio.sleep(self._pause_s)
+                if self._after is None:
+                    await self._due.wait(_POLL_S)
 
     async def drain(self, grace_s: float) -> None:
         """Carry what is due now, and wait for what is under way; what is not done in time is left to others."""
         try:
             with anyio.move_on_after(grace_s):
                 await self._round()
-                while self._tasks:
-                    await asyncio.wait(self._tasks.values())
+                while tasks := self._tasks():
+                    await asyncio.wait(tasks, timeout=self._lease_s / _RENEWALS_PER_LEASE)
+                    await self._renew()
         except Problem as problem:
             self._log.warning(f"deliveries are left for later: {problem}")
         await self._cancel_all()
         await self._note_last()
 
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [one.task for one in self._under_way.values() if not one.task.done()]
+
     async def _round(self) -> None:
         """What was taken must not be forgotten by a cancellation: nobody else carries it until its lease ends."""
         with anyio.CancelScope(shield=True):
-            await self._note()
             await self._renew()
-            free = _PLACES - len(self._tasks)
-            taken = await self._outbox.take(free, self._lease_s, [self._kind]) if free else []
+            await self._note()
+            taken = await self._take()
         for delivery in taken:
-            if delivery.id not in self._tasks:  # else its lease ended while the database was away
+            if delivery.id not in self._under_way:  # else its lease ended while the database was away
                 task = asyncio.create_task(self._carry(delivery), name=f"delivery {delivery.id}")
-                self._tasks[delivery.id] = task
+                self._under_way[delivery.id] = _UnderWay(delivery, task)
                 task.add_done_callback(partial(self._end, delivery.id))
 
     async def _renew(self) -> None:
         """Three times in each lease."""
         now = time.monotonic()
-        if self._tasks and now - self._renewed_at >= self._lease_s / _RENEWALS_PER_LEASE:
-            await self._outbox.renew(list(self._tasks), self._lease_s)
-            self._renewed_at = now
+        if not self._under_way or now - self._renewed_at < self._lease_s / _RENEWALS_PER_LEASE:
+            return
+        taken = [one.delivery for one in self._under_way.values()]
+        held = await self._outbox.renew(taken, self._lease_s)
+        self._renewed_at = now
+        for delivery in taken:
+            lost = self._under_way.get(delivery.id) if delivery.id not in held else None
+            if lost and not lost.task.done():
+                self._log.warning("the lease is over; the delivery is left as it is", delivery_id=delivery.id)
+                lost.task.cancel()
+
+    async def _take(self) -> list[Delivery]:
+        """Of every lane in turn, as far as its receiver has places."""
+        due = await self._outbox.lanes(self._kind, self._after, _LANES)
+        self._after = max(due) if len(due) == _LANES else None
+        shares = self._places.shares((one.delivery.content.lane for one in self._under_way.values()), due)
+        is_crowded = self._after is not None or sum(shares.values()) < sum(due.values())
+        self._pause_s = _CROWDED_S if is_crowded else _GATHER_S
+        return await self._outbox.take(shares, self._lease_s) if shares else []
 
     def _end(self, delivery_id: int, task: "asyncio.Task[None]") -> None:
-        del self._tasks[delivery_id]
+        if delivery_id not in self._made:
+            del self._under_way[delivery_id]
         self._due.notify()
         error = None if task.cancelled() else task.exception()
         if error is not None:
@@ -100,6 +138,8 @@ class Relay:
         if made:
             await self._outbox.delivered(made)
             del self._made[: len(made)]
+            for delivery_id in made:
+                del self._under_way[delivery_id]
 
     async def _note_last(self) -> None:
         try:
@@ -108,21 +148,31 @@ class Relay:
             self._log.warning(f"{len(self._made)} deliveries were made and will be made again: {problem}")
 
     async def _cancel_all(self) -> None:
-        for task in self._tasks.values():
+        tasks = self._tasks()
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _carry(self, delivery: Delivery) -> None:
+        began = time.monotonic()
         with bound_contextvars(delivery_id=delivery.id, **_names(delivery)):
-            try:
-                await self._courier.deliver(delivery)
-            except DeliveryError as error:
-                await self._fail(delivery, error)
-            except Exception as error:  # noqa: BLE001 a bug that one delivery brings out must not end the others
-                self._log.error("unexpected error", exc_info=error)
-                await self._fail(delivery, DeliveryError("An unexpected error; the log has the details."))
-            else:
-                self._made.append(delivery.id)
+            made = await self._delivered(delivery)
+        self._places.note(delivery.content.lane.receiver, time.monotonic() - began, made=made)
+        if made:
+            self._made.append(delivery.id)
+
+    async def _delivered(self, delivery: Delivery) -> bool:
+        """Whether it was made; it is put back where not."""
+        try:
+            await self._courier.deliver(delivery)
+        except DeliveryError as error:
+            await self._fail(delivery, error)
+        except Exception as error:  # noqa: BLE001 a bug that one delivery brings out must not end the others
+            self._log.error("unexpected error", exc_info=error)
+            await self._fail(delivery, DeliveryError("An unexpected error; the log has the details."))
+        else:
+            return True
+        return False
 
     async def _fail(self, delivery: Delivery, error: DeliveryError) -> None:
         try:
@@ -134,11 +184,11 @@ class Relay:
         delay_s = None if error.lasting else self._courier.delay_s(delivery.attempts)
         facts = {"kind": self._kind, "attempts": delivery.attempts, "reason": error.reason}
         if delay_s is None:
-            await self._outbox.give_up(delivery.id, error.reason)
+            await self._outbox.give_up(delivery, error.reason)
             self._log.warning("delivery given up", **facts)
             return
         wait_s = max(delay_s, error.retry_after_s)
-        await self._outbox.postpone(delivery.id, error.reason, wait_s)
+        await self._outbox.postpone(delivery, error.reason, wait_s)
         self._log.warning("delivery will be tried again", delay_s=round(wait_s, 1), **facts)
 
 

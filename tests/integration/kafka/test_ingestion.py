@@ -6,6 +6,7 @@ from gateway.jobs.store import JobFilter
 from tests.integration.kafka.messages import PARTITIONS, PHOTO, client, png, request
 from tests.integration.kafka.raw import produce
 from tests.integration.kafka.stores import ingesting, opened_stores, request_ids, until, work_off
+from tests.outboxes import take_due
 from tests.unit.gateway.kafka.batches import built
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -24,7 +25,7 @@ async def test_each_message_ends_as_a_job_a_failed_job_or_poison_and_the_partiti
     for job in jobs:
         if job.state == "queued":
             assert (await stores.photos.get(photo_key(job.id))).data == PHOTO
-    told = [delivery.content for delivery in await stores.outbox.take(100, 10)]
+    told = [delivery.content for delivery in await take_due(stores.outbox, 10)]
     assert Counter(one.destination for one in told) == {
         settings.kafka_topic_output: 5,
         settings.kafka_topic_poison: 5,

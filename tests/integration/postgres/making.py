@@ -19,9 +19,8 @@ _numbers = count()
 def announce(job: Job, outcome: Outcome) -> list[NewDelivery]:
     """One delivery for each callback of the job."""
     body = f"{outcome.state} {job.request.request_id}".encode()
-    return [
-        NewDelivery(one.kind, one.destination, "key", body, {"job_id": str(job.id)}) for one in job.request.callbacks
-    ]
+    headers, tenant = {"job_id": str(job.id)}, job.request.tenant
+    return [NewDelivery(one.kind, one.destination, "key", body, headers, tenant) for one in job.request.callbacks]
 
 
 def request(user_id: str = "", **changes: object) -> NewJob:

@@ -8,6 +8,7 @@ from gateway.jobs.store import JobFilter
 from gateway.pipelines.body_masks import MASK_TYPES
 from gateway.postgres.stores import open_postgres
 from tests.integration.postgres.making import AWAY, DONE, LEASE_S, MISTAKEN, announce, masks, request
+from tests.outboxes import take_due
 
 MESSAGE = Callback("message", "mask_output")
 
@@ -158,11 +159,11 @@ async def test_what_a_forgotten_job_owes_is_sent_all_the_same(stores):
     jobs = [request(callbacks=(MESSAGE,)), request(callbacks=(MESSAGE,))]
     await stores.jobs.submit(jobs)
     await stores.jobs.delete(jobs[0].id)
-    taken = await stores.outbox.take(10, 0.0)
+    taken = await take_due(stores.outbox, 0.0)
     await stores.outbox.delivered([one.id for one in taken])
     await stores.jobs.delete(jobs[1].id)
     await stores.jobs.remove([job.id for job in jobs])
-    (owed,) = await stores.outbox.take(10, 0.0)
+    (owed,) = await take_due(stores.outbox, 0.0)
     assert (owed.job_id, owed.content.body) == (None, f"failed {jobs[1].request_id}".encode())
 
 

@@ -10,6 +10,7 @@ from gateway.postgres.stores import PostgresStores, open_postgres
 from gateway.settings import Settings
 from tests.integration.postgres.making import AWAY, DONE, LEASE_S, announce, poison, request
 from tests.integration.postgres.proxy import Wire, wire_to
+from tests.outboxes import take_due
 
 COMMIT = b"COMMIT;"
 
@@ -29,7 +30,7 @@ async def test_submitting(wired):
     jobs = [request("ann"), request("bob")]
     submissions = await stores.jobs.submit(jobs, [poison()])
     assert [(one.result, one.job.request) for one in submissions] == [("created", job) for job in jobs]
-    assert len(await stores.poison.entries(10)) == len(await stores.outbox.take(10, 60.0)) == 1
+    assert len(await stores.poison.entries(10)) == len(await take_due(stores.outbox, 60.0)) == 1
 
 
 async def test_finishing(wired):

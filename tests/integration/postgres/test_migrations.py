@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
+from gateway.jobs.deliveries import NewDelivery
 from gateway.jobs.signals import Signals
 from gateway.pipelines.body_masks import MASK_TYPES
 from gateway.postgres import migrations
@@ -20,6 +21,7 @@ from gateway.settings import Settings, SettingsError
 from tests.integration.postgres.making import announce, request
 from tests.integration.postgres.proxy import wire_to
 
+LANES = 15
 ALL = [migration.name for migration in known_migrations()]
 SEED_TABLE = """
 CREATE TABLE user_mask_outputs (
@@ -48,6 +50,29 @@ async def test_only_what_is_missing_is_applied(settings):
     first, *rest = known_migrations()
     assert await migrated(settings, first) == [first.name]
     assert await migrated(settings, first, *rest) == [migration.name for migration in rest]
+
+
+@pytest.mark.parametrize(
+    ("kind", "destination"),
+    [
+        ("message", "mask_output"),
+        ("webhook", "https://Example.com/hook?a=b"),
+        ("webhook", "http://example.com:8080"),
+        ("webhook", "https://[2001:db8::1]/hook"),
+        ("upload", "http://127.0.0.1:80/upload"),
+    ],
+)
+async def test_deliveries_of_a_version_without_lanes_go_in_theirs(settings, sql, kind, destination):
+    before = [migration for migration in known_migrations() if migration.version < LANES]
+    await migrated(settings, *before)
+    await sql.execute(
+        "INSERT INTO deliveries (kind, destination, key, headers, body) VALUES ($1, $2, 'k', '{}', 'b')",
+        *(kind, destination),
+    )
+    async with open_postgres(settings, announce, Signals()) as stores:
+        lane = NewDelivery(kind, destination, "k", b"b").lane
+        assert await stores.outbox.lanes(kind, None, 9) == {lane: 1}
+        assert [one.content.destination for one in await stores.outbox.take({lane: 1}, 60.0)] == [destination]
 
 
 async def test_a_failing_step_leaves_nothing_behind(settings, sql):

@@ -6,6 +6,7 @@ from gateway.jobs.job import Callback
 from gateway.jobs.signals import OUTBOX, WORK, Signals
 from gateway.postgres.stores import open_postgres
 from tests.integration.postgres.making import AWAY, DONE, LEASE_S, MISTAKEN, announce, request
+from tests.outboxes import take_due
 
 PATIENCE_S = 20.0
 
@@ -47,8 +48,8 @@ async def test_an_outcome_is_a_delivery(stores, heard):
     with heard.subscribe(OUTBOX) as outbox:
         await stores.jobs.submit([job := request(callbacks=callbacks, outcome=MISTAKEN)])
         assert await outbox.wait(PATIENCE_S)
-        (delivery,) = await stores.outbox.take(1, LEASE_S)
-        await stores.outbox.give_up(delivery.id, "gone")
+        (delivery,) = await take_due(stores.outbox, LEASE_S)
+        await stores.outbox.give_up(delivery, "gone")
         await stores.outbox.resend(job.id)
         assert await outbox.wait(PATIENCE_S)
 

@@ -21,6 +21,7 @@ from gateway.settings import Settings, SettingsError
 from tests.cache_contract import entry, key
 from tests.integration.postgres.making import AWAY, LEASE_S, announce, masks, request
 from tests.integration.postgres.pgbouncer import running_pgbouncer
+from tests.outboxes import take_due
 from tests.servers import fresh_database
 
 PATIENCE_S = 20.0
@@ -81,7 +82,7 @@ async def test_jobs_go_their_way(poolers, direct, mode):
             ended = [lease for lease in leases if lease.job.attempts > 1]
             assert all(await asyncio.gather(*(stores.jobs.finish(one, masks("dress"), entry(1)) for one in ended)))
         assert await stores.jobs.finished() == 12
-        assert len(await stores.outbox.take(20, LEASE_S)) == 12
+        assert len(await take_due(stores.outbox, LEASE_S)) == 12
         assert (await stores.cache.find(key(1))) is not None
         assert (await stores.cache.totals()).entries == 1
         connection = await asyncpg.connect(settings.postgres_dsn.get_secret_value(), statement_cache_size=0)

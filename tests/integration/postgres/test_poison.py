@@ -1,5 +1,6 @@
 from gateway.jobs.job import Callback
 from tests.integration.postgres.making import AWAY, DONE, FROM_KAFKA, LEASE_S, poison, request
+from tests.outboxes import take_due
 
 
 async def failed_from_kafka(stores):
@@ -20,7 +21,7 @@ async def test_the_same_message_is_kept_and_announced_once(stores):
         "invalid_json",
         None,
     )
-    assert [one.content.body for one in await stores.outbox.take(10, 60.0)] == [b"{", b"["]
+    assert [one.content.body for one in await take_due(stores.outbox, 60.0)] == [b"{", b"["]
 
 
 async def test_pages(stores):
@@ -32,11 +33,11 @@ async def test_pages(stores):
 
 async def test_a_message_goes_to_the_input_topic_again(stores, settings):
     await stores.jobs.submit([], [poison(b"\xff\0", key="k\xe9y".encode())])
-    (announced,) = await stores.outbox.take(10, 60.0)
+    (announced,) = await take_due(stores.outbox, 60.0)
     await stores.outbox.delivered([announced.id])
     (entry,) = await stores.poison.entries(10)
     assert await stores.poison.replay(entry.id)
-    (again,) = await stores.outbox.take(10, 60.0)
+    (again,) = await take_due(stores.outbox, 60.0)
     assert (again.content.kind, again.content.destination) == ("message", settings.kafka_topic_input)
     assert (again.content.key, again.content.body) == ("k\xe9y", b"\xff\0")
     assert not await stores.poison.replay(entry.id)

@@ -9,7 +9,7 @@ import pytest
 
 from gateway import protocol
 from gateway.listening import Limits
-from gateway.protocol import MAX_HEAD_BYTES, origin_of
+from gateway.protocol import MAX_HEAD_BYTES
 from tests.echo import Served, echoing, statuses
 
 FLOOD = 48 << 20
@@ -262,17 +262,3 @@ async def test_requests_under_way_are_finished_and_nothing_else_is() -> None:
             await served.connect()
         served.echo.go_on.set()
         assert statuses(await ended(busy)) == [200]
-
-
-@pytest.mark.parametrize(
-    ("address", "other", "same"),
-    [
-        ("10.0.0.1", "10.0.0.2", False),
-        ("::ffff:10.0.0.1", "10.0.0.1", True),
-        ("2001:db8::1", "2001:db8::ffff:2", True),
-        ("2001:db8::1", "2001:db8:0:1::1", False),
-        ("", "", True),
-    ],
-)
-def test_an_address_counts_for_whoever_was_given_it(address: str, other: str, *, same: bool) -> None:
-    assert (origin_of(address) == origin_of(other)) is same

@@ -59,9 +59,6 @@ class Masks:
     async def keys(self, prefix: str) -> list[str]:
         raise NotImplementedError
 
-    def link(self, key: str) -> str:
-        raise NotImplementedError
-
     async def check(self) -> None:
         raise NotImplementedError
 

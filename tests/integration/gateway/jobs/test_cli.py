@@ -15,6 +15,7 @@ from gateway.cli.main import app
 from tests.integration.gateway.jobs.house import MASK, PHOTO, House
 from tests.integration.gateway.jobs.test_cache_routes import DRAWN, REFUSED, entry
 from tests.integration.gateway.jobs.test_poison import put
+from tests.outboxes import take_due
 
 
 @pytest.fixture(autouse=True)
@@ -78,9 +79,9 @@ async def test_cancel_and_delete(house: House) -> None:
 async def test_resend(house: House) -> None:
     submitted = await house.submit(callback_url="https://example.com/hook")
     await house.fail(await house.begin(submitted["id"]))
-    (delivery,) = await house.stores.outbox.of_job(UUID(str(submitted["id"])))
-    await house.stores.outbox.take(100, 60)
-    await house.stores.outbox.give_up(delivery.id, "answered 410")
+    taken = await take_due(house.stores.outbox, 60)
+    (delivery,) = (one for one in taken if str(one.job_id) == submitted["id"])
+    await house.stores.outbox.give_up(delivery, "answered 410")
     shown = await maskwright(house, "jobs", "show", submitted["id"])
     assert "answered 410" in shown.output
     sent = await maskwright(house, "jobs", "resend", submitted["id"])

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import httpx
 
+from gateway.jobs.links import by_key
 from gateway.routes.events import state_events
 from gateway.routes.job_schemas import JobView
 from gateway.visits import NOBODY, Visit
@@ -89,7 +90,7 @@ async def test_a_deleted_job_ends_its_streams(house: House) -> None:
 
 async def test_a_silent_stream_says_that_it_lives(house: House) -> None:
     submitted = await house.submit()
-    chunks = state_events(house.services, Visit(NOBODY), UUID(str(submitted["id"])), 0.01)
+    chunks = state_events(house.services, Visit(NOBODY), UUID(str(submitted["id"])), by_key(""), 0.01)
     assert (await anext(chunks)).startswith(b"id: 0-queued\n")
     assert (await anext(chunks)).startswith(b":")
     await chunks.aclose()

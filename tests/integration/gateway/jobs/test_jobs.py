@@ -8,6 +8,7 @@ from gateway.jobs.job import Failure
 from gateway.routes.job_schemas import JobPage, JobView
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.house import JOBS, MASK, RESULT, House
+from tests.outboxes import take_due
 
 HOOK = "https://example.com/hook"
 UNKNOWN = "8f0e5a4c-58a2-4a53-9d3e-0c6d3f8f1b7a"
@@ -130,11 +131,11 @@ async def test_unknown_jobs(house: House, method: str, below: str, job_id: str) 
 async def test_failed_callbacks_are_sent_again(house: House) -> None:
     submitted = await house.submit(callback_url=HOOK)
     await house.complete(await house.begin(submitted["id"]))
-    (delivery,) = await house.stores.outbox.of_job(UUID(str(submitted["id"])))
     resend = f"{JOBS}/{submitted['id']}/callbacks/resend"
     assert (await house.client.post(resend)).json() == {"resent": 0}
-    await house.stores.outbox.take(100, 60)
-    await house.stores.outbox.give_up(delivery.id, "answered 410")
+    taken = await take_due(house.stores.outbox, 60)
+    (delivery,) = (one for one in taken if str(one.job_id) == submitted["id"])
+    await house.stores.outbox.give_up(delivery, "answered 410")
     (failed,) = (await shown(house, submitted["id"]))["callbacks"]
     assert (failed["state"], failed["attempts"], failed["last_error"]) == ("failed", 1, "answered 410")
     assert (await house.client.post(resend)).json() == {"resent": 1}

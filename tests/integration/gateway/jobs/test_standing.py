@@ -11,6 +11,7 @@ from gateway.jobs.store import Poison
 from gateway.metrics.families import written
 from gateway.metrics.standing import StandingFigures
 from tests.integration.gateway.jobs.house import JOBS, House
+from tests.outboxes import take_due
 
 HOOK = "https://example.com/hook"
 
@@ -60,9 +61,9 @@ async def test_deliveries_are_told_by_kind_and_by_what_became_of_them(house: Hou
     found = await standing(house)
     assert (found["outbox_pending webhook"], found["outbox_pending message"]) == (3.0, 0.0)
     assert 0 < found["outbox_oldest_age_seconds webhook"] < 60
-    first, second, third = await house.stores.outbox.take(10, 60)
-    await house.stores.outbox.give_up(first.id, "answered 410")
-    await house.stores.outbox.postpone(second.id, "answered 503", 60)
+    first, second, third = await take_due(house.stores.outbox, 60)
+    await house.stores.outbox.give_up(first, "answered 410")
+    await house.stores.outbox.postpone(second, "answered 503", 60)
     await house.stores.outbox.delivered([third.id])
     assert (await standing(house))["outbox_pending webhook"] == 1.0
     for status in ("given_up", "retried", "delivered"):

@@ -43,7 +43,7 @@ def job(*callbacks: Callback, **changes) -> Job:
 
 
 def announce(outcome: Outcome, *callbacks: Callback, **changes):
-    return announcer(SETTINGS, lambda key: f"http://s3/masks/{key}")(job(*callbacks, **changes), outcome)
+    return announcer(SETTINGS, lambda _, made: f"http://s3/masks/{made.key}")(job(*callbacks, **changes), outcome)
 
 
 def test_a_completed_job_is_told_as_the_old_service_did():

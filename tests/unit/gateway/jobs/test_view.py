@@ -51,8 +51,8 @@ TOLD = Delivery(
 )
 
 
-def link(key: str) -> str:
-    return f"http://127.0.0.1:9000/masks/{key}"
+def link(_job_id: UUID, artifact: StoredArtifact) -> str:
+    return f"http://127.0.0.1:9000/masks/{artifact.key}"
 
 
 def test_the_documented_examples_are_views() -> None:

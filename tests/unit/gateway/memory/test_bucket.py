@@ -1,5 +1,3 @@
-from urllib.parse import quote, unquote
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,13 +49,6 @@ async def test_what_was_removed_is_missing_and_may_be_removed_again(stores):
         await stores.artifacts.get("a/1")
     assert await stores.artifacts.keys("a/") == ["a/2"]
     assert await stores.artifacts.keys("b/") == []
-
-
-def test_a_links_path_is_the_key():
-    key = artifact_key("_", "a/b", "ä.png")
-    url = stores_of(Clock(), api_port=8123, base_url="https://elsewhere/").artifacts.link(key)
-    assert url == "http://127.0.0.1:8123/v1/artifacts/" + quote(key)
-    assert unquote(url.partition("/v1/artifacts/")[2]) == key
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5), st.booleans()), max_size=20))

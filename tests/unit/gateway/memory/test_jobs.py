@@ -10,6 +10,7 @@ from gateway.jobs.store import RECENT_S, REMOVAL_S, JobFilter, Poison, QueueCoun
 from gateway.memory import archive
 from gateway.memory.stores import memory_stores
 from gateway.settings import Settings
+from tests.outboxes import take_due
 from tests.unit.gateway.memory.making import MISTAKEN, POISONED, Clock, claimed, done, request, run, stores_of
 
 AWAY = Failure("triton_unavailable", "away")
@@ -52,7 +53,7 @@ async def test_nothing_is_kept_where_something_cannot_be(clock):
         await stores.jobs.submit([request(), request(outcome=Outcome(failure=AWAY))], [poison("mask_input/0/1")])
     assert await stores.jobs.find(JobFilter()) == []
     assert await stores.poison.entries(10) == []
-    assert await stores.outbox.take(10, 1) == []
+    assert await take_due(stores.outbox, 1) == []
 
 
 async def test_a_job_that_comes_failed_is_finished_and_told(stores):
@@ -61,7 +62,7 @@ async def test_a_job_that_comes_failed_is_finished_and_told(stores):
     kept = await stores.jobs.get(job.id)
     assert (kept.state, kept.attempts, kept.outcome.failure) == ("failed", 0, MISTAKEN.failure)
     assert kept.finished_at is not None
-    assert [one.content.body for one in await stores.outbox.take(10, 1)] == [b"failed failed"]
+    assert [one.content.body for one in await take_due(stores.outbox, 1)] == [b"failed failed"]
     assert await claimed(stores) == []
 
 
@@ -141,7 +142,7 @@ async def test_a_job_has_one_outcome(stores):
     assert await stores.jobs.finish(lease, outcome)
     assert not await stores.jobs.finish(lease, MISTAKEN)
     assert (await stores.jobs.cancel(lease.job.id)).outcome == outcome
-    assert [one.content.body for one in await stores.outbox.take(10, 1)] == [b"completed completed"]
+    assert [one.content.body for one in await take_due(stores.outbox, 1)] == [b"completed completed"]
 
 
 async def test_a_job_handed_back_is_due_at_once_and_has_not_begun(stores):
@@ -164,7 +165,7 @@ async def test_a_job_that_ends_its_workers_again_and_again_fails(stores, clock):
     kept = await stores.jobs.get(job.id)
     assert (kept.state, kept.attempts) == ("failed", 3)
     assert kept.outcome.failure == Failure("attempts_exhausted", "Begun 3 times without an end.")
-    assert len(await stores.outbox.take(10, 1)) == 1
+    assert len(await take_due(stores.outbox, 1)) == 1
 
 
 async def test_a_cancelled_job_cannot_be_ended_by_its_worker(stores):
@@ -174,7 +175,7 @@ async def test_a_cancelled_job_cannot_be_ended_by_its_worker(stores):
     cancelled = await stores.jobs.cancel(job.id)
     assert (cancelled.state, cancelled.outcome.failure.code) == ("failed", "cancelled")
     assert not await stores.jobs.finish(lease, done(lease.job))
-    assert len(await stores.outbox.take(10, 1)) == 1
+    assert len(await take_due(stores.outbox, 1)) == 1
     assert await stores.jobs.cancel(uuid4()) is None
 
 
@@ -198,7 +199,7 @@ async def test_a_deleted_job_is_hidden_until_it_is_removed(stores, clock):
     assert await stores.jobs.deleting(job.id) is None
     clock.forward(3600)
     assert await stores.jobs.removable(10, 5) == []
-    assert len(await stores.outbox.take(10, 1)) == 1
+    assert len(await take_due(stores.outbox, 1)) == 1
 
 
 async def test_only_deleted_jobs_are_removed(stores):
@@ -302,7 +303,7 @@ async def test_finished_jobs_are_bounded_in_number(stores, monkeypatch):
     await stores.jobs.submit(jobs)
     await run(stores)
     assert [job.request for job in await stores.jobs.find(JobFilter())] == [jobs[3], jobs[2]]
-    assert len(await stores.outbox.take(10, 1)) == 2
+    assert len(await take_due(stores.outbox, 1)) == 2
 
 
 async def test_a_message_worked_on_in_vain_is_poison(stores):
@@ -336,7 +337,7 @@ async def test_a_replayed_job_begins_anew(stores):
     again = await stores.jobs.get(job.id)
     assert (again.state, again.attempts, again.outcome, again.last_failure) == ("queued", 0, None, None)
     assert await run(stores) == [job.id]
-    assert [one.content.body for one in await stores.outbox.take(10, 1)] == [b"failed failed", b"completed completed"]
+    assert [one.content.body for one in await take_due(stores.outbox, 1)] == [b"failed failed", b"completed completed"]
 
 
 async def test_the_entry_of_a_deleted_job_is_closed(stores):
@@ -364,7 +365,7 @@ async def test_a_poisonous_message_is_kept_and_told_once(stores):
     )
     assert await stores.poison.entries(10, before=newest.id) == [oldest]
     assert await stores.poison.entries(1) == [newest]
-    assert len(await stores.outbox.take(10, 1)) == 2
+    assert len(await take_due(stores.outbox, 1)) == 2
 
 
 async def test_a_dropped_message_is_gone_and_stays_so(stores):
@@ -378,10 +379,10 @@ async def test_a_dropped_message_is_gone_and_stays_so(stores):
 
 async def test_a_replayed_message_goes_to_the_input_topic(stores):
     await stores.jobs.submit([], [poison("mask_input/0/1", b"value")])
-    await stores.outbox.delivered([one.id for one in await stores.outbox.take(10, 1)])
+    await stores.outbox.delivered([one.id for one in await take_due(stores.outbox, 1)])
     (entry,) = await stores.poison.entries(10)
     assert await stores.poison.replay(entry.id)
-    (sent,) = await stores.outbox.take(10, 1)
+    (sent,) = await take_due(stores.outbox, 1)
     assert (sent.job_id, sent.content) == (
         None,
         NewDelivery("message", "mask_input", "key", b"value", {"attempts": "1"}),

@@ -1,13 +1,16 @@
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 
-from gateway.jobs.deliveries import NewDelivery
+from gateway.jobs.deliveries import Lane, NewDelivery
 from gateway.jobs.signals import OUTBOX, Signals
 from gateway.memory.outbox import MemoryOutbox
+from tests.outboxes import take_due
 from tests.unit.gateway.memory.making import Clock
 
 JOB = uuid4()
+HOOKS = Lane("webhook", "example.com:443", "")
 
 
 @pytest.fixture
@@ -26,17 +29,13 @@ def content(name: str, kind: str = "webhook") -> NewDelivery:
     return NewDelivery(kind, f"https://example.com/{name}", name, name.encode(), {"x": "y"})
 
 
-async def taken(outbox, limit: int = 10, **options: object) -> list[str]:
-    return [one.content.key for one in await outbox.take(limit, 10, **options)]
-
-
-async def ids(outbox) -> list[int]:
-    return [one.id for one in await outbox.of_job(JOB)]
+async def taken(outbox, *kinds: str) -> list[str]:
+    return [one.content.key for one in await take_due(outbox, 10, *kinds)]
 
 
 async def test_due_deliveries_are_taken_the_oldest_first_and_kept_from_others(outbox, clock):
-    assert await taken(outbox, 2) == ["a", "b"]
-    assert await taken(outbox) == ["c"]
+    assert [one.content.key for one in await outbox.take({HOOKS: 1}, 10)] == ["a"]
+    assert await taken(outbox) == ["b", "c"]
     clock.forward(9.9)
     assert await taken(outbox) == []
     clock.forward(0.1)
@@ -45,25 +44,44 @@ async def test_due_deliveries_are_taken_the_oldest_first_and_kept_from_others(ou
 
 
 async def test_what_is_still_under_way_is_kept_from_others_for_longer(outbox, clock):
-    first, second, _ = await outbox.take(3, 10)
+    first, second, _ = await take_due(outbox, 10)
     await outbox.delivered([second.id])
     clock.forward(9)
-    await outbox.renew([first.id, second.id, 999], 10)
+    gone = replace(first, id=999)
+    assert await outbox.renew([first, second, gone], 10) == {first.id}
     clock.forward(9)
     assert await taken(outbox) == ["c"]
     clock.forward(1)
     assert await taken(outbox) == ["a"]
 
 
-async def test_a_courier_takes_its_own_kind(outbox):
-    assert await taken(outbox, kinds=["message"]) == ["c"]
-    assert await taken(outbox, kinds=[]) == []
-    assert await taken(outbox, kinds=["webhook", "upload"]) == ["a", "b"]
+async def test_lanes_are_found_one_after_the_other_by_receiver_and_tenant(outbox, clock):
+    outbox.add(None, [replace(content("d"), tenant="t"), replace(content("e"), destination="http://a.test")])
+    first, own = Lane("webhook", "a.test:80", ""), Lane("webhook", "example.com:443", "t")
+    assert await outbox.lanes("webhook", None, 9) == {first: 1, HOOKS: 2, own: 1}
+    assert await outbox.lanes("webhook", first, 1) == {HOOKS: 2}
+    assert await outbox.lanes("upload", None, 9) == {}
+    assert await taken(outbox, "message") == ["c"]
+    await outbox.take({HOOKS: 1}, 10)
+    assert await outbox.lanes("webhook", first, 9) == {HOOKS: 1, own: 1}
+    clock.forward(10)
+    assert await outbox.lanes("webhook", first, 9) == {HOOKS: 2, own: 1}
+
+
+async def test_who_lost_a_delivery_changes_nothing_of_it(outbox, clock):
+    lost, *_ = await take_due(outbox, 10)
+    clock.forward(10)
+    again, *_ = await take_due(outbox, 10)
+    assert await outbox.renew([lost], 99) == frozenset()
+    await outbox.postpone(lost, "late", 0)
+    await outbox.give_up(lost, "late")
+    assert (await outbox.of_job(JOB))[0].run_at == again.run_at
+    assert await taken(outbox) == []
 
 
 async def test_what_was_delivered_is_never_taken_again(outbox, clock):
-    made = await outbox.take(1, 10)
-    await outbox.delivered([made[0].id, 999])
+    made, *_ = await take_due(outbox, 10)
+    await outbox.delivered([made.id, 999])
     clock.forward(100)
     assert await taken(outbox) == ["b", "c"]
     first = (await outbox.of_job(JOB))[0]
@@ -71,20 +89,20 @@ async def test_what_was_delivered_is_never_taken_again(outbox, clock):
 
 
 async def test_a_postponed_delivery_comes_again_with_the_same_content(outbox, clock):
-    first = (await outbox.take(1, 10))[0]
-    await outbox.postpone(first.id, "refused", 30)
+    (first,) = await outbox.take({HOOKS: 1}, 10)
+    await outbox.postpone(first, "refused", 30)
     assert await taken(outbox) == ["b", "c"]
     clock.forward(30)
-    again = (await outbox.take(1, 10))[0]
+    again = (await take_due(outbox, 10))[0]
     assert (again.id, again.attempts, again.last_error) == (first.id, 2, "refused")
     assert again.content == first.content
 
 
 async def test_a_delivery_that_was_given_up_can_be_sent_again(outbox, clock):
-    first, second, _ = await ids(outbox)
-    await outbox.take(10, 10)
-    await outbox.give_up(first, "gone")
-    await outbox.delivered([second])
+    given_up, made, _ = await take_due(outbox, 10)
+    first = given_up.id
+    await outbox.give_up(given_up, "gone")
+    await outbox.delivered([made.id])
     ended = clock.now
     clock.forward(1000)
     assert await taken(outbox) == ["c"]
@@ -92,7 +110,7 @@ async def test_a_delivery_that_was_given_up_can_be_sent_again(outbox, clock):
     assert (failed.state, failed.last_error, failed.ended_at) == ("failed", "gone", ended)
     assert await outbox.resend(JOB) == 1
     assert await outbox.resend(JOB) == 0
-    again = (await outbox.take(10, 10))[0]
+    again = (await take_due(outbox, 10))[0]
     assert (again.id, again.attempts, again.ended_at, again.content) == (first, 1, None, content("a"))
 
 
@@ -107,29 +125,29 @@ async def test_a_job_is_shown_its_deliveries_without_their_bodies(outbox):
 
 
 async def test_late_news_of_an_ended_delivery_changes_nothing(outbox):
-    first = (await ids(outbox))[0]
-    await outbox.delivered([first])
+    first, *_ = await take_due(outbox, 10)
+    await outbox.delivered([first.id])
     await outbox.postpone(first, "late", 0)
     await outbox.give_up(first, "late")
     assert (await outbox.of_job(JOB))[0].state == "delivered"
 
 
 async def test_deliveries_of_a_forgotten_job_are_dropped(outbox):
-    first = (await ids(outbox))[0]
+    first, *_ = await take_due(outbox, 10)
     outbox.forget(JOB)
     await outbox.postpone(first, "late", 0)
-    await outbox.delivered([first])
+    await outbox.delivered([first.id])
     assert await taken(outbox) == []
     assert await outbox.of_job(JOB) == []
 
 
 async def test_what_a_removed_job_still_owes_is_sent(outbox):
-    first, second, _ = await ids(outbox)
-    await outbox.delivered([first])
+    first, second = await take_due(outbox, 10, "webhook")
+    await outbox.delivered([first.id])
     await outbox.give_up(second, "gone")
     outbox.detach(JOB)
     assert await outbox.of_job(JOB) == []
-    (last,) = await outbox.take(10, 10)
+    (last,) = await take_due(outbox, 10)
     assert (last.job_id, last.content.body) == (None, b"c")
     await outbox.delivered([last.id])
     assert await taken(outbox) == []
@@ -137,8 +155,8 @@ async def test_what_a_removed_job_still_owes_is_sent(outbox):
 
 async def test_what_no_job_owes_is_forgotten_when_it_is_given_up(outbox):
     outbox.detach(JOB)
-    for delivery in await outbox.take(10, 10):
-        await outbox.give_up(delivery.id, "gone")
+    for delivery in await take_due(outbox, 10):
+        await outbox.give_up(delivery, "gone")
     assert outbox._deliveries == {}
 
 
@@ -150,7 +168,7 @@ async def test_who_carries_is_told(clock):
         assert not await subscription.wait(0)
         outbox.add(JOB, [content("a")])
         assert await subscription.wait(0)
-        await outbox.give_up((await ids(outbox))[0], "gone")
+        await outbox.give_up((await take_due(outbox, 10))[0], "gone")
         assert not await subscription.wait(0)
         await outbox.resend(JOB)
         assert await subscription.wait(0)

@@ -1,11 +1,12 @@
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import pytest
+from pydantic import ValidationError
 from structlog.testing import capture_logs
 
 from gateway.jobs.keys import artifact_key
 from gateway.s3.client import S3Client
-from gateway.s3.links import artifact_links, presigned_links, warn_of_short_links
+from gateway.s3.links import artifact_links, warn_of_short_links
 from gateway.settings import Settings
 
 KEY = artifact_key("_", "a/b", "ä.png")
@@ -14,7 +15,7 @@ ACCOUNT = {"minio_endpoint": "s3.example.com", "minio_access_key": "app", "minio
 
 def link(**changes: object) -> str:
     settings = Settings(**ACCOUNT, **changes)
-    return artifact_links(S3Client(settings).sdk, settings)(KEY)
+    return artifact_links(S3Client(settings).signer, settings)(KEY)
 
 
 @pytest.mark.parametrize("base", ["https://masks.example.com/m", "https://masks.example.com/m//"])
@@ -26,7 +27,7 @@ async def test_a_link_is_the_base_url_and_the_quoted_key(base):
 
 async def test_an_old_services_links_stay_as_they_were():
     settings = Settings(**ACCOUNT, base_url="http://127.0.0.1:9000/masks")
-    url = artifact_links(S3Client(settings).sdk, settings)(artifact_key("123", "req-123-001", "upper_body_mask.png"))
+    url = artifact_links(S3Client(settings).signer, settings)(artifact_key("123", "req-123-001", "upper_body_mask.png"))
     assert url == "http://127.0.0.1:9000/masks/123/req-123-001/upper_body_mask.png"
 
 
@@ -40,10 +41,33 @@ async def test_without_a_base_url_a_link_is_signed_for_as_long_as_s3_allows(want
     assert link(minio_secure=True).startswith("https://")
 
 
-async def test_photos_are_never_linked_below_the_base_url():
-    settings = Settings(**ACCOUNT, base_url="https://masks.example.com")
-    url = presigned_links(S3Client(settings).sdk, settings, "mask-photos")("photo")
-    assert url.startswith("http://s3.example.com/mask-photos/photo?X-Amz-")
+@pytest.mark.parametrize(
+    ("endpoint", "start"),
+    [
+        ("https://s3.example.org", "https://s3.example.org/masks/"),
+        ("https://S3.example.org:443/", "https://s3.example.org/masks/"),
+        ("http://s3.example.org:8443", "http://s3.example.org:8443/masks/"),
+        ("https://example.org/files/s3/", "https://example.org/files/s3/masks/"),
+        ("http://[2001:db8::1]:9000", "http://[2001:db8::1]:9000/masks/"),
+    ],
+)
+async def test_links_are_signed_for_the_public_host(endpoint, start):
+    url = link(s3_public_endpoint=endpoint)
+    assert url.startswith(start + quote(KEY))
+    assert "X-Amz-SignedHeaders=host" in url
+
+
+async def test_buckets_may_be_named_in_the_public_host():
+    url = link(s3_public_endpoint="https://s3.example.org", s3_addressing_style="virtual")
+    assert url.startswith("https://masks.s3.example.org/" + quote(KEY))
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["s3.example.org", "ftp://s3.example.org", "https://a@b", "https://a?b", "https://a/../b", "https://"]
+)
+def test_what_is_no_public_endpoint_is_refused(endpoint):
+    with pytest.raises(ValidationError, match="would be right"):
+        Settings(s3_public_endpoint=endpoint)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from gateway.jobs.deliveries import Delivery, NewDelivery
 from gateway.jobs.job import Callback, CallbackKind, Job, Outcome
 from gateway.stores import Stores
 from gateway.worker.relay import Relay
+from tests.outboxes import take_due
 from tests.unit.gateway.worker.jobs import memory, with_callbacks
 
 JOB = UUID(int=7)
@@ -43,7 +44,7 @@ class Ledger:
 
     def __init__(self, stores: Stores) -> None:
         self.noted: list[int] = []
-        self.take = stores.outbox.take
+        self.lanes, self.take, self.renew = stores.outbox.lanes, stores.outbox.take, stores.outbox.renew
         self._outbox = stores.outbox
 
     async def delivered(self, ids) -> None:
@@ -132,11 +133,47 @@ async def test_what_takes_longer_than_its_lease_is_carried_once() -> None:
                 await asyncio.sleep(0.01)
             over = post.given[0].run_at + timedelta(seconds=0.5)
             while datetime.now(UTC) < over:
-                assert await stores.outbox.take(1, 30.0) == [], "another relay could take it"
+                assert await take_due(stores.outbox, 30.0) == [], "another relay could take it"
                 await asyncio.sleep(0.01)
             ends.set()
             await states(stores, job, "delivered")
         assert len(post.given) == 1
+
+
+async def test_what_takes_longer_than_its_lease_is_kept_while_the_relay_drains() -> None:
+    async with memory() as stores:
+        await ended_job(stores, MESSAGE)
+        post = Post(hanging)
+        relay = Relay("message", post, stores, lease_s=0.9)
+        draining = asyncio.create_task(relay.drain(2.5))
+        while not draining.done():
+            assert post.given == [] or await take_due(stores.outbox, 30.0) == [], "another relay could take it"
+            await asyncio.sleep(0.01)
+        assert len(post.given) == 1
+
+
+async def test_a_delivery_that_another_relay_took_ends_here() -> None:
+    async with memory() as stores:
+        job = await ended_job(stores, MESSAGE)
+        ended: list[int] = []
+
+        async def hang(delivery: Delivery) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append(delivery.attempts)
+
+        post = Post(hang)
+        async with relaying(stores, lease_s=1.0, message=post):
+            while not post.given:
+                await asyncio.sleep(0.01)
+            await stores.outbox.renew(post.given, 0.0)  # as if the relay had stood still for so long
+            (taken,) = await take_due(stores.outbox, 60.0)
+            async with asyncio.timeout(10):
+                while not ended:
+                    await asyncio.sleep(0.01)
+            (delivery,) = await states(stores, job, "pending")
+        assert (ended, delivery.attempts, delivery.run_at) == ([1], 2, taken.run_at)
 
 
 async def test_hanging_receivers_hold_back_no_other_kind() -> None:
@@ -146,7 +183,17 @@ async def test_hanging_receivers_hold_back_no_other_kind() -> None:
         async with relaying(stores, webhook=webhooks, message=messages):
             for job in jobs:
                 await states(stores, job, "pending", "delivered")
-        assert len(webhooks.given) == 64
+        assert len(webhooks.given) == 4
+
+
+async def test_any_number_of_receivers_that_wait_for_another_try_hold_back_no_other() -> None:
+    async with memory() as stores:
+        hooks = [Callback("webhook", f"https://a{number}.test") for number in range(4100)]
+        await stores.jobs.submit([replace(with_callbacks(hook), outcome=Outcome()) for hook in hooks])
+        assert len(await take_due(stores.outbox, 3600)) == len(hooks)
+        job = await ended_job(stores, Callback("webhook", "https://zz.test"))
+        async with relaying(stores, webhook=Post(carried)), asyncio.timeout(3):
+            await states(stores, job, "delivered")
 
 
 async def test_a_kind_without_a_courier_is_left_to_others() -> None:

@@ -1,0 +1,66 @@
+"""`/`, `/docs`, `/redoc` and `/openapi.json`; addresses in the pages are relative, as any prefix may stand before."""
+
+from pathlib import Path
+from urllib.parse import quote
+
+import fastapi_offline
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Match, Route
+from starlette.staticfiles import StaticFiles
+
+from gateway.public import location, server_of
+
+_SCRIPTS = "static-offline-docs"
+_DESCRIPTION = "openapi.json"
+
+
+def add_documentation(app: FastAPI) -> None:
+    """Serve the pages, with scripts of our own: no page needs the Internet."""
+    scripts = Path(fastapi_offline.__file__).parent / "static"
+    app.mount(f"/{_SCRIPTS}", StaticFiles(directory=scripts), name=_SCRIPTS)
+    for path, handler in (("/", _start), ("/docs", _docs), ("/redoc", _redoc), (f"/{_DESCRIPTION}", _description)):
+        app.add_route(path, handler, include_in_schema=False)
+
+
+def slashless(request: Request) -> Response | None:
+    """To where a path leads without the slashes at its end, if that is served; not to a host that a client names."""
+    path = str(request.scope["path"]).rstrip("/")
+    scope = {**request.scope, "path": path}
+    routes = (route for route in request.app.routes if isinstance(route, Route))
+    if not path or path == request.scope["path"] or all(route.matches(scope)[0] is Match.NONE for route in routes):
+        return None
+    query = request.url.query
+    return RedirectResponse(location(request, quote(path)) + (f"?{query}" if query else ""))
+
+
+async def _start(request: Request) -> Response:
+    """Where a browser is sent that knows the host alone."""
+    return RedirectResponse(location(request, "/docs") if server_of(request) else "docs")
+
+
+async def _docs(request: Request) -> HTMLResponse:
+    return get_swagger_ui_html(
+        openapi_url=_DESCRIPTION,
+        title=f"{request.app.title} - Swagger UI",
+        swagger_js_url=f"{_SCRIPTS}/swagger-ui-bundle.js",
+        swagger_css_url=f"{_SCRIPTS}/swagger-ui.css",
+        swagger_favicon_url=f"{_SCRIPTS}/favicon.png",
+    )
+
+
+async def _redoc(request: Request) -> HTMLResponse:
+    return get_redoc_html(
+        openapi_url=_DESCRIPTION,
+        title=f"{request.app.title} - ReDoc",
+        redoc_js_url=f"{_SCRIPTS}/redoc.standalone.js",
+        redoc_favicon_url=f"{_SCRIPTS}/favicon.png",
+        with_google_fonts=False,
+    )
+
+
+async def _description(request: Request) -> JSONResponse:
+    server = server_of(request)
+    return JSONResponse({**request.app.openapi(), **({"servers": [{"url": server}]} if server else {})})
