@@ -18,6 +18,7 @@ from gateway.kafka.reader import Arrival, MessageReader
 from gateway.openapi.example_photo import tiny_png
 from gateway.pipelines.registry import build_registry
 from gateway.stores import Stores
+from tests.outboxes import take_due
 from tests.unit.gateway.worker.jobs import memory, memory_settings, new_job
 
 PHOTO = tiny_png()
@@ -51,7 +52,7 @@ class Bench:
         return (await self.told())[-1]
 
     async def told(self) -> list[NewDelivery]:
-        taken = await self.stores.outbox.take(100, 1000.0)
+        taken = await take_due(self.stores.outbox, 1000.0)
         return [one.content for one in taken if one.content.destination == SETTINGS.kafka_topic_poison]
 
     async def states(self) -> list[str]:
@@ -140,7 +141,7 @@ async def test_attempts_go_on_from_what_a_message_says(bench: Bench) -> None:
     newest, oldest = await bench.stores.poison.entries(10)
     assert (newest.attempts, oldest.attempts) == (2, 1)
     assert await bench.stores.poison.replay(newest.id)
-    (replayed,) = [one.content for one in await bench.stores.outbox.take(10, 1.0)]
+    (replayed,) = [one.content for one in await take_due(bench.stores.outbox, 1.0)]
     await bench.take(replayed.body, replayed.headers)
     assert (await bench.told())[-1].headers["attempts"] == "3"
 
