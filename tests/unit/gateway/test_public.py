@@ -26,9 +26,7 @@ EVIL = {
 async def asking(peer: tuple[str, int] = STRANGER, **given: object) -> AsyncIterator[httpx.AsyncClient]:
     """A client at this address of an application without servers."""
     trusted = {"trusted_proxies": (ip_network("10.0.0.0/8"),), "allowed_hosts": ("*",)}
-    app = create_app(
-        Settings(triton_grpc_url="127.0.0.1:1", triton_patience_s=0, **trusted, **given)
-    )
+    app = create_app(Settings(triton_grpc_url="127.0.0.1:1", triton_patience_s=0, **trusted, **given))
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app, client=peer), base_url="http://gateway") as client,
