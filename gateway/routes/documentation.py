@@ -1,5 +1,7 @@
 """`/`, `/docs`, `/redoc` and `/openapi.json`; addresses in the pages are relative, as any prefix may stand before."""
 
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,13 +17,20 @@ from gateway.public import location, server_of
 
 _SCRIPTS = "static-offline-docs"
 _DESCRIPTION = "openapi.json"
+_KEPT = 8
+"""Descriptions that are kept written: one for each address at which proxies say that we are reached."""
 
 
 def add_documentation(app: FastAPI) -> None:
     """Serve the pages, with scripts of our own: no page needs the Internet."""
     scripts = Path(fastapi_offline.__file__).parent / "static"
     app.mount(f"/{_SCRIPTS}", StaticFiles(directory=scripts), name=_SCRIPTS)
-    for path, handler in (("/", _start), ("/docs", _docs), ("/redoc", _redoc), (f"/{_DESCRIPTION}", _description)):
+    for path, handler in (
+        ("/", _start),
+        ("/docs", _docs),
+        ("/redoc", _redoc),
+        (f"/{_DESCRIPTION}", _description_of(app)),
+    ):
         app.add_route(path, handler, include_in_schema=False)
 
 
@@ -61,6 +70,14 @@ async def _redoc(request: Request) -> HTMLResponse:
     )
 
 
-async def _description(request: Request) -> JSONResponse:
-    server = server_of(request)
-    return JSONResponse({**request.app.openapi(), **({"servers": [{"url": server}]} if server else {})})
+def _description_of(app: FastAPI) -> Callable[[Request], Awaitable[Response]]:
+    """A handler for the API's description; written anew for each, it would cost 7 ms."""
+
+    @lru_cache(_KEPT)
+    def written(server: str) -> bytes:
+        return bytes(JSONResponse({**app.openapi(), **({"servers": [{"url": server}]} if server else {})}).body)
+
+    async def describe(request: Request) -> Response:
+        return Response(written(server_of(request)), media_type="application/json")
+
+    return describe
