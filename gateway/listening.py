@@ -47,7 +47,7 @@ def configured(app: ASGIApp, limits: Limits, host: str = "127.0.0.1", port: int 
         server_header=False,
         proxy_headers=False,
         limit_connections=_affordable(limits.connections),
-        timeout_keep_alive=round(limits.keep_alive_s),
+        keep_alive_s=limits.keep_alive_s,
         timeout_graceful_shutdown=limits.grace_s,
     )
 

@@ -44,11 +44,19 @@ _TEXTS = {
 
 
 class Config(uvicorn.Config):
-    """uvicorn's, with the connections that may be open at the same time."""
+    """uvicorn's, with the connections that may be open, and how long one is kept for a next request."""
 
-    def __init__(self, app: ASGIApp, *, limit_connections: int, **options: Any) -> None:  # noqa: ANN401 uvicorn's own
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        limit_connections: int,
+        keep_alive_s: float,
+        **options: Any,  # noqa: ANN401 uvicorn's own
+    ) -> None:
         super().__init__(app, **options)
         self.limit_connections = limit_connections
+        self.keep_alive_s = keep_alive_s
 
 
 class Phase(IntEnum):
@@ -70,6 +78,7 @@ class BoundedProtocol(H11Protocol):
     heard_at = 0.0
     """When its last bytes came, in the loop's time."""
     _timer: asyncio.TimerHandle | None = None
+    _timed_s = 0.0
     _is_refused = False
     _stall: asyncio.TimerHandle | None = None
 
@@ -85,8 +94,8 @@ class BoundedProtocol(H11Protocol):
     @property
     def phase(self) -> Phase:
         """What it waits for."""
-        if self.cycle is None or self.cycle.response_complete:
-            return Phase.HEAD
+        if self._is_between:
+            return Phase.ANSWER if self.unsent else Phase.HEAD
         return Phase.BODY if self.cycle.more_body else Phase.ANSWER
 
     @property
@@ -98,8 +107,8 @@ class BoundedProtocol(H11Protocol):
         """Expect the first head, where there is room."""
         super().connection_made(transport)
         self.heard_at = self.loop.time()
-        self._close_in(HEAD_TIMEOUT_S)
-        if len(self.connections) > cast("Config", self.config).limit_connections:
+        self._set_timer()
+        if len(self.connections) > self._limits.limit_connections:
             self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -113,21 +122,21 @@ class BoundedProtocol(H11Protocol):
         if self._is_refused:
             return
         self.heard_at = self.loop.time()
-        if self._timer is None and self.phase is Phase.HEAD:
-            self._close_in(HEAD_TIMEOUT_S)
         super().data_received(data)
-        if self._is_refused:
-            return
-        if self.phase is not Phase.HEAD:
-            self._cancel_timer()
-        elif self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]:
-            self._close_in(self.timeout_keep_alive)
+        self._set_timer()
 
     def on_response_complete(self) -> None:
-        """What is left of a body that was answered early has to come in time."""
+        """What is left of a body that was answered early has to come in time, too."""
         super().on_response_complete()
-        if self.phase is Phase.HEAD and self.conn.their_state is h11.SEND_BODY:
-            self._close_in(HEAD_TIMEOUT_S)
+        self._unset_keepalive_if_required()
+        self._set_timer()
+
+    def shutdown(self) -> None:
+        """Close, as soon as no request is under way."""
+        if self._is_between or self._is_refused:
+            self._close()
+        else:
+            super().shutdown()
 
     def pause_writing(self) -> None:
         """The client reads more slowly than the application writes."""
@@ -151,11 +160,11 @@ class BoundedProtocol(H11Protocol):
         """Answer what cannot be read, where no answer has begun, and end the connection."""
         error = sys.exception()
         status = error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else 400
-        if self.phase is Phase.HEAD or not self.cycle.response_started:
+        if self._is_between or not self.cycle.response_started:
             self._refuse(status, _TEXTS.get(status, msg))
         else:
-            self.transport.close()
-        if self.phase is not Phase.HEAD:  # the application hears that its client is gone
+            self._close()
+        if not self._is_between:  # the application hears that its client is gone
             self.cycle.disconnected = True
             self.cycle.message_event.set()
 
@@ -199,9 +208,36 @@ class BoundedProtocol(H11Protocol):
             self._stall.cancel()
             self._stall = None
 
+    @property
+    def _is_between(self) -> bool:
+        """Whether no request is under way."""
+        return self.cycle is None or self.cycle.response_complete
+
+    @property
+    def _limits(self) -> Config:
+        return cast("Config", self.config)
+
+    def _set_timer(self) -> None:
+        """For what a client has to send now, if it has; bytes that come do not renew it."""
+        if self._is_refused or self.transport.is_closing():
+            return
+        begun = self.cycle is None or self.conn.their_state is h11.SEND_BODY or bool(self.conn.trailing_data[0])
+        seconds = HEAD_TIMEOUT_S if begun else self._limits.keep_alive_s
+        if not self._is_between:
+            self._cancel_timer()
+        elif self._timer is None or self._timed_s != seconds:
+            self._timed_s = seconds
+            self._close_in(seconds)
+
     def _close_in(self, seconds: float) -> None:
         self._cancel_timer()
-        self._timer = self.loop.call_later(seconds, self.transport.close)
+        self._timer = self.loop.call_later(seconds, self._close)
+
+    def _close(self) -> None:
+        """A client that does not read what was written gets a little time for it."""
+        self._cancel_timer()
+        self.transport.close()
+        self._timer = self.loop.call_later(STALL_S, self.transport.abort)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
@@ -221,7 +257,7 @@ class _Connection(h11.Connection):
             self._chunks_left = _FREE_CHUNKS
             return _checked(event)
         if isinstance(event, h11.Data):
-            self._chunks_left += len(event.data) / _CHUNK_BYTES - 1
+            self._chunks_left += len(event.data) / _CHUNK_BYTES - event.chunk_start
             if self._chunks_left < 0:
                 raise h11.RemoteProtocolError("tiny chunks")
         return event

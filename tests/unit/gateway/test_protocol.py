@@ -262,3 +262,47 @@ async def test_requests_under_way_are_finished_and_nothing_else_is() -> None:
             await served.connect()
         served.echo.go_on.set()
         assert statuses(await ended(busy)) == [200]
+
+
+async def test_a_malformed_request_does_not_break_the_stop() -> None:
+    async with echoing(Limits(grace_s=5)) as served:
+        busy, asking = await served.connect()
+        asking.write(get("/hang"))
+        kept, _ = await served.connect()
+        await until_seen(served, 1)
+        for line in (b"GET / HTTP/3.0", b"nonsense", b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked"):
+            reader, writer = await served.connect()
+            writer.write(line + b"\r\n\r\n")
+            await reader.readuntil(b"\r\n")
+        served.server.should_exit = True
+        assert await ended(kept) == b""
+        served.echo.go_on.set()
+        assert statuses(await ended(busy)) == [200]
+
+
+async def test_a_body_of_known_length_may_come_in_any_pieces(served: Served) -> None:
+    reader, writer = await served.connect()
+    writer.write(post("/", 3000))
+    for _ in range(3000):
+        writer.write(b"x")
+        await asyncio.sleep(0)
+    assert statuses(await reader.readuntil(b"}}")) == [200]
+
+
+async def test_tiny_chunks_without_end_are_refused(served: Served) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert statuses(await served.send(head, b"1\r\nx\r\n" * 5000)) == [400]
+
+
+async def test_a_next_head_that_has_begun_has_to_come_in_time(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEAD_TIMEOUT_S", 0.2)
+    reader, writer = await served.connect()
+    writer.write(get("/") + b"GET /next")
+    assert statuses(await ended(reader)) == [200]
+
+
+async def test_a_kept_connection_that_stays_silent_is_closed() -> None:
+    async with echoing(Limits(keep_alive_s=0.2)) as served:
+        reader, writer = await served.connect()
+        writer.write(get("/"))
+        assert statuses(await ended(reader)) == [200]
