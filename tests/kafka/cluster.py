@@ -26,11 +26,13 @@ _JAVA = "-Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 _PROPERTIES = """
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
+log.retention.ms=-1
 listener.name.sasl_plaintext.sasl.enabled.mechanisms=PLAIN,OAUTHBEARER
 listener.name.sasl_plaintext.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.\
 OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";
 """
-"""A dead broker is missed sooner than after 9 s; tokens without a signature are taken."""
+"""A dead broker is missed sooner than after 9 s; records whose time is 1970 are not removed as old; tokens without a
+signature are taken."""
 _READY_S = 60.0
 
 
