@@ -42,9 +42,6 @@ class PoisonBook(Protocol):
     async def standing(self) -> Waiting:
         """How many are open."""
 
-    async def has_open(self, job_id: UUID) -> bool:
-        """Whether there is an open entry about this job."""
-
     async def replay(self, entry_id: int) -> bool:
         """Close an entry and work on it again: its job is queued anew, its message goes to the input topic again.
 

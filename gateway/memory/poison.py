@@ -84,10 +84,6 @@ class MemoryPoison(PoisonBook):
         """How many are open."""
         return self._entries.standing()
 
-    async def has_open(self, job_id: UUID) -> bool:
-        """Whether there is an open entry about this job."""
-        return self._entries.is_open(job_id)
-
     async def replay(self, entry_id: int) -> bool:
         """Close an entry and work on it again. False where there is no such open entry."""
         closed = self._entries.close(entry_id)

@@ -66,10 +66,6 @@ class PostgresPoison:
         row = await self._pool.run(lambda connection: connection.fetchrow(_STANDING))
         return waiting_of(row) if row else Waiting()
 
-    async def has_open(self, job_id: UUID) -> bool:
-        """Whether there is an open entry about this job."""
-        return await self._pool.run(lambda connection: connection.fetchrow(_OPEN_OF, job_id)) is not None
-
     async def replay(self, entry_id: int) -> bool:
         """Close an entry and work on it again. False where there is no such open entry."""
         return await self._pool.transact(partial(self._replay, entry_id))

@@ -1,7 +1,7 @@
 """The worker's health page: states for everybody, and why they are so for this machine alone.
 
-A reason names servers and addresses; from elsewhere only the code that it begins with is told, `internal_error` where it
-has none. The log has all of it.
+A reason names servers and addresses; from elsewhere only the code that it begins with is told, or
+`internal_error`. The log has all of it.
 """
 
 from collections.abc import Callable

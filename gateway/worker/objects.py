@@ -1,5 +1,6 @@
 """Which of a job's objects are still needed, and the removal of the others."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from gateway.jobs.bucket import ObjectsKeptError
@@ -87,9 +88,10 @@ class Removals:
             if now is None or not photo_needed(now, failure):
                 await self._objects.remove_photo(job)
 
-    async def recover(self, limit: int) -> int:
-        """Remove what writers left that died, or were given up, before their jobs' ends; how many names were held."""
-        names = await self._holds.lapsed(limit)
-        for name in names:
-            await self._objects.remove_artifacts(name)
-        return len(names)
+    async def left(self, limit: int) -> Sequence[Name]:
+        """Names whose writers died, or were given up, before their jobs' ends."""
+        return await self._holds.lapsed(limit)
+
+    async def recover(self, name: Name) -> None:
+        """Remove what such a writer left; what S3 keeps of it stays. Raises ObjectsKeptError, InUseError."""
+        await self._objects.remove_artifacts(name)
