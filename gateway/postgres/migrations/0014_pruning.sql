@@ -3,6 +3,6 @@ CREATE INDEX poison_of_job ON maskwright.poison (job_id) WHERE job_id IS NOT NUL
 CREATE INDEX poison_closed ON maskwright.poison (closed_at) WHERE closed_at IS NOT NULL;
 
 -- The audit log's list, by any of its filters.
+CREATE INDEX audit_list_job ON maskwright.audit (job_id, id) WHERE job_id IS NOT NULL;
+CREATE INDEX audit_list ON maskwright.audit (tenant, id);
 DROP INDEX maskwright.audit_job;
-CREATE INDEX audit_job ON maskwright.audit (job_id, id) WHERE job_id IS NOT NULL;
-CREATE INDEX audit_tenant ON maskwright.audit (tenant, id);
