@@ -7,7 +7,7 @@ from gateway.jobs.bucket import ObjectsKeptError
 from gateway.jobs.holds import Name
 from gateway.jobs.job import Failure, Job, NewJob
 from gateway.jobs.poison import poison_origin
-from gateway.jobs.storing import IN_SILENCE, Keys, keys_of
+from gateway.jobs.storing import IN_SILENCE, InUseError, Keys, keys_of
 from gateway.problems import Problem
 from gateway.stores import Stores
 
@@ -63,11 +63,13 @@ class Removals:
     async def remove(self, job: Job) -> bool:
         """Remove a job's objects; whether it was deleted and is gone for good now.
 
-        Raises Problem, once the removal is put off: ObjectsKeptError, or `storage_unavailable` where there is no S3 or
-        others are at the objects; `store_unavailable`.
+        Raises Problem, once the removal is put off: ObjectsKeptError, or `storage_unavailable` where there is no S3;
+        `store_unavailable`. InUseError where others are at the objects: that is no failure, and a janitor comes by.
         """
         try:
             since = await self.clear(job)
+        except InUseError:
+            raise
         except Problem as problem:
             await self._jobs.postpone_removal(job.id, problem.detail)
             raise

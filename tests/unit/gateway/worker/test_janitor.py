@@ -102,6 +102,21 @@ async def test_the_artifacts_of_a_later_job_with_the_same_ids_stay() -> None:
     assert await stores.jobs.get(later.id) is not None
 
 
+async def test_a_name_that_another_holds_is_no_failed_removal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.worker.objects._PATIENCE_S", 0.0)
+    stores = stores_at(clock := Time())
+    job = await completed(stores, new_job("123"))
+    assert await stores.jobs.delete(job.id)
+    assert await stores.holds.take(name_of(job.request), 30.0)
+    clock.pass_by(seconds=11)
+    await janitor(stores).clean()
+    standing = await stores.jobs.standing()
+    assert (standing.deleting.count, standing.failing) == (1, 0)
+    clock.pass_by(seconds=61)
+    await janitor(stores).clean()
+    assert await stores.jobs.deleting(job.id) is None
+
+
 async def test_jobs_past_their_time_are_deleted_and_removed() -> None:
     stores = stores_at(clock := Time())
     old = await completed(stores, new_job())
