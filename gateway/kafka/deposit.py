@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from uuid import UUID
 
 from gateway.jobs.bucket import Bucket, ObjectMissingError
 from gateway.jobs.job import Failure, Job
@@ -68,7 +67,7 @@ class Deposit:
         for job in await self._jobs.find(named):
             kept = job.request
             if job.id == arrival.recalls and (kept.pipeline, kept.parameters) == (asked.pipeline, asked.parameters):
-                return await self._begin_anew(job.id) if _was_given_up(job) else True
+                return await self._begin_anew(job, arrival) if _was_given_up(job) else True
         return False
 
     async def _replay(self, arrivals: Sequence[Arrival], submissions: Sequence[Submission]) -> None:
@@ -76,10 +75,11 @@ class Deposit:
         for arrival, submission in zip(arrivals, submissions, strict=True):
             job = submission.job
             if submission.result == "known" and job.id != arrival.job.id and _was_given_up(job):
-                await self._begin_anew(job.id)
+                await self._begin_anew(job, arrival)
 
-    async def _begin_anew(self, job_id: UUID) -> bool:
-        return self._poison is not None and await self._poison.replay_job(job_id)
+    async def _begin_anew(self, job: Job, arrival: Arrival) -> bool:
+        """Once for each message."""
+        return self._poison is not None and await self._poison.replay_job(job.id, arrival.job.id)
 
     async def _put(self, arrivals: Sequence[Arrival]) -> None:
         places = asyncio.Semaphore(_PUTS)

@@ -115,6 +115,18 @@ async def test_what_is_delivered_again_when_its_work_is_done_is_no_poison(bench:
     assert await bench.stores.poison.entries(10) == []
 
 
+@pytest.mark.parametrize("image", [INSIDE, {"type": "url", "data": "https://93.184.215.14/a.jpg"}])
+async def test_what_begins_a_job_anew_does_so_once_however_often_it_comes(bench: Bench, image: dict[str, str]) -> None:
+    await bench.take(asked(image=image))
+    given_up = await bench.give_up()
+    again = await bench.take(given_up.body, given_up.headers)
+    await bench.give_up()
+    await bench.again(again)
+    assert await bench.states() == ["failed"]
+    await bench.take(given_up.body, given_up.headers)
+    assert await bench.states() == ["queued"]
+
+
 async def test_what_asks_for_other_masks_under_the_same_id_is_refused(bench: Bench) -> None:
     await bench.take(asked())
     given_up = await bench.give_up()
