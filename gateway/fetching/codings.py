@@ -1,19 +1,18 @@
 """Content-Encoding of what is fetched (RFC 9110 §8.4.1), undone within a limit."""
 
-import zlib
-from collections.abc import Callable, Mapping
+from gateway.intake.encoding import PIECE_BYTES, Decoder
+from gateway.problems import Problem
 
 ACCEPTED = "identity, gzip;q=0.5, deflate;q=0.5"
 """For Accept-Encoding: photos are compressed already, so the bytes themselves first."""
-_NOTHING = frozenset({"", "identity", "aws-chunked"})
-"""The last is how an SDK sent an object; stores that keep the word serve the object itself."""
-_SHOWN = 40
-_GZIP = zlib.MAX_WBITS + 16
-_BARE = -zlib.MAX_WBITS
+_TAKEN = frozenset({"gzip", "deflate"})
+_OTHERS = frozenset({"aes128gcm", "br", "compress", "dcb", "dcz", "exi", "pack200-gzip", "zstd"})
+"""IANA's registry, without `identity`. What is not in it changes no bytes: `aws-chunked`, as an SDK sent an object, and
+what people write there (`base64`, `utf-8`, `binary`, `none`)."""
 
 
 class CodingError(ValueError):
-    """Why a body cannot be had out of its coding, as the rest of a sentence about it."""
+    """Why a body cannot be had out of its coding, in sentences about it."""
 
 
 class TooLargeError(ValueError):
@@ -22,50 +21,31 @@ class TooLargeError(ValueError):
 
 def coding_of(header: str) -> str:
     """`gzip` or `deflate`; empty for the bytes themselves. Raises CodingError for others, and for several."""
-    codings = [one for one in (part.strip().lower() for part in header.split(",")) if one not in _NOTHING]
+    named = [part.strip().lower().removeprefix("x-") for part in header.split(",")]
+    codings = [one for one in named if one in _TAKEN | _OTHERS]
     if len(codings) > 1:
-        raise CodingError(f"the body is encoded {len(codings)} times ({', '.join(codings)[:_SHOWN]}); once is accepted")
-    coding = codings[0].removeprefix("x-") if codings else ""
-    if coding not in {"", *_READERS}:
-        raise CodingError(f"the body comes {coding[:_SHOWN]}-encoded; accepted are {', '.join(_READERS)} and none")
+        raise CodingError(f"the body is encoded {len(codings)} times ({', '.join(codings)[:40]}); once is accepted.")
+    coding = codings[0] if codings else ""
+    if coding in _OTHERS:
+        raise CodingError(f"the body comes {coding}-encoded; accepted are gzip, deflate and none.")
     return coding
 
 
 def decoded(body: bytes, coding: str, limit: int) -> bytes:
-    """What a body of this coding holds, at most `limit` bytes. Raises CodingError, TooLargeError."""
-    if not coding or not body:
+    """What a body of this coding holds, at most `limit` bytes. Raises CodingError, TooLargeError.
+
+    A gzip member's end costs a copy of what was given with it: so little at once.
+    """
+    if not coding:
         return body
+    decoder, content = Decoder(coding), bytearray()
     try:
-        return _READERS[coding](body, limit)
-    except zlib.error as error:
-        raise CodingError(f"the header Content-Encoding says {coding}, but the body is none: {error}") from error
-
-
-def _gzip(body: bytes, limit: int) -> bytes:
-    """One member after another (RFC 1952 §2.2)."""
-    content = b""
-    while body:
-        reader = zlib.decompressobj(_GZIP)
-        content += _out(reader, body, limit - len(content))
-        body = reader.unused_data.lstrip(b"\0")
-    return content
-
-
-def _deflate(body: bytes, limit: int) -> bytes:
-    """With the wrap that the standard asks for, or without, as some servers send it."""
-    try:
-        return _out(zlib.decompressobj(), body, limit)
-    except zlib.error:
-        return _out(zlib.decompressobj(_BARE), body, limit)
-
-
-def _out(reader: "zlib._Decompress", body: bytes, limit: int) -> bytes:
-    content = reader.decompress(body, limit + 1)
-    if len(content) > limit:
-        raise TooLargeError
-    if not reader.eof:
-        raise CodingError("the compressed body ends early")
-    return content
-
-
-_READERS: Mapping[str, Callable[[bytes, int], bytes]] = {"gzip": _gzip, "deflate": _deflate}
+        for start in range(0, len(body), PIECE_BYTES):
+            for piece in decoder.pieces(body[start : start + PIECE_BYTES]):
+                content += piece
+                if len(content) > limit:
+                    raise TooLargeError
+        decoder.finish()
+    except Problem as problem:
+        raise CodingError(f"the header Content-Encoding says {coding}. {problem.detail}") from problem
+    return bytes(content)

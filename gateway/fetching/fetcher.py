@@ -82,7 +82,7 @@ class Fetcher:
             body = await self._body(url, response)
             return await anyio.to_thread.run_sync(decoded, body, coding, self._max_bytes) if coding else body
         except CodingError as error:
-            raise Problem("url_failed", f"{shown(url)}: {error}.") from error
+            raise Problem("url_failed", f"{shown(url)}: {error}") from error
         except TooLargeError as error:
             raise self._too_large(url) from error
 

@@ -34,7 +34,7 @@ class NewDelivery:
     """One message or callback, with exactly the content that every attempt sends.
 
     `destination` is a topic or a URL. `key` is a message's key, a webhook's id. `tenant` is that of the job, empty for
-    all who name none.
+    all who name none. `receiver` is as the outbox has it, which a version before may have written.
     """
 
     kind: CallbackKind
@@ -43,12 +43,13 @@ class NewDelivery:
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     tenant: str = ""
+    receiver: str = field(default="", compare=False)
 
     @cached_property
     def lane(self) -> Lane:
         """The lane it goes in."""
-        receiver = self.destination if self.kind == "message" else _receiver(self.destination)
-        return Lane(self.kind, receiver, self.tenant)
+        own = self.destination if self.kind == "message" else _receiver(self.destination)
+        return Lane(self.kind, self.receiver or own, self.tenant)
 
 
 @dataclass(frozen=True)
@@ -100,11 +101,11 @@ class Outbox(Protocol):
     async def delivered(self, ids: Sequence[int]) -> None:
         """Note deliveries that were made."""
 
-    async def postpone(self, delivery: Delivery, reason: str, delay_s: float) -> None:
-        """Try again later; nothing where it was taken anew."""
+    async def postpone(self, delivery: Delivery, reason: str, delay_s: float) -> bool:
+        """Try again later. False, and nothing done, where it was taken anew or is gone."""
 
-    async def give_up(self, delivery: Delivery, reason: str) -> None:
-        """Never try again, unless it is asked for; nothing where it was taken anew."""
+    async def give_up(self, delivery: Delivery, reason: str) -> bool:
+        """Never try again, unless it is asked for. False as `postpone`."""
 
     async def of_job(self, job_id: UUID) -> list[Delivery]:
         """A job's deliveries in order, without their bodies (`b""`)."""

@@ -42,17 +42,17 @@ class PoisonBook(Protocol):
     async def standing(self) -> Waiting:
         """How many are open."""
 
-    async def has_open(self, job_id: UUID) -> bool:
-        """Whether there is an open entry about this job."""
-
     async def replay(self, entry_id: int) -> bool:
         """Close an entry and work on it again: its job is queued anew, its message goes to the input topic again.
 
         False where there is no such open entry.
         """
 
-    async def replay_job(self, job_id: UUID) -> bool:
-        """Replay the open entry about a job. False where there is none."""
+    async def replay_job(self, job_id: UUID, by: UUID) -> bool:
+        """Replay the open entry about a job, at a message's wish. False where there is none.
+
+        And for a message, known by the id of the job that it would be, which had a former entry of the job replayed.
+        """
 
     async def drop(self, entry_id: int) -> bool:
         """Close an entry for good. False where there is no such open entry."""

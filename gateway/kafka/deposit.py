@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from gateway.jobs.bucket import Bucket, ObjectMissingError
-from gateway.jobs.job import Failure
+from gateway.jobs.job import Failure, Job
 from gateway.jobs.keys import photo_key
 from gateway.jobs.poison import FROM_KAFKA, PoisonBook, poison_origin
-from gateway.jobs.store import JobStore, Poison, Submission
+from gateway.jobs.store import JobFilter, JobStore, Poison, Submission
 from gateway.kafka.reader import Arrival, MessageReader
 
 _PUTS = 8
@@ -42,10 +42,15 @@ class Deposit:
         await self._remove_unused(arrivals, submissions)
         await self._replay(arrivals, submissions)
 
-    async def _recalled(self, arrival: Arrival) -> Arrival | Poison:
-        """The arrival with the photo that it names, of a message of the same tenant; poison where that is gone."""
+    async def _recalled(self, arrival: Arrival) -> Arrival | Poison | None:
+        """The arrival with the photo that it names, of a message of the same tenant; poison where that is gone.
+
+        None where there is nothing to do with it: a message may come again when its photo has gone with its work.
+        """
         if arrival.recalls is None:
             return arrival
+        if await self._is_settled(arrival):
+            return None
         owner, key = await self._jobs.get(arrival.recalls), photo_key(arrival.recalls)
         if owner and owner.request.tenant == arrival.job.tenant and owner.request.source.startswith(FROM_KAFKA):
             with suppress(ObjectMissingError):
@@ -53,13 +58,28 @@ class Deposit:
         detail = f"image: the photo of job {key} is not there any more; send the photo itself"
         return self._reader.poison(arrival.message, Failure("object_missing", detail))
 
+    async def _is_settled(self, arrival: Arrival) -> bool:
+        """Whether its job, of its own id or the one whose photo it names, is at work, done or begun anew."""
+        asked = arrival.job
+        if await self._jobs.get(asked.id) or await self._jobs.deleting(asked.id):
+            return True
+        named = JobFilter(user_id=asked.user_id, request_id=asked.request_id, tenant=asked.tenant, limit=1)
+        for job in await self._jobs.find(named):
+            kept = job.request
+            if job.id == arrival.recalls and (kept.pipeline, kept.parameters) == (asked.pipeline, asked.parameters):
+                return await self._begin_anew(job, arrival) if _was_given_up(job) else True
+        return False
+
     async def _replay(self, arrivals: Sequence[Arrival], submissions: Sequence[Submission]) -> None:
         """A request that was given up and is sent again begins anew; the very message that comes again does not."""
         for arrival, submission in zip(arrivals, submissions, strict=True):
             job = submission.job
-            was_given_up = job.outcome and poison_origin(job, job.outcome.failure)
-            if self._poison and submission.result == "known" and job.id != arrival.job.id and was_given_up:
-                await self._poison.replay_job(job.id)
+            if submission.result == "known" and job.id != arrival.job.id and _was_given_up(job):
+                await self._begin_anew(job, arrival)
+
+    async def _begin_anew(self, job: Job, arrival: Arrival) -> bool:
+        """Once for each message."""
+        return self._poison is not None and await self._poison.replay_job(job.id, arrival.job.id)
 
     async def _put(self, arrivals: Sequence[Arrival]) -> None:
         places = asyncio.Semaphore(_PUTS)
@@ -87,3 +107,7 @@ class Deposit:
         job = arrival.job
         detail = f"request_id {job.request_id!r} of user {job.user_id!r} came before with other content; send a new id."
         return self._reader.poison(arrival.message, Failure("idempotency_conflict", detail))
+
+
+def _was_given_up(job: Job) -> bool:
+    return job.outcome is not None and poison_origin(job, job.outcome.failure) is not None

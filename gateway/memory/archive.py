@@ -9,6 +9,7 @@ from gateway.jobs.deliveries import Announce, NewDelivery
 from gateway.jobs.job import Job
 from gateway.jobs.store import Poison
 from gateway.memory.cache import MemoryCache
+from gateway.memory.holds import MemoryHolds
 from gateway.memory.outbox import MemoryOutbox
 from gateway.memory.poison import PoisonEntries
 from gateway.memory.shelf import Shelf
@@ -28,6 +29,7 @@ class Archive:
     artifacts: Shelf
     cache: MemoryCache | NullCache
     announce: Announce
+    holds: MemoryHolds
 
     def announcements(self, job: Job) -> Sequence[NewDelivery]:
         """What a job's outcome owes to others."""
@@ -40,8 +42,8 @@ class Archive:
         failure = job.outcome.failure if job.outcome else None
         if not self.poison.add_job(job, failure):
             self._remove_photo(job)
-        while self.table.finished_count() > _FINISHED_KEPT:
-            self.shed()
+        while self.table.finished_count() > _FINISHED_KEPT and self.shed():
+            pass
 
     def keep_poison(self, messages: Sequence[Poison]) -> None:
         """Keep messages that no job could be made of."""
@@ -50,8 +52,11 @@ class Archive:
                 self.outbox.add(None, [message.announcement])
 
     def shed(self) -> bool:
-        """Drop the job that ended first, its objects and deliveries; False where there is none."""
-        job = self.table.oldest_finished()
+        """Drop the job that ended first, its objects and deliveries; False where there is none.
+
+        None at whose objects another is: a successor of a deleted job writes under the same keys.
+        """
+        job = next((job for job in self.table.finished() if not self.holds.is_held(job.request)), None)
         if job is None:
             return False
         self._remove_artifacts(job)

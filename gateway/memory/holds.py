@@ -50,6 +50,11 @@ class MemoryHolds(Holds):
         now = self.clock()
         return [held.name for held in self._held.values() if held.until < now][:limit]
 
+    def is_held(self, request: NewJob) -> bool:
+        """Whether somebody is at the objects of a request's name."""
+        held = self._held.get(identity_of(request))
+        return held is not None and held.until >= self.clock()
+
     def spend(self, request: NewJob, token: UUID | None) -> bool:
         """Release the hold of a job that ends, if it has one; False where it is over."""
         if token is None:

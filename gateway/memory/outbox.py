@@ -80,17 +80,21 @@ class MemoryOutbox(Outbox):
             if delivery.job_id is None:
                 self._drop([delivery.id])
 
-    async def postpone(self, delivery: Delivery, reason: str, delay_s: float) -> None:
-        """Try again later."""
-        for waiting in self._waiting(delivery):
+    async def postpone(self, delivery: Delivery, reason: str, delay_s: float) -> bool:
+        """Try again later. False where it was taken anew or is gone."""
+        found = self._waiting(delivery)
+        for waiting in found:
             self._put(replace(waiting, run_at=self._clock() + timedelta(seconds=delay_s), last_error=reason))
+        return bool(found)
 
-    async def give_up(self, delivery: Delivery, reason: str) -> None:
-        """Never try again, unless it is asked for."""
-        for waiting in self._waiting(delivery):
+    async def give_up(self, delivery: Delivery, reason: str) -> bool:
+        """Never try again, unless it is asked for. False where it was taken anew or is gone."""
+        found = self._waiting(delivery)
+        for waiting in found:
             self._end(waiting, "failed", reason)
             if waiting.job_id is None:
                 self._drop([waiting.id])
+        return bool(found)
 
     async def of_job(self, job_id: UUID) -> list[Delivery]:
         """A job's deliveries in order, without their bodies."""

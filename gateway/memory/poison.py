@@ -74,6 +74,7 @@ class MemoryPoison(PoisonBook):
         self._outbox = outbox
         self._requeue = requeue
         self._input_topic = input_topic
+        self._replayed: set[tuple[UUID, UUID]] = set()
 
     async def entries(self, limit: int, before: int | None = None) -> list[PoisonEntry]:
         """The newest first."""
@@ -84,10 +85,6 @@ class MemoryPoison(PoisonBook):
         """How many are open."""
         return self._entries.standing()
 
-    async def has_open(self, job_id: UUID) -> bool:
-        """Whether there is an open entry about this job."""
-        return self._entries.is_open(job_id)
-
     async def replay(self, entry_id: int) -> bool:
         """Close an entry and work on it again. False where there is no such open entry."""
         closed = self._entries.close(entry_id)
@@ -97,10 +94,13 @@ class MemoryPoison(PoisonBook):
             self._outbox.add(None, [self._message(closed)])
         return closed is not None
 
-    async def replay_job(self, job_id: UUID) -> bool:
-        """Replay the open entry about a job. False where there is none."""
+    async def replay_job(self, job_id: UUID, by: UUID) -> bool:
+        """Replay the open entry about a job, at a message's wish. False where there is none, or it did so before."""
         ids = [entry.id for entry in self._entries.open.values() if entry.job_id == job_id]
-        return bool(ids) and await self.replay(ids[0])
+        if not ids or (job_id, by) in self._replayed:
+            return False
+        self._replayed.add((job_id, by))
+        return await self.replay(ids[0])
 
     async def drop(self, entry_id: int) -> bool:
         """Close an entry for good. False where there is no such open entry."""

@@ -102,9 +102,9 @@ class JobTable:
         """Each user's jobs that are queued or running, the oldest first."""
         return ((user, [self._jobs[job_id] for job_id in ids]) for user, ids in self._unfinished.items())
 
-    def oldest_finished(self) -> Job | None:
-        """The one that ended first, hidden or not."""
-        return next((self._jobs[job_id] for job_id in self._finished), None)
+    def finished(self) -> Iterator[Job]:
+        """Jobs that ended, hidden or not, the first to end first."""
+        return (self._jobs[job_id] for job_id in self._finished)
 
     def finished_count(self) -> int:
         """Finished jobs, hidden or not."""

@@ -62,15 +62,19 @@ class MeasuredOutbox(Outbox):
         for delivery_id in ids:
             self._count(delivery_id, "delivered")
 
-    async def postpone(self, delivery: Delivery, reason: str, delay_s: float) -> None:
+    async def postpone(self, delivery: Delivery, reason: str, delay_s: float) -> bool:
         """Count an attempt that another will follow."""
-        await self._outbox.postpone(delivery, reason, delay_s)
-        self._count(delivery.id, "retried")
+        done = await self._outbox.postpone(delivery, reason, delay_s)
+        if done:
+            self._count(delivery.id, "retried")
+        return done
 
-    async def give_up(self, delivery: Delivery, reason: str) -> None:
+    async def give_up(self, delivery: Delivery, reason: str) -> bool:
         """Count a delivery that will not be made."""
-        await self._outbox.give_up(delivery, reason)
-        self._count(delivery.id, "given_up")
+        done = await self._outbox.give_up(delivery, reason)
+        if done:
+            self._count(delivery.id, "given_up")
+        return done
 
     @override
     async def of_job(self, job_id: UUID) -> list[Delivery]:

@@ -70,13 +70,17 @@ WHERE id = $1 AND attempts = $2 AND state = 'pending'
 _GIVE_UP = """
 WITH forgotten AS (
     DELETE FROM maskwright.deliveries WHERE id = $1 AND attempts = $2 AND state = 'pending' AND job_id IS NULL
+    RETURNING id
+), failed AS (
+    UPDATE maskwright.deliveries SET state = 'failed', ended_at = now(), last_error = $3
+    WHERE id = $1 AND attempts = $2 AND state = 'pending' AND job_id IS NOT NULL
+    RETURNING id
 )
-UPDATE maskwright.deliveries SET state = 'failed', ended_at = now(), last_error = $3
-WHERE id = $1 AND attempts = $2 AND state = 'pending' AND job_id IS NOT NULL
+SELECT id FROM forgotten UNION ALL SELECT id FROM failed
 """
 _OF_JOB = """
 SELECT id, job_id, kind, destination, key, headers, ''::bytea AS body, state, attempts, created_at, run_at, ended_at,
-    last_error, tenant
+    last_error, tenant, receiver
 FROM maskwright.deliveries WHERE job_id = $1 ORDER BY id
 """
 _STANDING = """
@@ -123,15 +127,15 @@ class PostgresOutbox:
 
         await self._pool.transact(note)
 
-    async def postpone(self, delivery: Delivery, reason: str, delay_s: float) -> None:
-        """Try again later."""
+    async def postpone(self, delivery: Delivery, reason: str, delay_s: float) -> bool:
+        """Try again later. False where it was taken anew or is gone."""
         attempt = (delivery.id, delivery.attempts, clean(reason))
-        await self._pool.run(lambda connection: connection.execute(_POSTPONE, *attempt, delay_s))
+        return affected(await self._pool.run(lambda connection: connection.execute(_POSTPONE, *attempt, delay_s))) > 0
 
-    async def give_up(self, delivery: Delivery, reason: str) -> None:
-        """Never try again, unless it is asked for."""
+    async def give_up(self, delivery: Delivery, reason: str) -> bool:
+        """Never try again, unless it is asked for. False where it was taken anew or is gone."""
         attempt = (delivery.id, delivery.attempts, clean(reason))
-        await self._pool.run(lambda connection: connection.execute(_GIVE_UP, *attempt))
+        return await self._pool.run(lambda connection: connection.fetchrow(_GIVE_UP, *attempt)) is not None
 
     async def of_job(self, job_id: UUID) -> list[Delivery]:
         """A job's deliveries in order, without their bodies."""

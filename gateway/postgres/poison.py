@@ -29,8 +29,14 @@ SELECT poison.job_id, poison.key, poison.value, poison.attempts, jobs.owner
 FROM maskwright.poison LEFT JOIN maskwright.jobs ON jobs.id = poison.job_id
 WHERE poison.id = $1 AND closed_at IS NULL
 """
-_OPEN_OF = "SELECT id FROM maskwright.poison WHERE job_id = $1 AND closed_at IS NULL"
-_CLOSE = "UPDATE maskwright.poison SET closed_at = now(), value = NULL WHERE id = $1 AND closed_at IS NULL RETURNING id"
+_OPEN_OF = """
+SELECT id FROM maskwright.poison WHERE job_id = $1 AND closed_at IS NULL
+    AND NOT EXISTS (SELECT FROM maskwright.poison WHERE job_id = $1 AND replayed_by = $2)
+"""
+_CLOSE = """
+UPDATE maskwright.poison SET closed_at = now(), value = NULL, replayed_by = $2 WHERE id = $1 AND closed_at IS NULL
+RETURNING id
+"""
 _REQUEUE = """
 UPDATE maskwright.jobs SET
     state = 'queued', held = user_id <> '', attempts = 0, run_at = now(), started_at = NULL, finished_at = NULL,
@@ -66,34 +72,30 @@ class PostgresPoison:
         row = await self._pool.run(lambda connection: connection.fetchrow(_STANDING))
         return waiting_of(row) if row else Waiting()
 
-    async def has_open(self, job_id: UUID) -> bool:
-        """Whether there is an open entry about this job."""
-        return await self._pool.run(lambda connection: connection.fetchrow(_OPEN_OF, job_id)) is not None
-
     async def replay(self, entry_id: int) -> bool:
         """Close an entry and work on it again. False where there is no such open entry."""
-        return await self._pool.transact(partial(self._replay, entry_id))
+        return await self._pool.transact(partial(self._replay, entry_id, None))
 
-    async def replay_job(self, job_id: UUID) -> bool:
-        """Replay the open entry about a job. False where there is none."""
-        row = await self._pool.run(lambda connection: connection.fetchrow(_OPEN_OF, job_id))
-        return row is not None and await self.replay(cast("int", row["id"]))
+    async def replay_job(self, job_id: UUID, by: UUID) -> bool:
+        """Replay the open entry about a job, at a message's wish. False where there is none, or it did so before."""
+        row = await self._pool.run(lambda connection: connection.fetchrow(_OPEN_OF, job_id, by))
+        return row is not None and await self._pool.transact(partial(self._replay, cast("int", row["id"]), by))
 
     async def drop(self, entry_id: int) -> bool:
         """Close an entry for good. False where there is no such open entry."""
-        return await self._pool.run(lambda connection: connection.fetchrow(_CLOSE, entry_id)) is not None
+        return await self._pool.run(lambda connection: connection.fetchrow(_CLOSE, entry_id, None)) is not None
 
     async def prune(self, days: int) -> int:
         """Remove some of the entries that were closed so long ago."""
         return affected(await self._pool.run(lambda connection: connection.execute(_PRUNE, days, _PRUNED)))
 
-    async def _replay(self, entry_id: int, connection: Connection) -> bool:
+    async def _replay(self, entry_id: int, by: UUID | None, connection: Connection) -> bool:
         entry = await connection.fetchrow(_OPEN, entry_id)
         if entry is None:
             return False
         users = [str(entry["owner"])] if entry["job_id"] else []
         await lock_users(connection, users)
-        if await connection.fetchrow(_CLOSE, entry_id) is None:
+        if await connection.fetchrow(_CLOSE, entry_id, by) is None:
             return False
         if entry["job_id"]:
             await self._requeue(connection, cast("UUID", entry["job_id"]), users)

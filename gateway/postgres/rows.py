@@ -76,6 +76,7 @@ class _DeliveryRow(TypedDict):
     ended_at: datetime | None
     last_error: str | None
     tenant: str
+    receiver: str
 
 
 class _PoisonRow(TypedDict):
@@ -205,7 +206,7 @@ def _outcome(columns: _JobRow) -> Outcome:
 def _content(columns: _DeliveryRow) -> NewDelivery:
     headers = cast("Mapping[str, str]", _object(columns["headers"]))
     named = (columns["kind"], columns["destination"], columns["key"], columns["body"])
-    return NewDelivery(*named, headers, columns["tenant"])
+    return NewDelivery(*named, headers, columns["tenant"], columns["receiver"])
 
 
 def _failure(code: str | None, detail: str | None) -> Failure | None:

@@ -1,5 +1,6 @@
 """The two buckets: photos that jobs wait with, and what jobs made."""
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from anyio import to_thread
 
 from gateway.jobs.bucket import Bucket, StoredObject
 from gateway.s3 import objects
-from gateway.s3.client import S3Client
+from gateway.s3.client import S3Client, patience_s
 from gateway.s3.erasing import Eraser
 from gateway.s3.errors import storage_errors
 from gateway.s3.images import S3Images
@@ -29,7 +30,7 @@ class S3Bucket(Bucket):
 
     async def put(self, key: str, data: bytes, media_type: str) -> None:
         """Write an object; a server that lost the bucket gets it again."""
-        content = StoredObject(data, media_type)
+        content = objects.Timed(StoredObject(data, media_type), time.monotonic() + patience_s(len(data)))
         with storage_errors():
             await self._client.call(lambda sdk: objects.write(sdk, self._bucket, key, content, self._sse), len(data))
 

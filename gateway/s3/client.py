@@ -57,7 +57,7 @@ class S3Client:
 
         Raises TimeoutError, and what the SDK raises: MinioException, urllib3's HTTPError.
         """
-        with fail_after(_PATIENCE_S + size / _SLOWEST_BYTES_PER_S):
+        with fail_after(patience_s(size)):
             try:
                 return await to_thread.run_sync(work, self.sdk, limiter=self._threads, abandon_on_cancel=True)
             except S3Error as error:
@@ -70,6 +70,11 @@ class S3Client:
     def close(self) -> None:
         """Close the connections."""
         self._pool.clear()
+
+
+def patience_s(size: int) -> float:
+    """How long a call that moves so many bytes may take."""
+    return _PATIENCE_S + size / _SLOWEST_BYTES_PER_S
 
 
 def _tls(settings: Settings) -> ssl.SSLContext:

@@ -95,7 +95,7 @@ def _read(sdk: Minio, bucket: str, key: str, limit: int) -> bytes:
                 if len(data) <= limit:
                     return decoded(data, coding, limit)
         except CodingError as error:
-            raise Problem("image_corrupt", f"{_SCHEME}{bucket}/{key}: {error}.") from error
+            raise Problem("image_corrupt", f"{_SCHEME}{bucket}/{key}: {error}") from error
         except TooLargeError:
             pass
     raise Problem("body_too_large", f"{_SCHEME}{bucket}/{key}: at most {limit} bytes are accepted.")

@@ -1,12 +1,14 @@
 """Single steps with the synchronous SDK; each raises what the SDK raises."""
 
 import io
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from minio import Minio
 from minio.error import S3Error
 from minio.sse import Sse, SseKMS, SseS3
+from typing_extensions import override
 from urllib3.response import BaseHTTPResponse
 
 from gateway.jobs.bucket import StoredObject
@@ -14,6 +16,23 @@ from gateway.settings import Settings, SettingsError
 
 _PART_BYTES = 8 * 1024 * 1024
 """Larger objects are sent in parts: one part must be sent within the socket's time limit, as 17 Mbit/s do."""
+
+
+class Timed(io.BytesIO):
+    """What is to be written: no part of it begins past the monotonic time `ends_at`, when nobody waits any more."""
+
+    def __init__(self, content: StoredObject, ends_at: float) -> None:
+        super().__init__(content.data)
+        self.size = len(content.data)
+        self.media_type = content.media_type
+        self._ends_at = ends_at
+
+    @override
+    def read(self, size: int | None = -1, /) -> bytes:
+        if time.monotonic() > self._ends_at:
+            raise TimeoutError
+        return super().read(size)
+
 
 _OURS_ALREADY = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
 
@@ -40,14 +59,15 @@ def make_bucket(sdk: Minio, bucket: str) -> None:
             raise
 
 
-def write(sdk: Minio, bucket: str, key: str, content: StoredObject, sse: Sse | None) -> None:
-    """Write an object; a server that lost the bucket gets it again."""
+def write(sdk: Minio, bucket: str, key: str, content: Timed, sse: Sse | None) -> None:
+    """Write an object; a server that lost the bucket gets it again. Raises TimeoutError, as the content does."""
     try:
         _write(sdk, bucket, key, content, sse)
     except S3Error as error:
         if error.code != "NoSuchBucket":
             raise
         make_bucket(sdk, bucket)
+        content.seek(0)
         _write(sdk, bucket, key, content, sse)
 
 
@@ -88,12 +108,12 @@ def ask(sdk: Minio, bucket: str) -> None:
             raise
 
 
-def _write(sdk: Minio, bucket: str, key: str, content: StoredObject, sse: Sse | None) -> None:
+def _write(sdk: Minio, bucket: str, key: str, content: Timed, sse: Sse | None) -> None:
     sdk.put_object(
         bucket,
         key,
-        io.BytesIO(content.data),
-        len(content.data),
+        content,
+        content.size,
         content.media_type,
         part_size=_PART_BYTES,
         num_parallel_uploads=1,

@@ -1,6 +1,7 @@
 """The worker's health page: states for everybody, and why they are so for this machine alone.
 
-A reason names servers and addresses; from elsewhere only the code that it begins with is told. The log has all of it.
+A reason names servers and addresses; from elsewhere only the code that it begins with is told, or
+`internal_error`. The log has all of it.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from gateway.access.binding import is_loopback
+from gateway.problems import PROBLEMS
 from gateway.pulse import Pulse
 from gateway.worker.crew import Crew
 from gateway.worker.worker import Worker
@@ -46,7 +48,12 @@ def _teller(request: Request) -> Callable[[str | None], str | None]:
     """What becomes of a reason before it is told to who asks."""
     if request.client is not None and is_loopback(request.client.host):
         return lambda reason: reason
-    return lambda reason: reason.partition(":")[0] if reason else reason
+    return lambda reason: _code_of(reason) if reason else reason
+
+
+def _code_of(reason: str) -> str:
+    code = reason.partition(":")[0]
+    return code if code in PROBLEMS else "internal_error"
 
 
 def _crew(request: Request) -> Crew | None:

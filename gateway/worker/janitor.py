@@ -49,7 +49,6 @@ class Janitor:
         """One round. Raises Problem `store_unavailable`, `storage_unavailable`."""
         while await self._remove_some() == _BATCH:
             pass
-        await self._recover()
         if time.monotonic() >= self._rarely_at:
             await self._expire()
             await self._prune()
@@ -58,6 +57,8 @@ class Janitor:
         if time.monotonic() >= self._cache_at:
             await self._clean_cache()
             self._cache_at = time.monotonic() + _CACHE_S
+        while await self._recover_some() == _BATCH:
+            pass
 
     async def _remove_some(self) -> int:
         """What S3 keeps, such as an object under a legal hold, keeps nothing else from being removed."""
@@ -70,12 +71,16 @@ class Janitor:
             self.pulse.beat()
         return len(jobs)
 
-    async def _recover(self) -> None:
-        """What S3 keeps of it stays: nothing else knows of it."""
-        try:
-            await self._removals.recover(_BATCH)
-        except (ObjectsKeptError, InUseError) as error:
-            self._log.warning("objects that were left behind are not gone", reason=error.detail)
+    async def _recover_some(self) -> int:
+        """A name is looked at once: what S3 keeps of it stays, and nothing else knows of it."""
+        names = await self._removals.left(_BATCH)
+        for name in names:
+            try:
+                await self._removals.recover(name)
+            except (ObjectsKeptError, InUseError) as error:
+                self._log.warning("objects that were left behind are not gone", reason=error.detail)
+            self.pulse.beat()
+        return len(names)
 
     async def _expire(self) -> None:
         expired = 0

@@ -1,12 +1,13 @@
 """Which of a job's objects are still needed, and the removal of the others."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from gateway.jobs.bucket import ObjectsKeptError
 from gateway.jobs.holds import Name
 from gateway.jobs.job import Failure, Job, NewJob
 from gateway.jobs.poison import poison_origin
-from gateway.jobs.storing import IN_SILENCE, Keys, keys_of
+from gateway.jobs.storing import IN_SILENCE, InUseError, Keys, keys_of
 from gateway.problems import Problem
 from gateway.stores import Stores
 
@@ -62,11 +63,13 @@ class Removals:
     async def remove(self, job: Job) -> bool:
         """Remove a job's objects; whether it was deleted and is gone for good now.
 
-        Raises Problem, once the removal is put off: ObjectsKeptError, or `storage_unavailable` where there is no S3 or
-        others are at the objects; `store_unavailable`.
+        Raises Problem, once the removal is put off: ObjectsKeptError, or `storage_unavailable` where there is no S3;
+        `store_unavailable`. InUseError where others are at the objects: that is no failure, and a janitor comes by.
         """
         try:
             since = await self.clear(job)
+        except InUseError:
+            raise
         except Problem as problem:
             await self._jobs.postpone_removal(job.id, problem.detail)
             raise
@@ -87,9 +90,10 @@ class Removals:
             if now is None or not photo_needed(now, failure):
                 await self._objects.remove_photo(job)
 
-    async def recover(self, limit: int) -> int:
-        """Remove what writers left that died, or were given up, before their jobs' ends; how many names were held."""
-        names = await self._holds.lapsed(limit)
-        for name in names:
-            await self._objects.remove_artifacts(name)
-        return len(names)
+    async def left(self, limit: int) -> Sequence[Name]:
+        """Names whose writers died, or were given up, before their jobs' ends."""
+        return await self._holds.lapsed(limit)
+
+    async def recover(self, name: Name) -> None:
+        """Remove what such a writer left; what S3 keeps of it stays. Raises ObjectsKeptError, InUseError."""
+        await self._objects.remove_artifacts(name)

@@ -27,7 +27,7 @@ _GATHER_S = 0.5
 """Between rounds: one look into the outbox, and one batch to the broker, cost the same for one delivery as for many.
 A lone delivery goes at once."""
 _CROWDED_S = 0.1
-"""The same, while more is due than there are places for, or more lanes are to be looked into."""
+"""The same, while more is due than there are places for, or than one round finds."""
 
 
 @dataclass(frozen=True)
@@ -121,13 +121,13 @@ class Relay:
         due = await self._outbox.lanes(self._kind, self._after, _LANES)
         self._after = max(due) if len(due) == _LANES else None
         shares = self._places.shares((one.delivery.content.lane for one in self._under_way.values()), due)
-        is_crowded = self._after is not None or sum(shares.values()) < sum(due.values())
+        is_crowded = sum(shares.values()) < sum(due.values()) or (self._after is not None and bool(shares))
         self._pause_s = _CROWDED_S if is_crowded else _GATHER_S
         return await self._outbox.take(shares, self._lease_s) if shares else []
 
     def _end(self, delivery_id: int, task: "asyncio.Task[None]") -> None:
         if delivery_id not in self._made:
-            del self._under_way[delivery_id]
+            self._under_way.pop(delivery_id, None)
         self._due.notify()
         error = None if task.cancelled() else task.exception()
         if error is not None:

@@ -21,7 +21,7 @@ from gateway.settings import Settings, SettingsError
 from tests.integration.postgres.making import announce, request
 from tests.integration.postgres.proxy import wire_to
 
-LANES = 15
+FORMER, LANES = 11, 15
 ALL = [migration.name for migration in known_migrations()]
 SEED_TABLE = """
 CREATE TABLE user_mask_outputs (
@@ -50,6 +50,11 @@ async def test_only_what_is_missing_is_applied(settings):
     first, *rest = known_migrations()
     assert await migrated(settings, first) == [first.name]
     assert await migrated(settings, first, *rest) == [migration.name for migration in rest]
+
+
+@pytest.mark.parametrize("step", [one for one in known_migrations() if one.version > FORMER], ids=lambda one: one.name)
+def test_a_step_locks_readers_out_after_its_long_work_alone(step):
+    assert "CREATE INDEX" not in step.sql.partition("DROP INDEX")[2]
 
 
 @pytest.mark.parametrize(

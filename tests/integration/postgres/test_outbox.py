@@ -43,6 +43,14 @@ async def test_lanes_are_found_one_after_the_other_by_receiver_and_tenant(stores
     assert await stores.outbox.lanes("webhook", b, 9) == {b_of_t: 1}
 
 
+async def test_a_delivery_that_was_taken_is_of_the_lane_that_it_was_taken_from(stores, sql):
+    await owed(stores)
+    await sql.execute("UPDATE deliveries SET receiver = 'as a version before wrote it' WHERE kind = 'webhook'")
+    (lane,) = await stores.outbox.lanes("webhook", None, 9)
+    (taken,) = await stores.outbox.take({lane: 1}, 60.0)
+    assert taken.content.lane == lane
+
+
 async def test_a_relay_that_died_leaves_them_to_others(stores):
     await owed(stores)
     await take_due(stores.outbox, 0.0, "message")
@@ -64,8 +72,8 @@ async def test_who_lost_a_delivery_changes_nothing_of_it(stores, sql):
     taken, _ = await take_due(stores.outbox, 60.0)
     assert taken.id == lost.id
     assert await stores.outbox.renew([lost], 900.0) == frozenset()
-    await stores.outbox.postpone(lost, "late", 0.0)
-    await stores.outbox.give_up(lost, "late")
+    assert not await stores.outbox.postpone(lost, "late", 0.0)
+    assert not await stores.outbox.give_up(lost, "late")
     (now,) = await sql.fetch("SELECT state, run_at, last_error FROM deliveries WHERE id = $1", lost.id)
     assert tuple(now) == ("pending", taken.run_at, None)
 

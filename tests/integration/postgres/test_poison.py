@@ -1,3 +1,5 @@
+from uuid import uuid4
+
 from gateway.jobs.job import Callback
 from tests.integration.postgres.making import AWAY, DONE, FROM_KAFKA, LEASE_S, poison, request
 from tests.outboxes import take_due
@@ -86,3 +88,13 @@ async def test_a_deleted_job_is_no_poison(stores):
     job = await failed_from_kafka(stores)
     await stores.jobs.delete(job.id)
     assert await stores.poison.entries(10) == []
+
+
+async def test_a_message_has_a_job_begun_anew_once(stores):
+    job, message, another = await failed_from_kafka(stores), uuid4(), uuid4()
+    for by, begun in ((message, True), (message, False), (another, True), (another, False)):
+        assert await stores.poison.replay_job(job.id, by) is begun
+        for lease in await stores.jobs.claim("worker", 1, LEASE_S):
+            assert await stores.jobs.finish(lease, AWAY)
+    assert len(await stores.poison.entries(10)) == 1
+    assert not await stores.poison.replay_job(uuid4(), message)

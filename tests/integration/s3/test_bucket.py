@@ -1,5 +1,6 @@
 import gzip
 import io
+import math
 import os
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ from minio import Minio
 from gateway.jobs.bucket import ObjectMissingError, StoredObject
 from gateway.jobs.keys import artifact_key
 from gateway.problems import Problem
+from gateway.s3 import objects
 from gateway.s3.bucket import open_buckets
 from gateway.settings import Settings, SettingsError
 
@@ -151,8 +153,8 @@ async def test_a_photo_that_is_too_large_is_not_read(settings):
     ("body", "coding", "said"),
     [
         (gzip.compress(b"photo"), "gzip", None),
-        (b"photo", "aws-chunked", None),
-        (b"photo", "gzip", "image_corrupt: .*says gzip, but the body is none"),
+        *((b"photo", coding, None) for coding in ("aws-chunked", "base64", "utf-8", "none")),
+        (b"photo", "gzip", "image_corrupt: .*says gzip. The gzip stream is damaged"),
         (b"photo", "br", "image_corrupt: .*br-encoded; accepted are gzip, deflate and none"),
         (gzip.compress(bytes(10_000_000)), "gzip", "body_too_large"),
     ],
@@ -168,6 +170,23 @@ async def test_a_photo_that_lies_there_compressed_is_read_or_its_fault_named(set
         else:
             with pytest.raises(Problem, match=said):
                 await reading
+
+
+def test_a_write_that_nobody_waits_for_sends_no_further_part(settings):
+    class Slow(objects.Timed):
+        """Its time is over after the first part."""
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            part = super().read(size)
+            self._ends_at = 0.0
+            return part
+
+    sdk = client_of(settings)
+    sdk.make_bucket(settings.minio_bucket)
+    slow = Slow(StoredObject(bytes(24 * 2**20), "image/png"), math.inf)
+    with pytest.raises(TimeoutError):
+        objects.write(sdk, settings.minio_bucket, "k", slow, None)
+    assert list(sdk.list_objects(settings.minio_bucket)) == []
 
 
 async def test_a_bucket_that_is_nowhere_holds_no_photo(settings):

@@ -100,6 +100,41 @@ async def test_the_very_message_that_comes_again_begins_nothing(bench: Bench) ->
     assert await bench.states() == ["failed"]
 
 
+async def test_what_is_delivered_again_when_its_work_is_done_is_no_poison(bench: Bench) -> None:
+    await bench.take(asked())
+    given_up = await bench.give_up()
+    again = await bench.take(given_up.body, given_up.headers)
+    other = await bench.take(json.dumps({**json.loads(given_up.body), "request_id": "s"}).encode())
+    for _ in range(2):
+        (lease,) = await bench.stores.jobs.claim("worker", 1, 30)
+        assert await bench.stores.jobs.finish(lease, Outcome())
+    assert await bench.stores.photos.keys("") == []
+    await bench.again(again)
+    await bench.again(other)
+    assert await bench.states() == ["completed", "completed"]
+    assert await bench.stores.poison.entries(10) == []
+
+
+@pytest.mark.parametrize("image", [INSIDE, {"type": "url", "data": "https://93.184.215.14/a.jpg"}])
+async def test_what_begins_a_job_anew_does_so_once_however_often_it_comes(bench: Bench, image: dict[str, str]) -> None:
+    await bench.take(asked(image=image))
+    given_up = await bench.give_up()
+    again = await bench.take(given_up.body, given_up.headers)
+    await bench.give_up()
+    await bench.again(again)
+    assert await bench.states() == ["failed"]
+    await bench.take(given_up.body, given_up.headers)
+    assert await bench.states() == ["queued"]
+
+
+async def test_what_asks_for_other_masks_under_the_same_id_is_refused(bench: Bench) -> None:
+    await bench.take(asked())
+    given_up = await bench.give_up()
+    await bench.take(json.dumps({**json.loads(given_up.body), "mask_types": "upper_body"}).encode())
+    assert await bench.states() == ["failed"]
+    assert "idempotency_conflict" in {entry.failure.code for entry in await bench.stores.poison.entries(10)}
+
+
 async def test_a_photo_that_is_gone_is_said_to_be(bench: Bench) -> None:
     await bench.take(asked())
     given_up = await bench.give_up()

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.jobs.bucket import ObjectMissingError, StoredObject
+from gateway.jobs.holds import name_of
 from gateway.jobs.keys import artifact_key
 from gateway.memory.shelf import Shelf
 from gateway.problems import Problem
@@ -95,6 +96,19 @@ async def test_the_jobs_that_ended_first_make_room(stores):
     assert await stored(stores.artifacts, MIB // 2)
     assert [await stores.jobs.get(job.id) is not None for job in jobs] == [False, True, True]
     assert await stores.artifacts.keys("_/request") == [done_key(job) for job in jobs[1:]]
+
+
+async def test_what_another_writes_under_the_name_of_a_job_that_ended_stays(stores):
+    jobs = [request() for _ in range(2)]
+    await stores.jobs.submit(jobs)
+    await run(stores, MIB // 4)
+    assert await stores.jobs.delete(jobs[0].id)
+    assert await stores.holds.take(name_of(jobs[0]), 60)
+    await stores.artifacts.put(done_key(jobs[0]), b"of its successor", "image/png")
+    assert await stored(stores.artifacts, MIB * 3 // 4)
+    assert (await stores.artifacts.get(done_key(jobs[0]))).data == b"of its successor"
+    assert await stores.jobs.get(jobs[1].id) is None
+    assert not await stored(stores.photos, MIB // 2)
 
 
 async def test_unfinished_jobs_and_their_photos_stay(stores):

@@ -5,12 +5,16 @@ from itertools import count
 from typing import TypeVar
 from uuid import UUID, uuid4
 
+import pytest
+
+from gateway.jobs.bucket import Bucket, ObjectsKeptError
 from gateway.jobs.holds import name_of
 from gateway.jobs.job import Failure, Job, NewJob, Outcome, StoredArtifact
 from gateway.jobs.keys import artifact_key
 from gateway.jobs.storing import Keys
 from gateway.jobs.uploads import LONGEST_BATCH_S
 from gateway.memory.stores import memory_stores
+from gateway.problems import Problem
 from gateway.pulse import Pulse
 from gateway.stores import Stores
 from gateway.worker.janitor import Janitor
@@ -98,6 +102,21 @@ async def test_the_artifacts_of_a_later_job_with_the_same_ids_stay() -> None:
     assert await stores.jobs.get(later.id) is not None
 
 
+async def test_a_name_that_another_holds_is_no_failed_removal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.worker.objects._PATIENCE_S", 0.0)
+    stores = stores_at(clock := Time())
+    job = await completed(stores, new_job("123"))
+    assert await stores.jobs.delete(job.id)
+    assert await stores.holds.take(name_of(job.request), 30.0)
+    clock.pass_by(seconds=11)
+    await janitor(stores).clean()
+    standing = await stores.jobs.standing()
+    assert (standing.deleting.count, standing.failing) == (1, 0)
+    clock.pass_by(seconds=61)
+    await janitor(stores).clean()
+    assert await stores.jobs.deleting(job.id) is None
+
+
 async def test_jobs_past_their_time_are_deleted_and_removed() -> None:
     stores = stores_at(clock := Time())
     old = await completed(stores, new_job())
@@ -182,6 +201,29 @@ async def test_what_a_writer_left_that_died_before_its_job_was_kept_goes() -> No
     assert await stores.holds.lapsed(10) == []
 
 
+async def test_what_s3_keeps_of_one_dead_writer_keeps_no_other_and_nothing_else_from_going() -> None:
+    stores = stores_at(clock := Time())
+    dead = [new_job("123") for _ in range(30)]
+    for one in dead:
+        assert await stores.holds.take(name_of(one), 30.0)
+        await put(stores, one, "upper_body_mask.png")
+    clock.pass_by(seconds=31)
+    kept = await put(stores, dead[0], "upper_body_mask.png")
+    await janitor(replace(stores, artifacts=Keeping(stores.artifacts, kept.key))).clean()
+    assert await stores.artifacts.keys("") == [kept.key]
+    assert await stores.holds.lapsed(100) == []
+
+
+async def test_a_storage_that_is_away_keeps_no_result_from_going() -> None:
+    stores = stores_at(clock := Time())
+    await stores.holds.take(name_of(new_job("123")), 30.0)
+    await stores.cache.keep(entry(1, life_s=1))
+    clock.pass_by(seconds=31)
+    with pytest.raises(Problem, match="away"):
+        await janitor(replace(stores, artifacts=Away())).clean()
+    assert (await stores.cache.totals()).entries == 0
+
+
 async def test_who_comes_after_a_writer_that_died_removes_what_it_left() -> None:
     stores = stores_at(clock := Time())
     request = new_job("123")
@@ -219,6 +261,25 @@ async def test_a_replay_amid_the_look_for_leftovers_keeps_the_photo() -> None:
     assert await stores.photos.keys("") == [message.image.location]
 
 
+class Keeping:
+    """A bucket with an object under a legal hold."""
+
+    def __init__(self, bucket: Bucket, key: str) -> None:
+        self.keys, self._remove, self._kept = bucket.keys, bucket.remove, key
+
+    async def remove(self, keys: Sequence[str]) -> None:
+        await self._remove([key for key in keys if key != self._kept])
+        if self._kept in keys:
+            raise ObjectsKeptError({self._kept: "legal hold"})
+
+
+class Away:
+    """A bucket that cannot be reached."""
+
+    async def keys(self, _prefix: str) -> list[str]:
+        raise Problem("storage_unavailable", "away")
+
+
 class Replaying:
     """A store after each of whose answers somebody replays an entry."""
 
@@ -228,9 +289,6 @@ class Replaying:
 
     async def get(self, job_id: UUID) -> Job | None:
         return await self._after(await self._stores.jobs.get(job_id))
-
-    async def has_open(self, job_id: UUID) -> bool:
-        return await self._after(await self._stores.poison.has_open(job_id))
 
     async def over(self, job_ids: Sequence[UUID]) -> Mapping[UUID, bool]:
         return await self._after(await self._stores.jobs.over(job_ids))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import pytest
 from structlog.contextvars import get_contextvars
 from structlog.testing import capture_logs
 
@@ -194,6 +195,38 @@ async def test_any_number_of_receivers_that_wait_for_another_try_hold_back_no_ot
         job = await ended_job(stores, Callback("webhook", "https://zz.test"))
         async with relaying(stores, webhook=Post(carried)), asyncio.timeout(3):
             await states(stores, job, "delivered")
+
+
+async def test_lanes_that_only_wait_are_looked_into_at_leisure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.worker.relay._LANES", 2)
+    async with memory() as stores:
+        hooks = [Callback("webhook", f"https://a{number}.test") for number in range(5)]
+        await stores.jobs.submit([replace(with_callbacks(hook), outcome=Outcome()) for hook in hooks])
+        await take_due(stores.outbox, 3600)
+        await ended_job(stores, Callback("webhook", "https://a22.test"))
+        one = Relay("webhook", Post(carried), stores, 30.0)
+        pauses = []
+        for _ in range(3):
+            await one._round()
+            pauses.append(one._pause_s)
+    assert pauses == [0.5, 0.1, 0.5]
+
+
+async def test_what_is_noted_before_its_task_is_over_ends_all_the_same() -> None:
+    carrying, errors = asyncio.Event(), []
+
+    async def carry(_delivery: Delivery) -> None:
+        carrying.set()
+
+    async with memory() as stores:
+        await ended_job(stores, MESSAGE)
+        one = Relay("message", Post(carry), stores, 30.0)
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+        await one._round()
+        await carrying.wait()
+        await one._note()
+        await asyncio.sleep(0)
+    assert errors == []
 
 
 async def test_a_kind_without_a_courier_is_left_to_others() -> None:

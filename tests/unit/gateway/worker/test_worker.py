@@ -64,8 +64,9 @@ async def test_a_part_that_shows_no_life_is_reported() -> None:
             unready = await client.get("/health/ready")
             assert unready.status_code == 503
             assert unready.json()["failing"] == {"janitor": "storage_unavailable: away (10.0.0.7:9000 refused)"}
+            page.state.worker.crew.runner.pulse.fail("OSError(113, 'Connect call failed (10.0.0.7, 5432)')")
             elsewhere = httpx.ASGITransport(page, client=("192.0.2.1", 1))
             async with httpx.AsyncClient(transport=elsewhere, base_url="http://worker") as stranger:
                 told = [(await stranger.get(path)).json() for path in ("/health/ready", "/health")]
-            assert told[0]["failing"] == {"janitor": "storage_unavailable"}
+            assert told[0]["failing"] == {"janitor": "storage_unavailable", "runner": "internal_error"}
             assert told[1]["parts"]["janitor"]["failing"] == "storage_unavailable"
