@@ -102,7 +102,7 @@ def verdict_of(answer: Answer) -> str:
     if answer.headers.get("content-type") == "application/problem+json":
         code = str(json.loads(answer.body)["code"])
         return code if PROBLEMS[code].status == answer.status else f"{code} with status {answer.status}"
-    if (answer.status, answer.body[:12]) in {(400, b"Invalid HTTP"), (431, b"The request'")}:
+    if (answer.status, answer.body[:12]) in {(400, b"Invalid HTTP"), (431, b"The request'"), (505, b"This server ")}:
         return NOT_HTTP
     return f"status {answer.status}: {answer.body[:80]!r}"
 

@@ -154,5 +154,4 @@ async def test_a_database_that_is_not_utf_8_is_refused(server, sql, encoding):
 async def test_a_refusal_names_the_variable_that_was_set(server):
     said = await refused(db_host="localhost", db_port=server.port)
     assert said.startswith("DB_HOST=…: password authentication failed")
-    for host in ("http://db/", "a b", "[::1"):
-        assert await refused(db_host=host) == "DB_HOST=…: neither a host's name or address nor a socket's folder"
+    assert await refused(db_host="[::1") == "DB_HOST=…: neither a host's name or address nor a socket's folder"
