@@ -11,12 +11,12 @@ from gateway.settings import Settings
 
 _METHODS = "GET, HEAD, POST, DELETE"
 _TAKEN = (
-    "Accept, Authorization, Cache-Control, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, traceparent, "
-    "tracestate, X-API-Key, X-Request-Id, X-Requested-With"
+    "Accept, Authorization, baggage, Cache-Control, Content-Encoding, Content-Type, Idempotency-Key, If-None-Match, "
+    "Last-Event-ID, traceparent, tracestate, X-API-Key, X-Request-Id, X-Requested-With"
 )
 _SHOWN = (
-    "Allow, Content-Disposition, Content-Length, ETag, Idempotent-Replayed, Location, Retry-After, Server-Timing, "
-    "WWW-Authenticate, X-Request-Id"
+    "Accept-Encoding, Allow, Cache-Status, Content-Disposition, Content-Length, ETag, Idempotent-Replayed, Location, "
+    "Retry-After, Server-Timing, WWW-Authenticate, X-Request-Id"
 )
 _KEPT_S = 600
 _VARY = "Access-Control-Request-Method, Access-Control-Request-Headers, Access-Control-Request-Private-Network"
