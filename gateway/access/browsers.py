@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.access.hosts import Hosts, Origins
 from gateway.metrics.problem_note import note_problem
 from gateway.problems import Problem, problem_response
+from gateway.public import asked_path
 from gateway.settings import Settings
 
 _METHODS = "GET, HEAD, POST, DELETE"
@@ -20,8 +21,6 @@ _SHOWN = (
 )
 _KEPT_S = 600
 _VARY = "Access-Control-Request-Method, Access-Control-Request-Headers, Access-Control-Request-Private-Network"
-_POLICY_VIOLATION = 1008
-"""RFC 6455 §7.4.1."""
 
 
 class CrossOrigin:
@@ -65,20 +64,18 @@ class FrontDoor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] not in {"http", "websocket"}:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         try:
             answer = self._preflight(scope)
         except Problem as problem:
             note_problem(scope, problem.code)
-            answer = problem_response(problem, scope["path"])
+            answer = problem_response(problem, asked_path(scope))
         if answer is None:
             await self._app(scope, receive, send)
-        elif scope["type"] == "http":
-            await answer(scope, receive, send)
         else:
-            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+            await answer(scope, receive, send)
 
     def _preflight(self, scope: Scope) -> Response | None:
         """The answer to a browser that asks beforehand; None to everybody else who may go on. Raises Problem."""

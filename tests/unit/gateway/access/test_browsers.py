@@ -3,11 +3,12 @@ from collections.abc import Mapping
 import httpx
 import pytest
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.access.browsers import CrossOrigin, FrontDoor
 from gateway.middleware import RequestMiddleware
 from gateway.problems import PROBLEMS, Problem, problem_response
+from gateway.public import PublicAddresses
 from gateway.settings import Settings
 
 SHOP, OTHER = "https://shop.example.com", "https://evil.example"
@@ -128,30 +129,7 @@ def test_what_is_no_origin_stops_the_start(value: str) -> None:
         Settings.model_validate({"allowed_origins": value})
 
 
-@pytest.mark.parametrize(
-    ("headers", "refused"),
-    [
-        ([(b"host", b"evil.example")], True),
-        ([(b"host", b"localhost:8000"), (b"origin", b"https://evil.example")], True),
-        ([(b"host", b"localhost:8000"), (b"origin", b"http://localhost:8000")], False),
-        ([(b"host", b"localhost:8000")], False),
-    ],
-)
-async def test_a_socket_is_looked_at_like_a_request(
-    headers: list[tuple[bytes, bytes]],
-    refused: bool,  # noqa: FBT001
-) -> None:
-    sent: list[Message] = []
-
-    async def served(_scope: Scope, _receive: Receive, send: Send) -> None:
-        await send({"type": "websocket.accept"})
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    async def receive() -> Message:
-        return {"type": "websocket.connect"}
-
-    scope = {"type": "websocket", "path": "/", "headers": headers, "http_version": "1.1", "server": ("127.0.0.1", 8000)}
-    await FrontDoor(served, Settings())(scope, receive, send)
-    assert [message["type"] for message in sent] == ["websocket.close" if refused else "websocket.accept"]
+async def test_a_refusal_names_the_path_that_was_asked_for() -> None:
+    settings = Settings.model_validate({"root_path": "/masks"})
+    answer = await ask(PublicAddresses(app(), settings=settings), path="/masks/v1/jobs?a=b", host="a b")
+    assert (answer.json()["code"], answer.json()["instance"]) == ("host_invalid", "/masks/v1/jobs")
