@@ -129,6 +129,33 @@ def test_what_is_no_origin_stops_the_start(value: str) -> None:
         Settings.model_validate({"allowed_origins": value})
 
 
+PROXIED = {"host": "127.0.0.1:8000", "x_forwarded_for": "192.168.1.5", "x_forwarded_host": "masks.lan"}
+
+
+@pytest.mark.parametrize(
+    ("origin", "settings", "status"),
+    [
+        ("http://masks.lan", {}, 200),
+        ("http://masks.lan", {"access": "open"}, 200),
+        ("http://masks.lan", {"trusted_proxies": ()}, 403),
+        ("http://masks.lan", {"trusted_proxies": "10.0.0.0/8"}, 403),
+        ("http://masks.lan:8080", {}, 403),
+        (OTHER, {}, 403),
+        ("null", {}, 403),
+        ("http://masks.lan", {"public_url": "https://a.test/m"}, 403),
+        ("https://a.test", {"public_url": "https://a.test/m"}, 200),
+        ("https://a.test", {"public_url": "https://a.test", "trusted_proxies": (), "root_path": "/m"}, 200),
+    ],
+)
+async def test_a_page_of_ours_is_at_the_address_that_others_reach_us_at(
+    origin: str, settings: Mapping[str, object], status: int
+) -> None:
+    said = {"access": "off", "trusted_proxies": "127.0.0.1", **settings}
+    served = PublicAddresses(app(**said), settings=Settings.model_validate(said))
+    for headers in ({"origin": origin}, {"referer": f"{origin}/docs", "sec_fetch_site": "cross-site"}):
+        assert (await ask(served, "POST", **PROXIED, **headers)).status_code == status
+
+
 async def test_a_refusal_names_the_path_that_was_asked_for() -> None:
     settings = Settings.model_validate({"root_path": "/masks"})
     answer = await ask(PublicAddresses(app(), settings=settings), path="/masks/v1/jobs?a=b", host="a b")
