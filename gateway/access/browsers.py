@@ -8,7 +8,6 @@ from gateway.access.hosts import Hosts, Origins
 from gateway.metrics.problem_note import note_problem
 from gateway.problems import Problem, problem_response
 from gateway.public import asked_path
-from gateway.settings import Settings
 
 _METHODS = "GET, HEAD, POST, DELETE"
 _TAKEN = (
@@ -29,9 +28,9 @@ class CrossOrigin:
     Credentials come in headers that the page itself sets, never from the browser's own store.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, origins: Origins) -> None:
         self._app = app
-        self._origins = Origins(settings)
+        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -57,10 +56,10 @@ class CrossOrigin:
 class FrontDoor:
     """Pure ASGI, before every address: checks which host a request names and who sends it; answers preflights."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, hosts: Hosts, origins: Origins) -> None:
         self._app = app
-        self._hosts = Hosts(settings)
-        self._origins = Origins(settings)
+        self._hosts = hosts
+        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""

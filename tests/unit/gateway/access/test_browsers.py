@@ -6,6 +6,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.access.browsers import CrossOrigin, FrontDoor
+from gateway.access.hosts import Hosts, Origins
 from gateway.middleware import RequestMiddleware
 from gateway.problems import PROBLEMS, Problem, problem_response
 from gateway.public import PublicAddresses
@@ -46,7 +47,8 @@ async def answering(scope: Scope, receive: Receive, send: Send) -> None:
 
 def app(**settings: object) -> ASGIApp:
     said = Settings.model_validate({"access": "required", **settings})
-    return CrossOrigin(RequestMiddleware(FrontDoor(answering, said), debug=False), said)
+    origins = Origins(said)
+    return CrossOrigin(RequestMiddleware(FrontDoor(answering, Hosts(said), origins), debug=False), origins)
 
 
 async def ask(served: ASGIApp, method: str = "GET", path: str = "/", **headers: str) -> httpx.Response:
