@@ -40,7 +40,7 @@ class Access:
         """
         if not self.required:
             return LOCAL
-        shown_tickets = request.query_params.getlist("ticket") if tickets else []
+        shown_tickets = [text for text in request.query_params.getlist("ticket") if text] if tickets else []
         shown = _shown(request.headers, shown_tickets)
         if shown_tickets:
             return await self.tickets.caller(shown, request.path_params["id"])

@@ -8,7 +8,9 @@ from starlette.requests import Request
 
 from gateway.access.access import Access
 from gateway.access.files import FileKeys
+from gateway.problems import Problem
 from gateway.settings import Settings
+from tests.integration.gateway.access.credentials import AUDIENCE, ISSUER, SECRET, token
 
 
 def access(folder: Path, **settings: object) -> Access:
@@ -44,3 +46,12 @@ async def test_causes_are_for_this_machine_where_nobody_else_can_ask(tmp_path: P
     for peer in ("127.0.0.1", "::1"):
         assert await access(tmp_path, access="off").operates(request(peer))
         assert not await access(tmp_path, access="open").operates(request(peer))
+
+
+async def test_an_empty_ticket_beside_a_token_is_none(tmp_path: Path) -> None:
+    asking = access(tmp_path, access="required", jwt_secret=SECRET, jwt_issuer=ISSUER, jwt_audience=AUDIENCE)
+    shown = {"authorization": f"Bearer {token()}"}
+    assert (await asking.caller(request(query="ticket=", **shown), tickets=True)).name == "token:acme-user"
+    for query, headers in (("ticket=x", shown), ("ticket=x&ticket=y", {}), ("ticket=", {}), ("", {})):
+        with pytest.raises(Problem, match="credentials_missing"):
+            await asking.caller(request(query=query, **headers), tickets=True)
