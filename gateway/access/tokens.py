@@ -1,5 +1,6 @@
 """JSON Web Tokens (RFC 7519), checked as RFC 8725 says."""
 
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import jwt
@@ -104,7 +105,8 @@ class Tokens:
     def _check_required(self, claims: Claims) -> None:
         for entry in self._settings.jwt_required_claims:
             name, _, wanted = entry.partition("=")
-            if wanted not in map(str, _listed(_claim(claims, name))):
+            values = (value for value in _listed(_claim(claims, name)) if value is not None)
+            if wanted not in (value if isinstance(value, str) else json.dumps(value) for value in values):
                 raise _refused("token_invalid", f"The claim {name!r} must be {wanted!r}.")
 
     def _tenant(self, claims: Claims) -> str:

@@ -144,7 +144,7 @@ ISSUERS = {
             **TIMES, "iss": "https://accounts.google.com", "azp": AUDIENCE, "aud": AUDIENCE, "hd": "acme.com",
             "sub": "10769150350006150715113082367", "email": "alice@acme.com", "email_verified": True, "at_hash": "H",
         },
-        {"jwt_issuer": "https://accounts.google.com", "jwt_required_claims": "hd=acme.com,email_verified=True",
+        {"jwt_issuer": "https://accounts.google.com", "jwt_required_claims": "hd=acme.com,email_verified=true",
          "jwt_default_tenant": "acme", "jwt_default_scopes": "run:*,jobs:*"},
         "token:10769150350006150715113082367", "acme", ["jobs:*", "run:*"],
     ),
@@ -185,6 +185,25 @@ def test_a_claim_that_is_required_keeps_the_issuers_other_customers_out(tmp_path
     tokens = Tokens(Settings.model_validate({"jwt_audience": AUDIENCE, "jwt_jwks_file": keys, **issuer.settings}))
     for value in ("evil.example", "", None, ["evil"], {"acme": 1}):
         assert code(tokens, signed({**issuer.claims, claim: value})) == "token_invalid"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "claim", "outcome"),
+    [
+        ("true", True, "let in"), ("true", "true", "let in"), ("True", True, "token_invalid"),
+        ("false", False, "let in"), ("false", 0, "token_invalid"), ("0", False, "token_invalid"),
+        ("7", 7, "let in"), ("7", "7", "let in"), ("7", [6, 7], "let in"), ("1.5", 1.5, "let in"),
+        ("acme", ["x", "acme"], "let in"), ("acme", '"acme"', "token_invalid"), ('"acme"', "acme", "token_invalid"),
+        ("None", None, "token_invalid"), ("null", None, "token_invalid"), ("None", [None], "token_invalid"),
+        ("null", [None], "token_invalid"), ("[]", [], "token_invalid"), ("None", {}, "token_invalid"),
+    ],
+)  # fmt: skip
+def test_a_required_claim_is_compared_as_json_writes_it(
+    tmp_path: Path, wanted: str, claim: object, outcome: str
+) -> None:
+    tokens = tokens_with(write(tmp_path / "jwks.json", public("RS256")), jwt_required_claims=f"one={wanted}")
+    assert code(tokens, signed({**claims(), "one": claim})) == outcome
+    assert code(tokens, signed(claims())) == "token_invalid"
 
 
 @pytest.mark.parametrize(
