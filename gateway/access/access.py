@@ -46,8 +46,7 @@ class Access:
             return await self.tickets.caller(shown, request.path_params["id"])
         if shown.startswith(PREFIX):
             return await self._keys.caller(shown, request.client.host if request.client else "")
-        await self._tokens.renew_keys(shown)
-        return self._tokens.caller(shown)
+        return await self._tokens.find(shown)
 
     async def operates(self, request: Request) -> bool:
         """Whether the causes of faults are for who sends this request to an address that is open to all.
