@@ -13,6 +13,7 @@ from starlette.routing import Match, Route
 
 from gateway.access.browsers import CrossOrigin, FrontDoor
 from gateway.access.guard import guarded
+from gateway.access.hosts import Hosts, Origins
 from gateway.access.rules import RULES, rules_of, run_rule
 from gateway.entrance import Entrance
 from gateway.metrics.middleware import RequestMetrics
@@ -36,7 +37,7 @@ _CODES = {404: "not_found", 405: "method_not_allowed"}
 
 def create_app(settings: Settings) -> FastAPI:
     """An application with these settings. Raises SettingsError where they name no usable pipeline."""
-    registry = build_registry(settings)
+    registry, origins = build_registry(settings), Origins(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -53,9 +54,9 @@ def create_app(settings: Settings) -> FastAPI:
         middleware=[
             Middleware(PublicAddresses, settings=settings),
             Middleware(RequestMetrics),
-            Middleware(CrossOrigin, settings=settings),
+            Middleware(CrossOrigin, origins=origins),
             Middleware(RequestMiddleware, debug=settings.app_debug),
-            Middleware(FrontDoor, settings=settings),
+            Middleware(FrontDoor, hosts=Hosts(settings), origins=origins),
             Middleware(Entrance),
             Middleware(HeadRequests),
         ],

@@ -10,6 +10,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.authority import WebOrigin
 from gateway.forwarded import Forwarded, forwarded
 from gateway.settings import Settings
 
@@ -53,6 +54,13 @@ def asked_path(scope: Scope) -> str:
     """The path that was asked for, as the client wrote it before any proxy, decoded."""
     public = scope.get(_KEY)
     return (public.prefix if isinstance(public, _Public) else "") + str(scope["path"])
+
+
+def origin_of(scope: Scope) -> WebOrigin | None:
+    """The origin of our own pages, as their browsers know it; None where nobody said it."""
+    public = scope.get(_KEY)
+    base = public.base.removesuffix(public.prefix) if isinstance(public, _Public) else ""
+    return WebOrigin.parse(base) if base else None
 
 
 def _public(request: Request) -> _Public:

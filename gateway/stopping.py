@@ -7,9 +7,12 @@ from types import FrameType
 
 
 def stop_signals() -> tuple[signal.Signals, ...]:
-    """SIGINT and SIGTERM; the end of the terminal too, unless nohup(1) or the like had it ignored."""
-    hangup = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
-    return (signal.SIGINT, signal.SIGTERM, *hangup)
+    """SIGTERM, whatever was ignored at the start; SIGINT and the end of the terminal, unless they were.
+
+    A script's shell has SIGINT ignored in what it starts in the background, and nohup(1) has SIGHUP.
+    """
+    heard = (one for one in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(one) is not signal.SIG_IGN)
+    return (signal.SIGTERM, *heard)
 
 
 class Stopping:
@@ -44,13 +47,9 @@ class Stopping:
 
 @contextmanager
 def stopping() -> Iterator[Stopping]:
-    """Note the signals from here on; SIGINT too, where it is not ignored, as in the background of a script."""
+    """Note the signals from here on."""
     noted = Stopping()
-    before = {
-        number: signal.signal(number, noted.note)
-        for number in stop_signals()
-        if number is signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN
-    }
+    before = {number: signal.signal(number, noted.note) for number in stop_signals()}
     try:
         yield noted
     finally:

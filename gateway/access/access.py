@@ -6,6 +6,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from gateway.access.allowance import Allowances
+from gateway.access.binding import is_from_here
 from gateway.access.caller import LOCAL, Caller
 from gateway.access.keys import PREFIX, KeyBook, KeyRing
 from gateway.access.scopes import OPERATE, allowed
@@ -30,7 +31,7 @@ class Access:
         self._tokens = Tokens(settings)
         self._keys = KeyRing(keys)
         self.tickets = Tickets(keys)
-        self._everybody_operates = settings.access == "off"
+        self._here_operates = settings.access == "off"
 
     async def caller(self, request: Request, *, tickets: bool = False) -> Caller:
         """Who sends a request; `tickets`: whether one for the job in the address is good enough.
@@ -39,22 +40,21 @@ class Access:
         """
         if not self.required:
             return LOCAL
-        shown_tickets = request.query_params.getlist("ticket") if tickets else []
+        shown_tickets = [text for text in request.query_params.getlist("ticket") if text] if tickets else []
         shown = _shown(request.headers, shown_tickets)
         if shown_tickets:
             return await self.tickets.caller(shown, request.path_params["id"])
         if shown.startswith(PREFIX):
             return await self._keys.caller(shown, request.client.host if request.client else "")
-        await self._tokens.renew_keys(shown)
-        return self._tokens.caller(shown)
+        return await self._tokens.find(shown)
 
     async def operates(self, request: Request) -> bool:
         """Whether the causes of faults are for who sends this request to an address that is open to all.
 
-        Behind a proxy that asks (ACCESS=open) nobody is known to, as it lets probes through.
+        With ACCESS=off this machine does. Behind a proxy nobody is known to, as one that asks lets probes through.
         """
         if not self.required:
-            return self._everybody_operates
+            return self._here_operates and is_from_here(request)
         caller = await answer_within(_PATIENCE_S, self.caller(request))
         return caller is not None and allowed(caller.scopes, OPERATE)
 

@@ -1,8 +1,12 @@
-"""At which addresses the gateway may listen."""
+"""At which addresses the gateway may listen, and who reaches it from this machine."""
 
 from ipaddress import ip_address
 
+from starlette.requests import Request
+
 from gateway.settings import Settings, SettingsError
+
+_OF_PROXIES = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
 
 
 def check_binding(settings: Settings) -> None:
@@ -22,3 +26,9 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def is_from_here(request: Request) -> bool:
+    """Whether this machine asks, and no proxy on it for somebody else."""
+    here = request.client is not None and is_loopback(request.client.host)
+    return here and not any(name in request.headers for name in _OF_PROXIES)

@@ -7,21 +7,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.access.hosts import Hosts, Origins
 from gateway.metrics.problem_note import note_problem
 from gateway.problems import Problem, problem_response
-from gateway.settings import Settings
+from gateway.public import asked_path
 
 _METHODS = "GET, HEAD, POST, DELETE"
 _TAKEN = (
-    "Accept, Authorization, Cache-Control, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, traceparent, "
-    "tracestate, X-API-Key, X-Request-Id, X-Requested-With"
+    "Accept, Authorization, baggage, Cache-Control, Content-Encoding, Content-Type, Idempotency-Key, If-None-Match, "
+    "Last-Event-ID, traceparent, tracestate, X-API-Key, X-Request-Id, X-Requested-With"
 )
 _SHOWN = (
-    "Allow, Content-Disposition, Content-Length, ETag, Idempotent-Replayed, Location, Retry-After, Server-Timing, "
-    "WWW-Authenticate, X-Request-Id"
+    "Accept-Encoding, Allow, Cache-Status, Content-Disposition, Content-Length, ETag, Idempotent-Replayed, Location, "
+    "Retry-After, Server-Timing, WWW-Authenticate, X-Request-Id"
 )
 _KEPT_S = 600
 _VARY = "Access-Control-Request-Method, Access-Control-Request-Headers, Access-Control-Request-Private-Network"
-_POLICY_VIOLATION = 1008
-"""RFC 6455 §7.4.1."""
 
 
 class CrossOrigin:
@@ -30,9 +28,9 @@ class CrossOrigin:
     Credentials come in headers that the page itself sets, never from the browser's own store.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, origins: Origins) -> None:
         self._app = app
-        self._origins = Origins(settings)
+        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -58,27 +56,25 @@ class CrossOrigin:
 class FrontDoor:
     """Pure ASGI, before every address: checks which host a request names and who sends it; answers preflights."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, hosts: Hosts, origins: Origins) -> None:
         self._app = app
-        self._hosts = Hosts(settings)
-        self._origins = Origins(settings)
+        self._hosts = hosts
+        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] not in {"http", "websocket"}:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         try:
             answer = self._preflight(scope)
         except Problem as problem:
             note_problem(scope, problem.code)
-            answer = problem_response(problem, scope["path"])
+            answer = problem_response(problem, asked_path(scope))
         if answer is None:
             await self._app(scope, receive, send)
-        elif scope["type"] == "http":
-            await answer(scope, receive, send)
         else:
-            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+            await answer(scope, receive, send)
 
     def _preflight(self, scope: Scope) -> Response | None:
         """The answer to a browser that asks beforehand; None to everybody else who may go on. Raises Problem."""

@@ -3,13 +3,13 @@
 import socket
 from collections.abc import Sequence
 from functools import lru_cache
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from gateway.authority import Authority, WebOrigin, covers, matches_origin
 from gateway.problems import Problem
+from gateway.public import origin_of
 from gateway.settings import Settings
 
 _PRIVATE = (".localhost", ".internal")
@@ -29,12 +29,11 @@ class Hosts:
     """
 
     def __init__(self, settings: Settings) -> None:
-        public = public_origin(settings)
         own = socket.gethostname().lower()
         self._local = settings.access == "off"
         self._any = not (self._local or settings.allowed_hosts)
         self._judged = lru_cache(_REMEMBERED)(self._judge)
-        self._named = (*settings.allowed_hosts, own, f"{own}.local", *((public.host,) if public else ()))
+        self._named = (*settings.allowed_hosts, own, f"{own}.local", *_public_hosts(settings))
 
     def check(self, scope: Scope) -> Authority | None:
         """The host that a request names; None where it names none, as HTTP/1.0 allows: no browser does that.
@@ -75,7 +74,6 @@ class Origins:
 
     def __init__(self, settings: Settings) -> None:
         self._patterns: Sequence[str] = settings.allowed_origins
-        self._public = public_origin(settings)
         self.varies = bool(self._patterns) and "*" not in self._patterns
         self.nobody_is_asked = settings.access != "required"
 
@@ -100,33 +98,34 @@ class Origins:
             return
         headers = Headers(scope=scope)
         site, origin = headers.get("sec-fetch-site"), headers.get("origin")
-        if site in {"same-origin", "none"} or (origin is not None and self._is_good(origin, host)):
+        if site in {"same-origin", "none"} or (origin is not None and self._is_good(origin, scope, host)):
             return
-        if origin is None and (site is None or _is_followed(scope, headers) or self._embeds(headers, host)):
+        if origin is None and (site is None or _is_followed(scope, headers) or self._embeds(scope, host)):
             return
         source = origin or f"another site ({site})"
         raise Problem("origin_not_allowed", f"Pages of {source[:100]} may not use this; ALLOWED_ORIGINS can name them.")
 
-    def _is_good(self, origin: str, host: Authority | None) -> bool:
-        return self.allows(origin) is not None or self._is_own(origin, host)
+    def _is_good(self, origin: str, scope: Scope, host: Authority | None) -> bool:
+        return self.allows(origin) is not None or _is_own(origin, scope, host)
 
-    def _is_own(self, text: str, host: Authority | None) -> bool:
-        try:
-            origin = WebOrigin.parse(text)
-        except ValueError:
-            return False
-        return origin == self._public or (host is not None and origin.is_at(host))
-
-    def _embeds(self, headers: Headers, host: Authority | None) -> bool:
+    def _embeds(self, scope: Scope, host: Authority | None) -> bool:
         """Whether a page that may use us shows one of our pictures: of that a browser tells the page, no origin."""
-        page = headers.get("referer", "").split("/")
-        return len(page) > 2 and self._is_good("/".join(page[:3]), host)  # noqa: PLR2004 scheme, nothing, host
+        page = Headers(scope=scope).get("referer", "").split("/")
+        return len(page) > 2 and self._is_good("/".join(page[:3]), scope, host)  # noqa: PLR2004 scheme, nothing, host
 
 
-def public_origin(settings: Settings) -> WebOrigin | None:
-    """Where the outside world finds the gateway; None where nobody said."""
-    url = urlsplit(settings.public_url)
-    return WebOrigin.parse(f"{url.scheme}://{url.netloc}") if settings.public_url else None
+def _public_hosts(settings: Settings) -> Sequence[str]:
+    """That of PUBLIC_URL, where it is set."""
+    return [WebOrigin.parse("/".join(settings.public_url.split("/")[:3])).host] if settings.public_url else []
+
+
+def _is_own(text: str, scope: Scope, host: Authority | None) -> bool:
+    """Whether a page is at the address that others reach us at, or at the host that the request names."""
+    try:
+        origin = WebOrigin.parse(text)
+    except ValueError:
+        return False
+    return origin == origin_of(scope) or (host is not None and origin.is_at(host))
 
 
 def _arrived_at(scope: Scope) -> str | None:

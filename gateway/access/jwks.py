@@ -26,6 +26,7 @@ _ALGORITHMS: Mapping[tuple[object, object], Sequence[str]] = {
     ("OKP", "Ed25519"): ("EdDSA",),
 }
 """By a key's kind and curve (RFC 7518 §3.1, RFC 8037 §3.1)."""
+_TAKEN = frozenset(algorithm for algorithms in _ALGORITHMS.values() for algorithm in algorithms)
 _MOST_KEYS = 100
 _MOST_BYTES = 1024 * 1024
 _FETCH_S = 5.0
@@ -76,9 +77,6 @@ class JwksFile:
         self._renew()
         return self._keys.find(key_id, algorithm)
 
-    async def renew(self, key_id: object, algorithm: str) -> None:
-        """Nothing: the file is looked at whenever a key is."""
-
     def _renew(self) -> None:
         """A file that cannot be read now may be being written: the keys stay as they are."""
         try:
@@ -100,26 +98,38 @@ class JwksUrl:
         self._url = address
         self._keys = Keys()
         self._read_at = self._asked_at = float("-inf")
-        self._lock = asyncio.Lock()
+        self._fetching: asyncio.Task[None] | None = None
 
     def find(self, key_id: object, algorithm: str) -> Sequence[PublicKey]:
-        """Keys that may have signed a token, of those that were fetched last."""
-        return self._keys.find(key_id, algorithm)
+        """Keys that may have signed a token, of those that were fetched last; where they are old, newer are on the way.
 
-    async def renew(self, key_id: object, algorithm: str) -> None:
-        """Fetch the keys where that is due. Raises Problem `keys_unavailable` where there are none yet."""
-        if not self._is_due(key_id, algorithm):
-            return
-        async with self._lock:
-            if self._is_due(key_id, algorithm) and time.monotonic() - self._asked_at > _PAUSE_S:
-                self._asked_at = time.monotonic()
-                await self._fetch()
+        Must be called inside a running loop.
+        """
+        found = self._keys.find(key_id, algorithm)
+        if found and time.monotonic() - self._read_at > _STALE_S:
+            self._ask()
+        return found
+
+    async def renew(self, key_id: object, algorithm: str) -> bool:
+        """Fetch the keys where none may have signed a token; whether one may have then.
+
+        Raises Problem `keys_unavailable` where there are none yet.
+        """
+        if algorithm not in _TAKEN or self._keys.find(key_id, algorithm):
+            return False
+        self._ask()
+        if self._fetching:
+            await asyncio.wait([self._fetching])
         if self._read_at == float("-inf"):
             detail = "The keys of the tokens' issuer could not be fetched."
             raise Problem("keys_unavailable", detail, retry_after=_PAUSE_S)
+        return bool(self._keys.find(key_id, algorithm))
 
-    def _is_due(self, key_id: object, algorithm: str) -> bool:
-        return time.monotonic() - self._read_at > _STALE_S or not self.find(key_id, algorithm)
+    def _ask(self) -> None:
+        """One question at a time, and not too often."""
+        if time.monotonic() - self._asked_at > _PAUSE_S and (self._fetching is None or self._fetching.done()):
+            self._asked_at = time.monotonic()
+            self._fetching = asyncio.create_task(self._fetch())
 
     async def _fetch(self) -> None:
         """What goes wrong is logged; the keys from before stay."""

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import IPv6Network
 from typing import Protocol, TypeVar
 
 from gateway.access.allowance import Allowance
 from gateway.access.caller import Caller
+from gateway.access.origin import site_of
 from gateway.problems import Problem
 
 PREFIX = "mwk_"
@@ -170,7 +170,7 @@ class Strangers:
 
     def add(self, shown: tuple[str, str], address: str) -> None:
         """One more. Raises Problem `rate_limited` where many came from there; a new key is let in all the same."""
-        now, network = self._clock(), _network(address)
+        now, network = self._clock(), site_of(address)
         if shown not in self:
             self._until.pop(shown, None)
             _make_room(self._until)
@@ -187,14 +187,6 @@ def _make_room(entries: dict[T, U]) -> None:
     """Forget the oldest."""
     while len(entries) >= _MOST_STRANGERS:
         del entries[next(iter(entries))]
-
-
-def _network(address: str) -> str:
-    """The address; of IPv6 the network that one household has (RFC 6177)."""
-    try:
-        return str(IPv6Network((address.partition("%")[0], 64), strict=False))
-    except ValueError:
-        return address
 
 
 def _too_many(wait_s: float) -> Problem:

@@ -1,5 +1,6 @@
 """JSON Web Tokens (RFC 7519), checked as RFC 8725 says."""
 
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import jwt
@@ -25,7 +26,12 @@ _OPTIONS = jwt.types.Options(
     require=_REQUIRED, enforce_minimum_key_length=True, verify_aud=False, verify_sub=False, verify_jti=False
 )
 """Issuers number their subjects and tokens, too; the audience is checked here."""
+_CHALLENGE = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 Claims = Mapping[str, object]
+
+
+class _UnsignedError(Problem):
+    """No key at hand signed the token."""
 
 
 class Tokens:
@@ -39,27 +45,31 @@ class Tokens:
         """Raises SettingsError where the settings could not tell a good token from a bad one."""
         self._settings = settings
         self._secret = settings.jwt_secret.get_secret_value()
-        self._sets: list[JwksFile | JwksUrl] = []
-        if settings.jwt_jwks_file:
-            self._sets.append(JwksFile(settings.jwt_jwks_file))
-        if settings.jwt_jwks_url:
-            self._sets.append(JwksUrl(settings.jwt_jwks_url))
+        files = [JwksFile(settings.jwt_jwks_file)] if settings.jwt_jwks_file else []
+        self._urls = [JwksUrl(settings.jwt_jwks_url)] if settings.jwt_jwks_url else []
+        self._sets: Sequence[JwksFile | JwksUrl] = [*files, *self._urls]
         if self._secret or self._sets:
             _check(settings)
 
-    async def renew_keys(self, token: str) -> None:
-        """Fetch the issuer's keys where the token may need newer ones. Raises Problem `keys_unavailable`."""
+    async def find(self, token: str) -> Caller:
+        """Who sends a token, also by keys that are fetched for it where none at hand signed it.
+
+        Raises Problem `token_expired`, `token_invalid`, `keys_unavailable`.
+        """
         try:
+            return self.caller(token)
+        except _UnsignedError:
             header = jwt.get_unverified_header(token)
-        except PyJWTError:
-            return
-        for keys in self._sets:
-            await keys.renew(header.get("kid"), str(header.get("alg")))
+            if not any([await keys.renew(header.get("kid"), str(header.get("alg"))) for keys in self._urls]):
+                raise
+        return self.caller(token)
 
     def caller(self, token: str) -> Caller:
-        """Who sends a token. Raises Problem `token_expired`, `token_invalid`."""
+        """Who sends a token, by the keys at hand. Raises Problem `token_expired`, `token_invalid`."""
         try:
             claims = self._claims(token)
+        except InvalidSignatureError as error:
+            raise _UnsignedError("token_invalid", f"{error}.", headers=_CHALLENGE) from error
         except ExpiredSignatureError as error:
             raise _refused("token_expired", "The token has expired.") from error
         except (PyJWTError, UnsupportedAlgorithm) as error:
@@ -90,7 +100,7 @@ class Tokens:
             raise _refused("token_invalid", f"Tokens signed with {str(algorithm)[:20]!r} are not accepted here.")
         found = [key for keys in self._sets for key in keys.find(header.get("kid"), algorithm)]
         if not found:
-            raise _refused("token_invalid", "No key of the issuer is the token's (`kid`, `alg`).")
+            raise InvalidSignatureError("No key of the issuer is the token's (`kid`, `alg`)")
         return [key.key for key in found]
 
     def _check_audience(self, claims: Claims) -> None:
@@ -104,7 +114,8 @@ class Tokens:
     def _check_required(self, claims: Claims) -> None:
         for entry in self._settings.jwt_required_claims:
             name, _, wanted = entry.partition("=")
-            if wanted not in map(str, _listed(_claim(claims, name))):
+            values = (value for value in _listed(_claim(claims, name)) if value is not None)
+            if wanted not in (value if isinstance(value, str) else json.dumps(value) for value in values):
                 raise _refused("token_invalid", f"The claim {name!r} must be {wanted!r}.")
 
     def _tenant(self, claims: Claims) -> str:
@@ -164,4 +175,4 @@ def _name(claims: Claims) -> str:
 
 
 def _refused(code: str, detail: str) -> Problem:
-    return Problem(code, detail, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
+    return Problem(code, detail, headers=_CHALLENGE)

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.access.browsers import FrontDoor
+from gateway.access.hosts import Hosts, Origins
 from gateway.listening import Limits, Server, configured
 from gateway.metrics.page import MEDIA_TYPE, MetricsPage
 from gateway.settings import Settings, SettingsError
@@ -48,4 +49,4 @@ def _config(settings: Settings, page: MetricsPage) -> uvicorn.Config:
         return Response(await page.text(), media_type=MEDIA_TYPE)
 
     routes = [Route(path, figures) for path in ("/", "/metrics")]
-    return configured(FrontDoor(Starlette(routes=routes), settings), Limits(grace_s=_GRACE_S))
+    return configured(FrontDoor(Starlette(routes=routes), Hosts(settings), Origins(settings)), Limits(grace_s=_GRACE_S))

@@ -92,8 +92,3 @@ class PublicSettings(SettingsGroup):
         """What links begin with, prefix and all; empty without PUBLIC_URL."""
         has_path = urlsplit(self.public_url).path
         return self.public_url if has_path or not self.public_url else self.public_url + self.root_path
-
-    @property
-    def public_host(self) -> str:
-        """The host of PUBLIC_URL in small letters, an IPv6 address without brackets; empty without PUBLIC_URL."""
-        return urlsplit(self.public_url).hostname or ""

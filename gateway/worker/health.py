@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from gateway.access.binding import is_loopback
+from gateway.access.binding import is_from_here
 from gateway.problems import PROBLEMS
 from gateway.pulse import Pulse
 from gateway.worker.crew import Crew
@@ -46,7 +46,7 @@ async def _health(request: Request) -> JSONResponse:
 
 def _teller(request: Request) -> Callable[[str | None], str | None]:
     """What becomes of a reason before it is told to who asks."""
-    if request.client is not None and is_loopback(request.client.host):
+    if is_from_here(request):
         return lambda reason: reason
     return lambda reason: _code_of(reason) if reason else reason
 

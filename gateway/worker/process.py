@@ -9,6 +9,7 @@ import uvloop
 from starlette.applications import Starlette
 
 from gateway.access.browsers import FrontDoor
+from gateway.access.hosts import Hosts, Origins
 from gateway.kafka.connection import connection_arguments
 from gateway.listening import Limits, Server, configured
 from gateway.logs import configure_logs, get_logger
@@ -77,7 +78,8 @@ async def _work(settings: Settings, app: Starlette) -> None:
 
 
 def _page_config(settings: Settings, app: Starlette) -> uvicorn.Config:
-    return configured(FrontDoor(app, settings), Limits(), settings.api_host, settings.worker_port)
+    checked = FrontDoor(app, Hosts(settings), Origins(settings))
+    return configured(checked, Limits(), settings.api_host, settings.worker_port)
 
 
 def main() -> None:

@@ -55,7 +55,7 @@ async def site(
     (port,) = free_ports(1)
     public = f"https://localhost:{port}"
     told = {"trusted_proxies": (ip_network("127.0.0.1/32"),)} if request.param == "told by nginx" else {}
-    given = told or {"public_url": f"{public}/masks"}
+    given = {"allowed_hosts": ("*",), **(told or {"public_url": f"{public}/masks"})}
     stores = durable_settings(postgres_dsn, s3_server)
     settings = Settings(
         **COMMON, **stores, **given, allowed_hosts=("*",), s3_public_endpoint=f"{public}/s3", max_body_bytes=LIMIT

@@ -3,23 +3,33 @@ from collections.abc import Mapping
 import httpx
 import pytest
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.access.browsers import CrossOrigin, FrontDoor
+from gateway.access.hosts import Hosts, Origins
 from gateway.middleware import RequestMiddleware
 from gateway.problems import PROBLEMS, Problem, problem_response
+from gateway.public import PublicAddresses
 from gateway.settings import Settings
 
 SHOP, OTHER = "https://shop.example.com", "https://evil.example"
 HEADERS = (
     "authorization",
+    "content-encoding",
     "content-type",
     "idempotency-key",
     "last-event-id",
     "x-api-key",
     "x-request-id",
     "traceparent",
+    "tracestate",
+    "baggage",
 )
+SHOWN = {
+    "accept-encoding", "allow", "cache-status", "content-disposition", "content-length", "etag", "idempotent-replayed",
+    "location", "retry-after", "server-timing", "www-authenticate", "x-request-id",
+}  # fmt: skip
+"""Of all that answers hold, what browsers hide from pages unless it is named."""
 
 
 async def answering(scope: Scope, receive: Receive, send: Send) -> None:
@@ -37,7 +47,8 @@ async def answering(scope: Scope, receive: Receive, send: Send) -> None:
 
 def app(**settings: object) -> ASGIApp:
     said = Settings.model_validate({"access": "required", **settings})
-    return CrossOrigin(RequestMiddleware(FrontDoor(answering, said), debug=False), said)
+    origins = Origins(said)
+    return CrossOrigin(RequestMiddleware(FrontDoor(answering, Hosts(said), origins), debug=False), origins)
 
 
 async def ask(served: ASGIApp, method: str = "GET", path: str = "/", **headers: str) -> httpx.Response:
@@ -56,8 +67,7 @@ async def test_every_answer_may_be_read_by_pages_that_are_named(path: str) -> No
     assert answer.headers["access-control-allow-origin"] == SHOP
     assert "Origin" in answer.headers["vary"]
     assert "access-control-allow-credentials" not in answer.headers
-    shown = answer.headers["access-control-expose-headers"].lower().split(", ")
-    assert {"location", "retry-after", "x-request-id", "etag", "content-disposition", "server-timing"} <= {*shown}
+    assert {*answer.headers["access-control-expose-headers"].lower().split(", ")} == SHOWN
 
 
 @pytest.mark.parametrize(
@@ -121,30 +131,34 @@ def test_what_is_no_origin_stops_the_start(value: str) -> None:
         Settings.model_validate({"allowed_origins": value})
 
 
+PROXIED = {"host": "127.0.0.1:8000", "x_forwarded_for": "192.168.1.5", "x_forwarded_host": "masks.lan"}
+
+
 @pytest.mark.parametrize(
-    ("headers", "refused"),
+    ("origin", "settings", "status"),
     [
-        ([(b"host", b"evil.example")], True),
-        ([(b"host", b"localhost:8000"), (b"origin", b"https://evil.example")], True),
-        ([(b"host", b"localhost:8000"), (b"origin", b"http://localhost:8000")], False),
-        ([(b"host", b"localhost:8000")], False),
+        ("http://masks.lan", {}, 200),
+        ("http://masks.lan", {"access": "open"}, 200),
+        ("http://masks.lan", {"trusted_proxies": ()}, 403),
+        ("http://masks.lan", {"trusted_proxies": "10.0.0.0/8"}, 403),
+        ("http://masks.lan:8080", {}, 403),
+        (OTHER, {}, 403),
+        ("null", {}, 403),
+        ("http://masks.lan", {"public_url": "https://a.test/m"}, 403),
+        ("https://a.test", {"public_url": "https://a.test/m"}, 200),
+        ("https://a.test", {"public_url": "https://a.test", "trusted_proxies": (), "root_path": "/m"}, 200),
     ],
 )
-async def test_a_socket_is_looked_at_like_a_request(
-    headers: list[tuple[bytes, bytes]],
-    refused: bool,  # noqa: FBT001
+async def test_a_page_of_ours_is_at_the_address_that_others_reach_us_at(
+    origin: str, settings: Mapping[str, object], status: int
 ) -> None:
-    sent: list[Message] = []
+    said = {"access": "off", "trusted_proxies": "127.0.0.1", **settings}
+    served = PublicAddresses(app(**said), settings=Settings.model_validate(said))
+    for headers in ({"origin": origin}, {"referer": f"{origin}/docs", "sec_fetch_site": "cross-site"}):
+        assert (await ask(served, "POST", **PROXIED, **headers)).status_code == status
 
-    async def served(_scope: Scope, _receive: Receive, send: Send) -> None:
-        await send({"type": "websocket.accept"})
 
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    async def receive() -> Message:
-        return {"type": "websocket.connect"}
-
-    scope = {"type": "websocket", "path": "/", "headers": headers, "http_version": "1.1", "server": ("127.0.0.1", 8000)}
-    await FrontDoor(served, Settings())(scope, receive, send)
-    assert [message["type"] for message in sent] == ["websocket.close" if refused else "websocket.accept"]
+async def test_a_refusal_names_the_path_that_was_asked_for() -> None:
+    settings = Settings.model_validate({"root_path": "/masks"})
+    answer = await ask(PublicAddresses(app(), settings=settings), path="/masks/v1/jobs?a=b", host="a b")
+    assert (answer.json()["code"], answer.json()["instance"]) == ("host_invalid", "/masks/v1/jobs")

@@ -1,5 +1,6 @@
 """Tokens in the shapes of common issuers, signed with the tests' own keys."""
 
+import asyncio
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -22,8 +23,8 @@ from jwt.algorithms import get_default_algorithms
 from gateway.access.tokens import Tokens
 from gateway.problems import Problem
 from gateway.settings import Settings
-from tests.integration.gateway.access.credentials import AUDIENCE, ISSUER, claims
-from tests.web import Asked, reply, serving
+from tests.integration.gateway.access.credentials import AUDIENCE, ISSUER, SECRET, claims, forged, token
+from tests.web import Answer, Asked, Web, reply, serving, silence
 
 PRIVATE = {
     "RS256": generate_rsa(65537, 2048),
@@ -144,7 +145,7 @@ ISSUERS = {
             **TIMES, "iss": "https://accounts.google.com", "azp": AUDIENCE, "aud": AUDIENCE, "hd": "acme.com",
             "sub": "10769150350006150715113082367", "email": "alice@acme.com", "email_verified": True, "at_hash": "H",
         },
-        {"jwt_issuer": "https://accounts.google.com", "jwt_required_claims": "hd=acme.com,email_verified=True",
+        {"jwt_issuer": "https://accounts.google.com", "jwt_required_claims": "hd=acme.com,email_verified=true",
          "jwt_default_tenant": "acme", "jwt_default_scopes": "run:*,jobs:*"},
         "token:10769150350006150715113082367", "acme", ["jobs:*", "run:*"],
     ),
@@ -185,6 +186,25 @@ def test_a_claim_that_is_required_keeps_the_issuers_other_customers_out(tmp_path
     tokens = Tokens(Settings.model_validate({"jwt_audience": AUDIENCE, "jwt_jwks_file": keys, **issuer.settings}))
     for value in ("evil.example", "", None, ["evil"], {"acme": 1}):
         assert code(tokens, signed({**issuer.claims, claim: value})) == "token_invalid"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "claim", "outcome"),
+    [
+        ("true", True, "let in"), ("true", "true", "let in"), ("True", True, "token_invalid"),
+        ("false", False, "let in"), ("false", 0, "token_invalid"), ("0", False, "token_invalid"),
+        ("7", 7, "let in"), ("7", "7", "let in"), ("7", [6, 7], "let in"), ("1.5", 1.5, "let in"),
+        ("acme", ["x", "acme"], "let in"), ("acme", '"acme"', "token_invalid"), ('"acme"', "acme", "token_invalid"),
+        ("None", None, "token_invalid"), ("null", None, "token_invalid"), ("None", [None], "token_invalid"),
+        ("null", [None], "token_invalid"), ("[]", [], "token_invalid"), ("None", {}, "token_invalid"),
+    ],
+)  # fmt: skip
+def test_a_required_claim_is_compared_as_json_writes_it(
+    tmp_path: Path, wanted: str, claim: object, outcome: str
+) -> None:
+    tokens = tokens_with(write(tmp_path / "jwks.json", public("RS256")), jwt_required_claims=f"one={wanted}")
+    assert code(tokens, signed({**claims(), "one": claim})) == outcome
+    assert code(tokens, signed(claims())) == "token_invalid"
 
 
 @pytest.mark.parametrize(
@@ -280,34 +300,90 @@ def test_another_curve_is_none_of_ours(tmp_path: Path) -> None:
     assert code(tokens, jwt.encode(claims(), key, "ES256K", {"kid": "k"})) == "token_invalid"
 
 
+def fetched(web: Web, **settings: object) -> Tokens:
+    """Tokens whose keys are at a server's address."""
+    said = {"jwt_issuer": ISSUER, "jwt_audience": AUDIENCE, "jwt_jwks_url": web.url("/jwks"), **settings}
+    return Tokens(Settings.model_validate(said))
+
+
+async def found(tokens: Tokens, token: str) -> str:
+    try:
+        await tokens.find(token)
+    except Problem as problem:
+        return problem.code
+    return "let in"
+
+
+def later(tokens: Tokens, seconds: float) -> None:
+    """As if the keys were fetched as long ago."""
+    for keys in tokens._urls:
+        keys._asked_at -= seconds
+        keys._read_at -= seconds
+
+
 async def test_keys_are_fetched_from_their_issuer_and_again_for_a_new_one_but_not_for_each() -> None:
     shown = [public("RS256")]
 
-    async def answer(asked: Asked, writer: object) -> None:
+    async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:
         await reply(200, json.dumps({"keys": shown}).encode())(asked, writer)
 
     async with serving(answer) as web:
-        said = {"jwt_issuer": ISSUER, "jwt_audience": AUDIENCE, "jwt_jwks_url": web.url("/jwks")}
-        tokens = Tokens(Settings.model_validate(said))
-        for _ in range(3):
-            await tokens.renew_keys(signed(claims()))
-            assert code(tokens, signed(claims())) == "let in"
-        for number in range(50):
-            await tokens.renew_keys(signed(claims(), kid=f"unknown-{number}"))
-        assert len(web.asked) == 1
+        tokens = fetched(web)
+        together = await asyncio.gather(*(found(tokens, signed(claims())) for _ in range(3)))
+        assert together == ["let in"] * 3
+        unknown = [await found(tokens, signed(claims(), kid=f"unknown-{number}")) for number in range(50)]
+        assert (set(unknown), len(web.asked)) == ({"token_invalid"}, 1)
         shown[:] = [public("ES256")]
-        for keys in tokens._sets:
-            keys._asked_at = float("-inf")
-        await tokens.renew_keys(signed(claims(), "ES256", "ES256"))
-        assert code(tokens, signed(claims(), "ES256", "ES256")) == "let in"
+        later(tokens, 60)
+        for wrong in (signed(claims(exp=1)), signed(claims(aud="x")), forged({"alg": "none"}), token()):
+            assert (await found(tokens, wrong)).startswith("token_")
+        assert len(web.asked) == 1
+        assert await found(tokens, signed(claims(), "ES256", "ES256")) == "let in"
         assert len(web.asked) == 2
 
 
 @pytest.mark.parametrize(
     "answer", [reply(500), reply(200, b"{}"), reply(200, b'{"keys": []}'), reply(302, Location="/")]
 )
-async def test_an_issuer_that_shows_no_keys_is_told(answer: object) -> None:
+async def test_an_issuer_that_shows_no_keys_is_told(answer: Answer) -> None:
     async with serving(answer) as web:
-        said = {"jwt_issuer": ISSUER, "jwt_audience": AUDIENCE, "jwt_jwks_url": web.url("/jwks")}
-        with pytest.raises(Problem, match="keys_unavailable"):
-            await Tokens(Settings.model_validate(said)).renew_keys(signed(claims()))
+        assert await found(fetched(web), signed(claims())) == "keys_unavailable"
+
+
+async def test_tokens_of_other_keys_do_not_wait_for_an_issuer_that_is_away(tmp_path: Path) -> None:
+    for kid in ("RS256", None):
+        file = write(tmp_path / "jwks.json", public("RS256", kid=kid))
+        async with serving(silence) as web:
+            tokens = fetched(web, jwt_secret=SECRET, jwt_jwks_file=file)
+            for good in (token(), signed(claims())):
+                assert await asyncio.wait_for(found(tokens, good), 1) == "let in"
+            forgery = jwt.encode(claims(), SECRET * 2, "HS256")
+            for bad, why in ((signed(claims(exp=1)), "token_expired"), (forgery, "token_invalid")):
+                assert await asyncio.wait_for(found(tokens, bad), 1) == why
+            assert web.connections == 0
+
+
+async def test_a_nameless_key_of_the_file_keeps_nobody_from_the_issuers(tmp_path: Path) -> None:
+    other = get_default_algorithms()["RS256"].to_jwk(generate_rsa(65537, 2048).public_key(), as_dict=True)
+    async with serving(reply(200, json.dumps({"keys": [public("RS256")]}).encode())) as web:
+        tokens = fetched(web, jwt_jwks_file=write(tmp_path / "jwks.json", other))
+        assert await found(tokens, signed(claims())) == "let in"
+
+
+async def test_old_keys_serve_while_newer_ones_are_fetched() -> None:
+    answers = iter([reply(200, json.dumps({"keys": [public("RS256")]}).encode())])
+
+    async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        await next(answers, silence)(asked, writer)
+
+    async with serving(answer) as web:
+        tokens = fetched(web)
+        assert await found(tokens, signed(claims())) == "let in"
+        later(tokens, 3601)
+        waiting = (found(tokens, signed(claims())) for _ in range(50))
+        assert await asyncio.wait_for(asyncio.gather(*waiting), 1) == ["let in"] * 50
+        async with asyncio.timeout(5):
+            while web.connections < 2:
+                await asyncio.sleep(0)
+        assert await asyncio.wait_for(found(tokens, signed(claims())), 1) == "let in"
+        assert web.connections == 2

@@ -147,6 +147,15 @@ def test_strangers_are_counted_by_network_for_a_minute() -> None:
     assert ("300", "x") not in strangers
 
 
+def test_an_ipv4_address_in_an_ipv6_one_counts_for_itself() -> None:
+    strangers = Strangers(Clock())
+    for number in range(300):
+        strangers.add((str(number), "x"), "::ffff:192.0.2.1")
+    strangers.add(("300", "x"), "::ffff:192.0.2.2")
+    with pytest.raises(Problem, match="rate_limited"):
+        strangers.add(("301", "x"), "192.0.2.1")
+
+
 def test_what_is_remembered_of_strangers_is_bounded() -> None:
     strangers = Strangers(Clock())
     for number in range(25_000):
