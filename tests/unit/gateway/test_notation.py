@@ -96,6 +96,8 @@ def test_every_way_of_writing_base64_gives_the_same_bytes(data, between, width):
         ("/9j%2B", "percent-encoded"),
         ("data:image/png;base64", "has a comma"),
         ("data:image/png;base64,%ff%ff", "only letters"),
+        ("data:;base64," * 600, "within another"),
+        ("data:;base64,data%3A,x", "within another"),
     ],
 )
 def test_what_is_no_base64_is_told_what_it_is(text, said):
