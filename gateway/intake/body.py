@@ -27,7 +27,7 @@ def check_length(request: Request, limit: int) -> None:
 
     Raises Problem `body_too_large`, `body_empty`, `encoding_unsupported`.
     """
-    decoder_for(_encoding(request))
+    decoder_for(encoding_of(request))
     announced = _announced(request)
     if announced is not None and announced > limit:
         raise too_large(limit)
@@ -55,7 +55,7 @@ async def read_as(
 async def _received(request: Request, services: Services, deadline: Deadline) -> list[bytes]:
     """All of the body, decompressed."""
     limit = services.settings.max_body_bytes
-    plain = _announced(request) if decoder_for(_encoding(request)) is None else None
+    plain = _announced(request) if decoder_for(encoding_of(request)) is None else None
     most = limit if plain is None else plain
     room = Room(visit_of(request), services.admission, deadline, most, plain or FIRST_BYTES)
     await room.grow(FIRST_BYTES)
@@ -78,7 +78,7 @@ async def pieces(request: Request, pace: Pace, deadline: Deadline, what: str = "
     Raises Problem `request_timeout` where it does not come in time, or too slowly, `invalid_encoding`, and
     ClientDisconnect.
     """
-    decoder = decoder_for(_encoding(request))
+    decoder = decoder_for(encoding_of(request))
     chunks, visit = aiter(request.stream()), visit_of(request)
     while chunk := await _next(chunks, visit, pace, deadline, what):
         if decoder is None:
@@ -154,7 +154,8 @@ def _announced(request: Request) -> int | None:
     return int(announced) if announced.isdecimal() else None
 
 
-def _encoding(request: Request) -> str:
+def encoding_of(request: Request) -> str:
+    """What the request says of its body's compression."""
     return ",".join(request.headers.getlist("content-encoding"))
 
 

@@ -23,7 +23,7 @@ PHOTO = (
 )
 PROCESS = (*BODY, *PHOTO, "idempotency_conflict", "storage_unavailable", *STORE)
 SUBMISSION = (*PROCESS, "missing_image", "invalid_json", "invalid_base64", "url_not_allowed")
-BATCH = (*BODY, "storage_unavailable", *STORE)
+BATCH = (*(code for code in BODY if code != "invalid_encoding"), "storage_unavailable", *STORE)
 TICKET = ("ticket_invalid", "ticket_expired")
 JOB = ("job_not_found", *STORE)
 ARTIFACT = (*JOB, "job_unfinished", "artifact_not_found", "storage_unavailable", "queue_full")

@@ -55,7 +55,7 @@ async def accept_batch(request: Request, services: Services) -> Batch:
     """A job for every file, as far as the queue has room; of a request that fails as a whole nothing is kept.
 
     Raises Problem `queue_full`, `invalid_multipart`, `invalid_parameters`, `request_timeout`, `body_too_large`,
-    `invalid_encoding`, `storage_unavailable`, `store_unavailable`.
+    `storage_unavailable`, `store_unavailable`.
     """
     await services.backlog.check()
     arrivals: list[Arrival] = []
@@ -98,7 +98,7 @@ def _small(part: Part) -> Part:
 async def _parts(request: Request, services: Services) -> AsyncIterator[Part]:
     """The form's parts as they come. Contents alone count as useful: headers and boundaries buy no time.
 
-    Raises Problem `request_timeout`, `queue_full`, `body_too_large`, `invalid_multipart`, `invalid_encoding`.
+    Raises Problem `request_timeout`, `queue_full`, `body_too_large`, `invalid_multipart`.
     """
     settings, whole = services.settings, Deadline(LONGEST_BATCH_S)
     most, pace = settings.max_body_bytes, Pace(settings.request_timeout_s, LEAST_RATE)
