@@ -92,4 +92,4 @@ def visit_of(request: HTTPConnection) -> Visit:
 
 def _ended() -> Problem:
     detail = "Others waited for the room that this request held; send it again."
-    return Problem("queue_full", detail, retry_after=2, headers={"Connection": "close"})
+    return Problem("queue_full", detail, retry_after=2)

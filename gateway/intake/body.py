@@ -100,7 +100,7 @@ async def _next(chunks: AsyncIterator[bytes], visit: Visit, pace: Pace, deadline
         late = f"Waited {deadline.limit_s:g} s for the whole {what}."
         slow = f"Waited {pace.grace_s:g} s; at least {pace.least_rate:g} useful bytes a second must come of the {what}."
         detail = late if deadline.remaining() <= 0 else slow
-        raise Problem("request_timeout", detail, headers={"Connection": "close"}) from error
+        raise Problem("request_timeout", detail) from error
     finally:
         visit.pace = None
 
