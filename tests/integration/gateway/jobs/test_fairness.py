@@ -74,8 +74,8 @@ async def slow_bodies(house: House, stack: AsyncExitStack, count: int, sent: int
 @pytest.mark.parametrize("address", [GREEDY, OTHER])
 async def test_slow_bodies_take_no_places(house: House, address: str) -> None:
     async with AsyncExitStack() as stack:
-        await slow_bodies(house, stack, 40, 10)
-        await until(lambda: holds(house, 40 * FIRST_BYTES), "all of them have begun")
+        await slow_bodies(house, stack, 20, 10)
+        await until(lambda: holds(house, 20 * FIRST_BYTES), "all of them have begun")
         assert (await submit(house, address)).status_code == 202
         assert house.services.admission.waiting == 0
 
@@ -86,8 +86,8 @@ async def holds(house: House, size: int) -> bool:
 
 async def test_slow_bodies_that_fill_the_memory_make_room_for_another_caller_at_once(house: House) -> None:
     async with AsyncExitStack() as stack:
-        slow = await slow_bodies(house, stack, 20, 200_000)
-        await until(lambda: holds(house, 3 * MIB), "the memory is full")
+        slow = await slow_bodies(house, stack, 25, 200_000)  # one in full, of the others the first bytes
+        await until(lambda: holds(house, 4 * MIB), "the memory is full")
         began = time.monotonic()
         assert (await submit(house, OTHER, padded(500_000))).status_code == 202
         assert time.monotonic() - began < 1.5
