@@ -124,6 +124,16 @@ class Admission:
             for pool in (self.bodies, self.streams, self._places):
                 pool.put(visit, 0)
 
+    @asynccontextmanager
+    async def room(self, visit: Visit, size: int, deadline: Deadline) -> AsyncIterator[None]:
+        """Wait for memory for so many bytes; what is done with it may be ended for the sake of others.
+
+        Raises Problem `queue_full` where there is none in time, or it was ended.
+        """
+        async with visit.yielding():
+            await self.bodies.wait(visit, size, deadline)
+            yield
+
     def check(self, visit: Visit) -> None:
         """Refuse, before the body is read, what would find no place. Raises Problem `queue_full`."""
         if not self._places.has_room(visit):

@@ -17,7 +17,7 @@ _SLUGGISH_S = 4.0
 """A request that stalls so long makes room for any other; so does one of fewer bytes a second, after that time."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Owner:
     """Whose a request is. `group` is the tenant, or the caller itself where it has none."""
 

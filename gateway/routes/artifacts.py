@@ -26,8 +26,8 @@ async def artifact(request: Request) -> Response:
         return Response(status_code=304, headers=headers)
     services = services_of(request)
     by = Deadline(services.settings.request_timeout_s)
-    await services.admission.bodies.wait(visit_of(request), found.size, by)
-    stored = await _read(services.stores.artifacts, found.key)
+    async with services.admission.room(visit_of(request), found.size, by):
+        stored = await _read(services.stores.artifacts, found.key)
     return Response(stored.data, media_type=found.media_type, headers={**headers, **disposition("inline", name)})
 
 
