@@ -154,12 +154,12 @@ class Admission:
         """Wait for a turn to run and hold it. Raises Problem `deadline_exceeded` where it does not come in time."""
         async with self._turns.held(visit.owner, deadline):
             self._places.put(visit, 0)
-            start = time.monotonic()
-            try:
-                with visit.ended_by(None):
+            with visit.ended_by(None):
+                start = time.monotonic()
+                try:
                     yield
-            finally:
-                self._turn_s += _SMOOTHING * (time.monotonic() - start - self._turn_s)
+                finally:
+                    self._turn_s += _SMOOTHING * (time.monotonic() - start - self._turn_s)
 
     async def off_loop(self, visit: Visit, size: int, work: Callable[[], T], deadline: Deadline) -> T:
         """The result of work on so many bytes: at once where they are few, else in a thread, in the caller's turn."""

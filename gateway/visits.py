@@ -43,6 +43,7 @@ class Visit:
         self.number = next(self._numbers)
         self.pace: Pace | None = None
         self._ender: Callable[[], None] | None = None
+        self._is_ended = False
 
     @property
     def endable(self) -> bool:
@@ -61,11 +62,18 @@ class Visit:
         """End what may be ended."""
         ender, self._ender = self._ender, None
         if ender is not None:
+            self._is_ended = True
             ender()
 
     @contextmanager
     def ended_by(self, ender: Callable[[], None] | None) -> Iterator[None]:
-        """Work that may be ended so for the sake of others; with None, work that may not."""
+        """Work that may be ended so for the sake of others; with None, work that may not.
+
+        The latter does not begin where the request was ended in the same turn of the loop, and is not cancelled yet.
+        Raises Problem `queue_full`.
+        """
+        if ender is None and self._is_ended:
+            raise _ended()
         before, self._ender = self._ender, ender
         try:
             yield

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -59,18 +59,18 @@ async def accept_batch(request: Request, services: Services) -> Batch:
     """
     await services.backlog.check()
     arrivals: list[Arrival] = []
-    with services.backlog.claim() as claim:
+    with services.backlog.claim() as claim, ExitStack() as unendable:
         try:
             fields = [part async for part in _stored(request, services, claim, arrivals)]
             parameters = upload_parameters(fields, services.registry)
+            unendable.enter_context(visit_of(request).ended_by(None))
         except BaseException:
             await _forget(services, arrivals)
             raise
         batch_id = uuid.uuid4()
         structlog.contextvars.bind_contextvars(job_id=str(batch_id))  # by which the audit log finds it
         new = [_new_job(arrival, batch_id, parameters, request) for arrival in arrivals]
-        with visit_of(request).ended_by(None):
-            submissions = await services.stores.jobs.submit(new)
+        submissions = await services.stores.jobs.submit(new)
     return Batch(batch_id, arrivals, [submission.job for submission in submissions])
 
 
