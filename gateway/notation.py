@@ -46,8 +46,8 @@ def read_base64(text: str) -> bytes:
         if not comma:
             raise ValueError("a data: URL has a comma before its data")
         if not head.rstrip().lower().endswith(";base64"):
-            return unquote_to_bytes(text)
-        text = unquote_to_bytes(text).decode("latin-1") if "%" in text else text
+            return _unquoted(text)
+        text = _unquoted(text).decode("latin-1") if "%" in text else text
     digits = "".join(text.split()).replace("-", "+").replace("_", "/")
     bare = digits.rstrip("=")
     if len(digits) - len(bare) > 2 or len(bare) % 4 == 1:  # noqa: PLR2004 as base64 is
@@ -56,6 +56,18 @@ def read_base64(text: str) -> bytes:
         return _decoded(bare)
     except ValueError as error:
         raise ValueError(f"{_what(text)}only letters, digits, +/ or -_, and = at the end are base64") from error
+
+
+def _unquoted(text: str) -> bytes:
+    """In pieces too: each escape is an object of its own for a while, and 32 MiB of them took 2.5 GiB."""
+    start, pieces = 0, []
+    while start < len(text):
+        end = start + _PIECE_DIGITS
+        cut = text.rfind("%", end - 2, end)
+        end = end if cut < 0 else cut
+        pieces.append(unquote_to_bytes(text[start:end]))
+        start = end
+    return b"".join(pieces)
 
 
 def _decoded(bare: str) -> bytes:

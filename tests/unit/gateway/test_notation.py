@@ -1,6 +1,7 @@
 import base64
 import json
 import re
+import tracemalloc
 from urllib.parse import quote
 
 import pytest
@@ -81,6 +82,17 @@ def test_every_way_of_writing_base64_gives_the_same_bytes(data, between, width):
         for written in (text, cut, f"data:image/png;base64,{cut}", f" DATA:image/png;name=a.png;BASE64,{quote(cut)}"):
             assert read_base64(written) == data
     assert read_base64(f"data:image/png,{quote(data)}") == data
+
+
+@pytest.mark.parametrize("before", range(3))
+def test_many_escapes_are_undone_in_little_memory(before):
+    data = b"a" * before + b"\xff" * 300_000
+    url = "data:image/png," + "a" * before + "%ff" * 300_000 + "%"
+    tracemalloc.start()
+    assert read_base64(url) == data + b"%"
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 25_000_000
 
 
 @pytest.mark.parametrize(
