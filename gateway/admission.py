@@ -124,6 +124,16 @@ class Admission:
             for pool in (self.bodies, self.streams, self._places):
                 pool.put(visit, 0)
 
+    @asynccontextmanager
+    async def room(self, visit: Visit, size: int, deadline: Deadline) -> AsyncIterator[None]:
+        """Wait for memory for so many bytes; what is done with it may be ended for the sake of others.
+
+        Raises Problem `queue_full` where there is none in time, or it was ended.
+        """
+        async with visit.yielding():
+            await self.bodies.wait(visit, size, deadline)
+            yield
+
     def check(self, visit: Visit) -> None:
         """Refuse, before the body is read, what would find no place. Raises Problem `queue_full`."""
         if not self._places.has_room(visit):
@@ -144,12 +154,12 @@ class Admission:
         """Wait for a turn to run and hold it. Raises Problem `deadline_exceeded` where it does not come in time."""
         async with self._turns.held(visit.owner, deadline):
             self._places.put(visit, 0)
-            start = time.monotonic()
-            try:
-                with visit.ended_by(None):
+            with visit.ended_by(None):
+                start = time.monotonic()
+                try:
                     yield
-            finally:
-                self._turn_s += _SMOOTHING * (time.monotonic() - start - self._turn_s)
+                finally:
+                    self._turn_s += _SMOOTHING * (time.monotonic() - start - self._turn_s)
 
     async def off_loop(self, visit: Visit, size: int, work: Callable[[], T], deadline: Deadline) -> T:
         """The result of work on so many bytes: at once where they are few, else in a thread, in the caller's turn."""

@@ -5,9 +5,9 @@ and no number of its requests keeps another one out.
 """
 
 import asyncio
-import itertools
 from collections import Counter
-from heapq import heappop, heappush
+from collections.abc import Callable, Iterable
+from heapq import heapify, heappop, heapreplace
 
 from gateway.deadline import Deadline
 from gateway.problems import Problem
@@ -26,30 +26,22 @@ class Pool:
         self._held: dict[Owner, dict[Visit, int]] = {}
         self._of: Counter[str | Owner] = Counter()
         self._wanted: dict[Visit, tuple[int, asyncio.Event]] = {}
-        self._queues: dict[Owner, list[tuple[int, int, Visit]]] = {}
-        self._order = itertools.count()
         self._looked_at = float("-inf")
         self._look: asyncio.TimerHandle | None = None
+        self._granting: asyncio.Handle | None = None
 
     def take(self, visit: Visit, amount: int) -> bool:
         """Let the visit hold so much in all, if need be at the cost of others; False where there is no room."""
-        wanted = amount - self._amount(visit)
-        while wanted > self.total - self.taken:
-            victim = self._victim(visit, wanted)
-            if victim is None:
-                return False
+        victims = self._victims(visit, amount - self._amount(visit))
+        if victims is None:
+            return False
+        for victim in victims:
             self._end(victim)
         self.put(visit, amount)
         return True
 
     def put(self, visit: Visit, amount: int) -> None:
         """Let the visit hold so much in all, room or not: less than before, or what is there already."""
-        before = self.taken
-        self._set(visit, amount)
-        if self.taken < before:
-            self._grant()
-
-    def _set(self, visit: Visit, amount: int) -> None:
         change = amount - self._amount(visit)
         self.taken += change
         for whose in (visit.owner, visit.owner.group):
@@ -62,10 +54,12 @@ class Pool:
             del held[visit]
             if not held:
                 del self._held[visit.owner]
+        if change < 0:
+            self._grant_soon()
 
     def has_room(self, visit: Visit) -> bool:
         """Whether the visit could take one."""
-        return self.taken < self.total or self._victim(visit, 1) is not None
+        return self._victims(visit, 1) is not None
 
     async def wait(self, visit: Visit, amount: int, deadline: Deadline) -> None:
         """Take so much, all there is at most, as soon as there is room.
@@ -77,7 +71,6 @@ class Pool:
             return
         granted = asyncio.Event()
         self._wanted[visit] = (amount, granted)
-        heappush(self._queues.setdefault(visit.owner, []), (amount, next(self._order), visit))
         self._plan_look()
         try:
             with deadline.enforce():
@@ -86,30 +79,35 @@ class Pool:
             raise Problem("queue_full", "Other requests fill the memory for bodies.", retry_after=1) from error
         finally:
             self._wanted.pop(visit, None)
+            self._grant_soon()
 
-    def _grant(self) -> None:
-        """Give what is free to those who wait."""
-        while (visit := self._next()) is not None and self._lacking(visit) <= 0:
-            amount, granted = self._wanted.pop(visit)
+    def _grant_soon(self) -> None:
+        """Once for all that is given back, or given up, in one turn of the loop."""
+        if self._wanted and self._granting is None:
+            self._granting = asyncio.get_running_loop().call_soon(self._grant)
+
+    def _grant(self) -> Visit | None:
+        """Give what is free to those who wait, and tell for whom it does not suffice.
+
+        First to whoever holds least; of one caller's the smallest, as the great ones may be there to block it.
+        """
+        self._granting = None
+        queues: dict[Owner, list[Visit]] = {}
+        for visit in sorted(self._wanted, key=lambda visit: (self._wanted[visit][0], visit.number), reverse=True):
+            queues.setdefault(visit.owner, []).append(visit)
+        line = _Line(queues, lambda owner: (self._of[owner.group], self._of[owner], queues[owner][-1].number))
+        while (owner := line.first()) is not None:
+            visit = queues[owner][-1]
+            amount, granted = self._wanted[visit]
+            if self._lacking(amount - self._amount(visit)) > 0:
+                return visit
+            del self._wanted[visit]
             self.put(visit, amount)
             granted.set()
-
-    def _next(self) -> Visit | None:
-        """Of whoever holds least; of one caller's the smallest, as the great ones may be there to block it."""
-        for owner, queue in list(self._queues.items()):
-            while queue and self._wanted.get(queue[0][2], (0,))[0] != queue[0][0]:
-                heappop(queue)  # it waits no more
-            if not queue:
-                del self._queues[owner]
-        if not self._queues:
-            return None
-        return self._queues[min(self._queues, key=self._poverty)][0][2]
-
-    def _poverty(self, owner: Owner) -> tuple[int, int, int]:
-        return self._of[owner.group], self._of[owner], self._queues[owner][0][1]
-
-    def _lacking(self, visit: Visit) -> int:
-        return self._wanted[visit][0] - self._amount(visit) - (self.total - self.taken)
+            queues[owner].pop()
+            if not queues[owner]:
+                line.leave()
+        return None
 
     def _plan_look(self) -> None:
         if self._look is None:
@@ -119,41 +117,90 @@ class Pool:
     def _look_around(self) -> None:
         """End who dawdles, as long as others wait; where everybody waits, the last who came gives way."""
         self._look, self._looked_at = None, asyncio.get_running_loop().time()
-        slow = sorted(self._sluggish(), key=self._amount)
-        while slow and (visit := self._next()) is not None:
-            while slow and self._lacking(visit) > 0:
-                self._end(slow.pop())
-            self._grant()
-        while self._wanted and all(visit in self._wanted for held in self._held.values() for visit in held):
-            self._end(max(self._wanted, key=lambda visit: visit.number))
-            self._grant()
+        while (visit := self._grant()) is not None and (victims := self._dawdlers(visit) or self._stuck()):
+            for victim in victims:
+                self._end(victim)
         if self._wanted:
             self._plan_look()
 
-    def _sluggish(self) -> list[Visit]:
-        held = self._held.get(self._richest(), {})
-        return [visit for visit in held if visit.endable and visit.sluggish and visit not in self._wanted]
+    def _dawdlers(self, visit: Visit) -> list[Visit]:
+        """Of whoever has most, the greatest that are sluggish; none where they do not suffice for the visit."""
+        richest = max(self._held, key=lambda owner: (self._of[owner.group], self._of[owner]), default=NOBODY)
+        held, victims = self._held.get(richest, {}), []
+        lacking = self._lacking(self._wanted[visit][0] - self._amount(visit))
+        slow = [one for one in held if one.endable and one.sluggish and one not in self._wanted]
+        for one in sorted(slow, key=lambda one: held[one], reverse=True):
+            victims.append(one)
+            lacking -= held[one]
+            if lacking <= 0:
+                return victims
+        return []
 
-    def _victim(self, visit: Visit, wanted: int) -> Visit | None:
-        """The greatest of whoever has most, if that one still has no less than the visit's then."""
-        richest = self._richest()
-        if richest == visit.owner:
-            return None
-        ours, theirs = visit.owner, richest
-        mine, most = (ours, theirs) if ours.group == theirs.group else (ours.group, theirs.group)
-        fair = self._of[most] - self._of[mine] - wanted
-        held = self._held.get(richest, {})
-        yielding = [one for one, amount in held.items() if amount <= fair and one.endable]
-        return max(yielding, key=lambda one: (held[one], one.number), default=None)
+    def _stuck(self) -> list[Visit]:
+        """The last who came of those that hold some, where all of them wait for more."""
+        holding = [visit for held in self._held.values() for visit in held]
+        if not all(visit in self._wanted for visit in holding):
+            return []
+        return sorted((visit for visit in holding if visit.endable), key=lambda visit: visit.number)[-1:]
 
-    def _richest(self) -> Owner:
-        return max(self._held, key=lambda owner: (self._of[owner.group], self._of[owner]), default=NOBODY)
+    def _victims(self, visit: Visit, wanted: int) -> list[Visit] | None:
+        """Whom to end for so much more; None where there are none whose room suffices.
+
+        The greatest of whoever has most in turn, as long as that one still has no less than the visit's then.
+        """
+        lacking, victims = self._lacking(wanted), list[Visit]()
+        if lacking <= 0:
+            return victims
+        left, yielding = self._of.copy(), dict[Owner, list[Visit]]()
+        line = _Line(self._held, lambda owner: (-left[owner.group], -left[owner]))
+        while lacking > 0:
+            owner = line.first()
+            if owner is None or owner == visit.owner:
+                return None
+            held = self._held[owner]
+            if owner not in yielding:
+                yielding[owner] = sorted((one for one in held if one.endable), key=lambda one: (held[one], one.number))
+            most, mine = (owner, visit.owner) if owner.group == visit.owner.group else (owner.group, visit.owner.group)
+            fair = left[most] - left[mine] - wanted
+            while yielding[owner] and held[yielding[owner][-1]] > fair:
+                yielding[owner].pop()
+            if not yielding[owner]:
+                return None
+            victims.append(yielding[owner].pop())
+            left.subtract(dict.fromkeys((owner, owner.group), held[victims[-1]]))
+            lacking -= held[victims[-1]]
+        return victims
+
+    def _lacking(self, wanted: int) -> int:
+        return wanted - (self.total - self.taken)
 
     def _amount(self, visit: Visit) -> int:
         return self._held.get(visit.owner, {}).get(visit, 0)
 
     def _end(self, visit: Visit) -> None:
-        """End it; what it held is given to others by _grant."""
+        """End it; what it held is given to others."""
         visit.end()
         self._wanted.pop(visit, None)
-        self._set(visit, 0)
+        self.put(visit, 0)
+
+
+class _Line:
+    """Owners by their ranks, the least first; a rank may rise while they stand in line."""
+
+    def __init__(self, owners: Iterable[Owner], rank: Callable[[Owner], tuple[int, ...]]) -> None:
+        self._rank = rank
+        self._heap = [(rank(owner), owner) for owner in owners]
+        heapify(self._heap)
+
+    def first(self) -> Owner | None:
+        """Whose rank is the least now; None where nobody is left."""
+        while self._heap:
+            before, owner = self._heap[0]
+            if (now := self._rank(owner)) == before:
+                return owner
+            heapreplace(self._heap, (now, owner))
+        return None
+
+    def leave(self) -> None:
+        """The first one goes."""
+        heappop(self._heap)

@@ -17,7 +17,7 @@ _SLUGGISH_S = 4.0
 """A request that stalls so long makes room for any other; so does one of fewer bytes a second, after that time."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Owner:
     """Whose a request is. `group` is the tenant, or the caller itself where it has none."""
 
@@ -43,6 +43,7 @@ class Visit:
         self.number = next(self._numbers)
         self.pace: Pace | None = None
         self._ender: Callable[[], None] | None = None
+        self._is_ended = False
 
     @property
     def endable(self) -> bool:
@@ -61,11 +62,18 @@ class Visit:
         """End what may be ended."""
         ender, self._ender = self._ender, None
         if ender is not None:
+            self._is_ended = True
             ender()
 
     @contextmanager
     def ended_by(self, ender: Callable[[], None] | None) -> Iterator[None]:
-        """Work that may be ended so for the sake of others; with None, work that may not."""
+        """Work that may be ended so for the sake of others; with None, work that may not.
+
+        The latter does not begin where the request was ended in the same turn of the loop, and is not cancelled yet.
+        Raises Problem `queue_full`.
+        """
+        if ender is None and self._is_ended:
+            raise _ended()
         before, self._ender = self._ender, ender
         try:
             yield
@@ -92,4 +100,4 @@ def visit_of(request: HTTPConnection) -> Visit:
 
 def _ended() -> Problem:
     detail = "Others waited for the room that this request held; send it again."
-    return Problem("queue_full", detail, retry_after=2, headers={"Connection": "close"})
+    return Problem("queue_full", detail, retry_after=2)

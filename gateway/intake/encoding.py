@@ -13,10 +13,16 @@ _MOST_MEMBERS = 4096
 """Of a gzip stream. BGZF begins one each 64 KB; more than these are made to keep us busy."""
 
 
+def check_plain(content_encoding: str) -> None:
+    """Raises Problem `encoding_unsupported` for a body that was compressed."""
+    if _named(content_encoding):
+        detail = "This body is read as it comes; send it without Content-Encoding, the photos as they are."
+        raise Problem("encoding_unsupported", detail, headers={"Accept-Encoding": "identity"})
+
+
 def decoder_for(content_encoding: str) -> "Decoder | None":
     """None for a body that was not compressed. Raises Problem `encoding_unsupported`."""
-    named = [name for part in content_encoding.split(",") if (name := part.strip().lower()) not in ("", "identity")]
-    match named:
+    match _named(content_encoding):
         case []:
             return None
         case ["gzip" | "x-gzip"]:
@@ -81,6 +87,10 @@ class Decoder:
 
     def _wrong(self, what: str) -> Problem:
         return Problem("invalid_encoding", f"The {self._name} stream {what}.")
+
+
+def _named(content_encoding: str) -> list[str]:
+    return [name for part in content_encoding.split(",") if (name := part.strip().lower()) not in ("", "identity")]
 
 
 def _deflate_bits(start: bytes) -> int:

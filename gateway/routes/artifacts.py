@@ -1,5 +1,6 @@
 """`GET /v1/jobs/{id}/artifacts/{name}`, and in memory mode `GET /v1/artifacts/{key}`: the bytes of what was made."""
 
+from contextlib import AbstractAsyncContextManager
 from pathlib import PurePosixPath
 
 from starlette.requests import Request
@@ -24,15 +25,13 @@ async def artifact(request: Request) -> Response:
     headers = {"ETag": f'"{job.id.hex}"', "Cache-Control": "private, no-cache"}  # what an outcome names never changes
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
-    services = services_of(request)
-    by = Deadline(services.settings.request_timeout_s)
-    await services.admission.bodies.wait(visit_of(request), found.size, by)
-    stored = await _read(services.stores.artifacts, found.key)
+    async with room_for(request, found.size):
+        stored = await _read(services_of(request).stores.artifacts, found.key)
     return Response(stored.data, media_type=found.media_type, headers={**headers, **disposition("inline", name)})
 
 
 async def linked(request: Request) -> Response:
-    """A file by its key: where there is no object store to link to, links lead here."""
+    """A file by its key, as soon as there is room: where there is no object store to link to, links lead here."""
     stores, key = services_of(request).stores, request.path_params["key"]
     if stores.durable:
         raise Problem("artifact_not_found", "Files are linked to in the object store.")
@@ -40,7 +39,14 @@ async def linked(request: Request) -> Response:
         raise _removed()
     stored = await _read(stores.artifacts, key)
     headers = {"Cache-Control": "private, no-cache", **disposition("inline", PurePosixPath(key).name)}
-    return Response(stored.data, media_type=stored.media_type, headers=headers)
+    async with room_for(request, len(stored.data)):  # a slow client keeps them when they are removed
+        return Response(stored.data, media_type=stored.media_type, headers=headers)
+
+
+def room_for(request: Request, size: int) -> AbstractAsyncContextManager[None]:
+    """Memory for so many bytes of an answer, in the time of a request. Raises Problem `queue_full`."""
+    services = services_of(request)
+    return services.admission.room(visit_of(request), size, Deadline(services.settings.request_timeout_s))
 
 
 def _find(job: Job, name: str) -> StoredArtifact:

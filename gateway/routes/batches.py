@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -55,22 +55,22 @@ async def accept_batch(request: Request, services: Services) -> Batch:
     """A job for every file, as far as the queue has room; of a request that fails as a whole nothing is kept.
 
     Raises Problem `queue_full`, `invalid_multipart`, `invalid_parameters`, `request_timeout`, `body_too_large`,
-    `invalid_encoding`, `storage_unavailable`, `store_unavailable`.
+    `storage_unavailable`, `store_unavailable`.
     """
     await services.backlog.check()
     arrivals: list[Arrival] = []
-    with services.backlog.claim() as claim:
+    with services.backlog.claim() as claim, ExitStack() as unendable:
         try:
             fields = [part async for part in _stored(request, services, claim, arrivals)]
             parameters = upload_parameters(fields, services.registry)
+            unendable.enter_context(visit_of(request).ended_by(None))
         except BaseException:
             await _forget(services, arrivals)
             raise
         batch_id = uuid.uuid4()
         structlog.contextvars.bind_contextvars(job_id=str(batch_id))  # by which the audit log finds it
         new = [_new_job(arrival, batch_id, parameters, request) for arrival in arrivals]
-        with visit_of(request).ended_by(None):
-            submissions = await services.stores.jobs.submit(new)
+        submissions = await services.stores.jobs.submit(new)
     return Batch(batch_id, arrivals, [submission.job for submission in submissions])
 
 
@@ -98,7 +98,7 @@ def _small(part: Part) -> Part:
 async def _parts(request: Request, services: Services) -> AsyncIterator[Part]:
     """The form's parts as they come. Contents alone count as useful: headers and boundaries buy no time.
 
-    Raises Problem `request_timeout`, `queue_full`, `body_too_large`, `invalid_multipart`, `invalid_encoding`.
+    Raises Problem `request_timeout`, `queue_full`, `body_too_large`, `invalid_multipart`.
     """
     settings, whole = services.settings, Deadline(LONGEST_BATCH_S)
     most, pace = settings.max_body_bytes, Pace(settings.request_timeout_s, LEAST_RATE)

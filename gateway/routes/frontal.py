@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -11,10 +12,11 @@ from gateway.intake.body import check_length, read_as
 from gateway.intake.frontal_request import PIPELINE, frontal_request
 from gateway.intake.media import JSON, check_media_type, read_submission
 from gateway.jobs.bucket import Bucket, ObjectMissingError
-from gateway.jobs.job import Job
+from gateway.jobs.job import StoredArtifact
 from gateway.middleware import trace_id_of
 from gateway.problems import Problem
 from gateway.routes.acceptance import accept
+from gateway.routes.artifacts import room_for
 from gateway.routes.frontal_views import Drawing, status_view, submission_view
 from gateway.routes.job_views import job_not_found, job_of
 from gateway.services import services_of
@@ -48,16 +50,18 @@ async def status(request: Request) -> JSONResponse:
     job = await job_of(request)
     if job.request.pipeline != PIPELINE:
         raise job_not_found(job.id)
-    return JSONResponse(status_view(job, await _drawing(services_of(request).stores.artifacts, job)))
-
-
-async def _drawing(bucket: Bucket, job: Job) -> Drawing | None:
-    """What was drawn; None where the job is unfinished or failed. Raises Problem `artifact_not_found`."""
     if job.outcome is None or job.outcome.failure:
-        return None
-    keys = {artifact.name: artifact.key for artifact in job.outcome.artifacts}
+        return JSONResponse(status_view(job, None))
+    files = {artifact.name: artifact for artifact in job.outcome.artifacts if artifact.name in (_SVG, _CONTOURS)}
+    async with room_for(request, 2 * sum(file.size for file in files.values())):  # themselves, and the answer
+        drawing = await _drawing(services_of(request).stores.artifacts, files)
+        return JSONResponse(status_view(job, drawing))
+
+
+async def _drawing(bucket: Bucket, files: Mapping[str, StoredArtifact]) -> Drawing:
+    """Raises Problem `artifact_not_found`."""
     try:
-        svg, contours = await asyncio.gather(bucket.get(keys[_SVG]), bucket.get(keys[_CONTOURS]))
+        svg, contours = await asyncio.gather(bucket.get(files[_SVG].key), bucket.get(files[_CONTOURS].key))
     except ObjectMissingError as error:
         raise Problem("artifact_not_found", "It was removed.") from error
     return Drawing(svg.data, json.loads(contours.data))

@@ -6,7 +6,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from gateway.access.caller import caller_of
-from gateway.intake.body import check_length, read_as
+from gateway.intake.body import check_length, encoding_of, read_as
+from gateway.intake.encoding import check_plain
 from gateway.intake.media import check_form
 from gateway.intake.upload_form import upload_of
 from gateway.jobs.store import JobFilter
@@ -34,9 +35,13 @@ async def upload(request: Request) -> JSONResponse:
 
 
 async def batch_upload(request: Request) -> JSONResponse:
-    """Queue many photos; what is wrong with one of them is told of that one alone."""
+    """Queue many photos; what is wrong with one of them is told of that one alone.
+
+    None may be compressed on its way: 32 MB could open to a thousand times as much, which nobody would have sent.
+    """
     services = services_of(request)
     check_form(request.headers.get("content-type", ""))
+    check_plain(encoding_of(request))
     check_length(request, MAX_FILES * services.settings.max_body_bytes)
     async with visit_of(request).yielding():
         taken = await accept_batch(request, services)

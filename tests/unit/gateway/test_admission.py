@@ -7,7 +7,7 @@ from gateway.admission import Admission, Turns
 from gateway.deadline import Deadline
 from gateway.problems import Problem
 from gateway.settings import Settings
-from gateway.visits import Owner
+from gateway.visits import Owner, Visit
 
 ALICE, BOB, CAROL = (Owner(name, name) for name in ("alice", "bob", "carol"))
 
@@ -143,6 +143,28 @@ async def test_a_turn_that_does_not_come_in_time() -> None:
     assert caught.value.code == "deadline_exceeded"
     async with turns.held(ALICE, Deadline(0.5)):
         pass
+
+
+async def test_work_does_not_begin_whose_request_was_ended_in_the_turn_that_it_came_to_run() -> None:
+    admission, began = admission_of(1, 1), []
+
+    async def run() -> None:
+        with admission.visit(BOB) as visit:
+            async with visit.yielding():
+                visits.append(visit)
+                async with admission.turn(visit, Deadline(60)):
+                    began.append(visit)
+                    await asyncio.sleep(0.01)
+
+    visits: list[Visit] = []
+    with admission.visit(ALICE) as visit:
+        async with admission.turn(visit, Deadline(60)):
+            running = asyncio.ensure_future(run())
+            await asyncio.sleep(0)
+        visits[0].end()
+    with pytest.raises(Problem, match="queue_full"):
+        await running
+    assert not began
 
 
 async def test_large_work_leaves_the_loop_free() -> None:

@@ -1,6 +1,7 @@
 import base64
 import json
 import re
+import tracemalloc
 from urllib.parse import quote
 
 import pytest
@@ -83,6 +84,17 @@ def test_every_way_of_writing_base64_gives_the_same_bytes(data, between, width):
     assert read_base64(f"data:image/png,{quote(data)}") == data
 
 
+@pytest.mark.parametrize("before", range(3))
+def test_many_escapes_are_undone_in_little_memory(before):
+    data = b"a" * before + b"\xff" * 300_000
+    url = "data:image/png," + "a" * before + "%ff" * 300_000 + "%"
+    tracemalloc.start()
+    assert read_base64(url) == data + b"%"
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 25_000_000
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -96,6 +108,8 @@ def test_every_way_of_writing_base64_gives_the_same_bytes(data, between, width):
         ("/9j%2B", "percent-encoded"),
         ("data:image/png;base64", "has a comma"),
         ("data:image/png;base64,%ff%ff", "only letters"),
+        ("data:;base64," * 600, "within another"),
+        ("data:;base64,data%3A,x", "within another"),
     ],
 )
 def test_what_is_no_base64_is_told_what_it_is(text, said):

@@ -1,12 +1,13 @@
 import asyncio
+import time
 from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import shares
-from gateway.deadline import Deadline
+from gateway import shares, visits
+from gateway.deadline import Deadline, Pace
 from gateway.problems import Problem
 from gateway.shares import Pool
 from gateway.visits import Owner, Visit
@@ -95,6 +96,108 @@ async def test_where_everybody_waits_for_the_others_the_last_gives_way(monkeypat
     assert [task.result() for task in done] == ["queue_full"]
     going.set()
     assert await asyncio.gather(*tasks) == ["held", "queue_full"]
+
+
+async def test_who_cannot_be_given_enough_ends_nobody() -> None:
+    pool, going = Pool(TOTAL), asyncio.Event()
+    tasks = [asyncio.ensure_future(hold(pool, Visit(ALICE), 1, going)) for _ in range(6)]
+    await settle()
+    pool.put(Visit(BOB), 4)  # is not to be ended, and soon the richest
+    assert not pool.take(Visit(Owner("x", "x")), 5)
+    going.set()
+    assert await asyncio.gather(*tasks) == ["held"] * 6
+
+
+async def test_what_is_left_of_a_victims_room_goes_to_who_waits() -> None:
+    pool, going = Pool(TOTAL), asyncio.Event()
+    tasks = [asyncio.ensure_future(hold(pool, Visit(ALICE), amount, going)) for amount in (5, 5, 3)]
+    await settle()
+    assert pool.take(Visit(BOB), 1)
+    await settle()
+    assert pool.taken == 9
+    going.set()
+    assert await asyncio.gather(*tasks) == ["held", "queue_full", "held"]
+
+
+@pytest.mark.parametrize("leaves", ["cancelled", "late"])
+async def test_where_the_first_in_line_leaves_the_next_is_served(leaves: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shares, "_LOOK_S", 60)
+    pool, busy = Pool(TOTAL), Visit(ALICE)
+    pool.put(busy, TOTAL)
+    pool._looked_at = asyncio.get_running_loop().time()
+    first = asyncio.ensure_future(pool.wait(Visit(BOB), 6, Deadline(0.1)))
+    second = asyncio.ensure_future(pool.wait(Visit(ALICE), 2, Deadline(5)))
+    await settle()
+    pool.put(busy, 7)
+    await settle()
+    assert not second.done()
+    if leaves == "cancelled":
+        first.cancel()
+    await asyncio.wait({first})
+    await asyncio.wait_for(second, 2)
+
+
+async def test_where_everybody_waits_who_holds_nothing_or_may_not_be_ended_goes_on_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shares, "_LOOK_S", 0.01)
+    pool, going = Pool(TOTAL), asyncio.Event()
+    holding = [Visit(ALICE), Visit(ALICE)]
+    for visit in holding:
+        pool.put(visit, 5)
+    tasks = [asyncio.ensure_future(hold(pool, visit, 6, going)) for visit in holding]
+    late = [asyncio.ensure_future(hold(pool, Visit(ALICE), 4, going)), asyncio.ensure_future(wait_for_four(pool))]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=5)
+    going.set()
+    assert await asyncio.gather(*tasks, *late) == ["held", "queue_full", "held", "had it"]
+
+
+async def wait_for_four(pool: Pool) -> str:
+    visit = Visit(ALICE)
+    await pool.wait(visit, 4, Deadline(5))
+    pool.put(visit, 0)
+    return "had it"
+
+
+@pytest.mark.parametrize(("wanted", "outcomes"), [(9, ["held"] * 3), (6, ["queue_full", "queue_full", "held"])])
+async def test_sluggish_ones_are_ended_only_where_that_suffices(
+    wanted: int, outcomes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shares, "_LOOK_S", 0.01)
+    monkeypatch.setattr(visits, "_SLUGGISH_S", 0)
+    pool, going, holding = Pool(TOTAL), asyncio.Event(), [Visit(ALICE) for _ in range(3)]
+    for visit in holding[:2]:
+        visit.pace = Pace(1, 1)
+    tasks = [asyncio.ensure_future(hold(pool, visit, 3, going)) for visit in holding]
+    await settle()
+    with suppress(Problem):
+        await pool.wait(Visit(ALICE), wanted, Deadline(0.2))
+    going.set()
+    assert await asyncio.gather(*tasks) == outcomes
+
+
+async def test_thousands_of_small_ones_give_way_to_a_great_one_at_once() -> None:
+    pool = Pool(8000)
+    for _ in range(8000):
+        visit = Visit(ALICE)
+        visit._ender = int
+        pool.take(visit, 1)
+    began = time.process_time()
+    assert pool.take(Visit(BOB), 4000)
+    assert time.process_time() - began < 1
+    assert pool.taken == 8000
+
+
+async def test_thousands_of_callers_are_served_in_one_turn_of_the_loop() -> None:
+    pool, busy = Pool(3000), Visit(ALICE)
+    pool.put(busy, 3000)
+    owners = [Owner(str(number), str(number)) for number in range(3000)]
+    waiting = [asyncio.ensure_future(pool.wait(Visit(owner), 1, Deadline(30))) for owner in owners]
+    await settle()
+    began = time.process_time()
+    pool.put(busy, 0)
+    await asyncio.gather(*waiting)
+    assert time.process_time() - began < 1
 
 
 async def test_room_that_does_not_come_in_time() -> None:

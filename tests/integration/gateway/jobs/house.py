@@ -20,6 +20,7 @@ from gateway.services import Services, services_on
 from gateway.settings import Settings
 from gateway.stores import Stores, open_stores
 from gateway.triton import connect
+from gateway.visits import NOBODY
 from tests.ports import free_ports
 
 JOBS = "/v1/jobs"
@@ -71,6 +72,15 @@ class House:
     async def fail(self, lease: Lease, code: str = "no_person") -> None:
         """End the job without masks."""
         assert await self.stores.jobs.finish(lease, Outcome(failure=Failure(code, "nobody there")))
+
+    async def answer_when_there_is_room(self, path: str) -> httpx.Response:
+        """The answer, which does not come as long as the memory for bodies is full."""
+        with self.services.admission.visit(NOBODY) as visit:
+            self.services.admission.bodies.put(visit, self.services.admission.bodies.total)
+            asking = asyncio.ensure_future(self.client.get(path))
+            done, _ = await asyncio.wait({asking}, timeout=0.3)
+            assert not done
+        return await asking
 
     async def empty_queue(self) -> None:
         """Cancel what waits or runs."""

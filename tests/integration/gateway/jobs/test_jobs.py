@@ -77,6 +77,14 @@ async def test_artifacts_by_key_are_for_memory_alone(house: House) -> None:
     assert_problem(await house.client.get("/v1/artifacts/nobody/nothing/x.png"), "artifact_not_found")
 
 
+async def test_files_wait_for_room_in_memory(house: House) -> None:
+    submitted = await house.submit(user_id="waits", request_id=uuid4().hex)
+    await house.complete(await house.begin(submitted["id"]))
+    by_key = [] if house.stores.durable else [f"/v1/artifacts/waits/{submitted['request_id']}/{MASK}"]
+    for path in (f"{JOBS}/{submitted['id']}/artifacts/{MASK}", *by_key):
+        assert (await house.answer_when_there_is_room(path)).content == b"mask"
+
+
 async def test_a_failed_job_says_why_and_has_no_artifacts(house: House) -> None:
     submitted = await house.submit()
     await house.fail(await house.begin(submitted["id"]))
