@@ -15,6 +15,8 @@ from gateway.visits import NOBODY, Owner, Visit
 
 _LOOK_S = 0.5
 """So often, at most, it is looked whether somebody has become sluggish for whom others wait."""
+_ROUNDS = 16
+"""So many who wait get room by one look: to end hundreds at once, and hear hundreds anew, would hold up everybody."""
 
 
 class Pool:
@@ -117,7 +119,10 @@ class Pool:
     def _look_around(self) -> None:
         """End who dawdles, as long as others wait; where everybody waits, the last who came gives way."""
         self._look, self._looked_at = None, asyncio.get_running_loop().time()
-        while (visit := self._grant()) is not None and (victims := self._dawdlers(visit) or self._stuck()):
+        for _ in range(_ROUNDS):
+            visit = self._grant()
+            if visit is None or not (victims := self._dawdlers(visit) or self._stuck()):
+                break
             for victim in victims:
                 self._end(victim)
         if self._wanted:

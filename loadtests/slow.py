@@ -6,10 +6,12 @@ import resource
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Annotated
 
+import httpx
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -26,6 +28,7 @@ ATTACKER = "127.0.0.2"
 _TRICKLE_S = 4.0
 _AGAIN_S = 1.0
 """When a connection that was ended is opened again."""
+_QUICK, _QUICK_S = 20, 0.05
 _FAT = b"X-Fat: " + b"y" * 30_000
 _POST = b"POST /v1/run/privacy_blur HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
 _STARTS = {
@@ -87,9 +90,19 @@ def _slow(port: int, kind: str | None, connections: int, source: str) -> Iterato
         try:
             if holder.stdout is None or not holder.stdout.readline():
                 raise RuntimeError(f"no slow connections: {kind}")
+            _until_taken(port)
             yield
         finally:
             holder.kill()
+
+
+def _until_taken(port: int) -> None:
+    """Until the gateway has taken in the heads that came all at once: what lasts is measured, not their coming."""
+    url, quick = f"http://127.0.0.1:{port}/health/live", 0
+    while quick < _QUICK:
+        began = time.monotonic()
+        httpx.get(url, timeout=30, trust_env=False)
+        quick = quick + 1 if time.monotonic() - began < _QUICK_S else 0
 
 
 async def _hold(port: int, kind: str, connections: int, source: str) -> None:

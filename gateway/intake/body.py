@@ -1,6 +1,7 @@
 """A request's body, received into memory: as much as there is room for, and as long as it comes at all."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
@@ -15,7 +16,8 @@ from gateway.visits import Visit, visit_of
 
 T = TypeVar("T")
 
-_GRACE_S = 10.0
+_GRACE_S = (10.0, 15.0)
+"""Thousands that were opened at once are not refused at once, which would hold up others."""
 LEAST_RATE = 1024
 """Bytes a second, past the grace; Kestrel's default is 240 after 5 s, Apache's 500 after 20 s."""
 FIRST_BYTES = 128 * 1024
@@ -60,7 +62,7 @@ async def _received(request: Request, services: Services, deadline: Deadline) ->
     room = Room(visit_of(request), services.admission, deadline, most, plain or FIRST_BYTES)
     await room.grow(FIRST_BYTES)
     chunks: list[bytes] = []
-    pace = Pace(_GRACE_S, LEAST_RATE)
+    pace = Pace(random.uniform(*_GRACE_S), LEAST_RATE)  # noqa: S311 not a secret
     async for piece in pieces(request, pace, deadline):
         pace.count(len(piece))
         if pace.bytes > limit:
@@ -98,7 +100,8 @@ async def _next(chunks: AsyncIterator[bytes], visit: Visit, pace: Pace, deadline
         return await pace.wait(_chunk(chunks), deadline)
     except TimeoutError as error:
         late = f"Waited {deadline.limit_s:g} s for the whole {what}."
-        slow = f"Waited {pace.grace_s:g} s; at least {pace.least_rate:g} useful bytes a second must come of the {what}."
+        least = f"at least {pace.least_rate:g} useful bytes a second must come of the {what}."
+        slow = f"Waited {pace.grace_s:.0f} s; {least}"
         detail = late if deadline.remaining() <= 0 else slow
         raise Problem("request_timeout", detail) from error
     finally:

@@ -183,7 +183,7 @@ async def waiting(house: House, count: int) -> bool:
 
 
 async def test_a_body_that_trickles_is_given_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body_module, "_GRACE_S", 0.5)
+    monkeypatch.setattr(body_module, "_GRACE_S", (0.5, 0.5))
     async with await Connection.open(house) as connection:
         connection.head("/v1/jobs", PNG, f"Content-Length: {MIB}")
         answer, sent = asyncio.ensure_future(connection.answer(5)), 0
