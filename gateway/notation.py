@@ -15,6 +15,7 @@ _MOST_DIGITS = 4000
 """Below the 4300 of Python, which an environment variable changes."""
 _PIECE_DIGITS = 256 * 1024
 """A multiple of four, decoded in about a millisecond."""
+_DIGITS = re.compile(r"[A-Za-z0-9+/]*+")
 _DATA_URL = re.compile(r"\s*data:", re.IGNORECASE)
 
 
@@ -50,7 +51,7 @@ def read_base64(text: str) -> bytes:
         text = _unquoted(text).decode("latin-1") if "%" in text else text
     digits = "".join(text.split()).replace("-", "+").replace("_", "/")
     bare = digits.rstrip("=")
-    if len(digits) - len(bare) > 2 or len(bare) % 4 == 1:  # noqa: PLR2004 as base64 is
+    if (len(digits) - len(bare) > 2 or len(bare) % 4 == 1) and _DIGITS.fullmatch(bare):  # noqa: PLR2004 as base64 is
         raise ValueError(f"{_what(text)}incorrect padding, or cut short: {len(bare)} digits")
     try:
         return _decoded(bare)

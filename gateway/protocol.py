@@ -18,6 +18,8 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gateway.access.origin import site_of
+from gateway.logs import get_logger
+from gateway.settings.environment import printable
 
 MAX_HEAD_BYTES = 65_536
 HEAD_TIMEOUT_S = 10.0
@@ -41,6 +43,8 @@ _TEXTS = {
     503: "Too many connections are open.",
     505: "This server speaks HTTP/1.1.",
 }
+
+_log = get_logger(__name__)
 
 
 class Config(uvicorn.Config):
@@ -160,8 +164,10 @@ class BoundedProtocol(H11Protocol):
         """Answer what cannot be read, where no answer has begun, and end the connection."""
         error = sys.exception()
         status = error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else 400
+        reason = printable(str(error))
+        _log.warning(f"no HTTP to be answered: {reason}", client=self.client and self.client[0], status=status)
         if self._is_between or not self.cycle.response_started:
-            self._refuse(status, _TEXTS.get(status, msg))
+            self._refuse(status, _TEXTS.get(status, f"{msg.rstrip('.')}: {reason}"))
         else:
             self._close()
         if not self._is_between:  # the application hears that its client is gone
@@ -251,7 +257,9 @@ class _Connection(h11.Connection):
     _chunks_left: float = _FREE_CHUNKS
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
-        """The next part of a request. Raises RemoteProtocolError."""
+        """The next part of a request, past an empty line before it (RFC 9112, 2.2). Raises RemoteProtocolError."""
+        if self.their_state is h11.IDLE and self.trailing_data[0].startswith(b"\r\n"):
+            self._receive_buffer.maybe_extract_at_most(2)
         event = super().next_event()
         if isinstance(event, h11.Request):
             self._chunks_left = _FREE_CHUNKS
@@ -265,7 +273,7 @@ class _Connection(h11.Connection):
 
 def _checked(head: h11.Request) -> h11.Request:
     """RFC 9112, 6.1: a length beside Transfer-Encoding, or that in HTTP/1.0, may be a smuggled request."""
-    size = sum(len(name) + len(value) + _LINE_BYTES for name, value in head.headers)
+    size = len(head.target) + sum(len(name) + len(value) + _LINE_BYTES for name, value in head.headers)
     if size > MAX_HEAD_BYTES or len(head.headers) > _MAX_FIELDS:
         raise h11.RemoteProtocolError("a large head", error_status_hint=431)
     if head.http_version not in {b"1.0", b"1.1"}:

@@ -280,6 +280,15 @@ async def test_a_malformed_request_does_not_break_the_stop() -> None:
         assert statuses(await ended(busy)) == [200]
 
 
+async def test_an_empty_line_before_a_request_is_passed_over(served: Served) -> None:
+    received = await served.send(b"\r\n" + post("/", 2) + b"{}\r\n" + get("/", "Connection: close\r\n"))
+    assert statuses(received) == [200, 200]
+
+
+async def test_what_is_wrong_with_a_request_is_said(served: Served) -> None:
+    assert b"Missing mandatory Host" in await served.send(b"GET / HTTP/1.1\r\n\r\n")
+
+
 async def test_a_body_of_known_length_may_come_in_any_pieces(served: Served) -> None:
     reader, writer = await served.connect()
     writer.write(post("/", 3000))
