@@ -57,9 +57,7 @@ async def site(
     told = {"trusted_proxies": (ip_network("127.0.0.1/32"),)} if request.param == "told by nginx" else {}
     given = {"allowed_hosts": ("*",), **(told or {"public_url": f"{public}/masks"})}
     stores = durable_settings(postgres_dsn, s3_server)
-    settings = Settings(
-        **COMMON, **stores, **given, allowed_hosts=("*",), s3_public_endpoint=f"{public}/s3", max_body_bytes=LIMIT
-    )
+    settings = Settings(**COMMON, **stores, **given, s3_public_endpoint=f"{public}/s3", max_body_bytes=LIMIT)
     certificate = self_signed(folder / "example.com.crt", "localhost", "DNS:localhost")
     tls = ssl.create_default_context(cafile=str(certificate))
     async for house in living_house(settings):
