@@ -227,11 +227,12 @@ class BoundedProtocol(H11Protocol):
         """For what a client has to send now, if it has; bytes that come do not renew it."""
         if self._is_refused or self.transport.is_closing():
             return
-        begun = self.cycle is None or self.conn.their_state is h11.SEND_BODY or bool(self.conn.trailing_data[0])
-        seconds = HEAD_TIMEOUT_S if begun else self._limits.keep_alive_s
         if not self._is_between:
             self._cancel_timer()
-        elif self._timer is None or self._timed_s != seconds:
+            return
+        begun = self.cycle is None or self.conn.their_state is h11.SEND_BODY or bool(self.conn.trailing_data[0])
+        seconds = HEAD_TIMEOUT_S if begun else self._limits.keep_alive_s
+        if self._timer is None or self._timed_s != seconds:
             self._timed_s = seconds
             self._close_in(seconds)
 
