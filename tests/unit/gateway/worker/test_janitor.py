@@ -174,13 +174,19 @@ async def test_one_round_removes_as_many_as_there_are() -> None:
     assert await stores.jobs.removable(1, 0) == []
 
 
-async def test_a_failed_messages_photo_stays_until_its_entry_is_closed() -> None:
-    stores = stores_at(Time())
+async def failed_message(stores: Stores) -> NewJob:
+    """A message's job that was given up, its photo still there."""
     message = replace(new_job(), source="kafka:mask_input/0/1")
     await stores.jobs.submit([message])
     (lease,) = await stores.jobs.claim("worker-1", 1, LEASE_S)
     await stores.jobs.finish(lease, Outcome(failure=Failure("storage_unavailable", "")))
     await stores.photos.put(message.image.location, b"photo", "image/png")
+    return message
+
+
+async def test_a_failed_messages_photo_stays_until_its_entry_is_closed() -> None:
+    stores = stores_at(Time())
+    await failed_message(stores)
     leftovers = Leftovers(stores, Pulse("janitor"))
     assert await leftovers.remove() == 0
     (entry,) = await stores.poison.entries(1)
@@ -249,11 +255,7 @@ async def test_a_job_that_was_looked_for_while_it_could_still_be_written_is_look
 
 async def test_a_replay_amid_the_look_for_leftovers_keeps_the_photo() -> None:
     stores = stores_at(Time())
-    message = replace(new_job(), source="kafka:mask_input/0/1")
-    await stores.jobs.submit([message])
-    (lease,) = await stores.jobs.claim("worker-1", 1, LEASE_S)
-    await stores.jobs.finish(lease, Outcome(failure=Failure("storage_unavailable", "")))
-    await stores.photos.put(message.image.location, b"photo", "image/png")
+    message = await failed_message(stores)
     (entry,) = await stores.poison.entries(1)
     replaying = replace(stores, jobs=Replaying(stores, entry.id), poison=Replaying(stores, entry.id))
     await Leftovers(replaying, Pulse("janitor")).remove()
