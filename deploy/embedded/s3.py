@@ -21,6 +21,10 @@ PARTS = ("s3", "master", "volume", "filer", "admin")
 GRPC_OFFSET = 10_000
 """Its five parts, on ports in a row; each also opens one for gRPC, that far above its own."""
 
+VOLUMES = 10_000
+"""At most. Each bucket has at least one, and where there is none to give, a write is answered 500. By itself the server
+allows as many as would fill the disk if all were full, about a hundred. How full it may get is a bound of its own."""
+
 
 class S3(Service):
     """SeaweedFS on loopback, all of its parts in one process."""
@@ -56,6 +60,7 @@ class S3(Service):
             *(f"-{part}.port={port}" for part, port in self._ports.items()),
             "-master.telemetry=false",
             "-master.electionTimeout=1s",
+            f"-volume.max={VOLUMES}",
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
             "-s3.iam=false",
