@@ -1,6 +1,7 @@
 """`python -m deploy.embedded`: the launcher, in the foreground."""
 
 import asyncio
+import signal
 import sys
 
 from deploy.embedded.errors import StackError
@@ -15,6 +16,8 @@ from gateway.settings.environment import log_remarks
 
 def main() -> int:
     """Run the stack until it is told to stop; 1 and a message where it cannot start."""
+    # Whoever starts us may have it ignored: the system would then give our servers' numbers away before we know.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         settings = Settings.from_environment()
         folders = Folders(settings.maskwright_home.resolve())

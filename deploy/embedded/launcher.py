@@ -1,7 +1,5 @@
 """Starting and stopping the launcher's process from another one."""
 
-import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -12,6 +10,7 @@ from deploy.embedded.environment import own_environment
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import CHECKOUT, Folders
 from deploy.embedded.logs import last_lines
+from deploy.embedded.processes import birth_of, signal_process
 from deploy.embedded.state import StackState
 from gateway.settings.resolved import absolute_paths
 from gateway.stopping import Stopping
@@ -50,9 +49,10 @@ def start(
             stderr=log,
             start_new_session=True,
         )
-    in_time = _poll(lambda: stop.told or _is_settled(launcher, folders, tell), START_TIMEOUT)
+    birth = birth_of(launcher.pid)
+    in_time = _poll(lambda: stop.told or _is_settled(launcher, birth, folders, tell), START_TIMEOUT)
     if launcher.poll() is not None:
-        raise StackError(_failure(launcher.pid, folders))
+        raise StackError(_failure(birth, folders))
     if not in_time:
         end(launcher)
         raise StackError(f"not ready after {START_TIMEOUT:.0f} s; see `maskwright logs`")
@@ -77,8 +77,7 @@ def end(launcher: "subprocess.Popen[bytes]") -> int:
 
 def stop(folders: Folders, state: StackState) -> None:
     """Stop a stack that another process started. Raises StackError where it does not end in time."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(state.pid, signal.SIGTERM)
+    signal_process(state.pid, signal.SIGTERM, lambda: state.is_alive(folders.home))
     if not _poll(lambda: not state.is_alive(folders.home), STOP_TIMEOUT):
         raise StackError(_still_stopping(state.pid))
 
@@ -87,17 +86,20 @@ def _still_stopping(pid: int) -> str:
     return f"process {pid} is still stopping after {STOP_TIMEOUT:.0f} s; see `maskwright logs`"
 
 
-def _is_settled(launcher: "subprocess.Popen[bytes]", folders: Folders, tell: Callable[[str], None]) -> bool:
+def _is_settled(launcher: "subprocess.Popen[bytes]", birth: str, folders: Folders, tell: Callable[[str], None]) -> bool:
+    """A state of the same process id may be of an earlier start of the machine, or of this container."""
+    if launcher.poll() is not None:
+        return True
     state = StackState.read(folders.state)
-    if state is None or state.pid != launcher.pid:
-        return launcher.poll() is not None
+    if state is None or state.birth != birth:
+        return False
     tell(f"{state.state} the stack{state.doing}")
-    return state.state == "ready" or launcher.poll() is not None
+    return state.state == "ready"
 
 
-def _failure(pid: int, folders: Folders) -> str:
+def _failure(birth: str, folders: Folders) -> str:
     state = StackState.read(folders.state)
-    if state is not None and state.pid == pid and state.message:
+    if state is not None and state.birth == birth and state.message:
         return state.message
     return "\n".join(last_lines(folders.log("launcher"), 10))
 

@@ -1,28 +1,30 @@
 """What a launcher that was killed hard left: servers, told to end then, some take half a minute; folders elsewhere."""
 
-import contextlib
 import fcntl
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from functools import partial
 
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import Folders
 from deploy.embedded.plain_folder import remove_plain_folder
+from deploy.embedded.processes import signal_process, writers_to, writes_to
 from deploy.embedded.programs import remove_copy
-from deploy.embedded.state import StackState
 
 _GRACE_S = 10.0
 _INTERVAL_S = 0.1
+_SERVICES = re.compile(r"postgres|s3|kafka|triton|gateway|worker(-[0-9]+)?")
+"""Other logs in the folder are of who starts us."""
 
 
 @contextmanager
 def only_launcher(folders: Folders) -> Iterator[None]:
     """Hold the lock of these folders. Raises StackError where another process holds it."""
-    with open(os.open(folders.lock, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as lock:  # noqa: PTH123
+    with open(_lock(folders), "w", encoding="utf-8") as lock:
         os.fchmod(lock.fileno(), 0o600)  # whoever may read it may hold it
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -31,6 +33,14 @@ def only_launcher(folders: Folders) -> Iterator[None]:
                 f"another stack runs in {folders.home}, starts or stops; `maskwright down` stops it once it runs"
             ) from error
         yield
+
+
+def _lock(folders: Folders) -> int:
+    """Open it, no link and nothing that would wait for another process. Raises StackError."""
+    try:
+        return os.open(folders.lock, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    except OSError as error:
+        raise StackError(f"{folders.lock} is not the file that `maskwright up` makes: {error.strerror}") from error
 
 
 def clear_away(folders: Folders) -> None:
@@ -48,22 +58,13 @@ def clear_away(folders: Folders) -> None:
 def end_leftovers(folders: Folders) -> None:
     """Wait for the servers that an earlier launcher left in these folders, SIGKILL after some seconds.
 
-    Their ports would be taken, and what they write is what the new ones read.
+    Their ports would be taken, and what they write is what the new ones read. They are known by their output, which
+    goes to our logs: of the numbers in a file none is believed, they may be others' by now.
     """
-    state = StackState.read(folders.state)
-    found = {service.name: service.pid for service in state.services.values() if service.pid} if state else {}
+    logs = [path for path in folders.logs.glob("*.log") if _SERVICES.fullmatch(path.stem)]
     deadline = time.monotonic() + _GRACE_S
-    while left := [pid for name, pid in found.items() if _writes_to(pid, folders.log(name))]:
+    while left := writers_to(logs):
         if time.monotonic() > deadline:
             for pid in left:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(pid, signal.SIGKILL)
+                signal_process(pid, signal.SIGKILL, partial(writes_to, pid, logs))
         time.sleep(_INTERVAL_S)
-
-
-def _writes_to(pid: int, log: Path) -> bool:
-    """Whether the process is still that service's: the id may be another program's by now."""
-    try:
-        return Path(f"/proc/{pid}/fd/1").readlink() == log
-    except OSError:
-        return False

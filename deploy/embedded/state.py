@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from deploy.embedded.processes import birth_of
 from gateway.settings.kept import is_launcher
 
 
@@ -34,6 +35,13 @@ class StackState:
     state: str
     services: dict[str, ServiceState] = field(default_factory=dict)
     message: str = ""
+    birth: str = ""
+    """Of the launcher, as `birth_of` says it: its number may be another program's by now."""
+
+    @classmethod
+    def of_launcher(cls, services: dict[str, ServiceState]) -> "StackState":
+        """That of a stack which this process begins to start."""
+        return cls(os.getpid(), "starting", services, birth=birth_of(os.getpid()))
 
     def with_service(self, service: ServiceState) -> "StackState":
         """The same stack with one service's new state."""
@@ -68,4 +76,11 @@ class StackState:
 
     def is_alive(self, home: Path) -> bool:
         """Whether the launcher that wrote this still runs, in this home folder."""
-        return self.pid != os.getpid() and is_launcher(self.pid, home)
+        return self.pid != os.getpid() and self._is_born() and is_launcher(self.pid, home)
+
+    def _is_born(self) -> bool:
+        """A launcher of an older version says nothing of its birth; the lock tells it."""
+        try:
+            return self.birth in {"", birth_of(self.pid)}
+        except OSError:
+            return False

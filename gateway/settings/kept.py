@@ -58,7 +58,7 @@ class Kept:
                 kept = _parsed(path, file.read())
         finally:
             os.close(descriptor)
-        return kept if is_launcher(kept.pid, home) and _is_ours(kept.pid) else None
+        return kept if is_launcher(kept.pid, home) else None
 
     @staticmethod
     def remove(home: Path) -> None:
@@ -77,33 +77,20 @@ def lock_file(home: Path) -> Path:
 
 
 def is_launcher(pid: int, home: Path) -> bool:
-    """Whether a process is the launcher of the stack in this folder: its number may be another's by now.
+    """Whether a process is the launcher of the stack in this folder, whatever its command says: it holds the lock open.
 
-    Of another user's process only its command is seen.
+    Of another user's process nothing can be known, so it is none.
     """
-    process = Path(f"/proc/{pid}")
     try:
-        if b"deploy.embedded" not in (process / "cmdline").read_bytes():
-            return False
-        lock = lock_file(home).resolve()
-        return any(_leads_to(descriptor, lock) for descriptor in (process / "fd").iterdir())
-    except PermissionError:
-        return True
+        lock = lock_file(home).stat()
+        return any(_leads_to(descriptor, lock) for descriptor in Path(f"/proc/{pid}/fd").iterdir())
     except OSError:
         return False
 
 
-def _is_ours(pid: int) -> bool:
-    """A file of ours names our launcher; a number that is another user's now says nothing."""
+def _leads_to(descriptor: Path, file: os.stat_result) -> bool:
     try:
-        return Path(f"/proc/{pid}").stat().st_uid == os.geteuid()
-    except OSError:
-        return False
-
-
-def _leads_to(descriptor: Path, file: Path) -> bool:
-    try:
-        return descriptor.readlink() == file
+        return os.path.samestat(descriptor.stat(), file)
     except FileNotFoundError:  # closed meanwhile
         return False
 

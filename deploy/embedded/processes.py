@@ -1,0 +1,78 @@
+"""Processes known by more than their number, which is another program's once they were waited for."""
+
+import contextlib
+import os
+import signal
+import stat
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_PROCESSES = Path("/proc")
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_START_TIME = 19
+"""Field 22 of proc_pid_stat(5), of those behind the name: ticks since the machine's start."""
+_OUTPUTS = ("fd/1", "fd/2")
+
+
+def birth_of(pid: int) -> str:
+    """A process's number, when it began, and since which start of the machine: no two share it. Raises OSError."""
+    fields = (_PROCESSES / str(pid) / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    return f"{_boot()}/{fields[_START_TIME]}/{pid}"
+
+
+def signal_process(pid: int, number: signal.Signals, is_meant: Callable[[], bool]) -> None:
+    """Signal a process where `is_meant` says that it is the one; nothing where it has ended.
+
+    It is asked while a handle on the process is held, so that the number cannot become another's before the signal.
+    """
+    with contextlib.suppress(ProcessLookupError), _handle(pid) as handle:
+        if not is_meant():
+            return
+        if handle is None:
+            os.kill(pid, number)
+        else:
+            signal.pidfd_send_signal(handle, number)
+
+
+def writers_to(files: Collection[Path]) -> list[int]:
+    """The processes that write to one of the files; those of other users are passed over, unless we are root."""
+    pids = (int(process.name) for process in _PROCESSES.glob("[0-9]*"))
+    return [pid for pid in pids if pid != os.getpid() and writes_to(pid, files)]
+
+
+def writes_to(pid: int, files: Collection[Path]) -> bool:
+    """Whether output and errors of a process both go to one of the files: who started it has given it these."""
+    try:
+        found = [(_PROCESSES / str(pid) / output).stat() for output in _OUTPUTS]
+    except OSError:  # it has ended, or is another user's
+        return False
+    wanted = {_identity(file.stat()) for file in files if file.is_file()}
+    return all(stat.S_ISREG(one.st_mode) and _identity(one) in wanted for one in found)
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
+
+
+def _boot() -> str:
+    try:
+        return _BOOT.read_text(encoding="ascii").strip()
+    except OSError:  # some sandboxes have none
+        return ""
+
+
+@contextmanager
+def _handle(pid: int) -> Iterator[int | None]:
+    """A descriptor of the process; None where the system has none: before Linux 5.3. Raises ProcessLookupError."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        raise
+    except (AttributeError, OSError):
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
