@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from deploy.embedded.errors import StackError
-from deploy.embedded.logs import text_from
+from deploy.embedded.logs import LogReader
 from deploy.embedded.service import Service
 
 LEAST_WORK = 10
@@ -16,6 +16,9 @@ LEAST_WORK = 10
 
 A Triton whose model sleeps makes 1 in 5 seconds, one that loads on a machine a hundred times too busy as many.
 """
+
+LONGEST_TEXT = 4 * 1024 * 1024
+"""Bytes of a log that are looked through for what a server is at."""
 
 
 @dataclass(frozen=True)
@@ -30,29 +33,25 @@ USUAL = Patience()
 
 
 class ComingUp:
-    """The start of one server process; its log from `offset` on is of this start."""
+    """The start of one server process; what its log reader finds is of this start."""
 
-    def __init__(self, service: Service, pid: int, log: Path, offset: int) -> None:
+    def __init__(self, service: Service, pid: int, log: LogReader) -> None:
         self._service = service
         self._pid = pid
         self._log = log
-        self._offset = offset
-
-    def doing(self) -> str:
-        """What it says it is at, or nothing."""
-        return self._service.doing(text_from(self._log, self._offset))
 
     async def until_given_up(self, patience: Patience, tell: Callable[[str], None]) -> NoReturn:
         """Tell what it does whenever that changes. Raises StackError when it stands still, or after its time."""
         began = seen = time.monotonic()
-        work, size, doing = self._work(), 0, ""
+        work, text, doing = self._work(), b"", ""
         while True:
             await asyncio.sleep(patience.between_looks)
-            now = time.monotonic()
-            if self._work() >= work + LEAST_WORK or self._log.stat().st_size > size:
-                work, size, seen = self._work(), self._log.stat().st_size, now
-            if self.doing() != doing:
-                doing = self.doing()
+            now, fresh = time.monotonic(), self._log.read()
+            text = (text + fresh)[-LONGEST_TEXT:]
+            if fresh or self._work() >= work + LEAST_WORK:
+                work, seen = self._work(), now
+            if (does := self._service.doing(text.decode(errors="replace"))) != doing:
+                doing = does
                 tell(doing)
             if now - seen > patience.without_work:
                 raise StackError(f"{doing or 'it started'}, then did nothing for {patience.without_work:.0f} s")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from deploy.embedded.coming_up import USUAL, ComingUp, Patience
 from deploy.embedded.errors import StackError
-from deploy.embedded.logs import last_lines
+from deploy.embedded.logs import LogReader, last_lines
 from deploy.embedded.process import ServiceProcess
 from deploy.embedded.service import Service
 from deploy.embedded.state import ServiceState
@@ -65,10 +65,10 @@ class Keeper:
 
     async def _come_up(self, state: str) -> None:
         """Start the process and wait until it serves, for as long as it works on that. Raises StackError."""
-        offset = self._log_file.stat().st_size if self._log_file.exists() else 0
+        log = LogReader(self._log_file)
         self._process = await ServiceProcess.start(self._service, self._log_file)
         self._report(state)
-        start = ComingUp(self._service, self._process.pid, self._log_file, offset)
+        start = ComingUp(self._service, self._process.pid, log)
         giving_up = start.until_given_up(self._patience, lambda doing: self._report(state, doing))
         tasks = [asyncio.ensure_future(self._until_ready()), asyncio.ensure_future(giving_up)]
         try:
@@ -137,7 +137,7 @@ class Keeper:
         return self._process
 
     def _report(self, state: str, doing: str = "") -> None:
-        pid = self._process.pid if self._process else None
+        pid = self._process.pid if self._process and not self._process.has_ended else None
         ports = dict(self._service.ports())
         notes = list(self._service.notes())
         self._changed(ServiceState(self._service.name, state, pid, ports, self._restarts, doing, notes))

@@ -1,35 +1,145 @@
-"""Reading the services' log files."""
+"""The services' log files: reading them, and keeping them small while they are written to."""
 
+import contextlib
+import ctypes
+import fcntl
+import io
+import os
+import shutil
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
+LARGEST = 32 * 1024 * 1024
+"""Bytes of a log above which what it holds becomes the older one, of which there is one."""
 POLL_INTERVAL = 0.25
+_COLLAPSE_RANGE = 0x08
+"""`FALLOC_FL_COLLAPSE_RANGE` of fallocate(2): ext4 and XFS take whole blocks out of a file's beginning in one step.
+
+So nothing is lost. Elsewhere, what is written in the microseconds between the last look and the truncation is.
+"""
 
 
 def last_lines(path: Path, count: int) -> list[str]:
-    """The last `count` lines; none where there is no such file."""
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return [line.rstrip("\n") for line in deque(file, maxlen=count)]
+    """The last `count` lines, those of the older log included; none where there is no such file."""
+    files = [file for file in (older(path), path) if file.is_file()]
+    text = b"".join(file.read_bytes() for file in files)
+    lines = io.StringIO(text.decode(errors="replace"))
+    return [line.rstrip("\n") for line in deque(lines, maxlen=count)]
 
 
-def text_from(path: Path, offset: int) -> str:
-    """What follows the first `offset` bytes."""
-    with path.open("rb") as file:
-        file.seek(offset)
-        return file.read().decode(errors="replace")
+def older(path: Path) -> Path:
+    """Where the lines go that a log had before it grew too large."""
+    return path.with_name(f"{path.name}.1")
+
+
+def rotate_all(folder: Path, largest: int = LARGEST) -> None:
+    """Make what each log of a folder holds its older one, where it is above so many bytes."""
+    for path in folder.glob("*.log"):
+        with contextlib.suppress(OSError), path.open("r+b", buffering=0) as log:
+            if os.fstat(log.fileno()).st_size > largest:
+                fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)  # no reader is between two looks
+                _become_older(log, path)
+
+
+class LogReader:
+    """Reads on in a log from its end, also when it was rotated meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        with contextlib.suppress(FileNotFoundError), self._open() as log:
+            self._offset = os.fstat(log.fileno()).st_size
+            self._mark = _mark(older(path))
+            return
+        self._mark = _mark(older(path))
+
+    def read(self) -> bytes:
+        """What was written since the last call. Raises OSError."""
+        with self._open() as log:
+            passed = self._passed()
+            if self._offset > os.fstat(log.fileno()).st_size:  # somebody emptied it
+                self._offset = 0
+            log.seek(self._offset)
+            fresh = log.read()
+        self._offset += len(fresh)
+        return passed + fresh
+
+    @contextmanager
+    def _open(self) -> Iterator[BinaryIO]:
+        """No rotation is under way as long as it is open."""
+        with self._path.open("rb") as log:
+            fcntl.flock(log, fcntl.LOCK_SH)
+            yield log
+
+    def _passed(self) -> bytes:
+        """What was not read yet of what has become the older log."""
+        mark = _mark(older(self._path))
+        if mark in {None, self._mark}:
+            return b""
+        self._mark = mark
+        passed = older(self._path).read_bytes()
+        rest, self._offset = passed[self._offset :], max(0, self._offset - len(passed))
+        return rest
 
 
 def follow(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
-    """New lines of the files, for ever."""
-    files = [(path, path.open(encoding="utf-8", errors="replace")) for path in paths]
-    for _, file in files:
-        file.seek(0, 2)
+    """Lines that the files get from now on, for ever."""
+    return _lines({path: LogReader(path) for path in paths})
+
+
+def _lines(readers: Mapping[Path, LogReader]) -> Iterator[tuple[Path, str]]:
+    begun = dict.fromkeys(readers, b"")
     while True:
-        fresh = [(path, line) for path, file in files for line in file]
-        yield from ((path, line.rstrip("\n")) for path, line in fresh)
-        if not fresh:
+        found = []
+        for path, reader in readers.items():
+            with contextlib.suppress(FileNotFoundError):
+                *lines, begun[path] = (begun[path] + reader.read()).split(b"\n")
+                found += [(path, line.decode(errors="replace")) for line in lines]
+        yield from found
+        if not found:
             time.sleep(POLL_INTERVAL)
+
+
+def _become_older(log: BinaryIO, path: Path) -> None:
+    """Copy first, then take away: whoever is killed between the two leaves lines twice, and none lost."""
+    draft = path.with_name(f"{path.name}.part")
+    draft.unlink(missing_ok=True)
+    try:
+        with os.fdopen(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "r+b", buffering=0) as copy:
+            shutil.copyfileobj(log, copy)
+            draft.replace(older(path))
+            _take_away(log, copy)
+    except OSError:  # a full disk: the older one makes room for the next try
+        draft.unlink(missing_ok=True)
+        older(path).unlink(missing_ok=True)
+
+
+def _take_away(log: BinaryIO, copy: BinaryIO) -> None:
+    """Take what was copied out of the log, but what is left of its last block, or all of it."""
+    found = os.fstat(log.fileno())
+    whole = (copy.tell() - 1) // found.st_blksize * found.st_blksize
+    if whole and _fallocate(log.fileno(), _COLLAPSE_RANGE, 0, whole) == 0:
+        copy.truncate(whole)
+        return
+    shutil.copyfileobj(log, copy)
+    log.truncate(0)
+
+
+def _fallocate(descriptor: int, mode: int, offset: int, length: int) -> int:
+    """fallocate(2), of which Python knows no modes; 0 where it could be done."""
+    call = ctypes.CDLL(None).fallocate
+    call.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    return int(call(descriptor, mode, offset, length))
+
+
+def _mark(path: Path) -> tuple[int, int] | None:
+    """What tells a file from the one that had its name before."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns

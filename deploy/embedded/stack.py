@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -13,6 +12,7 @@ from deploy.embedded.folders import Folders
 from deploy.embedded.gateway import Gateway
 from deploy.embedded.kafka import Kafka
 from deploy.embedded.keeper import Keeper
+from deploy.embedded.logs import rotate_all
 from deploy.embedded.order import in_order, reverse
 from deploy.embedded.ports import require_free
 from deploy.embedded.postgres import Postgres
@@ -24,6 +24,9 @@ from deploy.embedded.worker import Worker
 from gateway.kafka.connection import connection_arguments
 from gateway.settings import Settings
 from gateway.stopping import stop_signals
+
+ROTATION_INTERVAL = 1.0
+"""Seconds between two looks at the sizes of the logs; readers look more often."""
 
 
 def services_for(settings: Settings, folders: Folders) -> list[Service]:
@@ -67,7 +70,7 @@ class Stack:
         self._needs = {one.name: one.after for one in services}
         self._folders = folders
         waiting = {one.name: ServiceState(one.name, "waiting", None, dict(one.ports())) for one in services}
-        self._state = StackState(os.getpid(), "starting", waiting)
+        self._state = StackState.of_launcher(waiting)
         self._keepers = {one.name: Keeper(one, folders.log(one.name), self._service_changed) for one in services}
 
     async def run(self) -> None:
@@ -75,6 +78,7 @@ class Stack:
         stop = asyncio.Event()
         for number in stop_signals():
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        rotating = asyncio.create_task(self._keep_logs_small())
         serving = asyncio.create_task(self._serve())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -88,6 +92,12 @@ class Stack:
             raise
         finally:
             await self._stop()
+            rotating.cancel()
+
+    async def _keep_logs_small(self) -> None:
+        while True:
+            await asyncio.to_thread(rotate_all, self._folders.logs)
+            await asyncio.sleep(ROTATION_INTERVAL)
 
     async def _serve(self) -> None:
         require_free([listener for service in self._services for listener in service.listens()])
