@@ -2,7 +2,8 @@
 
 Fixtures of the session, in tests/conftest.py:
 
-- `postgres_dsn`: a fresh database; `fresh_database(postgres_dsn)` makes another one, for one test alone
+- `postgres_dsn`: a fresh database, as its administrator; `fresh_database(postgres_dsn)` makes another one, for one test
+  alone
 - `s3_server`: `endpoint`, `access_key`, `secret_key`, and `settings()` for `Settings(**…)`; use buckets of your own
 - `kafka_server`: host:port; use topics and groups of your own
 
@@ -21,7 +22,8 @@ from uuid import uuid4
 import asyncpg
 from anyio.from_thread import start_blocking_portal
 
-from deploy.embedded.addresses import Addresses
+from deploy.embedded.addresses import POSTGRES_ADMIN, Addresses
+from deploy.embedded.credentials import Credentials
 from deploy.embedded.folders import Folders
 from deploy.embedded.kafka import Kafka
 from deploy.embedded.keeper import Keeper
@@ -71,10 +73,10 @@ class S3Server(Server):
 
 @contextmanager
 def running_postgres(home: Path | None = None) -> Iterator[Server]:
-    """PostgreSQL; its address is a DSN."""
+    """PostgreSQL; its address is the administrator's DSN, who may make databases and users."""
     with _folders(home) as folders:
         settings = _embedded(folders, postgres_port=free_ports(1)[0])
-        server = Server(settings.postgres_dsn.get_secret_value())
+        server = Server(administrator_dsn(folders.home, settings.postgres_port))
         with kept(Postgres(settings, folders), folders, server):
             yield server
 
@@ -98,6 +100,12 @@ def running_kafka(s3: S3Server, home: Path | None = None) -> Iterator[Server]:
         server = Server(settings.kafka_bootstrap_servers)
         with kept(Kafka(settings), folders, server):
             yield server
+
+
+def administrator_dsn(home: Path, port: int) -> str:
+    """Where the administrator of a stack's PostgreSQL logs in."""
+    password = Credentials.kept(Folders(home).secrets).postgres_admin_password
+    return f"postgresql://{POSTGRES_ADMIN}:{password}@127.0.0.1:{port}/postgres"
 
 
 def fresh_database(dsn: str) -> str:

@@ -10,8 +10,11 @@ from deploy.embedded.credentials import Credentials
 from deploy.embedded.errors import StackError
 from gateway.settings import Settings
 
-POSTGRES_USER = "maskwright"
-POSTGRES_DATABASE = "postgres"
+POSTGRES_ADMIN = "maskwright"
+"""The administrator, whom initdb makes; former versions gave him to the gateway."""
+POSTGRES_USER = "maskwright_gateway"
+POSTGRES_DATABASE = "maskwright"
+"""What the gateway logs in as, and the database that it owns."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +74,20 @@ def _embedded(settings: Settings, credentials: Credentials) -> Mapping[str, str]
     }
 
 
+def _former_dsn(settings: Settings, credentials: Credentials) -> str:
+    """What `maskwright env` of a version without an administrator gave."""
+    password = credentials.postgres_password
+    return f"postgresql://{POSTGRES_ADMIN}:{password}@127.0.0.1:{settings.postgres_port}/postgres"
+
+
 def _without_our_own(given: Settings, credentials: Credentials) -> Settings:
     """In a shell that took the output of `maskwright env`, our own addresses are not somebody else's servers.
 
     Such a shell is known by our passwords.
     """
     own = _embedded(given, credentials)
+    if given.postgres_dsn.get_secret_value() == _former_dsn(given, credentials):
+        given = given.model_copy(update={"postgres_dsn": SecretStr(own["postgres_dsn"])})
     ours = (own["postgres_dsn"], credentials.s3_secret_key)
     if not {given.postgres_dsn.get_secret_value(), given.minio_secret_key.get_secret_value()} & set(ours):
         return given

@@ -4,7 +4,8 @@ import json
 import os
 import secrets
 import stat
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -16,40 +17,50 @@ _BYTES = 24
 
 @dataclass(frozen=True)
 class Credentials:
-    """What PostgreSQL and S3 are logged into with."""
+    """What PostgreSQL and S3 are logged into with; PostgreSQL's administrator is the launcher alone."""
 
     postgres_password: str
     s3_access_key: str
     s3_secret_key: str
+    postgres_admin_password: str = ""
 
     @classmethod
     def kept(cls, path: Path) -> "Credentials":
         """Those in the file; made at random and written there, for its owner's eyes alone, where there is none.
 
-        Raises StackError where the file holds something else, or may be another user's work.
+        A former version had no administrator: the file gets one. Raises StackError where it holds something else, or
+        may be another user's work.
         """
         if not path.exists():
-            made = cls(secrets.token_urlsafe(_BYTES), secrets.token_hex(10), secrets.token_urlsafe(_BYTES))
-            made._write(path)
+            _write(cls(_password(), secrets.token_hex(10), _password(), _password()), path, path.hardlink_to)
         _require_ours(path)
         try:
-            return TypeAdapter(cls).validate_json(path.read_bytes())
+            kept = TypeAdapter(cls).validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
             raise _unreadable(path) from error
+        if not kept.postgres_admin_password:
+            kept = replace(kept, postgres_admin_password=_password())
+            _write(kept, path, lambda draft: draft.replace(path))
+        return kept
 
-    def _write(self, path: Path) -> None:
-        """In one step, never readable by others, and never over one that another process has just written."""
-        draft = path.with_suffix(f".{os.getpid()}.part")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump(asdict(self), file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            path.hardlink_to(draft)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
+
+def _write(credentials: Credentials, path: Path, put: Callable[[Path], object]) -> None:
+    """In one step, never readable by others; `put` gives the draft its name, which may be taken meanwhile."""
+    draft = path.with_suffix(f".{os.getpid()}.part")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        json.dump(asdict(credentials), file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        put(draft)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _password() -> str:
+    return secrets.token_urlsafe(_BYTES)
 
 
 def _unreadable(path: Path) -> StackError:

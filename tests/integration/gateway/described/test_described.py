@@ -15,7 +15,7 @@ import pytest
 
 from tests.integration.gateway.access.credentials import AUDIENCE, ISSUER, SECRET, caller
 from tests.integration.gateway.described.things import made
-from tests.servers import fresh_database
+from tests.servers import administrator_dsn, fresh_database
 from tests.stack import CHECKOUT, RunningStack
 
 CHECKS = (
@@ -69,7 +69,8 @@ def assert_described(url: str, headers: Mapping[str, str], things: Path, flags: 
 
 def test_every_answer_is_described(ask: Asker, stack: RunningStack) -> None:
     told, name = stack.addresses(), uuid4().hex[:8]
-    own = {"POSTGRES_DSN": fresh_database(told["POSTGRES_DSN"]), "KAFKA_BOOTSTRAP_SERVERS": ""}
+    administrator = administrator_dsn(stack.home, int(stack.environment["POSTGRES_PORT"]))
+    own = {"POSTGRES_DSN": fresh_database(administrator), "KAFKA_BOOTSTRAP_SERVERS": ""}
     buckets = {"MINIO_BUCKET": f"masks-{name}", "MINIO_PHOTO_BUCKET": f"photos-{name}"}
     nobody_is_asked = "--generation-with-security-parameters=false"  # a bad token is refused nowhere then
     ask({}, nobody_is_asked, **{**told, **own, **buckets})
