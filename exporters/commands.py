@@ -18,6 +18,7 @@ from exporters.export import ModelState, added_models, export_models, model_stat
 from exporters.fetch import State, fetch_all, selectable, state, unobtainable
 from exporters.paths import DEFAULT_PATHS
 from exporters.progress import ProgressBars
+from exporters.repository import half_built
 from exporters.tables import files_table, models_table, parity_table
 
 app = typer.Typer(help="Fetch checkpoints and build the models from them.", no_args_is_help=True)
@@ -117,8 +118,8 @@ def _tell_unobtainable(console: Console) -> None:
 def _wrong(names: list[str]) -> list[str]:
     """One line for each chosen file or model that is not ready; names are those of files and of models."""
     catalogue = load(DEFAULT_PATHS.catalogue)
-    added = added_models(DEFAULT_PATHS)
-    models = {*added, *(recipe.name for recipe in recipes.RECIPES)}
+    added, half = added_models(DEFAULT_PATHS), half_built(DEFAULT_PATHS)
+    models = {*added, *half, *(recipe.name for recipe in recipes.RECIPES)}
     unknown = [name for name in names if name not in models and name not in catalogue.names]
     if unknown:
         raise UnknownNameError(unknown, [*catalogue.names, *sorted(models)])
@@ -128,9 +129,12 @@ def _wrong(names: list[str]) -> list[str]:
     files = {entry.name: state(entry, DEFAULT_PATHS.files) for entry in entries}
     built = {recipe.name: model_state(recipe, catalogue, DEFAULT_PATHS) for recipe in chosen}
     built |= {name: found for name, found in added.items() if not names or name in names}
-    return [f"{name}: {each.value}" for name, each in files.items() if each is not State.READY] + [
-        f"{name}: {each.value}" for name, each in built.items() if each is not ModelState.READY
-    ]
+    told = [f"{name}: {fault}" for name, fault in half.items() if not names or name in names]
+    return (
+        told
+        + [f"{name}: {each.value}" for name, each in files.items() if each is not State.READY]
+        + [f"{name}: {each.value}" for name, each in built.items() if each is not ModelState.READY]
+    )
 
 
 @contextmanager

@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
+from hashlib import sha256 as new_sha256
 from pathlib import Path
 
 from exporters import parity, recipes, report
 from exporters.catalogue import Catalogue, load
 from exporters.digest import sha256
+from exporters.errors import ExporterError, TranslationError
 from exporters.fetch import fetch_all, selectable
 from exporters.listener import Listener, Silence
-from exporters.paths import DEFAULT_PATHS, Paths
+from exporters.paths import DEFAULT_PATHS, MODEL_FILE, PARITY_FILE, Paths
 from exporters.recipe import Recipe
 from exporters.report import ParityReport
+from exporters.repository import Building, building
 from exporters.samples import sample_batch
 
 
@@ -66,43 +69,63 @@ def _file_state(name: str, paths: Paths) -> ModelState:
 
 
 def _ensure(recipe: Recipe, catalogue: Catalogue, listener: Listener, paths: Paths) -> ParityReport:
-    written = report.read(paths.parity(recipe.name))
-    if written is not None and model_state(recipe, catalogue, paths) is ModelState.READY:
-        return written
+    if (ready := _ready(recipe, catalogue, paths)) is not None:
+        return ready
     photos = [entry.name for entry in catalogue.file if entry.kind == "photo"]
     checkpoints = _fetched(recipe, listener, paths)
     inputs = fetch_all(photos, listener=listener, paths=paths)
     listener.started(recipe.name, None)
     try:
-        return export_recipe(recipe, checkpoints, inputs, paths)
+        with building(paths.model_repository) as change:
+            return _ready(recipe, catalogue, paths) or _export(recipe, checkpoints, inputs, paths, change)
     finally:
         listener.finished(recipe.name)
 
 
-def export_recipe(recipe: Recipe, checkpoints: Sequence[Path], photos: Sequence[Path], paths: Paths) -> ParityReport:
-    """Build a model of the files `checkpoints` and hold it against them on `photos`.
+def _ready(recipe: Recipe, catalogue: Catalogue, paths: Paths) -> ParityReport | None:
+    """The report of a model that needs no export: another process may have made it meanwhile."""
+    written = report.read(paths.parity(recipe.name))
+    return written if model_state(recipe, catalogue, paths) is ModelState.READY else None
 
-    Raises TranslationError and ParityError; then no model is left.
+
+def _export(
+    recipe: Recipe, checkpoints: Sequence[Path], photos: Sequence[Path], paths: Paths, change: Building
+) -> ParityReport:
+    version = paths.model(recipe.name).parent
+    try:
+        with change.draft(version) as draft:
+            return build_model(recipe, checkpoints, photos, draft)
+    except ExporterError:
+        change.remove(version)
+        raise
+
+
+def build_model(recipe: Recipe, checkpoints: Sequence[Path], photos: Sequence[Path], version: Path) -> ParityReport:
+    """Build a model of the files `checkpoints` in a folder of its own, and hold it against them on `photos`.
+
+    Raises TranslationError, also where a file changes meanwhile, and ParityError.
     """
-    model, written = paths.model(recipe.name), paths.parity(recipe.name)
-    model.unlink(missing_ok=True)
-    written.unlink(missing_ok=True)
-    digests, exporter = {path.name: sha256(path) for path in checkpoints}, report.exporter_fingerprint()
+    digests, exporter = _digests(checkpoints), report.exporter_fingerprint()
     content = recipe.build(checkpoints, {**digests, "exporter": exporter}).SerializeToString()
     outputs = parity.compare(recipe, checkpoints, content, sample_batch(photos, recipe.size(checkpoints)))
     parity.require(outputs, recipe.name)
-    model.parent.mkdir(parents=True, exist_ok=True)
-    _replace(model, content)
+    if _digests(checkpoints) != digests:
+        raise TranslationError(f"{', '.join(digests)} changed while the model {recipe.name} was made; export it again")
     result = ParityReport(
         model=recipe.name,
         checkpoints=digests,
-        model_sha256=sha256(model),
+        model_sha256=new_sha256(content).hexdigest(),
         exporter=exporter,
         inputs=tuple(f"{photo.name}: {kind}" for photo in photos for kind in ("letterbox", "centre square")),
         outputs=outputs,
     )
-    _replace(written, result.model_dump_json(indent=2).encode())
+    (version / MODEL_FILE).write_bytes(content)
+    (version / PARITY_FILE).write_text(result.model_dump_json(indent=2), encoding="utf-8")
     return result
+
+
+def _digests(files: Sequence[Path]) -> dict[str, str]:
+    return {path.name: sha256(path) for path in files}
 
 
 def _fetched(recipe: Recipe, listener: Listener, paths: Paths) -> list[Path]:
@@ -113,9 +136,3 @@ def _fetched(recipe: Recipe, listener: Listener, paths: Paths) -> list[Path]:
 
 def _catalogued(recipe: Recipe, catalogue: Catalogue) -> dict[str, str]:
     return {entry.name: entry.sha256 for entry in catalogue.select(recipe.checkpoints)}
-
-
-def _replace(path: Path, content: bytes) -> None:
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(content)
-    part.replace(path)

@@ -12,6 +12,7 @@ from exporters.digest import sha256
 from exporters.errors import IntegrityError
 from exporters.listener import Listener, Silence
 from exporters.paths import DEFAULT_PATHS, Paths
+from exporters.sources.part import Part
 
 
 class State(StrEnum):
@@ -75,10 +76,10 @@ def _archives(entries: Sequence[Entry]) -> list[list[Entry]]:
 
 
 def _fetch(group: Sequence[Entry], files: Path, listener: Listener) -> None:
-    parts = {entry.source.member: files / f"{entry.name}.part" for entry in group}
+    parts = {entry.source.member: Part(files / f"{entry.name}.part", entry.bytes) for entry in group}
     group[0].source.retrieve(parts, listener)
     for entry in group:
-        part = parts[entry.source.member]
+        part = parts[entry.source.member].path
         if not _matches(part, entry):
             raise _refuse(part, entry)
         part.replace(files / entry.name)

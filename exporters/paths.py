@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+MODEL_FILE, PARITY_FILE = "model.onnx", "parity.json"
+"""In the folder of a model's one version."""
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -17,11 +19,11 @@ class Paths:
 
     def model(self, name: str) -> Path:
         """The ONNX file of a model."""
-        return self.model_repository / name / "1" / "model.onnx"
+        return self.model_repository / name / "1" / MODEL_FILE
 
     def parity(self, name: str) -> Path:
         """The parity report beside a model."""
-        return self.model_repository / name / "1" / "parity.json"
+        return self.model_repository / name / "1" / PARITY_FILE
 
 
 DEFAULT_PATHS = Paths()

@@ -7,15 +7,17 @@ from pathlib import Path
 from types import MappingProxyType
 
 from exporters.catalogue import load
-from exporters.detectors.added import inspected
+from exporters.detectors.added import AddedDetector, inspected
 from exporters.detectors.card import DetectorCard, config_text
 from exporters.detectors.choosing import use_detector
+from exporters.digest import sha256
 from exporters.errors import ExporterError, UnknownNameError
-from exporters.export import export_recipe
+from exporters.export import build_model
 from exporters.fetch import fetch_all
 from exporters.listener import Listener
 from exporters.paths import Paths
 from exporters.report import ParityReport
+from exporters.repository import building
 
 ROLES = ("faces", "plates", "objects")
 LABELS: Mapping[str, str] = MappingProxyType({"faces": "face", "plates": "license_plate"})
@@ -44,22 +46,38 @@ def add_detector(addition: Addition, *, listener: Listener, paths: Paths) -> Par
         raise UnknownNameError([addition.role], list(ROLES))
     if not re.fullmatch(_NAME, addition.name):
         raise ExporterError(f"{addition.name!r} is no name for a model; letters, digits, '.', '_' and '-' make one")
-    folder = paths.model_repository / addition.name
-    if folder.exists():
-        raise ExporterError(f"{folder} exists: choose another --name, or remove the folder first")
-    if (paths.ensembles / addition.name).exists():
-        raise ExporterError(f"{addition.name} is the name of a pipeline: choose another --name")
+    _require_free(addition.name, paths)
+    given = {addition.file.name: sha256(addition.file)}
     detector = inspected(addition.file, addition.name, addition.labels, addition.form)
     detector = replace(detector, labels=_labels(addition.role, detector.labels))
     photos = [entry.name for entry in load(paths.catalogue).file if entry.kind == "photo"]
-    written = export_recipe(detector, [addition.file], fetch_all(photos, listener=listener, paths=paths), paths)
+    images = fetch_all(photos, listener=listener, paths=paths)
+    with building(paths.model_repository) as change:
+        _require_free(addition.name, paths)
+        with change.draft(paths.model_repository / addition.name) as draft:
+            (draft / "1").mkdir()
+            written = build_model(detector, [addition.file], images, draft / "1")
+            if written.checkpoints != given:
+                raise ExporterError(f"{addition.file} changed while it was read; add it again")
+            (draft / "config.pbtxt").write_text(_config(addition, detector), encoding="utf-8")
+    use_detector(addition.name, paths.model_repository)
+    return written
+
+
+def _require_free(name: str, paths: Paths) -> None:
+    """Raise ExporterError where a model or a pipeline has the name."""
+    folder = paths.model_repository / name
+    if folder.exists() or folder.is_symlink():
+        raise ExporterError(f"{folder} exists: choose another --name, or remove the folder first")
+    if (paths.ensembles / name).exists():
+        raise ExporterError(f"{name} is the name of a pipeline: choose another --name")
+
+
+def _config(addition: Addition, detector: AddedDetector) -> str:
     card = DetectorCard(
         addition.role, detector.labels, detector.form.fit, (detector.width, detector.height), detector.form.iou
     )
-    text = config_text(addition.name, addition.file.name, card, batches=detector.batches)
-    (folder / "config.pbtxt").write_text(text, encoding="utf-8")
-    use_detector(addition.name, paths.model_repository)
-    return written
+    return config_text(addition.name, addition.file.name, card, batches=detector.batches)
 
 
 def _labels(role: str, labels: tuple[str, ...]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from exporters.errors import ExporterError, UnknownNameError
+from exporters.repository import building
 from steps.object_detectors import IN_USE, DetectorModel, detector_models
 
 
@@ -19,8 +20,9 @@ def use_detector(name: str, model_repository: Path) -> DetectorModel:
         again = f"remove {model_repository / name}, then add it again"
         remedy = again if chosen.added else f"maskwright models export {name}"
         raise ExporterError(f"{name} is not built: {remedy}")
-    for model in models.values():
-        if model.role == chosen.role:
-            (model_repository / model.detector.model / IN_USE).unlink(missing_ok=True)
-    (model_repository / name / IN_USE).touch()
+    with building(model_repository):
+        (model_repository / name / IN_USE).touch()
+        for model in models.values():
+            if model.role == chosen.role and model != chosen:
+                (model_repository / model.detector.model / IN_USE).unlink(missing_ok=True)
     return chosen

