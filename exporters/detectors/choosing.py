@@ -21,7 +21,7 @@ def use_detector(name: str, model_repository: Path) -> DetectorModel:
         remedy = again if chosen.added else f"maskwright models export {name}"
         raise ExporterError(f"{name} is not built: {remedy}")
     with building(model_repository):
-        (model_repository / name / IN_USE).touch()
+        (model_repository / name / IN_USE).write_bytes(b"")
         for model in models.values():
             if model.role == chosen.role and model != chosen:
                 (model_repository / model.detector.model / IN_USE).unlink(missing_ok=True)

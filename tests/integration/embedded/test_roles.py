@@ -1,7 +1,6 @@
 """The gateway's role in the embedded PostgreSQL owns its database, and nothing else."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -195,4 +194,4 @@ def test_the_secrets_of_a_former_version_get_an_administrator_and_stay_their_own
     assert json.loads(path.read_text()) == {**former, "postgres_admin_password": found.postgres_admin_password}
     assert len(found.postgres_admin_password) >= 32
     assert path.stat().st_mode & 0o777 == 0o600
-    assert os.listdir(tmp_path) == ["secrets.json"]
+    assert [file.name for file in tmp_path.iterdir()] == ["secrets.json"]

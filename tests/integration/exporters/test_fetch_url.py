@@ -130,3 +130,12 @@ def test_a_proxy_that_cannot_be_used_is_named(shelf: Shelf, monkeypatch: pytest.
     monkeypatch.setenv("http_proxy", "socks4://127.0.0.1:9")
     with pytest.raises(FetchError, match=r"http_proxy=socks4://127.0.0.1:9: .* would be right"):
         fetch(shelf)
+
+
+def test_a_server_that_sends_more_than_the_catalogue_says_is_not_listened_to(
+    shelf: Shelf, file_server: FileServer
+) -> None:
+    shelf.add("file.bin", file_server.content[:1000], f'{{ type = "url", url = "{file_server.url}" }}')
+    with pytest.raises(FetchError, match=r"file\.bin is longer than the 1000 bytes"):
+        fetch(shelf)
+    assert shelf.names == []
