@@ -105,7 +105,7 @@ class Programs:
 def remove_copy(home: Path) -> None:
     """Remove the copy for the stack of this home folder, if there is one."""
     for folder in _STABLE if account.dropped() else ():
-        if (folder / _copy_name(home)).exists() and _is_ours(folder):
+        if (folder / _copy_name(home)).is_dir() and _is_ours(folder):
             shutil.rmtree(folder / _copy_name(home))
 
 

@@ -111,8 +111,8 @@ class S3(Service):
 def _remove(socket: Path) -> None:
     try:
         socket.unlink(missing_ok=True)
-    except PermissionError as error:
-        raise StackError(f"{socket} belongs to another user; choose another S3_PORT") from error
+    except OSError as error:  # a neighbour's, or a folder
+        raise StackError(f"{socket} is in the way: {error.strerror}; remove it, or choose another S3_PORT") from error
 
 
 def connect(settings: Settings, timeout: float) -> Minio:

@@ -2,10 +2,12 @@ from pathlib import Path
 
 import pytest
 
+from deploy.embedded.errors import StackError
 from deploy.embedded.folders import Folders
 from deploy.embedded.leftovers import only_launcher
 from deploy.embedded.s3 import S3
 from gateway.settings import Settings
+from tests.ports import free_s3_port
 
 
 @pytest.mark.parametrize("there", [False, True])
@@ -24,3 +26,25 @@ def test_the_lock_of_a_stack_can_be_held_by_its_owner_alone(tmp_path: Path) -> N
     folders.lock.touch(mode=0o644)
     with only_launcher(folders):
         assert folders.lock.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "dangling link"])
+def test_what_lies_at_a_sockets_name_is_removed_or_named(tmp_path: Path, kind: str) -> None:
+    folders = Folders(tmp_path)
+    folders.create()
+    port = free_s3_port()
+    there = Path(f"/tmp/seaweedfs-s3-{port}.sock")
+    made = {"folder": there.mkdir, "file": there.touch, "dangling link": lambda: there.symlink_to("nowhere")}
+    made[kind]()
+    server = S3(Settings(minio_endpoint=f"127.0.0.1:{port}", s3_port=port), folders)
+    try:
+        if kind == "folder":
+            with pytest.raises(StackError, match=rf"{there} is in the way: .*; remove it, or choose another S3_PORT"):
+                server.prepare()
+        else:
+            server.prepare()
+            assert not there.is_symlink()
+            assert not there.exists()
+    finally:
+        if kind == "folder":
+            there.rmdir()

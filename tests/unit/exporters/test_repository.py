@@ -70,9 +70,9 @@ def test_a_killed_export_leaves_nothing_half(paths: Paths, moment: str, there: b
 
 def test_an_error_leaves_what_was_there(paths: Paths) -> None:
     add_detector(paths.model_repository, "mine", "faces")
-    with suppress(ZeroDivisionError), building(paths.model_repository) as change:
-        with change.draft(paths.model_repository / "mine") as draft:
-            (draft / "half").write_bytes(bytes(1 // 0))
+    mine = paths.model_repository / "mine"
+    with suppress(ZeroDivisionError), building(paths.model_repository) as change, change.draft(mine) as draft:
+        (draft / "half").write_bytes(bytes(1 // 0))
     assert (paths.model_repository / "mine" / "config.pbtxt").is_file()
     assert [path.name for path in (paths.model_repository / BUILDING).iterdir()] == [".lock"]
 
