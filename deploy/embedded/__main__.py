@@ -1,6 +1,7 @@
 """`python -m deploy.embedded`: the launcher, in the foreground."""
 
 import asyncio
+import os
 import sys
 
 from deploy.embedded.errors import StackError
@@ -15,9 +16,10 @@ from gateway.settings.environment import log_remarks
 
 def main() -> int:
     """Run the stack until it is told to stop; 1 and a message where it cannot start."""
+    os.umask(0o077)
     try:
         settings = Settings.from_environment()
-        folders = Folders(settings.maskwright_home.resolve())
+        folders = Folders.at(settings.maskwright_home.absolute())
         folders.create()
         configure_logs(settings)
         log_remarks(get_logger("gateway.settings"), Settings.model_fields)

@@ -1,11 +1,17 @@
 """Reading the services' log files."""
 
+import os
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 POLL_INTERVAL = 0.25
+
+
+def private(path: str, flags: int) -> int:
+    """Opens a log so that nobody else can read it; no link leads elsewhere."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def last_lines(path: Path, count: int) -> list[str]:

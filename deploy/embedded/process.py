@@ -6,6 +6,7 @@ import os
 import signal
 from pathlib import Path
 
+from deploy.embedded.logs import private
 from deploy.embedded.service import Service
 
 
@@ -22,10 +23,11 @@ class ServiceProcess:
 
         A launcher that is killed hard takes its servers along: their ports are free for the next one.
         """
-        with log.open("ab") as output:
+        on_death = f"--pdeathsig={service.stop_signal.name}"
+        command = await asyncio.to_thread(service.rights().command, service.command(), on_death)
+        with open(log, "ab", opener=private) as output:
             process = await asyncio.create_subprocess_exec(
-                *("setpriv", f"--pdeathsig={service.stop_signal.name}", *service.setpriv_options(), "--"),
-                *service.command(),
+                *command,
                 env=dict(service.environment()),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,

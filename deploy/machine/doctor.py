@@ -101,7 +101,7 @@ def _limits(settings: Settings) -> Iterator[Finding]:
 
 async def _servers(settings: Settings) -> list[Finding]:
     """Whether somebody listens at each address: the stack's own are asked while it runs, those of others always."""
-    folders = Folders(settings.maskwright_home.resolve())
+    folders = Folders.at(settings.maskwright_home.absolute())
     runs = launcher.running(folders) is not None
     addresses = Addresses.of(settings, folders.secrets) if runs else Addresses(settings, *(False,) * 3)
     found = await asyncio.gather(*(_reached(name, each) for name, each in _named(addresses.settings, runs=runs)))
