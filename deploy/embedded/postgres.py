@@ -147,7 +147,8 @@ class Postgres(Service):
 
     def _rights(self, program: Path, data: Path, *read: Path) -> Rights:
         """The libraries lie beside the package that has the program."""
-        return Rights(self._account, [program], read=[program.parents[3], *read], write=[data])
+        folders = (program.parents[3], self._programs.libraries)
+        return Rights(self._account, [program], read=[*folders, *read], write=[data])
 
 
 def _servers_in(folder: Path) -> list[int]:

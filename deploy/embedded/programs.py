@@ -32,6 +32,11 @@ class Programs:
         self._account = servers_of(home)
         self._found: Path | None = None
 
+    @property
+    def libraries(self) -> Path:
+        """What the installed programs are below, with their libraries."""
+        return self._installed.parents[2]
+
     def to_run(self) -> Path:
         """Where the server runs from: as installed, or, where its user cannot come there, a copy.
 
@@ -90,13 +95,16 @@ class Programs:
         return None
 
     def _copied(self, target: Path) -> Path:
-        """A copy that all users may run, with the libraries beside the package."""
+        """A copy that all users may run, with the libraries beside the package; links where they may read it already."""
         package = self._installed.parents[1]
         libraries = package.with_name(f"{package.name}.libs")
         root = self._installed.parent
-        for name in ("bin/postgres", "bin/initdb", "lib", "share"):
+        put = _link if self._found == self._installed else _copy
+        for name in ("bin/postgres", "bin/initdb"):
             _copy(root / name, target / package.name / root.name / name)
-        _copy(libraries, target / libraries.name)
+        for name in ("lib", "share"):
+            put(root / name, target / package.name / root.name / name)
+        put(libraries, target / libraries.name)
         for path in (target, *target.rglob("*")):
             if not path.is_symlink():
                 path.chmod(_FOLDER_MODE if path.is_dir() or path.parent.name == "bin" else _FILE_MODE)
@@ -157,6 +165,11 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copytree(source, target, symlinks=True)
     elif source.exists():
         shutil.copyfile(source, target)
+
+
+def _link(source: Path, target: Path) -> None:
+    if source.exists():
+        target.symlink_to(source)
 
 
 def _ask_no_name(programs: Path) -> None:

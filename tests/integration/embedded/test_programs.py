@@ -103,8 +103,9 @@ def test_one_copy_is_made_and_another_place_taken_where_there_is_no_room(
 
     monkeypatch.setattr(programs, "_copy", copy)
     kept = Programs(installed_in, tmp_path)
-    with kept.to_initialise() as first:
-        made = first.stat().st_ino
+    made = kept.to_run().stat().st_ino
+    with kept.to_initialise() as passing:
+        assert passing.stat().st_ino != made, "the user has no name"
     assert kept.to_run().stat().st_ino == made
     assert list(full.iterdir()) == []
     kept.remove_copy()
