@@ -90,7 +90,7 @@ def name_of(uid: int) -> str:
 
 
 def servers_of(home: Path) -> Account:
-    """The user of every server but Triton: the number that is the home folder's group, once `Folders.create` has chosen it."""
+    """The user of every server but Triton; its number is the home folder's group, once `Folders.create` has chosen."""
     if not can_drop():
         return Account(os.geteuid(), os.getegid())
     number = _kept(home) or _derived(home)

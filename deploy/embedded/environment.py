@@ -27,7 +27,7 @@ _WEB = frozenset({"SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", 
 _FILE = "_FILE"
 _NAMING = ("SSL_CERT_", "AWS_", "PG", "GRPC_")
 """Beginnings of variables that name files, beside the settings that do."""
-_IN_ADDRESS = re.compile(r"(ssl\w+|passfile)\s*=\s*'?([^&\s']+)")
+_IN_ADDRESS = re.compile(r"(?:ssl\w+|passfile)\s*=\s*(?:'([^']*)'|([^&\s]+))")
 """Files in PostgreSQL's addresses."""
 
 
@@ -61,7 +61,7 @@ def named_files(environment: Mapping[str, str]) -> Sequence[Path]:
     found = []
     for name, value in environment.items():
         texts = [value] if name in ours or name.startswith(_NAMING) else []
-        texts += [match[2] for match in _IN_ADDRESS.finditer(unquote(value))] if "ssl" in value else []
+        texts += [match[1] or unquote(match[2]) for match in _IN_ADDRESS.finditer(value)]
         paths = (Path(text) for text in texts if text.startswith("/"))
         found += [path for path in paths if path.is_file() or (name == "SSL_CERT_DIR" and path.is_dir())]
     return [path.parent if (path.parent / "..data").exists() else path for path in found]

@@ -78,7 +78,9 @@ class Folders:
     def at(cls, named: Path) -> "Folders":
         """Those below a path as it is set. Raises StackError where another user has laid a link there."""
         if named.is_symlink() and (owner := named.lstat().st_uid) not in {0, os.geteuid()}:
-            raise StackError(f"{named} is a link that user {name_of(owner)} made; set MASKWRIGHT_HOME to another folder")
+            raise StackError(
+                f"{named} is a link that user {name_of(owner)} made; set MASKWRIGHT_HOME to another folder"
+            )
         return cls(named.resolve())
 
     def create(self) -> None:

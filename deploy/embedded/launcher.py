@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from deploy.embedded.environment import own_environment
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import CHECKOUT, Folders
-from deploy.embedded.logs import last_lines, private
+from deploy.embedded.logs import last_lines, open_log
 from deploy.embedded.state import StackState
 from gateway.settings.resolved import absolute_paths
 from gateway.stopping import Stopping
@@ -40,7 +40,7 @@ def start(
 
     `command` is DETACHED or ATTACHED; `tell` is called with what the stack is at, again and again. Raises StackError.
     """
-    with open(folders.log("launcher"), "ab", opener=private) as log:
+    with open_log(folders.log("launcher")) as log:
         launcher = subprocess.Popen(
             command,
             cwd=CHECKOUT,

@@ -5,13 +5,14 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 POLL_INTERVAL = 0.25
 
 
-def private(path: str, flags: int) -> int:
-    """Opens a log so that nobody else can read it; no link leads elsewhere."""
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+def open_log(path: Path) -> BinaryIO:
+    """Open a log to append to it. Nobody else can read it, and no link leads elsewhere. Raises OSError."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600), "ab")
 
 
 def last_lines(path: Path, count: int) -> list[str]:

@@ -141,7 +141,9 @@ class Postgres(Service):
             *("--auth=scram-sha-256", f"--pwfile={password_file}", "--set=scram_iterations=1"),
             *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
         ]
-        ended = subprocess.run(rights.command(command), env=_ENVIRONMENT, cwd="/", capture_output=True, text=True, check=False)
+        ended = subprocess.run(
+            rights.command(command), env=_ENVIRONMENT, cwd="/", capture_output=True, text=True, check=False
+        )
         if ended.returncode != 0:
             raise StackError(f"initdb failed: {ended.stderr.strip()}")
 

@@ -6,7 +6,7 @@ import os
 import signal
 from pathlib import Path
 
-from deploy.embedded.logs import private
+from deploy.embedded.logs import open_log
 from deploy.embedded.service import Service
 
 
@@ -25,7 +25,7 @@ class ServiceProcess:
         """
         on_death = f"--pdeathsig={service.stop_signal.name}"
         command = await asyncio.to_thread(service.rights().command, service.command(), on_death)
-        with open(log, "ab", opener=private) as output:
+        with open_log(log) as output:
             process = await asyncio.create_subprocess_exec(
                 *command,
                 env=dict(service.environment()),

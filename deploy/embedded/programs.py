@@ -58,8 +58,8 @@ class Programs:
             if _made(folder) and (copy := self._running_copy(folder / _copy_name(self._home))):
                 return copy
         raise StackError(
-            f"PostgreSQL does not run as root, and user {self._account.uid} cannot run {self._installed}/postgres, nor a "
-            f"copy in {', '.join(map(str, _STABLE))}; run as another user, or give POSTGRES_DSN"
+            f"PostgreSQL does not run as root, and user {self._account.uid} cannot run {self._installed}/postgres, "
+            f"nor a copy in {', '.join(map(str, _STABLE))}; run as another user, or give POSTGRES_DSN"
         )
 
     def remove_copy(self) -> None:
@@ -95,7 +95,7 @@ class Programs:
         return None
 
     def _copied(self, target: Path) -> Path:
-        """A copy that all users may run, with the libraries beside the package; links where they may read it already."""
+        """A copy that all users may run, with the libraries beside the package; links to what they may read already."""
         package = self._installed.parents[1]
         libraries = package.with_name(f"{package.name}.libs")
         root = self._installed.parent

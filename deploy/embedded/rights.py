@@ -1,8 +1,8 @@
 """What a server may do on this machine: as whom it runs, and which files it reaches.
 
-Root's own folders, /root before all, are closed to the users that our servers run as; yet Python, or the checkout, often
-lies in one. There, and nowhere else, a server keeps the capability that opens closed folders, and Landlock keeps it to
-the paths that it needs.
+Root's own folders, /root before all, are closed to the users that our servers run as; yet Python, or the checkout,
+often lies in one. There, and nowhere else, a server keeps the capability that opens closed folders, and Landlock keeps
+it to the paths that it needs.
 """
 
 import json
@@ -124,7 +124,8 @@ def python_folders() -> Sequence[Path]:
     """This Python, its packages and our own code."""
     code = [CHECKOUT / name for name in (*_CODE, "pyproject.toml")]
     user = [site.getusersitepackages()] if site.ENABLE_USER_SITE else []
-    found = dict.fromkeys(Path(path).resolve() for path in (sys.prefix, *code, *site.getsitepackages(), *user))
+    packages = map(Path, (sys.prefix, *site.getsitepackages(), *user))
+    found = dict.fromkeys(path.resolve() for path in (*packages, *code))
     return [*_base(), *(path for path in found if path.exists() and path not in _COVERED)]
 
 

@@ -13,8 +13,8 @@ from deploy.embedded.folders import Folders
 from deploy.embedded.gateway import Gateway
 from deploy.embedded.kafka import Kafka
 from deploy.embedded.keeper import Keeper
-from deploy.embedded.own_process import OwnProcess
 from deploy.embedded.order import in_order, reverse
+from deploy.embedded.own_process import OwnProcess
 from deploy.embedded.ports import require_free
 from deploy.embedded.postgres import Postgres
 from deploy.embedded.s3 import S3

@@ -66,6 +66,7 @@ class Triton(Service):
             )
         self._tell(missing)
         gpus.require_gpu(self._settings)
+        gpus.make_devices()
         fusing = Fusing(self._settings.triton_instances, self._settings.triton_threads)
         write_fused(self._ensembles, self._models, self._fused, fusing)
         for folder in (self._given["generated"], self._wheel.folder):
