@@ -1,9 +1,9 @@
 """Runs a program that reaches no files but those it is told: `python -I -S confined.py RULES PROGRAM [ARGUMENT…]`.
 
 RULES is JSON, paths by what may be done below them: "read" (and run), "write", "device", and "entries" (folders and
-sockets may be made there, and nothing read). The kernel's Landlock does it, for the program and all that it starts; from
-its version 6 on, signals reach no other process either. That a file is there, and whose, can still be asked. Numbers: the
-kernel's include/uapi/linux/landlock.h. It needs nothing but the standard library: it runs where ours cannot be read.
+sockets may be made there, and nothing read). The kernel's Landlock does it, for the program and all that it starts;
+from its version 6 on, signals reach no other process either. That a file is there, and whose, can still be asked.
+Numbers: the kernel's include/uapi/linux/landlock.h. Nothing but the standard library is needed: ours may not be read yet.
 """
 
 import ctypes
