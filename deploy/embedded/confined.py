@@ -1,9 +1,9 @@
 """Runs a program that reaches no files but those it is told: `python -I -S confined.py RULES PROGRAM [ARGUMENT…]`.
 
-RULES is JSON, paths by what may be done below them: "read" (and run), "write", "device", and "entries" (folders and
-sockets may be made there, and nothing read). The kernel's Landlock does it, for the program and all that it starts;
-from its version 6 on, signals reach no other process either. That a file is there, and whose, can still be asked.
-Numbers: the kernel's include/uapi/linux/landlock.h. Nothing but the standard library is needed: ours may not be read yet.
+RULES is JSON, paths by what may be done below them: "read" (and run), "list" names, "write", "device", and "entries"
+(folders and sockets may be made there, and names listed). The kernel's Landlock does it, for the program and all that
+it starts; from its version 6 on, signals reach no other process either. That a file is there, and whose, can still be
+asked. Numbers: the kernel's include/uapi/linux/landlock.h. The standard library is enough: ours may not be read yet.
 """
 
 import ctypes
@@ -36,9 +36,10 @@ _MADE = _MAKE_DIR | _MAKE_REG | _MAKE_SOCK | _MAKE_FIFO | _MAKE_SYM
 _WRITE = _READ | _WRITE_FILE | _REMOVE_DIR | _REMOVE_FILE | _MADE | _REFER | _TRUNCATE
 _ALLOWED = {
     "read": _READ,
+    "list": _READ_DIR,
     "write": _WRITE,
     "device": _READ_FILE | _READ_DIR | _WRITE_FILE,
-    "entries": _MAKE_DIR | _REMOVE_DIR | _MAKE_SOCK | _REMOVE_FILE | _WRITE_FILE,
+    "entries": _READ_DIR | _MAKE_DIR | _REMOVE_DIR | _MAKE_SOCK | _REMOVE_FILE | _WRITE_FILE,
 }
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -114,6 +114,7 @@ class Rights:
         nvidia = sorted(map(str, Path("/dev").glob("nvidia*")))
         return {
             "read": [*_SYSTEM, *map(str, (*_base(), _PROGRAM, *self.programs, *self.read))],
+            "list": [str(CHECKOUT)],  # where Python looks for our packages
             "write": [*map(str, self.write)],
             "entries": [*map(str, self.entries)],
             "device": [*_DEVICES, *nvidia],

@@ -125,7 +125,7 @@ class Triton(Service):
             [self._wheel.executable.resolve(), PYTHON],
             read=[self._wheel.folder, *python_folders(), package, libraries, *self._given.values()],
             write=[SHARED_MEMORY, self._folders.scratch(user)],
-            entries=[Path("/tmp")],  # noqa: S108 - where the python backend makes a folder that it does not use
+            entries=[Path("/tmp")],  # noqa: S108 - where the python backend makes a folder, and never uses it
             always_confined=True,
         )
 
