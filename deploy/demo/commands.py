@@ -67,7 +67,7 @@ def _prepare() -> list[Path]:
 @contextmanager
 def _stack(settings: Settings) -> Iterator[None]:
     """A running stack: the one that runs already, left as it is, or one of our own, stopped at the end."""
-    folders = Folders(settings.maskwright_home.resolve())
+    folders = Folders.at(settings.maskwright_home.absolute())
     folders.create()
     if launcher.running(folders) is not None:
         yield

@@ -1,6 +1,7 @@
 """`python -m deploy.embedded`: the launcher, in the foreground."""
 
 import asyncio
+import os
 import signal
 import sys
 
@@ -18,9 +19,10 @@ def main() -> int:
     """Run the stack until it is told to stop; 1 and a message where it cannot start."""
     # Whoever starts us may have it ignored: the system would then give our servers' numbers away before we know.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.umask(0o077)
     try:
         settings = Settings.from_environment()
-        folders = Folders(settings.maskwright_home.resolve())
+        folders = Folders.at(settings.maskwright_home.absolute())
         folders.create()
         configure_logs(settings)
         log_remarks(get_logger("gateway.settings"), Settings.model_fields)

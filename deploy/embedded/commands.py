@@ -25,7 +25,7 @@ from gateway.access.binding import check_binding
 from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import read_environment
 from gateway.settings.kept import Kept, KeptError
-from gateway.settings.resolved import home, resolve
+from gateway.settings.resolved import named_home, resolve
 from gateway.stopping import stopping
 
 _USAGE = 2
@@ -189,7 +189,10 @@ def _usable() -> Iterator[None]:
 
 def _folders() -> Folders:
     """This needs no setting but one: a stack is stopped whatever else is wrong in this shell."""
-    return Folders(home())
+    with _told():
+        folders = Folders.at(named_home())
+        folders.require_ours()
+        return folders
 
 
 def _kept(folders: Folders) -> Kept:

@@ -3,9 +3,10 @@
 import sys
 from collections.abc import Mapping, Sequence
 
-from deploy.embedded.environment import own_environment
 from deploy.embedded.live_probe import ask_live
+from deploy.embedded.own_process import OwnProcess
 from deploy.embedded.ports import Listener
+from deploy.embedded.rights import Rights
 from deploy.embedded.service import Service
 from gateway.settings import Settings
 
@@ -21,9 +22,9 @@ class Gateway(Service):
     name = "gateway"
     after = frozenset({"postgres", "s3", "kafka", "triton"})
 
-    def __init__(self, settings: Settings, addresses: Mapping[str, str]) -> None:
+    def __init__(self, settings: Settings, own: OwnProcess) -> None:
         self._settings = settings
-        self._addresses = addresses
+        self._own = own
         self.stop_timeout = max(LONGEST_REQUEST, settings.shutdown_grace_s) + STOP_MARGIN
 
     def prepare(self) -> None:
@@ -34,8 +35,8 @@ class Gateway(Service):
         return [sys.executable, "-m", "gateway"]
 
     def environment(self) -> Mapping[str, str]:
-        """The launcher's, with the addresses of the stack."""
-        return own_environment(self._addresses)
+        """The settings that the launcher was given, with the addresses of the stack."""
+        return self._own.environment
 
     def ports(self) -> Mapping[str, int]:
         """The HTTP port, and that of the figures where there is one."""
@@ -45,6 +46,10 @@ class Gateway(Service):
     def listens(self) -> Sequence[Listener]:
         """The same, at the address that API_HOST names."""
         return [Listener(name, port, self._settings.local_host) for name, port in self.ports().items()]
+
+    def rights(self) -> Rights:
+        """Our code, and what the settings name."""
+        return self._own.rights(list(self.ports().values()))
 
     async def probe(self) -> None:
         """Ask whether the process is live. Raises OSError or http.client.HTTPException."""

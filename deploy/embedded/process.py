@@ -8,6 +8,7 @@ import subprocess
 import threading
 from pathlib import Path
 
+from deploy.embedded.logs import open_log
 from deploy.embedded.service import Service
 
 
@@ -30,12 +31,11 @@ class ServiceProcess:
 
         A launcher that is killed hard takes its servers along: their ports are free for the next one.
         """
-        with log.open("ab") as output:
+        on_death = f"--pdeathsig={service.stop_signal.name}"
+        command = await asyncio.to_thread(service.rights().command, service.command(), on_death)
+        with open_log(log) as output:
             process = subprocess.Popen(  # noqa: ASYNC220 - the thread that starts it must live on, or it is told to end
-                [
-                    *("setpriv", f"--pdeathsig={service.stop_signal.name}", *service.setpriv_options(), "--"),
-                    *service.command(),
-                ],
+                command,
                 env=dict(service.environment()),
                 stdin=subprocess.DEVNULL,
                 stdout=output,

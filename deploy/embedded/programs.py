@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.embedded import account
+from deploy.embedded.account import Account, servers_of
 from deploy.embedded.errors import StackError
 
 _STABLE = tuple(Path(parent, "maskwright-programs") for parent in ("/var/lib", "/opt", "/usr/local/lib"))
@@ -29,7 +29,13 @@ class Programs:
     def __init__(self, installed: Path, home: Path) -> None:
         self._installed = installed
         self._home = home
+        self._account = servers_of(home)
         self._found: Path | None = None
+
+    @property
+    def libraries(self) -> Path:
+        """What the installed programs are below, with their libraries."""
+        return self._installed.parents[2]
 
     def to_run(self) -> Path:
         """Where the server runs from: as installed, or, where its user cannot come there, a copy.
@@ -38,11 +44,11 @@ class Programs:
         StackError where no copy can be run either. What was found stays until `remove_copy`.
         """
         if self._found is None:
-            self._found = self._installed if _runs(self._installed) else self._kept_copy()
+            self._found = self._installed if _runs(self._installed, self._account) else self._kept_copy()
         return self._found
 
     def _kept_copy(self) -> Path:
-        if not account.dropped():
+        if not self._account.is_other:
             raise StackError(
                 f"this user cannot run PostgreSQL, {self._installed}/postgres: "
                 "install Maskwright anew, or give POSTGRES_DSN"
@@ -52,8 +58,8 @@ class Programs:
             if _made(folder) and (copy := self._running_copy(folder / _copy_name(self._home))):
                 return copy
         raise StackError(
-            f"PostgreSQL does not run as root, and user {account.NOBODY} cannot run {self._installed}/postgres, nor a "
-            f"copy in {', '.join(map(str, _STABLE))}; run as another user, or give POSTGRES_DSN"
+            f"PostgreSQL does not run as root, and user {self._account.uid} cannot run {self._installed}/postgres, "
+            f"nor a copy in {', '.join(map(str, _STABLE))}; run as another user, or give POSTGRES_DSN"
         )
 
     def remove_copy(self) -> None:
@@ -68,13 +74,13 @@ class Programs:
         initdb puts its path into a line of shell in double quotes, and gives up where its user has no name.
         """
         programs = self.to_run()
-        if account.has_name() and not _SHELL_CHARACTERS.search(str(programs)):
+        if self._account.has_name() and not _SHELL_CHARACTERS.search(str(programs)):
             yield programs
             return
         for place in _PASSING:
             with _passing(place) as folder:
                 if folder is not None and (copy := self._running_copy(folder / "postgres")):
-                    if not account.has_name():
+                    if not self._account.has_name():
                         _ask_no_name(copy)
                     yield copy
                     return
@@ -83,19 +89,22 @@ class Programs:
     def _running_copy(self, target: Path) -> Path | None:
         """A copy; None, and nothing left, where there is no room for one or it does not run."""
         with contextlib.suppress(OSError):
-            if _runs(copy := self._copied(target)):
+            if _runs(copy := self._copied(target), self._account):
                 return copy
         shutil.rmtree(target, ignore_errors=True)
         return None
 
     def _copied(self, target: Path) -> Path:
-        """A copy that all users may run, with the libraries beside the package."""
+        """A copy that all users may run, with the libraries beside the package; links to what they may read already."""
         package = self._installed.parents[1]
         libraries = package.with_name(f"{package.name}.libs")
         root = self._installed.parent
-        for name in ("bin/postgres", "bin/initdb", "lib", "share"):
+        put = _link if self._found == self._installed else _copy
+        for name in ("bin/postgres", "bin/initdb"):
             _copy(root / name, target / package.name / root.name / name)
-        _copy(libraries, target / libraries.name)
+        for name in ("lib", "share"):
+            put(root / name, target / package.name / root.name / name)
+        put(libraries, target / libraries.name)
         for path in (target, *target.rglob("*")):
             if not path.is_symlink():
                 path.chmod(_FOLDER_MODE if path.is_dir() or path.parent.name == "bin" else _FILE_MODE)
@@ -104,7 +113,7 @@ class Programs:
 
 def remove_copy(home: Path) -> None:
     """Remove the copy for the stack of this home folder, if there is one."""
-    for folder in _STABLE if account.dropped() else ():
+    for folder in _STABLE if os.geteuid() == 0 else ():
         if (folder / _copy_name(home)).is_dir() and _is_ours(folder):
             shutil.rmtree(folder / _copy_name(home))
 
@@ -113,10 +122,10 @@ def _copy_name(home: Path) -> str:
     return hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
 
 
-def _runs(programs: Path) -> bool:
-    """Whether the server's user can run them, and read what lies beside them."""
+def _runs(programs: Path, user: Account) -> bool:
+    """Whether the user can run them, and read what lies beside them."""
     script = '"$1/postgres" --version && test -x "$1/initdb" && test -r "$1/../share/postgresql/postgres.bki"'
-    return account.succeeds(account.dropped(), script, programs)
+    return user.succeeds(script, programs)
 
 
 def _made(folder: Path) -> bool:
@@ -156,6 +165,11 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copytree(source, target, symlinks=True)
     elif source.exists():
         shutil.copyfile(source, target)
+
+
+def _link(source: Path, target: Path) -> None:
+    if source.exists():
+        target.symlink_to(source)
 
 
 def _ask_no_name(programs: Path) -> None:

@@ -13,6 +13,7 @@ from deploy.embedded.binaries import installed_binary
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import Folders
 from deploy.embedded.ports import Listener
+from deploy.embedded.rights import Rights
 from deploy.embedded.service import Service
 from gateway.settings import Settings
 
@@ -34,6 +35,8 @@ class S3(Service):
 
     def __init__(self, settings: Settings, folders: Folders) -> None:
         self._settings = settings
+        self._account = folders.servers
+        self._scratch = folders.scratch(self._account)
         self._data = folders.data / "s3"
         self._identities = folders.data / "s3.json"
         self._ports = {part: settings.s3_port + index for index, part in enumerate(PARTS)}
@@ -44,9 +47,10 @@ class S3(Service):
         """Write who may do what."""
         self.clean_up()
         self._data.mkdir(mode=0o700, exist_ok=True)
-        self._data.chmod(0o700)  # the server lets every user read its files, and photos are among them
+        self._account.own(self._data)  # the server lets every user read its files, and photos are among them
         self._identities.touch(mode=0o600)
         self._identities.write_text(json.dumps({"identities": self._identity_list()}), encoding="utf-8")
+        os.chown(self._identities, self._account.uid, self._account.gid)
 
     def command(self) -> list[str]:
         """Without its pages, its other protocols and its telemetry."""
@@ -75,7 +79,7 @@ class S3(Service):
         GOMEMLIMIT: the server sets 240 MiB of buffers aside, most of them never touched. A limit near that makes it
         collect garbage all the time, a quarter of a core while idle.
         """
-        return {"PATH": os.defpath, "HOME": str(self._data), "GOMEMLIMIT": "384MiB"}
+        return {"PATH": os.defpath, "HOME": str(self._data), "TMPDIR": str(self._scratch), "GOMEMLIMIT": "384MiB"}
 
     def ports(self) -> Mapping[str, int]:
         """The port of the S3 protocol."""
@@ -84,6 +88,16 @@ class S3(Service):
     def listens(self) -> Sequence[Listener]:
         """Five ports and the gRPC port of each."""
         return [Listener("S3_PORT", port + offset) for offset in (0, GRPC_OFFSET) for port in self._ports.values()]
+
+    def rights(self) -> Rights:
+        """Its data; its sockets lie at fixed paths."""
+        return Rights(
+            self._account,
+            [self._weed],
+            read=[self._identities],
+            write=[self._data, self._scratch],
+            entries=[Path("/tmp")],  # noqa: S108 - where it puts them
+        )
 
     async def probe(self) -> None:
         """List the buckets, signed."""

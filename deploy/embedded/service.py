@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 from deploy.embedded.ports import Listener
+from deploy.embedded.rights import Rights
 
 
 class Service(ABC):
@@ -60,6 +61,6 @@ class Service(ABC):
         """Every port it takes, each with the setting that moves it."""
         return [Listener(setting, port) for setting, port in self.ports().items()]
 
-    def setpriv_options(self) -> Sequence[str]:
-        """Options of setpriv(1) that take rights away from the process."""
-        return ()
+    @abstractmethod
+    def rights(self) -> Rights:
+        """As whom it runs, and which files it reaches."""

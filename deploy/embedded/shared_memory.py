@@ -9,6 +9,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from deploy.embedded.account import triton_of
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import CHECKOUT
 from gateway.settings import Settings
@@ -75,12 +76,13 @@ def free_bytes(settings: Settings) -> int:
 
 
 def regions(settings: Settings) -> Mapping[Path, os.stat_result]:
-    """The regions of our user, as a killed Triton leaves them; files of others may have such names too."""
+    """The regions of Triton's user, as it leaves them if killed; files of others may have such names too."""
+    ours = {os.geteuid(), triton_of(settings.maskwright_home.resolve()).uid}
     found = {}
     for path in SHARED_MEMORY.glob(f"{region_prefix(settings)}*"):
         with contextlib.suppress(FileNotFoundError):
             found[path] = path.lstat()
-    return {path: each for path, each in found.items() if stat.S_ISREG(each.st_mode) and each.st_uid == os.geteuid()}
+    return {path: each for path, each in found.items() if stat.S_ISREG(each.st_mode) and each.st_uid in ours}
 
 
 def lowered(given: Settings, used: Settings) -> Mapping[str, str]:

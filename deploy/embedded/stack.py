@@ -14,6 +14,7 @@ from deploy.embedded.kafka import Kafka
 from deploy.embedded.keeper import Keeper
 from deploy.embedded.logs import rotate_all
 from deploy.embedded.order import in_order, reverse
+from deploy.embedded.own_process import OwnProcess
 from deploy.embedded.ports import require_free
 from deploy.embedded.postgres import Postgres
 from deploy.embedded.s3 import S3
@@ -40,7 +41,7 @@ def services_for(settings: Settings, folders: Folders) -> list[Service]:
     if addresses.settings.kafka_bootstrap_servers:
         connection_arguments(addresses.settings)  # before anything is started, rather than in the log of a worker
     environment = {**addresses.environment(), **shared_memory.lowered(settings, used)}
-    return [*_servers(addresses, folders), *_own_processes(addresses.settings, environment)]
+    return [*_servers(addresses, folders), *_own_processes(addresses, folders, environment)]
 
 
 def _servers(addresses: Addresses, folders: Folders) -> Iterator[Service]:
@@ -50,16 +51,17 @@ def _servers(addresses: Addresses, folders: Folders) -> Iterator[Service]:
     if addresses.own_s3:
         yield S3(settings, folders)
     if addresses.own_kafka:
-        yield Kafka(settings)
+        yield Kafka(settings, folders)
     if shared_memory.is_used(settings):
         yield Triton(settings, folders)
 
 
-def _own_processes(settings: Settings, environment: Mapping[str, str]) -> Iterator[Service]:
+def _own_processes(addresses: Addresses, folders: Folders, given: Mapping[str, str]) -> Iterator[Service]:
     """Without a database the gateway works on jobs itself."""
-    yield Gateway(settings, environment)
+    settings, own = addresses.settings, OwnProcess.of(addresses, folders, given)
+    yield Gateway(settings, own)
     for number in range(settings.worker_processes if settings.db_use_database else 0):
-        yield Worker(settings, environment, number)
+        yield Worker(settings, own, number)
 
 
 class Stack:

@@ -10,8 +10,9 @@ from deploy.embedded.ensembles import write_ensembles
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import CHECKOUT, Folders
 from deploy.embedded.fused import Fusing, write_fused
+from deploy.embedded.rights import PYTHON, Rights, python_folders
 from deploy.embedded.service import Service
-from deploy.embedded.shared_memory import region_prefix, regions
+from deploy.embedded.shared_memory import SHARED_MEMORY, region_prefix, regions
 from deploy.embedded.triton_probe import NO_PHOTO, PHOTO, infer_every
 from deploy.embedded.triton_wheel import TritonWheel
 from gateway.logs import get_logger
@@ -39,6 +40,7 @@ class Triton(Service):
 
     def __init__(self, settings: Settings, folders: Folders, models: Path = MODELS) -> None:
         self._settings = settings
+        self._folders = folders
         self._given = {"models": models, "generated": folders.triton}
         self._wheel = TritonWheel(folders.home)
         self._region_prefix = region_prefix(settings)
@@ -64,8 +66,11 @@ class Triton(Service):
             )
         self._tell(missing)
         gpus.require_gpu(self._settings)
+        gpus.make_devices()
         fusing = Fusing(self._settings.triton_instances, self._settings.triton_threads)
         write_fused(self._ensembles, self._models, self._fused, fusing)
+        for folder in (self._given["generated"], self._wheel.folder):
+            self._folders.decoder.lend(folder)
 
     def command(self) -> list[str]:
         """Models are named one by one: Triton would take any other folder for a model too."""
@@ -90,9 +95,12 @@ class Triton(Service):
         ]
 
     def environment(self) -> Mapping[str, str]:
-        """The wheel's, with what holds for our own models."""
+        """The wheel's, with what holds for our own models; no secret is in it."""
+        scratch = str(self._folders.scratch(self._folders.decoder))
         return {
             **self._wheel.environment(),
+            "HOME": scratch,
+            "TMPDIR": scratch,
             "OPENCV_LOG_LEVEL": "SILENT",
             "CUDA_VISIBLE_DEVICES": gpus.visible_devices(self._settings),
             "OPENBLAS_NUM_THREADS": "1",  # its waiting threads spin: measured 27 instead of 36 photos a second
@@ -106,6 +114,20 @@ class Triton(Service):
             "TRITON_GRPC_PORT": settings.triton_grpc_port,
             "TRITON_METRICS_PORT": settings.triton_metrics_port,
         }
+
+    def rights(self) -> Rights:
+        """The server, its models, and the shared memory of the machine; always no more: it opens strangers' photos."""
+        user = self._folders.decoder
+        package = self._wheel.package
+        libraries = package.with_name("nvidia_pytriton.libs")
+        return Rights(
+            user,
+            [self._wheel.executable.resolve(), PYTHON],
+            read=[self._wheel.folder, *python_folders(), package, libraries, *self._given.values()],
+            write=[SHARED_MEMORY, self._folders.scratch(user)],
+            entries=[Path("/tmp")],  # noqa: S108 - where the python backend makes a folder, and never uses it
+            always_confined=True,
+        )
 
     async def probe(self) -> None:
         """Ask every pipeline: Triton 2.51 calls itself ready with a dead python process.

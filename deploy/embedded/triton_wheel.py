@@ -9,13 +9,15 @@ import sysconfig
 from contextlib import ExitStack
 from pathlib import Path
 
-from deploy.embedded.environment import own_environment
+from deploy.embedded.elf import call_instead
+from deploy.embedded.environment import plain_environment
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import CHECKOUT
 from deploy.embedded.plain_folder import keeping_from_sweeps, plain_folder, put_link, remove_plain_folder
 
 OWN_BACKENDS = CHECKOUT / "deploy" / "triton" / "backends"
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
+_LIBRARY = "libtriton_python.so"
 _UTILITIES = "triton_python_backend_utils.py"
 _BRIDGE = """
 
@@ -66,6 +68,16 @@ class TritonWheel:
             self.link(name, target)
         self._assemble_backends()
 
+    @property
+    def folder(self) -> Path:
+        """The plain folder."""
+        return self._folder
+
+    @property
+    def package(self) -> Path:
+        """The installed package that has the server."""
+        return self._package
+
     def link(self, name: str, target: Path) -> Path:
         """The target under a plain path."""
         put_link(self._folder / name, target)
@@ -88,7 +100,7 @@ class TritonWheel:
 
     def environment(self) -> dict[str, str]:
         """That of the server; its python backend takes the first `python` on PATH, and its packages."""
-        own = own_environment({})
+        own = plain_environment()
         path = f"{self._folder / 'python' / 'bin'}:{own.get('PATH', '')}"
         return {**own, "PATH": path, "LD_LIBRARY_PATH": self._library_path(), "PYTHONDONTWRITEBYTECODE": "1"}
 
@@ -128,6 +140,8 @@ class TritonWheel:
         with (python / _UTILITIES).open("a", encoding="utf-8") as utilities:
             utilities.write(_BRIDGE)
         shutil.copy2(self._stub(), python)
+        for program in (python / _LIBRARY, python / self._stub().name):
+            call_instead(program, "fchmod", "getpid")  # which opens regions of shared memory to all users
         for backend in OWN_BACKENDS.iterdir():
             shutil.copytree(backend, self.backends / backend.name, ignore=shutil.ignore_patterns("__pycache__"))
 

@@ -15,6 +15,7 @@ from deploy.embedded import launcher, shared_memory
 from deploy.embedded.addresses import Addresses
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import CHECKOUT, Folders
+from deploy.embedded.rights import Rights
 from gateway.postgres.address import AddressError, read_address
 from gateway.settings import Settings, SettingsError
 from gateway.settings.origins import origins
@@ -83,6 +84,7 @@ def _configured() -> Iterator[Finding]:
     except SettingsError:
         return
     try:
+        yield from _rights(settings)
         yield from _limits(settings)
         yield from asyncio.run(_servers(settings))
     except AddressError as error:
@@ -90,6 +92,14 @@ def _configured() -> Iterator[Finding]:
     except StackError as error:
         for line in str(error).splitlines():
             yield Finding(good=False, text=line)
+
+
+def _rights(settings: Settings) -> Iterator[Finding]:
+    """Whether the servers can be kept to their rights, and the stack's folder is ours."""
+    folders = Folders.at(settings.maskwright_home.absolute())
+    folders.require_ours()
+    for fault in Rights(folders.decoder, [], always_confined=True).faults():
+        yield Finding(good=True, text=f"of Triton: {fault}")
 
 
 def _limits(settings: Settings) -> Iterator[Finding]:
@@ -101,7 +111,7 @@ def _limits(settings: Settings) -> Iterator[Finding]:
 
 async def _servers(settings: Settings) -> list[Finding]:
     """Whether somebody listens at each address: the stack's own are asked while it runs, those of others always."""
-    folders = Folders(settings.maskwright_home.resolve())
+    folders = Folders.at(settings.maskwright_home.absolute())
     runs = launcher.running(folders) is not None
     addresses = Addresses.of(settings, folders.secrets) if runs else Addresses(settings, *(False,) * 3)
     found = await asyncio.gather(*(_reached(name, each) for name, each in _named(addresses.settings, runs=runs)))

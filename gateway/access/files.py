@@ -147,5 +147,9 @@ def _is_torn(file: FileIO) -> bool:
 
 
 def _private(path: str | Path, flags: int) -> int:
-    """Readable by nobody else."""
-    return os.open(path, flags, _PRIVATE)
+    """Readable by the folder's owner alone: the gateway, where root started the stack and runs this command."""
+    opened = os.open(path, flags | os.O_NOFOLLOW, _PRIVATE)
+    if os.geteuid() == 0:
+        folder = Path(path).parent.stat()
+        os.fchown(opened, folder.st_uid, folder.st_gid)
+    return opened

@@ -30,9 +30,14 @@ class Resolved:
 
 def home() -> Path:
     """The folder of this shell's stack; the one setting that tells where the others are kept."""
+    return named_home().resolve()
+
+
+def named_home() -> Path:
+    """The same as it is named, be it a link."""
     field = Settings.model_fields["maskwright_home"]
     said = read_environment({"maskwright_home": field}).given.get("maskwright_home")
-    return Path(said.value if said else field.default).resolve()
+    return Path(said.value if said else field.default).absolute()
 
 
 def resolve() -> Resolved:

@@ -7,7 +7,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from deploy.embedded import account, postgres, programs
+from deploy.embedded import postgres, programs
+from deploy.embedded.account import FIRST, LAST, Account, servers_of
 from deploy.embedded.binaries import installed_binary
 from deploy.embedded.errors import StackError
 from deploy.embedded.programs import Programs
@@ -57,18 +58,17 @@ def test_the_server_runs_from_a_copy_where_its_user_cannot_reach_the_programs(
         with running_postgres(home) as server:
             asyncio.run(_works(server))
             assert Path(f"/proc/{server.pid}/exe").readlink().is_relative_to(stable)
-            assert (home / "data" / "postgres").stat().st_uid == account.NOBODY
+            assert (home / "data" / "postgres").stat().st_uid == servers_of(home).uid
         assert list(stable.iterdir()) == []
-    assert not programs._runs(installed_in)
+    assert not programs._runs(installed_in, servers_of(home))
 
 
-def test_a_user_without_a_name_is_given_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(account, "NOBODY", 54_321)
-    monkeypatch.setattr(account, "_DROPPED", ("--reuid=54321", "--regid=54321", "--clear-groups"))
-    assert not account.has_name()
+def test_a_user_without_a_name_is_given_a_database(tmp_path: Path) -> None:
     with running_postgres(tmp_path / "home") as server:
         asyncio.run(_works(server))
-        assert Path(f"/proc/{server.pid}").stat().st_uid == 54_321
+        user = Path(f"/proc/{server.pid}").stat().st_uid
+    assert FIRST <= user <= LAST
+    assert not Account(user, user).has_name()
 
 
 @pytest.mark.parametrize("harm", ["another user's", "open to others", "closed to others", "a link"])
@@ -79,7 +79,7 @@ def test_no_copy_is_kept_in_a_folder_that_does_not_do(stable: Path, tmp_path: Pa
         stable.symlink_to(elsewhere)
     else:
         stable.mkdir()
-        os.chown(stable, account.NOBODY if harm == "another user's" else 0, -1)
+        os.chown(stable, FIRST if harm == "another user's" else 0, -1)
         stable.chmod({"open to others": 0o777, "closed to others": 0o700}.get(harm, 0o755))
         mode = stable.stat().st_mode
     with pytest.raises(StackError, match=r"cannot run .* nor a copy in"):
@@ -103,8 +103,9 @@ def test_one_copy_is_made_and_another_place_taken_where_there_is_no_room(
 
     monkeypatch.setattr(programs, "_copy", copy)
     kept = Programs(installed_in, tmp_path)
-    with kept.to_initialise() as first:
-        made = first.stat().st_ino
+    made = kept.to_run().stat().st_ino
+    with kept.to_initialise() as passing:
+        assert passing.stat().st_ino != made, "the user has no name"
     assert kept.to_run().stat().st_ino == made
     assert list(full.iterdir()) == []
     kept.remove_copy()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded.environment import own_environment
+from deploy.embedded.environment import named_files, own_environment, plain_environment, settings_environment
 from tests.foreign import foreign_environment
 
 IMPORT = "import sys, cv2, numpy, gateway; print(*(module.__file__ for module in (cv2, numpy)), sys.flags.utf8_mode)"
@@ -43,3 +43,45 @@ def test_settings_and_what_is_given_are_there(monkeypatch: pytest.MonkeyPatch) -
     assert (environment["QUEUE_MAX_SIZE"], environment["POSTGRES_DSN"]) == ("7", "given")
     assert environment["PYTHONPATH"] == "also given"
     assert "OMP_NUM_THREADS" not in environment
+
+
+def test_a_process_gets_no_variable_that_is_not_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("of a file\n")
+    foreign = ("GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "MASKWRIGHT_TOKEN", "KAFKA_PASSWORT")
+    for name in foreign:
+        monkeypatch.setenv(name, f"secret of {name}")
+    monkeypatch.setenv("KAFKA_PASSWORD_FILE", str(secret))
+    monkeypatch.setenv("PORT", "8123")
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    given = settings_environment(())
+    assert (
+        given.items() >= {"KAFKA_PASSWORD": "of a file\n", "PORT": "8123", "https_proxy": "http://proxy:3128"}.items()
+    )
+    assert not {*foreign, "KAFKA_PASSWORD_FILE"} - {"AWS_SECRET_ACCESS_KEY"} & {*given}  # which is a name of a setting
+    assert settings_environment(("PG",))["PGPASSWORD"] == "secret of PGPASSWORD"
+    assert not [value for value in plain_environment().values() if "secret" in value or "proxy" in value]
+
+
+@pytest.mark.parametrize("form", ["URL", "keywords"])
+def test_files_that_the_settings_name_are_found_and_no_other_paths(tmp_path: Path, form: str) -> None:
+    files = [tmp_path / name for name in ("ca", "key", "root crt", "profile")]
+    for file in files:
+        file.touch()
+    ca, key, root, profile = map(str, files)
+    address = {
+        "URL": f"postgresql://me@db/x?sslmode=verify-full&sslrootcert={root.replace(' ', '%20')}",
+        "keywords": f"host=db sslrootcert = '{root}' user=me",
+    }[form]
+    environment = {
+        "KAFKA_SSL_CAFILE": ca, "KAFKA_SSL_KEYFILE": key, "POSTGRES_DSN": address,
+        "AWS_SHARED_CREDENTIALS_FILE": profile,
+        "ROOT_PATH": str(tmp_path), "HOME": str(tmp_path), "JWT_JWKS_FILE": "/nowhere", "APP_NAME": ca,
+    }  # fmt: skip
+    assert set(named_files({**environment, "MASKWRIGHT_HOME": str(tmp_path)})) == {*files}
+
+
+def test_a_volume_of_kubernetes_is_named_whole(tmp_path: Path) -> None:
+    (tmp_path / "..data").mkdir()
+    (tmp_path / "token").touch()
+    assert named_files({"AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "token")}) == [tmp_path]
