@@ -9,22 +9,21 @@ from pathlib import Path
 import tritonclient.grpc as grpcclient
 from tritonclient.utils import InferenceServerException
 
-from deploy.embedded.triton_wheel import TritonWheel
+from deploy.embedded.triton_wheel import TritonWheel, listening_options
 from tests.ports import free_ports
 from tests.stack import eventually
 
 
 @contextmanager
-def serving_models(home: Path, models: Path, *options: str) -> Iterator[str]:
+def serving_models(home: Path, models: Path, *options: str, http_port: int | None = None) -> Iterator[str]:
     """The wheel's server on the model folders in `models`; its gRPC address. It keeps what it needs in `home`."""
     wheel = TritonWheel(home)
     wheel.make()
-    http, grpc, metrics = free_ports(3)
+    grpc, metrics = free_ports(2)
     command = [
         str(wheel.executable), f"--model-repository={wheel.link('models', models)}",
         f"--backend-directory={wheel.backends}", f"--backend-config=python,shm-region-prefix-name=test_{grpc}_",
-        "--http-address=127.0.0.1", f"--http-port={http}", "--grpc-address=127.0.0.1", f"--grpc-port={grpc}",
-        "--metrics-address=127.0.0.1", f"--metrics-port={metrics}", *options,
+        *listening_options(grpc, metrics, http_port), *options,
     ]  # fmt: skip
     with (home / "log").open("wb") as log:
         server = subprocess.Popen(command, env=wheel.environment(), stdout=log, stderr=log)

@@ -17,7 +17,6 @@ from tests.ports import free_ports, free_s3_port, free_worker_port
 CHECKOUT = Path(__file__).resolve().parents[1]
 PORT_SETTINGS = (
     "PORT",
-    "TRITON_HTTP_PORT",
     "TRITON_GRPC_PORT",
     "TRITON_METRICS_PORT",
     "POSTGRES_PORT",

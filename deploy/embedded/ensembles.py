@@ -34,6 +34,19 @@ def write_ensembles(
     return missing
 
 
+def write_served(ensembles: Path, model_repository: Path, target: Path) -> None:
+    """Link the ensembles, and every model that they run, into `target`, and nothing else.
+
+    It is a repository from which Triton may load all there is: it takes any other folder of ours for a model too.
+    """
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    folders = [path.parent for path in ensembles.glob("*/config.pbtxt")]
+    models = {model for folder in folders for model in models_of(ModelConfig(folder), model_repository)}
+    for folder in (*folders, *(model_repository / model for model in models)):
+        (target / folder.name).symlink_to(folder)
+
+
 def _note_weights(ensemble: ModelConfig, model_repository: Path, digest_of: Callable[[Path], bytes]) -> None:
     """Let an ensemble say what it is made of, so that results of other detectors are not taken for its own."""
     digest = hashlib.sha256()

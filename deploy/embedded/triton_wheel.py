@@ -8,6 +8,7 @@ import sys
 import sysconfig
 from contextlib import ExitStack
 from pathlib import Path
+from secrets import token_hex
 
 from deploy.embedded.elf import call_instead
 from deploy.embedded.environment import plain_environment
@@ -18,6 +19,9 @@ from deploy.embedded.plain_folder import keeping_from_sweeps, plain_folder, put_
 OWN_BACKENDS = CHECKOUT / "deploy" / "triton" / "backends"
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 _LIBRARY = "libtriton_python.so"
+_CHANGES = "shared-memory,trace,logging"
+_UNSENT = "a:b"
+"""A header's name ends at its first colon in HTTP/1, and may hold none in HTTP/2."""
 _UTILITIES = "triton_python_backend_utils.py"
 _BRIDGE = """
 
@@ -171,6 +175,30 @@ class TritonWheel:
                 f"on Debian or Ubuntu: `apt-get install libpython{VERSION}`, "
                 "or use a Python that was built with --enable-shared"
             )
+
+
+def listening_options(grpc_port: int, metrics_port: int, http_port: int | None = None) -> list[str]:
+    """Where the server listens, on loopback, and what it does for nobody there: web pages and other users come too.
+
+    Models are neither loaded nor unloaded once it serves. By gRPC their list stays open: the gateway asks for it. The
+    key to what else would change the server is made up and thrown away; whoever reads it in the list of processes
+    cannot send it, as no header has such a name.
+    """
+    http = [
+        "--allow-http=true",
+        "--http-address=127.0.0.1",
+        f"--http-port={http_port}",
+        f"--http-restricted-api=model-repository,{_CHANGES}:{_UNSENT}={token_hex(16)}",
+    ]
+    return [
+        "--model-control-mode=none",
+        *(http if http_port else ["--allow-http=false"]),
+        "--grpc-address=127.0.0.1",
+        f"--grpc-port={grpc_port}",
+        f"--grpc-restricted-protocol={_CHANGES}:{_UNSENT}={token_hex(16)}",
+        "--metrics-address=127.0.0.1",
+        f"--metrics-port={metrics_port}",
+    ]
 
 
 def _site_folders() -> list[Path]:

@@ -148,7 +148,7 @@ listeners() {
         *) port=$(number PROMETHEUS_PORT); [ -z "$port" ] || echo "PROMETHEUS_PORT $port $host" ;; esac
     if own_triton; then
         echo "TRITON_GRPC_PORT $grpc $own"
-        port=$(number TRITON_HTTP_PORT); echo "TRITON_HTTP_PORT ${port:-8100} $own"
+        port=$(number TRITON_HTTP_PORT); [ -z "$port" ] || echo "TRITON_HTTP_PORT $port $own"
         port=$(number TRITON_METRICS_PORT); echo "TRITON_METRICS_PORT ${port:-8002} $own"
     fi
     case ${DB_USE_DATABASE:-} in [Ff]alse | FALSE | 0 | [Nn]o | [Oo]ff) return ;; esac

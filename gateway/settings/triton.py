@@ -13,7 +13,9 @@ from gateway.settings.places import place_check
 class TritonSettings(SettingsGroup):
     """Triton."""
 
-    triton_http_port: Port = Field(8100, description="Port of the embedded Triton's HTTP endpoint.")
+    triton_http_port: Port | None = Field(
+        None, description="Port of the embedded Triton's HTTP endpoint, which nothing here needs; none when not set."
+    )
     triton_grpc_port: Port = Field(8001, description="Port of the embedded Triton's gRPC endpoint.")
     triton_metrics_port: Port = Field(8002, description="Port of the embedded Triton's metrics.")
     triton_layout: Literal["auto", "ensemble", "fused"] = Field(

@@ -56,7 +56,7 @@ def test_callers_who_hang_up_do_not_end_triton(stack: RunningStack, astronaut: P
 
 
 def test_triton_listens_on_loopback_alone(stack: RunningStack) -> None:
-    ports = {int(stack.environment[f"TRITON_{kind}_PORT"]) for kind in ("HTTP", "GRPC", "METRICS")}
+    ports = {int(stack.environment[f"TRITON_{kind}_PORT"]) for kind in ("GRPC", "METRICS")}
     heard = {(address, port) for address, port in listeners() if port in ports}
     assert {port for _, port in heard} == ports
     assert all(address.endswith("0100007F") for address, _ in heard), heard

@@ -199,7 +199,7 @@ def test_an_argument_that_is_none_starts_nothing() -> None:
 
 
 def test_up_tells_why_it_cannot_start(environment: dict[str, str]) -> None:
-    taken = {**environment, "TRITON_HTTP_PORT": environment["PORT"]}
+    taken = {**environment, "TRITON_METRICS_PORT": environment["PORT"]}
     ended = maskwright(taken, "up", "--detach")
     assert ended.returncode == 1
     assert "PORT" in ended.stderr

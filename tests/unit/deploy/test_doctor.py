@@ -12,7 +12,7 @@ from tests.ports import free_ports, free_s3_port, free_worker_port
 @pytest.fixture
 def variables(tmp_path: Path) -> Mapping[str, str]:
     """Of a shell in which no stack runs and every port is free."""
-    names = ("API_PORT", "TRITON_HTTP_PORT", "TRITON_GRPC_PORT", "TRITON_METRICS_PORT", "POSTGRES_PORT", "KAFKA_PORT")
+    names = ("API_PORT", "TRITON_GRPC_PORT", "TRITON_METRICS_PORT", "POSTGRES_PORT", "KAFKA_PORT")
     ports = dict(zip(names, map(str, free_ports(len(names))), strict=True))
     own = {"S3_PORT": str(free_s3_port()), "WORKER_PORT": str(free_worker_port())}
     return {**ports, **own, "MASKWRIGHT_HOME": str(tmp_path), "POSTGRES_DSN": "", "KAFKA_BOOTSTRAP_SERVERS": ""}

@@ -178,8 +178,8 @@ def test_a_port_of_another_address_is_free(machine: Machine) -> None:
 
 
 def _free() -> Mapping[str, str]:
-    names = ("API_PORT", "TRITON_HTTP_PORT", "TRITON_GRPC_PORT", "TRITON_METRICS_PORT", "WORKER_PORT")
-    return dict(zip((*names, "POSTGRES_PORT", "KAFKA_PORT"), map(str, free_ports(7)), strict=True))
+    names = ("API_PORT", "TRITON_GRPC_PORT", "TRITON_METRICS_PORT", "WORKER_PORT")
+    return dict(zip((*names, "POSTGRES_PORT", "KAFKA_PORT"), map(str, free_ports(6)), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -187,6 +187,7 @@ def _free() -> Mapping[str, str]:
     [
         {},
         {"PORT": "9999", "WORKER_PROCESSES": "3", "PROMETHEUS_PORT": "9111", "S3_PORT": "9500"},
+        {"TRITON_HTTP_PORT": "8100"},
         {"PROMETHEUS_PORT": "9111", "ENABLE_METRICS": "false", "KAFKA_PORT": "9100"},
         {"DB_USE_DATABASE": "false", "TRITON_GRPC_PORT": "9555"},
         {"POSTGRES_DSN": "postgresql://a/b", "MINIO_ENDPOINT": "h:1", "KAFKA_BOOTSTRAP_SERVERS": "h:2"},
