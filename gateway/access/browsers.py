@@ -3,7 +3,7 @@
 What they may do with an answer, CORS (WHATWG Fetch §3.2), and the check of host and page.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
@@ -51,16 +51,17 @@ class SafeHeaders:
 
         async def tell(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *self._missing(message["headers"])]
+                message["headers"] = self._completed(message["headers"])
             await send(message)
 
         await self._app(scope, receive, tell if scope["type"] == "http" else send)
 
-    def _missing(self, headers: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+    def _completed(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         given = {name for name, _ in headers}
-        yield from (header for header in self._headers if header[0] not in given)
-        if not given & {b"cache-control", b"etag"}:
-            yield b"cache-control", b"no-store"
+        added = [header for header in self._headers if header[0] not in given]
+        if b"etag" in given or b"cache-control" in given:
+            return [*headers, *added]
+        return [*headers, *added, (b"cache-control", b"no-store")]
 
 
 class CrossOrigin:
