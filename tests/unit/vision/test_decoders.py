@@ -24,10 +24,10 @@ def encoded(suffix: str, image: np.ndarray = IMAGE) -> bytes:
 
 
 FOREIGN = {
-    **{
-        suffix: encoded(suffix) for suffix in (".jp2", ".webp", ".gif", ".avif", ".tiff", ".bmp", ".jpg", ".ppm", ".sr")
-    },
+    **{suffix: encoded(suffix) for suffix in (".jp2", ".webp", ".tiff", ".bmp", ".jpg", ".ppm", ".sr")},
     **{suffix: encoded(suffix, IMAGE.astype(np.float32)) for suffix in (".hdr", ".pfm")},
+    "GIF": b"GIF89a" + bytes(64),
+    "AVIF": b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf" + bytes(64),
     "J2K codestream": b"\xff\x4f\xff\x51\x00\x2f" + bytes(64),
     "EXR": b"v/1\x01\x02\x00\x00\x00" + bytes(64),
     "PSD": b"8BPS\x00\x01" + bytes(64),
