@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from gateway.access.browsers import CrossOrigin, FrontDoor
+from gateway.access.browsers import CrossOrigin, FrontDoor, SafeHeaders
 from gateway.access.guard import guarded
 from gateway.access.hosts import Hosts, Origins
 from gateway.access.rules import RULES, rules_of, run_rule
@@ -54,6 +54,7 @@ def create_app(settings: Settings) -> FastAPI:
         middleware=[
             Middleware(PublicAddresses, settings=settings),
             Middleware(RequestMetrics),
+            Middleware(SafeHeaders, origins=origins),
             Middleware(CrossOrigin, origins=origins),
             Middleware(RequestMiddleware, debug=settings.app_debug),
             Middleware(FrontDoor, hosts=Hosts(settings), origins=origins),

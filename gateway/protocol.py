@@ -181,7 +181,7 @@ class BoundedProtocol(H11Protocol):
         """Closed at once, a client that still sends would not read why."""
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nConnection: close\r\nContent-Type: text/plain\r\n"
-            f"Content-Length: {len(text)}\r\n\r\n"
+            f"X-Content-Type-Options: nosniff\r\nContent-Length: {len(text)}\r\n\r\n"
         )
         self.transport.write(f"{head}{text}".encode())
         self.transport.write_eof()

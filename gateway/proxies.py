@@ -34,7 +34,7 @@ def proxy_for(url: httpx.URL, environ: Mapping[str, str] | None = None) -> str |
     Raises ProxyError where a proxy is named that cannot be used. `environ`: the process's where not given.
     """
     variables = os.environ if environ is None else environ
-    host = url.host.rstrip(".").lower()
+    host = url.raw_host.decode("ascii").rstrip(".")  # as DNS has it: of some names there is no other form
     if is_inside(host) or _is_exempt(host, url.port or _PORTS.get(url.scheme), variables):
         return None
     return next((_usable(name, value) for name, value in _named(url.scheme, variables)), None)
@@ -158,7 +158,7 @@ def _usable(name: str, value: str) -> str:
         url = httpx.URL(full)
     except (httpx.InvalidURL, ValueError) as error:
         raise ProxyError(f"{said}: no proxy's URL: {error}; {_RIGHT}") from error
-    if url.scheme not in _SCHEMES or not re.fullmatch(r"[\w.:-]+", url.host) or not 0 < (url.port or 1) < 2**16:
+    if url.scheme not in _SCHEMES or not re.fullmatch(rb"[\w.:-]+", url.raw_host) or not 0 < (url.port or 1) < 2**16:
         raise ProxyError(f"{said}: not a proxy that can be used; {_RIGHT}")
     if url.scheme == "socks5":
         _require_socks(said)

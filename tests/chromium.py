@@ -12,6 +12,8 @@ from tests.web import Asked, reply, serving
 _PROGRAM = shutil.which("chromium")
 needs_chromium = pytest.mark.skipif(_PROGRAM is None, reason="chromium is not installed")
 _TIME_S = 30.0
+_SETTLED_MS = 5000
+"""Of the page's own time, in which its scripts fetch and draw; it passes as fast as they do."""
 
 _PAGE = """<!doctype html><meta charset="utf-8"><title>test</title><script>
 const told = {};
@@ -46,7 +48,7 @@ async def told_by(script: str, folder: Path, host: str = "page.example", page_po
 
 async def shown_at(url: str, folder: Path) -> str:
     """The document that the browser shows at an address."""
-    browser = await _started(url, folder, "--dump-dom")
+    browser = await _started(url, folder, "--dump-dom", f"--virtual-time-budget={_SETTLED_MS}")
     document, _ = await asyncio.wait_for(browser.communicate(), _TIME_S)
     return document.decode()
 

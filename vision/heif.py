@@ -12,8 +12,15 @@ MAX_HEADER = 4_000_000
 """Bytes that describe the pictures; those of the largest phone photos are under 100,000."""
 MAX_COPIED = 2**28
 """Bytes of metadata that libheif may be made to copy: each picture of a file gets its own."""
+TYPELESS, WIDE_ITEM = 1, 3
+"""Versions of an item's entry: up to the first it has no type, from the second on its number has four bytes."""
 MOST_WORK, SPARE_WORK = 4, 16_000_000
 """Pixels of a grid's tiles, by its own, and beside: a hostile one shows a corner of each of many large tiles."""
+
+ITEMS = frozenset({b"hvc1", b"grid", b"av01", b"Exif", b"mime", b"uri ", b"tmap", b"jpeg"})
+"""What cameras and phones write: pictures, tiles, metadata, gain maps, thumbnails. Nobody needs libheif's readers of
+other kinds (copies, overlays, masks, uncompressed pixels), which had most of its faults."""
+ONCE = frozenset({b"meta", b"iinf", b"iref", b"iprp", b"ipco"})
 
 Box: TypeAlias = tuple[bytes, int, int]
 """Type, and where its body starts and ends."""
@@ -28,7 +35,9 @@ def heif_format(data: bytes, accepted: str) -> PhotoFormat:
     start, end = _bodies(data, 0, len(data)).get(b"meta", (0, 0))
     if not 0 < end - start <= MAX_HEADER:
         raise PhotoError("image_corrupt", f"the {file_format} describes its pictures in {end - start} bytes")
-    _check_work(data, _bodies(data, start + 4, end))
+    bodies = _bodies(data, start + 4, end)
+    _check_items(data, *bodies.get(b"iinf", (0, 0)), accepted)
+    _check_work(data, bodies)
     return file_format
 
 
@@ -68,7 +77,24 @@ def _boxes(data: bytes, at: int, end: int) -> Iterator[Box]:
 
 
 def _bodies(data: bytes, start: int, end: int) -> dict[bytes, tuple[int, int]]:
-    return {kind: (first, last) for kind, first, last in _boxes(data, start, end)}
+    """By type; raises PhotoError where a second box could be the one that a library reads."""
+    found = dict[bytes, tuple[int, int]]()
+    for kind, first, last in _boxes(data, start, end):
+        if kind in ONCE and kind in found:
+            raise PhotoError("image_corrupt", f"the image has two boxes of type {kind.decode()}")
+        found[kind] = first, last
+    return found
+
+
+def _check_items(data: bytes, start: int, end: int, accepted: str) -> None:
+    """Let items of known kinds through alone (14496-12, section 8.11.6)."""
+    if start == end:
+        return
+    for kind, first, _ in _boxes(data, start + (8 if data[start] else 6), end):
+        at = first + (8 if data[first] < WIDE_ITEM else 10)
+        if kind == b"infe" and data[first] > TYPELESS and data[at : at + 4] not in ITEMS:
+            name = ascii(data[at : at + 4].decode("latin-1"))
+            raise PhotoError("image_unsupported", f"the image has a part of type {name}; {accepted}")
 
 
 def _check_work(data: bytes, meta: dict[bytes, tuple[int, int]]) -> None:

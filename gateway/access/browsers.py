@@ -1,4 +1,9 @@
-"""What browsers are told, and what is not taken from them: CORS (WHATWG Fetch §3.2), and the check of host and page."""
+"""What browsers are told, and what is not taken from them.
+
+What they may do with an answer, CORS (WHATWG Fetch §3.2), and the check of host and page.
+"""
+
+from collections.abc import Iterable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
@@ -20,6 +25,43 @@ _SHOWN = (
 )
 _KEPT_S = 600
 _VARY = "Access-Control-Request-Method, Access-Control-Request-Headers, Access-Control-Request-Private-Network"
+
+_SHOWN_ALONE = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+"""Of what callers have a hand in, a browser runs nothing and loads nothing: it may be shown, as a picture is."""
+
+
+class SafeHeaders:
+    """Pure ASGI, about all that may answer: keeps browsers from more than showing an answer, unless it says otherwise.
+
+    Pages of other origins may embed pictures where ALLOWED_ORIGINS names any; which of them, `FrontDoor` says. What
+    has no ETag, by which it is asked for anew, is not kept on the way.
+    """
+
+    def __init__(self, app: ASGIApp, origins: Origins) -> None:
+        self._app = app
+        self._headers = (
+            (b"x-content-type-options", b"nosniff"),
+            (b"content-security-policy", _SHOWN_ALONE.encode()),
+            (b"referrer-policy", b"no-referrer"),
+            (b"cross-origin-resource-policy", b"cross-origin" if origins.others else b"same-origin"),
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+
+        async def tell(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = self._completed(message["headers"])
+            await send(message)
+
+        await self._app(scope, receive, tell if scope["type"] == "http" else send)
+
+    def _completed(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        given = {name for name, _ in headers}
+        added = [header for header in self._headers if header[0] not in given]
+        if b"etag" in given or b"cache-control" in given:
+            return [*headers, *added]
+        return [*headers, *added, (b"cache-control", b"no-store")]
 
 
 class CrossOrigin:

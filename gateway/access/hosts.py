@@ -74,7 +74,8 @@ class Origins:
 
     def __init__(self, settings: Settings) -> None:
         self._patterns: Sequence[str] = settings.allowed_origins
-        self.varies = bool(self._patterns) and "*" not in self._patterns
+        self.others = bool(self._patterns)
+        self.varies = self.others and "*" not in self._patterns
         self.nobody_is_asked = settings.access != "required"
 
     def allows(self, text: str) -> str | None:

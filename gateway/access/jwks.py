@@ -11,6 +11,7 @@ from jwt import PyJWK
 from jwt.algorithms import AllowedPublicKeys
 from jwt.exceptions import PyJWTError
 
+from gateway.fetching.urls import host_of, parse_url
 from gateway.logs import get_logger
 from gateway.notation import read_json
 from gateway.problems import Problem
@@ -91,9 +92,12 @@ class JwksUrl:
     """Keys at the issuer's address; fetched again each hour, and where a token names another key, but not too often."""
 
     def __init__(self, url: str) -> None:
-        """Raises SettingsError for an address whose answer others could change on its way."""
-        address = httpx.URL(url)
-        if address.scheme != "https" and not is_inside(address.host):
+        """Raises SettingsError for what is no URL, and for an address whose answer others could change on its way."""
+        try:
+            address = parse_url(url)
+        except Problem as problem:
+            raise SettingsError(f"JWT_JWKS_URL=…: {problem.detail}") from problem
+        if address.scheme != "https" and not is_inside(host_of(address)):
             raise SettingsError(f"JWT_JWKS_URL={url}: https is needed, or a host of a private network")
         self._url = address
         self._keys = Keys()

@@ -26,7 +26,7 @@ async def open_couriers(
     """Couriers of `webhook` and `upload` for as long as the context lasts; `resolve` in place of the system's resolver.
 
     Webhooks go where the guard lets them; MASK_ASSET_URL is the operator's own and may be anywhere. Raises
-    SettingsError for a malformed WEBHOOK_SECRET, MASK_ASSET_URL or MASK_COMPONENT_SECRET.
+    SettingsError for a malformed WEBHOOK_SECRET, WEBHOOK_SECRET_BEFORE, MASK_ASSET_URL or MASK_COMPONENT_SECRET.
     """
     check_callbacks(settings)
     signer, timeout_s = Signer.from_settings(settings), settings.callback_timeout_s

@@ -7,7 +7,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from gateway.callbacks.post import post, problems_told
 from gateway.callbacks.schedule import UPLOAD
-from gateway.fetching.client import Client
+from gateway.fetching.client import Client, with_host
 from gateway.fetching.urls import parse_url
 from gateway.jobs.bucket import Bucket, ObjectMissingError
 from gateway.jobs.courier import DeliveryError
@@ -54,9 +54,9 @@ class UploadCourier:
         return UPLOAD.delay_s(attempts)
 
     def _request(self, content: NewDelivery, body: UploadBody, files: Mapping[str, _File]) -> httpx.Request:
-        headers = {**content.headers, **self._headers}
-        fields = body.model_dump(exclude={"files"})
-        return httpx.Request("POST", parse_url(content.destination), data=fields, files=files, headers=headers)
+        url, fields = parse_url(content.destination), body.model_dump(exclude={"files"})
+        headers = with_host(url, {**content.headers, **self._headers})
+        return httpx.Request("POST", url, data=fields, files=files, headers=headers)
 
     async def _file(self, field: str, key: str) -> _File:
         try:

@@ -8,7 +8,7 @@ import httpx
 from gateway.callbacks.post import post, problems_told
 from gateway.callbacks.schedule import WEBHOOK
 from gateway.callbacks.signature import Signer
-from gateway.fetching.client import Client
+from gateway.fetching.client import Client, with_host
 from gateway.fetching.urls import parse_url
 from gateway.jobs.courier import DeliveryError
 from gateway.jobs.deliveries import Delivery, NewDelivery
@@ -18,7 +18,7 @@ _UNWANTED = frozenset({int(HTTPStatus.GONE)})
 
 
 class WebhookCourier:
-    """Carries deliveries of kind `webhook`, each attempt signed anew; without a signer none is sent."""
+    """Carries deliveries of kind `webhook`, each attempt signed anew for its tenant; without a signer none is sent."""
 
     def __init__(self, client: Client, signer: Signer | None) -> None:
         self._client = client
@@ -44,6 +44,7 @@ class WebhookCourier:
         headers = {
             **content.headers,
             "Content-Type": "application/json",
-            **signer.headers(content.key, int(time.time()), content.body),
+            **signer.headers(content.tenant, content.key, int(time.time()), content.body),
         }
-        return httpx.Request("POST", parse_url(content.destination), content=content.body, headers=headers)
+        url = parse_url(content.destination)
+        return httpx.Request("POST", url, content=content.body, headers=with_host(url, headers))

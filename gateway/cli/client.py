@@ -69,6 +69,7 @@ def _check(address: str) -> None:
     """Raises SettingsError for what is no URL, and ProxyError."""
     try:
         url = httpx.URL(address)
+        httpx.Request("GET", url)  # names of which httpx knows no Unicode form fail only here
     except (httpx.InvalidURL, ValueError) as error:
         raise SettingsError(f"{shown(address)}: not a URL such as http://127.0.0.1:8000: {error}") from error
     proxy_for(url)

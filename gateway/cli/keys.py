@@ -1,4 +1,4 @@
-"""`maskwright keys create|list|revoke`."""
+"""`maskwright keys create|list|revoke|webhook`."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,16 +12,21 @@ from rich.text import Text
 from gateway.access.keys import ApiKey, new_key
 from gateway.access.scopes import OPERATE, READ, WRITE, run
 from gateway.access.tenants import is_tenant
+from gateway.callbacks.signature import Signer
 from gateway.cli.ledgers import Ledgers, with_ledgers
 from gateway.cli.options import Json
+from gateway.cli.shell import shell_settings, told
 from gateway.cli.tables import age, print_json
 from gateway.jobs.view import timestamp
+from gateway.settings import SettingsError
 from gateway.settings.pipelines import PIPELINES
 
 _SCOPES = (*map(run, PIPELINES), "run:*", READ, WRITE, "jobs:*", OPERATE)
 _TITLES = ("key", "name", "tenant", "scopes", "age", "state")
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make, list and revoke API keys.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Make, list and revoke API keys; show webhook secrets."
+)
 
 
 @app.command()
@@ -63,11 +68,28 @@ def revoke(keys: Annotated[list[str], typer.Argument(metavar="KEY…", help="Ids
         raise typer.Exit(1)
 
 
+@app.command()
+def webhook(
+    tenant: Annotated[str, typer.Option(help="Whose callbacks; else those of jobs of no tenant.")] = "",
+) -> None:
+    """Show the secret with which a tenant's receivers verify callbacks; that of no other follows from it."""
+    _check_tenant(tenant)
+    with told():
+        signer = Signer.from_settings(shell_settings())
+        if signer is None:
+            raise SettingsError("WEBHOOK_SECRET is not set; tenants' secrets are derived from it")
+    typer.echo(signer.secret_of(tenant))
+
+
 def _check(scopes: Sequence[str], tenant: str) -> None:
     unknown = [scope for scope in scopes if scope not in _SCOPES]
     if unknown:
         detail = f"there is no scope {unknown[0]!r}; there are: {', '.join(_SCOPES)}"
         raise typer.BadParameter(detail, param_hint="--scope")
+    _check_tenant(tenant)
+
+
+def _check_tenant(tenant: str) -> None:
     if not is_tenant(tenant):
         raise typer.BadParameter("lower-case letters, digits, - and _, at most 63", param_hint="--tenant")
 

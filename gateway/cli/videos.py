@@ -29,6 +29,7 @@ from gateway.cli.picture import Development, Picture, Region
 from gateway.cli.sender import Outcome, Sender
 from gateway.stopping import stop_signals
 from vision.arrays import RGB, Box
+from vision.container import PNG_SIGNATURE
 from vision.tracking import Patience, Sighting, completed
 
 PATIENCE = Patience(gap=1.0, hold=0.4)
@@ -311,7 +312,8 @@ def _image(rgb: RGB, aspect: Fraction) -> bytes:
 
 
 def _rgb(png: bytes) -> RGB:
-    bgr = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+    """OpenCV reads formats that nobody asked for, too, and a gateway may be anybody's."""
+    bgr = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR) if png.startswith(PNG_SIGNATURE) else None
     if bgr is None:
         raise FilmError("unexpected_answer", "the copy of a frame is no picture")
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)

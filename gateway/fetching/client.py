@@ -20,6 +20,14 @@ _CONNECT_SHARE = 1 / 3
 """Of the whole time, so that there is some left for a second address where the first does not answer."""
 
 
+def with_host(url: httpx.URL, headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Headers of a request with its Host, in ASCII as DNS has it.
+
+    httpx would look for the host's Unicode form, and raises where IDNA has none: names with emoji.
+    """
+    return {"Host": url.netloc.decode("ascii"), **headers}
+
+
 class Client:
     """Sends requests as they are: no cookies, no redirects, no proxy, no credentials from the environment.
 

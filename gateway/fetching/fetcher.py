@@ -7,7 +7,7 @@ from http import HTTPStatus
 import anyio
 import httpx
 
-from gateway.fetching.client import Client, PinnedTransport, open_client
+from gateway.fetching.client import Client, PinnedTransport, open_client, with_host
 from gateway.fetching.codings import ACCEPTED, CodingError, TooLargeError, coding_of, decoded
 from gateway.fetching.guard import Guard
 from gateway.fetching.resolver import Resolver, system_resolver
@@ -50,7 +50,7 @@ class Fetcher:
             if redirects > _MAX_REDIRECTS:
                 raise Problem("url_failed", f"{shown(first)} redirects more than {_MAX_REDIRECTS} times.")
             with _redirected(first):
-                url = join_url(url, answer)
+                url = _next(url, answer)
                 answer = await self._get(url)
         return answer
 
@@ -65,7 +65,7 @@ class Fetcher:
     @asynccontextmanager
     async def _answer(self, url: httpx.URL) -> AsyncIterator[httpx.Response]:
         try:
-            request = httpx.Request("GET", url, headers={"Accept-Encoding": ACCEPTED})
+            request = httpx.Request("GET", url, headers=with_host(url, {"Accept-Encoding": ACCEPTED}))
             async with self._client.send(request) as response:
                 yield response
         except httpx.TimeoutException as error:
@@ -116,6 +116,14 @@ def _check_status(url: httpx.URL, response: httpx.Response) -> None:
     if not response.is_success:
         code = "url_unreachable" if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _PASSING else "url_failed"
         raise Problem(code, f"{shown(url)} answered {status}.")
+
+
+def _next(url: httpx.URL, location: str) -> httpx.URL:
+    """Where a redirect leads. Raises Problem `url_not_allowed`; also where it would leave TLS."""
+    wanted = join_url(url, location)
+    if url.scheme == "https" and wanted.scheme != "https":
+        raise Problem("url_not_allowed", f"{shown(wanted)}: not followed, as it would leave https for http.")
+    return wanted
 
 
 @contextmanager

@@ -15,6 +15,9 @@ _SHOWN = 200
 _HIGHEST_PORT = 65_535
 _LONGEST_NAME = 253
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_PUNYCODE = "xn--"
+_AUTHORITY = re.compile(r"(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?//([^/?#]*)")
+_PLAIN = re.compile(r"(\[[^\]]*\]|[^\[\]:]*)(:[0-9]{0,5})?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
@@ -73,8 +76,18 @@ def _read(text: str, reader: Callable[[str], httpx.URL]) -> httpx.URL:
         url = reader(text)
     except (httpx.InvalidURL, ValueError) as error:
         raise _refused(f"Not a URL: {str(error)[:_SHOWN]}") from error
+    if len(str(url)) > _LONGEST:
+        raise _refused(f"The URL has {len(str(url))} characters when percent-encoded; at most {_LONGEST} are accepted.")
     check_form(url)
+    _check_authority(text)
     return url
+
+
+def _check_authority(text: str) -> None:
+    """Httpx takes `:+80`, `:8_0`, digits of other alphabets, and a port that follows a bracket, for a port, too."""
+    found = _AUTHORITY.match(text)
+    if found and not _PLAIN.fullmatch(found[1]):
+        raise _refused("A port is written as a colon and digits from 0 to 9, at the end of the host.")
 
 
 def _check_host(url: httpx.URL) -> None:
@@ -90,6 +103,19 @@ def _check_host(url: httpx.URL) -> None:
         raise _refused(
             f"{shown(url)}: a host is made of letters, digits and hyphens, with single dots between, none at the end."
         )
+    if not all(map(_is_readable, labels)):
+        raise _refused(f"{shown(url)}: what follows {_PUNYCODE} is not the Punycode of any name.")
+
+
+def _is_readable(label: str) -> bool:
+    """Whether a label of other alphabets is one (RFC 3492, RFC 5890 §2.3.2.1); emoji are, as registries sell them."""
+    if not label.startswith(_PUNYCODE):
+        return True
+    try:
+        decoded = label.removeprefix(_PUNYCODE).encode().decode("punycode")
+    except UnicodeError:
+        return False
+    return decoded.isprintable() and not decoded.isascii()
 
 
 def _is_odd(character: str) -> bool:

@@ -73,7 +73,12 @@ def _poison(job: Job, failure: Failure, origin: str, settings: Settings) -> NewD
 
 def _webhook(job: Job, callback: Callback, link: Link) -> NewDelivery:
     """The id is the content's, so that a job that was done anew is another event."""
-    event = {"type": f"job.{job.state}", "timestamp": _processed_at(job), "data": job_view(job, link=link)}
+    event = {
+        "type": f"job.{job.state}",
+        "timestamp": _processed_at(job),
+        "tenant": job.request.tenant,
+        "data": job_view(job, link=link),
+    }
     body = _json(event)
     message_id = f"msg_{uuid5(job.id, callback.destination + body.decode()).hex}"
     return NewDelivery("webhook", callback.destination, message_id, body, _headers(job))

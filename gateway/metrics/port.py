@@ -6,12 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import uvicorn
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
 
-from gateway.access.browsers import FrontDoor
+from gateway.access.browsers import FrontDoor, SafeHeaders
 from gateway.access.hosts import Hosts, Origins
 from gateway.listening import Limits, Server, configured
 from gateway.metrics.page import MEDIA_TYPE, MetricsPage
@@ -48,5 +47,6 @@ def _config(settings: Settings, page: MetricsPage) -> uvicorn.Config:
     async def figures(_request: Request) -> Response:
         return Response(await page.text(), media_type=MEDIA_TYPE)
 
-    routes = [Route(path, figures) for path in ("/", "/metrics")]
-    return configured(FrontDoor(Starlette(routes=routes), Hosts(settings), Origins(settings)), Limits(grace_s=_GRACE_S))
+    routes = [Route(path, figures) for path in ("/", "/metrics", "/metrics/")]
+    app, origins = Router(routes, redirect_slashes=False), Origins(settings)  # it leads to a host that requests name
+    return configured(SafeHeaders(FrontDoor(app, Hosts(settings), origins), origins), Limits(grace_s=_GRACE_S))

@@ -21,8 +21,13 @@ class OutsideSettings(SettingsGroup):
     callback_timeout_s: float = Field(10.0, gt=0, le=600, description="Time one callback may take, in seconds.")
     webhook_secret: SecretStr = Field(
         SecretStr(""),
-        description="Secret that callbacks are signed with (Standard Webhooks): whsec_ and base64; without "
-        "it callbacks are refused.",
+        description="Operator's secret of callbacks (Standard Webhooks): whsec_ and base64. Each tenant's own follows "
+        "from it: `maskwright keys webhook`. Without it callbacks are refused.",
+    )
+    webhook_secret_before: SecretStr = Field(
+        SecretStr(""),
+        description="The WEBHOOK_SECRET before, while receivers change to a new one: callbacks of every tenant are "
+        "signed with it as well.",
     )
     mask_asset_url: Annotated[str, AfterValidator(web_address)] = Field(
         "",

@@ -24,7 +24,9 @@ SILENCE_S = 60.0
 def health_page() -> Starlette:
     """`/health`, `/health/live` and `/health/ready` of the worker that is put into `state.worker` when it is there."""
     handlers = {"/health": _health, "/health/live": _live, "/health/ready": _ready}
-    return Starlette(routes=[Route(path, handler) for path, handler in handlers.items()])
+    app = Starlette(routes=[Route(path + end, handler) for path, handler in handlers.items() for end in ("", "/")])
+    app.router.redirect_slashes = False  # it leads to whatever host the request names
+    return app
 
 
 async def _live(request: Request) -> JSONResponse:

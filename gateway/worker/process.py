@@ -8,7 +8,7 @@ import uvicorn
 import uvloop
 from starlette.applications import Starlette
 
-from gateway.access.browsers import FrontDoor
+from gateway.access.browsers import FrontDoor, SafeHeaders
 from gateway.access.hosts import Hosts, Origins
 from gateway.kafka.connection import connection_arguments
 from gateway.listening import Limits, Server, configured
@@ -78,8 +78,9 @@ async def _work(settings: Settings, app: Starlette) -> None:
 
 
 def _page_config(settings: Settings, app: Starlette) -> uvicorn.Config:
-    checked = FrontDoor(app, Hosts(settings), Origins(settings))
-    return configured(checked, Limits(), settings.api_host, settings.worker_port)
+    origins = Origins(settings)
+    checked = FrontDoor(app, Hosts(settings), origins)
+    return configured(SafeHeaders(checked, origins), Limits(), settings.api_host, settings.worker_port)
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ NAMES = [name for one in ("http", "https", "all", "no") for name in (f"{one}_pro
 ODD = [
     "socks5://p:1", "socks5h://u:p@p:1", "socks://p:1", "socks4://p:1", "p:3128", "http://u:p%40@p:1", "://", "http://",
     "[", "http://p:abc", "http://p:99999999", "foo bar", "*", "10.0.0.0/8", "fd00::/8", "[::1]", "[::1]:80", "a:b:c",
+    "http://xn--a:1", "xn--ls8h.la:3128",
 ]  # fmt: skip
 FORMS = st.sampled_from(ODD) | st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 
@@ -30,8 +31,12 @@ def test_our_own_servers_are_reached_straight(host: str) -> None:
         assert proxy_for(httpx.URL(f"{scheme}://{host}/x"), {**EVERYWHERE, "no_proxy": ""}) is None
 
 
-@given(st.dictionaries(st.sampled_from(NAMES), FORMS), st.sampled_from([*INSIDE, "files.example.com", "93.184.215.14"]))
+@given(
+    st.dictionaries(st.sampled_from(NAMES), FORMS),
+    st.sampled_from([*INSIDE, "files.example.com", "93.184.215.14", "xn--ls8h.la"]),
+)
 @example({"NO_PROXY": "[::1]", "https_proxy": "http://p:1"}, "files.example.com")
+@example({"https_proxy": "http://xn--a:1"}, "xn--ls8h.la")
 def test_any_form_gives_a_proxy_that_can_be_used_or_a_clear_error(environ: dict[str, str], host: str) -> None:
     try:
         proxy, told = proxy_for(httpx.URL(f"https://{host}/"), environ), ""

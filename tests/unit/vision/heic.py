@@ -28,8 +28,15 @@ def full_box(kind: bytes, body: bytes, version: int = 0) -> bytes:
     return box(kind, bytes((version, 0, 0, 0)) + body)
 
 
-def heic(properties: bytes = b"", exif: bytes = b"", size: tuple[int, int] = SIZE, references: bytes = b"") -> bytes:
-    """The picture with further properties, an EXIF block, or references of `iref`."""
+def heic(
+    properties: bytes = b"",
+    exif: bytes = b"",
+    size: tuple[int, int] = SIZE,
+    references: bytes = b"",
+    parts: bytes = b"",
+    more: bytes = b"",
+) -> bytes:
+    """The picture with further properties, an EXIF block, references of `iref`, `parts` in `iinf`, boxes in `meta`."""
     units = b"".join(
         bytes(((unit[0] >> 1) & 63,)) + struct.pack(">HH", 1, len(unit)) + unit for unit in (VPS, SPS, PPS)
     )
@@ -47,9 +54,10 @@ def heic(properties: bytes = b"", exif: bytes = b"", size: tuple[int, int] = SIZ
     boxes = (
         full_box(b"hdlr", struct.pack(">4x4s13x", b"pict"))
         + full_box(b"pitm", struct.pack(">H", 1))
-        + full_box(b"iinf", struct.pack(">H", len(entries)) + b"".join(entries))
+        + full_box(b"iinf", struct.pack(">H", len(entries) + bool(parts)) + b"".join(entries) + parts)
         + box(b"iprp", box(b"ipco", own + properties) + full_box(b"ipma", association))
         + (full_box(b"iref", links) if links else b"")
+        + more
     )
     kind = box(b"ftyp", b"heic\0\0\0\0mif1heic")
     start = len(kind) + 12 + len(boxes) + 16 + 14 * len(items) + 8

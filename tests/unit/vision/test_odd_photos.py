@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.unit.vision.heic import SIZE, box, heic
+from tests.unit.vision.heic import SIZE, box, full_box, heic
 from tests.unit.vision.test_photo import encoded, opened, oriented_exif, picture, read, refusal, refusal_of_pixels
 from vision.container import PNG_SIGNATURE, png_chunk
 from vision.heif import without_exif
@@ -225,6 +225,28 @@ def test_a_heic_that_ends_early_is_refused(share: float) -> None:
 def test_a_heic_of_many_large_tiles_is_refused() -> None:
     tiles = box(b"dimg", struct.pack(">HH", 1, 60_000) + struct.pack(">60000H", *[1] * 60_000))
     assert refusal(heic(references=tiles)) == "image_too_large"
+
+
+def part(kind: bytes, version: int = 2) -> bytes:
+    return full_box(b"infe", struct.pack(">HH4sx" if version == 2 else ">IH4sx", 9, 0, kind), version)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("kind", [b"iden", b"iovl", b"mski", b"unci", b"vvc1", b"j2k1", b"\0\n\xff\x1b"])
+def test_a_heic_with_parts_that_no_camera_writes_is_refused_before_libheif_sees_it(kind: bytes, version: int) -> None:
+    assert refusal(heic(parts=part(kind, version))) == "image_unsupported"
+
+
+@pytest.mark.parametrize("kind", [b"hvc1", b"tmap", b"jpeg"])
+def test_a_heic_with_a_thumbnail_or_a_gain_map_is_read(kind: bytes) -> None:
+    assert inspect(heic(parts=part(kind))).format == "heic"
+
+
+def test_a_heic_that_two_readers_could_read_differently_is_refused() -> None:
+    hidden = full_box(b"iinf", struct.pack(">H", 1) + part(b"iden"))
+    assert refusal(heic(more=hidden)) == "image_corrupt"
+    data = heic()
+    assert refusal(data + data[data.index(b"meta") - 4 : data.index(b"mdat") - 4]) == "image_corrupt"
 
 
 def test_a_heic_that_says_it_is_huge_is_refused_before_it_is_decoded() -> None:

@@ -12,6 +12,7 @@ from tests.integration.gateway.access.credentials import AUDIENCE, ISSUER, SECRE
 from tests.integration.gateway.jobs.conftest import COMMON
 from tests.integration.gateway.jobs.house import JOBS, PHOTO, House, open_house
 from tests.ports import free_ports
+from tests.web import reply, serving
 
 pytestmark = needs_chromium
 
@@ -63,7 +64,6 @@ async def test_a_page_of_another_site_neither_reads_nor_posts(tmp_path: Path) ->
             tmp_path / "chromium",
         )
         page = await house.client.get("/metrics")
-    assert told.pop("silent") == "opaque"
     assert told.pop("form") == "sent"
     assert told.pop("picture") == "refused"
     assert set(told.values()) == {"TypeError: Failed to fetch"}
@@ -83,6 +83,30 @@ async def test_a_page_whose_name_leads_here_gets_no_answer(tmp_path: Path) -> No
     assert '"jobs":' in shown[0]
     assert '"host_not_allowed"' in shown[1]
     assert '"jobs":' not in shown[1]
+
+
+async def test_what_a_caller_had_a_hand_in_runs_nothing_where_it_is_opened(tmp_path: Path) -> None:
+    """Both would write into the document; the same SVG does so where nobody confines it."""
+    script = "document.documentElement.setAttribute('data-ran', 'yes')"
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg"><style>p {{}}</style><rect/><script>{script}</script></svg>'.encode()
+    )
+    async with house_with(maskwright_home=tmp_path) as house:
+        job = (await house.submit(user_id="1", request_id="r"))["id"]
+        await house.complete_with(await house.begin(job), {"drawing.svg": svg})
+        shown = await shown_at(f"{base(house)}{JOBS}/{job}/artifacts/drawing.svg", tmp_path / "artifact")
+    async with serving(reply(200, svg, Content_Type="image/svg+xml")) as other:
+        free = await shown_at(other.url(), tmp_path / "free")
+    assert "<rect" in shown
+    assert 'data-ran="yes"' not in shown
+    assert 'data-ran="yes"' in free
+
+
+async def test_the_documentation_is_drawn_by_its_own_scripts(tmp_path: Path) -> None:
+    async with house_with(maskwright_home=tmp_path) as house:
+        docs, redoc = [await shown_at(f"{base(house)}/{page}", tmp_path / page) for page in ("docs", "redoc")]
+    assert 'class="opblock' in docs
+    assert 'data-section-id="tag/' in redoc
 
 
 async def test_a_page_that_is_named_works_with_jobs(tmp_path: Path) -> None:

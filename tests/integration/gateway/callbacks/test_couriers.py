@@ -13,9 +13,10 @@ from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
-from standardwebhooks import Webhook
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from gateway.callbacks.couriers import open_couriers
+from gateway.callbacks.signature import Signer
 from gateway.jobs.bucket import ObjectMissingError, StoredObject
 from gateway.jobs.courier import Courier, DeliveryError
 from gateway.jobs.deliveries import Delivery, NewDelivery
@@ -73,9 +74,9 @@ def settings(**changes: object) -> Settings:
     return Settings(**{**values, **changes})
 
 
-def delivery(kind: CallbackKind, url: str, body: bytes) -> Delivery:
-    now = datetime.now(UTC)
-    content = NewDelivery(kind, url, "msg_2f1c", body, {"traceparent": "00-" + "1" * 32 + "-" + "2" * 16 + "-01"})
+def delivery(kind: CallbackKind, url: str, body: bytes, tenant: str = "") -> Delivery:
+    now, trace = datetime.now(UTC), {"traceparent": "00-" + "1" * 32 + "-" + "2" * 16 + "-01"}
+    content = NewDelivery(kind, url, "msg_2f1c", body, trace, tenant)
     return Delivery(7, uuid4(), content, "pending", 1, now, now)
 
 
@@ -87,9 +88,9 @@ async def couriers(masks: Masks | None = None, **changes: object) -> AsyncIterat
         yield opened
 
 
-async def webhook(web: Web, path: str = "/hook?token=1", host: str = "hook.test") -> None:
+async def webhook(web: Web, path: str = "/hook?token=1", host: str = "hook.test", tenant: str = "") -> None:
     async with couriers() as opened:
-        await opened["webhook"].deliver(delivery("webhook", web.url(path, host), BODY))
+        await opened["webhook"].deliver(delivery("webhook", web.url(path, host), BODY, tenant))
 
 
 async def upload(web: Web, masks: Masks | None = None, body: bytes = FORM) -> None:
@@ -124,6 +125,24 @@ async def test_a_webhook_arrives_signed() -> None:
     assert asked.headers["webhook-id"] == "msg_2f1c"
     assert asked.headers["traceparent"].startswith("00-1111")
     assert Webhook(SECRET).verify(asked.body, asked.headers) == json.loads(BODY)
+
+
+async def test_each_tenants_webhooks_are_signed_for_it_alone_whatever_is_tried_again() -> None:
+    ours = Signer.from_settings(settings())
+    secrets = {"acme": ours.secret_of("acme"), "globex": ours.secret_of("globex"), "the operator": SECRET}
+    async with serving(failing(1)) as web:
+        with pytest.raises(DeliveryError) as caught:
+            await webhook(web, tenant="acme")
+        assert "whsec_" not in caught.value.reason
+        for tenant in ("acme", "globex"):
+            await webhook(web, tenant=tenant)
+    refused, *taken = web.asked
+    assert refused.headers["webhook-id"] == taken[0].headers["webhook-id"]
+    for tenant, asked in zip(("acme", "globex"), taken, strict=True):
+        Webhook(secrets[tenant]).verify(asked.body, asked.headers)
+        for others in secrets.keys() - {tenant}:
+            with pytest.raises(WebhookVerificationError):
+                Webhook(secrets[others]).verify(asked.body, asked.headers)
 
 
 async def test_every_attempt_carries_the_same_message_and_a_signature_that_holds() -> None:

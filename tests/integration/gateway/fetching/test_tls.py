@@ -1,5 +1,6 @@
 """Certificates are verified against the name in the URL, though the connection goes to an address."""
 
+import asyncio
 import ssl
 from ipaddress import ip_network
 from pathlib import Path
@@ -11,7 +12,7 @@ from gateway.problems import Problem
 from gateway.settings import Settings
 from tests.certificates import OPENSSL, self_signed
 from tests.names import Names
-from tests.web import reply, serving
+from tests.web import Asked, reply, serving
 
 SETTINGS = Settings(allowed_networks=(ip_network("127.0.0.0/8"),))
 NAMES = {"photos_test": "127.0.0.1", "other_test": "127.0.0.1"}
@@ -66,3 +67,31 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(tls: ssl.SSLCont
         with pytest.raises(Problem):
             await fetcher.fetch(web.url("/", "photos.test", "https"))
     assert web.asked == []
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("location", ["http://photos.test:{port}/", "HTTP://127.0.0.1:{port}/", "http://photos.test/"])
+async def test_a_redirect_out_of_tls_is_not_followed(tls: ssl.SSLContext, location: str) -> None:
+    async with (
+        open_fetcher(SETTINGS, Names(**NAMES).resolve) as fetcher,
+        serving(reply(200, b"photo")) as plain,
+        serving(reply(302, Location=location.format(port=plain.port)), tls=tls) as web,
+    ):
+        with pytest.raises(Problem) as caught:
+            await fetcher.fetch(web.url("/", "photos.test", "https"))
+    assert caught.value.code == "url_not_allowed"
+    assert "https for http" in caught.value.detail
+    assert plain.connections == 0
+
+
+@pytest.mark.usefixtures("trusted")
+async def test_a_redirect_into_tls_and_within_it_is_followed(tls: ssl.SSLContext) -> None:
+    async def onward(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        await (reply(302, Location="/photo") if asked.target == "/" else reply(200, b"photo"))(asked, writer)
+
+    async with (
+        open_fetcher(SETTINGS, Names(**NAMES).resolve) as fetcher,
+        serving(onward, tls=tls) as web,
+        serving(reply(302, Location=web.url("/", "photos.test", "https"))) as plain,
+    ):
+        assert await fetcher.fetch(plain.url("/", "photos.test")) == b"photo"

@@ -1,7 +1,7 @@
 """A gateway in this process on real stores, without a worker: the test decides when a job runs and how it ends."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
@@ -9,6 +9,7 @@ from uuid import UUID
 import httpx
 
 from gateway.app import create_app
+from gateway.artifacts import media_type
 from gateway.jobs.job import Failure, Lease, Outcome, StoredArtifact
 from gateway.jobs.keys import artifact_key
 from gateway.listening import Limits, Server, configured
@@ -63,11 +64,16 @@ class House:
 
     async def complete(self, lease: Lease, mask: bytes = b"mask") -> None:
         """End the job with one mask."""
-        request = lease.job.request
-        key = artifact_key(request.user_id, request.request_id, MASK, request.tenant)
-        await self.stores.artifacts.put(key, mask, "image/png")
-        artifacts = (StoredArtifact(MASK, key, "image/png", len(mask)),)
-        assert await self.stores.jobs.finish(lease, Outcome(RESULT, artifacts, timings_ms={"infer": 12.5}))
+        await self.complete_with(lease, {MASK: mask})
+
+    async def complete_with(self, lease: Lease, files: Mapping[str, bytes]) -> None:
+        """End the job with these files."""
+        request, artifacts = lease.job.request, list[StoredArtifact]()
+        for name, data in files.items():
+            key, kind = artifact_key(request.user_id, request.request_id, name, request.tenant), media_type(name)
+            await self.stores.artifacts.put(key, data, kind)
+            artifacts.append(StoredArtifact(name, key, kind, len(data)))
+        assert await self.stores.jobs.finish(lease, Outcome(RESULT, tuple(artifacts), timings_ms={"infer": 12.5}))
 
     async def fail(self, lease: Lease, code: str = "no_person") -> None:
         """End the job without masks."""

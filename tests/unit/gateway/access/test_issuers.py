@@ -20,9 +20,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa
 from jwt.algorithms import get_default_algorithms
 
+from gateway.access.jwks import JwksUrl
 from gateway.access.tokens import Tokens
 from gateway.problems import Problem
-from gateway.settings import Settings
+from gateway.settings import Settings, SettingsError
 from tests.integration.gateway.access.credentials import AUDIENCE, ISSUER, SECRET, claims, forged, token
 from tests.web import Answer, Asked, Web, reply, serving, silence
 
@@ -387,3 +388,12 @@ async def test_old_keys_serve_while_newer_ones_are_fetched() -> None:
                 await asyncio.sleep(0)
         assert await asyncio.wait_for(found(tokens, signed(claims())), 1) == "let in"
         assert web.connections == 2
+
+
+@pytest.mark.parametrize(
+    "url", ["https://xn--a/", "https://①.test/", "https://a:+443/", "https://u:p@a/", "https://\t/"]
+)
+def test_an_issuers_address_that_is_none_stops_the_start_without_being_repeated(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"^JWT_JWKS_URL=…: ") as caught:
+        JwksUrl(url)
+    assert "u:p" not in str(caught.value)

@@ -28,6 +28,14 @@ def test_a_missing_gateway_is_explained(tmp_path: object) -> None:
     assert "maskwright up" in result.output
 
 
+@pytest.mark.parametrize("url", ["http://xn--a/", "http://xn--ls8h.la/", "http://①.test/", "http://a:9999999999/"])
+def test_a_url_that_is_none_is_explained(url: str) -> None:
+    result = CliRunner().invoke(app, ["jobs", "list", "--url", url])
+    assert result.exit_code in {1, 2}
+    assert isinstance(result.exception, SystemExit)
+    assert url in result.output
+
+
 def test_videos_without_their_package_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "gateway.cli.videos", raising=False)
     monkeypatch.setitem(sys.modules, "av", None)

@@ -32,6 +32,24 @@ def refusal(text: str) -> str:
         ("http://example.com./", "none at the end"),
         ("http://[::1/", "Not a URL"),
         ("http://example.com/" + "a" * 9000, "9019 characters"),
+        ("http://example.com/" + "€" * 1000, "9019 characters when percent-encoded"),
+        ("http://example.com/?" + "💩" * 8000, "when percent-encoded"),
+        ("http://xn--a/", "Punycode"),
+        ("http://a.xn--0.example/", "Punycode"),
+        ("http://XN--/", "none at the end"),
+        ("http://xn--abc-/", "none at the end"),
+        ("http://xn--99999999999/", "Punycode"),
+        ("http://xn--a_b/", "Punycode"),
+        ("http://example.com:+80/", "digits from 0 to 9"),
+        ("http://example.com:8_0/", "digits from 0 to 9"),
+        ("http://example.com:８０/", "digits from 0 to 9"),  # noqa: RUF001
+        ("http://[2606:4700::1111]80/", "digits from 0 to 9"),
+        ("http://example.com:-1/", "1 to 65535"),
+        ("http://example.com:" + "0" * 5000 + "80/", "Not a URL"),
+        ("http://[::1%25eth0]/", "zones"),
+        ("http://[v1.a]/", "Not a URL"),
+        ("http://" + "a" * 64 + ".example/", "letters"),
+        ("http://" + "a." * 127 + "ab/", "letters"),
     ],
 )
 def test_a_refusal_says_what_is_wrong(text: str, said: str) -> None:
@@ -60,6 +78,16 @@ def test_a_signed_url_is_asked_for_as_it_stands(target: str) -> None:
     assert parse_url(f"https://example.com{target}").raw_path.decode() == target
 
 
+@pytest.mark.parametrize("host", ["xn--ls8h.la", "a.xn--i-7iq.ws", "xn--bcher-kva.example", "xn--fx-3s9cx68e.jp"])
+def test_a_name_in_ascii_form_stays_as_it_is(host: str) -> None:
+    """Emoji, as registries sell them, are no names to IDNA 2008, and to everybody else."""
+    assert parse_url(f"https://{host}/").raw_host.decode() == host
+
+
+def test_a_port_may_be_left_out_after_its_colon() -> None:
+    assert parse_url("http://example.com:/").port is None
+
+
 def test_names_of_other_alphabets_are_accepted_in_their_ascii_form() -> None:
     assert parse_url("https://bücher.example/").raw_host == b"xn--bcher-kva.example"
 
@@ -78,7 +106,8 @@ def test_a_redirect_is_read_from_where_it_was_found(location: str, wanted: str) 
 
 
 @pytest.mark.parametrize(
-    "location", ["ftp://example.com/", "//user@example.com/", "http://a b/", "\\\\127.0.0.1/", "//1/"]
+    "location",
+    ["ftp://example.com/", "//user@example.com/", "http://a b/", "\\\\127.0.0.1/", "//1/", "//a:+80/", "//xn--a/"],
 )
 def test_a_redirect_is_held_to_the_same_rules(location: str) -> None:
     with pytest.raises(Problem) as caught:

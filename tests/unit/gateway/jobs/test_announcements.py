@@ -139,6 +139,12 @@ def test_a_webhook_is_the_jobs_view():
     assert event["data"]["artifacts"]["upper_body_mask.png"]["url"].startswith("http://s3/masks/")
 
 
+@pytest.mark.parametrize("tenant", ["", "acme"])
+def test_a_webhook_names_its_tenant(tenant):
+    (delivery,) = announce(DONE, Callback("webhook", "https://a/b"), tenant=tenant)
+    assert (json.loads(delivery.body)["tenant"], delivery.tenant) == (tenant, tenant)
+
+
 def test_each_event_has_a_webhook_id_of_its_own():
     hooks = [Callback("webhook", "https://a/b"), Callback("webhook", "https://a/c")]
     again = announce(Outcome(failure=Failure("no_person", "")), *hooks)
