@@ -64,7 +64,7 @@ class Waits:
 def main(
     flood: Annotated[int, typer.Option(help="Jobs of the tenant that floods the queue, kept so many.")] = 500,
     jobs: Annotated[int, typer.Option(help="Jobs of the other, one after the other.")] = 20,
-    claims: Annotated[int, typer.Option(help="Claims of each claimer, of two jobs.")] = 300,
+    claims: Annotated[int, typer.Option(help="Claims of each claimer, of two jobs.")] = 100,
 ) -> None:
     """Measure both."""
     with _postgres() as settings:

@@ -14,6 +14,7 @@ from gateway.postgres.turns import lock_users, settle_turns
 
 # From one tenant to the next by the index, so that many jobs of one cost no more than one. What is planned is no lock:
 # only so many of each tenant are locked as are taken. Others that claim at once pass over these to those behind them.
+# An array, as how many are chosen is not known beforehand: the planner would join all jobs to them.
 _DUE = "state = 'queued' AND NOT held AND run_at <= now()"
 _CLAIM = f"""
 WITH RECURSIVE round AS (
@@ -42,6 +43,8 @@ WITH RECURSIVE round AS (
 ), running AS MATERIALIZED (
     SELECT id, tenant COLLATE "C" AS tenant, priority, sequence, lease_until <= now() AS lapsed
     FROM maskwright.jobs WHERE state = 'running'
+), busy AS (
+    SELECT tenant, count(*) AS jobs FROM running WHERE NOT lapsed GROUP BY tenant
 ), due AS (
     SELECT job.id, present.tenant, job.priority, job.sequence, false AS lapsed
     FROM present CROSS JOIN LATERAL (
@@ -53,9 +56,9 @@ WITH RECURSIVE round AS (
 ), planned AS MATERIALIZED (
     SELECT id, tenant, lapsed, taken, tenant <= $5 AS passed
     FROM (
-        SELECT *, row_number() OVER (PARTITION BY tenant ORDER BY priority DESC, sequence)
-            + (SELECT count(*) FROM running WHERE running.tenant = due.tenant AND NOT running.lapsed) AS taken
-        FROM due
+        SELECT due.*, coalesce(busy.jobs, 0)
+            + row_number() OVER (PARTITION BY due.tenant ORDER BY priority DESC, sequence) AS taken
+        FROM due LEFT JOIN busy ON busy.tenant = due.tenant
     ) AS ranked
     ORDER BY taken, tenant <= $5, tenant LIMIT $2
 ), fresh AS (
@@ -69,20 +72,22 @@ WITH RECURSIVE round AS (
     SELECT id, attempts FROM maskwright.jobs
     WHERE id = ANY(ARRAY(SELECT id FROM planned WHERE lapsed)) AND state = 'running' AND lease_until <= now()
     FOR UPDATE SKIP LOCKED
+), chosen AS MATERIALIZED (
+    TABLE fresh UNION ALL TABLE lapsed
 ), claimed AS (
     UPDATE maskwright.jobs SET
         state = 'running', attempts = least(jobs.attempts + 1, $4), started_at = now(), worker = $1,
         lease_token = gen_random_uuid(), lease_until = now() + $3 * interval '1 second'
-    FROM (TABLE fresh UNION ALL TABLE lapsed) AS chosen WHERE jobs.id = chosen.id
-    RETURNING jobs.*, chosen.attempts >= $4 AS exhausted
+    WHERE id = ANY(ARRAY(SELECT id FROM chosen))
+    RETURNING *
 )
-SELECT claimed.*, all_planned.planned, pg_notify('maskwright', claimed.id::text)
+SELECT claimed.*, chosen.attempts >= $4 AS exhausted, all_planned.planned, pg_notify('maskwright', claimed.id::text)
 FROM (SELECT count(*) AS planned FROM planned) AS all_planned
-LEFT JOIN claimed ON true LEFT JOIN planned ON planned.id = claimed.id
+LEFT JOIN claimed ON true LEFT JOIN chosen ON chosen.id = claimed.id LEFT JOIN planned ON planned.id = claimed.id
 ORDER BY planned.taken, planned.passed, planned.tenant, claimed.priority DESC, claimed.sequence
 """  # noqa: S608 of constants
-_TENANTS = 32
-"""So many that have due jobs are looked at for one claim, from the one after the last that was served on."""
+_TENANTS = 16
+"""So many that have due jobs, or as many as are claimed, are looked at: from the one after the last that was served on."""
 _RENEW = """
 WITH alive AS (
     INSERT INTO maskwright.workers (worker, capacity, seen_at) VALUES ($1, $2, now())
@@ -137,7 +142,7 @@ class Claiming:
 
     async def __call__(self, connection: Connection, limit: int) -> Claim:
         """Take due jobs."""
-        values = (self.worker, limit, self.lease_s, self.max_attempts, self.after, _TENANTS)
+        values = (self.worker, limit, self.lease_s, self.max_attempts, self.after, max(_TENANTS, limit))
         rows = await connection.fetch(_CLAIM, *values)
         taken = [row for row in rows if row["id"] is not None]
         return Claim(
