@@ -87,7 +87,7 @@ LEFT JOIN claimed ON true LEFT JOIN chosen ON chosen.id = claimed.id LEFT JOIN p
 ORDER BY planned.taken, planned.passed, planned.tenant, claimed.priority DESC, claimed.sequence
 """  # noqa: S608 of constants
 _TENANTS = 16
-"""So many that have due jobs, or as many as are claimed, are looked at: from the one after the last that was served on."""
+"""So many tenants with due jobs are looked at, or as many as jobs are wanted, from the last that was served on."""
 _RENEW = """
 WITH alive AS (
     INSERT INTO maskwright.workers (worker, capacity, seen_at) VALUES ($1, $2, now())
