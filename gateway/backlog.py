@@ -1,5 +1,6 @@
 """Whether the queue of jobs takes one more."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,38 +13,61 @@ _LONGEST_PAUSE_S = 60.0
 
 
 class Backlog:
-    """The bound of the queue. Several requests that ask at once may pass together, so it is passed by a few at most.
+    """The bound of the queue, shared by the tenants.
 
-    Batches do not pass it: they claim a place for each of their jobs before its photo is stored.
+    A tenant may add jobs while fewer than QUEUE_MAX_SIZE wait, or while fewer of its own wait than its share:
+    QUEUE_MAX_SIZE divided by the tenants that have unfinished jobs. So one alone may fill it, and keeps nobody out.
+
+    Several requests that ask at once may pass together, so it is passed by a few at most. Batches do not pass it: they
+    claim a place for each of their jobs before its photo is stored.
     """
 
     def __init__(self, jobs: JobStore, max_queued: int) -> None:
         self._jobs = jobs
         self._max_queued = max_queued
-        self._claimed = 0
+        self._claimed = Counter[str]()
 
-    async def check(self) -> None:
+    async def check(self, tenant: str) -> None:
         """Return where there is room. Raises Problem `queue_full` with a guess at the time the queue needs to empty."""
-        before = self._claimed
+        before = self._claimed.total()
         counts = await self._jobs.counts()
-        waiting = counts.queued + max(before, self._claimed)
-        if waiting >= self._max_queued:
+        waiting = counts.queued + max(before, self._claimed.total())
+        if waiting < self._max_queued:
+            return
+        own, share = await self._share(tenant)
+        if own >= share:
             pause_s = min(_LONGEST_PAUSE_S, _empty_in_s(counts))
-            raise Problem("queue_full", f"{waiting} jobs are waiting.", retry_after=pause_s)
+            detail = f"{waiting} jobs are waiting. {own} of them are your tenant's, whose share is {share}."
+            raise Problem("queue_full", detail, retry_after=pause_s)
+
+    async def room(self, tenant: str) -> int:
+        """How many jobs a tenant may add; 0 or fewer where it may not. Raises Problem `store_unavailable`."""
+        free = self._max_queued - (await self._jobs.counts()).queued
+        if 2 * free >= self._max_queued:  # of two or more tenants none has a greater share
+            return free
+        own, share = await self._share(tenant)
+        return max(free, share - own)
+
+    async def _share(self, tenant: str) -> tuple[int, int]:
+        """How many of a tenant's jobs wait, or are about to; and how many may where the queue is full, 1 at least."""
+        before = self._claimed[tenant]
+        counts = await self._jobs.tenant_counts(tenant)
+        return counts.queued + max(before, self._claimed[tenant]), max(1, self._max_queued // counts.tenants)
 
     @contextmanager
-    def claim(self) -> Iterator["Claim"]:
+    def claim(self, tenant: str) -> Iterator["Claim"]:
         """Places for jobs until the store counts them: all are given back when the context ends."""
-        claim = Claim(self)
+        claim = Claim(self, tenant)
         try:
             yield claim
         finally:
-            self._claimed -= claim.places
+            self._claimed[tenant] -= claim.places
+            self._claimed = +self._claimed
 
-    async def take(self) -> None:
+    async def take(self, tenant: str) -> None:
         """Take a place. Raises Problem `queue_full`."""
-        await self.check()
-        self._claimed += 1
+        await self.check(tenant)
+        self._claimed[tenant] += 1
 
     async def wait_s(self) -> float:
         """A guess at the time until the job that came last has ended."""
@@ -51,15 +75,16 @@ class Backlog:
 
 
 class Claim:
-    """`places` in the queue that jobs are about to fill."""
+    """`places` in the queue that a tenant's jobs are about to fill."""
 
-    def __init__(self, backlog: Backlog) -> None:
+    def __init__(self, backlog: Backlog, tenant: str) -> None:
         self.places = 0
         self._backlog = backlog
+        self._tenant = tenant
 
     async def one(self) -> None:
         """Take one more. Raises Problem `queue_full`."""
-        await self._backlog.take()
+        await self._backlog.take(self._tenant)
         self.places += 1
 
 

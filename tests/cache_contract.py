@@ -148,6 +148,28 @@ async def frees_after_a_failure(cache: Cache) -> None:
             pass
 
 
+async def evicts_from_whoever_keeps_most(cache: Cache, max_bytes: int) -> None:
+    """Of a cache that keeps so much at most: a tenant that fills it loses its own, and one below its share nothing."""
+
+    async def keep(tenant: str, number: int, share: float) -> None:
+        value = CachedResult({}, (Artifact("a.png", bytes(int(share * max_bytes))),), None, 1.0)
+        await cache.keep(entry(number, value, key=replace(key(number), tenant=tenant)))
+
+    await keep("small", 1, 0.1)
+    for number in (2, 3):
+        await keep("middle", number, 0.1)
+    for number in range(10, 28):
+        await keep("large", number, 0.09)
+    await cache.cleanup()
+    left = [number for number in (1, 2, 3, *range(10, 28)) if await cache.find(key(number))]
+    assert left == [1, 2, 3, *range(21, 28)]
+    await keep("small", 4, 0.15)
+    await keep("late", 5, 0.2)
+    await cache.cleanup()
+    left = [number for number in (1, 2, 3, 4, 5, *range(21, 28)) if await cache.find(key(number))]
+    assert left == [1, 2, 3, 4, 5, 25, 26, 27]
+
+
 CONTRACT = (
     keeps_results,
     keeps_refusals,

@@ -34,8 +34,10 @@ LEASE_S = 100.0
 LATE_S = LEASE_S + LATE_WRITES_S
 
 _ALL = 1000
+TENANTS = ("", "acme", "b_c", "b-c")
+"""Names that locales put into other orders than their bytes'."""
 _REQUESTS = st.builds(
-    lambda user, number, fingerprint, priority, source, failure: NewJob(
+    lambda tenant, user, number, fingerprint, priority, source, failure: NewJob(
         id=uuid4(),
         pipeline="body_masks",
         user_id=user,
@@ -47,7 +49,9 @@ _REQUESTS = st.builds(
         trace_id="0" * 32,
         priority=priority,
         outcome=Outcome(failure=Failure(failure, "why")) if failure else None,
+        tenant=tenant,
     ),
+    st.sampled_from(TENANTS),
     st.sampled_from(["ann", "bob", ""]),
     st.integers(1, 9),
     st.sampled_from([b"one", b"one", b"one", b"other"]),
@@ -122,10 +126,10 @@ class QueueMachine(RuleBasedStateMachine):
         assert self._wait(self._queue.jobs.submit([], [poison, poison])) == []
         self._model.add_poison(poison)
 
-    @rule(worker=_WORKERS, limit=st.integers(1, 4))
-    def claim(self, worker: str, limit: int) -> None:
-        due, claimable, exhausted = self._model.due(), self._model.claimable(), self._model.exhausted()
-        leases = self._wait(self._queue.jobs.claim(worker, limit, LEASE_S))
+    @rule(worker=_WORKERS, limit=st.integers(1, 4), after=st.sampled_from([*TENANTS, "b", "z"]))
+    def claim(self, worker: str, limit: int, after: str = "") -> None:
+        due, claimable, exhausted = self._model.due(), self._model.claimable(after), self._model.exhausted()
+        leases = self._wait(self._queue.jobs.claim(worker, limit, LEASE_S, after))
         expected = [job.request.id for job in claimable]
         assert [lease.job.id for lease in leases] == expected[: len(leases)]
         ended = self._end_exhausted()
@@ -274,9 +278,15 @@ class QueueMachine(RuleBasedStateMachine):
     def restart(self) -> None:
         self._wait(self._queue.restart())
 
+    @rule(tenant=st.sampled_from(TENANTS))
+    def count_of_tenant(self, tenant: str) -> None:
+        assert self._wait(self._queue.jobs.tenant_counts(tenant)) == self._model.tenant_counts(tenant)
+
     @invariant()
     def shows_every_job_as_it_is(self) -> None:
-        found = self._wait(self._queue.jobs.find(JobFilter(limit=_ALL))) if self._model.jobs else []
+        tenants = {job.request.tenant for job in self._model.jobs}
+        found = [job for one in tenants for job in self._wait(self._queue.jobs.find(JobFilter(limit=_ALL, tenant=one)))]
+        found.sort(key=lambda job: job.sequence, reverse=True)
         rows = [(job.id, job.state, job.attempts, _code(job.outcome)) for job in found]
         assert rows == [(job.request.id, *job.row) for job in self._model.visible()]
         for job, expected in zip(found, self._model.visible(), strict=True):

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from gateway.jobs.deliveries import NewDelivery
 from gateway.jobs.job import Failure, Job, Lease, NewJob, Outcome
-from gateway.jobs.store import REMOVAL_S, Poison, Submission
+from gateway.jobs.store import REMOVAL_S, Poison, Submission, TenantCounts
 from gateway.problems import PROBLEMS
 
 OUTPUT_TOPIC, WEBHOOK = "mask_output", "https://example.com/hook"
@@ -110,17 +110,34 @@ class Model:
             self.poisoned_messages[message] = True
             self._owe(None, (poison.announcement.destination, poison.announcement.body))
 
-    def due(self) -> list[ModelJob]:
-        """Jobs that a claim may take, in the order in which it takes them."""
+    def due(self, after: str = "") -> list[ModelJob]:
+        """Jobs that a claim may take, in the order in which it takes them where a job of `after` was the last."""
         first = [job for job in self.jobs if not job.finished and self._has_turn(job)]
         ready = [job for job in first if (job.lease_until if job.state == "running" else job.run_at) <= self.now]
-        return sorted(ready, key=lambda job: (-job.request.priority, job.order))
+        ready.sort(key=lambda job: (-job.request.priority, job.order))
+        under_way = [job for job in self.jobs if job.state == "running" and job.lease_until > self.now]
+        running = Counter(job.request.tenant for job in under_way)
+        ordered: list[ModelJob] = []
+        while ready:
+            tenants = sorted({job.request.tenant for job in ready})
+            tenants = [one for one in tenants if one > after] + [one for one in tenants if one <= after]
+            fewest = min(tenants, key=lambda tenant: running[tenant])
+            job = next(job for job in ready if job.request.tenant == fewest)
+            running[fewest] += 1
+            ready.remove(job)
+            ordered.append(job)
+        return ordered
 
     def exhausted(self) -> list[ModelJob]:
         return [job for job in self.due() if job.attempts >= self.max_attempts]
 
-    def claimable(self) -> list[ModelJob]:
-        return [job for job in self.due() if job.attempts < self.max_attempts]
+    def claimable(self, after: str = "") -> list[ModelJob]:
+        return [job for job in self.due(after) if job.attempts < self.max_attempts]
+
+    def tenant_counts(self, tenant: str) -> TenantCounts:
+        unfinished = [job for job in self.jobs if not job.finished]
+        queued = [job for job in unfinished if job.state == "queued" and job.request.tenant == tenant]
+        return TenantCounts(len(queued), len({job.request.tenant for job in unfinished} | {tenant}))
 
     def lease(self, lease: Lease, lease_s: float) -> None:
         """Note a lease that the queue gave."""
@@ -223,10 +240,10 @@ class Model:
         self.deliveries.append(ModelDelivery(job_id, sent, self.now))
 
     def _has_turn(self, job: ModelJob) -> bool:
-        user = job.request.user_id
-        others = [one for one in self.jobs if one.request.user_id == user and not one.finished]
+        user = job.request.owner
+        others = [one for one in self.jobs if one.request.owner == user and not one.finished]
         return not user or job in sorted(others, key=lambda one: one.turn)[: self.user_concurrency]
 
 
-def _identity(request: NewJob) -> tuple[str, str]:
-    return request.user_id, request.request_id
+def _identity(request: NewJob) -> tuple[str, str, str]:
+    return request.tenant, request.user_id, request.request_id

@@ -1,19 +1,19 @@
-"""How much a caller may take: a token bucket each for requests and for bytes."""
+"""How much a caller, and a tenant, may take: a token bucket each for requests and for bytes."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 
 from starlette.requests import Request
 from starlette.types import Message
 
-from gateway.access.caller import Caller
 from gateway.problems import Problem
 from gateway.settings import Settings
 
 _MINUTE_S = 60.0
 _MANY = 10_000
-"""Callers past which those are forgotten that took nothing lately; and again past twice as many as then stay."""
+"""So many callers, and tenants, are remembered: past that, the half that took least has all of it again."""
 
 
 @dataclass
@@ -44,56 +44,76 @@ class _Account:
     requests: Allowance
     bytes: Allowance
 
+    def wait_s(self, now: float) -> float:
+        return max(self.requests.wait_s(now), self.bytes.wait_s(now))
 
-class Allowances:
-    """What is left to each caller of this process; they start with all of it."""
+    @property
+    def debt(self) -> float:
+        """As a share of what a minute gives."""
+        limited = [one for one in (self.requests, self.bytes) if one.per_minute]
+        return max((one.debt / one.per_minute for one in limited), default=0.0)
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
-        self._requests = settings.caller_requests_per_minute
-        self._bytes = settings.caller_bytes_per_minute
-        self._clock = clock
-        self._accounts: dict[str, _Account] = {}
-        self._many = _MANY
 
-    def charge(self, caller: Caller, request: Request) -> Request:
-        """The request, whose body is charged to its caller as it comes.
+class _Accounts:
+    """Accounts by name, each with so much a minute; `whose` they are is for who took too much."""
 
-        Raises Problem `rate_limited`, with the time to wait, where the caller took too much already.
-        """
-        if not self._requests and not self._bytes:
-            return request
-        account, now = self._account(caller), self._clock()
-        wait_s = max(account.requests.wait_s(now), account.bytes.wait_s(now))
-        if wait_s:
-            raise Problem("rate_limited", self._detail(), retry_after=wait_s)
-        account.requests.take(1)
-        return _metered(request, account.bytes)
+    def __init__(self, whose: str, requests: int, bytes_: int) -> None:
+        self._limits = requests, bytes_
+        self._whose = whose
+        self._known: dict[str, _Account] = {}
 
-    def _account(self, caller: Caller) -> _Account:
-        now = self._clock()
-        if caller.name not in self._accounts and len(self._accounts) >= self._many:
+    def find(self, name: str, now: float) -> _Account:
+        """The account of this name, made if need be. Raises Problem `rate_limited` where it took too much."""
+        if name not in self._known and len(self._known) >= _MANY:
             self._forget(now)
-            self._many = max(_MANY, 2 * len(self._accounts))
-        new = _Account(Allowance(self._requests, now), Allowance(self._bytes, now))
-        return self._accounts.setdefault(caller.name, new)
+        requests, bytes_ = (Allowance(limit, now) for limit in self._limits)
+        account = self._known.setdefault(name, _Account(requests, bytes_))
+        if wait_s := account.wait_s(now):
+            raise Problem("rate_limited", self._detail(), retry_after=wait_s)
+        return account
 
     def _forget(self, now: float) -> None:
-        """Drop the accounts that are as good as new."""
-        for name, account in list(self._accounts.items()):
-            for allowance in (account.requests, account.bytes):
-                allowance.wait_s(now)
-            if not account.requests.debt and not account.bytes.debt:
-                del self._accounts[name]
+        """Keep the half that owes most: to be forgotten does no harm, and whoever comes new pushes out no debt."""
+        for account in self._known.values():
+            account.wait_s(now)
+        self._known = dict(nlargest(_MANY // 2, self._known.items(), key=lambda one: one[1].debt))
 
     def _detail(self) -> str:
-        limits = ((self._requests, "requests"), (self._bytes, "bytes"))
-        return f"At most {' and '.join(f'{limit} {what}' for limit, what in limits if limit)} a minute are accepted."
+        limits = zip(self._limits, ("requests", "bytes"), strict=True)
+        most = " and ".join(f"{limit} {what}" for limit, what in limits if limit)
+        return f"At most {most} a minute are accepted from {self._whose}."
 
 
-def _metered(request: Request, allowance: Allowance) -> Request:
+class Allowances:
+    """What is left to each caller and tenant of this process; they start with all of it."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        callers = settings.caller_requests_per_minute, settings.caller_bytes_per_minute
+        tenants = settings.tenant_requests_per_minute, settings.tenant_bytes_per_minute
+        self._unlimited = not any((*callers, *tenants))
+        self._callers = _Accounts("one caller", *callers)
+        self._tenants = _Accounts("the tokens of one tenant", *tenants)
+        self._clock = clock
+
+    def charge(self, caller: str, tenant: str, request: Request) -> Request:
+        """The request, whose body is charged to its caller and its tenant, if it has one, as it comes.
+
+        Raises Problem `rate_limited`, with the time to wait, where either took too much already.
+        """
+        if self._unlimited:
+            return request
+        now = self._clock()
+        accounts = [self._callers.find(caller, now), *([self._tenants.find(tenant, now)] if tenant else [])]
+        for account in accounts:
+            account.requests.take(1)
+        return _metered(request, [account.bytes for account in accounts])
+
+
+def _metered(request: Request, allowances: Sequence[Allowance]) -> Request:
     async def receive() -> Message:
         message = await request.receive()
-        allowance.take(len(message.get("body", b"")))
+        for allowance in allowances:
+            allowance.take(len(message.get("body", b"")))
         return message
 
     return Request(request.scope, receive)

@@ -9,6 +9,7 @@ from gateway.access import scopes
 from gateway.problems import Problem
 
 _KEY = "caller"
+_BY_KEY = "key:"
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,16 @@ class Caller:
     name: str
     tenant: str
     scopes: Collection[str]
+
+    @classmethod
+    def by_key(cls, key_id: str, tenant: str, scopes: Collection[str]) -> "Caller":
+        """Whoever shows an API key."""
+        return cls(f"{_BY_KEY}{key_id}", tenant, scopes)
+
+    @property
+    def has_key(self) -> bool:
+        """Whether it is known by an API key."""
+        return self.name.startswith(_BY_KEY)
 
     def check(self, scope: str) -> None:
         """Raise Problem `scope_missing` where the caller may not do what the scope is for."""

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from gateway.access.audit import AuditEntry
 from gateway.access.caller import Caller, caller_of, note_caller
-from gateway.access.origin import owner_of
+from gateway.access.origin import accounts_of, owner_of
 from gateway.access.rules import Rule
 from gateway.logs import get_logger
 from gateway.middleware import path_of, request_id_of
@@ -44,10 +44,10 @@ def guarded(rule: Rule, handler: Handler) -> Handler:
         caller = await services.access.caller(request, tickets=rule.tickets)
         note_caller(request, caller)
         visit = visit_of(request)
-        visit.owner = owner_of(caller, visit.owner)
+        accounts, visit.owner = accounts_of(caller, visit.owner), owner_of(caller, visit.owner)
         if services.access.required:
             structlog.contextvars.bind_contextvars(caller=caller.name, tenant=caller.tenant)
-        charged = services.access.allowances.charge(caller, request)
+        charged = services.access.allowances.charge(*accounts, request)
         return await _audited(request, rule, lambda: _answer(charged, caller, scope, handler))
 
     return let_in

@@ -110,7 +110,7 @@ class KeyRing:
             raise Problem("key_revoked", f"The API key {key.id} was revoked.", headers=_CHALLENGE)
         if key.expires_at and key.expires_at <= datetime.now(UTC):
             raise Problem("key_expired", f"The API key {key.id} has expired.", headers=_CHALLENGE)
-        return Caller(f"key:{key.id}", key.tenant, key.scopes)
+        return Caller.by_key(key.id, key.tenant, key.scopes)
 
     async def _is_known(self, shown: tuple[str, str], address: str) -> bool:
         if shown in self._known:

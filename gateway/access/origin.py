@@ -24,6 +24,16 @@ def owner_of(caller: Caller, by_address: Owner) -> Owner:
     return Owner(f"tenant:{caller.tenant}" if caller.tenant else caller.name, caller.name)
 
 
+def accounts_of(caller: Caller, by_address: Owner) -> tuple[str, str]:
+    """Whose allowances a request takes from: its caller's; and its tenant's, where tokens of one come, else empty.
+
+    Where nobody is asked the caller is the address. A `sub` is one of a tenant; keys are the operator's to make.
+    """
+    if caller is LOCAL:
+        return by_address.name, ""
+    return f"{caller.tenant}/{caller.name}", "" if caller.has_key else caller.tenant
+
+
 def site_of(address: str) -> str:
     """Whom an address counts for: itself, or the /64 of one of IPv6."""
     parsed = _parsed(address)

@@ -34,7 +34,12 @@ def tenant_prefix(tenant: str) -> str:
 
 def is_of_tenant(key: str, tenant: str) -> bool:
     """Whether an object may be read by a tenant: by its key it is that tenant's own."""
-    return key.startswith(tenant_prefix(tenant)) if tenant else not key.startswith(_TENANT_MARK)
+    return tenant_of(key) == tenant
+
+
+def tenant_of(key: str) -> str:
+    """The tenant whose own an object is by its key; empty for those of none."""
+    return key[len(_TENANT_MARK) :].partition("/")[0] if key.startswith(_TENANT_MARK) else ""
 
 
 def segment(text: str) -> str:

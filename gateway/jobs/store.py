@@ -73,6 +73,14 @@ class QueueCounts:
 
 
 @dataclass(frozen=True)
+class TenantCounts:
+    """A tenant's `queued` jobs; and the `tenants` that have unfinished ones, this one among them if it has or not."""
+
+    queued: int
+    tenants: int
+
+
+@dataclass(frozen=True)
 class Standing:
     """What is not over. `queued` jobs, the oldest by its coming; `running`, by the start of its attempt; `deleting`.
 
@@ -125,11 +133,12 @@ class JobStore(Protocol):
     async def submit(self, jobs: Sequence[NewJob], poison: Sequence[Poison] = ()) -> list[Submission]:
         """Keep all or nothing; the same (tenant, user_id, request_id) is kept once, a poison's (origin, value) too."""
 
-    async def claim(self, worker: str, limit: int, lease_s: float) -> list[Lease]:
-        """Take due jobs, by priority and age, and at most USER_CONCURRENCY of a user.
+    async def claim(self, worker: str, limit: int, lease_s: float, after: str = "") -> list[Lease]:
+        """Take due jobs in turn: of the tenant with fewest running ones, of equals the next by name past `after`.
 
-        Jobs whose lease is over are taken again. One that was begun more than MAX_RETRIES + 1 times fails with
-        `attempts_exhausted` instead.
+        Of a tenant by priority and age, and at most USER_CONCURRENCY of a user. `after` is whose job the same worker
+        took last. Jobs whose lease is over are taken again. One that was begun more than MAX_RETRIES + 1 times fails
+        with `attempts_exhausted` instead.
         """
 
     async def renew(self, worker: str, capacity: int, tokens: Sequence[UUID], lease_s: float) -> frozenset[UUID]:
@@ -164,6 +173,9 @@ class JobStore(Protocol):
 
     async def counts(self) -> QueueCounts:
         """How full the queue is."""
+
+    async def tenant_counts(self, tenant: str) -> TenantCounts:
+        """How full the queue is of one tenant's jobs, and how many tenants share it."""
 
     async def standing(self) -> Standing:
         """What is not over, and for how long."""

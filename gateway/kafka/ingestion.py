@@ -9,6 +9,7 @@ from types import MappingProxyType
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
+from gateway.backlog import Backlog
 from gateway.jobs.job import Failure
 from gateway.jobs.store import Poison
 from gateway.kafka.broker import Topic, open_broker
@@ -49,7 +50,7 @@ class Ingestion:
 
     def __init__(self, settings: Settings, stores: Stores, pipeline: Pipeline, figures: KafkaFigures) -> None:
         self._settings = settings
-        self._jobs = stores.jobs
+        self._backlog = Backlog(stores.jobs, settings.queue_max_size)
         self._reader = MessageReader(settings, pipeline)
         self._deposit = Deposit(stores.jobs, stores.photos, self._reader, stores.poison)
         self._figures = figures
@@ -112,12 +113,11 @@ class Ingestion:
             self._show(member)
 
     async def _room(self) -> int:
-        """Jobs that may still be queued; none where the store cannot say."""
+        """Jobs that may still be queued for KAFKA_TENANT; none where the store cannot say."""
         try:
-            counts = await self._jobs.counts()
+            return await self._backlog.room(self._settings.kafka_tenant)
         except Problem:
             return 0
-        return self._settings.queue_max_size - counts.queued
 
     def _show(self, member: "Member") -> None:
         """In health, metrics and log: what is wrong, and what this member has."""

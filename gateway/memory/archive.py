@@ -1,6 +1,6 @@
 """The ends of jobs in memory: what an outcome brings about, and what goes when there is no room."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -42,7 +42,7 @@ class Archive:
         failure = job.outcome.failure if job.outcome else None
         if not self.poison.add_job(job, failure):
             self._remove_photo(job)
-        while self.table.finished_count() > _FINISHED_KEPT and self.shed():
+        while sum((counts := self.table.finished_counts()).values()) > _FINISHED_KEPT and self._shed(counts):
             pass
 
     def keep_poison(self, messages: Sequence[Poison]) -> None:
@@ -52,18 +52,25 @@ class Archive:
                 self.outbox.add(None, [message.announcement])
 
     def shed(self) -> bool:
-        """Drop the job that ended first, its objects and deliveries; False where there is none.
+        """Drop the job that ended first of whoever's masks take most, its objects and deliveries; False without one.
 
         None at whose objects another is: a successor of a deleted job writes under the same keys.
         """
-        job = next((job for job in self.table.finished() if not self.holds.is_held(job.request)), None)
-        if job is None:
-            return False
+        return self._shed(self.artifacts.used_by)
+
+    def _shed(self, amounts: Mapping[str, int]) -> bool:
+        for tenant in sorted(self.table.finished_counts(), key=lambda tenant: amounts.get(tenant, 0), reverse=True):
+            job = next((job for job in self.table.finished(tenant) if not self.holds.is_held(job.request)), None)
+            if job is not None:
+                self._drop(job)
+                return True
+        return False
+
+    def _drop(self, job: Job) -> None:
         self._remove_artifacts(job)
         self._remove_photo(job)
         self.outbox.forget(job.id)
         self._forget(job)
-        return True
 
     def hide(self, job: Job, now: datetime, removal: Removal) -> None:
         """Let a finished job be one that is being deleted, which nobody replays."""

@@ -1,6 +1,6 @@
 """Results in memory."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
@@ -41,13 +41,14 @@ class _Kept:
 
 
 class MemoryCache(Cache):
-    """Results, the one used least recently first."""
+    """Results; and of each tenant their keys, that of the one used least recently first."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._limit = min(settings.cache_max_bytes, settings.memory_store_bytes // _SHARE)
         self._clock = clock
-        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
-        self._bytes = 0
+        self._kept: dict[bytes, _Kept] = {}
+        self._used: dict[str, OrderedDict[bytes, None]] = {}
+        self._bytes = Counter[str]()
         self._traffic: dict[date, Traffic] = {}
         self._locks = KeyedLocks()
 
@@ -62,11 +63,12 @@ class MemoryCache(Cache):
         return _hit(near[1]) if near else None
 
     async def keep(self, entry: NewEntry) -> None:
-        """Keep a result, and drop those used least recently that do not fit beside it."""
+        """Keep a result; whoever keeps most loses those used least recently that do not fit beside it."""
         self._drop(entry.key.digest)
         kept = _Kept(entry, self._clock() + timedelta(seconds=entry.life_s), size_of(entry))
         self._kept[entry.key.digest] = kept
-        self._bytes += kept.size
+        self._used.setdefault(entry.key.tenant, OrderedDict())[entry.key.digest] = None
+        self._bytes[entry.key.tenant] += kept.size
         self._evict()
 
     def forget(self, task_id: str) -> None:
@@ -84,13 +86,13 @@ class MemoryCache(Cache):
         self._traffic[today] = self._traffic.get(today, NOTHING) + Traffic.of(served)
         if isinstance(served, CacheHit) and (kept := self._kept.get(served.key.digest)):
             self._kept[served.key.digest] = replace(kept, hits=kept.hits + 1)
-            self._kept.move_to_end(served.key.digest)
+            self._used[kept.entry.key.tenant].move_to_end(served.key.digest)
 
     async def stats(self, days: int) -> CacheStats:
         """Figures of the last days."""
         first = self._clock().date() - timedelta(days=days - 1)
         sums = sum((traffic for day, traffic in self._traffic.items() if day >= first), NOTHING)
-        return CacheStats(days=days, **vars(sums), entries=len(self._kept), bytes=self._bytes)
+        return CacheStats(days=days, **vars(sums), entries=len(self._kept), bytes=self._bytes.total())
 
     async def recent(self, limit: int, tenant: str = "") -> list[CachedTask]:
         """A tenant's entries, the newest first."""
@@ -101,7 +103,7 @@ class MemoryCache(Cache):
     async def totals(self) -> CacheTotals:
         """Figures since the start."""
         sums = sum(self._traffic.values(), NOTHING)
-        return CacheTotals(sums.requests, sums.hits, len(self._kept), self._bytes)
+        return CacheTotals(sums.requests, sums.hits, len(self._kept), self._bytes.total())
 
     async def cleanup(self, _alive: Callable[[], None] = still) -> int:
         """Remove what is too old."""
@@ -122,11 +124,18 @@ class MemoryCache(Cache):
 
     def _drop(self, digest: bytes) -> None:
         kept = self._kept.pop(digest, None)
-        self._bytes -= kept.size if kept else 0
+        if kept is None:
+            return
+        tenant = kept.entry.key.tenant
+        self._bytes[tenant] -= kept.size
+        del self._used[tenant][digest]
+        if not self._used[tenant]:
+            del self._used[tenant], self._bytes[tenant]
 
     def _evict(self) -> None:
-        while self._bytes > self._limit:
-            self._drop(next(iter(self._kept)))
+        while self._bytes.total() > self._limit:
+            richest = max(self._bytes, key=lambda tenant: self._bytes[tenant])
+            self._drop(next(iter(self._used[richest])))
 
 
 def _hit(kept: _Kept) -> CacheHit:

@@ -1,5 +1,6 @@
 """Jobs in memory."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -26,12 +27,13 @@ from gateway.jobs.store import (
     Recent,
     Standing,
     Submission,
+    TenantCounts,
 )
 from gateway.memory.archive import Archive
 from gateway.memory.clock import Clock, waiting_since
 from gateway.memory.holds import MemoryHolds
 from gateway.memory.table import Identity, JobTable, Removal, identity_of
-from gateway.memory.turns import in_turn
+from gateway.memory.turns import in_rounds, in_turn
 from gateway.problems import PROBLEMS
 from gateway.settings import Settings
 
@@ -97,15 +99,13 @@ class MemoryJobs(JobStore):
         self._archive.keep_poison(poison)
         return submissions
 
-    async def claim(self, worker: str, limit: int, lease_s: float) -> list[Lease]:
+    async def claim(self, worker: str, limit: int, lease_s: float, after: str = "") -> list[Lease]:
         """Take due jobs; one that used up its attempts without an end fails instead."""
         del worker  # there is one process, whose end is the end of the jobs too
         now, leases = self._clock(), list[Lease]()
-        for job in in_turn(self._table.unfinished(), self._user_concurrency):
+        for job in self._in_rounds(now, after):
             if len(leases) == limit:
                 break
-            if not self._due(job, now):
-                continue
             if job.attempts < self._max_attempts:
                 leases.append(self._lease(job, now, lease_s))
             else:
@@ -179,6 +179,12 @@ class MemoryJobs(JobStore):
         capacity = sum(sign.capacity for sign in self._workers.values())
         return QueueCounts(unfinished - len(self._held), len(self._held), capacity)
 
+    async def tenant_counts(self, tenant: str) -> TenantCounts:
+        """How full the queue is of one tenant's jobs, and how many tenants share it."""
+        jobs = [job for _, jobs in self._table.unfinished() for job in jobs]
+        own = sum(job.state == "queued" for job in jobs if job.request.tenant == tenant)
+        return TenantCounts(own, len({tenant, *(job.request.tenant for job in jobs)}))
+
     async def standing(self) -> Standing:
         """What is not over, and for how long."""
         now, jobs = self._clock(), [job for _, jobs in self._table.unfinished() for job in jobs]
@@ -190,7 +196,7 @@ class MemoryJobs(JobStore):
 
     async def finished(self) -> int:
         """How many jobs ended and are still kept."""
-        return self._table.finished_count() - self._table.hidden_count()
+        return sum(self._table.finished_counts().values()) - self._table.hidden_count()
 
     async def recent(self) -> Recent:
         """What ended lately."""
@@ -265,6 +271,13 @@ class MemoryJobs(JobStore):
                 same = job.request.fingerprint == request.fingerprint
                 submissions.append(Submission(job, "known" if same else "conflict"))
         return submissions
+
+    def _in_rounds(self, now: datetime, after: str) -> list[Job]:
+        jobs = list(in_turn(self._table.unfinished(), self._user_concurrency))
+        due = [job for job in jobs if self._due(job, now)]
+        running = Counter(job.request.tenant for job in jobs if job.state == "running")
+        running.subtract(job.request.tenant for job in due if job.state == "running")
+        return in_rounds(due, running, after)
 
     def _due(self, job: Job, now: datetime) -> bool:
         held = self._held.get(job.id)

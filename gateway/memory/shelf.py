@@ -1,20 +1,23 @@
 """The bytes of photos and artifacts."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 from gateway.jobs.bucket import ObjectMissingError, StoredObject
+from gateway.jobs.keys import tenant_of
 
 
 class Shelf:
-    """Objects by key, and how many bytes they are in all."""
+    """Objects by key; how many bytes they are in all, and by the tenants that their keys name."""
 
     def __init__(self) -> None:
         self.used = 0
+        self.used_by = Counter[str]()
         self._objects: dict[str, StoredObject] = {}
 
     def put(self, key: str, content: StoredObject) -> None:
         """Keep an object in place of any earlier one."""
-        self.used += len(content.data) - self.size(key)
+        self._count(key, len(content.data) - self.size(key))
         self._objects[key] = content
 
     def get(self, key: str) -> StoredObject:
@@ -32,9 +35,16 @@ class Shelf:
     def remove(self, keys: Iterable[str]) -> None:
         """Forget objects."""
         for key in keys:
-            self.used -= self.size(key)
+            self._count(key, -self.size(key))
             self._objects.pop(key, None)
 
     def keys(self, prefix: str) -> list[str]:
         """Keys that begin with the prefix."""
         return [key for key in self._objects if key.startswith(prefix)]
+
+    def _count(self, key: str, change: int) -> None:
+        tenant = tenant_of(key)
+        self.used += change
+        self.used_by[tenant] += change
+        if not self.used_by[tenant]:
+            del self.used_by[tenant]

@@ -1,6 +1,6 @@
 """Jobs in memory, and the ways to find them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import count
@@ -34,7 +34,7 @@ class JobTable:
         self._jobs: dict[UUID, Job] = {}
         self._identities: dict[Identity, UUID] = {}
         self._unfinished: dict[str, dict[UUID, None]] = {}
-        self._finished: dict[UUID, None] = {}
+        self._finished: dict[str, dict[UUID, None]] = {}
         self._hidden: dict[UUID, datetime] = {}
         self.removals: dict[UUID, Removal] = {}
 
@@ -54,15 +54,9 @@ class JobTable:
     def put(self, job: Job) -> None:
         """Keep a job as it is now."""
         self._jobs[job.id] = job
-        user = self._unfinished.setdefault(job.request.owner, {})
-        if job.finished:
-            user.pop(job.id, None)
-            self._finished.setdefault(job.id)
-        else:
-            user.setdefault(job.id)
-            self._finished.pop(job.id, None)
-        if not user:
-            del self._unfinished[job.request.owner]
+        unfinished, finished = (self._unfinished, job.request.owner), (self._finished, job.request.tenant)
+        _add(*(finished if job.finished else unfinished), job.id)
+        _discard(*(unfinished if job.finished else finished), job.id)
 
     def hide(self, job: Job, now: datetime, removal: Removal) -> None:
         """Let a finished job be one that is being deleted; its identity is free again."""
@@ -72,7 +66,8 @@ class JobTable:
 
     def forget(self, job: Job) -> None:
         """Drop a finished job."""
-        for kept in (self._jobs, self._finished, self._hidden, self.removals):
+        _discard(self._finished, job.request.tenant, job.id)
+        for kept in (self._jobs, self._hidden, self.removals):
             kept.pop(job.id, None)
         if self._identities.get(identity_of(job.request)) == job.id:
             del self._identities[identity_of(job.request)]
@@ -102,13 +97,13 @@ class JobTable:
         """Each user's jobs that are queued or running, the oldest first."""
         return ((user, [self._jobs[job_id] for job_id in ids]) for user, ids in self._unfinished.items())
 
-    def finished(self) -> Iterator[Job]:
-        """Jobs that ended, hidden or not, the first to end first."""
-        return (self._jobs[job_id] for job_id in self._finished)
+    def finished(self, tenant: str) -> Iterator[Job]:
+        """A tenant's jobs that ended, hidden or not, the first to end first."""
+        return (self._jobs[job_id] for job_id in self._finished.get(tenant, ()))
 
-    def finished_count(self) -> int:
-        """Finished jobs, hidden or not."""
-        return len(self._finished)
+    def finished_counts(self) -> Mapping[str, int]:
+        """Finished jobs by tenant, hidden or not."""
+        return {tenant: len(jobs) for tenant, jobs in self._finished.items()}
 
     def hidden_since(self) -> list[datetime]:
         """When hidden jobs were hidden."""
@@ -119,8 +114,10 @@ class JobTable:
         return len(self._hidden)
 
     def ended_by(self, moment: datetime) -> list[Job]:
-        """Jobs that are not hidden and ended by then, the first to end first."""
-        ended = (self._jobs[job_id] for job_id in self._finished if job_id not in self._hidden)
+        """Jobs that are not hidden and ended by then, a tenant's first to end first."""
+        ended = (
+            self._jobs[job_id] for jobs in self._finished.values() for job_id in jobs if job_id not in self._hidden
+        )
         return [job for job in ended if job.finished_at and job.finished_at <= moment]
 
     def removable_by(self, moment: datetime) -> list[Job]:
@@ -134,3 +131,14 @@ class JobTable:
             return job
         reason = self.removals[job.id].reason
         return replace(job, state="deleting", last_failure=Failure("storage_unavailable", reason) if reason else None)
+
+
+def _add(groups: dict[str, dict[UUID, None]], name: str, job_id: UUID) -> None:
+    groups.setdefault(name, {}).setdefault(job_id)
+
+
+def _discard(groups: dict[str, dict[UUID, None]], name: str, job_id: UUID) -> None:
+    group = groups.get(name, {})
+    group.pop(job_id, None)
+    if not group:
+        groups.pop(name, None)

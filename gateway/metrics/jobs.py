@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from gateway.cache.cache import NewEntry
 from gateway.jobs.job import Failure, Job, Lease, NewJob, Outcome
-from gateway.jobs.store import JobFilter, JobStore, Poison, QueueCounts, Recent, Standing, Submission
+from gateway.jobs.store import JobFilter, JobStore, Poison, QueueCounts, Recent, Standing, Submission, TenantCounts
 from gateway.metrics.instruments import Instruments
 
 _REMEMBERED = 1000
@@ -51,8 +51,8 @@ class MeasuredJobs(JobStore):
         return holds
 
     @override
-    async def claim(self, worker: str, limit: int, lease_s: float) -> list[Lease]:
-        return await self._jobs.claim(worker, limit, lease_s)
+    async def claim(self, worker: str, limit: int, lease_s: float, after: str = "") -> list[Lease]:
+        return await self._jobs.claim(worker, limit, lease_s, after)
 
     async def renew(self, worker: str, capacity: int, tokens: Sequence[UUID], lease_s: float) -> frozenset[UUID]:
         """Count the leases that are over."""
@@ -87,6 +87,10 @@ class MeasuredJobs(JobStore):
     @override
     async def counts(self) -> QueueCounts:
         return await self._jobs.counts()
+
+    @override
+    async def tenant_counts(self, tenant: str) -> TenantCounts:
+        return await self._jobs.tenant_counts(tenant)
 
     @override
     async def standing(self) -> Standing:

@@ -4,7 +4,7 @@ import time
 from typing import cast
 
 from gateway.jobs.job import Waiting
-from gateway.jobs.store import RECENT_S, QueueCounts, Recent, Standing
+from gateway.jobs.store import RECENT_S, QueueCounts, Recent, Standing, TenantCounts
 from gateway.postgres.connection import Connection
 from gateway.postgres.pool import Pool
 from gateway.postgres.rows import waiting_of
@@ -20,6 +20,32 @@ SELECT
     (
         SELECT coalesce(sum(capacity), 0) FROM maskwright.workers WHERE seen_at > now() - $1 * interval '1 second'
     ) AS workers
+"""
+# From one tenant to the next by the index. A held job waits for one of its user's that is not, or runs: of its tenant.
+_OF_TENANT = """
+WITH RECURSIVE waiting AS (
+    (
+        SELECT tenant COLLATE "C" AS tenant FROM maskwright.jobs WHERE state = 'queued' AND NOT held
+        ORDER BY tenant COLLATE "C" LIMIT 1
+    )
+    UNION ALL
+    SELECT following.tenant FROM waiting CROSS JOIN LATERAL (
+        SELECT tenant COLLATE "C" AS tenant FROM maskwright.jobs
+        WHERE state = 'queued' AND NOT held AND tenant COLLATE "C" > waiting.tenant
+        ORDER BY tenant COLLATE "C" LIMIT 1
+    ) AS following
+)
+SELECT
+    (
+        SELECT count(*) FROM maskwright.jobs
+        WHERE tenant = $1 AND (CASE WHEN deleted_at IS NULL THEN state ELSE 'deleting' END) = 'queued'
+    ) AS queued,
+    (
+        SELECT count(*) FROM (
+            SELECT $1::text COLLATE "C" UNION SELECT tenant FROM waiting
+            UNION SELECT tenant COLLATE "C" FROM maskwright.jobs WHERE state = 'running'
+        ) AS tenants
+    ) AS tenants
 """
 # A replayed job waits since its replay.
 _STANDING = """
@@ -69,6 +95,11 @@ class Counts:
             raise LookupError("a SELECT without FROM gives one row")
         unfinished, running, workers = (cast("int", row[name]) for name in ("unfinished", "running", "workers"))
         return QueueCounts(unfinished - running, running, workers)
+
+    async def of_tenant(self, tenant: str) -> TenantCounts:
+        """The counts of one tenant. Raises Problem `store_unavailable`."""
+        row = await self._pool.run(lambda connection: connection.fetchrow(_OF_TENANT, tenant))
+        return TenantCounts(cast("int", row["queued"]), cast("int", row["tenants"])) if row else TenantCounts(0, 1)
 
     async def standing(self) -> Standing:
         """What is not over. Raises Problem `store_unavailable`."""

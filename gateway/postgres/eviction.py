@@ -21,17 +21,33 @@ DELETE FROM public.task_results WHERE id IN (
     WHERE bytes_before < $2 OR bytes_before IS NULL
 )
 """
-# What is too much is reckoned by the statement that removes it: two that clean together choose the same.
+# A tenant's share is what it may keep so that all that is kept fits, and whoever keeps less than that loses nothing
+# (max-min fairness): of tenants in the order of their sizes, what is left by the smaller ones, in equal parts. What is
+# too much is reckoned by the statement that removes it: two that clean together choose the same.
 _EVICT = """
+WITH sizes AS (
+    SELECT tenant, sum(bytes) AS bytes FROM public.task_results WHERE pipeline IS NOT NULL GROUP BY tenant
+), parts AS (
+    SELECT bytes, ($1 - sum(bytes) OVER smaller + bytes) / count(*) OVER larger AS part FROM sizes
+    WINDOW smaller AS (ORDER BY bytes, tenant ROWS UNBOUNDED PRECEDING),
+        larger AS (ORDER BY bytes, tenant ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)
+), share AS (
+    SELECT part FROM parts WHERE bytes > part ORDER BY bytes LIMIT 1
+)
 DELETE FROM public.task_results WHERE id IN (
     SELECT id FROM (
-        SELECT id, sum(bytes) OVER (ORDER BY used_at, id) - bytes AS bytes_before
-        FROM (
-            SELECT id, used_at, bytes FROM public.task_results WHERE pipeline IS NOT NULL ORDER BY used_at, id LIMIT $2
+        SELECT oldest.*, sum(bytes) OVER (ORDER BY used_at, id) - bytes AS all_before
+        FROM (SELECT tenant, sizes.bytes - part AS excess FROM sizes, share WHERE sizes.bytes > part) AS rich
+        CROSS JOIN LATERAL (
+            SELECT id, used_at, bytes, sum(bytes) OVER (ORDER BY used_at, id) - bytes AS bytes_before
+            FROM (
+                SELECT id, used_at, bytes FROM public.task_results
+                WHERE pipeline IS NOT NULL AND tenant = rich.tenant ORDER BY used_at, id LIMIT $2
+            ) AS own
         ) AS oldest
+        WHERE bytes_before < excess ORDER BY used_at, id LIMIT $2
     ) AS ranked
-    WHERE bytes_before < $3
-        AND bytes_before < (SELECT sum(bytes) FROM public.task_results WHERE pipeline IS NOT NULL) - $1
+    WHERE all_before < $3
 )
 """
 # By the rows' places, as the table may be the caller's own and have no key; in a partitioned one a place is one of each
@@ -53,9 +69,10 @@ DELETE FROM maskwright.locks WHERE key IN (
 
 
 async def remove_some(connection: Connection, max_bytes: int) -> int:
-    """Remove results that are too old, or else those used least recently that are too much; within a transaction.
+    """Remove results that are too old, or else what is too much; within a transaction.
 
-    How many; 0 when there are no more.
+    The latter of tenants that keep more than their share, those used least recently. How many; 0 when there are no
+    more.
     """
     if expired := affected(await connection.execute(_EXPIRE, _MOST, _MOST_BYTES)):
         return expired

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from gateway.cache.cache import NewEntry
@@ -20,11 +21,12 @@ from gateway.jobs.store import (
     Recent,
     Standing,
     Submission,
+    TenantCounts,
 )
 from gateway.postgres.counts import Counts
 from gateway.postgres.endings import Endings
 from gateway.postgres.holds import HoldLostError
-from gateway.postgres.leases import PutBack, claim, renew
+from gateway.postgres.leases import Claiming, PutBack, renew
 from gateway.postgres.listing import deleting_job, find_jobs, get_job
 from gateway.postgres.pool import Pool
 from gateway.postgres.retention import expire_jobs, over, postpone_removal, removable_jobs, remove_jobs
@@ -32,6 +34,8 @@ from gateway.postgres.submissions import Submissions
 from gateway.problems import Problem
 from gateway.settings import Settings
 
+_OUTRUN = 5
+"""So often a claim goes on that others outran; they took jobs each time."""
 _UNTOLD = 1000
 """So many ids are remembered of jobs that may have been kept, or not: the server did not say."""
 
@@ -66,15 +70,24 @@ class PostgresJobs(JobStore):
             self._untold.remove(job_id)
         return kept
 
-    async def claim(self, worker: str, limit: int, lease_s: float) -> list[Lease]:
-        """Take due jobs, and end those that were begun too often."""
-        claimed = await self._pool.run(lambda connection: claim(connection, worker, limit, lease_s, self._max_attempts))
-        for lease in claimed.exhausted:
+    async def claim(self, worker: str, limit: int, lease_s: float, after: str = "") -> list[Lease]:
+        """Take due jobs, and end those that were begun too often; more, where others took what it was about to."""
+        claiming = Claiming(worker, lease_s, self._max_attempts, after)
+        claim = await self._pool.run(lambda connection: claiming(connection, limit))
+        with suppress(Problem):  # what was taken is in hand
+            for _ in range(_OUTRUN):
+                if not claim.outrun:
+                    break
+                claim += await self._pool.run(partial(claiming, limit=limit - claim.count))
+        await self._end_exhausted(claim.exhausted)
+        return list(claim.leases)
+
+    async def _end_exhausted(self, exhausted: Sequence[Lease]) -> None:
+        for lease in exhausted:
             outcome = _exhausted(lease.job.attempts)
             with suppress(Problem):  # its lease will be over again
                 if await self.finish(lease, outcome):
                     self._ended(lease.job, outcome)
-        return claimed.leases
 
     async def renew(self, worker: str, capacity: int, tokens: Sequence[UUID], lease_s: float) -> frozenset[UUID]:
         """Extend leases and say that the worker lives; the tokens that still hold."""
@@ -118,6 +131,10 @@ class PostgresJobs(JobStore):
     async def counts(self) -> QueueCounts:
         """How full the queue is."""
         return await self._counts.read()
+
+    async def tenant_counts(self, tenant: str) -> TenantCounts:
+        """How full the queue is of one tenant's jobs, and how many tenants share it."""
+        return await self._counts.of_tenant(tenant)
 
     async def standing(self) -> Standing:
         """What is not over, and for how long."""

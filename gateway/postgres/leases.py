@@ -12,27 +12,82 @@ from gateway.postgres.notifications import notify
 from gateway.postgres.rows import clean, lease_of
 from gateway.postgres.turns import lock_users, settle_turns
 
-_CLAIM = """
-WITH fresh AS (
-    SELECT id, priority, sequence, attempts FROM maskwright.jobs
-    WHERE state = 'queued' AND NOT held AND run_at <= now()
-    ORDER BY priority DESC, sequence LIMIT $2 FOR UPDATE SKIP LOCKED
+# From one tenant to the next by the index, so that many jobs of one cost no more than one. What is planned is no lock:
+# only so many of each tenant are locked as are taken. Others that claim at once pass over these to those behind them.
+# An array, as how many are chosen is not known beforehand: the planner would join all jobs to them.
+_DUE = "state = 'queued' AND NOT held AND run_at <= now()"
+_CLAIM = f"""
+WITH RECURSIVE round AS (
+    SELECT $5::text COLLATE "C" AS tenant, 0 AS lap, false AS is_there
+    UNION ALL
+    SELECT following.tenant, following.lap, true FROM round CROSS JOIN LATERAL (
+        (
+            SELECT tenant COLLATE "C" AS tenant, round.lap FROM maskwright.jobs
+            WHERE state = 'queued' AND NOT held AND tenant COLLATE "C" > round.tenant
+            ORDER BY tenant COLLATE "C" LIMIT 1
+        )
+        UNION ALL (
+            SELECT tenant COLLATE "C", 1 FROM maskwright.jobs
+            WHERE state = 'queued' AND NOT held AND round.lap = 0
+            ORDER BY tenant COLLATE "C" LIMIT 1
+        )
+        ORDER BY lap LIMIT 1
+    ) AS following
+    WHERE following.lap = 0 OR following.tenant <= $5
+), present AS (
+    SELECT round.tenant FROM round CROSS JOIN LATERAL (
+        SELECT FROM maskwright.jobs WHERE {_DUE} AND tenant COLLATE "C" = round.tenant
+        ORDER BY priority DESC, sequence LIMIT 1
+    ) AS due
+    WHERE is_there LIMIT $6
+), running AS MATERIALIZED (
+    SELECT id, tenant COLLATE "C" AS tenant, priority, sequence, lease_until <= now() AS lapsed
+    FROM maskwright.jobs WHERE state = 'running'
+), busy AS (
+    SELECT tenant, count(*) AS jobs FROM running WHERE NOT lapsed GROUP BY tenant
+), due AS (
+    SELECT job.id, present.tenant, job.priority, job.sequence, false AS lapsed
+    FROM present CROSS JOIN LATERAL (
+        SELECT id, priority, sequence FROM maskwright.jobs WHERE {_DUE} AND tenant COLLATE "C" = present.tenant
+        ORDER BY priority DESC, sequence LIMIT $2
+    ) AS job
+    UNION ALL
+    SELECT id, tenant, priority, sequence, true FROM running WHERE lapsed
+), planned AS MATERIALIZED (
+    SELECT id, tenant, lapsed, taken, tenant <= $5 AS passed
+    FROM (
+        SELECT due.*, coalesce(busy.jobs, 0)
+            + row_number() OVER (PARTITION BY due.tenant ORDER BY priority DESC, sequence) AS taken
+        FROM due LEFT JOIN busy ON busy.tenant = due.tenant
+    ) AS ranked
+    ORDER BY taken, tenant <= $5, tenant LIMIT $2
+), fresh AS (
+    SELECT job.id, job.attempts
+    FROM (SELECT tenant, count(*) AS jobs FROM planned WHERE NOT lapsed GROUP BY tenant) AS share
+    CROSS JOIN LATERAL (
+        SELECT id, attempts FROM maskwright.jobs WHERE {_DUE} AND tenant COLLATE "C" = share.tenant
+        ORDER BY priority DESC, sequence LIMIT share.jobs FOR UPDATE SKIP LOCKED
+    ) AS job
 ), lapsed AS (
-    SELECT id, priority, sequence, attempts FROM maskwright.jobs
-    WHERE state = 'running' AND lease_until <= now()
-    ORDER BY priority DESC, sequence LIMIT $2 FOR UPDATE SKIP LOCKED
-), chosen AS (
-    SELECT id, attempts >= $4 AS exhausted FROM (TABLE fresh UNION ALL TABLE lapsed) AS due
-    ORDER BY priority DESC, sequence LIMIT $2
+    SELECT id, attempts FROM maskwright.jobs
+    WHERE id = ANY(ARRAY(SELECT id FROM planned WHERE lapsed)) AND state = 'running' AND lease_until <= now()
+    FOR UPDATE SKIP LOCKED
+), chosen AS MATERIALIZED (
+    TABLE fresh UNION ALL TABLE lapsed
 ), claimed AS (
     UPDATE maskwright.jobs SET
         state = 'running', attempts = least(jobs.attempts + 1, $4), started_at = now(), worker = $1,
         lease_token = gen_random_uuid(), lease_until = now() + $3 * interval '1 second'
-    FROM chosen WHERE jobs.id = chosen.id
-    RETURNING jobs.*, chosen.exhausted
+    WHERE id = ANY(ARRAY(SELECT id FROM chosen))
+    RETURNING *
 )
-SELECT claimed.*, pg_notify('maskwright', id::text) FROM claimed ORDER BY priority DESC, sequence
-"""
+SELECT claimed.*, chosen.attempts >= $4 AS exhausted, all_planned.planned, pg_notify('maskwright', claimed.id::text)
+FROM (SELECT count(*) AS planned FROM planned) AS all_planned
+LEFT JOIN claimed ON true LEFT JOIN chosen ON chosen.id = claimed.id LEFT JOIN planned ON planned.id = claimed.id
+ORDER BY planned.taken, planned.passed, planned.tenant, claimed.priority DESC, claimed.sequence
+"""  # noqa: S608 of constants
+_TENANTS = 16
+"""So many tenants with due jobs are looked at, or as many as jobs are wanted, from the last that was served on."""
 _RENEW = """
 WITH alive AS (
     INSERT INTO maskwright.workers (worker, capacity, seen_at) VALUES ($1, $2, now())
@@ -57,19 +112,44 @@ _PUT_BACK_BY = "SELECT FROM maskwright.jobs WHERE id = $1 AND lease_token = $2 A
 
 @dataclass(frozen=True)
 class Claim:
-    """What a claim took; `exhausted` leases are of jobs that were begun too often, and are to be ended."""
+    """What a claim took; `exhausted` leases are of jobs that were begun too often, and are to be ended.
 
-    leases: list[Lease]
-    exhausted: list[Lease]
+    `outrun` where others took meanwhile what it was about to, and there may be more.
+    """
+
+    leases: Sequence[Lease]
+    exhausted: Sequence[Lease]
+    outrun: bool
+
+    @property
+    def count(self) -> int:
+        """How many jobs were taken."""
+        return len(self.leases) + len(self.exhausted)
+
+    def __add__(self, more: "Claim") -> "Claim":
+        """Both together, the latter the last."""
+        return Claim((*self.leases, *more.leases), (*self.exhausted, *more.exhausted), more.outrun)
 
 
-async def claim(connection: Connection, worker: str, limit: int, lease_s: float, max_attempts: int) -> Claim:
-    """Take due jobs."""
-    rows = await connection.fetch(_CLAIM, worker, limit, lease_s, max_attempts)
-    return Claim(
-        [lease_of(row) for row in rows if not row["exhausted"]],
-        [lease_of(row) for row in rows if row["exhausted"]],
-    )
+@dataclass(frozen=True)
+class Claiming:
+    """How jobs are taken: for whom and for how long, how often one may be begun, and whose turn was the last."""
+
+    worker: str
+    lease_s: float
+    max_attempts: int
+    after: str
+
+    async def __call__(self, connection: Connection, limit: int) -> Claim:
+        """Take due jobs."""
+        values = (self.worker, limit, self.lease_s, self.max_attempts, self.after, max(_TENANTS, limit))
+        rows = await connection.fetch(_CLAIM, *values)
+        taken = [row for row in rows if row["id"] is not None]
+        return Claim(
+            [lease_of(row) for row in taken if not row["exhausted"]],
+            [lease_of(row) for row in taken if row["exhausted"]],
+            len(taken) < limit == rows[0]["planned"],
+        )
 
 
 async def renew(

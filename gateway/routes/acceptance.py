@@ -57,7 +57,7 @@ async def accept(services: Services, caller: Caller, wanted: JobRequest, trace_i
 async def _check_backlog(services: Services, job: NewJob) -> None:
     """A request that came before adds nothing to a full queue."""
     try:
-        await services.backlog.check()
+        await services.backlog.check(job.tenant)
     except Problem as problem:
         if problem.code != "queue_full" or not await _came_before(services, job):
             raise

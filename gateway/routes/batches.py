@@ -57,9 +57,10 @@ async def accept_batch(request: Request, services: Services) -> Batch:
     Raises Problem `queue_full`, `invalid_multipart`, `invalid_parameters`, `request_timeout`, `body_too_large`,
     `storage_unavailable`, `store_unavailable`.
     """
-    await services.backlog.check()
+    tenant = caller_of(request).tenant
+    await services.backlog.check(tenant)
     arrivals: list[Arrival] = []
-    with services.backlog.claim() as claim, ExitStack() as unendable:
+    with services.backlog.claim(tenant) as claim, ExitStack() as unendable:
         try:
             fields = [part async for part in _stored(request, services, claim, arrivals)]
             parameters = upload_parameters(fields, services.registry)

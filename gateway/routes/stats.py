@@ -5,6 +5,7 @@ import time
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from gateway.access.caller import caller_of
 from gateway.backlog import ends_in_s
 from gateway.services import services_of
 
@@ -37,7 +38,7 @@ async def queue_status(request: Request) -> JSONResponse:
         "max_queue_size": most,
         "processing": counts.running,
         "workers": counts.workers,
-        "full": counts.queued >= most,
+        "full": await services.backlog.room(caller_of(request).tenant) <= 0,
         "estimated_wait_sec": round(ends_in_s(counts), 1),
     }
     return JSONResponse(status)

@@ -10,6 +10,9 @@ from gateway.access.tenants import TENANT_PATTERN
 from gateway.authority import host_pattern, origin_pattern
 from gateway.settings.fields import CommaSeparated, SettingsGroup
 
+_MANY_CALLERS = 10
+"""So many of a tenant's callers at once may take all that each of them may."""
+
 
 class AccessSettings(SettingsGroup):
     """Callers: what they must show, and what each may take."""
@@ -55,10 +58,25 @@ class AccessSettings(SettingsGroup):
         description="Scopes of tokens that have none of these claims, comma-separated.",
     )
     caller_requests_per_minute: int = Field(
-        0, ge=0, description="Requests that one caller may send a minute, and at once; 0: any number."
+        0,
+        ge=0,
+        description="Requests that one caller, a key or a token's `sub`, may send a minute, and at once; 0: any "
+        "number. Where nobody is asked a caller is an address.",
     )
     caller_bytes_per_minute: int = Field(
         0, ge=0, description="Bytes of bodies that one caller may send a minute, and at once; 0: any number."
+    )
+    tenant_requests_per_minute: int = Field(
+        default_factory=lambda values: _MANY_CALLERS * values.get("caller_requests_per_minute", 0),
+        ge=0,
+        description="Requests that all tokens of a tenant may send a minute together; 0: any number. When not set ten "
+        "times CALLER_REQUESTS_PER_MINUTE.",
+    )
+    tenant_bytes_per_minute: int = Field(
+        default_factory=lambda values: _MANY_CALLERS * values.get("caller_bytes_per_minute", 0),
+        ge=0,
+        description="Bytes of bodies that all tokens of a tenant may send a minute together; 0: any number. When not "
+        "set ten times CALLER_BYTES_PER_MINUTE.",
     )
     allowed_hosts: CommaSeparated[tuple[Annotated[str, AfterValidator(host_pattern)], ...]] = Field(
         (),

@@ -19,8 +19,8 @@ class CacheSettings(SettingsGroup):
     cache_max_bytes: int = Field(
         1_048_576_000,
         ge=1024 * 1024,
-        description="Bytes of results that are kept; those used least recently go first. Without a database a quarter "
-        "of MEMORY_STORE_BYTES at most.",
+        description="Bytes of results that are kept; those used least recently go first, of tenants with more than "
+        "their part. Without a database a quarter of MEMORY_STORE_BYTES at most.",
     )
     cache_namespace: str = Field(
         "",

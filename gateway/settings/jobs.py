@@ -11,7 +11,11 @@ class JobSettings(SettingsGroup):
     """The queue and the workers."""
 
     queue_max_size: int = Field(
-        100, ge=1, le=100_000, description="Requests, and jobs, that may wait; one more is answered 429."
+        100,
+        ge=1,
+        le=100_000,
+        description="Requests, and jobs, that may wait; one more is answered 429. A tenant that has fewer jobs waiting "
+        "than its part of them still gets in.",
     )
     body_memory_bytes: int = Field(
         default_factory=lambda values: max(

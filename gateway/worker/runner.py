@@ -38,6 +38,7 @@ class Runner:
         self._attempts = attempts
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
         self._held: dict[UUID, HeldLease] = {}
+        self._served = ""
         self._log = get_logger("gateway.worker")
 
     @property
@@ -59,8 +60,9 @@ class Runner:
         if free <= 0:
             return
         with anyio.CancelScope(shield=True):
-            leases = await self._jobs.claim(self.worker, free, self._lease_s)
+            leases = await self._jobs.claim(self.worker, free, self._lease_s, self._served)
         for lease in leases:
+            self._served = lease.job.request.tenant
             self._begin(HeldLease(lease, self._renew, self._lease_s))
 
     def _begin(self, held: HeldLease) -> None:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 from gateway.jobs.job import NewJob, Outcome
-from gateway.jobs.store import JobFilter, JobStore, Poison, QueueCounts, Submission
+from gateway.jobs.store import JobFilter, JobStore, Poison, QueueCounts, Submission, TenantCounts
 from gateway.kafka.ingestion import Ingestion
 from gateway.metrics.instruments import Instruments
 from gateway.pipelines.registry import build_registry
@@ -39,6 +39,10 @@ class Interposed(JobStore):
     async def counts(self) -> QueueCounts:
         self._answer()
         return await self.jobs.counts()
+
+    async def tenant_counts(self, tenant: str) -> TenantCounts:
+        self._answer()
+        return await self.jobs.tenant_counts(tenant)
 
     def _answer(self) -> None:
         if self.away:

@@ -19,7 +19,17 @@ from gateway.jobs.signals import Signals
 from gateway.postgres.likenesses import near_values
 from gateway.postgres.stores import open_postgres, prepare
 from gateway.problems import Problem
-from tests.cache_contract import ARTIFACTS, CONTRACT, DRAWN, HOUR_S, REFUSED, entry, key, likeness
+from tests.cache_contract import (
+    ARTIFACTS,
+    CONTRACT,
+    DRAWN,
+    HOUR_S,
+    REFUSED,
+    entry,
+    evicts_from_whoever_keeps_most,
+    key,
+    likeness,
+)
 from tests.integration.postgres.making import DONE, LEASE_S, announce, request
 from tests.integration.postgres.proxy import wire_to
 
@@ -128,6 +138,12 @@ async def test_cleaning_together_evicts_no_more_than_it_must(settings, sql):
     assert sum(removed) == 3
     rows = await sql.fetch("SELECT task_id FROM task_results ORDER BY task_id")
     assert [row["task_id"] for row in rows] == ["task-1", "task-4"]
+
+
+async def test_whoever_keeps_most_makes_room(settings):
+    tight = settings.model_copy(update={"cache_max_bytes": 2 * MEGABYTE})
+    async with open_postgres(tight, announce, Signals()) as opened:
+        await evicts_from_whoever_keeps_most(opened.cache, 2 * MEGABYTE)
 
 
 async def test_the_columns_are_the_seeds(stores, sql):

@@ -65,3 +65,25 @@ async def test_a_users_jobs_run_one_by_one_while_others_overtake(processes):
     await asyncio.gather(*map(submit, processes), *map(work, processes * 2))
     assert len(ended) == TOTAL
     assert set(ended.values()) == {1}
+
+
+async def test_claims_at_once_are_full_and_go_round_the_tenants(processes):
+    store = processes[0].jobs
+    await store.submit([request(tenant="acme", priority=10) for _ in range(60)])
+    await store.submit([request(tenant=f"guest-{number}", priority=-10) for number in range(6)])
+    claims = [stores.jobs.claim(f"worker-{number}", 6, LEASE_S) for number, stores in enumerate(processes * 2)]
+    leases = [lease for taken in await asyncio.gather(*claims) for lease in taken]
+    assert len({lease.job.id for lease in leases}) == len(leases) == 6 * 2 * PROCESSES
+    tenants = Counter(lease.job.request.tenant for lease in leases)
+    assert [tenants[f"guest-{number}"] for number in range(6)] == [1] * 6
+
+
+async def test_claims_at_once_of_few_jobs_take_each_once(processes):
+    for _ in range(10):
+        await processes[0].jobs.submit([request(tenant=tenant) for tenant in ("a", "b", "c")])
+        claims = [stores.jobs.claim(f"worker-{number}", 2, LEASE_S) for number, stores in enumerate(processes * 2)]
+        leases = [lease for taken in await asyncio.gather(*claims) for lease in taken]
+        leases += await processes[0].jobs.claim("last", 3, LEASE_S)
+        assert sorted(lease.job.request.tenant for lease in leases) == ["a", "b", "c"]
+        for lease in leases:
+            assert await processes[0].jobs.finish(lease, DONE)

@@ -4,7 +4,6 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from gateway.access.allowance import Allowance, Allowances
-from gateway.access.caller import Caller
 from gateway.problems import Problem
 from gateway.settings import Settings
 
@@ -48,37 +47,63 @@ def test_without_limits_nothing_is_counted() -> None:
     assert allowance.wait_s(0.0) == 0
 
 
-def test_callers_who_took_nothing_lately_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.access.allowance._MANY", 3)
-    now = 0.0
-    allowances = Allowances(Settings(caller_requests_per_minute=1), lambda: now)
-
-    def charge(name: str) -> None:
-        allowances.charge(Caller(name, "", ()), Request({"type": "http"}))
-
-    for name in "abc":
-        charge(name)
-    now = 30.0
-    charge("d")
-    with pytest.raises(Problem, match="rate_limited"):
-        charge("a")
-    now = 61.0
-    for name in "efg":
-        charge(name)
-    assert set(allowances._accounts) == set("defg")
+REQUEST = Request({"type": "http"})
 
 
-def test_many_callers_are_looked_through_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+def refused(allowances: Allowances, caller: str, tenant: str = "") -> bool:
+    try:
+        allowances.charge(caller, tenant, REQUEST)
+    except Problem as problem:
+        if problem.code != "rate_limited" or "Retry-After" not in problem.headers:
+            raise
+        return True
+    return False
+
+
+def test_a_token_takes_from_its_own_allowance_and_from_its_tenants() -> None:
+    settings = Settings(caller_requests_per_minute=3, tenant_requests_per_minute=5)
+    allowances = Allowances(settings, lambda: 0.0)
+    assert [refused(allowances, "acme/token:ann", "acme") for _ in range(4)] == [False, False, False, True]
+    assert [refused(allowances, f"acme/token:{number}", "acme") for number in range(4)] == [False, False, True, True]
+    assert not refused(allowances, "globex/token:ann", "globex")
+    assert not refused(allowances, "acme/key:1")
+
+
+def test_a_tenant_may_take_what_ten_callers_may_where_nothing_else_is_set() -> None:
+    allowances = Allowances(Settings(caller_requests_per_minute=2), lambda: 0.0)
+    taken = sum(not refused(allowances, f"acme/token:{number}", "acme") for number in range(100))
+    assert taken == 20
+    free = Allowances(Settings(caller_requests_per_minute=2, tenant_requests_per_minute=0), lambda: 0.0)
+    assert not any(refused(free, f"acme/token:{number}", "acme") for number in range(100))
+
+
+async def test_bytes_of_a_body_are_taken_from_both() -> None:
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": bytes(100)}
+
+    settings = Settings(caller_bytes_per_minute=1000, tenant_bytes_per_minute=100)
+    allowances = Allowances(settings, lambda: 0.0)
+    charged = allowances.charge("acme/token:ann", "acme", Request({"type": "http"}, receive))
+    await charged.receive()
+    assert refused(allowances, "acme/token:bob", "acme")
+
+
+def test_a_crowd_of_callers_pushes_out_no_debt_and_takes_no_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.access.allowance._MANY", 10)
-    allowances, looks = Allowances(Settings(caller_requests_per_minute=1), lambda: 0.0), 0
-    forget = allowances._forget
+    allowances = Allowances(Settings(caller_requests_per_minute=3), lambda: 0.0)
+    for _ in range(3):
+        assert not refused(allowances, "greedy")
+    for number in range(1000):
+        assert not refused(allowances, str(number))
+    assert refused(allowances, "greedy")
+    assert len(allowances._callers._known) <= 10
 
-    def count(now: float) -> None:
-        nonlocal looks
-        looks += 1
-        forget(now)
 
-    monkeypatch.setattr(allowances, "_forget", count)
-    for name in range(100):
-        allowances.charge(Caller(str(name), "", ()), Request({"type": "http"}))
-    assert (looks, len(allowances._accounts)) == (4, 100)
+def test_who_is_forgotten_has_no_less_than_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.access.allowance._MANY", 4)
+    allowances = Allowances(Settings(caller_requests_per_minute=2), lambda: 0.0)
+    assert not refused(allowances, "modest")
+    for number in range(100):
+        refused(allowances, f"crowd-{number}")
+        refused(allowances, f"crowd-{number}")
+    assert not refused(allowances, "modest")

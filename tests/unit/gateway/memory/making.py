@@ -59,7 +59,7 @@ def request(user_id: str = "", **changes: object) -> NewJob:
 
 def done(job: Job, size: int = 4) -> Outcome:
     """An outcome with one mask."""
-    key = artifact_key(job.request.user_id, job.request.request_id, MASK)
+    key = artifact_key(job.request.user_id, job.request.request_id, MASK, job.request.tenant)
     return Outcome(artifacts=(StoredArtifact(MASK, key, "image/png", size),))
 
 

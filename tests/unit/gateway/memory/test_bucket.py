@@ -98,6 +98,18 @@ async def test_the_jobs_that_ended_first_make_room(stores):
     assert await stores.artifacts.keys("_/request") == [done_key(job) for job in jobs[1:]]
 
 
+async def test_whoever_keeps_most_makes_room(stores):
+    small, large = request(tenant="small"), [request(tenant="large") for _ in range(3)]
+    await stores.jobs.submit([small, *large])
+    await run(stores, MIB // 4)
+    for _ in range(2):
+        more = request(tenant="large")
+        await stores.jobs.submit([more])
+        await run(stores, MIB // 4)
+        large.append(more)
+    assert [await stores.jobs.get(job.id) is not None for job in (small, *large)] == [True, *[False] * 2, *[True] * 3]
+
+
 async def test_what_another_writes_under_the_name_of_a_job_that_ended_stays(stores):
     jobs = [request() for _ in range(2)]
     await stores.jobs.submit(jobs)

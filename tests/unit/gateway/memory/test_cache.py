@@ -8,7 +8,15 @@ from gateway.cache.cache import Cache, CachedResult, CacheHit
 from gateway.jobs.job import Outcome
 from gateway.memory.cache import MemoryCache
 from gateway.settings import Settings
-from tests.cache_contract import CONTRACT, DRAWN, HOUR_S, entry, key, likeness
+from tests.cache_contract import (
+    CONTRACT,
+    DRAWN,
+    HOUR_S,
+    entry,
+    evicts_from_whoever_keeps_most,
+    key,
+    likeness,
+)
 from tests.unit.gateway.memory.making import Clock, claimed, done, request, stores_of
 
 MEGABYTE = 1024 * 1024
@@ -47,6 +55,10 @@ async def test_those_used_least_recently_go_first():
     await cache.keep(entry(3, large(1.5)))
     assert [number for number in (1, 2, 3) if await cache.find(key(number))] == [1, 3]
     assert (await cache.totals()).bytes < 3 * MEGABYTE
+
+
+async def test_whoever_keeps_most_makes_room():
+    await evicts_from_whoever_keeps_most(cache_of(Clock(), cache_max_bytes=2 * MEGABYTE), 2 * MEGABYTE)
 
 
 async def test_it_takes_a_quarter_of_the_memory_at_most():

@@ -73,6 +73,24 @@ async def test_jobs_are_claimed_by_priority_and_age(stores):
     assert await claimed(stores, 3) == [jobs[2].id]
 
 
+async def test_turns_go_round_the_tenants_and_priority_orders_within_one(stores):
+    flood = [request(tenant="acme", priority=10) for _ in range(50)]
+    late, urgent = request(tenant="globex", priority=-10), request(tenant="globex", priority=-9)
+    await stores.jobs.submit([*flood, late, urgent])
+    assert await claimed(stores, 3) == [flood[0].id, urgent.id, flood[1].id]
+    assert await claimed(stores, 1) == [late.id]
+    assert await claimed(stores, 3) == [job.id for job in flood[2:5]]
+
+
+async def test_of_tenants_with_equally_many_running_the_next_by_name_has_its_turn(stores):
+    jobs = {tenant: request(tenant=tenant) for tenant in ("c", "a", "", "b")}
+    await stores.jobs.submit(list(jobs.values()))
+    leases = await stores.jobs.claim("worker", 1, 10, after="a")
+    leases += await stores.jobs.claim("worker", 2, 10, after="b")
+    leases += await stores.jobs.claim("worker", 2, 10, after="")
+    assert [lease.job.request.tenant for lease in leases] == ["b", "c", "", "a"]
+
+
 async def test_a_users_jobs_run_one_after_the_other(stores):
     first, second, other = request("ann"), request("ann"), request("bob")
     await stores.jobs.submit([first, second, other])
