@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
+from io import BytesIO
 from typing import TypeVar
 
 from starlette.requests import Request
@@ -49,29 +50,28 @@ async def read_as(
     visit, by = visit_of(request), deadline or Deadline(services.settings.request_timeout_s)
     services.admission.check(visit)
     async with visit.yielding():
-        chunks = await _received(request, services, by)
-        size = sum(map(len, chunks))
-        return await services.admission.off_loop(visit, size, lambda: parse(_joined(chunks)), by)
+        body = await _received(request, services, by)
+        return await services.admission.off_loop(visit, len(body), lambda: parse(body), by)
 
 
-async def _received(request: Request, services: Services, deadline: Deadline) -> list[bytes]:
+async def _received(request: Request, services: Services, deadline: Deadline) -> bytes:
     """All of the body, decompressed."""
     limit = services.settings.max_body_bytes
     plain = _announced(request) if decoder_for(encoding_of(request)) is None else None
     most = limit if plain is None else plain
     room = Room(visit_of(request), services.admission, deadline, most, plain or FIRST_BYTES)
     await room.grow(FIRST_BYTES)
-    chunks: list[bytes] = []
+    body = BytesIO()
     pace = Pace(random.uniform(*_GRACE_S), LEAST_RATE)  # noqa: S311 not a secret
     async for piece in pieces(request, pace, deadline):
         pace.count(len(piece))
         if pace.bytes > limit:
             raise too_large(limit)
         await room.grow(pace.bytes)
-        chunks.append(piece)
-    if not chunks:
+        body.write(piece)
+    if not pace.bytes:
         raise _empty()
-    return chunks
+    return body.getvalue()  # which is no copy
 
 
 async def pieces(request: Request, pace: Pace, deadline: Deadline, what: str = "body") -> AsyncIterator[bytes]:
@@ -144,12 +144,6 @@ class Room:
 def too_large(limit: int) -> Problem:
     """The problem of a body, or of a file in one, that passes the limit in bytes."""
     return Problem("body_too_large", f"At most {limit} bytes are accepted.")
-
-
-def _joined(chunks: list[bytes]) -> bytes:
-    body = b"".join(chunks)
-    chunks.clear()
-    return body
 
 
 def _announced(request: Request) -> int | None:

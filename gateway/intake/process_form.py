@@ -31,7 +31,7 @@ class ProcessFields(BaseModel):
 
 def process_request(body: bytes, content_type: str, registry: Mapping[str, Pipeline], settings: Settings) -> JobRequest:
     """The job that a form asks for. Raises Problem."""
-    parts = dict(parse_multipart((body,), content_type))
+    parts = dict(parse_multipart((body,), content_type, (_PHOTO,)))
     photo = parts.pop(_PHOTO, None)
     if photo is None:
         raise Problem("invalid_parameters", f"{_PHOTO}: Field required")

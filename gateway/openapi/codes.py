@@ -14,7 +14,7 @@ FAILED = ("internal_error",)
 STORE = ("store_unavailable", *FAILED)
 BODY = (
     *("body_empty", "request_timeout", "body_too_large", "unsupported_media_type", "invalid_multipart"),
-    *("encoding_unsupported", "invalid_encoding"),
+    *("encoding_unsupported", "invalid_encoding", "field_too_large"),
     *("invalid_parameters", "queue_full", "pipeline_not_found"),
 )
 PHOTO = (
@@ -29,7 +29,7 @@ JOB = ("job_not_found", *STORE)
 ARTIFACT = (*JOB, "job_unfinished", "artifact_not_found", "storage_unavailable", "queue_full")
 WATCHED = (*JOB, "queue_full")
 LINKED = ("artifact_not_found", "queue_full", *FAILED)
-LIST = ("invalid_parameters", *STORE)
+LIST = ("invalid_parameters", "field_too_large", *STORE)
 FRONTAL = (*JOB, "artifact_not_found", "storage_unavailable", "queue_full")
 POISON = ("poison_not_found", *STORE)
 OUTCOMES = ("cancelled", "attempts_exhausted", "url_failed", "url_unreachable", "object_missing")

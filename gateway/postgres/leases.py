@@ -9,10 +9,10 @@ from gateway.jobs.job import Failure, Lease
 from gateway.jobs.signals import WORK
 from gateway.postgres.connection import Connection, Row
 from gateway.postgres.notifications import notify
-from gateway.postgres.rows import clean, lease_of
+from gateway.postgres.rows import WORKED_ON, clean, lease_of, listed
 from gateway.postgres.turns import lock_users, settle_turns
 
-_CLAIM = """
+_CLAIM = f"""
 WITH fresh AS (
     SELECT id, priority, sequence, attempts FROM maskwright.jobs
     WHERE state = 'queued' AND NOT held AND run_at <= now()
@@ -29,10 +29,10 @@ WITH fresh AS (
         state = 'running', attempts = least(jobs.attempts + 1, $4), started_at = now(), worker = $1,
         lease_token = gen_random_uuid(), lease_until = now() + $3 * interval '1 second'
     FROM chosen WHERE jobs.id = chosen.id
-    RETURNING jobs.*, chosen.exhausted
+    RETURNING {listed(WORKED_ON)}, chosen.exhausted
 )
 SELECT claimed.*, pg_notify('maskwright', id::text) FROM claimed ORDER BY priority DESC, sequence
-"""
+"""  # noqa: S608 of constants
 _RENEW = """
 WITH alive AS (
     INSERT INTO maskwright.workers (worker, capacity, seen_at) VALUES ($1, $2, now())

@@ -29,6 +29,7 @@ from gateway.worker.objects import Removals
 _REMOVAL_S = 5.0
 """How long a caller waits for the object store; what it does not remove by then, a janitor does."""
 _RETRY_AFTER_S = 5
+_MOST_FOUND = 100
 
 
 async def submit(request: Request) -> JSONResponse:
@@ -109,5 +110,10 @@ def _location(request: Request, job_id: UUID) -> str:
 
 
 def _brief(job: Job, link: Link) -> Mapping[str, object]:
+    """Without long lists of what was found, which a page of jobs would have by the hundred."""
     view = job_view(job, link=link)
-    return {name: value for name, value in view.items() if name != "callbacks"}
+    return {
+        name: value
+        for name, value in view.items()
+        if name != "callbacks" and not (isinstance(value, list) and len(value) > _MOST_FOUND)
+    }
