@@ -24,8 +24,8 @@ def read_json(data: bytes | str) -> object:
     """The value of a JSON text (RFC 8259) of UTF-8, or of UTF-16 or 32, with or without byte order mark.
 
     Raises ValueError for what two readers could read differently, or a database cannot keep: a name given twice in an
-    object, lone surrogates, numbers that are none (NaN) or too large; and for more than 64 levels, or MAX_VALUES values: commas and
-    opening brackets.
+    object, lone surrogates, numbers that are none (NaN) or too large; and for more than 64 levels, or MAX_VALUES
+    values, which are counted before: commas and opening brackets.
     """
     text = data if isinstance(data, str) else _text(data)
     if text.count(",") + text.count("[") + text.count("{") > MAX_VALUES:

@@ -98,7 +98,7 @@ def _object(text: bytes) -> dict[str, object]:
     if isinstance(value, str) and value.lstrip().startswith("{"):
         raise ValueError("A text that holds JSON came: it was encoded twice; send the object itself.")
     if not isinstance(value, dict):
-        raise ValueError(f"A JSON object is needed, {{…}}; this is {_KINDS[type(value)]}.")
+        raise ValueError(f"A JSON object is needed, {{…}}; this is {_KINDS[type(value)]}.")  # noqa: TRY004 of a text
     return value
 
 

@@ -93,8 +93,8 @@ class Outcome:
 class NewJob:
     """A job to be queued; one with an `outcome` ends at once.
 
-    `user_id` is empty where the caller named none. `parameters` is the JSON object that the Triton model takes; empty of
-    a job that was read to be shown, and where it is an object of the bucket of photos, as `parameters_stored` says.
+    `user_id` is empty where the caller named none. `parameters` is the JSON object that the Triton model takes; empty
+    where it was not read, and where it is an object of the bucket of photos, as `parameters_stored` says.
     `fingerprint` is equal for equal requests alone. `source` says where it came from, such as `http` or
     `kafka:mask_input/0/17`. `gender` is what the caller said, if anything. `tenant` is empty for all who name none.
     `batch_id` is that of the jobs that came together, where they did. `hold` is as a lease's, of one with an outcome.

@@ -163,7 +163,7 @@ class JobStore(Protocol):
         """Jobs, the newest first. Where what the model found is large, it may be left out."""
 
     async def parameters(self, job_id: UUID) -> str | None:
-        """The parameters of a job that is there, as `NewJob` has them; no other job but a lease's is sure to have them."""
+        """The parameters of a job that is there, as `NewJob` has them; the jobs of leases alone are read with them."""
 
     async def counts(self) -> QueueCounts:
         """How full the queue is."""

@@ -107,20 +107,18 @@ def _lines(text: str) -> list[tuple[float, float]]:
             raise _unreadable(f"line {number} is not two numbers of pixels")
         points.append((coordinates[0], coordinates[1]))
         if len(points) > max(COUNTS):
-            raise FaceError(
-                "landmarks_count", f"a face has more than {max(COUNTS)} landmarks; accepted are {_counts()}"
-            )
+            raise _miscounted(f"more than {max(COUNTS)}")
     return points
 
 
 def _face(points: Sequence[tuple[float, float]]) -> Float64:
     if len(points) not in COUNTS:
-        raise FaceError("landmarks_count", f"a face has {len(points)} landmarks; accepted are {_counts()}")
+        raise _miscounted(f"{len(points)}")
     return np.array(points, dtype=np.float64)
 
 
-def _counts() -> str:
-    return ", ".join(map(str, COUNTS))
+def _miscounted(count: str) -> FaceError:
+    return FaceError("landmarks_count", f"a face has {count} landmarks; accepted are {', '.join(map(str, COUNTS))}")
 
 
 def _size(value: Literal) -> Size | None:

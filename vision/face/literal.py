@@ -10,8 +10,8 @@ Literal: TypeAlias = "dict[str, Literal] | list[Literal] | str | int | float | b
 MAX_CHARACTERS = 1_000_000
 """Thirty times the text of 478 landmarks; bounds the time that a hostile text costs."""
 MAX_TOKENS = 150_000
-"""Commas, brackets and quotation marks; 16 faces of 478 landmarks with x, y and z have 77,000. Each costs an object, or,
-in a repr, a call."""
+"""Commas, brackets and quotation marks; 16 faces of 478 landmarks with x, y and z have 77,000. Each costs an object,
+or, in a repr, a call."""
 
 _TOKENS = ",[{(\"'"
 _TOKEN = re.compile(
