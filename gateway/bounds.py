@@ -28,16 +28,16 @@ class Bounds:
     values: int = 512
 
     def check(self, name: str, value: object) -> None:
-        """Raise Problem `field_too_large`, `invalid_parameters`."""
+        """Raise Problem `invalid_parameters`."""
         characters = values = 0
         level = [value]
         while level:
             characters += sum(len(text) for text in level if isinstance(text, str))
             values += sum(len(items) for items in level if isinstance(items, list | dict))
             if characters > self.characters:
-                raise too_much_text(name, characters, self.characters, "characters")
+                raise _too_many(name, characters, "characters", self.characters)
             if values > self.values:
-                raise Problem("invalid_parameters", f"{name}: {values} values; at most {self.values} are accepted")
+                raise _too_many(name, values, "values", self.values)
             level = [inside for items in level for inside in _inside(items)]
 
 
@@ -45,22 +45,21 @@ _USUAL = Bounds()
 
 
 def check_fields(model: type[BaseModel], fields: Mapping[str, object]) -> None:
-    """Raise Problem where a field has more than the model says; `field_too_large`, `invalid_parameters`."""
+    """Raise Problem `invalid_parameters` where a field has more than the model says."""
     for name, value in fields.items():
         known = model.model_fields.get(name)
         own = (one for one in known.metadata if isinstance(one, Bounds)) if known else iter(())
         next(own, _USUAL).check(name, value)
 
 
-def too_much_text(name: str, size: int, limit: int, unit: str = "bytes") -> Problem:
-    """The problem of a field, or of all fields together, that have more than the limit."""
-    return Problem("field_too_large", f"{name[:60]}: {size} {unit}; at most {limit} are accepted")
-
-
 def too_much_beside(name: str, size: int) -> Problem:
     """The problem of a body that has so many bytes beside its photo, most of them in the field `name`."""
     limit = f"at most {MAX_TEXT_BYTES} are accepted in all fields but the photo"
     return Problem("field_too_large", f"{name[:60]}: {size} bytes; {limit}")
+
+
+def _too_many(name: str, count: int, of: str, limit: int) -> Problem:
+    return Problem("invalid_parameters", f"{name[:60]}: {count} {of}; at most {limit} are accepted")
 
 
 def _inside(value: object) -> Iterable[object]:

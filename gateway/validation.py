@@ -27,7 +27,7 @@ def validated(
     """The model made of the fields, and of the defaults where they say nothing.
 
     A field that is null or empty text counts as not given. `beside` are the names of what else the request may hold,
-    for the message. Raises Problem `invalid_parameters`, `field_too_large`.
+    for the message. Raises Problem `invalid_parameters`.
     """
     _refuse_unknown(model, fields, beside)
     given = {name: value for name, value in fields.items() if value not in (None, "", [], [""])}

@@ -2,7 +2,6 @@
 
 from typing import TypeAlias
 
-from gateway.bounds import too_much_text
 from gateway.intake.disguises import disguise
 from gateway.intake.job_fields import MAX_URL_CHARACTERS
 from gateway.jobs.job import ImageKind, ImageReference
@@ -23,7 +22,7 @@ def missing_image(where: str) -> Problem:
 def json_image(value: object) -> Image:
     """The photo that a JSON member `image` holds or names; a location is not checked yet.
 
-    Raises Problem `missing_image`, `invalid_base64`, `invalid_parameters`, `field_too_large`.
+    Raises Problem `missing_image`, `invalid_base64`, `invalid_parameters`.
     """
     match value:
         case str(text) | {"base64": str(text)} | {"type": "base64", "data": str(text)}:
@@ -58,13 +57,14 @@ def url_image(location: str) -> Image:
 
 
 def s3_image(location: str) -> ImageReference:
-    """A place in S3, which is not checked yet. Raises Problem `field_too_large`."""
+    """A place in S3, which is not checked yet. Raises Problem `invalid_parameters`."""
     return _reference("s3", location)
 
 
 def _reference(kind: ImageKind, location: str) -> ImageReference:
     if len(location) > MAX_URL_CHARACTERS:
-        raise too_much_text("image", len(location), MAX_URL_CHARACTERS, "characters in a location")
+        wrong = f"image: a location of {len(location)} characters; at most {MAX_URL_CHARACTERS} are accepted"
+        raise Problem("invalid_parameters", wrong)
     return ImageReference(kind, location)
 
 

@@ -1,6 +1,7 @@
 """A JSON object, of a request or of a message: the photo under `image`, parameters beside it."""
 
 import json
+import re
 from collections.abc import Mapping
 
 from gateway.bounds import MAX_TEXT_BYTES, too_much_beside
@@ -11,6 +12,8 @@ from gateway.notation import read_json
 from gateway.problems import Problem
 
 _PHOTO = "image"
+_NAME = re.compile(rb'[\s}]*,?\s*"([^"\\]{0,60})"\s*:\s*')
+_WINDOW = 65_536
 _MOST_READ = 2 * MAX_TEXT_BYTES
 """Of a larger body the photo is more than half."""
 
@@ -36,7 +39,7 @@ def json_members(body: bytes) -> dict[str, object]:
         if large is not None and (members := _without_photo(large, len(text))) is not None:
             return members
         if len(text) > _MOST_READ:
-            raise too_much_beside(_named_last(text), len(text))
+            raise too_much_beside(_largest(text), len(text))
         return _checked(_object(text), len(text))
     except ValueError as error:
         raise Problem("invalid_json", f"{error}") from error
@@ -48,7 +51,7 @@ def _without_photo(large: LargeJson, size: int) -> dict[str, object] | None:
     Raises Problem, ValueError.
     """
     if len(large.rest) > _MOST_READ:
-        raise too_much_beside("all fields but the photo", len(large.rest))
+        raise too_much_beside(_largest(large.rest), len(large.rest))
     try:
         members = _object(large.rest)
     except ValueError:
@@ -86,10 +89,18 @@ def _utf8(body: bytes) -> bytes:
     return body if encoding.startswith("utf-8") else body.decode(encoding).encode()
 
 
-def _named_last(text: bytes) -> str:
-    """The name that stands last before the middle: most likely of the member that fills the body."""
-    end = text.rfind(b'":', 0, len(text) // 2)
-    return text[text.rfind(b'"', 0, max(end, 0)) + 1 : max(end, 0)][:60].decode("utf-8", "replace") or "the body"
+def _largest(text: bytes) -> str:
+    """The name of the first member, but the photo, that is written in more than _WINDOW bytes; for a message."""
+    at, name, decoder = text.find(b"{") + 1, "the body", json.JSONDecoder()
+    while match := _NAME.match(text, at):
+        name, at = match[1].decode("utf-8", "replace"), match.end()
+        try:
+            at += decoder.raw_decode(text[at : at + _WINDOW].decode("latin-1"))[1]
+        except (ValueError, RecursionError):
+            if name != _PHOTO:
+                break
+            at = text.find(b'"', at + _WINDOW) + 1  # where the photo ends
+    return name
 
 
 def _object(text: bytes) -> dict[str, object]:

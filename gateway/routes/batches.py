@@ -12,7 +12,6 @@ from starlette.requests import Request
 
 from gateway.access.caller import caller_of
 from gateway.backlog import Claim
-from gateway.bounds import too_much_text
 from gateway.deadline import Deadline, Pace
 from gateway.intake.body import FIRST_BYTES, LEAST_RATE, Room, pieces, too_large
 from gateway.intake.images import check_photo
@@ -92,7 +91,8 @@ async def _stored(request: Request, services: Services, claim: Claim, arrivals: 
 def _small_enough(parameters: str) -> str:
     """They are kept with each of the files. Raises Problem `field_too_large`."""
     if len(parameters) > _MAX_PARAMETERS:
-        raise too_much_text("all fields but the files", len(parameters), _MAX_PARAMETERS)
+        wrong = f"all fields but the files: {len(parameters)} characters; at most {_MAX_PARAMETERS} are accepted"
+        raise Problem("field_too_large", wrong)
     return parameters
 
 
