@@ -38,6 +38,7 @@ FILLINGS: Mapping[str, tuple[str, str, str]] = {
 _BESIDE: Mapping[str, str] = {"user_id": "u", "job_id": "j"}
 _PHOTOS = ("image", "user_image", "file", "files")
 _MIB = 1024 * 1024
+_ALONE_S = 2.0
 
 app = typer.Typer()
 
@@ -76,6 +77,7 @@ class Seen:
 def measure(
     megabytes: Annotated[list[int] | None, typer.Option(help="Sizes of the texts; 3 and 33.")] = None,
     at_once: Annotated[int, typer.Option(help="Requests at one time.")] = 6,
+    most: Annotated[int, typer.Option(help="Fields with each kind of text, at most.")] = 1000,
     *,
     every: Annotated[bool, typer.Option(help="Each field with each text; else each with one of them.")] = False,
 ) -> None:
@@ -86,11 +88,15 @@ def measure(
         places = list(_places(port))
         _warm_up(port)
         before = _peak(pid)
+        with _probing(port) as alone:
+            time.sleep(_ALONE_S)
+        table.add_row("none", "", "", f"{np.percentile(alone, 99):.0f}", f"{max(alone):.0f}")
         for size in megabytes or [3, 33]:
             for (filling, way), some in _kinds(places, every=every).items():
-                seen = Seen()
-                for place in some:
-                    _attack(port, pid, place, _text(filling, size * 1_000_000), at_once, before, seen)
+                seen, text = Seen(), _text(filling, size * 1_000_000)
+                with _probing(port) as seen.health:
+                    for place in some[:most]:
+                        _attack(port, pid, _request(port, place, text), at_once, before, seen)
                 table.add_row(filling, way, f"{size}", *seen.row())
         restarted = "the gateway lives" if Path(f"/proc/{pid}").exists() else "THE GATEWAY DIED"
     Console(width=180).print(table, f"{len(places)} fields; {restarted}")
@@ -175,12 +181,9 @@ def _form(fields: Mapping[str, str], place: Place) -> bytes:
     return b"".join(parts) + b"--" + BOUNDARY + b"--\r\n"
 
 
-def _attack(port: int, pid: int, place: Place, text: str, at_once: int, before: float, seen: Seen) -> None:  # noqa: PLR0913, PLR0917 a measurement has that many sides
-    request = _request(port, place, text)
+def _attack(port: int, pid: int, request: Sequence[bytes], at_once: int, before: float, seen: Seen) -> None:  # noqa: PLR0913, PLR0917 a measurement has that many sides
     Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
-    with _probing(port) as health:
-        answers = asyncio.run(_all(port, request, at_once))
-    seen.health += health
+    answers = asyncio.run(_all(port, request, at_once))
     seen.memory.append(_peak(pid) - before)
     for seconds, content in answers:
         seen.answers.append(seconds)

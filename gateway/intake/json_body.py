@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 
-from gateway.bounds import MAX_TEXT_BYTES, too_much_beside
+from gateway.bounds import MAX_TEXT_BYTES, MAX_VALUES, too_much_beside
 from gateway.intake.images import json_image
 from gateway.intake.large_json import LARGE, LargeJson, large_json
 from gateway.intake.submission import Submission
@@ -13,7 +13,7 @@ from gateway.problems import Problem
 
 _PHOTO = "image"
 _NAME = re.compile(rb'[\s}]*,?\s*"([^"\\]{0,60})"\s*:\s*')
-_WINDOW = 65_536
+_WINDOW, _MANY = 65_536, 8192
 _MOST_READ = 2 * MAX_TEXT_BYTES
 """Of a larger body the photo is more than half."""
 
@@ -28,6 +28,14 @@ def json_submission(body: bytes) -> Submission:
     return Submission(image, members)
 
 
+def glance_at_json(start: bytes) -> None:
+    """Raise Problem `field_too_large` where a body's beginning has more already than all may have beside the photo."""
+    name, at = _first_large(start)
+    endless = name != _PHOTO and start[at : at + 1] == b'"' and start.find(b'"', at + 1) < 0
+    if _values(start) > MAX_VALUES or (endless and len(start) - at > MAX_TEXT_BYTES):
+        raise too_much_beside(name, len(start) - at)
+
+
 def json_members(body: bytes) -> dict[str, object]:
     """The members of a JSON object; all but `image` may have MAX_TEXT_BYTES.
 
@@ -39,7 +47,7 @@ def json_members(body: bytes) -> dict[str, object]:
         if large is not None and (members := _without_photo(large, len(text))) is not None:
             return members
         if len(text) > _MOST_READ:
-            raise too_much_beside(_largest(text), len(text))
+            raise too_much_beside(_first_large(text)[0], len(text))
         return _checked(_object(text), len(text))
     except ValueError as error:
         raise Problem("invalid_json", f"{error}") from error
@@ -51,7 +59,7 @@ def _without_photo(large: LargeJson, size: int) -> dict[str, object] | None:
     Raises Problem, ValueError.
     """
     if len(large.rest) > _MOST_READ:
-        raise too_much_beside(_largest(large.rest), len(large.rest))
+        raise too_much_beside(_first_large(large.rest)[0], len(large.rest))
     try:
         members = _object(large.rest)
     except ValueError:
@@ -89,18 +97,30 @@ def _utf8(body: bytes) -> bytes:
     return body if encoding.startswith("utf-8") else body.decode(encoding).encode()
 
 
-def _largest(text: bytes) -> str:
-    """The name of the first member, but the photo, that is written in more than _WINDOW bytes; for a message."""
+def _first_large(text: bytes) -> tuple[str, int]:
+    """The first member, but the photo, of more than _WINDOW bytes: its name, and where its value begins.
+
+    At worst the last one.
+    """
     at, name, decoder = text.find(b"{") + 1, "the body", json.JSONDecoder()
     while match := _NAME.match(text, at):
         name, at = match[1].decode("utf-8", "replace"), match.end()
+        seen = text[at : at + _WINDOW]
+        if name != _PHOTO and seen[:1] in {b"[", b"{"} and _values(seen) > _MANY:
+            break
         try:
-            at += decoder.raw_decode(text[at : at + _WINDOW].decode("latin-1"))[1]
+            at += decoder.raw_decode(seen.decode("latin-1"))[1]
         except (ValueError, RecursionError):
-            if name != _PHOTO:
+            end = text.find(b'"', at + _WINDOW)  # of the photo
+            if name != _PHOTO or end < 0:
                 break
-            at = text.find(b'"', at + _WINDOW) + 1  # where the photo ends
-    return name
+            at = end + 1
+    return name, at
+
+
+def _values(text: bytes) -> int:
+    """Commas and opening brackets, of which base64 has none."""
+    return sum(map(text.count, (b",", b"[", b"{")))
 
 
 def _object(text: bytes) -> dict[str, object]:

@@ -7,7 +7,7 @@ from gateway.intake.parts import PartParser
 from gateway.intake.submission import FILE_FIELDS, IMAGE_FIELDS, Submission, gather, text_or_base64
 from gateway.problems import Problem
 
-_IMAGES = frozenset({*IMAGE_FIELDS, "url", "s3"})
+IMAGE_PARTS = frozenset({*IMAGE_FIELDS, "url", "s3"})
 
 
 def parse_multipart(chunks: Iterable[bytes], content_type: str, photos: Container[str]) -> list[tuple[str, bytes]]:
@@ -21,19 +21,24 @@ def parse_multipart(chunks: Iterable[bytes], content_type: str, photos: Containe
     return [(part.name, part.data) for part in parts]
 
 
+def glance_at_form(content_type: str, photos: Container[str], start: bytes) -> None:
+    """Raise Problem `field_too_large`, `invalid_multipart` for what a form's beginning shows already."""
+    PartParser(content_type, photos).feed(start)
+
+
 def multipart_submission(body: bytes, content_type: str) -> Submission:
     """The photo of the one image field, or where the fields `url` or `s3` say it is, and the rest as text.
 
     Files of FILE_FIELDS that are no text come as base64.
     Raises Problem `invalid_multipart`, `field_too_large`, `missing_image`, `invalid_parameters`.
     """
-    parts = parse_multipart((body,), content_type, _IMAGES)
+    parts = parse_multipart((body,), content_type, IMAGE_PARTS)
     images = [image for name, content in parts if (image := _image(name, content)) is not None]
     if not images:
         raise missing_image("the form field 'image'")
     if len(images) > 1:
         raise Problem("invalid_parameters", f"image: {len(images)} photos; send one in a request")
-    texts = ((name, _text(name, value)) for name, value in parts if name not in _IMAGES)
+    texts = ((name, _text(name, value)) for name, value in parts if name not in IMAGE_PARTS)
     return Submission(images[0], gather(texts))
 
 

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 
 from gateway.bounds import MAX_TEXT_BYTES, Bounds
 from gateway.intake.json_body import json_members
+from gateway.intake.media import glance_at
 from gateway.intake.multipart import multipart_submission
 from gateway.pipelines.parameters import parameters_json
 from gateway.pipelines.pipeline import Pipeline
@@ -115,3 +116,23 @@ def test_a_large_body_of_small_values_names_its_field(value: str) -> None:
 def test_a_label_map_of_half_a_megabyte_comes_beside_a_photo_of_any_size(size: int) -> None:
     members = {"image": {"base64": "A" * size}, "segmentation_map": "B" * 700_000, "gender": "m"}
     assert json_members(json.dumps(members).encode()) == members
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("size", [3_000_000, 12_000_000])
+def test_a_glance_lets_pass_what_is_photo_for_the_most_part(first: bool, size: int) -> None:  # noqa: FBT001
+    kind, text = "multipart/form-data; boundary=b", "[" + "0," * 20_000 + "0]"
+    glance_at(kind)(form("landmarks", text, size, first=first)[: size // 2])
+    members: list[tuple[str, object]] = [("image", {"base64": "A" * size}), ("landmarks", text), ("segmentation_map", "B" * 900_000)]  # fmt: skip  # noqa: E501
+    body = json.dumps(dict(members[::-1] if first else members)).encode()
+    for seen in (size // 4, size // 2, len(body)):
+        glance_at("application/json")(body[:seen])
+
+
+@pytest.mark.parametrize("text", [*TEXTS, "A" * SIZE], ids=lambda text: text[:3])
+def test_a_glance_at_two_megabytes_refuses_what_is_text(text: str) -> None:
+    kind = "multipart/form-data; boundary=b"
+    value = text if text[0] == "[" else json.dumps(text)
+    for how, body in ((kind, form("keep", text, 9, first=True)), ("application/json", f'{{"keep": {value}'.encode())):
+        with pytest.raises(Problem, match="field_too_large: keep: "):
+            glance_at(how)(body[:2_000_000])
