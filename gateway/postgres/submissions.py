@@ -55,6 +55,8 @@ CROSS JOIN LATERAL (
 ) AS kept
 """  # noqa: S608 of constants
 
+_NOT_HERE = "null"
+"""A worker of a version that knows no stored parameters fails by it, and lets another one try."""
 _Identity = tuple[str, str, str]
 
 
@@ -144,7 +146,7 @@ def _values(job: NewJob) -> tuple[object, ...]:
         job.user_id,
         job.request_id,
         job.fingerprint,
-        job.parameters or "{}",
+        job.parameters or _NOT_HERE,
         job.image.kind,
         clean(job.image.location),
         job.gender if job.gender is None else clean(job.gender),
