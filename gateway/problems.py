@@ -97,6 +97,11 @@ PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
         ),
         "request_timeout": ProblemType(408, "The body did not arrive in time", "Waited 30 s for the body."),
         "body_too_large": ProblemType(413, "The request's body is too large", "At most 33554432 bytes are accepted."),
+        "field_too_large": ProblemType(
+            413,
+            "A field of the request is too large",
+            "segmentation_map: 20971520 bytes; at most 1048576 are accepted in all fields but the photo",
+        ),
         "image_too_large": ProblemType(
             413,
             "The photo has too many pixels",

@@ -1,12 +1,14 @@
 """Fields of a request, checked against a pydantic model; what is wrong is told as one problem."""
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from types import MappingProxyType
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from gateway.bounds import check_fields
 from gateway.problems import Problem
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -29,6 +31,7 @@ def validated(
     """
     _refuse_unknown(model, fields, beside)
     given = {name: value for name, value in fields.items() if value not in (None, "", [], [""])}
+    check_fields(model, given)  # pydantic builds an error for every wrong item of a list
     try:
         return model.model_validate({**defaults, **given})
     except ValidationError as error:
@@ -41,7 +44,7 @@ def known(model: type[BaseModel], fields: Mapping[str, object]) -> dict[str, obj
 
 
 def _refuse_unknown(model: type[BaseModel], fields: Mapping[str, object], beside: Iterable[str]) -> None:
-    unknown = [_shown(name) for name in fields if name not in model.model_fields]
+    unknown = [_shown(name) for name in islice((name for name in fields if name not in model.model_fields), _SHOWN + 1)]
     if unknown:
         listed = ", ".join(unknown[:_SHOWN]) + (", …" if len(unknown) > _SHOWN else "")
         raise _invalid([f"unknown: {listed}; accepted: {', '.join((*beside, *model.model_fields))}"])
@@ -56,7 +59,7 @@ def _message(error: ErrorDetails) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = repr(value[:_SHOWN_CHARACTERS] if isinstance(value, str) else value)
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
+from io import BytesIO
 from typing import TypeVar
 
 from starlette.requests import Request
@@ -20,6 +21,8 @@ _GRACE_S = (10.0, 15.0)
 """Thousands that were opened at once are not refused at once, which would hold up others."""
 LEAST_RATE = 1024
 """Bytes a second, past the grace; Kestrel's default is 240 after 5 s, Apache's 500 after 20 s."""
+_FIRST_GLANCE, _GLANCES_APART = 2 * 1024 * 1024, 4
+"""At so many bytes, and at so many times as many again."""
 FIRST_BYTES = 128 * 1024
 """Room that a body takes before any of it is read: uvicorn pauses above 64 KiB, and uvloop reads as much at a time."""
 
@@ -38,40 +41,48 @@ def check_length(request: Request, limit: int) -> None:
 
 
 async def read_as(
-    request: Request, services: Services, parse: Callable[[bytes], T], deadline: Deadline | None = None
+    request: Request,
+    services: Services,
+    parse: Callable[[bytes], T],
+    glance: Callable[[bytes], None],
+    deadline: Deadline | None = None,
 ) -> T:
     """What the whole body says, in the time of a request; a large one is parsed in a thread.
 
-    The room that the body takes is the request's until its end. Raises Problem: those of `parse`; `queue_full` at once
-    where no place is free, or where there is no room in time; `body_too_large` as soon as the limit is passed,
-    `body_empty`, `invalid_encoding`, `request_timeout`; and ClientDisconnect.
+    `glance` raises a Problem where the beginning of a large one shows already that it will be refused.
+
+    The room that the body takes is the request's until its end. Raises Problem: those of `parse` and `glance`;
+    `queue_full` at once where no place is free, or where there is no room in time; `body_too_large` as soon as the
+    limit is passed, `body_empty`, `invalid_encoding`, `request_timeout`; and ClientDisconnect.
     """
     visit, by = visit_of(request), deadline or Deadline(services.settings.request_timeout_s)
     services.admission.check(visit)
     async with visit.yielding():
-        chunks = await _received(request, services, by)
-        size = sum(map(len, chunks))
-        return await services.admission.off_loop(visit, size, lambda: parse(_joined(chunks)), by)
+        body = await _received(request, services, glance, by)
+        return await services.admission.off_loop(visit, len(body), lambda: parse(body), by)
 
 
-async def _received(request: Request, services: Services, deadline: Deadline) -> list[bytes]:
+async def _received(request: Request, services: Services, glance: Callable[[bytes], None], deadline: Deadline) -> bytes:
     """All of the body, decompressed."""
     limit = services.settings.max_body_bytes
     plain = _announced(request) if decoder_for(encoding_of(request)) is None else None
     most = limit if plain is None else plain
     room = Room(visit_of(request), services.admission, deadline, most, plain or FIRST_BYTES)
     await room.grow(FIRST_BYTES)
-    chunks: list[bytes] = []
+    body, next_glance = BytesIO(), _FIRST_GLANCE
     pace = Pace(random.uniform(*_GRACE_S), LEAST_RATE)  # noqa: S311 not a secret
     async for piece in pieces(request, pace, deadline):
         pace.count(len(piece))
         if pace.bytes > limit:
             raise too_large(limit)
         await room.grow(pace.bytes)
-        chunks.append(piece)
-    if not chunks:
+        body.write(piece)
+        if pace.bytes >= next_glance:
+            glance(body.getvalue())
+            next_glance *= _GLANCES_APART
+    if not pace.bytes:
         raise _empty()
-    return chunks
+    return body.getvalue()  # which is no copy
 
 
 async def pieces(request: Request, pace: Pace, deadline: Deadline, what: str = "body") -> AsyncIterator[bytes]:
@@ -144,12 +155,6 @@ class Room:
 def too_large(limit: int) -> Problem:
     """The problem of a body, or of a file in one, that passes the limit in bytes."""
     return Problem("body_too_large", f"At most {limit} bytes are accepted.")
-
-
-def _joined(chunks: list[bytes]) -> bytes:
-    body = b"".join(chunks)
-    chunks.clear()
-    return body
 
 
 def _announced(request: Request) -> int | None:

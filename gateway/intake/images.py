@@ -3,7 +3,8 @@
 from typing import TypeAlias
 
 from gateway.intake.disguises import disguise
-from gateway.jobs.job import ImageReference
+from gateway.intake.job_fields import MAX_URL_CHARACTERS
+from gateway.jobs.job import ImageKind, ImageReference
 from gateway.notation import read_base64
 from gateway.problems import Problem
 from vision.photo import PhotoError, inspect
@@ -29,7 +30,7 @@ def json_image(value: object) -> Image:
         case {"url": str(location)} | {"type": "url", "data": str(location)}:
             return url_image(location)
         case {"s3": str(location)} | {"type": "s3", "data": str(location)}:
-            return ImageReference("s3", location)
+            return s3_image(location)
         case {"type": str(kind)} if kind not in ("base64", "url", "s3"):
             raise Problem("invalid_parameters", f"image: type {kind[:20]!r} is not accepted; accepted: base64, url, s3")
     raise missing_image(_WHERE)
@@ -52,7 +53,19 @@ def check_photo(data: bytes, max_pixels: int) -> str:
 
 def url_image(location: str) -> Image:
     """A `data:` URL holds the photo itself."""
-    return _decode(location) if location.lstrip()[:5].lower() == "data:" else ImageReference("url", location)
+    return _decode(location) if location.lstrip()[:5].lower() == "data:" else _reference("url", location)
+
+
+def s3_image(location: str) -> ImageReference:
+    """A place in S3, which is not checked yet. Raises Problem `invalid_parameters`."""
+    return _reference("s3", location)
+
+
+def _reference(kind: ImageKind, location: str) -> ImageReference:
+    if len(location) > MAX_URL_CHARACTERS:
+        wrong = f"image: a location of {len(location)} characters; at most {MAX_URL_CHARACTERS} are accepted"
+        raise Problem("invalid_parameters", wrong)
+    return ImageReference(kind, location)
 
 
 def _decode(text: str) -> bytes:

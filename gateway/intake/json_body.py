@@ -1,35 +1,135 @@
 """A JSON object, of a request or of a message: the photo under `image`, parameters beside it."""
 
+import json
+import re
+from collections.abc import Mapping
+
+from gateway.bounds import MAX_TEXT_BYTES, MAX_VALUES, too_much_beside
 from gateway.intake.images import json_image
-from gateway.intake.large_json import large_json
+from gateway.intake.large_json import LARGE, LargeJson, large_json
 from gateway.intake.submission import Submission
 from gateway.notation import read_json
 from gateway.problems import Problem
+
+_PHOTO = "image"
+_NAME = re.compile(rb'[\s}]*,?\s*"([^"\\]{0,60})"\s*:\s*')
+_WINDOW, _MANY = 65_536, 8192
+_MOST_READ = 2 * MAX_TEXT_BYTES
+"""Of a larger body the photo is more than half."""
 
 
 def json_submission(body: bytes) -> Submission:
     """The photo, or where it is, and the other members.
 
-    Raises Problem `invalid_json`, `missing_image`, `invalid_base64`, `invalid_parameters`.
+    Raises Problem `invalid_json`, `field_too_large`, `missing_image`, `invalid_base64`, `invalid_parameters`.
     """
-    large = large_json(body)
-    if large is not None and large.is_image((members := json_members(large.rest)).pop("image", None)):
-        return Submission(large.photo, members)
     members = json_members(body)
-    image = json_image(members.pop("image", None))
+    image = json_image(members.pop(_PHOTO, None))
     return Submission(image, members)
 
 
-def json_members(text: bytes) -> dict[str, object]:
-    """The members of a JSON object. Raises Problem `invalid_json`."""
+def glance_at_json(start: bytes) -> None:
+    """Raise Problem `field_too_large` where a body's beginning has more already than all may have beside the photo."""
+    name, at = _first_large(start)
+    endless = name != _PHOTO and start[at : at + 1] == b'"' and start.find(b'"', at + 1) < 0
+    if _values(start) > MAX_VALUES or (endless and len(start) - at > MAX_TEXT_BYTES):
+        raise too_much_beside(name, len(start) - at)
+
+
+def json_members(body: bytes) -> dict[str, object]:
+    """The members of a JSON object; all but `image` may have MAX_TEXT_BYTES.
+
+    Raises Problem `invalid_json`, `field_too_large`.
+    """
     try:
-        value = read_json(text)
+        text = _utf8(body) if len(body) >= LARGE else body
+        large = large_json(text)
+        if large is not None and (members := _without_photo(large, len(text))) is not None:
+            return members
+        if len(text) > _MOST_READ:
+            raise too_much_beside(_first_large(text)[0], len(text))
+        return _checked(_object(text), len(text))
     except ValueError as error:
         raise Problem("invalid_json", f"{error}") from error
+
+
+def _without_photo(large: LargeJson, size: int) -> dict[str, object] | None:
+    """The members where the long text is the photo; None where the body is to be read as a whole.
+
+    Raises Problem, ValueError.
+    """
+    if len(large.rest) > _MOST_READ:
+        raise too_much_beside(_first_large(large.rest)[0], len(large.rest))
+    try:
+        members = _object(large.rest)
+    except ValueError:
+        if size > _MOST_READ:
+            raise
+        return None
+    image = members.get(_PHOTO)
+    whole = large.put_back(image)
+    if whole is not image:
+        return {**_checked(members, len(large.rest)), _PHOTO: whole}
+    if size > _MOST_READ:
+        name = next((name for name, value in members.items() if large.token in json.dumps([name, value])), _PHOTO)
+        raise too_much_beside(name, len(large.literal))
+    return None
+
+
+def _checked(members: dict[str, object], size: int) -> dict[str, object]:
+    """Raises Problem `field_too_large` where the members but the photo, written in so many bytes, are too large."""
+    image = members.get(_PHOTO)
+    photo = image if isinstance(image, str) else max(_texts(image), key=len, default="")
+    if size - len(photo) > MAX_TEXT_BYTES:
+        sizes = {name: len(json.dumps(value)) for name, value in members.items() if name != _PHOTO}
+        largest = max(sizes, key=sizes.__getitem__, default=_PHOTO)
+        raise too_much_beside(largest, size - len(photo))
+    return members
+
+
+def _texts(value: object) -> list[str]:
+    return [text for text in value.values() if isinstance(text, str)] if isinstance(value, Mapping) else []
+
+
+def _utf8(body: bytes) -> bytes:
+    """The body in UTF-8, in which a quotation mark is one byte. Raises ValueError."""
+    encoding = json.detect_encoding(body)
+    return body if encoding.startswith("utf-8") else body.decode(encoding).encode()
+
+
+def _first_large(text: bytes) -> tuple[str, int]:
+    """The first member, but the photo, of more than _WINDOW bytes: its name, and where its value begins.
+
+    At worst the last one.
+    """
+    at, name, decoder = text.find(b"{") + 1, "the body", json.JSONDecoder()
+    while match := _NAME.match(text, at):
+        name, at = match[1].decode("utf-8", "replace"), match.end()
+        seen = text[at : at + _WINDOW]
+        if name != _PHOTO and seen[:1] in {b"[", b"{"} and _values(seen) > _MANY:
+            break
+        try:
+            at += decoder.raw_decode(seen.decode("latin-1"))[1]
+        except (ValueError, RecursionError):
+            end = text.find(b'"', at + _WINDOW)  # of the photo
+            if name != _PHOTO or end < 0:
+                break
+            at = end + 1
+    return name, at
+
+
+def _values(text: bytes) -> int:
+    """Commas and opening brackets, of which base64 has none."""
+    return sum(map(text.count, (b",", b"[", b"{")))
+
+
+def _object(text: bytes) -> dict[str, object]:
+    """Raises ValueError for what is no JSON object."""
+    value = read_json(text)
     if isinstance(value, str) and value.lstrip().startswith("{"):
-        raise Problem("invalid_json", "A text that holds JSON came: it was encoded twice; send the object itself.")
+        raise ValueError("A text that holds JSON came: it was encoded twice; send the object itself.")
     if not isinstance(value, dict):
-        raise Problem("invalid_json", f"A JSON object is needed, {{…}}; this is {_KINDS[type(value)]}.")
+        raise ValueError(f"A JSON object is needed, {{…}}; this is {_KINDS[type(value)]}.")  # noqa: TRY004 of a text
     return value
 
 

@@ -1,46 +1,60 @@
-"""The photo in a large JSON body, decoded in pieces where it lies.
+"""The longest text of a large JSON body, cut out of it: the photo, where it is one.
 
-A call of Python's `json` or `base64` on a whole photo would hold the interpreter's lock, and with it the event loop,
-for a tenth of a second, from whichever thread. The photo is more than half of a large body, so its middle lies in it.
+Python's `json` on a whole body would hold the interpreter's lock, and with it the event loop, for a tenth of a second,
+from whichever thread. The photo is more than half of a large body, so its middle lies in it.
 """
 
-import base64
+import codecs
+import json
 import secrets
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 LARGE = 256 * 1024
 """Bytes of a body from which it is worth the while."""
 _PIECE = 256 * 1024
-_ESCAPES = {b"\\/": b"/", b"\\n": b"", b"\\r": b"", b"\\t": b""}
-_LONGEST_PREFIX = 200
+_LONGEST_ESCAPE = len(r"\uffff")
 
 
 @dataclass(frozen=True)
 class LargeJson:
-    """A body without its photo, whose place `token` has."""
+    """A body without its longest text, whose place `token` has; `literal` is that text as it was written."""
 
     rest: bytes
-    photo: bytes
     token: str
+    literal: memoryview
 
-    def is_image(self, value: object) -> bool:
-        """Whether the value of the member `image` is the photo."""
-        token = self.token
-        return value in (token, {"base64": token}, {"type": "base64", "data": token})
+    def put_back(self, value: object) -> object:
+        """The value with the text in the token's place, where it is that, or an object's member.
+
+        Raises ValueError for what is no text of JSON.
+        """
+        if value == self.token:
+            return self._text()
+        if isinstance(value, dict) and self.token in value.values():
+            return {name: self._text() if one == self.token else one for name, one in value.items()}
+        return value
+
+    def _text(self) -> str:
+        decoder, pieces, kept = codecs.getincrementaldecoder("utf-8")(), list[str](), ""
+        for start in range(0, len(self.literal), _PIECE):
+            kept += decoder.decode(self.literal[start : start + _PIECE], start + _PIECE >= len(self.literal))
+            end = _before_cut_escape(kept) if start + _PIECE < len(self.literal) else len(kept)
+            pieces.append(json.loads(f'"{kept[:end]}"'))
+            kept = kept[end:]
+        return "".join(pieces)
 
 
 def large_json(body: bytes) -> LargeJson | None:
-    """The body and its photo; None where no long text of plain base64 lies in its middle: read all of it then."""
+    """The body, cut; None where no text lies about its middle that is longer than half of it: read all of it then.
+
+    Where it is cut between two texts, the rest is no JSON: the token stands alone in it.
+    """
     middle = len(body) // 2
     start, end = body.rfind(b'"', 0, middle) + 1, body.find(b'"', middle)
     if len(body) < LARGE or start == 0 or end - start < middle or not _is_value(body, start, end):
         return None
-    photo = _decoded(memoryview(body)[_past_prefix(body, start) : end])
-    if photo is None:
-        return None
-    token = secrets.token_hex(16)
-    return LargeJson(body[:start] + token.encode() + body[end:], photo, token)
+    token = f"text {secrets.token_hex(16)}"
+    return LargeJson(body[:start] + token.encode() + body[end:], token, memoryview(body)[start:end])
 
 
 def _is_value(body: bytes, start: int, end: int) -> bool:
@@ -49,42 +63,8 @@ def _is_value(body: bytes, start: int, end: int) -> bool:
     return before[-1:] in (b":", b",", b"[") and after[:1] in (b",", b"}", b"]")
 
 
-def _past_prefix(body: bytes, start: int) -> int:
-    """Where the digits begin: past `data:image/png;base64,`."""
-    if body[start : start + 5] != b"data:":
-        return start
-    comma = body.find(b",", start, start + _LONGEST_PREFIX)
-    return comma + 1 if body[:comma].endswith(b";base64") else start
-
-
-def _decoded(text: memoryview) -> bytes | None:
-    """The bytes of base64 with JSON's escapes in it; None for what is none, or not padded."""
-    photo: list[bytes] = []
-    kept, padded = b"", False
-    try:
-        for digits in _digits(text):
-            if padded and digits:
-                return None
-            kept += digits
-            whole = len(kept) // 4 * 4
-            photo.append(base64.b64decode(kept[:whole], validate=True))
-            padded = b"=" in kept
-            kept = kept[whole:]
-    except ValueError:
-        return None
-    return None if kept else b"".join(photo)
-
-
-def _digits(text: memoryview) -> Iterator[bytes]:
-    """The digits, in pieces. Raises ValueError for an escape that stands for no digit or line end."""
-    cut = b""
-    for start in range(0, len(text), _PIECE):
-        piece = cut + bytes(text[start : start + _PIECE])
-        cut = piece[-1:] if piece.endswith(b"\\") else b""
-        piece = piece[: len(piece) - len(cut)]
-        if b"\\" in piece:
-            for escape, meant in _ESCAPES.items():
-                piece = piece.replace(escape, meant)
-        yield piece
-    if cut:
-        raise ValueError("an escape that ends nowhere")
+def _before_cut_escape(text: str) -> int:
+    """Where an escape begins that the end of the text may cut; the end where there is none."""
+    last = text.rfind("\\", len(text) - _LONGEST_ESCAPE + 1)
+    run = len(text[: last + 1]) - len(text[: last + 1].rstrip("\\"))
+    return last if run % 2 else len(text)

@@ -1,11 +1,12 @@
 """The body's media type decides how it is read."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
+from functools import partial
 from urllib.parse import parse_qsl
 
 from gateway.intake.disguises import disguise, disguised_photo
-from gateway.intake.json_body import json_submission
-from gateway.intake.multipart import multipart_submission
+from gateway.intake.json_body import glance_at_json, json_submission
+from gateway.intake.multipart import IMAGE_PARTS, glance_at_form, multipart_submission
 from gateway.intake.submission import Submission, gather, merge
 from gateway.problems import Problem
 
@@ -27,6 +28,18 @@ def check_form(content_type: str) -> None:
     kind = _essence(content_type)
     if kind != MULTIPART:
         raise _unsupported(kind, MULTIPART)
+
+
+def glance_at(content_type: str, photos: Container[str] = IMAGE_PARTS) -> Callable[[bytes], None]:
+    """What raises Problem where the beginning of a body of this type has too much beside the photo."""
+    kind = _essence(content_type)
+    if kind == JSON:
+        return glance_at_json
+    return partial(glance_at_form, content_type, photos) if kind == MULTIPART else _nothing
+
+
+def _nothing(_start: bytes) -> None:
+    """A photo is photo throughout."""
 
 
 def read_submission(body: bytes, content_type: str, query: str) -> Submission:

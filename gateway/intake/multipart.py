@@ -1,40 +1,44 @@
 """multipart/form-data, parsed in memory."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
-from gateway.intake.images import Image, missing_image, url_image
+from gateway.intake.images import Image, missing_image, s3_image, url_image
 from gateway.intake.parts import PartParser
 from gateway.intake.submission import FILE_FIELDS, IMAGE_FIELDS, Submission, gather, text_or_base64
-from gateway.jobs.job import ImageReference
 from gateway.problems import Problem
 
-_IMAGES = frozenset({*IMAGE_FIELDS, "url", "s3"})
+IMAGE_PARTS = frozenset({*IMAGE_FIELDS, "url", "s3"})
 
 
-def parse_multipart(chunks: Iterable[bytes], content_type: str) -> list[tuple[str, bytes]]:
+def parse_multipart(chunks: Iterable[bytes], content_type: str, photos: Container[str]) -> list[tuple[str, bytes]]:
     """Names and contents of the parts, in order; where the body is cut into chunks makes no difference.
 
-    Raises Problem `invalid_multipart`.
+    `photos` are the names of those that may be large. Raises Problem `invalid_multipart`, `field_too_large`.
     """
-    parser = PartParser(content_type)
+    parser = PartParser(content_type, photos)
     parts = [part for chunk in chunks for part in parser.feed(chunk)]
     parser.finish()
     return [(part.name, part.data) for part in parts]
+
+
+def glance_at_form(content_type: str, photos: Container[str], start: bytes) -> None:
+    """Raise Problem `field_too_large`, `invalid_multipart` for what a form's beginning shows already."""
+    PartParser(content_type, photos).feed(start)
 
 
 def multipart_submission(body: bytes, content_type: str) -> Submission:
     """The photo of the one image field, or where the fields `url` or `s3` say it is, and the rest as text.
 
     Files of FILE_FIELDS that are no text come as base64.
-    Raises Problem `invalid_multipart`, `missing_image`, `invalid_parameters`.
+    Raises Problem `invalid_multipart`, `field_too_large`, `missing_image`, `invalid_parameters`.
     """
-    parts = parse_multipart((body,), content_type)
+    parts = parse_multipart((body,), content_type, IMAGE_PARTS)
     images = [image for name, content in parts if (image := _image(name, content)) is not None]
     if not images:
         raise missing_image("the form field 'image'")
     if len(images) > 1:
         raise Problem("invalid_parameters", f"image: {len(images)} photos; send one in a request")
-    texts = ((name, _text(name, value)) for name, value in parts if name not in _IMAGES)
+    texts = ((name, _text(name, value)) for name, value in parts if name not in IMAGE_PARTS)
     return Submission(images[0], gather(texts))
 
 
@@ -45,7 +49,7 @@ def _image(name: str, content: bytes) -> Image | None:
     if name == "url" and content:
         return url_image(_text(name, content))
     if name == "s3" and content:
-        return ImageReference("s3", _text(name, content))
+        return s3_image(_text(name, content))
     return None
 
 

@@ -1,11 +1,13 @@
 """The parts of a form, as they come."""
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 
+from gateway.bounds import MAX_TEXT_BYTES, too_much_beside
 from gateway.intake.disguises import KEPT, boundary_of, broken_form
 from gateway.intake.disposition import parameter
 from gateway.problems import Problem
@@ -14,6 +16,8 @@ if TYPE_CHECKING:  # the package defines this name for type checkers alone
     from python_multipart.multipart import MultipartCallbacks
 
 MAX_PARTS = 64
+_MOST_BOUNDARIES = 10_000
+"""So often a body may hold what looks like one: each that is none costs the parser as much as one that is."""
 
 
 @dataclass
@@ -52,22 +56,29 @@ class Part:
 class PartParser:
     """Takes a body in pieces, and gives its parts as soon as each is complete.
 
-    No more is kept than the part that is coming, and of that at most `max_bytes`.
+    No more is kept than the part that is coming, and of that at most `max_bytes`. All parts but the `photos`, by their
+    names, may have MAX_TEXT_BYTES together.
     """
 
-    def __init__(self, content_type: str, max_parts: int = MAX_PARTS, max_bytes: int | None = None) -> None:
+    def __init__(
+        self, content_type: str, photos: Container[str], max_parts: int = MAX_PARTS, max_bytes: int | None = None
+    ) -> None:
         """Raises Problem `invalid_multipart`."""
         self._boundary = boundary_of(content_type)
         self._start = b""
-        self._collector = _Collector(max_parts, max_bytes)
+        self._boundaries = 0
+        self._collector = _Collector(photos, max_parts, max_bytes)
         try:
             self._parser = MultipartParser(self._boundary, self._collector.callbacks())
         except FormParserError as error:
             raise Problem("invalid_multipart", str(error)) from error
 
     def feed(self, chunk: bytes) -> list[Part]:
-        """The parts that this piece completes. Raises Problem `invalid_multipart`."""
+        """The parts that this piece completes. Raises Problem `invalid_multipart`, `field_too_large`."""
         self._start = self._start or chunk[:KEPT]
+        self._boundaries += chunk.count(b"\r\n--" + self._boundary)
+        if self._boundaries > _MOST_BOUNDARIES:
+            raise Problem("invalid_multipart", "Its boundary stands within its parts; send another one.")
         try:
             self._parser.write(chunk)
         except FormParserError as error:
@@ -93,10 +104,13 @@ class PartParser:
 class _Collector:
     """Receives the parser's events; they come with the body and a range in it."""
 
-    def __init__(self, max_parts: int, max_bytes: int | None) -> None:
+    def __init__(self, photos: Container[str], max_parts: int, max_bytes: int | None) -> None:
         self.complete = False
         self.content_bytes = 0
         self.kept_bytes = 0
+        self._photos = photos
+        self._text_bytes = 0
+        self._is_text = True
         self._max_parts = max_parts
         self._max_bytes = max_bytes
         self._begun = 0
@@ -114,6 +128,7 @@ class _Collector:
             "on_header_field": self.on_header_field,
             "on_header_value": self.on_header_value,
             "on_header_end": self.on_header_end,
+            "on_headers_finished": self.on_headers_finished,
             "on_end": self.on_end,
         }
 
@@ -127,7 +142,14 @@ class _Collector:
         self._begun += 1
         self._part = Part()
 
+    def on_headers_finished(self) -> None:
+        self._is_text = self._part.name not in self._photos
+
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._is_text:
+            self._text_bytes += end - start
+            if self._text_bytes > MAX_TEXT_BYTES:
+                raise too_much_beside(self._part.name, self._part.size + end - start)
         self._part.size += end - start
         self.content_bytes += end - start
         if self._max_bytes is not None and self._part.size > self._max_bytes:

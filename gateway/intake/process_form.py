@@ -18,7 +18,7 @@ from gateway.validation import validated
 
 PIPELINE = "body_masks"
 _PARAMETERS = {"mask_types": ["upper_body", "lower_body"], "style": "labels"}
-_PHOTO = "user_image"
+PHOTO = "user_image"
 
 
 class ProcessFields(BaseModel):
@@ -31,10 +31,10 @@ class ProcessFields(BaseModel):
 
 def process_request(body: bytes, content_type: str, registry: Mapping[str, Pipeline], settings: Settings) -> JobRequest:
     """The job that a form asks for. Raises Problem."""
-    parts = dict(parse_multipart((body,), content_type))
-    photo = parts.pop(_PHOTO, None)
+    parts = dict(parse_multipart((body,), content_type, (PHOTO,)))
+    photo = parts.pop(PHOTO, None)
     if photo is None:
-        raise Problem("invalid_parameters", f"{_PHOTO}: Field required")
+        raise Problem("invalid_parameters", f"{PHOTO}: Field required")
     check_photo(photo, settings.max_pixels)
     fields = _fields(parts)
     if PIPELINE not in registry:

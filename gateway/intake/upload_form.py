@@ -32,7 +32,7 @@ class Upload:
 
 def upload_of(body: bytes, content_type: str, registry: Mapping[str, Pipeline], settings: Settings) -> Upload:
     """The one file of a form. Raises Problem."""
-    parser = PartParser(content_type)
+    parser = PartParser(content_type, (FILE,))
     parts = parser.feed(body)
     parser.finish()
     files = [part for part in parts if part.name == FILE]

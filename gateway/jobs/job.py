@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from gateway.jobs.keys import parameters_key
+
 JobState = Literal["queued", "running", "completed", "failed", "deleting"]
 FINISHED: frozenset[JobState] = frozenset({"completed", "failed"})
 ImageKind = Literal["photo", "url", "s3"]
@@ -91,7 +93,8 @@ class Outcome:
 class NewJob:
     """A job to be queued; one with an `outcome` ends at once.
 
-    `user_id` is empty where the caller named none. `parameters` is the JSON object that the Triton model takes.
+    `user_id` is empty where the caller named none. `parameters` is the JSON object that the Triton model takes; empty
+    where it was not read, and where it is an object of the bucket of photos, as `parameters_stored` says.
     `fingerprint` is equal for equal requests alone. `source` says where it came from, such as `http` or
     `kafka:mask_input/0/17`. `gender` is what the caller said, if anything. `tenant` is empty for all who name none.
     `batch_id` is that of the jobs that came together, where they did. `hold` is as a lease's, of one with an outcome.
@@ -113,6 +116,13 @@ class NewJob:
     tenant: str = ""
     batch_id: UUID | None = None
     hold: UUID | None = None
+    parameters_stored: bool = False
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Keys of what lies in the bucket of photos for the job: its photo, and its parameters where they are large."""
+        photo = (self.image.location,) if self.image.kind == "photo" else ()
+        return (*photo, parameters_key(self.id)) if self.parameters_stored else photo
 
     @property
     def owner(self) -> str:

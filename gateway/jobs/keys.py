@@ -12,6 +12,7 @@ _SAFE = "@:"
 _NO_USER = "_"
 _TENANT_MARK = "!"
 """Never in a quoted text."""
+_PARAMETERS = ".parameters"
 _SEGMENT_BYTES = 255
 """A file system's limit on a name, which MinIO and SeaweedFS pass on.
 
@@ -54,6 +55,19 @@ def segment(text: str) -> str:
 def photo_key(job_id: UUID) -> str:
     """A job's photo, in the bucket of photos."""
     return str(job_id)
+
+
+def parameters_key(job_id: UUID) -> str:
+    """A job's parameters, in the bucket of photos, where they are too large for the queue."""
+    return f"{job_id}{_PARAMETERS}"
+
+
+def owner_of(key: str) -> UUID | None:
+    """The job whose photo or parameters a key of that bucket is; None for what others keep there."""
+    try:
+        return UUID(key.removesuffix(_PARAMETERS))
+    except ValueError:
+        return None
 
 
 def _quoted_through(text: str) -> str:

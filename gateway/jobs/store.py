@@ -169,7 +169,10 @@ class JobStore(Protocol):
         """One job; none that is being deleted."""
 
     async def find(self, jobs: JobFilter) -> list[Job]:
-        """Jobs, the newest first."""
+        """Jobs, the newest first. Where what the model found is large, it may be left out."""
+
+    async def parameters(self, job_id: UUID) -> str | None:
+        """The parameters of a job that is there, as `NewJob` has them; the jobs of leases alone are read with them."""
 
     async def counts(self) -> QueueCounts:
         """How full the queue is."""

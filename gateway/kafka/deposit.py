@@ -66,7 +66,8 @@ class Deposit:
         named = JobFilter(user_id=asked.user_id, request_id=asked.request_id, tenant=asked.tenant, limit=1)
         for job in await self._jobs.find(named):
             kept = job.request
-            if job.id == arrival.recalls and (kept.pipeline, kept.parameters) == (asked.pipeline, asked.parameters):
+            same = job.id == arrival.recalls and kept.pipeline == asked.pipeline
+            if same and await self._jobs.parameters(job.id) == asked.parameters:
                 return await self._begin_anew(job, arrival) if _was_given_up(job) else True
         return False
 

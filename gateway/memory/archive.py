@@ -41,7 +41,7 @@ class Archive:
         self.outbox.add(job.id, deliveries)
         failure = job.outcome.failure if job.outcome else None
         if not self.poison.add_job(job, failure):
-            self._remove_photo(job)
+            self.photos.remove(job.request.inputs)
         while sum((counts := self.table.finished_counts()).values()) > _FINISHED_KEPT and self._shed(counts):
             pass
 
@@ -68,7 +68,7 @@ class Archive:
 
     def _drop(self, job: Job) -> None:
         self._remove_artifacts(job)
-        self._remove_photo(job)
+        self.photos.remove(job.request.inputs)
         self.outbox.forget(job.id)
         self._forget(job)
 
@@ -95,7 +95,3 @@ class Archive:
         others = later.outcome.artifacts if later and later.id != job.id and later.outcome else ()
         kept = {artifact.key for artifact in others}
         self.artifacts.remove(artifact.key for artifact in job.outcome.artifacts if artifact.key not in kept)
-
-    def _remove_photo(self, job: Job) -> None:
-        if job.request.image.kind == "photo":
-            self.photos.remove([job.request.image.location])

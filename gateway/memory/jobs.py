@@ -167,6 +167,11 @@ class MemoryJobs(JobStore):
         """One job."""
         return self._table.get(job_id)
 
+    async def parameters(self, job_id: UUID) -> str | None:
+        """The parameters of a job."""
+        job = self._table.get(job_id)
+        return job.request.parameters if job else None
+
     async def find(self, jobs: JobFilter) -> list[Job]:
         """Jobs, the newest first."""
         return list(islice((job for job in self._table.newest() if _matches(job, jobs)), jobs.limit))

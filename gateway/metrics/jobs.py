@@ -85,6 +85,10 @@ class MeasuredJobs(JobStore):
         return await self._jobs.find(jobs)
 
     @override
+    async def parameters(self, job_id: UUID) -> str | None:
+        return await self._jobs.parameters(job_id)
+
+    @override
     async def counts(self) -> QueueCounts:
         return await self._jobs.counts()
 

@@ -14,7 +14,7 @@ FAILED = ("internal_error",)
 STORE = ("store_unavailable", *FAILED)
 BODY = (
     *("body_empty", "request_timeout", "body_too_large", "unsupported_media_type", "invalid_multipart"),
-    *("encoding_unsupported", "invalid_encoding"),
+    *("encoding_unsupported", "invalid_encoding", "field_too_large"),
     *("invalid_parameters", "queue_full", "pipeline_not_found"),
 )
 PHOTO = (

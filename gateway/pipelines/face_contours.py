@@ -6,12 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from gateway.bounds import MAX_TEXT_BYTES, MAX_VALUES, Bounds
 from gateway.notation import read_base64
 from gateway.pipelines.lists import MAX_ITEMS, split_list, without_repeats
 from gateway.pipelines.pairs import split_pairs
 
 MAX_LANDMARK_CHARACTERS = 1_000_000
 """As `vision.face.literal` accepts."""
+
+MAX_MAP_CHARACTERS = 4 * (MAX_TEXT_BYTES + 2) // 3
+"""Of a PNG in base64 that came as a file."""
 
 REFUSALS = (
     *("no_face", "several_faces"),
@@ -59,6 +63,7 @@ class FaceContoursParameters(BaseModel):
 
     landmarks: Annotated[
         str,
+        Bounds(MAX_LANDMARK_CHARACTERS, MAX_VALUES),
         BeforeValidator(json_text),
         AfterValidator(encodable),
         Field(max_length=MAX_LANDMARK_CHARACTERS),
@@ -70,6 +75,7 @@ class FaceContoursParameters(BaseModel):
     )
     segmentation_map: Annotated[
         str,
+        Bounds(MAX_MAP_CHARACTERS, MAX_VALUES),
         BeforeValidator(json_text),
         AfterValidator(encodable),
         AfterValidator(segmentation_text),

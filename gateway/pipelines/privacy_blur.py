@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, FailFast, Field, WithJsonSchema
 
+from gateway.bounds import Bounds
 from gateway.notation import read_json
 from gateway.pipelines.detect import (
     ROTATIONS_TEXT,
@@ -107,6 +108,7 @@ class PrivacyBlurParameters(BaseModel):
     )
     keep: Annotated[
         tuple[_Box, ...],
+        FailFast(),
         Field(max_length=MAX_ITEMS),
         BeforeValidator(split_boxes),
         WithJsonSchema({"anyOf": [{"type": "array", "items": _BOX_SCHEMA}, {"type": "string"}]}),
@@ -117,6 +119,8 @@ class PrivacyBlurParameters(BaseModel):
     )
     objects: Annotated[
         tuple[GivenObject, ...],
+        FailFast(),
+        Bounds(characters=256 * MAX_OBJECTS, values=10 * MAX_OBJECTS),
         Field(max_length=MAX_OBJECTS),
         BeforeValidator(parsed_json),
         WithJsonSchema({"anyOf": [{"type": "array", "items": _OBJECT_SCHEMA}, {"type": "string"}]}),

@@ -15,7 +15,7 @@ from gateway.postgres.listing import get_job
 from gateway.postgres.notifications import notify
 from gateway.postgres.poison_rows import add_job_poison
 from gateway.postgres.results import keep_entry
-from gateway.postgres.rows import job_of, outcome_columns
+from gateway.postgres.rows import SHOWN, WORKED_ON, job_of, listed, outcome_columns
 from gateway.postgres.turns import lock_users, settle_turns
 from gateway.postgres.user_masks import keep_masks
 from gateway.problems import PROBLEMS
@@ -23,7 +23,7 @@ from gateway.problems import PROBLEMS
 CANCELLED = Outcome(failure=Failure("cancelled", PROBLEMS["cancelled"].example))
 
 # The token stays, to know the lease that ended the job should it ask again; without one, no lease did.
-_END = """
+_END = f"""
 UPDATE maskwright.jobs SET
     state = $3, error_code = $4, error_detail = $5, result = $6, artifacts = $7, timings_ms = $8,
     finished_at = clock_timestamp(), lease_token = $2, lease_until = NULL, held = false,
@@ -31,19 +31,19 @@ UPDATE maskwright.jobs SET
     removal_at = CASE WHEN $3 = 'failed' AND (attempts > 1 OR (attempts = 1 AND $9))
         THEN now() + $10 * interval '1 second' END
 WHERE id = $1 AND finished_at IS NULL AND ($2::uuid IS NULL OR (lease_token = $2 AND state = 'running'))
-RETURNING *
-"""
+RETURNING {listed(WORKED_ON)}
+"""  # noqa: S608 of constants
 _ENDED_BY = "SELECT FROM maskwright.jobs WHERE id = $1 AND lease_token = $2 AND finished_at IS NOT NULL"
 _OWNER = "SELECT owner FROM maskwright.jobs WHERE id = $1 AND deleted_at IS NULL"
 # A message that comes once more finds its job, however soon that was deleted.
-_HIDE = """
+_HIDE = f"""
 UPDATE maskwright.jobs SET
     deleted_at = now(), removal_at = now() + $2 * interval '1 second', removal_attempts = 0, removal_error = NULL,
     writes_until = CASE WHEN source LIKE 'kafka:%' THEN greatest(writes_until, created_at + $3 * interval '1 second')
         ELSE writes_until END
 WHERE id = $1 AND deleted_at IS NULL
-RETURNING *
-"""
+RETURNING {listed(SHOWN)}
+"""  # noqa: S608 of constants
 _CLOSE_POISON = "DELETE FROM maskwright.poison WHERE job_id = $1"
 
 

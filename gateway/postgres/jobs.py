@@ -27,7 +27,7 @@ from gateway.postgres.counts import Counts
 from gateway.postgres.endings import Endings
 from gateway.postgres.holds import HoldLostError
 from gateway.postgres.leases import Claiming, PutBack, renew
-from gateway.postgres.listing import deleting_job, find_jobs, get_job
+from gateway.postgres.listing import deleting_job, find_jobs, get_job, get_parameters
 from gateway.postgres.pool import Pool
 from gateway.postgres.retention import expire_jobs, over, postpone_removal, removable_jobs, remove_jobs
 from gateway.postgres.submissions import Submissions
@@ -127,6 +127,10 @@ class PostgresJobs(JobStore):
     async def find(self, jobs: JobFilter) -> list[Job]:
         """Jobs, the newest first."""
         return await self._pool.run(lambda connection: find_jobs(connection, jobs))
+
+    async def parameters(self, job_id: UUID) -> str | None:
+        """The parameters of a job."""
+        return await self._pool.run(lambda connection: get_parameters(connection, job_id))
 
     async def counts(self) -> QueueCounts:
         """How full the queue is."""

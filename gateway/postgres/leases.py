@@ -9,7 +9,7 @@ from gateway.jobs.job import Failure, Lease
 from gateway.jobs.signals import WORK
 from gateway.postgres.connection import Connection, Row
 from gateway.postgres.notifications import notify
-from gateway.postgres.rows import clean, lease_of
+from gateway.postgres.rows import WORKED_ON, clean, lease_of, listed
 from gateway.postgres.turns import lock_users, settle_turns
 
 # From one tenant to the next by the index, so that many jobs of one cost no more than one. What is planned is no lock:
@@ -79,7 +79,7 @@ WITH RECURSIVE round AS (
         state = 'running', attempts = least(jobs.attempts + 1, $4), started_at = now(), worker = $1,
         lease_token = gen_random_uuid(), lease_until = now() + $3 * interval '1 second'
     WHERE id = ANY(ARRAY(SELECT id FROM chosen))
-    RETURNING *
+    RETURNING {listed(WORKED_ON)}
 )
 SELECT claimed.*, chosen.attempts >= $4 AS exhausted, all_planned.planned, pg_notify('maskwright', claimed.id::text)
 FROM (SELECT count(*) AS planned FROM planned) AS all_planned

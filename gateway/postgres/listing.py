@@ -1,16 +1,26 @@
 """Reading jobs."""
 
 from collections.abc import Sequence
-from typing import get_args
+from typing import cast, get_args
 from uuid import UUID
 
 from gateway.jobs.job import Job, JobState
 from gateway.jobs.store import JobFilter
 from gateway.postgres.connection import Connection
-from gateway.postgres.rows import job_of
+from gateway.postgres.rows import SHOWN, job_of, listed
 
-_GET = "SELECT * FROM maskwright.jobs WHERE id = $1 AND deleted_at IS NULL"
-_DELETING = "SELECT * FROM maskwright.jobs WHERE id = $1 AND deleted_at IS NOT NULL"
+_GET = f"SELECT {listed(SHOWN)} FROM maskwright.jobs WHERE id = $1 AND deleted_at IS NULL"  # noqa: S608 of constants
+_DELETING = f"SELECT {listed(SHOWN)} FROM maskwright.jobs WHERE id = $1 AND deleted_at IS NOT NULL"  # noqa: S608 the same
+_PARAMETERS = """
+SELECT CASE WHEN parameters_stored THEN '' ELSE parameters::text END AS parameters
+FROM maskwright.jobs WHERE id = $1 AND deleted_at IS NULL
+"""
+_MOST_FOUND = 8192
+"""Bytes as PostgreSQL keeps them of what a model found, beyond which a list is without it: 200 of them make a page."""
+_SHORT = (
+    listed([name for name in SHOWN if name != "result"])
+    + f", CASE WHEN pg_column_size(jobs.result) <= {_MOST_FOUND} THEN jobs.result END AS result"
+)
 # Spelled as in the indexes of lists.
 _SHOWN = "CASE WHEN deleted_at IS NULL THEN state ELSE 'deleting' END"
 _STATES: tuple[JobState, ...] = get_args(JobState)
@@ -24,7 +34,7 @@ _CONDITIONS = {
 }
 # The newest of each state come from an index, in their order; the list is the newest of those.
 _FIND = f"""
-SELECT jobs.* FROM (
+SELECT {_SHORT} FROM (
     SELECT newest.id, newest.sequence FROM unnest($2::text[]) AS shown(state)
     CROSS JOIN LATERAL (
         SELECT id, sequence FROM maskwright.jobs WHERE {{}} AND {_SHOWN} = shown.state ORDER BY sequence DESC LIMIT $1
@@ -33,7 +43,9 @@ SELECT jobs.* FROM (
 ) AS found JOIN maskwright.jobs ON jobs.id = found.id
 ORDER BY found.sequence DESC
 """  # noqa: S608 of fixed parts
-_FIND_FEW = f"SELECT * FROM maskwright.jobs WHERE {{}} AND {_SHOWN} = ANY($2) ORDER BY sequence DESC LIMIT $1"  # noqa: S608
+_FIND_FEW = f"""
+SELECT {listed(SHOWN)} FROM maskwright.jobs WHERE {{}} AND {_SHOWN} = ANY($2) ORDER BY sequence DESC LIMIT $1
+"""  # noqa: S608 of fixed parts
 _FEW = frozenset({"request_id", "batch_id"})
 """Of what has one of these there are few."""
 
@@ -42,6 +54,12 @@ async def get_job(connection: Connection, job_id: UUID) -> Job | None:
     """One job that is not hidden."""
     row = await connection.fetchrow(_GET, job_id)
     return job_of(row) if row else None
+
+
+async def get_parameters(connection: Connection, job_id: UUID) -> str | None:
+    """The parameters of a job that is not hidden; empty where they are an object."""
+    row = await connection.fetchrow(_PARAMETERS, job_id)
+    return cast("str", row["parameters"]) if row else None
 
 
 async def deleting_job(connection: Connection, job_id: UUID) -> Job | None:

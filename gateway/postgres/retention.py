@@ -8,19 +8,19 @@ from uuid import UUID
 from gateway.jobs.job import Job
 from gateway.jobs.store import FIRST_PAUSE_S, LONGEST_PAUSE_S
 from gateway.postgres.connection import Connection, affected
-from gateway.postgres.rows import clean, job_of
+from gateway.postgres.rows import SHOWN, clean, job_of, listed
 
 _EXPIRE_BATCH = 1000
 
-_REMOVABLE = """
+_REMOVABLE = f"""
 WITH due AS (
     SELECT id FROM maskwright.jobs
     WHERE (deleted_at IS NOT NULL OR removal_at IS NOT NULL) AND coalesce(removal_at, deleted_at) <= now()
     ORDER BY coalesce(removal_at, deleted_at) LIMIT $1 FOR UPDATE SKIP LOCKED
 )
 UPDATE maskwright.jobs SET removal_at = now() + $2 * interval '1 second' FROM due WHERE jobs.id = due.id
-RETURNING jobs.*
-"""
+RETURNING {listed(SHOWN)}
+"""  # noqa: S608 of constants
 _POSTPONE = """
 UPDATE maskwright.jobs SET
     removal_attempts = removal_attempts + 1, removal_error = $2,

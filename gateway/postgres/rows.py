@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 from uuid import UUID
 
 from gateway.jobs.deliveries import Delivery, DeliveryState, NewDelivery
@@ -25,6 +25,20 @@ from gateway.jobs.job import (
 from gateway.jobs.poison import PoisonEntry
 from gateway.postgres.connection import Row
 
+SHOWN = (
+    *("id", "sequence", "pipeline", "tenant", "batch_id", "user_id", "request_id", "fingerprint", "parameters_stored"),
+    *("image_kind", "image_location", "gender", "priority", "source", "trace_id", "callbacks", "state", "attempts"),
+    *("created_at", "run_at", "started_at", "finished_at", "deleted_at", "removal_error", "lease_token", "last_code"),
+    *("last_detail", "error_code", "error_detail", "result", "artifacts", "timings_ms"),
+)
+"""The columns of a job that is not worked on: all but its parameters, which were of any size once."""
+WORKED_ON = (*SHOWN, "parameters")
+
+
+def listed(names: Sequence[str], table: str = "jobs") -> str:
+    """A list of columns for a statement."""
+    return ", ".join(f"{table}.{name}" for name in names)
+
 
 class _JobRow(TypedDict):
     id: UUID
@@ -35,7 +49,8 @@ class _JobRow(TypedDict):
     user_id: str
     request_id: str
     fingerprint: bytes
-    parameters: str
+    parameters: NotRequired[str]
+    parameters_stored: bool
     image_kind: ImageKind
     image_location: str
     gender: str | None
@@ -182,7 +197,8 @@ def _request(columns: _JobRow) -> NewJob:
         user_id=columns["user_id"],
         request_id=columns["request_id"],
         fingerprint=columns["fingerprint"],
-        parameters=columns["parameters"],
+        parameters="" if columns["parameters_stored"] else columns.get("parameters", ""),
+        parameters_stored=columns["parameters_stored"],
         image=ImageReference(columns["image_kind"], columns["image_location"]),
         source=columns["source"],
         trace_id=columns["trace_id"],

@@ -15,45 +15,48 @@ from gateway.postgres.endings import Endings
 from gateway.postgres.holds import spend
 from gateway.postgres.notifications import notify
 from gateway.postgres.poison_rows import add_message_poison
-from gateway.postgres.rows import callbacks_text, clean, job_of, outcome_columns
+from gateway.postgres.rows import SHOWN, callbacks_text, clean, job_of, listed, outcome_columns
 from gateway.postgres.turns import lock_users, settle_turns
 
 _ADD = """
 INSERT INTO maskwright.jobs (
     id, pipeline, user_id, request_id, fingerprint, parameters, image_kind, image_location, gender, priority, source,
     trace_id, callbacks, state, error_code, error_detail, result, artifacts, timings_ms, tenant, batch_id,
-    held, finished_at
+    parameters_stored, held, finished_at
 )
 SELECT id, pipeline, user_id, request_id, fingerprint, parameters::json, image_kind, image_location, gender, priority,
     source, trace_id, callbacks::json, state, error_code, error_detail, result::json, artifacts::json,
-    timings_ms::json, tenant, batch_id, state = 'queued' AND user_id <> '',
+    timings_ms::json, tenant, batch_id, parameters_stored, state = 'queued' AND user_id <> '',
     CASE WHEN state = 'queued' THEN NULL ELSE now() END
 FROM unnest(
     $1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::text[],
     $10::integer[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[],
-    $18::text[], $19::text[], $20::text[], $21::uuid[]
+    $18::text[], $19::text[], $20::text[], $21::uuid[], $22::boolean[]
 ) WITH ORDINALITY AS new(
     id, pipeline, user_id, request_id, fingerprint, parameters, image_kind, image_location, gender, priority, source,
     trace_id, callbacks, state, error_code, error_detail, result, artifacts, timings_ms, tenant, batch_id,
-    place
+    parameters_stored, place
 )
 ORDER BY place
 ON CONFLICT DO NOTHING
 RETURNING id
 """
 # By its id alone where the same message comes again after its job was deleted, or KAFKA_TENANT changed.
-_KEPT = """
+_KEPT = f"""
 SELECT kept.*
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS new(id, tenant, user_id, request_id)
 CROSS JOIN LATERAL (
-    SELECT * FROM maskwright.jobs
+    SELECT {listed(SHOWN)} FROM maskwright.jobs
     WHERE jobs.request_id = new.request_id AND jobs.user_id = new.user_id AND jobs.tenant = new.tenant
         AND jobs.deleted_at IS NULL
     UNION ALL
-    SELECT * FROM maskwright.jobs WHERE jobs.id = new.id AND (jobs.deleted_at IS NOT NULL OR jobs.tenant <> new.tenant)
+    SELECT {listed(SHOWN)} FROM maskwright.jobs
+    WHERE jobs.id = new.id AND (jobs.deleted_at IS NOT NULL OR jobs.tenant <> new.tenant)
 ) AS kept
-"""
+"""  # noqa: S608 of constants
 
+_NOT_HERE = "null"
+"""A worker of a version that knows no stored parameters fails by it, and lets another one try."""
 _Identity = tuple[str, str, str]
 
 
@@ -143,7 +146,7 @@ def _values(job: NewJob) -> tuple[object, ...]:
         job.user_id,
         job.request_id,
         job.fingerprint,
-        job.parameters,
+        job.parameters or _NOT_HERE,
         job.image.kind,
         clean(job.image.location),
         job.gender if job.gender is None else clean(job.gender),
@@ -155,4 +158,5 @@ def _values(job: NewJob) -> tuple[object, ...]:
         *(outcome_columns(job.outcome) if job.outcome else (None,) * 5),
         job.tenant,
         job.batch_id,
+        job.parameters_stored,
     )

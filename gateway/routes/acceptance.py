@@ -14,7 +14,7 @@ from gateway.cache.jobs import counted, outcome_of
 from gateway.cache.keys import Work
 from gateway.intake.job_request import JobRequest
 from gateway.jobs.job import ImageReference, NewJob
-from gateway.jobs.keys import photo_key
+from gateway.jobs.keys import parameters_key, photo_key
 from gateway.jobs.store import JobFilter, Submission
 from gateway.jobs.storing import InUseError, Keys
 from gateway.jobs.uploads import with_original
@@ -26,8 +26,11 @@ from gateway.worker.stopwatch import Stopwatch
 
 _log = get_logger(__name__)
 
-_PHOTO_TYPE = "application/octet-stream"
-"""Nobody but a worker reads it, and that looks at the bytes."""
+_MEDIA_TYPE = "application/octet-stream"
+"""Nobody but a worker reads them, and that looks at the bytes."""
+_MOST_KEPT = 64 * 1024
+"""Characters of parameters that stay with a job, for ever; one face's 478 landmarks have 30,000. Larger ones lie with
+the photo, as long as that does."""
 _PATIENCE_S = 1.0
 """For another request of the same name that is being answered."""
 
@@ -36,16 +39,15 @@ async def accept(services: Services, caller: Caller, wanted: JobRequest, trace_i
     """The job, newly made or known from before.
 
     Raises Problem `scope_missing`, `queue_full`, `idempotency_conflict`, `storage_unavailable`, `store_unavailable`;
-    `invalid_parameters` for another tenant's image. Nothing is kept then, but for a photo whose job the database may or
-    may not have.
+    `invalid_parameters` for another tenant's image. Nothing is kept then, but for a photo and parameters whose job the
+    database may or may not have.
     """
     caller.check(scopes.run(wanted.pipeline))
     check_owner(wanted.image, caller.tenant, services.settings)
     job = _new_job(wanted, caller.tenant, trace_id)
-    if isinstance(wanted.image, bytes):
-        submission = await _submit_with_photo(services, job, wanted.image)
-    else:
-        submission = await _submit(services, job)
+    photo = wanted.image if isinstance(wanted.image, bytes) else None
+    submission = await _answered(services, job, photo) if photo is not None else None
+    submission = submission or await _queued(services, job, photo)
     if submission.result == "conflict":
         raise _conflict(job)
     structlog.contextvars.bind_contextvars(job_id=str(submission.job.id), user_id=job.user_id)
@@ -80,31 +82,31 @@ async def _has_to_wait(services: Services, job: NewJob) -> bool:
     return any(not before.finished for before in newest)
 
 
-async def _submit_with_photo(services: Services, job: NewJob, photo: bytes) -> Submission:
-    """Photo first: a job that can be claimed must find it.
+async def _queued(services: Services, job: NewJob, photo: bytes | None) -> Submission:
+    """Photo and large parameters first: a job that can be claimed must find them.
 
-    Where the database fails to answer, the job may have been kept all the same: its photo then stays. A result that
-    is known needs neither room in the queue nor the photo.
+    Where the database fails to answer, the job may have been kept all the same: they then stay.
     """
-    if submission := await _answered(services, job, photo):
-        return submission
     await _check_backlog(services, job)
-    key = job.image.location
-    await services.stores.photos.put(key, photo, _PHOTO_TYPE)
+    photos, inputs = services.stores.photos, dict[str, bytes]()
+    if photo is not None:
+        inputs[photo_key(job.id)] = photo
+    if len(job.parameters) > _MOST_KEPT:
+        inputs[parameters_key(job.id)] = job.parameters.encode()
+        job = replace(job, parameters="", parameters_stored=True)
+    for key, data in inputs.items():
+        await photos.put(key, data, _MEDIA_TYPE)
     (submission,) = await services.stores.jobs.submit([job])
-    if submission.job.id != job.id:
-        await services.stores.photos.remove([key])
-    return submission
-
-
-async def _submit(services: Services, job: NewJob) -> Submission:
-    await _check_backlog(services, job)
-    (submission,) = await services.stores.jobs.submit([job])
+    if submission.job.id != job.id and inputs:
+        await photos.remove(list(inputs))
     return submission
 
 
 async def _answered(services: Services, job: NewJob, photo: bytes) -> Submission | None:
-    """The job that ended at once, where the cache has its outcome; None too where it is to be queued all the same."""
+    """The job that ended at once, where the cache has its outcome; None too where it is to be queued all the same.
+
+    A result that is known needs neither room in the queue nor the photo.
+    """
     watch = Stopwatch()
     with watch.stage("cache"):
         work = Work(services.registry[job.pipeline], photo, job.parameters.encode(), job.tenant)
@@ -138,6 +140,8 @@ async def _end_at_once(
             stored = await keys.store(grip, job, artifacts)
         outcome = outcome_of(hit.value, stored, watch.timings_ms, hit=hit)
         ended = replace(job, outcome=outcome, hold=grip.hold.token)
+        if len(job.parameters) > _MOST_KEPT:
+            ended = replace(ended, parameters="")  # nobody will ever ask for them
         (submission,) = await stores.jobs.submit([ended])
         if submission.job.id == job.id:
             grip.state = "spent"

@@ -29,6 +29,7 @@ from gateway.visits import visit_of
 MAX_FILES = 1000
 _MAX_FIELDS = 64
 _MAX_FIELD_BYTES = 65_536
+_MAX_PARAMETERS = 16_384
 _PHOTO_TYPE = "application/octet-stream"
 
 
@@ -63,7 +64,7 @@ async def accept_batch(request: Request, services: Services) -> Batch:
     with services.backlog.claim(tenant) as claim, ExitStack() as unendable:
         try:
             fields = [part async for part in _stored(request, services, claim, arrivals)]
-            parameters = upload_parameters(fields, services.registry)
+            parameters = _small_enough(upload_parameters(fields, services.registry))
             unendable.enter_context(visit_of(request).ended_by(None))
         except BaseException:
             await _forget(services, arrivals)
@@ -88,6 +89,14 @@ async def _stored(request: Request, services: Services, claim: Claim, arrivals: 
         raise Problem("invalid_parameters", f"{FILES}: Field required")
 
 
+def _small_enough(parameters: str) -> str:
+    """They are kept with each of the files. Raises Problem `field_too_large`."""
+    if len(parameters) > _MAX_PARAMETERS:
+        wrong = f"all fields but the files: {len(parameters)} characters; at most {_MAX_PARAMETERS} are accepted"
+        raise Problem("field_too_large", wrong)
+    return parameters
+
+
 def _small(part: Part) -> Part:
     """A field, which is kept until the last file has come."""
     if part.size > _MAX_FIELD_BYTES:
@@ -103,7 +112,7 @@ async def _parts(request: Request, services: Services) -> AsyncIterator[Part]:
     """
     settings, whole = services.settings, Deadline(LONGEST_BATCH_S)
     most, pace = settings.max_body_bytes, Pace(settings.request_timeout_s, LEAST_RATE)
-    parser = PartParser(request.headers.get("content-type", ""), MAX_FILES + _MAX_FIELDS, most)
+    parser = PartParser(request.headers.get("content-type", ""), (FILES,), MAX_FILES + _MAX_FIELDS, most)
     room, fields, received = Room(visit_of(request), services.admission, whole, most, FIRST_BYTES), 0, 0
     await room.grow(FIRST_BYTES)
     async for piece in pieces(request, pace, whole, "batch"):

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 from gateway.access.caller import caller_of
 from gateway.intake.body import check_length, read_as
 from gateway.intake.frontal_request import PIPELINE, frontal_request
-from gateway.intake.media import JSON, check_media_type, read_submission
+from gateway.intake.media import JSON, check_media_type, glance_at, read_submission
 from gateway.jobs.bucket import Bucket, ObjectMissingError
 from gateway.jobs.job import StoredArtifact
 from gateway.middleware import trace_id_of
@@ -38,6 +38,7 @@ async def submit(request: Request) -> JSONResponse:
         request,
         services,
         lambda body: frontal_request(read_submission(body, kind, request.url.query), services.registry, settings),
+        glance_at(kind),
     )
     with services.admission.place(visit_of(request)):
         job = (await accept(services, caller_of(request), wanted, trace_id_of(request))).job

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from gateway.access.caller import caller_of
 from gateway.intake.body import check_length, read_as
 from gateway.intake.job_request import JobRequest, job_request
-from gateway.intake.media import check_media_type, query_fields, read_submission
+from gateway.intake.media import check_media_type, glance_at, query_fields, read_submission
 from gateway.intake.queries import JobQuery
 from gateway.jobs.job import Job
 from gateway.jobs.links import Link
@@ -29,14 +29,16 @@ from gateway.worker.objects import Removals
 _REMOVAL_S = 5.0
 """How long a caller waits for the object store; what it does not remove by then, a janitor does."""
 _RETRY_AFTER_S = 5
+_MOST_FOUND = 100
 
 
 async def submit(request: Request) -> JSONResponse:
     """202 and the job; 200 where the same request came before."""
     services = services_of(request)
-    check_media_type(request.headers.get("content-type", ""))
+    kind = request.headers.get("content-type", "")
+    check_media_type(kind)
     check_length(request, services.settings.max_body_bytes)
-    wanted = await read_as(request, services, partial(_wanted, request, services))
+    wanted = await read_as(request, services, partial(_wanted, request, services), glance_at(kind))
     with services.admission.place(visit_of(request)):
         submission = await accept(services, caller_of(request), wanted, trace_id_of(request))
     place, link = {"Location": _location(request, submission.job.id)}, link_of(request)
@@ -109,5 +111,10 @@ def _location(request: Request, job_id: UUID) -> str:
 
 
 def _brief(job: Job, link: Link) -> Mapping[str, object]:
+    """Without long lists of what was found, which a page of jobs would have by the hundred."""
     view = job_view(job, link=link)
-    return {name: value for name, value in view.items() if name != "callbacks"}
+    return {
+        name: value
+        for name, value in view.items()
+        if name != "callbacks" and not (isinstance(value, list) and len(value) > _MOST_FOUND)
+    }

@@ -5,8 +5,8 @@ from starlette.responses import JSONResponse
 
 from gateway.access.caller import caller_of
 from gateway.intake.body import check_length, read_as
-from gateway.intake.media import check_form
-from gateway.intake.process_form import process_request
+from gateway.intake.media import check_form, glance_at
+from gateway.intake.process_form import PHOTO, process_request
 from gateway.middleware import trace_id_of
 from gateway.routes.acceptance import accept
 from gateway.services import services_of
@@ -19,7 +19,12 @@ async def process(request: Request) -> JSONResponse:
     kind = request.headers.get("content-type", "")
     check_form(kind)
     check_length(request, settings.max_body_bytes)
-    wanted = await read_as(request, services, lambda body: process_request(body, kind, services.registry, settings))
+    wanted = await read_as(
+        request,
+        services,
+        lambda body: process_request(body, kind, services.registry, settings),
+        glance_at(kind, (PHOTO,)),
+    )
     with services.admission.place(visit_of(request)):
         await accept(services, caller_of(request), wanted, trace_id_of(request))
     queued = {"job_id": wanted.request_id, "message": "Job added to Qwen mask queue"}

@@ -19,7 +19,7 @@ from gateway.disconnect import while_connected
 from gateway.inference import Inferences
 from gateway.intake.body import check_length, read_as
 from gateway.intake.images import check_photo, inline_photo
-from gateway.intake.media import check_media_type, read_submission
+from gateway.intake.media import check_media_type, glance_at, read_submission
 from gateway.middleware import request_id_of
 from gateway.pipelines.parameters import parameters_json
 from gateway.pipelines.pipeline import Pipeline
@@ -48,11 +48,12 @@ async def run_unknown(request: Request) -> Response:
 async def _run(request: Request, services: Services, pipeline: Pipeline) -> Response:
     accept = request.headers.get("accept")
     check_accept(accept, pipeline)
-    check_media_type(request.headers.get("content-type", ""))
+    kind = request.headers.get("content-type", "")
+    check_media_type(kind)
     check_length(request, services.settings.max_body_bytes)
     deadline = Deadline(services.settings.request_timeout_s)
     visit = visit_of(request)
-    work = await read_as(request, services, partial(_work, request, services, pipeline), deadline)
+    work = await read_as(request, services, partial(_work, request, services, pipeline), glance_at(kind), deadline)
     async with visit.yielding():
         with services.admission.place(visit):
             served = await while_connected(request, _serve(services, work, visit, request_id_of(request), deadline))

@@ -8,8 +8,8 @@ from starlette.responses import JSONResponse
 from gateway.access.caller import caller_of
 from gateway.intake.body import check_length, encoding_of, read_as
 from gateway.intake.encoding import check_plain
-from gateway.intake.media import check_form
-from gateway.intake.upload_form import upload_of
+from gateway.intake.media import check_form, glance_at
+from gateway.intake.upload_form import FILE, upload_of
 from gateway.jobs.store import JobFilter
 from gateway.jobs.uploads import is_upload
 from gateway.middleware import trace_id_of
@@ -28,7 +28,9 @@ async def upload(request: Request) -> JSONResponse:
     kind = request.headers.get("content-type", "")
     check_form(kind)
     check_length(request, settings.max_body_bytes)
-    taken = await read_as(request, services, lambda body: upload_of(body, kind, services.registry, settings))
+    taken = await read_as(
+        request, services, lambda body: upload_of(body, kind, services.registry, settings), glance_at(kind, (FILE,))
+    )
     with services.admission.place(visit_of(request)):
         submission = await accept(services, caller_of(request), taken.wanted, trace_id_of(request))
     return JSONResponse(upload_view(submission.job, taken.size))

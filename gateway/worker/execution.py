@@ -16,7 +16,7 @@ from gateway.deadline import Deadline
 from gateway.fetching.fetcher import Fetcher
 from gateway.inference import Inferences
 from gateway.intake.images import check_photo
-from gateway.jobs.job import ImageReference, Job, Outcome, StoredArtifact
+from gateway.jobs.job import Job, NewJob, Outcome, StoredArtifact
 from gateway.jobs.storing import Keys
 from gateway.jobs.uploads import with_original
 from gateway.pipelines.pipeline import Pipeline
@@ -66,8 +66,8 @@ class Execution:
         deadline = Deadline(self._settings.request_timeout_s)
         pipeline = self._pipeline(job)
         with watch.stage("fetch"):
-            photo = await self._fetch(job.request.image, deadline)
-        work = Work(pipeline, photo, job.request.parameters.encode(), job.request.tenant)
+            photo, parameters = await self._fetch(job.request, deadline)
+        work = Work(pipeline, photo, parameters, job.request.tenant)
         async with AsyncExitStack() as stack:
             with watch.stage("cache"):
                 found = await stack.enter_async_context(self._results.reserved(work, deadline))
@@ -98,14 +98,16 @@ class Execution:
             raise Problem("pipeline_not_found", f"This worker has no pipeline {job.request.pipeline!r}.")
         return pipeline
 
-    async def _fetch(self, image: ImageReference, deadline: Deadline) -> bytes:
+    async def _fetch(self, request: NewJob, deadline: Deadline) -> tuple[bytes, bytes]:
+        """The photo and the parameters."""
         try:
             with deadline.enforce():
-                photo = await self._sources.photo(image)
+                photo = await self._sources.photo(request.image)
+                parameters = await self._sources.parameters(request)
         except TimeoutError as error:
             raise deadline.exceeded() from error
         check_photo(photo, self._settings.max_pixels)
-        return photo
+        return photo, parameters
 
 
 def _owner_of(job: Job) -> Owner:

@@ -32,15 +32,15 @@ class JobObjects:
         if failure is not None:
             await self.remove_artifacts(job.request)
         if not photo_needed(job, failure):
-            await self.remove_photo(job)
+            await self.remove_inputs(job)
 
-    async def remove_photo(self, job: Job) -> None:
-        """Remove the photo that came with the job, if one did. Raises ObjectsKeptError."""
-        if job.request.image.kind == "photo":
-            key = job.request.image.location
-            await self._photos.remove([key])
-            if key in await keys_of(self._photos, key):
-                raise ObjectsKeptError({key: IN_SILENCE})
+    async def remove_inputs(self, job: Job) -> None:
+        """Remove the photo and the parameters that came with the job, as far as they did. Raises ObjectsKeptError."""
+        keys = job.request.inputs
+        await self._photos.remove(keys)
+        kept = [key for key in keys if key in await keys_of(self._photos, key)]
+        if kept:
+            raise ObjectsKeptError(dict.fromkeys(kept, IN_SILENCE))
 
     async def remove_artifacts(self, request: NewJob | Name) -> datetime:
         """Remove every artifact that no outcome names, of a later job of the same name too; since when it was looked.
@@ -88,7 +88,7 @@ class Removals:
             return await self._objects.remove_artifacts(job.request)
         finally:
             if now is None or not photo_needed(now, failure):
-                await self._objects.remove_photo(job)
+                await self._objects.remove_inputs(job)
 
     async def left(self, limit: int) -> Sequence[Name]:
         """Names whose writers died, or were given up, before their jobs' ends."""

@@ -1,8 +1,9 @@
-"""Where a job's photo comes from."""
+"""Where a job's photo and parameters come from."""
 
 from gateway.fetching.fetcher import Fetcher
 from gateway.jobs.bucket import Bucket, ObjectMissingError
-from gateway.jobs.job import ImageReference
+from gateway.jobs.job import ImageReference, NewJob
+from gateway.jobs.keys import parameters_key
 from gateway.problems import Problem
 from gateway.s3.images import S3Images
 
@@ -24,10 +25,19 @@ class Sources:
             return await self._fetcher.fetch(image.location)
         if image.kind == "s3":
             return await self._foreign(image.location)
+        return await self._kept(image.location, "The photo")
+
+    async def parameters(self, request: NewJob) -> bytes:
+        """The parameters, a JSON object. Raises Problem `object_missing`, `storage_unavailable`."""
+        if not request.parameters_stored:
+            return request.parameters.encode()
+        return await self._kept(parameters_key(request.id), "The object with the parameters")
+
+    async def _kept(self, key: str, what: str) -> bytes:
         try:
-            return (await self._photos.get(image.location)).data
+            return (await self._photos.get(key)).data
         except ObjectMissingError as error:
-            raise Problem("object_missing", "The photo that came with the job is not there any more.") from error
+            raise Problem("object_missing", f"{what} that came with the job is not there any more.") from error
 
     async def _foreign(self, location: str) -> bytes:
         if self._images is None:

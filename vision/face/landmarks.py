@@ -94,9 +94,9 @@ def _number(value: Literal, index: int) -> float:
 
 
 def _lines(text: str) -> list[tuple[float, float]]:
-    points = []
+    points = list[tuple[float, float]]()
     for number, line in enumerate(text.splitlines(), start=1):
-        words = _SEPARATORS.split(line.strip())
+        words = _SEPARATORS.split(line.strip(), max(COORDINATES))
         if words == [""]:
             continue
         try:
@@ -106,14 +106,19 @@ def _lines(text: str) -> list[tuple[float, float]]:
         if len(coordinates) not in COORDINATES or not all(abs(coordinate) <= FARTHEST for coordinate in coordinates):
             raise _unreadable(f"line {number} is not two numbers of pixels")
         points.append((coordinates[0], coordinates[1]))
+        if len(points) > max(COUNTS):
+            raise _miscounted(f"more than {max(COUNTS)}")
     return points
 
 
 def _face(points: Sequence[tuple[float, float]]) -> Float64:
     if len(points) not in COUNTS:
-        counts = ", ".join(map(str, COUNTS))
-        raise FaceError("landmarks_count", f"a face has {len(points)} landmarks; accepted are {counts}")
+        raise _miscounted(f"{len(points)}")
     return np.array(points, dtype=np.float64)
+
+
+def _miscounted(count: str) -> FaceError:
+    return FaceError("landmarks_count", f"a face has {count} landmarks; accepted are {', '.join(map(str, COUNTS))}")
 
 
 def _size(value: Literal) -> Size | None:

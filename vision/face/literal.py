@@ -9,7 +9,11 @@ Literal: TypeAlias = "dict[str, Literal] | list[Literal] | str | int | float | b
 
 MAX_CHARACTERS = 1_000_000
 """Thirty times the text of 478 landmarks; bounds the time that a hostile text costs."""
+MAX_TOKENS = 150_000
+"""Commas, brackets and quotation marks; 16 faces of 478 landmarks with x, y and z have 77,000. Each costs an object,
+or, in a repr, a call."""
 
+_TOKENS = ",[{(\"'"
 _TOKEN = re.compile(
     r"""
     (?P<plain>'[^'"\\\x00-\x1f]*')
@@ -30,6 +34,9 @@ def parse_literal(text: str) -> Literal:
     """
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"it has {len(text)} characters; at most {MAX_CHARACTERS} are accepted")
+    tokens = sum(map(text.count, _TOKENS))
+    if tokens > MAX_TOKENS:
+        raise ValueError(f"it has {tokens} commas, brackets and quotation marks; at most {MAX_TOKENS} are accepted")
     try:
         return _parsed(text)
     except json.JSONDecodeError:

@@ -1,8 +1,10 @@
+import json
 from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 
-from gateway.jobs.job import Callback, Failure
+from gateway.jobs.job import Callback, Failure, Outcome
 from gateway.jobs.signals import Signals
 from gateway.jobs.store import JobFilter
 from gateway.pipelines.body_masks import MASK_TYPES
@@ -34,8 +36,38 @@ async def test_a_job_comes_back_as_it_was_given(stores):
     )
     await stores.jobs.submit([given])
     job = await stores.jobs.get(given.id)
-    assert job.request == given
+    assert job.request == replace(given, parameters="")
+    (lease,) = await claim(stores)
+    assert lease.job.request == given
     assert (job.state, job.attempts, job.started_at, job.outcome, job.last_failure) == ("queued", 0, None, None, None)
+
+
+@pytest.mark.parametrize("stored", [False, True])
+async def test_parameters_are_read_for_work_alone(stores, stored):
+    """Those of a version that kept them in the row, however large, are worked on as ever."""
+    text = json.dumps({"segmentation_map": "A" * 5_000_000})
+    given = request("ann", parameters="" if stored else text, parameters_stored=stored, outcome=None)
+    (submission,) = await stores.jobs.submit([given])
+    (known,) = await stores.jobs.submit([replace(given, id=uuid4())])
+    (lease,) = await claim(stores)
+    assert lease.job.request == given
+    assert await stores.jobs.parameters(given.id) == given.parameters
+    shown = [submission.job, known.job, await stores.jobs.get(given.id), *await stores.jobs.find(JobFilter())]
+    assert await stores.jobs.finish(lease, DONE)
+    shown += [await stores.jobs.cancel(given.id), await stores.jobs.delete(given.id)]
+    shown += [await stores.jobs.deleting(given.id)]
+    assert [job.request for job in shown] == [replace(given, parameters="")] * len(shown)
+
+
+async def test_a_list_is_without_what_was_found_where_that_is_large(stores):
+    for name, some in (("small", 20), ("large", 20_000)):
+        await stores.jobs.submit([request(name)])
+        (lease,) = await claim(stores)
+        found = {"detections": [uuid4().hex for _ in range(some)]}
+        assert await stores.jobs.finish(lease, Outcome(found))
+    large, small = await stores.jobs.find(JobFilter())
+    assert (len(small.outcome.result["detections"]), large.outcome.result) == (20, {})
+    assert (await stores.jobs.get(large.id)).outcome.result == found
 
 
 async def test_text_that_no_column_can_hold_is_replaced(stores):
@@ -107,7 +139,8 @@ async def test_finding_jobs_by_what_they_are(stores):
     await stores.jobs.cancel(jobs[3].id)
 
     async def found(**filters):
-        return [jobs.index(job.request) for job in await stores.jobs.find(JobFilter(**filters))]
+        ids = [job.id for job in jobs]
+        return [ids.index(job.id) for job in await stores.jobs.find(JobFilter(**filters))]
 
     assert await found() == [3, 2, 1, 0]
     assert await found(limit=2) == [3, 2]

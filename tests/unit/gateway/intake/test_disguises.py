@@ -37,7 +37,7 @@ FORM = b'--x\r\nContent-Disposition: form-data; name="image"\r\n\r\nabc\r\n--x--
 )
 def test_a_broken_form_is_told_what_is_wrong_with_it(body, kind, said):
     with pytest.raises(Problem) as caught:
-        parse_multipart((body,), kind)
+        parse_multipart((body,), kind, ("image",))
     assert caught.value.code == "invalid_multipart"
     assert said in caught.value.detail
     assert len(caught.value.detail) < 300

@@ -35,7 +35,7 @@ def test_parts_come_back_however_the_body_is_cut(
     body = encode(parts, boundary)
     edges = [0, *sorted(cut % (len(body) + 1) for cut in cuts), len(body)]
     chunks = [body[start:end] for start, end in itertools.pairwise(edges)]
-    assert parse_multipart(chunks, content_type(boundary)) == parts
+    assert parse_multipart(chunks, content_type(boundary), ("image",)) == parts
 
 
 @given(st.binary(max_size=300))
@@ -45,7 +45,7 @@ def test_any_bytes_are_parts_or_a_problem(body: bytes) -> None:
 
 def code_of(body: bytes) -> str | None:
     try:
-        parse_multipart([body], content_type("abc"))
+        parse_multipart([body], content_type("abc"), ("image",))
     except Problem as problem:
         return problem.code
     return None
@@ -55,18 +55,18 @@ def code_of(body: bytes) -> str | None:
 def test_a_cut_off_body_is_refused(length: int) -> None:
     body = encode([("image", b"x" * 40)], "bound")[:length]
     with pytest.raises(Problem, match="invalid_multipart"):
-        parse_multipart([body], content_type("bound"))
+        parse_multipart([body], content_type("bound"), ("image",))
 
 
 @pytest.mark.parametrize("kind", ["multipart/form-data", "multipart/form-data; boundary=", content_type("b" * 300)])
 def test_a_bad_boundary_is_refused(kind: str) -> None:
     with pytest.raises(Problem, match="invalid_multipart"):
-        parse_multipart([encode([("image", b"x")], "abc")], kind)
+        parse_multipart([encode([("image", b"x")], "abc")], kind, ("image",))
 
 
 def test_too_many_parts_are_refused() -> None:
     with pytest.raises(Problem, match="At most"):
-        parse_multipart([encode([("a", b"")] * (MAX_PARTS + 1), "abc")], content_type("abc"))
+        parse_multipart([encode([("a", b"")] * (MAX_PARTS + 1), "abc")], content_type("abc"), ("image",))
 
 
 @pytest.mark.parametrize("name", ["image", "file", "user_image"])
@@ -112,4 +112,4 @@ def test_wrong_forms(parts: list[tuple[str, bytes]], code: str) -> None:
 
 def test_a_part_without_a_name_is_refused() -> None:
     with pytest.raises(Problem, match="no name"):
-        parse_multipart([b"--abc\r\nContent-Type: image/png\r\n\r\nx\r\n--abc--\r\n"], content_type("abc"))
+        parse_multipart([b"--abc\r\nContent-Type: image/png\r\n\r\nx\r\n--abc--\r\n"], content_type("abc"), ("image",))

@@ -16,7 +16,7 @@ def encode(*parts: bytes, head: bytes = b'Content-Disposition: form-data; name="
 def test_a_part_is_given_as_soon_as_it_is_complete() -> None:
     body = encode(b"one", b"two")
     middle = body.index(b"two")
-    parser = PartParser(KIND)
+    parser = PartParser(KIND, ("files",))
     assert [part.data for part in parser.feed(body[:middle])] == [b"one"]
     assert [part.data for part in parser.feed(body[middle:])] == [b"two"]
     parser.finish()
@@ -24,7 +24,7 @@ def test_a_part_is_given_as_soon_as_it_is_complete() -> None:
 
 @given(st.lists(st.binary(max_size=100), min_size=1, max_size=4), st.integers(1, 400), st.integers(0, 60))
 def test_what_is_too_large_is_counted_and_not_kept(contents: list[bytes], step: int, most: int) -> None:
-    body, parser = encode(*contents), PartParser(KIND, max_bytes=most)
+    body, parser = encode(*contents), PartParser(KIND, ("files",), max_bytes=most)
     parts = [part for start in range(0, len(body), step) for part in parser.feed(body[start : start + step])]
     parser.finish()
     assert [part.size for part in parts] == [len(content) for content in contents]
@@ -32,16 +32,16 @@ def test_what_is_too_large_is_counted_and_not_kept(contents: list[bytes], step: 
 
 
 def test_a_part_of_one_file_knows_its_names() -> None:
-    (part,) = PartParser(KIND).feed(
+    (part,) = PartParser(KIND, ("files",)).feed(
         encode(b"x", head='content-disposition: form-data; name="f"; filename="ä.png"'.encode())
     )
     assert (part.name, part.file_name) == ("f", "ä.png")
-    (part,) = PartParser(KIND).feed(encode(b"x", head=b'Content-Disposition: form-data; name="f"'))
+    (part,) = PartParser(KIND, ("files",)).feed(encode(b"x", head=b'Content-Disposition: form-data; name="f"'))
     assert part.file_name == ""
 
 
 def test_a_head_without_end_is_refused() -> None:
-    parser = PartParser(KIND)
+    parser = PartParser(KIND, ("files",))
     parser.feed(b"--edge\r\nX: ")
     with pytest.raises(Problem, match="invalid_multipart"):
         parser.feed(b"x" * 10_000)
@@ -49,7 +49,7 @@ def test_a_head_without_end_is_refused() -> None:
 
 def test_too_many_parts_are_refused() -> None:
     with pytest.raises(Problem, match="At most 3 parts"):
-        PartParser(KIND, max_parts=3).feed(encode(*[b""] * 4))
+        PartParser(KIND, ("files",), max_parts=3).feed(encode(*[b""] * 4))
 
 
 @given(st.text(max_size=300))
