@@ -55,6 +55,7 @@ def test_what_is_not_taken_is_told_with_the_reason(tree: Tree, tmp_path: Path) -
     folder = tree("1.jpg", "film.MOV", "._1.jpg", ".trash/2.jpg", "no_suffix", "made.jpg/inner.jpg")
     (folder / "away.jpg").symlink_to(folder / "none")
     (folder / "loop.jpg").symlink_to(folder / "loop.jpg")
+    (folder / "beside.jpg").symlink_to(folder / "1.jpg")
     (folder / "up").symlink_to(tmp_path)
     os.mkfifo(folder / "pipe.jpg")
     found, skipped = Finder(recursive=True).find([str(folder)])
@@ -66,6 +67,7 @@ def test_what_is_not_taken_is_told_with_the_reason(tree: Tree, tmp_path: Path) -
         "no_suffix": "no photo by its name",
         "away.jpg": "a link to nothing",
         "loop.jpg": "a link to nothing",
+        "beside.jpg": "a link; name it to have it taken",
         "up": "a link to a folder; name it to have it looked into",
         "pipe.jpg": "no file",
     }

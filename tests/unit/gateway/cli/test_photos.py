@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.cli.files import Results
 from gateway.cli.photos import COPY, Layout, Named, PhotoFile, endangered, plan
 
 OUT = Path("out")
@@ -83,7 +84,7 @@ def test_in_a_mirror_other_artifacts_lie_beside_the_copy() -> None:
 @pytest.mark.parametrize("name", ["../x.png", "a/../../x.png", "/etc/x.png"])
 def test_no_artifact_leaves_the_folder(layout: Layout, name: str) -> None:
     with pytest.raises(PermissionError):
-        PhotoFile(Path("1.jpg"), OUT / "1", layout).place(name)
+        PhotoFile(Named(Path("1.jpg")), Results(OUT), Path("1"), layout).place(name)
 
 
 STEMS = st.sampled_from(["1", "1.jpg", "1.heic", "A", "a", "1-2", "1.jpg-2", "é", "\n"])
