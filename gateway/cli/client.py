@@ -106,7 +106,7 @@ async def expect_gateway(client: httpx.AsyncClient) -> None:
     """Return where a gateway answers. Raises GatewayAwayError."""
     try:
         await client.get("/health/live")
-    except httpx.TransportError as error:
+    except httpx.HTTPError as error:
         raise GatewayAwayError(str(client.base_url)) from error
 
 
@@ -142,7 +142,7 @@ async def patiently(send: Callable[[], Awaitable[httpx.Response]], tries: int) -
 def _pause_s(answer: httpx.Response) -> float:
     """Seconds that Retry-After names; a proxy before the gateway may write a date there instead (RFC 9110 §10.2.3)."""
     named = answer.headers.get("retry-after", "")
-    return min(float(named), _LONGEST_PAUSE_S) if named.isascii() and named.isdecimal() else 1.0
+    return min(float(named) if named.isascii() and named.isdecimal() else 1.0, _LONGEST_PAUSE_S)
 
 
 def converse(gateway: Gateway, work: Callable[[httpx.AsyncClient], Awaitable[T]]) -> T:

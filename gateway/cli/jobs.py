@@ -5,7 +5,7 @@ from typing import Annotated
 
 import httpx
 import typer
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from gateway.cli.client import Gateway, accepted, content_of, converse
 from gateway.cli.options import Json, PlainHttp, Url, given
@@ -17,7 +17,12 @@ from gateway.terminal import Screen, print_json, say
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look after jobs.")
 
-_RESENT = TypeAdapter(dict[str, object])
+
+class _Resent(BaseModel):
+    resent: int
+
+
+_RESENT = TypeAdapter(_Resent)
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
 JobIds = Annotated[list[str], typer.Argument(metavar="JOB…", help="Ids of jobs.")]
@@ -123,7 +128,7 @@ def resend(
     async def send(client: httpx.AsyncClient) -> None:
         for job in jobs:
             answer = content_of(await client.post(job_path(job, "/callbacks/resend")), _RESENT)
-            say(f"{job} {answer['resent']} sent again")
+            say(f"{job} {answer.resent} sent again")
 
     converse(Gateway(url, plain_http), send)
 

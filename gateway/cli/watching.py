@@ -54,6 +54,7 @@ async def states(client: httpx.AsyncClient, job_id: object) -> AsyncIterator[Job
     """
     breaks = 0
     while True:
+        breaks += 1
         try:
             async for job in _stream(client, job_id):
                 breaks = 0
@@ -61,11 +62,12 @@ async def states(client: httpx.AsyncClient, job_id: object) -> AsyncIterator[Job
                 if job["state"] in FINISHED:
                     return
         except httpx.TransportError:
-            breaks += 1
             if breaks > _BREAKS:
                 raise
         except UnexpectedAnswerError as error:
             raise RefusedError(UNEXPECTED, f"the events of job {job_id}: {error}") from error
+        if breaks > _BREAKS:
+            raise RefusedError(UNEXPECTED, f"the events of job {job_id} end, and tell nothing")
         await asyncio.sleep(_PAUSE_S)
 
 
@@ -74,7 +76,8 @@ async def _stream(client: httpx.AsyncClient, job_id: object) -> AsyncIterator[Jo
     async with client.stream("GET", way, timeout=_SILENCE, extensions=more) as answer:
         if not answer.is_success:
             await answer.aread()
-        accepted(answer)
+        if accepted(answer).headers.get("content-type", "").partition(";")[0].strip() != "text/event-stream":
+            raise UnexpectedAnswerError("no stream of events")
         async for line in lines(answer):
             if line == "event: deleted":
                 raise RefusedError("job_not_found", f"Job {job_id} was deleted.")
