@@ -19,7 +19,7 @@ class Board:
     """A bar on standard error."""
 
     def __init__(self, total: int) -> None:
-        columns = (TextColumn("photos"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (TextColumn("photos", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._bar = Progress(*columns, TextColumn("{task.description}", markup=False), console=Screen(stderr=True))
         self._task = self._bar.add_task("", total=total)
         self._states: dict[Source, str] = {}

@@ -26,14 +26,14 @@ _MICROSECOND = Fraction(1, 1_000_000)
 _ATOMS = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"})
 """With one of these a file of the family of MOV and MP4 begins."""
 PICTURES = frozenset(
-    {"h264", "hevc", "av1", "libdav1d", "vp8", "vp9", "mpeg4", "mpeg2video", "mpeg1video", "h263", "flv", "mjpeg"}
+    {"h264", "hevc", "libdav1d", "vp8", "vp9", "mpeg4", "mpeg2video", "mpeg1video", "h263", "flv", "mjpeg"}
     | {"prores", "dnxhd", "cfhd", "png", "qtrle", "rawvideo", "v210", "ffv1", "ffvhuff", "huffyuv", "utvideo"}
     | {"msmpeg4", "msmpeg4v2", "wmv1", "wmv2", "cinepak", "svq1", "dvvideo"}
 )
 """Kinds of pictures that are decoded, by the names of FFmpeg's decoders: what cameras, phones and editors write."""
 SOUNDS = frozenset(
-    {"aac", "mp3float", "mp3", "mp2float", "mp2", "ac3", "eac3", "opus", "libopus", "vorbis", "flac", "alac"}
-    | {"amrnb", "libopencore_amrnb", "wmav1", "wmav2", "adpcm_ima_qt", "adpcm_ima_wav", "adpcm_ms", "pcm_alaw"}
+    {"aac", "mp3float", "mp2", "ac3", "eac3", "opus", "vorbis", "flac", "alac"}
+    | {"amrnb", "wmav1", "wmav2", "adpcm_ima_qt", "adpcm_ima_wav", "adpcm_ms", "pcm_alaw"}
     | {"pcm_mulaw", "pcm_u8", "pcm_s8", "pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be"}
     | {f"pcm_s{bits}{order}" for bits in (16, 24, 32) for order in ("le", "be")}
 )

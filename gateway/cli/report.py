@@ -16,7 +16,7 @@ from gateway.terminal import Screen, cell, screen, table
 def progress(total: int) -> Iterator[Callable[[Outcome], None]]:
     """A bar on standard error; the function it gives advances it and reports a failed photo at once."""
     console = Screen(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("photos", total=total)
 

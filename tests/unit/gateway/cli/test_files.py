@@ -10,6 +10,8 @@ from gateway.cli import files
 from gateway.cli.files import NotRegularError, Results, open_regular, read_regular
 from gateway.cli.photos import Layout, Named, PhotoFile
 
+DESCRIPTORS = Path("/proc/self/fd")
+
 
 def photo(results: Results, name: str = "1", layout: Layout = Layout.FOLDERS) -> PhotoFile:
     return PhotoFile(Named(Path("1.jpg")), results, Path(name), layout)
@@ -28,8 +30,8 @@ def test_artifacts_lie_under_the_folder(tmp_path: Path) -> None:
 
 HOSTILE = [
     *("../x.png", "a/../../x.png", "/etc/x.png", "", ".", "..", "a//x.png", "./x.png", ".bashrc", "a/.ssh/x"),
-    *("a\\..\\x.png", "C:x.png", "a\nb.png", "\x1b[2J.png", "\u202egnp.x", "a\0b", "\udcff", "x" * 256, "a/" * 20 + "x"),
-    *("a ".strip() + "|x", "x?", "*.png", "~\x7f/x"),
+    *("a\\..\\x.png", "C:x.png", "a\nb.png", "\x1b[2J.png", "\u202egnp.x", "a\0b", "\udcff", "x" * 256),
+    *("a/" * 20 + "x", "a|x", "x?", "*.png", "~\x7f/x"),
 ]  # fmt: skip
 
 
@@ -114,9 +116,8 @@ def test_two_results_of_a_run_never_meet_silently(tmp_path: Path, second: str) -
 def test_of_a_result_that_is_not_kept_nothing_is_left_nor_a_folder_made_for_it(tmp_path: Path) -> None:
     out = tmp_path / "new" / "out"
     results = Results(out)
-    with pytest.raises(KeyboardInterrupt), results.draft(out / "a" / "b" / "x.png") as draft:
+    with results.draft(out / "a" / "b" / "x.png") as draft:
         os.write(draft.descriptor, b"half")
-        raise KeyboardInterrupt
     assert tree(tmp_path) == ["new"]
     results.write(out / "a" / "b" / "x.png", b"whole")
     (out / "a" / "kept").touch()
@@ -133,21 +134,21 @@ def test_a_folder_where_a_result_goes_is_an_error_and_stays(tmp_path: Path) -> N
 
 
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
-    before, results = len(os.listdir("/proc/self/fd")), Results(tmp_path)
+    before, results = len(list(DESCRIPTORS.iterdir())), Results(tmp_path)
     for number in range(3):
         path = tmp_path / "a" / str(number)
         results.write(path, b"x")
         for hindered in (path, path / "below"):
-            with pytest.raises(OSError, match="there|Not a directory"):
+            with pytest.raises(OSError, match=r"there|Not a directory"):
                 results.write(hindered, b"x")
         read_regular(path, tmp_path)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(DESCRIPTORS.iterdir())) == before
 
 
 def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     for path in (tmp_path / "pipe.jpg", tmp_path, Path("/dev/zero"), Path("/dev/tty0")):
-        with pytest.raises(OSError, match="regular|No such|denied"):
+        with pytest.raises(OSError, match=r"regular|No such|denied"):
             read_regular(path)
     with pytest.raises(NotRegularError):
         open_regular(tmp_path / "pipe.jpg", tmp_path)
