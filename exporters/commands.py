@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from exporters import recipes
 from exporters.catalogue import load
@@ -20,6 +19,7 @@ from exporters.paths import DEFAULT_PATHS
 from exporters.progress import ProgressBars
 from exporters.repository import half_built
 from exporters.tables import files_table, models_table, parity_table
+from gateway.terminal import Screen, cell
 
 app = typer.Typer(help="Fetch checkpoints and build the models from them.", no_args_is_help=True)
 
@@ -35,7 +35,7 @@ _EXIT_USAGE = 2
 @app.command("list")
 def list_() -> None:
     """Show every file and model: licence, size, state, and how to get it."""
-    console = Console()
+    console = Screen()
     with _reported():
         catalogue = load(DEFAULT_PATHS.catalogue)
         console.print(files_table(catalogue, DEFAULT_PATHS))
@@ -45,7 +45,7 @@ def list_() -> None:
 @app.command()
 def fetch(names: Names = None) -> None:
     """Fetch files of the catalogue that are not here yet."""
-    console = Console()
+    console = Screen()
     with _reported(), ProgressBars(console) as bars:
         files = fetch_all(names or (), listener=bars, paths=DEFAULT_PATHS)
     console.print(f"{len(files)} files ready in {DEFAULT_PATHS.files}", soft_wrap=True)
@@ -55,7 +55,7 @@ def fetch(names: Names = None) -> None:
 @app.command()
 def export(names: Names = None) -> None:
     """Build models, fetching what they need, and hold them against their checkpoints."""
-    console = Console()
+    console = Screen()
     with _reported(), ProgressBars(console) as bars:
         reports = export_models(names or (), listener=bars, paths=DEFAULT_PATHS)
     for report in reports:
@@ -66,11 +66,11 @@ def export(names: Names = None) -> None:
 @app.command()
 def verify(names: Names = None) -> None:
     """Check fetched files against the catalogue and models against their parity reports; exit 1 if any is not right."""
-    console = Console()
+    console = Screen()
     with _reported():
         wrong = _wrong(names or [])
     for line in wrong:
-        console.print(line, style="red", soft_wrap=True)
+        console.print(cell(line, "red"), soft_wrap=True)
     if wrong:
         raise typer.Exit(_EXIT_FAILED)
     console.print("all files and models are as they should be")
@@ -83,7 +83,7 @@ def use(name: Annotated[str, typer.Argument(help="A detector, ours or one of you
     with _reported():
         chosen = use_detector(name, DEFAULT_PATHS.model_repository)
     told = f"{name} looks for {chosen.role}; it takes effect when Triton starts again"
-    Console().print(told, soft_wrap=True)
+    Screen().print(told, soft_wrap=True)
 
 
 @add.command("detector")
@@ -95,7 +95,7 @@ def add_detector_(
     form: Annotated[str | None, typer.Option(help=f"If it is not recognised: {', '.join(FORMS)}.")] = None,
 ) -> None:
     """Make a detector of your own usable: YOLOv5, v8, 11, YOLOX, or rows of boxes, as ONNX."""
-    console = Console()
+    console = Screen()
     addition = Addition(file, name or file.stem, role, _labels(labels), form)
     with _reported(), ProgressBars(console) as bars:
         written = add_detector(addition, listener=bars, paths=DEFAULT_PATHS)
@@ -109,10 +109,10 @@ def _labels(text: str) -> list[str]:
     return [name.strip() for name in names if name.strip()]
 
 
-def _tell_unobtainable(console: Console) -> None:
+def _tell_unobtainable(console: Screen) -> None:
     """One line for each file that this machine cannot have; what needs it stays missing, the rest works."""
     for name, obstacle in unobtainable(load(DEFAULT_PATHS.catalogue), DEFAULT_PATHS.files).items():
-        console.print(f"{name}: missing, as {obstacle}", style="yellow", soft_wrap=True)
+        console.print(cell(f"{name}: missing, as {obstacle}", "yellow"), soft_wrap=True)
 
 
 def _wrong(names: list[str]) -> list[str]:
@@ -143,5 +143,5 @@ def _reported() -> Iterator[None]:
     try:
         yield
     except (ExporterError, OSError) as error:
-        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
+        Screen(stderr=True).print(cell(error, "red"), soft_wrap=True)
         raise typer.Exit(_EXIT_USAGE if isinstance(error, UnknownNameError) else _EXIT_FAILED) from error

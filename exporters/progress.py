@@ -6,12 +6,14 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from gateway.printable import shown
+
 
 class ProgressBars:
     """A listener that draws one line per task; draws nothing where the output is no terminal."""
 
     def __init__(self, console: Console) -> None:
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
         quiet = not console.is_terminal
         self._progress = Progress(*columns, TimeElapsedColumn(), console=console, transient=True, disable=quiet)
         self._tasks: dict[str, TaskID] = {}
@@ -27,7 +29,7 @@ class ProgressBars:
 
     def started(self, task: str, total: int | None) -> None:
         """Show the line of `task`."""
-        self._tasks[task] = self._progress.add_task(task, total=total)
+        self._tasks[task] = self._progress.add_task(shown(task), total=total)
 
     def advanced(self, task: str, done: int) -> None:
         """Move its bar to `done` bytes."""

@@ -9,6 +9,7 @@ from exporters.fetch import state
 from exporters.paths import Paths
 from exporters.recipes import RECIPES
 from exporters.report import ParityReport
+from gateway.terminal import cell
 from steps.object_detectors import chosen_detectors
 
 _MEGABYTE = 1e6
@@ -35,9 +36,9 @@ def models_table(catalogue: Catalogue, paths: Paths) -> Table:
     roles = {detector.model: role for role, detector in chosen_detectors(paths.model_repository).items()}
     for recipe in RECIPES:
         mark = _mark(model_state(recipe, catalogue, paths).value)
-        table.add_row(recipe.name, mark, "\n".join(recipe.checkpoints), roles.get(recipe.name, ""))
+        table.add_row(recipe.name, mark, "\n".join(recipe.checkpoints), cell(roles.get(recipe.name, "")))
     for name, found in added_models(paths).items():
-        table.add_row(name, _mark(found.value), "added", roles.get(name, ""))
+        table.add_row(cell(name), _mark(found.value), "added", cell(roles.get(name, "")))
     return table
 
 
@@ -47,12 +48,12 @@ def parity_table(report: ParityReport) -> Table:
     for output in report.outputs:
         gaps = (output.checkpoint.largest, output.checkpoint.mean, output.spread.largest, output.raw.largest)
         numbers = [f"{gap:.1e}" for gap in gaps]
-        table.add_row(output.name, *numbers, f"{output.magnitude:.3g}", _mark(output.verdict))
+        table.add_row(cell(output.name), *numbers, f"{output.magnitude:.3g}", _mark(output.verdict))
     return table
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", caption_justify="left", box=None, header_style="bold")
+    table = Table(title=cell(title), title_justify="left", caption_justify="left", box=None, header_style="bold")
     for place, column in enumerate(columns):
         table.add_column(column, overflow="fold", no_wrap=place < _UNBROKEN)
     return table

@@ -11,6 +11,8 @@ from rich.segment import Segment
 from rich.text import Text
 from rich.traceback import Traceback
 
+from gateway.printable import printable
+
 _SYMBOLS: Mapping[str, str] = MappingProxyType(
     {
         "listening on": "🚀",
@@ -52,7 +54,7 @@ class _Harmless:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         folded = options.update(no_wrap=False, overflow="fold")
         for segment in console.render(Padding(self.traceback, _INDENT, expand=False), folded):
-            yield Segment("\n".join(map(_printable, segment.text.split("\n"))), segment.style)
+            yield Segment("\n".join(map(printable, segment.text.split("\n"))), segment.style)
 
 
 class Lines:
@@ -77,19 +79,14 @@ def at_terminal() -> bool:
 
 def _line(event: MutableMapping[str, object]) -> Text:
     clock = str(event.pop("timestamp")).partition("T")[2][:8]
-    level, message = str(event.pop("level")), _printable(event.pop("event"))
+    level, message = str(event.pop("level")), printable(event.pop("event"))
     symbol, style = _BY_LEVEL.get(level, _BY_LEVEL["INFO"])  # libraries have levels of their own
     line = Text.assemble((clock, "dim"), f" {_symbol(message) or symbol} ", (message, style))
     for name, value in event.items():
         if name not in _LEFT_OUT:
-            shown = str(value)[:_SHORT_CHARACTERS] if name in _SHORT else _printable(value)
+            shown = str(value)[:_SHORT_CHARACTERS] if name in _SHORT else printable(value)
             line.append(f"  {name}=", "dim cyan").append(shown, "dim")
     return line
-
-
-def _printable(value: object) -> str:
-    """On one line, and without orders to the terminal."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in str(value))
 
 
 def _symbol(message: str) -> str | None:

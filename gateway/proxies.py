@@ -89,6 +89,14 @@ def is_inside(host: str) -> bool:
     return "." not in host or ".svc." in host or any(host.endswith(f".{ending}") for ending in _INSIDE)
 
 
+def is_loopback(host: str) -> bool:
+    """This machine, by its address or by a name that RFC 6761 gives to no other."""
+    name = host.rstrip(".").lower()
+    if (address := _address(name)) is not None:
+        return address.is_loopback
+    return name == "localhost" or name.endswith(".localhost")
+
+
 def _address(host: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(host.removeprefix("[").removesuffix("]"))

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import httpx
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from deploy.demo.answers import RefusalError
 from deploy.demo.page import write_page
 from deploy.demo.panel import Panel, make_panel
 from deploy.embedded import launcher
@@ -20,17 +20,22 @@ from exporters.export import export_models
 from exporters.fetch import fetch_all
 from exporters.paths import DEFAULT_PATHS
 from exporters.progress import ProgressBars
+from gateway.cli.bounded import UnexpectedAnswerError
 from gateway.cli.client import credentials
+from gateway.cli.files import Results
 from gateway.cli.shell import shell_settings
 from gateway.settings import Settings, SettingsError
 from gateway.settings.pipelines import PIPELINES
 from gateway.stopping import stopping
+from gateway.terminal import Screen, cell
 
 PHOTOS = ("astronaut.png", "bus.jpg", "zidane.jpg")
 MARGIN_S = 30.0
 """Beyond what the gateway gives a request: it says itself that one takes too long."""
 
-_console = Console()
+_FAULTS = (ExporterError, SettingsError, StackError, RefusalError, UnexpectedAnswerError)
+
+_console = Screen()
 
 
 def demo(
@@ -41,14 +46,15 @@ def demo(
         settings = shell_settings()
         _require_every_pipeline(settings)
         photos = _prepare()
+        results = Results(out)
         with _stack(settings), _console.status("running the photos"):
-            panels = _run(settings, photos, out)
-    except (ExporterError, SettingsError, StackError, httpx.HTTPError) as error:
-        _console.print(str(error), style="red", markup=False, soft_wrap=True)
+            panels = _run(settings, photos, results)
+        page = write_page(panels, results)
+    except (*_FAULTS, httpx.HTTPError, OSError) as error:
+        _console.print(cell(error, "red"), soft_wrap=True)
         raise typer.Exit(1) from error
-    write_page(panels, out / "index.html")
     _console.print(_table(panels))
-    _console.print(f"look at {(out / 'index.html').resolve()}", soft_wrap=True, highlight=False)
+    _console.print(cell(f"look at {page.resolve()}"), soft_wrap=True)
 
 
 def _require_every_pipeline(settings: Settings) -> None:
@@ -82,10 +88,11 @@ def _stack(settings: Settings) -> Iterator[None]:
             launcher.end(started)
 
 
-def _run(settings: Settings, photos: Sequence[Path], out: Path) -> list[Panel]:
+def _run(settings: Settings, photos: Sequence[Path], results: Results) -> list[Panel]:
+    headers = {"Accept-Encoding": "identity", **credentials()}
     patience = settings.request_timeout_s + MARGIN_S
-    with httpx.Client(base_url=settings.local_url, timeout=patience, trust_env=False, headers=credentials()) as client:
-        return [make_panel(client, photo, out) for photo in photos]
+    with httpx.Client(base_url=settings.local_url, timeout=patience, trust_env=False, headers=headers) as client:
+        return [make_panel(client, photo, results) for photo in photos]
 
 
 def _table(panels: Sequence[Panel]) -> Table:
@@ -93,5 +100,5 @@ def _table(panels: Sequence[Panel]) -> Table:
     for panel in panels:
         size = f"{panel.width}×{panel.height}"
         time = f"{panel.milliseconds:.0f} ms"
-        table.add_row(panel.photo, size, str(panel.people), str(len(panel.masks)), time, str(panel.folder))
+        table.add_row(*map(cell, (panel.photo, size, panel.people, len(panel.masks), time, panel.folder)))
     return table

@@ -1,23 +1,19 @@
 """The largest face of a photo of the demo: its contours over the levelled photo, and alone."""
 
-import base64
 import secrets
 import time
 from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
-from typing import TypedDict
 
 import httpx
+
+from deploy.demo.answers import RefusalError, ask
+from gateway.cli.files import Results
 
 RUN = "/v1/run/face_contours"
 RUNS = 4
 """Each process of the server is slow at its first photo."""
 OVERLAY, CONTOURS = "face_overlay.svg", "face_contours.svg"
-
-
-class _Artifact(TypedDict):
-    base64: str
 
 
 @dataclass(frozen=True)
@@ -29,17 +25,17 @@ class FacePanel:
     milliseconds: float
 
 
-def make_face(client: httpx.Client, photo: Path, folder: Path) -> FacePanel | None:
+def make_face(client: httpx.Client, photo: Path, results: Results) -> FacePanel | None:
     """Draw the largest face several times, keep the shortest time; None where the photo shows no face.
 
-    Raises httpx.HTTPStatusError where the gateway refuses the photo for anything else.
+    Raises what `ask` raises, and OSError.
     """
     overlay = _svg(client, photo, {"embed_image": "true", "stroke_width": "1"})
     if overlay is None:
         return None
     drawn = [_timed(client, photo) for _ in range(RUNS)]
-    (folder / OVERLAY).write_bytes(overlay)
-    (folder / CONTOURS).write_bytes(drawn[0][0])
+    results.write(results.root / photo.stem / OVERLAY, overlay)
+    results.write(results.root / photo.stem / CONTOURS, drawn[0][0])
     return FacePanel(OVERLAY, CONTOURS, min(milliseconds for _, milliseconds in drawn))
 
 
@@ -51,8 +47,9 @@ def _timed(client: httpx.Client, photo: Path) -> tuple[bytes, float]:
 
 
 def _svg(client: httpx.Client, photo: Path, fields: dict[str, str]) -> bytes | None:
-    answer = client.post(RUN, files={"image": (photo.name, photo.read_bytes())}, data=fields)
-    if answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY and answer.json()["code"] == "no_face":
-        return None
-    artifacts: dict[str, _Artifact] = answer.raise_for_status().json()["artifacts"]
-    return base64.b64decode(artifacts["contours.svg"]["base64"])
+    try:
+        return ask(client, RUN, photo, fields).file("contours.svg")
+    except RefusalError as error:
+        if error.code == "no_face":
+            return None
+        raise

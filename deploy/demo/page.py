@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
 from deploy.demo.panel import Panel
+from gateway.cli.files import Results
+from gateway.printable import printable
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --quiet: #888; }
@@ -21,11 +24,10 @@ figcaption { font-size: .8rem; overflow-wrap: anywhere }
 """
 
 
-def write_page(panels: Sequence[Panel], target: Path) -> None:
-    """Write the page; it refers to the pictures by paths relative to its own folder."""
-    sections = "\n".join(_section(panel, target.parent) for panel in panels)
-    target.write_text(
-        f"""<!doctype html>
+def write_page(panels: Sequence[Panel], results: Results) -> Path:
+    """Write the page; it refers to the pictures by paths relative to its own folder. Raises OSError."""
+    sections = "\n".join(_section(panel, results.root) for panel in panels)
+    page = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Maskwright demo</title><style>{_STYLE}</style></head><body>
 <h1>Maskwright</h1>
@@ -33,9 +35,8 @@ def write_page(panels: Sequence[Panel], target: Path) -> None:
 Triton on this machine with the lite models. Times are whole HTTP round trips with every artifact, one caller.</p>
 {sections}
 </body></html>
-""",
-        encoding="utf-8",
-    )
+"""
+    return results.write(results.root / "index.html", page.encode())
 
 
 def _section(panel: Panel, root: Path) -> str:
@@ -47,7 +48,7 @@ def _section(panel: Panel, root: Path) -> str:
     hidden = [(panel.hiding.blurred, "faces and plates hidden"), (panel.hiding.detections, "what was found")]
     people = f"{panel.people} {'person' if panel.people == 1 else 'people'}"
     return (
-        f"<section><h2>{escape(panel.photo)}</h2>"
+        f"<section><h2>{_text(panel.photo)}</h2>"
         f"<small>{panel.width}×{panel.height}, {people}, {panel.milliseconds:.0f} ms{_face_time(panel)}"
         f"; {panel.hiding.hidden} hidden in {panel.hiding.milliseconds:.0f} ms</small>"
         f'<div class="large">{_figures(base, large)}</div><div class="masks">{_figures(base, small)}</div>'
@@ -61,7 +62,16 @@ def _face_time(panel: Panel) -> str:
 
 def _figures(base: str, pictures: Sequence[tuple[str, str]]) -> str:
     return "".join(
-        f'<figure><a href="{escape(base)}/{escape(file)}"><img src="{escape(base)}/{escape(file)}" '
-        f'alt="{escape(caption)}" loading="lazy"></a><figcaption>{escape(caption)}</figcaption></figure>'
+        f'<figure><a href="{_path(base, file)}"><img src="{_path(base, file)}" '
+        f'alt="{_text(caption)}" loading="lazy"></a><figcaption>{_text(caption)}</figcaption></figure>'
         for file, caption in pictures
     )
+
+
+def _path(*names: str) -> str:
+    """Never an address elsewhere: what makes one of a path is escaped."""
+    return escape("./" + "/".join(map(quote, names)))
+
+
+def _text(text: str) -> str:
+    return escape(printable(text))

@@ -1,6 +1,7 @@
 """`maskwright up | down | status | logs | env`."""
 
 import contextlib
+import re
 import shlex
 import time
 from collections.abc import Iterator
@@ -9,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.live import Live
 
 from deploy.embedded import launcher
@@ -22,17 +22,22 @@ from deploy.embedded.shared_memory import SHARED_MEMORY, lowered, with_room
 from deploy.embedded.state import StackState
 from deploy.embedded.table import service_table
 from gateway.access.binding import check_binding
+from gateway.printable import shown
 from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import read_environment
 from gateway.settings.kept import Kept, KeptError
 from gateway.settings.resolved import named_home, resolve
 from gateway.stopping import stopping
+from gateway.terminal import Screen, cell
 
 _USAGE = 2
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+"""What a service writes that was told to colour its lines (FORCE_COLOR)."""
 _REFRESH_S = 0.5
 
-_console = Console()
-_errors = Console(stderr=True, style="red", highlight=False)
+_console = Screen()
+_errors = Screen(stderr=True, style="red")
 
 
 def up(
@@ -49,7 +54,7 @@ def up(
     with _told():
         folders.create()
     for remark in read_environment(Settings.model_fields).remarks:
-        _errors.print(remark, markup=False, soft_wrap=True, style="yellow")
+        _errors.print(remark, soft_wrap=True, style="yellow")
     with _told():
         _tell_limits(settings)
     with stopping() as stop, _told():
@@ -58,7 +63,7 @@ def up(
             started = launcher.start(folders, stop, command, status.update)
         if not stop.told:
             _console.print(service_table(_state(folders)))
-            _console.print(next_steps(settings), highlight=False, soft_wrap=True)
+            _console.print(next_steps(settings), soft_wrap=True)
         if not detach and not stop.told:
             _console.print("Ctrl-C stops it.")
             ended = launcher.wait(started, stop)
@@ -107,6 +112,8 @@ def env() -> None:
     with _told():
         kept = _kept(folders)
     for name, value in kept.running.items():
+        if not (_VARIABLE.fullmatch(name) and value.isprintable()):
+            raise typer.BadParameter(f"{name!r} in what the stack keeps is no variable with a printable value")
         typer.echo(f"export {name}={shlex.quote(value)}")
 
 
@@ -168,7 +175,7 @@ def _told() -> Iterator[None]:
     try:
         yield
     except (StackError, OSError) as error:
-        _errors.print(str(error), markup=False, soft_wrap=True)
+        _errors.print(*map(shown, str(error).split("\n")), sep="\n", soft_wrap=True)
         raise typer.Exit(1) from error
 
 
@@ -183,7 +190,7 @@ def _usable() -> Iterator[None]:
     try:
         yield
     except SettingsError as error:
-        _errors.print(str(error), markup=False, soft_wrap=True)
+        _errors.print(*map(shown, str(error).split("\n")), sep="\n", soft_wrap=True)
         raise typer.Exit(_USAGE) from error
 
 
@@ -211,5 +218,4 @@ def _state(folders: Folders) -> StackState:
 
 
 def _print_line(path: Path, line: str) -> None:
-    _console.print(f"[cyan]{path.stem:>8}[/] ", end="", highlight=False)
-    _console.print(line, markup=False, highlight=False, soft_wrap=True)
+    _console.print(cell(f"{path.stem:>8} ", "cyan"), cell(_COLOURS.sub("", line.expandtabs())), sep="", soft_wrap=True)

@@ -2,9 +2,9 @@
 
 from rich.console import Group
 from rich.table import Table
-from rich.text import Text
 
 from deploy.embedded.state import StackState
+from gateway.terminal import cell
 
 _COLOURS = {"ready": "green", "failed": "red", "stopped": "dim", "waiting": "dim"}
 
@@ -16,6 +16,7 @@ def service_table(state: StackState) -> Group:
         colour = _COLOURS.get(service.state, "yellow")
         ports = ", ".join(map(str, service.ports.values()))
         words = ": ".join(filter(None, (service.state, service.doing)))
-        table.add_row(service.name, Text(words, colour), str(service.pid or "–"), ports, str(service.restarts))
+        facts = (service.pid or "–", ports, service.restarts)
+        table.add_row(cell(service.name), cell(words, colour), *map(cell, facts))
     notes = [f"{service.name}: {note}" for service in state.services.values() for note in service.notes]
-    return Group(table, *(Text(note, "yellow") for note in notes))
+    return Group(table, *(cell(note, "yellow") for note in notes))

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from deploy.embedded import launcher, shared_memory
@@ -17,14 +15,16 @@ from deploy.embedded.errors import StackError
 from deploy.embedded.folders import CHECKOUT, Folders
 from deploy.embedded.rights import Rights
 from gateway.postgres.address import AddressError, read_address
+from gateway.printable import shown
 from gateway.settings import Settings, SettingsError
 from gateway.settings.origins import origins
 from gateway.settings.resolved import home, resolve
+from gateway.terminal import Screen, cell
 
 PREFLIGHT = CHECKOUT / "deploy" / "machine" / "preflight.sh"
 TIMEOUT_S = 3.0
 
-_console = Console(highlight=False)
+_console = Screen()
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,10 @@ def _settings() -> Iterator[Finding]:
     table = Table("setting", "value", "from", box=None, header_style="bold")
     for setting in found.settings:
         row = (setting.name, setting.value, setting.origin)
-        table.add_row(*map(escape, row), style="dim" if setting.origin == "default" else None)
+        table.add_row(*map(cell, row), style="dim" if setting.origin == "default" else None)
     _console.print(table)
     for remark in found.remarks:
-        _console.print(remark, style="yellow", markup=False, soft_wrap=True)
+        _console.print(shown(remark), style="yellow", soft_wrap=True)
     yield Finding(good=True, text="every setting can be used")
 
 
@@ -152,5 +152,5 @@ async def _reached(name: str, address: str) -> Finding:
 
 
 def _tell(finding: Finding) -> None:
-    mark = "[green]✓[/]" if finding.good else "[red]✗[/]"
-    _console.print(f"{mark} {escape(finding.text)}", soft_wrap=True)
+    mark = cell("✓ ", "green") if finding.good else cell("✗ ", "red")
+    _console.print(mark, cell(finding.text), sep="", soft_wrap=True)

@@ -5,15 +5,12 @@ from typing import Annotated
 from uuid import UUID
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
 
 from gateway.access.audit import AuditEntry, AuditFilter
 from gateway.cli.ledgers import with_ledgers
 from gateway.cli.options import Json
-from gateway.cli.tables import print_json
 from gateway.jobs.view import timestamp
+from gateway.terminal import cell, print_json, screen, table
 
 
 def audit(
@@ -37,9 +34,9 @@ def _view(entry: AuditEntry) -> dict[str, object]:
 
 def _print(entries: Sequence[AuditEntry]) -> None:
     """Of two columns one is long: the job where there is one, else the address."""
-    table = Table(*(Column(title, overflow="fold") for title in ("at", "caller", "tenant", "did", "to", "refused")))
+    rows = table("at", "caller", "tenant", "did", "to", "refused")
     for entry in entries:
-        what = str(entry.job_id) if entry.job_id else entry.target
-        names = (Text(entry.caller), entry.tenant, entry.action, Text(what), entry.code or "")
-        table.add_row(f"{entry.at:%Y-%m-%d %H:%M:%S}", *names)
-    Console().print(table)
+        what = entry.job_id or entry.target
+        names = (entry.caller, entry.tenant, entry.action, what, entry.code or "")
+        rows.add_row(f"{entry.at:%Y-%m-%d %H:%M:%S}", *map(cell, names))
+    screen().print(rows)

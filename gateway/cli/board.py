@@ -5,24 +5,22 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Column, Table
-from rich.text import Text
 
-from gateway.cli.files import shown
 from gateway.cli.sources import Source
 from gateway.cli.submitter import Submitted
-from gateway.cli.tables import print_json, screen, state_text
+from gateway.cli.tables import state_text
 from gateway.cli.watching import FINISHED, JobObject
+from gateway.printable import shown
+from gateway.terminal import Screen, cell, print_json, screen, table
 
 
 class Board:
     """A bar on standard error."""
 
     def __init__(self, total: int) -> None:
-        columns = (TextColumn("photos"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._bar = Progress(*columns, TextColumn("{task.description}"), console=Console(stderr=True))
+        columns = (TextColumn("photos", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._bar = Progress(*columns, TextColumn("{task.description}", markup=False), console=Screen(stderr=True))
         self._task = self._bar.add_task("", total=total)
         self._states: dict[Source, str] = {}
 
@@ -37,7 +35,7 @@ class Board:
 
     def note(self, source: Source, job: JobObject) -> None:
         """Show a job's state among the others'."""
-        self._states[source] = str(job["state"])
+        self._states[source] = shown(job["state"])
         counts = Counter(state for state in self._states.values() if state not in FINISHED)
         self._bar.update(self._task, description=", ".join(f"{count} {state}" for state, count in counts.items()))
 
@@ -45,7 +43,7 @@ class Board:
         """Count a photo, and say at once what went wrong with it."""
         if submitted.code:
             line = shown(f"{submitted.source.name}: {submitted.code}: {submitted.detail}")
-            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True, style="red")
+            self._bar.console.print(line, soft_wrap=True, style="red")
         self._bar.advance(self._task)
 
 
@@ -53,13 +51,12 @@ def print_submitted(submitted: Sequence[Submitted]) -> None:
     """A row for each photo and the totals, on standard output."""
     failed = sum(one.code is not None for one in submitted)
     caption = f"{len(submitted) - failed} of {len(submitted)} photos" + (f", {failed} failed" if failed else "")
-    table = Table(*(Column(title, overflow="fold") for title in ("photo", "job", "result", "where")), caption=caption)
+    rows = table("photo", "job", "result", "where", caption=caption)
     for one in submitted:
-        job_id = str(one.job["id"]) if one.job else ""
-        result = state_text(one.job) if one.job and not one.code else Text(one.code or "", style="red")
-        where = "" if one.code or one.source.photo is None else shown(str(one.source.photo.target))
-        table.add_row(Text(shown(one.source.name)), job_id, result, Text(where))
-    screen().print(table)
+        result = state_text(one.job) if one.job and not one.code else cell(one.code or "", "red")
+        where = "" if one.code or one.source.photo is None else one.source.photo.target
+        rows.add_row(cell(one.source.name), cell(one.job["id"] if one.job else ""), result, cell(where))
+    screen().print(rows)
 
 
 def print_submitted_json(submitted: Sequence[Submitted]) -> None:

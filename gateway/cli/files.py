@@ -1,24 +1,189 @@
-"""Artifacts as files, and names of files on a terminal."""
+"""Files that are read and written: no link that was not named leads anywhere, and nothing is read without end."""
 
-import secrets
-from pathlib import Path
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePath
+from secrets import token_hex
+from typing import BinaryIO
 
-from gateway.cli.photos import PhotoFile
+MOST_BYTES = 512 * 2**20
+"""Of a photo, or of a file given to an option."""
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_STEPS = frozenset({"", ".", ".."})
 
 
-def write_artifact(photo: PhotoFile, name: str, content: bytes) -> Path:
-    """The file written, whole or not at all; a link that lies there is replaced, not followed. Raises OSError."""
-    path = photo.place(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
+class NotRegularError(OSError):
+    """A folder, a pipe, a device or a socket, where a file was looked for."""
+
+
+def open_regular(path: Path, below: Path | None = None) -> BinaryIO:
+    """A regular file, open for reading; nothing else is waited for.
+
+    Of a file that was found in the folder `below`, no part of the way from there may be a link, nor have become one.
+    Raises OSError, of which NotRegularError is one.
+    """
+    descriptor = os.open(path, _READ) if below is None else _open_below(below, path, _READ)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotRegularError(errno.EINVAL, "No regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_regular(path: Path, below: Path | None = None) -> bytes:
+    """What a regular file holds. Raises OSError, also where that is more than MOST_BYTES."""
+    with open_regular(path, below) as file:
+        return read_bounded(file, path)
+
+
+def read_bounded(file: BinaryIO, path: Path) -> bytes:
+    """What is in it. Raises OSError where that is more than MOST_BYTES."""
+    content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise OSError(errno.EFBIG, f"Larger than {MOST_BYTES >> 20} MiB", str(path))
+    return content
+
+
+class Results:
+    """The folder for results, which may be a link as it was named; below it none is followed, nor left.
+
+    Each place in it is taken once in a run, whatever case its name is in: what comes later is an error, not a loss.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._taken: set[str] = set()
+
+    def write(self, path: Path, content: bytes) -> Path:
+        """The file written, whole or not at all; a link that lies there is replaced, not followed. Raises OSError."""
+        with self.draft(path) as draft, os.fdopen(os.dup(draft.descriptor), "wb") as file:
+            file.write(content)
+            file.flush()
+            draft.keep()
+        return path
+
+    @contextmanager
+    def draft(self, path: Path) -> "Iterator[Draft]":
+        """A file that gets its name when it is kept; else nothing is left, nor a folder made for it. Raises OSError."""
+        parts = self._claimed(path)
+        is_new, made, draft = not self.root.exists(), 0, None
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            folder, made = _folder_below(self.root, parts[:-1], _made)
+            draft = Draft(folder, parts[-1])
+            yield draft
+        finally:
+            if draft is not None:
+                draft.close()
+            if draft is None or not draft.kept:
+                self._taken.discard(_key(parts))
+                _remove_folders(self.root, parts[:-1], made)
+                if is_new:
+                    with suppress(OSError):
+                        self.root.rmdir()
+
+    def _claimed(self, path: Path) -> Sequence[str]:
+        """The parts below the root. Raises OSError for what lies elsewhere, and for what was written before."""
+        parts = path.parts[len(self.root.parts) :]
+        if not path.is_relative_to(self.root) or not parts or _STEPS.intersection(parts):
+            raise PermissionError(errno.EPERM, "Outside the folder for the results", str(path))
+        if _key(parts) in self._taken:
+            raise FileExistsError(errno.EEXIST, "Another result of this run is there", str(path))
+        self._taken.add(_key(parts))
+        return parts
+
+
+class Draft:
+    """A file without its name yet, in a folder that is open: whatever becomes of the folder's path, it stays there."""
+
+    def __init__(self, folder: int, name: str) -> None:
+        self._folder, self._name, self._part = folder, name, f".{token_hex(8)}.part"
+        self.kept = False
+        try:
+            self.descriptor = os.open(self._part, _NEW, 0o666, dir_fd=folder)
+        except OSError:
+            os.close(folder)
+            raise
+
+    @property
+    def path(self) -> str:
+        """By which others in this process open it, whatever lies at its name."""
+        return f"/proc/self/fd/{self.descriptor}"
+
+    def keep(self) -> None:
+        """Give it its name. Raises OSError."""
+        os.rename(self._part, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        self.kept = True
+
+    def close(self) -> None:
+        """Remove it where it was not kept."""
+        if not self.kept:
+            with suppress(FileNotFoundError):
+                os.unlink(self._part, dir_fd=self._folder)
+        os.close(self.descriptor)
+        os.close(self._folder)
+
+
+def _open_below(root: Path, path: Path, flags: int) -> int:
+    *folders, name = path.relative_to(root).parts
+    folder, _ = _folder_below(root, folders, _there)
     try:
-        part.write_bytes(content)
-        part.replace(path)
+        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
+    except OSError as error:
+        raise _told(error, path) from error
     finally:
-        part.unlink(missing_ok=True)
-    return path
+        os.close(folder)
 
 
-def shown(text: str) -> str:
-    """The text on one line: what would break it, or speak to the terminal, is escaped."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+def _folder_below(root: Path, names: Sequence[str], ensure: Callable[[str, int], int]) -> tuple[int, int]:
+    """A folder, open, and how many of the names `ensure` made for it. Raises OSError where one is a link."""
+    folder, made = os.open(root, _FOLDER), 0
+    for place, name in enumerate(names):
+        try:
+            made += ensure(name, folder)
+            inner = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
+        except OSError as error:
+            raise _told(error, root.joinpath(*names[: place + 1])) from error
+        finally:
+            os.close(folder)
+        folder = inner
+    return folder, made
+
+
+def _there(_name: str, _folder: int) -> int:
+    return 0
+
+
+def _made(name: str, folder: int) -> int:
+    try:
+        os.mkdir(name, dir_fd=folder)
+    except FileExistsError:
+        return 0
+    return 1
+
+
+def _remove_folders(root: Path, names: Sequence[str], count: int) -> None:
+    """The last folders, as many as were made, if they are empty."""
+    for last in range(len(names), len(names) - count, -1):
+        with suppress(OSError):
+            folder, _ = _folder_below(root, names[: last - 1], _there)
+            try:
+                os.rmdir(names[last - 1], dir_fd=folder)
+            finally:
+                os.close(folder)
+
+
+def _told(error: OSError, path: PurePath) -> OSError:
+    """With the whole path, and what ELOOP and ENOTDIR mean where links are not followed."""
+    is_link = error.errno == errno.ELOOP or (error.errno == errno.ENOTDIR and Path(path).is_symlink())
+    said = "A link lies there, and is not followed" if is_link else error.strerror
+    return OSError(error.errno, said, str(path))
+
+
+def _key(parts: Sequence[str]) -> str:
+    """The same for names that are one where case makes no difference."""
+    return "/".join(parts).casefold()

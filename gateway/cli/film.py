@@ -1,29 +1,71 @@
 """Films opened for reading: from their own file alone, within bounds, frame by frame, each with its own time."""
 
 import heapq
-from collections.abc import Iterator
+import os
+import re
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
+from typing import BinaryIO
 
 import av
+from av.codec.context import CodecContext
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from gateway.cli.files import NotRegularError
+from gateway.cli.photos import Named
+
 MAX_PIXELS = 100_000_000
 """Of one frame: 16384×6144 has as many."""
 _MICROSECOND = Fraction(1, 1_000_000)
 _ATOMS = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"})
 """With one of these a file of the family of MOV and MP4 begins."""
-_CLOSED = {"protocol_whitelist": "none", "enable_drefs": "0", "use_absolute_path": "0"}
+PICTURES = frozenset(
+    {"h264", "hevc", "libdav1d", "vp8", "vp9", "mpeg4", "mpeg2video", "mpeg1video", "h263", "flv", "mjpeg"}
+    | {"prores", "dnxhd", "cfhd", "png", "qtrle", "rawvideo", "v210", "ffv1", "ffvhuff", "huffyuv", "utvideo"}
+    | {"msmpeg4", "msmpeg4v2", "wmv1", "wmv2", "cinepak", "svq1", "dvvideo"}
+)
+"""Kinds of pictures that are decoded, by the names of FFmpeg's decoders: what cameras, phones and editors write."""
+SOUNDS = frozenset(
+    {"aac", "mp3float", "mp2", "ac3", "eac3", "opus", "vorbis", "flac", "alac"}
+    | {"amrnb", "wmav1", "wmav2", "adpcm_ima_qt", "adpcm_ima_wav", "adpcm_ms", "pcm_alaw"}
+    | {"pcm_mulaw", "pcm_u8", "pcm_s8", "pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be"}
+    | {f"pcm_s{bits}{order}" for bits in (16, 24, 32) for order in ("le", "be")}
+)
+"""Kinds of sound that are decoded, likewise; hundreds of others, of which many are old and little tried, are not."""
+_CLOSED = {
+    "protocol_whitelist": "none",
+    "codec_whitelist": ",".join(sorted(PICTURES | SOUNDS)),
+    "enable_drefs": "0",
+    "use_absolute_path": "0",
+}
 _SHORT_S = 2.0
 """Seconds that sound may go on after the pictures without a word about it."""
 _SEGMENT, _EBML_HEAD = b"\x18\x53\x80\x67", 4096
 """The element that holds a Matroska film, and bytes within which it begins."""
+_BEGINNING = 376
+"""Bytes by which a kind of film is told; two packets of a transport stream."""
+_OTHERS = {
+    "a playlist (HLS)": rb"(\xef\xbb\xbf)?\s*#EXTM3U",
+    "a list of films (ffconcat)": rb"\s*(ffconcat|file\s)",
+    "a manifest (DASH or the like)": rb"(\xef\xbb\xbf)?\s*<(\?xml|MPD|SmoothStreamingMedia|smil|asx)",
+    "a description of a session (SDP)": rb"v=0\r?\n",
+    "an address": rb"[a-zA-Z][a-zA-Z0-9+.-]*[:,]",
+    "Ogg": rb"OggS",
+    "FLV": rb"FLV\x01",
+    "ASF or WMV": rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11",
+    "a transport stream (MPEG-TS)": rb"G.{187}(G|$)",
+    "a program stream (MPEG-PS)": rb"\x00\x00\x01[\xba\xb3]",
+    "RealMedia": rb"\.RMF",
+    "WAV": rb"RIFF....WAVE",
+    "a photo": rb"\xff\xd8\xff|\x89PNG|GIF8|BM|II\*\x00|MM\x00\*|RIFF....WEBP",
+}
+"""Files that FFmpeg would read, by their beginnings: to say what somebody has. What is taken is told by its own."""
 _TAKEN = "MP4, MOV, Matroska, WebM and AVI are taken"
 
 
@@ -70,16 +112,14 @@ class Damage:
 
 
 @contextmanager
-def open_film(path: Path) -> Iterator[InputContainer]:
+def open_film(source: Named) -> Iterator[InputContainer]:
     """A container that reads from this file and opens nothing else, whatever the file says.
 
     The demuxer is chosen by the file's first bytes, never by its name. Raises FilmError `video_unsupported`,
     `video_error`, and OSError.
     """
-    if path.exists() and not path.is_file():
-        raise FilmError("video_unsupported", "this is no regular file")
-    with path.open("rb") as file:
-        name = _demuxer(file.read(12))
+    with _opened(source) as file:
+        name = _demuxer(file.read(_BEGINNING))
         file.seek(0)
         try:
             with av.open(
@@ -96,9 +136,17 @@ def pictures_of(container: InputContainer) -> VideoStream:
     if not shown or shown[0].codec_context is None:
         raise FilmError("video_unsupported", "there are no pictures in it that can be decoded")
     stream = max(shown, key=lambda one: bool(one.disposition & Disposition.default))
+    require(stream.codec_context, PICTURES, "its pictures are")
     if stream.width * stream.height > MAX_PIXELS:
         raise FilmError("video_too_large", f"{stream.width}×{stream.height}; up to {MAX_PIXELS} pixels are taken")
     return stream
+
+
+def require(context: CodecContext | None, taken: Collection[str], what: str) -> None:
+    """Raise FilmError `video_unsupported` where `what` is coded in a way that is not among those taken."""
+    if context is None or context.name not in taken:
+        kind = context.name if context else "something unknown"
+        raise FilmError("video_unsupported", f"{what} coded as {kind}, which is not decoded here; {_TAKEN}")
 
 
 @dataclass(frozen=True)
@@ -108,15 +156,15 @@ class Film:
     Players begin with the first of anything, picture or sound, at `start` seconds.
     """
 
-    path: Path
+    source: Named
     bounds: Bounds
     frames: int
     start: Fraction
 
 
-def survey(path: Path, bounds: Bounds) -> Film:
+def survey(source: Named, bounds: Bounds) -> Film:
     """Count the frames; nothing is decoded. Raises FilmError and OSError."""
-    with open_film(path) as container:
+    with open_film(source) as container:
         stream = pictures_of(container)
         bounds.check(stream.frames, float((container.duration or 0) * _MICROSECOND))
         starts = [] if container.start_time is None else [container.start_time * _MICROSECOND]
@@ -128,7 +176,7 @@ def survey(path: Path, bounds: Bounds) -> Film:
             bounds.check(count, 0)
             if stream.frames:
                 break
-        return Film(path, bounds, stream.frames or count, min(starts, default=Fraction(0)))
+        return Film(source, bounds, stream.frames or count, min(starts, default=Fraction(0)))
 
 
 def read_frames(film: Film, container: InputContainer, stream: VideoStream, damage: Damage) -> Iterator[VideoFrame]:
@@ -189,17 +237,17 @@ def _packets(container: InputContainer, stream: VideoStream, damage: Damage) -> 
     yield None
 
 
-def is_cut(path: Path, container: InputContainer, stream: VideoStream) -> bool:
+def is_cut(source: Named, container: InputContainer, stream: VideoStream) -> bool:
     """Whether the file ends before what the index of a MOV or MP4, or the head of a Matroska file, says.
 
     Raises OSError.
     """
-    if container.format.name.startswith("mov"):
-        end = max((entry.pos + entry.size for entry in stream.index_entries), default=0)
-    else:
-        with path.open("rb") as file:
+    with _opened(source) as file:
+        if container.format.name.startswith("mov"):
+            end = max((entry.pos + entry.size for entry in stream.index_entries), default=0)
+        else:
             end = _segment_end(file.read(_EBML_HEAD))
-    return end > path.stat().st_size
+        return end > os.fstat(file.fileno()).st_size
 
 
 def _segment_end(begin: bytes) -> int:
@@ -212,6 +260,15 @@ def _segment_end(begin: bytes) -> int:
     return 0 if told == (1 << 7 * length) - 1 else at + length + told
 
 
+@contextmanager
+def _opened(source: Named) -> Iterator[BinaryIO]:
+    try:
+        with source.open() as file:
+            yield file
+    except NotRegularError as error:
+        raise FilmError("video_unsupported", "this is no regular file") from error
+
+
 def _demuxer(begin: bytes) -> str:
     if begin[4:8] in _ATOMS:
         return "mov"
@@ -219,7 +276,8 @@ def _demuxer(begin: bytes) -> str:
         return "matroska"
     if begin.startswith(b"RIFF") and begin[8:12] == b"AVI ":
         return "avi"
-    raise FilmError("video_unsupported", f"this is no film, whatever its name says; {_TAKEN}")
+    kind = next((kind for kind, sign in _OTHERS.items() if re.match(sign, begin, re.DOTALL)), "no film")
+    raise FilmError("video_unsupported", f"this is {kind}, whatever its name says; {_TAKEN}")
 
 
 def _nothing_else(url: str, _flags: int, _options: object) -> object:

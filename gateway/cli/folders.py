@@ -1,17 +1,21 @@
 """Which photos the names on the command line stand for, and which files are not taken."""
 
 import glob
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
-from gateway.cli.files import shown
-from gateway.cli.photos import PHOTO_SUFFIXES, VIDEO_SUFFIXES, Named, PhotoFile, endangered, parts_of
+from gateway.cli.photos import PHOTO_SUFFIXES, VIDEO_SUFFIXES, Named, PhotoFile, endangered, parts_of, suffix_of
+from gateway.terminal import complain
 
 MAX_DEPTH = 100
 """How many folders deep a photo may lie: deeper ones no system's tools make, and Python cannot make the folders."""
+
+
+_FOLDER_LINK = "a link to a folder; name it to have it looked into"
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,8 @@ class Skipped:
 class Finder:
     """Takes from folders what has one of `suffixes`, in any case; looks into folders in them where it is `recursive`.
 
-    What lies in the folder `results` is never taken: it was made by an earlier run.
+    What lies in the folder `results` is never taken: it was made by an earlier run. Links are taken where they are
+    named, and passed over where they are found: they may lead to what nobody meant.
     """
 
     suffixes: Collection[str] = PHOTO_SUFFIXES
@@ -39,21 +44,25 @@ class Finder:
         Files are taken as named, whatever they are; what is nothing at all too, so that it is reported as a failure.
         The photos of one folder keep their paths in it; those of several, the names of the folders too.
         """
-        paths = [path for name in names for path in _expand(name)]
-        folders = {parts_of(path) for path in paths if path.is_dir()}
+        found_in: dict[Path, Path | None] = {}
+        for path, below in (one for name in names for one in _expand(name).items()):
+            found_in[path] = below and found_in.get(path, below)
+        folders = {parts_of(path) for path in found_in if path.is_dir()}
         known: dict[tuple[str, ...], Named] = {}
         skipped: list[Skipped] = []
-        for path in paths:
+        for path, below in found_in.items():
             outside = len(parts_of(path)) - (len(folders) > 1)
-            for found in self._inside(path):
+            for found in self._inside(path, below):
                 if isinstance(found, Skipped):
                     skipped.append(found)
                 else:
-                    parts = parts_of(found)
-                    known.setdefault(parts, Named(found, max(len(parts) - outside, 1)))
+                    parts, root = parts_of(found), path if found != path else below
+                    known.setdefault(parts, Named(found, max(len(parts) - outside, 1), root))
         return list(known.values()), skipped
 
-    def _inside(self, path: Path) -> Iterable[Path | Skipped]:
+    def _inside(self, path: Path, below: Path | None) -> Iterable[Path | Skipped]:
+        if below is not None and (reason := _against_way(path, below)):
+            return (Skipped(path, reason),)
         if not path.is_dir():
             return (path,)
         if self.recursive and self._is_results(path):
@@ -90,9 +99,11 @@ class Finder:
             return "hidden"
         if path.is_dir():
             return self._against_folder(path)
+        if path.is_symlink():
+            return "a link; name it to have it taken" if path.exists() else "a link to nothing"
         if not path.is_file():
-            return "a link to nothing" if path.is_symlink() else "no file"
-        suffix = path.suffix.lower()
+            return "no file"
+        suffix = suffix_of(path.name).lower()
         if suffix in self.suffixes:
             return ""
         return "a film; only privacy_blur takes films" if suffix in VIDEO_SUFFIXES else "no photo by its name"
@@ -103,7 +114,7 @@ class Finder:
         if not self.recursive:
             return "a folder; --recursive looks into it"
         if folder.is_symlink():
-            return "a link to a folder; name it to have it looked into"
+            return _FOLDER_LINK
         return f"more than {MAX_DEPTH} folders deep" if len(parts_of(folder)) > MAX_DEPTH else ""
 
     def _is_results(self, folder: Path) -> bool:
@@ -115,7 +126,7 @@ def told(names: Iterable[str], finder: Finder) -> Sequence[Named]:
     found, skipped = finder.find(names)
     tell(skipped)
     if not found:
-        typer.echo("No photos there.", err=True)
+        complain("No photos there.")
         raise typer.Exit(1)
     return found
 
@@ -123,23 +134,49 @@ def told(names: Iterable[str], finder: Finder) -> Sequence[Named]:
 def tell(skipped: Iterable[Skipped]) -> None:
     """Write a line for each file that is not taken to standard error."""
     for one in skipped:
-        typer.echo(shown(f"{one.path}: not taken: {one.reason}"), err=True)
+        complain(f"{one.path}: not taken: {one.reason}")
 
 
 def harmless(photos: Sequence[PhotoFile]) -> Sequence[PhotoFile]:
-    """The same, if no artifact goes where a photo lies that could be replaced. Raises typer.Exit after a message."""
+    """The same, if results can go where they should, and replace no photo there. Raises typer.Exit after a message."""
+    root = photos[0].results.root if photos else None
+    if root is not None and root.exists() and not root.is_dir():
+        complain(f"{root} is no folder; name one for the results by --output.")
+        raise typer.Exit(2)
     folder = endangered(photos)
-    if folder is None:
-        return photos
-    typer.echo(
-        shown(f"Photos lie in {folder}, and results would go there too; name another folder by --output."), err=True
-    )
-    raise typer.Exit(2)
+    if folder is not None:
+        complain(f"Photos lie in {folder}, and results would go there too; name another folder by --output.")
+        raise typer.Exit(2)
+    return photos
 
 
-def _expand(name: str) -> Sequence[Path]:
-    """What a pattern matches; the name itself where it is none, or matches nothing."""
+def _expand(name: str) -> Mapping[Path, Path | None]:
+    """What a pattern matches, and the folder that it names itself; the name where it is none, or matches nothing."""
     path = Path(name)
-    if not path.exists() and glob.has_magic(name):
-        return [Path(found) for found in sorted(glob.glob(name, recursive=True))] or [path]  # noqa: PTH207 absolute patterns
-    return [path]
+    if path.exists() or not glob.has_magic(name):
+        return {path: None}
+    parts = path.parts
+    first = next(place for place, part in enumerate(parts) if glob.has_magic(part))
+    below, sought = Path(*parts[:first]), [*map(_understood, parts[first:])]
+    pattern = str(Path(*sought, *(["*"] if sought[-1] == "**" else [])))
+    found = sorted(one for one in below.glob(pattern) if _is_meant(one.relative_to(below).parts, sought))
+    return dict.fromkeys(found, below) or {path: None}
+
+
+def _understood(part: str) -> str:
+    """`**` means any folders where it stands alone; elsewhere pathlib refuses it."""
+    return part if part == "**" else re.sub(r"\*{2,}", "*", part)
+
+
+def _is_meant(found: Sequence[str], sought: Sequence[str]) -> bool:
+    """Whether nothing hidden is in the way, but where the pattern says its dot."""
+    dots = [part for part in sought if part.startswith(".")]
+    return bool(dots) or not any(part.startswith(".") for part in found)
+
+
+def _against_way(path: Path, below: Path) -> str:
+    """Why what a pattern found is not taken: a link on the way; empty where it is. Raises nothing."""
+    ways = [one for one in (path, *path.parents) if one != below and one.is_relative_to(below)]
+    if not any(one.is_symlink() for one in ways):
+        return "" if path.is_dir() or path.is_file() else "no file"
+    return _FOLDER_LINK if path.is_dir() else "a link; name it to have it taken"

@@ -5,9 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
 
 from gateway.access.keys import ApiKey, new_key
 from gateway.access.scopes import OPERATE, READ, WRITE, run
@@ -16,13 +13,13 @@ from gateway.callbacks.signature import Signer
 from gateway.cli.ledgers import Ledgers, with_ledgers
 from gateway.cli.options import Json
 from gateway.cli.shell import shell_settings, told
-from gateway.cli.tables import age, print_json
+from gateway.cli.tables import age
 from gateway.jobs.view import timestamp
 from gateway.settings import SettingsError
 from gateway.settings.pipelines import PIPELINES
+from gateway.terminal import cell, complain, print_json, say, screen, table
 
 _SCOPES = (*map(run, PIPELINES), "run:*", READ, WRITE, "jobs:*", OPERATE)
-_TITLES = ("key", "name", "tenant", "scopes", "age", "state")
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Make, list and revoke API keys; show webhook secrets."
@@ -63,7 +60,10 @@ def revoke(keys: Annotated[list[str], typer.Argument(metavar="KEY…", help="Ids
 
     ended = with_ledgers(end)
     for key, was_valid in zip(keys, ended, strict=True):
-        typer.echo(f"{key} revoked" if was_valid else f"{key}: no such key, or revoked before", err=not was_valid)
+        if was_valid:
+            say(f"{key} revoked")
+        else:
+            complain(f"{key}: no such key, or revoked before")
     if not all(ended):
         raise typer.Exit(1)
 
@@ -114,8 +114,8 @@ def _view(key: ApiKey) -> dict[str, object]:
 
 
 def _print(keys: Sequence[ApiKey]) -> None:
-    table = Table(*(Column(title, overflow="fold") for title in _TITLES))
+    rows = table("key", "name", "tenant", "scopes", "age", "state")
     for key in keys:
         created = age(timestamp(key.created_at))
-        table.add_row(key.id, Text(key.name), key.tenant, " ".join(key.scopes), created, _state(key))
-    Console().print(table)
+        rows.add_row(*map(cell, (key.id, key.name, key.tenant, " ".join(key.scopes), created, _state(key))))
+    screen().print(rows)

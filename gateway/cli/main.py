@@ -9,6 +9,7 @@ import typer
 from typer.main import get_command
 
 from gateway import __version__
+from gateway.terminal import bear_any_letter, complain
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,11 @@ def options(
 
 def _delegate(command: LazyCommand) -> Callable[[typer.Context], None]:
     def run(context: typer.Context) -> None:
+        bear_any_letter()
         try:
             loaded = command.load()
         except ImportError as error:
-            typer.echo(f"`maskwright {command.name}` cannot run: {error}", err=True)
+            complain(f"`maskwright {command.name}` cannot run: {error}")
             raise typer.Exit(1) from error
         get_command(loaded)(context.args, prog_name=context.command_path)
 

@@ -2,12 +2,11 @@
 
 import asyncio
 
-import typer
-
 from gateway.cli.shell import shell_settings
 from gateway.cli.store_errors import store_errors_told
 from gateway.postgres.stores import prepare
 from gateway.settings import Settings, SettingsError
+from gateway.terminal import say
 
 
 def migrate() -> None:
@@ -18,9 +17,9 @@ def migrate() -> None:
     with store_errors_told():
         applied = asyncio.run(prepare(_settings()))
     for done in applied:
-        typer.echo(f"applied {done}")
+        say(f"applied {done}")
     if not applied:
-        typer.echo("The tables are up to date.")
+        say("The tables are up to date.")
 
 
 def _settings() -> Settings:

@@ -16,7 +16,8 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from gateway.cli.film import Film, FilmError, open_film
+from gateway.cli.files import Draft, Results
+from gateway.cli.film import SOUNDS, Film, FilmError, open_film, require
 from gateway.cli.picture import Picture
 
 _COPIED = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "opus", "flac", "alac"})
@@ -33,43 +34,40 @@ class Copy:
     before the first picture. The methods raise FilmError, FFmpegError and OSError.
     """
 
-    def __init__(self, target: Path, rate: Fraction, sound: Film | None) -> None:
-        self._target = target
-        self._part = target.with_name(f".{target.name}.part")
-        self._folder_is_new = not target.parent.exists()
+    def __init__(self, results: Results, target: Path, rate: Fraction, sound: Film | None) -> None:
+        self._results, self._target = results, target
         self._rate, self._sound = rate, sound
-        self._open = ExitStack()
-        self._file: _File | None = None
+        self._place, self._open = ExitStack(), ExitStack()
+        self._begun: tuple[Draft, _File] | None = None
 
     def write(self, picture: Picture, duration: int) -> None:
         """Add a picture that is shown for a time, in its `time_base`, and the sound up to it."""
-        self._file = self._file or self._begun(picture)
-        self._file.write(picture, duration)
+        self._begun = self._begun or self._begin(picture)
+        self._begun[1].write(picture, duration)
 
     def finish(self) -> None:
         """Write what is left, and give the file its name."""
-        if self._file:
-            self._file.end()
+        if self._begun:
+            draft, file = self._begun
+            file.end()
             self._open.close()
-            self._part.replace(self._target)
+            draft.keep()
 
     def abandon(self) -> None:
-        """Leave nothing."""
+        """Leave nothing, where it is not finished."""
         with contextlib.suppress(av.FFmpegError, OSError, FilmError):
             self._open.close()
-        self._part.unlink(missing_ok=True)
-        if self._folder_is_new:
-            with contextlib.suppress(OSError):
-                self._target.parent.rmdir()
+        self._place.close()
 
-    def _begun(self, picture: Picture) -> "_File":
-        self._target.parent.mkdir(parents=True, exist_ok=True)
-        file, options = f"file:{self._part.resolve()}", {"movflags": "+faststart"}
+    def _begin(self, picture: Picture) -> "tuple[Draft, _File]":
+        """FFmpeg opens the file twice, to move the index to its front, and by no name that others can change."""
+        draft = self._place.enter_context(self._results.draft(self._target))
+        file, options = f"file:{draft.path}", {"movflags": "+faststart"}
         container = self._open.enter_context(av.open(file, "w", format="mp4", container_options=options))
         pictures = _h264(container, picture, self._rate)
-        source = self._open.enter_context(open_film(self._sound.path)) if self._sound else None
+        source = self._open.enter_context(open_film(self._sound.source)) if self._sound else None
         sounds = _sounds(container, source, self._sound) if source and self._sound else iter(())
-        return _File(container, pictures, sounds)
+        return draft, _File(container, pictures, sounds)
 
 
 class _File:
@@ -145,6 +143,7 @@ class _Track:
 
     def _coded(self) -> AudioStream:
         context = self.source.codec_context
+        require(context, SOUNDS, "its sound, which --audio drop leaves out, is")
         layout = "mono" if context.layout.nb_channels == 1 else "stereo"
         self._resampler = AudioResampler(format="fltp", layout=layout, rate=_aac_rate(context))
         return self._container.add_stream("aac", rate=_aac_rate(context), layout=layout)

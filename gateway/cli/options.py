@@ -6,9 +6,20 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.files import read_bounded
 from gateway.intake.submission import text_or_base64
 
-Url = Annotated[str, typer.Option(help="The gateway; this machine's at PORT otherwise.", envvar="MASKWRIGHT_URL")]
+Url = Annotated[
+    str,
+    typer.Option(
+        help="The gateway; this machine's at PORT otherwise. Its key comes from MASKWRIGHT_TOKEN.",
+        envvar="MASKWRIGHT_URL",
+    ),
+]
+PlainHttp = Annotated[
+    bool,
+    typer.Option("--plain-http", help="Let the key go to another machine unencrypted.", envvar="MASKWRIGHT_PLAIN_HTTP"),
+]
 InFlight = Annotated[int, typer.Option("--in-flight", "-j", min=1, max=64, help="Photos sent at the same time.")]
 Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Look into the folders in folders too.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the gateway's JSON instead of a table.")]
@@ -30,8 +41,9 @@ def fields_of(pairs: list[str] | None) -> Mapping[str, str]:
 
 
 def file_text(path: Path) -> str:
-    """A file's text, or its bytes in base64 where it holds none. Raises OSError."""
-    return text_or_base64(path.read_bytes())
+    """A file's text, or its bytes in base64 where it holds none. Raises OSError; a pipe that is named is read."""
+    with path.open("rb") as file:
+        return text_or_base64(read_bounded(file, path))
 
 
 def _field(pair: str) -> tuple[str, str]:

@@ -1,12 +1,16 @@
 """Where the artifacts of each photo go that the command line names."""
 
+import errno
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain, count
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import BinaryIO
+
+from gateway.cli.files import Results, open_regular, read_regular
 
 PHOTO_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".heic", ".heif", ".avif"}
@@ -18,6 +22,10 @@ COPY = "blurred"
 """What the copy of a photo or video is called among its artifacts, without its suffix."""
 _ALIKE = ({".jpg", ".jpeg", ".jpe", ".jfif"}, {".png", ".apng"}, {".mp4", ".m4v"})
 _COPIES = frozenset({".jpg", ".png", ".webp"})
+_NAMELESS = "photo"
+"""What lies at the root of everything, such as an address without a path, has no name."""
+_DEEPEST, _LONGEST, _ODD = 8, 200, frozenset('\\:*?"<>|')
+"""Of artifacts' names: parts, letters of each, and letters that are none of them."""
 
 
 class Layout(StrEnum):
@@ -31,19 +39,45 @@ class Layout(StrEnum):
 
 @dataclass(frozen=True)
 class Named:
-    """A photo, and how many of the last parts of its path its artifacts keep."""
+    """A photo, and how many of the last parts of its path its artifacts keep.
+
+    `below`: the folder in which it was found; None where it was named itself, and may be a link.
+    """
 
     path: Path
     parts: int = 1
+    below: Path | None = None
+
+    def open(self) -> BinaryIO:
+        """The file, open for reading. Raises OSError."""
+        return open_regular(self.path, self.below)
+
+    def read(self) -> bytes:
+        """What it holds. Raises OSError."""
+        return read_regular(self.path, self.below)
 
 
 @dataclass(frozen=True)
 class PhotoFile:
-    """A photo, or a video, and where its artifacts go: the folder for them, or the copy's path without a suffix."""
+    """A photo, or a video, and where its artifacts go.
 
-    source: Path
-    target: Path
+    `name`: the folder for them among the results, or the copy's path there without a suffix.
+    """
+
+    photo: Named
+    results: Results
+    name: Path
     layout: Layout = Layout.FOLDERS
+
+    @property
+    def source(self) -> Path:
+        """Where it lies."""
+        return self.photo.path
+
+    @property
+    def target(self) -> Path:
+        """The folder for its artifacts, or the copy's path without a suffix."""
+        return self.results.root / self.name
 
     @property
     def is_video(self) -> bool:
@@ -57,18 +91,20 @@ class PhotoFile:
 
     def place(self, artifact: str) -> Path:
         """The path of an artifact; a server's name may not leave the folder. Raises PermissionError."""
-        parts = PurePosixPath(artifact).parts
-        if ".." in parts or PurePosixPath(artifact).is_absolute():
-            raise PermissionError(1, "artifact outside the folder", artifact)
+        parts = _artifact_parts(artifact)
         if self.layout is Layout.FOLDERS:
             return self.target.joinpath(*parts)
         if parts[-1].partition(".")[0] != COPY:
             return self.target.with_name(".".join((self.target.name, *parts)))
-        return self.target.with_name(self._copy_name(PurePosixPath(artifact).suffix))
+        return self.target.with_name(self._copy_name(suffix_of(parts[-1])))
+
+    def save(self, artifact: str, content: bytes) -> Path:
+        """The file written, whole or not at all. Raises OSError."""
+        return self.results.write(self.place(artifact), content)
 
     def _copy_name(self, suffix: str) -> str:
         """The photo's own name where it says the copy's format."""
-        own, name = self.source.suffix, self.target.name
+        own, name = suffix_of(self.source.name), self.target.name
         if not _same_format(own, suffix):
             return name + suffix
         return name if name == self.source.name else name + own
@@ -80,14 +116,14 @@ def plan(named: Sequence[Named], folder: Path, layout: Layout = Layout.FOLDERS) 
     The folders of a photo are kept as far as `parts` says, and further where photos would meet: `a/1.jpg`, `b/1.jpg`.
     Photos of one folder and stem keep their whole names: `1.jpg`, `1.png`.
     """
-    places = _apart(named)
+    results, places = Results(folder), _apart(named)
     stems = Counter(_stem_key(place, layout) for place in places)
     taken: set[str] = set()
     planned = []
     for one, place in zip(named, places, strict=True):
-        own = place.with_suffix("") if stems[_stem_key(place, layout)] == 1 else place
+        own = _without_suffix(place) if stems[_stem_key(place, layout)] == 1 else place
         numbered = (own.with_name(f"{own.name}-{number}") for number in count(2))
-        photos = (PhotoFile(one.path, folder / name, layout) for name in chain([own], numbered))
+        photos = (PhotoFile(one, results, name, layout) for name in chain([own], numbered))
         photo = next(photo for photo in photos if taken.isdisjoint(_claims(photo)))
         taken.update(_claims(photo))
         planned.append(photo)
@@ -106,9 +142,33 @@ def parts_of(path: Path) -> tuple[str, ...]:
     return Path(os.path.abspath(path)).parts[1:]  # noqa: PTH100 it would follow links
 
 
+def suffix_of(name: str) -> str:
+    """From the last dot on, where something but dots stands before it: `...jpg` has none."""
+    stem, dot, suffix = name.rpartition(".")
+    return dot + suffix if stem.strip(".") and suffix else ""
+
+
+def _without_suffix(place: Path) -> Path:
+    suffix = suffix_of(place.name)
+    return place.with_name(place.name.removesuffix(suffix)) if suffix else place
+
+
+def _artifact_parts(name: str) -> Sequence[str]:
+    """The parts of a server's name for an artifact. Raises PermissionError for what is no plain relative path."""
+    parts = name.split("/")
+    if len(parts) > _DEEPEST or not all(map(_is_plain, parts)):
+        raise PermissionError(errno.EPERM, "no name for an artifact", name[:_LONGEST])
+    return parts
+
+
+def _is_plain(part: str) -> bool:
+    """A name that all file systems take, and that hides nothing."""
+    return 0 < len(part) < _LONGEST and part.isprintable() and part[0] != "." and not _ODD.intersection(part)
+
+
 def _apart(named: Sequence[Named]) -> list[Path]:
     """The last parts of each photo's path; one more of those that meet, as long as their paths differ."""
-    paths = [parts_of(one.path) for one in named]
+    paths = [parts_of(one.path) or (_NAMELESS,) for one in named]
     keep = [one.parts for one in named]
     while True:
         places = [Path(*parts[-kept:]) for parts, kept in zip(paths, keep, strict=True)]
@@ -130,7 +190,7 @@ def _key(path: Path) -> str:
 
 def _stem_key(place: Path, layout: Layout) -> tuple[str, bool]:
     """A photo and a film of one stem, as phones make them, do not meet in a mirror: suffixes tell their copies."""
-    return _key(place.with_suffix("")), layout is Layout.MIRROR and _is_video(place)
+    return _key(_without_suffix(place)), layout is Layout.MIRROR and _is_video(place)
 
 
 def _claims(photo: PhotoFile) -> set[str]:
@@ -161,4 +221,4 @@ def _identity(folder: Path) -> tuple[int, int] | None:
 
 
 def _is_video(path: Path) -> bool:
-    return path.suffix.lower() in VIDEO_SUFFIXES
+    return suffix_of(path.name).lower() in VIDEO_SUFFIXES

@@ -4,29 +4,26 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Column, Table
-from rich.text import Text
 
-from gateway.cli.files import shown
 from gateway.cli.photos import Layout
 from gateway.cli.sender import Outcome
-from gateway.cli.tables import screen
+from gateway.printable import shown
+from gateway.terminal import Screen, cell, screen, table
 
 
 @contextmanager
 def progress(total: int) -> Iterator[Callable[[Outcome], None]]:
     """A bar on standard error; the function it gives advances it and reports a failed photo at once."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Screen(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("photos", total=total)
 
         def advance(outcome: Outcome) -> None:
             if outcome.code:
                 line = shown(f"{outcome.photo.source}: {outcome.code}: {outcome.detail}")
-                bar.console.print(line, markup=False, highlight=False, soft_wrap=True, style="red")
+                bar.console.print(line, soft_wrap=True, style="red")
             bar.advance(task)
 
         yield advance
@@ -38,13 +35,14 @@ def video_progress(name: str) -> Iterator[Callable[[str, int, int], None]]:
 
     What it gives is told the stage, how many frames of it are done, and of how many.
     """
-    described, rate = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[rate]}")
+    label = shown(name)
+    described, rate = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[rate]}"))
     columns = (described, BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(name, total=None, rate="")
+    with Progress(*columns, console=Screen(stderr=True)) as bar:
+        task = bar.add_task(label, total=None, rate="")
 
         def told(stage: str, done: int, total: int) -> None:
-            description = f"{name}: {stage}"
+            description = f"{label}: {stage}"
             if bar.tasks[0].description != description:
                 bar.reset(task, description=description, total=total)
             bar.update(task, completed=done, total=total)
@@ -58,13 +56,12 @@ def print_summary(outcomes: Sequence[Outcome]) -> None:
     """A row for each photo and the totals, on standard output."""
     failed = sum(outcome.code is not None for outcome in outcomes)
     caption = f"{len(outcomes) - failed} of {len(outcomes)} photos done" + (f", {failed} failed" if failed else "")
-    table = Table(*(Column(title, overflow="fold") for title in ("photo", "result", "where")), caption=caption)
+    rows = table("photo", "result", "where", caption=caption)
     for outcome in outcomes:
         count = len(outcome.files)
         result = outcome.code or f"{count} {'file' if count == 1 else 'files'}"
-        where = "" if outcome.code else str(_where(outcome))
-        table.add_row(*map(Text, (shown(str(outcome.photo.source)), result, shown(where))))
-    screen().print(table)
+        rows.add_row(*map(cell, (outcome.photo.source, result, "" if outcome.code else _where(outcome))))
+    screen().print(rows)
 
 
 def _where(outcome: Outcome) -> Path:

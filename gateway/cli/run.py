@@ -32,7 +32,7 @@ from gateway.cli.blur_options import (
     Strength,
     Thresholds,
 )
-from gateway.cli.client import GatewayAwayError, away, base_url
+from gateway.cli.client import Gateway, GatewayAwayError, away, base_url
 from gateway.cli.face_options import (
     Colors,
     EmbedImage,
@@ -48,7 +48,6 @@ from gateway.cli.face_options import (
     StrokeWidth,
     flag,
 )
-from gateway.cli.files import shown
 from gateway.cli.folders import Finder, harmless, told
 from gateway.cli.options import (
     Frame,
@@ -57,6 +56,7 @@ from gateway.cli.options import (
     InFlight,
     MaskTypes,
     Person,
+    PlainHttp,
     Recursive,
     Style,
     Url,
@@ -66,6 +66,7 @@ from gateway.cli.options import (
 from gateway.cli.photos import PHOTO_SUFFIXES, VIDEO_SUFFIXES, Layout, Named, PhotoFile, plan
 from gateway.cli.report import print_summary, progress, video_progress
 from gateway.cli.sender import Outcome, Sender
+from gateway.terminal import complain
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Send photos to a pipeline and save its artifacts.")
 
@@ -93,12 +94,13 @@ def body_masks(  # noqa: PLR0913, PLR0917 one option for each parameter of the p
     include: Include = "",
     recursive: Recursive = False,  # noqa: FBT002 typer makes a flag of it
     url: Url = "",
+    plain_http: PlainHttp = False,  # noqa: FBT002 typer makes a flag of it
     in_flight: InFlight = 4,
 ) -> None:
     """One PNG for each mask type."""
     parameters = given(mask_types=mask_types, gender=gender, style=style, frame=frame, person=person, include=include)
     found = told(photos, Finder(recursive=recursive, results=output))
-    _run(Sender(base_url(url), "body_masks", parameters), found, output, in_flight)
+    _run(Sender(base_url(Gateway(url, plain_http)), "body_masks", parameters), found, output, in_flight)
 
 
 @app.command("face_contours")
@@ -119,12 +121,13 @@ def face_contours(  # noqa: PLR0913, PLR0917 one option for each parameter of th
     include: FaceInclude = "",
     recursive: Recursive = False,  # noqa: FBT002 typer makes a flag of it
     url: Url = "",
+    plain_http: PlainHttp = False,  # noqa: FBT002 typer makes a flag of it
     in_flight: InFlight = 4,
 ) -> None:
     """An SVG of a face's regions, and their contours as JSON."""
     found = told(photos, Finder(recursive=recursive, results=output))
     if (landmarks or segmentation_map) and len(found) > 1:
-        typer.echo("--landmarks and --segmentation-map belong to one photo, and there are several.", err=True)
+        complain("--landmarks and --segmentation-map belong to one photo, and there are several.")
         raise typer.Exit(2)
     parameters = given(
         landmarks=file_text(landmarks) if landmarks else "",
@@ -132,7 +135,7 @@ def face_contours(  # noqa: PLR0913, PLR0917 one option for each parameter of th
         frame=frame, show_labels=flag(show_labels), show_landmarks=flag(show_landmarks), region_opacity=region_opacity,
         stroke_width=stroke_width, colors=colors, embed_image=flag(embed_image), include=include,
     )  # fmt: skip
-    _run(Sender(base_url(url), "face_contours", parameters), found, output, in_flight)
+    _run(Sender(base_url(Gateway(url, plain_http)), "face_contours", parameters), found, output, in_flight)
 
 
 @app.command("privacy_blur")
@@ -161,6 +164,7 @@ def privacy_blur(  # noqa: PLR0913, PLR0917 one option for each parameter of the
     max_frames: MaxFrames = 500_000,
     max_seconds: MaxSeconds = 14_400,
     url: Url = "",
+    plain_http: PlainHttp = False,  # noqa: FBT002 typer makes a flag of it
     in_flight: InFlight = 4,
 ) -> None:
     """A copy in which faces, plates, people or vehicles are hidden; of videos too."""
@@ -171,7 +175,14 @@ def privacy_blur(  # noqa: PLR0913, PLR0917 one option for each parameter of the
     )  # fmt: skip
     films = FilmOptions(max_frames, max_seconds, audio is AudioTrack.KEEP)
     found = told(photos, Finder(PHOTO_SUFFIXES | VIDEO_SUFFIXES, recursive, output))
-    _run(Sender(base_url(url), "privacy_blur", parameters), found, output, in_flight, layout, films)
+    _run(
+        Sender(base_url(Gateway(url, plain_http)), "privacy_blur", parameters),
+        found,
+        output,
+        in_flight,
+        layout,
+        films,
+    )
 
 
 @app.command("detect")
@@ -185,6 +196,7 @@ def detect(  # noqa: PLR0913, PLR0917 one option for each parameter of the pipel
     rotations: Rotations = "",
     recursive: Recursive = False,  # noqa: FBT002 typer makes a flag of it
     url: Url = "",
+    plain_http: PlainHttp = False,  # noqa: FBT002 typer makes a flag of it
     in_flight: InFlight = 4,
 ) -> None:
     """A list of the faces, plates and objects, as JSON."""
@@ -193,7 +205,7 @@ def detect(  # noqa: PLR0913, PLR0917 one option for each parameter of the pipel
         rotations=rotations,
     )  # fmt: skip
     found = told(photos, Finder(recursive=recursive, results=output))
-    _run(Sender(base_url(url), "detect", parameters), found, output, in_flight)
+    _run(Sender(base_url(Gateway(url, plain_http)), "detect", parameters), found, output, in_flight)
 
 
 def _run(  # noqa: PLR0913, PLR0917 what every pipeline has, and what of videos one has
@@ -232,13 +244,13 @@ def _videos(
     try:
         from gateway.cli.videos import VideoSender  # noqa: PLC0415 it needs the extra `video`, which few have
     except ModuleNotFoundError as error:
-        typer.echo(f"Videos need the package {error.name}: pip install 'maskwright[video]'", err=True)
+        complain(f"Videos need the package {error.name}: pip install 'maskwright[video]'")
         yield from (Outcome(video, code="package_missing") for video in videos)
         return
     video_sender = VideoSender(sender, in_flight, films)
     for video in videos:
-        with video_progress(shown(video.source.name)) as advance:
+        with video_progress(video.source.name) as advance:
             outcome = video_sender.send(video, advance)
         if outcome.detail:
-            typer.echo(shown(": ".join(filter(None, (str(video.source), outcome.code, outcome.detail)))), err=True)
+            complain(": ".join(filter(None, (str(video.source), outcome.code, outcome.detail))))
         yield outcome

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 import httpx
-from pydantic import Base64Bytes, BaseModel, ValidationError
+from pydantic import Base64Bytes, BaseModel, TypeAdapter
 
-from gateway.cli.client import RefusedError, accepted, expect_gateway, open_client, patiently
-from gateway.cli.files import write_artifact
+from gateway.cli.client import RefusedError, content_of, expect_gateway, open_client, patiently
 from gateway.cli.photos import PhotoFile
 
 _TRIES = 5
@@ -23,6 +22,9 @@ class _Artifact(BaseModel):
 class _Answer(BaseModel):
     status: Literal["completed"]
     artifacts: Mapping[str, _Artifact]
+
+
+_ANSWER = TypeAdapter(_Answer)
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Sender:
 
     async def _send(self, client: httpx.AsyncClient, photo: PhotoFile) -> Outcome:
         try:
-            answer = await self._post(client, photo.source.read_bytes())
+            answer = await self._post(client, photo.photo.read())
             return _save(photo, answer)
         except OSError as error:
             return Outcome(photo, code="file_error", detail=f"{error.strerror}: {error.filename}")
@@ -69,8 +71,6 @@ class Sender:
             return Outcome(photo, code="connection_failed", detail=str(error) or type(error).__name__)
         except RefusedError as error:
             return Outcome(photo, code=error.code, detail=error.detail)
-        except ValidationError:
-            return Outcome(photo, code="unexpected_answer", detail=f"{self.url} answered with something else")
 
     async def _post(self, client: httpx.AsyncClient, image: bytes) -> httpx.Response:
         return await patiently(lambda: self._post_once(client, image), _TRIES)
@@ -85,5 +85,7 @@ class Sender:
 
 
 def _save(photo: PhotoFile, answer: httpx.Response) -> Outcome:
-    artifacts = _Answer.model_validate_json(accepted(answer).content).artifacts
-    return Outcome(photo, tuple(write_artifact(photo, name, item.base64) for name, item in artifacts.items()))
+    artifacts = content_of(answer, _ANSWER).artifacts
+    for name in artifacts:
+        photo.place(name)  # all or none: one hostile name makes the answer so
+    return Outcome(photo, tuple(photo.save(name, item.base64) for name, item in artifacts.items()))

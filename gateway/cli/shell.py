@@ -8,6 +8,7 @@ import typer
 from gateway.proxies import ProxyError
 from gateway.settings import Settings, SettingsError
 from gateway.settings.resolved import resolve
+from gateway.terminal import complain
 
 
 def shell_settings() -> Settings:
@@ -17,7 +18,7 @@ def shell_settings() -> Settings:
     """
     resolved = resolve()
     for line in resolved.conflicts:
-        typer.echo(line, err=True)
+        complain(line)
     return resolved.settings
 
 
@@ -27,5 +28,5 @@ def told() -> Iterator[None]:
     try:
         yield
     except (SettingsError, ProxyError) as error:
-        typer.echo(str(error), err=True)
+        complain(*str(error).split("\n"))
         raise typer.Exit(2) from error

@@ -8,6 +8,7 @@ import typer
 from gateway.postgres.faults import MigrationError
 from gateway.problems import Problem
 from gateway.settings import SettingsError
+from gateway.terminal import complain
 
 
 @contextmanager
@@ -16,8 +17,8 @@ def store_errors_told() -> Iterator[None]:
     try:
         yield
     except SettingsError as error:
-        typer.echo(str(error), err=True)
+        complain(*str(error).split("\n"))
         raise typer.Exit(2) from error
     except (MigrationError, Problem) as error:
-        typer.echo(str(error), err=True)
+        complain(error)
         raise typer.Exit(1) from error

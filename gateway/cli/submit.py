@@ -8,7 +8,7 @@ import httpx
 import typer
 
 from gateway.cli.board import Board, print_submitted, print_submitted_json
-from gateway.cli.client import converse
+from gateway.cli.client import Gateway, converse
 from gateway.cli.folders import Finder, harmless, tell
 from gateway.cli.options import (
     Fields,
@@ -19,6 +19,7 @@ from gateway.cli.options import (
     Json,
     MaskTypes,
     Person,
+    PlainHttp,
     Recursive,
     Style,
     Url,
@@ -28,6 +29,7 @@ from gateway.cli.options import (
 from gateway.cli.photos import Layout
 from gateway.cli.sources import Source, find_sources
 from gateway.cli.submitter import Submitted, Submitter, for_each
+from gateway.terminal import complain
 
 
 def submit(  # noqa: PLR0913, PLR0917 one option for each field of a job
@@ -50,6 +52,7 @@ def submit(  # noqa: PLR0913, PLR0917 one option for each field of a job
     wait: Annotated[bool, typer.Option("--wait/--detach", help="Wait for the outcomes, or only queue.")] = True,  # noqa: FBT002 typer makes a flag of it
     recursive: Recursive = False,  # noqa: FBT002 typer makes a flag of it
     url: Url = "",
+    plain_http: PlainHttp = False,  # noqa: FBT002 typer makes a flag of it
     in_flight: InFlight = 16,
     as_json: Json = False,  # noqa: FBT002 typer makes a flag of it
 ) -> None:
@@ -70,7 +73,7 @@ def submit(  # noqa: PLR0913, PLR0917 one option for each field of a job
         return await for_each(sources, in_flight, submitter.complete if wait else submitter.submit, board.done)
 
     with Board(len(sources)) as board:
-        submitted = converse(url, work)
+        submitted = converse(Gateway(url, plain_http), work)
     (print_submitted_json if as_json else print_submitted)(submitted)
     if any(one.code for one in submitted):
         raise typer.Exit(1)
@@ -78,9 +81,9 @@ def submit(  # noqa: PLR0913, PLR0917 one option for each field of a job
 
 def _check(sources: Sequence[Source], request_id: str) -> None:
     if not sources:
-        typer.echo("No photos there.", err=True)
+        complain("No photos there.")
         raise typer.Exit(1)
     if request_id and len(sources) > 1:
-        typer.echo("--request-id names one request, and there are several photos.", err=True)
+        complain("--request-id names one request, and there are several photos.")
         raise typer.Exit(2)
     harmless([one.photo for one in sources if one.photo is not None and one.location_kind is None])

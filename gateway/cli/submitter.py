@@ -3,14 +3,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import quote
 
 import httpx
 
 from gateway.cli.client import RefusedError, accepted, patiently
-from gateway.cli.files import write_artifact
 from gateway.cli.sources import Source
-from gateway.cli.watching import JobObject, job_path, states
+from gateway.cli.watching import JobObject, job_of, job_path, segment, states
 
 _TRIES = 100
 """A full queue empties: a folder may well hold more photos than fit into it."""
@@ -43,7 +41,7 @@ class Submitter:
         return await _caught(source, self._complete(source))
 
     async def _submit(self, source: Source) -> JobObject:
-        job: JobObject = accepted(await patiently(lambda: self._post(source), _TRIES)).json()
+        job = job_of(await patiently(lambda: self._post(source), _TRIES))
         self.told(source, job)
         return job
 
@@ -67,8 +65,10 @@ class Submitter:
 
     async def _save(self, source: Source, job: JobObject, name: str) -> None:
         if source.photo is not None:
-            answer = accepted(await self.client.get(job_path(job["id"], f"/artifacts/{quote(name)}")))
-            write_artifact(source.photo, name, answer.content)
+            source.photo.place(name)
+            way = "/".join(map(segment, ("artifacts", *name.split("/"))))
+            answer = accepted(await self.client.get(job_path(job["id"], f"/{way}")))
+            source.photo.save(name, answer.content)
 
 
 async def for_each(
@@ -98,12 +98,12 @@ async def _caught(source: Source, work: Awaitable[JobObject]) -> Submitted:
         return Submitted(source, code="file_error", detail=f"{error.strerror}: {error.filename}")
     except httpx.HTTPError as error:
         return Submitted(source, code="connection_failed", detail=str(error) or type(error).__name__)
-    match job["error"]:
+    match job.get("error"):
         case {"code": str(code), "detail": str(detail)}:
             return Submitted(source, job, code, detail)
     return Submitted(source, job)
 
 
 def _artifacts(job: JobObject) -> Iterable[str]:
-    artifacts = job["artifacts"]
+    artifacts = job.get("artifacts")
     return artifacts if isinstance(artifacts, Mapping) else ()

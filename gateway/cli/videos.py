@@ -11,17 +11,17 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import cv2
 import httpx
 import numpy as np
 from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
-from pydantic import Base64Bytes, BaseModel, ValidationError
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, TypeAdapter
 
 from gateway.cli.blur_options import FilmOptions
-from gateway.cli.client import RefusedError, accepted, open_client, patiently
+from gateway.cli.client import UNEXPECTED, RefusedError, content_of, open_client, patiently
 from gateway.cli.film import Bounds, Damage, Film, FilmError, is_cut, open_film, pictures_of, read_frames, survey
 from gateway.cli.mp4 import Copy
 from gateway.cli.photos import PhotoFile
@@ -30,6 +30,7 @@ from gateway.cli.sender import Outcome, Sender
 from gateway.stopping import stop_signals
 from vision.arrays import RGB, Box
 from vision.container import PNG_SIGNATURE
+from vision.photo import PhotoError, inspect
 from vision.tracking import Patience, Sighting, completed
 
 PATIENCE = Patience(gap=1.0, hold=0.4)
@@ -48,6 +49,8 @@ _FRAME = {"hide": "none", "format": "png", "metadata": "none"}
 _LARGEST_BMP = 24 * 2**20
 """Bytes; gateways take bodies of 32 MiB, and of larger frames a PNG may still fit."""
 
+_MOST_OBJECTS = 10_000
+"""Of a frame: each is held against those of the frames beside it."""
 _LONE_RATE, _FINEST_RATE = 25, 100_000
 """Frames a second of a film of one frame; the largest denominator of a rate."""
 
@@ -58,12 +61,14 @@ Told = Callable[[Stage, int, int], None]
 
 
 class _Object(BaseModel):
+    model_config = ConfigDict(allow_inf_nan=False)
+
     label: str
     box: Box
 
 
 class _Found(BaseModel):
-    detections: tuple[_Object, ...]
+    detections: Annotated[tuple[_Object, ...], Field(max_length=_MOST_OBJECTS)]
 
 
 class _Hidden(BaseModel):
@@ -75,8 +80,11 @@ class _Artifact(BaseModel):
 
 
 class _Answer(BaseModel):
-    detections: tuple[_Hidden, ...]
-    artifacts: Mapping[str, _Artifact]
+    detections: Annotated[tuple[_Hidden, ...], Field(max_length=_MOST_OBJECTS)]
+    artifacts: Annotated[Mapping[str, _Artifact], Field(min_length=1, max_length=1)]
+
+
+_FOUND, _ANSWER = TypeAdapter(_Found), TypeAdapter(_Answer)
 
 
 @dataclass(frozen=True)
@@ -126,7 +134,7 @@ class _Desk:
     async def changed(self, picture: Picture, answer: _Answer) -> Picture:
         (artifact,) = answer.artifacts.values()
         regions = [one.region for one in answer.detections]
-        return await self.do(lambda: picture.changed(_rgb(artifact.base64), regions, self._converter))
+        return await self.do(lambda: picture.changed(_rgb(artifact.base64, picture.size), regions, self._converter))
 
 
 @dataclass(frozen=True)
@@ -181,8 +189,6 @@ class VideoSender:
             return Outcome(video, code="file_error", detail=f"{error.strerror}: {error.filename}")
         except httpx.HTTPError as error:
             return Outcome(video, code="connection_failed", detail=str(error) or type(error).__name__)
-        except ValidationError:
-            return Outcome(video, code="unexpected_answer", detail=f"{self.sender.url} answered with something else")
 
 
 @dataclass(frozen=True)
@@ -197,7 +203,7 @@ class _Work:
 
     async def done(self) -> Outcome:
         damage = Damage()
-        film = await self.desk.do(survey, self.video.source, self.order.bounds)
+        film = await self.desk.do(survey, self.video.photo, self.order.bounds)
         moments: list[_Moment] = []
         async with aclosing(self._each(film, damage, self._find)) as found:
             async for moment in found:
@@ -213,13 +219,13 @@ class _Work:
     async def _find(self, picture: Picture) -> _Moment:
         photo = await self.desk.image(picture, picture.aspect)
         answer = await self._post("detect", photo, finding(self.order.sender.parameters))
-        found = [_sighting(one, picture.aspect) for one in _Found.model_validate_json(answer).detections]
+        found = [_sighting(one, picture.aspect) for one in content_of(answer, _FOUND).detections]
         return _Moment(picture.pts, picture.duration, picture.time_base, found)
 
     async def _write(self, film: Film, plans: Mapping[int, _Plan], rate: Fraction) -> Path:
         """The copy, once it is whole."""
         target = self.video.place(_COPY)
-        copy, done = Copy(target, rate, film if self.order.options.sound else None), 0
+        copy, done = Copy(self.video.results, target, rate, film if self.order.options.sound else None), 0
         try:
             async with aclosing(self._each(film, Damage(), lambda picture: self._hide(picture, plans))) as hidden:
                 async for picture in hidden:
@@ -241,22 +247,22 @@ class _Work:
         objects = json.dumps([{"label": one.label, "box": one.box} for one in plan.hidden])
         photo = await self.desk.image(picture, Fraction(1))
         fields = {**painting(self.order.sender.parameters), "objects": objects}
-        answer = _Answer.model_validate_json(await self._post("privacy_blur", photo, fields))
+        answer = content_of(await self._post("privacy_blur", photo, fields), _ANSWER)
         return await self.desk.changed(picture, answer)
 
-    async def _post(self, pipeline: str, photo: bytes, fields: Mapping[str, str]) -> bytes:
+    async def _post(self, pipeline: str, photo: bytes, fields: Mapping[str, str]) -> httpx.Response:
         def send() -> Awaitable[httpx.Response]:
             files, headers = {"image": ("frame", photo)}, {"Accept": "application/json"}
             return self.client.post(f"/v1/run/{pipeline}", files=files, data=fields, headers=headers)
 
-        return accepted(await patiently(send, _TRIES)).content
+        return await patiently(send, _TRIES)
 
 
 def developed(film: Film, damage: Damage) -> Generator[Picture, None, None]:
     """The film's frames as they are shown. Raises FilmError and OSError."""
-    with open_film(film.path) as container:
+    with open_film(film.source) as container:
         stream = pictures_of(container)
-        damage.ends_early = is_cut(film.path, container, stream)
+        damage.ends_early = is_cut(film.source, container, stream)
         yield from Development(stream.sample_aspect_ratio).developed(read_frames(film, container, stream, damage))
 
 
@@ -311,11 +317,19 @@ def _image(rgb: RGB, aspect: Fraction) -> bytes:
     return cv2.imencode(".png", square, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
 
-def _rgb(png: bytes) -> RGB:
-    """OpenCV reads formats that nobody asked for, too, and a gateway may be anybody's."""
-    bgr = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR) if png.startswith(PNG_SIGNATURE) else None
+def _rgb(png: bytes, size: tuple[int, int]) -> RGB:
+    """Pixels of a PNG of this size; another picture, and one that says it has another size, is not decoded.
+
+    OpenCV reads formats that nobody asked for, too, and a gateway may be anybody's. Raises FilmError.
+    """
+    try:
+        info = inspect(png, max_pixels=None)
+    except PhotoError as error:
+        raise FilmError(UNEXPECTED, "the copy of a frame is no picture") from error
+    asked = png.startswith(PNG_SIGNATURE) and (info.width, info.height) == size
+    bgr = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR) if asked else None
     if bgr is None:
-        raise FilmError("unexpected_answer", "the copy of a frame is no picture")
+        raise FilmError(UNEXPECTED, f"the copy of a frame is no picture of {size[0]}×{size[1]}")
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 

@@ -12,10 +12,11 @@ from pydantic_settings import PydanticBaseSettingsSource
 from structlog.typing import FilteringBoundLogger
 from typing_extensions import override
 
+from gateway.printable import printable as on_one_line
 from gateway.settings.ambient import foreign, is_service_link, near_miss, opens_triton
 from gateway.settings.places import without_scheme
 
-OTHER_NAMES = ("MASKWRIGHT_URL", "MASKWRIGHT_TOKEN")
+OTHER_NAMES = ("MASKWRIGHT_URL", "MASKWRIGHT_TOKEN", "MASKWRIGHT_PLAIN_HTTP")
 """Variables of the command line, which are no settings."""
 _BLANK = " \t\r\n\v\f\u00a0\u200b\ufeff"
 _QUOTES = ('""', "''", "“”", "‘’", "„“", "„”", "«»")  # noqa: RUF001 meant so
@@ -112,8 +113,7 @@ def shown(value: str, field: FieldInfo | None = None) -> str:
 
 def printable(text: str) -> str:
     """The text on one line, odd letters escaped, and cut where it is long."""
-    short = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in short)
+    return on_one_line(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
 
 
 def _by_name(environ: Mapping[str, str]) -> Mapping[str, tuple[str, str]]:

@@ -1,4 +1,5 @@
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,7 @@ def test_what_is_not_taken_is_told_with_the_reason(tree: Tree, tmp_path: Path) -
     folder = tree("1.jpg", "film.MOV", "._1.jpg", ".trash/2.jpg", "no_suffix", "made.jpg/inner.jpg")
     (folder / "away.jpg").symlink_to(folder / "none")
     (folder / "loop.jpg").symlink_to(folder / "loop.jpg")
+    (folder / "beside.jpg").symlink_to(folder / "1.jpg")
     (folder / "up").symlink_to(tmp_path)
     os.mkfifo(folder / "pipe.jpg")
     found, skipped = Finder(recursive=True).find([str(folder)])
@@ -66,10 +68,49 @@ def test_what_is_not_taken_is_told_with_the_reason(tree: Tree, tmp_path: Path) -
         "no_suffix": "no photo by its name",
         "away.jpg": "a link to nothing",
         "loop.jpg": "a link to nothing",
+        "beside.jpg": "a link; name it to have it taken",
         "up": "a link to a folder; name it to have it looked into",
         "pipe.jpg": "no file",
     }
     assert [one.path.name for one in skipped] == sorted(one.path.name for one in skipped)
+
+
+@pytest.mark.parametrize("pattern", ["**/*.jpg", "*/*.jpg", "**", "*", "a/**.jpg", "*/*/*.jpg"])
+def test_a_pattern_leads_through_no_link(tree: Tree, tmp_path: Path, pattern: str) -> None:
+    folder = tree("a/1.jpg", "a/.hidden/2.jpg", "a/b/1.jpg")
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "3.jpg").touch()
+    (folder / "a" / "3.jpg").symlink_to(secret / "3.jpg")
+    (folder / "link").symlink_to(secret)
+    for name in ("round", "and"):
+        (folder / "a" / name).symlink_to(folder)
+    os.mkfifo(folder / "a" / "pipe.jpg")
+    found, skipped = Finder().find([str(folder / pattern)])
+    assert {kept(one) for one in found} <= {"1.jpg", "a/1.jpg", "b/1.jpg"}
+    assert found or pattern == "*/*/*.jpg"
+    assert all(one.below is not None and one.path.resolve().is_relative_to(folder) for one in found)
+    assert all(re.search("link|folder", one.reason) for one in skipped if one.path.is_symlink())
+
+
+def test_a_link_that_is_named_itself_is_taken(tree: Tree, tmp_path: Path) -> None:
+    folder = tree("1.jpg", "2.jpg")
+    (tmp_path / "named.jpg").symlink_to(folder / "1.jpg")
+    (tmp_path / "photos too").symlink_to(folder)
+    found, skipped = Finder().find([str(tmp_path / "named.jpg"), str(tmp_path / "photos too"), str(tmp_path / "*.jpg")])
+    assert [one.path.name for one in found] == ["named.jpg", "1.jpg", "2.jpg"]
+    assert [one.below for one in found] == [None, tmp_path / "photos too", tmp_path / "photos too"]
+    assert not skipped
+
+
+def test_a_file_in_place_of_the_folder_for_results_ends_the_command(
+    tree: Tree, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tree("a/1.jpg", "out")
+    with pytest.raises(typer.Exit) as ended:
+        harmless(plan([Named(folder / "a" / "1.jpg")], folder / "out"))
+    assert ended.value.exit_code == 2
+    assert f"{folder}/out is no folder" in capsys.readouterr().err
 
 
 def test_films_are_taken_where_they_are_wanted(tree: Tree) -> None:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.cli.files import Results
 from gateway.cli.photos import COPY, Layout, Named, PhotoFile, endangered, plan
 
 OUT = Path("out")
@@ -83,10 +84,12 @@ def test_in_a_mirror_other_artifacts_lie_beside_the_copy() -> None:
 @pytest.mark.parametrize("name", ["../x.png", "a/../../x.png", "/etc/x.png"])
 def test_no_artifact_leaves_the_folder(layout: Layout, name: str) -> None:
     with pytest.raises(PermissionError):
-        PhotoFile(Path("1.jpg"), OUT / "1", layout).place(name)
+        PhotoFile(Named(Path("1.jpg")), Results(OUT), Path("1"), layout).place(name)
 
 
-STEMS = st.sampled_from(["1", "1.jpg", "1.heic", "A", "a", "1-2", "1.jpg-2", "é", "\n"])
+STEMS = st.sampled_from(
+    ["1", "1.jpg", "1.heic", "A", "a", "1-2", "1.jpg-2", "é", "\n", "..", "...", ".", "", "CON", "\udcff"]
+)
 SUFFIXES = st.sampled_from(["", ".jpg", ".JPG", ".png", ".heic", ".jpeg", ".mov", ".mp4"])
 PATHS = st.builds("/{}/{}{}".format, st.sampled_from(["a", "b", "a/b", "A"]), STEMS, SUFFIXES)
 
@@ -95,6 +98,7 @@ PATHS = st.builds("/{}/{}{}".format, st.sampled_from(["a", "b", "a/b", "A"]), ST
 def test_whatever_photos_there_are_no_artifact_of_one_takes_the_place_of_anothers(
     paths: list[str], parts: int, layout: Layout
 ) -> None:
+    paths = [path for path in paths if path.rpartition("/")[2].strip(".")]
     planned = plan([Named(Path(path), parts) for path in paths], OUT, layout)
     assert [str(photo.source) for photo in planned] == paths
     names = (
@@ -105,6 +109,38 @@ def test_whatever_photos_there_are_no_artifact_of_one_takes_the_place_of_another
     ]
     assert len(set(chain.from_iterable(places))) == sum(map(len, places))
     assert all(Path(place).is_relative_to(OUT) and ".." not in Path(place).parts for place in chain(*places))
+
+
+@pytest.mark.parametrize("layout", Layout)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "...jpg",
+        "..jpg",
+        ".jpg",
+        "....jpg",
+        "..a",
+        "CON",
+        "CON.jpg",
+        "a\\..\\b.jpg",
+        " .jpg",
+        "\u202egpj.exe",
+        "-o",
+        "~",
+        "%2e%2e",
+    ],
+)
+def test_whatever_a_photo_is_called_its_results_lie_in_their_folder(tmp_path: Path, name: str, layout: Layout) -> None:
+    source = tmp_path / "photos" / name
+    source.parent.mkdir()
+    source.write_bytes(b"photo")
+    (photo,) = plan([Named(source)], tmp_path / "out", layout)
+    for artifact in ("blurred.jpg", "blur.json", "person_0/x.png"):
+        assert photo.save(artifact, b"x").is_relative_to(tmp_path / "out")
+    beside = {path.name for path in tmp_path.iterdir()}
+    assert (beside, list(source.parent.iterdir())) == ({"photos", "out"}, [source])
+    assert sum(path.is_file() for path in (tmp_path / "out").rglob("*")) == 3
+    assert layout is Layout.MIRROR or len(list((tmp_path / "out").iterdir())) == 1
 
 
 def test_a_folder_in_which_photos_lie_is_in_danger(tmp_path: Path) -> None:

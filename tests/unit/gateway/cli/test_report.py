@@ -3,28 +3,33 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.photos import Layout, PhotoFile
+from gateway.cli.files import Results
+from gateway.cli.photos import Layout, Named, PhotoFile
 from gateway.cli.report import print_summary, video_progress
 from gateway.cli.sender import Outcome
 
 NAME = "[red]car[/b].jpg"
 
 
+def photo(source: str, name: str, layout: Layout = Layout.FOLDERS) -> PhotoFile:
+    return PhotoFile(Named(Path(source)), Results(Path("out")), Path(name), layout)
+
+
 def test_names_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
-    print_summary([Outcome(PhotoFile(Path(NAME), Path("out[/i]")))])
+    print_summary([Outcome(photo(NAME, "out[/i]"))])
     shown = capsys.readouterr().out
     assert NAME in shown
     assert "out[/i]" in shown
 
 
 def test_a_name_with_lines_and_codes_stays_one_row(capsys: pytest.CaptureFixture[str]) -> None:
-    print_summary([Outcome(PhotoFile(Path("a\n\x1b[31mb.jpg"), Path("out")))])
+    print_summary([Outcome(photo("a\n\x1b[31mb.jpg", "out"))])
     assert "a\\n\\x1b[31mb.jpg" in capsys.readouterr().out
 
 
 def test_in_a_mirror_the_copy_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    photo = PhotoFile(Path("1.heic"), Path("out", "1"), Layout.MIRROR)
-    print_summary([Outcome(photo, (Path("out", "1.jpg"), Path("out", "1.blur.json")))])
+    copied = photo("1.heic", "1", Layout.MIRROR)
+    print_summary([Outcome(copied, (Path("out", "1.jpg"), Path("out", "1.blur.json")))])
     assert str(Path("out", "1.jpg")) in capsys.readouterr().out
 
 
@@ -45,7 +50,7 @@ def test_a_bar_tells_frames_of_frames_and_how_fast(
 
 
 def test_the_summary_says_what_became_of_each_photo(capsys: pytest.CaptureFixture[str]) -> None:
-    one, two, bad = (PhotoFile(Path(f"{name}.jpg"), Path("out", name)) for name in ("one", "two", "bad"))
+    one, two, bad = (photo(f"{name}.jpg", name) for name in ("one", "two", "bad"))
     first, second = Path("a"), Path("b")
     print_summary([Outcome(one, (first,)), Outcome(two, (first, second)), Outcome(bad, code="image_empty")])
     shown = capsys.readouterr().out

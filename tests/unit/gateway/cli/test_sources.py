@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from gateway.cli.folders import Finder
 from gateway.cli.photos import Layout
 from gateway.cli.sources import Source, find_sources
@@ -27,6 +29,31 @@ def test_addresses_that_differ_in_the_host_or_the_query_alone_do_not_meet() -> N
     )
     targets = [source.photo.target for source in found if source.photo]
     assert targets == [Path("out/one.example/a"), Path("out/two.example/a.jpg"), Path("out/two.example/a.jpg-2")]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://", "https://..", "https://../../x.jpg", "https://h/../../../x.jpg", "https:///etc/x.jpg", "s3://./..",
+        "https://h/..%2f..%2fx.jpg", "https://h/...jpg", "https://h/" + "x" * 3000 + ".jpg", "https://h/" + "é" * 200,
+        "https://user:s3cret@h/a.jpg", "https://h/a.jpg?X-Amz-Signature=s3cret", "https://h/\x1b[2J.jpg", "HTTPS://?#",
+        "https://h/a.jpg/", "https://h//a//b.jpg",
+    ],
+)  # fmt: skip
+def test_whatever_an_address_is_its_results_lie_in_their_folder(tmp_path: Path, address: str) -> None:
+    found = sources([address, "https://user:s3cret@other/a.jpg", "https://h/a.jpg"], tmp_path / "out")
+    targets = [source.photo.target for source in found if source.photo]
+    assert len(set(targets)) == len(targets)
+    for source in found:
+        assert source.photo is not None
+        source.photo.save("x.png", b"mask")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert not any("s3cret" in str(path) for path in tmp_path.rglob("*"))
+
+
+def test_long_names_that_begin_alike_do_not_meet(tmp_path: Path) -> None:
+    found = sources([f"https://h/{'x' * 300}{end}.jpg" for end in "ab"], tmp_path)
+    assert len({source.photo.target for source in found if source.photo}) == 2
 
 
 def test_a_file_is_no_address_whatever_its_name() -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from gateway.cli import videos
 from gateway.cli.blur_options import FilmOptions
-from gateway.cli.photos import PhotoFile
+from gateway.cli.files import Results
+from gateway.cli.photos import Named, PhotoFile
 from gateway.cli.sender import Outcome, Sender
 from tests.films import GREY, Coding, StandIn, Watched, clap, scene, unhidden, watch, write_clap, write_film
 
@@ -37,7 +38,7 @@ def send(gateway: StandIn, tmp_path: Path) -> Send:
 
     def sent(film: Path, options: FilmOptions = OPTIONS, **parameters: str) -> Outcome:
         sender = videos.VideoSender(Sender("http://stand-in", "privacy_blur", parameters), 3, options)
-        return sender.send(PhotoFile(film, tmp_path / "out"), lambda *_: None)
+        return sender.send(PhotoFile(Named(film), Results(tmp_path), Path("out")), lambda *_: None)
 
     return sent
 
@@ -209,7 +210,7 @@ def test_an_interrupted_film_leaves_nothing_and_an_older_copy_stays(stop: signal
                 os.kill(os.getpid(), stop)
 
     with pytest.raises(KeyboardInterrupt):
-        sender.send(PhotoFile(film, older.parent), told)
+        sender.send(PhotoFile(Named(film), Results(older.parent.parent), Path(older.parent.name)), told)
     assert [path.read_bytes() for path in older.parent.iterdir()] == [b"older"]
 
 
@@ -218,7 +219,7 @@ def test_progress_tells_frames_done_of_frames_known_in_both_passes(tmp_path: Pat
     film = write_film(tmp_path / "film.mkv", MOVING)
     heard: list[tuple[str, int, int]] = []
     sender = videos.VideoSender(Sender("", "privacy_blur", {}), 3, OPTIONS)
-    sender.send(PhotoFile(film, tmp_path / "out"), lambda *told: heard.append(told))
+    sender.send(PhotoFile(Named(film), Results(tmp_path), Path("out")), lambda *told: heard.append(told))
     assert heard == [(stage, done, 8) for stage in ("finding", "hiding") for done in range(1, 9)]
 
 
@@ -231,7 +232,7 @@ def test_a_film_that_grows_meanwhile_is_reported(tmp_path: Path) -> None:
         if (stage, done) == ("finding", 2):
             write_film(film, MOVING)
 
-    outcome = sender.send(PhotoFile(film, tmp_path / "out"), told)
+    outcome = sender.send(PhotoFile(Named(film), Results(tmp_path), Path("out")), told)
     assert outcome.code == "video_error"
     assert "still being written" in outcome.detail
     assert not (tmp_path / "out").exists()
