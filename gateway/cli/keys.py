@@ -78,7 +78,7 @@ def webhook(
         signer = Signer.from_settings(shell_settings())
         if signer is None:
             raise SettingsError("WEBHOOK_SECRET is not set; tenants' secrets are derived from it")
-    typer.echo(signer.secret_of(tenant))
+    say(signer.secret_of(tenant))
 
 
 def _check(scopes: Sequence[str], tenant: str) -> None:
