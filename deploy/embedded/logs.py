@@ -19,7 +19,8 @@ POLL_INTERVAL = 0.25
 _COLLAPSE_RANGE = 0x08
 """`FALLOC_FL_COLLAPSE_RANGE` of fallocate(2): ext4 and XFS take whole blocks out of a file's beginning in one step.
 
-So nothing is lost. Elsewhere, what is written in the microseconds between the last look and the truncation is.
+So nothing is lost. Elsewhere, what is written between the last look and the truncation is: on a busy machine, the lines
+of some milliseconds.
 """
 
 
@@ -44,10 +45,15 @@ def older(path: Path) -> Path:
 def rotate_all(folder: Path, largest: int = LARGEST) -> None:
     """Make what each log of a folder holds its older one, where it is above so many bytes."""
     for path in folder.glob("*.log"):
-        with contextlib.suppress(OSError), path.open("r+b", buffering=0) as log:
+        with contextlib.suppress(OSError), open(path, "r+b", buffering=0, opener=_no_link) as log:
             if os.fstat(log.fileno()).st_size > largest:
                 fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)  # no reader is between two looks
                 _become_older(log, path)
+
+
+def _no_link(path: str, flags: int) -> int:
+    """A link may lead to a file that is none of ours."""
+    return os.open(path, flags | os.O_NOFOLLOW)
 
 
 class LogReader:

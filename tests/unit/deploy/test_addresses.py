@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from deploy.embedded.addresses import Addresses
+from deploy.embedded.credentials import Credentials
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import Folders
 from deploy.embedded.stack import services_for
@@ -107,6 +108,17 @@ def test_our_own_addresses_in_the_environment_are_still_our_own(
     first = addresses(tmp_path)
     take(monkeypatch, dict(first.environment()))
     assert own(addresses(tmp_path)) == own(first)
+    assert addresses(tmp_path).environment() == first.environment()
+
+
+def test_a_shell_with_the_address_of_a_former_version_still_means_the_embedded_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = addresses(tmp_path)
+    password = Credentials.kept(tmp_path / "secrets.json").postgres_password
+    former = f"postgresql://maskwright:{password}@127.0.0.1:5432/postgres"
+    take(monkeypatch, {**first.environment(), "POSTGRES_DSN": former})
+    assert own(addresses(tmp_path)) == (True, True, True)
     assert addresses(tmp_path).environment() == first.environment()
 
 

@@ -19,7 +19,7 @@ from deploy.embedded.folders import Folders
 from deploy.embedded.launcher import running, stop
 from deploy.embedded.leftovers import end_leftovers, only_launcher
 from deploy.embedded.process import ServiceProcess
-from deploy.embedded.processes import birth_of, signal_process
+from deploy.embedded.processes import birth_of, signal_process, writers_to
 from deploy.embedded.service import Service
 from deploy.embedded.stack import services_for
 from deploy.embedded.state import ServiceState, StackState
@@ -177,6 +177,18 @@ def test_a_launcher_is_told_by_its_lock_and_its_birth(folders: Folders) -> None:
         assert ours.wait(10) == -signal.SIGTERM
 
 
+@pytest.mark.parametrize("kernel", ["of today", "without pidfds"])
+def test_what_is_meant_is_signalled_and_nothing_else(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if kernel == "without pidfds":
+        monkeypatch.delattr(os, "pidfd_open")
+    with stranger() as one:
+        signal_process(one.pid, signal.SIGTERM, lambda: False)
+        assert lives(one)
+        signal_process(one.pid, signal.SIGTERM, lambda: True)
+        assert one.wait(10) == -signal.SIGTERM
+        signal_process(one.pid, signal.SIGTERM, lambda: True)  # it has ended
+
+
 def test_what_a_state_file_names_is_not_ended_for_that(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leftovers, "_GRACE_S", 0.0)
     own_log, up_log = folders.log("gateway"), folders.log("up")
@@ -187,12 +199,15 @@ def test_what_a_state_file_names_is_not_ended_for_that(folders: Folders, monkeyp
         stranger(stdout=own) as half,
         stranger(stdout=up, stderr=up) as starter,
         stranger(stdout=own, stderr=own) as left,
+        stranger("sh", "-c", "sleep 60 &", stdout=own, stderr=own) as dead,
     ):
+        assert dead.wait() == 0
         pids = {"gateway": named.pid, "worker": half.pid, "s3": starter.pid}
         services = {name: ServiceState(name, "ready", pid, {}) for name, pid in pids.items()}
         StackState(1, "ready", services).write(folders.state)
         end_leftovers(folders)
         assert left.wait(10) == -signal.SIGKILL
+        assert writers_to([own_log]) == [], "the group of a dead leader is left"
         assert all(map(lives, (named, half, starter)))
 
 
