@@ -39,7 +39,7 @@ _ALLOWED = {
     "list": _READ_DIR,
     "write": _WRITE,
     "device": _READ_FILE | _READ_DIR | _WRITE_FILE,
-    "entries": _READ_DIR | _MAKE_DIR | _REMOVE_DIR | _MAKE_SOCK | _REMOVE_FILE | _WRITE_FILE,
+    "entries": _READ_DIR | _MAKE_DIR | _REMOVE_DIR | _MAKE_SOCK | _REMOVE_FILE,
 }
 
 _libc = ctypes.CDLL(None, use_errno=True)

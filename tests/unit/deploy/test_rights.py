@@ -1,0 +1,137 @@
+"""As whom a server would run, and with which capabilities; what is said where it cannot be limited."""
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.embedded import account, confined, rights
+from deploy.embedded.account import FIRST, Account
+from deploy.embedded.rights import Rights
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root starts processes as another user")
+OTHER = Account(FIRST, FIRST)
+
+
+@pytest.fixture
+def tree() -> Iterator[Path]:
+    """A folder that all users may read, below two that all may enter."""
+    top = Path(tempfile.mkdtemp(prefix="maskwright-test-", dir="/var/tmp"))
+    inner = top / "between" / "tree" / "package"
+    inner.mkdir(parents=True)
+    for path in (top, *top.rglob("*")):
+        path.chmod(0o755)
+    (inner / "code.py").touch(mode=0o644)
+    (inner / "program").touch(mode=0o755)
+    yield inner.parent
+    shutil.rmtree(top)
+
+
+def capabilities(tree: Path) -> list[str]:
+    return list(Rights(OTHER, [tree / "package" / "program"], read=[tree], write=[tree]).capabilities())
+
+
+@as_root
+def test_a_server_that_reaches_all_it_needs_gets_no_capability(tree: Path) -> None:
+    assert capabilities(tree) == []
+
+
+@as_root
+@pytest.mark.parametrize("closed", ["..", "../..", ".", "package", "package/code.py"])
+def test_one_closed_folder_or_file_asks_for_the_least_capability(tree: Path, closed: str) -> None:
+    path = (tree / closed).resolve()
+    mode = stat.S_IMODE(path.stat().st_mode)
+    path.chmod(mode & 0o700)
+    try:
+        assert capabilities(tree) == ["dac_read_search"]
+    finally:
+        path.chmod(mode)
+
+
+@as_root
+def test_a_program_that_only_root_may_run_asks_for_the_greater_one(tree: Path) -> None:
+    (tree / "package" / "program").chmod(0o700)
+    assert capabilities(tree) == ["dac_override"]
+
+
+@as_root
+def test_where_a_container_lacks_the_least_one_the_greater_is_taken(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account, "has", lambda capability: capability == "dac_override")
+    tree.chmod(0o700)
+    assert capabilities(tree) == ["dac_override"]
+
+
+@as_root
+def test_without_landlock_the_server_starts_and_one_line_says_what_is_open(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(confined, "abi", lambda: 0)
+    open_, closed = Rights(OTHER, [], read=[tree]), Rights(OTHER, [], read=[tree], always_confined=True)
+    assert open_.faults() == []
+    (fault,) = closed.faults()
+    assert "no Landlock, which came with Linux 5.13" in fault
+    assert closed.command(["true"])[-2:] == ["--", "true"]
+
+
+@as_root
+def test_root_that_cannot_give_up_its_rights_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account, "can_drop", lambda: False)
+    user = account.servers_of(tmp_path)
+    assert user == Account(0, os.getegid())
+    (fault,) = Rights(user, []).faults()
+    assert fault.startswith("it runs as root")
+    assert str(rights._PROGRAM) in Rights(user, []).command(["true"]), "its files are limited all the same"
+
+
+def test_a_user_starts_servers_as_itself_without_new_rights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    account.can_drop.cache_clear()
+    user = account.servers_of(tmp_path)
+    assert (user.uid, account.triton_of(tmp_path)) == (1000, user)
+    assert Rights(user, [], ports=[80]).command(["true"]) == ["setpriv", "--no-new-privs", "--", "true"]
+    monkeypatch.undo()
+    account.can_drop.cache_clear()
+
+
+ATTEMPT = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import confined
+confined.abi = lambda: int(sys.argv[3])
+confined.confine(json.loads(sys.argv[2]))
+for path, mode in (("read", "rb"), ("read", "wb"), ("write", "wb"), ("other", "rb"), ("other", "wb"), ("gone", "rb")):
+    try:
+        open(path, mode).close()
+        print(path, mode)
+    except (PermissionError, FileNotFoundError):
+        pass
+"""
+
+
+@pytest.mark.skipif(not confined.abi(), reason="this kernel has no Landlock")
+@pytest.mark.parametrize("version", [1, 2, 3, 5, 6])
+def test_a_confined_program_reaches_what_it_was_told_and_nothing_else(tmp_path: Path, version: int) -> None:
+    if version > confined.abi():
+        pytest.skip(f"this kernel has version {confined.abi()}")
+    for name in ("read", "write", "other"):
+        (tmp_path / name).touch()
+    python = [sys.base_prefix, "/usr/lib", "/lib", "/lib64"]
+    rules = {"read": [*python, str(tmp_path / "read"), "/nowhere"], "write": [str(tmp_path / "write")]}
+    folder = str(Path(confined.__file__).parent)
+    ended = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", ATTEMPT, folder, json.dumps(rules), str(version)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout.splitlines() == ["read rb", "write wb"]
