@@ -161,7 +161,10 @@ def test_a_step_that_cannot_be_read_leaves_out_its_pipelines_alone(settings: Set
     folders.create()
     triton = Triton(settings, folders, repository)
     triton.prepare()
-    assert {one for one in triton.command() if one.endswith("_lite")} == {"--load-model=detect_lite"}
+    (option,) = (one for one in triton.command() if one.startswith("--model-repository="))
+    served = {folder.name for folder in Path(option.partition("=")[2]).iterdir()}
+    assert {name for name in served if name.endswith("_lite")} == {"detect_lite"}
+    assert not served & {"privacy_blur_draw", "pose_input"}
     assert f"{config}: 1:10" in "".join(triton.notes())
     blur_alone = Triton(settings.model_copy(update={"pipelines": ("privacy_blur",)}), folders, repository)
     with pytest.raises(StackError, match=f"(?s)privacy_blur_draw.*{config}: 1:10"):
