@@ -20,6 +20,8 @@ MOST_WORK, SPARE_WORK = 4, 16_000_000
 ITEMS = frozenset({b"hvc1", b"grid", b"av01", b"Exif", b"mime", b"uri ", b"tmap", b"jpeg"})
 """What cameras and phones write: pictures, tiles, metadata, gain maps, thumbnails. Nobody needs libheif's readers of
 other kinds (copies, overlays, masks, uncompressed pixels), which had most of its faults."""
+ALPHA = (b"auxid:1", b"auxiliary:alpha")
+"""In the names of layers of transparency (23008-12, sections 6.5.8 and B.2.5; 23091-2)."""
 ONCE = frozenset({b"meta", b"iinf", b"iref", b"iprp", b"ipco"})
 
 Box: TypeAlias = tuple[bytes, int, int]
@@ -37,6 +39,8 @@ def heif_format(data: bytes, accepted: str) -> PhotoFormat:
         raise PhotoError("image_corrupt", f"the {file_format} describes its pictures in {end - start} bytes")
     bodies = _bodies(data, start + 4, end)
     _check_items(data, *bodies.get(b"iinf", (0, 0)), accepted)
+    if file_format == "heic":
+        _check_layers(data, bodies)
     _check_work(data, bodies)
     return file_format
 
@@ -95,6 +99,14 @@ def _check_items(data: bytes, start: int, end: int, accepted: str) -> None:
         if kind == b"infe" and data[first] > TYPELESS and data[at : at + 4] not in ITEMS:
             name = ascii(data[at : at + 4].decode("latin-1"))
             raise PhotoError("image_unsupported", f"the image has a part of type {name}; {accepted}")
+
+
+def _check_layers(data: bytes, meta: dict[bytes, tuple[int, int]]) -> None:
+    """No photo has a layer of transparency; libheif before 1.23.2 writes past one of another size."""
+    properties = _bodies(data, *meta.get(b"iprp", (0, 0))).get(b"ipco", (0, 0))
+    layers = (data[start:end] for kind, start, end in _boxes(data, *properties) if kind == b"auxC")
+    if any(name in layer for layer in layers for name in ALPHA):
+        raise PhotoError("image_unsupported", "the heic has a layer of transparency; send it as PNG")
 
 
 def _check_work(data: bytes, meta: dict[bytes, tuple[int, int]]) -> None:

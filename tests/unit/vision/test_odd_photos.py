@@ -242,6 +242,20 @@ def test_a_heic_with_a_thumbnail_or_a_gain_map_is_read(kind: bytes) -> None:
     assert inspect(heic(parts=part(kind))).format == "heic"
 
 
+@pytest.mark.parametrize(
+    ("layer", "code"),
+    [
+        (b"urn:mpeg:hevc:2015:auxid:1\0", "image_unsupported"),
+        (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0", "image_unsupported"),
+        (b"urn:mpeg:hevc:2015:auxid:2\0", ""),
+        (b"urn:com:apple:photo:2020:aux:hdrgainmap\0", ""),
+    ],
+)
+def test_a_heic_with_a_layer_of_transparency_is_refused_and_one_with_depth_is_not(layer: bytes, code: str) -> None:
+    data = heic(full_box(b"auxC", layer))
+    assert refusal(data) == code if code else inspect(data).format == "heic"
+
+
 def test_a_heic_that_two_readers_could_read_differently_is_refused() -> None:
     hidden = full_box(b"iinf", struct.pack(">H", 1) + part(b"iden"))
     assert refusal(heic(more=hidden)) == "image_corrupt"

@@ -32,6 +32,21 @@ async def test_a_running_job_shows_its_attempts_and_a_retry_its_reason(house: Ho
     assert (waiting["state"], waiting["last_error"]) == ("queued", {"code": "triton_unavailable", "detail": "away"})
 
 
+async def test_every_answer_about_a_job_is_confined_in_browsers_and_kept_by_no_cache_between(house: House) -> None:
+    job = f"{JOBS}/{(submitted := await house.submit())['id']}"
+    await house.complete(await house.begin(submitted["id"]))
+    mask = await house.client.get(f"{job}/artifacts/{MASK}")
+    answers = [mask, *[await house.client.get(path) for path in (job, JOBS, f"{job}/events", f"{job}/artifacts/x")]]
+    answers.append(await house.client.head(f"{job}/artifacts/{MASK}"))
+    answers.append(await house.client.get(f"{job}/artifacts/{MASK}", headers={"If-None-Match": mask.headers["etag"]}))
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 200, 404, 200, 304]
+    for told in (answer.headers for answer in answers):
+        assert told.get_list("x-content-type-options") == ["nosniff"]
+        assert "sandbox" in told["content-security-policy"]
+        assert told["cache-control"] == ("private, no-cache" if "etag" in told else "no-store")
+    assert mask.headers["content-disposition"] == f'inline; filename="{MASK}"'
+
+
 async def test_a_completed_job_shows_what_was_found_and_made(house: House) -> None:
     submitted = await house.submit(user_id="u/1", callback_url=HOOK)
     await house.complete(await house.begin(submitted["id"]), b"the mask")

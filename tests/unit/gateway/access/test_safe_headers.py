@@ -12,9 +12,11 @@ import pytest_asyncio
 from gateway.access.browsers import SafeHeaders
 from gateway.access.hosts import Origins
 from gateway.app import create_app
+from gateway.metrics.port import serving_figures
 from gateway.openapi.example_photo import tiny_png
 from gateway.settings import Settings
 from gateway.worker.health import health_page
+from tests.ports import free_ports
 
 PAGE = "https://shop.example.com"
 PNG, EVIL = {"content-type": "image/png"}, {"host": "evil.test"}
@@ -87,9 +89,32 @@ async def test_pictures_are_embedded_by_own_pages_alone_where_no_others_are_name
     assert answer.headers["cross-origin-resource-policy"] == "same-origin"
 
 
-@pytest.mark.parametrize("path", ["/health", "/health/", "/health/live/", "/health/ready/"])
-async def test_a_workers_page_leads_to_no_host_that_a_request_names(path: str) -> None:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(health_page()), base_url="http://evil.test") as client:
+EVIL_HOST = "evil.test"
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/health", 200), ("/health/", 200), ("/health/live/", 200), ("/health//", 404), ("/health/live//", 404)],
+)
+async def test_a_workers_page_leads_to_no_host_that_a_request_names(path: str, status: int) -> None:
+    transport = httpx.ASGITransport(health_page())
+    async with httpx.AsyncClient(transport=transport, base_url=f"http://{EVIL_HOST}") as client:
         answer = await client.get(path)
-    assert "location" not in answer.headers
-    assert answer.json()["status"] in {"starting", "ok", "degraded"}
+    assert (answer.status_code, answer.headers.get("location")) == (status, None)
+
+
+class Page:
+    """Figures."""
+
+    async def text(self) -> bytes:
+        return b"a 1\n"
+
+
+async def test_the_port_of_the_figures_leads_to_no_host_that_a_request_names() -> None:
+    (port,) = free_ports(1)
+    settings = Settings(access="required", jwt_secret="x" * 32, prometheus_port=port, api_port=port - 1)
+    async with serving_figures(settings, Page()), httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        answers = [await client.get(path, headers={"Host": EVIL_HOST}) for path in ("/metrics", "/metrics/", "/x//")]
+    assert [answer.status_code for answer in answers] == [200, 200, 404]
+    assert not any("location" in answer.headers for answer in answers)
+    assert {answer.headers["x-content-type-options"] for answer in answers} == {"nosniff"}
