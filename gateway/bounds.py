@@ -4,7 +4,7 @@ A parser makes an object of some hundred bytes of every two characters of `[[],[
 meanwhile, and with it the event loop.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydantic import BaseModel
@@ -32,13 +32,15 @@ class Bounds:
         characters = values = 0
         level = [value]
         while level:
-            characters += sum(len(text) for text in level if isinstance(text, str))
-            values += sum(len(items) for items in level if isinstance(items, list | dict))
+            containers = [items for items in level if isinstance(items, (list, dict))]
+            characters += sum(map(len, [text for text in level if isinstance(text, str)]))
+            values += sum(map(len, containers))
             if characters > self.characters:
                 raise _too_many(name, characters, "characters", self.characters)
             if values > self.values:
                 raise _too_many(name, values, "values", self.values)
-            level = [inside for items in level for inside in _inside(items)]
+            level = [inside for items in containers for inside in items]  # of a dict its names
+            level += [inside for items in containers if isinstance(items, dict) for inside in items.values()]
 
 
 _USUAL = Bounds()
@@ -60,9 +62,3 @@ def too_much_beside(name: str, size: int) -> Problem:
 
 def _too_many(name: str, count: int, of: str, limit: int) -> Problem:
     return Problem("invalid_parameters", f"{name[:60]}: {count} {of}; at most {limit} are accepted")
-
-
-def _inside(value: object) -> Iterable[object]:
-    if isinstance(value, dict):
-        return (*value, *value.values())
-    return value if isinstance(value, list) else ()

@@ -16,6 +16,7 @@ _MOST_DIGITS = 4000
 _PIECE_DIGITS = 256 * 1024
 """Decoded in about a millisecond."""
 _PLAIN, _SPACES = bytes.maketrans(b"-_", b"+/"), b" \t\n\r\x0b\x0c"
+_UNUSUAL = b"-_" + _SPACES
 _NO_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _DATA_URL = re.compile(r"\s*data:", re.IGNORECASE)
 
@@ -86,15 +87,17 @@ def _decoded(text: str) -> bytes:
     """
     photo, kept, count, padding = list[bytes](), b"", 0, 0
     for start in range(0, len(text), _PIECE_DIGITS):
-        piece = text[start : start + _PIECE_DIGITS].encode("ascii").translate(_PLAIN, _SPACES)
+        piece = text[start : start + _PIECE_DIGITS].encode("ascii")
+        if any(map(piece.__contains__, _UNUSUAL)):
+            piece = piece.translate(_PLAIN, _SPACES)
         bare = piece.rstrip(b"=")
-        if b"=" in bare or (padding and bare):
+        if padding and bare:
             raise ValueError("more after the padding")
         padding += len(piece) - len(bare)
         count += len(bare)
-        digits = kept + bare
+        digits = kept + bare if kept else bare
         whole = len(digits) // 4 * 4
-        photo.append(base64.b64decode(digits[:whole], validate=True))
+        photo.append(base64.b64decode(memoryview(digits)[:whole], validate=True))
         kept = digits[whole:]
     if padding > 2 or count % 4 == 1:  # noqa: PLR2004 as base64 is
         raise _PaddingError(f"{count}")

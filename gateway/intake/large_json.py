@@ -12,6 +12,7 @@ from dataclasses import dataclass
 LARGE = 256 * 1024
 """Bytes of a body from which it is worth the while."""
 _PIECE = 256 * 1024
+_TOLD = "\\\t\n\r\x0b\x0c"
 _LONGEST_ESCAPE = len(r"\uffff")
 
 
@@ -39,9 +40,17 @@ class LargeJson:
         for start in range(0, len(self.literal), _PIECE):
             kept += decoder.decode(self.literal[start : start + _PIECE], start + _PIECE >= len(self.literal))
             end = _before_cut_escape(kept) if start + _PIECE < len(self.literal) else len(kept)
-            pieces.append(json.loads(f'"{kept[:end]}"'))
+            pieces.append(_read(kept[:end]))
             kept = kept[end:]
         return "".join(pieces)
+
+
+def _read(piece: str) -> str:
+    """What a piece of a text stands for. Raises ValueError.
+
+    Without escapes and line ends, base64 stands for itself; other control characters are no base64 either.
+    """
+    return json.loads(f'"{piece}"') if any(map(piece.__contains__, _TOLD)) else piece
 
 
 def large_json(body: bytes) -> LargeJson | None:

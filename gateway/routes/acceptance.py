@@ -28,9 +28,9 @@ _log = get_logger(__name__)
 
 _MEDIA_TYPE = "application/octet-stream"
 """Nobody but a worker reads them, and that looks at the bytes."""
-_MOST_KEPT = 64 * 1024
-"""Characters of parameters that stay with a job, for ever; one face's 478 landmarks have 30,000. Larger ones lie with
-the photo, as long as that does."""
+_MOST_KEPT, _MOST_REMEMBERED = 64 * 1024, 4096
+"""Characters of parameters that stay with a job in the database, for ever, or in memory, with 10,000 that ended; one
+face's 478 landmarks have 30,000. Larger ones lie with the photo, as long as that does."""
 _PATIENCE_S = 1.0
 """For another request of the same name that is being answered."""
 
@@ -91,7 +91,7 @@ async def _queued(services: Services, job: NewJob, photo: bytes | None) -> Submi
     photos, inputs = services.stores.photos, dict[str, bytes]()
     if photo is not None:
         inputs[photo_key(job.id)] = photo
-    if len(job.parameters) > _MOST_KEPT:
+    if _are_large(services, job.parameters):
         inputs[parameters_key(job.id)] = job.parameters.encode()
         job = replace(job, parameters="", parameters_stored=True)
     for key, data in inputs.items():
@@ -100,6 +100,10 @@ async def _queued(services: Services, job: NewJob, photo: bytes | None) -> Submi
     if submission.job.id != job.id and inputs:
         await photos.remove(list(inputs))
     return submission
+
+
+def _are_large(services: Services, parameters: str) -> bool:
+    return len(parameters) > (_MOST_KEPT if services.stores.durable else _MOST_REMEMBERED)
 
 
 async def _answered(services: Services, job: NewJob, photo: bytes) -> Submission | None:
@@ -140,7 +144,7 @@ async def _end_at_once(
             stored = await keys.store(grip, job, artifacts)
         outcome = outcome_of(hit.value, stored, watch.timings_ms, hit=hit)
         ended = replace(job, outcome=outcome, hold=grip.hold.token)
-        if len(job.parameters) > _MOST_KEPT:
+        if _are_large(services, job.parameters):
             ended = replace(ended, parameters="")  # nobody will ever ask for them
         (submission,) = await stores.jobs.submit([ended])
         if submission.job.id == job.id:

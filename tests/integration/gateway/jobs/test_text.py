@@ -67,6 +67,15 @@ async def test_small_parameters_stay_with_the_job(house: House) -> None:
     assert "1,2" in (await house.begin(job_id)).job.request.parameters
 
 
+async def test_memory_keeps_less_with_a_job_than_a_database(house: House) -> None:
+    answer = await house.client.post(
+        JOBS, files={"image": PHOTO}, data=FACES | {"landmarks": "1.234567,2.345678\n" * 478}
+    )
+    job_id = UUID(answer.json()["id"])
+    stored = () if house.stores.durable else (parameters_key(job_id),)
+    assert await kept(house, job_id) == {photo_key(job_id), *stored}
+
+
 @pytest.mark.parametrize("small", SMALL)
 @pytest.mark.parametrize(
     ("path", "photo", "field", "more"),

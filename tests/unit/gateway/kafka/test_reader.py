@@ -176,6 +176,21 @@ def test_what_is_no_json_object_is_poison(value):
     assert one.failure.code == "invalid_json"
 
 
+@pytest.mark.parametrize("value", ["A" * 3_000_000, "[]" * 1_500_000, ["x" * 600_000, "y" * 600_000]])
+def test_a_message_with_megabytes_of_text_is_poison_that_names_the_field(value):
+    one = read(mask_types=value)
+    assert isinstance(one, Poison)
+    assert one.failure.code == "field_too_large"
+    assert one.failure.detail.startswith("mask_types: ")
+
+
+@pytest.mark.parametrize("item", [b"[],", b"0,", b'{"":0},'])
+def test_a_message_of_small_items_is_poison(item):
+    one = READER.read(message(b'{"user_id": "1", "image": "AAAA", "x": [' + item * (400_000 // len(item)) + b"0]}"))
+    assert isinstance(one, Poison)
+    assert (one.failure.code, one.failure.detail) == ("invalid_json", "more than 50000 values")
+
+
 def test_poison_goes_on_as_it_came_with_its_reason():
     one = READER.read(message(b"{", "clé".encode()))
     assert isinstance(one, Poison)

@@ -145,15 +145,17 @@ async def test_photos_that_were_left_behind_are_removed() -> None:
     await stores.jobs.submit([waiting])
     for key in (done.request.image.location, waiting.image.location, str(uuid4()), "a foreign object"):
         await stores.photos.put(key, b"photo", "image/png")
+        await stores.photos.put(f"{key}.parameters", b"{}", "image/png")
     seconds = count(step=LONGEST_BATCH_S)
     leftovers = Leftovers(stores, Pulse("janitor"), lambda: next(seconds))
-    assert await leftovers.remove() == 1
+    assert await leftovers.remove() == 2
     late = str(uuid4())
     await stores.photos.put(late, b"photo", "image/png")
     assert await leftovers.remove() == 0, "it may be the first of a batch that still comes"
-    assert len(await stores.photos.keys("")) == 4
-    assert await leftovers.remove() == 1
-    assert sorted(await stores.photos.keys("")) == sorted([waiting.image.location, late, "a foreign object"])
+    assert len(await stores.photos.keys("")) == 7
+    assert await leftovers.remove() == 2
+    kept = [f"{key}{end}" for key in (waiting.image.location, "a foreign object") for end in ("", ".parameters")]
+    assert sorted(await stores.photos.keys("")) == sorted([late, *kept])
 
 
 async def test_results_past_their_time_go() -> None:
