@@ -3,19 +3,21 @@
 import contextlib
 import ctypes
 import fcntl
-import io
 import os
 import shutil
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from gateway.cli.files import open_regular
+
 LARGEST = 32 * 1024 * 1024
 """Bytes of a log above which what it holds becomes the older one, of which there is one."""
 POLL_INTERVAL = 0.25
+_TAIL, _LINE = 2**22, 2**14
+"""Bytes from a log's end that are looked at, and bytes of a line."""
 _COLLAPSE_RANGE = 0x08
 """`FALLOC_FL_COLLAPSE_RANGE` of fallocate(2): ext4 and XFS take whole blocks out of a file's beginning in one step.
 
@@ -30,11 +32,9 @@ def open_log(path: Path) -> BinaryIO:
 
 
 def last_lines(path: Path, count: int) -> list[str]:
-    """The last `count` lines, those of the older log included; none where there is no such file."""
-    files = [file for file in (older(path), path) if file.is_file()]
-    text = b"".join(file.read_bytes() for file in files)
-    lines = io.StringIO(text.decode(errors="replace"))
-    return [line.rstrip("\n") for line in deque(lines, maxlen=count)]
+    """The last `count` lines, those of the older log included; none where there is no such file, or something else."""
+    text = b"".join(_tail(file) for file in (older(path), path))[-_TAIL:].removesuffix(b"\n")
+    return [line[:_LINE].decode(errors="replace") for line in text.split(b"\n")[-count:]] if count and text else []
 
 
 def older(path: Path) -> Path:
@@ -62,7 +62,7 @@ class LogReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
-        with contextlib.suppress(FileNotFoundError), self._open() as log:
+        with contextlib.suppress(OSError), self._open() as log:
             self._offset = os.fstat(log.fileno()).st_size
             self._mark = _mark(older(path))
             return
@@ -82,7 +82,7 @@ class LogReader:
     @contextmanager
     def _open(self) -> Iterator[BinaryIO]:
         """No rotation is under way as long as it is open."""
-        with self._path.open("rb") as log:
+        with _opened(self._path) as log:
             fcntl.flock(log, fcntl.LOCK_SH)
             yield log
 
@@ -92,7 +92,8 @@ class LogReader:
         if mark in {None, self._mark}:
             return b""
         self._mark = mark
-        passed = older(self._path).read_bytes()
+        with _opened(older(self._path)) as log:
+            passed = log.read()
         rest, self._offset = passed[self._offset :], max(0, self._offset - len(passed))
         return rest
 
@@ -107,12 +108,25 @@ def _lines(readers: Mapping[Path, LogReader]) -> Iterator[tuple[Path, str]]:
     while True:
         found = []
         for path, reader in readers.items():
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 *lines, begun[path] = (begun[path] + reader.read()).split(b"\n")
-                found += [(path, line.decode(errors="replace")) for line in lines]
+                found += [(path, line[:_LINE].decode(errors="replace")) for line in lines]
+                begun[path] = begun[path][:_LINE]
         yield from found
         if not found:
             time.sleep(POLL_INTERVAL)
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A regular file; a link is not followed, as none of ours is one. Raises OSError."""
+    return open_regular(path, path.parent)
+
+
+def _tail(path: Path) -> bytes:
+    with contextlib.suppress(OSError), _opened(path) as log:
+        log.seek(max(0, os.fstat(log.fileno()).st_size - _TAIL))
+        return log.read(_TAIL)
+    return b""
 
 
 def _become_older(log: BinaryIO, path: Path) -> None:

@@ -5,10 +5,11 @@ import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from deploy.embedded.processes import birth_of
 from gateway.settings.kept import is_launcher
+from gateway.settings.short_files import read_short
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,8 @@ class StackState:
     def read(cls, path: Path) -> "StackState | None":
         """What the file says, or None where there is none, or one of another version."""
         try:
-            return TypeAdapter(cls).validate_json(path.read_bytes())
-        except (OSError, ValidationError):
+            return TypeAdapter(cls).validate_json(read_short(path))
+        except (OSError, ValueError):
             return None
 
     def is_alive(self, home: Path) -> bool:

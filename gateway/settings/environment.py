@@ -15,6 +15,7 @@ from typing_extensions import override
 from gateway.printable import printable as on_one_line
 from gateway.settings.ambient import foreign, is_service_link, near_miss, opens_triton
 from gateway.settings.places import without_scheme
+from gateway.settings.short_files import read_short
 
 OTHER_NAMES = ("MASKWRIGHT_URL", "MASKWRIGHT_TOKEN", "MASKWRIGHT_PLAIN_HTTP")
 """Variables of the command line, which are no settings."""
@@ -145,7 +146,7 @@ def _in_file(variable: str, path: str) -> tuple[str, str]:
     if not Path(cleaned).is_absolute():
         raise SettingsError(f"{variable}={shown(cleaned)}: an absolute path is needed")
     try:
-        return variable, Path(cleaned).read_text(encoding="utf-8-sig")
+        return variable, read_short(Path(cleaned)).decode("utf-8-sig")
     except (OSError, ValueError) as error:
         raise SettingsError(f"{variable}={shown(cleaned)}: {getattr(error, 'strerror', None) or error}") from error
 

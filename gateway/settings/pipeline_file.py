@@ -11,6 +11,7 @@ from typing_extensions import override
 from gateway.notation import read_json
 from gateway.settings.environment import SettingsError, shown
 from gateway.settings.fields import SettingsGroup
+from gateway.settings.short_files import read_short
 
 
 class PipelineFileSettings(SettingsGroup):
@@ -81,7 +82,7 @@ def file_settings(path: Path) -> dict[str, object]:
 def _read(path: Path) -> _PipelineFile:
     said = f"PIPELINE_CONFIG={shown(str(path))}"
     try:
-        return _PipelineFile.model_validate(read_json(path.read_bytes()))
+        return _PipelineFile.model_validate(read_json(read_short(path)))
     except OSError as error:
         raise SettingsError(f"{said}: {error.strerror}") from error
     except ValidationError as error:

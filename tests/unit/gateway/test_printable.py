@@ -14,8 +14,10 @@ from gateway.terminal import Screen, cell, complain, print_json, say, table
 ROOT = Path(__file__).parents[3]
 ANY = st.text(st.characters(), max_size=60)
 ORDERS = [
-    "\x1b[2J", "\x1b]8;;https://evil.example\x1b\\x\x1b]8;;\x1b\\", "\x1b]52;c;cm0=\x07", "\x9b31m", "\x9d0;x\x9c", "\x90q",
-    "\u202egnp.exe", "\u2066x\u2069", "\u200b", "\ufeff", "\u2028", "\x85", "a\nb", "a\rb", "\x00", "\x7f", "\udc1b", "\U000e0041",
+    "\x1b[2J", "\x1b]8;;https://evil.example\x1b\\x\x1b]8;;\x1b\\", "\x1b]52;c;cm0=\x07",
+    "\x9b31m", "\x9d0;x\x9c", "\x90q",
+    "\u202egnp.exe", "\u2066x\u2069", "\u200b", "\ufeff", "\u2028", "\x85", "a\nb", "a\rb", "\x00", "\x7f", "\udc1b",
+    "\U000e0041",
 ]  # fmt: skip
 
 
@@ -109,8 +111,8 @@ def test_nothing_is_written_past_what_makes_it_printable(folder: str) -> None:
     own = {
         ("gateway/cli/keys.py", "text"), ("gateway/cli/main.py", "f'maskwright {__version__}'"),
         ("gateway/cli/settings.py", "'\\n'.join(settings_table())"), ("gateway/cli/jobs.py", "json_text(now)"),
-        ("deploy/embedded/commands.py", "f'export {name}={shlex.quote(value)}'"), ("deploy/embedded/__main__.py", "error"),
-        ("deploy/machine/environment.py", "text"),
+        ("deploy/embedded/commands.py", "f'export {name}={shlex.quote(value)}'"),
+        ("deploy/embedded/__main__.py", "error"), ("deploy/machine/environment.py", "text"),
     }  # fmt: skip
     for path in (ROOT / folder).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

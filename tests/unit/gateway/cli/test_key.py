@@ -39,7 +39,7 @@ ELSEWHERE = [
     "localhost.example.com",
     "127.0.0.1.example.com",
     "[fe80::1]",
-    "0.0.0.0",
+    "0.0.0.0",  # noqa: S104 to connect to
 ]
 ELSEWHERE += ["[::]", "localdomain", "xlocalhost", "1.127.0.0", "host.docker.internal"]
 
@@ -116,7 +116,7 @@ def test_what_is_no_address_of_a_gateway_is_refused(url: str) -> None:
     assert listed(url).exit_code == 2
 
 
-def test_a_key_for_this_machine_goes_through_no_proxy(tmp_path: Path) -> None:
+def test_a_key_for_this_machine_goes_through_no_proxy() -> None:
     with hostile(lambda _: [PAGE]) as proxy, hostile(lambda _: [PAGE]) as gateway:
         named = dict.fromkeys(("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY"), proxy.url)
         port = gateway.url.rpartition(":")[2]
