@@ -19,6 +19,7 @@ def test_the_photos_of_the_embedded_s3_are_its_owners_alone(tmp_path: Path, ther
     settings = Settings(minio_endpoint="127.0.0.1:9000", minio_access_key="app", minio_secret_key="secret of app")  # noqa: S106
     S3(settings, folders).prepare()
     assert (folders.data / "s3").stat().st_mode & 0o777 == 0o700
+    assert (folders.data / "s3.pem").stat().st_mode & 0o777 == 0o600
 
 
 def test_the_lock_of_a_stack_can_be_held_by_its_owner_alone(tmp_path: Path) -> None:
