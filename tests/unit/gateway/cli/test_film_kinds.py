@@ -57,7 +57,11 @@ FILMS: dict[str, tuple[str, str, str, tuple[int, int]]] = {
     "dvvideo": ("dvvideo", "mov", "yuv420p", _PAL),
 }
 TONES: dict[str, tuple[str, str, int, str]] = {
-    **{name: (name, "mov", 48000, "stereo") for name in SOUNDS if name.startswith(("pcm", "adpcm_ima_qt", "alac"))},
+    **{
+        name: (name, "mov", 48000, "stereo")
+        for name in sorted(SOUNDS)
+        if name.startswith(("pcm", "adpcm_ima_qt", "alac"))
+    },
     "aac": ("aac", "mp4", 48000, "stereo"),
     "mp3float": ("libmp3lame", "mp4", 48000, "stereo"),
     "mp2": ("mp2", "mkv", 48000, "stereo"),
