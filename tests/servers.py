@@ -98,7 +98,7 @@ def running_kafka(s3: S3Server, home: Path | None = None) -> Iterator[Server]:
     with _folders(home) as folders:
         settings = _embedded(folders, kafka_port=free_ports(1)[0], **s3.settings())
         server = Server(settings.kafka_bootstrap_servers)
-        with kept(Kafka(settings, folders), folders, server):
+        with kept(Kafka(settings), folders, server):
             yield server
 
 

