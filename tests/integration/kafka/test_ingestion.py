@@ -6,6 +6,7 @@ from gateway.jobs.store import JobFilter
 from tests.integration.kafka.messages import PARTITIONS, PHOTO, client, png, request
 from tests.integration.kafka.raw import produce
 from tests.integration.kafka.stores import ingesting, opened_stores, request_ids, until, work_off
+from tests.integration.postgres.making import request as new_job
 from tests.outboxes import take_due
 from tests.unit.gateway.kafka.batches import built
 
@@ -77,6 +78,19 @@ async def test_a_full_queue_holds_the_messages_in_the_broker(ours, kafka_server)
             await until(lambda: _is(topics.committed, 40), 30, "all offsets are committed")
         assert stores.jobs.most_queued <= 10
         assert len(await request_ids(stores)) == 40
+
+
+async def test_a_queue_that_another_tenant_filled_keeps_no_message_out(ours, kafka_server):
+    settings = ours(kafka_server, queue_max_size=10)
+    async with opened_stores(settings) as stores, client(settings) as topics:
+        await stores.jobs.jobs.submit([new_job(tenant="acme", priority=10) for _ in range(10)])
+        await topics.send(*(request(user, str(user)) for user in range(8)))
+        async with ingesting(settings, stores) as ingestion:
+            await until(lambda: _is(topics.committed, 5), 30, "its share is taken")
+            await until(lambda: sum(ingestion.lag.values()) == 3, 30, "the rest waits in the broker")
+            await until(lambda: _worked_off(stores, 18), 60, "both are worked off")
+            await until(lambda: _is(topics.committed, 8), 30, "all offsets are committed")
+        assert await request_ids(stores) == sorted(map(str, range(8)))
 
 
 async def test_members_share_the_partitions_and_who_stays_takes_over(settings, topics, stores):

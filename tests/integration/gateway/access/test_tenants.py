@@ -45,6 +45,23 @@ async def test_users_of_two_tenants_do_not_wait_for_each_other(house: House) -> 
         await house.stores.jobs.cancel(UUID(job))
 
 
+async def test_who_fills_the_queue_keeps_no_other_tenant_out(house: House) -> None:
+    room = house.services.settings.queue_max_size - (await house.stores.jobs.counts()).queued
+    jobs = [(await submit(house, ACME)).json()["id"] for _ in range(room)]
+    refused = await submit(house, ACME)
+    assert_problem(refused, "queue_full")
+    assert int(refused.headers["retry-after"]) >= 1
+    seen = {headers: await house.client.get("/queue-status", headers=caller(headers)) for headers in ("acme", "guest")}
+    assert {tenant: answer.json()["full"] for tenant, answer in seen.items()} == {"acme": True, "guest": False}
+    jobs.append((await submit(house, caller("guest"))).json()["id"])
+    leases = await house.stores.jobs.claim("tester", 2, LEASE_S, "acme")
+    assert "guest" in {lease.job.request.tenant for lease in leases}
+    for lease in leases:
+        await house.stores.jobs.release(lease)
+    for job in jobs:
+        await house.stores.jobs.cancel(UUID(job))
+
+
 async def test_lists_hold_the_tenants_own_jobs(house: House) -> None:
     user = uuid4().hex
     ids = {

@@ -99,11 +99,11 @@ async def test_the_jobs_that_ended_first_make_room(stores):
 
 
 async def test_whoever_keeps_most_makes_room(stores):
-    small, large = request(tenant="small"), [request(tenant="large") for _ in range(3)]
+    small, large = request(tenant="acme"), [request(tenant="globex") for _ in range(3)]
     await stores.jobs.submit([small, *large])
     await run(stores, MIB // 4)
     for _ in range(2):
-        more = request(tenant="large")
+        more = request(tenant="globex")
         await stores.jobs.submit([more])
         await run(stores, MIB // 4)
         large.append(more)
