@@ -13,8 +13,8 @@ from gateway.problems import Problem
 
 MAX_TEXT_BYTES = 1024 * 1024
 """Of everything in a body that is not the photo."""
-MAX_VALUES = 50_000
-"""Of JSON: 16 faces of 478 points have 40,000 with their coordinates."""
+MAX_VALUES, MAX_CONTAINERS = 200_000, 20_000
+"""Of JSON, and arrays and objects among them: 16 faces of 478 points have 40,000 and 8,000."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from gateway.bounds import MAX_VALUES
+from gateway.bounds import MAX_CONTAINERS, MAX_VALUES
 
 _DEEPEST = 64
 _MOST_DIGITS = 4000
@@ -26,11 +26,14 @@ def read_json(data: bytes | str) -> object:
 
     Raises ValueError for what two readers could read differently, or a database cannot keep: a name given twice in an
     object, lone surrogates, numbers that are none (NaN) or too large; and for more than 64 levels, or MAX_VALUES
-    values, which are counted before: commas and opening brackets.
+    values or MAX_CONTAINERS, which are counted before: commas and opening brackets.
     """
     text = data if isinstance(data, str) else _text(data)
-    if text.count(",") + text.count("[") + text.count("{") > MAX_VALUES:
+    containers = text.count("[") + text.count("{")
+    if text.count(",") + containers > MAX_VALUES:
         raise ValueError(f"more than {MAX_VALUES} values")
+    if containers > MAX_CONTAINERS:
+        raise ValueError(f"more than {MAX_CONTAINERS} arrays and objects, or nested deeper than {_DEEPEST} levels")
     try:
         value = _DECODER.decode(text.removeprefix("\ufeff"))
     except RecursionError as error:

@@ -111,7 +111,10 @@ async def test_submit_queues_files_and_addresses(house: House, tmp_path: Path) -
     kept = [await house.stores.jobs.get(UUID(job["id"])) for job in jobs]
     assert [job.request.image.kind for job in kept] == ["photo", "url"]
     for job in kept:
-        assert (json.loads(job.request.parameters)["mask_types"], job.request.priority) == (["dress"], 2)
+        assert (json.loads(await house.stores.jobs.parameters(job.id))["mask_types"], job.request.priority) == (
+            ["dress"],
+            2,
+        )
     await house.empty_queue()
 
 

@@ -34,7 +34,7 @@ async def test_a_job_is_answered_with_its_address_and_view(house: House) -> None
     assert (view["state"], view["user_id"], view["request_id"], view["priority"]) == ("queued", "u1", request_id, 3)
     assert (view["source"], view["trace_id"], view["attempts"]) == ("http", TRACE, 0)
     job = await house.stores.jobs.get(UUID(view["id"]))
-    assert json.loads(job.request.parameters)["mask_types"] == ["dress"]
+    assert json.loads(await house.stores.jobs.parameters(job.id))["mask_types"] == ["dress"]
     assert job.request.gender == "male"
     assert (await house.stores.photos.get(photo_key(job.id))).data == PHOTO
     assert (await house.client.get(answer.headers["location"])).json() == view
@@ -194,5 +194,5 @@ async def test_defaults_are_those_of_the_pipeline(house: House) -> None:
     pipeline = house.services.registry["body_masks"]
     view = await house.submit()
     job = await house.stores.jobs.get(UUID(str(view["id"])))
-    assert json.loads(job.request.parameters) == json.loads(parameters_json(pipeline, {}))
+    assert json.loads(await house.stores.jobs.parameters(job.id)) == json.loads(parameters_json(pipeline, {}))
     assert len(job.request.fingerprint) == hashlib.sha256().digest_size

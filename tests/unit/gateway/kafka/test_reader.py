@@ -186,9 +186,10 @@ def test_a_message_with_megabytes_of_text_is_poison_that_names_the_field(value):
 
 @pytest.mark.parametrize("item", [b"[],", b"0,", b'{"":0},'])
 def test_a_message_of_small_items_is_poison(item):
-    one = READER.read(message(b'{"user_id": "1", "image": "AAAA", "x": [' + item * (400_000 // len(item)) + b"0]}"))
+    one = READER.read(message(b'{"user_id": "1", "image": "AAAA", "x": [' + item * (500_000 // len(item)) + b"0]}"))
     assert isinstance(one, Poison)
-    assert (one.failure.code, one.failure.detail) == ("invalid_json", "more than 50000 values")
+    assert one.failure.code == "invalid_json"
+    assert one.failure.detail.startswith("more than ")
 
 
 def test_poison_goes_on_as_it_came_with_its_reason():
