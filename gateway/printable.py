@@ -8,7 +8,8 @@ import re
 
 MOST = 4096
 """Letters of a text that are shown: a whole path has no more."""
-_LOGIN = re.compile(r"(?<=//)[^/?#\s]*@")
+_LOGIN = re.compile(r"(?<=//)([^/?#\s]*|[^/?#\s:]+:(?!\d{1,5}[/?#])\S*)@")
+"""A password may have a slash that nobody escaped; a port is none."""
 _SIGNED = re.compile(
     r"(?i)([?&;](?:x-(?:amz|goog|oss)-(?:signature|credential|security-token)|awsaccesskeyid|googleaccessid|signature|sig"
     r"|se|sp|policy|key-pair-id|access_token|api[-_]?key|key|token|ticket|password|secret)=)[^&#\s\"'<>]+"

@@ -39,6 +39,11 @@ def test_what_is_no_order_stays_as_it_is() -> None:
     assert shown("Foto é 写真 😀 [red]x[/].jpg") == "Foto é 写真 😀 [red]x[/].jpg"
 
 
+@pytest.mark.parametrize("text", ["https://host/@scope/name", "http://host:8000/a@b", "//a/b c@d", "a@b.example"])
+def test_what_is_no_login_is_shown(text: str) -> None:
+    assert shown(text) == text
+
+
 def test_a_long_text_is_cut() -> None:
     assert len(shown("x" * 10**6)) == MOST + 1
 
@@ -48,7 +53,8 @@ def test_a_long_text_is_cut() -> None:
     [
         ("http://user:s3cret@host:8000/x refused", "s3cret"),
         ("postgresql+asyncpg://masks:s3cret@[::1]/masks?x=1", "s3cret"),
-        ("postgresql://masks:s3c/ret@db/masks", ""),
+        ("postgresql://masks:s3c/r3t@db/masks", "s3c"),
+        ("postgresql://masks:s3c@r3t@db/masks", "r3t"),
         ("host=db user=masks password=s3cret dbname=masks", "s3cret"),
         ("password = 's3 \\' cret' x", "cret"),
         ("https://b.example/a.png?X-Amz-Expires=60&X-Amz-Signature=s3cret&x=1", "s3cret"),

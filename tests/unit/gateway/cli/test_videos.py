@@ -1,12 +1,18 @@
 """Films through both passes, before a stand-in of the gateway."""
 
+import base64
+import json
 import os
 import signal
+import struct
+import zlib
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
+import httpx
 import numpy as np
 import pytest
 
@@ -236,3 +242,50 @@ def test_a_film_that_grows_meanwhile_is_reported(tmp_path: Path) -> None:
     assert outcome.code == "video_error"
     assert "still being written" in outcome.detail
     assert not (tmp_path / "out").exists()
+
+
+def _picture(width: int, height: int) -> str:
+    return base64.b64encode(cv2.imencode(".png", np.zeros((height, width, 3), np.uint8))[1].tobytes()).decode()
+
+
+def _copies(*pictures: object) -> dict[str, object]:
+    return {"detections": [], "artifacts": {str(name): {"base64": one} for name, one in enumerate(pictures)}}
+
+
+def _huge() -> str:
+    """A picture of a few bytes that says it has 900 million pixels."""
+    png = bytearray(base64.b64decode(_picture(96, 64)))
+    png[16:24] = struct.pack(">II", 30_000, 30_000)
+    png[29:33] = struct.pack(">I", zlib.crc32(bytes(png[12:29])))
+    return base64.b64encode(bytes(png)).decode()
+
+
+FOUND = '{"detections": [{"label": "face", "box": [10, 10, 30, 30]}]}'
+ANSWERS = {
+    "no box": ('{"detections": [{"label": "face", "box": [1, NaN, 3, Infinity]}]}', ""),
+    "too many": ('{"detections": [' + ",".join(['{"label": "a", "box": [0, 0, 1, 1]}'] * 10_001) + "]}", ""),
+    "no list": ('{"detections": null}', ""),
+    "no json": ("<html>", ""),
+    "no copy": (FOUND, json.dumps(_copies())),
+    "two copies": (FOUND, json.dumps(_copies(_picture(96, 64), _picture(96, 64)))),
+    "no picture": (FOUND, json.dumps(_copies("eA=="))),
+    "no base64": (FOUND, json.dumps(_copies("\u0430"))),
+    "a picture of another size": (FOUND, json.dumps(_copies(_picture(64, 96)))),
+    "a picture that says it is huge": (FOUND, json.dumps(_copies(_huge()))),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_whatever_a_gateway_answers_for_a_frame_nothing_is_left(
+    name: str, send: Send, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, text=ANSWERS[name][not request.url.path.endswith("detect")])
+
+    def client(_url: str) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url="http://stand-in", transport=httpx.MockTransport(answer))
+
+    monkeypatch.setattr(videos, "open_client", client)
+    outcome = send(write_film(tmp_path / "film.mp4", [scene()] * 2))
+    assert outcome.code == "unexpected_answer", outcome
+    assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
