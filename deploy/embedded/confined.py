@@ -1,7 +1,7 @@
 """Runs a program that reaches no files but those it is told: `python -I -S confined.py RULES PROGRAM [ARGUMENT…]`.
 
 RULES is JSON, paths by what may be done below them: "read" (and run), "list" names, "write", "device", and "entries"
-(folders and sockets may be made there, and names listed). The kernel's Landlock does it, for the program and all that
+(folders and sockets may be made there, and nothing read). The kernel's Landlock does it, for the program and all that
 it starts; from its version 6 on, signals reach no other process either. That a file is there, and whose, can still be
 asked. Numbers: the kernel's include/uapi/linux/landlock.h. The standard library is enough: ours may not be read yet.
 """
@@ -39,7 +39,7 @@ _ALLOWED = {
     "list": _READ_DIR,
     "write": _WRITE,
     "device": _READ_FILE | _READ_DIR | _WRITE_FILE,
-    "entries": _READ_DIR | _MAKE_DIR | _REMOVE_DIR | _MAKE_SOCK | _REMOVE_FILE,
+    "entries": _MAKE_DIR | _REMOVE_DIR | _MAKE_SOCK | _REMOVE_FILE,
 }
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -54,6 +54,8 @@ class Rights:
     write: Sequence[Path] = ()
     entries: Sequence[Path] = ()
     """Folders that others use too, in which it makes sockets and folders at fixed paths."""
+    listed: Sequence[Path] = ()
+    """Folders in which it may read names alone."""
     ports: Sequence[int] = ()
     always_confined: bool = False
     """Also where no capability asks for it."""
@@ -114,7 +116,7 @@ class Rights:
         nvidia = sorted(map(str, Path("/dev").glob("nvidia*")))
         return {
             "read": [*_SYSTEM, *map(str, (*_base(), _PROGRAM, *self.programs, *self.read))],
-            "list": [str(CHECKOUT)],  # where Python looks for our packages
+            "list": [str(CHECKOUT), *map(str, self.listed)],  # where Python looks for our packages
             "write": [*map(str, self.write)],
             "entries": [*map(str, self.entries)],
             "device": [*_DEVICES, *nvidia],

@@ -117,6 +117,7 @@ class Triton(Service):
             read=[self._wheel.folder, *python_folders(), package, libraries, *self._given.values()],
             write=[SHARED_MEMORY, self._folders.scratch(user)],
             entries=[Path("/tmp")],  # noqa: S108 - where the python backend makes a folder, and never uses it
+            listed=[Path("/tmp")],  # noqa: S108 - it looks through that folder before it removes it
             always_confined=True,
         )
 

@@ -158,17 +158,18 @@ READ = 'for path; do { cat "$path"; ls "$path/"; { echo x >"$path" && echo writt
 def test_the_capability_that_opens_folders_opens_none_but_its_own(
     closed_services: Mapping[str, Service], tmp_path: Path, name: str
 ) -> None:
-    for folder in (tmp_path / "private", Path(tempfile.mkdtemp(prefix="maskwright-test-", dir="/root"))):
-        folder.mkdir(mode=0o700, exist_ok=True)
-        (folder / "key").write_text("a secret")
+    private, folder = (Path(tempfile.mkdtemp(prefix="maskwright-test-", dir=place)) for place in ("/var/tmp", "/root"))
+    for each in (private, folder):
+        (each / "key").write_text("a secret")
     home = tmp_path / "home"
     data = [home / "data" / other / "kept" for other in {"postgres", "s3"} - {name}]
-    closed = [tmp_path / "private", tmp_path / "private" / "key", folder, folder / "key", *data]
+    closed = [private, private / "key", folder, folder / "key", *data]
     closed += [Path("/etc/shadow"), Path("/root"), home / "logs", home / "secrets.json", Path("/proc/1/environ")]
     service = closed_services[name]
     command = service.rights().command(["sh", "-c", READ, "sh", *map(str, closed)])
     ended = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
-    shutil.rmtree(folder)
+    for each in (private, folder):
+        shutil.rmtree(each)
     assert service.rights().capabilities(), "the test wants a folder that is closed to the service"
     assert ended.stdout == ""
     assert service.rights().faults() == []
