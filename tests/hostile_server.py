@@ -46,8 +46,10 @@ def hostile(answer: Answer) -> Iterator[Hostile]:
     with Server(("127.0.0.1", 0), Handler) as listener:
         server = Hostile(f"http://127.0.0.1:{listener.server_address[1]}")
         threading.Thread(target=listener.serve_forever, args=(0.02,), daemon=True).start()
-        yield server
-        listener.shutdown()
+        try:
+            yield server
+        finally:
+            listener.shutdown()
 
 
 def _head(file: BinaryIO) -> str:
