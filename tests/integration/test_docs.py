@@ -80,3 +80,14 @@ def test_commands(stack: RunningStack, workplace: Path, command: str) -> None:
     if output:
         written = workplace / output[1]
         assert written.is_dir() or written.stat().st_size > 100
+
+
+def test_every_row_of_who_may_do_what_names_a_test_that_is_there() -> None:
+    page = (CHECKOUT / "docs" / "security.md").read_text(encoding="utf-8").partition("## Who may do what")[2]
+    rows = [line.rstrip("| ").rpartition(" | ")[2] for line in page.splitlines() if line.startswith("|")][2:]
+    assert rows
+    for named in rows:
+        tests = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", named)
+        assert tests, named
+        for path, test in tests:
+            assert f"def {test}" in (CHECKOUT / path).read_text(encoding="utf-8"), f"{path}::{test}"
