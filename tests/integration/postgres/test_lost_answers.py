@@ -29,7 +29,7 @@ async def test_submitting(wired):
     wire.lose_after.append(COMMIT)
     jobs = [request("ann"), request("bob")]
     submissions = await stores.jobs.submit(jobs, [poison()])
-    assert [(one.result, one.job.request) for one in submissions] == [("created", job) for job in jobs]
+    assert [(one.result, one.job.id) for one in submissions] == [("created", job.id) for job in jobs]
     assert len(await stores.poison.entries(10)) == len(await take_due(stores.outbox, 60.0)) == 1
 
 
