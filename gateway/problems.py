@@ -15,6 +15,8 @@ RETRIED = frozenset({429, 503, 504})
 """Statuses that say when to try again, in the header Retry-After."""
 _IN_PATHS = "/:@!$&'()*+,;="
 """What stands for itself in a path (RFC 3986 §3.3)."""
+_MOST_TOLD = 2000
+"""Characters of a detail, and of a path: an address may have 64 KiB, and a refusal repeats parts of what it refuses."""
 
 
 @dataclass(frozen=True)
@@ -292,6 +294,8 @@ def problem_fields(code: str, detail: str) -> dict[str, object]:
 
 
 def problem_response(problem: Problem, path: str) -> Response:
-    """The HTTP answer for a problem; `path` is the one that was asked for, decoded."""
-    body = json.dumps({**problem_fields(problem.code, problem.detail), "instance": quote(path, _IN_PATHS)})
+    """The HTTP answer for a problem, cut where it is long; `path` is the one that was asked for, decoded."""
+    detail = problem.detail if len(problem.detail) <= _MOST_TOLD else f"{problem.detail[:_MOST_TOLD]}…"
+    instance = quote(path[:_MOST_TOLD], _IN_PATHS)
+    body = json.dumps({**problem_fields(problem.code, detail), "instance": instance})
     return Response(body, problem.type.status, problem.headers, MEDIA_TYPE)

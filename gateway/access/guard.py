@@ -24,6 +24,8 @@ from gateway.visits import visit_of
 Handler = Callable[[Request], Awaitable[Response]]
 
 _JOB = "job_id"
+_TARGET_CHARACTERS = 2000
+"""Of a path in the audit log: it may have 64 KiB, and the log is kept for long."""
 _log = get_logger("gateway.audit")
 
 
@@ -101,7 +103,7 @@ def _entry(request: Request, action: str, code: str | None) -> AuditEntry:
         tenant=caller.tenant,
         action=action,
         job_id=UUID(job_id) if job_id else None,
-        target=f"{request.method} {quote(path_of(request))}",
+        target=f"{request.method} {quote(path_of(request)[:_TARGET_CHARACTERS])}",
         code=code,
         request_id=request_id_of(request),
     )

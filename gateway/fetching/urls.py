@@ -16,6 +16,8 @@ _HIGHEST_PORT = 65_535
 _LONGEST_NAME = 253
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _PUNYCODE = "xn--"
+_JOINERS = dict.fromkeys(map(ord, "\u200c\u200d"))
+"""In names of Persian and Indic scripts (RFC 5892, A.1 and A.2)."""
 _AUTHORITY = re.compile(r"(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?//([^/?#]*)")
 _PLAIN = re.compile(r"(\[[^\]]*\]|[^\[\]:]*)(:[0-9]{0,5})?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
@@ -115,7 +117,7 @@ def _is_readable(label: str) -> bool:
         decoded = label.removeprefix(_PUNYCODE).encode().decode("punycode")
     except UnicodeError:
         return False
-    return decoded.isprintable() and not decoded.isascii()
+    return decoded.translate(_JOINERS).isprintable() and not decoded.isascii()
 
 
 def _is_odd(character: str) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from gateway.fetching.guard import check_url
 from gateway.intake.images import Image, check_photo
-from gateway.intake.job_fields import MAX_URL_CHARACTERS, JobFields
+from gateway.intake.job_fields import JobFields
 from gateway.intake.submission import Submission
 from gateway.jobs.identity import check_id, fingerprint
 from gateway.jobs.job import Callback, ImageReference
@@ -76,15 +76,9 @@ def checked_image(image: Image, settings: Settings) -> Image:
         check_photo(image, settings.max_pixels)
         return image
     if image.kind == "url":
-        return ImageReference("url", _checked_url("image", image.location, settings))
+        check_url(image.location, settings.allowed_networks)
+        return image
     return ImageReference("s3", parse_location(image.location, settings))
-
-
-def _checked_url(field: str, url: str, settings: Settings) -> str:
-    if len(url) > MAX_URL_CHARACTERS:
-        raise Problem("invalid_parameters", f"{field}: at most {MAX_URL_CHARACTERS} characters are accepted in a URL")
-    check_url(url, settings.allowed_networks)
-    return url
 
 
 def _callbacks(url: str, settings: Settings) -> tuple[Callback, ...]:
@@ -92,7 +86,8 @@ def _callbacks(url: str, settings: Settings) -> tuple[Callback, ...]:
         return ()
     if not settings.webhook_secret.get_secret_value():
         raise Problem("invalid_parameters", "callback_url: not accepted here, because WEBHOOK_SECRET is not set")
-    return (Callback("webhook", _checked_url("callback_url", url, settings)),)
+    check_url(url, settings.allowed_networks)
+    return (Callback("webhook", url),)
 
 
 def _gender(said: object) -> str | None:

@@ -81,7 +81,8 @@ WITH RECURSIVE round AS (
     WHERE id = ANY(ARRAY(SELECT id FROM chosen))
     RETURNING {listed(WORKED_ON)}
 )
-SELECT claimed.*, chosen.attempts >= $4 AS exhausted, all_planned.planned, pg_notify('maskwright', claimed.id::text)
+SELECT claimed.*, chosen.attempts >= $4 AS exhausted, all_planned.planned,
+    CASE WHEN claimed.id IS NOT NULL THEN pg_notify('maskwright', claimed.id::text) END
 FROM (SELECT count(*) AS planned FROM planned) AS all_planned
 LEFT JOIN claimed ON true LEFT JOIN chosen ON chosen.id = claimed.id LEFT JOIN planned ON planned.id = claimed.id
 ORDER BY planned.taken, planned.passed, planned.tenant, claimed.priority DESC, claimed.sequence

@@ -1,7 +1,8 @@
 """From a checked request to a job in the store."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -13,6 +14,7 @@ from gateway.cache.cache import CacheHit
 from gateway.cache.jobs import counted, outcome_of
 from gateway.cache.keys import Work
 from gateway.intake.job_request import JobRequest
+from gateway.jobs.bucket import Bucket
 from gateway.jobs.job import ImageReference, NewJob
 from gateway.jobs.keys import parameters_key, photo_key
 from gateway.jobs.store import JobFilter, Submission
@@ -94,12 +96,22 @@ async def _queued(services: Services, job: NewJob, photo: bytes | None) -> Submi
     if _are_large(services, job.parameters):
         inputs[parameters_key(job.id)] = job.parameters.encode()
         job = replace(job, parameters="", parameters_stored=True)
-    for key, data in inputs.items():
-        await photos.put(key, data, _MEDIA_TYPE)
+    await _store(photos, inputs)
     (submission,) = await services.stores.jobs.submit([job])
     if submission.job.id != job.id and inputs:
         await photos.remove(list(inputs))
     return submission
+
+
+async def _store(photos: Bucket, inputs: Mapping[str, bytes]) -> None:
+    """All or nothing, as far as the store answers."""
+    try:
+        for key, data in inputs.items():
+            await photos.put(key, data, _MEDIA_TYPE)
+    except Problem:
+        with suppress(Problem):
+            await photos.remove(list(inputs))
+        raise
 
 
 def _are_large(services: Services, parameters: str) -> bool:

@@ -28,7 +28,6 @@ from gateway.visits import visit_of
 
 MAX_FILES = 1000
 _MAX_FIELDS = 64
-_MAX_FIELD_BYTES = 65_536
 _MAX_PARAMETERS = 16_384
 _PHOTO_TYPE = "application/octet-stream"
 
@@ -80,7 +79,7 @@ async def _stored(request: Request, services: Services, claim: Claim, arrivals: 
     """Adds the files to the arrivals, and gives the other fields."""
     async for part in _parts(request, services):
         if part.name != FILES:
-            yield _small(part)
+            yield part
         elif len(arrivals) == MAX_FILES:
             raise Problem("invalid_parameters", f"{FILES}: at most {MAX_FILES} files are accepted")
         else:
@@ -95,14 +94,6 @@ def _small_enough(parameters: str) -> str:
         wrong = f"all fields but the files: {len(parameters)} characters; at most {_MAX_PARAMETERS} are accepted"
         raise Problem("field_too_large", wrong)
     return parameters
-
-
-def _small(part: Part) -> Part:
-    """A field, which is kept until the last file has come."""
-    if part.size > _MAX_FIELD_BYTES:
-        wrong = f"{part.name[:60]!r}: at most {_MAX_FIELD_BYTES} bytes are accepted; photos go into the field {FILES!r}"
-        raise Problem("invalid_parameters", wrong)
-    return part
 
 
 async def _parts(request: Request, services: Services) -> AsyncIterator[Part]:

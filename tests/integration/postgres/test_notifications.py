@@ -43,6 +43,14 @@ async def test_a_jobs_followers_hear_of_each_step(stores, heard):
         assert await work.wait(PATIENCE_S), "the user's next has its turn"
 
 
+async def test_who_looks_for_jobs_in_vain_wakes_nobody(stores, heard):
+    with heard.subscribe("") as nothing, heard.subscribe(WORK) as work:
+        assert await stores.jobs.claim("worker", 1, LEASE_S) == []
+        await stores.jobs.submit([request()])
+        assert await work.wait(PATIENCE_S), "what was told before has come too"
+        assert not await nothing.wait(0)
+
+
 async def test_an_outcome_is_a_delivery(stores, heard):
     callbacks = (Callback("webhook", "https://example.com/hook"),)
     with heard.subscribe(OUTBOX) as outbox:

@@ -1,4 +1,6 @@
 import json
+import time
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -136,3 +138,14 @@ def test_a_glance_at_two_megabytes_refuses_what_is_text(text: str) -> None:
     for how, body in ((kind, form("keep", text, 9, first=True)), ("application/json", f'{{"keep": {value}'.encode())):
         with pytest.raises(Problem, match="field_too_large: keep: "):
             glance_at(how)(body[:2_000_000])
+
+
+@pytest.mark.parametrize("filling", [b" ", b"}", b'"a":1,', b'"image":1,', b'"a":"b", "c":[0,0], '])
+def test_a_glance_takes_no_longer_for_spaces_and_small_members(filling: bytes) -> None:
+    body = b"{" + filling * (2 * SIZE // len(filling))
+    start = time.process_time()
+    with suppress(Problem):
+        glance_at("application/json")(body)
+    with pytest.raises(Problem):
+        json_members(body)
+    assert time.process_time() - start < 1

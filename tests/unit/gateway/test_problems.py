@@ -29,6 +29,12 @@ def test_the_path_is_told_as_a_reference() -> None:
     assert json.loads(bytes(response.body))["instance"] == "/a%20b/%23%3F%25/caf%C3%A9%0A/!tenant/x:y"
 
 
+def test_a_refusal_does_not_repeat_all_that_it_refuses() -> None:
+    response = problem_response(Problem("job_not_found", f"No job {'x' * 60_000}"), f"/v1/jobs/{'x' * 60_000}")
+    assert json.loads(bytes(response.body))["detail"].startswith("No job xxx")
+    assert len(response.body) < 5000
+
+
 @pytest.mark.parametrize(("wait_s", "header"), [(0.0, "1"), (0.2, "1"), (1.0, "1"), (2.1, "3")])
 def test_the_time_to_wait_is_whole_seconds_and_never_too_short(wait_s: float, header: str) -> None:
     assert Problem("queue_full", "why", retry_after=wait_s).headers["Retry-After"] == header

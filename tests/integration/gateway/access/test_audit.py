@@ -33,3 +33,11 @@ async def test_who_sends_too_much_does_not_fill_the_audit_log(settings: Settings
         assert [answer.status_code for answer in answers] == [202, 429, 429]
         acts = await house.stores.audit.entries(AuditFilter(caller="token:often"))
         assert [act.code for act in acts] == [None]
+
+
+async def test_the_audit_log_keeps_no_more_of_a_path_than_it_needs(house: House) -> None:
+    answer = await house.client.delete(f"{JOBS}/{'x' * 50_000}", headers=bearer(token(sub="verbose")))
+    assert_problem(answer, "job_not_found")
+    (act,) = await house.stores.audit.entries(AuditFilter(caller="token:verbose"))
+    assert act.target.startswith(f"DELETE {JOBS}/xxx")
+    assert len(act.target) < 5000

@@ -11,8 +11,10 @@ import pytest
 from gateway.bounds import MAX_TEXT_BYTES
 from gateway.jobs.keys import parameters_key, photo_key
 from gateway.problems import PROBLEMS
+from gateway.settings import Settings
 from gateway.worker.objects import JobObjects
 from gateway.worker.sources import Sources
+from tests.integration.gateway.jobs.conftest import living_house
 from tests.integration.gateway.jobs.house import JOBS, PHOTO, House
 
 LABEL_MAP = os.urandom(300_000)
@@ -58,6 +60,16 @@ async def test_the_same_request_again_keeps_its_parameters_once(house: House) ->
     assert (answer.status_code, answer.json()["id"]) == (200, str(job_id))
     named = [key for key in await house.stores.photos.keys("") if key.startswith(str(job_id))]
     assert set(named) == {photo_key(job_id), parameters_key(job_id)}
+
+
+async def test_a_photo_whose_parameters_find_no_room_does_not_stay(settings: Settings) -> None:
+    if settings.db_use_database:
+        pytest.skip("S3 has no end")
+    async for house in living_house(settings):
+        await house.stores.photos.put("others", bytes(settings.memory_store_bytes * 3 // 4 - 10_000), "image/png")
+        answer = await house.client.post(JOBS, files={"image": PHOTO, "segmentation_map": LABEL_MAP}, data=FACES)
+        assert answer.json()["code"] == "queue_full"
+        assert await house.stores.photos.keys("") == ["others"]
 
 
 async def test_small_parameters_stay_with_the_job(house: House) -> None:

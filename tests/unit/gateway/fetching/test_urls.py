@@ -78,9 +78,11 @@ def test_a_signed_url_is_asked_for_as_it_stands(target: str) -> None:
     assert parse_url(f"https://example.com{target}").raw_path.decode() == target
 
 
-@pytest.mark.parametrize("host", ["xn--ls8h.la", "a.xn--i-7iq.ws", "xn--bcher-kva.example", "xn--fx-3s9cx68e.jp"])
+@pytest.mark.parametrize(
+    "host", ["xn--ls8h.la", "a.xn--i-7iq.ws", "xn--bcher-kva.example", "xn--fx-3s9cx68e.jp", "xn--mgba3gch31f060k.com"]
+)
 def test_a_name_in_ascii_form_stays_as_it_is(host: str) -> None:
-    """Emoji, as registries sell them, are no names to IDNA 2008, and to everybody else."""
+    """Emoji, as registries sell them, are no names to IDNA 2008, and to everybody else; Persian ones have joiners."""
     assert parse_url(f"https://{host}/").raw_host.decode() == host
 
 
