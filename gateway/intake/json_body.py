@@ -107,7 +107,7 @@ def _first_large(text: bytes) -> tuple[str, int]:
     """
     at, name, decoder = text.find(b"{") + 1, "the body", json.JSONDecoder()
     for _ in range(_MEMBERS):
-        if not (match := _NAME.match(text, at)):
+        if not (match := _NAME.match(text, at, at + _WINDOW)):
             break
         name, at = match[1].decode("utf-8", "replace"), match.end()
         seen = text[at : at + _WINDOW]
