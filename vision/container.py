@@ -20,6 +20,8 @@ ACCEPTED = "JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF and BMP are accepted"
 
 MAX_PARTS = 65_536
 """Chunks of a file, more than any encoder writes; bounds the time that a hostile file costs."""
+MAX_BLOCKS = 1_000_000
+"""Of the data in a GIF, likewise: in 32 MiB there are 130,000, of 255 bytes each."""
 
 PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT"})
 """Chunks without which pixels are wrong: a bad checksum in one of them is damage."""
@@ -197,7 +199,7 @@ def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
 
 def _gif(data: bytes) -> PhotoFile:
     """The one frame of a GIF with the block that says what is transparent (GIF89a, sections 18 to 23)."""
-    parts, frames = [data[: (at := 13 + _gif_table(data[10]))]], 0
+    parts, frames, extensions, blocks = [data[: (at := 13 + _gif_table(data[10]))]], 0, 0, 0
     while at < len(data) and data[at] != GIF_TRAILER:
         start, kind = at, data[at]
         if kind == GIF_IMAGE:
@@ -205,9 +207,13 @@ def _gif(data: bytes) -> PhotoFile:
             frames += 1
         elif kind == GIF_EXTENSION:
             at += 2
+            extensions += 1
         else:
             break  # what follows the frames
-        at = _gif_blocks_end(data, at)
+        at, count = _gif_blocks_end(data, at, MAX_BLOCKS - blocks)
+        blocks += count
+        if extensions > MAX_PARTS:
+            raise PhotoError("image_corrupt", f"GIF with over {MAX_PARTS} extensions")
         if frames > 1:
             raise PhotoError("image_animated", "the gif is animated; send one still image")
         if kind == GIF_IMAGE or (data[start + 1] == GIF_GRAPHIC_CONTROL and not frames):
@@ -222,13 +228,16 @@ def _gif_table(flags: int) -> int:
     return 3 << (flags & GIF_TABLE_SIZE) + 1 if flags & GIF_TABLE else 0
 
 
-def _gif_blocks_end(data: bytes, at: int) -> int:
-    """Where a chain of blocks ends: each starts with its length, the last one has none."""
-    while at < len(data) and data[at]:
-        at += data[at] + 1
+def _gif_blocks_end(data: bytes, at: int, most: int) -> tuple[int, int]:
+    """Where a chain of blocks ends, and how many they are: each starts with its length, the last one has none."""
+    count = 0
+    while at < len(data) and data[at] and count <= most:
+        at, count = at + data[at] + 1, count + 1
+    if count > most:
+        raise PhotoError("image_corrupt", f"GIF with over {MAX_BLOCKS} blocks")
     if at > len(data):
         raise truncated("gif")
-    return at + 1
+    return at + 1, count
 
 
 def _tiff(data: bytes) -> PhotoFile:

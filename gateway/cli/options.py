@@ -8,6 +8,7 @@ import typer
 
 from gateway.cli.files import read_bounded
 from gateway.intake.submission import text_or_base64
+from gateway.printable import shown
 
 Url = Annotated[
     str,
@@ -40,22 +41,23 @@ def fields_of(pairs: list[str] | None) -> Mapping[str, str]:
     return dict(map(_field, pairs or []))
 
 
-def file_text(path: Path) -> str:
-    """A file's text, or its bytes in base64 where it holds none. Raises OSError; a pipe that is named is read."""
-    with path.open("rb") as file:
-        return text_or_base64(read_bounded(file, path))
+def file_text(option: str, path: Path) -> str:
+    """A file's text, or its bytes in base64 where it holds none; a pipe that is named is read.
+
+    Raises typer.BadParameter, which names the option, for what cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return text_or_base64(read_bounded(file, path))
+    except OSError as error:
+        raise typer.BadParameter(shown(f"{error.strerror}: {error.filename}"), param_hint=option) from error
 
 
 def _field(pair: str) -> tuple[str, str]:
     name, equals, value = pair.partition("=")
     if not (name and equals):
         raise typer.BadParameter(f"{pair!r}: write NAME=VALUE or NAME=@FILE", param_hint="--field")
-    if not value.startswith("@"):
-        return name, value
-    try:
-        return name, file_text(Path(value[1:]))
-    except OSError as error:
-        raise typer.BadParameter(f"{name}: {error.strerror}: {error.filename}", param_hint="--field") from error
+    return name, file_text(f"--field {shown(name)}", Path(value[1:])) if value.startswith("@") else value
 
 
 def given(**options: str) -> Mapping[str, str]:

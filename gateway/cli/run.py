@@ -130,8 +130,9 @@ def face_contours(  # noqa: PLR0913, PLR0917 one option for each parameter of th
         complain("--landmarks and --segmentation-map belong to one photo, and there are several.")
         raise typer.Exit(2)
     parameters = given(
-        landmarks=file_text(landmarks) if landmarks else "",
-        segmentation_map=file_text(segmentation_map) if segmentation_map else "", face=face, regions=regions,
+        landmarks=file_text("--landmarks", landmarks) if landmarks else "",
+        segmentation_map=file_text("--segmentation-map", segmentation_map) if segmentation_map else "",
+        face=face, regions=regions,
         frame=frame, show_labels=flag(show_labels), show_landmarks=flag(show_landmarks), region_opacity=region_opacity,
         stroke_width=stroke_width, colors=colors, embed_image=flag(embed_image), include=include,
     )  # fmt: skip

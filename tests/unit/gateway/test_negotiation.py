@@ -25,6 +25,8 @@ OFFERS = ["image/png", "application/json", "multipart/mixed"]
         ("image/png;q=0, application/json;q=0, multipart/mixed;q=0.0", None),
         ("nonsense", None),
         ("image/png;q=much, application/json", "application/json"),
+        ("text/html, " * 63 + "application/json", "application/json"),
+        ("text/html, " * 64 + "application/json", None),
     ],
 )
 def test_choice(accept: str | None, chosen: str | None) -> None:

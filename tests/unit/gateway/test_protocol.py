@@ -198,6 +198,11 @@ async def test_more_header_fields_than_anyone_sends_are_refused(served: Served) 
     assert statuses(await served.send(get("/", "X: y\r\n" * 200))) == [431]
 
 
+async def test_more_fields_of_an_address_than_anyone_sends_are_refused(served: Served) -> None:
+    assert statuses(await served.send(get("/?" + "a&" * 101))) == [431]
+    assert statuses(await served.send(get("/?" + "a&" * 100, "Connection: close\r\n"))) == [200]
+
+
 async def test_a_client_that_does_not_read_its_answer_is_left(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "STALL_S", 0.2)
     with socket.socket() as client:

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import time
 import zlib
 
 import numpy as np
@@ -296,6 +297,17 @@ def test_a_gif_of_many_comment_blocks_is_read_at_once() -> None:
     comment = b"!\xfe" + (b"\xff" + bytes(255)) * 20_000 + b"\0"
     start = 13 + 768
     np.testing.assert_array_equal(read(data[:start] + comment + data[start:]), read(data))
+
+
+@pytest.mark.parametrize(
+    "filler", [b"!\xfe\0" * 3_000_000, b"!\xfe" + b"\1a" * 4_000_000 + b"\0"], ids=["extensions", "blocks"]
+)
+def test_a_gif_of_more_parts_than_any_writer_makes_is_refused_soon(filler: bytes) -> None:
+    data = encoded(picture(), "GIF")
+    start, began = 13 + 768, time.process_time()
+    with pytest.raises(PhotoError, match="GIF with over"):
+        read(data[:start] + filler + data[start:])
+    assert time.process_time() - began < 1
 
 
 def test_only_a_jpeg_is_reduced() -> None:

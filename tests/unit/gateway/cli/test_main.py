@@ -45,3 +45,24 @@ def test_videos_without_their_package_say_what_to_install(tmp_path: Path, monkey
     assert ended.exit_code == 1
     assert "pip install 'maskwright[video]'" in ended.output
     assert "package_missing" in ended.output
+
+
+@pytest.mark.parametrize("option", [["-F", "colors=@{}"], ["-F", "\x1b[31m=@{}"]])
+def test_a_field_of_a_file_that_is_missing_is_explained_in_letters_alone(option: list[str], tmp_path: Path) -> None:
+    missing = tmp_path / "\x1b]0;owned\x07"
+    result = CliRunner().invoke(app, ["submit", "photo.jpg", *(part.format(missing) for part in option)])
+    assert result.exit_code == 2
+    assert "No such file" in result.output
+    assert not {"\x1b", "\x07"} & set(result.output)
+
+
+def test_landmarks_without_end_are_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.cli.files.MOST_BYTES", 2**20)
+    photo, landmarks = tmp_path / "face.jpg", tmp_path / "points.json"
+    photo.touch()
+    landmarks.write_bytes(bytes(2**20 + 1))
+    arguments = ["run", "face_contours", str(photo), "-o", str(tmp_path / "out"), "--landmarks", str(landmarks)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "--landmarks" in result.output
+    assert "Larger than 1 MiB" in result.output

@@ -1,11 +1,12 @@
 import base64
 import json
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.intake.json_body import json_submission
+from gateway.intake.json_body import glance_at_json, json_submission
 from gateway.jobs.job import ImageReference
 from gateway.problems import Problem
 
@@ -74,3 +75,30 @@ def code_of(body: bytes) -> str | None:
     except Problem as problem:
         return problem.code
     return None
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b'{"image": "x"' + b" " * 60_000,
+        b"{" + b"\n" * 60_000,
+        b'{"image": "x"' + b"}" * 60_000,
+        b'{"image": "x", "gender"' + b" " * 60_000,
+        b'{"image": "x"' + b', "gender": ""' * 140_000,
+        b'{"image": "x"' + b',"a":0' * 190_000,
+    ],
+    ids=["spaces", "line ends", "braces", "spaces after a name", "members of a text", "members of a number"],
+)
+def test_a_glance_takes_a_moment_whatever_the_body_begins_with(start: bytes) -> None:
+    """It is taken on the event loop, where each moment is everybody's."""
+    began = time.process_time()
+    glance_at_json(start)
+    assert time.process_time() - began < 0.3
+
+
+def test_the_member_that_is_too_large_is_named_among_many_small_ones() -> None:
+    small = b"".join(b'"a%d": 0, ' % number for number in range(100))
+    with pytest.raises(Problem) as caught:
+        glance_at_json(b'{"image": "x", ' + small + b'"landmarks": [' + b"0," * 300_000)
+    assert caught.value.code == "field_too_large"
+    assert caught.value.detail.startswith("landmarks")
