@@ -13,9 +13,10 @@ from pathlib import Path
 
 FIRST, LAST = 61_184, 65_519
 """Numbers that users without an entry in passwd(5) get from systemd: `DynamicUser=` of systemd.exec(5)."""
-_NEEDED = ("chown", "kill", "setgid", "setpcap", "setuid")
-_NUMBERS = {"chown": 0, "dac_override": 1, "dac_read_search": 2, "kill": 5, "setgid": 6, "setuid": 7, "setpcap": 8}
-"""Capabilities: include/uapi/linux/capability.h."""
+NEEDED = ("chown", "dac_override", "fowner", "kill", "setgid", "setpcap", "setuid")
+"""Capabilities with which root starts, watches and clears up after processes of other users."""
+_NUMBERS = {"dac_read_search": 2, **dict(zip(NEEDED, (0, 1, 3, 5, 6, 8, 7), strict=True))}
+"""Of capabilities: include/uapi/linux/capability.h."""
 _LINKS = 1
 _IN_USE = Path("/run/systemd/dynamic-uid")
 
@@ -106,8 +107,7 @@ def triton_of(home: Path) -> Account:
 @functools.cache
 def can_drop() -> bool:
     """Whether this process is root, and has what it takes to start and stop processes of other users."""
-    opens = has("dac_read_search") or has("dac_override")
-    return os.geteuid() == 0 and opens and all(map(has, _NEEDED)) and Account(FIRST, FIRST).succeeds("true")
+    return os.geteuid() == 0 and all(map(has, NEEDED)) and Account(FIRST, FIRST).succeeds("true")
 
 
 def has(capability: str) -> bool:

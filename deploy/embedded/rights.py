@@ -81,7 +81,7 @@ class Rights:
         if self._is_root():
             found.append(
                 "it runs as root, who may not start it as another user here: give the container the capabilities "
-                "CHOWN, DAC_OVERRIDE, KILL, SETGID, SETPCAP and SETUID, or start the stack as another user"
+                f"{', '.join(account.NEEDED).upper()}, or start the stack as another user"
             )
         if not confined.abi() and self._is_confined(self.capabilities()):
             found.append(
