@@ -66,6 +66,11 @@ class Folders:
         """The user of Triton."""
         return account.triton_of(self.home)
 
+    @property
+    def own_users(self) -> Collection[int]:
+        """The numbers of users that are this stack's alone; none where it runs as who started it."""
+        return {user.uid for user in self._users() if user.is_other}
+
     def log(self, service: str) -> Path:
         """The log file of a service."""
         return self.logs / f"{service}.log"

@@ -207,8 +207,32 @@ def test_what_a_state_file_names_is_not_ended_for_that(folders: Folders, monkeyp
         StackState(1, "ready", services).write(folders.state)
         end_leftovers(folders)
         assert left.wait(10) == -signal.SIGKILL
-        assert writers_to([own_log]) == [], "the group of a dead leader is left"
+        assert writers_to([own_log], ()) == [], "the group of a dead leader is left"
         assert all(map(lives, (named, half, starter)))
+
+
+CLEAR = """
+import sys
+from pathlib import Path
+from deploy.embedded import leftovers
+leftovers._GRACE_S = 0.0
+leftovers.end_leftovers(leftovers.Folders(Path(sys.argv[1])))
+"""
+
+
+@needs_root
+def test_servers_are_ended_where_root_may_not_look_into_them(folders: Folders) -> None:
+    blind = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-all", "--", sys.executable, "-c", CLEAR]
+    server = ["setpriv", *folders.servers.options(), "--", "sleep", "60"]
+    with (
+        folders.log("s3").open("ab") as log,
+        stranger(*server, stdout=log, stderr=log) as left,
+        stranger("setpriv", f"--reuid={65_534}", "--clear-groups", "--", "sleep", "60") as other,
+    ):
+        # `left` is a zombie for as long as nobody waits for it, and must not be waited for.
+        subprocess.run([*blind, str(folders.home)], check=True, timeout=20)
+        assert left.wait(10) == -signal.SIGKILL
+        assert lives(other)
 
 
 def test_the_logs_of_every_service_are_looked_at(folders: Folders) -> None:
