@@ -21,7 +21,7 @@ from deploy.embedded.leftovers import end_leftovers, only_launcher
 from deploy.embedded.process import ServiceProcess
 from deploy.embedded.processes import birth_of, signal_process, writers_to
 from deploy.embedded.service import Service
-from deploy.embedded.stack import services_for
+from deploy.embedded.stack import Stack, services_for
 from deploy.embedded.state import ServiceState, StackState
 from gateway.settings import Settings
 from tests.processes import group_members
@@ -240,6 +240,11 @@ def test_the_logs_of_every_service_are_looked_at(folders: Folders) -> None:
     names = {one.name for one in services_for(given, folders)}
     assert {"postgres", "worker-3"} <= names
     assert {name for name in names if leftovers._SERVICES.fullmatch(name)} == names
+
+
+async def test_a_state_that_cannot_be_written_ends_no_stack(folders: Folders) -> None:
+    folders.state.mkdir()
+    await Stack([], folders).run()
 
 
 @pytest.mark.parametrize("kind", ["folder", "link", "pipe"])
