@@ -105,6 +105,8 @@ class Postgres(Service):
         """Remember why it cannot be done: the one who waits is told by `doing`."""
         try:
             await self._administrator.make_roles()
+        except asyncpg.CannotConnectNowError:  # it starts, or recovers
+            raise
         except (asyncpg.PostgresError, StackError) as error:
             self._refusal = f"the gateway's role and database cannot be made: {error}"
             raise
