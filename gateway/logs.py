@@ -17,8 +17,8 @@ _ORDER = ["timestamp", "level", "logger", "user_id", "request_id", "job_id", "tr
 _REPEATED_S = 30.0
 
 
-class _Standing:
-    """Standard error, where a line that a full disk does not take is lost, and ends nobody's work."""
+class _StandardError:
+    """A line that a full disk does not take is lost, and ends nobody's work."""
 
     def write(self, text: str) -> None:
         with contextlib.suppress(OSError):
@@ -36,7 +36,7 @@ def configure_logs(settings: Settings) -> None:
     structlog.configure(
         processors=[*shared, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Standing())),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _StandardError())),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
