@@ -15,7 +15,7 @@ FIRST, LAST = 61_184, 65_519
 """Numbers that users without an entry in passwd(5) get from systemd: `DynamicUser=` of systemd.exec(5)."""
 NEEDED = ("chown", "dac_override", "fowner", "kill", "setgid", "setpcap", "setuid")
 """Capabilities with which root starts, watches and clears up after processes of other users."""
-_NUMBERS = {"dac_read_search": 2, **dict(zip(NEEDED, (0, 1, 3, 5, 6, 8, 7), strict=True))}
+_NUMBERS = dict(chown=0, dac_override=1, dac_read_search=2, fowner=3, kill=5, setgid=6, setuid=7, setpcap=8)  # noqa: C408
 """Of capabilities: include/uapi/linux/capability.h."""
 _LINKS = 1
 _IN_USE = Path("/run/systemd/dynamic-uid")
@@ -61,7 +61,7 @@ class Account:
     def own(self, folder: Path) -> None:
         """Give it a folder with all that is in it, and keep others out of the folder. Raises OSError.
 
-        What belongs neither to the folder's last owner nor to root did not come from a server of ours, and stays.
+        What does not belong to the folder's last owner did not come from a server of ours, and stays.
         """
         last = folder.lstat().st_uid
         folder.chmod(0o700)
