@@ -1,6 +1,7 @@
 """Changes of the model repository: a folder is built aside and takes its name whole, one process at a time.
 
-Whoever is killed leaves the repository as it was, and a folder in `.building` that the next change removes.
+Whoever is killed leaves the repository as it was, or between two renames without that model, never with half of it. The
+next change removes what was left in `.building`.
 """
 
 import contextlib

@@ -1,9 +1,10 @@
 """Structured logs: one JSON object a line, or a readable line on a terminal."""
 
+import contextlib
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import cast
+from typing import TextIO, cast
 
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
@@ -16,6 +17,18 @@ _ORDER = ["timestamp", "level", "logger", "user_id", "request_id", "job_id", "tr
 _REPEATED_S = 30.0
 
 
+class _StandardError:
+    """A line that a full disk does not take is lost, and ends nobody's work."""
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+
+
 def configure_logs(settings: Settings) -> None:
     """Send all logs, the libraries' too, to standard error in one shape."""
     level = getattr(logging, settings.effective_log_level)
@@ -23,7 +36,7 @@ def configure_logs(settings: Settings) -> None:
     structlog.configure(
         processors=[*shared, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _StandardError())),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)

@@ -13,9 +13,10 @@ from pathlib import Path
 
 FIRST, LAST = 61_184, 65_519
 """Numbers that users without an entry in passwd(5) get from systemd: `DynamicUser=` of systemd.exec(5)."""
-_NEEDED = ("chown", "kill", "setgid", "setpcap", "setuid")
-_NUMBERS = {"chown": 0, "dac_override": 1, "dac_read_search": 2, "kill": 5, "setgid": 6, "setuid": 7, "setpcap": 8}
-"""Capabilities: include/uapi/linux/capability.h."""
+NEEDED = ("chown", "dac_override", "fowner", "kill", "setgid", "setpcap", "setuid")
+"""Capabilities with which root starts, watches and clears up after processes of other users."""
+_NUMBERS = dict(chown=0, dac_override=1, dac_read_search=2, fowner=3, kill=5, setgid=6, setuid=7, setpcap=8)  # noqa: C408
+"""Of capabilities: include/uapi/linux/capability.h."""
 _LINKS = 1
 _IN_USE = Path("/run/systemd/dynamic-uid")
 
@@ -60,7 +61,7 @@ class Account:
     def own(self, folder: Path) -> None:
         """Give it a folder with all that is in it, and keep others out of the folder. Raises OSError.
 
-        What belongs neither to the folder's last owner nor to root did not come from a server of ours, and stays.
+        What does not belong to the folder's last owner did not come from a server of ours, and stays.
         """
         last = folder.lstat().st_uid
         folder.chmod(0o700)
@@ -106,8 +107,7 @@ def triton_of(home: Path) -> Account:
 @functools.cache
 def can_drop() -> bool:
     """Whether this process is root, and has what it takes to start and stop processes of other users."""
-    opens = has("dac_read_search") or has("dac_override")
-    return os.geteuid() == 0 and opens and all(map(has, _NEEDED)) and Account(FIRST, FIRST).succeeds("true")
+    return os.geteuid() == 0 and all(map(has, NEEDED)) and Account(FIRST, FIRST).succeeds("true")
 
 
 def has(capability: str) -> bool:

@@ -3,14 +3,14 @@
 import json
 import os
 import secrets
-import stat
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from deploy.embedded.errors import StackError
+from gateway.settings.short_files import read_short
 
 _BYTES = 24
 
@@ -28,16 +28,16 @@ class Credentials:
     def kept(cls, path: Path) -> "Credentials":
         """Those in the file; made at random and written there, for its owner's eyes alone, where there is none.
 
-        A former version had no administrator: the file gets one. Raises StackError where it holds something else, or
-        may be another user's work.
+        A former version had no administrator: the file gets one. Raises StackError where it holds something else. That
+        nobody else has made it, `Folders.require_ours` sees.
         """
         if not path.exists():
             _write(cls(_password(), secrets.token_hex(10), _password(), _password()), path, path.hardlink_to)
-        _require_ours(path)
         try:
-            kept = TypeAdapter(cls).validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
-            raise _unreadable(path) from error
+            kept = TypeAdapter(cls).validate_json(read_short(path))
+        except (OSError, ValueError) as error:
+            remedy = "restore it, or remove it together with the data folder"
+            raise StackError(f"{path} cannot be read; {remedy}") from error
         if not kept.postgres_admin_password:
             kept = replace(kept, postgres_admin_password=_password())
             _write(kept, path, lambda draft: draft.replace(path))
@@ -61,22 +61,3 @@ def _write(credentials: Credentials, path: Path, put: Callable[[Path], object]) 
 
 def _password() -> str:
     return secrets.token_urlsafe(_BYTES)
-
-
-def _unreadable(path: Path) -> StackError:
-    return StackError(f"{path} cannot be read; restore it, or remove it together with the data folder")
-
-
-def _require_ours(path: Path) -> None:
-    """Whoever wrote the passwords of our servers can log into them."""
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise _unreadable(path) from error
-    if not stat.S_ISREG(found.st_mode):
-        raise _unreadable(path)
-    if found.st_uid not in {0, os.geteuid()} or found.st_mode & stat.S_IWOTH:
-        raise StackError(
-            f"{path} is another user's, or others may write to it: who made these passwords is not known; remove it "
-            "together with the data folder, or make it yours (chown, chmod 600)"
-        )

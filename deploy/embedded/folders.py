@@ -1,6 +1,7 @@
 """Where the embedded stack keeps its files, and that they are nobody else's."""
 
 import os
+import shlex
 import stat
 from collections.abc import Collection
 from contextlib import suppress
@@ -66,6 +67,11 @@ class Folders:
         """The user of Triton."""
         return account.triton_of(self.home)
 
+    @property
+    def own_users(self) -> Collection[int]:
+        """The numbers of users that are this stack's alone; none where it runs as who started it."""
+        return {user.uid for user in self._users() if user.is_other}
+
     def log(self, service: str) -> Path:
         """The log file of a service."""
         return self.logs / f"{service}.log"
@@ -107,37 +113,35 @@ class Folders:
         folders = (self.home, self.logs, self.triton, self.data, self.home / "tmp")
         for folder in folders:
             with suppress(FileNotFoundError):
-                _require_ours(folder, folder.stat())
+                self._require_ours(folder, folder.stat())
         logs = self.logs.iterdir() if self.logs.is_dir() else ()
         for file in (self.state, self.lock, self.secrets, *logs):
             with suppress(FileNotFoundError):
-                _require_plain(file)
+                self._require_plain(file)
+
+    def _require_plain(self, file: Path) -> None:
+        found = file.lstat()
+        if not stat.S_ISREG(found.st_mode):
+            raise StackError(f"{file} is a link, or no file; remove it")
+        self._require_ours(file, found)
+
+    def _require_ours(self, path: Path, found: os.stat_result) -> None:
+        """Raise StackError unless this user or root has made it, and nobody else can change it."""
+        own = os.geteuid()
+        if found.st_uid not in {0, own} or (found.st_uid != own and path.is_dir() and not os.access(path, os.W_OK)):
+            owner = name_of(found.st_uid)
+            raise StackError(
+                f"{path} belongs to user {owner}, and this is user {name_of(own)}; run Maskwright as {owner}, or set "
+                "MASKWRIGHT_HOME to another folder"
+            )
+        if found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and not _is_of_pod(found.st_gid)):
+            raise StackError(
+                f"others may write to {path}, so what it holds may be theirs; look at it, then take the right from "
+                f"them: chmod -R go-w {shlex.quote(str(self.home))}"
+            )
 
     def _users(self) -> Collection[Account]:
         return {self.servers, self.decoder}
-
-
-def _require_plain(file: Path) -> None:
-    found = file.lstat()
-    if not stat.S_ISREG(found.st_mode):
-        raise StackError(f"{file} is a link, or no file; remove it")
-    _require_ours(file, found)
-
-
-def _require_ours(path: Path, found: os.stat_result) -> None:
-    """Raise StackError unless this user or root has made it, and nobody else can change it."""
-    own = os.geteuid()
-    if found.st_uid not in {0, own} or (found.st_uid != own and path.is_dir() and not os.access(path, os.W_OK)):
-        owner = name_of(found.st_uid)
-        raise StackError(
-            f"{path} belongs to user {owner}, and this is user {name_of(own)}; run Maskwright as {owner}, or set "
-            "MASKWRIGHT_HOME to another folder"
-        )
-    if found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and not _is_of_pod(found.st_gid)):
-        raise StackError(
-            f"others may write to {path}, so what it holds may be theirs; look at it, then take the right from them: "
-            f"chmod go-w {path}"
-        )
 
 
 def _is_of_pod(group: int) -> bool:

@@ -1,13 +1,18 @@
 """NVIDIA GPUs of this machine."""
 
+import contextlib
 import os
+import re
 import shutil
 import subprocess
+from pathlib import Path
 
 from deploy.embedded.errors import StackError
 from gateway.settings import Settings
 
 _TIMEOUT = 30.0
+_GPUS = Path("/proc/driver/nvidia/gpus")
+_MINOR = re.compile(r"Device Minor:\s*(\d+)")
 
 
 def driver_is_here() -> bool:
@@ -16,9 +21,15 @@ def driver_is_here() -> bool:
 
 
 def make_devices() -> None:
-    """Let the driver make its devices: as another user than root, Triton cannot have them made when it needs them."""
-    if os.geteuid() == 0 and (program := shutil.which("nvidia-modprobe")):
-        subprocess.run([program, "-c", "0", "-u"], capture_output=True, timeout=_TIMEOUT, check=False)
+    """Have the driver make its devices now: Triton cannot when it needs them, as it gets no more rights.
+
+    CUDA runs nvidia-modprobe(1) for that, which is root's by its set-user-ID bit.
+    """
+    if program := shutil.which("nvidia-modprobe"):
+        minors = (number for found in _GPUS.glob("*/information") for number in _MINOR.findall(found.read_text()))
+        options = (option for minor in ("0", *minors) for option in ("-c", minor))
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run([program, *options, "-u"], capture_output=True, timeout=_TIMEOUT, check=False)
 
 
 def visible_devices(settings: Settings) -> str:

@@ -63,8 +63,8 @@ def end_leftovers(folders: Folders) -> None:
     """
     logs = [path for path in folders.logs.glob("*.log") if _SERVICES.fullmatch(path.stem)]
     deadline = time.monotonic() + _GRACE_S
-    while left := writers_to(logs):
+    while left := writers_to(logs, folders.own_users):
         if time.monotonic() > deadline:
             for pid in left:
-                signal_process(pid, signal.SIGKILL, partial(writes_to, pid, logs))
+                signal_process(pid, signal.SIGKILL, partial(writes_to, pid, logs, folders.own_users))
         time.sleep(_INTERVAL_S)

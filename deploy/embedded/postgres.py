@@ -18,7 +18,7 @@ from deploy.embedded.binaries import installed_binary
 from deploy.embedded.credentials import Credentials
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import Folders
-from deploy.embedded.processes import signal_process
+from deploy.embedded.processes import numbers, runs_as, signal_process
 from deploy.embedded.programs import Programs
 from deploy.embedded.rights import Rights
 from deploy.embedded.roles import Administrator
@@ -105,6 +105,8 @@ class Postgres(Service):
         """Remember why it cannot be done: the one who waits is told by `doing`."""
         try:
             await self._administrator.make_roles()
+        except asyncpg.CannotConnectNowError:  # it starts, or recovers
+            raise
         except (asyncpg.PostgresError, StackError) as error:
             self._refusal = f"the gateway's role and database cannot be made: {error}"
             raise
@@ -121,14 +123,26 @@ class Postgres(Service):
         they do not go.
         """
         deadline = time.monotonic() + LEFTOVERS_TIMEOUT
-        while pids := _servers_in(self._data):
+        while pids := [pid for pid in numbers() if self._serves(pid)]:
             if time.monotonic() > deadline:
                 raise StackError(f"processes {pids} still use {self._data} and cannot be ended")
             for pid in pids:
-                signal_process(pid, signal.SIGKILL, partial(_is_server_in, Path(f"/proc/{pid}"), self._data))
+                signal_process(pid, signal.SIGKILL, partial(self._serves, pid))
             time.sleep(0.01)
         (self._data / "postmaster.pid").unlink(missing_ok=True)
         self._programs.remove_copy()
+
+    def _serves(self, pid: int) -> bool:
+        """Whether it is a process of PostgreSQL whose working directory is our folder."""
+        process = Path(f"/proc/{pid}")
+        try:
+            if (process / "comm").read_text() != "postgres\n":
+                return False
+            return (process / "cwd").readlink() == self._data
+        except PermissionError:
+            return self._account.is_other and runs_as(pid, {self._account.uid})
+        except OSError:  # it has ended
+            return False
 
     def renew(self) -> None:
         """The same as for the first start."""
@@ -175,15 +189,3 @@ class Postgres(Service):
         """The libraries lie beside the package that has the program."""
         folders = (program.parents[3], self._programs.libraries)
         return Rights(self._account, [program], read=[*folders, *read], write=[data])
-
-
-def _servers_in(folder: Path) -> list[int]:
-    """PostgreSQL's processes whose working directory is the folder."""
-    return [int(process.name) for process in Path("/proc").glob("[0-9]*") if _is_server_in(process, folder)]
-
-
-def _is_server_in(process: Path, folder: Path) -> bool:
-    try:
-        return (process / "cwd").readlink() == folder and (process / "comm").read_text() == "postgres\n"
-    except OSError:  # it has ended, or is another user's
-        return False

@@ -13,6 +13,8 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _START_TIME = 19
 """Field 22 of proc_pid_stat(5), of those behind the name: ticks since the machine's start."""
 _OUTPUTS = ("fd/1", "fd/2")
+_ENDED = "ZX"
+"""States of what nobody has waited for: such a container may have no program that does."""
 
 
 def birth_of(pid: int) -> str:
@@ -35,20 +37,39 @@ def signal_process(pid: int, number: signal.Signals, is_meant: Callable[[], bool
             signal.pidfd_send_signal(handle, number)
 
 
-def writers_to(files: Collection[Path]) -> list[int]:
-    """The processes that write to one of the files; those of other users are passed over, unless we are root."""
-    pids = (int(process.name) for process in _PROCESSES.glob("[0-9]*"))
-    return [pid for pid in pids if pid != os.getpid() and writes_to(pid, files)]
+def numbers() -> Iterator[int]:
+    """Of every process."""
+    return (int(process.name) for process in _PROCESSES.glob("[0-9]*"))
 
 
-def writes_to(pid: int, files: Collection[Path]) -> bool:
+def writers_to(files: Collection[Path], users: Collection[int]) -> list[int]:
+    """The processes that write to one of the files; `users` are those that are the stack's alone."""
+    return [pid for pid in numbers() if pid != os.getpid() and writes_to(pid, files, users)]
+
+
+def writes_to(pid: int, files: Collection[Path], users: Collection[int]) -> bool:
     """Whether output and errors of a process both go to one of the files: who started it has given it these."""
     try:
         found = [(_PROCESSES / str(pid) / output).stat() for output in _OUTPUTS]
-    except OSError:  # it has ended, or is another user's
+    except PermissionError:
+        return runs_as(pid, users)
+    except OSError:  # it has ended
         return False
     wanted = {_identity(file.stat()) for file in files if file.is_file()}
     return all(stat.S_ISREG(one.st_mode) and _identity(one) in wanted for one in found)
+
+
+def runs_as(pid: int, users: Collection[int]) -> bool:
+    """Whether a process that has not ended is one of these users'.
+
+    That is all that root can see of it in Docker's containers, which lack CAP_SYS_PTRACE.
+    """
+    process = _PROCESSES / str(pid)
+    try:
+        state = (process / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
+        return process.stat().st_uid in users and state not in _ENDED
+    except OSError:
+        return False
 
 
 def _identity(found: os.stat_result) -> tuple[int, int]:

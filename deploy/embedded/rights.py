@@ -32,13 +32,14 @@ _SYSTEM = (
     *(f"/sys/{name}" for name in ("devices", "bus", "class", "module", "fs/cgroup", "kernel/mm")),
     *("/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/ssl/cert.pem", "/etc/ca-certificates", "/etc/crypto-policies"),
     *("/etc/pki/tls/certs", "/etc/pki/tls/openssl.cnf", "/etc/pki/tls/cert.pem", "/etc/pki/ca-trust"),
-    *("/etc/resolv.conf", "/run/systemd/resolve", "/run/NetworkManager", "/run/resolvconf"),
+    *("/etc/resolv.conf", "/run/systemd/resolve", "/run/resolvconf"),
+    *(f"/run/NetworkManager/{name}" for name in ("resolv.conf", "no-stub-resolv.conf")),  # passwords lie beside them
     *(f"/etc/{name}" for name in ("hosts", "host.conf", "hostname", "nsswitch.conf", "gai.conf", "services")),
     *(f"/etc/{name}" for name in ("protocols", "passwd", "group", "localtime", "timezone", "os-release")),
     *(f"/etc/{name}" for name in ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "mime.types")),
 )
 """What any program reads of the system. Of /etc only what all users may: the capability opens the rest as well."""
-_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/dri", "/dev/dxg", "/dev/kfd")
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/dxg")
 _OPENING = frozenset({"dac_read_search", "dac_override"})
 _CODE = ("deploy", "ensembles", "exporters", "gateway", "model_repository", "steps", "vision")
 
@@ -81,7 +82,7 @@ class Rights:
         if self._is_root():
             found.append(
                 "it runs as root, who may not start it as another user here: give the container the capabilities "
-                "CHOWN, DAC_OVERRIDE, KILL, SETGID, SETPCAP and SETUID, or start the stack as another user"
+                f"{', '.join(account.NEEDED).upper()}, or start the stack as another user"
             )
         if not confined.abi() and self._is_confined(self.capabilities()):
             found.append(

@@ -118,4 +118,5 @@ class Stack:
 
     def _change(self, state: StackState) -> None:
         self._state = state
-        state.write(self._folders.state)
+        with contextlib.suppress(OSError):  # a full disk: who asks is told what was, and the servers go on
+            state.write(self._folders.state)

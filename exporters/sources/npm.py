@@ -1,5 +1,6 @@
 """Files inside a package of the npm registry, through the user's own npm."""
 
+import gzip
 import os
 import shutil
 import tarfile
@@ -15,6 +16,9 @@ from exporters.errors import FetchError
 from exporters.listener import Listener
 from exporters.sources.part import Part
 from exporters.sources.process import LARGEST_ARCHIVE, download
+
+_SIP = 1 << 22
+"""Bytes."""
 
 
 class NpmSource(BaseModel):
@@ -51,18 +55,28 @@ class NpmSource(BaseModel):
             listener.finished(self.archive)
 
 
+class _Sips(gzip.GzipFile):
+    """Gives so much at once as our members are read by: tarfile takes a header whole, as long as it says it is."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """As of any file. Raises tarfile.ReadError where that is much."""
+        if size is None or not 0 <= size <= _SIP:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        return super().read(size)
+
+
 def _extract(tarball: Path, targets: Mapping[str, Part]) -> None:
     """Only the content of members is used, never their names as paths. Raises FetchError."""
     absent = set(targets)
     try:
-        with tarfile.open(tarball) as archive:
+        with _Sips(tarball) as unpacked, tarfile.open(fileobj=unpacked, mode="r:") as archive:
             while absent and (member := archive.next()) is not None:
-                if member.offset_data + member.size > LARGEST_ARCHIVE:
+                if member.size < 0 or member.offset_data + member.size > LARGEST_ARCHIVE:
                     raise FetchError(f"{tarball.name} holds more than {LARGEST_ARCHIVE} bytes")
                 if member.name in absent:
                     _fill(tarball.name, archive, member, targets[member.name])
                     absent.remove(member.name)
-    except (tarfile.TarError, zlib.error, EOFError) as error:
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise FetchError(f"{tarball.name} cannot be unpacked: {error}") from error
     if absent:
         raise FetchError(f"{tarball.name} has no {', '.join(sorted(absent))}")

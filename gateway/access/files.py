@@ -70,7 +70,7 @@ class FileKeys(KeyBook):
     def _change(self, change: Callable[[tuple[ApiKey, ...]], tuple[ApiKey, ...]]) -> None:
         """One process at a time; readers see the file as it was, or as it is then, also after a crash."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            _make(self._path.parent)
             with open(self._path.with_suffix(".lock"), "w", opener=_private, encoding="utf-8") as lock:
                 flock(lock, LOCK_EX)
                 new = self._path.with_suffix(".new")
@@ -103,7 +103,7 @@ class FileAudit(AuditLog):
 
     def _append(self, line: bytes) -> None:
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            _make(self._path.parent)
             with open(self._path, "a+b", buffering=0, opener=_private) as file:
                 line = b"\n" + line if _is_torn(file) else line
                 written = file.write(line)
@@ -144,6 +144,12 @@ def _is_torn(file: FileIO) -> bool:
         return False
     file.seek(-1, SEEK_END)
     return file.read(1) != b"\n"
+
+
+def _make(folder: Path) -> None:
+    """Closed to others, and so is MASKWRIGHT_HOME above it: `maskwright up` refuses one that a group may write to."""
+    for each in (folder.parent, folder):
+        each.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _private(path: str | Path, flags: int) -> int:

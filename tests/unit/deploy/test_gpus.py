@@ -58,3 +58,22 @@ def test_a_choice_of_the_environment_gives_way_to_the_setting_alone(monkeypatch:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-7")
     assert gpus.visible_devices(Settings()) == "GPU-7"
     assert gpus.visible_devices(Settings(gpu_id=0)) == "0"
+
+
+def test_the_devices_of_every_gpu_are_made_whoever_starts_the_stack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for minor in (0, 1):
+        folder = tmp_path / "gpus" / f"0000:0{minor}:00.0"
+        folder.mkdir(parents=True)
+        (folder / "information").write_text(f"Model: \t NVIDIA H100\nDevice Minor: \t {minor}\n")
+    program = tmp_path / "nvidia-modprobe"
+    program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\nexit 1\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(gpus, "_GPUS", tmp_path / "gpus")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    gpus.make_devices()
+    words = (tmp_path / "asked").read_text().split()
+    assert sorted(zip(words[:-1:2], words[1::2], strict=True)) == [("-c", "0"), ("-c", "0"), ("-c", "1")]
+    assert words[-1] == "-u"

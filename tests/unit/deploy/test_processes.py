@@ -21,7 +21,7 @@ from deploy.embedded.leftovers import end_leftovers, only_launcher
 from deploy.embedded.process import ServiceProcess
 from deploy.embedded.processes import birth_of, signal_process, writers_to
 from deploy.embedded.service import Service
-from deploy.embedded.stack import services_for
+from deploy.embedded.stack import Stack, services_for
 from deploy.embedded.state import ServiceState, StackState
 from gateway.settings import Settings
 from tests.processes import group_members
@@ -207,8 +207,32 @@ def test_what_a_state_file_names_is_not_ended_for_that(folders: Folders, monkeyp
         StackState(1, "ready", services).write(folders.state)
         end_leftovers(folders)
         assert left.wait(10) == -signal.SIGKILL
-        assert writers_to([own_log]) == [], "the group of a dead leader is left"
+        assert writers_to([own_log], ()) == [], "the group of a dead leader is left"
         assert all(map(lives, (named, half, starter)))
+
+
+CLEAR = """
+import sys
+from pathlib import Path
+from deploy.embedded import leftovers
+leftovers._GRACE_S = 0.0
+leftovers.end_leftovers(leftovers.Folders(Path(sys.argv[1])))
+"""
+
+
+@needs_root
+def test_servers_are_ended_where_root_may_not_look_into_them(folders: Folders) -> None:
+    blind = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-all", "--", sys.executable, "-c", CLEAR]
+    server = ["setpriv", *folders.servers.options(), "--", "sleep", "60"]
+    with (
+        folders.log("s3").open("ab") as log,
+        stranger(*server, stdout=log, stderr=log) as left,
+        stranger("setpriv", f"--reuid={65_534}", "--clear-groups", "--", "sleep", "60") as other,
+    ):
+        # `left` is a zombie for as long as nobody waits for it, and must not be waited for.
+        subprocess.run([*blind, str(folders.home)], check=True, timeout=20)
+        assert left.wait(10) == -signal.SIGKILL
+        assert lives(other)
 
 
 def test_the_logs_of_every_service_are_looked_at(folders: Folders) -> None:
@@ -216,6 +240,11 @@ def test_the_logs_of_every_service_are_looked_at(folders: Folders) -> None:
     names = {one.name for one in services_for(given, folders)}
     assert {"postgres", "worker-3"} <= names
     assert {name for name in names if leftovers._SERVICES.fullmatch(name)} == names
+
+
+async def test_a_state_that_cannot_be_written_ends_no_stack(folders: Folders) -> None:
+    folders.state.mkdir()
+    await Stack([], folders).run()
 
 
 @pytest.mark.parametrize("kind", ["folder", "link", "pipe"])

@@ -92,6 +92,29 @@ def test_root_that_cannot_give_up_its_rights_says_so(tmp_path: Path, monkeypatch
     assert str(rights._PROGRAM) in Rights(user, []).command(["true"]), "its files are limited all the same"
 
 
+LIFE = """
+import sys
+from pathlib import Path
+from deploy.embedded.folders import Folders
+folders = Folders(Path(sys.argv[1]))
+for _ in range(2):
+    folders.create()
+print(folders.servers.is_other)
+"""
+
+
+@as_root
+@pytest.mark.parametrize("lacking", ["", "dac_override", "fowner"])
+def test_root_with_the_capabilities_that_are_asked_for_drops_them_and_with_fewer_does_not(
+    tmp_path: Path, lacking: str
+) -> None:
+    held = ",".join(f"+{name}" for name in account.NEEDED if name != lacking)
+    container = ["setpriv", f"--bounding-set=-all,{held}", "--inh-caps=-all", "--"]
+    command = [*container, sys.executable, "-c", LIFE, str(tmp_path / "home")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.stdout, ended.stderr) == (f"{not lacking}\n", "")
+
+
 def test_a_user_starts_servers_as_itself_without_new_rights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     account.can_drop.cache_clear()

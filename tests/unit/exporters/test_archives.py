@@ -1,8 +1,10 @@
 """What is taken out of archives: the bytes of one file, and no more of them than the catalogue says."""
 
+import gzip
 import io
 import stat
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -79,6 +81,27 @@ def test_a_tarball_that_unpacks_to_more_than_the_bound_is_not_read_on(
     monkeypatch.setattr(npm, "LARGEST_ARCHIVE", 100_000)
     path = tarball(tmp_path, (member("package/bomb"), bytes(200_000)), (member(), b"12345"))
     with pytest.raises(FetchError, match="more than 100000 bytes"):
+        npm._extract(path, {MEMBER: part})
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_header_without_end_is_not_read_into_memory(tmp_path: Path, part: Part, kind: bytes) -> None:
+    path = tarball(tmp_path, (member(kind=kind), bytes(50_000_000)), (member(), b"12345"))
+    tracemalloc.start()
+    with pytest.raises(FetchError, match="cannot be unpacked: a header of 50000"):
+        npm._extract(path, {MEMBER: part})
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.XHDTYPE])
+def test_a_member_of_less_than_nothing_is_refused(tmp_path: Path, part: Part, kind: bytes) -> None:
+    info = member("package/other", kind)
+    info.size = -tarfile.BLOCKSIZE
+    path = tmp_path / "a.tgz"
+    with gzip.open(path, "wb") as archive:
+        archive.write(info.tobuf(tarfile.GNU_FORMAT) + bytes(2 * tarfile.BLOCKSIZE))
+    with pytest.raises(FetchError):
         npm._extract(path, {MEMBER: part})
 
 

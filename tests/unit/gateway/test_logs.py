@@ -1,6 +1,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -58,3 +59,12 @@ def test_the_readable_form_is_no_json(capsys: pytest.CaptureFixture[str]) -> Non
     line = capsys.readouterr().err
     assert "hello" in line
     assert not line.startswith("{")
+
+
+def test_a_full_disk_takes_lines_and_ends_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    configure_logs(Settings(log_format="json"))
+    with Path("/dev/full").open("w", buffering=1, encoding="utf-8") as full:
+        monkeypatch.setattr("sys.stderr", full)
+        get_logger("gateway.test").warning("hello")
+        with pytest.raises(OSError, match="No space"):
+            full.close()

@@ -30,6 +30,8 @@ async def test_keys_outlive_the_process_and_their_secrets_are_nowhere(tmp_path: 
     kept, text = made[0]
     assert await keys.find(kept.id) == kept
     assert await keys.find("nobody") is None
+    for folder in (tmp_path / "home", tmp_path / "home" / "access"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     for path in (tmp_path / "home" / "access").iterdir():
         assert text.split("_", 2)[2] not in path.read_text()
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
