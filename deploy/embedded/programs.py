@@ -1,15 +1,18 @@
 """PostgreSQL's programs, at a place where the user that runs them can."""
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import re
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from deploy.embedded.account import Account, servers_of
 from deploy.embedded.errors import StackError
@@ -21,6 +24,7 @@ _SHELL_CHARACTERS = re.compile(r'["$`\\]')
 _FOLDER_MODE = 0o755
 _FILE_MODE = 0o644
 _ENTERED = 0o005
+_PATIENCE_S = 5.0
 
 
 class Programs:
@@ -108,7 +112,9 @@ class Programs:
         for path in (target, *target.rglob("*")):
             if not path.is_symlink():
                 path.chmod(_FOLDER_MODE if path.is_dir() or path.parent.name == "bin" else _FILE_MODE)
-        return target / package.name / root.name / "bin"
+        programs = target / package.name / root.name / "bin"
+        wait_for_writers(programs)
+        return programs
 
 
 def remove_copy(home: Path) -> None:
@@ -181,3 +187,26 @@ def _ask_no_name(programs: Path) -> None:
     for name in ("initdb", "postgres"):
         program = programs / name
         program.write_bytes(program.read_bytes().replace(b"\0getpwuid\0", b"\0getpwent\0"))
+    wait_for_writers(programs)
+
+
+def wait_for_writers(programs: Path) -> None:
+    """Wait until nobody has the programs open to write to them: till then the system runs none ("Text file busy").
+
+    We have closed them, but whatever another thread starts at that moment has what we had open, until it has begun.
+    """
+    end = time.monotonic() + _PATIENCE_S
+    for name in ("initdb", "postgres"):
+        with (programs / name).open("rb") as program, contextlib.suppress(OSError):  # a file system without leases
+            while not _leased(program) and time.monotonic() < end:
+                time.sleep(0.01)
+
+
+def _leased(program: BinaryIO) -> bool:
+    """Whether it can be leased for reading: fcntl(2) gives that to nobody while there is a writer. Raises OSError."""
+    try:
+        fcntl.fcntl(program, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except BlockingIOError:
+        return False
+    fcntl.fcntl(program, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return True

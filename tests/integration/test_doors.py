@@ -272,8 +272,9 @@ await Promise.all(targets.flatMap(([name, url, body]) => [
 """
 
 
-def jobs_of(stack: RunningStack) -> object:
-    return httpx.get(f"{stack.url}/v1/jobs", trust_env=False).raise_for_status().json()
+def jobs_of(stack: RunningStack) -> set[str]:
+    jobs = httpx.get(f"{stack.url}/v1/jobs?limit=200", trust_env=False).raise_for_status().json()["jobs"]
+    return {job["id"] for job in jobs}
 
 
 def processes_of(stack: RunningStack) -> dict[str, int]:

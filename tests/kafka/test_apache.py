@@ -174,7 +174,7 @@ async def test_poison_too_large_for_its_topic_is_told_of_by_reference(ours, clus
         [entry] = await stores.poison.entries(10)
     headers = headers_of(told)
     digest = hashlib.sha256(value).hexdigest()
-    assert (headers["origin"], headers["reason"]) == (entry.origin, "invalid_json")
+    assert (headers["origin"], headers["reason"]) == (entry.origin, "field_too_large")
     assert (headers["value_bytes"], headers["value_sha256"]) == ("6000000", digest)
     topic, partition, offset = entry.origin.split("/")
     assert json.loads(told.value) == {

