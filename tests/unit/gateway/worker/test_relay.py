@@ -129,7 +129,7 @@ async def test_what_takes_longer_than_its_lease_is_carried_once() -> None:
             await ends.wait()
 
         post = Post(slow)
-        async with relaying(stores, lease_s=2.0, message=post):
+        async with relaying(stores, lease_s=5.0, message=post):
             while not post.given:
                 await asyncio.sleep(0.01)
             over = post.given[0].run_at + timedelta(seconds=0.5)
@@ -145,8 +145,8 @@ async def test_what_takes_longer_than_its_lease_is_kept_while_the_relay_drains()
     async with memory() as stores:
         await ended_job(stores, MESSAGE)
         post = Post(hanging)
-        relay = Relay("message", post, stores, lease_s=0.9)
-        draining = asyncio.create_task(relay.drain(2.5))
+        relay = Relay("message", post, stores, lease_s=3.0)
+        draining = asyncio.create_task(relay.drain(4.0))
         while not draining.done():
             assert post.given == [] or await take_due(stores.outbox, 30.0) == [], "another relay could take it"
             await asyncio.sleep(0.01)
