@@ -5,11 +5,13 @@ import os
 import pwd
 import stat
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+
+from deploy.embedded.processes import numbers
 
 FIRST, LAST = 61_184, 65_519
 """Numbers that users without an entry in passwd(5) get from systemd: `DynamicUser=` of systemd.exec(5)."""
@@ -128,18 +130,21 @@ def _derived(home: Path) -> int:
     """A number by the folder's path, so that it is the same for everybody who asks; past those that are in use."""
     pairs = (LAST + 1 - FIRST) // 2
     start = int.from_bytes(sha256(os.fsencode(home)).digest()[:8], "big") % pairs
-    numbers = (FIRST + 2 * ((start + step) % pairs) for step in range(pairs))
-    return next((number for number in numbers if not any(map(_is_used, (number, number + 1)))), FIRST + 2 * start)
+    candidates = (FIRST + 2 * ((start + step) % pairs) for step in range(pairs))
+    running = frozenset(_running())
+    free = (number for number in candidates if not any(_is_used(one, running) for one in (number, number + 1)))
+    return next(free, FIRST + 2 * start)
 
 
-def _is_used(number: int) -> bool:
-    return Account(number, number).has_name() or (_IN_USE / str(number)).exists() or number in set(_running())
+def _is_used(number: int, running: Container[int]) -> bool:
+    return number in running or Account(number, number).has_name() or (_IN_USE / str(number)).exists()
 
 
 def _running() -> Iterator[int]:
-    for process in Path("/proc").glob("[0-9]*"):
+    """The users of all processes."""
+    for pid in numbers():
         with suppress(OSError):
-            yield process.stat().st_uid
+            yield Path("/proc", str(pid)).stat().st_uid
 
 
 def _below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
