@@ -13,9 +13,10 @@ from deploy.embedded.keeper import Keeper
 from deploy.embedded.service import Service
 from deploy.embedded.state import ServiceState
 
-QUICK = Patience(without_work=0.6, between_looks=0.05)
-COMPUTE = "import time\nend = time.monotonic() + 1.0\nwhile time.monotonic() < end: sum(range(1000))\n"
-LOG = "import time\nfor part in range(15):\n    print('part', part, flush=True)\n    time.sleep(0.1)\n"
+QUICK = Patience(without_work=1.5, between_looks=0.05)
+CALM = Patience(without_work=60.0, between_looks=0.05)
+COMPUTE = "import time\nend = time.monotonic() + 2.0\nwhile time.monotonic() < end: sum(range(1000))\n"
+LOG = "import time\nfor part in range(25):\n    print('part', part, flush=True)\n    time.sleep(0.1)\n"
 SERVE = "import pathlib\npathlib.Path('{ready}').touch()\nimport time\ntime.sleep(60)\n"
 SLEEP = "import time\nprint('part one', flush=True)\ntime.sleep(60)\n"
 
@@ -50,11 +51,11 @@ class Program(Service):
         self._ready.stat()
 
 
-async def started(tmp_path: Path, code: str, longest: float = 30) -> list[ServiceState]:
+async def started(tmp_path: Path, code: str, longest: float = 30, patience: Patience = QUICK) -> list[ServiceState]:
     states: list[ServiceState] = []
     program = Program(tmp_path / "ready", code)
     program.start_timeout = longest
-    keeper = Keeper(program, tmp_path / "log", states.append, QUICK)
+    keeper = Keeper(program, tmp_path / "log", states.append, patience)
     await keeper.start()
     await keeper.stop()
     return states
@@ -72,13 +73,13 @@ async def test_a_server_that_logs_is_waited_for_and_the_state_says_what_it_is_at
 
 
 async def test_a_server_that_stands_still_is_given_up_with_what_it_was_at(tmp_path: Path) -> None:
-    with pytest.raises(StackError, match=r"program did not start: part one, then did nothing for 1 s"):
+    with pytest.raises(StackError, match=r"program did not start: part one, then did nothing for 2 s"):
         await started(tmp_path, SLEEP)
 
 
 async def test_a_server_that_works_for_ever_is_given_up_in_the_end(tmp_path: Path) -> None:
     with pytest.raises(StackError, match=r"it works, but is not ready after 1 s"):
-        await started(tmp_path, "while True: sum(range(1000))", longest=1.0)
+        await started(tmp_path, "while True: sum(range(1000))", longest=1.0, patience=CALM)
 
 
 async def test_a_restart_is_given_the_same_time(tmp_path: Path) -> None:
