@@ -22,13 +22,12 @@ from rich.table import Table
 from deploy.embedded.triton import MODELS
 from exporters.paths import DEFAULT_PATHS
 from loadtests.bare import pipeline, request
-from steps.detect_look import Network
+from steps.detector_windows import Network
 from steps.object_detectors import detector_model
 from steps.onnx_session import OnnxNetworks, SessionOptions
 from vision.arrays import RGB, Float32, Size
-from vision.detections import Detections
 from vision.nms import ious
-from vision.object_detector import ObjectDetector
+from vision.object_detector import Detections, ObjectDetector
 from vision.tiles import Tile, View, windows_about
 
 SIZES: Sequence[Size] = (

@@ -3,16 +3,13 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from steps.body_masks_draw import body_masks_draw
-from steps.detect_find import Networks, detect_find
-from steps.detect_list import detect_list
-from steps.face_contours_draw import face_contours_draw
-from steps.face_crop import face_crop
-from steps.face_input import face_input
+from steps.body_masks import body_masks_draw
+from steps.detect import Networks, detect_find, detect_list
+from steps.face_contours import face_contours_draw
+from steps.faces import face_crop, face_input
 from steps.object_detectors import chosen_detectors
-from steps.pose_crop import pose_crop
-from steps.pose_input import pose_input
-from steps.privacy_blur_draw import privacy_blur_draw
+from steps.poses import pose_crop, pose_input
+from steps.privacy_blur import privacy_blur_draw
 from steps.tensors import Step
 
 

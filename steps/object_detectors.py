@@ -8,8 +8,8 @@ from typing import TypedDict
 
 from steps.model_config import BrokenModelError, readable_config
 from steps.onnx_file import fault_of_model
-from vision.fit import Fit
 from vision.object_detector import SMALLEST, ObjectDetector, Scout
+from vision.tiles import Fit
 
 ROLES = ("faces", "plates", "objects")
 PARAMETER = "detector"

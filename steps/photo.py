@@ -1,16 +1,18 @@
-"""The photo of a request."""
+"""The photo of a request, and regions of interest in it, as they go from step to step."""
 
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TypedDict, cast
 
 import numpy as np
 
 from steps.failure import InputError
-from steps.tensors import Tensor, first_bytes
+from steps.tensors import JsonObject, Tensor, first_bytes
 from vision.arrays import RGB
 from vision.color import to_srgb
+from vision.encoding import Form, rewrite
 from vision.photo import Photo, PhotoError, PhotoInfo, Reduction, decode, decode_own, inspect, reduction_for
-from vision.rewrite import Form, rewrite
+from vision.roi import Roi
 
 
 @dataclass(frozen=True)
@@ -67,3 +69,24 @@ class EncodedPhoto:
             return decode(self.data, self.info, reduction=reduction)
         except PhotoError as error:
             raise InputError(error.code, error.detail) from error
+
+
+class _Region(TypedDict):
+    center: tuple[float, float]
+    side: float
+    rotation: float
+
+
+def regions_context(regions: Sequence[Roi]) -> JsonObject:
+    """The context of a step that cut these regions out."""
+    return {"regions": [asdict(region) for region in regions]}
+
+
+def regions_of(context: JsonObject) -> list[Roi]:
+    """The regions that `regions_context` wrote."""
+    return [_roi(region) for region in cast("list[_Region]", context["regions"])]
+
+
+def _roi(region: _Region) -> Roi:
+    x, y = region["center"]
+    return Roi((x, y), region["side"], region["rotation"])

@@ -1,4 +1,4 @@
-"""Named tensors, as Triton passes them from step to step."""
+"""Named tensors, as Triton passes them from step to step, and the answer of a pipeline's last step."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -41,3 +41,21 @@ def json_object(tensor: Tensor) -> JsonObject:
         message = f"expected a JSON object, got {type(value).__name__}"
         raise ValueError(message)  # noqa: TRY004 - the type of the data is wrong, not that of an argument
     return cast("JsonObject", value)
+
+
+def completed(result: JsonObject, artifacts: Mapping[str, bytes]) -> Tensors:
+    """`result` BYTES [1] JSON, `artifact_names` and `artifacts` BYTES [K]."""
+    return _answer({"status": "completed", "reason": None, "detail": None, **result}, artifacts)
+
+
+def refused(code: str, detail: str) -> Tensors:
+    """The same tensors, of a request that the input made fail; no artifacts."""
+    return _answer({"status": "failed", "reason": code, "detail": detail}, {})
+
+
+def _answer(result: JsonObject, artifacts: Mapping[str, bytes]) -> Tensors:
+    return {
+        "result": json_tensor(result),
+        "artifact_names": bytes_tensor([name.encode() for name in artifacts]),
+        "artifacts": bytes_tensor(list(artifacts.values())),
+    }

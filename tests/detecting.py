@@ -11,8 +11,7 @@ from steps.onnx_session import OnnxSession, SessionOptions
 from steps.photo import EncodedPhoto
 from steps.tensors import bytes_tensor
 from vision.arrays import RGB, Float32
-from vision.detections import Detections
-from vision.object_detector import ObjectDetector
+from vision.object_detector import Detections, ObjectDetector
 from vision.tiles import View
 
 

@@ -8,10 +8,10 @@ import cv2
 from deploy.embedded.triton import MODELS
 from steps.catalogue import steps_of
 from steps.ensemble import Ensemble
-from steps.face_find import found_faces
+from steps.faces import found_faces
 from steps.onnx_session import OnnxNetworks, SessionOptions
 from steps.tensors import Tensor, bytes_tensor
-from vision.face_mesh import Face
+from vision.face.mesh import Face
 
 CONFIG = """
 platform: "ensemble"

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from vision.encoding import encode_png
-from vision.face.mesh import MESH
+from vision.face.topology import MESH
 
 SKIN, NOSE, HAIR = 1, 6, 10
 

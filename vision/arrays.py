@@ -12,7 +12,7 @@ Mask: TypeAlias = NDArray[np.uint8]
 """H×W, 255 inside and 0 outside."""
 
 LabelMap: TypeAlias = NDArray[np.uint8]
-"""H×W, one label of `vision.atr.Atr` a pixel."""
+"""H×W, one label of `vision.body.mask_types.Atr` a pixel."""
 
 Float32: TypeAlias = NDArray[np.float32]
 Float64: TypeAlias = NDArray[np.float64]

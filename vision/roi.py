@@ -8,8 +8,8 @@ import numpy as np
 
 from vision.affine import compose, invert, of_indices, warp
 from vision.arrays import RGB, Affine
-from vision.detection import Detection
 from vision.photo import Photo
+from vision.ssd import Detection
 
 MARGIN = 1.25
 """RectTransformationCalculator's scale in mediapipe's pose graph."""

@@ -33,7 +33,7 @@ class Form:
     name: str
     pixels: Pixels
     fit: str
-    """Of `vision.fit.Fit`."""
+    """Of `vision.tiles.Fit`."""
     iou: float
     """Above which two boxes of a class are one object; 1 where the model itself leaves one box an object."""
     tail: Callable[[Emitter, str, Size], str]

@@ -10,10 +10,9 @@ import numpy as np
 
 from gateway.cache.cache import CacheKey, Likeness
 from gateway.pipelines.pipeline import Pipeline
-from vision.face.errors import FaceError
 from vision.face.landmarks import parse_landmarks
-from vision.perceptual_hash import perceptual_hash
-from vision.photo import PhotoError, decode, inspect
+from vision.face.options import FaceError
+from vision.photo import PhotoError, decode, inspect, perceptual_hash
 
 _LANDMARKS = "landmarks"
 _EMBEDDED = "embed_image"

@@ -30,7 +30,7 @@ BlurLayout = Annotated[
 ]
 Hide = Annotated[str, typer.Option(help="faces, plates, persons, vehicles or any class; faces and plates otherwise.")]
 Classes = Annotated[str, typer.Option(help="faces, plates, persons, vehicles or any class; everything otherwise.")]
-HidingStyle = Annotated[str, typer.Option(help="gaussian, pixelate or solid.")]
+RedactionStyle = Annotated[str, typer.Option(help="gaussian, pixelate or solid.")]
 Strength = Annotated[str, typer.Option(help="0.5 to 4; 1 otherwise.")]
 Shape = Annotated[str, typer.Option(help="ellipse, box or quadrilateral; by class otherwise.")]
 Grow = Annotated[str, typer.Option(help="Share of the box added on each side; by class otherwise.")]

@@ -24,7 +24,7 @@ from gateway.cache.keys import alike
 from gateway.cache.traffic import NOTHING, Traffic
 from gateway.memory.clock import Clock
 from gateway.settings import Settings
-from vision.perceptual_hash import differing_bits
+from vision.photo import differing_bits
 
 _SHARE = 4
 """The cache may take a quarter of what photos and artifacts may."""

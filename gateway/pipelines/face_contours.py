@@ -12,7 +12,7 @@ from gateway.pipelines.lists import MAX_ITEMS, split_list, without_repeats
 from gateway.pipelines.pairs import split_pairs
 
 MAX_LANDMARK_CHARACTERS = 1_000_000
-"""As `vision.face.literal` accepts."""
+"""As `vision.face.landmarks` accepts."""
 
 _MAX_POINTS = 50_000
 """Values: 16 faces of 478 points have 40,000 with their coordinates."""

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadtests.bare import pipeline, request
-from steps.body_masks_draw import found_poses
+from steps.body_masks import found_poses
 from steps.ensemble import Ensemble
 from steps.photo import EncodedPhoto
-from vision.pose import person_mask
+from vision.body.pose import person_mask
 
 IDENTITY = np.array([[1.0, 0, 0], [0, 1, 0]])
 

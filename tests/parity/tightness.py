@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from steps.detect_classes import FACE
-from steps.privacy_blur_parameters import PrivacyBlurParameters
+from steps.detect import FACE
+from steps.privacy_blur import PrivacyBlurParameters
 from vision.arrays import RGB, Box, Mask, Size
-from vision.hiding.coverage import coverage
-from vision.hiding.options import Target
-from vision.hiding.region import Region, Window
 from vision.nms import area
+from vision.redaction.redact import coverage
+from vision.redaction.region import Region, Window
+from vision.redaction.styles import Target
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def tightness(faces: Sequence[Box], pixels: RGB) -> tuple[Tightness, ...]:
 
 
 def _of(face: Box, others: Sequence[Box], size: Size) -> Tightness:
-    region = Region.about(Target(face, PrivacyBlurParameters().hiding(FACE)))
+    region = Region.about(Target(face, PrivacyBlurParameters().redaction(FACE)))
     around = Window(*(round(side) for side in _grown(face)))  # beyond the photo as well: a face at its border is whole
     alpha = coverage(region, around)
     near = [other for other in others if _gap(face, other) < max(face[2] - face[0], face[3] - face[1])]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vision.arrays import LabelMap
 from vision.container import PNG_SIGNATURE
-from vision.face.errors import FaceError
+from vision.face.options import FaceError
 from vision.jpeg import SIGNATURE as JPEG_SIGNATURE
 from vision.photo import PhotoError, inspect
 

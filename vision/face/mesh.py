@@ -1,46 +1,64 @@
-"""Outlines over the 468 landmarks of MediaPipe's face mesh, and over the 478 with irises."""
+"""A face's landmarks, from the tensors of mediapipe's face_landmark model."""
 
-from vision.arrays import Float64
-from vision.face.topology import Topology, indices, joined
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-SUBJECT_RIGHT_EYE = indices("33 7 163 144 145 153 154 155 133 173 157 158 159 160 161 246")
-SUBJECT_LEFT_EYE = indices("263 249 390 373 374 380 381 382 362 398 384 385 386 387 388 466")
-OUTER_LOWER_LIP = indices("61 146 91 181 84 17 314 405 321 375 291")
-OUTER_UPPER_LIP = indices("291 409 270 269 267 0 37 39 40 185 61")
-INNER_LOWER_LIP = indices("78 95 88 178 87 14 317 402 318 324 308")
-INNER_UPPER_LIP = indices("308 415 310 311 312 13 82 81 80 191 78")
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vision import nms
+from vision.affine import transform_points
+from vision.arrays import Box, Float64
+from vision.nms import area
+from vision.roi import Roi
+from vision.ssd import Detection
+
+MESH_SIDE = 192
+MESH_DECODED_SIDE = 384
+"""Least side, in decoded pixels, of what is drawn into the input: twice MESH_SIDE. More moved no face's landmarks by
+0.1 % of its diagonal."""
+LANDMARKS = 468
+MARGIN = 1.5
+"""RectTransformationCalculator's scale in mediapipe's face mesh graph."""
+MIN_PRESENCE = 0.5
+"""ThresholdingCalculator in mediapipe's face mesh graph."""
+SAME_FACE_IOU = 0.3
+"""As for the detectors' own boxes."""
 
 
-def _as_given(landmarks: Float64) -> Float64:
-    return landmarks
+@dataclass(frozen=True, slots=True, eq=False)
+class Face:
+    """One face: landmarks 468×3 (x, y, z in source pixels, z towards the camera negative), and the box about them."""
+
+    landmarks: Float64
+    score: float
+    box: Box
 
 
-MESH = Topology(
-    eyes=(SUBJECT_RIGHT_EYE, SUBJECT_LEFT_EYE),
-    rings={
-        "nose": indices("55 8 285 417 412 437 420 429 279 358 294 327 326 2 97 98 64 129 49 209 198 236 196 122 193"),
-        "left_under_eye": indices("35 226 25 110 24 23 22 26 112 244 245 128 121 120 119 118 117 111"),
-        "right_under_eye": indices("465 464 341 256 252 253 254 339 255 359 353 383 372 340 346 347 348 349 350 357"),
-        "mouth": indices(
-            "234 116 36 203 165 167 164 393 391 423 266 330 345 454 323 361 288 397 365 379 378 400 377 152 148 176 "
-            "149 150 136 172 58 132 93"
-        ),
-        "left_eye": SUBJECT_RIGHT_EYE,
-        "right_eye": SUBJECT_LEFT_EYE,
-        "left_eyebrow": indices("70 63 105 66 107 55 65 52 53 46"),
-        "right_eyebrow": indices("300 293 334 296 336 285 295 282 283 276"),
-        "upper_lip": joined(OUTER_UPPER_LIP, INNER_UPPER_LIP[::-1]),
-        "lower_lip": joined(OUTER_LOWER_LIP, INNER_LOWER_LIP[::-1]),
-        "face_oval": indices(
-            "10 338 297 332 284 251 389 356 454 323 361 288 397 365 379 378 400 377 152 148 176 149 150 136 172 58 "
-            "132 93 234 127 162 21 54 103 67 109"
-        ),
-        "left_cheek": indices("116 117 118 119 100 142 203 206 216 207 187 147 123"),
-        "right_cheek": indices("345 346 347 348 329 371 423 426 436 427 411 376 352"),
-    },
-    arc=indices("162 21 54 103 67 109 10 338 297 332 284 251"),
-    brows=indices("389 301 293 334 296 336 9 107 66 105 63 70 127"),
-    chin=152,
-    rise=0.15,
-    extend=_as_given,
-)
+def roi_of(detection: Detection) -> Roi:
+    """Frame a detected face with a margin, turned so that its eyes are level.
+
+    As mediapipe's DetectionsToRectsCalculator (key points 0 and 1, target angle 0°) and RectTransformationCalculator.
+    """
+    x1, y1, x2, y2 = detection.box
+    (right_x, right_y), (left_x, left_y) = detection.keypoints[:2].tolist()
+    side = max(x2 - x1, y2 - y1, 1.0) * MARGIN
+    return Roi(((x1 + x2) / 2, (y1 + y2) / 2), side, math.atan2(left_y - right_y, left_x - right_x))
+
+
+def decode_face(landmarks: ArrayLike, presence: ArrayLike, roi: Roi) -> Face | None:
+    """Decode one face's tensors (1404, 1 logit); None where no face is there, or its landmarks are not finite."""
+    score = 1 / (1 + math.exp(-np.clip(float(np.asarray(presence).reshape(())), -30, 30)))
+    raw = np.asarray(landmarks, dtype=np.float64).reshape(LANDMARKS, 3)
+    if not (score >= MIN_PRESENCE and np.isfinite(raw).all()):
+        return None
+    points = transform_points(raw[:, :2], roi.to_source(MESH_SIDE))
+    depth = raw[:, 2:] * (roi.side / MESH_SIDE)
+    (x1, y1), (x2, y2) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+    return Face(np.hstack((points, depth)), score, (x1, y1, x2, y2))
+
+
+def distinct(faces: Iterable[Face]) -> list[Face]:
+    """Keep one mesh a face, the first of those whose boxes overlap by more than SAME_FACE_IOU; largest face first."""
+    return sorted(nms.distinct(faces, SAME_FACE_IOU), key=lambda face: -area(face.box))

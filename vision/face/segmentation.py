@@ -1,13 +1,13 @@
-"""The two forms of a segmentation: a label map, or a mapping from region names to landmarks."""
+"""A segmentation that a caller brings: a label map with its scheme, or region names with landmarks."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import TypeAlias, cast
 
 from vision.arrays import LabelMap
-from vision.face.errors import FaceError
 from vision.face.label_map import read_label_map
-from vision.face.landmarks import COUNTS
-from vision.face.literal import parse_literal
+from vision.face.landmarks import COUNTS, parse_literal
+from vision.face.options import FaceError
 from vision.face.topology import Ring
 
 Rings: TypeAlias = Mapping[str, Ring]
@@ -64,3 +64,50 @@ def _ring(name: str, value: object) -> Ring:
             "regions_invalid", f"region {name!r} has an index that is not a whole number from 0 to {HIGHEST}"
         )
     return tuple(value)
+
+
+BACKGROUND, SKIN, HAIR = 0, 1, "hair"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScheme:
+    """Names by label, and the labels of the face: skin and what lies on it."""
+
+    names: tuple[str, ...]
+    face: frozenset[int]
+
+    def name(self, label: int) -> str:
+        """The label's name; `label_{n}` where the scheme has none."""
+        return self.names[label] if label < len(self.names) else f"label_{label}"
+
+    def below_hair(self, labels: Collection[int]) -> frozenset[int]:
+        """Give what a ray from the brows to the hairline may cross: the face; all but hair where only that shows."""
+        hair = {label for label in labels if self.name(label) == HAIR}
+        return self.face if SKIN in labels or not hair else frozenset(range(256)) - hair
+
+
+CONTOURS = LabelScheme(
+    (
+        "background", "skin", "left_eyebrow", "right_eyebrow", "left_eye", "right_eye", "nose", "upper_lip",
+        "inner_mouth", "lower_lip", "hair",
+    ),
+    frozenset(range(1, 10)),
+)  # fmt: skip
+"""The eleven labels of the contour services, left and right as the viewer sees them."""
+
+CELEBAMASK_HQ = LabelScheme(
+    (
+        "background", "skin", "l_brow", "r_brow", "l_eye", "r_eye", "eye_glasses", "l_ear", "r_ear", "earring", "nose",
+        "mouth", "u_lip", "l_lip", "neck", "necklace", "cloth", "hair", "hat",
+    ),
+    frozenset({1, 2, 3, 4, 5, 6, 10, 11, 12, 13}),
+)  # fmt: skip
+"""The 19 labels of CelebAMask-HQ, named as that data set names them."""
+
+UNKNOWN = LabelScheme(("background",), frozenset())
+
+
+def scheme_of(labels: Collection[int]) -> LabelScheme:
+    """Guess the scheme by the highest label: up to 10, up to 18, or none that is known."""
+    highest = max(labels, default=0)
+    return next((scheme for scheme in (CONTOURS, CELEBAMASK_HQ) if highest < len(scheme.names)), UNKNOWN)

@@ -9,11 +9,9 @@ import numpy as np
 
 from vision.arrays import RGB, Float64, Size
 from vision.encoding import encode_jpeg
-from vision.face.options import ContourOptions
-from vision.face.palette import color_of
+from vision.face.curves import Outline, path_data
+from vision.face.options import ContourOptions, color_of
 from vision.face.regions import Region
-from vision.face.spline import path_data
-from vision.face.trace import Outline
 
 LABEL_SHARE, LEAST_LABEL = 0.018, 6.0
 """Height of a label's letters: a share of the document's longer side, and its least in pixels."""

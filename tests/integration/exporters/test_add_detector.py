@@ -18,7 +18,7 @@ from exporters.fetch import State, state
 from exporters.paths import DEFAULT_PATHS, Paths
 from gateway.triton import WEIGHTS
 from steps.catalogue import steps_of
-from steps.detect_classes import GROUPS
+from steps.detect import GROUPS
 from steps.ensemble import Ensemble
 from steps.model_config import ModelConfig
 from steps.object_detectors import IN_USE, detector_models

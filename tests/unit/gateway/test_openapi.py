@@ -36,16 +36,15 @@ from gateway.routes.schemas import Health, Live, PipelineList, RunAnswer
 from gateway.routes.upload_schemas import BatchAnswer, BatchStatus, UploadAnswer, UploadStatus
 from gateway.settings import Settings
 from gateway.settings.pipelines import PIPELINES, PipelineName
-from steps.body_masks_draw import _chosen, found_poses
-from steps.face_contours_draw import _chosen as _chosen_faces
-from steps.face_find import NO_FACE
+from steps.body_masks import _chosen, found_poses
+from steps.face_contours import _chosen as _chosen_faces
+from steps.faces import NO_FACE
 from steps.failure import InputError
 from steps.tensors import json_tensor
 from vision.encoding import encode_png
 from vision.face.contours import face_contours
-from vision.face.errors import FaceError
 from vision.face.landmarks import LandmarkSet, parse_landmarks
-from vision.face.options import ContourOptions
+from vision.face.options import ContourOptions, FaceError
 from vision.face.segmentation import parse_segmentation
 from vision.photo import PhotoError, decode, inspect
 

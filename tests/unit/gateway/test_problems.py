@@ -6,7 +6,7 @@ import pytest
 
 from gateway.pipelines.face_contours import REFUSALS
 from gateway.problems import PROBLEMS, Problem, problem_response
-from vision.face.errors import FaceErrorCode
+from vision.face.options import FaceErrorCode
 from vision.photo_info import PhotoErrorCode
 
 

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from steps.detect_find import Networks, detect_find
-from steps.detect_look import Draw, Network
+from steps.detect import Networks, detect_find
+from steps.detector_windows import Draw, Network
 from steps.tensors import Json, Tensors, bytes_tensor, json_tensor
 from vision.arrays import Box, Float32, Size
-from vision.fit import Fit
 from vision.object_detector import ObjectDetector
+from vision.tiles import Fit
 
 SIZE: Size = (240, 160)
 FACES = ObjectDetector("face_model", ("face",), Fit.STRETCH, (480, 320), 0.3)

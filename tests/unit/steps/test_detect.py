@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from steps.catalogue import steps_of
-from steps.detect_find import Search, Thresholds, detect_find
-from steps.detect_list import detect_list
-from steps.detect_look import Draw
+from steps.detect import Search, Thresholds, detect_find, detect_list
+from steps.detector_windows import Draw
 from steps.tensors import Json, JsonObject, bytes_tensor, json_object, json_tensor
 from tests.unit.steps.objects import DETECTORS, FACES, OBJECTS, PLATES, SIZE, Answers, found, networks, rows
 from vision.encoding import encode_png

@@ -9,12 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from steps.detect_look import Draw, Looker
+from steps.detector_windows import Draw, Looker
 from vision.arrays import Float32
-from vision.fit import Fit
 from vision.nms import ious
 from vision.object_detector import ObjectDetector, Scout
-from vision.tiles import View
+from vision.tiles import Fit, View
 
 MOST_PIXELS = 768 * 768
 

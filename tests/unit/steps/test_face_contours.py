@@ -6,15 +6,13 @@ import json
 import numpy as np
 import pytest
 
-from steps.face_contours_draw import face_contours_draw
-from steps.face_parameters import FaceContourParameters
-from steps.regions import regions_context
+from steps.face_contours import FaceContourParameters, face_contours_draw
+from steps.photo import regions_context
 from steps.tensors import Json, JsonObject, Tensors, bytes_tensor, json_object, json_tensor
 from tests.unit.vision.face.drawing import SIZE, label_map, mesh_landmarks
 from vision.encoding import encode_png
-from vision.face.errors import FaceError
 from vision.face.landmarks import parse_landmarks
-from vision.face.options import ContourFrame, ContourOptions
+from vision.face.options import ContourFrame, ContourOptions, FaceError
 from vision.roi import Roi
 
 POINTS = mesh_landmarks()

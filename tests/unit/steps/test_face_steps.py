@@ -6,13 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from steps.face_crop import MOST_CROPS, face_crop
-from steps.face_find import found_faces
-from steps.face_input import face_input
+from steps.faces import MOST_CROPS, face_crop, face_input, found_faces
 from steps.failure import InputError
-from steps.regions import regions_context, regions_of
+from steps.photo import regions_context, regions_of
 from steps.tensors import Tensor, Tensors, bytes_tensor, json_object, json_tensor
-from vision.face_detection import FULL_ANCHORS
+from vision.face.detection import FULL_ANCHORS
 from vision.roi import Roi
 
 Box = tuple[float, float, float]

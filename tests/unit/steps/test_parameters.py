@@ -1,8 +1,8 @@
 import pytest
 
 from gateway.pipelines.body_masks import MASK_TYPES, BodyMasksParameters
-from steps.parameters import BodyMaskParameters
-from vision.mask_types import MaskType
+from steps.body_masks import BodyMaskParameters
+from vision.body.mask_types import MaskType
 
 
 def test_the_gateway_and_the_steps_name_the_same_mask_types_in_the_same_order() -> None:

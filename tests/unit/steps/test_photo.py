@@ -5,7 +5,7 @@ from steps.failure import InputError
 from steps.photo import EncodedPhoto
 from steps.tensors import bytes_tensor
 from tests.unit.vision.test_photo import P3, encoded, picture
-from vision.rewrite import Form
+from vision.encoding import Form
 
 WIDE = encoded(picture(), "PNG", icc_profile=P3)
 

@@ -8,17 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from steps.privacy_blur_draw import privacy_blur_draw
-from steps.privacy_blur_parameters import HEAD, PrivacyBlurParameters
+from steps.privacy_blur import HEAD, PrivacyBlurParameters, privacy_blur_draw
 from steps.tensors import Json, JsonObject, json_object
 from tests.unit.steps.objects import FACES, OBJECTS, SIZE, Answers, found, rows
 from vision.arrays import RGB, Box
-from vision.encoding import Coding, Kept, encode_photo
-from vision.hiding import hide
-from vision.hiding.options import Style
+from vision.encoding import Coding, Form, Kept, encode_photo
 from vision.photo import inspect
 from vision.photo_info import WrittenFormat
-from vision.rewrite import Form
+from vision.redaction import redact
+from vision.redaction.styles import Style
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (SIZE[1], SIZE[0], 3), np.uint8)
 PHOTO = encode_photo(PIXELS, "png", Coding(), Kept())
@@ -154,7 +152,7 @@ def test_failures_come_back_as_data() -> None:
 
 
 def test_more_than_can_be_hidden_in_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hide, "MOST_PIXELS", 100)
+    monkeypatch.setattr(redact, "MOST_PIXELS", 100)
     result, artifacts = blurred(hide=["faces"])
     assert (result["status"], result["reason"], artifacts) == ("failed", "image_too_large", {})
 
@@ -166,7 +164,7 @@ def test_parameters_come_from_json() -> None:
     parameters = PrivacyBlurParameters.from_json(
         {"style": "pixelate", "strength": 2, "color": "#010203", "quality": 70, "metadata": []}
     )
-    assert parameters.hiding("face") == replace(HEAD, style=Style.PIXELATE, strength=2, color=(1, 2, 3))
+    assert parameters.redaction("face") == replace(HEAD, style=Style.PIXELATE, strength=2, color=(1, 2, 3))
     assert parameters.form == Form(None, 70, frozenset())
     with pytest.raises(ValueError, match="swirl"):
         PrivacyBlurParameters.from_json({"style": "swirl"})

@@ -1,4 +1,4 @@
-from steps.regions import regions_context, regions_of
+from steps.photo import regions_context, regions_of
 from steps.tensors import json_object, json_tensor
 from vision.roi import Roi
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vision.bones import Landmark
-from vision.pose import Pose
+from vision.body.bones import Landmark
+from vision.body.pose import Pose
 from vision.roi import Roi
 
 JOINTS = {

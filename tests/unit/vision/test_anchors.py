@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vision.anchors import ssd_anchors
-from vision.face_detection import FULL_ANCHORS, SHORT_ANCHORS
-from vision.pose_detection import ANCHORS
+from vision.body.detection import ANCHORS
+from vision.face.detection import FULL_ANCHORS, SHORT_ANCHORS
+from vision.ssd import ssd_anchors
 
 
 @pytest.mark.parametrize(

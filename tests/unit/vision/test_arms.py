@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vision.arms import draw_arms
-from vision.atr import Atr
+from vision.body.mask_types import Atr
+from vision.body.masks import draw_arms
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vision.affine import transform_points
-from vision.canvas import MARGIN, Canvas, canvas_about, to_output, to_source
+from vision.body.silhouette import MARGIN, Canvas, canvas_about, to_output, to_source
 
 COORDINATE = st.floats(-500, 2500)
 

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from vision.face.errors import FaceError
 from vision.face.label_map import read_label_map
+from vision.face.options import FaceError
 from vision.photo import PhotoError, inspect
 
 ROOT = Path(__file__).parents[3]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vision.detection import Detection
-from vision.face_detection import FULL_ANCHORS, SHORT_ANCHORS, decode_full_range, decode_short_range
+from vision.face.detection import FULL_ANCHORS, SHORT_ANCHORS, decode_full_range, decode_short_range
+from vision.ssd import Detection
 
 Decode = Callable[..., list[Detection]]
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vision.affine import transform_points
-from vision.detection import Detection
-from vision.face_mesh import Face, decode_face, distinct, roi_of
+from vision.face.mesh import Face, decode_face, distinct, roi_of
 from vision.roi import Roi
+from vision.ssd import Detection
 
 UPRIGHT = Roi((500.0, 400.0), 384.0, 0.0)
 

@@ -4,9 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vision.affine import invert, transform_points
-from vision.fit import BORDER, Fit, fit_affine, size_within
 from vision.object_detector import ObjectDetector
-from vision.tiles import View
+from vision.tiles import BORDER, Fit, View, fit_affine, size_within
 
 SIDES = st.integers(1, 4000)
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from vision.heatmap import refine
+from vision.body.pose import refine
 
 
 @settings(max_examples=40)

@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 
 from vision.affine import scale_and_shift
-from vision.bones import Landmark
-from vision.keypoints import KEYPOINT_NAMES, coco_keypoints, transform_keypoints
-from vision.pose import Pose
+from vision.body.bones import Landmark
+from vision.body.pose import KEYPOINT_NAMES, Pose, coco_keypoints, transform_keypoints
 
 SIZE = (256, 256)
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from vision.affine import transform_points
-from vision.atr import Atr
-from vision.bones import Landmark
-from vision.canvas import WORK_SIZE, Canvas, canvas_about
-from vision.label_map import atr_label_map
-from vision.pose import Pose, person_mask
+from vision.body.bones import Landmark
+from vision.body.label_map import atr_label_map
+from vision.body.mask_types import Atr
+from vision.body.pose import Pose, person_mask
+from vision.body.silhouette import WORK_SIZE, Canvas, canvas_about
 
 SIZE = (256, 256)
 

@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vision.affine import invert, transform_points
-from vision.letterbox import letterbox, letterbox_affine
 from vision.photo import Photo
+from vision.ssd import letterbox, letterbox_affine
 
 SIZES = st.tuples(st.integers(1, 5000), st.integers(1, 5000))
 IDENTITY = np.eye(2, 3)

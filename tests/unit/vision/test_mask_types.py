@@ -1,6 +1,6 @@
 import pytest
 
-from vision.mask_types import BodyPart, MaskType, part_rules
+from vision.body.mask_types import BodyPart, MaskType, part_rules
 
 ORDER = "upper_body upper_body_tshirts upper_body_coat lower_body ethnic_combined baggy_lower dress"
 

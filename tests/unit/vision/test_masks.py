@@ -9,10 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from vision.arms import draw_arms
-from vision.atr import Atr
-from vision.mask_types import MaskType, PartRule, part_rules
-from vision.masks import garment_masks, plain_masks
+from vision.body.mask_types import Atr, MaskType, PartRule, part_rules
+from vision.body.masks import draw_arms, garment_masks, plain_masks
 
 Image = NDArray[np.uint8]
 Bits = NDArray[np.bool_]

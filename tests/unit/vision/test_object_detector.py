@@ -4,10 +4,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vision.affine import transform_points
-from vision.detections import Detections
-from vision.fit import Fit, fit_affine
-from vision.object_detector import ObjectDetector
-from vision.tiles import View
+from vision.object_detector import Detections, ObjectDetector
+from vision.tiles import Fit, View, fit_affine
 
 LABELS = ("cat", "dog")
 

@@ -1,7 +1,7 @@
 import numpy as np
 
-from vision.mask_types import MaskType
-from vision.overlay import MASK_COLORS, PersonLayer, draw_overlay
+from vision.body.mask_types import MaskType
+from vision.body.overlay import MASK_COLORS, PersonLayer, draw_overlay
 
 PIXELS = np.full((120, 90, 3), 100, dtype=np.uint8)
 NOBODY = np.zeros((18, 3))

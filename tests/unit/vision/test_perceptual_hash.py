@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vision.perceptual_hash import differing_bits, perceptual_hash
+from vision.photo import differing_bits, perceptual_hash
 
 
 def scene(seed: int) -> np.ndarray:

@@ -16,9 +16,9 @@ from tests.unit.vision.heic import box, heic
 from vision.affine import invert, transform_points
 from vision.arrays import RGB
 from vision.color import profile_of_codes
+from vision.encoding import Form, rewrite
 from vision.photo import MAX_SIDE, MIN_SIDE, PhotoError, Reduction, decode, decode_own, inspect, reduction_for
 from vision.photo_info import PhotoInfo
-from vision.rewrite import Form, rewrite
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF", "BMP")
 WITH_EXIF = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vision.affine import scale_and_shift
-from vision.pose import Pose, decode_pose, distinct, person_mask
+from vision.body.pose import Pose, decode_pose, distinct, person_mask
 from vision.roi import Roi
 
 UPRIGHT = Roi((500.0, 400.0), 512.0, 0.0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vision.pose_detection import ANCHORS, decode_detections
+from vision.body.detection import ANCHORS, decode_detections
 
 
 def raw(index: int, logit: float, offsets: Sequence[float]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -15,9 +15,9 @@ from tests.unit.vision.test_color import with_tags
 from tests.unit.vision.test_photo import encoded, opened, oriented, picture, read
 from vision.arrays import RGB
 from vision.color import profile_of_codes
+from vision.encoding import Form, rewrite
 from vision.photo import PhotoError, decode_own, inspect
 from vision.photo_info import WrittenFormat
-from vision.rewrite import Form, rewrite
 
 EVERYTHING = Form(metadata=frozenset({"exif", "icc"}))
 EXIFTOOL = shutil.which("exiftool")

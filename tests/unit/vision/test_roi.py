@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vision.affine import transform_points
-from vision.detection import Detection
 from vision.photo import Photo
 from vision.roi import Roi, crop, roi_of
+from vision.ssd import Detection
 
 
 def detection(hip: tuple[float, float], top: tuple[float, float]) -> Detection:

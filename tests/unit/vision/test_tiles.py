@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vision.fit import BORDER
-from vision.tiles import OVERLAP, Tile, View, grid, windows_about
+from vision.tiles import BORDER, OVERLAP, Tile, View, grid, windows_about
 
 SIDES = st.integers(16, 9000)
 SIZES = st.tuples(SIDES, SIDES)

@@ -1,6 +1,6 @@
 from gateway.metrics.regions import KNOWN, OTHER, region_type
-from vision.face.label_scheme import BACKGROUND, CELEBAMASK_HQ, CONTOURS
 from vision.face.regions import REGION_NUMBERS
+from vision.face.segmentation import BACKGROUND, CELEBAMASK_HQ, CONTOURS
 
 
 def test_every_region_of_ours_is_known_and_none_else() -> None:

@@ -10,10 +10,10 @@ from gateway.pipelines.parameters import parameters_json
 from gateway.pipelines.registry import build_registry
 from gateway.problems import Problem
 from gateway.settings import Settings
-from steps.face_parameters import FaceContourParameters
+from steps.face_contours import FaceContourParameters
 from tests.json_values import JSON_VALUES
 from tests.unit.gateway.pipelines.codes import code_of
-from vision.face.literal import MAX_CHARACTERS
+from vision.face.landmarks import MAX_CHARACTERS
 
 PIPELINE = build_registry(Settings())["face_contours"]
 GIVEN, FOUND = "face_contours_given", "face_contours_lite"

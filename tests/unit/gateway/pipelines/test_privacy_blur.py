@@ -9,8 +9,8 @@ from gateway.pipelines.parameters import parameters_json
 from gateway.pipelines.registry import build_registry
 from gateway.problems import Problem
 from gateway.settings import Settings
-from steps.detect_find import Search
-from steps.privacy_blur_parameters import PrivacyBlurParameters
+from steps.detect import Search
+from steps.privacy_blur import PrivacyBlurParameters
 from tests.json_values import JSON_VALUES
 from tests.unit.gateway.pipelines.codes import code_of
 

@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.arrays import Float64, LabelMap, Size
-from vision.face.mesh import MESH
-from vision.face.topology import Ring
+from vision.face.topology import MESH, Ring
 
 SIZE: Size = (400, 480)
 CENTER = (200.0, 250.0)

@@ -22,11 +22,10 @@ from vision.affine import compose, invert, transform_points
 from vision.arrays import Float64, LabelMap
 from vision.encoding import encode_png
 from vision.face.contours import FaceContours, face_contours
-from vision.face.errors import FaceError
 from vision.face.landmarks import parse_landmarks
-from vision.face.mesh import MESH
-from vision.face.options import ContourFrame, ContourOptions
+from vision.face.options import ContourFrame, ContourOptions, FaceError
 from vision.face.segmentation import parse_segmentation
+from vision.face.topology import MESH
 from vision.photo import Photo, decode, inspect
 
 TURNS = [0, 20, -35, 90, 180]

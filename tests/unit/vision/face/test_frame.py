@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from vision.affine import transform_points
-from vision.face.frame import MARGIN, MAX_SIDE, Frame, frame_about, levelling
+from vision.face.contours import MARGIN, MAX_SIDE, Frame, frame_about, levelling
 from vision.photo import Photo
 
 LEFT, RIGHT = np.array((120.0, 200.0)), np.array((220.0, 230.0))

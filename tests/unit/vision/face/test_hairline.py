@@ -3,11 +3,9 @@ import pytest
 
 from tests.unit.vision.face.drawing import HAIRLINE, ibug_landmarks, label_map, mesh_landmarks
 from tests.unit.vision.face.raster import fill
-from vision.face.hairline import forehead, forehead_to_hairline
-from vision.face.ibug import IBUG
-from vision.face.label_scheme import CONTOURS
-from vision.face.mesh import MESH
-from vision.face.topology import Topology
+from vision.face.regions import forehead, forehead_to_hairline
+from vision.face.segmentation import CONTOURS
+from vision.face.topology import IBUG, MESH, Topology
 
 SCHEMES = {"mesh": (MESH, mesh_landmarks()), "ibug": (IBUG, IBUG.extend(ibug_landmarks()))}
 each_scheme = pytest.mark.parametrize(("topology", "points"), SCHEMES.values(), ids=SCHEMES)

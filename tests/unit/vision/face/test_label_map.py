@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.unit.vision.face.drawing import label_map
-from vision.face.errors import FaceError
 from vision.face.label_map import labels_in, read_label_map
+from vision.face.options import FaceError
 
 LABELS = label_map()
 COLORS = [value for index in range(256) for value in (index * 7 % 256, 255 - index, index)]

@@ -7,8 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.vision.face.drawing import SIZE, mesh_landmarks
-from vision.face.errors import FaceError
 from vision.face.landmarks import COUNTS, parse_landmarks
+from vision.face.options import FaceError
 
 POINTS = mesh_landmarks(468)[:68]
 DICTS = [{"x": x, "y": y} for x, y in POINTS.tolist()]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vision.face.literal import MAX_CHARACTERS, parse_literal
+from vision.face.landmarks import MAX_CHARACTERS, parse_literal
 
 VALUES = st.recursive(
     st.none()

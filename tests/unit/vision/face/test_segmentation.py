@@ -5,7 +5,7 @@ import pytest
 
 from tests.unit.vision.face.drawing import label_map
 from vision.encoding import encode_png
-from vision.face.errors import FaceError
+from vision.face.options import FaceError
 from vision.face.segmentation import parse_segmentation
 
 

@@ -1,8 +1,7 @@
 import cv2
 import numpy as np
 
-from vision.face.smoothing import SHIFT, TOLERANCE, knots
-from vision.face.trace import trace
+from vision.face.curves import SHIFT, TOLERANCE, knots, trace
 
 
 def disc(radius: int) -> np.ndarray:

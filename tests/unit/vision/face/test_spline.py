@@ -3,8 +3,7 @@ import re
 import numpy as np
 import pytest
 
-from vision.face.spline import SAMPLES, controls, flatten, path_data
-from vision.face.trace import Outline
+from vision.face.curves import SAMPLES, Outline, controls, flatten, path_data
 
 ANGLES = np.linspace(0, 2 * np.pi, 24, endpoint=False)
 CIRCLE = np.column_stack((np.cos(ANGLES), np.sin(ANGLES))) * 50 + 60

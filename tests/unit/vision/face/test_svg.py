@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 
 from tests.unit.vision.face.document import read_document
-from vision.face.errors import FaceError
-from vision.face.options import ContourOptions
-from vision.face.palette import color_of
+from vision.face.curves import Outline
+from vision.face.options import ContourOptions, FaceError, color_of
 from vision.face.regions import Region
 from vision.face.svg import svg_document
-from vision.face.trace import Outline
 
 SIZE = (120, 100)
 OUTER = np.array([(10.0, 10.0), (90.0, 10.0), (90.0, 90.0), (10.0, 90.0)])

@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 
 from tests.unit.vision.face.drawing import ibug_landmarks, mesh_landmarks
-from vision.face.ibug import IBUG
-from vision.face.mesh import MESH
-from vision.face.topology import DEFAULT_REGIONS, FOREHEAD, REGION_NUMBERS, Topology
+from vision.face.topology import DEFAULT_REGIONS, FOREHEAD, IBUG, MESH, REGION_NUMBERS, Topology
 
 SCHEMES = {"mesh": (MESH, mesh_landmarks(468)), "ibug": (IBUG, ibug_landmarks())}
 each_scheme = pytest.mark.parametrize(("topology", "landmarks"), SCHEMES.values(), ids=SCHEMES)

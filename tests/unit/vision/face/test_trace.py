@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tests.unit.vision.face.raster import fill
-from vision.face.trace import trace
+from vision.face.curves import trace
 
 
 @settings(max_examples=200, deadline=None)

@@ -1,0 +1,226 @@
+"""Last step of `body_masks`: its parameters, and masks, label maps and keypoints from the landmarks."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steps.failure import InputError, require_success
+from steps.photo import EncodedPhoto, regions_of
+from steps.tensors import JsonObject, Tensors, completed, json_object, refused
+from vision.body.label_map import atr_label_map, fine_label_map
+from vision.body.mask_types import MaskType
+from vision.body.masks import garment_masks, plain_masks
+from vision.body.overlay import PersonLayer, draw_overlay
+from vision.body.pose import Pose, coco_keypoints, decode_pose, distinct, transform_keypoints
+from vision.body.silhouette import (
+    FINE_SIZE,
+    Canvas,
+    canvas_about,
+    carried,
+    fine_to_source,
+    is_large,
+    outline,
+    to_output,
+    to_source,
+)
+from vision.encoding import encode_jpeg, encode_png
+from vision.photo import Photo
+
+
+@dataclass(frozen=True)
+class BodyMaskParameters:
+    """What one request asks for; the defaults are those of a request that names nothing."""
+
+    mask_types: tuple[MaskType, ...] = tuple(MaskType)
+    gender: str = "F"
+    style: str = "garment"
+    frame: str = "source"
+    person: str = "largest"
+    include: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, value: JsonObject) -> "BodyMaskParameters":
+        """Read the pipeline's JSON; unknown keys are left alone. Raises ValueError for an unknown mask type."""
+        chosen = {key: value[key] for key in ("gender", "style", "frame", "person") if key in value}
+        names = cast("list[str]", value.get("mask_types", [mask_type.value for mask_type in MaskType]))
+        include = cast("list[str]", value.get("include", []))
+        mask_types = tuple(MaskType(name) for name in names)
+        return cls(mask_types=mask_types, include=tuple(include), **cast("dict[str, str]", chosen))
+
+
+Gray: TypeAlias = NDArray[np.uint8]
+Float32: TypeAlias = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Detail:
+    """The photo as far as its edges are looked at, decoded once; `extent` pixels of it are the narrowest window."""
+
+    encoded: EncodedPhoto
+    extent: float
+
+    @cached_property
+    def photo(self) -> Photo:
+        """Decoded so that FINE_SIZE shows every pixel. Raises InputError."""
+        return self.encoded.reduced(self.extent, FINE_SIZE[0])
+
+
+@dataclass(frozen=True)
+class Person:
+    """One person and everything drawn of them; arrays live on the 512×384 canvas unless said otherwise."""
+
+    pose: Pose
+    size: tuple[int, int]
+    parameters: BodyMaskParameters
+    detail: Detail
+
+    @cached_property
+    def canvas(self) -> Canvas:
+        """The 3:4 window about the person."""
+        return canvas_about(self.pose.box, self.size)
+
+    @cached_property
+    def keypoints(self) -> NDArray[np.float64]:
+        """18×3: x, y in source pixels, score."""
+        return coco_keypoints(self.pose, self.size)
+
+    @cached_property
+    def label_map(self) -> Gray:
+        """ATR labels."""
+        return atr_label_map(self.pose, self.canvas, self.size)
+
+    @cached_property
+    def masks(self) -> dict[MaskType, Gray]:
+        """The masks that were asked for."""
+        types = self.parameters.mask_types
+        if self.parameters.style == "labels":
+            return plain_masks(self.label_map, types)
+        keypoints = transform_keypoints(self.keypoints, self.canvas.to_work)
+        return garment_masks(self.label_map, keypoints, types, self.parameters.gender)
+
+    @cached_property
+    def outline(self) -> Gray | None:
+        """FINE_SIZE large; None where the photo is small enough for the canvas's own. Raises InputError."""
+        return outline(self.pose, self.canvas, self.detail.photo) if is_large(self.canvas) else None
+
+    def framed(self, mask: Gray) -> Gray:
+        """The mask in the frame that was asked for. Raises InputError."""
+        return to_output(mask) if self.parameters.frame == "canvas" else self.on_source(mask)
+
+    def framed_label_map(self) -> Gray:
+        """The label map in the frame that was asked for. Raises InputError."""
+        if self.parameters.frame == "canvas":
+            return to_output(self.label_map)
+        fine = self.label_map if self.outline is None else fine_label_map(self.pose, self.canvas, self.outline)
+        return to_source(fine, self.canvas, self.size)
+
+    def on_source(self, mask: Gray) -> Gray:
+        """The mask in the frame of the photo. Raises InputError."""
+        if self.outline is None:
+            return to_source(mask, self.canvas, self.size)
+        return fine_to_source(carried(mask, self.label_map, self.outline), self.canvas, self.size)
+
+    def framed_keypoints(self) -> NDArray[np.float64]:
+        """The key points in the frame that was asked for."""
+        if self.parameters.frame == "canvas":
+            return transform_keypoints(self.keypoints, self.canvas.to_output)
+        return self.keypoints
+
+
+def body_masks_draw(tensors: Tensors) -> Tensors:
+    """Draw what was asked for.
+
+    `image`, `parameters`, `context` BYTES [1], `landmarks` float32 P×195, `presence` float32 P×1, `mask` float32
+    P×256×256×1, `heatmap` float32 P×64×64×39 → `result` BYTES [1] JSON, `artifact_names` and `artifacts` BYTES [K].
+    """
+    try:
+        people = _people(tensors)
+        artifacts = dict(_artifacts(people, tensors))
+    except InputError as failure:
+        return refused(failure.code, failure.detail)
+    width, height = people[0].size
+    described = [_description(index, person) for index, person in enumerate(people)]
+    return completed({"photo": {"width": width, "height": height}, "persons": described}, artifacts)
+
+
+def _people(tensors: Tensors) -> list[Person]:
+    require_success(json_object(tensors["context"]))
+    parameters = BodyMaskParameters.from_json(json_object(tensors["parameters"]))
+    encoded = EncodedPhoto.read(tensors["image"])
+    size, poses = encoded.info.size, _chosen(found_poses(tensors), parameters.person)
+    detail = Detail(encoded, min(canvas_about(pose.box, size).width for pose in poses))
+    return [Person(pose, size, parameters, detail) for pose in poses]
+
+
+def found_poses(tensors: Tensors) -> list[Pose]:
+    """Poses of the regions in which the model is sure of a person, the largest first. Raises InputError for none."""
+    regions = regions_of(json_object(tensors["context"]))
+    outputs = [cast("Float32", tensors[name]) for name in ("landmarks", "presence", "mask", "heatmap")]
+    decoded = (
+        decode_pose(landmarks, presence, mask, heatmap, region)
+        for landmarks, presence, mask, heatmap, region in zip(*outputs, regions, strict=True)
+    )
+    poses = distinct([pose for pose in decoded if pose is not None])
+    if not poses:
+        raise InputError("no_person", "no person was found in the photo; one must show at least head and shoulders")
+    return poses
+
+
+def _chosen(poses: list[Pose], person: str) -> list[Pose]:
+    if person == "all":
+        return poses
+    if person == "single" and len(poses) > 1:
+        raise InputError(
+            "several_persons", f"{len(poses)} people were found; send a photo of one, or ask for person=largest or all"
+        )
+    return poses[:1]
+
+
+def _artifacts(people: Sequence[Person], tensors: Tensors) -> Iterator[tuple[str, bytes]]:
+    parameters = people[0].parameters
+    for index, person in enumerate(people):
+        prefix = f"person_{index}/" if parameters.person == "all" else ""
+        for name, data in _files(person):
+            yield prefix + name, data
+    if "overlay" in parameters.include:
+        pixels = EncodedPhoto.read(tensors["image"]).full().pixels
+        layers = [PersonLayer(_larger_first(person), person.keypoints) for person in people]
+        yield "overlay.jpg", encode_jpeg(draw_overlay(pixels, layers))
+
+
+def _larger_first(person: Person) -> Iterator[tuple[MaskType, Gray]]:
+    """Masks in the frame of the photo, so that none hides a smaller one."""
+    for mask_type, mask in sorted(person.masks.items(), key=lambda item: -np.count_nonzero(item[1])):
+        yield mask_type, person.on_source(mask)
+
+
+def _files(person: Person) -> Iterator[tuple[str, bytes]]:
+    files: dict[bytes, bytes] = {}  # several types often have the very same mask
+    for mask_type in person.parameters.mask_types:
+        mask = person.masks[mask_type]
+        key = mask.tobytes()
+        if key not in files:
+            files[key] = encode_png(person.framed(mask))
+        yield f"{mask_type}_mask.png", files[key]
+    if "label_map" in person.parameters.include:
+        yield "label_map.png", encode_png(person.framed_label_map())
+    if "keypoints" in person.parameters.include:
+        yield "keypoints.json", json.dumps({"keypoints": _points(person.framed_keypoints())}).encode()
+
+
+def _description(index: int, person: Person) -> JsonObject:
+    return {
+        "index": index,
+        "box": [round(float(value), 2) for value in person.pose.box],
+        "score": round(float(person.pose.score), 4),
+        "keypoints": _points(person.keypoints),
+    }
+
+
+def _points(keypoints: NDArray[np.float64]) -> list[list[float]]:
+    return cast("list[list[float]]", np.round(keypoints, 3).tolist())

@@ -1,0 +1,212 @@
+"""Last step of `face_contours`: its parameters, the contours of faces, and the SVG that shows them."""
+
+import base64
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import numpy as np
+
+from steps.faces import found_faces
+from steps.failure import InputError
+from steps.photo import EncodedPhoto
+from steps.tensors import Json, JsonObject, Tensors, completed, json_object, refused
+from vision.arrays import Box, Float64, Size
+from vision.face.contours import FaceContours, face_contours
+from vision.face.landmarks import parse_landmarks
+from vision.face.options import ContourFrame, ContourOptions, FaceError, color_of
+from vision.face.segmentation import parse_segmentation
+from vision.nms import area
+
+
+@dataclass(frozen=True)
+class FaceContourParameters:
+    """What one request asks for; the defaults are those of a request that names nothing.
+
+    `landmarks` and `segmentation_map` are what the callers sent, in any of the forms that `vision.face` reads.
+    """
+
+    landmarks: bytes = b""
+    segmentation_map: bytes = b""
+    face: str = "largest"
+    embed_image: bool = False
+    include: tuple[str, ...] = ()
+    options: ContourOptions = field(default_factory=ContourOptions)
+
+    @classmethod
+    def from_json(cls, value: JsonObject) -> "FaceContourParameters":
+        """Read the pipeline's JSON; unknown keys are left alone.
+
+        Raises FaceError (options_invalid, segmentation_unsupported), ValueError for an unknown frame.
+        """
+        return cls(
+            landmarks=cast("str", value.get("landmarks", "")).encode(),
+            segmentation_map=_segmentation(cast("str", value.get("segmentation_map", ""))),
+            face=cast("str", value.get("face", cls.face)),
+            embed_image=cast("bool", value.get("embed_image", cls.embed_image)),
+            include=tuple(cast("list[str]", value.get("include", []))),
+            options=_options(value),
+        )
+
+
+def _segmentation(text: str) -> bytes:
+    """An object as it is, anything else from base64."""
+    if text.lstrip().startswith("{"):
+        return text.encode()
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise FaceError("segmentation_unsupported", "the segmentation is neither an object nor base64") from None
+
+
+def _options(value: JsonObject) -> ContourOptions:
+    default = ContourOptions()
+    return ContourOptions(
+        regions=tuple(cast("list[str]", value.get("regions", []))),
+        frame=ContourFrame(cast("str", value.get("frame", default.frame.value))),
+        show_labels=cast("bool", value.get("show_labels", default.show_labels)),
+        show_landmarks=cast("bool", value.get("show_landmarks", default.show_landmarks)),
+        region_opacity=cast("float", value.get("region_opacity", default.region_opacity)),
+        stroke_width=cast("float", value.get("stroke_width", default.stroke_width)),
+        colors=cast("dict[str, str]", value.get("colors", {})),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Landmarks:
+    """One face: N×2 in source pixels; the model's score, None where the caller gave the landmarks."""
+
+    points: Float64
+    score: float | None = None
+
+    @property
+    def box(self) -> Box:
+        """The box about them."""
+        (x1, y1), (x2, y2) = self.points.min(axis=0).tolist(), self.points.max(axis=0).tolist()
+        return x1, y1, x2, y2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DrawnFace:
+    """One face, what was drawn of it, and how."""
+
+    landmarks: Landmarks
+    contours: FaceContours
+    options: ContourOptions
+    size: Size
+
+    def files(self) -> Iterator[tuple[str, bytes]]:
+        """The artifacts."""
+        yield "contours.svg", self.contours.svg.encode()
+        yield "contours.json", _dumped(self._document())
+
+    def description(self, index: int) -> JsonObject:
+        """The face in the result."""
+        return {
+            "index": index,
+            "box": _rounded(np.array(self.landmarks.box)),
+            "score": None if self.landmarks.score is None else round(self.landmarks.score, 4),
+            "landmarks": len(self.landmarks.points),
+            **self._place(),
+            "regions": [{"number": region.number, "name": region.name} for region in self.contours.regions],
+        }
+
+    def _document(self) -> JsonObject:
+        colors = self.options.colors
+        regions: list[JsonObject] = [
+            {"number": region.number, "name": region.name, "color": color_of(region.number, region.name, colors)}
+            for region in self.contours.regions
+        ]
+        frame = self.options.frame
+        size = self.size if frame is ContourFrame.SOURCE else self.contours.crop.size
+        return {
+            "frame": frame.value,
+            "size": _size(size),
+            **self._place(),
+            "regions": regions,
+            "mask_contours": self.contours.mask_contours,
+        }
+
+    def _place(self) -> JsonObject:
+        """Where the levelled crop lies."""
+        crop = self.contours.crop
+        return {
+            "rotation": round(crop.rotation, 3),
+            "transform": np.round(crop.from_source, 8).tolist(),
+            "crop": _size(crop.size),
+        }
+
+
+def face_contours_draw(tensors: Tensors) -> Tensors:
+    """Draw the faces whose landmarks the parameters hold, or, where they hold none, those that were found.
+
+    `image`, `parameters` BYTES [1], and where faces were looked for `context` BYTES [1], `landmarks` float32 F×1404,
+    `presence` float32 F×1 → `result` BYTES [1] JSON, `artifact_names` and `artifacts` BYTES [K].
+    """
+    try:
+        parameters = FaceContourParameters.from_json(json_object(tensors["parameters"]))
+        photo = EncodedPhoto.read(tensors["image"])
+        faces = _chosen(_faces(tensors, parameters, photo.info.size), parameters.face)
+        drawn = _drawn(faces, photo, parameters)
+    except (InputError, FaceError) as failure:
+        return refused(failure.code, failure.detail)
+    described = [face.description(index) for index, face in enumerate(drawn)]
+    return completed({"photo": _size(photo.info.size), "faces": described}, dict(_artifacts(drawn, parameters)))
+
+
+def _faces(tensors: Tensors, parameters: FaceContourParameters, size: Size) -> list[Landmarks]:
+    """The largest first."""
+    if not parameters.landmarks and "context" in tensors:
+        return [Landmarks(face.landmarks[:, :2], face.score) for face in found_faces(tensors)]
+    given = [Landmarks(points) for points in parse_landmarks(parameters.landmarks).in_photo(size)]
+    return sorted(given, key=lambda face: -area(face.box))
+
+
+def _chosen(faces: list[Landmarks], face: str) -> list[Landmarks]:
+    if face == "all":
+        return faces
+    if face == "single" and len(faces) > 1:
+        raise InputError(
+            "several_faces", f"there are {len(faces)} faces; send a photo of one, or ask for face=largest or all"
+        )
+    return faces[:1]
+
+
+def _drawn(faces: Sequence[Landmarks], photo: EncodedPhoto, parameters: FaceContourParameters) -> list[DrawnFace]:
+    """The photo is embedded for the largest face alone: it may be large, and faces many."""
+    segmentation = parse_segmentation(parameters.segmentation_map)
+    size, options = photo.info.size, parameters.options
+    embedded = [photo.full() if parameters.embed_image else None, *[None] * len(faces)]
+    return [
+        DrawnFace(face, face_contours(size, face.points, segmentation, options, picture), options, size)
+        for face, picture in zip(faces, embedded, strict=False)
+    ]
+
+
+def _artifacts(faces: Sequence[DrawnFace], parameters: FaceContourParameters) -> Iterator[tuple[str, bytes]]:
+    yield from faces[0].files()
+    if "landmarks" in parameters.include:
+        yield "landmarks.json", _dumped(_landmarks(faces))
+    if parameters.face == "all":
+        for index, face in enumerate(faces):
+            for name, data in face.files():
+                yield f"face_{index}/{name}", data
+
+
+def _landmarks(faces: Sequence[DrawnFace]) -> JsonObject:
+    """A form that `parse_landmarks` reads."""
+    points = [[{"x": x, "y": y} for x, y in np.round(face.landmarks.points, 3).tolist()] for face in faces]
+    return {"landmarks": points, "dimensions": faces[0].size}
+
+
+def _size(size: Size) -> JsonObject:
+    return {"width": size[0], "height": size[1]}
+
+
+def _rounded(values: Float64) -> Json:
+    return [round(float(value), 2) for value in values]
+
+
+def _dumped(value: JsonObject) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

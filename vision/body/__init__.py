@@ -1,0 +1,1 @@
+"""A person: found, posed, labelled, and the masks drawn of it."""

@@ -1,0 +1,1 @@
+"""Faces, plates and objects painted over."""

@@ -1,0 +1,103 @@
+"""MediaPipe's single-shot detectors: the input they want, their anchors, and what they find."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vision.affine import compose, invert, of_indices, scale_and_shift, transform_points, warp
+from vision.arrays import RGB, Affine, Box, Float32, Float64, Size
+from vision.nms import weighted_nms
+from vision.photo import Photo
+
+
+def ssd_anchors(side: int, strides: Sequence[int], per_cell: int = 2) -> Float32:
+    """List the anchor centres (x, y) as fractions of a square input of `side` pixels.
+
+    One grid a run of equal strides, row by row, every cell `per_cell` times for each layer of the run: the order
+    of mediapipe's SsdAnchorsCalculator with fixed_anchor_size, offset 0.5 and one aspect ratio.
+    """
+    grids = [
+        np.repeat(_centers(-(-side // stride)), per_cell * strides.count(stride), axis=0)
+        for stride in dict.fromkeys(strides)
+    ]
+    return np.concatenate(grids).astype(np.float32)
+
+
+def _centers(cells: int) -> Float32:
+    ticks = (np.arange(cells, dtype=np.float32) + 0.5) / cells
+    x, y = np.meshgrid(ticks, ticks)
+    centers: Float32 = np.stack((x.ravel(), y.ravel()), axis=1).astype(np.float32)
+    return centers
+
+
+def letterbox_affine(size: Size, side: int) -> Affine:
+    """Map the pixels of a frame of `size` into a square of `side` pixels."""
+    width, height = size
+    scale = side / max(size)
+    return scale_and_shift(scale, (side - width * scale) / 2, (side - height * scale) / 2)
+
+
+def letterbox(photo: Photo, size: Size, side: int) -> RGB:
+    """Draw a photo of `size` source pixels into side×side×3, bilinear.
+
+    Pixel indices pass the map unshifted, as in mediapipe's ImageToTensorCalculator: the detector's answers depend
+    on this half pixel.
+    """
+    affine = compose(invert(photo.from_source), of_indices(letterbox_affine(size, side)))
+    return warp(photo.pixels, affine, (side, side), interpolation=cv2.INTER_LINEAR)
+
+
+NMS_IOU = 0.3
+"""Option of NonMaxSuppressionCalculator in mediapipe 0.10's pose and face graphs."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detection:
+    """Something found: box, score, and key points K×2, all in source pixels."""
+
+    box: Box
+    score: float
+    keypoints: Float64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detector:
+    """A detector whose input is a letterboxed square of `side` pixels; `anchors` A×2 are fractions of it."""
+
+    side: int
+    anchors: Float32
+
+    def decode(self, boxes: ArrayLike, scores: ArrayLike, size: Size, least: float) -> list[Detection]:
+        """Decode raw boxes A×(4 + 2K) and score logits A for a photo of `size`; best score first.
+
+        A box row is x, y, width, height, then K points x, y: offsets from the anchor, in input pixels. What scores
+        less than `least` is left out, and what overlaps is merged.
+        """
+        logits = np.asarray(scores, dtype=np.float64).reshape(-1)
+        passing = np.flatnonzero(logits >= np.log(least / (1 - least)))
+        raw = np.asarray(boxes, dtype=np.float32).reshape(len(self.anchors), -1)[passing]
+        rows = self._rows(raw, self.anchors[passing])
+        usable = np.isfinite(rows).all(axis=1) & (rows[:, 2:4] >= rows[:, :2]).all(axis=1)
+        probabilities = 1 / (1 + np.exp(-np.minimum(logits[passing][usable], 100.0)))
+        merged, best = weighted_nms(rows[usable], probabilities, NMS_IOU)
+        to_source = invert(letterbox_affine(size, self.side))
+        points = transform_points(merged.reshape(-1, 2), to_source).reshape(-1, raw.shape[1] // 2, 2)
+        return [_detection(found, float(score)) for found, score in zip(points, best, strict=True)]
+
+    def _rows(self, raw: Float32, anchors: Float32) -> Float64:
+        """Corners and key points N×(4 + 2K) in input pixels."""
+        points = raw.reshape(len(raw), raw.shape[1] // 2, 2).astype(np.float64)
+        half_size = points[:, 1] / 2
+        origin = anchors.astype(np.float64) * self.side
+        center = points[:, 0] + origin
+        corners = np.stack((center - half_size, center + half_size), axis=1)
+        rows: Float64 = np.concatenate((corners, points[:, 2:] + origin[:, None]), axis=1)
+        return rows.reshape(raw.shape)
+
+
+def _detection(points: Float64, score: float) -> Detection:
+    (x1, y1), (x2, y2) = points[0], points[1]
+    return Detection((float(x1), float(y1), float(x2), float(y2)), score, points[2:])
