@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from gateway.cache.cache import CachedResult
 from gateway.cache.keys import Work
 from gateway.cache.results import computed
-from gateway.deadline import Deadline
+from gateway.deadlines import Deadline
+from gateway.results import Stopwatch
 from gateway.triton import Triton
-from gateway.worker.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True)

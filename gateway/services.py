@@ -9,19 +9,18 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 
 from gateway.access.access import Access
-from gateway.admission import Admission
-from gateway.backlog import Backlog
 from gateway.cache.results import Results
 from gateway.cache.versions import ModelVersions
 from gateway.callbacks.couriers import check_callbacks
+from gateway.health import Prober, StoreProber
+from gateway.limits.admission import Admission
+from gateway.limits.backlog import Backlog
 from gateway.logs import get_logger
 from gateway.metrics.instruments import Instruments
 from gateway.metrics.measuring import Measured, measuring
 from gateway.metrics.page import MetricsPage
 from gateway.pipelines.pipeline import Pipeline
-from gateway.readiness import Prober
 from gateway.settings import Settings
-from gateway.store_health import StoreProber
 from gateway.stores import Stores, open_stores
 from gateway.triton import Triton, connect
 from gateway.worker.worker import Worker

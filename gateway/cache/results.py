@@ -8,15 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
-from gateway.artifacts import InferenceResult
 from gateway.cache.cache import Cache, CachedResult, CacheHit, CacheKey, Likeness, NewEntry
 from gateway.cache.flights import Flights
 from gateway.cache.keys import Work, key_of, likeness_of
 from gateway.cache.versions import ModelVersions
-from gateway.deadline import Deadline
-from gateway.jobs.job import Failure
+from gateway.deadlines import Deadline
+from gateway.errors import Problem
 from gateway.logs import get_logger
-from gateway.problems import Problem
+from gateway.results import Failure, InferenceResult
 from gateway.settings import Settings
 
 T = TypeVar("T")

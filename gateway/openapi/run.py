@@ -1,6 +1,6 @@
 """`POST /v1/run/{pipeline}`, as the API's description has it."""
 
-from gateway.answers import single_types
+from gateway.http.answers import single_types
 from gateway.intake.media import JSON
 from gateway.openapi.codes import RUN
 from gateway.openapi.photos import BINARY, file_schema, parameters_schema, photo_bodies, query_parameters

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from gateway.pipelines.lists import not_empty, split_list, without_repeats
+from gateway.text import not_empty, split_list, without_repeats
 
 MaskType = Literal[
     "upper_body", "upper_body_tshirts", "upper_body_coat", "lower_body", "ethnic_combined", "baggy_lower", "dress"

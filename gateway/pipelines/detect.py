@@ -4,8 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from gateway.pipelines.lists import MAX_ITEMS, split_list, without_repeats
-from gateway.pipelines.pairs import split_pairs
+from gateway.text import MAX_ITEMS, split_list, split_pairs, without_repeats
 
 REFUSALS = ("class_unknown",)
 """Codes of problems that only pipelines with detectors have."""

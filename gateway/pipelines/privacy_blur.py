@@ -5,7 +5,6 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, FailFast, Field, WithJsonSchema
 
 from gateway.bounds import Bounds
-from gateway.notation import read_json
 from gateway.pipelines.detect import (
     ROTATIONS_TEXT,
     SMALLEST_FACE_TEXT,
@@ -18,7 +17,7 @@ from gateway.pipelines.detect import (
     SmallestObject,
     Thresholds,
 )
-from gateway.pipelines.lists import MAX_ITEMS, not_empty, split_list, without_repeats
+from gateway.text import MAX_ITEMS, not_empty, read_json, split_list, without_repeats
 
 Name = TypeVar("Name", bound=str)
 Extra = Literal["blur", "detections"]

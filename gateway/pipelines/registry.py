@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
+from gateway.errors import Problem
 from gateway.pipelines import body_masks, detect, face_contours, privacy_blur
 from gateway.pipelines.body_masks import BodyMasksParameters
 from gateway.pipelines.face_contours import FaceContoursParameters
 from gateway.pipelines.pipeline import Pipeline, Variant
-from gateway.problems import Problem
 from gateway.settings import Settings, SettingsError
 
 

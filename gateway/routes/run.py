@@ -10,23 +10,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.access.caller import caller_of
-from gateway.answers import answer, check_accept, server_timing
-from gateway.artifacts import InferenceResult
 from gateway.cache.keys import Work
 from gateway.cache.results import inference_of
-from gateway.deadline import Deadline
-from gateway.disconnect import while_connected
+from gateway.deadlines import Deadline
+from gateway.http.answers import answer, check_accept, server_timing
+from gateway.http.middleware import request_id_of, while_connected
 from gateway.inference import Inferences
 from gateway.intake.body import check_length, read_as
 from gateway.intake.images import check_photo, inline_photo
 from gateway.intake.media import check_media_type, glance_at, read_submission
-from gateway.middleware import request_id_of
-from gateway.pipelines.parameters import parameters_json
+from gateway.limits.sharing import Visit, visit_of
+from gateway.pipelines.fields import parameters_json
 from gateway.pipelines.pipeline import Pipeline
 from gateway.pipelines.registry import unknown_pipeline
+from gateway.results import InferenceResult, Stopwatch
 from gateway.services import Services, services_of
-from gateway.visits import Visit, visit_of
-from gateway.worker.stopwatch import Stopwatch
 
 Handler = Callable[[Request], Awaitable[Response]]
 

@@ -5,29 +5,28 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from gateway.admission import Turns
-from gateway.artifacts import Artifact
 from gateway.cache.cache import NewEntry
 from gateway.cache.jobs import counted, outcome_of
 from gateway.cache.keys import Work
 from gateway.cache.results import Results
 from gateway.cache.versions import ModelVersions
-from gateway.deadline import Deadline
+from gateway.deadlines import Deadline
+from gateway.errors import Problem
 from gateway.fetching.fetcher import Fetcher
 from gateway.inference import Inferences
 from gateway.intake.images import check_photo
 from gateway.jobs.job import Job, NewJob, Outcome, StoredArtifact
 from gateway.jobs.storing import Keys
 from gateway.jobs.uploads import with_original
+from gateway.limits.admission import Turns
+from gateway.limits.sharing import Owner
 from gateway.pipelines.pipeline import Pipeline
-from gateway.problems import Problem
+from gateway.results import Artifact, Stopwatch
 from gateway.settings import Settings
 from gateway.stores import Stores
 from gateway.triton import Triton
-from gateway.visits import Owner
 from gateway.worker.held import HeldLease
 from gateway.worker.sources import Sources
-from gateway.worker.stopwatch import Stopwatch
 
 _PATIENCE_S = 60.0
 """For who is at the objects of the same name: a removal of what was there before, or an attempt that died."""

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Mapping
 
-from gateway.pipelines.parameters import parameters_json
+from gateway.errors import Problem
+from gateway.pipelines.fields import parameters_json
 from gateway.pipelines.pipeline import Pipeline
-from gateway.problems import Problem
 
 
 def code_of(pipeline: Pipeline, fields: Mapping[str, object]) -> str | None:

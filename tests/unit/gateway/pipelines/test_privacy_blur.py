@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.pipelines.parameters import parameters_json
+from gateway.errors import Problem
+from gateway.pipelines.fields import parameters_json
 from gateway.pipelines.registry import build_registry
-from gateway.problems import Problem
 from gateway.settings import Settings
 from steps.detect_find import Search
 from steps.privacy_blur_parameters import PrivacyBlurParameters

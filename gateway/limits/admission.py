@@ -9,11 +9,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 
-from gateway.deadline import Deadline
-from gateway.problems import Problem
+from gateway.deadlines import Deadline
+from gateway.errors import Problem
+from gateway.limits.sharing import Owner, Pool, Visit
 from gateway.settings import Settings
-from gateway.shares import Pool
-from gateway.visits import Owner, Visit
 
 T = TypeVar("T")
 

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from gateway.errors import Problem
 from gateway.jobs.store import JobStore, QueueCounts
-from gateway.problems import Problem
 
 _JOB_S = 0.2
 """What one job keeps one place of a worker busy, for want of a measurement: masks of one photo on one core."""

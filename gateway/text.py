@@ -7,9 +7,10 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
-from gateway.bounds import MAX_CONTAINERS, MAX_VALUES
-
+MAX_VALUES, MAX_CONTAINERS = 200_000, 20_000
+"""Of JSON, and arrays and objects among them: 16 faces of 478 points have 40,000 and 8,000."""
 _DEEPEST = 64
 _MOST_DIGITS = 4000
 """Below the 4300 of Python, which an environment variable changes."""
@@ -190,3 +191,99 @@ def _what(text: str) -> str:
     if "%" in text:
         return "this is percent-encoded: decode it first; "
     return ""
+
+
+MOST = 4096
+"""Letters of a text that are shown: a whole path has no more."""
+_LOGIN = re.compile(r"(?<=//)([^/?#\s]*|[^/?#\s:]+:(?!\d{1,5}[/?#])\S*)@")
+"""A password may have a slash that nobody escaped; a port is none."""
+_SIGNED = re.compile(
+    r"(?i)([?&;](?:x-(?:amz|goog|oss)-(?:signature|credential|security-token)|awsaccesskeyid|googleaccessid|signature|sig"
+    r"|se|sp|policy|key-pair-id|access_token|api[-_]?key|key|token|ticket|password|secret)=)[^&#\s\"'<>]+"
+)
+"""What lets whoever reads an address do what its owner may: presigned links of S3 and its kin, tickets, keys."""
+_PASSWORD = re.compile(r"(?i)(\bpassword\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]+)")
+"""In libpq's way of writing where a database is."""
+
+
+def printable(text: object) -> str:
+    """The text on one line: what would break it, turn its direction or speak to a terminal is escaped."""
+    line = str(text)
+    return line if line.isprintable() else "".join(map(_escaped, line))
+
+
+def shown(text: object) -> str:
+    """The text as `printable` has it, without passwords and signatures of addresses in it, and cut where it is long."""
+    line = str(text)
+    cut = line if len(line) <= MOST else f"{line[:MOST]}…"
+    return printable(_PASSWORD.sub(r"\1…", _SIGNED.sub(r"\1…", _LOGIN.sub("…@", cut))))
+
+
+def json_text(value: object, indent: int | None = None) -> str:
+    """The value as JSON in which no letter speaks to a terminal; read again, it is the same value."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
+
+
+def _escaped(letter: str) -> str:
+    return letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+
+
+T = TypeVar("T")
+
+MAX_ITEMS = 64
+
+
+def split_list(value: object) -> object:
+    """Items of comma-separated text, or of a list of such texts; anything else is passed on to validation.
+
+    Raises ValueError past MAX_ITEMS items, so that a hostile list costs nothing.
+    """
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple):
+        return value
+    if len(texts) > MAX_ITEMS:
+        raise ValueError(f"at most {MAX_ITEMS} items are accepted")
+    items = [part for text in texts for part in _parts(text)]
+    if len(items) > MAX_ITEMS:
+        raise ValueError(f"at most {MAX_ITEMS} items are accepted")
+    return items
+
+
+def without_repeats(items: tuple[T, ...]) -> tuple[T, ...]:
+    """The items in their first order, each once."""
+    return tuple(dict.fromkeys(items))
+
+
+def not_empty(items: tuple[T, ...]) -> tuple[T, ...]:
+    """The items. Raises ValueError where there are none."""
+    if not items:
+        raise ValueError("at least one item is needed")
+    return items
+
+
+def _parts(text: object) -> list[object]:
+    if not isinstance(text, str):
+        return [text]
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def split_pairs(value: object) -> object:
+    """`name=value` pairs, comma-separated, or the text of a JSON object, as an object of at most MAX_ITEMS.
+
+    Raises ValueError.
+    """
+    pairs = _parsed(value) if isinstance(value, str) else value
+    if isinstance(pairs, dict) and len(pairs) > MAX_ITEMS:
+        raise ValueError(f"at most {MAX_ITEMS} items are accepted")
+    return pairs
+
+
+def _parsed(value: str) -> object:
+    if value.lstrip().startswith("{"):
+        try:
+            return read_json(value)
+        except ValueError as error:
+            raise ValueError(f"not JSON: {error}") from error
+    pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+    return {name.strip(): said.strip() for name, _, said in pairs}

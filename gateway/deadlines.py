@@ -1,13 +1,13 @@
-"""One moment by which a request must be done, and how slow its client may be until then."""
+"""Time limits: of a request, of a client that is slow, and of questions that may go unanswered."""
 
 import asyncio
 from collections.abc import Awaitable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import TypeVar
 
 import anyio
 
-from gateway.problems import Problem
+from gateway.errors import Problem
 
 T = TypeVar("T")
 
@@ -84,3 +84,10 @@ class Pace:
             self._since = None
             self._spent_s += spent_s
             self.left_s -= spent_s
+
+
+async def answer_within(seconds: float, asked: Awaitable[T]) -> T | None:
+    """The answer; None where a Problem is in its place, or none comes in time."""
+    with anyio.move_on_after(seconds), suppress(Problem):
+        return await asked
+    return None

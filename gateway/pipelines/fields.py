@@ -9,7 +9,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway.bounds import check_fields
-from gateway.problems import Problem
+from gateway.errors import Problem
+from gateway.pipelines.pipeline import Pipeline
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -65,3 +66,11 @@ def _shown(value: object) -> str:
 
 def _invalid(messages: list[str]) -> Problem:
     return Problem("invalid_parameters", "; ".join(messages))
+
+
+def parameters_json(pipeline: Pipeline, fields: Mapping[str, object], beside: Iterable[str] = ("image",)) -> bytes:
+    """Validated parameters as the JSON object that the Triton model takes.
+
+    `beside` are the names of what else the request may hold. Raises Problem `invalid_parameters`.
+    """
+    return validated(pipeline.parameters, fields, pipeline.defaults, beside).model_dump_json().encode()
