@@ -1,9 +1,11 @@
 """Time limits: of a request, of a client that is slow, and of questions that may go unanswered."""
 
 import asyncio
-from collections.abc import Awaitable
+import random
+import time
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, suppress
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import anyio
 
@@ -91,3 +93,27 @@ async def answer_within(seconds: float, asked: Awaitable[T]) -> T | None:
     with anyio.move_on_after(seconds), suppress(Problem):
         return await asked
     return None
+
+
+class Remembered(Generic[T]):
+    """An answer that is asked for anew once it is `fresh_s` seconds old, and only once however many want it."""
+
+    def __init__(self, ask: Callable[[], Awaitable[T]], fresh_s: float) -> None:
+        self._ask = ask
+        self._fresh_s = fresh_s
+        self._lock = asyncio.Lock()
+        self._known: tuple[float, T] | None = None
+
+    async def get(self) -> T:
+        """The answer."""
+        async with self._lock:
+            now = time.monotonic()
+            if self._known is None or now - self._known[0] > self._fresh_s:
+                self._known = time.monotonic(), await self._ask()
+            return self._known[1]
+
+
+def backoff_s(failures: int, first_s: float, longest_s: float, jitter: float = 0.0) -> float:
+    """Seconds to wait after so many failures in a row: doubled with each, then times 1 ± `jitter`."""
+    pause_s = min(longest_s, first_s * 2.0 ** min(max(0, failures - 1), 30))
+    return pause_s * random.uniform(1 - jitter, 1 + jitter)  # noqa: S311 jitter, not a secret

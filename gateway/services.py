@@ -13,6 +13,7 @@ from gateway.cache.results import Results
 from gateway.cache.versions import ModelVersions
 from gateway.callbacks.couriers import check_callbacks
 from gateway.health import Prober, StoreProber
+from gateway.inference import Inferences
 from gateway.limits.admission import Admission
 from gateway.limits.backlog import Backlog
 from gateway.logs import get_logger
@@ -40,6 +41,7 @@ class Services:
     store_prober: StoreProber
     backlog: Backlog
     results: Results
+    inferences: Inferences
     instruments: Instruments
     figures: MetricsPage
     closing: asyncio.Event = field(default_factory=asyncio.Event)
@@ -72,6 +74,7 @@ async def running_services(settings: Settings, registry: Mapping[str, Pipeline])
 def services_on(settings: Settings, registry: Mapping[str, Pipeline], triton: Triton, measured: Measured) -> Services:
     """The services on what is open already."""
     stores = measured.stores
+    results = Results(settings, stores.cache, ModelVersions(triton))
     return Services(
         settings=settings,
         registry=registry,
@@ -82,7 +85,8 @@ def services_on(settings: Settings, registry: Mapping[str, Pipeline], triton: Tr
         stores=stores,
         store_prober=StoreProber(stores),
         backlog=Backlog(stores.jobs, settings.queue_max_size),
-        results=Results(settings, stores.cache, ModelVersions(triton)),
+        results=results,
+        inferences=Inferences(results, triton),
         instruments=measured.instruments,
         figures=measured.page,
     )

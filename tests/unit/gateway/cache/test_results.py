@@ -11,10 +11,11 @@ from gateway.cache.cache import Cache, CachedResult
 from gateway.cache.code import code_digest
 from gateway.cache.keys import Work
 from gateway.cache.null import NullCache
-from gateway.cache.results import LARGEST_ENTRY, Results, computed, inference_of
+from gateway.cache.results import LARGEST_ENTRY, Results
 from gateway.cache.versions import ModelVersions
 from gateway.deadlines import Deadline
 from gateway.errors import Problem
+from gateway.inference import computed, inference_of
 from gateway.memory.cache import MemoryCache
 from gateway.results import Artifact, InferenceResult
 from gateway.settings import Settings
