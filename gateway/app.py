@@ -22,8 +22,7 @@ from gateway.metrics.problem_note import note_problem
 from gateway.openapi.document import complete
 from gateway.openapi.run import run_operation, run_responses
 from gateway.openapi.security import security
-from gateway.pipelines.pipeline import Pipeline
-from gateway.pipelines.registry import build_registry
+from gateway.pipelines.registry import Pipeline, build_registry
 from gateway.public import PublicAddresses, asked_path
 from gateway.routes import run
 from gateway.routes.addresses import addresses

@@ -8,7 +8,7 @@ from gateway.deadlines import Deadline, Remembered, answer_within
 from gateway.errors import PROBLEMS, Problem
 from gateway.jobs.bucket import Bucket
 from gateway.jobs.store import QueueCounts
-from gateway.pipelines.pipeline import Pipeline
+from gateway.pipelines.registry import Pipeline
 from gateway.stores import Stores
 from gateway.triton import ModelState, Triton
 

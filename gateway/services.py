@@ -20,7 +20,7 @@ from gateway.logs import get_logger
 from gateway.metrics.instruments import Instruments
 from gateway.metrics.measuring import Measured, measuring
 from gateway.metrics.page import MetricsPage
-from gateway.pipelines.pipeline import Pipeline
+from gateway.pipelines.registry import Pipeline
 from gateway.settings import Settings
 from gateway.stores import Stores, open_stores
 from gateway.triton import Triton, connect

@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 
 from gateway.cache.cache import CacheKey, Likeness
-from gateway.pipelines.pipeline import Pipeline
+from gateway.pipelines.registry import Pipeline
 from vision.face.errors import FaceError
 from vision.face.landmarks import parse_landmarks
 from vision.perceptual_hash import perceptual_hash

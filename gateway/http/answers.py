@@ -11,7 +11,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from gateway.errors import Problem
-from gateway.pipelines.pipeline import Pipeline
+from gateway.pipelines.registry import Pipeline
 from gateway.results import Artifact, InferenceResult, media_type
 
 _MOST = 64

@@ -10,9 +10,8 @@ from gateway.intake.job_fields import JobFields
 from gateway.intake.submission import Submission
 from gateway.jobs.identity import check_id, fingerprint
 from gateway.jobs.job import Callback, ImageReference
-from gateway.pipelines.fields import parameters_json, validated
-from gateway.pipelines.pipeline import Pipeline
-from gateway.pipelines.registry import unknown_pipeline
+from gateway.pipelines.fields import validated
+from gateway.pipelines.registry import Pipeline, parameters_json, unknown_pipeline
 from gateway.s3.images import parse_location
 from gateway.settings import Settings
 

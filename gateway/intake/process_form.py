@@ -10,9 +10,8 @@ from gateway.intake.job_request import JobRequest
 from gateway.intake.multipart import parse_multipart
 from gateway.jobs.identity import ID_CHARACTERS, check_id
 from gateway.jobs.job import Callback
-from gateway.pipelines.fields import parameters_json, validated
-from gateway.pipelines.pipeline import Pipeline
-from gateway.pipelines.registry import unknown_pipeline
+from gateway.pipelines.fields import validated
+from gateway.pipelines.registry import Pipeline, parameters_json, unknown_pipeline
 from gateway.settings import Settings
 
 PIPELINE = "body_masks"

@@ -11,9 +11,7 @@ from gateway.intake.job_request import JobRequest
 from gateway.intake.parts import Part, PartParser
 from gateway.intake.submission import gather
 from gateway.jobs.uploads import PIPELINE, upload_source
-from gateway.pipelines.fields import parameters_json
-from gateway.pipelines.pipeline import Pipeline
-from gateway.pipelines.registry import unknown_pipeline
+from gateway.pipelines.registry import Pipeline, parameters_json, unknown_pipeline
 from gateway.settings import Settings
 
 FILE, FILES = "file", "files"

@@ -25,7 +25,7 @@ from gateway.kafka.watch import TopicChangedError, Watch, missing, watching
 from gateway.limits.backlog import Backlog
 from gateway.logs import get_logger
 from gateway.metrics.kafka import KafkaFigures
-from gateway.pipelines.pipeline import Pipeline
+from gateway.pipelines.registry import Pipeline
 from gateway.results import Failure
 from gateway.settings import Settings
 from gateway.stores import Stores

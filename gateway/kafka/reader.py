@@ -16,8 +16,8 @@ from gateway.jobs.store import Poison
 from gateway.kafka.message import Message
 from gateway.kafka.poison import poison_of
 from gateway.pipelines.body_masks import canonical_gender
-from gateway.pipelines.fields import parameters_json, validated
-from gateway.pipelines.pipeline import Pipeline
+from gateway.pipelines.fields import validated
+from gateway.pipelines.registry import Pipeline, parameters_json
 from gateway.results import Failure
 from gateway.s3.images import check_owner, waiting_photo
 from gateway.settings import Settings

@@ -23,7 +23,7 @@ from gateway.openapi.photos import (
     with_fields,
 )
 from gateway.openapi.problems import COMPONENT, REQUEST_ID, Responses
-from gateway.pipelines.pipeline import Pipeline
+from gateway.pipelines.registry import Pipeline
 from gateway.results import MEDIA_TYPES
 from gateway.routes.job_schemas import JobView
 

@@ -6,7 +6,7 @@ from gateway.openapi.codes import RUN
 from gateway.openapi.photos import BINARY, file_schema, parameters_schema, photo_bodies, query_parameters
 from gateway.openapi.problems import COMPONENT, REQUEST_ID, Responses, problem_responses
 from gateway.openapi.run_examples import EXAMPLES
-from gateway.pipelines.pipeline import Pipeline
+from gateway.pipelines.registry import Pipeline
 from gateway.routes.schemas import RunAnswer
 
 _SERVER_TIMING = {

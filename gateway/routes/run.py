@@ -18,9 +18,7 @@ from gateway.intake.body import check_length, read_as
 from gateway.intake.images import check_photo, inline_photo
 from gateway.intake.media import check_media_type, glance_at, read_submission
 from gateway.limits.sharing import Visit, visit_of
-from gateway.pipelines.fields import parameters_json
-from gateway.pipelines.pipeline import Pipeline
-from gateway.pipelines.registry import unknown_pipeline
+from gateway.pipelines.registry import Pipeline, parameters_json, unknown_pipeline
 from gateway.results import InferenceResult, Stopwatch
 from gateway.services import Services, services_of
 

@@ -20,7 +20,7 @@ from gateway.jobs.storing import Keys
 from gateway.jobs.uploads import with_original
 from gateway.limits.admission import Turns
 from gateway.limits.sharing import Owner
-from gateway.pipelines.pipeline import Pipeline
+from gateway.pipelines.registry import Pipeline
 from gateway.results import Artifact, Stopwatch
 from gateway.settings import Settings
 from gateway.stores import Stores

@@ -10,9 +10,7 @@ from gateway.errors import Problem
 from gateway.intake.json_body import json_members
 from gateway.intake.media import glance_at
 from gateway.intake.multipart import multipart_submission
-from gateway.pipelines.fields import parameters_json
-from gateway.pipelines.pipeline import Pipeline
-from gateway.pipelines.registry import build_registry
+from gateway.pipelines.registry import Pipeline, build_registry, parameters_json
 from gateway.settings import Settings
 from tests.json_values import JSON_VALUES
 

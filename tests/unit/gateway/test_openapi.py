@@ -18,8 +18,7 @@ from gateway.intake.job_request import job_request
 from gateway.intake.json_body import json_submission
 from gateway.openapi.codes import OUTCOMES
 from gateway.openapi.example_photo import tiny_png
-from gateway.pipelines.fields import parameters_json
-from gateway.pipelines.registry import build_registry
+from gateway.pipelines.registry import build_registry, parameters_json
 from gateway.results import MEDIA_TYPES, media_type
 from gateway.routes.frontal_schemas import CacheCleanup, CacheFigures, FrontalStatus, FrontalSubmission
 from gateway.routes.job_schemas import (

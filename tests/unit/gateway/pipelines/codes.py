@@ -4,8 +4,7 @@ import json
 from collections.abc import Mapping
 
 from gateway.errors import Problem
-from gateway.pipelines.fields import parameters_json
-from gateway.pipelines.pipeline import Pipeline
+from gateway.pipelines.registry import Pipeline, parameters_json
 
 
 def code_of(pipeline: Pipeline, fields: Mapping[str, object]) -> str | None:

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Problem
-from gateway.pipelines.fields import parameters_json
-from gateway.pipelines.registry import build_registry
+from gateway.pipelines.registry import build_registry, parameters_json
 from gateway.settings import Settings
 from steps.face_parameters import FaceContourParameters
 from tests.json_values import JSON_VALUES

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Problem
-from gateway.pipelines.fields import parameters_json
-from gateway.pipelines.registry import build_registry
+from gateway.pipelines.registry import build_registry, parameters_json
 from gateway.settings import Settings
 from steps.detect_find import Search
 from steps.privacy_blur_parameters import PrivacyBlurParameters
