@@ -39,10 +39,10 @@ class Deadline:
 
 
 class Pace:
-    """The patience with a client that lets us wait: `grace_s` seconds, which every useful byte renews in part.
+    """How long a slow client is waited for: `grace_s` seconds at the start.
 
-    A token bucket: it refills by the time that the bytes may take at `least_rate`, in bytes a second, and is never
-    fuller than at the start. `bytes` and `waited_s` are what came, or went, and what we waited for it, in all.
+    A token bucket of seconds: waiting empties it, and every byte that moves refills it by the time that a byte takes at
+    `least_rate` bytes a second, up to `grace_s`. `bytes` and `waited_s` count all bytes, and all waiting, so far.
     """
 
     def __init__(self, grace_s: float, least_rate: float) -> None:
@@ -56,12 +56,12 @@ class Pace:
 
     @property
     def stalled_s(self) -> float:
-        """Seconds that we wait for the next byte."""
+        """Seconds that the current wait has taken."""
         return self._clock() - self._since if self._since is not None else 0.0
 
     @property
     def waited_s(self) -> float:
-        """Seconds that we waited, and wait now."""
+        """Seconds of all waits, the current one too."""
         return self._spent_s + self.stalled_s
 
     @property
@@ -70,12 +70,12 @@ class Pace:
         return self.bytes / max(self.waited_s, 1e-3)
 
     def count(self, useful: int) -> None:
-        """Count bytes that came, or went."""
+        """Count bytes that were received or sent."""
         self.bytes += useful
         self.left_s = min(self.grace_s, self.left_s + useful / self.least_rate)
 
     async def wait(self, client: Awaitable[T], deadline: Deadline | None = None) -> T:
-        """What the client sends, or takes, until the deadline if there is one. Raises TimeoutError."""
+        """Wait for the client to send or to read, until the deadline if there is one. Raises TimeoutError."""
         self._since = self._clock()
         most_s = self.left_s if deadline is None else min(self.left_s, deadline.remaining())
         try:

@@ -1,4 +1,7 @@
-"""How uvicorn listens here: for the gateway, for a worker's health page and for the figures."""
+"""How uvicorn listens here: HTTP/1.1 on h11, with the limits that both lack, of a request's head and of connections.
+
+An offer to upgrade is ignored, as RFC 9110 (7.8) allows, and its body is read as any other.
+"""
 
 import asyncio
 import re
@@ -25,9 +28,9 @@ from gateway.settings.environment import printable
 MAX_HEAD_BYTES = 65_536
 HEAD_TIMEOUT_S = 10.0
 STALL_S = 20.0
-"""A client that takes in less than a few bytes of its answer within so long is gone."""
+"""A client that reads fewer than _STALLED_BYTES of its answer in so long counts as gone."""
 MAX_UNSENT_BYTES = 256 * 1024 * 1024
-"""Of answers in memory that wait for their clients; beyond, the one that waits with most is ended."""
+"""Of answers in memory that clients have not read yet; beyond it, the connection with most of them is ended."""
 
 _LINGER_S = 2.0
 _MAX_FIELDS = 100
@@ -37,7 +40,7 @@ _LINE_BYTES = 4
 """Colon, space and line end of a header."""
 _FREE_CHUNKS = 1000
 _CHUNK_BYTES = 128
-"""A chunk costs some 20 µs, whatever it holds: of a body a few may be small, all others hold so much on average."""
+"""A chunk costs some 20 µs whatever its size: after _FREE_CHUNKS, a body's must have so many bytes on average."""
 _ABSOLUTE = re.compile(rb"https?://(?P<host>[^/?@]+)(?P<path>[/?].*|)", re.IGNORECASE)
 _TEXTS = {
     431: f"The request's head is larger than {MAX_HEAD_BYTES} bytes, or has more than {_MAX_FIELDS} fields.",
@@ -66,7 +69,7 @@ class Config(uvicorn.Config):
 
 
 class Phase(IntEnum):
-    """What a connection waits for, in the order in which one is missed least."""
+    """What a connection waits for; the lower, the less is lost where it is ended."""
 
     HEAD = 0
     BODY = 1
@@ -76,9 +79,9 @@ class Phase(IntEnum):
 class BoundedProtocol(H11Protocol):
     """Refuses heads that are large, slow or to be read in two ways, and ends a connection where there are too many.
 
-    Of the address that has the most, that one is ended which waits for the least, and of those the one that was silent
-    the longest. One that is being answered is ended only where its address has more than half of all and more than the
-    newcomer's; else the newcomer is refused. So a caller with any number of slow connections ends their own.
+    It is one of the address that has the most: one in the lowest phase, and of those the one that was silent longest.
+    A connection that is being answered is ended only where its address has more than half of all, and more than the
+    new connection's address; else the new one is refused. So a caller with many slow connections loses its own.
     """
 
     heard_at = 0.0
@@ -94,7 +97,7 @@ class BoundedProtocol(H11Protocol):
 
     @cached_property
     def origin(self) -> str:
-        """Whom the connection counts for."""
+        """The address, or network, that the connection counts for."""
         return site_of(self.client[0] if self.client else "")
 
     @property
@@ -110,7 +113,7 @@ class BoundedProtocol(H11Protocol):
         return self.transport.get_write_buffer_size()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Expect the first head, where there is room."""
+        """Wait for the first head, where there is room for the connection."""
         super().connection_made(transport)
         self.heard_at = self.loop.time()
         self._set_timer()
@@ -124,7 +127,7 @@ class BoundedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on; a head has to come in time."""
+        """Read on; a head must arrive in time."""
         if self._is_refused:
             return
         self.heard_at = self.loop.time()
@@ -132,20 +135,20 @@ class BoundedProtocol(H11Protocol):
         self._set_timer()
 
     def on_response_complete(self) -> None:
-        """What is left of a body that was answered early has to come in time, too."""
+        """The rest of a body that was answered early must arrive in time, too."""
         super().on_response_complete()
         self._unset_keepalive_if_required()
         self._set_timer()
 
     def shutdown(self) -> None:
-        """Close, as soon as no request is under way."""
+        """Close as soon as no request is being served."""
         if self._is_between or self._is_refused:
             self._close()
         else:
             super().shutdown()
 
     def pause_writing(self) -> None:
-        """The client reads more slowly than the application writes."""
+        """The client reads more slowly than the application writes: watch it."""
         super().pause_writing()
         self._watch_reader(self.unsent)
         held = [one for one in cast("set[BoundedProtocol]", self.connections) if one.unsent]
@@ -153,17 +156,17 @@ class BoundedProtocol(H11Protocol):
             max(held, key=lambda one: one.unsent).end()
 
     def resume_writing(self) -> None:
-        """It has caught up."""
+        """The client has caught up."""
         self._forget_reader()
         super().resume_writing()
 
     def end(self) -> None:
-        """Without an answer, or in the middle of one."""
+        """End the connection at once, even in the middle of an answer."""
         self.connections.discard(self)
         self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what cannot be read, where no answer has begun, and end the connection."""
+        """Refuse what is no HTTP, unless an answer has begun, and end the connection."""
         error = sys.exception()
         status = error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else 400
         reason = printable(str(error))
@@ -180,7 +183,7 @@ class BoundedProtocol(H11Protocol):
         return False
 
     def _refuse(self, status: int, text: str) -> None:
-        """Closed at once, a client that still sends would not read why."""
+        """Answer with plain text; close a little later, as a client that still sends would not read the answer."""
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nConnection: close\r\nContent-Type: text/plain\r\n"
             f"X-Content-Type-Options: nosniff\r\nContent-Length: {len(text)}\r\n\r\n"
@@ -226,7 +229,7 @@ class BoundedProtocol(H11Protocol):
         return cast("Config", self.config)
 
     def _set_timer(self) -> None:
-        """For what a client has to send now, if it has; bytes that come do not renew it."""
+        """Set the time limit for what the client has to send now, if anything; bytes that arrive do not extend it."""
         if self._is_refused or self.transport.is_closing():
             return
         if not self._is_between:
@@ -243,7 +246,7 @@ class BoundedProtocol(H11Protocol):
         self._timer = self.loop.call_later(seconds, self._close)
 
     def _close(self) -> None:
-        """A client that does not read what was written gets a little time for it."""
+        """Close, with a little time for the client to read what was written."""
         self._cancel_timer()
         self.transport.close()
         self._timer = self.loop.call_later(STALL_S, self.transport.abort)
@@ -255,7 +258,7 @@ class BoundedProtocol(H11Protocol):
 
 
 class _Connection(h11.Connection):
-    """Refuses what h11 takes and another server may read in another way, and chunks that cost more than they hold."""
+    """Refuses what h11 accepts and another server may read differently, and bodies of tiny chunks."""
 
     _chunks_left: float = _FREE_CHUNKS
 
@@ -275,7 +278,7 @@ class _Connection(h11.Connection):
 
 
 def _checked(head: h11.Request) -> h11.Request:
-    """RFC 9112, 6.1: a length beside Transfer-Encoding, or that in HTTP/1.0, may be a smuggled request."""
+    """The head. Refuses a length beside Transfer-Encoding, and that in HTTP/1.0: smuggled requests (RFC 9112, 6.1)."""
     size = len(head.target) + sum(len(name) + len(value) + _LINE_BYTES for name, value in head.headers)
     if size > MAX_HEAD_BYTES or max(len(head.headers), head.target.count(b"&")) > _MAX_FIELDS:
         raise h11.RemoteProtocolError("a large head", error_status_hint=431)
@@ -304,11 +307,11 @@ def _of_origin(head: h11.Request, host: bytes) -> h11.Request:
 
 
 _OTHER_FILES = 512
-"""That the process has open beside connections."""
+"""Files that the process has open beside connections."""
 
 
 class Server(uvicorn.Server):
-    """Leaves the signals to who runs it: uvicorn would repeat them before the stores are closed."""
+    """Leaves the signals to its caller: uvicorn would raise them again before the stores are closed."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -318,7 +321,7 @@ class Server(uvicorn.Server):
 
 @dataclass(frozen=True)
 class Limits:
-    """How many connections at most, how long one is kept for a next request, and how long a stop waits, in seconds."""
+    """The most connections; seconds that one is kept for a next request, and that a stop waits."""
 
     connections: int = 1000
     keep_alive_s: float = 75
@@ -326,7 +329,7 @@ class Limits:
 
 
 def configured(app: ASGIApp, limits: Limits, host: str = "127.0.0.1", port: int = 0) -> Config:
-    """For an application that starts and ends outside of the server, and that logs itself."""
+    """The configuration for an application that starts and ends outside of the server, and that logs by itself."""
     return Config(
         app,
         host=host,
@@ -336,7 +339,7 @@ def configured(app: ASGIApp, limits: Limits, host: str = "127.0.0.1", port: int 
         lifespan="off",
         access_log=False,
         log_config=None,
-        log_level="error",  # what it warns of, the protocol tells with its cause
+        log_level="error",  # its warnings are logged by the protocol, with their cause
         server_header=False,
         proxy_headers=False,
         limit_connections=_affordable(limits.connections),
@@ -346,7 +349,7 @@ def configured(app: ASGIApp, limits: Limits, host: str = "127.0.0.1", port: int 
 
 
 def _affordable(connections: int) -> int:
-    """As many as asked for where the system grants the files, or else as many as it grants."""
+    """As many connections as asked for, or as many as the system grants files for."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + _OTHER_FILES
     if soft < wanted:

@@ -1,4 +1,4 @@
-"""Signs of life of a worker's parts."""
+"""Tasks that run for as long as the process: their signs of life, and the signals that stop them."""
 
 import signal
 import time

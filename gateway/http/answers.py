@@ -1,4 +1,4 @@
-"""The answer to a run: one artifact's bytes, JSON, or multipart/mixed."""
+"""The answer to a run, as its Accept header wants it: one artifact's bytes, JSON, or multipart/mixed."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Around every request: its id and its trace, one line in the log, an answer to what nobody expected, and HEAD."""
+"""What stands around every request: its id and log line, answers to unexpected errors, HEAD, and its visit."""
 
 import asyncio
 import logging
@@ -27,11 +27,17 @@ from gateway.metrics.problem_note import note_problem
 from gateway.public import asked_path
 from gateway.services import Services
 
+T = TypeVar("T")
+
 _PROBED = "/health"
-"""Asked every second by whoever watches the gateway: a good answer is no news."""
+"""Probes ask here every second, so good answers are not logged."""
 _HEADER = "X-Request-Id"
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _CLIENT_GONE = 499
+_PIECE_BYTES = 64 * 1024
+_GRACE_S = 120.0
+_LEAST_RATE = 16 * 1024
+"""The least bytes a second that a client must read; Linux itself buffers up to 4 MB of an answer."""
 
 
 def request_id_of(request: Request) -> str:
@@ -50,7 +56,7 @@ def trace_id_of(request: Request) -> str:
 
 
 class RequestMiddleware:
-    """Pure ASGI; outermost."""
+    """Pure ASGI: gives each request its id and trace, writes its log line, and answers unexpected errors."""
 
     def __init__(self, app: ASGIApp, *, debug: bool) -> None:
         self._app = app
@@ -122,7 +128,7 @@ class HeadRequests:
 
 
 class _AnsweredError(Exception):
-    """The head is sent: nobody needs the rest, which of a stream would never end."""
+    """The head is sent: nobody needs the body, and that of a stream would never end."""
 
 
 class _Exchange:
@@ -141,7 +147,7 @@ class _Exchange:
 
 
 def _ids(headers: Headers) -> dict[str, str]:
-    """The caller's ids, and new ones where they cannot be read."""
+    """The request's ids, as the caller gave them, or new ones where they cannot be read."""
     trace_id = parse_trace_id(headers.get("traceparent", "")) or uuid.uuid4().hex
     return {"request_id": _request_id(headers.get(_HEADER)), "trace_id": trace_id}
 
@@ -150,14 +156,8 @@ def _request_id(given: str | None) -> str:
     return given if given and _ACCEPTABLE.fullmatch(given) else uuid.uuid4().hex
 
 
-_PIECE_BYTES = 64 * 1024
-_GRACE_S = 120.0
-_LEAST_RATE = 16 * 1024
-"""Bytes a second that a client reads. Linux takes up to 4 MB of an answer, and more when a third of that has gone."""
-
-
 class Entrance:
-    """Pure ASGI; about everything that answers."""
+    """Pure ASGI: opens a visit for each request, sends its answer at the client's pace, and closes the visit."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -194,7 +194,7 @@ class _Exit:
             raise ClientDisconnect from error
 
     async def _in_pieces(self, body: bytes, message: Message) -> None:
-        """While it waits for its client it holds room, and may be ended for the sake of others."""
+        """While it waits for its client the answer counts as memory, and the request may be ended for others."""
         if not self._bodies.take(self._visit, len(body)):
             self._bodies.put(self._visit, len(body))
         view, last = memoryview(body), (len(body) - 1) // _PIECE_BYTES * _PIECE_BYTES
@@ -215,9 +215,6 @@ class _Exit:
         finally:
             self._visit.pace = None
         pace.count(len(cast("bytes", message.get("body", b""))))
-
-
-T = TypeVar("T")
 
 
 async def while_connected(request: Request, work: Coroutine[None, None, T]) -> T:
