@@ -19,7 +19,7 @@ from exporters.paths import DEFAULT_PATHS
 from exporters.progress import ProgressBars
 from exporters.repository import half_built
 from exporters.tables import files_table, models_table, parity_table
-from gateway.terminal import Screen, cell
+from gateway.cli.terminal import Screen, cell
 
 app = typer.Typer(help="Fetch checkpoints and build the models from them.", no_args_is_help=True)
 

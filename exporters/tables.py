@@ -9,7 +9,7 @@ from exporters.fetch import state
 from exporters.paths import Paths
 from exporters.recipes import RECIPES
 from exporters.report import ParityReport
-from gateway.terminal import cell
+from gateway.cli.terminal import cell
 from steps.object_detectors import chosen_detectors
 
 _MEGABYTE = 1e6

@@ -15,16 +15,14 @@ from gateway.access.browsers import CrossOrigin, FrontDoor, SafeHeaders
 from gateway.access.guard import guarded
 from gateway.access.hosts import Hosts, Origins
 from gateway.access.rules import RULES, rules_of, run_rule
-from gateway.entrance import Entrance
+from gateway.errors import Problem, problem_response
+from gateway.http.middleware import Entrance, HeadRequests, RequestMiddleware, path_of
 from gateway.metrics.middleware import RequestMetrics
 from gateway.metrics.problem_note import note_problem
-from gateway.middleware import HeadRequests, RequestMiddleware, path_of
 from gateway.openapi.document import complete
 from gateway.openapi.run import run_operation, run_responses
 from gateway.openapi.security import security
-from gateway.pipelines.pipeline import Pipeline
-from gateway.pipelines.registry import build_registry
-from gateway.problems import Problem, problem_response
+from gateway.pipelines.registry import Pipeline, build_registry
 from gateway.public import PublicAddresses, asked_path
 from gateway.routes import run
 from gateway.routes.addresses import addresses

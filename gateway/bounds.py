@@ -9,12 +9,10 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from gateway.problems import Problem
+from gateway.errors import Problem
 
 MAX_TEXT_BYTES = 1024 * 1024
 """Of everything in a body that is not the photo."""
-MAX_VALUES, MAX_CONTAINERS = 200_000, 20_000
-"""Of JSON, and arrays and objects among them: 16 faces of 478 points have 40,000 and 8,000."""
 
 
 @dataclass(frozen=True)

@@ -1,33 +1,74 @@
-"""Inferences, each in its turn."""
+"""One result for one piece of work, for HTTP and for the worker: from the cache, or from Triton."""
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 from gateway.cache.cache import CachedResult
 from gateway.cache.keys import Work
-from gateway.cache.results import computed
-from gateway.deadline import Deadline
+from gateway.cache.results import Reservation, Results
+from gateway.deadlines import Deadline
+from gateway.errors import Problem
+from gateway.results import Failure, InferenceResult, Stopwatch
 from gateway.triton import Triton
-from gateway.worker.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True)
+class Turn:
+    """A turn to ask Triton: `wait` returns when it comes, and holds it; the wait is timed as `stage`."""
+
+    stage: Literal["wait", "queue"]
+    wait: Callable[[Deadline], AbstractAsyncContextManager[None]]
+
+
 class Inferences:
-    """Triton; and `turn`, a wait for the turn to ask it, which is held while the context lasts."""
+    """Results from the cache, and from Triton where the cache has none."""
 
-    triton: Triton
-    turn: Callable[[Deadline], AbstractAsyncContextManager[None]]
+    def __init__(self, results: Results, triton: Triton) -> None:
+        self._results = results
+        self._triton = triton
 
-    async def compute(self, work: Work, deadline: Deadline, watch: Stopwatch, waiting: str) -> CachedResult:
-        """A result, or why there will never be one; `watch` times the wait for a turn, as `waiting`, and `infer`.
+    @asynccontextmanager
+    async def result(
+        self, work: Work, turn: Turn, deadline: Deadline, watch: Stopwatch
+    ) -> AsyncIterator[tuple[Reservation, CachedResult]]:
+        """Reserve the work, take a turn, infer; the caller keeps the result where the reservation says so.
 
-        Raises Problem where there may be a result later.
+        While the context lasts nobody else computes the same, so that others find what was kept. Raises Problem where
+        there may be a result later.
         """
+        async with AsyncExitStack() as stack:
+            with watch.stage("cache"):
+                found = await stack.enter_async_context(self._results.reserved(work, deadline))
+            value = found.hit.value if found.hit else await self._compute(work, turn, deadline, watch)
+            yield found, value
+
+    async def _compute(self, work: Work, turn: Turn, deadline: Deadline, watch: Stopwatch) -> CachedResult:
         came = time.monotonic()
-        async with self.turn(deadline):
-            watch.add(waiting, time.monotonic() - came)
+        async with turn.wait(deadline):
+            watch.add(turn.stage, time.monotonic() - came)
             model = work.pipeline.model_for(work.parameters)
             with watch.stage("infer"):
-                return await computed(lambda: self.triton.infer(model, work.photo, work.parameters, deadline))
+                return await computed(lambda: self._triton.infer(model, work.photo, work.parameters, deadline))
+
+
+async def computed(infer: Callable[[], Awaitable[InferenceResult]]) -> CachedResult:
+    """What the model gave, or why it never will. Raises Problem where it may later."""
+    began = time.monotonic()
+    inference, failure = InferenceResult({}, ()), None
+    try:
+        inference = await infer()
+    except Problem as problem:
+        if problem.transient:
+            raise
+        failure = Failure(problem.code, problem.detail)
+    return CachedResult(inference.result, inference.artifacts, failure, (time.monotonic() - began) * 1000)
+
+
+def inference_of(value: CachedResult, headers: Mapping[str, str]) -> InferenceResult:
+    """What the model gave. Raises Problem, with these headers, where it refused."""
+    if value.failure:
+        raise Problem(value.failure.code, value.failure.detail, headers=headers)
+    return InferenceResult(value.result, value.artifacts)

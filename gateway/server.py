@@ -1,24 +1,40 @@
 """The gateway in the foreground."""
 
 import asyncio
+import ctypes
 
 import uvicorn
 import uvloop
 from fastapi import FastAPI
 
 from gateway.access.binding import check_binding
-from gateway.allocator import return_large_blocks
 from gateway.app import create_app
+from gateway.errors import Problem
 from gateway.listening import Limits, Server, configured
 from gateway.logs import configure_logs, get_logger
 from gateway.metrics.port import serving_figures
 from gateway.postgres.faults import MigrationError
-from gateway.problems import Problem
 from gateway.proxies import require_certificates
 from gateway.services import Services
 from gateway.settings import Settings
 from gateway.settings.environment import log_remarks
-from gateway.stopping import stop_signals
+from gateway.supervision import stop_signals
+
+_M_MMAP_THRESHOLD = -3
+"""From glibc's malloc.h."""
+_LARGE = 1024 * 1024
+
+
+def return_large_blocks() -> None:
+    """Let every block of a megabyte or more go back to the system as soon as it is free; without glibc do nothing.
+
+    glibc raises this bound by itself, up to 32 MB, with every such block that is freed: each thread that parsed a large
+    body would then keep as much memory for good.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGE)
+
 
 _GRACE_S = 30
 

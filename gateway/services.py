@@ -9,19 +9,19 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 
 from gateway.access.access import Access
-from gateway.admission import Admission
-from gateway.backlog import Backlog
 from gateway.cache.results import Results
 from gateway.cache.versions import ModelVersions
 from gateway.callbacks.couriers import check_callbacks
+from gateway.health import Prober, StoreProber
+from gateway.inference import Inferences
+from gateway.limits.admission import Admission
+from gateway.limits.backlog import Backlog
 from gateway.logs import get_logger
 from gateway.metrics.instruments import Instruments
 from gateway.metrics.measuring import Measured, measuring
 from gateway.metrics.page import MetricsPage
-from gateway.pipelines.pipeline import Pipeline
-from gateway.readiness import Prober
+from gateway.pipelines.registry import Pipeline
 from gateway.settings import Settings
-from gateway.store_health import StoreProber
 from gateway.stores import Stores, open_stores
 from gateway.triton import Triton, connect
 from gateway.worker.worker import Worker
@@ -41,6 +41,7 @@ class Services:
     store_prober: StoreProber
     backlog: Backlog
     results: Results
+    inferences: Inferences
     instruments: Instruments
     figures: MetricsPage
     closing: asyncio.Event = field(default_factory=asyncio.Event)
@@ -73,6 +74,7 @@ async def running_services(settings: Settings, registry: Mapping[str, Pipeline])
 def services_on(settings: Settings, registry: Mapping[str, Pipeline], triton: Triton, measured: Measured) -> Services:
     """The services on what is open already."""
     stores = measured.stores
+    results = Results(settings, stores.cache, ModelVersions(triton))
     return Services(
         settings=settings,
         registry=registry,
@@ -83,7 +85,8 @@ def services_on(settings: Settings, registry: Mapping[str, Pipeline], triton: Tr
         stores=stores,
         store_prober=StoreProber(stores),
         backlog=Backlog(stores.jobs, settings.queue_max_size),
-        results=Results(settings, stores.cache, ModelVersions(triton)),
+        results=results,
+        inferences=Inferences(results, triton),
         instruments=measured.instruments,
         figures=measured.page,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from deploy.embedded import launcher
 from deploy.embedded.folders import Folders
 from gateway.settings import Settings
-from gateway.stopping import stopping
+from gateway.supervision import stopping
 
 
 @contextlib.contextmanager

@@ -24,10 +24,10 @@ from gateway.cli.bounded import UnexpectedAnswerError
 from gateway.cli.client import credentials
 from gateway.cli.files import Results
 from gateway.cli.shell import shell_settings
+from gateway.cli.terminal import Screen, cell
 from gateway.settings import Settings, SettingsError
 from gateway.settings.pipelines import PIPELINES
-from gateway.stopping import stopping
-from gateway.terminal import Screen, cell
+from gateway.supervision import stopping
 
 PHOTOS = ("astronaut.png", "bus.jpg", "zidane.jpg")
 MARGIN_S = 30.0

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from deploy.demo.panel import Panel
 from gateway.cli.files import Results
-from gateway.printable import printable
+from gateway.text import printable
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --quiet: #888; }

@@ -22,13 +22,13 @@ from deploy.embedded.shared_memory import SHARED_MEMORY, lowered, with_room
 from deploy.embedded.state import StackState
 from deploy.embedded.table import service_table
 from gateway.access.binding import check_binding
-from gateway.printable import shown
+from gateway.cli.terminal import Screen, cell
 from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import read_environment
 from gateway.settings.kept import Kept, KeptError
 from gateway.settings.resolved import named_home, resolve
-from gateway.stopping import stopping
-from gateway.terminal import Screen, cell
+from gateway.supervision import stopping
+from gateway.text import shown
 
 _USAGE = 2
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")

@@ -13,7 +13,7 @@ from deploy.embedded.logs import last_lines, open_log
 from deploy.embedded.processes import birth_of, signal_process
 from deploy.embedded.state import StackState
 from gateway.settings.resolved import absolute_paths
-from gateway.stopping import Stopping
+from gateway.supervision import Stopping
 
 START_TIMEOUT = 3600.0
 STOP_TIMEOUT = 720.0

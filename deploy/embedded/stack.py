@@ -24,7 +24,7 @@ from deploy.embedded.triton import Triton
 from deploy.embedded.worker import Worker
 from gateway.kafka.connection import connection_arguments
 from gateway.settings import Settings
-from gateway.stopping import stop_signals
+from gateway.supervision import stop_signals
 
 ROTATION_INTERVAL = 1.0
 """Seconds between two looks at the sizes of the logs; readers look more often."""

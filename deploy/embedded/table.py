@@ -4,7 +4,7 @@ from rich.console import Group
 from rich.table import Table
 
 from deploy.embedded.state import StackState
-from gateway.terminal import cell
+from gateway.cli.terminal import cell
 
 _COLOURS = {"ready": "green", "failed": "red", "stopped": "dim", "waiting": "dim"}
 

@@ -14,12 +14,12 @@ from deploy.embedded.addresses import Addresses
 from deploy.embedded.errors import StackError
 from deploy.embedded.folders import CHECKOUT, Folders
 from deploy.embedded.rights import Rights
+from gateway.cli.terminal import Screen, cell
 from gateway.postgres.address import AddressError, read_address
-from gateway.printable import shown
 from gateway.settings import Settings, SettingsError
 from gateway.settings.origins import origins
 from gateway.settings.resolved import home, resolve
-from gateway.terminal import Screen, cell
+from gateway.text import shown
 
 PREFLIGHT = CHECKOUT / "deploy" / "machine" / "preflight.sh"
 TIMEOUT_S = 3.0

@@ -12,8 +12,8 @@ from gateway.access.keys import PREFIX, KeyBook, KeyRing
 from gateway.access.scopes import OPERATE, allowed
 from gateway.access.tickets import Tickets
 from gateway.access.tokens import Tokens
-from gateway.patience import answer_within
-from gateway.problems import Problem
+from gateway.deadlines import answer_within
+from gateway.errors import Problem
 from gateway.settings import Settings
 
 _KEY_HEADER = "X-API-Key"

@@ -8,7 +8,7 @@ from heapq import nlargest
 from starlette.requests import Request
 from starlette.types import Message
 
-from gateway.problems import Problem
+from gateway.errors import Problem
 from gateway.settings import Settings
 
 _MINUTE_S = 60.0

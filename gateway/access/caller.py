@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from gateway.access import scopes
-from gateway.problems import Problem
+from gateway.errors import Problem
 
 _KEY = "caller"
 _BY_KEY = "key:"

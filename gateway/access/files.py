@@ -16,8 +16,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from gateway.access.audit import AuditEntry, AuditFilter, AuditLog, matches
 from gateway.access.keys import ApiKey, KeyBook
+from gateway.errors import Problem
 from gateway.logs import get_logger
-from gateway.problems import Problem
 from gateway.settings import Settings
 
 _FOLDER = "access"

@@ -15,11 +15,11 @@ from gateway.access.audit import AuditEntry
 from gateway.access.caller import Caller, caller_of, note_caller
 from gateway.access.origin import accounts_of, owner_of
 from gateway.access.rules import Rule
+from gateway.errors import Problem
+from gateway.http.middleware import path_of, request_id_of
+from gateway.limits.sharing import visit_of
 from gateway.logs import get_logger
-from gateway.middleware import path_of, request_id_of
-from gateway.problems import Problem
 from gateway.services import services_of
-from gateway.visits import visit_of
 
 Handler = Callable[[Request], Awaitable[Response]]
 

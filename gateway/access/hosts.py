@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from gateway.authority import Authority, WebOrigin, covers, matches_origin
-from gateway.problems import Problem
+from gateway.errors import Problem
 from gateway.public import origin_of
 from gateway.settings import Settings
 

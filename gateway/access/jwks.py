@@ -11,12 +11,12 @@ from jwt import PyJWK
 from jwt.algorithms import AllowedPublicKeys
 from jwt.exceptions import PyJWTError
 
+from gateway.errors import Problem
 from gateway.fetching.urls import host_of, parse_url
 from gateway.logs import get_logger
-from gateway.notation import read_json
-from gateway.problems import Problem
 from gateway.proxies import ProxyError, is_inside, way_to
 from gateway.settings import SettingsError
+from gateway.text import read_json
 
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _ALGORITHMS: Mapping[tuple[object, object], Sequence[str]] = {

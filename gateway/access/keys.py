@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 from gateway.access.allowance import Allowance
 from gateway.access.caller import Caller
 from gateway.access.origin import site_of
-from gateway.problems import Problem
+from gateway.errors import Problem
 
 PREFIX = "mwk_"
 """How every key begins, so that scanners for leaked secrets can know it."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from gateway.access.caller import LOCAL, Caller
-from gateway.visits import Owner
+from gateway.limits.sharing import Owner
 
 _SITE_BITS = 64
 """Of an IPv6 address: what one customer gets at least (RFC 6177)."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from gateway.access.caller import Caller
 from gateway.access.keys import KeyBook
 from gateway.access.scopes import READ
-from gateway.problems import Problem
+from gateway.errors import Problem
 
 _LIFE = timedelta(seconds=60)
 _PURPOSE = b"events of a job\0"

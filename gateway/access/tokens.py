@@ -12,7 +12,7 @@ from gateway.access.caller import Caller
 from gateway.access.jwks import JwksFile, JwksUrl
 from gateway.access.scopes import is_scope
 from gateway.access.tenants import is_tenant
-from gateway.problems import Problem
+from gateway.errors import Problem
 from gateway.settings import Settings, SettingsError
 
 _LEEWAY_S = 10

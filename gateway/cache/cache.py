@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
-from gateway.artifacts import Artifact
-from gateway.jobs.job import Failure
+from gateway.results import Artifact, Failure
 
 Status = Literal["SUCCESS", "FAILURE"]
 

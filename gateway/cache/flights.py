@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
-from gateway.problems import Problem
+from gateway.errors import Problem
 
 _SHARED = frozenset({"triton_unavailable", "inference_failed"})
 """What the next would only learn after the same wait."""

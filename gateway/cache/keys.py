@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 
 from gateway.cache.cache import CacheKey, Likeness
-from gateway.pipelines.pipeline import Pipeline
+from gateway.pipelines.registry import Pipeline
 from vision.face.landmarks import parse_landmarks
 from vision.face.options import FaceError
 from vision.photo import PhotoError, decode, inspect, perceptual_hash

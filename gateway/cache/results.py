@@ -8,15 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
-from gateway.artifacts import InferenceResult
 from gateway.cache.cache import Cache, CachedResult, CacheHit, CacheKey, Likeness, NewEntry
 from gateway.cache.flights import Flights
 from gateway.cache.keys import Work, key_of, likeness_of
 from gateway.cache.versions import ModelVersions
-from gateway.deadline import Deadline
-from gateway.jobs.job import Failure
+from gateway.deadlines import Deadline
+from gateway.errors import Problem
 from gateway.logs import get_logger
-from gateway.problems import Problem
 from gateway.settings import Settings
 
 T = TypeVar("T")
@@ -59,8 +57,8 @@ class Reservation:
         return {"Cache-Status": "Maskwright; hit" if self.hit else "Maskwright; fwd=miss"}
 
     def entry(self, value: CachedResult, task_id: str, submitted_at: datetime) -> NewEntry | None:
-        """What is to be kept of a computed result; None where nothing is."""
-        if self.key is None or sum(len(artifact.data) for artifact in value.artifacts) > LARGEST_ENTRY:
+        """What is to be kept of a result; None where nothing is, or where it was in the cache."""
+        if self.key is None or self.hit or sum(len(artifact.data) for artifact in value.artifacts) > LARGEST_ENTRY:
             return None
         life_s = self.lives.refusal_s if value.failure else self.lives.result_s
         return NewEntry(self.key, task_id, submitted_at, value, life_s, self.likeness)
@@ -173,27 +171,3 @@ async def _key_of(work: Work, versions: str) -> CacheKey:
     if len(work.photo) <= _SMALL_PHOTO:
         return key_of(work, versions)
     return await asyncio.to_thread(key_of, work, versions)
-
-
-async def computed(infer: Callable[[], Awaitable[InferenceResult]]) -> CachedResult:
-    """A result, or why there will never be one. Raises Problem where there may be one later."""
-    began = time.monotonic()
-    try:
-        inference = await infer()
-    except Problem as problem:
-        if problem.transient:
-            raise
-        refusal = Failure(problem.code, problem.detail)
-        return CachedResult({}, (), refusal, _ms_since(began))
-    return CachedResult(inference.result, inference.artifacts, None, _ms_since(began))
-
-
-def inference_of(value: CachedResult, headers: Mapping[str, str]) -> InferenceResult:
-    """What the model gave. Raises Problem, with these headers, where it refused."""
-    if value.failure:
-        raise Problem(value.failure.code, value.failure.detail, headers=headers)
-    return InferenceResult(value.result, value.artifacts)
-
-
-def _ms_since(began: float) -> float:
-    return (time.monotonic() - began) * 1000

@@ -8,6 +8,7 @@ import httpx
 from gateway.callbacks.signature import Signer
 from gateway.callbacks.upload import UploadCourier, authorisation
 from gateway.callbacks.webhook import WebhookCourier
+from gateway.errors import Problem
 from gateway.fetching.client import PinnedTransport, open_client
 from gateway.fetching.guard import Guard
 from gateway.fetching.resolver import Resolver, system_resolver
@@ -15,7 +16,6 @@ from gateway.fetching.urls import parse_url
 from gateway.jobs.bucket import Bucket
 from gateway.jobs.courier import Courier
 from gateway.jobs.job import CallbackKind
-from gateway.problems import Problem
 from gateway.settings import Settings, SettingsError
 
 

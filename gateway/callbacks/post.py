@@ -8,10 +8,10 @@ from email.utils import parsedate_to_datetime
 import anyio
 import httpx
 
+from gateway.errors import Problem
 from gateway.fetching.client import Client
 from gateway.fetching.urls import shown
 from gateway.jobs.courier import DeliveryError
-from gateway.problems import Problem
 
 _LONGEST_RETRY_AFTER_S = 86_400.0
 

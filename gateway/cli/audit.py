@@ -9,8 +9,8 @@ import typer
 from gateway.access.audit import AuditEntry, AuditFilter
 from gateway.cli.ledgers import with_ledgers
 from gateway.cli.options import Json
+from gateway.cli.terminal import cell, print_json, screen, table
 from gateway.jobs.view import timestamp
-from gateway.terminal import cell, print_json, screen, table
 
 
 def audit(

@@ -10,9 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from gateway.cli.sources import Source
 from gateway.cli.submitter import Submitted
 from gateway.cli.tables import state_text
+from gateway.cli.terminal import Screen, cell, print_json, screen, table
 from gateway.cli.watching import FINISHED, JobObject
-from gateway.printable import shown
-from gateway.terminal import Screen, cell, print_json, screen, table
+from gateway.text import shown
 
 
 class Board:

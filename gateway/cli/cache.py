@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from gateway.cli.client import Gateway, content_of, converse
 from gateway.cli.options import Json, PlainHttp, Url
 from gateway.cli.tables import age
-from gateway.terminal import cell, print_json, say, screen, table
+from gateway.cli.terminal import cell, print_json, say, screen, table
 
 _STATS, _RECENT, _CLEANUP = (f"/api/v1/cache/{name}" for name in ("stats", "recent", "cleanup"))
 _STYLES = {"SUCCESS": "green", "FAILURE": "red"}

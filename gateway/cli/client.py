@@ -12,10 +12,10 @@ from pydantic import BaseModel, TypeAdapter
 
 from gateway.cli.bounded import Bounded, UnexpectedAnswerError, parsed
 from gateway.cli.shell import shell_settings, told
-from gateway.printable import shown
+from gateway.cli.terminal import complain
 from gateway.proxies import is_loopback, proxy_for, require_certificates, way_to
 from gateway.settings import SettingsError
-from gateway.terminal import complain
+from gateway.text import shown
 
 T = TypeVar("T")
 

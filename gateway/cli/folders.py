@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from gateway.cli.photos import PHOTO_SUFFIXES, VIDEO_SUFFIXES, Named, PhotoFile, endangered, parts_of, suffix_of
-from gateway.terminal import complain
+from gateway.cli.terminal import complain
 
 MAX_DEPTH = 100
 """How many folders deep a photo may lie: deeper ones no system's tools make, and Python cannot make the folders."""

@@ -11,9 +11,9 @@ from gateway.cli.client import Gateway, accepted, content_of, converse
 from gateway.cli.options import Json, PlainHttp, Url, given
 from gateway.cli.pages import collect
 from gateway.cli.tables import print_job, print_jobs, reason, state_text
+from gateway.cli.terminal import Screen, print_json, say
 from gateway.cli.watching import JobObject, job_of, job_path, states
-from gateway.printable import json_text
-from gateway.terminal import Screen, print_json, say
+from gateway.text import json_text
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look after jobs.")
 

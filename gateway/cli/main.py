@@ -9,7 +9,7 @@ import typer
 from typer.main import get_command
 
 from gateway import __version__
-from gateway.terminal import bear_any_letter, complain
+from gateway.cli.terminal import bear_any_letter, complain
 
 
 @dataclass(frozen=True)

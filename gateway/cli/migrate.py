@@ -4,9 +4,9 @@ import asyncio
 
 from gateway.cli.shell import shell_settings
 from gateway.cli.store_errors import store_errors_told
+from gateway.cli.terminal import say
 from gateway.postgres.stores import prepare
 from gateway.settings import Settings, SettingsError
-from gateway.terminal import say
 
 
 def migrate() -> None:

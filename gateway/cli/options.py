@@ -8,7 +8,7 @@ import typer
 
 from gateway.cli.files import read_bounded
 from gateway.intake.submission import text_or_base64
-from gateway.printable import shown
+from gateway.text import shown
 
 Url = Annotated[
     str,

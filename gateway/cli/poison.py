@@ -9,8 +9,8 @@ from gateway.cli.client import Gateway, accepted, converse
 from gateway.cli.options import Json, PlainHttp, Url
 from gateway.cli.pages import collect
 from gateway.cli.tables import print_poison
+from gateway.cli.terminal import print_json, say
 from gateway.cli.watching import segment
-from gateway.terminal import print_json, say
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Look at what was given up; try again, or forget it."

@@ -8,8 +8,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gateway.cli.photos import Layout
 from gateway.cli.sender import Outcome
-from gateway.printable import shown
-from gateway.terminal import Screen, cell, screen, table
+from gateway.cli.terminal import Screen, cell, screen, table
+from gateway.text import shown
 
 
 @contextmanager

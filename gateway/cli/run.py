@@ -66,7 +66,7 @@ from gateway.cli.options import (
 from gateway.cli.photos import PHOTO_SUFFIXES, VIDEO_SUFFIXES, Layout, Named, PhotoFile, plan
 from gateway.cli.report import print_summary, progress, video_progress
 from gateway.cli.sender import Outcome, Sender
-from gateway.terminal import complain
+from gateway.cli.terminal import complain
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Send photos to a pipeline and save its artifacts.")
 

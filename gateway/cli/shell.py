@@ -5,10 +5,10 @@ from contextlib import contextmanager
 
 import typer
 
+from gateway.cli.terminal import complain
 from gateway.proxies import ProxyError
 from gateway.settings import Settings, SettingsError
 from gateway.settings.resolved import resolve
-from gateway.terminal import complain
 
 
 def shell_settings() -> Settings:

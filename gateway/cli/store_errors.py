@@ -5,10 +5,10 @@ from contextlib import contextmanager
 
 import typer
 
+from gateway.cli.terminal import complain
+from gateway.errors import Problem
 from gateway.postgres.faults import MigrationError
-from gateway.problems import Problem
 from gateway.settings import SettingsError
-from gateway.terminal import complain
 
 
 @contextmanager

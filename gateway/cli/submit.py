@@ -29,7 +29,7 @@ from gateway.cli.options import (
 from gateway.cli.photos import Layout
 from gateway.cli.sources import Source, find_sources
 from gateway.cli.submitter import Submitted, Submitter, for_each
-from gateway.terminal import complain
+from gateway.cli.terminal import complain
 
 
 def submit(  # noqa: PLR0913, PLR0917 one option for each field of a job

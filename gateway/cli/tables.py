@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.text import Text
 
+from gateway.cli.terminal import cell, screen, table
 from gateway.cli.watching import JobObject
-from gateway.terminal import cell, screen, table
 
 _STYLES = {"completed": "green", "failed": "red", "running": "cyan", "deleting": "yellow"}
 _UNITS = (("d", 86_400), ("h", 3600), ("min", 60))

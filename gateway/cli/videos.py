@@ -27,7 +27,7 @@ from gateway.cli.mp4 import Copy
 from gateway.cli.photos import PhotoFile
 from gateway.cli.picture import Development, Picture, Region
 from gateway.cli.sender import Outcome, Sender
-from gateway.stopping import stop_signals
+from gateway.supervision import stop_signals
 from vision.arrays import RGB, Box
 from vision.container import PNG_SIGNATURE
 from vision.photo import PhotoError, inspect

@@ -1,7 +1,7 @@
 """Content-Encoding of what is fetched (RFC 9110 §8.4.1), undone within a limit."""
 
+from gateway.errors import Problem
 from gateway.intake.encoding import PIECE_BYTES, Decoder
-from gateway.problems import Problem
 
 ACCEPTED = "identity, gzip;q=0.5, deflate;q=0.5"
 """For Accept-Encoding: photos are compressed already, so the bytes themselves first."""

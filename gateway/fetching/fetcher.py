@@ -7,12 +7,12 @@ from http import HTTPStatus
 import anyio
 import httpx
 
+from gateway.errors import Problem
 from gateway.fetching.client import Client, PinnedTransport, open_client, with_host
 from gateway.fetching.codings import ACCEPTED, CodingError, TooLargeError, coding_of, decoded
 from gateway.fetching.guard import Guard
 from gateway.fetching.resolver import Resolver, system_resolver
 from gateway.fetching.urls import join_url, parse_url, shown
-from gateway.problems import Problem
 from gateway.settings import Settings
 
 _MAX_REDIRECTS = 5

@@ -5,10 +5,10 @@ from ipaddress import IPv4Address, IPv6Address
 
 import httpx
 
+from gateway.errors import Problem
 from gateway.fetching.addresses import IPAddress, IPNetwork, is_permitted
 from gateway.fetching.resolver import Resolver
 from gateway.fetching.urls import check_form, host_of, literal, parse_url, shown
-from gateway.problems import Problem
 
 _LOOPBACK = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 

@@ -6,8 +6,8 @@ from ipaddress import ip_address
 
 import httpx
 
+from gateway.errors import Problem
 from gateway.fetching.addresses import IPAddress
-from gateway.problems import Problem
 
 _SCHEMES = frozenset({"http", "https"})
 _LONGEST = 8192

@@ -8,12 +8,12 @@ from typing import TypeVar
 
 from starlette.requests import Request
 
-from gateway.admission import Admission
-from gateway.deadline import Deadline, Pace
+from gateway.deadlines import Deadline, Pace
+from gateway.errors import Problem
 from gateway.intake.encoding import decoder_for
-from gateway.problems import Problem
+from gateway.limits.admission import Admission
+from gateway.limits.sharing import Visit, visit_of
 from gateway.services import Services
-from gateway.visits import Visit, visit_of
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ import re
 
 from python_multipart.multipart import parse_options_header
 
-from gateway.problems import Problem
+from gateway.errors import Problem
 
 KEPT = 512
 """Bytes of a body's beginning that tell."""

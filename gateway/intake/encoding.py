@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Iterator
 
-from gateway.problems import Problem
+from gateway.errors import Problem
 
 PIECE_BYTES = 64 * 1024
 _ACCEPTED = "gzip, deflate"

@@ -7,11 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from gateway.cache.cache import UNCOUNTED
 from gateway.intake.job_request import JobRequest, checked_image
 from gateway.intake.submission import Submission
-from gateway.pipelines.parameters import parameters_json
-from gateway.pipelines.pipeline import Pipeline
-from gateway.pipelines.registry import unknown_pipeline
+from gateway.pipelines.fields import known, validated
+from gateway.pipelines.registry import Pipeline, parameters_json, unknown_pipeline
 from gateway.settings import Settings
-from gateway.validation import known, validated
 
 PIPELINE = "face_contours"
 _SOURCE = "frontal"

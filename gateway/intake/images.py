@@ -2,11 +2,11 @@
 
 from typing import TypeAlias
 
+from gateway.errors import Problem
 from gateway.intake.disguises import disguise
 from gateway.intake.job_fields import MAX_URL_CHARACTERS
 from gateway.jobs.job import ImageKind, ImageReference
-from gateway.notation import read_base64
-from gateway.problems import Problem
+from gateway.text import read_base64
 from vision.photo import PhotoError, inspect
 
 Image: TypeAlias = bytes | ImageReference

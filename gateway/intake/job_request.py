@@ -3,19 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gateway.errors import Problem
 from gateway.fetching.guard import check_url
 from gateway.intake.images import Image, check_photo
 from gateway.intake.job_fields import JobFields
 from gateway.intake.submission import Submission
 from gateway.jobs.identity import check_id, fingerprint
 from gateway.jobs.job import Callback, ImageReference
-from gateway.pipelines.parameters import parameters_json
-from gateway.pipelines.pipeline import Pipeline
-from gateway.pipelines.registry import unknown_pipeline
-from gateway.problems import Problem
+from gateway.pipelines.fields import validated
+from gateway.pipelines.registry import Pipeline, parameters_json, unknown_pipeline
 from gateway.s3.images import parse_location
 from gateway.settings import Settings
-from gateway.validation import validated
 
 _BESIDE = ("image", *JobFields.model_fields)
 

@@ -4,11 +4,11 @@ from collections.abc import Callable, Container, Mapping
 from functools import partial
 from urllib.parse import parse_qsl
 
+from gateway.errors import Problem
 from gateway.intake.disguises import disguise, disguised_photo
 from gateway.intake.json_body import glance_at_json, json_submission
 from gateway.intake.multipart import IMAGE_PARTS, glance_at_form, multipart_submission
 from gateway.intake.submission import Submission, gather, merge
-from gateway.problems import Problem
 
 MULTIPART = "multipart/form-data"
 JSON = "application/json"

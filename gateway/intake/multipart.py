@@ -2,10 +2,10 @@
 
 from collections.abc import Container, Iterable
 
+from gateway.errors import Problem
 from gateway.intake.images import Image, missing_image, s3_image, url_image
 from gateway.intake.parts import PartParser
 from gateway.intake.submission import FILE_FIELDS, IMAGE_FIELDS, Submission, gather, text_or_base64
-from gateway.problems import Problem
 
 IMAGE_PARTS = frozenset({*IMAGE_FIELDS, "url", "s3"})
 

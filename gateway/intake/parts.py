@@ -8,9 +8,9 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 
 from gateway.bounds import MAX_TEXT_BYTES, too_much_beside
+from gateway.errors import Problem
 from gateway.intake.disguises import KEPT, boundary_of, broken_form
 from gateway.intake.disposition import parameter
-from gateway.problems import Problem
 
 if TYPE_CHECKING:  # the package defines this name for type checkers alone
     from python_multipart.multipart import MultipartCallbacks

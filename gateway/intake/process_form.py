@@ -4,17 +4,15 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, Field
 
+from gateway.errors import Problem
 from gateway.intake.images import check_photo
 from gateway.intake.job_request import JobRequest
 from gateway.intake.multipart import parse_multipart
 from gateway.jobs.identity import ID_CHARACTERS, check_id
 from gateway.jobs.job import Callback
-from gateway.pipelines.parameters import parameters_json
-from gateway.pipelines.pipeline import Pipeline
-from gateway.pipelines.registry import unknown_pipeline
-from gateway.problems import Problem
+from gateway.pipelines.fields import validated
+from gateway.pipelines.registry import Pipeline, parameters_json, unknown_pipeline
 from gateway.settings import Settings
-from gateway.validation import validated
 
 PIPELINE = "body_masks"
 _PARAMETERS = {"mask_types": ["upper_body", "lower_body"], "style": "labels"}

@@ -4,8 +4,8 @@ import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from gateway.errors import Problem
 from gateway.intake.images import Image
-from gateway.problems import Problem
 
 IMAGE_FIELDS = ("image", "file", "user_image")
 FILE_FIELDS = frozenset({"segmentation_map"})

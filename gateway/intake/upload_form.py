@@ -5,15 +5,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PureWindowsPath
 
+from gateway.errors import Problem
 from gateway.intake.images import check_photo
 from gateway.intake.job_request import JobRequest
 from gateway.intake.parts import Part, PartParser
 from gateway.intake.submission import gather
 from gateway.jobs.uploads import PIPELINE, upload_source
-from gateway.pipelines.parameters import parameters_json
-from gateway.pipelines.pipeline import Pipeline
-from gateway.pipelines.registry import unknown_pipeline
-from gateway.problems import Problem
+from gateway.pipelines.registry import Pipeline, parameters_json, unknown_pipeline
 from gateway.settings import Settings
 
 FILE, FILES = "file", "files"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.problems import Problem
+from gateway.errors import Problem
 
 _NAMED = 3
 

@@ -7,9 +7,9 @@ from functools import cached_property
 from typing import Literal, NamedTuple, Protocol
 from uuid import UUID
 
+from gateway.errors import Problem
 from gateway.fetching.urls import parse_url
 from gateway.jobs.job import CallbackKind, Job, Outcome, Waiting
-from gateway.problems import Problem
 
 DeliveryState = Literal["pending", "delivered", "failed"]
 MOST_DUE = 64

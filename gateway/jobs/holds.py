@@ -13,9 +13,9 @@ from datetime import datetime
 from typing import Literal, Protocol
 from uuid import UUID
 
+from gateway.errors import Problem
 from gateway.jobs.job import NewJob
 from gateway.jobs.uploads import prefixes_of
-from gateway.problems import Problem
 
 _LAST_S = 20.0
 """So long before a hold ends nothing is begun under it any more: a process may stand still for a while."""

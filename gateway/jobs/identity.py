@@ -5,8 +5,8 @@ import json
 import unicodedata
 from collections.abc import Sequence
 
+from gateway.errors import Problem
 from gateway.jobs.job import Callback, ImageReference
-from gateway.problems import Problem
 
 ID_CHARACTERS = 128
 _OPTIONAL = frozenset({"user_id"})

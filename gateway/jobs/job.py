@@ -7,6 +7,7 @@ from typing import Literal
 from uuid import UUID
 
 from gateway.jobs.keys import parameters_key
+from gateway.results import Failure
 
 JobState = Literal["queued", "running", "completed", "failed", "deleting"]
 FINISHED: frozenset[JobState] = frozenset({"completed", "failed"})
@@ -39,14 +40,6 @@ class Waiting:
 
     count: int = 0
     oldest_s: float = 0.0
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a job failed: a code of gateway.problems.PROBLEMS, and a sentence."""
-
-    code: str
-    detail: str
 
 
 @dataclass(frozen=True)

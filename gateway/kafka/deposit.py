@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from gateway.jobs.bucket import Bucket, ObjectMissingError
-from gateway.jobs.job import Failure, Job
+from gateway.jobs.job import Job
 from gateway.jobs.keys import photo_key
 from gateway.jobs.poison import FROM_KAFKA, PoisonBook, poison_origin
 from gateway.jobs.store import JobFilter, JobStore, Poison, Submission
 from gateway.kafka.reader import Arrival, MessageReader
+from gateway.results import Failure
 
 _PUTS = 8
 _MEDIA_TYPE = "application/octet-stream"

@@ -9,8 +9,7 @@ from types import MappingProxyType
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
-from gateway.backlog import Backlog
-from gateway.jobs.job import Failure
+from gateway.errors import Problem
 from gateway.jobs.store import Poison
 from gateway.kafka.broker import Topic, open_broker
 from gateway.kafka.cause import explained
@@ -23,13 +22,14 @@ from gateway.kafka.reader import Arrival, MessageReader, printable
 from gateway.kafka.topics import make_topics
 from gateway.kafka.valve import Valve
 from gateway.kafka.watch import TopicChangedError, Watch, missing, watching
+from gateway.limits.backlog import Backlog
 from gateway.logs import get_logger
 from gateway.metrics.kafka import KafkaFigures
-from gateway.pipelines.pipeline import Pipeline
-from gateway.problems import Problem
-from gateway.pulse import Pulse, reason_of
+from gateway.pipelines.registry import Pipeline
+from gateway.results import Failure
 from gateway.settings import Settings
 from gateway.stores import Stores
+from gateway.supervision import Pulse, reason_of
 
 MESSAGES_PIPELINE = "body_masks"
 """What a message asks for."""

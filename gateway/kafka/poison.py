@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from gateway.jobs.deliveries import NewDelivery
-from gateway.jobs.job import Failure
 from gateway.jobs.store import Poison
 from gateway.kafka.message import Message
+from gateway.results import Failure
 
 _LONGEST_KEY = 1024
 _LONGEST_HEADER = 1024

@@ -4,23 +4,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from uuid import UUID
 
+from gateway.errors import Problem
 from gateway.intake.images import Image, json_image, missing_image
 from gateway.intake.job_fields import JobFields
 from gateway.intake.job_request import checked_image
 from gateway.intake.json_body import json_members
 from gateway.jobs.identity import check_id, fingerprint
-from gateway.jobs.job import Callback, Failure, ImageReference, NewJob, Outcome
+from gateway.jobs.job import Callback, ImageReference, NewJob, Outcome
 from gateway.jobs.keys import photo_key
 from gateway.jobs.store import Poison
 from gateway.kafka.message import Message
 from gateway.kafka.poison import poison_of
 from gateway.pipelines.body_masks import canonical_gender
-from gateway.pipelines.parameters import parameters_json
-from gateway.pipelines.pipeline import Pipeline
-from gateway.problems import Problem
+from gateway.pipelines.fields import validated
+from gateway.pipelines.registry import Pipeline, parameters_json
+from gateway.results import Failure
 from gateway.s3.images import check_owner, waiting_photo
 from gateway.settings import Settings
-from gateway.validation import validated
 
 _GENDER_CHARACTERS = 32
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from gateway.errors import Problem
 from gateway.jobs.bucket import Bucket, StoredObject
 from gateway.memory.room import Room
 from gateway.memory.shelf import Shelf
-from gateway.problems import Problem
 
 _RETRY_AFTER_S = 5
 

@@ -19,7 +19,7 @@ class ErrorFigures:
             self._refused.labels(code)
 
     def count(self, code: str, component: Component) -> None:
-        """One more error; `code` is one of gateway.problems.PROBLEMS."""
+        """One more error; `code` is one of gateway.errors.PROBLEMS."""
         self._errors.labels(code, component).inc()
         if code in _CREDENTIALS:
             self._refused.labels(code).inc()

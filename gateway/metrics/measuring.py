@@ -8,13 +8,13 @@ from typing import Literal
 
 import anyio
 
+from gateway.errors import Problem
 from gateway.logs import get_logger
 from gateway.metrics.deliveries import MeasuredOutbox
 from gateway.metrics.instruments import Instruments
 from gateway.metrics.jobs import MeasuredJobs
 from gateway.metrics.page import MetricsPage
 from gateway.metrics.reporter import Reporter
-from gateway.problems import Problem
 from gateway.settings import Settings
 from gateway.stores import Stores
 

@@ -7,13 +7,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, Metric
 from prometheus_client.core import GaugeMetricFamily
 
 from gateway.cache.cache import CacheTotals
+from gateway.deadlines import answer_within
 from gateway.jobs.store import QueueCounts
 from gateway.metrics.families import each_process, everybody, written
 from gateway.metrics.instruments import Instruments
 from gateway.metrics.reporter import Reporter
 from gateway.metrics.standing import StandingFigures
 from gateway.metrics.totals import Whole
-from gateway.patience import answer_within
 from gateway.stores import Stores
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST

@@ -9,9 +9,9 @@ from contextlib import suppress
 
 from prometheus_client import CollectorRegistry
 
+from gateway.errors import Problem
 from gateway.metrics.instruments import Instruments
 from gateway.metrics.totals import Report, Series, Totals, Values, Whole
-from gateway.problems import Problem
 
 _PAUSE_S = 5.0
 _CREATED = "_created"

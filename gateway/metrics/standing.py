@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
+from gateway.deadlines import answer_within
 from gateway.jobs.job import CallbackKind, Waiting
 from gateway.jobs.store import Standing
 from gateway.metrics.deliveries import KINDS
-from gateway.patience import answer_within
 from gateway.stores import Stores
 
 _FRESH_S = 3.0

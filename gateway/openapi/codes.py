@@ -1,7 +1,7 @@
 """Which errors which addresses answer with."""
 
+from gateway.errors import PROBLEMS
 from gateway.pipelines import body_masks, detect, face_contours
-from gateway.problems import PROBLEMS
 
 ACCESS = (
     *("credentials_missing", "token_invalid", "token_expired", "key_unknown", "key_revoked", "key_expired"),

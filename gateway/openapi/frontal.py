@@ -8,7 +8,7 @@ from gateway.intake.frontal_request import PIPELINE, FrontalFields
 from gateway.openapi.jobs import job_bodies
 from gateway.openapi.photos import Fields, parameters_schema, query_parameters
 from gateway.openapi.problems import Responses
-from gateway.pipelines.pipeline import Pipeline
+from gateway.pipelines.registry import Pipeline
 
 
 def frontal_operation(registry: Mapping[str, Pipeline]) -> dict[str, object]:

@@ -6,7 +6,7 @@ from typing import cast
 
 from gateway.intake.media import JSON, MULTIPART
 from gateway.openapi.example_photo import tiny_png
-from gateway.pipelines.pipeline import Pipeline
+from gateway.pipelines.registry import Pipeline
 
 Fields = Mapping[str, Mapping[str, object]]
 """JSON schemas of a request's fields by name, each with its default."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from gateway.problems import MEDIA_TYPE, PROBLEMS, RETRIED, problem_fields
+from gateway.errors import MEDIA_TYPE, PROBLEMS, RETRIED, problem_fields
 
 Responses = dict[int | str, dict[str, object]]
 

@@ -1,12 +1,12 @@
 """`POST /v1/run/{pipeline}`, as the API's description has it."""
 
-from gateway.answers import single_types
+from gateway.http.answers import single_types
 from gateway.intake.media import JSON
 from gateway.openapi.codes import RUN
 from gateway.openapi.photos import BINARY, file_schema, parameters_schema, photo_bodies, query_parameters
 from gateway.openapi.problems import COMPONENT, REQUEST_ID, Responses, problem_responses
 from gateway.openapi.run_examples import EXAMPLES
-from gateway.pipelines.pipeline import Pipeline
+from gateway.pipelines.registry import Pipeline
 from gateway.routes.schemas import RunAnswer
 
 _SERVER_TIMING = {

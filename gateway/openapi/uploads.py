@@ -7,7 +7,7 @@ from gateway.intake.upload_form import FILE, FILES
 from gateway.jobs.uploads import PIPELINE
 from gateway.openapi.photos import BINARY, parameters_schema, styles
 from gateway.openapi.run_examples import EXAMPLES
-from gateway.pipelines.pipeline import Pipeline
+from gateway.pipelines.registry import Pipeline
 
 _JOB_ID, _BATCH_ID = "6f1c0e4e-0d0e-4a57-8f2b-0f6a3c1e9d11", "0b6c6cc1-40f6-4d53-9e5b-7d3f0a1c2e4b"
 _NAMED: dict[str, object] = {"job_id": _JOB_ID, "filename": "image.jpg"}

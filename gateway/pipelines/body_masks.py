@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
-from gateway.pipelines.lists import not_empty, split_list, without_repeats
+from gateway.pipelines.fields import Parameters, UniqueList
+from gateway.text import not_empty
 
 MaskType = Literal[
     "upper_body", "upper_body_tshirts", "upper_body_coat", "lower_body", "ethnic_combined", "baggy_lower", "dress"
@@ -25,14 +26,12 @@ def canonical_gender(value: str) -> str:
     return _GENDERS.get(text.upper(), text)
 
 
-class BodyMasksParameters(BaseModel):
+class BodyMasksParameters(Parameters):
     """What a request for body masks may say; every field is optional."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    mask_types: Annotated[
-        tuple[MaskType, ...], BeforeValidator(split_list), AfterValidator(without_repeats), AfterValidator(not_empty)
-    ] = Field(MASK_TYPES, description="Masks to make: a list, or comma-separated text.")
+    mask_types: Annotated[UniqueList[MaskType], AfterValidator(not_empty)] = Field(
+        MASK_TYPES, description="Masks to make: a list, or comma-separated text."
+    )
     gender: Annotated[str, Field(max_length=32), AfterValidator(canonical_gender)] = Field(
         "other", description="M/MALE or F/FEMALE in any case; anything else takes the female radii."
     )
@@ -45,6 +44,4 @@ class BodyMasksParameters(BaseModel):
     person: Literal["largest", "all", "single"] = Field(
         "largest", description="Whose masks: the largest person's, everyone's, or the only person's."
     )
-    include: Annotated[tuple[Extra, ...], BeforeValidator(split_list), AfterValidator(without_repeats)] = Field(
-        (), description="Artifacts beside the masks: a list, or comma-separated text."
-    )
+    include: UniqueList[Extra] = Field((), description="Artifacts beside the masks: a list, or comma-separated text.")

@@ -4,12 +4,11 @@ import base64
 import json
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from gateway.bounds import MAX_TEXT_BYTES, Bounds
-from gateway.notation import read_base64
-from gateway.pipelines.lists import MAX_ITEMS, split_list, without_repeats
-from gateway.pipelines.pairs import split_pairs
+from gateway.pipelines.fields import Parameters, UniqueList
+from gateway.text import MAX_ITEMS, read_base64, split_pairs
 
 MAX_LANDMARK_CHARACTERS = 1_000_000
 """As `vision.face.landmarks` accepts."""
@@ -58,10 +57,8 @@ def segmentation_text(value: str) -> str:
         raise ValueError(said) from error
 
 
-class FaceContoursParameters(BaseModel):
+class FaceContoursParameters(Parameters):
     """What a request for face contours may say; every field is optional."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     landmarks: Annotated[
         str,
@@ -97,9 +94,9 @@ class FaceContoursParameters(BaseModel):
     face: Literal["largest", "all", "single"] = Field(
         "largest", description="Whose contours: the largest face's, every face's, or the only face's."
     )
-    regions: Annotated[
-        tuple[Annotated[str, Field(max_length=64)], ...], BeforeValidator(split_list), AfterValidator(without_repeats)
-    ] = Field((), description="Names of regions: a list, or comma-separated text; the default ones otherwise.")
+    regions: UniqueList[Annotated[str, Field(max_length=64)]] = Field(
+        (), description="Names of regions: a list, or comma-separated text; the default ones otherwise."
+    )
     frame: Literal["crop", "source"] = Field(
         "crop", description="Where contours and SVG lie: the levelled crop, or the photo."
     )
@@ -113,6 +110,6 @@ class FaceContoursParameters(BaseModel):
         BeforeValidator(split_pairs),
     ] = Field({}, description="#RRGGBB by region name: an object, or `nose=#D4A574,mouth=#B695C0`.")
     embed_image: bool = Field(default=False, description="Put the photo into the largest face's SVG.")
-    include: Annotated[
-        tuple[Literal["landmarks"], ...], BeforeValidator(split_list), AfterValidator(without_repeats)
-    ] = Field((), description="Artifacts beside the contours: a list, or comma-separated text.")
+    include: UniqueList[Literal["landmarks"]] = Field(
+        (), description="Artifacts beside the contours: a list, or comma-separated text."
+    )

@@ -5,12 +5,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, FailFast, Field, WithJsonSchema
 
 from gateway.bounds import Bounds
-from gateway.notation import read_json
 from gateway.pipelines.detect import (
-    ROTATIONS_TEXT,
-    SMALLEST_FACE_TEXT,
-    SMALLEST_OBJECT_TEXT,
-    THRESHOLDS_TEXT,
     Classes,
     ClassName,
     Rotations,
@@ -18,7 +13,8 @@ from gateway.pipelines.detect import (
     SmallestObject,
     Thresholds,
 )
-from gateway.pipelines.lists import MAX_ITEMS, not_empty, split_list, without_repeats
+from gateway.pipelines.fields import Parameters, UniqueList
+from gateway.text import MAX_ITEMS, not_empty, parsed_json
 
 Name = TypeVar("Name", bound=str)
 Extra = Literal["blur", "detections"]
@@ -27,16 +23,6 @@ Metadata = Literal["exif", "icc", "none"]
 _Pixels = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 _BOX_SIDES = 4
 MAX_OBJECTS = 1000
-
-
-def parsed_json(value: object) -> object:
-    """What the text of JSON says; anything else as it is. Raises ValueError."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return read_json(value)
-    except ValueError as error:
-        raise ValueError(f"not JSON: {error}") from error
 
 
 def split_boxes(value: object) -> object:
@@ -77,10 +63,8 @@ class GivenObject(BaseModel):
     box: Annotated[_Box, WithJsonSchema(_BOX_SCHEMA)]
 
 
-class PrivacyBlurParameters(BaseModel):
+class PrivacyBlurParameters(Parameters):
     """What a request for a blurred copy may say; every field is optional."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     hide: Annotated[Classes, AfterValidator(not_empty), AfterValidator(without_none)] = Field(
         ("faces", "plates"),
@@ -129,23 +113,19 @@ class PrivacyBlurParameters(BaseModel):
         description='Objects to hide beside what is found, such as those tracked in a video: [{"label": "face", '
         '"box": [x1, y1, x2, y2]}, …], or the text of it.',
     )
-    thresholds: Thresholds = Field({}, description=THRESHOLDS_TEXT)
-    smallest_face: SmallestFace = Field(20, description=SMALLEST_FACE_TEXT)
-    smallest_object: SmallestObject = Field(64, description=SMALLEST_OBJECT_TEXT)
-    rotations: Rotations = Field("auto", description=ROTATIONS_TEXT)
+    thresholds: Thresholds = Field({})
+    smallest_face: SmallestFace = 20
+    smallest_object: SmallestObject = 64
+    rotations: Rotations = "auto"
     format: Literal["jpeg", "png", "webp"] | None = Field(
         None, description="Format of the blurred copy; without, the photo's own, JPEG of HEIC and AVIF, else PNG."
     )
     quality: Annotated[int, Field(ge=1, le=100)] | None = Field(
         None, description="Quality of a JPEG or WebP; without, that of the JPEG it is made from, or 90."
     )
-    metadata: Annotated[
-        tuple[Metadata, ...], BeforeValidator(split_list), AfterValidator(without_repeats), AfterValidator(without_none)
-    ] = Field(
+    metadata: Annotated[UniqueList[Metadata], AfterValidator(without_none)] = Field(
         ("icc",),
         description="What the copy keeps of the photo's metadata: exif (how and when it was taken), icc (the colour "
         "profile), or none. Places and thumbnails never.",
     )
-    include: Annotated[tuple[Extra, ...], BeforeValidator(split_list), AfterValidator(without_repeats)] = Field(
-        (), description="Artifacts beside the copy: a list, or comma-separated text."
-    )
+    include: UniqueList[Extra] = Field((), description="Artifacts beside the copy: a list, or comma-separated text.")

@@ -1,23 +1,149 @@
-"""The registry: every pipeline, chosen by profile."""
+"""What a pipeline is, and which there are: each is one entry here, or one that an installed package brings."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from importlib.metadata import entry_points
+from typing import Literal
 
+from pydantic import BaseModel
+
+from gateway.errors import Problem
 from gateway.pipelines import body_masks, detect, face_contours, privacy_blur
-from gateway.pipelines.body_masks import BodyMasksParameters
-from gateway.pipelines.face_contours import FaceContoursParameters
-from gateway.pipelines.pipeline import Pipeline, Variant
-from gateway.problems import Problem
+from gateway.pipelines.fields import validated
 from gateway.settings import Settings, SettingsError
+
+ENTRY_POINTS = "maskwright.pipelines"
+"""The group of entry points at which installed packages name their pipelines."""
+
+Profile = Literal["lite", "full"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model that serves, in place of the pipeline's own, the requests whose checked parameters fit it."""
+
+    model: str
+    fits: Callable[[Mapping[str, object]], bool]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Triton models and the requests they serve.
+
+    Of the `variants` the first that fits serves a request, `model` where none does. `artifacts` maps the artifacts'
+    names, or patterns of them, to what they hold. `refusals` are the codes of problems that only this pipeline, or few,
+    have. `defaults` are parameter values that a request's own replace; `settings_defaults` gives those of them that are
+    settings.
+    """
+
+    name: str
+    summary: str
+    model: str
+    profile: Profile
+    inputs: tuple[str, ...]
+    parameters: type[BaseModel]
+    artifacts: Mapping[str, str]
+    refusals: tuple[str, ...] = ()
+    defaults: Mapping[str, object] = field(default_factory=dict)
+    settings_defaults: Callable[[Settings], Mapping[str, object]] = lambda _settings: {}
+    variants: tuple[Variant, ...] = ()
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Every model that a request may need."""
+        return (self.model, *(variant.model for variant in self.variants))
+
+    def model_for(self, parameters: bytes) -> str:
+        """The model for checked parameters, a JSON object."""
+        if not self.variants:
+            return self.model
+        given = json.loads(parameters)
+        return next((variant.model for variant in self.variants if variant.fits(given)), self.model)
+
+
+_COPY = "the photo with everything hidden that was asked for"
+PIPELINES: tuple[Pipeline, ...] = (
+    Pipeline(
+        name="body_masks",
+        summary="Masks of a person's garments and body parts, one PNG for each mask type.",
+        model="body_masks_lite",
+        profile="lite",
+        inputs=("image",),
+        parameters=body_masks.BodyMasksParameters,
+        artifacts={
+            "{mask_type}_mask.png": "8-bit mask, 255 inside and 0 outside",
+            "label_map.png": "ATR labels, one a pixel (include=label_map)",
+            "keypoints.json": "COCO-18 keypoints in source pixels (include=keypoints)",
+            "overlay.jpg": "the photo with the masks drawn over it (include=overlay)",
+            "person_{n}/…": "the same for each person (person=all)",
+        },
+        refusals=body_masks.REFUSALS,
+        settings_defaults=lambda settings: {"mask_types": settings.mask_types_default},
+    ),
+    Pipeline(
+        name="face_contours",
+        summary="Contours of a face's regions, as SVG and as points, from landmarks or from the photo alone.",
+        model="face_contours_lite",
+        profile="lite",
+        inputs=("image", "landmarks", "segmentation_map"),
+        parameters=face_contours.FaceContoursParameters,
+        artifacts={
+            "contours.svg": "a group with a smooth closed path for each region",
+            "contours.json": "rings of points by region, names and colours, the transform from photo to crop",
+            "landmarks.json": "the landmarks in source pixels (include=landmarks)",
+            "face_{n}/…": "the contours of each face (face=all)",
+        },
+        refusals=face_contours.REFUSALS,
+        variants=(Variant("face_contours_given", lambda parameters: bool(parameters.get("landmarks"))),),
+    ),
+    Pipeline(
+        name="privacy_blur",
+        summary="A copy of the photo in which faces, number plates, people or vehicles are hidden for good.",
+        model="privacy_blur_lite",
+        profile="lite",
+        inputs=("image",),
+        parameters=privacy_blur.PrivacyBlurParameters,
+        artifacts={
+            "blurred.jpg": f"{_COPY}, where it is a JPEG",
+            "blurred.png": f"{_COPY}, where it is a PNG",
+            "blurred.webp": f"{_COPY}, where it is a WebP",
+            "blur.json": "what was asked for and how much was hidden (include=blur)",
+            "detections.json": "every object, its box and what was done to it (include=detections)",
+        },
+        refusals=detect.REFUSALS,
+    ),
+    Pipeline(
+        name="detect",
+        summary="Faces, number plates and objects of COCO's 80 classes, with boxes and scores.",
+        model="detect_lite",
+        profile="lite",
+        inputs=("image",),
+        parameters=detect.DetectParameters,
+        artifacts={"detections.json": "every object: class, score, box, model"},
+        refusals=detect.REFUSALS,
+    ),
+)
+"""Those of Maskwright itself; PIPELINES chooses among them."""
+
+
+def parameters_json(pipeline: Pipeline, fields: Mapping[str, object], beside: Iterable[str] = ("image",)) -> bytes:
+    """Validated parameters as the JSON object that the Triton model takes.
+
+    `beside` are the names of what else the request may hold. Raises Problem `invalid_parameters`.
+    """
+    return validated(pipeline.parameters, fields, pipeline.defaults, beside).model_dump_json().encode()
 
 
 def build_registry(settings: Settings) -> Mapping[str, Pipeline]:
     """The pipelines to offer by name, for the profile asked for; `auto` takes full where there is one.
 
-    Raises SettingsError where the profile has no pipeline at all.
+    PIPELINES chooses among our own; those of installed packages are there as well, under other names. Raises
+    SettingsError where the profile has no pipeline at all.
     """
     ranks = {"auto": ("lite", "full"), "lite": ("lite",), "full": ("full",)}[settings.profile]
-    offered = (entry for entry in _entries(settings) if entry.name in settings.pipelines)
-    entries = sorted((entry for entry in offered if entry.profile in ranks), key=_rank)
+    offered = (entry for entry in _available(settings) if entry.profile in ranks)
+    entries = sorted(offered, key=lambda entry: ranks.index(entry.profile))
     if not entries:
         raise SettingsError(f"PROFILE={settings.profile}: no pipeline has such models; use auto or lite")
     return {entry.name: entry for entry in entries}
@@ -28,81 +154,9 @@ def unknown_pipeline(registry: Mapping[str, Pipeline], name: str) -> Problem:
     return Problem("pipeline_not_found", f"No pipeline {name[:60]!r}; there are: {', '.join(registry)}.")
 
 
-def _rank(entry: Pipeline) -> int:
-    return ("lite", "full").index(entry.profile)
-
-
-def _entries(settings: Settings) -> tuple[Pipeline, ...]:
-    return _body_masks(settings), _face_contours(), _privacy_blur(), _detect()
-
-
-def _body_masks(settings: Settings) -> Pipeline:
-    return Pipeline(
-        name="body_masks",
-        summary="Masks of a person's garments and body parts, one PNG for each mask type.",
-        model="body_masks_lite",
-        profile="lite",
-        inputs=("image",),
-        parameters=BodyMasksParameters,
-        artifacts={
-            "{mask_type}_mask.png": "8-bit mask, 255 inside and 0 outside",
-            "label_map.png": "ATR labels, one a pixel (include=label_map)",
-            "keypoints.json": "COCO-18 keypoints in source pixels (include=keypoints)",
-            "overlay.jpg": "the photo with the masks drawn over it (include=overlay)",
-            "person_{n}/…": "the same for each person (person=all)",
-        },
-        refusals=body_masks.REFUSALS,
-        defaults={"mask_types": settings.mask_types_default},
-    )
-
-
-def _face_contours() -> Pipeline:
-    return Pipeline(
-        name="face_contours",
-        summary="Contours of a face's regions, as SVG and as points, from landmarks or from the photo alone.",
-        model="face_contours_lite",
-        profile="lite",
-        inputs=("image", "landmarks", "segmentation_map"),
-        parameters=FaceContoursParameters,
-        artifacts={
-            "contours.svg": "a group with a smooth closed path for each region",
-            "contours.json": "rings of points by region, names and colours, the transform from photo to crop",
-            "landmarks.json": "the landmarks in source pixels (include=landmarks)",
-            "face_{n}/…": "the contours of each face (face=all)",
-        },
-        refusals=face_contours.REFUSALS,
-        variants=(Variant("face_contours_given", lambda parameters: bool(parameters.get("landmarks"))),),
-    )
-
-
-def _privacy_blur() -> Pipeline:
-    copy = "the photo with everything hidden that was asked for"
-    return Pipeline(
-        name="privacy_blur",
-        summary="A copy of the photo in which faces, number plates, people or vehicles are hidden for good.",
-        model="privacy_blur_lite",
-        profile="lite",
-        inputs=("image",),
-        parameters=privacy_blur.PrivacyBlurParameters,
-        artifacts={
-            "blurred.jpg": f"{copy}, where it is a JPEG",
-            "blurred.png": f"{copy}, where it is a PNG",
-            "blurred.webp": f"{copy}, where it is a WebP",
-            "blur.json": "what was asked for and how much was hidden (include=blur)",
-            "detections.json": "every object, its box and what was done to it (include=detections)",
-        },
-        refusals=detect.REFUSALS,
-    )
-
-
-def _detect() -> Pipeline:
-    return Pipeline(
-        name="detect",
-        summary="Faces, number plates and objects of COCO's 80 classes, with boxes and scores.",
-        model="detect_lite",
-        profile="lite",
-        inputs=("image",),
-        parameters=detect.DetectParameters,
-        artifacts={"detections.json": "every object: class, score, box, model"},
-        refusals=detect.REFUSALS,
-    )
+def _available(settings: Settings) -> Iterator[Pipeline]:
+    own = {entry.name for entry in PIPELINES}
+    installed: list[Pipeline] = [point.load() for point in entry_points(group=ENTRY_POINTS)]
+    for entry in (*PIPELINES, *(entry for entry in installed if entry.name not in own)):
+        if entry.name in settings.pipelines or entry.name not in own:
+            yield replace(entry, defaults={**entry.defaults, **entry.settings_defaults(settings)})

@@ -8,10 +8,10 @@ from uuid import UUID
 import asyncpg
 
 from gateway.access.audit import AuditEntry, AuditFilter, AuditLog
+from gateway.errors import Problem
 from gateway.postgres.connection import affected
 from gateway.postgres.pool import Pool
 from gateway.postgres.rows import clean
-from gateway.problems import Problem
 
 _COLUMNS = "at, caller, tenant, action, job_id, target, code, request_id"
 _NOTE = f"INSERT INTO maskwright.audit ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"  # noqa: S608 of constants

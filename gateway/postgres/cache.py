@@ -22,6 +22,7 @@ from gateway.cache.cache import (
 from gateway.cache.keyed_locks import KeyedLocks
 from gateway.cache.null import NullCache
 from gateway.cache.traffic import Tally
+from gateway.errors import Problem
 from gateway.postgres.database import Database
 from gateway.postgres.eviction import forget_some, remove_some
 from gateway.postgres.likenesses import find_digest_like
@@ -29,7 +30,6 @@ from gateway.postgres.locks import Locks, RowLocks, SessionLocks
 from gateway.postgres.pool import Pool, Work
 from gateway.postgres.results import find_entry, keep_entry, recent_entries
 from gateway.postgres.traffic import note, read_stats, read_totals
-from gateway.problems import Problem
 from gateway.settings import Settings
 
 T = TypeVar("T")

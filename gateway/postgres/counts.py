@@ -3,12 +3,12 @@
 import time
 from typing import cast
 
+from gateway.errors import Problem
 from gateway.jobs.job import Waiting
 from gateway.jobs.store import RECENT_S, QueueCounts, Recent, Standing, TenantCounts
 from gateway.postgres.connection import Connection
 from gateway.postgres.pool import Pool
 from gateway.postgres.rows import waiting_of
-from gateway.problems import Problem
 
 _LIVE_LEASES = 3
 """A worker lives that gave a sign within so many times LEASE_S."""

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from gateway.deadline import Deadline
+from gateway.deadlines import Deadline
+from gateway.errors import Problem
 from gateway.logs import get_logger
 from gateway.postgres.address import Address, AddressError, read_address
 from gateway.postgres.connection import open_session, opening
@@ -13,7 +14,6 @@ from gateway.postgres.faults import TRANSIENT, RefusedError, cause
 from gateway.postgres.migrations import known_migrations, migrate
 from gateway.postgres.names import Names
 from gateway.postgres.pooler import Link, find_link
-from gateway.problems import Problem
 from gateway.settings import Settings, SettingsError
 
 _PATIENCE_S = 30.0

@@ -9,13 +9,13 @@ from uuid import UUID, uuid4
 
 import anyio
 
+from gateway.errors import Problem
 from gateway.logs import get_logger
 from gateway.postgres.address import Address
 from gateway.postgres.connection import Row, Session, open_session
 from gateway.postgres.faults import TRANSIENT, RefusedError, cause
 from gateway.postgres.names import Names
 from gateway.postgres.pool import Pool
-from gateway.problems import Problem
 
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.25

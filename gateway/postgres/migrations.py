@@ -8,7 +8,7 @@ from functools import cached_property
 from importlib.resources import files
 from typing import cast
 
-from gateway.deadline import Deadline
+from gateway.deadlines import Deadline
 from gateway.logs import get_logger
 from gateway.postgres.connection import Connection, settings_query
 from gateway.postgres.faults import MigrationError

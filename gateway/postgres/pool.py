@@ -9,13 +9,13 @@ from typing import TypeVar
 import anyio
 import asyncpg
 
-from gateway.deadline import Deadline
+from gateway.deadlines import Deadline
+from gateway.errors import Problem
 from gateway.logs import get_logger
 from gateway.postgres.connection import ATTEMPT_S, Connection, Session, connect, opening
 from gateway.postgres.database import Database
 from gateway.postgres.faults import LOST, POOLED, TRANSIENT, RefusedError, cause
 from gateway.postgres.names import Named, Names
-from gateway.problems import Problem
 
 T = TypeVar("T")
 Work = Callable[[Connection], Awaitable[T]]

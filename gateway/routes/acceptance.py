@@ -9,10 +9,10 @@ import structlog
 
 from gateway.access import scopes
 from gateway.access.caller import Caller
-from gateway.artifacts import Artifact
 from gateway.cache.cache import CacheHit
 from gateway.cache.jobs import counted, outcome_of
 from gateway.cache.keys import Work
+from gateway.errors import Problem
 from gateway.intake.job_request import JobRequest
 from gateway.jobs.bucket import Bucket
 from gateway.jobs.job import ImageReference, NewJob
@@ -21,10 +21,9 @@ from gateway.jobs.store import JobFilter, Submission
 from gateway.jobs.storing import InUseError, Keys
 from gateway.jobs.uploads import with_original
 from gateway.logs import get_logger
-from gateway.problems import Problem
+from gateway.results import Artifact, Stopwatch
 from gateway.s3.images import check_owner
 from gateway.services import Services
-from gateway.worker.stopwatch import Stopwatch
 
 _log = get_logger(__name__)
 

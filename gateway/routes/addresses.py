@@ -38,7 +38,7 @@ from gateway.openapi.uploads import (
     upload_operation,
 )
 from gateway.openapi.uploads import PROCESSED as BLURRED
-from gateway.pipelines.pipeline import Pipeline
+from gateway.pipelines.registry import Pipeline
 from gateway.routes import (
     artifacts,
     cache,

@@ -7,15 +7,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.access.caller import caller_of
-from gateway.answers import disposition
-from gateway.deadline import Deadline
+from gateway.deadlines import Deadline
+from gateway.errors import Problem
+from gateway.http.answers import disposition
 from gateway.jobs.bucket import Bucket, ObjectMissingError, StoredObject
 from gateway.jobs.job import Job, StoredArtifact
 from gateway.jobs.keys import is_of_tenant
-from gateway.problems import Problem
+from gateway.limits.sharing import visit_of
 from gateway.routes.job_views import job_of
 from gateway.services import services_of
-from gateway.visits import visit_of
 
 
 async def artifact(request: Request) -> Response:

@@ -12,20 +12,21 @@ import structlog
 from starlette.requests import Request
 
 from gateway.access.caller import caller_of
-from gateway.backlog import Claim
-from gateway.deadline import Deadline, Pace
+from gateway.deadlines import Deadline, Pace
+from gateway.errors import Problem
+from gateway.http.middleware import trace_id_of
 from gateway.intake.body import FIRST_BYTES, LEAST_RATE, Room, pieces, too_large
 from gateway.intake.images import check_photo
 from gateway.intake.parts import Part, PartParser
 from gateway.intake.upload_form import FILES, upload_name, upload_parameters
 from gateway.jobs.identity import fingerprint
-from gateway.jobs.job import Failure, ImageReference, Job, NewJob, Outcome
+from gateway.jobs.job import ImageReference, Job, NewJob, Outcome
 from gateway.jobs.keys import photo_key
 from gateway.jobs.uploads import LONGEST_BATCH_S, PIPELINE, upload_source
-from gateway.middleware import trace_id_of
-from gateway.problems import Problem
+from gateway.limits.backlog import Claim
+from gateway.limits.sharing import visit_of
+from gateway.results import Failure
 from gateway.services import Services
-from gateway.visits import visit_of
 
 MAX_FILES = 1000
 _MAX_FIELDS = 64

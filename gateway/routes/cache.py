@@ -10,8 +10,8 @@ from gateway.cache.cache import CachedTask, CacheStats
 from gateway.intake.media import query_fields
 from gateway.intake.queries import CachePage, CachePeriod
 from gateway.jobs.view import timestamp
+from gateway.pipelines.fields import known, validated
 from gateway.services import services_of
-from gateway.validation import known, validated
 
 
 async def stats(request: Request) -> JSONResponse:

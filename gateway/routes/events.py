@@ -9,14 +9,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from gateway.access.caller import caller_of
+from gateway.errors import Problem
 from gateway.jobs.job import Job
 from gateway.jobs.links import Link
 from gateway.jobs.view import timestamp
-from gateway.problems import Problem
+from gateway.limits.sharing import Visit, visit_of
 from gateway.routes.job_views import full_view, job_of, link_of
 from gateway.services import Services, services_of
 from gateway.stores import Stores
-from gateway.visits import Visit, visit_of
 
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _KEEP_ALIVE = ": still here\n\n"

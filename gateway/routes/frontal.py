@@ -8,19 +8,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from gateway.access.caller import caller_of
+from gateway.errors import Problem
+from gateway.http.middleware import trace_id_of
 from gateway.intake.body import check_length, read_as
 from gateway.intake.frontal_request import PIPELINE, frontal_request
 from gateway.intake.media import JSON, check_media_type, glance_at, read_submission
 from gateway.jobs.bucket import Bucket, ObjectMissingError
 from gateway.jobs.job import StoredArtifact
-from gateway.middleware import trace_id_of
-from gateway.problems import Problem
+from gateway.limits.sharing import visit_of
 from gateway.routes.acceptance import accept
 from gateway.routes.artifacts import room_for
 from gateway.routes.frontal_views import Drawing, status_view, submission_view
 from gateway.routes.job_views import job_not_found, job_of
 from gateway.services import services_of
-from gateway.visits import visit_of
 
 _SVG, _CONTOURS = "contours.svg", "contours.json"
 

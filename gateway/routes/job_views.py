@@ -6,10 +6,10 @@ import structlog
 from starlette.requests import Request
 
 from gateway.access.caller import caller_of
+from gateway.errors import Problem
 from gateway.jobs.job import Job
 from gateway.jobs.links import Link
 from gateway.jobs.view import job_view
-from gateway.problems import Problem
 from gateway.public import base_of
 from gateway.services import services_of
 from gateway.stores import Stores

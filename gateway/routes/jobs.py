@@ -8,6 +8,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from gateway.access.caller import caller_of
+from gateway.deadlines import answer_within
+from gateway.http.middleware import trace_id_of
 from gateway.intake.body import check_length, read_as
 from gateway.intake.job_request import JobRequest, job_request
 from gateway.intake.media import check_media_type, glance_at, query_fields, read_submission
@@ -16,14 +18,12 @@ from gateway.jobs.job import Job
 from gateway.jobs.links import Link
 from gateway.jobs.store import JobFilter
 from gateway.jobs.view import job_view
-from gateway.middleware import trace_id_of
-from gateway.patience import answer_within
+from gateway.limits.sharing import visit_of
+from gateway.pipelines.fields import validated
 from gateway.public import location
 from gateway.routes.acceptance import accept
 from gateway.routes.job_views import any_job_of, full_view, job_not_found, job_of, link_of
 from gateway.services import Services, services_of
-from gateway.validation import validated
-from gateway.visits import visit_of
 from gateway.worker.objects import Removals
 
 _REMOVAL_S = 5.0

@@ -6,13 +6,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from gateway.access.caller import caller_of
+from gateway.errors import Problem
 from gateway.intake.media import query_fields
 from gateway.intake.queries import PoisonQuery
 from gateway.jobs.poison import PoisonEntry
 from gateway.jobs.view import timestamp
-from gateway.problems import Problem
+from gateway.pipelines.fields import validated
 from gateway.services import services_of
-from gateway.validation import validated
 
 _ID = re.compile(r"[0-9]{1,18}")
 

@@ -4,13 +4,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from gateway.access.caller import caller_of
+from gateway.http.middleware import trace_id_of
 from gateway.intake.body import check_length, read_as
 from gateway.intake.media import check_form, glance_at
 from gateway.intake.process_form import PHOTO, process_request
-from gateway.middleware import trace_id_of
+from gateway.limits.sharing import visit_of
 from gateway.routes.acceptance import accept
 from gateway.services import services_of
-from gateway.visits import visit_of
 
 
 async def process(request: Request) -> JSONResponse:

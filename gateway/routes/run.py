@@ -1,7 +1,6 @@
 """`POST /v1/run/{pipeline}`: a photo in, its artifacts out."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -10,23 +9,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.access.caller import caller_of
-from gateway.answers import answer, check_accept, server_timing
-from gateway.artifacts import InferenceResult
 from gateway.cache.keys import Work
-from gateway.cache.results import inference_of
-from gateway.deadline import Deadline
-from gateway.disconnect import while_connected
-from gateway.inference import Inferences
+from gateway.deadlines import Deadline
+from gateway.http.answers import answer, check_accept, server_timing
+from gateway.http.middleware import request_id_of, while_connected
+from gateway.inference import Turn, inference_of
 from gateway.intake.body import check_length, read_as
 from gateway.intake.images import check_photo, inline_photo
 from gateway.intake.media import check_media_type, glance_at, read_submission
-from gateway.middleware import request_id_of
-from gateway.pipelines.parameters import parameters_json
-from gateway.pipelines.pipeline import Pipeline
-from gateway.pipelines.registry import unknown_pipeline
+from gateway.limits.sharing import Visit, visit_of
+from gateway.pipelines.registry import Pipeline, parameters_json, unknown_pipeline
+from gateway.results import InferenceResult, Stopwatch
 from gateway.services import Services, services_of
-from gateway.visits import Visit, visit_of
-from gateway.worker.stopwatch import Stopwatch
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -84,12 +78,9 @@ def _work(request: Request, services: Services, pipeline: Pipeline, body: bytes)
 
 async def _serve(services: Services, work: Work, visit: Visit, request_id: str, deadline: Deadline) -> _Served:
     watch, came = Stopwatch(), datetime.now(UTC)
-    inferences = Inferences(services.triton, partial(services.admission.turn, visit))
-    async with AsyncExitStack() as stack:
-        with watch.stage("cache"):
-            found = await stack.enter_async_context(services.results.reserved(work, deadline))
-        value = found.hit.value if found.hit else await inferences.compute(work, deadline, watch, "wait")
-        entry = None if found.hit else found.entry(value, request_id, came)
+    turn = Turn("wait", partial(services.admission.turn, visit))
+    async with services.inferences.result(work, turn, deadline, watch) as (found, value):
+        entry = found.entry(value, request_id, came)
         await services.results.keep(entry)
     services.results.count(found.hit or entry)
     return _Served(inference_of(value, found.headers), watch.timings_ms, found.headers)

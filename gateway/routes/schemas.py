@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from gateway.pipelines.pipeline import Profile
+from gateway.pipelines.registry import Profile
 from gateway.triton import ModelState
 
 Pixels = Annotated[int, Field(ge=1)]

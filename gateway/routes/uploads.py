@@ -6,20 +6,20 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from gateway.access.caller import caller_of
+from gateway.errors import Problem
+from gateway.http.middleware import trace_id_of
 from gateway.intake.body import check_length, encoding_of, read_as
 from gateway.intake.encoding import check_plain
 from gateway.intake.media import check_form, glance_at
 from gateway.intake.upload_form import FILE, upload_of
 from gateway.jobs.store import JobFilter
 from gateway.jobs.uploads import is_upload
-from gateway.middleware import trace_id_of
-from gateway.problems import Problem
+from gateway.limits.sharing import visit_of
 from gateway.routes.acceptance import accept
 from gateway.routes.batches import MAX_FILES, accept_batch
 from gateway.routes.job_views import job_not_found, job_of, link_of
 from gateway.routes.upload_views import Places, batch_view, status_view, submitted_batch_view, upload_view
 from gateway.services import services_of
-from gateway.visits import visit_of
 
 
 async def upload(request: Request) -> JSONResponse:

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from minio.error import MinioException, S3Error
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, MaxRetryError, NewConnectionError, SSLError
 
+from gateway.errors import Problem
 from gateway.jobs.bucket import ObjectMissingError, UnansweredError
 from gateway.logs import get_logger
-from gateway.problems import Problem
 
 MISSING = frozenset({"NoSuchKey", "NoSuchBucket"})
 OVER = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired"})

@@ -11,8 +11,8 @@ from minio.error import S3Error
 from minio.helpers import check_bucket_name
 from urllib3.exceptions import MaxRetryError, SSLError
 
+from gateway.errors import Problem
 from gateway.logs import get_logger
-from gateway.problems import Problem
 from gateway.s3.client import S3Client
 from gateway.s3.credentials import Identity
 from gateway.s3.errors import OVER, UNANSWERED, reason_of

@@ -12,10 +12,10 @@ from pydantic_settings import PydanticBaseSettingsSource
 from structlog.typing import FilteringBoundLogger
 from typing_extensions import override
 
-from gateway.printable import printable as on_one_line
 from gateway.settings.ambient import foreign, is_service_link, near_miss, opens_triton
 from gateway.settings.places import without_scheme
 from gateway.settings.short_files import read_short
+from gateway.text import printable as on_one_line
 
 OTHER_NAMES = ("MASKWRIGHT_URL", "MASKWRIGHT_TOKEN", "MASKWRIGHT_PLAIN_HTTP")
 """Variables of the command line, which are no settings."""

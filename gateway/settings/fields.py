@@ -5,8 +5,8 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from gateway.pipelines.lists import split_list
 from gateway.settings.environment import read_environment, variable_names, without_line_end
+from gateway.text import split_list
 
 T = TypeVar("T")
 

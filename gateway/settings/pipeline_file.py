@@ -8,10 +8,10 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import PydanticBaseSettingsSource
 from typing_extensions import override
 
-from gateway.notation import read_json
 from gateway.settings.environment import SettingsError, shown
 from gateway.settings.fields import SettingsGroup
 from gateway.settings.short_files import read_short
+from gateway.text import read_json
 
 
 class PipelineFileSettings(SettingsGroup):

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from gateway.pipelines.body_masks import MASK_TYPES, MaskType
-from gateway.pipelines.lists import not_empty, without_repeats
 from gateway.settings.fields import CommaSeparated, SettingsGroup
+from gateway.text import not_empty, without_repeats
 
 PipelineName = Literal["body_masks", "face_contours", "privacy_blur", "detect"]
 PIPELINES: tuple[PipelineName, ...] = ("body_masks", "face_contours", "privacy_blur", "detect")

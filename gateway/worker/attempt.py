@@ -7,16 +7,16 @@ from dataclasses import replace
 from structlog.contextvars import bound_contextvars
 
 from gateway.cache.cache import NewEntry
-from gateway.jobs.job import Failure, Job, Lease, Outcome
+from gateway.errors import Problem
+from gateway.jobs.job import Job, Lease, Outcome
 from gateway.logs import get_logger
-from gateway.problems import Problem
+from gateway.results import Failure, Stopwatch
 from gateway.settings import Settings
 from gateway.stores import Stores
 from gateway.worker import retries
 from gateway.worker.execution import Execution
 from gateway.worker.held import HeldLease, LeaseLostError, answer_of
 from gateway.worker.objects import JobObjects, Removals
-from gateway.worker.stopwatch import Stopwatch
 
 _PASSING = frozenset({"pipeline_not_found"})
 """What this worker lacks may be there in a newer one, while workers are replaced one by one."""

@@ -14,7 +14,7 @@ from gateway.jobs.job import CallbackKind
 from gateway.kafka.courier import open_message_courier
 from gateway.kafka.ingestion import MESSAGES_PIPELINE, Ingestion
 from gateway.metrics.kafka import KafkaFigures
-from gateway.pipelines.pipeline import Pipeline
+from gateway.pipelines.registry import Pipeline
 from gateway.settings import Settings
 from gateway.stores import Stores
 from gateway.triton import Triton

@@ -5,29 +5,28 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from gateway.admission import Turns
-from gateway.artifacts import Artifact
 from gateway.cache.cache import NewEntry
 from gateway.cache.jobs import counted, outcome_of
 from gateway.cache.keys import Work
 from gateway.cache.results import Results
 from gateway.cache.versions import ModelVersions
-from gateway.deadline import Deadline
+from gateway.deadlines import Deadline
+from gateway.errors import Problem
 from gateway.fetching.fetcher import Fetcher
-from gateway.inference import Inferences
+from gateway.inference import Inferences, Turn
 from gateway.intake.images import check_photo
 from gateway.jobs.job import Job, NewJob, Outcome, StoredArtifact
 from gateway.jobs.storing import Keys
 from gateway.jobs.uploads import with_original
-from gateway.pipelines.pipeline import Pipeline
-from gateway.problems import Problem
+from gateway.limits.admission import Turns
+from gateway.limits.sharing import Owner
+from gateway.pipelines.registry import Pipeline
+from gateway.results import Artifact, Stopwatch
 from gateway.settings import Settings
 from gateway.stores import Stores
 from gateway.triton import Triton
-from gateway.visits import Owner
 from gateway.worker.held import HeldLease
 from gateway.worker.sources import Sources
-from gateway.worker.stopwatch import Stopwatch
 
 _PATIENCE_S = 60.0
 """For who is at the objects of the same name: a removal of what was there before, or an attempt that died."""
@@ -52,7 +51,7 @@ class Execution:
         self._sources = Sources(stores.photos, fetcher, stores.images)
         self._registry = registry
         self._keys = Keys(stores.holds, stores.jobs, stores.artifacts)
-        self._triton = triton
+        self._inferences = Inferences(self._results, triton)
         self._turns = Turns(settings.service_concurrency)
 
     @asynccontextmanager
@@ -68,15 +67,13 @@ class Execution:
         with watch.stage("fetch"):
             photo, parameters = await self._fetch(job.request, deadline)
         work = Work(pipeline, photo, parameters, job.request.tenant)
+        turn = Turn("queue", partial(self._turns.held, _owner_of(job)))  # the job has a worker, but not yet a model
         async with AsyncExitStack() as stack:
-            with watch.stage("cache"):
-                found = await stack.enter_async_context(self._results.reserved(work, deadline))
-            # the wait for a turn is one in the queue: the job has a worker, but not yet a model
-            inferences = Inferences(self._triton, partial(self._turns.held, _owner_of(job)))
-            value = found.hit.value if found.hit else await inferences.compute(work, deadline, watch, "queue")
+            inference = self._inferences.result(work, turn, deadline, watch)
+            found, value = await stack.enter_async_context(inference)
             with watch.stage("store"):
                 stored = await self._store(stack, held, with_original(job.request, photo, value.artifacts))
-            entry = None if found.hit else found.entry(value, str(job.id), job.created_at)
+            entry = found.entry(value, str(job.id), job.created_at)
             if counted(job.request):
                 self._results.count(found.hit or entry)
             yield Done(outcome_of(value, stored, watch.timings_ms, hit=found.hit), entry)

@@ -12,8 +12,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from gateway.access.binding import is_from_here
-from gateway.problems import PROBLEMS
-from gateway.pulse import Pulse
+from gateway.errors import PROBLEMS
+from gateway.supervision import Pulse
 from gateway.worker.crew import Crew
 from gateway.worker.worker import Worker
 

@@ -2,9 +2,9 @@
 
 import anyio
 
-from gateway.problems import Problem
-from gateway.pulse import Pulse, reason_of
+from gateway.errors import Problem
 from gateway.settings import Settings
+from gateway.supervision import Pulse, reason_of
 from gateway.worker.runner import Runner
 
 _RENEWALS_PER_LEASE = 3

@@ -6,9 +6,9 @@ from typing import Protocol
 
 import anyio
 
+from gateway.errors import Problem
 from gateway.jobs.holds import Grip
 from gateway.jobs.job import Job, Lease
-from gateway.problems import Problem
 
 _PAUSE_S = 0.5
 """Between two tries to ask an unavailable store."""

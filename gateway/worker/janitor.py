@@ -7,9 +7,9 @@ import anyio
 from gateway.jobs.bucket import ObjectsKeptError
 from gateway.jobs.storing import InUseError
 from gateway.logs import get_logger
-from gateway.pulse import Pulse
 from gateway.settings import Settings
 from gateway.stores import Stores
+from gateway.supervision import Pulse
 from gateway.worker.leftovers import Leftovers
 from gateway.worker.objects import Removals
 

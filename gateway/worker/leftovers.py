@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from gateway.jobs.keys import owner_of
 from gateway.jobs.uploads import LONGEST_BATCH_S
-from gateway.pulse import Pulse
 from gateway.stores import Stores
+from gateway.supervision import Pulse
 
 _UNOWNED_S = 2 * LONGEST_BATCH_S
 """Twice as long as a photo may wait for the last one of its batch, and the job that it gets then."""

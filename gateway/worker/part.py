@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import anyio
 
-from gateway.problems import Problem
-from gateway.pulse import Pulse, reason_of
+from gateway.errors import Problem
+from gateway.supervision import Pulse, reason_of
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 
 from gateway.access.browsers import FrontDoor, SafeHeaders
 from gateway.access.hosts import Hosts, Origins
+from gateway.errors import Problem
 from gateway.kafka.connection import connection_arguments
 from gateway.listening import Limits, Server, configured
 from gateway.logs import configure_logs, get_logger
@@ -17,12 +18,11 @@ from gateway.metrics.instruments import Instruments
 from gateway.metrics.measuring import measuring
 from gateway.pipelines.registry import build_registry
 from gateway.postgres.faults import MigrationError
-from gateway.problems import Problem
 from gateway.proxies import ProxyError, require_certificates
 from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import log_remarks
-from gateway.stopping import stop_signals
 from gateway.stores import durable, open_stores
+from gateway.supervision import stop_signals
 from gateway.triton import connect
 from gateway.worker.health import health_page
 from gateway.worker.worker import Worker

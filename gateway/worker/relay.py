@@ -8,15 +8,15 @@ from functools import partial
 import anyio
 from structlog.contextvars import bound_contextvars
 
+from gateway.errors import Problem
 from gateway.jobs.courier import Courier, DeliveryError
 from gateway.jobs.deliveries import Delivery, Lane
 from gateway.jobs.job import CallbackKind
 from gateway.jobs.signals import OUTBOX, Subscription
 from gateway.jobs.trace import trace_id_of
 from gateway.logs import get_logger
-from gateway.problems import Problem
-from gateway.pulse import Pulse
 from gateway.stores import Stores
+from gateway.supervision import Pulse
 from gateway.worker.places import Places
 
 _LANES = 2000

@@ -10,9 +10,9 @@ import anyio
 from gateway.jobs.job import Lease
 from gateway.jobs.signals import WORK
 from gateway.logs import get_logger
-from gateway.pulse import Pulse
 from gateway.settings import Settings
 from gateway.stores import Stores
+from gateway.supervision import Pulse
 from gateway.worker.attempt import Attempts
 from gateway.worker.held import HeldLease
 

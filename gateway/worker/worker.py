@@ -8,7 +8,7 @@ import anyio
 
 from gateway.logs import get_logger
 from gateway.metrics.kafka import KafkaFigures
-from gateway.pipelines.pipeline import Pipeline
+from gateway.pipelines.registry import Pipeline
 from gateway.settings import Settings
 from gateway.stores import Stores
 from gateway.triton import Triton

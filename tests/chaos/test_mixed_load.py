@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway.problems import PROBLEMS
+from gateway.errors import PROBLEMS
 from tests.chaos import visits
 from tests.chaos.crowd import Crowd
 from tests.chaos.messages import NOT_HTTP, OK

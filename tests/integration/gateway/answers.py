@@ -2,7 +2,7 @@
 
 import httpx
 
-from gateway.problems import PROBLEMS
+from gateway.errors import PROBLEMS
 
 
 def assert_problem(answer: httpx.Response, code: str) -> None:

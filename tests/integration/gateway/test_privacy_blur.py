@@ -13,11 +13,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from gateway.cli import app
-from gateway.deadline import Deadline
+from gateway.deadlines import Deadline
+from gateway.errors import PROBLEMS, Problem
+from gateway.health import Prober
 from gateway.openapi.example_photo import tiny_png
 from gateway.pipelines.registry import build_registry
-from gateway.problems import PROBLEMS, Problem
-from gateway.readiness import Prober
 from gateway.routes.job_schemas import JobView
 from gateway.routes.schemas import RunAnswer
 from gateway.settings import Settings

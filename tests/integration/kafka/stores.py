@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
+from gateway.errors import Problem
 from gateway.jobs.job import NewJob, Outcome
 from gateway.jobs.store import JobFilter, JobStore, Poison, QueueCounts, Submission, TenantCounts
 from gateway.kafka.ingestion import Ingestion
 from gateway.metrics.instruments import Instruments
 from gateway.pipelines.registry import build_registry
-from gateway.problems import Problem
 from gateway.settings import Settings
 from gateway.stores import Stores, open_stores
 

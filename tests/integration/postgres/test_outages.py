@@ -8,12 +8,12 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
+from gateway.errors import Problem
+from gateway.health import StoreProber
 from gateway.jobs.signals import Signals
 from gateway.jobs.store import JobFilter
 from gateway.postgres.stores import open_postgres
-from gateway.problems import Problem
 from gateway.settings import Settings
-from gateway.store_health import StoreProber
 from gateway.stores import open_stores
 from tests.integration.postgres.making import DONE, LEASE_S, announce, request
 from tests.integration.postgres.proxy import wire_to

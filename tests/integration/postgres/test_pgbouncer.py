@@ -7,6 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
+from gateway.errors import Problem
 from gateway.jobs.job import Callback
 from gateway.jobs.signals import WORK, Signals
 from gateway.postgres.address import read_address
@@ -16,7 +17,6 @@ from gateway.postgres.names import Names
 from gateway.postgres.pool import Pool, open_pool
 from gateway.postgres.pooler import find_link
 from gateway.postgres.stores import open_postgres, prepare
-from gateway.problems import Problem
 from gateway.settings import Settings, SettingsError
 from tests.cache_contract import entry, key
 from tests.integration.postgres.making import AWAY, LEASE_S, announce, masks, request

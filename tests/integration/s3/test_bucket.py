@@ -8,9 +8,9 @@ import httpx
 import pytest
 from minio import Minio
 
+from gateway.errors import Problem
 from gateway.jobs.bucket import ObjectMissingError, StoredObject
 from gateway.jobs.keys import artifact_key
-from gateway.problems import Problem
 from gateway.s3 import objects
 from gateway.s3.bucket import open_buckets
 from gateway.settings import Settings, SettingsError

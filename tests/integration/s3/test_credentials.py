@@ -20,7 +20,7 @@ import pytest
 from minio.credentials.credentials import Credentials
 from minio.credentials.providers import IamAwsProvider, Provider, StaticProvider
 
-from gateway.problems import Problem
+from gateway.errors import Problem
 from gateway.s3.bucket import open_buckets
 from gateway.s3.client import S3Client
 from gateway.s3.credentials import GivenKeys, Identity, NoCredentialsError

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from gateway.problems import Problem
+from gateway.errors import Problem
 from gateway.s3.bucket import open_buckets
 from gateway.settings import Settings, SettingsError
 from tests.certificates import OPENSSL, self_signed

@@ -12,7 +12,7 @@ import pytest
 
 from deploy.embedded.folders import Folders
 from deploy.embedded.s3 import S3
-from gateway.problems import Problem
+from gateway.errors import Problem
 from gateway.s3.bucket import S3Buckets, open_buckets
 from gateway.settings import Settings, SettingsError
 from tests.integration.s3.gateways import Refusal, gateway_before, refusal

@@ -3,11 +3,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from gateway.admission import Admission, Turns
-from gateway.deadline import Deadline
-from gateway.problems import Problem
+from gateway.deadlines import Deadline
+from gateway.errors import Problem
+from gateway.limits.admission import Admission, Turns
+from gateway.limits.sharing import Owner, Visit
 from gateway.settings import Settings
-from gateway.visits import Owner, Visit
 
 ALICE, BOB, CAROL = (Owner(name, name) for name in ("alice", "bob", "carol"))
 

@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from gateway.answers import answer, check_accept, server_timing
-from gateway.artifacts import Artifact, InferenceResult
+from gateway.errors import Problem
+from gateway.http.answers import answer, check_accept, server_timing
 from gateway.pipelines.registry import build_registry
-from gateway.problems import Problem
+from gateway.results import Artifact, InferenceResult
 from gateway.settings import Settings
 
 PIPELINE = build_registry(Settings())["body_masks"]

@@ -6,8 +6,8 @@ import pytest_asyncio
 from pydantic import BaseModel
 
 from gateway.app import create_app
+from gateway.errors import PROBLEMS
 from gateway.openapi.example_photo import tiny_png
-from gateway.problems import PROBLEMS
 from gateway.routes.schemas import Health, Live, PipelineList
 from gateway.settings import Settings, SettingsError
 

@@ -1,8 +1,8 @@
 import pytest
 
-from gateway.backlog import Backlog, ends_in_s
+from gateway.errors import Problem
 from gateway.jobs.store import QueueCounts
-from gateway.problems import Problem
+from gateway.limits.backlog import Backlog, ends_in_s
 from tests.unit.gateway.memory.making import Clock, claimed, request, stores_of
 
 MOST = 12

@@ -6,13 +6,11 @@ import pytest
 from hypothesis import given, settings
 
 from gateway.bounds import MAX_TEXT_BYTES, Bounds
+from gateway.errors import Problem
 from gateway.intake.json_body import json_members
 from gateway.intake.media import glance_at
 from gateway.intake.multipart import multipart_submission
-from gateway.pipelines.parameters import parameters_json
-from gateway.pipelines.pipeline import Pipeline
-from gateway.pipelines.registry import build_registry
-from gateway.problems import Problem
+from gateway.pipelines.registry import Pipeline, build_registry, parameters_json
 from gateway.settings import Settings
 from tests.json_values import JSON_VALUES
 

@@ -4,7 +4,7 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
-from gateway.disconnect import while_connected
+from gateway.http.middleware import while_connected
 
 
 def request_that_leaves(gone: asyncio.Event) -> Request:

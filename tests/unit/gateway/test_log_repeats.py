@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from gateway.log_repeats import Repeats
+from gateway.logs import Repeats
 
 
 def record(name: str, level: int, line: int = 1) -> logging.LogRecord:

@@ -5,7 +5,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from gateway.middleware import RequestMiddleware, trace_id_of
+from gateway.http.middleware import RequestMiddleware, trace_id_of
 
 
 async def failing(_scope: Scope, _receive: Receive, _send: Send) -> None:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.negotiation import choose
+from gateway.http.answers import choose
 
 OFFERS = ["image/png", "application/json", "multipart/mixed"]
 

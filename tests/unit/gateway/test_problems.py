@@ -4,8 +4,8 @@ from typing import get_args
 
 import pytest
 
+from gateway.errors import PROBLEMS, Problem, problem_response
 from gateway.pipelines.face_contours import REFUSALS
-from gateway.problems import PROBLEMS, Problem, problem_response
 from vision.face.options import FaceErrorCode
 from vision.photo_info import PhotoErrorCode
 

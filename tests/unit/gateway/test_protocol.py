@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway import protocol
-from gateway.listening import Limits
-from gateway.protocol import MAX_HEAD_BYTES
+from gateway import listening
+from gateway.listening import MAX_HEAD_BYTES, Limits
 from tests.echo import Served, echoing, statuses
 
 FLOOD = 48 << 20
@@ -165,7 +164,7 @@ async def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one(served: Se
 async def test_a_head_that_does_not_come_in_time_ends_the_connection(
     served: Served, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    monkeypatch.setattr(protocol, "HEAD_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(listening, "HEAD_TIMEOUT_S", 0.2)
     reader, writer = await served.connect()
     writer.write(sent)
     assert await ended(reader) == b""
@@ -204,7 +203,7 @@ async def test_more_fields_of_an_address_than_anyone_sends_are_refused(served: S
 
 
 async def test_a_client_that_does_not_read_its_answer_is_left(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "STALL_S", 0.2)
+    monkeypatch.setattr(listening, "STALL_S", 0.2)
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", served.port))
@@ -218,7 +217,7 @@ async def test_a_client_that_does_not_read_its_answer_is_left(served: Served, mo
 async def test_answers_that_wait_for_slow_clients_are_bounded_in_all(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocol, "MAX_UNSENT_BYTES", 20 << 20)
+    monkeypatch.setattr(listening, "MAX_UNSENT_BYTES", 20 << 20)
     clients = [socket.socket() for _ in range(6)]
     for client in clients:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -309,7 +308,7 @@ async def test_tiny_chunks_without_end_are_refused(served: Served) -> None:
 
 
 async def test_a_next_head_that_has_begun_has_to_come_in_time(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "HEAD_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(listening, "HEAD_TIMEOUT_S", 0.2)
     reader, writer = await served.connect()
     writer.write(get("/") + b"GET /next")
     assert statuses(await ended(reader)) == [200]

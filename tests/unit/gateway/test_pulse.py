@@ -1,7 +1,7 @@
 from structlog.testing import capture_logs
 
-from gateway.problems import Problem
-from gateway.pulse import Pulse, reason_of
+from gateway.errors import Problem
+from gateway.supervision import Pulse, reason_of
 
 
 class Time:

@@ -1,9 +1,9 @@
 import pytest
 from tritonclient.utils import InferenceServerException
 
-from gateway.deadline import Deadline
-from gateway.problems import Problem
-from gateway.retry import Retry
+from gateway.deadlines import Deadline
+from gateway.errors import Problem
+from gateway.triton import Retry
 
 AWAY = InferenceServerException("connection refused", status="StatusCode.UNAVAILABLE")
 STUB = InferenceServerException("Stub process 'm_0' is not healthy.", status="StatusCode.INTERNAL")

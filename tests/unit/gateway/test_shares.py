@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import shares, visits
-from gateway.deadline import Deadline, Pace
-from gateway.problems import Problem
-from gateway.shares import Pool
-from gateway.visits import Owner, Visit
+from gateway.deadlines import Deadline, Pace
+from gateway.errors import Problem
+from gateway.limits import sharing
+from gateway.limits.sharing import Owner, Pool, Visit
 
 ALICE, BOB = Owner("alice", "alice"), Owner("bob", "bob")
 TOTAL = 10
@@ -86,7 +85,7 @@ async def test_what_becomes_free_goes_to_whoever_holds_least() -> None:
 
 
 async def test_where_everybody_waits_for_the_others_the_last_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shares, "_LOOK_S", 0.01)
+    monkeypatch.setattr(sharing, "_LOOK_S", 0.01)
     pool, going = Pool(TOTAL), asyncio.Event()
     visits = [Visit(ALICE), Visit(BOB)]
     for visit in visits:
@@ -121,7 +120,7 @@ async def test_what_is_left_of_a_victims_room_goes_to_who_waits() -> None:
 
 @pytest.mark.parametrize("leaves", ["cancelled", "late"])
 async def test_where_the_first_in_line_leaves_the_next_is_served(leaves: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shares, "_LOOK_S", 60)
+    monkeypatch.setattr(sharing, "_LOOK_S", 60)
     pool, busy = Pool(TOTAL), Visit(ALICE)
     pool.put(busy, TOTAL)
     pool._looked_at = asyncio.get_running_loop().time()
@@ -140,7 +139,7 @@ async def test_where_the_first_in_line_leaves_the_next_is_served(leaves: str, mo
 async def test_where_everybody_waits_who_holds_nothing_or_may_not_be_ended_goes_on_waiting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(shares, "_LOOK_S", 0.01)
+    monkeypatch.setattr(sharing, "_LOOK_S", 0.01)
     pool, going = Pool(TOTAL), asyncio.Event()
     holding = [Visit(ALICE), Visit(ALICE)]
     for visit in holding:
@@ -163,8 +162,8 @@ async def wait_for_four(pool: Pool) -> str:
 async def test_sluggish_ones_are_ended_only_where_that_suffices(
     wanted: int, outcomes: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shares, "_LOOK_S", 0.01)
-    monkeypatch.setattr(visits, "_SLUGGISH_S", 0)
+    monkeypatch.setattr(sharing, "_LOOK_S", 0.01)
+    monkeypatch.setattr(sharing, "_SLUGGISH_S", 0)
     pool, going, holding = Pool(TOTAL), asyncio.Event(), [Visit(ALICE) for _ in range(3)]
     for visit in holding[:2]:
         visit.pace = Pace(1, 1)

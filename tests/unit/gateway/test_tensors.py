@@ -9,9 +9,9 @@ from tritonclient.grpc import InferResult
 from tritonclient.grpc.service_pb2 import ModelInferRequest, ModelInferResponse
 from tritonclient.utils import serialize_byte_tensor
 
-from gateway.artifacts import Artifact
-from gateway.problems import Problem
-from gateway.tensors import infer_request, read_result
+from gateway.errors import Problem
+from gateway.results import Artifact
+from gateway.triton import infer_request, read_result
 
 
 def answer_of(result: bytes, names: Sequence[bytes] = (), artifacts: Sequence[bytes] = ()) -> InferResult:

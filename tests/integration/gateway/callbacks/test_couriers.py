@@ -17,11 +17,11 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from gateway.callbacks.couriers import open_couriers
 from gateway.callbacks.signature import Signer
+from gateway.errors import Problem
 from gateway.jobs.bucket import ObjectMissingError, StoredObject
 from gateway.jobs.courier import Courier, DeliveryError
 from gateway.jobs.deliveries import Delivery, NewDelivery
 from gateway.jobs.job import CallbackKind
-from gateway.problems import Problem
 from gateway.settings import Settings, SettingsError
 from tests.names import Names
 from tests.stack import free_ports

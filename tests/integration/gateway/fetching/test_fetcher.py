@@ -9,8 +9,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 
 import pytest
 
+from gateway.errors import Problem
 from gateway.fetching.fetcher import open_fetcher
-from gateway.problems import Problem
 from gateway.settings import Settings
 from tests.names import Names
 from tests.stack import free_ports

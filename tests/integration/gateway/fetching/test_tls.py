@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.errors import Problem
 from gateway.fetching.fetcher import open_fetcher
-from gateway.problems import Problem
 from gateway.settings import Settings
 from tests.certificates import OPENSSL, self_signed
 from tests.names import Names

@@ -10,13 +10,14 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from gateway import entrance, shares, visits
-from gateway.deadline import Deadline
+from gateway.deadlines import Deadline
+from gateway.http import middleware
 from gateway.intake import body as body_module
 from gateway.intake.body import FIRST_BYTES
+from gateway.limits import sharing
+from gateway.limits.sharing import NOBODY
 from gateway.openapi.example_photo import tiny_png
 from gateway.settings import Settings
-from gateway.visits import NOBODY
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.conftest import COMMON
 from tests.integration.gateway.jobs.house import House, open_house, until
@@ -114,7 +115,7 @@ async def assert_heard_out(refused: Connection, left: int) -> None:
 async def test_slow_bodies_that_fill_the_memory_make_room_for_their_own_caller_soon(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(visits, "_SLUGGISH_S", 0.5)
+    monkeypatch.setattr(sharing, "_SLUGGISH_S", 0.5)
     async with AsyncExitStack() as stack:
         await slow_bodies(house, stack, 4, 200_000)
         await until(lambda: holds(house, 4 * MIB), "the memory is full")
@@ -126,7 +127,7 @@ async def test_slow_bodies_that_fill_the_memory_make_room_for_their_own_caller_s
 async def test_bodies_that_do_not_fit_together_come_one_after_the_other(
     house: House, framing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shares, "_LOOK_S", 0.05)
+    monkeypatch.setattr(sharing, "_LOOK_S", 0.05)
     photo = padded(MIB)
 
     async def send(number: int) -> int:
@@ -232,13 +233,13 @@ async def finished(house: House, size: int) -> str:
 
 
 async def test_who_does_not_read_keeps_no_memory_from_others(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(visits, "_SLUGGISH_S", 0.5)
+    monkeypatch.setattr(sharing, "_SLUGGISH_S", 0.5)
     path = await finished(house, 12 * MIB)
     async with AsyncExitStack() as stack:
         deaf = await stack.enter_async_context(await deaf_to(house, path))
         await until(lambda: holds(house, 4 * MIB), "the answer fills the memory")
         assert (await submit(house, OTHER, padded(MIB // 2))).status_code == 202
-        monkeypatch.setattr(entrance, "_GRACE_S", 0.2)
+        monkeypatch.setattr(middleware, "_GRACE_S", 0.2)
         await until(lambda: idle(house), "it was given up")
         assert not deaf.reader.at_eof()
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from gateway.access.access import Access
 from gateway.access.files import FileKeys
-from gateway.problems import Problem
+from gateway.errors import Problem
 from gateway.settings import Settings
 from tests.integration.gateway.access.credentials import AUDIENCE, ISSUER, SECRET, token
 

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from gateway.access.allowance import Allowance, Allowances
-from gateway.problems import Problem
+from gateway.errors import Problem
 from gateway.settings import Settings
 
 STEPS = st.lists(st.tuples(st.floats(0, 100), st.integers(1, 50)), max_size=60)

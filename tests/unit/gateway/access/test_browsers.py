@@ -7,8 +7,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.access.browsers import CrossOrigin, FrontDoor
 from gateway.access.hosts import Hosts, Origins
-from gateway.middleware import RequestMiddleware
-from gateway.problems import PROBLEMS, Problem, problem_response
+from gateway.errors import PROBLEMS, Problem, problem_response
+from gateway.http.middleware import RequestMiddleware
 from gateway.public import PublicAddresses
 from gateway.settings import Settings
 

@@ -10,7 +10,7 @@ import pytest
 from gateway.access.audit import AuditEntry, AuditFilter
 from gateway.access.files import FileAudit, FileKeys
 from gateway.access.keys import new_key
-from gateway.problems import Problem
+from gateway.errors import Problem
 from gateway.settings import Settings
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

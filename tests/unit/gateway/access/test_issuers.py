@@ -22,7 +22,7 @@ from jwt.algorithms import get_default_algorithms
 
 from gateway.access.jwks import JwksUrl
 from gateway.access.tokens import Tokens
-from gateway.problems import Problem
+from gateway.errors import Problem
 from gateway.settings import Settings, SettingsError
 from tests.integration.gateway.access.credentials import AUDIENCE, ISSUER, SECRET, claims, forged, token
 from tests.web import Answer, Asked, Web, reply, serving, silence

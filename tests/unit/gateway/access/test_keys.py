@@ -9,7 +9,7 @@ import pytest
 
 from gateway.access.files import FileKeys
 from gateway.access.keys import ApiKey, KeyRing, Strangers, new_key
-from gateway.problems import Problem
+from gateway.errors import Problem
 from gateway.settings import Settings
 
 

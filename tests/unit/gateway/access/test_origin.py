@@ -3,7 +3,7 @@ import pytest
 from gateway.access import scopes
 from gateway.access.caller import LOCAL, Caller
 from gateway.access.origin import accounts_of, owner_by_address, owner_of
-from gateway.visits import Owner
+from gateway.limits.sharing import Owner
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from gateway.access import tickets as module
 from gateway.access.caller import Caller
 from gateway.access.files import FileKeys
 from gateway.access.tickets import Tickets
-from gateway.problems import Problem
+from gateway.errors import Problem
 from gateway.settings import Settings
 
 JOB = UUID("6f1c0e4e-0d0e-4a57-8f2b-0f6a3c1e9d11")

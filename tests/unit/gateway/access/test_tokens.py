@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.access.tokens import Tokens
-from gateway.problems import Problem
+from gateway.errors import Problem
 from gateway.settings import Settings, SettingsError
 from tests.integration.gateway.access.credentials import AUDIENCE, ISSUER, SECRET, Signer, claims, forged, token
 

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.artifacts import Artifact, InferenceResult
 from gateway.cache.cache import Cache, CachedResult
 from gateway.cache.code import code_digest
 from gateway.cache.keys import Work
 from gateway.cache.null import NullCache
-from gateway.cache.results import LARGEST_ENTRY, Results, computed, inference_of
+from gateway.cache.results import LARGEST_ENTRY, Results
 from gateway.cache.versions import ModelVersions
-from gateway.deadline import Deadline
+from gateway.deadlines import Deadline
+from gateway.errors import Problem
+from gateway.inference import computed, inference_of
 from gateway.memory.cache import MemoryCache
-from gateway.problems import Problem
+from gateway.results import Artifact, InferenceResult
 from gateway.settings import Settings
 from tests.cache_contract import DRAWN, NOW, REFUSED
 from tests.unit.gateway.cache.making import FACE, Index, parameters, work

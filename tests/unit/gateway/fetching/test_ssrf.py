@@ -6,8 +6,8 @@ from ipaddress import ip_network
 
 import pytest
 
+from gateway.errors import Problem
 from gateway.fetching.fetcher import open_fetcher
-from gateway.problems import Problem
 from gateway.settings import Settings
 from tests.names import Names
 from tests.web import Asked, Web, raw, reply, serving

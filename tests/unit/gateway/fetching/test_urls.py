@@ -3,8 +3,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from gateway.errors import Problem
 from gateway.fetching.urls import join_url, literal, parse_url, shown
-from gateway.problems import Problem
 
 
 def refusal(text: str) -> str:

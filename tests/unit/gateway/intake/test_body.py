@@ -6,7 +6,7 @@ from typing import cast
 import uvloop
 
 from gateway.intake.body import FIRST_BYTES
-from gateway.protocol import BoundedProtocol
+from gateway.listening import BoundedProtocol
 from tests.echo import Served, echoing
 
 

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.errors import Problem
 from gateway.intake.job_request import job_request
 from gateway.intake.json_body import json_submission
 from gateway.jobs.store import Poison
 from gateway.kafka.message import Message
 from gateway.kafka.reader import MessageReader
 from gateway.pipelines.registry import build_registry
-from gateway.problems import Problem
 from gateway.settings import Settings
 from tests.json_values import JSON_VALUES
 from tests.unit.gateway.kafka.values import BASE64, ENCODED, PHOTO

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.errors import Problem
 from gateway.intake.disguises import disguise, disguised_photo
 from gateway.intake.images import check_photo
 from gateway.intake.media import read_submission
 from gateway.intake.multipart import parse_multipart
-from gateway.problems import Problem
 from tests.unit.gateway.kafka.values import ENCODED, PHOTO
 
 FORM = b'--x\r\nContent-Disposition: form-data; name="image"\r\n\r\nabc\r\n--x--\r\n'

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.errors import Problem
 from gateway.intake.encoding import PIECE_BYTES, decoder_for
-from gateway.problems import Problem
 
 gzipped = partial(gzip.compress, mtime=0)
 """The same bytes whenever the tests are collected: they are in their names."""

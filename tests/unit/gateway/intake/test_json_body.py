@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.errors import Problem
 from gateway.intake.json_body import glance_at_json, json_submission
 from gateway.jobs.job import ImageReference
-from gateway.problems import Problem
 
 
 @given(st.binary(max_size=200))

@@ -1,7 +1,7 @@
 import pytest
 
+from gateway.errors import Problem
 from gateway.intake.media import check_media_type, read_submission
-from gateway.problems import Problem
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.artifacts import Artifact
 from gateway.cache.cache import UNCOUNTED
 from gateway.cache.jobs import counted
 from gateway.jobs.keys import artifact_key, is_of_tenant
@@ -18,6 +17,7 @@ from gateway.jobs.uploads import (
     with_original,
 )
 from gateway.openapi.example_photo import tiny_png
+from gateway.results import Artifact
 from tests.unit.gateway.worker.jobs import job, new_job
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)

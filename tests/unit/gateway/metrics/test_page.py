@@ -2,12 +2,12 @@ from dataclasses import replace
 
 from gateway.cache.cache import CacheTotals
 from gateway.cache.null import NullCache
+from gateway.errors import Problem
 from gateway.memory.totals import MemoryTotals
 from gateway.metrics.instruments import Instruments
 from gateway.metrics.page import MetricsPage
 from gateway.metrics.reporter import Reporter
 from gateway.metrics.totals import Report
-from gateway.problems import Problem
 from tests.unit.gateway.worker.jobs import memory, new_job
 
 AWAY = Problem("store_unavailable", "away")

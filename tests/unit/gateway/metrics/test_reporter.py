@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.errors import Problem
 from gateway.memory.totals import MemoryTotals
 from gateway.metrics.instruments import Instruments
 from gateway.metrics.reporter import Reporter
 from gateway.metrics.totals import Report, Totals, Whole
-from gateway.problems import Problem
 
 AWAY = Problem("store_unavailable", "away")
 

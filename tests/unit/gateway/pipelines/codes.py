@@ -3,9 +3,8 @@
 import json
 from collections.abc import Mapping
 
-from gateway.pipelines.parameters import parameters_json
-from gateway.pipelines.pipeline import Pipeline
-from gateway.problems import Problem
+from gateway.errors import Problem
+from gateway.pipelines.registry import Pipeline, parameters_json
 
 
 def code_of(pipeline: Pipeline, fields: Mapping[str, object]) -> str | None:

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.pipelines.parameters import parameters_json
-from gateway.pipelines.registry import build_registry
-from gateway.problems import Problem
+from gateway.errors import Problem
+from gateway.pipelines.registry import build_registry, parameters_json
 from gateway.settings import Settings
 from steps.face_contours import FaceContourParameters
 from tests.json_values import JSON_VALUES

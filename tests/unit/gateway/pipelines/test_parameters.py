@@ -5,10 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.errors import Problem
 from gateway.pipelines.body_masks import MASK_TYPES
-from gateway.pipelines.parameters import parameters_json
-from gateway.pipelines.registry import build_registry
-from gateway.problems import Problem
+from gateway.pipelines.registry import build_registry, parameters_json
 from gateway.settings import Settings
 from tests.json_values import JSON_VALUES
 from tests.unit.gateway.pipelines.codes import code_of

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.problems import Problem
+from gateway.errors import Problem
 from gateway.s3.images import parse_location
 from gateway.settings import Settings
 

@@ -3,8 +3,8 @@ from uuid import uuid4
 
 import pytest
 
+from gateway.errors import Problem
 from gateway.jobs.job import Lease
-from gateway.problems import Problem
 from gateway.worker import held as module
 from gateway.worker.held import HeldLease, LeaseLostError
 from tests.unit.gateway.worker.jobs import job

@@ -3,8 +3,8 @@ import asyncio
 import anyio
 from structlog.testing import capture_logs
 
-from gateway.problems import Problem
-from gateway.pulse import Pulse
+from gateway.errors import Problem
+from gateway.supervision import Pulse
 from gateway.worker.part import Part
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 import pytest
 from structlog.testing import capture_logs
 
+from gateway.errors import Problem
 from gateway.jobs.job import Job, NewJob, Outcome, StoredArtifact
 from gateway.jobs.keys import artifact_key
-from gateway.problems import Problem
+from gateway.results import Stopwatch
 from gateway.settings import Settings
 from gateway.stores import Stores
 from gateway.worker.attempt import Attempts
@@ -18,7 +19,6 @@ from gateway.worker.execution import Done
 from gateway.worker.heartbeat import Heartbeat
 from gateway.worker.held import HeldLease
 from gateway.worker.runner import Runner
-from gateway.worker.stopwatch import Stopwatch
 from tests.unit.gateway.worker.jobs import memory, memory_settings, new_job
 
 NAME = "upper_body_mask.png"

@@ -3,19 +3,30 @@
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway.bounds import check_fields
-from gateway.problems import Problem
+from gateway.errors import Problem
+from gateway.text import split_list, without_repeats
 
 Model = TypeVar("Model", bound=BaseModel)
+T = TypeVar("T")
+
+UniqueList = Annotated[tuple[T, ...], BeforeValidator(split_list), AfterValidator(without_repeats)]
+"""A list, or comma-separated text; what comes again in it is left out."""
 
 _NONE: Mapping[str, object] = MappingProxyType({})
 _SHOWN = 5
 _SHOWN_CHARACTERS = 60
+
+
+class Parameters(BaseModel):
+    """What a request to a pipeline may say; every field is optional."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def validated(

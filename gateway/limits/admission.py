@@ -1,4 +1,4 @@
-"""Who may come in and who may run: the one place that bounds the work in flight, and shares it among callers."""
+"""Which requests are let in and which run: bounds of the work in flight, shared among the callers."""
 
 import asyncio
 import itertools
@@ -9,23 +9,22 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 
-from gateway.deadline import Deadline
-from gateway.problems import Problem
+from gateway.deadlines import Deadline
+from gateway.errors import Problem
+from gateway.limits.sharing import Owner, Pool, Visit
 from gateway.settings import Settings
-from gateway.shares import Pool
-from gateway.visits import Owner, Visit
 
 T = TypeVar("T")
 
 _SMOOTHING = 0.2
 _MAX_RETRY_AFTER_S = 60
 _SMALL = 256 * 1024
-"""Bytes that are read, parsed or hashed in less time than a thread costs."""
+"""So few bytes are parsed or hashed faster than a thread is started."""
 _MOST_STREAMS = 1000
 
 
 class Turns:
-    """So many at a time. Whoever has fewest running goes next; of equals, whoever was served longest ago."""
+    """At most `count` at a time. Whoever has fewest running goes next; of equals, whoever was served longest ago."""
 
     def __init__(self, count: int) -> None:
         self._free = count
@@ -37,9 +36,9 @@ class Turns:
 
     @asynccontextmanager
     async def held(self, owner: Owner, deadline: Deadline) -> AsyncIterator[None]:
-        """Wait for a turn and hold it; cancelling either gives it back.
+        """Wait for a turn and hold it; cancelling the wait or the work gives it back.
 
-        Raises Problem `deadline_exceeded` where it does not come in time; one that came is not cut short.
+        Raises Problem `deadline_exceeded` where it does not come in time; the work itself may take longer.
         """
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._present.update((owner, owner.group))
@@ -89,7 +88,7 @@ class Turns:
 
 
 async def _in_time(turn: "asyncio.Future[None]", deadline: Deadline) -> None:
-    """Raises Problem `deadline_exceeded` where it does not come; it is cancelled then, as where the wait is."""
+    """Wait for the turn. Raises Problem `deadline_exceeded`; the turn is cancelled then."""
     try:
         with deadline.enforce():
             await turn
@@ -98,7 +97,7 @@ async def _in_time(turn: "asyncio.Future[None]", deadline: Deadline) -> None:
 
 
 class Admission:
-    """Bodies in memory, places for waiting requests, streams, and turns for running and parsing."""
+    """Limits of bodies in memory, of waiting requests and of streams; turns for running and for parsing."""
 
     def __init__(self, settings: Settings) -> None:
         self.bodies = Pool(max(settings.body_memory_bytes, 2 * settings.max_body_bytes))
@@ -111,12 +110,12 @@ class Admission:
 
     @property
     def waiting(self) -> int:
-        """Requests whose bodies are there and that do not run yet."""
+        """How many requests have arrived whole and wait to run."""
         return self._places.taken
 
     @contextmanager
     def visit(self, owner: Owner) -> Iterator[Visit]:
-        """A request; what it holds is given back at the end."""
+        """A request, for as long as it lasts; at its end everything that it holds is given back."""
         visit = Visit(owner)
         try:
             yield visit
@@ -126,16 +125,16 @@ class Admission:
 
     @asynccontextmanager
     async def room(self, visit: Visit, size: int, deadline: Deadline) -> AsyncIterator[None]:
-        """Wait for memory for so many bytes; what is done with it may be ended for the sake of others.
+        """Wait for memory for so many bytes; the work in the context may be ended for the sake of others.
 
-        Raises Problem `queue_full` where there is none in time, or it was ended.
+        Raises Problem `queue_full` where there is no memory in time, or the work was ended.
         """
         async with visit.yielding():
             await self.bodies.wait(visit, size, deadline)
             yield
 
     def check(self, visit: Visit) -> None:
-        """Refuse, before the body is read, what would find no place. Raises Problem `queue_full`."""
+        """Refuse a request that would find no place, before its body is read. Raises Problem `queue_full`."""
         if not self._places.has_room(visit):
             raise self._full()
 
@@ -162,7 +161,7 @@ class Admission:
                     self._turn_s += _SMOOTHING * (time.monotonic() - start - self._turn_s)
 
     async def off_loop(self, visit: Visit, size: int, work: Callable[[], T], deadline: Deadline) -> T:
-        """The result of work on so many bytes: at once where they are few, else in a thread, in the caller's turn."""
+        """The result of work on `size` bytes: at once where they are few, else in a thread, in the caller's turn."""
         if size <= _SMALL:
             return work()
         async with self._threads.held(visit.owner, deadline):

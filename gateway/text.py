@@ -1,4 +1,7 @@
-"""JSON and base64 as callers write them: read in one way, whichever way they came in."""
+"""Text that others wrote: JSON, base64, lists and pairs read strictly; and any of it made fit to be shown.
+
+Whatever others wrote goes through `shown` before a person sees it on a terminal.
+"""
 
 import base64
 import binascii
@@ -7,9 +10,16 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
-from gateway.bounds import MAX_CONTAINERS, MAX_VALUES
+T = TypeVar("T")
 
+MAX_VALUES, MAX_CONTAINERS = 200_000, 20_000
+"""Of a JSON text, and the arrays and objects among them: 16 faces of 478 points have 40,000 and 8,000."""
+MAX_ITEMS = 64
+"""Of a list, or of pairs."""
+MOST = 4096
+"""Letters of a text that are shown: a whole path has no more."""
 _DEEPEST = 64
 _MOST_DIGITS = 4000
 """Below the 4300 of Python, which an environment variable changes."""
@@ -19,6 +29,15 @@ _PLAIN, _SPACES = bytes.maketrans(b"-_", b"+/"), b" \t\n\r\x0b\x0c"
 _UNUSUAL = b"-_" + _SPACES
 _NO_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _DATA_URL = re.compile(r"\s*data:", re.IGNORECASE)
+_LOGIN = re.compile(r"(?<=//)([^/?#\s]*|[^/?#\s:]+:(?!\d{1,5}[/?#])\S*)@")
+"""A password may have a slash that nobody escaped; a port is no password."""
+_SIGNED = re.compile(
+    r"(?i)([?&;](?:x-(?:amz|goog|oss)-(?:signature|credential|security-token)|awsaccesskeyid|googleaccessid|signature|sig"
+    r"|se|sp|policy|key-pair-id|access_token|api[-_]?key|key|token|ticket|password|secret)=)[^&#\s\"'<>]+"
+)
+"""Secrets in addresses: presigned links of S3 and the like, tickets, keys."""
+_PASSWORD = re.compile(r"(?i)(\bpassword\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]+)")
+"""As in libpq's connection strings."""
 
 
 def read_json(data: bytes | str) -> object:
@@ -68,9 +87,10 @@ class _PaddingError(ValueError):
 
 
 def _unquoted(text: str) -> bytes:
-    """Percent-encoding undone (RFC 3986); a `%` that begins no escape stays. In pieces, as below.
+    """Percent-encoding undone (RFC 3986); a `%` that begins no escape stays. In pieces, as in `_decoded`.
 
-    As the quoted-printable that it resembles, of which Python makes no object for each escape: 32 MiB took 2.5 GiB.
+    It is rewritten as quoted-printable, which Python decodes without an object for each escape: with
+    `urllib.parse.unquote_to_bytes` 32 MiB took 2.5 GiB.
     """
     start, pieces = 0, []
     while start < len(text):
@@ -141,7 +161,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse
 
 
 def _check(value: object) -> None:
-    """Level by level: what is nested deeply would end other readers. Raises ValueError."""
+    """Check level by level, as other readers fail on deep nesting. Raises ValueError."""
     level: list[object] = [value]
     for _ in range(_DEEPEST):
         for one in level:
@@ -190,3 +210,86 @@ def _what(text: str) -> str:
     if "%" in text:
         return "this is percent-encoded: decode it first; "
     return ""
+
+
+def split_list(value: object) -> object:
+    """Items of comma-separated text, or of a list of such texts; anything else is passed on to validation.
+
+    Raises ValueError past MAX_ITEMS items, so that a hostile list costs nothing.
+    """
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple):
+        return value
+    if len(texts) > MAX_ITEMS:
+        raise ValueError(f"at most {MAX_ITEMS} items are accepted")
+    items = [part for text in texts for part in _parts(text)]
+    if len(items) > MAX_ITEMS:
+        raise ValueError(f"at most {MAX_ITEMS} items are accepted")
+    return items
+
+
+def without_repeats(items: tuple[T, ...]) -> tuple[T, ...]:
+    """The items in their first order, each once."""
+    return tuple(dict.fromkeys(items))
+
+
+def not_empty(items: tuple[T, ...]) -> tuple[T, ...]:
+    """The items. Raises ValueError where there are none."""
+    if not items:
+        raise ValueError("at least one item is needed")
+    return items
+
+
+def _parts(text: object) -> list[object]:
+    if not isinstance(text, str):
+        return [text]
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def split_pairs(value: object) -> object:
+    """`name=value` pairs, comma-separated, or the text of a JSON object, as an object of at most MAX_ITEMS.
+
+    Raises ValueError.
+    """
+    pairs = value
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        pairs = parsed_json(value)
+    elif isinstance(value, str):
+        parts = [part.partition("=") for part in value.split(",") if part.strip()]
+        pairs = {name.strip(): said.strip() for name, _, said in parts}
+    if isinstance(pairs, dict) and len(pairs) > MAX_ITEMS:
+        raise ValueError(f"at most {MAX_ITEMS} items are accepted")
+    return pairs
+
+
+def parsed_json(value: object) -> object:
+    """What the text of JSON says; anything else as it is. Raises ValueError."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return read_json(value)
+    except ValueError as error:
+        raise ValueError(f"not JSON: {error}") from error
+
+
+def printable(text: object) -> str:
+    """The text on one line: line breaks, changes of direction and control characters are escaped."""
+    line = str(text)
+    return line if line.isprintable() else "".join(map(_escaped, line))
+
+
+def shown(text: object) -> str:
+    """The text as `printable` has it, without passwords and signatures of addresses in it, and cut where it is long."""
+    line = str(text)
+    cut = line if len(line) <= MOST else f"{line[:MOST]}…"
+    return printable(_PASSWORD.sub(r"\1…", _SIGNED.sub(r"\1…", _LOGIN.sub("…@", cut))))
+
+
+def json_text(value: object, indent: int | None = None) -> str:
+    """The value as JSON without a character that controls a terminal; read again, it is the same value."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
+
+
+def _escaped(letter: str) -> str:
+    return letter if letter.isprintable() else letter.encode("unicode_escape").decode()

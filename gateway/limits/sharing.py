@@ -1,26 +1,123 @@
-"""So much of something for all callers: whoever has least gets some, at the cost of whoever has most.
+"""How callers share what is limited: whoever has least is served first, at the cost of whoever has most.
 
-Who has most gives way, as in McKenney's stochastic fairness queueing (INFOCOM 1990): a lone caller may have all of it,
-and no number of its requests keeps another one out.
+Whoever has most gives way, as in McKenney's stochastic fairness queueing (INFOCOM 1990): a lone caller may have all
+there is, and no number of its requests keeps another caller out.
 """
 
 import asyncio
+import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
+from typing import cast
 
-from gateway.deadline import Deadline
-from gateway.problems import Problem
-from gateway.visits import NOBODY, Owner, Visit
+from starlette.requests import HTTPConnection
+
+from gateway.deadlines import Deadline, Pace
+from gateway.errors import Problem
+
+_SLUGGISH = 64 * 1024
+_SLUGGISH_S = 4.0
+"""A request that stalls for so long may be ended for others; so may one that is slower than _SLUGGISH bytes a second,
+after that time."""
+
+
+@dataclass(frozen=True, order=True)
+class Owner:
+    """Whose a request is. `group` is the tenant, or the caller itself where it has none."""
+
+    group: str
+    name: str
+
+
+NOBODY = Owner("", "")
+VISIT = "visit"
+"""The key in a request's ASGI scope."""
+
+
+class Visit:
+    """One request, from its head to the last byte of its answer.
+
+    `pace` is that of the body that comes, or of the answer that goes; None while neither does.
+    """
+
+    _numbers = itertools.count()
+
+    def __init__(self, owner: Owner) -> None:
+        self.owner = owner
+        self.number = next(self._numbers)
+        self.pace: Pace | None = None
+        self._ender: Callable[[], None] | None = None
+        self._is_ended = False
+
+    @property
+    def endable(self) -> bool:
+        """Whether it may be ended for the sake of others."""
+        return self._ender is not None
+
+    @property
+    def sluggish(self) -> bool:
+        """Whether its client keeps the gateway waiting: now, or by being slow all along."""
+        pace = self.pace
+        if pace is None or pace.waited_s < _SLUGGISH_S:
+            return False
+        return pace.stalled_s >= _SLUGGISH_S or pace.rate < _SLUGGISH
+
+    def end(self) -> None:
+        """End the request, where it may be ended."""
+        ender, self._ender = self._ender, None
+        if ender is not None:
+            self._is_ended = True
+            ender()
+
+    @contextmanager
+    def ended_by(self, ender: Callable[[], None] | None) -> Iterator[None]:
+        """Work that `ender` may end for the sake of others; with None, work that nobody may end.
+
+        The request may have been ended a moment ago, before its cancellation arrives. Work that nobody may end does
+        not begin then. Raises Problem `queue_full`.
+        """
+        if ender is None and self._is_ended:
+            raise _ended()
+        before, self._ender = self._ender, ender
+        try:
+            yield
+        finally:
+            self._ender = before
+
+    @asynccontextmanager
+    async def yielding(self) -> AsyncIterator[None]:
+        """Work that may be ended for the sake of others. Raises Problem `queue_full` where it was."""
+        try:
+            async with asyncio.timeout(None) as limit:
+                with self.ended_by(lambda: limit.reschedule(0)):
+                    yield
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise _ended() from None
+
+
+def visit_of(request: HTTPConnection) -> Visit:
+    """The visit of a request, as the middleware put it there."""
+    return cast("Visit", request.scope[VISIT])
+
+
+def _ended() -> Problem:
+    detail = "Others waited for the room that this request held; send it again."
+    return Problem("queue_full", detail, retry_after=2)
+
 
 _LOOK_S = 0.5
-"""So often, at most, it is looked whether somebody has become sluggish for whom others wait."""
+"""While requests wait, sluggish ones are looked for at most so often."""
 _ROUNDS = 16
-"""So many who wait get room by one look: to end hundreds at once, and hear hundreds anew, would hold up everybody."""
+"""So many waiting requests get room by one look: to end hundreds at once would hold up everybody."""
 
 
 class Pool:
-    """So much of something, `total`; each visit holds an amount of it."""
+    """A limited amount, `total`, of which each visit holds a part."""
 
     def __init__(self, total: int) -> None:
         self.total = total
@@ -33,7 +130,7 @@ class Pool:
         self._granting: asyncio.Handle | None = None
 
     def take(self, visit: Visit, amount: int) -> bool:
-        """Let the visit hold so much in all, if need be at the cost of others; False where there is no room."""
+        """Let the visit hold `amount` in all, if need be by ending others; False where there is no room."""
         victims = self._victims(visit, amount - self._amount(visit))
         if victims is None:
             return False
@@ -43,7 +140,7 @@ class Pool:
         return True
 
     def put(self, visit: Visit, amount: int) -> None:
-        """Let the visit hold so much in all, room or not: less than before, or what is there already."""
+        """Let the visit hold `amount` in all, room or not: to give some back, or for what is there already."""
         change = amount - self._amount(visit)
         self.taken += change
         for whose in (visit.owner, visit.owner.group):
@@ -64,7 +161,7 @@ class Pool:
         return self._victims(visit, 1) is not None
 
     async def wait(self, visit: Visit, amount: int, deadline: Deadline) -> None:
-        """Take so much, all there is at most, as soon as there is room.
+        """Take `amount`, at most the total, as soon as there is room.
 
         Raises Problem `queue_full` where there is none in time.
         """
@@ -84,14 +181,14 @@ class Pool:
             self._grant_soon()
 
     def _grant_soon(self) -> None:
-        """Once for all that is given back, or given up, in one turn of the loop."""
+        """Grant once for everything that is given back in one turn of the event loop."""
         if self._wanted and self._granting is None:
             self._granting = asyncio.get_running_loop().call_soon(self._grant)
 
     def _grant(self) -> Visit | None:
-        """Give what is free to those who wait, and tell for whom it does not suffice.
+        """Give what is free to those who wait; the first for whom it is not enough is returned.
 
-        First to whoever holds least; of one caller's the smallest, as the great ones may be there to block it.
+        Whoever holds least comes first, and of one caller's requests the smallest, so that large ones block nothing.
         """
         self._granting = None
         queues: dict[Owner, list[Visit]] = {}
@@ -117,19 +214,19 @@ class Pool:
             self._look = loop.call_at(max(loop.time(), self._looked_at + _LOOK_S), self._look_around)
 
     def _look_around(self) -> None:
-        """End who dawdles, as long as others wait; where everybody waits, the last who came gives way."""
+        """End sluggish requests while others wait; where all wait for one another, the newest gives way."""
         self._look, self._looked_at = None, asyncio.get_running_loop().time()
         for _ in range(_ROUNDS):
             visit = self._grant()
-            if visit is None or not (victims := self._dawdlers(visit) or self._stuck()):
+            if visit is None or not (victims := self._sluggish_victims(visit) or self._stuck()):
                 break
             for victim in victims:
                 self._end(victim)
         if self._wanted:
             self._plan_look()
 
-    def _dawdlers(self, visit: Visit) -> list[Visit]:
-        """Of whoever has most, the greatest that are sluggish; none where they do not suffice for the visit."""
+    def _sluggish_victims(self, visit: Visit) -> list[Visit]:
+        """The largest sluggish requests of whoever has most; none where they would not be enough for the visit."""
         richest = max(self._held, key=lambda owner: (self._of[owner.group], self._of[owner]), default=NOBODY)
         held, victims = self._held.get(richest, {}), []
         lacking = self._lacking(self._wanted[visit][0] - self._amount(visit))
@@ -142,16 +239,17 @@ class Pool:
         return []
 
     def _stuck(self) -> list[Visit]:
-        """The last who came of those that hold some, where all of them wait for more."""
+        """The newest of the requests that hold something, where all of them wait for more."""
         holding = [visit for held in self._held.values() for visit in held]
         if not all(visit in self._wanted for visit in holding):
             return []
         return sorted((visit for visit in holding if visit.endable), key=lambda visit: visit.number)[-1:]
 
     def _victims(self, visit: Visit, wanted: int) -> list[Visit] | None:
-        """Whom to end for so much more; None where there are none whose room suffices.
+        """Whom to end so that `wanted` more becomes free; None where that is not possible.
 
-        The greatest of whoever has most in turn, as long as that one still has no less than the visit's then.
+        In turn the largest request of whoever has most then, as long as that caller would still have no less than the
+        visit's.
         """
         lacking, victims = self._lacking(wanted), list[Visit]()
         if lacking <= 0:
@@ -183,14 +281,14 @@ class Pool:
         return self._held.get(visit.owner, {}).get(visit, 0)
 
     def _end(self, visit: Visit) -> None:
-        """End it; what it held is given to others."""
+        """End the visit; what it held is free for others."""
         visit.end()
         self._wanted.pop(visit, None)
         self.put(visit, 0)
 
 
 class _Line:
-    """Owners by their ranks, the least first; a rank may rise while they stand in line."""
+    """Owners by rank, the lowest first; an owner's rank may rise meanwhile."""
 
     def __init__(self, owners: Iterable[Owner], rank: Callable[[Owner], tuple[int, ...]]) -> None:
         self._rank = rank
@@ -198,7 +296,7 @@ class _Line:
         heapify(self._heap)
 
     def first(self) -> Owner | None:
-        """Whose rank is the least now; None where nobody is left."""
+        """The owner with the lowest rank now; None where nobody is left."""
         while self._heap:
             before, owner = self._heap[0]
             if (now := self._rank(owner)) == before:
@@ -207,5 +305,5 @@ class _Line:
         return None
 
     def leave(self) -> None:
-        """The first one goes."""
+        """Remove the first."""
         heappop(self._heap)

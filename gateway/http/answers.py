@@ -1,18 +1,67 @@
-"""The answer to a run: one artifact's bytes, JSON, or multipart/mixed."""
+"""The answer to a run, as its Accept header wants it: one artifact's bytes, JSON, or multipart/mixed."""
 
 import base64
 import json
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from starlette.responses import Response
 
-from gateway.artifacts import Artifact, InferenceResult, media_type
-from gateway.negotiation import choose
-from gateway.pipelines.pipeline import Pipeline
-from gateway.problems import Problem
+from gateway.errors import Problem
+from gateway.pipelines.registry import Pipeline
+from gateway.results import Artifact, InferenceResult, media_type
+
+_MOST = 64
+"""A head's 64 KiB may hold 20,000, which would take the event loop for 40 ms."""
+
+
+@dataclass(frozen=True)
+class _Range:
+    main: str
+    sub: str
+    quality: float
+
+    def fits(self, media_type: str) -> int:
+        """How specifically this range names a media type: 0 not at all, 3 exactly."""
+        main, sub = media_type.split("/")
+        if (self.main, self.sub) == ("*", "*"):
+            return 1
+        if self.main != main:
+            return 0
+        return {"*": 2, sub: 3}.get(self.sub, 0)
+
+
+def choose(accept: str | None, offers: Sequence[str]) -> str | None:
+    """The offer that the header likes best, the earlier of equals; None where it refuses all.
+
+    No header takes the first offer. Parts that are no media range are passed over, and those after the first _MOST.
+    """
+    if accept is None or not accept.strip():
+        return offers[0]
+    ranges = [parsed for part in accept.split(",", _MOST)[:_MOST] if (parsed := _parse(part))]
+    best = max(offers, key=lambda offer: _quality(offer, ranges))
+    return best if _quality(best, ranges) > 0 else None
+
+
+def _quality(media_type: str, ranges: Sequence[_Range]) -> float:
+    fitting = max(ranges, key=lambda item: item.fits(media_type), default=None)
+    return fitting.quality if fitting and fitting.fits(media_type) else 0.0
+
+
+def _parse(part: str) -> _Range | None:
+    name, *options = (item.strip().lower() for item in part.split(";"))
+    main, slash, sub = name.partition("/")
+    if not (main and slash and sub):
+        return None
+    quality = next((option[2:] for option in options if option.startswith("q=")), "1")
+    try:
+        return _Range(main, sub, min(1.0, max(0.0, float(quality))))
+    except ValueError:
+        return None
+
 
 JSON = "application/json"
 MIXED = "multipart/mixed"

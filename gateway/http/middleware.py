@@ -1,11 +1,14 @@
-"""Around every request: its id and its trace, one line in the log, an answer to what nobody expected, and HEAD."""
+"""What stands around every request: its id and log line, answers to unexpected errors, HEAD, and its visit."""
 
+import asyncio
 import logging
 import re
 import time
 import traceback
 import uuid
+from collections.abc import Coroutine
 from http import HTTPStatus
+from typing import TypeVar, cast
 from urllib.parse import quote
 
 import structlog
@@ -13,17 +16,28 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.access.origin import owner_by_address
+from gateway.deadlines import Pace
+from gateway.errors import Problem, problem_response
 from gateway.jobs.trace import trace_id_of as parse_trace_id
+from gateway.limits.admission import Admission
+from gateway.limits.sharing import VISIT, Visit
 from gateway.logs import get_logger
 from gateway.metrics.problem_note import note_problem
-from gateway.problems import Problem, problem_response
 from gateway.public import asked_path
+from gateway.services import Services
+
+T = TypeVar("T")
 
 _PROBED = "/health"
-"""Asked every second by whoever watches the gateway: a good answer is no news."""
+"""Probes ask here every second, so good answers are not logged."""
 _HEADER = "X-Request-Id"
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _CLIENT_GONE = 499
+_PIECE_BYTES = 64 * 1024
+_GRACE_S = 120.0
+_LEAST_RATE = 16 * 1024
+"""The least bytes a second that a client must read; Linux itself buffers up to 4 MB of an answer."""
 
 
 def request_id_of(request: Request) -> str:
@@ -42,7 +56,7 @@ def trace_id_of(request: Request) -> str:
 
 
 class RequestMiddleware:
-    """Pure ASGI; outermost."""
+    """Pure ASGI: gives each request its id and trace, writes its log line, and answers unexpected errors."""
 
     def __init__(self, app: ASGIApp, *, debug: bool) -> None:
         self._app = app
@@ -114,7 +128,7 @@ class HeadRequests:
 
 
 class _AnsweredError(Exception):
-    """The head is sent: nobody needs the rest, which of a stream would never end."""
+    """The head is sent: nobody needs the body, and that of a stream would never end."""
 
 
 class _Exchange:
@@ -133,10 +147,89 @@ class _Exchange:
 
 
 def _ids(headers: Headers) -> dict[str, str]:
-    """The caller's ids, and new ones where they cannot be read."""
+    """The request's ids, as the caller gave them, or new ones where they cannot be read."""
     trace_id = parse_trace_id(headers.get("traceparent", "")) or uuid.uuid4().hex
     return {"request_id": _request_id(headers.get(_HEADER)), "trace_id": trace_id}
 
 
 def _request_id(given: str | None) -> str:
     return given if given and _ACCEPTABLE.fullmatch(given) else uuid.uuid4().hex
+
+
+class Entrance:
+    """Pure ASGI: opens a visit for each request, sends its answer at the client's pace, and closes the visit."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request. Raises ClientDisconnect where the client reads nothing any more."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        services = cast("Services", scope["app"].state.services)
+        owner = owner_by_address(scope)
+        with services.admission.visit(owner) as visit:
+            scope[VISIT] = visit
+            await self._app(scope, receive, _Exit(services.admission, visit, send).send)
+
+
+class _Exit:
+    """Sends an answer in pieces, each as soon as the client has taken those before."""
+
+    def __init__(self, admission: Admission, visit: Visit, send: Send) -> None:
+        self._bodies = admission.bodies
+        self._visit = visit
+        self._send = send
+        self._pace: Pace | None = None
+
+    async def send(self, message: Message) -> None:
+        body = cast("bytes", message.get("body", b""))
+        try:
+            if len(body) <= _PIECE_BYTES:
+                await self._paced(message)
+            else:
+                await self._in_pieces(body, message)
+        except TimeoutError as error:
+            raise ClientDisconnect from error
+
+    async def _in_pieces(self, body: bytes, message: Message) -> None:
+        """While it waits for its client the answer counts as memory, and the request may be ended for others."""
+        if not self._bodies.take(self._visit, len(body)):
+            self._bodies.put(self._visit, len(body))
+        view, last = memoryview(body), (len(body) - 1) // _PIECE_BYTES * _PIECE_BYTES
+        try:
+            async with self._visit.yielding():
+                for start in range(0, len(body), _PIECE_BYTES):
+                    more = start < last or bool(message.get("more_body"))
+                    piece = bytes(view[start : start + _PIECE_BYTES])
+                    await self._paced({**message, "body": piece, "more_body": more})
+        except Problem as problem:
+            raise ClientDisconnect from problem
+
+    async def _paced(self, message: Message) -> None:
+        pace = self._pace = self._pace or Pace(_GRACE_S, _LEAST_RATE)
+        self._visit.pace = pace
+        try:
+            await pace.wait(self._send(message))
+        finally:
+            self._visit.pace = None
+        pace.count(len(cast("bytes", message.get("body", b""))))
+
+
+async def while_connected(request: Request, work: Coroutine[None, None, T]) -> T:
+    """The result of the work; the request's body must have been read.
+
+    Raises ClientDisconnect, after the work was cancelled and cleaned up, when the client goes away first.
+    """
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return task.result()
+    finally:
+        gone.cancel()
+        task.cancel()
+        await asyncio.wait((task,))

@@ -1,25 +1,26 @@
-"""Whether the queue of jobs takes one more."""
+"""The bound of the queue of jobs, shared by the tenants."""
 
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from gateway.errors import Problem
 from gateway.jobs.store import JobStore, QueueCounts
-from gateway.problems import Problem
 
 _JOB_S = 0.2
-"""What one job keeps one place of a worker busy, for want of a measurement: masks of one photo on one core."""
+"""How long one job is guessed to take: masks of one photo on one core."""
 _LONGEST_PAUSE_S = 60.0
 
 
 class Backlog:
-    """The bound of the queue, shared by the tenants.
+    """Says whether a tenant may add a job.
 
     A tenant may add jobs while fewer than QUEUE_MAX_SIZE wait, or while fewer of its own wait than its share:
-    QUEUE_MAX_SIZE divided by the tenants that have unfinished jobs. So one alone may fill it, and keeps nobody out.
+    QUEUE_MAX_SIZE divided by the tenants that have unfinished jobs. So a lone tenant may fill the queue, and keeps
+    nobody out.
 
-    Several requests that ask at once may pass together, so it is passed by a few at most. Batches do not pass it: they
-    claim a place for each of their jobs before its photo is stored.
+    Several requests that ask at the same moment may all be let in, so the bound may be exceeded by a few. Batches never
+    exceed it: they claim a place for each of their jobs before its photo is stored.
     """
 
     def __init__(self, jobs: JobStore, max_queued: int) -> None:
@@ -28,7 +29,7 @@ class Backlog:
         self._claimed = Counter[str]()
 
     async def check(self, tenant: str) -> None:
-        """Return where there is room. Raises Problem `queue_full` with a guess at the time the queue needs to empty."""
+        """Return where there is room. Raises Problem `queue_full`, with a guess at when the queue will be empty."""
         before = self._claimed.total()
         counts = await self._jobs.counts()
         waiting = counts.queued + max(before, self._claimed.total())
@@ -41,7 +42,7 @@ class Backlog:
             raise Problem("queue_full", detail, retry_after=pause_s)
 
     async def room(self, tenant: str) -> int:
-        """How many jobs a tenant may add; 0 or fewer where it may not. Raises Problem `store_unavailable`."""
+        """How many jobs a tenant may add; 0 or less: none. Raises Problem `store_unavailable`."""
         free = self._max_queued - (await self._jobs.counts()).queued
         if 2 * free >= self._max_queued:  # of two or more tenants none has a greater share
             return free
@@ -49,7 +50,7 @@ class Backlog:
         return max(free, share - own)
 
     async def _share(self, tenant: str) -> tuple[int, int]:
-        """How many of a tenant's jobs wait, or are about to; and how many may where the queue is full, 1 at least."""
+        """How many of a tenant's jobs wait or are claimed; and how many may while the queue is full, at least 1."""
         before = self._claimed[tenant]
         counts = await self._jobs.tenant_counts(tenant)
         return counts.queued + max(before, self._claimed[tenant]), max(1, self._max_queued // counts.tenants)
@@ -75,7 +76,7 @@ class Backlog:
 
 
 class Claim:
-    """`places` in the queue that a tenant's jobs are about to fill."""
+    """`places` in the queue that a tenant's jobs will fill soon."""
 
     def __init__(self, backlog: Backlog, tenant: str) -> None:
         self.places = 0

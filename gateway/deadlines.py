@@ -1,13 +1,15 @@
-"""One moment by which a request must be done, and how slow its client may be until then."""
+"""Time limits: of a request, of a client that is slow, and of questions that may go unanswered."""
 
 import asyncio
-from collections.abc import Awaitable
-from contextlib import AbstractContextManager
-from typing import TypeVar
+import random
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, suppress
+from typing import Generic, TypeVar
 
 import anyio
 
-from gateway.problems import Problem
+from gateway.errors import Problem
 
 T = TypeVar("T")
 
@@ -37,10 +39,10 @@ class Deadline:
 
 
 class Pace:
-    """The patience with a client that lets us wait: `grace_s` seconds, which every useful byte renews in part.
+    """How long a slow client is waited for: `grace_s` seconds at the start.
 
-    A token bucket: it refills by the time that the bytes may take at `least_rate`, in bytes a second, and is never
-    fuller than at the start. `bytes` and `waited_s` are what came, or went, and what we waited for it, in all.
+    A token bucket of seconds: waiting empties it, and every byte that moves refills it by the time that a byte takes at
+    `least_rate` bytes a second, up to `grace_s`. `bytes` and `waited_s` count all bytes, and all waiting, so far.
     """
 
     def __init__(self, grace_s: float, least_rate: float) -> None:
@@ -54,12 +56,12 @@ class Pace:
 
     @property
     def stalled_s(self) -> float:
-        """Seconds that we wait for the next byte."""
+        """Seconds that the current wait has taken."""
         return self._clock() - self._since if self._since is not None else 0.0
 
     @property
     def waited_s(self) -> float:
-        """Seconds that we waited, and wait now."""
+        """Seconds of all waits, the current one too."""
         return self._spent_s + self.stalled_s
 
     @property
@@ -68,12 +70,12 @@ class Pace:
         return self.bytes / max(self.waited_s, 1e-3)
 
     def count(self, useful: int) -> None:
-        """Count bytes that came, or went."""
+        """Count bytes that were received or sent."""
         self.bytes += useful
         self.left_s = min(self.grace_s, self.left_s + useful / self.least_rate)
 
     async def wait(self, client: Awaitable[T], deadline: Deadline | None = None) -> T:
-        """What the client sends, or takes, until the deadline if there is one. Raises TimeoutError."""
+        """Wait for the client to send or to read, until the deadline if there is one. Raises TimeoutError."""
         self._since = self._clock()
         most_s = self.left_s if deadline is None else min(self.left_s, deadline.remaining())
         try:
@@ -84,3 +86,34 @@ class Pace:
             self._since = None
             self._spent_s += spent_s
             self.left_s -= spent_s
+
+
+async def answer_within(seconds: float, asked: Awaitable[T]) -> T | None:
+    """The answer; None where a Problem is in its place, or none comes in time."""
+    with anyio.move_on_after(seconds), suppress(Problem):
+        return await asked
+    return None
+
+
+class Remembered(Generic[T]):
+    """An answer that is asked for anew once it is `fresh_s` seconds old, and only once however many want it."""
+
+    def __init__(self, ask: Callable[[], Awaitable[T]], fresh_s: float) -> None:
+        self._ask = ask
+        self._fresh_s = fresh_s
+        self._lock = asyncio.Lock()
+        self._known: tuple[float, T] | None = None
+
+    async def get(self) -> T:
+        """The answer."""
+        async with self._lock:
+            now = time.monotonic()
+            if self._known is None or now - self._known[0] > self._fresh_s:
+                self._known = time.monotonic(), await self._ask()
+            return self._known[1]
+
+
+def backoff_s(failures: int, first_s: float, longest_s: float, jitter: float = 0.0) -> float:
+    """Seconds to wait after so many failures in a row: doubled with each, then times 1 ± `jitter`."""
+    pause_s = min(longest_s, first_s * 2.0 ** min(max(0, failures - 1), 30))
+    return pause_s * random.uniform(1 - jitter, 1 + jitter)  # noqa: S311 jitter, not a secret

@@ -1,0 +1,1 @@
+"""What the gateway takes on at a time, and how it is shared among callers."""

@@ -1,0 +1,50 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.pipelines.registry import PIPELINES, build_registry, parameters_json
+from gateway.settings import Settings
+
+MODULE = """
+from gateway.pipelines.fields import Parameters
+from gateway.pipelines.registry import Pipeline
+
+class GreyParameters(Parameters):
+    strength: float = 1.0
+
+def entry(name):
+    return Pipeline(name, "A grey copy.", "grey", "lite", ("image",), GreyParameters, {"grey.png": "the copy"})
+
+GREY, DETECT = entry("grey"), entry("detect")
+"""
+ENTRY_POINTS = "[maskwright.pipelines]\ngrey = grey_pipeline:GREY\ndetect = grey_pipeline:DETECT\n"
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package on the import path that brings two pipelines."""
+    (tmp_path / "grey_pipeline.py").write_text(MODULE)
+    metadata = tmp_path / "grey_pipeline-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: grey-pipeline\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(ENTRY_POINTS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "grey_pipeline", raising=False)
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_installed_package_adds_its_pipeline() -> None:
+    registry = build_registry(Settings())
+    assert list(registry) == [*(entry.name for entry in PIPELINES), "grey"]
+    assert registry["grey"].model_for(parameters_json(registry["grey"], {"strength": "2"})) == "grey"
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_installed_package_replaces_none_of_our_pipelines() -> None:
+    assert build_registry(Settings())["detect"].model == "detect_lite"
+
+
+@pytest.mark.usefixtures("installed")
+def test_pipelines_chooses_among_our_own_alone() -> None:
+    assert list(build_registry(Settings(pipelines=("body_masks",)))) == ["body_masks", "grey"]
