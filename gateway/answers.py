@@ -9,10 +9,10 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
-from gateway.artifacts import Artifact, InferenceResult, media_type
 from gateway.negotiation import choose
 from gateway.pipelines.pipeline import Pipeline
 from gateway.problems import Problem
+from gateway.results import Artifact, InferenceResult, media_type
 
 JSON = "application/json"
 MIXED = "multipart/mixed"

@@ -11,9 +11,9 @@ from starlette.requests import Request
 from gateway.access.access import Access
 from gateway.admission import Admission
 from gateway.backlog import Backlog
+from gateway.cache.keys import ModelVersions
 from gateway.cache.results import Results
-from gateway.cache.versions import ModelVersions
-from gateway.callbacks.couriers import check_callbacks
+from gateway.callbacks.senders import check_callbacks
 from gateway.logs import get_logger
 from gateway.metrics.instruments import Instruments
 from gateway.metrics.measuring import Measured, measuring

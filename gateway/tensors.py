@@ -5,8 +5,8 @@ import json
 from tritonclient.grpc import InferResult
 from tritonclient.grpc.service_pb2 import ModelInferRequest
 
-from gateway.artifacts import Artifact, InferenceResult
 from gateway.problems import PROBLEMS, Problem
+from gateway.results import Artifact, InferenceResult
 
 _RAW_CONTENTS = bytes(((7 << 3) | 2,))
 """What begins each of `raw_input_contents` of a ModelInferRequest: its number, and that a length follows."""

@@ -12,8 +12,8 @@ from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.grpc.service_pb2 import ModelInferResponse
 from tritonclient.utils import InferenceServerException
 
-from gateway.artifacts import InferenceResult
 from gateway.deadline import Deadline
+from gateway.results import InferenceResult
 from gateway.retry import Retry
 from gateway.settings import Settings
 from gateway.tensors import infer_request, read_result

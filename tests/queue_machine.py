@@ -19,9 +19,10 @@ from hypothesis.stateful import (
 )
 
 from gateway.jobs.deliveries import NewDelivery, Outbox
-from gateway.jobs.job import Failure, ImageReference, Lease, NewJob, Outcome, StoredArtifact
+from gateway.jobs.job import ImageReference, Lease, NewJob, Outcome, StoredArtifact
 from gateway.jobs.poison import PoisonBook
 from gateway.jobs.store import LATE_WRITES_S, JobFilter, JobStore, Poison
+from gateway.results import Failure
 from gateway.settings import Settings
 from tests.outboxes import take_due
 from tests.queue_model import Model, announce

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from gateway.jobs.deliveries import NewDelivery
-from gateway.jobs.job import Failure, Job, Lease, NewJob, Outcome
+from gateway.jobs.job import Job, Lease, NewJob, Outcome
 from gateway.jobs.store import REMOVAL_S, Poison, Submission, TenantCounts
 from gateway.problems import PROBLEMS
+from gateway.results import Failure
 
 OUTPUT_TOPIC, WEBHOOK = "mask_output", "https://example.com/hook"
 Sent = tuple[str, bytes]

@@ -11,7 +11,7 @@ from jwt import PyJWK
 from jwt.algorithms import AllowedPublicKeys
 from jwt.exceptions import PyJWTError
 
-from gateway.fetching.urls import host_of, parse_url
+from gateway.fetching.guard import host_of, parse_url
 from gateway.logs import get_logger
 from gateway.notation import read_json
 from gateway.problems import Problem

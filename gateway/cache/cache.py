@@ -1,18 +1,19 @@
 """What keeps results: PostgreSQL, memory, or nothing."""
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+import asyncio
+import json
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from operator import add
 from typing import Literal, Protocol
+from weakref import WeakValueDictionary
 
-from gateway.artifacts import Artifact
-from gateway.jobs.job import Failure
+from gateway.results import Artifact, Failure
 
 Status = Literal["SUCCESS", "FAILURE"]
-
-UNCOUNTED = "frontal:loadtest"
-"""The source of a job that the figures leave out."""
 
 
 @dataclass(frozen=True)
@@ -164,3 +165,149 @@ class Cache(Protocol):
 
     async def cleanup(self, alive: Callable[[], None] = still) -> int:
         """Remove what is too old or too much; how many entries. It may take long, and calls `alive` now and then."""
+
+
+class NullCache(Cache):
+    """Keeps nothing and counts nothing."""
+
+    async def find(self, _key: CacheKey) -> CacheHit | None:
+        """Nothing."""
+        return None
+
+    async def find_like(self, _likeness: Likeness, _bits: int) -> CacheHit | None:
+        """Nothing."""
+        return None
+
+    async def keep(self, _entry: NewEntry) -> None:
+        """Keep nothing."""
+
+    def forget(self, _task_id: str) -> None:
+        """There is nothing to forget."""
+
+    def alone(self, _key: CacheKey) -> AbstractAsyncContextManager[None]:
+        """Not alone."""
+        return nullcontext()
+
+    def count(self, _served: CacheHit | NewEntry) -> None:
+        """Count nothing."""
+
+    async def stats(self, days: int) -> CacheStats:
+        """All zero."""
+        return CacheStats(days, 0, 0, 0, 0, 0.0, 0.0, 0, 0)
+
+    async def recent(self, _limit: int, _tenant: str = "") -> list[CachedTask]:
+        """None."""
+        return []
+
+    async def totals(self) -> CacheTotals:
+        """All zero."""
+        return CacheTotals(0, 0, 0, 0)
+
+    async def cleanup(self, _alive: Callable[[], None] = still) -> int:
+        """Nothing to remove."""
+        return 0
+
+
+_COLUMNS_BYTES = 500
+"""What an entry takes beside its content, about."""
+
+
+def status_of(value: CachedResult) -> Status:
+    """The word for how it went."""
+    return "FAILURE" if value.failure else "SUCCESS"
+
+
+def result_text(value: CachedResult) -> str:
+    """The model's result object as JSON."""
+    return json.dumps(dict(value.result), separators=(",", ":"))
+
+
+def size_of(entry: NewEntry) -> int:
+    """Bytes that an entry takes."""
+    landmarks = len(entry.likeness.landmarks) if entry.likeness else 0
+    artifacts = sum(len(artifact.data) for artifact in entry.value.artifacts)
+    return artifacts + len(result_text(entry.value)) + landmarks + _COLUMNS_BYTES
+
+
+def regions_of(value: CachedResult) -> int | None:
+    """How many regions all faces of a result have; None where it is not about faces."""
+    faces = value.result.get("faces")
+    if not isinstance(faces, list):
+        return None
+    return sum(len(face.get("regions") or ()) for face in faces if isinstance(face, dict))
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Requests, and what became of them, as in CacheStats."""
+
+    requests: int = 0
+    hits: int = 0
+    successes: int = 0
+    failures: int = 0
+    spent_ms: float = 0.0
+    saved_ms: float = 0.0
+
+    @classmethod
+    def of(cls, served: CacheHit | NewEntry) -> "Traffic":
+        """That of one request."""
+        spent = served.value.processing_ms
+        if isinstance(served, CacheHit):
+            return cls(requests=1, hits=1, saved_ms=spent)
+        failed = served.value.failure is not None
+        return cls(requests=1, successes=int(not failed), failures=int(failed), spent_ms=spent)
+
+    def __add__(self, other: "Traffic") -> "Traffic":
+        return Traffic(*map(add, vars(self).values(), vars(other).values()))
+
+
+NOTHING = Traffic()
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Traffic by pipeline, and hits by the digest of the entry."""
+
+    traffic: Mapping[str, Traffic]
+    hits: Mapping[bytes, int]
+
+
+class Tally:
+    """Counts until what was counted is taken away."""
+
+    def __init__(self) -> None:
+        self._traffic: defaultdict[str, Traffic] = defaultdict(Traffic)
+        self._hits: Counter[bytes] = Counter()
+
+    def count(self, served: CacheHit | NewEntry) -> None:
+        """Count one request."""
+        self._traffic[served.key.pipeline] += Traffic.of(served)
+        if isinstance(served, CacheHit):
+            self._hits[served.key.digest] += 1
+
+    def take(self) -> Counted:
+        """What was counted since the last time."""
+        counted = Counted(dict(self._traffic), dict(self._hits))
+        self._traffic.clear()
+        self._hits.clear()
+        return counted
+
+    def put_back(self, counted: Counted) -> None:
+        """Count again what could not be noted."""
+        for pipeline, traffic in counted.traffic.items():
+            self._traffic[pipeline] += traffic
+        self._hits.update(counted.hits)
+
+
+class KeyedLocks:
+    """A lock for each key that somebody holds or waits for."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def held(self, key: bytes) -> AsyncIterator[None]:
+        """Wait for the key, first come first served, and hold it."""
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        async with lock:
+            yield

@@ -1,23 +1,64 @@
-"""Results looked up before they are computed, and kept after."""
+"""Requests that want the same result at one moment, and share the failure to compute it."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
-from gateway.artifacts import InferenceResult
 from gateway.cache.cache import Cache, CachedResult, CacheHit, CacheKey, Likeness, NewEntry
-from gateway.cache.flights import Flights
-from gateway.cache.keys import Work, key_of, likeness_of
-from gateway.cache.versions import ModelVersions
+from gateway.cache.keys import ModelVersions, Work, key_of, likeness_of
 from gateway.deadline import Deadline
-from gateway.jobs.job import Failure
 from gateway.logs import get_logger
 from gateway.problems import Problem
+from gateway.results import Failure, InferenceResult
 from gateway.settings import Settings
+
+_SHARED = frozenset({"triton_unavailable", "inference_failed"})
+"""What the next would only learn after the same wait."""
+
+
+@dataclass(eq=False)
+class Flight:
+    """Those who came while one of them computed; `problem` is what that one ran into."""
+
+    problem: Problem | None = None
+
+
+class Flights:
+    """The flights under way, by the digest of what they want."""
+
+    def __init__(self) -> None:
+        self._under_way: WeakValueDictionary[bytes, Flight] = WeakValueDictionary()
+
+    def join(self, digest: bytes) -> Flight:
+        """The flight that is under way, or a new one."""
+        return self._under_way.setdefault(digest, Flight())
+
+    @contextmanager
+    def led(self, digest: bytes, flight: Flight) -> Iterator[None]:
+        """Compute for the flight, one at a time; whoever comes after a failure joins another.
+
+        Raises the Problem that an earlier one of the flight ran into.
+        """
+        if flight.problem:
+            raise _copy(flight.problem)
+        try:
+            yield
+        except Problem as problem:
+            if problem.code in _SHARED:
+                flight.problem = _copy(problem)
+                self._under_way.pop(digest, None)
+            raise
+
+
+def _copy(problem: Problem) -> Problem:
+    """Without the traceback, which holds on to the photo."""
+    return Problem(problem.code, problem.detail, headers=problem.headers)
+
 
 T = TypeVar("T")
 

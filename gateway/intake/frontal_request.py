@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.cache.cache import UNCOUNTED
 from gateway.intake.job_request import JobRequest, checked_image
 from gateway.intake.submission import Submission
+from gateway.jobs.job import UNCOUNTED
 from gateway.pipelines.parameters import parameters_json
 from gateway.pipelines.pipeline import Pipeline
 from gateway.pipelines.registry import unknown_pipeline

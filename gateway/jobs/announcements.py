@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from uuid import uuid5
 
 from gateway.jobs.deliveries import Announce, NewDelivery
-from gateway.jobs.job import Callback, Failure, ImageReference, Job, Outcome
+from gateway.jobs.job import Callback, ImageReference, Job, Outcome
 from gateway.jobs.links import Link
 from gateway.jobs.poison import poison_origin
 from gateway.jobs.trace import traceparent
 from gateway.jobs.view import job_view, timestamp
 from gateway.pipelines.body_masks import canonical_gender
+from gateway.results import Failure
 from gateway.settings import Settings
 
 _MASK = "_mask.png"

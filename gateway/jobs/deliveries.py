@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Literal, NamedTuple, Protocol
 from uuid import UUID
 
-from gateway.fetching.urls import parse_url
+from gateway.fetching.guard import parse_url
 from gateway.jobs.job import CallbackKind, Job, Outcome, Waiting
 from gateway.problems import Problem
 

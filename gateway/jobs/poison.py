@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from gateway.jobs.job import Failure, Job, Waiting
+from gateway.jobs.job import Job, Waiting
 from gateway.problems import Problem
+from gateway.results import Failure
 
 FROM_KAFKA = "kafka:"
 """Of a job's source."""

@@ -8,7 +8,8 @@ from uuid import UUID
 
 from gateway.cache.cache import NewEntry
 from gateway.jobs.deliveries import NewDelivery
-from gateway.jobs.job import Failure, Job, JobState, Lease, NewJob, Outcome, Waiting
+from gateway.jobs.job import Job, JobState, Lease, NewJob, Outcome, Waiting
+from gateway.results import Failure
 
 RECENT_S = 60
 LATE_WRITES_S = 30.0

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import anyio
 
-from gateway.artifacts import Artifact
 from gateway.jobs.bucket import Bucket, ObjectMissingError, ObjectsKeptError, UnansweredError
 from gateway.jobs.holds import Grip, Holds, Name, name_of
 from gateway.jobs.job import NewJob, StoredArtifact
 from gateway.jobs.store import JobFilter, JobStore
 from gateway.jobs.uploads import object_key
 from gateway.problems import Problem
+from gateway.results import Artifact
 
 IN_SILENCE = "without a word"
 """How some servers keep what they say is removed."""

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from gateway.artifacts import Artifact
 from gateway.jobs.job import Job, NewJob, StoredArtifact
 from gateway.jobs.keys import artifact_key, segment, tenant_prefix
+from gateway.results import Artifact
 from vision.photo import inspect
 
 PIPELINE = "privacy_blur"

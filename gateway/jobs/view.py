@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from gateway.jobs.deliveries import Delivery
-from gateway.jobs.job import Failure, Job, Outcome
+from gateway.jobs.job import Job, Outcome
 from gateway.jobs.links import Link
+from gateway.results import Failure
 
 _UNFINISHED = Outcome()
 

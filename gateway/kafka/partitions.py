@@ -16,9 +16,9 @@ from aiokafka.errors import (
 )
 
 from gateway.jobs.view import timestamp
-from gateway.kafka.batch import Reading, Record, Unreadable, read_on
+from gateway.kafka.batches import Reading, Record, Unreadable, read_on
 from gateway.kafka.broker import Broker
-from gateway.kafka.message import Message
+from gateway.kafka.messages import Message
 from gateway.logs import get_logger
 
 _LOOK_S = 0.05
@@ -186,3 +186,23 @@ def _message(partition: TopicPartition, record: Record, headers: Mapping[str, by
     return Message(
         partition.topic, partition.partition, record.offset, record.timestamp, record.key, record.value, headers
     )
+
+
+async def measure_lag(consumer: AIOKafkaConsumer) -> Mapping[str, int]:
+    """Messages behind, by topic/partition, of the partitions whose end is known.
+
+    A fetch tells the end; for paused partitions, which are not fetched, the broker is asked. Raises KafkaError.
+    """
+    paused = consumer.paused()
+    asked = await consumer.end_offsets(paused) if paused else {}
+    ends = {partition: _end(consumer, partition, asked) for partition in consumer.assignment()}
+    return {
+        f"{partition.topic}/{partition.partition}": max(0, end - await consumer.position(partition))
+        for partition, end in ends.items()
+        if end is not None and partition in consumer.assignment()
+    }
+
+
+def _end(consumer: AIOKafkaConsumer, partition: TopicPartition, asked: Mapping[TopicPartition, int]) -> int | None:
+    known = [end for end in (consumer.highwater(partition), asked.get(partition)) if end is not None]
+    return max(known, default=None)

@@ -8,20 +8,23 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 
 from gateway.cache.cache import (
+    NOTHING,
     Cache,
     CachedTask,
     CacheHit,
     CacheKey,
     CacheStats,
     CacheTotals,
+    KeyedLocks,
     Likeness,
     NewEntry,
+    Traffic,
+    regions_of,
+    size_of,
+    status_of,
     still,
 )
-from gateway.cache.content import regions_of, size_of, status_of
-from gateway.cache.keyed_locks import KeyedLocks
 from gateway.cache.keys import alike
-from gateway.cache.traffic import NOTHING, Traffic
 from gateway.memory.clock import Clock
 from gateway.settings import Settings
 from vision.perceptual_hash import differing_bits

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from gateway.cache.cache import NewEntry
 from gateway.jobs.holds import hold_lost
-from gateway.jobs.job import Failure, Job, Lease, NewJob, Outcome
+from gateway.jobs.job import Job, Lease, NewJob, Outcome
 from gateway.jobs.poison import FROM_KAFKA
 from gateway.jobs.signals import WORK, Signals
 from gateway.jobs.store import (
@@ -35,6 +35,7 @@ from gateway.memory.holds import MemoryHolds
 from gateway.memory.table import Identity, JobTable, Removal, identity_of
 from gateway.memory.turns import in_rounds, in_turn
 from gateway.problems import PROBLEMS
+from gateway.results import Failure
 from gateway.settings import Settings
 
 _CANCELLED = Failure("cancelled", PROBLEMS["cancelled"].example)

@@ -6,11 +6,12 @@ from itertools import count
 from uuid import UUID
 
 from gateway.jobs.deliveries import NewDelivery
-from gateway.jobs.job import Failure, Job, Waiting
+from gateway.jobs.job import Job, Waiting
 from gateway.jobs.poison import PoisonBook, PoisonEntry, poison_origin
 from gateway.jobs.store import Poison
 from gateway.memory.clock import Clock, waiting_since
 from gateway.memory.outbox import MemoryOutbox
+from gateway.results import Failure
 
 
 class PoisonEntries:

@@ -8,9 +8,10 @@ from uuid import UUID
 from typing_extensions import override
 
 from gateway.cache.cache import NewEntry
-from gateway.jobs.job import Failure, Job, Lease, NewJob, Outcome
+from gateway.jobs.job import Job, Lease, NewJob, Outcome
 from gateway.jobs.store import JobFilter, JobStore, Poison, QueueCounts, Recent, Standing, Submission, TenantCounts
 from gateway.metrics.instruments import Instruments
+from gateway.results import Failure
 
 _REMEMBERED = 1000
 

@@ -4,9 +4,9 @@ from typing import TypedDict, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from gateway.artifacts import InferenceResult
 from gateway.jobs.job import Job, Outcome
 from gateway.metrics.regions import region_type
+from gateway.results import InferenceResult
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _WAITING = "queue"

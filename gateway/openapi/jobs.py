@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
-from gateway.artifacts import MEDIA_TYPES
 from gateway.intake.job_fields import DEFAULT_PIPELINE, JobFields
 from gateway.intake.media import JSON, MULTIPART
 from gateway.intake.process_form import ProcessFields
@@ -25,6 +24,7 @@ from gateway.openapi.photos import (
 )
 from gateway.openapi.problems import COMPONENT, REQUEST_ID, Responses
 from gateway.pipelines.pipeline import Pipeline
+from gateway.results import MEDIA_TYPES
 from gateway.routes.job_schemas import JobView
 
 _URL = {"type": "string", "format": "uri", "description": "http or https; private networks are refused."}

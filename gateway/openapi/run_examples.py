@@ -4,8 +4,8 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.artifacts import media_type
 from gateway.openapi.example_photo import tiny_png
+from gateway.results import media_type
 
 _SVG = b'<svg xmlns="http://www.w3.org/2000/svg"'
 

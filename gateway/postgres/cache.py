@@ -15,13 +15,13 @@ from gateway.cache.cache import (
     CacheKey,
     CacheStats,
     CacheTotals,
+    KeyedLocks,
     Likeness,
     NewEntry,
+    NullCache,
+    Tally,
     still,
 )
-from gateway.cache.keyed_locks import KeyedLocks
-from gateway.cache.null import NullCache
-from gateway.cache.traffic import Tally
 from gateway.postgres.database import Database
 from gateway.postgres.eviction import forget_some, remove_some
 from gateway.postgres.likenesses import find_digest_like

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from gateway.cache.cache import NewEntry
 from gateway.jobs.deliveries import Announce
-from gateway.jobs.job import Failure, Job, Lease, Outcome
+from gateway.jobs.job import Job, Lease, Outcome
 from gateway.jobs.signals import WORK
 from gateway.jobs.store import REMOVAL_S
 from gateway.postgres.connection import Connection
@@ -19,6 +19,7 @@ from gateway.postgres.rows import SHOWN, WORKED_ON, job_of, listed, outcome_colu
 from gateway.postgres.turns import lock_users, settle_turns
 from gateway.postgres.user_masks import keep_masks
 from gateway.problems import PROBLEMS
+from gateway.results import Failure
 
 CANCELLED = Outcome(failure=Failure("cancelled", PROBLEMS["cancelled"].example))
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from gateway.cache.cache import NewEntry
 from gateway.jobs.deliveries import Announce
 from gateway.jobs.holds import hold_lost
-from gateway.jobs.job import Failure, Job, Lease, NewJob, Outcome
+from gateway.jobs.job import Job, Lease, NewJob, Outcome
 from gateway.jobs.store import (
     LATE_WRITES_S,
     Ended,
@@ -32,6 +32,7 @@ from gateway.postgres.pool import Pool
 from gateway.postgres.retention import expire_jobs, over, postpone_removal, removable_jobs, remove_jobs
 from gateway.postgres.submissions import Submissions
 from gateway.problems import Problem
+from gateway.results import Failure
 from gateway.settings import Settings
 
 _OUTRUN = 5

@@ -8,13 +8,22 @@ from typing import TypedDict, cast
 
 import asyncpg
 
-from gateway.artifacts import Artifact
-from gateway.cache.cache import CachedResult, CachedTask, CacheHit, CacheKey, NewEntry, Status
-from gateway.cache.content import regions_of, result_text, size_of, status_of
-from gateway.jobs.job import Failure
+from gateway.cache.cache import (
+    CachedResult,
+    CachedTask,
+    CacheHit,
+    CacheKey,
+    NewEntry,
+    Status,
+    regions_of,
+    result_text,
+    size_of,
+    status_of,
+)
 from gateway.logs import get_logger
 from gateway.postgres.connection import Connection
 from gateway.postgres.rows import clean
+from gateway.results import Artifact, Failure
 
 SVG = "contours.svg"
 """The artifact that a column of its own holds."""

@@ -11,7 +11,6 @@ from gateway.jobs.job import (
     FINISHED,
     Callback,
     CallbackKind,
-    Failure,
     ImageKind,
     ImageReference,
     Job,
@@ -24,6 +23,7 @@ from gateway.jobs.job import (
 )
 from gateway.jobs.poison import PoisonEntry
 from gateway.postgres.connection import Row
+from gateway.results import Failure
 
 SHOWN = (
     *("id", "sequence", "pipeline", "tenant", "batch_id", "user_id", "request_id", "fingerprint", "parameters_stored"),

@@ -9,19 +9,18 @@ import structlog
 
 from gateway.access import scopes
 from gateway.access.caller import Caller
-from gateway.artifacts import Artifact
 from gateway.cache.cache import CacheHit
-from gateway.cache.jobs import counted, outcome_of
 from gateway.cache.keys import Work
 from gateway.intake.job_request import JobRequest
 from gateway.jobs.bucket import Bucket
-from gateway.jobs.job import ImageReference, NewJob
+from gateway.jobs.job import ImageReference, NewJob, outcome_of
 from gateway.jobs.keys import parameters_key, photo_key
 from gateway.jobs.store import JobFilter, Submission
 from gateway.jobs.storing import InUseError, Keys
 from gateway.jobs.uploads import with_original
 from gateway.logs import get_logger
 from gateway.problems import Problem
+from gateway.results import Artifact
 from gateway.s3.images import check_owner
 from gateway.services import Services
 from gateway.worker.stopwatch import Stopwatch
@@ -134,7 +133,7 @@ async def _answered(services: Services, job: NewJob, photo: bytes) -> Submission
         submission = await _end_at_once(services, job, kept, hit, watch)
     except InUseError:
         return None
-    if submission and submission.result == "created" and counted(job):
+    if submission and submission.result == "created" and job.counted:
         services.results.count(hit)
     return submission
 
@@ -154,7 +153,7 @@ async def _end_at_once(
             return None
         with watch.stage("store"):
             stored = await keys.store(grip, job, artifacts)
-        outcome = outcome_of(hit.value, stored, watch.timings_ms, hit=hit)
+        outcome = outcome_of(hit.value, stored, watch.timings_ms, cached=True)
         ended = replace(job, outcome=outcome, hold=grip.hold.token)
         if _are_large(services, job.parameters):
             ended = replace(ended, parameters="")  # nobody will ever ask for them

@@ -19,11 +19,12 @@ from gateway.intake.images import check_photo
 from gateway.intake.parts import Part, PartParser
 from gateway.intake.upload_form import FILES, upload_name, upload_parameters
 from gateway.jobs.identity import fingerprint
-from gateway.jobs.job import Failure, ImageReference, Job, NewJob, Outcome
+from gateway.jobs.job import ImageReference, Job, NewJob, Outcome
 from gateway.jobs.keys import photo_key
 from gateway.jobs.uploads import LONGEST_BATCH_S, PIPELINE, upload_source
 from gateway.middleware import trace_id_of
 from gateway.problems import Problem
+from gateway.results import Failure
 from gateway.services import Services
 from gateway.visits import visit_of
 

@@ -11,7 +11,6 @@ from starlette.responses import Response
 
 from gateway.access.caller import caller_of
 from gateway.answers import answer, check_accept, server_timing
-from gateway.artifacts import InferenceResult
 from gateway.cache.keys import Work
 from gateway.cache.results import inference_of
 from gateway.deadline import Deadline
@@ -24,6 +23,7 @@ from gateway.middleware import request_id_of
 from gateway.pipelines.parameters import parameters_json
 from gateway.pipelines.pipeline import Pipeline
 from gateway.pipelines.registry import unknown_pipeline
+from gateway.results import InferenceResult
 from gateway.services import Services, services_of
 from gateway.visits import Visit, visit_of
 from gateway.worker.stopwatch import Stopwatch

@@ -14,10 +14,9 @@ from minio.credentials.credentials import Credentials
 from minio.credentials.providers import AWSConfigProvider, IamAwsProvider, Provider, StaticProvider
 from minio.error import MinioException
 from urllib3 import PoolManager, Retry, Timeout
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, MaxRetryError
 
 from gateway.logs import get_logger
-from gateway.s3.errors import reason_of
 from gateway.settings import Settings, SettingsError
 
 _WEB_IDENTITY = "AWS_WEB_IDENTITY_TOKEN_FILE"
@@ -190,3 +189,10 @@ def _sources(settings: Settings, tls: ssl.SSLContext) -> Iterator[Source]:
 def _http(timeout: Timeout, tls: ssl.SSLContext) -> PoolManager:
     retries = Retry(total=1, connect=0, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504))
     return PoolManager(timeout=timeout, retries=retries, ssl_context=tls)
+
+
+def reason_of(error: Exception) -> str:
+    """What is behind an error, without what urllib3 wraps about it."""
+    if isinstance(error, MaxRetryError) and error.reason is not None:
+        return reason_of(error.reason)
+    return str(error) or type(error).__name__

@@ -12,8 +12,7 @@ from minio.error import InvalidResponseError, MinioException, S3Error
 
 from gateway.jobs.bucket import ObjectsKeptError
 from gateway.logs import get_logger
-from gateway.s3.client import S3Client
-from gateway.s3.errors import MISSING
+from gateway.s3.client import MISSING, S3Client
 
 _TOGETHER = 1000
 """https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html: keys of one request."""

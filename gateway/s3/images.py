@@ -1,19 +1,21 @@
 """Photos that callers keep in S3 themselves."""
 
 import unicodedata
+from collections.abc import Callable
+from datetime import timedelta
+from urllib.parse import quote, urlsplit
 from uuid import UUID
 
 from minio import Minio
 
 from gateway.fetching.codings import CodingError, TooLargeError, coding_of, decoded
-from gateway.intake.images import Image
 from gateway.jobs.bucket import ObjectMissingError
 from gateway.jobs.job import ImageReference
 from gateway.jobs.keys import is_of_tenant, photo_key
+from gateway.logs import get_logger
 from gateway.problems import Problem
-from gateway.s3 import objects
-from gateway.s3.client import S3Client
-from gateway.s3.errors import storage_errors
+from gateway.s3.bucket import opened
+from gateway.s3.client import S3Client, storage_errors
 from gateway.settings import Settings
 
 _SCHEME = "s3://"
@@ -36,7 +38,7 @@ def parse_location(text: str, settings: Settings) -> str:
     return f"{bucket}/{key}"
 
 
-def waiting_photo(image: Image, settings: Settings) -> str | None:
+def waiting_photo(image: bytes | ImageReference, settings: Settings) -> str | None:
     """The key of a photo that a job came with, where an image is named as the poison topic names those."""
     if isinstance(image, bytes) or image.kind != "s3":
         return None
@@ -49,7 +51,7 @@ def waiting_photo(image: Image, settings: Settings) -> str | None:
         return None
 
 
-def check_owner(image: Image, tenant: str, settings: Settings) -> None:
+def check_owner(image: bytes | ImageReference, tenant: str, settings: Settings) -> None:
     """Raise Problem `invalid_parameters` where the image is in a bucket of our own, and another tenant's.
 
     Whose the photos are that jobs wait with, their keys do not say. Other buckets of IMAGE_BUCKETS are everybody's.
@@ -87,7 +89,7 @@ class S3Images:
 
 def _read(sdk: Minio, bucket: str, key: str, limit: int) -> bytes:
     """At most one byte too many is read, where the server does not say beforehand how many there are."""
-    with objects.opened(sdk, bucket, key) as response:
+    with opened(sdk, bucket, key) as response:
         try:
             coding = coding_of(response.headers.get("Content-Encoding", ""))
             if int(response.headers.get("Content-Length", 0)) <= limit:
@@ -118,3 +120,53 @@ def _check_key(key: str) -> None:
 
 def _refused(detail: str) -> Problem:
     return Problem("invalid_parameters", f"image: {detail}")
+
+
+KeyLink = Callable[[str], str]
+
+_LONGEST = timedelta(days=7)
+"""https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html, X-Amz-Expires."""
+
+
+def artifact_links(signer: Minio, settings: Settings) -> KeyLink:
+    """Links to the objects of the bucket of masks, by key, made without asking the server.
+
+    Below BASE_URL, where everybody may read; presigned ones where it is not set.
+    """
+    if not settings.base_url:
+        return _presigned(signer, settings)
+    base = settings.base_url.rstrip("/")
+    return lambda key: f"{base}/{quote(key)}"
+
+
+def _presigned(signer: Minio, settings: Settings) -> KeyLink:
+    """Links that carry a signature and end after a time.
+
+    What is signed is the path that S3 sees: a path of S3_PUBLIC_ENDPOINT is put before it afterwards.
+    """
+    life = min(timedelta(seconds=settings.presigned_url_expiry), _LONGEST)
+    prefix = urlsplit(settings.s3_public_endpoint).path
+
+    def link(key: str) -> str:
+        signed = urlsplit(signer.presigned_get_object(settings.minio_bucket, key, life))
+        return signed._replace(path=prefix + signed.path).geturl()
+
+    return link
+
+
+def warn_of_ending_keys(settings: Settings) -> None:
+    """Say so where links are signed with keys that end."""
+    if _signs(settings):
+        message = "links end with the keys that sign them, within hours; BASE_URL makes lasting ones"
+        get_logger("gateway.s3").warning(message)
+
+
+def warn_of_short_links(settings: Settings) -> None:
+    """Say so where links end earlier than the settings ask for."""
+    if _signs(settings) and settings.presigned_url_expiry > _LONGEST.total_seconds():
+        message = "links end after seven days, the most that S3 allows"
+        get_logger("gateway.s3").warning(message, presigned_url_expiry=settings.presigned_url_expiry)
+
+
+def _signs(settings: Settings) -> bool:
+    return settings.artifact_links == "presigned" and not settings.base_url

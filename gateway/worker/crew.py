@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from gateway.callbacks.couriers import open_couriers
+from gateway.callbacks.senders import open_couriers
 from gateway.fetching.fetcher import open_fetcher
 from gateway.jobs.courier import Courier
 from gateway.jobs.job import CallbackKind
-from gateway.kafka.courier import open_message_courier
 from gateway.kafka.ingestion import MESSAGES_PIPELINE, Ingestion
+from gateway.kafka.sender import open_message_courier
 from gateway.metrics.kafka import KafkaFigures
 from gateway.pipelines.pipeline import Pipeline
 from gateway.settings import Settings

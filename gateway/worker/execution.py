@@ -6,21 +6,19 @@ from dataclasses import dataclass
 from functools import partial
 
 from gateway.admission import Turns
-from gateway.artifacts import Artifact
 from gateway.cache.cache import NewEntry
-from gateway.cache.jobs import counted, outcome_of
-from gateway.cache.keys import Work
+from gateway.cache.keys import ModelVersions, Work
 from gateway.cache.results import Results
-from gateway.cache.versions import ModelVersions
 from gateway.deadline import Deadline
 from gateway.fetching.fetcher import Fetcher
 from gateway.inference import Inferences
 from gateway.intake.images import check_photo
-from gateway.jobs.job import Job, NewJob, Outcome, StoredArtifact
+from gateway.jobs.job import Job, NewJob, Outcome, StoredArtifact, outcome_of
 from gateway.jobs.storing import Keys
 from gateway.jobs.uploads import with_original
 from gateway.pipelines.pipeline import Pipeline
 from gateway.problems import Problem
+from gateway.results import Artifact
 from gateway.settings import Settings
 from gateway.stores import Stores
 from gateway.triton import Triton
@@ -77,9 +75,9 @@ class Execution:
             with watch.stage("store"):
                 stored = await self._store(stack, held, with_original(job.request, photo, value.artifacts))
             entry = None if found.hit else found.entry(value, str(job.id), job.created_at)
-            if counted(job.request):
+            if job.request.counted:
                 self._results.count(found.hit or entry)
-            yield Done(outcome_of(value, stored, watch.timings_ms, hit=found.hit), entry)
+            yield Done(outcome_of(value, stored, watch.timings_ms, cached=found.hit is not None), entry)
 
     async def _store(
         self, stack: AsyncExitStack, held: HeldLease, artifacts: Sequence[Artifact]

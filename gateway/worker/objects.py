@@ -5,10 +5,11 @@ from datetime import datetime
 
 from gateway.jobs.bucket import ObjectsKeptError
 from gateway.jobs.holds import Name
-from gateway.jobs.job import Failure, Job, NewJob
+from gateway.jobs.job import Job, NewJob
 from gateway.jobs.poison import poison_origin
 from gateway.jobs.storing import IN_SILENCE, InUseError, Keys, keys_of
 from gateway.problems import Problem
+from gateway.results import Failure
 from gateway.stores import Stores
 
 _PATIENCE_S = 3.0

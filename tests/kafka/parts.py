@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from gateway.kafka.courier import open_message_courier
+from gateway.kafka.sender import open_message_courier
 from gateway.metrics.instruments import Instruments
 from gateway.settings import Settings
 from gateway.stores import Stores

@@ -3,8 +3,8 @@ import asyncio
 import pytest
 
 from gateway.jobs.courier import DeliveryError
-from gateway.kafka import courier as module
-from gateway.kafka.courier import open_message_courier
+from gateway.kafka import sender as module
+from gateway.kafka.sender import open_message_courier
 from gateway.metrics.instruments import Instruments
 from tests.integration.kafka.deliveries import delivery
 from tests.integration.kafka.messages import headers_of

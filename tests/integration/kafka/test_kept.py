@@ -5,9 +5,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.jobs.store import Poison
-from gateway.kafka.deposit import Deposit
-from gateway.kafka.message import Message
-from gateway.kafka.reader import Arrival, MessageReader
+from gateway.kafka.ingestion import Deposit
+from gateway.kafka.messages import Arrival, Message, MessageReader
 from gateway.pipelines.registry import build_registry
 from tests.unit.gateway.kafka.values import KEYS, VALUES
 

@@ -5,8 +5,9 @@ from itertools import count
 from uuid import uuid4
 
 from gateway.jobs.deliveries import NewDelivery
-from gateway.jobs.job import Failure, ImageReference, Job, NewJob, Outcome, StoredArtifact
+from gateway.jobs.job import ImageReference, Job, NewJob, Outcome, StoredArtifact
 from gateway.jobs.store import Poison
+from gateway.results import Failure
 
 LEASE_S = 60.0
 DONE = Outcome({"persons": 1}, timings_ms={"infer": 1.5})

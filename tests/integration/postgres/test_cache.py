@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from gateway.artifacts import Artifact
 from gateway.cache.cache import Cache, CachedResult, CacheHit
 from gateway.jobs.job import Callback
 from gateway.jobs.signals import Signals
 from gateway.postgres.likenesses import near_values
 from gateway.postgres.stores import open_postgres, prepare
 from gateway.problems import Problem
+from gateway.results import Artifact
 from tests.cache_contract import (
     ARTIFACTS,
     CONTRACT,

@@ -11,14 +11,15 @@ from uuid import UUID
 import pytest
 from pydantic import SecretStr
 
-from gateway.callbacks.couriers import open_couriers
+from gateway.callbacks.senders import open_couriers
 from gateway.jobs.announcements import announcer
 from gateway.jobs.deliveries import Delivery, Lane
-from gateway.jobs.job import Callback, Failure, Outcome, StoredArtifact
+from gateway.jobs.job import Callback, Outcome, StoredArtifact
 from gateway.jobs.signals import Signals
 from gateway.jobs.store import JobFilter
 from gateway.memory.stores import memory_stores
 from gateway.postgres.stores import open_postgres
+from gateway.results import Failure
 from gateway.settings import Settings
 from gateway.worker.relay import Relay
 from tests.integration.postgres.making import request

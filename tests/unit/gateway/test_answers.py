@@ -6,9 +6,9 @@ import json
 import pytest
 
 from gateway.answers import answer, check_accept, server_timing
-from gateway.artifacts import Artifact, InferenceResult
 from gateway.pipelines.registry import build_registry
 from gateway.problems import Problem
+from gateway.results import Artifact, InferenceResult
 from gateway.settings import Settings
 
 PIPELINE = build_registry(Settings())["body_masks"]

@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from gateway.app import create_app
-from gateway.artifacts import MEDIA_TYPES, media_type
 from gateway.intake.job_fields import JobFields
 from gateway.intake.job_request import job_request
 from gateway.intake.json_body import json_submission
@@ -21,6 +20,7 @@ from gateway.openapi.example_photo import tiny_png
 from gateway.pipelines.parameters import parameters_json
 from gateway.pipelines.registry import build_registry
 from gateway.problems import PROBLEMS
+from gateway.results import MEDIA_TYPES, media_type
 from gateway.routes.frontal_schemas import CacheCleanup, CacheFigures, FrontalStatus, FrontalSubmission
 from gateway.routes.job_schemas import (
     EventTicket,

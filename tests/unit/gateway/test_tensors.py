@@ -9,8 +9,8 @@ from tritonclient.grpc import InferResult
 from tritonclient.grpc.service_pb2 import ModelInferRequest, ModelInferResponse
 from tritonclient.utils import serialize_byte_tensor
 
-from gateway.artifacts import Artifact
 from gateway.problems import Problem
+from gateway.results import Artifact
 from gateway.tensors import infer_request, read_result
 
 

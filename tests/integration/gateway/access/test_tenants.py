@@ -8,9 +8,9 @@ import pytest
 
 from gateway.access.audit import AuditFilter
 from gateway.jobs.deliveries import NewDelivery
-from gateway.jobs.job import Failure
 from gateway.jobs.keys import artifact_key
 from gateway.jobs.store import Poison
+from gateway.results import Failure
 from tests.integration.gateway.access.credentials import Headers, caller
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.house import FORM, JOBS, LEASE_S, MASK, House

@@ -15,7 +15,7 @@ import pytest
 from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from gateway.callbacks.couriers import open_couriers
+from gateway.callbacks.senders import open_couriers
 from gateway.callbacks.signature import Signer
 from gateway.jobs.bucket import ObjectMissingError, StoredObject
 from gateway.jobs.courier import Courier, DeliveryError

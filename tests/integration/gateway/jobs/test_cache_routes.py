@@ -5,9 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from gateway.artifacts import Artifact
 from gateway.cache.cache import CachedResult, CacheHit, CacheKey, NewEntry
-from gateway.jobs.job import Failure
+from gateway.results import Artifact, Failure
 from gateway.routes.frontal_schemas import CacheEntry, CacheFigures
 from tests.integration.gateway.jobs.house import House, until
 

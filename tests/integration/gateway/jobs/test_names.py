@@ -9,7 +9,6 @@ from uuid import uuid4
 import pytest
 
 from gateway.access.caller import LOCAL
-from gateway.artifacts import Artifact
 from gateway.cache.cache import CachedResult, CacheHit, CacheKey, NewEntry
 from gateway.cache.keys import Work
 from gateway.intake.job_request import JobRequest
@@ -18,6 +17,7 @@ from gateway.jobs.job import Lease, Outcome
 from gateway.jobs.store import Submission
 from gateway.jobs.storing import InUseError, Keys
 from gateway.problems import Problem
+from gateway.results import Artifact
 from gateway.routes.acceptance import accept
 from gateway.services import Services
 from gateway.worker.objects import Removals

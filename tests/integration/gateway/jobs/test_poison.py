@@ -5,8 +5,9 @@ from uuid import uuid4
 import pytest
 
 from gateway.jobs.deliveries import NewDelivery
-from gateway.jobs.job import Failure, ImageReference, NewJob
+from gateway.jobs.job import ImageReference, NewJob
 from gateway.jobs.store import Poison
+from gateway.results import Failure
 from gateway.routes.job_schemas import PoisonPage
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.house import House

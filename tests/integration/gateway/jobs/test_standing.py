@@ -6,10 +6,10 @@ from uuid import UUID
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.jobs.deliveries import NewDelivery
-from gateway.jobs.job import Failure
 from gateway.jobs.store import Poison
 from gateway.metrics.families import written
 from gateway.metrics.standing import StandingFigures
+from gateway.results import Failure
 from tests.integration.gateway.jobs.house import JOBS, House
 from tests.outboxes import take_due
 

@@ -7,16 +7,13 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.artifacts import Artifact, InferenceResult
-from gateway.cache.cache import Cache, CachedResult
-from gateway.cache.code import code_digest
-from gateway.cache.keys import Work
-from gateway.cache.null import NullCache
+from gateway.cache.cache import Cache, CachedResult, NullCache
+from gateway.cache.keys import ModelVersions, Work, code_digest
 from gateway.cache.results import LARGEST_ENTRY, Results, computed, inference_of
-from gateway.cache.versions import ModelVersions
 from gateway.deadline import Deadline
 from gateway.memory.cache import MemoryCache
 from gateway.problems import Problem
+from gateway.results import Artifact, InferenceResult
 from gateway.settings import Settings
 from tests.cache_contract import DRAWN, NOW, REFUSED
 from tests.unit.gateway.cache.making import FACE, Index, parameters, work
@@ -99,7 +96,7 @@ async def test_who_waits_too_long_is_told():
 
 
 async def test_new_models_serve_no_old_results(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("gateway.cache.versions._FRESH_S", 0.0)
+    monkeypatch.setattr("gateway.cache.keys._FRESH_S", 0.0)
     index = Index()
     results = results_of(index=index)
     await served(results, work())

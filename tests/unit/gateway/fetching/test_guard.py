@@ -4,9 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.fetching.addresses import is_public
-from gateway.fetching.guard import Guard, check_url
-from gateway.fetching.urls import parse_url
+from gateway.fetching.guard import Guard, check_url, is_public, parse_url
 from gateway.problems import Problem
 from tests.names import Names
 

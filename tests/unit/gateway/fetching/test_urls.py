@@ -3,7 +3,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.fetching.urls import join_url, literal, parse_url, shown
+from gateway.fetching.guard import join_url, literal, parse_url, shown
 from gateway.problems import Problem
 
 

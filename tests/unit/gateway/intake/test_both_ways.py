@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from gateway.intake.job_request import job_request
 from gateway.intake.json_body import json_submission
 from gateway.jobs.store import Poison
-from gateway.kafka.message import Message
-from gateway.kafka.reader import MessageReader
+from gateway.kafka.messages import Message, MessageReader
 from gateway.pipelines.registry import build_registry
 from gateway.problems import Problem
 from gateway.settings import Settings

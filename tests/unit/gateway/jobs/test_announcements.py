@@ -6,7 +6,8 @@ from uuid import UUID
 import pytest
 
 from gateway.jobs.announcements import announcer
-from gateway.jobs.job import Callback, Failure, ImageReference, Job, NewJob, Outcome, StoredArtifact
+from gateway.jobs.job import Callback, ImageReference, Job, NewJob, Outcome, StoredArtifact
+from gateway.results import Failure
 from gateway.settings import Settings
 
 ID = UUID("6f1c0e4e-0d0e-4a57-8f2b-0f6a3c1e9d11")

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.jobs.deliveries import Delivery, NewDelivery
-from gateway.jobs.job import Failure, ImageReference, Job, NewJob, Outcome, StoredArtifact
+from gateway.jobs.job import ImageReference, Job, NewJob, Outcome, StoredArtifact
 from gateway.jobs.view import job_view, timestamp
 from gateway.openapi.job_examples import COMPLETED, QUEUED
+from gateway.results import Failure
 from gateway.routes.job_schemas import JobSummary, JobView
 
 NOON = datetime(2025, 11, 26, 12, tzinfo=UTC)

@@ -1,7 +1,7 @@
 import asyncio
 
-from gateway.kafka import courier as couriers
-from gateway.kafka.courier import MessageCourier
+from gateway.kafka import sender as couriers
+from gateway.kafka.sender import MessageCourier
 from gateway.metrics.instruments import Instruments
 from gateway.settings import Settings
 

@@ -10,13 +10,13 @@ from uuid import uuid4
 import pytest
 
 from gateway.jobs.deliveries import NewDelivery
-from gateway.jobs.job import Failure, Outcome
+from gateway.jobs.job import Outcome
 from gateway.jobs.store import JobFilter, Poison
-from gateway.kafka.deposit import Deposit
-from gateway.kafka.message import Message
-from gateway.kafka.reader import Arrival, MessageReader
+from gateway.kafka.ingestion import Deposit
+from gateway.kafka.messages import Arrival, Message, MessageReader
 from gateway.openapi.example_photo import tiny_png
 from gateway.pipelines.registry import build_registry
+from gateway.results import Failure
 from gateway.stores import Stores
 from tests.outboxes import take_due
 from tests.unit.gateway.worker.jobs import memory, memory_settings, new_job

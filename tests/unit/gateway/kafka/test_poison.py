@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.jobs.deliveries import NewDelivery
-from gateway.jobs.job import Failure
-from gateway.kafka.message import Message
-from gateway.kafka.poison import poison_of, shortened
+from gateway.kafka.messages import Message, poison_of
+from gateway.kafka.sender import shortened
+from gateway.results import Failure
 
 
 @given(st.binary(max_size=50), st.binary(max_size=3000), st.text(max_size=3000))

@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.kafka.valve import Valve
+from gateway.kafka.consumer import Valve
 
 
 class Consumer:

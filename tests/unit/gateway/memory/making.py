@@ -6,9 +6,10 @@ from itertools import count
 from uuid import UUID, uuid4
 
 from gateway.jobs.deliveries import NewDelivery
-from gateway.jobs.job import Failure, ImageReference, Job, NewJob, Outcome, StoredArtifact
+from gateway.jobs.job import ImageReference, Job, NewJob, Outcome, StoredArtifact
 from gateway.jobs.keys import artifact_key, photo_key
 from gateway.memory.stores import MemoryStores, memory_stores
+from gateway.results import Failure
 from gateway.settings import Settings
 
 MASK = "upper_body_mask.png"

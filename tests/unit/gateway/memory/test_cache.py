@@ -3,10 +3,10 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.artifacts import Artifact
 from gateway.cache.cache import Cache, CachedResult, CacheHit
 from gateway.jobs.job import Outcome
 from gateway.memory.cache import MemoryCache
+from gateway.results import Artifact
 from gateway.settings import Settings
 from tests.cache_contract import (
     CONTRACT,

@@ -4,11 +4,12 @@ from uuid import uuid4
 import pytest
 
 from gateway.jobs.deliveries import NewDelivery
-from gateway.jobs.job import Callback, Failure, Outcome
+from gateway.jobs.job import Callback, Outcome
 from gateway.jobs.signals import OUTBOX, WORK
 from gateway.jobs.store import RECENT_S, REMOVAL_S, JobFilter, Poison, QueueCounts, Recent
 from gateway.memory import archive
 from gateway.memory.stores import memory_stores
+from gateway.results import Failure
 from gateway.settings import Settings
 from tests.outboxes import take_due
 from tests.unit.gateway.memory.making import MISTAKEN, POISONED, Clock, claimed, done, request, run, stores_of

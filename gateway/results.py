@@ -1,4 +1,4 @@
-"""What an inference gives back."""
+"""What an inference gives back, or why it failed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,6 +37,14 @@ class InferenceResult:
 
     result: Mapping[str, object]
     artifacts: tuple[Artifact, ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job failed: a code of gateway.problems.PROBLEMS, and a sentence."""
+
+    code: str
+    detail: str
 
 
 def media_type(name: str) -> str:

@@ -1,26 +1,87 @@
-"""What a message of the input topic asks for."""
+"""A message as it came, and the ids that follow from where it came from."""
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from uuid import UUID
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from uuid import UUID, uuid5
 
 from gateway.intake.images import Image, json_image, missing_image
 from gateway.intake.job_fields import JobFields
 from gateway.intake.job_request import checked_image
 from gateway.intake.json_body import json_members
+from gateway.jobs.deliveries import NewDelivery
 from gateway.jobs.identity import check_id, fingerprint
-from gateway.jobs.job import Callback, Failure, ImageReference, NewJob, Outcome
+from gateway.jobs.job import Callback, ImageReference, NewJob, Outcome
 from gateway.jobs.keys import photo_key
 from gateway.jobs.store import Poison
-from gateway.kafka.message import Message
-from gateway.kafka.poison import poison_of
+from gateway.jobs.trace import trace_id_of
 from gateway.pipelines.body_masks import canonical_gender
 from gateway.pipelines.parameters import parameters_json
 from gateway.pipelines.pipeline import Pipeline
 from gateway.problems import Problem
+from gateway.results import Failure
 from gateway.s3.images import check_owner, waiting_photo
 from gateway.settings import Settings
 from gateway.validation import validated
+
+_NAMESPACE = UUID("5a3a1f0e-6a2d-5d0e-9c55-0d8f2b1c7e44")
+
+_ATTEMPTS_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message of a topic; `timestamp` in ms since 1970, as its producer or the broker set it."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def origin(self) -> str:
+        """topic/partition/offset."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+    @cached_property
+    def job_id(self) -> UUID:
+        """The same every time the message is delivered, and another one for every other message.
+
+        The time and the content are in it because a topic that was made anew counts its offsets from zero again.
+        """
+        content = hashlib.sha256(self.value or b"").hexdigest()
+        return uuid5(_NAMESPACE, f"{self.origin}/{self.timestamp}/{content}")
+
+    @property
+    def attempts(self) -> int:
+        """How often it was tried before, by the header that the poison topic's messages have; 0 without it."""
+        given = self.headers.get("attempts", b"")
+        return int(given) if given.isdigit() and len(given) <= _ATTEMPTS_DIGITS else 0
+
+    @property
+    def trace_id(self) -> str:
+        """Of the header `traceparent`, or else the job's own."""
+        given = self.headers.get("traceparent", b"").decode("ascii", "replace")
+        return trace_id_of(given) or self.job_id.hex
+
+
+def poison_of(message: Message, failure: Failure, topic: str) -> Poison:
+    """The message with its reason, and what tells the poison topic: the same key and value, the reason in headers."""
+    value = message.value or b""
+    attempts = message.attempts + 1
+    headers = {"reason": failure.code, "detail": failure.detail, "attempts": str(attempts), "origin": message.origin}
+    announcement = NewDelivery("message", topic, _text(message.key), value, headers)
+    return Poison(message.origin, message.key, value, failure, announcement, attempts)
+
+
+def _text(key: bytes | None) -> str:
+    """Text that a database keeps; a key that is none is written with backslashes."""
+    return (key or b"").decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+
 
 _GENDER_CHARACTERS = 32
 

@@ -1,8 +1,11 @@
 """Messages out."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import hashlib
+import json
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import anyio
 from aiokafka import AIOKafkaProducer
@@ -11,9 +14,8 @@ from aiokafka.structs import RecordMetadata
 
 from gateway.jobs.courier import DeliveryError
 from gateway.jobs.deliveries import Delivery, NewDelivery
-from gateway.kafka.cause import explained
+from gateway.kafka.broker import explained
 from gateway.kafka.connection import REQUEST_TIMEOUT_S, connection_arguments
-from gateway.kafka.poison import shortened
 from gateway.logs import get_logger
 from gateway.metrics.kafka import KafkaFigures
 from gateway.settings import Settings, SettingsError
@@ -30,6 +32,9 @@ _GIVEN_UP_S = 30
 """What the producer gives a partition that has no leader; a new one is found within 10 s of a broker's death."""
 _LINGER_MS = 5
 _LONGEST_DELAY_S = 30.0
+_LONGEST_KEY = 1024
+_LONGEST_HEADER = 1024
+_LEFT_OUT = "mask_paths: too large for a message; GET /v1/jobs/{job_id} has them"
 _EXPONENTS = 16
 
 
@@ -192,3 +197,42 @@ async def _hand_over(producer: AIOKafkaProducer, content: NewDelivery) -> "async
         headers=[(name, value.encode()) for name, value in content.headers.items()],
     )
     return sent
+
+
+def shortened(content: NewDelivery) -> NewDelivery | None:
+    """The message without what makes it large; None where that is no help.
+
+    Poison goes without its value, but with its size and SHA-256; an outcome without its links.
+    """
+    headers = {name: value[:_LONGEST_HEADER] for name, value in content.headers.items()}
+    key = content.key if len(content.key) <= _LONGEST_KEY else hashlib.sha256(content.key.encode()).hexdigest()
+    if "origin" in headers:
+        facts = {"value_bytes": str(len(content.body)), "value_sha256": hashlib.sha256(content.body).hexdigest()}
+        return replace(content, key=key, body=_reference(headers["origin"], facts), headers={**headers, **facts})
+    outcome = _outcome(content.body)
+    if outcome is None:
+        return None
+    return replace(
+        content,
+        key=key,
+        body=_json({**outcome, "mask_paths": {}, "left_out": _LEFT_OUT.format(job_id=headers.get("job_id"))}),
+        headers=headers,
+    )
+
+
+def _reference(origin: str, facts: Mapping[str, str]) -> bytes:
+    topic, partition, offset = origin.rsplit("/", 2)
+    return _json({"topic": topic, "partition": int(partition), "offset": int(offset), **facts})
+
+
+def _outcome(body: bytes) -> dict[str, object] | None:
+    """An outcome that has links; None for anything else."""
+    try:
+        members = json.loads(body)
+    except ValueError:
+        return None
+    return members if isinstance(members, dict) and members.get("mask_paths") else None
+
+
+def _json(members: Mapping[str, object]) -> bytes:
+    return json.dumps(members, separators=(",", ":")).encode()
