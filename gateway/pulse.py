@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from gateway.logs import get_logger
 from gateway.problems import Problem
+from gateway.retry import Backoff
 
-_FIRST_PAUSE_S = 0.2
-_LONGEST_PAUSE_S = 5.0
+_BACKOFF = Backoff(0.2, 5.0)
 
 
 def reason_of(problem: Problem) -> str:
@@ -35,7 +35,7 @@ class Pulse:
     @property
     def pause_s(self) -> float:
         """Seconds to wait before the part is started again: longer with each failure in a row."""
-        return min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(max(0, self._failures - 1), 16))
+        return _BACKOFF.pause_s(self._failures)
 
     def beat(self) -> None:
         """The part did what it is there for."""

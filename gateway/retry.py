@@ -1,74 +1,33 @@
-"""When a call to Triton is worth repeating, and until when.
+"""How long to wait before something that failed is tried again."""
 
-Its addresses and its files are in the log alone; callers are told that it did not answer.
-"""
-
-import asyncio
 import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
 
-from tritonclient.utils import InferenceServerException
-
-from gateway.deadline import Deadline
-from gateway.logs import get_logger
-from gateway.problems import Problem
-
-_FIRST_PAUSE_S = 0.05
-_LONGEST_PAUSE_S = 1.0
-_STUB_DEATHS_BORNE = 2
-
-_log = get_logger(__name__)
+_MOST_STEPS = 64
+"""Steps after which a pause grows no more, far past any longest one."""
 
 
-class Retry:
-    """The attempts of one request: exponential backoff with jitter, within its deadline and the patience allowed."""
+@dataclass(frozen=True)
+class Backoff:
+    """Pauses that grow with each failure in a row: `first_s`, then `factor` times as long, at most `longest_s`.
 
-    def __init__(self, deadline: Deadline, patience_s: float) -> None:
-        self._deadline = deadline
-        self._patience = Deadline(patience_s)
-        self._is_patient = patience_s > 0
-        self._pause_s = _FIRST_PAUSE_S
-        self._stub_deaths = 0
+    `jitter` is the share by which each pause is longer or shorter at random, so that what failed at one moment does not
+    come back at one moment.
+    """
 
-    def attempt_s(self) -> float:
-        """Seconds the next attempt may take. Raises Problem `deadline_exceeded`."""
-        remaining = self._deadline.remaining()
-        if remaining <= 0:
-            raise self._deadline.exceeded()
-        return remaining
+    first_s: float
+    longest_s: float
+    factor: float = 2.0
+    jitter: float = 0.0
 
-    async def after(self, error: InferenceServerException) -> None:
-        """Pause before the next attempt.
+    def pause_s(self, failures: int) -> float:
+        """Seconds to wait after so many failures in a row."""
+        steps = min(max(0, failures - 1), _MOST_STEPS)
+        pause_s = min(self.longest_s, self.first_s * self.factor**steps)
+        return pause_s * random.uniform(1 - self.jitter, 1 + self.jitter)  # noqa: S311 jitter, not a secret
 
-        Raises Problem where another would be useless or too late: `deadline_exceeded`, `triton_unavailable`,
-        `model_missing`, `inference_failed`.
-        """
-        if not self._transient(error):
-            raise self._final(error)
-        pause_s = self._pause_s * random.uniform(0.7, 1.3)  # noqa: S311 jitter, not a secret
-        if pause_s > min(self._deadline.remaining(), self._patience.remaining()):
-            if self._is_patient:  # who is not asks each second whether Triton is there
-                _log.warning("Triton did not answer", reason=error.message())
-            raise Problem("triton_unavailable", "Triton did not answer.", retry_after=self._pause_s)
-        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
-        await asyncio.sleep(pause_s)
-
-    def _transient(self, error: InferenceServerException) -> bool:
-        """Whether Triton is away, or its python process died; a photo that kills it again and again is given up."""
-        if "stub process" in error.message().lower():
-            self._stub_deaths += 1
-            return self._stub_deaths <= _STUB_DEATHS_BORNE
-        return bool(error.status() == "StatusCode.UNAVAILABLE")
-
-    def _final(self, error: InferenceServerException) -> Problem:
-        if error.status() == "StatusCode.DEADLINE_EXCEEDED":
-            return self._deadline.exceeded()
-        if error.status() == "StatusCode.NOT_FOUND":
-            detail = f"Triton answered: {error.message()}; `maskwright models verify` says what is missing."
-            return Problem("model_missing", detail)
-        _log.warning("Triton failed", reason=error.message())
-        return Problem("inference_failed", f"Triton answered: {_first_line(error.message())}")
-
-
-def _first_line(message: str) -> str:
-    """Without the traceback that a python model's error has below it: callers are told no paths."""
-    return next(iter(message.strip().splitlines()), "nothing")
+    def pauses(self) -> Iterator[float]:
+        """The pauses after the first failure, the second, and so on without end."""
+        return map(self.pause_s, count(1))

@@ -13,8 +13,10 @@ from tritonclient.grpc.service_pb2 import ModelInferResponse
 from tritonclient.utils import InferenceServerException
 
 from gateway.deadline import Deadline
+from gateway.logs import get_logger
+from gateway.problems import Problem
 from gateway.results import InferenceResult
-from gateway.retry import Retry
+from gateway.retry import Backoff
 from gateway.settings import Settings
 from gateway.tensors import infer_request, read_result
 
@@ -31,12 +33,16 @@ CHANNEL = (
 
 _MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
 _SMALL = 1024 * 1024
+_BACKOFF = Backoff(0.05, 1.0, jitter=0.3)
+_STUB_DEATHS_BORNE = 2
 WEIGHTS = "weights"
 """A parameter in the configuration of a pipeline's model: a digest of the models that it runs."""
 Observe = Callable[[InferenceResult, float], None]
 """Told of every answer, and of the seconds it took."""
 Carry = Callable[[int], None]
 """Told of the bytes that come under way, and, as less than nothing, of those that no longer are."""
+
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,58 @@ class ModelState:
     version: str
     state: str
     reason: str
+
+
+class Retry:
+    """Decides whether one request to Triton is repeated: within its deadline, and for `patience_s` seconds at most.
+
+    Triton's addresses and files are named in the log alone; callers are told that it did not answer.
+    """
+
+    def __init__(self, deadline: Deadline, patience_s: float) -> None:
+        self._deadline = deadline
+        self._patience = Deadline(patience_s)
+        self._is_patient = patience_s > 0
+        self._pauses = _BACKOFF.pauses()
+        self._stub_deaths = 0
+
+    def attempt_s(self) -> float:
+        """Seconds the next attempt may take. Raises Problem `deadline_exceeded`."""
+        remaining = self._deadline.remaining()
+        if remaining <= 0:
+            raise self._deadline.exceeded()
+        return remaining
+
+    async def after(self, error: InferenceServerException) -> None:
+        """Pause before the next attempt.
+
+        Raises Problem where another would be useless or too late: `deadline_exceeded`, `triton_unavailable`,
+        `model_missing`, `inference_failed`.
+        """
+        if not self._transient(error):
+            raise self._final(error)
+        pause_s = next(self._pauses)
+        if pause_s > min(self._deadline.remaining(), self._patience.remaining()):
+            if self._is_patient:  # the others ask each second whether Triton is there
+                _log.warning("Triton did not answer", reason=error.message())
+            raise Problem("triton_unavailable", "Triton did not answer.", retry_after=_BACKOFF.longest_s)
+        await asyncio.sleep(pause_s)
+
+    def _transient(self, error: InferenceServerException) -> bool:
+        """Whether Triton is away, or its python process died; a photo that kills it again and again is given up."""
+        if "stub process" in error.message().lower():
+            self._stub_deaths += 1
+            return self._stub_deaths <= _STUB_DEATHS_BORNE
+        return bool(error.status() == "StatusCode.UNAVAILABLE")
+
+    def _final(self, error: InferenceServerException) -> Problem:
+        if error.status() == "StatusCode.DEADLINE_EXCEEDED":
+            return self._deadline.exceeded()
+        if error.status() == "StatusCode.NOT_FOUND":
+            detail = f"Triton answered: {error.message()}; `maskwright models verify` says what is missing."
+            return Problem("model_missing", detail)
+        _log.warning("Triton failed", reason=error.message())
+        return Problem("inference_failed", f"Triton answered: {_first_line(error.message())}")
 
 
 class Triton:
@@ -141,3 +199,8 @@ async def _off_loop(model: str, image: bytes, parameters: bytes) -> bytes:
     if len(image) <= _SMALL:
         return infer_request(model, image, parameters)
     return await asyncio.to_thread(infer_request, model, image, parameters)
+
+
+def _first_line(message: str) -> str:
+    """Without the traceback that a python model's error has below it: callers are told no paths."""
+    return next(iter(message.strip().splitlines()), "nothing")

@@ -20,13 +20,13 @@ from gateway.kafka.batches import Reading, Record, Unreadable, read_on
 from gateway.kafka.broker import Broker
 from gateway.kafka.messages import Message
 from gateway.logs import get_logger
+from gateway.retry import Backoff
 
 _LOOK_S = 0.05
 """Between looks into what was fetched, while there is nothing."""
 _TRIES = 3
 """So often a record is fetched and tried, in case it is the way from the broker that breaks it."""
-_FIRST_PAUSE_S = 0.5
-_LONGEST_PAUSE_S = 10.0
+_BACKOFF = Backoff(0.5, 10.0)
 _OF_RECORDS = (CorruptRecordException, RecordTooLargeError, UnsupportedCodecError)
 """The client's errors that are about what a partition holds; its others are about the broker and the group."""
 
@@ -55,7 +55,7 @@ class Standing:
         """Another try was in vain."""
         self.tries += 1
         self.reason = reason
-        self.again_at = time.monotonic() + min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self.tries - 1, 16))
+        self.again_at = time.monotonic() + _BACKOFF.pause_s(self.tries)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from gateway.kafka.broker import explained
 from gateway.kafka.connection import REQUEST_TIMEOUT_S, connection_arguments
 from gateway.logs import get_logger
 from gateway.metrics.kafka import KafkaFigures
+from gateway.retry import Backoff
 from gateway.settings import Settings, SettingsError
 
 _TIMEOUT_S = 8.0
@@ -31,11 +32,10 @@ _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 _GIVEN_UP_S = 30
 """What the producer gives a partition that has no leader; a new one is found within 10 s of a broker's death."""
 _LINGER_MS = 5
-_LONGEST_DELAY_S = 30.0
+_BACKOFF = Backoff(1.0, 30.0)
 _LONGEST_KEY = 1024
 _LONGEST_HEADER = 1024
 _LEFT_OUT = "mask_paths: too large for a message; GET /v1/jobs/{job_id} has them"
-_EXPONENTS = 16
 
 
 @asynccontextmanager
@@ -128,7 +128,7 @@ class MessageCourier:
 
     def delay_s(self, attempts: int) -> float | None:
         """1, 2, 4 … at most 30 s, and never the end: an outcome must go out."""
-        return min(_LONGEST_DELAY_S, 2.0 ** min(max(0, attempts - 1), _EXPONENTS))
+        return _BACKOFF.pause_s(attempts)
 
     async def close(self) -> None:
         """Send what is left, and disconnect."""
