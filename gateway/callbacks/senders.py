@@ -1,4 +1,4 @@
-"""One POST of a delivery, and what its answer means."""
+"""Sends callbacks: signed webhooks to the URLs that callers name, masks to the operator's mask asset service."""
 
 import random
 import time
@@ -23,79 +23,57 @@ from gateway.jobs.job import CallbackKind
 from gateway.problems import Problem
 from gateway.settings import Settings, SettingsError
 
-_LONGEST_RETRY_AFTER_S = 86_400.0
-
-
-async def post(client: Client, request: httpx.Request, lasting: frozenset[int] = frozenset()) -> None:
-    """Send a request and see it taken with a 2xx, all within the client's time.
-
-    Raises DeliveryError, for good where the answer's status is one of `lasting`; a redirect is a failure.
-    """
-    with _told(request.url, client.timeout_s), anyio.fail_after(client.timeout_s):
-        async with client.send(request) as response:
-            if not response.is_success:
-                raise _refusal(request.url, response, lasting)
-
-
-@contextmanager
-def problems_told() -> Iterator[None]:
-    """Turns a Problem into a DeliveryError, lasting where the problem is."""
-    try:
-        yield
-    except Problem as problem:
-        raise DeliveryError(problem.detail, lasting=not problem.transient) from problem
-
-
-@contextmanager
-def _told(url: httpx.URL, timeout_s: float) -> Iterator[None]:
-    try:
-        with problems_told():
-            yield
-    except (TimeoutError, httpx.TimeoutException) as error:
-        raise DeliveryError(f"{shown(url)}: no answer within {timeout_s:g} s") from error
-    except httpx.TransportError as error:
-        raise DeliveryError(f"{shown(url)}: {error}") from error
-
-
-def _refusal(url: httpx.URL, response: httpx.Response, lasting: frozenset[int]) -> DeliveryError:
-    """Without the body: callers read the reason, and could have pages fetched that are not theirs to read."""
-    return DeliveryError(
-        f"{shown(url)} answered {response.status_code}",
-        lasting=response.status_code in lasting,
-        retry_after_s=_retry_after_s(response.headers.get("retry-after")),
-    )
-
-
-def _retry_after_s(value: str | None) -> float:
-    """Seconds from now, at most a day; 0 where the header is missing or makes no sense (RFC 9110, 10.2.3)."""
-    if not value:
-        return 0.0
-    try:
-        seconds = float(value) if value.isdecimal() else _seconds_until(parsedate_to_datetime(value))
-    except (ValueError, OverflowError):
-        return 0.0
-    return min(max(0.0, seconds), _LONGEST_RETRY_AFTER_S)
-
-
-def _seconds_until(moment: datetime) -> float:
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (aware - datetime.now(UTC)).total_seconds()
-
-
 _MINUTE = 60.0
 _HOUR = 60 * _MINUTE
 _JITTER = 0.1
-"""A share of a long delay, so that what failed together does not come back together."""
+"""The share by which long delays differ at random, so that what failed together does not come back together."""
+_LONGEST_RETRY_AFTER_S = 86_400.0
+_UNWANTED = frozenset({int(HTTPStatus.GONE)})
+"""By Standard Webhooks, a receiver that wants no more answers so; after every other failure another attempt is made."""
+
+_File = tuple[str, bytes, str]
+
+
+@asynccontextmanager
+async def open_senders(
+    settings: Settings, artifacts: Bucket, resolve: Resolver | None = None
+) -> AsyncIterator[Mapping[CallbackKind, Courier]]:
+    """Senders of `webhook` and `upload` for as long as the context lasts; `resolve` replaces the system's resolver.
+
+    Webhooks go only where the guard lets them; MASK_ASSET_URL is the operator's own and may be anywhere. Raises
+    SettingsError for a malformed WEBHOOK_SECRET, WEBHOOK_SECRET_BEFORE, MASK_ASSET_URL or MASK_COMPONENT_SECRET.
+    """
+    check_callbacks(settings)
+    signer, timeout_s = Signer.from_settings(settings), settings.callback_timeout_s
+    guard = Guard(settings.allowed_networks, resolve or system_resolver())
+    async with AsyncExitStack() as stack:
+        guarded = await stack.enter_async_context(open_client(PinnedTransport(guard), timeout_s))
+        trusted = await stack.enter_async_context(open_client(httpx.AsyncHTTPTransport(), timeout_s))
+        yield {
+            "webhook": WebhookSender(guarded, signer),
+            "upload": UploadSender(trusted, artifacts, settings.mask_component_secret),
+        }
+
+
+def check_callbacks(settings: Settings) -> None:
+    """Check the settings that every callback needs. Raises SettingsError."""
+    Signer.from_settings(settings)
+    _authorisation(settings.mask_component_secret)
+    if settings.mask_asset_url:
+        try:
+            parse_url(settings.mask_asset_url)
+        except Problem as problem:
+            raise SettingsError(f"MASK_ASSET_URL=…: {problem.detail}") from problem
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The delays between attempts, in seconds."""
+    """The delays between the attempts of one delivery, in seconds."""
 
     delays_s: tuple[float, ...]
 
     def delay_s(self, attempts: int) -> float | None:
-        """Seconds to wait after so many failed attempts, those of minutes and more with jitter; None to give up."""
+        """Seconds to wait after so many failed attempts, with jitter from a minute on; None to give up."""
         if attempts > len(self.delays_s):
             return None
         delay_s = self.delays_s[max(0, attempts - 1)]
@@ -117,18 +95,16 @@ WEBHOOK = Schedule(
         24 * _HOUR,
     )
 )
-"""The schedule that Standard Webhooks 1.0 suggests."""
+"""The schedule that Standard Webhooks 1.0 suggests: ten attempts in some three days."""
 
 UPLOAD = Schedule((1.0, 2.0, 4.0, 8.0))
-"""Five attempts, as the mask asset service knows them."""
+"""Five attempts in 15 seconds, as the mask asset service expects them."""
 
 
-_UNWANTED = frozenset({int(HTTPStatus.GONE)})
-"""By Standard Webhooks, how a receiver says that it wants no more; every other failure may pass."""
+class WebhookSender:
+    """Sends deliveries of kind `webhook`. Each attempt is signed anew for its tenant; without a signer none is made."""
 
-
-class WebhookCourier:
-    """Carries deliveries of kind `webhook`, each attempt signed anew for its tenant; without a signer none is sent."""
+    trouble: str | None = None
 
     def __init__(self, client: Client, signer: Signer | None) -> None:
         self._client = client
@@ -138,16 +114,12 @@ class WebhookCourier:
         """POST the body. Raises DeliveryError."""
         if not self._signer:
             raise DeliveryError("WEBHOOK_SECRET is not set, and callbacks are not sent unsigned")
-        with problems_told():
+        with _problems_as_delivery_errors():
             request = self._request(self._signer, delivery.content)
-        await post(self._client, request, _UNWANTED)
-
-    @property
-    def trouble(self) -> None:
-        """None: each receiver is given up by itself."""
+        await _post(self._client, request, _UNWANTED)
 
     def delay_s(self, attempts: int) -> float | None:
-        """Ten attempts in some three days."""
+        """Seconds to wait after so many failed attempts; None to give up."""
         return WEBHOOK.delay_s(attempts)
 
     def _request(self, signer: Signer, content: NewDelivery) -> httpx.Request:
@@ -160,9 +132,6 @@ class WebhookCourier:
         return httpx.Request("POST", url, content=content.body, headers=with_host(url, headers))
 
 
-_File = tuple[str, bytes, str]
-
-
 class UploadBody(BaseModel):
     """An upload as the outbox keeps it: the form's fields, and the masks' keys by the names of their fields."""
 
@@ -172,31 +141,29 @@ class UploadBody(BaseModel):
     files: Mapping[str, str]
 
 
-class UploadCourier:
-    """Carries deliveries of kind `upload`: a multipart form, with X-Internal-Auth where there is a secret.
+class UploadSender:
+    """Sends deliveries of kind `upload`: a multipart form, with X-Internal-Auth if there is a secret.
 
     Raises SettingsError for a secret that no header can hold.
     """
 
+    trouble: str | None = None
+
     def __init__(self, client: Client, masks: Bucket, secret: SecretStr) -> None:
         self._client = client
         self._masks = masks
-        self._headers = authorisation(secret)
+        self._headers = _authorisation(secret)
 
     async def deliver(self, delivery: Delivery) -> None:
         """POST the form. Raises DeliveryError."""
         body = _upload_of(delivery.content.body)
-        with problems_told():
+        with _problems_as_delivery_errors():
             files = {field: await self._file(field, key) for field, key in body.files.items()}
             request = self._request(delivery.content, body, files)
-        await post(self._client, request)
-
-    @property
-    def trouble(self) -> None:
-        """None: each receiver is given up by itself."""
+        await _post(self._client, request)
 
     def delay_s(self, attempts: int) -> float | None:
-        """Five attempts in 15 seconds."""
+        """Seconds to wait after so many failed attempts; None to give up."""
         return UPLOAD.delay_s(attempts)
 
     def _request(self, content: NewDelivery, body: UploadBody, files: Mapping[str, _File]) -> httpx.Request:
@@ -219,10 +186,10 @@ def _upload_of(body: bytes) -> UploadBody:
         raise DeliveryError(f"the delivery is not an upload: {error.errors()[0]['msg']}", lasting=True) from error
 
 
-def authorisation(secret: SecretStr) -> dict[str, str]:
+def _authorisation(secret: SecretStr) -> dict[str, str]:
     """The header with the secret, if there is one. Raises SettingsError for a secret that no header can hold.
 
-    Checked here, because an HTTP library quotes a header that it cannot send.
+    It is checked here because the error of an HTTP library would quote the header.
     """
     text = secret.get_secret_value()
     if not (text.isascii() and text.isprintable()):
@@ -230,38 +197,52 @@ def authorisation(secret: SecretStr) -> dict[str, str]:
     return {"X-Internal-Auth": text} if text else {}
 
 
-@asynccontextmanager
-async def open_couriers(
-    settings: Settings, artifacts: Bucket, resolve: Resolver | None = None
-) -> AsyncIterator[Mapping[CallbackKind, Courier]]:
-    """Couriers of `webhook` and `upload` for as long as the context lasts; `resolve` in place of the system's resolver.
+async def _post(client: Client, request: httpx.Request, lasting: frozenset[int] = frozenset()) -> None:
+    """Send a request; any answer but a 2xx within the client's time is a failure, also a redirect.
 
-    Webhooks go where the guard lets them; MASK_ASSET_URL is the operator's own and may be anywhere. Raises
-    SettingsError for a malformed WEBHOOK_SECRET, WEBHOOK_SECRET_BEFORE, MASK_ASSET_URL or MASK_COMPONENT_SECRET.
+    Raises DeliveryError, a lasting one if the answer's status is in `lasting`.
     """
-    check_callbacks(settings)
-    signer, timeout_s = Signer.from_settings(settings), settings.callback_timeout_s
-    guard = Guard(settings.allowed_networks, resolve or system_resolver())
-    async with AsyncExitStack() as stack:
-        guarded = await stack.enter_async_context(open_client(PinnedTransport(guard), timeout_s))
-        trusted = await stack.enter_async_context(open_client(httpx.AsyncHTTPTransport(), timeout_s))
-        yield {
-            "webhook": WebhookCourier(guarded, signer),
-            "upload": UploadCourier(trusted, artifacts, settings.mask_component_secret),
-        }
-
-
-def check_callbacks(settings: Settings) -> None:
-    """Refuse what no callback could be sent with. Raises SettingsError."""
-    Signer.from_settings(settings)
-    authorisation(settings.mask_component_secret)
-    _check_asset_url(settings.mask_asset_url)
-
-
-def _check_asset_url(url: str) -> None:
-    if not url:
-        return
+    url = request.url
     try:
-        parse_url(url)
+        with _problems_as_delivery_errors(), anyio.fail_after(client.timeout_s):
+            async with client.send(request) as response:
+                if not response.is_success:
+                    raise _refusal(url, response, lasting)
+    except (TimeoutError, httpx.TimeoutException) as error:
+        raise DeliveryError(f"{shown(url)}: no answer within {client.timeout_s:g} s") from error
+    except httpx.TransportError as error:
+        raise DeliveryError(f"{shown(url)}: {error}") from error
+
+
+@contextmanager
+def _problems_as_delivery_errors() -> Iterator[None]:
+    """Turn a Problem into a DeliveryError, a lasting one if the Problem is lasting."""
+    try:
+        yield
     except Problem as problem:
-        raise SettingsError(f"MASK_ASSET_URL=…: {problem.detail}") from problem
+        raise DeliveryError(problem.detail, lasting=not problem.transient) from problem
+
+
+def _refusal(url: httpx.URL, response: httpx.Response, lasting: frozenset[int]) -> DeliveryError:
+    """The error tells nothing of the body: callers read it, and could use us to read pages that only we may read."""
+    return DeliveryError(
+        f"{shown(url)} answered {response.status_code}",
+        lasting=response.status_code in lasting,
+        retry_after_s=_retry_after_s(response.headers.get("retry-after")),
+    )
+
+
+def _retry_after_s(value: str | None) -> float:
+    """Seconds from now, at most a day; 0 if the header is missing or malformed (RFC 9110, 10.2.3)."""
+    if not value:
+        return 0.0
+    try:
+        seconds = float(value) if value.isdecimal() else _seconds_until(parsedate_to_datetime(value))
+    except (ValueError, OverflowError):
+        return 0.0
+    return min(max(0.0, seconds), _LONGEST_RETRY_AFTER_S)
+
+
+def _seconds_until(moment: datetime) -> float:
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (aware - datetime.now(UTC)).total_seconds()

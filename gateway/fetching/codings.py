@@ -7,28 +7,28 @@ from gateway.problems import Problem
 
 PIECE_BYTES = 64 * 1024
 _GZIP, _ZLIB, _RAW = 31, zlib.MAX_WBITS, -zlib.MAX_WBITS
-"""How zlib tells its formats apart: RFC 1952, 1950 and 1951."""
+"""The window bits by which zlib knows its formats: RFC 1952, 1950 and 1951."""
 _MOST_MEMBERS = 4096
-"""Of a gzip stream. BGZF begins one each 64 KB; more than these are made to keep us busy."""
+"""Of a gzip stream. BGZF begins a member every 64 KB; a body with more members than this is an attack."""
 
 ACCEPTED = "identity, gzip;q=0.5, deflate;q=0.5"
-"""For Accept-Encoding: photos are compressed already, so the bytes themselves first."""
+"""The Accept-Encoding of our requests. Photos are compressed already, so no coding is preferred."""
 _TAKEN = frozenset({"gzip", "deflate"})
 _OTHERS = frozenset({"aes128gcm", "br", "compress", "dcb", "dcz", "exi", "pack200-gzip", "zstd"})
-"""IANA's registry, without `identity`. What is not in it changes no bytes: `aws-chunked`, as an SDK sent an object, and
-what people write there (`base64`, `utf-8`, `binary`, `none`)."""
+"""The other codings of IANA's registry. Names that are not in it change no bytes and are ignored: `aws-chunked`, which
+an SDK leaves with an object, and what people write by mistake (`base64`, `utf-8`, `binary`, `none`)."""
 
 
 class CodingError(ValueError):
-    """Why a body cannot be had out of its coding, in sentences about it."""
+    """A body cannot be decoded; the message says why, in whole sentences."""
 
 
 class TooLargeError(ValueError):
-    """What comes out is larger than the limit."""
+    """The decoded body is larger than the limit."""
 
 
 def coding_of(header: str) -> str:
-    """`gzip` or `deflate`; empty for the bytes themselves. Raises CodingError for others, and for several."""
+    """`gzip` or `deflate`, or nothing. Raises CodingError for other codings, and for several."""
     named = [part.strip().lower().removeprefix("x-") for part in header.split(",")]
     codings = [one for one in named if one in _TAKEN | _OTHERS]
     if len(codings) > 1:
@@ -40,15 +40,12 @@ def coding_of(header: str) -> str:
 
 
 def decoded(body: bytes, coding: str, limit: int) -> bytes:
-    """What a body of this coding holds, at most `limit` bytes. Raises CodingError, TooLargeError.
-
-    A gzip member's end costs a copy of what was given with it: so little at once.
-    """
+    """Decode a body into at most `limit` bytes. Raises CodingError, TooLargeError."""
     if not coding:
         return body
     decoder, content = Decoder(coding), bytearray()
     try:
-        for start in range(0, len(body), PIECE_BYTES):
+        for start in range(0, len(body), PIECE_BYTES):  # the end of a gzip member copies all that follows it
             for piece in decoder.pieces(body[start : start + PIECE_BYTES]):
                 content += piece
                 if len(content) > limit:
@@ -60,7 +57,7 @@ def decoded(body: bytes, coding: str, limit: int) -> bytes:
 
 
 class Decoder:
-    """Undoes gzip, in one member or several, or deflate, which many send without the zlib header it should have."""
+    """Decodes gzip, in one member or several, or deflate, with or without the zlib header that it should have."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -69,7 +66,7 @@ class Decoder:
         self._stream: zlib._Decompress | None = None
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        """What more data decode to, in pieces of at most PIECE_BYTES. Raises Problem `invalid_encoding`."""
+        """Decode more data, into pieces of at most PIECE_BYTES. Raises Problem `invalid_encoding`."""
         pending = False
         while data or pending:
             if self._stream is None:
@@ -86,12 +83,12 @@ class Decoder:
                 yield piece
 
     def finish(self) -> None:
-        """The body is at its end. Raises Problem `invalid_encoding` where the stream is not."""
+        """Note the end of the body. Raises Problem `invalid_encoding` if the stream has not ended."""
         if self._stream is not None or self._first:
             raise self._wrong("ends early; send all of it")
 
     def _begin(self, data: bytes) -> bytes:
-        """Open a stream, as soon as its two first bytes are there; what it is to read."""
+        """Open a stream as soon as its first two bytes are there; return the bytes that it must read."""
         if self._members:
             data = data.lstrip(b"\0")  # gzip pads to the size of a tape's block
         data = self._first + data

@@ -1,4 +1,4 @@
-"""Fetches photos from URLs that callers give."""
+"""Sends HTTP requests to the addresses that the guard allows, and fetches photos from URLs that callers give."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -17,16 +17,22 @@ from gateway.settings import Settings
 _HEADERS: Mapping[str, str] = MappingProxyType(
     {"User-Agent": f"maskwright/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
 )
-"""`identity`, where nobody reads the answer's body."""
+"""Accept-Encoding is `identity` because most answers' bodies are not read."""
 
 _CONNECT_SHARE = 1 / 3
-"""Of the whole time, so that there is some left for a second address where the first does not answer."""
+"""The share of the time for connecting to one address: if it does not answer, a second one can be tried."""
+_MAX_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_PASSING = frozenset({408, 425, 429})
+"""Statuses below 500 after which another attempt may succeed."""
+_CUT_SHORT = ("disconnected", "peer closed")
+"""Words of httpcore and h11 if a server closed the connection; with other words the answer was not HTTP."""
 
 
 def with_host(url: httpx.URL, headers: Mapping[str, str]) -> Mapping[str, str]:
-    """Headers of a request with its Host, in ASCII as DNS has it.
+    """The headers and a Host header in ASCII, as DNS has it.
 
-    httpx would look for the host's Unicode form, and raises where IDNA has none: names with emoji.
+    httpx itself would convert the host to Unicode, and raises for names that IDNA does not know, such as emoji.
     """
     return {"Host": url.netloc.decode("ascii"), **headers}
 
@@ -34,7 +40,7 @@ def with_host(url: httpx.URL, headers: Mapping[str, str]) -> Mapping[str, str]:
 class Client:
     """Sends requests as they are: no cookies, no redirects, no proxy, no credentials from the environment.
 
-    httpx.AsyncClient would read a hostile Location by itself, and log URLs with their signatures.
+    httpx.AsyncClient is not used: it would parse a hostile Location by itself, and log URLs with their signatures.
     """
 
     def __init__(self, transport: httpx.AsyncBaseTransport, timeout_s: float) -> None:
@@ -44,7 +50,7 @@ class Client:
 
     @asynccontextmanager
     async def send(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
-        """The answer, its body unread; each step takes at most `timeout_s`, the caller limits the whole.
+        """The answer, with its body unread. Each step takes at most `timeout_s`; the caller limits the whole.
 
         Raises httpx.TransportError, and what the transport raises besides.
         """
@@ -66,7 +72,7 @@ class PinnedTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
-        # A kept connection belongs to an address here, and could be taken for another host's at the same address.
+        # A kept connection is known by its address alone, so it could be used for another host at the same address.
         limits = httpx.Limits(max_keepalive_connections=0)
         self._direct = httpx.AsyncHTTPTransport(limits=limits)
 
@@ -93,7 +99,7 @@ async def open_client(transport: httpx.AsyncBaseTransport, timeout_s: float) -> 
 
 
 def _pinned(request: httpx.Request, address: IPAddress) -> httpx.Request:
-    """The same request, its Host header too, to the address instead of the name."""
+    """The same request, with the same Host header, to the address instead of the name."""
     return httpx.Request(
         request.method,
         request.url.copy_with(host=str(address)),
@@ -101,14 +107,6 @@ def _pinned(request: httpx.Request, address: IPAddress) -> httpx.Request:
         stream=request.stream,
         extensions={**request.extensions, "sni_hostname": host_of(request.url)},
     )
-
-
-_MAX_REDIRECTS = 5
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_PASSING = frozenset({408, 425, 429})
-"""Statuses below 500 that may be gone on the next attempt."""
-_CUT_SHORT = ("disconnected", "peer closed")
-"""What httpcore and h11 say where a server closed the connection; all else is an answer that is not HTTP."""
 
 
 class Fetcher:
@@ -121,7 +119,7 @@ class Fetcher:
     async def fetch(self, url: str) -> bytes:
         """The body behind a URL.
 
-        Raises Problem: `url_not_allowed`, `url_failed`, `body_too_large`, and `url_unreachable` for what may pass.
+        Raises Problem: `url_not_allowed`, `url_failed`, `body_too_large`; `url_unreachable` if another try may succeed.
         """
         first = parse_url(url)
         try:
@@ -143,7 +141,7 @@ class Fetcher:
         return answer
 
     async def _get(self, url: httpx.URL) -> bytes | str:
-        """The body, or where it is said to be, unread."""
+        """The body; of a redirect, its Location, unchecked."""
         async with self._answer(url) as response:
             if response.status_code in _REDIRECTS and "location" in response.headers:
                 return response.headers["location"]
@@ -207,7 +205,7 @@ def _check_status(url: httpx.URL, response: httpx.Response) -> None:
 
 
 def _next(url: httpx.URL, location: str) -> httpx.URL:
-    """Where a redirect leads. Raises Problem `url_not_allowed`; also where it would leave TLS."""
+    """Where a redirect leads. Raises Problem `url_not_allowed`, also for one from https to http."""
     wanted = join_url(url, location)
     if url.scheme == "https" and wanted.scheme != "https":
         raise Problem("url_not_allowed", f"{shown(wanted)}: not followed, as it would leave https for http.")
@@ -216,7 +214,7 @@ def _next(url: httpx.URL, location: str) -> httpx.URL:
 
 @contextmanager
 def _redirected(first: httpx.URL) -> Iterator[None]:
-    """Says of a problem that it came of a redirect, which the caller may not know of."""
+    """Add to a Problem that it came after a redirect, of which the caller may not know."""
     try:
         yield
     except Problem as problem:

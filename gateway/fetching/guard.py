@@ -1,7 +1,7 @@
-"""Which addresses may be connected to.
+"""The SSRF guard: what a URL from outside may look like, and which addresses it may lead to.
 
-From the IANA special-purpose address registries for IPv4 and IPv6 (RFC 6890 and its updates), not from the standard
-library's `is_global`, which differs between versions of Python and takes multicast for global.
+The reserved networks are those of IANA's special-purpose address registries (RFC 6890 and its updates). The standard
+library's `is_global` is not used: it differs between versions of Python, and counts multicast as global.
 """
 
 import re
@@ -18,6 +18,8 @@ from gateway.problems import Problem
 
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
+Resolver = Callable[[str], Awaitable[Sequence[IPAddress]]]
+"""Gives all addresses of an ASCII name, the preferred one first. Raises OSError if there is none."""
 
 _RESERVED_IPV4 = tuple(
     IPv4Network(network)
@@ -61,43 +63,13 @@ _ENDING_IN_IPV4 = tuple(
     )
 )
 _IPV6_LOOPBACK = 1
-"""::1, after ::; `is_loopback` takes mapped forms for it too, from Python 3.13 on."""
+"""The number of ::1. (From Python 3.13 on, `is_loopback` is also true of mapped forms.)"""
 _ISATAP = 0x5EFE
 _ISATAP_GLOBAL_BIT = 0x0200_0000
 _LAST_32_BITS = 0xFFFF_FFFF
-
-
-def is_permitted(address: IPAddress, allowed: Sequence[IPNetwork]) -> bool:
-    """Whether an address is public or of an allowed network, and every IPv4 address that is packed into it, too."""
-    if isinstance(address, IPv6Address) and address.scope_id is not None:
-        return False
-    return all(is_public(form) or any(form in network for network in allowed) for form in (address, *packed(address)))
-
-
-def is_public(address: IPAddress) -> bool:
-    """Whether an address is of the public Internet, and reached there as it stands."""
-    if isinstance(address, IPv4Address):
-        return not any(address in network for network in _RESERVED_IPV4)
-    return address in _GLOBAL_IPV6 and not any(address in network for network in _RESERVED_IPV6)
-
-
-def packed(address: IPAddress) -> tuple[IPv4Address, ...]:
-    """The IPv4 addresses that packets to an IPv6 address may end at: RFC 3056, 4291, 4380, 5214, 6052."""
-    if isinstance(address, IPv4Address) or int(address) <= _IPV6_LOOPBACK:
-        return ()
-    if address.teredo:
-        return address.teredo
-    if address.sixtofour:
-        return (address.sixtofour,)
-    if any(address in network for network in _ENDING_IN_IPV4) or _is_isatap(address):
-        return (IPv4Address(int(address) & _LAST_32_BITS),)
-    return ()
-
-
-def _is_isatap(address: IPv6Address) -> bool:
-    return int(address) >> 32 & _LAST_32_BITS & ~_ISATAP_GLOBAL_BIT == _ISATAP
-
-
+_LOOPBACK = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
+_LOOKUPS = 256
+"""Lookups at one time, a thread each: many, so that names whose DNS servers do not answer do not block the others."""
 _SCHEMES = frozenset({"http", "https"})
 _LONGEST = 8192
 _SHOWN = 200
@@ -112,22 +84,78 @@ _PLAIN = re.compile(r"(\[[^\]]*\]|[^\[\]:]*)(:[0-9]{0,5})?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
-def parse_url(text: str) -> httpx.URL:
-    """The URL of a text, its host in ASCII and lower case.
+def check_url(url: str, allowed: Sequence[IPNetwork]) -> None:
+    """Check all that can be checked without DNS. Raises Problem `url_not_allowed`."""
+    parsed = parse_url(url)
+    address = literal(parsed)
+    if address and not is_permitted(address, allowed):
+        raise _refused(parsed)
+    if _is_localhost(parsed) and not any(is_permitted(one, allowed) for one in _LOOPBACK):
+        raise _refused(parsed)
 
-    Raises Problem `url_not_allowed` for all that is not plain http or https to a well-formed host without
-    credentials; above all for what two readers could read differently.
+
+class Guard:
+    """Finds the addresses that a request may go to; names are looked up only here, once for each request."""
+
+    def __init__(self, allowed: Sequence[IPNetwork], resolve: Resolver) -> None:
+        self._allowed = tuple(allowed)
+        self._resolve = resolve
+
+    async def addresses(self, url: httpx.URL) -> Sequence[IPAddress]:
+        """The addresses to connect to for a URL, in order of preference; never empty.
+
+        Raises Problem `url_not_allowed` if even one of them is neither public nor in an allowed network: a name must
+        not hide a private address among public ones. `url_unreachable` if the name has no address.
+        """
+        check_form(url)
+        address = literal(url)
+        addresses = (address,) if address else await self._look_up(url)
+        if not all(is_permitted(one, self._allowed) for one in addresses):
+            raise _refused(url)
+        return addresses
+
+    async def _look_up(self, url: httpx.URL) -> Sequence[IPAddress]:
+        try:
+            addresses = await self._resolve(host_of(url))
+        except OSError as error:
+            raise _unknown(url) from error
+        if not addresses:
+            raise _unknown(url)
+        return addresses
+
+
+def _is_localhost(url: httpx.URL) -> bool:
+    """RFC 6761: these names never leave the machine."""
+    return host_of(url).split(".")[-1] == "localhost"
+
+
+def _refused(url: httpx.URL) -> Problem:
+    """Name the host as the caller wrote it, never its address, which would tell about the internal network."""
+    host = host_of(url)
+    why = f"{host} is not a public address" if literal(url) else f"{host} does not lead to public addresses alone"
+    return Problem("url_not_allowed", f"{shown(url)}: {why}; ALLOWED_NETWORKS can allow its network.")
+
+
+def _unknown(url: httpx.URL) -> Problem:
+    return Problem("url_unreachable", f"{shown(url)}: no address is known for {host_of(url)}.")
+
+
+def parse_url(text: str) -> httpx.URL:
+    """Parse a URL; its host is in ASCII and lower case.
+
+    Raises Problem `url_not_allowed` for everything but plain http or https to a well-formed host without credentials,
+    and for whatever two programs could read differently.
     """
     return _read(text, httpx.URL)
 
 
 def join_url(base: httpx.URL, location: str) -> httpx.URL:
-    """Where a redirect leads, its text held to the same rules as a caller's. Raises Problem `url_not_allowed`."""
+    """Where a redirect leads; the same rules apply as to a caller's URL. Raises Problem `url_not_allowed`."""
     return _read(location, base.join)
 
 
 def check_form(url: httpx.URL) -> None:
-    """Raises Problem `url_not_allowed` for another scheme, credentials, an impossible port, or a malformed host."""
+    """Raise Problem `url_not_allowed` for another scheme, credentials, an impossible port, or a malformed host."""
     if url.scheme not in _SCHEMES:
         raise _malformed(f"{url.scheme[:_SHOWN] or 'A relative URL'} is not accepted; only http:// and https:// are.")
     if not url.raw_host:
@@ -153,7 +181,7 @@ def literal(url: httpx.URL) -> IPAddress | None:
 
 
 def shown(url: httpx.URL) -> str:
-    """A URL for messages and logs: without what may be secret in it, and not too long."""
+    """A URL for messages and logs: without credentials and query, which may be secret, and not too long."""
     bare = str(url.copy_with(userinfo=b"", query=None, fragment=None)) + ("?…" if url.query else "")
     return bare if len(bare) <= _SHOWN else f"{bare[:_SHOWN]}…"
 
@@ -177,7 +205,7 @@ def _read(text: str, reader: Callable[[str], httpx.URL]) -> httpx.URL:
 
 
 def _check_authority(text: str) -> None:
-    """Httpx takes `:+80`, `:8_0`, digits of other alphabets, and a port that follows a bracket, for a port, too."""
+    """Refuse what httpx also accepts as a port: `:+80`, `:8_0`, digits of other alphabets, a port after a bracket."""
     found = _AUTHORITY.match(text)
     if found and not _PLAIN.fullmatch(found[1]):
         raise _malformed("A port is written as a colon and digits from 0 to 9, at the end of the host.")
@@ -201,7 +229,7 @@ def _check_host(url: httpx.URL) -> None:
 
 
 def _is_readable(label: str) -> bool:
-    """Whether a label of other alphabets is one (RFC 3492, RFC 5890 §2.3.2.1); emoji are, as registries sell them."""
+    """Whether a Punycode label can be decoded (RFC 3492, RFC 5890 §2.3.2.1); emoji can, as registries sell them."""
     if not label.startswith(_PUNYCODE):
         return True
     try:
@@ -219,15 +247,39 @@ def _malformed(detail: str) -> Problem:
     return Problem("url_not_allowed", detail)
 
 
-Resolver = Callable[[str], Awaitable[Sequence[IPAddress]]]
-"""All addresses of a name in ASCII, the preferred first. Raises OSError where there is none."""
+def is_permitted(address: IPAddress, allowed: Sequence[IPNetwork]) -> bool:
+    """Whether the address, and every IPv4 address that is packed into it, is public or in an allowed network."""
+    if isinstance(address, IPv6Address) and address.scope_id is not None:
+        return False
+    return all(is_public(form) or any(form in network for network in allowed) for form in (address, *packed(address)))
 
-_LOOKUPS = 256
-"""A thread each; so many that names whose servers are silent, as of each callback under way, leave some for others."""
+
+def is_public(address: IPAddress) -> bool:
+    """Whether an address belongs to the public Internet, and packets to it go there."""
+    if isinstance(address, IPv4Address):
+        return not any(address in network for network in _RESERVED_IPV4)
+    return address in _GLOBAL_IPV6 and not any(address in network for network in _RESERVED_IPV6)
+
+
+def packed(address: IPAddress) -> tuple[IPv4Address, ...]:
+    """The IPv4 addresses to which packets for an IPv6 address may be forwarded: RFC 3056, 4291, 4380, 5214, 6052."""
+    if isinstance(address, IPv4Address) or int(address) <= _IPV6_LOOPBACK:
+        return ()
+    if address.teredo:
+        return address.teredo
+    if address.sixtofour:
+        return (address.sixtofour,)
+    if any(address in network for network in _ENDING_IN_IPV4) or _is_isatap(address):
+        return (IPv4Address(int(address) & _LAST_32_BITS),)
+    return ()
+
+
+def _is_isatap(address: IPv6Address) -> bool:
+    return int(address) >> 32 & _LAST_32_BITS & ~_ISATAP_GLOBAL_BIT == _ISATAP
 
 
 def system_resolver() -> Resolver:
-    """The system's resolver, in threads of its own, so that slow names hold up nothing but other names."""
+    """The system's resolver, in threads of its own, so that slow names delay nothing but other names."""
     limiter = anyio.CapacityLimiter(_LOOKUPS)
 
     async def resolve(name: str) -> Sequence[IPAddress]:
@@ -239,62 +291,3 @@ def system_resolver() -> Resolver:
 def _look_up(name: str) -> Sequence[IPAddress]:
     answers = socket.getaddrinfo(name.encode("ascii"), None, type=socket.SOCK_STREAM)
     return tuple(dict.fromkeys(ip_address(answer[4][0]) for answer in answers))
-
-
-_LOOPBACK = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
-
-
-def check_url(url: str, allowed: Sequence[IPNetwork]) -> None:
-    """Check what can be known without asking for the name. Raises Problem `url_not_allowed`."""
-    parsed = parse_url(url)
-    address = literal(parsed)
-    if address and not is_permitted(address, allowed):
-        raise _refused(parsed)
-    if _is_localhost(parsed) and not any(is_permitted(one, allowed) for one in _LOOPBACK):
-        raise _refused(parsed)
-
-
-class Guard:
-    """Names are looked up here, once a request, and nowhere else."""
-
-    def __init__(self, allowed: Sequence[IPNetwork], resolve: Resolver) -> None:
-        self._allowed = tuple(allowed)
-        self._resolve = resolve
-
-    async def addresses(self, url: httpx.URL) -> Sequence[IPAddress]:
-        """The addresses to connect to for a URL, in order of preference; never empty.
-
-        Raises Problem `url_not_allowed` where one of them is neither public nor of an allowed network, so that a name
-        cannot slip a private one in among others; `url_unreachable` where the name has none.
-        """
-        check_form(url)
-        address = literal(url)
-        addresses = (address,) if address else await self._look_up(url)
-        if not all(is_permitted(one, self._allowed) for one in addresses):
-            raise _refused(url)
-        return addresses
-
-    async def _look_up(self, url: httpx.URL) -> Sequence[IPAddress]:
-        try:
-            addresses = await self._resolve(host_of(url))
-        except OSError as error:
-            raise _unknown(url) from error
-        if not addresses:
-            raise _unknown(url)
-        return addresses
-
-
-def _is_localhost(url: httpx.URL) -> bool:
-    """RFC 6761: these names never leave the machine."""
-    return host_of(url).split(".")[-1] == "localhost"
-
-
-def _refused(url: httpx.URL) -> Problem:
-    """Names the host as the caller wrote it, never the address behind it, which may be of the network inside."""
-    host = host_of(url)
-    why = f"{host} is not a public address" if literal(url) else f"{host} does not lead to public addresses alone"
-    return Problem("url_not_allowed", f"{shown(url)}: {why}; ALLOWED_NETWORKS can allow its network.")
-
-
-def _unknown(url: httpx.URL) -> Problem:
-    return Problem("url_unreachable", f"{shown(url)}: no address is known for {host_of(url)}.")

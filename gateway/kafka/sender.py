@@ -39,17 +39,17 @@ _LEFT_OUT = "mask_paths: too large for a message; GET /v1/jobs/{job_id} has them
 
 
 @asynccontextmanager
-async def open_message_courier(settings: Settings, figures: KafkaFigures) -> AsyncIterator["MessageCourier"]:
+async def open_message_sender(settings: Settings, figures: KafkaFigures) -> AsyncIterator["MessageSender"]:
     """Carries deliveries of kind `message`, for as long as the context lasts. Raises SettingsError."""
     connection_arguments(settings)
-    courier = MessageCourier(settings, figures)
+    courier = MessageSender(settings, figures)
     try:
         yield courier
     finally:
         await courier.close()
 
 
-class MessageCourier:
+class MessageSender:
     """Sends through one producer, which is made when it is needed and replaced when it is broken."""
 
     def __init__(self, settings: Settings, figures: KafkaFigures) -> None:

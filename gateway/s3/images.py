@@ -1,4 +1,4 @@
-"""Photos that callers keep in S3 themselves."""
+"""Photos that callers keep in S3 themselves, and links with which others read our artifacts."""
 
 import unicodedata
 from collections.abc import Callable
@@ -14,12 +14,14 @@ from gateway.jobs.job import ImageReference
 from gateway.jobs.keys import is_of_tenant, photo_key
 from gateway.logs import get_logger
 from gateway.problems import Problem
-from gateway.s3.bucket import opened
-from gateway.s3.client import S3Client, storage_errors
+from gateway.s3.client import S3Client, opened, storage_errors
 from gateway.settings import Settings
 
 _SCHEME = "s3://"
 _KEY_BYTES = 1024
+KeyLink = Callable[[str], str]
+_LONGEST = timedelta(days=7)
+"""Of a presigned link: https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html, X-Amz-Expires."""
 
 
 def parse_location(text: str, settings: Settings) -> str:
@@ -39,7 +41,7 @@ def parse_location(text: str, settings: Settings) -> str:
 
 
 def waiting_photo(image: bytes | ImageReference, settings: Settings) -> str | None:
-    """The key of a photo that a job came with, where an image is named as the poison topic names those."""
+    """The key of a photo in MINIO_PHOTO_BUCKET, if the image is named as in the messages of the poison topic."""
     if isinstance(image, bytes) or image.kind != "s3":
         return None
     own, key = f"{_SCHEME}{settings.minio_photo_bucket}/", image.location
@@ -52,9 +54,10 @@ def waiting_photo(image: bytes | ImageReference, settings: Settings) -> str | No
 
 
 def check_owner(image: bytes | ImageReference, tenant: str, settings: Settings) -> None:
-    """Raise Problem `invalid_parameters` where the image is in a bucket of our own, and another tenant's.
+    """Raise Problem `invalid_parameters` for an image in one of our own buckets that is another tenant's.
 
-    Whose the photos are that jobs wait with, their keys do not say. Other buckets of IMAGE_BUCKETS are everybody's.
+    The keys of waiting photos do not tell whose they are, so nobody may name them where tenants must show who they are.
+    Images in other buckets of IMAGE_BUCKETS belong to everybody.
     """
     if not isinstance(image, ImageReference) or image.kind != "s3":
         return
@@ -75,8 +78,8 @@ class S3Images:
     async def get(self, location: str) -> bytes:
         """The photo at `bucket/key`.
 
-        Raises Problem `object_missing`, `body_too_large`, `storage_unavailable`; `invalid_parameters` for a bucket
-        that is no longer allowed.
+        Raises Problem `object_missing`, `image_corrupt`, `body_too_large`, `storage_unavailable`; `invalid_parameters`
+        for a bucket that is no longer allowed.
         """
         bucket, _, key = parse_location(_SCHEME + location, self._settings).partition("/")
         limit = self._settings.max_body_bytes
@@ -88,7 +91,7 @@ class S3Images:
 
 
 def _read(sdk: Minio, bucket: str, key: str, limit: int) -> bytes:
-    """At most one byte too many is read, where the server does not say beforehand how many there are."""
+    """At most one byte more than the limit is read, also if the server does not tell the size beforehand."""
     with opened(sdk, bucket, key) as response:
         try:
             coding = coding_of(response.headers.get("Content-Encoding", ""))
@@ -104,7 +107,7 @@ def _read(sdk: Minio, bucket: str, key: str, limit: int) -> bytes:
 
 
 def _as_read(key: str) -> str:
-    """The key that some servers take a key for: SeaweedFS drops slashes at its start, and reads a backslash as one."""
+    """The key as some servers read it: SeaweedFS drops slashes at its start, and takes a backslash for a slash."""
     return key.replace("\\", "/").lstrip("/")
 
 
@@ -122,16 +125,10 @@ def _refused(detail: str) -> Problem:
     return Problem("invalid_parameters", f"image: {detail}")
 
 
-KeyLink = Callable[[str], str]
-
-_LONGEST = timedelta(days=7)
-"""https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html, X-Amz-Expires."""
-
-
 def artifact_links(signer: Minio, settings: Settings) -> KeyLink:
-    """Links to the objects of the bucket of masks, by key, made without asking the server.
+    """What makes links to artifacts of their keys, without asking the server.
 
-    Below BASE_URL, where everybody may read; presigned ones where it is not set.
+    The links lead below BASE_URL, where everybody may read; if it is not set, they are presigned.
     """
     if not settings.base_url:
         return _presigned(signer, settings)
@@ -142,7 +139,7 @@ def artifact_links(signer: Minio, settings: Settings) -> KeyLink:
 def _presigned(signer: Minio, settings: Settings) -> KeyLink:
     """Links that carry a signature and end after a time.
 
-    What is signed is the path that S3 sees: a path of S3_PUBLIC_ENDPOINT is put before it afterwards.
+    The signature covers the path that S3 sees, so a path of S3_PUBLIC_ENDPOINT is added after signing.
     """
     life = min(timedelta(seconds=settings.presigned_url_expiry), _LONGEST)
     prefix = urlsplit(settings.s3_public_endpoint).path
@@ -155,14 +152,14 @@ def _presigned(signer: Minio, settings: Settings) -> KeyLink:
 
 
 def warn_of_ending_keys(settings: Settings) -> None:
-    """Say so where links are signed with keys that end."""
+    """Warn if links are signed with access keys that end."""
     if _signs(settings):
         message = "links end with the keys that sign them, within hours; BASE_URL makes lasting ones"
         get_logger("gateway.s3").warning(message)
 
 
 def warn_of_short_links(settings: Settings) -> None:
-    """Say so where links end earlier than the settings ask for."""
+    """Warn if links end earlier than the settings ask for."""
     if _signs(settings) and settings.presigned_url_expiry > _LONGEST.total_seconds():
         message = "links end after seven days, the most that S3 allows"
         get_logger("gateway.s3").warning(message, presigned_url_expiry=settings.presigned_url_expiry)
