@@ -1,4 +1,4 @@
-"""Our access keys for S3: those of the settings, or what AWS gives to an identity, a profile, a container, a machine."""
+"""Our access keys for S3: those of the settings, or what AWS gives an identity, a profile, a container, a machine."""
 
 import os
 import ssl

@@ -1,6 +1,6 @@
 import asyncio
 
-from gateway.kafka import sender as couriers
+from gateway.kafka import sender as module
 from gateway.kafka.sender import MessageSender
 from gateway.metrics.instruments import Instruments
 from gateway.settings import Settings
@@ -14,12 +14,12 @@ def test_an_outcome_is_never_given_up():
 
 
 async def test_a_topic_without_an_answer_is_trouble_until_the_answer_comes(monkeypatch):
-    monkeypatch.setattr(couriers, "_GIVEN_UP_S", 0)
-    courier, sent = MessageSender(Settings(), Instruments().kafka), asyncio.get_running_loop().create_future()
-    waiting = asyncio.create_task(courier._answered(sent, "mask_output"))
-    while courier.trouble is None:
+    monkeypatch.setattr(module, "_GIVEN_UP_S", 0)
+    sender, sent = MessageSender(Settings(), Instruments().kafka), asyncio.get_running_loop().create_future()
+    waiting = asyncio.create_task(sender._answered(sent, "mask_output"))
+    while sender.trouble is None:
         await asyncio.sleep(0)
-    assert "mask_output" in courier.trouble
+    assert "mask_output" in sender.trouble
     sent.set_result(None)
     await waiting
-    assert courier.trouble is None
+    assert sender.trouble is None
