@@ -1,4 +1,4 @@
-"""What the consumer does not tell of its broker: a topic's identity, and the bytes of a partition as they lie there."""
+"""Asks the broker what the client does not tell: a topic's id, a partition's raw bytes, and why it cannot be used."""
 
 import asyncio
 import socket
@@ -56,49 +56,40 @@ class _Uuid(AbstractType[bytes]):  # type: ignore[misc]  # aiokafka ships no typ
         return data.read(16)
 
 
+_TEXT = CompactString("utf-8")
+_TAGS = ("tags", TaggedFields)
+_PARTITION = (
+    ("error_code", Int16),
+    ("partition", Int32),
+    ("leader", Int32),
+    ("leader_epoch", Int32),
+    ("replicas", CompactArray(Int32)),
+    ("isr", CompactArray(Int32)),
+    ("offline", CompactArray(Int32)),
+    _TAGS,
+)
+_TOPIC = (
+    ("error_code", Int16),
+    ("name", _TEXT),
+    ("topic_id", _Uuid),
+    ("is_internal", Boolean),
+    ("partitions", CompactArray(*_PARTITION)),
+    ("authorized_operations", Int32),
+    _TAGS,
+)
+
+
 class _TopicsResponse(Response):  # type: ignore[misc]
     API_KEY = 3
     API_VERSION = 10
     SCHEMA = Schema(
         ("throttle_time_ms", Int32),
-        (
-            "brokers",
-            CompactArray(
-                ("node_id", Int32),
-                ("host", CompactString("utf-8")),
-                ("port", Int32),
-                ("rack", CompactString("utf-8")),
-                ("tags", TaggedFields),
-            ),
-        ),
-        ("cluster_id", CompactString("utf-8")),
+        ("brokers", CompactArray(("node_id", Int32), ("host", _TEXT), ("port", Int32), ("rack", _TEXT), _TAGS)),
+        ("cluster_id", _TEXT),
         ("controller_id", Int32),
-        (
-            "topics",
-            CompactArray(
-                ("error_code", Int16),
-                ("name", CompactString("utf-8")),
-                ("topic_id", _Uuid),
-                ("is_internal", Boolean),
-                (
-                    "partitions",
-                    CompactArray(
-                        ("error_code", Int16),
-                        ("partition", Int32),
-                        ("leader", Int32),
-                        ("leader_epoch", Int32),
-                        ("replicas", CompactArray(Int32)),
-                        ("isr", CompactArray(Int32)),
-                        ("offline", CompactArray(Int32)),
-                        ("tags", TaggedFields),
-                    ),
-                ),
-                ("authorized_operations", Int32),
-                ("tags", TaggedFields),
-            ),
-        ),
+        ("topics", CompactArray(*_TOPIC)),
         ("authorized_operations", Int32),
-        ("tags", TaggedFields),
+        _TAGS,
     )
 
 
@@ -110,11 +101,11 @@ class _TopicsStruct(RequestStruct):  # type: ignore[misc]
     FLEXIBLE_VERSION = True
     RESPONSE_TYPE = _TopicsResponse
     SCHEMA = Schema(
-        ("topics", CompactArray(("topic_id", _Uuid), ("name", CompactString("utf-8")), ("tags", TaggedFields))),
+        ("topics", CompactArray(("topic_id", _Uuid), ("name", _TEXT), _TAGS)),
         ("allow_auto_topic_creation", Boolean),
         ("include_cluster_authorized_operations", Boolean),
         ("include_topic_authorized_operations", Boolean),
-        ("tags", TaggedFields),
+        _TAGS,
     )
 
 
@@ -130,7 +121,7 @@ class _TopicsRequest(Request[_TopicsStruct]):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic: its partitions, and the id that is another one once it was made again; none from old brokers."""
+    """A topic: its partitions, and its id, which is another one after it was made again; old brokers tell none."""
 
     partitions: int
     id: bytes | None
@@ -138,9 +129,9 @@ class Topic:
 
 @dataclass(frozen=True)
 class Fetched:
-    """Bytes of a partition, and the transactions in it that were given up: who sent each, and its first offset.
+    """Bytes of a partition, and its aborted transactions: the producer and the first offset of each.
 
-    `until` is the offset that ends what may be read.
+    Only offsets before `until` may be read.
     """
 
     data: bytes
@@ -155,7 +146,7 @@ class Broker:
         self._client = client
 
     async def topic(self, name: str) -> Topic | None:
-        """None where it is not there, or may not be seen. Raises KafkaError."""
+        """The topic; None if it is not there or may not be seen. Raises KafkaError."""
         try:
             answer = await self._client.send(self._any_node(), _TopicsRequest(name))
         except NotImplementedError:  # an older broker
@@ -166,7 +157,7 @@ class Broker:
         return Topic(len(partitions), identity if identity != _NO_ID else None) if error == 0 else None
 
     async def fetch(self, partition: TopicPartition, offset: int) -> Fetched:
-        """What lies from an offset on, with the whole batch that holds it. Raises KafkaError."""
+        """What lies from an offset on, with the whole batch that holds the offset. Raises KafkaError."""
         await self._client.force_metadata_update()
         leader = self._client.cluster.leader_for_partition(partition)
         if leader in (None, -1):
@@ -227,7 +218,7 @@ _SASL: Mapping[type[BaseException], str] = {
 
 
 async def explained(error: Exception, settings: Settings) -> str:
-    """The error in words; of one that says no more than that there is no connection, the cause, asked for anew."""
+    """The error in words. If it only says that there is no connection, the servers are asked again for the cause."""
     if not isinstance(error, KafkaConnectionError):
         return str(error) or type(error).__name__
     found: list[str] = []
@@ -237,7 +228,7 @@ async def explained(error: Exception, settings: Settings) -> str:
 
 
 async def _ask(settings: Settings, found: list[str]) -> None:
-    """Find what is wrong with each server; of one that can be used, with the brokers of which it tells."""
+    """Find what is wrong with each server; if one can be used, what is wrong with the brokers that it names."""
     arguments = connection_arguments(settings)
     given = {name: value for name, value in arguments.items() if name.startswith(_OF_CONNECTION)}
     for host, port, _ in collect_hosts(settings.kafka_bootstrap_servers, randomize=False):
@@ -271,7 +262,7 @@ class _Server:
         return str(self.arguments["security_protocol"]).endswith("SSL")
 
     async def brokers(self) -> Sequence[tuple[int, str, int]]:
-        """Connect and log in as the client does, and ask for the cluster's brokers: their ids, hosts, ports."""
+        """Connect and log in as the client does, and ask for the ids, hosts and ports of the cluster's brokers."""
         milliseconds = int(_ANSWER_S * 1000)
         connection = await create_conn(self.host, self.port, **{**self.arguments, "request_timeout_ms": milliseconds})
         try:
@@ -281,7 +272,7 @@ class _Server:
         return [(node, host, port) for node, host, port, *_ in answer.brokers]
 
     async def words(self, error: BaseException) -> str:
-        """What the error means, and the setting that mends it."""
+        """What the error means, and which setting corrects it."""
         for one in _chain(error):
             if words := _known(one):
                 return words
@@ -297,7 +288,7 @@ class _Server:
         return str(error) or type(error).__name__
 
     async def _speaks_otherwise(self) -> bool:
-        """Whether the port answers by TLS where it was asked without, or without where it was asked by TLS."""
+        """Whether the port speaks TLS although it was asked without, or does not although it was asked with TLS."""
         with suppress(Exception), anyio.move_on_after(_OTHERWISE_S):
             if self.is_asked_by_tls:
                 milliseconds = int(_OTHERWISE_S * 1000)

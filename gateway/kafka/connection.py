@@ -1,4 +1,4 @@
-"""How every client of the broker connects, from the settings."""
+"""How clients connect to the broker by the settings: its addresses, the login (SASL), certificates (TLS)."""
 
 import asyncio
 import re
@@ -23,105 +23,47 @@ from gateway.settings.environment import shown
 
 _OURS = ("kafka_ssl_certfile", "kafka_ssl_keyfile")
 _FILES = (*_OURS, "kafka_ssl_cafile")
-
-
-def tls_context(settings: Settings) -> ssl.SSLContext | None:
-    """None where KAFKA_SECURITY_PROTOCOL is one without TLS. Raises SettingsError, which names what is wrong."""
-    if not settings.kafka_security_protocol.endswith("SSL"):
-        _refuse_files(settings)
-        return None
-    context = trusting(settings.kafka_ssl_cafile, "KAFKA_SSL_CAFILE")
-    if settings.kafka_ssl_certfile:
-        _load_own(context, settings, settings.kafka_ssl_certfile)
-    elif settings.kafka_ssl_keyfile:
-        raise SettingsError(
-            f"KAFKA_SSL_KEYFILE={settings.kafka_ssl_keyfile}: its certificate is needed too: KAFKA_SSL_CERTFILE"
-        )
-    return context
-
-
-def trusting(cafile: Path | None, variable: str) -> ssl.SSLContext:
-    """What trusts these authorities, or the system's. Raises SettingsError."""
-    try:
-        return ssl.create_default_context(cafile=cafile)
-    except OSError as error:
-        raise SettingsError(f"{variable}={cafile}: {_why(error)}") from error
-
-
-def _refuse_files(settings: Settings) -> None:
-    """The workers' own certificate is shown by TLS alone."""
-    why = f"no TLS is spoken with KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol}; SSL and SASL_SSL do"
-    given = [f"{name.upper()}={getattr(settings, name)}: {why}" for name in _OURS if getattr(settings, name)]
-    if given:
-        raise SettingsError("\n".join(given))
-
-
-def _load_own(context: ssl.SSLContext, settings: Settings, certfile: Path) -> None:
-    """Check what OpenSSL would refuse in words that nobody understands, then load it. Raises SettingsError."""
-    keyfile = settings.kafka_ssl_keyfile or certfile
-    password = settings.kafka_ssl_password.get_secret_value()
-    certificate, key = (
-        _certificate(certfile),
-        _key(keyfile, password, "KAFKA_SSL_KEYFILE" if settings.kafka_ssl_keyfile else "KAFKA_SSL_CERTFILE"),
-    )
-    spki = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    if certificate.public_key().public_bytes(*spki) != key.public_key().public_bytes(*spki):
-        raise SettingsError(f"KAFKA_SSL_KEYFILE={keyfile}: it is not the key of KAFKA_SSL_CERTFILE={certfile}")
-    try:
-        context.load_cert_chain(certfile, keyfile, password=lambda: password)
-    except OSError as error:
-        raise SettingsError(f"KAFKA_SSL_CERTFILE={certfile}: {_why(error)}") from error
-
-
-def _certificate(certfile: Path) -> x509.Certificate:
-    content = _read(certfile, "KAFKA_SSL_CERTFILE")
-    try:
-        certificate = x509.load_pem_x509_certificates(content)[0]
-    except ValueError as error:
-        raise SettingsError(f"KAFKA_SSL_CERTFILE={certfile}: it holds no certificate as PEM") from error
-    now = datetime.now(UTC)
-    if certificate.not_valid_after_utc < now:
-        raise SettingsError(f"KAFKA_SSL_CERTFILE={certfile}: it expired on {certificate.not_valid_after_utc:%Y-%m-%d}")
-    if certificate.not_valid_before_utc > now:
-        since = f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
-        raise SettingsError(f"KAFKA_SSL_CERTFILE={certfile}: it is valid from {since} on; is the clock right?")
-    return certificate
-
-
-def _key(keyfile: Path, password: str, variable: str) -> PrivateKeyTypes:
-    content = _read(keyfile, variable)
-    is_encrypted = b"ENCRYPTED" in content
-    if is_encrypted and not password:
-        raise SettingsError(f"{variable}={keyfile}: the key is encrypted, and needs KAFKA_SSL_PASSWORD")
-    try:
-        return load_pem_private_key(content, password.encode() if is_encrypted else None)
-    except (ValueError, TypeError) as error:
-        if is_encrypted:
-            raise SettingsError(f"KAFKA_SSL_PASSWORD=…: it does not open {variable}={keyfile}") from error
-        raise SettingsError(f"{variable}={keyfile}: it holds no private key as PEM") from error
-
-
-def _read(path: Path, variable: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise SettingsError(f"{variable}={path}: {_why(error)}") from error
-
-
-def _why(error: OSError) -> str:
-    return error.strerror or str(error)
-
-
 _OAUTH, _AWS = "OAUTHBEARER", "AWS_MSK_IAM"
 _NEEDED_BY_OAUTH = ("kafka_oauth_token_url", "kafka_oauth_client_id", "kafka_oauth_client_secret")
 _NEEDED_BY_PASSWORDS = ("kafka_username", "kafka_password")
 _TOKEN_S = 5.0
 _LIFE_USED = 0.8
-"""The share of its life after which a token is asked for anew."""
+"""The share of its life after which a token is renewed."""
 _LIFE_S = 300.0
-"""Where the server does not say how long a token lives (RFC 6749 §5.1 only recommends it)."""
+"""How long a token lives if the server does not say so (RFC 6749 §5.1 only recommends it)."""
 _SIGNER = "aws_msk_iam_sasl_signer.MSKAuthTokenProvider"
 _SHOWN_CHARACTERS = 200
+REQUEST_TIMEOUT_S = 9
+"""Longer than the consumer's SESSION_TIMEOUT_MS: a broker may delay its answer to a join for that long."""
+_RETRY_BACKOFF_MS = 250
+_METADATA_AGE_MS = 5000
+"""How soon the client notices that a topic was made, or has more partitions."""
+
+
+def connection_arguments(settings: Settings) -> dict[str, object]:
+    """Keyword arguments of any aiokafka client. Raises SettingsError, one line for each variable that does not fit.
+
+    Certificates are read anew each time, so that renewed ones are used.
+    """
+    protocol = settings.kafka_security_protocol
+    arguments: dict[str, object] = {
+        "bootstrap_servers": _servers(settings),
+        "security_protocol": protocol,
+        "request_timeout_ms": REQUEST_TIMEOUT_S * 1000,
+        "retry_backoff_ms": _RETRY_BACKOFF_MS,
+        "metadata_max_age_ms": _METADATA_AGE_MS,
+    }
+    arguments |= login(settings)
+    if context := tls_context(settings):
+        arguments["ssl_context"] = context
+    return arguments
+
+
+def _servers(settings: Settings) -> list[str]:
+    servers = [server.strip() for server in settings.kafka_bootstrap_servers.split(",") if server.strip()]
+    if not servers:
+        raise SettingsError("KAFKA_BOOTSTRAP_SERVERS=: host:port is needed, comma-separated where there are several")
+    return servers
 
 
 def login(settings: Settings) -> dict[str, object]:
@@ -143,7 +85,7 @@ def login(settings: Settings) -> dict[str, object]:
 
 
 def _complaints(settings: Settings) -> Iterator[str]:
-    """What cannot work together."""
+    """Settings that cannot work together, a line for each."""
     protocol, mechanism = settings.kafka_security_protocol, settings.kafka_sasl_mechanism
     if not protocol.startswith("SASL"):
         if mechanism != "PLAIN":
@@ -172,7 +114,7 @@ def _aws_complaints(settings: Settings) -> Iterator[str]:
 
 
 def _aws_region(settings: Settings) -> str:
-    """As it is set, or as the broker's name says it: b-1.name.id.c2.kafka.REGION.amazonaws.com."""
+    """The region of the settings, or of the broker's name: b-1.name.id.c2.kafka.REGION.amazonaws.com."""
     named = re.search(r"\.kafka(?:-serverless)?\.([a-z0-9-]+)\.amazonaws\.com", settings.kafka_bootstrap_servers)
     return settings.kafka_aws_region or (named[1] if named else "")
 
@@ -247,35 +189,88 @@ def _failure(url: str, why: str) -> AuthenticationFailedError:
     return AuthenticationFailedError(f"no token from KAFKA_OAUTH_TOKEN_URL={shown(url)}: {shown(why)}")
 
 
-REQUEST_TIMEOUT_S = 9
-"""Longer than SESSION_TIMEOUT_MS of the consumer: a broker may hold a request to join for that long."""
-
-_RETRY_BACKOFF_MS = 250
-_METADATA_AGE_MS = 5000
-"""So soon it is noticed that a topic was made, or has got more partitions."""
-
-
-def connection_arguments(settings: Settings) -> dict[str, object]:
-    """Keyword arguments of any aiokafka client. Raises SettingsError, one line for each variable that does not fit.
-
-    Certificates are read anew each time, so that renewed ones are used.
-    """
-    protocol = settings.kafka_security_protocol
-    arguments: dict[str, object] = {
-        "bootstrap_servers": _servers(settings),
-        "security_protocol": protocol,
-        "request_timeout_ms": REQUEST_TIMEOUT_S * 1000,
-        "retry_backoff_ms": _RETRY_BACKOFF_MS,
-        "metadata_max_age_ms": _METADATA_AGE_MS,
-    }
-    arguments |= login(settings)
-    if context := tls_context(settings):
-        arguments["ssl_context"] = context
-    return arguments
+def tls_context(settings: Settings) -> ssl.SSLContext | None:
+    """None if KAFKA_SECURITY_PROTOCOL is one without TLS. Raises SettingsError, which names what is wrong."""
+    if not settings.kafka_security_protocol.endswith("SSL"):
+        _refuse_files(settings)
+        return None
+    context = trusting(settings.kafka_ssl_cafile, "KAFKA_SSL_CAFILE")
+    if settings.kafka_ssl_certfile:
+        _load_own(context, settings, settings.kafka_ssl_certfile)
+    elif settings.kafka_ssl_keyfile:
+        raise SettingsError(
+            f"KAFKA_SSL_KEYFILE={settings.kafka_ssl_keyfile}: its certificate is needed too: KAFKA_SSL_CERTFILE"
+        )
+    return context
 
 
-def _servers(settings: Settings) -> list[str]:
-    servers = [server.strip() for server in settings.kafka_bootstrap_servers.split(",") if server.strip()]
-    if not servers:
-        raise SettingsError("KAFKA_BOOTSTRAP_SERVERS=: host:port is needed, comma-separated where there are several")
-    return servers
+def trusting(cafile: Path | None, variable: str) -> ssl.SSLContext:
+    """A context that trusts these authorities, or the system's. Raises SettingsError."""
+    try:
+        return ssl.create_default_context(cafile=cafile)
+    except OSError as error:
+        raise SettingsError(f"{variable}={cafile}: {_why(error)}") from error
+
+
+def _refuse_files(settings: Settings) -> None:
+    """Only TLS uses the workers' own certificate. Raises SettingsError."""
+    why = f"no TLS is spoken with KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol}; SSL and SASL_SSL do"
+    given = [f"{name.upper()}={getattr(settings, name)}: {why}" for name in _OURS if getattr(settings, name)]
+    if given:
+        raise SettingsError("\n".join(given))
+
+
+def _load_own(context: ssl.SSLContext, settings: Settings, certfile: Path) -> None:
+    """Load the workers' certificate, after checks that tell more than OpenSSL's errors do. Raises SettingsError."""
+    keyfile = settings.kafka_ssl_keyfile or certfile
+    password = settings.kafka_ssl_password.get_secret_value()
+    certificate, key = (
+        _certificate(certfile),
+        _key(keyfile, password, "KAFKA_SSL_KEYFILE" if settings.kafka_ssl_keyfile else "KAFKA_SSL_CERTFILE"),
+    )
+    spki = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if certificate.public_key().public_bytes(*spki) != key.public_key().public_bytes(*spki):
+        raise SettingsError(f"KAFKA_SSL_KEYFILE={keyfile}: it is not the key of KAFKA_SSL_CERTFILE={certfile}")
+    try:
+        context.load_cert_chain(certfile, keyfile, password=lambda: password)
+    except OSError as error:
+        raise SettingsError(f"KAFKA_SSL_CERTFILE={certfile}: {_why(error)}") from error
+
+
+def _certificate(certfile: Path) -> x509.Certificate:
+    content = _read(certfile, "KAFKA_SSL_CERTFILE")
+    try:
+        certificate = x509.load_pem_x509_certificates(content)[0]
+    except ValueError as error:
+        raise SettingsError(f"KAFKA_SSL_CERTFILE={certfile}: it holds no certificate as PEM") from error
+    now = datetime.now(UTC)
+    if certificate.not_valid_after_utc < now:
+        raise SettingsError(f"KAFKA_SSL_CERTFILE={certfile}: it expired on {certificate.not_valid_after_utc:%Y-%m-%d}")
+    if certificate.not_valid_before_utc > now:
+        since = f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+        raise SettingsError(f"KAFKA_SSL_CERTFILE={certfile}: it is valid from {since} on; is the clock right?")
+    return certificate
+
+
+def _key(keyfile: Path, password: str, variable: str) -> PrivateKeyTypes:
+    content = _read(keyfile, variable)
+    is_encrypted = b"ENCRYPTED" in content
+    if is_encrypted and not password:
+        raise SettingsError(f"{variable}={keyfile}: the key is encrypted, and needs KAFKA_SSL_PASSWORD")
+    try:
+        return load_pem_private_key(content, password.encode() if is_encrypted else None)
+    except (ValueError, TypeError) as error:
+        if is_encrypted:
+            raise SettingsError(f"KAFKA_SSL_PASSWORD=…: it does not open {variable}={keyfile}") from error
+        raise SettingsError(f"{variable}={keyfile}: it holds no private key as PEM") from error
+
+
+def _read(path: Path, variable: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"{variable}={path}: {_why(error)}") from error
+
+
+def _why(error: OSError) -> str:
+    return error.strerror or str(error)
