@@ -1,4 +1,4 @@
-"""Which requests are the same, and which are alike."""
+"""Keys of results: which requests are the same or similar, and which models and code make their results."""
 
 import asyncio
 import hashlib
@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 
 from gateway import __version__
-from gateway.cache.cache import CacheKey, Likeness
+from gateway.cache.cache import CacheKey, Similarity
 from gateway.pipelines.pipeline import Pipeline
 from gateway.triton import Triton
 from vision.face.errors import FaceError
@@ -25,11 +25,15 @@ from vision.photo import PhotoError, decode, inspect
 _LANDMARKS = "landmarks"
 _EMBEDDED = "embed_image"
 _LENGTH_BYTES = 8
+_PACKAGES = ("steps", "vision")
+_FRESH_S = 10.0
+_PAUSE_S = 1.0
+_TIMEOUT_S = 1.0
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be computed: the pipeline, the photo as it came, the parameters as the model takes them; for whom."""
+    """What is to be computed, and for whom: the photo is as it came, the parameters are as the model takes them."""
 
     pipeline: Pipeline
     photo: bytes
@@ -38,16 +42,16 @@ class Work:
 
 
 def key_of(work: Work, versions: str) -> CacheKey:
-    """The key of a request; `versions` is all else that decides the result. Nothing is decoded or parsed."""
+    """The key of a request; `versions` is everything else that decides the result. Nothing is decoded or parsed."""
     return CacheKey(work.pipeline.name, _digest((*_maker(work, versions), work.parameters, work.photo)), work.tenant)
 
 
-def likeness_of(work: Work, versions: str, tolerance: float) -> Likeness | None:
-    """What makes other requests like this one; None where no other photo may share its result.
+def similarity_of(work: Work, versions: str, tolerance: float) -> Similarity | None:
+    """What makes other requests similar to this one; None if no other photo may share its result.
 
-    Photos alone never make requests alike: two people's portraits may have the same hash. So the landmarks must be
-    given, and the answer must not hold the photo. They must be one face's: of two, whichever is larger by a pixel may
-    be the one that is drawn. `tolerance` is a share of the diagonal of the face's box.
+    Similar photos are not enough: two people's portraits may have the same hash. So the request must hold landmarks,
+    and the answer must not hold the photo. There must be one face: of two, the model may draw the larger one, and one
+    pixel decides which it is. `tolerance` is a share of the diagonal of the face's box.
     """
     parameters = cast("Mapping[str, object]", json.loads(work.parameters))
     given = parameters.get(_LANDMARKS)
@@ -64,7 +68,7 @@ def likeness_of(work: Work, versions: str, tolerance: float) -> Likeness | None:
     (face,) = faces
     rest = {name: value for name, value in parameters.items() if name != _LANDMARKS}
     equal = json.dumps([rest, info.size, len(face)], sort_keys=True).encode()
-    return Likeness(
+    return Similarity(
         group=_digest((*_maker(work, versions), equal)),
         photo_hash=perceptual_hash(pixels),
         landmarks=face.astype(np.float32).tobytes(),
@@ -72,14 +76,14 @@ def likeness_of(work: Work, versions: str, tolerance: float) -> Likeness | None:
     )
 
 
-def alike(likeness: Likeness, landmarks: bytes) -> bool:
-    """Whether no landmark of another request is farther from this one's than the tolerance."""
-    ours, theirs = (np.frombuffer(data, np.float32).reshape(-1, 2) for data in (likeness.landmarks, landmarks))
-    return ours.shape == theirs.shape and bool(np.hypot(*(ours - theirs).T).max() <= likeness.tolerance)
+def alike(similarity: Similarity, landmarks: bytes) -> bool:
+    """Whether every landmark of the other request is within the tolerance of this one's."""
+    ours, theirs = (np.frombuffer(data, np.float32).reshape(-1, 2) for data in (similarity.landmarks, landmarks))
+    return ours.shape == theirs.shape and bool(np.hypot(*(ours - theirs).T).max() <= similarity.tolerance)
 
 
 def _maker(work: Work, versions: str) -> tuple[bytes, ...]:
-    """What makes the result: the pipeline by its name and its model, which the profile decides; and whose it is."""
+    """What makes the result, and whose it is; the pipeline's model depends on the profile."""
     return tuple(part.encode() for part in (versions, work.pipeline.name, work.pipeline.model, work.tenant))
 
 
@@ -88,7 +92,7 @@ def _text(given: object) -> bytes:
 
 
 def _digest(parts: Iterable[bytes]) -> bytes:
-    """A SHA-256 over the parts, each after its length, so that no two lists of parts are one text."""
+    """A SHA-256 over the parts, each after its length, so that different lists never give the same text."""
     sha = hashlib.sha256()
     for part in parts:
         sha.update(len(part).to_bytes(_LENGTH_BYTES, "big"))
@@ -96,12 +100,9 @@ def _digest(parts: Iterable[bytes]) -> bytes:
     return sha.digest()
 
 
-_PACKAGES = ("steps", "vision")
-
-
 @lru_cache(maxsize=1)
 def code_digest() -> str:
-    """A SHA-256, in hexadecimal digits, over the packages that Triton's models run, as this process found them."""
+    """A SHA-256 in hexadecimal digits over the packages that Triton's models run, as this process found them."""
     specs = (find_spec(package) for package in _PACKAGES)
     return source_digest(Path(place) for spec in specs if spec for place in spec.submodule_search_locations or ())
 
@@ -116,17 +117,11 @@ def source_digest(folders: Iterable[Path]) -> str:
     return sha.hexdigest()
 
 
-_FRESH_S = 10.0
-_PAUSE_S = 1.0
-_TIMEOUT_S = 1.0
-
-
 class ModelVersions:
     """The models that are ready, their versions and weights, and the code that they run, as one text.
 
-    Triton is asked every few seconds, in the background; of its code it says nothing, so it is taken to be ours.
-
-    While Triton is away, what it said last holds.
+    Triton is asked every few seconds in the background. It does not tell its code, which we take to be the same as
+    ours. While Triton is away, its last answer holds.
     """
 
     def __init__(self, triton: Triton) -> None:
@@ -136,7 +131,7 @@ class ModelVersions:
         self._reading: asyncio.Task[None] | None = None
 
     async def current(self) -> str | None:
-        """The text; None where Triton has not been heard of yet."""
+        """The text; None if Triton has not answered yet."""
         if time.monotonic() >= self._due_at and self._reading is None:
             self._reading = asyncio.create_task(self._read())
         if self._said is None and self._reading is not None:

@@ -130,7 +130,7 @@ class Batch:
         yield from self._split(body, count, times)
 
     def _split(self, body: bytes, count: int, times: tuple[int, int]) -> Iterator[Record | Unreadable]:
-        """The records; the length of each tells where the next begins. After a broken one the rest is one Unreadable."""
+        """The records; each one's length says where the next begins. After a broken one, the rest is one Unreadable."""
         reader, expected, end, unreadable, read, at, broken = _Reader(body), self.base, self.end, 0, 0, 0, ""
         while read < count and expected < end and not broken:
             at = reader.at

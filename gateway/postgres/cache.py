@@ -16,9 +16,9 @@ from gateway.cache.cache import (
     CacheStats,
     CacheTotals,
     KeyedLocks,
-    Likeness,
     NewEntry,
     NullCache,
+    Similarity,
     Tally,
     still,
 )
@@ -53,9 +53,9 @@ class PostgresCache(Cache):
         """The result under this very key."""
         return await self._quickly(lambda connection: find_entry(connection, key.digest.hex()))
 
-    async def find_like(self, likeness: Likeness, bits: int) -> CacheHit | None:
+    async def find_similar(self, similarity: Similarity, bits: int) -> CacheHit | None:
         """The nearest result that is near enough."""
-        digest = await self._quickly(lambda connection: find_digest_like(connection, likeness, bits))
+        digest = await self._quickly(lambda connection: find_digest_like(connection, similarity, bits))
         return await self._quickly(lambda connection: find_entry(connection, digest)) if digest else None
 
     async def keep(self, entry: NewEntry) -> None:
