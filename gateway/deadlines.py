@@ -1,7 +1,6 @@
 """Time limits: of a request, of a client that is slow, and of questions that may go unanswered."""
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, suppress
@@ -111,9 +110,3 @@ class Remembered(Generic[T]):
             if self._known is None or now - self._known[0] > self._fresh_s:
                 self._known = time.monotonic(), await self._ask()
             return self._known[1]
-
-
-def backoff_s(failures: int, first_s: float, longest_s: float, jitter: float = 0.0) -> float:
-    """Seconds to wait after so many failures in a row: doubled with each, then times 1 ± `jitter`."""
-    pause_s = min(longest_s, first_s * 2.0 ** min(max(0, failures - 1), 30))
-    return pause_s * random.uniform(1 - jitter, 1 + jitter)  # noqa: S311 jitter, not a secret

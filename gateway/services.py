@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 
 from gateway.access.access import Access
+from gateway.cache.keys import ModelVersions
 from gateway.cache.results import Results
-from gateway.cache.versions import ModelVersions
-from gateway.callbacks.couriers import check_callbacks
+from gateway.callbacks.senders import check_callbacks
 from gateway.health import Prober, StoreProber
 from gateway.inference import Inferences
 from gateway.limits.admission import Admission

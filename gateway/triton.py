@@ -13,10 +13,11 @@ from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.grpc.service_pb2 import ModelInferRequest, ModelInferResponse
 from tritonclient.utils import InferenceServerException
 
-from gateway.deadlines import Deadline, backoff_s
+from gateway.deadlines import Deadline
 from gateway.errors import PROBLEMS, Problem
 from gateway.logs import get_logger
 from gateway.results import Artifact, InferenceResult
+from gateway.retry import Backoff
 from gateway.settings import Settings
 
 _MAX_MESSAGE_BYTES = 2**31 - 1
@@ -36,8 +37,7 @@ _MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
 _SMALL = 1024 * 1024
 _RAW_CONTENTS = bytes(((7 << 3) | 2,))
 """What begins each of `raw_input_contents` of a ModelInferRequest: its number, and that a length follows."""
-_FIRST_PAUSE_S = 0.05
-_LONGEST_PAUSE_S = 1.0
+_BACKOFF = Backoff(0.05, 1.0, jitter=0.3)
 _STUB_DEATHS_BORNE = 2
 
 Observe = Callable[[InferenceResult, float], None]
@@ -209,7 +209,7 @@ class Retry:
         self._deadline = deadline
         self._patience = Deadline(patience_s)
         self._is_patient = patience_s > 0
-        self._failures = 0
+        self._pauses = _BACKOFF.pauses()
         self._stub_deaths = 0
 
     def attempt_s(self) -> float:
@@ -227,12 +227,11 @@ class Retry:
         """
         if not self._transient(error):
             raise self._final(error)
-        self._failures += 1
-        pause_s = backoff_s(self._failures, _FIRST_PAUSE_S, _LONGEST_PAUSE_S, jitter=0.3)
+        pause_s = next(self._pauses)
         if pause_s > min(self._deadline.remaining(), self._patience.remaining()):
             if self._is_patient:  # readiness asks every second without patience: its failures are no news
                 _log.warning("Triton did not answer", reason=error.message())
-            raise Problem("triton_unavailable", "Triton did not answer.", retry_after=_LONGEST_PAUSE_S)
+            raise Problem("triton_unavailable", "Triton did not answer.", retry_after=_BACKOFF.longest_s)
         await asyncio.sleep(pause_s)
 
     def _transient(self, error: InferenceServerException) -> bool:

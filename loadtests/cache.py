@@ -1,4 +1,4 @@
-"""`python -m loadtests.cache`: what a hit costs, and a search by likeness, with many results kept."""
+"""`python -m loadtests.cache`: what a hit costs, and a search by similarity, with many results kept."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ from rich.table import Table
 from deploy.embedded.addresses import Addresses
 from deploy.embedded.folders import Folders
 from exporters.paths import DEFAULT_PATHS
-from gateway.cache.cache import Likeness
+from gateway.cache.cache import Similarity
 from gateway.postgres.likenesses import NEAR, near_values
 from gateway.settings import Settings
 from loadtests.caller import Load, call_repeatedly, multipart_request
@@ -60,7 +60,7 @@ def main(
     photo: Annotated[Path | None, typer.Option(help="A photo of one person; the astronaut without.")] = None,
     case: Annotated[Path | None, typer.Option(help="A folder of a photo, landmarks and labels; else made up.")] = None,
 ) -> None:
-    """Fill the cache, then measure hits over HTTP and searches by likeness in the database."""
+    """Fill the cache, then measure hits over HTTP and searches by similarity in the database."""
     with bench_stack(CACHE_ENABLED="true", CACHE_MAX_BYTES=str(10**11)) as settings:
         dsn = _dsn(settings)
         asyncio.run(_fill(dsn, entries, entry_bytes))
@@ -150,8 +150,8 @@ async def _searched(connection: asyncpg.Connection, photo_hash: int, bits: int) 
     return (time.perf_counter() - began) * 1000
 
 
-def _likeness(photo_hash: int) -> Likeness:
-    return Likeness(GROUP, photo_hash, b"", 0.0)
+def _likeness(photo_hash: int) -> Similarity:
+    return Similarity(GROUP, photo_hash, b"", 0.0)
 
 
 def _hits_table(loads: Mapping[tuple[str, str], Load]) -> Table:
@@ -163,7 +163,7 @@ def _hits_table(loads: Mapping[tuple[str, str], Load]) -> Table:
 
 
 def _search_table(searches: list[Search]) -> Table:
-    table = Table("bits", "p50 ms", "p99 ms", title="search by likeness", title_justify="left")
+    table = Table("bits", "p50 ms", "p99 ms", title="search by similarity", title_justify="left")
     for search in searches:
         table.add_row(str(search.bits), *(f"{np.percentile(search.took_ms, share):.1f}" for share in (50, 99)))
     return table

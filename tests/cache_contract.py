@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import numpy as np
 
-from gateway.cache.cache import Cache, CachedResult, CacheHit, CacheKey, Likeness, NewEntry
+from gateway.cache.cache import Cache, CachedResult, CacheHit, CacheKey, NewEntry, Similarity
 from gateway.results import Artifact, Failure
 
 HOUR_S = 3600.0
@@ -33,9 +33,9 @@ def entry(number: int = 1, value: CachedResult = DRAWN, **changes: object) -> Ne
     return replace(made, **changes)
 
 
-def likeness(photo_hash: int = 0, moved: float = 0.0, **changes: object) -> Likeness:
+def similarity(photo_hash: int = 0, moved: float = 0.0, **changes: object) -> Similarity:
     """Of one face, its landmarks moved by so many pixels."""
-    made = Likeness(b"g" * 32, photo_hash, (FACE + np.float32([moved, 0])).tobytes(), tolerance=1.0)
+    made = Similarity(b"g" * 32, photo_hash, (FACE + np.float32([moved, 0])).tobytes(), tolerance=1.0)
     return replace(made, **changes)
 
 
@@ -87,25 +87,25 @@ async def lists_entries(cache: Cache) -> None:
 
 async def finds_the_like(cache: Cache) -> None:
     """Near hashes, near landmarks, everything else equal: each of them is needed."""
-    await cache.keep(entry(1, likeness=likeness(0b1111)))
+    await cache.keep(entry(1, similarity=similarity(0b1111)))
     await cache.keep(entry(2, REFUSED))
-    assert await cache.find_like(likeness(0b1111), 0) == CacheHit(key(1), DRAWN)
-    assert await cache.find_like(likeness(0b1111, moved=0.9), 0) == CacheHit(key(1), DRAWN)
-    assert await cache.find_like(likeness(0b0000), 4) == CacheHit(key(1), DRAWN)
-    assert await cache.find_like(likeness(0b0000), 3) is None
-    assert await cache.find_like(likeness(0b1111, moved=1.1), 15) is None
-    assert await cache.find_like(likeness(0b1111, group=b"h" * 32), 15) is None
+    assert await cache.find_similar(similarity(0b1111), 0) == CacheHit(key(1), DRAWN)
+    assert await cache.find_similar(similarity(0b1111, moved=0.9), 0) == CacheHit(key(1), DRAWN)
+    assert await cache.find_similar(similarity(0b0000), 4) == CacheHit(key(1), DRAWN)
+    assert await cache.find_similar(similarity(0b0000), 3) is None
+    assert await cache.find_similar(similarity(0b1111, moved=1.1), 15) is None
+    assert await cache.find_similar(similarity(0b1111, group=b"h" * 32), 15) is None
     fewer = FACE[:68].tobytes()
-    assert await cache.find_like(likeness(0b1111, landmarks=fewer), 15) is None
+    assert await cache.find_similar(similarity(0b1111, landmarks=fewer), 15) is None
 
 
 async def takes_the_nearest(cache: Cache) -> None:
     """Of two that are near enough, the one whose hash is nearer; of equal hashes, the one that is the same face."""
-    await cache.keep(entry(1, likeness=likeness(0b111)))
-    await cache.keep(entry(2, likeness=likeness(0b1)))
-    await cache.keep(entry(3, likeness=likeness(0b0, moved=50)))
-    assert (await cache.find_like(likeness(0b0), 3)).key == key(2)
-    assert (await cache.find_like(likeness(0b0, moved=50), 3)).key == key(3)
+    await cache.keep(entry(1, similarity=similarity(0b111)))
+    await cache.keep(entry(2, similarity=similarity(0b1)))
+    await cache.keep(entry(3, similarity=similarity(0b0, moved=50)))
+    assert (await cache.find_similar(similarity(0b0), 3)).key == key(2)
+    assert (await cache.find_similar(similarity(0b0, moved=50), 3)).key == key(3)
 
 
 async def computes_once(cache: Cache) -> None:

@@ -13,7 +13,7 @@ from deploy.embedded.errors import StackError
 from deploy.embedded.rights import Rights
 from deploy.embedded.s3 import connect
 from deploy.embedded.service import Service
-from gateway.kafka.topics import make_topics
+from gateway.kafka.consumer import make_topics
 from gateway.settings import Settings
 
 BUCKET = "maskwright-kafka"

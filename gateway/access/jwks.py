@@ -12,7 +12,7 @@ from jwt.algorithms import AllowedPublicKeys
 from jwt.exceptions import PyJWTError
 
 from gateway.errors import Problem
-from gateway.fetching.urls import host_of, parse_url
+from gateway.fetching.guard import host_of, parse_url
 from gateway.logs import get_logger
 from gateway.proxies import ProxyError, is_inside, way_to
 from gateway.settings import SettingsError

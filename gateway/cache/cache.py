@@ -1,22 +1,28 @@
-"""What keeps results: PostgreSQL, memory, or nothing."""
+"""The cache of results: its types, the protocol of its stores, the store that keeps nothing, and what stores share."""
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+import asyncio
+import json
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from operator import add
 from typing import Literal, Protocol
+from weakref import WeakValueDictionary
+
+from typing_extensions import override
 
 from gateway.results import Artifact, Failure
 
 Status = Literal["SUCCESS", "FAILURE"]
-
-UNCOUNTED = "frontal:loadtest"
-"""The source of a job that the figures leave out."""
+_COLUMNS_BYTES = 500
+"""About what an entry takes besides its content."""
 
 
 @dataclass(frozen=True)
-class Likeness:
-    """What makes a request like another: equal `group`, near `photo_hash`, and landmarks near one another.
+class Similarity:
+    """What makes two requests similar: the same `group`, a near `photo_hash`, and landmarks near one another.
 
     `group` is a SHA-256 over all that must be equal; `photo_hash` has 64 bits. `landmarks` are N×2 float32 in source
     pixels, row by row. They may differ by `tolerance` pixels.
@@ -30,7 +36,7 @@ class Likeness:
 
 @dataclass(frozen=True)
 class CacheKey:
-    """Requests with the same `digest`, a SHA-256, have the same result; it is one of the tenant's alone."""
+    """Requests with the same `digest`, a SHA-256, have the same result; each tenant has its own keys."""
 
     pipeline: str
     digest: bytes
@@ -39,7 +45,7 @@ class CacheKey:
 
 @dataclass(frozen=True)
 class CachedResult:
-    """What a computation gave, or why it could not; `processing_ms` is what it took."""
+    """What a computation gave, or why it failed; it took `processing_ms`."""
 
     result: Mapping[str, object]
     artifacts: tuple[Artifact, ...]
@@ -59,12 +65,12 @@ class NewEntry:
     submitted_at: datetime
     value: CachedResult
     life_s: float
-    likeness: Likeness | None = None
+    similarity: Similarity | None = None
 
 
 @dataclass(frozen=True)
 class CacheHit:
-    """An entry that serves a request; its key is another one where it was found by likeness."""
+    """An entry that serves a request; if it was found by similarity, its key is not the request's."""
 
     key: CacheKey
     value: CachedResult
@@ -72,7 +78,7 @@ class CacheHit:
 
 @dataclass(frozen=True)
 class CachedTask:
-    """An entry as lists have it; `regions` where the result has regions."""
+    """An entry as lists show it; `regions` is None if the result has none."""
 
     task_id: str
     pipeline: str
@@ -122,7 +128,7 @@ class CacheStats:
 
 @dataclass(frozen=True)
 class CacheTotals:
-    """Since the tables were made: requests that were looked up, and those that were answered; and what there is now."""
+    """Requests that were looked up, and hits, since the tables were made; and what there is now."""
 
     requests: int
     hits: int
@@ -131,23 +137,23 @@ class CacheTotals:
 
 
 def still() -> None:
-    """For those whom nobody watches."""
+    """Does nothing: for callers whom nobody watches."""
 
 
 class Cache(Protocol):
     """Results by key. Every method that waits raises Problem `store_unavailable`."""
 
     async def find(self, key: CacheKey) -> CacheHit | None:
-        """The result under this very key."""
+        """The result under exactly this key."""
 
-    async def find_like(self, likeness: Likeness, bits: int) -> CacheHit | None:
+    async def find_similar(self, similarity: Similarity, bits: int) -> CacheHit | None:
         """The nearest result whose photo's hash differs in at most `bits` bits, and whose landmarks are near enough."""
 
     async def keep(self, entry: NewEntry) -> None:
         """Keep a result, in place of an earlier one under the same key."""
 
     def alone(self, key: CacheKey) -> AbstractAsyncContextManager[None]:
-        """Wait until nobody else computes this result, in any process; nobody else does while the context lasts."""
+        """Wait until nobody else, in any process, computes this result; keep others waiting while the context lasts."""
 
     def count(self, served: CacheHit | NewEntry) -> None:
         """Count a request that was answered from the cache or had to be computed; it shows in the figures soon."""
@@ -162,4 +168,148 @@ class Cache(Protocol):
         """Figures of all time."""
 
     async def cleanup(self, alive: Callable[[], None] = still) -> int:
-        """Remove what is too old or too much; how many entries. It may take long, and calls `alive` now and then."""
+        """Remove old entries, and more if they are too many; how many. Calls `alive` often: this may take long."""
+
+
+class NullCache(Cache):
+    """Keeps nothing and counts nothing."""
+
+    @override
+    async def find(self, _key: CacheKey) -> CacheHit | None:
+        return None
+
+    @override
+    async def find_similar(self, _similarity: Similarity, _bits: int) -> CacheHit | None:
+        return None
+
+    @override
+    async def keep(self, _entry: NewEntry) -> None:
+        pass
+
+    def forget(self, _task_id: str) -> None:
+        """There is nothing to forget."""
+
+    @override
+    def alone(self, _key: CacheKey) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
+
+    @override
+    def count(self, _served: CacheHit | NewEntry) -> None:
+        pass
+
+    @override
+    async def stats(self, days: int) -> CacheStats:
+        return CacheStats(days, 0, 0, 0, 0, 0.0, 0.0, 0, 0)
+
+    @override
+    async def recent(self, _limit: int, _tenant: str = "") -> list[CachedTask]:
+        return []
+
+    @override
+    async def totals(self) -> CacheTotals:
+        return CacheTotals(0, 0, 0, 0)
+
+    @override
+    async def cleanup(self, _alive: Callable[[], None] = still) -> int:
+        return 0
+
+
+def status_of(value: CachedResult) -> Status:
+    """The word for the result."""
+    return "FAILURE" if value.failure else "SUCCESS"
+
+
+def result_text(value: CachedResult) -> str:
+    """The model's result object as JSON."""
+    return json.dumps(dict(value.result), separators=(",", ":"))
+
+
+def size_of(entry: NewEntry) -> int:
+    """Bytes that an entry takes."""
+    landmarks = len(entry.similarity.landmarks) if entry.similarity else 0
+    artifacts = sum(len(artifact.data) for artifact in entry.value.artifacts)
+    return artifacts + len(result_text(entry.value)) + landmarks + _COLUMNS_BYTES
+
+
+def regions_of(value: CachedResult) -> int | None:
+    """How many regions all faces of a result have together; None if it is not about faces."""
+    faces = value.result.get("faces")
+    if not isinstance(faces, list):
+        return None
+    return sum(len(face.get("regions") or ()) for face in faces if isinstance(face, dict))
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Requests, and what became of them, as in CacheStats."""
+
+    requests: int = 0
+    hits: int = 0
+    successes: int = 0
+    failures: int = 0
+    spent_ms: float = 0.0
+    saved_ms: float = 0.0
+
+    @classmethod
+    def of(cls, served: CacheHit | NewEntry) -> "Traffic":
+        """The traffic of one request."""
+        spent = served.value.processing_ms
+        if isinstance(served, CacheHit):
+            return cls(requests=1, hits=1, saved_ms=spent)
+        failed = served.value.failure is not None
+        return cls(requests=1, successes=int(not failed), failures=int(failed), spent_ms=spent)
+
+    def __add__(self, other: "Traffic") -> "Traffic":
+        return Traffic(*map(add, vars(self).values(), vars(other).values()))
+
+
+NOTHING = Traffic()
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Traffic by pipeline, and hits by the digest of the entry."""
+
+    traffic: Mapping[str, Traffic]
+    hits: Mapping[bytes, int]
+
+
+class Tally:
+    """Counts requests until the counts are taken."""
+
+    def __init__(self) -> None:
+        self._traffic: defaultdict[str, Traffic] = defaultdict(Traffic)
+        self._hits: Counter[bytes] = Counter()
+
+    def count(self, served: CacheHit | NewEntry) -> None:
+        """Count one request."""
+        self._traffic[served.key.pipeline] += Traffic.of(served)
+        if isinstance(served, CacheHit):
+            self._hits[served.key.digest] += 1
+
+    def take(self) -> Counted:
+        """The counts since the last time."""
+        counted = Counted(dict(self._traffic), dict(self._hits))
+        self._traffic.clear()
+        self._hits.clear()
+        return counted
+
+    def put_back(self, counted: Counted) -> None:
+        """Add counts again that could not be written down."""
+        for pipeline, traffic in counted.traffic.items():
+            self._traffic[pipeline] += traffic
+        self._hits.update(counted.hits)
+
+
+class KeyedLocks:
+    """A lock for each key that somebody holds or waits for."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def held(self, key: bytes) -> AsyncIterator[None]:
+        """Wait for the key, first come first served, and hold it."""
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        async with lock:
+            yield

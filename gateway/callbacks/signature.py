@@ -2,29 +2,32 @@
 
 import base64
 import binascii
-import hashlib
-import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Self
 
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from pydantic import SecretStr
+from standardwebhooks import Webhook
 
 from gateway.settings import Settings, SettingsError
 
 _PREFIX = "whsec_"
 _LEAST_BYTES = 24
 _MOST_BYTES = 64
+_DERIVED_BYTES = 32
 _LABEL = b"maskwright webhook secret v1, tenant:"
-"""No message's id begins so: what is signed with a secret is never what another one is derived by."""
+"""No message's id begins like this, so a signature can never be another tenant's secret."""
 
 
 @dataclass(frozen=True)
 class Signer:
-    """Signs with a tenant's own secret, which whoever verifies knows; that of no other follows from it.
+    """Signs with a secret of each tenant, from which no other tenant's secret can be computed.
 
-    `root` is the operator's, `before` the one that was it until a change. What is derived from either is HKDF-Expand of
-    RFC 5869 with SHA-256, one block of 32 bytes; its first step falls away, as the secrets are random (§3.3).
+    `root` is the operator's secret, `before` the one it replaced. The tenants' secrets are derived from them by
+    HKDF-Expand (RFC 5869) with SHA-256; HKDF-Extract is not needed, as the operator's secrets are random (§3.3).
     """
 
     root: bytes = field(repr=False)
@@ -47,19 +50,19 @@ class Signer:
     def headers(self, tenant: str, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
         """The three headers of a message; `timestamp` in seconds since 1970.
 
-        A signature by each secret that a receiver of the tenant may have: one that holds is enough for it.
+        There is a signature by each secret that a receiver of the tenant may have; the receiver accepts any one.
         """
-        signed = f"{message_id}.{timestamp}.".encode() + body
-        signatures = (base64.b64encode(hmac.digest(key, signed, hashlib.sha256)) for key in self._keys(tenant))
+        moment, text = datetime.fromtimestamp(timestamp, UTC), body.decode()
+        signatures = (Webhook(key).sign(message_id, moment, text) for key in self._keys(tenant))
         return {
             "webhook-id": message_id,
             "webhook-timestamp": str(timestamp),
-            "webhook-signature": " ".join(f"v1,{signature.decode()}" for signature in signatures),
+            "webhook-signature": " ".join(signatures),
         }
 
     def _keys(self, tenant: str) -> Iterator[bytes]:
         if not tenant:
-            yield self.root  # what all receivers verified with, before there was a secret of each tenant
+            yield self.root  # all receivers verified with this one before each tenant had a secret
         yield _derived(self.root, tenant)
         if self.before:
             yield self.before
@@ -67,7 +70,7 @@ class Signer:
 
 
 def _derived(root: bytes, tenant: str) -> bytes:
-    return hmac.digest(root, _LABEL + tenant.encode() + b"\x01", hashlib.sha256)
+    return HKDFExpand(SHA256(), _DERIVED_BYTES, _LABEL + tenant.encode()).derive(root)
 
 
 def _key(variable: str, setting: SecretStr) -> bytes | None:

@@ -1,26 +1,112 @@
-"""Fetches photos from URLs that callers give."""
+"""Sends HTTP requests to the addresses that the guard allows, and fetches photos from URLs that callers give."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
+from types import MappingProxyType
 
 import anyio
 import httpx
 
+from gateway import __version__
 from gateway.errors import Problem
-from gateway.fetching.client import Client, PinnedTransport, open_client, with_host
 from gateway.fetching.codings import ACCEPTED, CodingError, TooLargeError, coding_of, decoded
-from gateway.fetching.guard import Guard
-from gateway.fetching.resolver import Resolver, system_resolver
-from gateway.fetching.urls import join_url, parse_url, shown
+from gateway.fetching.guard import Guard, IPAddress, Resolver, host_of, join_url, parse_url, shown, system_resolver
 from gateway.settings import Settings
 
+_HEADERS: Mapping[str, str] = MappingProxyType(
+    {"User-Agent": f"maskwright/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
+)
+"""Accept-Encoding is `identity` because most answers' bodies are not read."""
+
+_CONNECT_SHARE = 1 / 3
+"""The share of the time for connecting to one address: if it does not answer, a second one can be tried."""
 _MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PASSING = frozenset({408, 425, 429})
-"""Statuses below 500 that may be gone on the next attempt."""
+"""Statuses below 500 after which another attempt may succeed."""
 _CUT_SHORT = ("disconnected", "peer closed")
-"""What httpcore and h11 say where a server closed the connection; all else is an answer that is not HTTP."""
+"""Words of httpcore and h11 if a server closed the connection; with other words the answer was not HTTP."""
+
+
+def with_host(url: httpx.URL, headers: Mapping[str, str]) -> Mapping[str, str]:
+    """The headers and a Host header in ASCII, as DNS has it.
+
+    httpx itself would convert the host to Unicode, and raises for names that IDNA does not know, such as emoji.
+    """
+    return {"Host": url.netloc.decode("ascii"), **headers}
+
+
+class Client:
+    """Sends requests as they are: no cookies, no redirects, no proxy, no credentials from the environment.
+
+    httpx.AsyncClient is not used: it would parse a hostile Location by itself, and log URLs with their signatures.
+    """
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        self._transport = transport
+        self._timeouts = httpx.Timeout(timeout_s, connect=timeout_s * _CONNECT_SHARE).as_dict()
+
+    @asynccontextmanager
+    async def send(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
+        """The answer, with its body unread. Each step takes at most `timeout_s`; the caller limits the whole.
+
+        Raises httpx.TransportError, and what the transport raises besides.
+        """
+        for name, value in _HEADERS.items():
+            request.headers.setdefault(name, value)
+        request.extensions = {**request.extensions, "timeout": self._timeouts}
+        response = await self._transport.handle_async_request(request)
+        try:
+            yield response
+        finally:
+            await response.aclose()
+
+
+class PinnedTransport(httpx.AsyncBaseTransport):
+    """Sends each request to one of the guard's addresses; TLS certificates are verified against the URL's host.
+
+    Raises the guard's Problem.
+    """
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        # A kept connection is known by its address alone, so it could be used for another host at the same address.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self._direct = httpx.AsyncHTTPTransport(limits=limits)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Try the addresses in turn until one takes the connection."""
+        *others, last = await self._guard.addresses(request.url)
+        for address in others:
+            try:
+                return await self._direct.handle_async_request(_pinned(request, address))
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                continue
+        return await self._direct.handle_async_request(_pinned(request, last))
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._direct.aclose()
+
+
+@asynccontextmanager
+async def open_client(transport: httpx.AsyncBaseTransport, timeout_s: float) -> AsyncIterator[Client]:
+    """A client for as long as the context lasts."""
+    async with transport:
+        yield Client(transport, timeout_s)
+
+
+def _pinned(request: httpx.Request, address: IPAddress) -> httpx.Request:
+    """The same request, with the same Host header, to the address instead of the name."""
+    return httpx.Request(
+        request.method,
+        request.url.copy_with(host=str(address)),
+        headers=request.headers,
+        stream=request.stream,
+        extensions={**request.extensions, "sni_hostname": host_of(request.url)},
+    )
 
 
 class Fetcher:
@@ -33,7 +119,7 @@ class Fetcher:
     async def fetch(self, url: str) -> bytes:
         """The body behind a URL.
 
-        Raises Problem: `url_not_allowed`, `url_failed`, `body_too_large`, and `url_unreachable` for what may pass.
+        Raises Problem: `url_not_allowed`, `url_failed`, `body_too_large`; `url_unreachable` if another try may succeed.
         """
         first = parse_url(url)
         try:
@@ -55,7 +141,7 @@ class Fetcher:
         return answer
 
     async def _get(self, url: httpx.URL) -> bytes | str:
-        """The body, or where it is said to be, unread."""
+        """The body; of a redirect, its Location, unchecked."""
         async with self._answer(url) as response:
             if response.status_code in _REDIRECTS and "location" in response.headers:
                 return response.headers["location"]
@@ -119,7 +205,7 @@ def _check_status(url: httpx.URL, response: httpx.Response) -> None:
 
 
 def _next(url: httpx.URL, location: str) -> httpx.URL:
-    """Where a redirect leads. Raises Problem `url_not_allowed`; also where it would leave TLS."""
+    """Where a redirect leads. Raises Problem `url_not_allowed`, also for one from https to http."""
     wanted = join_url(url, location)
     if url.scheme == "https" and wanted.scheme != "https":
         raise Problem("url_not_allowed", f"{shown(wanted)}: not followed, as it would leave https for http.")
@@ -128,7 +214,7 @@ def _next(url: httpx.URL, location: str) -> httpx.URL:
 
 @contextmanager
 def _redirected(first: httpx.URL) -> Iterator[None]:
-    """Says of a problem that it came of a redirect, which the caller may not know of."""
+    """Add to a Problem that it came after a redirect, of which the caller may not know."""
     try:
         yield
     except Problem as problem:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.cache.cache import UNCOUNTED
 from gateway.intake.job_request import JobRequest, checked_image
 from gateway.intake.submission import Submission
+from gateway.jobs.job import UNCOUNTED
 from gateway.pipelines.fields import known, validated
 from gateway.pipelines.registry import Pipeline, parameters_json, unknown_pipeline
 from gateway.settings import Settings

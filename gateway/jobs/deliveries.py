@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, Protocol
 from uuid import UUID
 
 from gateway.errors import Problem
-from gateway.fetching.urls import parse_url
+from gateway.fetching.guard import parse_url
 from gateway.jobs.job import CallbackKind, Job, Outcome, Waiting
 
 DeliveryState = Literal["pending", "delivered", "failed"]

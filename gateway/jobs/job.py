@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from gateway.cache.cache import CachedResult
 from gateway.jobs.keys import parameters_key
 from gateway.results import Failure
 
@@ -14,6 +15,8 @@ FINISHED: frozenset[JobState] = frozenset({"completed", "failed"})
 ImageKind = Literal["photo", "url", "s3"]
 CallbackKind = Literal["message", "webhook", "upload"]
 
+UNCOUNTED = "frontal:loadtest"
+"""The source of a job that the figures of the cache leave out."""
 _AMID_WRITES = frozenset({"cancelled", "attempts_exhausted", "storage_unavailable", "queue_full", "internal_error"})
 """Codes of failures that may come while artifacts are written."""
 
@@ -112,6 +115,11 @@ class NewJob:
     parameters_stored: bool = False
 
     @property
+    def counted(self) -> bool:
+        """Whether the figures of the cache know of the job."""
+        return self.source != UNCOUNTED
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """Keys of what lies in the bucket of photos for the job: its photo, and its parameters where they are large."""
         photo = (self.image.location,) if self.image.kind == "photo" else ()
@@ -163,3 +171,11 @@ class Lease:
     job: Job
     token: UUID
     hold: UUID | None = None
+
+
+def outcome_of(
+    value: CachedResult, stored: tuple[StoredArtifact, ...], timings_ms: Mapping[str, float], *, cached: bool
+) -> Outcome:
+    """The outcome of a job with this result; one that came from the cache says so."""
+    result = {**value.result, "cached": True} if cached else value.result
+    return Outcome(result, stored, value.failure, timings_ms)

@@ -15,6 +15,7 @@ from gateway.jobs.job import NewJob, StoredArtifact
 from gateway.jobs.store import JobFilter, JobStore
 from gateway.jobs.uploads import object_key
 from gateway.results import Artifact
+from gateway.retry import Backoff
 
 IN_SILENCE = "without a word"
 """How some servers keep what they say is removed."""
@@ -24,7 +25,7 @@ _BYTES_PER_S = 1024 * 1024
 """A hold lasts longer than writes and removals take: that, and what the object store is given for large objects."""
 _ABANDONED_S = 30.0
 """How long a request that nobody waits for any more may still be done: as by an object store that stands still."""
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 0.5
+_BACKOFF = Backoff(0.02, 0.5, factor=1.5)
 
 
 class InUseError(Problem):
@@ -95,15 +96,15 @@ class Keys:
         return [key for key in own if key not in named]
 
     async def _take(self, name: Name, patience_s: float, life_s: float) -> Grip:
-        gives_up_at, pause_s = time.monotonic() + patience_s, _FIRST_PAUSE_S
+        gives_up_at, pauses = time.monotonic() + patience_s, _BACKOFF.pauses()
         while True:
             ends_at = time.monotonic() + life_s
             if hold := await self.holds.take(name, life_s):
                 return Grip(hold, ends_at)
+            pause_s = next(pauses)
             if time.monotonic() + pause_s > gives_up_at:
                 raise InUseError
             await asyncio.sleep(pause_s)
-            pause_s = min(1.5 * pause_s, _LONGEST_PAUSE_S)
 
     async def _let_go(self, grip: Grip) -> None:
         """What may be left is found by the next one, or by a janitor."""

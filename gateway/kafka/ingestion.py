@@ -1,8 +1,9 @@
-"""From the input topic into the queue."""
+"""Takes messages from the input topic into the queue."""
 
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -10,18 +11,15 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from gateway.errors import Problem
-from gateway.jobs.store import Poison
-from gateway.kafka.broker import Topic, open_broker
-from gateway.kafka.cause import explained
-from gateway.kafka.consumer import joined
-from gateway.kafka.deposit import Deposit
-from gateway.kafka.lag import measure_lag
-from gateway.kafka.message import Message
-from gateway.kafka.partitions import Partitions, Skipped, Taken
-from gateway.kafka.reader import Arrival, MessageReader, printable
-from gateway.kafka.topics import make_topics
-from gateway.kafka.valve import Valve
-from gateway.kafka.watch import TopicChangedError, Watch, missing, watching
+from gateway.jobs.bucket import Bucket, ObjectMissingError
+from gateway.jobs.job import Job
+from gateway.jobs.keys import photo_key
+from gateway.jobs.poison import FROM_KAFKA, PoisonBook, poison_origin
+from gateway.jobs.store import JobFilter, JobStore, Poison, Submission
+from gateway.kafka.broker import Topic, explained, open_broker
+from gateway.kafka.consumer import FlowControl, TopicChangedError, Watch, joined, make_topics, missing
+from gateway.kafka.messages import Arrival, Message, MessageReader, without_control_characters
+from gateway.kafka.partitions import Partitions, Skipped, Taken, measure_lag
 from gateway.limits.backlog import Backlog
 from gateway.logs import get_logger
 from gateway.metrics.kafka import KafkaFigures
@@ -32,27 +30,28 @@ from gateway.stores import Stores
 from gateway.supervision import Pulse, reason_of
 
 MESSAGES_PIPELINE = "body_masks"
-"""What a message asks for."""
+"""The pipeline of all messages."""
 _POLL_S = 0.5
 _BATCH = 100
 _GATHER_S = 0.1
-"""Between batches: a fetch, a transaction and a commit cost the same for one message as for a hundred."""
+"""The pause between batches: a fetch, a transaction and a commit cost the same for one message as for a hundred."""
 _LAG_LIFE_S = 2.0
-"""Of paused partitions the broker must be asked, and the embedded one lists a partition's whole log to answer."""
+"""How long a measured lag is good: the embedded broker lists the whole log of a paused partition to answer."""
+_PUTS = 8
+_MEDIA_TYPE = "application/octet-stream"
 
 
 class Ingestion:
-    """Reads messages, keeps jobs, and only then commits: what was not kept is delivered again, and does no harm twice.
+    """Reads messages, keeps jobs, and commits only then: what was not kept is delivered again, and does no harm twice.
 
-    `lag` is how many messages are behind, by topic/partition, of the partitions that are this member's; `note` says why
-    it has none.
+    `lag` is how many messages are behind, by topic/partition, of this member's partitions; `note` says why it has none.
     """
 
     def __init__(self, settings: Settings, stores: Stores, pipeline: Pipeline, figures: KafkaFigures) -> None:
         self._settings = settings
         self._backlog = Backlog(stores.jobs, settings.queue_max_size)
         self._reader = MessageReader(settings, pipeline)
-        self._deposit = Deposit(stores.jobs, stores.photos, self._reader, stores.poison)
+        self._arrivals = ArrivalStore(stores.jobs, stores.photos, self._reader, stores.poison)
         self._figures = figures
         self._log = get_logger("gateway.kafka")
         self.pulse = Pulse("ingestion")
@@ -63,7 +62,7 @@ class Ingestion:
         self._from_beginning = False
 
     async def run(self) -> None:
-        """Take messages until cancelled; the group is left then. Raises SettingsError."""
+        """Take messages until cancelled; then leave the group. Raises SettingsError."""
         while True:
             try:
                 await self._join()
@@ -80,7 +79,7 @@ class Ingestion:
     async def _join(self) -> None:
         """Be a member of the group until something is wrong. Raises KafkaError.
 
-        A topic that was there is not made: whoever removed it may make it as it should be.
+        A topic that existed before is not made again: whoever removed it may want to make it.
         """
         topic = self._settings.kafka_topic_input
         refused = {} if self._topic else await make_topics(self._settings)
@@ -91,17 +90,17 @@ class Ingestion:
                 why = f"; it cannot be made: {refused[topic]}" if topic in refused else ""
                 raise KafkaError(f"{watch.trouble}{why}")
             wanted = watch.topic.partitions if watch.topic else 0
-            async with watching(watch), joined(self._settings, wanted) as (consumer, valve):
+            async with watch.running(), joined(self._settings, wanted) as (consumer, flow):
                 if self._from_beginning and consumer.assignment():
                     await consumer.seek_to_beginning(*consumer.assignment())
                 self._topic, self._from_beginning = watch.topic, False
-                await self._consume(Member(consumer, valve, Partitions(consumer, broker), watch))
+                await self._consume(Member(consumer, flow, Partitions(consumer, broker), watch))
 
     async def _consume(self, member: "Member") -> None:
         while True:
             member.watch.check()
             room = await self._room()
-            member.valve.set(room)
+            member.flow.update(room)
             taken = await member.partitions.take(max(1, min(room, _BATCH)), _POLL_S)
             if taken.ends:
                 await self._keep(taken)
@@ -113,33 +112,30 @@ class Ingestion:
             self._show(member)
 
     async def _room(self) -> int:
-        """Jobs that may still be queued for KAFKA_TENANT; none where the store cannot say."""
+        """How many more jobs may be queued for KAFKA_TENANT; none if the store cannot say."""
         try:
             return await self._backlog.room(self._settings.kafka_tenant)
         except Problem:
             return 0
 
     def _show(self, member: "Member") -> None:
-        """In health, metrics and log: what is wrong, and what this member has."""
+        """Tell health, metrics and log what is wrong, and what this member has."""
         topic, standing = self._settings.kafka_topic_input, member.partitions.standing
         troubles = [*map(str, standing), *([member.watch.trouble] if member.watch.trouble else [])]
         if troubles:
             self.pulse.fail("; ".join(troubles))
         else:
             self.pulse.beat()
-        self._say(member.note)
+        if member.note != self.note:
+            self._log.info(member.note or "this worker has partitions")
+        self.note = member.note
         self._figures.lags(self.lag)
         self._figures.stands((one.partition.topic, one.partition.partition, one.seconds) for one in standing)
         is_there = member.watch.trouble != missing(topic)
         self._figures.membership(topic, is_there=is_there, partitions=len(member.consumer.assignment()))
 
-    def _say(self, note: str | None) -> None:
-        if note != self.note:
-            self._log.info(note or "this worker has partitions")
-        self.note = note
-
     def _forget(self) -> None:
-        """Outside of the group there is nothing to tell."""
+        """Outside of the group there is nothing to show."""
         self.lag, self.note = MappingProxyType({}), None
         self._figures.lags({})
         self._figures.stands(())
@@ -147,41 +143,38 @@ class Ingestion:
 
     async def _keep(self, taken: Taken) -> None:
         """Return when everything is kept; while a store is away, the messages wait here."""
-        read = await asyncio.to_thread(self._read, taken.messages)
+        read = await asyncio.to_thread(lambda: [self._read(message) for message in taken.messages])
         arrivals = [one for one in read if isinstance(one, Arrival)]
-        poison = [one for one in read if isinstance(one, Poison)] + [self._stepped_over(one) for one in taken.skipped]
+        dead_letters = [one for one in read if isinstance(one, Poison)] + [
+            self._unreadable(one) for one in taken.skipped
+        ]
         while True:
             try:
-                await self._deposit.keep(arrivals, poison)
+                await self._arrivals.keep(arrivals, dead_letters)
             except Problem as problem:
                 self.pulse.fail(reason_of(problem))
                 await asyncio.sleep(self.pulse.pause_s)
             else:
                 break
-        self._log.info("messages taken", jobs=len(arrivals), poison=len(poison))
+        self._log.info("messages taken", jobs=len(arrivals), poison=len(dead_letters))
 
-    def _read(self, messages: Sequence[Message]) -> list[Arrival | Poison]:
-        return [self._read_one(message) for message in messages]
-
-    def _read_one(self, message: Message) -> Arrival | Poison:
-        """A message that brings out a bug must not hold up those behind it."""
+    def _read(self, message: Message) -> Arrival | Poison:
+        """A message that triggers a bug must not hold up those behind it."""
         try:
             return self._reader.read(message)
         except Exception as error:  # noqa: BLE001
             self._log.error("unexpected error", exc_info=error, origin=message.origin)
-            return self._reader.poison(
-                message, Failure("internal_error", "An unexpected error; the log has the details.")
-            )
+            failure = Failure("internal_error", "An unexpected error; the log has the details.")
+            return self._reader.dead_letter(message, failure)
 
-    def _stepped_over(self, skipped: Skipped) -> Poison:
-        """Poison of what nobody can read."""
+    def _unreadable(self, skipped: Skipped) -> Poison:
         partition, one = skipped.partition, skipped.unreadable
         message = Message(partition.topic, partition.partition, one.offset, 0, one.key, one.value)
         several = f" (offsets {one.offset} to {one.end - 1})" if one.end - one.offset > 1 else ""
-        detail = printable(f"Unreadable{several}: {one.reason}")
+        detail = without_control_characters(f"Unreadable{several}: {one.reason}")
         self._figures.skipped(partition.topic, 1)
         self._log.error("a record that cannot be read is stepped over", origin=message.origin, reason=detail)
-        return self._reader.poison(message, Failure("message_unreadable", detail))
+        return self._reader.dead_letter(message, Failure("message_unreadable", detail))
 
     async def _commit(self, consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> None:
         """Commit what was kept, of the partitions that are still this member's."""
@@ -201,16 +194,106 @@ class Member:
     """This process as a member of the group."""
 
     consumer: AIOKafkaConsumer
-    valve: Valve
+    flow: FlowControl
     partitions: Partitions
     watch: Watch
 
     @property
     def note(self) -> str | None:
-        """Why there is nothing to do, where there is nothing wrong."""
-        if self.valve.assigned is None:
+        """Why there is nothing to do although nothing is wrong."""
+        if self.flow.assigned is None:
             return "the group shares out its partitions"
-        if self.valve.assigned or self.watch.trouble:
+        if self.flow.assigned or self.watch.trouble:
             return None
         partitions = self.watch.topic.partitions if self.watch.topic else 0
         return f"this worker has no partition: the topic has {partitions} for all members of the group"
+
+
+class ArrivalStore:
+    """Keeps what arrived: photos first, then jobs and dead letters in one transaction.
+
+    It is safe to repeat: the same arrivals give the same objects and the same jobs.
+    """
+
+    def __init__(self, jobs: JobStore, photos: Bucket, reader: MessageReader, dead_letters: PoisonBook) -> None:
+        self._jobs = jobs
+        self._photos = photos
+        self._reader = reader
+        self._dead_letters = dead_letters
+
+    async def keep(self, arrivals: Sequence[Arrival], dead_letters: Sequence[Poison]) -> None:
+        """Return when everything is kept. Raises Problem `store_unavailable`, `storage_unavailable`."""
+        recalled = [await self._recalled(arrival) for arrival in arrivals]
+        dead_letters = [*dead_letters, *(one for one in recalled if isinstance(one, Poison))]
+        arrivals = [one for one in recalled if isinstance(one, Arrival)]
+        await self._put(arrivals)
+        submissions = await self._jobs.submit([arrival.job for arrival in arrivals], dead_letters)
+        both = list(zip(arrivals, submissions, strict=True))
+        if conflicts := [self._conflict(arrival) for arrival, submission in both if submission.result == "conflict"]:
+            await self._jobs.submit([], conflicts)
+        if unused := [
+            photo_key(arrival.job.id) for arrival, submission in both if _is_photo_unused(arrival, submission)
+        ]:
+            await self._photos.remove(unused)
+        for arrival, submission in both:
+            if _is_sent_again(arrival, submission):
+                await self._dead_letters.replay_job(submission.job.id, arrival.job.id)
+
+    async def _recalled(self, arrival: Arrival) -> Arrival | Poison | None:
+        """The arrival with the photo that it names by the id of an earlier message of its tenant.
+
+        A dead letter if the photo is gone; None if there is nothing to do, as the message came again after its work.
+        """
+        if arrival.recalls is None:
+            return arrival
+        if await self._is_settled(arrival):
+            return None
+        owner, key = await self._jobs.get(arrival.recalls), photo_key(arrival.recalls)
+        if owner and owner.request.tenant == arrival.job.tenant and owner.request.source.startswith(FROM_KAFKA):
+            with suppress(ObjectMissingError):
+                return arrival.with_photo((await self._photos.get(key)).data)
+        detail = f"image: the photo of job {key} is not there any more; send the photo itself"
+        return self._reader.dead_letter(arrival.message, Failure("object_missing", detail))
+
+    async def _is_settled(self, arrival: Arrival) -> bool:
+        """Whether the arrival's job, or the job whose photo it names, is known; one that was given up begins anew."""
+        asked = arrival.job
+        if await self._jobs.get(asked.id) or await self._jobs.deleting(asked.id):
+            return True
+        named = JobFilter(user_id=asked.user_id, request_id=asked.request_id, tenant=asked.tenant, limit=1)
+        for job in await self._jobs.find(named):
+            is_same = job.id == arrival.recalls and job.request.pipeline == asked.pipeline
+            if is_same and await self._jobs.parameters(job.id) == asked.parameters:
+                return not _was_given_up(job) or await self._dead_letters.replay_job(job.id, asked.id)
+        return False
+
+    async def _put(self, arrivals: Sequence[Arrival]) -> None:
+        places = asyncio.Semaphore(_PUTS)
+
+        async def put(key: str, photo: bytes) -> None:
+            async with places:
+                await self._photos.put(key, photo, _MEDIA_TYPE)
+
+        puts = [put(photo_key(arrival.job.id), arrival.photo) for arrival in arrivals if arrival.photo is not None]
+        for result in await asyncio.gather(*puts, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+
+    def _conflict(self, arrival: Arrival) -> Poison:
+        job = arrival.job
+        detail = f"request_id {job.request_id!r} of user {job.user_id!r} came before with other content; send a new id."
+        return self._reader.dead_letter(arrival.message, Failure("idempotency_conflict", detail))
+
+
+def _is_photo_unused(arrival: Arrival, submission: Submission) -> bool:
+    """Whether the request came before, so that its job has the photo that came then."""
+    return arrival.photo is not None and submission.job.id != arrival.job.id
+
+
+def _is_sent_again(arrival: Arrival, submission: Submission) -> bool:
+    """Whether a request that was given up came in another message; a message that is only delivered again is not."""
+    return submission.result == "known" and submission.job.id != arrival.job.id and _was_given_up(submission.job)
+
+
+def _was_given_up(job: Job) -> bool:
+    return job.outcome is not None and poison_origin(job, job.outcome.failure) is not None

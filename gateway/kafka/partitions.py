@@ -1,4 +1,4 @@
-"""Takes messages partition by partition, so that one that cannot be read holds up no others."""
+"""Takes messages partition by partition, so that an unreadable record holds up no other partition."""
 
 import asyncio
 import time
@@ -16,24 +16,24 @@ from aiokafka.errors import (
 )
 
 from gateway.jobs.view import timestamp
-from gateway.kafka.batch import Reading, Record, Unreadable, read_on
+from gateway.kafka.batches import Reading, Record, Unreadable, read_on
 from gateway.kafka.broker import Broker
-from gateway.kafka.message import Message
+from gateway.kafka.messages import Message
 from gateway.logs import get_logger
+from gateway.retry import Backoff
 
 _LOOK_S = 0.05
-"""Between looks into what was fetched, while there is nothing."""
+"""The pause before looking again for fetched records, while there are none."""
 _TRIES = 3
-"""So often a record is fetched and tried, in case it is the way from the broker that breaks it."""
-_FIRST_PAUSE_S = 0.5
-_LONGEST_PAUSE_S = 10.0
+"""How often a record is fetched and read before it counts as unreadable: it may have been damaged on its way."""
+_BACKOFF = Backoff(0.5, 10.0)
 _OF_RECORDS = (CorruptRecordException, RecordTooLargeError, UnsupportedCodecError)
-"""The client's errors that are about what a partition holds; its others are about the broker and the group."""
+"""The client's errors about the content of a partition; the others are about the broker or the group."""
 
 
 @dataclass
 class Standing:
-    """A partition that stands still: where, since when, why."""
+    """A partition that stands still at an offset, and why."""
 
     partition: TopicPartition
     offset: int
@@ -52,15 +52,15 @@ class Standing:
         return (datetime.now(UTC) - self.since).total_seconds()
 
     def fail(self, reason: str) -> None:
-        """Another try was in vain."""
+        """Note that another try failed."""
         self.tries += 1
         self.reason = reason
-        self.again_at = time.monotonic() + min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self.tries - 1, 16))
+        self.again_at = time.monotonic() + _BACKOFF.pause_s(self.tries)
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """What is stepped over, and where it lies."""
+    """An unreadable record that is stepped over, and its partition."""
 
     partition: TopicPartition
     unreadable: Unreadable
@@ -68,7 +68,7 @@ class Skipped:
 
 @dataclass
 class Taken:
-    """Messages in the order of their partitions, what is stepped over, and the offsets that come next."""
+    """Messages partition by partition, what is stepped over, and each partition's next offset."""
 
     messages: list[Message] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
@@ -76,7 +76,7 @@ class Taken:
 
 
 class Partitions:
-    """The consumer's partitions, each read by itself; `broker` shows what the consumer cannot read."""
+    """The consumer's partitions, each read by itself; `broker` gives the bytes that the consumer cannot read."""
 
     def __init__(self, consumer: AIOKafkaConsumer, broker: Broker) -> None:
         self._consumer = consumer
@@ -91,7 +91,7 @@ class Partitions:
         return tuple(self._standing.values())
 
     async def take(self, limit: int, patience_s: float) -> Taken:
-        """About so many messages, or none after a while. Raises KafkaError where the broker or the group fails."""
+        """About `limit` messages, or none after `patience_s`. Raises KafkaError if the broker or the group fails."""
         taken, until = Taken(), time.monotonic() + patience_s
         while True:
             for partition in self._in_turn():
@@ -102,7 +102,7 @@ class Partitions:
             await asyncio.sleep(_LOOK_S)
 
     def _in_turn(self) -> Iterator[TopicPartition]:
-        """Each of those that are this member's, another one first each time."""
+        """This member's partitions, starting with another one each time."""
         mine = sorted(self._consumer.assignment())
         for gone in self._standing.keys() - set(mine):
             del self._standing[gone]
@@ -123,7 +123,7 @@ class Partitions:
             self._standing.pop(partition, None)  # the partition went to another member meanwhile
 
     async def _read(self, partition: TopicPartition, limit: int, taken: Taken) -> None:
-        """As the client reads. What it cannot read is tried again later, from the same offset."""
+        """Read with the client. What it cannot read is tried again later, from the same offset."""
         try:
             records = (await self._consumer.getmany(partition, max_records=limit)).get(partition, [])
         except RecordTooLargeError as error:  # the client has stepped over it
@@ -149,7 +149,7 @@ class Partitions:
         standing.fail(reason)
 
     async def _read_raw(self, standing: Standing, limit: int, taken: Taken) -> None:
-        """Past what the client cannot read: the good records before and behind it are taken, and it is stepped over."""
+        """Read without the client: take the readable records, and step over the unreadable ones."""
         partition = standing.partition
         if partition in self._consumer.paused():
             return
@@ -182,7 +182,27 @@ def _headers(pairs: Sequence[tuple[str, bytes | None]]) -> Mapping[str, bytes]:
 
 
 def _message(partition: TopicPartition, record: Record, headers: Mapping[str, bytes]) -> Message:
-    """Also of the client's own records, which have the same members but for the headers."""
+    """The message of a Record, or of the client's own record, which has the same members except for the headers."""
     return Message(
         partition.topic, partition.partition, record.offset, record.timestamp, record.key, record.value, headers
     )
+
+
+async def measure_lag(consumer: AIOKafkaConsumer) -> Mapping[str, int]:
+    """How many messages are behind, by topic/partition, of the partitions whose end is known. Raises KafkaError.
+
+    A fetch tells the end. Paused partitions are not fetched, so the broker is asked for theirs.
+    """
+    paused = consumer.paused()
+    asked = await consumer.end_offsets(paused) if paused else {}
+    ends = {partition: _end(consumer, partition, asked) for partition in consumer.assignment()}
+    return {
+        f"{partition.topic}/{partition.partition}": max(0, end - await consumer.position(partition))
+        for partition, end in ends.items()
+        if end is not None and partition in consumer.assignment()
+    }
+
+
+def _end(consumer: AIOKafkaConsumer, partition: TopicPartition, asked: Mapping[TopicPartition, int]) -> int | None:
+    known = [end for end in (consumer.highwater(partition), asked.get(partition)) if end is not None]
+    return max(known, default=None)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from gateway.cache.null import NullCache
+from gateway.cache.cache import NullCache
 from gateway.jobs.deliveries import Announce, NewDelivery
 from gateway.jobs.job import Job
 from gateway.jobs.store import Poison

@@ -8,20 +8,23 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 
 from gateway.cache.cache import (
+    NOTHING,
     Cache,
     CachedTask,
     CacheHit,
     CacheKey,
     CacheStats,
     CacheTotals,
-    Likeness,
+    KeyedLocks,
     NewEntry,
+    Similarity,
+    Traffic,
+    regions_of,
+    size_of,
+    status_of,
     still,
 )
-from gateway.cache.content import regions_of, size_of, status_of
-from gateway.cache.keyed_locks import KeyedLocks
 from gateway.cache.keys import alike
-from gateway.cache.traffic import NOTHING, Traffic
 from gateway.memory.clock import Clock
 from gateway.settings import Settings
 from vision.photo import differing_bits
@@ -57,9 +60,9 @@ class MemoryCache(Cache):
         kept = self._kept.get(key.digest)
         return _hit(kept) if kept and kept.until > self._clock() else None
 
-    async def find_like(self, likeness: Likeness, bits: int) -> CacheHit | None:
+    async def find_similar(self, similarity: Similarity, bits: int) -> CacheHit | None:
         """The nearest result that is near enough."""
-        near = min(self._near(likeness, bits), key=lambda found: found[0], default=None)
+        near = min(self._near(similarity, bits), key=lambda found: found[0], default=None)
         return _hit(near[1]) if near else None
 
     async def keep(self, entry: NewEntry) -> None:
@@ -113,13 +116,13 @@ class MemoryCache(Cache):
             self._drop(digest)
         return len(old)
 
-    def _near(self, likeness: Likeness, bits: int) -> Iterator[tuple[int, _Kept]]:
+    def _near(self, similarity: Similarity, bits: int) -> Iterator[tuple[int, _Kept]]:
         now = self._clock()
         for kept in self._kept.values():
-            other = kept.entry.likeness
-            if kept.until > now and other and other.group == likeness.group:
-                distance = differing_bits(likeness.photo_hash, other.photo_hash)
-                if distance <= bits and alike(likeness, other.landmarks):
+            other = kept.entry.similarity
+            if kept.until > now and other and other.group == similarity.group:
+                distance = differing_bits(similarity.photo_hash, other.photo_hash)
+                if distance <= bits and alike(similarity, other.landmarks):
                     yield distance, kept
 
     def _drop(self, digest: bytes) -> None:

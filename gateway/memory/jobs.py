@@ -36,6 +36,7 @@ from gateway.memory.holds import MemoryHolds
 from gateway.memory.table import Identity, JobTable, Removal, identity_of
 from gateway.memory.turns import in_rounds, in_turn
 from gateway.results import Failure
+from gateway.retry import Backoff
 from gateway.settings import Settings
 
 _CANCELLED = Failure("cancelled", PROBLEMS["cancelled"].example)
@@ -242,7 +243,7 @@ class MemoryJobs(JobStore):
         """Note that objects could not be removed, to try it again later."""
         removal = self._table.removals.get(job_id)
         if removal is not None:
-            pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(removal.attempts, 16))
+            pause_s = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S).pause_s(removal.attempts + 1)
             due_at = self._clock() + timedelta(seconds=pause_s)
             self._table.removals[job_id] = Removal(due_at, removal.writes_until, removal.attempts + 1, reason)
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from gateway.access.audit import AuditLog
 from gateway.access.files import FileAudit, FileKeys
 from gateway.access.keys import KeyBook
-from gateway.cache.cache import Cache
-from gateway.cache.null import NullCache
+from gateway.cache.cache import Cache, NullCache
 from gateway.jobs.deliveries import Announce
 from gateway.jobs.signals import Signals
 from gateway.jobs.store import Ended, unheard

@@ -15,13 +15,13 @@ from gateway.cache.cache import (
     CacheKey,
     CacheStats,
     CacheTotals,
-    Likeness,
+    KeyedLocks,
     NewEntry,
+    NullCache,
+    Similarity,
+    Tally,
     still,
 )
-from gateway.cache.keyed_locks import KeyedLocks
-from gateway.cache.null import NullCache
-from gateway.cache.traffic import Tally
 from gateway.errors import Problem
 from gateway.postgres.database import Database
 from gateway.postgres.eviction import forget_some, remove_some
@@ -53,9 +53,9 @@ class PostgresCache(Cache):
         """The result under this very key."""
         return await self._quickly(lambda connection: find_entry(connection, key.digest.hex()))
 
-    async def find_like(self, likeness: Likeness, bits: int) -> CacheHit | None:
+    async def find_similar(self, similarity: Similarity, bits: int) -> CacheHit | None:
         """The nearest result that is near enough."""
-        digest = await self._quickly(lambda connection: find_digest_like(connection, likeness, bits))
+        digest = await self._quickly(lambda connection: find_digest_like(connection, similarity, bits))
         return await self._quickly(lambda connection: find_entry(connection, digest)) if digest else None
 
     async def keep(self, entry: NewEntry) -> None:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import combinations
 from typing import cast
 
-from gateway.cache.cache import Likeness
+from gateway.cache.cache import Similarity
 from gateway.cache.keys import alike
 from gateway.postgres.connection import Connection
 from gateway.postgres.results import signed
@@ -34,18 +34,18 @@ LIMIT {_CANDIDATES}
 """  # noqa: S608 of a constant
 
 
-async def find_digest_like(connection: Connection, likeness: Likeness, bits: int) -> str | None:
+async def find_digest_like(connection: Connection, similarity: Similarity, bits: int) -> str | None:
     """The key, in hexadecimal digits, of the nearest result that is near enough."""
-    rows = await connection.fetch(NEAR, *near_values(likeness, bits))
-    digests = (str(row["input_hash"]) for row in rows if alike(likeness, cast("bytes", row["landmarks"])))
+    rows = await connection.fetch(NEAR, *near_values(similarity, bits))
+    digests = (str(row["input_hash"]) for row in rows if alike(similarity, cast("bytes", row["landmarks"])))
     return next(digests, None)
 
 
-def near_values(likeness: Likeness, bits: int) -> tuple[object, ...]:
+def near_values(similarity: Similarity, bits: int) -> tuple[object, ...]:
     """What NEAR takes."""
     flips = _flips(bits // BANDS)
-    bands = ([band ^ flip for flip in flips] for band in _bands(likeness.photo_hash))
-    return (likeness.group, signed(likeness.photo_hash), bits, *bands)
+    bands = ([band ^ flip for flip in flips] for band in _bands(similarity.photo_hash))
+    return (similarity.group, signed(similarity.photo_hash), bits, *bands)
 
 
 def _bands(photo_hash: int) -> Iterator[int]:

@@ -16,9 +16,9 @@ from gateway.postgres.connection import Row, Session, open_session
 from gateway.postgres.faults import TRANSIENT, RefusedError, cause
 from gateway.postgres.names import Names
 from gateway.postgres.pool import Pool
+from gateway.retry import Backoff
 
-_FIRST_PAUSE_S = 0.02
-_LONGEST_PAUSE_S = 0.25
+_BACKOFF = Backoff(0.02, 0.25, factor=1.5)
 _PATIENCE_S = 10.0
 """After so long a holder is taken for one that hangs."""
 _AWAY_S = 5.0
@@ -82,10 +82,10 @@ class SessionLocks:
 
     async def _lock(self, key: int) -> None:
         """Others cannot tell us that they are done, so they are asked, less often the longer it takes."""
-        pause_s = _FIRST_PAUSE_S
-        while not await asyncio.shield(self._spawn(self._try_lock(key))):
+        for pause_s in _BACKOFF.pauses():
+            if await asyncio.shield(self._spawn(self._try_lock(key))):
+                return
             await anyio.sleep(pause_s)
-            pause_s = min(1.5 * pause_s, _LONGEST_PAUSE_S)
 
     def _spawn(self, work: Coroutine[None, None, bool]) -> "asyncio.Task[bool]":
         """Work that is done even where its caller is cancelled: half an answer would make the connection useless."""
@@ -145,10 +145,10 @@ class RowLocks:
         """Each lock ended with its context."""
 
     async def _take(self, key: int, holder: UUID) -> None:
-        pause_s = _FIRST_PAUSE_S
-        while not await self._ask(_TAKE, key, holder, _PATIENCE_S):
+        for pause_s in _BACKOFF.pauses():
+            if await self._ask(_TAKE, key, holder, _PATIENCE_S):
+                return
             await anyio.sleep(pause_s)
-            pause_s = min(1.5 * pause_s, _LONGEST_PAUSE_S)
 
     async def _ask(self, query: str, *values: object) -> bool:
         """Whether the statement found what it is about, or there is no answer."""

@@ -12,11 +12,11 @@ from gateway.postgres.address import Address
 from gateway.postgres.connection import Connection, Session, open_session
 from gateway.postgres.database import Database
 from gateway.postgres.faults import TRANSIENT, RefusedError, cause
+from gateway.retry import Backoff
 
 _NOTIFY = "SELECT pg_notify('maskwright', topic) FROM unnest($1::text[]) AS topic"
 
-_FIRST_PAUSE_S = 0.1
-_LONGEST_PAUSE_S = 2.0
+_BACKOFF = Backoff(0.1, 2.0)
 _CHECK_S = 5.0
 _POLL_S = 1.0
 
@@ -62,18 +62,17 @@ async def _tell_forever(signals: Signals) -> None:
 
 
 async def _listen_forever(address: Address, channel: str, signals: Signals) -> None:
-    pause_s = _FIRST_PAUSE_S
+    pauses = _BACKOFF.pauses()
     while True:
         try:
             async with open_session(address) as session:
-                pause_s = _FIRST_PAUSE_S
+                pauses = _BACKOFF.pauses()
                 await _listen(session, channel, signals)
         except _SharedError:
             await _tell_forever(signals)
         except (*TRANSIENT, RefusedError) as error:
             _log.warning("not listening to PostgreSQL", reason=cause(error))
-        await asyncio.sleep(pause_s)
-        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        await asyncio.sleep(next(pauses))
 
 
 async def _listen(session: Session, channel: str, signals: Signals) -> None:

@@ -12,7 +12,7 @@ from gateway.postgres.connection import Connection, Row, affected
 from gateway.postgres.deliveries import add_deliveries
 from gateway.postgres.notifications import notify
 from gateway.postgres.pool import Pool
-from gateway.postgres.rows import poison_of, waiting_of
+from gateway.postgres.rows import dead_letter_of, waiting_of
 from gateway.postgres.turns import lock_users, settle_turns
 from gateway.settings import Settings
 
@@ -65,7 +65,7 @@ class PostgresPoison:
     async def entries(self, limit: int, before: int | None = None) -> list[PoisonEntry]:
         """The newest first; `before` is the id where the page before ended."""
         rows = await self._pool.run(lambda connection: connection.fetch(_ENTRIES, limit, before))
-        return list(map(poison_of, rows))
+        return list(map(dead_letter_of, rows))
 
     async def standing(self) -> Waiting:
         """How many are open."""

@@ -1,7 +1,6 @@
 """The connections that the stores share, and how they outlast a server's restart."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
@@ -16,14 +15,14 @@ from gateway.postgres.connection import ATTEMPT_S, Connection, Session, connect,
 from gateway.postgres.database import Database
 from gateway.postgres.faults import LOST, POOLED, TRANSIENT, RefusedError, cause
 from gateway.postgres.names import Named, Names
+from gateway.retry import Backoff
 
 T = TypeVar("T")
 Work = Callable[[Connection], Awaitable[T]]
 
 _PATIENCE_S = 8.0
 _IMPATIENCE_S = 2.0
-_FIRST_PAUSE_S = 0.05
-_LONGEST_PAUSE_S = 1.0
+_BACKOFF = Backoff(0.05, 1.0, jitter=0.3)
 _CLOSE_S = 2.0
 
 _log = get_logger(__name__)
@@ -48,8 +47,7 @@ class Pool:
 
     async def run(self, work: Work[T]) -> T:
         """Do work of one statement. Raises Problem `store_unavailable`."""
-        deadline = Deadline(self._patience_s)
-        pause_s = _FIRST_PAUSE_S
+        deadline, pauses = Deadline(self._patience_s), _BACKOFF.pauses()
         while True:
             try:
                 done = await self._attempt(work, min(ATTEMPT_S, deadline.remaining()))
@@ -61,13 +59,13 @@ class Pool:
                 raise _unavailable(error) from error
             except TRANSIENT as error:
                 self.fault = cause(error)
-                if pause_s + _FIRST_PAUSE_S > deadline.remaining():
+                pause_s = next(pauses)
+                if pause_s + _BACKOFF.first_s > deadline.remaining():
                     raise _unavailable(error) from error
             else:
                 self.fault = ""
                 return done
-            await asyncio.sleep(pause_s * random.uniform(0.7, 1.3))  # noqa: S311 jitter, not a secret
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            await asyncio.sleep(pause_s)
 
     async def transact(self, work: Work[T]) -> T:
         """Do work of several statements in one transaction. Raises Problem `store_unavailable`."""

@@ -8,8 +8,18 @@ from typing import TypedDict, cast
 
 import asyncpg
 
-from gateway.cache.cache import CachedResult, CachedTask, CacheHit, CacheKey, NewEntry, Status
-from gateway.cache.content import regions_of, result_text, size_of, status_of
+from gateway.cache.cache import (
+    CachedResult,
+    CachedTask,
+    CacheHit,
+    CacheKey,
+    NewEntry,
+    Status,
+    regions_of,
+    result_text,
+    size_of,
+    status_of,
+)
 from gateway.logs import get_logger
 from gateway.postgres.connection import Connection
 from gateway.postgres.rows import clean
@@ -111,7 +121,7 @@ def signed(photo_hash: int) -> int:
 
 def _values(entry: NewEntry) -> tuple[object, ...]:
     """What _KEEP takes."""
-    value, likeness = entry.value, entry.likeness
+    value, similarity = entry.value, entry.similarity
     return (
         entry.task_id,
         entry.key.digest.hex(),
@@ -128,9 +138,9 @@ def _values(entry: NewEntry) -> tuple[object, ...]:
         json.dumps([[artifact.name, len(artifact.data)] for artifact in value.artifacts]),
         b"".join(artifact.data for artifact in value.artifacts if artifact.name != SVG),
         size_of(entry),
-        likeness.group if likeness else None,
-        signed(likeness.photo_hash) if likeness else None,
-        likeness.landmarks if likeness else None,
+        similarity.group if similarity else None,
+        signed(similarity.photo_hash) if similarity else None,
+        similarity.landmarks if similarity else None,
         entry.key.tenant,
     )
 

@@ -144,7 +144,7 @@ def delivery_of(row: Row) -> Delivery:
     )
 
 
-def poison_of(row: Row) -> PoisonEntry:
+def dead_letter_of(row: Row) -> PoisonEntry:
     """An entry, of a row of `poison` with its `size`."""
     columns = cast("_PoisonRow", row)
     return PoisonEntry(

@@ -2,8 +2,7 @@
 
 from typing import TypedDict, cast
 
-from gateway.cache.cache import CacheStats, CacheTotals
-from gateway.cache.traffic import Counted, Traffic
+from gateway.cache.cache import CacheStats, CacheTotals, Counted, Traffic
 from gateway.postgres.connection import Connection, Row
 
 _COUNT = """

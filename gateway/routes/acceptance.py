@@ -10,12 +10,11 @@ import structlog
 from gateway.access import scopes
 from gateway.access.caller import Caller
 from gateway.cache.cache import CacheHit
-from gateway.cache.jobs import counted, outcome_of
 from gateway.cache.keys import Work
 from gateway.errors import Problem
 from gateway.intake.job_request import JobRequest
 from gateway.jobs.bucket import Bucket
-from gateway.jobs.job import ImageReference, NewJob
+from gateway.jobs.job import ImageReference, NewJob, outcome_of
 from gateway.jobs.keys import parameters_key, photo_key
 from gateway.jobs.store import JobFilter, Submission
 from gateway.jobs.storing import InUseError, Keys
@@ -133,7 +132,7 @@ async def _answered(services: Services, job: NewJob, photo: bytes) -> Submission
         submission = await _end_at_once(services, job, kept, hit, watch)
     except InUseError:
         return None
-    if submission and submission.result == "created" and counted(job):
+    if submission and submission.result == "created" and job.counted:
         services.results.count(hit)
     return submission
 
@@ -153,7 +152,7 @@ async def _end_at_once(
             return None
         with watch.stage("store"):
             stored = await keys.store(grip, job, artifacts)
-        outcome = outcome_of(hit.value, stored, watch.timings_ms, hit=hit)
+        outcome = outcome_of(hit.value, stored, watch.timings_ms, cached=True)
         ended = replace(job, outcome=outcome, hold=grip.hold.token)
         if _are_large(services, job.parameters):
             ended = replace(ended, parameters="")  # nobody will ever ask for them

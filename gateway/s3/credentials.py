@@ -1,4 +1,4 @@
-"""Who we are to S3: keys of the settings, or those that AWS gives to an identity, a profile, a container, a machine."""
+"""Our access keys for S3: those of the settings, or what AWS gives an identity, a profile, a container, a machine."""
 
 import os
 import ssl
@@ -14,57 +14,56 @@ from minio.credentials.credentials import Credentials
 from minio.credentials.providers import AWSConfigProvider, IamAwsProvider, Provider, StaticProvider
 from minio.error import MinioException
 from urllib3 import PoolManager, Retry, Timeout
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, MaxRetryError
 
 from gateway.logs import get_logger
-from gateway.s3.errors import reason_of
 from gateway.settings import Settings, SettingsError
 
 _WEB_IDENTITY = "AWS_WEB_IDENTITY_TOKEN_FILE"
 _CONTAINER = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
 _FAILURES = (ValueError, KeyError, OSError, RuntimeError, HTTPError, ParseError, ProfileError)
 _AHEAD = timedelta(minutes=5)
-"""So long before their end keys are fetched anew, while others still use them."""
+"""Keys are renewed so long before their end."""
 _PAUSE_S = 30.0
-"""Between two tries to renew them: a machine's metadata may give the same ones until they are nearly over."""
+"""Between two tries to renew them: a machine's metadata may give the same keys until they have nearly ended."""
 _NEAR = Timeout(connect=1.0, read=2.0)
 _FAR = Timeout(connect=2.0, read=4.0)
 
 _log = get_logger("gateway.s3")
 
 Source = tuple[str, Callable[[], Provider]]
-"""What is tried, in words for a person, and how to make its provider."""
+"""One way to get keys: its name for messages, and what makes its provider."""
 
 
 class NoCredentialsError(MinioException):
-    """Nobody gives us keys; the message says who was asked, and what each said."""
+    """No source gives us keys; the message names each source and its answer."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """`provider` is None where nobody gives us keys and requests go unsigned; `origin` says who was asked."""
+    """Whose keys we use. `provider` is None if there are none, and requests go unsigned; `origin` names the source."""
 
     provider: Provider | None
     origin: str
 
     @property
     def temporary(self) -> bool:
-        """Whether the keys end, and with them the links that they sign."""
+        """Whether the keys end, and the links that they signed with them."""
         return isinstance(self.provider, GivenKeys) and self.provider.temporary
 
     @property
     def signer(self) -> Provider | None:
-        """Gives the same keys at once, perhaps over, for what must not wait."""
+        """Gives the same keys without waiting, even if they have ended."""
         return LastKeys(self.provider) if isinstance(self.provider, GivenKeys) else self.provider
 
     def forget(self) -> None:
-        """Fetch keys anew, where that can be done: S3 says that these are over."""
+        """Fetch new keys, if they can be fetched: S3 says that these have ended."""
         if isinstance(self.provider, GivenKeys):
             self.provider.forget()
 
 
 def identify(settings: Settings, tls: ssl.SSLContext) -> Identity:
-    """Keys of the settings; without any, AWS's ways to find them, each asked within seconds.
+    """The keys of the settings; without any, those of AWS's sources, each of which is asked for some seconds at most.
 
     Raises SettingsError for a key without a secret, or a secret without a key.
     """
@@ -84,7 +83,7 @@ def identify(settings: Settings, tls: ssl.SSLContext) -> Identity:
 
 
 class GivenKeys(Provider):
-    """Keys from the first source that gives some; kept until they end, and fetched anew in good time."""
+    """Keys from the first source that gives some; kept until they end, and renewed in the background before that."""
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self.origin = ""
@@ -96,22 +95,22 @@ class GivenKeys(Provider):
 
     @property
     def temporary(self) -> bool:
-        """Whether they end."""
+        """Whether the keys end."""
         return self._keys is not None and self._keys.expiration is not None
 
     def retrieve(self) -> Credentials:
-        """The keys, fetched first where there are none or they are over. Raises NoCredentialsError."""
+        """The keys; fetched first if there are none, or they have ended. Raises NoCredentialsError."""
         keys = self._keys
         if keys is not None and self._serves(keys):
             return self.last()
         with self._fetching:
-            keys = self._keys  # perhaps another thread's by now
+            keys = self._keys  # another thread may have fetched them meanwhile
             if keys is None or not self._serves(keys):
                 keys = self._keys = self._fetched()
             return keys
 
     def last(self) -> Credentials:
-        """The keys that are known, at once; another thread renews them in good time. Raises NoCredentialsError."""
+        """The known keys, without waiting; another thread renews them before they end. Raises NoCredentialsError."""
         keys = self._keys
         if keys is None:
             raise NoCredentialsError("no keys were fetched yet")
@@ -122,14 +121,14 @@ class GivenKeys(Provider):
         return keys
 
     def forget(self) -> None:
-        """Fetch them anew when they are wanted next; waits for nobody."""
+        """Fetch new keys when they are asked for next; this does not wait."""
         self._over = self._keys
 
     def _serves(self, keys: Credentials) -> bool:
         return keys is not self._over and _left(keys) > timedelta(0)
 
     def _renew(self) -> None:
-        """While it fails, those that there are serve until their end."""
+        """If it fails, the old keys are used until their end."""
         try:
             self._keys = self._fetched()
         except NoCredentialsError as error:
@@ -149,7 +148,7 @@ class GivenKeys(Provider):
 
 
 class LastKeys(Provider):
-    """Keys that are known, without asking anybody."""
+    """Gives the known keys without waiting."""
 
     def __init__(self, given: GivenKeys) -> None:
         self._given = given
@@ -160,13 +159,13 @@ class LastKeys(Provider):
 
 
 def _left(keys: Credentials) -> timedelta:
-    """Time until they end, which minio keeps in UTC without saying so."""
+    """Time until the keys end; minio keeps it in UTC, without a time zone."""
     now = datetime.now(UTC).replace(tzinfo=None)
     return keys.expiration - now if keys.expiration else timedelta.max
 
 
 def _sources(settings: Settings, tls: ssl.SSLContext) -> Iterator[Source]:
-    """In AWS's order; where one of the first is set up, the machine's own role is not what is meant."""
+    """The sources in AWS's order. If one of the first is set up, the machine's own role is not asked."""
     environment, region = os.environ, settings.minio_region
     if environment.get(_WEB_IDENTITY):
         endpoint = environment.get("AWS_ENDPOINT_URL_STS")
@@ -190,3 +189,10 @@ def _sources(settings: Settings, tls: ssl.SSLContext) -> Iterator[Source]:
 def _http(timeout: Timeout, tls: ssl.SSLContext) -> PoolManager:
     retries = Retry(total=1, connect=0, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504))
     return PoolManager(timeout=timeout, retries=retries, ssl_context=tls)
+
+
+def reason_of(error: Exception) -> str:
+    """The cause of an error, without what urllib3 wraps around it."""
+    if isinstance(error, MaxRetryError) and error.reason is not None:
+        return reason_of(error.reason)
+    return str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""How objects are removed for good, also from servers that know less than S3 does, or keep more."""
+"""Removes objects for good, also from servers that lack some of S3's requests, or that keep versions."""
 
 import asyncio
 import time
@@ -12,14 +12,13 @@ from minio.error import InvalidResponseError, MinioException, S3Error
 
 from gateway.jobs.bucket import ObjectsKeptError
 from gateway.logs import get_logger
-from gateway.s3.client import S3Client
-from gateway.s3.errors import MISSING
+from gateway.s3.client import MISSING, S3Client
 
 _TOGETHER = 1000
-"""https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html: keys of one request."""
+"""Keys in one request: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html."""
 _AT_A_TIME = 8
 _FRESH_S = 60.0
-"""How long a bucket is taken for one with versions, or without: its owner may change that."""
+"""How long we remember whether a bucket keeps versions; its owner may change that."""
 
 _log = get_logger("gateway.s3")
 
@@ -33,10 +32,10 @@ class _Doomed:
 
 
 class Eraser:
-    """Removes objects of one bucket with all their versions; remembers a server that has no DeleteObjects.
+    """Removes objects of one bucket with all their versions; remembers whether the server has DeleteObjects.
 
-    Google Cloud Storage and gateways before other stores answer it with 400, 403, 411 or 501. Every method raises what
-    S3Client.call raises.
+    Google Cloud Storage, and gateways to other stores, answer DeleteObjects with 400, 403, 411 or 501. Every method
+    raises what S3Client.call raises.
     """
 
     def __init__(self, client: S3Client, bucket: str) -> None:
@@ -57,7 +56,7 @@ class Eraser:
             raise ObjectsKeptError({f"{self._bucket}/{key}": reason for key, reason in kept.items()})
 
     async def keeps_versions(self) -> bool:
-        """Whether what is removed from the bucket, or written over, stays as an older version."""
+        """Whether objects that are removed or overwritten stay as older versions."""
         if time.monotonic() - self._asked_at >= _FRESH_S:
             try:
                 self._versioned = await self._client.call(lambda sdk: _keeps_versions(sdk, self._bucket))
@@ -67,9 +66,9 @@ class Eraser:
         return self._versioned
 
     async def _cannot_tell(self, error: S3Error | InvalidResponseError) -> None:
-        """A server without versions need not know the question; one that forbids it may have some, and may list them.
+        """Act on a refusal: a server without versions may not know the question, and a missing bucket has none.
 
-        A bucket that is gone has none.
+        If only the question is forbidden, there may be versions; then we see whether we may list them.
         """
         if _is_away(error):
             raise error
@@ -105,7 +104,7 @@ class Eraser:
         return await self._client.call(lambda sdk: list(_versions(sdk, self._bucket, key)))
 
     async def _erase(self, doomed: Sequence[_Doomed]) -> dict[str, str]:
-        """At most 1000; why some are kept, by key."""
+        """Remove at most 1000; return why some are kept, by key."""
         if len(doomed) == 1 or not self._together:
             return await self._one_by_one(doomed)
         try:
@@ -130,7 +129,7 @@ class Eraser:
         return kept
 
     async def _one(self, doomed: _Doomed) -> str:
-        """Why it is kept; nothing where it is gone."""
+        """Remove one; return why it is kept, or nothing."""
         try:
             await self._client.call(lambda sdk: sdk.remove_object(self._bucket, doomed.key, doomed.version))
         except MinioException as error:
@@ -144,12 +143,12 @@ class Eraser:
 def _keeps_versions(sdk: Minio, bucket: str) -> bool:
     try:
         return sdk.get_bucket_versioning(bucket).status is not None
-    except ValueError:  # neither `Enabled` nor `Suspended`, but a word for none
+    except ValueError:  # a word other than `Enabled` and `Suspended`, for "never"
         return False
 
 
 def _versions(sdk: Minio, bucket: str, key: str) -> Iterator[_Doomed]:
-    """Delete markers are versions too; a bucket that is gone has none."""
+    """Delete markers are versions too; a missing bucket has none."""
     try:
         for item in sdk.list_objects(bucket, key, recursive=True, include_version=True):
             if item.object_name == key:
@@ -162,13 +161,13 @@ def _versions(sdk: Minio, bucket: str, key: str) -> Iterator[_Doomed]:
 def _together(sdk: Minio, bucket: str, doomed: Sequence[_Doomed]) -> dict[str, str]:
     errors = sdk.remove_objects(bucket, [DeleteObject(one.key, one.version) for one in doomed])
     refused = [error for error in errors if error.code not in MISSING]
-    if any(error.name is None for error in refused):  # the whole request, in an answer 200
+    if any(error.name is None for error in refused):  # the whole request was refused, with status 200
         raise InvalidResponseError(HTTPStatus.BAD_REQUEST, None, f"{refused[0].code}: {refused[0].message}")
     return {str(error.name): f"{error.code}, {error.message}" for error in refused}
 
 
 def _is_away(error: MinioException) -> bool:
-    """Whether the server fails; one that lacks what it is asked for says 501, or what the request lacks."""
+    """Whether the server fails. One that lacks a request answers 501, or complains about the request."""
     status = _status(error)
     return status != HTTPStatus.NOT_IMPLEMENTED and (
         status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS
@@ -180,7 +179,7 @@ def _is_missing(error: MinioException) -> bool:
 
 
 def _status(error: MinioException) -> int:
-    """The status of the answer; of other errors 500."""
+    """The answer's status; 500 for errors without an answer."""
     if isinstance(error, S3Error):
         return error.response.status
     return int(vars(error).get("_code", HTTPStatus.INTERNAL_SERVER_ERROR))

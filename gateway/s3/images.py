@@ -1,23 +1,27 @@
-"""Photos that callers keep in S3 themselves."""
+"""Photos that callers keep in S3 themselves, and links with which others read our artifacts."""
 
 import unicodedata
+from collections.abc import Callable
+from datetime import timedelta
+from urllib.parse import quote, urlsplit
 from uuid import UUID
 
 from minio import Minio
 
 from gateway.errors import Problem
 from gateway.fetching.codings import CodingError, TooLargeError, coding_of, decoded
-from gateway.intake.images import Image
 from gateway.jobs.bucket import ObjectMissingError
 from gateway.jobs.job import ImageReference
 from gateway.jobs.keys import is_of_tenant, photo_key
-from gateway.s3 import objects
-from gateway.s3.client import S3Client
-from gateway.s3.errors import storage_errors
+from gateway.logs import get_logger
+from gateway.s3.client import S3Client, opened, storage_errors
 from gateway.settings import Settings
 
 _SCHEME = "s3://"
 _KEY_BYTES = 1024
+KeyLink = Callable[[str], str]
+_LONGEST = timedelta(days=7)
+"""Of a presigned link: https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html, X-Amz-Expires."""
 
 
 def parse_location(text: str, settings: Settings) -> str:
@@ -36,8 +40,8 @@ def parse_location(text: str, settings: Settings) -> str:
     return f"{bucket}/{key}"
 
 
-def waiting_photo(image: Image, settings: Settings) -> str | None:
-    """The key of a photo that a job came with, where an image is named as the poison topic names those."""
+def waiting_photo(image: bytes | ImageReference, settings: Settings) -> str | None:
+    """The key of a photo in MINIO_PHOTO_BUCKET, if the image is named as in the messages of the poison topic."""
     if isinstance(image, bytes) or image.kind != "s3":
         return None
     own, key = f"{_SCHEME}{settings.minio_photo_bucket}/", image.location
@@ -49,10 +53,11 @@ def waiting_photo(image: Image, settings: Settings) -> str | None:
         return None
 
 
-def check_owner(image: Image, tenant: str, settings: Settings) -> None:
-    """Raise Problem `invalid_parameters` where the image is in a bucket of our own, and another tenant's.
+def check_owner(image: bytes | ImageReference, tenant: str, settings: Settings) -> None:
+    """Raise Problem `invalid_parameters` for an image in one of our own buckets that is another tenant's.
 
-    Whose the photos are that jobs wait with, their keys do not say. Other buckets of IMAGE_BUCKETS are everybody's.
+    The keys of waiting photos do not tell whose they are, so nobody may name them where tenants must show who they are.
+    Images in other buckets of IMAGE_BUCKETS belong to everybody.
     """
     if not isinstance(image, ImageReference) or image.kind != "s3":
         return
@@ -73,8 +78,8 @@ class S3Images:
     async def get(self, location: str) -> bytes:
         """The photo at `bucket/key`.
 
-        Raises Problem `object_missing`, `body_too_large`, `storage_unavailable`; `invalid_parameters` for a bucket
-        that is no longer allowed.
+        Raises Problem `object_missing`, `image_corrupt`, `body_too_large`, `storage_unavailable`; `invalid_parameters`
+        for a bucket that is no longer allowed.
         """
         bucket, _, key = parse_location(_SCHEME + location, self._settings).partition("/")
         limit = self._settings.max_body_bytes
@@ -86,8 +91,8 @@ class S3Images:
 
 
 def _read(sdk: Minio, bucket: str, key: str, limit: int) -> bytes:
-    """At most one byte too many is read, where the server does not say beforehand how many there are."""
-    with objects.opened(sdk, bucket, key) as response:
+    """At most one byte more than the limit is read, also if the server does not tell the size beforehand."""
+    with opened(sdk, bucket, key) as response:
         try:
             coding = coding_of(response.headers.get("Content-Encoding", ""))
             if int(response.headers.get("Content-Length", 0)) <= limit:
@@ -102,7 +107,7 @@ def _read(sdk: Minio, bucket: str, key: str, limit: int) -> bytes:
 
 
 def _as_read(key: str) -> str:
-    """The key that some servers take a key for: SeaweedFS drops slashes at its start, and reads a backslash as one."""
+    """The key as some servers read it: SeaweedFS drops slashes at its start, and takes a backslash for a slash."""
     return key.replace("\\", "/").lstrip("/")
 
 
@@ -118,3 +123,47 @@ def _check_key(key: str) -> None:
 
 def _refused(detail: str) -> Problem:
     return Problem("invalid_parameters", f"image: {detail}")
+
+
+def artifact_links(signer: Minio, settings: Settings) -> KeyLink:
+    """What makes links to artifacts of their keys, without asking the server.
+
+    The links lead below BASE_URL, where everybody may read; if it is not set, they are presigned.
+    """
+    if not settings.base_url:
+        return _presigned(signer, settings)
+    base = settings.base_url.rstrip("/")
+    return lambda key: f"{base}/{quote(key)}"
+
+
+def _presigned(signer: Minio, settings: Settings) -> KeyLink:
+    """Links that carry a signature and end after a time.
+
+    The signature covers the path that S3 sees, so a path of S3_PUBLIC_ENDPOINT is added after signing.
+    """
+    life = min(timedelta(seconds=settings.presigned_url_expiry), _LONGEST)
+    prefix = urlsplit(settings.s3_public_endpoint).path
+
+    def link(key: str) -> str:
+        signed = urlsplit(signer.presigned_get_object(settings.minio_bucket, key, life))
+        return signed._replace(path=prefix + signed.path).geturl()
+
+    return link
+
+
+def warn_of_ending_keys(settings: Settings) -> None:
+    """Warn if links are signed with access keys that end."""
+    if _signs(settings):
+        message = "links end with the keys that sign them, within hours; BASE_URL makes lasting ones"
+        get_logger("gateway.s3").warning(message)
+
+
+def warn_of_short_links(settings: Settings) -> None:
+    """Warn if links end earlier than the settings ask for."""
+    if _signs(settings) and settings.presigned_url_expiry > _LONGEST.total_seconds():
+        message = "links end after seven days, the most that S3 allows"
+        get_logger("gateway.s3").warning(message, presigned_url_expiry=settings.presigned_url_expiry)
+
+
+def _signs(settings: Settings) -> bool:
+    return settings.artifact_links == "presigned" and not settings.base_url

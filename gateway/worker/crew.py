@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from gateway.callbacks.couriers import open_couriers
+from gateway.callbacks.senders import open_senders
 from gateway.fetching.fetcher import open_fetcher
 from gateway.jobs.courier import Courier
 from gateway.jobs.job import CallbackKind
-from gateway.kafka.courier import open_message_courier
 from gateway.kafka.ingestion import MESSAGES_PIPELINE, Ingestion
+from gateway.kafka.sender import open_message_sender
 from gateway.metrics.kafka import KafkaFigures
 from gateway.pipelines.registry import Pipeline
 from gateway.settings import Settings
@@ -95,9 +95,9 @@ def _worker_name(settings: Settings) -> str:
 async def _couriers(
     stack: AsyncExitStack, settings: Settings, stores: Stores, figures: KafkaFigures
 ) -> Mapping[CallbackKind, Courier]:
-    couriers = dict(await stack.enter_async_context(open_couriers(settings, stores.artifacts)))
+    couriers = dict(await stack.enter_async_context(open_senders(settings, stores.artifacts)))
     if settings.kafka_bootstrap_servers:
-        couriers["message"] = await stack.enter_async_context(open_message_courier(settings, figures))
+        couriers["message"] = await stack.enter_async_context(open_message_sender(settings, figures))
     return couriers
 
 

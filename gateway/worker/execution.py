@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 
 from gateway.cache.cache import NewEntry
-from gateway.cache.jobs import counted, outcome_of
-from gateway.cache.keys import Work
+from gateway.cache.keys import ModelVersions, Work
 from gateway.cache.results import Results
-from gateway.cache.versions import ModelVersions
 from gateway.deadlines import Deadline
 from gateway.errors import Problem
 from gateway.fetching.fetcher import Fetcher
 from gateway.inference import Inferences, Turn
 from gateway.intake.images import check_photo
-from gateway.jobs.job import Job, NewJob, Outcome, StoredArtifact
+from gateway.jobs.job import Job, NewJob, Outcome, StoredArtifact, outcome_of
 from gateway.jobs.storing import Keys
 from gateway.jobs.uploads import with_original
 from gateway.limits.admission import Turns
@@ -74,9 +72,9 @@ class Execution:
             with watch.stage("store"):
                 stored = await self._store(stack, held, with_original(job.request, photo, value.artifacts))
             entry = found.entry(value, str(job.id), job.created_at)
-            if counted(job.request):
+            if job.request.counted:
                 self._results.count(found.hit or entry)
-            yield Done(outcome_of(value, stored, watch.timings_ms, hit=found.hit), entry)
+            yield Done(outcome_of(value, stored, watch.timings_ms, cached=found.hit is not None), entry)
 
     async def _store(
         self, stack: AsyncExitStack, held: HeldLease, artifacts: Sequence[Artifact]

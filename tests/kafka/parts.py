@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from gateway.kafka.courier import open_message_courier
+from gateway.kafka.sender import open_message_sender
 from gateway.metrics.instruments import Instruments
 from gateway.settings import Settings
 from gateway.stores import Stores
@@ -24,7 +24,7 @@ _LIFE_S = 3600
 async def relaying(settings: Settings, stores: Stores) -> AsyncIterator[None]:
     """Messages are carried from the outbox to the broker."""
     async with (
-        open_message_courier(settings, Instruments().kafka) as courier,
+        open_message_sender(settings, Instruments().kafka) as courier,
         _running(Relay("message", courier, stores, _LEASE_S).run()),
     ):
         yield

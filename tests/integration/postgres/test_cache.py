@@ -28,7 +28,7 @@ from tests.cache_contract import (
     entry,
     evicts_from_whoever_keeps_most,
     key,
-    likeness,
+    similarity,
 )
 from tests.integration.postgres.making import DONE, LEASE_S, announce, request
 from tests.integration.postgres.proxy import wire_to
@@ -103,13 +103,13 @@ async def hold(cache: Cache, number: int = 1) -> None:
 
 
 async def test_a_result_lives_as_long_as_it_is_told(stores, sql):
-    await stores.cache.keep(entry(1, likeness=likeness()))
+    await stores.cache.keep(entry(1, similarity=similarity()))
     await stores.cache.keep(entry(2, REFUSED, life_s=60.0))
     left = "SELECT extract(epoch FROM ttl_expires_at - now())::float8 FROM task_results ORDER BY task_id"
     assert [round(row[0], -1) for row in await sql.fetch(left)] == [HOUR_S, 60.0]
     await sql.execute(OLD, ["task-1"])
     assert await stores.cache.find(key(1)) is None
-    assert await stores.cache.find_like(likeness(), 0) is None
+    assert await stores.cache.find_similar(similarity(), 0) is None
     assert await stores.cache.find(key(2)) is not None
     assert (await stores.cache.totals()).entries == 1
 
@@ -324,7 +324,7 @@ async def test_counts_outlast_their_process(settings):
 def test_some_band_is_near_where_the_whole_is(photo_hash: int, flips: set[int]):
     """By the pigeonhole principle; and no band is looked up that is farther."""
     other = photo_hash ^ sum(1 << flip for flip in flips)
-    _, _, _, *bands = near_values(likeness(photo_hash), len(flips))
+    _, _, _, *bands = near_values(similarity(photo_hash), len(flips))
     theirs = [other >> shift & 65535 for shift in (48, 32, 16, 0)]
     assert any(their in band for their, band in zip(theirs, bands, strict=True))
     ours = [photo_hash >> shift & 65535 for shift in (48, 32, 16, 0)]
@@ -343,11 +343,11 @@ async def test_every_hash_that_is_near_is_found(stores):
         for _ in range(300)
     ]
     for number, photo_hash in enumerate(hashes):
-        await stores.cache.keep(entry(number, likeness=likeness(photo_hash, moved=10.0 * number)))
+        await stores.cache.keep(entry(number, similarity=similarity(photo_hash, moved=10.0 * number)))
     for number in range(0, 300, 15):
         for bits in (0, 4, 10):
-            wanted = likeness(base, moved=10.0 * number)
+            wanted = similarity(base, moved=10.0 * number)
             near = (hashes[number] ^ base).bit_count() <= bits
             rivals = sum((other ^ base).bit_count() <= bits for other in hashes)
-            hit = await stores.cache.find_like(wanted, bits)
+            hit = await stores.cache.find_similar(wanted, bits)
             assert (hit is not None) == near or rivals > 32, (number, bits)

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from pydantic import SecretStr
 
-from gateway.callbacks.couriers import open_couriers
+from gateway.callbacks.senders import open_senders
 from gateway.jobs.announcements import announcer
 from gateway.jobs.deliveries import Delivery, Lane
 from gateway.jobs.job import Callback, Outcome, StoredArtifact
@@ -70,7 +70,7 @@ async def house(settings: Settings, request: pytest.FixtureRequest) -> AsyncIter
 
 @asynccontextmanager
 async def relaying(house: House, lease_s: float = 30.0) -> AsyncIterator[Relay]:
-    async with open_couriers(house.settings, no_bucket()) as couriers, AsyncExitStack() as stack:
+    async with open_senders(house.settings, no_bucket()) as couriers, AsyncExitStack() as stack:
         relay = Relay("webhook", couriers["webhook"], house, lease_s)
         running = asyncio.create_task(relay.run())
         stack.push_async_callback(relay.drain, 0.0)

@@ -11,8 +11,7 @@ from minio import Minio
 from gateway.errors import Problem
 from gateway.jobs.bucket import ObjectMissingError, StoredObject
 from gateway.jobs.keys import artifact_key
-from gateway.s3 import objects
-from gateway.s3.bucket import open_buckets
+from gateway.s3.bucket import Timed, open_buckets, write
 from gateway.settings import Settings, SettingsError
 
 AWKWARD = [
@@ -173,7 +172,7 @@ async def test_a_photo_that_lies_there_compressed_is_read_or_its_fault_named(set
 
 
 def test_a_write_that_nobody_waits_for_sends_no_further_part(settings):
-    class Slow(objects.Timed):
+    class Slow(Timed):
         """Its time is over after the first part."""
 
         def read(self, size: int | None = -1, /) -> bytes:
@@ -185,7 +184,7 @@ def test_a_write_that_nobody_waits_for_sends_no_further_part(settings):
     sdk.make_bucket(settings.minio_bucket)
     slow = Slow(StoredObject(bytes(24 * 2**20), "image/png"), math.inf)
     with pytest.raises(TimeoutError):
-        objects.write(sdk, settings.minio_bucket, "k", slow, None)
+        write(sdk, settings.minio_bucket, "k", slow, None)
     assert list(sdk.list_objects(settings.minio_bucket)) == []
 
 

@@ -116,7 +116,7 @@ async def test_opening_waits_for_a_server_that_comes_late(server):
 
 
 async def test_without_a_server_opening_ends_and_names_the_setting(monkeypatch):
-    monkeypatch.setattr("gateway.s3.opening._PATIENCE_S", 1)
+    monkeypatch.setattr("gateway.s3.client._OPENING_S", 1)
     endpoint = f"127.0.0.1:{free_ports(1)[0]}"
     with pytest.raises(Problem, match=f"storage_unavailable: No S3 server at MINIO_ENDPOINT={endpoint} within 1 s"):
         async with open_buckets(Settings(minio_endpoint=endpoint)):
@@ -145,7 +145,7 @@ async def test_a_server_that_will_refuse_again_is_told_at_once(monkeypatch, stat
 
 
 async def test_a_page_of_another_server_is_no_s3_server(monkeypatch):
-    monkeypatch.setattr("gateway.s3.opening._PATIENCE_S", 0.5)
+    monkeypatch.setattr("gateway.s3.client._OPENING_S", 0.5)
     page = Refusal(200, b"<html>console</html>", "text/html")
     with (
         gateway_before("127.0.0.1:1", lambda _request: page) as gateway,

@@ -1,51 +1,34 @@
+from itertools import islice
+
 import pytest
-from tritonclient.utils import InferenceServerException
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gateway.deadlines import Deadline
-from gateway.errors import Problem
-from gateway.triton import Retry
-
-AWAY = InferenceServerException("connection refused", status="StatusCode.UNAVAILABLE")
-STUB = InferenceServerException("Stub process 'm_0' is not healthy.", status="StatusCode.INTERNAL")
+from gateway.retry import Backoff
 
 
 @pytest.mark.parametrize(
-    ("status", "code"),
+    ("backoff", "pauses"),
     [
-        ("StatusCode.DEADLINE_EXCEEDED", "deadline_exceeded"),
-        ("StatusCode.NOT_FOUND", "model_missing"),
-        ("StatusCode.INVALID_ARGUMENT", "inference_failed"),
-        ("StatusCode.INTERNAL", "inference_failed"),
+        (Backoff(0.5, 4.0), [0.5, 1.0, 2.0, 4.0, 4.0]),
+        (Backoff(2.0, 5.0, factor=1.5), [2.0, 3.0, 4.5, 5.0, 5.0]),
+        (Backoff(3.0, 1.0), [1.0, 1.0, 1.0, 1.0, 1.0]),
     ],
 )
-async def test_what_repeating_cannot_mend_is_final(status: str, code: str) -> None:
-    with pytest.raises(Problem) as caught:
-        await Retry(Deadline(60), 60).after(InferenceServerException("no", status=status))
-    assert caught.value.code == code
+def test_pauses_grow_by_the_factor_up_to_the_longest(backoff: Backoff, pauses: list[float]) -> None:
+    assert list(islice(backoff.pauses(), 5)) == pauses
+    assert [backoff.pause_s(failures) for failures in range(1, 6)] == pauses
 
 
-async def test_an_absent_triton_is_waited_for() -> None:
-    await Retry(Deadline(60), 60).after(AWAY)
+def test_before_the_first_failure_the_pause_is_the_first_one() -> None:
+    assert Backoff(0.5, 4.0).pause_s(0) == 0.5
 
 
-@pytest.mark.parametrize(("limit_s", "patience_s"), [(60, 0), (0, 60)])
-async def test_patience_and_deadline_end_the_waiting(limit_s: float, patience_s: float) -> None:
-    with pytest.raises(Problem) as caught:
-        await Retry(Deadline(limit_s), patience_s).after(AWAY)
-    assert caught.value.code == "triton_unavailable"
-    assert caught.value.headers["Retry-After"] == "1"
+@given(st.integers(0, 10**9))
+def test_jitter_changes_a_pause_by_its_share_at_most(failures: int) -> None:
+    base = Backoff(1.0, 60.0).pause_s(failures)
+    assert 0.8 * base <= Backoff(1.0, 60.0, jitter=0.2).pause_s(failures) <= 1.2 * base
 
 
-async def test_a_photo_that_keeps_killing_the_model_is_given_up() -> None:
-    retry = Retry(Deadline(60), 60)
-    await retry.after(STUB)
-    await retry.after(STUB)
-    with pytest.raises(Problem) as caught:
-        await retry.after(STUB)
-    assert caught.value.code == "inference_failed"
-
-
-async def test_no_attempt_after_the_deadline() -> None:
-    with pytest.raises(Problem) as caught:
-        Retry(Deadline(0), 60).attempt_s()
-    assert caught.value.code == "deadline_exceeded"
+def test_jitter_makes_pauses_differ() -> None:
+    assert len({Backoff(1.0, 60.0, jitter=0.2).pause_s(3) for _ in range(20)}) > 10

@@ -15,7 +15,7 @@ import pytest
 from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from gateway.callbacks.couriers import open_couriers
+from gateway.callbacks.senders import open_senders
 from gateway.callbacks.signature import Signer
 from gateway.errors import Problem
 from gateway.jobs.bucket import ObjectMissingError, StoredObject
@@ -82,9 +82,7 @@ def delivery(kind: CallbackKind, url: str, body: bytes, tenant: str = "") -> Del
 
 @asynccontextmanager
 async def couriers(masks: Masks | None = None, **changes: object) -> AsyncIterator[Mapping[CallbackKind, Courier]]:
-    async with open_couriers(
-        settings(**changes), masks or Masks(MASKS), Names(hook_test="127.0.0.1").resolve
-    ) as opened:
+    async with open_senders(settings(**changes), masks or Masks(MASKS), Names(hook_test="127.0.0.1").resolve) as opened:
         yield opened
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cache.cache import Likeness
-from gateway.cache.keys import Work, alike, key_of, likeness_of
+from gateway.cache.cache import Similarity
+from gateway.cache.keys import Work, alike, key_of, similarity_of
 from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings
 from tests.integration.gateway.photos import encode, noise
@@ -17,8 +17,8 @@ TOLERANCE = 0.002
 REENCODED = encode(PIXELS, "JPEG", quality=90)
 
 
-def like(wanted: Work, tolerance: float = TOLERANCE) -> Likeness | None:
-    return likeness_of(wanted, "versions", tolerance)
+def like(wanted: Work, tolerance: float = TOLERANCE) -> Similarity | None:
+    return similarity_of(wanted, "versions", tolerance)
 
 
 def two_faces() -> bytes:
@@ -27,7 +27,7 @@ def two_faces() -> bytes:
     return json.dumps({"landmarks": json.dumps(faces)}).encode()
 
 
-def share(first: Likeness | None, second: Likeness | None) -> bool:
+def share(first: Similarity | None, second: Similarity | None) -> bool:
     """Whether the second request may have the first one's result, if their hashes are near."""
     return bool(first and second and first.group == second.group and alike(first, second.landmarks))
 

@@ -7,12 +7,9 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.cache.cache import Cache, CachedResult
-from gateway.cache.code import code_digest
-from gateway.cache.keys import Work
-from gateway.cache.null import NullCache
+from gateway.cache.cache import Cache, CachedResult, NullCache
+from gateway.cache.keys import ModelVersions, Work, code_digest
 from gateway.cache.results import LARGEST_ENTRY, Results
-from gateway.cache.versions import ModelVersions
 from gateway.deadlines import Deadline
 from gateway.errors import Problem
 from gateway.inference import computed, inference_of
@@ -100,7 +97,7 @@ async def test_who_waits_too_long_is_told():
 
 
 async def test_new_models_serve_no_old_results(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("gateway.cache.versions._FRESH_S", 0.0)
+    monkeypatch.setattr("gateway.cache.keys._FRESH_S", 0.0)
     index = Index()
     results = results_of(index=index)
     await served(results, work())

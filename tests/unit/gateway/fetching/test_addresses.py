@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.fetching.addresses import is_permitted, is_public, packed
+from gateway.fetching.guard import is_permitted, is_public, packed
 
 PRIVATE = [
     "0.0.0.0",  # noqa: S104 refused, not bound

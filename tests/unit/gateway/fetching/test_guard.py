@@ -5,9 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Problem
-from gateway.fetching.addresses import is_public
-from gateway.fetching.guard import Guard, check_url
-from gateway.fetching.urls import parse_url
+from gateway.fetching.guard import Guard, check_url, is_public, parse_url
 from tests.names import Names
 
 PRIVATE_IPV4 = [

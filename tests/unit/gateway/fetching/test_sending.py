@@ -9,10 +9,8 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import Problem
-from gateway.fetching.addresses import IPAddress
 from gateway.fetching.fetcher import Fetcher, open_fetcher
-from gateway.fetching.guard import check_url
-from gateway.fetching.urls import host_of, literal, parse_url
+from gateway.fetching.guard import IPAddress, check_url, host_of, literal, parse_url
 from gateway.settings import Settings
 from tests.web import Web, reply, serving
 

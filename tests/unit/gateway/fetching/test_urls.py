@@ -4,7 +4,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.errors import Problem
-from gateway.fetching.urls import join_url, literal, parse_url, shown
+from gateway.fetching.guard import join_url, literal, parse_url, shown
 
 
 def refusal(text: str) -> str:

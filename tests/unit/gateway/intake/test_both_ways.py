@@ -11,8 +11,7 @@ from gateway.errors import Problem
 from gateway.intake.job_request import job_request
 from gateway.intake.json_body import json_submission
 from gateway.jobs.store import Poison
-from gateway.kafka.message import Message
-from gateway.kafka.reader import MessageReader
+from gateway.kafka.messages import Message, MessageReader
 from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings
 from tests.json_values import JSON_VALUES

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Problem
-from gateway.intake.encoding import PIECE_BYTES, decoder_for
+from gateway.fetching.codings import PIECE_BYTES
+from gateway.intake.encoding import decoder_for
 
 gzipped = partial(gzip.compress, mtime=0)
 """The same bytes whenever the tests are collected: they are in their names."""

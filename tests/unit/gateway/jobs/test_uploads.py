@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cache.cache import UNCOUNTED
-from gateway.cache.jobs import counted
+from gateway.jobs.job import UNCOUNTED
 from gateway.jobs.keys import artifact_key, is_of_tenant
 from gateway.jobs.uploads import (
     file_name,
@@ -69,8 +68,8 @@ def test_the_source_holds_the_files_name(name: str) -> None:
 
 
 def test_no_files_name_keeps_a_job_out_of_the_figures() -> None:
-    assert counted(new_job(source=upload_source("car.jpg:loadtest")))
-    assert not counted(new_job(source=UNCOUNTED))
+    assert new_job(source=upload_source("car.jpg:loadtest")).counted
+    assert not new_job(source=UNCOUNTED).counted
 
 
 def test_what_is_not_there_is_no_image() -> None:

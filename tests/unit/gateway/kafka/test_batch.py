@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.kafka import batch as batches
-from gateway.kafka.batch import Reading, Record
+from gateway.kafka import batches
+from gateway.kafka.batches import Reading, Record
 from tests.unit.gateway.kafka.batches import CODECS, built, with_checksum
 
 VALUES = st.lists(st.none() | st.binary(max_size=20), min_size=1, max_size=8)

@@ -3,8 +3,7 @@ import base64
 import pytest
 from aiokafka.errors import AuthenticationFailedError
 
-from gateway.kafka.connection import connection_arguments
-from gateway.kafka.login import ClientCredentials, login
+from gateway.kafka.connection import ClientCredentials, connection_arguments, login
 from gateway.settings import Settings, SettingsError
 from tests.kafka.parts import token_server
 from tests.web import raw, reply, serving

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.kafka.message import Message
+from gateway.kafka.messages import Message
 
 MESSAGE = Message("mask_input", 3, 17, 1_700_000_000_000, b"k", b"v")
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

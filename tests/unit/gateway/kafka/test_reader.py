@@ -7,8 +7,7 @@ from hypothesis import given
 
 from gateway.jobs.job import Callback, ImageReference
 from gateway.jobs.store import Poison
-from gateway.kafka.message import Message
-from gateway.kafka.reader import Arrival, MessageReader
+from gateway.kafka.messages import Arrival, Message, MessageReader
 from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings
 from tests.unit.gateway.kafka.values import ENCODED, GOOD, KEYS, PHOTO, VALUES

@@ -15,7 +15,7 @@ from tests.cache_contract import (
     entry,
     evicts_from_whoever_keeps_most,
     key,
-    likeness,
+    similarity,
 )
 from tests.unit.gateway.memory.making import Clock, claimed, done, request, stores_of
 
@@ -38,11 +38,11 @@ async def test_it_keeps_the_contract(holds: Callable[[Cache], Awaitable[None]]):
 async def test_a_result_lives_as_long_as_it_is_told():
     clock = Clock()
     cache = cache_of(clock)
-    await cache.keep(entry(1, likeness=likeness()))
+    await cache.keep(entry(1, similarity=similarity()))
     await cache.keep(entry(2, life_s=2 * HOUR_S))
     clock.forward(HOUR_S)
     assert await cache.find(key(1)) is None
-    assert await cache.find_like(likeness(), 0) is None
+    assert await cache.find_similar(similarity(), 0) is None
     assert await cache.find(key(2)) is not None
     assert (await cache.cleanup(), (await cache.totals()).entries) == (1, 1)
 

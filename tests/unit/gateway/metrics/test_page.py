@@ -1,7 +1,6 @@
 from dataclasses import replace
 
-from gateway.cache.cache import CacheTotals
-from gateway.cache.null import NullCache
+from gateway.cache.cache import CacheTotals, NullCache
 from gateway.errors import Problem
 from gateway.memory.totals import MemoryTotals
 from gateway.metrics.instruments import Instruments

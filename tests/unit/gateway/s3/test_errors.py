@@ -6,7 +6,7 @@ from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnection
 
 from gateway.errors import Problem
 from gateway.jobs.bucket import UnansweredError
-from gateway.s3.errors import storage_errors
+from gateway.s3.client import storage_errors
 
 POOL = HTTPConnectionPool("s3")
 

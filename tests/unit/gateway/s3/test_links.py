@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 
 from gateway.jobs.keys import artifact_key
 from gateway.s3.client import S3Client
-from gateway.s3.links import artifact_links, warn_of_short_links
+from gateway.s3.images import artifact_links, warn_of_short_links
 from gateway.settings import Settings
 
 KEY = artifact_key("_", "a/b", "ä.png")

@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.kafka.valve import Valve
+from gateway.kafka.consumer import FlowControl
 
 
 class Consumer:
@@ -29,34 +29,34 @@ def consumer():
 
 
 @pytest.fixture
-def valve(consumer):
-    return Valve(consumer, 100, lambda: consumer.now)
+def flow(consumer):
+    return FlowControl(consumer, 100, lambda: consumer.now)
 
 
-def test_messages_flow_while_half_of_the_queue_is_free(consumer, valve):
-    valve.set(50)
+def test_messages_flow_while_half_of_the_queue_is_free(consumer, flow):
+    flow.update(50)
     assert not consumer.stopped
-    valve.set(49)
+    flow.update(49)
     assert consumer.stopped == {0, 1}
-    valve.set(49)
+    flow.update(49)
     assert consumer.stopped == {0, 1}
-    valve.set(50)
+    flow.update(50)
     assert not consumer.stopped
 
 
-def test_what_others_leave_free_is_taken_after_a_while(consumer, valve):
-    valve.set(10)
+def test_what_others_leave_free_is_taken_after_a_while(consumer, flow):
+    flow.update(10)
     consumer.now = 2.0
-    valve.set(0)
+    flow.update(0)
     assert consumer.stopped
-    valve.set(1)
+    flow.update(1)
     assert not consumer.stopped
-    valve.set(1)
+    flow.update(1)
     assert consumer.stopped
 
 
-def test_partitions_that_come_meanwhile_are_paused_too(consumer, valve):
-    valve.set(0)
+def test_partitions_that_come_meanwhile_are_paused_too(consumer, flow):
+    flow.update(0)
     consumer.stopped = set()
-    valve.on_partitions_assigned([1])
+    flow.on_partitions_assigned([1])
     assert consumer.stopped == {1}

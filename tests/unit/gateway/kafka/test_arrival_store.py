@@ -12,9 +12,8 @@ import pytest
 from gateway.jobs.deliveries import NewDelivery
 from gateway.jobs.job import Outcome
 from gateway.jobs.store import JobFilter, Poison
-from gateway.kafka.deposit import Deposit
-from gateway.kafka.message import Message
-from gateway.kafka.reader import Arrival, MessageReader
+from gateway.kafka.ingestion import ArrivalStore
+from gateway.kafka.messages import Arrival, Message, MessageReader
 from gateway.openapi.example_photo import tiny_png
 from gateway.pipelines.registry import build_registry
 from gateway.results import Failure
@@ -44,7 +43,7 @@ class Bench:
     async def again(self, message: Message) -> None:
         read = READER.read(message)
         arrivals, poison = ([read], []) if isinstance(read, Arrival) else ([], [read])
-        await Deposit(self.stores.jobs, self.stores.photos, READER, self.stores.poison).keep(arrivals, poison)
+        await ArrivalStore(self.stores.jobs, self.stores.photos, READER, self.stores.poison).keep(arrivals, poison)
 
     async def give_up(self) -> NewDelivery:
         """The job fails in vain; what the poison topic is told."""

@@ -1,8 +1,11 @@
-"""Messages out."""
+"""Sends messages: outcomes of jobs and dead letters."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import hashlib
+import json
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import anyio
 from aiokafka import AIOKafkaProducer
@@ -11,40 +14,41 @@ from aiokafka.structs import RecordMetadata
 
 from gateway.jobs.courier import DeliveryError
 from gateway.jobs.deliveries import Delivery, NewDelivery
-from gateway.kafka.cause import explained
+from gateway.kafka.broker import explained
 from gateway.kafka.connection import REQUEST_TIMEOUT_S, connection_arguments
-from gateway.kafka.poison import shortened
 from gateway.logs import get_logger
 from gateway.metrics.kafka import KafkaFigures
+from gateway.retry import Backoff
 from gateway.settings import Settings, SettingsError
 
 _TIMEOUT_S = 8.0
-"""What connecting, and finding the topic, may take; what the producer took over is given up by the producer alone."""
+"""The time to connect and to find the topic. A message that the producer has is given up only by the producer."""
 _LARGEST_BYTES = 64 * 1024 * 1024
-"""The broker's own limit is the one that counts; it closes the connection on requests of 100 MB and more."""
+"""The broker's own limit decides; on requests of 100 MB and more it closes the connection."""
 _BATCH_BYTES = 16 * 1024
-"""Smaller messages travel together; a broker that refuses such a batch may take each of them."""
+"""Smaller messages travel together; a broker that refuses such a batch may accept each of them alone."""
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
-
 _GIVEN_UP_S = 30
-"""What the producer gives a partition that has no leader; a new one is found within 10 s of a broker's death."""
+"""How long the producer waits for a partition's leader; a new one is found within 10 s of a broker's death."""
 _LINGER_MS = 5
-_LONGEST_DELAY_S = 30.0
-_EXPONENTS = 16
+_BACKOFF = Backoff(1.0, 30.0)
+_LONGEST_KEY = 1024
+_LONGEST_HEADER = 1024
+_LEFT_OUT = "mask_paths: too large for a message; GET /v1/jobs/{job_id} has them"
 
 
 @asynccontextmanager
-async def open_message_courier(settings: Settings, figures: KafkaFigures) -> AsyncIterator["MessageCourier"]:
-    """Carries deliveries of kind `message`, for as long as the context lasts. Raises SettingsError."""
+async def open_message_sender(settings: Settings, figures: KafkaFigures) -> AsyncIterator["MessageSender"]:
+    """A sender of deliveries of kind `message`, for as long as the context lasts. Raises SettingsError."""
     connection_arguments(settings)
-    courier = MessageCourier(settings, figures)
+    courier = MessageSender(settings, figures)
     try:
         yield courier
     finally:
         await courier.close()
 
 
-class MessageCourier:
+class MessageSender:
     """Sends through one producer, which is made when it is needed and replaced when it is broken."""
 
     def __init__(self, settings: Settings, figures: KafkaFigures) -> None:
@@ -57,10 +61,10 @@ class MessageCourier:
         self._stopping: set[asyncio.Task[None]] = set()
 
     async def deliver(self, delivery: Delivery) -> None:
-        """Send and wait until all replicas have it, or its producer gave it up. Raises DeliveryError.
+        """Send and wait until all replicas have it, or the producer gives it up. Raises DeliveryError.
 
-        Where the broker knows idempotent producers, one never gives up a message for want of an answer: it stays
-        under way, once, and `trouble` says so. Elsewhere an unknown end may mean that it was sent.
+        An idempotent producer never gives up a message because an answer is missing: it goes on sending it, and
+        `trouble` says so. With brokers that have no such producers, a failed message may have been sent.
         """
         try:
             await self._send(delivery.content)
@@ -68,7 +72,7 @@ class MessageCourier:
             await self._send_short(delivery.content, error)
 
     async def _send_short(self, content: NewDelivery, error: KafkaError) -> None:
-        """Without what makes it large. Raises DeliveryError, a lasting one where that is no help."""
+        """Send it without what makes it large. Raises DeliveryError, a lasting one if that is no help."""
         short = shortened(content)
         is_small = len(content.body) <= min(_BATCH_BYTES, _LARGEST_BYTES)
         if short is None or len(short.body) >= len(content.body):
@@ -86,7 +90,7 @@ class MessageCourier:
         )
 
     async def _send(self, content: NewDelivery) -> None:
-        """Raises DeliveryError, and the client's errors for what is too large."""
+        """Raises DeliveryError, and the client's errors for messages that are too large."""
         producer: AIOKafkaProducer | None = None
         try:
             with anyio.fail_after(_TIMEOUT_S):
@@ -105,7 +109,7 @@ class MessageCourier:
             raise DeliveryError(f"{content.destination}: not acknowledged within {_TIMEOUT_S:g} s") from error
 
     async def _answered(self, sent: "asyncio.Future[RecordMetadata]", topic: str) -> None:
-        """Wait for the broker's answer, however long: the producer sends what it took over, and a second would too."""
+        """Wait for the broker's answer without limit: the producer goes on, so a second attempt would send it twice."""
         done, _ = await asyncio.wait([sent], timeout=_GIVEN_UP_S)
         if not done:
             self._silent.append(topic)
@@ -117,13 +121,13 @@ class MessageCourier:
 
     @property
     def trouble(self) -> str | None:
-        """The topics whose broker does not answer."""
+        """Names the topics whose broker does not answer."""
         names = ", ".join(sorted(set(self._silent)))
         return f"{names}: the broker has not acknowledged messages for {_GIVEN_UP_S} s" if names else None
 
     def delay_s(self, attempts: int) -> float | None:
-        """1, 2, 4 … at most 30 s, and never the end: an outcome must go out."""
-        return min(_LONGEST_DELAY_S, 2.0 ** min(max(0, attempts - 1), _EXPONENTS))
+        """1, 2, 4 … at most 30 s, and never None: an outcome must be sent."""
+        return _BACKOFF.pause_s(attempts)
 
     async def close(self) -> None:
         """Send what is left, and disconnect."""
@@ -138,7 +142,7 @@ class MessageCourier:
             return self._producer
 
     async def _start(self) -> AIOKafkaProducer:
-        """An idempotent one, whose messages are in their topic once however often they are sent, if the broker has it.
+        """An idempotent producer, whose messages come once even if they are sent twice, if the broker knows such ones.
 
         Raises KafkaError.
         """
@@ -171,20 +175,20 @@ class MessageCourier:
         return f"{content.destination}: {await explained(error, self._settings)}"
 
     def _discard(self, producer: AIOKafkaProducer | None) -> None:
-        """After any failure: an idempotent one that gave a message up has a gap in its sequence, and sends no more."""
+        """Replace it after any failure: an idempotent producer that gave up a message cannot send any more."""
         if producer is not None and producer is self._producer:
             self._producer = None
             self._stop(producer)
 
     def _stop(self, producer: AIOKafkaProducer) -> None:
-        """In the background, because a producer stops only when its last messages were sent or given up."""
+        """Stop it in the background, because that waits until its last messages were sent or given up."""
         task = asyncio.create_task(producer.stop())
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)
 
 
 async def _hand_over(producer: AIOKafkaProducer, content: NewDelivery) -> "asyncio.Future[RecordMetadata]":
-    """From its end on, the message is the producer's, which sends it until it is acknowledged or given up."""
+    """Give the message to the producer, which sends it until it is acknowledged or given up."""
     sent: asyncio.Future[RecordMetadata] = await producer.send(
         content.destination,
         value=content.body,
@@ -192,3 +196,42 @@ async def _hand_over(producer: AIOKafkaProducer, content: NewDelivery) -> "async
         headers=[(name, value.encode()) for name, value in content.headers.items()],
     )
     return sent
+
+
+def shortened(content: NewDelivery) -> NewDelivery | None:
+    """The message without what makes it large; None if that is no help.
+
+    A dead letter loses its value, but gets its size and SHA-256; an outcome loses its links.
+    """
+    headers = {name: value[:_LONGEST_HEADER] for name, value in content.headers.items()}
+    key = content.key if len(content.key) <= _LONGEST_KEY else hashlib.sha256(content.key.encode()).hexdigest()
+    if "origin" in headers:
+        facts = {"value_bytes": str(len(content.body)), "value_sha256": hashlib.sha256(content.body).hexdigest()}
+        return replace(content, key=key, body=_reference(headers["origin"], facts), headers={**headers, **facts})
+    outcome = _outcome(content.body)
+    if outcome is None:
+        return None
+    return replace(
+        content,
+        key=key,
+        body=_json({**outcome, "mask_paths": {}, "left_out": _LEFT_OUT.format(job_id=headers.get("job_id"))}),
+        headers=headers,
+    )
+
+
+def _reference(origin: str, facts: Mapping[str, str]) -> bytes:
+    topic, partition, offset = origin.rsplit("/", 2)
+    return _json({"topic": topic, "partition": int(partition), "offset": int(offset), **facts})
+
+
+def _outcome(body: bytes) -> dict[str, object] | None:
+    """The members of an outcome that has links; None for anything else."""
+    try:
+        members = json.loads(body)
+    except ValueError:
+        return None
+    return members if isinstance(members, dict) and members.get("mask_paths") else None
+
+
+def _json(members: Mapping[str, object]) -> bytes:
+    return json.dumps(members, separators=(",", ":")).encode()

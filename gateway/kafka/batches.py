@@ -1,4 +1,4 @@
-"""Record batches as the broker keeps them, read piece by piece where its client reads all or nothing. Pure.
+"""Reads record batches record by record, so that one broken record loses no others; the client cannot do that.
 
 The layout is that of Kafka's documentation, "Message Format", version 2.
 """
@@ -17,21 +17,21 @@ import numpy as np
 from aiokafka.record.util import calc_crc32c
 
 _FRAME = struct.Struct(">qi")
-"""Offset of the first record, and the bytes that follow."""
+"""The first record's offset, and the number of bytes that follow."""
 _HEADER = struct.Struct(">iBIhiqqqhii")
 """Leader epoch, magic, checksum, attributes, last offset delta, first and last timestamp, producer id, producer epoch,
 first sequence number, records."""
 _CHECKED_FROM = 21
-"""Where the bytes begin that the checksum is of."""
+"""Where the bytes begin that the checksum covers."""
 _MAGIC = 2
 _CODEC, _APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x07, 0x08, 0x10, 0x20
 _VARINT_BITS = 70
 _MOST_BYTES = 64 * 1024 * 1024
-"""What a batch may hold once it is unpacked: a hundred times what brokers take by default."""
+"""The largest decompressed batch: a hundred times what brokers accept by default."""
 _MOST_UNREADABLE = 100
-"""So many records of a batch are told of one by one; then the rest of it is broken too."""
+"""So many unreadable records of a batch are told one by one; after them the whole rest counts as unreadable."""
 _REST_BYTES = 1024 * 1024
-"""So much is kept of the rest of a broken batch."""
+"""How many bytes are kept of the rest of a broken batch."""
 _XERIAL = b"\x82SNAPPY\0"
 _XERIAL_BYTES = 16
 _GZIP = 16 + zlib.MAX_WBITS
@@ -50,9 +50,9 @@ class Record:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A record, or a batch of them, that nobody can read: the offsets from `offset` to before `end`, and why.
+    """A record, or several, that cannot be read: the offsets from `offset` to before `end`, and why.
 
-    `value` is the record's own where that much could be read, else the bytes as they lie in the broker.
+    `value` is the record's own value if it could be read, or else the raw bytes.
     """
 
     offset: int
@@ -63,12 +63,12 @@ class Unreadable:
 
 
 class _BrokenError(ValueError):
-    """Bytes that are not what the format says."""
+    """The bytes do not follow the format."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The bytes of one batch, perhaps cut short; `following` is where the next one begins, if that is known."""
+    """The bytes of one batch, perhaps cut short; `following` is the next batch's first offset, if it is known."""
 
     raw: bytes
     base: int
@@ -76,35 +76,35 @@ class Batch:
 
     @property
     def end(self) -> int:
-        """The offset after the batch; no more than where the next one begins, as the header itself may be broken."""
+        """The offset after the batch, never beyond the next batch's first: the header itself may be broken."""
         header = self._header()
         declared = self.base + header[4] + 1 if header and header[1] == _MAGIC else self.base + 1
         if self.following is not None:
             declared = min(declared, self.following)
-        elif header and not self.is_intact:  # one of the two may be the broken number
+        elif header and not self.is_intact:  # one of the two numbers may be broken
             declared = min(declared, self.base + header[-1])
         return max(self.base + 1, declared)
 
     @property
     def producer(self) -> int | None:
-        """Who sent it, where it is of a transaction or ends one."""
+        """The producer's id, if the batch belongs to a transaction or ends one."""
         header = self._header()
         return header[7] if header and header[3] & (_TRANSACTIONAL | _CONTROL) else None
 
     @property
     def is_control(self) -> bool:
-        """Whether it holds no records but the end of a transaction."""
+        """Whether it holds the end of a transaction instead of records."""
         header = self._header()
         return bool(header and header[1] == _MAGIC and header[3] & _CONTROL)
 
     @cached_property
     def is_intact(self) -> bool:
-        """Whether the bytes are those that its sender wrote, by their checksum."""
+        """Whether the checksum is right."""
         header = self._header()
         return bool(header and header[1] == _MAGIC and header[2] == calc_crc32c(self.raw[_CHECKED_FROM:]))
 
     def records(self) -> Iterator[Record | Unreadable]:
-        """What is inside, one after the other; of a batch that cannot be opened, the batch. Raises nothing."""
+        """Its records in order; a batch that cannot be opened is one Unreadable. Raises nothing."""
         try:
             yield from self._records()
         except Exception as error:  # noqa: BLE001 decoders raise errors of many kinds
@@ -130,7 +130,7 @@ class Batch:
         yield from self._split(body, count, times)
 
     def _split(self, body: bytes, count: int, times: tuple[int, int]) -> Iterator[Record | Unreadable]:
-        """The records, whose lengths say where the next one begins; the rest, where a length or the count is broken."""
+        """The records; each one's length says where the next begins. After a broken one, the rest is one Unreadable."""
         reader, expected, end, unreadable, read, at, broken = _Reader(body), self.base, self.end, 0, 0, 0, ""
         while read < count and expected < end and not broken:
             at = reader.at
@@ -152,7 +152,7 @@ class Batch:
 
 
 def split(data: bytes) -> Iterator[Batch]:
-    """The batches of a fetch; what is cut off at its end is one only where there is no other."""
+    """The batches of a fetch. A last one that is cut off counts only if it is the only one."""
     at, found = 0, False
     while len(data) - at >= _FRAME.size:
         base, length = _FRAME.unpack_from(data, at)
@@ -166,7 +166,7 @@ def split(data: bytes) -> Iterator[Batch]:
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read of a partition; `end` is the offset to go on from, `is_all` whether nothing is left of it."""
+    """What was read of a fetch; `end` is the offset to go on from, `is_all` says whether nothing of it is left."""
 
     records: Sequence[Record]
     unreadable: Sequence[Unreadable]
@@ -175,10 +175,11 @@ class Reading:
 
 
 def read_on(data: bytes, offset: int, aborted: Sequence[tuple[int, int]], until: int, limit: int) -> Reading:
-    """What lies from an offset on. A batch with a wrong checksum ends it, unless it is the first: it is fetched again.
+    """Read at most `limit` records from an offset on. Raises nothing.
 
-    `aborted` are the transactions that were given up: who sent them, and their first offsets. `until` is the offset
-    that the partition ends before, which no broken number leads beyond. At most `limit` are read. Raises nothing.
+    Reading ends before a batch with a wrong checksum, which is fetched again; if it is the first, it is unreadable.
+    `aborted` are the aborted transactions: their producers and first offsets. `until` is the end of the partition,
+    beyond which no broken number may lead.
     """
     read: list[Record | Unreadable] = []
     pending, given_up, end, most = sorted(aborted, key=itemgetter(1)), set[int](), offset, max(until, offset + 1)
@@ -216,7 +217,7 @@ def _unzipped(data: bytes) -> bytes:
 
 
 def _from_snappy(data: bytes) -> bytes:
-    """As one block, or as those of Java's library: each has its length before it."""
+    """One block, or several as Java's library writes them, each after its length."""
     blocks = [data] if not data.startswith(_XERIAL) else list(_blocks(_Reader(data, _XERIAL_BYTES), len(data)))
     if sum(cramjam.snappy.decompress_raw_len(block) for block in blocks) > _MOST_BYTES:
         raise _BrokenError(_TOO_LARGE)
@@ -229,7 +230,7 @@ def _blocks(reader: "_Reader", end: int) -> Iterator[bytes]:
 
 
 def _into(unpack: Callable[[bytes, memoryview], int]) -> Callable[[bytes], bytes]:
-    """Unpacks into so many bytes as are allowed; the system gives memory for those alone that are written."""
+    """Decompress into a buffer of the largest size; the system gives memory only for what is written."""
 
     def unpacked(data: bytes) -> bytes:
         room = np.empty(_MOST_BYTES, np.uint8).data
@@ -255,7 +256,7 @@ _DECODERS: Mapping[int, Callable[[bytes], bytes]] = MappingProxyType(
 
 
 def _record(piece: bytes, base: int, times: tuple[int, int], expected: int) -> Record | Unreadable:
-    """One record; unreadable under the offset that it says, or else the one that is expected."""
+    """One record; if it is unreadable, with the offset that it tells, or else the expected one."""
     reader, offset, key, value = _Reader(piece, 1), expected, None, None
     try:
         timestamp = times[0] + times[1] * reader.varint()
@@ -282,7 +283,7 @@ def _reason(error: Exception) -> str:
 
 
 class _Reader:
-    """Reads numbers and bytes, one after the other. Every method raises _BrokenError where the bytes end too early."""
+    """Reads numbers and bytes in order. Every method raises _BrokenError if the bytes end too early."""
 
     def __init__(self, data: bytes, at: int = 0) -> None:
         self._data = data

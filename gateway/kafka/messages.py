@@ -1,20 +1,22 @@
-"""What a message of the input topic asks for."""
+"""Reads messages of the input topic: what each asks for, and the dead letters of those that no job is made of."""
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from uuid import UUID
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from uuid import UUID, uuid5
 
 from gateway.errors import Problem
 from gateway.intake.images import Image, json_image, missing_image
 from gateway.intake.job_fields import JobFields
 from gateway.intake.job_request import checked_image
 from gateway.intake.json_body import json_members
+from gateway.jobs.deliveries import NewDelivery
 from gateway.jobs.identity import check_id, fingerprint
 from gateway.jobs.job import Callback, ImageReference, NewJob, Outcome
 from gateway.jobs.keys import photo_key
 from gateway.jobs.store import Poison
-from gateway.kafka.message import Message
-from gateway.kafka.poison import poison_of
+from gateway.jobs.trace import trace_id_of
 from gateway.pipelines.body_masks import canonical_gender
 from gateway.pipelines.fields import validated
 from gateway.pipelines.registry import Pipeline, parameters_json
@@ -22,12 +24,53 @@ from gateway.results import Failure
 from gateway.s3.images import check_owner, waiting_photo
 from gateway.settings import Settings
 
+_NAMESPACE = UUID("5a3a1f0e-6a2d-5d0e-9c55-0d8f2b1c7e44")
+_ATTEMPTS_DIGITS = 6
 _GENDER_CHARACTERS = 32
 
 
 @dataclass(frozen=True)
+class Message:
+    """A message of a topic; `timestamp` in ms since 1970, as its producer or the broker set it."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def origin(self) -> str:
+        """topic/partition/offset."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+    @cached_property
+    def job_id(self) -> UUID:
+        """The same every time the message is delivered, and different for every other message.
+
+        It depends on time and content, because a topic that was made again counts its offsets from zero.
+        """
+        content = hashlib.sha256(self.value or b"").hexdigest()
+        return uuid5(_NAMESPACE, f"{self.origin}/{self.timestamp}/{content}")
+
+    @property
+    def attempts(self) -> int:
+        """How often it was tried before, by the header of the poison topic's messages; 0 without it."""
+        given = self.headers.get("attempts", b"")
+        return int(given) if given.isdigit() and len(given) <= _ATTEMPTS_DIGITS else 0
+
+    @property
+    def trace_id(self) -> str:
+        """The id of the header `traceparent`, or else the job's own."""
+        given = self.headers.get("traceparent", b"").decode("ascii", "replace")
+        return trace_id_of(given) or self.job_id.hex
+
+
+@dataclass(frozen=True)
 class Arrival:
-    """A job to be queued, the photo to be stored before it, where the message holds one, and the message."""
+    """A message, the job to be queued for it, and the photo to be stored before that, if the message holds one."""
 
     message: Message
     job: NewJob
@@ -35,13 +78,13 @@ class Arrival:
 
     @property
     def recalls(self) -> UUID | None:
-        """The job whose photo the message names, where it was taken out of the poison topic."""
+        """The job whose photo the message names, as messages from the poison topic do."""
         image = self.job.image
         is_others = image.kind == "photo" and image.location != photo_key(self.job.id)
         return UUID(image.location) if is_others else None
 
     def with_photo(self, photo: bytes) -> "Arrival":
-        """The arrival as if the message held the photo."""
+        """The arrival as if the message held this photo."""
         job = self.job
         same = fingerprint(job.pipeline, job.parameters, photo, job.callbacks)
         return Arrival(self.message, replace(job, image=_stored(self.message), fingerprint=same), photo)
@@ -57,7 +100,7 @@ class _Asked:
 
 
 class MessageReader:
-    """Reads messages as requests to one pipeline; pure."""
+    """Reads messages as requests to one pipeline; it waits for nothing and keeps nothing."""
 
     def __init__(self, settings: Settings, pipeline: Pipeline) -> None:
         self._settings = settings
@@ -65,24 +108,24 @@ class MessageReader:
         self._callbacks = (Callback("message", settings.kafka_topic_output),)
 
     def read(self, message: Message) -> Arrival | Poison:
-        """A job; a job that failed at once, where the caller can be told so; or poison. Raises nothing."""
+        """A job; a job that has failed, if the caller can be told of it; or else a dead letter. Raises nothing."""
         try:
             members = _members(message.value)
             user_id, request_id = _identity(members, message)
         except Problem as problem:
-            return self.poison(message, Failure(problem.code, printable(problem.detail)))
+            return self.dead_letter(message, Failure(problem.code, without_control_characters(problem.detail)))
         return self._arrival(message, members, user_id, request_id)
 
-    def poison(self, message: Message, failure: Failure) -> Poison:
-        """A message that no job is made of."""
-        return poison_of(message, failure, self._settings.kafka_topic_poison)
+    def dead_letter(self, message: Message, failure: Failure) -> Poison:
+        """The dead letter of a message that no job is made of."""
+        return dead_letter_of(message, failure, self._settings.kafka_topic_poison)
 
     def _arrival(self, message: Message, members: Mapping[str, object], user_id: str, request_id: str) -> Arrival:
         try:
             asked, failure = self._asked(members), None
         except Problem as problem:
             asked = _Asked("{}", message.value or b"", 0)
-            failure = Failure(problem.code, printable(problem.detail))
+            failure = Failure(problem.code, without_control_characters(problem.detail))
         photo = asked.image if isinstance(asked.image, bytes) else None
         job = NewJob(
             id=message.job_id,
@@ -118,8 +161,22 @@ class MessageReader:
         return _Asked(parameters, checked, priority)
 
 
-def printable(text: str) -> str:
-    """Text that any log, header and database takes."""
+def dead_letter_of(message: Message, failure: Failure, topic: str) -> Poison:
+    """The message with its failure, and what goes to the poison topic: key and value, and the failure in headers."""
+    value = message.value or b""
+    attempts = message.attempts + 1
+    headers = {"reason": failure.code, "detail": failure.detail, "attempts": str(attempts), "origin": message.origin}
+    announcement = NewDelivery("message", topic, _text(message.key), value, headers)
+    return Poison(message.origin, message.key, value, failure, announcement, attempts)
+
+
+def _text(key: bytes | None) -> str:
+    """Text that a database keeps: bytes that are not UTF-8 are written with backslashes."""
+    return (key or b"").decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+
+
+def without_control_characters(text: str) -> str:
+    """Text for any log, header and database: characters that cannot be shown are replaced."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
@@ -130,7 +187,7 @@ def _members(value: bytes | None) -> Mapping[str, object]:
 
 
 def _identity(members: Mapping[str, object], message: Message) -> tuple[str, str]:
-    """user_id and request_id, which is made of the job's id where there is none.
+    """user_id and request_id; the latter is made of the job's id if the message has none.
 
     Raises Problem `invalid_parameters`, `missing_image`.
     """
@@ -147,8 +204,8 @@ def _stored(message: Message) -> ImageReference:
 
 
 def _gender(members: Mapping[str, object]) -> str | None:
-    """What the caller said, cut to what a wrong answer may repeat."""
+    """What the caller said, cut to a length that may be repeated in an answer."""
     given = members.get("gender")
     if not isinstance(given, str) or not given.strip():
         return None
-    return canonical_gender(printable(given)[:_GENDER_CHARACTERS])
+    return canonical_gender(without_control_characters(given)[:_GENDER_CHARACTERS])
