@@ -5,7 +5,7 @@ from typing import cast
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.access.origin import owner_by_address
+from gateway.access.callers import owner_by_address
 from gateway.admission import Admission
 from gateway.deadline import Pace
 from gateway.problems import Problem

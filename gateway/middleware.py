@@ -13,11 +13,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.access.forwarded import asked_path
 from gateway.jobs.trace import trace_id_of as parse_trace_id
 from gateway.logs import get_logger
-from gateway.metrics.problem_note import note_problem
-from gateway.problems import Problem, problem_response
-from gateway.public import asked_path
+from gateway.problems import Problem, note_problem, problem_response
 
 _PROBED = "/health"
 """Asked every second by whoever watches the gateway: a good answer is no news."""

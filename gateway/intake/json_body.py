@@ -4,12 +4,12 @@ import json
 import re
 from collections.abc import Mapping
 
-from gateway.bounds import MAX_TEXT_BYTES, MAX_VALUES, too_much_beside
 from gateway.intake.images import json_image
 from gateway.intake.large_json import LARGE, LargeJson, large_json
 from gateway.intake.submission import Submission
-from gateway.notation import read_json
+from gateway.notation import MAX_VALUES, read_json
 from gateway.problems import Problem
+from gateway.validation import MAX_TEXT_BYTES, too_much_beside
 
 _PHOTO = "image"
 _NAME = re.compile(rb'[\s},]*+"([^"\\]{0,60})"\s*+:\s*+')

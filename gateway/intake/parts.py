@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 
-from gateway.bounds import MAX_TEXT_BYTES, too_much_beside
 from gateway.intake.disguises import KEPT, boundary_of, broken_form
 from gateway.intake.disposition import parameter
 from gateway.problems import Problem
+from gateway.validation import MAX_TEXT_BYTES, too_much_beside
 
 if TYPE_CHECKING:  # the package defines this name for type checkers alone
     from python_multipart.multipart import MultipartCallbacks

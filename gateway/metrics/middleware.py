@@ -7,8 +7,8 @@ from typing import cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.metrics.problem_note import noted_problem
 from gateway.metrics.requests import Exchange
+from gateway.problems import noted_problem
 from gateway.services import Services
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from gateway.bounds import MAX_TEXT_BYTES, Bounds
 from gateway.notation import read_base64
 from gateway.pipelines.lists import MAX_ITEMS, split_list, without_repeats
 from gateway.pipelines.pairs import split_pairs
+from gateway.validation import MAX_TEXT_BYTES, Bounds
 
 MAX_LANDMARK_CHARACTERS = 1_000_000
 """As `vision.face.literal` accepts."""

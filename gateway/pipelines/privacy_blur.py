@@ -4,7 +4,6 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, FailFast, Field, WithJsonSchema
 
-from gateway.bounds import Bounds
 from gateway.notation import read_json
 from gateway.pipelines.detect import (
     ROTATIONS_TEXT,
@@ -19,6 +18,7 @@ from gateway.pipelines.detect import (
     Thresholds,
 )
 from gateway.pipelines.lists import MAX_ITEMS, not_empty, split_list, without_repeats
+from gateway.validation import Bounds
 
 Name = TypeVar("Name", bound=str)
 Extra = Literal["blur", "detections"]

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import structlog
 
-from gateway.access import scopes
-from gateway.access.caller import Caller
+from gateway.access.callers import Caller, run_scope
 from gateway.artifacts import Artifact
 from gateway.cache.cache import CacheHit
 from gateway.cache.jobs import counted, outcome_of
@@ -44,7 +43,7 @@ async def accept(services: Services, caller: Caller, wanted: JobRequest, trace_i
     `invalid_parameters` for another tenant's image. Nothing is kept then, but for a photo and parameters whose job the
     database may or may not have.
     """
-    caller.check(scopes.run(wanted.pipeline))
+    caller.check(run_scope(wanted.pipeline))
     check_owner(wanted.image, caller.tenant, services.settings)
     job = _new_job(wanted, caller.tenant, trace_id)
     photo = wanted.image if isinstance(wanted.image, bytes) else None

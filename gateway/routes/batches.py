@@ -11,7 +11,7 @@ from http import HTTPStatus
 import structlog
 from starlette.requests import Request
 
-from gateway.access.caller import caller_of
+from gateway.access.callers import caller_of
 from gateway.backlog import Claim
 from gateway.deadline import Deadline, Pace
 from gateway.intake.body import FIRST_BYTES, LEAST_RATE, Room, pieces, too_large

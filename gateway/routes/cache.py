@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from gateway.access.caller import caller_of
+from gateway.access.callers import caller_of
 from gateway.cache.cache import CachedTask, CacheStats
 from gateway.intake.media import query_fields
 from gateway.intake.queries import CachePage, CachePeriod

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from gateway.access.caller import caller_of
+from gateway.access.callers import caller_of
 from gateway.intake.body import check_length, read_as
 from gateway.intake.frontal_request import PIPELINE, frontal_request
 from gateway.intake.media import JSON, check_media_type, glance_at, read_submission

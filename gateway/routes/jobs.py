@@ -7,7 +7,8 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from gateway.access.caller import caller_of
+from gateway.access.callers import caller_of
+from gateway.access.forwarded import location
 from gateway.intake.body import check_length, read_as
 from gateway.intake.job_request import JobRequest, job_request
 from gateway.intake.media import check_media_type, glance_at, query_fields, read_submission
@@ -18,7 +19,6 @@ from gateway.jobs.store import JobFilter
 from gateway.jobs.view import job_view
 from gateway.middleware import trace_id_of
 from gateway.patience import answer_within
-from gateway.public import location
 from gateway.routes.acceptance import accept
 from gateway.routes.job_views import any_job_of, full_view, job_not_found, job_of, link_of
 from gateway.services import Services, services_of

@@ -5,7 +5,7 @@ import re
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from gateway.access.caller import caller_of
+from gateway.access.callers import caller_of
 from gateway.intake.media import query_fields
 from gateway.intake.queries import PoisonQuery
 from gateway.jobs.poison import PoisonEntry

@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from gateway.access.caller import caller_of
+from gateway.access.callers import caller_of
 from gateway.intake.body import check_length, read_as
 from gateway.intake.media import check_form, glance_at
 from gateway.intake.process_form import PHOTO, process_request

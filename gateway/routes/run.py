@@ -9,7 +9,7 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.access.caller import caller_of
+from gateway.access.callers import caller_of
 from gateway.answers import answer, check_accept, server_timing
 from gateway.artifacts import InferenceResult
 from gateway.cache.keys import Work

@@ -5,7 +5,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from gateway.access.caller import caller_of
+from gateway.access.callers import caller_of
 from gateway.intake.body import check_length, encoding_of, read_as
 from gateway.intake.encoding import check_plain
 from gateway.intake.media import check_form, glance_at

@@ -5,7 +5,6 @@ from contextlib import suppress
 import pytest
 from hypothesis import given, settings
 
-from gateway.bounds import MAX_TEXT_BYTES, Bounds
 from gateway.intake.json_body import json_members
 from gateway.intake.media import glance_at
 from gateway.intake.multipart import multipart_submission
@@ -14,6 +13,7 @@ from gateway.pipelines.pipeline import Pipeline
 from gateway.pipelines.registry import build_registry
 from gateway.problems import Problem
 from gateway.settings import Settings
+from gateway.validation import MAX_TEXT_BYTES, Bounds
 from tests.json_values import JSON_VALUES
 
 PIPELINES = tuple(build_registry(Settings()).values())

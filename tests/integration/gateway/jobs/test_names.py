@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from gateway.access.caller import LOCAL
+from gateway.access.callers import LOCAL
 from gateway.artifacts import Artifact
 from gateway.cache.cache import CachedResult, CacheHit, CacheKey, NewEntry
 from gateway.cache.keys import Work

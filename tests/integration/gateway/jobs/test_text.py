@@ -8,10 +8,10 @@ from uuid import UUID
 import httpx
 import pytest
 
-from gateway.bounds import MAX_TEXT_BYTES
 from gateway.jobs.keys import parameters_key, photo_key
 from gateway.problems import PROBLEMS
 from gateway.settings import Settings
+from gateway.validation import MAX_TEXT_BYTES
 from gateway.worker.objects import JobObjects
 from gateway.worker.sources import Sources
 from tests.integration.gateway.jobs.conftest import living_house
