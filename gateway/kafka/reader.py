@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from gateway.intake.images import Image, json_image, missing_image
-from gateway.intake.job_fields import JobFields
-from gateway.intake.job_request import checked_image
-from gateway.intake.json_body import json_members
+from gateway.intake.json_bodies import json_members
+from gateway.intake.requests import JobFields, checked_image
 from gateway.jobs.identity import check_id, fingerprint
 from gateway.jobs.job import Callback, Failure, ImageReference, NewJob, Outcome
 from gateway.jobs.keys import photo_key

@@ -12,7 +12,7 @@ from gateway.artifacts import Artifact
 from gateway.cache.cache import CacheHit
 from gateway.cache.jobs import counted, outcome_of
 from gateway.cache.keys import Work
-from gateway.intake.job_request import JobRequest
+from gateway.intake.requests import JobRequest
 from gateway.jobs.bucket import Bucket
 from gateway.jobs.job import ImageReference, NewJob
 from gateway.jobs.keys import parameters_key, photo_key

@@ -14,10 +14,10 @@ from starlette.requests import Request
 from gateway.access.callers import caller_of
 from gateway.backlog import Claim
 from gateway.deadline import Deadline, Pace
-from gateway.intake.body import FIRST_BYTES, LEAST_RATE, Room, pieces, too_large
+from gateway.intake.bodies import FIRST_BYTES, LEAST_RATE, Room, pieces, too_large
 from gateway.intake.images import check_photo
-from gateway.intake.parts import Part, PartParser
-from gateway.intake.upload_form import FILES, upload_name, upload_parameters
+from gateway.intake.multipart import Part, PartParser
+from gateway.intake.requests import FILES, upload_name, upload_parameters
 from gateway.jobs.identity import fingerprint
 from gateway.jobs.job import Failure, ImageReference, Job, NewJob, Outcome
 from gateway.jobs.keys import photo_key

@@ -7,8 +7,8 @@ from starlette.responses import JSONResponse
 
 from gateway.access.callers import caller_of
 from gateway.cache.cache import CachedTask, CacheStats
-from gateway.intake.media import query_fields
-from gateway.intake.queries import CachePage, CachePeriod
+from gateway.http.queries import CachePage, CachePeriod
+from gateway.intake.submissions import query_fields
 from gateway.jobs.view import timestamp
 from gateway.services import services_of
 from gateway.validation import known, validated

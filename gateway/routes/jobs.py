@@ -9,10 +9,10 @@ from starlette.responses import JSONResponse, Response
 
 from gateway.access.callers import caller_of
 from gateway.access.forwarded import location
-from gateway.intake.body import check_length, read_as
-from gateway.intake.job_request import JobRequest, job_request
-from gateway.intake.media import check_media_type, glance_at, query_fields, read_submission
-from gateway.intake.queries import JobQuery
+from gateway.http.queries import JobQuery
+from gateway.intake.bodies import check_length, read_body
+from gateway.intake.requests import JobRequest, job_request
+from gateway.intake.submissions import check_media_type, query_fields, read_submission, start_check
 from gateway.jobs.job import Job
 from gateway.jobs.links import Link
 from gateway.jobs.store import JobFilter
@@ -38,7 +38,7 @@ async def submit(request: Request) -> JSONResponse:
     kind = request.headers.get("content-type", "")
     check_media_type(kind)
     check_length(request, services.settings.max_body_bytes)
-    wanted = await read_as(request, services, partial(_wanted, request, services), glance_at(kind))
+    wanted = await read_body(request, services, partial(_wanted, request, services), start_check(kind))
     with services.admission.place(visit_of(request)):
         submission = await accept(services, caller_of(request), wanted, trace_id_of(request))
     place, link = {"Location": _location(request, submission.job.id)}, link_of(request)

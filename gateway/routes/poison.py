@@ -6,8 +6,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from gateway.access.callers import caller_of
-from gateway.intake.media import query_fields
-from gateway.intake.queries import PoisonQuery
+from gateway.http.queries import PoisonQuery
+from gateway.intake.submissions import query_fields
 from gateway.jobs.poison import PoisonEntry
 from gateway.jobs.view import timestamp
 from gateway.problems import Problem

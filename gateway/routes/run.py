@@ -17,9 +17,9 @@ from gateway.cache.results import inference_of
 from gateway.deadline import Deadline
 from gateway.disconnect import while_connected
 from gateway.inference import Inferences
-from gateway.intake.body import check_length, read_as
+from gateway.intake.bodies import check_length, read_body
 from gateway.intake.images import check_photo, inline_photo
-from gateway.intake.media import check_media_type, glance_at, read_submission
+from gateway.intake.submissions import check_media_type, read_submission, start_check
 from gateway.middleware import request_id_of
 from gateway.pipelines.parameters import parameters_json
 from gateway.pipelines.pipeline import Pipeline
@@ -53,7 +53,7 @@ async def _run(request: Request, services: Services, pipeline: Pipeline) -> Resp
     check_length(request, services.settings.max_body_bytes)
     deadline = Deadline(services.settings.request_timeout_s)
     visit = visit_of(request)
-    work = await read_as(request, services, partial(_work, request, services, pipeline), glance_at(kind), deadline)
+    work = await read_body(request, services, partial(_work, request, services, pipeline), start_check(kind), deadline)
     async with visit.yielding():
         with services.admission.place(visit):
             served = await while_connected(request, _serve(services, work, visit, request_id_of(request), deadline))

@@ -12,8 +12,8 @@ import pytest_asyncio
 
 from gateway import entrance, shares, visits
 from gateway.deadline import Deadline
-from gateway.intake import body as body_module
-from gateway.intake.body import FIRST_BYTES
+from gateway.intake import bodies as body_module
+from gateway.intake.bodies import FIRST_BYTES
 from gateway.openapi.example_photo import tiny_png
 from gateway.settings import Settings
 from gateway.visits import NOBODY

@@ -12,7 +12,7 @@ from gateway.access.callers import LOCAL
 from gateway.artifacts import Artifact
 from gateway.cache.cache import CachedResult, CacheHit, CacheKey, NewEntry
 from gateway.cache.keys import Work
-from gateway.intake.job_request import JobRequest
+from gateway.intake.requests import JobRequest
 from gateway.jobs.bucket import Bucket, StoredObject
 from gateway.jobs.job import Lease, Outcome
 from gateway.jobs.store import Submission

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.intake.job_request import job_request
-from gateway.intake.json_body import json_submission
+from gateway.intake.requests import job_request
+from gateway.intake.submissions import json_submission
 from gateway.jobs.store import Poison
 from gateway.kafka.message import Message
 from gateway.kafka.reader import MessageReader

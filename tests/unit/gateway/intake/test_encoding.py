@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.intake.encoding import PIECE_BYTES, decoder_for
+from gateway.fetching.codings import PIECE_BYTES
+from gateway.intake.bodies import decoder_for
 from gateway.problems import Problem
 
 gzipped = partial(gzip.compress, mtime=0)

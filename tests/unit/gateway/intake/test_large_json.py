@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.intake import large_json as module
+from gateway.intake import json_bodies as module
 from gateway.intake.images import json_image
-from gateway.intake.json_body import json_submission
-from gateway.intake.large_json import large_json
+from gateway.intake.json_bodies import large_json
+from gateway.intake.submissions import json_submission
 from gateway.problems import Problem
 
 PHOTOS = st.binary(min_size=20, max_size=400)

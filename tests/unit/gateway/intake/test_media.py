@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.intake.media import check_media_type, read_submission
+from gateway.intake.submissions import check_media_type, read_submission
 from gateway.problems import Problem
 
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.intake.multipart import multipart_submission, parse_multipart
-from gateway.intake.parts import MAX_PARTS
+from gateway.intake.multipart import MAX_PARTS, parse_multipart
+from gateway.intake.submissions import multipart_submission
 from gateway.jobs.job import ImageReference
 from gateway.problems import Problem
 

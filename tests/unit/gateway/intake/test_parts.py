@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.intake.parts import Part, PartParser
-from gateway.intake.upload_form import upload_name
+from gateway.intake.multipart import Part, PartParser
+from gateway.intake.requests import upload_name
 from gateway.problems import Problem
 
 KIND = "multipart/form-data; boundary=edge"
