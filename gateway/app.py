@@ -11,19 +11,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from gateway.access.browsers import CrossOrigin, FrontDoor, SafeHeaders
-from gateway.access.guard import guarded
-from gateway.access.hosts import Hosts, Origins
-from gateway.access.rules import RULES, rules_of, run_rule
-from gateway.errors import Problem, problem_response
+from gateway.access.browsers import CorsHeaders, HostAndOriginGuard, Hosts, Origins, SafeHeaders
+from gateway.access.forwarded import PublicAddresses, asked_path
+from gateway.errors import Problem, note_problem, problem_response
+from gateway.http.guard import RULES, guarded, rules_of, run_rule
 from gateway.http.middleware import Entrance, HeadRequests, RequestMiddleware, path_of
 from gateway.metrics.middleware import RequestMetrics
-from gateway.metrics.problem_note import note_problem
 from gateway.openapi.document import complete
 from gateway.openapi.run import run_operation, run_responses
 from gateway.openapi.security import security
 from gateway.pipelines.registry import Pipeline, build_registry
-from gateway.public import PublicAddresses, asked_path
 from gateway.routes import run
 from gateway.routes.addresses import addresses
 from gateway.routes.documentation import add_documentation, slashless
@@ -53,9 +50,9 @@ def create_app(settings: Settings) -> FastAPI:
             Middleware(PublicAddresses, settings=settings),
             Middleware(RequestMetrics),
             Middleware(SafeHeaders, origins=origins),
-            Middleware(CrossOrigin, origins=origins),
+            Middleware(CorsHeaders, origins=origins),
             Middleware(RequestMiddleware, debug=settings.app_debug),
-            Middleware(FrontDoor, hosts=Hosts(settings), origins=origins),
+            Middleware(HostAndOriginGuard, hosts=Hosts(settings), origins=origins),
             Middleware(Entrance),
             Middleware(HeadRequests),
         ],

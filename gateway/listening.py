@@ -21,7 +21,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from gateway.access.origin import site_of
+from gateway.access.callers import site_of
 from gateway.logs import get_logger
 from gateway.settings.environment import printable
 

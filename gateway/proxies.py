@@ -6,17 +6,14 @@ proxy at all. Photos by URL and callbacks take none either: a proxy would look n
 
 import os
 import re
-import socket
 import ssl
 from collections.abc import Iterator, Mapping
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_network
 
 import httpx
 
-_INSIDE = (
-    "localhost", "local", "localdomain", "internal", "intranet", "lan", "home.arpa", "svc", "cluster.local", "test",
-)  # fmt: skip
-"""Endings of names that no public name has: RFC 6761, RFC 6762, RFC 8375, ICANN's `internal`, and Kubernetes' own."""
+from gateway.hosts import IPAddress, is_private, written_address
+
 _SCHEMES = frozenset({"http", "https", "socks5"})
 _NONE = frozenset({"direct", "direct://", "none", "no", "off", "false"})
 """What people write for no proxy."""
@@ -35,7 +32,7 @@ def proxy_for(url: httpx.URL, environ: Mapping[str, str] | None = None) -> str |
     """
     variables = os.environ if environ is None else environ
     host = url.raw_host.decode("ascii").rstrip(".")  # as DNS has it: of some names there is no other form
-    if is_inside(host) or _is_exempt(host, url.port or _PORTS.get(url.scheme), variables):
+    if is_private(host) or _is_exempt(host, url.port or _PORTS.get(url.scheme), variables):
         return None
     return next((_usable(name, value) for name, value in _named(url.scheme, variables)), None)
 
@@ -82,39 +79,6 @@ def require_certificates() -> None:
                 raise ProxyError(f"{name}={path}: no certificates can be read there: {error}") from error
 
 
-def is_inside(host: str) -> bool:
-    """This machine, a private network, or a name that no public server has."""
-    if (address := _address(host)) is not None:
-        return not address.is_global
-    return "." not in host or ".svc." in host or any(host.endswith(f".{ending}") for ending in _INSIDE)
-
-
-def is_loopback(host: str) -> bool:
-    """This machine, by its address or by a name that RFC 6761 gives to no other."""
-    name = host.rstrip(".").lower()
-    if (address := _address(name)) is not None:
-        return address.is_loopback
-    return name == "localhost" or name.endswith(".localhost")
-
-
-def _address(host: str) -> IPv4Address | IPv6Address | None:
-    try:
-        address = ip_address(host.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        return _short_address(host)
-    return getattr(address, "ipv4_mapped", None) or address
-
-
-def _short_address(host: str) -> IPv4Address | None:
-    """An address as inet_aton(3) takes it too: 127.1, 0x7f000001."""
-    if not re.fullmatch(r"(0x[0-9a-f]+|\d+)(\.(0x[0-9a-f]+|\d+)){0,3}", host):
-        return None
-    try:
-        return IPv4Address(socket.inet_aton(host))
-    except OSError:
-        return None
-
-
 def _is_exempt(host: str, port: int | None, variables: Mapping[str, str]) -> bool:
     entries = f"{variables.get('no_proxy', '')},{variables.get('NO_PROXY', '')}"
     return any(_covers(entry.lower(), host, port) for entry in re.split(r"[,;|\s\"']+", entries) if entry)
@@ -126,7 +90,7 @@ def _covers(entry: str, host: str, port: int | None) -> bool:
     It is *, a network, an address, or a name and all below it, the last two with a port or without.
     """
     bare = re.sub(r"^[a-z][a-z0-9+.-]*://", "", entry)
-    if (address := _address(host)) is not None:
+    if (address := written_address(host)) is not None:
         return bare == "*" or _has_address(bare, address, port)
     name, _, its_port = bare.removeprefix("*").removeprefix(".").partition(":")
     if its_port and its_port != str(port):
@@ -134,7 +98,7 @@ def _covers(entry: str, host: str, port: int | None) -> bool:
     return bare == "*" or (bool(name) and (host == name or host.endswith(f".{name}")))
 
 
-def _has_address(entry: str, address: IPv4Address | IPv6Address, port: int | None) -> bool:
+def _has_address(entry: str, address: IPAddress, port: int | None) -> bool:
     split = re.fullmatch(r"\[(.+)\](?::(\d+))?|([^:]+):(\d+)", entry)
     text = (split[1] or split[3]) if split else entry
     its_port = (split[2] or split[4]) if split else None

@@ -7,7 +7,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
-from gateway.access.binding import check_binding
+from gateway.access.authentication import check_binding
 from gateway.app import create_app
 from gateway.errors import Problem
 from gateway.listening import Limits, Server, configured

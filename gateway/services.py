@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
-from gateway.access.access import Access
+from gateway.access.authentication import Authentication
 from gateway.cache.keys import ModelVersions
 from gateway.cache.results import Results
 from gateway.callbacks.senders import check_callbacks
@@ -34,7 +34,7 @@ class Services:
     settings: Settings
     registry: Mapping[str, Pipeline]
     triton: Triton
-    access: Access
+    access: Authentication
     admission: Admission
     prober: Prober
     stores: Stores
@@ -79,7 +79,7 @@ def services_on(settings: Settings, registry: Mapping[str, Pipeline], triton: Tr
         settings=settings,
         registry=registry,
         triton=triton,
-        access=Access(settings, stores.keys),
+        access=Authentication(settings, stores.keys),
         admission=Admission(settings),
         prober=Prober(triton, registry.values()),
         stores=stores,

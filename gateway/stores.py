@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from gateway.access.audit import AuditLog
-from gateway.access.keys import KeyBook
+from gateway.access.forwarded import own_base
+from gateway.access.keys import KeyStore
 from gateway.cache.cache import Cache
 from gateway.jobs.announcements import announcer
 from gateway.jobs.bucket import Bucket
@@ -19,7 +20,6 @@ from gateway.logs import get_logger
 from gateway.memory.stores import memory_stores
 from gateway.metrics.totals import Totals
 from gateway.postgres.stores import open_postgres
-from gateway.public import own_base
 from gateway.s3.bucket import open_buckets
 from gateway.s3.images import S3Images
 from gateway.settings import Settings, SettingsError
@@ -42,7 +42,7 @@ class Stores:
     signals: Signals
     cache: Cache
     totals: Totals
-    keys: KeyBook
+    keys: KeyStore
     audit: AuditLog
     durable: bool
     links: Links = by_key

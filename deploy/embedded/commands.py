@@ -21,7 +21,7 @@ from deploy.embedded.next_steps import next_steps
 from deploy.embedded.shared_memory import SHARED_MEMORY, lowered, with_room
 from deploy.embedded.state import StackState
 from deploy.embedded.table import service_table
-from gateway.access.binding import check_binding
+from gateway.access.authentication import check_binding
 from gateway.cli.terminal import Screen, cell
 from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import read_environment

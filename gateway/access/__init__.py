@@ -1,1 +1,1 @@
-"""Who sends a request, what they may do, and what they did."""
+"""Callers: who they are, from where they come, what they may do and how much, and what they did."""

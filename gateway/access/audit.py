@@ -1,15 +1,30 @@
-"""Who did what to which job."""
+"""The audit log: who did what to which job. Kept in a file where there is no database."""
 
-from collections.abc import Sequence
+import asyncio
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from errno import ENOSPC
+from io import SEEK_END, FileIO
+from pathlib import Path
 from typing import Protocol
 from uuid import UUID
+
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import override
+
+from gateway.errors import Problem
+from gateway.logs import get_logger
+from gateway.settings import Settings
+
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """One act. `target` is the method and the path that it came by; `code` is why it was refused."""
+    """One act. `target` is the method and path of the request; `code` says why it was refused, if it was."""
 
     at: datetime
     caller: str
@@ -30,6 +45,14 @@ class AuditFilter:
     tenant: str | None = None
     limit: int = 50
 
+    def matches(self, entry: AuditEntry) -> bool:
+        """Whether to list an entry."""
+        return (
+            self.job_id in (None, entry.job_id)
+            and self.caller in (None, entry.caller)
+            and self.tenant in (None, entry.tenant)
+        )
+
 
 class AuditLog(Protocol):
     """Entries, which nobody changes. Every method raises Problem `store_unavailable`."""
@@ -41,13 +64,78 @@ class AuditLog(Protocol):
         """Entries, the newest first."""
 
     async def prune(self, days: int) -> int:
-        """Remove some of the entries that are older; how many, none when no more are left."""
+        """Remove some of the entries that are older; how many, 0 when none is left."""
 
 
-def matches(entry: AuditEntry, wanted: AuditFilter) -> bool:
-    """Whether an entry is wanted."""
-    return (
-        wanted.job_id in (None, entry.job_id)
-        and wanted.caller in (None, entry.caller)
-        and wanted.tenant in (None, entry.tenant)
-    )
+_ENTRY = TypeAdapter(AuditEntry)
+
+
+class FileAudit(AuditLog):
+    """Entries in `access/audit.jsonl` below MASKWRIGHT_HOME, one JSON object a line."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._path = settings.maskwright_home / "access" / "audit.jsonl"
+
+    @override
+    async def note(self, entry: AuditEntry) -> None:
+        await asyncio.to_thread(self._append, _ENTRY.dump_json(entry) + b"\n")
+
+    @override
+    async def entries(self, wanted: AuditFilter) -> Sequence[AuditEntry]:
+        return await asyncio.to_thread(self._read, wanted)
+
+    @override
+    async def prune(self, days: int) -> int:
+        """Nothing is removed: whoever owns the file may move it away at any time."""
+        return 0
+
+    def _append(self, line: bytes) -> None:
+        try:
+            with open(self._path, "a+b", buffering=0, opener=private_opener) as file:
+                line = b"\n" + line if _ends_amid_line(file) else line
+                written = file.write(line)
+        except OSError as error:
+            raise Problem("store_unavailable", f"{self._path.name}: {error.strerror}") from error
+        if written < len(line):
+            raise Problem("store_unavailable", f"{self._path.name}: {os.strerror(ENOSPC)}")
+
+    def _read(self, wanted: AuditFilter) -> Sequence[AuditEntry]:
+        try:
+            newest = deque((entry for entry in self._undamaged() if wanted.matches(entry)), maxlen=wanted.limit)
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise Problem("store_unavailable", f"{self._path.name}: {error.strerror}") from error
+        return tuple(reversed(newest))
+
+    def _undamaged(self) -> Iterator[AuditEntry]:
+        """All entries but those in lines that a full disk or a crash cut short."""
+        with self._path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    yield _ENTRY.validate_json(line)
+                except ValidationError:
+                    _log.warning(f"{self._path}: line {number} is damaged")
+
+
+def _ends_amid_line(file: FileIO) -> bool:
+    if not file.seek(0, SEEK_END):
+        return False
+    file.seek(-1, SEEK_END)
+    return file.read(1) != b"\n"
+
+
+def private_opener(path: str, flags: int) -> int:
+    """For `open`: makes the folder, and MASKWRIGHT_HOME above it, and opens a file that only their owner can read.
+
+    Their owner is the gateway's account, also where root has started the stack and runs a command. `maskwright up`
+    refuses a MASKWRIGHT_HOME that a group may write to.
+    """
+    folder = Path(path).parent
+    for each in (folder.parent, folder):
+        each.mkdir(mode=0o700, parents=True, exist_ok=True)
+    opened = os.open(path, flags | os.O_NOFOLLOW, 0o600)
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.fchown(opened, owner.st_uid, owner.st_gid)
+    return opened

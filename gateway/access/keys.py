@@ -1,23 +1,29 @@
-"""API keys: random secrets, of which only digests are kept."""
+"""API keys: random secrets, of which only digests are kept. In a file where there is no database."""
 
 import asyncio
 import hashlib
 import hmac
+import os
 import re
 import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from fcntl import LOCK_EX, flock
 from typing import Protocol, TypeVar
 
-from gateway.access.allowance import Allowance
-from gateway.access.caller import Caller
-from gateway.access.origin import site_of
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import override
+
+from gateway.access.audit import private_opener
+from gateway.access.callers import Caller, site_of
+from gateway.access.rate_limits import TokenBucket
 from gateway.errors import Problem
+from gateway.settings import Settings
 
 PREFIX = "mwk_"
-"""How every key begins, so that scanners for leaked secrets can know it."""
+"""What every key begins with, so that scanners for leaked secrets can find it."""
 
 _TEXT = re.compile(PREFIX + r"([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 _ID_BYTES = 6
@@ -25,10 +31,9 @@ _SECRET_BYTES = 32
 _MINUTE_S = 60.0
 _READINGS_PER_MINUTE = 60
 _READING_COST = 20
-"""Readings that a second of one counts as: where there are very many keys they are read less often."""
+"""What a reading counts as for each second it takes: where there are very many keys they are read less often."""
 _FAILURES_PER_MINUTE = 300
-_MOST_STRANGERS = 10_000
-_CHALLENGE = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+_MOST_UNKNOWN = 10_000
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -51,8 +56,8 @@ class ApiKey:
     revoked_at: datetime | None = None
 
 
-class KeyBook(Protocol):
-    """Keys by id. Every method raises Problem `store_unavailable`."""
+class KeyStore(Protocol):
+    """Where keys are kept, by id. Every method raises Problem `store_unavailable`."""
 
     async def add(self, key: ApiKey) -> None:
         """Keep a new key."""
@@ -64,118 +69,116 @@ class KeyBook(Protocol):
         """Every key, the newest first."""
 
     async def revoke(self, key_id: str) -> bool:
-        """Let a key never be used again. False where there is no such key that could be."""
+        """Revoke a key for ever. False where there is no such key, or it was revoked before."""
 
     async def secret(self) -> bytes:
-        """32 random bytes that all gateways of this installation share, made when they are first needed."""
+        """The installation's secret: 32 random bytes that all its gateways share, made when first needed."""
 
 
 def new_key(
     name: str, tenant: str, scopes: Sequence[str], now: datetime, expires_at: datetime | None
 ) -> tuple[ApiKey, str]:
-    """A new key to be kept, and its text, which is told once."""
+    """A new key to be kept, and its text, which is shown once."""
     key_id, secret = secrets.token_hex(_ID_BYTES), secrets.token_urlsafe(_SECRET_BYTES)
     return ApiKey(key_id, name, tenant, tuple(scopes), _digest(secret), now, expires_at), f"{PREFIX}{key_id}_{secret}"
 
 
-class KeyRing:
-    """Looks keys up, and tells random ones from those that there are without a question to the database for each.
+class KnownKeys:
+    """Finds the callers of keys, and refuses random keys without a query to the database for each.
 
-    The digests of all keys are in memory. One that is not there may be new: then all are read again, once for all who
-    wait, and not often. So whoever tries keys at random learns nothing, and takes nothing from those who have one.
+    The digests of all keys are in memory. A key that is not among them may be new: then all are read again, once for
+    all who wait, and not often. So trying keys at random tells nothing, and slows down nobody who has a key.
     """
 
-    def __init__(self, book: KeyBook, clock: Callable[[], float] = time.monotonic) -> None:
-        self._book = book
+    def __init__(self, store: KeyStore, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
         self._clock = clock
         self._known: Collection[tuple[str, str]] = frozenset()
-        self._strangers = Strangers(clock)
+        self._unknown = UnknownKeys(clock)
         self._lock = asyncio.Lock()
         self._reading = _Reading(float("-inf"), float("-inf"))
-        self._readings = Allowance(_READINGS_PER_MINUTE, clock())
+        self._readings = TokenBucket(_READINGS_PER_MINUTE, clock())
 
     async def caller(self, text: str, address: str) -> Caller:
         """Who sends the text of a key from an address.
 
-        Raises Problem `key_unknown`, `key_revoked`, `key_expired`, the latter two only to who knows the secret;
-        `rate_limited` to those whose keys were not there too often; `store_unavailable`.
+        Raises Problem `key_unknown`; `key_revoked` and `key_expired`, only to those who know the secret;
+        `rate_limited` where too many unknown keys came from the address; `store_unavailable`.
         """
         parts = _TEXT.fullmatch(text)
         if parts is None or not await self._is_known((parts[1], _digest(parts[2])), address):
-            raise Problem("key_unknown", "There is no such API key.", headers=_CHALLENGE)
-        key = await self._book.find(parts[1])
+            raise _refused("key_unknown", "There is no such API key.")
+        key = await self._store.find(parts[1])
         if key is None or not hmac.compare_digest(key.digest, _digest(parts[2])):
-            raise Problem("key_unknown", "There is no such API key.", headers=_CHALLENGE)
+            raise _refused("key_unknown", "There is no such API key.")
         if key.revoked_at:
-            raise Problem("key_revoked", f"The API key {key.id} was revoked.", headers=_CHALLENGE)
+            raise _refused("key_revoked", f"The API key {key.id} was revoked.")
         if key.expires_at and key.expires_at <= datetime.now(UTC):
-            raise Problem("key_expired", f"The API key {key.id} has expired.", headers=_CHALLENGE)
+            raise _refused("key_expired", f"The API key {key.id} has expired.")
         return Caller.by_key(key.id, key.tenant, key.scopes)
 
     async def _is_known(self, shown: tuple[str, str], address: str) -> bool:
-        if shown in self._known:
-            return True
-        if shown not in self._strangers:
+        if shown not in self._known and shown not in self._unknown:
             await self._read()
         if shown in self._known:
             return True
-        self._strangers.add(shown, address)
+        self._unknown.add(shown, address)
         return False
 
     async def _read(self) -> None:
-        """Read all keys, or wait for a reading that began after this call; a failure is everybody's who waited."""
+        """Read all keys, or wait for a reading that began after this call; its failure is told to all who wait."""
         came = self._clock()
         async with self._lock:
             if self._reading.began_at > came or (self._reading.problem and self._reading.ended_at > came):
-                self._reading.tell()
+                self._reading.check()
                 return
             if wait_s := self._readings.wait_s(self._clock()):
                 raise _too_many(wait_s)
             began_at, problem, before = self._clock(), None, len(self._known)
             try:
-                self._known = frozenset((key.id, key.digest) for key in await self._book.all())
+                self._known = frozenset((key.id, key.digest) for key in await self._store.all())
             except Problem as error:
                 problem = error
             self._reading = _Reading(began_at, self._clock(), problem)
             if len(self._known) <= before:
                 self._readings.take(1 if problem else 1 + int(_READING_COST * (self._reading.ended_at - began_at)))
-            self._reading.tell()
+            self._reading.check()
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """When all keys were read; readings of the clock, in seconds."""
+    """When all keys were read: readings of the clock, in seconds."""
 
     began_at: float
     ended_at: float
     problem: Problem | None = None
 
-    def tell(self) -> None:
+    def check(self) -> None:
         """Raise the Problem that it ended with."""
         if self.problem:
             raise self.problem
 
 
-class Strangers:
-    """Keys that were not there lately, and from where they came; both bounded."""
+class UnknownKeys:
+    """Keys that were tried lately and are unknown, and the networks that they came from; both bounded."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._until: dict[tuple[str, str], float] = {}
-        self._failures: dict[str, Allowance] = {}
+        self._failures: dict[str, TokenBucket] = {}
 
     def __contains__(self, shown: tuple[str, str]) -> bool:
-        """Whether a key was not there a moment ago."""
+        """Whether a key was found to be unknown a moment ago."""
         return self._until.get(shown, float("-inf")) > self._clock()
 
     def add(self, shown: tuple[str, str], address: str) -> None:
-        """One more. Raises Problem `rate_limited` where many came from there; a new key is let in all the same."""
+        """Add one. Raises Problem `rate_limited` where many came from its network; known keys from there still pass."""
         now, network = self._clock(), site_of(address)
         if shown not in self:
             self._until.pop(shown, None)
             _make_room(self._until)
             self._until[shown] = now + _MINUTE_S
-        failures = self._failures.pop(network, None) or Allowance(_FAILURES_PER_MINUTE, now)
+        failures = self._failures.pop(network, None) or TokenBucket(_FAILURES_PER_MINUTE, now)
         _make_room(self._failures)
         self._failures[network] = failures
         if wait_s := failures.wait_s(now):
@@ -185,8 +188,12 @@ class Strangers:
 
 def _make_room(entries: dict[T, U]) -> None:
     """Forget the oldest."""
-    while len(entries) >= _MOST_STRANGERS:
+    while len(entries) >= _MOST_UNKNOWN:
         del entries[next(iter(entries))]
+
+
+def _refused(code: str, detail: str) -> Problem:
+    return Problem(code, detail, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
 
 
 def _too_many(wait_s: float) -> Problem:
@@ -195,3 +202,61 @@ def _too_many(wait_s: float) -> Problem:
 
 def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+_STORED = TypeAdapter(tuple[ApiKey, ...])
+
+
+class FileKeys(KeyStore):
+    """Keys in `access/keys.json` below MASKWRIGHT_HOME, where there is no database."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._path = settings.maskwright_home / "access" / "keys.json"
+        self._secret = secrets.token_bytes(_SECRET_BYTES)
+
+    @override
+    async def add(self, key: ApiKey) -> None:
+        await asyncio.to_thread(self._change, lambda keys: (key, *keys))
+
+    @override
+    async def find(self, key_id: str) -> ApiKey | None:
+        return next((key for key in await self.all() if key.id == key_id), None)
+
+    @override
+    async def all(self) -> Sequence[ApiKey]:
+        return await asyncio.to_thread(self._read)
+
+    @override
+    async def secret(self) -> bytes:
+        """This process's own: no other process has the jobs that it keeps in memory."""
+        return self._secret
+
+    @override
+    async def revoke(self, key_id: str) -> bool:
+        now, before = datetime.now(UTC), await self.all()
+        revoked = {key.id: replace(key, revoked_at=now) for key in before if key.id == key_id and not key.revoked_at}
+        if revoked:
+            await asyncio.to_thread(self._change, lambda keys: tuple(revoked.get(key.id, key) for key in keys))
+        return bool(revoked)
+
+    def _read(self) -> tuple[ApiKey, ...]:
+        try:
+            return _STORED.validate_json(self._path.read_bytes())
+        except FileNotFoundError:
+            return ()
+        except (OSError, ValidationError) as error:
+            raise Problem("store_unavailable", f"{self._path.name} cannot be read.") from error
+
+    def _change(self, change: Callable[[tuple[ApiKey, ...]], tuple[ApiKey, ...]]) -> None:
+        """One process changes it at a time; readers see the whole file, old or new, also after a crash."""
+        try:
+            with open(self._path.with_suffix(".lock"), "wb", opener=private_opener) as lock:
+                flock(lock, LOCK_EX)
+                new = self._path.with_suffix(".new")
+                with open(new, "wb", opener=private_opener) as file:
+                    file.write(_STORED.dump_json(change(self._read()), indent=1))
+                    file.flush()
+                    os.fsync(file.fileno())
+                new.replace(self._path)
+        except OSError as error:
+            raise Problem("store_unavailable", f"{self._path.name}: {error.strerror}") from error

@@ -1,33 +1,61 @@
-"""JSON Web Tokens (RFC 7519), checked as RFC 8725 says."""
+"""JSON Web Tokens (RFC 7519), checked as RFC 8725 says, and the public keys that check them (JWKS, RFC 7517)."""
 
+import asyncio
 import json
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
+import httpx
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
+from jwt import PyJWK
 from jwt.algorithms import AllowedPublicKeys
 from jwt.exceptions import ExpiredSignatureError, InvalidSignatureError, PyJWTError
 
-from gateway.access.caller import Caller
-from gateway.access.jwks import JwksFile, JwksUrl
-from gateway.access.scopes import is_scope
-from gateway.access.tenants import is_tenant
+from gateway.access.callers import Caller
 from gateway.errors import Problem
+from gateway.fetching.guard import host_of, parse_url
+from gateway.hosts import is_private
+from gateway.logs import get_logger
+from gateway.proxies import ProxyError, way_to
 from gateway.settings import Settings, SettingsError
+from gateway.settings.names import is_scope, is_tenant
+from gateway.text import read_json
 
 _LEEWAY_S = 10
 """How far the issuer's clock may be off."""
 _LEAST_SECRET_BYTES = 32
-"""RFC 7518 §3.2: of HS256, the size of its hash."""
+"""Of HS256: the size of its hash (RFC 7518 §3.2)."""
 _NAME_CHARACTERS = 255
-"""OpenID Connect Core §2: what a `sub` may have."""
+"""Of a `sub`, at most (OpenID Connect Core §2)."""
 _REQUIRED = ["exp", "iss", "sub"]
 _OPTIONS = jwt.types.Options(
     require=_REQUIRED, enforce_minimum_key_length=True, verify_aud=False, verify_sub=False, verify_jti=False
 )
-"""Issuers number their subjects and tokens, too; the audience is checked here."""
+"""PyJWT refuses numbers for `sub` and `jti`, which some issuers use; the audience is checked below."""
 _CHALLENGE = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 Claims = Mapping[str, object]
+
+_RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+_ALGORITHMS: Mapping[tuple[object, object], Sequence[str]] = {
+    ("RSA", None): _RSA,
+    ("EC", "P-256"): ("ES256",),
+    ("EC", "P-384"): ("ES384",),
+    ("EC", "P-521"): ("ES512",),
+    ("OKP", "Ed25519"): ("EdDSA",),
+}
+"""By a key's kind and curve (RFC 7518 §3.1, RFC 8037 §3.1)."""
+_KNOWN_ALGORITHMS = frozenset(algorithm for algorithms in _ALGORITHMS.values() for algorithm in algorithms)
+_MOST_KEYS = 100
+_MOST_BYTES = 1024 * 1024
+_FETCH_S = 5.0
+_STALE_S = 3600.0
+_PAUSE_S = 10.0
+"""Between two requests to the issuer, whatever keys tokens name."""
+
+_log = get_logger(__name__)
 
 
 class _UnsignedError(Problem):
@@ -37,12 +65,12 @@ class _UnsignedError(Problem):
 class Tokens:
     """Checks tokens.
 
-    The algorithm decides the keys, and each key is used with its own algorithms alone: a token that names `none`, or
-    that is signed with a public key as if that were a secret, has no key here.
+    A token's algorithm selects the keys, and each key is used with its own algorithms alone. So there is no key for a
+    token of the algorithm `none`, nor for one that is signed with a public key as if that were a secret.
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Raises SettingsError where the settings could not tell a good token from a bad one."""
+        """Raises SettingsError where the settings are not enough to check tokens."""
         self._settings = settings
         self._secret = settings.jwt_secret.get_secret_value()
         files = [JwksFile(settings.jwt_jwks_file)] if settings.jwt_jwks_file else []
@@ -52,7 +80,7 @@ class Tokens:
             _check(settings)
 
     async def find(self, token: str) -> Caller:
-        """Who sends a token, also by keys that are fetched for it where none at hand signed it.
+        """Who sends a token; where none of the keys at hand signed it, the issuer's are fetched again.
 
         Raises Problem `token_expired`, `token_invalid`, `keys_unavailable`.
         """
@@ -79,7 +107,7 @@ class Tokens:
         return Caller(_name(claims), self._tenant(claims), self._scopes(claims))
 
     def _claims(self, token: str) -> Claims:
-        """Those of a token that one of the keys signed."""
+        """The claims of a token that one of the keys signed."""
         header = jwt.get_unverified_header(token)
         algorithm, keys = str(header.get("alg")), self._keys(header)
         for key in keys:
@@ -104,7 +132,7 @@ class Tokens:
         return [key.key for key in found]
 
     def _check_audience(self, claims: Claims) -> None:
-        """Amazon Cognito's access tokens name the client in the place of an audience."""
+        """Amazon Cognito's access tokens have `client_id` in place of `aud`."""
         named = claims.get("aud")
         if named is None and claims.get("token_use") == "access":
             named = claims.get("client_id")
@@ -128,7 +156,7 @@ class Tokens:
         raise _refused("token_invalid", f"The claim {name!r} is needed and must name a tenant.")
 
     def _scopes(self, claims: Claims) -> Collection[str]:
-        """Those of ours in all the claims that may hold some: words in a text (RFC 9068 §2.2.3), or a list of them."""
+        """Our scopes in all claims that may hold some: words in a text (RFC 9068 §2.2.3), or a list of them."""
         given = [_claim(claims, name) for name in self._settings.jwt_scopes_claim]
         if all(claim is None for claim in given):
             return frozenset(self._settings.jwt_default_scopes)
@@ -138,7 +166,7 @@ class Tokens:
 
 
 def _claim(claims: Claims, name: str) -> object:
-    """A claim of this name; or a part of one, as `realm_access.roles` is. None where it is missing."""
+    """A claim, or a part of one, such as `realm_access.roles`. None where it is missing."""
     if name in claims:
         return claims[name]
     found: object = claims
@@ -176,3 +204,159 @@ def _name(claims: Claims) -> str:
 
 def _refused(code: str, detail: str) -> Problem:
     return Problem(code, detail, headers=_CHALLENGE)
+
+
+@dataclass(frozen=True)
+class PublicKey:
+    """A key, its name where it has one, and the algorithms that it may be used with."""
+
+    id: str | None
+    algorithms: Sequence[str]
+    key: AllowedPublicKeys
+
+
+class Keys:
+    """Some keys."""
+
+    def __init__(self, keys: Sequence[PublicKey] = ()) -> None:
+        self._keys = keys
+
+    def find(self, key_id: object, algorithm: str) -> Sequence[PublicKey]:
+        """Those that may have signed a token: of its key's name, else without a name; all, where it names no key."""
+        fitting = [key for key in self._keys if algorithm in key.algorithms]
+        if key_id is None:
+            return fitting
+        return [key for key in fitting if key.id == key_id] or [key for key in fitting if key.id is None]
+
+
+class JwksFile:
+    """Keys in a file, read again when it changes."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises SettingsError where the file holds no key that can be used."""
+        self._path = path
+        try:
+            self._changed_at = _changed_at(path)
+            self._keys = read_keys(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"JWT_JWKS_FILE={path}: {error}") from error
+
+    def find(self, key_id: object, algorithm: str) -> Sequence[PublicKey]:
+        """Keys that may have signed a token."""
+        self._renew()
+        return self._keys.find(key_id, algorithm)
+
+    def _renew(self) -> None:
+        """A file that cannot be read may be half written: the keys stay as they are."""
+        try:
+            changed_at = _changed_at(self._path)
+            if changed_at != self._changed_at:
+                self._keys, self._changed_at = read_keys(self._path.read_bytes()), changed_at
+        except (OSError, ValueError) as error:
+            _log.warning(f"JWT_JWKS_FILE={self._path}: {error}; the keys from before stay")
+
+
+class JwksUrl:
+    """Keys at the issuer's address, fetched again each hour, and for a token with a new key, but not too often."""
+
+    def __init__(self, url: str) -> None:
+        """Raises SettingsError for text that is no URL, and for plain http to a public host."""
+        try:
+            address = parse_url(url)
+        except Problem as problem:
+            raise SettingsError(f"JWT_JWKS_URL=…: {problem.detail}") from problem
+        if address.scheme != "https" and not is_private(host_of(address)):
+            raise SettingsError(f"JWT_JWKS_URL={url}: https is needed, or a host of a private network")
+        self._url = address
+        self._keys = Keys()
+        self._read_at = self._asked_at = float("-inf")
+        self._fetching: asyncio.Task[None] | None = None
+
+    def find(self, key_id: object, algorithm: str) -> Sequence[PublicKey]:
+        """Keys that may have signed a token. Old keys are still used, and newer ones fetched meanwhile.
+
+        Must be called inside a running loop.
+        """
+        found = self._keys.find(key_id, algorithm)
+        if found and time.monotonic() - self._read_at > _STALE_S:
+            self._start_fetching()
+        return found
+
+    async def renew(self, key_id: object, algorithm: str) -> bool:
+        """Fetch the keys if none of them may have signed a token; whether one of the fetched may have.
+
+        Raises Problem `keys_unavailable` where there are none yet.
+        """
+        if algorithm not in _KNOWN_ALGORITHMS or self._keys.find(key_id, algorithm):
+            return False
+        self._start_fetching()
+        if self._fetching:
+            await asyncio.wait([self._fetching])
+        if self._read_at == float("-inf"):
+            detail = "The keys of the tokens' issuer could not be fetched."
+            raise Problem("keys_unavailable", detail, retry_after=_PAUSE_S)
+        return bool(self._keys.find(key_id, algorithm))
+
+    def _start_fetching(self) -> None:
+        """One request at a time, and not too often."""
+        if time.monotonic() - self._asked_at > _PAUSE_S and (self._fetching is None or self._fetching.done()):
+            self._asked_at = time.monotonic()
+            self._fetching = asyncio.create_task(self._fetch())
+
+    async def _fetch(self) -> None:
+        """Failures are logged, and the keys from before stay."""
+        try:
+            async with asyncio.timeout(_FETCH_S), httpx.AsyncClient(transport=way_to(self._url)) as client:
+                self._keys = read_keys(await _download(client, self._url))
+            self._read_at = time.monotonic()
+        except (TimeoutError, httpx.HTTPError, ProxyError, ValueError) as error:
+            _log.warning(f"JWT_JWKS_URL={self._url}: {error or type(error).__name__}; the keys from before stay")
+
+
+async def _download(client: httpx.AsyncClient, url: httpx.URL) -> bytes:
+    """Raises ValueError for an error's answer, and for one that is too large."""
+    content = bytearray()
+    async with client.stream("GET", url, headers={"Accept": "application/json"}) as answer:
+        if not answer.is_success:
+            raise ValueError(f"answered {answer.status_code}")
+        async for part in answer.aiter_bytes():
+            content += part
+            if len(content) > _MOST_BYTES:
+                raise ValueError(f"more than {_MOST_BYTES} bytes")
+    return bytes(content)
+
+
+def _changed_at(path: Path) -> int:
+    return path.stat().st_mtime_ns
+
+
+def read_keys(text: bytes) -> Keys:
+    """The keys of a set that can check signatures, without all others. Raises ValueError where there is none."""
+    members = read_json(text)
+    listed = members.get("keys") if isinstance(members, dict) else None
+    if not isinstance(listed, list):
+        raise ValueError("not a JSON object with the list `keys`")  # noqa: TRY004 the file is wrong, not the program
+    keys = [key for member in listed[:_MOST_KEYS] if isinstance(member, dict) and (key := _key_of(member))]
+    if not keys:
+        raise ValueError("it holds no public key for signatures (RSA, P-256, P-384, P-521 or Ed25519)")
+    return Keys(keys)
+
+
+def _key_of(member: Mapping[str, object]) -> PublicKey | None:
+    """None for a key of another kind or for another purpose, and for one that is damaged."""
+    kind, curve, key_id = member.get("kty"), member.get("crv"), member.get("kid")
+    if not (isinstance(kind, str) and isinstance(curve, str | None) and isinstance(key_id, str | None)):
+        return None
+    possible = _ALGORITHMS.get((kind, None if kind == "RSA" else curve), ())
+    named = member.get("alg")
+    algorithms = [one for one in possible if named in (None, one) or (one, named) == ("EdDSA", "Ed25519")]
+    operations = member.get("key_ops", ["verify"])
+    signs = member.get("use") in (None, "sig") and isinstance(operations, list) and "verify" in operations
+    if not (algorithms and signs):
+        return None
+    try:
+        public = {name: value for name, value in member.items() if name in {"kty", "crv", "n", "e", "x", "y"}}
+        return PublicKey(key_id, algorithms, PyJWK(public, algorithms[0]).key)
+    except (PyJWTError, TypeError, ValueError) as error:
+        _log.warning(f"a key of the JSON Web Key Set is passed over: {error}", key_id=key_id)
+        return None

@@ -13,7 +13,8 @@ from pydantic import BaseModel, TypeAdapter
 from gateway.cli.bounded import Bounded, UnexpectedAnswerError, parsed
 from gateway.cli.shell import shell_settings, told
 from gateway.cli.terminal import complain
-from gateway.proxies import is_loopback, proxy_for, require_certificates, way_to
+from gateway.hosts import is_loopback
+from gateway.proxies import proxy_for, require_certificates, way_to
 from gateway.settings import SettingsError
 from gateway.text import shown
 

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
+from gateway.access.callers import OPERATE, READ, WRITE, run_scope
 from gateway.access.keys import ApiKey, new_key
-from gateway.access.scopes import OPERATE, READ, WRITE, run
-from gateway.access.tenants import is_tenant
 from gateway.callbacks.signature import Signer
 from gateway.cli.ledgers import Ledgers, with_ledgers
 from gateway.cli.options import Json
@@ -17,9 +16,10 @@ from gateway.cli.tables import age
 from gateway.cli.terminal import cell, complain, print_json, say, screen, table
 from gateway.jobs.view import timestamp
 from gateway.settings import SettingsError
+from gateway.settings.names import is_tenant
 from gateway.settings.pipelines import PIPELINES
 
-_SCOPES = (*map(run, PIPELINES), "run:*", READ, WRITE, "jobs:*", OPERATE)
+_SCOPES = (*map(run_scope, PIPELINES), "run:*", READ, WRITE, "jobs:*", OPERATE)
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Make, list and revoke API keys; show webhook secrets."

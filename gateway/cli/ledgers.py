@@ -9,9 +9,8 @@ from typing import TypeVar
 
 import structlog
 
-from gateway.access.audit import AuditLog
-from gateway.access.files import FileAudit, FileKeys
-from gateway.access.keys import KeyBook
+from gateway.access.audit import AuditLog, FileAudit
+from gateway.access.keys import FileKeys, KeyStore
 from gateway.cli.shell import shell_settings
 from gateway.cli.store_errors import store_errors_told
 from gateway.postgres.audit import PostgresAudit
@@ -33,7 +32,7 @@ _NOWHERE = (
 class Ledgers:
     """Where a gateway with the same settings keeps its keys and its audit log."""
 
-    keys: KeyBook
+    keys: KeyStore
     audit: AuditLog
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.files import read_bounded
-from gateway.intake.submission import text_or_base64
+from gateway.intake.submissions import text_or_base64
 from gateway.text import shown
 
 Url = Annotated[

@@ -16,15 +16,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.access.origin import owner_by_address
+from gateway.access.callers import owner_by_address
+from gateway.access.forwarded import asked_path
 from gateway.deadlines import Pace
-from gateway.errors import Problem, problem_response
+from gateway.errors import Problem, note_problem, problem_response
 from gateway.jobs.trace import trace_id_of as parse_trace_id
 from gateway.limits.admission import Admission
 from gateway.limits.sharing import VISIT, Visit
 from gateway.logs import get_logger
-from gateway.metrics.problem_note import note_problem
-from gateway.public import asked_path
 from gateway.services import Services
 
 T = TypeVar("T")

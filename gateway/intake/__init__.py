@@ -1,1 +1,1 @@
-"""From an HTTP request's body to a photo and fields."""
+"""From the body of an HTTP request, or from a message, to a photo and checked fields."""

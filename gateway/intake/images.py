@@ -1,17 +1,52 @@
-"""The photo of a request: its bytes, or where it is."""
+"""The photo of a request: its bytes, or where it is; and what a body is that should be a photo and is not."""
 
+import re
 from typing import TypeAlias
 
 from gateway.errors import Problem
-from gateway.intake.disguises import disguise
-from gateway.intake.job_fields import MAX_URL_CHARACTERS
 from gateway.jobs.job import ImageKind, ImageReference
 from gateway.text import read_base64
 from vision.photo import PhotoError, inspect
 
 Image: TypeAlias = bytes | ImageReference
+MAX_URL_CHARACTERS = 2048
 
 _WHERE = '"image", as {"type": "base64", "data": "…"}, as {"base64": "…"} or as base64 text'
+
+HINT_BYTES = 512
+"""Of a body's beginning: enough to tell what it is."""
+_SIGNS = (
+    (rb"--[\w'()+,./:=?-]{1,256}\r?\nContent-", "a multipart form; send it with its header `Content-Type: {form}`"),
+    (rb"data:[\w/+.-]*[;,]", 'a data: URL; JSON takes it as "image", or send the file\'s bytes'),
+    (rb"(https?|s3)://", 'a URL; send it as "url" or "s3"'),
+    (rb"[{\[]\s*[\"\]{}\d\[-]", "JSON; send it with `Content-Type: application/json`"),
+    (rb"<(!doctype|html|head|body)", "a web page, as a server sends that wants a login"),
+    (rb"<\?xml|<Error>|<svg", "XML"),
+    (
+        rb"(/9j/|iVBORw0KGgo|UklGR|R0lGOD|Qk[0-9])[\w+/\s-]*={0,2}\s*$",
+        'base64; JSON takes it as "image", or send the file\'s bytes',
+    ),
+    (rb"b(['\"]).*", "how Python shows bytes; send the bytes themselves"),
+    (
+        rb"[\w.%+-]+=[^\r\n]*&|[\w.%+-]+=[\w.%+-]*$",
+        "a form of `name=value` pairs; send {form} (curl: -F in the place of -d)",
+    ),
+    (
+        rb"@?[\w ./~-]+\.(jpe?g|png|webp|heic|avif|tiff?|gif|bmp)\s*$",
+        "a file's name; send its bytes (curl: -F image=@FILE)",
+    ),
+    (rb"version https://git-lfs", "a pointer of Git LFS"),
+)
+_FORM = "multipart/form-data; boundary=…"
+_PATTERNS = tuple((re.compile(rb"\s*" + sign, re.IGNORECASE | re.DOTALL), said) for sign, said in _SIGNS)
+_PHOTO = "a photo ({}); send it with its own Content-Type"
+_BINARY = (
+    (b"\xff\xd8\xff", _PHOTO.format("JPEG")),
+    (b"\x89PNG", _PHOTO.format("PNG")),
+    (b"RIFF", _PHOTO.format("WebP")),
+    (b"GIF8", _PHOTO.format("GIF")),
+    (b"\x1f\x8b", "gzip; say so by `Content-Encoding: gzip`"),
+)
 
 
 def missing_image(where: str) -> Problem:
@@ -20,7 +55,7 @@ def missing_image(where: str) -> Problem:
 
 
 def json_image(value: object) -> Image:
-    """The photo that a JSON member `image` holds or names; a location is not checked yet.
+    """The photo that the JSON member `image` holds or names; a location is not checked yet.
 
     Raises Problem `missing_image`, `invalid_base64`, `invalid_parameters`.
     """
@@ -44,15 +79,15 @@ def inline_photo(image: Image) -> bytes:
 
 
 def check_photo(data: bytes, max_pixels: int) -> str:
-    """The media type of a photo that can be worked on. Raises Problem with a PhotoError's code."""
+    """The media type of a photo that the pipelines take. Raises Problem with a PhotoError's code."""
     try:
         return f"image/{inspect(data, max_pixels=max_pixels).format}"
     except PhotoError as error:
-        raise Problem(error.code, error.detail + disguise(data)) from error
+        raise Problem(error.code, error.detail + content_hint(data)) from error
 
 
 def url_image(location: str) -> Image:
-    """A `data:` URL holds the photo itself."""
+    """The photo in a `data:` URL, or the place that another URL names."""
     return _decode(location) if location.lstrip()[:5].lower() == "data:" else _reference("url", location)
 
 
@@ -73,3 +108,16 @@ def _decode(text: str) -> bytes:
         return read_base64(text)
     except ValueError as error:
         raise Problem("invalid_base64", f"{error}") from error
+
+
+def content_hint(data: bytes) -> str:
+    """`; it is …` and what would be right, for an error's text, where data that should be a photo are well known."""
+    start = data[:HINT_BYTES]
+    said = next((said for sign, said in _PATTERNS if sign.match(start)), "")
+    return f"; it is {said.format(form=_FORM)}" if said else ""
+
+
+def photo_hint(data: bytes) -> str:
+    """The same where data that should be text are a photo, or compressed."""
+    said = next((said for magic, said in _BINARY if data.startswith(magic)), "")
+    return f"; it is {said}" if said else ""

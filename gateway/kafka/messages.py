@@ -8,9 +8,8 @@ from uuid import UUID, uuid5
 
 from gateway.errors import Problem
 from gateway.intake.images import Image, json_image, missing_image
-from gateway.intake.job_fields import JobFields
-from gateway.intake.job_request import checked_image
-from gateway.intake.json_body import json_members
+from gateway.intake.json_bodies import json_members
+from gateway.intake.requests import JobFields, checked_image
 from gateway.jobs.deliveries import NewDelivery
 from gateway.jobs.identity import check_id, fingerprint
 from gateway.jobs.job import Callback, ImageReference, NewJob, Outcome

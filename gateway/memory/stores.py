@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from gateway.access.audit import AuditLog
-from gateway.access.files import FileAudit, FileKeys
-from gateway.access.keys import KeyBook
+from gateway.access.audit import AuditLog, FileAudit
+from gateway.access.keys import FileKeys, KeyStore
 from gateway.cache.cache import Cache, NullCache
 from gateway.jobs.deliveries import Announce
 from gateway.jobs.signals import Signals
@@ -40,7 +39,7 @@ class MemoryStores:
     signals: Signals
     cache: Cache
     totals: MemoryTotals
-    keys: KeyBook
+    keys: KeyStore
     audit: AuditLog
 
 

@@ -7,7 +7,7 @@ from typing import cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.metrics.problem_note import noted_problem
+from gateway.errors import noted_problem
 from gateway.metrics.requests import Exchange
 from gateway.services import Services
 

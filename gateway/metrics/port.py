@@ -10,8 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from gateway.access.browsers import FrontDoor, SafeHeaders
-from gateway.access.hosts import Hosts, Origins
+from gateway.access.browsers import HostAndOriginGuard, Hosts, Origins, SafeHeaders
 from gateway.listening import Limits, Server, configured
 from gateway.metrics.page import MEDIA_TYPE, MetricsPage
 from gateway.settings import Settings, SettingsError
@@ -49,4 +48,4 @@ def _config(settings: Settings, page: MetricsPage) -> uvicorn.Config:
 
     routes = [Route(path, figures) for path in ("/", "/metrics", "/metrics/")]
     app, origins = Router(routes, redirect_slashes=False), Origins(settings)  # it leads to a host that requests name
-    return configured(SafeHeaders(FrontDoor(app, Hosts(settings), origins), origins), Limits(grace_s=_GRACE_S))
+    return configured(SafeHeaders(HostAndOriginGuard(app, Hosts(settings), origins), origins), Limits(grace_s=_GRACE_S))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
-from gateway.intake.frontal_request import PIPELINE, FrontalFields
+from gateway.intake.requests import FRONTAL_PIPELINE, FrontalFields
 from gateway.openapi.jobs import job_bodies
 from gateway.openapi.photos import Fields, parameters_schema, query_parameters
 from gateway.openapi.problems import Responses
@@ -33,4 +33,7 @@ def figures_responses() -> Responses:
 
 def _fields(registry: Mapping[str, Pipeline]) -> Fields:
     own = FrontalFields.model_json_schema()["properties"]
-    return {**(parameters_schema(registry[PIPELINE])["properties"] if PIPELINE in registry else {}), **own}
+    return {
+        **(parameters_schema(registry[FRONTAL_PIPELINE])["properties"] if FRONTAL_PIPELINE in registry else {}),
+        **own,
+    }

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
-from gateway.intake.job_fields import DEFAULT_PIPELINE, JobFields
-from gateway.intake.media import JSON, MULTIPART
-from gateway.intake.process_form import ProcessFields
+from gateway.intake.requests import DEFAULT_PIPELINE, JobFields, ProcessFields
+from gateway.intake.submissions import JSON, MULTIPART
 from gateway.openapi.job_examples import COMPLETED, QUEUED
 from gateway.openapi.photos import (
     BINARY,

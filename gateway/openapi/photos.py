@@ -4,7 +4,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from gateway.intake.media import JSON, MULTIPART
+from gateway.intake.submissions import JSON, MULTIPART
 from gateway.openapi.example_photo import tiny_png
 from gateway.pipelines.registry import Pipeline
 

@@ -1,7 +1,7 @@
 """`POST /v1/run/{pipeline}`, as the API's description has it."""
 
 from gateway.http.answers import single_types
-from gateway.intake.media import JSON
+from gateway.intake.submissions import JSON
 from gateway.openapi.codes import RUN
 from gateway.openapi.photos import BINARY, file_schema, parameters_schema, photo_bodies, query_parameters
 from gateway.openapi.problems import COMPONENT, REQUEST_ID, Responses, problem_responses

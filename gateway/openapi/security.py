@@ -1,6 +1,6 @@
 """What addresses ask of their callers, as the API's description has it."""
 
-from gateway.access.rules import Rule
+from gateway.http.guard import Rule
 from gateway.openapi.codes import ACCESS
 
 _WHERE = "Asked for with ACCESS=required."

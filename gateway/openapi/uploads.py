@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from gateway.intake.media import MULTIPART
-from gateway.intake.upload_form import FILE, FILES
+from gateway.intake.requests import FILE, FILES
+from gateway.intake.submissions import MULTIPART
 from gateway.jobs.uploads import PIPELINE
 from gateway.openapi.photos import BINARY, parameters_schema, styles
 from gateway.openapi.run_examples import EXAMPLES

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from gateway.bounds import MAX_TEXT_BYTES, Bounds
-from gateway.pipelines.fields import Parameters, UniqueList
+from gateway.pipelines.fields import MAX_TEXT_BYTES, Bounds, Parameters, UniqueList
 from gateway.text import MAX_ITEMS, read_base64, split_pairs
 
 MAX_LANDMARK_CHARACTERS = 1_000_000

@@ -4,7 +4,6 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, FailFast, Field, WithJsonSchema
 
-from gateway.bounds import Bounds
 from gateway.pipelines.detect import (
     Classes,
     ClassName,
@@ -13,7 +12,7 @@ from gateway.pipelines.detect import (
     SmallestObject,
     Thresholds,
 )
-from gateway.pipelines.fields import Parameters, UniqueList
+from gateway.pipelines.fields import Bounds, Parameters, UniqueList
 from gateway.text import MAX_ITEMS, not_empty, parsed_json
 
 Name = TypeVar("Name", bound=str)

@@ -5,7 +5,7 @@ from datetime import datetime
 from secrets import token_bytes
 from typing import TypedDict, cast
 
-from gateway.access.keys import ApiKey, KeyBook
+from gateway.access.keys import ApiKey, KeyStore
 from gateway.postgres.connection import Row
 from gateway.postgres.pool import Pool
 
@@ -36,7 +36,7 @@ class _SecretRow(TypedDict):
     value: bytes
 
 
-class PostgresKeys(KeyBook):
+class PostgresKeys(KeyStore):
     """Keys in PostgreSQL. Every method raises Problem `store_unavailable`."""
 
     def __init__(self, pool: Pool) -> None:

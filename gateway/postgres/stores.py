@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from gateway.access.audit import AuditLog
-from gateway.access.keys import KeyBook
+from gateway.access.keys import KeyStore
 from gateway.cache.cache import Cache
 from gateway.jobs.deliveries import Announce, Outbox
 from gateway.jobs.holds import Holds
@@ -37,7 +37,7 @@ class PostgresStores:
     poison: PoisonBook
     cache: Cache
     totals: Totals
-    keys: KeyBook
+    keys: KeyStore
     audit: AuditLog
     fault: Callable[[], str]
 

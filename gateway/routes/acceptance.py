@@ -7,12 +7,11 @@ from dataclasses import replace
 
 import structlog
 
-from gateway.access import scopes
-from gateway.access.caller import Caller
+from gateway.access.callers import Caller, run_scope
 from gateway.cache.cache import CacheHit
 from gateway.cache.keys import Work
 from gateway.errors import Problem
-from gateway.intake.job_request import JobRequest
+from gateway.intake.requests import JobRequest
 from gateway.jobs.bucket import Bucket
 from gateway.jobs.job import ImageReference, NewJob, outcome_of
 from gateway.jobs.keys import parameters_key, photo_key
@@ -42,7 +41,7 @@ async def accept(services: Services, caller: Caller, wanted: JobRequest, trace_i
     `invalid_parameters` for another tenant's image. Nothing is kept then, but for a photo and parameters whose job the
     database may or may not have.
     """
-    caller.check(scopes.run(wanted.pipeline))
+    caller.check(run_scope(wanted.pipeline))
     check_owner(wanted.image, caller.tenant, services.settings)
     job = _new_job(wanted, caller.tenant, trace_id)
     photo = wanted.image if isinstance(wanted.image, bytes) else None

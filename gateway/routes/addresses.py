@@ -7,9 +7,8 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.access.guard import guarded
-from gateway.access.rules import Rule
-from gateway.intake.queries import CachePage, CachePeriod, JobQuery, PoisonQuery
+from gateway.http.guard import Rule, guarded
+from gateway.http.queries import CachePage, CachePeriod, JobQuery, PoisonQuery
 from gateway.openapi import codes
 from gateway.openapi.frontal import figures_responses, frontal_operation, listed_response
 from gateway.openapi.frontal_examples import CLEANED, DRAWN, FIGURES, SUBMITTED

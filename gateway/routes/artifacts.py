@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.access.caller import caller_of
+from gateway.access.callers import caller_of
 from gateway.deadlines import Deadline
 from gateway.errors import Problem
 from gateway.http.answers import disposition

@@ -11,14 +11,14 @@ from http import HTTPStatus
 import structlog
 from starlette.requests import Request
 
-from gateway.access.caller import caller_of
+from gateway.access.callers import caller_of
 from gateway.deadlines import Deadline, Pace
 from gateway.errors import Problem
 from gateway.http.middleware import trace_id_of
-from gateway.intake.body import FIRST_BYTES, LEAST_RATE, Room, pieces, too_large
+from gateway.intake.bodies import FIRST_BYTES, LEAST_RATE, Room, pieces, too_large
 from gateway.intake.images import check_photo
-from gateway.intake.parts import Part, PartParser
-from gateway.intake.upload_form import FILES, upload_name, upload_parameters
+from gateway.intake.multipart import Part, PartParser
+from gateway.intake.requests import FILES, upload_name, upload_parameters
 from gateway.jobs.identity import fingerprint
 from gateway.jobs.job import ImageReference, Job, NewJob, Outcome
 from gateway.jobs.keys import photo_key

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from gateway.access.caller import caller_of
+from gateway.access.callers import caller_of
 from gateway.cache.cache import CachedTask, CacheStats
-from gateway.intake.media import query_fields
-from gateway.intake.queries import CachePage, CachePeriod
+from gateway.http.queries import CachePage, CachePeriod
+from gateway.intake.submissions import query_fields
 from gateway.jobs.view import timestamp
 from gateway.pipelines.fields import known, validated
 from gateway.services import services_of

@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Match, Route
 from starlette.staticfiles import StaticFiles
 
-from gateway.public import location, server_of
+from gateway.access.forwarded import location, server_of
 
 _SCRIPTS = "static-offline-docs"
 _DESCRIPTION = "openapi.json"

@@ -8,7 +8,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from gateway.access.caller import caller_of
+from gateway.access.callers import caller_of
 from gateway.errors import Problem
 from gateway.jobs.job import Job
 from gateway.jobs.links import Link

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from gateway.access.caller import caller_of
+from gateway.access.callers import caller_of
 from gateway.errors import Problem
 from gateway.http.middleware import trace_id_of
-from gateway.intake.body import check_length, read_as
-from gateway.intake.frontal_request import PIPELINE, frontal_request
-from gateway.intake.media import JSON, check_media_type, glance_at, read_submission
+from gateway.intake.bodies import check_length, read_body
+from gateway.intake.requests import FRONTAL_PIPELINE, frontal_request
+from gateway.intake.submissions import JSON, check_media_type, read_submission, start_check
 from gateway.jobs.bucket import Bucket, ObjectMissingError
 from gateway.jobs.job import StoredArtifact
 from gateway.limits.sharing import visit_of
@@ -34,11 +34,11 @@ async def submit(request: Request) -> JSONResponse:
     kind = request.headers.get("content-type", JSON)
     check_media_type(kind)
     check_length(request, settings.max_body_bytes)
-    wanted = await read_as(
+    wanted = await read_body(
         request,
         services,
         lambda body: frontal_request(read_submission(body, kind, request.url.query), services.registry, settings),
-        glance_at(kind),
+        start_check(kind),
     )
     with services.admission.place(visit_of(request)):
         job = (await accept(services, caller_of(request), wanted, trace_id_of(request))).job
@@ -49,7 +49,7 @@ async def submit(request: Request) -> JSONResponse:
 async def status(request: Request) -> JSONResponse:
     """What became of a submission, with the contours where it is completed."""
     job = await job_of(request)
-    if job.request.pipeline != PIPELINE:
+    if job.request.pipeline != FRONTAL_PIPELINE:
         raise job_not_found(job.id)
     if job.outcome is None or job.outcome.failure:
         return JSONResponse(status_view(job, None))

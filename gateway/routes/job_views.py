@@ -5,12 +5,12 @@ from uuid import UUID
 import structlog
 from starlette.requests import Request
 
-from gateway.access.caller import caller_of
+from gateway.access.callers import caller_of
+from gateway.access.forwarded import base_of
 from gateway.errors import Problem
 from gateway.jobs.job import Job
 from gateway.jobs.links import Link
 from gateway.jobs.view import job_view
-from gateway.public import base_of
 from gateway.services import services_of
 from gateway.stores import Stores
 

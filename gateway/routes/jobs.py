@@ -7,20 +7,20 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from gateway.access.caller import caller_of
+from gateway.access.callers import caller_of
+from gateway.access.forwarded import location
 from gateway.deadlines import answer_within
 from gateway.http.middleware import trace_id_of
-from gateway.intake.body import check_length, read_as
-from gateway.intake.job_request import JobRequest, job_request
-from gateway.intake.media import check_media_type, glance_at, query_fields, read_submission
-from gateway.intake.queries import JobQuery
+from gateway.http.queries import JobQuery
+from gateway.intake.bodies import check_length, read_body
+from gateway.intake.requests import JobRequest, job_request
+from gateway.intake.submissions import check_media_type, query_fields, read_submission, start_check
 from gateway.jobs.job import Job
 from gateway.jobs.links import Link
 from gateway.jobs.store import JobFilter
 from gateway.jobs.view import job_view
 from gateway.limits.sharing import visit_of
 from gateway.pipelines.fields import validated
-from gateway.public import location
 from gateway.routes.acceptance import accept
 from gateway.routes.job_views import any_job_of, full_view, job_not_found, job_of, link_of
 from gateway.services import Services, services_of
@@ -38,7 +38,7 @@ async def submit(request: Request) -> JSONResponse:
     kind = request.headers.get("content-type", "")
     check_media_type(kind)
     check_length(request, services.settings.max_body_bytes)
-    wanted = await read_as(request, services, partial(_wanted, request, services), glance_at(kind))
+    wanted = await read_body(request, services, partial(_wanted, request, services), start_check(kind))
     with services.admission.place(visit_of(request)):
         submission = await accept(services, caller_of(request), wanted, trace_id_of(request))
     place, link = {"Location": _location(request, submission.job.id)}, link_of(request)

@@ -5,10 +5,10 @@ import re
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from gateway.access.caller import caller_of
+from gateway.access.callers import caller_of
 from gateway.errors import Problem
-from gateway.intake.media import query_fields
-from gateway.intake.queries import PoisonQuery
+from gateway.http.queries import PoisonQuery
+from gateway.intake.submissions import query_fields
 from gateway.jobs.poison import PoisonEntry
 from gateway.jobs.view import timestamp
 from gateway.pipelines.fields import validated

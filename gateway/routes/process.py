@@ -3,11 +3,11 @@
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from gateway.access.caller import caller_of
+from gateway.access.callers import caller_of
 from gateway.http.middleware import trace_id_of
-from gateway.intake.body import check_length, read_as
-from gateway.intake.media import check_form, glance_at
-from gateway.intake.process_form import PHOTO, process_request
+from gateway.intake.bodies import check_length, read_body
+from gateway.intake.requests import PROCESS_PHOTO, process_request
+from gateway.intake.submissions import check_form, start_check
 from gateway.limits.sharing import visit_of
 from gateway.routes.acceptance import accept
 from gateway.services import services_of
@@ -19,11 +19,11 @@ async def process(request: Request) -> JSONResponse:
     kind = request.headers.get("content-type", "")
     check_form(kind)
     check_length(request, settings.max_body_bytes)
-    wanted = await read_as(
+    wanted = await read_body(
         request,
         services,
         lambda body: process_request(body, kind, services.registry, settings),
-        glance_at(kind, (PHOTO,)),
+        start_check(kind, (PROCESS_PHOTO,)),
     )
     with services.admission.place(visit_of(request)):
         await accept(services, caller_of(request), wanted, trace_id_of(request))

@@ -8,15 +8,15 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.access.caller import caller_of
+from gateway.access.callers import caller_of
 from gateway.cache.keys import Work
 from gateway.deadlines import Deadline
 from gateway.http.answers import answer, check_accept, server_timing
 from gateway.http.middleware import request_id_of, while_connected
 from gateway.inference import Turn, inference_of
-from gateway.intake.body import check_length, read_as
+from gateway.intake.bodies import check_length, read_body
 from gateway.intake.images import check_photo, inline_photo
-from gateway.intake.media import check_media_type, glance_at, read_submission
+from gateway.intake.submissions import check_media_type, read_submission, start_check
 from gateway.limits.sharing import Visit, visit_of
 from gateway.pipelines.registry import Pipeline, parameters_json, unknown_pipeline
 from gateway.results import InferenceResult, Stopwatch
@@ -47,7 +47,7 @@ async def _run(request: Request, services: Services, pipeline: Pipeline) -> Resp
     check_length(request, services.settings.max_body_bytes)
     deadline = Deadline(services.settings.request_timeout_s)
     visit = visit_of(request)
-    work = await read_as(request, services, partial(_work, request, services, pipeline), glance_at(kind), deadline)
+    work = await read_body(request, services, partial(_work, request, services, pipeline), start_check(kind), deadline)
     async with visit.yielding():
         with services.admission.place(visit):
             served = await while_connected(request, _serve(services, work, visit, request_id_of(request), deadline))

@@ -5,7 +5,7 @@ import time
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from gateway.access.caller import caller_of
+from gateway.access.callers import caller_of
 from gateway.limits.backlog import ends_in_s
 from gateway.services import services_of
 

@@ -5,13 +5,12 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from gateway.access.caller import caller_of
+from gateway.access.callers import caller_of
 from gateway.errors import Problem
 from gateway.http.middleware import trace_id_of
-from gateway.intake.body import check_length, encoding_of, read_as
-from gateway.intake.encoding import check_plain
-from gateway.intake.media import check_form, glance_at
-from gateway.intake.upload_form import FILE, upload_of
+from gateway.intake.bodies import check_length, check_plain, encoding_of, read_body
+from gateway.intake.requests import FILE, upload_request
+from gateway.intake.submissions import check_form, start_check
 from gateway.jobs.store import JobFilter
 from gateway.jobs.uploads import is_upload
 from gateway.limits.sharing import visit_of
@@ -28,8 +27,11 @@ async def upload(request: Request) -> JSONResponse:
     kind = request.headers.get("content-type", "")
     check_form(kind)
     check_length(request, settings.max_body_bytes)
-    taken = await read_as(
-        request, services, lambda body: upload_of(body, kind, services.registry, settings), glance_at(kind, (FILE,))
+    taken = await read_body(
+        request,
+        services,
+        lambda body: upload_request(body, kind, services.registry, settings),
+        start_check(kind, (FILE,)),
     )
     with services.admission.place(visit_of(request)):
         submission = await accept(services, caller_of(request), taken.wanted, trace_id_of(request))

@@ -5,10 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from gateway.access.scopes import SCOPE_PATTERN
-from gateway.access.tenants import TENANT_PATTERN
-from gateway.authority import host_pattern, origin_pattern
+from gateway.hosts import host_pattern, origin_pattern
 from gateway.settings.fields import CommaSeparated, SettingsGroup
+from gateway.settings.names import SCOPE_PATTERN, TENANT_PATTERN
 
 _MANY_CALLERS = 10
 """So many of a tenant's callers at once may take all that each of them may."""

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr
 
-from gateway.access.tenants import TENANT_PATTERN
 from gateway.settings.fields import Port, SettingsGroup, upper
+from gateway.settings.names import TENANT_PATTERN
 from gateway.settings.places import place_check, web_address
 
 

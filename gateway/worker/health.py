@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from gateway.access.binding import is_from_here
+from gateway.access.authentication import is_from_here
 from gateway.errors import PROBLEMS
 from gateway.supervision import Pulse
 from gateway.worker.crew import Crew

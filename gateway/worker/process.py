@@ -8,8 +8,7 @@ import uvicorn
 import uvloop
 from starlette.applications import Starlette
 
-from gateway.access.browsers import FrontDoor, SafeHeaders
-from gateway.access.hosts import Hosts, Origins
+from gateway.access.browsers import HostAndOriginGuard, Hosts, Origins, SafeHeaders
 from gateway.errors import Problem
 from gateway.kafka.connection import connection_arguments
 from gateway.listening import Limits, Server, configured
@@ -79,7 +78,7 @@ async def _work(settings: Settings, app: Starlette) -> None:
 
 def _page_config(settings: Settings, app: Starlette) -> uvicorn.Config:
     origins = Origins(settings)
-    checked = FrontDoor(app, Hosts(settings), origins)
+    checked = HostAndOriginGuard(app, Hosts(settings), origins)
     return configured(SafeHeaders(checked, origins), Limits(), settings.api_host, settings.worker_port)
 
 

@@ -9,7 +9,7 @@ from deploy.embedded.credentials import Credentials
 from deploy.embedded.errors import StackError
 from deploy.embedded.state import StackState
 from exporters import report
-from gateway.access.jwks import JwksFile
+from gateway.access.tokens import JwksFile
 from gateway.settings import SettingsError
 from gateway.settings.kept import Kept, KeptError
 from gateway.settings.pipeline_file import file_settings

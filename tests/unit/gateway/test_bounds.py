@@ -5,11 +5,10 @@ from contextlib import suppress
 import pytest
 from hypothesis import given, settings
 
-from gateway.bounds import MAX_TEXT_BYTES, Bounds
 from gateway.errors import Problem
-from gateway.intake.json_body import json_members
-from gateway.intake.media import glance_at
-from gateway.intake.multipart import multipart_submission
+from gateway.intake.json_bodies import json_members
+from gateway.intake.submissions import multipart_submission, start_check
+from gateway.pipelines.fields import MAX_TEXT_BYTES, Bounds
 from gateway.pipelines.registry import Pipeline, build_registry, parameters_json
 from gateway.settings import Settings
 from tests.json_values import JSON_VALUES
@@ -122,11 +121,11 @@ def test_a_label_map_of_half_a_megabyte_comes_beside_a_photo_of_any_size(size: i
 @pytest.mark.parametrize("size", [3_000_000, 12_000_000])
 def test_a_glance_lets_pass_what_is_photo_for_the_most_part(first: bool, size: int) -> None:  # noqa: FBT001
     kind, text = "multipart/form-data; boundary=b", "[" + "0," * 20_000 + "0]"
-    glance_at(kind)(form("landmarks", text, size, first=first)[: size // 2])
+    start_check(kind)(form("landmarks", text, size, first=first)[: size // 2])
     members: list[tuple[str, object]] = [("image", {"base64": "A" * size}), ("landmarks", text), ("segmentation_map", "B" * 900_000)]  # fmt: skip  # noqa: E501
     body = json.dumps(dict(members[::-1] if first else members)).encode()
     for seen in (size // 4, size // 2, len(body)):
-        glance_at("application/json")(body[:seen])
+        start_check("application/json")(body[:seen])
 
 
 @pytest.mark.parametrize("text", [*TEXTS, "A" * SIZE], ids=lambda text: text[:3])
@@ -135,7 +134,7 @@ def test_a_glance_at_two_megabytes_refuses_what_is_text(text: str) -> None:
     value = text if text[0] == "[" else json.dumps(text)
     for how, body in ((kind, form("keep", text, 9, first=True)), ("application/json", f'{{"keep": {value}'.encode())):
         with pytest.raises(Problem, match="field_too_large: keep: "):
-            glance_at(how)(body[:2_000_000])
+            start_check(how)(body[:2_000_000])
 
 
 @pytest.mark.parametrize("filling", [b" ", b"}", b'"a":1,', b'"image":1,', b'"a":"b", "c":[0,0], '])
@@ -143,7 +142,7 @@ def test_a_glance_takes_no_longer_for_spaces_and_small_members(filling: bytes) -
     body = b"{" + filling * (2 * SIZE // len(filling))
     start = time.process_time()
     with suppress(Problem):
-        glance_at("application/json")(body)
+        start_check("application/json")(body)
     with pytest.raises(Problem):
         json_members(body)
     assert time.process_time() - start < 1

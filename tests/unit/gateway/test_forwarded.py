@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
-from gateway.forwarded import Forwarded, forwarded
+from gateway.access.forwarded import Forwarded, forwarded
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("::1/128"))
 PROXY = "10.0.0.1"

@@ -13,9 +13,8 @@ from PIL import Image
 
 from gateway.app import create_app
 from gateway.errors import PROBLEMS
-from gateway.intake.job_fields import JobFields
-from gateway.intake.job_request import job_request
-from gateway.intake.json_body import json_submission
+from gateway.intake.requests import JobFields, job_request
+from gateway.intake.submissions import json_submission
 from gateway.openapi.codes import OUTCOMES
 from gateway.openapi.example_photo import tiny_png
 from gateway.pipelines.registry import build_registry, parameters_json

@@ -8,8 +8,8 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
+from gateway.access.forwarded import own_base
 from gateway.app import create_app
-from gateway.public import own_base
 from gateway.settings import Settings
 
 PROXY, STRANGER = ("10.0.0.1", 1), ("8.8.8.8", 1)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import RSAAlgorithm
 
-from gateway.access.keys import KeyBook, new_key
+from gateway.access.keys import KeyStore, new_key
 
 SECRET = "a secret of the tests that is long enough"  # noqa: S105 of the tests
 ISSUER, AUDIENCE, KEY_ID = "https://issuer.example.com", "maskwright", "key-1"
@@ -80,7 +80,7 @@ def _part(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-async def key(book: KeyBook, tenant: str = "acme", scopes: Iterable[str] = EVERYTHING, days: int = 1) -> str:
+async def key(book: KeyStore, tenant: str = "acme", scopes: Iterable[str] = EVERYTHING, days: int = 1) -> str:
     """A new key that is kept; of past days it has expired."""
     now = datetime.now(UTC)
     made, text = new_key("test", tenant, tuple(scopes), now, now + timedelta(days=days))
@@ -88,7 +88,7 @@ async def key(book: KeyBook, tenant: str = "acme", scopes: Iterable[str] = EVERY
     return text
 
 
-async def refused(book: KeyBook, signer: Signer) -> Mapping[str, tuple[Headers, str]]:
+async def refused(book: KeyStore, signer: Signer) -> Mapping[str, tuple[Headers, str]]:
     """Headers that nobody is let in with, and the code of the answer."""
     good, expired, revoked = await key(book), await key(book, days=-1), await key(book)
     assert await book.revoke(revoked.split("_")[1])

@@ -12,8 +12,8 @@ import pytest_asyncio
 
 from gateway.deadlines import Deadline
 from gateway.http import middleware
-from gateway.intake import body as body_module
-from gateway.intake.body import FIRST_BYTES
+from gateway.intake import bodies as body_module
+from gateway.intake.bodies import FIRST_BYTES
 from gateway.limits import sharing
 from gateway.limits.sharing import NOBODY
 from gateway.openapi.example_photo import tiny_png

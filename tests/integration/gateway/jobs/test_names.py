@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import pytest
 
-from gateway.access.caller import LOCAL
+from gateway.access.callers import LOCAL
 from gateway.cache.cache import CachedResult, CacheHit, CacheKey, NewEntry
 from gateway.cache.keys import Work
 from gateway.errors import Problem
-from gateway.intake.job_request import JobRequest
+from gateway.intake.requests import JobRequest
 from gateway.jobs.bucket import Bucket, StoredObject
 from gateway.jobs.job import Lease, Outcome
 from gateway.jobs.store import Submission

@@ -8,9 +8,9 @@ from uuid import UUID
 import httpx
 import pytest
 
-from gateway.bounds import MAX_TEXT_BYTES
 from gateway.errors import PROBLEMS
 from gateway.jobs.keys import parameters_key, photo_key
+from gateway.pipelines.fields import MAX_TEXT_BYTES
 from gateway.settings import Settings
 from gateway.worker.objects import JobObjects
 from gateway.worker.sources import Sources

@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 from starlette.requests import Request
 
-from gateway.access.access import Access
-from gateway.access.files import FileKeys
+from gateway.access.authentication import Authentication
+from gateway.access.keys import FileKeys
 from gateway.errors import Problem
 from gateway.settings import Settings
 from tests.integration.gateway.access.credentials import AUDIENCE, ISSUER, SECRET, token
 
 
-def access(folder: Path, **settings: object) -> Access:
+def access(folder: Path, **settings: object) -> Authentication:
     said = Settings.model_validate({"maskwright_home": folder, **settings})
-    return Access(said, FileKeys(said))
+    return Authentication(said, FileKeys(said))
 
 
 def request(peer: str | None = "127.0.0.1", query: str = "", **headers: str) -> Request:

@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.access.binding import check_binding
+from gateway.access.authentication import check_binding
 from gateway.server import serve
 from gateway.settings import Settings, SettingsError
 

@@ -5,11 +5,10 @@ import pytest
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.access.browsers import CrossOrigin, FrontDoor
-from gateway.access.hosts import Hosts, Origins
+from gateway.access.browsers import CorsHeaders, HostAndOriginGuard, Hosts, Origins
+from gateway.access.forwarded import PublicAddresses
 from gateway.errors import PROBLEMS, Problem, problem_response
 from gateway.http.middleware import RequestMiddleware
-from gateway.public import PublicAddresses
 from gateway.settings import Settings
 
 SHOP, OTHER = "https://shop.example.com", "https://evil.example"
@@ -48,7 +47,7 @@ async def answering(scope: Scope, receive: Receive, send: Send) -> None:
 def app(**settings: object) -> ASGIApp:
     said = Settings.model_validate({"access": "required", **settings})
     origins = Origins(said)
-    return CrossOrigin(RequestMiddleware(FrontDoor(answering, Hosts(said), origins), debug=False), origins)
+    return CorsHeaders(RequestMiddleware(HostAndOriginGuard(answering, Hosts(said), origins), debug=False), origins)
 
 
 async def ask(served: ASGIApp, method: str = "GET", path: str = "/", **headers: str) -> httpx.Response:

@@ -7,9 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from gateway.access.audit import AuditEntry, AuditFilter
-from gateway.access.files import FileAudit, FileKeys
-from gateway.access.keys import new_key
+from gateway.access.audit import AuditEntry, AuditFilter, FileAudit
+from gateway.access.keys import FileKeys, new_key
 from gateway.errors import Problem
 from gateway.settings import Settings
 

@@ -20,8 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa
 from jwt.algorithms import get_default_algorithms
 
-from gateway.access.jwks import JwksUrl
-from gateway.access.tokens import Tokens
+from gateway.access.tokens import JwksUrl, Tokens
 from gateway.errors import Problem
 from gateway.settings import Settings, SettingsError
 from tests.integration.gateway.access.credentials import AUDIENCE, ISSUER, SECRET, claims, forged, token

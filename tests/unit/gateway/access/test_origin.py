@@ -1,8 +1,6 @@
 import pytest
 
-from gateway.access import scopes
-from gateway.access.caller import LOCAL, Caller
-from gateway.access.origin import accounts_of, owner_by_address, owner_of
+from gateway.access.callers import EVERYTHING, LOCAL, Caller, owner_by_address, owner_of, rate_limited_names
 from gateway.limits.sharing import Owner
 
 
@@ -23,13 +21,13 @@ def test_whose_a_request_is_by_its_address(peer: str | None, expected: str) -> N
 def test_who_shows_who_it_is_counts_as_that() -> None:
     address = Owner("192.0.2.7", "192.0.2.7")
     assert owner_of(LOCAL, address) == address
-    assert owner_of(Caller("key:1", "", scopes.EVERYTHING), address) == Owner("key:1", "key:1")
-    assert owner_of(Caller("key:1", "acme", scopes.EVERYTHING), address) == Owner("tenant:acme", "key:1")
+    assert owner_of(Caller("key:1", "", EVERYTHING), address) == Owner("key:1", "key:1")
+    assert owner_of(Caller("key:1", "acme", EVERYTHING), address) == Owner("tenant:acme", "key:1")
 
 
 def test_whose_allowances_a_request_takes_from() -> None:
     address = Owner("192.0.2.7", "192.0.2.7")
-    tokens = {accounts_of(Caller("token:ann", tenant, ()), address) for tenant in ("acme", "globex", "")}
+    tokens = {rate_limited_names(Caller("token:ann", tenant, ()), address) for tenant in ("acme", "globex", "")}
     assert tokens == {("acme/token:ann", "acme"), ("globex/token:ann", "globex"), ("/token:ann", "")}
-    assert accounts_of(Caller.by_key("1", "acme", ()), address) == ("acme/key:1", "")
-    assert accounts_of(LOCAL, address) == ("192.0.2.7", "")
+    assert rate_limited_names(Caller.by_key("1", "acme", ()), address) == ("acme/key:1", "")
+    assert rate_limited_names(LOCAL, address) == ("192.0.2.7", "")

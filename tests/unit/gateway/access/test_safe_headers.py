@@ -9,8 +9,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from gateway.access.browsers import SafeHeaders
-from gateway.access.hosts import Origins
+from gateway.access.browsers import Origins, SafeHeaders
 from gateway.app import create_app
 from gateway.metrics.port import serving_figures
 from gateway.openapi.example_photo import tiny_png

@@ -1,15 +1,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.access.scopes import EVERYTHING, OPERATE, READ, RUN_ANY, WRITE, allowed, is_scope, run
-from gateway.access.tenants import is_tenant
+from gateway.access.callers import EVERYTHING, OPERATE, READ, RUN_ANY, WRITE, allowed, run_scope
 from gateway.jobs.keys import artifact_key, is_of_tenant
+from gateway.settings.names import is_scope, is_tenant
 
-SCOPES = st.sampled_from([READ, WRITE, OPERATE, run("a"), run("b"), "run:*", "jobs:*"])
+SCOPES = st.sampled_from([READ, WRITE, OPERATE, run_scope("a"), run_scope("b"), "run:*", "jobs:*"])
 TENANTS = st.one_of(st.just(""), st.from_regex(r"[a-z0-9][a-z0-9_-]{0,62}", fullmatch=True))
 
 
-@given(granted=st.frozensets(SCOPES), needed=st.sampled_from([READ, WRITE, OPERATE, run("a")]))
+@given(granted=st.frozensets(SCOPES), needed=st.sampled_from([READ, WRITE, OPERATE, run_scope("a")]))
 def test_a_scope_is_granted_by_itself_and_by_the_star_of_its_kind(granted: frozenset[str], needed: str) -> None:
     expected = needed in granted or f"{needed.split(':', maxsplit=1)[0]}:*" in granted
     assert allowed(granted, needed) == expected
@@ -21,8 +21,8 @@ def test_any_pipeline_is_enough_where_any_is_asked_for(granted: frozenset[str]) 
 
 
 def test_everything_is_everything() -> None:
-    assert all(allowed(EVERYTHING, scope) for scope in (READ, WRITE, OPERATE, RUN_ANY, run("anything")))
-    assert all(is_scope(scope) for scope in (*EVERYTHING, READ, WRITE, run("body_masks")))
+    assert all(allowed(EVERYTHING, scope) for scope in (READ, WRITE, OPERATE, RUN_ANY, run_scope("anything")))
+    assert all(is_scope(scope) for scope in (*EVERYTHING, READ, WRITE, run_scope("body_masks")))
     assert not any(is_scope(text) for text in ("", "run", "run:", "*", "jobs:", "jobs:delete", "run:a b", "operate:*"))
 
 

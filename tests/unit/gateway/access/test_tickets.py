@@ -8,45 +8,45 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.access import tickets as module
-from gateway.access.caller import Caller
-from gateway.access.files import FileKeys
-from gateway.access.tickets import Tickets
+from gateway.access import authentication as module
+from gateway.access.authentication import Tickets
+from gateway.access.callers import Caller
+from gateway.access.keys import FileKeys
 from gateway.errors import Problem
 from gateway.settings import Settings
 
 JOB = UUID("6f1c0e4e-0d0e-4a57-8f2b-0f6a3c1e9d11")
 ALICE = Caller("token:alice", "acme", ("run:*", "jobs:*", "operate"))
-BOOK = FileKeys(Settings(maskwright_home=Path("nowhere")))
+STORE = FileKeys(Settings(maskwright_home=Path("nowhere")))
 
 
 async def refused(ticket: str, job: UUID = JOB, tickets: Tickets | None = None) -> str:
     with pytest.raises(Problem) as caught:
-        await (tickets or Tickets(BOOK)).caller(ticket, str(job))
+        await (tickets or Tickets(STORE)).caller(ticket, str(job))
     return caught.value.code
 
 
 async def test_a_ticket_lets_its_caller_read_one_job_from_any_gateway_for_a_minute() -> None:
-    ticket, expires = await Tickets(BOOK).issue(ALICE, JOB)
+    ticket, expires = await Tickets(STORE).issue(ALICE, JOB)
     assert 50 < (expires - datetime.now(UTC)).total_seconds() <= 60
-    assert await Tickets(BOOK).caller(ticket, str(JOB).upper()) == Caller("token:alice", "acme", ("jobs:read",))
+    assert await Tickets(STORE).caller(ticket, str(JOB).upper()) == Caller("token:alice", "acme", ("jobs:read",))
     assert await refused(ticket, uuid4()) == "ticket_invalid"
 
 
 async def test_a_ticket_of_another_installation_is_none() -> None:
-    ticket, _ = await Tickets(BOOK).issue(ALICE, JOB)
+    ticket, _ = await Tickets(STORE).issue(ALICE, JOB)
     others = Tickets(FileKeys(Settings(maskwright_home=Path("elsewhere"))))
     assert await refused(ticket, tickets=others) == "ticket_invalid"
 
 
 async def test_an_old_ticket_has_expired(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_LIFE", -module._LIFE)
-    ticket, _ = await Tickets(BOOK).issue(ALICE, JOB)
+    monkeypatch.setattr(module, "_TICKET_LIFE", -module._TICKET_LIFE)
+    ticket, _ = await Tickets(STORE).issue(ALICE, JOB)
     assert await refused(ticket) == "ticket_expired"
 
 
 async def test_what_a_ticket_says_cannot_be_changed() -> None:
-    ticket, _ = await Tickets(BOOK).issue(ALICE, JOB)
+    ticket, _ = await Tickets(STORE).issue(ALICE, JOB)
     said, _, signature = ticket.partition(".")
     claims = json.loads(base64.urlsafe_b64decode(said + "=="))
     for changes in ({"tenant": "globex"}, {"until": 4e9}, {"job": str(uuid4())}):

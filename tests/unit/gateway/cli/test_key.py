@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from gateway.cli import app
-from gateway.proxies import is_loopback
+from gateway.hosts import is_loopback
 from tests.certificates import self_signed
 from tests.hostile_server import hostile, http
 

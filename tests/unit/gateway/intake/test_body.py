@@ -5,7 +5,7 @@ from typing import cast
 
 import uvloop
 
-from gateway.intake.body import FIRST_BYTES
+from gateway.intake.bodies import FIRST_BYTES
 from gateway.listening import BoundedProtocol
 from tests.echo import Served, echoing
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Problem
-from gateway.intake.job_request import job_request
-from gateway.intake.json_body import json_submission
+from gateway.intake.requests import job_request
+from gateway.intake.submissions import json_submission
 from gateway.jobs.store import Poison
 from gateway.kafka.messages import Message, MessageReader
 from gateway.pipelines.registry import build_registry

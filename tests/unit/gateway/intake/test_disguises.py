@@ -6,10 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Problem
-from gateway.intake.disguises import disguise, disguised_photo
-from gateway.intake.images import check_photo
-from gateway.intake.media import read_submission
+from gateway.intake.images import check_photo, content_hint, photo_hint
 from gateway.intake.multipart import parse_multipart
+from gateway.intake.submissions import read_submission
 from tests.unit.gateway.kafka.values import ENCODED, PHOTO
 
 FORM = b'--x\r\nContent-Disposition: form-data; name="image"\r\n\r\nabc\r\n--x--\r\n'
@@ -87,11 +86,11 @@ def test_what_was_sent_as_a_photo_is_told_what_it_is(data, said):
 
 @given(st.binary(max_size=600))
 def test_any_bytes_are_named_in_little_text_or_not_at_all(data):
-    for said in (disguise(data), disguised_photo(data)):
+    for said in (content_hint(data), photo_hint(data)):
         assert said.isprintable()
         assert len(said) < 120
 
 
 @pytest.mark.parametrize("unit", [b"a", b"a ", b"/9j/", b"a.", b" ", b"--a", b"a=a", b"[", b"\\"])
 def test_no_body_takes_long_to_name(unit):
-    assert len(disguise(unit * 100_000)) < 120
+    assert len(content_hint(unit * 100_000)) < 120

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import Problem
 from gateway.fetching.codings import PIECE_BYTES
-from gateway.intake.encoding import decoder_for
+from gateway.intake.bodies import decoder_for
 
 gzipped = partial(gzip.compress, mtime=0)
 """The same bytes whenever the tests are collected: they are in their names."""

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Problem
-from gateway.intake.json_body import glance_at_json, json_submission
+from gateway.intake.json_bodies import check_json_start
+from gateway.intake.submissions import json_submission
 from gateway.jobs.job import ImageReference
 
 
@@ -92,13 +93,13 @@ def code_of(body: bytes) -> str | None:
 def test_a_glance_takes_a_moment_whatever_the_body_begins_with(start: bytes) -> None:
     """It is taken on the event loop, where each moment is everybody's."""
     began = time.process_time()
-    glance_at_json(start)
+    check_json_start(start)
     assert time.process_time() - began < 0.3
 
 
 def test_the_member_that_is_too_large_is_named_among_many_small_ones() -> None:
     small = b"".join(b'"a%d": 0, ' % number for number in range(100))
     with pytest.raises(Problem) as caught:
-        glance_at_json(b'{"image": "x", ' + small + b'"landmarks": [' + b"0," * 300_000)
+        check_json_start(b'{"image": "x", ' + small + b'"landmarks": [' + b"0," * 300_000)
     assert caught.value.code == "field_too_large"
     assert caught.value.detail.startswith("landmarks")

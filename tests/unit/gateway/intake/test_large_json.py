@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Problem
-from gateway.intake import large_json as module
+from gateway.intake import json_bodies as module
 from gateway.intake.images import json_image
-from gateway.intake.json_body import json_submission
-from gateway.intake.large_json import large_json
+from gateway.intake.json_bodies import large_json
+from gateway.intake.submissions import json_submission
 
 PHOTOS = st.binary(min_size=20, max_size=400)
 REST = st.dictionaries(st.sampled_from(["a", "gender", "segmentation_map", 'x"'] ), st.text(max_size=10) | st.integers(), max_size=3)  # fmt: skip  # noqa: E501

@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.errors import Problem
-from gateway.intake.media import check_media_type, read_submission
+from gateway.intake.submissions import check_media_type, read_submission
 
 
 @pytest.mark.parametrize(

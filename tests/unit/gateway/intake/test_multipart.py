@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Problem
-from gateway.intake.multipart import multipart_submission, parse_multipart
-from gateway.intake.parts import MAX_PARTS
+from gateway.intake.multipart import MAX_PARTS, parse_multipart
+from gateway.intake.submissions import multipart_submission
 from gateway.jobs.job import ImageReference
 
 BOUNDARY_CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ'()+_,-./:=?"

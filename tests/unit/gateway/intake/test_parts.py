@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Problem
-from gateway.intake.parts import Part, PartParser
-from gateway.intake.upload_form import upload_name
+from gateway.intake.multipart import Part, PartParser
+from gateway.intake.requests import upload_name
 
 KIND = "multipart/form-data; boundary=edge"
 

@@ -1,6 +1,7 @@
-"""Hosts and web origins, as headers and settings name them (RFC 9110 §7.2, RFC 6454 §7)."""
+"""Hosts, addresses and web origins, as headers, URLs and settings write them (RFC 9110 §7.2, RFC 6454 §7)."""
 
 import re
+import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Self
@@ -11,6 +12,48 @@ _AUTHORITY = re.compile(
 _ORIGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<authority>[^/?#@\s]+)/?", re.IGNORECASE)
 _PORTS = {"http": 80, "https": 443}
 _LARGEST_PORT = 2**16 - 1
+_PRIVATE_ENDINGS = (
+    "localhost", "local", "localdomain", "internal", "intranet", "lan", "home.arpa", "svc", "cluster.local", "test",
+)  # fmt: skip
+"""Endings of names that no public name has: RFC 6761, RFC 6762, RFC 8375, ICANN's `internal`, and Kubernetes' own."""
+_SHORT_ADDRESS = re.compile(r"(0x[0-9a-f]+|\d+)(\.(0x[0-9a-f]+|\d+)){0,3}")
+
+IPAddress = IPv4Address | IPv6Address
+
+
+def ip_of(text: str) -> IPAddress | None:
+    """The address of a text: an IPv4 address also where IPv6 maps it (`::ffff:192.0.2.7`); None for other text."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host of a URL is this machine: by its address, or by a name that RFC 6761 gives to no other."""
+    name = host.rstrip(".").lower()
+    if (address := written_address(name)) is not None:
+        return address.is_loopback
+    return name == "localhost" or name.endswith(".localhost")
+
+
+def is_private(host: str) -> bool:
+    """Whether a host of a URL is this machine, in a private network, or has a name that no public server has."""
+    if (address := written_address(host)) is not None:
+        return not address.is_global
+    return "." not in host or ".svc." in host or any(host.endswith(f".{ending}") for ending in _PRIVATE_ENDINGS)
+
+
+def written_address(host: str) -> IPAddress | None:
+    """The address that a URL's host is: with or without brackets, or as inet_aton(3) takes it (127.1, 0x7f000001)."""
+    bare = host.removeprefix("[").removesuffix("]")
+    if (address := ip_of(bare)) is not None or not _SHORT_ADDRESS.fullmatch(bare):
+        return address
+    try:
+        return IPv4Address(socket.inet_aton(bare))
+    except OSError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -31,13 +74,9 @@ class Authority:
         return cls(host, port or None)
 
     @property
-    def address(self) -> IPv4Address | IPv6Address | None:
-        """The host as an address, an IPv4 one where it stands in an IPv6 one; None for a name."""
-        try:
-            address = ip_address(self.host)
-        except ValueError:
-            return None
-        return getattr(address, "ipv4_mapped", None) or address
+    def address(self) -> IPAddress | None:
+        """The host as an address; None for a name."""
+        return ip_of(self.host)
 
 
 @dataclass(frozen=True)

@@ -1,30 +1,43 @@
-"""A request's body, received into memory: as much as there is room for, and as long as it comes at all."""
+"""A request's body, received into memory: within the memory for bodies, in time, and decompressed."""
 
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from io import BytesIO
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from starlette.requests import Request
 
 from gateway.deadlines import Deadline, Pace
 from gateway.errors import Problem
-from gateway.intake.encoding import decoder_for
+from gateway.fetching.codings import Decoder
 from gateway.limits.admission import Admission
 from gateway.limits.sharing import Visit, visit_of
-from gateway.services import Services
+from gateway.settings import Settings
 
 T = TypeVar("T")
 
+_ACCEPTED = "gzip, deflate"
 _GRACE_S = (10.0, 15.0)
-"""Thousands that were opened at once are not refused at once, which would hold up others."""
+"""Drawn at random, so that thousands that came at once are not refused at once, which would hold up others."""
 LEAST_RATE = 1024
-"""Bytes a second, past the grace; Kestrel's default is 240 after 5 s, Apache's 500 after 20 s."""
-_FIRST_GLANCE, _GLANCES_APART = 2 * 1024 * 1024, 4
-"""At so many bytes, and at so many times as many again."""
+"""Bytes a second after that; Kestrel's default is 240 after 5 s, Apache's 500 after 20 s."""
+_FIRST_CHECK, _NEXT_CHECK = 2 * 1024 * 1024, 4
+"""The start of a body is checked at so many bytes, and whenever it has so many times as many."""
 FIRST_BYTES = 128 * 1024
-"""Room that a body takes before any of it is read: uvicorn pauses above 64 KiB, and uvloop reads as much at a time."""
+"""Memory that a body takes before any of it is read: uvicorn pauses above 64 KiB, and uvloop reads 64 KiB at a time."""
+
+
+class BodyServices(Protocol):
+    """What reading a body needs of the gateway's services, which know the intake and not the other way round."""
+
+    @property
+    def admission(self) -> Admission:
+        """The memory for bodies, and the threads that parse them."""
+
+    @property
+    def settings(self) -> Settings:
+        """The limits of size and time."""
 
 
 def check_length(request: Request, limit: int) -> None:
@@ -40,36 +53,36 @@ def check_length(request: Request, limit: int) -> None:
         raise _empty()
 
 
-async def read_as(
+async def read_body(
     request: Request,
-    services: Services,
+    services: BodyServices,
     parse: Callable[[bytes], T],
-    glance: Callable[[bytes], None],
+    check_start: Callable[[bytes], None],
     deadline: Deadline | None = None,
 ) -> T:
-    """What the whole body says, in the time of a request; a large one is parsed in a thread.
+    """The whole body, parsed; a large one is parsed in a thread, and `check_start` refuses it early by its beginning.
 
-    `glance` raises a Problem where the beginning of a large one shows already that it will be refused.
-
-    The room that the body takes is the request's until its end. Raises Problem: those of `parse` and `glance`;
-    `queue_full` at once where no place is free, or where there is no room in time; `body_too_large` as soon as the
+    The memory that the body takes is the request's until its end. Raises Problem: those of `parse` and `check_start`;
+    `queue_full` at once where no place is free, or where there is no memory in time; `body_too_large` as soon as the
     limit is passed, `body_empty`, `invalid_encoding`, `request_timeout`; and ClientDisconnect.
     """
     visit, by = visit_of(request), deadline or Deadline(services.settings.request_timeout_s)
     services.admission.check(visit)
     async with visit.yielding():
-        body = await _received(request, services, glance, by)
+        body = await _received(request, services, check_start, by)
         return await services.admission.off_loop(visit, len(body), lambda: parse(body), by)
 
 
-async def _received(request: Request, services: Services, glance: Callable[[bytes], None], deadline: Deadline) -> bytes:
+async def _received(
+    request: Request, services: BodyServices, check_start: Callable[[bytes], None], deadline: Deadline
+) -> bytes:
     """All of the body, decompressed."""
     limit = services.settings.max_body_bytes
     plain = _announced(request) if decoder_for(encoding_of(request)) is None else None
     most = limit if plain is None else plain
     room = Room(visit_of(request), services.admission, deadline, most, plain or FIRST_BYTES)
     await room.grow(FIRST_BYTES)
-    body, next_glance = BytesIO(), _FIRST_GLANCE
+    body, next_check = BytesIO(), _FIRST_CHECK
     pace = Pace(random.uniform(*_GRACE_S), LEAST_RATE)  # noqa: S311 not a secret
     async for piece in pieces(request, pace, deadline):
         pace.count(len(piece))
@@ -77,16 +90,16 @@ async def _received(request: Request, services: Services, glance: Callable[[byte
             raise too_large(limit)
         await room.grow(pace.bytes)
         body.write(piece)
-        if pace.bytes >= next_glance:
-            glance(body.getvalue())
-            next_glance *= _GLANCES_APART
+        if pace.bytes >= next_check:
+            check_start(body.getvalue())
+            next_check *= _NEXT_CHECK
     if not pace.bytes:
         raise _empty()
     return body.getvalue()  # which is no copy
 
 
 async def pieces(request: Request, pace: Pace, deadline: Deadline, what: str = "body") -> AsyncIterator[bytes]:
-    """The body as it comes, decompressed; `what` is waited for, in the message.
+    """The body as it comes, decompressed; `what` names it in messages.
 
     Raises Problem `request_timeout` where it does not come in time, or too slowly, `invalid_encoding`, and
     ClientDisconnect.
@@ -124,9 +137,9 @@ async def _chunk(chunks: AsyncIterator[bytes]) -> bytes:
 
 
 class Room:
-    """What a body may take of the memory for bodies: FIRST_BYTES, then `step`, then twice as much whenever it is full.
+    """A body's part of the memory for bodies: FIRST_BYTES, then `step`, then twice as much whenever that is full.
 
-    Where `step` is the whole of a body, whose length was announced, it never waits with more than its first bytes.
+    Where the length was announced, `step` is all of it: then a body never waits with more than its first bytes taken.
     """
 
     def __init__(self, visit: Visit, admission: Admission, deadline: Deadline, most: int, step: int) -> None:
@@ -138,18 +151,38 @@ class Room:
         self._taken = 0
 
     async def grow(self, size: int) -> None:
-        """Take room for so many bytes in all. Raises Problem `queue_full` where there is none in time."""
+        """Take memory for so many bytes in all. Raises Problem `queue_full` where there is none in time."""
         if size > self._taken:
             further = min(self._most, max(2 * self._taken, self._step)) if size > FIRST_BYTES else 0
             self._taken = max(size, further)
             await self._bodies.wait(self._visit, self._taken, self._deadline)
 
     async def resize(self, size: int) -> None:
-        """The same, where there may be less than before."""
+        """The same, for more or fewer bytes than before."""
         if size <= FIRST_BYTES < self._taken:
             self._taken = FIRST_BYTES
             self._bodies.put(self._visit, FIRST_BYTES)
         await self.grow(size)
+
+
+def check_plain(content_encoding: str) -> None:
+    """Raises Problem `encoding_unsupported` for a body that was compressed."""
+    if _named(content_encoding):
+        detail = "This body is read as it comes; send it without Content-Encoding, the photos as they are."
+        raise Problem("encoding_unsupported", detail, headers={"Accept-Encoding": "identity"})
+
+
+def decoder_for(content_encoding: str) -> Decoder | None:
+    """None for a body that was not compressed. Raises Problem `encoding_unsupported`."""
+    match _named(content_encoding):
+        case []:
+            return None
+        case ["gzip" | "x-gzip"]:
+            return Decoder("gzip")
+        case ["deflate"]:
+            return Decoder("deflate")
+    detail = f"Content-Encoding: {content_encoding[:60]} is not accepted; send gzip or deflate, or the body as it is."
+    raise Problem("encoding_unsupported", detail, headers={"Accept-Encoding": _ACCEPTED})
 
 
 def too_large(limit: int) -> Problem:
@@ -169,3 +202,7 @@ def encoding_of(request: Request) -> str:
 
 def _empty() -> Problem:
     return Problem("body_empty", "Send a photo in the request's body.")
+
+
+def _named(content_encoding: str) -> list[str]:
+    return [name for part in content_encoding.split(",") if (name := part.strip().lower()) not in ("", "identity")]

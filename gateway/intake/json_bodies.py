@@ -1,38 +1,103 @@
-"""A JSON object, of a request or of a message: the photo under `image`, parameters beside it."""
+"""A JSON object, of a request or of a message: the photo under `image`, parameters beside it.
 
+Python's `json` on a large body would hold the interpreter's lock, and with it the event loop, for a tenth of a second,
+whatever thread it runs in. So the longest text, which is the photo, is cut out first: it is more than half of such a
+body, so its middle lies in it.
+"""
+
+import codecs
 import json
 import re
+import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from gateway.bounds import MAX_TEXT_BYTES, too_much_beside
 from gateway.errors import Problem
-from gateway.intake.images import json_image
-from gateway.intake.large_json import LARGE, LargeJson, large_json
-from gateway.intake.submission import Submission
+from gateway.pipelines.fields import MAX_TEXT_BYTES, too_much_beside
 from gateway.text import MAX_VALUES, read_json
+
+LARGE = 256 * 1024
+"""Bytes of a body from which the photo is cut out."""
+_PIECE = 256 * 1024
+_TOLD = "\\\t\n\r\x0b\x0c"
+_LONGEST_ESCAPE = len(r"\uffff")
+
+
+@dataclass(frozen=True)
+class LargeJson:
+    """A body in which `token` stands in place of the longest text; `literal` is that text as it was written."""
+
+    rest: bytes
+    token: str
+    literal: memoryview
+
+    def put_back(self, value: object) -> object:
+        """The value with the text in place of the token, where it is the token, or an object that has it as a member.
+
+        Raises ValueError for what is no text of JSON.
+        """
+        if value == self.token:
+            return self._text()
+        if isinstance(value, dict) and self.token in value.values():
+            return {name: self._text() if one == self.token else one for name, one in value.items()}
+        return value
+
+    def _text(self) -> str:
+        decoder, pieces, kept = codecs.getincrementaldecoder("utf-8")(), list[str](), ""
+        for start in range(0, len(self.literal), _PIECE):
+            kept += decoder.decode(self.literal[start : start + _PIECE], start + _PIECE >= len(self.literal))
+            end = _before_cut_escape(kept) if start + _PIECE < len(self.literal) else len(kept)
+            pieces.append(_read(kept[:end]))
+            kept = kept[end:]
+        return "".join(pieces)
+
+
+def _read(piece: str) -> str:
+    """What a piece of a text stands for. Raises ValueError.
+
+    Without escapes and line ends, base64 stands for itself; other control characters are no base64 either.
+    """
+    return json.loads(f'"{piece}"') if any(map(piece.__contains__, _TOLD)) else piece
+
+
+def large_json(body: bytes) -> LargeJson | None:
+    """The body, cut; None where no text lies about its middle that is longer than half of it: read all of it then.
+
+    Where it is cut between two texts, the rest is no JSON: the token stands alone in it.
+    """
+    middle = len(body) // 2
+    start, end = body.rfind(b'"', 0, middle) + 1, body.find(b'"', middle)
+    if len(body) < LARGE or start == 0 or end - start < middle or not _is_value(body, start, end):
+        return None
+    token = f"text {secrets.token_hex(16)}"
+    return LargeJson(body[:start] + token.encode() + body[end:], token, memoryview(body)[start:end])
+
+
+def _is_value(body: bytes, start: int, end: int) -> bool:
+    """Whether what surrounds a text shows that it is one, a value, and not what lies between two others."""
+    before, after = body[max(0, start - 9) : start - 1].rstrip(), body[end + 1 : end + 9].lstrip()
+    return before[-1:] in (b":", b",", b"[") and after[:1] in (b",", b"}", b"]")
+
+
+def _before_cut_escape(text: str) -> int:
+    """Where an escape begins that the end of the text may cut; the end where there is none."""
+    last = text.rfind("\\", len(text) - _LONGEST_ESCAPE + 1)
+    run = len(text[: last + 1]) - len(text[: last + 1].rstrip("\\"))
+    return last if run % 2 else len(text)
+
 
 _PHOTO = "image"
 _NAME = re.compile(rb'[\s},]*+"([^"\\]{0,60})"\s*+:\s*+')
 """Of a member, with what lies before it; possessive, as spaces without end would else be tried in each split."""
 _WINDOW, _MANY = 65_536, 8192
 _MEMBERS = 256
-"""Looked at, of a body whose members are all small: each costs some microseconds, of the event loop's."""
+"""Looked at in a body whose members are all small: each takes the event loop some microseconds."""
 _MOST_READ = 2 * MAX_TEXT_BYTES
-"""Of a larger body the photo is more than half."""
+"""Bytes of JSON beside the photo that are parsed at all."""
 
 
-def json_submission(body: bytes) -> Submission:
-    """The photo, or where it is, and the other members.
-
-    Raises Problem `invalid_json`, `field_too_large`, `missing_image`, `invalid_base64`, `invalid_parameters`.
-    """
-    members = json_members(body)
-    image = json_image(members.pop(_PHOTO, None))
-    return Submission(image, members)
-
-
-def glance_at_json(start: bytes) -> None:
-    """Raise Problem `field_too_large` where a body's beginning has more already than all may have beside the photo."""
+def check_json_start(start: bytes) -> None:
+    """Raise Problem `field_too_large` where a body's beginning has too much beside the photo already."""
     name, at = _first_large(start)
     endless = name != _PHOTO and start[at : at + 1] == b'"' and start.find(b'"', at + 1) < 0
     if _values(start) > MAX_VALUES or (endless and len(start) - at > MAX_TEXT_BYTES):
