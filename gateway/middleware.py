@@ -13,7 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.jobs.trace import trace_id_of as parse_trace_id
+from gateway.jobs.job import trace_id_of as parse_trace_id
 from gateway.logs import get_logger
 from gateway.metrics.problem_note import note_problem
 from gateway.problems import Problem, problem_response

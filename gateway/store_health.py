@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from gateway.jobs.bucket import Bucket
+from gateway.jobs.objects import Bucket
 from gateway.jobs.store import QueueCounts
 from gateway.patience import answer_within
 from gateway.stores import Stores

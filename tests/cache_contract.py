@@ -9,7 +9,7 @@ import numpy as np
 
 from gateway.artifacts import Artifact
 from gateway.cache.cache import Cache, CachedResult, CacheHit, CacheKey, Likeness, NewEntry
-from gateway.jobs.job import Failure
+from gateway.results import Failure
 
 HOUR_S = 3600.0
 RESULT = {"status": "completed", "note": "a\0b", "faces": [{"regions": [{"number": 1}, {"number": 2}]}]}

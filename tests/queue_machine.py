@@ -18,10 +18,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from gateway.jobs.deliveries import NewDelivery, Outbox
-from gateway.jobs.job import Failure, ImageReference, Lease, NewJob, Outcome, StoredArtifact
-from gateway.jobs.poison import PoisonBook
-from gateway.jobs.store import LATE_WRITES_S, JobFilter, JobStore, Poison
+from gateway.jobs.dead_letters import BadMessage, DeadLetters
+from gateway.jobs.job import ImageReference, Lease, NewJob, Outcome, StoredArtifact
+from gateway.jobs.outbox import Outbox, OutboxMessage
+from gateway.jobs.store import LATE_WRITES_S, JobFilter, JobStore
+from gateway.results import Failure
 from gateway.settings import Settings
 from tests.outboxes import take_due
 from tests.queue_model import Model, announce
@@ -75,7 +76,7 @@ class QueueUnderTest(ABC):
 
     jobs: JobStore
     outbox: Outbox
-    poison: PoisonBook
+    poison: DeadLetters
 
     @abstractmethod
     async def begin(self, settings: Settings) -> None:
@@ -121,8 +122,8 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(offset=st.integers(0, 2), value=st.sampled_from([b"{", b"\xff\x00"]))
     def submit_poison(self, offset: int, value: bytes) -> None:
-        announcement = NewDelivery("message", "mask_input_poison", "", value)
-        poison = Poison(f"mask_input/0/{offset}", None, value, Failure("invalid_json", "no"), announcement)
+        announcement = OutboxMessage("message", "mask_input_poison", "", value)
+        poison = BadMessage(f"mask_input/0/{offset}", None, value, Failure("invalid_json", "no"), announcement)
         assert self._wait(self._queue.jobs.submit([], [poison, poison])) == []
         self._model.add_poison(poison)
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from gateway.artifacts import Artifact
-from gateway.jobs.job import Failure
+from gateway.results import Failure
 
 Status = Literal["SUCCESS", "FAILURE"]
 

@@ -14,9 +14,9 @@ from gateway.cache.flights import Flights
 from gateway.cache.keys import Work, key_of, likeness_of
 from gateway.cache.versions import ModelVersions
 from gateway.deadline import Deadline
-from gateway.jobs.job import Failure
 from gateway.logs import get_logger
 from gateway.problems import Problem
+from gateway.results import Failure
 from gateway.settings import Settings
 
 T = TypeVar("T")

@@ -12,9 +12,9 @@ from gateway.fetching.client import PinnedTransport, open_client
 from gateway.fetching.guard import Guard
 from gateway.fetching.resolver import Resolver, system_resolver
 from gateway.fetching.urls import parse_url
-from gateway.jobs.bucket import Bucket
-from gateway.jobs.courier import Courier
 from gateway.jobs.job import CallbackKind
+from gateway.jobs.objects import Bucket
+from gateway.jobs.outbox import Sender
 from gateway.problems import Problem
 from gateway.settings import Settings, SettingsError
 
@@ -22,7 +22,7 @@ from gateway.settings import Settings, SettingsError
 @asynccontextmanager
 async def open_couriers(
     settings: Settings, artifacts: Bucket, resolve: Resolver | None = None
-) -> AsyncIterator[Mapping[CallbackKind, Courier]]:
+) -> AsyncIterator[Mapping[CallbackKind, Sender]]:
     """Couriers of `webhook` and `upload` for as long as the context lasts; `resolve` in place of the system's resolver.
 
     Webhooks go where the guard lets them; MASK_ASSET_URL is the operator's own and may be anywhere. Raises

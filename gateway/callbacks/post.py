@@ -10,7 +10,7 @@ import httpx
 
 from gateway.fetching.client import Client
 from gateway.fetching.urls import shown
-from gateway.jobs.courier import DeliveryError
+from gateway.jobs.outbox import DeliveryError
 from gateway.problems import Problem
 
 _LONGEST_RETRY_AFTER_S = 86_400.0

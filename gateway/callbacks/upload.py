@@ -9,9 +9,8 @@ from gateway.callbacks.post import post, problems_told
 from gateway.callbacks.schedule import UPLOAD
 from gateway.fetching.client import Client, with_host
 from gateway.fetching.urls import parse_url
-from gateway.jobs.bucket import Bucket, ObjectMissingError
-from gateway.jobs.courier import DeliveryError
-from gateway.jobs.deliveries import Delivery, NewDelivery
+from gateway.jobs.objects import Bucket, ObjectMissingError
+from gateway.jobs.outbox import Delivery, DeliveryError, OutboxMessage
 from gateway.settings import SettingsError
 
 _File = tuple[str, bytes, str]
@@ -53,7 +52,7 @@ class UploadCourier:
         """Five attempts in 15 seconds."""
         return UPLOAD.delay_s(attempts)
 
-    def _request(self, content: NewDelivery, body: UploadBody, files: Mapping[str, _File]) -> httpx.Request:
+    def _request(self, content: OutboxMessage, body: UploadBody, files: Mapping[str, _File]) -> httpx.Request:
         url, fields = parse_url(content.destination), body.model_dump(exclude={"files"})
         headers = with_host(url, {**content.headers, **self._headers})
         return httpx.Request("POST", url, data=fields, files=files, headers=headers)

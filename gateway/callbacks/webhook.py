@@ -10,8 +10,7 @@ from gateway.callbacks.schedule import WEBHOOK
 from gateway.callbacks.signature import Signer
 from gateway.fetching.client import Client, with_host
 from gateway.fetching.urls import parse_url
-from gateway.jobs.courier import DeliveryError
-from gateway.jobs.deliveries import Delivery, NewDelivery
+from gateway.jobs.outbox import Delivery, DeliveryError, OutboxMessage
 
 _UNWANTED = frozenset({int(HTTPStatus.GONE)})
 """By Standard Webhooks, how a receiver says that it wants no more; every other failure may pass."""
@@ -40,7 +39,7 @@ class WebhookCourier:
         """Ten attempts in some three days."""
         return WEBHOOK.delay_s(attempts)
 
-    def _request(self, signer: Signer, content: NewDelivery) -> httpx.Request:
+    def _request(self, signer: Signer, content: OutboxMessage) -> httpx.Request:
         headers = {
             **content.headers,
             "Content-Type": "application/json",

@@ -9,7 +9,7 @@ import typer
 from gateway.access.audit import AuditEntry, AuditFilter
 from gateway.cli.ledgers import with_ledgers
 from gateway.cli.options import Json
-from gateway.jobs.view import timestamp
+from gateway.jobs.outbox_messages import timestamp
 from gateway.terminal import cell, print_json, screen, table
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from gateway.jobs.identity import ID_CHARACTERS
+from gateway.jobs.job import ID_CHARACTERS
 
 DEFAULT_PIPELINE = "body_masks"
 MAX_URL_CHARACTERS = 2048

@@ -7,8 +7,7 @@ from gateway.fetching.guard import check_url
 from gateway.intake.images import Image, check_photo
 from gateway.intake.job_fields import JobFields
 from gateway.intake.submission import Submission
-from gateway.jobs.identity import check_id, fingerprint
-from gateway.jobs.job import Callback, ImageReference
+from gateway.jobs.job import Callback, ImageReference, check_id, fingerprint
 from gateway.pipelines.parameters import parameters_json
 from gateway.pipelines.pipeline import Pipeline
 from gateway.pipelines.registry import unknown_pipeline

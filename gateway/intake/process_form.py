@@ -7,8 +7,7 @@ from pydantic import BaseModel, Field
 from gateway.intake.images import check_photo
 from gateway.intake.job_request import JobRequest
 from gateway.intake.multipart import parse_multipart
-from gateway.jobs.identity import ID_CHARACTERS, check_id
-from gateway.jobs.job import Callback
+from gateway.jobs.job import ID_CHARACTERS, Callback, check_id
 from gateway.pipelines.parameters import parameters_json
 from gateway.pipelines.pipeline import Pipeline
 from gateway.pipelines.registry import unknown_pipeline

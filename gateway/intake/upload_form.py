@@ -9,7 +9,7 @@ from gateway.intake.images import check_photo
 from gateway.intake.job_request import JobRequest
 from gateway.intake.parts import Part, PartParser
 from gateway.intake.submission import gather
-from gateway.jobs.uploads import PIPELINE, upload_source
+from gateway.jobs.objects import UPLOAD_PIPELINE, upload_source
 from gateway.pipelines.parameters import parameters_json
 from gateway.pipelines.pipeline import Pipeline
 from gateway.pipelines.registry import unknown_pipeline
@@ -43,7 +43,7 @@ def upload_of(body: bytes, content_type: str, registry: Mapping[str, Pipeline], 
     check_photo(photo, settings.max_pixels)
     name = upload_name(file)
     wanted = JobRequest(
-        pipeline=PIPELINE,
+        pipeline=UPLOAD_PIPELINE,
         parameters=upload_parameters(parts, registry),
         image=photo,
         user_id="",
@@ -58,9 +58,9 @@ def upload_parameters(parts: Iterable[Part], registry: Mapping[str, Pipeline]) -
 
     Raises Problem `invalid_parameters`, `pipeline_not_found`.
     """
-    if PIPELINE not in registry:
-        raise unknown_pipeline(registry, PIPELINE)
-    pipeline = registry[PIPELINE]
+    if UPLOAD_PIPELINE not in registry:
+        raise unknown_pipeline(registry, UPLOAD_PIPELINE)
+    pipeline = registry[UPLOAD_PIPELINE]
     known = pipeline.parameters.model_fields
     fields = gather((part.name, part.data.decode("utf-8", "replace")) for part in parts if part.name in known)
     return parameters_json(pipeline, fields).decode()

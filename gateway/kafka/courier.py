@@ -9,8 +9,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 from aiokafka.structs import RecordMetadata
 
-from gateway.jobs.courier import DeliveryError
-from gateway.jobs.deliveries import Delivery, NewDelivery
+from gateway.jobs.outbox import Delivery, DeliveryError, OutboxMessage
 from gateway.kafka.cause import explained
 from gateway.kafka.connection import REQUEST_TIMEOUT_S, connection_arguments
 from gateway.kafka.poison import shortened
@@ -67,7 +66,7 @@ class MessageCourier:
         except _TOO_LARGE as error:
             await self._send_short(delivery.content, error)
 
-    async def _send_short(self, content: NewDelivery, error: KafkaError) -> None:
+    async def _send_short(self, content: OutboxMessage, error: KafkaError) -> None:
         """Without what makes it large. Raises DeliveryError, a lasting one where that is no help."""
         short = shortened(content)
         is_small = len(content.body) <= min(_BATCH_BYTES, _LARGEST_BYTES)
@@ -85,7 +84,7 @@ class MessageCourier:
             origin=content.headers.get("origin"),
         )
 
-    async def _send(self, content: NewDelivery) -> None:
+    async def _send(self, content: OutboxMessage) -> None:
         """Raises DeliveryError, and the client's errors for what is too large."""
         producer: AIOKafkaProducer | None = None
         try:
@@ -167,7 +166,7 @@ class MessageCourier:
             raise
         return producer
 
-    async def _words(self, error: KafkaError, content: NewDelivery) -> str:
+    async def _words(self, error: KafkaError, content: OutboxMessage) -> str:
         return f"{content.destination}: {await explained(error, self._settings)}"
 
     def _discard(self, producer: AIOKafkaProducer | None) -> None:
@@ -183,7 +182,7 @@ class MessageCourier:
         task.add_done_callback(self._stopping.discard)
 
 
-async def _hand_over(producer: AIOKafkaProducer, content: NewDelivery) -> "asyncio.Future[RecordMetadata]":
+async def _hand_over(producer: AIOKafkaProducer, content: OutboxMessage) -> "asyncio.Future[RecordMetadata]":
     """From its end on, the message is the producer's, which sends it until it is acknowledged or given up."""
     sent: asyncio.Future[RecordMetadata] = await producer.send(
         content.destination,

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
-from gateway.jobs.bucket import Bucket, ObjectMissingError
-from gateway.jobs.job import Failure, Job
-from gateway.jobs.keys import photo_key
-from gateway.jobs.poison import FROM_KAFKA, PoisonBook, poison_origin
-from gateway.jobs.store import JobFilter, JobStore, Poison, Submission
+from gateway.jobs.dead_letters import FROM_KAFKA, BadMessage, DeadLetters, dead_letter_origin
+from gateway.jobs.job import Job
+from gateway.jobs.objects import Bucket, ObjectMissingError, photo_key
+from gateway.jobs.store import JobFilter, JobStore, Submission
 from gateway.kafka.reader import Arrival, MessageReader
+from gateway.results import Failure
 
 _PUTS = 8
 _MEDIA_TYPE = "application/octet-stream"
@@ -18,17 +18,19 @@ _MEDIA_TYPE = "application/octet-stream"
 class Deposit:
     """Safe to repeat: the same arrivals give the same objects and the same jobs."""
 
-    def __init__(self, jobs: JobStore, photos: Bucket, reader: MessageReader, poison: PoisonBook | None = None) -> None:
+    def __init__(
+        self, jobs: JobStore, photos: Bucket, reader: MessageReader, poison: DeadLetters | None = None
+    ) -> None:
         """Without a poison book nothing that was given up begins anew."""
         self._jobs = jobs
         self._photos = photos
         self._reader = reader
         self._poison = poison
 
-    async def keep(self, arrivals: Sequence[Arrival], poison: Sequence[Poison]) -> None:
+    async def keep(self, arrivals: Sequence[Arrival], poison: Sequence[BadMessage]) -> None:
         """Return when everything is kept. Raises Problem `store_unavailable`, `storage_unavailable`."""
         recalled = [await self._recalled(arrival) for arrival in arrivals]
-        poison = [*poison, *(one for one in recalled if isinstance(one, Poison))]
+        poison = [*poison, *(one for one in recalled if isinstance(one, BadMessage))]
         arrivals = [one for one in recalled if isinstance(one, Arrival)]
         await self._put(arrivals)
         submissions = await self._jobs.submit([arrival.job for arrival in arrivals], poison)
@@ -42,7 +44,7 @@ class Deposit:
         await self._remove_unused(arrivals, submissions)
         await self._replay(arrivals, submissions)
 
-    async def _recalled(self, arrival: Arrival) -> Arrival | Poison | None:
+    async def _recalled(self, arrival: Arrival) -> Arrival | BadMessage | None:
         """The arrival with the photo that it names, of a message of the same tenant; poison where that is gone.
 
         None where there is nothing to do with it: a message may come again when its photo has gone with its work.
@@ -104,11 +106,11 @@ class Deposit:
         if unused:
             await self._photos.remove(unused)
 
-    def _conflict(self, arrival: Arrival) -> Poison:
+    def _conflict(self, arrival: Arrival) -> BadMessage:
         job = arrival.job
         detail = f"request_id {job.request_id!r} of user {job.user_id!r} came before with other content; send a new id."
         return self._reader.poison(arrival.message, Failure("idempotency_conflict", detail))
 
 
 def _was_given_up(job: Job) -> bool:
-    return job.outcome is not None and poison_origin(job, job.outcome.failure) is not None
+    return job.outcome is not None and dead_letter_origin(job, job.outcome.failure) is not None

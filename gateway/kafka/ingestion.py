@@ -10,8 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from gateway.backlog import Backlog
-from gateway.jobs.job import Failure
-from gateway.jobs.store import Poison
+from gateway.jobs.dead_letters import BadMessage
 from gateway.kafka.broker import Topic, open_broker
 from gateway.kafka.cause import explained
 from gateway.kafka.consumer import joined
@@ -28,6 +27,7 @@ from gateway.metrics.kafka import KafkaFigures
 from gateway.pipelines.pipeline import Pipeline
 from gateway.problems import Problem
 from gateway.pulse import Pulse, reason_of
+from gateway.results import Failure
 from gateway.settings import Settings
 from gateway.stores import Stores
 
@@ -149,7 +149,9 @@ class Ingestion:
         """Return when everything is kept; while a store is away, the messages wait here."""
         read = await asyncio.to_thread(self._read, taken.messages)
         arrivals = [one for one in read if isinstance(one, Arrival)]
-        poison = [one for one in read if isinstance(one, Poison)] + [self._stepped_over(one) for one in taken.skipped]
+        poison = [one for one in read if isinstance(one, BadMessage)] + [
+            self._stepped_over(one) for one in taken.skipped
+        ]
         while True:
             try:
                 await self._deposit.keep(arrivals, poison)
@@ -160,10 +162,10 @@ class Ingestion:
                 break
         self._log.info("messages taken", jobs=len(arrivals), poison=len(poison))
 
-    def _read(self, messages: Sequence[Message]) -> list[Arrival | Poison]:
+    def _read(self, messages: Sequence[Message]) -> list[Arrival | BadMessage]:
         return [self._read_one(message) for message in messages]
 
-    def _read_one(self, message: Message) -> Arrival | Poison:
+    def _read_one(self, message: Message) -> Arrival | BadMessage:
         """A message that brings out a bug must not hold up those behind it."""
         try:
             return self._reader.read(message)
@@ -173,7 +175,7 @@ class Ingestion:
                 message, Failure("internal_error", "An unexpected error; the log has the details.")
             )
 
-    def _stepped_over(self, skipped: Skipped) -> Poison:
+    def _stepped_over(self, skipped: Skipped) -> BadMessage:
         """Poison of what nobody can read."""
         partition, one = skipped.partition, skipped.unreadable
         message = Message(partition.topic, partition.partition, one.offset, 0, one.key, one.value)

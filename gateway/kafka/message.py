@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from uuid import UUID, uuid5
 
-from gateway.jobs.trace import trace_id_of
+from gateway.jobs.job import trace_id_of
 
 _NAMESPACE = UUID("5a3a1f0e-6a2d-5d0e-9c55-0d8f2b1c7e44")
 

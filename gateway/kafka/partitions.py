@@ -15,7 +15,7 @@ from aiokafka.errors import (
     UnsupportedCodecError,
 )
 
-from gateway.jobs.view import timestamp
+from gateway.jobs.outbox_messages import timestamp
 from gateway.kafka.batch import Reading, Record, Unreadable, read_on
 from gateway.kafka.broker import Broker
 from gateway.kafka.message import Message

@@ -5,23 +5,23 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 
-from gateway.jobs.deliveries import NewDelivery
-from gateway.jobs.job import Failure
-from gateway.jobs.store import Poison
+from gateway.jobs.dead_letters import BadMessage
+from gateway.jobs.outbox import OutboxMessage
 from gateway.kafka.message import Message
+from gateway.results import Failure
 
 _LONGEST_KEY = 1024
 _LONGEST_HEADER = 1024
 _LEFT_OUT = "mask_paths: too large for a message; GET /v1/jobs/{job_id} has them"
 
 
-def poison_of(message: Message, failure: Failure, topic: str) -> Poison:
+def poison_of(message: Message, failure: Failure, topic: str) -> BadMessage:
     """The message with its reason, and what tells the poison topic: the same key and value, the reason in headers."""
     value = message.value or b""
     attempts = message.attempts + 1
     headers = {"reason": failure.code, "detail": failure.detail, "attempts": str(attempts), "origin": message.origin}
-    announcement = NewDelivery("message", topic, _text(message.key), value, headers)
-    return Poison(message.origin, message.key, value, failure, announcement, attempts)
+    announcement = OutboxMessage("message", topic, _text(message.key), value, headers)
+    return BadMessage(message.origin, message.key, value, failure, announcement, attempts)
 
 
 def _text(key: bytes | None) -> str:
@@ -29,7 +29,7 @@ def _text(key: bytes | None) -> str:
     return (key or b"").decode("utf-8", "backslashreplace").replace("\0", "\\x00")
 
 
-def shortened(content: NewDelivery) -> NewDelivery | None:
+def shortened(content: OutboxMessage) -> OutboxMessage | None:
     """The message without what makes it large; None where that is no help.
 
     Poison goes without its value, but with its size and SHA-256; an outcome without its links.

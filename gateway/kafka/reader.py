@@ -8,16 +8,16 @@ from gateway.intake.images import Image, json_image, missing_image
 from gateway.intake.job_fields import JobFields
 from gateway.intake.job_request import checked_image
 from gateway.intake.json_body import json_members
-from gateway.jobs.identity import check_id, fingerprint
-from gateway.jobs.job import Callback, Failure, ImageReference, NewJob, Outcome
-from gateway.jobs.keys import photo_key
-from gateway.jobs.store import Poison
+from gateway.jobs.dead_letters import BadMessage
+from gateway.jobs.job import Callback, ImageReference, NewJob, Outcome, check_id, fingerprint
+from gateway.jobs.objects import photo_key
 from gateway.kafka.message import Message
 from gateway.kafka.poison import poison_of
 from gateway.pipelines.body_masks import canonical_gender
 from gateway.pipelines.parameters import parameters_json
 from gateway.pipelines.pipeline import Pipeline
 from gateway.problems import Problem
+from gateway.results import Failure
 from gateway.s3.images import check_owner, waiting_photo
 from gateway.settings import Settings
 from gateway.validation import validated
@@ -64,7 +64,7 @@ class MessageReader:
         self._pipeline = pipeline
         self._callbacks = (Callback("message", settings.kafka_topic_output),)
 
-    def read(self, message: Message) -> Arrival | Poison:
+    def read(self, message: Message) -> Arrival | BadMessage:
         """A job; a job that failed at once, where the caller can be told so; or poison. Raises nothing."""
         try:
             members = _members(message.value)
@@ -73,7 +73,7 @@ class MessageReader:
             return self.poison(message, Failure(problem.code, printable(problem.detail)))
         return self._arrival(message, members, user_id, request_id)
 
-    def poison(self, message: Message, failure: Failure) -> Poison:
+    def poison(self, message: Message, failure: Failure) -> BadMessage:
         """A message that no job is made of."""
         return poison_of(message, failure, self._settings.kafka_topic_poison)
 

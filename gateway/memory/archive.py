@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.cache.null import NullCache
-from gateway.jobs.deliveries import Announce, NewDelivery
+from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.job import Job
-from gateway.jobs.store import Poison
+from gateway.jobs.objects import input_keys
+from gateway.jobs.outbox import MessageMaker, OutboxMessage
 from gateway.memory.cache import MemoryCache
 from gateway.memory.holds import MemoryHolds
 from gateway.memory.outbox import MemoryOutbox
@@ -28,28 +29,28 @@ class Archive:
     photos: Shelf
     artifacts: Shelf
     cache: MemoryCache | NullCache
-    announce: Announce
+    announce: MessageMaker
     holds: MemoryHolds
 
-    def announcements(self, job: Job) -> Sequence[NewDelivery]:
+    def announcements(self, job: Job) -> Sequence[OutboxMessage]:
         """What a job's outcome owes to others."""
         return self.announce(job, job.outcome) if job.outcome else ()
 
-    def keep(self, job: Job, deliveries: Sequence[NewDelivery]) -> None:
+    def keep(self, job: Job, deliveries: Sequence[OutboxMessage]) -> None:
         """Keep a job that has its outcome now; its photo goes, unless it may be worked on again."""
         self.table.put(job)
         self.outbox.add(job.id, deliveries)
         failure = job.outcome.failure if job.outcome else None
         if not self.poison.add_job(job, failure):
-            self.photos.remove(job.request.inputs)
+            self.photos.remove(input_keys(job.request))
         while sum((counts := self.table.finished_counts()).values()) > _FINISHED_KEPT and self._shed(counts):
             pass
 
-    def keep_poison(self, messages: Sequence[Poison]) -> None:
+    def keep_poison(self, messages: Sequence[BadMessage]) -> None:
         """Keep messages that no job could be made of."""
         for message in messages:
             if self.poison.add_message(message):
-                self.outbox.add(None, [message.announcement])
+                self.outbox.add(None, [message.outbox_message])
 
     def shed(self) -> bool:
         """Drop the job that ended first of whoever's masks take most, its objects and deliveries; False without one.
@@ -68,7 +69,7 @@ class Archive:
 
     def _drop(self, job: Job) -> None:
         self._remove_artifacts(job)
-        self.photos.remove(job.request.inputs)
+        self.photos.remove(input_keys(job.request))
         self.outbox.forget(job.id)
         self._forget(job)
 

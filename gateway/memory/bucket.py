@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gateway.jobs.bucket import Bucket, StoredObject
+from gateway.jobs.objects import Bucket, StoredObject
 from gateway.memory.room import Room
 from gateway.memory.shelf import Shelf
 from gateway.problems import Problem

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from gateway.jobs.holds import Hold, Holds, Name
+from gateway.jobs.artifacts import Hold, Holds, Name
 from gateway.jobs.job import NewJob
 from gateway.memory.clock import Clock
 from gateway.memory.table import Identity, identity_of

@@ -9,22 +9,22 @@ from statistics import fmean
 from uuid import UUID, uuid4
 
 from gateway.cache.cache import NewEntry
-from gateway.jobs.holds import hold_lost
-from gateway.jobs.job import Failure, Job, Lease, NewJob, Outcome
-from gateway.jobs.poison import FROM_KAFKA
-from gateway.jobs.signals import WORK, Signals
+from gateway.jobs.artifacts import hold_lost
+from gateway.jobs.dead_letters import FROM_KAFKA, BadMessage
+from gateway.jobs.job import Job, Lease, NewJob, Outcome
 from gateway.jobs.store import (
     FIRST_PAUSE_S,
     LATE_WRITES_S,
     LONGEST_PAUSE_S,
     RECENT_S,
     REMOVAL_S,
+    WORK,
     Ended,
     JobFilter,
     JobStore,
-    Poison,
     QueueCounts,
     Recent,
+    Signals,
     Standing,
     Submission,
     TenantCounts,
@@ -35,6 +35,7 @@ from gateway.memory.holds import MemoryHolds
 from gateway.memory.table import Identity, JobTable, Removal, identity_of
 from gateway.memory.turns import in_rounds, in_turn
 from gateway.problems import PROBLEMS
+from gateway.results import Failure
 from gateway.settings import Settings
 
 _CANCELLED = Failure("cancelled", PROBLEMS["cancelled"].example)
@@ -84,7 +85,7 @@ class MemoryJobs(JobStore):
         self._held: dict[UUID, _Held] = {}
         self._workers: dict[str, _Sign] = {}
 
-    async def submit(self, jobs: Sequence[NewJob], poison: Sequence[Poison] = ()) -> list[Submission]:
+    async def submit(self, jobs: Sequence[NewJob], poison: Sequence[BadMessage] = ()) -> list[Submission]:
         """Keep all or nothing: whatever can fail is done before anything is kept."""
         submissions = self._submissions(jobs)
         created = [submission.job for submission in submissions if submission.result == "created"]

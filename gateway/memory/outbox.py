@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from itertools import count, islice
 from uuid import UUID
 
-from gateway.jobs.deliveries import MOST_DUE, Delivery, DeliveryState, Lane, NewDelivery, Outbox
 from gateway.jobs.job import CallbackKind, Waiting
-from gateway.jobs.signals import OUTBOX, Signals
+from gateway.jobs.outbox import MOST_DUE, Delivery, DeliveryState, Lane, Outbox, OutboxMessage
+from gateway.jobs.store import OUTBOX, Signals
 from gateway.memory.clock import Clock, waiting_since
 
 
@@ -24,7 +24,7 @@ class MemoryOutbox(Outbox):
         self._pending: set[int] = set()
         self._of_job: dict[UUID, list[int]] = defaultdict(list)
 
-    def add(self, job_id: UUID | None, contents: Iterable[NewDelivery]) -> None:
+    def add(self, job_id: UUID | None, contents: Iterable[OutboxMessage]) -> None:
         """Keep deliveries until they are made."""
         now = self._clock()
         for content in contents:

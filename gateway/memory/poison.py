@@ -5,12 +5,12 @@ from collections.abc import Callable
 from itertools import count
 from uuid import UUID
 
-from gateway.jobs.deliveries import NewDelivery
-from gateway.jobs.job import Failure, Job, Waiting
-from gateway.jobs.poison import PoisonBook, PoisonEntry, poison_origin
-from gateway.jobs.store import Poison
+from gateway.jobs.dead_letters import BadMessage, DeadLetter, DeadLetters, dead_letter_origin
+from gateway.jobs.job import Job, Waiting
+from gateway.jobs.outbox import OutboxMessage
 from gateway.memory.clock import Clock, waiting_since
 from gateway.memory.outbox import MemoryOutbox
+from gateway.results import Failure
 
 
 class PoisonEntries:
@@ -20,10 +20,10 @@ class PoisonEntries:
         self._clock = clock
         self._ids = count(1)
         self._seen: set[tuple[str, bytes]] = set()
-        self._messages: dict[int, Poison] = {}
-        self.open: dict[int, PoisonEntry] = {}
+        self._messages: dict[int, BadMessage] = {}
+        self.open: dict[int, DeadLetter] = {}
 
-    def add_message(self, poison: Poison) -> bool:
+    def add_message(self, poison: BadMessage) -> bool:
         """Keep a message; False where it came before."""
         identity = (poison.origin, hashlib.sha256(poison.value).digest())
         if identity in self._seen:
@@ -34,13 +34,13 @@ class PoisonEntries:
 
     def add_job(self, job: Job, failure: Failure | None) -> bool:
         """Keep a job that came as a message and was worked on in vain; False for another."""
-        origin = poison_origin(job, failure)
+        origin = dead_letter_origin(job, failure)
         if not failure or not origin:
             return False
         self._add(job.id, origin, failure, job.attempts, 0)
         return True
 
-    def close(self, entry_id: int) -> Poison | UUID | None:
+    def close(self, entry_id: int) -> BadMessage | UUID | None:
         """Close an entry; its message or its job. None where there is no such open entry."""
         entry = self.open.pop(entry_id, None)
         return self._messages.pop(entry_id, entry.job_id) if entry else None
@@ -59,12 +59,12 @@ class PoisonEntries:
         return waiting_since((entry.created_at for entry in self.open.values()), self._clock())
 
     def _add(self, job_id: UUID | None, origin: str, failure: Failure, attempts: int, size: int) -> int:
-        entry = PoisonEntry(next(self._ids), job_id, origin, failure, attempts, size, self._clock())
+        entry = DeadLetter(next(self._ids), job_id, origin, failure, attempts, size, self._clock())
         self.open[entry.id] = entry
         return entry.id
 
 
-class MemoryPoison(PoisonBook):
+class MemoryPoison(DeadLetters):
     """The entries, and what can be done with them; `requeue` puts a failed job back into the queue."""
 
     def __init__(
@@ -76,7 +76,7 @@ class MemoryPoison(PoisonBook):
         self._input_topic = input_topic
         self._replayed: set[tuple[UUID, UUID]] = set()
 
-    async def entries(self, limit: int, before: int | None = None) -> list[PoisonEntry]:
+    async def entries(self, limit: int, before: int | None = None) -> list[DeadLetter]:
         """The newest first."""
         page = [entry for entry in self._entries.open.values() if before is None or entry.id < before]
         return page[::-1][:limit]
@@ -110,6 +110,6 @@ class MemoryPoison(PoisonBook):
         """None: what was closed is not kept."""
         return 0
 
-    def _message(self, poison: Poison) -> NewDelivery:
+    def _message(self, poison: BadMessage) -> OutboxMessage:
         key = (poison.key or b"").decode(errors="replace")
-        return NewDelivery("message", self._input_topic, key, poison.value, {"attempts": str(poison.attempts)})
+        return OutboxMessage("message", self._input_topic, key, poison.value, {"attempts": str(poison.attempts)})

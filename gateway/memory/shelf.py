@@ -3,8 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from gateway.jobs.bucket import ObjectMissingError, StoredObject
-from gateway.jobs.keys import tenant_of
+from gateway.jobs.objects import ObjectMissingError, StoredObject, tenant_of
 
 
 class Shelf:

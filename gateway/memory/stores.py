@@ -7,9 +7,8 @@ from gateway.access.files import FileAudit, FileKeys
 from gateway.access.keys import KeyBook
 from gateway.cache.cache import Cache
 from gateway.cache.null import NullCache
-from gateway.jobs.deliveries import Announce
-from gateway.jobs.signals import Signals
-from gateway.jobs.store import Ended, unheard
+from gateway.jobs.outbox import MessageMaker
+from gateway.jobs.store import Ended, Signals, unheard
 from gateway.memory.archive import Archive
 from gateway.memory.bucket import MemoryBucket
 from gateway.memory.cache import MemoryCache
@@ -46,7 +45,7 @@ class MemoryStores:
 
 
 def memory_stores(
-    settings: Settings, announce: Announce, clock: Clock = system_clock, ended: Ended = unheard
+    settings: Settings, announce: MessageMaker, clock: Clock = system_clock, ended: Ended = unheard
 ) -> MemoryStores:
     """Empty stores; to be used from one event loop alone."""
     signals, table, photos, artifacts = Signals(), JobTable(), Shelf(), Shelf()

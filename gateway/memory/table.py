@@ -6,7 +6,8 @@ from datetime import datetime
 from itertools import count
 from uuid import UUID
 
-from gateway.jobs.job import Failure, Job, NewJob
+from gateway.jobs.job import Job, NewJob
+from gateway.results import Failure
 
 Identity = tuple[str, str, str]
 

@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from uuid import UUID
 
-from gateway.jobs.deliveries import NewDelivery
-from gateway.jobs.signals import OUTBOX
+from gateway.jobs.outbox import OutboxMessage
+from gateway.jobs.store import OUTBOX
 from gateway.postgres.connection import Connection
 from gateway.postgres.notifications import notify
 from gateway.postgres.rows import clean
@@ -19,7 +19,7 @@ ORDER BY place
 """
 
 
-async def add_deliveries(connection: Connection, job_id: UUID | None, deliveries: Sequence[NewDelivery]) -> None:
+async def add_deliveries(connection: Connection, job_id: UUID | None, deliveries: Sequence[OutboxMessage]) -> None:
     """Owe deliveries, in their order; those of no job are forgotten once they are made."""
     if not deliveries:
         return

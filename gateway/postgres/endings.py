@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from gateway.cache.cache import NewEntry
-from gateway.jobs.deliveries import Announce
-from gateway.jobs.job import Failure, Job, Lease, Outcome
-from gateway.jobs.signals import WORK
-from gateway.jobs.store import REMOVAL_S
+from gateway.jobs.job import Job, Lease, Outcome
+from gateway.jobs.outbox import MessageMaker
+from gateway.jobs.store import REMOVAL_S, WORK
 from gateway.postgres.connection import Connection
 from gateway.postgres.deliveries import add_deliveries
 from gateway.postgres.holds import spend
@@ -19,6 +18,7 @@ from gateway.postgres.rows import SHOWN, WORKED_ON, job_of, listed, outcome_colu
 from gateway.postgres.turns import lock_users, settle_turns
 from gateway.postgres.user_masks import keep_masks
 from gateway.problems import PROBLEMS
+from gateway.results import Failure
 
 CANCELLED = Outcome(failure=Failure("cancelled", PROBLEMS["cancelled"].example))
 
@@ -55,7 +55,7 @@ class Endings:
     its artifacts any more.
     """
 
-    announce: Announce
+    announce: MessageMaker
     user_concurrency: int
     masks_tenant: str
     late_writes_s: float

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import cast
 from uuid import UUID, uuid4
 
-from gateway.jobs.holds import Hold, Holds, Name
+from gateway.jobs.artifacts import Hold, Holds, Name
 from gateway.jobs.job import NewJob
 from gateway.postgres.connection import Connection
 from gateway.postgres.pool import Pool

@@ -8,15 +8,15 @@ from functools import partial
 from uuid import UUID
 
 from gateway.cache.cache import NewEntry
-from gateway.jobs.deliveries import Announce
-from gateway.jobs.holds import hold_lost
-from gateway.jobs.job import Failure, Job, Lease, NewJob, Outcome
+from gateway.jobs.artifacts import hold_lost
+from gateway.jobs.dead_letters import BadMessage
+from gateway.jobs.job import Job, Lease, NewJob, Outcome
+from gateway.jobs.outbox import MessageMaker
 from gateway.jobs.store import (
     LATE_WRITES_S,
     Ended,
     JobFilter,
     JobStore,
-    Poison,
     QueueCounts,
     Recent,
     Standing,
@@ -32,6 +32,7 @@ from gateway.postgres.pool import Pool
 from gateway.postgres.retention import expire_jobs, over, postpone_removal, removable_jobs, remove_jobs
 from gateway.postgres.submissions import Submissions
 from gateway.problems import Problem
+from gateway.results import Failure
 from gateway.settings import Settings
 
 _OUTRUN = 5
@@ -43,7 +44,7 @@ _UNTOLD = 1000
 class PostgresJobs(JobStore):
     """Jobs in PostgreSQL. Every method raises Problem `store_unavailable`."""
 
-    def __init__(self, pool: Pool, settings: Settings, announce: Announce, ended: Ended) -> None:
+    def __init__(self, pool: Pool, settings: Settings, announce: MessageMaker, ended: Ended) -> None:
         self._pool = pool
         self._ended = ended
         self._max_attempts = settings.max_retries + 1
@@ -53,7 +54,7 @@ class PostgresJobs(JobStore):
         self._counts = Counts(pool, settings.lease_s)
         self._untold: deque[UUID] = deque(maxlen=_UNTOLD)
 
-    async def submit(self, jobs: Sequence[NewJob], poison: Sequence[Poison] = ()) -> list[Submission]:
+    async def submit(self, jobs: Sequence[NewJob], poison: Sequence[BadMessage] = ()) -> list[Submission]:
         """Keep all or nothing, in one transaction.
 
         A job that was kept, but whose caller was not told so, is `created` when it comes again.

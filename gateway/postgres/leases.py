@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import cast
 from uuid import UUID
 
-from gateway.jobs.job import Failure, Lease
-from gateway.jobs.signals import WORK
+from gateway.jobs.job import Lease
+from gateway.jobs.store import WORK
 from gateway.postgres.connection import Connection, Row
 from gateway.postgres.notifications import notify
 from gateway.postgres.rows import WORKED_ON, clean, lease_of, listed
 from gateway.postgres.turns import lock_users, settle_turns
+from gateway.results import Failure
 
 # From one tenant to the next by the index, so that many jobs of one cost no more than one. What is planned is no lock:
 # only so many of each tenant are locked as are taken. Others that claim at once pass over these to those behind them.

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import anyio
 
-from gateway.jobs.signals import Signals
+from gateway.jobs.store import Signals
 from gateway.logs import get_logger
 from gateway.postgres.address import Address
 from gateway.postgres.connection import Connection, Session, open_session
@@ -30,7 +30,7 @@ class _SharedError(Exception):
 
 
 async def notify(connection: Connection, topics: Iterable[object]) -> None:
-    """Tell every process of changes when the transaction ends: topics of gateway.jobs.signals, and ids of jobs."""
+    """Tell every process of changes when the transaction ends: topics of gateway.jobs.store, and ids of jobs."""
     await connection.fetch(_NOTIFY, [str(topic) for topic in topics])
 
 

@@ -5,9 +5,9 @@ from functools import partial
 from typing import cast
 from uuid import UUID
 
-from gateway.jobs.deliveries import MOST_DUE, Delivery, Lane
 from gateway.jobs.job import CallbackKind, Waiting
-from gateway.jobs.signals import OUTBOX
+from gateway.jobs.outbox import MOST_DUE, Delivery, Lane
+from gateway.jobs.store import OUTBOX
 from gateway.postgres.connection import Connection, affected
 from gateway.postgres.notifications import notify
 from gateway.postgres.pool import Pool

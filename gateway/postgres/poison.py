@@ -4,10 +4,10 @@ from functools import partial
 from typing import cast
 from uuid import UUID
 
-from gateway.jobs.deliveries import NewDelivery
+from gateway.jobs.dead_letters import DeadLetter
 from gateway.jobs.job import Waiting
-from gateway.jobs.poison import PoisonEntry
-from gateway.jobs.signals import WORK
+from gateway.jobs.outbox import OutboxMessage
+from gateway.jobs.store import WORK
 from gateway.postgres.connection import Connection, Row, affected
 from gateway.postgres.deliveries import add_deliveries
 from gateway.postgres.notifications import notify
@@ -62,7 +62,7 @@ class PostgresPoison:
         self._user_concurrency = settings.user_concurrency
         self._topic = settings.kafka_topic_input
 
-    async def entries(self, limit: int, before: int | None = None) -> list[PoisonEntry]:
+    async def entries(self, limit: int, before: int | None = None) -> list[DeadLetter]:
         """The newest first; `before` is the id where the page before ended."""
         rows = await self._pool.run(lambda connection: connection.fetch(_ENTRIES, limit, before))
         return list(map(poison_of, rows))
@@ -109,7 +109,7 @@ class PostgresPoison:
         await settle_turns(connection, users, self._user_concurrency)
         await notify(connection, [job_id, WORK])
 
-    def _message(self, entry: Row) -> NewDelivery:
+    def _message(self, entry: Row) -> OutboxMessage:
         key, value = cast("bytes | None", entry["key"]), cast("bytes", entry["value"])
         headers = {"attempts": str(entry["attempts"])}
-        return NewDelivery("message", self._topic, (key or b"").decode(errors="replace"), value, headers)
+        return OutboxMessage("message", self._topic, (key or b"").decode(errors="replace"), value, headers)

@@ -2,9 +2,8 @@
 
 import hashlib
 
+from gateway.jobs.dead_letters import BadMessage, dead_letter_origin
 from gateway.jobs.job import Job, Outcome
-from gateway.jobs.poison import poison_origin
-from gateway.jobs.store import Poison
 from gateway.postgres.connection import Connection
 from gateway.postgres.deliveries import add_deliveries
 from gateway.postgres.rows import clean
@@ -20,7 +19,7 @@ ON CONFLICT DO NOTHING
 """
 
 
-async def add_message_poison(connection: Connection, poison: Poison) -> None:
+async def add_message_poison(connection: Connection, poison: BadMessage) -> None:
     """Keep a message and announce it, unless it came before."""
     added = await connection.fetchrow(
         _ADD_MESSAGE,
@@ -33,12 +32,12 @@ async def add_message_poison(connection: Connection, poison: Poison) -> None:
         poison.attempts,
     )
     if added:
-        await add_deliveries(connection, None, [poison.announcement])
+        await add_deliveries(connection, None, [poison.outbox_message])
 
 
 async def add_job_poison(connection: Connection, job: Job, outcome: Outcome) -> None:
     """Keep a job that came as a message and was worked on in vain, not by its sender's mistake."""
     failure = outcome.failure
-    origin = poison_origin(job, failure)
+    origin = dead_letter_origin(job, failure)
     if failure and origin:
         await connection.execute(_ADD_JOB, job.id, origin, failure.code, clean(failure.detail), job.attempts)

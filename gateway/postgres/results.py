@@ -11,10 +11,10 @@ import asyncpg
 from gateway.artifacts import Artifact
 from gateway.cache.cache import CachedResult, CachedTask, CacheHit, CacheKey, NewEntry, Status
 from gateway.cache.content import regions_of, result_text, size_of, status_of
-from gateway.jobs.job import Failure
 from gateway.logs import get_logger
 from gateway.postgres.connection import Connection
 from gateway.postgres.rows import clean
+from gateway.results import Failure
 
 SVG = "contours.svg"
 """The artifact that a column of its own holds."""

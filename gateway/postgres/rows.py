@@ -6,12 +6,11 @@ from datetime import datetime
 from typing import NotRequired, TypedDict, cast
 from uuid import UUID
 
-from gateway.jobs.deliveries import Delivery, DeliveryState, NewDelivery
+from gateway.jobs.dead_letters import DeadLetter
 from gateway.jobs.job import (
     FINISHED,
     Callback,
     CallbackKind,
-    Failure,
     ImageKind,
     ImageReference,
     Job,
@@ -22,8 +21,9 @@ from gateway.jobs.job import (
     StoredArtifact,
     Waiting,
 )
-from gateway.jobs.poison import PoisonEntry
+from gateway.jobs.outbox import Delivery, DeliveryState, OutboxMessage
 from gateway.postgres.connection import Row
+from gateway.results import Failure
 
 SHOWN = (
     *("id", "sequence", "pipeline", "tenant", "batch_id", "user_id", "request_id", "fingerprint", "parameters_stored"),
@@ -144,10 +144,10 @@ def delivery_of(row: Row) -> Delivery:
     )
 
 
-def poison_of(row: Row) -> PoisonEntry:
+def poison_of(row: Row) -> DeadLetter:
     """An entry, of a row of `poison` with its `size`."""
     columns = cast("_PoisonRow", row)
-    return PoisonEntry(
+    return DeadLetter(
         id=columns["id"],
         job_id=columns["job_id"],
         origin=columns["origin"],
@@ -219,10 +219,10 @@ def _outcome(columns: _JobRow) -> Outcome:
     )
 
 
-def _content(columns: _DeliveryRow) -> NewDelivery:
+def _content(columns: _DeliveryRow) -> OutboxMessage:
     headers = cast("Mapping[str, str]", _object(columns["headers"]))
     named = (columns["kind"], columns["destination"], columns["key"], columns["body"])
-    return NewDelivery(*named, headers, columns["tenant"], columns["receiver"])
+    return OutboxMessage(*named, headers, columns["tenant"], columns["receiver"])
 
 
 def _failure(code: str | None, detail: str | None) -> Failure | None:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from gateway.access.audit import AuditLog
 from gateway.access.keys import KeyBook
 from gateway.cache.cache import Cache
-from gateway.jobs.deliveries import Announce, Outbox
-from gateway.jobs.holds import Holds
-from gateway.jobs.poison import PoisonBook
-from gateway.jobs.signals import Signals
-from gateway.jobs.store import Ended, JobStore, unheard
+from gateway.jobs.artifacts import Holds
+from gateway.jobs.dead_letters import DeadLetters
+from gateway.jobs.outbox import MessageMaker, Outbox
+from gateway.jobs.store import Ended, JobStore, Signals, unheard
 from gateway.metrics.totals import Totals
 from gateway.postgres.audit import PostgresAudit
 from gateway.postgres.cache import open_cache
@@ -34,7 +33,7 @@ class PostgresStores:
     jobs: JobStore
     holds: Holds
     outbox: Outbox
-    poison: PoisonBook
+    poison: DeadLetters
     cache: Cache
     totals: Totals
     keys: KeyBook
@@ -44,7 +43,7 @@ class PostgresStores:
 
 @asynccontextmanager
 async def open_postgres(
-    settings: Settings, announce: Announce, signals: Signals, ended: Ended = unheard
+    settings: Settings, announce: MessageMaker, signals: Signals, ended: Ended = unheard
 ) -> AsyncIterator[PostgresStores]:
     """The stores for as long as the context lasts, their tables made first.
 

@@ -7,9 +7,9 @@ from uuid import UUID
 
 import asyncpg
 
+from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.job import Job, NewJob
-from gateway.jobs.signals import WORK
-from gateway.jobs.store import Poison, Submission
+from gateway.jobs.store import WORK, Submission
 from gateway.postgres.connection import Connection
 from gateway.postgres.endings import Endings
 from gateway.postgres.holds import spend
@@ -67,7 +67,7 @@ class Submissions:
     endings: Endings
 
     async def keep(
-        self, connection: Connection, jobs: Sequence[NewJob], poison: Sequence[Poison], added: set[UUID]
+        self, connection: Connection, jobs: Sequence[NewJob], poison: Sequence[BadMessage], added: set[UUID]
     ) -> list[Submission]:
         """Keep all or nothing; what became of each job.
 

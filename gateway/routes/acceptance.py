@@ -14,12 +14,10 @@ from gateway.cache.cache import CacheHit
 from gateway.cache.jobs import counted, outcome_of
 from gateway.cache.keys import Work
 from gateway.intake.job_request import JobRequest
-from gateway.jobs.bucket import Bucket
+from gateway.jobs.artifacts import InUseError, Keys
 from gateway.jobs.job import ImageReference, NewJob
-from gateway.jobs.keys import parameters_key, photo_key
+from gateway.jobs.objects import Bucket, parameters_key, photo_key, with_original
 from gateway.jobs.store import JobFilter, Submission
-from gateway.jobs.storing import InUseError, Keys
-from gateway.jobs.uploads import with_original
 from gateway.logs import get_logger
 from gateway.problems import Problem
 from gateway.s3.images import check_owner

@@ -9,9 +9,8 @@ from starlette.responses import Response
 from gateway.access.caller import caller_of
 from gateway.answers import disposition
 from gateway.deadline import Deadline
-from gateway.jobs.bucket import Bucket, ObjectMissingError, StoredObject
 from gateway.jobs.job import Job, StoredArtifact
-from gateway.jobs.keys import is_of_tenant
+from gateway.jobs.objects import Bucket, ObjectMissingError, StoredObject, is_of_tenant
 from gateway.problems import Problem
 from gateway.routes.job_views import job_of
 from gateway.services import services_of

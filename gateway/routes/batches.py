@@ -18,12 +18,11 @@ from gateway.intake.body import FIRST_BYTES, LEAST_RATE, Room, pieces, too_large
 from gateway.intake.images import check_photo
 from gateway.intake.parts import Part, PartParser
 from gateway.intake.upload_form import FILES, upload_name, upload_parameters
-from gateway.jobs.identity import fingerprint
-from gateway.jobs.job import Failure, ImageReference, Job, NewJob, Outcome
-from gateway.jobs.keys import photo_key
-from gateway.jobs.uploads import LONGEST_BATCH_S, PIPELINE, upload_source
+from gateway.jobs.job import ImageReference, Job, NewJob, Outcome, fingerprint
+from gateway.jobs.objects import LONGEST_BATCH_S, UPLOAD_PIPELINE, photo_key, upload_source
 from gateway.middleware import trace_id_of
 from gateway.problems import Problem
+from gateway.results import Failure
 from gateway.services import Services
 from gateway.visits import visit_of
 
@@ -163,10 +162,10 @@ def _new_job(arrival: Arrival, batch_id: uuid.UUID, parameters: str, request: Re
     image = ImageReference("photo", photo_key(arrival.job_id))
     return NewJob(
         id=arrival.job_id,
-        pipeline=PIPELINE,
+        pipeline=UPLOAD_PIPELINE,
         user_id="",
         request_id=uuid.uuid4().hex,
-        fingerprint=fingerprint(PIPELINE, parameters, image),
+        fingerprint=fingerprint(UPLOAD_PIPELINE, parameters, image),
         parameters=parameters,
         image=image,
         source=upload_source(arrival.file_name),

@@ -9,7 +9,7 @@ from gateway.access.caller import caller_of
 from gateway.cache.cache import CachedTask, CacheStats
 from gateway.intake.media import query_fields
 from gateway.intake.queries import CachePage, CachePeriod
-from gateway.jobs.view import timestamp
+from gateway.jobs.outbox_messages import timestamp
 from gateway.services import services_of
 from gateway.validation import known, validated
 

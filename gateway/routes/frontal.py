@@ -11,8 +11,8 @@ from gateway.access.caller import caller_of
 from gateway.intake.body import check_length, read_as
 from gateway.intake.frontal_request import PIPELINE, frontal_request
 from gateway.intake.media import JSON, check_media_type, glance_at, read_submission
-from gateway.jobs.bucket import Bucket, ObjectMissingError
 from gateway.jobs.job import StoredArtifact
+from gateway.jobs.objects import Bucket, ObjectMissingError
 from gateway.middleware import trace_id_of
 from gateway.problems import Problem
 from gateway.routes.acceptance import accept

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from gateway.jobs.deliveries import DeliveryState
 from gateway.jobs.job import CallbackKind, JobState
+from gateway.jobs.outbox import DeliveryState
 from gateway.problems import PROBLEMS
 from gateway.routes.schemas import ArtifactSummary, BlurDone, FaceFound, ObjectFound, PersonFound, PhotoSize
 

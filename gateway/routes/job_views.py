@@ -7,8 +7,7 @@ from starlette.requests import Request
 
 from gateway.access.caller import caller_of
 from gateway.jobs.job import Job
-from gateway.jobs.links import Link
-from gateway.jobs.view import job_view
+from gateway.jobs.outbox_messages import Link, job_view
 from gateway.problems import Problem
 from gateway.public import base_of
 from gateway.services import services_of

@@ -13,9 +13,8 @@ from gateway.intake.job_request import JobRequest, job_request
 from gateway.intake.media import check_media_type, glance_at, query_fields, read_submission
 from gateway.intake.queries import JobQuery
 from gateway.jobs.job import Job
-from gateway.jobs.links import Link
+from gateway.jobs.outbox_messages import Link, job_view
 from gateway.jobs.store import JobFilter
-from gateway.jobs.view import job_view
 from gateway.middleware import trace_id_of
 from gateway.patience import answer_within
 from gateway.public import location

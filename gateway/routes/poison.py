@@ -8,8 +8,8 @@ from starlette.responses import JSONResponse, Response
 from gateway.access.caller import caller_of
 from gateway.intake.media import query_fields
 from gateway.intake.queries import PoisonQuery
-from gateway.jobs.poison import PoisonEntry
-from gateway.jobs.view import timestamp
+from gateway.jobs.dead_letters import DeadLetter
+from gateway.jobs.outbox_messages import timestamp
 from gateway.problems import Problem
 from gateway.services import services_of
 from gateway.validation import validated
@@ -39,7 +39,7 @@ async def drop(request: Request) -> Response:
     return _closed(entry_id, was_open=await services_of(request).stores.poison.drop(entry_id))
 
 
-def entry_view(entry: PoisonEntry) -> dict[str, object]:
+def entry_view(entry: DeadLetter) -> dict[str, object]:
     """An entry as JSON."""
     return {
         "id": entry.id,

@@ -10,8 +10,8 @@ from gateway.intake.body import check_length, encoding_of, read_as
 from gateway.intake.encoding import check_plain
 from gateway.intake.media import check_form, glance_at
 from gateway.intake.upload_form import FILE, upload_of
+from gateway.jobs.objects import is_upload
 from gateway.jobs.store import JobFilter
-from gateway.jobs.uploads import is_upload
 from gateway.middleware import trace_id_of
 from gateway.problems import Problem
 from gateway.routes.acceptance import accept

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from anyio import to_thread
 
-from gateway.jobs.bucket import Bucket, StoredObject
+from gateway.jobs.objects import Bucket, StoredObject
 from gateway.s3 import objects
 from gateway.s3.client import S3Client, patience_s
 from gateway.s3.erasing import Eraser

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from minio.error import MinioException, S3Error
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, MaxRetryError, NewConnectionError, SSLError
 
-from gateway.jobs.bucket import ObjectMissingError, UnansweredError
+from gateway.jobs.objects import ObjectMissingError, UnansweredError
 from gateway.logs import get_logger
 from gateway.problems import Problem
 

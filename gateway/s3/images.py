@@ -7,9 +7,8 @@ from minio import Minio
 
 from gateway.fetching.codings import CodingError, TooLargeError, coding_of, decoded
 from gateway.intake.images import Image
-from gateway.jobs.bucket import ObjectMissingError
 from gateway.jobs.job import ImageReference
-from gateway.jobs.keys import is_of_tenant, photo_key
+from gateway.jobs.objects import ObjectMissingError, is_of_tenant, photo_key
 from gateway.problems import Problem
 from gateway.s3 import objects
 from gateway.s3.client import S3Client

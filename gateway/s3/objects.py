@@ -11,7 +11,7 @@ from minio.sse import Sse, SseKMS, SseS3
 from typing_extensions import override
 from urllib3.response import BaseHTTPResponse
 
-from gateway.jobs.bucket import StoredObject
+from gateway.jobs.objects import StoredObject
 from gateway.settings import Settings, SettingsError
 
 _PART_BYTES = 8 * 1024 * 1024

@@ -24,7 +24,7 @@ _PAUSE_S = 0.5
 _HANDSHAKE_S = 2.0
 _TLS_PORT = 443
 _NOTHING = "=/"
-"""A prefix that no key of gateway.jobs.keys has."""
+"""A prefix that no key of gateway.jobs.objects has."""
 
 _CREDENTIALS = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied"})
 _REGION = frozenset(

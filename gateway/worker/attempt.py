@@ -7,9 +7,10 @@ from dataclasses import replace
 from structlog.contextvars import bound_contextvars
 
 from gateway.cache.cache import NewEntry
-from gateway.jobs.job import Failure, Job, Lease, Outcome
+from gateway.jobs.job import Job, Lease, Outcome
 from gateway.logs import get_logger
 from gateway.problems import Problem
+from gateway.results import Failure
 from gateway.settings import Settings
 from gateway.stores import Stores
 from gateway.worker import retries

@@ -16,9 +16,9 @@ from gateway.deadline import Deadline
 from gateway.fetching.fetcher import Fetcher
 from gateway.inference import Inferences
 from gateway.intake.images import check_photo
+from gateway.jobs.artifacts import Keys
 from gateway.jobs.job import Job, NewJob, Outcome, StoredArtifact
-from gateway.jobs.storing import Keys
-from gateway.jobs.uploads import with_original
+from gateway.jobs.objects import with_original
 from gateway.pipelines.pipeline import Pipeline
 from gateway.problems import Problem
 from gateway.settings import Settings

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import anyio
 
-from gateway.jobs.holds import Grip
+from gateway.jobs.artifacts import Grip
 from gateway.jobs.job import Job, Lease
 from gateway.problems import Problem
 

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from gateway.jobs.bucket import ObjectsKeptError
-from gateway.jobs.holds import Name
-from gateway.jobs.job import Failure, Job, NewJob
-from gateway.jobs.poison import poison_origin
-from gateway.jobs.storing import IN_SILENCE, InUseError, Keys, keys_of
+from gateway.jobs.artifacts import IN_SILENCE, InUseError, Keys, Name, keys_of
+from gateway.jobs.dead_letters import dead_letter_origin
+from gateway.jobs.job import Job, NewJob
+from gateway.jobs.objects import ObjectsKeptError, input_keys
 from gateway.problems import Problem
+from gateway.results import Failure
 from gateway.stores import Stores
 
 _PATIENCE_S = 3.0
@@ -17,7 +17,7 @@ _PATIENCE_S = 3.0
 
 def photo_needed(job: Job, failure: Failure | None) -> bool:
     """Whether an ended job may run again with the photo it came with: a message whose failure may pass."""
-    return poison_origin(job, failure) is not None
+    return dead_letter_origin(job, failure) is not None
 
 
 class JobObjects:
@@ -36,7 +36,7 @@ class JobObjects:
 
     async def remove_inputs(self, job: Job) -> None:
         """Remove the photo and the parameters that came with the job, as far as they did. Raises ObjectsKeptError."""
-        keys = job.request.inputs
+        keys = input_keys(job.request)
         await self._photos.remove(keys)
         kept = [key for key in keys if key in await keys_of(self._photos, key)]
         if kept:

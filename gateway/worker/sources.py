@@ -1,9 +1,8 @@
 """Where a job's photo and parameters come from."""
 
 from gateway.fetching.fetcher import Fetcher
-from gateway.jobs.bucket import Bucket, ObjectMissingError
 from gateway.jobs.job import ImageReference, NewJob
-from gateway.jobs.keys import parameters_key
+from gateway.jobs.objects import Bucket, ObjectMissingError, parameters_key
 from gateway.problems import Problem
 from gateway.s3.images import S3Images
 

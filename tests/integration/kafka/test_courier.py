@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from gateway.jobs.courier import DeliveryError
+from gateway.jobs.outbox import DeliveryError
 from gateway.kafka import courier as module
 from gateway.kafka.courier import open_message_courier
 from gateway.metrics.instruments import Instruments

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from gateway.artifacts import Artifact
 from gateway.cache.cache import Cache, CachedResult, CacheHit
 from gateway.jobs.job import Callback
-from gateway.jobs.signals import Signals
+from gateway.jobs.store import Signals
 from gateway.postgres.likenesses import near_values
 from gateway.postgres.stores import open_postgres, prepare
 from gateway.problems import Problem

@@ -1,4 +1,4 @@
-from gateway.jobs.job import Failure
+from gateway.results import Failure
 from tests.integration.postgres.making import AWAY, DONE, LEASE_S, request
 
 

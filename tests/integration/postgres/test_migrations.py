@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
-from gateway.jobs.deliveries import NewDelivery
-from gateway.jobs.signals import Signals
+from gateway.jobs.outbox import OutboxMessage
+from gateway.jobs.store import Signals
 from gateway.pipelines.body_masks import MASK_TYPES
 from gateway.postgres import migrations
 from gateway.postgres.address import read_address
@@ -75,7 +75,7 @@ async def test_deliveries_of_a_version_without_lanes_go_in_theirs(settings, sql,
         *(kind, destination),
     )
     async with open_postgres(settings, announce, Signals()) as stores:
-        lane = NewDelivery(kind, destination, "k", b"b").lane
+        lane = OutboxMessage(kind, destination, "k", b"b").lane
         assert await stores.outbox.lanes(kind, None, 9) == {lane: 1}
         assert [one.content.destination for one in await stores.outbox.take({lane: 1}, 60.0)] == [destination]
 

@@ -8,8 +8,7 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from gateway.jobs.signals import Signals
-from gateway.jobs.store import JobFilter
+from gateway.jobs.store import JobFilter, Signals
 from gateway.postgres.stores import open_postgres
 from gateway.problems import Problem
 from gateway.settings import Settings

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from gateway.jobs.job import Callback
-from gateway.jobs.signals import WORK, Signals
+from gateway.jobs.store import WORK, Signals
 from gateway.postgres.address import read_address
 from gateway.postgres.connection import Connection, open_session
 from gateway.postgres.database import Database

@@ -9,8 +9,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from gateway.jobs.job import Callback
-from gateway.jobs.signals import WORK, Signals
-from gateway.jobs.store import JobFilter
+from gateway.jobs.store import WORK, JobFilter, Signals
 from gateway.postgres.faults import MigrationError
 from gateway.postgres.migrations import known_migrations
 from gateway.postgres.moving import RELEASED

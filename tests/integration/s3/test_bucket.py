@@ -8,8 +8,7 @@ import httpx
 import pytest
 from minio import Minio
 
-from gateway.jobs.bucket import ObjectMissingError, StoredObject
-from gateway.jobs.keys import artifact_key
+from gateway.jobs.objects import ObjectMissingError, StoredObject, artifact_key
 from gateway.problems import Problem
 from gateway.s3 import objects
 from gateway.s3.bucket import open_buckets

@@ -10,7 +10,7 @@ import pytest
 from minio.retention import GOVERNANCE, Retention
 from minio.versioningconfig import ENABLED, SUSPENDED, VersioningConfig
 
-from gateway.jobs.bucket import ObjectsKeptError
+from gateway.jobs.objects import ObjectsKeptError
 from gateway.problems import Problem
 from gateway.s3.bucket import S3Bucket, S3Buckets, open_buckets
 from gateway.settings import Settings

@@ -8,8 +8,9 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from gateway.jobs.job import Failure, Lease, Outcome
+from gateway.jobs.job import Lease, Outcome
 from gateway.problems import Problem
+from gateway.results import Failure
 from gateway.settings import Settings
 from gateway.worker.janitor import Janitor
 from tests.cache_contract import entry

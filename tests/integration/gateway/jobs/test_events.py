@@ -9,7 +9,7 @@ from uuid import UUID
 
 import httpx
 
-from gateway.jobs.links import by_key
+from gateway.jobs.outbox_messages import by_key
 from gateway.routes.events import state_events
 from gateway.routes.job_schemas import JobView
 from gateway.visits import NOBODY, Visit

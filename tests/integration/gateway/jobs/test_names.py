@@ -13,10 +13,10 @@ from gateway.artifacts import Artifact
 from gateway.cache.cache import CachedResult, CacheHit, CacheKey, NewEntry
 from gateway.cache.keys import Work
 from gateway.intake.job_request import JobRequest
-from gateway.jobs.bucket import Bucket, StoredObject
+from gateway.jobs.artifacts import InUseError, Keys
 from gateway.jobs.job import Lease, Outcome
+from gateway.jobs.objects import Bucket, StoredObject
 from gateway.jobs.store import Submission
-from gateway.jobs.storing import InUseError, Keys
 from gateway.problems import Problem
 from gateway.routes.acceptance import accept
 from gateway.services import Services

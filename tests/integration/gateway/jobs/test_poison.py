@@ -4,9 +4,10 @@ from uuid import uuid4
 
 import pytest
 
-from gateway.jobs.deliveries import NewDelivery
-from gateway.jobs.job import Failure, ImageReference, NewJob
-from gateway.jobs.store import Poison
+from gateway.jobs.dead_letters import BadMessage
+from gateway.jobs.job import ImageReference, NewJob
+from gateway.jobs.outbox import OutboxMessage
+from gateway.results import Failure
 from gateway.routes.job_schemas import PoisonPage
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.house import House
@@ -17,8 +18,8 @@ BOOK = "/v1/poison"
 async def put(house: House) -> dict[str, object]:
     """A new entry, as the list has it."""
     origin = f"mask_input/0/{uuid4().int % 10**9}"
-    announcement = NewDelivery("message", "mask_input_poison", "", b"{")
-    poison = Poison(origin, None, b"{" + origin.encode(), Failure("invalid_json", "cut off"), announcement)
+    announcement = OutboxMessage("message", "mask_input_poison", "", b"{")
+    poison = BadMessage(origin, None, b"{" + origin.encode(), Failure("invalid_json", "cut off"), announcement)
     await house.stores.jobs.submit([], [poison])
     page = (await house.client.get(BOOK)).raise_for_status().json()
     assert PoisonPage.model_validate(page).model_dump(mode="json") == page

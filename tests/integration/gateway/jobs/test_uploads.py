@@ -9,13 +9,13 @@ import httpx
 import pytest
 
 from gateway.artifacts import Artifact
-from gateway.jobs.bucket import ObjectMissingError
-from gateway.jobs.job import Failure, Lease, Outcome
-from gateway.jobs.storing import store_artifacts
-from gateway.jobs.uploads import with_original
+from gateway.jobs.artifacts import store_artifacts
+from gateway.jobs.job import Lease, Outcome
+from gateway.jobs.objects import ObjectMissingError, with_original
 from gateway.openapi.run_examples import EXAMPLES
 from gateway.openapi.uploads import BATCH, BATCH_SUBMITTED, PROCESSED, UPLOADED
 from gateway.problems import Problem
+from gateway.results import Failure
 from gateway.routes import batches
 from gateway.routes.batches import MAX_FILES
 from gateway.routes.job_schemas import QueueStatus

@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 
 from gateway.access.scopes import EVERYTHING, OPERATE, READ, RUN_ANY, WRITE, allowed, is_scope, run
 from gateway.access.tenants import is_tenant
-from gateway.jobs.keys import artifact_key, is_of_tenant
+from gateway.jobs.objects import artifact_key, is_of_tenant
 
 SCOPES = st.sampled_from([READ, WRITE, OPERATE, run("a"), run("b"), "run:*", "jobs:*"])
 TENANTS = st.one_of(st.just(""), st.from_regex(r"[a-z0-9][a-z0-9_-]{0,62}", fullmatch=True))

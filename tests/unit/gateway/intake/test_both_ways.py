@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.intake.job_request import job_request
 from gateway.intake.json_body import json_submission
-from gateway.jobs.store import Poison
+from gateway.jobs.dead_letters import BadMessage
 from gateway.kafka.message import Message
 from gateway.kafka.reader import MessageReader
 from gateway.pipelines.registry import build_registry
@@ -57,7 +57,7 @@ def by_http(body: bytes) -> str | None:
 
 def by_kafka(body: bytes) -> str | None:
     read = READER.read(Message("in", 0, 1, 0, b"k", body))
-    if isinstance(read, Poison):
+    if isinstance(read, BadMessage):
         return read.failure.code
     return read.job.outcome.failure.code if read.job.outcome else None
 

@@ -5,8 +5,9 @@ from uuid import UUID
 
 import pytest
 
-from gateway.jobs.announcements import announcer
-from gateway.jobs.job import Callback, Failure, ImageReference, Job, NewJob, Outcome, StoredArtifact
+from gateway.jobs.job import Callback, ImageReference, Job, NewJob, Outcome, StoredArtifact
+from gateway.jobs.outbox_messages import message_maker
+from gateway.results import Failure
 from gateway.settings import Settings
 
 ID = UUID("6f1c0e4e-0d0e-4a57-8f2b-0f6a3c1e9d11")
@@ -43,7 +44,7 @@ def job(*callbacks: Callback, **changes) -> Job:
 
 
 def announce(outcome: Outcome, *callbacks: Callback, **changes):
-    return announcer(SETTINGS, lambda _, made: f"http://s3/masks/{made.key}")(job(*callbacks, **changes), outcome)
+    return message_maker(SETTINGS, lambda _, made: f"http://s3/masks/{made.key}")(job(*callbacks, **changes), outcome)
 
 
 def test_a_completed_job_is_told_as_the_old_service_did():

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.jobs.identity import check_id, fingerprint
-from gateway.jobs.job import Callback, ImageReference
+from gateway.jobs.job import Callback, ImageReference, check_id, fingerprint
 from gateway.problems import Problem
 
 CALLBACKS = st.lists(

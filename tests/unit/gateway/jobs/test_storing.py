@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from gateway.artifacts import Artifact
-from gateway.jobs.bucket import Bucket, UnansweredError
+from gateway.jobs.artifacts import InUseError, Keys
 from gateway.jobs.job import NewJob
-from gateway.jobs.storing import InUseError, Keys
+from gateway.jobs.objects import Bucket, UnansweredError
 from gateway.problems import Problem
 from gateway.stores import Stores
 from tests.unit.gateway.worker.jobs import memory, new_job

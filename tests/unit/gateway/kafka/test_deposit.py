@@ -9,14 +9,16 @@ from uuid import uuid4
 
 import pytest
 
-from gateway.jobs.deliveries import NewDelivery
-from gateway.jobs.job import Failure, Outcome
-from gateway.jobs.store import JobFilter, Poison
+from gateway.jobs.dead_letters import BadMessage
+from gateway.jobs.job import Outcome
+from gateway.jobs.outbox import OutboxMessage
+from gateway.jobs.store import JobFilter
 from gateway.kafka.deposit import Deposit
 from gateway.kafka.message import Message
 from gateway.kafka.reader import Arrival, MessageReader
 from gateway.openapi.example_photo import tiny_png
 from gateway.pipelines.registry import build_registry
+from gateway.results import Failure
 from gateway.stores import Stores
 from tests.outboxes import take_due
 from tests.unit.gateway.worker.jobs import memory, memory_settings, new_job
@@ -45,13 +47,13 @@ class Bench:
         arrivals, poison = ([read], []) if isinstance(read, Arrival) else ([], [read])
         await Deposit(self.stores.jobs, self.stores.photos, READER, self.stores.poison).keep(arrivals, poison)
 
-    async def give_up(self) -> NewDelivery:
+    async def give_up(self) -> OutboxMessage:
         """The job fails in vain; what the poison topic is told."""
         (lease,) = await self.stores.jobs.claim("worker", 1, 30)
         assert await self.stores.jobs.finish(lease, AWAY)
         return (await self.told())[-1]
 
-    async def told(self) -> list[NewDelivery]:
+    async def told(self) -> list[OutboxMessage]:
         taken = await take_due(self.stores.outbox, 1000.0)
         return [one.content for one in taken if one.content.destination == SETTINGS.kafka_topic_poison]
 
@@ -184,6 +186,6 @@ async def test_attempts_go_on_from_what_a_message_says(bench: Bench) -> None:
 @pytest.mark.parametrize("said", ["-1", "1e3", "9" * 9, "²", ""])
 async def test_attempts_that_are_no_number_count_for_nothing(bench: Bench, said: str) -> None:
     await bench.take(b"{", {"attempts": said})
-    assert isinstance(READER.read(Message("in", 0, 0, 0, None, b"{", {"attempts": said.encode()})), Poison)
+    assert isinstance(READER.read(Message("in", 0, 0, 0, None, b"{", {"attempts": said.encode()})), BadMessage)
     (told,) = await bench.told()
     assert told.headers["attempts"] == "1"

@@ -2,9 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.jobs.bucket import ObjectMissingError, StoredObject
-from gateway.jobs.holds import name_of
-from gateway.jobs.keys import artifact_key
+from gateway.jobs.artifacts import name_of
+from gateway.jobs.objects import ObjectMissingError, StoredObject, artifact_key
 from gateway.memory.shelf import Shelf
 from gateway.problems import Problem
 from tests.unit.gateway.memory.making import Clock, done, request, run, stores_of

@@ -3,12 +3,13 @@ from uuid import uuid4
 
 import pytest
 
-from gateway.jobs.deliveries import NewDelivery
-from gateway.jobs.job import Callback, Failure, Outcome
-from gateway.jobs.signals import OUTBOX, WORK
-from gateway.jobs.store import RECENT_S, REMOVAL_S, JobFilter, Poison, QueueCounts, Recent
+from gateway.jobs.dead_letters import BadMessage
+from gateway.jobs.job import Callback, Outcome
+from gateway.jobs.outbox import OutboxMessage
+from gateway.jobs.store import OUTBOX, RECENT_S, REMOVAL_S, WORK, JobFilter, QueueCounts, Recent
 from gateway.memory import archive
 from gateway.memory.stores import memory_stores
+from gateway.results import Failure
 from gateway.settings import Settings
 from tests.outboxes import take_due
 from tests.unit.gateway.memory.making import MISTAKEN, POISONED, Clock, claimed, done, request, run, stores_of
@@ -366,9 +367,9 @@ async def test_the_entry_of_a_deleted_job_is_closed(stores):
     assert not await stores.poison.replay(entry.id)
 
 
-def poison(origin: str, value: bytes = b"{") -> Poison:
-    told = NewDelivery("message", "mask_input_poison", "", value)
-    return Poison(origin, b"key", value, Failure("invalid_json", "no"), told)
+def poison(origin: str, value: bytes = b"{") -> BadMessage:
+    told = OutboxMessage("message", "mask_input_poison", "", value)
+    return BadMessage(origin, b"key", value, Failure("invalid_json", "no"), told)
 
 
 async def test_a_poisonous_message_is_kept_and_told_once(stores):
@@ -403,7 +404,7 @@ async def test_a_replayed_message_goes_to_the_input_topic(stores):
     (sent,) = await take_due(stores.outbox, 1)
     assert (sent.job_id, sent.content) == (
         None,
-        NewDelivery("message", "mask_input", "key", b"value", {"attempts": "1"}),
+        OutboxMessage("message", "mask_input", "key", b"value", {"attempts": "1"}),
     )
 
 

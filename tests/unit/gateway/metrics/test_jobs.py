@@ -1,9 +1,10 @@
 from collections.abc import Mapping
 
 from gateway.artifacts import InferenceResult
-from gateway.jobs.job import Failure, Outcome
+from gateway.jobs.job import Outcome
 from gateway.metrics.instruments import Instruments
 from gateway.metrics.jobs import MeasuredJobs
+from gateway.results import Failure
 from tests.unit.gateway.worker.jobs import memory, new_job
 
 DONE = Outcome({}, timings_ms={"queue": 900.0, "fetch": 1.0, "infer": 20.0, "store": 3.0})

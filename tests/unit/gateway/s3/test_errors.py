@@ -4,7 +4,7 @@ from urllib3 import HTTPConnectionPool
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, ProtocolError, ReadTimeoutError
 
-from gateway.jobs.bucket import UnansweredError
+from gateway.jobs.objects import UnansweredError
 from gateway.problems import Problem
 from gateway.s3.errors import storage_errors
 

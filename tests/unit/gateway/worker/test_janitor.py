@@ -7,15 +7,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from gateway.jobs.bucket import Bucket, ObjectsKeptError
-from gateway.jobs.holds import name_of
-from gateway.jobs.job import Failure, Job, NewJob, Outcome, StoredArtifact
-from gateway.jobs.keys import artifact_key
-from gateway.jobs.storing import Keys
-from gateway.jobs.uploads import LONGEST_BATCH_S
+from gateway.jobs.artifacts import Keys, name_of
+from gateway.jobs.job import Job, NewJob, Outcome, StoredArtifact
+from gateway.jobs.objects import LONGEST_BATCH_S, Bucket, ObjectsKeptError, artifact_key
 from gateway.memory.stores import memory_stores
 from gateway.problems import Problem
 from gateway.pulse import Pulse
+from gateway.results import Failure
 from gateway.stores import Stores
 from gateway.worker.janitor import Janitor
 from gateway.worker.leftovers import Leftovers

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.jobs.job import Failure, Job
-from gateway.jobs.keys import artifact_key
-from gateway.jobs.uploads import object_prefixes
+from gateway.jobs.job import Job
+from gateway.jobs.objects import artifact_key, object_prefixes
+from gateway.results import Failure
 from gateway.stores import Stores
 from gateway.worker.objects import JobObjects
 from tests.unit.gateway.worker.jobs import job, memory, new_job

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.jobs.job import Job, NewJob, Outcome, StoredArtifact
-from gateway.jobs.keys import artifact_key
+from gateway.jobs.objects import artifact_key
 from gateway.problems import Problem
 from gateway.settings import Settings
 from gateway.stores import Stores
