@@ -12,7 +12,7 @@ from gateway.app import create_app
 from gateway.listening import Limits, Server, configured
 from gateway.logs import configure_logs, get_logger
 from gateway.metrics.port import serving_figures
-from gateway.postgres.faults import MigrationError
+from gateway.postgres.connection import MigrationError
 from gateway.problems import Problem
 from gateway.proxies import require_certificates
 from gateway.services import Services

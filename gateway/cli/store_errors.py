@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import typer
 
-from gateway.postgres.faults import MigrationError
+from gateway.postgres.connection import MigrationError
 from gateway.problems import Problem
 from gateway.settings import SettingsError
 from gateway.terminal import complain

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import TypeVar
+from typing import TypedDict, TypeVar, cast
 
 import anyio
 import asyncpg
@@ -21,16 +21,188 @@ from gateway.cache.cache import (
 )
 from gateway.cache.keyed_locks import KeyedLocks
 from gateway.cache.null import NullCache
-from gateway.cache.traffic import Tally
+from gateway.cache.traffic import Counted, Tally, Traffic
+from gateway.postgres.connection import Connection, Row, affected
 from gateway.postgres.database import Database
-from gateway.postgres.eviction import forget_some, remove_some
-from gateway.postgres.likenesses import find_digest_like
 from gateway.postgres.locks import Locks, RowLocks, SessionLocks
 from gateway.postgres.pool import Pool, Work
-from gateway.postgres.results import find_entry, keep_entry, recent_entries
-from gateway.postgres.traffic import note, read_stats, read_totals
+from gateway.postgres.results import find_digest_like, find_entry, keep_entry, recent_entries
 from gateway.problems import Problem
 from gateway.settings import Settings
+
+_COUNT = """
+INSERT INTO maskwright.cache_traffic AS noted (day, pipeline, requests, hits, successes, failures, spent_ms, saved_ms)
+SELECT current_date, pipeline, requests, hits, successes, failures, spent_ms, saved_ms
+FROM unnest(
+    $1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::float8[], $7::float8[]
+) AS new(pipeline, requests, hits, successes, failures, spent_ms, saved_ms)
+ORDER BY pipeline
+ON CONFLICT (day, pipeline) DO UPDATE SET
+    requests = noted.requests + excluded.requests,
+    hits = noted.hits + excluded.hits,
+    successes = noted.successes + excluded.successes,
+    failures = noted.failures + excluded.failures,
+    spent_ms = noted.spent_ms + excluded.spent_ms,
+    saved_ms = noted.saved_ms + excluded.saved_ms
+"""
+# Rows are locked in one order, so that two processes that note the same hits do not wait for each other.
+_HIT = """
+UPDATE public.task_results SET cache_hits = cache_hits + new.hits,
+    used_at = CASE WHEN used_at > now() - interval '1 minute' THEN used_at ELSE now() END
+FROM (
+    SELECT task_results.id, counted.hits
+    FROM unnest($1::text[], $2::bigint[]) AS counted(input_hash, hits)
+    JOIN public.task_results ON task_results.input_hash = counted.input_hash AND task_results.pipeline IS NOT NULL
+    ORDER BY task_results.id FOR UPDATE OF task_results
+) AS new
+WHERE task_results.id = new.id
+"""
+_STATS = """
+SELECT coalesce(sum(requests), 0)::bigint AS requests, coalesce(sum(hits), 0)::bigint AS hits,
+    coalesce(sum(successes), 0)::bigint AS successes, coalesce(sum(failures), 0)::bigint AS failures,
+    coalesce(sum(spent_ms), 0) AS spent_ms, coalesce(sum(saved_ms), 0) AS saved_ms
+FROM maskwright.cache_traffic WHERE day > current_date - $1::integer
+"""
+_SIZE = """
+SELECT count(*) AS entries, coalesce(sum(bytes), 0)::bigint AS bytes
+FROM public.task_results WHERE pipeline IS NOT NULL AND ttl_expires_at > now()
+"""
+_ALL_DAYS = 1_000_000
+
+
+class _StatsRow(TypedDict):
+    requests: int
+    hits: int
+    successes: int
+    failures: int
+    spent_ms: float
+    saved_ms: float
+
+
+class _SizeRow(TypedDict):
+    entries: int
+    bytes: int
+
+
+async def note(connection: Connection, counted: Counted) -> None:
+    """Add what was counted to the tables; within a transaction."""
+    if counted.traffic:
+        rows = [(pipeline, *vars(traffic).values()) for pipeline, traffic in counted.traffic.items()]
+        await connection.execute(_COUNT, *(list(column) for column in zip(*rows, strict=True)))
+    if counted.hits:
+        digests = [digest.hex() for digest in counted.hits]
+        await connection.execute(_HIT, digests, list(counted.hits.values()))
+
+
+async def read_stats(connection: Connection, days: int) -> CacheStats:
+    """Figures of the last days, today among them."""
+    traffic, size = await _traffic(connection, days), await _size(connection)
+    return CacheStats(days=days, **vars(traffic), **size)
+
+
+async def read_totals(connection: Connection) -> CacheTotals:
+    """Figures of all time."""
+    traffic, size = await _traffic(connection, _ALL_DAYS), await _size(connection)
+    return CacheTotals(traffic.requests, traffic.hits, **size)
+
+
+async def _traffic(connection: Connection, days: int) -> Traffic:
+    return Traffic(**cast("_StatsRow", await _only_row(connection, _STATS, days)))
+
+
+async def _size(connection: Connection) -> _SizeRow:
+    return cast("_SizeRow", await _only_row(connection, _SIZE))
+
+
+async def _only_row(connection: Connection, query: str, *values: object) -> Row:
+    row = await connection.fetchrow(query, *values)
+    if row is None:
+        raise LookupError("an aggregate without GROUP BY gives one row")
+    return row
+
+
+METRICS_DAYS = 30
+
+_MOST = 1000
+_MOST_BYTES = 64 * 1024 * 1024
+"""Of large results, fewer at a time: a table keeps them in pieces of 2 kB, each of which is removed."""
+_METRICS = 5000
+
+_EXPIRE = """
+DELETE FROM public.task_results WHERE id IN (
+    SELECT id FROM (
+        SELECT id, sum(bytes) OVER (ORDER BY ttl_expires_at, id) - bytes AS bytes_before
+        FROM (
+            SELECT id, ttl_expires_at, bytes FROM public.task_results
+            WHERE pipeline IS NOT NULL AND ttl_expires_at <= now() ORDER BY ttl_expires_at LIMIT $1
+        ) AS oldest
+    ) AS ranked
+    WHERE bytes_before < $2 OR bytes_before IS NULL
+)
+"""
+# A tenant's share is what it may keep so that all that is kept fits, and whoever keeps less than that loses nothing
+# (max-min fairness): of tenants in the order of their sizes, what is left by the smaller ones, in equal parts. What is
+# too much is reckoned by the statement that removes it: two that clean together choose the same.
+_EVICT = """
+WITH sizes AS (
+    SELECT tenant, sum(bytes) AS bytes FROM public.task_results WHERE pipeline IS NOT NULL GROUP BY tenant
+), parts AS (
+    SELECT bytes, ($1 - sum(bytes) OVER smaller + bytes) / count(*) OVER larger AS part FROM sizes
+    WINDOW smaller AS (ORDER BY bytes, tenant ROWS UNBOUNDED PRECEDING),
+        larger AS (ORDER BY bytes, tenant ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)
+), share AS (
+    SELECT part FROM parts WHERE bytes > part ORDER BY bytes LIMIT 1
+)
+DELETE FROM public.task_results WHERE id IN (
+    SELECT id FROM (
+        SELECT oldest.*, sum(bytes) OVER (ORDER BY used_at, id) - bytes AS all_before
+        FROM (SELECT tenant, sizes.bytes - part AS excess FROM sizes, share WHERE sizes.bytes > part) AS rich
+        CROSS JOIN LATERAL (
+            SELECT id, used_at, bytes, sum(bytes) OVER (ORDER BY used_at, id) - bytes AS bytes_before
+            FROM (
+                SELECT id, used_at, bytes FROM public.task_results
+                WHERE pipeline IS NOT NULL AND tenant = rich.tenant ORDER BY used_at, id LIMIT $2
+            ) AS own
+        ) AS oldest
+        WHERE bytes_before < excess ORDER BY used_at, id LIMIT $2
+    ) AS ranked
+    WHERE all_before < $3
+)
+"""
+# By the rows' places, as the table may be the caller's own and have no key; in a partitioned one a place is one of each
+# part, so what is asked of a row is asked twice.
+_FORGET = """
+DELETE FROM public.processing_metrics
+WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM public.processing_metrics
+    WHERE pipeline IS NOT NULL AND recorded_at < now() - $1 * interval '1 day'
+    ORDER BY recorded_at LIMIT $2
+)) AND pipeline IS NOT NULL AND recorded_at < now() - $1 * interval '1 day'
+"""
+# Of holders that died.
+_FORGET_LOCKS = """
+DELETE FROM maskwright.locks WHERE key IN (
+    SELECT key FROM maskwright.locks WHERE until < now() - interval '1 day' LIMIT $1
+)
+"""
+
+
+async def remove_some(connection: Connection, max_bytes: int) -> int:
+    """Remove results that are too old, or else what is too much; within a transaction.
+
+    The latter of tenants that keep more than their share, those used least recently. How many; 0 when there are no
+    more.
+    """
+    if expired := affected(await connection.execute(_EXPIRE, _MOST, _MOST_BYTES)):
+        return expired
+    return affected(await connection.execute(_EVICT, max_bytes, _MOST, _MOST_BYTES))
+
+
+async def forget_some(connection: Connection) -> int:
+    """Remove figures older than METRICS_DAYS, and locks that nobody frees any more; how many."""
+    figures = affected(await connection.execute(_FORGET, METRICS_DAYS, _METRICS))
+    return figures or affected(await connection.execute(_FORGET_LOCKS, _METRICS))
+
 
 T = TypeVar("T")
 

@@ -1,14 +1,88 @@
 """Connections to PostgreSQL, and what this package uses of them; asyncpg itself says nothing of its types."""
 
+import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import Protocol
+from typing import Literal, Protocol
 
 import asyncpg
 
-from gateway.postgres.address import Address, AddressError
-from gateway.postgres.faults import TRANSIENT, RefusedError, refusal
-from gateway.postgres.tls import tls_arguments
+from gateway.postgres.address import Address, AddressError, tls_arguments
+
+LOST = (
+    OSError,
+    asyncio.TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,  # it is closed
+    asyncpg.InternalClientError,  # it broke at a moment that asyncpg did not expect
+)
+"""A connection that could not be made, or broke."""
+
+TRANSIENT = (
+    *LOST,
+    asyncpg.OperatorInterventionError,  # stopped, starting, a statement's time is over
+    asyncpg.InsufficientResourcesError,  # too many connections, a full disk
+    asyncpg.InternalServerError,  # a hoster's proxy that wakes the server, or has no connection left
+    asyncpg.PostgresSystemError,  # a pooler whose servers are away
+    asyncpg.TransactionRollbackError,  # a deadlock
+    asyncpg.LockNotAvailableError,
+    asyncpg.InvalidCachedStatementError,  # a newer version added columns
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,  # a replica that is about to take over
+)
+
+POOLED = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
+"""A statement that was prepared on another server than it is run on."""
+
+_NO_TLS = "rejected SSL upgrade"
+_FINAL = (
+    "unsupported startup parameter",
+    "no such database",
+    "no such user",
+    "auth failed",
+    "SASL authentication failed",
+    "password authentication failed",
+    "login rejected",
+    "SSL required",
+    "SSL is required",
+    "transaction blocks not allowed",
+    "does not exist",
+    "not found",  # Supabase, Odyssey
+    "No pool configured",  # pgcat
+    "Endpoint ID is not specified",  # Neon, to a client without SNI
+    "missing cluster identifier",  # CockroachDB
+)
+"""What poolers say under a code that stands for passing failures too."""
+_VAGUE = (asyncpg.PostgresConnectionError, asyncpg.InternalServerError, asyncpg.PostgresSystemError)
+
+
+class MigrationError(RuntimeError):
+    """The database's tables are not those that this version knows, or another instance is changing them."""
+
+
+class RefusedError(Exception):
+    """A connection that will be refused again: the cause, in one line."""
+
+
+def refusal(error: BaseException) -> RefusedError | None:
+    """An error of connecting as a RefusedError, where trying again does not help."""
+    if isinstance(error, ssl.SSLError):
+        passing = isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError))
+        return None if passing else RefusedError(f"TLS: {getattr(error, 'verify_message', None) or error}")
+    if isinstance(error, ConnectionError) and _NO_TLS in str(error):
+        return RefusedError("TLS: the server speaks none (sslmode=disable goes without), or is no PostgreSQL")
+    if isinstance(error, _VAGUE):
+        return RefusedError(cause(error)) if any(phrase in str(error) for phrase in _FINAL) else None
+    if isinstance(error, asyncpg.InterfaceError) or not isinstance(error, TRANSIENT):
+        return RefusedError(cause(error))
+    return None
+
+
+def cause(error: BaseException) -> str:
+    """What an error says, in one line; its type where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
 
 ATTEMPT_S = 4.0
 """Seconds after which a server that says nothing is taken for lost."""
@@ -154,3 +228,55 @@ def _timeout_s(address: Address) -> float:
     if given.isascii() and given.isdigit() and int(given):
         return float(given)
     return ATTEMPT_S / max(1, len(address.hosts))
+
+
+Link = Literal["direct", "session", "transaction"]
+"""A server itself; a pooler that gives each client a server's session, or one for each transaction."""
+
+_ROUNDS = 4
+_PROCESS = "SELECT pg_backend_pid() AS pid"
+_STATEMENT_MODE = "the pooler gives a server for each statement alone; set its pool_mode to transaction or session"
+
+
+async def find_link(address: Address) -> tuple[Address, Link]:
+    """The address as it is to be used, and what it leads to. Raises RefusedError, and TRANSIENT errors."""
+    if not address.pooled and not await _is_pooler(address):
+        return address, "direct"
+    pooled = address.through_pooler()
+    return pooled, "transaction" if await _shares_servers(pooled) else "session"
+
+
+async def _is_pooler(address: Address) -> bool:
+    """By what it refuses when a session begins, and else by the process that it names, which is not the server's."""
+    try:
+        async with open_session(address) as session:
+            return await _process(session) != session.get_server_pid()
+    except RefusedError as error:
+        if "startup parameter" in str(error):
+            return True
+        raise
+
+
+async def _shares_servers(address: Address) -> bool:
+    """Whether a session's server does not stay its own: it changes, or another session has it meanwhile."""
+    async with open_session(address) as one, open_session(address) as other:
+        first = await _process(one)
+        for _ in range(_ROUNDS):
+            if await _process_in_transaction(other) == first or await _process(one) != first:
+                return True
+    return False
+
+
+async def _process_in_transaction(session: Session) -> int:
+    try:
+        async with session.transaction():
+            return await _process(session)
+    except asyncpg.PostgresError as error:
+        if "not allowed in statement pooling" in str(error):
+            raise RefusedError(_STATEMENT_MODE) from None
+        raise
+
+
+async def _process(connection: Connection) -> int:
+    row = await connection.fetchrow(_PROCESS)
+    return int(str(row["pid"])) if row else 0

@@ -8,7 +8,7 @@ from uuid import UUID
 from gateway.jobs.job import Lease
 from gateway.jobs.store import WORK
 from gateway.postgres.connection import Connection, Row
-from gateway.postgres.notifications import notify
+from gateway.postgres.pool import notify
 from gateway.postgres.rows import WORKED_ON, clean, lease_of, listed
 from gateway.postgres.turns import lock_users, settle_turns
 from gateway.results import Failure

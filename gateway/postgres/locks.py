@@ -2,19 +2,22 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Protocol
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, cast
 from uuid import UUID, uuid4
 
 import anyio
 
+from gateway.jobs.artifacts import Hold, Holds, Name
+from gateway.jobs.job import NewJob
 from gateway.logs import get_logger
 from gateway.postgres.address import Address
-from gateway.postgres.connection import Row, Session, open_session
-from gateway.postgres.faults import TRANSIENT, RefusedError, cause
-from gateway.postgres.names import Names
+from gateway.postgres.connection import TRANSIENT, Connection, RefusedError, Row, Session, cause, open_session
 from gateway.postgres.pool import Pool
+from gateway.postgres.schema import Names
 from gateway.problems import Problem
 
 _FIRST_PAUSE_S = 0.02
@@ -27,13 +30,13 @@ _AWAY_S = 5.0
 _LOCK = "SELECT pg_try_advisory_lock($1) AS locked"
 _UNLOCK = "SELECT pg_advisory_unlock($1)"
 
-_TAKE = """
+_TAKE_ROW = """
 INSERT INTO maskwright.locks AS held (key, holder, until) VALUES ($1, $2, now() + $3 * interval '1 second')
 ON CONFLICT (key) DO UPDATE SET holder = excluded.holder, until = excluded.until
 WHERE held.until < now() OR held.holder = excluded.holder
 RETURNING key
 """
-_FREE = "DELETE FROM maskwright.locks WHERE key = $1 AND holder = $2 RETURNING key"
+_FREE_ROW = "DELETE FROM maskwright.locks WHERE key = $1 AND holder = $2 RETURNING key"
 
 _log = get_logger(__name__)
 
@@ -139,14 +142,14 @@ class RowLocks:
             yield
         finally:
             with anyio.CancelScope(shield=True):
-                await self._ask(_FREE, key, holder)
+                await self._ask(_FREE_ROW, key, holder)
 
     async def close(self) -> None:
         """Each lock ended with its context."""
 
     async def _take(self, key: int, holder: UUID) -> None:
         pause_s = _FIRST_PAUSE_S
-        while not await self._ask(_TAKE, key, holder, _PATIENCE_S):
+        while not await self._ask(_TAKE_ROW, key, holder, _PATIENCE_S):
             await anyio.sleep(pause_s)
             pause_s = min(1.5 * pause_s, _LONGEST_PAUSE_S)
 
@@ -159,3 +162,77 @@ class RowLocks:
         except Problem:
             self._away_until = time.monotonic() + _AWAY_S
             return True
+
+
+# Work that is repeated after a lost answer finds its own.
+_TAKE_NAME = """
+INSERT INTO maskwright.holds AS held (request_id, user_id, tenant, prefixes, token, until)
+VALUES ($1, $2, $3, $4, $5, now() + $6 * interval '1 second')
+ON CONFLICT (request_id, user_id, tenant) DO UPDATE SET
+    prefixes = excluded.prefixes, token = excluded.token, until = excluded.until
+WHERE held.until < now() OR held.token = excluded.token
+RETURNING now() AS since, xmax <> 0 AS inherited
+"""
+_RELEASE_NAME = """
+DELETE FROM maskwright.holds WHERE request_id = $1 AND user_id = $2 AND tenant = $3 AND token = $4 RETURNING token
+"""
+_LEAVE = """
+UPDATE maskwright.holds SET until = now() + $5 * interval '1 second'
+WHERE request_id = $1 AND user_id = $2 AND tenant = $3 AND token = $4
+"""
+_LAPSED = """
+SELECT tenant, user_id, request_id, prefixes FROM maskwright.holds WHERE until < now() ORDER BY until LIMIT $1
+"""
+
+
+class HoldLostError(Exception):
+    """Another has, or had, what a job's artifacts were written under."""
+
+
+async def spend(connection: Connection, request: NewJob, token: UUID | None) -> None:
+    """Release the hold under which the artifacts of a job were written that ends in this transaction.
+
+    Raises HoldLostError where it is over.
+    """
+    whose = (request.request_id, request.user_id, request.tenant, token)
+    if token and await connection.fetchrow(_RELEASE_NAME, *whose) is None:
+        raise HoldLostError
+
+
+@dataclass(frozen=True)
+class PostgresHolds(Holds):
+    """Every method raises Problem `store_unavailable`."""
+
+    pool: Pool
+
+    async def take(self, name: Name, life_s: float) -> Hold | None:
+        """Hold a name; None while another does."""
+        token = uuid4()
+        values = (*_whose(name), list(name.prefixes), token, life_s)
+        row = await self.pool.run(lambda connection: connection.fetchrow(_TAKE_NAME, *values))
+        return Hold(name, token, cast("datetime", row["since"]), bool(row["inherited"])) if row else None
+
+    async def release(self, hold: Hold) -> None:
+        """Let the next one have it."""
+        await self.pool.run(lambda connection: connection.execute(_RELEASE_NAME, *_whose(hold.name), hold.token))
+
+    async def leave(self, hold: Hold, life_s: float) -> None:
+        """Let it lapse then."""
+        await self.pool.run(lambda connection: connection.execute(_LEAVE, *_whose(hold.name), hold.token, life_s))
+
+    async def lapsed(self, limit: int) -> Sequence[Name]:
+        """Names that were not released in time."""
+        rows = await self.pool.run(lambda connection: connection.fetch(_LAPSED, limit))
+        return [
+            Name(
+                str(row["tenant"]),
+                str(row["user_id"]),
+                str(row["request_id"]),
+                tuple(cast("list[str]", row["prefixes"])),
+            )
+            for row in rows
+        ]
+
+
+def _whose(name: Name) -> tuple[str, str, str]:
+    return name.request_id, name.user_id, name.tenant

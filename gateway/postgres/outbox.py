@@ -1,16 +1,16 @@
 """The outbox in PostgreSQL."""
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import cast
 from uuid import UUID
 
 from gateway.jobs.job import CallbackKind, Waiting
-from gateway.jobs.outbox import MOST_DUE, Delivery, Lane
+from gateway.jobs.outbox import MOST_DUE, Delivery, Lane, OutboxMessage
 from gateway.jobs.store import OUTBOX
 from gateway.postgres.connection import Connection, affected
-from gateway.postgres.notifications import notify
-from gateway.postgres.pool import Pool
+from gateway.postgres.pool import Pool, notify
 from gateway.postgres.rows import clean, delivery_of, waiting_of
 
 # From one lane to the next by the index, so that a long queue for one receiver costs no more than a short one.
@@ -157,3 +157,30 @@ async def _resend(job_id: UUID, connection: Connection) -> int:
     if count:
         await notify(connection, [OUTBOX])
     return count
+
+
+_OWE = """
+INSERT INTO maskwright.deliveries (job_id, kind, destination, key, headers, body, receiver, tenant)
+SELECT $1, kind, destination, key, headers::json, body, receiver, tenant
+FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[], $8::text[])
+    WITH ORDINALITY AS new(kind, destination, key, headers, body, receiver, tenant, place)
+ORDER BY place
+"""
+
+
+async def add_deliveries(connection: Connection, job_id: UUID | None, deliveries: Sequence[OutboxMessage]) -> None:
+    """Owe deliveries, in their order; those of no job are forgotten once they are made."""
+    if not deliveries:
+        return
+    await connection.execute(
+        _OWE,
+        job_id,
+        [delivery.kind for delivery in deliveries],
+        [clean(delivery.destination) for delivery in deliveries],
+        [clean(delivery.key) for delivery in deliveries],
+        [json.dumps(dict(delivery.headers)) for delivery in deliveries],
+        [delivery.body for delivery in deliveries],
+        [clean(delivery.lane.receiver) for delivery in deliveries],
+        [delivery.tenant for delivery in deliveries],
+    )
+    await notify(connection, [OUTBOX])

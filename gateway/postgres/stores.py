@@ -12,16 +12,14 @@ from gateway.jobs.dead_letters import DeadLetters
 from gateway.jobs.outbox import MessageMaker, Outbox
 from gateway.jobs.store import Ended, JobStore, Signals, unheard
 from gateway.metrics.totals import Totals
-from gateway.postgres.audit import PostgresAudit
+from gateway.postgres.access import PostgresAudit, PostgresKeys
 from gateway.postgres.cache import open_cache
 from gateway.postgres.database import find_database
-from gateway.postgres.holds import PostgresHolds
+from gateway.postgres.dead_letters import PostgresPoison
 from gateway.postgres.jobs import PostgresJobs
-from gateway.postgres.keys import PostgresKeys
-from gateway.postgres.notifications import listening
+from gateway.postgres.locks import PostgresHolds
 from gateway.postgres.outbox import PostgresOutbox
-from gateway.postgres.poison import PostgresPoison
-from gateway.postgres.pool import open_pool
+from gateway.postgres.pool import listening, open_pool
 from gateway.postgres.totals import PostgresTotals
 from gateway.settings import Settings
 

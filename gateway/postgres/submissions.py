@@ -11,10 +11,10 @@ from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.job import Job, NewJob
 from gateway.jobs.store import WORK, Submission
 from gateway.postgres.connection import Connection
+from gateway.postgres.dead_letters import add_message_poison
 from gateway.postgres.endings import Endings
-from gateway.postgres.holds import spend
-from gateway.postgres.notifications import notify
-from gateway.postgres.poison_rows import add_message_poison
+from gateway.postgres.locks import spend
+from gateway.postgres.pool import notify
 from gateway.postgres.rows import SHOWN, callbacks_text, clean, job_of, listed, outcome_columns
 from gateway.postgres.turns import lock_users, settle_turns
 

@@ -16,7 +16,7 @@ from gateway.artifacts import Artifact
 from gateway.cache.cache import Cache, CachedResult, CacheHit
 from gateway.jobs.job import Callback
 from gateway.jobs.store import Signals
-from gateway.postgres.likenesses import near_values
+from gateway.postgres.results import near_values
 from gateway.postgres.stores import open_postgres, prepare
 from gateway.problems import Problem
 from tests.cache_contract import (

@@ -11,11 +11,10 @@ from gateway.cli.main import app
 from gateway.jobs.outbox import OutboxMessage
 from gateway.jobs.store import Signals
 from gateway.pipelines.body_masks import MASK_TYPES
-from gateway.postgres import migrations
+from gateway.postgres import database
 from gateway.postgres.address import read_address
-from gateway.postgres.connection import open_session
-from gateway.postgres.faults import MigrationError
-from gateway.postgres.migrations import Migration, known_migrations, migrate
+from gateway.postgres.connection import MigrationError, open_session
+from gateway.postgres.database import Migration, known_migrations, migrate
 from gateway.postgres.stores import open_postgres, prepare
 from gateway.settings import Settings, SettingsError
 from tests.integration.postgres.making import announce, request
@@ -180,11 +179,11 @@ async def test_another_owner_of_the_users_table_is_told_so(settings, sql):
 
 
 async def test_another_instance_that_never_ends_is_named(settings, sql, monkeypatch):
-    monkeypatch.setattr(migrations, "_WAIT_S", 0.3)
-    await sql.execute(f"SELECT pg_advisory_lock({migrations._LOCK})")
+    monkeypatch.setattr(database, "_WAIT_S", 0.3)
+    await sql.execute(f"SELECT pg_advisory_lock({database._LOCK})")
     with pytest.raises(MigrationError, match=r"Another instance has been changing the tables for 0\.3 s"):
         await prepare(settings)
-    await sql.execute(f"SELECT pg_advisory_unlock({migrations._LOCK})")
+    await sql.execute(f"SELECT pg_advisory_unlock({database._LOCK})")
     assert len(await prepare(settings)) == len(ALL)
 
 

@@ -10,10 +10,9 @@ from pydantic import SecretStr, ValidationError
 
 from gateway.jobs.job import Callback
 from gateway.jobs.store import WORK, JobFilter, Signals
-from gateway.postgres.faults import MigrationError
-from gateway.postgres.migrations import known_migrations
-from gateway.postgres.moving import RELEASED
-from gateway.postgres.names import OWN, SEEDS, Names
+from gateway.postgres.connection import MigrationError
+from gateway.postgres.database import known_migrations
+from gateway.postgres.schema import OWN, RELEASED, SEEDS, Names
 from gateway.postgres.stores import PostgresStores, open_postgres, prepare
 from gateway.settings import Settings
 from tests.cache_contract import entry, key
