@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gateway.access.audit import AuditLog
 from gateway.access.keys import KeyBook
 from gateway.cache.cache import Cache
-from gateway.jobs.artifacts import Holds
+from gateway.jobs.artifacts import ArtifactLocks
 from gateway.jobs.dead_letters import DeadLetters
 from gateway.jobs.objects import Bucket
 from gateway.jobs.outbox import Outbox
@@ -32,7 +32,7 @@ class Stores:
     """
 
     jobs: JobStore
-    holds: Holds
+    locks: ArtifactLocks
     outbox: Outbox
     poison: DeadLetters
     photos: Bucket
@@ -78,7 +78,7 @@ async def _open_memory(settings: Settings, ended: Ended) -> AsyncIterator[Stores
     kept = memory_stores(settings, message_maker(settings, by_key(own_base(settings))), ended=ended)
     yield Stores(
         jobs=kept.jobs,
-        holds=kept.holds,
+        locks=kept.locks,
         outbox=kept.outbox,
         poison=kept.poison,
         photos=kept.photos,
@@ -104,7 +104,7 @@ async def _open_durable(settings: Settings, ended: Ended) -> AsyncIterator[Store
         async with open_postgres(settings, announce, signals, ended) as kept:
             yield Stores(
                 jobs=kept.jobs,
-                holds=kept.holds,
+                locks=kept.locks,
                 outbox=kept.outbox,
                 poison=kept.poison,
                 photos=buckets.photos,

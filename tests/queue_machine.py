@@ -4,6 +4,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeVar
 from uuid import uuid4
 
@@ -77,6 +78,8 @@ class QueueUnderTest(ABC):
     jobs: JobStore
     outbox: Outbox
     poison: DeadLetters
+    takes_messages = True
+    """Whether jobs may come from Kafka, and dead letters with them."""
 
     @abstractmethod
     async def begin(self, settings: Settings) -> None:
@@ -114,12 +117,18 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(requests=st.lists(_REQUESTS, min_size=1, max_size=4))
     def submit(self, requests: list[NewJob]) -> None:
+        requests = self._possible(requests)
         self._model.check_submissions(requests, self._wait(self._queue.jobs.submit(requests)))
 
     @rule(requests=st.lists(_REQUESTS, min_size=1, max_size=4))
     def submit_while_severed(self, requests: list[NewJob]) -> None:
+        requests = self._possible(requests)
         self._model.check_submissions(requests, self._while_severed(self._queue.jobs.submit(requests)))
 
+    def _possible(self, requests: list[NewJob]) -> list[NewJob]:
+        return requests if self._queue.takes_messages else [replace(one, source="http") for one in requests]
+
+    @precondition(lambda self: self._queue.takes_messages)
     @rule(offset=st.integers(0, 2), value=st.sampled_from([b"{", b"\xff\x00"]))
     def submit_poison(self, offset: int, value: bytes) -> None:
         announcement = OutboxMessage("message", "mask_input_poison", "", value)

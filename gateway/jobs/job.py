@@ -94,7 +94,7 @@ class NewJob:
     where it was not read, and where it is an object of the bucket of photos, as `parameters_stored` says.
     `fingerprint` is equal for equal requests alone. `source` says where it came from, such as `http` or
     `kafka:mask_input/0/17`. `gender` is what the caller said, if anything. `tenant` is empty for all who name none.
-    `batch_id` is that of the jobs that came together, where they did. `hold` is as a lease's, of one with an outcome.
+    `batch_id` is that of the jobs that came together, where they did. `lock` is as a lease's, of one with an outcome.
     """
 
     id: UUID
@@ -112,7 +112,7 @@ class NewJob:
     outcome: Outcome | None = None
     tenant: str = ""
     batch_id: UUID | None = None
-    hold: UUID | None = None
+    lock: UUID | None = None
     parameters_stored: bool = False
 
     @property
@@ -155,12 +155,12 @@ class Job:
 class Lease:
     """A worker's right to end a job, until it expires or is given up; `token` is new with every claim.
 
-    `hold` is the token of gateway.jobs.artifacts under which the job's artifacts were written, if any were.
+    `lock` is the token of the lock under which the job's artifacts were written, if any were.
     """
 
     job: Job
     token: UUID
-    hold: UUID | None = None
+    lock: UUID | None = None
 
 
 ID_CHARACTERS = 128

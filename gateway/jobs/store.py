@@ -14,15 +14,24 @@ import anyio
 from gateway.cache.cache import NewEntry
 from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.job import Job, JobState, Lease, NewJob, Outcome, Waiting
+from gateway.problems import PROBLEMS
 from gateway.results import Failure
 
+CANCELLED = Outcome(failure=Failure("cancelled", PROBLEMS["cancelled"].example))
 RECENT_S = 60
+LIVE_LEASES = 3
+"""A worker that has said nothing for so many times LEASE_S counts as dead."""
 LATE_WRITES_S = 30.0
 """How long a write to the object store may still be under way after the writer's lease is over."""
 REMOVAL_S = 10.0
 """So long the gateway that deletes a job has for its objects, before a janitor comes to it."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 600.0
 """Before a removal that failed is tried again: twice as long with each failure."""
+
+
+def exhausted(attempts: int) -> Outcome:
+    """The end of a job that was begun too often."""
+    return Outcome(failure=Failure("attempts_exhausted", f"Begun {attempts} times without an end."))
 
 
 @dataclass(frozen=True)
@@ -121,7 +130,7 @@ class JobStore(Protocol):
     Every method raises Problem `store_unavailable` where the database cannot be reached in time.
     """
 
-    async def submit(self, jobs: Sequence[NewJob], poison: Sequence[BadMessage] = ()) -> list[Submission]:
+    async def submit(self, jobs: Sequence[NewJob], bad_messages: Sequence[BadMessage] = ()) -> list[Submission]:
         """Keep all or nothing; the same (tenant, user_id, request_id) is kept once, a poison's (origin, value) too."""
 
     async def claim(self, worker: str, limit: int, lease_s: float, after: str = "") -> list[Lease]:
@@ -138,7 +147,7 @@ class JobStore(Protocol):
     async def finish(self, lease: Lease, outcome: Outcome, entry: NewEntry | None = None) -> bool:
         """End a job in one transaction: its row, `user_mask_outputs`, the outbox, and the result for the cache.
 
-        False, and nothing done, for a lease that is over, or whose hold on the artifacts' keys is. The hold ends too.
+        False, and nothing done, for a lease that is over, or whose lock on the artifacts' keys is. The lock ends too.
         """
 
     async def retry(self, lease: Lease, failure: Failure, delay_s: float) -> bool:

@@ -9,7 +9,7 @@ from uuid import UUID
 from gateway.cache.cache import NewEntry
 from gateway.jobs.job import Job, Lease, Outcome
 from gateway.jobs.outbox import MessageMaker
-from gateway.jobs.store import FIRST_PAUSE_S, LONGEST_PAUSE_S, REMOVAL_S, WORK
+from gateway.jobs.store import CANCELLED, FIRST_PAUSE_S, LONGEST_PAUSE_S, REMOVAL_S, WORK
 from gateway.pipelines.body_masks import MASK_TYPES, canonical_gender
 from gateway.postgres.connection import Connection, affected
 from gateway.postgres.dead_letters import add_job_poison
@@ -19,8 +19,6 @@ from gateway.postgres.pool import notify
 from gateway.postgres.results import keep_entry
 from gateway.postgres.rows import SHOWN, WORKED_ON, clean, get_job, job_of, listed, outcome_columns
 from gateway.postgres.turns import lock_users, settle_turns
-from gateway.problems import PROBLEMS
-from gateway.results import Failure
 
 _NAMES = [f"{mask_type}_mask.png" for mask_type in MASK_TYPES]
 
@@ -68,8 +66,6 @@ async def keep_masks(connection: Connection, job: Job, outcome: Outcome) -> None
     await connection.execute(_KEEP, *whose, *masks, job.sequence, _NAMES, request.tenant)
 
 
-CANCELLED = Outcome(failure=Failure("cancelled", PROBLEMS["cancelled"].example))
-
 # The token stays, to know the lease that ended the job should it ask again; without one, no lease did.
 _END = f"""
 UPDATE maskwright.jobs SET
@@ -115,7 +111,7 @@ class Endings:
         """
         await lock_users(connection, [lease.job.request.owner])
         if await self._end(connection, lease.job.id, lease.token, outcome):
-            await spend(connection, lease.job.request, lease.hold)
+            await spend(connection, lease.job.request, lease.lock)
             if entry:
                 await keep_entry(connection, entry)
             return True

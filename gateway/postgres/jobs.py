@@ -10,12 +10,13 @@ from typing import cast
 from uuid import UUID
 
 from gateway.cache.cache import NewEntry
-from gateway.jobs.artifacts import hold_lost
+from gateway.jobs.artifacts import lock_lost
 from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.job import Job, Lease, NewJob, Outcome, Waiting
 from gateway.jobs.outbox import MessageMaker
 from gateway.jobs.store import (
     LATE_WRITES_S,
+    LIVE_LEASES,
     RECENT_S,
     Ended,
     JobFilter,
@@ -25,6 +26,7 @@ from gateway.jobs.store import (
     Standing,
     Submission,
     TenantCounts,
+    exhausted,
 )
 from gateway.postgres.connection import Connection
 from gateway.postgres.endings import Endings, expire_jobs, over, postpone_removal, removable_jobs, remove_jobs
@@ -36,9 +38,6 @@ from gateway.postgres.submissions import Submissions
 from gateway.problems import Problem
 from gateway.results import Failure
 from gateway.settings import Settings
-
-_LIVE_LEASES = 3
-"""A worker lives that gave a sign within so many times LEASE_S."""
 
 _UNFINISHED = """
 SELECT
@@ -108,7 +107,7 @@ class Counts:
 
     def __init__(self, pool: Pool, lease_s: float) -> None:
         self._pool = pool
-        self._live_s = _LIVE_LEASES * lease_s
+        self._live_s = LIVE_LEASES * lease_s
         self._finished = 0
         self._counted_until = 0.0
 
@@ -195,7 +194,7 @@ class PostgresJobs(JobStore):
         try:
             kept = await self._pool.transact(lambda connection: self._submissions.keep(connection, jobs, poison, added))
         except HoldLostError as error:
-            raise hold_lost() from error
+            raise lock_lost() from error
         except BaseException:
             self._untold.extend(added.difference(self._untold))
             raise
@@ -215,9 +214,9 @@ class PostgresJobs(JobStore):
         await self._end_exhausted(claim.exhausted)
         return list(claim.leases)
 
-    async def _end_exhausted(self, exhausted: Sequence[Lease]) -> None:
-        for lease in exhausted:
-            outcome = _exhausted(lease.job.attempts)
+    async def _end_exhausted(self, leases: Sequence[Lease]) -> None:
+        for lease in leases:
+            outcome = exhausted(lease.job.attempts)
             with suppress(Problem):  # its lease will be over again
                 if await self.finish(lease, outcome):
                     self._ended(lease.job, outcome)
@@ -309,7 +308,3 @@ class PostgresJobs(JobStore):
     async def _put_back(self, lease: Lease, put_back: PutBack) -> bool:
         concurrency = self._endings.user_concurrency
         return await self._pool.transact(lambda connection: put_back(connection, lease, concurrency))
-
-
-def _exhausted(attempts: int) -> Outcome:
-    return Outcome(failure=Failure("attempts_exhausted", f"Begun {attempts} times without an end."))

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import anyio
 
-from gateway.jobs.artifacts import Hold, Holds, Name
+from gateway.jobs.artifacts import ArtifactLock, ArtifactLocks, LockName
 from gateway.jobs.job import NewJob
 from gateway.logs import get_logger
 from gateway.postgres.address import Address
@@ -200,31 +200,31 @@ async def spend(connection: Connection, request: NewJob, token: UUID | None) -> 
 
 
 @dataclass(frozen=True)
-class PostgresHolds(Holds):
+class PostgresHolds(ArtifactLocks):
     """Every method raises Problem `store_unavailable`."""
 
     pool: Pool
 
-    async def take(self, name: Name, life_s: float) -> Hold | None:
+    async def take(self, name: LockName, life_s: float) -> ArtifactLock | None:
         """Hold a name; None while another does."""
         token = uuid4()
         values = (*_whose(name), list(name.prefixes), token, life_s)
         row = await self.pool.run(lambda connection: connection.fetchrow(_TAKE_NAME, *values))
-        return Hold(name, token, cast("datetime", row["since"]), bool(row["inherited"])) if row else None
+        return ArtifactLock(name, token, cast("datetime", row["since"]), bool(row["inherited"])) if row else None
 
-    async def release(self, hold: Hold) -> None:
+    async def release(self, hold: ArtifactLock) -> None:
         """Let the next one have it."""
         await self.pool.run(lambda connection: connection.execute(_RELEASE_NAME, *_whose(hold.name), hold.token))
 
-    async def leave(self, hold: Hold, life_s: float) -> None:
+    async def leave(self, hold: ArtifactLock, life_s: float) -> None:
         """Let it lapse then."""
         await self.pool.run(lambda connection: connection.execute(_LEAVE, *_whose(hold.name), hold.token, life_s))
 
-    async def lapsed(self, limit: int) -> Sequence[Name]:
+    async def lapsed(self, limit: int) -> Sequence[LockName]:
         """Names that were not released in time."""
         rows = await self.pool.run(lambda connection: connection.fetch(_LAPSED, limit))
         return [
-            Name(
+            LockName(
                 str(row["tenant"]),
                 str(row["user_id"]),
                 str(row["request_id"]),
@@ -234,5 +234,5 @@ class PostgresHolds(Holds):
         ]
 
 
-def _whose(name: Name) -> tuple[str, str, str]:
+def _whose(name: LockName) -> tuple[str, str, str]:
     return name.request_id, name.user_id, name.tenant

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gateway.access.audit import AuditLog
 from gateway.access.keys import KeyBook
 from gateway.cache.cache import Cache
-from gateway.jobs.artifacts import Holds
+from gateway.jobs.artifacts import ArtifactLocks
 from gateway.jobs.dead_letters import DeadLetters
 from gateway.jobs.outbox import MessageMaker, Outbox
 from gateway.jobs.store import Ended, JobStore, Signals, unheard
@@ -29,7 +29,7 @@ class PostgresStores:
     """What is kept in PostgreSQL; `fault` says why it does not answer."""
 
     jobs: JobStore
-    holds: Holds
+    locks: ArtifactLocks
     outbox: Outbox
     poison: DeadLetters
     cache: Cache

@@ -86,7 +86,7 @@ class Submissions:
         kept = await _kept(connection, jobs)
         for job in jobs:
             if job.outcome and job.id in new:
-                await spend(connection, job, job.hold)
+                await spend(connection, job, job.lock)
                 await self.endings.owe(connection, kept.by_id[job.id], job.outcome)
         if new:
             await settle_turns(connection, users, self.endings.user_concurrency)

@@ -14,7 +14,7 @@ from gateway.cache.cache import CacheHit
 from gateway.cache.jobs import counted, outcome_of
 from gateway.cache.keys import Work
 from gateway.intake.job_request import JobRequest
-from gateway.jobs.artifacts import InUseError, Keys
+from gateway.jobs.artifacts import ArtifactStore, InUseError
 from gateway.jobs.job import ImageReference, NewJob
 from gateway.jobs.objects import Bucket, parameters_key, photo_key, with_original
 from gateway.jobs.store import JobFilter, Submission
@@ -146,14 +146,17 @@ async def _end_at_once(
     holds the name next: before that one writes anything, or else by a janitor. Raises InUseError.
     """
     stores = services.stores
-    keys, size = Keys(stores.holds, stores.jobs, stores.artifacts), sum(len(artifact.data) for artifact in artifacts)
+    keys, size = (
+        ArtifactStore(stores.locks, stores.jobs, stores.artifacts),
+        sum(len(artifact.data) for artifact in artifacts),
+    )
     async with keys.held(job, _PATIENCE_S, size) as grip:
         if await _came_before(services, job):
             return None
         with watch.stage("store"):
             stored = await keys.store(grip, job, artifacts)
         outcome = outcome_of(hit.value, stored, watch.timings_ms, hit=hit)
-        ended = replace(job, outcome=outcome, hold=grip.hold.token)
+        ended = replace(job, outcome=outcome, lock=grip.lock.token)
         if _are_large(services, job.parameters):
             ended = replace(ended, parameters="")  # nobody will ever ask for them
         (submission,) = await stores.jobs.submit([ended])

@@ -16,7 +16,7 @@ from gateway.deadline import Deadline
 from gateway.fetching.fetcher import Fetcher
 from gateway.inference import Inferences
 from gateway.intake.images import check_photo
-from gateway.jobs.artifacts import Keys
+from gateway.jobs.artifacts import ArtifactStore
 from gateway.jobs.job import Job, NewJob, Outcome, StoredArtifact
 from gateway.jobs.objects import with_original
 from gateway.pipelines.pipeline import Pipeline
@@ -51,7 +51,7 @@ class Execution:
         self._settings = settings
         self._sources = Sources(stores.photos, fetcher, stores.images)
         self._registry = registry
-        self._keys = Keys(stores.holds, stores.jobs, stores.artifacts)
+        self._keys = ArtifactStore(stores.locks, stores.jobs, stores.artifacts)
         self._triton = triton
         self._turns = Turns(settings.service_concurrency)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from gateway.jobs.artifacts import IN_SILENCE, InUseError, Keys, Name, keys_of
+from gateway.jobs.artifacts import IN_SILENCE, ArtifactStore, InUseError, LockName, keys_of
 from gateway.jobs.dead_letters import dead_letter_origin
 from gateway.jobs.job import Job, NewJob
 from gateway.jobs.objects import ObjectsKeptError, input_keys
@@ -25,7 +25,7 @@ class JobObjects:
 
     def __init__(self, stores: Stores) -> None:
         self._photos = stores.photos
-        self._keys = Keys(stores.holds, stores.jobs, stores.artifacts)
+        self._keys = ArtifactStore(stores.locks, stores.jobs, stores.artifacts)
 
     async def tidy(self, job: Job, failure: Failure | None) -> None:
         """Remove what an ended job needs no more: its photo, and the artifacts of one that failed."""
@@ -42,14 +42,14 @@ class JobObjects:
         if kept:
             raise ObjectsKeptError(dict.fromkeys(kept, IN_SILENCE))
 
-    async def remove_artifacts(self, request: NewJob | Name) -> datetime:
+    async def remove_artifacts(self, request: NewJob | LockName) -> datetime:
         """Remove every artifact that no outcome names, of a later job of the same name too; since when it was looked.
 
         By the store's clock. Raises ObjectsKeptError.
         """
         async with self._keys.held(request, _PATIENCE_S) as grip:
             await self._keys.sweep(grip)
-            return grip.hold.since
+            return grip.lock.since
 
 
 class Removals:
@@ -57,7 +57,7 @@ class Removals:
 
     def __init__(self, stores: Stores) -> None:
         self._jobs = stores.jobs
-        self._holds = stores.holds
+        self._locks = stores.locks
         self._objects = JobObjects(stores)
 
     async def remove(self, job: Job) -> bool:
@@ -90,10 +90,10 @@ class Removals:
             if now is None or not photo_needed(now, failure):
                 await self._objects.remove_inputs(job)
 
-    async def left(self, limit: int) -> Sequence[Name]:
+    async def left(self, limit: int) -> Sequence[LockName]:
         """Names whose writers died, or were given up, before their jobs' ends."""
-        return await self._holds.lapsed(limit)
+        return await self._locks.lapsed(limit)
 
-    async def recover(self, name: Name) -> None:
+    async def recover(self, name: LockName) -> None:
         """Remove what such a writer left; what S3 keeps of it stays. Raises ObjectsKeptError, InUseError."""
         await self._objects.remove_artifacts(name)

@@ -12,15 +12,20 @@ import pytest
 from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.job import Outcome
 from gateway.jobs.outbox import OutboxMessage
-from gateway.jobs.store import JobFilter
+from gateway.jobs.outbox_messages import by_key, message_maker
+from gateway.jobs.store import JobFilter, Signals
 from gateway.kafka.deposit import Deposit
 from gateway.kafka.message import Message
 from gateway.kafka.reader import Arrival, MessageReader
 from gateway.openapi.example_photo import tiny_png
 from gateway.pipelines.registry import build_registry
+from gateway.postgres.stores import open_postgres
 from gateway.results import Failure
+from gateway.settings import Settings
 from gateway.stores import Stores
+from gateway.worker.objects import JobObjects
 from tests.outboxes import take_due
+from tests.servers import fresh_database
 from tests.unit.gateway.worker.jobs import memory, memory_settings, new_job
 
 PHOTO = tiny_png()
@@ -62,9 +67,12 @@ class Bench:
 
 
 @pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
-    async with memory() as stores:
-        yield Bench(stores)
+async def bench(postgres_dsn: str) -> AsyncIterator[Bench]:
+    """A queue in PostgreSQL, as messages need one, and buckets in memory."""
+    settings = Settings(postgres_dsn=fresh_database(postgres_dsn))
+    messages = message_maker(settings, by_key(""))
+    async with memory() as kept, open_postgres(settings, messages, Signals()) as queue:
+        yield Bench(replace(kept, jobs=queue.jobs, locks=queue.locks, outbox=queue.outbox, poison=queue.poison))
 
 
 def asked(**changes: object) -> bytes:
@@ -110,6 +118,7 @@ async def test_what_is_delivered_again_when_its_work_is_done_is_no_poison(bench:
     for _ in range(2):
         (lease,) = await bench.stores.jobs.claim("worker", 1, 30)
         assert await bench.stores.jobs.finish(lease, Outcome())
+        await JobObjects(bench.stores).tidy(lease.job, None)
     assert await bench.stores.photos.keys("") == []
     await bench.again(again)
     await bench.again(other)
