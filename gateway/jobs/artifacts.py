@@ -42,6 +42,13 @@ class InUseError(Problem):
         super().__init__("storage_unavailable", "Objects of the same user and request id are being written or removed.")
 
 
+class LockLostError(Problem):
+    """Another may have the lock by now, and what was written under it may be gone."""
+
+    def __init__(self) -> None:
+        super().__init__("storage_unavailable", "Storing took too long; send it again.", retry_after=1)
+
+
 @dataclass(frozen=True)
 class LockName:
     """The name of a request, and what the keys of its job's artifacts begin with."""
@@ -96,12 +103,7 @@ class HeldLock:
     def check(self) -> None:
         """Raise Problem `storage_unavailable` where too little time is left, as after a standstill."""
         if time.monotonic() > self.ends_at - _LAST_S:
-            raise lock_lost()
-
-
-def lock_lost() -> Problem:
-    """The problem of a writer whose objects may be gone by now."""
-    return Problem("storage_unavailable", "Storing took too long; send it again.", retry_after=1)
+            raise LockLostError
 
 
 def lock_name(request: NewJob) -> LockName:

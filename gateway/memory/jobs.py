@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from typing_extensions import override
 
 from gateway.cache.cache import NewEntry
-from gateway.jobs.artifacts import lock_lost
+from gateway.jobs.artifacts import LockLostError
 from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.job import Job, Lease, NewJob, Outcome
 from gateway.jobs.store import (
@@ -73,7 +73,7 @@ class MemoryJobs(JobStore):
         submissions = self._submissions(jobs)
         created = [submission.job for submission in submissions if submission.result == "created"]
         if not all(self._locks.spend(job.request, job.request.lock) for job in created):
-            raise lock_lost()
+            raise LockLostError
         owed = [self._endings.messages(job) for job in created]
         for job, deliveries in zip(created, owed, strict=True):
             self._table.add(job)

@@ -1,10 +1,10 @@
-"""Connections to PostgreSQL, and what this package uses of them; asyncpg itself says nothing of its types."""
+"""Connections to PostgreSQL: how they are made, which of their failures pass, and whether a pooler lies between."""
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import asyncpg
 
@@ -94,10 +94,13 @@ _SETTINGS = {"jit": "off", "statement_timeout": "5s", "idle_in_transaction_sessi
 
 
 class Row(Protocol):
-    """A row of an answer."""
+    """A row of an answer; the statement decides what is in it."""
 
-    def __getitem__(self, column: str, /) -> object:
+    def __getitem__(self, column: str, /) -> Any:  # noqa: ANN401 - the types of columns are known to the statement alone
         """A column's value."""
+
+    def keys(self) -> Iterable[str]:
+        """The columns, so that `**row` gives them as arguments."""
 
 
 class Connection(Protocol):
@@ -116,26 +119,7 @@ class Connection(Protocol):
         """A transaction for as long as the context lasts; undone where it ends in an error."""
 
 
-class Session(Connection, Protocol):
-    """A connection that is nobody else's."""
-
-    async def add_listener(self, channel: str, callback: Callable[[object, int, str, str], None]) -> None:
-        """Call back with each notification's connection, process id, channel and payload."""
-
-    def add_termination_listener(self, callback: Callable[[object], None]) -> None:
-        """Call back when the connection is over."""
-
-    def get_server_pid(self) -> int:
-        """The number of the server's process, as it was told when the connection was made."""
-
-    async def close(self, *, timeout: float) -> None:  # noqa: ASYNC109 - as asyncpg has it
-        """Say goodbye, for so many seconds at most."""
-
-    def terminate(self) -> None:
-        """Drop the connection."""
-
-
-async def connect(address: Address, **pools: object) -> Session:
+async def connect(address: Address, **pools: object) -> asyncpg.Connection:
     """A connection to the first of the hosts that will do; `pools` is what asyncpg's pool adds.
 
     Raises RefusedError where trying again does not help, and TRANSIENT errors.
@@ -151,7 +135,7 @@ async def connect(address: Address, **pools: object) -> Session:
 
 
 @asynccontextmanager
-async def open_session(address: Address) -> AsyncIterator[Session]:
+async def open_session(address: Address) -> AsyncIterator[asyncpg.Connection]:
     """A connection outside any pool. Raises as `connect` does."""
     session = await connect(address)
     try:
@@ -172,9 +156,9 @@ def settings_query(settings: Mapping[str, str]) -> str:
     return f"SELECT {made}"
 
 
-def affected(tag: str) -> int:
-    """How many rows a statement changed, by its command tag."""
-    return int(tag.rsplit(" ", 1)[-1])
+async def change(connection: Connection, query: str, *values: object) -> int:
+    """Run a statement; how many rows it changed."""
+    return int((await connection.execute(query, *values)).rsplit(" ", 1)[-1])
 
 
 def _literal(text: str) -> str:
@@ -188,14 +172,13 @@ def _places(address: Address) -> list[Mapping[str, object]]:
     return [{**place, **writing} for place in places or [{}]]
 
 
-async def _connect_to(place: Mapping[str, object], arguments: Mapping[str, object]) -> Session:
+async def _connect_to(place: Mapping[str, object], arguments: Mapping[str, object]) -> asyncpg.Connection:
     try:
-        session: Session = await asyncpg.connect(**place, **arguments)
+        return await asyncpg.connect(**place, **arguments)
     except Exception as error:  # of what asyncpg raises for a wrong value, some are TypeErrors and LookupErrors
         if refused := refusal(error):
             raise refused from None  # its own context may hold a part of the password
         raise
-    return session
 
 
 def _arguments(address: Address) -> dict[str, object]:
@@ -250,7 +233,7 @@ async def _is_pooler(address: Address) -> bool:
     """By what it refuses when a session begins, and else by the process that it names, which is not the server's."""
     try:
         async with open_session(address) as session:
-            return await _process(session) != session.get_server_pid()
+            return await _process(session) != int(session.get_server_pid())
     except RefusedError as error:
         if "startup parameter" in str(error):
             return True
@@ -267,7 +250,7 @@ async def _shares_servers(address: Address) -> bool:
     return False
 
 
-async def _process_in_transaction(session: Session) -> int:
+async def _process_in_transaction(session: asyncpg.Connection) -> int:
     try:
         async with session.transaction():
             return await _process(session)
@@ -279,4 +262,4 @@ async def _process_in_transaction(session: Session) -> int:
 
 async def _process(connection: Connection) -> int:
     row = await connection.fetchrow(_PROCESS)
-    return int(str(row["pid"])) if row else 0
+    return int(row["pid"]) if row else 0

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
-from typing import cast
 
 import asyncpg
 
@@ -150,7 +149,7 @@ async def _take_over(named: Named, names: Names, former: str, migrations: Sequen
 async def _applied(named: Named) -> dict[int, tuple[str, str]]:
     """Names and checksums by version."""
     rows = await named.fetch("SELECT version, name, sha256 FROM maskwright.schema_migrations")
-    return {cast("int", row["version"]): (str(row["name"]), str(row["sha256"])) for row in rows}
+    return {row["version"]: (row["name"], row["sha256"]) for row in rows}
 
 
 def _check(migrations: Sequence[Migration], applied: dict[int, tuple[str, str]]) -> None:

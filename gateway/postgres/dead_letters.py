@@ -1,21 +1,32 @@
-"""The poison book in PostgreSQL."""
+"""Dead letters in PostgreSQL, in the table `poison`."""
 
 import hashlib
 from functools import partial
-from typing import cast
 from uuid import UUID
 
-from gateway.jobs.dead_letters import BadMessage, DeadLetter, dead_letter_origin
+from typing_extensions import override
+
+from gateway.jobs.dead_letters import BadMessage, DeadLetter, DeadLetters, dead_letter_origin
 from gateway.jobs.job import Job, Outcome, Waiting
 from gateway.jobs.outbox import OutboxMessage
 from gateway.jobs.store import WORK
-from gateway.postgres.connection import Connection, Row, affected
+from gateway.postgres.connection import Connection, Row
 from gateway.postgres.outbox import add_deliveries
 from gateway.postgres.pool import Pool, notify
-from gateway.postgres.rows import clean, poison_of, waiting_of
+from gateway.postgres.rows import clean, waiting_of
 from gateway.postgres.turns import lock_users, settle_turns
+from gateway.results import Failure
 from gateway.settings import Settings
 
+_ADD_MESSAGE = """
+INSERT INTO maskwright.poison (origin, key, value, value_sha256, code, detail, attempts)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT DO NOTHING RETURNING id
+"""
+_ADD_JOB = """
+INSERT INTO maskwright.poison (job_id, origin, code, detail, attempts) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT DO NOTHING
+"""
 _ENTRIES = """
 SELECT id, job_id, origin, code, detail, attempts, coalesce(octet_length(value), 0) AS size, created_at
 FROM maskwright.poison WHERE closed_at IS NULL AND id < coalesce($2, 9223372036854775807) ORDER BY id DESC LIMIT $1
@@ -44,8 +55,6 @@ UPDATE maskwright.jobs SET
     result = NULL, artifacts = NULL, timings_ms = NULL, writes_until = NULL, removal_at = NULL
 WHERE id = $1 AND state = 'failed' AND deleted_at IS NULL
 """
-
-
 _PRUNE = """
 DELETE FROM maskwright.poison WHERE id IN (
     SELECT id FROM maskwright.poison WHERE closed_at < now() - $1 * interval '1 day' ORDER BY closed_at LIMIT $2
@@ -54,7 +63,7 @@ DELETE FROM maskwright.poison WHERE id IN (
 _PRUNED = 1000
 
 
-class PostgresPoison:
+class PostgresDeadLetters(DeadLetters):
     """Open entries in PostgreSQL. Every method raises Problem `store_unavailable`."""
 
     def __init__(self, pool: Pool, settings: Settings) -> None:
@@ -62,43 +71,42 @@ class PostgresPoison:
         self._user_concurrency = settings.user_concurrency
         self._topic = settings.kafka_topic_input
 
+    @override
     async def entries(self, limit: int, before: int | None = None) -> list[DeadLetter]:
-        """The newest first; `before` is the id where the page before ended."""
-        rows = await self._pool.run(lambda connection: connection.fetch(_ENTRIES, limit, before))
-        return list(map(poison_of, rows))
+        return [_dead_letter_of(row) for row in await self._pool.fetch(_ENTRIES, limit, before)]
 
+    @override
     async def standing(self) -> Waiting:
-        """How many are open."""
-        row = await self._pool.run(lambda connection: connection.fetchrow(_STANDING))
-        return waiting_of(row) if row else Waiting()
+        (row,) = await self._pool.fetch(_STANDING)
+        return waiting_of(row)
 
+    @override
     async def replay(self, entry_id: int) -> bool:
-        """Close an entry and work on it again. False where there is no such open entry."""
         return await self._pool.transact(partial(self._replay, entry_id, None))
 
+    @override
     async def replay_job(self, job_id: UUID, by: UUID) -> bool:
-        """Replay the open entry about a job, at a message's wish. False where there is none, or it did so before."""
-        row = await self._pool.run(lambda connection: connection.fetchrow(_OPEN_OF, job_id, by))
-        return row is not None and await self._pool.transact(partial(self._replay, cast("int", row["id"]), by))
+        row = await self._pool.fetchrow(_OPEN_OF, job_id, by)
+        return row is not None and await self._pool.transact(partial(self._replay, row["id"], by))
 
+    @override
     async def drop(self, entry_id: int) -> bool:
-        """Close an entry for good. False where there is no such open entry."""
-        return await self._pool.run(lambda connection: connection.fetchrow(_CLOSE, entry_id, None)) is not None
+        return await self._pool.fetchrow(_CLOSE, entry_id, None) is not None
 
+    @override
     async def prune(self, days: int) -> int:
-        """Remove some of the entries that were closed so long ago."""
-        return affected(await self._pool.run(lambda connection: connection.execute(_PRUNE, days, _PRUNED)))
+        return await self._pool.change(_PRUNE, days, _PRUNED)
 
     async def _replay(self, entry_id: int, by: UUID | None, connection: Connection) -> bool:
         entry = await connection.fetchrow(_OPEN, entry_id)
         if entry is None:
             return False
-        users = [str(entry["owner"])] if entry["job_id"] else []
+        users = [entry["owner"]] if entry["job_id"] else []
         await lock_users(connection, users)
         if await connection.fetchrow(_CLOSE, entry_id, by) is None:
             return False
         if entry["job_id"]:
-            await self._requeue(connection, cast("UUID", entry["job_id"]), users)
+            await self._requeue(connection, entry["job_id"], users)
         else:
             await add_deliveries(connection, None, [self._message(entry)])
         return True
@@ -110,41 +118,33 @@ class PostgresPoison:
         await notify(connection, [job_id, WORK])
 
     def _message(self, entry: Row) -> OutboxMessage:
-        key, value = cast("bytes | None", entry["key"]), cast("bytes", entry["value"])
-        headers = {"attempts": str(entry["attempts"])}
-        return OutboxMessage("message", self._topic, (key or b"").decode(errors="replace"), value, headers)
+        key = (entry["key"] or b"").decode(errors="replace")
+        return OutboxMessage("message", self._topic, key, entry["value"], {"attempts": str(entry["attempts"])})
 
 
-_ADD_MESSAGE = """
-INSERT INTO maskwright.poison (origin, key, value, value_sha256, code, detail, attempts)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
-ON CONFLICT DO NOTHING RETURNING id
-"""
-_ADD_JOB = """
-INSERT INTO maskwright.poison (job_id, origin, code, detail, attempts) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT DO NOTHING
-"""
+async def add_message(connection: Connection, message: BadMessage) -> None:
+    """Keep a message and tell of it, unless it came before; within the transaction that gives it up."""
+    failure, digest = message.failure, hashlib.sha256(message.value).digest()
+    values = (message.origin, message.key, message.value, digest, failure.code, clean(failure.detail), message.attempts)
+    if await connection.fetchrow(_ADD_MESSAGE, *values):
+        await add_deliveries(connection, None, [message.outbox_message])
 
 
-async def add_message_poison(connection: Connection, poison: BadMessage) -> None:
-    """Keep a message and announce it, unless it came before."""
-    added = await connection.fetchrow(
-        _ADD_MESSAGE,
-        poison.origin,
-        poison.key,
-        poison.value,
-        hashlib.sha256(poison.value).digest(),
-        poison.failure.code,
-        clean(poison.failure.detail),
-        poison.attempts,
-    )
-    if added:
-        await add_deliveries(connection, None, [poison.outbox_message])
-
-
-async def add_job_poison(connection: Connection, job: Job, outcome: Outcome) -> None:
+async def add_job(connection: Connection, job: Job, outcome: Outcome) -> None:
     """Keep a job that came as a message and was worked on in vain, not by its sender's mistake."""
     failure = outcome.failure
     origin = dead_letter_origin(job, failure)
     if failure and origin:
         await connection.execute(_ADD_JOB, job.id, origin, failure.code, clean(failure.detail), job.attempts)
+
+
+def _dead_letter_of(row: Row) -> DeadLetter:
+    return DeadLetter(
+        id=row["id"],
+        job_id=row["job_id"],
+        origin=row["origin"],
+        failure=Failure(row["code"], row["detail"]),
+        attempts=row["attempts"],
+        size=row["size"],
+        created_at=row["created_at"],
+    )

@@ -1,9 +1,8 @@
-"""The one transaction in which a job gets its outcome."""
+"""How jobs end, each in one transaction with all that its outcome brings about; and how they leave the store."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
 from uuid import UUID
 
 from gateway.cache.cache import NewEntry
@@ -11,19 +10,42 @@ from gateway.jobs.job import Job, Lease, Outcome
 from gateway.jobs.outbox import MessageMaker
 from gateway.jobs.store import CANCELLED, FIRST_PAUSE_S, LONGEST_PAUSE_S, REMOVAL_S, WORK
 from gateway.pipelines.body_masks import MASK_TYPES, canonical_gender
-from gateway.postgres.connection import Connection, affected
-from gateway.postgres.dead_letters import add_job_poison
+from gateway.postgres.connection import Connection, change
+from gateway.postgres.dead_letters import add_job
 from gateway.postgres.locks import spend
 from gateway.postgres.outbox import add_deliveries
 from gateway.postgres.pool import notify
 from gateway.postgres.results import keep_entry
-from gateway.postgres.rows import SHOWN, WORKED_ON, clean, get_job, job_of, listed, outcome_columns
+from gateway.postgres.rows import SHOWN, WORKED_ON, clean, get_job, job_of, outcome_columns
 from gateway.postgres.turns import lock_users, settle_turns
 
-_NAMES = [f"{mask_type}_mask.png" for mask_type in MASK_TYPES]
+# The token stays, to know the lease that ended the job should it ask again; without one, no lease did.
+_END = f"""
+UPDATE maskwright.jobs SET
+    state = $3, error_code = $4, error_detail = $5, result = $6, artifacts = $7, timings_ms = $8,
+    finished_at = clock_timestamp(), lease_token = $2, lease_until = NULL, held = false,
+    writes_until = CASE WHEN attempts > 1 OR (attempts = 1 AND $9) THEN now() + $10 * interval '1 second' END,
+    removal_at = CASE WHEN $3 = 'failed' AND (attempts > 1 OR (attempts = 1 AND $9))
+        THEN now() + $10 * interval '1 second' END
+WHERE id = $1 AND finished_at IS NULL AND ($2::uuid IS NULL OR (lease_token = $2 AND state = 'running'))
+RETURNING {WORKED_ON}
+"""  # noqa: S608 of constants
+_ENDED_BY = "SELECT FROM maskwright.jobs WHERE id = $1 AND lease_token = $2 AND finished_at IS NOT NULL"
+_OWNER = "SELECT owner FROM maskwright.jobs WHERE id = $1 AND deleted_at IS NULL"
+# A message that comes once more finds its job, however soon that was deleted.
+_HIDE = f"""
+UPDATE maskwright.jobs SET
+    deleted_at = now(), removal_at = now() + $2 * interval '1 second', removal_attempts = 0, removal_error = NULL,
+    writes_until = CASE WHEN source LIKE 'kafka:%' THEN greatest(writes_until, created_at + $3 * interval '1 second')
+        ELSE writes_until END
+WHERE id = $1 AND deleted_at IS NULL
+RETURNING {SHOWN}
+"""  # noqa: S608 of constants
+_CLOSE_POISON = "DELETE FROM maskwright.poison WHERE job_id = $1"
+_MASKS = [f"{mask_type}_mask.png" for mask_type in MASK_TYPES]
 
 # The masks are in the order of MASK_TYPES.
-_KEEP = """
+_KEEP_MASKS = """
 INSERT INTO public.user_mask_outputs AS kept (
     user_id, gender, request_id, upper_body_mask, upper_body_tshirts_mask, upper_body_coat_mask, lower_body_mask,
     ethnic_combined_mask, baggy_lower_mask, dress_mask, updated_at
@@ -48,112 +70,6 @@ ON CONFLICT (user_id) DO UPDATE SET
     updated_at = excluded.updated_at
 """
 
-
-async def keep_masks(connection: Connection, job: Job, outcome: Outcome) -> None:
-    """Write the row of a completed job's user, who is locked, where no later job did; masks not made are NULL.
-
-    The masks of everyone in a photo are not the user's: they have other names, and leave the row as it is.
-    """
-    request = job.request
-    if request.pipeline != "body_masks" or not request.user_id or outcome.failure:
-        return
-    made = {artifact.name for artifact in outcome.artifacts}
-    if made.isdisjoint(_NAMES):
-        return
-    gender = canonical_gender(request.gender) if request.gender else None
-    masks = [name if name in made else None for name in _NAMES]
-    whose = (request.user_id, gender, request.request_id)
-    await connection.execute(_KEEP, *whose, *masks, job.sequence, _NAMES, request.tenant)
-
-
-# The token stays, to know the lease that ended the job should it ask again; without one, no lease did.
-_END = f"""
-UPDATE maskwright.jobs SET
-    state = $3, error_code = $4, error_detail = $5, result = $6, artifacts = $7, timings_ms = $8,
-    finished_at = clock_timestamp(), lease_token = $2, lease_until = NULL, held = false,
-    writes_until = CASE WHEN attempts > 1 OR (attempts = 1 AND $9) THEN now() + $10 * interval '1 second' END,
-    removal_at = CASE WHEN $3 = 'failed' AND (attempts > 1 OR (attempts = 1 AND $9))
-        THEN now() + $10 * interval '1 second' END
-WHERE id = $1 AND finished_at IS NULL AND ($2::uuid IS NULL OR (lease_token = $2 AND state = 'running'))
-RETURNING {listed(WORKED_ON)}
-"""  # noqa: S608 of constants
-_ENDED_BY = "SELECT FROM maskwright.jobs WHERE id = $1 AND lease_token = $2 AND finished_at IS NOT NULL"
-_OWNER = "SELECT owner FROM maskwright.jobs WHERE id = $1 AND deleted_at IS NULL"
-# A message that comes once more finds its job, however soon that was deleted.
-_HIDE = f"""
-UPDATE maskwright.jobs SET
-    deleted_at = now(), removal_at = now() + $2 * interval '1 second', removal_attempts = 0, removal_error = NULL,
-    writes_until = CASE WHEN source LIKE 'kafka:%' THEN greatest(writes_until, created_at + $3 * interval '1 second')
-        ELSE writes_until END
-WHERE id = $1 AND deleted_at IS NULL
-RETURNING {listed(SHOWN)}
-"""  # noqa: S608 of constants
-_CLOSE_POISON = "DELETE FROM maskwright.poison WHERE job_id = $1"
-
-
-@dataclass(frozen=True)
-class Endings:
-    """Ends jobs, with what their outcomes owe to others, and lets the user's next have their turn.
-
-    `masks_tenant` is whose the table `user_mask_outputs` is. `late_writes_s` seconds after a job's end no worker writes
-    its artifacts any more.
-    """
-
-    announce: MessageMaker
-    user_concurrency: int
-    masks_tenant: str
-    late_writes_s: float
-
-    async def finish(self, connection: Connection, lease: Lease, outcome: Outcome, entry: NewEntry | None) -> bool:
-        """End a job by its lease; False where the lease is over. True again for the lease that ended it.
-
-        Raises HoldLostError, which must undo the transaction.
-        """
-        await lock_users(connection, [lease.job.request.owner])
-        if await self._end(connection, lease.job.id, lease.token, outcome):
-            await spend(connection, lease.job.request, lease.lock)
-            if entry:
-                await keep_entry(connection, entry)
-            return True
-        return await connection.fetchrow(_ENDED_BY, lease.job.id, lease.token) is not None
-
-    async def cancel(self, connection: Connection, job_id: UUID) -> Job | None:
-        """End an unfinished job; the job as it is then, None where there is none."""
-        row = await connection.fetchrow(_OWNER, job_id)
-        if row is None:
-            return None
-        await lock_users(connection, [str(row["owner"])])
-        if job := await self._end(connection, job_id, None, CANCELLED):
-            return job
-        return await get_job(connection, job_id)
-
-    async def delete(self, connection: Connection, job_id: UUID) -> Job | None:
-        """Cancel and hide a job; None where there is none."""
-        if await self.cancel(connection, job_id) is None:
-            return None
-        await connection.execute(_CLOSE_POISON, job_id)
-        row = await connection.fetchrow(_HIDE, job_id, REMOVAL_S, self.late_writes_s)
-        return job_of(row) if row else None
-
-    async def owe(self, connection: Connection, job: Job, outcome: Outcome) -> None:
-        """Add what an ended job's outcome brings with it: deliveries, a poison entry, the user's masks."""
-        await add_deliveries(connection, job.id, self.announce(job, outcome))
-        await add_job_poison(connection, job, outcome)
-        if job.request.tenant == self.masks_tenant:
-            await keep_masks(connection, job, outcome)
-
-    async def _end(self, connection: Connection, job_id: UUID, token: UUID | None, outcome: Outcome) -> Job | None:
-        columns = (*outcome_columns(outcome), outcome.leaves_objects, self.late_writes_s)
-        row = await connection.fetchrow(_END, job_id, token, outcome.state, *columns)
-        if row is None:
-            return None
-        job = job_of(row)
-        await self.owe(connection, job, outcome)
-        await settle_turns(connection, [job.request.owner], self.user_concurrency)
-        await notify(connection, [job.id, WORK])
-        return job
-
-
 _EXPIRE_BATCH = 1000
 
 _REMOVABLE = f"""
@@ -163,7 +79,7 @@ WITH due AS (
     ORDER BY coalesce(removal_at, deleted_at) LIMIT $1 FOR UPDATE SKIP LOCKED
 )
 UPDATE maskwright.jobs SET removal_at = now() + $2 * interval '1 second' FROM due WHERE jobs.id = due.id
-RETURNING {listed(SHOWN)}
+RETURNING {SHOWN}
 """  # noqa: S608 of constants
 _POSTPONE = """
 UPDATE maskwright.jobs SET
@@ -220,6 +136,69 @@ UPDATE maskwright.jobs SET deleted_at = now(), removal_at = now() FROM old WHERE
 """
 
 
+@dataclass(frozen=True)
+class Endings:
+    """Ends jobs, with what their outcomes owe to others, and lets the user's next have their turn.
+
+    `masks_tenant` is whose the table `user_mask_outputs` is. `late_writes_s` seconds after a job's end no worker writes
+    its artifacts any more.
+    """
+
+    messages_of: MessageMaker
+    user_concurrency: int
+    masks_tenant: str
+    late_writes_s: float
+
+    async def finish(self, connection: Connection, lease: Lease, outcome: Outcome, entry: NewEntry | None) -> bool:
+        """End a job by its lease; False where the lease is over. True again for the lease that ended it.
+
+        Raises LockLostError, which must undo the transaction.
+        """
+        await lock_users(connection, [lease.job.request.owner])
+        if await self._end(connection, lease.job.id, lease.token, outcome):
+            await spend(connection, lease.job.request, lease.lock)
+            if entry:
+                await keep_entry(connection, entry)
+            return True
+        return await connection.fetchrow(_ENDED_BY, lease.job.id, lease.token) is not None
+
+    async def cancel(self, connection: Connection, job_id: UUID) -> Job | None:
+        """End an unfinished job; the job as it is then, None where there is none."""
+        row = await connection.fetchrow(_OWNER, job_id)
+        if row is None:
+            return None
+        await lock_users(connection, [row["owner"]])
+        if job := await self._end(connection, job_id, None, CANCELLED):
+            return job
+        return await get_job(connection, job_id)
+
+    async def delete(self, connection: Connection, job_id: UUID) -> Job | None:
+        """Cancel and hide a job; None where there is none."""
+        if await self.cancel(connection, job_id) is None:
+            return None
+        await connection.execute(_CLOSE_POISON, job_id)
+        row = await connection.fetchrow(_HIDE, job_id, REMOVAL_S, self.late_writes_s)
+        return job_of(row) if row else None
+
+    async def owe(self, connection: Connection, job: Job, outcome: Outcome) -> None:
+        """Add what an ended job's outcome brings with it: deliveries, a poison entry, the user's masks."""
+        await add_deliveries(connection, job.id, self.messages_of(job, outcome))
+        await add_job(connection, job, outcome)
+        if job.request.tenant == self.masks_tenant:
+            await _keep_masks(connection, job, outcome)
+
+    async def _end(self, connection: Connection, job_id: UUID, token: UUID | None, outcome: Outcome) -> Job | None:
+        columns = (*outcome_columns(outcome), outcome.leaves_objects, self.late_writes_s)
+        row = await connection.fetchrow(_END, job_id, token, outcome.state, *columns)
+        if row is None:
+            return None
+        job = job_of(row)
+        await self.owe(connection, job, outcome)
+        await settle_turns(connection, [job.request.owner], self.user_concurrency)
+        await notify(connection, [job.id, WORK])
+        return job
+
+
 async def removable_jobs(connection: Connection, limit: int, lease_s: float) -> list[Job]:
     """Jobs whose objects are to be removed by now, kept from other janitors."""
     return [job_of(row) for row in await connection.fetch(_REMOVABLE, limit, lease_s)]
@@ -233,7 +212,7 @@ async def postpone_removal(connection: Connection, job_id: UUID, reason: str) ->
 async def over(connection: Connection, job_ids: Sequence[UUID]) -> Mapping[UUID, bool]:
     """Of each of these jobs that there is, whether it has ended for good."""
     rows = await connection.fetch(_OVER, job_ids)
-    return {cast("UUID", row["id"]): bool(row["over"]) for row in rows}
+    return {row["id"]: row["over"] for row in rows}
 
 
 async def remove_jobs(
@@ -243,7 +222,7 @@ async def remove_jobs(
 
     The others, whose objects a worker could still write when they were looked for, are to be looked at once more.
     """
-    gone = [cast("UUID", row["id"]) for row in await connection.fetch(_GONE, job_ids, since)]
+    gone = [row["id"] for row in await connection.fetch(_GONE, job_ids, since)]
     await connection.execute(_FORGET_RESULTS, job_ids)
     await connection.execute(_FORGET_MASKS, job_ids, masks_tenant)
     await connection.execute(_FORGET_DELIVERIES, gone)
@@ -254,4 +233,21 @@ async def remove_jobs(
 
 async def expire_jobs(connection: Connection, days: int) -> int:
     """Delete some of the jobs that ended so long ago; how many."""
-    return affected(await connection.execute(_EXPIRE, days, _EXPIRE_BATCH))
+    return await change(connection, _EXPIRE, days, _EXPIRE_BATCH)
+
+
+async def _keep_masks(connection: Connection, job: Job, outcome: Outcome) -> None:
+    """Write the row of a completed job's user, who is locked, where no later job did; masks not made are NULL.
+
+    The masks of everyone in a photo are not the user's: they have other names, and leave the row as it is.
+    """
+    request = job.request
+    if request.pipeline != "body_masks" or not request.user_id or outcome.failure:
+        return
+    made = {artifact.name for artifact in outcome.artifacts}
+    if made.isdisjoint(_MASKS):
+        return
+    gender = canonical_gender(request.gender) if request.gender else None
+    masks = [name if name in made else None for name in _MASKS]
+    whose = (request.user_id, gender, request.request_id)
+    await connection.execute(_KEEP_MASKS, *whose, *masks, job.sequence, _MASKS, request.tenant)

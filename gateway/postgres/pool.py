@@ -1,4 +1,4 @@
-"""The connections that the stores share, and how they outlast a server's restart."""
+"""The connections that the stores share, and how they outlast a server's restart; changes told by NOTIFY and LISTEN."""
 
 import asyncio
 import random
@@ -20,8 +20,9 @@ from gateway.postgres.connection import (
     TRANSIENT,
     Connection,
     RefusedError,
-    Session,
+    Row,
     cause,
+    change,
     connect,
     open_session,
     opening,
@@ -91,6 +92,18 @@ class Pool:
 
         return await self.run(within)
 
+    async def fetch(self, query: str, *values: object) -> list[Row]:
+        """All rows. Raises Problem `store_unavailable`."""
+        return await self.run(lambda connection: connection.fetch(query, *values))
+
+    async def fetchrow(self, query: str, *values: object) -> Row | None:
+        """The first row. Raises Problem `store_unavailable`."""
+        return await self.run(lambda connection: connection.fetchrow(query, *values))
+
+    async def change(self, query: str, *values: object) -> int:
+        """How many rows a statement changed. Raises Problem `store_unavailable`."""
+        return await self.run(lambda connection: change(connection, query, *values))
+
     async def _attempt(self, work: Work[T], limit_s: float) -> T:
         with anyio.fail_after(limit_s):
             async with self._pool.acquire(timeout=limit_s) as connection:
@@ -106,7 +119,7 @@ class Pool:
 async def open_pool(database: Database, size: int) -> AsyncIterator[Pool]:
     """A pool of at most `size` connections, made when they are needed; the server need not be up."""
 
-    async def connecting(_dsn: None, **pools: object) -> Session:
+    async def connecting(_dsn: None, **pools: object) -> asyncpg.Connection:
         return await connect(database.address, **pools)
 
     pool = await asyncpg.create_pool(min_size=0, max_size=size, reset=_keep, connect=connecting)
@@ -187,7 +200,7 @@ async def _listen_forever(address: Address, channel: str, signals: Signals) -> N
         pause_s = min(2 * pause_s, _LONGEST_RECONNECT_S)
 
 
-async def _listen(session: Session, channel: str, signals: Signals) -> None:
+async def _listen(session: asyncpg.Connection, channel: str, signals: Signals) -> None:
     """Pass notifications on until the connection is over; what was missed before may be anything."""
     over = asyncio.Event()
     session.add_termination_listener(lambda _session: over.set())

@@ -15,9 +15,9 @@ from gateway.metrics.totals import Totals
 from gateway.postgres.access import PostgresAudit, PostgresKeys
 from gateway.postgres.cache import open_cache
 from gateway.postgres.database import find_database
-from gateway.postgres.dead_letters import PostgresPoison
+from gateway.postgres.dead_letters import PostgresDeadLetters
 from gateway.postgres.jobs import PostgresJobs
-from gateway.postgres.locks import PostgresHolds
+from gateway.postgres.locks import PostgresArtifactLocks
 from gateway.postgres.outbox import PostgresOutbox
 from gateway.postgres.pool import listening, open_pool
 from gateway.postgres.totals import PostgresTotals
@@ -41,7 +41,7 @@ class PostgresStores:
 
 @asynccontextmanager
 async def open_postgres(
-    settings: Settings, announce: MessageMaker, signals: Signals, ended: Ended = unheard
+    settings: Settings, messages_of: MessageMaker, signals: Signals, ended: Ended = unheard
 ) -> AsyncIterator[PostgresStores]:
     """The stores for as long as the context lasts, their tables made first.
 
@@ -55,10 +55,10 @@ async def open_postgres(
         open_cache(settings, database, pool) as cache,
     ):
         yield PostgresStores(
-            PostgresJobs(pool, settings, announce, ended),
-            PostgresHolds(pool),
+            PostgresJobs(pool, settings, messages_of, ended),
+            PostgresArtifactLocks(pool),
             PostgresOutbox(pool),
-            PostgresPoison(pool, settings),
+            PostgresDeadLetters(pool, settings),
             cache,
             PostgresTotals(pool),
             PostgresKeys(pool),
