@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gateway.deadlines import Deadline, Remembered, answer_within
 from gateway.errors import PROBLEMS, Problem
-from gateway.jobs.bucket import Bucket
+from gateway.jobs.objects import Bucket
 from gateway.jobs.store import QueueCounts
 from gateway.pipelines.registry import Pipeline
 from gateway.stores import Stores

@@ -13,7 +13,7 @@ from gateway.errors import Problem
 from gateway.listening import Limits, Server, configured
 from gateway.logs import configure_logs, get_logger
 from gateway.metrics.port import serving_figures
-from gateway.postgres.faults import MigrationError
+from gateway.postgres.connection import MigrationError
 from gateway.proxies import require_certificates
 from gateway.services import Services
 from gateway.settings import Settings

@@ -8,14 +8,12 @@ from gateway.access.audit import AuditLog
 from gateway.access.forwarded import own_base
 from gateway.access.keys import KeyStore
 from gateway.cache.cache import Cache
-from gateway.jobs.announcements import announcer
-from gateway.jobs.bucket import Bucket
-from gateway.jobs.deliveries import Outbox
-from gateway.jobs.holds import Holds
-from gateway.jobs.links import Links, by_job, by_key
-from gateway.jobs.poison import PoisonBook
-from gateway.jobs.signals import Signals
-from gateway.jobs.store import Ended, JobStore, unheard
+from gateway.jobs.artifacts import ArtifactLocks
+from gateway.jobs.dead_letters import DeadLetters
+from gateway.jobs.objects import Bucket
+from gateway.jobs.outbox import Outbox
+from gateway.jobs.outbox_messages import Links, by_job, by_key, message_maker
+from gateway.jobs.store import Ended, JobStore, Signals, unheard
 from gateway.logs import get_logger
 from gateway.memory.stores import memory_stores
 from gateway.metrics.totals import Totals
@@ -34,9 +32,9 @@ class Stores:
     """
 
     jobs: JobStore
-    holds: Holds
+    locks: ArtifactLocks
     outbox: Outbox
-    poison: PoisonBook
+    poison: DeadLetters
     photos: Bucket
     artifacts: Bucket
     signals: Signals
@@ -77,10 +75,10 @@ async def open_stores(settings: Settings, ended: Ended = unheard) -> AsyncIterat
 
 @asynccontextmanager
 async def _open_memory(settings: Settings, ended: Ended) -> AsyncIterator[Stores]:
-    kept = memory_stores(settings, announcer(settings, by_key(own_base(settings))), ended=ended)
+    kept = memory_stores(settings, message_maker(settings, by_key(own_base(settings))), ended=ended)
     yield Stores(
         jobs=kept.jobs,
-        holds=kept.holds,
+        locks=kept.locks,
         outbox=kept.outbox,
         poison=kept.poison,
         photos=kept.photos,
@@ -102,11 +100,11 @@ async def _open_durable(settings: Settings, ended: Ended) -> AsyncIterator[Store
         get_logger("gateway.stores").warning(message, link=own_base(settings))
     async with open_buckets(settings) as buckets:
         links = by_job if settings.artifact_links == "gateway" else _in_s3(buckets.link)
-        announce = announcer(settings, links(own_base(settings)))
+        announce = message_maker(settings, links(own_base(settings)))
         async with open_postgres(settings, announce, signals, ended) as kept:
             yield Stores(
                 jobs=kept.jobs,
-                holds=kept.holds,
+                locks=kept.locks,
                 outbox=kept.outbox,
                 poison=kept.poison,
                 photos=buckets.photos,

@@ -21,7 +21,7 @@ from deploy.embedded.addresses import Addresses
 from deploy.embedded.folders import Folders
 from exporters.paths import DEFAULT_PATHS
 from gateway.cache.cache import Similarity
-from gateway.postgres.likenesses import NEAR, near_values
+from gateway.postgres.results import NEAR, near_values
 from gateway.settings import Settings
 from loadtests.caller import Load, call_repeatedly, multipart_request
 from loadtests.face_case import ADDRESS as FACES

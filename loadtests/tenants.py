@@ -27,8 +27,7 @@ from deploy.embedded.folders import Folders
 from deploy.embedded.keeper import Keeper
 from deploy.embedded.postgres import Postgres
 from gateway.jobs.job import ImageReference, Lease, NewJob, Outcome
-from gateway.jobs.signals import WORK, Signals
-from gateway.jobs.store import JobStore
+from gateway.jobs.store import WORK, JobStore, Signals
 from gateway.postgres.stores import open_postgres
 from gateway.settings import Settings
 

@@ -2,8 +2,8 @@
 
 from typing import get_args
 
-from gateway.jobs.deliveries import Delivery, Outbox
 from gateway.jobs.job import CallbackKind
+from gateway.jobs.outbox import Delivery, Outbox
 
 KINDS: tuple[CallbackKind, ...] = get_args(CallbackKind)
 

@@ -4,6 +4,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeVar
 from uuid import uuid4
 
@@ -18,10 +19,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from gateway.jobs.deliveries import NewDelivery, Outbox
+from gateway.jobs.dead_letters import BadMessage, DeadLetters
 from gateway.jobs.job import ImageReference, Lease, NewJob, Outcome, StoredArtifact
-from gateway.jobs.poison import PoisonBook
-from gateway.jobs.store import LATE_WRITES_S, JobFilter, JobStore, Poison
+from gateway.jobs.outbox import Outbox, OutboxMessage
+from gateway.jobs.store import LATE_WRITES_S, JobFilter, JobStore
 from gateway.results import Failure
 from gateway.settings import Settings
 from tests.outboxes import take_due
@@ -76,7 +77,9 @@ class QueueUnderTest(ABC):
 
     jobs: JobStore
     outbox: Outbox
-    poison: PoisonBook
+    poison: DeadLetters
+    takes_messages = True
+    """Whether jobs may come from Kafka, and dead letters with them."""
 
     @abstractmethod
     async def begin(self, settings: Settings) -> None:
@@ -114,16 +117,22 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(requests=st.lists(_REQUESTS, min_size=1, max_size=4))
     def submit(self, requests: list[NewJob]) -> None:
+        requests = self._possible(requests)
         self._model.check_submissions(requests, self._wait(self._queue.jobs.submit(requests)))
 
     @rule(requests=st.lists(_REQUESTS, min_size=1, max_size=4))
     def submit_while_severed(self, requests: list[NewJob]) -> None:
+        requests = self._possible(requests)
         self._model.check_submissions(requests, self._while_severed(self._queue.jobs.submit(requests)))
 
+    def _possible(self, requests: list[NewJob]) -> list[NewJob]:
+        return requests if self._queue.takes_messages else [replace(one, source="http") for one in requests]
+
+    @precondition(lambda self: self._queue.takes_messages)
     @rule(offset=st.integers(0, 2), value=st.sampled_from([b"{", b"\xff\x00"]))
     def submit_poison(self, offset: int, value: bytes) -> None:
-        announcement = NewDelivery("message", "mask_input_poison", "", value)
-        poison = Poison(f"mask_input/0/{offset}", None, value, Failure("invalid_json", "no"), announcement)
+        announcement = OutboxMessage("message", "mask_input_poison", "", value)
+        poison = BadMessage(f"mask_input/0/{offset}", None, value, Failure("invalid_json", "no"), announcement)
         assert self._wait(self._queue.jobs.submit([], [poison, poison])) == []
         self._model.add_poison(poison)
 

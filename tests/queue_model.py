@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from gateway.errors import PROBLEMS
-from gateway.jobs.deliveries import NewDelivery
+from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.job import Job, Lease, NewJob, Outcome
-from gateway.jobs.store import REMOVAL_S, Poison, Submission, TenantCounts
+from gateway.jobs.outbox import OutboxMessage
+from gateway.jobs.store import REMOVAL_S, Submission, TenantCounts
 from gateway.results import Failure
 
 OUTPUT_TOPIC, WEBHOOK = "mask_output", "https://example.com/hook"
@@ -17,10 +18,12 @@ Sent = tuple[str, bytes]
 """Where a delivery goes, and what it says."""
 
 
-def announce(job: Job, outcome: Outcome) -> list[NewDelivery]:
+def announce(job: Job, outcome: Outcome) -> list[OutboxMessage]:
     """Two deliveries for each outcome, which say what it was."""
     assert job.finished
-    return [NewDelivery(kind, place, job.request.request_id, body) for kind, place, body in _announced(job.id, outcome)]
+    return [
+        OutboxMessage(kind, place, job.request.request_id, body) for kind, place, body in _announced(job.id, outcome)
+    ]
 
 
 def _announced(job_id: UUID, outcome: Outcome) -> Iterator[tuple[str, str, bytes]]:
@@ -105,11 +108,11 @@ class Model:
         expected = [self.submit(request) for request in requests]
         assert [(submission.job.id, submission.result) for submission in submissions] == expected
 
-    def add_poison(self, poison: Poison) -> None:
+    def add_poison(self, poison: BadMessage) -> None:
         message = (poison.origin, poison.value)
         if message not in self.poisoned_messages:
             self.poisoned_messages[message] = True
-            self._owe(None, (poison.announcement.destination, poison.announcement.body))
+            self._owe(None, (poison.outbox_message.destination, poison.outbox_message.body))
 
     def due(self, after: str = "") -> list[ModelJob]:
         """Jobs that a claim may take, in the order in which it takes them where a job of `after` was the last."""

@@ -17,10 +17,9 @@ from gateway.callbacks.signature import Signer
 from gateway.errors import Problem
 from gateway.fetching.fetcher import Client, PinnedTransport, open_client, with_host
 from gateway.fetching.guard import Guard, Resolver, parse_url, shown, system_resolver
-from gateway.jobs.bucket import Bucket, ObjectMissingError
-from gateway.jobs.courier import Courier, DeliveryError
-from gateway.jobs.deliveries import Delivery, NewDelivery
 from gateway.jobs.job import CallbackKind
+from gateway.jobs.objects import Bucket, ObjectMissingError
+from gateway.jobs.outbox import Delivery, DeliveryError, OutboxMessage, Sender
 from gateway.settings import Settings, SettingsError
 
 _MINUTE = 60.0
@@ -37,7 +36,7 @@ _File = tuple[str, bytes, str]
 @asynccontextmanager
 async def open_senders(
     settings: Settings, artifacts: Bucket, resolve: Resolver | None = None
-) -> AsyncIterator[Mapping[CallbackKind, Courier]]:
+) -> AsyncIterator[Mapping[CallbackKind, Sender]]:
     """Senders of `webhook` and `upload` for as long as the context lasts; `resolve` replaces the system's resolver.
 
     Webhooks go only where the guard lets them; MASK_ASSET_URL is the operator's own and may be anywhere. Raises
@@ -122,7 +121,7 @@ class WebhookSender:
         """Seconds to wait after so many failed attempts; None to give up."""
         return WEBHOOK.delay_s(attempts)
 
-    def _request(self, signer: Signer, content: NewDelivery) -> httpx.Request:
+    def _request(self, signer: Signer, content: OutboxMessage) -> httpx.Request:
         headers = {
             **content.headers,
             "Content-Type": "application/json",
@@ -166,7 +165,7 @@ class UploadSender:
         """Seconds to wait after so many failed attempts; None to give up."""
         return UPLOAD.delay_s(attempts)
 
-    def _request(self, content: NewDelivery, body: UploadBody, files: Mapping[str, _File]) -> httpx.Request:
+    def _request(self, content: OutboxMessage, body: UploadBody, files: Mapping[str, _File]) -> httpx.Request:
         url, fields = parse_url(content.destination), body.model_dump(exclude={"files"})
         headers = with_host(url, {**content.headers, **self._headers})
         return httpx.Request("POST", url, data=fields, files=files, headers=headers)

@@ -10,7 +10,7 @@ from gateway.access.audit import AuditEntry, AuditFilter
 from gateway.cli.ledgers import with_ledgers
 from gateway.cli.options import Json
 from gateway.cli.terminal import cell, print_json, screen, table
-from gateway.jobs.view import timestamp
+from gateway.jobs.outbox_messages import timestamp
 
 
 def audit(

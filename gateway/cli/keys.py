@@ -14,7 +14,7 @@ from gateway.cli.options import Json
 from gateway.cli.shell import shell_settings, told
 from gateway.cli.tables import age
 from gateway.cli.terminal import cell, complain, print_json, say, screen, table
-from gateway.jobs.view import timestamp
+from gateway.jobs.outbox_messages import timestamp
 from gateway.settings import SettingsError
 from gateway.settings.names import is_tenant
 from gateway.settings.pipelines import PIPELINES

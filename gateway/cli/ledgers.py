@@ -13,9 +13,8 @@ from gateway.access.audit import AuditLog, FileAudit
 from gateway.access.keys import FileKeys, KeyStore
 from gateway.cli.shell import shell_settings
 from gateway.cli.store_errors import store_errors_told
-from gateway.postgres.audit import PostgresAudit
+from gateway.postgres.access import PostgresAudit, PostgresKeys
 from gateway.postgres.database import find_database
-from gateway.postgres.keys import PostgresKeys
 from gateway.postgres.pool import open_pool
 from gateway.settings import Settings, SettingsError
 

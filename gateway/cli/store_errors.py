@@ -7,7 +7,7 @@ import typer
 
 from gateway.cli.terminal import complain
 from gateway.errors import Problem
-from gateway.postgres.faults import MigrationError
+from gateway.postgres.connection import MigrationError
 from gateway.settings import SettingsError
 
 

@@ -20,7 +20,7 @@ from gateway.access.callers import owner_by_address
 from gateway.access.forwarded import asked_path
 from gateway.deadlines import Pace
 from gateway.errors import Problem, note_problem, problem_response
-from gateway.jobs.trace import trace_id_of as parse_trace_id
+from gateway.jobs.job import trace_id_of as parse_trace_id
 from gateway.limits.admission import Admission
 from gateway.limits.sharing import VISIT, Visit
 from gateway.logs import get_logger

@@ -4,8 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.jobs.identity import ID_CHARACTERS
-from gateway.jobs.job import JobState
+from gateway.jobs.job import ID_CHARACTERS, JobState
 
 MAX_PAGE = 200
 MAX_BIGINT = 2**63 - 1

@@ -13,9 +13,8 @@ from gateway.fetching.guard import check_url
 from gateway.intake.images import MAX_URL_CHARACTERS, Image, check_photo
 from gateway.intake.multipart import Part, PartParser, parse_multipart
 from gateway.intake.submissions import Submission, gather
-from gateway.jobs.identity import ID_CHARACTERS, check_id, fingerprint
-from gateway.jobs.job import UNCOUNTED, Callback, ImageReference
-from gateway.jobs.uploads import PIPELINE, upload_source
+from gateway.jobs.job import ID_CHARACTERS, UNCOUNTED, Callback, ImageReference, check_id, fingerprint
+from gateway.jobs.objects import UPLOAD_PIPELINE, upload_source
 from gateway.pipelines.fields import known, validated
 from gateway.pipelines.registry import Pipeline, parameters_json, unknown_pipeline
 from gateway.s3.images import parse_location
@@ -180,7 +179,7 @@ def upload_request(body: bytes, content_type: str, registry: Mapping[str, Pipeli
     photo = files[0].data
     check_photo(photo, settings.max_pixels)
     wanted = JobRequest(
-        pipeline=PIPELINE,
+        pipeline=UPLOAD_PIPELINE,
         parameters=upload_parameters(parts, registry),
         image=photo,
         user_id="",
@@ -195,7 +194,7 @@ def upload_parameters(parts: Iterable[Part], registry: Mapping[str, Pipeline]) -
 
     Raises Problem `invalid_parameters`, `pipeline_not_found`.
     """
-    pipeline = _pipeline(registry, PIPELINE)
+    pipeline = _pipeline(registry, UPLOAD_PIPELINE)
     names = pipeline.parameters.model_fields
     fields = gather((part.name, part.data.decode("utf-8", "replace")) for part in parts if part.name in names)
     return parameters_json(pipeline, fields).decode()

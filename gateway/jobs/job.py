@@ -1,13 +1,17 @@
 """A job, from the request to its outcome."""
 
-from collections.abc import Mapping
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
 from gateway.cache.cache import CachedResult
-from gateway.jobs.keys import parameters_key
+from gateway.errors import Problem
 from gateway.results import Failure
 
 JobState = Literal["queued", "running", "completed", "failed", "deleting"]
@@ -93,7 +97,7 @@ class NewJob:
     where it was not read, and where it is an object of the bucket of photos, as `parameters_stored` says.
     `fingerprint` is equal for equal requests alone. `source` says where it came from, such as `http` or
     `kafka:mask_input/0/17`. `gender` is what the caller said, if anything. `tenant` is empty for all who name none.
-    `batch_id` is that of the jobs that came together, where they did. `hold` is as a lease's, of one with an outcome.
+    `batch_id` is that of the jobs that came together, where they did. `lock` is as a lease's, of one with an outcome.
     """
 
     id: UUID
@@ -111,24 +115,18 @@ class NewJob:
     outcome: Outcome | None = None
     tenant: str = ""
     batch_id: UUID | None = None
-    hold: UUID | None = None
+    lock: UUID | None = None
     parameters_stored: bool = False
-
-    @property
-    def counted(self) -> bool:
-        """Whether the figures of the cache know of the job."""
-        return self.source != UNCOUNTED
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Keys of what lies in the bucket of photos for the job: its photo, and its parameters where they are large."""
-        photo = (self.image.location,) if self.image.kind == "photo" else ()
-        return (*photo, parameters_key(self.id)) if self.parameters_stored else photo
 
     @property
     def owner(self) -> str:
         """Whose jobs run in their order: a user of a tenant; empty where the caller named no user."""
         return f"{self.tenant}/{self.user_id}" if self.user_id else ""
+
+    @property
+    def counted(self) -> bool:
+        """Whether the cache's hits and misses count the job."""
+        return self.source != UNCOUNTED
 
 
 @dataclass(frozen=True)
@@ -165,12 +163,12 @@ class Job:
 class Lease:
     """A worker's right to end a job, until it expires or is given up; `token` is new with every claim.
 
-    `hold` is the token of gateway.jobs.holds under which the job's artifacts were written, if any were.
+    `lock` is the token of the lock under which the job's artifacts were written, if any were.
     """
 
     job: Job
     token: UUID
-    hold: UUID | None = None
+    lock: UUID | None = None
 
 
 def outcome_of(
@@ -179,3 +177,51 @@ def outcome_of(
     """The outcome of a job with this result; one that came from the cache says so."""
     result = {**value.result, "cached": True} if cached else value.result
     return Outcome(result, stored, value.failure, timings_ms)
+
+
+ID_CHARACTERS = 128
+_OPTIONAL = frozenset({"user_id"})
+_REFUSED = {"Cc": "control characters", "Cs": "lone surrogates"}
+"""General categories of the Unicode standard: what no log line, message key or text column should hold."""
+
+
+def fingerprint(
+    pipeline: str, parameters: str, image: bytes | ImageReference, callbacks: Sequence[Callback] = ()
+) -> bytes:
+    """A SHA-256 that is equal for equal requests: same model, same parameters in any order, same photo, same callbacks.
+
+    `parameters` is a JSON object.
+    """
+    photo = [hashlib.sha256(image).hexdigest()] if isinstance(image, bytes) else [image.kind, image.location]
+    told = [[callback.kind, callback.destination] for callback in callbacks]
+    text = json.dumps([pipeline, json.loads(parameters), photo, told], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).digest()
+
+
+def check_id(field: str, value: str) -> str:
+    """The value, where it can be an id: 1–128 characters, none of them control characters; `user_id` may be empty.
+
+    Raises Problem `invalid_parameters`, which names the field.
+    """
+    if not value and field not in _OPTIONAL:
+        raise Problem("invalid_parameters", f"{field}: must not be empty")
+    if len(value) > ID_CHARACTERS:
+        raise Problem("invalid_parameters", f"{field}: at most {ID_CHARACTERS} characters are accepted")
+    for character in value:
+        if refused := _REFUSED.get(unicodedata.category(character)):
+            raise Problem("invalid_parameters", f"{field}: must not hold {refused}")
+    return value
+
+
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+
+
+def trace_id_of(traceparent: str) -> str | None:
+    """The 32 hex digits of a `traceparent` header; None where it is not one."""
+    match = _TRACEPARENT.fullmatch(traceparent.strip())
+    return match.group(1) if match else None
+
+
+def traceparent(trace_id: str, job_id: UUID) -> str:
+    """The header of what a job sends; the job itself is the parent."""
+    return f"00-{trace_id}-{job_id.hex[:16]}-01"

@@ -1,23 +1,37 @@
 """What keeps jobs: PostgreSQL or memory."""
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 from uuid import UUID
 
+import anyio
+
 from gateway.cache.cache import NewEntry
-from gateway.jobs.deliveries import NewDelivery
+from gateway.errors import PROBLEMS
+from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.job import Job, JobState, Lease, NewJob, Outcome, Waiting
 from gateway.results import Failure
 
+CANCELLED = Outcome(failure=Failure("cancelled", PROBLEMS["cancelled"].example))
 RECENT_S = 60
+LIVE_LEASES = 3
+"""A worker that has said nothing for so many times LEASE_S counts as dead."""
 LATE_WRITES_S = 30.0
 """How long a write to the object store may still be under way after the writer's lease is over."""
 REMOVAL_S = 10.0
 """So long the gateway that deletes a job has for its objects, before a janitor comes to it."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 600.0
 """Before a removal that failed is tried again: twice as long with each failure."""
+
+
+def exhausted(attempts: int) -> Outcome:
+    """The end of a job that was begun too often."""
+    return Outcome(failure=Failure("attempts_exhausted", f"Begun {attempts} times without an end."))
 
 
 @dataclass(frozen=True)
@@ -29,21 +43,6 @@ class Submission:
 
     job: Job
     result: Literal["created", "known", "conflict"]
-
-
-@dataclass(frozen=True)
-class Poison:
-    """A message that no job could be made of, as it came; `origin` is its topic/partition/offset.
-
-    `attempts` counts how often it was read, as it says itself where it was sent again.
-    """
-
-    origin: str
-    key: bytes | None
-    value: bytes
-    failure: Failure
-    announcement: NewDelivery
-    attempts: int = 1
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ class JobStore(Protocol):
     Every method raises Problem `store_unavailable` where the database cannot be reached in time.
     """
 
-    async def submit(self, jobs: Sequence[NewJob], poison: Sequence[Poison] = ()) -> list[Submission]:
+    async def submit(self, jobs: Sequence[NewJob], bad_messages: Sequence[BadMessage] = ()) -> list[Submission]:
         """Keep all or nothing; the same (tenant, user_id, request_id) is kept once, a poison's (origin, value) too."""
 
     async def claim(self, worker: str, limit: int, lease_s: float, after: str = "") -> list[Lease]:
@@ -148,7 +147,7 @@ class JobStore(Protocol):
     async def finish(self, lease: Lease, outcome: Outcome, entry: NewEntry | None = None) -> bool:
         """End a job in one transaction: its row, `user_mask_outputs`, the outbox, and the result for the cache.
 
-        False, and nothing done, for a lease that is over, or whose hold on the artifacts' keys is. The hold ends too.
+        False, and nothing done, for a lease that is over, or whose lock on the artifacts' keys is. The lock ends too.
         """
 
     async def retry(self, lease: Lease, failure: Failure, delay_s: float) -> bool:
@@ -210,3 +209,60 @@ class JobStore(Protocol):
 
     async def expire(self, days: int) -> int:
         """Delete some of the jobs that ended so long ago; how many, none when no more are left."""
+
+
+WORK = "work"
+OUTBOX = "outbox"
+"""Topics beside the ids of jobs: a job is due; a delivery is due."""
+
+
+class Subscription:
+    """Remembers one change until it is waited for."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+
+    def notify(self) -> None:
+        """Wake whoever waits, or the next who will."""
+        self._changed.set()
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Whether there was a change since the last wait, or comes one within the time.
+
+        Not with asyncio.wait_for, which before Python 3.12 forgets a cancellation that comes together with the change.
+        """
+        with anyio.move_on_after(timeout_s):
+            await self._changed.wait()
+            self._changed.clear()
+            return True
+        return False
+
+
+class Signals:
+    """Topics and their subscribers; a change that nobody subscribed to is forgotten."""
+
+    def __init__(self) -> None:
+        self._subscriptions: dict[str, set[Subscription]] = defaultdict(set)
+
+    @contextmanager
+    def subscribe(self, topic: str) -> Iterator[Subscription]:
+        """Hear of a topic's changes for as long as the context lasts."""
+        subscription = Subscription()
+        self._subscriptions[topic].add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._subscriptions[topic].discard(subscription)
+            if not self._subscriptions[topic]:
+                del self._subscriptions[topic]
+
+    def notify(self, topic: str) -> None:
+        """Tell a topic's subscribers."""
+        for subscription in self._subscriptions.get(topic, ()):
+            subscription.notify()
+
+    def notify_all(self) -> None:
+        """Tell everybody to look again, as after a lost connection."""
+        for subscriptions in self._subscriptions.values():
+            for subscription in subscriptions:
+                subscription.notify()

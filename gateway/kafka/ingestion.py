@@ -11,11 +11,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from gateway.errors import Problem
-from gateway.jobs.bucket import Bucket, ObjectMissingError
+from gateway.jobs.dead_letters import FROM_KAFKA, BadMessage, DeadLetters, dead_letter_origin
 from gateway.jobs.job import Job
-from gateway.jobs.keys import photo_key
-from gateway.jobs.poison import FROM_KAFKA, PoisonBook, poison_origin
-from gateway.jobs.store import JobFilter, JobStore, Poison, Submission
+from gateway.jobs.objects import Bucket, ObjectMissingError, photo_key
+from gateway.jobs.store import JobFilter, JobStore, Submission
 from gateway.kafka.broker import Topic, explained, open_broker
 from gateway.kafka.consumer import FlowControl, TopicChangedError, Watch, joined, make_topics, missing
 from gateway.kafka.messages import Arrival, Message, MessageReader, without_control_characters
@@ -145,7 +144,7 @@ class Ingestion:
         """Return when everything is kept; while a store is away, the messages wait here."""
         read = await asyncio.to_thread(lambda: [self._read(message) for message in taken.messages])
         arrivals = [one for one in read if isinstance(one, Arrival)]
-        dead_letters = [one for one in read if isinstance(one, Poison)] + [
+        dead_letters = [one for one in read if isinstance(one, BadMessage)] + [
             self._unreadable(one) for one in taken.skipped
         ]
         while True:
@@ -158,7 +157,7 @@ class Ingestion:
                 break
         self._log.info("messages taken", jobs=len(arrivals), poison=len(dead_letters))
 
-    def _read(self, message: Message) -> Arrival | Poison:
+    def _read(self, message: Message) -> Arrival | BadMessage:
         """A message that triggers a bug must not hold up those behind it."""
         try:
             return self._reader.read(message)
@@ -167,7 +166,7 @@ class Ingestion:
             failure = Failure("internal_error", "An unexpected error; the log has the details.")
             return self._reader.dead_letter(message, failure)
 
-    def _unreadable(self, skipped: Skipped) -> Poison:
+    def _unreadable(self, skipped: Skipped) -> BadMessage:
         partition, one = skipped.partition, skipped.unreadable
         message = Message(partition.topic, partition.partition, one.offset, 0, one.key, one.value)
         several = f" (offsets {one.offset} to {one.end - 1})" if one.end - one.offset > 1 else ""
@@ -215,16 +214,16 @@ class ArrivalStore:
     It is safe to repeat: the same arrivals give the same objects and the same jobs.
     """
 
-    def __init__(self, jobs: JobStore, photos: Bucket, reader: MessageReader, dead_letters: PoisonBook) -> None:
+    def __init__(self, jobs: JobStore, photos: Bucket, reader: MessageReader, dead_letters: DeadLetters) -> None:
         self._jobs = jobs
         self._photos = photos
         self._reader = reader
         self._dead_letters = dead_letters
 
-    async def keep(self, arrivals: Sequence[Arrival], dead_letters: Sequence[Poison]) -> None:
+    async def keep(self, arrivals: Sequence[Arrival], dead_letters: Sequence[BadMessage]) -> None:
         """Return when everything is kept. Raises Problem `store_unavailable`, `storage_unavailable`."""
         recalled = [await self._recalled(arrival) for arrival in arrivals]
-        dead_letters = [*dead_letters, *(one for one in recalled if isinstance(one, Poison))]
+        dead_letters = [*dead_letters, *(one for one in recalled if isinstance(one, BadMessage))]
         arrivals = [one for one in recalled if isinstance(one, Arrival)]
         await self._put(arrivals)
         submissions = await self._jobs.submit([arrival.job for arrival in arrivals], dead_letters)
@@ -239,7 +238,7 @@ class ArrivalStore:
             if _is_sent_again(arrival, submission):
                 await self._dead_letters.replay_job(submission.job.id, arrival.job.id)
 
-    async def _recalled(self, arrival: Arrival) -> Arrival | Poison | None:
+    async def _recalled(self, arrival: Arrival) -> Arrival | BadMessage | None:
         """The arrival with the photo that it names by the id of an earlier message of its tenant.
 
         A dead letter if the photo is gone; None if there is nothing to do, as the message came again after its work.
@@ -279,7 +278,7 @@ class ArrivalStore:
             if isinstance(result, BaseException):
                 raise result
 
-    def _conflict(self, arrival: Arrival) -> Poison:
+    def _conflict(self, arrival: Arrival) -> BadMessage:
         job = arrival.job
         detail = f"request_id {job.request_id!r} of user {job.user_id!r} came before with other content; send a new id."
         return self._reader.dead_letter(arrival.message, Failure("idempotency_conflict", detail))
@@ -296,4 +295,4 @@ def _is_sent_again(arrival: Arrival, submission: Submission) -> bool:
 
 
 def _was_given_up(job: Job) -> bool:
-    return job.outcome is not None and poison_origin(job, job.outcome.failure) is not None
+    return job.outcome is not None and dead_letter_origin(job, job.outcome.failure) is not None

@@ -10,12 +10,10 @@ from gateway.errors import Problem
 from gateway.intake.images import Image, json_image, missing_image
 from gateway.intake.json_bodies import json_members
 from gateway.intake.requests import JobFields, checked_image
-from gateway.jobs.deliveries import NewDelivery
-from gateway.jobs.identity import check_id, fingerprint
-from gateway.jobs.job import Callback, ImageReference, NewJob, Outcome
-from gateway.jobs.keys import photo_key
-from gateway.jobs.store import Poison
-from gateway.jobs.trace import trace_id_of
+from gateway.jobs.dead_letters import BadMessage
+from gateway.jobs.job import Callback, ImageReference, NewJob, Outcome, check_id, fingerprint, trace_id_of
+from gateway.jobs.objects import photo_key
+from gateway.jobs.outbox import OutboxMessage
 from gateway.pipelines.body_masks import canonical_gender
 from gateway.pipelines.fields import validated
 from gateway.pipelines.registry import Pipeline, parameters_json
@@ -106,7 +104,7 @@ class MessageReader:
         self._pipeline = pipeline
         self._callbacks = (Callback("message", settings.kafka_topic_output),)
 
-    def read(self, message: Message) -> Arrival | Poison:
+    def read(self, message: Message) -> Arrival | BadMessage:
         """A job; a job that has failed, if the caller can be told of it; or else a dead letter. Raises nothing."""
         try:
             members = _members(message.value)
@@ -115,7 +113,7 @@ class MessageReader:
             return self.dead_letter(message, Failure(problem.code, without_control_characters(problem.detail)))
         return self._arrival(message, members, user_id, request_id)
 
-    def dead_letter(self, message: Message, failure: Failure) -> Poison:
+    def dead_letter(self, message: Message, failure: Failure) -> BadMessage:
         """The dead letter of a message that no job is made of."""
         return dead_letter_of(message, failure, self._settings.kafka_topic_poison)
 
@@ -160,13 +158,13 @@ class MessageReader:
         return _Asked(parameters, checked, priority)
 
 
-def dead_letter_of(message: Message, failure: Failure, topic: str) -> Poison:
+def dead_letter_of(message: Message, failure: Failure, topic: str) -> BadMessage:
     """The message with its failure, and what goes to the poison topic: key and value, and the failure in headers."""
     value = message.value or b""
     attempts = message.attempts + 1
     headers = {"reason": failure.code, "detail": failure.detail, "attempts": str(attempts), "origin": message.origin}
-    announcement = NewDelivery("message", topic, _text(message.key), value, headers)
-    return Poison(message.origin, message.key, value, failure, announcement, attempts)
+    announcement = OutboxMessage("message", topic, _text(message.key), value, headers)
+    return BadMessage(message.origin, message.key, value, failure, announcement, attempts)
 
 
 def _text(key: bytes | None) -> str:

@@ -12,8 +12,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 from aiokafka.structs import RecordMetadata
 
-from gateway.jobs.courier import DeliveryError
-from gateway.jobs.deliveries import Delivery, NewDelivery
+from gateway.jobs.outbox import Delivery, DeliveryError, OutboxMessage
 from gateway.kafka.broker import explained
 from gateway.kafka.connection import REQUEST_TIMEOUT_S, connection_arguments
 from gateway.logs import get_logger
@@ -71,7 +70,7 @@ class MessageSender:
         except _TOO_LARGE as error:
             await self._send_short(delivery.content, error)
 
-    async def _send_short(self, content: NewDelivery, error: KafkaError) -> None:
+    async def _send_short(self, content: OutboxMessage, error: KafkaError) -> None:
         """Send it without what makes it large. Raises DeliveryError, a lasting one if that is no help."""
         short = shortened(content)
         is_small = len(content.body) <= min(_BATCH_BYTES, _LARGEST_BYTES)
@@ -89,7 +88,7 @@ class MessageSender:
             origin=content.headers.get("origin"),
         )
 
-    async def _send(self, content: NewDelivery) -> None:
+    async def _send(self, content: OutboxMessage) -> None:
         """Raises DeliveryError, and the client's errors for messages that are too large."""
         producer: AIOKafkaProducer | None = None
         try:
@@ -171,7 +170,7 @@ class MessageSender:
             raise
         return producer
 
-    async def _words(self, error: KafkaError, content: NewDelivery) -> str:
+    async def _words(self, error: KafkaError, content: OutboxMessage) -> str:
         return f"{content.destination}: {await explained(error, self._settings)}"
 
     def _discard(self, producer: AIOKafkaProducer | None) -> None:
@@ -187,7 +186,7 @@ class MessageSender:
         task.add_done_callback(self._stopping.discard)
 
 
-async def _hand_over(producer: AIOKafkaProducer, content: NewDelivery) -> "asyncio.Future[RecordMetadata]":
+async def _hand_over(producer: AIOKafkaProducer, content: OutboxMessage) -> "asyncio.Future[RecordMetadata]":
     """Give the message to the producer, which sends it until it is acknowledged or given up."""
     sent: asyncio.Future[RecordMetadata] = await producer.send(
         content.destination,
@@ -198,7 +197,7 @@ async def _hand_over(producer: AIOKafkaProducer, content: NewDelivery) -> "async
     return sent
 
 
-def shortened(content: NewDelivery) -> NewDelivery | None:
+def shortened(content: OutboxMessage) -> OutboxMessage | None:
     """The message without what makes it large; None if that is no help.
 
     A dead letter loses its value, but gets its size and SHA-256; an outcome loses its links.

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from itertools import islice
 
+from typing_extensions import override
+
 from gateway.cache.cache import (
     NOTHING,
     Cache,
@@ -25,7 +27,7 @@ from gateway.cache.cache import (
     still,
 )
 from gateway.cache.keys import alike
-from gateway.memory.clock import Clock
+from gateway.memory.table import Clock
 from gateway.settings import Settings
 from vision.photo import differing_bits
 
@@ -55,18 +57,18 @@ class MemoryCache(Cache):
         self._traffic: dict[date, Traffic] = {}
         self._locks = KeyedLocks()
 
+    @override
     async def find(self, key: CacheKey) -> CacheHit | None:
-        """The result under this very key."""
         kept = self._kept.get(key.digest)
         return _hit(kept) if kept and kept.until > self._clock() else None
 
+    @override
     async def find_similar(self, similarity: Similarity, bits: int) -> CacheHit | None:
-        """The nearest result that is near enough."""
         near = min(self._near(similarity, bits), key=lambda found: found[0], default=None)
         return _hit(near[1]) if near else None
 
+    @override
     async def keep(self, entry: NewEntry) -> None:
-        """Keep a result; whoever keeps most loses those used least recently that do not fit beside it."""
         self._drop(entry.key.digest)
         kept = _Kept(entry, self._clock() + timedelta(seconds=entry.life_s), size_of(entry))
         self._kept[entry.key.digest] = kept
@@ -79,37 +81,37 @@ class MemoryCache(Cache):
         for digest in [digest for digest, kept in self._kept.items() if kept.entry.task_id == task_id]:
             self._drop(digest)
 
+    @override
     def alone(self, key: CacheKey) -> AbstractAsyncContextManager[None]:
-        """Wait until nobody else computes this result."""
         return self._locks.held(key.digest)
 
+    @override
     def count(self, served: CacheHit | NewEntry) -> None:
-        """Count a request at once."""
         today = self._clock().date()
         self._traffic[today] = self._traffic.get(today, NOTHING) + Traffic.of(served)
         if isinstance(served, CacheHit) and (kept := self._kept.get(served.key.digest)):
             self._kept[served.key.digest] = replace(kept, hits=kept.hits + 1)
             self._used[kept.entry.key.tenant].move_to_end(served.key.digest)
 
+    @override
     async def stats(self, days: int) -> CacheStats:
-        """Figures of the last days."""
         first = self._clock().date() - timedelta(days=days - 1)
         sums = sum((traffic for day, traffic in self._traffic.items() if day >= first), NOTHING)
         return CacheStats(days=days, **vars(sums), entries=len(self._kept), bytes=self._bytes.total())
 
+    @override
     async def recent(self, limit: int, tenant: str = "") -> list[CachedTask]:
-        """A tenant's entries, the newest first."""
         own = (kept for kept in self._kept.values() if kept.entry.key.tenant == tenant)
         newest = sorted(own, key=lambda kept: kept.entry.submitted_at, reverse=True)
         return [_task(kept) for kept in islice(newest, limit)]
 
+    @override
     async def totals(self) -> CacheTotals:
-        """Figures since the start."""
         sums = sum(self._traffic.values(), NOTHING)
         return CacheTotals(sums.requests, sums.hits, len(self._kept), self._bytes.total())
 
+    @override
     async def cleanup(self, _alive: Callable[[], None] = still) -> int:
-        """Remove what is too old."""
         now = self._clock()
         old = [digest for digest, kept in self._kept.items() if kept.until <= now]
         for digest in old:

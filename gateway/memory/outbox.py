@@ -7,10 +7,12 @@ from datetime import datetime, timedelta
 from itertools import count, islice
 from uuid import UUID
 
-from gateway.jobs.deliveries import MOST_DUE, Delivery, DeliveryState, Lane, NewDelivery, Outbox
+from typing_extensions import override
+
 from gateway.jobs.job import CallbackKind, Waiting
-from gateway.jobs.signals import OUTBOX, Signals
-from gateway.memory.clock import Clock, waiting_since
+from gateway.jobs.outbox import MOST_DUE, Delivery, DeliveryState, Lane, Outbox, OutboxMessage
+from gateway.jobs.store import OUTBOX, Signals
+from gateway.memory.table import Clock, waiting_since
 
 
 class MemoryOutbox(Outbox):
@@ -24,7 +26,7 @@ class MemoryOutbox(Outbox):
         self._pending: set[int] = set()
         self._of_job: dict[UUID, list[int]] = defaultdict(list)
 
-    def add(self, job_id: UUID | None, contents: Iterable[NewDelivery]) -> None:
+    def add(self, job_id: UUID | None, contents: Iterable[OutboxMessage]) -> None:
         """Keep deliveries until they are made."""
         now = self._clock()
         for content in contents:
@@ -45,8 +47,8 @@ class MemoryOutbox(Outbox):
             if delivery.state != "pending":
                 self._drop([delivery.id])
 
+    @override
     async def lanes(self, kind: CallbackKind, after: Lane | None, limit: int) -> Mapping[Lane, int]:
-        """Lanes with pending deliveries, from the one after `after` on, and how many of each are due."""
         now, due = self._clock(), Counter[Lane]()
         for delivery in self._known(self._pending):
             lane = delivery.content.lane
@@ -54,8 +56,8 @@ class MemoryOutbox(Outbox):
                 due[lane] += delivery.run_at <= now
         return {lane: min(due[lane], MOST_DUE) for lane in islice(sorted(due), limit)}
 
+    @override
     async def take(self, shares: Mapping[Lane, int], lease_s: float) -> list[Delivery]:
-        """Due deliveries, so many of each lane, its oldest first."""
         now, left = self._clock(), dict(shares)
         taken: list[Delivery] = []
         for delivery in sorted(self._known(self._pending), key=lambda one: (one.run_at, one.id)):
@@ -65,30 +67,30 @@ class MemoryOutbox(Outbox):
                 taken.append(self._lease(delivery.id, lease_s))
         return sorted(taken, key=lambda one: one.id)
 
+    @override
     async def renew(self, taken: Collection[Delivery], lease_s: float) -> frozenset[int]:
-        """Keep deliveries that are still under way from others for longer; the ids of those that were still so."""
         until = self._clock() + timedelta(seconds=lease_s)
         held = [one for attempt in taken for one in self._waiting(attempt)]
         for delivery in held:
             self._put(replace(delivery, run_at=until))
         return frozenset(one.id for one in held)
 
+    @override
     async def delivered(self, ids: Sequence[int]) -> None:
-        """Note deliveries that were made; their bodies are not needed any more, and nobody asks for those of no job."""
         for delivery in self._known(ids):
             self._end(_without_body(delivery), "delivered", None)
             if delivery.job_id is None:
                 self._drop([delivery.id])
 
+    @override
     async def postpone(self, delivery: Delivery, reason: str, delay_s: float) -> bool:
-        """Try again later. False where it was taken anew or is gone."""
         found = self._waiting(delivery)
         for waiting in found:
             self._put(replace(waiting, run_at=self._clock() + timedelta(seconds=delay_s), last_error=reason))
         return bool(found)
 
+    @override
     async def give_up(self, delivery: Delivery, reason: str) -> bool:
-        """Never try again, unless it is asked for. False where it was taken anew or is gone."""
         found = self._waiting(delivery)
         for waiting in found:
             self._end(waiting, "failed", reason)
@@ -96,19 +98,19 @@ class MemoryOutbox(Outbox):
                 self._drop([waiting.id])
         return bool(found)
 
+    @override
     async def of_job(self, job_id: UUID) -> list[Delivery]:
-        """A job's deliveries in order, without their bodies."""
         return [_without_body(self._deliveries[delivery_id]) for delivery_id in self._of_job.get(job_id, ())]
 
+    @override
     async def standing(self) -> Mapping[CallbackKind, Waiting]:
-        """Deliveries that are not made yet, by kind."""
         came: dict[CallbackKind, list[datetime]] = defaultdict(list)
         for delivery in self._known(self._pending):
             came[delivery.content.kind].append(delivery.created_at)
         return {kind: waiting_since(moments, self._clock()) for kind, moments in came.items()}
 
+    @override
     async def resend(self, job_id: UUID) -> int:
-        """Make a job's failed deliveries pending again; how many there were."""
         failed = [one for one in self._known(self._of_job.get(job_id, ())) if one.state == "failed"]
         for delivery in failed:
             self._put(replace(delivery, state="pending", attempts=0, run_at=self._clock(), ended_at=None))

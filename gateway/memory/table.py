@@ -1,15 +1,30 @@
-"""Jobs in memory, and the ways to find them."""
+"""Jobs in memory: how they are found, and whose turn it is."""
 
-from collections.abc import Iterator, Mapping
+import heapq
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import count
 from uuid import UUID
 
-from gateway.jobs.job import Job, NewJob
+from gateway.jobs.job import Job, NewJob, Waiting
 from gateway.results import Failure
 
 Identity = tuple[str, str, str]
+Clock = Callable[[], datetime]
+"""The present, in UTC."""
+
+
+def waiting_since(moments: Iterable[datetime], now: datetime) -> Waiting:
+    """How many moments there are, and how long ago the first was."""
+    known = list(moments)
+    return Waiting(len(known), max(0.0, (now - min(known)).total_seconds()) if known else 0.0)
+
+
+def system_clock() -> datetime:
+    """The machine's time."""
+    return datetime.now(UTC)
 
 
 def identity_of(request: NewJob) -> Identity:
@@ -132,6 +147,34 @@ class JobTable:
             return job
         reason = self.removals[job.id].reason
         return replace(job, state="deleting", last_failure=Failure("storage_unavailable", reason) if reason else None)
+
+
+def in_turn(unfinished: Iterable[tuple[str, list[Job]]], user_concurrency: int) -> Iterator[Job]:
+    """Jobs that wait for no other job of their user; of a user, those that run come first.
+
+    Jobs of nobody wait for none.
+    """
+    for user, jobs in unfinished:
+        yield from heapq.nsmallest(user_concurrency, jobs, key=_turn) if user else jobs
+
+
+def in_rounds(due: Iterable[Job], busy: Mapping[str, int], after: str) -> list[Job]:
+    """Due jobs in the order in which they are claimed, which goes round the tenants.
+
+    A tenant's by priority and age; first those of whoever has fewest running, `busy`, with those before them; of equals
+    the next by name past `after`.
+    """
+    taken, places = Counter(busy), dict[int, tuple[int, bool, str]]()
+    jobs = sorted(due, key=lambda job: (-job.request.priority, job.sequence))
+    for job in jobs:
+        tenant = job.request.tenant
+        taken[tenant] += 1
+        places[job.sequence] = taken[tenant], tenant <= after, tenant
+    return sorted(jobs, key=lambda job: places[job.sequence])
+
+
+def _turn(job: Job) -> tuple[bool, int, int]:
+    return job.state != "running", -job.request.priority, job.sequence
 
 
 def _add(groups: dict[str, dict[UUID, None]], name: str, job_id: UUID) -> None:

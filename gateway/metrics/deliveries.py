@@ -7,8 +7,8 @@ from uuid import UUID
 from prometheus_client import CollectorRegistry, Counter
 from typing_extensions import override
 
-from gateway.jobs.deliveries import Delivery, Lane, Outbox
 from gateway.jobs.job import CallbackKind, Waiting
+from gateway.jobs.outbox import Delivery, Lane, Outbox
 
 KINDS: tuple[CallbackKind, ...] = get_args(CallbackKind)
 _Status = Literal["delivered", "retried", "given_up"]

@@ -8,8 +8,9 @@ from uuid import UUID
 from typing_extensions import override
 
 from gateway.cache.cache import NewEntry
+from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.job import Job, Lease, NewJob, Outcome
-from gateway.jobs.store import JobFilter, JobStore, Poison, QueueCounts, Recent, Standing, Submission, TenantCounts
+from gateway.jobs.store import JobFilter, JobStore, QueueCounts, Recent, Standing, Submission, TenantCounts
 from gateway.metrics.instruments import Instruments
 from gateway.results import Failure
 
@@ -26,7 +27,7 @@ class MeasuredJobs(JobStore):
         self._ended = instruments.ended
         self._lost: deque[UUID] = deque(maxlen=_REMEMBERED)
 
-    async def submit(self, jobs: Sequence[NewJob], poison: Sequence[Poison] = ()) -> list[Submission]:
+    async def submit(self, jobs: Sequence[NewJob], poison: Sequence[BadMessage] = ()) -> list[Submission]:
         """Count the jobs that were not known, and those that ended at once."""
         submissions = await self._jobs.submit(jobs, poison)
         for submission in submissions:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from gateway.intake.requests import FILE, FILES
 from gateway.intake.submissions import MULTIPART
-from gateway.jobs.uploads import PIPELINE
+from gateway.jobs.objects import UPLOAD_PIPELINE
 from gateway.openapi.photos import BINARY, parameters_schema, styles
 from gateway.openapi.run_examples import EXAMPLES
 from gateway.pipelines.registry import Pipeline
@@ -12,7 +12,7 @@ from gateway.pipelines.registry import Pipeline
 _JOB_ID, _BATCH_ID = "6f1c0e4e-0d0e-4a57-8f2b-0f6a3c1e9d11", "0b6c6cc1-40f6-4d53-9e5b-7d3f0a1c2e4b"
 _NAMED: dict[str, object] = {"job_id": _JOB_ID, "filename": "image.jpg"}
 _OBJECTS = "s3://masks"
-_FOUND = EXAMPLES[PIPELINE].found
+_FOUND = EXAMPLES[UPLOAD_PIPELINE].found
 _ORIGINAL, _PROCESSED = f"original/{_JOB_ID}_7b2e20e7f913b879.jpg", f"processed/{_JOB_ID}.jpg"
 
 UPLOADED: dict[str, object] = {
@@ -84,7 +84,7 @@ def batch_upload_operation(registry: Mapping[str, Pipeline], most: int) -> dict[
 
 def _form(registry: Mapping[str, Pipeline], name: str, file: Mapping[str, object]) -> dict[str, object]:
     """A file field, and the pipeline's parameters."""
-    fields = parameters_schema(registry[PIPELINE])["properties"] if PIPELINE in registry else {}
+    fields = parameters_schema(registry[UPLOAD_PIPELINE])["properties"] if UPLOAD_PIPELINE in registry else {}
     schema = {"type": "object", "properties": {name: file, **fields}, "required": [name]}
     content = {MULTIPART: {"schema": schema, "encoding": styles(fields)}}
     return {"requestBody": {"required": True, "content": content}}

@@ -1,12 +1,14 @@
-"""Results in PostgreSQL."""
+"""The cache in PostgreSQL: its results are found, kept and removed there, and its hits counted."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from typing import TypeVar
 
 import anyio
 import asyncpg
+from typing_extensions import override
 
 from gateway.cache.cache import (
     Cache,
@@ -15,6 +17,7 @@ from gateway.cache.cache import (
     CacheKey,
     CacheStats,
     CacheTotals,
+    Counted,
     KeyedLocks,
     NewEntry,
     NullCache,
@@ -23,17 +26,117 @@ from gateway.cache.cache import (
     still,
 )
 from gateway.errors import Problem
+from gateway.postgres.connection import Connection, Row, change
 from gateway.postgres.database import Database
-from gateway.postgres.eviction import forget_some, remove_some
-from gateway.postgres.likenesses import find_digest_like
 from gateway.postgres.locks import Locks, RowLocks, SessionLocks
 from gateway.postgres.pool import Pool, Work
-from gateway.postgres.results import find_entry, keep_entry, recent_entries
-from gateway.postgres.traffic import note, read_stats, read_totals
+from gateway.postgres.results import find_entry, find_similar, keep_entry, recent_entries
 from gateway.settings import Settings
 
 T = TypeVar("T")
 
+METRICS_DAYS = 30
+
+_MOST = 1000
+_MOST_BYTES = 64 * 1024 * 1024
+"""Of large results, fewer at a time: a table keeps them in pieces of 2 kB, each of which is removed."""
+_METRICS = 5000
+
+_EXPIRE = """
+DELETE FROM public.task_results WHERE id IN (
+    SELECT id FROM (
+        SELECT id, sum(bytes) OVER (ORDER BY ttl_expires_at, id) - bytes AS bytes_before
+        FROM (
+            SELECT id, ttl_expires_at, bytes FROM public.task_results
+            WHERE pipeline IS NOT NULL AND ttl_expires_at <= now() ORDER BY ttl_expires_at LIMIT $1
+        ) AS oldest
+    ) AS ranked
+    WHERE bytes_before < $2 OR bytes_before IS NULL
+)
+"""
+# A tenant's share is what it may keep so that all that is kept fits, and whoever keeps less than that loses nothing
+# (max-min fairness): of tenants in the order of their sizes, what is left by the smaller ones, in equal parts. What is
+# too much is reckoned by the statement that removes it: two that clean together choose the same.
+_EVICT = """
+WITH sizes AS (
+    SELECT tenant, sum(bytes) AS bytes FROM public.task_results WHERE pipeline IS NOT NULL GROUP BY tenant
+), parts AS (
+    SELECT bytes, ($1 - sum(bytes) OVER smaller + bytes) / count(*) OVER larger AS part FROM sizes
+    WINDOW smaller AS (ORDER BY bytes, tenant ROWS UNBOUNDED PRECEDING),
+        larger AS (ORDER BY bytes, tenant ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)
+), share AS (
+    SELECT part FROM parts WHERE bytes > part ORDER BY bytes LIMIT 1
+)
+DELETE FROM public.task_results WHERE id IN (
+    SELECT id FROM (
+        SELECT oldest.*, sum(bytes) OVER (ORDER BY used_at, id) - bytes AS all_before
+        FROM (SELECT tenant, sizes.bytes - part AS excess FROM sizes, share WHERE sizes.bytes > part) AS rich
+        CROSS JOIN LATERAL (
+            SELECT id, used_at, bytes, sum(bytes) OVER (ORDER BY used_at, id) - bytes AS bytes_before
+            FROM (
+                SELECT id, used_at, bytes FROM public.task_results
+                WHERE pipeline IS NOT NULL AND tenant = rich.tenant ORDER BY used_at, id LIMIT $2
+            ) AS own
+        ) AS oldest
+        WHERE bytes_before < excess ORDER BY used_at, id LIMIT $2
+    ) AS ranked
+    WHERE all_before < $3
+)
+"""
+# By the rows' places, as the table may be the caller's own and have no key; in a partitioned one a place is one of each
+# part, so what is asked of a row is asked twice.
+_FORGET = """
+DELETE FROM public.processing_metrics
+WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM public.processing_metrics
+    WHERE pipeline IS NOT NULL AND recorded_at < now() - $1 * interval '1 day'
+    ORDER BY recorded_at LIMIT $2
+)) AND pipeline IS NOT NULL AND recorded_at < now() - $1 * interval '1 day'
+"""
+# Of holders that died.
+_FORGET_LOCKS = """
+DELETE FROM maskwright.locks WHERE key IN (
+    SELECT key FROM maskwright.locks WHERE until < now() - interval '1 day' LIMIT $1
+)
+"""
+_COUNT = """
+INSERT INTO maskwright.cache_traffic AS noted (day, pipeline, requests, hits, successes, failures, spent_ms, saved_ms)
+SELECT current_date, pipeline, requests, hits, successes, failures, spent_ms, saved_ms
+FROM unnest(
+    $1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::float8[], $7::float8[]
+) AS new(pipeline, requests, hits, successes, failures, spent_ms, saved_ms)
+ORDER BY pipeline
+ON CONFLICT (day, pipeline) DO UPDATE SET
+    requests = noted.requests + excluded.requests,
+    hits = noted.hits + excluded.hits,
+    successes = noted.successes + excluded.successes,
+    failures = noted.failures + excluded.failures,
+    spent_ms = noted.spent_ms + excluded.spent_ms,
+    saved_ms = noted.saved_ms + excluded.saved_ms
+"""
+# Rows are locked in one order, so that two processes that note the same hits do not wait for each other.
+_HIT = """
+UPDATE public.task_results SET cache_hits = cache_hits + new.hits,
+    used_at = CASE WHEN used_at > now() - interval '1 minute' THEN used_at ELSE now() END
+FROM (
+    SELECT task_results.id, counted.hits
+    FROM unnest($1::text[], $2::bigint[]) AS counted(input_hash, hits)
+    JOIN public.task_results ON task_results.input_hash = counted.input_hash AND task_results.pipeline IS NOT NULL
+    ORDER BY task_results.id FOR UPDATE OF task_results
+) AS new
+WHERE task_results.id = new.id
+"""
+_STATS = """
+SELECT coalesce(sum(requests), 0)::bigint AS requests, coalesce(sum(hits), 0)::bigint AS hits,
+    coalesce(sum(successes), 0)::bigint AS successes, coalesce(sum(failures), 0)::bigint AS failures,
+    coalesce(sum(spent_ms), 0) AS spent_ms, coalesce(sum(saved_ms), 0) AS saved_ms
+FROM maskwright.cache_traffic WHERE day > current_date - $1::integer
+"""
+_SIZE = """
+SELECT count(*) AS entries, coalesce(sum(bytes), 0)::bigint AS bytes
+FROM public.task_results WHERE pipeline IS NOT NULL AND ttl_expires_at > now()
+"""
+_ALL_DAYS = 1_000_000
 _NOTE_S = 1.0
 """How often hits are noted: a hit that wrote to the disk would not be quick."""
 
@@ -49,51 +152,53 @@ class PostgresCache(Cache):
         self._everywhere = locks
         self._tally = Tally()
 
+    @override
     async def find(self, key: CacheKey) -> CacheHit | None:
-        """The result under this very key."""
         return await self._quickly(lambda connection: find_entry(connection, key.digest.hex()))
 
+    @override
     async def find_similar(self, similarity: Similarity, bits: int) -> CacheHit | None:
-        """The nearest result that is near enough."""
-        digest = await self._quickly(lambda connection: find_digest_like(connection, similarity, bits))
-        return await self._quickly(lambda connection: find_entry(connection, digest)) if digest else None
+        return await self._quickly(lambda connection: find_similar(connection, similarity, bits))
 
+    @override
     async def keep(self, entry: NewEntry) -> None:
-        """Keep a result."""
         await self._quickly(lambda connection: keep_entry(connection, entry))
 
+    @override
     @asynccontextmanager
     async def alone(self, key: CacheKey) -> AsyncIterator[None]:
-        """Wait until nobody else computes this result; of each process one waits for the others'."""
+        """Of each process one at a time waits for the others."""
         async with self._here.held(key.digest), self._everywhere.held(key.digest):
             yield
 
+    @override
     def count(self, served: CacheHit | NewEntry) -> None:
-        """Count a request; it is noted within a second."""
+        """It is noted within a second."""
         self._tally.count(served)
 
+    @override
     async def stats(self, days: int) -> CacheStats:
-        """Figures of the last days."""
-        await self.note()
-        return await self._pool.transact(lambda connection: read_stats(connection, days))
+        traffic, size = await self._figures(days)
+        return CacheStats(days=days, **traffic, **size)
 
+    @override
     async def recent(self, limit: int, tenant: str = "") -> list[CachedTask]:
-        """A tenant's entries, the newest first."""
         await self.note()
         return await self._pool.run(lambda connection: recent_entries(connection, limit, tenant))
 
+    @override
     async def totals(self) -> CacheTotals:
-        """Figures of all time."""
-        await self.note()
-        return await self._pool.transact(read_totals)
+        traffic, size = await self._figures(_ALL_DAYS)
+        return CacheTotals(traffic["requests"], traffic["hits"], **size)
 
+    @override
     async def cleanup(self, alive: Callable[[], None] = still) -> int:
-        """Remove what is too old or too much, portion by portion; how many results."""
+        """Portion by portion, each of which takes less than a second."""
         removed = 0
-        while some := await self._pool.transact(lambda connection: remove_some(connection, self._max_bytes)):
+        while some := await self._pool.transact(partial(_remove_some, max_bytes=self._max_bytes)):
             removed += some
             alive()
-        while await self._pool.transact(forget_some):
+        while await self._pool.transact(_forget_some):
             alive()
         return removed
 
@@ -103,8 +208,8 @@ class PostgresCache(Cache):
         if not counted.traffic:
             return
         try:
-            with _away():
-                await self._pool.transact(lambda connection: note(connection, counted))
+            with _refusals_as_problems():
+                await self._pool.transact(partial(_note, counted=counted))
         except (Problem, asyncio.CancelledError):
             self._tally.put_back(counted)
             raise
@@ -116,18 +221,53 @@ class PostgresCache(Cache):
             with suppress(Problem):  # it is counted still
                 await self.note()
 
+    async def _figures(self, days: int) -> tuple[Row, Row]:
+        """The traffic of the last days, today among them, and the size."""
+        await self.note()
+        (traffic,), (size,) = await self._pool.transact(partial(_read_figures, days=days))
+        return traffic, size
+
     async def _quickly(self, work: Work[T]) -> T:
-        with _away():
+        with _refusals_as_problems():
             return await self._quick.run(work)
 
 
 @contextmanager
-def _away() -> Iterator[None]:
+def _refusals_as_problems() -> Iterator[None]:
     """What PostgreSQL refuses, such as tables that somebody moved or withheld, as Problem `store_unavailable`."""
     try:
         yield
     except asyncpg.PostgresError as error:
         raise Problem("store_unavailable", f"PostgreSQL refused: {error}", retry_after=2) from error
+
+
+async def _note(connection: Connection, counted: Counted) -> None:
+    if counted.traffic:
+        rows = [(pipeline, *vars(traffic).values()) for pipeline, traffic in counted.traffic.items()]
+        await connection.execute(_COUNT, *(list(column) for column in zip(*rows, strict=True)))
+    if counted.hits:
+        digests = [digest.hex() for digest in counted.hits]
+        await connection.execute(_HIT, digests, list(counted.hits.values()))
+
+
+async def _read_figures(connection: Connection, days: int) -> tuple[list[Row], list[Row]]:
+    return await connection.fetch(_STATS, days), await connection.fetch(_SIZE)
+
+
+async def _remove_some(connection: Connection, max_bytes: int) -> int:
+    """Remove results that are too old, or else those used least recently of tenants that keep more than their share.
+
+    How many; 0 when there are no more to remove.
+    """
+    if expired := await change(connection, _EXPIRE, _MOST, _MOST_BYTES):
+        return expired
+    return await change(connection, _EVICT, max_bytes, _MOST, _MOST_BYTES)
+
+
+async def _forget_some(connection: Connection) -> int:
+    """Remove figures older than METRICS_DAYS, and locks that nobody frees any more; how many."""
+    figures = await change(connection, _FORGET, METRICS_DAYS, _METRICS)
+    return figures or await change(connection, _FORGET_LOCKS, _METRICS)
 
 
 @asynccontextmanager
@@ -137,7 +277,7 @@ async def open_cache(settings: Settings, database: Database, pool: Pool) -> Asyn
         yield NullCache()
         return
     lasting, names = database.lasting, database.names
-    locks = SessionLocks(lasting, names) if lasting else RowLocks(names, pool)
+    locks = SessionLocks(names, lasting) if lasting else RowLocks(names, pool)
     cache = PostgresCache(settings, pool, locks)
     noting = asyncio.create_task(cache.note_forever())
     try:

@@ -1,14 +1,88 @@
-"""Connections to PostgreSQL, and what this package uses of them; asyncpg itself says nothing of its types."""
+"""Connections to PostgreSQL: how they are made, which of their failures pass, and whether a pooler lies between."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 import asyncpg
 
-from gateway.postgres.address import Address, AddressError
-from gateway.postgres.faults import TRANSIENT, RefusedError, refusal
-from gateway.postgres.tls import tls_arguments
+from gateway.postgres.address import Address, AddressError, tls_arguments
+
+LOST = (
+    OSError,
+    asyncio.TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,  # it is closed
+    asyncpg.InternalClientError,  # it broke at a moment that asyncpg did not expect
+)
+"""A connection that could not be made, or broke."""
+
+TRANSIENT = (
+    *LOST,
+    asyncpg.OperatorInterventionError,  # stopped, starting, a statement's time is over
+    asyncpg.InsufficientResourcesError,  # too many connections, a full disk
+    asyncpg.InternalServerError,  # a hoster's proxy that wakes the server, or has no connection left
+    asyncpg.PostgresSystemError,  # a pooler whose servers are away
+    asyncpg.TransactionRollbackError,  # a deadlock
+    asyncpg.LockNotAvailableError,
+    asyncpg.InvalidCachedStatementError,  # a newer version added columns
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,  # a replica that is about to take over
+)
+
+POOLED = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
+"""A statement that was prepared on another server than it is run on."""
+
+_NO_TLS = "rejected SSL upgrade"
+_FINAL = (
+    "unsupported startup parameter",
+    "no such database",
+    "no such user",
+    "auth failed",
+    "SASL authentication failed",
+    "password authentication failed",
+    "login rejected",
+    "SSL required",
+    "SSL is required",
+    "transaction blocks not allowed",
+    "does not exist",
+    "not found",  # Supabase, Odyssey
+    "No pool configured",  # pgcat
+    "Endpoint ID is not specified",  # Neon, to a client without SNI
+    "missing cluster identifier",  # CockroachDB
+)
+"""What poolers say under a code that stands for passing failures too."""
+_VAGUE = (asyncpg.PostgresConnectionError, asyncpg.InternalServerError, asyncpg.PostgresSystemError)
+
+
+class MigrationError(RuntimeError):
+    """The database's tables are not those that this version knows, or another instance is changing them."""
+
+
+class RefusedError(Exception):
+    """A connection that will be refused again: the cause, in one line."""
+
+
+def refusal(error: BaseException) -> RefusedError | None:
+    """An error of connecting as a RefusedError, where trying again does not help."""
+    if isinstance(error, ssl.SSLError):
+        passing = isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError))
+        return None if passing else RefusedError(f"TLS: {getattr(error, 'verify_message', None) or error}")
+    if isinstance(error, ConnectionError) and _NO_TLS in str(error):
+        return RefusedError("TLS: the server speaks none (sslmode=disable goes without), or is no PostgreSQL")
+    if isinstance(error, _VAGUE):
+        return RefusedError(cause(error)) if any(phrase in str(error) for phrase in _FINAL) else None
+    if isinstance(error, asyncpg.InterfaceError) or not isinstance(error, TRANSIENT):
+        return RefusedError(cause(error))
+    return None
+
+
+def cause(error: BaseException) -> str:
+    """What an error says, in one line; its type where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
 
 ATTEMPT_S = 4.0
 """Seconds after which a server that says nothing is taken for lost."""
@@ -20,10 +94,13 @@ _SETTINGS = {"jit": "off", "statement_timeout": "5s", "idle_in_transaction_sessi
 
 
 class Row(Protocol):
-    """A row of an answer."""
+    """A row of an answer; the statement decides what is in it."""
 
-    def __getitem__(self, column: str, /) -> object:
+    def __getitem__(self, column: str, /) -> Any:  # noqa: ANN401 - the types of columns are known to the statement alone
         """A column's value."""
+
+    def keys(self) -> Iterable[str]:
+        """The columns, so that `**row` gives them as arguments."""
 
 
 class Connection(Protocol):
@@ -42,26 +119,7 @@ class Connection(Protocol):
         """A transaction for as long as the context lasts; undone where it ends in an error."""
 
 
-class Session(Connection, Protocol):
-    """A connection that is nobody else's."""
-
-    async def add_listener(self, channel: str, callback: Callable[[object, int, str, str], None]) -> None:
-        """Call back with each notification's connection, process id, channel and payload."""
-
-    def add_termination_listener(self, callback: Callable[[object], None]) -> None:
-        """Call back when the connection is over."""
-
-    def get_server_pid(self) -> int:
-        """The number of the server's process, as it was told when the connection was made."""
-
-    async def close(self, *, timeout: float) -> None:  # noqa: ASYNC109 - as asyncpg has it
-        """Say goodbye, for so many seconds at most."""
-
-    def terminate(self) -> None:
-        """Drop the connection."""
-
-
-async def connect(address: Address, **pools: object) -> Session:
+async def connect(address: Address, **pools: object) -> asyncpg.Connection:
     """A connection to the first of the hosts that will do; `pools` is what asyncpg's pool adds.
 
     Raises RefusedError where trying again does not help, and TRANSIENT errors.
@@ -77,7 +135,7 @@ async def connect(address: Address, **pools: object) -> Session:
 
 
 @asynccontextmanager
-async def open_session(address: Address) -> AsyncIterator[Session]:
+async def open_session(address: Address) -> AsyncIterator[asyncpg.Connection]:
     """A connection outside any pool. Raises as `connect` does."""
     session = await connect(address)
     try:
@@ -98,9 +156,9 @@ def settings_query(settings: Mapping[str, str]) -> str:
     return f"SELECT {made}"
 
 
-def affected(tag: str) -> int:
-    """How many rows a statement changed, by its command tag."""
-    return int(tag.rsplit(" ", 1)[-1])
+async def change(connection: Connection, query: str, *values: object) -> int:
+    """Run a statement; how many rows it changed."""
+    return int((await connection.execute(query, *values)).rsplit(" ", 1)[-1])
 
 
 def _literal(text: str) -> str:
@@ -114,14 +172,13 @@ def _places(address: Address) -> list[Mapping[str, object]]:
     return [{**place, **writing} for place in places or [{}]]
 
 
-async def _connect_to(place: Mapping[str, object], arguments: Mapping[str, object]) -> Session:
+async def _connect_to(place: Mapping[str, object], arguments: Mapping[str, object]) -> asyncpg.Connection:
     try:
-        session: Session = await asyncpg.connect(**place, **arguments)
+        return await asyncpg.connect(**place, **arguments)
     except Exception as error:  # of what asyncpg raises for a wrong value, some are TypeErrors and LookupErrors
         if refused := refusal(error):
             raise refused from None  # its own context may hold a part of the password
         raise
-    return session
 
 
 def _arguments(address: Address) -> dict[str, object]:
@@ -154,3 +211,55 @@ def _timeout_s(address: Address) -> float:
     if given.isascii() and given.isdigit() and int(given):
         return float(given)
     return ATTEMPT_S / max(1, len(address.hosts))
+
+
+Link = Literal["direct", "session", "transaction"]
+"""A server itself; a pooler that gives each client a server's session, or one for each transaction."""
+
+_ROUNDS = 4
+_PROCESS = "SELECT pg_backend_pid() AS pid"
+_STATEMENT_MODE = "the pooler gives a server for each statement alone; set its pool_mode to transaction or session"
+
+
+async def find_link(address: Address) -> tuple[Address, Link]:
+    """The address as it is to be used, and what it leads to. Raises RefusedError, and TRANSIENT errors."""
+    if not address.pooled and not await _is_pooler(address):
+        return address, "direct"
+    pooled = address.through_pooler()
+    return pooled, "transaction" if await _shares_servers(pooled) else "session"
+
+
+async def _is_pooler(address: Address) -> bool:
+    """By what it refuses when a session begins, and else by the process that it names, which is not the server's."""
+    try:
+        async with open_session(address) as session:
+            return await _process(session) != int(session.get_server_pid())
+    except RefusedError as error:
+        if "startup parameter" in str(error):
+            return True
+        raise
+
+
+async def _shares_servers(address: Address) -> bool:
+    """Whether a session's server does not stay its own: it changes, or another session has it meanwhile."""
+    async with open_session(address) as one, open_session(address) as other:
+        first = await _process(one)
+        for _ in range(_ROUNDS):
+            if await _process_in_transaction(other) == first or await _process(one) != first:
+                return True
+    return False
+
+
+async def _process_in_transaction(session: asyncpg.Connection) -> int:
+    try:
+        async with session.transaction():
+            return await _process(session)
+    except asyncpg.PostgresError as error:
+        if "not allowed in statement pooling" in str(error):
+            raise RefusedError(_STATEMENT_MODE) from None
+        raise
+
+
+async def _process(connection: Connection) -> int:
+    row = await connection.fetchrow(_PROCESS)
+    return int(row["pid"]) if row else 0

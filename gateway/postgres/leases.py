@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 from uuid import UUID
 
 from gateway.jobs.job import Lease
-from gateway.jobs.signals import WORK
+from gateway.jobs.store import WORK
 from gateway.postgres.connection import Connection, Row
-from gateway.postgres.notifications import notify
-from gateway.postgres.rows import WORKED_ON, clean, lease_of, listed
+from gateway.postgres.pool import notify
+from gateway.postgres.rows import WORKED_ON, clean, lease_of
 from gateway.postgres.turns import lock_users, settle_turns
 from gateway.results import Failure
 
@@ -80,7 +79,7 @@ WITH RECURSIVE round AS (
         state = 'running', attempts = least(jobs.attempts + 1, $4), started_at = now(), worker = $1,
         lease_token = gen_random_uuid(), lease_until = now() + $3 * interval '1 second'
     WHERE id = ANY(ARRAY(SELECT id FROM chosen))
-    RETURNING {listed(WORKED_ON)}
+    RETURNING {WORKED_ON}
 )
 SELECT claimed.*, chosen.attempts >= $4 AS exhausted, all_planned.planned,
     CASE WHEN claimed.id IS NOT NULL THEN pg_notify('maskwright', claimed.id::text) END
@@ -159,7 +158,7 @@ async def renew(
 ) -> frozenset[UUID]:
     """Extend leases and note that a worker lives; the tokens that hold."""
     rows = await connection.fetch(_RENEW, worker, capacity, tokens, lease_s)
-    return frozenset(cast("UUID", row["lease_token"]) for row in rows)
+    return frozenset(row["lease_token"] for row in rows)
 
 
 @dataclass(frozen=True)

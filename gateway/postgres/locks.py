@@ -1,91 +1,128 @@
-"""Locks that the database frees when their holder dies: advisory locks of a session, or rows for a time."""
+"""Locks in PostgreSQL: of processes that compute the same result, and of the names of artifacts."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 import anyio
+import asyncpg
+from typing_extensions import override
 
 from gateway.errors import Problem
+from gateway.jobs.artifacts import ArtifactLock, ArtifactLocks, LockLostError, LockName
+from gateway.jobs.job import NewJob
 from gateway.logs import get_logger
 from gateway.postgres.address import Address
-from gateway.postgres.connection import Row, Session, open_session
-from gateway.postgres.faults import TRANSIENT, RefusedError, cause
-from gateway.postgres.names import Names
+from gateway.postgres.connection import TRANSIENT, Connection, RefusedError, Row, cause, open_session
 from gateway.postgres.pool import Pool
+from gateway.postgres.schema import Names
 from gateway.retry import Backoff
 
 _BACKOFF = Backoff(0.02, 0.25, factor=1.5)
 _PATIENCE_S = 10.0
-"""After so long a holder is taken for one that hangs."""
+"""After so long whoever has a lock is taken for a process that hangs."""
 _AWAY_S = 5.0
 """How long the database is not asked again after it did not answer: there are no locks then."""
 
 _LOCK = "SELECT pg_try_advisory_lock($1) AS locked"
 _UNLOCK = "SELECT pg_advisory_unlock($1)"
-
-_TAKE = """
+_TAKE_ROW = """
 INSERT INTO maskwright.locks AS held (key, holder, until) VALUES ($1, $2, now() + $3 * interval '1 second')
 ON CONFLICT (key) DO UPDATE SET holder = excluded.holder, until = excluded.until
 WHERE held.until < now() OR held.holder = excluded.holder
 RETURNING key
 """
-_FREE = "DELETE FROM maskwright.locks WHERE key = $1 AND holder = $2 RETURNING key"
+_FREE_ROW = "DELETE FROM maskwright.locks WHERE key = $1 AND holder = $2 RETURNING key"
+
+# Work that is repeated after a lost answer finds its own.
+_TAKE_NAME = """
+INSERT INTO maskwright.holds AS held (request_id, user_id, tenant, prefixes, token, until)
+VALUES ($1, $2, $3, $4, $5, now() + $6 * interval '1 second')
+ON CONFLICT (request_id, user_id, tenant) DO UPDATE SET
+    prefixes = excluded.prefixes, token = excluded.token, until = excluded.until
+WHERE held.until < now() OR held.token = excluded.token
+RETURNING now() AS since, xmax <> 0 AS inherited
+"""
+_RELEASE_NAME = """
+DELETE FROM maskwright.holds WHERE request_id = $1 AND user_id = $2 AND tenant = $3 AND token = $4 RETURNING token
+"""
+_LEAVE = """
+UPDATE maskwright.holds SET until = now() + $5 * interval '1 second'
+WHERE request_id = $1 AND user_id = $2 AND tenant = $3 AND token = $4
+"""
+_LAPSED = """
+SELECT tenant, user_id, request_id, prefixes FROM maskwright.holds WHERE until < now() ORDER BY until LIMIT $1
+"""
 
 _log = get_logger(__name__)
 
 
-class Locks(Protocol):
-    """The locks of one process."""
+class Locks(ABC):
+    """The locks of one process on results; the database frees them when the process dies."""
 
-    def held(self, name: bytes) -> AbstractAsyncContextManager[None]:
-        """Hold a lock that no other process holds; without it where the database, or its holder, does not answer."""
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._away_until = float("-inf")
 
+    @asynccontextmanager
+    async def held(self, name: bytes) -> AsyncIterator[None]:
+        """Hold a lock that no other process has; without it where the database, or who has it, does not answer.
+
+        Others cannot tell us that they are done, so they are asked, less often the longer it takes.
+        """
+        key, holder, pauses = self._names.lock("result", name), uuid4(), _BACKOFF.pauses()
+        try:
+            with anyio.move_on_after(_PATIENCE_S):
+                while not await self._take(key, holder):
+                    await anyio.sleep(next(pauses))
+            yield
+        finally:
+            await self._free(key, holder)
+
+    @abstractmethod
     async def close(self) -> None:
         """Free all locks."""
 
+    @abstractmethod
+    async def _take(self, key: int, holder: UUID) -> bool:
+        """Whether the lock was taken, or there are none now."""
 
-class SessionLocks:
-    """The locks of one process, on one connection of its own.
+    @abstractmethod
+    async def _free(self, key: int, holder: UUID) -> None:
+        """Free a lock, even where the caller is being cancelled."""
+
+
+class SessionLocks(Locks):
+    """Advisory locks, on one connection of their own.
 
     The caller sees to it that nobody in this process asks for a lock that is held here: to the database both are one
     session, and both would get it.
     """
 
-    def __init__(self, address: Address, names: Names) -> None:
+    def __init__(self, names: Names, address: Address) -> None:
+        super().__init__(names)
         self._address = address
-        self._names = names
         self._turn = asyncio.Lock()
-        self._session: Session | None = None
+        self._session: asyncpg.Connection | None = None
         self._closing = AsyncExitStack()
         self._tasks: set[asyncio.Task[bool]] = set()
-        self._away_until = float("-inf")
 
-    @asynccontextmanager
-    async def held(self, name: bytes) -> AsyncIterator[None]:
-        """Hold a lock that no other process holds; without it where the database, or its holder, does not answer."""
-        key = self._names.lock("result", name)
-        try:
-            with anyio.move_on_after(_PATIENCE_S):
-                await self._lock(key)
-            yield
-        finally:
-            self._spawn(self._unlock(key))
-
+    @override
     async def close(self) -> None:
-        """Free all locks."""
         await asyncio.gather(*self._tasks)
         await self._closing.aclose()
 
-    async def _lock(self, key: int) -> None:
-        """Others cannot tell us that they are done, so they are asked, less often the longer it takes."""
-        for pause_s in _BACKOFF.pauses():
-            if await asyncio.shield(self._spawn(self._try_lock(key))):
-                return
-            await anyio.sleep(pause_s)
+    @override
+    async def _take(self, key: int, holder: UUID) -> bool:
+        return await asyncio.shield(self._spawn(self._try_lock(key)))
+
+    @override
+    async def _free(self, key: int, holder: UUID) -> None:
+        self._spawn(self._unlock(key))
 
     def _spawn(self, work: Coroutine[None, None, bool]) -> "asyncio.Task[bool]":
         """Work that is done even where its caller is cancelled: half an answer would make the connection useless."""
@@ -108,9 +145,11 @@ class SessionLocks:
             if time.monotonic() < self._away_until:
                 return None
             try:
-                if self._session is None:
-                    self._session = await self._closing.enter_async_context(open_session(self._address))
-                return await self._session.fetchrow(query, key)
+                session: asyncpg.Connection = self._session or await self._closing.enter_async_context(
+                    open_session(self._address)
+                )
+                self._session = session
+                row: Row | None = await session.fetchrow(query, key)
             except (*TRANSIENT, RefusedError) as error:
                 _log.warning("no locks from PostgreSQL", reason=cause(error))
                 broke = self._session is not None and not isinstance(error, asyncio.TimeoutError)
@@ -119,43 +158,75 @@ class SessionLocks:
                 self._session = None
                 await self._closing.aclose()
                 return None
+            return row
 
 
-class RowLocks:
-    """The locks of one process as rows, for a pooler that keeps no sessions; a dead holder's last 10 s."""
+class RowLocks(Locks):
+    """Locks as rows, for a pooler that keeps no sessions; those of a process that died last 10 s."""
 
     def __init__(self, names: Names, pool: Pool) -> None:
-        self._names = names
+        super().__init__(names)
         self._pool = pool.impatient()
-        self._away_until = float("-inf")
 
-    @asynccontextmanager
-    async def held(self, name: bytes) -> AsyncIterator[None]:
-        """Hold a lock that no other process holds; without it where the database, or its holder, does not answer."""
-        key, holder = self._names.lock("result", name), uuid4()
-        try:
-            with anyio.move_on_after(_PATIENCE_S):
-                await self._take(key, holder)
-            yield
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self._ask(_FREE, key, holder)
-
+    @override
     async def close(self) -> None:
-        """Each lock ended with its context."""
+        """Each was freed when its context ended."""
 
-    async def _take(self, key: int, holder: UUID) -> None:
-        for pause_s in _BACKOFF.pauses():
-            if await self._ask(_TAKE, key, holder, _PATIENCE_S):
-                return
-            await anyio.sleep(pause_s)
+    @override
+    async def _take(self, key: int, holder: UUID) -> bool:
+        return await self._ask(_TAKE_ROW, key, holder, _PATIENCE_S)
+
+    @override
+    async def _free(self, key: int, holder: UUID) -> None:
+        with anyio.CancelScope(shield=True):
+            await self._ask(_FREE_ROW, key, holder)
 
     async def _ask(self, query: str, *values: object) -> bool:
         """Whether the statement found what it is about, or there is no answer."""
         if time.monotonic() < self._away_until:
             return True
         try:
-            return await self._pool.run(lambda connection: connection.fetchrow(query, *values)) is not None
+            return await self._pool.fetchrow(query, *values) is not None
         except Problem:
             self._away_until = time.monotonic() + _AWAY_S
             return True
+
+
+@dataclass(frozen=True)
+class PostgresArtifactLocks(ArtifactLocks):
+    """Locks on the names of artifacts, in the table `holds`. Every method raises Problem `store_unavailable`."""
+
+    pool: Pool
+
+    @override
+    async def take(self, name: LockName, life_s: float) -> ArtifactLock | None:
+        token = uuid4()
+        row = await self.pool.fetchrow(_TAKE_NAME, *_columns(name), list(name.prefixes), token, life_s)
+        return ArtifactLock(name, token, row["since"], row["inherited"]) if row else None
+
+    @override
+    async def release(self, lock: ArtifactLock) -> None:
+        await self.pool.change(_RELEASE_NAME, *_columns(lock.name), lock.token)
+
+    @override
+    async def leave(self, lock: ArtifactLock, life_s: float) -> None:
+        await self.pool.change(_LEAVE, *_columns(lock.name), lock.token, life_s)
+
+    @override
+    async def lapsed(self, limit: int) -> Sequence[LockName]:
+        rows = await self.pool.fetch(_LAPSED, limit)
+        return [LockName(row["tenant"], row["user_id"], row["request_id"], tuple(row["prefixes"])) for row in rows]
+
+
+async def spend(connection: Connection, request: NewJob, token: UUID | None) -> None:
+    """Release the lock under which the artifacts of a job were written that ends in this transaction.
+
+    Raises LockLostError where another has taken the name since.
+    """
+    whose = (request.request_id, request.user_id, request.tenant, token)
+    if token and await connection.fetchrow(_RELEASE_NAME, *whose) is None:
+        raise LockLostError
+
+
+def _columns(name: LockName) -> tuple[str, str, str]:
+    return name.request_id, name.user_id, name.tenant

@@ -1,17 +1,17 @@
 """The outbox in PostgreSQL."""
 
+import json
 from collections.abc import Collection, Mapping, Sequence
-from functools import partial
-from typing import cast
 from uuid import UUID
 
-from gateway.jobs.deliveries import MOST_DUE, Delivery, Lane
+from typing_extensions import override
+
 from gateway.jobs.job import CallbackKind, Waiting
-from gateway.jobs.signals import OUTBOX
-from gateway.postgres.connection import Connection, affected
-from gateway.postgres.notifications import notify
-from gateway.postgres.pool import Pool
-from gateway.postgres.rows import clean, delivery_of, waiting_of
+from gateway.jobs.outbox import MOST_DUE, Delivery, Lane, Outbox, OutboxMessage
+from gateway.jobs.store import OUTBOX
+from gateway.postgres.connection import Connection, Row, change
+from gateway.postgres.pool import Pool, notify
+from gateway.postgres.rows import clean, waiting_of
 
 # From one lane to the next by the index, so that a long queue for one receiver costs no more than a short one.
 _LANES = """
@@ -66,7 +66,7 @@ _POSTPONE = """
 UPDATE maskwright.deliveries SET last_error = $3, run_at = now() + $4 * interval '1 second'
 WHERE id = $1 AND attempts = $2 AND state = 'pending'
 """
-# Those of no job can be asked for by nobody.
+# Nobody can ask again for those of no job.
 _GIVE_UP = """
 WITH forgotten AS (
     DELETE FROM maskwright.deliveries WHERE id = $1 AND attempts = $2 AND state = 'pending' AND job_id IS NULL
@@ -77,6 +77,13 @@ WITH forgotten AS (
     RETURNING id
 )
 SELECT id FROM forgotten UNION ALL SELECT id FROM failed
+"""
+_ADD = """
+INSERT INTO maskwright.deliveries (job_id, kind, destination, key, headers, body, receiver, tenant)
+SELECT $1, kind, destination, key, headers::json, body, receiver, tenant
+FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[], $8::text[])
+    WITH ORDINALITY AS new(kind, destination, key, headers, body, receiver, tenant, place)
+ORDER BY place
 """
 _OF_JOB = """
 SELECT id, job_id, kind, destination, key, headers, ''::bytea AS body, state, attempts, created_at, run_at, ended_at,
@@ -93,67 +100,101 @@ WHERE job_id = $1 AND state = 'failed'
 """
 
 
-class PostgresOutbox:
+class PostgresOutbox(Outbox):
     """Deliveries in PostgreSQL. Every method raises Problem `store_unavailable`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
+    @override
     async def lanes(self, kind: CallbackKind, after: Lane | None, limit: int) -> Mapping[Lane, int]:
-        """Lanes with pending deliveries, from the one after `after` on, and how many of each are due."""
         place = (after.receiver, after.tenant) if after else ("", "")
-        rows = await self._pool.run(lambda connection: connection.fetch(_LANES, kind, *place, limit, MOST_DUE))
-        return {Lane(kind, str(row["receiver"]), str(row["tenant"])): cast("int", row["count"]) for row in rows}
+        rows = await self._pool.fetch(_LANES, kind, *place, limit, MOST_DUE)
+        return {Lane(kind, row["receiver"], row["tenant"]): row["count"] for row in rows}
 
+    @override
     async def take(self, shares: Mapping[Lane, int], lease_s: float) -> list[Delivery]:
-        """Due deliveries, so many of each lane, its oldest first, kept from others for `lease_s` seconds."""
         lanes = [[lane[part] for lane in shares] for part in range(len(Lane._fields))]
-        counts = list(shares.values())
-        rows = await self._pool.run(lambda connection: connection.fetch(_TAKE, lease_s, *lanes, counts))
-        return sorted(map(delivery_of, rows), key=lambda delivery: delivery.id)
+        rows = await self._pool.fetch(_TAKE, lease_s, *lanes, list(shares.values()))
+        return sorted(map(_delivery_of, rows), key=lambda delivery: delivery.id)
 
+    @override
     async def renew(self, taken: Collection[Delivery], lease_s: float) -> frozenset[int]:
-        """Keep deliveries that are still under way from others for longer; the ids of those that were still so."""
-        ids, attempts = [one.id for one in taken], [one.attempts for one in taken]
-        rows = await self._pool.run(lambda connection: connection.fetch(_RENEW, ids, attempts, lease_s))
-        return frozenset(cast("int", row["id"]) for row in rows)
+        attempts = {one.id: one.attempts for one in taken}
+        rows = await self._pool.fetch(_RENEW, list(attempts), list(attempts.values()), lease_s)
+        return frozenset(row["id"] for row in rows)
 
+    @override
     async def delivered(self, ids: Sequence[int]) -> None:
-        """Note deliveries that were made."""
-
         async def note(connection: Connection) -> None:
             await connection.execute(_FORGET, ids)
             await connection.execute(_DELIVERED, ids)
 
         await self._pool.transact(note)
 
+    @override
     async def postpone(self, delivery: Delivery, reason: str, delay_s: float) -> bool:
-        """Try again later. False where it was taken anew or is gone."""
-        attempt = (delivery.id, delivery.attempts, clean(reason))
-        return affected(await self._pool.run(lambda connection: connection.execute(_POSTPONE, *attempt, delay_s))) > 0
+        return await self._pool.change(_POSTPONE, delivery.id, delivery.attempts, clean(reason), delay_s) > 0
 
+    @override
     async def give_up(self, delivery: Delivery, reason: str) -> bool:
-        """Never try again, unless it is asked for. False where it was taken anew or is gone."""
-        attempt = (delivery.id, delivery.attempts, clean(reason))
-        return await self._pool.run(lambda connection: connection.fetchrow(_GIVE_UP, *attempt)) is not None
+        return await self._pool.fetchrow(_GIVE_UP, delivery.id, delivery.attempts, clean(reason)) is not None
 
+    @override
     async def of_job(self, job_id: UUID) -> list[Delivery]:
-        """A job's deliveries in order, without their bodies."""
-        rows = await self._pool.run(lambda connection: connection.fetch(_OF_JOB, job_id))
-        return list(map(delivery_of, rows))
+        return [_delivery_of(row) for row in await self._pool.fetch(_OF_JOB, job_id)]
 
+    @override
     async def standing(self) -> Mapping[CallbackKind, Waiting]:
-        """Deliveries that are not made yet, by kind."""
-        rows = await self._pool.run(lambda connection: connection.fetch(_STANDING))
-        return {cast("CallbackKind", row["kind"]): waiting_of(row) for row in rows}
+        return {row["kind"]: waiting_of(row) for row in await self._pool.fetch(_STANDING)}
 
+    @override
     async def resend(self, job_id: UUID) -> int:
-        """Make a job's failed deliveries pending again, with attempts from zero; how many there were."""
-        return await self._pool.transact(partial(_resend, job_id))
+        async def resend(connection: Connection) -> int:
+            count = await change(connection, _RESEND, job_id)
+            if count:
+                await notify(connection, [OUTBOX])
+            return count
+
+        return await self._pool.transact(resend)
 
 
-async def _resend(job_id: UUID, connection: Connection) -> int:
-    count = affected(await connection.execute(_RESEND, job_id))
-    if count:
-        await notify(connection, [OUTBOX])
-    return count
+async def add_deliveries(connection: Connection, job_id: UUID | None, messages: Sequence[OutboxMessage]) -> None:
+    """Owe messages, in their order, within the transaction that owes them; those of no job go once they are sent."""
+    if not messages:
+        return
+    await connection.execute(
+        _ADD,
+        job_id,
+        [message.kind for message in messages],
+        [clean(message.destination) for message in messages],
+        [clean(message.key) for message in messages],
+        [json.dumps(dict(message.headers)) for message in messages],
+        [message.body for message in messages],
+        [clean(message.lane.receiver) for message in messages],
+        [message.tenant for message in messages],
+    )
+    await notify(connection, [OUTBOX])
+
+
+def _delivery_of(row: Row) -> Delivery:
+    message = OutboxMessage(
+        row["kind"],
+        row["destination"],
+        row["key"],
+        row["body"],
+        json.loads(row["headers"]),
+        row["tenant"],
+        row["receiver"],
+    )
+    return Delivery(
+        id=row["id"],
+        job_id=row["job_id"],
+        content=message,
+        state=row["state"],
+        attempts=row["attempts"],
+        created_at=row["created_at"],
+        run_at=row["run_at"],
+        ended_at=row["ended_at"],
+        last_error=row["last_error"],
+    )

@@ -1,7 +1,7 @@
-"""The connections that the stores share, and how they outlast a server's restart."""
+"""The connections that the stores share, and how they outlast a server's restart; changes told by NOTIFY and LISTEN."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
@@ -10,11 +10,25 @@ import asyncpg
 
 from gateway.deadlines import Deadline
 from gateway.errors import Problem
+from gateway.jobs.store import Signals
 from gateway.logs import get_logger
-from gateway.postgres.connection import ATTEMPT_S, Connection, Session, connect, opening
+from gateway.postgres.address import Address
+from gateway.postgres.connection import (
+    ATTEMPT_S,
+    LOST,
+    POOLED,
+    TRANSIENT,
+    Connection,
+    RefusedError,
+    Row,
+    cause,
+    change,
+    connect,
+    open_session,
+    opening,
+)
 from gateway.postgres.database import Database
-from gateway.postgres.faults import LOST, POOLED, TRANSIENT, RefusedError, cause
-from gateway.postgres.names import Named, Names
+from gateway.postgres.schema import Named, Names
 from gateway.retry import Backoff
 
 T = TypeVar("T")
@@ -76,6 +90,18 @@ class Pool:
 
         return await self.run(within)
 
+    async def fetch(self, query: str, *values: object) -> list[Row]:
+        """All rows. Raises Problem `store_unavailable`."""
+        return await self.run(lambda connection: connection.fetch(query, *values))
+
+    async def fetchrow(self, query: str, *values: object) -> Row | None:
+        """The first row. Raises Problem `store_unavailable`."""
+        return await self.run(lambda connection: connection.fetchrow(query, *values))
+
+    async def change(self, query: str, *values: object) -> int:
+        """How many rows a statement changed. Raises Problem `store_unavailable`."""
+        return await self.run(lambda connection: change(connection, query, *values))
+
     async def _attempt(self, work: Work[T], limit_s: float) -> T:
         with anyio.fail_after(limit_s):
             async with self._pool.acquire(timeout=limit_s) as connection:
@@ -91,7 +117,7 @@ class Pool:
 async def open_pool(database: Database, size: int) -> AsyncIterator[Pool]:
     """A pool of at most `size` connections, made when they are needed; the server need not be up."""
 
-    async def connecting(_dsn: None, **pools: object) -> Session:
+    async def connecting(_dsn: None, **pools: object) -> asyncpg.Connection:
         return await connect(database.address, **pools)
 
     pool = await asyncpg.create_pool(min_size=0, max_size=size, reset=_keep, connect=connecting)
@@ -109,3 +135,78 @@ async def _keep(_connection: Connection) -> None:
 def _unavailable(error: BaseException) -> Problem:
     _log.warning("PostgreSQL did not answer", reason=f"{type(error).__name__}: {cause(error)}")
     return Problem("store_unavailable", "PostgreSQL did not answer.", retry_after=2)
+
+
+_NOTIFY = "SELECT pg_notify('maskwright', topic) FROM unnest($1::text[]) AS topic"
+
+_RECONNECT = Backoff(0.1, 2.0)
+_CHECK_S = 5.0
+_POLL_S = 1.0
+
+_SESSION_PROCESS = "SELECT pg_backend_pid()"
+
+
+class _SharedError(Exception):
+    """A pooler that seemed to give a session a server of its own gave it another one."""
+
+
+async def notify(connection: Connection, topics: Iterable[object]) -> None:
+    """Tell every process of changes when the transaction ends: topics of gateway.jobs.store, and ids of jobs."""
+    await connection.fetch(_NOTIFY, [str(topic) for topic in topics])
+
+
+@asynccontextmanager
+async def listening(database: Database, signals: Signals) -> AsyncIterator[None]:
+    """Pass notifications on to `signals` for as long as the context lasts, through lost connections too.
+
+    Where no session lasts, everybody is told to look again each second instead.
+    """
+    lasting = database.lasting
+    channel = database.names.schema
+    task = asyncio.create_task(_listen_forever(lasting, channel, signals) if lasting else _tell_forever(signals))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _tell_forever(signals: Signals) -> None:
+    _log.warning(
+        "a pooler gives a server for each transaction: changes are asked for each second; POSTGRES_LISTEN_DSN, the "
+        "server's own address, brings them at once"
+    )
+    while True:
+        signals.notify_all()
+        await asyncio.sleep(_POLL_S)
+
+
+async def _listen_forever(address: Address, channel: str, signals: Signals) -> None:
+    failures = 0
+    while True:
+        try:
+            async with open_session(address) as session:
+                failures = 0
+                await _listen(session, channel, signals)
+        except _SharedError:
+            await _tell_forever(signals)
+        except (*TRANSIENT, RefusedError) as error:
+            _log.warning("not listening to PostgreSQL", reason=cause(error))
+        failures += 1
+        await asyncio.sleep(_RECONNECT.pause_s(failures))
+
+
+async def _listen(session: asyncpg.Connection, channel: str, signals: Signals) -> None:
+    """Pass notifications on until the connection is over; what was missed before may be anything."""
+    over = asyncio.Event()
+    session.add_termination_listener(lambda _session: over.set())
+    process = await session.fetchrow(_SESSION_PROCESS)
+    await session.add_listener(channel, lambda _session, _process, _channel, topic: signals.notify(topic))
+    signals.notify_all()
+    while True:
+        with anyio.move_on_after(_CHECK_S):
+            await over.wait()
+            return
+        if await session.fetchrow(_SESSION_PROCESS) != process:
+            raise _SharedError

@@ -1,10 +1,10 @@
-"""Rows of `task_results`: results that are kept, and how they are found again."""
+"""Results as rows of the table `task_results`: kept, found again, and found for a similar photo."""
 
 import base64
 import json
 from collections.abc import Iterator
-from datetime import datetime
-from typing import TypedDict, cast
+from functools import lru_cache
+from itertools import combinations
 
 import asyncpg
 
@@ -14,14 +14,15 @@ from gateway.cache.cache import (
     CacheHit,
     CacheKey,
     NewEntry,
-    Status,
+    Similarity,
     regions_of,
     result_text,
     size_of,
     status_of,
 )
+from gateway.cache.keys import alike
 from gateway.logs import get_logger
-from gateway.postgres.connection import Connection
+from gateway.postgres.connection import Connection, Row
 from gateway.postgres.rows import clean
 from gateway.results import Artifact, Failure
 
@@ -63,30 +64,25 @@ FROM public.task_results WHERE pipeline IS NOT NULL AND tenant = $2 ORDER BY sub
 """
 _SIGN = 1 << 63
 
+_BANDS = 4
+_BAND_BITS = 16
+_CANDIDATES = 32
+"""Rows that are compared by their landmarks, the nearest hashes first."""
+
+NEAR = f"""
+SELECT input_hash, landmarks
+FROM public.task_results
+WHERE likeness_group = $1 AND perceptual_hash IS NOT NULL AND pipeline IS NOT NULL AND ttl_expires_at > now()
+    AND bit_count((perceptual_hash # $2::bigint)::bit(64)) <= $3
+    AND (
+        hash_band_1 = ANY($4::integer[]) OR hash_band_2 = ANY($5::integer[])
+        OR hash_band_3 = ANY($6::integer[]) OR hash_band_4 = ANY($7::integer[])
+    )
+ORDER BY bit_count((perceptual_hash # $2::bigint)::bit(64)), submitted_at DESC
+LIMIT {_CANDIDATES}
+"""  # noqa: S608 of a constant
+
 _log = get_logger(__name__)
-
-
-class _ResultRow(TypedDict):
-    pipeline: str
-    input_hash: str
-    result: str
-    svg_data: str | None
-    artifacts: str
-    content: bytes
-    processing_ms: float
-    error_type: str | None
-    error_detail: str | None
-
-
-class _TaskRow(TypedDict):
-    task_id: str
-    pipeline: str
-    status: Status
-    submitted_at: datetime
-    processing_ms: float
-    regions: int | None
-    hits: int
-    error_type: str | None
 
 
 async def keep_entry(connection: Connection, entry: NewEntry) -> None:
@@ -106,15 +102,15 @@ async def keep_entry(connection: Connection, entry: NewEntry) -> None:
 async def find_entry(connection: Connection, digest: str) -> CacheHit | None:
     """The result under a key, in hexadecimal digits."""
     row = await connection.fetchrow(_FIND, digest)
-    return _hit_of(cast("_ResultRow", row)) if row else None
+    return _hit_of(row) if row else None
 
 
 async def recent_entries(connection: Connection, limit: int, tenant: str) -> list[CachedTask]:
     """A tenant's entries, the newest first."""
-    return [CachedTask(**cast("_TaskRow", row)) for row in await connection.fetch(_RECENT, limit, tenant)]
+    return [CachedTask(**row) for row in await connection.fetch(_RECENT, limit, tenant)]
 
 
-def signed(photo_hash: int) -> int:
+def _signed(photo_hash: int) -> int:
     """64 bits as a bigint has them."""
     return photo_hash - 2 * _SIGN if photo_hash >= _SIGN else photo_hash
 
@@ -139,7 +135,7 @@ def _values(entry: NewEntry) -> tuple[object, ...]:
         b"".join(artifact.data for artifact in value.artifacts if artifact.name != SVG),
         size_of(entry),
         similarity.group if similarity else None,
-        signed(similarity.photo_hash) if similarity else None,
+        _signed(similarity.photo_hash) if similarity else None,
         similarity.landmarks if similarity else None,
         entry.key.tenant,
     )
@@ -149,13 +145,13 @@ def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _hit_of(row: _ResultRow) -> CacheHit:
+def _hit_of(row: Row) -> CacheHit:
     failure = Failure(row["error_type"], row["error_detail"] or "") if row["error_type"] else None
     value = CachedResult(json.loads(row["result"]), tuple(_artifacts(row)), failure, row["processing_ms"])
     return CacheHit(CacheKey(row["pipeline"], bytes.fromhex(row["input_hash"])), value)
 
 
-def _artifacts(row: _ResultRow) -> Iterator[Artifact]:
+def _artifacts(row: Row) -> Iterator[Artifact]:
     """The files, cut out of the columns that hold them."""
     start = 0
     for name, size in json.loads(row["artifacts"]):
@@ -164,3 +160,35 @@ def _artifacts(row: _ResultRow) -> Iterator[Artifact]:
         else:
             yield Artifact(name, row["content"][start : start + size])
             start += size
+
+
+async def find_similar(connection: Connection, similarity: Similarity, bits: int) -> CacheHit | None:
+    """The nearest result that is near enough.
+
+    Two 64-bit hashes that differ in at most d bits have, among their four bands of 16 bits, one that differs in at most
+    d // 4. All such values of each band are looked up in that band's index; the few rows found are compared in full.
+    Source: M. Norouzi, A. Punjani, D. Fleet, Fast Search in Hamming Space with Multi-Index Hashing, CVPR 2012.
+    """
+    rows = await connection.fetch(NEAR, *near_values(similarity, bits))
+    digest = next((row["input_hash"] for row in rows if alike(similarity, row["landmarks"])), None)
+    return await find_entry(connection, digest) if digest else None
+
+
+def near_values(similarity: Similarity, bits: int) -> tuple[object, ...]:
+    """What NEAR takes."""
+    flips = _flips(bits // _BANDS)
+    bands = ([band ^ flip for flip in flips] for band in _bands(similarity.photo_hash))
+    return (similarity.group, _signed(similarity.photo_hash), bits, *bands)
+
+
+def _bands(photo_hash: int) -> Iterator[int]:
+    """The highest bits first."""
+    for shift in reversed(range(0, _BANDS * _BAND_BITS, _BAND_BITS)):
+        yield photo_hash >> shift & (1 << _BAND_BITS) - 1
+
+
+@lru_cache
+def _flips(most: int) -> tuple[int, ...]:
+    """Every band with at most so many bits set."""
+    chosen = (places for count in range(most + 1) for places in combinations(range(_BAND_BITS), count))
+    return tuple(sum(1 << place for place in places) for places in chosen)

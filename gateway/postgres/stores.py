@@ -7,22 +7,19 @@ from dataclasses import dataclass
 from gateway.access.audit import AuditLog
 from gateway.access.keys import KeyStore
 from gateway.cache.cache import Cache
-from gateway.jobs.deliveries import Announce, Outbox
-from gateway.jobs.holds import Holds
-from gateway.jobs.poison import PoisonBook
-from gateway.jobs.signals import Signals
-from gateway.jobs.store import Ended, JobStore, unheard
+from gateway.jobs.artifacts import ArtifactLocks
+from gateway.jobs.dead_letters import DeadLetters
+from gateway.jobs.outbox import MessageMaker, Outbox
+from gateway.jobs.store import Ended, JobStore, Signals, unheard
 from gateway.metrics.totals import Totals
-from gateway.postgres.audit import PostgresAudit
+from gateway.postgres.access import PostgresAudit, PostgresKeys
 from gateway.postgres.cache import open_cache
 from gateway.postgres.database import find_database
-from gateway.postgres.holds import PostgresHolds
+from gateway.postgres.dead_letters import PostgresDeadLetters
 from gateway.postgres.jobs import PostgresJobs
-from gateway.postgres.keys import PostgresKeys
-from gateway.postgres.notifications import listening
+from gateway.postgres.locks import PostgresArtifactLocks
 from gateway.postgres.outbox import PostgresOutbox
-from gateway.postgres.poison import PostgresPoison
-from gateway.postgres.pool import open_pool
+from gateway.postgres.pool import listening, open_pool
 from gateway.postgres.totals import PostgresTotals
 from gateway.settings import Settings
 
@@ -32,9 +29,9 @@ class PostgresStores:
     """What is kept in PostgreSQL; `fault` says why it does not answer."""
 
     jobs: JobStore
-    holds: Holds
+    locks: ArtifactLocks
     outbox: Outbox
-    poison: PoisonBook
+    poison: DeadLetters
     cache: Cache
     totals: Totals
     keys: KeyStore
@@ -44,7 +41,7 @@ class PostgresStores:
 
 @asynccontextmanager
 async def open_postgres(
-    settings: Settings, announce: Announce, signals: Signals, ended: Ended = unheard
+    settings: Settings, messages_of: MessageMaker, signals: Signals, ended: Ended = unheard
 ) -> AsyncIterator[PostgresStores]:
     """The stores for as long as the context lasts, their tables made first.
 
@@ -58,10 +55,10 @@ async def open_postgres(
         open_cache(settings, database, pool) as cache,
     ):
         yield PostgresStores(
-            PostgresJobs(pool, settings, announce, ended),
-            PostgresHolds(pool),
+            PostgresJobs(pool, settings, messages_of, ended),
+            PostgresArtifactLocks(pool),
             PostgresOutbox(pool),
-            PostgresPoison(pool, settings),
+            PostgresDeadLetters(pool, settings),
             cache,
             PostgresTotals(pool),
             PostgresKeys(pool),

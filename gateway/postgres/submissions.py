@@ -1,21 +1,20 @@
-"""The transaction that keeps new jobs and poison."""
+"""The transaction that keeps new jobs and bad messages."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 from uuid import UUID
 
 import asyncpg
 
+from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.job import Job, NewJob
-from gateway.jobs.signals import WORK
-from gateway.jobs.store import Poison, Submission
+from gateway.jobs.store import WORK, Submission
 from gateway.postgres.connection import Connection
+from gateway.postgres.dead_letters import add_message
 from gateway.postgres.endings import Endings
-from gateway.postgres.holds import spend
-from gateway.postgres.notifications import notify
-from gateway.postgres.poison_rows import add_message_poison
-from gateway.postgres.rows import SHOWN, callbacks_text, clean, job_of, listed, outcome_columns
+from gateway.postgres.locks import spend
+from gateway.postgres.pool import notify
+from gateway.postgres.rows import SHOWN, callbacks_text, clean, job_of, outcome_columns
 from gateway.postgres.turns import lock_users, settle_turns
 
 _ADD = """
@@ -46,11 +45,11 @@ _KEPT = f"""
 SELECT kept.*
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS new(id, tenant, user_id, request_id)
 CROSS JOIN LATERAL (
-    SELECT {listed(SHOWN)} FROM maskwright.jobs
+    SELECT {SHOWN} FROM maskwright.jobs
     WHERE jobs.request_id = new.request_id AND jobs.user_id = new.user_id AND jobs.tenant = new.tenant
         AND jobs.deleted_at IS NULL
     UNION ALL
-    SELECT {listed(SHOWN)} FROM maskwright.jobs
+    SELECT {SHOWN} FROM maskwright.jobs
     WHERE jobs.id = new.id AND (jobs.deleted_at IS NOT NULL OR jobs.tenant <> new.tenant)
 ) AS kept
 """  # noqa: S608 of constants
@@ -58,6 +57,8 @@ CROSS JOIN LATERAL (
 _NOT_HERE = "null"
 """A worker of a version that knows no stored parameters fails by it, and lets another one try."""
 _Identity = tuple[str, str, str]
+_Kept = Mapping[UUID | _Identity, Job]
+"""Jobs that the store has, by their ids; and by tenant, user and request id where they are not being deleted."""
 
 
 @dataclass(frozen=True)
@@ -67,27 +68,27 @@ class Submissions:
     endings: Endings
 
     async def keep(
-        self, connection: Connection, jobs: Sequence[NewJob], poison: Sequence[Poison], added: set[UUID]
+        self, connection: Connection, jobs: Sequence[NewJob], bad_messages: Sequence[BadMessage], added: set[UUID]
     ) -> list[Submission]:
         """Keep all or nothing; what became of each job.
 
         `added` are the jobs that earlier tries added, whether that lasted or not; this one's come to them. Raises
-        SerializationError where it is to be done again; HoldLostError.
+        SerializationError where it is to be done again; LockLostError.
         """
         submissions = await self._keep_jobs(connection, jobs, added) if jobs else []
-        for entry in poison:
-            await add_message_poison(connection, entry)
+        for message in bad_messages:
+            await add_message(connection, message)
         return submissions
 
     async def _keep_jobs(self, connection: Connection, jobs: Sequence[NewJob], added: set[UUID]) -> list[Submission]:
         users = {job.owner for job in jobs}
         await lock_users(connection, users)
-        new = {cast("UUID", row["id"]) for row in await connection.fetch(_ADD, *_columns(jobs))}
+        new = {row["id"] for row in await connection.fetch(_ADD, *_columns(jobs))}
         kept = await _kept(connection, jobs)
         for job in jobs:
             if job.outcome and job.id in new:
-                await spend(connection, job, job.hold)
-                await self.endings.owe(connection, kept.by_id[job.id], job.outcome)
+                await spend(connection, job, job.lock)
+                await self.endings.owe(connection, kept[job.id], job.outcome)
         if new:
             await settle_turns(connection, users, self.endings.user_concurrency)
             await notify(connection, [WORK])
@@ -95,27 +96,23 @@ class Submissions:
         return list(_submissions(jobs, kept, added))
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """Jobs that the store has, by what a new one may share with them."""
-
-    by_identity: dict[_Identity, Job]
-    by_id: dict[UUID, Job]
-
-    def same(self, job: NewJob) -> Job:
-        """The job that is kept for a new one. Raises SerializationError where it was deleted this moment."""
-        kept = self.by_identity.get(_identity(job)) or self.by_id.get(job.id)
-        if kept is None:
-            raise asyncpg.SerializationError(f"job {job.request_id!r} was deleted while it came again")
-        return kept
-
-
 async def _kept(connection: Connection, jobs: Sequence[NewJob]) -> _Kept:
     identities = [(job.id, *_identity(job)) for job in jobs]
-    rows = await connection.fetch(_KEPT, *map(list, zip(*identities, strict=True)))
-    found = {job.id: job for job in map(job_of, rows)}
-    visible = [job_of(row).request for row in rows if row["deleted_at"] is None]
-    return _Kept({_identity(request): found[request.id] for request in visible}, found)
+    kept: dict[UUID | _Identity, Job] = {}
+    for row in await connection.fetch(_KEPT, *map(list, zip(*identities, strict=True))):
+        job = job_of(row)
+        kept[job.id] = job
+        if row["deleted_at"] is None:
+            kept[_identity(job.request)] = job
+    return kept
+
+
+def _same(job: NewJob, kept: _Kept) -> Job:
+    """The job that is kept for a new one. Raises SerializationError where it was deleted this moment."""
+    same = kept.get(_identity(job)) or kept.get(job.id)
+    if same is None:
+        raise asyncpg.SerializationError(f"job {job.request_id!r} was deleted while it came again")
+    return same
 
 
 def _identity(job: NewJob) -> _Identity:
@@ -126,7 +123,7 @@ def _submissions(jobs: Sequence[NewJob], kept: _Kept, added: Collection[UUID]) -
     """A job that was added is `created` once, and `known` where the same message stands twice among these."""
     untold = set(added)
     for job in jobs:
-        same = kept.same(job)
+        same = _same(job, kept)
         if same.request.fingerprint != job.fingerprint:
             yield Submission(same, "conflict")
         else:

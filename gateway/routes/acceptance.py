@@ -12,12 +12,10 @@ from gateway.cache.cache import CacheHit
 from gateway.cache.keys import Work
 from gateway.errors import Problem
 from gateway.intake.requests import JobRequest
-from gateway.jobs.bucket import Bucket
+from gateway.jobs.artifacts import ArtifactStore, InUseError
 from gateway.jobs.job import ImageReference, NewJob, outcome_of
-from gateway.jobs.keys import parameters_key, photo_key
+from gateway.jobs.objects import Bucket, parameters_key, photo_key, with_original
 from gateway.jobs.store import JobFilter, Submission
-from gateway.jobs.storing import InUseError, Keys
-from gateway.jobs.uploads import with_original
 from gateway.logs import get_logger
 from gateway.results import Artifact, Stopwatch
 from gateway.s3.images import check_owner
@@ -145,14 +143,17 @@ async def _end_at_once(
     holds the name next: before that one writes anything, or else by a janitor. Raises InUseError.
     """
     stores = services.stores
-    keys, size = Keys(stores.holds, stores.jobs, stores.artifacts), sum(len(artifact.data) for artifact in artifacts)
+    keys, size = (
+        ArtifactStore(stores.locks, stores.jobs, stores.artifacts),
+        sum(len(artifact.data) for artifact in artifacts),
+    )
     async with keys.held(job, _PATIENCE_S, size) as grip:
         if await _came_before(services, job):
             return None
         with watch.stage("store"):
             stored = await keys.store(grip, job, artifacts)
         outcome = outcome_of(hit.value, stored, watch.timings_ms, cached=True)
-        ended = replace(job, outcome=outcome, hold=grip.hold.token)
+        ended = replace(job, outcome=outcome, lock=grip.lock.token)
         if _are_large(services, job.parameters):
             ended = replace(ended, parameters="")  # nobody will ever ask for them
         (submission,) = await stores.jobs.submit([ended])

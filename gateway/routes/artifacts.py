@@ -10,9 +10,8 @@ from gateway.access.callers import caller_of
 from gateway.deadlines import Deadline
 from gateway.errors import Problem
 from gateway.http.answers import disposition
-from gateway.jobs.bucket import Bucket, ObjectMissingError, StoredObject
 from gateway.jobs.job import Job, StoredArtifact
-from gateway.jobs.keys import is_of_tenant
+from gateway.jobs.objects import Bucket, ObjectMissingError, StoredObject, is_of_tenant
 from gateway.limits.sharing import visit_of
 from gateway.routes.job_views import job_of
 from gateway.services import services_of

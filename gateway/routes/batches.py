@@ -19,10 +19,8 @@ from gateway.intake.bodies import FIRST_BYTES, LEAST_RATE, Room, pieces, too_lar
 from gateway.intake.images import check_photo
 from gateway.intake.multipart import Part, PartParser
 from gateway.intake.requests import FILES, upload_name, upload_parameters
-from gateway.jobs.identity import fingerprint
-from gateway.jobs.job import ImageReference, Job, NewJob, Outcome
-from gateway.jobs.keys import photo_key
-from gateway.jobs.uploads import LONGEST_BATCH_S, PIPELINE, upload_source
+from gateway.jobs.job import ImageReference, Job, NewJob, Outcome, fingerprint
+from gateway.jobs.objects import LONGEST_BATCH_S, UPLOAD_PIPELINE, photo_key, upload_source
 from gateway.limits.backlog import Claim
 from gateway.limits.sharing import visit_of
 from gateway.results import Failure
@@ -164,10 +162,10 @@ def _new_job(arrival: Arrival, batch_id: uuid.UUID, parameters: str, request: Re
     image = ImageReference("photo", photo_key(arrival.job_id))
     return NewJob(
         id=arrival.job_id,
-        pipeline=PIPELINE,
+        pipeline=UPLOAD_PIPELINE,
         user_id="",
         request_id=uuid.uuid4().hex,
-        fingerprint=fingerprint(PIPELINE, parameters, image),
+        fingerprint=fingerprint(UPLOAD_PIPELINE, parameters, image),
         parameters=parameters,
         image=image,
         source=upload_source(arrival.file_name),

@@ -9,7 +9,7 @@ from gateway.access.callers import caller_of
 from gateway.cache.cache import CachedTask, CacheStats
 from gateway.http.queries import CachePage, CachePeriod
 from gateway.intake.submissions import query_fields
-from gateway.jobs.view import timestamp
+from gateway.jobs.outbox_messages import timestamp
 from gateway.pipelines.fields import known, validated
 from gateway.services import services_of
 

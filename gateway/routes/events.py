@@ -11,8 +11,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from gateway.access.callers import caller_of
 from gateway.errors import Problem
 from gateway.jobs.job import Job
-from gateway.jobs.links import Link
-from gateway.jobs.view import timestamp
+from gateway.jobs.outbox_messages import Link, timestamp
 from gateway.limits.sharing import Visit, visit_of
 from gateway.routes.job_views import full_view, job_of, link_of
 from gateway.services import Services, services_of

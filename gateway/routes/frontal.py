@@ -13,8 +13,8 @@ from gateway.http.middleware import trace_id_of
 from gateway.intake.bodies import check_length, read_body
 from gateway.intake.requests import FRONTAL_PIPELINE, frontal_request
 from gateway.intake.submissions import JSON, check_media_type, read_submission, start_check
-from gateway.jobs.bucket import Bucket, ObjectMissingError
 from gateway.jobs.job import StoredArtifact
+from gateway.jobs.objects import Bucket, ObjectMissingError
 from gateway.limits.sharing import visit_of
 from gateway.routes.acceptance import accept
 from gateway.routes.artifacts import room_for

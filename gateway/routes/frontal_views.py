@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Literal, TypedDict
 
 from gateway.jobs.job import Job, JobState
-from gateway.jobs.view import timestamp
+from gateway.jobs.outbox_messages import timestamp
 from gateway.results import Failure
 
 Status = Literal["pending", "processing", "completed", "failed"]

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from gateway.errors import PROBLEMS
-from gateway.jobs.deliveries import DeliveryState
 from gateway.jobs.job import CallbackKind, JobState
+from gateway.jobs.outbox import DeliveryState
 from gateway.routes.schemas import ArtifactSummary, BlurDone, FaceFound, ObjectFound, PersonFound, PhotoSize
 
 Timestamp = Annotated[str, Field(json_schema_extra={"format": "date-time"})]

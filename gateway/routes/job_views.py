@@ -9,8 +9,7 @@ from gateway.access.callers import caller_of
 from gateway.access.forwarded import base_of
 from gateway.errors import Problem
 from gateway.jobs.job import Job
-from gateway.jobs.links import Link
-from gateway.jobs.view import job_view
+from gateway.jobs.outbox_messages import Link, job_view
 from gateway.services import services_of
 from gateway.stores import Stores
 

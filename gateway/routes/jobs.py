@@ -16,9 +16,8 @@ from gateway.intake.bodies import check_length, read_body
 from gateway.intake.requests import JobRequest, job_request
 from gateway.intake.submissions import check_media_type, query_fields, read_submission, start_check
 from gateway.jobs.job import Job
-from gateway.jobs.links import Link
+from gateway.jobs.outbox_messages import Link, job_view
 from gateway.jobs.store import JobFilter
-from gateway.jobs.view import job_view
 from gateway.limits.sharing import visit_of
 from gateway.pipelines.fields import validated
 from gateway.routes.acceptance import accept

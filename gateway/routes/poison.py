@@ -9,8 +9,8 @@ from gateway.access.callers import caller_of
 from gateway.errors import Problem
 from gateway.http.queries import PoisonQuery
 from gateway.intake.submissions import query_fields
-from gateway.jobs.poison import PoisonEntry
-from gateway.jobs.view import timestamp
+from gateway.jobs.dead_letters import DeadLetter
+from gateway.jobs.outbox_messages import timestamp
 from gateway.pipelines.fields import validated
 from gateway.services import services_of
 
@@ -39,7 +39,7 @@ async def drop(request: Request) -> Response:
     return _closed(entry_id, was_open=await services_of(request).stores.poison.drop(entry_id))
 
 
-def entry_view(entry: PoisonEntry) -> dict[str, object]:
+def entry_view(entry: DeadLetter) -> dict[str, object]:
     """An entry as JSON."""
     return {
         "id": entry.id,

@@ -8,8 +8,8 @@ from typing import Literal
 from uuid import UUID
 
 from gateway.jobs.job import Job, JobState, Outcome, StoredArtifact
-from gateway.jobs.links import Link
-from gateway.jobs.uploads import BLURRED, ORIGINAL, file_name, image_of
+from gateway.jobs.objects import BLURRED, ORIGINAL, file_name, image_of
+from gateway.jobs.outbox_messages import Link
 from gateway.results import Failure
 from gateway.routes.batches import Arrival, Batch
 

@@ -11,8 +11,8 @@ from gateway.http.middleware import trace_id_of
 from gateway.intake.bodies import check_length, check_plain, encoding_of, read_body
 from gateway.intake.requests import FILE, upload_request
 from gateway.intake.submissions import check_form, start_check
+from gateway.jobs.objects import is_upload
 from gateway.jobs.store import JobFilter
-from gateway.jobs.uploads import is_upload
 from gateway.limits.sharing import visit_of
 from gateway.routes.acceptance import accept
 from gateway.routes.batches import MAX_FILES, accept_batch

@@ -12,7 +12,7 @@ from minio.error import S3Error
 from minio.sse import Sse, SseKMS, SseS3
 from typing_extensions import override
 
-from gateway.jobs.bucket import Bucket, StoredObject
+from gateway.jobs.objects import Bucket, StoredObject
 from gateway.s3.client import S3Client, await_bucket, checked_bucket, make_bucket, opened, patience_s, storage_errors
 from gateway.s3.erasing import Eraser
 from gateway.s3.images import KeyLink, S3Images, artifact_links, warn_of_ending_keys, warn_of_short_links

@@ -20,7 +20,7 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, MaxRetryError, Ne
 from urllib3.response import BaseHTTPResponse
 
 from gateway.errors import Problem
-from gateway.jobs.bucket import ObjectMissingError, UnansweredError
+from gateway.jobs.objects import ObjectMissingError, UnansweredError
 from gateway.logs import get_logger
 from gateway.s3.credentials import Identity, identify, reason_of
 from gateway.settings import Settings, SettingsError

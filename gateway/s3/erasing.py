@@ -10,7 +10,7 @@ from minio import Minio
 from minio.deleteobjects import DeleteObject
 from minio.error import InvalidResponseError, MinioException, S3Error
 
-from gateway.jobs.bucket import ObjectsKeptError
+from gateway.jobs.objects import ObjectsKeptError
 from gateway.logs import get_logger
 from gateway.s3.client import MISSING, S3Client
 

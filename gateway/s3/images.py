@@ -10,9 +10,8 @@ from minio import Minio
 
 from gateway.errors import Problem
 from gateway.fetching.codings import CodingError, TooLargeError, coding_of, decoded
-from gateway.jobs.bucket import ObjectMissingError
 from gateway.jobs.job import ImageReference
-from gateway.jobs.keys import is_of_tenant, photo_key
+from gateway.jobs.objects import ObjectMissingError, is_of_tenant, photo_key
 from gateway.logs import get_logger
 from gateway.s3.client import S3Client, opened, storage_errors
 from gateway.settings import Settings

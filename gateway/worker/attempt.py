@@ -129,7 +129,7 @@ class Attempts:
 
 def _with_hold(held: HeldLease, outcome: Outcome) -> Lease:
     """The lease, with the hold that its artifacts depend on."""
-    return replace(held.lease, hold=held.grip.hold.token) if held.grip and outcome.artifacts else held.lease
+    return replace(held.lease, lock=held.grip.lock.token) if held.grip and outcome.artifacts else held.lease
 
 
 def _waited_s(job: Job) -> float:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from gateway.callbacks.senders import open_senders
 from gateway.fetching.fetcher import open_fetcher
-from gateway.jobs.courier import Courier
 from gateway.jobs.job import CallbackKind
+from gateway.jobs.outbox import Sender
 from gateway.kafka.ingestion import MESSAGES_PIPELINE, Ingestion
 from gateway.kafka.sender import open_message_sender
 from gateway.metrics.kafka import KafkaFigures
@@ -94,13 +94,13 @@ def _worker_name(settings: Settings) -> str:
 
 async def _couriers(
     stack: AsyncExitStack, settings: Settings, stores: Stores, figures: KafkaFigures
-) -> Mapping[CallbackKind, Courier]:
+) -> Mapping[CallbackKind, Sender]:
     couriers = dict(await stack.enter_async_context(open_senders(settings, stores.artifacts)))
     if settings.kafka_bootstrap_servers:
         couriers["message"] = await stack.enter_async_context(open_message_sender(settings, figures))
     return couriers
 
 
-def _relays(settings: Settings, stores: Stores, couriers: Mapping[CallbackKind, Courier]) -> tuple[Relay, ...]:
+def _relays(settings: Settings, stores: Stores, couriers: Mapping[CallbackKind, Sender]) -> tuple[Relay, ...]:
     lease_s = settings.callback_timeout_s + _DELIVERY_MARGIN_S
     return tuple(Relay(kind, courier, stores, lease_s) for kind, courier in couriers.items())

@@ -13,9 +13,9 @@ from gateway.errors import Problem
 from gateway.fetching.fetcher import Fetcher
 from gateway.inference import Inferences, Turn
 from gateway.intake.images import check_photo
+from gateway.jobs.artifacts import ArtifactStore
 from gateway.jobs.job import Job, NewJob, Outcome, StoredArtifact, outcome_of
-from gateway.jobs.storing import Keys
-from gateway.jobs.uploads import with_original
+from gateway.jobs.objects import with_original
 from gateway.limits.admission import Turns
 from gateway.limits.sharing import Owner
 from gateway.pipelines.registry import Pipeline
@@ -48,7 +48,7 @@ class Execution:
         self._settings = settings
         self._sources = Sources(stores.photos, fetcher, stores.images)
         self._registry = registry
-        self._keys = Keys(stores.holds, stores.jobs, stores.artifacts)
+        self._keys = ArtifactStore(stores.locks, stores.jobs, stores.artifacts)
         self._inferences = Inferences(self._results, triton)
         self._turns = Turns(settings.service_concurrency)
 

@@ -7,7 +7,7 @@ from typing import Protocol
 import anyio
 
 from gateway.errors import Problem
-from gateway.jobs.holds import Grip
+from gateway.jobs.artifacts import HeldLock
 from gateway.jobs.job import Job, Lease
 
 _PAUSE_S = 0.5
@@ -37,7 +37,7 @@ class HeldLease:
         self.lease = lease
         self.lost = False
         self.ending = False
-        self.grip: Grip | None = None
+        self.grip: HeldLock | None = None
         self._renew = renew
         self._lease_s = lease_s
         self._clock = clock

@@ -4,8 +4,8 @@ import time
 
 import anyio
 
-from gateway.jobs.bucket import ObjectsKeptError
-from gateway.jobs.storing import InUseError
+from gateway.jobs.artifacts import InUseError
+from gateway.jobs.objects import ObjectsKeptError
 from gateway.logs import get_logger
 from gateway.settings import Settings
 from gateway.stores import Stores

@@ -3,8 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from gateway.jobs.keys import owner_of
-from gateway.jobs.uploads import LONGEST_BATCH_S
+from gateway.jobs.objects import LONGEST_BATCH_S, owner_of
 from gateway.stores import Stores
 from gateway.supervision import Pulse
 

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from gateway.errors import Problem
-from gateway.jobs.bucket import ObjectsKeptError
-from gateway.jobs.holds import Name
+from gateway.jobs.artifacts import IN_SILENCE, ArtifactStore, InUseError, LockName, keys_of
+from gateway.jobs.dead_letters import dead_letter_origin
 from gateway.jobs.job import Job, NewJob
-from gateway.jobs.poison import poison_origin
-from gateway.jobs.storing import IN_SILENCE, InUseError, Keys, keys_of
+from gateway.jobs.objects import ObjectsKeptError, input_keys
 from gateway.results import Failure
 from gateway.stores import Stores
 
@@ -18,7 +17,7 @@ _PATIENCE_S = 3.0
 
 def photo_needed(job: Job, failure: Failure | None) -> bool:
     """Whether an ended job may run again with the photo it came with: a message whose failure may pass."""
-    return poison_origin(job, failure) is not None
+    return dead_letter_origin(job, failure) is not None
 
 
 class JobObjects:
@@ -26,7 +25,7 @@ class JobObjects:
 
     def __init__(self, stores: Stores) -> None:
         self._photos = stores.photos
-        self._keys = Keys(stores.holds, stores.jobs, stores.artifacts)
+        self._keys = ArtifactStore(stores.locks, stores.jobs, stores.artifacts)
 
     async def tidy(self, job: Job, failure: Failure | None) -> None:
         """Remove what an ended job needs no more: its photo, and the artifacts of one that failed."""
@@ -37,20 +36,20 @@ class JobObjects:
 
     async def remove_inputs(self, job: Job) -> None:
         """Remove the photo and the parameters that came with the job, as far as they did. Raises ObjectsKeptError."""
-        keys = job.request.inputs
+        keys = input_keys(job.request)
         await self._photos.remove(keys)
         kept = [key for key in keys if key in await keys_of(self._photos, key)]
         if kept:
             raise ObjectsKeptError(dict.fromkeys(kept, IN_SILENCE))
 
-    async def remove_artifacts(self, request: NewJob | Name) -> datetime:
+    async def remove_artifacts(self, request: NewJob | LockName) -> datetime:
         """Remove every artifact that no outcome names, of a later job of the same name too; since when it was looked.
 
         By the store's clock. Raises ObjectsKeptError.
         """
         async with self._keys.held(request, _PATIENCE_S) as grip:
             await self._keys.sweep(grip)
-            return grip.hold.since
+            return grip.lock.since
 
 
 class Removals:
@@ -58,7 +57,7 @@ class Removals:
 
     def __init__(self, stores: Stores) -> None:
         self._jobs = stores.jobs
-        self._holds = stores.holds
+        self._locks = stores.locks
         self._objects = JobObjects(stores)
 
     async def remove(self, job: Job) -> bool:
@@ -91,10 +90,10 @@ class Removals:
             if now is None or not photo_needed(now, failure):
                 await self._objects.remove_inputs(job)
 
-    async def left(self, limit: int) -> Sequence[Name]:
+    async def left(self, limit: int) -> Sequence[LockName]:
         """Names whose writers died, or were given up, before their jobs' ends."""
-        return await self._holds.lapsed(limit)
+        return await self._locks.lapsed(limit)
 
-    async def recover(self, name: Name) -> None:
+    async def recover(self, name: LockName) -> None:
         """Remove what such a writer left; what S3 keeps of it stays. Raises ObjectsKeptError, InUseError."""
         await self._objects.remove_artifacts(name)

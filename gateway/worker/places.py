@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from gateway.jobs.deliveries import MOST_DUE, Lane
 from gateway.jobs.job import CallbackKind
+from gateway.jobs.outbox import MOST_DUE, Lane
 
 _PROVEN, _NEW, _SLOW = range(3)
 """Receivers by their latest answer: a quick one; none yet; a failure, or a late one."""

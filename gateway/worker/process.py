@@ -16,7 +16,7 @@ from gateway.logs import configure_logs, get_logger
 from gateway.metrics.instruments import Instruments
 from gateway.metrics.measuring import measuring
 from gateway.pipelines.registry import build_registry
-from gateway.postgres.faults import MigrationError
+from gateway.postgres.connection import MigrationError
 from gateway.proxies import ProxyError, require_certificates
 from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import log_remarks

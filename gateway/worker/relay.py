@@ -9,11 +9,9 @@ import anyio
 from structlog.contextvars import bound_contextvars
 
 from gateway.errors import Problem
-from gateway.jobs.courier import Courier, DeliveryError
-from gateway.jobs.deliveries import Delivery, Lane
-from gateway.jobs.job import CallbackKind
-from gateway.jobs.signals import OUTBOX, Subscription
-from gateway.jobs.trace import trace_id_of
+from gateway.jobs.job import CallbackKind, trace_id_of
+from gateway.jobs.outbox import Delivery, DeliveryError, Lane, Sender
+from gateway.jobs.store import OUTBOX, Subscription
 from gateway.logs import get_logger
 from gateway.stores import Stores
 from gateway.supervision import Pulse
@@ -45,7 +43,7 @@ class Relay:
     must carry the same meanwhile. What another one has taken all the same is dropped here.
     """
 
-    def __init__(self, kind: CallbackKind, courier: Courier, stores: Stores, lease_s: float) -> None:
+    def __init__(self, kind: CallbackKind, courier: Sender, stores: Stores, lease_s: float) -> None:
         self.pulse = Pulse(f"relay of kind {kind}")
         self._kind = kind
         self._courier = courier

@@ -8,7 +8,7 @@ from uuid import UUID
 import anyio
 
 from gateway.jobs.job import Lease
-from gateway.jobs.signals import WORK
+from gateway.jobs.store import WORK
 from gateway.logs import get_logger
 from gateway.settings import Settings
 from gateway.stores import Stores

@@ -2,9 +2,8 @@
 
 from gateway.errors import Problem
 from gateway.fetching.fetcher import Fetcher
-from gateway.jobs.bucket import Bucket, ObjectMissingError
 from gateway.jobs.job import ImageReference, NewJob
-from gateway.jobs.keys import parameters_key
+from gateway.jobs.objects import Bucket, ObjectMissingError, parameters_key
 from gateway.s3.images import S3Images
 
 

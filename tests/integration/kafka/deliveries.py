@@ -2,23 +2,22 @@
 
 from datetime import UTC, datetime
 
-from gateway.jobs.courier import Courier, DeliveryError
-from gateway.jobs.deliveries import Delivery, NewDelivery
+from gateway.jobs.outbox import Delivery, DeliveryError, OutboxMessage, Sender
 from tests.integration.kafka.stores import until
 
 NOW = datetime(2025, 11, 26, 12, tzinfo=UTC)
 
 
 def delivery(topic: str, key: str, body: bytes = b"{}", **headers: str) -> Delivery:
-    return Delivery(1, None, NewDelivery("message", topic, key, body, headers), "pending", 1, NOW, NOW)
+    return Delivery(1, None, OutboxMessage("message", topic, key, body, headers), "pending", 1, NOW, NOW)
 
 
-async def deliver_until_done(courier: Courier, one: Delivery) -> None:
+async def deliver_until_done(courier: Sender, one: Delivery) -> None:
     """What a relay does, without its pauses of seconds."""
     await until(lambda: _delivered(courier, one), 60, "it is delivered")
 
 
-async def _delivered(courier: Courier, one: Delivery) -> bool:
+async def _delivered(courier: Sender, one: Delivery) -> bool:
     try:
         await courier.deliver(one)
     except DeliveryError as error:

@@ -1,7 +1,7 @@
 import json
 from collections import Counter
 
-from gateway.jobs.keys import photo_key
+from gateway.jobs.objects import photo_key
 from gateway.jobs.store import JobFilter
 from tests.integration.kafka.messages import PARTITIONS, PHOTO, client, png, request
 from tests.integration.kafka.raw import produce

@@ -4,7 +4,7 @@ from itertools import count
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.jobs.store import Poison
+from gateway.jobs.dead_letters import BadMessage
 from gateway.kafka.ingestion import ArrivalStore
 from gateway.kafka.messages import Arrival, Message, MessageReader
 from gateway.pipelines.registry import build_registry
@@ -20,7 +20,7 @@ async def test_whatever_a_message_holds_the_stores_keep_it(settings, stores, mes
     read = [reader.read(Message("in", 0, next(OFFSETS), 0, key, value)) for key, value in messages]
     arrivals = [one for one in read if isinstance(one, Arrival)]
     arrival_store = ArrivalStore(stores.jobs, stores.photos, reader, stores.poison)
-    await arrival_store.keep(arrivals, [one for one in read if isinstance(one, Poison)])
+    await arrival_store.keep(arrivals, [one for one in read if isinstance(one, BadMessage)])
     for arrival in arrivals:
         kept = await stores.jobs.jobs.get(arrival.job.id)
         assert kept is None or kept.request == replace(arrival.job, outcome=None, parameters="")

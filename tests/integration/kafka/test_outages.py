@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, contextmanager, suppress
 
 import pytest
 
-from gateway.jobs.courier import DeliveryError
+from gateway.jobs.outbox import DeliveryError
 from gateway.kafka.sender import open_message_sender
 from gateway.metrics.instruments import Instruments
 from tests.integration.kafka.deliveries import deliver_until_done, delivery

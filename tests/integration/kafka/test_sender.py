@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from gateway.jobs.courier import DeliveryError
+from gateway.jobs.outbox import DeliveryError
 from gateway.kafka import sender as module
 from gateway.kafka.sender import open_message_sender
 from gateway.metrics.instruments import Instruments

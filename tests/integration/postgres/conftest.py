@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from gateway.jobs.signals import Signals
+from gateway.jobs.store import Signals
 from gateway.postgres.stores import PostgresStores, open_postgres
 from gateway.settings import Settings
 from tests.integration.postgres.making import LEASE_S, announce

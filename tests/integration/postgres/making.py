@@ -4,9 +4,9 @@ from dataclasses import replace
 from itertools import count
 from uuid import uuid4
 
-from gateway.jobs.deliveries import NewDelivery
+from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.job import ImageReference, Job, NewJob, Outcome, StoredArtifact
-from gateway.jobs.store import Poison
+from gateway.jobs.outbox import OutboxMessage
 from gateway.results import Failure
 
 LEASE_S = 60.0
@@ -17,11 +17,11 @@ FROM_KAFKA = "kafka:mask_input/0/17"
 _numbers = count()
 
 
-def announce(job: Job, outcome: Outcome) -> list[NewDelivery]:
+def announce(job: Job, outcome: Outcome) -> list[OutboxMessage]:
     """One delivery for each callback of the job."""
     body = f"{outcome.state} {job.request.request_id}".encode()
     headers, tenant = {"job_id": str(job.id)}, job.request.tenant
-    return [NewDelivery(one.kind, one.destination, "key", body, headers, tenant) for one in job.request.callbacks]
+    return [OutboxMessage(one.kind, one.destination, "key", body, headers, tenant) for one in job.request.callbacks]
 
 
 def request(user_id: str = "", **changes: object) -> NewJob:
@@ -46,6 +46,6 @@ def masks(*types: str) -> Outcome:
     return Outcome(artifacts=tuple(StoredArtifact(name, f"u/r/{name}", "image/png", 4) for name in names))
 
 
-def poison(value: bytes = b"{", origin: str = "mask_input/0/3", key: bytes | None = b"key") -> Poison:
-    announcement = NewDelivery("message", "mask_input_poison", "", value, {"reason": "invalid_json"})
-    return Poison(origin, key, value, Failure("invalid_json", "not JSON"), announcement)
+def poison(value: bytes = b"{", origin: str = "mask_input/0/3", key: bytes | None = b"key") -> BadMessage:
+    announcement = OutboxMessage("message", "mask_input_poison", "", value, {"reason": "invalid_json"})
+    return BadMessage(origin, key, value, Failure("invalid_json", "not JSON"), announcement)

@@ -15,8 +15,8 @@ from pydantic import SecretStr
 from gateway.cache.cache import Cache, CachedResult, CacheHit
 from gateway.errors import Problem
 from gateway.jobs.job import Callback
-from gateway.jobs.signals import Signals
-from gateway.postgres.likenesses import near_values
+from gateway.jobs.store import Signals
+from gateway.postgres.results import near_values
 from gateway.postgres.stores import open_postgres, prepare
 from gateway.results import Artifact
 from tests.cache_contract import (

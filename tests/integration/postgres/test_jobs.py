@@ -5,8 +5,7 @@ from uuid import uuid4
 import pytest
 
 from gateway.jobs.job import Callback, Outcome
-from gateway.jobs.signals import Signals
-from gateway.jobs.store import JobFilter
+from gateway.jobs.store import JobFilter, Signals
 from gateway.pipelines.body_masks import MASK_TYPES
 from gateway.postgres.stores import open_postgres
 from gateway.results import Failure

@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from gateway.jobs.store import JobFilter
-from gateway.postgres.listing import list_query
+from gateway.postgres.rows import list_query
 
 _FILL = """
 INSERT INTO jobs (

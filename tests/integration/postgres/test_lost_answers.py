@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.jobs.job import Callback
-from gateway.jobs.signals import Signals
+from gateway.jobs.store import Signals
 from gateway.postgres.stores import PostgresStores, open_postgres
 from gateway.settings import Settings
 from tests.integration.postgres.making import AWAY, DONE, LEASE_S, announce, poison, request

@@ -8,14 +8,13 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
-from gateway.jobs.deliveries import NewDelivery
-from gateway.jobs.signals import Signals
+from gateway.jobs.outbox import OutboxMessage
+from gateway.jobs.store import Signals
 from gateway.pipelines.body_masks import MASK_TYPES
-from gateway.postgres import migrations
+from gateway.postgres import database
 from gateway.postgres.address import read_address
-from gateway.postgres.connection import open_session
-from gateway.postgres.faults import MigrationError
-from gateway.postgres.migrations import Migration, known_migrations, migrate
+from gateway.postgres.connection import MigrationError, open_session
+from gateway.postgres.database import Migration, known_migrations, migrate
 from gateway.postgres.stores import open_postgres, prepare
 from gateway.settings import Settings, SettingsError
 from tests.integration.postgres.making import announce, request
@@ -75,7 +74,7 @@ async def test_deliveries_of_a_version_without_lanes_go_in_theirs(settings, sql,
         *(kind, destination),
     )
     async with open_postgres(settings, announce, Signals()) as stores:
-        lane = NewDelivery(kind, destination, "k", b"b").lane
+        lane = OutboxMessage(kind, destination, "k", b"b").lane
         assert await stores.outbox.lanes(kind, None, 9) == {lane: 1}
         assert [one.content.destination for one in await stores.outbox.take({lane: 1}, 60.0)] == [destination]
 
@@ -180,11 +179,11 @@ async def test_another_owner_of_the_users_table_is_told_so(settings, sql):
 
 
 async def test_another_instance_that_never_ends_is_named(settings, sql, monkeypatch):
-    monkeypatch.setattr(migrations, "_WAIT_S", 0.3)
-    await sql.execute(f"SELECT pg_advisory_lock({migrations._LOCK})")
+    monkeypatch.setattr(database, "_WAIT_S", 0.3)
+    await sql.execute(f"SELECT pg_advisory_lock({database._LOCK})")
     with pytest.raises(MigrationError, match=r"Another instance has been changing the tables for 0\.3 s"):
         await prepare(settings)
-    await sql.execute(f"SELECT pg_advisory_unlock({migrations._LOCK})")
+    await sql.execute(f"SELECT pg_advisory_unlock({database._LOCK})")
     assert len(await prepare(settings)) == len(ALL)
 
 

@@ -3,7 +3,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from gateway.jobs.job import Callback
-from gateway.jobs.signals import OUTBOX, WORK, Signals
+from gateway.jobs.store import OUTBOX, WORK, Signals
 from gateway.postgres.stores import open_postgres
 from tests.integration.postgres.making import AWAY, DONE, LEASE_S, MISTAKEN, announce, request
 from tests.outboxes import take_due

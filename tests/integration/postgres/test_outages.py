@@ -10,8 +10,7 @@ import pytest
 
 from gateway.errors import Problem
 from gateway.health import StoreProber
-from gateway.jobs.signals import Signals
-from gateway.jobs.store import JobFilter
+from gateway.jobs.store import JobFilter, Signals
 from gateway.postgres.stores import open_postgres
 from gateway.settings import Settings
 from gateway.stores import open_stores

@@ -1,5 +1,5 @@
-from gateway.jobs.deliveries import Lane
 from gateway.jobs.job import Callback
+from gateway.jobs.outbox import Lane
 from tests.integration.postgres.making import MISTAKEN, poison, request
 from tests.outboxes import take_due
 

@@ -9,13 +9,12 @@ import pytest
 
 from gateway.errors import Problem
 from gateway.jobs.job import Callback
-from gateway.jobs.signals import WORK, Signals
+from gateway.jobs.store import WORK, Signals
 from gateway.postgres.address import read_address
-from gateway.postgres.connection import Connection, open_session
+from gateway.postgres.connection import Connection, find_link, open_session
 from gateway.postgres.database import Database
-from gateway.postgres.names import Names
 from gateway.postgres.pool import Pool, open_pool
-from gateway.postgres.pooler import find_link
+from gateway.postgres.schema import Names
 from gateway.postgres.stores import open_postgres, prepare
 from gateway.settings import Settings, SettingsError
 from tests.cache_contract import entry, key

@@ -84,6 +84,15 @@ async def test_a_replayed_job_waits_for_its_turn(stores):
     assert [lease.job.id for lease in await stores.jobs.claim("worker", 9, LEASE_S)] == [job.id]
 
 
+async def test_a_job_is_over_once_nobody_can_replay_it(stores):
+    replayed, dropped = await failed_from_kafka(stores), await failed_from_kafka(stores)
+    assert await stores.jobs.over([replayed.id, dropped.id, uuid4()]) == {replayed.id: False, dropped.id: False}
+    of_dropped, of_replayed = await stores.poison.entries(10)
+    assert await stores.poison.replay(of_replayed.id)
+    assert await stores.poison.drop(of_dropped.id)
+    assert await stores.jobs.over([replayed.id, dropped.id]) == {replayed.id: False, dropped.id: True}
+
+
 async def test_a_deleted_job_is_no_poison(stores):
     job = await failed_from_kafka(stores)
     await stores.jobs.delete(job.id)

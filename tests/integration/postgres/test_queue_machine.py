@@ -3,7 +3,7 @@ from contextlib import AsyncExitStack
 import asyncpg
 import pytest
 
-from gateway.jobs.signals import Signals
+from gateway.jobs.store import Signals
 from gateway.postgres.stores import open_postgres
 from gateway.settings import Settings
 from tests.queue_machine import QueueUnderTest, announce, check_queue

@@ -8,8 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from gateway.jobs.signals import Signals
-from gateway.jobs.store import JobFilter
+from gateway.jobs.store import JobFilter, Signals
 from gateway.postgres.stores import open_postgres
 from tests.integration.postgres.making import AWAY, DONE, LEASE_S, announce, request
 

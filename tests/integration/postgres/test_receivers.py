@@ -12,11 +12,10 @@ import pytest
 from pydantic import SecretStr
 
 from gateway.callbacks.senders import open_senders
-from gateway.jobs.announcements import announcer
-from gateway.jobs.deliveries import Delivery, Lane
 from gateway.jobs.job import Callback, Outcome, StoredArtifact
-from gateway.jobs.signals import Signals
-from gateway.jobs.store import JobFilter
+from gateway.jobs.outbox import Delivery, Lane
+from gateway.jobs.outbox_messages import message_maker
+from gateway.jobs.store import JobFilter, Signals
 from gateway.memory.stores import memory_stores
 from gateway.postgres.stores import open_postgres
 from gateway.results import Failure
@@ -60,11 +59,11 @@ def no_link(_job_id: UUID, _artifact: StoredArtifact) -> str:
 async def house(settings: Settings, request: pytest.FixtureRequest) -> AsyncIterator[House]:
     given = Settings(**{**settings.model_dump(), **OUTSIDE})
     if request.param == "memory":
-        kept = memory_stores(given, announcer(given, no_link))
+        kept = memory_stores(given, message_maker(given, no_link))
         yield House(given, kept.jobs, kept.outbox, kept.signals)
         return
     signals = Signals()
-    async with open_postgres(given, announcer(given, no_link), signals) as opened:
+    async with open_postgres(given, message_maker(given, no_link), signals) as opened:
         yield House(given, opened.jobs, opened.outbox, signals)
 
 

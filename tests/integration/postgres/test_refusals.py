@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway.postgres.address import read_address
-from gateway.postgres.connection import open_session
-from gateway.postgres.faults import TRANSIENT, RefusedError
+from gateway.postgres.connection import TRANSIENT, RefusedError, open_session
 
 
 @asynccontextmanager

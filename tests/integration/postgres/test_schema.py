@@ -9,12 +9,10 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from gateway.jobs.job import Callback
-from gateway.jobs.signals import WORK, Signals
-from gateway.jobs.store import JobFilter
-from gateway.postgres.faults import MigrationError
-from gateway.postgres.migrations import known_migrations
-from gateway.postgres.moving import RELEASED
-from gateway.postgres.names import OWN, SEEDS, Names
+from gateway.jobs.store import WORK, JobFilter, Signals
+from gateway.postgres.connection import MigrationError
+from gateway.postgres.database import known_migrations
+from gateway.postgres.schema import OWN, RELEASED, SEEDS, Names
 from gateway.postgres.stores import PostgresStores, open_postgres, prepare
 from gateway.settings import Settings
 from tests.cache_contract import entry, key

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from gateway.jobs.signals import Signals
+from gateway.jobs.store import Signals
 from gateway.metrics.instruments import Instruments
 from gateway.metrics.jobs import MeasuredJobs
 from gateway.postgres.stores import open_postgres

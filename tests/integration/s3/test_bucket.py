@@ -9,8 +9,7 @@ import pytest
 from minio import Minio
 
 from gateway.errors import Problem
-from gateway.jobs.bucket import ObjectMissingError, StoredObject
-from gateway.jobs.keys import artifact_key
+from gateway.jobs.objects import ObjectMissingError, StoredObject, artifact_key
 from gateway.s3.bucket import Timed, open_buckets, write
 from gateway.settings import Settings, SettingsError
 

@@ -11,7 +11,7 @@ from minio.retention import GOVERNANCE, Retention
 from minio.versioningconfig import ENABLED, SUSPENDED, VersioningConfig
 
 from gateway.errors import Problem
-from gateway.jobs.bucket import ObjectsKeptError
+from gateway.jobs.objects import ObjectsKeptError
 from gateway.s3.bucket import S3Bucket, S3Buckets, open_buckets
 from gateway.settings import Settings
 from tests.integration.s3.gateways import Gateway, Refusal, Request, gateway_before, refusal

@@ -7,9 +7,9 @@ import httpx
 import pytest
 
 from gateway.access.audit import AuditFilter
-from gateway.jobs.deliveries import NewDelivery
-from gateway.jobs.keys import artifact_key
-from gateway.jobs.store import Poison
+from gateway.jobs.dead_letters import BadMessage
+from gateway.jobs.objects import artifact_key
+from gateway.jobs.outbox import OutboxMessage
 from gateway.results import Failure
 from tests.integration.gateway.access.credentials import Headers, caller
 from tests.integration.gateway.answers import assert_problem
@@ -123,8 +123,8 @@ async def test_cached_results_are_listed_for_their_tenant(house: House) -> None:
 
 async def test_the_poison_book_is_the_tenants_whose_messages_come_from_kafka(house: House) -> None:
     failure = Failure("invalid_json", "no JSON")
-    announcement = NewDelivery("message", "poison", "", b"{")
-    await house.stores.jobs.submit([], [Poison("input/0/1", None, uuid4().bytes, failure, announcement)])
+    announcement = OutboxMessage("message", "poison", "", b"{")
+    await house.stores.jobs.submit([], [BadMessage("input/0/1", None, uuid4().bytes, failure, announcement)])
     (newest, *_) = (await house.client.get("/v1/poison", headers=ACME)).json()["entries"]
     path = f"/v1/poison/{newest['id']}"
     for headers in (GLOBEX, NOBODY):

@@ -18,10 +18,9 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from gateway.callbacks.senders import open_senders
 from gateway.callbacks.signature import Signer
 from gateway.errors import Problem
-from gateway.jobs.bucket import ObjectMissingError, StoredObject
-from gateway.jobs.courier import Courier, DeliveryError
-from gateway.jobs.deliveries import Delivery, NewDelivery
 from gateway.jobs.job import CallbackKind
+from gateway.jobs.objects import ObjectMissingError, StoredObject
+from gateway.jobs.outbox import Delivery, DeliveryError, OutboxMessage, Sender
 from gateway.settings import Settings, SettingsError
 from tests.names import Names
 from tests.stack import free_ports
@@ -76,12 +75,12 @@ def settings(**changes: object) -> Settings:
 
 def delivery(kind: CallbackKind, url: str, body: bytes, tenant: str = "") -> Delivery:
     now, trace = datetime.now(UTC), {"traceparent": "00-" + "1" * 32 + "-" + "2" * 16 + "-01"}
-    content = NewDelivery(kind, url, "msg_2f1c", body, trace, tenant)
+    content = OutboxMessage(kind, url, "msg_2f1c", body, trace, tenant)
     return Delivery(7, uuid4(), content, "pending", 1, now, now)
 
 
 @asynccontextmanager
-async def couriers(masks: Masks | None = None, **changes: object) -> AsyncIterator[Mapping[CallbackKind, Courier]]:
+async def couriers(masks: Masks | None = None, **changes: object) -> AsyncIterator[Mapping[CallbackKind, Sender]]:
     async with open_senders(settings(**changes), masks or Masks(MASKS), Names(hook_test="127.0.0.1").resolve) as opened:
         yield opened
 

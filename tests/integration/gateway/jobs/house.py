@@ -10,7 +10,7 @@ import httpx
 
 from gateway.app import create_app
 from gateway.jobs.job import Lease, Outcome, StoredArtifact
-from gateway.jobs.keys import artifact_key
+from gateway.jobs.objects import artifact_key
 from gateway.limits.sharing import NOBODY
 from gateway.listening import Limits, Server, configured
 from gateway.metrics.instruments import Instruments

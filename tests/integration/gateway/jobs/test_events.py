@@ -9,7 +9,7 @@ from uuid import UUID
 
 import httpx
 
-from gateway.jobs.links import by_key
+from gateway.jobs.outbox_messages import by_key
 from gateway.limits.sharing import NOBODY, Visit
 from gateway.routes.events import state_events
 from gateway.routes.job_schemas import JobView

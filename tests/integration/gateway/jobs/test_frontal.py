@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.jobs.job import Lease, Outcome, StoredArtifact
-from gateway.jobs.keys import artifact_key
+from gateway.jobs.objects import artifact_key
 from gateway.routes.frontal_schemas import FrontalStatus, FrontalSubmission
 from tests.integration.gateway.jobs.house import JOBS, PHOTO, House
 

@@ -13,10 +13,10 @@ from gateway.cache.cache import CachedResult, CacheHit, CacheKey, NewEntry
 from gateway.cache.keys import Work
 from gateway.errors import Problem
 from gateway.intake.requests import JobRequest
-from gateway.jobs.bucket import Bucket, StoredObject
+from gateway.jobs.artifacts import ArtifactStore, InUseError
 from gateway.jobs.job import Lease, Outcome
+from gateway.jobs.objects import Bucket, StoredObject
 from gateway.jobs.store import Submission
-from gateway.jobs.storing import InUseError, Keys
 from gateway.results import Artifact
 from gateway.routes.acceptance import accept
 from gateway.services import Services
@@ -96,10 +96,10 @@ async def objects(house: House, name: str) -> list[str]:
 async def work(house: House, lease: Lease, mask: bytes, patience_s: float = 10.0) -> bool:
     """Write one mask and end the job, as a worker does."""
     stores = house.stores
-    keys, request = Keys(stores.holds, stores.jobs, stores.artifacts), lease.job.request
+    keys, request = ArtifactStore(stores.locks, stores.jobs, stores.artifacts), lease.job.request
     async with keys.held(request, patience_s) as grip:
         stored = await keys.store(grip, request, [Artifact(MASK, mask)])
-        ended = await stores.jobs.finish(replace(lease, hold=grip.hold.token), Outcome(RESULT, stored))
+        ended = await stores.jobs.finish(replace(lease, lock=grip.lock.token), Outcome(RESULT, stored))
         grip.state = "spent" if ended else grip.state
         return ended
 
@@ -153,18 +153,18 @@ async def test_a_removal_takes_what_the_successor_does_not_name(house: House) ->
 async def test_an_attempt_that_lost_its_keys_ends_nothing(house: House) -> None:
     name, stores = uuid4().hex, house.stores
     lease = await begun(house, name)
-    keys = Keys(stores.holds, stores.jobs, stores.artifacts)
+    keys = ArtifactStore(stores.locks, stores.jobs, stores.artifacts)
     async with keys.held(lease.job.request, 0.0) as late:
         stored = await keys.store(late, lease.job.request, [Artifact(MASK, b"late")])
-        await stores.holds.release(late.hold)
-        assert not await stores.jobs.finish(replace(lease, hold=late.hold.token), Outcome(RESULT, stored))
+        await stores.locks.release(late.lock)
+        assert not await stores.jobs.finish(replace(lease, lock=late.lock.token), Outcome(RESULT, stored))
     assert await work(house, lease, b"in time")
     assert (await stores.artifacts.get(f"_/{name}/{MASK}")).data == b"in time"
 
 
 async def test_nobody_waits_long_for_keys_that_are_in_use(house: House) -> None:
     lease = await begun(house, uuid4().hex)
-    keys = Keys(house.stores.holds, house.stores.jobs, house.stores.artifacts)
+    keys = ArtifactStore(house.stores.locks, house.stores.jobs, house.stores.artifacts)
     async with keys.held(lease.job.request, 0.0):
         with pytest.raises(InUseError):
             async with keys.held(lease.job.request, 0.1):

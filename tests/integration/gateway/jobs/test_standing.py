@@ -5,8 +5,8 @@ from uuid import UUID
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.jobs.deliveries import NewDelivery
-from gateway.jobs.store import Poison
+from gateway.jobs.dead_letters import BadMessage
+from gateway.jobs.outbox import OutboxMessage
 from gateway.metrics.families import written
 from gateway.metrics.standing import StandingFigures
 from gateway.results import Failure
@@ -72,8 +72,8 @@ async def test_deliveries_are_told_by_kind_and_by_what_became_of_them(house: Hou
 
 
 async def test_dead_letters_are_told_until_they_are_closed(house: House) -> None:
-    announcement = NewDelivery("message", "mask_input_poison", "", b"{")
-    letter = Poison("mask_input/0/3", None, b"{", Failure("invalid_json", "no JSON"), announcement)
+    announcement = OutboxMessage("message", "mask_input_poison", "", b"{")
+    letter = BadMessage("mask_input/0/3", None, b"{", Failure("invalid_json", "no JSON"), announcement)
     await house.stores.jobs.submit([], [letter])
     assert (await standing(house))["poison_entries_open"] == 1.0
     (entry,) = await house.stores.poison.entries(10)

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from gateway.jobs.job import Callback, ImageReference
-from gateway.jobs.keys import photo_key
+from gateway.jobs.objects import photo_key
 from gateway.pipelines.registry import parameters_json
 from gateway.routes.job_schemas import JobView
 from tests.integration.gateway.answers import assert_problem

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from gateway.errors import PROBLEMS
-from gateway.jobs.keys import parameters_key, photo_key
+from gateway.jobs.objects import parameters_key, photo_key
 from gateway.pipelines.fields import MAX_TEXT_BYTES
 from gateway.settings import Settings
 from gateway.worker.objects import JobObjects

@@ -9,10 +9,9 @@ import httpx
 import pytest
 
 from gateway.errors import Problem
-from gateway.jobs.bucket import ObjectMissingError
+from gateway.jobs.artifacts import ArtifactStore
 from gateway.jobs.job import Lease, Outcome
-from gateway.jobs.storing import store_artifacts
-from gateway.jobs.uploads import with_original
+from gateway.jobs.objects import ObjectMissingError, with_original
 from gateway.openapi.run_examples import EXAMPLES
 from gateway.openapi.uploads import BATCH, BATCH_SUBMITTED, PROCESSED, UPLOADED
 from gateway.results import Artifact, Failure
@@ -52,7 +51,8 @@ async def blur(house: House, lease: Lease) -> None:
     request = lease.job.request
     photo = await house.stores.photos.get(request.image.location)
     made = with_original(request, photo.data, [Artifact("blurred.png", b"blurred"), Artifact("blur.json", b"{}")])
-    stored = await store_artifacts(house.stores.artifacts, request, made)
+    store = ArtifactStore(house.stores.locks, house.stores.jobs, house.stores.artifacts)
+    stored = await store._write(request, made)
     assert await house.stores.jobs.finish(lease, Outcome(RESULT, stored, timings_ms={"queue": 900.0, "infer": 61.0}))
     await JobObjects(house.stores).tidy(lease.job, None)
 

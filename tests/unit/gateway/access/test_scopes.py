@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.access.callers import EVERYTHING, OPERATE, READ, RUN_ANY, WRITE, allowed, run_scope
-from gateway.jobs.keys import artifact_key, is_of_tenant
+from gateway.jobs.objects import artifact_key, is_of_tenant
 from gateway.settings.names import is_scope, is_tenant
 
 SCOPES = st.sampled_from([READ, WRITE, OPERATE, run_scope("a"), run_scope("b"), "run:*", "jobs:*"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.errors import Problem
 from gateway.intake.requests import job_request
 from gateway.intake.submissions import json_submission
-from gateway.jobs.store import Poison
+from gateway.jobs.dead_letters import BadMessage
 from gateway.kafka.messages import Message, MessageReader
 from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings
@@ -56,7 +56,7 @@ def by_http(body: bytes) -> str | None:
 
 def by_kafka(body: bytes) -> str | None:
     read = READER.read(Message("in", 0, 1, 0, b"k", body))
-    if isinstance(read, Poison):
+    if isinstance(read, BadMessage):
         return read.failure.code
     return read.job.outcome.failure.code if read.job.outcome else None
 

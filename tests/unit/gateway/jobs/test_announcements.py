@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from gateway.jobs.announcements import announcer
 from gateway.jobs.job import Callback, ImageReference, Job, NewJob, Outcome, StoredArtifact
+from gateway.jobs.outbox_messages import message_maker
 from gateway.results import Failure
 from gateway.settings import Settings
 
@@ -44,7 +44,7 @@ def job(*callbacks: Callback, **changes) -> Job:
 
 
 def announce(outcome: Outcome, *callbacks: Callback, **changes):
-    return announcer(SETTINGS, lambda _, made: f"http://s3/masks/{made.key}")(job(*callbacks, **changes), outcome)
+    return message_maker(SETTINGS, lambda _, made: f"http://s3/masks/{made.key}")(job(*callbacks, **changes), outcome)
 
 
 def test_a_completed_job_is_told_as_the_old_service_did():

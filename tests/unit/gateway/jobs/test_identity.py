@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Problem
-from gateway.jobs.identity import check_id, fingerprint
-from gateway.jobs.job import Callback, ImageReference
+from gateway.jobs.job import Callback, ImageReference, check_id, fingerprint
 
 CALLBACKS = st.lists(
     st.builds(Callback, st.sampled_from(["message", "webhook", "upload"]), st.text(max_size=5)), max_size=3

@@ -4,7 +4,7 @@ from urllib.parse import quote, unquote
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.jobs.keys import artifact_key, photo_key
+from gateway.jobs.objects import artifact_key, photo_key
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=128)
 AWKWARD = st.sampled_from(["", "_", "%5F", "%255F", ".", "..", "%2E", "a/b", "a%2Fb", "a", "b", "/", "a b", "a+b", "="])

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from gateway.jobs.signals import WORK, Signals
+from gateway.jobs.store import WORK, Signals
 
 
 async def test_a_change_before_the_wait_is_remembered_once() -> None:

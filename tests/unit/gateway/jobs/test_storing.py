@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from gateway.errors import Problem
-from gateway.jobs.bucket import Bucket, UnansweredError
+from gateway.jobs.artifacts import ArtifactStore, InUseError
 from gateway.jobs.job import NewJob
-from gateway.jobs.storing import InUseError, Keys
+from gateway.jobs.objects import Bucket, UnansweredError
 from gateway.results import Artifact
 from gateway.stores import Stores
 from tests.unit.gateway.worker.jobs import memory, new_job
@@ -37,14 +37,14 @@ async def stores() -> AsyncIterator[Stores]:
 
 
 async def write(stores: Stores, request: NewJob, problem: Problem) -> None:
-    keys = Keys(stores.holds, stores.jobs, Broken(problem))
+    keys = ArtifactStore(stores.locks, stores.jobs, Broken(problem))
     async with keys.held(request, 0.0) as grip:
         await keys.store(grip, request, [Artifact("other.png", b""), MASK])
 
 
 async def free(stores: Stores, request: NewJob) -> bool:
     try:
-        async with Keys(stores.holds, stores.jobs, stores.artifacts).held(request, 0.0):
+        async with ArtifactStore(stores.locks, stores.jobs, stores.artifacts).held(request, 0.0):
             return True
     except InUseError:
         return False
@@ -71,7 +71,7 @@ async def test_a_name_is_free_again_unless_a_write_may_still_come(
 
 async def test_what_was_written_for_nobody_goes_with_the_next_hold(stores: Stores) -> None:
     request = new_job("123")
-    keys = Keys(stores.holds, stores.jobs, stores.artifacts)
+    keys = ArtifactStore(stores.locks, stores.jobs, stores.artifacts)
     async with keys.held(request, 0.0) as grip:
         await keys.store(grip, request, [MASK])
     assert len(await stores.artifacts.keys("")) == 1

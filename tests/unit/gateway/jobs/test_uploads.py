@@ -5,19 +5,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.jobs.job import UNCOUNTED
-from gateway.jobs.keys import artifact_key, is_of_tenant
-from gateway.jobs.uploads import (
+from gateway.jobs.objects import (
+    artifact_key,
     file_name,
     image_of,
+    is_of_tenant,
     is_upload,
     object_key,
-    object_prefixes,
+    prefixes_of,
     upload_source,
     with_original,
 )
 from gateway.openapi.example_photo import tiny_png
 from gateway.results import Artifact
-from tests.unit.gateway.worker.jobs import job, new_job
+from tests.unit.gateway.worker.jobs import new_job
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 NAMES = st.sampled_from(["original.jpg", "original.png", "blurred.jpg", "blurred.png", "blur.json", "detections.json"])
@@ -37,7 +38,7 @@ def test_keys_are_the_jobs_own_and_below_its_prefixes(one: str, other: str, tena
     request = replace(UPLOAD, tenant=tenant)
     key = object_key(request, one)
     assert (key == object_key(request, other)) == (one == other)
-    assert any(key.startswith(prefix) for prefix in object_prefixes(job(request)))
+    assert any(key.startswith(prefix) for prefix in prefixes_of(request))
     assert is_of_tenant(key, tenant)
     assert len(key.encode()) <= 1024
 

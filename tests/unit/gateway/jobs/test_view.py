@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.jobs.deliveries import Delivery, NewDelivery
 from gateway.jobs.job import ImageReference, Job, NewJob, Outcome, StoredArtifact
-from gateway.jobs.view import job_view, timestamp
+from gateway.jobs.outbox import Delivery, OutboxMessage
+from gateway.jobs.outbox_messages import job_view, timestamp
 from gateway.openapi.job_examples import COMPLETED, QUEUED
 from gateway.results import Failure
 from gateway.routes.job_schemas import JobSummary, JobView
@@ -43,7 +43,7 @@ DONE = replace(
 TOLD = Delivery(
     id=17,
     job_id=REQUEST.id,
-    content=NewDelivery("webhook", "https://example.com/masks", "msg_1", b"secret"),
+    content=OutboxMessage("webhook", "https://example.com/masks", "msg_1", b"secret"),
     state="delivered",
     attempts=1,
     created_at=NOON,

@@ -9,16 +9,22 @@ from uuid import uuid4
 
 import pytest
 
-from gateway.jobs.deliveries import NewDelivery
+from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.job import Outcome
-from gateway.jobs.store import JobFilter, Poison
+from gateway.jobs.outbox import OutboxMessage
+from gateway.jobs.outbox_messages import by_key, message_maker
+from gateway.jobs.store import JobFilter, Signals
 from gateway.kafka.ingestion import ArrivalStore
 from gateway.kafka.messages import Arrival, Message, MessageReader
 from gateway.openapi.example_photo import tiny_png
 from gateway.pipelines.registry import build_registry
+from gateway.postgres.stores import open_postgres
 from gateway.results import Failure
+from gateway.settings import Settings
 from gateway.stores import Stores
+from gateway.worker.objects import JobObjects
 from tests.outboxes import take_due
+from tests.servers import fresh_database
 from tests.unit.gateway.worker.jobs import memory, memory_settings, new_job
 
 PHOTO = tiny_png()
@@ -45,13 +51,13 @@ class Bench:
         arrivals, poison = ([read], []) if isinstance(read, Arrival) else ([], [read])
         await ArrivalStore(self.stores.jobs, self.stores.photos, READER, self.stores.poison).keep(arrivals, poison)
 
-    async def give_up(self) -> NewDelivery:
+    async def give_up(self) -> OutboxMessage:
         """The job fails in vain; what the poison topic is told."""
         (lease,) = await self.stores.jobs.claim("worker", 1, 30)
         assert await self.stores.jobs.finish(lease, AWAY)
         return (await self.told())[-1]
 
-    async def told(self) -> list[NewDelivery]:
+    async def told(self) -> list[OutboxMessage]:
         taken = await take_due(self.stores.outbox, 1000.0)
         return [one.content for one in taken if one.content.destination == SETTINGS.kafka_topic_poison]
 
@@ -60,9 +66,12 @@ class Bench:
 
 
 @pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
-    async with memory() as stores:
-        yield Bench(stores)
+async def bench(postgres_dsn: str) -> AsyncIterator[Bench]:
+    """A queue in PostgreSQL, as messages need one, and buckets in memory."""
+    settings = Settings(postgres_dsn=fresh_database(postgres_dsn))
+    messages = message_maker(settings, by_key(""))
+    async with memory() as kept, open_postgres(settings, messages, Signals()) as queue:
+        yield Bench(replace(kept, jobs=queue.jobs, locks=queue.locks, outbox=queue.outbox, poison=queue.poison))
 
 
 def asked(**changes: object) -> bytes:
@@ -108,6 +117,7 @@ async def test_what_is_delivered_again_when_its_work_is_done_is_no_poison(bench:
     for _ in range(2):
         (lease,) = await bench.stores.jobs.claim("worker", 1, 30)
         assert await bench.stores.jobs.finish(lease, Outcome())
+        await JobObjects(bench.stores).tidy(lease.job, None)
     assert await bench.stores.photos.keys("") == []
     await bench.again(again)
     await bench.again(other)
@@ -184,6 +194,6 @@ async def test_attempts_go_on_from_what_a_message_says(bench: Bench) -> None:
 @pytest.mark.parametrize("said", ["-1", "1e3", "9" * 9, "²", ""])
 async def test_attempts_that_are_no_number_count_for_nothing(bench: Bench, said: str) -> None:
     await bench.take(b"{", {"attempts": said})
-    assert isinstance(READER.read(Message("in", 0, 0, 0, None, b"{", {"attempts": said.encode()})), Poison)
+    assert isinstance(READER.read(Message("in", 0, 0, 0, None, b"{", {"attempts": said.encode()})), BadMessage)
     (told,) = await bench.told()
     assert told.headers["attempts"] == "1"

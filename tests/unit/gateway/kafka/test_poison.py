@@ -4,7 +4,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.jobs.deliveries import NewDelivery
+from gateway.jobs.outbox import OutboxMessage
 from gateway.kafka.messages import Message, dead_letter_of
 from gateway.kafka.sender import shortened
 from gateway.results import Failure
@@ -29,7 +29,7 @@ def test_poison_that_is_too_large_becomes_its_headers_and_a_reference(value, key
 
 def test_an_outcome_that_is_too_large_goes_without_its_links():
     body = {"request_id": "r", "status": "completed", "mask_paths": {"dress": "https://a.example/" + "x" * 5000}}
-    short = shortened(NewDelivery("message", "out", "k", json.dumps(body).encode(), {"job_id": "17"}))
+    short = shortened(OutboxMessage("message", "out", "k", json.dumps(body).encode(), {"job_id": "17"}))
     assert short is not None
     said = json.loads(short.body)
     assert (said["request_id"], said["status"], said["mask_paths"]) == ("r", "completed", {})
@@ -38,4 +38,4 @@ def test_an_outcome_that_is_too_large_goes_without_its_links():
 
 def test_what_has_nothing_to_leave_out_stays_too_large():
     for body in (b"\x00" * 100, b"[]", b'{"status": "failed", "mask_paths": {}}'):
-        assert shortened(NewDelivery("message", "out", "k", body)) is None
+        assert shortened(OutboxMessage("message", "out", "k", body)) is None

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 
+from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.job import Callback, ImageReference
-from gateway.jobs.store import Poison
 from gateway.kafka.messages import Arrival, Message, MessageReader
 from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings
@@ -26,7 +26,7 @@ def message(value: bytes | None, key: bytes | None = b"k", offset: int = 17) -> 
     return Message("in", 2, offset, 1_700_000_000_000, key, value)
 
 
-def read(**changes) -> Arrival | Poison:
+def read(**changes) -> Arrival | BadMessage:
     members = {name: value for name, value in {**GOOD, **changes}.items() if value is not ...}
     return READER.read(message(json.dumps(members).encode()))
 
@@ -47,9 +47,9 @@ def failure_code(**changes) -> str:
 @given(VALUES, KEYS)
 def test_any_message_is_a_job_or_poison_and_all_its_text_can_be_kept(value, key):
     one = READER.read(message(value, key))
-    if isinstance(one, Poison):
-        texts = [one.failure.detail, one.announcement.key, *one.announcement.headers.values()]
-        assert one.announcement.body == one.value == (value or b"")
+    if isinstance(one, BadMessage):
+        texts = [one.failure.detail, one.outbox_message.key, *one.outbox_message.headers.values()]
+        assert one.outbox_message.body == one.value == (value or b"")
     else:
         job = one.job
         json.loads(job.parameters)
@@ -162,7 +162,7 @@ def test_a_caller_who_can_be_told_is_told(changes, code):
 )
 def test_a_message_that_nobody_can_be_told_of_is_poison(changes, code):
     one = read(**changes)
-    assert isinstance(one, Poison)
+    assert isinstance(one, BadMessage)
     assert one.failure.code == code
 
 
@@ -171,14 +171,14 @@ def test_a_message_that_nobody_can_be_told_of_is_poison(changes, code):
 )
 def test_what_is_no_json_object_is_poison(value):
     one = READER.read(message(value))
-    assert isinstance(one, Poison)
+    assert isinstance(one, BadMessage)
     assert one.failure.code == "invalid_json"
 
 
 @pytest.mark.parametrize("value", ["A" * 3_000_000, "[]" * 1_500_000, ["x" * 600_000, "y" * 600_000]])
 def test_a_message_with_megabytes_of_text_is_poison_that_names_the_field(value):
     one = read(mask_types=value)
-    assert isinstance(one, Poison)
+    assert isinstance(one, BadMessage)
     assert one.failure.code == "field_too_large"
     assert one.failure.detail.startswith("mask_types: ")
 
@@ -186,16 +186,16 @@ def test_a_message_with_megabytes_of_text_is_poison_that_names_the_field(value):
 @pytest.mark.parametrize("item", [b"[],", b"0,", b'{"":0},'])
 def test_a_message_of_small_items_is_poison(item):
     one = READER.read(message(b'{"user_id": "1", "image": "AAAA", "x": [' + item * (500_000 // len(item)) + b"0]}"))
-    assert isinstance(one, Poison)
+    assert isinstance(one, BadMessage)
     assert one.failure.code == "invalid_json"
     assert one.failure.detail.startswith("more than ")
 
 
 def test_poison_goes_on_as_it_came_with_its_reason():
     one = READER.read(message(b"{", "clé".encode()))
-    assert isinstance(one, Poison)
+    assert isinstance(one, BadMessage)
     assert (one.origin, one.key, one.value) == ("in/2/17", "clé".encode(), b"{")
-    told = one.announcement
+    told = one.outbox_message
     assert (told.kind, told.destination, told.key, told.body) == ("message", "bad", "clé", b"{")
     assert told.headers == {
         "reason": "invalid_json",

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from uuid import UUID, uuid4
 
-from gateway.jobs.deliveries import NewDelivery
 from gateway.jobs.job import ImageReference, Job, NewJob, Outcome, StoredArtifact
-from gateway.jobs.keys import artifact_key, photo_key
+from gateway.jobs.objects import artifact_key, photo_key
+from gateway.jobs.outbox import OutboxMessage
 from gateway.memory.stores import MemoryStores, memory_stores
 from gateway.results import Failure
 from gateway.settings import Settings
@@ -31,10 +31,10 @@ class Clock:
         self.now += timedelta(seconds=seconds)
 
 
-def announce(job: Job, outcome: Outcome) -> list[NewDelivery]:
+def announce(job: Job, outcome: Outcome) -> list[OutboxMessage]:
     """One webhook for each callback of the job."""
     body = f"{job.state} {outcome.state}".encode()
-    return [NewDelivery(one.kind, one.destination, str(job.id), body) for one in job.request.callbacks]
+    return [OutboxMessage(one.kind, one.destination, str(job.id), body) for one in job.request.callbacks]
 
 
 def stores_of(clock: Clock, **settings: object) -> MemoryStores:

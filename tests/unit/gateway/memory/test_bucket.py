@@ -3,10 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Problem
-from gateway.jobs.bucket import ObjectMissingError, StoredObject
-from gateway.jobs.holds import name_of
-from gateway.jobs.keys import artifact_key
-from gateway.memory.shelf import Shelf
+from gateway.jobs.artifacts import lock_name
+from gateway.jobs.objects import ObjectMissingError, StoredObject, artifact_key
+from gateway.memory.objects import Objects
 from tests.unit.gateway.memory.making import Clock, done, request, run, stores_of
 
 MIB = 1024 * 1024
@@ -54,7 +53,7 @@ async def test_what_was_removed_is_missing_and_may_be_removed_again(stores):
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5), st.booleans()), max_size=20))
 def test_a_shelf_knows_how_much_it_holds(steps):
-    shelf, held = Shelf(), {}
+    shelf, held = Objects(), {}
     for key, size, keep in steps:
         if keep:
             shelf.put(key, StoredObject(bytes(size), ""))
@@ -115,7 +114,7 @@ async def test_what_another_writes_under_the_name_of_a_job_that_ended_stays(stor
     await stores.jobs.submit(jobs)
     await run(stores, MIB // 4)
     assert await stores.jobs.delete(jobs[0].id)
-    assert await stores.holds.take(name_of(jobs[0]), 60)
+    assert await stores.locks.take(lock_name(jobs[0]), 60)
     await stores.artifacts.put(done_key(jobs[0]), b"of its successor", "image/png")
     assert await stored(stores.artifacts, MIB * 3 // 4)
     assert (await stores.artifacts.get(done_key(jobs[0]))).data == b"of its successor"

@@ -3,16 +3,14 @@ from uuid import uuid4
 
 import pytest
 
-from gateway.jobs.deliveries import NewDelivery
-from gateway.jobs.job import Callback, Outcome
-from gateway.jobs.signals import OUTBOX, WORK
-from gateway.jobs.store import RECENT_S, REMOVAL_S, JobFilter, Poison, QueueCounts, Recent
-from gateway.memory import archive
+from gateway.jobs.job import Callback, Outcome, Waiting
+from gateway.jobs.store import OUTBOX, RECENT_S, REMOVAL_S, WORK, JobFilter, QueueCounts, Recent
+from gateway.memory import endings
 from gateway.memory.stores import memory_stores
 from gateway.results import Failure
 from gateway.settings import Settings
 from tests.outboxes import take_due
-from tests.unit.gateway.memory.making import MISTAKEN, POISONED, Clock, claimed, done, request, run, stores_of
+from tests.unit.gateway.memory.making import MISTAKEN, Clock, claimed, done, request, run, stores_of
 
 AWAY = Failure("triton_unavailable", "away")
 TOLD = (Callback("webhook", "https://example.com/hook"),)
@@ -51,9 +49,8 @@ async def test_nothing_is_kept_where_something_cannot_be(clock):
 
     stores = memory_stores(Settings(), refuse, clock)
     with pytest.raises(RuntimeError):
-        await stores.jobs.submit([request(), request(outcome=Outcome(failure=AWAY))], [poison("mask_input/0/1")])
+        await stores.jobs.submit([request(), request(outcome=Outcome(failure=AWAY))])
     assert await stores.jobs.find(JobFilter()) == []
-    assert await stores.poison.entries(10) == []
     assert await take_due(stores.outbox, 1) == []
 
 
@@ -317,7 +314,7 @@ async def test_who_waits_is_told(stores):
 
 
 async def test_finished_jobs_are_bounded_in_number(stores, monkeypatch):
-    monkeypatch.setattr(archive, "_FINISHED_KEPT", 2)
+    monkeypatch.setattr(endings, "_FINISHED_KEPT", 2)
     jobs = [request(callbacks=TOLD) for _ in range(4)]
     await stores.jobs.submit(jobs)
     await run(stores)
@@ -325,87 +322,13 @@ async def test_finished_jobs_are_bounded_in_number(stores, monkeypatch):
     assert len(await take_due(stores.outbox, 1)) == 2
 
 
-async def test_a_message_worked_on_in_vain_is_poison(stores):
-    jobs = {
-        "poison": request(source="kafka:mask_input/0/1"),
-        "mistake": request(source="kafka:mask_input/0/2"),
-        "http": request(source="http"),
-    }
-    outcomes = {"poison": POISONED, "mistake": MISTAKEN, "http": POISONED}
-    await stores.jobs.submit(list(jobs.values()))
-    for (name, job), lease in zip(jobs.items(), await stores.jobs.claim("worker", 3, 10), strict=True):
-        await stores.photos.put(job.image.location, b"photo", "image/jpeg")
-        await stores.jobs.finish(lease, outcomes[name])
-    (entry,) = await stores.poison.entries(10)
-    assert (entry.job_id, entry.origin) == (jobs["poison"].id, "mask_input/0/1")
-    assert (entry.failure, entry.attempts) == (POISONED.failure, 1)
-    assert await stores.photos.keys("") == [jobs["poison"].image.location]
-
-
-async def test_a_replayed_job_begins_anew(stores):
-    job = request(source="kafka:mask_input/0/1", callbacks=TOLD)
-    await stores.jobs.submit([job])
-    lease = (await stores.jobs.claim("worker", 1, 10))[0]
-    await stores.jobs.retry(lease, AWAY, 0)
-    lease = (await stores.jobs.claim("worker", 1, 10))[0]
-    await stores.jobs.finish(lease, POISONED)
-    (entry,) = await stores.poison.entries(10)
-    assert await stores.poison.replay(entry.id)
-    assert not await stores.poison.replay(entry.id)
+async def test_without_messages_there_are_no_dead_letters(stores):
+    await stores.jobs.submit([request(outcome=Outcome(failure=AWAY))])
     assert await stores.poison.entries(10) == []
-    again = await stores.jobs.get(job.id)
-    assert (again.state, again.attempts, again.outcome, again.last_failure) == ("queued", 0, None, None)
-    assert await run(stores) == [job.id]
-    assert [one.content.body for one in await take_due(stores.outbox, 1)] == [b"failed failed", b"completed completed"]
-
-
-async def test_the_entry_of_a_deleted_job_is_closed(stores):
-    job = request(source="kafka:mask_input/0/1", outcome=POISONED)
-    await stores.jobs.submit([job])
-    (entry,) = await stores.poison.entries(10)
-    await stores.jobs.delete(job.id)
-    assert not await stores.poison.replay(entry.id)
-
-
-def poison(origin: str, value: bytes = b"{") -> Poison:
-    told = NewDelivery("message", "mask_input_poison", "", value)
-    return Poison(origin, b"key", value, Failure("invalid_json", "no"), told)
-
-
-async def test_a_poisonous_message_is_kept_and_told_once(stores):
-    for _ in range(2):
-        await stores.jobs.submit([], [poison("mask_input/0/1"), poison("mask_input/0/1"), poison("mask_input/0/2")])
-    newest, oldest = await stores.poison.entries(10)
-    assert (oldest.origin, oldest.failure.code, oldest.size, oldest.attempts) == (
-        "mask_input/0/1",
-        "invalid_json",
-        1,
-        1,
-    )
-    assert await stores.poison.entries(10, before=newest.id) == [oldest]
-    assert await stores.poison.entries(1) == [newest]
-    assert len(await take_due(stores.outbox, 1)) == 2
-
-
-async def test_a_dropped_message_is_gone_and_stays_so(stores):
-    await stores.jobs.submit([], [poison("mask_input/0/1")])
-    (entry,) = await stores.poison.entries(10)
-    assert await stores.poison.drop(entry.id)
-    assert not await stores.poison.drop(entry.id)
-    await stores.jobs.submit([], [poison("mask_input/0/1")])
-    assert await stores.poison.entries(10) == []
-
-
-async def test_a_replayed_message_goes_to_the_input_topic(stores):
-    await stores.jobs.submit([], [poison("mask_input/0/1", b"value")])
-    await stores.outbox.delivered([one.id for one in await take_due(stores.outbox, 1)])
-    (entry,) = await stores.poison.entries(10)
-    assert await stores.poison.replay(entry.id)
-    (sent,) = await take_due(stores.outbox, 1)
-    assert (sent.job_id, sent.content) == (
-        None,
-        NewDelivery("message", "mask_input", "key", b"value", {"attempts": "1"}),
-    )
+    assert (await stores.poison.standing(), await stores.poison.prune(1)) == (Waiting(), 0)
+    assert not await stores.poison.replay(1)
+    assert not await stores.poison.replay_job(uuid4(), uuid4())
+    assert not await stores.poison.drop(1)
 
 
 async def test_an_outcome_that_cannot_be_told_changes_nothing(clock):

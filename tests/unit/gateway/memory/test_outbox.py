@@ -3,8 +3,8 @@ from uuid import uuid4
 
 import pytest
 
-from gateway.jobs.deliveries import Lane, NewDelivery
-from gateway.jobs.signals import OUTBOX, Signals
+from gateway.jobs.outbox import Lane, OutboxMessage
+from gateway.jobs.store import OUTBOX, Signals
 from gateway.memory.outbox import MemoryOutbox
 from tests.outboxes import take_due
 from tests.unit.gateway.memory.making import Clock
@@ -25,8 +25,8 @@ def outbox(clock):
     return made
 
 
-def content(name: str, kind: str = "webhook") -> NewDelivery:
-    return NewDelivery(kind, f"https://example.com/{name}", name, name.encode(), {"x": "y"})
+def content(name: str, kind: str = "webhook") -> OutboxMessage:
+    return OutboxMessage(kind, f"https://example.com/{name}", name, name.encode(), {"x": "y"})
 
 
 async def taken(outbox, *kinds: str) -> list[str]:

@@ -9,6 +9,8 @@ from tests.unit.gateway.memory.making import Clock
 class MemoryQueue(QueueUnderTest):
     """Stores in memory, with a clock that the test moves."""
 
+    takes_messages = False
+
     def __init__(self) -> None:
         self._clock = Clock()
 

@@ -1,4 +1,4 @@
-from gateway.postgres.migrations import known_migrations
+from gateway.postgres.database import known_migrations
 
 
 def test_versions_count_from_one_each_once() -> None:

@@ -5,7 +5,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, ProtocolError, ReadTimeoutError
 
 from gateway.errors import Problem
-from gateway.jobs.bucket import UnansweredError
+from gateway.jobs.objects import UnansweredError
 from gateway.s3.client import storage_errors
 
 POOL = HTTPConnectionPool("s3")

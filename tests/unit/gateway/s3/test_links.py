@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
-from gateway.jobs.keys import artifact_key
+from gateway.jobs.objects import artifact_key
 from gateway.s3.client import S3Client
 from gateway.s3.images import artifact_links, warn_of_short_links
 from gateway.settings import Settings

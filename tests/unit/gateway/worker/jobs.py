@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from gateway.jobs.job import Callback, ImageReference, Job, NewJob
-from gateway.jobs.keys import photo_key
+from gateway.jobs.objects import photo_key
 from gateway.settings import Settings
 from gateway.stores import Stores, open_stores
 

@@ -8,14 +8,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from gateway.errors import Problem
-from gateway.jobs.bucket import Bucket, ObjectsKeptError
-from gateway.jobs.holds import name_of
+from gateway.jobs.artifacts import ArtifactStore, lock_name
 from gateway.jobs.job import Job, NewJob, Outcome, StoredArtifact
-from gateway.jobs.keys import artifact_key
-from gateway.jobs.storing import Keys
-from gateway.jobs.uploads import LONGEST_BATCH_S
+from gateway.jobs.objects import LONGEST_BATCH_S, Bucket, ObjectsKeptError, artifact_key
 from gateway.memory.stores import memory_stores
-from gateway.results import Failure
 from gateway.stores import Stores
 from gateway.supervision import Pulse
 from gateway.worker.janitor import Janitor
@@ -108,7 +104,7 @@ async def test_a_name_that_another_holds_is_no_failed_removal(monkeypatch: pytes
     stores = stores_at(clock := Time())
     job = await completed(stores, new_job("123"))
     assert await stores.jobs.delete(job.id)
-    assert await stores.holds.take(name_of(job.request), 30.0)
+    assert await stores.locks.take(lock_name(job.request), 30.0)
     clock.pass_by(seconds=11)
     await janitor(stores).clean()
     standing = await stores.jobs.standing()
@@ -177,55 +173,49 @@ async def test_one_round_removes_as_many_as_there_are() -> None:
     assert await stores.jobs.removable(1, 0) == []
 
 
-async def failed_message(stores: Stores) -> NewJob:
-    """A message's job that was given up, its photo still there."""
-    message = replace(new_job(), source="kafka:mask_input/0/1")
-    await stores.jobs.submit([message])
-    (lease,) = await stores.jobs.claim("worker-1", 1, LEASE_S)
-    await stores.jobs.finish(lease, Outcome(failure=Failure("storage_unavailable", "")))
-    await stores.photos.put(message.image.location, b"photo", "image/png")
-    return message
+async def photo_of(stores: Stores, request: NewJob) -> None:
+    await stores.photos.put(request.image.location, b"photo", "image/png")
 
 
 async def test_a_failed_messages_photo_stays_until_its_entry_is_closed() -> None:
     stores = stores_at(Time())
-    await failed_message(stores)
-    leftovers = Leftovers(stores, Pulse("janitor"))
-    assert await leftovers.remove() == 0
-    (entry,) = await stores.poison.entries(1)
-    assert await stores.poison.drop(entry.id)
-    assert await leftovers.remove() == 1
+    message = (await completed(stores, new_job())).request
+    await photo_of(stores, message)
+    replayable = replace(stores, jobs=Replayable())
+    assert await Leftovers(replayable, Pulse("janitor")).remove() == 0
+    assert await stores.photos.keys("") == [message.image.location]
+    assert await Leftovers(stores, Pulse("janitor")).remove() == 1
 
 
 async def test_what_a_writer_left_that_died_before_its_job_was_kept_goes() -> None:
     stores = stores_at(clock := Time())
     dead = new_job("123")
-    assert await stores.holds.take(name_of(dead), 30.0)
+    assert await stores.locks.take(lock_name(dead), 30.0)
     await put(stores, dead, "upper_body_mask.png")
     await janitor(stores).clean()
     assert len(await stores.artifacts.keys("")) == 1, "it may still be at work"
     clock.pass_by(seconds=31)
     await janitor(stores).clean()
     assert await stores.artifacts.keys("") == []
-    assert await stores.holds.lapsed(10) == []
+    assert await stores.locks.lapsed(10) == []
 
 
 async def test_what_s3_keeps_of_one_dead_writer_keeps_no_other_and_nothing_else_from_going() -> None:
     stores = stores_at(clock := Time())
     dead = [new_job("123") for _ in range(30)]
     for one in dead:
-        assert await stores.holds.take(name_of(one), 30.0)
+        assert await stores.locks.take(lock_name(one), 30.0)
         await put(stores, one, "upper_body_mask.png")
     clock.pass_by(seconds=31)
     kept = await put(stores, dead[0], "upper_body_mask.png")
     await janitor(replace(stores, artifacts=Keeping(stores.artifacts, kept.key))).clean()
     assert await stores.artifacts.keys("") == [kept.key]
-    assert await stores.holds.lapsed(100) == []
+    assert await stores.locks.lapsed(100) == []
 
 
 async def test_a_storage_that_is_away_keeps_no_result_from_going() -> None:
     stores = stores_at(clock := Time())
-    await stores.holds.take(name_of(new_job("123")), 30.0)
+    await stores.locks.take(lock_name(new_job("123")), 30.0)
     await stores.cache.keep(entry(1, life_s=1))
     clock.pass_by(seconds=31)
     with pytest.raises(Problem, match="away"):
@@ -236,10 +226,10 @@ async def test_a_storage_that_is_away_keeps_no_result_from_going() -> None:
 async def test_who_comes_after_a_writer_that_died_removes_what_it_left() -> None:
     stores = stores_at(clock := Time())
     request = new_job("123")
-    await stores.holds.take(name_of(request), 30.0)
+    await stores.locks.take(lock_name(request), 30.0)
     await put(stores, request, "dress_mask.png")
     clock.pass_by(seconds=31)
-    async with Keys(stores.holds, stores.jobs, stores.artifacts).held(request, 0.0):
+    async with ArtifactStore(stores.locks, stores.jobs, stores.artifacts).held(request, 0.0):
         assert await stores.artifacts.keys("") == []
 
 
@@ -254,16 +244,6 @@ async def test_a_job_that_was_looked_for_while_it_could_still_be_written_is_look
     await janitor(stores).clean()
     assert await stores.jobs.deleting(job.id) is None
     assert await stores.artifacts.keys("") == []
-
-
-async def test_a_replay_amid_the_look_for_leftovers_keeps_the_photo() -> None:
-    stores = stores_at(Time())
-    message = await failed_message(stores)
-    (entry,) = await stores.poison.entries(1)
-    replaying = replace(stores, jobs=Replaying(stores, entry.id), poison=Replaying(stores, entry.id))
-    await Leftovers(replaying, Pulse("janitor")).remove()
-    assert (await stores.jobs.get(message.id)).state == "queued"
-    assert await stores.photos.keys("") == [message.image.location]
 
 
 class Keeping:
@@ -285,19 +265,8 @@ class Away:
         raise Problem("storage_unavailable", "away")
 
 
-class Replaying:
-    """A store after each of whose answers somebody replays an entry."""
-
-    def __init__(self, stores: Stores, entry_id: int) -> None:
-        self._stores = stores
-        self._entry_id = entry_id
-
-    async def get(self, job_id: UUID) -> Job | None:
-        return await self._after(await self._stores.jobs.get(job_id))
+class Replayable:
+    """Jobs that a message may have begun anew: their dead letters are open."""
 
     async def over(self, job_ids: Sequence[UUID]) -> Mapping[UUID, bool]:
-        return await self._after(await self._stores.jobs.over(job_ids))
-
-    async def _after(self, answer: T) -> T:
-        await self._stores.poison.replay(self._entry_id)
-        return answer
+        return dict.fromkeys(job_ids, False)

@@ -5,8 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.jobs.job import Job
-from gateway.jobs.keys import artifact_key
-from gateway.jobs.uploads import object_prefixes
+from gateway.jobs.objects import artifact_key, prefixes_of
 from gateway.results import Failure
 from gateway.stores import Stores
 from gateway.worker.objects import JobObjects
@@ -21,7 +20,7 @@ ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 @given(ids, ids, ids, ids)
 @example("1", "1", "request", "request2")
 def test_the_prefix_is_that_of_the_jobs_artifacts_alone(user: str, other_user: str, request: str, other: str) -> None:
-    (prefix,) = object_prefixes(job(replace(new_job(user), request_id=request)))
+    (prefix,) = prefixes_of(replace(new_job(user), request_id=request))
     assert artifact_key(user, request, "person_0/dress_mask.png").startswith(prefix)
     if (user, request) != (other_user, other):
         assert not artifact_key(other_user, other, "dress_mask.png").startswith(prefix)
@@ -68,4 +67,4 @@ async def fill(stores: Stores, owner: Job) -> None:
 
 async def count(stores: Stores, owner: Job) -> tuple[int, int]:
     photos = await stores.photos.keys(owner.request.image.location)
-    return len(photos), len(await stores.artifacts.keys(object_prefixes(owner)[0]))
+    return len(photos), len(await stores.artifacts.keys(prefixes_of(owner.request)[0]))

@@ -3,7 +3,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.jobs.deliveries import Lane
+from gateway.jobs.outbox import Lane
 from gateway.worker.places import Places
 
 LANES = st.builds(Lane, st.just("webhook"), st.sampled_from("abcdef"), st.sampled_from(["", "t", "u"]))

@@ -11,9 +11,8 @@ import pytest
 from structlog.contextvars import get_contextvars
 from structlog.testing import capture_logs
 
-from gateway.jobs.courier import DeliveryError
-from gateway.jobs.deliveries import Delivery, NewDelivery
 from gateway.jobs.job import Callback, CallbackKind, Job, Outcome
+from gateway.jobs.outbox import Delivery, DeliveryError, OutboxMessage
 from gateway.stores import Stores
 from gateway.worker.relay import Relay
 from tests.outboxes import take_due
@@ -274,7 +273,7 @@ async def test_the_log_names_the_job_and_its_trace_where_there_are_any() -> None
         now = datetime(2026, 1, 1, tzinfo=UTC)
         traced, bare = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}, {"traceparent": "nonsense"}
         deliveries = [
-            Delivery(number, job_id, NewDelivery("message", "topic", "", b"", headers), "pending", 1, now, now)
+            Delivery(number, job_id, OutboxMessage("message", "topic", "", b"", headers), "pending", 1, now, now)
             for number, (job_id, headers) in enumerate([(JOB, traced), (None, traced), (None, bare), (JOB, {})])
         ]
         relay = Relay("message", Post(look), stores, 30.0)

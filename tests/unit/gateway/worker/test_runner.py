@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from gateway.errors import Problem
 from gateway.jobs.job import Job, NewJob, Outcome, StoredArtifact
-from gateway.jobs.keys import artifact_key
+from gateway.jobs.objects import artifact_key
 from gateway.results import Stopwatch
 from gateway.settings import Settings
 from gateway.stores import Stores

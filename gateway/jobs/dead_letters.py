@@ -7,13 +7,14 @@ from uuid import UUID
 
 from gateway.errors import Problem
 from gateway.jobs.job import Job, Waiting
+from gateway.jobs.outbox import OutboxMessage
 from gateway.results import Failure
 
 FROM_KAFKA = "kafka:"
 """Of a job's source."""
 
 
-def poison_origin(job: Job, failure: Failure | None) -> str | None:
+def dead_letter_origin(job: Job, failure: Failure | None) -> str | None:
     """Where the message came from, if the job came as one and failed in vain: not by its sender's mistake."""
     source = job.request.source
     if failure is None or not source.startswith(FROM_KAFKA):
@@ -22,7 +23,22 @@ def poison_origin(job: Job, failure: Failure | None) -> str | None:
 
 
 @dataclass(frozen=True)
-class PoisonEntry:
+class BadMessage:
+    """A message that no job could be made of, as it came; `origin` is its topic/partition/offset.
+
+    `attempts` counts how often it was read, as it says itself where it was sent again.
+    """
+
+    origin: str
+    key: bytes | None
+    value: bytes
+    failure: Failure
+    outbox_message: OutboxMessage
+    attempts: int = 1
+
+
+@dataclass(frozen=True)
+class DeadLetter:
     """An open entry: a message as it came, or a job (`job_id`) that used up its attempts."""
 
     id: int
@@ -34,10 +50,10 @@ class PoisonEntry:
     created_at: datetime
 
 
-class PoisonBook(Protocol):
+class DeadLetters(Protocol):
     """Open entries. Every method raises Problem `store_unavailable`."""
 
-    async def entries(self, limit: int, before: int | None = None) -> list[PoisonEntry]:
+    async def entries(self, limit: int, before: int | None = None) -> list[DeadLetter]:
         """The newest first; `before` is the id where the page before ended."""
 
     async def standing(self) -> Waiting:

@@ -30,7 +30,7 @@ class Lane(NamedTuple):
 
 
 @dataclass(frozen=True)
-class NewDelivery:
+class OutboxMessage:
     """One message or callback, with exactly the content that every attempt sends.
 
     `destination` is a topic or a URL. `key` is a message's key, a webhook's id. `tenant` is that of the job, empty for
@@ -61,7 +61,7 @@ class Delivery:
 
     id: int
     job_id: UUID | None
-    content: NewDelivery
+    content: OutboxMessage
     state: DeliveryState
     attempts: int
     created_at: datetime
@@ -70,10 +70,10 @@ class Delivery:
     last_error: str | None = None
 
 
-class Announce(Protocol):
+class MessageMaker(Protocol):
     """Makes the deliveries that a job's outcome owes; the store calls it within the transaction that ends the job."""
 
-    def __call__(self, job: Job, outcome: Outcome) -> Sequence[NewDelivery]:
+    def __call__(self, job: Job, outcome: Outcome) -> Sequence[OutboxMessage]:
         """The deliveries, in the order of their sending."""
 
 
@@ -125,3 +125,27 @@ def _receiver(url: str) -> str:
         return url
     netloc = parsed.netloc.decode("ascii")
     return netloc if parsed.port else f"{netloc}:{_PORTS[parsed.scheme]}"
+
+
+class DeliveryError(Exception):
+    """A delivery was not made; `lasting` where another attempt is useless; `retry_after_s` where a server named it."""
+
+    def __init__(self, reason: str, *, lasting: bool = False, retry_after_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.lasting = lasting
+        self.retry_after_s = retry_after_s
+
+
+class Sender(Protocol):
+    """Carries deliveries of one kind."""
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps deliveries under way for too long, in words; not the fault of one receiver."""
+
+    async def deliver(self, delivery: Delivery) -> None:
+        """Carry one. Raises DeliveryError."""
+
+    def delay_s(self, attempts: int) -> float | None:
+        """Seconds to wait after so many failed attempts; None to give up."""
