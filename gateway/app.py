@@ -16,15 +16,15 @@ from gateway.access.guard import guarded
 from gateway.access.hosts import Hosts, Origins
 from gateway.access.rules import RULES, rules_of, run_rule
 from gateway.entrance import Entrance
-from gateway.metrics.middleware import RequestMetrics
-from gateway.metrics.problem_note import note_problem
+from gateway.metrics.instruments import Instruments
+from gateway.metrics.middleware import MeasuredRequests
 from gateway.middleware import HeadRequests, RequestMiddleware, path_of
 from gateway.openapi.document import complete
 from gateway.openapi.run import run_operation, run_responses
 from gateway.openapi.security import security
 from gateway.pipelines.pipeline import Pipeline
 from gateway.pipelines.registry import build_registry
-from gateway.problems import Problem, problem_response
+from gateway.problems import Problem, note_problem, problem_response
 from gateway.public import PublicAddresses, asked_path
 from gateway.routes import run
 from gateway.routes.addresses import addresses
@@ -37,11 +37,11 @@ _CODES = {404: "not_found", 405: "method_not_allowed"}
 
 def create_app(settings: Settings) -> FastAPI:
     """An application with these settings. Raises SettingsError where they name no usable pipeline."""
-    registry, origins = build_registry(settings), Origins(settings)
+    registry, origins, instruments = build_registry(settings), Origins(settings), Instruments("gateway")
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with running_services(settings, registry) as services:
+        async with running_services(settings, registry, app.state.instruments) as services:
             app.state.services = services
             yield
 
@@ -53,7 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
         middleware=[
             Middleware(PublicAddresses, settings=settings),
-            Middleware(RequestMetrics),
+            Middleware(MeasuredRequests, instruments=instruments),
             Middleware(SafeHeaders, origins=origins),
             Middleware(CrossOrigin, origins=origins),
             Middleware(RequestMiddleware, debug=settings.app_debug),
@@ -63,6 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
         ],
         exception_handlers={Problem: _answer_problem, HTTPException: _answer_http},
     )
+    app.state.instruments = instruments
     add_documentation(app)
     _add_routes(app, registry, settings)
     complete(app)

@@ -1,4 +1,4 @@
-"""How uvicorn listens here: for the gateway, for a worker's health page and for the figures."""
+"""How uvicorn listens here: for the gateway, for a worker's health page and for the metrics."""
 
 import resource
 from collections.abc import Iterator
@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.types import ASGIApp
 
+from gateway.access.browsers import FrontDoor, SafeHeaders
+from gateway.access.hosts import Hosts, Origins
 from gateway.protocol import BoundedProtocol, Config
+from gateway.settings import Settings
 
 _OTHER_FILES = 512
 """That the process has open beside connections."""
@@ -50,6 +53,13 @@ def configured(app: ASGIApp, limits: Limits, host: str = "127.0.0.1", port: int 
         keep_alive_s=limits.keep_alive_s,
         timeout_graceful_shutdown=limits.grace_s,
     )
+
+
+def configured_beside(app: ASGIApp, settings: Settings, port: int = 0) -> Config:
+    """For a page beside the API, on a port of its own: hosts and web pages are checked as the API checks them."""
+    origins = Origins(settings)
+    checked = SafeHeaders(FrontDoor(app, Hosts(settings), origins), origins)
+    return configured(checked, Limits(), settings.api_host, port)
 
 
 def _affordable(connections: int) -> int:

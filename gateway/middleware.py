@@ -15,8 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.jobs.trace import trace_id_of as parse_trace_id
 from gateway.logs import get_logger
-from gateway.metrics.problem_note import note_problem
-from gateway.problems import Problem, problem_response
+from gateway.problems import Problem, note_problem, problem_response
 from gateway.public import asked_path
 
 _PROBED = "/health"

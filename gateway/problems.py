@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import MappingProxyType
@@ -299,3 +299,17 @@ def problem_response(problem: Problem, path: str) -> Response:
     instance = quote(path[:_MOST_TOLD], _IN_PATHS)
     body = json.dumps({**problem_fields(problem.code, detail), "instance": instance})
     return Response(body, problem.type.status, problem.headers, MEDIA_TYPE)
+
+
+_SCOPE_KEY = "problem_code"
+
+
+def note_problem(scope: MutableMapping[str, object], code: str) -> None:
+    """Say that a request, by its ASGI scope, is answered with a problem of this code."""
+    scope[_SCOPE_KEY] = code
+
+
+def noted_problem(scope: MutableMapping[str, object]) -> str | None:
+    """The code; None for a request that is answered well."""
+    code = scope.get(_SCOPE_KEY)
+    return code if isinstance(code, str) else None

@@ -15,9 +15,8 @@ from gateway.cache.results import Results
 from gateway.cache.versions import ModelVersions
 from gateway.callbacks.couriers import check_callbacks
 from gateway.logs import get_logger
+from gateway.metrics.collector import MetricsPage, StoreCollector
 from gateway.metrics.instruments import Instruments
-from gateway.metrics.measuring import Measured, measuring
-from gateway.metrics.page import MetricsPage
 from gateway.pipelines.pipeline import Pipeline
 from gateway.readiness import Prober
 from gateway.settings import Settings
@@ -42,7 +41,7 @@ class Services:
     backlog: Backlog
     results: Results
     instruments: Instruments
-    figures: MetricsPage
+    metrics: MetricsPage
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     started_at: float = field(default_factory=time.monotonic)
 
@@ -53,26 +52,28 @@ class Services:
 
 
 @asynccontextmanager
-async def running_services(settings: Settings, registry: Mapping[str, Pipeline]) -> AsyncIterator[Services]:
+async def running_services(
+    settings: Settings, registry: Mapping[str, Pipeline], instruments: Instruments
+) -> AsyncIterator[Services]:
     """The services for as long as the application runs.
 
     Raises SettingsError; Problem `store_unavailable`, `storage_unavailable` where the stores do not open.
     """
     check_callbacks(settings)
-    instruments = Instruments()
     async with (
         connect(settings, instruments.tasks.inferred, instruments.inferring) as triton,
-        open_stores(settings, instruments.ended) as stores,
-        measuring(settings, stores, instruments, "gateway") as measured,
+        open_stores(settings, instruments.tasks.ended) as stores,
     ):
-        services = services_on(settings, registry, triton, measured)
+        services = services_on(settings, registry, triton, stores, instruments)
         async with _worker_beside(services):
             yield services
 
 
-def services_on(settings: Settings, registry: Mapping[str, Pipeline], triton: Triton, measured: Measured) -> Services:
+def services_on(
+    settings: Settings, registry: Mapping[str, Pipeline], triton: Triton, stores: Stores, instruments: Instruments
+) -> Services:
     """The services on what is open already."""
-    stores = measured.stores
+    collector = StoreCollector(stores.jobs, stores.outbox, stores.poison, stores.cache)
     return Services(
         settings=settings,
         registry=registry,
@@ -84,8 +85,8 @@ def services_on(settings: Settings, registry: Mapping[str, Pipeline], triton: Tr
         store_prober=StoreProber(stores),
         backlog=Backlog(stores.jobs, settings.queue_max_size),
         results=Results(settings, stores.cache, ModelVersions(triton)),
-        instruments=measured.instruments,
-        figures=measured.page,
+        instruments=instruments,
+        metrics=MetricsPage(instruments, collector),
     )
 
 
@@ -95,7 +96,7 @@ async def _worker_beside(services: Services) -> AsyncIterator[None]:
     if services.stores.durable:
         yield
         return
-    worker = Worker(services.settings, services.stores, services.triton, services.registry, services.instruments.kafka)
+    worker = Worker(services.settings, services.stores, services.triton, services.registry, services.instruments)
     working = asyncio.create_task(worker.run())
     working.add_done_callback(_log_end)
     try:

@@ -17,7 +17,6 @@ from gateway.jobs.signals import Signals
 from gateway.jobs.store import Ended, JobStore, unheard
 from gateway.logs import get_logger
 from gateway.memory.stores import memory_stores
-from gateway.metrics.totals import Totals
 from gateway.postgres.stores import open_postgres
 from gateway.public import own_base
 from gateway.s3.bucket import open_buckets
@@ -41,7 +40,6 @@ class Stores:
     artifacts: Bucket
     signals: Signals
     cache: Cache
-    totals: Totals
     keys: KeyBook
     audit: AuditLog
     durable: bool
@@ -87,7 +85,6 @@ async def _open_memory(settings: Settings, ended: Ended) -> AsyncIterator[Stores
         artifacts=kept.artifacts,
         signals=kept.signals,
         cache=kept.cache,
-        totals=kept.totals,
         keys=kept.keys,
         audit=kept.audit,
         durable=False,
@@ -113,7 +110,6 @@ async def _open_durable(settings: Settings, ended: Ended) -> AsyncIterator[Store
                 artifacts=buckets.artifacts,
                 signals=signals,
                 cache=kept.cache,
-                totals=kept.totals,
                 keys=kept.keys,
                 audit=kept.audit,
                 links=links,

@@ -10,8 +10,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.access.hosts import Hosts, Origins
-from gateway.metrics.problem_note import note_problem
-from gateway.problems import Problem, problem_response
+from gateway.problems import Problem, note_problem, problem_response
 from gateway.public import asked_path
 
 _METHODS = "GET, HEAD, POST, DELETE"

@@ -15,7 +15,7 @@ from gateway.kafka.cause import explained
 from gateway.kafka.connection import REQUEST_TIMEOUT_S, connection_arguments
 from gateway.kafka.poison import shortened
 from gateway.logs import get_logger
-from gateway.metrics.kafka import KafkaFigures
+from gateway.metrics.instruments import KafkaMetrics
 from gateway.settings import Settings, SettingsError
 
 _TIMEOUT_S = 8.0
@@ -34,10 +34,10 @@ _EXPONENTS = 16
 
 
 @asynccontextmanager
-async def open_message_courier(settings: Settings, figures: KafkaFigures) -> AsyncIterator["MessageCourier"]:
+async def open_message_courier(settings: Settings, metrics: KafkaMetrics) -> AsyncIterator["MessageCourier"]:
     """Carries deliveries of kind `message`, for as long as the context lasts. Raises SettingsError."""
     connection_arguments(settings)
-    courier = MessageCourier(settings, figures)
+    courier = MessageCourier(settings, metrics)
     try:
         yield courier
     finally:
@@ -47,9 +47,9 @@ async def open_message_courier(settings: Settings, figures: KafkaFigures) -> Asy
 class MessageCourier:
     """Sends through one producer, which is made when it is needed and replaced when it is broken."""
 
-    def __init__(self, settings: Settings, figures: KafkaFigures) -> None:
+    def __init__(self, settings: Settings, metrics: KafkaMetrics) -> None:
         self._settings = settings
-        self._figures = figures
+        self._metrics = metrics
         self._log = get_logger("gateway.kafka")
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
@@ -77,7 +77,7 @@ class MessageCourier:
             await self._send(short)
         except _TOO_LARGE as again:
             raise DeliveryError(str(again), lasting=True) from again
-        self._figures.shortened(content.destination)
+        self._metrics.shortened(content.destination)
         self._log.warning(
             "a message too large for its topic was sent without its value",
             topic=content.destination,

@@ -10,6 +10,7 @@ from gateway.jobs.keys import photo_key
 from gateway.jobs.poison import FROM_KAFKA, PoisonBook, poison_origin
 from gateway.jobs.store import JobFilter, JobStore, Poison, Submission
 from gateway.kafka.reader import Arrival, MessageReader
+from gateway.metrics.instruments import TaskMetrics
 
 _PUTS = 8
 _MEDIA_TYPE = "application/octet-stream"
@@ -18,11 +19,19 @@ _MEDIA_TYPE = "application/octet-stream"
 class Deposit:
     """Safe to repeat: the same arrivals give the same objects and the same jobs."""
 
-    def __init__(self, jobs: JobStore, photos: Bucket, reader: MessageReader, poison: PoisonBook | None = None) -> None:
+    def __init__(
+        self,
+        jobs: JobStore,
+        photos: Bucket,
+        reader: MessageReader,
+        metrics: TaskMetrics,
+        poison: PoisonBook | None = None,
+    ) -> None:
         """Without a poison book nothing that was given up begins anew."""
         self._jobs = jobs
         self._photos = photos
         self._reader = reader
+        self._metrics = metrics
         self._poison = poison
 
     async def keep(self, arrivals: Sequence[Arrival], poison: Sequence[Poison]) -> None:
@@ -32,6 +41,7 @@ class Deposit:
         arrivals = [one for one in recalled if isinstance(one, Arrival)]
         await self._put(arrivals)
         submissions = await self._jobs.submit([arrival.job for arrival in arrivals], poison)
+        self._metrics.submitted(submissions)
         conflicts = [
             self._conflict(arrival)
             for arrival, submission in zip(arrivals, submissions, strict=True)

@@ -24,12 +24,12 @@ from gateway.kafka.topics import make_topics
 from gateway.kafka.valve import Valve
 from gateway.kafka.watch import TopicChangedError, Watch, missing, watching
 from gateway.logs import get_logger
-from gateway.metrics.kafka import KafkaFigures
+from gateway.metrics.instruments import Instruments
 from gateway.pipelines.pipeline import Pipeline
 from gateway.problems import Problem
-from gateway.pulse import Pulse, reason_of
 from gateway.settings import Settings
 from gateway.stores import Stores
+from gateway.supervision import Heartbeat, reason_of
 
 MESSAGES_PIPELINE = "body_masks"
 """What a message asks for."""
@@ -48,14 +48,14 @@ class Ingestion:
     it has none.
     """
 
-    def __init__(self, settings: Settings, stores: Stores, pipeline: Pipeline, figures: KafkaFigures) -> None:
+    def __init__(self, settings: Settings, stores: Stores, pipeline: Pipeline, instruments: Instruments) -> None:
         self._settings = settings
         self._backlog = Backlog(stores.jobs, settings.queue_max_size)
         self._reader = MessageReader(settings, pipeline)
-        self._deposit = Deposit(stores.jobs, stores.photos, self._reader, stores.poison)
-        self._figures = figures
+        self._deposit = Deposit(stores.jobs, stores.photos, self._reader, instruments.tasks, stores.poison)
+        self._metrics = instruments.kafka
         self._log = get_logger("gateway.kafka")
-        self.pulse = Pulse("ingestion")
+        self.heartbeat = Heartbeat("ingestion")
         self.lag: Mapping[str, int] = MappingProxyType({})
         self.note: str | None = None
         self._lag_until = 0.0
@@ -72,8 +72,8 @@ class Ingestion:
                 self._topic = error.topic
                 self._from_beginning |= error.is_another
             except KafkaError as error:
-                self.pulse.fail(f"the broker: {await explained(error, self._settings)}")
-                await asyncio.sleep(self.pulse.pause_s)
+                self.heartbeat.fail(f"the broker: {await explained(error, self._settings)}")
+                await asyncio.sleep(self.heartbeat.pause_s)
             finally:
                 self._forget()
 
@@ -124,14 +124,14 @@ class Ingestion:
         topic, standing = self._settings.kafka_topic_input, member.partitions.standing
         troubles = [*map(str, standing), *([member.watch.trouble] if member.watch.trouble else [])]
         if troubles:
-            self.pulse.fail("; ".join(troubles))
+            self.heartbeat.fail("; ".join(troubles))
         else:
-            self.pulse.beat()
+            self.heartbeat.beat()
         self._say(member.note)
-        self._figures.lags(self.lag)
-        self._figures.stands((one.partition.topic, one.partition.partition, one.seconds) for one in standing)
+        self._metrics.lags(self.lag)
+        self._metrics.stands((one.partition.topic, one.partition.partition, one.seconds) for one in standing)
         is_there = member.watch.trouble != missing(topic)
-        self._figures.membership(topic, is_there=is_there, partitions=len(member.consumer.assignment()))
+        self._metrics.membership(topic, is_there=is_there, partitions=len(member.consumer.assignment()))
 
     def _say(self, note: str | None) -> None:
         if note != self.note:
@@ -141,9 +141,9 @@ class Ingestion:
     def _forget(self) -> None:
         """Outside of the group there is nothing to tell."""
         self.lag, self.note = MappingProxyType({}), None
-        self._figures.lags({})
-        self._figures.stands(())
-        self._figures.membership(self._settings.kafka_topic_input, is_there=False, partitions=0)
+        self._metrics.lags({})
+        self._metrics.stands(())
+        self._metrics.membership(self._settings.kafka_topic_input, is_there=False, partitions=0)
 
     async def _keep(self, taken: Taken) -> None:
         """Return when everything is kept; while a store is away, the messages wait here."""
@@ -154,8 +154,8 @@ class Ingestion:
             try:
                 await self._deposit.keep(arrivals, poison)
             except Problem as problem:
-                self.pulse.fail(reason_of(problem))
-                await asyncio.sleep(self.pulse.pause_s)
+                self.heartbeat.fail(reason_of(problem))
+                await asyncio.sleep(self.heartbeat.pause_s)
             else:
                 break
         self._log.info("messages taken", jobs=len(arrivals), poison=len(poison))
@@ -179,7 +179,7 @@ class Ingestion:
         message = Message(partition.topic, partition.partition, one.offset, 0, one.key, one.value)
         several = f" (offsets {one.offset} to {one.end - 1})" if one.end - one.offset > 1 else ""
         detail = printable(f"Unreadable{several}: {one.reason}")
-        self._figures.skipped(partition.topic, 1)
+        self._metrics.skipped(partition.topic, 1)
         self._log.error("a record that cannot be read is stepped over", origin=message.origin, reason=detail)
         return self._reader.poison(message, Failure("message_unreadable", detail))
 

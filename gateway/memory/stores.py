@@ -21,7 +21,6 @@ from gateway.memory.poison import MemoryPoison, PoisonEntries
 from gateway.memory.room import Room
 from gateway.memory.shelf import Shelf
 from gateway.memory.table import JobTable
-from gateway.memory.totals import MemoryTotals
 from gateway.settings import Settings
 
 _PHOTOS_SHARE = 0.75
@@ -40,7 +39,6 @@ class MemoryStores:
     artifacts: MemoryBucket
     signals: Signals
     cache: Cache
-    totals: MemoryTotals
     keys: KeyBook
     audit: AuditLog
 
@@ -66,7 +64,6 @@ def memory_stores(
         MemoryBucket(artifacts, (room,)),
         signals,
         cache,
-        MemoryTotals(),
         FileKeys(settings),
         FileAudit(settings),
     )

@@ -12,7 +12,6 @@ from gateway.jobs.holds import Holds
 from gateway.jobs.poison import PoisonBook
 from gateway.jobs.signals import Signals
 from gateway.jobs.store import Ended, JobStore, unheard
-from gateway.metrics.totals import Totals
 from gateway.postgres.audit import PostgresAudit
 from gateway.postgres.cache import open_cache
 from gateway.postgres.database import find_database
@@ -23,7 +22,6 @@ from gateway.postgres.notifications import listening
 from gateway.postgres.outbox import PostgresOutbox
 from gateway.postgres.poison import PostgresPoison
 from gateway.postgres.pool import open_pool
-from gateway.postgres.totals import PostgresTotals
 from gateway.settings import Settings
 
 
@@ -36,7 +34,6 @@ class PostgresStores:
     outbox: Outbox
     poison: PoisonBook
     cache: Cache
-    totals: Totals
     keys: KeyBook
     audit: AuditLog
     fault: Callable[[], str]
@@ -63,7 +60,6 @@ async def open_postgres(
             PostgresOutbox(pool),
             PostgresPoison(pool, settings),
             cache,
-            PostgresTotals(pool),
             PostgresKeys(pool),
             PostgresAudit(pool),
             lambda: pool.fault,

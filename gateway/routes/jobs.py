@@ -24,7 +24,7 @@ from gateway.routes.job_views import any_job_of, full_view, job_not_found, job_o
 from gateway.services import Services, services_of
 from gateway.validation import validated
 from gateway.visits import visit_of
-from gateway.worker.objects import Removals
+from gateway.worker.removals import Removals
 
 _REMOVAL_S = 5.0
 """How long a caller waits for the object store; what it does not remove by then, a janitor does."""

@@ -1,17 +1,66 @@
 """Removes what was deleted, what is too old and what was left behind."""
 
 import time
+from collections.abc import Callable, Mapping, Sequence
 
 import anyio
 
 from gateway.jobs.bucket import ObjectsKeptError
+from gateway.jobs.keys import owner_of
 from gateway.jobs.storing import InUseError
+from gateway.jobs.uploads import LONGEST_BATCH_S
 from gateway.logs import get_logger
-from gateway.pulse import Pulse
 from gateway.settings import Settings
 from gateway.stores import Stores
-from gateway.worker.leftovers import Leftovers
-from gateway.worker.objects import Removals
+from gateway.supervision import Heartbeat
+from gateway.worker.removals import Removals
+
+_UNOWNED_S = 2 * LONGEST_BATCH_S
+"""Twice as long as a photo may wait for the last one of its batch, and the job that it gets then."""
+
+_TOGETHER = 1000
+
+
+class Leftovers:
+    """Looks through the bucket of photos, whose keys begin with the ids of the jobs that they came with."""
+
+    def __init__(self, stores: Stores, heartbeat: Heartbeat, clock: Callable[[], float] = time.monotonic) -> None:
+        self._jobs = stores.jobs
+        self._pulse = heartbeat
+        self._photos = stores.photos
+        self._clock = clock
+        self._unowned: dict[str, float] = {}
+
+    async def remove(self) -> int:
+        """Remove the photos of jobs that ended, and those that have had no job for too long; how many.
+
+        A photo is stored before its job is kept, so one look cannot tell. Raises Problem `store_unavailable`,
+        `storage_unavailable`; ObjectsKeptError once all others are gone.
+        """
+        keys = sorted(filter(owner_of, await self._photos.keys("")))
+        now, unowned, unneeded = self._clock(), dict[str, float](), list[str]()
+        for start in range(0, len(keys), _TOGETHER):
+            some = keys[start : start + _TOGETHER]
+            over = await self._over(some)
+            unowned |= {key: self._unowned.get(key, now) for key in some if key not in over}
+            unneeded += [key for key in some if over.get(key)]
+            self._pulse.beat()
+        self._unowned = unowned
+        unneeded += await self._still_unowned([key for key, since in unowned.items() if now - since >= _UNOWNED_S])
+        await self._photos.remove(unneeded)
+        return len(unneeded)
+
+    async def _still_unowned(self, keys: Sequence[str]) -> list[str]:
+        """Asked once more just before they go: the message may have come again that a photo is of."""
+        found = await self._over(keys)
+        return [key for key in keys if key not in found]
+
+    async def _over(self, keys: Sequence[str]) -> Mapping[str, bool]:
+        """By key, whether the job has ended for good that it belongs to; without those that belong to none."""
+        owners = {key: owner for key in keys if (owner := owner_of(key))}
+        over = await self._jobs.over(list(owners.values())) if owners else {}
+        return {key: over[owner] for key, owner in owners.items() if owner in over}
+
 
 _PAUSE_S = 5.0
 _BATCH = 20
@@ -25,7 +74,7 @@ class Janitor:
     """Removes what deleted and failed jobs left, again and again where S3 keeps it; expires jobs and results."""
 
     def __init__(self, settings: Settings, stores: Stores) -> None:
-        self.pulse = Pulse("janitor")
+        self.heartbeat = Heartbeat("janitor")
         self._jobs = stores.jobs
         self._removals = Removals(stores)
         self._retention_days = settings.job_retention_days
@@ -33,7 +82,7 @@ class Janitor:
             (settings.audit_retention_days, stores.audit.prune),
             (settings.poison_retention_days, stores.poison.prune),
         )
-        self._leftovers = Leftovers(stores, self.pulse)
+        self._leftovers = Leftovers(stores, self.heartbeat)
         self._cache = stores.cache
         self._rarely_at = self._cache_at = time.monotonic()
         self._log = get_logger("gateway.worker")
@@ -42,7 +91,7 @@ class Janitor:
         """Clean until cancelled. Raises Problem `store_unavailable`, `storage_unavailable`."""
         while True:
             await self.clean()
-            self.pulse.beat()
+            self.heartbeat.beat()
             await anyio.sleep(_PAUSE_S)
 
     async def clean(self) -> None:
@@ -68,7 +117,7 @@ class Janitor:
                 await self._removals.remove(job)
             except (ObjectsKeptError, InUseError) as error:
                 self._log.warning("a job's objects are not gone", job_id=str(job.id), reason=error.detail)
-            self.pulse.beat()
+            self.heartbeat.beat()
         return len(jobs)
 
     async def _recover_some(self) -> int:
@@ -79,24 +128,24 @@ class Janitor:
                 await self._removals.recover(name)
             except (ObjectsKeptError, InUseError) as error:
                 self._log.warning("objects that were left behind are not gone", reason=error.detail)
-            self.pulse.beat()
+            self.heartbeat.beat()
         return len(names)
 
     async def _expire(self) -> None:
         expired = 0
         while self._retention_days and (some := await self._jobs.expire(self._retention_days)):
             expired += some
-            self.pulse.beat()
+            self.heartbeat.beat()
         if expired:
             self._log.info(f"{expired} jobs ended more than {self._retention_days} days ago; they are deleted")
 
     async def _prune(self) -> None:
         for days, prune in self._prunings:
             while days and await prune(days):
-                self.pulse.beat()
+                self.heartbeat.beat()
 
     async def _clean_cache(self) -> None:
-        removed = await self._cache.cleanup(self.pulse.beat)
+        removed = await self._cache.cleanup(self.heartbeat.beat)
         if removed:
             self._log.info(f"{removed} results were too old or too much; they are removed from the cache")
 

@@ -4,17 +4,12 @@ import asyncio
 import sys
 
 import anyio
-import uvicorn
 import uvloop
-from starlette.applications import Starlette
 
-from gateway.access.browsers import FrontDoor, SafeHeaders
-from gateway.access.hosts import Hosts, Origins
 from gateway.kafka.connection import connection_arguments
-from gateway.listening import Limits, Server, configured
+from gateway.listening import Server, configured_beside
 from gateway.logs import configure_logs, get_logger
 from gateway.metrics.instruments import Instruments
-from gateway.metrics.measuring import measuring
 from gateway.pipelines.registry import build_registry
 from gateway.postgres.faults import MigrationError
 from gateway.problems import Problem
@@ -24,8 +19,20 @@ from gateway.settings.environment import log_remarks
 from gateway.stopping import stop_signals
 from gateway.stores import durable, open_stores
 from gateway.triton import connect
-from gateway.worker.health import health_page
+from gateway.worker.page import WorkerPage
 from gateway.worker.worker import Worker
+
+
+def main() -> None:
+    """Work on jobs in the foreground; PostgreSQL, S3 and Triton must run elsewhere."""
+    try:
+        work(Settings.from_environment())
+    except (SettingsError, ProxyError) as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(2) from error
+    except (MigrationError, Problem) as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(1) from error
 
 
 def work(settings: Settings) -> None:
@@ -48,48 +55,24 @@ def work(settings: Settings) -> None:
 
 
 async def _until_stopped(settings: Settings) -> None:
-    """The health page is up before the stores are, and until the worker has stopped."""
-    app = health_page()
-    page = asyncio.create_task(Server(_page_config(settings, app)).serve())
+    """The page is up before the stores are, and until the worker has stopped."""
+    instruments = Instruments("worker")
+    page = WorkerPage(settings, instruments)
+    serving = asyncio.create_task(Server(configured_beside(page.app, settings, settings.worker_port)).serve())
     try:
         with anyio.CancelScope() as working:
-            _cancel_on_signals(working)
-            await _work(settings, app)
+            for number in stop_signals():
+                asyncio.get_running_loop().add_signal_handler(number, working.cancel)
+            await _work(settings, instruments, page)
     finally:
-        page.cancel()
-        await asyncio.wait([page])
+        serving.cancel()
+        await asyncio.wait([serving])
 
 
-def _cancel_on_signals(scope: anyio.CancelScope) -> None:
-    for number in stop_signals():
-        asyncio.get_running_loop().add_signal_handler(number, scope.cancel)
-
-
-async def _work(settings: Settings, app: Starlette) -> None:
-    instruments = Instruments()
+async def _work(settings: Settings, instruments: Instruments, page: WorkerPage) -> None:
     async with (
         connect(settings, instruments.tasks.inferred, instruments.inferring) as triton,
-        open_stores(settings, instruments.ended) as stores,
-        measuring(settings, stores, instruments, "worker") as measured,
+        open_stores(settings, instruments.tasks.ended) as stores,
     ):
-        registry = build_registry(settings)
-        app.state.worker = worker = Worker(settings, measured.stores, triton, registry, instruments.kafka)
-        await worker.run()
-
-
-def _page_config(settings: Settings, app: Starlette) -> uvicorn.Config:
-    origins = Origins(settings)
-    checked = FrontDoor(app, Hosts(settings), origins)
-    return configured(SafeHeaders(checked, origins), Limits(), settings.api_host, settings.worker_port)
-
-
-def main() -> None:
-    """Work with the environment's settings; exit 2 where they are wrong, 1 where a server does not come up."""
-    try:
-        work(Settings.from_environment())
-    except (SettingsError, ProxyError) as error:
-        sys.stderr.write(f"{error}\n")
-        raise SystemExit(2) from error
-    except (MigrationError, Problem) as error:
-        sys.stderr.write(f"{error}\n")
-        raise SystemExit(1) from error
+        page.worker = Worker(settings, stores, triton, build_registry(settings), instruments)
+        await page.worker.run()

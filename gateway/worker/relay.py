@@ -14,9 +14,10 @@ from gateway.jobs.job import CallbackKind
 from gateway.jobs.signals import OUTBOX, Subscription
 from gateway.jobs.trace import trace_id_of
 from gateway.logs import get_logger
+from gateway.metrics.instruments import DeliveryMetrics
 from gateway.problems import Problem
-from gateway.pulse import Pulse
 from gateway.stores import Stores
+from gateway.supervision import Heartbeat
 from gateway.worker.places import Places
 
 _LANES = 2000
@@ -45,13 +46,16 @@ class Relay:
     must carry the same meanwhile. What another one has taken all the same is dropped here.
     """
 
-    def __init__(self, kind: CallbackKind, courier: Courier, stores: Stores, lease_s: float) -> None:
-        self.pulse = Pulse(f"relay of kind {kind}")
+    def __init__(
+        self, kind: CallbackKind, courier: Courier, stores: Stores, lease_s: float, metrics: DeliveryMetrics
+    ) -> None:
+        self.heartbeat = Heartbeat(f"relay of kind {kind}")
         self._kind = kind
         self._courier = courier
         self._outbox = stores.outbox
         self._signals = stores.signals
         self._lease_s = lease_s
+        self._metrics = metrics
         self._places = Places.of(kind)
         self._due = Subscription()
         self._after: Lane | None = None
@@ -67,9 +71,9 @@ class Relay:
             while True:
                 await self._round()
                 if trouble := self._courier.trouble:
-                    self.pulse.fail(trouble)
+                    self.heartbeat.fail(trouble)
                 else:
-                    self.pulse.beat()
+                    self.heartbeat.beat()
                 await asyncio.sleep(self._pause_s)
                 if self._after is None:
                     await self._due.wait(_POLL_S)
@@ -137,6 +141,7 @@ class Relay:
         made = tuple(self._made)
         if made:
             await self._outbox.delivered(made)
+            self._metrics.count(self._kind, "delivered", len(made))
             del self._made[: len(made)]
             for delivery_id in made:
                 del self._under_way[delivery_id]
@@ -184,11 +189,13 @@ class Relay:
         delay_s = None if error.lasting else self._courier.delay_s(delivery.attempts)
         facts = {"kind": self._kind, "attempts": delivery.attempts, "reason": error.reason}
         if delay_s is None:
-            await self._outbox.give_up(delivery, error.reason)
+            if await self._outbox.give_up(delivery, error.reason):
+                self._metrics.count(self._kind, "given_up")
             self._log.warning("delivery given up", **facts)
             return
         wait_s = max(delay_s, error.retry_after_s)
-        await self._outbox.postpone(delivery, error.reason, wait_s)
+        if await self._outbox.postpone(delivery, error.reason, wait_s):
+            self._metrics.count(self._kind, "retried")
         self._log.warning("delivery will be tried again", delay_s=round(wait_s, 1), **facts)
 
 

@@ -8,6 +8,7 @@ from gateway.jobs.store import Poison
 from gateway.kafka.deposit import Deposit
 from gateway.kafka.message import Message
 from gateway.kafka.reader import Arrival, MessageReader
+from gateway.metrics.instruments import Instruments
 from gateway.pipelines.registry import build_registry
 from tests.unit.gateway.kafka.values import KEYS, VALUES
 
@@ -20,7 +21,7 @@ async def test_whatever_a_message_holds_the_stores_keep_it(settings, stores, mes
     reader = MessageReader(settings, build_registry(settings)["body_masks"])
     read = [reader.read(Message("in", 0, next(OFFSETS), 0, key, value)) for key, value in messages]
     arrivals = [one for one in read if isinstance(one, Arrival)]
-    deposit = Deposit(stores.jobs, stores.photos, reader)
+    deposit = Deposit(stores.jobs, stores.photos, reader, Instruments("worker").tasks)
     await deposit.keep(arrivals, [one for one in read if isinstance(one, Poison)])
     for arrival in arrivals:
         kept = await stores.jobs.jobs.get(arrival.job.id)

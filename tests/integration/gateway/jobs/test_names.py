@@ -20,7 +20,7 @@ from gateway.jobs.storing import InUseError, Keys
 from gateway.problems import Problem
 from gateway.routes.acceptance import accept
 from gateway.services import Services
-from gateway.worker.objects import Removals
+from gateway.worker.removals import Removals
 from tests.integration.gateway.jobs.house import MASK, RESULT, House
 
 ROUNDS = 20

@@ -15,6 +15,7 @@ from gateway.jobs.store import JobFilter, Poison
 from gateway.kafka.deposit import Deposit
 from gateway.kafka.message import Message
 from gateway.kafka.reader import Arrival, MessageReader
+from gateway.metrics.instruments import Instruments
 from gateway.openapi.example_photo import tiny_png
 from gateway.pipelines.registry import build_registry
 from gateway.stores import Stores
@@ -43,7 +44,9 @@ class Bench:
     async def again(self, message: Message) -> None:
         read = READER.read(message)
         arrivals, poison = ([read], []) if isinstance(read, Arrival) else ([], [read])
-        await Deposit(self.stores.jobs, self.stores.photos, READER, self.stores.poison).keep(arrivals, poison)
+        await Deposit(
+            self.stores.jobs, self.stores.photos, READER, Instruments("worker").tasks, self.stores.poison
+        ).keep(arrivals, poison)
 
     async def give_up(self) -> NewDelivery:
         """The job fails in vain; what the poison topic is told."""

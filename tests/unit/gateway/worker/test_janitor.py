@@ -15,10 +15,9 @@ from gateway.jobs.storing import Keys
 from gateway.jobs.uploads import LONGEST_BATCH_S
 from gateway.memory.stores import memory_stores
 from gateway.problems import Problem
-from gateway.pulse import Pulse
 from gateway.stores import Stores
-from gateway.worker.janitor import Janitor
-from gateway.worker.leftovers import Leftovers
+from gateway.supervision import Heartbeat
+from gateway.worker.janitor import Janitor, Leftovers
 from tests.cache_contract import entry
 from tests.unit.gateway.worker.jobs import NOW, memory_settings, new_job
 
@@ -103,7 +102,7 @@ async def test_the_artifacts_of_a_later_job_with_the_same_ids_stay() -> None:
 
 
 async def test_a_name_that_another_holds_is_no_failed_removal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.worker.objects._PATIENCE_S", 0.0)
+    monkeypatch.setattr("gateway.worker.removals._WAIT_S", 0.0)
     stores = stores_at(clock := Time())
     job = await completed(stores, new_job("123"))
     assert await stores.jobs.delete(job.id)
@@ -147,7 +146,7 @@ async def test_photos_that_were_left_behind_are_removed() -> None:
         await stores.photos.put(key, b"photo", "image/png")
         await stores.photos.put(f"{key}.parameters", b"{}", "image/png")
     seconds = count(step=LONGEST_BATCH_S)
-    leftovers = Leftovers(stores, Pulse("janitor"), lambda: next(seconds))
+    leftovers = Leftovers(stores, Heartbeat("janitor"), lambda: next(seconds))
     assert await leftovers.remove() == 2
     late = str(uuid4())
     await stores.photos.put(late, b"photo", "image/png")
@@ -189,7 +188,7 @@ async def failed_message(stores: Stores) -> NewJob:
 async def test_a_failed_messages_photo_stays_until_its_entry_is_closed() -> None:
     stores = stores_at(Time())
     await failed_message(stores)
-    leftovers = Leftovers(stores, Pulse("janitor"))
+    leftovers = Leftovers(stores, Heartbeat("janitor"))
     assert await leftovers.remove() == 0
     (entry,) = await stores.poison.entries(1)
     assert await stores.poison.drop(entry.id)
@@ -260,7 +259,7 @@ async def test_a_replay_amid_the_look_for_leftovers_keeps_the_photo() -> None:
     message = await failed_message(stores)
     (entry,) = await stores.poison.entries(1)
     replaying = replace(stores, jobs=Replaying(stores, entry.id), poison=Replaying(stores, entry.id))
-    await Leftovers(replaying, Pulse("janitor")).remove()
+    await Leftovers(replaying, Heartbeat("janitor")).remove()
     assert (await stores.jobs.get(message.id)).state == "queued"
     assert await stores.photos.keys("") == [message.image.location]
 
