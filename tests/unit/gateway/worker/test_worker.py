@@ -70,3 +70,33 @@ async def test_a_part_that_shows_no_life_is_reported() -> None:
                 told = [(await stranger.get(path)).json() for path in ("/health/ready", "/health")]
             assert told[0]["failing"] == {"janitor": "storage_unavailable", "runner": "internal_error"}
             assert told[1]["parts"]["janitor"]["failing"] == "storage_unavailable"
+
+
+async def statuses(host: str, **given: object) -> list[int]:
+    """Of a worker's metrics at both forms of the path, asked from this host."""
+    page = WorkerPage(memory_settings(**given), Instruments("worker"))
+    transport = httpx.ASGITransport(page.app, client=(host, 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://worker") as client:
+        return [(await client.get(path)).status_code for path in ("/metrics", "/metrics/")]
+
+
+async def test_a_worker_has_its_own_metrics() -> None:
+    instruments = Instruments("worker")
+    transport = httpx.ASGITransport(WorkerPage(memory_settings(), instruments).app)
+    instruments.tasks.lost_lease()
+    async with httpx.AsyncClient(transport=transport, base_url="http://worker") as client:
+        answer = await client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    assert "\nleases_lost_total 1.0\n" in answer.text
+    assert 'process="worker-' in answer.text
+
+
+async def test_metrics_that_are_switched_off_are_not_served_by_a_worker_either() -> None:
+    assert await statuses("127.0.0.1", prometheus_enabled=False) == [404, 404]
+
+
+async def test_closed_metrics_of_a_worker_are_for_its_own_machine_alone() -> None:
+    closed = {"access": "required", "jwt_secret": "x" * 32, "metrics_open": False}
+    assert await statuses("192.0.2.1", **closed) == [403, 403]
+    assert await statuses("127.0.0.1", **closed) == [200, 200]
+    assert await statuses("192.0.2.1", **{**closed, "metrics_open": True}) == [200, 200]
