@@ -1,4 +1,4 @@
-"""Removes what was deleted, what is too old and what was left behind."""
+"""Removes what was deleted, what is too old, and what processes that died have left."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,59 +15,15 @@ from gateway.stores import Stores
 from gateway.supervision import Heartbeat
 from gateway.worker.removals import Removals
 
-_UNOWNED_S = 2 * LONGEST_BATCH_S
-"""Twice as long as a photo may wait for the last one of its batch, and the job that it gets then."""
-
-_TOGETHER = 1000
-
-
-class Leftovers:
-    """Looks through the bucket of photos, whose keys begin with the ids of the jobs that they came with."""
-
-    def __init__(self, stores: Stores, heartbeat: Heartbeat, clock: Callable[[], float] = time.monotonic) -> None:
-        self._jobs = stores.jobs
-        self._pulse = heartbeat
-        self._photos = stores.photos
-        self._clock = clock
-        self._unowned: dict[str, float] = {}
-
-    async def remove(self) -> int:
-        """Remove the photos of jobs that ended, and those that have had no job for too long; how many.
-
-        A photo is stored before its job is kept, so one look cannot tell. Raises Problem `store_unavailable`,
-        `storage_unavailable`; ObjectsKeptError once all others are gone.
-        """
-        keys = sorted(filter(owner_of, await self._photos.keys("")))
-        now, unowned, unneeded = self._clock(), dict[str, float](), list[str]()
-        for start in range(0, len(keys), _TOGETHER):
-            some = keys[start : start + _TOGETHER]
-            over = await self._over(some)
-            unowned |= {key: self._unowned.get(key, now) for key in some if key not in over}
-            unneeded += [key for key in some if over.get(key)]
-            self._pulse.beat()
-        self._unowned = unowned
-        unneeded += await self._still_unowned([key for key, since in unowned.items() if now - since >= _UNOWNED_S])
-        await self._photos.remove(unneeded)
-        return len(unneeded)
-
-    async def _still_unowned(self, keys: Sequence[str]) -> list[str]:
-        """Asked once more just before they go: the message may have come again that a photo is of."""
-        found = await self._over(keys)
-        return [key for key in keys if key not in found]
-
-    async def _over(self, keys: Sequence[str]) -> Mapping[str, bool]:
-        """By key, whether the job has ended for good that it belongs to; without those that belong to none."""
-        owners = {key: owner for key in keys if (owner := owner_of(key))}
-        over = await self._jobs.over(list(owners.values())) if owners else {}
-        return {key: over[owner] for key, owner in owners.items() if owner in over}
-
-
 _PAUSE_S = 5.0
 _BATCH = 20
 _REMOVING_S = 60.0
-"""So long a batch of jobs is kept from other janitors: and waits, should this one die or S3 go away amid it."""
+"""So long a batch of jobs is kept from other janitors; so long it waits where this janitor dies or S3 goes away."""
 _RARELY_S = 600.0
 _CACHE_S = 30.0
+_UNOWNED_S = 2 * LONGEST_BATCH_S
+"""Twice as long as a photo may wait for its job, which comes with the last photo of its batch."""
+_TOGETHER = 1000
 
 
 class Janitor:
@@ -110,7 +66,7 @@ class Janitor:
             pass
 
     async def _remove_some(self) -> int:
-        """What S3 keeps, such as an object under a legal hold, keeps nothing else from being removed."""
+        """An object that S3 keeps, as under a legal hold, does not stop the removal of the others."""
         jobs = await self._jobs.removable(_BATCH, _REMOVING_S)
         for job in jobs:
             try:
@@ -121,7 +77,7 @@ class Janitor:
         return len(jobs)
 
     async def _recover_some(self) -> int:
-        """A name is looked at once: what S3 keeps of it stays, and nothing else knows of it."""
+        """Each name is looked at once: what S3 keeps of it stays for good."""
         names = await self._removals.left(_BATCH)
         for name in names:
             try:
@@ -157,3 +113,44 @@ class Janitor:
             return
         if removed:
             self._log.info(f"{removed} photos that were left behind are removed")
+
+
+class Leftovers:
+    """Looks through the bucket of photos, whose keys begin with the ids of their jobs."""
+
+    def __init__(self, stores: Stores, heartbeat: Heartbeat, clock: Callable[[], float] = time.monotonic) -> None:
+        self._jobs = stores.jobs
+        self._heartbeat = heartbeat
+        self._photos = stores.photos
+        self._clock = clock
+        self._unowned: dict[str, float] = {}
+
+    async def remove(self) -> int:
+        """Remove the photos of jobs that ended, and those that have had no job for too long; how many.
+
+        A photo is stored before its job is kept, so one look cannot tell. Raises Problem `store_unavailable`,
+        `storage_unavailable`; ObjectsKeptError once all others are gone.
+        """
+        keys = sorted(filter(owner_of, await self._photos.keys("")))
+        now, unowned, unneeded = self._clock(), dict[str, float](), list[str]()
+        for start in range(0, len(keys), _TOGETHER):
+            some = keys[start : start + _TOGETHER]
+            over = await self._over(some)
+            unowned |= {key: self._unowned.get(key, now) for key in some if key not in over}
+            unneeded += [key for key in some if over.get(key)]
+            self._heartbeat.beat()
+        self._unowned = unowned
+        unneeded += await self._still_unowned([key for key, since in unowned.items() if now - since >= _UNOWNED_S])
+        await self._photos.remove(unneeded)
+        return len(unneeded)
+
+    async def _still_unowned(self, keys: Sequence[str]) -> list[str]:
+        """Ask once more just before they go: a photo's message may have come again meanwhile."""
+        found = await self._over(keys)
+        return [key for key in keys if key not in found]
+
+    async def _over(self, keys: Sequence[str]) -> Mapping[str, bool]:
+        """By key, whether its job has ended for good; keys that belong to no job are left out."""
+        owners = {key: owner for key in keys if (owner := owner_of(key))}
+        over = await self._jobs.over(list(owners.values())) if owners else {}
+        return {key: over[owner] for key, owner in owners.items() if owner in over}

@@ -21,19 +21,19 @@ from gateway.supervision import Heartbeat
 from gateway.worker.places import Places
 
 _LANES = 2000
-"""Looked into in one round; the next one follows soon, and goes on after the last."""
+"""So many lanes are looked at in one round; the next round goes on after the last of them."""
 _RENEWALS_PER_LEASE = 3
 _POLL_S = 1.0
 _GATHER_S = 0.5
-"""Between rounds: one look into the outbox, and one batch to the broker, cost the same for one delivery as for many.
-A lone delivery goes at once."""
+"""Pause between rounds: a look into the outbox, and a batch to the broker, cost the same for one delivery as for many.
+A delivery that comes alone goes at once."""
 _CROWDED_S = 0.1
-"""The same, while more is due than there are places for, or than one round finds."""
+"""The same while more is due than there are places for, or than one round finds."""
 
 
 @dataclass(frozen=True)
 class _UnderWay:
-    """A delivery that is this relay's until the outbox knows what became of it."""
+    """A delivery that this relay has taken, until the outbox knows how it ended."""
 
     delivery: Delivery
     task: asyncio.Task[None]
@@ -42,8 +42,8 @@ class _UnderWay:
 class Relay:
     """One courier's deliveries; each kind has its own relay, and each receiver its own places.
 
-    The lease of what is under way is renewed until the outbox knows its end, as a courier may take long: nobody else
-    must carry the same meanwhile. What another one has taken all the same is dropped here.
+    A courier may take long, so the lease of a delivery is renewed until the outbox knows its end, and no other relay
+    carries it meanwhile. A delivery that another relay has taken all the same is dropped here.
     """
 
     def __init__(
@@ -79,23 +79,29 @@ class Relay:
                     await self._due.wait(_POLL_S)
 
     async def drain(self, grace_s: float) -> None:
-        """Carry what is due now, and wait for what is under way; what is not done in time is left to others."""
+        """Carry what is due now, and wait for what is under way; what does not end in time is left to other relays."""
         try:
             with anyio.move_on_after(grace_s):
                 await self._round()
-                while tasks := self._tasks():
+                while tasks := self._running():
                     await asyncio.wait(tasks, timeout=self._lease_s / _RENEWALS_PER_LEASE)
                     await self._renew()
         except Problem as problem:
             self._log.warning(f"deliveries are left for later: {problem}")
-        await self._cancel_all()
-        await self._note_last()
+        tasks = self._running()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        try:
+            await self._note()
+        except Problem as problem:
+            self._log.warning(f"{len(self._made)} deliveries were made and will be made again: {problem}")
 
-    def _tasks(self) -> list[asyncio.Task[None]]:
+    def _running(self) -> list[asyncio.Task[None]]:
         return [one.task for one in self._under_way.values() if not one.task.done()]
 
     async def _round(self) -> None:
-        """What was taken must not be forgotten by a cancellation: nobody else carries it until its lease ends."""
+        """A cancellation must not lose what was taken: no other relay carries it until its lease ends."""
         with anyio.CancelScope(shield=True):
             await self._renew()
             await self._note()
@@ -121,7 +127,7 @@ class Relay:
                 lost.task.cancel()
 
     async def _take(self) -> list[Delivery]:
-        """Of every lane in turn, as far as its receiver has places."""
+        """Take deliveries of every lane in turn, as far as the receivers have places."""
         due = await self._outbox.lanes(self._kind, self._after, _LANES)
         self._after = max(due) if len(due) == _LANES else None
         shares = self._places.shares((one.delivery.content.lane for one in self._under_way.values()), due)
@@ -138,6 +144,7 @@ class Relay:
             self._log.error("unexpected error at a delivery's end; its lease will end", exc_info=error)
 
     async def _note(self) -> None:
+        """Tell the outbox of the deliveries that were made."""
         made = tuple(self._made)
         if made:
             await self._outbox.delivered(made)
@@ -145,18 +152,6 @@ class Relay:
             del self._made[: len(made)]
             for delivery_id in made:
                 del self._under_way[delivery_id]
-
-    async def _note_last(self) -> None:
-        try:
-            await self._note()
-        except Problem as problem:
-            self._log.warning(f"{len(self._made)} deliveries were made and will be made again: {problem}")
-
-    async def _cancel_all(self) -> None:
-        tasks = self._tasks()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _carry(self, delivery: Delivery) -> None:
         began = time.monotonic()
@@ -167,7 +162,7 @@ class Relay:
             self._made.append(delivery.id)
 
     async def _delivered(self, delivery: Delivery) -> bool:
-        """Whether it was made; it is put back where not."""
+        """Whether it was made; if not, it is put back."""
         try:
             await self._courier.deliver(delivery)
         except DeliveryError as error:
@@ -200,7 +195,7 @@ class Relay:
 
 
 def _names(delivery: Delivery) -> dict[str, str]:
-    """What the log calls it by, as far as it has a job and a trace."""
+    """The names in the log, as far as the delivery has a job and a trace."""
     trace_id = trace_id_of(delivery.content.headers.get("traceparent", ""))
     names = {"job_id": delivery.job_id and str(delivery.job_id), "trace_id": trace_id}
     return {name: value for name, value in names.items() if value}

@@ -109,18 +109,22 @@ def alone(_stack: RunningStack, gateways: Callable[..., str]) -> Iterator[Servic
 @contextmanager
 def several(stack: RunningStack, gateways: Callable[..., str]) -> Iterator[Service]:
     """The gateway and the worker of the stack, and one more of each on its stores."""
-    same = {**stack.addresses(), "KAFKA_BOOTSTRAP_SERVERS": ""}
-    own = [f"http://127.0.0.1:{stack.environment[name]}" for name in ("PORT", "WORKER_PORT")]
-    (port,) = free_ports(1)
+    same, (port,) = on_its_stores(stack), free_ports(1)
     environment = {**os.environ, **same, "WORKER_PORT": str(port), "LOG_LEVEL": "ERROR"}
     worker = subprocess.Popen([sys.executable, "-m", "gateway.worker"], cwd=CHECKOUT, env=environment)
     try:
         second = f"http://127.0.0.1:{port}"
         eventually(lambda: is_ready(second), 60, "the second worker is ready")
-        yield Service((own[0], gateways(**same)), (own[1], second))
+        first = f"http://127.0.0.1:{stack.environment['WORKER_PORT']}"
+        yield Service((stack.url, gateways(**same)), (first, second))
     finally:
         worker.terminate()
         worker.wait(40)
+
+
+def on_its_stores(stack: RunningStack) -> dict[str, str]:
+    """The variables of a further process on the stores of the stack; it takes no messages."""
+    return {**stack.addresses(), "KAFKA_BOOTSTRAP_SERVERS": ""}
 
 
 def is_ready(worker: str) -> bool:
@@ -259,7 +263,7 @@ def test_every_gateway_tells_the_same_of_the_queue_and_the_cache(service: Servic
 
 
 def test_a_process_that_starts_counts_from_zero(stack: RunningStack, gateways: Callable[..., str]) -> None:
-    fresh = Service((gateways(**stack.addresses(), KAFKA_BOOTSTRAP_SERVERS=""),))
+    fresh = Service((gateways(**on_its_stores(stack)),))
     assert fresh.value("task_submissions_total") == 0
     assert fresh.value("api_requests_total", endpoint="/api/v1/frontal/crop/submit") == 0
 
