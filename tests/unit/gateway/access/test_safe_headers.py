@@ -17,7 +17,7 @@ from gateway.metrics.instruments import Instruments
 from gateway.openapi.example_photo import tiny_png
 from gateway.server import serving_metrics
 from gateway.settings import Settings
-from gateway.worker.page import WorkerPage
+from gateway.worker.process import WorkerPage
 from tests.ports import free_ports
 
 PAGE = "https://shop.example.com"
