@@ -16,7 +16,8 @@ from gateway.access.forwarded import PublicAddresses, asked_path
 from gateway.errors import Problem, note_problem, problem_response
 from gateway.http.guard import RULES, guarded, rules_of, run_rule
 from gateway.http.middleware import Entrance, HeadRequests, RequestMiddleware, path_of
-from gateway.metrics.middleware import RequestMetrics
+from gateway.metrics.instruments import Instruments
+from gateway.metrics.middleware import MeasuredRequests
 from gateway.openapi.document import complete
 from gateway.openapi.run import run_operation, run_responses
 from gateway.openapi.security import security
@@ -32,11 +33,11 @@ _CODES = {404: "not_found", 405: "method_not_allowed"}
 
 def create_app(settings: Settings) -> FastAPI:
     """An application with these settings. Raises SettingsError where they name no usable pipeline."""
-    registry, origins = build_registry(settings), Origins(settings)
+    registry, origins, instruments = build_registry(settings), Origins(settings), Instruments("gateway")
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with running_services(settings, registry) as services:
+        async with running_services(settings, registry, app.state.instruments) as services:
             app.state.services = services
             yield
 
@@ -48,7 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
         middleware=[
             Middleware(PublicAddresses, settings=settings),
-            Middleware(RequestMetrics),
+            Middleware(MeasuredRequests, instruments=instruments),
             Middleware(SafeHeaders, origins=origins),
             Middleware(CorsHeaders, origins=origins),
             Middleware(RequestMiddleware, debug=settings.app_debug),
@@ -58,6 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
         ],
         exception_handlers={Problem: _answer_problem, HTTPException: _answer_http},
     )
+    app.state.instruments = instruments
     add_documentation(app)
     _add_routes(app, registry, settings)
     complete(app)

@@ -21,8 +21,10 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from gateway.access.browsers import HostAndOriginGuard, Hosts, Origins, SafeHeaders
 from gateway.access.callers import site_of
 from gateway.logs import get_logger
+from gateway.settings import Settings
 from gateway.settings.environment import printable
 
 MAX_HEAD_BYTES = 65_536
@@ -346,6 +348,13 @@ def configured(app: ASGIApp, limits: Limits, host: str = "127.0.0.1", port: int 
         keep_alive_s=limits.keep_alive_s,
         timeout_graceful_shutdown=limits.grace_s,
     )
+
+
+def configured_beside(app: ASGIApp, settings: Settings, port: int = 0) -> Config:
+    """For a page beside the API, on a port of its own: hosts and web pages are checked as the API checks them."""
+    origins = Origins(settings)
+    checked = SafeHeaders(HostAndOriginGuard(app, Hosts(settings), origins), origins)
+    return configured(checked, Limits(), settings.api_host, port)
 
 
 def _affordable(connections: int) -> int:

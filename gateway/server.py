@@ -2,21 +2,28 @@
 
 import asyncio
 import ctypes
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import uvicorn
 import uvloop
 from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
 
 from gateway.access.authentication import check_binding
 from gateway.app import create_app
 from gateway.errors import Problem
-from gateway.listening import Limits, Server, configured
+from gateway.listening import Limits, Server, configured, configured_beside
 from gateway.logs import configure_logs, get_logger
-from gateway.metrics.port import serving_figures
+from gateway.metrics.collector import MetricsPage
+from gateway.metrics.instruments import MEDIA_TYPE
 from gateway.postgres.connection import MigrationError
 from gateway.proxies import require_certificates
 from gateway.services import Services
-from gateway.settings import Settings
+from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import log_remarks
 from gateway.supervision import stop_signals
 
@@ -65,7 +72,7 @@ def serve(settings: Settings) -> None:
 
 async def _serve(settings: Settings, app: FastAPI) -> None:
     """The application starts before the server, so that what keeps it from starting is told in one line."""
-    async with app.router.lifespan_context(app), serving_figures(settings, app.state.services.figures):
+    async with app.router.lifespan_context(app), serving_metrics(settings, app.state.services.metrics):
         server = Server(_config(settings, app))
         _stop_on_signals(server, app.state.services)
         get_logger("gateway.server").info(
@@ -86,3 +93,34 @@ def _stop_on_signals(server: uvicorn.Server, services: Services) -> None:
 def _config(settings: Settings, app: FastAPI) -> uvicorn.Config:
     limits = Limits(settings.max_connections, settings.keep_alive_s, _GRACE_S)
     return configured(app, limits, settings.api_host, settings.api_port)
+
+
+@asynccontextmanager
+async def serving_metrics(settings: Settings, page: MetricsPage) -> AsyncIterator[None]:
+    """Serve the metrics on PROMETHEUS_PORT, where it is set. Raises SettingsError where the port cannot be had."""
+    if settings.figures_port is None:
+        yield
+        return
+    with _metrics_socket(settings.api_host, settings.figures_port) as listener:
+        server = Server(configured_beside(_metrics_app(page), settings))
+        serving = asyncio.create_task(server.serve([listener]))
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            await asyncio.wait([serving])
+
+
+def _metrics_socket(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise SettingsError(f"PROMETHEUS_PORT={port}: {error.strerror}") from error
+
+
+def _metrics_app(page: MetricsPage) -> Router:
+    async def metrics(_request: Request) -> Response:
+        return Response(await page.text(), media_type=MEDIA_TYPE)
+
+    routes = [Route(path, metrics) for path in ("/", "/metrics", "/metrics/")]
+    return Router(routes, redirect_slashes=False)  # a redirect would lead to whatever host the request names

@@ -17,9 +17,8 @@ from gateway.inference import Inferences
 from gateway.limits.admission import Admission
 from gateway.limits.backlog import Backlog
 from gateway.logs import get_logger
+from gateway.metrics.collector import MetricsPage, StoreCollector
 from gateway.metrics.instruments import Instruments
-from gateway.metrics.measuring import Measured, measuring
-from gateway.metrics.page import MetricsPage
 from gateway.pipelines.registry import Pipeline
 from gateway.settings import Settings
 from gateway.stores import Stores, open_stores
@@ -43,7 +42,7 @@ class Services:
     results: Results
     inferences: Inferences
     instruments: Instruments
-    figures: MetricsPage
+    metrics: MetricsPage
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     started_at: float = field(default_factory=time.monotonic)
 
@@ -54,26 +53,28 @@ class Services:
 
 
 @asynccontextmanager
-async def running_services(settings: Settings, registry: Mapping[str, Pipeline]) -> AsyncIterator[Services]:
+async def running_services(
+    settings: Settings, registry: Mapping[str, Pipeline], instruments: Instruments
+) -> AsyncIterator[Services]:
     """The services for as long as the application runs.
 
     Raises SettingsError; Problem `store_unavailable`, `storage_unavailable` where the stores do not open.
     """
     check_callbacks(settings)
-    instruments = Instruments()
     async with (
         connect(settings, instruments.tasks.inferred, instruments.inferring) as triton,
-        open_stores(settings, instruments.ended) as stores,
-        measuring(settings, stores, instruments, "gateway") as measured,
+        open_stores(settings, instruments.tasks.ended) as stores,
     ):
-        services = services_on(settings, registry, triton, measured)
+        services = services_on(settings, registry, triton, stores, instruments)
         async with _worker_beside(services):
             yield services
 
 
-def services_on(settings: Settings, registry: Mapping[str, Pipeline], triton: Triton, measured: Measured) -> Services:
+def services_on(
+    settings: Settings, registry: Mapping[str, Pipeline], triton: Triton, stores: Stores, instruments: Instruments
+) -> Services:
     """The services on what is open already."""
-    stores = measured.stores
+    collector = StoreCollector(stores.jobs, stores.outbox, stores.poison, stores.cache)
     results = Results(settings, stores.cache, ModelVersions(triton))
     return Services(
         settings=settings,
@@ -87,8 +88,8 @@ def services_on(settings: Settings, registry: Mapping[str, Pipeline], triton: Tr
         backlog=Backlog(stores.jobs, settings.queue_max_size),
         results=results,
         inferences=Inferences(results, triton),
-        instruments=measured.instruments,
-        figures=measured.page,
+        instruments=instruments,
+        metrics=MetricsPage(instruments, collector),
     )
 
 
@@ -98,7 +99,7 @@ async def _worker_beside(services: Services) -> AsyncIterator[None]:
     if services.stores.durable:
         yield
         return
-    worker = Worker(services.settings, services.stores, services.triton, services.registry, services.instruments.kafka)
+    worker = Worker(services.settings, services.stores, services.triton, services.registry, services.instruments)
     working = asyncio.create_task(worker.run())
     working.add_done_callback(_log_end)
     try:

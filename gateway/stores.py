@@ -16,7 +16,6 @@ from gateway.jobs.outbox_messages import Links, by_job, by_key, message_maker
 from gateway.jobs.store import Ended, JobStore, Signals, unheard
 from gateway.logs import get_logger
 from gateway.memory.stores import memory_stores
-from gateway.metrics.totals import Totals
 from gateway.postgres.stores import open_postgres
 from gateway.s3.bucket import open_buckets
 from gateway.s3.images import S3Images
@@ -39,7 +38,6 @@ class Stores:
     artifacts: Bucket
     signals: Signals
     cache: Cache
-    totals: Totals
     keys: KeyStore
     audit: AuditLog
     durable: bool
@@ -85,7 +83,6 @@ async def _open_memory(settings: Settings, ended: Ended) -> AsyncIterator[Stores
         artifacts=kept.artifacts,
         signals=kept.signals,
         cache=kept.cache,
-        totals=kept.totals,
         keys=kept.keys,
         audit=kept.audit,
         durable=False,
@@ -111,7 +108,6 @@ async def _open_durable(settings: Settings, ended: Ended) -> AsyncIterator[Store
                 artifacts=buckets.artifacts,
                 signals=signals,
                 cache=kept.cache,
-                totals=kept.totals,
                 keys=kept.keys,
                 audit=kept.audit,
                 links=links,

@@ -1,29 +1,32 @@
-"""Tasks that run for as long as the process: their signs of life, and the signals that stop them."""
+"""Supervised tasks: loops that should never end, run again after each failure; and the signals that end them."""
 
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Protocol
+
+import anyio
 
 from gateway.errors import Problem
 from gateway.logs import get_logger
+from gateway.retry import Backoff
 
-_FIRST_PAUSE_S = 0.2
-_LONGEST_PAUSE_S = 5.0
+_BACKOFF = Backoff(0.2, 5.0)
 
 
 def reason_of(problem: Problem) -> str:
-    """What a problem says, and what is behind it, for those who run the service."""
-    behind = " ".join(str(problem.__cause__ or "").split())
-    return f"{problem} ({behind})" if behind else str(problem)
+    """What a problem says, and what caused it, for those who run the service."""
+    cause = " ".join(str(problem.__cause__ or "").split())
+    return f"{problem} ({cause})" if cause else str(problem)
 
 
-class Pulse:
-    """When a part last showed life, and what it fails of; the log hears of each change once."""
+class Heartbeat:
+    """When a task last showed life, and why it fails; the log is told of each change once."""
 
-    def __init__(self, part: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self.part = part
+    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.name = name
         self.failing: str | None = None
         self._clock = clock
         self._at = clock()
@@ -37,26 +40,50 @@ class Pulse:
 
     @property
     def pause_s(self) -> float:
-        """Seconds to wait before the part is started again: longer with each failure in a row."""
-        return min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(max(0, self._failures - 1), 16))
+        """Seconds to wait before the task is started again: longer with each failure in a row."""
+        return _BACKOFF.pause_s(self._failures)
 
     def beat(self) -> None:
-        """The part did what it is there for."""
+        """The task did its work."""
         self._at = self._clock()
         self._failures = 0
         if self.failing is not None:
             self.failing = None
-            self._log.info(f"{self.part} works again")
+            self._log.info(f"{self.name} works again")
 
     def fail(self, reason: str, error: Exception | None = None) -> None:
-        """The part failed; with the traceback of an error that nobody expected."""
+        """The task failed; an error that nobody expected is logged with its traceback."""
         self._at = self._clock()
         self._failures += 1
         if error is not None:
-            self._log.error(f"{self.part} failed: {reason}", exc_info=error)
+            self._log.error(f"{self.name} failed: {reason}", exc_info=error)
         elif self.failing != reason:
-            self._log.warning(f"{self.part} waits: {reason}")
+            self._log.warning(f"{self.name} waits: {reason}")
         self.failing = reason
+
+
+class Supervised(Protocol):
+    """A task that runs until it is cancelled, or fails."""
+
+    heartbeat: Heartbeat
+
+    async def run(self) -> None:
+        """Work until cancelled. May raise anything."""
+
+
+async def keep_running(task: Supervised) -> None:
+    """Run the task until cancelled: after a failure again, with a pause that grows until the task works."""
+    heartbeat = task.heartbeat
+    while True:
+        try:
+            await task.run()
+        except Problem as problem:
+            heartbeat.fail(reason_of(problem))
+        except Exception as error:  # noqa: BLE001 a bug in one task must not end the others
+            heartbeat.fail(repr(error), error)
+        else:
+            heartbeat.fail("it ended")
+        await anyio.sleep(heartbeat.pause_s)
 
 
 def stop_signals() -> tuple[signal.Signals, ...]:

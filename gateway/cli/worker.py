@@ -1,8 +1,5 @@
 """`maskwright worker`."""
 
-from gateway.worker.process import main
+from gateway.worker.process import main as worker
 
-
-def worker() -> None:
-    """Work on jobs in the foreground; PostgreSQL, S3 and Triton must run elsewhere."""
-    main()
+__all__ = ["worker"]

@@ -21,12 +21,12 @@ from gateway.kafka.messages import Arrival, Message, MessageReader, without_cont
 from gateway.kafka.partitions import Partitions, Skipped, Taken, measure_lag
 from gateway.limits.backlog import Backlog
 from gateway.logs import get_logger
-from gateway.metrics.kafka import KafkaFigures
+from gateway.metrics.instruments import Instruments, TaskMetrics
 from gateway.pipelines.registry import Pipeline
 from gateway.results import Failure
 from gateway.settings import Settings
 from gateway.stores import Stores
-from gateway.supervision import Pulse, reason_of
+from gateway.supervision import Heartbeat, reason_of
 
 MESSAGES_PIPELINE = "body_masks"
 """The pipeline of all messages."""
@@ -46,14 +46,14 @@ class Ingestion:
     `lag` is how many messages are behind, by topic/partition, of this member's partitions; `note` says why it has none.
     """
 
-    def __init__(self, settings: Settings, stores: Stores, pipeline: Pipeline, figures: KafkaFigures) -> None:
+    def __init__(self, settings: Settings, stores: Stores, pipeline: Pipeline, instruments: Instruments) -> None:
         self._settings = settings
         self._backlog = Backlog(stores.jobs, settings.queue_max_size)
         self._reader = MessageReader(settings, pipeline)
-        self._arrivals = ArrivalStore(stores.jobs, stores.photos, self._reader, stores.poison)
-        self._figures = figures
+        self._arrivals = ArrivalStore(stores.jobs, stores.photos, self._reader, instruments.tasks, stores.poison)
+        self._metrics = instruments.kafka
         self._log = get_logger("gateway.kafka")
-        self.pulse = Pulse("ingestion")
+        self.heartbeat = Heartbeat("ingestion")
         self.lag: Mapping[str, int] = MappingProxyType({})
         self.note: str | None = None
         self._lag_until = 0.0
@@ -70,8 +70,8 @@ class Ingestion:
                 self._topic = error.topic
                 self._from_beginning |= error.is_another
             except KafkaError as error:
-                self.pulse.fail(f"the broker: {await explained(error, self._settings)}")
-                await asyncio.sleep(self.pulse.pause_s)
+                self.heartbeat.fail(f"the broker: {await explained(error, self._settings)}")
+                await asyncio.sleep(self.heartbeat.pause_s)
             finally:
                 self._forget()
 
@@ -122,23 +122,23 @@ class Ingestion:
         topic, standing = self._settings.kafka_topic_input, member.partitions.standing
         troubles = [*map(str, standing), *([member.watch.trouble] if member.watch.trouble else [])]
         if troubles:
-            self.pulse.fail("; ".join(troubles))
+            self.heartbeat.fail("; ".join(troubles))
         else:
-            self.pulse.beat()
+            self.heartbeat.beat()
         if member.note != self.note:
             self._log.info(member.note or "this worker has partitions")
         self.note = member.note
-        self._figures.lags(self.lag)
-        self._figures.stands((one.partition.topic, one.partition.partition, one.seconds) for one in standing)
+        self._metrics.lags(self.lag)
+        self._metrics.stands((one.partition.topic, one.partition.partition, one.seconds) for one in standing)
         is_there = member.watch.trouble != missing(topic)
-        self._figures.membership(topic, is_there=is_there, partitions=len(member.consumer.assignment()))
+        self._metrics.membership(topic, is_there=is_there, partitions=len(member.consumer.assignment()))
 
     def _forget(self) -> None:
         """Outside of the group there is nothing to show."""
         self.lag, self.note = MappingProxyType({}), None
-        self._figures.lags({})
-        self._figures.stands(())
-        self._figures.membership(self._settings.kafka_topic_input, is_there=False, partitions=0)
+        self._metrics.lags({})
+        self._metrics.stands(())
+        self._metrics.membership(self._settings.kafka_topic_input, is_there=False, partitions=0)
 
     async def _keep(self, taken: Taken) -> None:
         """Return when everything is kept; while a store is away, the messages wait here."""
@@ -151,8 +151,8 @@ class Ingestion:
             try:
                 await self._arrivals.keep(arrivals, dead_letters)
             except Problem as problem:
-                self.pulse.fail(reason_of(problem))
-                await asyncio.sleep(self.pulse.pause_s)
+                self.heartbeat.fail(reason_of(problem))
+                await asyncio.sleep(self.heartbeat.pause_s)
             else:
                 break
         self._log.info("messages taken", jobs=len(arrivals), poison=len(dead_letters))
@@ -171,7 +171,7 @@ class Ingestion:
         message = Message(partition.topic, partition.partition, one.offset, 0, one.key, one.value)
         several = f" (offsets {one.offset} to {one.end - 1})" if one.end - one.offset > 1 else ""
         detail = without_control_characters(f"Unreadable{several}: {one.reason}")
-        self._figures.skipped(partition.topic, 1)
+        self._metrics.skipped(partition.topic, 1)
         self._log.error("a record that cannot be read is stepped over", origin=message.origin, reason=detail)
         return self._reader.dead_letter(message, Failure("message_unreadable", detail))
 
@@ -214,10 +214,13 @@ class ArrivalStore:
     It is safe to repeat: the same arrivals give the same objects and the same jobs.
     """
 
-    def __init__(self, jobs: JobStore, photos: Bucket, reader: MessageReader, dead_letters: DeadLetters) -> None:
+    def __init__(
+        self, jobs: JobStore, photos: Bucket, reader: MessageReader, metrics: TaskMetrics, dead_letters: DeadLetters
+    ) -> None:
         self._jobs = jobs
         self._photos = photos
         self._reader = reader
+        self._metrics = metrics
         self._dead_letters = dead_letters
 
     async def keep(self, arrivals: Sequence[Arrival], dead_letters: Sequence[BadMessage]) -> None:
@@ -227,6 +230,7 @@ class ArrivalStore:
         arrivals = [one for one in recalled if isinstance(one, Arrival)]
         await self._put(arrivals)
         submissions = await self._jobs.submit([arrival.job for arrival in arrivals], dead_letters)
+        self._metrics.submitted(submissions)
         both = list(zip(arrivals, submissions, strict=True))
         if conflicts := [self._conflict(arrival) for arrival, submission in both if submission.result == "conflict"]:
             await self._jobs.submit([], conflicts)

@@ -16,7 +16,7 @@ from gateway.jobs.outbox import Delivery, DeliveryError, OutboxMessage
 from gateway.kafka.broker import explained
 from gateway.kafka.connection import REQUEST_TIMEOUT_S, connection_arguments
 from gateway.logs import get_logger
-from gateway.metrics.kafka import KafkaFigures
+from gateway.metrics.instruments import KafkaMetrics
 from gateway.retry import Backoff
 from gateway.settings import Settings, SettingsError
 
@@ -37,7 +37,7 @@ _LEFT_OUT = "mask_paths: too large for a message; GET /v1/jobs/{job_id} has them
 
 
 @asynccontextmanager
-async def open_message_sender(settings: Settings, figures: KafkaFigures) -> AsyncIterator["MessageSender"]:
+async def open_message_sender(settings: Settings, figures: KafkaMetrics) -> AsyncIterator["MessageSender"]:
     """A sender of deliveries of kind `message`, for as long as the context lasts. Raises SettingsError."""
     connection_arguments(settings)
     courier = MessageSender(settings, figures)
@@ -50,9 +50,9 @@ async def open_message_sender(settings: Settings, figures: KafkaFigures) -> Asyn
 class MessageSender:
     """Sends through one producer, which is made when it is needed and replaced when it is broken."""
 
-    def __init__(self, settings: Settings, figures: KafkaFigures) -> None:
+    def __init__(self, settings: Settings, metrics: KafkaMetrics) -> None:
         self._settings = settings
-        self._figures = figures
+        self._metrics = metrics
         self._log = get_logger("gateway.kafka")
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
@@ -80,7 +80,7 @@ class MessageSender:
             await self._send(short)
         except _TOO_LARGE as again:
             raise DeliveryError(str(again), lasting=True) from again
-        self._figures.shortened(content.destination)
+        self._metrics.shortened(content.destination)
         self._log.warning(
             "a message too large for its topic was sent without its value",
             topic=content.destination,

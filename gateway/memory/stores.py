@@ -20,7 +20,6 @@ from gateway.memory.locks import MemoryArtifactLocks
 from gateway.memory.objects import MemoryBucket, MemoryLimit, Objects
 from gateway.memory.outbox import MemoryOutbox
 from gateway.memory.table import Clock, JobTable
-from gateway.memory.totals import MemoryTotals
 from gateway.settings import Settings
 
 _PHOTOS_SHARE = 0.75
@@ -39,7 +38,6 @@ class MemoryStores:
     artifacts: MemoryBucket
     signals: Signals
     cache: Cache
-    totals: MemoryTotals
     keys: KeyStore
     audit: AuditLog
 
@@ -68,7 +66,6 @@ def memory_stores(
         MemoryBucket(artifacts, (limit,)),
         signals,
         cache,
-        MemoryTotals(),
         FileKeys(settings),
         FileAudit(settings),
     )

@@ -1,1 +1,1 @@
-"""What the services count and time, for Prometheus."""
+"""What a process counts and times, for Prometheus."""

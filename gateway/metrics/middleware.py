@@ -8,44 +8,41 @@ from typing import cast
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import noted_problem
-from gateway.metrics.requests import Exchange
-from gateway.services import Services
+from gateway.metrics.instruments import OTHER, Exchange, Instruments
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_OTHER = "other"
-"""Addresses that are not served, and rare methods: every label value is a series for good."""
 _CLIENT_GONE = 499
 
 
-class RequestMetrics:
-    """Pure ASGI; about everything that may answer."""
+class MeasuredRequests:
+    """Pure ASGI; around everything that may answer."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, instruments: Instruments) -> None:
         self._app = app
+        self._instruments = instruments
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        requests = cast("Services", scope["app"].state.services).instruments.requests
-        passage = _Passage(receive, send, partial(requests.carry, "request"))
+        carry = partial(self._instruments.carry, "request")
+        passage = _Passage(receive, send, carry)
         start = time.perf_counter()
         try:
             await self._app(scope, passage.receive, passage.send)
         finally:
-            requests.carry("request", -passage.received_bytes)
-            _count(scope, passage, time.perf_counter() - start)
+            carry(-passage.received_bytes)
+            self._count(scope, passage, time.perf_counter() - start)
 
-
-def _count(scope: Scope, passage: "_Passage", duration_s: float) -> None:
-    services: Services = scope["app"].state.services
-    method = scope["method"] if scope["method"] in _METHODS else _OTHER
-    endpoint = str(getattr(scope.get("route"), "path", _OTHER))
-    sizes = (passage.received_bytes, passage.sent_bytes)
-    services.instruments.requests.count(Exchange(method, endpoint, passage.status, duration_s, *sizes))
-    if code := noted_problem(scope):
-        services.instruments.errors.count(code, "api")
+    def _count(self, scope: Scope, passage: "_Passage", duration_s: float) -> None:
+        """Addresses that are not served, and rare methods, count together."""
+        method = scope["method"] if scope["method"] in _METHODS else OTHER
+        endpoint = str(getattr(scope.get("route"), "path", OTHER))
+        sizes = (passage.received_bytes, passage.sent_bytes)
+        self._instruments.requests.count(Exchange(method, endpoint, passage.status, duration_s, *sizes))
+        if code := noted_problem(scope):
+            self._instruments.errors.count(code, "api")
 
 
 class _Passage:

@@ -74,11 +74,13 @@ class Locks(ABC):
 
         Others cannot tell us that they are done, so they are asked, less often the longer it takes.
         """
-        key, holder, pauses = self._names.lock("result", name), uuid4(), _BACKOFF.pauses()
+        key, holder = self._names.lock("result", name), uuid4()
         try:
             with anyio.move_on_after(_PATIENCE_S):
-                while not await self._take(key, holder):
-                    await anyio.sleep(next(pauses))
+                for pause_s in _BACKOFF.pauses():
+                    if await self._take(key, holder):
+                        break
+                    await anyio.sleep(pause_s)
             yield
         finally:
             await self._free(key, holder)

@@ -11,7 +11,6 @@ from gateway.jobs.artifacts import ArtifactLocks
 from gateway.jobs.dead_letters import DeadLetters
 from gateway.jobs.outbox import MessageMaker, Outbox
 from gateway.jobs.store import Ended, JobStore, Signals, unheard
-from gateway.metrics.totals import Totals
 from gateway.postgres.access import PostgresAudit, PostgresKeys
 from gateway.postgres.cache import open_cache
 from gateway.postgres.database import find_database
@@ -20,7 +19,6 @@ from gateway.postgres.jobs import PostgresJobs
 from gateway.postgres.locks import PostgresArtifactLocks
 from gateway.postgres.outbox import PostgresOutbox
 from gateway.postgres.pool import listening, open_pool
-from gateway.postgres.totals import PostgresTotals
 from gateway.settings import Settings
 
 
@@ -33,7 +31,6 @@ class PostgresStores:
     outbox: Outbox
     poison: DeadLetters
     cache: Cache
-    totals: Totals
     keys: KeyStore
     audit: AuditLog
     fault: Callable[[], str]
@@ -60,7 +57,6 @@ async def open_postgres(
             PostgresOutbox(pool),
             PostgresDeadLetters(pool, settings),
             cache,
-            PostgresTotals(pool),
             PostgresKeys(pool),
             PostgresAudit(pool),
             lambda: pool.fault,

@@ -92,7 +92,8 @@ async def _queued(services: Services, job: NewJob, photo: bytes | None) -> Submi
         inputs[parameters_key(job.id)] = job.parameters.encode()
         job = replace(job, parameters="", parameters_stored=True)
     await _store(photos, inputs)
-    (submission,) = await services.stores.jobs.submit([job])
+    (submission,) = submissions = await services.stores.jobs.submit([job])
+    services.instruments.tasks.submitted(submissions)
     if submission.job.id != job.id and inputs:
         await photos.remove(list(inputs))
     return submission
@@ -156,7 +157,8 @@ async def _end_at_once(
         ended = replace(job, outcome=outcome, lock=grip.lock.token)
         if _are_large(services, job.parameters):
             ended = replace(ended, parameters="")  # nobody will ever ask for them
-        (submission,) = await stores.jobs.submit([ended])
+        (submission,) = submissions = await stores.jobs.submit([ended])
+        services.instruments.tasks.submitted(submissions)
         if submission.job.id == job.id:
             grip.state = "spent"
         return submission

@@ -74,6 +74,7 @@ async def accept_batch(request: Request, services: Services) -> Batch:
         structlog.contextvars.bind_contextvars(job_id=str(batch_id))  # by which the audit log finds it
         new = [_new_job(arrival, batch_id, parameters, request) for arrival in arrivals]
         submissions = await services.stores.jobs.submit(new)
+        services.instruments.tasks.submitted(submissions)
     return Batch(batch_id, arrivals, [submission.job for submission in submissions])
 
 

@@ -23,7 +23,7 @@ from gateway.pipelines.fields import validated
 from gateway.routes.acceptance import accept
 from gateway.routes.job_views import any_job_of, full_view, job_not_found, job_of, link_of
 from gateway.services import Services, services_of
-from gateway.worker.objects import Removals
+from gateway.worker.removals import Removals
 
 _REMOVAL_S = 5.0
 """How long a caller waits for the object store; what it does not remove by then, a janitor does."""

@@ -1,7 +1,9 @@
 """`python -m gateway.worker` is `maskwright worker`."""
 
-import sys
+import typer
 
-from gateway.cli import app
+from gateway.worker.process import main
 
-app(["worker", *sys.argv[1:]], prog_name="maskwright")
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app.command("worker")(main)
+app(prog_name="maskwright worker")

@@ -1,4 +1,4 @@
-"""Who may have how many deliveries under way at once, so that receivers that hang hold back no others."""
+"""How many deliveries each receiver may have under way, so that a receiver that hangs holds up no other."""
 
 import heapq
 from collections import Counter, OrderedDict, defaultdict
@@ -10,11 +10,12 @@ from gateway.jobs.job import CallbackKind
 from gateway.jobs.outbox import MOST_DUE, Lane
 
 _PROVEN, _NEW, _SLOW = range(3)
-"""Receivers by their latest answer: a quick one; none yet; a failure, or a late one."""
+"""Ranks of receivers by their latest answer: a quick one; none yet; a failure or a late one."""
 _LIMITS = (384, 256, 128)
-"""Under way in all; to new and slow ones; to slow ones. New ones find places beside slow, proven beside both."""
+"""Most deliveries under way: in all; to new and slow receivers; to slow ones. So slow receivers leave places for new
+ones, and both leave places for proven ones."""
 _TENANT_SHARE = 7 / 8
-"""Of each limit: what one tenant's receivers hold is never all."""
+"""Of each limit: the receivers of one tenant never take all of it."""
 _QUICK_S = 2.0
 _REMEMBERED = 10_000
 
@@ -28,9 +29,9 @@ class Standing:
 
 
 class Places:
-    """The places of one kind: `first` for a receiver that is not known yet, `most` for one that answers quickly.
+    """The places of one kind: `first` for a receiver that is not known yet, up to `most` while it answers quickly.
 
-    One that fails has fewer and fewer, down to a single one.
+    A receiver that fails has fewer and fewer, down to a single one.
     """
 
     def __init__(self, first: int, most: int) -> None:
@@ -40,7 +41,7 @@ class Places:
 
     @classmethod
     def of(cls, kind: CallbackKind) -> Self:
-        """Topics are few, and one broker has them all; of URLs there is no end, and each may hang."""
+        """Topics are few, and one broker has them all; URLs are many, and each may hang."""
         return cls(MOST_DUE, MOST_DUE) if kind == "message" else cls(4, 16)
 
     def note(self, receiver: str, took_s: float, *, made: bool) -> None:
@@ -58,7 +59,7 @@ class Places:
     def shares(self, under_way: Iterable[Lane], due: Mapping[Lane, int]) -> Mapping[Lane, int]:
         """How many of each lane's due deliveries may begin.
 
-        One after the other: of the tenant, and of its receivers, that has the fewest under way.
+        Places are given one after the other, each to the tenant, and to its receiver, that has the fewest under way.
         """
         taken, given = _Taken(self._standing, under_way), Counter[Lane]()
         queues: dict[str, list[tuple[int, int, Lane]]] = defaultdict(list)
@@ -83,7 +84,7 @@ class Places:
 
 
 class _Taken:
-    """Places that are taken, and whose turn it is."""
+    """Places that are taken, and which lane comes next."""
 
     def __init__(self, standing: Callable[[str], Standing], lanes: Iterable[Lane]) -> None:
         self._standing = standing
@@ -94,7 +95,7 @@ class _Taken:
             self.add(lane)
 
     def add(self, lane: Lane) -> None:
-        """It counts for its own rank, and for those of the better ones."""
+        """It counts for its own rank and for all better ranks."""
         self._by_receiver[lane.receiver] += 1
         for rank in range(self._standing(lane.receiver).rank + 1):
             self._by_rank[rank] += 1
@@ -104,11 +105,11 @@ class _Taken:
         return self._by_tenant_and_rank[tenant, _PROVEN]
 
     def turn(self, lane: Lane) -> tuple[int, int, Lane]:
-        """The least comes first."""
+        """What lanes are ordered by: the least comes first."""
         return self._by_receiver[lane.receiver], self._standing(lane.receiver).rank, lane
 
     def next_of(self, queue: list[tuple[int, int, Lane]]) -> Lane | None:
-        """A tenant's next lane that has room; those that have none leave the queue."""
+        """A tenant's next lane that has a place; lanes without one leave the queue."""
         while queue:
             lane = heapq.heappop(queue)[-1]
             if not self._has_room(lane):

@@ -13,24 +13,25 @@ from gateway.jobs.job import CallbackKind, trace_id_of
 from gateway.jobs.outbox import Delivery, DeliveryError, Lane, Sender
 from gateway.jobs.store import OUTBOX, Subscription
 from gateway.logs import get_logger
+from gateway.metrics.instruments import DeliveryMetrics
 from gateway.stores import Stores
-from gateway.supervision import Pulse
+from gateway.supervision import Heartbeat
 from gateway.worker.places import Places
 
 _LANES = 2000
-"""Looked into in one round; the next one follows soon, and goes on after the last."""
+"""So many lanes are looked at in one round; the next round goes on after the last of them."""
 _RENEWALS_PER_LEASE = 3
 _POLL_S = 1.0
 _GATHER_S = 0.5
-"""Between rounds: one look into the outbox, and one batch to the broker, cost the same for one delivery as for many.
-A lone delivery goes at once."""
+"""Pause between rounds: a look into the outbox, and a batch to the broker, cost the same for one delivery as for many.
+A delivery that comes alone goes at once."""
 _CROWDED_S = 0.1
-"""The same, while more is due than there are places for, or than one round finds."""
+"""The same while more is due than there are places for, or than one round finds."""
 
 
 @dataclass(frozen=True)
 class _UnderWay:
-    """A delivery that is this relay's until the outbox knows what became of it."""
+    """A delivery that this relay has taken, until the outbox knows how it ended."""
 
     delivery: Delivery
     task: asyncio.Task[None]
@@ -39,17 +40,20 @@ class _UnderWay:
 class Relay:
     """One courier's deliveries; each kind has its own relay, and each receiver its own places.
 
-    The lease of what is under way is renewed until the outbox knows its end, as a courier may take long: nobody else
-    must carry the same meanwhile. What another one has taken all the same is dropped here.
+    A courier may take long, so the lease of a delivery is renewed until the outbox knows its end, and no other relay
+    carries it meanwhile. A delivery that another relay has taken all the same is dropped here.
     """
 
-    def __init__(self, kind: CallbackKind, courier: Sender, stores: Stores, lease_s: float) -> None:
-        self.pulse = Pulse(f"relay of kind {kind}")
+    def __init__(
+        self, kind: CallbackKind, courier: Sender, stores: Stores, lease_s: float, metrics: DeliveryMetrics
+    ) -> None:
+        self.heartbeat = Heartbeat(f"relay of kind {kind}")
         self._kind = kind
         self._courier = courier
         self._outbox = stores.outbox
         self._signals = stores.signals
         self._lease_s = lease_s
+        self._metrics = metrics
         self._places = Places.of(kind)
         self._due = Subscription()
         self._after: Lane | None = None
@@ -65,31 +69,37 @@ class Relay:
             while True:
                 await self._round()
                 if trouble := self._courier.trouble:
-                    self.pulse.fail(trouble)
+                    self.heartbeat.fail(trouble)
                 else:
-                    self.pulse.beat()
+                    self.heartbeat.beat()
                 await asyncio.sleep(self._pause_s)
                 if self._after is None:
                     await self._due.wait(_POLL_S)
 
     async def drain(self, grace_s: float) -> None:
-        """Carry what is due now, and wait for what is under way; what is not done in time is left to others."""
+        """Carry what is due now, and wait for what is under way; what does not end in time is left to other relays."""
         try:
             with anyio.move_on_after(grace_s):
                 await self._round()
-                while tasks := self._tasks():
+                while tasks := self._running():
                     await asyncio.wait(tasks, timeout=self._lease_s / _RENEWALS_PER_LEASE)
                     await self._renew()
         except Problem as problem:
             self._log.warning(f"deliveries are left for later: {problem}")
-        await self._cancel_all()
-        await self._note_last()
+        tasks = self._running()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        try:
+            await self._note()
+        except Problem as problem:
+            self._log.warning(f"{len(self._made)} deliveries were made and will be made again: {problem}")
 
-    def _tasks(self) -> list[asyncio.Task[None]]:
+    def _running(self) -> list[asyncio.Task[None]]:
         return [one.task for one in self._under_way.values() if not one.task.done()]
 
     async def _round(self) -> None:
-        """What was taken must not be forgotten by a cancellation: nobody else carries it until its lease ends."""
+        """A cancellation must not lose what was taken: no other relay carries it until its lease ends."""
         with anyio.CancelScope(shield=True):
             await self._renew()
             await self._note()
@@ -115,7 +125,7 @@ class Relay:
                 lost.task.cancel()
 
     async def _take(self) -> list[Delivery]:
-        """Of every lane in turn, as far as its receiver has places."""
+        """Take deliveries of every lane in turn, as far as the receivers have places."""
         due = await self._outbox.lanes(self._kind, self._after, _LANES)
         self._after = max(due) if len(due) == _LANES else None
         shares = self._places.shares((one.delivery.content.lane for one in self._under_way.values()), due)
@@ -132,24 +142,14 @@ class Relay:
             self._log.error("unexpected error at a delivery's end; its lease will end", exc_info=error)
 
     async def _note(self) -> None:
+        """Tell the outbox of the deliveries that were made."""
         made = tuple(self._made)
         if made:
             await self._outbox.delivered(made)
+            self._metrics.count(self._kind, "delivered", len(made))
             del self._made[: len(made)]
             for delivery_id in made:
                 del self._under_way[delivery_id]
-
-    async def _note_last(self) -> None:
-        try:
-            await self._note()
-        except Problem as problem:
-            self._log.warning(f"{len(self._made)} deliveries were made and will be made again: {problem}")
-
-    async def _cancel_all(self) -> None:
-        tasks = self._tasks()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _carry(self, delivery: Delivery) -> None:
         began = time.monotonic()
@@ -160,7 +160,7 @@ class Relay:
             self._made.append(delivery.id)
 
     async def _delivered(self, delivery: Delivery) -> bool:
-        """Whether it was made; it is put back where not."""
+        """Whether it was made; if not, it is put back."""
         try:
             await self._courier.deliver(delivery)
         except DeliveryError as error:
@@ -182,16 +182,18 @@ class Relay:
         delay_s = None if error.lasting else self._courier.delay_s(delivery.attempts)
         facts = {"kind": self._kind, "attempts": delivery.attempts, "reason": error.reason}
         if delay_s is None:
-            await self._outbox.give_up(delivery, error.reason)
+            if await self._outbox.give_up(delivery, error.reason):
+                self._metrics.count(self._kind, "given_up")
             self._log.warning("delivery given up", **facts)
             return
         wait_s = max(delay_s, error.retry_after_s)
-        await self._outbox.postpone(delivery, error.reason, wait_s)
+        if await self._outbox.postpone(delivery, error.reason, wait_s):
+            self._metrics.count(self._kind, "retried")
         self._log.warning("delivery will be tried again", delay_s=round(wait_s, 1), **facts)
 
 
 def _names(delivery: Delivery) -> dict[str, str]:
-    """What the log calls it by, as far as it has a job and a trace."""
+    """The names in the log, as far as the delivery has a job and a trace."""
     trace_id = trace_id_of(delivery.content.headers.get("traceparent", ""))
     names = {"job_id": delivery.job_id and str(delivery.job_id), "trace_id": trace_id}
     return {name: value for name, value in names.items() if value}

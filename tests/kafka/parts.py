@@ -23,9 +23,10 @@ _LIFE_S = 3600
 @asynccontextmanager
 async def relaying(settings: Settings, stores: Stores) -> AsyncIterator[None]:
     """Messages are carried from the outbox to the broker."""
+    instruments = Instruments("worker")
     async with (
-        open_message_sender(settings, Instruments().kafka) as courier,
-        _running(Relay("message", courier, stores, _LEASE_S).run()),
+        open_message_sender(settings, instruments.kafka) as courier,
+        _running(Relay("message", courier, stores, _LEASE_S, instruments.deliveries).run()),
     ):
         yield
 

@@ -41,11 +41,11 @@ async def test_a_record_that_nobody_can_read_is_stepped_over_in_each_partition(o
             offset = await produce(cluster.plain, settings.kafka_topic_input, partition, built(values, bad=[2]))
             origins.append(f"{settings.kafka_topic_input}/{partition}/{offset + 2}")
         async with ingesting(settings, stores) as ingestion:
-            await until(lambda: "stands still" in (ingestion.pulse.failing or ""), 30, "health says so")
-            assert "UTF-8" in ingestion.pulse.failing or "utf-8" in ingestion.pulse.failing
+            await until(lambda: "stands still" in (ingestion.heartbeat.failing or ""), 30, "health says so")
+            assert "UTF-8" in ingestion.heartbeat.failing or "utf-8" in ingestion.heartbeat.failing
             await topics.send(request(9, "later"))
             await until(lambda: _is(topics.committed, 31), 60, "all offsets are committed")
-            await until(lambda: ingestion.pulse.failing is None, 10, "it is healthy again")
+            await until(lambda: ingestion.heartbeat.failing is None, 10, "it is healthy again")
         wanted = {f"{partition}-{index}" for partition in PARTITIONS for index in (0, 1, 3, 4)} | {"later"}
         assert set(await request_ids(stores)) == wanted
         entries = await stores.poison.entries(100)
@@ -122,12 +122,12 @@ async def test_partitions_that_are_added_and_a_topic_made_again_are_taken_soon(o
         await _send(cluster, topic, 2, "added")
         await until(lambda: _have(stores, 4), 30, "the new partition is taken")
         cluster.delete(topic)
-        await until(lambda: "is not there" in (ingestion.pulse.failing or ""), 30, "health says what is missing")
+        await until(lambda: "is not there" in (ingestion.heartbeat.failing or ""), 30, "health says what is missing")
         cluster.make(topic, partitions=1)
         # Past the offset where the reading of the topic before had come.
         await _send(cluster, topic, 0, *(f"again-{number}" for number in range(8)))
         await until(lambda: _have(stores, 12), 30, "the topic made again is taken from its beginning")
-        await until(lambda: ingestion.pulse.failing is None, 10, "it is healthy again")
+        await until(lambda: ingestion.heartbeat.failing is None, 10, "it is healthy again")
 
 
 async def test_a_member_whose_broker_knows_of_too_few_partitions_joins_again(ours, cluster):
@@ -159,7 +159,7 @@ async def test_a_member_without_partitions_says_so(ours, cluster):
     async with opened_stores(settings) as stores, AsyncExitStack() as stack:
         both = [await stack.enter_async_context(ingesting(settings, stores)) for _ in range(2)]
         await until(lambda: any("no partition" in (one.note or "") for one in both), 30, "who has none says so")
-        assert [one.pulse.failing for one in both] == [None, None]
+        assert [one.heartbeat.failing for one in both] == [None, None]
 
 
 async def test_poison_too_large_for_its_topic_is_told_of_by_reference(ours, cluster):
@@ -225,9 +225,9 @@ async def test_the_cause_is_said(ours, cluster, listener, fields, cause):
     files = {name: cluster.folder / value for name, value in fields.items() if name.endswith("file")}
     settings = ours(cluster.listener(listener), **{**fields, **files})
     async with opened_stores(settings) as stores, ingesting(settings, stores) as ingestion:
-        await until(lambda: ingestion.pulse.failing, 30, "it fails")
-        assert cause in ingestion.pulse.failing
-        assert cluster.address(1, listener) in ingestion.pulse.failing
+        await until(lambda: ingestion.heartbeat.failing, 30, "it fails")
+        assert cause in ingestion.heartbeat.failing
+        assert cluster.address(1, listener) in ingestion.heartbeat.failing
 
 
 async def test_each_broker_dies_and_every_outcome_comes_once(ours, cluster):

@@ -2,15 +2,22 @@
 
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import httpx
+import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from tests.ports import free_ports
 from tests.stack import CHECKOUT, RunningStack, eventually
@@ -56,17 +63,88 @@ NAMED = {
     "credentials_refused_total": {"code"},
     "bytes_in_flight": {"stage", "process"},
 }
+TASKS = ("task_submissions_total", "task_completions_total")
+OF_STORES = {
+    *("task_queue_size", "active_tasks_count", "cache_requests_total", "cache_hits_total", "cache_hit_ratio"),
+    *("cached_entries_total", "jobs", "deletions_pending", "deletions_failing", "outbox_pending"),
+    *("poison_entries_open", "poison_oldest_age_seconds"),
+}
+
+
+@dataclass(frozen=True)
+class Service:
+    """Gateways and workers, by their base URLs; in memory mode the one gateway works by itself."""
+
+    gateways: tuple[str, ...]
+    workers: tuple[str, ...] = ()
+
+    @property
+    def processes(self) -> tuple[str, ...]:
+        return self.gateways + self.workers
+
+    def value(self, name: str, processes: Sequence[str] = (), **labels: str) -> float:
+        """The sum over the pages of all processes, or of these, and over all values of the other labels."""
+        samples = (sample for process in processes or self.processes for sample in samples_of(process))
+        return sum(one.value for one in samples if one.name == name and labels.items() <= one.labels.items())
 
 
 @pytest.fixture(scope="module", params=["durable", "memory"])
-def gateway(request: pytest.FixtureRequest, stack: RunningStack, gateways: Callable[..., str]) -> str:
-    """A gateway that has drawn a face, drawn it again from its cache, and refused a request."""
-    url = stack.url if request.param == "durable" else gateways(DB_USE_DATABASE="false")
-    photo = request.getfixturevalue("astronaut").read_bytes()
-    for _ in range(2):
-        draw(url, photo)
-    assert httpx.get(f"{url}/nowhere", trust_env=False).status_code == 404
-    return url
+def service(request: pytest.FixtureRequest, photos: Iterator[bytes]) -> Iterator[Service]:
+    """Two gateways and two workers, or one gateway alone, that have drawn faces and refused a request."""
+    started = several if request.param == "durable" else alone
+    with started(request.getfixturevalue("stack"), request.getfixturevalue("gateways")) as service:
+        photo = next(photos)
+        for _ in range(2):  # the second time from the cache
+            draw(service.gateways[0], photo)
+        for gateway in service.gateways:
+            assert httpx.get(f"{gateway}/nowhere", trust_env=False).status_code == 404
+        yield service
+
+
+@contextmanager
+def alone(_stack: RunningStack, gateways: Callable[..., str]) -> Iterator[Service]:
+    yield Service((gateways(DB_USE_DATABASE="false"),))
+
+
+@contextmanager
+def several(stack: RunningStack, gateways: Callable[..., str]) -> Iterator[Service]:
+    """The gateway and the worker of the stack, and one more of each on its stores."""
+    same, (port,) = on_its_stores(stack), free_ports(1)
+    environment = {**os.environ, **same, "WORKER_PORT": str(port), "LOG_LEVEL": "ERROR"}
+    worker = subprocess.Popen([sys.executable, "-m", "gateway.worker"], cwd=CHECKOUT, env=environment)
+    try:
+        second = f"http://127.0.0.1:{port}"
+        eventually(lambda: is_ready(second), 60, "the second worker is ready")
+        first = f"http://127.0.0.1:{stack.environment['WORKER_PORT']}"
+        yield Service((stack.url, gateways(**same)), (first, second))
+    finally:
+        worker.terminate()
+        worker.wait(40)
+
+
+def on_its_stores(stack: RunningStack) -> dict[str, str]:
+    """The variables of a further process on the stores of the stack; it takes no messages."""
+    return {**stack.addresses(), "KAFKA_BOOTSTRAP_SERVERS": ""}
+
+
+def is_ready(worker: str) -> bool:
+    try:
+        return httpx.get(f"{worker}/health/ready", trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def photos(astronaut: Path) -> Iterator[bytes]:
+    """Photos of one person, none of which the cache knows."""
+    pixels, generator = cv2.imread(str(astronaut)), np.random.default_rng()
+
+    def others() -> Iterator[bytes]:
+        while True:
+            pixels[:4, :4] = generator.integers(0, 256, (4, 4, 3))
+            yield cv2.imencode(".png", pixels)[1].tobytes()
+
+    return others()
 
 
 def draw(url: str, photo: bytes) -> None:
@@ -77,26 +155,29 @@ def draw(url: str, photo: bytes) -> None:
 
 
 @pytest.fixture(scope="module")
-def prometheus(gateway: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+def prometheus(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A Prometheus with the configuration of deploy/, which scrapes each second."""
     binary = shutil.which("prometheus")
     if binary is None:
         pytest.skip("prometheus is not installed; on Debian: apt-get install prometheus")
     folder, (port,) = tmp_path_factory.mktemp("prometheus"), free_ports(1)
-    text = CONFIGURATION.read_text(encoding="utf-8").replace("127.0.0.1:8000", gateway.removeprefix("http://"))
-    (folder / "prometheus.yml").write_text(text.replace("scrape_interval: 15s", "scrape_interval: 1s"))
+    text = CONFIGURATION.read_text(encoding="utf-8").replace("scrape_interval: 15s", "scrape_interval: 1s")
+    targets = re.compile(r"( +- targets:\n)( +- \"127.0.0.1:\d+\".*\n)+")
+    assert len(targets.findall(text)) == 1
+    addresses = "".join(f'          - "{url.removeprefix("http://")}"\n' for url in service.processes)
+    (folder / "prometheus.yml").write_text(targets.sub(lambda found: found[1] + addresses, text))
     options = [f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data", "--log.level=error"]
     server = subprocess.Popen([binary, *options, f"--web.listen-address=127.0.0.1:{port}"], cwd=folder)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-            eventually(lambda: is_ready(client), 30, "Prometheus is ready")
+            eventually(lambda: is_up(client), 30, "Prometheus is ready")
             yield client
     finally:
         server.terminate()
         server.wait(20)
 
 
-def is_ready(client: httpx.Client) -> bool:
+def is_up(client: httpx.Client) -> bool:
     try:
         return client.get("/-/ready").is_success
     except httpx.TransportError:
@@ -111,19 +192,23 @@ def values(prometheus: httpx.Client, query: str) -> list[float]:
     return [value for value in found if not math.isnan(value)]
 
 
-def labels(gateway: str) -> dict[str, set[str]]:
-    """Of each sample on the page."""
-    answer = httpx.get(f"{gateway}/metrics", trust_env=False)
+def samples_of(process: str) -> list[Sample]:
+    """Everything on the page of a process."""
+    answer = httpx.get(f"{process}/metrics", trust_env=False)
     assert answer.headers["content-type"].startswith("text/plain")
+    return [sample for family in text_string_to_metric_families(answer.text) for sample in family.samples]
+
+
+def labels(service: Service) -> dict[str, set[str]]:
+    """Of each documented name, on the pages of all processes."""
     found: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(answer.text):
-        for sample in family.samples:
-            found.setdefault(sample.name, set()).update(sample.labels)
+    for sample in (sample for process in service.processes for sample in samples_of(process)):
+        found.setdefault(sample.name, set()).update(sample.labels)
     return {name: found.get(name, {"missing"}) for name in NAMED}
 
 
-def test_the_page_has_the_documented_names_and_labels(gateway: str) -> None:
-    eventually(lambda: labels(gateway) == NAMED, 20, "the worker has reported what it did")
+def test_the_pages_have_the_documented_names_and_labels(service: Service) -> None:
+    assert labels(service) == NAMED
 
 
 def test_the_names_are_documented() -> None:
@@ -140,28 +225,68 @@ def test_the_alerts_are_rules_about_documented_names() -> None:
         subprocess.run([promtool, "check", "rules", CONFIGURATION.parent / "alerts.yml"], check=True)
 
 
-def test_any_gateway_tells_what_workers_did(gateway: str) -> None:
-    def told() -> bool:
-        page = httpx.get(f"{gateway}/metrics", trust_env=False).text
-        ended = re.search(
-            r'^task_completions_total{status="completed",type="face_contours"} (\S+)$', page, re.MULTILINE
-        )
-        return ended is not None and float(ended[1]) >= 2
+def test_each_process_counts_what_it_does_and_together_they_count_everything(
+    service: Service, photos: Iterator[bytes]
+) -> None:
+    before = {name: service.value(name, type="face_contours") for name in TASKS}
+    taken = [service.value(TASKS[0], [gateway], type="face_contours") for gateway in service.gateways]
+    for gateway in service.gateways:
+        draw(gateway, next(photos))
+    assert {name: service.value(name, type="face_contours") - before[name] for name in TASKS} == dict.fromkeys(
+        TASKS, float(len(service.gateways))
+    )
+    for gateway, count in zip(service.gateways, taken, strict=True):
+        assert service.value(TASKS[0], [gateway], type="face_contours") == count + 1
 
-    eventually(told, 20, "the worker has reported what it did")
+    def worked(worker: str) -> bool:
+        draw(service.gateways[0], next(photos))
+        return service.value(TASKS[1], [worker]) > 0
+
+    for worker in service.workers:
+        eventually(lambda worker=worker: worked(worker), 60, f"{worker} has ended a job")
+
+
+def test_every_gateway_tells_the_same_of_the_queue_and_the_cache(service: Service) -> None:
+    def told(gateway: str) -> dict[str, float]:
+        return {
+            " ".join([sample.name, *sample.labels.values()]): sample.value
+            for sample in samples_of(gateway)
+            if sample.name in OF_STORES
+        }
+
+    first = service.gateways[0]
+    for gateway in service.gateways:
+        eventually(lambda gateway=gateway: told(gateway) == told(first), 20, "both were asked after the last job")
+    assert told(first).keys() >= {"task_queue_size jobs", "cache_requests_total", "outbox_pending webhook"}
+    for worker in service.workers:
+        assert told(worker) == {}
+
+
+def test_a_process_that_starts_counts_from_zero(stack: RunningStack, gateways: Callable[..., str]) -> None:
+    fresh = Service((gateways(**on_its_stores(stack)),))
+    assert fresh.value("task_submissions_total") == 0
+    assert fresh.value("api_requests_total", endpoint="/api/v1/frontal/crop/submit") == 0
 
 
 @pytest.mark.parametrize("query", QUERIES)
 def test_the_queries_of_the_service_before_return_data(
-    gateway: str, prometheus: httpx.Client, query: str, astronaut: Path
+    service: Service, prometheus: httpx.Client, query: str, photos: Iterator[bytes]
 ) -> None:
-    photo = astronaut.read_bytes()
+    photo = next(photos)
 
     def answered() -> bool:
-        draw(gateway, photo)
+        for gateway in service.gateways:
+            draw(gateway, photo)
         return bool(values(prometheus, query))
 
     eventually(answered, 60, query)
+
+
+def test_prometheus_scrapes_every_process(service: Service, prometheus: httpx.Client) -> None:
+    eventually(lambda: values(prometheus, 'sum(up{job="maskwright"})') == [len(service.processes)], 30, "all are up")
+    drawn = service.value("task_completions_total", status="completed")
+    query = 'sum(task_completions_total{status="completed"})'
+    eventually(lambda: values(prometheus, query) == [drawn], 30, "the sum over all processes")
 
 
 def test_cached_and_new_are_told_apart(prometheus: httpx.Client) -> None:

@@ -60,7 +60,7 @@ async def opened_stores(settings: Settings) -> AsyncIterator[Stores]:
 @asynccontextmanager
 async def ingesting(settings: Settings, stores: Stores) -> AsyncIterator[Ingestion]:
     """A running ingestion, cancelled at the end."""
-    ingestion = Ingestion(settings, stores, build_registry(settings)["body_masks"], Instruments().kafka)
+    ingestion = Ingestion(settings, stores, build_registry(settings)["body_masks"], Instruments("worker"))
     task = asyncio.create_task(ingestion.run())
     try:
         yield ingestion

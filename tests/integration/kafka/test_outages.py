@@ -77,7 +77,7 @@ async def test_an_ingestion_whose_broker_never_answers_can_be_stopped(ours, sile
 async def test_deliveries_outlive_a_killed_broker(ours, broker):
     settings = ours(broker.address)
     topic = settings.kafka_topic_output
-    async with open_message_sender(settings, Instruments().kafka) as courier:
+    async with open_message_sender(settings, Instruments("worker").kafka) as courier:
         await courier.deliver(delivery(topic, "first"))
         carried = asyncio.gather(*(deliver_until_done(courier, delivery(topic, str(n))) for n in range(200)))
         await killed(broker)
@@ -91,7 +91,7 @@ async def test_deliveries_outlive_a_killed_broker(ours, broker):
 async def test_a_delivery_goes_on_when_its_broker_hung(ours, broker):
     settings = ours(broker.address)
     topic = settings.kafka_topic_output
-    async with open_message_sender(settings, Instruments().kafka) as courier:
+    async with open_message_sender(settings, Instruments("worker").kafka) as courier:
         await courier.deliver(delivery(topic, "before"))
         with stopped(broker.pid):
             carried = asyncio.create_task(deliver_until_done(courier, delivery(topic, "while")))
@@ -100,7 +100,7 @@ async def test_a_delivery_goes_on_when_its_broker_hung(ours, broker):
 
 
 async def test_a_broker_that_never_answers_does_not_hang_a_delivery(ours, silent_address):
-    async with open_message_sender(ours(silent_address), Instruments().kafka) as courier:
+    async with open_message_sender(ours(silent_address), Instruments("worker").kafka) as courier:
         with pytest.raises(DeliveryError, match="not acknowledged within 8 s") as caught:
             await asyncio.wait_for(courier.deliver(delivery("any", "k")), 30)
     assert not caught.value.lasting

@@ -17,6 +17,7 @@ from gateway.jobs.outbox import Delivery, Lane
 from gateway.jobs.outbox_messages import message_maker
 from gateway.jobs.store import JobFilter, Signals
 from gateway.memory.stores import memory_stores
+from gateway.metrics.instruments import Instruments
 from gateway.postgres.stores import open_postgres
 from gateway.results import Failure
 from gateway.settings import Settings
@@ -70,7 +71,7 @@ async def house(settings: Settings, request: pytest.FixtureRequest) -> AsyncIter
 @asynccontextmanager
 async def relaying(house: House, lease_s: float = 30.0) -> AsyncIterator[Relay]:
     async with open_senders(house.settings, no_bucket()) as couriers, AsyncExitStack() as stack:
-        relay = Relay("webhook", couriers["webhook"], house, lease_s)
+        relay = Relay("webhook", couriers["webhook"], house, lease_s, Instruments("worker").deliveries)
         running = asyncio.create_task(relay.run())
         stack.push_async_callback(relay.drain, 0.0)
         stack.push_async_callback(asyncio.wait, [running])

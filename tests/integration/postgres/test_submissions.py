@@ -8,7 +8,6 @@ import pytest
 
 from gateway.jobs.store import Signals
 from gateway.metrics.instruments import Instruments
-from gateway.metrics.jobs import MeasuredJobs
 from gateway.postgres.stores import open_postgres
 from tests.integration.postgres.making import AWAY, FROM_KAFKA, LEASE_S, announce, request
 from tests.integration.postgres.proxy import wire_to
@@ -16,7 +15,18 @@ from tests.unit.gateway.worker.jobs import memory
 
 
 def counted(instruments: Instruments, name: str = "task_submissions_total") -> float:
-    return instruments.counted.get_sample_value(name, {"type": "body_masks"}) or 0.0
+    return instruments.registry.get_sample_value(name, {"type": "body_masks"}) or 0.0
+
+
+def counting(jobs, instruments):
+    """Submits as a route and the Kafka consumer do."""
+
+    async def submit(new):
+        submissions = await jobs.submit(new)
+        instruments.tasks.submitted(submissions)
+        return submissions
+
+    return submit
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -30,34 +40,34 @@ async def kept(request, settings):
 
 
 async def test_a_message_that_comes_again_is_known_and_counted_once(kept):
-    instruments = Instruments()
-    jobs = MeasuredJobs(kept.jobs, instruments)
+    instruments = Instruments("gateway")
+    submit = counting(kept.jobs, instruments)
     message, ended = request("ann", source=FROM_KAFKA), request("bob", source=FROM_KAFKA, outcome=AWAY)
-    twice = await jobs.submit([message, message, ended])
-    again = await jobs.submit([ended, message])
+    twice = await submit([message, message, ended])
+    again = await submit([ended, message])
     assert [one.result for one in (*twice, *again)] == ["created", "known", "created", "known", "known"]
     assert {one.job.id for one in (*twice, *again)} == {message.id, ended.id}
-    other = await jobs.submit([replace(message, id=uuid4(), fingerprint=b"other"), replace(message, id=uuid4())])
+    other = await submit([replace(message, id=uuid4(), fingerprint=b"other"), replace(message, id=uuid4())])
     assert [one.result for one in other] == ["conflict", "known"]
     assert counted(instruments) == 2
     labels = {"type": AWAY.failure.code, "component": "worker"}
-    assert instruments.counted.get_sample_value("errors_total", labels) == 1
+    assert instruments.registry.get_sample_value("errors_total", labels) == 1
 
 
 async def test_a_message_whose_keeping_was_not_answered_is_counted_when_it_comes_again(settings):
-    instruments, message = Instruments(), request("ann", source=FROM_KAFKA)
+    instruments, message = Instruments("gateway"), request("ann", source=FROM_KAFKA)
     async with wire_to(settings.postgres_dsn.get_secret_value()) as (wire, dsn):
         changed = settings.model_copy(update={"postgres_dsn": type(settings)(postgres_dsn=dsn).postgres_dsn})
         async with open_postgres(changed, announce, Signals()) as stores:
-            jobs = MeasuredJobs(stores.jobs, instruments)
-            await jobs.get(message.id)
+            submit = counting(stores.jobs, instruments)
+            await stores.jobs.get(message.id)
             wire.lose_after.append(b"COMMIT;")
             wire.refusals = 1000
             with pytest.raises(asyncio.TimeoutError):
-                await asyncio.wait_for(jobs.submit([message]), 1.0)
+                await asyncio.wait_for(submit([message]), 1.0)
             assert not wire.lose_after
             wire.refusals = 0
-            assert [(await jobs.submit([message]))[0].result for _ in range(2)] == ["created", "known"]
+            assert [(await submit([message]))[0].result for _ in range(2)] == ["created", "known"]
     assert counted(instruments) == 1
 
 

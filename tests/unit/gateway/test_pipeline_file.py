@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.settings import Settings, SettingsError, variable_names
-from gateway.worker.crew import _worker_name
+from gateway.worker.worker import _worker_name
 from tests.stack import CHECKOUT
 
 SEED = {

@@ -13,8 +13,6 @@ from gateway.jobs.job import Lease, Outcome, StoredArtifact
 from gateway.jobs.objects import artifact_key
 from gateway.limits.sharing import NOBODY
 from gateway.listening import Limits, Server, configured
-from gateway.metrics.instruments import Instruments
-from gateway.metrics.measuring import measuring
 from gateway.openapi.example_photo import tiny_png
 from gateway.pipelines.registry import build_registry
 from gateway.results import Failure, media_type
@@ -98,14 +96,14 @@ class House:
 @asynccontextmanager
 async def open_house(settings: Settings) -> AsyncIterator[House]:
     """Serve on a free port, with nothing at Triton's address."""
-    app, (port,), instruments = create_app(settings), free_ports(1), Instruments()
+    app, (port,) = create_app(settings), free_ports(1)
+    instruments = app.state.instruments
     server = Server(configured(app, Limits(grace_s=5), port=port))
     async with (
         connect(settings) as triton,
-        open_stores(settings, instruments.ended) as stores,
-        measuring(settings, stores, instruments, "gateway") as measured,
+        open_stores(settings, instruments.tasks.ended) as stores,
     ):
-        app.state.services = services_on(settings, build_registry(settings), triton, measured)
+        app.state.services = services_on(settings, build_registry(settings), triton, stores, instruments)
         serving = asyncio.create_task(server.serve())
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
             await until(lambda: _lives(client), "the gateway answers")

@@ -20,7 +20,7 @@ from gateway.jobs.store import Submission
 from gateway.results import Artifact
 from gateway.routes.acceptance import accept
 from gateway.services import Services
-from gateway.worker.objects import Removals
+from gateway.worker.removals import Removals
 from tests.integration.gateway.jobs.house import MASK, RESULT, House
 
 ROUNDS = 20

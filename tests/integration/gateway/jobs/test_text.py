@@ -12,8 +12,8 @@ from gateway.errors import PROBLEMS
 from gateway.jobs.objects import parameters_key, photo_key
 from gateway.pipelines.fields import MAX_TEXT_BYTES
 from gateway.settings import Settings
-from gateway.worker.objects import JobObjects
-from gateway.worker.sources import Sources
+from gateway.worker.execution import Sources
+from gateway.worker.removals import Removals
 from tests.integration.gateway.jobs.conftest import living_house
 from tests.integration.gateway.jobs.house import JOBS, PHOTO, House
 
@@ -42,7 +42,7 @@ async def test_a_label_map_lies_with_the_photo_until_the_job_has_ended(house: Ho
     assert (request.parameters, request.parameters_stored) == ("", True)
     parameters = json.loads(await Sources(house.stores.photos, None, None).parameters(request))
     assert base64.b64decode(parameters["segmentation_map"]) == LABEL_MAP
-    await JobObjects(house.stores).tidy(lease.job, None)
+    await Removals(house.stores).tidy(lease.job, None)
     assert await kept(house, job_id) == set()
 
 

@@ -19,7 +19,7 @@ from gateway.routes import batches
 from gateway.routes.batches import MAX_FILES
 from gateway.routes.job_schemas import QueueStatus
 from gateway.routes.upload_schemas import BatchAnswer, BatchStatus, UploadAnswer, UploadStatus
-from gateway.worker.objects import JobObjects
+from gateway.worker.removals import Removals
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.house import LEASE_S, PHOTO, House
 
@@ -54,7 +54,7 @@ async def blur(house: House, lease: Lease) -> None:
     store = ArtifactStore(house.stores.locks, house.stores.jobs, house.stores.artifacts)
     stored = await store._write(request, made)
     assert await house.stores.jobs.finish(lease, Outcome(RESULT, stored, timings_ms={"queue": 900.0, "infer": 61.0}))
-    await JobObjects(house.stores).tidy(lease.job, None)
+    await Removals(house.stores).tidy(lease.job, None)
 
 
 @pytest.fixture(autouse=True)

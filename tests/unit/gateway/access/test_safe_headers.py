@@ -8,13 +8,15 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 import pytest_asyncio
+from starlette.types import ASGIApp
 
 from gateway.access.browsers import Origins, SafeHeaders
 from gateway.app import create_app
-from gateway.metrics.port import serving_figures
+from gateway.metrics.instruments import Instruments
 from gateway.openapi.example_photo import tiny_png
+from gateway.server import serving_metrics
 from gateway.settings import Settings
-from gateway.worker.health import health_page
+from gateway.worker.process import WorkerPage
 from tests.ports import free_ports
 
 PAGE = "https://shop.example.com"
@@ -82,10 +84,14 @@ async def test_the_documentation_runs_its_own_scripts_alone(client: httpx.AsyncC
 
 async def test_pictures_are_embedded_by_own_pages_alone_where_no_others_are_named() -> None:
     settings = Settings(triton_grpc_url="127.0.0.1:1", triton_patience_s=0)
-    page = SafeHeaders(health_page(), Origins(settings))
+    page = SafeHeaders(worker_page(settings), Origins(settings))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(page), base_url="http://worker") as client:
         answer = await client.get("/health/live")
     assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+
+
+def worker_page(settings: Settings) -> ASGIApp:
+    return WorkerPage(settings, Instruments("worker")).app
 
 
 EVIL_HOST = "evil.test"
@@ -96,23 +102,23 @@ EVIL_HOST = "evil.test"
     [("/health", 200), ("/health/", 200), ("/health/live/", 200), ("/health//", 404), ("/health/live//", 404)],
 )
 async def test_a_workers_page_leads_to_no_host_that_a_request_names(path: str, status: int) -> None:
-    transport = httpx.ASGITransport(health_page())
+    transport = httpx.ASGITransport(worker_page(Settings()))
     async with httpx.AsyncClient(transport=transport, base_url=f"http://{EVIL_HOST}") as client:
         answer = await client.get(path)
     assert (answer.status_code, answer.headers.get("location")) == (status, None)
 
 
 class Page:
-    """Figures."""
+    """Metrics."""
 
     async def text(self) -> bytes:
         return b"a 1\n"
 
 
-async def test_the_port_of_the_figures_leads_to_no_host_that_a_request_names() -> None:
+async def test_the_port_of_the_metrics_leads_to_no_host_that_a_request_names() -> None:
     (port,) = free_ports(1)
     settings = Settings(access="required", jwt_secret="x" * 32, prometheus_port=port, api_port=port - 1)
-    async with serving_figures(settings, Page()), httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+    async with serving_metrics(settings, Page()), httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
         answers = [await client.get(path, headers={"Host": EVIL_HOST}) for path in ("/metrics", "/metrics/", "/x//")]
     assert [answer.status_code for answer in answers] == [200, 200, 404]
     assert not any("location" in answer.headers for answer in answers)

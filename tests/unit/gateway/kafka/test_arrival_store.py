@@ -16,13 +16,14 @@ from gateway.jobs.outbox_messages import by_key, message_maker
 from gateway.jobs.store import JobFilter, Signals
 from gateway.kafka.ingestion import ArrivalStore
 from gateway.kafka.messages import Arrival, Message, MessageReader
+from gateway.metrics.instruments import Instruments
 from gateway.openapi.example_photo import tiny_png
 from gateway.pipelines.registry import build_registry
 from gateway.postgres.stores import open_postgres
 from gateway.results import Failure
 from gateway.settings import Settings
 from gateway.stores import Stores
-from gateway.worker.objects import JobObjects
+from gateway.worker.removals import Removals
 from tests.outboxes import take_due
 from tests.servers import fresh_database
 from tests.unit.gateway.worker.jobs import memory, memory_settings, new_job
@@ -49,7 +50,9 @@ class Bench:
     async def again(self, message: Message) -> None:
         read = READER.read(message)
         arrivals, poison = ([read], []) if isinstance(read, Arrival) else ([], [read])
-        await ArrivalStore(self.stores.jobs, self.stores.photos, READER, self.stores.poison).keep(arrivals, poison)
+        await ArrivalStore(
+            self.stores.jobs, self.stores.photos, READER, Instruments("worker").tasks, self.stores.poison
+        ).keep(arrivals, poison)
 
     async def give_up(self) -> OutboxMessage:
         """The job fails in vain; what the poison topic is told."""
@@ -117,7 +120,7 @@ async def test_what_is_delivered_again_when_its_work_is_done_is_no_poison(bench:
     for _ in range(2):
         (lease,) = await bench.stores.jobs.claim("worker", 1, 30)
         assert await bench.stores.jobs.finish(lease, Outcome())
-        await JobObjects(bench.stores).tidy(lease.job, None)
+        await Removals(bench.stores).tidy(lease.job, None)
     assert await bench.stores.photos.keys("") == []
     await bench.again(again)
     await bench.again(other)

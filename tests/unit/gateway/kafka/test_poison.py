@@ -13,7 +13,7 @@ from gateway.results import Failure
 @given(st.binary(max_size=50), st.binary(max_size=3000), st.text(max_size=3000))
 def test_poison_that_is_too_large_becomes_its_headers_and_a_reference(value, key, detail):
     message = Message("a/b", 3, 17, 0, key, value)
-    short = shortened(dead_letter_of(message, Failure("invalid_json", detail), "bad").announcement)
+    short = shortened(dead_letter_of(message, Failure("invalid_json", detail), "bad").outbox_message)
     assert short is not None
     digest = hashlib.sha256(value).hexdigest()
     assert json.loads(short.body) == {

@@ -26,7 +26,7 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def value(app: FastAPI, name: str, labels: Mapping[str, str]) -> float:
-    return app.state.services.instruments.counted.get_sample_value(name, dict(labels)) or 0.0
+    return app.state.services.instruments.registry.get_sample_value(name, dict(labels)) or 0.0
 
 
 async def test_a_request_is_counted_under_its_address_pattern(app: FastAPI, client: httpx.AsyncClient) -> None:
@@ -93,7 +93,8 @@ async def test_bodies_in_pieces_are_counted_whole(app: FastAPI, client: httpx.As
 
 async def test_bodies_are_in_flight_until_their_requests_are_answered(app: FastAPI, client: httpx.AsyncClient) -> None:
     def held() -> float:
-        return app.state.services.instruments.measured.get_sample_value("bytes_in_flight", {"stage": "request"}) or 0.0
+        samples = (one for family in app.state.services.instruments.registry.collect() for one in family.samples)
+        return sum(one.value for one in samples if one.labels.get("stage") == "request")
 
     seen: list[float] = []
 

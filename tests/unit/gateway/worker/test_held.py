@@ -5,8 +5,8 @@ import pytest
 
 from gateway.errors import Problem
 from gateway.jobs.job import Lease
-from gateway.worker import held as module
-from gateway.worker.held import HeldLease, LeaseLostError
+from gateway.worker import execution
+from gateway.worker.execution import ClaimedJob, LeaseLostError
 from tests.unit.gateway.worker.jobs import job
 
 LEASE_S = 10.0
@@ -28,32 +28,32 @@ class Store:
             raise answer
         return answer
 
-    def held(self) -> HeldLease:
-        return HeldLease(Lease(job(), uuid4()), self.renew, LEASE_S, lambda: self.now)
+    def claimed(self) -> ClaimedJob:
+        return ClaimedJob(Lease(job(), uuid4()), self.renew, LEASE_S, lambda: self.now)
 
 
 async def test_a_lease_that_holds_is_asked_for_once() -> None:
     store = Store((True, 1.0))
-    await store.held().secured()
+    await store.claimed().confirm()
     assert store.asked == 1
 
 
 async def test_an_answer_from_before_a_standstill_counts_for_nothing() -> None:
     store = Store((True, 11.0), (True, 10.0), (True, 9.9))
-    await store.held().secured()
+    await store.claimed().confirm()
     assert store.asked == 3
 
 
 @pytest.mark.parametrize("before", [(), ((True, 11.0),)])
 async def test_a_lease_that_is_over_is_lost(before: tuple[tuple[bool, float], ...]) -> None:
-    held = Store(*before, (False, 0.0)).held()
+    claimed = Store(*before, (False, 0.0)).claimed()
     with pytest.raises(LeaseLostError):
-        await held.secured()
-    assert held.lost
+        await claimed.confirm()
+    assert claimed.lost
 
 
 async def test_a_store_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(execution, "_PAUSE_S", 0.0)
     store = Store((Problem("store_unavailable", "away"), 1.0), (True, 1.0))
-    await asyncio.wait_for(store.held().secured(), 10)
+    await asyncio.wait_for(store.claimed().confirm(), 10)
     assert store.asked == 2

@@ -13,9 +13,8 @@ from gateway.jobs.job import Job, NewJob, Outcome, StoredArtifact
 from gateway.jobs.objects import LONGEST_BATCH_S, Bucket, ObjectsKeptError, artifact_key
 from gateway.memory.stores import memory_stores
 from gateway.stores import Stores
-from gateway.supervision import Pulse
-from gateway.worker.janitor import Janitor
-from gateway.worker.leftovers import Leftovers
+from gateway.supervision import Heartbeat
+from gateway.worker.janitor import Janitor, Leftovers
 from tests.cache_contract import entry
 from tests.unit.gateway.worker.jobs import NOW, memory_settings, new_job
 
@@ -100,7 +99,7 @@ async def test_the_artifacts_of_a_later_job_with_the_same_ids_stay() -> None:
 
 
 async def test_a_name_that_another_holds_is_no_failed_removal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.worker.objects._PATIENCE_S", 0.0)
+    monkeypatch.setattr("gateway.worker.removals._PATIENCE_S", 0.0)
     stores = stores_at(clock := Time())
     job = await completed(stores, new_job("123"))
     assert await stores.jobs.delete(job.id)
@@ -144,7 +143,7 @@ async def test_photos_that_were_left_behind_are_removed() -> None:
         await stores.photos.put(key, b"photo", "image/png")
         await stores.photos.put(f"{key}.parameters", b"{}", "image/png")
     seconds = count(step=LONGEST_BATCH_S)
-    leftovers = Leftovers(stores, Pulse("janitor"), lambda: next(seconds))
+    leftovers = Leftovers(stores, Heartbeat("janitor"), lambda: next(seconds))
     assert await leftovers.remove() == 2
     late = str(uuid4())
     await stores.photos.put(late, b"photo", "image/png")
@@ -182,9 +181,9 @@ async def test_a_failed_messages_photo_stays_until_its_entry_is_closed() -> None
     message = (await completed(stores, new_job())).request
     await photo_of(stores, message)
     replayable = replace(stores, jobs=Replayable())
-    assert await Leftovers(replayable, Pulse("janitor")).remove() == 0
+    assert await Leftovers(replayable, Heartbeat("janitor")).remove() == 0
     assert await stores.photos.keys("") == [message.image.location]
-    assert await Leftovers(stores, Pulse("janitor")).remove() == 1
+    assert await Leftovers(stores, Heartbeat("janitor")).remove() == 1
 
 
 async def test_what_a_writer_left_that_died_before_its_job_was_kept_goes() -> None:

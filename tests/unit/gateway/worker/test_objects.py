@@ -8,7 +8,7 @@ from gateway.jobs.job import Job
 from gateway.jobs.objects import artifact_key, prefixes_of
 from gateway.results import Failure
 from gateway.stores import Stores
-from gateway.worker.objects import JobObjects
+from gateway.worker.removals import Removals
 from tests.unit.gateway.worker.jobs import job, memory, new_job
 
 TRANSIENT, LASTING = Failure("triton_unavailable", "away"), Failure("no_person", "nobody")
@@ -44,7 +44,7 @@ async def test_an_ended_job_keeps_what_it_is_still_needed_for(
         ended, other = job(new_job("123", source)), job(new_job("123"))
         await fill(stores, ended)
         await fill(stores, other)
-        await JobObjects(stores).tidy(ended, failure)
+        await Removals(stores).tidy(ended, failure)
         assert await count(stores, ended) == (photos, artifacts)
         assert await count(stores, other) == (1, 2)
 
@@ -54,7 +54,7 @@ async def test_a_photo_that_did_not_come_with_the_job_is_left_alone() -> None:
         mine, other = job(new_job()), job(new_job())
         await fill(stores, other)
         image = replace(mine.request.image, kind="url", location=other.request.image.location)
-        await JobObjects(stores).tidy(job(replace(mine.request, image=image)), None)
+        await Removals(stores).tidy(job(replace(mine.request, image=image)), None)
         assert await count(stores, other) == (1, 2)
 
 

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from gateway.jobs.job import Callback, CallbackKind, Job, Outcome
 from gateway.jobs.outbox import Delivery, DeliveryError, OutboxMessage
+from gateway.metrics.instruments import DeliveryMetrics, Instruments
 from gateway.stores import Stores
 from gateway.worker.relay import Relay
 from tests.outboxes import take_due
@@ -64,10 +65,14 @@ async def refused(_delivery: Delivery) -> None:
     raise DeliveryError("answered 503")
 
 
+def metrics() -> DeliveryMetrics:
+    return Instruments("worker").deliveries
+
+
 @asynccontextmanager
 async def relaying(stores: Stores, lease_s: float = 30.0, **posts: Post) -> AsyncIterator[dict[str, Relay]]:
     kinds: dict[CallbackKind, Post] = {kind: posts[kind] for kind in ("message", "webhook") if kind in posts}
-    relays = {kind: Relay(kind, post, stores, lease_s) for kind, post in kinds.items()}
+    relays = {kind: Relay(kind, post, stores, lease_s, metrics()) for kind, post in kinds.items()}
     async with AsyncExitStack() as stack:
         running = [asyncio.create_task(relay.run()) for relay in relays.values()]
         stack.push_async_callback(asyncio.wait, running)
@@ -112,10 +117,10 @@ async def test_a_couriers_trouble_is_its_relays_until_it_passes() -> None:
     async with memory() as stores:
         post = Post(carried, trouble="mask_output: silence")
         async with relaying(stores, message=post) as relays, asyncio.timeout(10):
-            while relays["message"].pulse.failing != post.trouble:
+            while relays["message"].heartbeat.failing != post.trouble:
                 await asyncio.sleep(0.01)
             post.trouble = None
-            while relays["message"].pulse.failing:
+            while relays["message"].heartbeat.failing:
                 await asyncio.sleep(0.01)
 
 
@@ -144,7 +149,7 @@ async def test_what_takes_longer_than_its_lease_is_kept_while_the_relay_drains()
     async with memory() as stores:
         await ended_job(stores, MESSAGE)
         post = Post(hanging)
-        relay = Relay("message", post, stores, lease_s=3.0)
+        relay = Relay("message", post, stores, 3.0, metrics())
         draining = asyncio.create_task(relay.drain(4.0))
         while not draining.done():
             assert post.given == [] or await take_due(stores.outbox, 30.0) == [], "another relay could take it"
@@ -203,7 +208,7 @@ async def test_lanes_that_only_wait_are_looked_into_at_leisure(monkeypatch: pyte
         await stores.jobs.submit([replace(with_callbacks(hook), outcome=Outcome()) for hook in hooks])
         await take_due(stores.outbox, 3600)
         await ended_job(stores, Callback("webhook", "https://a22.test"))
-        one = Relay("webhook", Post(carried), stores, 30.0)
+        one = Relay("webhook", Post(carried), stores, 30.0, metrics())
         pauses = []
         for _ in range(3):
             await one._round()
@@ -219,7 +224,7 @@ async def test_what_is_noted_before_its_task_is_over_ends_all_the_same() -> None
 
     async with memory() as stores:
         await ended_job(stores, MESSAGE)
-        one = Relay("message", Post(carry), stores, 30.0)
+        one = Relay("message", Post(carry), stores, 30.0, metrics())
         asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
         await one._round()
         await carrying.wait()
@@ -276,7 +281,7 @@ async def test_the_log_names_the_job_and_its_trace_where_there_are_any() -> None
             Delivery(number, job_id, OutboxMessage("message", "topic", "", b"", headers), "pending", 1, now, now)
             for number, (job_id, headers) in enumerate([(JOB, traced), (None, traced), (None, bare), (JOB, {})])
         ]
-        relay = Relay("message", Post(look), stores, 30.0)
+        relay = Relay("message", Post(look), stores, 30.0, metrics())
         for delivery in deliveries:
             await relay._carry(delivery)
     job_id, trace_id = {"job_id": str(JOB)}, {"trace_id": "a" * 32}
@@ -316,11 +321,55 @@ async def test_a_receiver_that_names_a_time_is_left_alone_so_long() -> None:
 async def test_draining_carries_what_is_due_and_stops_what_hangs() -> None:
     async with memory() as stores:
         jobs = [await ended_job(stores, MESSAGE) for _ in range(3)]
-        relay = Relay("message", Post(carried), stores, 30.0)
+        relay = Relay("message", Post(carried), stores, 30.0, metrics())
         await relay.drain(10)
         for job in jobs:
             await states(stores, job, "delivered")
         await ended_job(stores, WEBHOOK)
         before = asyncio.all_tasks()
-        await Relay("webhook", Post(hanging), stores, 30.0).drain(0.1)
+        await Relay("webhook", Post(hanging), stores, 30.0, metrics()).drain(0.1)
         assert asyncio.all_tasks() == before
+
+
+async def test_attempts_are_counted_by_how_they_ended() -> None:
+    async with memory() as stores:
+        jobs = [await ended_job(stores, MESSAGE) for _ in range(4)]
+        answers = {jobs[0].id: [], jobs[1].id: [False], jobs[2].id: [True], jobs[3].id: []}
+
+        async def carry(delivery: Delivery) -> None:
+            if answers[delivery.job_id]:
+                raise DeliveryError("refused", lasting=answers[delivery.job_id].pop())
+
+        instruments = Instruments("worker")
+        relay = Relay("message", Post(carry), stores, 30.0, instruments.deliveries)
+        running = asyncio.create_task(relay.run())
+        for job, state in zip(jobs, ("delivered", "delivered", "failed", "delivered"), strict=True):
+            await states(stores, job, state)
+        running.cancel()
+        await asyncio.wait([running])
+    assert counts(instruments) == {"delivered": 3, "retried": 1, "given_up": 1}
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+async def test_the_failure_of_a_delivery_that_another_relay_took_is_not_counted(lasting: bool) -> None:  # noqa: FBT001
+    async with memory() as stores:
+        await ended_job(stores, MESSAGE)
+        instruments = Instruments("worker")
+
+        async def refuse_late(delivery: Delivery) -> None:
+            await stores.outbox.renew([delivery], 0.0)
+            assert await take_due(stores.outbox, 60.0)
+            raise DeliveryError("late", lasting=lasting)
+
+        post = Post(refuse_late)
+        await Relay("message", post, stores, 30.0, instruments.deliveries).drain(10)
+        assert len(post.given) == 1
+    assert counts(instruments) == {"delivered": 0, "retried": 0, "given_up": 0}
+
+
+def counts(instruments: Instruments) -> dict[str, float | None]:
+    """Of messages, by status."""
+    return {
+        status: instruments.registry.get_sample_value("outbox_deliveries_total", {"kind": "message", "status": status})
+        for status in ("delivered", "retried", "given_up")
+    }

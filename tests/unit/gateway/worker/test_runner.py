@@ -11,14 +11,13 @@ from structlog.testing import capture_logs
 from gateway.errors import Problem
 from gateway.jobs.job import Job, NewJob, Outcome, StoredArtifact
 from gateway.jobs.objects import artifact_key
+from gateway.metrics.instruments import Instruments
 from gateway.results import Stopwatch
 from gateway.settings import Settings
 from gateway.stores import Stores
-from gateway.worker.attempt import Attempts
-from gateway.worker.execution import Done
-from gateway.worker.heartbeat import Heartbeat
-from gateway.worker.held import HeldLease
-from gateway.worker.runner import Runner
+from gateway.worker.attempts import Attempts
+from gateway.worker.execution import ClaimedJob, Done
+from gateway.worker.runner import LeaseRenewal, Runner
 from tests.unit.gateway.worker.jobs import memory, memory_settings, new_job
 
 NAME = "upper_body_mask.png"
@@ -34,16 +33,16 @@ class Stage:
     most: int = 0
 
     @asynccontextmanager
-    async def done(self, held: HeldLease, _watch: Stopwatch) -> AsyncIterator[Done]:
-        self.running.append(held.job)
+    async def done(self, claimed: ClaimedJob, _watch: Stopwatch) -> AsyncIterator[Done]:
+        self.running.append(claimed.job)
         self.most = max(self.most, len(self.running))
         try:
-            outcome = await self.work(held.job)
+            outcome = await self.work(claimed.job)
             if self.store:
-                await held.secured()
-                await self.store(held.job)
+                await claimed.confirm()
+                await self.store(claimed.job)
         finally:
-            self.running.remove(held.job)
+            self.running.remove(claimed.job)
         yield Done(outcome, None)
 
 
@@ -55,6 +54,7 @@ class Bench:
     stores: Stores
     stage: Stage
     runner: Runner
+    instruments: Instruments
     claiming: "asyncio.Task[None]"
 
     async def submit(self, *jobs: NewJob) -> list[Job]:
@@ -85,10 +85,10 @@ class Bench:
 async def bench(work: Callable[[Job], Awaitable[Outcome]], **given: object) -> AsyncIterator[Bench]:
     settings = memory_settings(**{"service_concurrency": 2, **given})
     async with memory(**given) as stores:
-        stage = Stage(work)
-        runner = Runner("worker-1", settings, stores, Attempts(settings, stores, stage))
+        stage, instruments = Stage(work), Instruments("worker")
+        runner = Runner("worker-1", settings, stores, Attempts(settings, stores, stage, instruments))
         claiming = asyncio.create_task(runner.run())
-        yield Bench(settings, stores, stage, runner, claiming)
+        yield Bench(settings, stores, stage, runner, instruments, claiming)
         claiming.cancel()
         await asyncio.wait([claiming])
         await runner.drain(0)
@@ -108,7 +108,7 @@ async def test_a_job_ends_and_its_photo_goes() -> None:
         with capture_logs() as logs:
             (job,) = await at.submit(new_job())
             ended = await at.ended(job)
-            await at.until(lambda: not at.runner.held)
+            await at.until(lambda: not at.runner.claimed)
         assert (ended.state, ended.attempts) == ("completed", 1)
         assert await at.stores.photos.keys("") == []
         (line,) = (line for line in logs if line["event"] == "job completed")
@@ -124,7 +124,7 @@ async def test_no_more_jobs_are_in_hand_than_there_are_places() -> None:
 
     async with bench(gated) as at:
         jobs = await at.submit(*(new_job() for _ in range(6)))
-        await at.until(lambda: len(at.runner.held) == 4)
+        await at.until(lambda: len(at.runner.claimed) == 4)
         for _ in range(5):  # each wakes the runner
             jobs += await at.submit(new_job())
             await asyncio.sleep(0)
@@ -150,7 +150,7 @@ async def test_the_callers_mistake_ends_the_job_at_once() -> None:
 
 @pytest.mark.parametrize("error", [Problem("triton_unavailable", "away"), RuntimeError("a bug")])
 async def test_what_may_pass_is_tried_again(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.worker.retries.delay_s", lambda _attempts: 0.0)
+    monkeypatch.setattr("gateway.worker.attempts.retry_delay_s", lambda _attempts: 0.0)
     failures = [error, error]
 
     async def stumble(_job: Job) -> Outcome:
@@ -165,7 +165,7 @@ async def test_what_may_pass_is_tried_again(error: Exception, monkeypatch: pytes
 
 
 async def test_after_the_last_attempt_the_job_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.worker.retries.delay_s", lambda _attempts: 0.0)
+    monkeypatch.setattr("gateway.worker.attempts.retry_delay_s", lambda _attempts: 0.0)
 
     async def break_down(_job: Job) -> Outcome:
         raise RuntimeError("a bug")
@@ -189,7 +189,7 @@ async def test_a_failure_leaves_no_artifacts_of_any_attempt() -> None:
         at.stage.work = store_and_fail
         (job,) = await at.submit(new_job())
         await at.ended(job)
-        await at.until(lambda: not at.runner.held)
+        await at.until(lambda: not at.runner.claimed)
         assert await at.stores.artifacts.keys("") == []
 
 
@@ -204,13 +204,35 @@ async def test_a_cancelled_job_is_stopped_by_the_next_heartbeat_and_leaves_nothi
         (job,) = await at.submit(new_job())
         await at.until(lambda: bool(at.stage.running))
         await at.stores.jobs.cancel(job.id)
-        await Heartbeat(at.settings, at.runner).renew()
-        await at.until(lambda: not at.runner.held)
+        await at.runner.renew()
+        await at.until(lambda: not at.runner.claimed)
         ended = await at.now(job)
         assert ended.outcome is not None
         assert ended.outcome.failure is not None
         assert ended.outcome.failure.code == "cancelled"
         assert await at.stores.artifacts.keys("") == await at.stores.photos.keys("") == []
+
+
+async def test_a_lease_that_is_lost_is_counted_once_however_it_is_noticed() -> None:
+    gate = asyncio.Event()
+
+    async def gated(job: Job) -> Outcome:
+        await (gate.wait() if job.request.user_id == "ending" else asyncio.Event().wait())
+        return Outcome()
+
+    async with bench(gated) as at:
+        ending, hanging = await at.submit(new_job("ending"), new_job("hanging"))
+        await at.until(lambda: len(at.stage.running) == 2)
+        for job in (ending, hanging):
+            await at.stores.jobs.cancel(job.id)
+        gate.set()
+        await at.until(lambda: len(at.runner.claimed) == 1)
+        for _ in range(2):
+            await at.runner.renew()
+        await at.until(lambda: not at.runner.claimed)
+        (job,) = await at.submit(new_job("ending"))
+        await at.ended(job)
+        assert at.instruments.registry.get_sample_value("leases_lost_total") == 2
 
 
 async def test_what_ended_elsewhere_meanwhile_stays_as_it_ended() -> None:
@@ -223,13 +245,13 @@ async def test_what_ended_elsewhere_meanwhile_stays_as_it_ended() -> None:
     async with bench(gated) as at:
         (job,) = await at.submit(new_job())
         await at.until(lambda: bool(at.stage.running))
-        (held,) = at.runner.held.values()
+        (claimed,) = at.runner.claimed.values()
         key = artifact_key("", job.request.request_id, NAME)
         await at.stores.artifacts.put(key, b"mask", "image/png")
         kept = (StoredArtifact(NAME, key, "image/png", 4),)
-        assert await at.stores.jobs.finish(held.lease, Outcome({"photo": {"width": 1}}, kept))
+        assert await at.stores.jobs.finish(claimed.lease, Outcome({"photo": {"width": 1}}, kept))
         gate.set()
-        await at.until(lambda: not at.runner.held)
+        await at.until(lambda: not at.runner.claimed)
         ended = await at.now(job)
         assert ended.outcome is not None
         assert ended.outcome.result == {"photo": {"width": 1}}
@@ -251,7 +273,7 @@ async def test_draining_lets_jobs_end_and_hands_back_the_others() -> None:
         draining = asyncio.create_task(at.runner.drain(0.5))
         gate.set()
         await draining
-        assert not at.runner.held
+        assert not at.runner.claimed
         assert (await at.now(quick)).state == "completed"
         handed_back = await at.now(slow)
         assert (handed_back.state, handed_back.attempts) == ("queued", 0)
@@ -261,12 +283,12 @@ async def test_draining_lets_jobs_end_and_hands_back_the_others() -> None:
 async def test_an_end_that_the_store_cannot_hear_is_told_again() -> None:
     async with bench(done) as at:
         deaf = DeafStore(at.stores, 2)
-        attempts = Attempts(at.settings, replace(at.stores, jobs=deaf), at.stage)
+        attempts = Attempts(at.settings, replace(at.stores, jobs=deaf), at.stage, at.instruments)
         at.claiming.cancel()
         await asyncio.wait([at.claiming])
         (job,) = await at.submit(new_job())
         (lease,) = await at.stores.jobs.claim("worker-1", 1, 10)
-        await attempts.make(HeldLease(lease, at.runner._renew, 10))
+        await attempts.make(ClaimedJob(lease, at.runner._renew_one, 10))
         assert (await at.now(job)).state == "completed"
         assert deaf.times == 0
 
@@ -293,13 +315,13 @@ async def test_a_deleted_job_leaves_its_successors_artifacts_as_they_are() -> No
         (job,) = await at.submit(new_job("ann", request_id="again"))
         await at.ended(job)
         gate.set()
-        await at.until(lambda: not at.runner.held)
+        await at.until(lambda: not at.runner.claimed)
         mask = await at.stores.artifacts.get(artifact_key("ann", "again", NAME))
         assert mask.data == b"2"
 
 
 async def test_what_this_worker_lacks_is_left_to_a_newer_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.worker.retries.delay_s", lambda _attempts: 0.0)
+    monkeypatch.setattr("gateway.worker.attempts.retry_delay_s", lambda _attempts: 0.0)
 
     async def unknown(job: Job) -> Outcome:
         if job.attempts < 3:
@@ -314,12 +336,11 @@ async def test_what_this_worker_lacks_is_left_to_a_newer_one(monkeypatch: pytest
 
 async def test_a_renewal_for_writing_says_no_more_than_a_heartbeat() -> None:
     async with bench(done) as at:
-        heartbeat = Heartbeat(at.settings, at.runner)
-        await heartbeat.retire()
+        await LeaseRenewal(at.settings, at.runner).retire()
         at.stage.store = lambda _job: asyncio.sleep(0)
         (job,) = await at.submit(new_job())
         await at.ended(job)
-        assert (await at.stores.jobs.counts()).workers == heartbeat.capacity == 0
+        assert (await at.stores.jobs.counts()).workers == at.runner.capacity == 0
 
 
 class DeafStore:

@@ -11,8 +11,8 @@ from gateway.jobs.objects import ObjectsKeptError, input_keys
 from gateway.results import Failure
 from gateway.stores import Stores
 
-_PATIENCE_S = 3.0
-"""How long a removal waits for who is at the same objects; then it is put off."""
+_WAIT_S = 3.0
+"""How long a removal waits for whoever writes or removes the same objects; then it is put off."""
 
 
 def photo_needed(job: Job, failure: Failure | None) -> bool:
@@ -20,51 +20,30 @@ def photo_needed(job: Job, failure: Failure | None) -> bool:
     return dead_letter_origin(job, failure) is not None
 
 
-class JobObjects:
-    """The photos and artifacts of jobs. Every method raises Problem `storage_unavailable`, `store_unavailable`."""
-
-    def __init__(self, stores: Stores) -> None:
-        self._photos = stores.photos
-        self._keys = ArtifactStore(stores.locks, stores.jobs, stores.artifacts)
-
-    async def tidy(self, job: Job, failure: Failure | None) -> None:
-        """Remove what an ended job needs no more: its photo, and the artifacts of one that failed."""
-        if failure is not None:
-            await self.remove_artifacts(job.request)
-        if not photo_needed(job, failure):
-            await self.remove_inputs(job)
-
-    async def remove_inputs(self, job: Job) -> None:
-        """Remove the photo and the parameters that came with the job, as far as they did. Raises ObjectsKeptError."""
-        keys = input_keys(job.request)
-        await self._photos.remove(keys)
-        kept = [key for key in keys if key in await keys_of(self._photos, key)]
-        if kept:
-            raise ObjectsKeptError(dict.fromkeys(kept, IN_SILENCE))
-
-    async def remove_artifacts(self, request: NewJob | LockName) -> datetime:
-        """Remove every artifact that no outcome names, of a later job of the same name too; since when it was looked.
-
-        By the store's clock. Raises ObjectsKeptError.
-        """
-        async with self._keys.held(request, _PATIENCE_S) as grip:
-            await self._keys.sweep(grip)
-            return grip.lock.since
-
-
 class Removals:
-    """Removes what deleted jobs, and those that failed amid their writes, leave in the object store."""
+    """Removes the objects of jobs that nobody needs any more.
+
+    Every method raises Problem `storage_unavailable`, `store_unavailable`.
+    """
 
     def __init__(self, stores: Stores) -> None:
         self._jobs = stores.jobs
         self._locks = stores.locks
-        self._objects = JobObjects(stores)
+        self._photos = stores.photos
+        self._keys = ArtifactStore(stores.locks, stores.jobs, stores.artifacts)
+
+    async def tidy(self, job: Job, failure: Failure | None) -> None:
+        """Remove what an ended job needs no more: its photo, and the artifacts of a failed job."""
+        if failure is not None:
+            await self._remove_artifacts(job.request)
+        if not photo_needed(job, failure):
+            await self._remove_inputs(job)
 
     async def remove(self, job: Job) -> bool:
         """Remove a job's objects; whether it was deleted and is gone for good now.
 
         Raises Problem, once the removal is put off: ObjectsKeptError, or `storage_unavailable` where there is no S3;
-        `store_unavailable`. InUseError where others are at the objects: that is no failure, and a janitor comes by.
+        `store_unavailable`. InUseError where others are at the objects: this is no failure, and a janitor comes by.
         """
         try:
             since = await self.clear(job)
@@ -85,15 +64,32 @@ class Removals:
             return None
         failure = now.outcome.failure if now and now.outcome else None
         try:
-            return await self._objects.remove_artifacts(job.request)
+            return await self._remove_artifacts(job.request)
         finally:
             if now is None or not photo_needed(now, failure):
-                await self._objects.remove_inputs(job)
+                await self._remove_inputs(job)
 
     async def left(self, limit: int) -> Sequence[LockName]:
-        """Names whose writers died, or were given up, before their jobs' ends."""
+        """Names whose writers died, or were given up, before the ends of their jobs."""
         return await self._locks.lapsed(limit)
 
     async def recover(self, name: LockName) -> None:
         """Remove what such a writer left; what S3 keeps of it stays. Raises ObjectsKeptError, InUseError."""
-        await self._objects.remove_artifacts(name)
+        await self._remove_artifacts(name)
+
+    async def _remove_inputs(self, job: Job) -> None:
+        """Remove the photo and the parameters, as far as they came with the job. Raises ObjectsKeptError."""
+        keys = input_keys(job.request)
+        await self._photos.remove(keys)
+        kept = [key for key in keys if key in await keys_of(self._photos, key)]
+        if kept:
+            raise ObjectsKeptError(dict.fromkeys(kept, IN_SILENCE))
+
+    async def _remove_artifacts(self, request: NewJob | LockName) -> datetime:
+        """Remove every artifact that no outcome names, of a later job of the same name too.
+
+        Gives the time, by the store's clock, since which nobody else could write any. Raises ObjectsKeptError.
+        """
+        async with self._keys.held(request, _WAIT_S) as grip:
+            await self._keys.sweep(grip)
+            return grip.lock.since

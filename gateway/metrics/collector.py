@@ -1,0 +1,115 @@
+"""The queue, the outbox, the dead letters and the cache, asked of the stores whenever Prometheus reads the page."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator, Mapping
+
+from prometheus_client import Metric, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+from typing_extensions import override
+
+from gateway.cache.cache import Cache, CacheTotals
+from gateway.deadlines import answer_within
+from gateway.jobs.dead_letters import DeadLetters
+from gateway.jobs.job import CallbackKind, Waiting
+from gateway.jobs.outbox import Outbox
+from gateway.jobs.store import JobStore, Standing
+from gateway.metrics.instruments import KINDS, Instruments
+
+_FRESH_S = 3.0
+"""The stores are asked no more often than that, however many read the page."""
+_WAIT_S = 3.0
+"""For a store's answer. Prometheus itself waits 10 s."""
+
+
+class StoreCollector(Collector):
+    """`collect` gives what the stores answered to the latest `refresh`; nothing of one that did not answer."""
+
+    def __init__(self, jobs: JobStore, outbox: Outbox, poison: DeadLetters, cache: Cache) -> None:
+        self._jobs = jobs
+        self._outbox = outbox
+        self._poison = poison
+        self._cache = cache
+        self._lock = asyncio.Lock()
+        self._asked_at = float("-inf")
+        self._known: list[Metric] = []
+
+    async def refresh(self) -> None:
+        """Ask the stores, unless they were asked just now."""
+        async with self._lock:
+            if time.monotonic() - self._asked_at >= _FRESH_S:
+                self._known = await self._ask()
+                self._asked_at = time.monotonic()
+
+    @override
+    def collect(self) -> Iterable[Metric]:
+        return self._known
+
+    async def _ask(self) -> list[Metric]:
+        jobs, outbox, poison, cache = await asyncio.gather(
+            answer_within(_WAIT_S, self._jobs.standing()),
+            answer_within(_WAIT_S, self._outbox.standing()),
+            answer_within(_WAIT_S, self._poison.standing()),
+            answer_within(_WAIT_S, self._cache.totals()),
+        )
+        return [
+            *(_of_jobs(jobs) if jobs else ()),
+            *(_of_outbox(outbox) if outbox is not None else ()),
+            *(_of_poison(poison) if poison else ()),
+            *(_of_cache(cache) if cache else ()),
+        ]
+
+
+class MetricsPage:
+    """A gateway's page: its own metrics, and what the stores say."""
+
+    def __init__(self, instruments: Instruments, stores: StoreCollector) -> None:
+        self._instruments = instruments
+        self._stores = stores
+
+    async def text(self) -> bytes:
+        """The page, of the media type MEDIA_TYPE."""
+        await self._stores.refresh()
+        return self._instruments.text() + generate_latest(self._stores)
+
+
+def _of_jobs(standing: Standing) -> Iterator[Metric]:
+    waiting = GaugeMetricFamily("task_queue_size", "Jobs that wait.", labels=["queue"])
+    waiting.add_metric(["jobs"], standing.queued.count)
+    yield waiting
+    yield GaugeMetricFamily("active_tasks_count", "Jobs that run.", standing.running.count)
+    states = {"queued": standing.queued, "running": standing.running, "deleting": standing.deleting}
+    yield from _counts_and_ages("jobs", "jobs", "state", "Jobs that are not over.", states)
+    yield GaugeMetricFamily("deletions_pending", "Deleted jobs that are not gone yet.", standing.deleting.count)
+    yield GaugeMetricFamily("deletions_failing", "Jobs whose objects S3 has not let be removed.", standing.failing)
+
+
+def _of_outbox(standing: Mapping[CallbackKind, Waiting]) -> Iterator[Metric]:
+    kinds: dict[str, Waiting] = {kind: standing.get(kind, Waiting()) for kind in KINDS}
+    yield from _counts_and_ages("outbox_pending", "outbox", "kind", "Deliveries that are not made yet.", kinds)
+
+
+def _of_poison(standing: Waiting) -> Iterator[Metric]:
+    yield GaugeMetricFamily("poison_entries_open", "Dead letters that nobody closed.", standing.count)
+    yield GaugeMetricFamily("poison_oldest_age_seconds", "Age of the oldest of them.", standing.oldest_s)
+
+
+def _of_cache(totals: CacheTotals) -> Iterator[Metric]:
+    yield CounterMetricFamily("cache_requests", "Requests that were looked up.", totals.requests)
+    yield CounterMetricFamily("cache_hits", "Requests that were answered from the cache.", totals.hits)
+    yield GaugeMetricFamily("cached_entries_total", "Entries that there are.", totals.entries)
+    percent = 100 * totals.hits / totals.requests if totals.requests else 0.0
+    yield GaugeMetricFamily("cache_hit_ratio", "Hits among all look-ups so far, in percent.", percent)
+
+
+def _counts_and_ages(
+    name: str, stem: str, label: str, documentation: str, values: Mapping[str, Waiting]
+) -> Iterator[Metric]:
+    """How many there are, and the age of the oldest."""
+    counts = GaugeMetricFamily(name, documentation, labels=[label])
+    ages = GaugeMetricFamily(f"{stem}_oldest_age_seconds", "Age of the oldest of them.", labels=[label])
+    for value, waiting in values.items():
+        counts.add_metric([value], waiting.count)
+        ages.add_metric([value], waiting.oldest_s)
+    yield from (counts, ages)

@@ -1,0 +1,77 @@
+from dataclasses import replace
+
+import pytest
+
+from gateway.cache.cache import CacheTotals, NullCache
+from gateway.errors import Problem
+from gateway.jobs.store import Standing
+from gateway.metrics.collector import MetricsPage, StoreCollector
+from gateway.metrics.instruments import Instruments
+from gateway.stores import Stores
+from tests.unit.gateway.worker.jobs import memory, new_job
+
+AWAY = Problem("store_unavailable", "away")
+
+
+class AwayCache(NullCache):
+    async def totals(self) -> CacheTotals:
+        raise AWAY
+
+
+class HalfUsedCache(NullCache):
+    async def totals(self) -> CacheTotals:
+        return CacheTotals(requests=40, hits=30, entries=7, bytes=1)
+
+
+class CountedJobs:
+    """A store of jobs that counts how often it is asked, and may be away."""
+
+    def __init__(self, *, away: bool = False) -> None:
+        self.asked = 0
+        self._away = away
+
+    async def standing(self) -> Standing:
+        self.asked += 1
+        if self._away:
+            raise AWAY
+        return Standing()
+
+
+def collector(stores: Stores) -> StoreCollector:
+    return StoreCollector(stores.jobs, stores.outbox, stores.poison, stores.cache)
+
+
+async def lines(stores: Stores) -> list[str]:
+    return (await MetricsPage(Instruments("gateway"), collector(stores)).text()).decode().splitlines()
+
+
+async def test_the_page_shows_the_queue_and_the_cache_as_the_stores_have_them() -> None:
+    async with memory() as stores:
+        await stores.jobs.submit([new_job(), new_job(), new_job()])
+        await stores.jobs.claim("tester", 1, 30)
+        told = await lines(replace(stores, cache=HalfUsedCache()))
+    expected = {'task_queue_size{queue="jobs"} 2.0', "active_tasks_count 1.0", "cached_entries_total 7.0"}
+    assert expected | {"cache_requests_total 40.0", "cache_hits_total 30.0", "cache_hit_ratio 75.0"} <= set(told)
+
+
+async def test_a_store_that_is_away_hides_its_own_metrics_alone() -> None:
+    async with memory() as stores:
+        without_cache = await lines(replace(stores, cache=AwayCache()))
+        without_jobs = await lines(replace(stores, jobs=CountedJobs(away=True)))
+    assert any(line.startswith("task_queue_size") for line in without_cache)
+    assert not any(line.startswith("cache_requests_total") for line in without_cache)
+    assert not any(line.startswith("task_queue_size") for line in without_jobs)
+    for told in (without_cache, without_jobs):
+        assert any(line.startswith("errors_total") for line in told), "the process's own are there"
+
+
+async def test_many_readers_ask_the_stores_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with memory() as stores:
+        jobs = CountedJobs()
+        asked = collector(replace(stores, jobs=jobs))
+        for _ in range(5):
+            await asked.refresh()
+        assert jobs.asked == 1
+        monkeypatch.setattr("gateway.metrics.collector._FRESH_S", 0.0)
+        await asked.refresh()
+        assert jobs.asked == 2
