@@ -14,12 +14,10 @@ from typer.testing import CliRunner
 
 from gateway.cli import app
 from gateway.deadline import Deadline
-from gateway.openapi.example_photo import tiny_png
+from gateway.http.schemas import JobView, RunAnswer, tiny_png
 from gateway.pipelines.registry import build_registry
 from gateway.problems import PROBLEMS, Problem
 from gateway.readiness import Prober
-from gateway.routes.job_schemas import JobView
-from gateway.routes.schemas import RunAnswer
 from gateway.settings import Settings
 from gateway.triton import connect
 from tests.integration.gateway.answers import assert_problem

@@ -6,9 +6,9 @@ import pytest_asyncio
 from pydantic import BaseModel
 
 from gateway.app import create_app
-from gateway.openapi.example_photo import tiny_png
+from gateway.http.operations import Health, Live, PipelineList
+from gateway.http.schemas import tiny_png
 from gateway.problems import PROBLEMS
-from gateway.routes.schemas import Health, Live, PipelineList
 from gateway.settings import Settings, SettingsError
 
 RUN = "/v1/run/body_masks"

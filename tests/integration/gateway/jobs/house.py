@@ -10,12 +10,12 @@ import httpx
 
 from gateway.app import create_app
 from gateway.artifacts import media_type
+from gateway.http.schemas import tiny_png
 from gateway.jobs.job import Failure, Lease, Outcome, StoredArtifact
 from gateway.jobs.keys import artifact_key
 from gateway.listening import Limits, Server, configured
 from gateway.metrics.instruments import Instruments
 from gateway.metrics.measuring import measuring
-from gateway.openapi.example_photo import tiny_png
 from gateway.pipelines.registry import build_registry
 from gateway.services import Services, services_on
 from gateway.settings import Settings

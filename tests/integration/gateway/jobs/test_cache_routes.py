@@ -7,8 +7,8 @@ import pytest
 
 from gateway.artifacts import Artifact
 from gateway.cache.cache import CachedResult, CacheHit, CacheKey, NewEntry
+from gateway.http.frontal import CacheEntry, CacheFigures
 from gateway.jobs.job import Failure
-from gateway.routes.frontal_schemas import CacheEntry, CacheFigures
 from tests.integration.gateway.jobs.house import House, until
 
 CACHE = "/api/v1/cache"

@@ -9,9 +9,9 @@ from uuid import UUID
 
 import httpx
 
+from gateway.http.events import state_events
+from gateway.http.schemas import JobView
 from gateway.jobs.links import by_key
-from gateway.routes.events import state_events
-from gateway.routes.job_schemas import JobView
 from gateway.visits import NOBODY, Visit
 from tests.integration.gateway.jobs.house import JOBS, House, until
 

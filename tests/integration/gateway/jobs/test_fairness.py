@@ -12,9 +12,9 @@ import pytest_asyncio
 
 from gateway import entrance, shares, visits
 from gateway.deadline import Deadline
+from gateway.http.schemas import tiny_png
 from gateway.intake import body as body_module
 from gateway.intake.body import FIRST_BYTES
-from gateway.openapi.example_photo import tiny_png
 from gateway.settings import Settings
 from gateway.visits import NOBODY
 from tests.integration.gateway.answers import assert_problem

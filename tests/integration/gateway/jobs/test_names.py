@@ -12,13 +12,13 @@ from gateway.access.caller import LOCAL
 from gateway.artifacts import Artifact
 from gateway.cache.cache import CachedResult, CacheHit, CacheKey, NewEntry
 from gateway.cache.keys import Work
+from gateway.http.accept import accept
 from gateway.intake.job_request import JobRequest
 from gateway.jobs.bucket import Bucket, StoredObject
 from gateway.jobs.job import Lease, Outcome
 from gateway.jobs.store import Submission
 from gateway.jobs.storing import InUseError, Keys
 from gateway.problems import Problem
-from gateway.routes.acceptance import accept
 from gateway.services import Services
 from gateway.worker.objects import Removals
 from tests.integration.gateway.jobs.house import MASK, RESULT, House

@@ -4,10 +4,10 @@ from uuid import uuid4
 
 import pytest
 
+from gateway.http.operations import PoisonPage
 from gateway.jobs.deliveries import NewDelivery
 from gateway.jobs.job import Failure, ImageReference, NewJob
 from gateway.jobs.store import Poison
-from gateway.routes.job_schemas import PoisonPage
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.house import House
 

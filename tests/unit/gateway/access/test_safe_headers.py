@@ -12,8 +12,8 @@ import pytest_asyncio
 from gateway.access.browsers import SafeHeaders
 from gateway.access.hosts import Origins
 from gateway.app import create_app
+from gateway.http.schemas import tiny_png
 from gateway.metrics.port import serving_figures
-from gateway.openapi.example_photo import tiny_png
 from gateway.settings import Settings
 from gateway.worker.health import health_page
 from tests.ports import free_ports

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from gateway.artifacts import Artifact
 from gateway.cache.cache import UNCOUNTED
 from gateway.cache.jobs import counted
+from gateway.http.schemas import tiny_png
 from gateway.jobs.keys import artifact_key, is_of_tenant
 from gateway.jobs.uploads import (
     file_name,
@@ -17,7 +18,6 @@ from gateway.jobs.uploads import (
     upload_source,
     with_original,
 )
-from gateway.openapi.example_photo import tiny_png
 from tests.unit.gateway.worker.jobs import job, new_job
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)

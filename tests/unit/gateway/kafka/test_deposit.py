@@ -9,13 +9,13 @@ from uuid import uuid4
 
 import pytest
 
+from gateway.http.schemas import tiny_png
 from gateway.jobs.deliveries import NewDelivery
 from gateway.jobs.job import Failure, Outcome
 from gateway.jobs.store import JobFilter, Poison
 from gateway.kafka.deposit import Deposit
 from gateway.kafka.message import Message
 from gateway.kafka.reader import Arrival, MessageReader
-from gateway.openapi.example_photo import tiny_png
 from gateway.pipelines.registry import build_registry
 from gateway.stores import Stores
 from tests.outboxes import take_due

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from gateway.access.caller import caller_of
+from gateway.http.jobs import full_view, job_of, link_of
+from gateway.http.openapi import COMPONENT, JOB_ERRORS, JOB_ID, TEXT, Address, Responses, answers
+from gateway.http.schemas import COMPLETED, QUEUED, EventTicket, JobView
+from gateway.intake.media import JSON
 from gateway.jobs.job import Job
 from gateway.jobs.links import Link
 from gateway.jobs.view import timestamp
 from gateway.problems import Problem
-from gateway.routes.job_views import full_view, job_of, link_of
 from gateway.services import Services, services_of
 from gateway.stores import Stores
 from gateway.visits import Visit, visit_of
@@ -45,8 +48,9 @@ async def ticket(request: Request) -> Response:
     """What lets an EventSource open that stream, for a minute."""
     job = await job_of(request)
     text, expires = await services_of(request).access.tickets.issue(caller_of(request), job.id)
-    told = {"ticket": text, "expires": timestamp(expires)}
-    return JSONResponse(told, headers={"Cache-Control": "no-store"})
+    answer = EventTicket.model_construct(ticket=text, expires=timestamp(expires)).response()
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
 
 
 async def state_events(
@@ -94,3 +98,61 @@ def _event_id(job: Job) -> str:
 
 def _event(job: Job, view: Mapping[str, object]) -> str:
     return f"id: {_event_id(job)}\nevent: state\ndata: {json.dumps(view)}\n\n"
+
+
+_JOB = {
+    **TEXT,
+    "contentMediaType": JSON,
+    "contentSchema": {"$ref": COMPONENT.format(model=JobView.__name__)},
+}
+_EVENT = {
+    "description": "Every event of the stream.",
+    "type": "object",
+    "required": ["event", "data"],
+    "oneOf": [
+        {"properties": {"event": {"const": "state"}, "id": TEXT, "data": _JOB}, "required": ["id"]},
+        {"properties": {"event": {"const": "deleted"}, "data": {"const": "{}"}}},
+    ],
+}
+_TICKET = {
+    "name": "ticket",
+    "in": "query",
+    "required": False,
+    "description": "What `POST …/events/ticket` gave, for an EventSource, which can send no header.",
+    "schema": TEXT,
+}
+
+
+def _stream() -> Responses:
+    """Each event is an object; one who has seen the last gets no content."""
+    shown = "".join(
+        f"id: {event_id}\nevent: state\ndata: {json.dumps(job)}\n\n"
+        for event_id, job in (("0-queued", QUEUED), ("1-completed", COMPLETED))
+    )
+    return {
+        200: {
+            "description": "Server-sent events: `state`, whose data is the job, and `deleted`, when there is none.",
+            "content": {"text/event-stream": {"schema": _EVENT, "example": shown}},
+        },
+        204: {"description": "`Last-Event-ID` names the job's outcome: there is nothing more to come."},
+    }
+
+
+ADDRESSES = (
+    Address(
+        "GET /v1/jobs/{id}/events",
+        events,
+        "Watch a job.",
+        _stream(),
+        ("ticket_invalid", "ticket_expired", "queue_full", *JOB_ERRORS),
+        [*JOB_ID, _TICKET],
+    ),
+    Address(
+        "POST /v1/jobs/{id}/events/ticket",
+        ticket,
+        "Let a browser watch a job.",
+        answers(EventTicket, "A ticket, for a minute."),
+        JOB_ERRORS,
+        JOB_ID,
+    ),
+)

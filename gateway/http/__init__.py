@@ -1,0 +1,1 @@
+"""What HTTP serves: every address, its answers, and the description of both."""

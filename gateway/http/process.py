@@ -1,0 +1,133 @@
+"""`POST /process` and `GET /stats`, as the HTTP mask service has them, and the blur pipeline's `GET /queue-status`."""
+
+import time
+from typing import Literal
+
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.access.caller import caller_of
+from gateway.backlog import ends_in_s
+from gateway.http.accept import submit_job
+from gateway.http.openapi import BINARY, FORM_ERRORS, STORE_ERRORS, Address, answers, fields_of, form
+from gateway.http.schemas import Answer, Count
+from gateway.intake.body import check_length, read_as
+from gateway.intake.media import check_form, glance_at
+from gateway.intake.process_form import PHOTO, ProcessFields, process_request
+from gateway.services import services_of
+
+_WORKERS = "Inferences that the live workers can have under way."
+
+
+class ProcessAnswer(Answer):
+    """The job is queued."""
+
+    status: Literal["accepted"] = Field(examples=["accepted"])
+    queued: Literal[True] = Field(examples=[True])
+    job_id: str = Field(examples=["job456"])
+    message: Literal["Job added to Qwen mask queue"] = Field(examples=["Job added to Qwen mask queue"])
+
+
+class Stats(Answer):
+    """The queue of jobs in figures."""
+
+    queue_max: int = Field(ge=1, description="QUEUE_MAX_SIZE.", examples=[1000])
+    queue_current: Count = Field(description="Jobs that wait.", examples=[3])
+    workers: Count = Field(description=_WORKERS, examples=[8])
+    jobs_processed: Count = Field(description="Jobs that ended and are still kept.", examples=[412])
+    uptime_sec: Count = Field(examples=[86400])
+    processing: Count = Field(description="Jobs that are worked on.", examples=[2])
+    throughput_per_sec: float = Field(
+        ge=0, description="Jobs, still kept, that ended in the last minute, a second.", examples=[1.217]
+    )
+    success_rate: float | None = Field(
+        ge=0, le=1, description="Share of them that completed; null where none ended.", examples=[0.98]
+    )
+    avg_latency_sec: float | None = Field(
+        ge=0, description="Of the completed ones, from coming to end.", examples=[0.31]
+    )
+
+
+class QueueStatus(Answer):
+    """How full the queue is."""
+
+    queue_size: Count = Field(description="Jobs that wait.", examples=[3])
+    max_queue_size: int = Field(ge=1, description="QUEUE_MAX_SIZE.", examples=[1000])
+    processing: Count = Field(description="Jobs that are worked on.", examples=[2])
+    workers: Count = Field(description=_WORKERS, examples=[8])
+    full: bool = Field(description="Whether one more job would be answered 429.", examples=[False])
+    estimated_wait_sec: float = Field(ge=0, description="A guess at the time that a new job takes.", examples=[0.6])
+
+
+async def process(request: Request) -> Response:
+    """Queue a photo for its two masks; the same job again changes nothing."""
+    services, settings = services_of(request), services_of(request).settings
+    kind = request.headers.get("content-type", "")
+    check_form(kind)
+    check_length(request, settings.max_body_bytes)
+    wanted = await read_as(
+        request,
+        services,
+        lambda body: process_request(body, kind, services.registry, settings),
+        glance_at(kind, (PHOTO,)),
+    )
+    await submit_job(request, wanted)
+    return ProcessAnswer.model_construct(
+        status="accepted", queued=True, job_id=wanted.request_id, message="Job added to Qwen mask queue"
+    ).response()
+
+
+async def stats(request: Request) -> Response:
+    """The queue of jobs in figures. Raises Problem `store_unavailable`."""
+    services = services_of(request)
+    counts, recent = await services.stores.jobs.counts(), await services.stores.jobs.recent()
+    return Stats.model_construct(
+        queue_max=services.settings.queue_max_size,
+        queue_current=counts.queued,
+        workers=counts.workers,
+        jobs_processed=await services.stores.jobs.finished(),
+        uptime_sec=int(time.monotonic() - services.started_at),
+        processing=counts.running,
+        throughput_per_sec=round(recent.per_second, 3),
+        success_rate=recent.success_rate,
+        avg_latency_sec=recent.latency_s,
+    ).response()
+
+
+async def queue_status(request: Request) -> Response:
+    """How full the queue is. Raises Problem `store_unavailable`."""
+    services = services_of(request)
+    counts = await services.stores.jobs.counts()
+    return QueueStatus.model_construct(
+        queue_size=counts.queued,
+        max_queue_size=services.settings.queue_max_size,
+        processing=counts.running,
+        workers=counts.workers,
+        full=await services.backlog.room(caller_of(request).tenant) <= 0,
+        estimated_wait_sec=round(ends_in_s(counts), 1),
+    ).response()
+
+
+ADDRESSES = (
+    Address(
+        "POST /process",
+        process,
+        "Queue a photo for its upper and lower body masks.",
+        answers(ProcessAnswer, "The job waits, or was known before."),
+        FORM_ERRORS,
+        body=form(
+            {PHOTO: {**BINARY, "description": "The photo."}},
+            fields_of(ProcessFields),
+            [PHOTO, *(name for name, field in ProcessFields.model_fields.items() if field.is_required())],
+        ),
+    ),
+    Address("GET /stats", stats, "See how busy the queue is.", answers(Stats, "Figures."), STORE_ERRORS),
+)
+QUEUE_STATUS = Address(
+    "GET /queue-status",
+    queue_status,
+    "See how full the queue is.",
+    answers(QueueStatus, "The queue."),
+    STORE_ERRORS,
+)
