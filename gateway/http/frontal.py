@@ -22,6 +22,8 @@ from gateway.http.openapi import (
     STORE_ERRORS,
     SUBMISSION_ERRORS,
     Address,
+    Addresses,
+    Responses,
     answers,
     fields_of,
     in_path,
@@ -45,6 +47,7 @@ from gateway.validation import known, validated
 
 Status = Literal["pending", "processing", "completed", "failed"]
 Point = tuple[float, float]
+Ring = Sequence[Sequence[float]]
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 STATUS: Mapping[JobState, Status] = MappingProxyType(
@@ -85,8 +88,8 @@ class ColoredRegion(RegionFound):
     color: str = Field(pattern="^#[0-9A-Fa-f]{6}$", examples=["#B695C0"])
 
 
-class Drawing(Answer):
-    """What was drawn of a face, or null; the contours are answered as they lie in their file."""
+class FrontalStatus(Task):
+    """What became of a submission; what is not there yet is null."""
 
     svg: str | None = Field(json_schema_extra={"contentEncoding": "base64"}, examples=["PHN2ZyB4bWxucz0iaHR0cDov"])
     mask_contours: Annotated[object, Described(dict[str, list[Point] | list[list[Point]]] | None)] = Field(
@@ -99,11 +102,6 @@ class Drawing(Answer):
         examples=[[[0.92403864, 0.38229552, -337.6761751], [-0.38229552, 0.92403864, 213.4265214]]],
     )
     crop: PhotoSize | None = Field(description="Size of the levelled crop.", examples=[{"width": 786, "height": 969}])
-
-
-class FrontalStatus(Drawing, Task):
-    """What became of a submission; what is not there yet is null."""
-
     progress: int = Field(ge=0, le=100, description="0 pending, 50 processing, 100 ended.", examples=[100])
     error: str | None = Field(description="Code and detail of a failure.")
     submitted_at: Timestamp
@@ -118,17 +116,24 @@ class _Region(TypedDict):
     color: str
 
 
+class _Size(TypedDict):
+    width: int
+    height: int
+
+
 class _ContoursFile(TypedDict):
     """What `contours.json` holds, as far as it is shown here."""
 
     regions: list[_Region]
-    mask_contours: dict[str, list[Sequence[Sequence[float]]]]
+    mask_contours: dict[str, list[Ring]]
     transform: list[list[float]]
-    crop: dict[Literal["width", "height"], int]
+    crop: _Size
 
 
 async def submit(request: Request) -> Response:
-    """Queue a photo for its facial contours; a result that is cached is there at once.
+    """Queue a photo for its facial contours.
+
+    A result that is cached is there at once.
 
     A body that says nothing of its type is JSON, as it was to the services of before.
     """
@@ -154,48 +159,51 @@ async def submit(request: Request) -> Response:
     ).response()
 
 
+FACIAL_SERVICES = Addresses()
+_STATUS_ERRORS = ("artifact_not_found", "storage_unavailable", "queue_full", *JOB_ERRORS)
+_TASK_ID = in_path(id="The task's id.")
+
+
+@FACIAL_SERVICES.serve(
+    "GET /api/v1/frontal/crop/status/{id}", answers(FrontalStatus, "The task."), _STATUS_ERRORS, _TASK_ID
+)
 async def status(request: Request) -> Response:
-    """What became of a submission, with the contours where it is completed."""
+    """Ask what became of a task.
+
+    What became of a submission, with the contours where it is completed.
+    """
     job = await job_of(request)
     if job.request.pipeline != PIPELINE:
         raise job_not_found(job.id)
     if job.outcome is None or job.outcome.failure:
-        nothing = Drawing.model_construct(svg=None, mask_contours=None, regions=None, transform=None, crop=None)
-        return _status(job, nothing).response()
+        return _status(job).response()
     files = {artifact.name: artifact for artifact in job.outcome.artifacts if artifact.name in (_SVG, _CONTOURS)}
     async with room_for(request, 2 * sum(file.size for file in files.values())):  # themselves, and the answer
-        return _status(job, await _drawing(services_of(request).stores.artifacts, files)).response()
+        svg, contours = await _read(services_of(request).stores.artifacts, files)
+        return _status(job, base64.b64encode(svg).decode("ascii"), json.loads(contours)).response()
 
 
-async def _drawing(bucket: Bucket, files: Mapping[str, StoredArtifact]) -> Drawing:
-    """Raises Problem `artifact_not_found`."""
+async def _read(bucket: Bucket, files: Mapping[str, StoredArtifact]) -> tuple[bytes, bytes]:
+    """The drawing and its contours. Raises Problem `artifact_not_found`."""
     try:
         svg, contours = await asyncio.gather(bucket.get(files[_SVG].key), bucket.get(files[_CONTOURS].key))
     except ObjectMissingError as error:
         raise Problem("artifact_not_found", "It was removed.") from error
-    drawn: _ContoursFile = json.loads(contours.data)
-    rings = drawn["mask_contours"]
-    return Drawing.model_construct(
-        svg=base64.b64encode(svg.data).decode("ascii"),
-        mask_contours={number: several[0] if len(several) == 1 else several for number, several in rings.items()},
-        regions=[ColoredRegion.model_construct(**region) for region in drawn["regions"]],
-        transform=drawn["transform"],
-        crop=PhotoSize.model_construct(width=drawn["crop"]["width"], height=drawn["crop"]["height"]),
-    )
+    return svg.data, contours.data
 
 
-def _status(job: Job, drawing: Drawing) -> FrontalStatus:
+def _status(job: Job, svg: str | None = None, contours: _ContoursFile | None = None) -> FrontalStatus:
     outcome = job.outcome
     failure = outcome.failure if outcome else None
     return FrontalStatus.model_construct(
         id=str(job.id),
         task_id=str(job.id),
         status=STATUS[job.state],
-        svg=drawing.svg,
-        mask_contours=drawing.mask_contours,
-        regions=drawing.regions,
-        transform=drawing.transform,
-        crop=drawing.crop,
+        svg=svg,
+        mask_contours=_by_region(contours["mask_contours"]) if contours else None,
+        regions=[ColoredRegion.model_construct(**region) for region in contours["regions"]] if contours else None,
+        transform=contours["transform"] if contours else None,
+        crop=PhotoSize.model_construct(**contours["crop"]) if contours else None,
         progress=_PROGRESS[job.state],
         error=f"{failure.code}: {failure.detail}" if failure else None,
         submitted_at=timestamp(job.created_at),
@@ -203,6 +211,11 @@ def _status(job: Job, drawing: Drawing) -> FrontalStatus:
         processing_time_ms=outcome.processing_ms if outcome else None,
         cached=outcome.cached if outcome else False,
     )
+
+
+def _by_region(contours: Mapping[str, Sequence[Ring]]) -> Mapping[str, Ring | Sequence[Ring]]:
+    """Of a region that has one ring, the ring itself."""
+    return {number: rings[0] if len(rings) == 1 else rings for number, rings in contours.items()}
 
 
 class CacheFigures(Answer):
@@ -245,8 +258,12 @@ class CacheCleanup(Answer):
     timestamp: Timestamp
 
 
+@FACIAL_SERVICES.serve("GET /api/v1/cache/stats", answers(CacheFigures, "Figures."), LIST_ERRORS, in_query(CachePeriod))
 async def stats(request: Request) -> Response:
-    """What the cache did lately."""
+    """See what the cache holds and saves.
+
+    What the cache did lately.
+    """
     query = validated(CachePeriod, known(CachePeriod, query_fields(request.url.query)))
     stats = await services_of(request).stores.cache.stats(query.days)
     return CacheFigures.model_construct(
@@ -263,15 +280,26 @@ async def stats(request: Request) -> Response:
     ).response()
 
 
+_RECENT: Responses = {200: {"description": "The newest entries.", "model": list[CacheEntry]}}
+
+
+@FACIAL_SERVICES.serve("GET /api/v1/cache/recent", _RECENT, LIST_ERRORS, in_query(CachePage))
 async def recent(request: Request) -> Response:
-    """The newest entries of the caller's tenant."""
+    """List the newest entries.
+
+    The newest entries of the caller's tenant.
+    """
     query = validated(CachePage, known(CachePage, query_fields(request.url.query)))
     found = await services_of(request).stores.cache.recent(query.limit, caller_of(request).tenant)
     return JSONResponse([_entry(task).model_dump(warnings=False) for task in found])
 
 
+@FACIAL_SERVICES.serve("POST /api/v1/cache/cleanup", answers(CacheCleanup, "How many there were."), STORE_ERRORS)
 async def cleanup(request: Request) -> Response:
-    """Remove what is too old or too much now, instead of soon."""
+    """Remove what is too old or too much.
+
+    Remove what is too old or too much now, instead of soon.
+    """
     removed = await services_of(request).stores.cache.cleanup()
     return CacheCleanup.model_construct(
         deleted_entries=removed,
@@ -293,56 +321,16 @@ def _entry(task: CachedTask) -> CacheEntry:
     )
 
 
-def addresses(registry: Mapping[str, Pipeline]) -> tuple[Address, ...]:
-    """Those of the facial services."""
-    crop = "/api/v1/frontal/crop"
+def submission(registry: Mapping[str, Pipeline]) -> Address:
+    """The fields are the pipeline's parameters, and these services' own."""
     own = fields_of(FrontalFields)
     fields = {**(parameters_schema(registry[PIPELINE])["properties"] if PIPELINE in registry else {}), **own}
-    submitted = FrontalSubmission.example(status="pending")
-    return (
-        Address(
-            f"POST {crop}/submit",
-            submit,
-            "Queue a photo for its facial contours.",
-            answers(FrontalSubmission, "The task waits, or its result was in the cache.", example=submitted),
-            SUBMISSION_ERRORS,
-            query_parameters(fields),
-            job_bodies(fields, fields),
-        ),
-        Address(
-            f"GET {crop}/status/{{id}}",
-            status,
-            "Ask what became of a task.",
-            answers(FrontalStatus, "The task."),
-            ("artifact_not_found", "storage_unavailable", "queue_full", *JOB_ERRORS),
-            in_path(id="The task's id."),
-        ),
-        *_CACHE,
+    waits = "The task waits, or its result was in the cache."
+    return Address(
+        "POST /api/v1/frontal/crop/submit",
+        submit,
+        answers(FrontalSubmission, waits, example=FrontalSubmission.example(status="pending")),
+        SUBMISSION_ERRORS,
+        query_parameters(fields),
+        job_bodies(fields, fields),
     )
-
-
-_CACHE = (
-    Address(
-        "GET /api/v1/cache/stats",
-        stats,
-        "See what the cache holds and saves.",
-        answers(CacheFigures, "Figures."),
-        LIST_ERRORS,
-        in_query(CachePeriod),
-    ),
-    Address(
-        "GET /api/v1/cache/recent",
-        recent,
-        "List the newest entries.",
-        {200: {"description": "The newest entries.", "model": list[CacheEntry]}},
-        LIST_ERRORS,
-        in_query(CachePage),
-    ),
-    Address(
-        "POST /api/v1/cache/cleanup",
-        cleanup,
-        "Remove what is too old or too much.",
-        answers(CacheCleanup, "How many there were."),
-        STORE_ERRORS,
-    ),
-)

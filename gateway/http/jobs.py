@@ -20,10 +20,10 @@ from gateway.http.openapi import (
     JOB_ERRORS,
     JOB_ID,
     LIST_ERRORS,
-    STORE_ERRORS,
     SUBMISSION_ERRORS,
     TEXT,
     Address,
+    Addresses,
     Responses,
     answers,
     answers_nothing,
@@ -70,80 +70,16 @@ _LOCATION = {"Location": {"description": "The job's address.", "schema": TEXT}}
 _REPLAYED = {"Idempotent-Replayed": {"description": "The job was known.", "schema": {"const": "true"}}}
 
 
-def addresses(registry: Mapping[str, Pipeline]) -> tuple[Address, ...]:
-    """Those of jobs and of their files."""
-    job = "/v1/jobs/{id}"
-    example = JobPage.example(jobs=[{name: COMPLETED[name] for name in COMPLETED if name in JobSummary.model_fields}])
-    page, query = answers(JobPage, "One page.", example=example), in_query(JobQuery)
-    shown = answers(JobView, "The job.", example=COMPLETED)
-    ended = answers(JobView, "The job; it is finished now, or was before.", example=COMPLETED)
-    resent = answers(Resent, "How many callbacks had failed.")
-    again = "Send the callbacks again that failed."
-    return (
-        _submit(registry),
-        Address("GET /v1/jobs", find, "List jobs, the newest first.", page, LIST_ERRORS, query),
-        Address(f"GET {job}", show, "Look at a job.", shown, JOB_ERRORS, JOB_ID),
-        Address(f"DELETE {job}", delete, "Delete a job, cancelling it first.", _deleted(), JOB_ERRORS, JOB_ID),
-        Address(f"POST {job}/cancel", cancel, "Cancel an unfinished job.", ended, JOB_ERRORS, JOB_ID),
-        Address(f"POST {job}/callbacks/resend", resend_callbacks, again, resent, JOB_ERRORS, JOB_ID),
-        *_files(),
-    )
-
-
-def _submit(registry: Mapping[str, Pipeline]) -> Address:
-    """The fields are those of every pipeline; the example has those of the usual one."""
-    own = fields_of(JobFields)
-    usual = registry.get(DEFAULT_PIPELINE, next(iter(registry.values())))
-    fields = {**own, **fields_of_any(registry)}
-    headers = [{"name": name, "in": "header", "description": text, "schema": TEXT} for name, text in _HEADERS]
-    known = "The same request came before: this is its job."
-    return Address(
-        "POST /v1/jobs",
-        submit,
-        "Queue a photo for a pipeline.",
-        {
-            **answers(JobView, "The job waits; ask its address.", 202, QUEUED, _LOCATION),
-            **answers(JobView, known, 200, COMPLETED, {**_LOCATION, **_REPLAYED}),
-        },
-        SUBMISSION_ERRORS,
-        [*headers, *query_parameters(fields)],
-        job_bodies(fields, {**own, **parameters_schema(usual)["properties"]}),
-    )
-
-
-def _deleted() -> Responses:
-    waits = (
-        "The job is `deleting`: S3 keeps some of its objects, or a worker may still write some; they are removed later."
-    )
-    example = {**COMPLETED, "state": "deleting", "artifacts": {}}
-    return {
-        **answers_nothing("The job is gone, its photo and its masks too."),
-        **answers(JobView, waits, 202, example),
-    }
-
-
-def _files() -> tuple[Address, ...]:
-    named = in_path(id="The job's id.", name="The artifact's name, such as upper_body_mask.png.")
-    keyed = in_path(key="The artifact's key.")
-    responses: Responses = {
-        200: {
-            "description": "The file.",
-            "content": {kind: {"schema": {} if kind == JSON else file_schema(kind)} for kind in MEDIA_TYPES.values()},
-            "headers": {"ETag": {"description": "For If-None-Match.", "schema": TEXT}},
-        },
-        304: {"description": "`If-None-Match` names what the file still is."},
-    }
-    missing = ("artifact_not_found", "queue_full", *INTERNAL_ERRORS)
-    unread = ("job_not_found", "job_unfinished", "storage_unavailable", *STORE_ERRORS, *missing)
-    of_job, by_key = "GET /v1/jobs/{id}/artifacts/{name:path}", "GET /v1/artifacts/{key:path}"
-    return (
-        Address(of_job, artifact, "Get a file that a job made.", responses, unread, named),
-        Address(by_key, linked, "Get a file by its link, where there is no object store.", responses, missing, keyed),
-    )
+JOBS = Addresses()
+_BRIEF = {name: value for name, value in COMPLETED.items() if name in JobSummary.model_fields}
+_PAGE = answers(JobPage, "One page.", example=JobPage.example(jobs=[_BRIEF]))
 
 
 async def submit(request: Request) -> JSONResponse:
-    """202 and the job; 200 where the same request came before."""
+    """Queue a photo for a pipeline.
+
+    202 and the job; 200 where the same request came before.
+    """
     services = services_of(request)
     kind = request.headers.get("content-type", "")
     check_media_type(kind)
@@ -157,14 +93,42 @@ async def submit(request: Request) -> JSONResponse:
     return JSONResponse(job_view(submission.job, link=link), 202, place)
 
 
+def submission(registry: Mapping[str, Pipeline]) -> Address:
+    """`POST /v1/jobs`: the fields are those of every pipeline; the example has those of the usual one."""
+    own = fields_of(JobFields)
+    usual = registry.get(DEFAULT_PIPELINE, next(iter(registry.values())))
+    fields = {**own, **fields_of_any(registry)}
+    headers = [{"name": name, "in": "header", "description": text, "schema": TEXT} for name, text in _HEADERS]
+    known = "The same request came before: this is its job."
+    return Address(
+        "POST /v1/jobs",
+        submit,
+        {
+            **answers(JobView, "The job waits; ask its address.", 202, QUEUED, _LOCATION),
+            **answers(JobView, known, 200, COMPLETED, {**_LOCATION, **_REPLAYED}),
+        },
+        SUBMISSION_ERRORS,
+        [*headers, *query_parameters(fields)],
+        job_bodies(fields, {**own, **parameters_schema(usual)["properties"]}),
+    )
+
+
+@JOBS.serve("GET /v1/jobs/{id}", answers(JobView, "The job.", example=COMPLETED), JOB_ERRORS, JOB_ID)
 async def show(request: Request) -> JSONResponse:
-    """One job, with what became of its callbacks."""
+    """Look at a job.
+
+    One job, with what became of its callbacks.
+    """
     job = await any_job_of(request)
     return JSONResponse(await full_view(services_of(request).stores, job, link_of(request)))
 
 
+@JOBS.serve("GET /v1/jobs", _PAGE, LIST_ERRORS, in_query(JobQuery))
 async def find(request: Request) -> JSONResponse:
-    """Jobs, the newest first, in pages."""
+    """List jobs, the newest first.
+
+    Jobs, the newest first, in pages.
+    """
     stores = services_of(request).stores
     query = validated(JobQuery, query_fields(request.url.query))
     jobs = await stores.jobs.find(_filter(query, caller_of(request).tenant))
@@ -174,8 +138,17 @@ async def find(request: Request) -> JSONResponse:
     return JSONResponse({"jobs": [_brief(job, link) for job in page], "next": following})
 
 
+@JOBS.serve(
+    "POST /v1/jobs/{id}/cancel",
+    answers(JobView, "The job; it is finished now, or was before.", example=COMPLETED),
+    JOB_ERRORS,
+    JOB_ID,
+)
 async def cancel(request: Request) -> JSONResponse:
-    """The job, which is finished now; one that was finished before stays as it was."""
+    """Cancel an unfinished job.
+
+    The job, which is finished now; one that was finished before stays as it was.
+    """
     stores, job_id = services_of(request).stores, (await job_of(request)).id
     job = await stores.jobs.cancel(job_id)
     if job is None:
@@ -183,8 +156,21 @@ async def cancel(request: Request) -> JSONResponse:
     return JSONResponse(await full_view(stores, job, link_of(request)))
 
 
+_WAITS = (
+    "The job is `deleting`: S3 keeps some of its objects, or a worker may still write some; they are removed later."
+)
+_DELETED = {
+    **answers_nothing("The job is gone, its photo and its masks too."),
+    **answers(JobView, _WAITS, 202, {**COMPLETED, "state": "deleting", "artifacts": {}}),
+}
+
+
+@JOBS.serve("DELETE /v1/jobs/{id}", _DELETED, JOB_ERRORS, JOB_ID)
 async def delete(request: Request) -> Response:
-    """204: the job is gone, its photo and masks too; 202 and the job where some are still to be removed."""
+    """Delete a job, cancelling it first.
+
+    204: the job is gone, its photo and masks too; 202 and the job where some are still to be removed.
+    """
     stores, job_id = services_of(request).stores, (await any_job_of(request)).id
     job = await stores.jobs.delete(job_id) or await stores.jobs.deleting(job_id)
     if job is None:
@@ -198,14 +184,41 @@ async def delete(request: Request) -> Response:
     return JSONResponse(body, 202, {"Location": _location(request, job_id), "Retry-After": str(_RETRY_AFTER_S)})
 
 
-async def resend_callbacks(request: Request) -> JSONResponse:
-    """How many failed callbacks are sent again."""
+@JOBS.serve(
+    "POST /v1/jobs/{id}/callbacks/resend", answers(Resent, "How many callbacks had failed."), JOB_ERRORS, JOB_ID
+)
+async def resend_callbacks(request: Request) -> Response:
+    """Send the callbacks again that failed.
+
+    How many failed callbacks are sent again.
+    """
     job = await job_of(request)
-    return JSONResponse({"resent": await services_of(request).stores.outbox.resend(job.id)})
+    return Resent.model_construct(resent=await services_of(request).stores.outbox.resend(job.id)).response()
 
 
+_FILE: Responses = {
+    200: {
+        "description": "The file.",
+        "content": {kind: {"schema": {} if kind == JSON else file_schema(kind)} for kind in MEDIA_TYPES.values()},
+        "headers": {"ETag": {"description": "For If-None-Match.", "schema": TEXT}},
+    },
+    304: {"description": "`If-None-Match` names what the file still is."},
+}
+_LINKED_ERRORS = ("artifact_not_found", "queue_full", *INTERNAL_ERRORS)
+_ARTIFACT_ERRORS = ("job_unfinished", "storage_unavailable", *JOB_ERRORS, *_LINKED_ERRORS)
+
+
+@JOBS.serve(
+    "GET /v1/jobs/{id}/artifacts/{name:path}",
+    _FILE,
+    _ARTIFACT_ERRORS,
+    in_path(id="The job's id.", name="The artifact's name, such as upper_body_mask.png."),
+)
 async def artifact(request: Request) -> Response:
-    """A file of a finished job, as soon as there is room for it; 304 for one that the client has."""
+    """Get a file that a job made.
+
+    A file of a finished job, as soon as there is room for it; 304 for one that the client has.
+    """
     job, name = await job_of(request), request.path_params["name"]
     found = _find(job, name)
     headers = {"ETag": f'"{job.id.hex}"', "Cache-Control": "private, no-cache"}  # what an outcome names never changes
@@ -216,8 +229,12 @@ async def artifact(request: Request) -> Response:
     return Response(stored.data, media_type=found.media_type, headers={**headers, **disposition("inline", name)})
 
 
+@JOBS.serve("GET /v1/artifacts/{key:path}", _FILE, _LINKED_ERRORS, in_path(key="The artifact's key."))
 async def linked(request: Request) -> Response:
-    """A file by its key, as soon as there is room: where there is no object store to link to, links lead here."""
+    """Get a file by its link, where there is no object store.
+
+    A file by its key, as soon as there is room: where there is no object store to link to, links lead here.
+    """
     stores, key = services_of(request).stores, request.path_params["key"]
     if stores.durable:
         raise Problem("artifact_not_found", "Files are linked to in the object store.")

@@ -1,6 +1,7 @@
 """One address of the API and its description (OpenAPI 3.1), as far as FastAPI cannot read it off the handler."""
 
 import base64
+import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -19,6 +20,7 @@ from gateway.pipelines.pipeline import Pipeline
 from gateway.problems import MEDIA_TYPE, PROBLEMS, RETRIED, problem_fields
 
 Responses = dict[int | str, dict[str, object]]
+Handler = Callable[[Request], Awaitable[Response]]
 Parameters = Sequence[Mapping[str, object]]
 Fields = Mapping[str, Mapping[str, object]]
 """JSON schemas of a request's fields by name, each with its default."""
@@ -84,31 +86,33 @@ SUBMISSION_ERRORS = (*FORM_ERRORS, *JSON_ERRORS, "url_not_allowed")
 
 @dataclass(frozen=True)
 class Address:
-    """One address: who serves it, and its description.
+    """One address: who serves it, and its description; the handler's docstring tells what it is for.
 
     `route` is a method and a path. `responses` are the good answers, the usual one first; `errors` are the codes of the
     others, but for those that every address has. `body` describes a request's body by media type.
     """
 
     route: str
-    handler: Callable[[Request], Awaitable[Response]]
-    summary: str
+    handler: Handler
     responses: Responses
     errors: tuple[str, ...]
     parameters: Parameters = ()
     body: Mapping[str, object] | None = None
+    summary: str | None = None
     name: str | None = None
 
     def add_to(self, app: FastAPI, tag: str, rule: Rule) -> None:
         """Serve it to those whom the rule lets in, and describe it."""
         method, path = self.route.split()
+        summary, _, description = inspect.cleandoc(self.handler.__doc__ or "").partition("\n\n")
         errors = {*_DOOR_ERRORS, *(_ACCESS_ERRORS if rule.scope else ()), *self.errors}
         app.add_api_route(
             path,
             guarded(rule, self.handler),
             methods=[method],
             name=self.name,
-            summary=self.summary,
+            summary=self.summary or summary,
+            description=description,
             status_code=int(next(iter(self.responses))),
             response_class=Response,
             responses={**self.responses, **_problem_responses(errors, path.replace(":path", ""))},
@@ -122,6 +126,21 @@ class Address:
         parameters = {"parameters": list(self.parameters)} if self.parameters else {}
         body = {"requestBody": {"required": True, "content": self.body}} if self.body else {}
         return {**parameters, **body, "security": security}
+
+
+class Addresses(list[Address]):
+    """Addresses of one kind; those whose description depends on the pipelines are made where these are known."""
+
+    def serve(
+        self, route: str, responses: Responses, errors: tuple[str, ...], parameters: Parameters = ()
+    ) -> Callable[[Handler], Handler]:
+        """Decorates the handler of an address."""
+
+        def add(handler: Handler) -> Handler:
+            self.append(Address(route, handler, responses, errors, parameters))
+            return handler
+
+        return add
 
 
 def complete(app: FastAPI) -> None:

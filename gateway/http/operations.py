@@ -14,7 +14,7 @@ from gateway.http.openapi import (
     INTERNAL_ERRORS,
     LIST_ERRORS,
     STORE_ERRORS,
-    Address,
+    Addresses,
     answers,
     answers_nothing,
     in_path,
@@ -79,18 +79,40 @@ class Health(Answer):
     )
 
 
+_READY = answers(Health, "The state.")
+_UNREADY = answers(
+    Health,
+    "Some pipeline cannot serve, or a store does not answer: `pipelines` and `stores` say which.",
+    503,
+    Health.example(status="degraded", ready=False, segmentation_ready=False, pipelines={"body_masks": False}),
+)
+HEALTH, METRICS, PIPELINES, POISON = Addresses(), Addresses(), Addresses(), Addresses()
+
+
+@HEALTH.serve("GET /health", _READY, INTERNAL_ERRORS)
 async def health(request: Request) -> Response:
-    """State of the gateway, its stores and its models: 200 as long as the gateway lives."""
+    """Look into the gateway: always 200 while it lives.
+
+    State of the gateway, its stores and its models: 200 as long as the gateway lives.
+    """
     return (await _state(request)).response()
 
 
+@HEALTH.serve("GET /health/live", answers(Live, "It lives."), INTERNAL_ERRORS)
 async def live(_request: Request) -> Response:
-    """200 as long as the gateway lives."""
+    """Decide whether to restart the gateway.
+
+    200 as long as the gateway lives.
+    """
     return Live.model_construct(status="ok").response()
 
 
+@HEALTH.serve("GET /health/ready", {**_READY, **_UNREADY}, INTERNAL_ERRORS)
 async def ready(request: Request) -> Response:
-    """200 when every pipeline can serve and the stores answer, 503 otherwise."""
+    """Decide whether to send requests here.
+
+    200 when every pipeline can serve and the stores answer, 503 otherwise.
+    """
     state = await _state(request)
     return state.response(200 if state.ready else 503)
 
@@ -120,47 +142,16 @@ async def _state(request: Request) -> Health:
     )
 
 
-_READY = answers(Health, "The state.")
-_UNREADY = answers(
-    Health,
-    "Some pipeline cannot serve, or a store does not answer: `pipelines` and `stores` say which.",
-    503,
-    Health.example(status="degraded", ready=False, segmentation_ready=False, pipelines={"body_masks": False}),
-)
-HEALTH = (
-    Address("GET /health", health, "Look into the gateway: always 200 while it lives.", _READY, INTERNAL_ERRORS),
-    Address(
-        "GET /health/live",
-        live,
-        "Decide whether to restart the gateway.",
-        answers(Live, "It lives."),
-        INTERNAL_ERRORS,
-    ),
-    Address(
-        "GET /health/ready",
-        ready,
-        "Decide whether to send requests here.",
-        {**_READY, **_UNREADY},
-        INTERNAL_ERRORS,
-    ),
-)
+_TEXT = {"text/plain": {"schema": {"type": "string"}, "example": "api_requests_total{…} 17.0\n"}}
 
 
+@METRICS.serve("GET /metrics", {200: {"description": "Every figure.", "content": _TEXT}}, INTERNAL_ERRORS)
 async def metrics(request: Request) -> Response:
-    """Everybody's figures, in Prometheus's text format."""
+    """Read every figure, as Prometheus does.
+
+    Everybody's figures, in Prometheus's text format.
+    """
     return Response(await services_of(request).figures.text(), media_type=MEDIA_TYPE)
-
-
-_PAGE = {"text/plain": {"schema": {"type": "string"}, "example": "api_requests_total{…} 17.0\n"}}
-METRICS = (
-    Address(
-        "GET /metrics",
-        metrics,
-        "Read every figure, as Prometheus does.",
-        {200: {"description": "Every figure.", "content": _PAGE}},
-        INTERNAL_ERRORS,
-    ),
-)
 
 
 class PipelineDescription(Answer):
@@ -187,8 +178,12 @@ class PipelineList(Answer):
     pipelines: list[PipelineDescription]
 
 
+@PIPELINES.serve("GET /v1/pipelines", answers(PipelineList, "The pipelines."), INTERNAL_ERRORS)
 async def list_pipelines(request: Request) -> Response:
-    """Every pipeline with its parameters' JSON schema, and whether it is ready."""
+    """Find out what can be run, and with what.
+
+    Every pipeline with its parameters' JSON schema, and whether it is ready.
+    """
     services = services_of(request)
     readiness = await services.prober.readiness()
     described = [_described(entry, ready=readiness.pipelines[entry.name]) for entry in services.registry.values()]
@@ -205,17 +200,6 @@ def _described(pipeline: Pipeline, *, ready: bool) -> PipelineDescription:
         artifacts=dict(pipeline.artifacts),
         ready=ready,
     )
-
-
-PIPELINES = (
-    Address(
-        "GET /v1/pipelines",
-        list_pipelines,
-        "Find out what can be run, and with what.",
-        answers(PipelineList, "The pipelines."),
-        INTERNAL_ERRORS,
-    ),
-)
 
 
 class PoisonView(Answer):
@@ -237,8 +221,16 @@ class PoisonPage(Answer):
     next: str | None = Field(description="The `cursor` of the next page; null on the last.")
 
 
+_ENTRY_ID, _CLOSED = in_path(id="The entry's id."), answers_nothing("The entry is closed.")
+_ENTRY_ERRORS = ("poison_not_found", *STORE_ERRORS)
+
+
+@POISON.serve("GET /v1/poison", answers(PoisonPage, "One page."), LIST_ERRORS, in_query(PoisonQuery))
 async def find(request: Request) -> Response:
-    """Open entries, the newest first, in pages."""
+    """List what was given up.
+
+    Open entries, the newest first, in pages.
+    """
     query = validated(PoisonQuery, query_fields(request.url.query))
     entries = services_of(request).stores.poison
     found = await entries.entries(query.limit + 1, query.cursor) if _is_theirs(request) else []
@@ -247,14 +239,22 @@ async def find(request: Request) -> Response:
     return PoisonPage.model_construct(entries=[_view(entry) for entry in page], next=following).response()
 
 
+@POISON.serve("POST /v1/poison/{id}/replay", _CLOSED, _ENTRY_ERRORS, _ENTRY_ID)
 async def replay(request: Request) -> Response:
-    """204: the entry is closed, and its job or message is worked on again."""
+    """Work on it again.
+
+    204: the entry is closed, and its job or message is worked on again.
+    """
     entry_id = _entry_id_of(request)
     return _closed(entry_id, was_open=await services_of(request).stores.poison.replay(entry_id))
 
 
+@POISON.serve("DELETE /v1/poison/{id}", _CLOSED, _ENTRY_ERRORS, _ENTRY_ID)
 async def drop(request: Request) -> Response:
-    """204: the entry is closed for good."""
+    """Give it up for good.
+
+    204: the entry is closed for good.
+    """
     entry_id = _entry_id_of(request)
     return _closed(entry_id, was_open=await services_of(request).stores.poison.drop(entry_id))
 
@@ -291,19 +291,3 @@ def _closed(entry_id: int, *, was_open: bool) -> Response:
 
 def _not_found(entry_id: int | str) -> Problem:
     return Problem("poison_not_found", f"No open entry {entry_id} in the poison book.")
-
-
-_ENTRY_ID, _CLOSED = in_path(id="The entry's id."), answers_nothing("The entry is closed.")
-_ENTRY_ERRORS = ("poison_not_found", *STORE_ERRORS)
-POISON = (
-    Address(
-        "GET /v1/poison",
-        find,
-        "List what was given up.",
-        answers(PoisonPage, "One page."),
-        LIST_ERRORS,
-        in_query(PoisonQuery),
-    ),
-    Address("POST /v1/poison/{id}/replay", replay, "Work on it again.", _CLOSED, _ENTRY_ERRORS, _ENTRY_ID),
-    Address("DELETE /v1/poison/{id}", drop, "Give it up for good.", _CLOSED, _ENTRY_ERRORS, _ENTRY_ID),
-)

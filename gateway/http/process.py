@@ -7,17 +7,15 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.access.caller import caller_of
-from gateway.backlog import ends_in_s
 from gateway.http.accept import submit_job
-from gateway.http.openapi import BINARY, FORM_ERRORS, STORE_ERRORS, Address, answers, fields_of, form
+from gateway.http.openapi import BINARY, FORM_ERRORS, STORE_ERRORS, Address, Addresses, answers, fields_of, form
 from gateway.http.schemas import Answer, Count
 from gateway.intake.body import check_length, read_as
 from gateway.intake.media import check_form, glance_at
 from gateway.intake.process_form import PHOTO, ProcessFields, process_request
 from gateway.services import services_of
 
-_WORKERS = "Inferences that the live workers can have under way."
+WORKERS = "Inferences that the live workers can have under way."
 
 
 class ProcessAnswer(Answer):
@@ -34,7 +32,7 @@ class Stats(Answer):
 
     queue_max: int = Field(ge=1, description="QUEUE_MAX_SIZE.", examples=[1000])
     queue_current: Count = Field(description="Jobs that wait.", examples=[3])
-    workers: Count = Field(description=_WORKERS, examples=[8])
+    workers: Count = Field(description=WORKERS, examples=[8])
     jobs_processed: Count = Field(description="Jobs that ended and are still kept.", examples=[412])
     uptime_sec: Count = Field(examples=[86400])
     processing: Count = Field(description="Jobs that are worked on.", examples=[2])
@@ -49,19 +47,15 @@ class Stats(Answer):
     )
 
 
-class QueueStatus(Answer):
-    """How full the queue is."""
-
-    queue_size: Count = Field(description="Jobs that wait.", examples=[3])
-    max_queue_size: int = Field(ge=1, description="QUEUE_MAX_SIZE.", examples=[1000])
-    processing: Count = Field(description="Jobs that are worked on.", examples=[2])
-    workers: Count = Field(description=_WORKERS, examples=[8])
-    full: bool = Field(description="Whether one more job would be answered 429.", examples=[False])
-    estimated_wait_sec: float = Field(ge=0, description="A guess at the time that a new job takes.", examples=[0.6])
+_FIELDS = fields_of(ProcessFields)
+_REQUIRED = [PHOTO, *(name for name, field in ProcessFields.model_fields.items() if field.is_required())]
 
 
 async def process(request: Request) -> Response:
-    """Queue a photo for its two masks; the same job again changes nothing."""
+    """Queue a photo for its upper and lower body masks.
+
+    Queue a photo for its two masks; the same job again changes nothing.
+    """
     services, settings = services_of(request), services_of(request).settings
     kind = request.headers.get("content-type", "")
     check_form(kind)
@@ -78,8 +72,24 @@ async def process(request: Request) -> Response:
     ).response()
 
 
+MASK_SERVICE = Addresses()
+MASK_SERVICE.append(
+    Address(
+        "POST /process",
+        process,
+        answers(ProcessAnswer, "The job waits, or was known before."),
+        FORM_ERRORS,
+        body=form({PHOTO: {**BINARY, "description": "The photo."}}, _FIELDS, _REQUIRED),
+    )
+)
+
+
+@MASK_SERVICE.serve("GET /stats", answers(Stats, "Figures."), STORE_ERRORS)
 async def stats(request: Request) -> Response:
-    """The queue of jobs in figures. Raises Problem `store_unavailable`."""
+    """See how busy the queue is.
+
+    The queue of jobs in figures. Raises Problem `store_unavailable`.
+    """
     services = services_of(request)
     counts, recent = await services.stores.jobs.counts(), await services.stores.jobs.recent()
     return Stats.model_construct(
@@ -93,41 +103,3 @@ async def stats(request: Request) -> Response:
         success_rate=recent.success_rate,
         avg_latency_sec=recent.latency_s,
     ).response()
-
-
-async def queue_status(request: Request) -> Response:
-    """How full the queue is. Raises Problem `store_unavailable`."""
-    services = services_of(request)
-    counts = await services.stores.jobs.counts()
-    return QueueStatus.model_construct(
-        queue_size=counts.queued,
-        max_queue_size=services.settings.queue_max_size,
-        processing=counts.running,
-        workers=counts.workers,
-        full=await services.backlog.room(caller_of(request).tenant) <= 0,
-        estimated_wait_sec=round(ends_in_s(counts), 1),
-    ).response()
-
-
-ADDRESSES = (
-    Address(
-        "POST /process",
-        process,
-        "Queue a photo for its upper and lower body masks.",
-        answers(ProcessAnswer, "The job waits, or was known before."),
-        FORM_ERRORS,
-        body=form(
-            {PHOTO: {**BINARY, "description": "The photo."}},
-            fields_of(ProcessFields),
-            [PHOTO, *(name for name, field in ProcessFields.model_fields.items() if field.is_required())],
-        ),
-    ),
-    Address("GET /stats", stats, "See how busy the queue is.", answers(Stats, "Figures."), STORE_ERRORS),
-)
-QUEUE_STATUS = Address(
-    "GET /queue-status",
-    queue_status,
-    "See how full the queue is.",
-    answers(QueueStatus, "The queue."),
-    STORE_ERRORS,
-)

@@ -123,14 +123,14 @@ def add_routes(app: FastAPI, registry: Mapping[str, Pipeline], settings: Setting
     complete(app)
 
 
-def _addresses(registry: Mapping[str, Pipeline], settings: Settings) -> Mapping[str, tuple[Address, ...]]:
+def _addresses(registry: Mapping[str, Pipeline], settings: Settings) -> Mapping[str, list[Address]]:
     """All but those of the pipelines, by what they are about."""
     return {
         "pipelines": operations.PIPELINES,
-        "jobs": (*jobs.addresses(registry), *events.ADDRESSES),
+        "jobs": [jobs.submission(registry), *jobs.JOBS, *events.EVENTS],
         "poison": operations.POISON,
-        "mask service": process.ADDRESSES,
-        "facial services": frontal.addresses(registry),
-        "blur pipeline": uploads.addresses(registry),
-        "health": (*operations.HEALTH, *(operations.METRICS if settings.prometheus_enabled else ())),
+        "mask service": process.MASK_SERVICE,
+        "facial services": [frontal.submission(registry), *frontal.FACIAL_SERVICES],
+        "blur pipeline": [*uploads.submissions(registry), *uploads.UPLOADS],
+        "health": [*operations.HEALTH, *(operations.METRICS if settings.prometheus_enabled else ())],
     }

@@ -72,11 +72,11 @@ def _address(pipeline: Pipeline) -> Address:
     return Address(
         f"POST /v1/run/{pipeline.name}",
         run,
-        pipeline.summary,
         _responses(pipeline),
         (*_ERRORS, *pipeline.refusals),
         query_parameters(fields),
         photo_bodies(fields),
+        summary=pipeline.summary,
         name=f"run_{pipeline.name}",
     )
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Literal
 from uuid import UUID
@@ -12,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.access.caller import caller_of
+from gateway.backlog import ends_in_s
 from gateway.http.accept import MAX_FILES, Arrival, Batch, accept_batch, submit_job
 from gateway.http.jobs import job_not_found, job_of, link_of
 from gateway.http.openapi import (
@@ -22,12 +22,13 @@ from gateway.http.openapi import (
     JOB_ID,
     STORE_ERRORS,
     Address,
+    Addresses,
     answers,
     form,
     in_path,
     parameters_schema,
 )
-from gateway.http.process import QUEUE_STATUS
+from gateway.http.process import WORKERS
 from gateway.http.schemas import (
     EXAMPLE_ID,
     FOUND,
@@ -45,7 +46,6 @@ from gateway.intake.encoding import check_plain
 from gateway.intake.media import check_form, glance_at
 from gateway.intake.upload_form import FILE, FILES, upload_of
 from gateway.jobs.job import Job, JobState, Outcome, StoredArtifact
-from gateway.jobs.links import Link
 from gateway.jobs.store import JobFilter
 from gateway.jobs.uploads import BLURRED, ORIGINAL, PIPELINE, file_name, image_of, is_upload
 from gateway.pipelines.pipeline import Pipeline
@@ -140,6 +140,20 @@ class BatchStatus(Answer):
     results: list[UploadStatus] = Field(description="In the order of the files.")
 
 
+class QueueStatus(Answer):
+    """How full the queue is."""
+
+    queue_size: Count = Field(description="Jobs that wait.", examples=[3])
+    max_queue_size: int = Field(ge=1, description="QUEUE_MAX_SIZE.", examples=[1000])
+    processing: Count = Field(description="Jobs that are worked on.", examples=[2])
+    workers: Count = Field(description=WORKERS, examples=[8])
+    full: bool = Field(description="Whether one more job would be answered 429.", examples=[False])
+    estimated_wait_sec: float = Field(ge=0, description="A guess at the time that a new job takes.", examples=[0.6])
+
+
+UPLOADS = Addresses()
+
+
 async def upload(request: Request) -> Response:
     """Queue a photo to be blurred."""
     services, settings = services_of(request), services_of(request).settings
@@ -160,7 +174,9 @@ async def upload(request: Request) -> Response:
 
 
 async def batch_upload(request: Request) -> Response:
-    """Queue many photos; what is wrong with one of them is told of that one alone.
+    """Queue many photos to be blurred.
+
+    What is wrong with one of them is told of that one alone.
 
     None may be compressed on its way: 32 MB could open to a thousand times as much, which nobody would have sent.
     """
@@ -173,38 +189,45 @@ async def batch_upload(request: Request) -> Response:
     return _batch_answer(taken).response()
 
 
+@UPLOADS.serve("GET /status/{id}", answers(UploadStatus, "The photo."), JOB_ERRORS, JOB_ID)
 async def status(request: Request) -> Response:
-    """What became of a photo."""
+    """Ask what became of a photo."""
     job = await job_of(request)
     if not is_upload(job.request):
         raise job_not_found(job.id)
-    return _status(job, _places_of(request)).response()
+    return _status(request, job).response()
 
 
+@UPLOADS.serve("GET /batch/{id}", answers(BatchStatus, "The batch."), JOB_ERRORS, in_path(id="The batch's id."))
 async def batch(request: Request) -> Response:
-    """How far a batch is, and what became of each file."""
+    """Ask how far a batch is.
+
+    How far a batch is, and what became of each file.
+    """
     services, batch_id = services_of(request), _batch_id_of(request)
     wanted = JobFilter(limit=MAX_FILES, tenant=caller_of(request).tenant, batch_id=batch_id)
     jobs = await services.stores.jobs.find(wanted)
     if not jobs:
         raise _batch_not_found(batch_id)
-    return _batch_status(batch_id, jobs[::-1], _places_of(request)).response()
+    return _batch_status(request, batch_id, jobs[::-1]).response()
 
 
-@dataclass(frozen=True)
-class _Places:
-    """Where objects are: in a bucket of S3, or, without one, where `link` says."""
+@UPLOADS.serve("GET /queue-status", answers(QueueStatus, "The queue."), STORE_ERRORS)
+async def queue_status(request: Request) -> Response:
+    """See how full the queue is.
 
-    bucket: str | None
-    link: Link
-
-    def path(self, job: Job, artifact: StoredArtifact) -> str:
-        return f"s3://{self.bucket}/{artifact.key}" if self.bucket else self.link(job.id, artifact)
-
-
-def _places_of(request: Request) -> _Places:
+    How full the queue is. Raises Problem `store_unavailable`.
+    """
     services = services_of(request)
-    return _Places(services.settings.minio_bucket if services.stores.durable else None, link_of(request))
+    counts = await services.stores.jobs.counts()
+    return QueueStatus.model_construct(
+        queue_size=counts.queued,
+        max_queue_size=services.settings.queue_max_size,
+        processing=counts.running,
+        workers=counts.workers,
+        full=await services.backlog.room(caller_of(request).tenant) <= 0,
+        estimated_wait_sec=round(ends_in_s(counts), 1),
+    ).response()
 
 
 def _batch_id_of(request: Request) -> UUID:
@@ -246,31 +269,39 @@ def _arrived(job: Job, arrival: Arrival) -> BatchedUpload:
     )
 
 
-def _status(job: Job, places: _Places) -> UploadStatus:
+def _status(request: Request, job: Job) -> UploadStatus:
     outcome = job.outcome
     return UploadStatus.model_construct(
         job_id=str(job.id),
         filename=file_name(job.request),
         status=STATUS[job.state],
         updated_at=_updated_at(job),
-        results=None if outcome is None or outcome.failure else _results(job, outcome, places),
+        results=None if outcome is None or outcome.failure else _results(request, job, outcome),
         error=error_of(outcome.failure) if outcome and outcome.failure else None,
     )
 
 
-def _results(job: Job, outcome: Outcome, places: _Places) -> UploadResults:
+def _results(request: Request, job: Job, outcome: Outcome) -> UploadResults:
     original, blurred = (image_of(outcome.artifacts, stem) for stem in (ORIGINAL, BLURRED))
     return UploadResults.model_construct(
-        original_image_path=places.path(job, original) if original else None,
-        processed_image_path=places.path(job, blurred) if blurred else None,
-        processed_image_url=places.link(job.id, blurred) if blurred else None,
+        original_image_path=_path(request, job, original) if original else None,
+        processed_image_path=_path(request, job, blurred) if blurred else None,
+        processed_image_url=link_of(request)(job.id, blurred) if blurred else None,
         processing_time=round(outcome.processing_ms / 1000, 3),
         blur_metadata=outcome.result["blur"],
         detection_metadata=DetectionMetadata.model_construct(detections=outcome.result["detections"]),
     )
 
 
-def _batch_status(batch_id: UUID, jobs: Sequence[Job], places: _Places) -> BatchStatus:
+def _path(request: Request, job: Job, artifact: StoredArtifact) -> str:
+    """Where an object is: in a bucket of S3; without one, its link."""
+    services = services_of(request)
+    if services.stores.durable:
+        return f"s3://{services.settings.minio_bucket}/{artifact.key}"
+    return link_of(request)(job.id, artifact)
+
+
+def _batch_status(request: Request, batch_id: UUID, jobs: Sequence[Job]) -> BatchStatus:
     """`jobs` in the order of the files."""
     counts = Counter(STATUS[job.state] for job in jobs)
     ended = counts["completed"] + counts["failed"]
@@ -284,7 +315,7 @@ def _batch_status(batch_id: UUID, jobs: Sequence[Job], places: _Places) -> Batch
         completed=counts["completed"],
         failed=counts["failed"],
         updated_at=max(map(_updated_at, jobs)),
-        results=[_status(job, places) for job in jobs],
+        results=[_status(request, job) for job in jobs],
     )
 
 
@@ -306,44 +337,15 @@ _REFUSED = BatchedUpload.example(
 _BATCH_ERRORS = (*(code for code in BODY_ERRORS if code != "invalid_encoding"), "storage_unavailable", *STORE_ERRORS)
 
 
-def addresses(registry: Mapping[str, Pipeline]) -> tuple[Address, ...]:
-    """Those of the blur pipeline."""
+def submissions(registry: Mapping[str, Pipeline]) -> tuple[Address, ...]:
+    """Where photos are sent to; the fields are the pipeline's parameters."""
     fields = parameters_schema(registry[PIPELINE])["properties"] if PIPELINE in registry else {}
     photo = {**BINARY, "description": "The photo."}
     photos = {"type": "array", "items": BINARY, "maxItems": MAX_FILES, "description": "The photos."}
-    submitted = BatchAnswer.example(results=[BatchedUpload.example(), _REFUSED])
+    example = BatchAnswer.example(results=[BatchedUpload.example(), _REFUSED])
+    taken = answers(BatchAnswer, "What became of each file; those that were accepted wait.", example=example)
+    waits = answers(UploadAnswer, "The photo waits.")
     return (
-        Address(
-            "POST /upload",
-            upload,
-            "Queue a photo to be blurred.",
-            answers(UploadAnswer, "The photo waits."),
-            FORM_ERRORS,
-            body=form({FILE: photo}, fields, [FILE]),
-        ),
-        Address(
-            "POST /batch-upload",
-            batch_upload,
-            "Queue many photos to be blurred.",
-            answers(BatchAnswer, "What became of each file; those that were accepted wait.", example=submitted),
-            _BATCH_ERRORS,
-            body=form({FILES: photos}, fields, [FILES]),
-        ),
-        Address(
-            "GET /status/{id}",
-            status,
-            "Ask what became of a photo.",
-            answers(UploadStatus, "The photo."),
-            JOB_ERRORS,
-            JOB_ID,
-        ),
-        Address(
-            "GET /batch/{id}",
-            batch,
-            "Ask how far a batch is.",
-            answers(BatchStatus, "The batch."),
-            JOB_ERRORS,
-            in_path(id="The batch's id."),
-        ),
-        QUEUE_STATUS,
+        Address("POST /upload", upload, waits, FORM_ERRORS, body=form({FILE: photo}, fields, [FILE])),
+        Address("POST /batch-upload", batch_upload, taken, _BATCH_ERRORS, body=form({FILES: photos}, fields, [FILES])),
     )

@@ -15,9 +15,9 @@ from gateway.app import create_app
 from gateway.artifacts import MEDIA_TYPES, media_type
 from gateway.http.frontal import CacheCleanup, CacheFigures, FrontalStatus, FrontalSubmission
 from gateway.http.operations import Health, Live, PipelineList, PoisonPage
-from gateway.http.process import ProcessAnswer, QueueStatus, Stats
+from gateway.http.process import ProcessAnswer, Stats
 from gateway.http.schemas import EventTicket, JobPage, JobView, Resent, RunAnswer, tiny_png
-from gateway.http.uploads import BatchAnswer, BatchStatus, UploadAnswer, UploadStatus
+from gateway.http.uploads import BatchAnswer, BatchStatus, QueueStatus, UploadAnswer, UploadStatus
 from gateway.intake.job_fields import JobFields
 from gateway.intake.job_request import job_request
 from gateway.intake.json_body import json_submission

@@ -11,9 +11,8 @@ import pytest
 from gateway.artifacts import Artifact
 from gateway.http import accept
 from gateway.http.accept import MAX_FILES
-from gateway.http.process import QueueStatus
 from gateway.http.schemas import FOUND
-from gateway.http.uploads import BatchAnswer, BatchStatus, UploadAnswer, UploadStatus
+from gateway.http.uploads import BatchAnswer, BatchStatus, QueueStatus, UploadAnswer, UploadStatus
 from gateway.jobs.bucket import ObjectMissingError
 from gateway.jobs.job import Failure, Lease, Outcome
 from gateway.jobs.storing import store_artifacts
