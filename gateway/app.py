@@ -1,6 +1,6 @@
 """The application: routes, error answers and services put together."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
@@ -14,17 +14,11 @@ from starlette.routing import Match, Route
 from gateway.access.browsers import CorsHeaders, HostAndOriginGuard, Hosts, Origins, SafeHeaders
 from gateway.access.forwarded import PublicAddresses, asked_path
 from gateway.errors import Problem, note_problem, problem_response
-from gateway.http.guard import RULES, guarded, rules_of, run_rule
 from gateway.http.middleware import Entrance, HeadRequests, RequestMiddleware, path_of
+from gateway.http.routes import add_routes, slashless
 from gateway.metrics.instruments import Instruments
 from gateway.metrics.middleware import MeasuredRequests
-from gateway.openapi.document import complete
-from gateway.openapi.run import run_operation, run_responses
-from gateway.openapi.security import security
-from gateway.pipelines.registry import Pipeline, build_registry
-from gateway.routes import run
-from gateway.routes.addresses import addresses
-from gateway.routes.documentation import add_documentation, slashless
+from gateway.pipelines.registry import build_registry
 from gateway.services import running_services
 from gateway.settings import Settings
 
@@ -60,32 +54,8 @@ def create_app(settings: Settings) -> FastAPI:
         exception_handlers={Problem: _answer_problem, HTTPException: _answer_http},
     )
     app.state.instruments = instruments
-    add_documentation(app)
-    _add_routes(app, registry, settings)
-    complete(app)
+    add_routes(app, registry, settings)
     return app
-
-
-def _add_routes(app: FastAPI, registry: Mapping[str, Pipeline], settings: Settings) -> None:
-    for entry in registry.values():
-        rule = run_rule(entry.name)
-        app.add_api_route(
-            f"/v1/run/{entry.name}",
-            guarded(rule, run.run_with(entry)),
-            methods=["POST"],
-            name=f"run_{entry.name}",
-            summary=entry.summary,
-            response_class=Response,
-            responses=run_responses(entry),
-            openapi_extra={**run_operation(entry), **security(rule)},
-            tags=["pipelines"],
-        )
-    unknown = guarded(RULES["POST /v1/run/{pipeline}"], run.run_unknown)
-    app.add_api_route("/v1/run/{pipeline}", unknown, methods=["POST"], include_in_schema=False)
-    rules = rules_of(settings)
-    for tag, listed in addresses(registry, settings).items():
-        for address in listed:
-            address.add_to(app, tag, rules[address.route])
 
 
 async def _answer_problem(request: Request, error: Exception) -> Response:

@@ -1,1 +1,1 @@
-"""The HTTP API: addresses, their guard, what stands around every request, and the document that describes them."""
+"""What HTTP serves: every address, its answers, and the description of both."""

@@ -12,8 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli import app
-from gateway.routes.job_schemas import JobView
-from gateway.routes.schemas import RunAnswer
+from gateway.http.schemas import JobView, RunAnswer
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.face_case import RUN, FaceCase, artifacts_of, found_case
 from tests.integration.gateway.photos import encode, gradient

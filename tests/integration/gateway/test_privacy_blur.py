@@ -16,10 +16,8 @@ from gateway.cli import app
 from gateway.deadlines import Deadline
 from gateway.errors import PROBLEMS, Problem
 from gateway.health import Prober
-from gateway.openapi.example_photo import tiny_png
+from gateway.http.schemas import JobView, RunAnswer, tiny_png
 from gateway.pipelines.registry import build_registry
-from gateway.routes.job_schemas import JobView
-from gateway.routes.schemas import RunAnswer
 from gateway.settings import Settings
 from gateway.triton import connect
 from tests.integration.gateway.answers import assert_problem

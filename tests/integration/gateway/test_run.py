@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gateway.http.schemas import RunAnswer, RunSummary
 from gateway.pipelines.body_masks import MASK_TYPES
-from gateway.routes.schemas import RunAnswer, RunSummary
 
 RUN = "/v1/run/body_masks"
 

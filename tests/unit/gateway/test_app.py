@@ -7,8 +7,8 @@ from pydantic import BaseModel
 
 from gateway.app import create_app
 from gateway.errors import PROBLEMS
-from gateway.openapi.example_photo import tiny_png
-from gateway.routes.schemas import Health, Live, PipelineList
+from gateway.http.operations import Health, Live, PipelineList
+from gateway.http.schemas import tiny_png
 from gateway.settings import Settings, SettingsError
 
 RUN = "/v1/run/body_masks"

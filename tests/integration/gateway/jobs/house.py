@@ -9,11 +9,11 @@ from uuid import UUID
 import httpx
 
 from gateway.app import create_app
+from gateway.http.schemas import tiny_png
 from gateway.jobs.job import Lease, Outcome, StoredArtifact
 from gateway.jobs.objects import artifact_key
 from gateway.limits.sharing import NOBODY
 from gateway.listening import Limits, Server, configured
-from gateway.openapi.example_photo import tiny_png
 from gateway.pipelines.registry import build_registry
 from gateway.results import Failure, media_type
 from gateway.services import Services, services_on

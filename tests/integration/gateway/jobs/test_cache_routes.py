@@ -6,8 +6,8 @@ from uuid import uuid4
 import pytest
 
 from gateway.cache.cache import CachedResult, CacheHit, CacheKey, NewEntry
+from gateway.http.frontal import CacheEntry, CacheFigures
 from gateway.results import Artifact, Failure
-from gateway.routes.frontal_schemas import CacheEntry, CacheFigures
 from tests.integration.gateway.jobs.house import House, until
 
 CACHE = "/api/v1/cache"

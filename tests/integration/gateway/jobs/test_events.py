@@ -9,10 +9,10 @@ from uuid import UUID
 
 import httpx
 
+from gateway.http.events import state_events
+from gateway.http.schemas import JobView
 from gateway.jobs.outbox_messages import by_key
 from gateway.limits.sharing import NOBODY, Visit
-from gateway.routes.events import state_events
-from gateway.routes.job_schemas import JobView
 from tests.integration.gateway.jobs.house import JOBS, House, until
 
 Event = dict[str, str]

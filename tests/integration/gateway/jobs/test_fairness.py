@@ -12,11 +12,11 @@ import pytest_asyncio
 
 from gateway.deadlines import Deadline
 from gateway.http import middleware
+from gateway.http.schemas import tiny_png
 from gateway.intake import bodies as body_module
 from gateway.intake.bodies import FIRST_BYTES
 from gateway.limits import sharing
 from gateway.limits.sharing import NOBODY
-from gateway.openapi.example_photo import tiny_png
 from gateway.settings import Settings
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.conftest import COMMON

@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
+from gateway.http.frontal import FrontalStatus, FrontalSubmission
 from gateway.jobs.job import Lease, Outcome, StoredArtifact
 from gateway.jobs.objects import artifact_key
-from gateway.routes.frontal_schemas import FrontalStatus, FrontalSubmission
 from tests.integration.gateway.jobs.house import JOBS, PHOTO, House
 
 SUBMIT = "/api/v1/frontal/crop/submit"

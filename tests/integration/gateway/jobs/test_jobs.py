@@ -4,8 +4,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from gateway.http.schemas import JobPage, JobView
 from gateway.results import Failure
-from gateway.routes.job_schemas import JobPage, JobView
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.house import JOBS, MASK, RESULT, House
 from tests.outboxes import take_due

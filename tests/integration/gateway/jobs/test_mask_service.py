@@ -5,9 +5,9 @@ from uuid import uuid4
 
 import pytest
 
+from gateway.http.operations import Health
+from gateway.http.process import Stats
 from gateway.jobs.job import Callback
-from gateway.routes.job_schemas import Stats
-from gateway.routes.schemas import Health
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.house import PHOTO, House, until
 

@@ -4,11 +4,11 @@ from uuid import uuid4
 
 import pytest
 
+from gateway.http.operations import PoisonPage
 from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.job import ImageReference, NewJob
 from gateway.jobs.outbox import OutboxMessage
 from gateway.results import Failure
-from gateway.routes.job_schemas import PoisonPage
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.house import House
 

@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from gateway.http.schemas import JobView
 from gateway.jobs.job import Callback, ImageReference
 from gateway.jobs.objects import photo_key
 from gateway.pipelines.registry import parameters_json
-from gateway.routes.job_schemas import JobView
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.house import FORM, JOBS, PHOTO, House
 

@@ -9,22 +9,26 @@ import httpx
 import pytest
 
 from gateway.errors import Problem
+from gateway.http import accept
+from gateway.http.accept import MAX_FILES
+from gateway.http.schemas import FOUND
+from gateway.http.uploads import (
+    BatchAnswer,
+    BatchStatus,
+    QueueStatus,
+    UploadAnswer,
+    UploadStatus,
+)
 from gateway.jobs.artifacts import ArtifactStore
 from gateway.jobs.job import Lease, Outcome
 from gateway.jobs.objects import ObjectMissingError, with_original
-from gateway.openapi.run_examples import EXAMPLES
-from gateway.openapi.uploads import BATCH, BATCH_SUBMITTED, PROCESSED, UPLOADED
 from gateway.results import Artifact, Failure
-from gateway.routes import batches
-from gateway.routes.batches import MAX_FILES
-from gateway.routes.job_schemas import QueueStatus
-from gateway.routes.upload_schemas import BatchAnswer, BatchStatus, UploadAnswer, UploadStatus
 from gateway.worker.removals import Removals
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.house import LEASE_S, PHOTO, House
 
 PDF = b"%PDF-1.7"
-RESULT = {"status": "completed", **EXAMPLES["privacy_blur"].found}
+RESULT = {"status": "completed", **FOUND["privacy_blur"]}
 
 
 async def upload(house: House, name: str = "image.png", data: bytes = PHOTO, **fields: str) -> httpx.Response:
@@ -64,7 +68,12 @@ async def empty(house: House) -> None:
 
 async def test_a_photo_is_taken_as_that_pipeline_does(house: House) -> None:
     answer = (await upload(house, "car.png", hide="faces", unknown="field")).raise_for_status().json()
-    assert answer == {**UPLOADED, "job_id": answer["job_id"], "filename": "car.png", "file_size": len(PHOTO)}
+    assert answer == {
+        **UploadAnswer.example(),
+        "job_id": answer["job_id"],
+        "filename": "car.png",
+        "file_size": len(PHOTO),
+    }
     assert UploadAnswer.model_validate(answer).model_dump(mode="json") == answer
     job = (await house.client.get(f"/v1/jobs/{answer['job_id']}")).json()
     assert (job["pipeline"], job["source"], job["state"]) == ("privacy_blur", "upload:car.png", "queued")
@@ -81,7 +90,7 @@ async def test_the_status_tells_where_both_photos_are(house: House) -> None:
     assert (await status(house, job_id))["status"] == "processing"
     await blur(house, lease)
     done = await status(house, job_id)
-    assert done.keys() == PROCESSED.keys()
+    assert done.keys() == UploadStatus.model_fields.keys()
     assert (done["job_id"], done["status"]) == (job_id, "completed")
     assert began <= int(str(done["updated_at"])) <= time.time()
     results = done["results"]
@@ -177,7 +186,7 @@ async def test_a_batch_as_large_as_the_queue_with_broken_files_beside(house: Hou
     files = [(f"{number}.png", PHOTO[:40] if number % 10 == 3 and number < 20 else PHOTO) for number in range(22)]
     answer = (await batch_upload(house, files, hide="faces")).raise_for_status().json()
     assert BatchAnswer.model_validate(answer).model_dump(mode="json") == answer
-    assert answer.keys() == BATCH_SUBMITTED.keys()
+    assert answer.keys() == BatchAnswer.model_fields.keys()
     assert (answer["total"], answer["submitted"], answer["failed"]) == (22, 20, 2)
     assert answer["message"] == "20 of 22 images submitted for processing"
     assert [one["filename"] for one in answer["results"]] == [name for name, _ in files]
@@ -202,7 +211,7 @@ async def test_a_batch_as_large_as_the_queue_with_broken_files_beside(house: Hou
 async def batch(house: House, batch_id: object) -> dict[str, object]:
     answer = (await house.client.get(f"/batch/{batch_id}")).raise_for_status().json()
     assert BatchStatus.model_validate(answer).model_dump(mode="json", exclude_unset=True) == answer
-    assert answer.keys() == BATCH.keys()
+    assert answer.keys() == BatchStatus.model_fields.keys()
     return answer
 
 
@@ -255,7 +264,7 @@ async def test_a_batch_has_an_end(house: House) -> None:
 async def test_a_batch_ends_before_its_photos_are_taken_for_left_behind(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "LONGEST_BATCH_S", 0.2)
+    monkeypatch.setattr(accept, "LONGEST_BATCH_S", 0.2)
     before, url = await house.stores.photos.keys(""), house.client.base_url
     reader, writer = await asyncio.open_connection(url.host, url.port)
     writer.write(

@@ -12,8 +12,8 @@ from starlette.types import ASGIApp
 
 from gateway.access.browsers import Origins, SafeHeaders
 from gateway.app import create_app
+from gateway.http.schemas import tiny_png
 from gateway.metrics.instruments import Instruments
-from gateway.openapi.example_photo import tiny_png
 from gateway.server import serving_metrics
 from gateway.settings import Settings
 from gateway.worker.process import WorkerPage

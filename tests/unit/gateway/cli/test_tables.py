@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gateway.cli.tables import age, print_job, print_jobs
-from gateway.openapi.job_examples import COMPLETED, QUEUED
+from gateway.http.schemas import COMPLETED, QUEUED
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.http.schemas import tiny_png
 from gateway.jobs.job import UNCOUNTED
 from gateway.jobs.objects import (
     artifact_key,
@@ -16,7 +17,6 @@ from gateway.jobs.objects import (
     upload_source,
     with_original,
 )
-from gateway.openapi.example_photo import tiny_png
 from gateway.results import Artifact
 from tests.unit.gateway.worker.jobs import new_job
 

@@ -6,12 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.http.schemas import COMPLETED, QUEUED, JobSummary, JobView
 from gateway.jobs.job import ImageReference, Job, NewJob, Outcome, StoredArtifact
 from gateway.jobs.outbox import Delivery, OutboxMessage
 from gateway.jobs.outbox_messages import job_view, timestamp
-from gateway.openapi.job_examples import COMPLETED, QUEUED
 from gateway.results import Failure
-from gateway.routes.job_schemas import JobSummary, JobView
 
 NOON = datetime(2025, 11, 26, 12, tzinfo=UTC)
 KEY = "123/req-123-001/upper_body_mask.png"

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from gateway.http.schemas import tiny_png
 from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.job import Outcome
 from gateway.jobs.outbox import OutboxMessage
@@ -17,7 +18,6 @@ from gateway.jobs.store import JobFilter, Signals
 from gateway.kafka.ingestion import ArrivalStore
 from gateway.kafka.messages import Arrival, Message, MessageReader
 from gateway.metrics.instruments import Instruments
-from gateway.openapi.example_photo import tiny_png
 from gateway.pipelines.registry import build_registry
 from gateway.postgres.stores import open_postgres
 from gateway.results import Failure

@@ -1,6 +1,6 @@
 """`POST /v1/run/{pipeline}`: a photo in, its artifacts out."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -11,27 +11,82 @@ from starlette.responses import Response
 from gateway.access.callers import caller_of
 from gateway.cache.keys import Work
 from gateway.deadlines import Deadline
-from gateway.http.answers import answer, check_accept, server_timing
+from gateway.http.answers import answer, check_accept, server_timing, single_types
 from gateway.http.middleware import request_id_of, while_connected
+from gateway.http.openapi import (
+    BINARY,
+    BODY_ERRORS,
+    COMPONENT,
+    JSON_ERRORS,
+    PHOTO_ERRORS,
+    REQUEST_ID,
+    STORE_ERRORS,
+    TEXT,
+    Address,
+    Responses,
+    file_schema,
+    parameters_schema,
+    photo_bodies,
+    query_parameters,
+)
+from gateway.http.schemas import FOUND, MADE, RunAnswer, RunSummary
 from gateway.inference import Turn, inference_of
 from gateway.intake.bodies import check_length, read_body
 from gateway.intake.images import check_photo, inline_photo
-from gateway.intake.submissions import check_media_type, read_submission, start_check
+from gateway.intake.submissions import JSON, check_media_type, read_submission, start_check
 from gateway.limits.sharing import Visit, visit_of
 from gateway.pipelines.registry import Pipeline, parameters_json, unknown_pipeline
 from gateway.results import InferenceResult, Stopwatch
 from gateway.services import Services, services_of
 
-Handler = Callable[[Request], Awaitable[Response]]
+_SERVER_TIMING = {"Server-Timing": {"description": "Milliseconds of wait and infer.", "schema": TEXT}}
+_PARTS = {
+    "type": "object",
+    "properties": {"result.json": {"$ref": COMPONENT.format(model=RunSummary.__name__)}},
+    "required": ["result.json"],
+    "additionalProperties": {**BINARY, "description": "An artifact, under its own name and type."},
+}
+"""The parts of multipart/mixed by their file names."""
+_ERRORS = (
+    *(*BODY_ERRORS, *JSON_ERRORS, *PHOTO_ERRORS, *STORE_ERRORS, "not_found", "method_not_allowed", "not_acceptable"),
+    *("model_missing", "inference_failed", "triton_unavailable", "deadline_exceeded"),
+)
 
 
-def run_with(pipeline: Pipeline) -> Handler:
-    """The handler of one pipeline's address."""
+def addresses(registry: Mapping[str, Pipeline]) -> tuple[Address, ...]:
+    """One for each pipeline."""
+    return tuple(_address(pipeline) for pipeline in registry.values())
 
+
+def _address(pipeline: Pipeline) -> Address:
     async def run(request: Request) -> Response:
         return await _run(request, services_of(request), pipeline)
 
-    return run
+    fields = parameters_schema(pipeline)["properties"]
+    return Address(
+        f"POST /v1/run/{pipeline.name}",
+        run,
+        _responses(pipeline),
+        (*_ERRORS, *pipeline.refusals),
+        query_parameters(fields),
+        photo_bodies(fields),
+        summary=pipeline.summary,
+        name=f"run_{pipeline.name}",
+    )
+
+
+def _responses(pipeline: Pipeline) -> Responses:
+    description = (
+        "One artifact: its bytes. Several: JSON, or as Accept prefers multipart/mixed or the only artifact of a type."
+    )
+    example = RunAnswer.example(pipeline=pipeline.name, **FOUND[pipeline.name], artifacts=MADE[pipeline.name])
+    content = {
+        **{kind: {"schema": file_schema(kind)} for kind in single_types(pipeline)},
+        JSON: {"example": example},
+        "multipart/mixed": {"schema": _PARTS},
+    }
+    headers = {**REQUEST_ID, **_SERVER_TIMING}
+    return {200: {"description": description, "model": RunAnswer, "content": content, "headers": headers}}
 
 
 async def run_unknown(request: Request) -> Response:

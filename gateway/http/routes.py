@@ -1,9 +1,9 @@
-"""`/`, `/docs`, `/redoc` and `/openapi.json`; addresses in the pages are relative, as any prefix may stand before."""
+"""What is served: every address behind its rule, and the pages that describe them."""
 
 import base64
 import hashlib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
@@ -17,6 +17,11 @@ from starlette.routing import Match, Route
 from starlette.staticfiles import StaticFiles
 
 from gateway.access.forwarded import location, server_of
+from gateway.http import events, frontal, jobs, operations, process, run, uploads
+from gateway.http.guard import RULES, guarded, rules_of, run_rule
+from gateway.http.openapi import Address, complete
+from gateway.pipelines.registry import Pipeline
+from gateway.settings import Settings
 
 _SCRIPTS = "static-offline-docs"
 _DESCRIPTION = "openapi.json"
@@ -98,3 +103,33 @@ def _description_of(app: FastAPI) -> Callable[[Request], Awaitable[Response]]:
         return Response(written(server_of(request)), media_type="application/json")
 
     return describe
+
+
+_RUN_UNKNOWN = "/v1/run/{pipeline}"
+
+
+def add_routes(app: FastAPI, registry: Mapping[str, Pipeline], settings: Settings) -> None:
+    """Serve everything, and complete the application's description."""
+    add_documentation(app)
+    for address in run.addresses(registry):
+        address.add_to(app, "pipelines", run_rule(address.route.rpartition("/")[2]))
+    unknown = guarded(RULES[f"POST {_RUN_UNKNOWN}"], run.run_unknown)
+    app.add_api_route(_RUN_UNKNOWN, unknown, methods=["POST"], include_in_schema=False)
+    rules = rules_of(settings)
+    for tag, listed in _addresses(registry, settings).items():
+        for address in listed:
+            address.add_to(app, tag, rules[address.route])
+    complete(app)
+
+
+def _addresses(registry: Mapping[str, Pipeline], settings: Settings) -> Mapping[str, list[Address]]:
+    """All but those of the pipelines, by what they are about."""
+    return {
+        "pipelines": operations.PIPELINES,
+        "jobs": [jobs.submission(registry), *jobs.JOBS, *events.EVENTS],
+        "poison": operations.POISON,
+        "mask service": process.MASK_SERVICE,
+        "facial services": [frontal.submission(registry), *frontal.FACIAL_SERVICES],
+        "blur pipeline": [*uploads.submissions(registry), *uploads.UPLOADS],
+        "health": [*operations.HEALTH, *(operations.METRICS if settings.prometheus_enabled else ())],
+    }

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from gateway.access.callers import caller_of
 from gateway.errors import Problem
+from gateway.http.jobs import full_view, job_of, link_of
+from gateway.http.openapi import COMPONENT, JOB_ERRORS, JOB_ID, TEXT, Addresses, Responses, answers
+from gateway.http.schemas import COMPLETED, QUEUED, EventTicket, JobView
+from gateway.intake.submissions import JSON
 from gateway.jobs.job import Job
 from gateway.jobs.outbox_messages import Link, timestamp
 from gateway.limits.sharing import Visit, visit_of
-from gateway.routes.job_views import full_view, job_of, link_of
 from gateway.services import Services, services_of
 from gateway.stores import Stores
 
@@ -24,8 +27,57 @@ _KEEP_ALIVE_S = 15.0
 """So often a silent stream says that it lives, and looks whether it missed a change."""
 
 
+_JOB = {
+    **TEXT,
+    "contentMediaType": JSON,
+    "contentSchema": {"$ref": COMPONENT.format(model=JobView.__name__)},
+}
+_EVENT = {
+    "description": "Every event of the stream.",
+    "type": "object",
+    "required": ["event", "data"],
+    "oneOf": [
+        {"properties": {"event": {"const": "state"}, "id": TEXT, "data": _JOB}, "required": ["id"]},
+        {"properties": {"event": {"const": "deleted"}, "data": {"const": "{}"}}},
+    ],
+}
+_TICKET = {
+    "name": "ticket",
+    "in": "query",
+    "required": False,
+    "description": "What `POST …/events/ticket` gave, for an EventSource, which can send no header.",
+    "schema": TEXT,
+}
+
+
+def _stream() -> Responses:
+    """Each event is an object; one who has seen the last gets no content."""
+    shown = "".join(
+        f"id: {event_id}\nevent: state\ndata: {json.dumps(job)}\n\n"
+        for event_id, job in (("0-queued", QUEUED), ("1-completed", COMPLETED))
+    )
+    return {
+        200: {
+            "description": "Server-sent events: `state`, whose data is the job, and `deleted`, when there is none.",
+            "content": {"text/event-stream": {"schema": _EVENT, "example": shown}},
+        },
+        204: {"description": "`Last-Event-ID` names the job's outcome: there is nothing more to come."},
+    }
+
+
+EVENTS = Addresses()
+
+
+@EVENTS.serve(
+    "GET /v1/jobs/{id}/events",
+    _stream(),
+    ("ticket_invalid", "ticket_expired", "queue_full", *JOB_ERRORS),
+    [*JOB_ID, _TICKET],
+)
 async def events(request: Request) -> Response:
-    """The present state, then every change, until the outcome.
+    """Watch a job.
+
+    The present state, then every change, until the outcome.
 
     A client that comes back after the outcome it has seen gets 204, which tells an EventSource to stay away. Raises
     Problem `queue_full`.
@@ -40,12 +92,17 @@ async def events(request: Request) -> Response:
     return StreamingResponse(changes, media_type="text/event-stream", headers=_HEADERS)
 
 
+@EVENTS.serve("POST /v1/jobs/{id}/events/ticket", answers(EventTicket, "A ticket, for a minute."), JOB_ERRORS, JOB_ID)
 async def ticket(request: Request) -> Response:
-    """What lets an EventSource open that stream, for a minute."""
+    """Let a browser watch a job.
+
+    What lets an EventSource open that stream, for a minute.
+    """
     job = await job_of(request)
     text, expires = await services_of(request).access.tickets.issue(caller_of(request), job.id)
-    told = {"ticket": text, "expires": timestamp(expires)}
-    return JSONResponse(told, headers={"Cache-Control": "no-store"})
+    answer = EventTicket.model_construct(ticket=text, expires=timestamp(expires)).response()
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
 
 
 async def state_events(

@@ -1,0 +1,366 @@
+"""From a checked request to a job in the store."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from http import HTTPStatus
+
+import structlog
+from starlette.requests import Request
+
+from gateway.access.callers import Caller, caller_of, run_scope
+from gateway.cache.cache import CacheHit
+from gateway.cache.keys import Work
+from gateway.deadlines import Deadline, Pace
+from gateway.errors import Problem
+from gateway.http.middleware import trace_id_of
+from gateway.intake.bodies import FIRST_BYTES, LEAST_RATE, Room, pieces, too_large
+from gateway.intake.images import check_photo
+from gateway.intake.multipart import Part, PartParser
+from gateway.intake.requests import FILES, JobRequest, upload_name, upload_parameters
+from gateway.jobs.artifacts import ArtifactStore, InUseError
+from gateway.jobs.job import ImageReference, Job, NewJob, Outcome, fingerprint, outcome_of
+from gateway.jobs.objects import (
+    LONGEST_BATCH_S,
+    UPLOAD_PIPELINE,
+    Bucket,
+    parameters_key,
+    photo_key,
+    upload_source,
+    with_original,
+)
+from gateway.jobs.store import JobFilter, Submission
+from gateway.limits.backlog import Claim
+from gateway.limits.sharing import visit_of
+from gateway.logs import get_logger
+from gateway.results import Artifact, Failure, Stopwatch
+from gateway.s3.images import check_owner
+from gateway.services import Services, services_of
+
+_log = get_logger(__name__)
+
+_MEDIA_TYPE = "application/octet-stream"
+"""Nobody but a worker reads them, and that looks at the bytes."""
+_MOST_KEPT, _MOST_REMEMBERED = 64 * 1024, 4096
+"""Characters of parameters that stay with a job in the database, for ever, or in memory, with 10,000 that ended; one
+face's 478 landmarks have 30,000. Larger ones lie with the photo, as long as that does."""
+_PATIENCE_S = 1.0
+"""For another request of the same name that is being answered."""
+
+
+async def accept(services: Services, caller: Caller, wanted: JobRequest, trace_id: str) -> Submission:
+    """The job, newly made or known from before.
+
+    Raises Problem `scope_missing`, `queue_full`, `idempotency_conflict`, `storage_unavailable`, `store_unavailable`;
+    `invalid_parameters` for another tenant's image. Nothing is kept then, but for a photo and parameters whose job the
+    database may or may not have.
+    """
+    caller.check(run_scope(wanted.pipeline))
+    check_owner(wanted.image, caller.tenant, services.settings)
+    job = _new_job(wanted, caller.tenant, trace_id)
+    photo = wanted.image if isinstance(wanted.image, bytes) else None
+    submission = await _answered(services, job, photo) if photo is not None else None
+    submission = submission or await _queued(services, job, photo)
+    if submission.result == "conflict":
+        raise _conflict(job)
+    structlog.contextvars.bind_contextvars(job_id=str(submission.job.id), user_id=job.user_id)
+    if submission.job.outcome and submission.job.outcome.cached:
+        _log.info("cache hit", pipeline=job.pipeline, timings_ms=dict(submission.job.outcome.timings_ms))
+    return submission
+
+
+async def submit_job(request: Request, wanted: JobRequest) -> Submission:
+    """The same for what an address was asked; the request counts as waiting until it is answered."""
+    services = services_of(request)
+    with services.admission.place(visit_of(request)):
+        return await accept(services, caller_of(request), wanted, trace_id_of(request))
+
+
+async def _check_backlog(services: Services, job: NewJob) -> None:
+    """A request that came before adds nothing to a full queue."""
+    try:
+        await services.backlog.check(job.tenant)
+    except Problem as problem:
+        if problem.code != "queue_full" or not await _came_before(services, job):
+            raise
+
+
+async def _came_before(services: Services, job: NewJob) -> bool:
+    """Whether there is a job of this name; its artifacts have the same keys, and must stay what they are."""
+    return bool(
+        await services.stores.jobs.find(
+            JobFilter(user_id=job.user_id, request_id=job.request_id, limit=1, tenant=job.tenant)
+        )
+    )
+
+
+async def _has_to_wait(services: Services, job: NewJob) -> bool:
+    """Whether the user's jobs before it go on: one user's jobs end in the order of their coming."""
+    if not job.user_id:
+        return False
+    newest = await services.stores.jobs.find(JobFilter(user_id=job.user_id, limit=1, tenant=job.tenant))
+    return any(not before.finished for before in newest)
+
+
+async def _queued(services: Services, job: NewJob, photo: bytes | None) -> Submission:
+    """Photo and large parameters first: a job that can be claimed must find them.
+
+    Where the database fails to answer, the job may have been kept all the same: they then stay.
+    """
+    await _check_backlog(services, job)
+    photos, inputs = services.stores.photos, dict[str, bytes]()
+    if photo is not None:
+        inputs[photo_key(job.id)] = photo
+    if _are_large(services, job.parameters):
+        inputs[parameters_key(job.id)] = job.parameters.encode()
+        job = replace(job, parameters="", parameters_stored=True)
+    await _store(photos, inputs)
+    (submission,) = submissions = await services.stores.jobs.submit([job])
+    services.instruments.tasks.submitted(submissions)
+    if submission.job.id != job.id and inputs:
+        await photos.remove(list(inputs))
+    return submission
+
+
+async def _store(photos: Bucket, inputs: Mapping[str, bytes]) -> None:
+    """All or nothing, as far as the store answers."""
+    try:
+        for key, data in inputs.items():
+            await photos.put(key, data, _MEDIA_TYPE)
+    except Problem:
+        with suppress(Problem):
+            await photos.remove(list(inputs))
+        raise
+
+
+def _are_large(services: Services, parameters: str) -> bool:
+    return len(parameters) > (_MOST_KEPT if services.stores.durable else _MOST_REMEMBERED)
+
+
+async def _answered(services: Services, job: NewJob, photo: bytes) -> Submission | None:
+    """The job that ended at once, where the cache has its outcome; None too where it is to be queued all the same.
+
+    A result that is known needs neither room in the queue nor the photo.
+    """
+    watch = Stopwatch()
+    with watch.stage("cache"):
+        work = Work(services.registry[job.pipeline], photo, job.parameters.encode(), job.tenant)
+        hit = await services.results.find(work)
+    if hit is None or await _came_before(services, job) or await _has_to_wait(services, job):
+        return None
+    kept = with_original(job, photo, hit.value.artifacts)
+    try:
+        submission = await _end_at_once(services, job, kept, hit, watch)
+    except InUseError:
+        return None
+    if submission and submission.result == "created" and job.counted:
+        services.results.count(hit)
+    return submission
+
+
+async def _end_at_once(
+    services: Services, job: NewJob, artifacts: Sequence[Artifact], hit: CacheHit, watch: Stopwatch
+) -> Submission | None:
+    """Write artifacts and keep the job, while nobody else writes under its name; None where another has the name.
+
+    What is written where another job gets the name meanwhile, or the database does not answer, is removed by whoever
+    holds the name next: before that one writes anything, or else by a janitor. Raises InUseError.
+    """
+    stores = services.stores
+    keys, size = (
+        ArtifactStore(stores.locks, stores.jobs, stores.artifacts),
+        sum(len(artifact.data) for artifact in artifacts),
+    )
+    async with keys.held(job, _PATIENCE_S, size) as grip:
+        if await _came_before(services, job):
+            return None
+        with watch.stage("store"):
+            stored = await keys.store(grip, job, artifacts)
+        outcome = outcome_of(hit.value, stored, watch.timings_ms, cached=True)
+        ended = replace(job, outcome=outcome, lock=grip.lock.token)
+        if _are_large(services, job.parameters):
+            ended = replace(ended, parameters="")  # nobody will ever ask for them
+        (submission,) = submissions = await stores.jobs.submit([ended])
+        services.instruments.tasks.submitted(submissions)
+        if submission.job.id == job.id:
+            grip.state = "spent"
+        return submission
+
+
+def _new_job(wanted: JobRequest, tenant: str, trace_id: str) -> NewJob:
+    job_id = uuid.uuid4()
+    return NewJob(
+        id=job_id,
+        pipeline=wanted.pipeline,
+        user_id=wanted.user_id,
+        request_id=wanted.request_id or uuid.uuid4().hex,
+        fingerprint=wanted.fingerprint,
+        parameters=wanted.parameters,
+        image=wanted.image if isinstance(wanted.image, ImageReference) else ImageReference("photo", photo_key(job_id)),
+        source=wanted.source,
+        trace_id=trace_id,
+        gender=wanted.gender,
+        priority=wanted.priority,
+        callbacks=wanted.callbacks,
+        tenant=tenant,
+    )
+
+
+def _conflict(job: NewJob) -> Problem:
+    whose = f" of user {job.user_id!r}" if job.user_id else ""
+    return Problem(
+        "idempotency_conflict", f"request_id {job.request_id!r}{whose} came before with other content; send a new id."
+    )
+
+
+MAX_FILES = 1000
+_MAX_FIELDS = 64
+_MAX_PARAMETERS = 16_384
+_PIECE = 16_384
+"""Bytes that are read without a pause for others: a hundred small files."""
+_PHOTO_TYPE = "application/octet-stream"
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A file that came, `size` in bytes; its photo is stored under the job's id, or it was refused."""
+
+    job_id: uuid.UUID
+    file_name: str
+    size: int
+    failure: Failure | None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The files in their order, and their jobs; those of refused files have failed already."""
+
+    batch_id: uuid.UUID
+    arrivals: Sequence[Arrival]
+    jobs: Sequence[Job]
+
+
+async def accept_batch(request: Request, services: Services) -> Batch:
+    """A job for every file, as far as the queue has room; of a request that fails as a whole nothing is kept.
+
+    Raises Problem `queue_full`, `invalid_multipart`, `invalid_parameters`, `request_timeout`, `body_too_large`,
+    `storage_unavailable`, `store_unavailable`.
+    """
+    tenant = caller_of(request).tenant
+    await services.backlog.check(tenant)
+    arrivals: list[Arrival] = []
+    with services.backlog.claim(tenant) as claim, ExitStack() as unendable:
+        try:
+            fields = [part async for part in _stored(request, services, claim, arrivals)]
+            parameters = _small_enough(upload_parameters(fields, services.registry))
+            unendable.enter_context(visit_of(request).ended_by(None))
+        except BaseException:
+            await _forget(services, arrivals)
+            raise
+        batch_id = uuid.uuid4()
+        structlog.contextvars.bind_contextvars(job_id=str(batch_id))  # by which the audit log finds it
+        new = [_batch_job(arrival, batch_id, parameters, request) for arrival in arrivals]
+        submissions = await services.stores.jobs.submit(new)
+    return Batch(batch_id, arrivals, [submission.job for submission in submissions])
+
+
+async def _stored(request: Request, services: Services, claim: Claim, arrivals: list[Arrival]) -> AsyncIterator[Part]:
+    """Adds the files to the arrivals, and gives the other fields."""
+    async for part in _parts(request, services):
+        if part.name != FILES:
+            yield part
+        elif len(arrivals) == MAX_FILES:
+            raise Problem("invalid_parameters", f"{FILES}: at most {MAX_FILES} files are accepted")
+        else:
+            arrivals.append(await _arrival(request, services, claim, part))
+    if not arrivals:
+        raise Problem("invalid_parameters", f"{FILES}: Field required")
+
+
+def _small_enough(parameters: str) -> str:
+    """They are kept with each of the files. Raises Problem `field_too_large`."""
+    if len(parameters) > _MAX_PARAMETERS:
+        wrong = f"all fields but the files: {len(parameters)} characters; at most {_MAX_PARAMETERS} are accepted"
+        raise Problem("field_too_large", wrong)
+    return parameters
+
+
+async def _parts(request: Request, services: Services) -> AsyncIterator[Part]:
+    """The form's parts as they come. Contents alone count as useful: headers and boundaries buy no time.
+
+    Raises Problem `request_timeout`, `queue_full`, `body_too_large`, `invalid_multipart`.
+    """
+    settings, whole = services.settings, Deadline(LONGEST_BATCH_S)
+    most, pace = settings.max_body_bytes, Pace(settings.request_timeout_s, LEAST_RATE)
+    parser = PartParser(request.headers.get("content-type", ""), (FILES,), MAX_FILES + _MAX_FIELDS, most)
+    room, fields, received = Room(visit_of(request), services.admission, whole, most, FIRST_BYTES), 0, 0
+    await room.grow(FIRST_BYTES)
+    async for piece in pieces(request, pace, whole, "batch"):
+        received += len(piece)
+        if received > MAX_FILES * most:
+            raise too_large(MAX_FILES * most)
+        before = parser.content_bytes
+        for start in range(0, len(piece), _PIECE):
+            for part in parser.feed(piece[start : start + _PIECE]):
+                yield part
+                fields += part.size if part.name != FILES else 0
+            await asyncio.sleep(0)
+        pace.count(parser.content_bytes - before)
+        await room.resize(fields + parser.kept_bytes)
+    parser.finish()
+
+
+async def _arrival(request: Request, services: Services, claim: Claim, part: Part) -> Arrival:
+    """A refused file is no reason to refuse the others; a store that does not answer is."""
+    job_id, name, failure = uuid.uuid4(), upload_name(part), None
+    try:
+        await _keep(request, services, claim, job_id, part)
+    except Problem as problem:
+        if problem.type.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise
+        wait_s = problem.headers.get("Retry-After")
+        failure = Failure(problem.code, problem.detail + (f" Send this file again in {wait_s} s." if wait_s else ""))
+    return Arrival(job_id, name, part.size, failure)
+
+
+async def _keep(request: Request, services: Services, claim: Claim, job_id: uuid.UUID, part: Part) -> None:
+    settings = services.settings
+    if part.size > settings.max_body_bytes:
+        raise too_large(settings.max_body_bytes)
+    checked = partial(_checked, part, settings.max_pixels)
+    by = Deadline(settings.request_timeout_s)
+    photo = await services.admission.off_loop(visit_of(request), part.size, checked, by)
+    await claim.one()
+    await services.stores.photos.put(photo_key(job_id), photo, _PHOTO_TYPE)
+
+
+def _checked(part: Part, max_pixels: int) -> bytes:
+    check_photo(photo := part.data, max_pixels)
+    return photo
+
+
+async def _forget(services: Services, arrivals: Sequence[Arrival]) -> None:
+    """What is left because the store does not answer, a worker removes."""
+    with suppress(Problem):
+        await services.stores.photos.remove([photo_key(one.job_id) for one in arrivals if one.failure is None])
+
+
+def _batch_job(arrival: Arrival, batch_id: uuid.UUID, parameters: str, request: Request) -> NewJob:
+    image = ImageReference("photo", photo_key(arrival.job_id))
+    return NewJob(
+        id=arrival.job_id,
+        pipeline=UPLOAD_PIPELINE,
+        user_id="",
+        request_id=uuid.uuid4().hex,
+        fingerprint=fingerprint(UPLOAD_PIPELINE, parameters, image),
+        parameters=parameters,
+        image=image,
+        source=upload_source(arrival.file_name),
+        trace_id=trace_id_of(request),
+        outcome=Outcome(failure=arrival.failure) if arrival.failure else None,
+        tenant=caller_of(request).tenant,
+        batch_id=batch_id,
+    )

@@ -1,1 +1,0 @@
-"""The API's description: what cannot be read off the handlers, as JSON schemas and examples."""
