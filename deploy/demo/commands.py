@@ -12,8 +12,7 @@ from rich.table import Table
 from deploy.demo.answers import RefusalError
 from deploy.demo.page import write_page
 from deploy.demo.panel import Panel, make_panel
-from deploy.embedded import launcher
-from deploy.embedded.errors import StackError
+from deploy.embedded import StackError, launcher
 from deploy.embedded.folders import Folders
 from exporters.errors import ExporterError
 from exporters.export import export_models

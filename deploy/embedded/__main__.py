@@ -5,11 +5,10 @@ import os
 import signal
 import sys
 
-from deploy.embedded.errors import StackError
+from deploy.embedded import StackError
 from deploy.embedded.folders import Folders
-from deploy.embedded.keeping import keeping
-from deploy.embedded.leftovers import end_leftovers, only_launcher
-from deploy.embedded.stack import Stack, services_for
+from deploy.embedded.launcher import end_leftovers, only_launcher
+from deploy.embedded.stack import Stack, keeping, services_for
 from gateway.logs import configure_logs, get_logger
 from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import log_remarks

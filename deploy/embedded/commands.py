@@ -10,17 +10,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Group
 from rich.live import Live
+from rich.table import Table
 
-from deploy.embedded import launcher
-from deploy.embedded.errors import StackError
-from deploy.embedded.folders import Folders
-from deploy.embedded.leftovers import clear_away
+from deploy.embedded import StackError, launcher
+from deploy.embedded.folders import Folders, StackState
+from deploy.embedded.hardware import SHARED_MEMORY, lowered, with_room
+from deploy.embedded.launcher import clear_away
 from deploy.embedded.logs import follow, last_lines
-from deploy.embedded.next_steps import next_steps
-from deploy.embedded.shared_memory import SHARED_MEMORY, lowered, with_room
-from deploy.embedded.state import StackState
-from deploy.embedded.table import service_table
 from gateway.access.binding import check_binding
 from gateway.printable import shown
 from gateway.settings import Settings, SettingsError
@@ -30,9 +28,47 @@ from gateway.settings.resolved import named_home, resolve
 from gateway.stopping import stopping
 from gateway.terminal import Screen, cell
 
+_FOLDERS = {"body_masks": "masks", "face_contours": "faces", "privacy_blur": "blurred", "detect": "objects"}
+_KEY = (
+    "callers need a key; make one, and let the commands below send it:\n"
+    '  export MASKWRIGHT_TOKEN="$(.venv/bin/maskwright keys create NAME --scope "run:*" --scope "jobs:*")"\n\n'
+)
+
+
+def next_steps(settings: Settings) -> str:
+    """Lines to try, of the pipelines that are offered and with the key that callers need."""
+    url, first = settings.local_url, settings.pipelines[0]
+    asks = settings.access == "required"
+    header = '-H "Authorization: Bearer $MASKWRIGHT_TOKEN" ' if asks else ""
+    runs = (f"  .venv/bin/maskwright run {name} PHOTO.jpg -o {_FOLDERS[name]}\n" for name in settings.pipelines)
+    return (
+        f"\n{_KEY if asks else ''}now try:\n"
+        f"{''.join(runs)}"
+        f"  curl {header}-F image=@PHOTO.jpg {url}/v1/run/{first} -o answer\n"
+        '  eval "$(.venv/bin/maskwright env)"  # ports and addresses, for psql, kcat and curl\n'
+        f"and see {url}/docs for the API, `.venv/bin/maskwright status --watch`, `logs` and `down`\n"
+    )
+
+
+_STATE_COLOURS = {"ready": "green", "failed": "red", "stopped": "dim", "waiting": "dim"}
+
+
+def service_table(state: StackState) -> Group:
+    """One row a service; below them what does not work of those that serve."""
+    table = Table("service", "state", "process", "ports", "restarts", box=None, header_style="bold")
+    for service in state.services.values():
+        colour = _STATE_COLOURS.get(service.state, "yellow")
+        ports = ", ".join(map(str, service.ports.values()))
+        words = ": ".join(filter(None, (service.state, service.doing)))
+        facts = (service.pid or "–", ports, service.restarts)
+        table.add_row(cell(service.name), cell(words, colour), *map(cell, facts))
+    notes = [f"{service.name}: {note}" for service in state.services.values() for note in service.notes]
+    return Group(table, *(cell(note, "yellow") for note in notes))
+
+
 _USAGE = 2
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
 """What a service writes that was told to colour its lines (FORCE_COLOR)."""
 _REFRESH_S = 0.5
 
@@ -218,4 +254,6 @@ def _state(folders: Folders) -> StackState:
 
 
 def _print_line(path: Path, line: str) -> None:
-    _console.print(cell(f"{path.stem:>8} ", "cyan"), cell(_COLOURS.sub("", line.expandtabs())), sep="", soft_wrap=True)
+    _console.print(
+        cell(f"{path.stem:>8} ", "cyan"), cell(_COLOUR_CODES.sub("", line.expandtabs())), sep="", soft_wrap=True
+    )

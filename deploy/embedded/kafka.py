@@ -7,12 +7,10 @@ from aiokafka.conn import create_conn
 from minio.error import MinioException
 from urllib3.exceptions import HTTPError
 
-from deploy.embedded.account import servers_of
-from deploy.embedded.binaries import installed_binary
-from deploy.embedded.errors import StackError
-from deploy.embedded.rights import Rights
+from deploy.embedded import StackError
+from deploy.embedded.rights import Rights, servers_of
 from deploy.embedded.s3 import connect
-from deploy.embedded.service import Service
+from deploy.embedded.service import Service, installed_binary
 from gateway.kafka.topics import make_topics
 from gateway.settings import Settings
 

@@ -13,16 +13,14 @@ from tempfile import NamedTemporaryFile
 
 import asyncpg
 
-from deploy.embedded.addresses import POSTGRES_ADMIN
-from deploy.embedded.binaries import installed_binary
-from deploy.embedded.credentials import Credentials
-from deploy.embedded.errors import StackError
-from deploy.embedded.folders import Folders
+from deploy.embedded import StackError
+from deploy.embedded.environment import POSTGRES_ADMIN
+from deploy.embedded.folders import Credentials, Folders
 from deploy.embedded.processes import numbers, runs_as, signal_process
 from deploy.embedded.programs import Programs
 from deploy.embedded.rights import Rights
 from deploy.embedded.roles import Administrator
-from deploy.embedded.service import Service
+from deploy.embedded.service import Service, installed_binary
 from gateway.settings import Settings
 
 PROBE_TIMEOUT = 3.0

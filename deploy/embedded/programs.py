@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from deploy.embedded.account import Account, servers_of
-from deploy.embedded.errors import StackError
+from deploy.embedded import StackError
+from deploy.embedded.rights import Account, servers_of
 
 _STABLE = tuple(Path(parent, "maskwright-programs") for parent in ("/var/lib", "/opt", "/usr/local/lib"))
 """Where root keeps copies while a stack runs; not /tmp, whose files are swept away when they are old."""

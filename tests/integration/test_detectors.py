@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import tritonclient.utils
 
-from deploy.embedded.errors import StackError
-from deploy.embedded.folders import CHECKOUT, Folders
+from deploy.embedded import CHECKOUT, StackError
+from deploy.embedded.folders import Folders
 from deploy.embedded.triton import MODELS, Triton
 from exporters.detectors.adding import Addition, add_detector
 from exporters.listener import Silence

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded.coming_up import Patience
-from deploy.embedded.errors import StackError
-from deploy.embedded.keeper import Keeper
+from deploy.embedded import StackError
+from deploy.embedded.folders import ServiceState
+from deploy.embedded.keeper import Keeper, Patience
 from deploy.embedded.service import Service
-from deploy.embedded.state import ServiceState
 
 QUICK = Patience(without_work=1.5, between_looks=0.05)
 CALM = Patience(without_work=60.0, between_looks=0.05)

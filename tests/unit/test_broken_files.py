@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded.credentials import Credentials
-from deploy.embedded.errors import StackError
-from deploy.embedded.state import StackState
+from deploy.embedded import StackError
+from deploy.embedded.folders import Credentials, StackState
 from exporters import report
 from gateway.access.jwks import JwksFile
 from gateway.settings import SettingsError

@@ -9,11 +9,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from deploy.embedded import postgres, programs
-from deploy.embedded.account import FIRST, LAST, Account, servers_of
-from deploy.embedded.binaries import installed_binary
-from deploy.embedded.errors import StackError
+from deploy.embedded import StackError, postgres, programs
 from deploy.embedded.programs import Programs
+from deploy.embedded.rights import FIRST, LAST, Account, servers_of
+from deploy.embedded.service import installed_binary
 from tests.servers import Server, running_postgres
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="PostgreSQL runs as another user only where we are root")

@@ -7,9 +7,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from deploy.embedded.addresses import POSTGRES_ADMIN, POSTGRES_DATABASE, POSTGRES_USER
-from deploy.embedded.credentials import Credentials
-from deploy.embedded.folders import Folders
+from deploy.embedded.environment import POSTGRES_ADMIN, POSTGRES_DATABASE, POSTGRES_USER
+from deploy.embedded.folders import Credentials, Folders
 from deploy.embedded.postgres import Postgres
 from gateway.postgres.stores import prepare
 from gateway.settings import Settings

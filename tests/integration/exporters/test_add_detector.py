@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from deploy.embedded.ensembles import write_ensembles
-from deploy.embedded.triton import ENSEMBLES, MODELS
+from deploy.embedded.triton import ENSEMBLES, MODELS, write_ensembles
 from exporters import commands
 from exporters.catalogue import load
 from exporters.commands import app

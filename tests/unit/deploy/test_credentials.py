@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded.credentials import Credentials
-from deploy.embedded.errors import StackError
+from deploy.embedded import StackError
+from deploy.embedded.folders import Credentials
 
 
 def test_they_are_made_once_for_the_owners_eyes_alone(tmp_path: Path) -> None:

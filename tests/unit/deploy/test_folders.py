@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from deploy.embedded.account import FIRST, LAST, Account
-from deploy.embedded.errors import StackError
+from deploy.embedded import StackError
 from deploy.embedded.folders import Folders
+from deploy.embedded.rights import FIRST, LAST, Account
 from gateway.cli.main import app
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to other users")

@@ -14,8 +14,8 @@ from deploy.demo.answers import RefusalError
 from deploy.demo.page import write_page
 from deploy.demo.panel import Panel, make_panel
 from deploy.embedded import launcher
-from deploy.embedded.state import ServiceState, StackState
-from deploy.embedded.table import service_table
+from deploy.embedded.commands import service_table
+from deploy.embedded.folders import ServiceState, StackState
 from gateway.cli import app
 from gateway.cli.bounded import UnexpectedAnswerError
 from gateway.cli.files import Results

@@ -1,6 +1,6 @@
 import pytest
 
-from deploy.embedded.next_steps import next_steps
+from deploy.embedded.commands import next_steps
 from gateway.settings import Settings
 from gateway.settings.pipelines import PIPELINES
 

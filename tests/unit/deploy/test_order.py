@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.embedded.order import in_order, reverse
+from deploy.embedded.stack import in_order, reverse
 
 NAMES = "abcdef"
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded.errors import StackError
-from deploy.embedded.plain_folder import (
+from deploy.embedded import StackError
+from deploy.embedded.triton_wheel import (
     keeping_from_sweeps,
     plain_folder,
     put_link,

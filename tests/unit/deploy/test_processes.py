@@ -13,16 +13,12 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from deploy.embedded import leftovers
-from deploy.embedded.errors import StackError
-from deploy.embedded.folders import Folders
-from deploy.embedded.launcher import running, stop
-from deploy.embedded.leftovers import end_leftovers, only_launcher
-from deploy.embedded.process import ServiceProcess
+from deploy.embedded import StackError, launcher
+from deploy.embedded.folders import Folders, ServiceState, StackState
+from deploy.embedded.launcher import end_leftovers, only_launcher, running, stop
 from deploy.embedded.processes import birth_of, signal_process, writers_to
-from deploy.embedded.service import Service
+from deploy.embedded.service import Service, ServiceProcess
 from deploy.embedded.stack import Stack, services_for
-from deploy.embedded.state import ServiceState, StackState
 from gateway.settings import Settings
 from tests.processes import group_members
 
@@ -190,7 +186,7 @@ def test_what_is_meant_is_signalled_and_nothing_else(kernel: str, monkeypatch: p
 
 
 def test_what_a_state_file_names_is_not_ended_for_that(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leftovers, "_GRACE_S", 0.0)
+    monkeypatch.setattr(launcher, "_GRACE_S", 0.0)
     own_log, up_log = folders.log("gateway"), folders.log("up")
     with (
         own_log.open("ab") as own,
@@ -214,9 +210,9 @@ def test_what_a_state_file_names_is_not_ended_for_that(folders: Folders, monkeyp
 CLEAR = """
 import sys
 from pathlib import Path
-from deploy.embedded import leftovers
-leftovers._GRACE_S = 0.0
-leftovers.end_leftovers(leftovers.Folders(Path(sys.argv[1])))
+from deploy.embedded import launcher
+launcher._GRACE_S = 0.0
+launcher.end_leftovers(launcher.Folders(Path(sys.argv[1])))
 """
 
 
@@ -239,7 +235,7 @@ def test_the_logs_of_every_service_are_looked_at(folders: Folders) -> None:
     given = Settings(postgres_dsn="", minio_endpoint="", kafka_bootstrap_servers="", worker_processes=3)
     names = {one.name for one in services_for(given, folders)}
     assert {"postgres", "worker-3"} <= names
-    assert {name for name in names if leftovers._SERVICES.fullmatch(name)} == names
+    assert {name for name in names if launcher._SERVICES.fullmatch(name)} == names
 
 
 async def test_a_state_that_cannot_be_written_ends_no_stack(folders: Folders) -> None:

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from deploy.embedded.state import ServiceState, StackState
+from deploy.embedded.folders import ServiceState, StackState
 
 
 def test_a_state_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 from rich.console import Console
 
-from deploy.embedded.state import ServiceState, StackState
-from deploy.embedded.table import service_table
+from deploy.embedded.commands import service_table
+from deploy.embedded.folders import ServiceState, StackState
 
 
 def test_what_does_not_work_of_a_service_that_serves_is_told() -> None:
