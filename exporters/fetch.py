@@ -7,12 +7,9 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 
-from exporters.catalogue import Catalogue, Entry, load
-from exporters.digest import sha256
+from exporters.catalogue import DEFAULT_PATHS, Catalogue, Entry, Paths, load, sha256
+from exporters.downloads import Listener, Part, Silence
 from exporters.errors import IntegrityError
-from exporters.listener import Listener, Silence
-from exporters.paths import DEFAULT_PATHS, Paths
-from exporters.sources.part import Part
 
 
 class State(StrEnum):

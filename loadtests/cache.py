@@ -19,7 +19,7 @@ from rich.table import Table
 
 from deploy.embedded.environment import Addresses
 from deploy.embedded.folders import Folders
-from exporters.paths import DEFAULT_PATHS
+from exporters.catalogue import DEFAULT_PATHS
 from gateway.cache.cache import Likeness
 from gateway.postgres.likenesses import NEAR, near_values
 from gateway.settings import Settings

@@ -1,4 +1,4 @@
-"""Where the embedded stack keeps its files, and that they are nobody else's."""
+"""The stack's home folder: where everything lies, that it is nobody else's, and the files of state and passwords."""
 
 import json
 import os
@@ -17,6 +17,8 @@ from deploy.embedded.processes import birth_of
 from deploy.embedded.rights import Account, name_of, servers_of, triton_of
 from gateway.settings.kept import is_launcher, lock_file
 from gateway.settings.short_files import read_short
+
+_BYTES = 24
 
 
 @dataclass(frozen=True)
@@ -154,9 +156,9 @@ def _is_of_pod(group: int) -> bool:
 
 @dataclass(frozen=True)
 class ServiceState:
-    """One service: waiting, starting, ready, restarting, stopping or stopped; `doing` says what a start is at.
+    """One service: waiting, starting, ready, restarting, stopping or stopped.
 
-    `notes` say what of it does not work although it serves.
+    `doing` says what it is doing while it starts, `notes` what of it does not work although it serves.
     """
 
     name: str
@@ -189,14 +191,8 @@ class StackState:
         return replace(self, services={**self.services, service.name: service})
 
     @property
-    def ports(self) -> dict[str, int]:
-        """The ports by the setting that gives each; of several workers the first's."""
-        services = reversed(self.services.values())
-        return {setting: port for service in services for setting, port in service.ports.items()}
-
-    @property
     def doing(self) -> str:
-        """What the services that start are at, as the rest of a sentence."""
+        """What the services that start are doing, as the rest of a sentence."""
         starting = [one for one in self.services.values() if one.state == "starting"]
         words = [f"{one.name} ({one.doing})" if one.doing else one.name for one in starting]
         return f": {', '.join(words)}" if words else ""
@@ -225,9 +221,6 @@ class StackState:
             return self.birth in {"", birth_of(self.pid)}
         except OSError:
             return False
-
-
-_BYTES = 24
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The gateway as a service of the stack."""
+"""Our own processes as services of the stack: the gateway and the workers."""
 
 import asyncio
 import os
@@ -9,12 +9,19 @@ from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+from typing_extensions import override
+
 from deploy.embedded.environment import Addresses, named_files, settings_environment
 from deploy.embedded.folders import Folders
 from deploy.embedded.rights import PYTHON, Rights, python_folders
 from deploy.embedded.service import Listener, Service
 from gateway.settings import Settings
 
+PROBE_TIMEOUT = 5.0
+STOP_MARGIN = 15.0
+"""Seconds beyond the time that work under way gets."""
+LONGEST_REQUEST = 30.0
+"""Seconds that requests in flight get; see gateway/server.py."""
 _OF_POSTGRES = (".pg_service.conf", ".pgpass", ".postgresql")
 _OF_AWS = (".aws",)
 """What clients of other servers look for in the home folder of their user."""
@@ -22,7 +29,7 @@ _OF_AWS = (".aws",)
 
 @dataclass(frozen=True)
 class OwnProcess:
-    """The gateway, or a worker."""
+    """What each process of our own gets: its environment, and the files beside our code that it may read."""
 
     folders: Folders
     environment: Mapping[str, str]
@@ -44,23 +51,75 @@ class OwnProcess:
         environment |= {"MASKWRIGHT_HOME": str(folders.home), **given}
         return cls(folders, environment, [*files, *named_files(environment)])
 
-    def rights(self, ports: Sequence[int]) -> Rights:
+
+class _OwnService(Service):
+    """`python -m MODULE`; the first of its ports answers health checks."""
+
+    after = frozenset({"postgres", "s3", "kafka", "triton"})
+
+    def __init__(self, module: str, host: str, ports: Mapping[str, int], own: OwnProcess) -> None:
+        self._module = module
+        self._host = host
+        self._ports = ports
+        self._own = own
+
+    @override
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", self._module]
+
+    @override
+    def environment(self) -> Mapping[str, str]:
+        return self._own.environment
+
+    @override
+    def ports(self) -> Mapping[str, int]:
+        return self._ports
+
+    @override
+    def listens(self) -> Sequence[Listener]:
+        """At the address that API_HOST names."""
+        return [Listener(setting, port, self._host) for setting, port in self._ports.items()]
+
+    @override
+    def rights(self) -> Rights:
         """It reads our code and what the settings name; without a database it keeps keys in a folder."""
-        user = self.folders.servers
-        write = [self.folders.access, self.folders.scratch(user)]
-        return Rights(user, [PYTHON], read=[*python_folders(), *self.read], write=write, ports=ports)
+        folders = self._own.folders
+        write = [folders.access, folders.scratch(folders.servers)]
+        read, ports = [*python_folders(), *self._own.read], list(self._ports.values())
+        return Rights(folders.servers, [PYTHON], read=read, write=write, ports=ports)
+
+    @override
+    async def probe(self) -> None:
+        """Raises OSError or http.client.HTTPException where the process is not live."""
+        await asyncio.to_thread(_ask_live, self._host, next(iter(self._ports.values())))
 
 
-PROBE_TIMEOUT = 5.0
+class Gateway(_OwnService):
+    """The gateway; the ports are those of HTTP and, where there is one, of metrics."""
+
+    name = "gateway"
+
+    def __init__(self, settings: Settings, own: OwnProcess) -> None:
+        metrics = {"PROMETHEUS_PORT": settings.figures_port} if settings.figures_port else {}
+        super().__init__("gateway", settings.local_host, {"API_PORT": settings.api_port, **metrics}, own)
+        self.stop_timeout = max(LONGEST_REQUEST, settings.shutdown_grace_s) + STOP_MARGIN
 
 
-async def ask_live(host: str, port: int) -> None:
-    """GET /health/live. Raises OSError or http.client.HTTPException where the answer is not 200."""
-    await asyncio.to_thread(_ask, host, port)
+class Worker(_OwnService):
+    """A worker; several are counted from 0, each with a port of its own for its health page."""
+
+    def __init__(self, settings: Settings, own: OwnProcess, number: int) -> None:
+        super().__init__("gateway.worker", settings.local_host, {"WORKER_PORT": settings.worker_port + number}, own)
+        self.name = f"worker-{number + 1}" if number else "worker"
+        self.stop_timeout = settings.shutdown_grace_s + STOP_MARGIN
+
+    @override
+    def environment(self) -> Mapping[str, str]:
+        return {**self._own.environment, **{setting: str(port) for setting, port in self._ports.items()}}
 
 
-def _ask(host: str, port: int) -> None:
-    """With the standard library's client: the probe runs every second, and a richer one costs 20 ms to make."""
+def _ask_live(host: str, port: int) -> None:
+    """GET /health/live, with the standard library's client: the probe runs every second, others take 20 ms to make."""
     connection = HTTPConnection(host, port, timeout=PROBE_TIMEOUT)
     try:
         connection.request("GET", "/health/live")
@@ -69,95 +128,3 @@ def _ask(host: str, port: int) -> None:
         connection.close()
     if answer.status != HTTPStatus.OK:
         raise HTTPException(f"/health/live answered {answer.status}")
-
-
-STOP_MARGIN = 15.0
-"""Seconds beyond the time that work under way gets."""
-LONGEST_REQUEST = 30.0
-"""Seconds that requests in flight get; see gateway/server.py."""
-
-
-class Gateway(Service):
-    """`python -m gateway` in a process of its own."""
-
-    name = "gateway"
-    after = frozenset({"postgres", "s3", "kafka", "triton"})
-
-    def __init__(self, settings: Settings, own: OwnProcess) -> None:
-        self._settings = settings
-        self._own = own
-        self.stop_timeout = max(LONGEST_REQUEST, settings.shutdown_grace_s) + STOP_MARGIN
-
-    def prepare(self) -> None:
-        """Nothing: the gateway keeps nothing on disk."""
-
-    def command(self) -> list[str]:
-        """This environment's Python."""
-        return [sys.executable, "-m", "gateway"]
-
-    def environment(self) -> Mapping[str, str]:
-        """The settings that the launcher was given, with the addresses of the stack."""
-        return self._own.environment
-
-    def ports(self) -> Mapping[str, int]:
-        """The HTTP port, and that of the figures where there is one."""
-        figures = self._settings.figures_port
-        return {"API_PORT": self._settings.api_port, **({"PROMETHEUS_PORT": figures} if figures else {})}
-
-    def listens(self) -> Sequence[Listener]:
-        """The same, at the address that API_HOST names."""
-        return [Listener(name, port, self._settings.local_host) for name, port in self.ports().items()]
-
-    def rights(self) -> Rights:
-        """Our code, and what the settings name."""
-        return self._own.rights(list(self.ports().values()))
-
-    async def probe(self) -> None:
-        """Ask whether the process is live. Raises OSError or http.client.HTTPException."""
-        await ask_live(self._settings.local_host, self._settings.api_port)
-
-    def clean_up(self) -> None:
-        """Nothing: the gateway leaves nothing behind."""
-
-
-class Worker(Service):
-    """`python -m gateway.worker` in a process of its own; several are counted from 0."""
-
-    after = frozenset({"postgres", "s3", "kafka", "triton"})
-
-    def __init__(self, settings: Settings, own: OwnProcess, number: int) -> None:
-        self.name = f"worker-{number + 1}" if number else "worker"
-        self._host = settings.local_host
-        self._port = settings.worker_port + number
-        self._own = own
-        self.stop_timeout = settings.shutdown_grace_s + STOP_MARGIN
-
-    def prepare(self) -> None:
-        """Nothing: a worker keeps nothing on disk."""
-
-    def command(self) -> list[str]:
-        """This environment's Python."""
-        return [sys.executable, "-m", "gateway.worker"]
-
-    def environment(self) -> Mapping[str, str]:
-        """The settings that the launcher was given, with the addresses of the stack and a port of its own."""
-        return {**self._own.environment, "WORKER_PORT": str(self._port)}
-
-    def ports(self) -> Mapping[str, int]:
-        """The port of the health page."""
-        return {"WORKER_PORT": self._port}
-
-    def listens(self) -> Sequence[Listener]:
-        """The same, at the address that API_HOST names."""
-        return [Listener("WORKER_PORT", self._port, self._host)]
-
-    def rights(self) -> Rights:
-        """Our code, and what the settings name."""
-        return self._own.rights([self._port])
-
-    async def probe(self) -> None:
-        """Ask whether the process is live. Raises OSError or http.client.HTTPException."""
-        await ask_live(self._host, self._port)
-
-    def clean_up(self) -> None:
-        """Nothing: a worker leaves nothing behind."""

@@ -1,6 +1,6 @@
-"""The shared memory through which Triton's processes get photos and give answers, and limits that fit into it.
+"""What Triton finds on this machine: GPUs, and the shared memory through which it gets photos and gives answers.
 
-Containers have 64 MB of it where nobody says otherwise.
+Containers have 64 MB of shared memory where nobody says otherwise: the limits of photos are made to fit into it.
 """
 
 import contextlib
@@ -24,6 +24,9 @@ ANSWER_PER_PIXEL = 1.5
 LEAST_SHARE = 1 / 8
 """Of the greatest photo by default, below which the limits are not lowered: 4 MiB and 12.5 megapixels."""
 _LIMITS = ("max_body_bytes", "max_pixels")
+_TIMEOUT = 30.0
+_GPUS = Path("/proc/driver/nvidia/gpus")
+_MINOR = re.compile(r"Device Minor:\s*(\d+)")
 
 
 def region_prefix(settings: Settings) -> str:
@@ -93,6 +96,13 @@ def lowered(given: Settings, used: Settings) -> Mapping[str, str]:
     return {name.upper(): str(getattr(used, name)) for name in names if getattr(given, name) != getattr(used, name)}
 
 
+def lowered_limits(settings: Settings) -> str:
+    """A sentence for people where shared memory sets lower limits than the settings; else empty. Raises StackError."""
+    limits = lowered(settings, with_room(settings))
+    said = ", ".join(f"{name}={value}" for name, value in limits.items())
+    return f"{SHARED_MEMORY} is small, so the stack runs with {said}" if limits else ""
+
+
 def _at_start(settings: Settings) -> int:
     return needed(settings.model_copy(update=dict.fromkeys(_LIMITS, 0)))
 
@@ -104,11 +114,6 @@ def _refusal(settings: Settings, free: int) -> str:
         f"{needed(settings) // 10**6} MB: lower them, or give more (docker run --shm-size=1g; in Kubernetes an "
         f"emptyDir of medium Memory at {SHARED_MEMORY})"
     )
-
-
-_TIMEOUT = 30.0
-_GPUS = Path("/proc/driver/nvidia/gpus")
-_MINOR = re.compile(r"Device Minor:\s*(\d+)")
 
 
 def driver_is_here() -> bool:

@@ -2,83 +2,28 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 from deploy.embedded import StackError
 from deploy.embedded.folders import ServiceState
 from deploy.embedded.logs import LogReader, last_lines
+from deploy.embedded.processes import work_of_session
 from deploy.embedded.service import Service, ServiceProcess
 from gateway.logs import get_logger
-
-LEAST_WORK = 10
-"""Hundredths of a second of computing, and page faults from disk, that count as a sign of work.
-
-A Triton whose model sleeps makes 1 in 5 seconds, one that loads on a machine a hundred times too busy as many.
-"""
-
-LONGEST_TEXT = 4 * 1024 * 1024
-"""Bytes of a log that are looked through for what a server is at."""
-
-
-@dataclass(frozen=True)
-class Patience:
-    """Seconds without a sign of work after which a server is given up, and between two looks."""
-
-    without_work: float = 60.0
-    between_looks: float = 1.0
-
-
-USUAL = Patience()
-
-
-class ComingUp:
-    """The start of one server process; what its log reader finds is of this start."""
-
-    def __init__(self, service: Service, pid: int, log: LogReader) -> None:
-        self._service = service
-        self._pid = pid
-        self._log = log
-
-    async def until_given_up(self, patience: Patience, tell: Callable[[str], None]) -> NoReturn:
-        """Tell what it does whenever that changes. Raises StackError when it stands still, or after its time."""
-        began = seen = time.monotonic()
-        work, text, doing = self._work(), b"", ""
-        while True:
-            await asyncio.sleep(patience.between_looks)
-            now, fresh = time.monotonic(), self._log.read()
-            text = (text + fresh)[-LONGEST_TEXT:]
-            if fresh or self._work() >= work + LEAST_WORK:
-                work, seen = self._work(), now
-            if (does := self._service.doing(text.decode(errors="replace"))) != doing:
-                doing = does
-                tell(doing)
-            if now - seen > patience.without_work:
-                raise StackError(f"{doing or 'it started'}, then did nothing for {patience.without_work:.0f} s")
-            if now - began > self._service.start_timeout:
-                raise StackError(f"{doing or 'it works'}, but is not ready after {self._service.start_timeout:.0f} s")
-
-    def _work(self) -> int:
-        """Of all processes of its session: clock ticks of computing, 100 a second, and page faults from disk."""
-        return sum(ticks for session, ticks in _processes() if session == self._pid)
-
-
-def _processes() -> Iterator[tuple[int, int]]:
-    """The session and the work of every process; fields 6, 12, and 14 to 17 of proc_pid_stat(5)."""
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        except OSError:  # it has ended
-            continue
-        yield int(fields[3]), int(fields[9]) + sum(map(int, fields[11:15]))
-
 
 PROBE_INTERVAL = 1.0
 PROBES_TO_FAIL = 2
 """Seconds between probes, and failed ones in a row after which a service counts as down."""
 LONGEST_BACKOFF = 5.0
+LEAST_WORK = 10
+"""Of `work_of_session`, what counts as a sign of work.
+
+A Triton whose model sleeps makes 1 in 5 seconds, one that loads on a machine a hundred times too busy as many.
+"""
+LONGEST_TEXT = 4 * 1024 * 1024
+"""Bytes of a log that are searched for what a server is doing."""
 LOG_TAIL = 200
 LINES_SHOWN = 3
 """Lines of the log that are searched for errors, and shown, when a service does not come up."""
@@ -86,17 +31,28 @@ LINES_SHOWN = 3
 _log = get_logger("deploy.embedded")
 
 
+@dataclass(frozen=True)
+class StallTimeout:
+    """Seconds without a sign of work after which a start is given up, and between two checks."""
+
+    seconds: float = 60.0
+    check_interval: float = 1.0
+
+
+USUAL_STALL = StallTimeout()
+
+
 class Keeper:
     """One service under watch; `changed` is called with each new state."""
 
     def __init__(
-        self, service: Service, log: Path, changed: Callable[[ServiceState], None], patience: Patience = USUAL
+        self, service: Service, log: Path, changed: Callable[[ServiceState], None], stall: StallTimeout = USUAL_STALL
     ) -> None:
         self._service = service
         self._log_file = log
         self._changed = changed
         self._process: ServiceProcess | None = None
-        self._patience = patience
+        self._stall = stall
         self._prepared = False
         self._restarts = 0
         self._faults: Sequence[str] = ()
@@ -133,9 +89,7 @@ class Keeper:
         self._faults = await asyncio.to_thread(lambda: self._service.rights().faults())
         self._process = await ServiceProcess.start(self._service, self._log_file)
         self._report(state)
-        start = ComingUp(self._service, self._process.pid, log)
-        giving_up = start.until_given_up(self._patience, lambda doing: self._report(state, doing))
-        tasks = [asyncio.ensure_future(self._until_ready()), asyncio.ensure_future(giving_up)]
+        tasks = [asyncio.ensure_future(one) for one in (self._until_ready(), self._until_stalled(state, log))]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -174,6 +128,24 @@ class Keeper:
         finally:
             exited.cancel()
         raise StackError(f"it ended with exit status {exited.result()}")
+
+    async def _until_stalled(self, state: str, log: LogReader) -> None:
+        """Report what the start is doing whenever that changes. Raises StackError when it stalls, or takes too long."""
+        pid, began = self._running().pid, time.monotonic()
+        seen, work, text, doing = began, work_of_session(pid), b"", ""
+        while True:
+            await asyncio.sleep(self._stall.check_interval)
+            now, fresh = time.monotonic(), log.read()
+            text = (text + fresh)[-LONGEST_TEXT:]
+            if fresh or work_of_session(pid) >= work + LEAST_WORK:
+                work, seen = work_of_session(pid), now
+            if (does := self._service.doing(text.decode(errors="replace"))) != doing:
+                doing = does
+                self._report(state, doing)
+            if now - seen > self._stall.seconds:
+                raise StackError(f"{doing or 'it started'}, then did nothing for {self._stall.seconds:.0f} s")
+            if now - began > self._service.start_timeout:
+                raise StackError(f"{doing or 'it works'}, but is not ready after {self._service.start_timeout:.0f} s")
 
     async def _until_down(self) -> str:
         process = self._running()

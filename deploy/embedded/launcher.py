@@ -1,4 +1,4 @@
-"""Starting and stopping the launcher's process from another one."""
+"""The launcher as other processes see it: started, stopped, alone in its folder; and what one that was killed left."""
 
 import fcntl
 import os
@@ -16,7 +16,6 @@ from deploy.embedded.environment import own_environment
 from deploy.embedded.folders import Folders, StackState
 from deploy.embedded.logs import last_lines, open_log
 from deploy.embedded.processes import birth_of, signal_process, writers_to, writes_to
-from deploy.embedded.programs import remove_copy
 from deploy.embedded.triton_wheel import remove_plain_folder
 from gateway.settings.resolved import absolute_paths
 from gateway.stopping import Stopping
@@ -25,11 +24,14 @@ START_TIMEOUT = 3600.0
 STOP_TIMEOUT = 720.0
 """Seconds; above what the services have in turn to start, and to end by themselves with the longest grace."""
 POLL_INTERVAL = 0.1
-
 DETACHED = (sys.executable, "-m", "deploy.embedded")
 """The launcher, which outlives who started it."""
 ATTACHED = ("setpriv", "--pdeathsig=SIGTERM", "--", *DETACHED)
 """The same, which is told to stop when who started it dies, however that comes."""
+_GRACE_S = 10.0
+_INTERVAL_S = 0.1
+_SERVICES = re.compile(r"postgres|s3|kafka|triton|gateway|worker(-[0-9]+)?")
+"""Other logs in the folder are of who starts us."""
 
 
 def running(folders: Folders) -> StackState | None:
@@ -88,43 +90,6 @@ def stop(folders: Folders, state: StackState) -> None:
         raise StackError(_still_stopping(state.pid))
 
 
-def _still_stopping(pid: int) -> str:
-    return f"process {pid} is still stopping after {STOP_TIMEOUT:.0f} s; see `maskwright logs`"
-
-
-def _is_settled(launcher: "subprocess.Popen[bytes]", birth: str, folders: Folders, tell: Callable[[str], None]) -> bool:
-    """A state of the same process id may be of an earlier start of the machine, or of this container."""
-    if launcher.poll() is not None:
-        return True
-    state = StackState.read(folders.state)
-    if state is None or state.birth != birth:
-        return False
-    tell(f"{state.state} the stack{state.doing}")
-    return state.state == "ready"
-
-
-def _failure(birth: str, folders: Folders) -> str:
-    state = StackState.read(folders.state)
-    if state is not None and state.birth == birth and state.message:
-        return state.message
-    return "\n".join(last_lines(folders.log("launcher"), 10))
-
-
-def _poll(condition: Callable[[], bool], timeout: float) -> bool:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(POLL_INTERVAL)
-    return True
-
-
-_GRACE_S = 10.0
-_INTERVAL_S = 0.1
-_SERVICES = re.compile(r"postgres|s3|kafka|triton|gateway|worker(-[0-9]+)?")
-"""Other logs in the folder are of who starts us."""
-
-
 @contextmanager
 def only_launcher(folders: Folders) -> Iterator[None]:
     """Hold the lock of these folders. Raises StackError where another process holds it."""
@@ -156,7 +121,6 @@ def clear_away(folders: Folders) -> None:
         with only_launcher(folders):
             end_leftovers(folders)
             remove_plain_folder(folders.home)
-            remove_copy(folders.home)
 
 
 def end_leftovers(folders: Folders) -> None:
@@ -172,3 +136,34 @@ def end_leftovers(folders: Folders) -> None:
             for pid in left:
                 signal_process(pid, signal.SIGKILL, partial(writes_to, pid, logs, folders.own_users))
         time.sleep(_INTERVAL_S)
+
+
+def _still_stopping(pid: int) -> str:
+    return f"process {pid} is still stopping after {STOP_TIMEOUT:.0f} s; see `maskwright logs`"
+
+
+def _is_settled(launcher: "subprocess.Popen[bytes]", birth: str, folders: Folders, tell: Callable[[str], None]) -> bool:
+    """A state of the same process id may be of an earlier start of the machine, or of this container."""
+    if launcher.poll() is not None:
+        return True
+    state = StackState.read(folders.state)
+    if state is None or state.birth != birth:
+        return False
+    tell(f"{state.state} the stack{state.doing}")
+    return state.state == "ready"
+
+
+def _failure(birth: str, folders: Folders) -> str:
+    state = StackState.read(folders.state)
+    if state is not None and state.birth == birth and state.message:
+        return state.message
+    return "\n".join(last_lines(folders.log("launcher"), 10))
+
+
+def _poll(condition: Callable[[], bool], timeout: float) -> bool:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_INTERVAL)
+    return True

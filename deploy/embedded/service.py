@@ -1,4 +1,4 @@
-"""One server of the stack: how to start it, and how to tell that it serves."""
+"""What the launcher must know of each server, and one run of its process."""
 
 import asyncio
 import contextlib
@@ -27,32 +27,8 @@ class Listener(NamedTuple):
     host: str = "127.0.0.1"
 
 
-def require_free(listeners: Iterable[Listener]) -> None:
-    """Raise StackError for the first port that is taken, or given twice."""
-    seen: dict[int, Listener] = {}
-    for listener in listeners:
-        if listener.port in seen:
-            both = f"{listener.setting} and {seen[listener.port].setting}"
-            raise StackError(f"{both} both take port {listener.port}; give each its own")
-        seen[listener.port] = listener
-    for listener in seen.values():
-        _require_free(*listener)
-
-
-def _require_free(setting: str, port: int, host: str) -> None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise StackError(f"port {port} is taken by another program; move {setting} to a free one") from error
-            raise StackError(f"cannot listen on {host}:{port} ({setting}): {error.strerror}") from error
-
-
 class Service(ABC):
-    """What the supervisor needs to know of a server."""
+    """One server: how to start it, as whom, and how to tell that it serves."""
 
     name: str
     after: frozenset[str] = frozenset()
@@ -63,10 +39,6 @@ class Service(ABC):
     """Seconds it has to end by itself."""
     start_timeout: float = 300.0
     """Seconds it has to come up, if it works all the time."""
-
-    @abstractmethod
-    def prepare(self) -> None:
-        """Make what the server needs on disk. Raises StackError."""
 
     @abstractmethod
     def command(self) -> list[str]:
@@ -84,12 +56,14 @@ class Service(ABC):
     async def probe(self) -> None:
         """Return once the server has served a request; raise where it has not."""
 
-    @abstractmethod
-    def clean_up(self) -> None:
+    def prepare(self) -> None:  # noqa: B027 - most need nothing
+        """Make what the server needs on disk. Raises StackError."""
+
+    def clean_up(self) -> None:  # noqa: B027 - most leave nothing
         """Remove what a killed server leaves behind; called when no process of it is left."""
 
     def doing(self, log: str) -> str:  # noqa: ARG002 - most are up before anybody could ask
-        """What it is at while it starts, by what it has logged since; empty where it does not say."""
+        """What it is doing while it starts, judged by what it has logged since; empty where it does not say."""
         return ""
 
     def notes(self) -> Sequence[str]:
@@ -180,6 +154,30 @@ class ServiceProcess:
         """The python processes of a dead Triton outlive it: they go while the group's number is held."""
         self.kill()
         self._ended.set_result(self._process.wait())
+
+
+def require_free(listeners: Iterable[Listener]) -> None:
+    """Raise StackError for the first port that is taken, or given twice."""
+    seen: dict[int, Listener] = {}
+    for listener in listeners:
+        if listener.port in seen:
+            both = f"{listener.setting} and {seen[listener.port].setting}"
+            raise StackError(f"{both} both take port {listener.port}; give each its own")
+        seen[listener.port] = listener
+    for listener in seen.values():
+        _require_free(*listener)
+
+
+def _require_free(setting: str, port: int, host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise StackError(f"port {port} is taken by another program; move {setting} to a free one") from error
+            raise StackError(f"cannot listen on {host}:{port} ({setting}): {error.strerror}") from error
 
 
 def installed_binary(distribution: str, name: str) -> Path:

@@ -84,7 +84,8 @@ def _configured() -> Iterator[Finding]:
         return
     try:
         yield from _rights(settings)
-        yield from _limits(settings)
+        if limits := hardware.lowered_limits(settings):
+            yield Finding(good=True, text=limits)
         yield from asyncio.run(_servers(settings))
     except AddressError as error:
         yield Finding(good=False, text=f"{settings.postgres_variable}: {error}")
@@ -99,13 +100,6 @@ def _rights(settings: Settings) -> Iterator[Finding]:
     folders.require_ours()
     for fault in Rights(folders.decoder, [], always_confined=True).faults():
         yield Finding(good=True, text=f"of Triton: {fault}")
-
-
-def _limits(settings: Settings) -> Iterator[Finding]:
-    lowered = hardware.lowered(settings, hardware.with_room(settings))
-    if lowered:
-        said = ", ".join(f"{name}={value}" for name, value in lowered.items())
-        yield Finding(good=True, text=f"{hardware.SHARED_MEMORY} is small, so the stack runs with {said}")
 
 
 async def _servers(settings: Settings) -> list[Finding]:

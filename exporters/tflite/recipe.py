@@ -6,44 +6,56 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from ai_edge_litert.interpreter import OpResolverType
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
+from typing_extensions import override
 
-from exporters.recipe import BAR, Outputs
-from exporters.tflite.litert import run_litert
-from exporters.tflite.reader import read
+from exporters.recipe import Outputs, Recipe
+from exporters.tflite.graph import read
 from exporters.tflite.translate import InputRange, translate
 
 
+def run_litert(
+    checkpoint: Path,
+    input_range: InputRange,
+    outputs: Mapping[str, str],
+    images: NDArray[np.uint8],
+    kernels: OpResolverType,
+) -> Outputs:
+    """The `outputs` (TFLite's name → ours), one image at a time, each flattened to N×size."""
+    interpreter = Interpreter(str(checkpoint), num_threads=1, experimental_op_resolver_type=kernels)
+    interpreter.allocate_tensors()
+    source = interpreter.get_input_details()[0]["index"]
+    indices = {outputs.get(each["name"]): each["index"] for each in interpreter.get_output_details()}
+    rows: dict[str, list[NDArray[np.float32]]] = {name: [] for name in outputs.values()}
+    for image in images:
+        scaled = image[np.newaxis].astype(np.float32) * np.float32(input_range.scale)
+        interpreter.set_tensor(source, scaled + np.float32(input_range.low))
+        interpreter.invoke()
+        for name, row in rows.items():
+            row.append(interpreter.get_tensor(indices[name]).ravel())
+    return {name: np.stack(row) for name, row in rows.items()}
+
+
 @dataclass(frozen=True)
-class TfliteRecipe:
+class TfliteRecipe(Recipe):
     """`outputs`: TFLite's name → ours; checkpoint outputs that are not named are dropped."""
 
-    name: str
-    checkpoint: str
     input_range: InputRange
     outputs: Mapping[str, str]
 
-    @property
-    def checkpoints(self) -> tuple[str, ...]:
-        """The one file."""
-        return (self.checkpoint,)
-
-    @property
-    def bar(self) -> float:
-        """That of equal computation."""
-        return BAR
-
+    @override
     def size(self, files: Sequence[Path]) -> tuple[int, int]:
-        """The input's."""
         graph = read(files[0])
         _, height, width, _ = graph.tensors[graph.inputs[0]].shape
         return width, height
 
+    @override
     def build(self, files: Sequence[Path], metadata: Mapping[str, str]) -> onnx.ModelProto:
         """Translate the graph."""
         return translate(read(files[0]), self.input_range, self.outputs, metadata)
 
+    @override
     def references(self, files: Sequence[Path], images: NDArray[np.uint8]) -> tuple[Outputs, Outputs]:
         """LiteRT's answers, by its default kernels (XNNPACK) and by its plain reference ones."""
         default, plain = (
@@ -51,7 +63,3 @@ class TfliteRecipe:
             for kernels in (OpResolverType.AUTO, OpResolverType.BUILTIN_REF)
         )
         return default, plain
-
-    def aligned(self, outputs: Outputs, _reference: Outputs) -> Outputs:
-        """As they are: every place has its meaning."""
-        return outputs

@@ -18,9 +18,9 @@ import tritonclient.utils
 from deploy.embedded import CHECKOUT, StackError
 from deploy.embedded.folders import Folders
 from deploy.embedded.triton import MODELS, Triton
+from exporters.catalogue import DEFAULT_PATHS
 from exporters.detectors.adding import Addition, add_detector
-from exporters.listener import Silence
-from exporters.paths import DEFAULT_PATHS
+from exporters.downloads import Silence
 from gateway.settings import Settings
 from gateway.triton import connect
 from steps.object_detectors import IN_USE, chosen_detectors

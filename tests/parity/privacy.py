@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from exporters.listener import Silence
-from exporters.sources.npm import NpmSource
+from exporters.downloads import Silence
+from exporters.packages import NpmSource
 from gateway.settings import Settings
 from loadtests.bare import pipeline, request
 from steps.ensemble import Ensemble

@@ -7,7 +7,7 @@ import pytest
 
 from deploy.embedded import StackError
 from deploy.embedded.folders import Credentials, StackState
-from exporters import report
+from exporters.parity import read_report
 from gateway.access.jwks import JwksFile
 from gateway.settings import SettingsError
 from gateway.settings.kept import Kept, KeptError
@@ -55,7 +55,7 @@ def test_a_broken_file_is_named(broken: Path, read: Callable[[Path], object], er
         read(broken)
 
 
-@pytest.mark.parametrize("read", [StackState.read, report.read], ids=["state", "parity"])
+@pytest.mark.parametrize("read", [StackState.read, read_report], ids=["state", "parity"])
 def test_a_broken_note_of_our_own_counts_as_none(broken: Path, read: Callable[[Path], object]) -> None:
     assert read(broken) is None
 

@@ -10,11 +10,10 @@ from typer.testing import CliRunner, Result
 
 from deploy.embedded.triton import ENSEMBLES, MODELS, write_ensembles
 from exporters import commands
-from exporters.catalogue import load
+from exporters.catalogue import DEFAULT_PATHS, Paths, load
 from exporters.commands import app
 from exporters.detectors.adding import LABELS as LABEL_OF
 from exporters.fetch import State, state
-from exporters.paths import DEFAULT_PATHS, Paths
 from gateway.triton import WEIGHTS
 from steps.catalogue import steps_of
 from steps.detect_classes import GROUPS

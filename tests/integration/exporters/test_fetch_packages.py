@@ -6,9 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from exporters import commands
+from exporters.downloads import Silence
 from exporters.errors import FetchError
 from exporters.fetch import fetch_all
-from exporters.listener import Silence
 from tests.integration.exporters.conftest import Shelf
 
 METADATA = "Metadata-Version: 2.1\nName: tinypack\nVersion: 1.0\n"

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from deploy.demo.answers import RefusalError
 from deploy.demo.page import write_page
-from deploy.demo.panel import Panel, make_panel
+from deploy.demo.panels import Panel, make_panel
 from deploy.embedded import launcher
 from deploy.embedded.commands import service_table
 from deploy.embedded.folders import ServiceState, StackState

@@ -1,17 +1,69 @@
-"""Files at a URL: downloads that a lost connection or a restart only interrupts."""
+"""A file that is being fetched: where it goes, and how large it may be."""
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal, Protocol
 
 import httpx
 from pydantic import BaseModel, ConfigDict
 
 from exporters.errors import FetchError
-from exporters.listener import Listener
-from exporters.sources.part import Part
 from gateway.proxies import ProxyError, Web
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Part:
+    """The file `path`, of at most `size` bytes: what the catalogue says of it."""
+
+    path: Path
+    size: int
+
+    def fill(self, source: IO[bytes]) -> None:
+        """Write all of `source`. Raises FetchError as soon as it is longer than it may be; then nothing is left."""
+        try:
+            with self.path.open("wb") as target:
+                while chunk := source.read(_CHUNK):
+                    target.write(chunk)
+                    self.require(target.tell())
+        except FetchError:
+            self.path.unlink()
+            raise
+
+    def require(self, size: int) -> None:
+        """Raise FetchError where so many bytes are more than there may be."""
+        if size > self.size:
+            raise FetchError(f"{self.path.stem} is longer than the {self.size} bytes that the catalogue says")
+
+
+class Listener(Protocol):
+    """Watches tasks that are known by name."""
+
+    def started(self, task: str, total: int | None) -> None:
+        """A task begins; `total` in bytes, None where it cannot be foreseen."""
+
+    def advanced(self, task: str, done: int) -> None:
+        """`done` bytes so far."""
+
+    def finished(self, task: str) -> None:
+        """The task has ended, well or not."""
+
+
+class Silence:
+    """A listener that shows nothing."""
+
+    def started(self, task: str, total: int | None) -> None:
+        """Nothing."""
+
+    def advanced(self, task: str, done: int) -> None:
+        """Nothing."""
+
+    def finished(self, task: str) -> None:
+        """Nothing."""
+
 
 _ATTEMPTS = 3
 _TIMEOUT_S = 30.0
