@@ -1,4 +1,4 @@
-"""The catalogue of checkpoints and photos that can be fetched."""
+"""The catalogue of checkpoints and photos that can be fetched, and where they and the built models are."""
 
 import hashlib
 import tomllib
@@ -15,6 +15,9 @@ from exporters.errors import CatalogueError, UnknownNameError
 from exporters.packages import NpmSource, WheelSource
 
 Source = Annotated[WheelSource | NpmSource | UrlSource, Field(discriminator="type")]
+MODEL_FILE, PARITY_FILE = "model.onnx", "parity.json"
+"""In the folder of a model's one version."""
+_ROOT = Path(__file__).resolve().parent.parent
 
 
 class Entry(BaseModel):
@@ -67,11 +70,6 @@ def load(path: Path) -> Catalogue:
     return catalogue
 
 
-MODEL_FILE, PARITY_FILE = "model.onnx", "parity.json"
-"""In the folder of a model's one version."""
-_ROOT = Path(__file__).resolve().parent.parent
-
-
 @dataclass(frozen=True)
 class Paths:
     """The folders exporters read and write; by default those of this checkout."""
@@ -90,10 +88,10 @@ class Paths:
         return self.model_repository / name / "1" / PARITY_FILE
 
 
-DEFAULT_PATHS = Paths()
-
-
 def sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+DEFAULT_PATHS = Paths()

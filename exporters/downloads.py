@@ -1,10 +1,10 @@
-"""A file that is being fetched: where it goes, and how large it may be."""
+"""What every kind of fetching needs, and files at a URL: a lost connection or a restart only interrupts a download."""
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal, Protocol
+from typing import IO, Literal
 
 import httpx
 from pydantic import BaseModel, ConfigDict
@@ -13,6 +13,8 @@ from exporters.errors import FetchError
 from gateway.proxies import ProxyError, Web
 
 _CHUNK = 1 << 20
+_ATTEMPTS = 3
+_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,8 @@ class Part:
             raise FetchError(f"{self.path.stem} is longer than the {self.size} bytes that the catalogue says")
 
 
-class Listener(Protocol):
-    """Watches tasks that are known by name."""
+class Listener:
+    """Watches tasks that are known by name; this one shows nothing."""
 
     def started(self, task: str, total: int | None) -> None:
         """A task begins; `total` in bytes, None where it cannot be foreseen."""
@@ -51,28 +53,29 @@ class Listener(Protocol):
     def finished(self, task: str) -> None:
         """The task has ended, well or not."""
 
-
-class Silence:
-    """A listener that shows nothing."""
-
-    def started(self, task: str, total: int | None) -> None:
-        """Nothing."""
-
-    def advanced(self, task: str, done: int) -> None:
-        """Nothing."""
-
-    def finished(self, task: str) -> None:
-        """Nothing."""
+    @contextmanager
+    def watching(self, task: str, total: int | None = None) -> Iterator[None]:
+        """Within the context the task goes on."""
+        self.started(task, total)
+        try:
+            yield
+        finally:
+            self.finished(task)
 
 
-_ATTEMPTS = 3
-_TIMEOUT_S = 30.0
-
-
-class UrlSource(BaseModel):
-    """One file behind one URL."""
+class FileSource(BaseModel):
+    """Where one file of the catalogue comes from; `archive` names what is downloaded once for all its members."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why this machine cannot fetch from here, if so."""
+        return None
+
+
+class UrlSource(FileSource):
+    """One file behind one URL."""
 
     type: Literal["url"]
     url: str
@@ -86,10 +89,6 @@ class UrlSource(BaseModel):
     def member(self) -> str:
         """The file, called by its URL."""
         return self.url
-
-    @property
-    def obstacle(self) -> None:
-        """Nothing."""
 
     def retrieve(self, targets: Mapping[str, Part], listener: Listener) -> None:
         """Download to the one path of `targets`, going on from what an earlier call left there.
@@ -158,9 +157,9 @@ def _save_validator(response: httpx.Response, path: Path) -> None:
 def _append(response: httpx.Response, part: Part, start: int, listener: Listener) -> None:
     """A file that grows too long is not gone on with: FetchError, and nothing is left."""
     url, length = str(response.url), response.headers.get("Content-Length")
-    listener.started(url, start + int(length) if length else None)
+    total = start + int(length) if length else None
     try:
-        with part.path.open("ab" if start else "wb") as stream:
+        with listener.watching(url, total), part.path.open("ab" if start else "wb") as stream:
             for chunk in response.iter_bytes():
                 stream.write(chunk)
                 part.require(stream.tell())
@@ -169,8 +168,6 @@ def _append(response: httpx.Response, part: Part, start: int, listener: Listener
         part.path.unlink()
         _validator(part.path).unlink(missing_ok=True)
         raise
-    finally:
-        listener.finished(url)
 
 
 def _validator(path: Path) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from exporters import recipes
 from exporters.catalogue import DEFAULT_PATHS, MODEL_FILE, PARITY_FILE, Catalogue, Paths, load, sha256
-from exporters.downloads import Listener, Silence
+from exporters.downloads import Listener
 from exporters.errors import ExporterError, TranslationError
 from exporters.fetch import fetch_all, selectable
 from exporters.parity import ParityReport, compare, exporter_fingerprint, read_report, require
@@ -51,7 +51,7 @@ def export_models(
     """
     catalogue = load(paths.catalogue)
     chosen = recipes.select(names, selectable(names, paths))
-    return [_ensure(recipe, catalogue, listener or Silence(), paths) for recipe in chosen]
+    return [_ensure(recipe, catalogue, listener or Listener(), paths) for recipe in chosen]
 
 
 def _file_state(name: str, paths: Paths) -> ModelState:
@@ -71,12 +71,8 @@ def _ensure(recipe: Recipe, catalogue: Catalogue, listener: Listener, paths: Pat
     photos = [entry.name for entry in catalogue.file if entry.kind == "photo"]
     checkpoints = _fetched(recipe, listener, paths)
     inputs = fetch_all(photos, listener=listener, paths=paths)
-    listener.started(recipe.name, None)
-    try:
-        with building(paths.model_repository) as change:
-            return _ready(recipe, catalogue, paths) or _export(recipe, checkpoints, inputs, paths, change)
-    finally:
-        listener.finished(recipe.name)
+    with listener.watching(recipe.name), building(paths.model_repository) as change:
+        return _ready(recipe, catalogue, paths) or _export(recipe, checkpoints, inputs, paths, change)
 
 
 def _ready(recipe: Recipe, catalogue: Catalogue, paths: Paths) -> ParityReport | None:

@@ -1,10 +1,10 @@
-"""How far an exported model is from its checkpoint, on photos.
+"""How far an exported model is from its checkpoint, on photos; the report of it lies beside the model.
 
-Outputs are compared in the units in which they are used (`usage.py`); `raw` keeps the difference of the numbers
-themselves. Float32 does not define the outputs of these networks to any fixed number of digits: LiteRT's own two sets
-of kernels (XNNPACK, and the plain reference ones) differ by 1 on mask logits that reach -1850, and by 2e-3 on the
-probabilities that they become. So each output is held against the checkpoint's default way of computing, and where
-that is above the bar, against the distance between its two ways.
+Outputs are compared in the units in which the pipelines use them (`as_used`), as a difference means something only
+there; `raw` keeps the difference of the numbers themselves. Float32 does not define the outputs of these networks to
+any fixed number of digits: LiteRT's own two sets of kernels (XNNPACK, and the plain reference ones) differ by 1 on mask
+logits that reach -1850, and by 2e-3 on the probabilities that they become. So each output is held against the
+checkpoint's default way of computing, and where that is above the bar, against the distance between its two ways.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,41 +22,9 @@ from exporters.errors import ParityError
 from exporters.recipe import Outputs, Recipe, run_onnx
 
 Values = NDArray[np.float32] | NDArray[np.float64]
-
-
-def as_used(name: str, values: NDArray[np.float32], side: int) -> Values:
-    """The output `name` of a model whose input is `side` pixels wide; unknown names pass unchanged."""
-    return _USES.get(name, _unchanged)(values, side)
-
-
-def _unchanged(values: NDArray[np.float32], _: int) -> Values:
-    return values
-
-
-def _share_of_side(values: NDArray[np.float32], side: int) -> Values:
-    return values / np.float32(side)
-
-
-def _probability(values: NDArray[np.float32], _: int) -> Values:
-    """In float64, so that the comparison adds no rounding of its own; tanh cannot overflow."""
-    probabilities: NDArray[np.float64] = 0.5 * (1 + np.tanh(values.astype(np.float64) / 2))
-    return probabilities
-
-
-_USES: Mapping[str, Callable[[NDArray[np.float32], int], Values]] = MappingProxyType(
-    {
-        "boxes": _share_of_side,
-        "corners": _share_of_side,
-        "landmarks": _share_of_side,
-        "scores": _probability,
-        "mask": _probability,
-        "heatmap": _probability,
-    }
-)
-
-
 # Two float32 evaluations with independent rounding may each be one spread away from the exact value.
 SPREAD_FACTOR = 2.0
+_DECIDING = ("onnx_model.py", "parity.py", "recipe.py", "recipes.py")
 
 
 class Difference(BaseModel):
@@ -145,9 +113,6 @@ def _difference(one: Values, other: Values) -> Difference:
     return Difference(largest=float(gap.max()), mean=float(gap.mean()))
 
 
-_DECIDING = ("onnx_model.py", "parity.py", "recipe.py", "recipes.py")
-
-
 class ParityReport(BaseModel):
     """What the model was made of and by, and how near it came."""
 
@@ -182,3 +147,34 @@ def exporter_fingerprint() -> str:
 def _modules(package: Path) -> Iterator[Path]:
     for folder in ("detectors", "tflite", "tfjs"):
         yield from (package / folder).rglob("*.py")
+
+
+def as_used(name: str, values: NDArray[np.float32], side: int) -> Values:
+    """The output `name` of a model whose input is `side` pixels wide; unknown names pass unchanged."""
+    return _USES.get(name, _unchanged)(values, side)
+
+
+def _unchanged(values: NDArray[np.float32], _: int) -> Values:
+    return values
+
+
+def _share_of_side(values: NDArray[np.float32], side: int) -> Values:
+    return values / np.float32(side)
+
+
+def _probability(values: NDArray[np.float32], _: int) -> Values:
+    """In float64, so that the comparison adds no rounding of its own; tanh cannot overflow."""
+    probabilities: NDArray[np.float64] = 0.5 * (1 + np.tanh(values.astype(np.float64) / 2))
+    return probabilities
+
+
+_USES: Mapping[str, Callable[[NDArray[np.float32], int], Values]] = MappingProxyType(
+    {
+        "boxes": _share_of_side,
+        "corners": _share_of_side,
+        "landmarks": _share_of_side,
+        "scores": _probability,
+        "mask": _probability,
+        "heatmap": _probability,
+    }
+)

@@ -1,4 +1,4 @@
-"""What a recipe is: how one model is made of its checkpoint. And how models are run on photos, for comparison."""
+"""How one model is made of its checkpoint, and how both are run on photos, for comparison."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -24,10 +24,13 @@ from exporters.errors import FetchError, TranslationError
 
 Outputs: TypeAlias = Mapping[str, NDArray[np.float32]]
 """Values by output; the first dimension counts images."""
-
-
 BAR = 1e-3
 """Of a model that computes as its checkpoint does."""
+RUNTIME_ERRORS = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException)
+"""What onnxruntime raises of a model; they share no base class."""
+_ALL = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+_NONE = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,6 @@ class Recipe(ABC):
     def aligned(self, outputs: Outputs, reference: Outputs) -> Outputs:  # noqa: ARG002 - most keep their order
         """The outputs in an order in which values of equal meaning stand at equal places as in the reference."""
         return outputs
-
-
-RUNTIME_ERRORS = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException)
-"""What onnxruntime raises of a model; they share no base class."""
-
-_ALL = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-_NONE = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
 
 
 def run_onnx(model: bytes, images: NDArray[np.uint8]) -> Outputs:
@@ -106,9 +102,6 @@ def _options(level: onnxruntime.GraphOptimizationLevel) -> onnxruntime.SessionOp
     options.intra_op_num_threads = 1
     options.graph_optimization_level = level
     return options
-
-
-Image = NDArray[np.uint8]
 
 
 def sample_batch(photos: Sequence[Path], size: tuple[int, int]) -> Image:

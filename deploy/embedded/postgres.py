@@ -21,7 +21,7 @@ from typing_extensions import override
 from deploy.embedded import StackError
 from deploy.embedded.environment import POSTGRES_ADMIN
 from deploy.embedded.folders import Credentials, Folders
-from deploy.embedded.processes import numbers, runs_as, signal_process
+from deploy.embedded.processes import process_ids, runs_as, signal_process
 from deploy.embedded.rights import Rights
 from deploy.embedded.roles import Administrator
 from deploy.embedded.service import Service, installed_binary
@@ -135,7 +135,7 @@ class Postgres(Service):
         they do not go.
         """
         deadline = time.monotonic() + LEFTOVERS_TIMEOUT
-        while pids := [pid for pid in numbers() if self._serves(pid)]:
+        while pids := [pid for pid in process_ids() if self._serves(pid)]:
             if time.monotonic() > deadline:
                 raise StackError(f"processes {pids} still use {self._data} and cannot be ended")
             for pid in pids:

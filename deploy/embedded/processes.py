@@ -37,15 +37,15 @@ def signal_process(pid: int, number: signal.Signals, is_meant: Callable[[], bool
             signal.pidfd_send_signal(handle, number)
 
 
-def numbers() -> Iterator[int]:
-    """Of every process."""
+def process_ids() -> Iterator[int]:
+    """The id of every process."""
     return (int(process.name) for process in _PROCESSES.glob("[0-9]*"))
 
 
 def work_of_session(session: int) -> int:
     """Of all processes of a session: clock ticks of computing, 100 a second, and page faults from disk."""
     work = 0
-    for pid in numbers():
+    for pid in process_ids():
         with contextlib.suppress(OSError):  # it has ended
             fields = _stat(pid)
             if int(fields[_SESSION]) == session:
@@ -55,7 +55,7 @@ def work_of_session(session: int) -> int:
 
 def writers_to(files: Collection[Path], users: Collection[int]) -> list[int]:
     """The processes that write to one of the files; `users` are those that are the stack's alone."""
-    return [pid for pid in numbers() if pid != os.getpid() and writes_to(pid, files, users)]
+    return [pid for pid in process_ids() if pid != os.getpid() and writes_to(pid, files, users)]
 
 
 def writes_to(pid: int, files: Collection[Path], users: Collection[int]) -> bool:

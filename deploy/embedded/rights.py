@@ -20,7 +20,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from deploy.embedded import CHECKOUT, confined
-from deploy.embedded.processes import numbers
+from deploy.embedded.processes import process_ids
 
 FIRST, LAST = 61_184, 65_519
 """Numbers that users without an entry in passwd(5) get from systemd: `DynamicUser=` of systemd.exec(5)."""
@@ -173,7 +173,7 @@ def _is_used(number: int, running: Container[int]) -> bool:
 
 def _running() -> Iterator[int]:
     """The users of all processes."""
-    for pid in numbers():
+    for pid in process_ids():
         with suppress(OSError):
             yield Path("/proc", str(pid)).stat().st_uid
 

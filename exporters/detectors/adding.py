@@ -1,4 +1,4 @@
-"""Adding a detector of one's own to the model repository."""
+"""Adding a detector of one's own, an ONNX file, to the model repository; and choosing which one is used."""
 
 import ast
 import json
@@ -34,6 +34,40 @@ _MOST_SIDE = 4096
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
 _PREFIX = "network/"
 """Of every name in the file: it may itself call something `image` or `detections`."""
+_TEMPLATE = """# {model}: added from {source!r}. Rows x1, y1, x2, y2 (input pixels), score, class; best first.
+platform: "onnxruntime_onnx"
+backend: "onnxruntime"
+max_batch_size: {batch}
+input [
+  {{ name: "image" data_type: TYPE_UINT8 dims: [ {image} ] }}
+]
+output [
+  {{ name: "detections" data_type: TYPE_FP32 dims: [ {rows} ] }}
+]
+{batching}instance_group [ {{ count: 2 }} ]
+parameters {{ key: "intra_op_thread_count" value {{ string_value: "1" }} }}
+parameters {{ key: "session.intra_op.allow_spinning" value {{ string_value: "0" }} }}
+parameters {{
+  key: "detector"
+  value {{ string_value: {detector} }}
+}}
+"""
+_LARGEST_BATCH = 8
+ROLES = ("faces", "plates", "objects")
+LABELS: Mapping[str, str] = MappingProxyType({"faces": "face", "plates": "license_plate"})
+"""By role, the class by which the pipelines know what it finds."""
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+
+
+@dataclass(frozen=True)
+class Addition:
+    """What a user asks for; without `labels` those in the file's metadata, without `form` the one it looks like."""
+
+    file: Path
+    name: str
+    role: str
+    labels: Sequence[str] = ()
+    form: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,148 +116,6 @@ class AddedDetector(DetectorRecipe):
     def _decoded(self, outputs: Outputs) -> Outputs:
         values = outputs[self.output].astype(np.float32)
         return stacked_rows([self.form.decode(value, (self.width, self.height)) for value in values])
-
-
-def inspected(path: Path, name: str, labels: Sequence[str], form: str | None) -> AddedDetector:
-    """Find out what a file is.
-
-    Without `labels` those in its metadata are taken, without `form` the one that it looks like. Raises TranslationError
-    where either cannot be told, UnknownNameError for a form that does not exist.
-    """
-    network = compose.add_prefix(read_network(path), _PREFIX)
-    width, height = _input_size(network, path)
-    metadata = {prop.key: prop.value for prop in network.metadata_props}
-    output, shape, found = _output(network, (width, height), metadata, form)
-    named = tuple(labels) or _labels_of(metadata)
-    count = class_count(found, shape)
-    if not named or count not in (None, len(named)):
-        told = "no labels" if not named else f"{len(named)} labels"
-        raise TranslationError(f"{path.name} tells {count or 'some'} classes apart, and {told} are given")
-    return AddedDetector(name, (), network, output, found, width, height, named)
-
-
-def _input_size(network: onnx.ModelProto, path: Path) -> tuple[int, int]:
-    if len(network.graph.input) == 1:
-        tensor = network.graph.input[0].type.tensor_type
-        sides = [side.dim_value for side in tensor.shape.dim]
-        images = tensor.elem_type in _FLOATS and len(sides) == _IMAGE_RANK and sides[0] in {0, 1}
-        if images and sides[1] == _CHANNELS and all(0 < side <= _MOST_SIDE for side in sides[2:]):
-            return sides[3], sides[2]
-    raise TranslationError(
-        f"{path.name} must have one input, N×3×height×width or 1×3×height×width of floats, with height and width fixed "
-        f"and at most {_MOST_SIDE}"
-    )
-
-
-def _output(
-    network: onnx.ModelProto, size: tuple[int, int], metadata: Mapping[str, str], form: str | None
-) -> tuple[str, tuple[int, ...], Form]:
-    """The first output, its shape for one image, and its form."""
-    if form is not None and form not in FORMS:
-        raise UnknownNameError([form], list(FORMS))
-    kind = network.graph.input[0].type.tensor_type.elem_type
-    blank = np.zeros((1, _CHANNELS, size[1], size[0]), helper.tensor_dtype_to_np_dtype(kind))
-    outputs, _ = run_network(network.SerializeToString(), blank)
-    name, values = next(iter(outputs.items()))
-    return name, values.shape, fitting(values.shape, FORMS[form]) if form else recognised(values.shape, size, metadata)
-
-
-def _labels_of(metadata: Mapping[str, str]) -> tuple[str, ...]:
-    """Ultralytics writes a Python dictionary, index to name."""
-    try:
-        names = ast.literal_eval(metadata.get("names", "{}"))
-    except (SyntaxError, ValueError):
-        return ()
-    return tuple(str(names[index]) for index in sorted(names)) if isinstance(names, dict) else ()
-
-
-_TEMPLATE = """# {model}: added from {source!r}. Rows x1, y1, x2, y2 (input pixels), score, class; best first.
-platform: "onnxruntime_onnx"
-backend: "onnxruntime"
-max_batch_size: {batch}
-input [
-  {{ name: "image" data_type: TYPE_UINT8 dims: [ {image} ] }}
-]
-output [
-  {{ name: "detections" data_type: TYPE_FP32 dims: [ {rows} ] }}
-]
-{batching}instance_group [ {{ count: 2 }} ]
-parameters {{ key: "intra_op_thread_count" value {{ string_value: "1" }} }}
-parameters {{ key: "session.intra_op.allow_spinning" value {{ string_value: "0" }} }}
-parameters {{
-  key: "detector"
-  value {{ string_value: {detector} }}
-}}
-"""
-_LARGEST_BATCH = 8
-
-
-@dataclass(frozen=True)
-class DetectorCard:
-    """What the pipelines must know of a detector; `size` is (width, height) of its input."""
-
-    role: str
-    labels: Sequence[str]
-    fit: str
-    size: tuple[int, int]
-    iou: float
-    added: bool = True
-    """Whether it takes the place of the detector that came with the house."""
-
-
-def config_text(model: str, source: str, card: DetectorCard, *, batches: bool) -> str:
-    """config.pbtxt; a model that does not take batches has its one image as first dimension."""
-    width, height = card.size
-    image, rows = [height, width, 3], [-1, 6]
-    if not batches:
-        image, rows = [1, *image], [1, *rows]
-    return _TEMPLATE.format(
-        model=model,
-        source=source,
-        batch=_LARGEST_BATCH if batches else 0,
-        image=", ".join(map(str, image)),
-        rows=", ".join(map(str, rows)),
-        batching="dynamic_batching { }\n" if batches else "",
-        detector=json.dumps(json.dumps(asdict(card))),
-    )
-
-
-def use_detector(name: str, model_repository: Path) -> DetectorModel:
-    """Let a detector look for its role from the next start of Triton on.
-
-    Raises UnknownNameError where there is no such detector, ExporterError where its model is not built, OSError.
-    """
-    models = {model.detector.model: model for model in detector_models(model_repository)}
-    if name not in models:
-        raise UnknownNameError([name], sorted(models))
-    chosen = models[name]
-    if not chosen.ready:
-        again = f"remove {model_repository / name}, then add it again"
-        remedy = again if chosen.added else f"maskwright models export {name}"
-        raise ExporterError(f"{name} is not built: {remedy}")
-    with building(model_repository):
-        (model_repository / name / IN_USE).write_bytes(b"")
-        for model in models.values():
-            if model.role == chosen.role and model != chosen:
-                (model_repository / model.detector.model / IN_USE).unlink(missing_ok=True)
-    return chosen
-
-
-ROLES = ("faces", "plates", "objects")
-LABELS: Mapping[str, str] = MappingProxyType({"faces": "face", "plates": "license_plate"})
-"""By role, the class by which the pipelines know what it finds."""
-_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-
-
-@dataclass(frozen=True)
-class Addition:
-    """What a user asks for; without `labels` those in the file's metadata, without `form` the one it looks like."""
-
-    file: Path
-    name: str
-    role: str
-    labels: Sequence[str] = ()
-    form: str | None = None
 
 
 def add_detector(addition: Addition, *, listener: Listener, paths: Paths) -> ParityReport:
@@ -279,4 +171,108 @@ def _labels(role: str, labels: tuple[str, ...]) -> tuple[str, ...]:
         return (label,)
     raise ExporterError(
         f"which of {', '.join(labels)} are {role}? call that class {label} with --labels, so that the pipelines know it"
+    )
+
+
+def use_detector(name: str, model_repository: Path) -> DetectorModel:
+    """Let a detector look for its role from the next start of Triton on.
+
+    Raises UnknownNameError where there is no such detector, ExporterError where its model is not built, OSError.
+    """
+    models = {model.detector.model: model for model in detector_models(model_repository)}
+    if name not in models:
+        raise UnknownNameError([name], sorted(models))
+    chosen = models[name]
+    if not chosen.ready:
+        again = f"remove {model_repository / name}, then add it again"
+        remedy = again if chosen.added else f"maskwright models export {name}"
+        raise ExporterError(f"{name} is not built: {remedy}")
+    with building(model_repository):
+        (model_repository / name / IN_USE).write_bytes(b"")
+        for model in models.values():
+            if model.role == chosen.role and model != chosen:
+                (model_repository / model.detector.model / IN_USE).unlink(missing_ok=True)
+    return chosen
+
+
+def inspected(path: Path, name: str, labels: Sequence[str], form: str | None) -> AddedDetector:
+    """Find out what a file is.
+
+    Without `labels` those in its metadata are taken, without `form` the one that it looks like. Raises TranslationError
+    where either cannot be told, UnknownNameError for a form that does not exist.
+    """
+    network = compose.add_prefix(read_network(path), _PREFIX)
+    width, height = _input_size(network, path)
+    metadata = {prop.key: prop.value for prop in network.metadata_props}
+    output, shape, found = _output(network, (width, height), metadata, form)
+    named = tuple(labels) or _labels_of(metadata)
+    count = class_count(found, shape)
+    if not named or count not in (None, len(named)):
+        told = "no labels" if not named else f"{len(named)} labels"
+        raise TranslationError(f"{path.name} tells {count or 'some'} classes apart, and {told} are given")
+    return AddedDetector(name, (), network, output, found, width, height, named)
+
+
+def _input_size(network: onnx.ModelProto, path: Path) -> tuple[int, int]:
+    if len(network.graph.input) == 1:
+        tensor = network.graph.input[0].type.tensor_type
+        sides = [side.dim_value for side in tensor.shape.dim]
+        images = tensor.elem_type in _FLOATS and len(sides) == _IMAGE_RANK and sides[0] in {0, 1}
+        if images and sides[1] == _CHANNELS and all(0 < side <= _MOST_SIDE for side in sides[2:]):
+            return sides[3], sides[2]
+    raise TranslationError(
+        f"{path.name} must have one input, N×3×height×width or 1×3×height×width of floats, with height and width fixed "
+        f"and at most {_MOST_SIDE}"
+    )
+
+
+def _output(
+    network: onnx.ModelProto, size: tuple[int, int], metadata: Mapping[str, str], form: str | None
+) -> tuple[str, tuple[int, ...], Form]:
+    """The first output, its shape for one image, and its form."""
+    if form is not None and form not in FORMS:
+        raise UnknownNameError([form], list(FORMS))
+    kind = network.graph.input[0].type.tensor_type.elem_type
+    blank = np.zeros((1, _CHANNELS, size[1], size[0]), helper.tensor_dtype_to_np_dtype(kind))
+    outputs, _ = run_network(network.SerializeToString(), blank)
+    name, values = next(iter(outputs.items()))
+    return name, values.shape, fitting(values.shape, FORMS[form]) if form else recognised(values.shape, size, metadata)
+
+
+def _labels_of(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """Ultralytics writes a Python dictionary, index to name."""
+    try:
+        names = ast.literal_eval(metadata.get("names", "{}"))
+    except (SyntaxError, ValueError):
+        return ()
+    return tuple(str(names[index]) for index in sorted(names)) if isinstance(names, dict) else ()
+
+
+@dataclass(frozen=True)
+class DetectorCard:
+    """What the pipelines must know of a detector; `size` is (width, height) of its input."""
+
+    role: str
+    labels: Sequence[str]
+    fit: str
+    size: tuple[int, int]
+    iou: float
+    added: bool = True
+    """Whether it takes the place of the detector that came with the house."""
+
+
+def config_text(model: str, source: str, card: DetectorCard, *, batches: bool) -> str:
+    """config.pbtxt; a model that does not take batches has its one image as first dimension."""
+    width, height = card.size
+    image, rows = [height, width, 3], [-1, 6]
+    if not batches:
+        image, rows = [1, *image], [1, *rows]
+    return _TEMPLATE.format(
+        model=model,
+        source=source,
+        batch=_LARGEST_BATCH if batches else 0,
+        image=", ".join(map(str, image)),
+        rows=", ".join(map(str, rows)),
+        batching="dynamic_batching { }\n" if batches else "",
+        detector=json.dumps(json.dumps(asdict(card))),
     )

@@ -1,4 +1,4 @@
-"""Networks that come as ONNX files, brought to the form that this package works on."""
+"""Networks that come as ONNX files, and the pixels that they want: the head of a detector's graph."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +15,9 @@ from exporters.onnx_model import INPUT, IR_VERSION, OPSET, Emitter, image_input
 
 _OLDEST_OPSET = 13
 """What heads and tails here are written in; later operators they use did not change since."""
+_CHANNELS_FIRST = (0, 3, 1, 2)
+_BLUE_FIRST = (2, 1, 0)
+_BYTE = 255.0
 
 
 def read_network(path: Path) -> onnx.ModelProto:
@@ -31,17 +34,10 @@ def read_network(path: Path) -> onnx.ModelProto:
         raise TranslationError(f"{path.name} is not an ONNX model that can be used: {error}") from error
 
 
-def free_sides(model: onnx.ModelProto, names: Mapping[int, str]) -> onnx.ModelProto:
-    """A copy whose input and outputs leave the dimensions at the places of `names` free; no value states a shape."""
-    freed = onnx.ModelProto()
-    freed.CopyFrom(model)
-    del freed.graph.value_info[:]
-    for place, name in names.items():
-        for source in freed.graph.input:
-            source.type.tensor_type.shape.dim[place].dim_param = name
-        for output in freed.graph.output:
-            output.type.tensor_type.shape.dim[place].dim_param = f"{name}_out" if place else name
-    return freed
+def _modern(model: onnx.ModelProto) -> onnx.ModelProto:
+    model.ir_version = max(model.ir_version, IR_VERSION)
+    (version,) = (opset.version for opset in model.opset_import if not opset.domain)
+    return version_converter.convert_version(model, OPSET) if version < _OLDEST_OPSET else model
 
 
 def _drop_idle_weights(graph: onnx.GraphProto) -> None:
@@ -54,15 +50,17 @@ def _drop_idle_weights(graph: onnx.GraphProto) -> None:
     graph.initializer.extend(kept)
 
 
-def _modern(model: onnx.ModelProto) -> onnx.ModelProto:
-    model.ir_version = max(model.ir_version, IR_VERSION)
-    (version,) = (opset.version for opset in model.opset_import if not opset.domain)
-    return version_converter.convert_version(model, OPSET) if version < _OLDEST_OPSET else model
-
-
-_CHANNELS_FIRST = (0, 3, 1, 2)
-_BLUE_FIRST = (2, 1, 0)
-_BYTE = 255.0
+def free_sides(model: onnx.ModelProto, names: Mapping[int, str]) -> onnx.ModelProto:
+    """A copy whose input and outputs leave the dimensions at the places of `names` free; no value states a shape."""
+    freed = onnx.ModelProto()
+    freed.CopyFrom(model)
+    del freed.graph.value_info[:]
+    for place, name in names.items():
+        for source in freed.graph.input:
+            source.type.tensor_type.shape.dim[place].dim_param = name
+        for output in freed.graph.output:
+            output.type.tensor_type.shape.dim[place].dim_param = f"{name}_out" if place else name
+    return freed
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The rows that every detector answers: the tail of its graph."""
+"""The rows that every detector answers: the tail of its graph, and how rows of two runtimes are compared."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,9 +16,12 @@ from exporters.recipe import Outputs, Recipe
 OUTPUT = "detections"
 COLUMNS = 6
 CORNER_COLUMNS = 8
-
 Tail: TypeAlias = Callable[[Emitter, Sequence[str]], str]
 """Emits what turns a network's outputs into rows N×K×6, or more columns; returns their name."""
+COMPARED = 20
+"""The best rows of an image; those far down are noise that no threshold lets pass."""
+SURE = 0.5
+Rows = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -79,14 +82,6 @@ def at_most(emitter: Emitter, scores: str, most: int) -> str:
     """Emit the smaller of `most` and the places of scores N×A: a small input may have fewer."""
     places = columns(emitter, emitter.node("Shape", [scores]), 1, 2, axis=0)
     return emitter.node("Min", [places, emitter.integers([most])])
-
-
-COMPARED = 20
-"""The best rows of an image; those far down are noise that no threshold lets pass."""
-
-SURE = 0.5
-
-Rows = NDArray[np.float32]
 
 
 def aligned_rows(outputs: Outputs, reference: Outputs) -> Outputs:

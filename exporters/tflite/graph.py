@@ -1,4 +1,4 @@
-"""The parts of a TFLite model that translation needs, as plain values."""
+"""A TFLite file as plain values: the parts of it that translation needs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +10,14 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from exporters.errors import TranslationError
+
+_DTYPES: Mapping[int, np.dtype[np.generic]] = {
+    schema.TensorType.FLOAT32: np.dtype(np.float32),
+    schema.TensorType.FLOAT16: np.dtype(np.float16),
+    schema.TensorType.INT32: np.dtype(np.int32),
+    schema.TensorType.INT64: np.dtype(np.int64),
+}
+_KINDS = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
 
 
 @dataclass(frozen=True)
@@ -79,13 +87,26 @@ class Graph:
         return tuple(reversed(live))
 
 
-_DTYPES: Mapping[int, np.dtype[np.generic]] = {
-    schema.TensorType.FLOAT32: np.dtype(np.float32),
-    schema.TensorType.FLOAT16: np.dtype(np.float16),
-    schema.TensorType.INT32: np.dtype(np.int32),
-    schema.TensorType.INT64: np.dtype(np.int64),
-}
-_KINDS = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+def read(path: Path) -> Graph:
+    """Read the model at `path`.
+
+    Raises TranslationError when the file is not a TFLite model with a single subgraph.
+    """
+    content = path.read_bytes()
+    if content[4:8] != b"TFL3":
+        raise TranslationError(f"{path.name} is not a TFLite model")
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    if len(model.subgraphs) != 1:
+        raise TranslationError(f"{path.name} has {len(model.subgraphs)} subgraphs; one is supported")
+    subgraph = model.subgraphs[0]
+    kinds = [_KINDS[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
+    return Graph(
+        name=path.name,
+        tensors=tuple(_tensor(tensor, model.buffers, path.name) for tensor in subgraph.tensors),
+        operators=tuple(_operator(operator, kinds) for operator in subgraph.operators),
+        inputs=_indices(subgraph.inputs),
+        outputs=_indices(subgraph.outputs),
+    )
 
 
 class _IndexVector(Protocol):
@@ -122,28 +143,6 @@ class _Operator(Protocol):
     inputs: Sequence[int]
     outputs: Sequence[int]
     builtinOptions: object | None  # noqa: N815
-
-
-def read(path: Path) -> Graph:
-    """Read the model at `path`.
-
-    Raises TranslationError when the file is not a TFLite model with a single subgraph.
-    """
-    content = path.read_bytes()
-    if content[4:8] != b"TFL3":
-        raise TranslationError(f"{path.name} is not a TFLite model")
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
-    if len(model.subgraphs) != 1:
-        raise TranslationError(f"{path.name} has {len(model.subgraphs)} subgraphs; one is supported")
-    subgraph = model.subgraphs[0]
-    kinds = [_KINDS[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
-    return Graph(
-        name=path.name,
-        tensors=tuple(_tensor(tensor, model.buffers, path.name) for tensor in subgraph.tensors),
-        operators=tuple(_operator(operator, kinds) for operator in subgraph.operators),
-        inputs=_indices(subgraph.inputs),
-        outputs=_indices(subgraph.outputs),
-    )
 
 
 def _indices(values: Sequence[int] | None) -> tuple[int, ...]:

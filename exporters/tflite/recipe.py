@@ -1,4 +1,4 @@
-"""Models made of TFLite checkpoints."""
+"""Models made of TFLite checkpoints, held against the LiteRT interpreter."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,28 +13,6 @@ from typing_extensions import override
 from exporters.recipe import Outputs, Recipe
 from exporters.tflite.graph import read
 from exporters.tflite.translate import InputRange, translate
-
-
-def run_litert(
-    checkpoint: Path,
-    input_range: InputRange,
-    outputs: Mapping[str, str],
-    images: NDArray[np.uint8],
-    kernels: OpResolverType,
-) -> Outputs:
-    """The `outputs` (TFLite's name → ours), one image at a time, each flattened to N×size."""
-    interpreter = Interpreter(str(checkpoint), num_threads=1, experimental_op_resolver_type=kernels)
-    interpreter.allocate_tensors()
-    source = interpreter.get_input_details()[0]["index"]
-    indices = {outputs.get(each["name"]): each["index"] for each in interpreter.get_output_details()}
-    rows: dict[str, list[NDArray[np.float32]]] = {name: [] for name in outputs.values()}
-    for image in images:
-        scaled = image[np.newaxis].astype(np.float32) * np.float32(input_range.scale)
-        interpreter.set_tensor(source, scaled + np.float32(input_range.low))
-        interpreter.invoke()
-        for name, row in rows.items():
-            row.append(interpreter.get_tensor(indices[name]).ravel())
-    return {name: np.stack(row) for name, row in rows.items()}
 
 
 @dataclass(frozen=True)
@@ -63,3 +41,25 @@ class TfliteRecipe(Recipe):
             for kernels in (OpResolverType.AUTO, OpResolverType.BUILTIN_REF)
         )
         return default, plain
+
+
+def run_litert(
+    checkpoint: Path,
+    input_range: InputRange,
+    outputs: Mapping[str, str],
+    images: NDArray[np.uint8],
+    kernels: OpResolverType,
+) -> Outputs:
+    """The `outputs` (TFLite's name → ours), one image at a time, each flattened to N×size."""
+    interpreter = Interpreter(str(checkpoint), num_threads=1, experimental_op_resolver_type=kernels)
+    interpreter.allocate_tensors()
+    source = interpreter.get_input_details()[0]["index"]
+    indices = {outputs.get(each["name"]): each["index"] for each in interpreter.get_output_details()}
+    rows: dict[str, list[NDArray[np.float32]]] = {name: [] for name in outputs.values()}
+    for image in images:
+        scaled = image[np.newaxis].astype(np.float32) * np.float32(input_range.scale)
+        interpreter.set_tensor(source, scaled + np.float32(input_range.low))
+        interpreter.invoke()
+        for name, row in rows.items():
+            row.append(interpreter.get_tensor(indices[name]).ravel())
+    return {name: np.stack(row) for name, row in rows.items()}

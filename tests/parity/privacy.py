@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from exporters.downloads import Silence
+from exporters.downloads import Listener
 from exporters.packages import NpmSource
 from gateway.settings import Settings
 from loadtests.bare import pipeline, request
@@ -158,5 +158,5 @@ def _fetched() -> list[Path]:
     targets = {f"{source.member}/{name}": folder / name for name in MARKED}
     if source.obstacle is None and not all(path.exists() for path in targets.values()):
         folder.mkdir(parents=True, exist_ok=True)
-        source.retrieve(targets, Silence())
+        source.retrieve(targets, Listener())
     return [path for path in targets.values() if path.exists()]
