@@ -9,8 +9,7 @@ from exporters.detectors.centernet import CenterNetRecipe
 from exporters.detectors.clpr_plates import PlatesRecipe
 from exporters.errors import UnknownNameError
 from exporters.recipe import Recipe
-from exporters.tflite.recipe import TfliteRecipe
-from exporters.tflite.translate import InputRange
+from exporters.tflite.translate import InputRange, TfliteRecipe
 
 SYMMETRIC = InputRange(-1.0, 1.0)
 UNIT = InputRange(0.0, 1.0)

@@ -16,7 +16,7 @@ from gateway.settings.environment import log_remarks
 
 def main() -> int:
     """Run the stack until it is told to stop; 1 and a message where it cannot start."""
-    # Whoever starts us may have it ignored: the system would then give our servers' numbers away before we know.
+    # Where it is ignored, as it may be from whoever starts us, a dead server's process id is free before we notice.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.umask(0o077)
     try:

@@ -21,7 +21,7 @@ _FOREIGN = (
     *("PYTHON", "PIP_", "VIRTUAL_ENV", "CONDA", "_CE_", "BASH", "LD_"),
     *("OMP_", "GOMP_", "KMP_", "OPENBLAS_", "GOTO_", "MKL_", "BLIS_", "OPENCV_", "CV_IO_"),
 )
-"""Beginnings of variables that bend the interpreter, the loader, the shell that Triton calls, threads or decoders."""
+"""Beginnings of variables that change the interpreter, the loader, the shell that Triton calls, threads or decoders."""
 _FOREIGN_NAMES = frozenset({"ENV", "SHELLOPTS", "POSIXLY_CORRECT", "IFS", "CDPATH", "GLOBIGNORE"})
 _PLAIN = frozenset({"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "MASKWRIGHT_TESTS"})
 _PLAIN_PREFIXES = ("LC_", "CUDA_", "NVIDIA_")
@@ -140,13 +140,13 @@ def _plain(value: str | SecretStr) -> str:
 
 
 def own_environment(given: Mapping[str, str]) -> dict[str, str]:
-    """The launcher's environment without what would bend its processes, and with what is given."""
+    """The launcher's environment without what would change how its processes work, and with what is given."""
     kept = {name: value for name, value in os.environ.items() if not _is_foreign(name)}
     return {**kept, **_python(), **given}
 
 
 def plain_environment() -> dict[str, str]:
-    """Of the launcher's environment what any process may know."""
+    """What any process may know of the launcher's environment."""
     names = (name for name in os.environ if name in _PLAIN or name.startswith(_PLAIN_PREFIXES))
     return {**{name: os.environ[name] for name in names}, **_python()}
 

@@ -45,7 +45,7 @@ def start(
 ) -> "subprocess.Popen[bytes]":
     """Start the launcher in a session of its own; come back when the stack is ready, or this process told to stop.
 
-    `command` is DETACHED or ATTACHED; `tell` is called with what the stack is at, again and again. Raises StackError.
+    `command` is DETACHED or ATTACHED; `tell` is called again and again with what the stack is doing. Raises StackError.
     """
     with open_log(folders.log("launcher")) as log:
         launcher = subprocess.Popen(
@@ -127,7 +127,7 @@ def end_leftovers(folders: Folders) -> None:
     """Wait for the servers that an earlier launcher left in these folders, SIGKILL after some seconds.
 
     Their ports would be taken, and what they write is what the new ones read. They are known by their output, which
-    goes to our logs: of the numbers in a file none is believed, they may be others' by now.
+    goes to our logs; process ids in a file are not trusted, as they may be other programs' by now.
     """
     logs = [path for path in folders.logs.glob("*.log") if _SERVICES.fullmatch(path.stem)]
     deadline = time.monotonic() + _GRACE_S

@@ -1,4 +1,4 @@
-"""Processes known by more than their number, which is another program's once they were waited for."""
+"""Processes known by more than their id: once one was waited for, its id may be another program's."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ _ENDED = "ZX"
 
 
 def birth_of(pid: int) -> str:
-    """A process's number, when it began, and since which start of the machine: no two share it. Raises OSError."""
+    """A process's id, when it began, and since which start of the machine: no two share it. Raises OSError."""
     return f"{_boot()}/{_stat(pid)[_START_TIME]}/{pid}"
 
 

@@ -28,8 +28,8 @@ GRPC_OFFSET = 10_000
 """Its five parts, on ports in a row; each also opens one for gRPC, that far above its own."""
 
 VOLUMES = 10_000
-"""At most. Each bucket has at least one, and where there is none to give, a write is answered 500. By itself the server
-allows as many as would fill the disk if all were full, about a hundred. How full it may get is a bound of its own."""
+"""The most. Each bucket takes at least one, and a write for which none is left is answered 500. By itself the server
+allows about a hundred, as many as would fill the disk if all were full; how full the disk may get is bounded anyway."""
 _GRPC = ("MASTER", "VOLUME", "FILER", "S3", "ADMIN", "WORKER", "CLIENT")
 _HTTPS = ("MASTER", "VOLUME", "FILER", "ADMIN", "CLIENT")
 """The parts that speak each; `CLIENT` stands for every part that calls another. The signed S3 itself stays plain."""

@@ -27,9 +27,9 @@ from steps.object_detectors import MODEL, chosen_detectors, detector_models, det
 from steps.onnx_file import fault_of_model
 
 PHOTO = cv2.imencode(".png", np.zeros((16, 16, 3), np.uint8))[1].tobytes()
-"""Goes through every model; on one core they take a third of a second together."""
+"""Goes through every model; on one core that takes a third of a second in all."""
 NO_PHOTO = b""
-"""Is refused, and answered, without a model having run: asked every second it costs nothing."""
+"""Is refused before any model runs, so asking every second costs nothing."""
 FINDER = "detect_find"
 """The step that runs the detectors."""
 MODELS = CHECKOUT / "model_repository"
@@ -133,10 +133,10 @@ class Triton(Service):
         )
 
     async def probe(self) -> None:
-        """Ask every pipeline: Triton 2.51 calls itself ready with a dead python process.
+        """Ask every pipeline: Triton 2.51 calls itself ready although a python process is dead.
 
-        A tiny photo goes through every model until all have served it, later only through the processes. It waits as
-        long as a caller would: behind slow photos a healthy Triton answers late.
+        Until every model has served a tiny photo, one is sent; later an empty one, which the processes refuse
+        themselves. The probe waits as long as a caller would: behind slow photos a healthy Triton answers late.
         """
         url = f"127.0.0.1:{self._settings.triton_grpc_port}"
         await infer_every(url, self._pipelines, self._photo, self._settings.request_timeout_s)
@@ -258,10 +258,7 @@ def _digest(file: Path) -> bytes:
 
 
 def write_served(ensembles: Path, model_repository: Path, target: Path) -> None:
-    """Link the ensembles, and every model that they run, into `target`, and nothing else.
-
-    It is a repository from which Triton may load all there is: it takes any other folder of ours for a model too.
-    """
+    """Link the ensembles, and every model that they run, into `target`: Triton loads all that it finds there."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     folders = [path.parent for path in ensembles.glob("*/config.pbtxt")]

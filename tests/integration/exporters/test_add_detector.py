@@ -157,7 +157,7 @@ def test_an_added_detector_is_listed_and_verified(run: Run, paths: Paths, tmp_pa
         (("--role", "plates", "--labels", LABELS, "--form", "yolo0"), 2, "unknown name: yolo0"),
     ],
 )
-def test_what_cannot_be_added_leaves_nothing(
+def test_detector_that_cannot_be_added_leaves_nothing(
     run: Run, paths: Paths, tmp_path: Path, words: tuple[str, ...], code: int, message: str
 ) -> None:
     file = drawn.save(tmp_path / "mine.onnx", drawn.yolov8())

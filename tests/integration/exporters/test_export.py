@@ -11,7 +11,7 @@ from exporters.errors import ParityError
 from exporters.export import ModelState, export_models, model_state
 from exporters.fetch import State, state
 from exporters.recipes import RECIPES
-from exporters.tflite.recipe import TfliteRecipe
+from exporters.tflite.translate import TfliteRecipe
 
 CATALOGUE = load(DEFAULT_PATHS.catalogue)
 BY_NAME = {recipe.name: recipe for recipe in RECIPES}

@@ -6,7 +6,7 @@ from deploy.embedded import StackError
 from deploy.embedded.folders import Credentials
 
 
-def test_they_are_made_once_for_the_owners_eyes_alone(tmp_path: Path) -> None:
+def test_credentials_are_made_once_and_readable_by_the_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "secrets.json"
     made = Credentials.kept(path)
     assert Credentials.kept(path) == made

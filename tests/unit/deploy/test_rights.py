@@ -55,22 +55,20 @@ def test_one_closed_folder_or_file_asks_for_the_least_capability(tree: Path, clo
 
 
 @as_root
-def test_a_program_that_only_root_may_run_asks_for_the_greater_one(tree: Path) -> None:
+def test_program_that_only_root_may_run_needs_dac_override(tree: Path) -> None:
     (tree / "package" / "program").chmod(0o700)
     assert capabilities(tree) == ["dac_override"]
 
 
 @as_root
-def test_where_a_container_lacks_the_least_one_the_greater_is_taken(
-    tree: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_dac_override_is_taken_where_dac_read_search_is_missing(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rights, "has_capability", lambda capability: capability == "dac_override")
     tree.chmod(0o700)
     assert capabilities(tree) == ["dac_override"]
 
 
 @as_root
-def test_without_landlock_the_server_starts_and_one_line_says_what_is_open(
+def test_server_starts_without_landlock_and_says_what_is_not_limited(
     tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(confined, "abi", lambda: 0)

@@ -25,7 +25,7 @@ def test_a_roomy_machine_changes_nothing() -> None:
     assert hardware.fitted(settings, 10_000 * MIB) is settings
 
 
-def test_a_container_s_64_mb_do_for_photos_of_a_telephone() -> None:
+def test_64_mb_of_a_container_are_enough_for_photos_of_a_telephone() -> None:
     given_settings = _settings(2)
     used = hardware.fitted(given_settings, 64 * MIB)
     assert (used.triton_instances, used.max_body_bytes > 6_000_000, used.max_pixels > 18_000_000) == (1, True, True)
@@ -33,7 +33,7 @@ def test_a_container_s_64_mb_do_for_photos_of_a_telephone() -> None:
 
 
 @given(st.integers(1, 64), st.integers(0, 8_000).map(lambda size: size * MIB))
-def test_whatever_is_found_fits_and_takes_an_eighth_at_least(cores: int, free: int) -> None:
+def test_lowered_limits_fit_and_are_at_least_an_eighth(cores: int, free: int) -> None:
     settings = _settings(cores)
     try:
         used = hardware.fitted(settings, free)
@@ -46,7 +46,7 @@ def test_whatever_is_found_fits_and_takes_an_eighth_at_least(cores: int, free: i
     assert settings.max_body_bytes // 8 <= used.max_body_bytes <= settings.max_body_bytes
 
 
-def test_what_was_set_stays() -> None:
+def test_limits_that_were_set_are_not_lowered() -> None:
     used = hardware.fitted(_settings(8, max_body_bytes=5_000_000, max_pixels=12_000_000), 64 * MIB)
     assert (used.triton_instances, used.max_body_bytes, used.max_pixels) == (1, 5_000_000, 12_000_000)
     used = hardware.fitted(_settings(8, triton_instances=2), 120 * MIB)
@@ -54,14 +54,14 @@ def test_what_was_set_stays() -> None:
 
 
 @pytest.mark.parametrize("values", [{"max_pixels": 100_000_000}, {"triton_instances": 8}])
-def test_what_was_set_and_does_not_fit_is_refused_with_what_would(values: dict[str, int]) -> None:
+def test_limits_that_were_set_and_do_not_fit_are_refused_with_what_would_fit(values: dict[str, int]) -> None:
     with pytest.raises(
         StackError, match=r"has 67 MB free; .*TRITON_INSTANCES=.* need .* MB: lower them, or .*--shm-size"
     ):
         hardware.fitted(_settings(8, **values), 64 * MIB)
 
 
-def test_the_first_command_refuses_what_the_stack_would() -> None:
+def test_preflight_refuses_the_shared_memory_that_the_stack_refuses() -> None:
     script = (CHECKOUT / "deploy" / "machine" / "preflight.sh").read_text()
     (least,) = re.findall(r"^SHM_MB=(\d+)", script, re.MULTILINE)
     hardware.fitted(_settings(8), int(least) * MIB)
@@ -69,7 +69,7 @@ def test_the_first_command_refuses_what_the_stack_would() -> None:
         hardware.fitted(_settings(8), (int(least) - 3) * MIB)
 
 
-def test_only_regions_of_our_own_user_are_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_regions_of_other_users_are_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "SHARED_MEMORY", tmp_path)
     settings = _settings(1)
     names = [hardware.region_prefix(settings) + name for name in ("own", "folder", "link", "other")]
@@ -84,7 +84,7 @@ def test_only_regions_of_our_own_user_are_ours(tmp_path: Path, monkeypatch: pyte
         assert list(hardware.regions(settings)) == [own]
 
 
-def test_missing_shared_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_shared_memory_gives_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "SHARED_MEMORY", tmp_path / "nowhere")
     with pytest.raises(StackError, match="mount a tmpfs there"):
         hardware.with_room(_settings(1))

@@ -95,7 +95,7 @@ def test_a_header_without_end_is_not_read_into_memory(tmp_path: Path, part: Part
 
 
 @pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.XHDTYPE])
-def test_a_member_of_less_than_nothing_is_refused(tmp_path: Path, part: Part, kind: bytes) -> None:
+def test_member_of_negative_size_is_refused(tmp_path: Path, part: Part, kind: bytes) -> None:
     info = member("package/other", kind)
     info.size = -tarfile.BLOCKSIZE
     path = tmp_path / "a.tgz"
@@ -105,7 +105,7 @@ def test_a_member_of_less_than_nothing_is_refused(tmp_path: Path, part: Part, ki
         packages._unpack_tarball(path, {MEMBER: part})
 
 
-def test_names_of_members_are_no_paths(tmp_path: Path, part: Part) -> None:
+def test_member_names_are_not_used_as_paths(tmp_path: Path, part: Part) -> None:
     path = tarball(tmp_path, (member("../../escaped"), b"x"), (member("/escaped"), b"x"), (member(), b"12345"))
     packages._unpack_tarball(path, {MEMBER: part})
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.bin.part", "a.tgz"]
@@ -113,7 +113,7 @@ def test_names_of_members_are_no_paths(tmp_path: Path, part: Part) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\x1f\x8b garbage", b"PK\x03\x04 garbage"])
-def test_what_is_no_archive_is_said(tmp_path: Path, part: Part, content: bytes) -> None:
+def test_file_that_is_no_archive_gives_an_error(tmp_path: Path, part: Part, content: bytes) -> None:
     path = tmp_path / "archive"
     path.write_bytes(content)
     for extract in (packages._unpack_tarball, packages._unpack_wheel):
@@ -122,7 +122,7 @@ def test_what_is_no_archive_is_said(tmp_path: Path, part: Part, content: bytes) 
 
 
 @pytest.mark.parametrize("cut", [20, 40])
-def test_a_cut_archive_is_said(tmp_path: Path, part: Part, cut: int) -> None:
+def test_truncated_archive_gives_an_error(tmp_path: Path, part: Part, cut: int) -> None:
     for path, extract in (
         (tarball(tmp_path, (member(), b"12345")), packages._unpack_tarball),
         (zipped(tmp_path, b"12345"), packages._unpack_wheel),
