@@ -1,15 +1,23 @@
-"""The catalogue of checkpoints and photos that can be fetched."""
+"""The catalogue of checkpoints and photos that can be fetched, and where they and the built models are."""
 
+import hashlib
 import tomllib
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from exporters.downloads import UrlSource
 from exporters.errors import CatalogueError, UnknownNameError
-from exporters.sources import Source
+from exporters.packages import NpmSource, WheelSource
+
+Source = Annotated[WheelSource | NpmSource | UrlSource, Field(discriminator="type")]
+MODEL_FILE, PARITY_FILE = "model.onnx", "parity.json"
+"""In the folder of a model's one version."""
+_ROOT = Path(__file__).resolve().parent.parent
 
 
 class Entry(BaseModel):
@@ -60,3 +68,30 @@ def load(path: Path) -> Catalogue:
     if repeated:
         raise CatalogueError(f"{path}: entries called {', '.join(repeated)} appear more than once")
     return catalogue
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The folders exporters read and write; by default those of this checkout."""
+
+    catalogue: Path = _ROOT / "checkpoints" / "catalogue.toml"
+    files: Path = _ROOT / "checkpoints" / "files"
+    model_repository: Path = _ROOT / "model_repository"
+    ensembles: Path = _ROOT / "ensembles"
+
+    def model(self, name: str) -> Path:
+        """The ONNX file of a model."""
+        return self.model_repository / name / "1" / MODEL_FILE
+
+    def parity(self, name: str) -> Path:
+        """The parity report beside a model."""
+        return self.model_repository / name / "1" / PARITY_FILE
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+DEFAULT_PATHS = Paths()

@@ -1,33 +1,39 @@
-"""The commands `maskwright models …`."""
+"""The commands `maskwright models …`, with their tables and progress bars."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from types import TracebackType
+from typing import Annotated, Self
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+from typing_extensions import override
 
-from exporters import recipes
-from exporters.catalogue import load
-from exporters.detectors.adding import ROLES, Addition, add_detector
-from exporters.detectors.choosing import use_detector
+from exporters.catalogue import DEFAULT_PATHS, Catalogue, Paths, load
+from exporters.detectors.adding import ROLES, Addition, add_detector, use_detector
 from exporters.detectors.forms import FORMS
+from exporters.downloads import Listener
 from exporters.errors import ExporterError, UnknownNameError
 from exporters.export import ModelState, added_models, export_models, model_state
 from exporters.fetch import State, fetch_all, selectable, state, unobtainable
-from exporters.paths import DEFAULT_PATHS
-from exporters.progress import ProgressBars
+from exporters.parity import ParityReport
+from exporters.recipes import RECIPES, select
 from exporters.repository import half_built
-from exporters.tables import files_table, models_table, parity_table
 from gateway.cli.terminal import Screen, cell
+from gateway.text import shown
+from steps.object_detectors import chosen_detectors
 
+_MEGABYTE = 1e6
+_UNBROKEN = 2
+"""Columns from the left that no narrow terminal may break: name and state."""
+_STYLES = {"ready": "green", "within bar": "green", "missing": "yellow", "stale": "yellow", "within spread": "yellow"}
 app = typer.Typer(help="Fetch checkpoints and build the models from them.", no_args_is_help=True)
-
 add = typer.Typer(help="Add models of your own.", no_args_is_help=True)
-app.add_typer(add, name="add")
-
 Names = Annotated[list[str] | None, typer.Argument(help="Names; without any, what the pipelines and the demo use.")]
-
 _EXIT_FAILED = 1
 _EXIT_USAGE = 2
 
@@ -103,6 +109,89 @@ def add_detector_(
     console.print(f"{written.model} is ready; it takes effect when Triton starts again", soft_wrap=True)
 
 
+def files_table(catalogue: Catalogue, paths: Paths) -> Table:
+    """Every catalogued file: licence, size, state, how to get it."""
+    table = _table("Files", "name", "state", "size", "licence", "from")
+    table.caption = "get one: maskwright models fetch NAME"
+    for entry in catalogue.file:
+        mark = _mark(state(entry, paths.files).value)
+        package, *_ = entry.source.archive.split(" (")
+        table.add_row(entry.name, mark, _size(entry.bytes), entry.licence, package)
+    return table
+
+
+def models_table(catalogue: Catalogue, paths: Paths) -> Table:
+    """Every model: its checkpoint, state, how to build it, and what it looks for where it is the one that does."""
+    table = _table("Models", "name", "state", "checkpoint", "looks for")
+    table.caption = "build one: maskwright models export NAME; let a detector look: maskwright models use NAME"
+    roles = {detector.model: role for role, detector in chosen_detectors(paths.model_repository).items()}
+    for recipe in RECIPES:
+        mark = _mark(model_state(recipe, catalogue, paths).value)
+        table.add_row(recipe.name, mark, "\n".join(recipe.checkpoints), cell(roles.get(recipe.name, "")))
+    for name, found in added_models(paths).items():
+        table.add_row(cell(name), _mark(found.value), "added", cell(roles.get(name, "")))
+    return table
+
+
+def parity_table(report: ParityReport) -> Table:
+    """Each output as used: largest and mean difference to the checkpoint, and how far its own two runs are apart."""
+    table = _table(report.model, "output", "largest", "mean", "own spread", "raw", "raw magnitude", "verdict")
+    for output in report.outputs:
+        gaps = (output.checkpoint.largest, output.checkpoint.mean, output.spread.largest, output.raw.largest)
+        numbers = [f"{gap:.1e}" for gap in gaps]
+        table.add_row(cell(output.name), *numbers, f"{output.magnitude:.3g}", _mark(output.verdict))
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=cell(title), title_justify="left", caption_justify="left", box=None, header_style="bold")
+    for place, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=place < _UNBROKEN)
+    return table
+
+
+def _mark(word: str) -> Text:
+    return Text(word, style=_STYLES.get(word, "red"))
+
+
+def _size(size: int) -> str:
+    return f"{size / _MEGABYTE:.1f} MB" if size >= _MEGABYTE else f"{size / 1e3:.0f} kB"
+
+
+class ProgressBars(Listener):
+    """A listener that draws one line per task; draws nothing where the output is no terminal."""
+
+    def __init__(self, console: Console) -> None:
+        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
+        quiet = not console.is_terminal
+        self._progress = Progress(*columns, TimeElapsedColumn(), console=console, transient=True, disable=quiet)
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    @override
+    def started(self, task: str, total: int | None) -> None:
+        self._tasks[task] = self._progress.add_task(shown(task), total=total)
+
+    @override
+    def advanced(self, task: str, done: int) -> None:
+        self._progress.update(self._tasks[task], completed=done)
+
+    @override
+    def finished(self, task: str) -> None:
+        self._progress.remove_task(self._tasks.pop(task))
+
+
+app.add_typer(add, name="add")
+
+
 def _labels(text: str) -> list[str]:
     listed = "," in text or not text or not Path(text).is_file()  # a list may be longer than a path can be
     names = text.split(",") if listed else Path(text).read_text(encoding="utf-8").splitlines()
@@ -119,13 +208,13 @@ def _wrong(names: list[str]) -> list[str]:
     """One line for each chosen file or model that is not ready; names are those of files and of models."""
     catalogue = load(DEFAULT_PATHS.catalogue)
     added, half = added_models(DEFAULT_PATHS), half_built(DEFAULT_PATHS)
-    models = {*added, *half, *(recipe.name for recipe in recipes.RECIPES)}
+    models = {*added, *half, *(recipe.name for recipe in RECIPES)}
     unknown = [name for name in names if name not in models and name not in catalogue.names]
     if unknown:
         raise UnknownNameError(unknown, [*catalogue.names, *sorted(models)])
     here = selectable(names, DEFAULT_PATHS)
     entries = [entry for entry in catalogue.file if entry.name in names] if names else here.select([])
-    chosen = [each for each in recipes.RECIPES if each.name in names] if names else recipes.select([], here)
+    chosen = [each for each in RECIPES if each.name in names] if names else select([], here)
     files = {entry.name: state(entry, DEFAULT_PATHS.files) for entry in entries}
     built = {recipe.name: model_state(recipe, catalogue, DEFAULT_PATHS) for recipe in chosen}
     built |= {name: found for name, found in added.items() if not names or name in names}

@@ -5,17 +5,14 @@ from enum import StrEnum
 from hashlib import sha256 as new_sha256
 from pathlib import Path
 
-from exporters import parity, recipes, report
-from exporters.catalogue import Catalogue, load
-from exporters.digest import sha256
+from exporters import recipes
+from exporters.catalogue import DEFAULT_PATHS, MODEL_FILE, PARITY_FILE, Catalogue, Paths, load, sha256
+from exporters.downloads import Listener
 from exporters.errors import ExporterError, TranslationError
 from exporters.fetch import fetch_all, selectable
-from exporters.listener import Listener, Silence
-from exporters.paths import DEFAULT_PATHS, MODEL_FILE, PARITY_FILE, Paths
-from exporters.recipe import Recipe
-from exporters.report import ParityReport
+from exporters.parity import ParityReport, compare, exporter_fingerprint, read_report, require
+from exporters.recipe import Recipe, sample_batch
 from exporters.repository import Building, building
-from exporters.samples import sample_batch
 
 
 class ModelState(StrEnum):
@@ -30,10 +27,10 @@ class ModelState(StrEnum):
 def model_state(recipe: Recipe, catalogue: Catalogue, paths: Paths) -> ModelState:
     """Whether the model is there, is the one its report describes, and is what an export would make today."""
     found = _file_state(recipe.name, paths)
-    written = report.read(paths.parity(recipe.name))
+    written = read_report(paths.parity(recipe.name))
     if found is not ModelState.READY or written is None:
         return found
-    current = (_catalogued(recipe, catalogue), report.exporter_fingerprint())
+    current = (_catalogued(recipe, catalogue), exporter_fingerprint())
     return ModelState.READY if (written.checkpoints, written.exporter) == current else ModelState.STALE
 
 
@@ -54,12 +51,12 @@ def export_models(
     """
     catalogue = load(paths.catalogue)
     chosen = recipes.select(names, selectable(names, paths))
-    return [_ensure(recipe, catalogue, listener or Silence(), paths) for recipe in chosen]
+    return [_ensure(recipe, catalogue, listener or Listener(), paths) for recipe in chosen]
 
 
 def _file_state(name: str, paths: Paths) -> ModelState:
     """Whether the model is there and is the one its report describes."""
-    model, written = paths.model(name), report.read(paths.parity(name))
+    model, written = paths.model(name), read_report(paths.parity(name))
     if not model.exists():
         return ModelState.MISSING
     if written is None or sha256(model) != written.model_sha256:
@@ -74,17 +71,13 @@ def _ensure(recipe: Recipe, catalogue: Catalogue, listener: Listener, paths: Pat
     photos = [entry.name for entry in catalogue.file if entry.kind == "photo"]
     checkpoints = _fetched(recipe, listener, paths)
     inputs = fetch_all(photos, listener=listener, paths=paths)
-    listener.started(recipe.name, None)
-    try:
-        with building(paths.model_repository) as change:
-            return _ready(recipe, catalogue, paths) or _export(recipe, checkpoints, inputs, paths, change)
-    finally:
-        listener.finished(recipe.name)
+    with listener.watching(recipe.name), building(paths.model_repository) as change:
+        return _ready(recipe, catalogue, paths) or _export(recipe, checkpoints, inputs, paths, change)
 
 
 def _ready(recipe: Recipe, catalogue: Catalogue, paths: Paths) -> ParityReport | None:
     """The report of a model that needs no export: another process may have made it meanwhile."""
-    written = report.read(paths.parity(recipe.name))
+    written = read_report(paths.parity(recipe.name))
     return written if model_state(recipe, catalogue, paths) is ModelState.READY else None
 
 
@@ -105,10 +98,10 @@ def build_model(recipe: Recipe, checkpoints: Sequence[Path], photos: Sequence[Pa
 
     Raises TranslationError, also where a file changes meanwhile, and ParityError.
     """
-    digests, exporter = _digests(checkpoints), report.exporter_fingerprint()
+    digests, exporter = _digests(checkpoints), exporter_fingerprint()
     content = recipe.build(checkpoints, {**digests, "exporter": exporter}).SerializeToString()
-    outputs = parity.compare(recipe, checkpoints, content, sample_batch(photos, recipe.size(checkpoints)))
-    parity.require(outputs, recipe.name)
+    outputs = compare(recipe, checkpoints, content, sample_batch(photos, recipe.size(checkpoints)))
+    require(outputs, recipe.name)
     if _digests(checkpoints) != digests:
         raise TranslationError(f"{', '.join(digests)} changed while the model {recipe.name} was made; export it again")
     result = ParityReport(

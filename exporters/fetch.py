@@ -7,12 +7,9 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 
-from exporters.catalogue import Catalogue, Entry, load
-from exporters.digest import sha256
+from exporters.catalogue import DEFAULT_PATHS, Catalogue, Entry, Paths, load, sha256
+from exporters.downloads import Listener, Part
 from exporters.errors import IntegrityError
-from exporters.listener import Listener, Silence
-from exporters.paths import DEFAULT_PATHS, Paths
-from exporters.sources.part import Part
 
 
 class State(StrEnum):
@@ -56,7 +53,7 @@ def fetch_all(
     paths.files.mkdir(parents=True, exist_ok=True)
     with _exclusive(paths.files):
         for group in _archives([entry for entry in entries if state(entry, paths.files) is not State.READY]):
-            _fetch(group, paths.files, listener or Silence())
+            _fetch(group, paths.files, listener or Listener())
     return [paths.files / entry.name for entry in entries]
 
 

@@ -1,27 +1,30 @@
-"""How far an exported model is from its checkpoint, on photos.
+"""How far an exported model is from its checkpoint, on photos; the report of it lies beside the model.
 
-Outputs are compared in the units in which they are used (`usage.py`); `raw` keeps the difference of the numbers
-themselves. Float32 does not define the outputs of these networks to any fixed number of digits: LiteRT's own two sets
-of kernels (XNNPACK, and the plain reference ones) differ by 1 on mask logits that reach -1850, and by 2e-3 on the
-probabilities that they become. So each output is held against the checkpoint's default way of computing, and where
-that is above the bar, against the distance between its two ways.
+Outputs are compared in the units in which the pipelines use them (`as_used`), as a difference means something only
+there; `raw` keeps the difference of the numbers themselves. Float32 does not define the outputs of these networks to
+any fixed number of digits: LiteRT's own two sets of kernels (XNNPACK, and the plain reference ones) differ by 1 on mask
+logits that reach -1850, and by 2e-3 on the probabilities that they become. So each output is held against the
+checkpoint's default way of computing, and where that is above the bar, against the distance between its two ways.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256 as new_sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from exporters.catalogue import sha256
 from exporters.errors import ParityError
-from exporters.recipe import Outputs, Recipe
-from exporters.runners import run_onnx
-from exporters.usage import Values, as_used
+from exporters.recipe import Outputs, Recipe, run_onnx
 
+Values = NDArray[np.float32] | NDArray[np.float64]
 # Two float32 evaluations with independent rounding may each be one spread away from the exact value.
 SPREAD_FACTOR = 2.0
+_DECIDING = ("onnx_model.py", "parity.py", "recipe.py", "recipes.py")
 
 
 class Difference(BaseModel):
@@ -108,3 +111,70 @@ def _difference(one: Values, other: Values) -> Difference:
     """NaN counts as infinitely far: it compares as failed."""
     gap = np.nan_to_num(np.abs(one - other), nan=np.inf)
     return Difference(largest=float(gap.max()), mean=float(gap.mean()))
+
+
+class ParityReport(BaseModel):
+    """What the model was made of and by, and how near it came."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    checkpoints: Mapping[str, str]
+    """SHA-256 by file name."""
+    model_sha256: str
+    exporter: str
+    inputs: tuple[str, ...]
+    outputs: tuple[OutputParity, ...]
+
+
+def read_report(path: Path) -> ParityReport | None:
+    """The report at `path`, None where there is none or it cannot be read."""
+    try:
+        return ParityReport.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def exporter_fingerprint() -> str:
+    """A hash of the code that decides what an export contains: a change of it makes exports stale."""
+    package = Path(__file__).parent
+    digest = new_sha256()
+    for module in sorted({*(package / name for name in _DECIDING), *_modules(package)}):
+        digest.update(sha256(module).encode())
+    return digest.hexdigest()[:16]
+
+
+def _modules(package: Path) -> Iterator[Path]:
+    for folder in ("detectors", "tflite", "tfjs"):
+        yield from (package / folder).rglob("*.py")
+
+
+def as_used(name: str, values: NDArray[np.float32], side: int) -> Values:
+    """The output `name` of a model whose input is `side` pixels wide; unknown names pass unchanged."""
+    return _USES.get(name, _unchanged)(values, side)
+
+
+def _unchanged(values: NDArray[np.float32], _: int) -> Values:
+    return values
+
+
+def _share_of_side(values: NDArray[np.float32], side: int) -> Values:
+    return values / np.float32(side)
+
+
+def _probability(values: NDArray[np.float32], _: int) -> Values:
+    """In float64, so that the comparison adds no rounding of its own; tanh cannot overflow."""
+    probabilities: NDArray[np.float64] = 0.5 * (1 + np.tanh(values.astype(np.float64) / 2))
+    return probabilities
+
+
+_USES: Mapping[str, Callable[[NDArray[np.float32], int], Values]] = MappingProxyType(
+    {
+        "boxes": _share_of_side,
+        "corners": _share_of_side,
+        "landmarks": _share_of_side,
+        "scores": _probability,
+        "mask": _probability,
+        "heatmap": _probability,
+    }
+)

@@ -1,47 +1,145 @@
-"""How one model is made of its checkpoint, and what it is held against."""
+"""How one model is made of its checkpoint, and how both are run on photos, for comparison."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import ClassVar, TypeAlias
 
+import cv2
 import numpy as np
 import onnx
+import onnxruntime
 from numpy.typing import NDArray
+from onnxruntime.capi.onnxruntime_pybind11_state import (
+    Fail,
+    InvalidArgument,
+    InvalidGraph,
+    InvalidProtobuf,
+    NotImplemented,  # noqa: A004 - onnxruntime's name
+    RuntimeException,
+)
+
+from exporters.errors import FetchError, TranslationError
 
 Outputs: TypeAlias = Mapping[str, NDArray[np.float32]]
 """Values by output; the first dimension counts images."""
-
-
 BAR = 1e-3
 """Of a model that computes as its checkpoint does."""
+RUNTIME_ERRORS = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException)
+"""What onnxruntime raises of a model; they share no base class."""
+_ALL = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+_NONE = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+Image = NDArray[np.uint8]
 
 
-class Recipe(Protocol):
-    """A model made of the catalogued files `checkpoints`; the paths that methods take are theirs, in that order."""
+@dataclass(frozen=True)
+class Recipe(ABC):
+    """A model made of catalogued files, called `checkpoints`; the paths that methods take are theirs, in that order."""
 
-    @property
-    def name(self) -> str:
-        """The model's name."""
+    name: str
+    checkpoints: tuple[str, ...]
+    bar: ClassVar[float] = BAR
+    """The largest difference to the checkpoint, in the units of `as_used`."""
 
-    @property
-    def checkpoints(self) -> tuple[str, ...]:
-        """Names in the catalogue."""
-
+    @abstractmethod
     def size(self, files: Sequence[Path]) -> tuple[int, int]:
         """(width, height) of the images that the model is tried on."""
 
-    @property
-    def bar(self) -> float:
-        """The largest difference to the checkpoint, in the units of `usage.py`."""
-
+    @abstractmethod
     def build(self, files: Sequence[Path], metadata: Mapping[str, str]) -> onnx.ModelProto:
         """The model. Raises TranslationError."""
 
+    @abstractmethod
     def references(self, files: Sequence[Path], images: NDArray[np.uint8]) -> tuple[Outputs, Outputs]:
         """What the checkpoint itself answers, by two ways of computing it: how far they are apart is its spread.
 
         The same twice where there is but one way.
         """
 
-    def aligned(self, outputs: Outputs, reference: Outputs) -> Outputs:
-        """Outputs so ordered that values of equal meaning stand at equal places as in the reference."""
+    def aligned(self, outputs: Outputs, reference: Outputs) -> Outputs:  # noqa: ARG002 - most keep their order
+        """The outputs in an order in which values of equal meaning stand at equal places as in the reference."""
+        return outputs
+
+
+def run_onnx(model: bytes, images: NDArray[np.uint8]) -> Outputs:
+    """Every output of an exported model, all images as one batch, N×…. Raises TranslationError."""
+    return _run(model, {"image": images}, _ALL)
+
+
+def run_network(model: bytes, images: NDArray[np.generic]) -> tuple[Outputs, Outputs]:
+    """The outputs of a network of one input, by onnxruntime's fused kernels and by the operators one by one.
+
+    Raises TranslationError where it cannot be run.
+    """
+    (source,) = onnx.load_from_string(model).graph.input
+    feed = {source.name: images}
+    return _run(model, feed, _ALL), _run(model, feed, _NONE)
+
+
+def _run(model: bytes, feed: Mapping[str, NDArray[np.generic]], level: onnxruntime.GraphOptimizationLevel) -> Outputs:
+    try:
+        return _outputs(model, feed, level)
+    except RUNTIME_ERRORS as error:
+        raise TranslationError(f"onnxruntime cannot run this model: {error}") from error
+
+
+def _outputs(
+    model: bytes, feed: Mapping[str, NDArray[np.generic]], level: onnxruntime.GraphOptimizationLevel
+) -> Outputs:
+    """All images at once where the model takes any number, else one by one."""
+    session = onnxruntime.InferenceSession(model, _options(level), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    ((source, images),) = feed.items()
+    if session.get_inputs()[0].shape[0] != 1:
+        return dict(zip(names, session.run(names, feed), strict=True))
+    runs = [session.run(names, {source: image[np.newaxis]}) for image in images]
+    return {name: np.concatenate(values) for name, values in zip(names, zip(*runs, strict=True), strict=True)}
+
+
+def _options(level: onnxruntime.GraphOptimizationLevel) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.graph_optimization_level = level
+    return options
+
+
+def sample_batch(photos: Sequence[Path], size: tuple[int, int]) -> Image:
+    """Each photo twice, letterboxed and as its centre square: uint8 N×height×width×3, RGB. Raises FetchError.
+
+    `size` is (width, height); of the squares on its longer side the middle is taken.
+    """
+    images = [_read(photo) for photo in photos]
+    squares = np.stack([square(image, max(size)) for image in images for square in (letterbox, centre_square)])
+    left, top = ((max(size) - side) // 2 for side in size)
+    return squares[:, top : top + size[1], left : left + size[0]]
+
+
+def letterbox(image: Image, side: int) -> Image:
+    """The whole image, scaled to fit a square and centred on black."""
+    height, width = image.shape[:2]
+    scale = side / max(height, width)
+    new_height, new_width = max(round(height * scale), 1), max(round(width * scale), 1)
+    top, left = (side - new_height) // 2, (side - new_width) // 2
+    canvas = np.zeros((side, side, 3), np.uint8)
+    canvas[top : top + new_height, left : left + new_width] = _resize(image, new_width, new_height)
+    return canvas
+
+
+def centre_square(image: Image, side: int) -> Image:
+    """The largest centred square, scaled."""
+    height, width = image.shape[:2]
+    edge = min(height, width)
+    top, left = (height - edge) // 2, (width - edge) // 2
+    return _resize(image[top : top + edge, left : left + edge], side, side)
+
+
+def _read(path: Path) -> Image:
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise FetchError(f"{path} cannot be read as a photo")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8)
+
+
+def _resize(image: Image, width: int, height: int) -> Image:
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)

@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from types import MappingProxyType
 
 from exporters.catalogue import Catalogue
-from exporters.detectors.centerface import CenterFaceRecipe
-from exporters.detectors.centerface_int8 import QuantizedCenterFaceRecipe
+from exporters.detectors.centerface import CenterFaceRecipe, QuantizedCenterFaceRecipe
 from exporters.detectors.centernet import CenterNetRecipe
 from exporters.detectors.clpr_plates import PlatesRecipe
 from exporters.errors import UnknownNameError
 from exporters.recipe import Recipe
-from exporters.tflite.recipe import TfliteRecipe
-from exporters.tflite.translate import InputRange
+from exporters.tflite.translate import InputRange, TfliteRecipe
 
 SYMMETRIC = InputRange(-1.0, 1.0)
 UNIT = InputRange(0.0, 1.0)
@@ -20,7 +18,7 @@ UNIT = InputRange(0.0, 1.0)
 def _tflite(name: str, checkpoint: str, input_range: InputRange, **outputs: str) -> TfliteRecipe:
     """A recipe whose `outputs` are given as ONNX name = TFLite name."""
     names = MappingProxyType({tflite: onnx for onnx, tflite in outputs.items()})
-    return TfliteRecipe(name, checkpoint, input_range, names)
+    return TfliteRecipe(name, (checkpoint,), input_range, names)
 
 
 # Input ranges: the ImageToTensorCalculator options of MediaPipe 0.10.21's own graphs for these files.
@@ -50,10 +48,10 @@ RECIPES: tuple[Recipe, ...] = (
         scores="Identity_1",
     ),
     _tflite("face_landmark", "face_landmark.tflite", UNIT, landmarks="conv2d_21", presence="conv2d_31"),
-    CenterFaceRecipe("centerface", "centerface.onnx"),
-    QuantizedCenterFaceRecipe("centerface_int8", "centerface.onnx", ("astronaut.png", "bus.jpg", "zidane.jpg")),
-    PlatesRecipe("clpr_plates", "clp_det.onnx"),
-    CenterNetRecipe("centernet", "centernet.json", "centernet.bin"),
+    CenterFaceRecipe("centerface", ("centerface.onnx",)),
+    QuantizedCenterFaceRecipe("centerface_int8", ("centerface.onnx", "astronaut.png", "bus.jpg", "zidane.jpg")),
+    PlatesRecipe("clpr_plates", ("clp_det.onnx",)),
+    CenterNetRecipe("centernet", ("centernet.json", "centernet.bin")),
 )
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 
-from exporters.paths import Paths
+from exporters.catalogue import Paths
 from steps.object_detectors import detectors_of
 
 BUILDING = ".building"

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from exporters.paths import DEFAULT_PATHS
+from exporters.catalogue import DEFAULT_PATHS
 from gateway.settings import Settings
 from loadtests.bare import loop, request
 from loadtests.caller import Load, call_repeatedly, multipart_request

@@ -11,8 +11,7 @@ from tempfile import TemporaryDirectory
 import cv2
 import numpy as np
 
-from deploy.embedded.ensembles import write_ensembles
-from deploy.embedded.triton import ENSEMBLES, MODELS
+from deploy.embedded.triton import ENSEMBLES, MODELS, write_ensembles
 from loadtests.caller import Load
 from steps.catalogue import steps_of
 from steps.ensemble import Ensemble

@@ -17,9 +17,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deploy.embedded.addresses import Addresses
+from deploy.embedded.environment import Addresses
 from deploy.embedded.folders import Folders
-from exporters.paths import DEFAULT_PATHS
+from exporters.catalogue import DEFAULT_PATHS
 from gateway.cache.cache import Similarity
 from gateway.postgres.results import NEAR, near_values
 from gateway.settings import Settings

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from exporters.paths import DEFAULT_PATHS
+from exporters.catalogue import DEFAULT_PATHS
 from loadtests.face_case import ADDRESS, FaceCase, find_case, read_case
 from loadtests.stack import bench_stack
 

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.embedded.triton import MODELS
-from exporters.paths import DEFAULT_PATHS
+from exporters.catalogue import DEFAULT_PATHS
 from loadtests.bare import pipeline, request
 from steps.detector_windows import Network
 from steps.object_detectors import detector_model

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.embedded.state import StackState
+from deploy.embedded.folders import StackState
 from gateway.settings import Settings
 
 _KIB = 1024

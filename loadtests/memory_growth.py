@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from exporters.paths import DEFAULT_PATHS
+from exporters.catalogue import DEFAULT_PATHS
 from gateway.settings import Settings
 from loadtests.durable import Passage, pass_through
 from loadtests.photo import benchmark_jpeg, photo_server

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from exporters.paths import DEFAULT_PATHS
+from exporters.catalogue import DEFAULT_PATHS
 from gateway.settings import Settings
 from loadtests.caller import call_repeatedly, multipart_request
 from loadtests.memory import Memory

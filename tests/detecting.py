@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from exporters.paths import DEFAULT_PATHS
+from exporters.catalogue import DEFAULT_PATHS
 from steps.object_detectors import detector_model
 from steps.onnx_session import OnnxSession, SessionOptions
 from steps.photo import EncodedPhoto

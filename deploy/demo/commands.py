@@ -11,15 +11,14 @@ from rich.table import Table
 
 from deploy.demo.answers import RefusalError
 from deploy.demo.page import write_page
-from deploy.demo.panel import Panel, make_panel
-from deploy.embedded import launcher
-from deploy.embedded.errors import StackError
+from deploy.demo.panels import Panel, make_panel
+from deploy.embedded import StackError, launcher
 from deploy.embedded.folders import Folders
+from exporters.catalogue import DEFAULT_PATHS
+from exporters.commands import ProgressBars
 from exporters.errors import ExporterError
 from exporters.export import export_models
 from exporters.fetch import fetch_all
-from exporters.paths import DEFAULT_PATHS
-from exporters.progress import ProgressBars
 from gateway.cli.bounded import UnexpectedAnswerError
 from gateway.cli.client import credentials
 from gateway.cli.files import Results

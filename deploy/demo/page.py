@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from deploy.demo.panel import Panel
+from deploy.demo.panels import Panel
 from gateway.cli.files import Results
 from gateway.text import printable
 

@@ -5,11 +5,10 @@ import os
 import signal
 import sys
 
-from deploy.embedded.errors import StackError
+from deploy.embedded import StackError
 from deploy.embedded.folders import Folders
-from deploy.embedded.keeping import keeping
-from deploy.embedded.leftovers import end_leftovers, only_launcher
-from deploy.embedded.stack import Stack, services_for
+from deploy.embedded.launcher import end_leftovers, only_launcher
+from deploy.embedded.stack import Stack, keeping, services_for
 from gateway.logs import configure_logs, get_logger
 from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import log_remarks
@@ -17,7 +16,7 @@ from gateway.settings.environment import log_remarks
 
 def main() -> int:
     """Run the stack until it is told to stop; 1 and a message where it cannot start."""
-    # Whoever starts us may have it ignored: the system would then give our servers' numbers away before we know.
+    # Where it is ignored, as it may be from whoever starts us, a dead server's process id is free before we notice.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.umask(0o077)
     try:

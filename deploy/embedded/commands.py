@@ -10,17 +10,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Group
 from rich.live import Live
+from rich.table import Table
 
-from deploy.embedded import launcher
-from deploy.embedded.errors import StackError
-from deploy.embedded.folders import Folders
-from deploy.embedded.leftovers import clear_away
+from deploy.embedded import StackError, launcher
+from deploy.embedded.folders import Folders, StackState
+from deploy.embedded.hardware import lowered_limits
 from deploy.embedded.logs import follow, last_lines
-from deploy.embedded.next_steps import next_steps
-from deploy.embedded.shared_memory import SHARED_MEMORY, lowered, with_room
-from deploy.embedded.state import StackState
-from deploy.embedded.table import service_table
 from gateway.access.authentication import check_binding
 from gateway.cli.terminal import Screen, cell
 from gateway.settings import Settings, SettingsError
@@ -30,12 +27,17 @@ from gateway.settings.resolved import named_home, resolve
 from gateway.supervision import stopping
 from gateway.text import shown
 
+_FOLDERS = {"body_masks": "masks", "face_contours": "faces", "privacy_blur": "blurred", "detect": "objects"}
+_KEY = (
+    "callers need a key; make one, and let the commands below send it:\n"
+    '  export MASKWRIGHT_TOKEN="$(.venv/bin/maskwright keys create NAME --scope "run:*" --scope "jobs:*")"\n\n'
+)
+_STATE_COLOURS = {"ready": "green", "failed": "red", "stopped": "dim", "waiting": "dim"}
 _USAGE = 2
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
 """What a service writes that was told to colour its lines (FORCE_COLOR)."""
 _REFRESH_S = 0.5
-
 _console = Screen()
 _errors = Screen(stderr=True, style="red")
 
@@ -45,19 +47,23 @@ def up(
 ) -> None:
     """Start every server that no setting names, the gateway and the workers; watch them, stop them on Ctrl-C."""
     folders = _folders()
-    if (state := launcher.running(folders)) is not None:
-        _already(state)
-        return
-    settings = _settings()
-    with _usable():
+    with _told():
+        if (state := launcher.running(folders)) is not None:
+            _already(state)
+            return
+        settings = Settings.from_environment()
         check_binding(settings)
-    with _told():
         folders.create()
-    for remark in read_environment(Settings.model_fields).remarks:
-        _errors.print(remark, soft_wrap=True, style="yellow")
-    with _told():
-        _tell_limits(settings)
-    with stopping() as stop, _told():
+        for remark in read_environment(Settings.model_fields).remarks:
+            _errors.print(remark, soft_wrap=True, style="yellow")
+        if limits := lowered_limits(settings):
+            _console.print(limits, style="yellow", soft_wrap=True)
+        _run(folders, settings, detach=detach)
+
+
+def _run(folders: Folders, settings: Settings, *, detach: bool) -> None:
+    """Start the launcher; unless it is left running, wait for its end or the signal to stop. Raises StackError."""
+    with stopping() as stop:
         with _console.status("starting the stack") as status:
             command = launcher.DETACHED if detach else launcher.ATTACHED
             started = launcher.start(folders, stop, command, status.update)
@@ -77,15 +83,13 @@ def up(
 def down() -> None:
     """Stop the running stack; where none runs, clear away what a killed one left."""
     folders = _folders()
-    state = launcher.running(folders)
-    if state is None:
-        with _told():
-            clear_away(folders)
-        _console.print("nothing is running")
-        return
     with _told():
-        launcher.stop(folders, state)
-    _console.print("stopped")
+        if (state := launcher.running(folders)) is None:
+            launcher.clear_away(folders)
+            _console.print("nothing is running")
+        else:
+            launcher.stop(folders, state)
+            _console.print("stopped")
 
 
 def status(
@@ -139,18 +143,38 @@ def logs(
             _print_line(path, line)
 
 
+def next_steps(settings: Settings) -> str:
+    """Lines to try, of the pipelines that are offered and with the key that callers need."""
+    url, first = settings.local_url, settings.pipelines[0]
+    asks = settings.access == "required"
+    header = '-H "Authorization: Bearer $MASKWRIGHT_TOKEN" ' if asks else ""
+    runs = (f"  .venv/bin/maskwright run {name} PHOTO.jpg -o {_FOLDERS[name]}\n" for name in settings.pipelines)
+    return (
+        f"\n{_KEY if asks else ''}now try:\n"
+        f"{''.join(runs)}"
+        f"  curl {header}-F image=@PHOTO.jpg {url}/v1/run/{first} -o answer\n"
+        '  eval "$(.venv/bin/maskwright env)"  # ports and addresses, for psql, kcat and curl\n'
+        f"and see {url}/docs for the API, `.venv/bin/maskwright status --watch`, `logs` and `down`\n"
+    )
+
+
+def service_table(state: StackState) -> Group:
+    """One row a service; below them what does not work of those that serve."""
+    table = Table("service", "state", "process", "ports", "restarts", box=None, header_style="bold")
+    for service in state.services.values():
+        colour = _STATE_COLOURS.get(service.state, "yellow")
+        ports = ", ".join(map(str, service.ports.values()))
+        words = ": ".join(filter(None, (service.state, service.doing)))
+        facts = (service.pid or "–", ports, service.restarts)
+        table.add_row(cell(service.name), cell(words, colour), *map(cell, facts))
+    notes = [f"{service.name}: {note}" for service in state.services.values() for note in service.notes]
+    return Group(table, *(cell(note, "yellow") for note in notes))
+
+
 def _already(state: StackState) -> None:
     _console.print(f"already running (process {state.pid})")
-    with _usable():
-        for line in resolve().conflicts:
-            _errors.print(f"{line} in the commands; for the stack, `maskwright down` first", soft_wrap=True)
-
-
-def _tell_limits(settings: Settings) -> None:
-    """Say where the machine's shared memory sets lower limits than the settings. Raises StackError."""
-    if limits := lowered(settings, with_room(settings)):
-        said = ", ".join(f"{name}={value}" for name, value in limits.items())
-        _console.print(f"{SHARED_MEMORY} is small, so the stack runs with {said}", style="yellow", soft_wrap=True)
+    for line in resolve().conflicts:
+        _errors.print(f"{line} in the commands; for the stack, `maskwright down` first", soft_wrap=True)
 
 
 def _running(folders: Folders) -> StackState:
@@ -171,27 +195,12 @@ def _watch(folders: Folders) -> None:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """End the command with the message of a StackError, or of a file that is not what it should be."""
+    """End the command with the message of a StackError, a bad setting, or a file that is not what it should be."""
     try:
         yield
-    except (StackError, OSError) as error:
+    except (StackError, SettingsError, OSError) as error:
         _errors.print(*map(shown, str(error).split("\n")), sep="\n", soft_wrap=True)
-        raise typer.Exit(1) from error
-
-
-def _settings() -> Settings:
-    with _usable():
-        return Settings.from_environment()
-
-
-@contextmanager
-def _usable() -> Iterator[None]:
-    """End the command with the message of a SettingsError."""
-    try:
-        yield
-    except SettingsError as error:
-        _errors.print(*map(shown, str(error).split("\n")), sep="\n", soft_wrap=True)
-        raise typer.Exit(_USAGE) from error
+        raise typer.Exit(_USAGE if isinstance(error, SettingsError) else 1) from error
 
 
 def _folders() -> Folders:
@@ -218,4 +227,6 @@ def _state(folders: Folders) -> StackState:
 
 
 def _print_line(path: Path, line: str) -> None:
-    _console.print(cell(f"{path.stem:>8} ", "cyan"), cell(_COLOURS.sub("", line.expandtabs())), sep="", soft_wrap=True)
+    _console.print(
+        cell(f"{path.stem:>8} ", "cyan"), cell(_COLOUR_CODES.sub("", line.expandtabs())), sep="", soft_wrap=True
+    )

@@ -1,15 +1,19 @@
-"""The environment of the processes that the launcher starts: nothing in it brings them other packages or libraries."""
+"""What the stack's processes are told by variables: where each server is, and nothing that changes what they load."""
 
 import os
 import re
 import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from deploy.embedded import StackError
+from deploy.embedded.folders import Credentials
 from gateway.settings import Settings
 from gateway.settings.environment import read_environment, variable_names
 
@@ -17,7 +21,7 @@ _FOREIGN = (
     *("PYTHON", "PIP_", "VIRTUAL_ENV", "CONDA", "_CE_", "BASH", "LD_"),
     *("OMP_", "GOMP_", "KMP_", "OPENBLAS_", "GOTO_", "MKL_", "BLIS_", "OPENCV_", "CV_IO_"),
 )
-"""Beginnings of variables that bend the interpreter, the loader, the shell that Triton calls, threads or decoders."""
+"""Beginnings of variables that change the interpreter, the loader, the shell that Triton calls, threads or decoders."""
 _FOREIGN_NAMES = frozenset({"ENV", "SHELLOPTS", "POSIXLY_CORRECT", "IFS", "CDPATH", "GLOBIGNORE"})
 _PLAIN = frozenset({"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "MASKWRIGHT_TESTS"})
 _PLAIN_PREFIXES = ("LC_", "CUDA_", "NVIDIA_")
@@ -29,16 +33,120 @@ _NAMING = ("SSL_CERT_", "AWS_", "PG", "GRPC_")
 """Beginnings of variables that name files, beside the settings that do."""
 _IN_ADDRESS = re.compile(r"(?:ssl\w+|passfile)\s*=\s*(?:'([^']*)'|([^&\s]+))")
 """Files in PostgreSQL's addresses."""
+POSTGRES_ADMIN = "maskwright"
+"""The administrator, whom initdb makes; former versions gave him to the gateway."""
+POSTGRES_USER = "maskwright_gateway"
+POSTGRES_DATABASE = "maskwright"
+"""What the gateway logs in as, and the database that it owns."""
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Settings in which every address is filled in, and which servers are the stack's own."""
+
+    settings: Settings
+    own_postgres: bool
+    own_s3: bool
+    own_kafka: bool
+
+    @classmethod
+    def of(cls, given: Settings, secrets: Path) -> "Addresses":
+        """Fill in what is not given, with the passwords kept in the file `secrets`.
+
+        Raises StackError where an embedded server cannot do what the settings ask.
+        """
+        if not given.db_use_database:
+            return cls(given, own_postgres=False, own_s3=False, own_kafka=False)
+        credentials = Credentials.kept(secrets)
+        settings = _without_our_own(given, credentials)
+        own_s3 = not settings.minio_endpoint
+        own_kafka = not settings.kafka_bootstrap_servers
+        if own_s3 and settings.minio_secure:
+            raise StackError("the embedded S3 does not speak TLS; give MINIO_ENDPOINT, or unset MINIO_SECURE")
+        if own_kafka and settings.kafka_security_protocol != "PLAINTEXT":
+            raise StackError(
+                "the embedded Kafka has neither TLS nor logins; give KAFKA_BOOTSTRAP_SERVERS, or unset "
+                "KAFKA_SECURITY_PROTOCOL"
+            )
+        return cls(_filled(settings, credentials), not settings.postgres_dsn.get_secret_value(), own_s3, own_kafka)
+
+    def environment(self) -> Mapping[str, str]:
+        """The addresses as variables, for the gateway, the workers and a person's own tools."""
+        settings = self.settings
+        if not settings.db_use_database:
+            return {}
+        token = settings.minio_session_token.get_secret_value()
+        return {
+            "POSTGRES_DSN": settings.postgres_dsn.get_secret_value(),
+            "MINIO_ENDPOINT": settings.minio_endpoint,
+            **({"MINIO_SECURE": "true"} if settings.minio_secure else {}),
+            "MINIO_ACCESS_KEY": settings.minio_access_key,
+            "MINIO_SECRET_KEY": settings.minio_secret_key.get_secret_value(),
+            **({"MINIO_SESSION_TOKEN": token} if token else {}),
+            "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
+        }
+
+
+def _embedded(settings: Settings, credentials: Credentials) -> Mapping[str, str]:
+    password = credentials.postgres_password
+    address = f"127.0.0.1:{settings.postgres_port}"
+    return {
+        "postgres_dsn": f"postgresql://{POSTGRES_USER}:{password}@{address}/{POSTGRES_DATABASE}",
+        "minio_endpoint": f"127.0.0.1:{settings.s3_port}",
+        "kafka_bootstrap_servers": f"127.0.0.1:{settings.kafka_port}",
+    }
+
+
+def _former_dsn(settings: Settings, credentials: Credentials) -> str:
+    """What `maskwright env` of a version without an administrator gave."""
+    password = credentials.postgres_password
+    return f"postgresql://{POSTGRES_ADMIN}:{password}@127.0.0.1:{settings.postgres_port}/postgres"
+
+
+def _without_our_own(given: Settings, credentials: Credentials) -> Settings:
+    """In a shell that took the output of `maskwright env`, our own addresses are not somebody else's servers.
+
+    Such a shell is known by our passwords.
+    """
+    own = _embedded(given, credentials)
+    if given.postgres_dsn.get_secret_value() == _former_dsn(given, credentials):
+        given = given.model_copy(update={"postgres_dsn": SecretStr(own["postgres_dsn"])})
+    ours = (own["postgres_dsn"], credentials.s3_secret_key)
+    if not {given.postgres_dsn.get_secret_value(), given.minio_secret_key.get_secret_value()} & set(ours):
+        return given
+    values = {name: _plain(getattr(given, name)) for name in own}
+    blank = {"postgres_dsn": SecretStr(""), "minio_endpoint": "", "kafka_bootstrap_servers": ""}
+    return given.model_copy(update={name: blank[name] for name, value in values.items() if value == own[name]})
+
+
+def _filled(settings: Settings, credentials: Credentials) -> Settings:
+    own = _embedded(settings, credentials)
+    update: dict[str, str | SecretStr] = {}
+    if not settings.postgres_dsn.get_secret_value():
+        update["postgres_dsn"] = SecretStr(own["postgres_dsn"])
+    if not settings.kafka_bootstrap_servers:
+        update["kafka_bootstrap_servers"] = own["kafka_bootstrap_servers"]
+    if not settings.minio_endpoint:
+        update["minio_endpoint"] = own["minio_endpoint"]
+        update["minio_access_key"] = settings.minio_access_key or credentials.s3_access_key
+        secret = settings.minio_secret_key.get_secret_value() or credentials.s3_secret_key
+        update["minio_secret_key"] = SecretStr(secret)
+        update["minio_session_token"] = SecretStr("")
+    return settings.model_copy(update=update)
+
+
+def _plain(value: str | SecretStr) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
 def own_environment(given: Mapping[str, str]) -> dict[str, str]:
-    """The launcher's environment without what would bend its processes, and with what is given."""
+    """The launcher's environment without what would change how its processes work, and with what is given."""
     kept = {name: value for name, value in os.environ.items() if not _is_foreign(name)}
     return {**kept, **_python(), **given}
 
 
 def plain_environment() -> dict[str, str]:
-    """Of the launcher's environment what any process may know."""
+    """What any process may know of the launcher's environment."""
     names = (name for name in os.environ if name in _PLAIN or name.startswith(_PLAIN_PREFIXES))
     return {**{name: os.environ[name] for name in names}, **_python()}
 

@@ -1,19 +1,24 @@
-"""Where the embedded stack keeps its files, and that they are nobody else's."""
+"""The stack's home folder: where everything lies, that it is nobody else's, and the files of state and passwords."""
 
+import json
 import os
+import secrets
 import shlex
 import stat
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from deploy.embedded import account
-from deploy.embedded.account import Account, name_of
-from deploy.embedded.errors import StackError
-from gateway.settings.kept import lock_file
+from pydantic import TypeAdapter
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+from deploy.embedded import StackError
+from deploy.embedded.processes import birth_of
+from deploy.embedded.rights import Account, name_of, servers_of, triton_of
+from gateway.settings.kept import is_launcher, lock_file
+from gateway.settings.short_files import read_short
+
+_BYTES = 24
 
 
 @dataclass(frozen=True)
@@ -60,12 +65,12 @@ class Folders:
     @property
     def servers(self) -> Account:
         """The user of every server but Triton."""
-        return account.servers_of(self.home)
+        return servers_of(self.home)
 
     @property
     def decoder(self) -> Account:
         """The user of Triton."""
-        return account.triton_of(self.home)
+        return triton_of(self.home)
 
     @property
     def own_users(self) -> Collection[int]:
@@ -147,3 +152,120 @@ class Folders:
 def _is_of_pod(group: int) -> bool:
     """Kubernetes lets a group write to a volume that is the pod's alone (fsGroup), whenever the pod starts."""
     return "KUBERNETES_SERVICE_HOST" in os.environ and group in os.getgroups()
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """One service: waiting, starting, ready, restarting, stopping or stopped.
+
+    `doing` says what it is doing while it starts, `notes` what of it does not work although it serves.
+    """
+
+    name: str
+    state: str
+    pid: int | None
+    ports: dict[str, int]
+    restarts: int = 0
+    doing: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class StackState:
+    """The stack: starting, ready, failed, stopping or stopped; `message` says why it failed."""
+
+    pid: int
+    state: str
+    services: dict[str, ServiceState] = field(default_factory=dict)
+    message: str = ""
+    birth: str = ""
+    """Of the launcher, as `birth_of` says it: its number may be another program's by now."""
+
+    @classmethod
+    def of_launcher(cls, services: dict[str, ServiceState]) -> "StackState":
+        """That of a stack which this process begins to start."""
+        return cls(os.getpid(), "starting", services, birth=birth_of(os.getpid()))
+
+    def with_service(self, service: ServiceState) -> "StackState":
+        """The same stack with one service's new state."""
+        return replace(self, services={**self.services, service.name: service})
+
+    @property
+    def doing(self) -> str:
+        """What the services that start are doing, as the rest of a sentence."""
+        starting = [one for one in self.services.values() if one.state == "starting"]
+        words = [f"{one.name} ({one.doing})" if one.doing else one.name for one in starting]
+        return f": {', '.join(words)}" if words else ""
+
+    def write(self, path: Path) -> None:
+        """Replace the file in one step: no reader sees half of it."""
+        draft = path.with_suffix(".part")
+        draft.write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
+        draft.replace(path)
+
+    @classmethod
+    def read(cls, path: Path) -> "StackState | None":
+        """What the file says, or None where there is none, or one of another version."""
+        try:
+            return TypeAdapter(cls).validate_json(read_short(path))
+        except (OSError, ValueError):
+            return None
+
+    def is_alive(self, home: Path) -> bool:
+        """Whether the launcher that wrote this still runs, in this home folder."""
+        return self.pid != os.getpid() and self._is_born() and is_launcher(self.pid, home)
+
+    def _is_born(self) -> bool:
+        """A launcher of an older version says nothing of its birth; the lock tells it."""
+        try:
+            return self.birth in {"", birth_of(self.pid)}
+        except OSError:
+            return False
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What PostgreSQL and S3 are logged into with; PostgreSQL's administrator is the launcher alone."""
+
+    postgres_password: str
+    s3_access_key: str
+    s3_secret_key: str
+    postgres_admin_password: str = ""
+
+    @classmethod
+    def kept(cls, path: Path) -> "Credentials":
+        """Those in the file; made at random and written there, for its owner's eyes alone, where there is none.
+
+        A former version had no administrator: the file gets one. Raises StackError where it holds something else. That
+        nobody else has made it, `Folders.require_ours` sees.
+        """
+        if not path.exists():
+            _write(cls(_password(), secrets.token_hex(10), _password(), _password()), path, path.hardlink_to)
+        try:
+            kept = TypeAdapter(cls).validate_json(read_short(path))
+        except (OSError, ValueError) as error:
+            remedy = "restore it, or remove it together with the data folder"
+            raise StackError(f"{path} cannot be read; {remedy}") from error
+        if not kept.postgres_admin_password:
+            kept = replace(kept, postgres_admin_password=_password())
+            _write(kept, path, lambda draft: draft.replace(path))
+        return kept
+
+
+def _write(credentials: Credentials, path: Path, put: Callable[[Path], object]) -> None:
+    """In one step, never readable by others; `put` gives the draft its name, which may be taken meanwhile."""
+    draft = path.with_suffix(f".{os.getpid()}.part")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        json.dump(asdict(credentials), file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        put(draft)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _password() -> str:
+    return secrets.token_urlsafe(_BYTES)

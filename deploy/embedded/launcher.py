@@ -1,17 +1,22 @@
-"""Starting and stopping the launcher's process from another one."""
+"""The launcher as other processes see it: started, stopped, alone in its folder; and what one that was killed left."""
 
+import fcntl
+import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 
+from deploy.embedded import CHECKOUT, StackError
 from deploy.embedded.environment import own_environment
-from deploy.embedded.errors import StackError
-from deploy.embedded.folders import CHECKOUT, Folders
+from deploy.embedded.folders import Folders, StackState
 from deploy.embedded.logs import last_lines, open_log
-from deploy.embedded.processes import birth_of, signal_process
-from deploy.embedded.state import StackState
+from deploy.embedded.processes import birth_of, signal_process, writers_to, writes_to
+from deploy.embedded.triton_wheel import remove_plain_folder
 from gateway.settings.resolved import absolute_paths
 from gateway.supervision import Stopping
 
@@ -19,11 +24,14 @@ START_TIMEOUT = 3600.0
 STOP_TIMEOUT = 720.0
 """Seconds; above what the services have in turn to start, and to end by themselves with the longest grace."""
 POLL_INTERVAL = 0.1
-
 DETACHED = (sys.executable, "-m", "deploy.embedded")
 """The launcher, which outlives who started it."""
 ATTACHED = ("setpriv", "--pdeathsig=SIGTERM", "--", *DETACHED)
 """The same, which is told to stop when who started it dies, however that comes."""
+_GRACE_S = 10.0
+_INTERVAL_S = 0.1
+_SERVICES = re.compile(r"postgres|s3|kafka|triton|gateway|worker(-[0-9]+)?")
+"""Other logs in the folder are of who starts us."""
 
 
 def running(folders: Folders) -> StackState | None:
@@ -37,7 +45,7 @@ def start(
 ) -> "subprocess.Popen[bytes]":
     """Start the launcher in a session of its own; come back when the stack is ready, or this process told to stop.
 
-    `command` is DETACHED or ATTACHED; `tell` is called with what the stack is at, again and again. Raises StackError.
+    `command` is DETACHED or ATTACHED; `tell` is called again and again with what the stack is doing. Raises StackError.
     """
     with open_log(folders.log("launcher")) as log:
         launcher = subprocess.Popen(
@@ -80,6 +88,54 @@ def stop(folders: Folders, state: StackState) -> None:
     signal_process(state.pid, signal.SIGTERM, lambda: state.is_alive(folders.home))
     if not _poll(lambda: not state.is_alive(folders.home), STOP_TIMEOUT):
         raise StackError(_still_stopping(state.pid))
+
+
+@contextmanager
+def only_launcher(folders: Folders) -> Iterator[None]:
+    """Hold the lock of these folders. Raises StackError where another process holds it."""
+    with open(_lock(folders), "w", encoding="utf-8") as lock:
+        os.fchmod(lock.fileno(), 0o600)  # whoever may read it may hold it
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StackError(
+                f"another stack runs in {folders.home}, starts or stops; `maskwright down` stops it once it runs"
+            ) from error
+        yield
+
+
+def _lock(folders: Folders) -> int:
+    """Open it, no link and nothing that would wait for another process. Raises StackError."""
+    try:
+        return os.open(folders.lock, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    except OSError as error:
+        raise StackError(f"{folders.lock} is not the file that `maskwright up` makes: {error.strerror}") from error
+
+
+def clear_away(folders: Folders) -> None:
+    """End the servers, and remove what lies outside the folders; nothing where no launcher was, or another user's.
+
+    Raises StackError where a launcher is there.
+    """
+    if os.access(folders.lock, os.W_OK):
+        with only_launcher(folders):
+            end_leftovers(folders)
+            remove_plain_folder(folders.home)
+
+
+def end_leftovers(folders: Folders) -> None:
+    """Wait for the servers that an earlier launcher left in these folders, SIGKILL after some seconds.
+
+    Their ports would be taken, and what they write is what the new ones read. They are known by their output, which
+    goes to our logs; process ids in a file are not trusted, as they may be other programs' by now.
+    """
+    logs = [path for path in folders.logs.glob("*.log") if _SERVICES.fullmatch(path.stem)]
+    deadline = time.monotonic() + _GRACE_S
+    while left := writers_to(logs, folders.own_users):
+        if time.monotonic() > deadline:
+            for pid in left:
+                signal_process(pid, signal.SIGKILL, partial(writes_to, pid, logs, folders.own_users))
+        time.sleep(_INTERVAL_S)
 
 
 def _still_stopping(pid: int) -> str:

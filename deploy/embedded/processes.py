@@ -1,26 +1,26 @@
-"""Processes known by more than their number, which is another program's once they were waited for."""
+"""Processes known by more than their id: once one was waited for, its id may be another program's."""
 
 import contextlib
 import os
 import signal
 import stat
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 _PROCESSES = Path("/proc")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
-_START_TIME = 19
-"""Field 22 of proc_pid_stat(5), of those behind the name: ticks since the machine's start."""
+_STATE, _SESSION, _START_TIME = 0, 3, 19
+_FAULTS, _TIMES = 9, slice(11, 15)
+"""Places in `_stat`: page faults from disk; clock ticks of computing, its own and its children's."""
 _OUTPUTS = ("fd/1", "fd/2")
 _ENDED = "ZX"
-"""States of what nobody has waited for: such a container may have no program that does."""
+"""States of what nobody has waited for: in some containers no program does."""
 
 
 def birth_of(pid: int) -> str:
-    """A process's number, when it began, and since which start of the machine: no two share it. Raises OSError."""
-    fields = (_PROCESSES / str(pid) / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    return f"{_boot()}/{fields[_START_TIME]}/{pid}"
+    """A process's id, when it began, and since which start of the machine: no two share it. Raises OSError."""
+    return f"{_boot()}/{_stat(pid)[_START_TIME]}/{pid}"
 
 
 def signal_process(pid: int, number: signal.Signals, is_meant: Callable[[], bool]) -> None:
@@ -37,14 +37,25 @@ def signal_process(pid: int, number: signal.Signals, is_meant: Callable[[], bool
             signal.pidfd_send_signal(handle, number)
 
 
-def numbers() -> Iterator[int]:
-    """Of every process."""
+def process_ids() -> Iterator[int]:
+    """The id of every process."""
     return (int(process.name) for process in _PROCESSES.glob("[0-9]*"))
+
+
+def work_of_session(session: int) -> int:
+    """Of all processes of a session: clock ticks of computing, 100 a second, and page faults from disk."""
+    work = 0
+    for pid in process_ids():
+        with contextlib.suppress(OSError):  # it has ended
+            fields = _stat(pid)
+            if int(fields[_SESSION]) == session:
+                work += int(fields[_FAULTS]) + sum(map(int, fields[_TIMES]))
+    return work
 
 
 def writers_to(files: Collection[Path], users: Collection[int]) -> list[int]:
     """The processes that write to one of the files; `users` are those that are the stack's alone."""
-    return [pid for pid in numbers() if pid != os.getpid() and writes_to(pid, files, users)]
+    return [pid for pid in process_ids() if pid != os.getpid() and writes_to(pid, files, users)]
 
 
 def writes_to(pid: int, files: Collection[Path], users: Collection[int]) -> bool:
@@ -64,12 +75,16 @@ def runs_as(pid: int, users: Collection[int]) -> bool:
 
     That is all that root can see of it in Docker's containers, which lack CAP_SYS_PTRACE.
     """
-    process = _PROCESSES / str(pid)
     try:
-        state = (process / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
-        return process.stat().st_uid in users and state not in _ENDED
+        return (_PROCESSES / str(pid)).stat().st_uid in users and _stat(pid)[_STATE] not in _ENDED
     except OSError:
         return False
+
+
+def _stat(pid: int) -> Sequence[str]:
+    """The fields of proc_pid_stat(5) from the third on, behind the name. Raises OSError."""
+    text = (_PROCESSES / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    return text.rpartition(")")[2].split()
 
 
 def _identity(found: os.stat_result) -> tuple[int, int]:

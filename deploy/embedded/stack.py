@@ -2,32 +2,33 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import replace
 
-from deploy.embedded import shared_memory
-from deploy.embedded.addresses import Addresses
-from deploy.embedded.errors import StackError
-from deploy.embedded.folders import Folders
-from deploy.embedded.gateway import Gateway
+from deploy.embedded import StackError, hardware
+from deploy.embedded.environment import Addresses
+from deploy.embedded.folders import Folders, ServiceState, StackState
+from deploy.embedded.gateway import Gateway, OwnProcess, Worker
 from deploy.embedded.kafka import Kafka
 from deploy.embedded.keeper import Keeper
 from deploy.embedded.logs import rotate_all
-from deploy.embedded.order import in_order, reverse
-from deploy.embedded.own_process import OwnProcess
-from deploy.embedded.ports import require_free
 from deploy.embedded.postgres import Postgres
 from deploy.embedded.s3 import S3
-from deploy.embedded.service import Service
-from deploy.embedded.state import ServiceState, StackState
+from deploy.embedded.service import Service, require_free
 from deploy.embedded.triton import Triton
-from deploy.embedded.worker import Worker
 from gateway.kafka.connection import connection_arguments
 from gateway.settings import Settings
+from gateway.settings.kept import Kept, KeptError
+from gateway.settings.resolved import started_with
 from gateway.supervision import stop_signals
 
 ROTATION_INTERVAL = 1.0
 """Seconds between two looks at the sizes of the logs; readers look more often."""
+Needs = Mapping[str, AbstractSet[str]]
+"""What each name waits for; names that are not keys count for nothing."""
 
 
 def services_for(settings: Settings, folders: Folders) -> list[Service]:
@@ -36,11 +37,11 @@ def services_for(settings: Settings, folders: Folders) -> list[Service]:
     Where Triton's shared memory is small, they take smaller photos. Raises StackError, and SettingsError where what is
     said of the broker cannot be.
     """
-    used = shared_memory.with_room(settings)
+    used = hardware.with_room(settings)
     addresses = Addresses.of(used, folders.secrets)
     if addresses.settings.kafka_bootstrap_servers:
         connection_arguments(addresses.settings)  # before anything is started, rather than in the log of a worker
-    environment = {**addresses.environment(), **shared_memory.lowered(settings, used)}
+    environment = {**addresses.environment(), **hardware.lowered(settings, used)}
     return [*_servers(addresses, folders), *_own_processes(addresses, folders, environment)]
 
 
@@ -52,7 +53,7 @@ def _servers(addresses: Addresses, folders: Folders) -> Iterator[Service]:
         yield S3(settings, folders)
     if addresses.own_kafka:
         yield Kafka(settings)
-    if shared_memory.is_used(settings):
+    if hardware.is_used(settings):
         yield Triton(settings, folders)
 
 
@@ -120,3 +121,55 @@ class Stack:
         self._state = state
         with contextlib.suppress(OSError):  # a full disk: who asks is told what was, and the servers go on
             state.write(self._folders.state)
+
+
+async def in_order(needs: Needs, action: Callable[[str], Awaitable[None]]) -> None:
+    """Run the action for every name, each after what it needs and beside the rest.
+
+    The first error ends what still runs, and is raised; a circle would wait for ever.
+    """
+    done = {name: asyncio.Event() for name in needs}
+
+    async def run(name: str) -> None:
+        for needed in needs[name] & done.keys():
+            await done[needed].wait()
+        await action(name)
+        done[name].set()
+
+    tasks = [asyncio.ensure_future(run(name)) for name in needs]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def reverse(needs: Needs) -> Needs:
+    """The same in the opposite direction: each name waits for those that needed it."""
+    return {name: {other for other, needed in needs.items() if name in needed} for name in needs}
+
+
+@contextmanager
+def keeping(settings: Settings, folders: Folders, services: Sequence[Service]) -> Iterator[None]:
+    """Other shells know the settings as long as the context lasts. Raises StackError where they cannot be written."""
+    given = started_with()
+    addresses = Addresses.of(settings, folders.secrets)
+    ports = {setting: str(port) for service in reversed(services) for setting, port in service.ports().items()}
+    running = {**_outside(addresses, given), **ports, **addresses.environment()}
+    try:
+        Kept(os.getpid(), given, running).write(folders.home)
+    except (OSError, KeptError) as error:
+        raise StackError(f"what the stack is started with cannot be kept in {folders.home}: {error}") from error
+    try:
+        yield
+    finally:
+        Kept.remove(folders.home)
+
+
+def _outside(addresses: Addresses, given: Mapping[str, str]) -> Mapping[str, str]:
+    """How the servers that are not the stack's own are spoken to: their logins, TLS, names in them."""
+    own = {"POSTGRES_": addresses.own_postgres, "MINIO_": addresses.own_s3, "KAFKA_": addresses.own_kafka}
+    prefixes = tuple(prefix for prefix, is_own in own.items() if not is_own)
+    used = addresses.settings.db_use_database and prefixes
+    return {name: value for name, value in given.items() if used and name.startswith(prefixes) and name[-5:] != "_PORT"}

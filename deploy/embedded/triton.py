@@ -1,30 +1,41 @@
-"""The embedded Triton."""
+"""The embedded Triton: its service, and the folders of models that it is started on."""
 
+import functools
+import hashlib
 import re
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.embedded import gpus
-from deploy.embedded.ensembles import write_ensembles, write_served
-from deploy.embedded.errors import StackError
-from deploy.embedded.folders import CHECKOUT, Folders
-from deploy.embedded.fused import Fusing, write_fused
+import cv2
+import numpy as np
+import tritonclient.grpc.aio as grpcclient
+
+from deploy.embedded import CHECKOUT, StackError, hardware
+from deploy.embedded.folders import Folders
+from deploy.embedded.hardware import SHARED_MEMORY, region_prefix, regions
 from deploy.embedded.rights import PYTHON, Rights, python_folders
 from deploy.embedded.service import Service
-from deploy.embedded.shared_memory import SHARED_MEMORY, region_prefix, regions
-from deploy.embedded.triton_probe import NO_PHOTO, PHOTO, infer_every
 from deploy.embedded.triton_wheel import TritonWheel, listening_options
 from gateway.logs import get_logger
 from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings
-from steps.object_detectors import chosen_detectors, detector_models, detectors_of
+from gateway.triton import CHANNEL, WEIGHTS
+from steps.model_config import BrokenModelError, ModelConfig, readable_config
+from steps.object_detectors import MODEL, chosen_detectors, detector_models, detectors_of, networks_of
+from steps.onnx_file import fault_of_model
 
+PHOTO = cv2.imencode(".png", np.zeros((16, 16, 3), np.uint8))[1].tobytes()
+"""Goes through every model; on one core that takes a third of a second in all."""
+NO_PHOTO = b""
+"""Is refused before any model runs, so asking every second costs nothing."""
+FINDER = "detect_find"
+"""The step that runs the detectors."""
 MODELS = CHECKOUT / "model_repository"
 ENSEMBLES = CHECKOUT / "ensembles"
-
 _EVENT = re.compile(r'"(?:(loading): ([^:"]+):|(?:successfully loaded|failed to load) \'([^\']+)\')')
 """Of Triton's log: a model that it begins to load, or one that it is done with."""
-
 _log = get_logger("deploy.embedded")
 
 
@@ -61,8 +72,8 @@ class Triton(Service):
                 "\n".join([f"models not exported yet: {', '.join(models)}; run `maskwright models export`", *broken])
             )
         self._tell(missing)
-        gpus.require_gpu(self._settings)
-        gpus.make_devices()
+        hardware.require_gpu(self._settings)
+        hardware.make_devices()
         fusing = Fusing(self._settings.triton_instances, self._settings.triton_threads)
         write_fused(ensembles, self._models, self._fused, fusing)
         write_served(ensembles, self._models, self._served)
@@ -92,7 +103,7 @@ class Triton(Service):
             "HOME": scratch,
             "TMPDIR": scratch,
             "OPENCV_LOG_LEVEL": "SILENT",
-            "CUDA_VISIBLE_DEVICES": gpus.visible_devices(self._settings),
+            "CUDA_VISIBLE_DEVICES": hardware.visible_devices(self._settings),
             "OPENBLAS_NUM_THREADS": "1",  # its waiting threads spin: measured 27 instead of 36 photos a second
         }
 
@@ -122,10 +133,10 @@ class Triton(Service):
         )
 
     async def probe(self) -> None:
-        """Ask every pipeline: Triton 2.51 calls itself ready with a dead python process.
+        """Ask every pipeline: Triton 2.51 calls itself ready although a python process is dead.
 
-        A tiny photo goes through every model until all have served it, later only through the processes. It waits as
-        long as a caller would: behind slow photos a healthy Triton answers late.
+        Until every model has served a tiny photo, one is sent; later an empty one, which the processes refuse
+        themselves. The probe waits as long as a caller would: behind slow photos a healthy Triton answers late.
         """
         url = f"127.0.0.1:{self._settings.triton_grpc_port}"
         await infer_every(url, self._pipelines, self._photo, self._settings.request_timeout_s)
@@ -153,7 +164,7 @@ class Triton(Service):
 
     def _is_fused(self) -> bool:
         settings = self._settings
-        gpu = settings.schp_device != "cpu" and gpus.driver_is_here()
+        gpu = settings.schp_device != "cpu" and hardware.driver_is_here()
         return settings.triton_layout == "fused" or (settings.triton_layout == "auto" and not gpu)
 
     def _tell(self, missing: Mapping[str, list[str]]) -> None:
@@ -177,3 +188,101 @@ def models_loading(log: str) -> list[str]:
         else:
             loading.pop(done, None)
     return list(loading)
+
+
+async def infer_every(url: str, models: list[str], photo: bytes, deadline: float) -> None:
+    """Send a photo to each model. Raises InferenceServerException where one does not answer in time (seconds)."""
+    inputs = [_bytes_input("image", photo), _bytes_input("parameters", b"{}")]
+    async with grpcclient.InferenceServerClient(url, channel_args=CHANNEL) as client:
+        for model in models:
+            await client.infer(model, inputs, client_timeout=deadline)
+
+
+def _bytes_input(name: str, value: bytes) -> grpcclient.InferInput:
+    tensor = grpcclient.InferInput(name, [1], "BYTES")
+    tensor.set_data_from_numpy(np.array([value], dtype=np.object_))
+    return tensor
+
+
+def write_ensembles(
+    ensembles: Path, model_repository: Path, target: Path, wanted: Container[str]
+) -> Mapping[str, list[str]]:
+    """Write the `wanted` ensembles that can run into `target`; return the missing models of each, none if written."""
+    shutil.rmtree(target, ignore_errors=True)
+    digest_of = functools.cache(_digest)  # ensembles share models
+    missing = {}
+    for folder in sorted(path.parent for path in ensembles.glob("*/config.pbtxt") if path.parent.name in wanted):
+        written = target / folder.name
+        (written / "1").mkdir(parents=True)
+        shutil.copy(folder / "config.pbtxt", written)
+        missing[folder.name] = list(_missing(ModelConfig(written), model_repository))
+        if missing[folder.name]:
+            shutil.rmtree(written)
+        else:
+            _note_weights(ModelConfig(written), model_repository, digest_of)
+    return missing
+
+
+def _missing(ensemble: ModelConfig, model_repository: Path) -> Iterable[str]:
+    """The models of an ensemble that were not exported, or are broken: not every machine can fetch them all."""
+    for name, _, _ in ensemble.steps:
+        try:
+            model = readable_config(model_repository / name)
+        except BrokenModelError:
+            yield name
+            continue
+        if model.backend == "onnxruntime" and fault_of_model(model.folder / MODEL):
+            yield name
+
+
+def _note_weights(ensemble: ModelConfig, model_repository: Path, digest_of: Callable[[Path], bytes]) -> None:
+    """Let an ensemble say what it is made of, so that results of other detectors are not taken for its own."""
+    digest = hashlib.sha256()
+    for name in models_of(ensemble, model_repository):
+        folder = model_repository / name
+        digest.update(name.encode())
+        for file in (folder / "config.pbtxt", folder / MODEL):
+            digest.update(digest_of(file))
+    with (ensemble.folder / "config.pbtxt").open("a", encoding="utf-8") as config:
+        config.write(f'parameters {{ key: "{WEIGHTS}" value {{ string_value: "{digest.hexdigest()}" }} }}\n')
+
+
+def models_of(ensemble: ModelConfig, model_repository: Path) -> list[str]:
+    """Every model that an ensemble runs: its steps, and the networks of the step that looks for objects."""
+    steps = [name for name, _, _ in ensemble.steps]
+    return [*steps, *networks_of(model_repository)] if FINDER in steps else steps
+
+
+def _digest(file: Path) -> bytes:
+    return hashlib.sha256(file.read_bytes()).digest() if file.is_file() else b"-"
+
+
+def write_served(ensembles: Path, model_repository: Path, target: Path) -> None:
+    """Link the ensembles, and every model that they run, into `target`: Triton loads all that it finds there."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    folders = [path.parent for path in ensembles.glob("*/config.pbtxt")]
+    models = {model for folder in folders for model in models_of(ModelConfig(folder), model_repository)}
+    for folder in (*folders, *(model_repository / model for model in models)):
+        (target / folder.name).symlink_to(folder)
+
+
+@dataclass(frozen=True)
+class Fusing:
+    """How many processes serve a fused model, and the onnxruntime threads of each."""
+
+    instances: int
+    threads: int
+
+
+def write_fused(ensembles: Path, model_repository: Path, target: Path, fusing: Fusing) -> list[str]:
+    """Write one model folder for each ensemble into `target`, the same name, inputs and outputs; return the names."""
+    shutil.rmtree(target, ignore_errors=True)
+    names = []
+    for folder in sorted(path.parent for path in ensembles.glob("*/config.pbtxt")):
+        model = target / folder.name
+        (model / "1").mkdir(parents=True)
+        config = ModelConfig(folder).fused(model_repository, fusing.instances, fusing.threads)
+        (model / "config.pbtxt").write_text(config, encoding="utf-8")
+        names.append(folder.name)
+    return names

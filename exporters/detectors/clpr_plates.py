@@ -18,15 +18,23 @@ import onnx
 from numpy.typing import NDArray
 from onnx import compose, numpy_helper
 from onnx.utils import Extractor
+from typing_extensions import override
 
-from exporters.detectors.alignment import aligned_rows, stacked_rows
-from exporters.detectors.network import read_network
-from exporters.detectors.pixels import Pixels, with_image_input
-from exporters.detectors.rows import COLUMNS, CORNER_COLUMNS, as_float, at_most, columns, rows_of, values_at, with_rows
-from exporters.emitter import Emitter
-from exporters.onnx_model import BATCH, checked_model, float_output
-from exporters.recipe import BAR, Outputs
-from exporters.runners import run_network
+from exporters.detectors.network import Pixels, read_network, with_image_input
+from exporters.detectors.rows import (
+    COLUMNS,
+    CORNER_COLUMNS,
+    DetectorRecipe,
+    as_float,
+    at_most,
+    columns,
+    rows_of,
+    stacked_rows,
+    values_at,
+    with_rows,
+)
+from exporters.onnx_model import BATCH, Emitter, checked_model, float_output
+from exporters.recipe import Outputs, run_network
 
 Array = NDArray[np.float32]
 
@@ -116,40 +124,25 @@ def _all_anchors(size: tuple[int, int]) -> Array:
 
 
 @dataclass(frozen=True)
-class PlatesRecipe:
+class PlatesRecipe(DetectorRecipe):
     """The detector for inputs of any size in multiples of 32."""
 
-    name: str
-    checkpoint: str
-
-    @property
-    def checkpoints(self) -> tuple[str, ...]:
-        """The one file."""
-        return (self.checkpoint,)
-
-    @property
-    def bar(self) -> float:
-        """That of equal computation."""
-        return BAR
-
-    def size(self, _files: Sequence[Path]) -> tuple[int, int]:
-        """The largest input in the pipelines."""
+    @override
+    def size(self, files: Sequence[Path]) -> tuple[int, int]:
         return SIZE
 
+    @override
     def build(self, files: Sequence[Path], metadata: Mapping[str, str]) -> onnx.ModelProto:
         """One head for each grid; pixels and decoding fused in."""
         network = with_image_input(plates_network(files[0]), PIXELS)
         return checked_model(with_rows(network, plate_rows, COLUMNS + CORNER_COLUMNS).graph, metadata)
 
+    @override
     def references(self, files: Sequence[Path], images: NDArray[np.uint8]) -> tuple[Outputs, Outputs]:
         """Rows decoded of the file's own outputs, by onnxruntime's fused kernels and by the operators one by one."""
         size = images.shape[2], images.shape[1]
         fused, plain = run_network(files[0].read_bytes(), PIXELS.apply(images))
         return _rows(size, fused), _rows(size, plain)
-
-    def aligned(self, outputs: Outputs, reference: Outputs) -> Outputs:
-        """Boxes, scores and corners of the best rows."""
-        return aligned_rows(outputs, reference)
 
 
 def _rows(size: tuple[int, int], outputs: Outputs) -> Outputs:

@@ -1,17 +1,23 @@
-"""Networks that come as ONNX files, brought to the form that this package works on."""
+"""Networks that come as ONNX files, and the pixels that they want: the head of a detector's graph."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import version_converter
+from numpy.typing import NDArray
+from onnx import helper, version_converter
 
 from exporters.errors import TranslationError
-from exporters.onnx_model import IR_VERSION, OPSET
+from exporters.onnx_model import INPUT, IR_VERSION, OPSET, Emitter, image_input
 
 _OLDEST_OPSET = 13
 """What heads and tails here are written in; later operators they use did not change since."""
+_CHANNELS_FIRST = (0, 3, 1, 2)
+_BLUE_FIRST = (2, 1, 0)
+_BYTE = 255.0
 
 
 def read_network(path: Path) -> onnx.ModelProto:
@@ -28,6 +34,22 @@ def read_network(path: Path) -> onnx.ModelProto:
         raise TranslationError(f"{path.name} is not an ONNX model that can be used: {error}") from error
 
 
+def _modern(model: onnx.ModelProto) -> onnx.ModelProto:
+    model.ir_version = max(model.ir_version, IR_VERSION)
+    (version,) = (opset.version for opset in model.opset_import if not opset.domain)
+    return version_converter.convert_version(model, OPSET) if version < _OLDEST_OPSET else model
+
+
+def _drop_idle_weights(graph: onnx.GraphProto) -> None:
+    weights = {weight.name for weight in graph.initializer}
+    used = {name for node in graph.node for name in node.input}
+    inputs = [source for source in graph.input if source.name not in weights]
+    kept = [weight for weight in graph.initializer if weight.name in used]
+    del graph.input[:], graph.initializer[:]
+    graph.input.extend(inputs)
+    graph.initializer.extend(kept)
+
+
 def free_sides(model: onnx.ModelProto, names: Mapping[int, str]) -> onnx.ModelProto:
     """A copy whose input and outputs leave the dimensions at the places of `names` free; no value states a shape."""
     freed = onnx.ModelProto()
@@ -41,17 +63,47 @@ def free_sides(model: onnx.ModelProto, names: Mapping[int, str]) -> onnx.ModelPr
     return freed
 
 
-def _drop_idle_weights(graph: onnx.GraphProto) -> None:
-    weights = {weight.name for weight in graph.initializer}
-    used = {name for node in graph.node for name in node.input}
-    inputs = [source for source in graph.input if source.name not in weights]
-    kept = [weight for weight in graph.initializer if weight.name in used]
-    del graph.input[:], graph.initializer[:]
-    graph.input.extend(inputs)
-    graph.initializer.extend(kept)
+@dataclass(frozen=True)
+class Pixels:
+    """What white is in the network's input, whether blue comes first there, and the colour that is 0, in its order."""
+
+    white: float = _BYTE
+    blue_first: bool = False
+    mean: tuple[float, float, float] | None = None
+
+    def emit(self, emitter: Emitter, kind: int) -> str:
+        """Emit `image` uint8 N×H×W×3 RGB as numbers N×3×H×W of onnx's element type `kind`; returns their name."""
+        name = emitter.node("Transpose", [INPUT], perm=_CHANNELS_FIRST)
+        if self.blue_first:
+            name = emitter.node("Gather", [name, emitter.integers(_BLUE_FIRST)], axis=1)
+        name = emitter.node("Cast", [name], to=kind)
+        dtype = helper.tensor_dtype_to_np_dtype(kind)
+        if self.white != _BYTE:
+            name = emitter.node("Mul", [name, emitter.constant(np.asarray(self.white / _BYTE, dtype))])
+        if self.mean is not None:
+            name = emitter.node("Sub", [name, emitter.constant(np.reshape(np.asarray(self.mean, dtype), (3, 1, 1)))])
+        return name
+
+    def apply(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The same in numpy, float32."""
+        ordered = images[..., ::-1] if self.blue_first else images
+        scaled = ordered.transpose(_CHANNELS_FIRST).astype(np.float32) * np.float32(self.white / _BYTE)
+        black = np.reshape(np.asarray(self.mean or (0, 0, 0), np.float32), (3, 1, 1))
+        return scaled - black
 
 
-def _modern(model: onnx.ModelProto) -> onnx.ModelProto:
-    model.ir_version = max(model.ir_version, IR_VERSION)
-    (version,) = (opset.version for opset in model.opset_import if not opset.domain)
-    return version_converter.convert_version(model, OPSET) if version < _OLDEST_OPSET else model
+def with_image_input(model: onnx.ModelProto, pixels: Pixels) -> onnx.ModelProto:
+    """A copy of `model`, a network of one input N×3×H×W, whose input is `image`, uint8 N×H×W×3."""
+    fused = onnx.ModelProto()
+    fused.CopyFrom(model)
+    (source,) = fused.graph.input
+    batch, _, height, width = (side.dim_param or side.dim_value for side in source.type.tensor_type.shape.dim)
+    emitter = Emitter(prefix=f"{INPUT}/")
+    name = pixels.emit(emitter, source.type.tensor_type.elem_type)
+    emitter.node("Identity", [name], name=source.name)
+    nodes = [*emitter.nodes, *fused.graph.node]
+    del fused.graph.node[:], fused.graph.input[:]
+    fused.graph.node.extend(nodes)
+    fused.graph.initializer.extend(emitter.initializers)
+    fused.graph.input.append(image_input([batch, height, width, 3]))
+    return fused

@@ -1,20 +1,36 @@
-"""The rows that every detector answers: the tail of its graph."""
+"""The rows that every detector answers: the tail of its graph, and how rows of two runtimes are compared."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto
+from typing_extensions import override
 
-from exporters.emitter import Emitter
-from exporters.onnx_model import BATCH, float_output
+from exporters.onnx_model import BATCH, Emitter, float_output
+from exporters.recipe import Outputs, Recipe
 
 OUTPUT = "detections"
 COLUMNS = 6
 CORNER_COLUMNS = 8
-
 Tail: TypeAlias = Callable[[Emitter, Sequence[str]], str]
 """Emits what turns a network's outputs into rows N×K×6, or more columns; returns their name."""
+COMPARED = 20
+"""The best rows of an image; those far down are noise that no threshold lets pass."""
+SURE = 0.5
+Rows = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class DetectorRecipe(Recipe):
+    """A recipe whose only output is rows: the best of both are compared."""
+
+    @override
+    def aligned(self, outputs: Outputs, reference: Outputs) -> Outputs:
+        return aligned_rows(outputs, reference)
 
 
 def with_rows(model: onnx.ModelProto, tail: Tail, columns: int = COLUMNS) -> onnx.ModelProto:
@@ -66,3 +82,37 @@ def at_most(emitter: Emitter, scores: str, most: int) -> str:
     """Emit the smaller of `most` and the places of scores N×A: a small input may have fewer."""
     places = columns(emitter, emitter.node("Shape", [scores]), 1, 2, axis=0)
     return emitter.node("Min", [places, emitter.integers([most])])
+
+
+def aligned_rows(outputs: Outputs, reference: Outputs) -> Outputs:
+    """For each of the best rows of the reference, the nearest row: `boxes` N·20×4 and `scores` N·20.
+
+    And `corners` N·20×8 where rows have them.
+    """
+    pairs = zip(outputs[OUTPUT], reference[OUTPUT], strict=True)
+    nearest = np.concatenate([nearest_rows(found, expected[:COMPARED]) for found, expected in pairs])
+    corners = {"corners": nearest[:, COLUMNS:]} if nearest.shape[1] > COLUMNS else {}
+    return {"boxes": nearest[:, :4], "scores": nearest[:, 4], **corners}
+
+
+def sure_rows(outputs: Outputs, reference: Outputs) -> Outputs:
+    """The same for all rows of the reference that score SURE or more: `boxes` M×4 and `scores` M."""
+    pairs = zip(outputs[OUTPUT], reference[OUTPUT], strict=True)
+    nearest = np.concatenate([nearest_rows(found, expected[expected[:, 4] >= SURE]) for found, expected in pairs])
+    return {"boxes": nearest[:, :4], "scores": nearest[:, 4]}
+
+
+def nearest_rows(found: Rows, expected: Rows) -> Rows:
+    """For each expected row, the found row of the same class whose box is nearest; infinitely far where none is."""
+    gaps = np.abs(found[np.newaxis, :, :4] - expected[:, np.newaxis, :4]).max(axis=2)
+    gaps = gaps + np.abs(found[np.newaxis, :, 4] - expected[:, np.newaxis, 4])
+    gaps[found[np.newaxis, :, 5] != expected[:, np.newaxis, 5]] = np.inf
+    places = gaps.argmin(axis=1)
+    rows: Rows = found[places]
+    rows[np.isinf(gaps[np.arange(len(expected)), places])] = np.inf
+    return rows
+
+
+def stacked_rows(rows: Sequence[Rows]) -> Outputs:
+    """Rows of each image as an output."""
+    return {OUTPUT: np.stack(rows)}

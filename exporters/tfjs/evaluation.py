@@ -8,7 +8,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from exporters.tfjs.reader import Node, TfjsGraph
-from exporters.tflite.padding import same_padding
+from exporters.tflite.translation import same_padding
 
 Values = NDArray[np.float64]
 

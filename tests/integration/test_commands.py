@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded.state import StackState
+from deploy.embedded.folders import StackState
 from tests.foreign import foreign_environment
 from tests.processes import group_members, processes_in
 from tests.stack import CHECKOUT, eventually, stack_environment

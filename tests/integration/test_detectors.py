@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import tritonclient.utils
 
-from deploy.embedded.errors import StackError
-from deploy.embedded.folders import CHECKOUT, Folders
+from deploy.embedded import CHECKOUT, StackError
+from deploy.embedded.folders import Folders
 from deploy.embedded.triton import MODELS, Triton
+from exporters.catalogue import DEFAULT_PATHS
 from exporters.detectors.adding import Addition, add_detector
-from exporters.listener import Silence
-from exporters.paths import DEFAULT_PATHS
+from exporters.downloads import Listener
 from gateway.settings import Settings
 from gateway.triton import connect
 from steps.object_detectors import IN_USE, chosen_detectors
@@ -86,7 +86,7 @@ def add(repository: Path, tmp_path: Path, name: str, role: str, batch: int | str
     base, scored = (np.delete(part, [4, 6], axis=1) for part in drawn.yolov8())
     file = drawn.save(tmp_path / f"{name}.onnx", (base, scored), batch=batch)
     paths = replace(DEFAULT_PATHS, model_repository=repository)
-    add_detector(Addition(file, name, role, ("mine",)), listener=Silence(), paths=paths)
+    add_detector(Addition(file, name, role, ("mine",)), listener=Listener(), paths=paths)
 
 
 def found(url: str, model: str, parameters: dict[str, object]) -> list[tuple[object, object, object]]:

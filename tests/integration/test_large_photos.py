@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from exporters.paths import DEFAULT_PATHS
+from exporters.catalogue import DEFAULT_PATHS
 from loadtests.bare import pipeline, request
 from steps.ensemble import Ensemble
 from tests.parity.environment import SHARED

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from exporters.paths import DEFAULT_PATHS
+from exporters.catalogue import DEFAULT_PATHS
 from tests.parity.environment import SAMPLES, SHARED
 from tests.parity.privacy import Privacy
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy.embedded.account import FIRST, LAST, servers_of, triton_of
 from deploy.embedded.folders import Folders
+from deploy.embedded.rights import FIRST, LAST, servers_of, triton_of
 from deploy.embedded.service import Service
 from deploy.embedded.stack import services_for
 from gateway.settings import Settings

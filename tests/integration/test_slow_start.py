@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded.coming_up import Patience
-from deploy.embedded.errors import StackError
-from deploy.embedded.keeper import Keeper
+from deploy.embedded import StackError
+from deploy.embedded.folders import ServiceState
+from deploy.embedded.keeper import Keeper, StallTimeout
 from deploy.embedded.service import Service
-from deploy.embedded.state import ServiceState
 
-QUICK = Patience(without_work=1.5, between_looks=0.05)
-CALM = Patience(without_work=60.0, between_looks=0.05)
+QUICK = StallTimeout(seconds=1.5, check_interval=0.05)
+CALM = StallTimeout(seconds=60.0, check_interval=0.05)
 COMPUTE = "import time\nend = time.monotonic() + 2.0\nwhile time.monotonic() < end: sum(range(1000))\n"
 LOG = "import time\nfor part in range(25):\n    print('part', part, flush=True)\n    time.sleep(0.1)\n"
 SERVE = "import pathlib\npathlib.Path('{ready}').touch()\nimport time\ntime.sleep(60)\n"
@@ -51,38 +50,38 @@ class Program(Service):
         self._ready.stat()
 
 
-async def started(tmp_path: Path, code: str, longest: float = 30, patience: Patience = QUICK) -> list[ServiceState]:
+async def started(tmp_path: Path, code: str, longest: float = 30, stall: StallTimeout = QUICK) -> list[ServiceState]:
     states: list[ServiceState] = []
     program = Program(tmp_path / "ready", code)
     program.start_timeout = longest
-    keeper = Keeper(program, tmp_path / "log", states.append, patience)
+    keeper = Keeper(program, tmp_path / "log", states.append, stall)
     await keeper.start()
     await keeper.stop()
     return states
 
 
-async def test_a_server_that_computes_is_waited_for(tmp_path: Path) -> None:
+async def test_start_that_computes_is_waited_for(tmp_path: Path) -> None:
     states = await started(tmp_path, COMPUTE + SERVE)
     assert [state.state for state in states] == ["starting", "ready", "stopping", "stopped"]
 
 
-async def test_a_server_that_logs_is_waited_for_and_the_state_says_what_it_is_at(tmp_path: Path) -> None:
+async def test_start_that_logs_is_waited_for_and_the_state_says_what_it_does(tmp_path: Path) -> None:
     states = await started(tmp_path, LOG + SERVE)
     assert [state.state for state in states if not state.doing] == ["starting", "ready", "stopping", "stopped"]
     assert {"part 3", "part 9"} <= {state.doing for state in states if state.state == "starting"}
 
 
-async def test_a_server_that_stands_still_is_given_up_with_what_it_was_at(tmp_path: Path) -> None:
+async def test_start_that_does_nothing_fails_with_what_it_did_last(tmp_path: Path) -> None:
     with pytest.raises(StackError, match=r"program did not start: part one, then did nothing for 2 s"):
         await started(tmp_path, SLEEP)
 
 
-async def test_a_server_that_works_for_ever_is_given_up_in_the_end(tmp_path: Path) -> None:
+async def test_start_that_works_for_ever_fails_after_its_timeout(tmp_path: Path) -> None:
     with pytest.raises(StackError, match=r"it works, but is not ready after 1 s"):
-        await started(tmp_path, "while True: sum(range(1000))", longest=1.0, patience=CALM)
+        await started(tmp_path, "while True: sum(range(1000))", longest=1.0, stall=CALM)
 
 
-async def test_a_restart_is_given_the_same_time(tmp_path: Path) -> None:
+async def test_restart_has_the_same_time_as_the_first_start(tmp_path: Path) -> None:
     states: list[ServiceState] = []
     keeper = Keeper(Program(tmp_path / "ready", COMPUTE + SERVE), tmp_path / "log", states.append, QUICK)
     await keeper.start()

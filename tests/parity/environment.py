@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cv2
 
-from exporters.paths import DEFAULT_PATHS
+from exporters.catalogue import DEFAULT_PATHS
 from gateway.settings import Settings
 
 MEDIAPIPE = ("mediapipe==0.10.21",)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
-from exporters.paths import DEFAULT_PATHS
+from exporters.catalogue import DEFAULT_PATHS
 from steps.onnx_session import OnnxSession, SessionOptions
 from tests.detecting import LoadedDetector
 from vision.affine import scale_and_shift, warp

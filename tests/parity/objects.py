@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from exporters.detectors.alignment import nearest_rows
-from exporters.paths import DEFAULT_PATHS
+from exporters.catalogue import DEFAULT_PATHS
+from exporters.detectors.rows import nearest_rows
 from gateway.settings import Settings
 from tests.detecting import load_detector
 from tests.parity.environment import SAMPLES, shared_photos

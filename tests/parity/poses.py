@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from exporters.paths import DEFAULT_PATHS
+from exporters.catalogue import DEFAULT_PATHS
 from tests.parity.environment import MEDIAPIPE, run_reference, shared_photos
 from tests.parity.ours import Found, find, load_pipeline
 

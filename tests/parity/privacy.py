@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from exporters.listener import Silence
-from exporters.sources.npm import NpmSource
+from exporters.downloads import Listener
+from exporters.packages import NpmSource
 from gateway.settings import Settings
 from loadtests.bare import pipeline, request
 from steps.ensemble import Ensemble
@@ -158,5 +158,5 @@ def _fetched() -> list[Path]:
     targets = {f"{source.member}/{name}": folder / name for name in MARKED}
     if source.obstacle is None and not all(path.exists() for path in targets.values()):
         folder.mkdir(parents=True, exist_ok=True)
-        source.retrieve(targets, Silence())
+        source.retrieve(targets, Listener())
     return [path for path in targets.values() if path.exists()]

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded.credentials import Credentials
-from deploy.embedded.errors import StackError
-from deploy.embedded.state import StackState
-from exporters import report
+from deploy.embedded import StackError
+from deploy.embedded.folders import Credentials, StackState
+from exporters.parity import read_report
 from gateway.access.tokens import JwksFile
 from gateway.settings import SettingsError
 from gateway.settings.kept import Kept, KeptError
@@ -56,7 +55,7 @@ def test_a_broken_file_is_named(broken: Path, read: Callable[[Path], object], er
         read(broken)
 
 
-@pytest.mark.parametrize("read", [StackState.read, report.read], ids=["state", "parity"])
+@pytest.mark.parametrize("read", [StackState.read, read_report], ids=["state", "parity"])
 def test_a_broken_note_of_our_own_counts_as_none(broken: Path, read: Callable[[Path], object]) -> None:
     assert read(broken) is None
 

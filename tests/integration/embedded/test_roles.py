@@ -7,9 +7,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from deploy.embedded.addresses import POSTGRES_ADMIN, POSTGRES_DATABASE, POSTGRES_USER
-from deploy.embedded.credentials import Credentials
-from deploy.embedded.folders import Folders
+from deploy.embedded.environment import POSTGRES_ADMIN, POSTGRES_DATABASE, POSTGRES_USER
+from deploy.embedded.folders import Credentials, Folders
 from deploy.embedded.postgres import Postgres
 from gateway.postgres.stores import prepare
 from gateway.settings import Settings
@@ -61,7 +60,7 @@ def gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield gateway_dsn(home, server.address)
 
 
-async def test_the_gateway_can_make_its_tables_and_is_nobody(gateways: str) -> None:
+async def test_gateway_role_makes_its_tables_without_other_rights(gateways: str) -> None:
     assert await prepare(Settings(postgres_dsn=gateways))
     sql = await asyncpg.connect(gateways)
     assert set((await sql.fetchrow(RIGHTS, POSTGRES_USER)).values()) == {False}
@@ -91,7 +90,7 @@ async def test_the_gateway_can_make_its_tables_and_is_nobody(gateways: str) -> N
         "CREATE FUNCTION f() RETURNS int LANGUAGE c AS '/lib/x86_64-linux-gnu/libc.so.6', 'system'",
     ],
 )
-async def test_whoever_is_the_gateway_harms_nothing_else(gateways: str, statement: str) -> None:
+async def test_gateway_role_reads_no_file_runs_no_program_and_grants_nothing(gateways: str, statement: str) -> None:
     sql = await asyncpg.connect(gateways)
     try:
         with pytest.raises(
@@ -103,7 +102,7 @@ async def test_whoever_is_the_gateway_harms_nothing_else(gateways: str, statemen
 
 
 @pytest.mark.parametrize("database", ["postgres", "template1"])
-async def test_other_databases_are_closed_to_it(gateways: str, database: str) -> None:
+async def test_gateway_role_cannot_enter_other_databases(gateways: str, database: str) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied for database"):
         await asyncpg.connect(gateways.rpartition("/")[0] + f"/{database}")
 

@@ -167,7 +167,7 @@ def test_plain_links_open_the_bucket_of_the_masks_for_reading_alone() -> None:
         assert get(server, "open", "user/job/mask.png") == b"mask"
 
 
-def test_without_them_nothing_is_open(s3: S3Server) -> None:
+def test_bucket_is_closed_without_plain_links(s3: S3Server) -> None:
     put(s3, "masks", "mask.png", b"mask")
     assert httpx.get(f"http://{s3.endpoint}/masks/mask.png").status_code == 403
 

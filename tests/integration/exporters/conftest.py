@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from exporters.paths import Paths
+from exporters.catalogue import Paths
 
 
 @dataclass

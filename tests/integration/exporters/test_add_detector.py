@@ -8,14 +8,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from deploy.embedded.ensembles import write_ensembles
-from deploy.embedded.triton import ENSEMBLES, MODELS
+from deploy.embedded.triton import ENSEMBLES, MODELS, write_ensembles
 from exporters import commands
-from exporters.catalogue import load
+from exporters.catalogue import DEFAULT_PATHS, Paths, load
 from exporters.commands import app
 from exporters.detectors.adding import LABELS as LABEL_OF
 from exporters.fetch import State, state
-from exporters.paths import DEFAULT_PATHS, Paths
 from gateway.triton import WEIGHTS
 from steps.catalogue import steps_of
 from steps.detect import GROUPS
@@ -159,7 +157,7 @@ def test_an_added_detector_is_listed_and_verified(run: Run, paths: Paths, tmp_pa
         (("--role", "plates", "--labels", LABELS, "--form", "yolo0"), 2, "unknown name: yolo0"),
     ],
 )
-def test_what_cannot_be_added_leaves_nothing(
+def test_detector_that_cannot_be_added_leaves_nothing(
     run: Run, paths: Paths, tmp_path: Path, words: tuple[str, ...], code: int, message: str
 ) -> None:
     file = drawn.save(tmp_path / "mine.onnx", drawn.yolov8())

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exporters.catalogue import DEFAULT_PATHS
 from exporters.detectors.clpr_plates import PIXELS, decode_plates
-from exporters.paths import DEFAULT_PATHS
+from exporters.recipe import run_network, run_onnx
 from exporters.recipes import RECIPES
-from exporters.runners import run_network, run_onnx
 
 (RECIPE,) = (recipe for recipe in RECIPES if recipe.name == "clpr_plates")
 FILE = DEFAULT_PATHS.files / RECIPE.checkpoints[0]

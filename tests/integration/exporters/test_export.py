@@ -6,13 +6,12 @@ import onnx
 import pytest
 
 from exporters import parity
-from exporters.catalogue import load
+from exporters.catalogue import DEFAULT_PATHS, Paths, load
 from exporters.errors import ParityError
 from exporters.export import ModelState, export_models, model_state
 from exporters.fetch import State, state
-from exporters.paths import DEFAULT_PATHS, Paths
 from exporters.recipes import RECIPES
-from exporters.tflite import recipe as tflite_recipe
+from exporters.tflite.translate import TfliteRecipe
 
 CATALOGUE = load(DEFAULT_PATHS.catalogue)
 BY_NAME = {recipe.name: recipe for recipe in RECIPES}
@@ -113,7 +112,7 @@ class TestPoseDetection:
     def test_a_model_above_the_bar_fails_and_none_is_left(self, paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
         export_models([self.recipe.name], paths=paths)
         paths.parity(self.recipe.name).unlink()
-        monkeypatch.setattr(tflite_recipe, "BAR", 0.0)
+        monkeypatch.setattr(TfliteRecipe, "bar", 0.0)
         monkeypatch.setattr(parity, "SPREAD_FACTOR", 0.0)
         with pytest.raises(ParityError, match="pose_detection differs"):
             export_models([self.recipe.name], paths=paths)

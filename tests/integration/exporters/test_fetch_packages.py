@@ -6,9 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from exporters import commands
+from exporters.downloads import Listener
 from exporters.errors import FetchError
 from exporters.fetch import fetch_all
-from exporters.listener import Silence
 from tests.integration.exporters.conftest import Shelf
 
 METADATA = "Metadata-Version: 2.1\nName: tinypack\nVersion: 1.0\n"
@@ -36,7 +36,7 @@ def wheel_source(member: str, version: str = "1.0") -> str:
     return f'{{ type = "wheel", package = "tinypack", version = "{version}", {tags}, member = "{member}" }}'
 
 
-class Tasks(Silence):
+class Tasks(Listener):
     """A listener that keeps the names of the tasks."""
 
     def __init__(self) -> None:

@@ -2,10 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded.addresses import Addresses
-from deploy.embedded.credentials import Credentials
-from deploy.embedded.errors import StackError
-from deploy.embedded.folders import Folders
+from deploy.embedded import StackError
+from deploy.embedded.environment import Addresses
+from deploy.embedded.folders import Credentials, Folders
 from deploy.embedded.stack import services_for
 from gateway.settings import Settings, SettingsError
 
@@ -37,7 +36,7 @@ def take(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
         monkeypatch.setenv(name, value)
 
 
-def test_what_is_not_given_is_our_own_and_has_an_address(tmp_path: Path) -> None:
+def test_server_without_an_address_is_embedded_and_gets_one(tmp_path: Path) -> None:
     found = addresses(tmp_path)
     assert own(found) == (True, True, True)
     variables = found.environment()
@@ -57,7 +56,7 @@ def test_what_is_not_given_is_our_own_and_has_an_address(tmp_path: Path) -> None
         (list(GIVEN), (False, False, False)),
     ],
 )
-def test_what_is_given_is_used_as_it_is(
+def test_given_addresses_are_used_as_they_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: list[str], ours: tuple[bool, bool, bool]
 ) -> None:
     take(monkeypatch, {name: GIVEN[name] for name in names})
@@ -134,7 +133,7 @@ def test_somebody_elses_servers_on_our_default_ports_are_not_ours(
     ("setting", "value", "needed"),
     [("MINIO_SECURE", "true", "MINIO_ENDPOINT"), ("KAFKA_SECURITY_PROTOCOL", "SASL_SSL", "KAFKA_BOOTSTRAP_SERVERS")],
 )
-def test_what_an_embedded_server_cannot_do_is_said(
+def test_settings_that_an_embedded_server_cannot_serve_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, value: str, needed: str
 ) -> None:
     take(monkeypatch, {setting: value})
@@ -144,9 +143,7 @@ def test_what_an_embedded_server_cannot_do_is_said(
     assert not any(own(addresses(tmp_path)))
 
 
-def test_what_is_said_of_the_broker_and_cannot_be_stops_the_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_impossible_broker_settings_stop_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     take(monkeypatch, {**GIVEN, "KAFKA_SASL_MECHANISM": "SCRAM-SHA-256"})
     with pytest.raises(SettingsError, match="KAFKA_SASL_MECHANISM=SCRAM-SHA-256: nobody logs in with"):
         services_for(Settings.from_environment(), Folders(tmp_path))

@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from deploy.embedded.binaries import installed_binary
-from deploy.embedded.errors import StackError
+from deploy.embedded import StackError
+from deploy.embedded.service import installed_binary
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded.credentials import Credentials
-from deploy.embedded.errors import StackError
+from deploy.embedded import StackError
+from deploy.embedded.folders import Credentials
 
 
-def test_they_are_made_once_for_the_owners_eyes_alone(tmp_path: Path) -> None:
+def test_credentials_are_made_once_and_readable_by_the_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "secrets.json"
     made = Credentials.kept(path)
     assert Credentials.kept(path) == made

@@ -23,13 +23,13 @@ def _told(variables: Mapping[str, str]) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def test_a_good_machine_passes_and_hears_how_to_start(variables: Mapping[str, str]) -> None:
+def test_doctor_passes_on_a_good_machine_and_says_how_to_start(variables: Mapping[str, str]) -> None:
     status, output = _told(variables)
     assert (status, "✗" in output) == (0, False)
     assert "✓ the stack does not run; `make up` starts it" in output
 
 
-def test_a_server_that_answers_and_one_that_does_not_are_told_apart(variables: Mapping[str, str]) -> None:
+def test_doctor_names_the_server_that_does_not_answer(variables: Mapping[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         s3, postgres = f"127.0.0.1:{server.getsockname()[1]}", "postgresql://me:secret@127.0.0.1:1/db"
         status, output = _told({**variables, "MINIO_ENDPOINT": s3, "POSTGRES_DSN": postgres})
@@ -39,7 +39,7 @@ def test_a_server_that_answers_and_one_that_does_not_are_told_apart(variables: M
     assert "secret" not in output
 
 
-def test_a_taken_port_and_a_bad_setting_are_both_told(variables: Mapping[str, str]) -> None:
+def test_doctor_names_a_taken_port_and_a_bad_setting(variables: Mapping[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         status, output = _told({**variables, "API_PORT": port, "MAX_PIXELS": "many"})

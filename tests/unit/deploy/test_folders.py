@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from deploy.embedded.account import FIRST, LAST, Account
-from deploy.embedded.errors import StackError
+from deploy.embedded import StackError
 from deploy.embedded.folders import Folders
+from deploy.embedded.rights import FIRST, LAST, Account
 from gateway.cli.main import app
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to other users")
@@ -49,7 +49,7 @@ def lay(folders: Folders, trick: str) -> Path:
         *(pytest.param(f"{name} of another", marks=as_root) for name in ("home", "secrets", "state", "lock", "log")),
     ],
 )
-def test_what_may_be_another_users_work_is_refused(folders: Folders, trick: str, command: list[str]) -> None:
+def test_files_that_may_be_another_users_are_refused(folders: Folders, trick: str, command: list[str]) -> None:
     path = lay(folders, trick)
     result = CliRunner().invoke(app, command, env={"MASKWRIGHT_HOME": str(folders.home)})
     assert result.exit_code == 1, result.output

@@ -12,10 +12,10 @@ from typer.testing import CliRunner, Result
 
 from deploy.demo.answers import RefusalError
 from deploy.demo.page import write_page
-from deploy.demo.panel import Panel, make_panel
+from deploy.demo.panels import Panel, make_panel
 from deploy.embedded import launcher
-from deploy.embedded.state import ServiceState, StackState
-from deploy.embedded.table import service_table
+from deploy.embedded.commands import service_table
+from deploy.embedded.folders import ServiceState, StackState
 from gateway.cli import app
 from gateway.cli.bounded import UnexpectedAnswerError
 from gateway.cli.files import Results
@@ -36,7 +36,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_log_gives_no_orders_and_keeps_its_words(home: Path) -> None:
+def test_log_with_terminal_codes_prints_its_words_alone(home: Path) -> None:
     lines = f"plain\ttab\n\x1b[32mgreen\x1b[0m {ORDERS}\n" + "x" * 200_000 + "\n"
     (home / "logs" / "gateway.log").write_text(lines)
     (home / "logs" / f"a{ORDERS[:5]}.log").write_bytes(b"\xff\x00\n")
@@ -52,7 +52,7 @@ def test_a_log_gives_no_orders_and_keeps_its_words(home: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pipe", "link", "folder"])
-def test_what_is_no_log_is_refused_and_not_waited_for(home: Path, kind: str) -> None:
+def test_log_that_is_no_regular_file_is_refused_at_once(home: Path, kind: str) -> None:
     path = home / "logs" / "triton.log"
     if kind == "pipe":
         os.mkfifo(path)
@@ -72,7 +72,7 @@ def test_what_is_no_log_is_refused_and_not_waited_for(home: Path, kind: str) -> 
                 json.dumps({"pid": 2**70, "state": ORDERS}).encode(), b"{" + b" " * 2**20],
 )  # fmt: skip
 @pytest.mark.parametrize("command", ["status", "env", "doctor", "down"])
-def test_a_state_that_is_none_ends_no_command_in_a_traceback(home: Path, content: bytes, command: str) -> None:
+def test_broken_state_file_ends_no_command_in_a_traceback(home: Path, content: bytes, command: str) -> None:
     (home / "stack.json").write_bytes(content)
     (home / "kept").mkdir(mode=0o700)
     (home / "kept" / "settings.json").write_bytes(content)
@@ -83,7 +83,7 @@ def test_a_state_that_is_none_ends_no_command_in_a_traceback(home: Path, content
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "endless", "loop"])
 @pytest.mark.parametrize("variable", ["stack.json", "PIPELINE_CONFIG", "POSTGRES_DSN_FILE", "MINIO_SECRET_KEY_FILE"])
-def test_a_file_that_is_none_or_has_no_end_is_not_waited_for(
+def test_pipes_folders_and_endless_files_are_not_waited_for(
     home: Path, kind: str, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = home / "stack.json" if variable == "stack.json" else home / "file"
@@ -103,7 +103,7 @@ def test_a_file_that_is_none_or_has_no_end_is_not_waited_for(
     assert path.name == "stack.json" or f"{variable}=" in ended.stderr
 
 
-def test_a_state_in_orders_gives_none(capsys: pytest.CaptureFixture[str]) -> None:
+def test_state_with_terminal_codes_prints_none(capsys: pytest.CaptureFixture[str]) -> None:
     service = ServiceState(ORDERS, ORDERS, 1, {ORDERS: 1}, doing=ORDERS, notes=[ORDERS])
     Screen().print(service_table(StackState(1, ORDERS, {ORDERS: service})))
     assert "".join(capsys.readouterr().out.split("\n")).isprintable()
@@ -129,7 +129,7 @@ def panel(folder: Path, name: str) -> Panel:
     return Panel(folder, name, 1, 1, 1, 1.0, (name,), name, name, None, hiding)
 
 
-def test_a_page_is_of_words_and_of_files_beside_it_alone(tmp_path: Path) -> None:
+def test_demo_page_escapes_names_and_links_only_files_beside_it(tmp_path: Path) -> None:
     for name in ('"><script>alert(1)</script>', "javascript:alert(1)", "//evil.example/x", "a\u202eb", "?#", "&lt;"):
         page = write_page([panel(tmp_path / name.replace("/", "_"), name)], Results(tmp_path)).read_text()
         assert "<script" not in page
@@ -159,7 +159,7 @@ def photo(tmp_path: Path) -> Path:
         http(json.dumps({"artifacts": {"1.png": {"base64": "eA=="}}}).encode()),
     ],
 )  # fmt: skip
-def test_whatever_the_demo_is_answered_it_ends_with_an_error_and_writes_beside_nothing(
+def test_demo_ends_with_an_error_on_a_bad_answer_and_writes_only_into_its_folder(
     content: bytes, photo: Path, tmp_path: Path
 ) -> None:
     with pytest.raises((UnexpectedAnswerError, RefusalError, httpx.HTTPError, OSError)):

@@ -2,8 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded import gpus
-from deploy.embedded.errors import StackError
+from deploy.embedded import StackError, hardware
 from gateway.settings import Settings
 
 TWO_GPUS = """#!/bin/sh
@@ -30,34 +29,34 @@ def _no_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("driver")
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_gpu_that_is_there_will_do(number: int) -> None:
-    gpus.require_gpu(Settings(schp_device="cuda", gpu_id=number))
+    hardware.require_gpu(Settings(schp_device="cuda", gpu_id=number))
 
 
 @pytest.mark.usefixtures("driver")
 def test_a_gpu_beyond_the_last_is_refused() -> None:
     with pytest.raises(StackError, match=r"GPU_ID=2, but this machine has 2 GPU"):
-        gpus.require_gpu(Settings(schp_device="cuda", gpu_id=2))
+        hardware.require_gpu(Settings(schp_device="cuda", gpu_id=2))
 
 
 @pytest.mark.usefixtures("_no_driver")
 def test_cuda_without_a_gpu_is_refused_and_nothing_else_is() -> None:
     with pytest.raises(StackError, match=r"SCHP_DEVICE=cuda.*no NVIDIA GPU"):
-        gpus.require_gpu(Settings(schp_device="cuda"))
-    gpus.require_gpu(Settings(schp_device="auto"))
-    gpus.require_gpu(Settings(schp_device="cpu"))
+        hardware.require_gpu(Settings(schp_device="cuda"))
+    hardware.require_gpu(Settings(schp_device="auto"))
+    hardware.require_gpu(Settings(schp_device="cpu"))
 
 
 def test_triton_sees_the_gpu_that_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert gpus.visible_devices(Settings()) == "0"
-    assert gpus.visible_devices(Settings(gpu_id=3)) == "3"
-    assert gpus.visible_devices(Settings(gpu_id=3, schp_device="cpu")) == ""
+    assert hardware.visible_devices(Settings()) == "0"
+    assert hardware.visible_devices(Settings(gpu_id=3)) == "3"
+    assert hardware.visible_devices(Settings(gpu_id=3, schp_device="cpu")) == ""
 
 
 def test_a_choice_of_the_environment_gives_way_to_the_setting_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-7")
-    assert gpus.visible_devices(Settings()) == "GPU-7"
-    assert gpus.visible_devices(Settings(gpu_id=0)) == "0"
+    assert hardware.visible_devices(Settings()) == "GPU-7"
+    assert hardware.visible_devices(Settings(gpu_id=0)) == "0"
 
 
 def test_the_devices_of_every_gpu_are_made_whoever_starts_the_stack(
@@ -70,10 +69,10 @@ def test_the_devices_of_every_gpu_are_made_whoever_starts_the_stack(
     program = tmp_path / "nvidia-modprobe"
     program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\nexit 1\n')
     program.chmod(0o755)
-    monkeypatch.setattr(gpus, "_GPUS", tmp_path / "gpus")
+    monkeypatch.setattr(hardware, "_GPUS", tmp_path / "gpus")
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    gpus.make_devices()
+    hardware.make_devices()
     words = (tmp_path / "asked").read_text().split()
     assert sorted(zip(words[:-1:2], words[1::2], strict=True)) == [("-c", "0"), ("-c", "0"), ("-c", "1")]
     assert words[-1] == "-u"

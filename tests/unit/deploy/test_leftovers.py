@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded.errors import StackError
+from deploy.embedded import StackError
 from deploy.embedded.folders import Folders
-from deploy.embedded.leftovers import clear_away, only_launcher
-from deploy.embedded.plain_folder import plain_folder
+from deploy.embedded.launcher import clear_away, only_launcher
+from deploy.embedded.triton_wheel import plain_folder
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 import pytest
 
-from deploy.embedded.next_steps import next_steps
+from deploy.embedded.commands import next_steps
 from gateway.settings import Settings
 from gateway.settings.pipelines import PIPELINES
 
 
-def test_only_what_is_offered_is_said_to_run() -> None:
+def test_next_steps_name_only_offered_pipelines() -> None:
     said = next_steps(Settings(pipelines="privacy_blur,detect", api_port=8123))
     assert "run privacy_blur PHOTO.jpg" in said
     assert "http://127.0.0.1:8123/v1/run/privacy_blur" in said
@@ -14,11 +14,11 @@ def test_only_what_is_offered_is_said_to_run() -> None:
     assert "key" not in said
 
 
-def test_every_pipeline_has_a_line() -> None:
+def test_next_steps_have_a_line_for_every_pipeline() -> None:
     said = next_steps(Settings())
     assert all(f"run {name} PHOTO.jpg" in said for name in PIPELINES)
 
 
 @pytest.mark.parametrize("line", ["keys create", "export MASKWRIGHT_TOKEN", 'curl -H "Authorization: Bearer $'])
-def test_where_callers_are_asked_the_lines_bring_a_key(line: str) -> None:
+def test_next_steps_send_a_key_where_callers_need_one(line: str) -> None:
     assert line in next_steps(Settings(access="required"))

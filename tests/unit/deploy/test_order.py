@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.embedded.order import in_order, reverse
+from deploy.embedded.stack import in_order, reverse
 
 NAMES = "abcdef"
 
@@ -27,7 +27,7 @@ def order_of(wanted: dict[str, set[str]]) -> list[str]:
 
 
 @given(needs())
-def test_each_comes_after_what_it_needs_and_in_reverse_before(wanted: dict[str, set[str]]) -> None:
+def test_services_start_after_what_they_need_and_stop_before_it(wanted: dict[str, set[str]]) -> None:
     forth, back = order_of(wanted), order_of(reverse(wanted))
     assert sorted(forth) == sorted(back) == sorted(NAMES)
     for name, needed in wanted.items():
@@ -36,7 +36,7 @@ def test_each_comes_after_what_it_needs_and_in_reverse_before(wanted: dict[str, 
             assert back.index(name) < back.index(other)
 
 
-def test_those_that_need_nothing_run_beside_each_other() -> None:
+def test_independent_services_start_concurrently() -> None:
     async def meet() -> None:
         barrier = {name: asyncio.Event() for name in "ab"}
 
@@ -50,7 +50,7 @@ def test_those_that_need_nothing_run_beside_each_other() -> None:
     asyncio.run(meet())
 
 
-def test_an_error_ends_the_rest_and_is_raised() -> None:
+def test_first_error_cancels_the_rest_and_is_raised() -> None:
     ended: list[str] = []
 
     async def act(name: str) -> None:

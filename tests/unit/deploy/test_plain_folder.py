@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded.errors import StackError
-from deploy.embedded.plain_folder import (
+from deploy.embedded import StackError
+from deploy.embedded.triton_wheel import (
     keeping_from_sweeps,
     plain_folder,
     put_link,
@@ -29,7 +29,7 @@ def test_a_plain_path_needs_no_other_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["a b", "é", "a$b", "a;b", "a'b", 'a"b', "a\nb", "a:b", "a\\b", "*", "~", "(a)", "a#b"]
 )
-def test_any_other_path_gets_a_private_folder_with_a_plain_one(tmp_path: Path, name: str) -> None:
+def test_home_with_an_odd_path_gets_a_private_folder_with_a_plain_path(tmp_path: Path, name: str) -> None:
     home = tmp_path / name
     home.mkdir()
     folder = plain_folder(home)
@@ -46,7 +46,7 @@ def test_the_folder_is_found_again(odd: Path) -> None:
 
 
 @pytest.mark.parametrize("trick", ["open to others", "a file", "a link", "of another home"])
-def test_what_is_not_the_folder_that_was_made_is_left_alone(odd: Path, tmp_path: Path, trick: str) -> None:
+def test_folder_that_was_not_made_for_this_home_is_left_alone(odd: Path, tmp_path: Path, trick: str) -> None:
     laid = tmp_path / "laid"
     (laid if trick != "a link" else tmp_path / "elsewhere").mkdir(mode=0o700)
     if trick == "open to others":

@@ -2,8 +2,8 @@ import socket
 
 import pytest
 
-from deploy.embedded.errors import StackError
-from deploy.embedded.ports import Listener, require_free
+from deploy.embedded import StackError
+from deploy.embedded.service import Listener, require_free
 from tests.ports import free_ports
 
 

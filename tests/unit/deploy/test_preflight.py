@@ -126,7 +126,7 @@ def test_a_folder_that_no_path_can_hold_is_refused(machine: Machine, tmp_path: P
 
 
 @pytest.mark.parametrize("name", ["mein Ordner ü", 'it\'s $HOME `id` "x"', "x" * 200])
-def test_odd_folders_pass(machine: Machine, tmp_path: Path, name: str) -> None:
+def test_checkout_folders_with_odd_names_pass(machine: Machine, tmp_path: Path, name: str) -> None:
     machine.checkout = tmp_path / name
     machine.checkout.mkdir()
     assert machine.told() == []
@@ -150,7 +150,7 @@ def mounted(tmp_path: Path) -> Iterator[Sequence[str]]:
         ("size=30m", "/dev/shm", "30 MB are free in /dev/shm"),
     ],
 )
-def test_a_real_file_system_that_does_not_do_is_refused(
+def test_unusable_file_system_is_refused(
     mounted: Sequence[str], tmp_path: Path, options: str, folder: str, said: str
 ) -> None:
     script = f"mount -t tmpfs -o {options} tmpfs {folder} && cd {tmp_path} && sh '{SCRIPT}' run"

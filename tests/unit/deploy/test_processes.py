@@ -13,16 +13,12 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from deploy.embedded import leftovers
-from deploy.embedded.errors import StackError
-from deploy.embedded.folders import Folders
-from deploy.embedded.launcher import running, stop
-from deploy.embedded.leftovers import end_leftovers, only_launcher
-from deploy.embedded.process import ServiceProcess
+from deploy.embedded import StackError, launcher
+from deploy.embedded.folders import Folders, ServiceState, StackState
+from deploy.embedded.launcher import end_leftovers, only_launcher, running, stop
 from deploy.embedded.processes import birth_of, signal_process, writers_to
-from deploy.embedded.service import Service
+from deploy.embedded.service import Service, ServiceProcess
 from deploy.embedded.stack import Stack, services_for
-from deploy.embedded.state import ServiceState, StackState
 from gateway.settings import Settings
 from tests.processes import group_members
 
@@ -98,7 +94,7 @@ def as_user(uid: int) -> Iterator[None]:
 
 @needs_root
 @pytest.mark.parametrize("end", ["kill", "stop"])
-async def test_a_number_that_was_waited_for_is_not_signalled_again(tmp_path: Path, end: str) -> None:
+async def test_process_id_is_not_signalled_after_its_process_was_waited_for(tmp_path: Path, end: str) -> None:
     process = await ServiceProcess.start(Script("exit 3"), tmp_path / "log")
     assert await process.wait() == 3
     with with_number(process.pid) as other:
@@ -110,7 +106,7 @@ async def test_a_number_that_was_waited_for_is_not_signalled_again(tmp_path: Pat
 
 
 @pytest.mark.parametrize("line", ["sleep 60 & exit 0", "sleep 60 & kill -9 $$", "trap '' TERM; sleep 60 & wait"])
-async def test_a_group_ends_with_its_leader(tmp_path: Path, line: str) -> None:
+async def test_process_group_ends_with_its_leader(tmp_path: Path, line: str) -> None:
     service = Script(line)
     service.stop_timeout = 0.2
     process = await ServiceProcess.start(service, tmp_path / "log")
@@ -158,7 +154,7 @@ def test_a_command_line_like_ours_makes_no_launcher_of_another_users_process() -
         assert lives(other)
 
 
-def test_a_launcher_is_told_by_its_lock_and_its_birth(folders: Folders) -> None:
+def test_launcher_is_recognised_by_its_lock_and_its_birth(folders: Folders) -> None:
     with folders.lock.open("w") as lock, stranger(stdout=lock) as ours, stranger() as other:
         stack_of(folders, ours.pid)
         assert is_running(folders)
@@ -178,7 +174,7 @@ def test_a_launcher_is_told_by_its_lock_and_its_birth(folders: Folders) -> None:
 
 
 @pytest.mark.parametrize("kernel", ["of today", "without pidfds"])
-def test_what_is_meant_is_signalled_and_nothing_else(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signal_is_sent_only_to_the_process_that_is_meant(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if kernel == "without pidfds":
         monkeypatch.delattr(os, "pidfd_open")
     with stranger() as one:
@@ -189,8 +185,8 @@ def test_what_is_meant_is_signalled_and_nothing_else(kernel: str, monkeypatch: p
         signal_process(one.pid, signal.SIGTERM, lambda: True)  # it has ended
 
 
-def test_what_a_state_file_names_is_not_ended_for_that(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leftovers, "_GRACE_S", 0.0)
+def test_process_that_only_the_state_file_names_is_not_ended(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launcher, "_GRACE_S", 0.0)
     own_log, up_log = folders.log("gateway"), folders.log("up")
     with (
         own_log.open("ab") as own,
@@ -214,9 +210,9 @@ def test_what_a_state_file_names_is_not_ended_for_that(folders: Folders, monkeyp
 CLEAR = """
 import sys
 from pathlib import Path
-from deploy.embedded import leftovers
-leftovers._GRACE_S = 0.0
-leftovers.end_leftovers(leftovers.Folders(Path(sys.argv[1])))
+from deploy.embedded import launcher
+launcher._GRACE_S = 0.0
+launcher.end_leftovers(launcher.Folders(Path(sys.argv[1])))
 """
 
 
@@ -235,20 +231,20 @@ def test_servers_are_ended_where_root_may_not_look_into_them(folders: Folders) -
         assert lives(other)
 
 
-def test_the_logs_of_every_service_are_looked_at(folders: Folders) -> None:
+def test_leftovers_are_searched_by_the_log_of_every_service(folders: Folders) -> None:
     given = Settings(postgres_dsn="", minio_endpoint="", kafka_bootstrap_servers="", worker_processes=3)
     names = {one.name for one in services_for(given, folders)}
     assert {"postgres", "worker-3"} <= names
-    assert {name for name in names if leftovers._SERVICES.fullmatch(name)} == names
+    assert {name for name in names if launcher._SERVICES.fullmatch(name)} == names
 
 
-async def test_a_state_that_cannot_be_written_ends_no_stack(folders: Folders) -> None:
+async def test_stack_goes_on_where_its_state_cannot_be_written(folders: Folders) -> None:
     folders.state.mkdir()
     await Stack([], folders).run()
 
 
 @pytest.mark.parametrize("kind", ["folder", "link", "pipe"])
-def test_a_lock_that_is_no_file_is_named(folders: Folders, tmp_path: Path, kind: str) -> None:
+def test_lock_that_is_no_regular_file_gives_an_error(folders: Folders, tmp_path: Path, kind: str) -> None:
     if kind == "folder":
         folders.lock.mkdir()
     elif kind == "link":

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded import account, confined, rights
-from deploy.embedded.account import FIRST, Account
-from deploy.embedded.rights import Rights
+from deploy.embedded import confined, rights
+from deploy.embedded.rights import FIRST, Account, Rights
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root starts processes as another user")
 OTHER = Account(FIRST, FIRST)
@@ -56,22 +55,20 @@ def test_one_closed_folder_or_file_asks_for_the_least_capability(tree: Path, clo
 
 
 @as_root
-def test_a_program_that_only_root_may_run_asks_for_the_greater_one(tree: Path) -> None:
+def test_program_that_only_root_may_run_needs_dac_override(tree: Path) -> None:
     (tree / "package" / "program").chmod(0o700)
     assert capabilities(tree) == ["dac_override"]
 
 
 @as_root
-def test_where_a_container_lacks_the_least_one_the_greater_is_taken(
-    tree: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(account, "has", lambda capability: capability == "dac_override")
+def test_dac_override_is_taken_where_dac_read_search_is_missing(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rights, "has_capability", lambda capability: capability == "dac_override")
     tree.chmod(0o700)
     assert capabilities(tree) == ["dac_override"]
 
 
 @as_root
-def test_without_landlock_the_server_starts_and_one_line_says_what_is_open(
+def test_server_starts_without_landlock_and_says_what_is_not_limited(
     tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(confined, "abi", lambda: 0)
@@ -84,8 +81,8 @@ def test_without_landlock_the_server_starts_and_one_line_says_what_is_open(
 
 @as_root
 def test_root_that_cannot_give_up_its_rights_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(account, "can_drop", lambda: False)
-    user = account.servers_of(tmp_path)
+    monkeypatch.setattr(rights, "can_drop", lambda: False)
+    user = rights.servers_of(tmp_path)
     assert user == Account(0, os.getegid())
     (fault,) = Rights(user, []).faults()
     assert fault.startswith("it runs as root")
@@ -108,7 +105,7 @@ print(folders.servers.is_other)
 def test_root_with_the_capabilities_that_are_asked_for_drops_them_and_with_fewer_does_not(
     tmp_path: Path, lacking: str
 ) -> None:
-    held = ",".join(f"+{name}" for name in account.NEEDED if name != lacking)
+    held = ",".join(f"+{name}" for name in rights.NEEDED if name != lacking)
     container = ["setpriv", f"--bounding-set=-all,{held}", "--inh-caps=-all", "--"]
     command = [*container, sys.executable, "-c", LIFE, str(tmp_path / "home")]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -117,12 +114,12 @@ def test_root_with_the_capabilities_that_are_asked_for_drops_them_and_with_fewer
 
 def test_a_user_starts_servers_as_itself_without_new_rights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    account.can_drop.cache_clear()
-    user = account.servers_of(tmp_path)
-    assert (user.uid, account.triton_of(tmp_path)) == (1000, user)
+    rights.can_drop.cache_clear()
+    user = rights.servers_of(tmp_path)
+    assert (user.uid, rights.triton_of(tmp_path)) == (1000, user)
     assert Rights(user, [], ports=[80]).command(["true"]) == ["setpriv", "--no-new-privs", "--", "true"]
     monkeypatch.undo()
-    account.can_drop.cache_clear()
+    rights.can_drop.cache_clear()
 
 
 ATTEMPT = """

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded.errors import StackError
+from deploy.embedded import StackError
 from deploy.embedded.folders import Folders
-from deploy.embedded.leftovers import only_launcher
+from deploy.embedded.launcher import only_launcher
 from deploy.embedded.s3 import S3
 from gateway.settings import Settings
 from tests.ports import free_s3_port

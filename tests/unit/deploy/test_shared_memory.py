@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.embedded import shared_memory
-from deploy.embedded.errors import StackError
+from deploy.embedded import StackError, hardware
 from gateway.settings import Settings
 from tests.stack import CHECKOUT
 
@@ -23,69 +22,69 @@ def _settings(cores: int, **values: object) -> Settings:
 
 def test_a_roomy_machine_changes_nothing() -> None:
     settings = _settings(4)
-    assert shared_memory.fitted(settings, 10_000 * MIB) is settings
+    assert hardware.fitted(settings, 10_000 * MIB) is settings
 
 
-def test_a_container_s_64_mb_do_for_photos_of_a_telephone() -> None:
+def test_64_mb_of_a_container_are_enough_for_photos_of_a_telephone() -> None:
     given_settings = _settings(2)
-    used = shared_memory.fitted(given_settings, 64 * MIB)
+    used = hardware.fitted(given_settings, 64 * MIB)
     assert (used.triton_instances, used.max_body_bytes > 6_000_000, used.max_pixels > 18_000_000) == (1, True, True)
-    assert shared_memory.lowered(given_settings, used).keys() == {"TRITON_INSTANCES", "MAX_BODY_BYTES", "MAX_PIXELS"}
+    assert hardware.lowered(given_settings, used).keys() == {"TRITON_INSTANCES", "MAX_BODY_BYTES", "MAX_PIXELS"}
 
 
 @given(st.integers(1, 64), st.integers(0, 8_000).map(lambda size: size * MIB))
-def test_whatever_is_found_fits_and_takes_an_eighth_at_least(cores: int, free: int) -> None:
+def test_lowered_limits_fit_and_are_at_least_an_eighth(cores: int, free: int) -> None:
     settings = _settings(cores)
     try:
-        used = shared_memory.fitted(settings, free)
+        used = hardware.fitted(settings, free)
     except StackError:
         assert free < 43 * MIB
         return
-    assert shared_memory.needed(used) <= free
+    assert hardware.needed(used) <= free
     assert 1 <= used.triton_instances <= cores
     assert settings.max_pixels // 8 <= used.max_pixels <= settings.max_pixels
     assert settings.max_body_bytes // 8 <= used.max_body_bytes <= settings.max_body_bytes
 
 
-def test_what_was_set_stays() -> None:
-    used = shared_memory.fitted(_settings(8, max_body_bytes=5_000_000, max_pixels=12_000_000), 64 * MIB)
+def test_limits_that_were_set_are_not_lowered() -> None:
+    used = hardware.fitted(_settings(8, max_body_bytes=5_000_000, max_pixels=12_000_000), 64 * MIB)
     assert (used.triton_instances, used.max_body_bytes, used.max_pixels) == (1, 5_000_000, 12_000_000)
-    used = shared_memory.fitted(_settings(8, triton_instances=2), 120 * MIB)
+    used = hardware.fitted(_settings(8, triton_instances=2), 120 * MIB)
     assert used.triton_instances == 2
 
 
 @pytest.mark.parametrize("values", [{"max_pixels": 100_000_000}, {"triton_instances": 8}])
-def test_what_was_set_and_does_not_fit_is_refused_with_what_would(values: dict[str, int]) -> None:
+def test_limits_that_were_set_and_do_not_fit_are_refused_with_what_would_fit(values: dict[str, int]) -> None:
     with pytest.raises(
         StackError, match=r"has 67 MB free; .*TRITON_INSTANCES=.* need .* MB: lower them, or .*--shm-size"
     ):
-        shared_memory.fitted(_settings(8, **values), 64 * MIB)
+        hardware.fitted(_settings(8, **values), 64 * MIB)
 
 
-def test_the_first_command_refuses_what_the_stack_would() -> None:
+def test_preflight_refuses_the_shared_memory_that_the_stack_refuses() -> None:
     script = (CHECKOUT / "deploy" / "machine" / "preflight.sh").read_text()
     (least,) = re.findall(r"^SHM_MB=(\d+)", script, re.MULTILINE)
-    shared_memory.fitted(_settings(8), int(least) * MIB)
+    hardware.fitted(_settings(8), int(least) * MIB)
     with pytest.raises(StackError):
-        shared_memory.fitted(_settings(8), (int(least) - 3) * MIB)
+        hardware.fitted(_settings(8), (int(least) - 3) * MIB)
 
 
-def test_only_regions_of_our_own_user_are_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_memory, "SHARED_MEMORY", tmp_path)
+def test_regions_of_other_users_are_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "SHARED_MEMORY", tmp_path)
     settings = _settings(1)
-    names = [shared_memory.region_prefix(settings) + name for name in ("own", "folder", "link", "other")]
+    names = [hardware.region_prefix(settings) + name for name in ("own", "folder", "link", "other")]
     own, folder, link, other = (tmp_path / name for name in names)
     own.write_bytes(b"x" * MIB)
     folder.mkdir()
     link.symlink_to("nowhere")
-    assert list(shared_memory.regions(settings)) == [own]
+    assert list(hardware.regions(settings)) == [own]
     if os.geteuid() == 0:
         other.touch()
         os.chown(other, 65534, -1)
-        assert list(shared_memory.regions(settings)) == [own]
+        assert list(hardware.regions(settings)) == [own]
 
 
-def test_missing_shared_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_memory, "SHARED_MEMORY", tmp_path / "nowhere")
+def test_missing_shared_memory_gives_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "SHARED_MEMORY", tmp_path / "nowhere")
     with pytest.raises(StackError, match="mount a tmpfs there"):
-        shared_memory.with_room(_settings(1))
+        hardware.with_room(_settings(1))

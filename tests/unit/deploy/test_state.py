@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from deploy.embedded.state import ServiceState, StackState
+from deploy.embedded.folders import ServiceState, StackState
 
 
 def test_a_state_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -10,7 +10,7 @@ def test_a_state_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["stack.json"]
 
 
-def test_no_file_is_no_state(tmp_path: Path) -> None:
+def test_missing_state_file_reads_as_none(tmp_path: Path) -> None:
     assert StackState.read(tmp_path / "stack.json") is None
 
 

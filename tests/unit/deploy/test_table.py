@@ -1,10 +1,10 @@
 from rich.console import Console
 
-from deploy.embedded.state import ServiceState, StackState
-from deploy.embedded.table import service_table
+from deploy.embedded.commands import service_table
+from deploy.embedded.folders import ServiceState, StackState
 
 
-def test_what_does_not_work_of_a_service_that_serves_is_told() -> None:
+def test_table_shows_the_notes_of_a_service() -> None:
     notes = ["left out: mine/config.pbtxt: 1:10 : Expected [string]"]
     triton = ServiceState("triton", "ready", 7, {"TRITON_GRPC_PORT": 8001}, notes=notes)
     console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded.errors import StackError
+from deploy.embedded import StackError
 from deploy.embedded.triton_wheel import TritonWheel
 
 pytest.importorskip("pytriton", reason="Triton's wheel has no stub for this Python")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from exporters import packages
+from exporters.downloads import Part
 from exporters.errors import FetchError
-from exporters.sources import npm, process, wheel
-from exporters.sources.part import Part
 
 MEMBER = "package/a.bin"
 
@@ -51,22 +51,22 @@ def zipped(folder: Path, content: bytes, mode: int = stat.S_IFREG) -> Path:
 def test_a_member_of_a_tarball_that_is_no_file_is_refused(tmp_path: Path, part: Part, kind: bytes, target: str) -> None:
     path = tarball(tmp_path, (member("package/other"), b"other"), (member(kind=kind, target=target), b""))
     with pytest.raises(FetchError, match="is not a file"):
-        npm._extract(path, {MEMBER: part})
+        packages._unpack_tarball(path, {MEMBER: part})
     assert not part.path.exists()
 
 
 def test_a_link_in_a_wheel_is_refused(tmp_path: Path, part: Part) -> None:
     with pytest.raises(FetchError, match="is not a file"):
-        wheel._extract(zipped(tmp_path, b"/etc", stat.S_IFLNK), {MEMBER: part})
+        packages._unpack_wheel(zipped(tmp_path, b"/etc", stat.S_IFLNK), {MEMBER: part})
 
 
 @pytest.mark.parametrize("kind", ["tarball", "wheel"])
 def test_a_member_is_read_up_to_its_size_and_no_further(tmp_path: Path, part: Part, kind: str) -> None:
     def extract(content: bytes) -> None:
         if kind == "tarball":
-            npm._extract(tarball(tmp_path, (member(), content)), {MEMBER: part})
+            packages._unpack_tarball(tarball(tmp_path, (member(), content)), {MEMBER: part})
         else:
-            wheel._extract(zipped(tmp_path, content), {MEMBER: part})
+            packages._unpack_wheel(zipped(tmp_path, content), {MEMBER: part})
 
     extract(b"12345")
     assert part.path.read_bytes() == b"12345"
@@ -78,10 +78,10 @@ def test_a_member_is_read_up_to_its_size_and_no_further(tmp_path: Path, part: Pa
 def test_a_tarball_that_unpacks_to_more_than_the_bound_is_not_read_on(
     tmp_path: Path, part: Part, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(npm, "LARGEST_ARCHIVE", 100_000)
+    monkeypatch.setattr(packages, "LARGEST_ARCHIVE", 100_000)
     path = tarball(tmp_path, (member("package/bomb"), bytes(200_000)), (member(), b"12345"))
     with pytest.raises(FetchError, match="more than 100000 bytes"):
-        npm._extract(path, {MEMBER: part})
+        packages._unpack_tarball(path, {MEMBER: part})
 
 
 @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
@@ -89,43 +89,43 @@ def test_a_header_without_end_is_not_read_into_memory(tmp_path: Path, part: Part
     path = tarball(tmp_path, (member(kind=kind), bytes(50_000_000)), (member(), b"12345"))
     tracemalloc.start()
     with pytest.raises(FetchError, match="cannot be unpacked: a header of 50000"):
-        npm._extract(path, {MEMBER: part})
+        packages._unpack_tarball(path, {MEMBER: part})
     assert tracemalloc.get_traced_memory()[1] < 10_000_000
     tracemalloc.stop()
 
 
 @pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.XHDTYPE])
-def test_a_member_of_less_than_nothing_is_refused(tmp_path: Path, part: Part, kind: bytes) -> None:
+def test_member_of_negative_size_is_refused(tmp_path: Path, part: Part, kind: bytes) -> None:
     info = member("package/other", kind)
     info.size = -tarfile.BLOCKSIZE
     path = tmp_path / "a.tgz"
     with gzip.open(path, "wb") as archive:
         archive.write(info.tobuf(tarfile.GNU_FORMAT) + bytes(2 * tarfile.BLOCKSIZE))
     with pytest.raises(FetchError):
-        npm._extract(path, {MEMBER: part})
+        packages._unpack_tarball(path, {MEMBER: part})
 
 
-def test_names_of_members_are_no_paths(tmp_path: Path, part: Part) -> None:
+def test_member_names_are_not_used_as_paths(tmp_path: Path, part: Part) -> None:
     path = tarball(tmp_path, (member("../../escaped"), b"x"), (member("/escaped"), b"x"), (member(), b"12345"))
-    npm._extract(path, {MEMBER: part})
+    packages._unpack_tarball(path, {MEMBER: part})
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.bin.part", "a.tgz"]
     assert not (tmp_path.parents[1] / "escaped").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\x1f\x8b garbage", b"PK\x03\x04 garbage"])
-def test_what_is_no_archive_is_said(tmp_path: Path, part: Part, content: bytes) -> None:
+def test_file_that_is_no_archive_gives_an_error(tmp_path: Path, part: Part, content: bytes) -> None:
     path = tmp_path / "archive"
     path.write_bytes(content)
-    for extract in (npm._extract, wheel._extract):
+    for extract in (packages._unpack_tarball, packages._unpack_wheel):
         with pytest.raises(FetchError, match="archive cannot be unpacked"):
             extract(path, {MEMBER: part})
 
 
 @pytest.mark.parametrize("cut", [20, 40])
-def test_a_cut_archive_is_said(tmp_path: Path, part: Part, cut: int) -> None:
+def test_truncated_archive_gives_an_error(tmp_path: Path, part: Part, cut: int) -> None:
     for path, extract in (
-        (tarball(tmp_path, (member(), b"12345")), npm._extract),
-        (zipped(tmp_path, b"12345"), wheel._extract),
+        (tarball(tmp_path, (member(), b"12345")), packages._unpack_tarball),
+        (zipped(tmp_path, b"12345"), packages._unpack_wheel),
     ):
         path.write_bytes(path.read_bytes()[:cut])
         with pytest.raises(FetchError, match="cannot be unpacked"):
@@ -133,14 +133,14 @@ def test_a_cut_archive_is_said(tmp_path: Path, part: Part, cut: int) -> None:
 
 
 def test_a_package_manager_that_writes_too_much_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "LARGEST_ARCHIVE", 100_000)
+    monkeypatch.setattr(packages, "LARGEST_ARCHIVE", 100_000)
     endless = ["sh", "-c", "sleep 0.2; exec head -c 1000000 /dev/zero > big.whl"]
     with pytest.raises(FetchError, match="failed with exit code"):
-        process.download(endless, tmp_path, {"PATH": "/usr/bin:/bin"}, "*.whl")
+        packages.download(endless, tmp_path, {"PATH": "/usr/bin:/bin"}, "*.whl")
     assert (tmp_path / "big.whl").stat().st_size <= 100_000
 
 
 @pytest.mark.parametrize("line", ["true", "touch a.whl b.whl"])
 def test_a_package_manager_that_leaves_no_file_or_several_is_named(tmp_path: Path, line: str) -> None:
     with pytest.raises(FetchError, match=r"left [02] files \*\.whl"):
-        process.download(["sh", "-c", line], tmp_path, {"PATH": "/usr/bin:/bin"}, "*.whl")
+        packages.download(["sh", "-c", line], tmp_path, {"PATH": "/usr/bin:/bin"}, "*.whl")

@@ -2,9 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from exporters.catalogue import Catalogue, load
+from exporters.catalogue import DEFAULT_PATHS, Catalogue, load
 from exporters.errors import CatalogueError, UnknownNameError
-from exporters.paths import DEFAULT_PATHS
 from exporters.recipes import RECIPES, select
 
 ENTRY = """

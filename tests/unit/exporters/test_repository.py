@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from exporters import commands
-from exporters.paths import DEFAULT_PATHS, Paths
+from exporters.catalogue import DEFAULT_PATHS, Paths
 from exporters.repository import BUILDING, building, half_built
 from tests.unit.steps.detector_folders import add_detector
 

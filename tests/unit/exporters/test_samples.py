@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporters.errors import FetchError
-from exporters.samples import centre_square, letterbox, sample_batch
+from exporters.recipe import centre_square, letterbox, sample_batch
 
 
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(8, 64))

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded.folders import Folders
+from deploy.embedded.folders import Folders, StackState
 from deploy.embedded.launcher import running
-from deploy.embedded.state import StackState
 from gateway.settings import Settings, SettingsError
 from gateway.settings.kept import Kept, KeptError, kept_file, lock_file
 from gateway.settings.origins import masked, origins

@@ -3,8 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.embedded.fused import Fusing, write_fused
-from deploy.embedded.triton import ENSEMBLES, MODELS
+from deploy.embedded.triton import ENSEMBLES, MODELS, Fusing, write_fused
 from steps.catalogue import steps_of
 from steps.ensemble import Ensemble
 from steps.model_config import ModelConfig

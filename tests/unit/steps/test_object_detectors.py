@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from exporters.detectors.choosing import use_detector
+from exporters.detectors.adding import use_detector
 from exporters.errors import ExporterError, UnknownNameError
 from steps.object_detectors import IN_USE, chosen_detectors, detectors_of, networks_of
 from tests.unit.steps.detector_folders import MODEL, add_detector

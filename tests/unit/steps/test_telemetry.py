@@ -18,7 +18,7 @@ onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecution
 """
 
 
-@pytest.mark.parametrize("module", ["steps.onnx_session", "exporters.runners"])
+@pytest.mark.parametrize("module", ["steps.onnx_session", "exporters.recipe"])
 def test_onnxruntime_keeps_no_identifier_and_reports_nothing(module: str, tmp_path: Path) -> None:
     # Elsewhere it takes a machine for one of CI, or of its own tests, which never report.
     environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}

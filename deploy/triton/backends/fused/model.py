@@ -1,6 +1,6 @@
 """Python-based Triton backend for `backend: "fused"`: one ensemble, all its steps in this process.
 
-The launcher writes such a model for each ensemble where there is no GPU (`deploy/embedded/fused.py`). Parameters:
+The launcher writes such a model for each ensemble where there is no GPU (`deploy/embedded/triton.py`). Parameters:
 `ensemble` and `model_repository` (folders), `intra_op_thread_count`, `session.intra_op.allow_spinning`.
 """
 

@@ -6,9 +6,9 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from exporters.detectors.added import AddedDetector, inspected
+from exporters.detectors.adding import AddedDetector, inspected
 from exporters.errors import TranslationError, UnknownNameError
-from exporters.runners import run_onnx
+from exporters.recipe import run_onnx
 from tests.unit.exporters.detectors import drawn
 
 LABELS = ("car", "plate", "truck")

@@ -8,12 +8,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from exporters.detectors.alignment import nearest_rows
 from exporters.detectors.centerface import centerface_rows, decode_centerface
 from exporters.detectors.centernet import CELLS, CLASSES, MOST, centernet_rows, decode_centernet
 from exporters.detectors.clpr_plates import decode_plates, plate_rows
-from exporters.detectors.rows import COLUMNS, Tail, with_rows
-from exporters.runners import run_network
+from exporters.detectors.rows import COLUMNS, Tail, nearest_rows, with_rows
+from exporters.recipe import run_network
 
 Array = NDArray[np.float32]
 

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from exporters.errors import TranslationError
-from exporters.runners import run_onnx
+from exporters.recipe import run_onnx
 from exporters.tfjs.evaluation import evaluate
 from exporters.tfjs.lowering import lower
 from exporters.tfjs.reader import read

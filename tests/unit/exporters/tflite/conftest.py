@@ -8,7 +8,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from exporters.recipes import SYMMETRIC
-from exporters.tflite.reader import read
+from exporters.tflite.graph import read
 from exporters.tflite.translate import InputRange, translate
 from tests.unit.exporters.sketch import LargestDifference, Sketch
 

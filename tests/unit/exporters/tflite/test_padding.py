@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporters.tflite.padding import Pads, same_padding, same_pads
+from exporters.tflite.translation import Pads, same_padding, same_pads
 
 
 @given(st.integers(1, 300), st.integers(1, 9), st.integers(1, 4), st.integers(1, 3))

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from exporters.errors import TranslationError
-from exporters.tflite.reader import read
+from exporters.tflite.graph import read
 from tests.unit.exporters.sketch import Sketch
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from exporters.tflite.graph import SparseDimension, Sparsity
-from exporters.tflite.sparsity import densify
+from exporters.tflite.weights import densify
 
 Array = NDArray[np.float32]
 Layout = tuple[Array, list[int], list[int], tuple[int, ...], list[bool]]

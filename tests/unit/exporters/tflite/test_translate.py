@@ -6,7 +6,7 @@ from onnx import helper
 
 from exporters.errors import TranslationError
 from exporters.onnx_model import IR_VERSION, OPSET
-from exporters.tflite.reader import read
+from exporters.tflite.graph import read
 from exporters.tflite.translate import InputRange, translate
 from tests.unit.exporters.sketch import LargestDifference, Sketch
 

@@ -7,7 +7,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
 from exporters.errors import TranslationError
-from exporters.tflite.reader import read
+from exporters.tflite.graph import read
 from exporters.tflite.weights import constants
 from tests.unit.exporters.sketch import Sketch
 

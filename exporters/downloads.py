@@ -1,26 +1,81 @@
-"""Files at a URL: downloads that a lost connection or a restart only interrupts."""
+"""What every kind of fetching needs, and files at a URL: a lost connection or a restart only interrupts a download."""
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import httpx
 from pydantic import BaseModel, ConfigDict
 
 from exporters.errors import FetchError
-from exporters.listener import Listener
-from exporters.sources.part import Part
 from gateway.proxies import ProxyError, Web
 
+_CHUNK = 1 << 20
 _ATTEMPTS = 3
 _TIMEOUT_S = 30.0
 
 
-class UrlSource(BaseModel):
-    """One file behind one URL."""
+@dataclass(frozen=True)
+class Part:
+    """The file `path`, of at most `size` bytes: what the catalogue says of it."""
+
+    path: Path
+    size: int
+
+    def fill(self, source: IO[bytes]) -> None:
+        """Write all of `source`. Raises FetchError as soon as it is longer than it may be; then nothing is left."""
+        try:
+            with self.path.open("wb") as target:
+                while chunk := source.read(_CHUNK):
+                    target.write(chunk)
+                    self.require(target.tell())
+        except FetchError:
+            self.path.unlink()
+            raise
+
+    def require(self, size: int) -> None:
+        """Raise FetchError where so many bytes are more than there may be."""
+        if size > self.size:
+            raise FetchError(f"{self.path.stem} is longer than the {self.size} bytes that the catalogue says")
+
+
+class Listener:
+    """Watches tasks that are known by name; this one shows nothing."""
+
+    def started(self, task: str, total: int | None) -> None:
+        """A task begins; `total` in bytes, None where it cannot be foreseen."""
+
+    def advanced(self, task: str, done: int) -> None:
+        """`done` bytes so far."""
+
+    def finished(self, task: str) -> None:
+        """The task has ended, well or not."""
+
+    @contextmanager
+    def watching(self, task: str, total: int | None = None) -> Iterator[None]:
+        """Within the context the task goes on."""
+        self.started(task, total)
+        try:
+            yield
+        finally:
+            self.finished(task)
+
+
+class FileSource(BaseModel):
+    """Where one file of the catalogue comes from; `archive` names what is downloaded once for all its members."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why this machine cannot fetch from here, if so."""
+        return None
+
+
+class UrlSource(FileSource):
+    """One file behind one URL."""
 
     type: Literal["url"]
     url: str
@@ -34,10 +89,6 @@ class UrlSource(BaseModel):
     def member(self) -> str:
         """The file, called by its URL."""
         return self.url
-
-    @property
-    def obstacle(self) -> None:
-        """Nothing."""
 
     def retrieve(self, targets: Mapping[str, Part], listener: Listener) -> None:
         """Download to the one path of `targets`, going on from what an earlier call left there.
@@ -106,9 +157,9 @@ def _save_validator(response: httpx.Response, path: Path) -> None:
 def _append(response: httpx.Response, part: Part, start: int, listener: Listener) -> None:
     """A file that grows too long is not gone on with: FetchError, and nothing is left."""
     url, length = str(response.url), response.headers.get("Content-Length")
-    listener.started(url, start + int(length) if length else None)
+    total = start + int(length) if length else None
     try:
-        with part.path.open("ab" if start else "wb") as stream:
+        with listener.watching(url, total), part.path.open("ab" if start else "wb") as stream:
             for chunk in response.iter_bytes():
                 stream.write(chunk)
                 part.require(stream.tell())
@@ -117,8 +168,6 @@ def _append(response: httpx.Response, part: Part, start: int, listener: Listener
         part.path.unlink()
         _validator(part.path).unlink(missing_ok=True)
         raise
-    finally:
-        listener.finished(url)
 
 
 def _validator(path: Path) -> Path:

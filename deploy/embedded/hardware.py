@@ -1,17 +1,19 @@
-"""The shared memory through which Triton's processes get photos and give answers, and limits that fit into it.
+"""What Triton finds on this machine: GPUs, and the shared memory through which it gets photos and gives answers.
 
-Containers have 64 MB of it where nobody says otherwise.
+Containers have 64 MB of shared memory where nobody says otherwise: the limits of photos are made to fit into it.
 """
 
 import contextlib
 import os
+import re
+import shutil
 import stat
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.embedded.account import triton_of
-from deploy.embedded.errors import StackError
-from deploy.embedded.folders import CHECKOUT
+from deploy.embedded import CHECKOUT, StackError
+from deploy.embedded.rights import triton_of
 from gateway.settings import Settings
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared memory
@@ -22,6 +24,9 @@ ANSWER_PER_PIXEL = 1.5
 LEAST_SHARE = 1 / 8
 """Of the greatest photo by default, below which the limits are not lowered: 4 MiB and 12.5 megapixels."""
 _LIMITS = ("max_body_bytes", "max_pixels")
+_TIMEOUT = 30.0
+_GPUS = Path("/proc/driver/nvidia/gpus")
+_MINOR = re.compile(r"Device Minor:\s*(\d+)")
 
 
 def region_prefix(settings: Settings) -> str:
@@ -91,6 +96,13 @@ def lowered(given: Settings, used: Settings) -> Mapping[str, str]:
     return {name.upper(): str(getattr(used, name)) for name in names if getattr(given, name) != getattr(used, name)}
 
 
+def lowered_limits(settings: Settings) -> str:
+    """A sentence for people where shared memory sets lower limits than the settings; else empty. Raises StackError."""
+    limits = lowered(settings, with_room(settings))
+    said = ", ".join(f"{name}={value}" for name, value in limits.items())
+    return f"{SHARED_MEMORY} is small, so the stack runs with {said}" if limits else ""
+
+
 def _at_start(settings: Settings) -> int:
     return needed(settings.model_copy(update=dict.fromkeys(_LIMITS, 0)))
 
@@ -102,3 +114,51 @@ def _refusal(settings: Settings, free: int) -> str:
         f"{needed(settings) // 10**6} MB: lower them, or give more (docker run --shm-size=1g; in Kubernetes an "
         f"emptyDir of medium Memory at {SHARED_MEMORY})"
     )
+
+
+def driver_is_here() -> bool:
+    """Whether NVIDIA's driver is here."""
+    return shutil.which("nvidia-smi") is not None
+
+
+def make_devices() -> None:
+    """Have the driver make its devices now: Triton cannot when it needs them, as it gets no more rights.
+
+    CUDA runs nvidia-modprobe(1) for that, which is root's by its set-user-ID bit.
+    """
+    if program := shutil.which("nvidia-modprobe"):
+        minors = (number for found in _GPUS.glob("*/information") for number in _MINOR.findall(found.read_text()))
+        options = (option for minor in ("0", *minors) for option in ("-c", minor))
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run([program, *options, "-u"], capture_output=True, timeout=_TIMEOUT, check=False)
+
+
+def visible_devices(settings: Settings) -> str:
+    """CUDA_VISIBLE_DEVICES of the embedded Triton: none on request, else GPU_ID.
+
+    A list that the environment already holds gives way only to a GPU_ID that was set.
+    """
+    if settings.schp_device == "cpu":
+        return ""
+    if "gpu_id" in settings.model_fields_set:
+        return str(settings.gpu_id)
+    return os.environ.get("CUDA_VISIBLE_DEVICES", str(settings.gpu_id))
+
+
+def require_gpu(settings: Settings) -> None:
+    """Raise StackError where the settings ask for a GPU that is not there."""
+    if settings.schp_device != "cuda":
+        return
+    found = _count() if driver_is_here() else 0
+    if settings.gpu_id >= found:
+        there = f"{found} GPU(s)" if found else "no NVIDIA GPU"
+        raise StackError(
+            f"SCHP_DEVICE=cuda with GPU_ID={settings.gpu_id}, but this machine has {there}; choose another, or "
+            "SCHP_DEVICE=auto"
+        )
+
+
+def _count() -> int:
+    """`nvidia-smi -L` prints one line a GPU, and indented ones for its parts."""
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=_TIMEOUT, check=False)  # noqa: S607
+    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())

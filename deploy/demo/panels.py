@@ -1,0 +1,211 @@
+"""One photo of the demo: sent over HTTP to each pipeline, its artifacts saved, its times kept."""
+
+import secrets
+import time
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+
+import cv2
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.demo.answers import Answer, Detection, RefusalError, ask
+from gateway.cli.bounded import UnexpectedAnswerError
+from gateway.cli.files import Results
+
+FACE = "/v1/run/face_contours"
+RUNS = 4
+"""Each process of the server is slow at its first photo."""
+OVERLAY, CONTOURS = "face_overlay.svg", "face_contours.svg"
+HIDE, DETECT = "/v1/run/privacy_blur", "/v1/run/detect"
+EVERYTHING = "faces,plates"
+
+"""Each process of the server is slow at its first photo."""
+BLURRED, DETECTIONS = "blurred.jpg", "detections.jpg"
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_TEXT_SHARE = 1 / 1300
+"""Scale of the letters, as a share of the photo's longer side."""
+LABEL_COLOURS = 19
+"""ATR's 18 labels and the neck."""
+
+
+@dataclass(frozen=True)
+class FacePanel:
+    """Files in the photo's folder, and how long finding and drawing took."""
+
+    overlay: str
+    contours: str
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class HidingPanel:
+    """Files in the photo's folder, how many faces and plates were hidden, and how long that took."""
+
+    blurred: str
+    detections: str
+    hidden: int
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What the demo shows of one photo; files lie in the folder, masks in the order of the answer."""
+
+    folder: Path
+    photo: str
+    width: int
+    height: int
+    people: int
+    milliseconds: float
+    masks: tuple[str, ...]
+    overlay: str
+    label_map: str
+    face: FacePanel | None
+    hiding: HidingPanel
+
+
+def make_panel(client: httpx.Client, photo: Path, results: Results) -> Panel:
+    """Send a photo twice, keep the second answer's time, and write every artifact into a folder called as the photo.
+
+    Raises what `ask` raises, and OSError.
+    """
+    folder = results.root / photo.stem
+    results.write(folder / photo.name, photo.read_bytes())
+    _send(client, photo)  # the first request of a fresh server also pays for its allocations
+    start = time.perf_counter()
+    answer = _send(client, photo)
+    milliseconds = (time.perf_counter() - start) * 1e3
+    for name in answer.artifacts:
+        results.write(folder / name, answer.file(name))
+    return Panel(
+        folder=folder,
+        photo=photo.name,
+        width=answer.photo.width,
+        height=answer.photo.height,
+        people=len(answer.persons),
+        milliseconds=milliseconds,
+        masks=tuple(name for name in answer.artifacts if name.endswith("_mask.png")),
+        overlay="overlay.jpg",
+        label_map=results.write(folder / "label_map_colours.png", _coloured(answer.file("label_map.png"))).name,
+        face=make_face(client, photo, results),
+        hiding=make_hiding(client, photo, results),
+    )
+
+
+def _send(client: httpx.Client, photo: Path) -> Answer:
+    fields = {"include": "overlay,label_map,keypoints", "gender": secrets.token_hex(8)}  # unknown to the cache
+    return ask(client, "/v1/run/body_masks", photo, fields)
+
+
+def _coloured(label_map: bytes) -> bytes:
+    labels = cv2.imdecode(np.frombuffer(label_map, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if labels is None:
+        raise UnexpectedAnswerError("the label map is no picture")
+    spread = (labels.astype(np.uint16) * 255 // (LABEL_COLOURS - 1)).astype(np.uint8)
+    colours = cv2.applyColorMap(spread, cv2.COLORMAP_TURBO)
+    colours[labels == 0] = 0
+    return cv2.imencode(".png", colours)[1].tobytes()
+
+
+def make_face(client: httpx.Client, photo: Path, results: Results) -> FacePanel | None:
+    """Draw the largest face several times, keep the shortest time; None where the photo shows no face.
+
+    Raises what `ask` raises, and OSError.
+    """
+    overlay = _svg(client, photo, {"embed_image": "true", "stroke_width": "1"})
+    if overlay is None:
+        return None
+    drawn = [_timed_face(client, photo) for _ in range(RUNS)]
+    results.write(results.root / photo.stem / OVERLAY, overlay)
+    results.write(results.root / photo.stem / CONTOURS, drawn[0][0])
+    return FacePanel(OVERLAY, CONTOURS, min(milliseconds for _, milliseconds in drawn))
+
+
+def _timed_face(client: httpx.Client, photo: Path) -> tuple[bytes, float]:
+    """The SVG, and milliseconds; the colour of a region that nobody has keeps the cache from answering."""
+    start = time.perf_counter()
+    svg = _svg(client, photo, {"colors": f"{secrets.token_hex(8)}=#000000"})
+    return svg or b"", (time.perf_counter() - start) * 1e3
+
+
+def _svg(client: httpx.Client, photo: Path, fields: dict[str, str]) -> bytes | None:
+    try:
+        return ask(client, FACE, photo, fields).file("contours.svg")
+    except RefusalError as error:
+        if error.code == "no_face":
+            return None
+        raise
+
+
+def make_hiding(client: httpx.Client, photo: Path, results: Results) -> HidingPanel:
+    """Hide faces and plates several times, keep the shortest time; draw every object.
+
+    Raises what `ask` raises, and OSError.
+    """
+    classes = _findable(client, photo)
+    hidden = [_timed_hiding(client, photo, classes) for _ in range(RUNS)]
+    answer = hidden[0][0]
+    folder = results.root / photo.stem
+    results.write(folder / BLURRED, answer.file(BLURRED))
+    pixels = np.asarray(cv2.imread(str(photo)), dtype=np.uint8)
+    shown = {} if classes == EVERYTHING else {"classes": classes}
+    _draw(pixels, ask(client, DETECT, photo, shown).detections)
+    results.write(folder / DETECTIONS, cv2.imencode(".jpg", pixels)[1].tobytes())
+    return HidingPanel(BLURRED, DETECTIONS, answer.blur.hidden, min(took for _, took in hidden))
+
+
+def _findable(client: httpx.Client, photo: Path) -> str:
+    """What to hide: faces alone where the model for objects is missing."""
+    try:
+        ask(client, DETECT, photo, {})
+    except RefusalError as error:
+        if error.status != HTTPStatus.NOT_IMPLEMENTED:
+            raise
+        return "faces"
+    return EVERYTHING
+
+
+def _timed_hiding(client: httpx.Client, photo: Path, classes: str) -> tuple[Answer, float]:
+    """The answer, and milliseconds; the threshold of a class that nobody has keeps the cache from answering."""
+    fields = {"hide": classes, "format": "jpeg", "thresholds": f"{secrets.token_hex(8)}=1"}
+    start = time.perf_counter()
+    answer = ask(client, HIDE, photo, fields)
+    return answer, (time.perf_counter() - start) * 1e3
+
+
+def _draw(pixels: NDArray[np.uint8], found: Iterable[Detection]) -> None:
+    """Boxes with class and score, each class in its own colour; the small ones over the large."""
+    scale = max(pixels.shape) * _TEXT_SHARE
+    thickness = max(round(2 * scale), 1)
+    objects = sorted(found, key=_area, reverse=True)
+    for one in objects:
+        x1, y1, x2, y2 = (round(side) for side in one.box)
+        cv2.rectangle(pixels, (x1, y1), (x2, y2), _color(one.label), thickness)
+    for one in objects:
+        _name(pixels, one, scale, thickness)
+
+
+def _area(one: Detection) -> float:
+    x1, y1, x2, y2 = one.box
+    return (x2 - x1) * (y2 - y1)
+
+
+def _name(pixels: NDArray[np.uint8], one: Detection, scale: float, thickness: int) -> None:
+    """Class and score above the box, or within it at the photo's edge."""
+    text = f"{one.label} {one.score:.2f}"
+    (width, height), base = cv2.getTextSize(text, _FONT, scale, thickness)
+    x = min(round(one.box[0]), pixels.shape[1] - width)
+    top = max(round(one.box[1]) - height - base, 0)
+    cv2.rectangle(pixels, (x, top), (x + width, top + height + base), _color(one.label), cv2.FILLED)
+    cv2.putText(pixels, text, (x, top + height + base // 2), _FONT, scale, (0, 0, 0), thickness, cv2.LINE_AA)
+
+
+def _color(label: str) -> tuple[int, ...]:
+    hue = zlib.crc32(label.encode()) % 180
+    bright = cv2.cvtColor(np.array([[(hue, 120, 255)]], np.uint8), cv2.COLOR_HSV2BGR)
+    return tuple(bright[0, 0].tolist())
