@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from starlette.datastructures import Headers
 
-from gateway.settings.public import is_prefix, origin
+from gateway.settings.fields import is_prefix, origin
 
 Networks = Sequence[IPv4Network | IPv6Network]
 

@@ -19,7 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gateway.access.origin import site_of
 from gateway.logs import get_logger
-from gateway.settings.environment import printable
+from gateway.settings.fields import printable
 
 MAX_HEAD_BYTES = 65_536
 HEAD_TIMEOUT_S = 10.0

@@ -25,7 +25,7 @@ from gateway.cli.client import credentials
 from gateway.cli.files import Results
 from gateway.cli.shell import shell_settings
 from gateway.settings import Settings, SettingsError
-from gateway.settings.pipelines import PIPELINES
+from gateway.settings.settings import PIPELINES
 from gateway.stopping import stopping
 from gateway.terminal import Screen, cell
 

@@ -25,8 +25,8 @@ from gateway.access.binding import check_binding
 from gateway.printable import shown
 from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import read_environment
-from gateway.settings.kept import Kept, KeptError
-from gateway.settings.resolved import named_home, resolve
+from gateway.settings.files import Kept, KeptError
+from gateway.settings.origins import named_home, resolve
 from gateway.stopping import stopping
 from gateway.terminal import Screen, cell
 

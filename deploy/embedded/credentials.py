@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from deploy.embedded.errors import StackError
-from gateway.settings.short_files import read_short
+from gateway.settings.files import read_short
 
 _BYTES = 24
 

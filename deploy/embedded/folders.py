@@ -11,7 +11,7 @@ from pathlib import Path
 from deploy.embedded import account
 from deploy.embedded.account import Account, name_of
 from deploy.embedded.errors import StackError
-from gateway.settings.kept import lock_file
+from gateway.settings.files import lock_file
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 

@@ -9,8 +9,8 @@ from deploy.embedded.errors import StackError
 from deploy.embedded.folders import Folders
 from deploy.embedded.service import Service
 from gateway.settings import Settings
-from gateway.settings.kept import Kept, KeptError
-from gateway.settings.resolved import started_with
+from gateway.settings.files import Kept, KeptError
+from gateway.settings.origins import started_with
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from deploy.embedded.folders import CHECKOUT, Folders
 from deploy.embedded.logs import last_lines, open_log
 from deploy.embedded.processes import birth_of, signal_process
 from deploy.embedded.state import StackState
-from gateway.settings.resolved import absolute_paths
+from gateway.settings.origins import absolute_paths
 from gateway.stopping import Stopping
 
 START_TIMEOUT = 3600.0

@@ -8,8 +8,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from deploy.embedded.processes import birth_of
-from gateway.settings.kept import is_launcher
-from gateway.settings.short_files import read_short
+from gateway.settings.files import is_launcher, read_short
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,7 @@ from deploy.embedded.rights import Rights
 from gateway.postgres.address import AddressError, read_address
 from gateway.printable import shown
 from gateway.settings import Settings, SettingsError
-from gateway.settings.origins import origins
-from gateway.settings.resolved import home, resolve
+from gateway.settings.origins import home, origins, resolve
 from gateway.terminal import Screen, cell
 
 PREFLIGHT = CHECKOUT / "deploy" / "machine" / "preflight.sh"

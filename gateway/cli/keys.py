@@ -16,7 +16,7 @@ from gateway.cli.shell import shell_settings, told
 from gateway.cli.tables import age
 from gateway.jobs.view import timestamp
 from gateway.settings import SettingsError
-from gateway.settings.pipelines import PIPELINES
+from gateway.settings.settings import PIPELINES
 from gateway.terminal import cell, complain, print_json, say, screen, table
 
 _SCOPES = (*map(run, PIPELINES), "run:*", READ, WRITE, "jobs:*", OPERATE)

@@ -7,7 +7,7 @@ import typer
 
 from gateway.proxies import ProxyError
 from gateway.settings import Settings, SettingsError
-from gateway.settings.resolved import resolve
+from gateway.settings.origins import resolve
 from gateway.terminal import complain
 
 

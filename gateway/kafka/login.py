@@ -14,7 +14,7 @@ from aiokafka.errors import AuthenticationFailedError
 from gateway.kafka.tls import trusting
 from gateway.proxies import proxy_for
 from gateway.settings import Settings, SettingsError
-from gateway.settings.environment import shown
+from gateway.settings.fields import shown
 
 _OAUTH, _AWS = "OAUTHBEARER", "AWS_MSK_IAM"
 _NEEDED_BY_OAUTH = ("kafka_oauth_token_url", "kafka_oauth_client_id", "kafka_oauth_client_secret")

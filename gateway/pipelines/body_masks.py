@@ -1,16 +1,13 @@
 """Parameters of the `body_masks` pipeline."""
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from gateway.pipelines.lists import not_empty, split_list, without_repeats
+from gateway.settings.settings import MASK_TYPES, MaskType
 
-MaskType = Literal[
-    "upper_body", "upper_body_tshirts", "upper_body_coat", "lower_body", "ethnic_combined", "baggy_lower", "dress"
-]
 Extra = Literal["label_map", "keypoints", "overlay"]
-MASK_TYPES: tuple[MaskType, ...] = get_args(MaskType)
 REFUSALS = ("no_person", "several_persons")
 """Codes of problems that only this pipeline has."""
 

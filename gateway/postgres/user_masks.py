@@ -1,8 +1,9 @@
 """The table `user_mask_outputs`: of each user, the masks of the newest job."""
 
 from gateway.jobs.job import Job, Outcome
-from gateway.pipelines.body_masks import MASK_TYPES, canonical_gender
+from gateway.pipelines.body_masks import canonical_gender
 from gateway.postgres.connection import Connection
+from gateway.settings.settings import MASK_TYPES
 
 _NAMES = [f"{mask_type}_mask.png" for mask_type in MASK_TYPES]
 

@@ -11,8 +11,7 @@ from deploy.embedded.state import StackState
 from exporters import report
 from gateway.access.jwks import JwksFile
 from gateway.settings import SettingsError
-from gateway.settings.kept import Kept, KeptError
-from gateway.settings.pipeline_file import file_settings
+from gateway.settings.files import Kept, KeptError, file_settings
 
 CONTENTS = {
     "empty": b"",

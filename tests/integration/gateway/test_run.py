@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gateway.pipelines.body_masks import MASK_TYPES
 from gateway.routes.schemas import RunAnswer, RunSummary
+from gateway.settings.settings import MASK_TYPES
 
 RUN = "/v1/run/body_masks"
 

@@ -7,8 +7,8 @@ import pytest
 from gateway.jobs.job import Callback, Failure, Outcome
 from gateway.jobs.signals import Signals
 from gateway.jobs.store import JobFilter
-from gateway.pipelines.body_masks import MASK_TYPES
 from gateway.postgres.stores import open_postgres
+from gateway.settings.settings import MASK_TYPES
 from tests.integration.postgres.making import AWAY, DONE, LEASE_S, MISTAKEN, announce, masks, request
 from tests.outboxes import take_due
 

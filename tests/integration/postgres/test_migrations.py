@@ -10,7 +10,6 @@ from typer.testing import CliRunner
 from gateway.cli.main import app
 from gateway.jobs.deliveries import NewDelivery
 from gateway.jobs.signals import Signals
-from gateway.pipelines.body_masks import MASK_TYPES
 from gateway.postgres import migrations
 from gateway.postgres.address import read_address
 from gateway.postgres.connection import open_session
@@ -18,6 +17,7 @@ from gateway.postgres.faults import MigrationError
 from gateway.postgres.migrations import Migration, known_migrations, migrate
 from gateway.postgres.stores import open_postgres, prepare
 from gateway.settings import Settings, SettingsError
+from gateway.settings.settings import MASK_TYPES
 from tests.integration.postgres.making import announce, request
 from tests.integration.postgres.proxy import wire_to
 

@@ -2,7 +2,7 @@ import pytest
 
 from deploy.embedded.next_steps import next_steps
 from gateway.settings import Settings
-from gateway.settings.pipelines import PIPELINES
+from gateway.settings.settings import PIPELINES
 
 
 def test_only_what_is_offered_is_said_to_run() -> None:

@@ -13,9 +13,8 @@ from deploy.embedded.folders import Folders
 from deploy.embedded.launcher import running
 from deploy.embedded.state import StackState
 from gateway.settings import Settings, SettingsError
-from gateway.settings.kept import Kept, KeptError, kept_file, lock_file
-from gateway.settings.origins import masked, origins
-from gateway.settings.resolved import resolve, started_with
+from gateway.settings.files import Kept, KeptError, kept_file, lock_file
+from gateway.settings.origins import masked, origins, resolve, started_with
 
 GIVEN = {
     "API_PORT": "8123",

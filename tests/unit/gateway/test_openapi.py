@@ -35,7 +35,7 @@ from gateway.routes.job_schemas import (
 from gateway.routes.schemas import Health, Live, PipelineList, RunAnswer
 from gateway.routes.upload_schemas import BatchAnswer, BatchStatus, UploadAnswer, UploadStatus
 from gateway.settings import Settings
-from gateway.settings.pipelines import PIPELINES, PipelineName
+from gateway.settings.settings import PIPELINES, PipelineName
 from steps.body_masks_draw import _chosen, found_poses
 from steps.face_contours_draw import _chosen as _chosen_faces
 from steps.face_find import NO_FACE

@@ -1,6 +1,7 @@
 import pytest
 
-from gateway.pipelines.body_masks import MASK_TYPES, BodyMasksParameters
+from gateway.pipelines.body_masks import BodyMasksParameters
+from gateway.settings.settings import MASK_TYPES
 from steps.parameters import BodyMaskParameters
 from vision.mask_types import MaskType
 

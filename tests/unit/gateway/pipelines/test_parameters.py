@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.pipelines.body_masks import MASK_TYPES
 from gateway.pipelines.parameters import parameters_json
 from gateway.pipelines.registry import build_registry
 from gateway.problems import Problem
 from gateway.settings import Settings
+from gateway.settings.settings import MASK_TYPES
 from tests.json_values import JSON_VALUES
 from tests.unit.gateway.pipelines.codes import code_of
 
