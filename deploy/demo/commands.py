@@ -20,10 +20,9 @@ from exporters.export import export_models
 from exporters.fetch import fetch_all
 from exporters.paths import DEFAULT_PATHS
 from exporters.progress import ProgressBars
-from gateway.cli.bounded import UnexpectedAnswerError
-from gateway.cli.client import credentials
+from gateway.cli.client import UnexpectedAnswerError, credentials
 from gateway.cli.files import Results
-from gateway.cli.shell import shell_settings
+from gateway.cli.settings import shell_settings
 from gateway.settings import Settings, SettingsError
 from gateway.settings.settings import PIPELINES
 from gateway.stopping import stopping

@@ -12,7 +12,7 @@ import numpy as np
 from deploy.demo.answers import Answer, ask
 from deploy.demo.face import FacePanel, make_face
 from deploy.demo.hiding import HidingPanel, make_hiding
-from gateway.cli.bounded import UnexpectedAnswerError
+from gateway.cli.client import UnexpectedAnswerError
 from gateway.cli.files import Results
 
 LABEL_COLOURS = 19

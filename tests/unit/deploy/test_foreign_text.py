@@ -17,7 +17,7 @@ from deploy.embedded import launcher
 from deploy.embedded.state import ServiceState, StackState
 from deploy.embedded.table import service_table
 from gateway.cli import app
-from gateway.cli.bounded import UnexpectedAnswerError
+from gateway.cli.client import UnexpectedAnswerError
 from gateway.cli.files import Results
 from gateway.terminal import Screen
 from tests.hostile_server import hostile, http
