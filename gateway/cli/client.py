@@ -94,7 +94,7 @@ def asks_gateway(command: Callable[..., Coroutine[None, None, None]]) -> Callabl
     The command raises typer.Exit after a message, where the gateway is away or refuses.
     """
 
-    @wraps(command)
+    @wraps(command, assigned=("__module__", "__name__", "__doc__"))  # its own annotations say what url is
     def run(url: Url = "", plain_http: PlainHttp = False, **options: object) -> None:
         with_client(Gateway(url, plain_http), lambda client: command(client, **options))
 
