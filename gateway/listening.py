@@ -25,7 +25,7 @@ from gateway.access.browsers import HostAndOriginGuard, Hosts, Origins, SafeHead
 from gateway.access.callers import site_of
 from gateway.logs import get_logger
 from gateway.settings import Settings
-from gateway.settings.environment import printable
+from gateway.settings.fields import printable
 
 MAX_HEAD_BYTES = 65_536
 HEAD_TIMEOUT_S = 10.0

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 from pydantic import Base64Bytes, BaseModel, TypeAdapter
 
-from gateway.cli.bounded import MOST_BYTES, UnexpectedAnswerError, parsed
+from gateway.cli.client import MOST_BYTES, UnexpectedAnswerError, parsed
 
 
 class Artifact(BaseModel):

@@ -19,14 +19,13 @@ from exporters.commands import ProgressBars
 from exporters.errors import ExporterError
 from exporters.export import export_models
 from exporters.fetch import fetch_all
-from gateway.cli.bounded import UnexpectedAnswerError
-from gateway.cli.client import credentials
+from gateway.cli.client import UnexpectedAnswerError, credentials
 from gateway.cli.files import Results
-from gateway.cli.shell import shell_settings
-from gateway.cli.terminal import Screen, cell
+from gateway.cli.settings import shell_settings
 from gateway.settings import Settings, SettingsError
-from gateway.settings.pipelines import PIPELINES
+from gateway.settings.settings import PIPELINES
 from gateway.supervision import stopping
+from gateway.terminal import Screen, cell
 
 PHOTOS = ("astronaut.png", "bus.jpg", "zidane.jpg")
 MARGIN_S = 30.0

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.demo.answers import Answer, Detection, RefusalError, ask
-from gateway.cli.bounded import UnexpectedAnswerError
+from gateway.cli.client import UnexpectedAnswerError
 from gateway.cli.files import Results
 
 FACE = "/v1/run/face_contours"

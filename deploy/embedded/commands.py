@@ -19,12 +19,12 @@ from deploy.embedded.folders import Folders, StackState
 from deploy.embedded.hardware import lowered_limits
 from deploy.embedded.logs import follow, last_lines
 from gateway.access.authentication import check_binding
-from gateway.cli.terminal import Screen, cell
 from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import read_environment
-from gateway.settings.kept import Kept, KeptError
-from gateway.settings.resolved import named_home, resolve
+from gateway.settings.files import Kept, KeptError
+from gateway.settings.origins import named_home, resolve
 from gateway.supervision import stopping
+from gateway.terminal import Screen, cell
 from gateway.text import shown
 
 _FOLDERS = {"body_masks": "masks", "face_contours": "faces", "privacy_blur": "blurred", "detect": "objects"}

@@ -15,8 +15,7 @@ from pydantic import TypeAdapter
 from deploy.embedded import StackError
 from deploy.embedded.processes import birth_of
 from deploy.embedded.rights import Account, name_of, servers_of, triton_of
-from gateway.settings.kept import is_launcher, lock_file
-from gateway.settings.short_files import read_short
+from gateway.settings.files import is_launcher, lock_file, read_short
 
 _BYTES = 24
 

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.hosts import WebOrigin, ip_of
 from gateway.settings import Settings
-from gateway.settings.public import is_prefix, origin
+from gateway.settings.fields import is_prefix, origin
 
 Networks = Sequence[IPv4Network | IPv6Network]
 

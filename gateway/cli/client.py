@@ -1,36 +1,67 @@
-"""The gateway that the command line speaks to."""
+"""The gateway that the command line speaks to: the way there, and answers that are bounded in time and size."""
 
 import asyncio
+import inspect
 import os
-from collections.abc import Awaitable, Callable, Mapping
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import wraps
+from typing import Annotated, TypeVar
 
 import httpx
 import typer
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from typing_extensions import override
 
-from gateway.cli.bounded import Bounded, UnexpectedAnswerError, parsed
-from gateway.cli.shell import shell_settings, told
-from gateway.cli.terminal import complain
+from gateway.cli.settings import exit_on_bad_settings, shell_settings
 from gateway.hosts import is_loopback
 from gateway.proxies import proxy_for, require_certificates, way_to
 from gateway.settings import SettingsError
+from gateway.terminal import complain
 from gateway.text import shown
 
 T = TypeVar("T")
 
+Url = Annotated[
+    str,
+    typer.Option(
+        help="The gateway; this machine's at PORT otherwise. Its key comes from MASKWRIGHT_TOKEN.",
+        envvar="MASKWRIGHT_URL",
+    ),
+]
+PlainHttp = Annotated[
+    bool,
+    typer.Option("--plain-http", help="Let the key go to another machine unencrypted.", envvar="MASKWRIGHT_PLAIN_HTTP"),
+]
+
 UNEXPECTED = "unexpected_answer"
+MOST_BYTES = 512 * 2**20
+"""Of an answer; the artifacts of a photo are a few megabytes."""
+MOST_ITEMS = 500_000
+"""Of an answer's JSON: each takes up to a hundred times the memory of its two letters."""
+HEAD_S, BODY_S = 900.0, 1800.0
+"""Seconds from the first byte sent until an answer begins, and from there until it ends."""
+ENDLESS = "endless"
+"""Extension of a request whose answer may last: a stream of events, whose reader has its own bounds."""
+MOST_LINE = 2**20
+_MOST_FAULTS = 5
+_PAGE = 200
+_OBJECT = TypeAdapter(dict[str, object])
 _TIMEOUT = httpx.Timeout(300.0, connect=5.0)
 _VARIABLE = "MASKWRIGHT_TOKEN"
 _ENCRYPTED = "use https, or, where nobody else can listen, say --plain-http"
 _BUSY = frozenset({429, 503})
 _LONGEST_PAUSE_S = 60.0
-"""However long a server asks to be left alone."""
+"""Even where a server asks for a longer one."""
 
 
 class GatewayAwayError(ConnectionError):
     """Nothing answers at the gateway's address."""
+
+
+class UnexpectedAnswerError(Exception):
+    """The server answered with something that our gateway never sends; the message says what."""
 
 
 class RefusedError(Exception):
@@ -58,13 +89,58 @@ class Gateway:
     plain_http: bool
 
 
+def asks_gateway(command: Callable[..., Coroutine[None, None, None]]) -> Callable[..., None]:
+    """The command with the options --url and --plain-http, which becomes its first argument: a client of that gateway.
+
+    The command raises typer.Exit after a message, where the gateway is away or refuses.
+    """
+
+    @wraps(command, assigned=("__module__", "__name__", "__doc__"))  # its own annotations say what url is
+    def run(url: Url = "", plain_http: PlainHttp = False, **options: object) -> None:
+        with_client(Gateway(url, plain_http), lambda client: command(client, **options))
+
+    _, *own = inspect.signature(command).parameters.values()
+    gateway = list(inspect.signature(run, follow_wrapped=False).parameters.values())[:2]
+    run.__dict__["__signature__"] = inspect.Signature([*own, *gateway])
+    return run
+
+
+def with_client(gateway: Gateway, work: Callable[[httpx.AsyncClient], Awaitable[T]]) -> T:
+    """What the work gives back. Raises typer.Exit after a message, where the gateway is away or refuses."""
+    address = base_url(gateway)
+    try:
+        return asyncio.run(_with_client(address, work))
+    except GatewayAwayError as error:
+        complain_of_no_gateway(address)
+        raise typer.Exit(1) from error
+    except RefusedError as error:
+        complain(error)
+        raise typer.Exit(1) from error
+    except httpx.HTTPError as error:
+        complain(f"connection_failed: {error or type(error).__name__}")
+        raise typer.Exit(1) from error
+
+
+def complain_of_no_gateway(address: str) -> None:
+    """Say that no gateway is there."""
+    start = "start it with `maskwright up`"
+    elsewhere = "for one in another folder set MASKWRIGHT_HOME, or name it by --url"
+    complain(f"No gateway answers at {address}; {start}; {elsewhere}.")
+
+
+async def _with_client(url: str, work: Callable[[httpx.AsyncClient], Awaitable[T]]) -> T:
+    async with open_client(url) as client:
+        await expect_gateway(client)
+        return await work(client)
+
+
 def base_url(gateway: Gateway) -> str:
     """The URL as given, or that of the stack that runs here.
 
     Raises typer.Exit after a message where settings, URL, token or the way there are wrong.
     """
     given = gateway.url.strip()
-    with told():
+    with exit_on_bad_settings():
         address = (given if "://" in given else f"http://{given}") if given else shell_settings().local_url
         _check(address, gateway)
     return address
@@ -76,7 +152,7 @@ def open_client(url: str) -> httpx.AsyncClient:
     It follows no redirect, which could take the key elsewhere, and reads no .netrc.
     """
     headers = {"Accept-Encoding": "identity", **credentials()}
-    way = Bounded(way_to(httpx.URL(url)))
+    way = BoundedTransport(way_to(httpx.URL(url)))
     return httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=way, headers=headers, trust_env=False)
 
 
@@ -131,7 +207,26 @@ def content_of(answer: httpx.Response, kind: TypeAdapter[T]) -> T:
         raise RefusedError(UNEXPECTED, f"{answer.url} answered with something else: {error}") from error
 
 
-async def patiently(send: Callable[[], Awaitable[httpx.Response]], tries: int) -> httpx.Response:
+async def collect_pages(
+    client: httpx.AsyncClient, path: str, member: str, filters: Mapping[str, str], limit: int
+) -> list[Mapping[str, object]]:
+    """The first `limit` entries under a member of the answers. Raises RefusedError."""
+    found: list[Mapping[str, object]] = []
+    cursor: dict[str, str] = {}
+    while len(found) < limit:
+        size = {"limit": str(min(_PAGE, limit - len(found)))}
+        page = content_of(await client.get(path, params={**filters, **size, **cursor}), _OBJECT)
+        entries, follows = page.get(member), page.get("next")
+        if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
+            raise RefusedError(UNEXPECTED, f"{path} answered with no list of {member}")
+        found.extend(entries[: limit - len(found)])
+        if follows is None or not entries:
+            break
+        cursor = {"cursor": str(follows)}
+    return found
+
+
+async def send_until_not_busy(send: Callable[[], Awaitable[httpx.Response]], tries: int) -> httpx.Response:
     """The answer; a busy gateway is asked again after the time it names."""
     for _ in range(tries - 1):
         answer = await send()
@@ -147,30 +242,76 @@ def _pause_s(answer: httpx.Response) -> float:
     return min(float(named) if named.isascii() and named.isdecimal() else 1.0, _LONGEST_PAUSE_S)
 
 
-def converse(gateway: Gateway, work: Callable[[httpx.AsyncClient], Awaitable[T]]) -> T:
-    """What the work gives back. Raises typer.Exit after a message, where the gateway is away or refuses."""
-    address = base_url(gateway)
+class BoundedTransport(httpx.AsyncBaseTransport):
+    """Another transport, whose answers are bounded, and come as they are: a compressed one may hide any size."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
+
+    @override
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        try:
+            async with asyncio.timeout(HEAD_S):
+                answer = await self._inner.handle_async_request(request)
+        except TimeoutError as error:
+            raise httpx.ReadTimeout(f"no answer within {HEAD_S:.0f} s", request=request) from error
+        if answer.headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
+            await answer.aclose()
+            raise httpx.DecodingError("the answer is compressed, which nobody asked for", request=request)
+        if ENDLESS not in request.extensions and isinstance(answer.stream, httpx.AsyncByteStream):
+            answer.stream = _Body(answer.stream, request)
+        return answer
+
+    @override
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class _Body(httpx.AsyncByteStream):
+    def __init__(self, inner: httpx.AsyncByteStream, request: httpx.Request) -> None:
+        self._inner, self._request = inner, request
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size, clock = 0, asyncio.get_running_loop().time
+        until = clock() + BODY_S
+        async for chunk in self._inner:
+            size += len(chunk)
+            if size > MOST_BYTES:
+                raise httpx.ReadError(f"the answer is larger than {MOST_BYTES >> 20} MiB", request=self._request)
+            if clock() > until:
+                raise httpx.ReadTimeout(f"the answer did not end within {BODY_S:.0f} s", request=self._request)
+            yield chunk
+
+    @override
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def parsed(content: bytes, kind: TypeAdapter[T]) -> T:
+    """JSON of that kind. Raises UnexpectedAnswerError."""
+    if sum(map(content.count, (b",", b"[", b"{"))) > MOST_ITEMS:
+        raise UnexpectedAnswerError(f"JSON of more than {MOST_ITEMS} items")
     try:
-        return asyncio.run(_converse(address, work))
-    except GatewayAwayError as error:
-        away(address)
-        raise typer.Exit(1) from error
-    except RefusedError as error:
-        complain(error)
-        raise typer.Exit(1) from error
-    except httpx.HTTPError as error:
-        complain(f"connection_failed: {error or type(error).__name__}")
-        raise typer.Exit(1) from error
+        return kind.validate_json(content)
+    except ValidationError as error:
+        raise UnexpectedAnswerError(_faults(error)) from error
 
 
-def away(address: str) -> None:
-    """Say that no gateway is there."""
-    start = "start it with `maskwright up`"
-    elsewhere = "for one in another folder set MASKWRIGHT_HOME, or name it by --url"
-    complain(f"No gateway answers at {address}; {start}; {elsewhere}.")
+async def lines(answer: httpx.Response) -> AsyncIterator[str]:
+    """The lines of a stream of events. Raises UnexpectedAnswerError for one without end."""
+    rest = b""
+    async for chunk in answer.aiter_bytes():
+        *whole, rest = re.split(rb"\r\n|\n|\r(?!$)", rest + chunk)
+        for line in whole:
+            yield line.decode(errors="replace")
+        if len(rest) > MOST_LINE:
+            raise UnexpectedAnswerError(f"a line of more than {MOST_LINE >> 20} MiB")
 
 
-async def _converse(url: str, work: Callable[[httpx.AsyncClient], Awaitable[T]]) -> T:
-    async with open_client(url) as client:
-        await expect_gateway(client)
-        return await work(client)
+def _faults(error: ValidationError) -> str:
+    """What is wrong; of many faults their number, as telling each would take their room again."""
+    if error.error_count() > _MOST_FAULTS:
+        return f"JSON of another kind, with {error.error_count()} faults"
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}" if place else str(first["msg"])

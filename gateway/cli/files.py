@@ -1,4 +1,4 @@
-"""Files that are read and written: no link that was not named leads anywhere, and nothing is read without end."""
+"""Reading and writing files safely: links are followed only where they were named, and no file is read without end."""
 
 import errno
 import os
@@ -10,7 +10,7 @@ from secrets import token_hex
 from typing import BinaryIO
 
 MOST_BYTES = 512 * 2**20
-"""Of a photo, or of a file given to an option."""
+"""The largest photo, and the largest file given to an option."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -18,13 +18,13 @@ _STEPS = frozenset({"", ".", ".."})
 
 
 class NotRegularError(OSError):
-    """A folder, a pipe, a device or a socket, where a file was looked for."""
+    """There is a folder, a pipe, a device or a socket instead of a file."""
 
 
 def open_regular(path: Path, below: Path | None = None) -> BinaryIO:
-    """A regular file, open for reading; nothing else is waited for.
+    """A regular file, open for reading; pipes are not waited for.
 
-    Of a file that was found in the folder `below`, no part of the way from there may be a link, nor have become one.
+    Where the file was found in the folder `below`, no part of the path below that folder may be a link.
     Raises OSError, of which NotRegularError is one.
     """
     descriptor = os.open(path, _READ) if below is None else _open_below(below, path, _READ)
@@ -35,13 +35,13 @@ def open_regular(path: Path, below: Path | None = None) -> BinaryIO:
 
 
 def read_regular(path: Path, below: Path | None = None) -> bytes:
-    """What a regular file holds. Raises OSError, also where that is more than MOST_BYTES."""
+    """The content of a regular file. Raises OSError, also where it has more than MOST_BYTES."""
     with open_regular(path, below) as file:
         return read_bounded(file, path)
 
 
 def read_bounded(file: BinaryIO, path: Path) -> bytes:
-    """What is in it. Raises OSError where that is more than MOST_BYTES."""
+    """The content of an open file. Raises OSError where it has more than MOST_BYTES."""
     content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise OSError(errno.EFBIG, f"Larger than {MOST_BYTES >> 20} MiB", str(path))
@@ -49,9 +49,9 @@ def read_bounded(file: BinaryIO, path: Path) -> bytes:
 
 
 class Results:
-    """The folder for results, which may be a link as it was named; below it none is followed, nor left.
+    """The folder for results, which may itself be a link; links below it are not followed.
 
-    Each place in it is taken once in a run, whatever case its name is in: what comes later is an error, not a loss.
+    Each path in it is written once in a run, in whatever case it is spelt: a second result is an error, not a loss.
     """
 
     def __init__(self, root: Path) -> None:
@@ -59,7 +59,7 @@ class Results:
         self._taken: set[str] = set()
 
     def write(self, path: Path, content: bytes) -> Path:
-        """The file written, whole or not at all; a link that lies there is replaced, not followed. Raises OSError."""
+        """Write a file, whole or not at all; a link at its path is replaced, not followed. Raises OSError."""
         with self.draft(path) as draft, os.fdopen(os.dup(draft.descriptor), "wb") as file:
             file.write(content)
             file.flush()
@@ -68,12 +68,12 @@ class Results:
 
     @contextmanager
     def draft(self, path: Path) -> "Iterator[Draft]":
-        """A file that gets its name when it is kept; else nothing is left, nor a folder made for it. Raises OSError."""
+        """A file that gets its name when it is kept; else it is removed, as are folders made for it. Raises OSError."""
         parts = self._claimed(path)
         is_new, made, draft = not self.root.exists(), 0, None
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            folder, made = _folder_below(self.root, parts[:-1], _made)
+            folder, made = _folder_below(self.root, parts[:-1], _made_one)
             draft = Draft(folder, parts[-1])
             yield draft
         finally:
@@ -87,7 +87,7 @@ class Results:
                         self.root.rmdir()
 
     def _claimed(self, path: Path) -> Sequence[str]:
-        """The parts below the root. Raises OSError for what lies elsewhere, and for what was written before."""
+        """The parts of the path below the root. Raises OSError for a path elsewhere, or one that was written before."""
         parts = path.parts[len(self.root.parts) :]
         if not path.is_relative_to(self.root) or not parts or _STEPS.intersection(parts):
             raise PermissionError(errno.EPERM, "Outside the folder for the results", str(path))
@@ -98,7 +98,7 @@ class Results:
 
 
 class Draft:
-    """A file without its name yet, in a folder that is open: whatever becomes of the folder's path, it stays there."""
+    """A file without its final name, in an open folder: it stays there even if the folder's path is changed."""
 
     def __init__(self, folder: int, name: str) -> None:
         self._folder, self._name, self._part = folder, name, f".{token_hex(8)}.part"
@@ -111,16 +111,16 @@ class Draft:
 
     @property
     def path(self) -> str:
-        """By which others in this process open it, whatever lies at its name."""
+        """A path by which this process can open the file, whatever lies at its name."""
         return f"/proc/self/fd/{self.descriptor}"
 
     def keep(self) -> None:
-        """Give it its name. Raises OSError."""
+        """Give the file its name. Raises OSError."""
         os.rename(self._part, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         self.kept = True
 
     def close(self) -> None:
-        """Remove it where it was not kept."""
+        """Close the file, and remove it if it was not kept."""
         if not self.kept:
             with suppress(FileNotFoundError):
                 os.unlink(self._part, dir_fd=self._folder)
@@ -130,35 +130,35 @@ class Draft:
 
 def _open_below(root: Path, path: Path, flags: int) -> int:
     *folders, name = path.relative_to(root).parts
-    folder, _ = _folder_below(root, folders, _there)
+    folder, _ = _folder_below(root, folders, _made_none)
     try:
         return os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
     except OSError as error:
-        raise _told(error, path) from error
+        raise _explained(error, path) from error
     finally:
         os.close(folder)
 
 
 def _folder_below(root: Path, names: Sequence[str], ensure: Callable[[str, int], int]) -> tuple[int, int]:
-    """A folder, open, and how many of the names `ensure` made for it. Raises OSError where one is a link."""
+    """An open folder, and how many of its parents `ensure` made. Raises OSError where one of them is a link."""
     folder, made = os.open(root, _FOLDER), 0
     for place, name in enumerate(names):
         try:
             made += ensure(name, folder)
             inner = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
         except OSError as error:
-            raise _told(error, root.joinpath(*names[: place + 1])) from error
+            raise _explained(error, root.joinpath(*names[: place + 1])) from error
         finally:
             os.close(folder)
         folder = inner
     return folder, made
 
 
-def _there(_name: str, _folder: int) -> int:
+def _made_none(_name: str, _folder: int) -> int:
     return 0
 
 
-def _made(name: str, folder: int) -> int:
+def _made_one(name: str, folder: int) -> int:
     try:
         os.mkdir(name, dir_fd=folder)
     except FileExistsError:
@@ -167,23 +167,23 @@ def _made(name: str, folder: int) -> int:
 
 
 def _remove_folders(root: Path, names: Sequence[str], count: int) -> None:
-    """The last folders, as many as were made, if they are empty."""
+    """Remove the last `count` folders, if they are empty."""
     for last in range(len(names), len(names) - count, -1):
         with suppress(OSError):
-            folder, _ = _folder_below(root, names[: last - 1], _there)
+            folder, _ = _folder_below(root, names[: last - 1], _made_none)
             try:
                 os.rmdir(names[last - 1], dir_fd=folder)
             finally:
                 os.close(folder)
 
 
-def _told(error: OSError, path: PurePath) -> OSError:
-    """With the whole path, and what ELOOP and ENOTDIR mean where links are not followed."""
+def _explained(error: OSError, path: PurePath) -> OSError:
+    """The error with the whole path, and with the meaning that ELOOP and ENOTDIR have where links are not followed."""
     is_link = error.errno == errno.ELOOP or (error.errno == errno.ENOTDIR and Path(path).is_symlink())
     said = "A link lies there, and is not followed" if is_link else error.strerror
     return OSError(error.errno, said, str(path))
 
 
 def _key(parts: Sequence[str]) -> str:
-    """The same for names that are one where case makes no difference."""
+    """The same text for names that differ only in case."""
     return "/".join(parts).casefold()

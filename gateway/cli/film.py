@@ -1,4 +1,4 @@
-"""Films opened for reading: from their own file alone, within bounds, frame by frame, each with its own time."""
+"""Reading videos: from their own file alone, within bounds, frame by frame, each frame with its own time."""
 
 import heapq
 import os
@@ -18,26 +18,26 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from gateway.cli.files import NotRegularError
-from gateway.cli.photos import Named
+from gateway.cli.photos import NamedPhoto
 
 MAX_PIXELS = 100_000_000
 """Of one frame: 16384×6144 has as many."""
 _MICROSECOND = Fraction(1, 1_000_000)
 _ATOMS = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"})
-"""With one of these a file of the family of MOV and MP4 begins."""
+"""Files of MOV, MP4 and their relatives begin with one of these."""
 PICTURES = frozenset(
     {"h264", "hevc", "libdav1d", "vp8", "vp9", "mpeg4", "mpeg2video", "mpeg1video", "h263", "flv", "mjpeg"}
     | {"prores", "dnxhd", "cfhd", "png", "qtrle", "rawvideo", "v210", "ffv1", "ffvhuff", "huffyuv", "utvideo"}
     | {"msmpeg4", "msmpeg4v2", "wmv1", "wmv2", "cinepak", "svq1", "dvvideo"}
 )
-"""Kinds of pictures that are decoded, by the names of FFmpeg's decoders: what cameras, phones and editors write."""
+"""Codecs of pictures that are decoded, by the names of FFmpeg's decoders: what cameras, phones and editors write."""
 SOUNDS = frozenset(
     {"aac", "mp3float", "mp2", "ac3", "eac3", "opus", "vorbis", "flac", "alac"}
     | {"amrnb", "wmav1", "wmav2", "adpcm_ima_qt", "adpcm_ima_wav", "adpcm_ms", "pcm_alaw"}
     | {"pcm_mulaw", "pcm_u8", "pcm_s8", "pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be"}
     | {f"pcm_s{bits}{order}" for bits in (16, 24, 32) for order in ("le", "be")}
 )
-"""Kinds of sound that are decoded, likewise; hundreds of others, of which many are old and little tried, are not."""
+"""Codecs of sound that are decoded; hundreds of others, many of them old and little tested, are not."""
 _CLOSED = {
     "protocol_whitelist": "none",
     "codec_whitelist": ",".join(sorted(PICTURES | SOUNDS)),
@@ -45,11 +45,11 @@ _CLOSED = {
     "use_absolute_path": "0",
 }
 _SHORT_S = 2.0
-"""Seconds that sound may go on after the pictures without a word about it."""
+"""Seconds that sound may be longer than the pictures before that is reported."""
 _SEGMENT, _EBML_HEAD = b"\x18\x53\x80\x67", 4096
-"""The element that holds a Matroska film, and bytes within which it begins."""
+"""The element of a Matroska file that holds the video, and how many bytes from the file's begin it starts at most."""
 _BEGINNING = 376
-"""Bytes by which a kind of film is told; two packets of a transport stream."""
+"""Bytes that show the format of a file: two packets of a transport stream."""
 _OTHERS = {
     "a playlist (HLS)": rb"(\xef\xbb\xbf)?\s*#EXTM3U",
     "a list of films (ffconcat)": rb"\s*(ffconcat|file\s)",
@@ -65,12 +65,12 @@ _OTHERS = {
     "WAV": rb"RIFF....WAVE",
     "a photo": rb"\xff\xd8\xff|\x89PNG|GIF8|BM|II\*\x00|MM\x00\*|RIFF....WEBP",
 }
-"""Files that FFmpeg would read, by their beginnings: to say what somebody has. What is taken is told by its own."""
+"""Formats that are not taken, by the first bytes of their files, for the error message."""
 _TAKEN = "MP4, MOV, Matroska, WebM and AVI are taken"
 
 
 class FilmError(Exception):
-    """A film that is not taken, or cannot be read or written; the code is stable."""
+    """A video that is not taken, or cannot be read or written; the code is stable."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -80,13 +80,13 @@ class FilmError(Exception):
 
 @dataclass(frozen=True)
 class Bounds:
-    """The most frames, and the most seconds, of a film that is taken."""
+    """The most frames and the most seconds of a video that is taken."""
 
     frames: int
     seconds: float
 
     def check(self, frames: int, seconds: float) -> None:
-        """Raise FilmError `video_too_long` for what is outside."""
+        """Raise FilmError `video_too_long` for more."""
         if frames > self.frames:
             raise FilmError("video_too_long", f"more than {self.frames} frames; --max-frames says how many are taken")
         if seconds > self.seconds:
@@ -96,14 +96,14 @@ class Bounds:
 
 @dataclass
 class Damage:
-    """What of a film could not be read."""
+    """The parts of a video that could not be read."""
 
     packets: int = 0
     ends_early: bool = False
     missing_s: float = 0
 
     def __str__(self) -> str:
-        """A sentence, or nothing."""
+        """A sentence about the damage; empty where there is none."""
         places = f"it is damaged in {self.packets} place{'s' * (self.packets > 1)}" if self.packets else ""
         end = "its end is missing" if self.ends_early else ""
         short = f"its pictures end {self.missing_s:.0f} s before it does" if self.missing_s > _SHORT_S else ""
@@ -112,8 +112,8 @@ class Damage:
 
 
 @contextmanager
-def open_film(source: Named) -> Iterator[InputContainer]:
-    """A container that reads from this file and opens nothing else, whatever the file says.
+def open_film(source: NamedPhoto) -> Iterator[InputContainer]:
+    """A container that reads this file and opens nothing else, even if the file refers to others.
 
     The demuxer is chosen by the file's first bytes, never by its name. Raises FilmError `video_unsupported`,
     `video_error`, and OSError.
@@ -127,11 +127,11 @@ def open_film(source: Named) -> Iterator[InputContainer]:
             ) as container:
                 yield container
         except (av.FFmpegError, UnicodeError) as error:
-            raise FilmError("video_error", _said(error)) from error
+            raise FilmError("video_error", _reason(error)) from error
 
 
 def pictures_of(container: InputContainer) -> VideoStream:
-    """The stream that players show; a cover is none. Raises FilmError `video_unsupported` or `video_too_large`."""
+    """The stream that players show, not a cover picture. Raises FilmError `video_unsupported`, `video_too_large`."""
     shown = [one for one in container.streams.video if not one.disposition & Disposition.attached_pic]
     if not shown or shown[0].codec_context is None:
         raise FilmError("video_unsupported", "there are no pictures in it that can be decoded")
@@ -143,7 +143,7 @@ def pictures_of(container: InputContainer) -> VideoStream:
 
 
 def require(context: CodecContext | None, taken: Collection[str], what: str) -> None:
-    """Raise FilmError `video_unsupported` where `what` is coded in a way that is not among those taken."""
+    """Raise FilmError `video_unsupported` where the codec is not one of those taken; `what` begins the message."""
     if context is None or context.name not in taken:
         kind = context.name if context else "something unknown"
         raise FilmError("video_unsupported", f"{what} coded as {kind}, which is not decoded here; {_TAKEN}")
@@ -151,18 +151,18 @@ def require(context: CodecContext | None, taken: Collection[str], what: str) -> 
 
 @dataclass(frozen=True)
 class Film:
-    """A film that is taken: how many frames it has, of which some may prove unreadable, and where its clock begins.
+    """A video that is taken: how many frames it has, some of them maybe unreadable, and when it starts.
 
-    Players begin with the first of anything, picture or sound, at `start` seconds.
+    Players start with the first picture or sound, whichever comes first, at `start` seconds.
     """
 
-    source: Named
+    source: NamedPhoto
     bounds: Bounds
     frames: int
     start: Fraction
 
 
-def survey(source: Named, bounds: Bounds) -> Film:
+def survey(source: NamedPhoto, bounds: Bounds) -> Film:
     """Count the frames; nothing is decoded. Raises FilmError and OSError."""
     with open_film(source) as container:
         stream = pictures_of(container)
@@ -180,12 +180,12 @@ def survey(source: Named, bounds: Bounds) -> Film:
 
 
 def read_frames(film: Film, container: InputContainer, stream: VideoStream, damage: Damage) -> Iterator[VideoFrame]:
-    """Frames in the order they are shown; each is later than the one before, and the film begins at 0.
+    """Frames in the order they are shown, each later than the one before; the first time is 0 or later.
 
-    `pts` and `time_base` tell when. Frames that are damaged, which `damage` hears of, or come too late are left out.
+    `pts` and `time_base` are the time. Damaged frames are counted in `damage` and left out, as are those out of order.
     Raises FilmError.
     """
-    stream.thread_type = "SLICE"  # with threads for frames, what is damaged looks otherwise in each pass
+    stream.thread_type = "SLICE"  # threads for frames would decode damaged ones differently in each pass
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     base = stream.time_base or Fraction(1, 1000)
     start, last, count = round(film.start / base), -1, 0
@@ -203,9 +203,9 @@ def read_frames(film: Film, container: InputContainer, stream: VideoStream, dama
 
 
 def _decoded(container: InputContainer, stream: VideoStream, damage: Damage) -> Iterator[VideoFrame]:
-    """Frames with the times that the container tells.
+    """Frames with the times that the container gives.
 
-    AVI tells when a packet is decoded, not when its frame is shown: the n-th frame gets the n-th of these times.
+    AVI gives the time when a packet is decoded, not when its frame is shown: the n-th frame gets the n-th such time.
     """
     stored: list[int] = []
     told = container.format.name != "avi"
@@ -237,7 +237,7 @@ def _packets(container: InputContainer, stream: VideoStream, damage: Damage) -> 
     yield None
 
 
-def is_cut(source: Named, container: InputContainer, stream: VideoStream) -> bool:
+def is_cut(source: NamedPhoto, container: InputContainer, stream: VideoStream) -> bool:
     """Whether the file ends before what the index of a MOV or MP4, or the head of a Matroska file, says.
 
     Raises OSError.
@@ -251,7 +251,7 @@ def is_cut(source: Named, container: InputContainer, stream: VideoStream) -> boo
 
 
 def _segment_end(begin: bytes) -> int:
-    """Where a Matroska file says that it ends; 0 where it does not say. After RFC 8794 and RFC 9559."""
+    """The end of a Matroska file by its own header, or 0 without one (RFC 8794, RFC 9559)."""
     at = begin.find(_SEGMENT) + len(_SEGMENT)
     if at < len(_SEGMENT) or at >= len(begin) or not begin[at]:
         return 0
@@ -261,7 +261,7 @@ def _segment_end(begin: bytes) -> int:
 
 
 @contextmanager
-def _opened(source: Named) -> Iterator[BinaryIO]:
+def _opened(source: NamedPhoto) -> Iterator[BinaryIO]:
     try:
         with source.open() as file:
             yield file
@@ -284,5 +284,5 @@ def _nothing_else(url: str, _flags: int, _options: object) -> object:
     raise PermissionError(1, "a film may not open other files", url)
 
 
-def _said(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""The commands put together; each is imported only when it is used, so that the others cost it no time."""
+"""The console script `maskwright`: all commands, each of which is imported only when it is used."""
 
 import importlib
 from collections.abc import Callable
@@ -9,7 +9,9 @@ import typer
 from typer.main import get_command
 
 from gateway import __version__
-from gateway.cli.terminal import bear_any_letter, complain
+from gateway.cli.settings import exit_on_bad_settings
+from gateway.settings import Settings
+from gateway.terminal import bear_any_letter, complain
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,13 @@ COMMANDS = (
     LazyCommand("run", "gateway.cli.run:app", "Send photos to a pipeline and save its artifacts."),
     LazyCommand("submit", "gateway.cli.submit:submit", "Queue photos as jobs, and wait for their masks."),
     LazyCommand("jobs", "gateway.cli.jobs:app", "List, show, watch, cancel and delete jobs."),
-    LazyCommand("poison", "gateway.cli.poison:app", "Look at what was given up; try again, or forget it."),
-    LazyCommand("cache", "gateway.cli.cache:app", "Look at the results that are kept; make room."),
-    LazyCommand("keys", "gateway.cli.keys:app", "Make, list and revoke API keys."),
-    LazyCommand("audit", "gateway.cli.audit:audit", "Show who did what to which job."),
-    LazyCommand("serve", "gateway.cli.serve:serve", "Run the gateway alone, in the foreground."),
-    LazyCommand("worker", "gateway.cli.worker:worker", "Work on jobs, in the foreground."),
-    LazyCommand("migrate", "gateway.cli.migrate:migrate", "Bring the database to this version's tables."),
+    LazyCommand("poison", "gateway.cli.operate:poison", "Look at what was given up; try again, or forget it."),
+    LazyCommand("cache", "gateway.cli.operate:cache", "Look at the results that are kept; make room."),
+    LazyCommand("keys", "gateway.cli.database:keys", "Make, list and revoke API keys."),
+    LazyCommand("audit", "gateway.cli.database:audit", "Show who did what to which job."),
+    LazyCommand("serve", "gateway.cli.main:serve", "Run the gateway alone, in the foreground."),
+    LazyCommand("worker", "gateway.cli.main:worker", "Work on jobs, in the foreground."),
+    LazyCommand("migrate", "gateway.cli.database:migrate", "Bring the database to this version's tables."),
     LazyCommand("up", "deploy.embedded.commands:up", "Start the whole stack on this machine."),
     LazyCommand("down", "deploy.embedded.commands:down", "Stop what `up` started."),
     LazyCommand("status", "deploy.embedded.commands:status", "Show what runs."),
@@ -70,11 +72,30 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 the form that typer ca
 
 @app.callback()
 def options(
-    version: Annotated[  # noqa: FBT002 typer makes a flag of it
+    version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Body masks, face contours and blurred copies from photos, with models on NVIDIA Triton."""
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; API_HOST otherwise.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; API_PORT otherwise.", min=1, max=65535)] = None,
+) -> None:
+    """Run the gateway alone, in the foreground; Triton must run elsewhere (TRITON_GRPC_URL)."""
+    from gateway.server import serve as serve_forever  # noqa: PLC0415 other commands need no server
+
+    given = {name: value for name, value in (("api_host", host), ("api_port", port)) if value is not None}
+    with exit_on_bad_settings():
+        serve_forever(Settings.from_environment().model_copy(update=given))
+
+
+def worker() -> None:
+    """Work on jobs in the foreground; PostgreSQL, S3 and Triton must run elsewhere."""
+    from gateway.worker.process import main  # noqa: PLC0415 other commands need no worker
+
+    main()
 
 
 def _delegate(command: LazyCommand) -> Callable[[typer.Context], None]:

@@ -1,4 +1,4 @@
-"""Copies of films: H.264 in MP4, each frame at its own time, beside the sound of the source."""
+"""Writing copies of videos: H.264 in MP4, each frame at its own time, with the sound of the source."""
 
 import contextlib
 import math
@@ -21,16 +21,16 @@ from gateway.cli.film import SOUNDS, Film, FilmError, open_film, require
 from gateway.cli.picture import Picture
 
 _COPIED = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "opus", "flac", "alac"})
-"""Sound that players expect in MP4, by the names of its decoders; any other becomes AAC."""
+"""Codecs of sound that players expect in MP4, by the names of their decoders; others become AAC."""
 _H264 = {"crf": "18", "preset": "medium", "profile": "high", "bf": "0"}
-"""Without B frames, which are stored out of order: many programs then take a wrong length from uneven times."""
+"""Without B frames, which are stored out of order: with uneven times many programs then show a wrong length."""
 _AAC_CHANNELS = 2
 
 
 class Copy:
-    """An MP4 file that takes pictures; nothing is left of it, nor of its folder, unless it is finished.
+    """An MP4 file that is written picture by picture; it is removed again, with its new folders, unless it is finished.
 
-    `rate`: frames a second on the average. Sound is taken from the film `sound`, where one is named. Nothing is written
+    `rate`: frames a second on average. The sound is taken from the video `sound`, if there is one. Nothing is written
     before the first picture. The methods raise FilmError, FFmpegError and OSError.
     """
 
@@ -41,12 +41,12 @@ class Copy:
         self._begun: tuple[Draft, _File] | None = None
 
     def write(self, picture: Picture, duration: int) -> None:
-        """Add a picture that is shown for a time, in its `time_base`, and the sound up to it."""
+        """Add a picture, its duration in its `time_base`, and the sound up to it."""
         self._begun = self._begun or self._begin(picture)
         self._begun[1].write(picture, duration)
 
     def finish(self) -> None:
-        """Write what is left, and give the file its name."""
+        """Write the rest, and give the file its name."""
         if self._begun:
             draft, file = self._begun
             file.end()
@@ -54,13 +54,13 @@ class Copy:
             draft.keep()
 
     def abandon(self) -> None:
-        """Leave nothing, where it is not finished."""
+        """Remove the file unless it is finished."""
         with contextlib.suppress(av.FFmpegError, OSError, FilmError):
             self._open.close()
         self._place.close()
 
     def _begin(self, picture: Picture) -> "tuple[Draft, _File]":
-        """FFmpeg opens the file twice, to move the index to its front, and by no name that others can change."""
+        """FFmpeg opens the file twice, to move the index to its front; by a path that others cannot change."""
         draft = self._place.enter_context(self._results.draft(self._target))
         file, options = f"file:{draft.path}", {"movflags": "+faststart"}
         container = self._open.enter_context(av.open(file, "w", format="mp4", container_options=options))
@@ -71,21 +71,21 @@ class Copy:
 
 
 class _File:
-    """A container that is being written: pictures, and sounds that write themselves and tell their times."""
+    """A container that is being written: pictures, and sound, each step of which writes a packet and gives its time."""
 
     def __init__(self, container: OutputContainer, pictures: VideoStream, sounds: Iterator[float]) -> None:
         self._container, self._pictures, self._sounds = container, pictures, sounds
-        self._heard = 0.0
+        self._sound_until = 0.0
         self._durations: dict[int, int] = {}
 
     def write(self, picture: Picture, duration: int) -> None:
         self._durations[picture.pts] = duration
         self._mux(self._pictures.codec_context.encode(picture.frame()))
-        self._hear(picture.time)
+        self._write_sound(picture.time)
 
     def end(self) -> None:
         self._mux(self._pictures.codec_context.encode(None))
-        self._hear(math.inf)
+        self._write_sound(math.inf)
 
     def _mux(self, packets: "list[Packet[VideoStream]]") -> None:
         for packet in packets:
@@ -93,9 +93,9 @@ class _File:
             packet.duration = self._durations.pop(packet.pts or 0)
             self._container.mux_one(packet)
 
-    def _hear(self, until: float) -> None:
-        while self._heard <= until and self._heard < math.inf:
-            self._heard = next(self._sounds, math.inf)
+    def _write_sound(self, until: float) -> None:
+        while self._sound_until <= until and self._sound_until < math.inf:
+            self._sound_until = next(self._sounds, math.inf)
 
 
 def _h264(container: OutputContainer, first: Picture, rate: Fraction) -> VideoStream:
@@ -111,7 +111,7 @@ def _h264(container: OutputContainer, first: Picture, rate: Fraction) -> VideoSt
 
 
 def _sounds(container: OutputContainer, source: InputContainer, film: Film) -> Iterator[float]:
-    """Adds the film's tracks of sound; each step writes a packet, and gives its time in seconds."""
+    """Add the source's tracks of sound; each step writes a packet and gives its time in seconds."""
     tracks = {one.index: _Track(container, one, film.start) for one in source.streams.audio if one.codec_context}
     return _written(source, tracks, film)
 
@@ -125,13 +125,13 @@ def _written(source: InputContainer, tracks: "Mapping[int, _Track]", film: Film)
 
 
 def _readable(packets: "Iterator[Packet[Stream]]") -> "Iterator[Packet[Stream]]":
-    """Up to where the file is damaged."""
+    """The packets up to where the file is damaged."""
     with contextlib.suppress(av.FFmpegError):
         yield from packets
 
 
 class _Track:
-    """A track of sound, copied where MP4 holds its kind, else coded anew."""
+    """A track of sound, copied where MP4 takes its codec, else coded again."""
 
     def __init__(self, container: OutputContainer, source: AudioStream, start: Fraction) -> None:
         self.source = source
@@ -149,7 +149,7 @@ class _Track:
         return self._container.add_stream("aac", rate=_aac_rate(context), layout=layout)
 
     def write(self, packet: "Packet[Stream]") -> float:
-        """Write a packet of the source; its time in seconds."""
+        """Write a packet of the source, and give its time in seconds."""
         shift = round(self._start / packet.time_base)
         decoded = packet.pts if packet.dts is None else packet.dts
         time = float(((decoded or 0) - shift) * packet.time_base)
@@ -160,7 +160,7 @@ class _Track:
         return time
 
     def _copy(self, packet: "Packet[Stream]", decoded: int, shown: int) -> None:
-        """MP4 holds no two packets of one time, as some recorders write them: the later is a tick later."""
+        """MP4 takes no two packets with one time, which some recorders write: the second gets the next tick."""
         packet.dts = decoded if self._last is None else max(decoded, self._last + 1)
         packet.pts = max(shown, packet.dts)
         self._last = packet.dts

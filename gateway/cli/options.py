@@ -1,48 +1,54 @@
-"""Options that several commands share."""
+"""Options that several commands share, and those that are made of a pipeline's parameters."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from inspect import Parameter
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from gateway.cli.files import read_bounded
 from gateway.intake.submissions import text_or_base64
+from gateway.pipelines.registry import Pipeline
 from gateway.text import shown
 
-Url = Annotated[
-    str,
-    typer.Option(
-        help="The gateway; this machine's at PORT otherwise. Its key comes from MASKWRIGHT_TOKEN.",
-        envvar="MASKWRIGHT_URL",
-    ),
-]
-PlainHttp = Annotated[
-    bool,
-    typer.Option("--plain-http", help="Let the key go to another machine unencrypted.", envvar="MASKWRIGHT_PLAIN_HTTP"),
-]
 InFlight = Annotated[int, typer.Option("--in-flight", "-j", min=1, max=64, help="Photos sent at the same time.")]
 Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Look into the folders in folders too.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the gateway's JSON instead of a table.")]
-MaskTypes = Annotated[str, typer.Option(help="Comma-separated; all seven otherwise.")]
-Gender = Annotated[str, typer.Option(help="M or F; anything else takes the female radii.")]
-Style = Annotated[str, typer.Option(help="garment or labels.")]
-Frame = Annotated[str, typer.Option(help="source or canvas.")]
-Person = Annotated[str, typer.Option(help="largest, all or single.")]
-Fields = Annotated[
-    list[str] | None,
-    typer.Option("--field", "-F", help="Any other field of the pipeline: NAME=VALUE, or NAME=@FILE. Repeat it."),
-]
-Include = Annotated[str, typer.Option(help="label_map, keypoints, overlay; comma-separated.")]
 
 
-def fields_of(pairs: list[str] | None) -> Mapping[str, str]:
-    """The fields named by --field. Raises typer.BadParameter for what is none, or no file."""
-    return dict(map(_field, pairs or []))
+def pipeline_options(pipeline: Pipeline) -> Iterator[Parameter]:
+    """An option for each parameter: a flag, a file for an input beside the photo, text for all others."""
+    schemas = pipeline.parameters.model_json_schema()["properties"]
+    for name, field in pipeline.parameters.model_fields.items():
+        text = escape(f"{field.description} {_values(schemas[name])}".rstrip())
+        kind: object = str | None
+        default, option = None, typer.Option(help=text)
+        if name in pipeline.inputs:
+            kind, option = Path | None, typer.Option(exists=True, dir_okay=False, help=text)
+        elif field.annotation is bool:
+            kind, default, option = bool, False, typer.Option(option_name(name), help=text)
+        yield Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
+
+
+def option_name(parameter: str) -> str:
+    """The option of a pipeline's parameter."""
+    return f"--{parameter.replace('_', '-')}"
+
+
+def form_fields(options: Mapping[str, object]) -> Mapping[str, str]:
+    """The form fields of the options that were given. Raises typer.BadParameter for a file that cannot be read."""
+    return given(**{name: _field_text(name, value) for name, value in options.items()})
+
+
+def given(**options: str) -> Mapping[str, str]:
+    """The options that were given."""
+    return {name: value for name, value in options.items() if value}
 
 
 def file_text(option: str, path: Path) -> str:
-    """A file's text, or its bytes in base64 where it holds none; a pipe that is named is read.
+    """A file's text, or its bytes in base64 where they are not text; also of a pipe that is named.
 
     Raises typer.BadParameter, which names the option, for what cannot be read.
     """
@@ -53,13 +59,27 @@ def file_text(option: str, path: Path) -> str:
         raise typer.BadParameter(shown(f"{error.strerror}: {error.filename}"), param_hint=option) from error
 
 
-def _field(pair: str) -> tuple[str, str]:
-    name, equals, value = pair.partition("=")
-    if not (name and equals):
-        raise typer.BadParameter(f"{pair!r}: write NAME=VALUE or NAME=@FILE", param_hint="--field")
-    return name, file_text(f"--field {shown(name)}", Path(value[1:])) if value.startswith("@") else value
+def _field_text(name: str, value: object) -> str:
+    if isinstance(value, Path):
+        return file_text(option_name(name), value)
+    if isinstance(value, bool):
+        return "true" if value else ""
+    return "" if value is None else str(value)
 
 
-def given(**options: str) -> Mapping[str, str]:
-    """The options that say something."""
-    return {name: value for name, value in options.items() if value}
+def _values(schema: Mapping[str, object]) -> str:
+    """The values that a parameter takes, where they can be listed, and its default."""
+    match schema:
+        case {"anyOf": [dict() as first, *_]}:
+            kind = first
+        case {"items": dict() as items}:
+            kind = items
+        case _:
+            kind = dict(schema)
+    values = ", ".join(kind.get("enum", ()))
+    if "minimum" in kind and "maximum" in kind:
+        values = f"{kind['minimum']:g} to {kind['maximum']:g}"
+    default = schema.get("default")
+    said = ",".join(default) if isinstance(default, list) else default
+    usual = f"{said} otherwise" if said else ""
+    return f"({'; '.join(filter(None, (values, usual)))})" if values or usual else ""

@@ -1,4 +1,4 @@
-"""Where the artifacts of each photo go that the command line names."""
+"""Photos and videos that the command line names, and where the artifacts of each go."""
 
 import errno
 import os
@@ -23,9 +23,9 @@ COPY = "blurred"
 _ALIKE = ({".jpg", ".jpeg", ".jpe", ".jfif"}, {".png", ".apng"}, {".mp4", ".m4v"})
 _COPIES = frozenset({".jpg", ".png", ".webp"})
 _NAMELESS = "photo"
-"""What lies at the root of everything, such as an address without a path, has no name."""
+"""For what has no name of its own, such as an address without a path."""
 _DEEPEST, _LONGEST, _ODD = 8, 200, frozenset('\\:*?"<>|')
-"""Of artifacts' names: parts, letters of each, and letters that are none of them."""
+"""Of artifacts' names: the most parts, the most letters of each, and letters that are not allowed."""
 
 
 class Layout(StrEnum):
@@ -38,8 +38,8 @@ class Layout(StrEnum):
 
 
 @dataclass(frozen=True)
-class Named:
-    """A photo, and how many of the last parts of its path its artifacts keep.
+class NamedPhoto:
+    """A photo as it was named or found; its artifacts keep the last `parts` parts of its path.
 
     `below`: the folder in which it was found; None where it was named itself, and may be a link.
     """
@@ -64,7 +64,7 @@ class PhotoFile:
     `name`: the folder for them among the results, or the copy's path there without a suffix.
     """
 
-    photo: Named
+    photo: NamedPhoto
     results: Results
     name: Path
     layout: Layout = Layout.FOLDERS
@@ -110,8 +110,8 @@ class PhotoFile:
         return name if name == self.source.name else name + own
 
 
-def plan(named: Sequence[Named], folder: Path, layout: Layout = Layout.FOLDERS) -> list[PhotoFile]:
-    """Where the artifacts of each photo go, no two to one place; the order decides only between two of one path.
+def plan(named: Sequence[NamedPhoto], folder: Path, layout: Layout = Layout.FOLDERS) -> list[PhotoFile]:
+    """Where the artifacts of each photo go, each to its own place; the order matters only for two of one path.
 
     The folders of a photo are kept as far as `parts` says, and further where photos would meet: `a/1.jpg`, `b/1.jpg`.
     Photos of one folder and stem keep their whole names: `1.jpg`, `1.png`.
@@ -131,7 +131,7 @@ def plan(named: Sequence[Named], folder: Path, layout: Layout = Layout.FOLDERS) 
 
 
 def endangered(photos: Iterable[PhotoFile]) -> Path | None:
-    """A folder into which artifacts would go though photos of this run lie in it, so that they could be replaced."""
+    """A folder into which artifacts would go, and in which photos of this run lie, so that they could be replaced."""
     photos = list(photos)
     sources = {_identity(folder) for photo in photos for folder in _source_folders(photo.source)} - {None}
     return next((photo.folder for photo in photos if _identity(photo.folder) in sources), None)
@@ -154,7 +154,7 @@ def _without_suffix(place: Path) -> Path:
 
 
 def _artifact_parts(name: str) -> Sequence[str]:
-    """The parts of a server's name for an artifact. Raises PermissionError for what is no plain relative path."""
+    """The parts of a server's name for an artifact. Raises PermissionError unless it is a plain relative path."""
     parts = name.split("/")
     if len(parts) > _DEEPEST or not all(map(_is_plain, parts)):
         raise PermissionError(errno.EPERM, "no name for an artifact", name[:_LONGEST])
@@ -166,7 +166,7 @@ def _is_plain(part: str) -> bool:
     return 0 < len(part) < _LONGEST and part.isprintable() and part[0] != "." and not _ODD.intersection(part)
 
 
-def _apart(named: Sequence[Named]) -> list[Path]:
+def _apart(named: Sequence[NamedPhoto]) -> list[Path]:
     """The last parts of each photo's path; one more of those that meet, as long as their paths differ."""
     paths = [parts_of(one.path) or (_NAMELESS,) for one in named]
     keep = [one.parts for one in named]
@@ -189,12 +189,12 @@ def _key(path: Path) -> str:
 
 
 def _stem_key(place: Path, layout: Layout) -> tuple[str, bool]:
-    """A photo and a film of one stem, as phones make them, do not meet in a mirror: suffixes tell their copies."""
+    """A photo and a video of one stem, as phones make them, differ in a mirror: their copies have other suffixes."""
     return _key(_without_suffix(place)), layout is Layout.MIRROR and _is_video(place)
 
 
 def _claims(photo: PhotoFile) -> set[str]:
-    """What nothing else may be called, whatever format the copy comes in."""
+    """Paths that belong to this photo, whatever format its copy comes in."""
     if photo.layout is Layout.FOLDERS:
         return {_key(photo.target)}
     return {_key(photo.place(COPY + suffix)) for suffix in ({".mp4"} if photo.is_video else _COPIES)}

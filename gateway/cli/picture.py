@@ -1,4 +1,4 @@
-"""Frames of films as they are shown: upright, 8 bits, even sides, with the colours that they are coded in."""
+"""Frames of videos as they are shown: upright, 8 bits, even sides, in the colours that they are coded in."""
 
 import contextlib
 import tempfile
@@ -28,16 +28,16 @@ Region = tuple[int, int, int, int]
 _UNKNOWN, _RGB, _BT709, _BT601 = 2, 0, 1, 6
 _FULL = 2
 _MATRICES = frozenset({1, 4, 5, 6, 7, 9})
-"""Those of ITU-T H.273 that can be converted to RGB."""
+"""Matrices of ITU-T H.273 that can be converted to RGB."""
 _USUAL = {1: (1, 1), 9: (9, 14)}
-"""Primaries and transfer that go with a matrix where they are not told; with BT.601 several do."""
+"""Primaries and transfer to assume for a matrix where none are given; for BT.601 there are several."""
 _HDR = {16: Transfer.PQ, 18: Transfer.HLG}
 _HDR_PRIMARIES = {1: Primaries.BT709, 12: Primaries.P3}
 _HD_WIDTH, _SD_HEIGHT = 1280, 576
 _CUBE_SIZE = 49
 _BICUBIC, _FULL_CHROMA_OUT, _FULL_CHROMA_IN, _ACCURATE = 0x4, 0x2000, 0x4000, 0x40000
 _EXACT = _BICUBIC | _FULL_CHROMA_OUT | _FULL_CHROMA_IN | _ACCURATE
-"""Flags of libswscale; the quicker ways are off by up to three levels."""
+"""Flags of libswscale; its faster ways are wrong by up to three levels."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ SDR = Colours(matrix=1, primaries=1, transfer=1, full=False)
 class Picture:
     """A frame as shown; `planes` are its luma and, at half the width and height, its two chroma.
 
-    `aspect` is width to height of one pixel; `pts` counts in `time_base` from the film's start, as does `duration`,
-    0 where the film tells none.
+    `aspect` is width to height of one pixel; `pts` counts in `time_base` from the video's start; so does `duration`,
+    which is 0 where the video gives none.
     """
 
     planes: tuple[Plane, Plane, Plane]
@@ -76,7 +76,7 @@ class Picture:
 
     @property
     def time(self) -> float:
-        """Seconds from the film's start."""
+        """Seconds from the video's start."""
         return float(self.pts * self.time_base)
 
     @property
@@ -86,7 +86,7 @@ class Picture:
         return width, height
 
     def frame(self) -> VideoFrame:
-        """For the encoder: pixels and time, without anything that hung on the source's frame."""
+        """A frame for the encoder: pixels and time, without the side data of the source's frame."""
         stacked = np.concatenate([plane.ravel() for plane in self.planes])
         width, height = self.size
         frame = VideoFrame.from_ndarray(stacked.reshape(height * 3 // 2, width), format="yuv420p")
@@ -100,7 +100,7 @@ class Picture:
         return np.ascontiguousarray(shown.to_ndarray(), dtype=np.uint8)
 
     def changed(self, rgb: RGB, regions: Sequence[Region], converter: VideoReformatter) -> "Picture":
-        """The same, with the regions of another picture of its size; all else keeps the source's own pixels."""
+        """The picture with regions taken from another of its size; all other pixels stay the source's own."""
         copy = _planes(_converted(VideoFrame.from_ndarray(rgb, format="rgb24"), "yuv420p", self.colours, converter))
         planes = [plane.copy() for plane in self.planes]
         for x1, y1, x2, y2 in regions:
@@ -112,16 +112,16 @@ class Picture:
         return replace(self, planes=(planes[0], planes[1], planes[2]))
 
 
-class Development:
-    """Makes pictures of a film's frames; all get the size of the first."""
+class FrameConverter:
+    """Makes pictures of a video's frames, all in the size of the first."""
 
     def __init__(self, aspect: Fraction | None) -> None:
         self._aspect = aspect or Fraction(1)
         self._converter = VideoReformatter()
         self._size: tuple[int, int] | None = None
-        self._toning: tuple[tuple[object, ...], Graph] | None = None
+        self._tone: tuple[tuple[object, ...], Graph] | None = None
 
-    def developed(self, frames: Iterator[VideoFrame]) -> Iterator[Picture]:
+    def pictures(self, frames: Iterator[VideoFrame]) -> Iterator[Picture]:
         """Raises FilmError `video_unsupported` for colours that cannot be converted."""
         try:
             yield from map(self._picture, _progressive(frames))
@@ -141,38 +141,38 @@ class Development:
         return picture if picture.size == self._size else _fitted(picture, self._size)
 
     def _flat(self, frame: VideoFrame) -> tuple[Colours, VideoFrame]:
-        """As 8 bits of luma and chroma, and how they code colours."""
+        """The frame as 8 bits of luma and chroma, and how they code colours."""
         colours = _colours(frame)
         opaque = _on_black(frame, colours, self._converter) if _has_alpha(frame) else frame
         if colours.transfer in _HDR:
-            return SDR, _converted(self._toned(opaque, colours), "yuv420p", SDR, self._converter)
+            return SDR, _converted(self._tone_mapped(opaque, colours), "yuv420p", SDR, self._converter)
         if opaque.format.is_rgb:
             coded = replace(colours, full=False)
             return coded, _converted(opaque, "yuv420p", coded, self._converter)
         same = opaque.format.name == "yuv420p"
         return colours, opaque if same else _converted(opaque, "yuv420p", colours, self._converter)
 
-    def _toned(self, frame: VideoFrame, colours: Colours) -> VideoFrame:
+    def _tone_mapped(self, frame: VideoFrame, colours: Colours) -> VideoFrame:
         deep = _converted(frame, "gbrp16le", colours, self._converter)
         wanted = (deep.width, deep.height, colours)
-        if self._toning is None or self._toning[0] != wanted:
-            self._toning = wanted, _toning(deep, colours)
-        self._toning[1].vpush(deep)
-        return self._toning[1].vpull()
+        if self._tone is None or self._tone[0] != wanted:
+            self._tone = wanted, _tone_filter(deep, colours)
+        self._tone[1].vpush(deep)
+        return self._tone[1].vpull()
 
 
 def _progressive(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
-    """Frames whose two fields are of two moments, as cameras for television make them, without the comb."""
+    """Frames without interlacing; television cameras record the two fields of a frame at different times."""
     for _, alike in groupby(frames, lambda frame: (frame.width, frame.height, frame.format.name, frame.time_base)):
-        weaving: Graph | None = None
+        deinterlace: Graph | None = None
         for frame in alike:
-            if weaving is None and frame.interlaced_frame:
-                weaving = _weaving(frame)
-            yield from _woven(frame, weaving, frame.time_base) if weaving else (frame,)
-        yield from _woven(None, weaving, frame.time_base) if weaving else ()
+            if deinterlace is None and frame.interlaced_frame:
+                deinterlace = _deinterlacer(frame)
+            yield from _filtered(frame, deinterlace, frame.time_base) if deinterlace else (frame,)
+        yield from _filtered(None, deinterlace, frame.time_base) if deinterlace else ()
 
 
-def _weaving(frame: VideoFrame) -> Graph:
+def _deinterlacer(frame: VideoFrame) -> Graph:
     graph = Graph()
     source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
     graph.link_nodes(source, graph.add("bwdif", mode="send_frame", deint="interlaced"), graph.add("buffersink"))
@@ -180,8 +180,8 @@ def _weaving(frame: VideoFrame) -> Graph:
     return graph
 
 
-def _woven(frame: VideoFrame | None, graph: Graph, base: Fraction | None) -> Iterator[VideoFrame]:
-    """What comes out where this goes in, None at the end; the filter counts time in other units."""
+def _filtered(frame: VideoFrame | None, graph: Graph, base: Fraction | None) -> Iterator[VideoFrame]:
+    """The frames that the filter gives for this one, or at the end for None; it counts time in other units."""
     graph.vpush(frame)
     with contextlib.suppress(BlockingIOError, EOFError):
         while True:
@@ -193,7 +193,7 @@ def _woven(frame: VideoFrame | None, graph: Graph, base: Fraction | None) -> Ite
 
 
 def _colours(frame: VideoFrame) -> Colours:
-    """As tagged; a matrix that is not told is guessed by size, as players do, and a range is limited."""
+    """Colours as tagged; a missing matrix is guessed by size, as players do, and a missing range is limited."""
     matrix = _BT709 if frame.format.is_rgb else frame.colorspace
     if matrix in {_UNKNOWN, _RGB}:
         matrix = _BT709 if frame.width >= _HD_WIDTH or frame.height > _SD_HEIGHT else _BT601
@@ -210,7 +210,7 @@ def _colours(frame: VideoFrame) -> Colours:
 
 
 def _converted(frame: VideoFrame, layout: str, colours: Colours, converter: VideoReformatter) -> VideoFrame:
-    """In another pixel format: RGB, or luma and chroma of the same colours and range."""
+    """The frame in another pixel format: RGB, or luma and chroma of the same colours and range."""
     frame.colorspace = colours.matrix
     source, wanted = (ColorRange.JPEG if one.is_rgb else colours.range for one in (frame.format, VideoFormat(layout)))
     return converter.reformat(
@@ -223,7 +223,7 @@ def _has_alpha(frame: VideoFrame) -> bool:
 
 
 def _on_black(frame: VideoFrame, colours: Colours, converter: VideoReformatter) -> VideoFrame:
-    """As players show what is transparent."""
+    """A transparent frame on black, as players show it."""
     rgba = _converted(frame, "rgba", colours, converter).to_ndarray()
     weighed = rgba[..., :3].astype(np.uint16) * rgba[..., 3:] // 255
     opaque = VideoFrame.from_ndarray(np.ascontiguousarray(weighed, dtype=np.uint8), format="rgb24")
@@ -231,8 +231,8 @@ def _on_black(frame: VideoFrame, colours: Colours, converter: VideoReformatter) 
     return opaque
 
 
-def _toning(frame: VideoFrame, colours: Colours) -> Graph:
-    """Looks the colours of frames like this one up in a table."""
+def _tone_filter(frame: VideoFrame, colours: Colours) -> Graph:
+    """A filter that maps the colours of frames like this one by a table."""
     table = cube(_CUBE_SIZE, _HDR[colours.transfer], _HDR_PRIMARIES.get(colours.primaries, Primaries.BT2020))
     graph = Graph()
     with tempfile.NamedTemporaryFile("w", suffix=".cube") as file:
@@ -247,7 +247,7 @@ def _toning(frame: VideoFrame, colours: Colours) -> Graph:
 
 
 def _planes(frame: VideoFrame) -> tuple[Plane, Plane, Plane]:
-    """Of even sides: an odd one gets its last row or column again."""
+    """The planes with even sides: the last row or column of an odd side is repeated."""
     luma, *chroma = (
         np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
         for plane in frame.planes
@@ -277,7 +277,7 @@ def _turned(plane: Plane, turn: tuple[bool, bool, bool]) -> Plane:
 
 
 def _fitted(picture: Picture, size: tuple[int, int]) -> Picture:
-    """At another size, as large as it fits, with black beside it: a recording may change its size."""
+    """The picture as large as it fits into another size, with black beside it: a recording may change its size."""
     width, height = size
     scale = min(width / picture.size[0], height / picture.size[1])
     inner = [max(2, 2 * int(side * scale / 2)) for side in picture.size]

@@ -1,80 +1,44 @@
-"""`maskwright run PIPELINE PHOTO…`."""
+"""`maskwright run PIPELINE PHOTO…`: a command for each pipeline of the registry."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gateway.cli.blur_options import (
-    Audio,
-    AudioTrack,
-    BlurInclude,
-    BlurLayout,
-    Classes,
-    Color,
-    Feather,
-    FilmOptions,
-    Format,
-    Grow,
-    Hide,
-    Keep,
-    MaxFrames,
-    MaxSeconds,
-    Metadata,
-    Quality,
-    RedactionStyle,
-    Rotations,
-    Shape,
-    SmallestFace,
-    SmallestObject,
-    Strength,
-    Thresholds,
-)
-from gateway.cli.client import Gateway, GatewayAwayError, away, base_url
-from gateway.cli.face_options import (
-    Colors,
-    EmbedImage,
-    Face,
-    FaceFrame,
-    FaceInclude,
-    Landmarks,
-    RegionOpacity,
-    Regions,
-    SegmentationMap,
-    ShowLabels,
-    ShowLandmarks,
-    StrokeWidth,
-    flag,
-)
-from gateway.cli.folders import Finder, harmless, told
-from gateway.cli.options import (
-    Frame,
-    Gender,
-    Include,
-    InFlight,
-    MaskTypes,
-    Person,
-    PlainHttp,
-    Recursive,
-    Style,
-    Url,
-    file_text,
-    given,
-)
-from gateway.cli.photos import PHOTO_SUFFIXES, VIDEO_SUFFIXES, Layout, Named, PhotoFile, plan
-from gateway.cli.report import print_summary, progress, video_progress
-from gateway.cli.sender import Outcome, Sender
-from gateway.cli.terminal import complain
+from gateway.cli.client import Gateway, GatewayAwayError, PlainHttp, Url, base_url, complain_of_no_gateway
+from gateway.cli.options import InFlight, Recursive, form_fields, option_name, pipeline_options
+from gateway.cli.photos import COPY, PHOTO_SUFFIXES, VIDEO_SUFFIXES, Layout, NamedPhoto, PhotoFile, plan
+from gateway.cli.sender import Outcome, Sender, VideoOptions, print_summary, progress, video_progress
+from gateway.cli.sources import Finder, find_or_exit, safe_or_exit
+from gateway.pipelines.registry import Pipeline, build_registry
+from gateway.settings import Settings
+from gateway.terminal import complain
+
+
+class AudioTrack(StrEnum):
+    """What becomes of a video's sound."""
+
+    DROP = "drop"
+    KEEP = "keep"
+
+
+Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the artifacts; never that of the photos.")]
+CopyLayout = Annotated[
+    Layout, typer.Option(help="mirror: FOLDER/a/1.jpg, as the photos lie; folders: FOLDER/a/1/<artifact>.")
+]
+Audio = Annotated[AudioTrack, typer.Option(help="Of videos: keep or drop their sound; a voice may name a person.")]
+MaxFrames = Annotated[int, typer.Option(min=1, help="Videos of more frames are refused.")]
+MaxSeconds = Annotated[float, typer.Option(min=0, help="Videos that last longer are refused.")]
+_OF_COPIES = frozenset({"layout", "audio", "max_frames", "max_seconds"})
+"""Options of pipelines that make copies."""
+_OF_ONE_PHOTO = frozenset({"objects"})
+"""Parameters without an option: their values fit no other photo, and no frame of a video."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Send photos to a pipeline and save its artifacts.")
-
-Photos = Annotated[list[str], typer.Argument(help="Photos, folders of photos, or patterns.")]
-PhotosAndVideos = Annotated[list[str], typer.Argument(help="Photos, videos, folders of them, or patterns.")]
-
-Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the artifacts: FOLDER/<photo>/<artifact>.")]
-CopyOutput = Annotated[Path, typer.Option("--output", "-o", help="Folder for the copies; never that of the photos.")]
 
 
 @app.callback()
@@ -82,148 +46,55 @@ def pipelines() -> None:
     """Send photos to a pipeline and save its artifacts."""
 
 
-@app.command("body_masks")
-def body_masks(  # noqa: PLR0913, PLR0917 one option for each parameter of the pipeline
-    photos: Photos,
-    output: Output,
-    mask_types: MaskTypes = "",
-    gender: Gender = "",
-    style: Style = "",
-    frame: Frame = "",
-    person: Person = "",
-    include: Include = "",
-    recursive: Recursive = False,  # noqa: FBT002 typer makes a flag of it
-    url: Url = "",
-    plain_http: PlainHttp = False,  # noqa: FBT002 typer makes a flag of it
-    in_flight: InFlight = 4,
-) -> None:
-    """One PNG for each mask type."""
-    parameters = given(mask_types=mask_types, gender=gender, style=style, frame=frame, person=person, include=include)
-    found = told(photos, Finder(recursive=recursive, results=output))
-    _run(Sender(base_url(Gateway(url, plain_http)), "body_masks", parameters), found, output, in_flight)
-
-
-@app.command("face_contours")
-def face_contours(  # noqa: PLR0913, PLR0917 one option for each parameter of the pipeline
-    photos: Photos,
-    output: Output,
-    landmarks: Landmarks = None,
-    segmentation_map: SegmentationMap = None,
-    face: Face = "",
-    regions: Regions = "",
-    frame: FaceFrame = "",
-    show_labels: ShowLabels = False,  # noqa: FBT002 typer makes a flag of it
-    show_landmarks: ShowLandmarks = False,  # noqa: FBT002 typer makes a flag of it
-    region_opacity: RegionOpacity = "",
-    stroke_width: StrokeWidth = "",
-    colors: Colors = "",
-    embed_image: EmbedImage = False,  # noqa: FBT002 typer makes a flag of it
-    include: FaceInclude = "",
-    recursive: Recursive = False,  # noqa: FBT002 typer makes a flag of it
-    url: Url = "",
-    plain_http: PlainHttp = False,  # noqa: FBT002 typer makes a flag of it
-    in_flight: InFlight = 4,
-) -> None:
-    """An SVG of a face's regions, and their contours as JSON."""
-    found = told(photos, Finder(recursive=recursive, results=output))
-    if (landmarks or segmentation_map) and len(found) > 1:
-        complain("--landmarks and --segmentation-map belong to one photo, and there are several.")
-        raise typer.Exit(2)
-    parameters = given(
-        landmarks=file_text("--landmarks", landmarks) if landmarks else "",
-        segmentation_map=file_text("--segmentation-map", segmentation_map) if segmentation_map else "",
-        face=face, regions=regions,
-        frame=frame, show_labels=flag(show_labels), show_landmarks=flag(show_landmarks), region_opacity=region_opacity,
-        stroke_width=stroke_width, colors=colors, embed_image=flag(embed_image), include=include,
-    )  # fmt: skip
-    _run(Sender(base_url(Gateway(url, plain_http)), "face_contours", parameters), found, output, in_flight)
-
-
-@app.command("privacy_blur")
-def privacy_blur(  # noqa: PLR0913, PLR0917 one option for each parameter of the pipeline
-    photos: PhotosAndVideos,
-    output: CopyOutput,
-    hide: Hide = "",
-    style: RedactionStyle = "",
-    strength: Strength = "",
-    shape: Shape = "",
-    grow: Grow = "",
-    feather: Feather = "",
-    color: Color = "",
-    keep: Keep = "",
-    thresholds: Thresholds = "",
-    smallest_face: SmallestFace = "",
-    smallest_object: SmallestObject = "",
-    rotations: Rotations = "",
-    format: Format = "",  # noqa: A002 the option's name
-    quality: Quality = "",
-    metadata: Metadata = "",
-    include: BlurInclude = "",
-    layout: BlurLayout = Layout.MIRROR,
-    recursive: Recursive = False,  # noqa: FBT002 typer makes a flag of it
-    audio: Audio = AudioTrack.KEEP,
-    max_frames: MaxFrames = 500_000,
-    max_seconds: MaxSeconds = 14_400,
-    url: Url = "",
-    plain_http: PlainHttp = False,  # noqa: FBT002 typer makes a flag of it
-    in_flight: InFlight = 4,
-) -> None:
-    """A copy in which faces, plates, people or vehicles are hidden; of videos too."""
-    parameters = given(
-        hide=hide, style=style, strength=strength, shape=shape, grow=grow, feather=feather, color=color, keep=keep,
-        thresholds=thresholds, smallest_face=smallest_face, smallest_object=smallest_object, rotations=rotations,
-        format=format, quality=quality, metadata=metadata, include=include,
-    )  # fmt: skip
-    films = FilmOptions(max_frames, max_seconds, audio is AudioTrack.KEEP)
-    found = told(photos, Finder(PHOTO_SUFFIXES | VIDEO_SUFFIXES, recursive, output))
-    _run(
-        Sender(base_url(Gateway(url, plain_http)), "privacy_blur", parameters),
-        found,
-        output,
-        in_flight,
-        layout,
-        films,
+def _command(pipeline: Pipeline) -> Callable[..., None]:
+    """The command of a pipeline; one that makes copies takes videos too."""
+    makes_copies = any(name.startswith(f"{COPY}.") for name in pipeline.artifacts)
+    suffixes = PHOTO_SUFFIXES | VIDEO_SUFFIXES if makes_copies else PHOTO_SUFFIXES
+    names = (
+        "Photos, videos, folders of them, or patterns." if makes_copies else "Photos, folders of photos, or patterns."
     )
 
+    def run(  # noqa: PLR0913, PLR0917 one parameter for each option
+        photos: Annotated[list[str], typer.Argument(help=names)],
+        output: Output,
+        layout: CopyLayout = Layout.MIRROR if makes_copies else Layout.FOLDERS,
+        recursive: Recursive = False,
+        audio: Audio = AudioTrack.KEEP,
+        max_frames: MaxFrames = 500_000,
+        max_seconds: MaxSeconds = 14_400,
+        url: Url = "",
+        plain_http: PlainHttp = False,
+        in_flight: InFlight = 4,
+        **parameters: object,
+    ) -> None:
+        found = find_or_exit(photos, Finder(suffixes, recursive, output))
+        _check_files(pipeline, parameters, found)
+        fields = form_fields(parameters)
+        sender = Sender(base_url(Gateway(url, plain_http)), pipeline.name, fields)
+        videos = VideoOptions(max_frames, max_seconds, audio is AudioTrack.KEEP) if makes_copies else None
+        _run(sender, safe_or_exit(plan(found, output, layout)), in_flight, videos)
 
-@app.command("detect")
-def detect(  # noqa: PLR0913, PLR0917 one option for each parameter of the pipeline
-    photos: Photos,
-    output: Output,
-    classes: Classes = "",
-    thresholds: Thresholds = "",
-    smallest_face: SmallestFace = "",
-    smallest_object: SmallestObject = "",
-    rotations: Rotations = "",
-    recursive: Recursive = False,  # noqa: FBT002 typer makes a flag of it
-    url: Url = "",
-    plain_http: PlainHttp = False,  # noqa: FBT002 typer makes a flag of it
-    in_flight: InFlight = 4,
-) -> None:
-    """A list of the faces, plates and objects, as JSON."""
-    parameters = given(
-        classes=classes, thresholds=thresholds, smallest_face=smallest_face, smallest_object=smallest_object,
-        rotations=rotations,
-    )  # fmt: skip
-    found = told(photos, Finder(recursive=recursive, results=output))
-    _run(Sender(base_url(Gateway(url, plain_http)), "detect", parameters), found, output, in_flight)
+    *own, _ = inspect.signature(run).parameters.values()
+    offered = (one for one in own if makes_copies or one.name not in _OF_COPIES)
+    asked = (one for one in pipeline_options(pipeline) if one.name not in _OF_ONE_PHOTO)
+    run.__dict__["__signature__"] = inspect.Signature([*offered, *asked])
+    return run
 
 
-def _run(  # noqa: PLR0913, PLR0917 what every pipeline has, and what of videos one has
-    sender: Sender,
-    found: Sequence[Named],
-    output: Path,
-    in_flight: int,
-    layout: Layout = Layout.FOLDERS,
-    films: FilmOptions | None = None,
-) -> None:
-    planned = harmless(plan(found, output, layout))
-    videos = [one for one in planned if films and one.is_video]
-    photos = [one for one in planned if not (films and one.is_video)]
+def _check_files(pipeline: Pipeline, parameters: Mapping[str, object], found: Sequence[NamedPhoto]) -> None:
+    beside = [name for name in pipeline.inputs if name in parameters]
+    if len(found) > 1 and any(parameters[name] for name in beside):
+        complain(f"{' and '.join(map(option_name, beside))} belong to one photo, and there are several.")
+        raise typer.Exit(2)
+
+
+def _run(sender: Sender, planned: Sequence[PhotoFile], in_flight: int, options: VideoOptions | None) -> None:
+    videos = [one for one in planned if options and one.is_video]
+    photos = [one for one in planned if not (options and one.is_video)]
     try:
-        outcomes = [*_photos(sender, photos, in_flight), *_videos(sender, in_flight, films, videos)]
+        outcomes = [*_photos(sender, photos, in_flight), *_videos(sender, in_flight, options, videos)]
     except GatewayAwayError as error:
-        away(sender.url)
+        complain_of_no_gateway(sender.url)
         raise typer.Exit(1) from error
     print_summary(outcomes)
     if any(outcome.code for outcome in outcomes):
@@ -238,9 +109,9 @@ def _photos(sender: Sender, photos: Sequence[PhotoFile], in_flight: int) -> list
 
 
 def _videos(
-    sender: Sender, in_flight: int, films: FilmOptions | None, videos: Sequence[PhotoFile]
+    sender: Sender, in_flight: int, options: VideoOptions | None, videos: Sequence[PhotoFile]
 ) -> Iterator[Outcome]:
-    if not (films and videos):
+    if not (options and videos):
         return
     try:
         from gateway.cli.videos import VideoSender  # noqa: PLC0415 it needs the extra `video`, which few have
@@ -248,10 +119,14 @@ def _videos(
         complain(f"Videos need the package {error.name}: pip install 'maskwright[video]'")
         yield from (Outcome(video, code="package_missing") for video in videos)
         return
-    video_sender = VideoSender(sender, in_flight, films)
+    video_sender = VideoSender(sender, in_flight, options)
     for video in videos:
         with video_progress(video.source.name) as advance:
             outcome = video_sender.send(video, advance)
         if outcome.detail:
             complain(": ".join(filter(None, (str(video.source), outcome.code, outcome.detail))))
         yield outcome
+
+
+for entry in build_registry(Settings()).values():
+    app.command(entry.name, help=entry.summary)(_command(entry))

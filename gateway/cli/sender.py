@@ -1,18 +1,27 @@
-"""Sends photos to a gateway, several at a time, and saves what comes back."""
+"""Sends photos to a gateway, several at a time, saves what comes back, and shows how far it is."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import httpx
 from pydantic import Base64Bytes, BaseModel, TypeAdapter
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gateway.cli.client import RefusedError, content_of, expect_gateway, open_client, patiently
-from gateway.cli.photos import PhotoFile
+from gateway.cli.client import RefusedError, content_of, expect_gateway, open_client, send_until_not_busy
+from gateway.cli.photos import Layout, PhotoFile
+from gateway.terminal import Screen, cell, screen, table
+from gateway.text import shown
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _TRIES = 5
+FAILURES = (RefusedError, OSError, httpx.HTTPError)
+"""What may go wrong with one photo, while others go on; see `failure_of`."""
 
 
 class _Artifact(BaseModel):
@@ -28,8 +37,17 @@ _ANSWER = TypeAdapter(_Answer)
 
 
 @dataclass(frozen=True)
+class VideoOptions:
+    """Which videos are taken, and whether their copies have sound."""
+
+    max_frames: int
+    max_seconds: float
+    sound: bool
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """What became of one photo: the files written, or the code and detail of the failure."""
+    """What became of one photo: the files written, or code and detail of the failure."""
 
     photo: PhotoFile
     files: tuple[Path, ...] = ()
@@ -48,34 +66,20 @@ class Sender:
     async def send_all(
         self, photos: Sequence[PhotoFile], in_flight: int, done: Callable[[Outcome], None]
     ) -> list[Outcome]:
-        """Outcomes in the photos' order; `done` hears each as it comes. Raises GatewayAwayError before the first."""
-        limit = asyncio.Semaphore(in_flight)
+        """Outcomes in the photos' order; `done` is called with each as it comes. Raises GatewayAwayError at first."""
         async with open_client(self.url) as client:
             await expect_gateway(client)
-
-            async def one(photo: PhotoFile) -> Outcome:
-                async with limit:
-                    outcome = await self._send(client, photo)
-                done(outcome)
-                return outcome
-
-            return await asyncio.gather(*(one(photo) for photo in photos))
+            return await for_each(photos, in_flight, lambda photo: self._send(client, photo), done)
 
     async def _send(self, client: httpx.AsyncClient, photo: PhotoFile) -> Outcome:
         try:
-            answer = await self._post(client, photo.photo.read())
-            return _save(photo, answer)
-        except OSError as error:
-            return Outcome(photo, code="file_error", detail=f"{error.strerror}: {error.filename}")
-        except httpx.HTTPError as error:
-            return Outcome(photo, code="connection_failed", detail=str(error) or type(error).__name__)
-        except RefusedError as error:
-            return Outcome(photo, code=error.code, detail=error.detail)
+            image = photo.photo.read()
+            return _save(photo, await send_until_not_busy(lambda: self._post(client, image), _TRIES))
+        except FAILURES as error:
+            code, detail = failure_of(error)
+            return Outcome(photo, code=code, detail=detail)
 
     async def _post(self, client: httpx.AsyncClient, image: bytes) -> httpx.Response:
-        return await patiently(lambda: self._post_once(client, image), _TRIES)
-
-    async def _post_once(self, client: httpx.AsyncClient, image: bytes) -> httpx.Response:
         return await client.post(
             f"/v1/run/{self.pipeline}",
             files={"image": ("photo", image)},
@@ -84,8 +88,92 @@ class Sender:
         )
 
 
+async def for_each(
+    items: Iterable[Item],
+    in_flight: int,
+    work: Callable[[Item], Awaitable[Result]],
+    done: Callable[[Result], None],
+) -> list[Result]:
+    """The results in the items' order; `done` is called with each as it comes."""
+    limit = asyncio.Semaphore(in_flight)
+
+    async def one(item: Item) -> Result:
+        async with limit:
+            result = await work(item)
+        done(result)
+        return result
+
+    return await asyncio.gather(*map(one, items))
+
+
+def failure_of(error: Exception) -> tuple[str, str]:
+    """The code and the detail of one of the FAILURES."""
+    if isinstance(error, RefusedError):
+        return error.code, error.detail
+    if isinstance(error, OSError):
+        return "file_error", f"{error.strerror}: {error.filename}"
+    return "connection_failed", str(error) or type(error).__name__
+
+
 def _save(photo: PhotoFile, answer: httpx.Response) -> Outcome:
     artifacts = content_of(answer, _ANSWER).artifacts
     for name in artifacts:
         photo.place(name)  # all or none: one hostile name makes the answer so
     return Outcome(photo, tuple(photo.save(name, item.base64) for name, item in artifacts.items()))
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Callable[[Outcome], None]]:
+    """A bar on standard error; the function it gives advances it and reports a failed photo at once."""
+    console = Screen(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("photos", total=total)
+
+        def advance(outcome: Outcome) -> None:
+            if outcome.code:
+                line = shown(f"{outcome.photo.source}: {outcome.code}: {outcome.detail}")
+                bar.console.print(line, soft_wrap=True, style="red")
+            bar.advance(task)
+
+        yield advance
+
+
+@contextmanager
+def video_progress(name: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on standard error for a video's frames: done of known, frames a second, and the time that is left.
+
+    What it gives is told the stage, how many frames of it are done, and of how many.
+    """
+    label = shown(name)
+    described, rate = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[rate]}"))
+    columns = (described, BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+    with Progress(*columns, console=Screen(stderr=True)) as bar:
+        task = bar.add_task(label, total=None, rate="")
+
+        def told(stage: str, done: int, total: int) -> None:
+            description = f"{label}: {stage}"
+            if bar.tasks[0].description != description:
+                bar.reset(task, description=description, total=total)
+            bar.update(task, completed=done, total=total)
+            speed = bar.tasks[0].speed
+            bar.update(task, rate=f"{speed:.1f} frames/s" if speed else "")
+
+        yield told
+
+
+def print_summary(outcomes: Sequence[Outcome]) -> None:
+    """A row for each photo and the totals, on standard output."""
+    failed = sum(outcome.code is not None for outcome in outcomes)
+    caption = f"{len(outcomes) - failed} of {len(outcomes)} photos done" + (f", {failed} failed" if failed else "")
+    rows = table("photo", "result", "where", caption=caption)
+    for outcome in outcomes:
+        count = len(outcome.files)
+        result = outcome.code or f"{count} {'file' if count == 1 else 'files'}"
+        rows.add_row(*map(cell, (outcome.photo.source, result, "" if outcome.code else _where(outcome))))
+    screen().print(rows)
+
+
+def _where(outcome: Outcome) -> Path:
+    """The folder of a photo's artifacts; in a mirror the copy, which comes first."""
+    return outcome.photo.target if outcome.photo.layout is Layout.FOLDERS else outcome.files[0]

@@ -1,19 +1,168 @@
-"""What `maskwright submit` takes: photos on this machine, and where others are."""
+"""Which photos the names on the command line stand for: files, folders, patterns, addresses; and what is not taken."""
 
+import glob
 import os
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from gateway.cli.folders import Finder, Skipped
-from gateway.cli.photos import Layout, Named, PhotoFile, plan, suffix_of
+import typer
+
+from gateway.cli.photos import (
+    PHOTO_SUFFIXES,
+    VIDEO_SUFFIXES,
+    Layout,
+    NamedPhoto,
+    PhotoFile,
+    endangered,
+    parts_of,
+    plan,
+    suffix_of,
+)
+from gateway.terminal import complain
+
+MAX_DEPTH = 100
+"""How many folders deep a photo may lie: deeper ones no system's tools make, and Python cannot make the folders."""
 
 _LOCATIONS = {"http": "url", "https": "url", "s3": "s3"}
 _LONGEST = 160
 """Bytes of a part of an address that become a part of a path: suffixes and the artifacts' names are added."""
+_FOLDER_LINK = "a link to a folder; name it to have it looked into"
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file or folder that is not taken."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Finder:
+    """Finds in folders the files with one of `suffixes`, in any case; and in their folders, where it is `recursive`.
+
+    Nothing in the folder `results` is taken: it was made by an earlier run. A link is taken where it is named itself,
+    and passed over where it is found in a folder: it may lead anywhere.
+    """
+
+    suffixes: Collection[str] = PHOTO_SUFFIXES
+    recursive: bool = False
+    results: Path | None = None
+
+    def find(self, names: Iterable[str]) -> tuple[Sequence[NamedPhoto], Sequence[Skipped]]:
+        """Photos each once, in the names' order; a folder's by name.
+
+        Files are taken as named, whatever they are; what is nothing at all too, so that it is reported as a failure.
+        The photos of one folder keep their paths in it; those of several, the names of the folders too.
+        """
+        found_in: dict[Path, Path | None] = {}
+        for path, below in (one for name in names for one in _expand(name).items()):
+            found_in[path] = below and found_in.get(path, below)
+        folders = {parts_of(path) for path in found_in if path.is_dir()}
+        known: dict[tuple[str, ...], NamedPhoto] = {}
+        skipped: list[Skipped] = []
+        for path, below in found_in.items():
+            outside = len(parts_of(path)) - (len(folders) > 1)
+            for found in self._inside(path, below):
+                if isinstance(found, Skipped):
+                    skipped.append(found)
+                else:
+                    parts, root = parts_of(found), path if found != path else below
+                    known.setdefault(parts, NamedPhoto(found, max(len(parts) - outside, 1), root))
+        return list(known.values()), skipped
+
+    def _inside(self, path: Path, below: Path | None) -> Iterable[Path | Skipped]:
+        if below is not None and (reason := _against_found(path, below)):
+            return (Skipped(path, reason),)
+        if not path.is_dir():
+            return (path,)
+        if self.recursive and self._is_results(path):
+            return (Skipped(path, "the folder for the results; name another by --output, or leave --recursive"),)
+        return self._look(path)
+
+    def _look(self, folder: Path) -> Iterator[Path | Skipped]:
+        """What lies in a folder, in the order of the names; not by recursion, which deep folders would exhaust."""
+        waiting: list[Path | Skipped] = [folder]
+        while waiting:
+            path = waiting.pop()
+            if isinstance(path, Skipped) or (path != folder and not path.is_dir()):
+                yield path
+            else:
+                waiting.extend(self._children(path))
+
+    def _children(self, folder: Path) -> list[Path | Skipped]:
+        """The last name first."""
+        try:
+            return [self._judged(path) for path in sorted(folder.iterdir(), reverse=True)]
+        except OSError as error:
+            return [Skipped(folder, f"cannot be looked into: {error.strerror}")]
+
+    def _judged(self, path: Path) -> Path | Skipped:
+        try:
+            reason = self._against(path)
+        except OSError as error:
+            reason = error.strerror or "cannot be looked at"
+        return Skipped(path, reason) if reason else path
+
+    def _against(self, path: Path) -> str:
+        """Why a path is not taken; empty where it is. Raises OSError."""
+        if path.name.startswith("."):
+            return "hidden"
+        if path.is_dir():
+            return self._against_folder(path)
+        if path.is_symlink():
+            return "a link; name it to have it taken" if path.exists() else "a link to nothing"
+        if not path.is_file():
+            return "no file"
+        suffix = suffix_of(path.name).lower()
+        if suffix in self.suffixes:
+            return ""
+        return "a film; only privacy_blur takes films" if suffix in VIDEO_SUFFIXES else "no photo by its name"
+
+    def _against_folder(self, folder: Path) -> str:
+        if self._is_results(folder):
+            return "the folder for the results"
+        if not self.recursive:
+            return "a folder; --recursive looks into it"
+        if folder.is_symlink():
+            return _FOLDER_LINK
+        return f"more than {MAX_DEPTH} folders deep" if len(parts_of(folder)) > MAX_DEPTH else ""
+
+    def _is_results(self, folder: Path) -> bool:
+        return self.results is not None and self.results.exists() and folder.samefile(self.results)
+
+
+def find_or_exit(names: Iterable[str], finder: Finder) -> Sequence[NamedPhoto]:
+    """The photos; a line on standard error for each file not taken. Raises typer.Exit where there is no photo."""
+    found, skipped = finder.find(names)
+    complain_of_skipped(skipped)
+    if not found:
+        complain("No photos there.")
+        raise typer.Exit(1)
+    return found
+
+
+def complain_of_skipped(skipped: Iterable[Skipped]) -> None:
+    """Write a line to standard error for each file that is not taken."""
+    for one in skipped:
+        complain(f"{one.path}: not taken: {one.reason}")
+
+
+def safe_or_exit(photos: Sequence[PhotoFile]) -> Sequence[PhotoFile]:
+    """The same photos. Raises typer.Exit after a message, if results cannot be written or could replace a photo."""
+    root = photos[0].results.root if photos else None
+    if root is not None and root.exists() and not root.is_dir():
+        complain(f"{root} is no folder; name one for the results by --output.")
+        raise typer.Exit(2)
+    folder = endangered(photos)
+    if folder is not None:
+        complain(f"Photos lie in {folder}, and results would go there too; name another folder by --output.")
+        raise typer.Exit(2)
+    return photos
 
 
 @dataclass(frozen=True)
@@ -24,7 +173,7 @@ class Source:
     """
 
     name: str
-    named: Named
+    named: NamedPhoto
     photo: PhotoFile | None
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
 
@@ -44,22 +193,54 @@ def find_sources(
     """The photos that names stand for, then the locations among them, each once; and the files not taken."""
     files, skipped = finder.find(name for name in names if not _is_location(name))
     locations = list(dict.fromkeys(filter(_is_location, names)))
-    found = [*files, *map(_named, locations)]
+    found = [*files, *map(_named_by_address, locations)]
     called = [*(str(file.path) for file in files), *locations]
     photos = [None] * len(found) if folder is None else plan(found, folder, layout)
     return [Source(*one) for one in zip(called, found, photos, strict=True)], skipped
 
 
-def _named(location: str) -> Named:
-    """A location as if it were a file, in a folder called as its host; no login in it is a part of that name."""
+def _expand(name: str) -> Mapping[Path, Path | None]:
+    """What a pattern matches, and the folder that it names itself; the name where it is none, or matches nothing."""
+    path = Path(name)
+    if path.exists() or not glob.has_magic(name):
+        return {path: None}
+    parts = path.parts
+    first = next(place for place, part in enumerate(parts) if glob.has_magic(part))
+    below, sought = Path(*parts[:first]), [*map(_understood, parts[first:])]
+    pattern = str(Path(*sought, *(["*"] if sought[-1] == "**" else [])))
+    found = sorted(one for one in below.glob(pattern) if _is_meant(one.relative_to(below).parts, sought))
+    return dict.fromkeys(found, below) or {path: None}
+
+
+def _understood(part: str) -> str:
+    """`**` means any folders where it stands alone; elsewhere pathlib refuses it."""
+    return part if part == "**" else re.sub(r"\*{2,}", "*", part)
+
+
+def _is_meant(found: Sequence[str], sought: Sequence[str]) -> bool:
+    """Whether nothing hidden is in the way, but where the pattern says its dot."""
+    dots = [part for part in sought if part.startswith(".")]
+    return bool(dots) or not any(part.startswith(".") for part in found)
+
+
+def _against_found(path: Path, below: Path) -> str:
+    """Why a path that a pattern found is not taken, such as a link on the way to it; empty where it is taken."""
+    ways = [one for one in (path, *path.parents) if one != below and one.is_relative_to(below)]
+    if not any(one.is_symlink() for one in ways):
+        return "" if path.is_dir() or path.is_file() else "no file"
+    return _FOLDER_LINK if path.is_dir() else "a link; name it to have it taken"
+
+
+def _named_by_address(location: str) -> NamedPhoto:
+    """An address as if it were a file in a folder that is called as its host, without a login."""
     path = re.split(r"[?#]", location.partition("://")[2], maxsplit=1)[0]
     host, slash, below = path.partition("/")
     plain = host.rpartition("@")[2] + slash + below
-    return Named(Path("/", *map(_shortened, plain.replace("\0", "").split("/"))))
+    return NamedPhoto(Path("/", *map(_shortened, plain.replace("\0", "").split("/"))))
 
 
 def _shortened(part: str) -> str:
-    """A name that a file system takes, with a digest in place of its end where it is longer."""
+    """A name that a file system takes; a digest replaces the end of a long one."""
     content = os.fsencode(part)
     if len(content) <= _LONGEST:
         return part

@@ -1,35 +1,36 @@
-"""`maskwright submit PHOTO|URL…`."""
+"""`maskwright submit PHOTO|URL…`: makes jobs of photos, several at a time, and waits for their outcomes."""
 
-from collections.abc import Sequence
+import inspect
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from types import TracebackType
+from typing import Annotated, Self
 
 import httpx
 import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from gateway.cli.board import Board, print_submitted, print_submitted_json
-from gateway.cli.client import Gateway, converse
-from gateway.cli.folders import Finder, harmless, tell
-from gateway.cli.options import (
-    Fields,
-    Frame,
-    Gender,
-    Include,
-    InFlight,
-    Json,
-    MaskTypes,
-    Person,
-    PlainHttp,
-    Recursive,
-    Style,
-    Url,
-    fields_of,
-    given,
-)
+from gateway.cli.client import Gateway, PlainHttp, Url, accepted, send_until_not_busy, with_client
+from gateway.cli.jobs import FINISHED, job_of, job_path, segment, states
+from gateway.cli.options import InFlight, Json, Recursive, file_text, form_fields, given, pipeline_options
 from gateway.cli.photos import Layout
-from gateway.cli.sources import Source, find_sources
-from gateway.cli.submitter import Submitted, Submitter, for_each
-from gateway.cli.terminal import complain
+from gateway.cli.sender import FAILURES, failure_of, for_each
+from gateway.cli.sources import Finder, Source, complain_of_skipped, find_sources, safe_or_exit
+from gateway.cli.tables import JobObject, state_text
+from gateway.pipelines.registry import build_registry
+from gateway.settings import Settings
+from gateway.terminal import Screen, cell, complain, print_json, screen, table
+from gateway.text import shown
+
+_TRIES = 100
+"""A full queue empties: a folder may well hold more photos than fit into it."""
+
+Fields = Annotated[
+    list[str] | None,
+    typer.Option("--field", "-F", help="Any other field of the pipeline: NAME=VALUE, or NAME=@FILE. Repeat it."),
+]
 
 
 def submit(  # noqa: PLR0913, PLR0917 one option for each field of a job
@@ -38,45 +39,45 @@ def submit(  # noqa: PLR0913, PLR0917 one option for each field of a job
         Path | None, typer.Option("--output", "-o", help="Folder for the artifacts, as of `maskwright run`.")
     ] = None,
     pipeline: Annotated[str, typer.Option(help="What to run.")] = "body_masks",
-    mask_types: MaskTypes = "",
-    gender: Gender = "",
-    style: Style = "",
-    frame: Frame = "",
-    person: Person = "",
-    include: Include = "",
     field: Fields = None,
     user_id: Annotated[str, typer.Option(help="Whose jobs they are; one user's run in their order.")] = "",
     request_id: Annotated[str, typer.Option(help="Names the request; for one photo alone.")] = "",
     callback_url: Annotated[str, typer.Option(help="Told of each outcome by a signed POST.")] = "",
     priority: Annotated[int, typer.Option(min=-10, max=10, help="Higher runs earlier.")] = 0,
-    wait: Annotated[bool, typer.Option("--wait/--detach", help="Wait for the outcomes, or only queue.")] = True,  # noqa: FBT002 typer makes a flag of it
-    recursive: Recursive = False,  # noqa: FBT002 typer makes a flag of it
+    wait: Annotated[bool, typer.Option("--wait/--detach", help="Wait for the outcomes, or only queue.")] = True,
+    recursive: Recursive = False,
     url: Url = "",
-    plain_http: PlainHttp = False,  # noqa: FBT002 typer makes a flag of it
+    plain_http: PlainHttp = False,
     in_flight: InFlight = 16,
-    as_json: Json = False,  # noqa: FBT002 typer makes a flag of it
+    as_json: Json = False,
+    **parameters: object,
 ) -> None:
     """Queue photos as jobs and wait for their artifacts; exit 1 where one failed."""
     layout = Layout.MIRROR if pipeline == "privacy_blur" else Layout.FOLDERS
     sources, skipped = find_sources(photos, Finder(recursive=recursive, results=output), output, layout)
-    tell(skipped)
+    complain_of_skipped(skipped)
     _check(sources, request_id)
     named = given(
-        pipeline=pipeline, mask_types=mask_types, gender=gender, style=style, frame=frame, person=person,
-        include=include, user_id=user_id, request_id=request_id, callback_url=callback_url,
+        pipeline=pipeline, user_id=user_id, request_id=request_id, callback_url=callback_url,
         priority=str(priority) if priority else "",
     )  # fmt: skip
-    fields = {**named, **fields_of(field)}
+    fields = {**named, **form_fields(parameters), **dict(map(_field, field or ()))}
 
     async def work(client: httpx.AsyncClient) -> list[Submitted]:
-        submitter = Submitter(client, fields, board.note)
-        return await for_each(sources, in_flight, submitter.complete if wait else submitter.submit, board.done)
+        submitter = Submitter(client, fields, bar.show_state)
+        return await for_each(sources, in_flight, submitter.complete if wait else submitter.submit, bar.done)
 
-    with Board(len(sources)) as board:
-        submitted = converse(Gateway(url, plain_http), work)
+    with Bar(len(sources)) as bar:
+        submitted = with_client(Gateway(url, plain_http), work)
     (print_submitted_json if as_json else print_submitted)(submitted)
     if any(one.code for one in submitted):
         raise typer.Exit(1)
+
+
+*_own, _ = inspect.signature(submit).parameters.values()
+submit.__dict__["__signature__"] = inspect.Signature(
+    [*_own, *pipeline_options(build_registry(Settings())["body_masks"])]
+)
 
 
 def _check(sources: Sequence[Source], request_id: str) -> None:
@@ -86,4 +87,134 @@ def _check(sources: Sequence[Source], request_id: str) -> None:
     if request_id and len(sources) > 1:
         complain("--request-id names one request, and there are several photos.")
         raise typer.Exit(2)
-    harmless([one.photo for one in sources if one.photo is not None and one.location_kind is None])
+    safe_or_exit([one.photo for one in sources if one.photo is not None and one.location_kind is None])
+
+
+def _field(pair: str) -> tuple[str, str]:
+    name, equals, value = pair.partition("=")
+    if not (name and equals):
+        raise typer.BadParameter(f"{pair!r}: write NAME=VALUE or NAME=@FILE", param_hint="--field")
+    return name, file_text(f"--field {shown(name)}", Path(value[1:])) if value.startswith("@") else value
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What became of one photo: its job as last seen; the code and detail of what went wrong."""
+
+    source: Source
+    job: JobObject | None = None
+    code: str | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Submitter:
+    """One client, and the same fields for every photo; `seen` is called with every state of every job."""
+
+    client: httpx.AsyncClient
+    fields: Mapping[str, str]
+    seen: Callable[[Source, JobObject], None]
+
+    async def submit(self, source: Source) -> Submitted:
+        """Make a job of a photo."""
+        return await _caught(source, self._submit(source))
+
+    async def complete(self, source: Source) -> Submitted:
+        """Make a job of a photo, wait for its outcome, save its artifacts."""
+        return await _caught(source, self._complete(source))
+
+    async def _submit(self, source: Source) -> JobObject:
+        job = job_of(await send_until_not_busy(lambda: self._post(source), _TRIES))
+        self.seen(source, job)
+        return job
+
+    async def _complete(self, source: Source) -> JobObject:
+        job = await self._submit(source)
+        async for now in states(self.client, job["id"]):
+            job = now
+            self.seen(source, job)
+        for name in _artifacts(job):
+            await self._save(source, job, name)
+        return job
+
+    async def _post(self, source: Source) -> httpx.Response:
+        headers = {} if "request_id" in self.fields else {"Idempotency-Key": source.key}
+        kind = source.location_kind
+        if kind:
+            body = {**self.fields, "image": {kind: source.name}}
+            return await self.client.post("/v1/jobs", json=body, headers=headers)
+        files = {"image": ("photo", source.read())}
+        return await self.client.post("/v1/jobs", files=files, data=self.fields, headers=headers)
+
+    async def _save(self, source: Source, job: JobObject, name: str) -> None:
+        if source.photo is not None:
+            source.photo.place(name)
+            way = "/".join(map(segment, ("artifacts", *name.split("/"))))
+            answer = accepted(await self.client.get(job_path(job["id"], f"/{way}")))
+            source.photo.save(name, answer.content)
+
+
+async def _caught(source: Source, work: Awaitable[JobObject]) -> Submitted:
+    try:
+        job = await work
+    except FAILURES as error:
+        code, detail = failure_of(error)
+        return Submitted(source, None, code, detail)
+    match job.get("error"):
+        case {"code": str(code), "detail": str(detail)}:
+            return Submitted(source, job, code, detail)
+    return Submitted(source, job)
+
+
+def _artifacts(job: JobObject) -> Iterable[str]:
+    artifacts = job.get("artifacts")
+    return artifacts if isinstance(artifacts, Mapping) else ()
+
+
+class Bar:
+    """How many photos are done, and the states of the jobs under way, on standard error."""
+
+    def __init__(self, total: int) -> None:
+        columns = (TextColumn("photos", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._bar = Progress(*columns, TextColumn("{task.description}", markup=False), console=Screen(stderr=True))
+        self._task = self._bar.add_task("", total=total)
+        self._states: dict[Source, str] = {}
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def show_state(self, source: Source, job: JobObject) -> None:
+        """Show a job's state among the others'."""
+        self._states[source] = shown(job["state"])
+        counts = Counter(state for state in self._states.values() if state not in FINISHED)
+        self._bar.update(self._task, description=", ".join(f"{count} {state}" for state, count in counts.items()))
+
+    def done(self, submitted: Submitted) -> None:
+        """Count a photo, and say at once what went wrong with it."""
+        if submitted.code:
+            line = shown(f"{submitted.source.name}: {submitted.code}: {submitted.detail}")
+            self._bar.console.print(line, soft_wrap=True, style="red")
+        self._bar.advance(self._task)
+
+
+def print_submitted(submitted: Sequence[Submitted]) -> None:
+    """A row for each photo and the totals, on standard output."""
+    failed = sum(one.code is not None for one in submitted)
+    caption = f"{len(submitted) - failed} of {len(submitted)} photos" + (f", {failed} failed" if failed else "")
+    rows = table("photo", "job", "result", "where", caption=caption)
+    for one in submitted:
+        result = state_text(one.job) if one.job and not one.code else cell(one.code or "", "red")
+        where = "" if one.code or one.source.photo is None else one.source.photo.target
+        rows.add_row(cell(one.source.name), cell(one.job["id"] if one.job else ""), result, cell(where))
+    screen().print(rows)
+
+
+def print_submitted_json(submitted: Sequence[Submitted]) -> None:
+    """The jobs as the gateway has them, and what went wrong where there is none."""
+    print_json([one.job or {"error": {"code": one.code, "detail": one.detail}} for one in submitted])

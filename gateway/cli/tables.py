@@ -1,16 +1,19 @@
-"""Jobs and poison entries as tables; what a gateway leaves out, or calls otherwise, stays empty."""
+"""What a gateway tells as tables: jobs, dead letters, results that are kept; what its answer lacks stays empty."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import TypeAlias
 
 from rich.console import Console
 from rich.text import Text
 
-from gateway.cli.terminal import cell, screen, table
-from gateway.cli.watching import JobObject
+from gateway.terminal import cell, screen, table
 
+JobObject: TypeAlias = Mapping[str, object]
+"""A job as the gateway's JSON has it, with an id and a state at least."""
 _STYLES = {"completed": "green", "failed": "red", "running": "cyan", "deleting": "yellow"}
+_STATUSES = {"SUCCESS": "green", "FAILURE": "red"}
 _UNITS = (("d", 86_400), ("h", 3600), ("min", 60))
 
 
@@ -25,11 +28,8 @@ def print_jobs(jobs: Sequence[JobObject]) -> None:
 
 def print_job(job: JobObject) -> None:
     """Everything about one job."""
-    console, facts = screen(), table("", "")
-    facts.show_header = False
-    for name, value in _facts(job):
-        facts.add_row(name, cell(value))
-    console.print(facts)
+    print_facts(_facts(job))
+    console = screen()
     if artifacts := _objects(job.get("artifacts")):
         rows = table("artifact", "bytes", "url")
         for name, artifact in artifacts.items():
@@ -38,7 +38,7 @@ def print_job(job: JobObject) -> None:
     _print_callbacks(console, job)
 
 
-def print_poison(entries: Iterable[Mapping[str, object]]) -> None:
+def print_dead_letters(entries: Iterable[Mapping[str, object]]) -> None:
     """A row for each entry."""
     rows = table("entry", "job", "origin", "tries", "bytes", "age", "why")
     for entry in entries:
@@ -48,7 +48,7 @@ def print_poison(entries: Iterable[Mapping[str, object]]) -> None:
 
 
 def age(created_at: object) -> str:
-    """How long ago an RFC 3339 time was, in its largest unit; nothing for what is no time."""
+    """How long ago an RFC 3339 time was, in its largest unit; empty for anything else."""
     try:
         created = datetime.fromisoformat(str(created_at))
         aware = created if created.tzinfo else created.replace(tzinfo=UTC)
@@ -59,6 +59,26 @@ def age(created_at: object) -> str:
     return f"{seconds // size} {name}"
 
 
+def print_kept_results(tasks: Iterable[Mapping[str, object]]) -> None:
+    """A row for each task whose result is kept."""
+    rows = table("task", "pipeline", "status", "age", "ms", "regions", "hits", "error")
+    for task in tasks:
+        status = _text(task, "status")
+        numbers = ("processing_time_ms", "regions_detected", "cache_hits", "error_type")
+        names = (cell(_text(task, "task_id")), cell(_text(task, "pipeline")), cell(status, _STATUSES.get(status, "")))
+        rows.add_row(*names, age(task.get("submitted_at")), *(cell(_text(task, name)) for name in numbers))
+    screen().print(rows)
+
+
+def print_facts(facts: Iterable[tuple[str, object]]) -> None:
+    """A row for each name and value."""
+    rows = table("", "")
+    rows.show_header = False
+    for name, value in facts:
+        rows.add_row(cell(name), cell(value))
+    screen().print(rows)
+
+
 def state_text(job: JobObject) -> Text:
     """A job's state in its colour."""
     state = _text(job, "state")
@@ -66,7 +86,7 @@ def state_text(job: JobObject) -> Text:
 
 
 def reason(job: JobObject) -> Text:
-    """Why it failed, has to be tried again, or is not gone yet."""
+    """Why a job failed, is tried again, or is not gone yet."""
     return cell(_failure(job.get("last_error" if job.get("state") in {"queued", "deleting"} else "error")))
 
 
@@ -110,6 +130,6 @@ def _failure(failure: object) -> str:
 
 
 def _unsigned(url: object) -> str:
-    """A link without what signs it: whoever sees the terminal could fetch the mask. `--json` has it whole."""
+    """A link without its signature, which would let whoever sees the terminal fetch the mask; `--json` has it whole."""
     address, mark, _ = str(url).partition("?")
     return f"{address}?…" if mark else address

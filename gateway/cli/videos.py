@@ -1,4 +1,4 @@
-"""Videos hidden frame by frame: what is found in one frame stays hidden in those beside it where it is missed."""
+"""Hiding in videos, frame by frame: what is found in one frame is hidden in those beside it too."""
 
 import asyncio
 import json
@@ -20,13 +20,12 @@ from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, TypeAdapter
 
-from gateway.cli.blur_options import FilmOptions
-from gateway.cli.client import UNEXPECTED, RefusedError, content_of, open_client, patiently
+from gateway.cli.client import UNEXPECTED, content_of, open_client, send_until_not_busy
 from gateway.cli.film import Bounds, Damage, Film, FilmError, is_cut, open_film, pictures_of, read_frames, survey
 from gateway.cli.mp4 import Copy
 from gateway.cli.photos import PhotoFile
-from gateway.cli.picture import Development, Picture, Region
-from gateway.cli.sender import Outcome, Sender
+from gateway.cli.picture import FrameConverter, Picture, Region
+from gateway.cli.sender import FAILURES, Outcome, Sender, VideoOptions, failure_of
 from gateway.supervision import stop_signals
 from vision.arrays import RGB, Box
 from vision.container import PNG_SIGNATURE
@@ -47,17 +46,17 @@ _FINDING = {
 _OF_PHOTOS = frozenset({"format", "quality", "metadata", "include"})
 _FRAME = {"hide": "none", "format": "png", "metadata": "none"}
 _LARGEST_BMP = 24 * 2**20
-"""Bytes; gateways take bodies of 32 MiB, and of larger frames a PNG may still fit."""
+"""Bytes; gateways take bodies of 32 MiB, and a PNG of a larger frame may still fit."""
 
 _MOST_OBJECTS = 10_000
-"""Of a frame: each is held against those of the frames beside it."""
+"""In a frame: each is compared with those of the frames beside it."""
 _LONE_RATE, _FINEST_RATE = 25, 100_000
-"""Frames a second of a film of one frame; the largest denominator of a rate."""
+"""Frames a second of a video with one frame; the largest denominator of a rate."""
 
 T = TypeVar("T")
 Stage = Literal["finding", "hiding"]
-Told = Callable[[Stage, int, int], None]
-"""Hears how many frames are done, and of how many."""
+OnProgress = Callable[[Stage, int, int], None]
+"""Called with how many frames are done, and of how many."""
 
 
 class _Object(BaseModel):
@@ -88,8 +87,8 @@ _FOUND, _ANSWER = TypeAdapter(_Found), TypeAdapter(_Answer)
 
 
 @dataclass(frozen=True)
-class _Moment:
-    """What the first pass learns of a frame; `pts` and `duration` count in `base`, parts of a second."""
+class _Findings:
+    """What the first pass finds in a frame; `pts` and `duration` count in units of `base` seconds."""
 
     pts: int
     duration: int
@@ -105,8 +104,8 @@ class _Plan:
     hidden: Sequence[Sighting]
 
 
-class _Desk:
-    """The one thread that decodes, converts and encodes, beside that of the event loop."""
+class _CodecThread:
+    """The one thread that decodes, converts and encodes, beside the event loop's."""
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self._pool = pool
@@ -116,7 +115,7 @@ class _Desk:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
 
     async def each(self, items: Generator[T, None, None]) -> AsyncGenerator[T, None]:
-        """The items, made one by one at the desk; what makes them is closed there too."""
+        """The items, made one by one in the thread; their generator is closed there too."""
         try:
             while (item := await self.do(next, items, None)) is not None:
                 yield item
@@ -143,25 +142,25 @@ class VideoSender:
 
     sender: Sender
     in_flight: int
-    options: FilmOptions
+    options: VideoOptions
 
     @property
     def bounds(self) -> Bounds:
         """Of the videos that are taken."""
         return Bounds(self.options.max_frames, self.options.max_seconds)
 
-    def send(self, video: PhotoFile, told: Told) -> Outcome:
-        """The outcome of `hide`, whose signals are handled in the loop: raised amid it, they would leave it hanging.
+    def send(self, video: PhotoFile, on_progress: OnProgress) -> Outcome:
+        """The outcome of `hide`; signals are handled in its loop, which they could leave hanging otherwise.
 
-        Raises KeyboardInterrupt once all is cleared away, where it was told to stop.
+        Raises KeyboardInterrupt after all is removed, where a signal stopped it.
         """
         try:
-            return asyncio.run(self._heeding(video, told))
+            return asyncio.run(self._until_stopped(video, on_progress))
         except asyncio.CancelledError as error:
             raise KeyboardInterrupt from error
 
-    async def _heeding(self, video: PhotoFile, told: Told) -> Outcome:
-        loop, hiding = asyncio.get_running_loop(), asyncio.ensure_future(self.hide(video, told))
+    async def _until_stopped(self, video: PhotoFile, on_progress: OnProgress) -> Outcome:
+        loop, hiding = asyncio.get_running_loop(), asyncio.ensure_future(self.hide(video, on_progress))
         signals = stop_signals()
         for one in signals:
             loop.add_signal_handler(one, hiding.cancel)
@@ -171,8 +170,8 @@ class VideoSender:
             for one in signals:
                 loop.remove_signal_handler(one)
 
-    async def hide(self, video: PhotoFile, told: Told) -> Outcome:
-        """Find in all frames, then hide in all: the second pass knows what the later frames show.
+    async def hide(self, video: PhotoFile, on_progress: OnProgress) -> Outcome:
+        """Find objects in all frames, then hide them: the second pass knows what the later frames show.
 
         A frame that is refused fails the video, and nothing of it is left. Where a part of the file cannot be read, the
         copy holds the rest, and the outcome's detail says so.
@@ -180,15 +179,14 @@ class VideoSender:
         try:
             with ThreadPoolExecutor(1) as pool:
                 async with open_client(self.sender.url) as client:
-                    return await _Work(self, client, _Desk(pool), video, told).done()
-        except (FilmError, RefusedError) as error:
+                    return await _Work(self, client, _CodecThread(pool), video, on_progress).done()
+        except FilmError as error:
             return Outcome(video, code=error.code, detail=error.detail)
         except FFmpegError as error:
             return Outcome(video, code="video_error", detail=error.strerror or type(error).__name__)
-        except OSError as error:
-            return Outcome(video, code="file_error", detail=f"{error.strerror}: {error.filename}")
-        except httpx.HTTPError as error:
-            return Outcome(video, code="connection_failed", detail=str(error) or type(error).__name__)
+        except FAILURES as error:
+            code, detail = failure_of(error)
+            return Outcome(video, code=code, detail=detail)
 
 
 @dataclass(frozen=True)
@@ -197,30 +195,30 @@ class _Work:
 
     order: VideoSender
     client: httpx.AsyncClient
-    desk: _Desk
+    codec: _CodecThread
     video: PhotoFile
-    told: Told
+    on_progress: OnProgress
 
     async def done(self) -> Outcome:
         damage = Damage()
-        film = await self.desk.do(survey, self.video.photo, self.order.bounds)
-        moments: list[_Moment] = []
+        film = await self.codec.do(survey, self.video.photo, self.order.bounds)
+        findings: list[_Findings] = []
         async with aclosing(self._each(film, damage, self._find)) as found:
-            async for moment in found:
-                moments.append(moment)
-                self.told("finding", len(moments), max(film.frames, len(moments)))
-        target = await self._write(film, _plans(moments), _rate(moments))
+            async for one in found:
+                findings.append(one)
+                self.on_progress("finding", len(findings), max(film.frames, len(findings)))
+        target = await self._write(film, _plans(findings), _rate(findings))
         return Outcome(self.video, (target,), detail=str(damage))
 
     def _each(self, film: Film, damage: Damage, work: Callable[[Picture], Awaitable[T]]) -> AsyncGenerator[T, None]:
         pictures = developed(film, damage)
-        return _in_order(self.desk.each(pictures), work, self.order.in_flight)
+        return _in_order(self.codec.each(pictures), work, self.order.in_flight)
 
-    async def _find(self, picture: Picture) -> _Moment:
-        photo = await self.desk.image(picture, picture.aspect)
+    async def _find(self, picture: Picture) -> _Findings:
+        photo = await self.codec.image(picture, picture.aspect)
         answer = await self._post("detect", photo, finding(self.order.sender.parameters))
         found = [_sighting(one, picture.aspect) for one in content_of(answer, _FOUND).detections]
-        return _Moment(picture.pts, picture.duration, picture.time_base, found)
+        return _Findings(picture.pts, picture.duration, picture.time_base, found)
 
     async def _write(self, film: Film, plans: Mapping[int, _Plan], rate: Fraction) -> Path:
         """The copy, once it is whole."""
@@ -229,12 +227,12 @@ class _Work:
         try:
             async with aclosing(self._each(film, Damage(), lambda picture: self._hide(picture, plans))) as hidden:
                 async for picture in hidden:
-                    await self.desk.do(copy.write, picture, plans[picture.pts].duration)
+                    await self.codec.do(copy.write, picture, plans[picture.pts].duration)
                     done += 1
-                    self.told("hiding", done, len(plans))
-            await self.desk.do(copy.finish)
+                    self.on_progress("hiding", done, len(plans))
+            await self.codec.do(copy.finish)
         finally:
-            await self.desk.close(copy)
+            await self.codec.close(copy)
         return target
 
     async def _hide(self, picture: Picture, plans: Mapping[int, _Plan]) -> Picture:
@@ -245,17 +243,17 @@ class _Work:
         if not plan.hidden:
             return picture
         objects = json.dumps([{"label": one.label, "box": one.box} for one in plan.hidden])
-        photo = await self.desk.image(picture, Fraction(1))
+        photo = await self.codec.image(picture, Fraction(1))
         fields = {**painting(self.order.sender.parameters), "objects": objects}
         answer = content_of(await self._post("privacy_blur", photo, fields), _ANSWER)
-        return await self.desk.changed(picture, answer)
+        return await self.codec.changed(picture, answer)
 
     async def _post(self, pipeline: str, photo: bytes, fields: Mapping[str, str]) -> httpx.Response:
         def send() -> Awaitable[httpx.Response]:
             files, headers = {"image": ("frame", photo)}, {"Accept": "application/json"}
             return self.client.post(f"/v1/run/{pipeline}", files=files, data=fields, headers=headers)
 
-        return await patiently(send, _TRIES)
+        return await send_until_not_busy(send, _TRIES)
 
 
 def developed(film: Film, damage: Damage) -> Generator[Picture, None, None]:
@@ -263,7 +261,7 @@ def developed(film: Film, damage: Damage) -> Generator[Picture, None, None]:
     with open_film(film.source) as container:
         stream = pictures_of(container)
         damage.ends_early = is_cut(film.source, container, stream)
-        yield from Development(stream.sample_aspect_ratio).developed(read_frames(film, container, stream, damage))
+        yield from FrameConverter(stream.sample_aspect_ratio).pictures(read_frames(film, container, stream, damage))
 
 
 def finding(parameters: Mapping[str, str]) -> dict[str, str]:
@@ -278,22 +276,22 @@ def painting(parameters: Mapping[str, str]) -> dict[str, str]:
     return {**styles, **_FRAME}
 
 
-def _plans(moments: Sequence[_Moment]) -> dict[int, _Plan]:
+def _plans(findings: Sequence[_Findings]) -> dict[int, _Plan]:
     """By `pts`. A frame is shown until the next; the last for as long as it says, and as long as frames are here."""
-    times = [float(one.pts * one.base) for one in moments]
-    hidden = completed(times, [one.found for one in moments], PATIENCE)
-    gaps = [later.pts - one.pts for one, later in pairwise(moments)]
-    last = moments[-1]
+    times = [float(one.pts * one.base) for one in findings]
+    hidden = completed(times, [one.found for one in findings], PATIENCE)
+    gaps = [later.pts - one.pts for one, later in pairwise(findings)]
+    last = findings[-1]
     typical = int(median(gaps)) if gaps else round(Fraction(1, _LONE_RATE) / last.base)
     gaps.append(max(last.duration, typical, 1))
-    return {one.pts: _Plan(gap, known) for one, gap, known in zip(moments, gaps, hidden, strict=True)}
+    return {one.pts: _Plan(gap, known) for one, gap, known in zip(findings, gaps, hidden, strict=True)}
 
 
-def _rate(moments: Sequence[_Moment]) -> Fraction:
+def _rate(findings: Sequence[_Findings]) -> Fraction:
     """Frames a second, on the average."""
-    first, last = moments[0], moments[-1]
+    first, last = findings[0], findings[-1]
     span = (last.pts - first.pts) * last.base
-    return (Fraction(len(moments) - 1) / span).limit_denominator(_FINEST_RATE) if span else Fraction(_LONE_RATE)
+    return (Fraction(len(findings) - 1) / span).limit_denominator(_FINEST_RATE) if span else Fraction(_LONE_RATE)
 
 
 def _sighting(found: _Object, aspect: Fraction) -> Sighting:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from gateway.proxies import proxy_for
 from gateway.settings import Settings, SettingsError
-from gateway.settings.environment import shown
+from gateway.settings.fields import shown
 
 _OURS = ("kafka_ssl_certfile", "kafka_ssl_keyfile")
 _FILES = (*_OURS, "kafka_ssl_cafile")

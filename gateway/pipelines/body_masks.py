@@ -1,17 +1,14 @@
 """Parameters of the `body_masks` pipeline."""
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from gateway.pipelines.fields import Parameters, UniqueList
+from gateway.settings.settings import MASK_TYPES, MaskType
 from gateway.text import not_empty
 
-MaskType = Literal[
-    "upper_body", "upper_body_tshirts", "upper_body_coat", "lower_body", "ethnic_combined", "baggy_lower", "dress"
-]
 Extra = Literal["label_map", "keypoints", "overlay"]
-MASK_TYPES: tuple[MaskType, ...] = get_args(MaskType)
 REFUSALS = ("no_person", "several_persons")
 """Codes of problems that only this pipeline has."""
 

@@ -9,7 +9,7 @@ from gateway.cache.cache import NewEntry
 from gateway.jobs.job import Job, Lease, Outcome
 from gateway.jobs.outbox import MessageMaker
 from gateway.jobs.store import CANCELLED, FIRST_PAUSE_S, LONGEST_PAUSE_S, REMOVAL_S, WORK
-from gateway.pipelines.body_masks import MASK_TYPES, canonical_gender
+from gateway.pipelines.body_masks import canonical_gender
 from gateway.postgres.connection import Connection, change
 from gateway.postgres.dead_letters import add_job
 from gateway.postgres.locks import spend
@@ -18,6 +18,7 @@ from gateway.postgres.pool import notify
 from gateway.postgres.results import keep_entry
 from gateway.postgres.rows import SHOWN, WORKED_ON, clean, get_job, job_of, outcome_columns
 from gateway.postgres.turns import lock_users, settle_turns
+from gateway.settings.settings import MASK_TYPES
 
 # The token stays, to know the lease that ended the job should it ask again; without one, no lease did.
 _END = f"""

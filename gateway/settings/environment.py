@@ -1,39 +1,51 @@
-"""The environment's variables: which setting each gives, which are passed over, and why."""
+"""Where settings come from: variables of the environment, which of them are passed over, and complaints."""
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from pathlib import Path
 
-from pydantic import AliasChoices, SecretStr
+from pydantic import AliasChoices, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import PydanticBaseSettingsSource
+from pydantic_core import ErrorDetails
 from structlog.typing import FilteringBoundLogger
-from typing_extensions import override
 
-from gateway.settings.ambient import foreign, is_service_link, near_miss, opens_triton
-from gateway.settings.places import without_scheme
-from gateway.settings.short_files import read_short
-from gateway.text import printable as on_one_line
+from gateway.settings.fields import SettingsError, is_secret, shown, without_line_end, without_scheme
+from gateway.settings.files import read_short
 
-OTHER_NAMES = ("MASKWRIGHT_URL", "MASKWRIGHT_TOKEN", "MASKWRIGHT_PLAIN_HTTP")
-"""Variables of the command line, which are no settings."""
+_OTHER_NAMES = ("MASKWRIGHT_URL", "MASKWRIGHT_TOKEN", "MASKWRIGHT_PLAIN_HTTP")
+"""Variables of the command line that are not settings."""
 _BLANK = " \t\r\n\v\f\u00a0\u200b\ufeff"
-_QUOTES = ('""', "''", "“”", "‘’", "„“", "„”", "«»")  # noqa: RUF001 meant so
-"""The last of them, as a text processor makes them of the first."""
+_QUOTES = ('""', "''", "“”", "‘’", "„“", "„”", "«»")  # noqa: RUF001 these very quotes
+"""After the first two those into which text processors turn them."""
 _QUOTED_ITEMS = re.compile(r"""(["'])[^"']*\1(\s*,\s*(["'])[^"']*\3)+""")
-_SHOWN = 120
 _FILE = "_FILE"
-
-
-class SettingsError(ValueError):
-    """The environment holds values that cannot be used; the message names each of them."""
+_BOOLEANS = frozenset({"0", "1", "t", "f", "y", "n", "true", "false", "yes", "no", "on", "off"})
+_PROFILES = frozenset(
+    {"debug", "release", "dev", "bench", "test", "default", "development"}
+    | {"staging", "prod", "production", "local", "ci"}
+)
+_DATABASES = re.compile(
+    r"(jdbc:)?(mysql2?|mariadb|sqlite3?|file|mongodb|rediss?|mssql|sqlserver|oracle|prisma|libsql|duckdb|clickhouse|snowflake"
+    r"|bigquery|trino|h2|db2|firebird|influxdb|neo4j|bolt|amqps?|spatialite|mysqlgis)(\+[\w.-]+)?:",
+    re.IGNORECASE,
+)
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT)(_|$)|_PORT_\d+_(TCP|UDP|SCTP)(_|$)|_ENV_")
+"""Names of variables that Kubernetes makes for a service, and Docker for a link."""
+_TRITONS_HOST = re.compile(
+    r"TRITON(SERVER)?(_HTTP|_GRPC|_METRICS)?(_LISTEN|_BIND)?_(HOST|ADDRESS|ADDR)|TRITON(SERVER)?_BIND"
+)
+_LONG_NAME = 8
+"""Letters from which on a name may be a misspelt one of ours."""
+_ABSOLUTE_PATH = "a path, which another program left there"
 
 
 @dataclass(frozen=True)
 class Given:
-    """A setting's value as text, the variable that gives it as it is really spelt, and where that stands."""
+    """A setting's value as text, the variable that gives it, as it is spelt there, and where the variable was found."""
 
     variable: str
     value: str
@@ -42,7 +54,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Environment:
-    """What is given, by the settings' names; and a line for each variable that was passed over or looks wrong."""
+    """The values, by the settings' names; and a line for each variable that was passed over or looks wrong."""
 
     given: Mapping[str, Given]
     remarks: Sequence[str]
@@ -55,81 +67,45 @@ def variable_names(name: str, field: FieldInfo) -> Sequence[str]:
 
 
 def read_environment(fields: Mapping[str, FieldInfo], environ: Mapping[str, str] | None = None) -> Environment:
-    """Read a setting from the first of its variables that has a value of ours; `environ`: the process's if not given.
+    """Each setting from the first of its variables whose value is meant for us; `environ`: the process's if not given.
 
-    Any case of a name counts, its own first. White space, a comment and quotes around a value, as env files leave them,
-    are no part of it; nothing is taken from a secret that is no URL. A secret may also stand in a file that NAME_FILE
-    names. Raises SettingsError where that cannot be read.
+    A name may be in any case, its own comes first. White space, a comment and quotes around a value, as env files leave
+    them, are taken off; but not from a secret, unless it is a URL. A secret may also be in a file that NAME_FILE names.
+    Raises SettingsError where that file cannot be read.
     """
     found = _by_name(os.environ if environ is None else environ)
     given: dict[str, Given] = {}
     remarks: list[str] = []
     for name, field in fields.items():
         for variable, value in _values(name, field, found):
-            if (what := foreign(variable.upper(), value)) is None:
+            if (what := _foreign(variable.upper(), value)) is None:
                 given[name] = Given(variable, value, f"environment: {variable}")
-                remarks.extend(_quoted(variable, value, field))
+                remarks.extend(_quotes_in_secret(variable, value, field))
                 break
             remarks.append(f"{variable}={shown(value, field)} is not used: {what}")
-    remarks.extend(_part_addresses(given))
-    return Environment(given, [*remarks, *_open_doors(found), *_near_misses(fields, found)])
+    remarks.extend(_split_addresses(given))
+    return Environment(given, [*remarks, *_would_open_triton(found), *_near_misses(fields, found)])
 
 
 def log_remarks(log: FilteringBoundLogger, fields: Mapping[str, FieldInfo]) -> None:
-    """A line for each variable that was passed over, or looks wrong."""
+    """Log a line for each variable that was passed over or looks wrong."""
     for remark in read_environment(fields).remarks:
         log.warning(remark)
 
 
-class EnvironmentSource(PydanticBaseSettingsSource):
-    """The values of `read_environment` for pydantic-settings."""
-
-    def __call__(self) -> dict[str, object]:
-        """Texts by the settings' names."""
-        fields = self.settings_cls.model_fields
-        return {name: given.value for name, given in read_environment(fields).given.items()}
-
-    @override
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[object, str, bool]:
-        """Nothing: the environment is read as a whole."""
-        return None, field_name, False
-
-
-def without_line_end(secret: str) -> str:
-    """A secret as it is meant: editors, `echo` and files end it with a line end that is no part of it."""
-    return secret.rstrip("\r\n")
-
-
-def is_secret(field: FieldInfo) -> bool:
-    """Whether a setting's value must not be shown."""
-    return field.annotation is SecretStr
-
-
-def shown(value: str, field: FieldInfo | None = None) -> str:
-    """A value in a message: printable, not too long, and without secrets."""
-    if field is not None and is_secret(field):
-        return "…"
-    return printable(re.sub(r"(//|^).*@", r"\1…@", value, count=1, flags=re.DOTALL))
-
-
-def printable(text: str) -> str:
-    """The text on one line, odd letters escaped, and cut where it is long."""
-    return on_one_line(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
-
-
 def _by_name(environ: Mapping[str, str]) -> Mapping[str, tuple[str, str]]:
-    """Names as spelt and values, by the name in capitals; where several differ in case, the one in capitals."""
+    """Names as spelt, and values, by the name in capitals; of two that differ only in case the one in capitals."""
     spelt = sorted(environ.items(), key=lambda item: item[0] == item[0].upper())
     return {_bare(name).upper(): (_bare(name), value) for name, value in spelt}
 
 
 def _bare(name: str) -> str:
-    """A name without what a shell's file has before it, and without a byte order mark; some readers keep both."""
+    """A name without `export` and a byte order mark before it, which some readers of env files leave there."""
     return name.strip(_BLANK).removeprefix("export ").strip(_BLANK)
 
 
 def _values(name: str, field: FieldInfo, found: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """The variables of a setting that are not empty, and their values."""
+    """The variables of a setting that have a value, and the values."""
     for variable in variable_names(name, field):
         sources = [found.get(variable, ("", ""))]
         if is_secret(field):
@@ -140,7 +116,7 @@ def _values(name: str, field: FieldInfo, found: Mapping[str, tuple[str, str]]) -
 
 
 def _in_file(variable: str, path: str) -> tuple[str, str]:
-    """The variable, and what the file that it names holds. Raises SettingsError."""
+    """The variable, and the text of the file that it names. Raises SettingsError."""
     if not (cleaned := _cleaned(path)):
         return variable, ""
     if not Path(cleaned).is_absolute():
@@ -152,22 +128,22 @@ def _in_file(variable: str, path: str) -> tuple[str, str]:
 
 
 def _cleaned(value: str, variable: str = "") -> str:
-    """The value itself; a line that was pasted whole begins with its variable."""
+    """The value itself, also where the whole line NAME=value was pasted as the value."""
     pasted = rf"^(export\s+)?{variable}\s*=\s*" if variable else "^"
     text = re.sub(pasted, "", value.strip(_BLANK), count=1, flags=re.IGNORECASE)
     if _QUOTED_ITEMS.fullmatch(text):
         return re.sub(r"[\"']", "", text)
-    if not _is_quoted(text):
+    if not _is_quotes_in_secret(text):
         text = re.sub(r"(^|\s+)#(\s.*)?$", "", text, flags=re.DOTALL).strip(_BLANK)
-    return text[1:-1].strip(_BLANK) if _is_quoted(text) else text
+    return text[1:-1].strip(_BLANK) if _is_quotes_in_secret(text) else text
 
 
-def _is_quoted(text: str) -> bool:
+def _is_quotes_in_secret(text: str) -> bool:
     return len(text) > 1 and text[0] + text[-1] in _QUOTES
 
 
-def _part_addresses(given: dict[str, Given]) -> Iterator[str]:
-    """A URL, as hosters show it, says two settings: where a server is, and how it is spoken to."""
+def _split_addresses(given: dict[str, Given]) -> Iterator[str]:
+    """Split URLs that give two settings: where a server is, and how it is spoken to; yield where the second differs."""
     for name, said in list(given.items()):
         place, told = without_scheme(name, said.value)
         given[name] = replace(said, value=place)
@@ -177,8 +153,8 @@ def _part_addresses(given: dict[str, Given]) -> Iterator[str]:
                 yield f"{said.variable} says {other.upper()}={value}, but {own.variable}={own.value} counts"
 
 
-def _quoted(variable: str, value: str, field: FieldInfo) -> Iterator[str]:
-    """A password may be anything, so nothing is taken from it; but the person who set it may not know."""
+def _quotes_in_secret(variable: str, value: str, field: FieldInfo) -> Iterator[str]:
+    """A secret may contain any letter, so nothing is taken off it; but whoever set it may not know that."""
     if is_secret(field) and without_line_end(value) != _cleaned(value):
         yield (
             f"{variable}: quotes, a comment or spaces around its value are taken as a part of the secret; leave them "
@@ -186,9 +162,9 @@ def _quoted(variable: str, value: str, field: FieldInfo) -> Iterator[str]:
         )
 
 
-def _open_doors(found: Mapping[str, tuple[str, str]]) -> Iterator[str]:
+def _would_open_triton(found: Mapping[str, tuple[str, str]]) -> Iterator[str]:
     for name, (spelt, value) in found.items():
-        if opens_triton(name, _cleaned(value)):
+        if _TRITONS_HOST.fullmatch(name) and not _is_loopback(_cleaned(value)):
             yield (
                 f"{spelt}={shown(value)} is not used: the embedded Triton listens on loopback alone, as it would end "
                 "where many callers hang up at its port; TRITON_GRPC_URL names a Triton of your own"
@@ -200,8 +176,165 @@ def _near_misses(fields: Mapping[str, FieldInfo], found: Mapping[str, tuple[str,
     ours = [variable for variable, _ in named]
     ours += [f"{variable}{_FILE}" for variable, field in named if is_secret(field)]
     for name, (spelt, value) in found.items():
-        known = name in ours or name in OTHER_NAMES or is_service_link(name)
-        if known or not name.isascii() or foreign("PORT", value):
+        known = name in ours or name in _OTHER_NAMES or _SERVICE_LINK.search(name)
+        if known or not name.isascii() or _foreign("PORT", value):
             continue
-        if meant := near_miss(name, ours):
+        if meant := _near_miss(name, ours):
             yield f"{spelt} is not used: Maskwright knows no such variable; did you mean {meant}?"
+
+
+def complaints(error: ValidationError, fields: Mapping[str, FieldInfo], given: Mapping[str, Given]) -> list[str]:
+    """A line for each bad variable: its name as it was set, its value, and what would be right."""
+    found: dict[str, list[str]] = {}
+    for item in error.errors(include_url=False):
+        if item["type"] != "default_factory_not_called":
+            name = _field(str(item["loc"][0]), fields) if item["loc"] else ""
+            found.setdefault(_variable_and_value(name, item["input"], fields, given), []).append(
+                _message(item, fields.get(name))
+            )
+    return [f"{start}{'; '.join(dict.fromkeys(messages))}" for start, messages in found.items()]
+
+
+def _field(location: str, fields: Mapping[str, FieldInfo]) -> str:
+    """The field that pydantic means by its name, or by one of its variables."""
+    names = (name for name, field in fields.items() if location.upper() in (name.upper(), *variable_names(name, field)))
+    return next(names, "")
+
+
+def _variable_and_value(name: str, value: object, fields: Mapping[str, FieldInfo], given: Mapping[str, Given]) -> str:
+    """The variable and its value, and where it was found if that is not this environment."""
+    if not name:
+        return ""
+    said = given.get(name) or Given(variable_names(name, fields[name])[0], str(value), "")
+    where = "" if said.origin.startswith("environment") or not said.origin else f" ({said.origin})"
+    return f"{said.variable}={shown(said.value, fields[name])}{where}: "
+
+
+def _message(item: ErrorDetails, field: FieldInfo | None) -> str:
+    """Pydantic's message without its Python words; an example instead of a pattern."""
+    if item["type"] == "string_pattern_mismatch" and field and field.examples:
+        return f"{field.examples[0]} would be right"
+    return item["msg"].removeprefix("Value error, ")
+
+
+def _port(value: str) -> str:
+    if _URL.match(value) or re.fullmatch(r"([\w-]+\.[\w.-]+|\[.*\]):\d+", value):
+        return "the address of a service, as Kubernetes and Docker set it"
+    return "a socket's or a pipe's path, as other servers take it" if re.match(r"[/\\]|\./|unix:", value) else ""
+
+
+def _host(value: str) -> str:
+    """Conda and compilers set `HOST` to the kind of the machine, and shells to its name."""
+    if _is_address(value) or value.lower().startswith("localhost") or re.fullmatch(r"[\d.:]+", value):
+        return ""
+    return "the name of a machine, or of its kind, as shells, conda and compilers set it"
+
+
+def _debug(value: str) -> str:
+    return "" if value.lower() in _BOOLEANS else "a choice of what to debug, as Node and compilers read it"
+
+
+def _profile(value: str) -> str:
+    if value.startswith("/"):
+        return _ABSOLUTE_PATH
+    return "how other programs are built or run" if value.lower() in _PROFILES else ""
+
+
+def _database(value: str) -> str:
+    return "the address of another kind of database" if _DATABASES.match(value) else ""
+
+
+def _log_level(value: str) -> str:
+    return "a list of levels by module, as Rust and Node read it" if re.search(r"[=,:*]", value) else ""
+
+
+def _log_format(value: str) -> str:
+    named = value.lower() in {"logfmt", "common", "combined", "default", "cef", "gelf", "syslog"}
+    return "the pattern of a line, as other programs read it" if named or re.search(r"[%{$]", value) else ""
+
+
+def _path(value: str) -> str:
+    return _ABSOLUTE_PATH if value.startswith(("/", "./")) else ""
+
+
+_RULES: Mapping[str, tuple[Callable[[str], str], str]] = {
+    "HOST": (_host, "API_HOST with an address such as 0.0.0.0"),
+    "DEBUG": (_debug, "true or false, or APP_DEBUG"),
+    "PROFILE": (_profile, "lite, full or auto"),
+    "DATABASE_URL": (_database, "one such as postgresql://user:password@host:5432/database"),
+    "LOG_LEVEL": (_log_level, "one level such as INFO"),
+    "LOG_FORMAT": (_log_format, "json, console or auto"),
+    "BASE_URL": (_path, "a URL such as https://masks.example.com"),
+    "PUBLIC_URL": (_path, "a URL such as https://example.com/masks"),
+    "APP_NAME": (_path, "a title"),
+}
+"""How a value that is not meant for us is told, and what would be right; `_port` for all names that end in PORT."""
+
+
+def _foreign(variable: str, value: str) -> str | None:
+    """What a value is, and what would be right, where its form shows that another program is meant.
+
+    None for values that are meant for us, also wrong ones. `variable` is in capitals; `value` is not empty.
+    """
+    right = "a number from 1 to 65535"
+    rule = (_port, right) if variable.endswith("PORT") else _RULES.get(variable)
+    what = rule[0](value) if rule else ""
+    return f"it is {what}; {rule[1]} would be right" if rule and what else None
+
+
+def _near_miss(name: str, ours: Sequence[str]) -> str | None:
+    """The variable of ours that was probably meant; only where the first word is one that several of ours begin with.
+
+    Each word may have one letter wrong, missing, too many or swapped with its neighbour, and all words together two;
+    the words may stand in another order; MASKWRIGHT_ may stand before them.
+    """
+    if name.startswith("MASKWRIGHT_"):
+        rest = name.removeprefix("MASKWRIGHT_")
+        return rest if rest in ours else None
+    if len(name) < _LONG_NAME or name.split("_", maxsplit=1)[0] not in _prefixes(ours):
+        return None
+    return next((known for known in ours if _is_near(name, known)), None)
+
+
+def _prefixes(ours: Iterable[str]) -> frozenset[str]:
+    first = [name.split("_")[0] for name in ours]
+    return frozenset(word for word in first if first.count(word) > 1)
+
+
+def _is_near(name: str, known: str) -> bool:
+    words, theirs = name.split("_"), known.split("_")
+    if abs(len(name) - len(known)) > 2 or words[0] != theirs[0]:  # noqa: PLR2004 one letter in each of two words
+        return False
+    if sorted(words) == sorted(theirs):
+        return True
+    if len(words) != len(theirs):
+        return _distance(name, known) == 1
+    each = [_distance(word, their) for word, their in zip(words, theirs, strict=True)]
+    return max(each) == 1 and sum(each) <= 2  # noqa: PLR2004 two in all
+
+
+def _distance(one: str, other: str) -> int:
+    """How many letters to change, add, leave out or swap with a neighbour (optimal string alignment)."""
+    rows = [list(range(len(other) + 1))]
+    for i, a in enumerate(one, 1):
+        row = [i]
+        for j, b in enumerate(other, 1):
+            best = min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (a != b))
+            swapped = i > 1 and j > 1 and a == other[j - 2] and one[i - 2] == b
+            row.append(min(best, rows[-2][j - 2] + 1) if swapped else best)
+        rows.append(row)
+    return rows[-1][-1]
+
+
+def _is_loopback(text: str) -> bool:
+    host = re.sub(r":\d+$", "", text) if text.count(":") == 1 else text
+    bare = host.removeprefix("[").removesuffix("]")
+    return host == "localhost" or (_is_address(bare) and ip_address(bare).is_loopback)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True

@@ -1,14 +1,38 @@
-"""Types that several groups of settings share."""
+"""What all groups of settings share: their base class, types and checks of values, and how a value is shown."""
 
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
+from pydantic.fields import FieldInfo
 
-from gateway.settings.environment import read_environment, variable_names, without_line_end
+from gateway.text import printable as on_one_line
 from gateway.text import split_list
 
 T = TypeVar("T")
+
+_SHOWN = 120
+"""Letters of a value that a message shows."""
+_SCHEME = re.compile(r"([A-Za-z][\w+.-]*):/{2,}")
+_PLACE = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]|[\w.-]+)(?::([0-9]{1,6}))?")
+_HIGHEST_PORT = 65_535
+_NO_PORT = f"a port is a number from 1 to {_HIGHEST_PORT}"
+_MISTAKES = (
+    (re.compile("@"), "a login has no place in it"),
+    (_SCHEME, "such a scheme has no place in it"),
+    (re.compile(r"[/?#\\]"), "a path has no place in it"),
+    (re.compile(r"[\s,;]"), "this is more than one address"),
+    (re.compile(r"^[^\[]*:.*:"), "an IPv6 address stands in brackets, as in [fd00::1]:9000"),
+    (re.compile(r"^:|^$|[^\w.:%\[\]-]"), "this names no host"),
+)
+_PUBLIC_HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_][a-z0-9_-]{0,62})*|\[[0-9a-f:.]{2,45}\])")
+_PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]{1,100}){1,10}")
+_PORTS = {"http": 80, "https": 443}
+_RIGHT = "a URL such as https://masks.example.com or https://example.com/masks would be right"
+
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -16,24 +40,155 @@ CommaSeparated = Annotated[T, BeforeValidator(split_list)]
 """A tuple given as comma-separated text."""
 
 
+class SettingsError(ValueError):
+    """The environment holds values that cannot be used; the message names each of them."""
+
+
+class SettingsGroup(BaseModel):
+    """A part of the configuration; each field's description says what it does and its unit."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True, extra="ignore", validate_default=True)
+
+    @field_validator("*")
+    @classmethod
+    def _of_secrets(cls, value: object) -> object:
+        """Takes the line end off every secret, wherever it comes from."""
+        return SecretStr(without_line_end(value.get_secret_value())) if isinstance(value, SecretStr) else value
+
+
+def without_line_end(secret: str) -> str:
+    """A secret as it is meant: editors, `echo` and files add a line end that is not part of it."""
+    return secret.rstrip("\r\n")
+
+
+def is_secret(field: FieldInfo) -> bool:
+    """Whether a setting's value must not be shown."""
+    return field.annotation is SecretStr
+
+
+def shown(value: str, field: FieldInfo | None = None) -> str:
+    """A value in a message: printable, not too long, and without secrets."""
+    if field is not None and is_secret(field):
+        return "…"
+    return printable(re.sub(r"(//|^).*@", r"\1…@", value, count=1, flags=re.DOTALL))
+
+
+def printable(text: str) -> str:
+    """The text on one line, its unprintable letters escaped, and cut where it is long."""
+    return on_one_line(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
+
+
 def upper(value: object) -> object:
     """Text in capitals, so that any case is accepted; anything else as it is."""
     return value.upper() if isinstance(value, str) else value
 
 
-class SettingsGroup(BaseSettings):
-    """A part of the configuration; each field's description says what it does and its unit."""
+@dataclass(frozen=True)
+class _Schemes:
+    """Schemes that may stand before a host, in small letters, and the value that each gives the setting `tells`."""
 
-    model_config = SettingsConfigDict(frozen=True, populate_by_name=True, extra="ignore")
+    meaning: Mapping[str, str]
+    tells: str = ""
 
-    @field_validator("*")
-    @classmethod
-    def _of_secrets(cls, value: object) -> object:
-        """Every secret, wherever it was said, without a line end."""
-        return SecretStr(without_line_end(value.get_secret_value())) if isinstance(value, SecretStr) else value
 
-    def variable(self, name: str) -> str:
-        """The variable that sets a field, as it is really spelt; the preferred one where none does."""
-        field = type(self).model_fields[name]
-        given = read_environment({name: field}).given
-        return given[name].variable if given else variable_names(name, field)[0]
+_KNOWN: Mapping[str, _Schemes] = {
+    "minio_endpoint": _Schemes({"http": "false", "https": "true"}, "minio_secure"),
+    "kafka_bootstrap_servers": _Schemes(
+        {
+            **{name.lower(): name for name in ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")},
+            "kafka+ssl": "SSL",
+            "kafka": "",
+            "tcp": "",
+        },
+        "kafka_security_protocol",
+    ),
+    "triton_grpc_url": _Schemes(dict.fromkeys(("grpc", "http", "tcp", "dns"), "")),
+    "db_host": _Schemes({"tcp": ""}),
+}
+
+
+def without_scheme(name: str, value: str) -> tuple[str, Mapping[str, str]]:
+    """A setting's address without its scheme and final slash, and the other settings that the scheme gives.
+
+    An unknown scheme stays, so that the setting's own check refuses it.
+    """
+    if name not in _KNOWN or value.startswith("/"):  # a folder of sockets
+        return value, {}
+    schemes, parts = _KNOWN[name], [_parted(one) for one in value.split(",")]
+    found = {scheme for scheme, _ in parts if scheme}
+    if len(found) > 1 or not found <= schemes.meaning.keys():
+        return value, {}
+    told = schemes.meaning.get("".join(found))
+    return ",".join(place for _, place in parts), {schemes.tells: told} if told else {}
+
+
+def place_check(right: str, *, port_needed: bool = False, several: bool = False) -> Callable[[str], str]:
+    """A validator of an address, or of several between commas; `right` is the example that its ValueErrors show."""
+
+    def check(text: str) -> str:
+        for place in text.split(",") if several else [text]:
+            if place.strip() and (wrong := _wrong(place.strip(), port_needed=port_needed)):
+                raise ValueError(f"{wrong}; {right} would be right")
+        return text
+
+    return check
+
+
+def web_address(text: str) -> str:
+    """A validator of a URL of HTTP or HTTPS. Raises ValueError."""
+    if text and not re.match(r"https?://[^\s/]", text, re.IGNORECASE):
+        raise ValueError("a URL such as https://assets.example.com would be right, with http:// or https:// before it")
+    if re.search(r"\s", text):
+        raise ValueError("a URL has no spaces in it")
+    return text
+
+
+def _parted(text: str) -> tuple[str, str]:
+    """The scheme in small letters, or nothing, and what follows it."""
+    text = text.strip()
+    scheme = _SCHEME.match(text)
+    return (scheme[1].lower(), text[scheme.end() :].rstrip("/")) if scheme else ("", text.rstrip("/"))
+
+
+def _wrong(place: str, *, port_needed: bool) -> str:
+    """What is wrong with an address; empty where it is right. The address is not repeated: it may hold a password."""
+    for sign, mistake in _MISTAKES:
+        if sign.search(place):
+            return mistake
+    found = _PLACE.fullmatch(place)
+    if found is None or not 0 < int(found[2] or 1) <= _HIGHEST_PORT:
+        return _NO_PORT
+    return "" if found[2] or not port_needed else "this names no port"
+
+
+def is_prefix(path: str) -> bool:
+    """Whether a path, such as /masks, may stand before all of ours: plain segments, and no slash at its end."""
+    return _PREFIX.fullmatch(path) is not None
+
+
+def origin(scheme: str, host: str, port: int | None = None) -> str | None:
+    """scheme://host[:port] in small letters, without a scheme's usual port; None where it is not an origin."""
+    name = host.lower()
+    if scheme not in _PORTS or not _PUBLIC_HOST.fullmatch(name) or not (port is None or 0 < port < 2**16):
+        return None
+    return f"{scheme}://{name}" + (f":{port}" if port and port != _PORTS[scheme] else "")
+
+
+def public_endpoint(text: str) -> str:
+    """scheme://host[:port][/prefix] without a slash at its end, or nothing. Raises ValueError for anything else."""
+    if not text:
+        return text
+    try:
+        url = urlsplit(text)
+        start = _origin_of(url)
+    except ValueError as error:
+        raise ValueError(f"{error}; {_RIGHT}") from error
+    prefix = url.path.rstrip("/")
+    if start is None or url.query or url.fragment or "@" in url.netloc or (prefix and not is_prefix(prefix)):
+        raise ValueError(_RIGHT)
+    return start + prefix
+
+
+def _origin_of(url: SplitResult) -> str | None:
+    host = url.hostname or ""
+    return origin(url.scheme, f"[{host}]" if ":" in host else host, url.port)

@@ -1,17 +1,125 @@
-"""Where each setting's value comes from, for people; secrets are not shown."""
+"""The settings of a command, and where each comes from: this shell, the running stack, a file, or the default."""
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from gateway.settings.environment import printable, shown, variable_names
-from gateway.settings.pipeline_file import file_settings
-from gateway.settings.resolved import Resolved, resolve
+from gateway.settings.environment import Given, read_environment, variable_names
+from gateway.settings.fields import printable, shown
+from gateway.settings.files import Kept, KeptError, file_settings
 from gateway.settings.settings import Settings
+
+_SERVERS: Mapping[str, tuple[str, ...]] = {
+    "postgres_dsn": ("postgres_", "db_"),
+    "db_host": ("postgres_", "db_"),
+    "minio_endpoint": ("minio_", "s3_"),
+    "kafka_bootstrap_servers": ("kafka_",),
+}
+"""Settings that name a server, and those about it: none of the stack's counts if this shell names another server."""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The settings, where each given one comes from, and lines about conflicts and about variables passed over."""
+
+    settings: Settings
+    given: Mapping[str, Given]
+    conflicts: Sequence[str]
+    remarks: Sequence[str]
+
+
+def home() -> Path:
+    """The folder of this shell's stack, with all links resolved."""
+    return named_home().resolve()
+
+
+def named_home() -> Path:
+    """The folder of this shell's stack as it is named, even if that is a link."""
+    field = Settings.model_fields["maskwright_home"]
+    said = read_environment({"maskwright_home": field}).given.get("maskwright_home")
+    return Path(said.value if said else field.default).absolute()
+
+
+def resolve() -> Resolved:
+    """This shell's variables, then what the running stack was started with, then defaults.
+
+    Raises SettingsError, one line for each bad variable, with its origin where that is not this shell.
+    """
+    shell = read_environment(Settings.model_fields)
+    kept, told = _kept(home())
+    conflicts = [*told, *_conflict(shell.given, kept)]
+    file = shell.given.get("pipeline_config")
+    overruled = {
+        *shell.given,
+        *(file_settings(Path(file.value)) if file else ()),
+        *_of_other_servers(shell.given, kept),
+    }
+    from_stack = {name: one for name, one in kept.items() if name not in overruled}
+    return Resolved(Settings.from_environment(from_stack), {**from_stack, **shell.given}, conflicts, shell.remarks)
+
+
+def started_with() -> Mapping[str, str]:
+    """The variables that give this process its settings, PIPELINE_CONFIG's values among them; paths are absolute."""
+    fields = Settings.model_fields
+    given = read_environment(fields).given
+    file = given.get("pipeline_config")
+    values = {name: str(value) for name, value in (file_settings(Path(file.value)) if file else {}).items()}
+    values |= {name: one.value for name, one in given.items() if name not in {"pipeline_config", "maskwright_home"}}
+    values |= {name: path for name, path in _absolute(given).items() if name in values}
+    return {variable_names(name, fields[name])[0]: value for name, value in values.items()}
+
+
+def absolute_paths() -> Mapping[str, str]:
+    """The variables that name files, with paths that hold in any folder."""
+    given = read_environment(Settings.model_fields).given
+    return {given[name].variable: path for name, path in _absolute(given).items()}
+
+
+def _absolute(given: Mapping[str, Given]) -> Mapping[str, str]:
+    kinds = {name: field.annotation for name, field in Settings.model_fields.items()}
+    return {name: str(Path(one.value).absolute()) for name, one in given.items() if kinds[name] in (Path, Path | None)}
+
+
+def _kept(folder: Path) -> tuple[Mapping[str, Given], Sequence[str]]:
+    """The values of the stack in this folder, by the settings' names; and a line where its file is not trusted."""
+    try:
+        kept = Kept.read(folder)
+    except KeptError as error:
+        return {}, [f"what the stack was started with is not read: {error}"]
+    if kept is None:
+        return {}, []
+    given = _by_setting(kept.given, f"kept by `maskwright up` in {folder}")
+    running = _by_setting(kept.running, f"embedded: the stack in {folder}")
+    return {**running, **{name: one for name, one in given.items() if _still_holds(name, one, running)}}, []
+
+
+def _still_holds(name: str, given: Given, running: Mapping[str, Given]) -> bool:
+    return name not in running or given.value == running[name].value
+
+
+def _by_setting(variables: Mapping[str, str], origin: str) -> Mapping[str, Given]:
+    given = read_environment(Settings.model_fields, variables).given
+    return {name: replace(one, origin=origin) for name, one in given.items()}
+
+
+def _of_other_servers(shell: Mapping[str, Given], kept: Mapping[str, Given]) -> Iterator[str]:
+    """The stack's settings about servers for which this shell names others: no login must go to those."""
+    for name, prefixes in _SERVERS.items():
+        if name in shell and (name not in kept or shell[name].value != kept[name].value):
+            yield from (setting for setting in kept if setting.startswith(prefixes))
+
+
+def _conflict(shell: Mapping[str, Given], kept: Mapping[str, Given]) -> Iterator[str]:
+    said = {**{name: one.value for name, one in shell.items()}, **_absolute(shell)}
+    differing = [shell[name].variable for name, value in said.items() if name in kept and value != kept[name].value]
+    if differing:
+        are = "differs" if len(differing) == 1 else "differ"
+        yield f"{', '.join(differing)} {are} in this shell from what the running stack has; this shell's counts"
+
 
 _OF_SERVERS = ("postgres_dsn", "minio_endpoint", "minio_access_key", "minio_secret_key", "kafka_bootstrap_servers")
 _PASSWORD_IN_QUERY = re.compile(r"(password=)[^&\s]*", re.IGNORECASE)
@@ -19,7 +127,7 @@ _PASSWORD_IN_QUERY = re.compile(r"(password=)[^&\s]*", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Origin:
-    """A setting by the variable that sets it, its value for people, and where that comes from.
+    """A setting: the variable that sets it, its value without secrets, and where that comes from.
 
     `origin` is `environment: NAME`, `kept by `maskwright up` in FOLDER`, `embedded: the stack in FOLDER`, `embedded`
     for a server that `maskwright up` would start, `PIPELINE_CONFIG: FILE`, or `default`.
@@ -32,20 +140,20 @@ class Origin:
 
 @dataclass(frozen=True)
 class Origins:
-    """Every setting in the class's order; and lines about what was passed over, or contradicts another."""
+    """Every setting in the class's order; and lines about conflicts and about variables passed over."""
 
     settings: Sequence[Origin]
     remarks: Sequence[str]
 
 
 def origins() -> Origins:
-    """Those of a command in this shell. Raises SettingsError."""
+    """The settings of a command in this shell. Raises SettingsError."""
     resolved = resolve()
     return Origins(tuple(_each(resolved)), (*resolved.conflicts, *resolved.remarks))
 
 
 def masked(value: object) -> str:
-    """A setting's value as text without its secrets: of an address the password alone is hidden."""
+    """A setting's value as text without secrets; of an address only the password is hidden."""
     if isinstance(value, SecretStr):
         return _masked_secret(value.get_secret_value())
     if isinstance(value, tuple):

@@ -10,8 +10,7 @@ from deploy.embedded.folders import Credentials, StackState
 from exporters.parity import read_report
 from gateway.access.tokens import JwksFile
 from gateway.settings import SettingsError
-from gateway.settings.kept import Kept, KeptError
-from gateway.settings.pipeline_file import file_settings
+from gateway.settings.files import Kept, KeptError, file_settings
 
 CONTENTS = {
     "empty": b"",

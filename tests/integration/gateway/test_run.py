@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from gateway.http.schemas import RunAnswer, RunSummary
-from gateway.pipelines.body_masks import MASK_TYPES
+from gateway.settings.settings import MASK_TYPES
 
 RUN = "/v1/run/body_masks"
 

@@ -10,13 +10,13 @@ from typer.testing import CliRunner
 from gateway.cli.main import app
 from gateway.jobs.outbox import OutboxMessage
 from gateway.jobs.store import Signals
-from gateway.pipelines.body_masks import MASK_TYPES
 from gateway.postgres import database
 from gateway.postgres.address import read_address
 from gateway.postgres.connection import MigrationError, open_session
 from gateway.postgres.database import Migration, known_migrations, migrate
 from gateway.postgres.stores import open_postgres, prepare
 from gateway.settings import Settings, SettingsError
+from gateway.settings.settings import MASK_TYPES
 from tests.integration.postgres.making import announce, request
 from tests.integration.postgres.proxy import wire_to
 

@@ -17,9 +17,9 @@ from deploy.embedded import launcher
 from deploy.embedded.commands import service_table
 from deploy.embedded.folders import ServiceState, StackState
 from gateway.cli import app
-from gateway.cli.bounded import UnexpectedAnswerError
+from gateway.cli.client import UnexpectedAnswerError
 from gateway.cli.files import Results
-from gateway.cli.terminal import Screen
+from gateway.terminal import Screen
 from tests.hostile_server import hostile, http
 
 ORDERS = "\x1b]52;c;cm0=\x07\x9b2J\u202e[link=https://evil.example]x[/link]"

@@ -2,7 +2,7 @@ import pytest
 
 from deploy.embedded.commands import next_steps
 from gateway.settings import Settings
-from gateway.settings.pipelines import PIPELINES
+from gateway.settings.settings import PIPELINES
 
 
 def test_next_steps_name_only_offered_pipelines() -> None:

@@ -12,9 +12,8 @@ import pytest
 from deploy.embedded.folders import Folders, StackState
 from deploy.embedded.launcher import running
 from gateway.settings import Settings, SettingsError
-from gateway.settings.kept import Kept, KeptError, kept_file, lock_file
-from gateway.settings.origins import masked, origins
-from gateway.settings.resolved import resolve, started_with
+from gateway.settings.files import Kept, KeptError, kept_file, lock_file
+from gateway.settings.origins import masked, origins, resolve, started_with
 
 GIVEN = {
     "API_PORT": "8123",

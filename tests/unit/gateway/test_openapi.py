@@ -23,7 +23,7 @@ from gateway.intake.submissions import json_submission
 from gateway.pipelines.registry import build_registry, parameters_json
 from gateway.results import MEDIA_TYPES, media_type
 from gateway.settings import Settings
-from gateway.settings.pipelines import PIPELINES, PipelineName
+from gateway.settings.settings import PIPELINES, PipelineName
 from steps.body_masks import _chosen, found_poses
 from steps.face_contours import _chosen as _chosen_faces
 from steps.faces import NO_FACE

@@ -1,9 +1,8 @@
 import pytest
 
-from gateway.pipelines.body_masks import MASK_TYPES
 from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings, SettingsError, variable_names
-from gateway.settings.pipelines import PIPELINES
+from gateway.settings.settings import MASK_TYPES, PIPELINES
 
 
 @pytest.fixture(autouse=True)

@@ -8,13 +8,13 @@ import pytest
 
 from gateway.cli import files
 from gateway.cli.files import NotRegularError, Results, open_regular, read_regular
-from gateway.cli.photos import Layout, Named, PhotoFile
+from gateway.cli.photos import Layout, NamedPhoto, PhotoFile
 
 DESCRIPTORS = Path("/proc/self/fd")
 
 
 def photo(results: Results, name: str = "1", layout: Layout = Layout.FOLDERS) -> PhotoFile:
-    return PhotoFile(Named(Path("1.jpg")), results, Path(name), layout)
+    return PhotoFile(NamedPhoto(Path("1.jpg")), results, Path(name), layout)
 
 
 def tree(folder: Path) -> list[str]:
@@ -160,13 +160,13 @@ def test_a_found_photo_that_is_changed_for_a_link_before_it_is_read_is_not_sent(
     folder.mkdir(parents=True)
     path = folder / "secret.jpg"
     path.write_bytes(b"photo")
-    named = Named(path, below=tmp_path / "photos")
+    named = NamedPhoto(path, below=tmp_path / "photos")
     assert named.read() == b"photo"
     path.unlink()
     path.symlink_to(secret)
     with pytest.raises(OSError, match="A link lies there"):
         named.read()
-    assert Named(path).read() == b"secret", "as the user's word a link is followed"
+    assert NamedPhoto(path).read() == b"secret", "as the user's word a link is followed"
     shutil.rmtree(folder)
     folder.symlink_to(tmp_path)
     with pytest.raises(OSError, match="A link lies there"):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gateway.cli.film import Bounds, Damage, FilmError, is_cut, open_film, pictures_of, read_frames, survey
-from gateway.cli.photos import Named
+from gateway.cli.photos import NamedPhoto
 from tests.films import Coding, scene, write_film
 
 BOUNDS = Bounds(frames=100, seconds=100)
@@ -23,10 +23,10 @@ DASH = """<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="
 
 def read(path: Path, bounds: Bounds = BOUNDS) -> tuple[list[float], Damage]:
     """The times of the frames, and what could not be read."""
-    film, damage = survey(Named(path), bounds), Damage()
-    with open_film(Named(path)) as container:
+    film, damage = survey(NamedPhoto(path), bounds), Damage()
+    with open_film(NamedPhoto(path)) as container:
         stream = pictures_of(container)
-        damage.ends_early = is_cut(Named(path), container, stream)
+        damage.ends_early = is_cut(NamedPhoto(path), container, stream)
         return [float(one.pts * one.time_base) for one in read_frames(film, container, stream, damage)], damage
 
 
@@ -145,8 +145,8 @@ def test_damaged_films_look_alike_each_time(tmp_path: Path) -> None:
     path.write_bytes(content)
 
     def shown() -> list[bytes]:
-        with open_film(Named(path)) as container:
-            frames = read_frames(survey(Named(path), BOUNDS), container, pictures_of(container), Damage())
+        with open_film(NamedPhoto(path)) as container:
+            frames = read_frames(survey(NamedPhoto(path), BOUNDS), container, pictures_of(container), Damage())
             return [one.to_ndarray().tobytes() for one in frames]
 
     first = shown()

@@ -15,11 +15,10 @@ import numpy as np
 import pytest
 
 from gateway.cli import videos
-from gateway.cli.blur_options import FilmOptions
 from gateway.cli.files import Results
 from gateway.cli.film import PICTURES, SOUNDS, Bounds, Damage, FilmError, open_film, pictures_of, read_frames, survey
-from gateway.cli.photos import Named, PhotoFile
-from gateway.cli.sender import Sender
+from gateway.cli.photos import NamedPhoto, PhotoFile
+from gateway.cli.sender import Sender, VideoOptions
 from tests.films import Coding, StandIn, scene, write_film
 from tests.unit.gateway.cli.test_film import DASH, referring
 
@@ -130,7 +129,7 @@ def tone_of(path: Path, encoder: str, rate: int, layout: str) -> Path:
 
 
 def frames(path: Path) -> int:
-    named = Named(path)
+    named = NamedPhoto(path)
     film = survey(named, BOUNDS)
     with open_film(named) as container:
         return len(list(read_frames(film, container, pictures_of(container), Damage())))
@@ -146,7 +145,7 @@ def test_pictures_of_each_kind_are_decoded(tmp_path: Path, kind: str) -> None:
     encoder, suffix, pixels, size = FILMS[kind]
     with usual_scheduling():
         path = film_of(tmp_path / f"film.{suffix}", encoder, pixels, size)
-    with open_film(Named(path)) as container:
+    with open_film(NamedPhoto(path)) as container:
         assert pictures_of(container).codec_context.name == kind
     assert frames(path) == 3
 
@@ -155,7 +154,7 @@ def test_pictures_of_each_kind_are_decoded(tmp_path: Path, kind: str) -> None:
 def test_sound_of_each_kind_is_decoded(tmp_path: Path, kind: str) -> None:
     encoder, suffix, rate, layout = TONES[kind]
     path = tone_of(tmp_path / f"film.{suffix}", encoder, rate, layout)
-    with open_film(Named(path)) as container:
+    with open_film(NamedPhoto(path)) as container:
         (stream,) = container.streams.audio
         assert stream.codec_context.name == kind
         assert sum(frame.samples for frame in container.decode(stream)) > 0
@@ -177,11 +176,11 @@ def test_sound_of_another_kind_is_refused_by_its_name_and_may_be_dropped(
 ) -> None:
     monkeypatch.setattr(videos, "open_client", StandIn().client)
     film = tone_of(tmp_path / "film.mkv", sound, 16000, "mono")
-    with open_film(Named(film)) as container:
+    with open_film(NamedPhoto(film)) as container:
         name = container.streams.audio[0].codec_context.name
     for kept in (True, False):
-        sender = videos.VideoSender(Sender("http://stand-in", "privacy_blur", {}), 1, FilmOptions(9, 99, sound=kept))
-        outcome = sender.send(PhotoFile(Named(film), Results(tmp_path / "out"), Path("film")), lambda *_: None)
+        sender = videos.VideoSender(Sender("http://stand-in", "privacy_blur", {}), 1, VideoOptions(9, 99, sound=kept))
+        outcome = sender.send(PhotoFile(NamedPhoto(film), Results(tmp_path / "out"), Path("film")), lambda *_: None)
         assert outcome.code == ("video_unsupported" if kept else None), outcome
         assert not kept or re.search(rf"--audio drop.* coded as {name}", outcome.detail)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from gateway.cli.folders import MAX_DEPTH, Finder, harmless, told
-from gateway.cli.photos import PHOTO_SUFFIXES, VIDEO_SUFFIXES, Layout, Named, plan
+from gateway.cli.photos import PHOTO_SUFFIXES, VIDEO_SUFFIXES, Layout, NamedPhoto, plan
+from gateway.cli.sources import MAX_DEPTH, Finder, find_or_exit, safe_or_exit
 
 Tree = Callable[..., Path]
 
@@ -24,7 +24,7 @@ def tree(tmp_path: Path) -> Tree:
     return make
 
 
-def kept(found: Named) -> str:
+def kept(found: NamedPhoto) -> str:
     return "/".join(found.path.parts[-found.parts :])
 
 
@@ -108,7 +108,7 @@ def test_a_file_in_place_of_the_folder_for_results_ends_the_command(
 ) -> None:
     folder = tree("a/1.jpg", "out")
     with pytest.raises(typer.Exit) as ended:
-        harmless(plan([Named(folder / "a" / "1.jpg")], folder / "out"))
+        safe_or_exit(plan([NamedPhoto(folder / "a" / "1.jpg")], folder / "out"))
     assert ended.value.exit_code == 2
     assert f"{folder}/out is no folder" in capsys.readouterr().err
 
@@ -151,7 +151,7 @@ def test_a_line_for_each_file_not_taken_and_none_that_the_name_makes(
     tree: Tree, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tree("1.jpg", "a\n\x1b[31m\u202e.txt", os.fsdecode(b"\xff.txt"))
-    told([str(folder)], Finder())
+    find_or_exit([str(folder)], Finder())
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2
     assert f"{folder}/a\\n\\x1b[31m\\u202e.txt: not taken: no photo by its name" in said
@@ -159,7 +159,7 @@ def test_a_line_for_each_file_not_taken_and_none_that_the_name_makes(
 
 def test_where_there_is_no_photo_the_command_ends(tree: Tree, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit) as ended:
-        told([str(tree("notes.txt"))], Finder())
+        find_or_exit([str(tree("notes.txt"))], Finder())
     assert ended.value.exit_code == 1
     assert "notes.txt: not taken" in capsys.readouterr().err
 
@@ -167,6 +167,6 @@ def test_where_there_is_no_photo_the_command_ends(tree: Tree, capsys: pytest.Cap
 def test_copies_into_the_photos_own_folder_are_refused(tree: Tree, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tree("1.jpg")
     with pytest.raises(typer.Exit) as ended:
-        harmless(plan([Named(folder / "1.jpg")], folder, Layout.MIRROR))
+        safe_or_exit(plan([NamedPhoto(folder / "1.jpg")], folder, Layout.MIRROR))
     assert ended.value.exit_code == 2
     assert "name another folder by --output" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from gateway.cli import app, bounded, client, watching
+from gateway.cli import app, client, jobs
 from tests.certificates import self_signed
 from tests.hostile_server import Answer, Hostile, hostile, http
 
@@ -174,12 +174,12 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(autouse=True)
 def _hurried(monkeypatch: pytest.MonkeyPatch, certificate: str) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", certificate)  # each client reads it, and the system's are many
-    monkeypatch.setattr(bounded, "MOST_BYTES", 2**22)
-    monkeypatch.setattr(bounded, "HEAD_S", 0.3)
+    monkeypatch.setattr(client, "MOST_BYTES", 2**22)
+    monkeypatch.setattr(client, "HEAD_S", 0.3)
     monkeypatch.setattr(client, "_LONGEST_PAUSE_S", 0.0)
-    monkeypatch.setattr(watching, "_PAUSE_S", 0.0)
-    monkeypatch.setattr(watching, "_BREAKS", 2)
-    monkeypatch.setattr("gateway.cli.submitter._TRIES", 3)
+    monkeypatch.setattr(jobs, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(jobs, "_BREAKS", 2)
+    monkeypatch.setattr("gateway.cli.submit._TRIES", 3)
 
 
 def invoke(server: Hostile, command: Iterable[str], folder: Path, **environ: str) -> Result:

@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.cli.files import Results
-from gateway.cli.photos import COPY, Layout, Named, PhotoFile, endangered, plan
+from gateway.cli.photos import COPY, Layout, NamedPhoto, PhotoFile, endangered, plan
 
 OUT = Path("out")
 COPIES = tuple(f"{COPY}{suffix}" for suffix in (".jpg", ".png", ".webp", ".mp4"))
 
 
 def mirrored(*paths: str, parts: int = 1) -> list[PhotoFile]:
-    return plan([Named(Path(path), parts) for path in paths], OUT, Layout.MIRROR)
+    return plan([NamedPhoto(Path(path), parts) for path in paths], OUT, Layout.MIRROR)
 
 
 def copies(*paths: str, suffix: str) -> list[str]:
@@ -21,24 +21,26 @@ def copies(*paths: str, suffix: str) -> list[str]:
 
 
 def test_photos_get_folders_called_as_they_are() -> None:
-    planned = plan([Named(Path("x/a.jpg")), Named(Path("b.png"))], OUT)
+    planned = plan([NamedPhoto(Path("x/a.jpg")), NamedPhoto(Path("b.png"))], OUT)
     assert [photo.target for photo in planned] == [OUT / "a", OUT / "b"]
     assert planned[0].place("person_0/dress_mask.png") == OUT / "a" / "person_0" / "dress_mask.png"
 
 
 def test_photos_of_one_name_keep_as_many_folders_as_tell_them_apart() -> None:
     paths = ("a/x.jpg", "b/x.png", "y.jpg", "c/x.jpg", "b/c/x.jpg")
-    planned = {str(photo.source): photo.target for photo in plan([Named(Path(path)) for path in paths], OUT)}
+    planned = {str(photo.source): photo.target for photo in plan([NamedPhoto(Path(path)) for path in paths], OUT)}
     assert planned["b/x.png"] == OUT / "x"
     assert planned["a/x.jpg"] == OUT / "a" / "x"
     assert planned["b/c/x.jpg"] == OUT / "b" / "c" / "x"
     assert planned["c/x.jpg"].parts[-2:] == ("c", "x")
-    backwards = {str(photo.source): photo.target for photo in plan([Named(Path(path)) for path in paths[::-1]], OUT)}
+    backwards = {
+        str(photo.source): photo.target for photo in plan([NamedPhoto(Path(path)) for path in paths[::-1]], OUT)
+    }
     assert backwards == planned
 
 
 def test_photos_of_one_stem_get_folders_called_as_the_whole_names() -> None:
-    planned = plan([Named(Path("1.jpg")), Named(Path("1.png"))], OUT)
+    planned = plan([NamedPhoto(Path("1.jpg")), NamedPhoto(Path("1.png"))], OUT)
     assert [photo.target for photo in planned] == [OUT / "1.jpg", OUT / "1.png"]
 
 
@@ -84,7 +86,7 @@ def test_in_a_mirror_other_artifacts_lie_beside_the_copy() -> None:
 @pytest.mark.parametrize("name", ["../x.png", "a/../../x.png", "/etc/x.png"])
 def test_no_artifact_leaves_the_folder(layout: Layout, name: str) -> None:
     with pytest.raises(PermissionError):
-        PhotoFile(Named(Path("1.jpg")), Results(OUT), Path("1"), layout).place(name)
+        PhotoFile(NamedPhoto(Path("1.jpg")), Results(OUT), Path("1"), layout).place(name)
 
 
 STEMS = st.sampled_from(
@@ -99,7 +101,7 @@ def test_whatever_photos_there_are_no_artifact_of_one_takes_the_place_of_another
     paths: list[str], parts: int, layout: Layout
 ) -> None:
     paths = [path for path in paths if path.rpartition("/")[2].strip(".")]
-    planned = plan([Named(Path(path), parts) for path in paths], OUT, layout)
+    planned = plan([NamedPhoto(Path(path), parts) for path in paths], OUT, layout)
     assert [str(photo.source) for photo in planned] == paths
     names = (
         COPIES[3:] if photo.is_video and layout is Layout.MIRROR else (*COPIES[:3], "blur.json") for photo in planned
@@ -134,7 +136,7 @@ def test_whatever_a_photo_is_called_its_results_lie_in_their_folder(tmp_path: Pa
     source = tmp_path / "photos" / name
     source.parent.mkdir()
     source.write_bytes(b"photo")
-    (photo,) = plan([Named(source)], tmp_path / "out", layout)
+    (photo,) = plan([NamedPhoto(source)], tmp_path / "out", layout)
     for artifact in ("blurred.jpg", "blur.json", "person_0/x.png"):
         assert photo.save(artifact, b"x").is_relative_to(tmp_path / "out")
     beside = {path.name for path in tmp_path.iterdir()}
@@ -148,7 +150,7 @@ def test_a_folder_in_which_photos_lie_is_in_danger(tmp_path: Path) -> None:
     photo.parent.mkdir()
     photo.touch()
     (tmp_path / "link").symlink_to(photo.parent)
-    named = [Named(photo)]
+    named = [NamedPhoto(photo)]
     assert endangered(plan(named, tmp_path / "out", Layout.MIRROR)) is None
     assert endangered(plan(named, tmp_path / "link", Layout.MIRROR)) == tmp_path / "link"
     assert endangered(plan(named, tmp_path / "link")) is None, "of its own folder nothing is lost"

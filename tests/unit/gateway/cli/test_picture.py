@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.cli.film import Bounds, Damage, FilmError, survey
-from gateway.cli.photos import Named
+from gateway.cli.photos import NamedPhoto
 from gateway.cli.picture import SDR, Colours, Picture, Region
 from gateway.cli.videos import developed
 from tests.films import GREY, RED, Coding, scene, write_film
@@ -27,7 +27,7 @@ WEIGHTS = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212,
 
 
 def pictures(path: Path) -> list[Picture]:
-    return list(developed(survey(Named(path), Bounds(1000, 1000)), Damage()))
+    return list(developed(survey(NamedPhoto(path), Bounds(1000, 1000)), Damage()))
 
 
 def shown(path: Path) -> list[RGB]:

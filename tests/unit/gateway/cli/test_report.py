@@ -4,15 +4,14 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.files import Results
-from gateway.cli.photos import Layout, Named, PhotoFile
-from gateway.cli.report import print_summary, video_progress
-from gateway.cli.sender import Outcome
+from gateway.cli.photos import Layout, NamedPhoto, PhotoFile
+from gateway.cli.sender import Outcome, print_summary, video_progress
 
 NAME = "[red]car[/b].jpg"
 
 
 def photo(source: str, name: str, layout: Layout = Layout.FOLDERS) -> PhotoFile:
-    return PhotoFile(Named(Path(source)), Results(Path("out")), Path(name), layout)
+    return PhotoFile(NamedPhoto(Path(source)), Results(Path("out")), Path(name), layout)
 
 
 def test_names_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:

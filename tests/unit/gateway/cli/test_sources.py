@@ -2,9 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.folders import Finder
 from gateway.cli.photos import Layout
-from gateway.cli.sources import Source, find_sources
+from gateway.cli.sources import Finder, Source, find_sources
 
 
 def sources(names: list[str], folder: Path | None) -> list[Source]:

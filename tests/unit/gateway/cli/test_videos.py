@@ -17,16 +17,15 @@ import numpy as np
 import pytest
 
 from gateway.cli import videos
-from gateway.cli.blur_options import FilmOptions
 from gateway.cli.files import Results
-from gateway.cli.photos import Named, PhotoFile
-from gateway.cli.sender import Outcome, Sender
+from gateway.cli.photos import NamedPhoto, PhotoFile
+from gateway.cli.sender import Outcome, Sender, VideoOptions
 from tests.films import GREY, Coding, StandIn, Watched, clap, scene, unhidden, watch, write_clap, write_film
 
 MOVING = [scene((10 + 3 * step, 20)) for step in range(8)]
 UNEVEN = [0, 97, 195, 217, 314, 336, 900, 1000]
 MILLISECONDS = Fraction(1, 1000)
-OPTIONS = FilmOptions(1000, 100, sound=True)
+OPTIONS = VideoOptions(1000, 100, sound=True)
 
 Send = Callable[..., Outcome]
 
@@ -42,9 +41,9 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> StandIn:
 def send(gateway: StandIn, tmp_path: Path) -> Send:
     assert gateway
 
-    def sent(film: Path, options: FilmOptions = OPTIONS, **parameters: str) -> Outcome:
+    def sent(film: Path, options: VideoOptions = OPTIONS, **parameters: str) -> Outcome:
         sender = videos.VideoSender(Sender("http://stand-in", "privacy_blur", parameters), 3, options)
-        return sender.send(PhotoFile(Named(film), Results(tmp_path), Path("out")), lambda *_: None)
+        return sender.send(PhotoFile(NamedPhoto(film), Results(tmp_path), Path("out")), lambda *_: None)
 
     return sent
 
@@ -152,7 +151,7 @@ def test_sound_whose_packets_stumble_is_copied(send: Send, tmp_path: Path) -> No
 
 
 def test_sound_is_dropped_where_asked(send: Send, tmp_path: Path) -> None:
-    outcome = send(write_film(tmp_path / "film.mp4", MOVING, tone="aac"), FilmOptions(1000, 100, sound=False))
+    outcome = send(write_film(tmp_path / "film.mp4", MOVING, tone="aac"), VideoOptions(1000, 100, sound=False))
     assert watch(outcome.files[0]).tracks == ["video:h264"]
 
 
@@ -216,7 +215,7 @@ def test_an_interrupted_film_leaves_nothing_and_an_older_copy_stays(stop: signal
                 os.kill(os.getpid(), stop)
 
     with pytest.raises(KeyboardInterrupt):
-        sender.send(PhotoFile(Named(film), Results(older.parent.parent), Path(older.parent.name)), told)
+        sender.send(PhotoFile(NamedPhoto(film), Results(older.parent.parent), Path(older.parent.name)), told)
     assert [path.read_bytes() for path in older.parent.iterdir()] == [b"older"]
 
 
@@ -225,7 +224,7 @@ def test_progress_tells_frames_done_of_frames_known_in_both_passes(tmp_path: Pat
     film = write_film(tmp_path / "film.mkv", MOVING)
     heard: list[tuple[str, int, int]] = []
     sender = videos.VideoSender(Sender("", "privacy_blur", {}), 3, OPTIONS)
-    sender.send(PhotoFile(Named(film), Results(tmp_path), Path("out")), lambda *told: heard.append(told))
+    sender.send(PhotoFile(NamedPhoto(film), Results(tmp_path), Path("out")), lambda *told: heard.append(told))
     assert heard == [(stage, done, 8) for stage in ("finding", "hiding") for done in range(1, 9)]
 
 
@@ -238,7 +237,7 @@ def test_a_film_that_grows_meanwhile_is_reported(tmp_path: Path) -> None:
         if (stage, done) == ("finding", 2):
             write_film(film, MOVING)
 
-    outcome = sender.send(PhotoFile(Named(film), Results(tmp_path), Path("out")), told)
+    outcome = sender.send(PhotoFile(NamedPhoto(film), Results(tmp_path), Path("out")), told)
     assert outcome.code == "video_error"
     assert "still being written" in outcome.detail
     assert not (tmp_path / "out").exists()

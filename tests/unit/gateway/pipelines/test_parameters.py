@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Problem
-from gateway.pipelines.body_masks import MASK_TYPES
 from gateway.pipelines.registry import build_registry, parameters_json
 from gateway.settings import Settings
+from gateway.settings.settings import MASK_TYPES
 from tests.json_values import JSON_VALUES
 from tests.unit.gateway.pipelines.codes import code_of
 

@@ -1,5 +1,0 @@
-"""`maskwright worker`."""
-
-from gateway.worker.process import main as worker
-
-__all__ = ["worker"]
