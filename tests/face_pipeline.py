@@ -11,7 +11,7 @@ from steps.ensemble import Ensemble
 from steps.faces import found_faces
 from steps.onnx_session import OnnxNetworks, SessionOptions
 from steps.tensors import Tensor, bytes_tensor
-from vision.face.topology import Face
+from vision.face.mesh import Face
 
 CONFIG = """
 platform: "ensemble"

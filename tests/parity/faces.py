@@ -13,7 +13,7 @@ from steps.ensemble import Ensemble
 from steps.failure import InputError
 from tests.face_pipeline import find, load_pipeline
 from tests.parity.environment import MEDIAPIPE, SAMPLES, run_reference, shared_photos
-from vision.face.topology import Face
+from vision.face.mesh import Face
 
 LENT = (
     "facial/original_image.png",

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vision.affine import transform_points
-from vision.face.topology import Face, decode_face, distinct, roi_of
+from vision.face.mesh import Face, decode_face, distinct, roi_of
 from vision.roi import Roi
 from vision.ssd import Detection
 
