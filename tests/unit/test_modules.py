@@ -1,5 +1,6 @@
 """What holds for every module of the product."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -14,3 +15,27 @@ def test_no_module_has_more_than_400_lines(package: str) -> None:
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in (CHECKOUT / package).rglob("*.py")}
     assert lengths
     assert {str(path.relative_to(CHECKOUT)): length for path, length in lengths.items() if length > MOST_LINES} == {}
+
+
+MAP = (CHECKOUT / "docs" / "architecture.md").read_text(encoding="utf-8")
+NAMED = set(
+    re.findall(
+        r"`((?:vision|steps|gateway|exporters|deploy|ensembles|model_repository|tests|loadtests|docs)/[^`]*)`", MAP
+    )
+)
+
+
+def test_every_path_on_the_map_is_there() -> None:
+    assert len(NAMED) > 50
+    assert {path for path in NAMED if not (CHECKOUT / path).exists()} == set()
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_folder_of_modules_is_on_the_map(package: str) -> None:
+    folders = {f"{path.parent.relative_to(CHECKOUT)}/" for path in (CHECKOUT / package).rglob("__init__.py")}
+    assert folders - NAMED == set()
+
+
+def test_every_module_at_the_gateways_root_is_on_the_map() -> None:
+    modules = {str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "gateway").glob("[!_]*.py")}
+    assert modules - NAMED == set()
