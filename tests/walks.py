@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from uuid import uuid4
 
 import httpx
@@ -45,10 +45,12 @@ Walk = dict[str, list[str]]
 def record(module: str, file: Path) -> None:
     """Run a module as `python -m` does, and write when which modules of the gateway were called."""
     calls: Calls = defaultdict(set)
+    starts: dict[CodeType, int] = {}  # where a function begins: one that goes on after an await is not called anew
 
     def note(frame: FrameType, event: str, _argument: object) -> None:
         name = frame.f_globals.get("__name__", "")
-        if event == "call" and name.startswith("gateway") and frame.f_code.co_name != "<module>":
+        ours = event == "call" and name.startswith("gateway") and frame.f_code.co_name != "<module>"
+        if ours and starts.setdefault(frame.f_code, frame.f_lasti) == frame.f_lasti:
             calls[name, frame.f_code.co_qualname].add(int(time.monotonic() / SLICE_S))
 
     threading.setprofile(note)
