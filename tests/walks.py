@@ -8,6 +8,7 @@ import asyncio
 import base64
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -33,8 +34,9 @@ from tests.stack import CHECKOUT, eventually, running_stack
 PHOTO = CHECKOUT / "checkpoints" / "files" / "astronaut.png"
 TIMES = 5
 SLICE_S = 0.005
-MOST = {"POST /v1/run/privacy_blur": 28, "`mask_input` to `mask_output`": 32, "frontal submit and status": 25}
-"""How many modules each walk may pass."""
+DOCUMENT = CHECKOUT / "docs" / "architecture.md"
+MOST = {"`POST /v1/run/privacy_blur`": 28, "`mask_input` to `mask_output`": 32, "Frontal submit and status": 25}
+"""How many modules each walk should pass at most, by its heading in the document."""
 
 Calls = dict[tuple[str, str], set[int]]
 """Of each function, by its module and its name: in which slices of time it was called."""
@@ -201,14 +203,23 @@ async def walk(environment: dict[str, str]) -> dict[str, Walk]:
     return {name: on_the_way(passed[name], spans[name]) for name in MOST}
 
 
+def documented(heading: str) -> set[str]:
+    """The modules in the document's table of a walk."""
+    section = DOCUMENT.read_text(encoding="utf-8").partition(f"### {heading}\n")[2].partition("\n#")[0]
+    return {path.replace("/", ".") for path in re.findall(r"^\| `([\w/]+)\.py`", section, re.MULTILINE)}
+
+
 def show() -> int:
-    """Print the walks; 1 where one is too long."""
+    """Print the walks, and how the document differs from them; 1 where it does, or where a walk is too long."""
     with servers() as environment:
         walks = asyncio.run(walk(environment))
     for name, modules in walks.items():
         sys.stdout.write(f"\n{name}: {len(modules)} modules, at most {MOST[name]}\n")
         sys.stdout.writelines(f"  {module}: {', '.join(called)}\n" for module, called in modules.items())
-    return int(any(len(modules) > MOST[name] for name, modules in walks.items()))
+        sys.stdout.writelines(f"  the document lacks {module}\n" for module in modules.keys() - documented(name))
+        sys.stdout.writelines(f"  the document alone has {module}\n" for module in documented(name) - modules.keys())
+    good = all(len(modules) <= MOST[name] and modules.keys() == documented(name) for name, modules in walks.items())
+    return 0 if good else 1
 
 
 if __name__ == "__main__":
