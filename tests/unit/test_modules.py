@@ -1,6 +1,7 @@
 """What holds for every module of the product."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,11 @@ def test_every_folder_of_modules_is_on_the_map(package: str) -> None:
 def test_every_module_at_the_gateways_root_is_on_the_map() -> None:
     modules = {str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "gateway").glob("[!_]*.py")}
     assert modules - NAMED == set()
+
+
+def test_the_map_draws_the_layers_of_the_contract() -> None:
+    contracts = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = [contract["layers"] for contract in contracts if contract.get("containers") == ["gateway"]]
+    drawing = MAP.partition("The packages of the gateway")[2].split("```")[1]
+    drawn = [line.split("  ")[0].split(", ") for line in drawing.strip().splitlines()]
+    assert drawn == [layer.split(" | ") for layer in layers if layer != "__main__"]
