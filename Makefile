@@ -25,10 +25,11 @@ down: ## Stop them
 test: models ## Run the tests
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
-check: environment ## Lint and type-check
+check: environment ## Lint, type-check, and see who imports whom
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 bench: models ## Measure throughput and latency against the bare loop
 	$(BIN)/python -m loadtests

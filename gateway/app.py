@@ -14,10 +14,9 @@ from starlette.routing import Match, Route
 from gateway.access.browsers import CorsHeaders, HostAndOriginGuard, Hosts, Origins, SafeHeaders
 from gateway.access.forwarded import PublicAddresses, asked_path
 from gateway.errors import Problem, note_problem, problem_response
-from gateway.http.middleware import Entrance, HeadRequests, RequestMiddleware, path_of
+from gateway.http.middleware import Entrance, HeadRequests, MeasuredRequests, RequestMiddleware, path_of
 from gateway.http.routes import add_routes, slashless
 from gateway.metrics.instruments import Instruments
-from gateway.metrics.middleware import MeasuredRequests
 from gateway.pipelines.registry import build_registry
 from gateway.services import running_services
 from gateway.settings import Settings

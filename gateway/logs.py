@@ -1,13 +1,15 @@
-"""Structured logs: one JSON object a line, or a readable line on a terminal."""
+"""Structured logs: one JSON object a line, or a readable line on a terminal; and the traces that lines belong to."""
 
 import contextlib
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
 from typing import TextIO, cast
+from uuid import UUID
 
 import structlog
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -22,6 +24,7 @@ from gateway.text import printable
 
 _ORDER = ["timestamp", "level", "logger", "user_id", "request_id", "job_id", "trace_id", "message"]
 _REPEATED_S = 30.0
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 _SYMBOLS: Mapping[str, str] = MappingProxyType(
     {
         "listening on": "🚀",
@@ -196,3 +199,14 @@ def _failure(exc_info: object) -> RenderableType | None:
         case (type() as kind, BaseException() as error, (TracebackType() | None) as trace):
             return _HarmlessTraceback(Traceback.from_exception(kind, error, trace))
     return None
+
+
+def trace_id_of(traceparent: str) -> str | None:
+    """The 32 hex digits of a `traceparent` header; None where it is not one."""
+    match = _TRACEPARENT.fullmatch(traceparent.strip())
+    return match.group(1) if match else None
+
+
+def traceparent(trace_id: str, job_id: UUID) -> str:
+    """The header of what a job sends; the job itself is the parent."""
+    return f"00-{trace_id}-{job_id.hex[:16]}-01"

@@ -1,4 +1,4 @@
-"""What stands around every request: its id and log line, answers to unexpected errors, HEAD, and its visit."""
+"""What stands around every request: its id, log line and metrics, answers to unexpected errors, HEAD, and its visit."""
 
 import asyncio
 import logging
@@ -6,7 +6,8 @@ import re
 import time
 import traceback
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 from http import HTTPStatus
 from typing import TypeVar, cast
 from urllib.parse import quote
@@ -19,11 +20,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.access.callers import owner_by_address
 from gateway.access.forwarded import asked_path
 from gateway.deadlines import Pace
-from gateway.errors import Problem, note_problem, problem_response
-from gateway.jobs.job import trace_id_of as parse_trace_id
+from gateway.errors import Problem, note_problem, noted_problem, problem_response
 from gateway.limits.admission import Admission
 from gateway.limits.sharing import VISIT, Visit
 from gateway.logs import get_logger
+from gateway.logs import trace_id_of as parse_trace_id
+from gateway.metrics.instruments import OTHER, Exchange, Instruments
 from gateway.services import Services
 
 T = TypeVar("T")
@@ -32,6 +34,7 @@ _PROBED = "/health"
 """Probes ask here every second, so good answers are not logged."""
 _HEADER = "X-Request-Id"
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _CLIENT_GONE = 499
 _PIECE_BYTES = 64 * 1024
 _GRACE_S = 120.0
@@ -232,3 +235,59 @@ async def while_connected(request: Request, work: Coroutine[None, None, T]) -> T
         gone.cancel()
         task.cancel()
         await asyncio.wait((task,))
+
+
+class MeasuredRequests:
+    """Pure ASGI; around everything that may answer."""
+
+    def __init__(self, app: ASGIApp, instruments: Instruments) -> None:
+        self._app = app
+        self._instruments = instruments
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        carry = partial(self._instruments.carry, "request")
+        passage = _Passage(receive, send, carry)
+        start = time.perf_counter()
+        try:
+            await self._app(scope, passage.receive, passage.send)
+        finally:
+            carry(-passage.received_bytes)
+            self._count(scope, passage, time.perf_counter() - start)
+
+    def _count(self, scope: Scope, passage: "_Passage", duration_s: float) -> None:
+        """Addresses that are not served, and rare methods, count together."""
+        method = scope["method"] if scope["method"] in _METHODS else OTHER
+        endpoint = str(getattr(scope.get("route"), "path", OTHER))
+        sizes = (passage.received_bytes, passage.sent_bytes)
+        self._instruments.requests.count(Exchange(method, endpoint, passage.status, duration_s, *sizes))
+        if code := noted_problem(scope):
+            self._instruments.errors.count(code, "api")
+
+
+class _Passage:
+    """What goes in and out; `status` until there is one is that of a client that went away."""
+
+    def __init__(self, receive: Receive, send: Send, carry: Callable[[int], None]) -> None:
+        self.status = _CLIENT_GONE
+        self.received_bytes = 0
+        self.sent_bytes = 0
+        self._carry = carry
+        self._receive = receive
+        self._send = send
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        size = len(cast("bytes", message.get("body", b"")))
+        self.received_bytes += size
+        self._carry(size)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        self.sent_bytes += len(cast("bytes", message.get("body", b"")))
+        await self._send(message)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -211,17 +210,3 @@ def check_id(field: str, value: str) -> str:
         if refused := _REFUSED.get(unicodedata.category(character)):
             raise Problem("invalid_parameters", f"{field}: must not hold {refused}")
     return value
-
-
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
-
-
-def trace_id_of(traceparent: str) -> str | None:
-    """The 32 hex digits of a `traceparent` header; None where it is not one."""
-    match = _TRACEPARENT.fullmatch(traceparent.strip())
-    return match.group(1) if match else None
-
-
-def traceparent(trace_id: str, job_id: UUID) -> str:
-    """The header of what a job sends; the job itself is the parent."""
-    return f"00-{trace_id}-{job_id.hex[:16]}-01"

@@ -8,8 +8,9 @@ from urllib.parse import quote
 from uuid import UUID, uuid5
 
 from gateway.jobs.dead_letters import dead_letter_origin
-from gateway.jobs.job import Callback, ImageReference, Job, Outcome, StoredArtifact, traceparent
+from gateway.jobs.job import Callback, ImageReference, Job, Outcome, StoredArtifact
 from gateway.jobs.outbox import Delivery, MessageMaker, OutboxMessage
+from gateway.logs import traceparent
 from gateway.pipelines.body_masks import canonical_gender
 from gateway.results import Failure
 from gateway.settings import Settings

@@ -11,9 +11,10 @@ from gateway.intake.images import Image, json_image, missing_image
 from gateway.intake.json_bodies import json_members
 from gateway.intake.requests import JobFields, checked_image
 from gateway.jobs.dead_letters import BadMessage
-from gateway.jobs.job import Callback, ImageReference, NewJob, Outcome, check_id, fingerprint, trace_id_of
+from gateway.jobs.job import Callback, ImageReference, NewJob, Outcome, check_id, fingerprint
 from gateway.jobs.objects import photo_key
 from gateway.jobs.outbox import OutboxMessage
+from gateway.logs import trace_id_of
 from gateway.pipelines.body_masks import canonical_gender
 from gateway.pipelines.fields import validated
 from gateway.pipelines.registry import Pipeline, parameters_json

@@ -17,6 +17,7 @@ DOCUMENTS = [CHECKOUT / "README.md", CHECKOUT / "checkpoints" / "README.md", *so
 SHELL_BLOCK = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)")
 DOCUMENTED_URL = "http://127.0.0.1:8000"
+DOCUMENTED_WORKER = "http://127.0.0.1:8004"
 
 
 def commands(document: Path) -> Iterator[str]:
@@ -71,8 +72,10 @@ def test_make_targets_exist(command: str) -> None:
 @pytest.mark.parametrize("command", [command for _, command in ALL if not command.startswith("make")])
 def test_commands(stack: RunningStack, workplace: Path, command: str) -> None:
     environment = {**stack.environment, "MASKWRIGHT_URL": stack.url}
+    worker = f"http://127.0.0.1:{stack.environment['WORKER_PORT']}"
+    here = command.replace(DOCUMENTED_URL, stack.url).replace(DOCUMENTED_WORKER, worker)
     ended = subprocess.run(
-        ["/bin/bash", "-ec", command.replace("curl ", "curl -sS --fail-with-body ").replace(DOCUMENTED_URL, stack.url)],
+        ["/bin/bash", "-ec", here.replace("curl ", "curl -sS --fail-with-body ")],
         cwd=workplace, env=environment, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -2,7 +2,7 @@ from uuid import UUID
 
 import pytest
 
-from gateway.jobs.job import trace_id_of, traceparent
+from gateway.logs import trace_id_of, traceparent
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 JOB = UUID("6f1c0e4e-0d0e-4a57-8f2b-0f6a3c1e9d11")
