@@ -187,7 +187,8 @@ class Triton(Service):
 
 def _folders(pipelines: Iterable[Pipeline], name: str) -> list[Path]:
     """The folders of this name that installed packages bring with their pipelines."""
-    return [pipeline.folder / name for pipeline in pipelines if pipeline.folder]
+    folders = (pipeline.folder / name for pipeline in pipelines if pipeline.folder)
+    return [folder for folder in folders if folder.is_dir()]
 
 
 def link_folders(sources: Iterable[Path], target: Path) -> None:
