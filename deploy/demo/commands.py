@@ -22,8 +22,8 @@ from exporters.fetch import fetch_all
 from gateway.cli.client import UnexpectedAnswerError, credentials
 from gateway.cli.files import Results
 from gateway.cli.settings import shell_settings
+from gateway.pipelines.registry import PIPELINES, build_registry
 from gateway.settings import Settings, SettingsError
-from gateway.settings.settings import PIPELINES
 from gateway.supervision import stopping
 from gateway.terminal import Screen, cell
 
@@ -56,7 +56,8 @@ def demo(
 
 
 def _require_every_pipeline(settings: Settings) -> None:
-    absent = [name for name in PIPELINES if name not in settings.pipelines]
+    offered = build_registry(settings)
+    absent = [entry.name for entry in PIPELINES if entry.name not in offered]
     if absent:
         raise SettingsError(f"PIPELINES lacks {', '.join(absent)}: the demo shows every pipeline, so leave it out")
 

@@ -19,6 +19,7 @@ from deploy.embedded.folders import Folders, StackState
 from deploy.embedded.hardware import lowered_limits
 from deploy.embedded.logs import follow, last_lines
 from gateway.access.authentication import check_binding
+from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import read_environment
 from gateway.settings.files import Kept, KeptError
@@ -27,7 +28,6 @@ from gateway.supervision import stopping
 from gateway.terminal import Screen, cell
 from gateway.text import shown
 
-_FOLDERS = {"body_masks": "masks", "face_contours": "faces", "privacy_blur": "blurred", "detect": "objects"}
 _KEY = (
     "callers need a key; make one, and let the commands below send it:\n"
     '  export MASKWRIGHT_TOKEN="$(.venv/bin/maskwright keys create NAME --scope "run:*" --scope "jobs:*")"\n\n'
@@ -52,6 +52,7 @@ def up(
             _already(state)
             return
         settings = Settings.from_environment()
+        build_registry(settings)  # so that a bad PIPELINES is told before anything starts
         check_binding(settings)
         folders.create()
         for remark in read_environment(Settings.model_fields).remarks:
@@ -145,14 +146,14 @@ def logs(
 
 def next_steps(settings: Settings) -> str:
     """Lines to try, of the pipelines that are offered and with the key that callers need."""
-    url, first = settings.local_url, settings.pipelines[0]
+    url, pipelines = settings.local_url, list(build_registry(settings))
     asks = settings.access == "required"
     header = '-H "Authorization: Bearer $MASKWRIGHT_TOKEN" ' if asks else ""
-    runs = (f"  .venv/bin/maskwright run {name} PHOTO.jpg -o {_FOLDERS[name]}\n" for name in settings.pipelines)
+    runs = (f"  .venv/bin/maskwright run {name} PHOTO.jpg -o {name}\n" for name in pipelines)
     return (
         f"\n{_KEY if asks else ''}now try:\n"
         f"{''.join(runs)}"
-        f"  curl {header}-F image=@PHOTO.jpg {url}/v1/run/{first} -o answer\n"
+        f"  curl {header}-F image=@PHOTO.jpg {url}/v1/run/{pipelines[0]} -o answer\n"
         '  eval "$(.venv/bin/maskwright env)"  # ports and addresses, for psql, kcat and curl\n'
         f"and see {url}/docs for the API, `.venv/bin/maskwright status --watch`, `logs` and `down`\n"
     )

@@ -12,8 +12,9 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.embedded import CHECKOUT, StackError
+from deploy.embedded import StackError
 from deploy.embedded.rights import triton_of
+from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared memory
@@ -36,9 +37,9 @@ def region_prefix(settings: Settings) -> str:
 
 def needed(settings: Settings) -> int:
     """Bytes with which every process can have had the greatest photo."""
-    pipelines = len(list((CHECKOUT / "ensembles").glob("*/config.pbtxt")))
+    models = sum(len(pipeline.models) for pipeline in build_registry(settings).values())
     copy = max(settings.max_body_bytes, int(ANSWER_PER_PIXEL * settings.max_pixels))
-    return settings.triton_instances * (pipelines * (REGION + settings.max_body_bytes) + copy)
+    return settings.triton_instances * (models * (REGION + settings.max_body_bytes) + copy)
 
 
 def fitted(settings: Settings, free: int) -> Settings:

@@ -270,9 +270,14 @@ def python_folders() -> Sequence[Path]:
     """This Python, its packages and our own code."""
     code = [CHECKOUT / name for name in (*_CODE, "pyproject.toml")]
     user = [site.getusersitepackages()] if site.ENABLE_USER_SITE else []
-    packages = map(Path, (sys.prefix, *site.getsitepackages(), *user))
+    packages = map(Path, (sys.prefix, *site.getsitepackages(), *user, *_linked()))
     found = dict.fromkeys(path.resolve() for path in (*packages, *code))
     return [*_base(), *(path for path in found if path.exists() and path not in _COVERED)]
+
+
+def _linked() -> Iterator[str]:
+    """Where Python finds packages that are worked on (`pip install --editable`); of the checkout, only code is read."""
+    return (place for place in sys.path[1:] if Path(place).is_dir() and not CHECKOUT.is_relative_to(place))
 
 
 def _base() -> Sequence[Path]:

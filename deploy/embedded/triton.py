@@ -19,7 +19,7 @@ from deploy.embedded.rights import PYTHON, Rights, python_folders
 from deploy.embedded.service import Service
 from deploy.embedded.triton_wheel import TritonWheel, listening_options
 from gateway.logs import get_logger
-from gateway.pipelines.registry import build_registry
+from gateway.pipelines.registry import Pipeline, build_registry
 from gateway.settings import Settings
 from gateway.triton import CHANNEL, WEIGHTS
 from steps.model_config import BrokenModelError, ModelConfig, readable_config
@@ -48,7 +48,8 @@ class Triton(Service):
     def __init__(self, settings: Settings, folders: Folders, models: Path = MODELS) -> None:
         self._settings = settings
         self._folders = folders
-        self._given = {"models": models, "generated": folders.triton}
+        self._source = models
+        self._generated = folders.triton
         self._wheel = TritonWheel(folders.home)
         self._region_prefix = region_prefix(settings)
         self._pipelines: list[str] = []
@@ -59,11 +60,16 @@ class Triton(Service):
         """Assemble backends, ensembles and fused models; refuse to start where no ensemble has all its models."""
         self.clean_up()
         self._wheel.make()
-        self._models, generated = (self._wheel.link(name, target) for name, target in self._given.items())
-        ensembles, self._fused, self._served = (generated / name for name in ("ensembles", "fused", "served"))
-        offered = {model for pipeline in build_registry(self._settings).values() for model in pipeline.models}
-        missing = write_ensembles(ENSEMBLES, self._models, ensembles, offered)
-        broken = detectors_of(self._given["models"]).broken.values()
+        generated = self._wheel.link("generated", self._generated)
+        given, self._models, ensembles, self._fused, self._served = (
+            generated / name for name in ("given", "models", "ensembles", "fused", "served")
+        )
+        pipelines = build_registry(self._settings).values()
+        link_folders([ENSEMBLES, *_folders(pipelines, ENSEMBLES.name)], given)
+        link_folders([self._source, *_folders(pipelines, MODELS.name)], self._models)
+        offered = {model for pipeline in pipelines for model in pipeline.models}
+        missing = write_ensembles(given, self._models, ensembles, offered)
+        broken = detectors_of(self._source).broken.values()
         self._notes = [f"left out: {fault}" for fault in broken]
         self._pipelines = [ensemble for ensemble, models in missing.items() if not models]
         if not self._pipelines:
@@ -77,7 +83,7 @@ class Triton(Service):
         fusing = Fusing(self._settings.triton_instances, self._settings.triton_threads)
         write_fused(ensembles, self._models, self._fused, fusing)
         write_served(ensembles, self._models, self._served)
-        for folder in (self._given["generated"], self._wheel.folder):
+        for folder in (self._generated, self._wheel.folder):
             self._folders.decoder.lend(folder)
 
     def command(self) -> list[str]:
@@ -125,7 +131,7 @@ class Triton(Service):
         return Rights(
             user,
             [self._wheel.executable.resolve(), PYTHON],
-            read=[self._wheel.folder, *python_folders(), package, libraries, *self._given.values()],
+            read=[self._wheel.folder, *python_folders(), package, libraries, self._source, self._generated],
             write=[SHARED_MEMORY, self._folders.scratch(user)],
             entries=[Path("/tmp")],  # noqa: S108 - where the python backend makes a folder, and never uses it
             listed=[Path("/tmp")],  # noqa: S108 - it looks through that folder before it removes it
@@ -177,6 +183,21 @@ class Triton(Service):
             _log.error(f"a model is {note}")
         for pipeline in (name for name, models in missing.items() if models):
             _log.warning("pipeline is left out, models are missing", pipeline=pipeline, models=missing[pipeline])
+
+
+def _folders(pipelines: Iterable[Pipeline], name: str) -> list[Path]:
+    """The folders of this name that installed packages bring with their pipelines."""
+    folders = (pipeline.folder / name for pipeline in pipelines if pipeline.folder)
+    return [folder for folder in folders if folder.is_dir()]
+
+
+def link_folders(sources: Iterable[Path], target: Path) -> None:
+    """Link every folder inside the sources into `target`; of those with the same name the first."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    found = {path.name: path for source in reversed([*sources]) for path in source.iterdir() if path.is_dir()}
+    for name, path in found.items():
+        (target / name).symlink_to(path)
 
 
 def models_loading(log: str) -> list[str]:

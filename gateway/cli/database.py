@@ -24,6 +24,7 @@ from gateway.cli.settings import exit_on_bad_settings, shell_settings
 from gateway.cli.tables import age
 from gateway.errors import Problem
 from gateway.jobs.outbox_messages import timestamp
+from gateway.pipelines.registry import known_pipelines
 from gateway.postgres.access import PostgresAudit, PostgresKeys
 from gateway.postgres.connection import MigrationError
 from gateway.postgres.database import find_database
@@ -31,7 +32,6 @@ from gateway.postgres.pool import open_pool
 from gateway.postgres.stores import prepare
 from gateway.settings import Settings, SettingsError
 from gateway.settings.names import is_tenant
-from gateway.settings.settings import PIPELINES
 from gateway.terminal import cell, complain, print_json, say, screen, table
 
 T = TypeVar("T")
@@ -41,7 +41,6 @@ _NOWHERE = (
     "a gateway without a database set DB_USE_DATABASE=false"
 )
 """A key in a file is no key to a gateway that looks into a database."""
-_SCOPES = (*map(run_scope, PIPELINES), "run:*", READ, WRITE, "jobs:*", OPERATE)
 
 keys = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Make, list and revoke API keys; show webhook secrets."
@@ -104,9 +103,10 @@ def webhook(
 
 
 def _check_scopes(scopes: Sequence[str], tenant: str) -> None:
-    unknown = [scope for scope in scopes if scope not in _SCOPES]
+    known = (*map(run_scope, known_pipelines()), "run:*", READ, WRITE, "jobs:*", OPERATE)
+    unknown = [scope for scope in scopes if scope not in known]
     if unknown:
-        detail = f"there is no scope {unknown[0]!r}; there are: {', '.join(_SCOPES)}"
+        detail = f"there is no scope {unknown[0]!r}; there are: {', '.join(known)}"
         raise typer.BadParameter(detail, param_hint="--scope")
     _check_tenant(tenant)
 

@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from gateway.cli.files import read_bounded
+from gateway.cli.photos import COPY
 from gateway.intake.submissions import text_or_base64
 from gateway.pipelines.registry import Pipeline
 from gateway.text import shown
@@ -30,6 +31,11 @@ def pipeline_options(pipeline: Pipeline) -> Iterator[Parameter]:
         elif field.annotation is bool:
             kind, default, option = bool, False, typer.Option(option_name(name), help=text)
         yield Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
+
+
+def makes_copies(pipeline: Pipeline) -> bool:
+    """Whether the photo itself is among its artifacts, changed."""
+    return any(name.startswith(f"{COPY}.") for name in pipeline.artifacts)
 
 
 def option_name(parameter: str) -> str:

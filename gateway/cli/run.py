@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from gateway.cli.client import Gateway, GatewayAwayError, PlainHttp, Url, base_url, complain_of_no_gateway
-from gateway.cli.options import InFlight, Recursive, form_fields, option_name, pipeline_options
-from gateway.cli.photos import COPY, PHOTO_SUFFIXES, VIDEO_SUFFIXES, Layout, NamedPhoto, PhotoFile, plan
+from gateway.cli.options import InFlight, Recursive, form_fields, makes_copies, option_name, pipeline_options
+from gateway.cli.photos import PHOTO_SUFFIXES, VIDEO_SUFFIXES, Layout, NamedPhoto, PhotoFile, plan
 from gateway.cli.sender import Outcome, Sender, VideoOptions, print_summary, progress, video_progress
 from gateway.cli.sources import Finder, find_or_exit, safe_or_exit
 from gateway.pipelines.registry import Pipeline, build_registry
@@ -48,16 +48,14 @@ def pipelines() -> None:
 
 def _command(pipeline: Pipeline) -> Callable[..., None]:
     """The command of a pipeline; one that makes copies takes videos too."""
-    makes_copies = any(name.startswith(f"{COPY}.") for name in pipeline.artifacts)
-    suffixes = PHOTO_SUFFIXES | VIDEO_SUFFIXES if makes_copies else PHOTO_SUFFIXES
-    names = (
-        "Photos, videos, folders of them, or patterns." if makes_copies else "Photos, folders of photos, or patterns."
-    )
+    copies = makes_copies(pipeline)
+    suffixes = PHOTO_SUFFIXES | VIDEO_SUFFIXES if copies else PHOTO_SUFFIXES
+    names = "Photos, videos, folders of them, or patterns." if copies else "Photos, folders of photos, or patterns."
 
     def run(  # noqa: PLR0913, PLR0917 one parameter for each option
         photos: Annotated[list[str], typer.Argument(help=names)],
         output: Output,
-        layout: CopyLayout = Layout.MIRROR if makes_copies else Layout.FOLDERS,
+        layout: CopyLayout = Layout.MIRROR if copies else Layout.FOLDERS,
         recursive: Recursive = False,
         audio: Audio = AudioTrack.KEEP,
         max_frames: MaxFrames = 500_000,
@@ -71,11 +69,11 @@ def _command(pipeline: Pipeline) -> Callable[..., None]:
         _check_files(pipeline, parameters, found)
         fields = form_fields(parameters)
         sender = Sender(base_url(Gateway(url, plain_http)), pipeline.name, fields)
-        videos = VideoOptions(max_frames, max_seconds, audio is AudioTrack.KEEP) if makes_copies else None
+        videos = VideoOptions(max_frames, max_seconds, audio is AudioTrack.KEEP) if copies else None
         _run(sender, safe_or_exit(plan(found, output, layout)), in_flight, videos)
 
     *own, _ = inspect.signature(run).parameters.values()
-    offered = (one for one in own if makes_copies or one.name not in _OF_COPIES)
+    offered = (one for one in own if copies or one.name not in _OF_COPIES)
     asked = (one for one in pipeline_options(pipeline) if one.name not in _OF_ONE_PHOTO)
     run.__dict__["__signature__"] = inspect.Signature([*offered, *asked])
     return run

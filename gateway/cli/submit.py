@@ -14,16 +14,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gateway.cli.client import Gateway, PlainHttp, Url, accepted, send_until_not_busy, with_client
 from gateway.cli.jobs import FINISHED, job_of, job_path, segment, states
-from gateway.cli.options import InFlight, Json, Recursive, file_text, form_fields, given, pipeline_options
+from gateway.cli.options import InFlight, Json, Recursive, file_text, form_fields, given, makes_copies, pipeline_options
 from gateway.cli.photos import Layout
 from gateway.cli.sender import FAILURES, failure_of, for_each
 from gateway.cli.sources import Finder, Source, complain_of_skipped, find_sources, safe_or_exit
 from gateway.cli.tables import JobObject, state_text
-from gateway.pipelines.registry import build_registry
-from gateway.settings import Settings
+from gateway.pipelines.registry import known_pipelines
 from gateway.terminal import Screen, cell, complain, print_json, screen, table
 from gateway.text import shown
 
+_OF_COPIES = frozenset(name for name, entry in known_pipelines().items() if makes_copies(entry))
 _TRIES = 100
 """A full queue empties: a folder may well hold more photos than fit into it."""
 
@@ -53,7 +53,7 @@ def submit(  # noqa: PLR0913, PLR0917 one option for each field of a job
     **parameters: object,
 ) -> None:
     """Queue photos as jobs and wait for their artifacts; exit 1 where one failed."""
-    layout = Layout.MIRROR if pipeline == "privacy_blur" else Layout.FOLDERS
+    layout = Layout.MIRROR if pipeline in _OF_COPIES else Layout.FOLDERS
     sources, skipped = find_sources(photos, Finder(recursive=recursive, results=output), output, layout)
     complain_of_skipped(skipped)
     _check(sources, request_id)
@@ -75,9 +75,7 @@ def submit(  # noqa: PLR0913, PLR0917 one option for each field of a job
 
 
 *_own, _ = inspect.signature(submit).parameters.values()
-submit.__dict__["__signature__"] = inspect.Signature(
-    [*_own, *pipeline_options(build_registry(Settings())["body_masks"])]
-)
+submit.__dict__["__signature__"] = inspect.Signature([*_own, *pipeline_options(known_pipelines()["body_masks"])])
 
 
 def _check(sources: Sequence[Source], request_id: str) -> None:

@@ -34,7 +34,7 @@ from gateway.http.openapi import (
     query_parameters,
 )
 from gateway.http.queries import CachePage, CachePeriod
-from gateway.http.schemas import Answer, Count, Described, Id, PhotoSize, RegionFound, Timestamp, Transform
+from gateway.http.schemas import Count, Described, Id, Timestamp
 from gateway.intake.bodies import check_length, read_body
 from gateway.intake.requests import FRONTAL_PIPELINE, FrontalFields, frontal_request
 from gateway.intake.submissions import JSON, check_media_type, query_fields, read_submission, start_check
@@ -42,6 +42,7 @@ from gateway.jobs.job import Job, JobState, StoredArtifact
 from gateway.jobs.objects import Bucket, ObjectMissingError
 from gateway.jobs.outbox_messages import timestamp
 from gateway.pipelines.fields import known, validated
+from gateway.pipelines.findings import Answer, PhotoSize, RegionFound, Transform
 from gateway.pipelines.registry import Pipeline
 from gateway.services import services_of
 

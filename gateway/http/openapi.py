@@ -14,8 +14,9 @@ from starlette.responses import Response
 
 from gateway.errors import MEDIA_TYPE, PROBLEMS, RETRIED, problem_fields
 from gateway.http.guard import Rule, guarded
-from gateway.http.schemas import Answer, RunSummary, tiny_png
+from gateway.http.schemas import RunSummary, tiny_png
 from gateway.intake.submissions import JSON, MULTIPART
+from gateway.pipelines.findings import Answer
 from gateway.pipelines.registry import Pipeline
 
 Responses = dict[int | str, dict[str, object]]

@@ -23,12 +23,13 @@ from gateway.http.openapi import (
     parameters_schema,
 )
 from gateway.http.queries import PoisonQuery
-from gateway.http.schemas import Answer, Count, Id, JobError, Timestamp, error_of
+from gateway.http.schemas import Count, Id, JobError, Timestamp, error_of
 from gateway.intake.submissions import query_fields
 from gateway.jobs.dead_letters import DeadLetter
 from gateway.jobs.outbox_messages import timestamp
 from gateway.metrics.instruments import MEDIA_TYPE
 from gateway.pipelines.fields import validated
+from gateway.pipelines.findings import Answer
 from gateway.pipelines.registry import Pipeline, Profile
 from gateway.services import services_of
 from gateway.triton import ModelState

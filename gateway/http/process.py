@@ -9,10 +9,11 @@ from starlette.responses import Response
 
 from gateway.http.accept import submit_job
 from gateway.http.openapi import BINARY, FORM_ERRORS, STORE_ERRORS, Address, Addresses, answers, fields_of, form
-from gateway.http.schemas import Answer, Count
+from gateway.http.schemas import Count
 from gateway.intake.bodies import check_length, read_body
 from gateway.intake.requests import PROCESS_PHOTO, ProcessFields, process_request
 from gateway.intake.submissions import check_form, start_check
+from gateway.pipelines.findings import Answer
 from gateway.services import services_of
 
 WORKERS = "Inferences that the live workers can have under way."

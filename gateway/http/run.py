@@ -29,7 +29,7 @@ from gateway.http.openapi import (
     photo_bodies,
     query_parameters,
 )
-from gateway.http.schemas import FOUND, MADE, RunAnswer, RunSummary
+from gateway.http.schemas import RunAnswer, RunSummary, example_file
 from gateway.inference import Turn, inference_of
 from gateway.intake.bodies import check_length, read_body
 from gateway.intake.images import check_photo, inline_photo
@@ -79,7 +79,8 @@ def _responses(pipeline: Pipeline) -> Responses:
     description = (
         "One artifact: its bytes. Several: JSON, or as Accept prefers multipart/mixed or the only artifact of a type."
     )
-    example = RunAnswer.example(pipeline=pipeline.name, **FOUND[pipeline.name], artifacts=MADE[pipeline.name])
+    made = example_file(pipeline.example_artifact or next(iter(pipeline.artifacts)))
+    example = RunAnswer.example(pipeline=pipeline.name, **pipeline.example, artifacts=made)
     content = {
         **{kind: {"schema": file_schema(kind)} for kind in single_types(pipeline)},
         JSON: {"example": example},

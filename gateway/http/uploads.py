@@ -29,18 +29,7 @@ from gateway.http.openapi import (
     parameters_schema,
 )
 from gateway.http.process import WORKERS
-from gateway.http.schemas import (
-    EXAMPLE_ID,
-    FOUND,
-    Answer,
-    BlurDone,
-    Count,
-    Described,
-    Id,
-    JobError,
-    ObjectFound,
-    error_of,
-)
+from gateway.http.schemas import EXAMPLE_ID, Count, Described, Id, JobError, error_of
 from gateway.intake.bodies import check_length, check_plain, encoding_of, read_body
 from gateway.intake.requests import FILE, FILES, upload_request
 from gateway.intake.submissions import check_form, start_check
@@ -49,6 +38,7 @@ from gateway.jobs.objects import BLURRED, ORIGINAL, UPLOAD_PIPELINE, file_name, 
 from gateway.jobs.store import JobFilter
 from gateway.limits.backlog import ends_in_s
 from gateway.limits.sharing import visit_of
+from gateway.pipelines.findings import HIDDEN, Answer, BlurDone, ObjectFound
 from gateway.pipelines.registry import Pipeline
 from gateway.services import services_of
 
@@ -92,7 +82,7 @@ class BatchAnswer(Answer):
 class DetectionMetadata(Answer):
     """What was found in the photo."""
 
-    detections: Annotated[object, Described(list[ObjectFound])] = Field(examples=[FOUND[UPLOAD_PIPELINE]["detections"]])
+    detections: Annotated[object, Described(list[ObjectFound])] = Field(examples=[[HIDDEN]])
 
 
 class UploadResults(Answer):

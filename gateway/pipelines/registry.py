@@ -1,9 +1,10 @@
 """What a pipeline is, and which there are: each is one entry here, or one that an installed package brings."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel
@@ -11,7 +12,9 @@ from pydantic import BaseModel
 from gateway.errors import Problem
 from gateway.pipelines import body_masks, detect, face_contours, privacy_blur
 from gateway.pipelines.fields import validated
+from gateway.pipelines.findings import FACES_FOUND, OBJECTS_FOUND, OBJECTS_HIDDEN, PERSONS_FOUND, PhotoSize
 from gateway.settings import Settings, SettingsError
+from gateway.settings.fields import shown
 
 ENTRY_POINTS = "maskwright.pipelines"
 """The group of entry points at which installed packages name their pipelines."""
@@ -32,9 +35,10 @@ class Pipeline:
     """Triton models and the requests they serve.
 
     Of the `variants` the first that fits serves a request, `model` where none does. `artifacts` maps the artifacts'
-    names, or patterns of them, to what they hold. `refusals` are the codes of problems that only this pipeline, or few,
-    have. `defaults` are parameter values that a request's own replace; `settings_defaults` gives those of them that are
-    settings.
+    names, or patterns of them, to what they hold; `example_artifact` names one where the first is a pattern. `example`
+    is a result. `refusals` are the codes of problems that only this pipeline, or few, have. `defaults` are
+    parameter values that a request's own replace; `settings_defaults` gives those of them that are settings. `folder`
+    is where an installed package has its `ensembles` and `model_repository`; ours are in the checkout.
     """
 
     name: str
@@ -48,6 +52,9 @@ class Pipeline:
     defaults: Mapping[str, object] = field(default_factory=dict)
     settings_defaults: Callable[[Settings], Mapping[str, object]] = lambda _settings: {}
     variants: tuple[Variant, ...] = ()
+    example: Mapping[str, object] = field(default_factory=lambda: {"photo": PhotoSize.example()})
+    example_artifact: str = ""
+    folder: Path | None = None
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -80,6 +87,8 @@ PIPELINES: tuple[Pipeline, ...] = (
         },
         refusals=body_masks.REFUSALS,
         settings_defaults=lambda settings: {"mask_types": settings.mask_types_default},
+        example=PERSONS_FOUND,
+        example_artifact="upper_body_mask.png",
     ),
     Pipeline(
         name="face_contours",
@@ -96,6 +105,7 @@ PIPELINES: tuple[Pipeline, ...] = (
         },
         refusals=face_contours.REFUSALS,
         variants=(Variant("face_contours_given", lambda parameters: bool(parameters.get("landmarks"))),),
+        example=FACES_FOUND,
     ),
     Pipeline(
         name="privacy_blur",
@@ -112,6 +122,7 @@ PIPELINES: tuple[Pipeline, ...] = (
             "detections.json": "every object, its box and what was done to it (include=detections)",
         },
         refusals=detect.REFUSALS,
+        example=OBJECTS_HIDDEN,
     ),
     Pipeline(
         name="detect",
@@ -122,9 +133,10 @@ PIPELINES: tuple[Pipeline, ...] = (
         parameters=detect.DetectParameters,
         artifacts={"detections.json": "every object: class, score, box, model"},
         refusals=detect.REFUSALS,
+        example=OBJECTS_FOUND,
     ),
 )
-"""Those of Maskwright itself; PIPELINES chooses among them."""
+"""Those of Maskwright itself."""
 
 
 def parameters_json(pipeline: Pipeline, fields: Mapping[str, object], beside: Iterable[str] = ("image",)) -> bytes:
@@ -135,18 +147,24 @@ def parameters_json(pipeline: Pipeline, fields: Mapping[str, object], beside: It
     return validated(pipeline.parameters, fields, pipeline.defaults, beside).model_dump_json().encode()
 
 
-def build_registry(settings: Settings) -> Mapping[str, Pipeline]:
-    """The pipelines to offer by name, for the profile asked for; `auto` takes full where there is one.
+def known_pipelines() -> Mapping[str, Pipeline]:
+    """Our own pipelines by name, then those that installed packages bring under other names."""
+    own = {entry.name: entry for entry in PIPELINES}
+    installed: list[Pipeline] = [point.load() for point in entry_points(group=ENTRY_POINTS)]
+    return own | {entry.name: entry for entry in installed if entry.name not in own}
 
-    PIPELINES chooses among our own; those of installed packages are there as well, under other names. Raises
-    SettingsError where the profile has no pipeline at all.
+
+def build_registry(settings: Settings) -> Mapping[str, Pipeline]:
+    """The pipelines to offer by name, those that PIPELINES names; `auto` takes full models where there are some.
+
+    Raises SettingsError where PIPELINES names an unknown one, or the profile has no pipeline at all.
     """
     ranks = {"auto": ("lite", "full"), "lite": ("lite",), "full": ("full",)}[settings.profile]
-    offered = (entry for entry in _available(settings) if entry.profile in ranks)
-    entries = sorted(offered, key=lambda entry: ranks.index(entry.profile))
-    if not entries:
+    offered = [entry for entry in _chosen(settings) if entry.profile in ranks]
+    if not offered:
         raise SettingsError(f"PROFILE={settings.profile}: no pipeline has such models; use auto or lite")
-    return {entry.name: entry for entry in entries}
+    entries = sorted(offered, key=lambda entry: ranks.index(entry.profile))
+    return {entry.name: _with_settings(entry, settings) for entry in entries}
 
 
 def unknown_pipeline(registry: Mapping[str, Pipeline], name: str) -> Problem:
@@ -154,9 +172,15 @@ def unknown_pipeline(registry: Mapping[str, Pipeline], name: str) -> Problem:
     return Problem("pipeline_not_found", f"No pipeline {name[:60]!r}; there are: {', '.join(registry)}.")
 
 
-def _available(settings: Settings) -> Iterator[Pipeline]:
-    own = {entry.name for entry in PIPELINES}
-    installed: list[Pipeline] = [point.load() for point in entry_points(group=ENTRY_POINTS)]
-    for entry in (*PIPELINES, *(entry for entry in installed if entry.name not in own)):
-        if entry.name in settings.pipelines or entry.name not in own:
-            yield replace(entry, defaults={**entry.defaults, **entry.settings_defaults(settings)})
+def _chosen(settings: Settings) -> Iterable[Pipeline]:
+    known = known_pipelines()
+    if unknown := [name for name in settings.pipelines if name not in known]:
+        accepted = ", ".join(map(repr, known))
+        raise SettingsError(
+            f"PIPELINES={shown(','.join(settings.pipelines))}: no {shown(unknown[0])!r}; use {accepted}"
+        )
+    return [entry for name, entry in known.items() if name in (settings.pipelines or known)]
+
+
+def _with_settings(entry: Pipeline, settings: Settings) -> Pipeline:
+    return replace(entry, defaults={**entry.defaults, **entry.settings_defaults(settings)})

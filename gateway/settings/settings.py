@@ -25,19 +25,15 @@ MaskType = Literal[
     "upper_body", "upper_body_tshirts", "upper_body_coat", "lower_body", "ethnic_combined", "baggy_lower", "dress"
 ]
 MASK_TYPES: tuple[MaskType, ...] = get_args(MaskType)
-PipelineName = Literal["body_masks", "face_contours", "privacy_blur", "detect"]
-PIPELINES: tuple[PipelineName, ...] = ("body_masks", "face_contours", "privacy_blur", "detect")
 
 
 class PipelineSettings(SettingsGroup):
     """Which pipelines are offered, and their defaults."""
 
-    pipelines: Annotated[
-        CommaSeparated[tuple[PipelineName, ...]], AfterValidator(without_repeats), AfterValidator(not_empty)
-    ] = Field(
-        PIPELINES,
-        description="Pipelines to offer, comma-separated; the embedded Triton loads no others, and without body_masks "
-        "no messages are read.",
+    pipelines: Annotated[CommaSeparated[tuple[str, ...]], AfterValidator(without_repeats)] = Field(
+        (),
+        description="Pipelines to offer, comma-separated, all when not set; the embedded Triton loads no others, and "
+        "without body_masks no messages are read.",
     )
     mask_types_default: Annotated[
         CommaSeparated[tuple[MaskType, ...]], AfterValidator(without_repeats), AfterValidator(not_empty)

@@ -1,8 +1,8 @@
 import pytest
 
 from deploy.embedded.commands import next_steps
+from gateway.pipelines.registry import PIPELINES
 from gateway.settings import Settings
-from gateway.settings.settings import PIPELINES
 
 
 def test_next_steps_name_only_offered_pipelines() -> None:
@@ -16,7 +16,7 @@ def test_next_steps_name_only_offered_pipelines() -> None:
 
 def test_next_steps_have_a_line_for_every_pipeline() -> None:
     said = next_steps(Settings())
-    assert all(f"run {name} PHOTO.jpg" in said for name in PIPELINES)
+    assert all(f"run {entry.name} PHOTO.jpg" in said for entry in PIPELINES)
 
 
 @pytest.mark.parametrize("line", ["keys create", "export MASKWRIGHT_TOKEN", 'curl -H "Authorization: Bearer $'])

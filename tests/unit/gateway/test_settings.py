@@ -1,8 +1,8 @@
 import pytest
 
-from gateway.pipelines.registry import build_registry
+from gateway.pipelines.registry import PIPELINES, build_registry
 from gateway.settings import Settings, SettingsError, variable_names
-from gateway.settings.settings import MASK_TYPES, PIPELINES
+from gateway.settings.settings import MASK_TYPES
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,6 @@ def test_mask_types_come_comma_separated(monkeypatch: pytest.MonkeyPatch) -> Non
         ("MAX_PIXELS", "1000", "greater than or equal to 1024"),
         ("LOG_LEVEL", "loud", "'WARNING'"),
         ("PROFILE", "big", "'lite'"),
-        ("PIPELINES", "hats", "'privacy_blur'"),
         ("TRITON_GRPC_URL", "https://triton:8001", "such as triton:8001"),
         ("TRITON_GRPC_PORT", "x", "integer"),
     ],
@@ -71,9 +70,14 @@ def test_a_bad_value_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, va
 
 
 def test_only_the_pipelines_named_are_offered(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert tuple(build_registry(Settings())) == PIPELINES
+    assert list(build_registry(Settings())) == [entry.name for entry in PIPELINES]
     monkeypatch.setenv("PIPELINES", "privacy_blur, detect")
     assert set(build_registry(Settings.from_environment())) == {"privacy_blur", "detect"}
+
+
+def test_an_unknown_name_in_pipelines_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"^PIPELINES=detect,hats: no 'hats'; use .*'privacy_blur'"):
+        build_registry(Settings(pipelines=("detect", "hats")))
 
 
 def test_profile_without_models_is_refused() -> None:

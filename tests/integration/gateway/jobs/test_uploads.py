@@ -11,7 +11,6 @@ import pytest
 from gateway.errors import Problem
 from gateway.http import accept
 from gateway.http.accept import MAX_FILES
-from gateway.http.schemas import FOUND
 from gateway.http.uploads import (
     BatchAnswer,
     BatchStatus,
@@ -22,13 +21,14 @@ from gateway.http.uploads import (
 from gateway.jobs.artifacts import ArtifactStore
 from gateway.jobs.job import Lease, Outcome
 from gateway.jobs.objects import ObjectMissingError, with_original
+from gateway.pipelines.findings import OBJECTS_HIDDEN
 from gateway.results import Artifact, Failure
 from gateway.worker.removals import Removals
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.house import LEASE_S, PHOTO, House
 
 PDF = b"%PDF-1.7"
-RESULT = {"status": "completed", **FOUND["privacy_blur"]}
+RESULT = {"status": "completed", **OBJECTS_HIDDEN}
 
 
 async def upload(house: House, name: str = "image.png", data: bytes = PHOTO, **fields: str) -> httpx.Response:

@@ -3,15 +3,18 @@ from pathlib import Path
 
 import pytest
 
+from gateway.app import create_app
 from gateway.pipelines.registry import PIPELINES, build_registry, parameters_json
 from gateway.settings import Settings
 
 MODULE = """
+from pydantic import Field
+
 from gateway.pipelines.fields import Parameters
 from gateway.pipelines.registry import Pipeline
 
 class GreyParameters(Parameters):
-    strength: float = 1.0
+    strength: float = Field(1.0, description="How grey.")
 
 def entry(name):
     return Pipeline(name, "A grey copy.", "grey", "lite", ("image",), GreyParameters, {"grey.png": "the copy"})
@@ -46,5 +49,15 @@ def test_an_installed_package_replaces_none_of_our_pipelines() -> None:
 
 
 @pytest.mark.usefixtures("installed")
-def test_pipelines_chooses_among_our_own_alone() -> None:
-    assert list(build_registry(Settings(pipelines=("body_masks",)))) == ["body_masks", "grey"]
+@pytest.mark.parametrize("chosen", [("body_masks",), ("grey",), ("body_masks", "grey")])
+def test_those_that_pipelines_names_are_offered_and_no_others(chosen: tuple[str, ...]) -> None:
+    assert tuple(build_registry(Settings(pipelines=chosen))) == chosen
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_installed_pipeline_is_described_by_its_entry() -> None:
+    operation = create_app(Settings(pipelines=("grey",))).openapi()["paths"]["/v1/run/grey"]["post"]
+    content = operation["responses"]["200"]["content"]
+    assert content.keys() == {"image/png", "application/json", "multipart/mixed"}
+    assert list(content["application/json"]["example"]["artifacts"]) == ["grey.png"]
+    assert [parameter["name"] for parameter in operation["parameters"]] == ["strength"]
