@@ -50,7 +50,7 @@ class Ingestion:
         self._settings = settings
         self._backlog = Backlog(stores.jobs, settings.queue_max_size)
         self._reader = MessageReader(settings, pipeline)
-        self._arrivals = ArrivalStore(stores.jobs, stores.photos, self._reader, instruments.tasks, stores.poison)
+        self._arrivals = ArrivalStore(stores.jobs, stores.photos, self._reader, instruments.tasks, stores.dead_letters)
         self._metrics = instruments.kafka
         self._log = get_logger("gateway.kafka")
         self.heartbeat = Heartbeat("ingestion")

@@ -37,14 +37,14 @@ _LEFT_OUT = "mask_paths: too large for a message; GET /v1/jobs/{job_id} has them
 
 
 @asynccontextmanager
-async def open_message_sender(settings: Settings, figures: KafkaMetrics) -> AsyncIterator["MessageSender"]:
+async def open_message_sender(settings: Settings, metrics: KafkaMetrics) -> AsyncIterator["MessageSender"]:
     """A sender of deliveries of kind `message`, for as long as the context lasts. Raises SettingsError."""
     connection_arguments(settings)
-    courier = MessageSender(settings, figures)
+    sender = MessageSender(settings, metrics)
     try:
-        yield courier
+        yield sender
     finally:
-        await courier.close()
+        await sender.close()
 
 
 class MessageSender:

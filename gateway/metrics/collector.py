@@ -26,10 +26,10 @@ _WAIT_S = 3.0
 class StoreCollector(Collector):
     """`collect` gives what the stores answered to the latest `refresh`; nothing of one that did not answer."""
 
-    def __init__(self, jobs: JobStore, outbox: Outbox, poison: DeadLetters, cache: Cache) -> None:
+    def __init__(self, jobs: JobStore, outbox: Outbox, dead_letters: DeadLetters, cache: Cache) -> None:
         self._jobs = jobs
         self._outbox = outbox
-        self._poison = poison
+        self._dead_letters = dead_letters
         self._cache = cache
         self._lock = asyncio.Lock()
         self._asked_at = float("-inf")
@@ -47,16 +47,16 @@ class StoreCollector(Collector):
         return self._known
 
     async def _ask(self) -> list[Metric]:
-        jobs, outbox, poison, cache = await asyncio.gather(
+        jobs, outbox, dead_letters, cache = await asyncio.gather(
             answer_within(_WAIT_S, self._jobs.standing()),
             answer_within(_WAIT_S, self._outbox.standing()),
-            answer_within(_WAIT_S, self._poison.standing()),
+            answer_within(_WAIT_S, self._dead_letters.standing()),
             answer_within(_WAIT_S, self._cache.totals()),
         )
         return [
             *(_of_jobs(jobs) if jobs else ()),
             *(_of_outbox(outbox) if outbox is not None else ()),
-            *(_of_poison(poison) if poison else ()),
+            *(_of_dead_letters(dead_letters) if dead_letters else ()),
             *(_of_cache(cache) if cache else ()),
         ]
 
@@ -90,7 +90,7 @@ def _of_outbox(standing: Mapping[CallbackKind, Waiting]) -> Iterator[Metric]:
     yield from _counts_and_ages("outbox_pending", "outbox", "kind", "Deliveries that are not made yet.", kinds)
 
 
-def _of_poison(standing: Waiting) -> Iterator[Metric]:
+def _of_dead_letters(standing: Waiting) -> Iterator[Metric]:
     yield GaugeMetricFamily("poison_entries_open", "Dead letters that nobody closed.", standing.count)
     yield GaugeMetricFamily("poison_oldest_age_seconds", "Age of the oldest of them.", standing.oldest_s)
 

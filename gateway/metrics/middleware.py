@@ -8,7 +8,7 @@ from typing import cast
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import noted_problem
-from gateway.metrics.instruments import OTHER, Exchange, Instruments
+from gateway.metrics.instruments import OTHER, Instruments
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _CLIENT_GONE = 499
@@ -40,7 +40,7 @@ class MeasuredRequests:
         method = scope["method"] if scope["method"] in _METHODS else OTHER
         endpoint = str(getattr(scope.get("route"), "path", OTHER))
         sizes = (passage.received_bytes, passage.sent_bytes)
-        self._instruments.requests.count(Exchange(method, endpoint, passage.status, duration_s, *sizes))
+        self._instruments.requests.count((method, endpoint), passage.status, duration_s, *sizes)
         if code := noted_problem(scope):
             self._instruments.errors.count(code, "api")
 

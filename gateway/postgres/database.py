@@ -221,6 +221,12 @@ async def find_database(settings: Settings) -> tuple[Database, list[str]]:
         await asyncio.sleep(_DATABASE_PAUSE_S)
 
 
+async def prepare(settings: Settings) -> Sequence[str]:
+    """Make or renew the tables; what was done. Waits and raises as `find_database` does."""
+    _, done = await find_database(settings)
+    return done
+
+
 def _address(variable: str, text: str, settings: Settings) -> Address:
     try:
         address = read_address(text)

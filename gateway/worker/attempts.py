@@ -1,7 +1,6 @@
 """One attempt at a job: from its claim to what the store is told."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -13,13 +12,14 @@ from gateway.jobs.job import Job, Lease, Outcome
 from gateway.logs import get_logger
 from gateway.metrics.instruments import Instruments
 from gateway.results import Failure, Stopwatch
+from gateway.retry import Backoff
 from gateway.settings import Settings
 from gateway.stores import Stores
 from gateway.worker.execution import ClaimedJob, Execution, LeaseLostError, answer_of
 from gateway.worker.removals import Removals
 
-_LONGEST_DELAY_S = 60.0
-_JITTER = 0.2
+RETRIES = Backoff(1.0, 60.0, jitter=0.2)
+"""Pauses between attempts at a job; they differ at random, so that jobs that failed together do not return together."""
 _MAY_PASS = frozenset({"pipeline_not_found"})
 """A newer worker may have what this one lacks, while workers are replaced one by one."""
 
@@ -71,7 +71,7 @@ class Attempts:
             await self._finish(claimed, Outcome(failure=failure, timings_ms=watch.timings_ms))
 
     async def _retry(self, claimed: ClaimedJob, failure: Failure) -> None:
-        delay_s = retry_delay_s(claimed.job.attempts)
+        delay_s = RETRIES.pause_s(claimed.job.attempts)
         self._errors.count(failure.code, "worker")
         await self._tell(claimed, lambda: self._jobs.retry(claimed.lease, failure, delay_s))
         self._log.warning(
@@ -140,12 +140,3 @@ def _with_lock(claimed: ClaimedJob, outcome: Outcome) -> Lease:
 
 def _waited_s(job: Job) -> float:
     return (job.started_at - job.created_at).total_seconds() if job.started_at else 0.0
-
-
-def retry_delay_s(attempts: int) -> float:
-    """Seconds to wait after so many attempts: 1, 2, 4 … at most 60, each × 0.8–1.2 so that jobs do not return at once.
-
-    Exponential backoff with jitter.
-    """
-    base = min(_LONGEST_DELAY_S, 2.0 ** min(max(0, attempts - 1), 16))
-    return base * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 jitter, not a secret

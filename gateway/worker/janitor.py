@@ -34,7 +34,7 @@ class Janitor:
         self._retention_days = settings.job_retention_days
         self._prunings = (
             (settings.audit_retention_days, stores.audit.prune),
-            (settings.poison_retention_days, stores.poison.prune),
+            (settings.poison_retention_days, stores.dead_letters.prune),
         )
         self._leftovers = Leftovers(stores, self.heartbeat)
         self._cache = stores.cache

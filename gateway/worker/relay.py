@@ -1,22 +1,145 @@
-"""Carries the deliveries of one kind from the outbox to their destinations."""
+"""Has the deliveries of one kind made, and decides how many each receiver may have under way."""
 
 import asyncio
+import heapq
 import time
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Self
 
 import anyio
 from structlog.contextvars import bound_contextvars
 
 from gateway.errors import Problem
 from gateway.jobs.job import CallbackKind, trace_id_of
-from gateway.jobs.outbox import Delivery, DeliveryError, Lane, Sender
+from gateway.jobs.outbox import MOST_DUE, Delivery, DeliveryError, Lane, Sender
 from gateway.jobs.store import OUTBOX, Subscription
 from gateway.logs import get_logger
 from gateway.metrics.instruments import DeliveryMetrics
 from gateway.stores import Stores
 from gateway.supervision import Heartbeat
-from gateway.worker.places import Places
+
+_PROVEN, _NEW, _SLOW = range(3)
+"""Ranks of receivers by their latest answer: a quick one; none yet; a failure or a late one."""
+_LIMITS = (384, 256, 128)
+"""Most deliveries under way: in all; to new and slow receivers; to slow ones. So slow receivers leave places for new
+ones, and both leave places for proven ones."""
+_TENANT_SHARE = 7 / 8
+"""Of each limit: the receivers of one tenant never take all of it."""
+_QUICK_S = 2.0
+_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How many deliveries to a receiver may be under way, and of which rank it is."""
+
+    places: int
+    rank: int = _NEW
+
+
+class Places:
+    """The places of one kind: `first` for a receiver that is not known yet, up to `most` while it answers quickly.
+
+    A receiver that fails has fewer and fewer, down to a single one.
+    """
+
+    def __init__(self, first: int, most: int) -> None:
+        self._new = Standing(first)
+        self._most = most
+        self._known: OrderedDict[str, Standing] = OrderedDict()
+
+    @classmethod
+    def of(cls, kind: CallbackKind) -> Self:
+        """Topics are few, and one broker has them all; URLs are many, and each may hang."""
+        return cls(MOST_DUE, MOST_DUE) if kind == "message" else cls(4, 16)
+
+    def note(self, receiver: str, took_s: float, *, made: bool) -> None:
+        """How a delivery ended."""
+        places = self._standing(receiver).places
+        if made and took_s < _QUICK_S:
+            standing = Standing(min(self._most, 2 * places), _PROVEN)
+        else:
+            standing = Standing(self._new.places if made else max(1, places // 2), _SLOW)
+        self._known[receiver] = standing
+        self._known.move_to_end(receiver)
+        if len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+
+    def shares(self, under_way: Iterable[Lane], due: Mapping[Lane, int]) -> Mapping[Lane, int]:
+        """How many of each lane's due deliveries may begin.
+
+        Places are given one after the other, each to the tenant, and to its receiver, that has the fewest under way.
+        """
+        taken, given = _Taken(self._standing, under_way), Counter[Lane]()
+        queues: dict[str, list[tuple[int, int, Lane]]] = defaultdict(list)
+        for lane in (lane for lane, count in due.items() if count):
+            heapq.heappush(queues[lane.tenant], taken.turn(lane))
+        tenants = [(taken.of_tenant(tenant), tenant) for tenant in queues]
+        heapq.heapify(tenants)
+        while tenants:
+            _, tenant = heapq.heappop(tenants)
+            following = taken.next_of(queues[tenant])
+            if following is None:
+                continue
+            taken.add(following)
+            given[following] += 1
+            if given[following] < due[following]:
+                heapq.heappush(queues[tenant], taken.turn(following))
+            heapq.heappush(tenants, (taken.of_tenant(tenant), tenant))
+        return given
+
+    def _standing(self, receiver: str) -> Standing:
+        return self._known.get(receiver, self._new)
+
+
+class _Taken:
+    """Places that are taken, and which lane comes next."""
+
+    def __init__(self, standing: Callable[[str], Standing], lanes: Iterable[Lane]) -> None:
+        self._standing = standing
+        self._by_receiver = Counter[str]()
+        self._by_rank = Counter[int]()
+        self._by_tenant_and_rank = Counter[tuple[str, int]]()
+        for lane in lanes:
+            self.add(lane)
+
+    def add(self, lane: Lane) -> None:
+        """It counts for its own rank and for all better ranks."""
+        self._by_receiver[lane.receiver] += 1
+        for rank in range(self._standing(lane.receiver).rank + 1):
+            self._by_rank[rank] += 1
+            self._by_tenant_and_rank[lane.tenant, rank] += 1
+
+    def of_tenant(self, tenant: str) -> int:
+        return self._by_tenant_and_rank[tenant, _PROVEN]
+
+    def turn(self, lane: Lane) -> tuple[int, int, Lane]:
+        """What lanes are ordered by: the least comes first."""
+        return self._by_receiver[lane.receiver], self._standing(lane.receiver).rank, lane
+
+    def next_of(self, queue: list[tuple[int, int, Lane]]) -> Lane | None:
+        """A tenant's next lane that has a place; lanes without one leave the queue."""
+        while queue:
+            lane = heapq.heappop(queue)[-1]
+            if not self._has_room(lane):
+                continue
+            if queue and self.turn(lane) > queue[0]:  # another tenant's lane has taken of its receiver's places
+                heapq.heappush(queue, self.turn(lane))
+                continue
+            return lane
+        return None
+
+    def _has_room(self, lane: Lane) -> bool:
+        standing = self._standing(lane.receiver)
+        return self._by_receiver[lane.receiver] < standing.places and all(
+            self._by_rank[rank] < _LIMITS[rank]
+            and self._by_tenant_and_rank[lane.tenant, rank] < _TENANT_SHARE * _LIMITS[rank]
+            for rank in range(standing.rank + 1)
+        )
+
 
 _LANES = 2000
 """So many lanes are looked at in one round; the next round goes on after the last of them."""
@@ -38,18 +161,18 @@ class _UnderWay:
 
 
 class Relay:
-    """One courier's deliveries; each kind has its own relay, and each receiver its own places.
+    """Takes due deliveries of a kind from the outbox and has them sent; each receiver has its own places.
 
-    A courier may take long, so the lease of a delivery is renewed until the outbox knows its end, and no other relay
-    carries it meanwhile. A delivery that another relay has taken all the same is dropped here.
+    Sending may take long, so the lease of a delivery is renewed until the outbox knows how it ended. If another relay
+    took the delivery all the same, this one stops sending it.
     """
 
     def __init__(
-        self, kind: CallbackKind, courier: Sender, stores: Stores, lease_s: float, metrics: DeliveryMetrics
+        self, kind: CallbackKind, sender: Sender, stores: Stores, lease_s: float, metrics: DeliveryMetrics
     ) -> None:
         self.heartbeat = Heartbeat(f"relay of kind {kind}")
         self._kind = kind
-        self._courier = courier
+        self._sender = sender
         self._outbox = stores.outbox
         self._signals = stores.signals
         self._lease_s = lease_s
@@ -68,7 +191,7 @@ class Relay:
         with self._signals.subscribe(OUTBOX) as self._due:
             while True:
                 await self._round()
-                if trouble := self._courier.trouble:
+                if trouble := self._sender.trouble:
                     self.heartbeat.fail(trouble)
                 else:
                     self.heartbeat.beat()
@@ -162,7 +285,7 @@ class Relay:
     async def _delivered(self, delivery: Delivery) -> bool:
         """Whether it was made; if not, it is put back."""
         try:
-            await self._courier.deliver(delivery)
+            await self._sender.deliver(delivery)
         except DeliveryError as error:
             await self._fail(delivery, error)
         except Exception as error:  # noqa: BLE001 a bug that one delivery brings out must not end the others
@@ -179,7 +302,7 @@ class Relay:
             self._log.warning(f"delivery not put back, its lease will end: {problem}")
 
     async def _put_back(self, delivery: Delivery, error: DeliveryError) -> None:
-        delay_s = None if error.lasting else self._courier.delay_s(delivery.attempts)
+        delay_s = None if error.lasting else self._sender.delay_s(delivery.attempts)
         facts = {"kind": self._kind, "attempts": delivery.attempts, "reason": error.reason}
         if delay_s is None:
             if await self._outbox.give_up(delivery, error.reason):

@@ -34,7 +34,7 @@ async def test_each_message_ends_as_a_job_a_failed_job_or_poison_and_the_partiti
     assert all(
         json.loads(one.body)["status"] == "failed" for one in told if one.destination == settings.kafka_topic_output
     )
-    assert len(await stores.poison.entries(100)) == 5
+    assert len(await stores.dead_letters.entries(100)) == 5
 
 
 async def test_what_was_kept_but_not_committed_is_kept_once(settings, topics, stores):
@@ -144,7 +144,7 @@ async def test_a_request_sent_again_is_one_job_and_an_id_used_again_is_poison(se
     assert await request_ids(stores) == ["other", "r"]
     jobs = await stores.jobs.jobs.find(JobFilter())
     assert sorted(await stores.photos.keys("")) == sorted(photo_key(job.id) for job in jobs)
-    entries = await stores.poison.entries(10)
+    entries = await stores.dead_letters.entries(10)
     assert Counter(entry.failure.code for entry in entries) in (
         {"idempotency_conflict": 1},
         {"idempotency_conflict": 2},
@@ -174,4 +174,4 @@ async def test_a_record_that_nobody_can_read_is_stepped_over(settings, topics, s
     async with ingesting(settings, stores):
         await until(lambda: _is(topics.committed, 14), 30, "all offsets are committed")
     assert set(await request_ids(stores)) == {"before", "good", "after"}
-    assert Counter(entry.failure.code for entry in await stores.poison.entries(10)) == {"message_unreadable": 6}
+    assert Counter(entry.failure.code for entry in await stores.dead_letters.entries(10)) == {"message_unreadable": 6}

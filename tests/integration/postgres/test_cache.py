@@ -16,9 +16,10 @@ from gateway.cache.cache import Cache, CachedResult, CacheHit
 from gateway.errors import Problem
 from gateway.jobs.job import Callback
 from gateway.jobs.store import Signals
+from gateway.postgres.database import prepare
 from gateway.postgres.results import near_values
-from gateway.postgres.stores import open_postgres, prepare
 from gateway.results import Artifact
+from gateway.stores import open_postgres
 from tests.cache_contract import (
     ARTIFACTS,
     CONTRACT,

@@ -6,9 +6,9 @@ import pytest
 
 from gateway.jobs.job import Callback, Outcome
 from gateway.jobs.store import JobFilter, Signals
-from gateway.postgres.stores import open_postgres
 from gateway.results import Failure
 from gateway.settings.settings import MASK_TYPES
+from gateway.stores import open_postgres
 from tests.integration.postgres.making import AWAY, DONE, LEASE_S, MISTAKEN, announce, masks, request
 from tests.outboxes import take_due
 

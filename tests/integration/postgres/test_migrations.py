@@ -13,10 +13,10 @@ from gateway.jobs.store import Signals
 from gateway.postgres import database
 from gateway.postgres.address import read_address
 from gateway.postgres.connection import MigrationError, open_session
-from gateway.postgres.database import Migration, known_migrations, migrate
-from gateway.postgres.stores import open_postgres, prepare
+from gateway.postgres.database import Migration, known_migrations, migrate, prepare
 from gateway.settings import Settings, SettingsError
 from gateway.settings.settings import MASK_TYPES
+from gateway.stores import open_postgres
 from tests.integration.postgres.making import announce, request
 from tests.integration.postgres.proxy import wire_to
 

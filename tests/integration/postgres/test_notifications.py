@@ -4,7 +4,7 @@ import pytest
 
 from gateway.jobs.job import Callback
 from gateway.jobs.store import OUTBOX, WORK, Signals
-from gateway.postgres.stores import open_postgres
+from gateway.stores import open_postgres
 from tests.integration.postgres.making import AWAY, DONE, LEASE_S, MISTAKEN, announce, request
 from tests.outboxes import take_due
 

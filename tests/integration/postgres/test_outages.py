@@ -11,9 +11,8 @@ import pytest
 from gateway.errors import Problem
 from gateway.health import StoreProber
 from gateway.jobs.store import JobFilter, Signals
-from gateway.postgres.stores import open_postgres
 from gateway.settings import Settings
-from gateway.stores import open_stores
+from gateway.stores import open_postgres, open_stores
 from tests.integration.postgres.making import DONE, LEASE_S, announce, request
 from tests.integration.postgres.proxy import wire_to
 from tests.servers import Server, fresh_database, running_postgres

@@ -12,11 +12,11 @@ from gateway.jobs.job import Callback
 from gateway.jobs.store import WORK, Signals
 from gateway.postgres.address import read_address
 from gateway.postgres.connection import Connection, find_link, open_session
-from gateway.postgres.database import Database
+from gateway.postgres.database import Database, prepare
 from gateway.postgres.pool import Pool, open_pool
 from gateway.postgres.schema import Names
-from gateway.postgres.stores import open_postgres, prepare
 from gateway.settings import Settings, SettingsError
+from gateway.stores import open_postgres
 from tests.cache_contract import entry, key
 from tests.integration.postgres.making import AWAY, LEASE_S, announce, masks, request
 from tests.integration.postgres.pgbouncer import running_pgbouncer

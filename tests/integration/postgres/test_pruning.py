@@ -60,11 +60,11 @@ async def test_the_audit_log_forgets_what_is_too_old(stores):
 
 async def test_closed_poison_goes_and_open_stays(stores, sql):
     await stores.jobs.submit([], [poison(origin=f"mask_input/0/{offset}") for offset in range(3)])
-    old, young, _ = await stores.poison.entries(10)
+    old, young, _ = await stores.dead_letters.entries(10)
     for entry in (old, young):
-        await stores.poison.drop(entry.id)
+        await stores.dead_letters.drop(entry.id)
     await sql.execute("UPDATE poison SET created_at = created_at - interval '1 year'")
     await sql.execute("UPDATE poison SET closed_at = closed_at - interval '91 days' WHERE id = $1", old.id)
-    assert await stores.poison.prune(90) == 1
-    assert await stores.poison.prune(90) == 0
+    assert await stores.dead_letters.prune(90) == 1
+    assert await stores.dead_letters.prune(90) == 0
     assert await sql.fetchval("SELECT count(*) FROM poison") == 2

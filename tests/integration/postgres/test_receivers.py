@@ -16,11 +16,10 @@ from gateway.jobs.job import Callback, Outcome, StoredArtifact
 from gateway.jobs.outbox import Delivery, Lane
 from gateway.jobs.outbox_messages import message_maker
 from gateway.jobs.store import JobFilter, Signals
-from gateway.memory.stores import memory_stores
 from gateway.metrics.instruments import Instruments
-from gateway.postgres.stores import open_postgres
 from gateway.results import Failure
 from gateway.settings import Settings
+from gateway.stores import memory_stores, open_postgres
 from gateway.worker.relay import Relay
 from tests.integration.postgres.making import request
 from tests.web import Answer, Asked, Web, reply, serving, silence

@@ -11,10 +11,10 @@ from pydantic import SecretStr, ValidationError
 from gateway.jobs.job import Callback
 from gateway.jobs.store import WORK, JobFilter, Signals
 from gateway.postgres.connection import MigrationError
-from gateway.postgres.database import known_migrations
+from gateway.postgres.database import known_migrations, prepare
 from gateway.postgres.schema import OWN, RELEASED, SEEDS, Names
-from gateway.postgres.stores import PostgresStores, open_postgres, prepare
 from gateway.settings import Settings
+from gateway.stores import DatabaseStores, open_postgres
 from tests.cache_contract import entry, key
 from tests.integration.postgres.making import DONE, LEASE_S, announce, masks, request
 
@@ -226,7 +226,7 @@ def open_one(settings: Settings, schema: str, signals: Signals):
     return open_postgres(settings.model_copy(update={"postgres_schema": schema}), announce, signals)
 
 
-async def hold(stores: PostgresStores) -> None:
+async def hold(stores: DatabaseStores) -> None:
     async with stores.cache.alone(key(1)):
         pass
 

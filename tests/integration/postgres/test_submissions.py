@@ -8,7 +8,7 @@ import pytest
 
 from gateway.jobs.store import Signals
 from gateway.metrics.instruments import Instruments
-from gateway.postgres.stores import open_postgres
+from gateway.stores import open_postgres
 from tests.integration.postgres.making import AWAY, FROM_KAFKA, LEASE_S, announce, request
 from tests.integration.postgres.proxy import wire_to
 from tests.unit.gateway.worker.jobs import memory
@@ -77,7 +77,7 @@ async def test_what_can_be_replayed_is_not_over(stores):
     for lease in await stores.jobs.claim("worker", 3, LEASE_S):
         if lease.job.id != waiting.id:
             await stores.jobs.finish(lease, AWAY)
-    newest, oldest = await stores.poison.entries(10)
-    await stores.poison.drop((newest if newest.job_id == failed.id else oldest).id)
+    newest, oldest = await stores.dead_letters.entries(10)
+    await stores.dead_letters.drop((newest if newest.job_id == failed.id else oldest).id)
     asked = [waiting.id, failed.id, replayable.id, uuid4()]
     assert await stores.jobs.over(asked) == {waiting.id: False, failed.id: True, replayable.id: False}

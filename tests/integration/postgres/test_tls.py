@@ -9,7 +9,7 @@ import pytest
 
 from gateway.postgres.address import read_address
 from gateway.postgres.connection import open_session
-from gateway.postgres.stores import prepare
+from gateway.postgres.database import prepare
 from gateway.settings import Settings, SettingsError
 from tests.integration.postgres.debian import PASSWORD, TlsServer, make_authority, running_tls_server
 

@@ -5,10 +5,10 @@ import pytest
 
 from gateway.jobs.job import Callback, Outcome, Waiting
 from gateway.jobs.store import OUTBOX, RECENT_S, REMOVAL_S, WORK, JobFilter, QueueCounts, Recent
-from gateway.memory import endings
-from gateway.memory.stores import memory_stores
+from gateway.memory import objects
 from gateway.results import Failure
 from gateway.settings import Settings
+from gateway.stores import memory_stores
 from tests.outboxes import take_due
 from tests.unit.gateway.memory.making import MISTAKEN, Clock, claimed, done, request, run, stores_of
 
@@ -314,7 +314,7 @@ async def test_who_waits_is_told(stores):
 
 
 async def test_finished_jobs_are_bounded_in_number(stores, monkeypatch):
-    monkeypatch.setattr(endings, "_FINISHED_KEPT", 2)
+    monkeypatch.setattr(objects, "_FINISHED_KEPT", 2)
     jobs = [request(callbacks=TOLD) for _ in range(4)]
     await stores.jobs.submit(jobs)
     await run(stores)
@@ -324,11 +324,11 @@ async def test_finished_jobs_are_bounded_in_number(stores, monkeypatch):
 
 async def test_without_messages_there_are_no_dead_letters(stores):
     await stores.jobs.submit([request(outcome=Outcome(failure=AWAY))])
-    assert await stores.poison.entries(10) == []
-    assert (await stores.poison.standing(), await stores.poison.prune(1)) == (Waiting(), 0)
-    assert not await stores.poison.replay(1)
-    assert not await stores.poison.replay_job(uuid4(), uuid4())
-    assert not await stores.poison.drop(1)
+    assert await stores.dead_letters.entries(10) == []
+    assert (await stores.dead_letters.standing(), await stores.dead_letters.prune(1)) == (Waiting(), 0)
+    assert not await stores.dead_letters.replay(1)
+    assert not await stores.dead_letters.replay_job(uuid4(), uuid4())
+    assert not await stores.dead_letters.drop(1)
 
 
 async def test_an_outcome_that_cannot_be_told_changes_nothing(clock):

@@ -38,7 +38,7 @@ class CountedJobs:
 
 
 def collector(stores: Stores) -> StoreCollector:
-    return StoreCollector(stores.jobs, stores.outbox, stores.poison, stores.cache)
+    return StoreCollector(stores.jobs, stores.outbox, stores.dead_letters, stores.cache)
 
 
 async def lines(stores: Stores) -> list[str]:

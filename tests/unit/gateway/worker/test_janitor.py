@@ -11,8 +11,7 @@ from gateway.errors import Problem
 from gateway.jobs.artifacts import ArtifactStore, lock_name
 from gateway.jobs.job import Job, NewJob, Outcome, StoredArtifact
 from gateway.jobs.objects import LONGEST_BATCH_S, Bucket, ObjectsKeptError, artifact_key
-from gateway.memory.stores import memory_stores
-from gateway.stores import Stores
+from gateway.stores import Stores, memory_stores
 from gateway.supervision import Heartbeat
 from gateway.worker.janitor import Janitor, Leftovers
 from tests.cache_contract import entry
@@ -34,8 +33,7 @@ class Time:
 
 
 def stores_at(clock: Time) -> Stores:
-    kept = memory_stores(memory_settings(), lambda _job, _outcome: (), clock)
-    return Stores(**vars(kept), durable=False)
+    return memory_stores(memory_settings(), lambda _job, _outcome: (), clock)
 
 
 def janitor(stores: Stores, retention_days: int = 0) -> Janitor:

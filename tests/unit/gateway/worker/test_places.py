@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.jobs.outbox import Lane
-from gateway.worker.places import Places
+from gateway.worker.relay import Places
 
 LANES = st.builds(Lane, st.just("webhook"), st.sampled_from("abcdef"), st.sampled_from(["", "t", "u"]))
 QUICK_S, LATE_S = 0.1, 30.0
