@@ -16,6 +16,8 @@ from typing_extensions import override
 from gateway.results import Artifact, Failure
 
 Status = Literal["SUCCESS", "FAILURE"]
+ALL_DAYS = 1_000_000
+"""For `Cache.stats`: since the tables were made."""
 _COLUMNS_BYTES = 500
 """About what an entry takes besides its content."""
 
@@ -126,18 +128,8 @@ class CacheStats:
         return self.saved_ms / whole if whole else 0.0
 
 
-@dataclass(frozen=True)
-class CacheTotals:
-    """Requests that were looked up, and hits, since the tables were made; and what there is now."""
-
-    requests: int
-    hits: int
-    entries: int
-    bytes: int
-
-
 def still() -> None:
-    """Does nothing: for callers whom nobody watches."""
+    """Does nothing: nobody watches the caller."""
 
 
 class Cache(Protocol):
@@ -156,16 +148,13 @@ class Cache(Protocol):
         """Wait until nobody else, in any process, computes this result; keep others waiting while the context lasts."""
 
     def count(self, served: CacheHit | NewEntry) -> None:
-        """Count a request that was answered from the cache or had to be computed; it shows in the figures soon."""
+        """Count a request that was answered from the cache or had to be computed; `stats` shows it soon."""
 
     async def stats(self, days: int) -> CacheStats:
-        """Figures of the last days, today among them."""
+        """What happened in the last days, today included."""
 
     async def recent(self, limit: int, tenant: str = "") -> list[CachedTask]:
         """A tenant's entries, the newest first."""
-
-    async def totals(self) -> CacheTotals:
-        """Figures of all time."""
 
     async def cleanup(self, alive: Callable[[], None] = still) -> int:
         """Remove old entries, and more if they are too many; how many. Calls `alive` often: this may take long."""
@@ -204,10 +193,6 @@ class NullCache(Cache):
     @override
     async def recent(self, _limit: int, _tenant: str = "") -> list[CachedTask]:
         return []
-
-    @override
-    async def totals(self) -> CacheTotals:
-        return CacheTotals(0, 0, 0, 0)
 
     @override
     async def cleanup(self, _alive: Callable[[], None] = still) -> int:

@@ -70,7 +70,7 @@ class DeadLetters(Protocol):
     async def replay_job(self, job_id: UUID, by: UUID) -> bool:
         """Replay the open entry about a job, at a message's wish. False where there is none.
 
-        And for a message, known by the id of the job that it would be, which had a former entry of the job replayed.
+        False also for a message that had an entry of this job replayed before; `by` is the id of the message's own job.
         """
 
     async def drop(self, entry_id: int) -> bool:

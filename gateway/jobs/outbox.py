@@ -93,7 +93,7 @@ class Outbox(Protocol):
     async def renew(self, taken: Collection[Delivery], lease_s: float) -> frozenset[int]:
         """Keep deliveries that are still under way from others for longer.
 
-        The ids of those that still are their taker's: others were taken anew, or are gone.
+        Returns the ids of those that nobody else took and that are still there.
         """
 
     async def delivered(self, ids: Sequence[int]) -> None:

@@ -66,7 +66,7 @@ class Objects:
 
 @dataclass(frozen=True)
 class MemoryLimit:
-    """How many bytes some objects may take together; `shed` drops those needed least, False where all are needed."""
+    """How many bytes some objects may take together; `shed` drops some, and returns False if all are needed."""
 
     most: int
     objects: Sequence[Objects]
@@ -178,7 +178,7 @@ class Endings:
     locks: MemoryArtifactLocks
 
     def messages(self, job: Job) -> Sequence[OutboxMessage]:
-        """What a job's outcome owes to others."""
+        """The messages that a job's outcome owes."""
         return self.messages_of(job, job.outcome) if job.outcome else ()
 
     def keep(self, job: Job, messages: Sequence[OutboxMessage]) -> None:
@@ -190,9 +190,9 @@ class Endings:
             pass
 
     def shed(self) -> bool:
-        """Drop the job that ended first of the tenant whose masks take most, with its objects and deliveries.
+        """Drop the oldest finished job of the tenant whose masks take most, with its objects and deliveries.
 
-        Not one whose name is locked, as by the successor of a deleted job. False where there is none to drop.
+        A job whose name is locked stays, as by the successor of a deleted job. False if there is none to drop.
         """
         return self._shed(self.artifacts.used_by)
 
@@ -213,7 +213,7 @@ class Endings:
         return False
 
     def _remove_artifacts(self, job: Job) -> None:
-        """Not those that a later job of the same name has under the same keys, or may be writing as it works."""
+        """Keep those that a later job of the same name has, or may be writing, under the same keys."""
         later = self.table.namesake(job.request)
         if job.outcome is None or (later and later.id != job.id and later.outcome is None):
             return

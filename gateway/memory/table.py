@@ -43,7 +43,7 @@ class Removal:
 
 
 class JobTable:
-    """Jobs in the order of their coming; a hidden one is seen only by who removes it."""
+    """Jobs in the order in which they came; a hidden job, which is being deleted, is seen only by janitors."""
 
     def __init__(self) -> None:
         self._sequences = count(1)
@@ -150,10 +150,7 @@ class JobTable:
 
 
 def in_turn(unfinished: Iterable[tuple[str, list[Job]]], user_concurrency: int) -> Iterator[Job]:
-    """Jobs that wait for no other job of their user; of a user, those that run come first.
-
-    Jobs of nobody wait for none.
-    """
+    """Each user's first jobs, running ones before the others; and all jobs without a user."""
     for user, jobs in unfinished:
         yield from heapq.nsmallest(user_concurrency, jobs, key=_turn) if user else jobs
 
@@ -161,8 +158,8 @@ def in_turn(unfinished: Iterable[tuple[str, list[Job]]], user_concurrency: int) 
 def in_rounds(due: Iterable[Job], busy: Mapping[str, int], after: str) -> list[Job]:
     """Due jobs in the order in which they are claimed, which goes round the tenants.
 
-    A tenant's by priority and age; first those of whoever has fewest running, `busy`, with those before them; of equals
-    the next by name past `after`.
+    A tenant's jobs go by priority and age. The next job is that of the tenant with fewest running (`busy`) and chosen
+    jobs; among equals, of the tenant whose name is next after `after`.
     """
     taken, places = Counter(busy), dict[int, tuple[int, bool, str]]()
     jobs = sorted(due, key=lambda job: (-job.request.priority, job.sequence))

@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from gateway.cache.cache import Cache, CacheTotals
+from gateway.cache.cache import ALL_DAYS, Cache, CacheStats
 from gateway.deadlines import answer_within
 from gateway.jobs.dead_letters import DeadLetters
 from gateway.jobs.job import CallbackKind, Waiting
@@ -18,7 +18,7 @@ from gateway.jobs.store import JobStore, Standing
 from gateway.metrics.instruments import KINDS, Instruments
 
 _FRESH_S = 3.0
-"""The stores are asked no more often than that, however many read the page."""
+"""The stores are asked at most this often, however often the page is read."""
 _WAIT_S = 3.0
 """For a store's answer. Prometheus itself waits 10 s."""
 
@@ -51,7 +51,7 @@ class StoreCollector(Collector):
             answer_within(_WAIT_S, self._jobs.standing()),
             answer_within(_WAIT_S, self._outbox.standing()),
             answer_within(_WAIT_S, self._dead_letters.standing()),
-            answer_within(_WAIT_S, self._cache.totals()),
+            answer_within(_WAIT_S, self._cache.stats(ALL_DAYS)),
         )
         return [
             *(_of_jobs(jobs) if jobs else ()),
@@ -95,12 +95,11 @@ def _of_dead_letters(standing: Waiting) -> Iterator[Metric]:
     yield GaugeMetricFamily("poison_oldest_age_seconds", "Age of the oldest of them.", standing.oldest_s)
 
 
-def _of_cache(totals: CacheTotals) -> Iterator[Metric]:
-    yield CounterMetricFamily("cache_requests", "Requests that were looked up.", totals.requests)
-    yield CounterMetricFamily("cache_hits", "Requests that were answered from the cache.", totals.hits)
-    yield GaugeMetricFamily("cached_entries_total", "Entries that there are.", totals.entries)
-    percent = 100 * totals.hits / totals.requests if totals.requests else 0.0
-    yield GaugeMetricFamily("cache_hit_ratio", "Hits among all look-ups so far, in percent.", percent)
+def _of_cache(stats: CacheStats) -> Iterator[Metric]:
+    yield CounterMetricFamily("cache_requests", "Requests that were looked up.", stats.requests)
+    yield CounterMetricFamily("cache_hits", "Requests that were answered from the cache.", stats.hits)
+    yield GaugeMetricFamily("cached_entries_total", "Entries that there are.", stats.entries)
+    yield GaugeMetricFamily("cache_hit_ratio", "Hits among all look-ups so far, in percent.", 100 * stats.hit_ratio)
 
 
 def _counts_and_ages(

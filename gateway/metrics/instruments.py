@@ -47,7 +47,7 @@ _CREDENTIALS = ("credentials_missing", "token_invalid", "token_expired", "key_un
 _STATM = Path("/proc/self/statm")
 _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 _SHORTEST_S = 1.0
-"""The processor's share of less time than that would say nothing."""
+"""Over less time, the processor's share says nothing."""
 
 Component = Literal["api", "worker"]
 Part = Literal["gateway", "worker"]

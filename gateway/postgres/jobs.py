@@ -102,7 +102,7 @@ _FINISHED_SHARE = 20
 """Finished jobs may be millions: they are counted at most once a second, and for at most a twentieth of the time."""
 
 _UNTOLD = 1000
-"""So many ids are remembered of jobs that may have been kept, or not: the server did not say."""
+"""How many ids are remembered of jobs of which the server did not say whether they were kept."""
 
 
 class PostgresJobs(PostgresLeases, PostgresRemovals):
@@ -126,7 +126,7 @@ class PostgresJobs(PostgresLeases, PostgresRemovals):
     async def submit(self, jobs: Sequence[NewJob], bad_messages: Sequence[BadMessage] = ()) -> list[Submission]:
         """Keep all or nothing, in one transaction.
 
-        A job that was kept, but whose caller was not told so, is `created` when it comes again.
+        If a job was kept but its caller was not told so, the job counts as `created` when it comes again.
         """
         added = {job.id for job in jobs if job.id in self._untold}
         keep = partial(self._submissions.keep, jobs=jobs, bad_messages=bad_messages, added=added)
@@ -194,7 +194,7 @@ class PostgresJobs(PostgresLeases, PostgresRemovals):
 
     @override
     async def finished(self) -> int:
-        """The number as it was counted last, where counting takes too long."""
+        """The latest count, while a new one would take too long."""
         began = time.monotonic()
         if began < self._counted_until:
             return self._finished

@@ -100,6 +100,9 @@ WHERE job_id = $1 AND state = 'failed'
 """
 
 
+_OF_DELIVERY = ("id", "job_id", "state", "attempts", "created_at", "run_at", "ended_at", "last_error")
+
+
 class PostgresOutbox(Outbox):
     """Deliveries in PostgreSQL. Every method raises Problem `store_unavailable`."""
 
@@ -178,23 +181,6 @@ async def add_deliveries(connection: Connection, job_id: UUID | None, messages: 
 
 
 def _delivery_of(row: Row) -> Delivery:
-    message = OutboxMessage(
-        row["kind"],
-        row["destination"],
-        row["key"],
-        row["body"],
-        json.loads(row["headers"]),
-        row["tenant"],
-        row["receiver"],
-    )
-    return Delivery(
-        id=row["id"],
-        job_id=row["job_id"],
-        content=message,
-        state=row["state"],
-        attempts=row["attempts"],
-        created_at=row["created_at"],
-        run_at=row["run_at"],
-        ended_at=row["ended_at"],
-        last_error=row["last_error"],
-    )
+    message = {name: row[name] for name in ("kind", "destination", "key", "body", "tenant", "receiver")}
+    delivery = {name: row[name] for name in _OF_DELIVERY}
+    return Delivery(content=OutboxMessage(**message, headers=json.loads(row["headers"])), **delivery)

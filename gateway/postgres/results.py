@@ -1,4 +1,4 @@
-"""Results as rows of the table `task_results`: kept, found again, and found for a similar photo."""
+"""Results as rows of the table `task_results`: keeps them, finds them by key, or for a similar photo."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Where the tables are, and the SQL that says so.
+"""In which schemas the tables are: found, filled into every statement, and taken over from versions without a schema.
 
 The SQL in this package names our tables `maskwright.…`, and the ones that users query themselves `public.…`. Before it
 is sent, these words become the schemas of this installation. So no statement depends on a search path, which a pooler
@@ -27,8 +27,8 @@ SEEDS = ("user_mask_outputs", "task_results", "processing_metrics", "cache_perfo
 
 _NAME = re.compile(rf"\bmaskwright\.|'maskwright'|\bpublic\.(?=({'|'.join(SEEDS)}))")
 
-# What of the search path is free: not where another installation has its tables, nor where its view is, which reads
-# that one's counts. $1: our schema. $2: the schema that an installation is moved from, or NULL.
+# The schemas of the search path that no other installation uses: neither for its tables nor for its view, which reads
+# its own counts. $1: our schema. $2: the schema that an installation is moved from, or NULL.
 _PATH = """
 SELECT path.schema, has_schema_privilege(path.schema, 'CREATE') AS open
 FROM unnest(current_schemas(false)) WITH ORDINALITY AS path(schema, place)

@@ -72,8 +72,8 @@ class Submissions:
     ) -> list[Submission]:
         """Keep all or nothing; what became of each job.
 
-        `added` are the jobs that earlier tries added, whether that lasted or not; this one's come to them. Raises
-        SerializationError where it is to be done again; LockLostError.
+        `added` are the jobs that earlier tries added, whether they were committed or not; this try adds its own. Raises
+        SerializationError if it must be repeated; LockLostError.
         """
         submissions = await self._keep_jobs(connection, jobs, added) if jobs else []
         for message in bad_messages:

@@ -31,7 +31,7 @@ from gateway.triton import Triton
 _PAUSE_S = 0.5
 """Between two questions to a store that is away."""
 _WAIT_S = 60.0
-"""For whoever has the objects of the same name: a removal of what was there before, or an attempt that died."""
+"""How long to wait for the lock on the name: others may be removing old objects, or an attempt may have died."""
 
 
 class Sources:

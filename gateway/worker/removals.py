@@ -55,7 +55,7 @@ class Removals:
         return job.id in await self._jobs.remove([job.id], since)
 
     async def clear(self, job: Job) -> datetime | None:
-        """Remove what is there now; since when it was looked, None where nothing was looked for.
+        """Remove what is there now; return the time of the look, or None if the job is not over and nothing is removed.
 
         The photo of a job that may be worked on again stays. Raises as `remove`.
         """
@@ -88,7 +88,7 @@ class Removals:
     async def _remove_artifacts(self, request: NewJob | LockName) -> datetime:
         """Remove every artifact that no outcome names, of a later job of the same name too.
 
-        Gives the time, by the store's clock, since which nobody else could write any. Raises ObjectsKeptError.
+        Returns the time, by the store's clock, from which on nobody else could write any. Raises ObjectsKeptError.
         """
         async with self._keys.held(request, _WAIT_S) as grip:
             await self._keys.sweep(grip)

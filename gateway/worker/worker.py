@@ -31,9 +31,9 @@ from gateway.worker.relay import Relay
 from gateway.worker.runner import LeaseRenewal, Runner
 
 _DELIVERY_MARGIN_S = 20.0
-"""A delivery that is taken waits for nothing, so its lease need not be much longer than the delivery."""
+"""A delivery begins as soon as it is taken, so its lease need be only a little longer than the delivery."""
 _LAST_DELIVERIES_S = 1.0
-"""What the relays get where the jobs took the whole grace."""
+"""What is left for the relays if the jobs took all of SHUTDOWN_GRACE_S."""
 
 
 @dataclass(frozen=True)

@@ -188,7 +188,7 @@ async def test_old_jobs_expire_and_are_forgotten(stores, sql):
     assert await sql.fetch("SELECT user_id FROM user_mask_outputs") == []
 
 
-async def test_what_a_forgotten_job_owes_is_sent_all_the_same(stores):
+async def test_pending_messages_of_a_forgotten_job_are_sent(stores):
     jobs = [request(callbacks=(MESSAGE,)), request(callbacks=(MESSAGE,))]
     await stores.jobs.submit(jobs)
     await stores.jobs.delete(jobs[0].id)

@@ -52,7 +52,7 @@ async def test_only_what_is_missing_is_applied(settings):
 
 
 @pytest.mark.parametrize("step", [one for one in known_migrations() if one.version > FORMER], ids=lambda one: one.name)
-def test_a_step_locks_readers_out_after_its_long_work_alone(step):
+def test_a_migration_locks_readers_out_only_after_its_long_work(step):
     assert "CREATE INDEX" not in step.sql.partition("DROP INDEX")[2]
 
 

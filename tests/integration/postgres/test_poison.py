@@ -93,7 +93,7 @@ async def test_a_job_is_over_once_nobody_can_replay_it(stores):
     assert await stores.jobs.over([replayed.id, dropped.id]) == {replayed.id: False, dropped.id: True}
 
 
-async def test_a_deleted_job_is_no_poison(stores):
+async def test_a_deleted_job_has_no_dead_letter(stores):
     job = await failed_from_kafka(stores)
     await stores.jobs.delete(job.id)
     assert await stores.dead_letters.entries(10) == []

@@ -71,7 +71,7 @@ async def test_a_message_whose_keeping_was_not_answered_is_counted_when_it_comes
     assert counted(instruments) == 1
 
 
-async def test_what_can_be_replayed_is_not_over(stores):
+async def test_a_job_that_can_be_replayed_is_not_over(stores):
     waiting, failed, replayable = (request(user, source=FROM_KAFKA) for user in ("ann", "bob", "carl"))
     await stores.jobs.submit([waiting, failed, replayable])
     for lease in await stores.jobs.claim("worker", 3, LEASE_S):

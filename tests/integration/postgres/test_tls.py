@@ -88,7 +88,7 @@ async def test_an_address_without_a_host_name_may_be_verified_by_its_authority_a
         ("options=-c%20work_mem%3Dmuch", "invalid value for parameter"),
     ],
 )
-async def test_what_will_be_refused_again_is_told_at_once(server, tmp_path, query, says):
+async def test_a_refusal_that_will_be_repeated_is_raised_at_once(server, tmp_path, query, says):
     other = make_authority(tmp_path / "other")
     _, key = other.sign("other")
     dsn = server.address(query.format(other=other.file, ca=server.authority.file, key=key))

@@ -171,7 +171,7 @@ async def test_a_job_handed_back_is_due_at_once_and_has_not_begun(stores):
     assert (await stores.jobs.get(job.id)).attempts == 0
 
 
-async def test_a_job_that_ends_its_workers_again_and_again_fails(stores, clock):
+async def test_a_job_whose_workers_die_again_and_again_fails(stores, clock):
     job = request(callbacks=TOLD)
     await stores.jobs.submit([job])
     for _ in range(3):
@@ -295,7 +295,7 @@ async def test_counts_tell_jobs_by_state_and_what_live_workers_can_do(stores, cl
     assert (await stores.jobs.counts()).workers == 3
 
 
-async def test_who_waits_is_told(stores):
+async def test_each_change_of_a_job_is_notified(stores):
     job = request(callbacks=TOLD)
     signals = stores.signals
     with signals.subscribe(str(job.id)) as of_job, signals.subscribe(WORK) as work, signals.subscribe(OUTBOX) as outbox:
@@ -331,7 +331,7 @@ async def test_without_messages_there_are_no_dead_letters(stores):
     assert not await stores.dead_letters.drop(1)
 
 
-async def test_an_outcome_that_cannot_be_told_changes_nothing(clock):
+async def test_a_job_does_not_end_if_its_messages_cannot_be_made(clock):
     def refuse(_job, _outcome):
         raise RuntimeError("no")
 
@@ -344,7 +344,7 @@ async def test_an_outcome_that_cannot_be_told_changes_nothing(clock):
     assert await stores.jobs.release(lease)
 
 
-async def test_what_ended_lately_is_counted_for_a_minute(stores, clock):
+async def test_ended_jobs_are_counted_for_a_minute(stores, clock):
     assert await stores.jobs.recent() == Recent(0, 0, None)
     assert (Recent(0, 0, None).success_rate, Recent(0, 0, None).per_second) == (None, 0)
     await stores.jobs.submit([request(outcome=MISTAKEN), request()])

@@ -150,7 +150,7 @@ async def test_the_callers_mistake_ends_the_job_at_once() -> None:
 
 
 @pytest.mark.parametrize("error", [Problem("triton_unavailable", "away"), RuntimeError("a bug")])
-async def test_what_may_pass_is_tried_again(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_passing_failure_is_tried_again(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.worker.attempts.RETRIES", Backoff(0.0, 0.0))
     failures = [error, error]
 
