@@ -2,10 +2,10 @@
 
 import asyncio
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from operator import add
 from typing import Literal, Protocol
@@ -251,39 +251,27 @@ class Traffic:
 NOTHING = Traffic()
 
 
-@dataclass(frozen=True)
-class Counted:
-    """Traffic by pipeline, and hits by the digest of the entry."""
-
-    traffic: Mapping[str, Traffic]
-    hits: Mapping[bytes, int]
-
-
+@dataclass
 class Tally:
-    """Counts requests until the counts are taken."""
+    """Requests that were counted and not written down yet: traffic by pipeline, hits by the digest of the entry."""
 
-    def __init__(self) -> None:
-        self._traffic: defaultdict[str, Traffic] = defaultdict(Traffic)
-        self._hits: Counter[bytes] = Counter()
+    traffic: dict[str, Traffic] = field(default_factory=dict)
+    hits: Counter[bytes] = field(default_factory=Counter)
 
     def count(self, served: CacheHit | NewEntry) -> None:
         """Count one request."""
-        self._traffic[served.key.pipeline] += Traffic.of(served)
+        self._add(served.key.pipeline, Traffic.of(served))
         if isinstance(served, CacheHit):
-            self._hits[served.key.digest] += 1
+            self.hits[served.key.digest] += 1
 
-    def take(self) -> Counted:
-        """The counts since the last time."""
-        counted = Counted(dict(self._traffic), dict(self._hits))
-        self._traffic.clear()
-        self._hits.clear()
-        return counted
+    def merge(self, other: "Tally") -> None:
+        """Add what another one has counted."""
+        for pipeline, traffic in other.traffic.items():
+            self._add(pipeline, traffic)
+        self.hits.update(other.hits)
 
-    def put_back(self, counted: Counted) -> None:
-        """Add counts again that could not be written down."""
-        for pipeline, traffic in counted.traffic.items():
-            self._traffic[pipeline] += traffic
-        self._hits.update(counted.hits)
+    def _add(self, pipeline: str, traffic: Traffic) -> None:
+        self.traffic[pipeline] = self.traffic.get(pipeline, NOTHING) + traffic
 
 
 class KeyedLocks:

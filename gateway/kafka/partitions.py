@@ -58,20 +58,12 @@ class Standing:
         self.again_at = time.monotonic() + _BACKOFF.pause_s(self.tries)
 
 
-@dataclass(frozen=True)
-class Skipped:
-    """An unreadable record that is stepped over, and its partition."""
-
-    partition: TopicPartition
-    unreadable: Unreadable
-
-
 @dataclass
 class Taken:
-    """Messages partition by partition, what is stepped over, and each partition's next offset."""
+    """Messages partition by partition, unreadable records that are stepped over, and each partition's next offset."""
 
     messages: list[Message] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
+    skipped: list[tuple[TopicPartition, Unreadable]] = field(default_factory=list)
     ends: dict[TopicPartition, int] = field(default_factory=dict)
 
 
@@ -171,7 +163,7 @@ class Partitions:
             return
         self._consumer.seek(partition, reading.end)
         taken.messages += [_message(partition, record, record.headers) for record in reading.records]
-        taken.skipped += [Skipped(partition, one) for one in reading.unreadable]
+        taken.skipped += [(partition, one) for one in reading.unreadable]
         taken.ends[partition] = standing.offset = reading.end
         if reading.is_all:
             self._standing.pop(partition, None)

@@ -16,7 +16,6 @@ from gateway.cache.cache import (
     CacheHit,
     CacheKey,
     CacheStats,
-    Counted,
     KeyedLocks,
     NewEntry,
     NullCache,
@@ -198,14 +197,14 @@ class PostgresCache(Cache):
 
     async def note(self) -> None:
         """Note what was counted."""
-        counted = self._tally.take()
+        counted, self._tally = self._tally, Tally()
         if not counted.traffic:
             return
         try:
             with _refusals_as_problems():
                 await self._pool.transact(partial(_note, counted=counted))
         except (Problem, asyncio.CancelledError):
-            self._tally.put_back(counted)
+            self._tally.merge(counted)
             raise
 
     async def note_forever(self) -> None:
@@ -229,10 +228,9 @@ def _refusals_as_problems() -> Iterator[None]:
         raise Problem("store_unavailable", f"PostgreSQL refused: {error}", retry_after=2) from error
 
 
-async def _note(connection: Connection, counted: Counted) -> None:
-    if counted.traffic:
-        rows = [(pipeline, *vars(traffic).values()) for pipeline, traffic in counted.traffic.items()]
-        await connection.execute(_COUNT, *(list(column) for column in zip(*rows, strict=True)))
+async def _note(connection: Connection, counted: Tally) -> None:
+    rows = [(pipeline, *vars(traffic).values()) for pipeline, traffic in counted.traffic.items()]
+    await connection.execute(_COUNT, *(list(column) for column in zip(*rows, strict=True)))
     if counted.hits:
         digests = [digest.hex() for digest in counted.hits]
         await connection.execute(_HIT, digests, list(counted.hits.values()))

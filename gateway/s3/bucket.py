@@ -221,30 +221,32 @@ class S3Bucket(Bucket):
         self._sse = encryption(settings)
         self._eraser = Eraser(client, bucket)
 
+    @override
     async def put(self, key: str, data: bytes, media_type: str) -> None:
         """Write an object; a missing bucket is made again."""
         content = Timed(StoredObject(data, media_type), time.monotonic() + patience_s(len(data)))
         with storage_errors():
             await self._client.call(lambda sdk: write(sdk, self._bucket, key, content, self._sse), len(data))
 
+    @override
     async def get(self, key: str) -> StoredObject:
-        """Read an object. Raises ObjectMissingError."""
         with storage_errors():
             return await self._client.call(lambda sdk: read(sdk, self._bucket, key), self._largest_bytes)
 
+    @override
     async def remove(self, keys: Sequence[str]) -> None:
-        """Remove objects with all their versions; missing ones count as removed. Raises ObjectsKeptError."""
         with storage_errors():
             await self._eraser.erase(keys)
 
+    @override
     async def keys(self, prefix: str) -> list[str]:
         """Every key that begins with the prefix, also of objects of which only older versions are left."""
         with storage_errors():
             versions = await self._eraser.keeps_versions()
             return await self._client.call(lambda sdk: keys_of(sdk, self._bucket, prefix, versions=versions))
 
+    @override
     async def check(self) -> None:
-        """Return if the server answers."""
         with storage_errors():
             await self._client.call(lambda sdk: ask(sdk, self._bucket))
 

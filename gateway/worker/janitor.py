@@ -30,6 +30,7 @@ class Janitor:
     def __init__(self, settings: Settings, stores: Stores) -> None:
         self.heartbeat = Heartbeat("janitor")
         self._jobs = stores.jobs
+        self._locks = stores.locks
         self._removals = Removals(stores)
         self._retention_days = settings.job_retention_days
         self._prunings = (
@@ -76,7 +77,7 @@ class Janitor:
 
     async def _recover_some(self) -> int:
         """Each name is tried once: objects that S3 does not let us remove stay for good."""
-        names = await self._removals.left(_BATCH)
+        names = await self._locks.lapsed(_BATCH)
         for name in names:
             try:
                 await self._removals.recover(name)
