@@ -26,10 +26,9 @@ from gateway.jobs.store import (
     Submission,
     TenantCounts,
 )
-from gateway.postgres.endings import Endings
+from gateway.postgres.endings import Endings, PostgresRemovals
 from gateway.postgres.leases import PostgresLeases
 from gateway.postgres.pool import Pool
-from gateway.postgres.removals import PostgresRemovals
 from gateway.postgres.rows import SHOWN, get_job, job_of, list_query, waiting_of
 from gateway.postgres.submissions import Submissions
 from gateway.settings import Settings

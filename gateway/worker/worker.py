@@ -24,8 +24,7 @@ from gateway.settings import Settings
 from gateway.stores import Stores
 from gateway.supervision import Supervised, keep_running
 from gateway.triton import Triton
-from gateway.worker.attempts import Attempts
-from gateway.worker.execution import Execution
+from gateway.worker.attempts import Attempts, Execution
 from gateway.worker.janitor import Janitor
 from gateway.worker.relay import Relay
 from gateway.worker.runner import LeaseRenewal, Runner

@@ -16,8 +16,7 @@ from gateway.results import Stopwatch
 from gateway.retry import Backoff
 from gateway.settings import Settings
 from gateway.stores import Stores
-from gateway.worker.attempts import Attempts
-from gateway.worker.execution import ClaimedJob, Done
+from gateway.worker.attempts import Attempts, ClaimedJob, Done
 from gateway.worker.runner import LeaseRenewal, Runner
 from tests.unit.gateway.worker.jobs import memory, memory_settings, new_job
 
