@@ -37,7 +37,7 @@ _BACKOFF = Backoff(0.02, 0.5, factor=1.5)
 
 
 class InUseError(Problem):
-    """Another had the lock for longer than somebody would wait."""
+    """Another had the lock for longer than the caller would wait."""
 
     def __init__(self) -> None:
         super().__init__("storage_unavailable", "Objects of the same user and request id are being written or removed.")

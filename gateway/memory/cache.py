@@ -1,4 +1,4 @@
-"""Results in memory."""
+"""The cache in memory."""
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Jobs in memory."""
+"""The queue in memory."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Jobs in memory: how they are found, and whose turn it is."""
+"""The table of jobs in memory: how they are found, and in which order they are claimed."""
 
 import heapq
 from collections import Counter

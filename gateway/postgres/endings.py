@@ -23,7 +23,7 @@ from gateway.postgres.rows import SHOWN, WORKED_ON, clean, get_job, job_of, outc
 from gateway.postgres.turns import lock_users, settle_turns
 from gateway.settings.settings import MASK_TYPES
 
-# The token stays, to know the lease that ended the job should it ask again; without one, no lease did.
+# The token stays, so that the lease that ended the job is known if it asks again; without a lease it is NULL.
 _END = f"""
 UPDATE maskwright.jobs SET
     state = $3, error_code = $4, error_detail = $5, result = $6, artifacts = $7, timings_ms = $8,
@@ -36,7 +36,7 @@ RETURNING {WORKED_ON}
 """  # noqa: S608 of constants
 _ENDED_BY = "SELECT FROM maskwright.jobs WHERE id = $1 AND lease_token = $2 AND finished_at IS NOT NULL"
 _OWNER = "SELECT owner FROM maskwright.jobs WHERE id = $1 AND deleted_at IS NULL"
-# A message that comes once more finds its job, however soon that was deleted.
+# A message that comes again must find its job, so the row of a job from Kafka stays for a while.
 _HIDE = f"""
 UPDATE maskwright.jobs SET
     deleted_at = now(), removal_at = now() + $2 * interval '1 second', removal_attempts = 0, removal_error = NULL,
@@ -184,14 +184,14 @@ UPDATE maskwright.jobs SET
     removal_attempts = 0, removal_error = NULL
 WHERE id = ANY($1::uuid[])
 """
-# In one look: a replay between two would let a job be worked on again.
+# In one statement: between two, a replay could let a job run again.
 _OVER = """
 SELECT id, finished_at IS NOT NULL AND NOT EXISTS (
     SELECT FROM maskwright.poison WHERE poison.job_id = jobs.id AND closed_at IS NULL
 ) AS over
 FROM maskwright.jobs WHERE id = ANY($1::uuid[])
 """
-# What is still owed to others is sent all the same.
+# Pending deliveries stay, and are sent.
 _FORGET_DELIVERIES = "DELETE FROM maskwright.deliveries WHERE job_id = ANY($1::uuid[]) AND state <> 'pending'"
 _FORGET_MASKS = """
 DELETE FROM public.user_mask_outputs AS masks USING maskwright.jobs

@@ -46,7 +46,7 @@ SELECT
         SELECT coalesce(sum(capacity), 0) FROM maskwright.workers WHERE seen_at > now() - $1 * interval '1 second'
     ) AS workers
 """
-# From one tenant to the next by the index. A held job waits for one of its user's that is not, or runs: of its tenant.
+# From one tenant to the next by the index. A tenant with a held job also has a job that is not held, or one that runs.
 _OF_TENANT = """
 WITH RECURSIVE waiting AS (
     (

@@ -16,9 +16,10 @@ from gateway.postgres.rows import WORKED_ON, clean, lease_of
 from gateway.postgres.turns import lock_users, settle_turns
 from gateway.results import Failure
 
-# From one tenant to the next by the index, so that many jobs of one cost no more than one. What is planned is no lock:
-# only so many of each tenant are locked as are taken. Others that claim at once pass over these to those behind them.
-# An array, as how many are chosen is not known beforehand: the planner would join all jobs to them.
+# Goes from one tenant to the next by the index, so that many jobs of one tenant cost no more than one job. The plan
+# locks nothing; then as many jobs of each tenant are locked as are taken. Workers that claim at the same time skip
+# these, and take those behind them. The chosen ids are an array: otherwise the planner, which does not know how few
+# they are, would join all jobs to them.
 _DUE = "state = 'queued' AND NOT held AND run_at <= now()"
 _CLAIM = f"""
 WITH RECURSIVE round AS (
@@ -92,7 +93,7 @@ LEFT JOIN claimed ON true LEFT JOIN chosen ON chosen.id = claimed.id LEFT JOIN p
 ORDER BY planned.taken, planned.passed, planned.tenant, claimed.priority DESC, claimed.sequence
 """  # noqa: S608 of constants
 _TENANTS = 16
-"""So many tenants with due jobs are looked at, or as many as jobs are wanted, from the last that was served on."""
+"""How many tenants with due jobs are looked at, after the one served last; more if more jobs are wanted."""
 _RENEW = """
 WITH alive AS (
     INSERT INTO maskwright.workers (worker, capacity, seen_at) VALUES ($1, $2, now())

@@ -66,7 +66,7 @@ _POSTPONE = """
 UPDATE maskwright.deliveries SET last_error = $3, run_at = now() + $4 * interval '1 second'
 WHERE id = $1 AND attempts = $2 AND state = 'pending'
 """
-# Nobody can ask again for those of no job.
+# Nobody can ask for a delivery without a job to be sent again, so it is removed.
 _GIVE_UP = """
 WITH forgotten AS (
     DELETE FROM maskwright.deliveries WHERE id = $1 AND attempts = $2 AND state = 'pending' AND job_id IS NULL
@@ -163,7 +163,7 @@ class PostgresOutbox(Outbox):
 
 
 async def add_deliveries(connection: Connection, job_id: UUID | None, messages: Sequence[OutboxMessage]) -> None:
-    """Owe messages, in their order, within the transaction that owes them; those of no job go once they are sent."""
+    """Add messages in their order, within the caller's transaction; those without a job go once they are sent."""
     if not messages:
         return
     await connection.execute(

@@ -39,7 +39,7 @@ _SHORT = (
     "'' AS parameters"
 )
 SHOWN = f"{_ALWAYS}, jobs.result, '' AS parameters"
-"""The columns of a job that is not worked on: without its parameters, which former versions let be of any size."""
+"""The columns of a job that is shown: without its parameters, which earlier versions stored here at any size."""
 WORKED_ON = f"{_ALWAYS}, jobs.result, jobs.parameters"
 
 _GET = f"SELECT {SHOWN} FROM maskwright.jobs WHERE id = $1 AND deleted_at IS NULL"  # noqa: S608 of constants

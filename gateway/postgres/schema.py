@@ -150,7 +150,7 @@ RELEASED: Mapping[int, str] = MappingProxyType(
 """Checksums of the migrations as they were without a schema: rows with them are ours, and no other tool's."""
 
 _MOVED = "0010_moved_to_a_schema_of_their_own"
-"""Stays in the former book of migrations: a former version that is started reads it there, and does not start."""
+"""This row stays in the former table of migrations, so that a former version that is started refuses to run."""
 
 _BOOKS = """
 SELECT home.nspname::text AS schema
@@ -221,9 +221,9 @@ async def make_schema(connection: Connection, schema: str) -> None:
 
 
 async def former_schema(connection: Connection, schema: str) -> str | None:
-    """Where an installation of a version without a schema is, by the rows of its own book of migrations.
+    """Where an installation of a version without a schema is, by the rows of its own table of migrations.
 
-    Raises MigrationError where the book is ours, but of a version that is not known here.
+    Raises MigrationError if the table is ours, but of a version that is not known here.
     """
     for row in await connection.fetch(_BOOKS, schema):
         home = str(row["schema"])
@@ -261,7 +261,7 @@ async def _refuse_while_it_runs(named: Named) -> None:
 
 
 async def _move_tables(named: Named, names: Names, former: str) -> None:
-    """The former book stays, with one row more."""
+    """The former table of migrations stays, with one row more."""
     source, target = quoted(former), quoted(names.schema)
     await named.execute(f"CREATE TABLE {target}.schema_migrations (LIKE {source}.schema_migrations INCLUDING ALL)")
     await named.execute(f"INSERT INTO {target}.schema_migrations SELECT * FROM {source}.schema_migrations")  # noqa: S608

@@ -55,7 +55,7 @@ CROSS JOIN LATERAL (
 """  # noqa: S608 of constants
 
 _NOT_HERE = "null"
-"""A worker of a version that knows no stored parameters fails by it, and lets another one try."""
+"""A worker of a version that knows no stored parameters fails on this value; then another worker tries."""
 _Identity = tuple[str, str, str]
 _Kept = Mapping[UUID | _Identity, Job]
 """Jobs that the store has, by their ids; and by tenant, user and request id where they are not being deleted."""
