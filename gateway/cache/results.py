@@ -159,14 +159,12 @@ class Results:
         versions = f"{self._namespace}\n{versions}"
         key = await _key_of(work, versions)
         hit = await self._ask(lambda: self._cache.find(key))
-        similarity = None if hit or not self._bits else await self._similarity(work, versions)
+        similarity = None
+        if self._bits and not hit:  # decoding the photo takes a while, so in a thread
+            similarity = await asyncio.to_thread(similarity_of, work, versions, self._tolerance)
         if similarity:
             hit = await self._ask(lambda: self._cache.find_similar(similarity, self._bits))
         return Reservation(*self._ttls, None if self._away else key, hit, similarity)
-
-    async def _similarity(self, work: Work, versions: str) -> Similarity | None:
-        """Decoding takes a while, so in a thread."""
-        return await asyncio.to_thread(similarity_of, work, versions, self._tolerance)
 
     async def _wait(self, stack: AsyncExitStack, key: CacheKey, deadline: Deadline) -> None:
         try:

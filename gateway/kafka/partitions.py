@@ -129,7 +129,9 @@ class Partitions:
         else:
             if records:
                 self._standing.pop(partition, None)
-                taken.messages += [_message(partition, record, _headers(record.headers)) for record in records]
+                for record in records:
+                    headers = {name: value or b"" for name, value in record.headers}
+                    taken.messages.append(_message(partition, record, headers))
                 taken.ends[partition] = records[-1].offset + 1
 
     def _fail(self, partition: TopicPartition, offset: int, error: Exception) -> None:
@@ -167,10 +169,6 @@ class Partitions:
         taken.ends[partition] = standing.offset = reading.end
         if reading.is_all:
             self._standing.pop(partition, None)
-
-
-def _headers(pairs: Sequence[tuple[str, bytes | None]]) -> Mapping[str, bytes]:
-    return {name: value or b"" for name, value in pairs}
 
 
 def _message(partition: TopicPartition, record: Record, headers: Mapping[str, bytes]) -> Message:

@@ -71,7 +71,8 @@ class JobTable:
         """Keep a job as it is now."""
         self._jobs[job.id] = job
         unfinished, finished = (self._unfinished, job.request.owner), (self._finished, job.request.tenant)
-        _add(*(finished if job.finished else unfinished), job.id)
+        groups, name = finished if job.finished else unfinished
+        groups.setdefault(name, {}).setdefault(job.id)
         _discard(*(unfinished if job.finished else finished), job.id)
 
     def hide(self, job: Job, now: datetime, removal: Removal) -> None:
@@ -172,10 +173,6 @@ def in_rounds(due: Iterable[Job], busy: Mapping[str, int], after: str) -> list[J
 
 def _turn(job: Job) -> tuple[bool, int, int]:
     return job.state != "running", -job.request.priority, job.sequence
-
-
-def _add(groups: dict[str, dict[UUID, None]], name: str, job_id: UUID) -> None:
-    groups.setdefault(name, {}).setdefault(job_id)
 
 
 def _discard(groups: dict[str, dict[UUID, None]], name: str, job_id: UUID) -> None:

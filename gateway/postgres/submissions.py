@@ -83,7 +83,8 @@ class Submissions:
     async def _keep_jobs(self, connection: Connection, jobs: Sequence[NewJob], added: set[UUID]) -> list[Submission]:
         users = {job.owner for job in jobs}
         await lock_users(connection, users)
-        new = {row["id"] for row in await connection.fetch(_ADD, *_columns(jobs))}
+        columns = (list(column) for column in zip(*map(_values, jobs), strict=True))
+        new = {row["id"] for row in await connection.fetch(_ADD, *columns)}
         kept = await _kept(connection, jobs)
         for job in jobs:
             if job.outcome and job.id in new:
@@ -131,12 +132,8 @@ def _submissions(jobs: Sequence[NewJob], kept: _Kept, added: Collection[UUID]) -
         untold.discard(job.id)
 
 
-def _columns(jobs: Sequence[NewJob]) -> list[list[object]]:
-    """The arrays that _ADD takes."""
-    return [list(column) for column in zip(*map(_values, jobs), strict=True)]
-
-
 def _values(job: NewJob) -> tuple[object, ...]:
+    """What _ADD takes of each job, column by column."""
     return (
         job.id,
         job.pipeline,

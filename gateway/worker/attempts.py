@@ -167,7 +167,8 @@ class Execution:
         with watch.stage("fetch"):
             photo, parameters = await self._fetch(job.request, deadline)
         work = Work(pipeline, photo, parameters, job.request.tenant)
-        turn = Turn("queue", partial(self._turns.held, _owner_of(job)))  # the job has a worker, but not yet a model
+        owner = Owner(job.request.tenant, job.request.owner)
+        turn = Turn("queue", partial(self._turns.held, owner))  # the job has a worker, but not yet a model
         async with AsyncExitStack() as stack:
             inference = self._inferences.result(work, turn, deadline, watch)
             found, value = await stack.enter_async_context(inference)
@@ -207,11 +208,6 @@ class Execution:
         return photo, parameters
 
 
-def _owner_of(job: Job) -> Owner:
-    """Who waits for the job: a user, of a tenant."""
-    return Owner(job.request.tenant, job.request.owner)
-
-
 RETRIES = Backoff(1.0, 60.0, jitter=0.2)
 """Pauses between attempts at a job; they differ at random, so that jobs that failed together do not return together."""
 _MAY_PASS = frozenset({"pipeline_not_found"})
@@ -244,7 +240,8 @@ class Attempts:
 
     async def _work(self, claimed: ClaimedJob) -> None:
         watch = Stopwatch()
-        watch.add("queue", _waited_s(claimed.job))
+        if claimed.job.started_at:
+            watch.add("queue", (claimed.job.started_at - claimed.job.created_at).total_seconds())
         self._log.info("job begun", pipeline=claimed.job.request.pipeline, attempts=claimed.job.attempts)
         try:
             async with self._execution.done(claimed, watch) as done:
@@ -330,7 +327,3 @@ def _with_lock(claimed: ClaimedJob, outcome: Outcome) -> Lease:
     """The lease, with the lock that its artifacts depend on."""
     grip = claimed.grip
     return replace(claimed.lease, lock=grip.lock.token) if grip and outcome.artifacts else claimed.lease
-
-
-def _waited_s(job: Job) -> float:
-    return (job.started_at - job.created_at).total_seconds() if job.started_at else 0.0
