@@ -74,7 +74,7 @@ def services_on(
     settings: Settings, registry: Mapping[str, Pipeline], triton: Triton, stores: Stores, instruments: Instruments
 ) -> Services:
     """The services on what is open already."""
-    collector = StoreCollector(stores.jobs, stores.outbox, stores.poison, stores.cache)
+    collector = StoreCollector(stores.jobs, stores.outbox, stores.dead_letters, stores.cache)
     results = Results(settings, stores.cache, ModelVersions(triton))
     return Services(
         settings=settings,

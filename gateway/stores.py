@@ -4,46 +4,68 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from gateway.access.audit import AuditLog
+from gateway.access.audit import AuditLog, FileAudit
 from gateway.access.forwarded import own_base
-from gateway.access.keys import KeyStore
-from gateway.cache.cache import Cache
+from gateway.access.keys import FileKeys, KeyStore
+from gateway.cache.cache import Cache, NullCache
 from gateway.jobs.artifacts import ArtifactLocks
-from gateway.jobs.dead_letters import DeadLetters
+from gateway.jobs.dead_letters import DeadLetters, NoDeadLetters
 from gateway.jobs.objects import Bucket
-from gateway.jobs.outbox import Outbox
+from gateway.jobs.outbox import MessageMaker, Outbox
 from gateway.jobs.outbox_messages import Links, by_job, by_key, message_maker
 from gateway.jobs.store import Ended, JobStore, Signals, unheard
 from gateway.logs import get_logger
-from gateway.memory.stores import memory_stores
-from gateway.postgres.stores import open_postgres
+from gateway.memory.cache import MemoryCache
+from gateway.memory.jobs import MemoryJobs
+from gateway.memory.objects import Endings, MemoryArtifactLocks, MemoryBucket, MemoryLimit, Objects
+from gateway.memory.outbox import MemoryOutbox
+from gateway.memory.table import Clock, JobTable, system_clock
+from gateway.postgres.access import PostgresAudit, PostgresKeys
+from gateway.postgres.cache import open_cache
+from gateway.postgres.database import find_database
+from gateway.postgres.dead_letters import PostgresDeadLetters
+from gateway.postgres.jobs import PostgresJobs
+from gateway.postgres.locks import PostgresArtifactLocks
+from gateway.postgres.outbox import PostgresOutbox
+from gateway.postgres.pool import listening, open_pool
 from gateway.s3.bucket import open_buckets
 from gateway.s3.images import S3Images
 from gateway.settings import Settings, SettingsError
 
+_PHOTOS_SHARE = 0.75
+"""Photos may take so much of the memory; the rest is for masks, so that the jobs of those photos can end."""
 
-@dataclass(frozen=True)
-class Stores:
-    """The stores of one process; `durable` where they outlive it.
 
-    `links` makes links to artifacts; `images` reads photos from callers' buckets, where there is S3; `database_fault`
-    says why the database did not answer the last time, or nothing.
+@dataclass(frozen=True, kw_only=True)
+class DatabaseStores:
+    """What PostgreSQL keeps where there is one.
+
+    `signals` says what changed; `database_fault` why the database did not answer the last time, or nothing.
     """
 
     jobs: JobStore
     locks: ArtifactLocks
     outbox: Outbox
-    poison: DeadLetters
-    photos: Bucket
-    artifacts: Bucket
-    signals: Signals
+    dead_letters: DeadLetters
     cache: Cache
     keys: KeyStore
     audit: AuditLog
+    signals: Signals
+    database_fault: Callable[[], str] = str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stores(DatabaseStores):
+    """The stores of one process; `durable` where they outlive it.
+
+    `links` makes links to artifacts; `images` reads photos from callers' buckets, where there is S3.
+    """
+
+    photos: Bucket
+    artifacts: Bucket
     durable: bool
     links: Links = by_key
     images: S3Images | None = None
-    database_fault: Callable[[], str] = str
 
 
 def durable(settings: Settings) -> bool:
@@ -73,18 +95,30 @@ async def open_stores(settings: Settings, ended: Ended = unheard) -> AsyncIterat
 
 @asynccontextmanager
 async def _open_memory(settings: Settings, ended: Ended) -> AsyncIterator[Stores]:
-    kept = memory_stores(settings, message_maker(settings, by_key(own_base(settings))), ended=ended)
-    yield Stores(
-        jobs=kept.jobs,
-        locks=kept.locks,
-        outbox=kept.outbox,
-        poison=kept.poison,
-        photos=kept.photos,
-        artifacts=kept.artifacts,
-        signals=kept.signals,
-        cache=kept.cache,
-        keys=kept.keys,
-        audit=kept.audit,
+    yield memory_stores(settings, message_maker(settings, by_key(own_base(settings))), ended=ended)
+
+
+def memory_stores(
+    settings: Settings, messages_of: MessageMaker, clock: Clock = system_clock, ended: Ended = unheard
+) -> Stores:
+    """Empty stores in memory, for one event loop alone; keys and the audit log, which must last, are in files."""
+    signals, table, photos, artifacts = Signals(), JobTable(), Objects(), Objects()
+    outbox, locks = MemoryOutbox(signals, clock), MemoryArtifactLocks(clock)
+    cache = MemoryCache(settings, clock) if settings.cache_enabled else NullCache()
+    endings = Endings(table, outbox, photos, artifacts, cache, messages_of, locks)
+    limit = MemoryLimit(settings.memory_store_bytes, (photos, artifacts), endings.shed)
+    photo_limit = MemoryLimit(int(settings.memory_store_bytes * _PHOTOS_SHARE), (photos,))
+    return Stores(
+        jobs=MemoryJobs(settings, table, endings, locks, signals, clock, ended),
+        locks=locks,
+        outbox=outbox,
+        dead_letters=NoDeadLetters(),
+        photos=MemoryBucket(photos, (photo_limit, limit)),
+        artifacts=MemoryBucket(artifacts, (limit,)),
+        signals=signals,
+        cache=cache,
+        keys=FileKeys(settings),
+        audit=FileAudit(settings),
         durable=False,
     )
 
@@ -100,21 +134,40 @@ async def _open_durable(settings: Settings, ended: Ended) -> AsyncIterator[Store
         announce = message_maker(settings, links(own_base(settings)))
         async with open_postgres(settings, announce, signals, ended) as kept:
             yield Stores(
-                jobs=kept.jobs,
-                locks=kept.locks,
-                outbox=kept.outbox,
-                poison=kept.poison,
+                **vars(kept),
                 photos=buckets.photos,
                 artifacts=buckets.artifacts,
-                signals=signals,
-                cache=kept.cache,
-                keys=kept.keys,
-                audit=kept.audit,
                 links=links,
                 durable=True,
                 images=buckets.images,
-                database_fault=kept.fault,
             )
+
+
+@asynccontextmanager
+async def open_postgres(
+    settings: Settings, messages_of: MessageMaker, signals: Signals, ended: Ended = unheard
+) -> AsyncIterator[DatabaseStores]:
+    """The stores in PostgreSQL for as long as the context lasts, their tables made first.
+
+    Waits for a database that is not up yet, 30 s. Raises Problem `store_unavailable`, SettingsError, MigrationError.
+    """
+    database, _ = await find_database(settings)
+    async with (
+        open_pool(database, settings.postgres_pool_size) as pool,
+        listening(database, signals),
+        open_cache(settings, database, pool) as cache,
+    ):
+        yield DatabaseStores(
+            jobs=PostgresJobs(pool, settings, messages_of, ended),
+            locks=PostgresArtifactLocks(pool),
+            outbox=PostgresOutbox(pool),
+            dead_letters=PostgresDeadLetters(pool, settings),
+            cache=cache,
+            keys=PostgresKeys(pool),
+            audit=PostgresAudit(pool),
+            signals=signals,
+            database_fault=lambda: pool.fault,
+        )
 
 
 def _in_s3(link: Callable[[str], str]) -> Links:

@@ -28,8 +28,8 @@ from deploy.embedded.keeper import Keeper
 from deploy.embedded.postgres import Postgres
 from gateway.jobs.job import ImageReference, Lease, NewJob, Outcome
 from gateway.jobs.store import WORK, JobStore, Signals
-from gateway.postgres.stores import open_postgres
 from gateway.settings import Settings
+from gateway.stores import open_postgres
 
 FLOOD, GUEST = "acme", "globex"
 LEASE_S = 600.0

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import numpy as np
 
-from gateway.cache.cache import Cache, CachedResult, CacheHit, CacheKey, NewEntry, Similarity
+from gateway.cache.cache import ALL_DAYS, Cache, CachedResult, CacheHit, CacheKey, NewEntry, Similarity
 from gateway.results import Artifact, Failure
 
 HOUR_S = 3600.0
@@ -64,7 +64,7 @@ async def counts(cache: Cache) -> None:
         cache.count(entry(number, value))
     for _ in range(3):
         cache.count(await cache.find(key(1)))
-    stats, totals = await cache.stats(1), await cache.totals()
+    stats, totals = await cache.stats(1), await cache.stats(ALL_DAYS)
     assert (stats.requests, stats.hits, stats.successes, stats.failures, stats.entries) == (5, 3, 1, 1, 2)
     assert (stats.spent_ms, stats.saved_ms) == (100.0, 240.0)
     assert (stats.hit_ratio, stats.average_ms, round(stats.efficiency, 3)) == (0.6, 50.0, 0.706)

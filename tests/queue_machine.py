@@ -77,7 +77,7 @@ class QueueUnderTest(ABC):
 
     jobs: JobStore
     outbox: Outbox
-    poison: DeadLetters
+    dead_letters: DeadLetters
     takes_messages = True
     """Whether jobs may come from Kafka, and dead letters with them."""
 
@@ -242,7 +242,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(choice=_CHOICES, keep=st.booleans())
     def close_poison(self, choice: int, *, keep: bool) -> None:
-        entries = self._wait(self._queue.poison.entries(_ALL))
+        entries = self._wait(self._queue.dead_letters.entries(_ALL))
         opened = [entry.job_id or entry.origin for entry in entries]
         messages = [origin for (origin, _), is_open in self._model.poisoned_messages.items() if is_open]
         assert sorted(map(str, opened)) == sorted(map(str, [*self._model.poisoned_jobs, *messages]))
@@ -250,7 +250,7 @@ class QueueMachine(RuleBasedStateMachine):
         if not entries:
             return
         entry = entries[choice % len(entries)]
-        close = self._queue.poison.replay if keep else self._queue.poison.drop
+        close = self._queue.dead_letters.replay if keep else self._queue.dead_letters.drop
         assert self._wait(close(entry.id))
         assert not self._wait(close(entry.id))
         if entry.job_id:

@@ -2,10 +2,10 @@
 
 import asyncio
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from operator import add
 from typing import Literal, Protocol
@@ -16,6 +16,8 @@ from typing_extensions import override
 from gateway.results import Artifact, Failure
 
 Status = Literal["SUCCESS", "FAILURE"]
+ALL_DAYS = 1_000_000
+"""For `Cache.stats`: since the tables were made."""
 _COLUMNS_BYTES = 500
 """About what an entry takes besides its content."""
 
@@ -126,18 +128,8 @@ class CacheStats:
         return self.saved_ms / whole if whole else 0.0
 
 
-@dataclass(frozen=True)
-class CacheTotals:
-    """Requests that were looked up, and hits, since the tables were made; and what there is now."""
-
-    requests: int
-    hits: int
-    entries: int
-    bytes: int
-
-
 def still() -> None:
-    """Does nothing: for callers whom nobody watches."""
+    """Does nothing: nobody watches the caller."""
 
 
 class Cache(Protocol):
@@ -156,16 +148,13 @@ class Cache(Protocol):
         """Wait until nobody else, in any process, computes this result; keep others waiting while the context lasts."""
 
     def count(self, served: CacheHit | NewEntry) -> None:
-        """Count a request that was answered from the cache or had to be computed; it shows in the figures soon."""
+        """Count a request that was answered from the cache or had to be computed; `stats` shows it soon."""
 
     async def stats(self, days: int) -> CacheStats:
-        """Figures of the last days, today among them."""
+        """What happened in the last days, today included."""
 
     async def recent(self, limit: int, tenant: str = "") -> list[CachedTask]:
         """A tenant's entries, the newest first."""
-
-    async def totals(self) -> CacheTotals:
-        """Figures of all time."""
 
     async def cleanup(self, alive: Callable[[], None] = still) -> int:
         """Remove old entries, and more if they are too many; how many. Calls `alive` often: this may take long."""
@@ -204,10 +193,6 @@ class NullCache(Cache):
     @override
     async def recent(self, _limit: int, _tenant: str = "") -> list[CachedTask]:
         return []
-
-    @override
-    async def totals(self) -> CacheTotals:
-        return CacheTotals(0, 0, 0, 0)
 
     @override
     async def cleanup(self, _alive: Callable[[], None] = still) -> int:
@@ -266,39 +251,27 @@ class Traffic:
 NOTHING = Traffic()
 
 
-@dataclass(frozen=True)
-class Counted:
-    """Traffic by pipeline, and hits by the digest of the entry."""
-
-    traffic: Mapping[str, Traffic]
-    hits: Mapping[bytes, int]
-
-
+@dataclass
 class Tally:
-    """Counts requests until the counts are taken."""
+    """Requests that were counted and not written down yet: traffic by pipeline, hits by the digest of the entry."""
 
-    def __init__(self) -> None:
-        self._traffic: defaultdict[str, Traffic] = defaultdict(Traffic)
-        self._hits: Counter[bytes] = Counter()
+    traffic: dict[str, Traffic] = field(default_factory=dict)
+    hits: Counter[bytes] = field(default_factory=Counter)
 
     def count(self, served: CacheHit | NewEntry) -> None:
         """Count one request."""
-        self._traffic[served.key.pipeline] += Traffic.of(served)
+        self._add(served.key.pipeline, Traffic.of(served))
         if isinstance(served, CacheHit):
-            self._hits[served.key.digest] += 1
+            self.hits[served.key.digest] += 1
 
-    def take(self) -> Counted:
-        """The counts since the last time."""
-        counted = Counted(dict(self._traffic), dict(self._hits))
-        self._traffic.clear()
-        self._hits.clear()
-        return counted
+    def merge(self, other: "Tally") -> None:
+        """Add what another one has counted."""
+        for pipeline, traffic in other.traffic.items():
+            self._add(pipeline, traffic)
+        self.hits.update(other.hits)
 
-    def put_back(self, counted: Counted) -> None:
-        """Add counts again that could not be written down."""
-        for pipeline, traffic in counted.traffic.items():
-            self._traffic[pipeline] += traffic
-        self._hits.update(counted.hits)
+    def _add(self, pipeline: str, traffic: Traffic) -> None:
+        self.traffic[pipeline] = self.traffic.get(pipeline, NOTHING) + traffic
 
 
 class KeyedLocks:

@@ -76,18 +76,14 @@ _log = get_logger("gateway.cache")
 
 
 @dataclass(frozen=True)
-class Ttls:
-    """How long results and refusals are kept, in seconds."""
+class Reservation:
+    """A hit; or the permission to compute the result, and the key under which it will be kept, if it is to be kept.
+
+    Results are kept for `result_s` seconds, refusals for `refusal_s`.
+    """
 
     result_s: float
     refusal_s: float
-
-
-@dataclass(frozen=True)
-class Reservation:
-    """A hit; or the permission to compute the result, and the key under which it will be kept, if it is to be kept."""
-
-    ttls: Ttls
     key: CacheKey | None = None
     hit: CacheHit | None = None
     similarity: Similarity | None = None
@@ -103,14 +99,8 @@ class Reservation:
         """The entry to be kept of a computed result; None if it is not kept."""
         if self.key is None or sum(len(artifact.data) for artifact in value.artifacts) > LARGEST_ENTRY:
             return None
-        life_s = self.ttls.refusal_s if value.failure else self.ttls.result_s
+        life_s = self.refusal_s if value.failure else self.result_s
         return NewEntry(self.key, task_id, submitted_at, value, life_s, self.similarity)
-
-
-def _ttls(settings: Settings) -> Ttls:
-    """Refusals never outlive results."""
-    hours = settings.cache_ttl_hours
-    return Ttls(hours * _HOUR_S, min(hours, settings.cache_failure_ttl_hours) * _HOUR_S)
 
 
 class Results:
@@ -121,7 +111,9 @@ class Results:
         self._namespace = settings.cache_namespace
         self._bits = settings.similarity_bits
         self._tolerance = settings.similarity_tolerance
-        self._ttls = _ttls(settings)
+        hours = settings.cache_ttl_hours
+        refusal_hours = min(hours, settings.cache_failure_ttl_hours)  # a refusal is not kept longer than a result
+        self._ttls = (hours * _HOUR_S, refusal_hours * _HOUR_S)
         self._cache = cache
         self._versions = versions
         self._shared_failures = SharedFailures()
@@ -163,18 +155,16 @@ class Results:
         """Look for a hit; without a key if the cache is off or away."""
         versions = await self._versions.current() if self._enabled and not self._away else None
         if versions is None:
-            return Reservation(self._ttls)
+            return Reservation(*self._ttls)
         versions = f"{self._namespace}\n{versions}"
         key = await _key_of(work, versions)
         hit = await self._ask(lambda: self._cache.find(key))
-        similarity = None if hit or not self._bits else await self._similarity(work, versions)
+        similarity = None
+        if self._bits and not hit:  # decoding the photo takes a while, so in a thread
+            similarity = await asyncio.to_thread(similarity_of, work, versions, self._tolerance)
         if similarity:
             hit = await self._ask(lambda: self._cache.find_similar(similarity, self._bits))
-        return Reservation(self._ttls, None if self._away else key, hit, similarity)
-
-    async def _similarity(self, work: Work, versions: str) -> Similarity | None:
-        """Decoding takes a while, so in a thread."""
-        return await asyncio.to_thread(similarity_of, work, versions, self._tolerance)
+        return Reservation(*self._ttls, None if self._away else key, hit, similarity)
 
     async def _wait(self, stack: AsyncExitStack, key: CacheKey, deadline: Deadline) -> None:
         try:

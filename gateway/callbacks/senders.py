@@ -83,15 +83,8 @@ class Schedule:
 
 WEBHOOK = Schedule(
     (
-        5.0,
-        5 * _MINUTE,
-        30 * _MINUTE,
-        2 * _HOUR,
-        5 * _HOUR,
-        10 * _HOUR,
-        14 * _HOUR,
-        20 * _HOUR,
-        24 * _HOUR,
+        *(5.0, 5 * _MINUTE, 30 * _MINUTE, 2 * _HOUR, 5 * _HOUR),
+        *(10 * _HOUR, 14 * _HOUR, 20 * _HOUR, 24 * _HOUR),
     )
 )
 """The schedule that Standard Webhooks 1.0 suggests: ten attempts in some three days."""
@@ -104,6 +97,7 @@ class WebhookSender:
     """Sends deliveries of kind `webhook`. Each attempt is signed anew for its tenant; without a signer none is made."""
 
     trouble: str | None = None
+    delay_s = WEBHOOK.delay_s
 
     def __init__(self, client: Client, signer: Signer | None) -> None:
         self._client = client
@@ -116,10 +110,6 @@ class WebhookSender:
         with _problems_as_delivery_errors():
             request = self._request(self._signer, delivery.content)
         await _post(self._client, request, _UNWANTED)
-
-    def delay_s(self, attempts: int) -> float | None:
-        """Seconds to wait after so many failed attempts; None to give up."""
-        return WEBHOOK.delay_s(attempts)
 
     def _request(self, signer: Signer, content: OutboxMessage) -> httpx.Request:
         headers = {
@@ -147,6 +137,7 @@ class UploadSender:
     """
 
     trouble: str | None = None
+    delay_s = UPLOAD.delay_s
 
     def __init__(self, client: Client, masks: Bucket, secret: SecretStr) -> None:
         self._client = client
@@ -160,10 +151,6 @@ class UploadSender:
             files = {field: await self._file(field, key) for field, key in body.files.items()}
             request = self._request(delivery.content, body, files)
         await _post(self._client, request)
-
-    def delay_s(self, attempts: int) -> float | None:
-        """Seconds to wait after so many failed attempts; None to give up."""
-        return UPLOAD.delay_s(attempts)
 
     def _request(self, content: OutboxMessage, body: UploadBody, files: Mapping[str, _File]) -> httpx.Request:
         url, fields = parse_url(content.destination), body.model_dump(exclude={"files"})

@@ -27,9 +27,8 @@ from gateway.jobs.outbox_messages import timestamp
 from gateway.pipelines.registry import known_pipelines
 from gateway.postgres.access import PostgresAudit, PostgresKeys
 from gateway.postgres.connection import MigrationError
-from gateway.postgres.database import find_database
+from gateway.postgres.database import find_database, prepare
 from gateway.postgres.pool import open_pool
-from gateway.postgres.stores import prepare
 from gateway.settings import Settings, SettingsError
 from gateway.settings.names import is_tenant
 from gateway.terminal import cell, complain, print_json, say, screen, table

@@ -11,12 +11,6 @@ _GZIP, _ZLIB, _RAW = 31, zlib.MAX_WBITS, -zlib.MAX_WBITS
 _MOST_MEMBERS = 4096
 """Of a gzip stream. BGZF begins a member every 64 KB; a body with more members than this is an attack."""
 
-PIECE_BYTES = 64 * 1024
-_GZIP, _ZLIB, _RAW = 31, zlib.MAX_WBITS, -zlib.MAX_WBITS
-"""How zlib tells its formats apart: RFC 1952, 1950 and 1951."""
-_MOST_MEMBERS = 4096
-"""Of a gzip stream. BGZF begins one each 64 KB; more than these are made to keep us busy."""
-
 ACCEPTED = "identity, gzip;q=0.5, deflate;q=0.5"
 """The Accept-Encoding of our requests. Photos are compressed already, so no coding is preferred."""
 _TAKEN = frozenset({"gzip", "deflate"})

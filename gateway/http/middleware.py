@@ -25,7 +25,7 @@ from gateway.limits.admission import Admission
 from gateway.limits.sharing import VISIT, Visit
 from gateway.logs import get_logger
 from gateway.logs import trace_id_of as parse_trace_id
-from gateway.metrics.instruments import OTHER, Exchange, Instruments
+from gateway.metrics.instruments import OTHER, Instruments
 from gateway.services import Services
 
 T = TypeVar("T")
@@ -263,7 +263,7 @@ class MeasuredRequests:
         method = scope["method"] if scope["method"] in _METHODS else OTHER
         endpoint = str(getattr(scope.get("route"), "path", OTHER))
         sizes = (passage.received_bytes, passage.sent_bytes)
-        self._instruments.requests.count(Exchange(method, endpoint, passage.status, duration_s, *sizes))
+        self._instruments.requests.count((method, endpoint), passage.status, duration_s, *sizes)
         if code := noted_problem(scope):
             self._instruments.errors.count(code, "api")
 

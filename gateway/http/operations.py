@@ -233,7 +233,7 @@ async def find(request: Request) -> Response:
     Open entries, the newest first, in pages.
     """
     query = validated(PoisonQuery, query_fields(request.url.query))
-    entries = services_of(request).stores.poison
+    entries = services_of(request).stores.dead_letters
     found = await entries.entries(query.limit + 1, query.cursor) if _is_theirs(request) else []
     page = found[: query.limit]
     following = str(page[-1].id) if len(found) > len(page) else None
@@ -247,7 +247,7 @@ async def replay(request: Request) -> Response:
     204: the entry is closed, and its job or message is worked on again.
     """
     entry_id = _entry_id_of(request)
-    return _closed(entry_id, was_open=await services_of(request).stores.poison.replay(entry_id))
+    return _closed(entry_id, was_open=await services_of(request).stores.dead_letters.replay(entry_id))
 
 
 @POISON.serve("DELETE /v1/poison/{id}", _CLOSED, _ENTRY_ERRORS, _ENTRY_ID)
@@ -257,7 +257,7 @@ async def drop(request: Request) -> Response:
     204: the entry is closed for good.
     """
     entry_id = _entry_id_of(request)
-    return _closed(entry_id, was_open=await services_of(request).stores.poison.drop(entry_id))
+    return _closed(entry_id, was_open=await services_of(request).stores.dead_letters.drop(entry_id))
 
 
 def _view(entry: DeadLetter) -> PoisonView:

@@ -24,20 +24,20 @@ from gateway.results import Artifact
 from gateway.retry import Backoff
 
 IN_SILENCE = "without a word"
-"""How some servers keep what they say is removed."""
+"""The reason that is given where a server keeps an object although it says that it removed it."""
 
 _LIFE_S = 30.0
 _BYTES_PER_S = 1024 * 1024
 """A lock lasts longer than writes and removals take: that, and what the object store is given for large objects."""
 _LAST_S = 20.0
-"""With less time left of a lock nothing more is begun under it: a process may stand still for a while."""
+"""With less time left of a lock, nothing more is begun under it, as a process may stand still for a while."""
 _ABANDONED_S = 30.0
-"""How long a request that nobody waits for any more may still be done: as by an object store that stands still."""
+"""How long the object store may take to do a request that nobody waits for any more."""
 _BACKOFF = Backoff(0.02, 0.5, factor=1.5)
 
 
 class InUseError(Problem):
-    """Another had the lock for longer than somebody would wait."""
+    """Another had the lock for longer than the caller would wait."""
 
     def __init__(self) -> None:
         super().__init__("storage_unavailable", "Objects of the same user and request id are being written or removed.")

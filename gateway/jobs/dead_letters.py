@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from typing_extensions import override
+
 from gateway.errors import Problem
 from gateway.jobs.job import Job, Waiting
 from gateway.jobs.outbox import OutboxMessage
@@ -68,7 +70,7 @@ class DeadLetters(Protocol):
     async def replay_job(self, job_id: UUID, by: UUID) -> bool:
         """Replay the open entry about a job, at a message's wish. False where there is none.
 
-        And for a message, known by the id of the job that it would be, which had a former entry of the job replayed.
+        False also for a message that had an entry of this job replayed before; `by` is the id of the message's own job.
         """
 
     async def drop(self, entry_id: int) -> bool:
@@ -76,3 +78,31 @@ class DeadLetters(Protocol):
 
     async def prune(self, days: int) -> int:
         """Remove some of the entries that were closed so long ago; how many, none when no more are left."""
+
+
+class NoDeadLetters(DeadLetters):
+    """There are none without PostgreSQL: without it, nothing comes from Kafka."""
+
+    @override
+    async def entries(self, limit: int, before: int | None = None) -> list[DeadLetter]:
+        return []
+
+    @override
+    async def standing(self) -> Waiting:
+        return Waiting()
+
+    @override
+    async def replay(self, entry_id: int) -> bool:
+        return False
+
+    @override
+    async def replay_job(self, job_id: UUID, by: UUID) -> bool:
+        return False
+
+    @override
+    async def drop(self, entry_id: int) -> bool:
+        return False
+
+    @override
+    async def prune(self, days: int) -> int:
+        return 0

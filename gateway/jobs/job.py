@@ -1,4 +1,4 @@
-"""A job, from the request to its outcome."""
+"""A job, from the request to its outcome; what makes requests equal; ids and trace headers."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ ImageKind = Literal["photo", "url", "s3"]
 CallbackKind = Literal["message", "webhook", "upload"]
 
 UNCOUNTED = "frontal:loadtest"
-"""The source of a job that the figures of the cache leave out."""
+"""The source of a job that the cache's metrics leave out."""
 _AMID_WRITES = frozenset({"cancelled", "attempts_exhausted", "storage_unavailable", "queue_full", "internal_error"})
 """Codes of failures that may come while artifacts are written."""
 

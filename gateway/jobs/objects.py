@@ -1,4 +1,4 @@
-"""What keeps photos and artifacts: S3 or memory."""
+"""Photos and artifacts as objects: the buckets that keep them, and the keys under which they are."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -148,7 +148,7 @@ UPLOAD_PIPELINE = "privacy_blur"
 ORIGINAL, BLURRED = "original", "blurred"
 """Names of the photo's and its copy's artifacts, without the suffixes of their formats."""
 LONGEST_BATCH_S = 3600.0
-"""Time in which the last photo of a batch must have come: so long the first lies there without a job."""
+"""Within this time the last photo of a batch must come; until then the first one lies there without a job."""
 
 _SOURCE = "upload:"
 _PROCESSED = "processed"
@@ -188,8 +188,8 @@ def with_original(request: NewJob, photo: bytes, artifacts: Sequence[Artifact]) 
 def object_key(request: NewJob, name: str) -> str:
     """Under which key an artifact is kept; keys of uploads have one segment less than all others.
 
-    Of an upload they are `processed/ID.jpg`, `processed/ID.blur.json` and `original/ID_SECRET.jpg`, so that who was
-    given the copy cannot tell where the photo is, should the bucket be open.
+    Of an upload they are `processed/ID.jpg`, `processed/ID.blur.json` and `original/ID_SECRET.jpg`, so that
+    somebody who was given the copy cannot guess where the photo is, even if the bucket is open to all.
     """
     if not is_upload(request):
         return artifact_key(request.user_id, request.request_id, name, request.tenant)

@@ -1,6 +1,6 @@
 """The outbox: messages and callbacks that a job's outcome owes to others."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -70,11 +70,9 @@ class Delivery:
     last_error: str | None = None
 
 
-class MessageMaker(Protocol):
-    """Makes the deliveries that a job's outcome owes; the store calls it within the transaction that ends the job."""
-
-    def __call__(self, job: Job, outcome: Outcome) -> Sequence[OutboxMessage]:
-        """The deliveries, in the order of their sending."""
+MessageMaker = Callable[[Job, Outcome], Sequence[OutboxMessage]]
+"""Makes the messages that a job's outcome owes, in the order in which they are sent. The store calls it within the
+transaction that ends the job."""
 
 
 class Outbox(Protocol):
@@ -95,7 +93,7 @@ class Outbox(Protocol):
     async def renew(self, taken: Collection[Delivery], lease_s: float) -> frozenset[int]:
         """Keep deliveries that are still under way from others for longer.
 
-        The ids of those that still are their taker's: others were taken anew, or are gone.
+        Returns the ids of those that nobody else took and that are still there.
         """
 
     async def delivered(self, ids: Sequence[int]) -> None:
@@ -118,7 +116,7 @@ class Outbox(Protocol):
 
 
 def _receiver(url: str) -> str:
-    """Where a URL leads; the text itself where it is none, which no courier carries."""
+    """Where a URL leads; the text itself where it is none, to which nothing can be sent."""
     try:
         parsed = parse_url(url)
     except Problem:
@@ -138,14 +136,14 @@ class DeliveryError(Exception):
 
 
 class Sender(Protocol):
-    """Carries deliveries of one kind."""
+    """Makes deliveries of one kind."""
 
     @property
     def trouble(self) -> str | None:
         """What keeps deliveries under way for too long, in words; not the fault of one receiver."""
 
     async def deliver(self, delivery: Delivery) -> None:
-        """Carry one. Raises DeliveryError."""
+        """Make one. Raises DeliveryError."""
 
     def delay_s(self, attempts: int) -> float | None:
         """Seconds to wait after so many failed attempts; None to give up."""

@@ -135,7 +135,7 @@ def _deliveries(job: Job, outcome: Outcome, settings: Settings, link: Link) -> I
             yield _upload(job, outcome, callback)
     origin = dead_letter_origin(job, outcome.failure)
     if origin and outcome.failure:
-        yield _poison(job, outcome.failure, origin, settings)
+        yield _dead_letter(job, outcome.failure, origin, settings)
 
 
 def _message(job: Job, outcome: Outcome, callback: Callback, link: Link) -> OutboxMessage:
@@ -149,7 +149,7 @@ def _message(job: Job, outcome: Outcome, callback: Callback, link: Link) -> Outb
     return OutboxMessage("message", callback.destination, _key(job), _json(body), _message_headers(job))
 
 
-def _poison(job: Job, failure: Failure, origin: str, settings: Settings) -> OutboxMessage:
+def _dead_letter(job: Job, failure: Failure, origin: str, settings: Settings) -> OutboxMessage:
     """The input message again, its photo as a reference."""
     request = job.request
     body = {**json.loads(request.parameters), **_who(job), "image": _image(request.image, settings)}

@@ -20,7 +20,7 @@ from gateway.results import Failure
 CANCELLED = Outcome(failure=Failure("cancelled", PROBLEMS["cancelled"].example))
 RECENT_S = 60
 LIVE_LEASES = 3
-"""A worker that has said nothing for so many times LEASE_S counts as dead."""
+"""A worker counts as dead if it has not renewed its leases for so many times LEASE_S."""
 LATE_WRITES_S = 30.0
 """How long a write to the object store may still be under way after the writer's lease is over."""
 REMOVAL_S = 10.0
@@ -74,7 +74,7 @@ class QueueCounts:
 
 @dataclass(frozen=True)
 class TenantCounts:
-    """A tenant's `queued` jobs; and the `tenants` that have unfinished ones, this one among them if it has or not."""
+    """A tenant's `queued` jobs; and how many `tenants` have unfinished ones, this tenant always included."""
 
     queued: int
     tenants: int
@@ -82,7 +82,7 @@ class TenantCounts:
 
 @dataclass(frozen=True)
 class Standing:
-    """What is not over. `queued` jobs, the oldest by its coming; `running`, by the start of its attempt; `deleting`.
+    """Jobs that are not over, and the age of the oldest: `queued` since it came, `running` since its attempt began.
 
     `failing` counts the jobs whose objects S3 has refused to remove.
     """
@@ -121,7 +121,7 @@ Ended = Callable[[Job, Outcome], None]
 
 
 def unheard(_job: Job, _outcome: Outcome) -> None:
-    """For stores whose endings nobody counts."""
+    """Does nothing: nobody counts the jobs that the store ends."""
 
 
 class JobStore(Protocol):
@@ -131,7 +131,7 @@ class JobStore(Protocol):
     """
 
     async def submit(self, jobs: Sequence[NewJob], bad_messages: Sequence[BadMessage] = ()) -> list[Submission]:
-        """Keep all or nothing; the same (tenant, user_id, request_id) is kept once, a poison's (origin, value) too."""
+        """Keep all or nothing; a (tenant, user_id, request_id) is kept once, a message's (origin, value) too."""
 
     async def claim(self, worker: str, limit: int, lease_s: float, after: str = "") -> list[Lease]:
         """Take due jobs in turn: of the tenant with fewest running ones, of equals the next by name past `after`.

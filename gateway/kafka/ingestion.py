@@ -15,10 +15,11 @@ from gateway.jobs.dead_letters import FROM_KAFKA, BadMessage, DeadLetters, dead_
 from gateway.jobs.job import Job
 from gateway.jobs.objects import Bucket, ObjectMissingError, photo_key
 from gateway.jobs.store import JobFilter, JobStore, Submission
+from gateway.kafka.batches import Unreadable
 from gateway.kafka.broker import Topic, explained, open_broker
 from gateway.kafka.consumer import FlowControl, TopicChangedError, Watch, joined, make_topics, missing
 from gateway.kafka.messages import Arrival, Message, MessageReader, without_control_characters
-from gateway.kafka.partitions import Partitions, Skipped, Taken, measure_lag
+from gateway.kafka.partitions import Partitions, Taken, measure_lag
 from gateway.limits.backlog import Backlog
 from gateway.logs import get_logger
 from gateway.metrics.instruments import Instruments, TaskMetrics
@@ -50,7 +51,7 @@ class Ingestion:
         self._settings = settings
         self._backlog = Backlog(stores.jobs, settings.queue_max_size)
         self._reader = MessageReader(settings, pipeline)
-        self._arrivals = ArrivalStore(stores.jobs, stores.photos, self._reader, instruments.tasks, stores.poison)
+        self._arrivals = ArrivalStore(stores.jobs, stores.photos, self._reader, instruments.tasks, stores.dead_letters)
         self._metrics = instruments.kafka
         self._log = get_logger("gateway.kafka")
         self.heartbeat = Heartbeat("ingestion")
@@ -144,9 +145,8 @@ class Ingestion:
         """Return when everything is kept; while a store is away, the messages wait here."""
         read = await asyncio.to_thread(lambda: [self._read(message) for message in taken.messages])
         arrivals = [one for one in read if isinstance(one, Arrival)]
-        dead_letters = [one for one in read if isinstance(one, BadMessage)] + [
-            self._unreadable(one) for one in taken.skipped
-        ]
+        unreadable = [self._unreadable(partition, one) for partition, one in taken.skipped]
+        dead_letters = [*(one for one in read if isinstance(one, BadMessage)), *unreadable]
         while True:
             try:
                 await self._arrivals.keep(arrivals, dead_letters)
@@ -166,8 +166,7 @@ class Ingestion:
             failure = Failure("internal_error", "An unexpected error; the log has the details.")
             return self._reader.dead_letter(message, failure)
 
-    def _unreadable(self, skipped: Skipped) -> BadMessage:
-        partition, one = skipped.partition, skipped.unreadable
+    def _unreadable(self, partition: TopicPartition, one: Unreadable) -> BadMessage:
         message = Message(partition.topic, partition.partition, one.offset, 0, one.key, one.value)
         several = f" (offsets {one.offset} to {one.end - 1})" if one.end - one.offset > 1 else ""
         detail = without_control_characters(f"Unreadable{several}: {one.reason}")

@@ -58,20 +58,12 @@ class Standing:
         self.again_at = time.monotonic() + _BACKOFF.pause_s(self.tries)
 
 
-@dataclass(frozen=True)
-class Skipped:
-    """An unreadable record that is stepped over, and its partition."""
-
-    partition: TopicPartition
-    unreadable: Unreadable
-
-
 @dataclass
 class Taken:
-    """Messages partition by partition, what is stepped over, and each partition's next offset."""
+    """Messages partition by partition, unreadable records that are stepped over, and each partition's next offset."""
 
     messages: list[Message] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
+    skipped: list[tuple[TopicPartition, Unreadable]] = field(default_factory=list)
     ends: dict[TopicPartition, int] = field(default_factory=dict)
 
 
@@ -137,7 +129,9 @@ class Partitions:
         else:
             if records:
                 self._standing.pop(partition, None)
-                taken.messages += [_message(partition, record, _headers(record.headers)) for record in records]
+                for record in records:
+                    headers = {name: value or b"" for name, value in record.headers}
+                    taken.messages.append(_message(partition, record, headers))
                 taken.ends[partition] = records[-1].offset + 1
 
     def _fail(self, partition: TopicPartition, offset: int, error: Exception) -> None:
@@ -171,14 +165,10 @@ class Partitions:
             return
         self._consumer.seek(partition, reading.end)
         taken.messages += [_message(partition, record, record.headers) for record in reading.records]
-        taken.skipped += [Skipped(partition, one) for one in reading.unreadable]
+        taken.skipped += [(partition, one) for one in reading.unreadable]
         taken.ends[partition] = standing.offset = reading.end
         if reading.is_all:
             self._standing.pop(partition, None)
-
-
-def _headers(pairs: Sequence[tuple[str, bytes | None]]) -> Mapping[str, bytes]:
-    return {name: value or b"" for name, value in pairs}
 
 
 def _message(partition: TopicPartition, record: Record, headers: Mapping[str, bytes]) -> Message:

@@ -37,14 +37,14 @@ _LEFT_OUT = "mask_paths: too large for a message; GET /v1/jobs/{job_id} has them
 
 
 @asynccontextmanager
-async def open_message_sender(settings: Settings, figures: KafkaMetrics) -> AsyncIterator["MessageSender"]:
+async def open_message_sender(settings: Settings, metrics: KafkaMetrics) -> AsyncIterator["MessageSender"]:
     """A sender of deliveries of kind `message`, for as long as the context lasts. Raises SettingsError."""
     connection_arguments(settings)
-    courier = MessageSender(settings, figures)
+    sender = MessageSender(settings, metrics)
     try:
-        yield courier
+        yield sender
     finally:
-        await courier.close()
+        await sender.close()
 
 
 class MessageSender:
@@ -103,7 +103,8 @@ class MessageSender:
             raise DeliveryError(str(error)) from error
         except KafkaError as error:
             self._discard(producer)
-            raise DeliveryError(await self._words(error, content)) from error
+            words = await explained(error, self._settings)
+            raise DeliveryError(f"{content.destination}: {words}") from error
         except TimeoutError as error:
             raise DeliveryError(f"{content.destination}: not acknowledged within {_TIMEOUT_S:g} s") from error
 
@@ -169,9 +170,6 @@ class MessageSender:
             self._stop(producer)
             raise
         return producer
-
-    async def _words(self, error: KafkaError, content: OutboxMessage) -> str:
-        return f"{content.destination}: {await explained(error, self._settings)}"
 
     def _discard(self, producer: AIOKafkaProducer | None) -> None:
         """Replace it after any failure: an idempotent producer that gave up a message cannot send any more."""

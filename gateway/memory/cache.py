@@ -1,4 +1,4 @@
-"""Results in memory."""
+"""The cache in memory."""
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
@@ -16,7 +16,6 @@ from gateway.cache.cache import (
     CacheHit,
     CacheKey,
     CacheStats,
-    CacheTotals,
     KeyedLocks,
     NewEntry,
     Similarity,
@@ -46,7 +45,7 @@ class _Kept:
 
 
 class MemoryCache(Cache):
-    """Results; and of each tenant their keys, that of the one used least recently first."""
+    """Results, and for each tenant their keys, the least recently used first."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._limit = min(settings.cache_max_bytes, settings.memory_store_bytes // _SHARE)
@@ -95,8 +94,8 @@ class MemoryCache(Cache):
 
     @override
     async def stats(self, days: int) -> CacheStats:
-        first = self._clock().date() - timedelta(days=days - 1)
-        sums = sum((traffic for day, traffic in self._traffic.items() if day >= first), NOTHING)
+        today = self._clock().date()
+        sums = sum((traffic for day, traffic in self._traffic.items() if (today - day).days < days), NOTHING)
         return CacheStats(days=days, **vars(sums), entries=len(self._kept), bytes=self._bytes.total())
 
     @override
@@ -104,11 +103,6 @@ class MemoryCache(Cache):
         own = (kept for kept in self._kept.values() if kept.entry.key.tenant == tenant)
         newest = sorted(own, key=lambda kept: kept.entry.submitted_at, reverse=True)
         return [_task(kept) for kept in islice(newest, limit)]
-
-    @override
-    async def totals(self) -> CacheTotals:
-        sums = sum(self._traffic.values(), NOTHING)
-        return CacheTotals(sums.requests, sums.hits, len(self._kept), self._bytes.total())
 
     @override
     async def cleanup(self, _alive: Callable[[], None] = still) -> int:

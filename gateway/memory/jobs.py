@@ -1,4 +1,4 @@
-"""Jobs in memory."""
+"""The queue in memory."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -34,8 +34,7 @@ from gateway.jobs.store import (
     TenantCounts,
     exhausted,
 )
-from gateway.memory.endings import Endings
-from gateway.memory.locks import MemoryArtifactLocks
+from gateway.memory.objects import Endings, MemoryArtifactLocks
 from gateway.memory.table import Clock, Identity, JobTable, Removal, identity_of, in_rounds, in_turn, waiting_since
 from gateway.results import Failure
 from gateway.retry import Backoff

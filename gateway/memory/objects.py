@@ -1,13 +1,22 @@
-"""Photos and artifacts in memory, and how much of it they may take."""
+"""Photos and artifacts in memory: who may write them, how much room they have, and which go first."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
 
 from typing_extensions import override
 
+from gateway.cache.cache import NullCache
 from gateway.errors import Problem
-from gateway.jobs.objects import Bucket, ObjectMissingError, StoredObject, tenant_of
+from gateway.jobs.artifacts import ArtifactLock, ArtifactLocks, LockName, lock_name
+from gateway.jobs.job import Job, NewJob
+from gateway.jobs.objects import Bucket, ObjectMissingError, StoredObject, input_keys, tenant_of
+from gateway.jobs.outbox import MessageMaker, OutboxMessage
+from gateway.memory.cache import MemoryCache
+from gateway.memory.outbox import MemoryOutbox
+from gateway.memory.table import Clock, JobTable
 
 _RETRY_AFTER_S = 5
 
@@ -57,7 +66,7 @@ class Objects:
 
 @dataclass(frozen=True)
 class MemoryLimit:
-    """How many bytes some objects may take together; `shed` drops those needed least, False where all are needed."""
+    """How many bytes some objects may take together; `shed` drops some, and returns False if all are needed."""
 
     most: int
     objects: Sequence[Objects]
@@ -104,3 +113,110 @@ class MemoryBucket(Bucket):
     @override
     async def check(self) -> None:
         """Always there."""
+
+
+@dataclass(frozen=True)
+class MemoryArtifactLocks(ArtifactLocks):
+    """The token of each name's latest lock, and until when it is locked."""
+
+    clock: Clock
+    _taken: dict[LockName, tuple[UUID, datetime]] = field(default_factory=dict)
+
+    @override
+    async def take(self, name: LockName, life_s: float) -> ArtifactLock | None:
+        if self._is_locked(name):
+            return None
+        lock = ArtifactLock(name, uuid4(), self.clock(), inherited=name in self._taken)
+        self._taken[name] = lock.token, lock.since + timedelta(seconds=life_s)
+        return lock
+
+    @override
+    async def release(self, lock: ArtifactLock) -> None:
+        self._free(lock.name, lock.token)
+
+    @override
+    async def leave(self, lock: ArtifactLock, life_s: float) -> None:
+        if self._free(lock.name, lock.token):
+            self._taken[lock.name] = lock.token, self.clock() + timedelta(seconds=life_s)
+
+    @override
+    async def lapsed(self, limit: int) -> Sequence[LockName]:
+        return [name for name in self._taken if not self._is_locked(name)][:limit]
+
+    def is_locked(self, request: NewJob) -> bool:
+        """Whether somebody works on the objects of a request's name."""
+        return self._is_locked(lock_name(request))
+
+    def spend(self, request: NewJob, token: UUID | None) -> bool:
+        """Release the lock of a job that ends, if it has one; False where another has taken the name since."""
+        return token is None or self._free(lock_name(request), token)
+
+    def _is_locked(self, name: LockName) -> bool:
+        return name in self._taken and self._taken[name][1] >= self.clock()
+
+    def _free(self, name: LockName, token: UUID) -> bool:
+        """False where the lock is not the name's latest."""
+        own = name in self._taken and self._taken[name][0] == token
+        if own:
+            del self._taken[name]
+        return own
+
+
+_FINISHED_KEPT = 10_000
+
+
+@dataclass(frozen=True)
+class Endings:
+    """Finished jobs, with all that belongs to them."""
+
+    table: JobTable
+    outbox: MemoryOutbox
+    photos: Objects
+    artifacts: Objects
+    cache: MemoryCache | NullCache
+    messages_of: MessageMaker
+    locks: MemoryArtifactLocks
+
+    def messages(self, job: Job) -> Sequence[OutboxMessage]:
+        """The messages that a job's outcome owes."""
+        return self.messages_of(job, job.outcome) if job.outcome else ()
+
+    def keep(self, job: Job, messages: Sequence[OutboxMessage]) -> None:
+        """Keep a job that has its outcome now; its photo goes."""
+        self.table.put(job)
+        self.outbox.add(job.id, messages)
+        self.photos.remove(input_keys(job.request))
+        while sum((counts := self.table.finished_counts()).values()) > _FINISHED_KEPT and self._shed(counts):
+            pass
+
+    def shed(self) -> bool:
+        """Drop the oldest finished job of the tenant whose masks take most, with its objects and deliveries.
+
+        A job whose name is locked stays, as by the successor of a deleted job. False if there is none to drop.
+        """
+        return self._shed(self.artifacts.used_by)
+
+    def forget(self, job: Job) -> None:
+        """Drop a deleted job whose objects are gone; what is still owed to others is sent all the same."""
+        self.cache.forget(str(job.id))
+        self.outbox.detach(job.id)
+        self.table.forget(job)
+
+    def _shed(self, amounts: Mapping[str, int]) -> bool:
+        for tenant in sorted(self.table.finished_counts(), key=lambda tenant: amounts.get(tenant, 0), reverse=True):
+            job = next((job for job in self.table.finished(tenant) if not self.locks.is_locked(job.request)), None)
+            if job is not None:
+                self._remove_artifacts(job)
+                self.outbox.forget(job.id)
+                self.table.forget(job)
+                return True
+        return False
+
+    def _remove_artifacts(self, job: Job) -> None:
+        """Keep those that a later job of the same name has, or may be writing, under the same keys."""
+        later = self.table.namesake(job.request)
+        if job.outcome is None or (later and later.id != job.id and later.outcome is None):
+            return
+        others = later.outcome.artifacts if later and later.id != job.id and later.outcome else ()
+        kept = {artifact.key for artifact in others}
+        self.artifacts.remove(artifact.key for artifact in job.outcome.artifacts if artifact.key not in kept)

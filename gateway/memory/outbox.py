@@ -1,4 +1,4 @@
-"""Deliveries in memory."""
+"""The outbox in memory."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Jobs in memory: how they are found, and whose turn it is."""
+"""The table of jobs in memory: how they are found, and in which order they are claimed."""
 
 import heapq
 from collections import Counter
@@ -43,7 +43,7 @@ class Removal:
 
 
 class JobTable:
-    """Jobs in the order of their coming; a hidden one is seen only by who removes it."""
+    """Jobs in the order in which they came; a hidden job, which is being deleted, is seen only by janitors."""
 
     def __init__(self) -> None:
         self._sequences = count(1)
@@ -71,7 +71,8 @@ class JobTable:
         """Keep a job as it is now."""
         self._jobs[job.id] = job
         unfinished, finished = (self._unfinished, job.request.owner), (self._finished, job.request.tenant)
-        _add(*(finished if job.finished else unfinished), job.id)
+        groups, name = finished if job.finished else unfinished
+        groups.setdefault(name, {}).setdefault(job.id)
         _discard(*(unfinished if job.finished else finished), job.id)
 
     def hide(self, job: Job, now: datetime, removal: Removal) -> None:
@@ -150,10 +151,7 @@ class JobTable:
 
 
 def in_turn(unfinished: Iterable[tuple[str, list[Job]]], user_concurrency: int) -> Iterator[Job]:
-    """Jobs that wait for no other job of their user; of a user, those that run come first.
-
-    Jobs of nobody wait for none.
-    """
+    """Each user's first jobs, running ones before the others; and all jobs without a user."""
     for user, jobs in unfinished:
         yield from heapq.nsmallest(user_concurrency, jobs, key=_turn) if user else jobs
 
@@ -161,8 +159,8 @@ def in_turn(unfinished: Iterable[tuple[str, list[Job]]], user_concurrency: int) 
 def in_rounds(due: Iterable[Job], busy: Mapping[str, int], after: str) -> list[Job]:
     """Due jobs in the order in which they are claimed, which goes round the tenants.
 
-    A tenant's by priority and age; first those of whoever has fewest running, `busy`, with those before them; of equals
-    the next by name past `after`.
+    A tenant's jobs go by priority and age. The next job is that of the tenant with fewest running (`busy`) and chosen
+    jobs; among equals, of the tenant whose name is next after `after`.
     """
     taken, places = Counter(busy), dict[int, tuple[int, bool, str]]()
     jobs = sorted(due, key=lambda job: (-job.request.priority, job.sequence))
@@ -175,10 +173,6 @@ def in_rounds(due: Iterable[Job], busy: Mapping[str, int], after: str) -> list[J
 
 def _turn(job: Job) -> tuple[bool, int, int]:
     return job.state != "running", -job.request.priority, job.sequence
-
-
-def _add(groups: dict[str, dict[UUID, None]], name: str, job_id: UUID) -> None:
-    groups.setdefault(name, {}).setdefault(job_id)
 
 
 def _discard(groups: dict[str, dict[UUID, None]], name: str, job_id: UUID) -> None:

@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from gateway.cache.cache import Cache, CacheTotals
+from gateway.cache.cache import ALL_DAYS, Cache, CacheStats
 from gateway.deadlines import answer_within
 from gateway.jobs.dead_letters import DeadLetters
 from gateway.jobs.job import CallbackKind, Waiting
@@ -18,7 +18,7 @@ from gateway.jobs.store import JobStore, Standing
 from gateway.metrics.instruments import KINDS, Instruments
 
 _FRESH_S = 3.0
-"""The stores are asked no more often than that, however many read the page."""
+"""The stores are asked at most this often, however often the page is read."""
 _WAIT_S = 3.0
 """For a store's answer. Prometheus itself waits 10 s."""
 
@@ -26,10 +26,10 @@ _WAIT_S = 3.0
 class StoreCollector(Collector):
     """`collect` gives what the stores answered to the latest `refresh`; nothing of one that did not answer."""
 
-    def __init__(self, jobs: JobStore, outbox: Outbox, poison: DeadLetters, cache: Cache) -> None:
+    def __init__(self, jobs: JobStore, outbox: Outbox, dead_letters: DeadLetters, cache: Cache) -> None:
         self._jobs = jobs
         self._outbox = outbox
-        self._poison = poison
+        self._dead_letters = dead_letters
         self._cache = cache
         self._lock = asyncio.Lock()
         self._asked_at = float("-inf")
@@ -47,16 +47,16 @@ class StoreCollector(Collector):
         return self._known
 
     async def _ask(self) -> list[Metric]:
-        jobs, outbox, poison, cache = await asyncio.gather(
+        jobs, outbox, dead_letters, cache = await asyncio.gather(
             answer_within(_WAIT_S, self._jobs.standing()),
             answer_within(_WAIT_S, self._outbox.standing()),
-            answer_within(_WAIT_S, self._poison.standing()),
-            answer_within(_WAIT_S, self._cache.totals()),
+            answer_within(_WAIT_S, self._dead_letters.standing()),
+            answer_within(_WAIT_S, self._cache.stats(ALL_DAYS)),
         )
         return [
             *(_of_jobs(jobs) if jobs else ()),
             *(_of_outbox(outbox) if outbox is not None else ()),
-            *(_of_poison(poison) if poison else ()),
+            *(_of_dead_letters(dead_letters) if dead_letters else ()),
             *(_of_cache(cache) if cache else ()),
         ]
 
@@ -90,17 +90,16 @@ def _of_outbox(standing: Mapping[CallbackKind, Waiting]) -> Iterator[Metric]:
     yield from _counts_and_ages("outbox_pending", "outbox", "kind", "Deliveries that are not made yet.", kinds)
 
 
-def _of_poison(standing: Waiting) -> Iterator[Metric]:
+def _of_dead_letters(standing: Waiting) -> Iterator[Metric]:
     yield GaugeMetricFamily("poison_entries_open", "Dead letters that nobody closed.", standing.count)
     yield GaugeMetricFamily("poison_oldest_age_seconds", "Age of the oldest of them.", standing.oldest_s)
 
 
-def _of_cache(totals: CacheTotals) -> Iterator[Metric]:
-    yield CounterMetricFamily("cache_requests", "Requests that were looked up.", totals.requests)
-    yield CounterMetricFamily("cache_hits", "Requests that were answered from the cache.", totals.hits)
-    yield GaugeMetricFamily("cached_entries_total", "Entries that there are.", totals.entries)
-    percent = 100 * totals.hits / totals.requests if totals.requests else 0.0
-    yield GaugeMetricFamily("cache_hit_ratio", "Hits among all look-ups so far, in percent.", percent)
+def _of_cache(stats: CacheStats) -> Iterator[Metric]:
+    yield CounterMetricFamily("cache_requests", "Requests that were looked up.", stats.requests)
+    yield CounterMetricFamily("cache_hits", "Requests that were answered from the cache.", stats.hits)
+    yield GaugeMetricFamily("cached_entries_total", "Entries that there are.", stats.entries)
+    yield GaugeMetricFamily("cache_hit_ratio", "Hits among all look-ups so far, in percent.", 100 * stats.hit_ratio)
 
 
 def _counts_and_ages(

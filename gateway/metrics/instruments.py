@@ -4,7 +4,6 @@ import os
 import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict, cast, get_args
 
@@ -48,7 +47,7 @@ _CREDENTIALS = ("credentials_missing", "token_invalid", "token_expired", "key_un
 _STATM = Path("/proc/self/statm")
 _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 _SHORTEST_S = 1.0
-"""The processor's share of less time than that would say nothing."""
+"""Over less time, the processor's share says nothing."""
 
 Component = Literal["api", "worker"]
 Part = Literal["gateway", "worker"]
@@ -105,18 +104,6 @@ class ErrorMetrics:
             self._refused.labels(code).inc()
 
 
-@dataclass(frozen=True)
-class Exchange:
-    """A request and its answer; `endpoint` is the address's pattern, such as `/v1/jobs/{id}`."""
-
-    method: str
-    endpoint: str
-    status: int
-    duration_s: float
-    received_bytes: int
-    sent_bytes: int
-
-
 class HttpMetrics:
     """Requests by address."""
 
@@ -133,13 +120,12 @@ class HttpMetrics:
             "api_response_size_bytes", "Bodies of answers.", place, buckets=_BYTES, registry=registry
         )
 
-    def count(self, exchange: Exchange) -> None:
-        """One more request."""
-        place = (exchange.method, exchange.endpoint)
-        self._requests.labels(*place, str(exchange.status)).inc()
-        self._seconds.labels(*place).observe(exchange.duration_s)
-        self._received.labels(*place).observe(exchange.received_bytes)
-        self._sent.labels(*place).observe(exchange.sent_bytes)
+    def count(self, place: tuple[str, str], status: int, duration_s: float, received: int, sent: int) -> None:
+        """One more request; `place` is its method and its address's pattern, such as `/v1/jobs/{id}`."""
+        self._requests.labels(*place, str(status)).inc()
+        self._seconds.labels(*place).observe(duration_s)
+        self._received.labels(*place).observe(received)
+        self._sent.labels(*place).observe(sent)
 
 
 class _Region(TypedDict):

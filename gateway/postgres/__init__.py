@@ -1,1 +1,1 @@
-"""Jobs, deliveries and poison in PostgreSQL 13 or newer."""
+"""Jobs, the outbox, dead letters, the cache, API keys and the audit log in PostgreSQL 13 or newer."""

@@ -18,7 +18,7 @@ _ADD = f"INSERT INTO maskwright.api_keys ({_KEY}) VALUES ($1, $2, $3, $4, $5, $6
 _FIND = f"SELECT {_KEY} FROM maskwright.api_keys WHERE id = $1"  # noqa: S608 of constants
 _ALL = f"SELECT {_KEY} FROM maskwright.api_keys ORDER BY created_at DESC, id"  # noqa: S608 of constants
 _REVOKE = "UPDATE maskwright.api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL"
-# The gateway that comes first makes it, and all get it: a conflict changes nothing, but lets the row be returned.
+# The first gateway makes the secret, and all get it: the update changes nothing, but returns the row.
 _SHARED = """
 INSERT INTO maskwright.secrets (name, value) VALUES ('installation', $1)
 ON CONFLICT (name) DO UPDATE SET name = EXCLUDED.name RETURNING value
@@ -27,7 +27,7 @@ ON CONFLICT (name) DO UPDATE SET name = EXCLUDED.name RETURNING value
 _ENTRY = "at, caller, tenant, action, job_id, target, code, request_id"
 _NOTE = f"INSERT INTO maskwright.audit ({_ENTRY}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"  # noqa: S608 of constants
 _CONDITIONS = ("job_id", "caller", "tenant")
-# The numbers come in the order of time, but for moments.
+# Ids are in the order of time, but for some moments.
 _PRUNE = """
 DELETE FROM maskwright.audit WHERE id IN (
     SELECT id FROM (SELECT id, at FROM maskwright.audit ORDER BY id LIMIT $2) AS oldest
@@ -45,7 +45,7 @@ class PostgresKeys(KeyStore):
 
     @override
     async def add(self, key: ApiKey) -> None:
-        """Keep a new key; the same again after a lost answer is the same."""
+        """Keep a new key; to keep it once more, after a lost answer, changes nothing."""
         await self._pool.change(_ADD, *vars(key).values())
 
     @override
@@ -76,7 +76,7 @@ class PostgresAudit(AuditLog):
 
     @override
     async def note(self, entry: AuditEntry) -> None:
-        """Keep an entry; twice, where the answer to the first time is lost."""
+        """Keep an entry; it may be kept twice if the first answer is lost."""
         values = [clean(value) if isinstance(value, str) else value for value in vars(entry).values()]
         try:
             await self._quick.change(_NOTE, *values)

@@ -91,7 +91,7 @@ _NOTHING_LOST = {
     "client_encoding": ("utf8", "utf-8", "auto", "unicode"),
     "fallback_application_name": None,
 }
-"""Values that say what is done anyway; None: any."""
+"""Values that ask for what is done anyway; None stands for any value."""
 
 _WRITING = ("any", "primary", "read-write")
 

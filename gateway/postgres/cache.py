@@ -1,4 +1,4 @@
-"""The cache in PostgreSQL: its results are found, kept and removed there, and its hits counted."""
+"""The cache in PostgreSQL: finds, keeps and removes results, and counts hits."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -16,8 +16,6 @@ from gateway.cache.cache import (
     CacheHit,
     CacheKey,
     CacheStats,
-    CacheTotals,
-    Counted,
     KeyedLocks,
     NewEntry,
     NullCache,
@@ -39,7 +37,7 @@ METRICS_DAYS = 30
 
 _MOST = 1000
 _MOST_BYTES = 64 * 1024 * 1024
-"""Of large results, fewer at a time: a table keeps them in pieces of 2 kB, each of which is removed."""
+"""Of large results, fewer are removed at a time: a table keeps them in pieces of 2 kB."""
 _METRICS = 5000
 
 _EXPIRE = """
@@ -54,9 +52,9 @@ DELETE FROM public.task_results WHERE id IN (
     WHERE bytes_before < $2 OR bytes_before IS NULL
 )
 """
-# A tenant's share is what it may keep so that all that is kept fits, and whoever keeps less than that loses nothing
-# (max-min fairness): of tenants in the order of their sizes, what is left by the smaller ones, in equal parts. What is
-# too much is reckoned by the statement that removes it: two that clean together choose the same.
+# Max-min fairness: who keeps less than the share loses nothing. In the order of their sizes, each tenant's share is an
+# equal part of what the smaller ones leave. The statement that removes results computes the excess itself, so that two
+# processes that clean at the same time choose the same results.
 _EVICT = """
 WITH sizes AS (
     SELECT tenant, sum(bytes) AS bytes FROM public.task_results WHERE pipeline IS NOT NULL GROUP BY tenant
@@ -136,9 +134,8 @@ _SIZE = """
 SELECT count(*) AS entries, coalesce(sum(bytes), 0)::bigint AS bytes
 FROM public.task_results WHERE pipeline IS NOT NULL AND ttl_expires_at > now()
 """
-_ALL_DAYS = 1_000_000
 _NOTE_S = 1.0
-"""How often hits are noted: a hit that wrote to the disk would not be quick."""
+"""How often hits are noted: a hit is quick because it does not write to the disk itself."""
 
 
 class PostgresCache(Cache):
@@ -167,7 +164,7 @@ class PostgresCache(Cache):
     @override
     @asynccontextmanager
     async def alone(self, key: CacheKey) -> AsyncIterator[None]:
-        """Of each process one at a time waits for the others."""
+        """In each process one request at a time asks for the lock between processes."""
         async with self._here.held(key.digest), self._everywhere.held(key.digest):
             yield
 
@@ -178,18 +175,14 @@ class PostgresCache(Cache):
 
     @override
     async def stats(self, days: int) -> CacheStats:
-        traffic, size = await self._figures(days)
+        await self.note()
+        traffic, size = await self._pool.transact(partial(_read_stats, days=days))
         return CacheStats(days=days, **traffic, **size)
 
     @override
     async def recent(self, limit: int, tenant: str = "") -> list[CachedTask]:
         await self.note()
         return await self._pool.run(lambda connection: recent_entries(connection, limit, tenant))
-
-    @override
-    async def totals(self) -> CacheTotals:
-        traffic, size = await self._figures(_ALL_DAYS)
-        return CacheTotals(traffic["requests"], traffic["hits"], **size)
 
     @override
     async def cleanup(self, alive: Callable[[], None] = still) -> int:
@@ -204,14 +197,14 @@ class PostgresCache(Cache):
 
     async def note(self) -> None:
         """Note what was counted."""
-        counted = self._tally.take()
+        counted, self._tally = self._tally, Tally()
         if not counted.traffic:
             return
         try:
             with _refusals_as_problems():
                 await self._pool.transact(partial(_note, counted=counted))
         except (Problem, asyncio.CancelledError):
-            self._tally.put_back(counted)
+            self._tally.merge(counted)
             raise
 
     async def note_forever(self) -> None:
@@ -220,12 +213,6 @@ class PostgresCache(Cache):
             await anyio.sleep(_NOTE_S)
             with suppress(Problem):  # it is counted still
                 await self.note()
-
-    async def _figures(self, days: int) -> tuple[Row, Row]:
-        """The traffic of the last days, today among them, and the size."""
-        await self.note()
-        (traffic,), (size,) = await self._pool.transact(partial(_read_figures, days=days))
-        return traffic, size
 
     async def _quickly(self, work: Work[T]) -> T:
         with _refusals_as_problems():
@@ -241,17 +228,18 @@ def _refusals_as_problems() -> Iterator[None]:
         raise Problem("store_unavailable", f"PostgreSQL refused: {error}", retry_after=2) from error
 
 
-async def _note(connection: Connection, counted: Counted) -> None:
-    if counted.traffic:
-        rows = [(pipeline, *vars(traffic).values()) for pipeline, traffic in counted.traffic.items()]
-        await connection.execute(_COUNT, *(list(column) for column in zip(*rows, strict=True)))
+async def _note(connection: Connection, counted: Tally) -> None:
+    rows = [(pipeline, *vars(traffic).values()) for pipeline, traffic in counted.traffic.items()]
+    await connection.execute(_COUNT, *(list(column) for column in zip(*rows, strict=True)))
     if counted.hits:
         digests = [digest.hex() for digest in counted.hits]
         await connection.execute(_HIT, digests, list(counted.hits.values()))
 
 
-async def _read_figures(connection: Connection, days: int) -> tuple[list[Row], list[Row]]:
-    return await connection.fetch(_STATS, days), await connection.fetch(_SIZE)
+async def _read_stats(connection: Connection, days: int) -> tuple[Row, Row]:
+    """The traffic of the last days, today included, and the size."""
+    (traffic,), (size,) = await connection.fetch(_STATS, days), await connection.fetch(_SIZE)
+    return traffic, size
 
 
 async def _remove_some(connection: Connection, max_bytes: int) -> int:
@@ -265,9 +253,9 @@ async def _remove_some(connection: Connection, max_bytes: int) -> int:
 
 
 async def _forget_some(connection: Connection) -> int:
-    """Remove figures older than METRICS_DAYS, and locks that nobody frees any more; how many."""
-    figures = await change(connection, _FORGET, METRICS_DAYS, _METRICS)
-    return figures or await change(connection, _FORGET_LOCKS, _METRICS)
+    """Remove metrics older than METRICS_DAYS, or else locks that nobody frees any more; how many."""
+    metrics = await change(connection, _FORGET, METRICS_DAYS, _METRICS)
+    return metrics or await change(connection, _FORGET_LOCKS, _METRICS)
 
 
 @asynccontextmanager

@@ -33,7 +33,7 @@ TRANSIENT = (
 )
 
 POOLED = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
-"""A statement that was prepared on another server than it is run on."""
+"""A statement was prepared on one server and run on another one."""
 
 _NO_TLS = "rejected SSL upgrade"
 _FINAL = (
@@ -53,7 +53,7 @@ _FINAL = (
     "Endpoint ID is not specified",  # Neon, to a client without SNI
     "missing cluster identifier",  # CockroachDB
 )
-"""What poolers say under a code that stands for passing failures too."""
+"""Words of poolers for lasting failures, under codes that also stand for passing ones."""
 _VAGUE = (asyncpg.PostgresConnectionError, asyncpg.InternalServerError, asyncpg.PostgresSystemError)
 
 
@@ -230,7 +230,7 @@ async def find_link(address: Address) -> tuple[Address, Link]:
 
 
 async def _is_pooler(address: Address) -> bool:
-    """By what it refuses when a session begins, and else by the process that it names, which is not the server's."""
+    """A pooler refuses our startup parameters, or names a process at the start that is not the server's."""
     try:
         async with open_session(address) as session:
             return await _process(session) != int(session.get_server_pid())
@@ -241,7 +241,7 @@ async def _is_pooler(address: Address) -> bool:
 
 
 async def _shares_servers(address: Address) -> bool:
-    """Whether a session's server does not stay its own: it changes, or another session has it meanwhile."""
+    """Whether sessions share servers: a session gets another one, or another session gets its server."""
     async with open_session(address) as one, open_session(address) as other:
         first = await _process(one)
         for _ in range(_ROUNDS):

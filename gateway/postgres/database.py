@@ -1,4 +1,4 @@
-"""The database of an installation, once it was found and its tables are made."""
+"""Finds the database of an installation, and makes or renews its tables: migrations, one process at a time."""
 
 import asyncio
 import hashlib
@@ -113,7 +113,7 @@ async def migrate(
 
 
 async def _locked(connection: Connection) -> bool:
-    """Each try is answered, so a dead server is not taken for a long wait."""
+    """Each try is answered at once, so that a dead server does not look like a lock that is held for long."""
     row = await connection.fetchrow(_TRY_LOCK)
     return row is not None and bool(row["locked"])
 
@@ -219,6 +219,12 @@ async def find_database(settings: Settings) -> tuple[Database, list[str]]:
                 _log.warning("waiting for PostgreSQL", reason=cause(error))
             waiting = True
         await asyncio.sleep(_DATABASE_PAUSE_S)
+
+
+async def prepare(settings: Settings) -> Sequence[str]:
+    """Make or renew the tables; what was done. Waits and raises as `find_database` does."""
+    _, done = await find_database(settings)
+    return done
 
 
 def _address(variable: str, text: str, settings: Settings) -> Address:

@@ -139,12 +139,5 @@ async def add_job(connection: Connection, job: Job, outcome: Outcome) -> None:
 
 
 def _dead_letter_of(row: Row) -> DeadLetter:
-    return DeadLetter(
-        id=row["id"],
-        job_id=row["job_id"],
-        origin=row["origin"],
-        failure=Failure(row["code"], row["detail"]),
-        attempts=row["attempts"],
-        size=row["size"],
-        created_at=row["created_at"],
-    )
+    members = {**row}
+    return DeadLetter(failure=Failure(members.pop("code"), members.pop("detail")), **members)

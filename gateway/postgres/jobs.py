@@ -2,9 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from datetime import datetime
+from collections.abc import Sequence
 from functools import partial
 from uuid import UUID
 
@@ -22,20 +20,17 @@ from gateway.jobs.store import (
     RECENT_S,
     Ended,
     JobFilter,
-    JobStore,
     QueueCounts,
     Recent,
     Standing,
     Submission,
     TenantCounts,
-    exhausted,
 )
-from gateway.postgres.endings import Endings, expire_jobs, over, postpone_removal, removable_jobs, remove_jobs
-from gateway.postgres.leases import Claiming, PutBack, renew
+from gateway.postgres.endings import Endings, PostgresRemovals
+from gateway.postgres.leases import PostgresLeases
 from gateway.postgres.pool import Pool
 from gateway.postgres.rows import SHOWN, get_job, job_of, list_query, waiting_of
 from gateway.postgres.submissions import Submissions
-from gateway.results import Failure
 from gateway.settings import Settings
 
 _DELETING = f"SELECT {SHOWN} FROM maskwright.jobs WHERE id = $1 AND deleted_at IS NOT NULL"  # noqa: S608 of constants
@@ -51,7 +46,7 @@ SELECT
         SELECT coalesce(sum(capacity), 0) FROM maskwright.workers WHERE seen_at > now() - $1 * interval '1 second'
     ) AS workers
 """
-# From one tenant to the next by the index. A held job waits for one of its user's that is not, or runs: of its tenant.
+# From one tenant to the next by the index. A tenant with a held job also has a job that is not held, or one that runs.
 _OF_TENANT = """
 WITH RECURSIVE waiting AS (
     (
@@ -105,19 +100,19 @@ _FINISHED_LIFE_S = 1.0
 _FINISHED_SHARE = 20
 """Finished jobs may be millions: they are counted at most once a second, and for at most a twentieth of the time."""
 
-_OUTRUN = 5
-"""So often a claim goes on that others outran; they took jobs each time."""
 _UNTOLD = 1000
-"""So many ids are remembered of jobs that may have been kept, or not: the server did not say."""
+"""How many ids are remembered of jobs of which the server did not say whether they were kept."""
 
 
-class PostgresJobs(JobStore):
+class PostgresJobs(PostgresLeases, PostgresRemovals):
     """Jobs in PostgreSQL. Every method raises Problem `store_unavailable`."""
 
     def __init__(self, pool: Pool, settings: Settings, messages_of: MessageMaker, ended: Ended) -> None:
         self._pool = pool
         self._ended = ended
         self._max_attempts = settings.max_retries + 1
+        self._user_concurrency = settings.user_concurrency
+        self._masks_tenant = settings.kafka_tenant
         self._live_s = LIVE_LEASES * settings.lease_s
         late_writes_s = settings.lease_s + LATE_WRITES_S
         self._endings = Endings(messages_of, settings.user_concurrency, settings.kafka_tenant, late_writes_s)
@@ -130,7 +125,7 @@ class PostgresJobs(JobStore):
     async def submit(self, jobs: Sequence[NewJob], bad_messages: Sequence[BadMessage] = ()) -> list[Submission]:
         """Keep all or nothing, in one transaction.
 
-        A job that was kept, but whose caller was not told so, is `created` when it comes again.
+        If a job was kept but its caller was not told so, the job counts as `created` when it comes again.
         """
         added = {job.id for job in jobs if job.id in self._untold}
         keep = partial(self._submissions.keep, jobs=jobs, bad_messages=bad_messages, added=added)
@@ -146,37 +141,12 @@ class PostgresJobs(JobStore):
         return kept
 
     @override
-    async def claim(self, worker: str, limit: int, lease_s: float, after: str = "") -> list[Lease]:
-        """Take due jobs, and end those that were begun too often; more, where others took what it was about to."""
-        claiming = Claiming(worker, lease_s, self._max_attempts, after)
-        claim = await self._pool.run(partial(claiming, limit=limit))
-        with suppress(Problem):  # what was taken is in hand
-            for _ in range(_OUTRUN):
-                if not claim.outrun:
-                    break
-                claim += await self._pool.run(partial(claiming, limit=limit - claim.count))
-        await self._end_exhausted(claim.exhausted)
-        return list(claim.leases)
-
-    @override
-    async def renew(self, worker: str, capacity: int, tokens: Sequence[UUID], lease_s: float) -> frozenset[UUID]:
-        return await self._pool.run(lambda connection: renew(connection, worker, capacity, tokens, lease_s))
-
-    @override
     async def finish(self, lease: Lease, outcome: Outcome, entry: NewEntry | None = None) -> bool:
         """End a job in one transaction; True also where this lease ended it before."""
         try:
             return await self._pool.transact(lambda connection: self._endings.finish(connection, lease, outcome, entry))
         except LockLostError:
             return False
-
-    @override
-    async def retry(self, lease: Lease, failure: Failure, delay_s: float) -> bool:
-        return await self._put_back(lease, PutBack(delay_s, 0, failure))
-
-    @override
-    async def release(self, lease: Lease) -> bool:
-        return await self._put_back(lease, PutBack(0.0, 1, None))
 
     @override
     async def cancel(self, job_id: UUID) -> Job | None:
@@ -223,7 +193,7 @@ class PostgresJobs(JobStore):
 
     @override
     async def finished(self) -> int:
-        """The number as it was counted last, where counting takes too long."""
+        """The latest count, while a new one would take too long."""
         began = time.monotonic()
         if began < self._counted_until:
             return self._finished
@@ -242,35 +212,3 @@ class PostgresJobs(JobStore):
     async def recent(self) -> Recent:
         (row,) = await self._pool.fetch(_RECENT, RECENT_S)
         return Recent(**row)
-
-    @override
-    async def removable(self, limit: int, lease_s: float) -> list[Job]:
-        return await self._pool.run(lambda connection: removable_jobs(connection, limit, lease_s))
-
-    @override
-    async def over(self, job_ids: Sequence[UUID]) -> Mapping[UUID, bool]:
-        return await self._pool.run(lambda connection: over(connection, job_ids))
-
-    @override
-    async def remove(self, job_ids: Sequence[UUID], since: datetime | None = None) -> frozenset[UUID]:
-        tenant = self._endings.masks_tenant
-        return await self._pool.transact(lambda connection: remove_jobs(connection, job_ids, since, tenant))
-
-    @override
-    async def postpone_removal(self, job_id: UUID, reason: str) -> None:
-        await self._pool.run(lambda connection: postpone_removal(connection, job_id, reason))
-
-    @override
-    async def expire(self, days: int) -> int:
-        return await self._pool.run(lambda connection: expire_jobs(connection, days))
-
-    async def _end_exhausted(self, leases: Sequence[Lease]) -> None:
-        for lease in leases:
-            outcome = exhausted(lease.job.attempts)
-            with suppress(Problem):  # its lease will be over again
-                if await self.finish(lease, outcome):
-                    self._ended(lease.job, outcome)
-
-    async def _put_back(self, lease: Lease, put_back: PutBack) -> bool:
-        concurrency = self._endings.user_concurrency
-        return await self._pool.transact(lambda connection: put_back(connection, lease, concurrency))

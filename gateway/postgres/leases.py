@@ -1,20 +1,25 @@
-"""Taking jobs, keeping them, and putting them back."""
+"""Taking jobs, renewing their leases, and putting jobs back."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from functools import partial
 from uuid import UUID
 
+from typing_extensions import override
+
+from gateway.errors import Problem
 from gateway.jobs.job import Lease
-from gateway.jobs.store import WORK
+from gateway.jobs.store import WORK, Ended, JobStore, exhausted
 from gateway.postgres.connection import Connection, Row
-from gateway.postgres.pool import notify
+from gateway.postgres.pool import Pool, notify
 from gateway.postgres.rows import WORKED_ON, clean, lease_of
 from gateway.postgres.turns import lock_users, settle_turns
 from gateway.results import Failure
 
-# From one tenant to the next by the index, so that many jobs of one cost no more than one. What is planned is no lock:
-# only so many of each tenant are locked as are taken. Others that claim at once pass over these to those behind them.
-# An array, as how many are chosen is not known beforehand: the planner would join all jobs to them.
+# Goes from one tenant to the next by the index, so that many jobs of one tenant cost no more than one job. The plan
+# locks nothing; then as many jobs of each tenant are locked as are taken. Workers that claim at the same time skip
+# these, and take those behind them. The chosen ids are an array: otherwise the planner, which does not know how few
+# they are, would join all jobs to them.
 _DUE = "state = 'queued' AND NOT held AND run_at <= now()"
 _CLAIM = f"""
 WITH RECURSIVE round AS (
@@ -88,7 +93,7 @@ LEFT JOIN claimed ON true LEFT JOIN chosen ON chosen.id = claimed.id LEFT JOIN p
 ORDER BY planned.taken, planned.passed, planned.tenant, claimed.priority DESC, claimed.sequence
 """  # noqa: S608 of constants
 _TENANTS = 16
-"""So many tenants with due jobs are looked at, or as many as jobs are wanted, from the last that was served on."""
+"""How many tenants with due jobs are looked at, after the one served last; more if more jobs are wanted."""
 _RENEW = """
 WITH alive AS (
     INSERT INTO maskwright.workers (worker, capacity, seen_at) VALUES ($1, $2, now())
@@ -109,77 +114,72 @@ WHERE id = $1 AND lease_token = $2 AND state = 'running'
 RETURNING id
 """
 _PUT_BACK_BY = "SELECT FROM maskwright.jobs WHERE id = $1 AND lease_token = $2 AND state = 'queued'"
+_OUTRUN = 5
+"""How often a claim is repeated because other workers took the jobs that it had planned to take."""
 
 
-@dataclass(frozen=True)
-class Claim:
-    """What a claim took; `exhausted` leases are of jobs that were begun too often, and are to be ended.
+class PostgresLeases(JobStore):
+    """The part of the store that workers use while they have jobs."""
 
-    `outrun` where others took meanwhile what it was about to, and there may be more.
-    """
+    _pool: Pool
+    _ended: Ended
+    _max_attempts: int
+    _user_concurrency: int
 
-    leases: Sequence[Lease]
-    exhausted: Sequence[Lease]
-    outrun: bool
+    @override
+    async def claim(self, worker: str, limit: int, lease_s: float, after: str = "") -> list[Lease]:
+        """Take due jobs; end those that were begun too often."""
+        values = (worker, lease_s, after)
+        taken, outrun = await self._take(limit, *values)
+        with suppress(Problem):  # the jobs taken so far must be worked on
+            for _ in range(_OUTRUN):
+                if not outrun:
+                    break
+                more, outrun = await self._take(limit - len(taken), *values)
+                taken += more
+        for row in taken:
+            if row["exhausted"]:
+                await self._end_exhausted(lease_of(row))
+        return [lease_of(row) for row in taken if not row["exhausted"]]
 
-    @property
-    def count(self) -> int:
-        """How many jobs were taken."""
-        return len(self.leases) + len(self.exhausted)
+    @override
+    async def renew(self, worker: str, capacity: int, tokens: Sequence[UUID], lease_s: float) -> frozenset[UUID]:
+        rows = await self._pool.fetch(_RENEW, worker, capacity, tokens, lease_s)
+        return frozenset(row["lease_token"] for row in rows)
 
-    def __add__(self, more: "Claim") -> "Claim":
-        """Both together, the latter the last."""
-        return Claim((*self.leases, *more.leases), (*self.exhausted, *more.exhausted), more.outrun)
+    @override
+    async def retry(self, lease: Lease, failure: Failure, delay_s: float) -> bool:
+        return await self._put_back(lease, delay_s, 0, failure.code, clean(failure.detail))
 
+    @override
+    async def release(self, lease: Lease) -> bool:
+        return await self._put_back(lease, 0.0, 1, None, None)
 
-@dataclass(frozen=True)
-class Claiming:
-    """How jobs are taken: for whom and for how long, how often one may be begun, and whose turn was the last."""
-
-    worker: str
-    lease_s: float
-    max_attempts: int
-    after: str
-
-    async def __call__(self, connection: Connection, limit: int) -> Claim:
-        """Take due jobs."""
-        values = (self.worker, limit, self.lease_s, self.max_attempts, self.after, max(_TENANTS, limit))
-        rows = await connection.fetch(_CLAIM, *values)
+    async def _take(self, limit: int, worker: str, lease_s: float, after: str) -> tuple[list[Row], bool]:
+        """The jobs taken; and whether other workers took some that were planned, so that there may be more."""
+        values = (worker, limit, lease_s, self._max_attempts, after, max(_TENANTS, limit))
+        rows = await self._pool.fetch(_CLAIM, *values)
         taken = [row for row in rows if row["id"] is not None]
-        return Claim(
-            [lease_of(row) for row in taken if not row["exhausted"]],
-            [lease_of(row) for row in taken if row["exhausted"]],
-            len(taken) < limit == rows[0]["planned"],
-        )
+        return taken, len(taken) < limit == rows[0]["planned"]
 
+    async def _end_exhausted(self, lease: Lease) -> None:
+        outcome = exhausted(lease.job.attempts)
+        with suppress(Problem):  # another claim ends it, after this lease
+            if await self.finish(lease, outcome):
+                self._ended(lease.job, outcome)
 
-async def renew(
-    connection: Connection, worker: str, capacity: int, tokens: Sequence[UUID], lease_s: float
-) -> frozenset[UUID]:
-    """Extend leases and note that a worker lives; the tokens that hold."""
-    rows = await connection.fetch(_RENEW, worker, capacity, tokens, lease_s)
-    return frozenset(row["lease_token"] for row in rows)
+    async def _put_back(self, lease: Lease, *values: object) -> bool:
+        """Put a job back; False where the lease is over. True again for the lease that put it back.
 
+        `values`: the seconds until it is due, how many attempts are not counted, and a failure's code and detail.
+        """
+        return await self._pool.transact(partial(self._put_back_in, lease, values))
 
-@dataclass(frozen=True)
-class PutBack:
-    """How a job goes back to the queue: due after a delay, the attempt counted or not, with a failure or without."""
-
-    delay_s: float
-    uncounted: int
-    failure: Failure | None
-
-    async def __call__(self, connection: Connection, lease: Lease, user_concurrency: int) -> bool:
-        """Put a job back; False where the lease is over. True again for the lease that put it back."""
+    async def _put_back_in(self, lease: Lease, values: Sequence[object], connection: Connection) -> bool:
         users = [lease.job.request.owner]
         await lock_users(connection, users)
-        if await self._write(connection, lease) is None:
+        if await connection.fetchrow(_PUT_BACK, lease.job.id, lease.token, *values) is None:
             return await connection.fetchrow(_PUT_BACK_BY, lease.job.id, lease.token) is not None
-        await settle_turns(connection, users, user_concurrency)
+        await settle_turns(connection, users, self._user_concurrency)
         await notify(connection, [lease.job.id, WORK])
         return True
-
-    async def _write(self, connection: Connection, lease: Lease) -> Row | None:
-        code, detail = (self.failure.code, clean(self.failure.detail)) if self.failure else (None, None)
-        values = (lease.job.id, lease.token, self.delay_s, self.uncounted, code, detail)
-        return await connection.fetchrow(_PUT_BACK, *values)

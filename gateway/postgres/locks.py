@@ -1,4 +1,4 @@
-"""Locks in PostgreSQL: of processes that compute the same result, and of the names of artifacts."""
+"""Locks in PostgreSQL: one for each result that is being computed, one for each name of artifacts."""
 
 import asyncio
 import time
@@ -26,7 +26,7 @@ _BACKOFF = Backoff(0.02, 0.25, factor=1.5)
 _PATIENCE_S = 10.0
 """After so long whoever has a lock is taken for a process that hangs."""
 _AWAY_S = 5.0
-"""How long the database is not asked again after it did not answer: there are no locks then."""
+"""How long the database is not asked again after it did not answer; meanwhile work goes on without locks."""
 
 _LOCK = "SELECT pg_try_advisory_lock($1) AS locked"
 _UNLOCK = "SELECT pg_advisory_unlock($1)"
@@ -38,7 +38,7 @@ RETURNING key
 """
 _FREE_ROW = "DELETE FROM maskwright.locks WHERE key = $1 AND holder = $2 RETURNING key"
 
-# Work that is repeated after a lost answer finds its own.
+# A statement that is repeated after a lost answer finds its own lock.
 _TAKE_NAME = """
 INSERT INTO maskwright.holds AS held (request_id, user_id, tenant, prefixes, token, until)
 VALUES ($1, $2, $3, $4, $5, now() + $6 * interval '1 second')
@@ -70,9 +70,10 @@ class Locks(ABC):
 
     @asynccontextmanager
     async def held(self, name: bytes) -> AsyncIterator[None]:
-        """Hold a lock that no other process has; without it where the database, or who has it, does not answer.
+        """Hold a lock that no other process has.
 
-        Others cannot tell us that they are done, so they are asked, less often the longer it takes.
+        Go on without it if the database does not answer, or the process that has the lock does not free it in time.
+        Others cannot tell us when they free it, so we ask again and again, with growing pauses.
         """
         key, holder = self._names.lock("result", name), uuid4()
         try:
@@ -91,7 +92,7 @@ class Locks(ABC):
 
     @abstractmethod
     async def _take(self, key: int, holder: UUID) -> bool:
-        """Whether the lock was taken, or there are none now."""
+        """Whether to go on: the lock was taken, or the database does not answer."""
 
     @abstractmethod
     async def _free(self, key: int, holder: UUID) -> None:
@@ -101,8 +102,8 @@ class Locks(ABC):
 class SessionLocks(Locks):
     """Advisory locks, on one connection of their own.
 
-    The caller sees to it that nobody in this process asks for a lock that is held here: to the database both are one
-    session, and both would get it.
+    The caller sees to it that this process never asks for a lock that it holds: both would be the same session to the
+    database, and both would get the lock.
     """
 
     def __init__(self, names: Names, address: Address) -> None:
@@ -127,7 +128,7 @@ class SessionLocks(Locks):
         self._spawn(self._unlock(key))
 
     def _spawn(self, work: Coroutine[None, None, bool]) -> "asyncio.Task[bool]":
-        """Work that is done even where its caller is cancelled: half an answer would make the connection useless."""
+        """Do work to its end even if its caller is cancelled: with half an answer the connection would be useless."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -142,7 +143,7 @@ class SessionLocks(Locks):
         return self._session is not None and await self._ask(_UNLOCK, key) is not None
 
     async def _ask(self, query: str, key: int) -> Row | None:
-        """The answer; None where there is none: with the connection its locks are gone."""
+        """The answer; None if there is none: a connection that is closed loses its locks."""
         async with self._turn:
             if time.monotonic() < self._away_until:
                 return None
@@ -184,7 +185,7 @@ class RowLocks(Locks):
             await self._ask(_FREE_ROW, key, holder)
 
     async def _ask(self, query: str, *values: object) -> bool:
-        """Whether the statement found what it is about, or there is no answer."""
+        """Whether the statement returned a row, or the database does not answer."""
         if time.monotonic() < self._away_until:
             return True
         try:

@@ -66,7 +66,7 @@ _POSTPONE = """
 UPDATE maskwright.deliveries SET last_error = $3, run_at = now() + $4 * interval '1 second'
 WHERE id = $1 AND attempts = $2 AND state = 'pending'
 """
-# Nobody can ask again for those of no job.
+# Nobody can ask for a delivery without a job to be sent again, so it is removed.
 _GIVE_UP = """
 WITH forgotten AS (
     DELETE FROM maskwright.deliveries WHERE id = $1 AND attempts = $2 AND state = 'pending' AND job_id IS NULL
@@ -98,6 +98,9 @@ _RESEND = """
 UPDATE maskwright.deliveries SET state = 'pending', ended_at = NULL, attempts = 0, run_at = now()
 WHERE job_id = $1 AND state = 'failed'
 """
+
+
+_OF_DELIVERY = ("id", "job_id", "state", "attempts", "created_at", "run_at", "ended_at", "last_error")
 
 
 class PostgresOutbox(Outbox):
@@ -160,7 +163,7 @@ class PostgresOutbox(Outbox):
 
 
 async def add_deliveries(connection: Connection, job_id: UUID | None, messages: Sequence[OutboxMessage]) -> None:
-    """Owe messages, in their order, within the transaction that owes them; those of no job go once they are sent."""
+    """Add messages in their order, within the caller's transaction; those without a job go once they are sent."""
     if not messages:
         return
     await connection.execute(
@@ -178,23 +181,6 @@ async def add_deliveries(connection: Connection, job_id: UUID | None, messages: 
 
 
 def _delivery_of(row: Row) -> Delivery:
-    message = OutboxMessage(
-        row["kind"],
-        row["destination"],
-        row["key"],
-        row["body"],
-        json.loads(row["headers"]),
-        row["tenant"],
-        row["receiver"],
-    )
-    return Delivery(
-        id=row["id"],
-        job_id=row["job_id"],
-        content=message,
-        state=row["state"],
-        attempts=row["attempts"],
-        created_at=row["created_at"],
-        run_at=row["run_at"],
-        ended_at=row["ended_at"],
-        last_error=row["last_error"],
-    )
+    message = {name: row[name] for name in ("kind", "destination", "key", "body", "tenant", "receiver")}
+    delivery = {name: row[name] for name in _OF_DELIVERY}
+    return Delivery(content=OutboxMessage(**message, headers=json.loads(row["headers"])), **delivery)

@@ -1,4 +1,4 @@
-"""The connections that the stores share, and how they outlast a server's restart; changes told by NOTIFY and LISTEN."""
+"""The connections that the stores share, repeated where the server is away; and changes by NOTIFY and LISTEN."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -56,7 +56,7 @@ class Pool:
         self.fault = ""
 
     def impatient(self) -> "Pool":
-        """The same connections, for callers who would rather do without an answer than wait long for it."""
+        """The same connections, for callers who give up after 2 s."""
         return Pool(self._pool, self._names, self._opening, _IMPATIENCE_S)
 
     async def run(self, work: Work[T]) -> T:
@@ -108,7 +108,7 @@ class Pool:
                 try:
                     return await work(Named(connection, self._names, self._opening))
                 except (asyncio.CancelledError, asyncpg.ReadOnlySQLTransactionError, *LOST):
-                    # Nobody may wait for the rest of an answer that perhaps never comes, nor for a replica to change.
+                    # The rest of the answer may never come, and a replica stays one: do not use the connection again.
                     connection.terminate()
                     raise
 
@@ -147,7 +147,7 @@ _SESSION_PROCESS = "SELECT pg_backend_pid()"
 
 
 class _SharedError(Exception):
-    """A pooler that seemed to give a session a server of its own gave it another one."""
+    """The pooler gave the session another server, although it seemed to keep one for each session."""
 
 
 async def notify(connection: Connection, topics: Iterable[object]) -> None:
@@ -198,7 +198,7 @@ async def _listen_forever(address: Address, channel: str, signals: Signals) -> N
 
 
 async def _listen(session: asyncpg.Connection, channel: str, signals: Signals) -> None:
-    """Pass notifications on until the connection is over; what was missed before may be anything."""
+    """Pass notifications on until the connection is closed; first tell all, as some may have been missed."""
     over = asyncio.Event()
     session.add_termination_listener(lambda _session: over.set())
     process = await session.fetchrow(_SESSION_PROCESS)

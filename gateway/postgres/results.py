@@ -1,4 +1,4 @@
-"""Results as rows of the table `task_results`: kept, found again, and found for a similar photo."""
+"""Results as rows of the table `task_results`: keeps them, finds them by key, or for a similar photo."""
 
 import base64
 import json
@@ -123,7 +123,7 @@ def _values(entry: NewEntry) -> tuple[object, ...]:
         entry.key.digest.hex(),
         status_of(value),
         result_text(value),
-        next((_base64(artifact.data) for artifact in value.artifacts if artifact.name == SVG), None),
+        next((base64.b64encode(artifact.data).decode() for artifact in value.artifacts if artifact.name == SVG), None),
         value.processing_ms,
         entry.life_s,
         entry.submitted_at,
@@ -139,10 +139,6 @@ def _values(entry: NewEntry) -> tuple[object, ...]:
         similarity.landmarks if similarity else None,
         entry.key.tenant,
     )
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
 
 
 def _hit_of(row: Row) -> CacheHit:

@@ -21,11 +21,15 @@ from gateway.jobs.store import JobFilter
 from gateway.postgres.connection import Connection, Row
 from gateway.results import Failure
 
+_OF_REQUEST = (
+    *("id", "pipeline", "tenant", "batch_id", "user_id", "request_id", "fingerprint", "parameters_stored", "gender"),
+    *("priority", "source", "trace_id"),
+)
+_OF_JOB = ("sequence", "attempts", "created_at", "run_at", "started_at", "finished_at")
+"""Columns that are members of NewJob and of Job, under the same names."""
 _COLUMNS = (
-    *("id", "sequence", "pipeline", "tenant", "batch_id", "user_id", "request_id", "fingerprint", "parameters_stored"),
-    *("image_kind", "image_location", "gender", "priority", "source", "trace_id", "callbacks", "state", "attempts"),
-    *("created_at", "run_at", "started_at", "finished_at", "deleted_at", "removal_error", "lease_token", "last_code"),
-    *("last_detail", "error_code", "error_detail", "artifacts", "timings_ms"),
+    *(*_OF_REQUEST, *_OF_JOB, "image_kind", "image_location", "callbacks", "state", "deleted_at", "removal_error"),
+    *("lease_token", "last_code", "last_detail", "error_code", "error_detail", "artifacts", "timings_ms"),
 )
 _MOST_FOUND = 8192
 """Bytes as PostgreSQL keeps them of what a model found, beyond which a list is without it: 200 of them make a page."""
@@ -35,7 +39,7 @@ _SHORT = (
     "'' AS parameters"
 )
 SHOWN = f"{_ALWAYS}, jobs.result, '' AS parameters"
-"""The columns of a job that is not worked on: without its parameters, which former versions let be of any size."""
+"""The columns of a job that is shown: without its parameters, which earlier versions stored here at any size."""
 WORKED_ON = f"{_ALWAYS}, jobs.result, jobs.parameters"
 
 _GET = f"SELECT {SHOWN} FROM maskwright.jobs WHERE id = $1 AND deleted_at IS NULL"  # noqa: S608 of constants
@@ -90,14 +94,9 @@ def job_of(row: Row) -> Job:
     """A job, of a row of `jobs`."""
     deleted = row["deleted_at"] is not None
     return Job(
+        **{name: row[name] for name in _OF_JOB},
         request=_request(row),
-        sequence=row["sequence"],
         state="deleting" if deleted else row["state"],
-        attempts=row["attempts"],
-        created_at=row["created_at"],
-        run_at=row["run_at"],
-        started_at=row["started_at"],
-        finished_at=row["finished_at"],
         outcome=_outcome(row) if row["state"] in FINISHED else None,
         last_failure=_unremoved(row) if deleted else _failure(row["last_code"], row["last_detail"]),
     )
@@ -143,21 +142,10 @@ def json_object(text: str | None) -> Mapping[str, object]:
 
 def _request(row: Row) -> NewJob:
     return NewJob(
-        id=row["id"],
-        pipeline=row["pipeline"],
-        user_id=row["user_id"],
-        request_id=row["request_id"],
-        fingerprint=row["fingerprint"],
+        **{name: row[name] for name in _OF_REQUEST},
         parameters="" if row["parameters_stored"] else row["parameters"],
-        parameters_stored=row["parameters_stored"],
         image=ImageReference(row["image_kind"], row["image_location"]),
-        source=row["source"],
-        trace_id=row["trace_id"],
-        gender=row["gender"],
-        priority=row["priority"],
         callbacks=tuple(Callback(kind, destination) for kind, destination in json.loads(row["callbacks"])),
-        tenant=row["tenant"],
-        batch_id=row["batch_id"],
     )
 
 

@@ -1,4 +1,4 @@
-"""Where the tables are, and the SQL that says so.
+"""In which schemas the tables are: found, filled into every statement, and taken over from versions without a schema.
 
 The SQL in this package names our tables `maskwright.…`, and the ones that users query themselves `public.…`. Before it
 is sent, these words become the schemas of this installation. So no statement depends on a search path, which a pooler
@@ -27,8 +27,8 @@ SEEDS = ("user_mask_outputs", "task_results", "processing_metrics", "cache_perfo
 
 _NAME = re.compile(rf"\bmaskwright\.|'maskwright'|\bpublic\.(?=({'|'.join(SEEDS)}))")
 
-# What of the search path is free: not where another installation has its tables, nor where its view is, which reads
-# that one's counts. $1: our schema. $2: the schema that an installation is moved from, or NULL.
+# The schemas of the search path that no other installation uses: neither for its tables nor for its view, which reads
+# its own counts. $1: our schema. $2: the schema that an installation is moved from, or NULL.
 _PATH = """
 SELECT path.schema, has_schema_privilege(path.schema, 'CREATE') AS open
 FROM unnest(current_schemas(false)) WITH ORDINALITY AS path(schema, place)
@@ -150,7 +150,7 @@ RELEASED: Mapping[int, str] = MappingProxyType(
 """Checksums of the migrations as they were without a schema: rows with them are ours, and no other tool's."""
 
 _MOVED = "0010_moved_to_a_schema_of_their_own"
-"""Stays in the former book of migrations: a former version that is started reads it there, and does not start."""
+"""This row stays in the former table of migrations, so that a former version that is started refuses to run."""
 
 _BOOKS = """
 SELECT home.nspname::text AS schema
@@ -221,9 +221,9 @@ async def make_schema(connection: Connection, schema: str) -> None:
 
 
 async def former_schema(connection: Connection, schema: str) -> str | None:
-    """Where an installation of a version without a schema is, by the rows of its own book of migrations.
+    """Where an installation of a version without a schema is, by the rows of its own table of migrations.
 
-    Raises MigrationError where the book is ours, but of a version that is not known here.
+    Raises MigrationError if the table is ours, but of a version that is not known here.
     """
     for row in await connection.fetch(_BOOKS, schema):
         home = str(row["schema"])
@@ -261,7 +261,7 @@ async def _refuse_while_it_runs(named: Named) -> None:
 
 
 async def _move_tables(named: Named, names: Names, former: str) -> None:
-    """The former book stays, with one row more."""
+    """The former table of migrations stays, with one row more."""
     source, target = quoted(former), quoted(names.schema)
     await named.execute(f"CREATE TABLE {target}.schema_migrations (LIKE {source}.schema_migrations INCLUDING ALL)")
     await named.execute(f"INSERT INTO {target}.schema_migrations SELECT * FROM {source}.schema_migrations")  # noqa: S608

@@ -55,7 +55,7 @@ CROSS JOIN LATERAL (
 """  # noqa: S608 of constants
 
 _NOT_HERE = "null"
-"""A worker of a version that knows no stored parameters fails by it, and lets another one try."""
+"""A worker of a version that knows no stored parameters fails on this value; then another worker tries."""
 _Identity = tuple[str, str, str]
 _Kept = Mapping[UUID | _Identity, Job]
 """Jobs that the store has, by their ids; and by tenant, user and request id where they are not being deleted."""
@@ -72,8 +72,8 @@ class Submissions:
     ) -> list[Submission]:
         """Keep all or nothing; what became of each job.
 
-        `added` are the jobs that earlier tries added, whether that lasted or not; this one's come to them. Raises
-        SerializationError where it is to be done again; LockLostError.
+        `added` are the jobs that earlier tries added, whether they were committed or not; this try adds its own. Raises
+        SerializationError if it must be repeated; LockLostError.
         """
         submissions = await self._keep_jobs(connection, jobs, added) if jobs else []
         for message in bad_messages:
@@ -83,7 +83,8 @@ class Submissions:
     async def _keep_jobs(self, connection: Connection, jobs: Sequence[NewJob], added: set[UUID]) -> list[Submission]:
         users = {job.owner for job in jobs}
         await lock_users(connection, users)
-        new = {row["id"] for row in await connection.fetch(_ADD, *_columns(jobs))}
+        columns = (list(column) for column in zip(*map(_values, jobs), strict=True))
+        new = {row["id"] for row in await connection.fetch(_ADD, *columns)}
         kept = await _kept(connection, jobs)
         for job in jobs:
             if job.outcome and job.id in new:
@@ -131,12 +132,8 @@ def _submissions(jobs: Sequence[NewJob], kept: _Kept, added: Collection[UUID]) -
         untold.discard(job.id)
 
 
-def _columns(jobs: Sequence[NewJob]) -> list[list[object]]:
-    """The arrays that _ADD takes."""
-    return [list(column) for column in zip(*map(_values, jobs), strict=True)]
-
-
 def _values(job: NewJob) -> tuple[object, ...]:
+    """What _ADD takes of each job, column by column."""
     return (
         job.id,
         job.pipeline,

@@ -1,9 +1,9 @@
 """Whose turn it is: a user's jobs wait, `held`, for those before them.
 
-A user's first USER_CONCURRENCY unfinished jobs, the running ones before all others, have their turn; the rest is held.
-So a claim takes any job that is not held and need not count. Whoever adds a job, ends one or puts one back does it
-under the user's lock and settles the turns before the transaction ends. Jobs without a user are never held. A user is
-one of a tenant: NewJob.owner, which is the column `owner`.
+The first USER_CONCURRENCY unfinished jobs of a user may run, the running ones first; the others are held. So a claim
+takes any job that is not held, without counting. Whoever adds, ends or puts back a job does it under the user's lock,
+and settles the turns before the transaction ends. Jobs without a user are never held. The same user id of two tenants
+is two users: NewJob.owner, the column `owner`.
 """
 
 import hashlib
@@ -11,11 +11,11 @@ from collections.abc import Iterable
 
 from gateway.postgres.connection import Connection
 
-# Another schema's users are others.
+# The factor keeps users of another schema's installation apart.
 _LOCK = "SELECT pg_advisory_xact_lock(key # hashtextextended('maskwright', 0)) FROM unnest($1::bigint[]) AS key"
 
-# A claim may be taking one of these this moment; after this statement it has, or it cannot any more. The condition is
-# that of the index jobs_turns, and no other's.
+# A claim may be taking one of these jobs at this moment; after this statement it has taken it, or it cannot any more.
+# The condition is written so that only the index jobs_turns fits.
 _STILL = """
 SELECT id FROM maskwright.jobs
 WHERE owner = ANY($1::text[]) AND NOT held AND state IN ('queued', 'running') AND state <> 'running'

@@ -1,25 +1,215 @@
-"""One attempt at a job: from its claim to what the store is told."""
+"""One attempt at a claimed job: fetch, check, infer, store, and tell the store of its end."""
 
 import asyncio
-import random
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 
+import anyio
 from structlog.contextvars import bound_contextvars
 
 from gateway.cache.cache import NewEntry
+from gateway.cache.keys import ModelVersions, Work
+from gateway.cache.results import Results
+from gateway.deadlines import Deadline
 from gateway.errors import Problem
-from gateway.jobs.job import Job, Lease, Outcome
+from gateway.fetching.fetcher import Fetcher
+from gateway.inference import Inferences, Turn
+from gateway.intake.images import check_photo
+from gateway.jobs.artifacts import ArtifactStore, HeldLock
+from gateway.jobs.job import ImageReference, Job, Lease, NewJob, Outcome, StoredArtifact, outcome_of
+from gateway.jobs.objects import Bucket, ObjectMissingError, parameters_key, with_original
+from gateway.limits.admission import Turns
+from gateway.limits.sharing import Owner
 from gateway.logs import get_logger
 from gateway.metrics.instruments import Instruments
-from gateway.results import Failure, Stopwatch
+from gateway.pipelines.registry import Pipeline
+from gateway.results import Artifact, Failure, Stopwatch
+from gateway.retry import Backoff
+from gateway.s3.images import S3Images
 from gateway.settings import Settings
 from gateway.stores import Stores
-from gateway.worker.execution import ClaimedJob, Execution, LeaseLostError, answer_of
+from gateway.triton import Triton
 from gateway.worker.removals import Removals
 
-_LONGEST_DELAY_S = 60.0
-_JITTER = 0.2
+_PAUSE_S = 0.5
+"""Between two questions to a store that is away."""
+_WAIT_S = 60.0
+"""How long to wait for the lock on the name: others may be removing old objects, or an attempt may have died."""
+
+
+class Sources:
+    """Where a job's photo and parameters come from; `images` is None where there is no S3."""
+
+    def __init__(self, photos: Bucket, fetcher: Fetcher, images: S3Images | None) -> None:
+        self._photos = photos
+        self._fetcher = fetcher
+        self._images = images
+
+    async def photo(self, image: ImageReference) -> bytes:
+        """The encoded photo.
+
+        Raises Problem: `object_missing`, `storage_unavailable`, or what the fetcher says of a URL.
+        """
+        if image.kind == "url":
+            return await self._fetcher.fetch(image.location)
+        if image.kind == "s3":
+            if self._images is None:
+                raise Problem("invalid_parameters", "image: type s3 needs an S3 server; none is configured")
+            return await self._images.get(image.location)
+        return await self._kept(image.location, "The photo")
+
+    async def parameters(self, request: NewJob) -> bytes:
+        """The parameters, a JSON object. Raises Problem `object_missing`, `storage_unavailable`."""
+        if not request.parameters_stored:
+            return request.parameters.encode()
+        return await self._kept(parameters_key(request.id), "The object with the parameters")
+
+    async def _kept(self, key: str, what: str) -> bytes:
+        try:
+            return (await self._photos.get(key)).data
+        except ObjectMissingError as error:
+            raise Problem("object_missing", f"{what} that came with the job is not there any more.") from error
+
+
+class LeaseLostError(Exception):
+    """The lease is over: whoever works on its job writes nothing more."""
+
+
+class ClaimedJob:
+    """A job that this worker has claimed: its lease, and how to `renew` that for `lease_s` seconds of the clock.
+
+    `lost`: another worker may have the job, so whoever works on it here writes nothing more. `ending`: the store is
+    being told of the end, and its answer decides whether the lease held. `grip` is on the keys of the artifacts, if
+    any are written.
+    """
+
+    def __init__(
+        self,
+        lease: Lease,
+        renew: Callable[[Lease], Awaitable[bool]],
+        lease_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.lease = lease
+        self.lost = False
+        self.ending = False
+        self.grip: HeldLock | None = None
+        self._renew = renew
+        self._lease_s = lease_s
+        self._clock = clock
+
+    @property
+    def job(self) -> Job:
+        """The job itself."""
+        return self.lease.job
+
+    async def confirm(self) -> None:
+        """Return once the store says that the lease holds; the next renewal would tell of its loss too late.
+
+        The request id of a deleted job is free at once, and the artifacts of the next job with that id have the same
+        keys. Raises LeaseLostError.
+        """
+        while True:
+            holds_until = self._clock() + self._lease_s
+            if not await answer_of(lambda: self._renew(self.lease)):
+                self.lost = True
+                raise LeaseLostError
+            if self._clock() < holds_until:  # not so where the process or the store stood still
+                return
+
+
+async def answer_of(ask: Callable[[], Awaitable[bool]]) -> bool:
+    """The store's answer; while the store is away, it is asked again and again."""
+    while True:
+        try:
+            return await ask()
+        except Problem as problem:
+            if problem.code != "store_unavailable":
+                raise
+        await anyio.sleep(_PAUSE_S)
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a job ends, and the result to be kept with it, if it is a new one."""
+
+    outcome: Outcome
+    entry: NewEntry | None
+
+
+class Execution:
+    """Runs jobs as far as their outcome; others tell the store of it."""
+
+    def __init__(
+        self, settings: Settings, stores: Stores, fetcher: Fetcher, triton: Triton, registry: Mapping[str, Pipeline]
+    ) -> None:
+        self._results = Results(settings, stores.cache, ModelVersions(triton))
+        self._settings = settings
+        self._sources = Sources(stores.photos, fetcher, stores.images)
+        self._registry = registry
+        self._keys = ArtifactStore(stores.locks, stores.jobs, stores.artifacts)
+        self._inferences = Inferences(self._results, triton)
+        self._turns = Turns(settings.service_concurrency)
+
+    @asynccontextmanager
+    async def done(self, claimed: ClaimedJob, watch: Stopwatch) -> AsyncIterator[Done]:
+        """The outcome, its artifacts stored; `watch` times the stages.
+
+        While the context lasts, nobody else computes the same result: tell the store of the end within it. Raises
+        Problem where the photo is refused or a server does not answer; LeaseLostError, and then nothing is stored.
+        """
+        job = claimed.job
+        deadline = Deadline(self._settings.request_timeout_s)
+        pipeline = self._pipeline(job)
+        with watch.stage("fetch"):
+            photo, parameters = await self._fetch(job.request, deadline)
+        work = Work(pipeline, photo, parameters, job.request.tenant)
+        owner = Owner(job.request.tenant, job.request.owner)
+        turn = Turn("queue", partial(self._turns.held, owner))  # the job has a worker, but not yet a model
+        async with AsyncExitStack() as stack:
+            inference = self._inferences.result(work, turn, deadline, watch)
+            found, value = await stack.enter_async_context(inference)
+            with watch.stage("store"):
+                stored = await self._store(stack, claimed, with_original(job.request, photo, value.artifacts))
+            entry = found.entry(value, str(job.id), job.created_at)
+            if job.request.counted:
+                self._results.count(found.hit or entry)
+            yield Done(outcome_of(value, stored, watch.timings_ms, cached=found.hit is not None), entry)
+
+    async def _store(
+        self, stack: AsyncExitStack, claimed: ClaimedJob, artifacts: Sequence[Artifact]
+    ) -> tuple[StoredArtifact, ...]:
+        """Hold the keys until the job's end; while they are held, no other worker can write them."""
+        if not artifacts:
+            return ()
+        request, size = claimed.job.request, sum(len(artifact.data) for artifact in artifacts)
+        claimed.grip = await stack.enter_async_context(self._keys.held(request, _WAIT_S, size))
+        await claimed.confirm()
+        return await self._keys.store(claimed.grip, request, artifacts)
+
+    def _pipeline(self, job: Job) -> Pipeline:
+        pipeline = self._registry.get(job.request.pipeline)
+        if pipeline is None:
+            raise Problem("pipeline_not_found", f"This worker has no pipeline {job.request.pipeline!r}.")
+        return pipeline
+
+    async def _fetch(self, request: NewJob, deadline: Deadline) -> tuple[bytes, bytes]:
+        """The photo and the parameters."""
+        try:
+            with deadline.enforce():
+                photo = await self._sources.photo(request.image)
+                parameters = await self._sources.parameters(request)
+        except TimeoutError as error:
+            raise deadline.exceeded() from error
+        check_photo(photo, self._settings.max_pixels)
+        return photo, parameters
+
+
+RETRIES = Backoff(1.0, 60.0, jitter=0.2)
+"""Pauses between attempts at a job; they differ at random, so that jobs that failed together do not return together."""
 _MAY_PASS = frozenset({"pipeline_not_found"})
 """A newer worker may have what this one lacks, while workers are replaced one by one."""
 
@@ -50,7 +240,8 @@ class Attempts:
 
     async def _work(self, claimed: ClaimedJob) -> None:
         watch = Stopwatch()
-        watch.add("queue", _waited_s(claimed.job))
+        if claimed.job.started_at:
+            watch.add("queue", (claimed.job.started_at - claimed.job.created_at).total_seconds())
         self._log.info("job begun", pipeline=claimed.job.request.pipeline, attempts=claimed.job.attempts)
         try:
             async with self._execution.done(claimed, watch) as done:
@@ -71,7 +262,7 @@ class Attempts:
             await self._finish(claimed, Outcome(failure=failure, timings_ms=watch.timings_ms))
 
     async def _retry(self, claimed: ClaimedJob, failure: Failure) -> None:
-        delay_s = retry_delay_s(claimed.job.attempts)
+        delay_s = RETRIES.pause_s(claimed.job.attempts)
         self._errors.count(failure.code, "worker")
         await self._tell(claimed, lambda: self._jobs.retry(claimed.lease, failure, delay_s))
         self._log.warning(
@@ -136,16 +327,3 @@ def _with_lock(claimed: ClaimedJob, outcome: Outcome) -> Lease:
     """The lease, with the lock that its artifacts depend on."""
     grip = claimed.grip
     return replace(claimed.lease, lock=grip.lock.token) if grip and outcome.artifacts else claimed.lease
-
-
-def _waited_s(job: Job) -> float:
-    return (job.started_at - job.created_at).total_seconds() if job.started_at else 0.0
-
-
-def retry_delay_s(attempts: int) -> float:
-    """Seconds to wait after so many attempts: 1, 2, 4 … at most 60, each × 0.8–1.2 so that jobs do not return at once.
-
-    Exponential backoff with jitter.
-    """
-    base = min(_LONGEST_DELAY_S, 2.0 ** min(max(0, attempts - 1), 16))
-    return base * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 jitter, not a secret

@@ -16,7 +16,7 @@ from gateway.worker.removals import Removals
 _PAUSE_S = 5.0
 _BATCH = 20
 _REMOVING_S = 60.0
-"""So long a batch of jobs is kept from other janitors; so long it waits where this janitor dies or S3 goes away."""
+"""How long other janitors leave a batch of jobs to this one, also if this one dies or S3 is away."""
 _RARELY_S = 600.0
 _CACHE_S = 30.0
 _UNOWNED_S = 2 * LONGEST_BATCH_S
@@ -30,11 +30,12 @@ class Janitor:
     def __init__(self, settings: Settings, stores: Stores) -> None:
         self.heartbeat = Heartbeat("janitor")
         self._jobs = stores.jobs
+        self._locks = stores.locks
         self._removals = Removals(stores)
         self._retention_days = settings.job_retention_days
         self._prunings = (
             (settings.audit_retention_days, stores.audit.prune),
-            (settings.poison_retention_days, stores.poison.prune),
+            (settings.poison_retention_days, stores.dead_letters.prune),
         )
         self._leftovers = Leftovers(stores, self.heartbeat)
         self._cache = stores.cache
@@ -75,8 +76,8 @@ class Janitor:
         return len(jobs)
 
     async def _recover_some(self) -> int:
-        """Each name is looked at once: what S3 keeps of it stays for good."""
-        names = await self._removals.left(_BATCH)
+        """Each name is tried once: objects that S3 does not let us remove stay for good."""
+        names = await self._locks.lapsed(_BATCH)
         for name in names:
             try:
                 await self._removals.recover(name)

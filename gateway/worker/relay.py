@@ -1,7 +1,4 @@
-"""Carries the deliveries of one kind from the outbox to their receivers, each of which has places of its own.
-
-So a receiver that hangs holds up no other.
-"""
+"""Has the deliveries of one kind made, and decides how many each receiver may have under way."""
 
 import asyncio
 import heapq
@@ -164,18 +161,18 @@ class _UnderWay:
 
 
 class Relay:
-    """One courier's deliveries; each kind has its own relay, and each receiver its own places.
+    """Takes due deliveries of a kind from the outbox and has them sent; each receiver has its own places.
 
-    A courier may take long, so the lease of a delivery is renewed until the outbox knows its end, and no other relay
-    carries it meanwhile. A delivery that another relay has taken all the same is dropped here.
+    Sending may take long, so the lease of a delivery is renewed until the outbox knows how it ended. If another relay
+    took the delivery all the same, this one stops sending it.
     """
 
     def __init__(
-        self, kind: CallbackKind, courier: Sender, stores: Stores, lease_s: float, metrics: DeliveryMetrics
+        self, kind: CallbackKind, sender: Sender, stores: Stores, lease_s: float, metrics: DeliveryMetrics
     ) -> None:
         self.heartbeat = Heartbeat(f"relay of kind {kind}")
         self._kind = kind
-        self._courier = courier
+        self._sender = sender
         self._outbox = stores.outbox
         self._signals = stores.signals
         self._lease_s = lease_s
@@ -194,7 +191,7 @@ class Relay:
         with self._signals.subscribe(OUTBOX) as self._due:
             while True:
                 await self._round()
-                if trouble := self._courier.trouble:
+                if trouble := self._sender.trouble:
                     self.heartbeat.fail(trouble)
                 else:
                     self.heartbeat.beat()
@@ -288,7 +285,7 @@ class Relay:
     async def _delivered(self, delivery: Delivery) -> bool:
         """Whether it was made; if not, it is put back."""
         try:
-            await self._courier.deliver(delivery)
+            await self._sender.deliver(delivery)
         except DeliveryError as error:
             await self._fail(delivery, error)
         except Exception as error:  # noqa: BLE001 a bug that one delivery brings out must not end the others
@@ -305,7 +302,7 @@ class Relay:
             self._log.warning(f"delivery not put back, its lease will end: {problem}")
 
     async def _put_back(self, delivery: Delivery, error: DeliveryError) -> None:
-        delay_s = None if error.lasting else self._courier.delay_s(delivery.attempts)
+        delay_s = None if error.lasting else self._sender.delay_s(delivery.attempts)
         facts = {"kind": self._kind, "attempts": delivery.attempts, "reason": error.reason}
         if delay_s is None:
             if await self._outbox.give_up(delivery, error.reason):

@@ -1,6 +1,5 @@
 """Which of a job's objects are still needed, and the removal of the others."""
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from gateway.errors import Problem
@@ -15,11 +14,6 @@ _WAIT_S = 3.0
 """How long a removal waits for whoever writes or removes the same objects; then it is put off."""
 
 
-def photo_needed(job: Job, failure: Failure | None) -> bool:
-    """Whether an ended job may run again with the photo it came with: a message whose failure may pass."""
-    return dead_letter_origin(job, failure) is not None
-
-
 class Removals:
     """Removes the objects of jobs that nobody needs any more.
 
@@ -28,7 +22,6 @@ class Removals:
 
     def __init__(self, stores: Stores) -> None:
         self._jobs = stores.jobs
-        self._locks = stores.locks
         self._photos = stores.photos
         self._keys = ArtifactStore(stores.locks, stores.jobs, stores.artifacts)
 
@@ -36,7 +29,7 @@ class Removals:
         """Remove what an ended job needs no more: its photo, and the artifacts of a failed job."""
         if failure is not None:
             await self._remove_artifacts(job.request)
-        if not photo_needed(job, failure):
+        if dead_letter_origin(job, failure) is None:  # a message whose failure may pass can be replayed with its photo
             await self._remove_inputs(job)
 
     async def remove(self, job: Job) -> bool:
@@ -55,7 +48,7 @@ class Removals:
         return job.id in await self._jobs.remove([job.id], since)
 
     async def clear(self, job: Job) -> datetime | None:
-        """Remove what is there now; since when it was looked, None where nothing was looked for.
+        """Remove what is there now; return the time of the look, or None if the job is not over and nothing is removed.
 
         The photo of a job that may be worked on again stays. Raises as `remove`.
         """
@@ -66,12 +59,8 @@ class Removals:
         try:
             return await self._remove_artifacts(job.request)
         finally:
-            if now is None or not photo_needed(now, failure):
+            if now is None or dead_letter_origin(now, failure) is None:
                 await self._remove_inputs(job)
-
-    async def left(self, limit: int) -> Sequence[LockName]:
-        """Names whose writers died, or were given up, before the ends of their jobs."""
-        return await self._locks.lapsed(limit)
 
     async def recover(self, name: LockName) -> None:
         """Remove what such a writer left; what S3 keeps of it stays. Raises ObjectsKeptError, InUseError."""
@@ -88,7 +77,7 @@ class Removals:
     async def _remove_artifacts(self, request: NewJob | LockName) -> datetime:
         """Remove every artifact that no outcome names, of a later job of the same name too.
 
-        Gives the time, by the store's clock, since which nobody else could write any. Raises ObjectsKeptError.
+        Returns the time, by the store's clock, from which on nobody else could write any. Raises ObjectsKeptError.
         """
         async with self._keys.held(request, _WAIT_S) as grip:
             await self._keys.sweep(grip)

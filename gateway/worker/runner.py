@@ -14,8 +14,7 @@ from gateway.logs import get_logger
 from gateway.settings import Settings
 from gateway.stores import Stores
 from gateway.supervision import Heartbeat, reason_of
-from gateway.worker.attempts import Attempts
-from gateway.worker.execution import ClaimedJob
+from gateway.worker.attempts import Attempts, ClaimedJob
 
 _JOBS_PER_INFERENCE = 2
 """So that the photos of some jobs are fetched, and the masks of others stored, while others are inferred."""

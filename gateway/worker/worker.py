@@ -24,16 +24,15 @@ from gateway.settings import Settings
 from gateway.stores import Stores
 from gateway.supervision import Supervised, keep_running
 from gateway.triton import Triton
-from gateway.worker.attempts import Attempts
-from gateway.worker.execution import Execution
+from gateway.worker.attempts import Attempts, Execution
 from gateway.worker.janitor import Janitor
 from gateway.worker.relay import Relay
 from gateway.worker.runner import LeaseRenewal, Runner
 
 _DELIVERY_MARGIN_S = 20.0
-"""A delivery that is taken waits for nothing, so its lease need not be much longer than the delivery."""
+"""A delivery begins as soon as it is taken, so its lease need be only a little longer than the delivery."""
 _LAST_DELIVERIES_S = 1.0
-"""What the relays get where the jobs took the whole grace."""
+"""What is left for the relays if the jobs took all of SHUTDOWN_GRACE_S."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ class Worker:
         settings, stores = self.settings, self.stores
         async with AsyncExitStack() as stack:
             fetcher = await stack.enter_async_context(open_fetcher(settings))
-            couriers = await _couriers(stack, settings, stores, self.instruments.kafka)
+            senders = await _senders(stack, settings, stores, self.instruments.kafka)
             execution = Execution(settings, stores, fetcher, self.triton, self.registry)
             attempts = Attempts(settings, stores, execution, self.instruments)
             runner = Runner(_worker_name(settings), settings, stores, attempts)
@@ -118,14 +117,14 @@ class Worker:
                 runner,
                 LeaseRenewal(settings, runner),
                 Janitor(settings, stores),
-                self._relays(couriers),
+                self._relays(senders),
                 self._ingestion(),
             )
 
-    def _relays(self, couriers: Mapping[CallbackKind, Sender]) -> tuple[Relay, ...]:
+    def _relays(self, senders: Mapping[CallbackKind, Sender]) -> tuple[Relay, ...]:
         lease_s = self.settings.callback_timeout_s + _DELIVERY_MARGIN_S
         metrics = self.instruments.deliveries
-        return tuple(Relay(kind, courier, self.stores, lease_s, metrics) for kind, courier in couriers.items())
+        return tuple(Relay(kind, sender, self.stores, lease_s, metrics) for kind, sender in senders.items())
 
     def _ingestion(self) -> Ingestion | None:
         """None where no message can come, or the pipeline that messages are for is not offered."""
@@ -135,13 +134,13 @@ class Worker:
         return Ingestion(self.settings, self.stores, pipeline, self.instruments)
 
 
-async def _couriers(
+async def _senders(
     stack: AsyncExitStack, settings: Settings, stores: Stores, metrics: KafkaMetrics
 ) -> Mapping[CallbackKind, Sender]:
-    couriers = dict(await stack.enter_async_context(open_senders(settings, stores.artifacts)))
+    senders = dict(await stack.enter_async_context(open_senders(settings, stores.artifacts)))
     if settings.kafka_bootstrap_servers:
-        couriers["message"] = await stack.enter_async_context(open_message_sender(settings, metrics))
-    return couriers
+        senders["message"] = await stack.enter_async_context(open_message_sender(settings, metrics))
+    return senders
 
 
 def _worker_name(settings: Settings) -> str:

@@ -25,8 +25,8 @@ async def relaying(settings: Settings, stores: Stores) -> AsyncIterator[None]:
     """Messages are carried from the outbox to the broker."""
     instruments = Instruments("worker")
     async with (
-        open_message_sender(settings, instruments.kafka) as courier,
-        _running(Relay("message", courier, stores, _LEASE_S, instruments.deliveries).run()),
+        open_message_sender(settings, instruments.kafka) as sender,
+        _running(Relay("message", sender, stores, _LEASE_S, instruments.deliveries).run()),
     ):
         yield
 

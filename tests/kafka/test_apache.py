@@ -48,7 +48,7 @@ async def test_a_record_that_nobody_can_read_is_stepped_over_in_each_partition(o
             await until(lambda: ingestion.heartbeat.failing is None, 10, "it is healthy again")
         wanted = {f"{partition}-{index}" for partition in PARTITIONS for index in (0, 1, 3, 4)} | {"later"}
         assert set(await request_ids(stores)) == wanted
-        entries = await stores.poison.entries(100)
+        entries = await stores.dead_letters.entries(100)
         assert sorted(entry.origin for entry in entries) == sorted(origins)
         assert Counter(entry.failure.code for entry in entries) == {"message_unreadable": 6}
 
@@ -69,7 +69,7 @@ async def test_a_batch_that_lies_broken_on_the_disk_is_stepped_over_and_nothing_
         async with ingesting(settings, stores):
             await until(lambda: _is(topics.committed, 6), 60, "all offsets are committed")
         assert await request_ids(stores) == ["0-a", "0-b", "2-a", "2-b"]
-        [entry] = await stores.poison.entries(10)
+        [entry] = await stores.dead_letters.entries(10)
         assert (entry.origin, entry.size) == (f"{topic}/0/2", len(sent[1]))
         assert "offsets 2 to 3" in entry.failure.detail
 
@@ -170,7 +170,7 @@ async def test_poison_too_large_for_its_topic_is_told_of_by_reference(ours, clus
         await topics.send(value)
         async with ingesting(settings, stores):
             [told] = await topics.read(settings.kafka_topic_poison, 1)
-        [entry] = await stores.poison.entries(10)
+        [entry] = await stores.dead_letters.entries(10)
     headers = headers_of(told)
     digest = hashlib.sha256(value).hexdigest()
     assert (headers["origin"], headers["reason"]) == (entry.origin, "field_too_large")

@@ -10,7 +10,7 @@ import pytest
 from deploy.embedded.environment import POSTGRES_ADMIN, POSTGRES_DATABASE, POSTGRES_USER
 from deploy.embedded.folders import Credentials, Folders
 from deploy.embedded.postgres import Postgres
-from gateway.postgres.stores import prepare
+from gateway.postgres.database import prepare
 from gateway.settings import Settings
 from tests.ports import free_ports
 from tests.servers import Server, administrator_dsn, kept, running_postgres

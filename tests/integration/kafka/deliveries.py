@@ -12,14 +12,14 @@ def delivery(topic: str, key: str, body: bytes = b"{}", **headers: str) -> Deliv
     return Delivery(1, None, OutboxMessage("message", topic, key, body, headers), "pending", 1, NOW, NOW)
 
 
-async def deliver_until_done(courier: Sender, one: Delivery) -> None:
+async def deliver_until_done(sender: Sender, one: Delivery) -> None:
     """What a relay does, without its pauses of seconds."""
-    await until(lambda: _delivered(courier, one), 60, "it is delivered")
+    await until(lambda: _delivered(sender, one), 60, "it is delivered")
 
 
-async def _delivered(courier: Sender, one: Delivery) -> bool:
+async def _delivered(sender: Sender, one: Delivery) -> bool:
     try:
-        await courier.deliver(one)
+        await sender.deliver(one)
     except DeliveryError as error:
         if error.lasting:
             raise

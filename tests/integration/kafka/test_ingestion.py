@@ -13,7 +13,7 @@ from tests.unit.gateway.kafka.batches import built
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
-async def test_each_message_ends_as_a_job_a_failed_job_or_poison_and_the_partitions_go_on(settings, topics, stores):
+async def test_each_message_ends_as_a_job_a_failed_job_or_a_dead_letter(settings, topics, stores):
     good = [request(user, f"good-{user}") for user in range(10)]
     failing = [request(user, f"failing-{user}", mask_types=["socks"]) for user in range(5)]
     poison = [b"{", None, b"[]", b'{"user_id": 1}', request("", "nobody")]
@@ -34,10 +34,10 @@ async def test_each_message_ends_as_a_job_a_failed_job_or_poison_and_the_partiti
     assert all(
         json.loads(one.body)["status"] == "failed" for one in told if one.destination == settings.kafka_topic_output
     )
-    assert len(await stores.poison.entries(100)) == 5
+    assert len(await stores.dead_letters.entries(100)) == 5
 
 
-async def test_what_was_kept_but_not_committed_is_kept_once(settings, topics, stores):
+async def test_a_message_that_was_kept_but_not_committed_is_kept_once(settings, topics, stores):
     await topics.send(*(request(user, str(user)) for user in range(20)))
     stores.jobs.hangs = True
     async with ingesting(settings, stores):
@@ -50,7 +50,7 @@ async def test_what_was_kept_but_not_committed_is_kept_once(settings, topics, st
     assert stores.jobs.kept > 20
 
 
-async def test_nothing_passes_by_while_the_store_is_away(settings, topics, stores):
+async def test_messages_wait_while_the_store_is_away(settings, topics, stores):
     async with ingesting(settings, stores) as ingestion:
         await until(lambda: len(ingestion.lag) == 6, 30, "the group is joined")
         stores.jobs.away = True
@@ -80,7 +80,7 @@ async def test_a_full_queue_holds_the_messages_in_the_broker(ours, kafka_server)
         assert len(await request_ids(stores)) == 40
 
 
-async def test_a_queue_that_another_tenant_filled_keeps_no_message_out(ours, kafka_server):
+async def test_messages_are_taken_although_another_tenant_filled_the_queue(ours, kafka_server):
     settings = ours(kafka_server, queue_max_size=10)
     async with opened_stores(settings) as stores, client(settings) as topics:
         await stores.jobs.jobs.submit([new_job(tenant="acme", priority=10) for _ in range(10)])
@@ -119,7 +119,7 @@ async def test_a_large_message_comes_through_among_small_ones(settings, topics, 
     assert (await stores.photos.get(photo_key(job.id))).data == large
 
 
-async def test_a_header_without_a_value_holds_up_nothing(settings, topics, stores):
+async def test_a_message_with_a_header_without_a_value_is_read(settings, topics, stores):
     await topics.send(request(1, "plain"), headers=[("traceparent", None), ("other", None)])
     async with ingesting(settings, stores):
         await until(lambda: _is(topics.committed, 1), 30, "the offset is committed")
@@ -135,7 +135,7 @@ async def test_a_trace_goes_on(settings, topics, stores):
     assert job.request.trace_id == TRACE
 
 
-async def test_a_request_sent_again_is_one_job_and_an_id_used_again_is_poison(settings, topics, stores):
+async def test_a_repeated_request_is_one_job_and_a_reused_id_is_a_dead_letter(settings, topics, stores):
     await topics.send(request(1, "r"))
     await topics.send(request(1, "r"))
     await topics.send(request(1, "r", mask_types="dress"), request(1, "other"))
@@ -144,7 +144,7 @@ async def test_a_request_sent_again_is_one_job_and_an_id_used_again_is_poison(se
     assert await request_ids(stores) == ["other", "r"]
     jobs = await stores.jobs.jobs.find(JobFilter())
     assert sorted(await stores.photos.keys("")) == sorted(photo_key(job.id) for job in jobs)
-    entries = await stores.poison.entries(10)
+    entries = await stores.dead_letters.entries(10)
     assert Counter(entry.failure.code for entry in entries) in (
         {"idempotency_conflict": 1},
         {"idempotency_conflict": 2},
@@ -174,4 +174,4 @@ async def test_a_record_that_nobody_can_read_is_stepped_over(settings, topics, s
     async with ingesting(settings, stores):
         await until(lambda: _is(topics.committed, 14), 30, "all offsets are committed")
     assert set(await request_ids(stores)) == {"before", "good", "after"}
-    assert Counter(entry.failure.code for entry in await stores.poison.entries(10)) == {"message_unreadable": 6}
+    assert Counter(entry.failure.code for entry in await stores.dead_letters.entries(10)) == {"message_unreadable": 6}

@@ -20,7 +20,7 @@ async def test_whatever_a_message_holds_the_stores_keep_it(settings, stores, mes
     reader = MessageReader(settings, build_registry(settings)["body_masks"])
     read = [reader.read(Message("in", 0, next(OFFSETS), 0, key, value)) for key, value in messages]
     arrivals = [one for one in read if isinstance(one, Arrival)]
-    arrival_store = ArrivalStore(stores.jobs, stores.photos, reader, Instruments("worker").tasks, stores.poison)
+    arrival_store = ArrivalStore(stores.jobs, stores.photos, reader, Instruments("worker").tasks, stores.dead_letters)
     await arrival_store.keep(arrivals, [one for one in read if isinstance(one, BadMessage)])
     for arrival in arrivals:
         kept = await stores.jobs.jobs.get(arrival.job.id)

@@ -77,32 +77,32 @@ async def test_an_ingestion_whose_broker_never_answers_can_be_stopped(ours, sile
 async def test_deliveries_outlive_a_killed_broker(ours, broker):
     settings = ours(broker.address)
     topic = settings.kafka_topic_output
-    async with open_message_sender(settings, Instruments("worker").kafka) as courier:
-        await courier.deliver(delivery(topic, "first"))
-        carried = asyncio.gather(*(deliver_until_done(courier, delivery(topic, str(n))) for n in range(200)))
+    async with open_message_sender(settings, Instruments("worker").kafka) as sender:
+        await sender.deliver(delivery(topic, "first"))
+        carried = asyncio.gather(*(deliver_until_done(sender, delivery(topic, str(n))) for n in range(200)))
         await killed(broker)
         await asyncio.wait_for(carried, 60)
-        await courier.deliver(delivery(topic, "last"))
+        await sender.deliver(delivery(topic, "last"))
     async with client(settings) as topics:
         records = await topics.read_all(topic)
     assert {record.key.decode() for record in records} == {"first", "last", *map(str, range(200))}
 
 
-async def test_a_delivery_goes_on_when_its_broker_hung(ours, broker):
+async def test_a_delivery_succeeds_once_a_hanging_broker_answers(ours, broker):
     settings = ours(broker.address)
     topic = settings.kafka_topic_output
-    async with open_message_sender(settings, Instruments("worker").kafka) as courier:
-        await courier.deliver(delivery(topic, "before"))
+    async with open_message_sender(settings, Instruments("worker").kafka) as sender:
+        await sender.deliver(delivery(topic, "before"))
         with stopped(broker.pid):
-            carried = asyncio.create_task(deliver_until_done(courier, delivery(topic, "while")))
+            carried = asyncio.create_task(deliver_until_done(sender, delivery(topic, "while")))
             await until(lambda: not broker.is_ready(), 30, "the broker is missed")
         await asyncio.wait_for(carried, 60)
 
 
 async def test_a_broker_that_never_answers_does_not_hang_a_delivery(ours, silent_address):
-    async with open_message_sender(ours(silent_address), Instruments("worker").kafka) as courier:
+    async with open_message_sender(ours(silent_address), Instruments("worker").kafka) as sender:
         with pytest.raises(DeliveryError, match="not acknowledged within 8 s") as caught:
-            await asyncio.wait_for(courier.deliver(delivery("any", "k")), 30)
+            await asyncio.wait_for(sender.deliver(delivery("any", "k")), 30)
     assert not caught.value.lasting
 
 

@@ -4,8 +4,8 @@ import asyncpg
 import pytest
 
 from gateway.jobs.store import Signals
-from gateway.postgres.stores import PostgresStores, open_postgres
 from gateway.settings import Settings
+from gateway.stores import DatabaseStores, open_postgres
 from tests.integration.postgres.making import LEASE_S, announce
 from tests.servers import fresh_database
 
@@ -17,7 +17,7 @@ def settings(postgres_dsn: str) -> Settings:
 
 
 @pytest.fixture
-async def stores(settings: Settings) -> AsyncIterator[PostgresStores]:
+async def stores(settings: Settings) -> AsyncIterator[DatabaseStores]:
     async with open_postgres(settings, announce, Signals()) as opened:
         yield opened
 

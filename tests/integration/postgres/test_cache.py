@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from gateway.cache.cache import Cache, CachedResult, CacheHit
+from gateway.cache.cache import ALL_DAYS, Cache, CachedResult, CacheHit
 from gateway.errors import Problem
 from gateway.jobs.job import Callback
 from gateway.jobs.store import Signals
+from gateway.postgres.database import prepare
 from gateway.postgres.results import near_values
-from gateway.postgres.stores import open_postgres, prepare
 from gateway.results import Artifact
+from gateway.stores import open_postgres
 from tests.cache_contract import (
     ARTIFACTS,
     CONTRACT,
@@ -69,7 +70,7 @@ async def test_processes_compute_one_after_the_other(stores, beside):
     assert len(computed) == 1
 
 
-async def test_a_process_that_dies_holds_nobody_up(settings, stores, sql):
+async def test_a_process_that_dies_frees_its_locks(settings, stores, sql):
     async with AsyncExitStack() as dying:
         other = (await dying.enter_async_context(open_postgres(settings, announce, Signals()))).cache
         await dying.enter_async_context(other.alone(key()))
@@ -85,7 +86,7 @@ async def test_a_lock_can_be_had_at_once_after_its_connection_broke(stores, sql)
         assert await sql.fetchval(f"SELECT count(*) {HOLDERS}") == 1
 
 
-async def test_a_database_that_hangs_holds_nobody_up(settings):
+async def test_requests_do_not_wait_for_a_cache_whose_database_hangs(settings):
     """Many keys, of which each would wait for its turn to wait for the database; nor does the end wait for each."""
     async with wire_to(settings.postgres_dsn.get_secret_value()) as (wire, dsn):
         with anyio.fail_after(20):
@@ -111,7 +112,7 @@ async def test_a_result_lives_as_long_as_it_is_told(stores, sql):
     assert await stores.cache.find(key(1)) is None
     assert await stores.cache.find_similar(similarity(), 0) is None
     assert await stores.cache.find(key(2)) is not None
-    assert (await stores.cache.totals()).entries == 1
+    assert (await stores.cache.stats(ALL_DAYS)).entries == 1
 
 
 async def test_cleaning_together_removes_each_once(stores, beside, sql):
@@ -133,14 +134,14 @@ async def test_cleaning_together_evicts_no_more_than_it_must(settings, sql):
             await caches[0].keep(entry(number, large))
         await sql.execute("UPDATE task_results SET used_at = used_at - interval '2 minutes'")
         caches[0].count(CacheHit(key(1), large))
-        await caches[0].totals()
+        await caches[0].stats(ALL_DAYS)
         removed = await asyncio.gather(*(cache.cleanup() for cache in caches for _ in range(3)))
     assert sum(removed) == 3
     rows = await sql.fetch("SELECT task_id FROM task_results ORDER BY task_id")
     assert [row["task_id"] for row in rows] == ["task-1", "task-4"]
 
 
-async def test_whoever_keeps_most_makes_room(settings):
+async def test_results_of_the_tenant_that_keeps_most_are_removed(settings):
     tight = settings.model_copy(update={"cache_max_bytes": 2 * MEGABYTE})
     async with open_postgres(tight, announce, Signals()) as opened:
         await evicts_from_whoever_keeps_most(opened.cache, 2 * MEGABYTE)
@@ -150,7 +151,7 @@ async def test_the_columns_are_the_seeds(stores, sql):
     await stores.cache.keep(entry())
     stores.cache.count(entry())
     stores.cache.count(CacheHit(key(), DRAWN))
-    await stores.cache.totals()
+    await stores.cache.stats(ALL_DAYS)
     row = await sql.fetchrow("SELECT *, decode(svg_data, 'base64') AS svg FROM task_results")
     assert (row["task_id"], row["input_hash"], row["status"], row["cache_hits"]) == (
         "task-1",
@@ -193,7 +194,7 @@ async def test_users_bring_their_tables(settings, sql):
         await opened.cache.keep(entry(value=plain))
         assert await opened.cache.find(key()) == CacheHit(key(), plain)
         assert [task.task_id for task in await opened.cache.recent(5)] == ["task-1"]
-        assert (await opened.cache.totals()).entries == 1
+        assert (await opened.cache.stats(ALL_DAYS)).entries == 1
         await opened.cache.cleanup()
     assert await sql.fetchval("SELECT count(*) FROM task_results") == 3
 
@@ -274,9 +275,9 @@ async def test_a_table_that_is_broken_is_a_cache_that_is_away(stores, sql):
     with pytest.raises(Problem, match="store_unavailable"):
         await stores.cache.find(key())
     with pytest.raises(Problem, match="store_unavailable"):
-        await stores.cache.totals()
+        await stores.cache.stats(ALL_DAYS)
     await sql.execute("ALTER TABLE moved RENAME TO task_results; ALTER TABLE gone RENAME TO cache_traffic")
-    assert (await stores.cache.totals()).requests == 1
+    assert (await stores.cache.stats(ALL_DAYS)).requests == 1
 
 
 async def test_a_job_that_ends_brings_its_result(stores):

@@ -6,9 +6,9 @@ import pytest
 
 from gateway.jobs.job import Callback, Outcome
 from gateway.jobs.store import JobFilter, Signals
-from gateway.postgres.stores import open_postgres
 from gateway.results import Failure
 from gateway.settings.settings import MASK_TYPES
+from gateway.stores import open_postgres
 from tests.integration.postgres.making import AWAY, DONE, LEASE_S, MISTAKEN, announce, masks, request
 from tests.outboxes import take_due
 
@@ -188,7 +188,7 @@ async def test_old_jobs_expire_and_are_forgotten(stores, sql):
     assert await sql.fetch("SELECT user_id FROM user_mask_outputs") == []
 
 
-async def test_what_a_forgotten_job_owes_is_sent_all_the_same(stores):
+async def test_pending_messages_of_a_forgotten_job_are_sent(stores):
     jobs = [request(callbacks=(MESSAGE,)), request(callbacks=(MESSAGE,))]
     await stores.jobs.submit(jobs)
     await stores.jobs.delete(jobs[0].id)

@@ -10,7 +10,7 @@ async def expire(sql):
     await sql.execute("UPDATE jobs SET lease_until = now() WHERE state = 'running'")
 
 
-async def test_who_lost_a_job_can_do_nothing_to_it(stores, sql):
+async def test_a_worker_that_lost_a_job_cannot_change_it(stores, sql):
     await stores.jobs.submit([request("ann")])
     (old,) = await claim(stores)
     assert await claim(stores) == []
@@ -42,7 +42,7 @@ async def test_a_cancelled_job_is_lost_to_its_worker(stores):
     assert await stores.jobs.renew("worker", 1, [lease.token], LEASE_S) == frozenset()
 
 
-async def test_a_job_that_ends_its_workers_again_and_again_fails(stores, sql):
+async def test_a_job_whose_workers_die_again_and_again_fails(stores, sql):
     await stores.jobs.submit([job := request("ann"), after := request("ann")])
     for _ in range(2):  # MAX_RETRIES is 1
         await claim(stores)

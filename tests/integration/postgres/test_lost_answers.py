@@ -6,8 +6,8 @@ import pytest
 
 from gateway.jobs.job import Callback
 from gateway.jobs.store import Signals
-from gateway.postgres.stores import PostgresStores, open_postgres
 from gateway.settings import Settings
+from gateway.stores import DatabaseStores, open_postgres
 from tests.integration.postgres.making import AWAY, DONE, LEASE_S, announce, poison, request
 from tests.integration.postgres.proxy import Wire, wire_to
 from tests.outboxes import take_due
@@ -16,7 +16,7 @@ COMMIT = b"COMMIT;"
 
 
 @pytest.fixture
-async def wired(settings: Settings) -> AsyncIterator[tuple[Wire, PostgresStores]]:
+async def wired(settings: Settings) -> AsyncIterator[tuple[Wire, DatabaseStores]]:
     async with wire_to(settings.postgres_dsn.get_secret_value()) as (wire, dsn):
         changed = settings.model_copy(update={"postgres_dsn": Settings(postgres_dsn=dsn).postgres_dsn})
         async with open_postgres(changed, announce, Signals()) as stores:
@@ -30,7 +30,7 @@ async def test_submitting(wired):
     jobs = [request("ann"), request("bob")]
     submissions = await stores.jobs.submit(jobs, [poison()])
     assert [(one.result, one.job.id) for one in submissions] == [("created", job.id) for job in jobs]
-    assert len(await stores.poison.entries(10)) == len(await take_due(stores.outbox, 60.0)) == 1
+    assert len(await stores.dead_letters.entries(10)) == len(await take_due(stores.outbox, 60.0)) == 1
 
 
 async def test_finishing(wired):

@@ -13,10 +13,10 @@ from gateway.jobs.store import Signals
 from gateway.postgres import database
 from gateway.postgres.address import read_address
 from gateway.postgres.connection import MigrationError, open_session
-from gateway.postgres.database import Migration, known_migrations, migrate
-from gateway.postgres.stores import open_postgres, prepare
+from gateway.postgres.database import Migration, known_migrations, migrate, prepare
 from gateway.settings import Settings, SettingsError
 from gateway.settings.settings import MASK_TYPES
+from gateway.stores import open_postgres
 from tests.integration.postgres.making import announce, request
 from tests.integration.postgres.proxy import wire_to
 
@@ -52,7 +52,7 @@ async def test_only_what_is_missing_is_applied(settings):
 
 
 @pytest.mark.parametrize("step", [one for one in known_migrations() if one.version > FORMER], ids=lambda one: one.name)
-def test_a_step_locks_readers_out_after_its_long_work_alone(step):
+def test_a_migration_locks_readers_out_only_after_its_long_work(step):
     assert "CREATE INDEX" not in step.sql.partition("DROP INDEX")[2]
 
 

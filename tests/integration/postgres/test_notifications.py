@@ -4,7 +4,7 @@ import pytest
 
 from gateway.jobs.job import Callback
 from gateway.jobs.store import OUTBOX, WORK, Signals
-from gateway.postgres.stores import open_postgres
+from gateway.stores import open_postgres
 from tests.integration.postgres.making import AWAY, DONE, LEASE_S, MISTAKEN, announce, request
 from tests.outboxes import take_due
 
@@ -28,7 +28,7 @@ async def test_a_new_job_is_work(stores, heard):
         assert await work.wait(PATIENCE_S)
 
 
-async def test_a_jobs_followers_hear_of_each_step(stores, heard):
+async def test_subscribers_of_a_job_are_notified_of_each_step(stores, heard):
     await stores.jobs.submit([job := request("ann")])
     with heard.subscribe(str(job.id)) as followed, heard.subscribe(WORK) as work:
         (lease,) = await stores.jobs.claim("worker", 1, LEASE_S)
@@ -43,7 +43,7 @@ async def test_a_jobs_followers_hear_of_each_step(stores, heard):
         assert await work.wait(PATIENCE_S), "the user's next has its turn"
 
 
-async def test_who_looks_for_jobs_in_vain_wakes_nobody(stores, heard):
+async def test_a_claim_that_finds_no_job_notifies_nobody(stores, heard):
     with heard.subscribe("") as nothing, heard.subscribe(WORK) as work:
         assert await stores.jobs.claim("worker", 1, LEASE_S) == []
         await stores.jobs.submit([request()])
@@ -51,7 +51,7 @@ async def test_who_looks_for_jobs_in_vain_wakes_nobody(stores, heard):
         assert not await nothing.wait(0)
 
 
-async def test_an_outcome_is_a_delivery(stores, heard):
+async def test_an_outcome_adds_a_delivery_to_the_outbox(stores, heard):
     callbacks = (Callback("webhook", "https://example.com/hook"),)
     with heard.subscribe(OUTBOX) as outbox:
         await stores.jobs.submit([job := request(callbacks=callbacks, outcome=MISTAKEN)])
@@ -62,7 +62,7 @@ async def test_an_outcome_is_a_delivery(stores, heard):
         assert await outbox.wait(PATIENCE_S)
 
 
-async def test_a_lost_connection_is_made_again_and_all_are_told_to_look(stores, heard, sql):
+async def test_after_a_lost_connection_all_subscribers_are_notified(stores, heard, sql):
     with heard.subscribe("whatever") as anything, heard.subscribe(WORK) as work:
         await sql.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "

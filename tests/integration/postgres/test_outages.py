@@ -11,9 +11,8 @@ import pytest
 from gateway.errors import Problem
 from gateway.health import StoreProber
 from gateway.jobs.store import JobFilter, Signals
-from gateway.postgres.stores import open_postgres
 from gateway.settings import Settings
-from gateway.stores import open_stores
+from gateway.stores import open_postgres, open_stores
 from tests.integration.postgres.making import DONE, LEASE_S, announce, request
 from tests.integration.postgres.proxy import wire_to
 from tests.servers import Server, fresh_database, running_postgres
@@ -46,7 +45,7 @@ async def test_a_killed_server_is_waited_for(harmed):
     assert states == ["running", "completed", "completed"]
 
 
-async def test_a_server_that_hangs_is_a_problem_and_no_more_when_it_goes_on(server):
+async def test_a_hanging_server_is_a_problem_until_it_answers_again(server):
     async with (
         wire_to(fresh_database(server.address)) as (wire, dsn),
         open_postgres(Settings(postgres_dsn=dsn), announce, Signals()) as stores,

@@ -7,16 +7,17 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
+from gateway.cache.cache import ALL_DAYS
 from gateway.errors import Problem
 from gateway.jobs.job import Callback
 from gateway.jobs.store import WORK, Signals
 from gateway.postgres.address import read_address
 from gateway.postgres.connection import Connection, find_link, open_session
-from gateway.postgres.database import Database
+from gateway.postgres.database import Database, prepare
 from gateway.postgres.pool import Pool, open_pool
 from gateway.postgres.schema import Names
-from gateway.postgres.stores import open_postgres, prepare
 from gateway.settings import Settings, SettingsError
+from gateway.stores import open_postgres
 from tests.cache_contract import entry, key
 from tests.integration.postgres.making import AWAY, LEASE_S, announce, masks, request
 from tests.integration.postgres.pgbouncer import running_pgbouncer
@@ -83,7 +84,7 @@ async def test_jobs_go_their_way(poolers, direct, mode):
         assert await stores.jobs.finished() == 12
         assert len(await take_due(stores.outbox, LEASE_S)) == 12
         assert (await stores.cache.find(key(1))) is not None
-        assert (await stores.cache.totals()).entries == 1
+        assert (await stores.cache.stats(ALL_DAYS)).entries == 1
         connection = await asyncpg.connect(settings.postgres_dsn.get_secret_value(), statement_cache_size=0)
         left = dict(await connection.fetchrow(LEFT))
         await connection.close()
@@ -145,7 +146,7 @@ async def test_an_address_to_listen_at_must_lead_to_the_same_database(poolers, d
             await prepare(Settings(postgres_dsn=pooled, postgres_listen_dsn=wrong))
 
 
-async def test_each_kind_of_way_is_known(poolers, direct):
+async def test_direct_session_and_transaction_links_are_told_apart(poolers, direct):
     links = {
         mode: (await find_link(read_address(through(poolers[mode], direct))))[1] for mode in ("session", "lenient")
     }
@@ -182,7 +183,7 @@ async def test_a_search_path_is_kept_behind_a_pooler(poolers, direct):
     await straight.close()
 
 
-async def test_what_the_pooler_refuses_is_told_at_once(poolers, direct):
+async def test_a_refusal_by_the_pooler_is_raised_at_once(poolers, direct):
     with pytest.raises(SettingsError, match='database "nowhere" does not exist'):
         await prepare(Settings(postgres_dsn=through(poolers["transaction"], "postgresql://h/nowhere")))
     with pytest.raises(SettingsError, match="authentication failed"):

@@ -7,7 +7,7 @@ from gateway.access.audit import AuditEntry, AuditFilter
 from tests.integration.postgres.making import poison
 
 
-async def test_figures_of_years_go_a_few_thousand_at_a_time(stores, sql):
+async def test_old_metrics_are_removed_a_few_thousand_at_a_time(stores, sql):
     await sql.execute(
         "INSERT INTO processing_metrics (metric_name, metric_value, pipeline, recorded_at)"
         " SELECT 'time', 1, CASE WHEN i % 10 > 0 THEN 'detect' END, now() - interval '31 days'"
@@ -29,7 +29,7 @@ async def test_figures_of_years_go_a_few_thousand_at_a_time(stores, sql):
     assert len(told) >= 8, "whoever waits for it hears of each portion"
 
 
-async def test_locks_of_holders_that_died_go(stores, sql):
+async def test_locks_of_dead_processes_are_removed(stores, sql):
     await sql.execute(
         "INSERT INTO locks SELECT i, gen_random_uuid(), now() - interval '2 days' FROM generate_series(1, 9) i"
     )
@@ -58,13 +58,13 @@ async def test_the_audit_log_forgets_what_is_too_old(stores):
     assert [entry.target for entry in await stores.audit.entries(AuditFilter(caller="ann", tenant=""))] == ["0", "364"]
 
 
-async def test_closed_poison_goes_and_open_stays(stores, sql):
+async def test_old_closed_dead_letters_are_removed_and_open_ones_stay(stores, sql):
     await stores.jobs.submit([], [poison(origin=f"mask_input/0/{offset}") for offset in range(3)])
-    old, young, _ = await stores.poison.entries(10)
+    old, young, _ = await stores.dead_letters.entries(10)
     for entry in (old, young):
-        await stores.poison.drop(entry.id)
+        await stores.dead_letters.drop(entry.id)
     await sql.execute("UPDATE poison SET created_at = created_at - interval '1 year'")
     await sql.execute("UPDATE poison SET closed_at = closed_at - interval '91 days' WHERE id = $1", old.id)
-    assert await stores.poison.prune(90) == 1
-    assert await stores.poison.prune(90) == 0
+    assert await stores.dead_letters.prune(90) == 1
+    assert await stores.dead_letters.prune(90) == 0
     assert await sql.fetchval("SELECT count(*) FROM poison") == 2

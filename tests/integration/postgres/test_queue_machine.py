@@ -4,8 +4,8 @@ import asyncpg
 import pytest
 
 from gateway.jobs.store import Signals
-from gateway.postgres.stores import open_postgres
 from gateway.settings import Settings
+from gateway.stores import open_postgres
 from tests.queue_machine import QueueUnderTest, announce, check_queue
 from tests.servers import fresh_database
 
@@ -38,7 +38,7 @@ class PostgresQueue(QueueUnderTest):
     async def restart(self) -> None:
         await self._opened.aclose()
         stores = await self._opened.enter_async_context(open_postgres(self._settings, announce, Signals()))
-        self.jobs, self.outbox, self.poison = stores.jobs, stores.outbox, stores.poison
+        self.jobs, self.outbox, self.dead_letters = stores.jobs, stores.outbox, stores.dead_letters
 
     async def sever(self) -> None:
         await self._fate.execute(

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from gateway.jobs.store import JobFilter, Signals
-from gateway.postgres.stores import open_postgres
+from gateway.stores import open_postgres
 from tests.integration.postgres.making import AWAY, DONE, LEASE_S, announce, request
 
 USERS = ("ann", "bob", "")

@@ -1,4 +1,4 @@
-"""Callbacks to receivers that hang, and to others beside them: relays on real outboxes, couriers on real sockets."""
+"""Callbacks to receivers that hang, and to others beside them: relays on real outboxes, senders on real sockets."""
 
 import asyncio
 import base64
@@ -16,11 +16,10 @@ from gateway.jobs.job import Callback, Outcome, StoredArtifact
 from gateway.jobs.outbox import Delivery, Lane
 from gateway.jobs.outbox_messages import message_maker
 from gateway.jobs.store import JobFilter, Signals
-from gateway.memory.stores import memory_stores
 from gateway.metrics.instruments import Instruments
-from gateway.postgres.stores import open_postgres
 from gateway.results import Failure
 from gateway.settings import Settings
+from gateway.stores import memory_stores, open_postgres
 from gateway.worker.relay import Relay
 from tests.integration.postgres.making import request
 from tests.web import Answer, Asked, Web, reply, serving, silence
@@ -70,8 +69,8 @@ async def house(settings: Settings, request: pytest.FixtureRequest) -> AsyncIter
 
 @asynccontextmanager
 async def relaying(house: House, lease_s: float = 30.0) -> AsyncIterator[Relay]:
-    async with open_senders(house.settings, no_bucket()) as couriers, AsyncExitStack() as stack:
-        relay = Relay("webhook", couriers["webhook"], house, lease_s, Instruments("worker").deliveries)
+    async with open_senders(house.settings, no_bucket()) as senders, AsyncExitStack() as stack:
+        relay = Relay("webhook", senders["webhook"], house, lease_s, Instruments("worker").deliveries)
         running = asyncio.create_task(relay.run())
         stack.push_async_callback(relay.drain, 0.0)
         stack.push_async_callback(asyncio.wait, [running])
@@ -125,7 +124,7 @@ async def test_a_receiver_that_hangs_holds_back_no_other(house: House, hang: Ans
     assert len(hanging.asked) < 20
 
 
-async def test_twenty_receivers_that_hang_hold_back_no_other(house: House) -> None:
+async def test_twenty_hanging_receivers_do_not_delay_another(house: House) -> None:
     async with AsyncExitStack() as stack:
         hanging = [await stack.enter_async_context(serving(silence)) for _ in range(20)]
         good = await stack.enter_async_context(serving(reply(204)))
@@ -138,7 +137,7 @@ async def test_twenty_receivers_that_hang_hold_back_no_other(house: House) -> No
         await heard(good, 20)
 
 
-async def test_a_tenant_with_any_number_of_receivers_holds_back_no_other_tenant(house: House) -> None:
+async def test_many_receivers_of_one_tenant_do_not_delay_another_tenant(house: House) -> None:
     """Each address of 127.0.0.0/8 stands for a host of its own."""
     async with serving(silence, EVERYWHERE) as hanging, serving(reply(204)) as good:
         for number in range(300):
@@ -150,7 +149,7 @@ async def test_a_tenant_with_any_number_of_receivers_holds_back_no_other_tenant(
     assert len(hanging.asked) < 256
 
 
-async def test_what_was_delivered_is_delivered_once_by_many_relays(house: House) -> None:
+async def test_many_relays_make_each_delivery_once(house: House) -> None:
     async with serving(reply(204)) as good, relaying(house), relaying(house), relaying(house):
         await house.tell(good, 100)
         await heard(good, 100)
@@ -159,7 +158,7 @@ async def test_what_was_delivered_is_delivered_once_by_many_relays(house: House)
     assert len(good.asked) == len({asked.headers["webhook-id"] for asked in good.asked}) == 100
 
 
-async def test_who_lost_a_delivery_hangs_up(house: House) -> None:
+async def test_a_relay_that_lost_a_delivery_stops_sending_it(house: House) -> None:
     ended = asyncio.Event()
 
     async def hang(asked: Asked, writer: asyncio.StreamWriter) -> None:

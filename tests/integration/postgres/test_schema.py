@@ -11,10 +11,10 @@ from pydantic import SecretStr, ValidationError
 from gateway.jobs.job import Callback
 from gateway.jobs.store import WORK, JobFilter, Signals
 from gateway.postgres.connection import MigrationError
-from gateway.postgres.database import known_migrations
+from gateway.postgres.database import known_migrations, prepare
 from gateway.postgres.schema import OWN, RELEASED, SEEDS, Names
-from gateway.postgres.stores import PostgresStores, open_postgres, prepare
 from gateway.settings import Settings
+from gateway.stores import DatabaseStores, open_postgres
 from tests.cache_contract import entry, key
 from tests.integration.postgres.making import DONE, LEASE_S, announce, masks, request
 
@@ -128,7 +128,7 @@ async def test_many_that_start_at_once_move_the_tables_once(settings, plain):
     assert sum(bool(one) for one in done) == 1
 
 
-async def test_who_could_use_the_former_tables_can_use_the_moved_ones(settings, plain):
+async def test_users_of_the_former_tables_may_use_the_moved_ones(settings, plain):
     await former_installation(plain)
     user = f"user_{uuid4().hex}"
     await plain.execute(f"CREATE ROLE {user}; GRANT SELECT, UPDATE ON public.jobs TO {user}")
@@ -206,7 +206,7 @@ async def test_two_installations_in_one_database_keep_apart(settings, plain):
     assert await plain.fetchval("SELECT count(*) FROM second.user_mask_outputs") == 0
 
 
-async def test_a_users_lock_in_another_schema_holds_nobody_up(settings, plain):
+async def test_a_users_lock_in_another_schema_blocks_nobody(settings, plain):
     async with AsyncExitStack() as stack:
         first, second = [
             await stack.enter_async_context(open_one(settings, name, Signals())) for name in ("one", "two")
@@ -226,7 +226,7 @@ def open_one(settings: Settings, schema: str, signals: Signals):
     return open_postgres(settings.model_copy(update={"postgres_schema": schema}), announce, signals)
 
 
-async def hold(stores: PostgresStores) -> None:
+async def hold(stores: DatabaseStores) -> None:
     async with stores.cache.alone(key(1)):
         pass
 

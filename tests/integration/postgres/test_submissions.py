@@ -8,7 +8,7 @@ import pytest
 
 from gateway.jobs.store import Signals
 from gateway.metrics.instruments import Instruments
-from gateway.postgres.stores import open_postgres
+from gateway.stores import open_postgres
 from tests.integration.postgres.making import AWAY, FROM_KAFKA, LEASE_S, announce, request
 from tests.integration.postgres.proxy import wire_to
 from tests.unit.gateway.worker.jobs import memory
@@ -71,13 +71,13 @@ async def test_a_message_whose_keeping_was_not_answered_is_counted_when_it_comes
     assert counted(instruments) == 1
 
 
-async def test_what_can_be_replayed_is_not_over(stores):
+async def test_a_job_that_can_be_replayed_is_not_over(stores):
     waiting, failed, replayable = (request(user, source=FROM_KAFKA) for user in ("ann", "bob", "carl"))
     await stores.jobs.submit([waiting, failed, replayable])
     for lease in await stores.jobs.claim("worker", 3, LEASE_S):
         if lease.job.id != waiting.id:
             await stores.jobs.finish(lease, AWAY)
-    newest, oldest = await stores.poison.entries(10)
-    await stores.poison.drop((newest if newest.job_id == failed.id else oldest).id)
+    newest, oldest = await stores.dead_letters.entries(10)
+    await stores.dead_letters.drop((newest if newest.job_id == failed.id else oldest).id)
     asked = [waiting.id, failed.id, replayable.id, uuid4()]
     assert await stores.jobs.over(asked) == {waiting.id: False, failed.id: True, replayable.id: False}

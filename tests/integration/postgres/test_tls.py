@@ -9,7 +9,7 @@ import pytest
 
 from gateway.postgres.address import read_address
 from gateway.postgres.connection import open_session
-from gateway.postgres.stores import prepare
+from gateway.postgres.database import prepare
 from gateway.settings import Settings, SettingsError
 from tests.integration.postgres.debian import PASSWORD, TlsServer, make_authority, running_tls_server
 
@@ -88,7 +88,7 @@ async def test_an_address_without_a_host_name_may_be_verified_by_its_authority_a
         ("options=-c%20work_mem%3Dmuch", "invalid value for parameter"),
     ],
 )
-async def test_what_will_be_refused_again_is_told_at_once(server, tmp_path, query, says):
+async def test_a_refusal_that_will_be_repeated_is_raised_at_once(server, tmp_path, query, says):
     other = make_authority(tmp_path / "other")
     _, key = other.sign("other")
     dsn = server.address(query.format(other=other.file, ca=server.authority.file, key=key))

@@ -69,18 +69,18 @@ async def test_a_photo_of_several_parts_is_whole(buckets):
     assert (await buckets.photos.get("photo")).data == photo
 
 
-async def test_buckets_do_not_see_each_others_objects(buckets):
+async def test_buckets_do_not_share_objects(buckets):
     await buckets.photos.put("k", b"photo", "image/jpeg")
     with pytest.raises(ObjectMissingError):
         await buckets.artifacts.get("k")
 
 
-async def test_an_empty_object_is_one(buckets):
+async def test_an_empty_object_exists(buckets):
     await buckets.artifacts.put("k", b"", "image/png")
     assert (await buckets.artifacts.get("k")).data == b""
 
 
-async def test_what_was_removed_is_missing_and_may_be_removed_again(buckets):
+async def test_a_removed_object_is_missing_and_may_be_removed_again(buckets):
     for key in ("a/1", "a/b/2", "a/3", "ab/4"):
         await buckets.artifacts.put(key, b"mask", "image/png")
     await buckets.artifacts.remove(["a/1", "never"])
@@ -157,7 +157,7 @@ async def test_a_photo_that_is_too_large_is_not_read(settings):
         (gzip.compress(bytes(10_000_000), mtime=0), "gzip", "body_too_large"),
     ],
 )
-async def test_a_photo_that_lies_there_compressed_is_read_or_its_fault_named(settings, body, coding, said):
+async def test_a_compressed_photo_is_decoded_or_its_error_named(settings, body, coding, said):
     limited = Settings(**{**settings.model_dump(), "max_body_bytes": 100_000})
     async with open_buckets(limited) as buckets:
         headers = {"Content-Encoding": coding}
@@ -187,7 +187,7 @@ def test_a_write_that_nobody_waits_for_sends_no_further_part(settings):
     assert list(sdk.list_objects(settings.minio_bucket)) == []
 
 
-async def test_a_bucket_that_is_nowhere_holds_no_photo(settings):
+async def test_a_missing_bucket_has_no_keys(settings):
     elsewhere = Settings(**{**settings.model_dump(), "image_buckets": ("nowhere-at-all",)})
     async with open_buckets(elsewhere) as buckets:
         with pytest.raises(Problem, match="object_missing: s3://nowhere-at-all/k does not exist"):

@@ -195,7 +195,7 @@ async def test_without_any_keys_it_is_told_at_once_who_was_asked(
         assert part in told
 
 
-async def test_metadata_that_take_the_question_and_say_nothing_are_not_waited_for(
+async def test_a_metadata_service_that_does_not_answer_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """So it is in a container that is one hop too far from its machine's metadata."""

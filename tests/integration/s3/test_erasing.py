@@ -94,7 +94,9 @@ async def test_a_server_that_stumbles_at_many_is_asked_for_many_again(buckets: S
     assert all(request.deletes_many for request in gateway.deletes())
 
 
-async def test_a_key_that_is_kept_keeps_no_other(buckets: S3Buckets, gateway: Gateway, settings: Settings) -> None:
+async def test_a_key_that_s3_does_not_remove_does_not_stop_the_others(
+    buckets: S3Buckets, gateway: Gateway, settings: Settings
+) -> None:
     keys = await fill(buckets.artifacts, [f"k{number}" for number in range(30)])
     gateway.rule = _keeping("k3")
     with pytest.raises(ObjectsKeptError) as caught:

@@ -133,7 +133,7 @@ async def test_each_bad_message_ends_once_with_its_reason_and_the_partitions_go_
     assert {topics.outcomes[f"good-{number}"][0]["status"] for number in range(6)} == {"completed"}
     assert Counter(entry["reason"] for entry in topics.poison)["url_unreachable"] == 1
     assert len(topics.poison) == len(malformed) + 1
-    assert len(await desk.stores.poison.entries(100)) == len(malformed) + 1
+    assert len(await desk.stores.dead_letters.entries(100)) == len(malformed) + 1
 
 
 async def test_the_partitions_and_jobs_of_a_killed_worker_go_to_the_other(

@@ -155,7 +155,7 @@ async def test_a_worker_without_grace_hands_everything_back(
     assert (await desk.stores.jobs.counts()).workers == 0
 
 
-async def test_a_job_that_is_cancelled_while_it_runs_is_let_go(desk: Desk, start_worker: StartWorker) -> None:
+async def test_a_worker_stops_work_on_a_job_that_is_cancelled_meanwhile(desk: Desk, start_worker: StartWorker) -> None:
     async with serving(silence) as web:
         worker = start_worker(FETCH_TIMEOUT_S="120", REQUEST_TIMEOUT_S="120")
         job = await desk.submit(url=web.url())
@@ -188,7 +188,7 @@ async def test_a_deleted_job_leaves_its_successors_masks_as_they_are(
     assert await desk.artifacts(job) == masks
 
 
-async def test_receivers_that_fail_are_asked_again_and_hold_back_no_others(
+async def test_failing_receivers_are_tried_again_and_do_not_delay_others(
     desk: Desk, start_worker: StartWorker, photo: bytes
 ) -> None:
     failing = [reply(503), reply(204)]

@@ -80,23 +80,23 @@ def delivery(kind: CallbackKind, url: str, body: bytes, tenant: str = "") -> Del
 
 
 @asynccontextmanager
-async def couriers(masks: Masks | None = None, **changes: object) -> AsyncIterator[Mapping[CallbackKind, Sender]]:
+async def senders(masks: Masks | None = None, **changes: object) -> AsyncIterator[Mapping[CallbackKind, Sender]]:
     async with open_senders(settings(**changes), masks or Masks(MASKS), Names(hook_test="127.0.0.1").resolve) as opened:
         yield opened
 
 
 async def webhook(web: Web, path: str = "/hook?token=1", host: str = "hook.test", tenant: str = "") -> None:
-    async with couriers() as opened:
+    async with senders() as opened:
         await opened["webhook"].deliver(delivery("webhook", web.url(path, host), BODY, tenant))
 
 
 async def upload(web: Web, masks: Masks | None = None, body: bytes = FORM) -> None:
-    async with couriers(masks) as opened:
+    async with senders(masks) as opened:
         await opened["upload"].deliver(delivery("upload", web.url("/v1/mask/upload"), body))
 
 
 async def webhook_error(answer: Answer, **changes: object) -> DeliveryError:
-    async with serving(answer) as web, couriers(**changes) as opened:
+    async with serving(answer) as web, senders(**changes) as opened:
         with pytest.raises(DeliveryError) as caught:
             await opened["webhook"].deliver(delivery("webhook", web.url("/hook?token=1", "hook.test"), BODY))
     assert "token" not in caught.value.reason
@@ -191,12 +191,12 @@ async def test_a_redirect_is_not_followed_wherever_it_leads(location: str) -> No
         ("soon", 0, 0),
     ],
 )
-async def test_when_to_come_back_is_heard(value: str, least: float, most: float) -> None:
+async def test_the_time_in_retry_after_is_read(value: str, least: float, most: float) -> None:
     error = await webhook_error(reply(503, Retry_After=value))
     assert least <= error.retry_after_s <= most
 
 
-async def test_what_a_refusal_says_is_told_to_nobody() -> None:
+async def test_the_body_of_a_refusal_is_not_shown() -> None:
     error = await webhook_error(reply(500, b"inside"))
     assert error.reason.endswith("/hook?… answered 500")
 
@@ -216,7 +216,7 @@ async def test_an_endless_answer_is_not_read_on() -> None:
     assert sent < 16 * 1024 * 1024, "no more than what the sockets hold"
 
 
-async def test_a_status_counts_though_its_body_never_comes() -> None:
+async def test_a_response_whose_body_never_comes_is_judged_by_its_status() -> None:
     async def stuck(_asked: Asked, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 410 Gone\r\nContent-Length: 5\r\n\r\n")
         await asyncio.Event().wait()
@@ -254,7 +254,7 @@ async def test_a_webhook_to_what_is_not_allowed_is_given_up(host: str) -> None:
 
 
 async def test_without_a_secret_nothing_is_sent_unsigned() -> None:
-    async with serving(reply(200)) as web, couriers(webhook_secret=SecretStr("")) as opened:
+    async with serving(reply(200)) as web, senders(webhook_secret=SecretStr("")) as opened:
         with pytest.raises(DeliveryError) as caught:
             await opened["webhook"].deliver(delivery("webhook", web.url("/", "hook.test"), BODY))
     assert "WEBHOOK_SECRET" in caught.value.reason
@@ -300,7 +300,7 @@ async def test_a_wrong_word_is_answered_401() -> None:
     async with serving(checking) as web:
         await upload(web)
         for secret in ("wrong", ""):
-            async with couriers(mask_component_secret=SecretStr(secret)) as opened:
+            async with senders(mask_component_secret=SecretStr(secret)) as opened:
                 with pytest.raises(DeliveryError) as caught:
                     await opened["upload"].deliver(delivery("upload", web.url(), FORM))
             assert caught.value.reason.endswith("answered 401")
@@ -308,7 +308,7 @@ async def test_a_wrong_word_is_answered_401() -> None:
 
 
 async def test_a_secret_with_a_line_end_is_sent_without_it() -> None:
-    async with serving(reply(200)) as web, couriers(mask_component_secret=SecretStr(f"{WORD}\n")) as opened:
+    async with serving(reply(200)) as web, senders(mask_component_secret=SecretStr(f"{WORD}\n")) as opened:
         await opened["upload"].deliver(delivery("upload", web.url(), FORM))
     assert web.asked[0].headers["x-internal-auth"] == WORD
 
@@ -316,7 +316,7 @@ async def test_a_secret_with_a_line_end_is_sent_without_it() -> None:
 @pytest.mark.parametrize("secret", ["sécret", "a\nb", "a\x00"])
 async def test_a_secret_that_no_header_can_hold_is_refused(secret: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        async with couriers(mask_component_secret=SecretStr(secret)):
+        async with senders(mask_component_secret=SecretStr(secret)):
             pass
     assert str(caught.value).startswith("MASK_COMPONENT_SECRET=…: ")
     assert secret not in str(caught.value)
@@ -324,7 +324,7 @@ async def test_a_secret_that_no_header_can_hold_is_refused(secret: str) -> None:
 
 async def test_a_malformed_webhook_secret_is_refused_at_once() -> None:
     with pytest.raises(SettingsError):
-        async with couriers(webhook_secret=SecretStr("password")):
+        async with senders(webhook_secret=SecretStr("password")):
             pass
 
 
@@ -348,17 +348,17 @@ async def test_masks_that_cannot_be_read_are_not_uploaded(masks: Masks, body: by
 @pytest.mark.parametrize("url", ["http://::1/upload", "http://assets:99999/", "https://user:word@assets/"])
 async def test_an_impossible_address_of_the_asset_service_is_refused(url: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        async with couriers(mask_asset_url=url):
+        async with senders(mask_asset_url=url):
             pass
     assert str(caught.value).startswith("MASK_ASSET_URL=")
-    async with couriers() as opened:
+    async with senders() as opened:
         with pytest.raises(DeliveryError) as undelivered:
             await opened["upload"].deliver(delivery("upload", url, FORM))
     assert undelivered.value.lasting
 
 
 async def test_each_kind_keeps_its_schedule() -> None:
-    async with couriers() as opened:
+    async with senders() as opened:
         assert set(opened) == {"webhook", "upload"}
         assert [opened["webhook"].delay_s(1), opened["webhook"].delay_s(10)] == [5, None]
         assert [opened["upload"].delay_s(4), opened["upload"].delay_s(5)] == [8, None]

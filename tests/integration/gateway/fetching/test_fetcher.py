@@ -134,7 +134,7 @@ async def test_a_coding_that_cannot_be_undone_is_named(body: bytes, coding: str,
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 416, 304, 300])
-async def test_a_refusal_is_for_good(status: int) -> None:
+async def test_a_lasting_refusal_is_not_tried_again(status: int) -> None:
     problem = await problem_of(reply(status))
     assert problem.code == "url_failed"
     assert not problem.transient
@@ -158,7 +158,7 @@ async def test_a_failing_server_may_recover(status: int) -> None:
     ],
     ids=["ftp", "length", "chunk", "head"],
 )
-async def test_what_is_no_plain_http_answer_fails(answer: Answer) -> None:
+async def test_an_answer_that_is_not_plain_http_fails(answer: Answer) -> None:
     assert (await problem_of(answer)).code == "url_failed"
 
 
@@ -189,7 +189,7 @@ async def test_the_time_limit_holds_for_looking_up_the_name() -> None:
     assert caught.value.code == "url_unreachable"
 
 
-async def test_nobody_listening_may_be_a_restart() -> None:
+async def test_a_refused_connection_is_a_passing_failure() -> None:
     (port,) = free_ports(1)
     with pytest.raises(Problem) as caught:
         await fetched(f"http://127.0.0.1:{port}/")

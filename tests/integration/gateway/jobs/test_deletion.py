@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from gateway.cache.cache import ALL_DAYS
 from gateway.errors import Problem
 from gateway.jobs.job import Lease, Outcome
 from gateway.results import Failure
@@ -233,8 +234,8 @@ async def test_a_later_request_of_the_same_name_keeps_its_masks(house: House, s3
 
 async def test_the_result_that_a_job_brought_about_goes_with_it(house: House) -> None:
     job, lease = await begun(house)
-    before = (await house.stores.cache.totals()).entries
+    before = (await house.stores.cache.stats(ALL_DAYS)).entries
     await house.stores.jobs.finish(lease, Outcome(), replace(entry(1), task_id=job.id))
-    assert (await house.stores.cache.totals()).entries == before + 1
+    assert (await house.stores.cache.stats(ALL_DAYS)).entries == before + 1
     assert await delete(house, job) == 204
-    assert (await house.stores.cache.totals()).entries == before
+    assert (await house.stores.cache.stats(ALL_DAYS)).entries == before

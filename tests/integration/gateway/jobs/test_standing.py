@@ -19,7 +19,7 @@ HOOK = "https://example.com/hook"
 async def standing(house: House) -> Mapping[str, float]:
     """Fresh gauges, by name and label value."""
     stores = house.stores
-    collector = StoreCollector(stores.jobs, stores.outbox, stores.poison, stores.cache)
+    collector = StoreCollector(stores.jobs, stores.outbox, stores.dead_letters, stores.cache)
     await collector.refresh()
     text = generate_latest(collector).decode()
     samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
@@ -76,8 +76,8 @@ async def test_dead_letters_are_told_until_they_are_closed(house: House) -> None
     letter = BadMessage("mask_input/0/3", None, b"{", Failure("invalid_json", "no JSON"), announcement)
     await house.stores.jobs.submit([], [letter])
     assert (await standing(house))["poison_entries_open"] == 1.0
-    (entry,) = await house.stores.poison.entries(10)
-    await house.stores.poison.drop(entry.id)
+    (entry,) = await house.stores.dead_letters.entries(10)
+    await house.stores.dead_letters.drop(entry.id)
     assert (await standing(house))["poison_entries_open"] == 0.0
 
 

@@ -25,7 +25,7 @@ def test_the_trace_id_of_a_header(header):
         f"00-{TRACE}-00f067aa0ba902b7-01\n00",
     ],
 )
-def test_what_is_no_traceparent(header):
+def test_malformed_traceparent_headers_have_no_trace_id(header):
     assert trace_id_of(header) is None
 
 

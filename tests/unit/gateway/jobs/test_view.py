@@ -78,7 +78,7 @@ def test_a_job_that_waits_for_another_attempt_says_why() -> None:
     assert job_view(retried, link=link)["last_error"] == {"code": "triton_unavailable", "detail": "away"}
 
 
-def test_no_callback_tells_what_it_sends() -> None:
+def test_errors_of_callbacks_do_not_show_what_was_sent() -> None:
     assert "secret" not in str(job_view(DONE, [TOLD], link=link))
 
 

@@ -19,10 +19,9 @@ from gateway.kafka.ingestion import ArrivalStore
 from gateway.kafka.messages import Arrival, Message, MessageReader
 from gateway.metrics.instruments import Instruments
 from gateway.pipelines.registry import build_registry
-from gateway.postgres.stores import open_postgres
 from gateway.results import Failure
 from gateway.settings import Settings
-from gateway.stores import Stores
+from gateway.stores import Stores, open_postgres
 from gateway.worker.removals import Removals
 from tests.outboxes import take_due
 from tests.servers import fresh_database
@@ -51,7 +50,7 @@ class Bench:
         read = READER.read(message)
         arrivals, poison = ([read], []) if isinstance(read, Arrival) else ([], [read])
         await ArrivalStore(
-            self.stores.jobs, self.stores.photos, READER, Instruments("worker").tasks, self.stores.poison
+            self.stores.jobs, self.stores.photos, READER, Instruments("worker").tasks, self.stores.dead_letters
         ).keep(arrivals, poison)
 
     async def give_up(self) -> OutboxMessage:
@@ -74,7 +73,9 @@ async def bench(postgres_dsn: str) -> AsyncIterator[Bench]:
     settings = Settings(postgres_dsn=fresh_database(postgres_dsn))
     messages = message_maker(settings, by_key(""))
     async with memory() as kept, open_postgres(settings, messages, Signals()) as queue:
-        yield Bench(replace(kept, jobs=queue.jobs, locks=queue.locks, outbox=queue.outbox, poison=queue.poison))
+        yield Bench(
+            replace(kept, jobs=queue.jobs, locks=queue.locks, outbox=queue.outbox, dead_letters=queue.dead_letters)
+        )
 
 
 def asked(**changes: object) -> bytes:
@@ -88,7 +89,7 @@ async def test_what_is_taken_from_the_poison_topic_begins_anew(bench: Bench, ima
     given_up = await bench.give_up()
     await bench.take(given_up.body, given_up.headers)
     assert await bench.states() == ["queued"]
-    assert await bench.stores.poison.entries(10) == []
+    assert await bench.stores.dead_letters.entries(10) == []
     (lease,) = await bench.stores.jobs.claim("worker", 1, 30)
     if lease.job.request.image.kind == "photo":
         assert (await bench.stores.photos.get(lease.job.request.image.location)).data == PHOTO
@@ -125,7 +126,7 @@ async def test_what_is_delivered_again_when_its_work_is_done_is_no_poison(bench:
     await bench.again(again)
     await bench.again(other)
     assert await bench.states() == ["completed", "completed"]
-    assert await bench.stores.poison.entries(10) == []
+    assert await bench.stores.dead_letters.entries(10) == []
 
 
 @pytest.mark.parametrize("image", [INSIDE, {"type": "url", "data": "https://93.184.215.14/a.jpg"}])
@@ -145,17 +146,17 @@ async def test_what_asks_for_other_masks_under_the_same_id_is_refused(bench: Ben
     given_up = await bench.give_up()
     await bench.take(json.dumps({**json.loads(given_up.body), "mask_types": "upper_body"}).encode())
     assert await bench.states() == ["failed"]
-    assert "idempotency_conflict" in {entry.failure.code for entry in await bench.stores.poison.entries(10)}
+    assert "idempotency_conflict" in {entry.failure.code for entry in await bench.stores.dead_letters.entries(10)}
 
 
 async def test_a_photo_that_is_gone_is_said_to_be(bench: Bench) -> None:
     await bench.take(asked())
     given_up = await bench.give_up()
-    (entry,) = await bench.stores.poison.entries(10)
-    await bench.stores.poison.drop(entry.id)
+    (entry,) = await bench.stores.dead_letters.entries(10)
+    await bench.stores.dead_letters.drop(entry.id)
     await bench.stores.photos.remove(await bench.stores.photos.keys(""))
     await bench.take(given_up.body)
-    (entry,) = await bench.stores.poison.entries(10)
+    (entry,) = await bench.stores.dead_letters.entries(10)
     assert entry.failure.code == "object_missing"
 
 
@@ -166,7 +167,7 @@ async def test_nobody_elses_photo_can_be_named(bench: Bench, owner: dict[str, st
     await bench.stores.photos.put(str(other.id), PHOTO, "image/png")
     for job_id in (other.id, uuid4()):
         await bench.take(asked(image={"type": "s3", "data": f"s3://{SETTINGS.minio_photo_bucket}/{job_id}"}))
-    codes = {entry.failure.code for entry in await bench.stores.poison.entries(10)}
+    codes = {entry.failure.code for entry in await bench.stores.dead_letters.entries(10)}
     assert codes == {"object_missing"}
     assert len(await bench.stores.photos.keys("")) == 1
 
@@ -186,9 +187,9 @@ async def test_attempts_go_on_from_what_a_message_says(bench: Bench) -> None:
     await bench.take(told.body, told.headers)
     again = (await bench.told())[-1]
     assert again.headers["attempts"] == "2"
-    newest, oldest = await bench.stores.poison.entries(10)
+    newest, oldest = await bench.stores.dead_letters.entries(10)
     assert (newest.attempts, oldest.attempts) == (2, 1)
-    assert await bench.stores.poison.replay(newest.id)
+    assert await bench.stores.dead_letters.replay(newest.id)
     (replayed,) = [one.content for one in await take_due(bench.stores.outbox, 1.0)]
     await bench.take(replayed.body, replayed.headers)
     assert (await bench.told())[-1].headers["attempts"] == "3"

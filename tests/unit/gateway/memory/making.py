@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 from gateway.jobs.job import ImageReference, Job, NewJob, Outcome, StoredArtifact
 from gateway.jobs.objects import artifact_key, photo_key
 from gateway.jobs.outbox import OutboxMessage
-from gateway.memory.stores import MemoryStores, memory_stores
 from gateway.results import Failure
 from gateway.settings import Settings
+from gateway.stores import Stores, memory_stores
 
 MASK = "upper_body_mask.png"
 POISONED = Outcome(failure=Failure("triton_unavailable", "away"))
@@ -37,7 +37,7 @@ def announce(job: Job, outcome: Outcome) -> list[OutboxMessage]:
     return [OutboxMessage(one.kind, one.destination, str(job.id), body) for one in job.request.callbacks]
 
 
-def stores_of(clock: Clock, **settings: object) -> MemoryStores:
+def stores_of(clock: Clock, **settings: object) -> Stores:
     return memory_stores(Settings(**settings), announce, clock)
 
 
@@ -64,12 +64,12 @@ def done(job: Job, size: int = 4) -> Outcome:
     return Outcome(artifacts=(StoredArtifact(MASK, key, "image/png", size),))
 
 
-async def claimed(stores: MemoryStores, limit: int = 100, lease_s: float = 10) -> list[UUID]:
+async def claimed(stores: Stores, limit: int = 100, lease_s: float = 10) -> list[UUID]:
     """Ids of the jobs that a worker gets."""
     return [lease.job.id for lease in await stores.jobs.claim("worker", limit, lease_s)]
 
 
-async def run(stores: MemoryStores, size: int = 4) -> list[UUID]:
+async def run(stores: Stores, size: int = 4) -> list[UUID]:
     """Do all that is due; the ids in order."""
     leases = await stores.jobs.claim("worker", 100, 10)
     for lease in leases:

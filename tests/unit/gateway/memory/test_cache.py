@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.cache.cache import Cache, CachedResult, CacheHit
+from gateway.cache.cache import ALL_DAYS, Cache, CachedResult, CacheHit
 from gateway.jobs.job import Outcome
 from gateway.memory.cache import MemoryCache
 from gateway.results import Artifact
@@ -44,20 +44,20 @@ async def test_a_result_lives_as_long_as_it_is_told():
     assert await cache.find(key(1)) is None
     assert await cache.find_similar(similarity(), 0) is None
     assert await cache.find(key(2)) is not None
-    assert (await cache.cleanup(), (await cache.totals()).entries) == (1, 1)
+    assert (await cache.cleanup(), (await cache.stats(ALL_DAYS)).entries) == (1, 1)
 
 
-async def test_those_used_least_recently_go_first():
+async def test_the_least_recently_used_results_are_removed_first():
     cache = cache_of(Clock(), cache_max_bytes=3 * MEGABYTE)
     for number in (1, 2):
         await cache.keep(entry(number, large(1)))
     cache.count(CacheHit(key(1), DRAWN))
     await cache.keep(entry(3, large(1.5)))
     assert [number for number in (1, 2, 3) if await cache.find(key(number))] == [1, 3]
-    assert (await cache.totals()).bytes < 3 * MEGABYTE
+    assert (await cache.stats(ALL_DAYS)).bytes < 3 * MEGABYTE
 
 
-async def test_whoever_keeps_most_makes_room():
+async def test_results_of_the_tenant_that_keeps_most_are_removed():
     await evicts_from_whoever_keeps_most(cache_of(Clock(), cache_max_bytes=2 * MEGABYTE), 2 * MEGABYTE)
 
 
@@ -67,7 +67,7 @@ async def test_it_takes_a_quarter_of_the_memory_at_most():
     assert await cache.find(key(1)) is None
 
 
-async def test_figures_are_of_the_last_days():
+async def test_statistics_cover_the_last_days():
     clock = Clock()
     cache = cache_of(clock)
     cache.count(entry())

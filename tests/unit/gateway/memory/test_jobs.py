@@ -5,10 +5,10 @@ import pytest
 
 from gateway.jobs.job import Callback, Outcome, Waiting
 from gateway.jobs.store import OUTBOX, RECENT_S, REMOVAL_S, WORK, JobFilter, QueueCounts, Recent
-from gateway.memory import endings
-from gateway.memory.stores import memory_stores
+from gateway.memory import objects
 from gateway.results import Failure
 from gateway.settings import Settings
+from gateway.stores import memory_stores
 from tests.outboxes import take_due
 from tests.unit.gateway.memory.making import MISTAKEN, Clock, claimed, done, request, run, stores_of
 
@@ -171,7 +171,7 @@ async def test_a_job_handed_back_is_due_at_once_and_has_not_begun(stores):
     assert (await stores.jobs.get(job.id)).attempts == 0
 
 
-async def test_a_job_that_ends_its_workers_again_and_again_fails(stores, clock):
+async def test_a_job_whose_workers_die_again_and_again_fails(stores, clock):
     job = request(callbacks=TOLD)
     await stores.jobs.submit([job])
     for _ in range(3):
@@ -295,7 +295,7 @@ async def test_counts_tell_jobs_by_state_and_what_live_workers_can_do(stores, cl
     assert (await stores.jobs.counts()).workers == 3
 
 
-async def test_who_waits_is_told(stores):
+async def test_each_change_of_a_job_is_notified(stores):
     job = request(callbacks=TOLD)
     signals = stores.signals
     with signals.subscribe(str(job.id)) as of_job, signals.subscribe(WORK) as work, signals.subscribe(OUTBOX) as outbox:
@@ -314,7 +314,7 @@ async def test_who_waits_is_told(stores):
 
 
 async def test_finished_jobs_are_bounded_in_number(stores, monkeypatch):
-    monkeypatch.setattr(endings, "_FINISHED_KEPT", 2)
+    monkeypatch.setattr(objects, "_FINISHED_KEPT", 2)
     jobs = [request(callbacks=TOLD) for _ in range(4)]
     await stores.jobs.submit(jobs)
     await run(stores)
@@ -324,14 +324,14 @@ async def test_finished_jobs_are_bounded_in_number(stores, monkeypatch):
 
 async def test_without_messages_there_are_no_dead_letters(stores):
     await stores.jobs.submit([request(outcome=Outcome(failure=AWAY))])
-    assert await stores.poison.entries(10) == []
-    assert (await stores.poison.standing(), await stores.poison.prune(1)) == (Waiting(), 0)
-    assert not await stores.poison.replay(1)
-    assert not await stores.poison.replay_job(uuid4(), uuid4())
-    assert not await stores.poison.drop(1)
+    assert await stores.dead_letters.entries(10) == []
+    assert (await stores.dead_letters.standing(), await stores.dead_letters.prune(1)) == (Waiting(), 0)
+    assert not await stores.dead_letters.replay(1)
+    assert not await stores.dead_letters.replay_job(uuid4(), uuid4())
+    assert not await stores.dead_letters.drop(1)
 
 
-async def test_an_outcome_that_cannot_be_told_changes_nothing(clock):
+async def test_a_job_does_not_end_if_its_messages_cannot_be_made(clock):
     def refuse(_job, _outcome):
         raise RuntimeError("no")
 
@@ -344,7 +344,7 @@ async def test_an_outcome_that_cannot_be_told_changes_nothing(clock):
     assert await stores.jobs.release(lease)
 
 
-async def test_what_ended_lately_is_counted_for_a_minute(stores, clock):
+async def test_ended_jobs_are_counted_for_a_minute(stores, clock):
     assert await stores.jobs.recent() == Recent(0, 0, None)
     assert (Recent(0, 0, None).success_rate, Recent(0, 0, None).per_second) == (None, 0)
     await stores.jobs.submit([request(outcome=MISTAKEN), request()])

@@ -1,7 +1,7 @@
 import pytest
 
-from gateway.memory.stores import memory_stores
 from gateway.settings import Settings
+from gateway.stores import memory_stores
 from tests.queue_machine import QueueUnderTest, announce, check_queue
 from tests.unit.gateway.memory.making import Clock
 
@@ -16,7 +16,7 @@ class MemoryQueue(QueueUnderTest):
 
     async def begin(self, settings: Settings) -> None:
         stores = memory_stores(settings, announce, self._clock)
-        self.jobs, self.outbox, self.poison = stores.jobs, stores.outbox, stores.poison
+        self.jobs, self.outbox, self.dead_letters = stores.jobs, stores.outbox, stores.dead_letters
 
     async def pass_time(self, seconds: float) -> None:
         self._clock.forward(seconds)

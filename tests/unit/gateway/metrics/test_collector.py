@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.cache.cache import CacheTotals, NullCache
+from gateway.cache.cache import CacheStats, NullCache
 from gateway.errors import Problem
 from gateway.jobs.store import Standing
 from gateway.metrics.collector import MetricsPage, StoreCollector
@@ -14,13 +14,13 @@ AWAY = Problem("store_unavailable", "away")
 
 
 class AwayCache(NullCache):
-    async def totals(self) -> CacheTotals:
+    async def stats(self, _days: int) -> CacheStats:
         raise AWAY
 
 
 class HalfUsedCache(NullCache):
-    async def totals(self) -> CacheTotals:
-        return CacheTotals(requests=40, hits=30, entries=7, bytes=1)
+    async def stats(self, days: int) -> CacheStats:
+        return replace(await super().stats(days), requests=40, hits=30, entries=7)
 
 
 class CountedJobs:
@@ -38,7 +38,7 @@ class CountedJobs:
 
 
 def collector(stores: Stores) -> StoreCollector:
-    return StoreCollector(stores.jobs, stores.outbox, stores.poison, stores.cache)
+    return StoreCollector(stores.jobs, stores.outbox, stores.dead_letters, stores.cache)
 
 
 async def lines(stores: Stores) -> list[str]:

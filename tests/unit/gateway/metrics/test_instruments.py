@@ -3,7 +3,7 @@ from collections.abc import Mapping
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.jobs.job import Outcome
-from gateway.metrics.instruments import KNOWN_REGIONS, Exchange, Instruments
+from gateway.metrics.instruments import KNOWN_REGIONS, Instruments
 from gateway.results import Failure, InferenceResult
 from tests.unit.gateway.worker.jobs import memory, new_job
 from vision.face.regions import REGION_NUMBERS
@@ -92,7 +92,7 @@ def test_counters_that_alerts_watch_are_there_from_the_start() -> None:
 def test_the_page_is_read_as_it_was_meant() -> None:
     instruments = Instruments("worker")
     for duration_s in (0.02, 0.2):
-        instruments.requests.count(Exchange("GET", "/health", 200, duration_s, 0, 17))
+        instruments.requests.count(("GET", "/health"), 200, duration_s, 0, 17)
     text = instruments.text().decode()
     assert "_created" not in text
     families = {family.name: family for family in text_string_to_metric_families(text)}

@@ -5,8 +5,8 @@ import pytest
 
 from gateway.errors import Problem
 from gateway.jobs.job import Lease
-from gateway.worker import execution
-from gateway.worker.execution import ClaimedJob, LeaseLostError
+from gateway.worker import attempts
+from gateway.worker.attempts import ClaimedJob, LeaseLostError
 from tests.unit.gateway.worker.jobs import job
 
 LEASE_S = 10.0
@@ -53,7 +53,7 @@ async def test_a_lease_that_is_over_is_lost(before: tuple[tuple[bool, float], ..
 
 
 async def test_a_store_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execution, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(attempts, "_PAUSE_S", 0.0)
     store = Store((Problem("store_unavailable", "away"), 1.0), (True, 1.0))
     await asyncio.wait_for(store.claimed().confirm(), 10)
     assert store.asked == 2

@@ -7,12 +7,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from gateway.cache.cache import ALL_DAYS
 from gateway.errors import Problem
 from gateway.jobs.artifacts import ArtifactStore, lock_name
 from gateway.jobs.job import Job, NewJob, Outcome, StoredArtifact
 from gateway.jobs.objects import LONGEST_BATCH_S, Bucket, ObjectsKeptError, artifact_key
-from gateway.memory.stores import memory_stores
-from gateway.stores import Stores
+from gateway.stores import Stores, memory_stores
 from gateway.supervision import Heartbeat
 from gateway.worker.janitor import Janitor, Leftovers
 from tests.cache_contract import entry
@@ -34,8 +34,7 @@ class Time:
 
 
 def stores_at(clock: Time) -> Stores:
-    kept = memory_stores(memory_settings(), lambda _job, _outcome: (), clock)
-    return Stores(**vars(kept), durable=False)
+    return memory_stores(memory_settings(), lambda _job, _outcome: (), clock)
 
 
 def janitor(stores: Stores, retention_days: int = 0) -> Janitor:
@@ -160,7 +159,7 @@ async def test_results_past_their_time_go() -> None:
     await stores.cache.keep(entry(2, life_s=120))
     clock.pass_by(seconds=90)
     await janitor(stores).clean()
-    assert (await stores.cache.totals()).entries == 1
+    assert (await stores.cache.stats(ALL_DAYS)).entries == 1
 
 
 async def test_one_round_removes_as_many_as_there_are() -> None:
@@ -219,7 +218,7 @@ async def test_a_storage_that_is_away_keeps_no_result_from_going() -> None:
     clock.pass_by(seconds=31)
     with pytest.raises(Problem, match="away"):
         await janitor(replace(stores, artifacts=Away())).clean()
-    assert (await stores.cache.totals()).entries == 0
+    assert (await stores.cache.stats(ALL_DAYS)).entries == 0
 
 
 async def test_who_comes_after_a_writer_that_died_removes_what_it_left() -> None:

@@ -25,7 +25,7 @@ MESSAGE, WEBHOOK = Callback("message", "mask_output"), Callback("webhook", "http
 
 @dataclass
 class Post:
-    """A courier that does what the test says, and remembers what it was given."""
+    """A sender that does what the test says, and remembers what it was given."""
 
     carry: Callable[[Delivery], Awaitable[None]]
     delays: tuple[float, ...] = (0.0,) * 5
@@ -113,7 +113,7 @@ async def test_deliveries_are_carried_once() -> None:
         assert sorted(ledger.noted) == [one.id for one in post.given]
 
 
-async def test_a_couriers_trouble_is_its_relays_until_it_passes() -> None:
+async def test_a_relay_fails_as_long_as_its_sender_has_trouble() -> None:
     async with memory() as stores:
         post = Post(carried, trouble="mask_output: silence")
         async with relaying(stores, message=post) as relays, asyncio.timeout(10):
@@ -233,7 +233,7 @@ async def test_what_is_noted_before_its_task_is_over_ends_all_the_same() -> None
     assert errors == []
 
 
-async def test_a_kind_without_a_courier_is_left_to_others() -> None:
+async def test_deliveries_of_a_kind_without_a_sender_are_left_to_other_workers() -> None:
     async with memory() as stores:
         job = await ended_job(stores, MESSAGE, WEBHOOK)
         async with relaying(stores, webhook=Post(carried)):

@@ -13,10 +13,10 @@ from gateway.jobs.job import Job, NewJob, Outcome, StoredArtifact
 from gateway.jobs.objects import artifact_key
 from gateway.metrics.instruments import Instruments
 from gateway.results import Stopwatch
+from gateway.retry import Backoff
 from gateway.settings import Settings
 from gateway.stores import Stores
-from gateway.worker.attempts import Attempts
-from gateway.worker.execution import ClaimedJob, Done
+from gateway.worker.attempts import Attempts, ClaimedJob, Done
 from gateway.worker.runner import LeaseRenewal, Runner
 from tests.unit.gateway.worker.jobs import memory, memory_settings, new_job
 
@@ -149,8 +149,8 @@ async def test_the_callers_mistake_ends_the_job_at_once() -> None:
 
 
 @pytest.mark.parametrize("error", [Problem("triton_unavailable", "away"), RuntimeError("a bug")])
-async def test_what_may_pass_is_tried_again(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.worker.attempts.retry_delay_s", lambda _attempts: 0.0)
+async def test_a_passing_failure_is_tried_again(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.worker.attempts.RETRIES", Backoff(0.0, 0.0))
     failures = [error, error]
 
     async def stumble(_job: Job) -> Outcome:
@@ -165,7 +165,7 @@ async def test_what_may_pass_is_tried_again(error: Exception, monkeypatch: pytes
 
 
 async def test_after_the_last_attempt_the_job_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.worker.attempts.retry_delay_s", lambda _attempts: 0.0)
+    monkeypatch.setattr("gateway.worker.attempts.RETRIES", Backoff(0.0, 0.0))
 
     async def break_down(_job: Job) -> Outcome:
         raise RuntimeError("a bug")
@@ -321,7 +321,7 @@ async def test_a_deleted_job_leaves_its_successors_artifacts_as_they_are() -> No
 
 
 async def test_what_this_worker_lacks_is_left_to_a_newer_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.worker.attempts.retry_delay_s", lambda _attempts: 0.0)
+    monkeypatch.setattr("gateway.worker.attempts.RETRIES", Backoff(0.0, 0.0))
 
     async def unknown(job: Job) -> Outcome:
         if job.attempts < 3:
