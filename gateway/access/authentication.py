@@ -14,9 +14,8 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from gateway.access.callers import LOCAL, OPERATE, READ, Caller, allowed
+from gateway.access.callers import LOCAL, OPERATE, READ, Caller, RateLimits, allowed
 from gateway.access.keys import PREFIX, KeyStore, KnownKeys
-from gateway.access.rate_limits import RateLimits
 from gateway.access.tokens import Tokens
 from gateway.deadlines import answer_within
 from gateway.errors import Problem

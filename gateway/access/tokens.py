@@ -21,7 +21,7 @@ from gateway.hosts import is_private
 from gateway.logs import get_logger
 from gateway.proxies import ProxyError, way_to
 from gateway.settings import Settings, SettingsError
-from gateway.settings.names import is_scope, is_tenant
+from gateway.settings.fields import is_scope, is_tenant
 from gateway.text import read_json
 
 _LEEWAY_S = 10

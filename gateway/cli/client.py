@@ -14,7 +14,7 @@ import typer
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from typing_extensions import override
 
-from gateway.cli.settings import exit_on_bad_settings, shell_settings
+from gateway.cli.main import exit_on_bad_settings, shell_settings
 from gateway.hosts import is_loopback
 from gateway.proxies import proxy_for, require_certificates, way_to
 from gateway.settings import SettingsError

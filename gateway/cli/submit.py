@@ -13,12 +13,11 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from gateway.cli.client import Gateway, PlainHttp, Url, accepted, send_until_not_busy, with_client
-from gateway.cli.jobs import FINISHED, job_of, job_path, segment, states
+from gateway.cli.jobs import FINISHED, JobObject, job_of, job_path, segment, state_text, states
 from gateway.cli.options import InFlight, Json, Recursive, file_text, form_fields, given, pipeline_options
 from gateway.cli.photos import Layout
 from gateway.cli.sender import FAILURES, failure_of, for_each
 from gateway.cli.sources import Finder, Source, complain_of_skipped, find_sources, safe_or_exit
-from gateway.cli.tables import JobObject, state_text
 from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings
 from gateway.terminal import Screen, cell, complain, print_json, screen, table

@@ -21,11 +21,21 @@ from av.video.reformatter import VideoReformatter
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, TypeAdapter
 
 from gateway.cli.client import UNEXPECTED, content_of, open_client, send_until_not_busy
-from gateway.cli.film import Bounds, Damage, Film, FilmError, is_cut, open_film, pictures_of, read_frames, survey
-from gateway.cli.mp4 import Copy
+from gateway.cli.frames import FrameConverter, Picture, Region
 from gateway.cli.photos import PhotoFile
-from gateway.cli.picture import FrameConverter, Picture, Region
 from gateway.cli.sender import FAILURES, Outcome, Sender, VideoOptions, failure_of
+from gateway.cli.video_reader import (
+    Bounds,
+    Damage,
+    Film,
+    FilmError,
+    is_cut,
+    open_film,
+    pictures_of,
+    read_frames,
+    survey,
+)
+from gateway.cli.video_writer import Copy
 from gateway.supervision import stop_signals
 from vision.arrays import RGB, Box
 from vision.container import PNG_SIGNATURE

@@ -33,7 +33,7 @@ from gateway.jobs.objects import (
     with_original,
 )
 from gateway.jobs.store import JobFilter, Submission
-from gateway.limits.backlog import Claim
+from gateway.limits.admission import Claim
 from gateway.limits.sharing import visit_of
 from gateway.logs import get_logger
 from gateway.results import Artifact, Failure, Stopwatch

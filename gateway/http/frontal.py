@@ -6,11 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Literal, Self, TypedDict
 
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from typing_extensions import override
 
 from gateway.access.callers import caller_of
 from gateway.cache.cache import CachedTask
@@ -24,6 +25,7 @@ from gateway.http.openapi import (
     SUBMISSION_ERRORS,
     Address,
     Addresses,
+    Query,
     Responses,
     answers,
     fields_of,
@@ -33,7 +35,6 @@ from gateway.http.openapi import (
     parameters_schema,
     query_parameters,
 )
-from gateway.http.queries import CachePage, CachePeriod
 from gateway.http.schemas import Answer, Count, Described, Id, PhotoSize, RegionFound, Timestamp, Transform
 from gateway.intake.bodies import check_length, read_body
 from gateway.intake.requests import FRONTAL_PIPELINE, FrontalFields, frontal_request
@@ -258,14 +259,34 @@ class CacheCleanup(Answer):
     timestamp: Timestamp
 
 
+class _CacheQuery(Query):
+    """Other parameters are ignored, as the services of before ignored them."""
+
+    @override
+    @classmethod
+    def of(cls, request: Request) -> Self:
+        return validated(cls, known(cls, query_fields(request.url.query)))
+
+
+class CachePeriod(_CacheQuery):
+    """How far back to look."""
+
+    days: int = Field(7, ge=1, le=30, description="How far back, today included.")
+
+
+class CachePage(_CacheQuery):
+    """How many entries to list."""
+
+    limit: int = Field(10, ge=1, le=50, description="Entries, the newest first.")
+
+
 @FACIAL_SERVICES.serve("GET /api/v1/cache/stats", answers(CacheFigures, "Figures."), LIST_ERRORS, in_query(CachePeriod))
 async def stats(request: Request) -> Response:
     """See what the cache holds and saves.
 
     What the cache did lately.
     """
-    query = validated(CachePeriod, known(CachePeriod, query_fields(request.url.query)))
-    stats = await services_of(request).stores.cache.stats(query.days)
+    stats = await services_of(request).stores.cache.stats(CachePeriod.of(request).days)
     return CacheFigures.model_construct(
         period_days=stats.days,
         total_requests=stats.requests,
@@ -289,8 +310,7 @@ async def recent(request: Request) -> Response:
 
     The newest entries of the caller's tenant.
     """
-    query = validated(CachePage, known(CachePage, query_fields(request.url.query)))
-    found = await services_of(request).stores.cache.recent(query.limit, caller_of(request).tenant)
+    found = await services_of(request).stores.cache.recent(CachePage.of(request).limit, caller_of(request).tenant)
     return JSONResponse([_entry(task).model_dump(warnings=False) for task in found])
 
 

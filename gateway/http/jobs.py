@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import PurePosixPath
+from typing import Annotated
 from uuid import UUID
 
 import structlog
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -21,10 +23,13 @@ from gateway.http.openapi import (
     JOB_ERRORS,
     JOB_ID,
     LIST_ERRORS,
+    MOST_LISTED,
     SUBMISSION_ERRORS,
     TEXT,
     Address,
     Addresses,
+    Cursor,
+    Query,
     Responses,
     answers,
     answers_nothing,
@@ -37,17 +42,15 @@ from gateway.http.openapi import (
     parameters_schema,
     query_parameters,
 )
-from gateway.http.queries import JobQuery
 from gateway.http.schemas import COMPLETED, QUEUED, JobPage, JobSummary, JobView, Resent
 from gateway.intake.bodies import check_length, read_body
 from gateway.intake.requests import DEFAULT_PIPELINE, JobFields, JobRequest, job_request
-from gateway.intake.submissions import JSON, check_media_type, query_fields, read_submission, start_check
-from gateway.jobs.job import Job, StoredArtifact
+from gateway.intake.submissions import JSON, check_media_type, read_submission, start_check
+from gateway.jobs.job import ID_CHARACTERS, Job, JobState, StoredArtifact
 from gateway.jobs.objects import Bucket, ObjectMissingError, StoredObject, is_of_tenant
 from gateway.jobs.outbox_messages import Link, job_view
 from gateway.jobs.store import JobFilter
 from gateway.limits.sharing import visit_of
-from gateway.pipelines.fields import validated
 from gateway.pipelines.registry import Pipeline
 from gateway.results import MEDIA_TYPES
 from gateway.services import Services, services_of
@@ -119,6 +122,20 @@ async def show(request: Request) -> JSONResponse:
     return JSONResponse(await full_view(services_of(request).stores, job, link_of(request)))
 
 
+_Id = Annotated[str, Field(max_length=ID_CHARACTERS, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+
+
+class JobQuery(Query):
+    """Which jobs to list."""
+
+    state: JobState | None = Field(None, description="Only jobs of this state.")
+    user_id: _Id | None = Field(None, description="Only this user's jobs.")
+    request_id: _Id | None = Field(None, description="Only jobs of requests of this id.")
+    pipeline: _Id | None = Field(None, description="Only jobs of this pipeline.")
+    limit: int = Field(50, ge=1, le=MOST_LISTED, description="Jobs a page.")
+    cursor: Cursor = None
+
+
 @JOBS.serve("GET /v1/jobs", _PAGE, LIST_ERRORS, in_query(JobQuery))
 async def find(request: Request) -> JSONResponse:
     """List jobs, the newest first.
@@ -126,7 +143,7 @@ async def find(request: Request) -> JSONResponse:
     Jobs, the newest first, in pages.
     """
     stores = services_of(request).stores
-    query = validated(JobQuery, query_fields(request.url.query))
+    query = JobQuery.of(request)
     jobs = await stores.jobs.find(_filter(query, caller_of(request).tenant))
     page = jobs[: query.limit]
     following = str(page[-1].sequence) if len(jobs) > len(page) else None

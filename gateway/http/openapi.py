@@ -4,18 +4,19 @@ import base64
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Annotated, Self, cast
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.errors import MEDIA_TYPE, PROBLEMS, RETRIED, problem_fields
 from gateway.http.guard import Rule, guarded
 from gateway.http.schemas import Answer, RunSummary, tiny_png
-from gateway.intake.submissions import JSON, MULTIPART
+from gateway.intake.submissions import JSON, MULTIPART, query_fields
+from gateway.pipelines.fields import validated
 from gateway.pipelines.registry import Pipeline
 
 Responses = dict[int | str, dict[str, object]]
@@ -215,8 +216,24 @@ def in_path(**described: str) -> Parameters:
 JOB_ID = in_path(id="The job's id.")
 
 
-def in_query(model: type[BaseModel]) -> Parameters:
-    """Optional parameters in the address, which the model checks."""
+Cursor = Annotated[int | None, Field(ge=0, le=2**63 - 1, description="`next` of the page before.")]
+MOST_LISTED = 200
+"""Entries of a page."""
+
+
+class Query(BaseModel):
+    """Optional parameters in the address."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def of(cls, request: Request) -> Self:
+        """Those of a request. Raises Problem `invalid_parameters`."""
+        return validated(cls, query_fields(request.url.query))
+
+
+def in_query(model: type[Query]) -> Parameters:
+    """The same, described."""
     return [
         {
             "name": name,

@@ -47,7 +47,7 @@ from gateway.intake.submissions import check_form, start_check
 from gateway.jobs.job import Job, JobState, Outcome, StoredArtifact
 from gateway.jobs.objects import BLURRED, ORIGINAL, UPLOAD_PIPELINE, file_name, image_of, is_upload
 from gateway.jobs.store import JobFilter
-from gateway.limits.backlog import ends_in_s
+from gateway.limits.admission import ends_in_s
 from gateway.limits.sharing import visit_of
 from gateway.pipelines.registry import Pipeline
 from gateway.services import services_of

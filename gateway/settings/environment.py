@@ -12,8 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from structlog.typing import FilteringBoundLogger
 
-from gateway.settings.fields import SettingsError, is_secret, shown, without_line_end, without_scheme
-from gateway.settings.files import read_short
+from gateway.settings.fields import SettingsError, is_secret, read_short, shown, without_line_end, without_scheme
 
 _OTHER_NAMES = ("MASKWRIGHT_URL", "MASKWRIGHT_TOKEN", "MASKWRIGHT_PLAIN_HTTP")
 """Variables of the command line that are not settings."""

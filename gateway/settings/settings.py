@@ -14,9 +14,9 @@ from gateway.settings.fields import (
     Port,
     SettingsError,
     SettingsGroup,
+    file_settings,
     place_check,
 )
-from gateway.settings.files import file_settings
 from gateway.settings.serving import AccessSettings, MetricsSettings, PublicSettings, ServerSettings
 from gateway.settings.stores import KafkaSettings, OutsideSettings, PostgresSettings, S3Settings
 from gateway.text import not_empty, without_repeats

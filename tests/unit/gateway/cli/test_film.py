@@ -10,8 +10,8 @@ import av
 import numpy as np
 import pytest
 
-from gateway.cli.film import Bounds, Damage, FilmError, is_cut, open_film, pictures_of, read_frames, survey
 from gateway.cli.photos import NamedPhoto
+from gateway.cli.video_reader import Bounds, Damage, FilmError, is_cut, open_film, pictures_of, read_frames, survey
 from tests.films import Coding, scene, write_film
 
 BOUNDS = Bounds(frames=100, seconds=100)

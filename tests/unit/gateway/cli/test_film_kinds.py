@@ -16,9 +16,19 @@ import pytest
 
 from gateway.cli import videos
 from gateway.cli.files import Results
-from gateway.cli.film import PICTURES, SOUNDS, Bounds, Damage, FilmError, open_film, pictures_of, read_frames, survey
 from gateway.cli.photos import NamedPhoto, PhotoFile
 from gateway.cli.sender import Sender, VideoOptions
+from gateway.cli.video_reader import (
+    PICTURES,
+    SOUNDS,
+    Bounds,
+    Damage,
+    FilmError,
+    open_film,
+    pictures_of,
+    read_frames,
+    survey,
+)
 from tests.films import Coding, StandIn, scene, write_film
 from tests.unit.gateway.cli.test_film import DASH, referring
 

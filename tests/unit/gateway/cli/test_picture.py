@@ -12,9 +12,9 @@ from av.video.reformatter import VideoReformatter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cli.film import Bounds, Damage, FilmError, survey
+from gateway.cli.frames import SDR, Colours, Picture, Region
 from gateway.cli.photos import NamedPhoto
-from gateway.cli.picture import SDR, Colours, Picture, Region
+from gateway.cli.video_reader import Bounds, Damage, FilmError, survey
 from gateway.cli.videos import developed
 from tests.films import GREY, RED, Coding, scene, write_film
 from vision.arrays import RGB

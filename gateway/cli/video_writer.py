@@ -17,8 +17,8 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from gateway.cli.files import Draft, Results
-from gateway.cli.film import SOUNDS, Film, FilmError, open_film, require
-from gateway.cli.picture import Picture
+from gateway.cli.frames import Picture
+from gateway.cli.video_reader import SOUNDS, Film, FilmError, open_film, require
 
 _COPIED = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "opus", "flac", "alac"})
 """Codecs of sound that players expect in MP4, by the names of their decoders; others become AAC."""

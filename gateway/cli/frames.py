@@ -17,7 +17,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, VideoReformatter
 from numpy.typing import NDArray
 
-from gateway.cli.film import FilmError
+from gateway.cli.video_reader import FilmError
 from vision.arrays import RGB
 from vision.tone import Primaries, Transfer, cube
 
