@@ -21,8 +21,8 @@ from starlette.routing import Match, Route
 from starlette.staticfiles import StaticFiles
 
 from gateway.access.browsers import CorsHeaders, HostAndOriginGuard, Hosts, Origins, SafeHeaders
-from gateway.access.forwarded import PublicAddresses, asked_path, location, server_of
-from gateway.errors import Problem, note_problem, problem_response
+from gateway.access.forwarded import PublicAddresses, location, problem_answer, server_of
+from gateway.errors import Problem
 from gateway.http import events, frontal, jobs, operations, process, run, uploads
 from gateway.http.guard import RULES, guarded, rules_of, run_rule
 from gateway.http.middleware import Entrance, HeadRequests, RequestMiddleware, path_of
@@ -184,7 +184,7 @@ def create_app(settings: Settings) -> FastAPI:
 async def _answer_problem(request: Request, error: Exception) -> Response:
     if not isinstance(error, Problem):
         raise error
-    return _told(request, error)
+    return problem_answer(request.scope, error)
 
 
 async def _answer_http(request: Request, error: Exception) -> Response:
@@ -194,7 +194,8 @@ async def _answer_http(request: Request, error: Exception) -> Response:
         return elsewhere
     allow = ", ".join(_methods(request)) if "Allow" in (error.headers or {}) else ""
     detail = f"{request.method} {path_of(request)} is not served here." + (f" Use {allow}." if allow else "")
-    return _told(request, Problem(_CODES[error.status_code], detail, headers={"Allow": allow} if allow else None))
+    problem = Problem(_CODES[error.status_code], detail, headers={"Allow": allow} if allow else None)
+    return problem_answer(request.scope, problem)
 
 
 def _methods(request: Request) -> list[str]:
@@ -203,8 +204,3 @@ def _methods(request: Request) -> list[str]:
     fitting = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
     methods = {method for route in fitting for method in route.methods or ()}
     return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
-
-
-def _told(request: Request, problem: Problem) -> Response:
-    note_problem(request.scope, problem.code)
-    return problem_response(problem, asked_path(request.scope))

@@ -194,7 +194,7 @@ def services_on(
 
 @asynccontextmanager
 async def _worker_beside(services: Services) -> AsyncIterator[None]:
-    """What is only in this process's memory can be worked on by nobody else."""
+    """Run a worker in this process where the stores are in its memory, which no other process can reach."""
     if services.stores.durable:
         yield
         return

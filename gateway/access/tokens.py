@@ -222,7 +222,10 @@ class Keys:
         self._keys = keys
 
     def find(self, key_id: object, algorithm: str) -> Sequence[PublicKey]:
-        """Those that may have signed a token: of its key's name, else without a name; all, where it names no key."""
+        """Those that may have signed a token.
+
+        All where the token names no key; else those of that name, or those without a name where none has it.
+        """
         fitting = [key for key in self._keys if algorithm in key.algorithms]
         if key_id is None:
             return fitting

@@ -16,7 +16,7 @@ from typing_extensions import override
 from gateway.access.callers import caller_of
 from gateway.cache.cache import CachedTask
 from gateway.errors import Problem
-from gateway.http.accept import submit_job
+from gateway.http.accept import read_wanted, submit_job
 from gateway.http.jobs import job_not_found, job_of, room_for
 from gateway.http.openapi import (
     JOB_ERRORS,
@@ -36,9 +36,8 @@ from gateway.http.openapi import (
     query_parameters,
 )
 from gateway.http.schemas import Answer, Count, Described, Id, PhotoSize, RegionFound, Timestamp, Transform
-from gateway.intake.bodies import check_length, read_body
-from gateway.intake.requests import FRONTAL_PIPELINE, FrontalFields, frontal_request
-from gateway.intake.submissions import JSON, check_media_type, query_fields, read_submission, start_check
+from gateway.intake.requests import FRONTAL_PIPELINE, FrontalFields, JobRequest, frontal_request
+from gateway.intake.submissions import JSON, query_fields, read_submission
 from gateway.jobs.job import Job, JobState, StoredArtifact
 from gateway.jobs.objects import Bucket, ObjectMissingError
 from gateway.jobs.outbox_messages import timestamp
@@ -138,17 +137,13 @@ async def submit(request: Request) -> Response:
 
     A body that says nothing of its type is JSON, as it was to the services of before.
     """
-    services, settings = services_of(request), services_of(request).settings
-    kind = request.headers.get("content-type", JSON)
-    check_media_type(kind)
-    check_length(request, settings.max_body_bytes)
-    wanted = await read_body(
-        request,
-        services,
-        lambda body: frontal_request(read_submission(body, kind, request.url.query), services.registry, settings),
-        start_check(kind),
-    )
-    job = (await submit_job(request, wanted)).job
+    services = services_of(request)
+
+    def wanted(body: bytes, kind: str) -> JobRequest:
+        submission = read_submission(body, kind, request.url.query)
+        return frontal_request(submission, services.registry, services.settings)
+
+    job = (await submit_job(request, await read_wanted(request, wanted, usual_type=JSON))).job
     wait_s = 0.0 if job.finished else await services.backlog.wait_s()
     return FrontalSubmission.model_construct(
         id=str(job.id),

@@ -63,7 +63,7 @@ _ACCESS_ERRORS = (
 )
 """Of every address that asks who the caller is; keys are looked up in the database."""
 _DOOR_ERRORS = ("host_invalid", "host_not_allowed", "origin_not_allowed")
-"""Of every address: what a browser was made to send."""
+"""Of every address: requests that somebody else's web page made a browser send."""
 INTERNAL_ERRORS = ("internal_error",)
 STORE_ERRORS = ("store_unavailable", *INTERNAL_ERRORS)
 JOB_ERRORS = ("job_not_found", *STORE_ERRORS)
@@ -280,7 +280,7 @@ def _merged(schemas: Fields) -> Mapping[str, object]:
 
 
 def query_parameters(fields: Fields) -> Parameters:
-    """Fields in the address. Defaults are only told: pages that fill them in would send them in the body too."""
+    """Fields in the address. Defaults stand in the text alone: pages that fill them in would send them twice."""
     return [_query_parameter(name, schema) for name, schema in fields.items()]
 
 

@@ -5,7 +5,7 @@ import itertools
 import os
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 _SMOOTHING = 0.2
 _MAX_RETRY_AFTER_S = 60
 _SMALL = 256 * 1024
-"""So few bytes are parsed or hashed faster than a thread is started."""
+"""Fewer bytes are parsed or hashed faster than a thread is started."""
 _MOST_STREAMS = 1000
 
 
@@ -179,6 +179,10 @@ _JOB_S = 0.2
 _LONGEST_PAUSE_S = 60.0
 
 
+Claim = Callable[[], Awaitable[None]]
+"""Takes one more place in the queue. Raises Problem `queue_full`."""
+
+
 class Backlog:
     """Says whether a tenant may add a job.
 
@@ -223,37 +227,25 @@ class Backlog:
         return counts.queued + max(before, self._claimed[tenant]), max(1, self._max_queued // counts.tenants)
 
     @contextmanager
-    def claim(self, tenant: str) -> Iterator["Claim"]:
+    def claiming(self, tenant: str) -> Iterator[Claim]:
         """Places for jobs until the store counts them: all are given back when the context ends."""
-        claim = Claim(self, tenant)
+        places = 0
+
+        async def claim() -> None:
+            nonlocal places
+            await self.check(tenant)
+            self._claimed[tenant] += 1
+            places += 1
+
         try:
             yield claim
         finally:
-            self._claimed[tenant] -= claim.places
+            self._claimed[tenant] -= places
             self._claimed = +self._claimed
-
-    async def take(self, tenant: str) -> None:
-        """Take a place. Raises Problem `queue_full`."""
-        await self.check(tenant)
-        self._claimed[tenant] += 1
 
     async def wait_s(self) -> float:
         """A guess at the time until the job that came last has ended."""
         return ends_in_s(await self._jobs.counts())
-
-
-class Claim:
-    """`places` in the queue that a tenant's jobs will fill soon."""
-
-    def __init__(self, backlog: Backlog, tenant: str) -> None:
-        self.places = 0
-        self._backlog = backlog
-        self._tenant = tenant
-
-    async def one(self) -> None:
-        """Take one more. Raises Problem `queue_full`."""
-        await self._backlog.take(self._tenant)
-        self.places += 1
 
 
 def ends_in_s(counts: QueueCounts) -> float:

@@ -124,7 +124,8 @@ _SERVERS: Mapping[str, tuple[str, ...]] = {
     "minio_endpoint": ("minio_", "s3_"),
     "kafka_bootstrap_servers": ("kafka_",),
 }
-"""Settings that name a server, and those about it: none of the stack's counts if this shell names another server."""
+"""Settings that name a server, and prefixes of those about it: where this shell names another server, none of the
+stack's settings about it counts."""
 
 
 @dataclass(frozen=True)

@@ -252,6 +252,11 @@ class Settings(  # the last base's fields come first
         return given[name].variable if given else variable_names(name, field)[0]
 
     @property
+    def own_base(self) -> str:
+        """What links begin with outside of requests, as in callbacks and messages: PUBLIC_URL, else this machine."""
+        return self.public_base or self.local_url + self.public_prefix
+
+    @property
     def postgres_variable(self) -> str:
         """The variable that names the database."""
         if "postgres_dsn" not in self.model_fields_set:
