@@ -24,7 +24,6 @@ _COPIED = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "opus", "flac", "a
 """Codecs of sound that players expect in MP4, by the names of their decoders; others become AAC."""
 _H264 = {"crf": "18", "preset": "medium", "profile": "high", "bf": "0"}
 """Without B frames, which are stored out of order: with uneven times many programs then show a wrong length."""
-_AAC_CHANNELS = 2
 
 
 class Copy:
