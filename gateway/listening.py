@@ -30,7 +30,7 @@ from gateway.settings.fields import printable
 MAX_HEAD_BYTES = 65_536
 HEAD_TIMEOUT_S = 10.0
 STALL_S = 20.0
-"""A client that reads fewer than _STALLED_BYTES of its answer in so long counts as gone."""
+"""A client that reads fewer than _STALLED_BYTES of its answer in this time counts as gone."""
 MAX_UNSENT_BYTES = 256 * 1024 * 1024
 """Of answers in memory that clients have not read yet; beyond it, the connection with most of them is ended."""
 
@@ -42,7 +42,7 @@ _LINE_BYTES = 4
 """Colon, space and line end of a header."""
 _FREE_CHUNKS = 1000
 _CHUNK_BYTES = 128
-"""A chunk costs some 20 µs whatever its size: after _FREE_CHUNKS, a body's must have so many bytes on average."""
+"""What a body's chunks must have on average, after _FREE_CHUNKS: a chunk costs some 20 µs whatever its size."""
 _ABSOLUTE = re.compile(rb"https?://(?P<host>[^/?@]+)(?P<path>[/?].*|)", re.IGNORECASE)
 _TEXTS = {
     431: f"The request's head is larger than {MAX_HEAD_BYTES} bytes, or has more than {_MAX_FIELDS} fields.",

@@ -122,7 +122,7 @@ def _named(scheme: str, variables: Mapping[str, str]) -> Iterator[tuple[str, str
 def _usable(name: str, value: str) -> str:
     """A proxy's URL as httpx takes it; without a scheme it is HTTP's, `socks` is GNOME's word for SOCKS 5.
 
-    httpx leaves the looking up of names to a SOCKS proxy by either scheme.
+    By either scheme httpx lets the SOCKS proxy look names up.
     """
     full = re.sub(r"^socks5?h?://", "socks5://", value if "://" in value else f"http://{value}")
     said = f"{name}={re.sub(r'//.*@', '//…@', full)}"

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from gateway.access.audit import AuditLog, FileAudit
-from gateway.access.forwarded import own_base
 from gateway.access.keys import FileKeys, KeyStore
 from gateway.cache.cache import Cache, NullCache
 from gateway.jobs.artifacts import ArtifactLocks
@@ -95,7 +94,7 @@ async def open_stores(settings: Settings, ended: Ended = unheard) -> AsyncIterat
 
 @asynccontextmanager
 async def _open_memory(settings: Settings, ended: Ended) -> AsyncIterator[Stores]:
-    yield memory_stores(settings, message_maker(settings, by_key(own_base(settings))), ended=ended)
+    yield memory_stores(settings, message_maker(settings, by_key(settings.own_base)), ended=ended)
 
 
 def memory_stores(
@@ -128,10 +127,10 @@ async def _open_durable(settings: Settings, ended: Ended) -> AsyncIterator[Store
     signals = Signals()
     if settings.artifact_links == "gateway" and not settings.public_url:
         message = "links in callbacks and messages lead others nowhere without PUBLIC_URL"
-        get_logger("gateway.stores").warning(message, link=own_base(settings))
+        get_logger("gateway.stores").warning(message, link=settings.own_base)
     async with open_buckets(settings) as buckets:
         links = by_job if settings.artifact_links == "gateway" else _in_s3(buckets.link)
-        announce = message_maker(settings, links(own_base(settings)))
+        announce = message_maker(settings, links(settings.own_base))
         async with open_postgres(settings, announce, signals, ended) as kept:
             yield Stores(
                 **vars(kept),

@@ -21,7 +21,7 @@ from exporters.export import export_models
 from exporters.fetch import fetch_all
 from gateway.cli.client import UnexpectedAnswerError, credentials
 from gateway.cli.files import Results
-from gateway.cli.settings import shell_settings
+from gateway.cli.main import shell_settings
 from gateway.pipelines.registry import PIPELINES, build_registry
 from gateway.settings import Settings, SettingsError
 from gateway.supervision import stopping

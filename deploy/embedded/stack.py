@@ -21,8 +21,7 @@ from deploy.embedded.service import Service, require_free
 from deploy.embedded.triton import Triton
 from gateway.kafka.connection import connection_arguments
 from gateway.settings import Settings
-from gateway.settings.files import Kept, KeptError
-from gateway.settings.origins import started_with
+from gateway.settings.origins import Kept, KeptError, started_with
 from gateway.supervision import stop_signals
 
 ROTATION_INTERVAL = 1.0

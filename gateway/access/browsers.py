@@ -13,8 +13,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import override
 
-from gateway.access.forwarded import asked_path, origin_of
-from gateway.errors import Problem, note_problem, problem_response
+from gateway.access.forwarded import origin_of, problem_answer
+from gateway.errors import Problem
 from gateway.hosts import Authority, WebOrigin, covers, matches_origin
 from gateway.settings import Settings
 
@@ -39,15 +39,15 @@ _PREFLIGHT_KEPT_S = 600
 _VARY = "Access-Control-Request-Method, Access-Control-Request-Headers, Access-Control-Request-Private-Network"
 
 _SHOW_ONLY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
-"""A browser runs and loads nothing of what callers have a hand in; it may show it, as it shows a picture."""
+"""For answers that callers can influence: a browser shows them, as it shows a picture, but runs and loads nothing."""
 
 
 class Hosts:
     """The hosts that a request may name.
 
     A web page can make its own name lead to our address (DNS rebinding); the browser then takes us for the page's own
-    server, but the request still names the page's host. No such page has an address for a name, or a name that nobody
-    can register: these are accepted.
+    server, but the request still names the page's host. That host is never an address, nor a name that nobody can
+    register: so these are accepted.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -232,8 +232,7 @@ class HostAndOriginGuard:
         try:
             answer = self._answer(scope) if scope["type"] == "http" else None
         except Problem as problem:
-            note_problem(scope, problem.code)
-            answer = problem_response(problem, asked_path(scope))
+            answer = problem_answer(scope, problem)
         await (answer or self._app)(scope, receive, send)
 
     def _answer(self, scope: Scope) -> Response | None:

@@ -12,8 +12,10 @@ from urllib.parse import quote
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.errors import Problem, note_problem, problem_response
 from gateway.hosts import WebOrigin, ip_of
 from gateway.settings import Settings
 from gateway.settings.fields import is_prefix, origin
@@ -40,11 +42,6 @@ class _Public:
     local: str
 
 
-def own_base(settings: Settings) -> str:
-    """What links begin with outside of requests, as in callbacks and messages: PUBLIC_URL, else this machine."""
-    return settings.public_base or settings.local_url + settings.public_prefix
-
-
 def base_of(request: Request) -> str:
     """What the links of an answer begin with."""
     public = _public(request)
@@ -67,6 +64,12 @@ def asked_path(scope: Scope) -> str:
     """The path that the client asked for, before any proxy changed it, decoded."""
     public = scope.get(_IN_SCOPE)
     return (public.prefix if isinstance(public, _Public) else "") + str(scope["path"])
+
+
+def problem_answer(scope: Scope, problem: Problem) -> Response:
+    """The answer for a problem, which is noted with the request; it names the path that the client asked for."""
+    note_problem(scope, problem.code)
+    return problem_response(problem, asked_path(scope))
 
 
 def origin_of(scope: Scope) -> WebOrigin | None:

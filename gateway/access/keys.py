@@ -17,8 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import override
 
 from gateway.access.audit import private_opener
-from gateway.access.callers import Caller, site_of
-from gateway.access.rate_limits import TokenBucket
+from gateway.access.callers import Caller, TokenBucket, site_of
 from gateway.errors import Problem
 from gateway.settings import Settings
 

@@ -21,7 +21,7 @@ from gateway.hosts import is_private
 from gateway.logs import get_logger
 from gateway.proxies import ProxyError, way_to
 from gateway.settings import Settings, SettingsError
-from gateway.settings.names import is_scope, is_tenant
+from gateway.settings.fields import is_scope, is_tenant
 from gateway.text import read_json
 
 _LEEWAY_S = 10
@@ -222,7 +222,10 @@ class Keys:
         self._keys = keys
 
     def find(self, key_id: object, algorithm: str) -> Sequence[PublicKey]:
-        """Those that may have signed a token: of its key's name, else without a name; all, where it names no key."""
+        """Those that may have signed a token.
+
+        All where the token names no key; else those of that name, or those without a name where none has it.
+        """
         fitting = [key for key in self._keys if algorithm in key.algorithms]
         if key_id is None:
             return fitting

@@ -14,7 +14,7 @@ import typer
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from typing_extensions import override
 
-from gateway.cli.settings import exit_on_bad_settings, shell_settings
+from gateway.cli.main import exit_on_bad_settings, shell_settings
 from gateway.hosts import is_loopback
 from gateway.proxies import proxy_for, require_certificates, way_to
 from gateway.settings import SettingsError
@@ -43,7 +43,7 @@ MOST_ITEMS = 500_000
 HEAD_S, BODY_S = 900.0, 1800.0
 """Seconds from the first byte sent until an answer begins, and from there until it ends."""
 ENDLESS = "endless"
-"""Extension of a request whose answer may last: a stream of events, whose reader has its own bounds."""
+"""Extension of a request for a stream of events: its answer may last, and its reader has bounds of its own."""
 MOST_LINE = 2**20
 _MOST_FAULTS = 5
 _PAGE = 200

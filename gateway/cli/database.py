@@ -19,9 +19,9 @@ from gateway.access.audit import AuditEntry, AuditFilter, AuditLog, FileAudit
 from gateway.access.callers import OPERATE, READ, WRITE, run_scope
 from gateway.access.keys import ApiKey, FileKeys, KeyStore, new_key
 from gateway.callbacks.signature import Signer
+from gateway.cli.jobs import age
+from gateway.cli.main import exit_on_bad_settings, shell_settings
 from gateway.cli.options import Json
-from gateway.cli.settings import exit_on_bad_settings, shell_settings
-from gateway.cli.tables import age
 from gateway.errors import Problem
 from gateway.jobs.outbox_messages import timestamp
 from gateway.pipelines.registry import known_pipelines
@@ -30,7 +30,7 @@ from gateway.postgres.connection import MigrationError
 from gateway.postgres.database import find_database, prepare
 from gateway.postgres.pool import open_pool
 from gateway.settings import Settings, SettingsError
-from gateway.settings.names import is_tenant
+from gateway.settings.fields import is_tenant
 from gateway.terminal import cell, complain, print_json, say, screen, table
 
 T = TypeVar("T")

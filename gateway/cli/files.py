@@ -178,7 +178,7 @@ def _remove_folders(root: Path, names: Sequence[str], count: int) -> None:
 
 
 def _explained(error: OSError, path: PurePath) -> OSError:
-    """The error with the whole path, and with the meaning that ELOOP and ENOTDIR have where links are not followed."""
+    """The error with the whole path; ELOOP and ENOTDIR say that a link lies there, where links are not followed."""
     is_link = error.errno == errno.ELOOP or (error.errno == errno.ENOTDIR and Path(path).is_symlink())
     said = "A link lies there, and is not followed" if is_link else error.strerror
     return OSError(error.errno, said, str(path))

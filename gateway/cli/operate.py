@@ -7,9 +7,8 @@ import typer
 from pydantic import TypeAdapter
 
 from gateway.cli.client import accepted, asks_gateway, collect_pages, content_of
-from gateway.cli.jobs import segment
+from gateway.cli.jobs import print_dead_letters, print_facts, print_kept_results, segment
 from gateway.cli.options import Json
-from gateway.cli.tables import print_dead_letters, print_facts, print_kept_results
 from gateway.terminal import print_json, say
 
 _CACHE = "/api/v1/cache"

@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 
 import httpx
 from pydantic import Base64Bytes, BaseModel, TypeAdapter
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from gateway.cli.client import RefusedError, content_of, expect_gateway, open_client, send_until_not_busy
 from gateway.cli.photos import Layout, PhotoFile
@@ -122,21 +122,31 @@ def _save(photo: PhotoFile, answer: httpx.Response) -> Outcome:
     return Outcome(photo, tuple(photo.save(name, item.base64) for name, item in artifacts.items()))
 
 
+def told_column() -> TextColumn:
+    """What a bar is told, by `bar.update(bar.task, told=…)`."""
+    return TextColumn("{task.fields[told]}", markup=False)
+
+
+class Bar(Progress):
+    """A bar on standard error: how much of `total` is done; and, in the columns given, the time and what is told."""
+
+    def __init__(self, name: str, total: int | None, *columns: ProgressColumn) -> None:
+        described = TextColumn("{task.description}", markup=False)
+        super().__init__(described, BarColumn(), MofNCompleteColumn(), *columns, console=Screen(stderr=True))
+        self.task = self.add_task(name, total=total, told="")
+
+    def count(self, name: object, code: str | None, detail: str) -> None:
+        """Count a photo, and say at once what went wrong with it, if anything."""
+        if code:
+            self.console.print(shown(f"{name}: {code}: {detail}"), soft_wrap=True, style="red")
+        self.advance(self.task)
+
+
 @contextmanager
 def progress(total: int) -> Iterator[Callable[[Outcome], None]]:
     """A bar on standard error; the function it gives advances it and reports a failed photo at once."""
-    console = Screen(stderr=True)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("photos", total=total)
-
-        def advance(outcome: Outcome) -> None:
-            if outcome.code:
-                line = shown(f"{outcome.photo.source}: {outcome.code}: {outcome.detail}")
-                bar.console.print(line, soft_wrap=True, style="red")
-            bar.advance(task)
-
-        yield advance
+    with Bar("photos", total, TimeRemainingColumn()) as bar:
+        yield lambda outcome: bar.count(outcome.photo.source, outcome.code, outcome.detail)
 
 
 @contextmanager
@@ -146,18 +156,15 @@ def video_progress(name: str) -> Iterator[Callable[[str, int, int], None]]:
     What it gives is told the stage, how many frames of it are done, and of how many.
     """
     label = shown(name)
-    described, rate = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[rate]}"))
-    columns = (described, BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
-    with Progress(*columns, console=Screen(stderr=True)) as bar:
-        task = bar.add_task(label, total=None, rate="")
+    with Bar(label, None, told_column(), TimeRemainingColumn()) as bar:
 
         def told(stage: str, done: int, total: int) -> None:
             description = f"{label}: {stage}"
             if bar.tasks[0].description != description:
-                bar.reset(task, description=description, total=total)
-            bar.update(task, completed=done, total=total)
+                bar.reset(bar.task, description=description, total=total)
+            bar.update(bar.task, completed=done, total=total)
             speed = bar.tasks[0].speed
-            bar.update(task, rate=f"{speed:.1f} frames/s" if speed else "")
+            bar.update(bar.task, told=f"{speed:.1f} frames/s" if speed else "")
 
         yield told
 

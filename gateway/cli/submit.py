@@ -5,22 +5,20 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Annotated, Self
+from typing import Annotated
 
 import httpx
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import TimeElapsedColumn
 
 from gateway.cli.client import Gateway, PlainHttp, Url, accepted, send_until_not_busy, with_client
-from gateway.cli.jobs import FINISHED, job_of, job_path, segment, states
+from gateway.cli.jobs import FINISHED, JobObject, job_of, job_path, segment, state_text, states
 from gateway.cli.options import InFlight, Json, Recursive, file_text, form_fields, given, makes_copies, pipeline_options
 from gateway.cli.photos import Layout
-from gateway.cli.sender import FAILURES, failure_of, for_each
+from gateway.cli.sender import FAILURES, Bar, failure_of, for_each, told_column
 from gateway.cli.sources import Finder, Source, complain_of_skipped, find_sources, safe_or_exit
-from gateway.cli.tables import JobObject, state_text
 from gateway.pipelines.registry import known_pipelines
-from gateway.terminal import Screen, cell, complain, print_json, screen, table
+from gateway.terminal import cell, complain, print_json, screen, table
 from gateway.text import shown
 
 _OF_COPIES = frozenset(name for name, entry in known_pipelines().items() if makes_copies(entry))
@@ -67,7 +65,7 @@ def submit(  # noqa: PLR0913, PLR0917 one option for each field of a job
         submitter = Submitter(client, fields, bar.show_state)
         return await for_each(sources, in_flight, submitter.complete if wait else submitter.submit, bar.done)
 
-    with Bar(len(sources)) as bar:
+    with JobsBar(len(sources)) as bar:
         submitted = with_client(Gateway(url, plain_http), work)
     (print_submitted_json if as_json else print_submitted)(submitted)
     if any(one.code for one in submitted):
@@ -169,36 +167,22 @@ def _artifacts(job: JobObject) -> Iterable[str]:
     return artifacts if isinstance(artifacts, Mapping) else ()
 
 
-class Bar:
-    """How many photos are done, and the states of the jobs under way, on standard error."""
+class JobsBar(Bar):
+    """How many photos are done, and the states of the jobs under way."""
 
     def __init__(self, total: int) -> None:
-        columns = (TextColumn("photos", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._bar = Progress(*columns, TextColumn("{task.description}", markup=False), console=Screen(stderr=True))
-        self._task = self._bar.add_task("", total=total)
+        super().__init__("photos", total, TimeElapsedColumn(), told_column())
         self._states: dict[Source, str] = {}
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
 
     def show_state(self, source: Source, job: JobObject) -> None:
         """Show a job's state among the others'."""
         self._states[source] = shown(job["state"])
         counts = Counter(state for state in self._states.values() if state not in FINISHED)
-        self._bar.update(self._task, description=", ".join(f"{count} {state}" for state, count in counts.items()))
+        self.update(self.task, told=", ".join(f"{count} {state}" for state, count in counts.items()))
 
     def done(self, submitted: Submitted) -> None:
         """Count a photo, and say at once what went wrong with it."""
-        if submitted.code:
-            line = shown(f"{submitted.source.name}: {submitted.code}: {submitted.detail}")
-            self._bar.console.print(line, soft_wrap=True, style="red")
-        self._bar.advance(self._task)
+        self.count(submitted.source.name, submitted.code, submitted.detail)
 
 
 def print_submitted(submitted: Sequence[Submitted]) -> None:

@@ -21,11 +21,21 @@ from av.video.reformatter import VideoReformatter
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, TypeAdapter
 
 from gateway.cli.client import UNEXPECTED, content_of, open_client, send_until_not_busy
-from gateway.cli.film import Bounds, Damage, Film, FilmError, is_cut, open_film, pictures_of, read_frames, survey
-from gateway.cli.mp4 import Copy
+from gateway.cli.frames import FrameConverter, Picture, Region
 from gateway.cli.photos import PhotoFile
-from gateway.cli.picture import FrameConverter, Picture, Region
 from gateway.cli.sender import FAILURES, Outcome, Sender, VideoOptions, failure_of
+from gateway.cli.video_reader import (
+    Bounds,
+    Damage,
+    Video,
+    VideoError,
+    is_cut,
+    open_video,
+    pictures_of,
+    read_frames,
+    survey,
+)
+from gateway.cli.video_writer import Copy
 from gateway.supervision import stop_signals
 from vision.arrays import RGB, Box
 from vision.container import PNG_SIGNATURE
@@ -180,7 +190,7 @@ class VideoSender:
             with ThreadPoolExecutor(1) as pool:
                 async with open_client(self.sender.url) as client:
                     return await _Work(self, client, _CodecThread(pool), video, on_progress).done()
-        except FilmError as error:
+        except VideoError as error:
             return Outcome(video, code=error.code, detail=error.detail)
         except FFmpegError as error:
             return Outcome(video, code="video_error", detail=error.strerror or type(error).__name__)
@@ -201,17 +211,17 @@ class _Work:
 
     async def done(self) -> Outcome:
         damage = Damage()
-        film = await self.codec.do(survey, self.video.photo, self.order.bounds)
+        video = await self.codec.do(survey, self.video.photo, self.order.bounds)
         findings: list[_Findings] = []
-        async with aclosing(self._each(film, damage, self._find)) as found:
+        async with aclosing(self._each(video, damage, self._find)) as found:
             async for one in found:
                 findings.append(one)
-                self.on_progress("finding", len(findings), max(film.frames, len(findings)))
-        target = await self._write(film, _plans(findings), _rate(findings))
+                self.on_progress("finding", len(findings), max(video.frames, len(findings)))
+        target = await self._write(video, _plans(findings), _rate(findings))
         return Outcome(self.video, (target,), detail=str(damage))
 
-    def _each(self, film: Film, damage: Damage, work: Callable[[Picture], Awaitable[T]]) -> AsyncGenerator[T, None]:
-        pictures = developed(film, damage)
+    def _each(self, video: Video, damage: Damage, work: Callable[[Picture], Awaitable[T]]) -> AsyncGenerator[T, None]:
+        pictures = developed(video, damage)
         return _in_order(self.codec.each(pictures), work, self.order.in_flight)
 
     async def _find(self, picture: Picture) -> _Findings:
@@ -220,12 +230,12 @@ class _Work:
         found = [_sighting(one, picture.aspect) for one in content_of(answer, _FOUND).detections]
         return _Findings(picture.pts, picture.duration, picture.time_base, found)
 
-    async def _write(self, film: Film, plans: Mapping[int, _Plan], rate: Fraction) -> Path:
+    async def _write(self, video: Video, plans: Mapping[int, _Plan], rate: Fraction) -> Path:
         """The copy, once it is whole."""
         target = self.video.place(_COPY)
-        copy, done = Copy(self.video.results, target, rate, film if self.order.options.sound else None), 0
+        copy, done = Copy(self.video.results, target, rate, video if self.order.options.sound else None), 0
         try:
-            async with aclosing(self._each(film, Damage(), lambda picture: self._hide(picture, plans))) as hidden:
+            async with aclosing(self._each(video, Damage(), lambda picture: self._hide(picture, plans))) as hidden:
                 async for picture in hidden:
                     await self.codec.do(copy.write, picture, plans[picture.pts].duration)
                     done += 1
@@ -236,10 +246,10 @@ class _Work:
         return target
 
     async def _hide(self, picture: Picture, plans: Mapping[int, _Plan]) -> Picture:
-        """The picture itself where nothing is to be hidden. Raises FilmError where the first pass did not see it."""
+        """The picture itself where nothing is to be hidden. Raises VideoError where the first pass did not see it."""
         plan = plans.get(picture.pts)
         if plan is None:
-            raise FilmError("video_error", "it has a frame that it had not a moment ago; is it still being written?")
+            raise VideoError("video_error", "it has a frame that it had not a moment ago; is it still being written?")
         if not plan.hidden:
             return picture
         objects = json.dumps([{"label": one.label, "box": one.box} for one in plan.hidden])
@@ -256,12 +266,12 @@ class _Work:
         return await send_until_not_busy(send, _TRIES)
 
 
-def developed(film: Film, damage: Damage) -> Generator[Picture, None, None]:
-    """The film's frames as they are shown. Raises FilmError and OSError."""
-    with open_film(film.source) as container:
+def developed(video: Video, damage: Damage) -> Generator[Picture, None, None]:
+    """The video's frames as they are shown. Raises VideoError and OSError."""
+    with open_video(video.source) as container:
         stream = pictures_of(container)
-        damage.ends_early = is_cut(film.source, container, stream)
-        yield from FrameConverter(stream.sample_aspect_ratio).pictures(read_frames(film, container, stream, damage))
+        damage.ends_early = is_cut(video.source, container, stream)
+        yield from FrameConverter(stream.sample_aspect_ratio).pictures(read_frames(video, container, stream, damage))
 
 
 def finding(parameters: Mapping[str, str]) -> dict[str, str]:
@@ -318,16 +328,16 @@ def _image(rgb: RGB, aspect: Fraction) -> bytes:
 def _rgb(png: bytes, size: tuple[int, int]) -> RGB:
     """Pixels of a PNG of this size; another picture, and one that says it has another size, is not decoded.
 
-    OpenCV reads formats that nobody asked for, too, and a gateway may be anybody's. Raises FilmError.
+    OpenCV reads formats that nobody asked for, too, and a gateway may be anybody's. Raises VideoError.
     """
     try:
         info = inspect(png, max_pixels=None)
     except PhotoError as error:
-        raise FilmError(UNEXPECTED, "the copy of a frame is no picture") from error
+        raise VideoError(UNEXPECTED, "the copy of a frame is no picture") from error
     asked = png.startswith(PNG_SIGNATURE) and (info.width, info.height) == size
     bgr = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR) if asked else None
     if bgr is None:
-        raise FilmError(UNEXPECTED, f"the copy of a frame is no picture of {size[0]}×{size[1]}")
+        raise VideoError(UNEXPECTED, f"the copy of a frame is no picture of {size[0]}×{size[1]}")
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
+from typing import TypeVar
 
 import structlog
 from starlette.requests import Request
@@ -17,10 +18,11 @@ from gateway.cache.keys import Work
 from gateway.deadlines import Deadline, Pace
 from gateway.errors import Problem
 from gateway.http.middleware import trace_id_of
-from gateway.intake.bodies import FIRST_BYTES, LEAST_RATE, Room, pieces, too_large
+from gateway.intake.bodies import FIRST_BYTES, LEAST_RATE, Room, check_length, pieces, read_body, too_large
 from gateway.intake.images import check_photo
 from gateway.intake.multipart import Part, PartParser
 from gateway.intake.requests import FILES, JobRequest, upload_name, upload_parameters
+from gateway.intake.submissions import IMAGE_PARTS, check_form, check_media_type, start_check
 from gateway.jobs.artifacts import ArtifactStore, InUseError
 from gateway.jobs.job import ImageReference, Job, NewJob, Outcome, fingerprint, outcome_of
 from gateway.jobs.objects import (
@@ -33,22 +35,45 @@ from gateway.jobs.objects import (
     with_original,
 )
 from gateway.jobs.store import JobFilter, Submission
-from gateway.limits.backlog import Claim
+from gateway.limits.admission import Claim
 from gateway.limits.sharing import visit_of
 from gateway.logs import get_logger
 from gateway.results import Artifact, Failure, Stopwatch
 from gateway.s3.images import check_owner
 from gateway.services import Services, services_of
 
+T = TypeVar("T")
+
 _log = get_logger(__name__)
 
 _MEDIA_TYPE = "application/octet-stream"
-"""Nobody but a worker reads them, and that looks at the bytes."""
+"""Of photos and parameters: only workers read them, and they look at the bytes."""
 _MOST_KEPT, _MOST_REMEMBERED = 64 * 1024, 4096
-"""Characters of parameters that stay with a job in the database, for ever, or in memory, with 10,000 that ended; one
-face's 478 landmarks have 30,000. Larger ones lie with the photo, as long as that does."""
+"""Characters of parameters that are kept with a job: in the database for ever, in memory with 10,000 ended jobs. The
+478 landmarks of one face have 30,000. Larger parameters are stored beside the photo, and removed with it."""
 _PATIENCE_S = 1.0
-"""For another request of the same name that is being answered."""
+"""How long to wait while another request of the same name is answered."""
+
+
+async def read_wanted(
+    request: Request,
+    parse: Callable[[bytes, str], T],
+    photos: Container[str] | None = None,
+    usual_type: str = "",
+) -> T:
+    """What the body asks for, parsed from it and its media type, which is `usual_type` where the request names none.
+
+    Forms alone are accepted where `photos` are the names of their fields that hold a photo. Raises Problem: those of
+    `parse`, `check_media_type`, `check_length` and `read_body`.
+    """
+    services, kind = services_of(request), request.headers.get("content-type", usual_type)
+    if photos is None:
+        check_media_type(kind)
+    else:
+        check_form(kind)
+    check_length(request, services.settings.max_body_bytes)
+    check_start = start_check(kind, IMAGE_PARTS if photos is None else photos)
+    return await read_body(request, services, lambda body: parse(body, kind), check_start)
 
 
 async def accept(services: Services, caller: Caller, wanted: JobRequest, trace_id: str) -> Submission:
@@ -80,7 +105,7 @@ async def submit_job(request: Request, wanted: JobRequest) -> Submission:
 
 
 async def _check_backlog(services: Services, job: NewJob) -> None:
-    """A request that came before adds nothing to a full queue."""
+    """Raises Problem `queue_full`, unless the same request came before: it adds nothing to the queue."""
     try:
         await services.backlog.check(job.tenant)
     except Problem as problem:
@@ -89,7 +114,7 @@ async def _check_backlog(services: Services, job: NewJob) -> None:
 
 
 async def _came_before(services: Services, job: NewJob) -> bool:
-    """Whether there is a job of this name; its artifacts have the same keys, and must stay what they are."""
+    """Whether there is a job of this name already. Its artifacts have the same keys, and must not be replaced."""
     return bool(
         await services.stores.jobs.find(
             JobFilter(user_id=job.user_id, request_id=job.request_id, limit=1, tenant=job.tenant)
@@ -98,7 +123,7 @@ async def _came_before(services: Services, job: NewJob) -> bool:
 
 
 async def _has_to_wait(services: Services, job: NewJob) -> bool:
-    """Whether the user's jobs before it go on: one user's jobs end in the order of their coming."""
+    """Whether the user has an earlier job that is unfinished: one user's jobs end in the order in which they came."""
     if not job.user_id:
         return False
     newest = await services.stores.jobs.find(JobFilter(user_id=job.user_id, limit=1, tenant=job.tenant))
@@ -108,7 +133,7 @@ async def _has_to_wait(services: Services, job: NewJob) -> bool:
 async def _queued(services: Services, job: NewJob, photo: bytes | None) -> Submission:
     """Photo and large parameters first: a job that can be claimed must find them.
 
-    Where the database fails to answer, the job may have been kept all the same: they then stay.
+    Where the database does not answer, it may still have kept the job: so photo and parameters stay then.
     """
     await _check_backlog(services, job)
     photos, inputs = services.stores.photos, dict[str, bytes]()
@@ -126,7 +151,7 @@ async def _queued(services: Services, job: NewJob, photo: bytes | None) -> Submi
 
 
 async def _store(photos: Bucket, inputs: Mapping[str, bytes]) -> None:
-    """All or nothing, as far as the store answers."""
+    """Store all of them, or remove those that were stored, as far as the store answers."""
     try:
         for key, data in inputs.items():
             await photos.put(key, data, _MEDIA_TYPE)
@@ -141,9 +166,9 @@ def _are_large(services: Services, parameters: str) -> bool:
 
 
 async def _answered(services: Services, job: NewJob, photo: bytes) -> Submission | None:
-    """The job that ended at once, where the cache has its outcome; None too where it is to be queued all the same.
+    """The job, ended at once, where the cache has its result; None where there is none, or the job has to be queued.
 
-    A result that is known needs neither room in the queue nor the photo.
+    A known result needs neither room in the queue nor the photo.
     """
     watch = Stopwatch()
     with watch.stage("cache"):
@@ -164,10 +189,10 @@ async def _answered(services: Services, job: NewJob, photo: bytes) -> Submission
 async def _end_at_once(
     services: Services, job: NewJob, artifacts: Sequence[Artifact], hit: CacheHit, watch: Stopwatch
 ) -> Submission | None:
-    """Write artifacts and keep the job, while nobody else writes under its name; None where another has the name.
+    """Write artifacts and keep the job, while nobody else writes under its name; None where another job has the name.
 
-    What is written where another job gets the name meanwhile, or the database does not answer, is removed by whoever
-    holds the name next: before that one writes anything, or else by a janitor. Raises InUseError.
+    Where another job gets the name meanwhile, or the database does not answer, the artifacts stay behind: the next
+    holder of the name removes them before it writes anything, or else a janitor does. Raises InUseError.
     """
     stores = services.stores
     keys, size = (
@@ -252,7 +277,7 @@ async def accept_batch(request: Request, services: Services) -> Batch:
     tenant = caller_of(request).tenant
     await services.backlog.check(tenant)
     arrivals: list[Arrival] = []
-    with services.backlog.claim(tenant) as claim, ExitStack() as unendable:
+    with services.backlog.claiming(tenant) as claim, ExitStack() as unendable:
         try:
             fields = [part async for part in _stored(request, services, claim, arrivals)]
             parameters = _small_enough(upload_parameters(fields, services.registry))
@@ -289,7 +314,7 @@ def _small_enough(parameters: str) -> str:
 
 
 async def _parts(request: Request, services: Services) -> AsyncIterator[Part]:
-    """The form's parts as they come. Contents alone count as useful: headers and boundaries buy no time.
+    """The form's parts as they come. Only contents count against the time limit: headers and boundaries buy no time.
 
     Raises Problem `request_timeout`, `queue_full`, `body_too_large`, `invalid_multipart`.
     """
@@ -333,7 +358,7 @@ async def _keep(request: Request, services: Services, claim: Claim, job_id: uuid
     checked = partial(_checked, part, settings.max_pixels)
     by = Deadline(settings.request_timeout_s)
     photo = await services.admission.off_loop(visit_of(request), part.size, checked, by)
-    await claim.one()
+    await claim()
     await services.stores.photos.put(photo_key(job_id), photo, _PHOTO_TYPE)
 
 
@@ -343,7 +368,7 @@ def _checked(part: Part, max_pixels: int) -> bytes:
 
 
 async def _forget(services: Services, arrivals: Sequence[Arrival]) -> None:
-    """What is left because the store does not answer, a worker removes."""
+    """Remove the photos; where the store does not answer, a worker removes them later."""
     with suppress(Problem):
         await services.stores.photos.remove([photo_key(one.job_id) for one in arrivals if one.failure is None])
 

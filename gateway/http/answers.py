@@ -15,7 +15,7 @@ from gateway.pipelines.registry import Pipeline
 from gateway.results import Artifact, InferenceResult, media_type
 
 _MOST = 64
-"""A head's 64 KiB may hold 20,000, which would take the event loop for 40 ms."""
+"""Media ranges that are read. The 64 KiB of a head may hold 20,000, which would block the event loop for 40 ms."""
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,17 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Literal, Self, TypedDict
 
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from typing_extensions import override
 
 from gateway.access.callers import caller_of
 from gateway.cache.cache import CachedTask
 from gateway.errors import Problem
-from gateway.http.accept import submit_job
+from gateway.http.accept import read_wanted, submit_job
 from gateway.http.jobs import job_not_found, job_of, room_for
 from gateway.http.openapi import (
     JOB_ERRORS,
@@ -24,6 +25,7 @@ from gateway.http.openapi import (
     SUBMISSION_ERRORS,
     Address,
     Addresses,
+    Query,
     Responses,
     answers,
     fields_of,
@@ -33,11 +35,9 @@ from gateway.http.openapi import (
     parameters_schema,
     query_parameters,
 )
-from gateway.http.queries import CachePage, CachePeriod
 from gateway.http.schemas import Count, Described, Id, Timestamp
-from gateway.intake.bodies import check_length, read_body
-from gateway.intake.requests import FRONTAL_PIPELINE, FrontalFields, frontal_request
-from gateway.intake.submissions import JSON, check_media_type, query_fields, read_submission, start_check
+from gateway.intake.requests import FRONTAL_PIPELINE, FrontalFields, JobRequest, frontal_request
+from gateway.intake.submissions import JSON, query_fields, read_submission
 from gateway.jobs.job import Job, JobState, StoredArtifact
 from gateway.jobs.objects import Bucket, ObjectMissingError
 from gateway.jobs.outbox_messages import timestamp
@@ -138,17 +138,13 @@ async def submit(request: Request) -> Response:
 
     A body that says nothing of its type is JSON, as it was to the services of before.
     """
-    services, settings = services_of(request), services_of(request).settings
-    kind = request.headers.get("content-type", JSON)
-    check_media_type(kind)
-    check_length(request, settings.max_body_bytes)
-    wanted = await read_body(
-        request,
-        services,
-        lambda body: frontal_request(read_submission(body, kind, request.url.query), services.registry, settings),
-        start_check(kind),
-    )
-    job = (await submit_job(request, wanted)).job
+    services = services_of(request)
+
+    def wanted(body: bytes, kind: str) -> JobRequest:
+        submission = read_submission(body, kind, request.url.query)
+        return frontal_request(submission, services.registry, services.settings)
+
+    job = (await submit_job(request, await read_wanted(request, wanted, usual_type=JSON))).job
     wait_s = 0.0 if job.finished else await services.backlog.wait_s()
     return FrontalSubmission.model_construct(
         id=str(job.id),
@@ -259,14 +255,34 @@ class CacheCleanup(Answer):
     timestamp: Timestamp
 
 
+class _CacheQuery(Query):
+    """Other parameters are ignored, as the services of before ignored them."""
+
+    @override
+    @classmethod
+    def of(cls, request: Request) -> Self:
+        return validated(cls, known(cls, query_fields(request.url.query)))
+
+
+class CachePeriod(_CacheQuery):
+    """How far back to look."""
+
+    days: int = Field(7, ge=1, le=30, description="How far back, today included.")
+
+
+class CachePage(_CacheQuery):
+    """How many entries to list."""
+
+    limit: int = Field(10, ge=1, le=50, description="Entries, the newest first.")
+
+
 @FACIAL_SERVICES.serve("GET /api/v1/cache/stats", answers(CacheFigures, "Figures."), LIST_ERRORS, in_query(CachePeriod))
 async def stats(request: Request) -> Response:
     """See what the cache holds and saves.
 
     What the cache did lately.
     """
-    query = validated(CachePeriod, known(CachePeriod, query_fields(request.url.query)))
-    stats = await services_of(request).stores.cache.stats(query.days)
+    stats = await services_of(request).stores.cache.stats(CachePeriod.of(request).days)
     return CacheFigures.model_construct(
         period_days=stats.days,
         total_requests=stats.requests,
@@ -290,8 +306,7 @@ async def recent(request: Request) -> Response:
 
     The newest entries of the caller's tenant.
     """
-    query = validated(CachePage, known(CachePage, query_fields(request.url.query)))
-    found = await services_of(request).stores.cache.recent(query.limit, caller_of(request).tenant)
+    found = await services_of(request).stores.cache.recent(CachePage.of(request).limit, caller_of(request).tenant)
     return JSONResponse([_entry(task).model_dump(warnings=False) for task in found])
 
 

@@ -139,7 +139,7 @@ async def _answer(request: Request, caller: Caller, scope: str, handler: Handler
 
 
 async def _audited(request: Request, rule: Rule, act: Callable[[], Awaitable[Response]]) -> Response:
-    """The answer. Where callers are known, the audit log has the act, and why it was refused if it was."""
+    """The answer. Where callers are known, the act is written to the audit log, with the reason if it was refused."""
     if rule.action is None or not services_of(request).access.required:
         return await act()
     try:

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import PurePosixPath
+from typing import Annotated
 from uuid import UUID
 
 import structlog
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -14,17 +16,20 @@ from gateway.access.callers import caller_of
 from gateway.access.forwarded import base_of, location
 from gateway.deadlines import Deadline, answer_within
 from gateway.errors import Problem
-from gateway.http.accept import submit_job
+from gateway.http.accept import read_wanted, submit_job
 from gateway.http.answers import disposition
 from gateway.http.openapi import (
     INTERNAL_ERRORS,
     JOB_ERRORS,
     JOB_ID,
     LIST_ERRORS,
+    MOST_LISTED,
     SUBMISSION_ERRORS,
     TEXT,
     Address,
     Addresses,
+    Cursor,
+    Query,
     Responses,
     answers,
     answers_nothing,
@@ -37,20 +42,17 @@ from gateway.http.openapi import (
     parameters_schema,
     query_parameters,
 )
-from gateway.http.queries import JobQuery
 from gateway.http.schemas import COMPLETED, QUEUED, JobPage, JobSummary, JobView, Resent
-from gateway.intake.bodies import check_length, read_body
 from gateway.intake.requests import DEFAULT_PIPELINE, JobFields, JobRequest, job_request
-from gateway.intake.submissions import JSON, check_media_type, query_fields, read_submission, start_check
-from gateway.jobs.job import Job, StoredArtifact
+from gateway.intake.submissions import JSON, read_submission
+from gateway.jobs.job import ID_CHARACTERS, Job, JobState, StoredArtifact
 from gateway.jobs.objects import Bucket, ObjectMissingError, StoredObject, is_of_tenant
 from gateway.jobs.outbox_messages import Link, job_view
 from gateway.jobs.store import JobFilter
 from gateway.limits.sharing import visit_of
-from gateway.pipelines.fields import validated
 from gateway.pipelines.registry import Pipeline
 from gateway.results import MEDIA_TYPES
-from gateway.services import Services, services_of
+from gateway.services import services_of
 from gateway.stores import Stores
 from gateway.worker.removals import Removals
 
@@ -76,15 +78,10 @@ async def submit(request: Request) -> JSONResponse:
 
     202 and the job; 200 where the same request came before.
     """
-    services = services_of(request)
-    kind = request.headers.get("content-type", "")
-    check_media_type(kind)
-    check_length(request, services.settings.max_body_bytes)
-    wanted = await read_body(request, services, partial(_wanted, request, services), start_check(kind))
-    submission = await submit_job(request, wanted)
+    submission = await submit_job(request, await read_wanted(request, partial(_wanted, request)))
     place, link = {"Location": _location(request, submission.job.id)}, link_of(request)
     if submission.result == "known":
-        body = await full_view(services.stores, submission.job, link)
+        body = await full_view(services_of(request).stores, submission.job, link)
         return JSONResponse(body, 200, {**place, "Idempotent-Replayed": "true"})
     return JSONResponse(job_view(submission.job, link=link), 202, place)
 
@@ -119,6 +116,20 @@ async def show(request: Request) -> JSONResponse:
     return JSONResponse(await full_view(services_of(request).stores, job, link_of(request)))
 
 
+_Id = Annotated[str, Field(max_length=ID_CHARACTERS, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+
+
+class JobQuery(Query):
+    """Which jobs to list."""
+
+    state: JobState | None = Field(None, description="Only jobs of this state.")
+    user_id: _Id | None = Field(None, description="Only this user's jobs.")
+    request_id: _Id | None = Field(None, description="Only jobs of requests of this id.")
+    pipeline: _Id | None = Field(None, description="Only jobs of this pipeline.")
+    limit: int = Field(50, ge=1, le=MOST_LISTED, description="Jobs a page.")
+    cursor: Cursor = None
+
+
 @JOBS.serve("GET /v1/jobs", _PAGE, LIST_ERRORS, in_query(JobQuery))
 async def find(request: Request) -> JSONResponse:
     """List jobs, the newest first.
@@ -126,7 +137,7 @@ async def find(request: Request) -> JSONResponse:
     Jobs, the newest first, in pages.
     """
     stores = services_of(request).stores
-    query = validated(JobQuery, query_fields(request.url.query))
+    query = JobQuery.of(request)
     jobs = await stores.jobs.find(_filter(query, caller_of(request).tenant))
     page = jobs[: query.limit]
     following = str(page[-1].sequence) if len(jobs) > len(page) else None
@@ -285,8 +296,8 @@ async def full_view(stores: Stores, job: Job, link: Link) -> dict[str, object]:
     return job_view(job, await stores.outbox.of_job(job.id), link=link)
 
 
-def _wanted(request: Request, services: Services, body: bytes) -> JobRequest:
-    submission = read_submission(body, request.headers.get("content-type", ""), request.url.query)
+def _wanted(request: Request, body: bytes, kind: str) -> JobRequest:
+    services, submission = services_of(request), read_submission(body, kind, request.url.query)
     return job_request(submission, request.headers.get("idempotency-key"), services.registry, services.settings)
 
 

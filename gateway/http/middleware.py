@@ -18,9 +18,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.access.callers import owner_by_address
-from gateway.access.forwarded import asked_path
+from gateway.access.forwarded import problem_answer
 from gateway.deadlines import Pace
-from gateway.errors import Problem, note_problem, noted_problem, problem_response
+from gateway.errors import Problem, note_problem, noted_problem
 from gateway.limits.admission import Admission
 from gateway.limits.sharing import VISIT, Visit
 from gateway.logs import get_logger
@@ -86,11 +86,11 @@ class RequestMiddleware:
 
     async def _unexpected(self, error: Exception, scope: Scope, receive: Receive, exchange: "_Exchange") -> None:
         self._log.error("unexpected error", exc_info=error)
-        note_problem(scope, "internal_error")
         if exchange.status:
+            note_problem(scope, "internal_error")
             return
         detail = "".join(traceback.format_exception_only(error)).strip() if self._debug else "The log has the details."
-        response = problem_response(Problem("internal_error", detail), asked_path(scope))
+        response = problem_answer(scope, Problem("internal_error", detail))
         await response(scope, receive, exchange.send)
 
     def _log_line(self, scope: Scope, status: int, duration_s: float) -> None:
@@ -130,7 +130,7 @@ class HeadRequests:
 
 
 class _AnsweredError(Exception):
-    """The head is sent: nobody needs the body, and that of a stream would never end."""
+    """The head is sent, and nobody needs the body; a stream's body would never end."""
 
 
 class _Exchange:
@@ -196,7 +196,7 @@ class _Exit:
             raise ClientDisconnect from error
 
     async def _in_pieces(self, body: bytes, message: Message) -> None:
-        """While it waits for its client the answer counts as memory, and the request may be ended for others."""
+        """Send a large answer. It counts as memory until its client has it, and may be ended for others."""
         if not self._bodies.take(self._visit, len(body)):
             self._bodies.put(self._visit, len(body))
         view, last = memoryview(body), (len(body) - 1) // _PIECE_BYTES * _PIECE_BYTES

@@ -4,18 +4,19 @@ import base64
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Annotated, Self, cast
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.errors import MEDIA_TYPE, PROBLEMS, RETRIED, problem_fields
 from gateway.http.guard import Rule, guarded
 from gateway.http.schemas import RunSummary, tiny_png
-from gateway.intake.submissions import JSON, MULTIPART
+from gateway.intake.submissions import JSON, MULTIPART, query_fields
+from gateway.pipelines.fields import validated
 from gateway.pipelines.findings import Answer
 from gateway.pipelines.registry import Pipeline
 
@@ -63,7 +64,7 @@ _ACCESS_ERRORS = (
 )
 """Of every address that asks who the caller is; keys are looked up in the database."""
 _DOOR_ERRORS = ("host_invalid", "host_not_allowed", "origin_not_allowed")
-"""Of every address: what a browser was made to send."""
+"""Of every address: requests that somebody else's web page made a browser send."""
 INTERNAL_ERRORS = ("internal_error",)
 STORE_ERRORS = ("store_unavailable", *INTERNAL_ERRORS)
 JOB_ERRORS = ("job_not_found", *STORE_ERRORS)
@@ -216,8 +217,24 @@ def in_path(**described: str) -> Parameters:
 JOB_ID = in_path(id="The job's id.")
 
 
-def in_query(model: type[BaseModel]) -> Parameters:
-    """Optional parameters in the address, which the model checks."""
+Cursor = Annotated[int | None, Field(ge=0, le=2**63 - 1, description="`next` of the page before.")]
+MOST_LISTED = 200
+"""Entries of a page."""
+
+
+class Query(BaseModel):
+    """Optional parameters in the address."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def of(cls, request: Request) -> Self:
+        """Those of a request. Raises Problem `invalid_parameters`."""
+        return validated(cls, query_fields(request.url.query))
+
+
+def in_query(model: type[Query]) -> Parameters:
+    """The same, described."""
     return [
         {
             "name": name,
@@ -264,7 +281,7 @@ def _merged(schemas: Fields) -> Mapping[str, object]:
 
 
 def query_parameters(fields: Fields) -> Parameters:
-    """Fields in the address. Defaults are only told: pages that fill them in would send them in the body too."""
+    """Fields in the address. Defaults stand in the text alone: pages that fill them in would send them twice."""
     return [_query_parameter(name, schema) for name, schema in fields.items()]
 
 

@@ -14,21 +14,21 @@ from gateway.errors import Problem
 from gateway.http.openapi import (
     INTERNAL_ERRORS,
     LIST_ERRORS,
+    MOST_LISTED,
     STORE_ERRORS,
     Addresses,
+    Cursor,
+    Query,
     answers,
     answers_nothing,
     in_path,
     in_query,
     parameters_schema,
 )
-from gateway.http.queries import PoisonQuery
 from gateway.http.schemas import Count, Id, JobError, Timestamp, error_of
-from gateway.intake.submissions import query_fields
 from gateway.jobs.dead_letters import DeadLetter
 from gateway.jobs.outbox_messages import timestamp
 from gateway.metrics.instruments import MEDIA_TYPE
-from gateway.pipelines.fields import validated
 from gateway.pipelines.findings import Answer
 from gateway.pipelines.registry import Pipeline, Profile
 from gateway.services import services_of
@@ -222,6 +222,13 @@ class PoisonPage(Answer):
     next: str | None = Field(description="The `cursor` of the next page; null on the last.")
 
 
+class PoisonQuery(Query):
+    """Which page of the entries."""
+
+    limit: int = Field(50, ge=1, le=MOST_LISTED, description="Entries a page.")
+    cursor: Cursor = None
+
+
 _ENTRY_ID, _CLOSED = in_path(id="The entry's id."), answers_nothing("The entry is closed.")
 _ENTRY_ERRORS = ("poison_not_found", *STORE_ERRORS)
 
@@ -232,7 +239,7 @@ async def find(request: Request) -> Response:
 
     Open entries, the newest first, in pages.
     """
-    query = validated(PoisonQuery, query_fields(request.url.query))
+    query = PoisonQuery.of(request)
     entries = services_of(request).stores.dead_letters
     found = await entries.entries(query.limit + 1, query.cursor) if _is_theirs(request) else []
     page = found[: query.limit]

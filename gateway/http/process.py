@@ -7,12 +7,10 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.http.accept import submit_job
+from gateway.http.accept import read_wanted, submit_job
 from gateway.http.openapi import BINARY, FORM_ERRORS, STORE_ERRORS, Address, Addresses, answers, fields_of, form
 from gateway.http.schemas import Count
-from gateway.intake.bodies import check_length, read_body
-from gateway.intake.requests import PROCESS_PHOTO, ProcessFields, process_request
-from gateway.intake.submissions import check_form, start_check
+from gateway.intake.requests import PROCESS_PHOTO, JobRequest, ProcessFields, process_request
 from gateway.pipelines.findings import Answer
 from gateway.services import services_of
 
@@ -57,16 +55,12 @@ async def process(request: Request) -> Response:
 
     Queue a photo for its two masks; the same job again changes nothing.
     """
-    services, settings = services_of(request), services_of(request).settings
-    kind = request.headers.get("content-type", "")
-    check_form(kind)
-    check_length(request, settings.max_body_bytes)
-    wanted = await read_body(
-        request,
-        services,
-        lambda body: process_request(body, kind, services.registry, settings),
-        start_check(kind, (PROCESS_PHOTO,)),
-    )
+    services = services_of(request)
+
+    def asked(body: bytes, kind: str) -> JobRequest:
+        return process_request(body, kind, services.registry, services.settings)
+
+    wanted = await read_wanted(request, asked, (PROCESS_PHOTO,))
     await submit_job(request, wanted)
     return ProcessAnswer.model_construct(
         status="accepted", queued=True, job_id=wanted.request_id, message="Job added to Qwen mask queue"

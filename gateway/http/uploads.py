@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from gateway.access.callers import caller_of
 from gateway.errors import Problem
-from gateway.http.accept import MAX_FILES, Arrival, Batch, accept_batch, submit_job
+from gateway.http.accept import MAX_FILES, Arrival, Batch, accept_batch, read_wanted, submit_job
 from gateway.http.jobs import job_not_found, job_of, link_of
 from gateway.http.openapi import (
     BINARY,
@@ -30,13 +30,13 @@ from gateway.http.openapi import (
 )
 from gateway.http.process import WORKERS
 from gateway.http.schemas import EXAMPLE_ID, Count, Described, Id, JobError, error_of
-from gateway.intake.bodies import check_length, check_plain, encoding_of, read_body
-from gateway.intake.requests import FILE, FILES, upload_request
-from gateway.intake.submissions import check_form, start_check
+from gateway.intake.bodies import check_length, check_plain, encoding_of
+from gateway.intake.requests import FILE, FILES, Upload, upload_request
+from gateway.intake.submissions import check_form
 from gateway.jobs.job import Job, JobState, Outcome, StoredArtifact
 from gateway.jobs.objects import BLURRED, ORIGINAL, UPLOAD_PIPELINE, file_name, image_of, is_upload
 from gateway.jobs.store import JobFilter
-from gateway.limits.backlog import ends_in_s
+from gateway.limits.admission import ends_in_s
 from gateway.limits.sharing import visit_of
 from gateway.pipelines.findings import HIDDEN, Answer, BlurDone, ObjectFound
 from gateway.pipelines.registry import Pipeline
@@ -145,16 +145,12 @@ UPLOADS = Addresses()
 
 async def upload(request: Request) -> Response:
     """Queue a photo to be blurred."""
-    services, settings = services_of(request), services_of(request).settings
-    kind = request.headers.get("content-type", "")
-    check_form(kind)
-    check_length(request, settings.max_body_bytes)
-    taken = await read_body(
-        request,
-        services,
-        lambda body: upload_request(body, kind, services.registry, settings),
-        start_check(kind, (FILE,)),
-    )
+    services = services_of(request)
+
+    def asked(body: bytes, kind: str) -> Upload:
+        return upload_request(body, kind, services.registry, services.settings)
+
+    taken = await read_wanted(request, asked, (FILE,))
     job = (await submit_job(request, taken.wanted)).job
     return UploadAnswer.model_construct(
         job_id=str(job.id),

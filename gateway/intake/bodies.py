@@ -19,11 +19,11 @@ T = TypeVar("T")
 
 _ACCEPTED = "gzip, deflate"
 _GRACE_S = (10.0, 15.0)
-"""Drawn at random, so that thousands that came at once are not refused at once, which would hold up others."""
+"""Seconds, drawn at random: thousands that came together are not refused together, which would hold up others."""
 LEAST_RATE = 1024
 """Bytes a second after that; Kestrel's default is 240 after 5 s, Apache's 500 after 20 s."""
 _FIRST_CHECK, _NEXT_CHECK = 2 * 1024 * 1024, 4
-"""The start of a body is checked at so many bytes, and whenever it has so many times as many."""
+"""What has come of a body is checked at 2 MiB, and again whenever it is four times as large."""
 FIRST_BYTES = 128 * 1024
 """Memory that a body takes before any of it is read: uvicorn pauses above 64 KiB, and uvloop reads 64 KiB at a time."""
 

@@ -20,7 +20,7 @@ from gateway.kafka.broker import Topic, explained, open_broker
 from gateway.kafka.consumer import FlowControl, TopicChangedError, Watch, joined, make_topics, missing
 from gateway.kafka.messages import Arrival, Message, MessageReader, without_control_characters
 from gateway.kafka.partitions import Partitions, Taken, measure_lag
-from gateway.limits.backlog import Backlog
+from gateway.limits.admission import Backlog
 from gateway.logs import get_logger
 from gateway.metrics.instruments import Instruments, TaskMetrics
 from gateway.pipelines.registry import Pipeline

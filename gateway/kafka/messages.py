@@ -8,8 +8,8 @@ from uuid import UUID, uuid5
 
 from gateway.errors import Problem
 from gateway.intake.images import Image, json_image, missing_image
-from gateway.intake.json_bodies import json_members
 from gateway.intake.requests import JobFields, checked_image
+from gateway.intake.submissions import json_members
 from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.job import Callback, ImageReference, NewJob, Outcome, check_id, fingerprint
 from gateway.jobs.objects import photo_key

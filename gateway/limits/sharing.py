@@ -111,9 +111,9 @@ def _ended() -> Problem:
 
 
 _LOOK_S = 0.5
-"""While requests wait, sluggish ones are looked for at most so often."""
+"""The least time between two searches for sluggish requests, while others wait."""
 _ROUNDS = 16
-"""So many waiting requests get room by one look: to end hundreds at once would hold up everybody."""
+"""The most waiting requests that one search makes room for: to end hundreds at once would hold up everybody."""
 
 
 class Pool:

@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 from pathlib import Path
 
 from pydantic import AliasChoices, ValidationError
@@ -12,8 +11,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from structlog.typing import FilteringBoundLogger
 
-from gateway.settings.fields import SettingsError, is_secret, shown, without_line_end, without_scheme
-from gateway.settings.files import read_short
+from gateway.hosts import ip_of, is_loopback
+from gateway.settings.fields import SettingsError, is_secret, read_short, shown, without_line_end, without_scheme
 
 _OTHER_NAMES = ("MASKWRIGHT_URL", "MASKWRIGHT_TOKEN", "MASKWRIGHT_PLAIN_HTTP")
 """Variables of the command line that are not settings."""
@@ -133,12 +132,12 @@ def _cleaned(value: str, variable: str = "") -> str:
     text = re.sub(pasted, "", value.strip(_BLANK), count=1, flags=re.IGNORECASE)
     if _QUOTED_ITEMS.fullmatch(text):
         return re.sub(r"[\"']", "", text)
-    if not _is_quotes_in_secret(text):
+    if not _is_quoted(text):
         text = re.sub(r"(^|\s+)#(\s.*)?$", "", text, flags=re.DOTALL).strip(_BLANK)
-    return text[1:-1].strip(_BLANK) if _is_quotes_in_secret(text) else text
+    return text[1:-1].strip(_BLANK) if _is_quoted(text) else text
 
 
-def _is_quotes_in_secret(text: str) -> bool:
+def _is_quoted(text: str) -> bool:
     return len(text) > 1 and text[0] + text[-1] in _QUOTES
 
 
@@ -225,7 +224,11 @@ def _port(value: str) -> str:
 
 def _host(value: str) -> str:
     """Conda and compilers set `HOST` to the kind of the machine, and shells to its name."""
-    if _is_address(value) or value.lower().startswith("localhost") or re.fullmatch(r"[\d.:]+", value):
+    if (
+        ip_of(value.removeprefix("[").removesuffix("]"))
+        or value.lower().startswith("localhost")
+        or re.fullmatch(r"[\d.:]+", value)
+    ):
         return ""
     return "the name of a machine, or of its kind, as shells, conda and compilers set it"
 
@@ -327,14 +330,5 @@ def _distance(one: str, other: str) -> int:
 
 
 def _is_loopback(text: str) -> bool:
-    host = re.sub(r":\d+$", "", text) if text.count(":") == 1 else text
-    bare = host.removeprefix("[").removesuffix("]")
-    return host == "localhost" or (_is_address(bare) and ip_address(bare).is_loopback)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        return False
-    return True
+    """Whether a host, with or without a port, is this machine."""
+    return is_loopback(re.sub(r":\d+$", "", text) if text.count(":") == 1 else text)

@@ -1,16 +1,18 @@
-"""What all groups of settings share: their base class, types and checks of values, and how a value is shown."""
+"""What all groups of settings share: base class, types, checks of values, how a value is shown, short files."""
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
 from gateway.text import printable as on_one_line
-from gateway.text import split_list
+from gateway.text import read_json, split_list
 
 T = TypeVar("T")
 
@@ -192,3 +194,89 @@ def public_endpoint(text: str) -> str:
 def _origin_of(url: SplitResult) -> str | None:
     host = url.hostname or ""
     return origin(url.scheme, f"[{host}]" if ":" in host else host, url.port)
+
+
+SCOPE_PATTERN = r"run:(?:\*|[a-z0-9_]{1,64})|jobs:(?:read|write|\*)|operate"
+"""What each allows stands in gateway.access.callers."""
+TENANT_PATTERN = r"[a-z0-9][a-z0-9_-]{0,62}"
+"""Fits into a key of the object store, a column and a log line as it is."""
+
+
+def is_scope(text: str) -> bool:
+    """Whether there is such a scope."""
+    return re.fullmatch(SCOPE_PATTERN, text) is not None
+
+
+def is_tenant(text: str) -> bool:
+    """Whether a text can name a tenant; callers without a tenant have the empty name."""
+    return not text or re.fullmatch(TENANT_PATTERN, text) is not None
+
+
+_MOST_BYTES = 2**20
+"""The largest file of settings, or of a secret."""
+
+
+def read_short(path: Path) -> bytes:
+    """The content of a short file, or of a pipe that a shell made for a secret.
+
+    Raises OSError; ValueError where it is long, or a pipe that nobody writes to.
+    """
+    waits = os.O_NONBLOCK if path.is_fifo() and not str(path.resolve()).startswith("/proc/") else 0
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC | waits), "rb") as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise ValueError(f"it holds more than {_MOST_BYTES >> 20} MiB")
+    if waits and not content:
+        raise ValueError("it is a pipe that nobody writes to")
+    return content
+
+
+class _Aws(BaseModel):
+    """Where its objects are."""
+
+    aws_access_key_id: str | None = None
+    aws_secret_access_key: str | None = None
+    region_name: str | None = None
+    bucket_name: str | None = None
+
+
+class _PipelineFile(BaseModel):
+    """The blur pipeline's file; other members are ignored."""
+
+    model_config = ConfigDict(strict=True)
+
+    redis_url: str | None = None
+    num_workers: int | None = None
+    max_queue_size: int | None = None
+    aws_config: _Aws = Field(default_factory=_Aws)
+
+    def settings(self) -> Mapping[str, object]:
+        """Its values, by the names of our settings."""
+        aws = self.aws_config
+        return {
+            "redis_url": self.redis_url,
+            "worker_processes": self.num_workers,
+            "queue_max_size": self.max_queue_size,
+            "minio_access_key": aws.aws_access_key_id,
+            "minio_secret_key": aws.aws_secret_access_key,
+            "minio_region": aws.region_name,
+            "minio_bucket": aws.bucket_name,
+        }
+
+
+def file_settings(path: Path) -> dict[str, object]:
+    """The values of the blur pipeline's file, by the settings' names. Raises SettingsError where it cannot be read."""
+    return {name: value for name, value in _pipeline_file(path).settings().items() if value is not None}
+
+
+def _pipeline_file(path: Path) -> _PipelineFile:
+    said = f"PIPELINE_CONFIG={shown(str(path))}"
+    try:
+        return _PipelineFile.model_validate(read_json(read_short(path)))
+    except OSError as error:
+        raise SettingsError(f"{said}: {error.strerror}") from error
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the file'}: {one['msg']}" for one in error.errors())
+        raise SettingsError(f"{said}: {wrong}") from error
+    except ValueError as error:
+        raise SettingsError(f"{said}: the file: Invalid JSON: {error}") from error

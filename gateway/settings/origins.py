@@ -1,17 +1,122 @@
-"""The settings of a command, and where each comes from: this shell, the running stack, a file, or the default."""
+"""The settings of a command, and where each comes from: this shell, the running stack, a file, or the default.
 
+`maskwright up` is given its variables once, in one shell; it writes them to a file, so that commands in other shells
+use the same servers. The file counts as long as its launcher runs, and is removed with it.
+"""
+
+import json
+import os
 import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from pydantic import SecretStr
+from pydantic import SecretStr, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from gateway.settings.environment import Given, read_environment, variable_names
-from gateway.settings.fields import printable, shown
-from gateway.settings.files import Kept, KeptError, file_settings
+from gateway.settings.fields import file_settings, printable, shown
 from gateway.settings.settings import Settings
+
+_WRITABLE_BY_OTHERS = 0o022
+
+
+class KeptError(Exception):
+    """The stack's file is there but must not be trusted; the message says why."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a stack was started with: its launcher's process, the variables given, and the addresses of what runs."""
+
+    pid: int
+    given: Mapping[str, str]
+    running: Mapping[str, str]
+
+    def write(self, home: Path) -> None:
+        """Replace the file in one step, readable for its owner alone. Raises OSError, KeptError."""
+        path = kept_file(home)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        _require_ours(path.parent, path.parent.lstat(), stat.S_IFDIR)
+        draft = path.with_suffix(f".{os.getpid()}.part")
+        draft.unlink(missing_ok=True)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            json.dump(asdict(self), file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+
+    @classmethod
+    def read(cls, home: Path) -> "Kept | None":
+        """What the stack that runs in this folder was started with; None where none runs. Raises KeptError."""
+        path = kept_file(home)
+        try:
+            _require_ours(path.parent, path.parent.lstat(), stat.S_IFDIR)
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise KeptError(f"{path} cannot be read: {error.strerror}") from error
+        try:
+            _require_ours(path, os.fstat(descriptor), stat.S_IFREG)
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                kept = _stack_file(path, file.read())
+        finally:
+            os.close(descriptor)
+        return kept if is_launcher(kept.pid, home) else None
+
+    @staticmethod
+    def remove(home: Path) -> None:
+        """Remove the file, as its launcher ends."""
+        kept_file(home).unlink(missing_ok=True)
+
+
+def kept_file(home: Path) -> Path:
+    """The stack's file, in a folder that only its owner may enter."""
+    return home / "kept" / "settings.json"
+
+
+def lock_file(home: Path) -> Path:
+    """The file that a stack's launcher holds open and locked as long as it runs."""
+    return home / "lock"
+
+
+def is_launcher(pid: int, home: Path) -> bool:
+    """Whether a process is the launcher of the stack in this folder: it holds the lock open.
+
+    False for another user's process, as its open files cannot be seen.
+    """
+    try:
+        lock = lock_file(home).stat()
+        return any(_is_open_on(descriptor, lock) for descriptor in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return False
+
+
+def _is_open_on(descriptor: Path, file: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(descriptor.stat(), file)
+    except FileNotFoundError:  # closed meanwhile
+        return False
+
+
+def _require_ours(path: Path, found: os.stat_result, kind: int) -> None:
+    """Raise KeptError where others could have written it: they could send photos and passwords to their servers."""
+    if stat.S_IFMT(found.st_mode) != kind:
+        raise KeptError(f"{path} is not what `maskwright up` writes")
+    if found.st_uid != os.geteuid():
+        raise KeptError(f"{path} belongs to user {found.st_uid}, and this is user {os.geteuid()}")
+    if found.st_mode & _WRITABLE_BY_OTHERS:
+        raise KeptError(f"others may write to {path}; take the right from them: chmod go-w {path}")
+
+
+def _stack_file(path: Path, text: bytes) -> Kept:
+    try:
+        return TypeAdapter(Kept).validate_json(text)
+    except ValidationError as error:
+        raise KeptError(f"{path} is not what this version of `maskwright up` writes") from error
+
 
 _SERVERS: Mapping[str, tuple[str, ...]] = {
     "postgres_dsn": ("postgres_", "db_"),
@@ -19,7 +124,8 @@ _SERVERS: Mapping[str, tuple[str, ...]] = {
     "minio_endpoint": ("minio_", "s3_"),
     "kafka_bootstrap_servers": ("kafka_",),
 }
-"""Settings that name a server, and those about it: none of the stack's counts if this shell names another server."""
+"""Settings that name a server, and prefixes of those about it: where this shell names another server, none of the
+stack's settings about it counts."""
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,17 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, Secre
 
 from gateway import __version__
 from gateway.hosts import host_pattern, origin_pattern
-from gateway.settings.fields import CommaSeparated, LogLevel, Port, SettingsGroup, is_prefix, public_endpoint, upper
-from gateway.settings.names import SCOPE_PATTERN, TENANT_PATTERN
+from gateway.settings.fields import (
+    SCOPE_PATTERN,
+    TENANT_PATTERN,
+    CommaSeparated,
+    LogLevel,
+    Port,
+    SettingsGroup,
+    is_prefix,
+    public_endpoint,
+    upper,
+)
 
 _LEVELS: Mapping[object, str] = MappingProxyType(
     {

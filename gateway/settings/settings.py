@@ -14,9 +14,9 @@ from gateway.settings.fields import (
     Port,
     SettingsError,
     SettingsGroup,
+    file_settings,
     place_check,
 )
-from gateway.settings.files import file_settings
 from gateway.settings.serving import AccessSettings, MetricsSettings, PublicSettings, ServerSettings
 from gateway.settings.stores import KafkaSettings, OutsideSettings, PostgresSettings, S3Settings
 from gateway.text import not_empty, without_repeats
@@ -246,6 +246,11 @@ class Settings(  # the last base's fields come first
         field = type(self).model_fields[name]
         given = read_environment({name: field}).given
         return given[name].variable if given else variable_names(name, field)[0]
+
+    @property
+    def own_base(self) -> str:
+        """What links begin with outside of requests, as in callbacks and messages: PUBLIC_URL, else this machine."""
+        return self.public_base or self.local_url + self.public_prefix
 
     @property
     def postgres_variable(self) -> str:

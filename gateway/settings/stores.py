@@ -12,6 +12,7 @@ from urllib.parse import quote
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr
 
 from gateway.settings.fields import (
+    TENANT_PATTERN,
     CommaSeparated,
     Port,
     SettingsGroup,
@@ -20,7 +21,6 @@ from gateway.settings.fields import (
     upper,
     web_address,
 )
-from gateway.settings.names import TENANT_PATTERN
 
 _LONGEST_NAME = 63
 """Bytes of a name in PostgreSQL."""

@@ -10,7 +10,8 @@ from deploy.embedded.folders import Credentials, StackState
 from exporters.parity import read_report
 from gateway.access.tokens import JwksFile
 from gateway.settings import SettingsError
-from gateway.settings.files import Kept, KeptError, file_settings
+from gateway.settings.fields import file_settings
+from gateway.settings.origins import Kept, KeptError
 
 CONTENTS = {
     "empty": b"",

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from gateway.cli import app
 from gateway.deadlines import Deadline
 from gateway.errors import PROBLEMS, Problem
-from gateway.health import Prober
 from gateway.http.schemas import JobView, RunAnswer, tiny_png
 from gateway.pipelines.registry import build_registry
+from gateway.services import Prober
 from gateway.settings import Settings
 from gateway.triton import connect
 from tests.integration.gateway.answers import assert_problem

@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 
 from gateway.errors import Problem
-from gateway.health import StoreProber
 from gateway.jobs.store import JobFilter, Signals
+from gateway.services import StoreProber
 from gateway.settings import Settings
 from gateway.stores import open_postgres, open_stores
 from tests.integration.postgres.making import DONE, LEASE_S, announce, request

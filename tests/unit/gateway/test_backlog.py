@@ -2,7 +2,7 @@ import pytest
 
 from gateway.errors import Problem
 from gateway.jobs.store import QueueCounts
-from gateway.limits.backlog import Backlog, ends_in_s
+from gateway.limits.admission import Backlog, ends_in_s
 from tests.unit.gateway.memory.making import Clock, claimed, request, stores_of
 
 MOST = 12
@@ -67,10 +67,10 @@ async def test_room_is_what_a_tenant_may_add(queue: Queue) -> None:
 
 async def test_places_that_are_claimed_count_for_their_tenant(queue: Queue) -> None:
     await queue.fill("a")
-    with queue.backlog.claim("b") as claim:
+    with queue.backlog.claiming("b") as claim:
         for _ in range(MOST // 2):
-            await claim.one()
+            await claim()
         with pytest.raises(Problem, match="queue_full"):
-            await claim.one()
+            await claim()
         assert (await queue.fill("b"), await queue.fill("c", 2)) == (0, 2)
     assert await queue.fill("b", 2) == 2

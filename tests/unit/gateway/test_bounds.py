@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 
 from gateway.errors import Problem
-from gateway.intake.json_bodies import json_members
-from gateway.intake.submissions import multipart_submission, start_check
+from gateway.intake.submissions import json_members, multipart_submission, start_check
 from gateway.pipelines.fields import MAX_TEXT_BYTES, Bounds
 from gateway.pipelines.registry import Pipeline, build_registry, parameters_json
 from gateway.settings import Settings

@@ -12,8 +12,7 @@ import pytest
 from deploy.embedded.folders import Folders, StackState
 from deploy.embedded.launcher import running
 from gateway.settings import Settings, SettingsError
-from gateway.settings.files import Kept, KeptError, kept_file, lock_file
-from gateway.settings.origins import masked, origins, resolve, started_with
+from gateway.settings.origins import Kept, KeptError, kept_file, lock_file, masked, origins, resolve, started_with
 
 GIVEN = {
     "API_PORT": "8123",

@@ -8,7 +8,6 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from gateway.access.forwarded import own_base
 from gateway.app import create_app
 from gateway.settings import Settings
 
@@ -93,7 +92,7 @@ async def test_no_path_leads_to_another_host(path):
 )
 def test_the_base_of_links_without_a_request(given, base, prefix):
     settings = Settings(**given)
-    assert (own_base(settings), settings.public_prefix) == (base, prefix)
+    assert (settings.own_base, settings.public_prefix) == (base, prefix)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-from gateway.cli.settings import settings_table
+from gateway.cli.main import settings_table
 from gateway.settings import Settings
 from tests.stack import CHECKOUT
 

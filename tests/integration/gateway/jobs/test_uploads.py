@@ -315,5 +315,5 @@ async def test_where_nothing_keeps_photos_a_batch_is_put_off(house: House, monke
     async def refuse(*_arguments: object) -> None:
         raise Problem("storage_unavailable", "S3 did not answer.", retry_after=1)
 
-    monkeypatch.setattr(house.stores.photos, "put", refuse)
+    monkeypatch.setattr(type(house.stores.photos), "put", refuse)
     assert_problem(await batch_upload(house, [("a.png", PHOTO)]), "storage_unavailable")

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from gateway.access.rate_limits import RateLimits, TokenBucket
+from gateway.access.callers import RateLimits, TokenBucket
 from gateway.errors import Problem
 from gateway.settings import Settings
 
@@ -89,7 +89,7 @@ async def test_bytes_of_a_body_are_taken_from_both() -> None:
 
 
 def test_a_crowd_of_callers_pushes_out_no_debt_and_takes_no_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.access.rate_limits._MOST_KNOWN", 10)
+    monkeypatch.setattr("gateway.access.callers._MOST_KNOWN", 10)
     limits = RateLimits(Settings(caller_requests_per_minute=3), lambda: 0.0)
     for _ in range(3):
         assert not refused(limits, "greedy")
@@ -100,7 +100,7 @@ def test_a_crowd_of_callers_pushes_out_no_debt_and_takes_no_more_memory(monkeypa
 
 
 def test_who_is_forgotten_has_no_less_than_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.access.rate_limits._MOST_KNOWN", 4)
+    monkeypatch.setattr("gateway.access.callers._MOST_KNOWN", 4)
     limits = RateLimits(Settings(caller_requests_per_minute=2), lambda: 0.0)
     assert not refused(limits, "modest")
     for number in range(100):

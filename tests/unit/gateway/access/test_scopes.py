@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 
 from gateway.access.callers import EVERYTHING, OPERATE, READ, RUN_ANY, WRITE, allowed, run_scope
 from gateway.jobs.objects import artifact_key, is_of_tenant
-from gateway.settings.names import is_scope, is_tenant
+from gateway.settings.fields import is_scope, is_tenant
 
 SCOPES = st.sampled_from([READ, WRITE, OPERATE, run_scope("a"), run_scope("b"), "run:*", "jobs:*"])
 TENANTS = st.one_of(st.just(""), st.from_regex(r"[a-z0-9][a-z0-9_-]{0,62}", fullmatch=True))

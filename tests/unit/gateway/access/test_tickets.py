@@ -47,12 +47,12 @@ async def test_an_old_ticket_has_expired(monkeypatch: pytest.MonkeyPatch) -> Non
 
 async def test_what_a_ticket_says_cannot_be_changed() -> None:
     ticket, _ = await Tickets(STORE).issue(ALICE, JOB)
-    said, _, signature = ticket.partition(".")
+    head, said, signature = ticket.split(".")
     claims = json.loads(base64.urlsafe_b64decode(said + "=="))
-    for changes in ({"tenant": "globex"}, {"until": 4e9}, {"job": str(uuid4())}):
+    for changes in ({"tenant": "globex"}, {"exp": 4_000_000_000}, {"job": str(uuid4())}):
         forged = base64.urlsafe_b64encode(json.dumps({**claims, **changes}).encode()).rstrip(b"=").decode()
-        assert await refused(f"{forged}.{signature}") == "ticket_invalid"
-    for odd in ("", ".", signature, said, f"{said}.", f".{signature}", f"{ticket}.x", ticket * 20):
+        assert await refused(f"{head}.{forged}.{signature}") == "ticket_invalid"
+    for odd in ("", "..", signature, said, f"{head}.{said}.", f"..{signature}", f"{ticket}.x", ticket * 20):
         assert await refused(odd) == "ticket_invalid"
 
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from gateway.callbacks.signature import Signer
 from gateway.cli.main import app
 from gateway.settings import Settings, SettingsError
-from gateway.settings.names import TENANT_PATTERN
+from gateway.settings.fields import TENANT_PATTERN
 
 KEYS = st.binary(min_size=24, max_size=64)
 TENANTS = st.from_regex(TENANT_PATTERN, fullmatch=True)

@@ -10,8 +10,8 @@ import av
 import numpy as np
 import pytest
 
-from gateway.cli.film import Bounds, Damage, FilmError, is_cut, open_film, pictures_of, read_frames, survey
 from gateway.cli.photos import NamedPhoto
+from gateway.cli.video_reader import Bounds, Damage, VideoError, is_cut, open_video, pictures_of, read_frames, survey
 from tests.films import Coding, scene, write_film
 
 BOUNDS = Bounds(frames=100, seconds=100)
@@ -24,14 +24,14 @@ DASH = """<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="
 def read(path: Path, bounds: Bounds = BOUNDS) -> tuple[list[float], Damage]:
     """The times of the frames, and what could not be read."""
     film, damage = survey(NamedPhoto(path), bounds), Damage()
-    with open_film(NamedPhoto(path)) as container:
+    with open_video(NamedPhoto(path)) as container:
         stream = pictures_of(container)
         damage.ends_early = is_cut(NamedPhoto(path), container, stream)
         return [float(one.pts * one.time_base) for one in read_frames(film, container, stream, damage)], damage
 
 
 def refusal(path: Path, bounds: Bounds = BOUNDS) -> str:
-    with pytest.raises(FilmError) as refused:
+    with pytest.raises(VideoError) as refused:
         read(path, bounds)
     return refused.value.code
 
@@ -145,7 +145,7 @@ def test_damaged_films_look_alike_each_time(tmp_path: Path) -> None:
     path.write_bytes(content)
 
     def shown() -> list[bytes]:
-        with open_film(NamedPhoto(path)) as container:
+        with open_video(NamedPhoto(path)) as container:
             frames = read_frames(survey(NamedPhoto(path), BOUNDS), container, pictures_of(container), Damage())
             return [one.to_ndarray().tobytes() for one in frames]
 
@@ -168,7 +168,7 @@ def test_a_mutated_film_is_read_or_refused(tmp_path: Path, name: str) -> None:
         path.write_bytes(mutated)
         try:
             times, _ = read(path)
-        except FilmError as error:
+        except VideoError as error:
             assert error.code.startswith("video_")  # noqa: PT017 one of two good ends
         else:
             assert all(one < later for one, later in pairwise(times))

@@ -16,9 +16,19 @@ import pytest
 
 from gateway.cli import videos
 from gateway.cli.files import Results
-from gateway.cli.film import PICTURES, SOUNDS, Bounds, Damage, FilmError, open_film, pictures_of, read_frames, survey
 from gateway.cli.photos import NamedPhoto, PhotoFile
 from gateway.cli.sender import Sender, VideoOptions
+from gateway.cli.video_reader import (
+    PICTURES,
+    SOUNDS,
+    Bounds,
+    Damage,
+    VideoError,
+    open_video,
+    pictures_of,
+    read_frames,
+    survey,
+)
 from tests.films import Coding, StandIn, scene, write_film
 from tests.unit.gateway.cli.test_film import DASH, referring
 
@@ -131,7 +141,7 @@ def tone_of(path: Path, encoder: str, rate: int, layout: str) -> Path:
 def frames(path: Path) -> int:
     named = NamedPhoto(path)
     film = survey(named, BOUNDS)
-    with open_film(named) as container:
+    with open_video(named) as container:
         return len(list(read_frames(film, container, pictures_of(container), Damage())))
 
 
@@ -145,7 +155,7 @@ def test_pictures_of_each_kind_are_decoded(tmp_path: Path, kind: str) -> None:
     encoder, suffix, pixels, size = FILMS[kind]
     with usual_scheduling():
         path = film_of(tmp_path / f"film.{suffix}", encoder, pixels, size)
-    with open_film(NamedPhoto(path)) as container:
+    with open_video(NamedPhoto(path)) as container:
         assert pictures_of(container).codec_context.name == kind
     assert frames(path) == 3
 
@@ -154,7 +164,7 @@ def test_pictures_of_each_kind_are_decoded(tmp_path: Path, kind: str) -> None:
 def test_sound_of_each_kind_is_decoded(tmp_path: Path, kind: str) -> None:
     encoder, suffix, rate, layout = TONES[kind]
     path = tone_of(tmp_path / f"film.{suffix}", encoder, rate, layout)
-    with open_film(NamedPhoto(path)) as container:
+    with open_video(NamedPhoto(path)) as container:
         (stream,) = container.streams.audio
         assert stream.codec_context.name == kind
         assert sum(frame.samples for frame in container.decode(stream)) > 0
@@ -165,7 +175,7 @@ def test_pictures_of_another_kind_are_refused_by_its_name(tmp_path: Path, name: 
     encoder = name.partition(".")[0]
     pixels = [one.name for one in av.Codec(encoder, "w").video_formats or []]
     path = film_of(tmp_path / name, encoder, "yuv420p" if "yuv420p" in pixels else pixels[0], (96, 64))
-    with pytest.raises(FilmError, match=rf"coded as {encoder}, which is not decoded") as refused:
+    with pytest.raises(VideoError, match=rf"coded as {encoder}, which is not decoded") as refused:
         frames(path)
     assert refused.value.code == "video_unsupported"
 
@@ -176,7 +186,7 @@ def test_sound_of_another_kind_is_refused_by_its_name_and_may_be_dropped(
 ) -> None:
     monkeypatch.setattr(videos, "open_client", StandIn().client)
     film = tone_of(tmp_path / "film.mkv", sound, 16000, "mono")
-    with open_film(NamedPhoto(film)) as container:
+    with open_video(NamedPhoto(film)) as container:
         name = container.streams.audio[0].codec_context.name
     for kept in (True, False):
         sender = videos.VideoSender(Sender("http://stand-in", "privacy_blur", {}), 1, VideoOptions(9, 99, sound=kept))
@@ -241,7 +251,7 @@ def test_no_list_of_films_leads_to_a_file_or_a_server(tmp_path: Path) -> None:
             for name in ("film.mp4", "film%03d.mov", "film.m3u8"):
                 path = tmp_path / name
                 path.write_bytes(content)
-                with pytest.raises(FilmError) as refused:
+                with pytest.raises(VideoError) as refused:
                     frames(path)
                 assert refused.value.code == "video_unsupported"
                 assert f"this is {'an address' if kind.startswith('an address') else kind}, " in str(refused.value)
@@ -253,7 +263,7 @@ def test_no_film_leads_to_another_file(tmp_path: Path) -> None:
     film = tmp_path / "film.mov"
     for name in (b"secret.mp4", bytes(tmp_path / "secret.mp4")[:60]):
         film.write_bytes(referring(content, name))
-        with watched(tmp_path / "secret.mp4"), pytest.raises(FilmError):
+        with watched(tmp_path / "secret.mp4"), pytest.raises(VideoError):
             frames(film)
 
 

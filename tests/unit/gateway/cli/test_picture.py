@@ -12,9 +12,9 @@ from av.video.reformatter import VideoReformatter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cli.film import Bounds, Damage, FilmError, survey
+from gateway.cli.frames import SDR, Colours, Picture, Region
 from gateway.cli.photos import NamedPhoto
-from gateway.cli.picture import SDR, Colours, Picture, Region
+from gateway.cli.video_reader import Bounds, Damage, VideoError, survey
 from gateway.cli.videos import developed
 from tests.films import GREY, RED, Coding, scene, write_film
 from vision.arrays import RGB
@@ -162,7 +162,7 @@ def test_colours_that_cannot_be_converted_are_refused(tmp_path: Path) -> None:
     matrix = b"\x55\xb1\x81\x01"
     assert matrix in content
     path.write_bytes(content.replace(matrix, b"\x55\xb1\x81\x08"))
-    with pytest.raises(FilmError, match="matrix 8"):
+    with pytest.raises(VideoError, match="matrix 8"):
         pictures(path)
 
 

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway.cli.tables import age, print_job, print_jobs
+from gateway.cli.jobs import age, print_job, print_jobs
 from gateway.http.schemas import COMPLETED, QUEUED
 
 

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Problem
-from gateway.intake.json_bodies import check_json_start
-from gateway.intake.submissions import json_submission
+from gateway.intake.submissions import check_json_start, json_submission
 from gateway.jobs.job import ImageReference
 
 

@@ -6,10 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Problem
-from gateway.intake import json_bodies as module
+from gateway.intake import submissions as module
 from gateway.intake.images import json_image
-from gateway.intake.json_bodies import large_json
-from gateway.intake.submissions import json_submission
+from gateway.intake.submissions import json_submission, large_json
 
 PHOTOS = st.binary(min_size=20, max_size=400)
 REST = st.dictionaries(st.sampled_from(["a", "gender", "segmentation_map", 'x"'] ), st.text(max_size=10) | st.integers(), max_size=3)  # fmt: skip  # noqa: E501

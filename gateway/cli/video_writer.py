@@ -17,24 +17,23 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from gateway.cli.files import Draft, Results
-from gateway.cli.film import SOUNDS, Film, FilmError, open_film, require
-from gateway.cli.picture import Picture
+from gateway.cli.frames import Picture
+from gateway.cli.video_reader import SOUNDS, Video, VideoError, open_video, require
 
 _COPIED = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "opus", "flac", "alac"})
 """Codecs of sound that players expect in MP4, by the names of their decoders; others become AAC."""
 _H264 = {"crf": "18", "preset": "medium", "profile": "high", "bf": "0"}
 """Without B frames, which are stored out of order: with uneven times many programs then show a wrong length."""
-_AAC_CHANNELS = 2
 
 
 class Copy:
     """An MP4 file that is written picture by picture; it is removed again, with its new folders, unless it is finished.
 
     `rate`: frames a second on average. The sound is taken from the video `sound`, if there is one. Nothing is written
-    before the first picture. The methods raise FilmError, FFmpegError and OSError.
+    before the first picture. The methods raise VideoError, FFmpegError and OSError.
     """
 
-    def __init__(self, results: Results, target: Path, rate: Fraction, sound: Film | None) -> None:
+    def __init__(self, results: Results, target: Path, rate: Fraction, sound: Video | None) -> None:
         self._results, self._target = results, target
         self._rate, self._sound = rate, sound
         self._place, self._open = ExitStack(), ExitStack()
@@ -55,7 +54,7 @@ class Copy:
 
     def abandon(self) -> None:
         """Remove the file unless it is finished."""
-        with contextlib.suppress(av.FFmpegError, OSError, FilmError):
+        with contextlib.suppress(av.FFmpegError, OSError, VideoError):
             self._open.close()
         self._place.close()
 
@@ -65,7 +64,7 @@ class Copy:
         file, options = f"file:{draft.path}", {"movflags": "+faststart"}
         container = self._open.enter_context(av.open(file, "w", format="mp4", container_options=options))
         pictures = _h264(container, picture, self._rate)
-        source = self._open.enter_context(open_film(self._sound.source)) if self._sound else None
+        source = self._open.enter_context(open_video(self._sound.source)) if self._sound else None
         sounds = _sounds(container, source, self._sound) if source and self._sound else iter(())
         return draft, _File(container, pictures, sounds)
 
@@ -110,17 +109,17 @@ def _h264(container: OutputContainer, first: Picture, rate: Fraction) -> VideoSt
     return stream
 
 
-def _sounds(container: OutputContainer, source: InputContainer, film: Film) -> Iterator[float]:
+def _sounds(container: OutputContainer, source: InputContainer, video: Video) -> Iterator[float]:
     """Add the source's tracks of sound; each step writes a packet and gives its time in seconds."""
-    tracks = {one.index: _Track(container, one, film.start) for one in source.streams.audio if one.codec_context}
-    return _written(source, tracks, film)
+    tracks = {one.index: _Track(container, one, video.start) for one in source.streams.audio if one.codec_context}
+    return _written(source, tracks, video)
 
 
-def _written(source: InputContainer, tracks: "Mapping[int, _Track]", film: Film) -> Iterator[float]:
+def _written(source: InputContainer, tracks: "Mapping[int, _Track]", video: Video) -> Iterator[float]:
     streams = [track.source for track in tracks.values()]
     for packet in _readable(source.demux(streams)) if streams else ():
         time = tracks[packet.stream.index].write(packet)
-        film.bounds.check(0, time)
+        video.bounds.check(0, time)
         yield time
 
 

@@ -17,7 +17,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, VideoReformatter
 from numpy.typing import NDArray
 
-from gateway.cli.film import FilmError
+from gateway.cli.video_reader import VideoError
 from vision.arrays import RGB
 from vision.tone import Primaries, Transfer, cube
 
@@ -122,11 +122,11 @@ class FrameConverter:
         self._tone: tuple[tuple[object, ...], Graph] | None = None
 
     def pictures(self, frames: Iterator[VideoFrame]) -> Iterator[Picture]:
-        """Raises FilmError `video_unsupported` for colours that cannot be converted."""
+        """Raises VideoError `video_unsupported` for colours that cannot be converted."""
         try:
             yield from map(self._picture, _progressive(frames))
         except (FFmpegError, ValueError) as error:
-            raise FilmError("video_unsupported", f"its colours cannot be converted: {error}") from error
+            raise VideoError("video_unsupported", f"its colours cannot be converted: {error}") from error
 
     def _picture(self, frame: VideoFrame) -> Picture:
         colours, flat = self._flat(frame)
@@ -198,7 +198,7 @@ def _colours(frame: VideoFrame) -> Colours:
     if matrix in {_UNKNOWN, _RGB}:
         matrix = _BT709 if frame.width >= _HD_WIDTH or frame.height > _SD_HEIGHT else _BT601
     if matrix not in _MATRICES:
-        raise FilmError("video_unsupported", f"its colours are coded by matrix {matrix} of H.273, which is not known")
+        raise VideoError("video_unsupported", f"its colours are coded by matrix {matrix} of H.273, which is not known")
     full = frame.color_range == _FULL or frame.format.name.startswith("yuvj")
     primaries, transfer = _USUAL.get(matrix, (_UNKNOWN, _UNKNOWN))
     return Colours(

@@ -69,7 +69,7 @@ _OTHERS = {
 _TAKEN = "MP4, MOV, Matroska, WebM and AVI are taken"
 
 
-class FilmError(Exception):
+class VideoError(Exception):
     """A video that is not taken, or cannot be read or written; the code is stable."""
 
     def __init__(self, code: str, detail: str) -> None:
@@ -86,12 +86,12 @@ class Bounds:
     seconds: float
 
     def check(self, frames: int, seconds: float) -> None:
-        """Raise FilmError `video_too_long` for more."""
+        """Raise VideoError `video_too_long` for more."""
         if frames > self.frames:
-            raise FilmError("video_too_long", f"more than {self.frames} frames; --max-frames says how many are taken")
+            raise VideoError("video_too_long", f"more than {self.frames} frames; --max-frames says how many are taken")
         if seconds > self.seconds:
             detail = f"{seconds:.0f} seconds, and {self.seconds:g} are taken; --max-seconds says how many"
-            raise FilmError("video_too_long", detail)
+            raise VideoError("video_too_long", detail)
 
 
 @dataclass
@@ -112,10 +112,10 @@ class Damage:
 
 
 @contextmanager
-def open_film(source: NamedPhoto) -> Iterator[InputContainer]:
+def open_video(source: NamedPhoto) -> Iterator[InputContainer]:
     """A container that reads this file and opens nothing else, even if the file refers to others.
 
-    The demuxer is chosen by the file's first bytes, never by its name. Raises FilmError `video_unsupported`,
+    The demuxer is chosen by the file's first bytes, never by its name. Raises VideoError `video_unsupported`,
     `video_error`, and OSError.
     """
     with _opened(source) as file:
@@ -127,30 +127,30 @@ def open_film(source: NamedPhoto) -> Iterator[InputContainer]:
             ) as container:
                 yield container
         except (av.FFmpegError, UnicodeError) as error:
-            raise FilmError("video_error", _reason(error)) from error
+            raise VideoError("video_error", _reason(error)) from error
 
 
 def pictures_of(container: InputContainer) -> VideoStream:
-    """The stream that players show, not a cover picture. Raises FilmError `video_unsupported`, `video_too_large`."""
+    """The stream that players show, not a cover picture. Raises VideoError `video_unsupported`, `video_too_large`."""
     shown = [one for one in container.streams.video if not one.disposition & Disposition.attached_pic]
     if not shown or shown[0].codec_context is None:
-        raise FilmError("video_unsupported", "there are no pictures in it that can be decoded")
+        raise VideoError("video_unsupported", "there are no pictures in it that can be decoded")
     stream = max(shown, key=lambda one: bool(one.disposition & Disposition.default))
     require(stream.codec_context, PICTURES, "its pictures are")
     if stream.width * stream.height > MAX_PIXELS:
-        raise FilmError("video_too_large", f"{stream.width}×{stream.height}; up to {MAX_PIXELS} pixels are taken")
+        raise VideoError("video_too_large", f"{stream.width}×{stream.height}; up to {MAX_PIXELS} pixels are taken")
     return stream
 
 
 def require(context: CodecContext | None, taken: Collection[str], what: str) -> None:
-    """Raise FilmError `video_unsupported` where the codec is not one of those taken; `what` begins the message."""
+    """Raise VideoError `video_unsupported` where the codec is not one of those taken; `what` begins the message."""
     if context is None or context.name not in taken:
         kind = context.name if context else "something unknown"
-        raise FilmError("video_unsupported", f"{what} coded as {kind}, which is not decoded here; {_TAKEN}")
+        raise VideoError("video_unsupported", f"{what} coded as {kind}, which is not decoded here; {_TAKEN}")
 
 
 @dataclass(frozen=True)
-class Film:
+class Video:
     """A video that is taken: how many frames it has, some of them maybe unreadable, and when it starts.
 
     Players start with the first picture or sound, whichever comes first, at `start` seconds.
@@ -162,9 +162,9 @@ class Film:
     start: Fraction
 
 
-def survey(source: NamedPhoto, bounds: Bounds) -> Film:
-    """Count the frames; nothing is decoded. Raises FilmError and OSError."""
-    with open_film(source) as container:
+def survey(source: NamedPhoto, bounds: Bounds) -> Video:
+    """Count the frames; nothing is decoded. Raises VideoError and OSError."""
+    with open_video(source) as container:
         stream = pictures_of(container)
         bounds.check(stream.frames, float((container.duration or 0) * _MICROSECOND))
         starts = [] if container.start_time is None else [container.start_time * _MICROSECOND]
@@ -176,29 +176,29 @@ def survey(source: NamedPhoto, bounds: Bounds) -> Film:
             bounds.check(count, 0)
             if stream.frames:
                 break
-        return Film(source, bounds, stream.frames or count, min(starts, default=Fraction(0)))
+        return Video(source, bounds, stream.frames or count, min(starts, default=Fraction(0)))
 
 
-def read_frames(film: Film, container: InputContainer, stream: VideoStream, damage: Damage) -> Iterator[VideoFrame]:
+def read_frames(video: Video, container: InputContainer, stream: VideoStream, damage: Damage) -> Iterator[VideoFrame]:
     """Frames in the order they are shown, each later than the one before; the first time is 0 or later.
 
     `pts` and `time_base` are the time. Damaged frames are counted in `damage` and left out, as are those out of order.
-    Raises FilmError.
+    Raises VideoError.
     """
     stream.thread_type = "SLICE"  # threads for frames would decode damaged ones differently in each pass
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     base = stream.time_base or Fraction(1, 1000)
-    start, last, count = round(film.start / base), -1, 0
+    start, last, count = round(video.start / base), -1, 0
     for frame in _decoded(container, stream, damage):
         shown = frame.pts
         if shown is None or shown - start <= last:
             continue
         frame.pts, frame.time_base = shown - start, base
         last, count = frame.pts, count + 1
-        film.bounds.check(count, float(last * base))
+        video.bounds.check(count, float(last * base))
         yield frame
     if not count:
-        raise FilmError("video_error", "no frame of it can be read")
+        raise VideoError("video_error", "no frame of it can be read")
     damage.missing_s = float((container.duration or 0) * _MICROSECOND - last * base)
 
 
@@ -266,7 +266,7 @@ def _opened(source: NamedPhoto) -> Iterator[BinaryIO]:
         with source.open() as file:
             yield file
     except NotRegularError as error:
-        raise FilmError("video_unsupported", "this is no regular file") from error
+        raise VideoError("video_unsupported", "this is no regular file") from error
 
 
 def _demuxer(begin: bytes) -> str:
@@ -277,7 +277,7 @@ def _demuxer(begin: bytes) -> str:
     if begin.startswith(b"RIFF") and begin[8:12] == b"AVI ":
         return "avi"
     kind = next((kind for kind, sign in _OTHERS.items() if re.match(sign, begin, re.DOTALL)), "no film")
-    raise FilmError("video_unsupported", f"this is {kind}, whatever its name says; {_TAKEN}")
+    raise VideoError("video_unsupported", f"this is {kind}, whatever its name says; {_TAKEN}")
 
 
 def _nothing_else(url: str, _flags: int, _options: object) -> object:
