@@ -87,7 +87,7 @@ async def crowd(dsn: str) -> list[asyncpg.Connection]:
 async def test_health_says_why_the_database_does_not_answer(harmed):
     server, stores = harmed
     async with open_stores(Settings(db_use_database=False, postgres_dsn="", minio_endpoint="")) as others:
-        prober = StoreProber(replace(others, jobs=stores.jobs, database_fault=stores.fault))
+        prober = StoreProber(replace(others, jobs=stores.jobs, database_fault=stores.database_fault))
         assert (await prober.health()).fault == ""
         connection = await asyncpg.connect(server.address)
         await connection.execute("ALTER ROLE CURRENT_USER PASSWORD 'another'")
@@ -95,7 +95,7 @@ async def test_health_says_why_the_database_does_not_answer(harmed):
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE pid <> pg_backend_pid() AND usename IS NOT NULL"
         )
-        prober = StoreProber(replace(others, jobs=stores.jobs, database_fault=stores.fault))
+        prober = StoreProber(replace(others, jobs=stores.jobs, database_fault=stores.database_fault))
         health = await prober.health()
         assert (health.counts, health.ready) == (None, False)
         assert health.fault.startswith("password authentication failed for user")
