@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import certifi
 import cv2
 import numpy as np
 import pytest
@@ -36,6 +37,10 @@ os.environ.setdefault("MASKWRIGHT_TESTS", uuid4().hex)
 # No test asks the machine that it runs on for keys.
 os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
 
+# No test asks a server of the Internet: see _one_authority.
+for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+    os.environ.pop(variable, None)
+
 # How far Hypothesis looks: in each run of the tests, on each further Python, and in `make properties`. The first
 # example in a clean checkout waits for Hypothesis to read every module and to tabulate Unicode; any may wait on a busy
 # machine.
@@ -43,6 +48,17 @@ settings.register_profile("usual", max_examples=25, deadline=None, suppress_heal
 settings.register_profile("short", settings.get_profile("usual"), max_examples=10, derandomize=True, database=None)
 settings.register_profile("thorough", settings.get_profile("usual"), max_examples=2000)
 settings.load_profile("usual")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test asks a server of the Internet, and reading all authorities takes each of thousands of clients 20 ms."""
+    first, end, _ = certifi.contents().partition("-----END CERTIFICATE-----\n")
+    path = tmp_path_factory.mktemp("authority") / "ca.pem"
+    path.write_text(first + end)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(certifi, "where", lambda: str(path))
+        yield
 
 
 @pytest.fixture(scope="session")
