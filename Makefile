@@ -8,10 +8,10 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONINSPECT PYTHONSAFEPATH PYTHON
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo up down test check bench parity chaos arm64 clean models environment
+.PHONY: help demo up down test check bench parity chaos properties arm64 clean models environment
 
 help: ## Show what there is to make
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: environment ## Fetch the models, run sample photos through the stack, write demo/index.html
 	@$(BIN)/maskwright demo
@@ -23,7 +23,7 @@ down: ## Stop them
 	@! $(BIN)/maskwright --version >/dev/null 2>&1 || $(BIN)/maskwright down
 
 test: models ## Run the tests
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 3 --no-loadscope-reorder
 
 check: environment ## Lint, type-check, and see who imports whom
 	$(BIN)/ruff check
@@ -40,6 +40,9 @@ parity: models ## Compare with MediaPipe's own Pose and FaceMesh (in an environm
 
 chaos: models ## The long form of the chaos tests
 	$(BIN)/pytest tests/chaos --long
+
+properties: models ## The property tests with many more examples
+	$(BIN)/pytest --numprocesses 2 -m hypothesis --hypothesis-profile thorough
 
 arm64: models ## Try the demo and jobs on ARM64 Linux, in emulation (needs root and QEMU)
 	tests/arm64/trial

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import certifi
 import cv2
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from typing_extensions import override
+from xdist.scheduler import LoadFileScheduling
 
 from tests.processes import leftovers
 from tests.servers import S3Server, fresh_database, running_kafka, running_postgres, running_s3
@@ -19,10 +22,14 @@ from tests.stack import CHECKOUT, RunningStack, running_stack
 
 SAMPLES = CHECKOUT / "checkpoints" / "files"
 
-# A shell that runs the tests in the background has them ignored, and all that they start.
-for number in (signal.SIGINT, signal.SIGQUIT):
-    if signal.getsignal(number) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
-        signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
+# A shell that runs the tests in the background has them ignored, and all that they start; so has nohup the end of the
+# terminal. What handles a signal starts programs that do not ignore it.
+if threading.current_thread() is threading.main_thread():
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN or "PYTEST_XDIST_WORKER" in os.environ:
+        signal.signal(signal.SIGHUP, lambda _number, _frame: None)
 
 # Marks all that the tests start, and what that starts, so that what is left at their end can be named.
 os.environ.setdefault("MASKWRIGHT_TESTS", uuid4().hex)
@@ -30,10 +37,28 @@ os.environ.setdefault("MASKWRIGHT_TESTS", uuid4().hex)
 # No test asks the machine that it runs on for keys.
 os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
 
-# The first example in a clean checkout waits for Hypothesis to read every module and to tabulate Unicode; any may wait
-# on a busy machine.
-settings.register_profile("maskwright", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("maskwright")
+# No test asks a server of the Internet: see _one_authority.
+for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+    os.environ.pop(variable, None)
+
+# How far Hypothesis looks: in each run of the tests, on each further Python, and in `make properties`. The first
+# example in a clean checkout waits for Hypothesis to read every module and to tabulate Unicode; any may wait on a busy
+# machine.
+settings.register_profile("usual", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("short", settings.get_profile("usual"), max_examples=10, derandomize=True, database=None)
+settings.register_profile("thorough", settings.get_profile("usual"), max_examples=2000)
+settings.load_profile("usual")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test asks a server of the Internet, and reading all authorities takes each of thousands of clients 20 ms."""
+    first, end, _ = certifi.contents().partition("-----END CERTIFICATE-----\n")
+    path = tmp_path_factory.mktemp("authority") / "ca.pem"
+    path.write_text(first + end)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(certifi, "where", lambda: str(path))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -99,6 +124,20 @@ def kills(request: pytest.FixtureRequest) -> int:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`make chaos` runs the long form."""
     parser.addoption("--long", action="store_true", help="the long form of the chaos tests")
+
+
+class _Files(LoadFileScheduling):
+    """Gives each process a file at a time; all chaos tests go to one, as each of them wants the machine."""
+
+    @override
+    def _split_scope(self, nodeid: str) -> str:
+        return "tests/chaos" if nodeid.startswith("tests/chaos/") else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config) -> LoadFileScheduling:
+    """What the tests of a file share is made once."""
+    return _Files(config)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

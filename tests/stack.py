@@ -92,7 +92,7 @@ def running_stack(home: Path, python: str = sys.executable, **settings: str) -> 
     launcher = subprocess.Popen([python, "-m", "deploy.embedded"], cwd=CHECKOUT, env=environment)
     stack = RunningStack(launcher, home, environment)
     try:
-        eventually(lambda: stack.state()["state"] == "ready" or launcher.poll() is not None, 90, "the stack is ready")
+        eventually(lambda: stack.state()["state"] == "ready" or launcher.poll() is not None, 180, "the stack is ready")
         assert launcher.poll() is None, stack.state()
         yield stack
     finally:

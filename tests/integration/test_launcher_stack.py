@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaProducer
 from minio import Minio
 
 from deploy.embedded.kafka import BUCKET
+from tests.processes import group_members
 from tests.servers import S3Server, fresh_database
 from tests.stack import CHECKOUT, RunningStack, eventually, running_stack
 
@@ -102,6 +103,16 @@ def test_killed_servers_come_back_side_by_side(whole: RunningStack) -> None:
         60,
         "all are back",
     )
+    eventually(lambda: httpx.get(f"{whole.url}/health/ready").status_code == httpx.codes.OK, 30, "the gateway is ready")
+
+
+def test_a_dead_python_process_inside_triton_is_noticed(whole: RunningStack) -> None:
+    old = whole.pid("triton")
+    children = [pid for pid in group_members(old) if pid != old]
+    assert children
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+    eventually(lambda: whole.pid("triton") != old and whole.is_ready("triton"), 60, "Triton is back")
     eventually(lambda: httpx.get(f"{whole.url}/health/ready").status_code == httpx.codes.OK, 30, "the gateway is ready")
 
 

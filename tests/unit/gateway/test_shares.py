@@ -133,7 +133,7 @@ async def test_where_the_first_in_line_leaves_the_next_is_served(leaves: str, mo
     if leaves == "cancelled":
         first.cancel()
     await asyncio.wait({first})
-    await asyncio.wait_for(second, 2)
+    await asyncio.wait_for(second, 5)
 
 
 async def test_where_everybody_waits_who_holds_nothing_or_may_not_be_ended_goes_on_waiting(
