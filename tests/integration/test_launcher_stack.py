@@ -46,7 +46,7 @@ def services(stack: RunningStack) -> set[str]:
     return set(stack.state()["services"])
 
 
-def test_everything_runs_and_says_so(whole: RunningStack) -> None:
+def test_every_service_runs_and_is_reported_ready(whole: RunningStack) -> None:
     assert services(whole) == {*SERVERS, "triton", "gateway", "worker", "worker-2"}
     status = maskwright(whole, "status")
     assert status.returncode == 0
@@ -105,7 +105,7 @@ def test_killed_servers_come_back_side_by_side(whole: RunningStack) -> None:
     eventually(lambda: httpx.get(f"{whole.url}/health/ready").status_code == httpx.codes.OK, 30, "the gateway is ready")
 
 
-async def test_what_is_given_is_not_started(
+async def test_a_server_whose_address_is_given_is_not_started(
     tmp_path: Path, postgres_dsn: str, s3_server: S3Server, kafka_server: str
 ) -> None:
     given = {
@@ -143,7 +143,7 @@ def test_another_shell_finds_the_stack(whole: RunningStack, command: list[str]) 
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-def test_a_shell_with_other_addresses_is_told_so(whole: RunningStack) -> None:
+def test_a_shell_with_other_addresses_gets_a_note(whole: RunningStack) -> None:
     other = {**bare_shell(whole), "API_PORT": "1"}
     ended = subprocess.run([MASKWRIGHT, "jobs", "list"], env=other, capture_output=True, text=True, check=False)
     told, away = ended.stderr.splitlines()

@@ -71,12 +71,12 @@ async def test_start_that_logs_is_waited_for_and_the_state_says_what_it_does(tmp
     assert {"part 3", "part 9"} <= {state.doing for state in states if state.state == "starting"}
 
 
-async def test_start_that_does_nothing_fails_with_what_it_did_last(tmp_path: Path) -> None:
+async def test_a_start_without_progress_fails_with_its_last_activity(tmp_path: Path) -> None:
     with pytest.raises(StackError, match=r"program did not start: part one, then did nothing for 2 s"):
         await started(tmp_path, SLEEP)
 
 
-async def test_start_that_works_for_ever_fails_after_its_timeout(tmp_path: Path) -> None:
+async def test_a_start_that_never_finishes_fails_after_its_timeout(tmp_path: Path) -> None:
     with pytest.raises(StackError, match=r"it works, but is not ready after 1 s"):
         await started(tmp_path, "while True: sum(range(1000))", longest=1.0, stall=CALM)
 

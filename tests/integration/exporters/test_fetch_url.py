@@ -83,13 +83,13 @@ def test_another_file_is_refused_by_name_and_hashes_and_removed(shelf: Shelf, fi
     assert shelf.names == []
 
 
-def test_an_absent_file_says_so(catalogued: Shelf, file_server: FileServer) -> None:
+def test_a_missing_file_is_reported(catalogued: Shelf, file_server: FileServer) -> None:
     file_server.statuses = [404] * 5
     with pytest.raises(FetchError, match="404"):
         fetch(catalogued)
 
 
-def test_a_brief_failure_of_the_server_is_got_over(catalogued: Shelf, file_server: FileServer) -> None:
+def test_a_brief_server_failure_is_retried(catalogued: Shelf, file_server: FileServer) -> None:
     file_server.statuses = [503]
     fetch(catalogued)
     assert catalogued.content("file.bin") == file_server.content

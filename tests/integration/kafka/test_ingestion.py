@@ -37,7 +37,7 @@ async def test_each_message_ends_as_a_job_a_failed_job_or_poison_and_the_partiti
     assert len(await stores.poison.entries(100)) == 5
 
 
-async def test_what_was_kept_but_not_committed_is_kept_once(settings, topics, stores):
+async def test_a_message_stored_but_not_committed_is_stored_once(settings, topics, stores):
     await topics.send(*(request(user, str(user)) for user in range(20)))
     stores.jobs.hangs = True
     async with ingesting(settings, stores):
@@ -50,7 +50,7 @@ async def test_what_was_kept_but_not_committed_is_kept_once(settings, topics, st
     assert stores.jobs.kept > 20
 
 
-async def test_nothing_passes_by_while_the_store_is_away(settings, topics, stores):
+async def test_no_message_is_committed_while_the_store_is_away(settings, topics, stores):
     async with ingesting(settings, stores) as ingestion:
         await until(lambda: len(ingestion.lag) == 6, 30, "the group is joined")
         stores.jobs.away = True
@@ -80,7 +80,7 @@ async def test_a_full_queue_holds_the_messages_in_the_broker(ours, kafka_server)
         assert len(await request_ids(stores)) == 40
 
 
-async def test_a_queue_that_another_tenant_filled_keeps_no_message_out(ours, kafka_server):
+async def test_a_queue_filled_by_another_tenant_blocks_no_message(ours, kafka_server):
     settings = ours(kafka_server, queue_max_size=10)
     async with opened_stores(settings) as stores, client(settings) as topics:
         await stores.jobs.jobs.submit([new_job(tenant="acme", priority=10) for _ in range(10)])
@@ -119,14 +119,14 @@ async def test_a_large_message_comes_through_among_small_ones(settings, topics, 
     assert (await stores.photos.get(photo_key(job.id))).data == large
 
 
-async def test_a_header_without_a_value_holds_up_nothing(settings, topics, stores):
+async def test_a_header_without_a_value_blocks_nothing(settings, topics, stores):
     await topics.send(request(1, "plain"), headers=[("traceparent", None), ("other", None)])
     async with ingesting(settings, stores):
         await until(lambda: _is(topics.committed, 1), 30, "the offset is committed")
     assert await request_ids(stores) == ["plain"]
 
 
-async def test_a_trace_goes_on(settings, topics, stores):
+async def test_a_given_trace_is_continued(settings, topics, stores):
     header = f"00-{TRACE}-00f067aa0ba902b7-01".encode()
     await topics.send(request(1, "traced"), headers=[("traceparent", header)])
     async with ingesting(settings, stores):
@@ -165,7 +165,7 @@ def _tried_or_paused(stores, ingestion) -> bool:
     return stores.jobs.tries > 0 or sum(ingestion.lag.values()) > 0
 
 
-async def test_a_record_that_nobody_can_read_is_stepped_over(settings, topics, stores):
+async def test_an_unreadable_record_is_skipped(settings, topics, stores):
     await topics.send(request(1, "before"))
     unreadable = built([request(1, "good"), request(1, "bad")], bad=[1])
     for partition in PARTITIONS:

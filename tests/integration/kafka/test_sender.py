@@ -37,7 +37,7 @@ async def test_a_message_that_is_too_large_is_given_up(monkeypatch, settings):
         await courier.deliver(delivery(settings.kafka_topic_output, "k", bytes(1000)))
 
 
-async def test_without_a_broker_a_delivery_is_for_later(ours):
+async def test_a_delivery_is_postponed_without_a_broker(ours):
     async with open_message_sender(ours("127.0.0.1:1"), Instruments("worker").kafka) as courier:
         with pytest.raises(DeliveryError, match=r"127\.0\.0\.1:1: nobody listens there") as caught:
             await courier.deliver(delivery("any", "k"))

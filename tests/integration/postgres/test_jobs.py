@@ -59,7 +59,7 @@ async def test_parameters_are_read_for_work_alone(stores, stored):
     assert [job.request for job in shown] == [replace(given, parameters="")] * len(shown)
 
 
-async def test_a_list_is_without_what_was_found_where_that_is_large(stores):
+async def test_job_lists_omit_large_results(stores):
     for name, some in (("small", 20), ("large", 20_000)):
         await stores.jobs.submit([request(name)])
         (lease,) = await claim(stores)
@@ -125,7 +125,7 @@ async def test_the_same_message_after_its_job_was_deleted_is_no_new_job(stores):
     assert await claim(stores) == []
 
 
-async def test_columns_that_a_newer_version_adds_do_no_harm(stores, sql):
+async def test_columns_added_by_a_newer_version_do_no_harm(stores, sql):
     for number in range(2):
         await stores.jobs.submit([job := request("ann", outcome=MISTAKEN), request("ann")])
         await run(stores)
@@ -188,7 +188,7 @@ async def test_old_jobs_expire_and_are_forgotten(stores, sql):
     assert await sql.fetch("SELECT user_id FROM user_mask_outputs") == []
 
 
-async def test_what_a_forgotten_job_owes_is_sent_all_the_same(stores):
+async def test_deliveries_of_a_forgotten_job_are_still_sent(stores):
     jobs = [request(callbacks=(MESSAGE,)), request(callbacks=(MESSAGE,))]
     await stores.jobs.submit(jobs)
     await stores.jobs.delete(jobs[0].id)
@@ -272,7 +272,7 @@ async def test_every_mask_has_its_column(stores, sql):
 
 
 @pytest.mark.parametrize("outcome", [AWAY, masks("dress")])
-async def test_an_earlier_job_leaves_a_later_ones_row(settings, sql, outcome):
+async def test_an_earlier_job_does_not_overwrite_a_later_jobs_row(settings, sql, outcome):
     async with open_postgres(settings.model_copy(update={"user_concurrency": 2}), announce, Signals()) as stores:
         await stores.jobs.submit([request("ann"), late := request("ann")])
         first, second = await claim(stores, 2)

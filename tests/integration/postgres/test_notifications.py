@@ -22,7 +22,7 @@ async def heard(settings):
         yield signals
 
 
-async def test_a_new_job_is_work(stores, heard):
+async def test_a_new_job_wakes_waiting_workers(stores, heard):
     with heard.subscribe(WORK) as work:
         await stores.jobs.submit([request()])
         assert await work.wait(PATIENCE_S)
@@ -43,7 +43,7 @@ async def test_a_jobs_followers_hear_of_each_step(stores, heard):
         assert await work.wait(PATIENCE_S), "the user's next has its turn"
 
 
-async def test_who_looks_for_jobs_in_vain_wakes_nobody(stores, heard):
+async def test_a_claim_that_finds_no_job_wakes_nobody(stores, heard):
     with heard.subscribe("") as nothing, heard.subscribe(WORK) as work:
         assert await stores.jobs.claim("worker", 1, LEASE_S) == []
         await stores.jobs.submit([request()])

@@ -46,7 +46,7 @@ async def test_a_killed_server_is_waited_for(harmed):
     assert states == ["running", "completed", "completed"]
 
 
-async def test_a_server_that_hangs_is_a_problem_and_no_more_when_it_goes_on(server):
+async def test_a_hanging_server_is_reported_until_it_goes_on(server):
     async with (
         wire_to(fresh_database(server.address)) as (wire, dsn),
         open_postgres(Settings(postgres_dsn=dsn), announce, Signals()) as stores,

@@ -43,7 +43,7 @@ async def test_lanes_are_found_one_after_the_other_by_receiver_and_tenant(stores
     assert await stores.outbox.lanes("webhook", b, 9) == {b_of_t: 1}
 
 
-async def test_a_delivery_that_was_taken_is_of_the_lane_that_it_was_taken_from(stores, sql):
+async def test_a_taken_delivery_belongs_to_the_lane_it_was_taken_from(stores, sql):
     await owed(stores)
     await sql.execute("UPDATE deliveries SET receiver = 'as a version before wrote it' WHERE kind = 'webhook'")
     (lane,) = await stores.outbox.lanes("webhook", None, 9)
@@ -58,7 +58,7 @@ async def test_a_relay_that_died_leaves_them_to_others(stores):
     assert again.attempts == 2
 
 
-async def test_what_is_still_under_way_is_kept_from_others_for_longer(stores):
+async def test_a_delivery_in_progress_stays_reserved(stores):
     await owed(stores)
     message, webhook = await take_due(stores.outbox, 0.0)
     assert await stores.outbox.renew([message], 60.0) == {message.id}
@@ -66,7 +66,7 @@ async def test_what_is_still_under_way_is_kept_from_others_for_longer(stores):
     assert again.id == webhook.id
 
 
-async def test_who_lost_a_delivery_changes_nothing_of_it(stores, sql):
+async def test_a_relay_that_lost_a_delivery_cannot_change_it(stores, sql):
     await owed(stores)
     lost, _ = await take_due(stores.outbox, 0.0)
     taken, _ = await take_due(stores.outbox, 60.0)
@@ -78,7 +78,7 @@ async def test_who_lost_a_delivery_changes_nothing_of_it(stores, sql):
     assert tuple(now) == ("pending", taken.run_at, None)
 
 
-async def test_what_is_postponed_is_due_later(stores):
+async def test_a_postponed_delivery_is_due_later(stores):
     (job,) = await owed(stores)
     message, webhook = await take_due(stores.outbox, 60.0)
     await stores.outbox.postpone(message, "busy", 0.0)
@@ -88,7 +88,7 @@ async def test_what_is_postponed_is_due_later(stores):
     assert [one.state for one in await stores.outbox.of_job(job.id)] == ["pending", "pending"]
 
 
-async def test_what_was_given_up_can_be_sent_again(stores):
+async def test_a_given_up_delivery_can_be_sent_again(stores):
     (job,) = await owed(stores)
     message, webhook = await take_due(stores.outbox, 0.0)
     await stores.outbox.delivered([message.id])
@@ -103,7 +103,7 @@ async def test_what_was_given_up_can_be_sent_again(stores):
     assert (again.id, again.attempts, again.content.body) == (webhook.id, 1, webhook.content.body)
 
 
-async def test_what_no_job_owes_is_forgotten_when_it_is_given_up(stores, sql):
+async def test_a_delivery_without_a_job_is_removed_when_given_up(stores, sql):
     (job,) = await owed(stores)
     await stores.jobs.submit([], [poison(b"large")])
     for one in await take_due(stores.outbox, 60.0):
@@ -121,6 +121,6 @@ async def test_bodies_that_were_delivered_are_not_kept(stores, sql):
     assert [(row["state"], row["body"]) for row in rows] == [("delivered", b"")] * 2
 
 
-async def test_the_bodies_of_a_jobs_deliveries_are_not_read(stores):
+async def test_showing_a_job_does_not_read_its_deliveries_bodies(stores):
     (job,) = await owed(stores)
     assert [one.content.body for one in await stores.outbox.of_job(job.id)] == [b"", b""]

@@ -7,7 +7,7 @@ from gateway.access.audit import AuditEntry, AuditFilter
 from tests.integration.postgres.making import poison
 
 
-async def test_figures_of_years_go_a_few_thousand_at_a_time(stores, sql):
+async def test_measurements_of_years_are_pruned_a_few_thousand_at_a_time(stores, sql):
     await sql.execute(
         "INSERT INTO processing_metrics (metric_name, metric_value, pipeline, recorded_at)"
         " SELECT 'time', 1, CASE WHEN i % 10 > 0 THEN 'detect' END, now() - interval '31 days'"
@@ -58,7 +58,7 @@ async def test_the_audit_log_forgets_what_is_too_old(stores):
     assert [entry.target for entry in await stores.audit.entries(AuditFilter(caller="ann", tenant=""))] == ["0", "364"]
 
 
-async def test_closed_poison_goes_and_open_stays(stores, sql):
+async def test_closed_dead_letters_are_pruned_and_open_ones_stay(stores, sql):
     await stores.jobs.submit([], [poison(origin=f"mask_input/0/{offset}") for offset in range(3)])
     old, young, _ = await stores.poison.entries(10)
     for entry in (old, young):

@@ -150,7 +150,7 @@ async def test_a_tenant_with_any_number_of_receivers_holds_back_no_other_tenant(
     assert len(hanging.asked) < 256
 
 
-async def test_what_was_delivered_is_delivered_once_by_many_relays(house: House) -> None:
+async def test_many_relays_send_each_delivery_once(house: House) -> None:
     async with serving(reply(204)) as good, relaying(house), relaying(house), relaying(house):
         await house.tell(good, 100)
         await heard(good, 100)
@@ -159,7 +159,7 @@ async def test_what_was_delivered_is_delivered_once_by_many_relays(house: House)
     assert len(good.asked) == len({asked.headers["webhook-id"] for asked in good.asked}) == 100
 
 
-async def test_who_lost_a_delivery_hangs_up(house: House) -> None:
+async def test_a_relay_that_lost_a_delivery_closes_its_connection(house: House) -> None:
     ended = asyncio.Event()
 
     async def hang(asked: Asked, writer: asyncio.StreamWriter) -> None:

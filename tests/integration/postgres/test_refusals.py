@@ -55,7 +55,7 @@ async def failure(answer: bytes) -> BaseException:
         ("57P03", "the database system is not yet accepting connections"),
     ],
 )
-async def test_a_refusal_that_passes_is_waited_for(code, message):
+async def test_a_temporary_refusal_is_retried(code, message):
     error = await failure(refusal(code, message))
     assert isinstance(error, TRANSIENT)
     assert message in str(error)
@@ -73,14 +73,14 @@ async def test_a_refusal_that_passes_is_waited_for(code, message):
         ("28P01", "PAM authentication failed for user u"),  # RDS with IAM
     ],
 )
-async def test_a_refusal_that_stays_is_told_at_once(code, message):
+async def test_a_permanent_refusal_is_reported_at_once(code, message):
     error = await failure(refusal(code, message))
     assert isinstance(error, RefusedError)
     assert str(error) == message
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x4a\0\0\0\x0a8.0.36\0", b"-ERR\r\n"])
-async def test_a_server_of_another_kind_is_not_taken_for_one_without_tls_alone(answer):
+async def test_a_server_of_another_protocol_is_not_reported_as_merely_lacking_tls(answer):
     error = await failure(answer)
     assert isinstance(error, RefusedError)
     assert "or is no PostgreSQL" in str(error)

@@ -81,7 +81,7 @@ async def test_a_database_with_tables_of_the_same_names_is_shared(settings, plai
     assert await tables(plain, "maskwright") == {*OWN, "schema_migrations"}
 
 
-async def test_what_users_query_is_found_without_a_schema(settings, plain):
+async def test_tables_that_users_query_are_found_without_a_schema_name(settings, plain):
     await works(settings)
     assert await plain.fetchval("SELECT upper_body_mask FROM user_mask_outputs") == "upper_body_mask.png"
     assert await plain.fetchval("SELECT count(*) FROM task_results") == 1
@@ -128,7 +128,7 @@ async def test_many_that_start_at_once_move_the_tables_once(settings, plain):
     assert sum(bool(one) for one in done) == 1
 
 
-async def test_who_could_use_the_former_tables_can_use_the_moved_ones(settings, plain):
+async def test_rights_on_the_old_tables_carry_over_to_the_moved_ones(settings, plain):
     await former_installation(plain)
     user = f"user_{uuid4().hex}"
     await plain.execute(f"CREATE ROLE {user}; GRANT SELECT, UPDATE ON public.jobs TO {user}")

@@ -75,12 +75,12 @@ async def test_buckets_do_not_see_each_others_objects(buckets):
         await buckets.artifacts.get("k")
 
 
-async def test_an_empty_object_is_one(buckets):
+async def test_an_empty_object_is_a_valid_object(buckets):
     await buckets.artifacts.put("k", b"", "image/png")
     assert (await buckets.artifacts.get("k")).data == b""
 
 
-async def test_what_was_removed_is_missing_and_may_be_removed_again(buckets):
+async def test_removing_a_missing_object_is_no_error(buckets):
     for key in ("a/1", "a/b/2", "a/3", "ab/4"):
         await buckets.artifacts.put(key, b"mask", "image/png")
     await buckets.artifacts.remove(["a/1", "never"])
@@ -92,7 +92,7 @@ async def test_what_was_removed_is_missing_and_may_be_removed_again(buckets):
     assert await buckets.artifacts.keys("c/") == []
 
 
-async def test_buckets_that_are_there_are_kept(settings, buckets):
+async def test_existing_buckets_are_kept(settings, buckets):
     await buckets.artifacts.put("k", b"mask", "image/png")
     async with open_buckets(settings) as again:
         assert (await again.artifacts.get("k")).data == b"mask"
@@ -129,7 +129,7 @@ async def test_a_photo_in_an_allowed_bucket_is_read(settings, buckets):
     ("location", "code"),
     [("{masks}/never.jpg", "object_missing"), ("{photos}/k", "invalid_parameters"), ("{masks}/", "invalid_parameters")],
 )
-async def test_a_photo_that_cannot_be_read_is_a_problem(settings, buckets, location, code):
+async def test_an_unreadable_photo_gets_a_problem_answer(settings, buckets, location, code):
     await buckets.photos.put("k", b"photo", "image/jpeg")
     names = {"masks": settings.minio_bucket, "photos": settings.minio_photo_bucket}
     with pytest.raises(Problem) as caught:
@@ -170,7 +170,7 @@ async def test_a_photo_that_lies_there_compressed_is_read_or_its_fault_named(set
                 await reading
 
 
-def test_a_write_that_nobody_waits_for_sends_no_further_part(settings):
+def test_an_abandoned_upload_sends_no_further_part(settings):
     class Slow(Timed):
         """Its time is over after the first part."""
 
@@ -187,7 +187,7 @@ def test_a_write_that_nobody_waits_for_sends_no_further_part(settings):
     assert list(sdk.list_objects(settings.minio_bucket)) == []
 
 
-async def test_a_bucket_that_is_nowhere_holds_no_photo(settings):
+async def test_a_photo_in_a_missing_bucket_is_not_found(settings):
     elsewhere = Settings(**{**settings.model_dump(), "image_buckets": ("nowhere-at-all",)})
     async with open_buckets(elsewhere) as buckets:
         with pytest.raises(Problem, match="object_missing: s3://nowhere-at-all/k does not exist"):

@@ -78,7 +78,7 @@ async def test_a_private_authority_is_trusted_as_one_of_the_systems(
         ({"s3_sse": "aws:kms"}, "S3_SSE_KMS_KEY_ID: needed"),
     ],
 )
-async def test_what_cannot_work_is_told_at_once(
+async def test_settings_that_cannot_work_are_reported_at_once(
     settings: Settings, update: dict[str, object], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)  # its other name, which a machine may have set

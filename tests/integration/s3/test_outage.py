@@ -144,7 +144,7 @@ async def test_a_server_that_will_refuse_again_is_told_at_once(monkeypatch, stat
             pass
 
 
-async def test_a_page_of_another_server_is_no_s3_server(monkeypatch):
+async def test_a_web_page_of_another_server_is_not_taken_for_s3(monkeypatch):
     monkeypatch.setattr("gateway.s3.client._OPENING_S", 0.5)
     page = Refusal(200, b"<html>console</html>", "text/html")
     with (
@@ -156,7 +156,7 @@ async def test_a_page_of_another_server_is_no_s3_server(monkeypatch):
 
 
 @pytest.mark.parametrize("bucket", ["a..b", "bücket", "192.168.1.1"])
-async def test_a_bucket_that_cannot_be_is_named_with_its_variable(monkeypatch, bucket):
+async def test_an_impossible_bucket_name_is_reported_with_its_variable(monkeypatch, bucket):
     monkeypatch.setenv("S3_BUCKET", bucket)
     monkeypatch.delenv("MINIO_BUCKET", raising=False)
     with (

@@ -80,7 +80,7 @@ async def test_a_bad_photo_fails_at_once(desk: Desk, start_worker: StartWorker, 
     await desk.emptied()
 
 
-async def test_a_photos_server_that_stumbles_is_asked_again(
+async def test_a_photo_server_that_fails_briefly_is_asked_again(
     desk: Desk, start_worker: StartWorker, photo: bytes
 ) -> None:
     answers = [reply(503), reply(503), reply(200, photo)]
@@ -155,7 +155,7 @@ async def test_a_worker_without_grace_hands_everything_back(
     assert (await desk.stores.jobs.counts()).workers == 0
 
 
-async def test_a_job_that_is_cancelled_while_it_runs_is_let_go(desk: Desk, start_worker: StartWorker) -> None:
+async def test_a_worker_drops_a_job_that_is_cancelled_while_it_runs(desk: Desk, start_worker: StartWorker) -> None:
     async with serving(silence) as web:
         worker = start_worker(FETCH_TIMEOUT_S="120", REQUEST_TIMEOUT_S="120")
         job = await desk.submit(url=web.url())

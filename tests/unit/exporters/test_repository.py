@@ -78,7 +78,7 @@ def test_an_error_leaves_what_was_there(paths: Paths) -> None:
 
 
 @pytest.mark.usefixtures("wide_open")
-def test_what_is_put_in_place_can_be_read_by_triton_whoever_it_runs_as(paths: Paths) -> None:
+def test_published_models_are_readable_by_tritons_user(paths: Paths) -> None:
     with building(paths.model_repository) as change, change.draft(paths.model_repository / "mine") as draft:
         (draft / "1").mkdir()
         (draft / "1" / "model.onnx").write_bytes(b"")

@@ -46,7 +46,7 @@ def test_other_libraries_log_in_the_same_shape(capsys: pytest.CaptureFixture[str
     assert (line["level"], line["logger"], line["message"]) == ("WARNING", "some.library", "it is late")
 
 
-def test_the_level_holds(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_log_level_is_respected(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(Settings(log_format="json", log_level="WARNING"))
     get_logger("gateway.test").info("hidden")
     get_logger("gateway.test").warning("shown")

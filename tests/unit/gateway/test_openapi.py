@@ -169,7 +169,7 @@ def test_every_field_of_the_facial_services_is_documented() -> None:
     assert any("url" in choice.get("properties", {}) for choice in schema["properties"]["image"]["oneOf"])
 
 
-def test_a_field_of_several_pipelines_may_be_what_any_of_them_takes() -> None:
+def test_a_field_shared_by_pipelines_accepts_what_any_of_them_accepts() -> None:
     content = JOBS["requestBody"]["content"]
     frame = content["application/json"]["schema"]["properties"]["frame"]
     assert [choice["enum"] for choice in frame["anyOf"]] == [["source", "canvas"], ["crop", "source"]]
@@ -225,7 +225,7 @@ def test_the_answer_example_keeps_its_schema(name: str) -> None:
     assert RunAnswer.model_validate(example).model_dump(mode="json", exclude_unset=True) == example
 
 
-def test_a_pipeline_answers_with_its_own_refusals_alone() -> None:
+def test_a_pipeline_documents_only_its_own_refusals() -> None:
     def refusals(name: str) -> set[str]:
         answers = DOCUMENT["paths"][f"/v1/run/{name}"]["post"]["responses"]
         return set(answers["422"]["content"]["application/problem+json"]["examples"])
@@ -306,7 +306,7 @@ def test_examples_about_people_are_what_the_pipeline_says() -> None:
 
 
 @pytest.mark.parametrize("offered", PIPELINES)
-def test_the_document_of_a_service_with_one_pipeline_lists_no_other(offered: PipelineName) -> None:
+def test_the_openapi_document_lists_only_the_offered_pipelines(offered: PipelineName) -> None:
     document = create_app(Settings(pipelines=(offered,))).openapi()
     assert [path for path in document["paths"] if path.startswith("/v1/run/")] == [f"/v1/run/{offered}"]
     text = json.dumps(document)

@@ -32,7 +32,7 @@ def test_good_input_passes() -> None:
     assert carrying_failures(lambda _: BLANK)(work)({"context": json_tensor({})})["pixels"].all()
 
 
-def test_a_fault_of_ours_is_not_taken_for_one_of_the_input() -> None:
+def test_an_internal_error_is_not_reported_as_an_input_error() -> None:
     def broken(_: Tensors) -> Tensors:
         raise KeyError("x")
 

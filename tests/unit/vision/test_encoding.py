@@ -67,7 +67,7 @@ def test_a_jpeg_is_quantised_as_its_source_was(quality: int, progressive: bool) 
     assert tables(coded(data)) == tables(data)
 
 
-def test_tables_of_no_standard_are_kept_too() -> None:
+def test_nonstandard_quantisation_tables_are_kept_too() -> None:
     rng = np.random.default_rng(2)
     own = [rng.integers(1, 60, 64).tolist(), rng.integers(1, 90, 64).tolist()]
     data = jpeg(qtables=own)
@@ -95,7 +95,7 @@ def test_chrominance_is_never_sampled_more_coarsely(sampling: str, orientation: 
     assert coding(jpeg(sampling=sampling, orientation=orientation)).sampling == expected
 
 
-def test_what_is_no_jpeg_gets_the_default() -> None:
+def test_other_formats_get_the_default_quality() -> None:
     assert coding(encode_photo(PHOTO, "png", Coding(), Kept())) == Coding()
     grey = io.BytesIO()
     Image.fromarray(PHOTO).convert("L").save(grey, "JPEG", quality=70)

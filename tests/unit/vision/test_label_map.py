@@ -67,7 +67,7 @@ def test_hips_that_are_not_seen_have_no_trousers(pose: Pose) -> None:
     assert {Atr.UPPER_CLOTHES, Atr.LEFT_ARM, Atr.FACE} <= labels
 
 
-def test_a_head_from_behind_has_no_face(pose: Pose) -> None:
+def test_a_head_seen_from_behind_has_no_face(pose: Pose) -> None:
     pose.landmarks[[Landmark.LEFT_EAR, Landmark.RIGHT_EAR]] = pose.landmarks[[Landmark.RIGHT_EAR, Landmark.LEFT_EAR]]
     assert Atr.FACE not in np.unique(atr_label_map(pose, canvas_of(pose), SIZE))
 

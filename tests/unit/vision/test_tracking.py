@@ -39,19 +39,19 @@ def test_a_face_is_held_before_its_first_and_after_its_last_sighting() -> None:
     assert {one.box for frame in frames for one in frame} == {(5, 0, 25, 20)}
 
 
-def test_a_face_is_held_for_as_long_however_many_frames_that_are() -> None:
+def test_a_face_is_held_for_the_same_time_at_any_frame_rate() -> None:
     times = [0, 1, 1.85, 1.9, 2, 2.1, 2.15, 3]
     frames = completed(times, [[face(5)] if time == 2 else [] for time in times], PATIENCE)
     assert [len(frame) for frame in frames] == [0, 0, 1, 1, 1, 1, 1, 0]
 
 
 @pytest.mark.parametrize(("missed", "filled"), [(3, 3), (4, 4), (6, 4)])
-def test_one_missed_for_longer_is_another(missed: int, filled: int) -> None:
+def test_an_object_missed_for_longer_is_not_filled_in(missed: int, filled: int) -> None:
     frames = tenths([[face(0)], *[[] for _ in range(missed)], [face(8)]])
     assert sum(bool(frame) for frame in frames) == 2 + filled
 
 
-def test_one_seen_in_two_frames_on_end_is_the_same_though_a_long_time_is_between_them() -> None:
+def test_an_object_seen_in_two_consecutive_frames_is_one_track_however_far_apart() -> None:
     frames = completed([0, 5, 5.1, 5.2], [[face(0)], [face(4)], [], [face(8)]], PATIENCE)
     assert [len(frame) for frame in frames] == [1, 1, 1, 1]
 
@@ -61,7 +61,7 @@ def test_faces_that_pass_one_another_keep_their_own_boxes() -> None:
     assert [sorted(frame) for frame in boxes(tenths(frames))] == [sorted(frame) for frame in boxes(frames)]
 
 
-def test_a_face_and_a_plate_in_one_place_are_two() -> None:
+def test_a_face_and_a_plate_in_the_same_place_are_both_kept() -> None:
     plate = Sighting("license_plate", face(0).box)
     frames = tenths([[face(0)], [plate], [face(0)]], Patience(gap=0.3, hold=0))
     assert [{one.label for one in frame} for frame in frames] == [{"face"}, {"face", "license_plate"}, {"face"}]
@@ -98,7 +98,7 @@ def test_nothing_is_hidden_further_from_a_sighting_than_the_patience_allows(
 
 
 @given(MOMENTS, SECONDS, SECONDS, st.integers(2, 100))
-def test_a_film_shown_faster_with_patience_as_much_shorter_hides_the_same(
+def test_speeding_up_a_film_and_its_patience_alike_hides_the_same_faces(
     moments: list[tuple[int, list[Sighting]]], gap: float, hold: float, speed: int
 ):
     times = [float(ms) for ms in accumulate(ms for ms, _ in moments)]

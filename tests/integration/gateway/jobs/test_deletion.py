@@ -153,7 +153,7 @@ async def test_a_job_with_an_object_that_s3_keeps_is_listed_as_deleting_until_it
     await gone(house, job)
 
 
-async def test_who_deletes_again_what_s3_kept_sees_it_go(house: House, s3: Gateway) -> None:
+async def test_deleting_again_removes_what_s3_kept(house: House, s3: Gateway) -> None:
     job = await completed(house)
     s3.rule = keeping(MASK)
     assert await delete(house, job) == 202
@@ -173,7 +173,7 @@ async def test_a_job_that_is_deleted_while_s3_is_away_goes_when_it_is_back(house
     await gone(house, job)
 
 
-async def test_what_a_gateway_left_that_was_killed_between_database_and_s3_goes(house: House, sql: Sql) -> None:
+async def test_objects_of_a_gateway_killed_between_database_and_s3_are_removed(house: House, sql: Sql) -> None:
     job = await completed(house)
     await house.stores.jobs.delete(UUID(job.id))
     assert (await shown(house, job))["state"] == "deleting"
@@ -181,7 +181,7 @@ async def test_what_a_gateway_left_that_was_killed_between_database_and_s3_goes(
     await gone(house, job)
 
 
-async def test_an_object_that_is_kept_holds_up_no_other_jobs(house: House, s3: Gateway, sql: Sql) -> None:
+async def test_an_object_that_s3_keeps_blocks_no_other_job(house: House, s3: Gateway, sql: Sql) -> None:
     first, second = await completed(house), await completed(house)
     s3.rule = keeping(first.name)
     for job in (first, second):
@@ -191,7 +191,7 @@ async def test_an_object_that_is_kept_holds_up_no_other_jobs(house: House, s3: G
     await gone(house, second)
 
 
-async def test_an_s3_that_only_says_that_it_removed_is_not_believed(house: House, s3: Gateway) -> None:
+async def test_an_s3_removal_is_verified(house: House, s3: Gateway) -> None:
     job = await completed(house)
     s3.rule = lambda request: Refusal(204) if request.method == "DELETE" and request.key else keeping("x")(request)
     assert await delete(house, job) == 202

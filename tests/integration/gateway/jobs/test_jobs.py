@@ -84,7 +84,7 @@ async def test_the_link_of_an_artifact_reads_it(house: House) -> None:
     assert (answer.status_code, answer.content) == (200, b"linked")
 
 
-async def test_artifacts_by_key_are_for_memory_alone(house: House) -> None:
+async def test_artifacts_are_served_by_key_only_from_memory(house: House) -> None:
     submitted = await house.submit(user_id="keyed", request_id=uuid4().hex)
     await house.complete(await house.begin(submitted["id"]))
     answer = await house.client.get(f"/v1/artifacts/keyed/{submitted['request_id']}/{MASK}")

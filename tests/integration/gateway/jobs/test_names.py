@@ -150,7 +150,7 @@ async def test_a_removal_takes_what_the_successor_does_not_name(house: House) ->
     assert await objects(house, name) == [f"_/{name}/{MASK}"]
 
 
-async def test_an_attempt_that_lost_its_keys_ends_nothing(house: House) -> None:
+async def test_an_attempt_that_lost_its_lock_ends_no_job(house: House) -> None:
     name, stores = uuid4().hex, house.stores
     lease = await begun(house, name)
     keys = ArtifactStore(stores.locks, stores.jobs, stores.artifacts)

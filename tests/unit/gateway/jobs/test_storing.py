@@ -69,7 +69,7 @@ async def test_a_name_is_free_again_unless_a_write_may_still_come(
     assert await free(stores, replace(request, user_id="124"))
 
 
-async def test_what_was_written_for_nobody_goes_with_the_next_hold(stores: Stores) -> None:
+async def test_objects_written_without_a_job_are_removed_with_the_next_hold(stores: Stores) -> None:
     request = new_job("123")
     keys = ArtifactStore(stores.locks, stores.jobs, stores.artifacts)
     async with keys.held(request, 0.0) as grip:

@@ -25,11 +25,11 @@ def test_the_trace_id_of_a_header(header):
         f"00-{TRACE}-00f067aa0ba902b7-01\n00",
     ],
 )
-def test_what_is_no_traceparent(header):
+def test_an_invalid_traceparent_is_ignored(header):
     assert trace_id_of(header) is None
 
 
-def test_what_a_job_sends_keeps_the_trace():
+def test_deliveries_of_a_job_keep_its_trace():
     header = traceparent(TRACE, JOB)
     assert header == f"00-{TRACE}-6f1c0e4e0d0e4a57-01"
     assert trace_id_of(header) == TRACE

@@ -40,7 +40,7 @@ async def test_buckets_do_not_see_each_others_objects(stores):
         await stores.artifacts.get("k")
 
 
-async def test_what_was_removed_is_missing_and_may_be_removed_again(stores):
+async def test_removing_a_missing_object_is_no_error(stores):
     await stores.artifacts.put("a/1", b"mask", "image/png")
     await stores.artifacts.put("a/2", b"mask", "image/png")
     await stores.artifacts.remove(["a/1", "never"])
@@ -52,7 +52,7 @@ async def test_what_was_removed_is_missing_and_may_be_removed_again(stores):
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5), st.booleans()), max_size=20))
-def test_a_shelf_knows_how_much_it_holds(steps):
+def test_object_memory_counts_the_bytes_it_holds(steps):
     shelf, held = Objects(), {}
     for key, size, keep in steps:
         if keep:
@@ -73,14 +73,14 @@ async def test_photos_leave_room_for_masks(stores):
     assert not await stored(stores.artifacts, 1, "other")
 
 
-async def test_an_object_takes_the_room_of_the_one_it_replaces(stores):
+async def test_replacing_an_object_frees_the_old_ones_space(stores):
     assert await stored(stores.photos, MIB // 2)
     assert await stored(stores.photos, MIB * 3 // 4)
     assert await stored(stores.photos, 10)
     assert await stored(stores.photos, MIB // 2, "other")
 
 
-async def test_what_could_never_fit_is_too_large(stores):
+async def test_a_body_that_could_never_fit_is_too_large(stores):
     for bucket, size in ((stores.artifacts, MIB), (stores.photos, MIB * 3 // 4)):
         assert await stored(bucket, size)
         with pytest.raises(Problem, match="body_too_large"):
@@ -88,7 +88,7 @@ async def test_what_could_never_fit_is_too_large(stores):
         await bucket.remove(["k"])
 
 
-async def test_the_jobs_that_ended_first_make_room(stores):
+async def test_the_jobs_that_ended_first_are_evicted(stores):
     jobs = [request() for _ in range(3)]
     await stores.jobs.submit(jobs)
     await run(stores, MIB // 4)
@@ -97,7 +97,7 @@ async def test_the_jobs_that_ended_first_make_room(stores):
     assert await stores.artifacts.keys("_/request") == [done_key(job) for job in jobs[1:]]
 
 
-async def test_whoever_keeps_most_makes_room(stores):
+async def test_the_tenant_that_stores_most_is_evicted_from(stores):
     small, large = request(tenant="acme"), [request(tenant="globex") for _ in range(3)]
     await stores.jobs.submit([small, *large])
     await run(stores, MIB // 4)
@@ -109,7 +109,7 @@ async def test_whoever_keeps_most_makes_room(stores):
     assert [await stores.jobs.get(job.id) is not None for job in (small, *large)] == [True, *[False] * 2, *[True] * 3]
 
 
-async def test_what_another_writes_under_the_name_of_a_job_that_ended_stays(stores):
+async def test_objects_written_by_another_job_of_the_same_name_stay(stores):
     jobs = [request() for _ in range(2)]
     await stores.jobs.submit(jobs)
     await run(stores, MIB // 4)
@@ -132,7 +132,7 @@ async def test_unfinished_jobs_and_their_photos_stay(stores):
     assert len((await stores.photos.get(job.image.location)).data) == MIB // 2
 
 
-async def test_what_cannot_fit_costs_no_finished_job(stores):
+async def test_an_object_that_cannot_fit_evicts_no_finished_job(stores):
     waiting, finished = request(), request()
     await stores.jobs.submit([finished])
     await run(stores)

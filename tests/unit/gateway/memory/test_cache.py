@@ -31,7 +31,7 @@ def large(megabytes: float) -> CachedResult:
 
 
 @pytest.mark.parametrize("holds", CONTRACT, ids=lambda holds: holds.__name__)
-async def test_it_keeps_the_contract(holds: Callable[[Cache], Awaitable[None]]):
+async def test_the_cache_keeps_the_contract(holds: Callable[[Cache], Awaitable[None]]):
     await holds(cache_of(Clock()))
 
 
@@ -47,7 +47,7 @@ async def test_a_result_lives_as_long_as_it_is_told():
     assert (await cache.cleanup(), (await cache.totals()).entries) == (1, 1)
 
 
-async def test_those_used_least_recently_go_first():
+async def test_the_least_recently_used_entries_are_evicted_first():
     cache = cache_of(Clock(), cache_max_bytes=3 * MEGABYTE)
     for number in (1, 2):
         await cache.keep(entry(number, large(1)))
@@ -57,17 +57,17 @@ async def test_those_used_least_recently_go_first():
     assert (await cache.totals()).bytes < 3 * MEGABYTE
 
 
-async def test_whoever_keeps_most_makes_room():
+async def test_the_tenant_that_stores_most_is_evicted_from():
     await evicts_from_whoever_keeps_most(cache_of(Clock(), cache_max_bytes=2 * MEGABYTE), 2 * MEGABYTE)
 
 
-async def test_it_takes_a_quarter_of_the_memory_at_most():
+async def test_the_memory_cache_takes_a_quarter_of_the_memory_at_most():
     cache = cache_of(Clock(), memory_store_bytes=4 * MEGABYTE)
     await cache.keep(entry(1, large(1.1)))
     assert await cache.find(key(1)) is None
 
 
-async def test_figures_are_of_the_last_days():
+async def test_statistics_cover_the_last_days():
     clock = Clock()
     cache = cache_of(clock)
     cache.count(entry())

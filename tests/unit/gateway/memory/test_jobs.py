@@ -71,7 +71,7 @@ async def test_jobs_are_claimed_by_priority_and_age(stores):
     assert await claimed(stores, 3) == [jobs[2].id]
 
 
-async def test_turns_go_round_the_tenants_and_priority_orders_within_one(stores):
+async def test_tenants_take_turns_and_priority_orders_within_one(stores):
     flood = [request(tenant="acme", priority=10) for _ in range(50)]
     late, urgent = request(tenant="globex", priority=-10), request(tenant="globex", priority=-9)
     await stores.jobs.submit([*flood, late, urgent])
@@ -80,7 +80,7 @@ async def test_turns_go_round_the_tenants_and_priority_orders_within_one(stores)
     assert await claimed(stores, 3) == [job.id for job in flood[2:5]]
 
 
-async def test_of_tenants_with_equally_many_running_the_next_by_name_has_its_turn(stores):
+async def test_tenants_with_equally_many_running_jobs_take_turns_by_name(stores):
     jobs = {tenant: request(tenant=tenant) for tenant in ("c", "a", "", "b")}
     await stores.jobs.submit(list(jobs.values()))
     leases = await stores.jobs.claim("worker", 1, 10, after="a")
@@ -98,7 +98,7 @@ async def test_a_users_jobs_run_one_after_the_other(stores):
     assert await claimed(stores) == [second.id]
 
 
-async def test_a_user_may_have_several_under_way(clock):
+async def test_a_user_may_have_several_running_jobs(clock):
     stores = stores_of(clock, user_concurrency=2)
     jobs = [request("ann") for _ in range(3)]
     await stores.jobs.submit(jobs)
@@ -161,7 +161,7 @@ async def test_a_job_has_one_outcome(stores):
     assert [one.content.body for one in await take_due(stores.outbox, 1)] == [b"completed completed"]
 
 
-async def test_a_job_handed_back_is_due_at_once_and_has_not_begun(stores):
+async def test_a_job_handed_back_is_due_at_once_and_counts_as_not_started(stores):
     job = request()
     await stores.jobs.submit([job])
     for _ in range(5):
@@ -171,7 +171,7 @@ async def test_a_job_handed_back_is_due_at_once_and_has_not_begun(stores):
     assert (await stores.jobs.get(job.id)).attempts == 0
 
 
-async def test_a_job_that_ends_its_workers_again_and_again_fails(stores, clock):
+async def test_a_job_that_repeatedly_kills_its_workers_fails(stores, clock):
     job = request(callbacks=TOLD)
     await stores.jobs.submit([job])
     for _ in range(3):
@@ -295,7 +295,7 @@ async def test_counts_tell_jobs_by_state_and_what_live_workers_can_do(stores, cl
     assert (await stores.jobs.counts()).workers == 3
 
 
-async def test_who_waits_is_told(stores):
+async def test_waiters_are_notified(stores):
     job = request(callbacks=TOLD)
     signals = stores.signals
     with signals.subscribe(str(job.id)) as of_job, signals.subscribe(WORK) as work, signals.subscribe(OUTBOX) as outbox:
@@ -331,7 +331,7 @@ async def test_without_messages_there_are_no_dead_letters(stores):
     assert not await stores.poison.drop(1)
 
 
-async def test_an_outcome_that_cannot_be_told_changes_nothing(clock):
+async def test_an_outcome_that_cannot_be_sent_changes_nothing(clock):
     def refuse(_job, _outcome):
         raise RuntimeError("no")
 
@@ -344,7 +344,7 @@ async def test_an_outcome_that_cannot_be_told_changes_nothing(clock):
     assert await stores.jobs.release(lease)
 
 
-async def test_what_ended_lately_is_counted_for_a_minute(stores, clock):
+async def test_recently_ended_work_is_counted_for_a_minute(stores, clock):
     assert await stores.jobs.recent() == Recent(0, 0, None)
     assert (Recent(0, 0, None).success_rate, Recent(0, 0, None).per_second) == (None, 0)
     await stores.jobs.submit([request(outcome=MISTAKEN), request()])

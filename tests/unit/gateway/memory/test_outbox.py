@@ -43,7 +43,7 @@ async def test_due_deliveries_are_taken_the_oldest_first_and_kept_from_others(ou
     assert [one.attempts for one in await outbox.of_job(JOB)] == [2, 2, 2]
 
 
-async def test_what_is_still_under_way_is_kept_from_others_for_longer(outbox, clock):
+async def test_a_delivery_in_progress_stays_reserved(outbox, clock):
     first, second, _ = await take_due(outbox, 10)
     await outbox.delivered([second.id])
     clock.forward(9)
@@ -68,7 +68,7 @@ async def test_lanes_are_found_one_after_the_other_by_receiver_and_tenant(outbox
     assert await outbox.lanes("webhook", first, 9) == {HOOKS: 2, own: 1}
 
 
-async def test_who_lost_a_delivery_changes_nothing_of_it(outbox, clock):
+async def test_a_relay_that_lost_a_delivery_cannot_change_it(outbox, clock):
     lost, *_ = await take_due(outbox, 10)
     clock.forward(10)
     again, *_ = await take_due(outbox, 10)
@@ -79,7 +79,7 @@ async def test_who_lost_a_delivery_changes_nothing_of_it(outbox, clock):
     assert await taken(outbox) == []
 
 
-async def test_what_was_delivered_is_never_taken_again(outbox, clock):
+async def test_a_sent_delivery_is_never_taken_again(outbox, clock):
     made, *_ = await take_due(outbox, 10)
     await outbox.delivered([made.id, 999])
     clock.forward(100)
@@ -124,7 +124,7 @@ async def test_a_job_is_shown_its_deliveries_without_their_bodies(outbox):
     assert await outbox.resend(uuid4()) == 0
 
 
-async def test_late_news_of_an_ended_delivery_changes_nothing(outbox):
+async def test_a_late_report_about_an_ended_delivery_is_ignored(outbox):
     first, *_ = await take_due(outbox, 10)
     await outbox.delivered([first.id])
     await outbox.postpone(first, "late", 0)
@@ -141,7 +141,7 @@ async def test_deliveries_of_a_forgotten_job_are_dropped(outbox):
     assert await outbox.of_job(JOB) == []
 
 
-async def test_what_a_removed_job_still_owes_is_sent(outbox):
+async def test_deliveries_of_a_removed_job_are_still_sent(outbox):
     first, second = await take_due(outbox, 10, "webhook")
     await outbox.delivered([first.id])
     await outbox.give_up(second, "gone")
@@ -153,14 +153,14 @@ async def test_what_a_removed_job_still_owes_is_sent(outbox):
     assert await taken(outbox) == []
 
 
-async def test_what_no_job_owes_is_forgotten_when_it_is_given_up(outbox):
+async def test_a_delivery_without_a_job_is_removed_when_given_up(outbox):
     outbox.detach(JOB)
     for delivery in await take_due(outbox, 10):
         await outbox.give_up(delivery, "gone")
     assert outbox._deliveries == {}
 
 
-async def test_who_carries_is_told(clock):
+async def test_the_relay_is_notified_of_new_deliveries(clock):
     signals = Signals()
     outbox = MemoryOutbox(signals, clock)
     with signals.subscribe(OUTBOX) as subscription:

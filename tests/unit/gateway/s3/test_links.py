@@ -65,7 +65,7 @@ async def test_buckets_may_be_named_in_the_public_host():
 @pytest.mark.parametrize(
     "endpoint", ["s3.example.org", "ftp://s3.example.org", "https://a@b", "https://a?b", "https://a/../b", "https://"]
 )
-def test_what_is_no_public_endpoint_is_refused(endpoint):
+def test_an_invalid_public_endpoint_is_refused(endpoint):
     with pytest.raises(ValidationError, match="would be right"):
         Settings(s3_public_endpoint=endpoint)
 

@@ -98,7 +98,7 @@ async def test_the_artifacts_of_a_later_job_with_the_same_ids_stay() -> None:
     assert await stores.jobs.get(later.id) is not None
 
 
-async def test_a_name_that_another_holds_is_no_failed_removal(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_removal_that_waits_for_a_held_lock_is_not_counted_as_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.worker.removals._WAIT_S", 0.0)
     stores = stores_at(clock := Time())
     job = await completed(stores, new_job("123"))
@@ -127,7 +127,7 @@ async def test_jobs_past_their_time_are_deleted_and_removed() -> None:
     assert len(await stores.artifacts.keys("")) == 1
 
 
-async def test_without_a_retention_nothing_is_too_old() -> None:
+async def test_nothing_expires_without_a_retention() -> None:
     stores = stores_at(clock := Time())
     job = await completed(stores, new_job())
     clock.pass_by(days=1000)
@@ -186,7 +186,7 @@ async def test_a_failed_messages_photo_stays_until_its_entry_is_closed() -> None
     assert await Leftovers(stores, Heartbeat("janitor")).remove() == 1
 
 
-async def test_what_a_writer_left_that_died_before_its_job_was_kept_goes() -> None:
+async def test_objects_of_a_writer_that_died_before_its_job_was_stored_are_removed() -> None:
     stores = stores_at(clock := Time())
     dead = new_job("123")
     assert await stores.locks.take(lock_name(dead), 30.0)
@@ -199,7 +199,7 @@ async def test_what_a_writer_left_that_died_before_its_job_was_kept_goes() -> No
     assert await stores.locks.lapsed(10) == []
 
 
-async def test_what_s3_keeps_of_one_dead_writer_keeps_no_other_and_nothing_else_from_going() -> None:
+async def test_objects_that_s3_keeps_of_one_dead_writer_block_no_other_removal() -> None:
     stores = stores_at(clock := Time())
     dead = [new_job("123") for _ in range(30)]
     for one in dead:
@@ -212,7 +212,7 @@ async def test_what_s3_keeps_of_one_dead_writer_keeps_no_other_and_nothing_else_
     assert await stores.locks.lapsed(100) == []
 
 
-async def test_a_storage_that_is_away_keeps_no_result_from_going() -> None:
+async def test_results_expire_while_the_object_storage_is_away() -> None:
     stores = stores_at(clock := Time())
     await stores.locks.take(lock_name(new_job("123")), 30.0)
     await stores.cache.keep(entry(1, life_s=1))
@@ -222,7 +222,7 @@ async def test_a_storage_that_is_away_keeps_no_result_from_going() -> None:
     assert (await stores.cache.totals()).entries == 0
 
 
-async def test_who_comes_after_a_writer_that_died_removes_what_it_left() -> None:
+async def test_the_next_writer_removes_a_dead_writers_objects() -> None:
     stores = stores_at(clock := Time())
     request = new_job("123")
     await stores.locks.take(lock_name(request), 30.0)

@@ -78,7 +78,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("text", "code"), REFUSED)
-def test_what_is_refused(text: bytes, code: str) -> None:
+def test_invalid_input_is_refused(text: bytes, code: str) -> None:
     with pytest.raises(FaceError) as refused:
         parse_landmarks(text)
     assert refused.value.code == code
