@@ -2,5 +2,5 @@
 
 import os
 
-# From 1.29 on, onnxruntime reports sessions and models to its maker over the network; it reads this as it is imported.
+# From 1.29 on, onnxruntime reports sessions and models to its maker. It reads this variable when it is imported.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"

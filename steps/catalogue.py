@@ -14,7 +14,7 @@ from steps.tensors import Step
 
 
 def steps_of(model_repository: Path, networks: Networks) -> Mapping[str, Step]:
-    """Every step; the one that looks for objects runs the detectors of the model repository on these networks."""
+    """Every step. The detecting step runs the detectors of the model repository on these networks."""
     return {
         "pose_input": pose_input,
         "pose_crop": pose_crop,
