@@ -1,4 +1,4 @@
-"""The demo's page, plain HTML beside the pictures."""
+"""The demo's page: plain HTML beside the pictures."""
 
 from collections.abc import Sequence
 from html import escape
@@ -25,7 +25,7 @@ figcaption { font-size: .8rem; overflow-wrap: anywhere }
 
 
 def write_page(panels: Sequence[Panel], results: Results) -> Path:
-    """Write the page; it refers to the pictures by paths relative to its own folder. Raises OSError."""
+    """Write the page. It refers to the pictures by paths relative to its own folder. Raises OSError."""
     sections = "\n".join(_section(panel, results.root) for panel in panels)
     page = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -69,7 +69,7 @@ def _figures(base: str, pictures: Sequence[tuple[str, str]]) -> str:
 
 
 def _path(*names: str) -> str:
-    """Never an address elsewhere: what makes one of a path is escaped."""
+    """Never a URL of another server: the characters that would make a path one are escaped."""
     return escape("./" + "/".join(map(quote, names)))
 
 
