@@ -1,4 +1,4 @@
-"""Checkpoint catalogue, fetching, and the translation of checkpoints to ONNX with parity reports."""
+"""The checkpoint catalogue, fetching, and the translation of checkpoints to ONNX with parity reports."""
 
 import os
 

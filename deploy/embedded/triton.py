@@ -191,7 +191,7 @@ def models_loading(log: str) -> list[str]:
 
 
 async def infer_every(url: str, models: list[str], photo: bytes, deadline: float) -> None:
-    """Send a photo to each model. Raises InferenceServerException if one does not answer within `timeout` seconds."""
+    """Send a photo to each model. Raises InferenceServerException if one takes over `deadline` seconds."""
     inputs = [_bytes_input("image", photo), _bytes_input("parameters", b"{}")]
     async with grpcclient.InferenceServerClient(url, channel_args=CHANNEL) as client:
         for model in models:
