@@ -32,7 +32,7 @@ check: environment ## Lint and type-check
 
 bench: models ## Measure throughput and latency against the bare loop
 	$(BIN)/python -m loadtests
-	$(BIN)/python -m loadtests.hiding
+	$(BIN)/python -m loadtests.redaction
 
 parity: models ## Compare with MediaPipe's own Pose and FaceMesh (in an environment of its own)
 	$(BIN)/python -m tests.parity

@@ -138,19 +138,19 @@ async def _search(dsn: str) -> tuple[list[Search], str]:
     for bits in BITS:
         hashes = [int(one) for one in random.integers(0, 2**64, SEARCHES, np.uint64)]
         searches.append(Search(bits, tuple([await _searched(connection, one, bits) for one in hashes])))
-    plan = await connection.fetch(f"EXPLAIN (ANALYZE, BUFFERS) {NEAR}", *near_values(_likeness(hashes[-1]), bits))
+    plan = await connection.fetch(f"EXPLAIN (ANALYZE, BUFFERS) {NEAR}", *near_values(_similarity(hashes[-1]), bits))
     await connection.close()
     return searches, "\n".join(row[0] for row in plan)
 
 
 async def _searched(connection: asyncpg.Connection, photo_hash: int, bits: int) -> float:
-    values = near_values(_likeness(photo_hash), bits)
+    values = near_values(_similarity(photo_hash), bits)
     began = time.perf_counter()
     await connection.fetch(NEAR, *values)
     return (time.perf_counter() - began) * 1000
 
 
-def _likeness(photo_hash: int) -> Similarity:
+def _similarity(photo_hash: int) -> Similarity:
     return Similarity(GROUP, photo_hash, b"", 0.0)
 
 

@@ -25,8 +25,8 @@ from rich.table import Table
 
 from deploy.embedded.environment import Addresses
 from deploy.embedded.folders import Folders
-from deploy.embedded.keeper import Keeper
 from deploy.embedded.postgres import Postgres
+from deploy.embedded.supervisor import ServiceSupervisor
 from gateway.jobs.job import ImageReference, Lease, NewJob, Outcome
 from gateway.jobs.store import WORK, JobStore, Signals
 from gateway.postgres.stores import open_postgres
@@ -86,14 +86,14 @@ def _postgres() -> Iterator[Settings]:
         folders = Folders(Path(home))
         folders.create()
         settings = Addresses.of(Settings.from_environment(), folders.secrets).settings
-        keeper = Keeper(Postgres(settings, folders), folders.log("postgres"), lambda _: None)
-        portal.call(keeper.start)
-        watching = portal.start_task_soon(keeper.watch)
+        supervisor = ServiceSupervisor(Postgres(settings, folders), folders.log("postgres"), lambda _: None)
+        portal.call(supervisor.start)
+        watching = portal.start_task_soon(supervisor.watch)
         try:
             yield settings
         finally:
             watching.cancel()
-            portal.call(keeper.stop)
+            portal.call(supervisor.stop)
 
 
 @dataclass(frozen=True)

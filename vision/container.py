@@ -111,7 +111,7 @@ def _name_of(data: bytes) -> str:
 
 
 def _jpeg(data: bytes) -> PhotoFile:
-    kept, whole = jpeg.kept_jpeg(data)
+    kept, whole = jpeg.stripped_jpeg(data)
     return PhotoFile("jpeg", kept, whole=whole)
 
 

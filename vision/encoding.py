@@ -42,7 +42,7 @@ class Coding:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptMetadata:
     """What a copy contains besides its pixels: a profile, an EXIF block, dots per inch across and down."""
 
     profile: bytes = b""
@@ -94,10 +94,10 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
 
 def encode_jpeg(pixels: RGB) -> bytes:
     """Encode H×W×3 as a JPEG of the default quality."""
-    return encode_photo(pixels, "jpeg", Coding(), Kept())
+    return encode_photo(pixels, "jpeg", Coding(), KeptMetadata())
 
 
-def encode_photo(pixels: RGB, file_format: WrittenFormat, coding: Coding, kept: Kept) -> bytes:
+def encode_photo(pixels: RGB, file_format: WrittenFormat, coding: Coding, kept: KeptMetadata) -> bytes:
     """Encode H×W×3 with only the metadata given. A PNG is lossless, whatever `coding` says."""
     options: dict[str, object] = {"icc_profile": kept.profile or None, "exif": kept.exif}
     if kept.dpi is not None and file_format != "webp":
@@ -168,9 +168,9 @@ def rewrite(data: bytes, info: PhotoInfo, pixels: RGB, form: Form) -> bytes:
     return encode_photo(pixels, file_format, coding, _kept(opened, info, form))
 
 
-def _kept(opened: Opened, info: PhotoInfo, form: Form) -> Kept:
+def _kept(opened: Opened, info: PhotoInfo, form: Form) -> KeptMetadata:
     dpi = opened.dpi
-    return Kept(
+    return KeptMetadata(
         info.profile if "icc" in form.metadata else b"",
         cleaned_exif(opened.exif) if "exif" in form.metadata else b"",
         dpi[::-1] if dpi and info.transposed else dpi,

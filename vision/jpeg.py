@@ -66,7 +66,7 @@ class _Scans:
         return not any(lowest.any() for lowest in self.lowest.values())
 
 
-def kept_jpeg(data: bytes) -> tuple[bytes, bool]:
+def stripped_jpeg(data: bytes) -> tuple[bytes, bool]:
     """What a decoder needs of a JPEG, always with an end marker, and whether the file had one.
 
     Raises PhotoError: image_corrupt, image_unsupported, image_truncated; IndexError if a segment is cut off.
@@ -107,7 +107,7 @@ def segments(data: bytes, position: int = len(SIGNATURE)) -> Iterator[tuple[int,
 
 
 def decode_jpeg(kept: bytes, size: Size, *, cmyk: bool = False) -> NDArray[np.uint8]:
-    """Decode what `kept_jpeg` kept to H×W×3 RGB, or H×W×4 as stored, at the least of libjpeg's scales ≥ `size`.
+    """Decode what `stripped_jpeg` kept to H×W×3 RGB, or H×W×4 as stored, at the least of libjpeg's scales ≥ `size`.
 
     Raises PhotoError (image_corrupt) if libjpeg had to invent pixels: it then only warns, and continues.
     """

@@ -23,7 +23,7 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class HoldTimes:
     """How long an object is kept, in seconds.
 
     An object may be missed for `gap` between two sightings, from the first frame that lacks it to the next that has it.
@@ -45,7 +45,9 @@ class _Track:
         self.boxes.append(box)
 
 
-def completed(times: Sequence[float], frames: Sequence[Sequence[Sighting]], patience: Patience) -> list[list[Sighting]]:
+def completed(
+    times: Sequence[float], frames: Sequence[Sequence[Sighting]], hold_times: HoldTimes
+) -> list[list[Sighting]]:
     """The sightings of each frame, and those that follow from the neighbouring frames.
 
     `times` tells when each frame is shown, in seconds, rising. Objects of one class are the same object if the centre
@@ -54,8 +56,8 @@ def completed(times: Sequence[float], frames: Sequence[Sequence[Sighting]], pati
     """
     known: list[list[Sighting]] = [[] for _ in frames]
     at = np.array(times, dtype=np.float64)
-    for track in _tracks(times, frames, patience.gap):
-        for frame, box in _filled(track, at, patience.hold):
+    for track in _tracks(times, frames, hold_times.gap):
+        for frame, box in _filled(track, at, hold_times.hold):
             known[frame].append(Sighting(track.label, box))
     return known
 

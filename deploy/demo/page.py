@@ -45,12 +45,12 @@ def _section(panel: Panel, root: Path) -> str:
     small = [(name, name.removesuffix("_mask.png")) for name in panel.masks]
     face = panel.face
     drawn = [(face.contours, "face contours"), (face.overlay, "over the levelled face")] if face else []
-    hidden = [(panel.hiding.blurred, "faces and plates hidden"), (panel.hiding.detections, "what was found")]
+    hidden = [(panel.redaction.blurred, "faces and plates hidden"), (panel.redaction.detections, "what was found")]
     people = f"{panel.people} {'person' if panel.people == 1 else 'people'}"
     return (
         f"<section><h2>{_text(panel.photo)}</h2>"
         f"<small>{panel.width}×{panel.height}, {people}, {panel.milliseconds:.0f} ms{_face_time(panel)}"
-        f"; {panel.hiding.hidden} hidden in {panel.hiding.milliseconds:.0f} ms</small>"
+        f"; {panel.redaction.hidden} hidden in {panel.redaction.milliseconds:.0f} ms</small>"
         f'<div class="large">{_figures(base, large)}</div><div class="masks">{_figures(base, small)}</div>'
         f'<div class="faces">{_figures(base, drawn)}</div><div class="large">{_figures(base, hidden)}</div></section>'
     )

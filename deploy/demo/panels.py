@@ -19,12 +19,12 @@ from gateway.cli.files import Results
 
 FACE = "/v1/run/face_contours"
 RUNS = 4
-"""Requests before the measured one: each process of the server is slow with its first photo."""
+"""Requests of which the fastest is shown: each process of the server is slow with its first photo."""
 OVERLAY, CONTOURS = "face_overlay.svg", "face_contours.svg"
 HIDE, DETECT = "/v1/run/privacy_blur", "/v1/run/detect"
 EVERYTHING = "faces,plates"
 
-"""Requests before the measured one: each process of the server is slow with its first photo."""
+"""Requests of which the fastest is shown: each process of the server is slow with its first photo."""
 BLURRED, DETECTIONS = "blurred.jpg", "detections.jpg"
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _TEXT_SHARE = 1 / 1300
@@ -43,7 +43,7 @@ class FacePanel:
 
 
 @dataclass(frozen=True)
-class HidingPanel:
+class RedactionPanel:
     """Files in the photo's folder, how many faces and plates were hidden, and how long that took."""
 
     blurred: str
@@ -66,7 +66,7 @@ class Panel:
     overlay: str
     label_map: str
     face: FacePanel | None
-    hiding: HidingPanel
+    redaction: RedactionPanel
 
 
 def make_panel(client: httpx.Client, photo: Path, results: Results) -> Panel:
@@ -93,7 +93,7 @@ def make_panel(client: httpx.Client, photo: Path, results: Results) -> Panel:
         overlay="overlay.jpg",
         label_map=results.write(folder / "label_map_colours.png", _coloured(answer.file("label_map.png"))).name,
         face=make_face(client, photo, results),
-        hiding=make_hiding(client, photo, results),
+        redaction=make_redaction(client, photo, results),
     )
 
 
@@ -142,13 +142,13 @@ def _svg(client: httpx.Client, photo: Path, fields: dict[str, str]) -> bytes | N
         raise
 
 
-def make_hiding(client: httpx.Client, photo: Path, results: Results) -> HidingPanel:
+def make_redaction(client: httpx.Client, photo: Path, results: Results) -> RedactionPanel:
     """Hide faces and plates several times and keep the shortest time. Draw every object.
 
     Raises what `ask` raises, and OSError.
     """
     classes = _findable(client, photo)
-    hidden = [_timed_hiding(client, photo, classes) for _ in range(RUNS)]
+    hidden = [_timed_redaction(client, photo, classes) for _ in range(RUNS)]
     answer = hidden[0][0]
     folder = results.root / photo.stem
     results.write(folder / BLURRED, answer.file(BLURRED))
@@ -156,7 +156,7 @@ def make_hiding(client: httpx.Client, photo: Path, results: Results) -> HidingPa
     shown = {} if classes == EVERYTHING else {"classes": classes}
     _draw(pixels, ask(client, DETECT, photo, shown).detections)
     results.write(folder / DETECTIONS, cv2.imencode(".jpg", pixels)[1].tobytes())
-    return HidingPanel(BLURRED, DETECTIONS, answer.blur.hidden, min(took for _, took in hidden))
+    return RedactionPanel(BLURRED, DETECTIONS, answer.blur.hidden, min(took for _, took in hidden))
 
 
 def _findable(client: httpx.Client, photo: Path) -> str:
@@ -170,7 +170,7 @@ def _findable(client: httpx.Client, photo: Path) -> str:
     return EVERYTHING
 
 
-def _timed_hiding(client: httpx.Client, photo: Path, classes: str) -> tuple[Answer, float]:
+def _timed_redaction(client: httpx.Client, photo: Path, classes: str) -> tuple[Answer, float]:
     """The answer, and milliseconds. The threshold of a class that nobody has prevents an answer from the cache."""
     fields = {"hide": classes, "format": "jpeg", "thresholds": f"{secrets.token_hex(8)}=1"}
     start = time.perf_counter()

@@ -67,7 +67,7 @@ def is_used(settings: Settings) -> bool:
     return settings.triton_grpc_url == f"127.0.0.1:{settings.triton_grpc_port}"
 
 
-def with_room(settings: Settings) -> Settings:
+def fitted_to_machine(settings: Settings) -> Settings:
     """The settings that the stack can use on this machine. Raises StackError."""
     return fitted(settings, free_bytes(settings)) if is_used(settings) else settings
 
@@ -99,7 +99,7 @@ def lowered(given: Settings, used: Settings) -> Mapping[str, str]:
 
 def lowered_limits(settings: Settings) -> str:
     """A sentence for people if shared memory forces lower limits than the settings; else empty. Raises StackError."""
-    limits = lowered(settings, with_room(settings))
+    limits = lowered(settings, fitted_to_machine(settings))
     said = ", ".join(f"{name}={value}" for name, value in limits.items())
     return f"{SHARED_MEMORY} is small, so the stack runs with {said}" if limits else ""
 

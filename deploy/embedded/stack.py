@@ -13,11 +13,11 @@ from deploy.embedded.environment import Addresses
 from deploy.embedded.folders import Folders, ServiceState, StackState
 from deploy.embedded.gateway import Gateway, OwnProcess, Worker
 from deploy.embedded.kafka import Kafka
-from deploy.embedded.keeper import Keeper
 from deploy.embedded.logs import rotate_all
 from deploy.embedded.postgres import Postgres
 from deploy.embedded.s3 import S3
 from deploy.embedded.service import Service, require_free
+from deploy.embedded.supervisor import ServiceSupervisor
 from deploy.embedded.triton import Triton
 from gateway.kafka.connection import connection_arguments
 from gateway.settings import Settings
@@ -37,7 +37,7 @@ def services_for(settings: Settings, folders: Folders) -> list[Service]:
     If Triton's shared memory is small, they accept smaller photos. Raises StackError, and SettingsError if the broker's
     settings are impossible.
     """
-    used = hardware.with_room(settings)
+    used = hardware.fitted_to_machine(settings)
     addresses = Addresses.of(used, folders.secrets)
     if addresses.settings.kafka_bootstrap_servers:
         connection_arguments(addresses.settings)  # before anything is started, rather than in the log of a worker
@@ -74,7 +74,9 @@ class Stack:
         self._folders = folders
         waiting = {one.name: ServiceState(one.name, "waiting", None, dict(one.ports())) for one in services}
         self._state = StackState.of_launcher(waiting)
-        self._keepers = {one.name: Keeper(one, folders.log(one.name), self._service_changed) for one in services}
+        self._supervisors = {
+            one.name: ServiceSupervisor(one, folders.log(one.name), self._service_changed) for one in services
+        }
 
     async def run(self) -> None:
         """Run until SIGINT or SIGTERM. Raises StackError if a service does not start."""
@@ -104,14 +106,14 @@ class Stack:
 
     async def _serve(self) -> None:
         require_free([listener for service in self._services for listener in service.listens()])
-        await in_order(self._needs, lambda name: self._keepers[name].start())
+        await in_order(self._needs, lambda name: self._supervisors[name].start())
         self._change(replace(self._state, state="ready"))
-        await asyncio.gather(*(keeper.watch() for keeper in self._keepers.values()))
+        await asyncio.gather(*(supervisor.watch() for supervisor in self._supervisors.values()))
 
     async def _stop(self) -> None:
         failed = bool(self._state.message)
         self._change(replace(self._state, state="stopping"))
-        await in_order(reverse(self._needs), lambda name: self._keepers[name].stop())
+        await in_order(reverse(self._needs), lambda name: self._supervisors[name].stop())
         self._change(replace(self._state, state="failed" if failed else "stopped"))
 
     def _service_changed(self, service: ServiceState) -> None:

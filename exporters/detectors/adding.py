@@ -72,7 +72,7 @@ class Addition:
 
 @dataclass(frozen=True, eq=False)
 class AddedDetector(DetectorRecipe):
-    """A recipe made from the file itself. `output` of `network` has the `form`; `width` and `height` are of its input."""
+    """A recipe made from the file. `output` of `network` has the `form`; `width` and `height` are of its input."""
 
     network: onnx.ModelProto
     output: str

@@ -9,8 +9,8 @@ import pytest
 
 from deploy.embedded import StackError
 from deploy.embedded.folders import ServiceState
-from deploy.embedded.keeper import Keeper, StallTimeout
 from deploy.embedded.service import Service
+from deploy.embedded.supervisor import ServiceSupervisor, StallTimeout
 
 QUICK = StallTimeout(seconds=1.5, check_interval=0.05)
 CALM = StallTimeout(seconds=60.0, check_interval=0.05)
@@ -54,9 +54,9 @@ async def started(tmp_path: Path, code: str, longest: float = 30, stall: StallTi
     states: list[ServiceState] = []
     program = Program(tmp_path / "ready", code)
     program.start_timeout = longest
-    keeper = Keeper(program, tmp_path / "log", states.append, stall)
-    await keeper.start()
-    await keeper.stop()
+    supervisor = ServiceSupervisor(program, tmp_path / "log", states.append, stall)
+    await supervisor.start()
+    await supervisor.stop()
     return states
 
 
@@ -83,13 +83,13 @@ async def test_a_start_that_never_finishes_fails_after_its_timeout(tmp_path: Pat
 
 async def test_restart_has_the_same_time_as_the_first_start(tmp_path: Path) -> None:
     states: list[ServiceState] = []
-    keeper = Keeper(Program(tmp_path / "ready", COMPUTE + SERVE), tmp_path / "log", states.append, QUICK)
-    await keeper.start()
+    supervisor = ServiceSupervisor(Program(tmp_path / "ready", COMPUTE + SERVE), tmp_path / "log", states.append, QUICK)
+    await supervisor.start()
     (tmp_path / "ready").unlink()
-    watching = asyncio.ensure_future(keeper.watch())
+    watching = asyncio.ensure_future(supervisor.watch())
     async with asyncio.timeout(20):
         while [state.state for state in states].count("ready") < 2:
             await asyncio.sleep(0.05)
     watching.cancel()
-    await keeper.stop()
+    await supervisor.stop()
     assert states[-1].restarts == 1

@@ -75,7 +75,7 @@ Soft: TypeAlias = NDArray[np.uint8]
 
 FACTOR = 4
 FINE_SIZE: Size = (WORK_SIZE[0] * FACTOR, WORK_SIZE[1] * FACTOR)
-"""The window around a person in which edges are searched: 3 megapixels, however large the photo is."""
+"""Size of the window around a person in which edges are searched: 3 megapixels, however large the photo is."""
 FINE_FROM = 3.0
 """From this many photo pixels per canvas pixel on, the outline is refined. In smaller photos the steps are too small to
 see."""

@@ -34,7 +34,7 @@ TINY, MOST_IN_TINY = 16_384, 0.22
 """In a map with fewer pixels, regions are rough and as thin as edges. Rough noise reached 0.2."""
 ONE_LABEL = 0.9
 """Share of the stretches between that has one label where outlines were drawn. Smoothing gives all values between."""
-ROOM = 3
+LEAST_SPAN = 3
 FEWEST_EDGES = 16
 """Fewer edges with a stretch between prove nothing."""
 
@@ -198,4 +198,4 @@ def _is_outline(edges: Sequence[_Edges], thin: Sequence[NDArray[np.bool_]]) -> b
     pairs = list(zip(edges, thin, strict=True))
     labels = np.concatenate([one.labels[chosen] for one, chosen in pairs])
     spans = np.concatenate([(abs(one.steps) + abs(np.roll(one.steps, 1)))[chosen] for one, chosen in pairs])
-    return bool(np.bincount(labels).max() >= ONE_LABEL * labels.size and np.median(spans) > ROOM)
+    return bool(np.bincount(labels).max() >= ONE_LABEL * labels.size and np.median(spans) > LEAST_SPAN)

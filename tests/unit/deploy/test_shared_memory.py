@@ -87,4 +87,4 @@ def test_regions_of_other_users_are_not_removed(tmp_path: Path, monkeypatch: pyt
 def test_missing_shared_memory_gives_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "SHARED_MEMORY", tmp_path / "nowhere")
     with pytest.raises(StackError, match="mount a tmpfs there"):
-        hardware.with_room(_settings(1))
+        hardware.fitted_to_machine(_settings(1))

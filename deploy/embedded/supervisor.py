@@ -42,7 +42,7 @@ class StallTimeout:
 USUAL_STALL = StallTimeout()
 
 
-class Keeper:
+class ServiceSupervisor:
     """One supervised service. `changed` is called with each new state."""
 
     def __init__(

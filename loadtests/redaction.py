@@ -1,4 +1,4 @@
-"""`python -m loadtests.hiding`: blurred copies, compared with a bare loop of the same work."""
+"""`python -m loadtests.redaction`: blurred copies, compared with a bare loop of the same work."""
 
 import json
 from collections.abc import Sequence
