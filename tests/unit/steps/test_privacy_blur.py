@@ -12,14 +12,14 @@ from steps.privacy_blur import HEAD, PrivacyBlurParameters, privacy_blur_draw
 from steps.tensors import Json, JsonObject, json_object
 from tests.unit.steps.objects import FACES, OBJECTS, SIZE, Answers, found, rows
 from vision.arrays import RGB, Box
-from vision.encoding import Coding, Form, Kept, encode_photo
+from vision.encoding import Coding, Form, KeptMetadata, encode_photo
 from vision.photo import inspect
 from vision.photo_info import WrittenFormat
 from vision.redaction import redact
 from vision.redaction.styles import Style
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (SIZE[1], SIZE[0], 3), np.uint8)
-PHOTO = encode_photo(PIXELS, "png", Coding(), Kept())
+PHOTO = encode_photo(PIXELS, "png", Coding(), KeptMetadata())
 FACE: Box = (20, 30, 60, 80)
 OTHER_FACE: Box = (150, 20, 180, 60)
 CAR: Box = (100, 100, 200, 150)
