@@ -144,7 +144,7 @@ def test_triton_takes_no_orders_by_http_where_it_is_asked_for(triton_http: int, 
     assert httpx.get(f"{url}/health/ready", trust_env=False).status_code == httpx.codes.OK
 
 
-def test_the_key_to_triton_fits_no_header(triton_http: int) -> None:
+def test_tritons_restricted_key_cannot_be_sent_as_a_header(triton_http: int) -> None:
     """Whoever looks at the list of processes reads it."""
     (option,) = (one for one in listening_options(1, 2, triton_http) if "http-restricted" in one)
     name = option.partition(":")[2].partition("=")[0]

@@ -103,7 +103,7 @@ class TestPoseDetection:
         export_models([self.recipe.name], paths=paths)
         assert model_state(self.recipe, CATALOGUE, paths) is ModelState.READY
 
-    def test_a_model_made_by_other_code_is_stale(self, paths: Paths) -> None:
+    def test_a_model_built_by_other_code_is_stale(self, paths: Paths) -> None:
         (written,) = export_models([self.recipe.name], paths=paths)
         other = written.model_copy(update={"exporter": "other"})
         paths.parity(self.recipe.name).write_text(other.model_dump_json())

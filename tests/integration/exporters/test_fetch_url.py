@@ -33,7 +33,7 @@ def test_a_cut_answer_goes_on_where_it_stopped(catalogued: Shelf, file_server: F
     assert file_server.ranges == [None, "bytes=300000-", "bytes=500000-"]
 
 
-def test_a_later_call_goes_on_where_an_earlier_one_gave_up(catalogued: Shelf, file_server: FileServer) -> None:
+def test_a_later_call_resumes_an_interrupted_download(catalogued: Shelf, file_server: FileServer) -> None:
     file_server.cuts = [1000, 1000, 1000]
     with pytest.raises(FetchError, match=file_server.url):
         fetch(catalogued)

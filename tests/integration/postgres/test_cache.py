@@ -78,7 +78,7 @@ async def test_a_process_that_dies_blocks_nobody(settings, stores, sql):
         await asyncio.wait_for(waiting, 5)
 
 
-async def test_a_lock_can_be_had_at_once_after_its_connection_broke(stores, sql):
+async def test_a_lock_is_free_at_once_after_its_connection_broke(stores, sql):
     async with stores.cache.alone(key(1)):
         await sql.execute(f"SELECT pg_terminate_backend(pid) {HOLDERS}")
     async with stores.cache.alone(key(2)):
@@ -102,7 +102,7 @@ async def hold(cache: Cache, number: int = 1) -> None:
         pass
 
 
-async def test_a_result_lives_as_long_as_it_is_told(stores, sql):
+async def test_a_result_expires_at_the_given_time(stores, sql):
     await stores.cache.keep(entry(1, similarity=similarity()))
     await stores.cache.keep(entry(2, REFUSED, life_s=60.0))
     left = "SELECT extract(epoch FROM ttl_expires_at - now())::float8 FROM task_results ORDER BY task_id"
@@ -295,7 +295,7 @@ async def test_an_expired_lease_stores_no_result(stores, sql):
     assert await sql.fetchval("SELECT count(*) FROM task_results") == 0
 
 
-async def test_a_job_may_come_with_its_outcome(stores):
+async def test_a_job_may_be_submitted_with_its_outcome(stores):
     job = request("ann", outcome=DONE)
     (submission,) = await stores.jobs.submit([job])
     assert (submission.result, submission.job.state, submission.job.outcome) == ("created", "completed", DONE)
@@ -303,7 +303,7 @@ async def test_a_job_may_come_with_its_outcome(stores):
     assert (await stores.jobs.submit([replace(job, id=request().id)]))[0].result == "known"
 
 
-async def test_a_job_that_comes_with_its_outcome_is_announced_once(stores, sql):
+async def test_a_job_submitted_with_its_outcome_is_announced_once(stores, sql):
     told = (Callback("message", "topic"), Callback("webhook", "https://example.com/"))
     job = request("ann", outcome=DONE, callbacks=told)
     for again in (job, job, replace(job, id=request().id)):

@@ -170,7 +170,7 @@ async def test_a_user_without_the_right_to_make_the_schema_is_told_what_to_run(s
     assert await sql.fetchval("SELECT to_regclass('maskwright.task_results') IS NOT NULL"), "public is closed to him"
 
 
-async def test_another_owner_of_the_users_table_is_told_so(settings, sql):
+async def test_another_owner_of_the_users_table_is_reported(settings, sql):
     await sql.execute(SEED_TABLE)
     user = await role(sql)
     await sql.execute(f"CREATE SCHEMA maskwright AUTHORIZATION {user}")

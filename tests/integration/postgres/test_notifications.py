@@ -62,7 +62,7 @@ async def test_an_outcome_is_a_delivery(stores, heard):
         assert await outbox.wait(PATIENCE_S)
 
 
-async def test_a_lost_connection_is_made_again_and_all_are_told_to_look(stores, heard, sql):
+async def test_a_lost_connection_is_reopened_and_all_subscribers_are_woken(stores, heard, sql):
     with heard.subscribe("whatever") as anything, heard.subscribe(WORK) as work:
         await sql.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "

@@ -51,7 +51,7 @@ async def test_a_taken_delivery_belongs_to_the_lane_it_was_taken_from(stores, sq
     assert taken.content.lane == lane
 
 
-async def test_a_relay_that_died_leaves_them_to_others(stores):
+async def test_deliveries_of_a_dead_relay_go_to_others(stores):
     await owed(stores)
     await take_due(stores.outbox, 0.0, "message")
     (again,) = await take_due(stores.outbox, 0.0, "message")

@@ -131,7 +131,7 @@ async def test_changes_are_polled_behind_a_pooler_without_sessions(poolers, dire
                 assert await work.wait(PATIENCE_S)
 
 
-async def test_a_server_for_each_statement_is_refused(poolers, direct):
+async def test_statement_pooling_is_refused(poolers, direct):
     with pytest.raises(SettingsError, match=r"^POSTGRES_DSN=…: .*set its pool_mode to transaction or session$"):
         await prepare(Settings(postgres_dsn=through(poolers["statement"], direct)))
 

@@ -29,7 +29,7 @@ async def test_measurements_of_years_are_pruned_a_few_thousand_at_a_time(stores,
     assert len(told) >= 8, "whoever waits for it hears of each portion"
 
 
-async def test_locks_of_holders_that_died_go(stores, sql):
+async def test_locks_of_dead_holders_are_removed(stores, sql):
     await sql.execute(
         "INSERT INTO locks SELECT i, gen_random_uuid(), now() - interval '2 days' FROM generate_series(1, 9) i"
     )

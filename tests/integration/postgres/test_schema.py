@@ -137,7 +137,7 @@ async def test_rights_on_the_old_tables_carry_over_to_the_moved_ones(settings, p
     assert await plain.fetchval("SELECT count(*) FROM maskwright.jobs") == 1
 
 
-async def test_a_former_version_that_runs_keeps_its_tables(settings, plain):
+async def test_a_running_former_version_keeps_its_tables(settings, plain):
     await former_installation(plain)
     running = await asyncpg.connect(
         settings.postgres_dsn.get_secret_value(), server_settings={"application_name": "maskwright"}

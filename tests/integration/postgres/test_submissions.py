@@ -39,7 +39,7 @@ async def kept(request, settings):
             yield stores
 
 
-async def test_a_message_that_comes_again_is_known_and_counted_once(kept):
+async def test_a_redelivered_message_is_recognised_and_counted_once(kept):
     instruments = Instruments("gateway")
     submit = counting(kept.jobs, instruments)
     message, ended = request("ann", source=FROM_KAFKA), request("bob", source=FROM_KAFKA, outcome=AWAY)

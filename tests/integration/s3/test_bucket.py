@@ -63,7 +63,7 @@ async def test_a_link_reads_without_credentials_as_long_as_it_is_whole(buckets, 
         assert (await anybody.get(url.partition("?")[0])).status_code == 403
 
 
-async def test_a_photo_of_several_parts_is_whole(buckets):
+async def test_a_photo_uploaded_in_parts_is_complete(buckets):
     photo = os.urandom(20 * 1024 * 1024)
     await buckets.photos.put("photo", photo, "image/jpeg")
     assert (await buckets.photos.get("photo")).data == photo

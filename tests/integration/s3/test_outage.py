@@ -92,7 +92,7 @@ async def test_a_server_that_hangs_holds_nobody_and_is_used_again(server):
             assert (await answered(lambda: buckets.artifacts.get("k"))).data == b"mask"
 
 
-async def test_a_killed_server_is_missed_and_used_again_when_it_is_back(server):
+async def test_a_killed_server_is_noticed_and_used_again_when_it_is_back(server):
     with server.running():
         opened = open_buckets(server.settings)
         buckets = await opened.__aenter__()
@@ -133,7 +133,7 @@ async def test_without_a_server_opening_ends_and_names_the_setting(monkeypatch):
         (400, "TooManyBuckets", "S3 refuses us: TooManyBuckets"),
     ],
 )
-async def test_a_server_that_will_refuse_again_is_told_at_once(monkeypatch, status, code, says):
+async def test_a_permanent_refusal_of_the_server_is_reported_at_once(monkeypatch, status, code, says):
     monkeypatch.delenv("MINIO_REGION", raising=False)
     monkeypatch.setenv("AWS_REGION", "mars")
     with (

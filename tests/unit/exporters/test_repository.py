@@ -52,7 +52,7 @@ def wide_open() -> Iterator[None]:
 
 @pytest.mark.parametrize("there", [False, True])
 @pytest.mark.parametrize("moment", ["writing", "settling", "between"])
-def test_a_killed_export_leaves_nothing_half(paths: Paths, moment: str, there: bool) -> None:  # noqa: FBT001
+def test_a_killed_export_leaves_no_partial_model(paths: Paths, moment: str, there: bool) -> None:  # noqa: FBT001
     model = paths.model_repository / "mine"
     if there:
         add_detector(paths.model_repository, "mine", "faces")

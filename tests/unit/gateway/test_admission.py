@@ -113,7 +113,7 @@ async def test_a_tenant_of_many_callers_has_one_share() -> None:
 
 
 @pytest.mark.parametrize("steps", range(8))
-async def test_cancelling_at_any_step_gives_everything_back(steps: int) -> None:
+async def test_cancelling_at_any_step_releases_everything(steps: int) -> None:
     admission = admission_of(10, 1)
 
     async def work(owner: Owner) -> None:

@@ -49,7 +49,7 @@ async def test_a_tenant_without_a_share_left_may_still_add_one(queue: Queue) -> 
     assert [await queue.fill(tenant) for tenant in ("late", "later")] == [1, 1]
 
 
-async def test_a_tenant_above_its_share_waits_until_there_is_room_for_all(queue: Queue) -> None:
+async def test_a_tenant_above_its_share_waits_until_the_queue_has_room(queue: Queue) -> None:
     assert [await queue.fill("a"), await queue.fill("b", 1)] == [MOST, 1]
     assert len(await claimed(queue.stores, 1)) == 1
     assert [await queue.fill("a"), await queue.backlog.room("a"), await queue.backlog.room("b")] == [0, 0, 5]

@@ -61,7 +61,7 @@ def test_the_readable_form_is_no_json(capsys: pytest.CaptureFixture[str]) -> Non
     assert not line.startswith("{")
 
 
-def test_a_full_disk_takes_lines_and_ends_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_loses_log_lines_and_ends_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
     configure_logs(Settings(log_format="json"))
     with Path("/dev/full").open("w", buffering=1, encoding="utf-8") as full:
         monkeypatch.setattr("sys.stderr", full)

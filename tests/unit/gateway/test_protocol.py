@@ -307,7 +307,7 @@ async def test_tiny_chunks_without_end_are_refused(served: Served) -> None:
     assert statuses(await served.send(head, b"1\r\nx\r\n" * 5000)) == [400]
 
 
-async def test_a_next_head_that_has_begun_has_to_come_in_time(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_started_next_request_head_must_arrive_in_time(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listening, "HEAD_TIMEOUT_S", 0.2)
     reader, writer = await served.connect()
     writer.write(get("/") + b"GET /next")

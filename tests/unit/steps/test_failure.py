@@ -28,7 +28,7 @@ def test_an_earlier_failure_is_handed_on_and_the_step_left_out() -> None:
     assert outputs["pixels"] is BLANK["pixels"]
 
 
-def test_good_input_passes() -> None:
+def test_valid_input_passes_unchanged() -> None:
     assert carrying_failures(lambda _: BLANK)(work)({"context": json_tensor({})})["pixels"].all()
 
 

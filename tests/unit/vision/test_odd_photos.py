@@ -321,7 +321,7 @@ def test_sixteen_bits_of_a_tiff_become_eight() -> None:
     assert (read(file.getvalue()) == 0x12).all()
 
 
-def test_numbers_that_are_no_colors_are_refused() -> None:
+def test_numbers_that_are_not_colours_are_refused() -> None:
     assert refusal(encoded(Image.new("F", (20, 20)), "TIFF")) == "image_unsupported"
 
 

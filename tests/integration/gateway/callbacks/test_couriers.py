@@ -157,7 +157,7 @@ async def test_every_attempt_carries_the_same_message_and_a_signature_that_holds
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 307, 400, 401, 404, 408, 409, 425, 429, 500, 502, 503, 504])
-async def test_a_webhook_that_is_not_taken_is_tried_again(status: int) -> None:
+async def test_a_refused_webhook_is_tried_again(status: int) -> None:
     error = await webhook_error(reply(status))
     assert not error.lasting
     assert str(status) in error.reason

@@ -64,7 +64,7 @@ async def announcing(_asked: Asked, writer: asyncio.StreamWriter) -> None:
     await asyncio.Event().wait()
 
 
-async def test_a_photo_is_fetched_by_name_and_no_more_is_said_than_needed() -> None:
+async def test_a_photo_is_fetched_with_only_the_needed_headers() -> None:
     names = Names(photos_test="127.0.0.1")
     async with serving(reply(200, PHOTO)) as web:
         assert await fetched(web.url("/a%20b.jpg?c=%2F#d", "photos.test"), names) == PHOTO

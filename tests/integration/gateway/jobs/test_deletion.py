@@ -122,7 +122,7 @@ def keeping(part: str) -> Callable[[Request], Refusal | None]:
     return rule
 
 
-async def test_a_job_is_gone_at_once_from_an_s3_that_cannot_remove_many(house: House, s3: Gateway) -> None:
+async def test_a_job_is_deleted_at_once_from_an_s3_without_batch_removal(house: House, s3: Gateway) -> None:
     job = await completed(house)
     s3.rule = keeping("nothing")
     assert await delete(house, job) == 204
@@ -162,7 +162,7 @@ async def test_deleting_again_removes_what_s3_kept(house: House, s3: Gateway) ->
     await gone(house, job)
 
 
-async def test_a_job_that_is_deleted_while_s3_is_away_goes_when_it_is_back(house: House, s3: Gateway, sql: Sql) -> None:
+async def test_a_job_deleted_while_s3_is_away_is_removed_when_s3_is_back(house: House, s3: Gateway, sql: Sql) -> None:
     job = await completed(house)
     s3.rule = away
     assert await delete(house, job) == 202
@@ -231,7 +231,7 @@ async def test_a_later_request_of_the_same_name_keeps_its_masks(house: House, s3
     assert_problem(await house.client.get(f"{JOBS}/{job.id}"), "job_not_found")
 
 
-async def test_the_result_that_a_job_brought_about_goes_with_it(house: House) -> None:
+async def test_deleting_a_job_removes_the_cached_result_it_made(house: House) -> None:
     job, lease = await begun(house)
     before = (await house.stores.cache.totals()).entries
     await house.stores.jobs.finish(lease, Outcome(), replace(entry(1), task_id=job.id))

@@ -92,7 +92,7 @@ async def test_artifacts_are_served_by_key_only_from_memory(house: House) -> Non
     assert_problem(await house.client.get("/v1/artifacts/nobody/nothing/x.png"), "artifact_not_found")
 
 
-async def test_files_wait_for_room_in_memory(house: House) -> None:
+async def test_files_wait_for_free_memory(house: House) -> None:
     submitted = await house.submit(user_id="waits", request_id=uuid4().hex)
     await house.complete(await house.begin(submitted["id"]))
     by_key = [] if house.stores.durable else [f"/v1/artifacts/waits/{submitted['request_id']}/{MASK}"]

@@ -138,7 +138,7 @@ async def test_a_removal_that_is_slow_leaves_the_successors_mask(house: House) -
     assert (await house.stores.artifacts.get(f"_/{name}/{MASK}")).data == b"of the second"
 
 
-async def test_a_removal_takes_what_the_successor_does_not_name(house: House) -> None:
+async def test_a_removal_deletes_only_objects_that_the_successor_does_not_use(house: House) -> None:
     name = uuid4().hex
     first = await begun(house, name)
     await house.stores.artifacts.put(f"_/{name}/dress_mask.png", b"of the first", "image/png")

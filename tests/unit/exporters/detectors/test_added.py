@@ -104,7 +104,7 @@ def renamed(path: Path, names: dict[str, str]) -> Path:
 
 
 @pytest.mark.parametrize("names", [{"images": "image"}, {"output0": "detections"}, {"images": "image/transpose_0"}])
-def test_a_file_may_use_the_names_that_are_used_here(tmp_path: Path, names: dict[str, str]) -> None:
+def test_an_onnx_file_may_use_the_names_that_we_use(tmp_path: Path, names: dict[str, str]) -> None:
     path = renamed(drawn.save(tmp_path / "my.onnx", drawn.yolov8()), names)
     found = answers(inspected(path, "my", LABELS, None), red_and_blue(204, 102))
     np.testing.assert_allclose(found[0, 0], (*drawn.BOX, 0.8, drawn.CLASS), rtol=1e-5)

@@ -148,7 +148,7 @@ PROXIED = {"host": "127.0.0.1:8000", "x_forwarded_for": "192.168.1.5", "x_forwar
         ("https://a.test", {"public_url": "https://a.test", "trusted_proxies": (), "root_path": "/m"}, 200),
     ],
 )
-async def test_a_page_of_ours_is_at_the_address_that_others_reach_us_at(
+async def test_our_pages_are_allowed_at_the_public_address(
     origin: str, settings: Mapping[str, object], status: int
 ) -> None:
     said = {"access": "off", "trusted_proxies": "127.0.0.1", **settings}

@@ -84,7 +84,7 @@ async def test_a_truncated_line_does_not_lose_other_lines(tmp_path: Path) -> Non
     assert await log.entries(AuditFilter()) == (two, one)
 
 
-async def test_a_full_disk_is_told(tmp_path: Path) -> None:
+async def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     folder = settings.maskwright_home / "access"
     folder.mkdir(parents=True)

@@ -95,7 +95,7 @@ async def test_random_keys_cause_no_database_lookup(store: CountedKeys) -> None:
     assert await code(known, good) == "let in"
 
 
-async def test_a_new_key_is_let_in_while_others_are_tried(store: CountedKeys) -> None:
+async def test_a_new_key_is_accepted_while_many_unknown_keys_are_tried(store: CountedKeys) -> None:
     clock = Clock()
     known = KnownKeys(store, clock)
     for number in range(500):

@@ -58,6 +58,6 @@ def test_a_path_cannot_escape_its_folder():
     assert artifact_key("..", ".", "../x") == "%2E%2E/%2E/..%2Fx"
 
 
-def test_a_photo_is_kept_under_its_job():
+def test_a_photo_is_stored_under_its_job():
     job = uuid.UUID("6f1c0e4e-0d0e-4a57-8f2b-0f6a3c1e9d11")
     assert photo_key(job) == "6f1c0e4e-0d0e-4a57-8f2b-0f6a3c1e9d11"

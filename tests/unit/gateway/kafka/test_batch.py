@@ -73,7 +73,7 @@ def test_any_records_with_a_good_checksum_are_read_without_an_error_and_within_t
     assert read.records or read.unreadable
 
 
-def test_a_second_batch_with_a_wrong_checksum_waits_for_its_own_tries():
+def test_each_batch_with_a_wrong_checksum_gets_its_own_retries():
     broken = built([b"b"], base=1)[:-1] + b"\xff"
     assert offsets(read_on(built([b"a"]) + broken, 0, [])) == ([0], [], 1)
 

@@ -33,7 +33,7 @@ def flow(consumer):
     return FlowControl(consumer, 100, lambda: consumer.now)
 
 
-def test_messages_flow_while_half_of_the_queue_is_free(consumer, flow):
+def test_messages_are_taken_while_half_of_the_queue_is_free(consumer, flow):
     flow.update(50)
     assert not consumer.stopped
     flow.update(49)

@@ -35,7 +35,7 @@ async def test_the_cache_keeps_the_contract(holds: Callable[[Cache], Awaitable[N
     await holds(cache_of(Clock()))
 
 
-async def test_a_result_lives_as_long_as_it_is_told():
+async def test_a_result_expires_at_the_given_time():
     clock = Clock()
     cache = cache_of(clock)
     await cache.keep(entry(1, similarity=similarity()))
@@ -86,7 +86,7 @@ async def test_a_job_that_ends_brings_its_result():
     assert await stores.cache.find(key(2)) is None
 
 
-async def test_a_job_may_come_with_its_outcome():
+async def test_a_job_may_be_submitted_with_its_outcome():
     stores = stores_of(Clock())
     (submission,) = await stores.jobs.submit([request("u", outcome=Outcome({"cached": True}))])
     assert (submission.job.state, submission.job.finished_at is not None) == ("completed", True)

@@ -54,7 +54,7 @@ async def test_nothing_is_kept_where_something_cannot_be(clock):
     assert await take_due(stores.outbox, 1) == []
 
 
-async def test_a_job_that_comes_failed_is_finished_and_told(stores):
+async def test_a_job_submitted_as_failed_is_finished_and_reported(stores):
     job = request(outcome=MISTAKEN, callbacks=TOLD)
     await stores.jobs.submit([job])
     kept = await stores.jobs.get(job.id)
@@ -126,7 +126,7 @@ async def test_a_job_that_waits_for_its_next_attempt_keeps_its_users_later_ones_
     assert (await stores.jobs.get(first.id)).last_failure == AWAY
 
 
-async def test_a_job_whose_lease_is_over_is_given_to_another(stores, clock):
+async def test_a_job_with_an_expired_lease_goes_to_another_worker(stores, clock):
     await stores.jobs.submit([request()])
     first = (await stores.jobs.claim("one", 1, 10))[0]
     clock.forward(9.9)
@@ -226,7 +226,7 @@ async def test_only_deleted_jobs_are_removed(stores):
     assert await stores.jobs.get(job.id) is not None
 
 
-async def test_the_id_of_a_deleted_job_is_free(stores):
+async def test_a_deleted_jobs_request_id_is_free(stores):
     job = request("ann")
     await stores.jobs.submit([job])
     await stores.jobs.delete(job.id)
@@ -237,7 +237,7 @@ async def test_the_id_of_a_deleted_job_is_free(stores):
     assert await results(stores, other) == [("known", other.id)]
 
 
-async def test_jobs_that_ended_long_ago_expire(stores, clock):
+async def test_jobs_expire_after_the_retention(stores, clock):
     old, young = request(), request()
     await stores.jobs.submit([old])
     await run(stores)

@@ -39,7 +39,7 @@ def test_nothing_given_is_what_the_steps_take_for_nothing() -> None:
 @pytest.mark.parametrize(
     "fields", [{"smallest_face": 7}, {"smallest_object": 10_001}, {"rotations": "sometimes"}, {"smallest_face": "nan"}]
 )
-def test_how_closely_to_look_has_limits(fields: dict[str, object]) -> None:
+def test_search_detail_parameters_have_limits(fields: dict[str, object]) -> None:
     assert next(iter(fields)) in refusal(**fields)
 
 

@@ -74,7 +74,7 @@ def test_an_invalid_public_endpoint_is_refused(endpoint):
     ("changes", "warnings"),
     [({}, 0), ({"presigned_url_expiry": 604_801}, 1), ({"presigned_url_expiry": 604_801, "base_url": "https://x"}, 0)],
 )
-def test_links_that_end_early_are_said_to(changes, warnings):
+def test_links_that_expire_early_are_reported(changes, warnings):
     with capture_logs() as lines:
         warn_of_short_links(Settings(**changes))
     assert [line["log_level"] for line in lines] == ["warning"] * warnings

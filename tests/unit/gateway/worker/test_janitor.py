@@ -65,7 +65,7 @@ async def put(stores: Stores, request: NewJob, name: str) -> StoredArtifact:
     return StoredArtifact(name, key, "image/png", 4)
 
 
-async def test_a_deleted_jobs_objects_go_once_no_worker_can_write_them_any_more() -> None:
+async def test_a_deleted_jobs_objects_are_removed_once_no_worker_can_write_them() -> None:
     stores = stores_at(clock := Time())
     other = await completed(stores, new_job("123"))
     job = await running(stores, new_job("123"))
@@ -113,7 +113,7 @@ async def test_a_removal_that_waits_for_a_held_lock_is_not_counted_as_failed(mon
     assert await stores.jobs.deleting(job.id) is None
 
 
-async def test_jobs_past_their_time_are_deleted_and_removed() -> None:
+async def test_expired_jobs_are_deleted_and_removed() -> None:
     stores = stores_at(clock := Time())
     old = await completed(stores, new_job())
     clock.pass_by(days=3)
@@ -154,7 +154,7 @@ async def test_photos_that_were_left_behind_are_removed() -> None:
     assert sorted(await stores.photos.keys("")) == sorted([late, *kept])
 
 
-async def test_results_past_their_time_go() -> None:
+async def test_expired_results_are_removed() -> None:
     stores = stores_at(clock := Time())
     await stores.cache.keep(entry(1, life_s=60))
     await stores.cache.keep(entry(2, life_s=120))
@@ -176,7 +176,7 @@ async def photo_of(stores: Stores, request: NewJob) -> None:
     await stores.photos.put(request.image.location, b"photo", "image/png")
 
 
-async def test_a_failed_messages_photo_stays_until_its_entry_is_closed() -> None:
+async def test_a_failed_messages_photo_is_kept_until_its_dead_letter_is_closed() -> None:
     stores = stores_at(Time())
     message = (await completed(stores, new_job())).request
     await photo_of(stores, message)
@@ -232,7 +232,7 @@ async def test_the_next_writer_removes_a_dead_writers_objects() -> None:
         assert await stores.artifacts.keys("") == []
 
 
-async def test_a_job_that_was_looked_for_while_it_could_still_be_written_is_looked_for_again() -> None:
+async def test_a_deleted_jobs_objects_are_searched_again_while_a_worker_could_write_them() -> None:
     stores = stores_at(clock := Time())
     job = await running(stores, new_job("123"))
     assert await stores.jobs.delete(job.id)
