@@ -33,7 +33,7 @@ check: environment ## Lint, type-check, and see who imports whom
 
 bench: models ## Measure throughput and latency against the bare loop
 	$(BIN)/python -m loadtests
-	$(BIN)/python -m loadtests.hiding
+	$(BIN)/python -m loadtests.redaction
 
 parity: models ## Compare with MediaPipe's own Pose and FaceMesh (in an environment of its own)
 	$(BIN)/python -m tests.parity

@@ -1,1 +1,1 @@
-"""How Maskwright is put on machines."""
+"""Deployment: everything that puts Maskwright on machines."""

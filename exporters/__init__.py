@@ -1,6 +1,6 @@
-"""Checkpoint catalogue, fetching, and the translation of checkpoints to ONNX with parity reports."""
+"""The checkpoint catalogue, fetching, and the translation of checkpoints to ONNX with parity reports."""
 
 import os
 
-# From 1.29 on, onnxruntime reports sessions and models to its maker over the network; it reads this as it is imported.
+# From 1.29 on, onnxruntime reports sessions and models to its maker. It reads this variable when it is imported.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"

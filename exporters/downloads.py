@@ -1,4 +1,4 @@
-"""What every kind of fetching needs, and files at a URL: a lost connection or a restart only interrupts a download."""
+"""What every kind of fetching needs, and files at a URL. A lost connection or a restart only interrupts a download."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,13 +19,13 @@ _TIMEOUT_S = 30.0
 
 @dataclass(frozen=True)
 class Part:
-    """The file `path`, of at most `size` bytes: what the catalogue says of it."""
+    """The file `path` of at most `size` bytes, as the catalogue says."""
 
     path: Path
     size: int
 
     def fill(self, source: IO[bytes]) -> None:
-        """Write all of `source`. Raises FetchError as soon as it is longer than it may be; then nothing is left."""
+        """Write all of `source`. Raises FetchError as soon as it is too long. Then nothing is left."""
         try:
             with self.path.open("wb") as target:
                 while chunk := source.read(_CHUNK):
@@ -36,26 +36,26 @@ class Part:
             raise
 
     def require(self, size: int) -> None:
-        """Raise FetchError where so many bytes are more than there may be."""
+        """Raise FetchError if there are more bytes than allowed."""
         if size > self.size:
             raise FetchError(f"{self.path.stem} is longer than the {self.size} bytes that the catalogue says")
 
 
 class Listener:
-    """Watches tasks that are known by name; this one shows nothing."""
+    """Watches tasks by name. This one shows nothing."""
 
     def started(self, task: str, total: int | None) -> None:
-        """A task begins; `total` in bytes, None where it cannot be foreseen."""
+        """A task begins. `total` is in bytes, None if it is not known."""
 
     def advanced(self, task: str, done: int) -> None:
         """`done` bytes so far."""
 
     def finished(self, task: str) -> None:
-        """The task has ended, well or not."""
+        """The task has ended, successfully or not."""
 
     @contextmanager
     def watching(self, task: str, total: int | None = None) -> Iterator[None]:
-        """Within the context the task goes on."""
+        """The task lasts as long as the context."""
         self.started(task, total)
         try:
             yield
@@ -64,7 +64,7 @@ class Listener:
 
 
 class FileSource(BaseModel):
-    """Where one file of the catalogue comes from; `archive` names what is downloaded once for all its members."""
+    """Where one file of the catalogue comes from. `archive` names what is downloaded once for all its members."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -87,14 +87,14 @@ class UrlSource(FileSource):
 
     @property
     def member(self) -> str:
-        """The file, called by its URL."""
+        """The file, named by its URL."""
         return self.url
 
     def retrieve(self, targets: Mapping[str, Part], listener: Listener) -> None:
-        """Download to the one path of `targets`, going on from what an earlier call left there.
+        """Download to the one path of `targets`, continuing what an earlier call left there.
 
-        Raises FetchError; what has arrived then stays, with the server's validator beside it. Public hosts are asked
-        through the proxy of the environment, where there is one.
+        Raises FetchError. What has arrived then stays, with the server's validator beside it. Public hosts are asked
+        through the proxy of the environment, if there is one.
         """
         (part,) = targets.values()
         try:
@@ -128,7 +128,7 @@ def _download(client: httpx.Client, url: str, part: Part, listener: Listener) ->
 
 
 def _resume_headers(path: Path) -> dict[str, str]:
-    """Ask for the missing rest, if the file is still the one begun; uncompressed, so that bytes count."""
+    """Ask for the missing rest if the file is still the same, without compression, so that bytes can be counted."""
     headers = {"Accept-Encoding": "identity"}
     validator = _validator(path)
     if path.exists() and path.stat().st_size and validator.exists():
@@ -145,7 +145,7 @@ def _start(response: httpx.Response) -> int | None:
 
 
 def _save_validator(response: httpx.Response, path: Path) -> None:
-    """Keep a strong ETag, else the date; without either an interrupted download starts over (RFC 9110 §13.1.5)."""
+    """Keep a strong ETag, else the date. Without either, an interrupted download starts again (RFC 9110 §13.1.5)."""
     etag = response.headers.get("ETag", "")
     validator = etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", "")
     if validator:
@@ -155,7 +155,7 @@ def _save_validator(response: httpx.Response, path: Path) -> None:
 
 
 def _append(response: httpx.Response, part: Part, start: int, listener: Listener) -> None:
-    """A file that grows too long is not gone on with: FetchError, and nothing is left."""
+    """Append to the file. If it grows too long, FetchError is raised and nothing is left."""
     url, length = str(response.url), response.headers.get("Content-Length")
     total = start + int(length) if length else None
     try:

@@ -2,7 +2,7 @@
 
 
 class ExporterError(Exception):
-    """Anything a user can be told about in one sentence: the base of every error raised here."""
+    """The base of every error raised here. A user can be told about it in one sentence."""
 
 
 class CatalogueError(ExporterError):
@@ -21,12 +21,12 @@ class FetchError(ExporterError):
 
 
 class IntegrityError(FetchError):
-    """A fetched file is not the catalogued one."""
+    """A fetched file differs from the catalogued one."""
 
 
 class TranslationError(ExporterError):
-    """A checkpoint cannot be expressed in ONNX by this translator."""
+    """This translator cannot express a checkpoint in ONNX."""
 
 
 class ParityError(ExporterError):
-    """An exported model differs from its checkpoint by more than the bar."""
+    """An exported model differs too much from its checkpoint."""

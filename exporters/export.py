@@ -1,4 +1,4 @@
-"""Exporting models: checkpoint to model.onnx and parity.json, or neither."""
+"""Export models: from a checkpoint to model.onnx and parity.json, or to neither."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -16,7 +16,7 @@ from exporters.repository import Building, building
 
 
 class ModelState(StrEnum):
-    """Of an exported model on this machine."""
+    """State of an exported model on this machine."""
 
     READY = "ready"
     MISSING = "missing"
@@ -25,7 +25,7 @@ class ModelState(StrEnum):
 
 
 def model_state(recipe: Recipe, catalogue: Catalogue, paths: Paths) -> ModelState:
-    """Whether the model is there, is the one its report describes, and is what an export would make today."""
+    """Whether the model exists, is the one its report describes, and is what an export would make today."""
     found = _file_state(recipe.name, paths)
     written = read_report(paths.parity(recipe.name))
     if found is not ModelState.READY or written is None:
@@ -35,7 +35,7 @@ def model_state(recipe: Recipe, catalogue: Catalogue, paths: Paths) -> ModelStat
 
 
 def added_models(paths: Paths) -> dict[str, ModelState]:
-    """The models that users added, by name: exported as well, but by no recipe here."""
+    """The models that users added, by name. They are exported too, but by no recipe here."""
     exported = {path.parent.parent.name for path in paths.model_repository.glob("*/1/parity.json")}
     own = exported.difference(recipe.name for recipe in recipes.RECIPES)
     return {name: _file_state(name, paths) for name in sorted(own)}
@@ -44,10 +44,10 @@ def added_models(paths: Paths) -> dict[str, ModelState]:
 def export_models(
     names: Sequence[str] = (), *, listener: Listener | None = None, paths: Paths = DEFAULT_PATHS
 ) -> list[ParityReport]:
-    """Export the models `names` that are not ready, fetching what they need.
+    """Export the models `names` that are not ready, and fetch what they need.
 
     Without names: all that a pipeline uses and whose checkpoints can be had here. Returns the parity reports, also of
-    models that were ready. Raises what fetching raises, TranslationError, and ParityError; then no model is left.
+    models that were ready. Raises what fetching raises, TranslationError, and ParityError. Then no model is left.
     """
     catalogue = load(paths.catalogue)
     chosen = recipes.select(names, selectable(names, paths))
@@ -55,7 +55,7 @@ def export_models(
 
 
 def _file_state(name: str, paths: Paths) -> ModelState:
-    """Whether the model is there and is the one its report describes."""
+    """Whether the model exists and is the one its report describes."""
     model, written = paths.model(name), read_report(paths.parity(name))
     if not model.exists():
         return ModelState.MISSING
@@ -76,7 +76,7 @@ def _ensure(recipe: Recipe, catalogue: Catalogue, listener: Listener, paths: Pat
 
 
 def _ready(recipe: Recipe, catalogue: Catalogue, paths: Paths) -> ParityReport | None:
-    """The report of a model that needs no export: another process may have made it meanwhile."""
+    """The report of a model that needs no export, because another process may have made it meanwhile."""
     written = read_report(paths.parity(recipe.name))
     return written if model_state(recipe, catalogue, paths) is ModelState.READY else None
 
@@ -94,9 +94,9 @@ def _export(
 
 
 def build_model(recipe: Recipe, checkpoints: Sequence[Path], photos: Sequence[Path], version: Path) -> ParityReport:
-    """Build a model of the files `checkpoints` in a folder of its own, and hold it against them on `photos`.
+    """Build a model from the files `checkpoints` in its own folder, and compare it with them on `photos`.
 
-    Raises TranslationError, also where a file changes meanwhile, and ParityError.
+    Raises TranslationError, also if a file changes meanwhile, and ParityError.
     """
     digests, exporter = _digests(checkpoints), exporter_fingerprint()
     content = recipe.build(checkpoints, {**digests, "exporter": exporter}).SerializeToString()
@@ -122,7 +122,7 @@ def _digests(files: Sequence[Path]) -> dict[str, str]:
 
 
 def _fetched(recipe: Recipe, listener: Listener, paths: Paths) -> list[Path]:
-    """The recipe's files in its order, which the catalogue need not have."""
+    """The recipe's files in its order, which may differ from the catalogue's."""
     fetch_all(recipe.checkpoints, listener=listener, paths=paths)
     return [paths.files / name for name in recipe.checkpoints]
 

@@ -1,4 +1,4 @@
-"""Fetching catalogued files: each is checked before it takes its name."""
+"""Fetch catalogued files. Each is verified before it gets its name."""
 
 import fcntl
 from collections import defaultdict
@@ -13,7 +13,7 @@ from exporters.errors import IntegrityError
 
 
 class State(StrEnum):
-    """Of a catalogued file on this machine."""
+    """State of a catalogued file on this machine."""
 
     READY = "ready"
     MISSING = "missing"
@@ -21,7 +21,7 @@ class State(StrEnum):
 
 
 def state(entry: Entry, files: Path) -> State:
-    """Whether the file is there and is the catalogued one."""
+    """Whether the file exists and is the catalogued one."""
     path = files / entry.name
     if not path.exists():
         return State.MISSING
@@ -29,13 +29,13 @@ def state(entry: Entry, files: Path) -> State:
 
 
 def unobtainable(catalogue: Catalogue, files: Path) -> dict[str, str]:
-    """Entries that are missing and that this machine has no means to fetch, and why."""
+    """Missing entries that this machine has no means to fetch, and why."""
     missing = [entry for entry in catalogue.file if state(entry, files) is State.MISSING]
     return {entry.name: entry.source.obstacle for entry in missing if entry.source.obstacle}
 
 
 def selectable(names: Sequence[str], paths: Paths) -> Catalogue:
-    """The catalogue to select `names` from; without names, what this machine has or can fetch."""
+    """The catalogue to select `names` from. Without names, what this machine has or can fetch."""
     catalogue = load(paths.catalogue)
     absent = {} if names else unobtainable(catalogue, paths.files)
     return Catalogue(file=tuple(entry for entry in catalogue.file if entry.name not in absent))
@@ -44,10 +44,10 @@ def selectable(names: Sequence[str], paths: Paths) -> Catalogue:
 def fetch_all(
     names: Sequence[str] = (), *, listener: Listener | None = None, paths: Paths = DEFAULT_PATHS
 ) -> list[Path]:
-    """Fetch the entries `names` that are not ready; without names, all that something uses and that can be had here.
+    """Fetch the entries `names` that are not ready. Without names, all that something uses and that can be had here.
 
     Returns their paths. Each archive is downloaded once for all its members. Raises UnknownNameError, FetchError, and
-    IntegrityError for a file that is not the catalogued one: it is removed.
+    IntegrityError for a file that differs from the catalogued one: it is removed.
     """
     entries = selectable(names, paths).select(names)
     paths.files.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def fetch_all(
 
 @contextmanager
 def _exclusive(folder: Path) -> Iterator[None]:
-    """Let one process at a time fetch into `folder`."""
+    """Let only one process at a time fetch into `folder`."""
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

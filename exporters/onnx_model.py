@@ -1,4 +1,4 @@
-"""ONNX graphs as exports write them: nodes and weights; the input, the batch and the versions of every model."""
+"""ONNX graphs as exports write them: nodes and weights, and the input, batch and versions of every model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-# NVIDIA's 24.10 container loads these; later ones are not needed by any operator here.
+# NVIDIA's 24.10 container can load these. No operator here needs later ones.
 OPSET = 17
 IR_VERSION = 8
 INPUT = "image"
@@ -19,36 +19,36 @@ Attribute = int | float | str | Sequence[int] | Sequence[float]
 
 @dataclass
 class Emitter:
-    """Nodes in execution order; names start with `prefix`, then follow the operator and its place."""
+    """Nodes in execution order. A name starts with `prefix`, then come the operator and its position."""
 
     prefix: str = ""
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     initializers: list[onnx.TensorProto] = field(default_factory=list)
 
     def node(self, kind: str, inputs: Sequence[str], *, name: str | None = None, **attributes: Attribute) -> str:
-        """Append a node with one output; returns its name: `name` where given."""
+        """Append a node with one output. Returns its name, which is `name` if given."""
         output = name or f"{self.prefix}{kind.lower()}_{len(self.nodes)}"
         self._append(kind, inputs, [output], attributes)
         return output
 
     def top(self, values: str, most: str) -> tuple[str, str]:
-        """Append a TopK of N×A; returns the values N×K and their places int64 N×K, largest first."""
+        """Append a TopK of N×A. Returns the values N×K and their places int64 N×K, largest first."""
         name = f"{self.prefix}topk_{len(self.nodes)}"
         self._append("TopK", [values, most], [f"{name}_values", f"{name}_places"], {"axis": 1})
         return f"{name}_values", f"{name}_places"
 
     def constant(self, array: NDArray[np.generic]) -> str:
-        """Append an initializer; returns its name."""
+        """Append an initializer. Returns its name."""
         name = f"{self.prefix}constant_{len(self.initializers)}"
         self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
     def integers(self, values: Sequence[int]) -> str:
-        """Append an int64 vector; returns its name."""
+        """Append an int64 vector. Returns its name."""
         return self.constant(np.asarray(values, np.int64))
 
     def scalar(self, value: float) -> str:
-        """Append a float32 scalar; returns its name."""
+        """Append a float32 scalar. Returns its name."""
         return self.constant(np.asarray(value, np.float32))
 
     def _append(
@@ -70,7 +70,7 @@ def float_output(name: str, dimensions: Dimensions) -> onnx.ValueInfoProto:
 
 
 def checked_model(graph: onnx.GraphProto, metadata: Mapping[str, str]) -> onnx.ModelProto:
-    """A model of `graph`, with the shapes that follow; raises what onnx raises where it is not valid."""
+    """A model of `graph`, with inferred shapes. Raises what onnx raises if it is not valid."""
     opset = helper.make_opsetid("", OPSET)
     model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="maskwright")
     helper.set_model_props(model, dict(metadata))

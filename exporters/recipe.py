@@ -1,4 +1,4 @@
-"""How one model is made of its checkpoint, and how both are run on photos, for comparison."""
+"""How one model is made from its checkpoint, and how both are run on photos for comparison."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -23,11 +23,11 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 from exporters.errors import FetchError, TranslationError
 
 Outputs: TypeAlias = Mapping[str, NDArray[np.float32]]
-"""Values by output; the first dimension counts images."""
+"""Values by output. The first dimension counts images."""
 BAR = 1e-3
-"""Of a model that computes as its checkpoint does."""
+"""The bar for a model that computes as its checkpoint does."""
 RUNTIME_ERRORS = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException)
-"""What onnxruntime raises of a model; they share no base class."""
+"""What onnxruntime raises for a model. These errors share no base class."""
 _ALL = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
 _NONE = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
 Image = NDArray[np.uint8]
@@ -35,16 +35,16 @@ Image = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Recipe(ABC):
-    """A model made of catalogued files, called `checkpoints`; the paths that methods take are theirs, in that order."""
+    """A model made from catalogued files, the `checkpoints`. Methods take the paths of these, in that order."""
 
     name: str
     checkpoints: tuple[str, ...]
     bar: ClassVar[float] = BAR
-    """The largest difference to the checkpoint, in the units of `as_used`."""
+    """The largest allowed difference to the checkpoint, in the units of `as_used`."""
 
     @abstractmethod
     def size(self, files: Sequence[Path]) -> tuple[int, int]:
-        """(width, height) of the images that the model is tried on."""
+        """(width, height) of the images on which the model is tried."""
 
     @abstractmethod
     def build(self, files: Sequence[Path], metadata: Mapping[str, str]) -> onnx.ModelProto:
@@ -52,13 +52,13 @@ class Recipe(ABC):
 
     @abstractmethod
     def references(self, files: Sequence[Path], images: NDArray[np.uint8]) -> tuple[Outputs, Outputs]:
-        """What the checkpoint itself answers, by two ways of computing it: how far they are apart is its spread.
+        """The checkpoint's own outputs, computed in two ways. The distance between them is its spread.
 
-        The same twice where there is but one way.
+        Both are the same if there is only one way.
         """
 
     def aligned(self, outputs: Outputs, reference: Outputs) -> Outputs:  # noqa: ARG002 - most keep their order
-        """The outputs in an order in which values of equal meaning stand at equal places as in the reference."""
+        """The outputs, ordered so that values with the same meaning are at the same places as in the reference."""
         return outputs
 
 
@@ -68,9 +68,9 @@ def run_onnx(model: bytes, images: NDArray[np.uint8]) -> Outputs:
 
 
 def run_network(model: bytes, images: NDArray[np.generic]) -> tuple[Outputs, Outputs]:
-    """The outputs of a network of one input, by onnxruntime's fused kernels and by the operators one by one.
+    """The outputs of a network with one input: by onnxruntime's fused kernels, and by the single operators.
 
-    Raises TranslationError where it cannot be run.
+    Raises TranslationError if it cannot be run.
     """
     (source,) = onnx.load_from_string(model).graph.input
     feed = {source.name: images}
@@ -87,7 +87,7 @@ def _run(model: bytes, feed: Mapping[str, NDArray[np.generic]], level: onnxrunti
 def _outputs(
     model: bytes, feed: Mapping[str, NDArray[np.generic]], level: onnxruntime.GraphOptimizationLevel
 ) -> Outputs:
-    """All images at once where the model takes any number, else one by one."""
+    """All images at once if the model accepts any number, else one by one."""
     session = onnxruntime.InferenceSession(model, _options(level), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     ((source, images),) = feed.items()
@@ -107,7 +107,7 @@ def _options(level: onnxruntime.GraphOptimizationLevel) -> onnxruntime.SessionOp
 def sample_batch(photos: Sequence[Path], size: tuple[int, int]) -> Image:
     """Each photo twice, letterboxed and as its centre square: uint8 N×height×width×3, RGB. Raises FetchError.
 
-    `size` is (width, height); of the squares on its longer side the middle is taken.
+    `size` is (width, height). The middle is cut from squares with its longer side.
     """
     images = [_read(photo) for photo in photos]
     squares = np.stack([square(image, max(size)) for image in images for square in (letterbox, centre_square)])

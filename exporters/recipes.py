@@ -1,4 +1,4 @@
-"""Which checkpoint becomes which model, and what its inputs and outputs are called."""
+"""Which checkpoint becomes which model, and the names of its inputs and outputs."""
 
 from collections.abc import Sequence
 from types import MappingProxyType
@@ -21,7 +21,7 @@ def _tflite(name: str, checkpoint: str, input_range: InputRange, **outputs: str)
     return TfliteRecipe(name, (checkpoint,), input_range, names)
 
 
-# Input ranges: the ImageToTensorCalculator options of MediaPipe 0.10.21's own graphs for these files.
+# Input ranges are the ImageToTensorCalculator options of MediaPipe 0.10.21's own graphs for these files.
 RECIPES: tuple[Recipe, ...] = (
     _tflite("pose_detection", "pose_detection.tflite", SYMMETRIC, boxes="Identity", scores="Identity_1"),
     _tflite(
@@ -56,7 +56,7 @@ RECIPES: tuple[Recipe, ...] = (
 
 
 def select(names: Sequence[str], catalogue: Catalogue) -> list[Recipe]:
-    """The recipes called `names`; without names, those whose checkpoints something uses. Raises UnknownNameError."""
+    """The recipes called `names`, or without names those whose checkpoints are used. Raises UnknownNameError."""
     if not names:
         used = {entry.name for entry in catalogue.file if entry.used_by}
         return [recipe for recipe in RECIPES if used.issuperset(recipe.checkpoints)]

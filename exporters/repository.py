@@ -1,7 +1,7 @@
-"""Changes of the model repository: a folder is built aside and takes its name whole, one process at a time.
+"""Changes of the model repository. A folder is built aside and gets its name when complete, one process at a time.
 
-Whoever is killed leaves the repository as it was, or between two renames without that model, never with half of it. The
-next change removes what was left in `.building`.
+A process that is killed leaves the repository as it was or, between two renames, without that model, but never with
+half of it. The next change removes what was left in `.building`.
 """
 
 import contextlib
@@ -17,10 +17,10 @@ from exporters.catalogue import Paths
 from steps.object_detectors import detectors_of
 
 BUILDING = ".building"
-"""A folder in the repository, on the same file system as what is put in place from it."""
+"""A folder in the repository, on the same file system as the folders that are moved into place from it."""
 _LOCK = ".lock"
 _FOLDER_MODE, _FILE_MODE = 0o755, 0o644
-"""Triton may run as another user than who exports."""
+"""Triton may run as another user than the exporter."""
 
 
 class Building:
@@ -31,7 +31,7 @@ class Building:
 
     @contextmanager
     def draft(self, target: Path) -> Iterator[Path]:
-        """An empty folder that takes the place of `target` in the end; nothing is left where an error comes first."""
+        """An empty folder that replaces `target` at the end. After an error nothing is left."""
         draft = Path(mkdtemp(prefix="new-", dir=self._folder))
         try:
             yield draft
@@ -44,7 +44,7 @@ class Building:
             shutil.rmtree(draft, ignore_errors=True)
 
     def remove(self, target: Path) -> None:
-        """Take a folder away in one step, where it is there."""
+        """Remove a folder in one step, if it is there."""
         aside = Path(mkdtemp(prefix="old-", dir=self._folder))
         with contextlib.suppress(FileNotFoundError):
             target.rename(aside / "old")
@@ -58,7 +58,7 @@ class Building:
 
 @contextmanager
 def building(model_repository: Path) -> Iterator[Building]:
-    """Wait until nobody else changes the repository, and keep others from it. Raises OSError."""
+    """Wait until nobody else changes the repository, and keep others out. Raises OSError."""
     folder = model_repository / BUILDING
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / _LOCK).open("w") as lock:
@@ -69,7 +69,7 @@ def building(model_repository: Path) -> Iterator[Building]:
 
 
 def half_built(paths: Paths) -> Mapping[str, str]:
-    """By name, what is in the repository and cannot be used, or was not built by us; and what a killed process left."""
+    """By name, what in the repository is unusable or not built by us, and what a killed process left."""
     found = dict(detectors_of(paths.model_repository).broken)
     for model in detectors_of(paths.model_repository).models:
         name = model.detector.model
@@ -86,7 +86,7 @@ def half_built(paths: Paths) -> Mapping[str, str]:
 
 
 def _abandoned(folder: Path) -> list[Path]:
-    """What nobody works on."""
+    """Folders that nobody works on."""
     try:
         with (folder / _LOCK).open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -100,7 +100,7 @@ def _leftovers(folder: Path) -> list[Path]:
 
 
 def _settle(folder: Path) -> None:
-    """Let everybody read it, and have it on the disk before it has its name."""
+    """Make it readable by everybody, and have it on the disk before it gets its name."""
     for path in (*folder.rglob("*"), folder):
         path.chmod(_FOLDER_MODE if path.is_dir() else _FILE_MODE)
         _flush(path)

@@ -1,6 +1,6 @@
-"""Measurements: throughput, latency, where the time goes."""
+"""Measurements: throughput, latency, and where the time goes."""
 
 import os
 
-# Before numpy is imported: the bare loop is to have what the launcher gives Triton.
+# Before numpy is imported: the bare loop gets the same environment as the launcher gives Triton.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

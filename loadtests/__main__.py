@@ -1,4 +1,4 @@
-"""`make bench`: what serving costs, against the bare loop of the same work."""
+"""`make bench`: the cost of serving, compared with a bare loop of the same work."""
 
 import asyncio
 import base64
@@ -29,7 +29,7 @@ _console = Console()
 
 @dataclass(frozen=True)
 class Round:
-    """One round of all measurements; rounds are repeated because a machine's speed drifts."""
+    """One round of all measurements. Rounds are repeated, because a machine's speed drifts."""
 
     compared: Comparison
     lone_bare: Load

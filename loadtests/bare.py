@@ -1,4 +1,4 @@
-"""The bare loop: the same decode, models and masks, with no server around them."""
+"""The bare loop: the same decoding, models and masks, without servers."""
 
 import multiprocessing
 import threading
@@ -20,7 +20,7 @@ from steps.tensors import Tensors, bytes_tensor
 
 
 def pipeline(name: str, threads: int) -> Ensemble:
-    """An ensemble in this process as the launcher writes it, each model on `threads` threads."""
+    """An ensemble in this process, as the launcher writes it, with `threads` threads for each model."""
     cv2.setNumThreads(threads)
     options = SessionOptions(intra_op_thread_count=threads, allow_spinning=False)
     with TemporaryDirectory() as folder:
@@ -34,7 +34,7 @@ def request(photo: bytes, parameters: bytes) -> Tensors:
 
 
 def loop(name: str, inputs: Tensors, workers: int, threads: int, seconds: float) -> Load:
-    """Run the pipeline over and over on `workers` threads, each with sessions of its own on `threads` threads."""
+    """Run the pipeline repeatedly on `workers` threads. Each has its own sessions with `threads` threads."""
     pipelines = [pipeline(name, threads) for _ in range(workers)]
     for warm in pipelines:
         warm(inputs)
@@ -58,7 +58,7 @@ def loop(name: str, inputs: Tensors, workers: int, threads: int, seconds: float)
 
 
 def loop_in_processes(name: str, inputs: Tensors, workers: int, threads: int, seconds: float) -> Load:
-    """The same in processes of their own, which no interpreter lock holds back: the machine's limit."""
+    """The same in separate processes, which no interpreter lock slows down. This is the machine's limit."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(workers) as pool:
         loads = pool.starmap(loop, [(name, dict(inputs), 1, threads, seconds)] * workers, chunksize=1)
@@ -66,7 +66,7 @@ def loop_in_processes(name: str, inputs: Tensors, workers: int, threads: int, se
 
 
 def stage_times(name: str, inputs: Tensors, threads: int, runs: int) -> dict[str, float]:
-    """The median time of each stage, milliseconds."""
+    """The median time of each stage, in milliseconds."""
     ensemble = pipeline(name, threads)
     times = defaultdict(list)
     for _ in range(runs):

@@ -1,4 +1,4 @@
-"""`python -m loadtests.cache`: what a hit costs, and a search by similarity, with many results kept."""
+"""`python -m loadtests.cache`: the cost of a hit, and of a search by similarity, with many results stored."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ from loadtests.stack import bench_stack
 
 MASKS = "/v1/run/body_masks"
 CALLERS = {"1": (1, 0.0), "8, each 10 a second": (8, 0.1), "8, one request after the other": (8, 0.0)}
-"""How many, and how long each pauses between an answer and its next request, in seconds."""
+"""Number of callers, and the pause of each between an answer and its next request, in seconds."""
 BITS = (3, 10)
 SEARCHES = 200
 GROUP = bytes(32)
@@ -47,7 +47,7 @@ _console = Console()
 
 @dataclass(frozen=True)
 class Search:
-    """Milliseconds of searches that allow so many bits to differ."""
+    """Milliseconds of searches that allow this many bits to differ."""
 
     bits: int
     took_ms: tuple[float, ...]
@@ -81,7 +81,7 @@ def _dsn(settings: Settings) -> str:
 
 
 async def _fill(dsn: str, entries: int, entry_bytes: int) -> None:
-    """Results with random hashes, all of one group: nothing but the hashes tells them apart."""
+    """Results with random hashes in one group, so that only the hashes distinguish them."""
     connection = await asyncpg.connect(dsn)
     random = np.random.default_rng(0)
     for _ in range(0, entries, _BATCH):
@@ -114,7 +114,7 @@ def _rows(random: np.random.Generator, entry_bytes: int) -> Iterator[tuple[objec
 
 
 def _requests(settings: Settings, photo: Path, case: Path | None) -> dict[str, bytes]:
-    """Masks of a JPEG; and contours of a PNG whose landmarks and label map are given."""
+    """Masks of a JPEG, and contours of a PNG with given landmarks and label map."""
     address = ("127.0.0.1", settings.api_port)
     given = read_case(case) if case else find_case(settings, photo)
     return {
@@ -131,26 +131,26 @@ def _hits(settings: Settings, post: bytes, callers: int, seconds: float, pause_s
 
 
 async def _search(dsn: str) -> tuple[list[Search], str]:
-    """Searches for random hashes, and the plan of the last one."""
+    """Searches for random hashes, and the query plan of the last one."""
     connection = await asyncpg.connect(dsn)
     random = np.random.default_rng(1)
     searches = []
     for bits in BITS:
         hashes = [int(one) for one in random.integers(0, 2**64, SEARCHES, np.uint64)]
         searches.append(Search(bits, tuple([await _searched(connection, one, bits) for one in hashes])))
-    plan = await connection.fetch(f"EXPLAIN (ANALYZE, BUFFERS) {NEAR}", *near_values(_likeness(hashes[-1]), bits))
+    plan = await connection.fetch(f"EXPLAIN (ANALYZE, BUFFERS) {NEAR}", *near_values(_similarity(hashes[-1]), bits))
     await connection.close()
     return searches, "\n".join(row[0] for row in plan)
 
 
 async def _searched(connection: asyncpg.Connection, photo_hash: int, bits: int) -> float:
-    values = near_values(_likeness(photo_hash), bits)
+    values = near_values(_similarity(photo_hash), bits)
     began = time.perf_counter()
     await connection.fetch(NEAR, *values)
     return (time.perf_counter() - began) * 1000
 
 
-def _likeness(photo_hash: int) -> Similarity:
+def _similarity(photo_hash: int) -> Similarity:
     return Similarity(GROUP, photo_hash, b"", 0.0)
 
 

@@ -1,4 +1,4 @@
-"""Callers that cost little: HTTP/1.1 over asyncio streams, so that the two cores are left to what is measured."""
+"""Callers that cost little: HTTP/1.1 over asyncio streams, so that the two cores are free for what is measured."""
 
 import asyncio
 import random
@@ -13,7 +13,7 @@ BOUNDARY = b"maskwright-bench"
 
 @dataclass(frozen=True)
 class Load:
-    """What a run of callers saw: seconds in all, and the latency of each request in milliseconds."""
+    """What a run of callers saw: total seconds, and the latency of each request in milliseconds."""
 
     wall: float
     latencies: NDArray[np.float64]
@@ -43,7 +43,7 @@ def multipart_request(host: str, port: int, path: str, photo: bytes, fields: dic
 async def call_repeatedly(  # noqa: PLR0913, PLR0917 a load has that many sides
     host: str, port: int, request: bytes, callers: int, seconds: float, pause_s: float = 0.0
 ) -> Load:
-    """Send the request from `callers` connections, each as soon as it has its answer and has paused.
+    """Send the request over `callers` connections. Each sends again when it has its answer and has paused.
 
     Raises RuntimeError for an answer other than 200.
     """
@@ -74,7 +74,7 @@ async def _caller(host: str, port: int, request: bytes, end: float, pause_s: flo
 
 
 async def _pause(pause_s: float) -> None:
-    """Each time another one, so that callers do not keep step."""
+    """A different pause each time, so that callers do not run in step."""
     await asyncio.sleep(pause_s * random.uniform(0.0, 2.0))  # noqa: S311
 
 

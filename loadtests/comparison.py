@@ -1,4 +1,4 @@
-"""A pipeline served by the stack, against the bare loop of the same work."""
+"""A pipeline served by the stack, compared with a bare loop of the same work."""
 
 import asyncio
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _STAGE_RUNS = 40
 
 @dataclass(frozen=True)
 class Comparison:
-    """The bare loop on two threads and in two processes, and the same served to many callers."""
+    """The bare loop on two threads and in two processes, and the same work served to many callers."""
 
     bare: Load
     processes: Load
@@ -40,7 +40,7 @@ class Comparison:
 
 
 def compare(model: str, inputs: Tensors, address: tuple[str, int], post: bytes, seconds: float) -> Comparison:
-    """Measure each in turn, `seconds` long; `post` is the request that `inputs` stand for."""
+    """Measure each in turn, `seconds` long. `post` is the request with these `inputs`."""
     return Comparison(
         bare=loop(model, inputs, workers=CORES, threads=1, seconds=seconds),
         processes=loop_in_processes(model, inputs, workers=CORES, threads=1, seconds=seconds),

@@ -17,7 +17,7 @@ USERS = 100
 
 @dataclass(frozen=True)
 class Passage:
-    """A backlog of messages: how many, seconds from the first one's sending to the last outcome, memory on the way."""
+    """A backlog of messages: how many, seconds from the first send to the last outcome, and memory on the way."""
 
     messages: int
     wall: float

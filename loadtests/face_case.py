@@ -40,7 +40,7 @@ def read_case(folder: Path) -> FaceCase:
 
 
 def find_case(settings: Settings, photo: Path) -> FaceCase:
-    """A photo as a PNG of SIDE×SIDE, with the landmarks that a gateway finds in it and skin with hair about it."""
+    """A photo as a PNG of SIDE×SIDE, with landmarks found by a gateway, and skin and hair drawn around them."""
     pixels = cv2.resize(np.asarray(cv2.imread(str(photo))), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
     png = cv2.imencode(".png", pixels)[1].tobytes()
     return FaceCase(png, _landmarks(settings, png), _label_map())

@@ -1,4 +1,4 @@
-"""`python -m loadtests.faces`: contours of given landmarks and label map, not in the cache, at once and as jobs."""
+"""`python -m loadtests.faces`: contours of given landmarks and label map, without the cache, directly and as jobs."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ def main(
     requests: Annotated[int, typer.Option(help="How many of each kind.")] = 100,
     case: Annotated[Path | None, typer.Option(help="A folder of a photo, landmarks and labels; else made up.")] = None,
 ) -> None:
-    """Measure one caller's requests, one after the other, none of them the same."""
+    """Measure one caller's requests, one after the other, each of them different."""
     with bench_stack(CACHE_ENABLED="true") as settings:
         given = read_case(case) if case else find_case(settings, DEFAULT_PATHS.files / "astronaut.png")
         took_ms = asyncio.run(_measure(settings.local_url, given, requests))
@@ -44,7 +44,7 @@ async def _measure(url: str, case: FaceCase, requests: int) -> dict[str, list[fl
 
 
 async def _timed(client: httpx.AsyncClient, case: FaceCase, requests: int, ask: Ask) -> list[float]:
-    """Milliseconds of each; the outline's width makes every request another one."""
+    """Milliseconds of each. The outline's width makes each request different."""
     took_ms = []
     for number in range(WARM_UPS + requests):
         began = time.perf_counter()

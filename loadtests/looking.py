@@ -1,7 +1,7 @@
-"""`python -m loadtests.looking`: what is found in large photos, against the network at their size, and what it costs.
+"""`python -m loadtests.looking`: what is found in large photos, compared with the network at full size, and its cost.
 
 Faces of the sample photos (and of a folder, if one is given) are pasted into large ones. The network at full size sees
-them in pieces of 1920 pixels; whatever it finds there with a score of 0.5 and at least 20 pixels wide must be found.
+them in pieces of 1920 pixels. Everything it finds there with a score of 0.5, at least 20 pixels wide, must be found.
 """
 
 import json
@@ -35,13 +35,13 @@ SIZES: Sequence[Size] = (
     (4000, 3000), (8000, 1500),
 )  # fmt: skip
 WIDTHS = (21, 22, 24, 26, 28, 32, 36, 42, 50, 64, 90, 140)
-"""Of the faces that are pasted, pixels."""
+"""Widths of the pasted faces, in pixels."""
 TIMED: Sequence[Size] = ((1024, 768), (1600, 1200), (2400, 1800), (4000, 3000), (8160, 6144), (14_000, 3000))
 PIECE, PIECES_SHARE = 1920, 512
 SURE, SMALLEST, SAME = 0.5, 20, 0.3
 MARGIN = 0.6
 NOISE = 4.0
-"""Grey levels: a photo blown up has none of its own, and the detector sees texture in real ones."""
+"""Strength of the noise in grey levels. An enlarged photo has none, and the detector sees texture in real ones."""
 
 Face = tuple[RGB, Float32]
 """A crop of a photo, and the face's box in it."""
@@ -72,7 +72,7 @@ class Reference:
     network: Network
 
     def find(self, photo: RGB) -> Detections:
-        """What scores SURE."""
+        """The objects that score SURE."""
         view = View(photo)
         width, height = view.size
         middles = np.mgrid[0 : width + PIECE : PIECE - PIECES_SHARE, 0 : height + PIECE : PIECE - PIECES_SHARE]
@@ -155,7 +155,7 @@ def _paste(
 
 
 def _crops(reference: Reference, source: RGB) -> Iterator[Face]:
-    """The large faces of a photo with something about them, and their boxes therein."""
+    """The large faces of a photo with some surroundings, and their boxes in the crops."""
     for x1, y1, x2, y2 in reference.find(source).boxes.tolist():
         width = x2 - x1
         if width >= 2 * SMALLEST:

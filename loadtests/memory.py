@@ -24,6 +24,6 @@ class Memory:
 
 
 def _resident(pid: int) -> float:
-    """MiB. Raises OSError where the process is gone."""
+    """MiB. Raises OSError if the process is gone."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / _KIB

@@ -1,4 +1,4 @@
-"""The photo that is measured with, and a server that gives it out."""
+"""The photo for measurements, and a server for it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ def benchmark_jpeg(photo: Path) -> bytes:
 
 @asynccontextmanager
 async def photo_server(jpeg: bytes) -> AsyncIterator[str]:
-    """The URL of the photo, on loopback; it costs next to nothing, so that what is measured has the cores."""
+    """The URL of the photo, on loopback. It costs nearly nothing, so that the cores are free for what is measured."""
     head = f"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\nConnection: close\r\n\r\n"
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""`python -m loadtests.slow`: what other callers notice of one who holds thousands of slow connections."""
+"""`python -m loadtests.slow`: how thousands of slow connections of one caller affect the others."""
 
 import asyncio
 import os
@@ -24,10 +24,10 @@ from loadtests.photo import benchmark_jpeg
 from loadtests.stack import bench_stack
 
 ATTACKER = "127.0.0.2"
-"""Where the slow connections come from; the others' are 127.0.0.1."""
+"""Source address of the slow connections. The others use 127.0.0.1."""
 _TRICKLE_S = 4.0
 _AGAIN_S = 1.0
-"""When a connection that was ended is opened again."""
+"""Seconds until a closed connection is opened again."""
 _QUICK, _QUICK_S = 20, 0.05
 _FAT = b"X-Fat: " + b"y" * 30_000
 _POST = b"POST /v1/run/privacy_blur HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
@@ -50,7 +50,7 @@ def measure(
     seconds: Annotated[float, typer.Option(help="Length of each measurement.")] = 10.0,
     source: Annotated[str, typer.Option(help="The slow caller's address; 127.0.0.1 is the others' own.")] = ATTACKER,
 ) -> None:
-    """Print the others' latency and the gateway's memory, alone and beside each kind of slow connection."""
+    """Print the others' latency and the gateway's memory, alone and with each kind of slow connection."""
     table = Table("beside", "p50 ms", "p99 ms", "gateway MiB", title=f"{connections} slow connections")
     jpeg = benchmark_jpeg(DEFAULT_PATHS.files / "zidane.jpg")
     with bench_stack(CACHE_ENABLED="false") as settings:
@@ -64,14 +64,14 @@ def measure(
 
 @app.command()
 def hold(port: int, kind: str, connections: int, source: str) -> None:
-    """Hold slow connections of a kind until killed; a line on stdout tells when all have been opened."""
+    """Hold slow connections of a kind until killed. A line on stdout tells when all are open."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     asyncio.run(_hold(port, kind, connections, source))
 
 
 def _others(settings: Settings, jpeg: bytes, callers: int, seconds: float) -> tuple[str, str]:
-    """p50 and p99, or that they are turned away."""
+    """p50 and p99, or that they are refused."""
     post = multipart_request("127.0.0.1", settings.api_port, "/v1/run/privacy_blur", jpeg, {"hide": "faces"})
     try:
         load = asyncio.run(call_repeatedly("127.0.0.1", settings.api_port, post, callers, seconds))
@@ -97,7 +97,7 @@ def _slow(port: int, kind: str | None, connections: int, source: str) -> Iterato
 
 
 def _until_taken(port: int) -> None:
-    """Until the gateway has taken in the heads that came all at once: what lasts is measured, not their coming."""
+    """Wait until the gateway has read all heads, which come at once: only the steady state is measured."""
     url, quick = f"http://127.0.0.1:{port}/health/live", 0
     while quick < _QUICK:
         began = time.monotonic()
@@ -115,7 +115,7 @@ async def _hold(port: int, kind: str, connections: int, source: str) -> None:
 
 
 async def _holder(port: int, kind: str, source: str, opened: asyncio.Semaphore) -> None:
-    """One connection after the other, each held for as long as the gateway lets it."""
+    """One connection after the other, each held for as long as the gateway allows."""
     first = True
     while True:
         with suppress(OSError):
@@ -138,7 +138,7 @@ async def _held(port: int, kind: str, source: str, opened: asyncio.Semaphore | N
         while True:
             await asyncio.sleep(_TRICKLE_S)
             await loop.sock_sendall(connection, _TRICKLES.get(kind, b""))
-            with suppress(BlockingIOError):  # where nothing has come, it still holds
+            with suppress(BlockingIOError):  # nothing has come, so it is still held
                 connection.recv(1)
                 return
 

@@ -1,4 +1,4 @@
-"""A stack for one measurement, in a folder that is removed afterwards."""
+"""A stack for one measurement, in a temporary folder."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from gateway.supervision import stopping
 
 @contextlib.contextmanager
 def bench_stack(**given: str) -> Iterator[Settings]:
-    """Start everything with the environment's settings and those given, and stop it in the end."""
+    """Start everything with the environment's settings and the given ones, and stop it at the end."""
     with tempfile.TemporaryDirectory() as home:
         os.environ["MASKWRIGHT_HOME"] = home
         os.environ["ALLOWED_NETWORKS"] = "127.0.0.0/8"  # the photos come from this machine

@@ -1,6 +1,7 @@
-"""`python -m loadtests.tenants`: what one tenant's flood of jobs does to another tenant's, and what a claim costs.
+"""`python -m loadtests.tenants`: how one tenant's flood of jobs affects another tenant, and the cost of a claim.
 
-The queue alone, on a PostgreSQL that is started for it: workers hold each job for a while in place of its work.
+Only the queue is measured, on a PostgreSQL that is started for it. Workers hold each job for a while instead of working
+on it.
 """
 
 import asyncio
@@ -24,8 +25,8 @@ from rich.table import Table
 
 from deploy.embedded.environment import Addresses
 from deploy.embedded.folders import Folders
-from deploy.embedded.keeper import Keeper
 from deploy.embedded.postgres import Postgres
+from deploy.embedded.supervisor import ServiceSupervisor
 from gateway.jobs.job import ImageReference, Lease, NewJob, Outcome
 from gateway.jobs.store import WORK, JobStore, Signals
 from gateway.settings import Settings
@@ -37,7 +38,7 @@ WORKERS, PLACES, WORK_S = 2, 2, 0.05
 QUEUED = 100_000
 TENANTS = (1, 10, 1000)
 CLAIMERS = (1, 4)
-"""Processes that claim at once: connections of their own."""
+"""Processes that claim at the same time, each with its own connections."""
 
 _POLL_S = 1.0
 _SETTLED_S = 1.0
@@ -54,7 +55,7 @@ _console = Console()
 
 @dataclass(frozen=True)
 class Waits:
-    """Seconds from the submission of each of the guest's jobs to its lease, and jobs of the flood done a second."""
+    """Seconds from the submission of each of the guest's jobs to its lease, and the flood's jobs per second."""
 
     guest_s: Sequence[float]
     flood_per_second: float
@@ -80,19 +81,19 @@ def main(
 
 @contextmanager
 def _postgres() -> Iterator[Settings]:
-    """Settings of an empty PostgreSQL, for as long as the context lasts."""
+    """Settings of an empty PostgreSQL, while the context lasts."""
     with tempfile.TemporaryDirectory() as home, start_blocking_portal() as portal:
         folders = Folders(Path(home))
         folders.create()
         settings = Addresses.of(Settings.from_environment(), folders.secrets).settings
-        keeper = Keeper(Postgres(settings, folders), folders.log("postgres"), lambda _: None)
-        portal.call(keeper.start)
-        watching = portal.start_task_soon(keeper.watch)
+        supervisor = ServiceSupervisor(Postgres(settings, folders), folders.log("postgres"), lambda _: None)
+        portal.call(supervisor.start)
+        watching = portal.start_task_soon(supervisor.watch)
         try:
             yield settings
         finally:
             watching.cancel()
-            portal.call(keeper.stop)
+            portal.call(supervisor.stop)
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class _Process:
 
 @asynccontextmanager
 async def _processes(settings: Settings, count: int) -> AsyncIterator[list[_Process]]:
-    """So many, on an empty queue."""
+    """This many processes, on an empty queue."""
     async with AsyncExitStack() as stack:
         opened = []
         for signals in [Signals() for _ in range(count)]:
@@ -122,7 +123,7 @@ async def _execute(settings: Settings, *statement: object) -> None:
 
 
 async def _wait_for(settings: Settings, flood: int, jobs: int) -> Waits:
-    """The guest's jobs have the lowest priority, and each comes when the one before has its lease."""
+    """The guest's jobs have the lowest priority. Each comes when the one before has its lease."""
     leased = defaultdict[str, asyncio.Event](asyncio.Event)
     done = Counter[str]()
 
@@ -157,7 +158,7 @@ async def _keep_flooding(jobs: JobStore, most: int) -> None:
 
 
 async def _work(name: str, process: _Process, begin: Callable[[NewJob], None]) -> None:
-    """Claim as a worker does: for the places that are free, woken by what comes and by a job's end."""
+    """Claim as a worker does: for the free places, woken by new jobs and by a job's end."""
     running = set[asyncio.Task[None]]()
     after = ""
 
@@ -179,7 +180,7 @@ async def _work(name: str, process: _Process, begin: Callable[[NewJob], None]) -
 
 
 async def _claims_per_second(settings: Settings, tenants: int, claimers: int, claims: int) -> float:
-    """Claims of PLACES jobs, of QUEUED that these tenants share."""
+    """Claims of PLACES jobs, with QUEUED jobs that these tenants share."""
     async with _processes(settings, claimers) as processes:
         await _execute(settings, _FILL, QUEUED, tenants)
         await _execute(settings, "VACUUM ANALYZE maskwright.jobs")

@@ -1,4 +1,4 @@
-"""`python -m loadtests.text`: what other callers notice of texts of the smallest items, in every field."""
+"""`python -m loadtests.text`: how texts of many small items, in every field, affect other callers."""
 
 import asyncio
 import base64
@@ -55,7 +55,7 @@ class Place:
 
 @dataclass
 class Seen:
-    """What was seen of some requests: milliseconds of /health/live, seconds of the answers, MiB, codes."""
+    """Observations of some requests: milliseconds of /health/live, seconds of the answers, MiB, codes."""
 
     health: list[float] = field(default_factory=list)
     answers: list[float] = field(default_factory=list)
@@ -81,7 +81,7 @@ def measure(
     *,
     every: Annotated[bool, typer.Option(help="Each field with each text; else each with one of them.")] = False,
 ) -> None:
-    """Print, for each kind of text, what /health/live, the answers and the gateway's memory came to at worst."""
+    """For each kind of text, print the worst values of /health/live, the answers and the gateway's memory."""
     columns = ("text", "in", "MB", "live p99 ms", "live max ms", "answer s", "memory +MiB", "answer bytes", "codes")
     table = Table(*columns, title=f"{at_once} at once")
     with _gateway() as (port, pid):
@@ -130,7 +130,7 @@ def _text(filling: str, size: int) -> str:
 
 
 def _places(port: int) -> Iterator[Place]:
-    """Every field that the API's description names."""
+    """Every field in the API's description."""
     document = httpx.get(f"http://127.0.0.1:{port}/openapi.json", trust_env=False).json()
     for path, operations in document["paths"].items():
         operation = operations.get("post", {})
@@ -168,7 +168,7 @@ def _request(port: int, place: Place, text: str) -> list[bytes]:
 
 
 def _json(name: str, text: str) -> bytes:
-    """Lists and objects as themselves."""
+    """Lists and objects as such."""
     value = text if text[0] in "[{" else f"[{text}]" if text[0] == "0" else json.dumps(text)
     photo = base64.b64encode(tiny_png()).decode()
     return f'{{"image": "{photo}", {json.dumps(name)}: {value}}}'.encode()
@@ -205,7 +205,7 @@ async def _post(port: int, request: Sequence[bytes]) -> tuple[float, bytes]:
 
 
 async def _answer(reader: asyncio.StreamReader) -> bytes:
-    """Which may come before all of the request is sent; what came of it."""
+    """Read the answer, which may come before the whole request is sent. Returns what came of it."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
         length = re.search(rb"(?i)content-length: *(\d+)", head)
@@ -238,7 +238,7 @@ def _probing(port: int) -> Iterator[list[float]]:
 
 @contextmanager
 def _gateway() -> Iterator[tuple[int, int]]:
-    """A gateway that keeps its jobs in memory, and no model: nothing comes as far as that."""
+    """A gateway that keeps its jobs in memory, without models: no request gets that far."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -267,7 +267,7 @@ def _warm_up(port: int) -> None:
 
 
 def _peak(pid: int) -> float:
-    """The most memory that a process had since its peak began anew, MiB."""
+    """The largest memory of a process since its peak was reset, in MiB."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 

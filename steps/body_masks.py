@@ -1,4 +1,4 @@
-"""Last step of `body_masks`: its parameters, and masks, label maps and keypoints from the landmarks."""
+"""Last step of `body_masks`: its parameters, and masks, label maps and key points made from the landmarks."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ from vision.photo import Photo
 
 @dataclass(frozen=True)
 class BodyMaskParameters:
-    """What one request asks for; the defaults are those of a request that names nothing."""
+    """What one request asks for. The defaults apply to what a request does not set."""
 
     mask_types: tuple[MaskType, ...] = tuple(MaskType)
     gender: str = "F"
@@ -45,7 +45,7 @@ class BodyMaskParameters:
 
     @classmethod
     def from_json(cls, value: JsonObject) -> "BodyMaskParameters":
-        """Read the pipeline's JSON; unknown keys are left alone. Raises ValueError for an unknown mask type."""
+        """Read the pipeline's JSON. Unknown keys are ignored. Raises ValueError for an unknown mask type."""
         chosen = {key: value[key] for key in ("gender", "style", "frame", "person") if key in value}
         names = cast("list[str]", value.get("mask_types", [mask_type.value for mask_type in MaskType]))
         include = cast("list[str]", value.get("include", []))
@@ -59,7 +59,7 @@ Float32: TypeAlias = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Detail:
-    """The photo as far as its edges are looked at, decoded once; `extent` pixels of it are the narrowest window."""
+    """The photo in the detail that its edges need, decoded once. `extent` pixels of it are the narrowest window."""
 
     encoded: EncodedPhoto
     extent: float
@@ -72,7 +72,7 @@ class Detail:
 
 @dataclass(frozen=True)
 class Person:
-    """One person and everything drawn of them; arrays live on the 512×384 canvas unless said otherwise."""
+    """One person and everything drawn of them. Arrays are on the 512×384 canvas unless said otherwise."""
 
     pose: Pose
     size: tuple[int, int]
@@ -81,7 +81,7 @@ class Person:
 
     @cached_property
     def canvas(self) -> Canvas:
-        """The 3:4 window about the person."""
+        """The 3:4 window around the person."""
         return canvas_about(self.pose.box, self.size)
 
     @cached_property
@@ -96,7 +96,7 @@ class Person:
 
     @cached_property
     def masks(self) -> dict[MaskType, Gray]:
-        """The masks that were asked for."""
+        """The requested masks."""
         types = self.parameters.mask_types
         if self.parameters.style == "labels":
             return plain_masks(self.label_map, types)
@@ -105,15 +105,15 @@ class Person:
 
     @cached_property
     def outline(self) -> Gray | None:
-        """FINE_SIZE large; None where the photo is small enough for the canvas's own. Raises InputError."""
+        """The person at FINE_SIZE. None if the canvas's outline is fine enough for the photo. Raises InputError."""
         return outline(self.pose, self.canvas, self.detail.photo) if is_large(self.canvas) else None
 
     def framed(self, mask: Gray) -> Gray:
-        """The mask in the frame that was asked for. Raises InputError."""
+        """The mask in the requested frame. Raises InputError."""
         return to_output(mask) if self.parameters.frame == "canvas" else self.on_source(mask)
 
     def framed_label_map(self) -> Gray:
-        """The label map in the frame that was asked for. Raises InputError."""
+        """The label map in the requested frame. Raises InputError."""
         if self.parameters.frame == "canvas":
             return to_output(self.label_map)
         fine = self.label_map if self.outline is None else fine_label_map(self.pose, self.canvas, self.outline)
@@ -126,14 +126,14 @@ class Person:
         return fine_to_source(carried(mask, self.label_map, self.outline), self.canvas, self.size)
 
     def framed_keypoints(self) -> NDArray[np.float64]:
-        """The key points in the frame that was asked for."""
+        """The key points in the requested frame."""
         if self.parameters.frame == "canvas":
             return transform_keypoints(self.keypoints, self.canvas.to_output)
         return self.keypoints
 
 
 def body_masks_draw(tensors: Tensors) -> Tensors:
-    """Draw what was asked for.
+    """Draw what was requested.
 
     `image`, `parameters`, `context` BYTES [1], `landmarks` float32 P×195, `presence` float32 P×1, `mask` float32
     P×256×256×1, `heatmap` float32 P×64×64×39 → `result` BYTES [1] JSON, `artifact_names` and `artifacts` BYTES [K].
@@ -158,7 +158,7 @@ def _people(tensors: Tensors) -> list[Person]:
 
 
 def found_poses(tensors: Tensors) -> list[Pose]:
-    """Poses of the regions in which the model is sure of a person, the largest first. Raises InputError for none."""
+    """Poses of the regions in which the model is sure of a person, largest first. Raises InputError for none."""
     regions = regions_of(json_object(tensors["context"]))
     outputs = [cast("Float32", tensors[name]) for name in ("landmarks", "presence", "mask", "heatmap")]
     decoded = (
@@ -194,13 +194,13 @@ def _artifacts(people: Sequence[Person], tensors: Tensors) -> Iterator[tuple[str
 
 
 def _larger_first(person: Person) -> Iterator[tuple[MaskType, Gray]]:
-    """Masks in the frame of the photo, so that none hides a smaller one."""
+    """Masks in the frame of the photo, larger ones first, so that none hides a smaller one."""
     for mask_type, mask in sorted(person.masks.items(), key=lambda item: -np.count_nonzero(item[1])):
         yield mask_type, person.on_source(mask)
 
 
 def _files(person: Person) -> Iterator[tuple[str, bytes]]:
-    files: dict[bytes, bytes] = {}  # several types often have the very same mask
+    files: dict[bytes, bytes] = {}  # several types often have the same mask
     for mask_type in person.parameters.mask_types:
         mask = person.masks[mask_type]
         key = mask.tobytes()

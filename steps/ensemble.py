@@ -1,4 +1,4 @@
-"""An ensemble run inside one process: the same config.pbtxt, the same steps, no copies between them."""
+"""An ensemble run inside one process: the same config.pbtxt and steps, without copies between them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from steps.tensors import Step, Tensor, Tensors
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of an ensemble and how its inputs and outputs are called there."""
+    """One step of an ensemble, and the ensemble's names of its inputs and outputs."""
 
     name: str
     step: Step
@@ -20,18 +20,18 @@ class Stage:
     output_map: Mapping[str, str]
 
     def run(self, tensors: dict[str, Tensor]) -> None:
-        """Run the step on those of the ensemble's tensors that were made, and add its outputs to them."""
+        """Run the step on those of the ensemble's tensors that exist, and add its outputs to them."""
         results = self.step({name: tensors[source] for name, source in self.input_map.items() if source in tensors})
         tensors.update({target: results[name] for name, target in self.output_map.items() if name in results})
 
     def failed(self, tensors: Tensors) -> bool:
-        """Whether it handed a failure on."""
+        """Whether it handed on a failure."""
         context = self.output_map.get("context")
         return context is not None and has_failed(tensors[context])
 
 
 class Ensemble:
-    """A callable pipeline. Stages run in the order of the config, which Triton does not require but this does."""
+    """A callable pipeline. Stages run in the order of the config; Triton does not need it, but this class does."""
 
     def __init__(
         self, folder: Path, model_repository: Path, steps: Mapping[str, Step], options: SessionOptions
@@ -46,8 +46,8 @@ class Ensemble:
     def __call__(self, tensors: Tensors) -> Tensors:
         """The ensemble's outputs by name. Raises what a step raises.
 
-        After a failure no model is run, and outputs of models are missing, as no step would look at them: a photo that
-        is none costs nothing.
+        After a failure no model is run, and outputs of models are missing, because no step would read them. So a file
+        that is not a photo costs nothing.
         """
         known = dict(tensors)
         failed = False

@@ -22,7 +22,7 @@ from vision.nms import area
 
 @dataclass(frozen=True)
 class FaceContourParameters:
-    """What one request asks for; the defaults are those of a request that names nothing.
+    """What one request asks for. The defaults apply to what a request does not set.
 
     `landmarks` and `segmentation_map` are what the callers sent, in any of the forms that `vision.face` reads.
     """
@@ -36,7 +36,7 @@ class FaceContourParameters:
 
     @classmethod
     def from_json(cls, value: JsonObject) -> "FaceContourParameters":
-        """Read the pipeline's JSON; unknown keys are left alone.
+        """Read the pipeline's JSON. Unknown keys are ignored.
 
         Raises FaceError (options_invalid, segmentation_unsupported), ValueError for an unknown frame.
         """
@@ -51,7 +51,7 @@ class FaceContourParameters:
 
 
 def _segmentation(text: str) -> bytes:
-    """An object as it is, anything else from base64."""
+    """An object as it is, anything else decoded from base64."""
     if text.lstrip().startswith("{"):
         return text.encode()
     try:
@@ -75,21 +75,21 @@ def _options(value: JsonObject) -> ContourOptions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Landmarks:
-    """One face: N×2 in source pixels; the model's score, None where the caller gave the landmarks."""
+    """One face: N×2 in source pixels, and the model's score, or None if the caller gave the landmarks."""
 
     points: Float64
     score: float | None = None
 
     @property
     def box(self) -> Box:
-        """The box about them."""
+        """The box around them."""
         (x1, y1), (x2, y2) = self.points.min(axis=0).tolist(), self.points.max(axis=0).tolist()
         return x1, y1, x2, y2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DrawnFace:
-    """One face, what was drawn of it, and how."""
+    """One face, its drawing, and how it was drawn."""
 
     landmarks: Landmarks
     contours: FaceContours
@@ -129,7 +129,7 @@ class DrawnFace:
         }
 
     def _place(self) -> JsonObject:
-        """Where the levelled crop lies."""
+        """The place of the levelled crop in the photo."""
         crop = self.contours.crop
         return {
             "rotation": round(crop.rotation, 3),
@@ -139,9 +139,9 @@ class DrawnFace:
 
 
 def face_contours_draw(tensors: Tensors) -> Tensors:
-    """Draw the faces whose landmarks the parameters hold, or, where they hold none, those that were found.
+    """Draw the faces whose landmarks the parameters hold or, without landmarks, the faces that were found.
 
-    `image`, `parameters` BYTES [1], and where faces were looked for `context` BYTES [1], `landmarks` float32 F×1404,
+    `image`, `parameters` BYTES [1], and where faces were searched `context` BYTES [1], `landmarks` float32 F×1404,
     `presence` float32 F×1 → `result` BYTES [1] JSON, `artifact_names` and `artifacts` BYTES [K].
     """
     try:
@@ -174,7 +174,7 @@ def _chosen(faces: list[Landmarks], face: str) -> list[Landmarks]:
 
 
 def _drawn(faces: Sequence[Landmarks], photo: EncodedPhoto, parameters: FaceContourParameters) -> list[DrawnFace]:
-    """The photo is embedded for the largest face alone: it may be large, and faces many."""
+    """Only the largest face embeds the photo: it may be large, and there may be many faces."""
     segmentation = parse_segmentation(parameters.segmentation_map)
     size, options = photo.info.size, parameters.options
     embedded = [photo.full() if parameters.embed_image else None, *[None] * len(faces)]

@@ -1,4 +1,4 @@
-"""Steps that find faces: the photo for two detectors, crops for the landmark model, and the faces it recognises."""
+"""Steps that find faces: the photo for two detectors, crops for the landmark model, and the recognised faces."""
 
 from collections.abc import Sequence
 from typing import TypeAlias, cast
@@ -47,7 +47,7 @@ NO_FACE = (
 
 
 def found_faces(tensors: Tensors) -> list[Face]:
-    """Faces of the regions in which the model is sure of one, each from the first such region, the largest first.
+    """Faces of the regions in which the model is sure of one. Each comes from the first such region, largest first.
 
     `context` BYTES [1] JSON of `face_crop`, `landmarks` float32 F×1404, `presence` float32 F×1 logits. Raises
     InputError: `no_face`, or what an earlier step handed on.
@@ -63,7 +63,7 @@ def found_faces(tensors: Tensors) -> list[Face]:
 
 
 MOST_CROPS = 16
-"""Of one request: what one run of the landmark model takes."""
+"""Crops of one request: what one run of the landmark model accepts."""
 
 
 def _no_crops(_: Tensors) -> Tensors:
@@ -72,12 +72,13 @@ def _no_crops(_: Tensors) -> Tensors:
 
 @carrying_failures(_no_crops)
 def face_crop(tensors: Tensors) -> Tensors:
-    """Cut out the regions of interest, those of the short range first, because `found_faces` prefers them.
+    """Cut out the regions of interest. Those of the short range come first, because `found_faces` prefers them.
 
     `image` BYTES [1], `short_boxes` float32 1×896×16, `short_scores` float32 1×896×1, `full_boxes` float32 1×2304×16,
     `full_scores` float32 1×2304×1 → `crops` uint8 F×192×192×3 RGB, 1 ≤ F ≤ 16, `context` BYTES [1] JSON with the
-    regions. Neither detector does for both: faces that fill the photo only the short range finds, small ones only the
-    full range. A face that both find is cut out twice: one in profile may be recognised only in the second frame.
+    regions. Neither detector is enough alone: only the short range finds faces that fill the photo, only the full range
+    finds small ones. A face that both find is cut out twice, because a face in profile may be recognised only in the
+    second frame.
     """
     encoded = EncodedPhoto.read(tensors["image"])
     size = encoded.info.size

@@ -1,4 +1,4 @@
-"""Failures that the input caused: they travel from step to step as data, and fail no other request."""
+"""Failures that the input caused. They travel from step to step as data, and fail no other request."""
 
 from collections.abc import Callable
 from typing import cast
@@ -7,7 +7,7 @@ from steps.tensors import JsonObject, Step, Tensor, Tensors, json_object, json_t
 
 
 class InputError(Exception):
-    """The photo cannot be answered; `code` is stable, `detail` is for people."""
+    """The photo cannot be processed. `code` is stable, `detail` is for people."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(f"{code}: {detail}")
@@ -26,16 +26,16 @@ def has_failed(context: Tensor) -> bool:
 
 
 def require_success(context: JsonObject) -> None:
-    """Raise the InputError that an earlier step handed on, if one did."""
+    """Raise the InputError that an earlier step handed on, if there is one."""
     if "failure" in context:
         failure = cast("dict[str, str]", context["failure"])
         raise InputError(failure["code"], failure["detail"])
 
 
 def carrying_failures(blank: Callable[[Tensors], Tensors]) -> Callable[[Step], Step]:
-    """Make a step hand an earlier failure on, and turn an InputError of its own into one.
+    """Make a step hand on an earlier failure, and turn its own InputError into one.
 
-    `blank` gives the outputs besides `context` that the next model still needs: an ensemble cannot leave a step out.
+    `blank` gives the outputs besides `context` that the next model still needs: an ensemble cannot skip a step.
     """
 
     def decorate(step: Step) -> Step:

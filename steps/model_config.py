@@ -1,4 +1,4 @@
-"""Reading config.pbtxt files with Triton's own protobuf schema."""
+"""Read config.pbtxt files with Triton's own protobuf schema."""
 
 from pathlib import Path
 from typing import cast
@@ -8,7 +8,7 @@ from tritonclient.grpc import model_config_pb2
 
 
 class ModelConfig:
-    """One model folder's config.pbtxt. Raises FileNotFoundError, or google.protobuf's ParseError: file, line, fault."""
+    """One model folder's config.pbtxt. Raises FileNotFoundError or google.protobuf's ParseError (file, line, fault)."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -21,17 +21,17 @@ class ModelConfig:
 
     @property
     def name(self) -> str:
-        """The model's name: the folder's, as Triton requires."""
+        """The model's name. It is the folder's name, as Triton requires."""
         return self.folder.name
 
     @property
     def backend(self) -> str:
-        """The backend: `python`, `onnxruntime` or, for an ensemble, an empty string."""
+        """The backend: `python`, `onnxruntime`, or an empty string for an ensemble."""
         return cast("str", self._config.backend)
 
     @property
     def max_batch_size(self) -> int:
-        """The largest batch; 0 where the model's inputs have no batch dimension of their own."""
+        """The largest batch. 0 if the model's inputs have no batch dimension."""
         return cast("int", self._config.max_batch_size)
 
     @property
@@ -41,16 +41,16 @@ class ModelConfig:
 
     @property
     def steps(self) -> list[tuple[str, dict[str, str], dict[str, str]]]:
-        """An ensemble's steps in order: the model, its inputs and its outputs → the ensemble's tensors."""
+        """An ensemble's steps in order: the model, and its inputs and outputs → the ensemble's tensors."""
         return [
             (step.model_name, dict(step.input_map), dict(step.output_map))
             for step in self._config.ensemble_scheduling.step
         ]
 
     def linked_steps(self, model_repository: Path) -> list[tuple[str, dict[str, str], dict[str, str]]]:
-        """The steps as they run in one process: there, optional inputs get what an earlier step calls the same.
+        """The steps as they run in one process. There, an optional input gets the earlier output of the same name.
 
-        Between two processes a whole photo would cost more than to decode it again, so ensembles map none.
+        Ensembles do not map these inputs: moving a whole photo between two processes costs more than decoding it again.
         """
         models = {name: ModelConfig(model_repository / name) for name, _, _ in self.steps}
         asked = {name for model in models.values() for name in model.optional_input_names}
@@ -80,7 +80,7 @@ class ModelConfig:
         return [output.name for output in self._config.output]
 
     def fused(self, model_repository: Path, instances: int, threads: int) -> str:
-        """config.pbtxt text of a model that runs this ensemble in one process; same inputs and outputs."""
+        """config.pbtxt text of a model that runs this ensemble in one process, with the same inputs and outputs."""
         fused = model_config_pb2.ModelConfig()
         fused.CopyFrom(self._config)
         for field in ("platform", "ensemble_scheduling"):
@@ -99,11 +99,11 @@ class ModelConfig:
 
 
 class BrokenModelError(ValueError):
-    """A model's folder that cannot be used; the message names the file and its fault."""
+    """A model folder that cannot be used. The message names the file and its fault."""
 
 
 def readable_config(folder: Path) -> ModelConfig:
-    """A model's configuration. Raises BrokenModelError where the file is missing, or cannot be read."""
+    """A model's configuration. Raises BrokenModelError if the file is missing or unreadable."""
     try:
         return ModelConfig(folder)
     except text_format.ParseError as error:

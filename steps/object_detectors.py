@@ -1,4 +1,4 @@
-"""Object detectors as their Triton configurations describe them: a user's model needs no code."""
+"""Object detectors as their Triton configurations describe them. A user's model needs no code."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from vision.tiles import Fit
 
 ROLES = ("faces", "plates", "objects")
 PARAMETER = "detector"
-"""Of config.pbtxt; its value is a JSON object."""
+"""Parameter of config.pbtxt. Its value is a JSON object."""
 MODEL = Path("1", "model.onnx")
 IN_USE = "in_use"
 """A file in the folder of the detector that a user chose for its role (`maskwright models use`)."""
@@ -39,9 +39,9 @@ class _Description(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class DetectorModel:
-    """A detector of the model repository; `role` says what it is for: faces, plates, objects.
+    """A detector of the model repository. `role` says what it detects: faces, plates or objects.
 
-    It is `ready` where its model was built, `added` where a user brought it, and `used` where a user chose it.
+    It is `ready` if its model was built, `added` if a user brought it, and `used` if a user chose it.
     """
 
     role: str
@@ -53,14 +53,14 @@ class DetectorModel:
 
 @dataclass(frozen=True)
 class Detectors:
-    """The detectors of a model repository by name, and what is wrong with its models that cannot be used."""
+    """The detectors of a model repository by name, and the faults of its unusable models."""
 
     models: Sequence[DetectorModel]
     broken: Mapping[str, str]
 
 
 def detector_model(folder: Path) -> DetectorModel | None:
-    """The detector in a model's folder, None where the model is none. Raises BrokenModelError."""
+    """The detector in a model's folder, None if the model is not a detector. Raises BrokenModelError."""
     config = readable_config(folder)
     if PARAMETER not in config.parameters:
         return None
@@ -95,7 +95,7 @@ def _detector(name: str, value: _Description, model_repository: Path) -> ObjectD
 
 
 def _checked(value: _Description) -> _Description:
-    """The description, which a person may have written. Raises ValueError, KeyError, TypeError, AttributeError."""
+    """The description, which a person may have written. Raises ValueError, KeyError, TypeError or AttributeError."""
     numbers = [*value["size"], *(value.get(name, 1) or 1 for name in ("multiple", "smallest"))]
     scout = value.get("scout") or {"model": "any", "score": 0}
     wrong = {
@@ -123,14 +123,14 @@ def _is_share(value: object) -> bool:
 
 
 def networks_of(model_repository: Path) -> list[str]:
-    """The models that the chosen detectors run, their scouts among them, each once."""
+    """The models that the chosen detectors run, including their scouts, each once."""
     detectors = chosen_detectors(model_repository).values()
     scouts = [detector.scout.model for detector in detectors if detector.scout is not None]
     return sorted({*(detector.model for detector in detectors), *scouts})
 
 
 def detectors_of(model_repository: Path) -> Detectors:
-    """Every detector of a repository; a folder that cannot be used is no reason to do without the others."""
+    """Every detector of a repository. A folder that cannot be used does not stop the others."""
     models, broken = [], {}
     for folder in sorted(path.parent for path in model_repository.glob("*/config.pbtxt")):
         try:
@@ -151,10 +151,10 @@ def detector_models(model_repository: Path) -> Sequence[DetectorModel]:
 
 
 def chosen_detectors(model_repository: Path) -> Mapping[str, ObjectDetector]:
-    """The detector of each role that has one that is ready, faces first.
+    """The detector of each role that has a ready one, faces first.
 
-    It is the one that a user chose, else one that a user added, else our own; of several the first by name. Ensembles
-    run the same ones: the launcher writes them so.
+    It is the one that a user chose, else one that a user added, else our own, and the first by name among several.
+    Ensembles run the same detectors, because the launcher writes them so.
     """
     ready = [model for model in detector_models(model_repository) if model.ready]
     ready.sort(key=lambda model: (not model.used, not model.added))
@@ -163,7 +163,7 @@ def chosen_detectors(model_repository: Path) -> Mapping[str, ObjectDetector]:
 
 
 def _scout(value: _Description, model_repository: Path) -> Scout | None:
-    """None where its model was not built: the detector then looks everywhere itself."""
+    """None if its model was not built. The detector then searches everywhere itself."""
     scout = value.get("scout")
     return Scout(**scout) if scout is not None and _is_ready(model_repository / scout["model"]) else None
 
@@ -173,6 +173,6 @@ def _is_ready(folder: Path) -> bool:
 
 
 def _fault_of_built(folder: Path) -> str:
-    """What is wrong with a model's file; nothing where there is none, as before it is built."""
+    """What is wrong with a model's file. Empty if there is no file, as before it is built."""
     fault = fault_of_model(folder / MODEL) if (folder / MODEL).exists() else ""
     return f"{folder / MODEL}: {fault}" if fault else ""

@@ -1,4 +1,4 @@
-"""Whether a file is a whole ONNX model, by its outermost fields: a few bytes are read, whatever its size."""
+"""Whether a file is a complete ONNX model, by its outermost fields. Only a few bytes are read, whatever its size."""
 
 import os
 from pathlib import Path
@@ -7,12 +7,12 @@ from typing import BinaryIO
 _GRAPH = 7
 """The field `graph` of `ModelProto` (onnx.proto)."""
 _FIXED = {1: 8, 5: 4}
-"""Bytes of a field's value by its wire type; 0 is a varint, 2 a size and as many bytes (protobuf's encoding)."""
+"""Bytes of a field's value by its wire type. 0 is a varint, 2 is a size and as many bytes (protobuf's encoding)."""
 _LONGEST_VARINT = 10
 
 
 def fault_of_model(path: Path) -> str:
-    """What is wrong with a model's file, as a few words; empty where it is whole."""
+    """What is wrong with a model's file, in a few words. Empty if it is complete."""
     try:
         with path.open("rb") as file:
             return _fault(file, os.fstat(file.fileno()).st_size)
@@ -21,7 +21,7 @@ def fault_of_model(path: Path) -> str:
 
 
 def _fault(file: BinaryIO, size: int) -> str:
-    """A field that ends behind the file's end tells that it was cut short."""
+    """A field that ends after the end of the file shows that the file was cut short."""
     if not size:
         return "it is empty"
     seen = set()
@@ -36,7 +36,7 @@ def _fault(file: BinaryIO, size: int) -> str:
 
 
 def _skipped(file: BinaryIO) -> int | None:
-    """The number of the field that is passed over; None for what is none."""
+    """The number of the skipped field. None if it is not a field."""
     tag = _varint(file)
     if tag is None or not tag >> 3:
         return None

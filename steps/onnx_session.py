@@ -15,12 +15,12 @@ from steps.tensors import Tensor, Tensors
 from vision.arrays import RGB, Float32
 
 INPUT, OUTPUT = "image", "detections"
-"""What every detector's input and output are called."""
+"""The name of every detector's input, and of its output."""
 
 
 @dataclass(frozen=True)
 class SessionOptions:
-    """How one instance of an ONNX model runs; field names follow the parameters of Triton's onnxruntime backend."""
+    """How one instance of an ONNX model runs. Field names follow the parameters of Triton's onnxruntime backend."""
 
     intra_op_thread_count: int = 0
     inter_op_thread_count: int = 0
@@ -29,7 +29,7 @@ class SessionOptions:
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, str], device_id: int | None) -> "SessionOptions":
-        """Options from the `parameters` of a config.pbtxt; `device_id` is None on a CPU; 0 threads means all cores."""
+        """Options from the `parameters` of a config.pbtxt. `device_id` is None on a CPU. 0 threads means all cores."""
         return cls(
             intra_op_thread_count=int(parameters.get("intra_op_thread_count", "0")),
             inter_op_thread_count=int(parameters.get("inter_op_thread_count", "0")),
@@ -45,7 +45,7 @@ class SessionOptions:
 
 
 class OnnxSession:
-    """One loaded model.onnx, as a step. Raises what onnxruntime raises where the file cannot be loaded."""
+    """One loaded model.onnx, as a step. Raises what onnxruntime raises if the file cannot be loaded."""
 
     def __init__(self, path: Path, options: SessionOptions) -> None:
         native = ort.SessionOptions()
@@ -57,7 +57,7 @@ class OnnxSession:
         self.output_names = [value.name for value in self._session.get_outputs()]
 
     def run(self, tensors: Tensors, outputs: Sequence[str]) -> list[Tensor]:
-        """The named outputs, in the order asked for."""
+        """The named outputs, in the requested order."""
         feed = {name: tensors[name] for name in self.input_names}
         return cast("list[Tensor]", self._session.run(list(outputs), feed))
 
@@ -67,9 +67,9 @@ class OnnxSession:
 
 
 class OnnxNetworks:
-    """The detectors' networks in this process: each is loaded when it is first run, and kept.
+    """The detectors' networks in this process. Each is loaded when it first runs, and then kept.
 
-    Inputs are run side by side, as many as there are cores for the threads of each.
+    Inputs run in parallel, as many as there are cores for the threads of each.
     """
 
     def __init__(self, model_repository: Path, options: SessionOptions) -> None:
@@ -89,13 +89,13 @@ class OnnxNetworks:
 
 @dataclass(frozen=True)
 class OnnxNetwork:
-    """A detector's network. Raises what onnxruntime raises where its file cannot be loaded."""
+    """A detector's network. Raises what onnxruntime raises if its file cannot be loaded."""
 
     session: Callable[[], OnnxSession]
     pool: ThreadPoolExecutor
 
     def __call__(self, draws: Sequence[Callable[[], RGB]]) -> list[Float32]:
-        """The rows of each input, which is drawn where it is run."""
+        """The rows of each input. An input is drawn when it is run."""
         run = self.pool.map if len(draws) > 1 else map
         return list(run(functools.partial(_rows, self.session()), draws))
 

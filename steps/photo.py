@@ -1,4 +1,4 @@
-"""The photo of a request, and regions of interest in it, as they go from step to step."""
+"""The photo of a request, and regions of interest in it, as steps pass them on."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -24,7 +24,7 @@ class EncodedPhoto:
 
     @classmethod
     def read(cls, image: Tensor) -> "EncodedPhoto":
-        """Inspect the `image` tensor, BYTES [1], whose pixels the gateway has counted. Raises InputError."""
+        """Inspect the `image` tensor, BYTES [1]. The gateway has already counted its pixels. Raises InputError."""
         data = first_bytes(image)
         try:
             return cls(data, inspect(data, max_pixels=None))
@@ -32,17 +32,17 @@ class EncodedPhoto:
             raise InputError(error.code, error.detail) from error
 
     def reduced(self, extent: float, side: int) -> Photo:
-        """Decode so that `extent` source pixels keep `side` pixels where they have them. Raises InputError."""
+        """Decode so that `extent` source pixels keep `side` pixels if they have them. Raises InputError."""
         return self._decode(reduction_for(self.info, extent, side))
 
     def full(self) -> Photo:
-        """Every pixel. Raises InputError."""
+        """Decode every pixel. Raises InputError."""
         return self._decode(1)
 
     def own(self, decoded: Tensor | None = None) -> Photo:
-        """Every pixel in the photo's own colours, as a copy keeps them. Raises InputError.
+        """Decode every pixel in the photo's own colours, as a copy keeps them. Raises InputError.
 
-        Those that an earlier step `decoded` so, uint8 H×W×3, where it hands them on.
+        If an earlier step hands on such pixels, `decoded` uint8 H×W×3, they are used.
         """
         if decoded is not None:
             return Photo(cast("RGB", decoded), np.eye(2, 3))
@@ -54,11 +54,11 @@ class EncodedPhoto:
             raise InputError(error.code, error.detail) from error
 
     def srgb(self, own: Photo) -> Photo:
-        """What `own` gave, in sRGB, as models see it."""
+        """Convert what `own` returned to sRGB, which models expect."""
         return Photo(to_srgb(own.pixels.copy(), self.info.profile), own.from_source) if self.info.profile else own
 
     def rewritten(self, pixels: RGB, form: Form) -> bytes:
-        """Encode what `own` gave, with changed pixels, in the form asked for. Raises InputError."""
+        """Encode what `own` returned, with changed pixels, in the requested form. Raises InputError."""
         try:
             return rewrite(self.data, self.info, pixels, form)
         except PhotoError as error:
@@ -78,7 +78,7 @@ class _Region(TypedDict):
 
 
 def regions_context(regions: Sequence[Roi]) -> JsonObject:
-    """The context of a step that cut these regions out."""
+    """The context of a step that cut out these regions."""
     return {"regions": [asdict(region) for region in regions]}
 
 

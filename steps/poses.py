@@ -28,7 +28,7 @@ def pose_input(tensors: Tensors) -> Tensors:
 MOST_PEOPLE = 8
 """Crops of one request with every person: what one run of the landmark model takes."""
 LARGEST_CANDIDATES = 3
-"""Crops to choose the largest person from: a region of interest only estimates how large its person is."""
+"""Crops from which the largest person is chosen. A region of interest only estimates how large its person is."""
 
 
 def _no_crops(_: Tensors) -> Tensors:

@@ -1,4 +1,4 @@
-"""Last step of `privacy_blur`: its parameters, the objects redacted, and the photo written back."""
+"""Last step of `privacy_blur`: its parameters, the redacted objects, and the photo written back."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,16 +19,17 @@ from vision.redaction.region import Region
 from vision.redaction.styles import Color, Redaction, Shape, Style, Target
 
 HEAD = Redaction(shape=Shape.BOX, grow=0.35, narrowest=0.75, feather=0.05)
-"""Of a face, hair and ears as well, and as tight as detectors allow that look for it afterwards.
+"""The region of a face. It includes hair and ears, and is as tight as detectors that search the copy allow.
 
-Three quarters: a head is about as deep as it is high, and so is what must be hidden of a face in profile, whose box is
-half as wide as high. The box grows alike on all sides: the photo may lie on its side or upside down. It is no ellipse:
-CenterFace and BlazeFace take an oval on shoulders for a face, whatever its colour; see `tests.parity.privacy`.
+Three quarters: a head is about as deep as it is high, and all of that must be hidden of a face in profile, whose box is
+half as wide as high. The box grows alike on all sides, because the photo may lie on its side or upside down. It is not
+an ellipse: CenterFace and BlazeFace take an oval on shoulders for a face, whatever its colour; see
+`tests.parity.privacy`.
 """
 SHAPES: Mapping[str, Redaction] = {FACE: HEAD, PLATE: Redaction(shape=Shape.QUADRILATERAL, grow=0.3, feather=0.05)}
-"""How a class is hidden where the request does not say."""
+"""How a class is hidden if the request does not say."""
 GIVEN = "given"
-"""In place of a model's name, of an object that the request names."""
+"""Used in place of a model's name for an object that the request gives."""
 ANY_SHAPE = Redaction(shape=Shape.BOX, grow=0.05, feather=0.05)
 
 
@@ -46,9 +47,9 @@ class _Choice(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class PrivacyBlurParameters:
-    """What one request asks for; `hide` holds labels and groups, `keep` boxes that stay untouched.
+    """What one request asks for. `hide` holds labels and groups, `keep` boxes that are not changed.
 
-    `objects` are to be hidden whatever a detector finds.
+    `objects` are hidden whatever a detector finds.
     """
 
     hide: tuple[str, ...] = ("faces", "plates")
@@ -63,7 +64,7 @@ class PrivacyBlurParameters:
 
     @classmethod
     def from_json(cls, value: JsonObject) -> "PrivacyBlurParameters":
-        """Read the pipeline's JSON; unknown keys are left alone. Raises ValueError for an unknown style or shape."""
+        """Read the pipeline's JSON. Unknown keys are ignored. Raises ValueError for an unknown style or shape."""
         return cls(
             hide=tuple(cast("list[str]", value.get("hide", cls.hide))),
             style=Style(cast("str", value.get("style", cls.style.value))),
@@ -88,7 +89,7 @@ def _given(value: _Given) -> FoundObject:
 
 
 def _choice(value: JsonObject) -> _Choice:
-    """What the request says of the shape; `null` leaves it to the class."""
+    """The request's shape. `null` leaves the choice to the class."""
     choice: _Choice = {}
     if value.get("shape") is not None:
         choice["shape"] = Shape(cast("str", value["shape"]))
@@ -118,12 +119,12 @@ def _form(value: JsonObject) -> Form:
 
 SUFFIXES = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 KEPT_SHARE = 0.5
-"""An object is kept where a box of `keep` covers this share of it: callers draw their boxes by hand."""
+"""An object is kept if a `keep` box covers this share of it. Callers draw their boxes by hand."""
 
 
 @dataclass(frozen=True)
 class Treated:
-    """An object, and what of the photo was hidden for it; None where it was not."""
+    """An object, and the area of the photo hidden for it; None if it was not hidden."""
 
     found: FoundObject
     target: Target | None
@@ -148,7 +149,7 @@ class Treated:
 def privacy_blur_draw(tensors: Tensors) -> Tensors:
     """Hide what the first step found.
 
-    `image`, `parameters`, `context` BYTES [1], `photo` uint8 H×W×3 where the first step is in the same process; it is
+    `image`, `parameters`, `context` BYTES [1], and `photo` uint8 H×W×3 if the first step is in the same process; it is
     painted on → `result` BYTES [1] JSON, `artifact_names` and `artifacts` BYTES [K].
     """
     try:
@@ -179,7 +180,7 @@ def _treatment(found: FoundObject, parameters: PrivacyBlurParameters, *, wanted:
 
 
 def _covers(box: Box, found: Box) -> bool:
-    """Whether a box covers KEPT_SHARE of what was found."""
+    """Whether a box covers KEPT_SHARE of a detected object."""
     common = (max(box[0], found[0]), max(box[1], found[1]), min(box[2], found[2]), min(box[3], found[3]))
     meets = common[0] < common[2] and common[1] < common[3]
     return meets and area(common) >= KEPT_SHARE * area(found)

@@ -1,4 +1,4 @@
-"""Named tensors, as Triton passes them from step to step, and the answer of a pipeline's last step."""
+"""Named tensors, as Triton passes them from step to step, and the result of a pipeline's last step."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ def bytes_tensor(values: Sequence[bytes]) -> Tensor:
 
 
 def first_bytes(tensor: Tensor) -> bytes:
-    """The first element of a BYTES tensor of any shape; an empty tensor gives b""."""
+    """The first element of a BYTES tensor of any shape. An empty tensor gives b""."""
     flat = tensor.reshape(-1)
     if flat.size == 0:
         return b""
@@ -30,12 +30,12 @@ def first_bytes(tensor: Tensor) -> bytes:
 
 
 def json_tensor(value: JsonObject) -> Tensor:
-    """A BYTES tensor of shape [1] that holds a JSON object, UTF-8."""
+    """A BYTES tensor of shape [1] that holds a JSON object in UTF-8."""
     return bytes_tensor([json.dumps(value, separators=(",", ":")).encode()])
 
 
 def json_object(tensor: Tensor) -> JsonObject:
-    """The JSON object that `json_tensor` wrote. Raises ValueError where it holds anything else."""
+    """The JSON object that `json_tensor` wrote. Raises ValueError for anything else."""
     value = json.loads(first_bytes(tensor))
     if not isinstance(value, dict):
         message = f"expected a JSON object, got {type(value).__name__}"
@@ -49,7 +49,7 @@ def completed(result: JsonObject, artifacts: Mapping[str, bytes]) -> Tensors:
 
 
 def refused(code: str, detail: str) -> Tensors:
-    """The same tensors, of a request that the input made fail; no artifacts."""
+    """The same tensors for a request that failed because of its input. There are no artifacts."""
     return _answer({"status": "failed", "reason": code, "detail": detail}, {})
 
 

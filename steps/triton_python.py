@@ -19,7 +19,7 @@ from vision.arrays import RGB, Float32
 
 
 def respond(step: Step, input_names: list[str], request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
-    """Run a step on one request and answer with the outputs that were asked for, or with its error.
+    """Run a step on one request, and answer with the requested outputs or with its error.
 
     Inputs that the configuration calls optional may be missing.
     """
@@ -42,7 +42,7 @@ class TritonNetwork:
         self._most = max(ModelConfig(folder).max_batch_size, 1)
 
     def __call__(self, draws: Sequence[Callable[[], RGB]]) -> list[Float32]:
-        """The rows of each input, in batches that the model takes. Raises RuntimeError as Triton says."""
+        """The rows of each input, in batches that the model accepts. Raises RuntimeError with Triton's message."""
         batches = (draws[start : start + self._most] for start in range(0, len(draws), self._most))
         return [rows for batch in batches for rows in self._run(np.stack([draw() for draw in batch]))]
 
@@ -62,10 +62,10 @@ class TritonNetwork:
 
 
 class TritonPythonModel:
-    """The step that bears the model's name."""
+    """The step with the model's name."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Find the step; one OpenCV thread, because instances are what runs side by side."""
+        """Find the step. OpenCV gets one thread, because whole instances run in parallel."""
         config = json.loads(args["model_config"])
         cv2.setNumThreads(1)
         repository = Path(args["model_repository"]).parent
@@ -73,5 +73,5 @@ class TritonPythonModel:
         self._input_names = [value["name"] for value in config["input"]]
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
-        """Run the requests one after the other; an error stays with the request that caused it."""
+        """Run the requests one after the other. An error stays with the request that caused it."""
         return [respond(self._step, self._input_names, request) for request in requests]

@@ -25,10 +25,10 @@ from anyio.from_thread import start_blocking_portal
 from deploy.embedded.environment import POSTGRES_ADMIN, Addresses
 from deploy.embedded.folders import Credentials, Folders, ServiceState
 from deploy.embedded.kafka import Kafka
-from deploy.embedded.keeper import Keeper
 from deploy.embedded.postgres import Postgres
 from deploy.embedded.s3 import S3
 from deploy.embedded.service import Service
+from deploy.embedded.supervisor import ServiceSupervisor
 from gateway.settings import Settings
 from tests.ports import free_ports, free_s3_port
 
@@ -138,13 +138,13 @@ def _embedded(folders: Folders, **given: object) -> Settings:
 
 @contextmanager
 def kept(service: Service, folders: Folders, server: Server) -> Iterator[None]:
-    """The service under a keeper, in a thread with an event loop of its own."""
-    keeper = Keeper(service, folders.log(service.name), server.states.append)
+    """The service under a supervisor, in a thread with an event loop of its own."""
+    supervisor = ServiceSupervisor(service, folders.log(service.name), server.states.append)
     with start_blocking_portal() as portal:
-        portal.call(keeper.start)
-        watching = portal.start_task_soon(keeper.watch)
+        portal.call(supervisor.start)
+        watching = portal.start_task_soon(supervisor.watch)
         try:
             yield
         finally:
             watching.cancel()
-            portal.call(keeper.stop)
+            portal.call(supervisor.stop)

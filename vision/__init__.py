@@ -1,1 +1,1 @@
-"""Pure image functions on numpy arrays: everything that decides a pixel."""
+"""Pure image functions on numpy arrays. All code that decides pixel values is here."""

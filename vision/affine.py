@@ -32,7 +32,7 @@ def transform_points(points: Float64, affine: Affine) -> Float64:
 
 
 def of_indices(affine: Affine) -> Affine:
-    """Rewrite a map of pixel indices, in which whole numbers are pixel centres, as a map of pixel corners."""
+    """Convert a map of pixel indices, where whole numbers are pixel centres, into a map of pixel corners."""
     shifted = affine.copy()
     shifted[:, 2] += 0.5 - 0.5 * (affine[:, 0] + affine[:, 1])
     return shifted
@@ -41,9 +41,9 @@ def of_indices(affine: Affine) -> Affine:
 def warp(
     image: NDArray[np.uint8], affine: Affine, size: Size, *, interpolation: int, border: int = cv2.BORDER_CONSTANT
 ) -> NDArray[np.uint8]:
-    """Draw `image` into a frame of `size` through `affine` (image → frame), with zeros outside by default.
+    """Draw `image` into a frame of `size` through `affine` (image → frame). Outside is 0 by default.
 
-    OpenCV numbers pixel centres, this package pixel corners: both ends move by half a pixel.
+    OpenCV counts from pixel centres, this package from pixel corners. So both ends move by half a pixel.
     """
     centred = affine.copy()
     centred[:, 2] += 0.5 * (affine[:, 0] + affine[:, 1]) - 0.5

@@ -1,4 +1,4 @@
-"""Names for the array types that the functions of this package pass on."""
+"""Names of the array types that this package uses."""
 
 from typing import TypeAlias
 
@@ -18,7 +18,7 @@ Float32: TypeAlias = NDArray[np.float32]
 Float64: TypeAlias = NDArray[np.float64]
 
 Affine: TypeAlias = NDArray[np.float64]
-"""2×3; maps a column (x, y, 1) of continuous coordinates, in which pixel i spans [i, i + 1)."""
+"""2×3. Maps a column (x, y, 1) of continuous coordinates, in which pixel i spans [i, i + 1)."""
 
 Size: TypeAlias = tuple[int, int]
 """(width, height) in pixels."""
@@ -27,4 +27,4 @@ Box: TypeAlias = tuple[float, float, float, float]
 """(x1, y1, x2, y2)."""
 
 Corners: TypeAlias = tuple[tuple[float, float], ...]
-"""x and y of each corner; they may lie apart from the middles of pixels, and outside the photo."""
+"""x and y of each corner. They need not lie on pixel centres, and may lie outside the photo."""

@@ -1,4 +1,4 @@
-"""What the numbers of a photo's pixels mean: read from its file, written again without anything else, turned to sRGB.
+"""The colour spaces of photos: read from the file, written again as a minimal profile, or converted to sRGB.
 
 Sources: ICC.1:2022 (profiles), ITU-T H.273 (code points of primaries and transfer), W3C PNG specification, third
 edition, section 11.3.2 (chunks), ITU-R BT.2100 (PQ and HLG).
@@ -18,11 +18,11 @@ from PIL import Image, ImageCms
 from vision.arrays import RGB, Float64
 
 MOST_BYTES = 4_000_000
-"""Of a profile; more than any has."""
+"""Largest size of a profile. No real one is larger."""
 HEADER_BYTES, MOST_TAGS = 128, 100
 LEVELS = 256
 STRIP_PIXELS = 1_000_000
-"""Converted at a time, so that Pillow's copies stay small beside the photo."""
+"""Pixels converted at a time, so that Pillow's copies stay small compared to the photo."""
 
 Points: TypeAlias = tuple[tuple[float, float], tuple[float, float], tuple[float, float], tuple[float, float]]
 """Chromaticities x, y of red, green, blue and white."""
@@ -40,16 +40,16 @@ PRIMARIES: Mapping[int, Points] = {
     12: ((0.68, 0.32), (0.265, 0.69), (0.15, 0.06), D65),
     22: ((0.63, 0.34), (0.295, 0.605), (0.155, 0.077), D65),
 }
-"""By code point; all others are taken for BT.709's."""
+"""By code point. All others are treated as BT.709's."""
 BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 SRGB_TOE = 0.0031308
-"""Linear light up to which sRGB is linear."""
+"""Linear light below which sRGB is linear."""
 SRGB_GAMMA, SRGB_SLACK = 0.45455, 0.005
-"""The gAMA that encoders write beside sRGB pixels; it only comes near their curve."""
+"""The gAMA that encoders write for sRGB pixels. It is only near their curve."""
 WHITE_NITS, HLG_NITS, KNEE = 203.0, 1000.0, 0.75
-"""BT.2408: diffuse white, the display that HLG is made for; above KNEE, highlights are bent below white."""
+"""BT.2408: diffuse white on the display that HLG is made for. Above KNEE, highlights are compressed below white."""
 SAME_LEVELS, SAME_CURVE = 1.0, 0.003
-"""Two colour spaces are one where no pixel, nor light, differs by more."""
+"""Two colour spaces count as one where no pixel value and no light value differs by more."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +67,7 @@ def srgb_curve(level: Float64) -> Float64:
 
 @lru_cache(maxsize=8)
 def profile_of_icc(profile: bytes) -> bytes:
-    """A profile of colour tags alone that says what an RGB or grey one says; empty where that is sRGB or unreadable."""
+    """A profile with nothing but colour tags that equals an RGB or grey one. Empty if that is sRGB or unreadable."""
     try:
         return _written(_space_of_icc(profile))
     except (struct.error, ValueError, LookupError):
@@ -75,13 +75,13 @@ def profile_of_icc(profile: bytes) -> bytes:
 
 
 def profile_of_codes(primaries: int, transfer: int) -> bytes:
-    """The profile of code points, as of HEIC, AVIF and PNG (cICP); empty where they say sRGB, or nothing."""
+    """The profile for code points, as in HEIC, AVIF and PNG (cICP). Empty if they mean sRGB or are missing."""
     curve = _TRANSFERS.get(transfer, srgb_curve)(np.linspace(0, 1, LEVELS))
     return _written(Space(_to_xyz(PRIMARIES.get(primaries, BT709)), np.tile(curve, (3, 1))))
 
 
 def profile_of_png(chunks: Mapping[bytes, bytes], icc: bytes) -> bytes:
-    """The profile that a PNG's chunks describe, cICP before iCCP (`icc`), sRGB and gAMA with cHRM; empty for sRGB."""
+    """The profile that a PNG's chunks describe: cICP before iCCP (`icc`), sRGB, and gAMA with cHRM. Empty for sRGB."""
     try:
         if b"cICP" in chunks:
             return profile_of_codes(chunks[b"cICP"][0], chunks[b"cICP"][1])
@@ -101,14 +101,14 @@ def icc_of_png(body: bytes) -> bytes:
 
 
 def is_table(profile: bytes) -> bool:
-    """Whether a profile maps colours by a table, or is not of RGB or grey: its pixels must be converted to be kept."""
+    """Whether a profile uses a colour table, or is not for RGB or grey. Its pixels must then be converted."""
     if not HEADER_BYTES < len(profile) <= MOST_BYTES or profile[36:40] != b"acsp":
         return False
     return profile[16:20] not in {b"RGB ", b"GRAY"} or b"A2B0" in profile[HEADER_BYTES : HEADER_BYTES + 12 * MOST_TAGS]
 
 
 def from_table(image: Image.Image, profile: bytes) -> Image.Image:
-    """An image in sRGB, by the profile of its mode; where that is damaged, as Pillow converts without one."""
+    """Convert an image to sRGB by its profile. If that is damaged, convert as Pillow does without one."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
@@ -118,7 +118,7 @@ def from_table(image: Image.Image, profile: bytes) -> Image.Image:
 
 
 def to_srgb(pixels: RGB, profile: bytes) -> RGB:
-    """Convert H×W×3 in place, from a profile that this module wrote; nothing is done without one."""
+    """Convert H×W×3 in place from a profile that this module wrote. Without a profile nothing changes."""
     if not profile:
         return pixels
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -134,7 +134,7 @@ def to_srgb(pixels: RGB, profile: bytes) -> RGB:
 
 
 def _space_of_icc(profile: bytes) -> Space:
-    """Raises ValueError, struct.error, LookupError where the profile is of another kind, or damaged."""
+    """Raises ValueError, struct.error or LookupError if the profile is of another kind, or damaged."""
     if not HEADER_BYTES < len(profile) <= MOST_BYTES or profile[36:40] != b"acsp" or is_table(profile):
         raise ValueError
     tags = _tags(profile)
@@ -151,7 +151,7 @@ def _tags(profile: bytes) -> dict[bytes, bytes]:
 
 
 def _curve(tag: bytes) -> Float64:
-    """A curve at 256 levels, never falling, so that no text can stand in it (ICC.1:2022, sections 10.6 and 10.18)."""
+    """A curve at 256 levels that never falls, so that it cannot hold text (ICC.1:2022, sections 10.6 and 10.18)."""
     level = np.linspace(0, 1, LEVELS)
     curve = _parametric(tag, level) if tag[:4] == b"para" else _sampled(tag, level)
     if not np.isfinite(curve).all():
@@ -181,7 +181,7 @@ def _parametric(tag: bytes, level: Float64) -> Float64:
 
 
 def _profile_of_gamma(chunks: Mapping[bytes, bytes]) -> bytes:
-    """Of gAMA, and of cHRM where that is there."""
+    """From gAMA, and cHRM where it is there."""
     if b"gAMA" not in chunks:
         return b""
     gamma = struct.unpack(">I", chunks[b"gAMA"])[0] / 100_000
@@ -203,7 +203,7 @@ def _to_xyz(points: Points) -> Float64:
 
 
 def _is_srgb(space: Space) -> bool:
-    """Whether colours all over the cube come out as they went in."""
+    """Whether colours sampled from the whole cube stay unchanged."""
     steps = np.linspace(0, LEVELS - 1, 6).round().astype(int)
     levels = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 3)
     linear = np.stack([curve[levels[:, channel]] for channel, curve in enumerate(space.curves)])
@@ -214,7 +214,7 @@ def _is_srgb(space: Space) -> bool:
 
 
 def _written(space: Space) -> bytes:
-    """A profile of version 2.1 with nothing in it but colours; empty for sRGB. Raises ValueError for no colours."""
+    """A profile of version 2.1 with only colour tags. Empty for sRGB. Raises ValueError for invalid colours."""
     if not np.isfinite(space.matrix).all() or np.abs(space.matrix).max() > 2 or _is_srgb(space):  # noqa: PLR2004
         return b""
     bodies = {
@@ -262,7 +262,7 @@ def _hlg(level: Float64) -> Float64:
 
 
 def _below_white(light: Float64) -> Float64:
-    """Highlights bent so that they stay below 1."""
+    """Compress highlights so that they stay below 1."""
     over = np.maximum(light - KNEE, 0) / (1 - KNEE)
     return np.where(light <= KNEE, light, KNEE + (1 - KNEE) * (1 - np.exp(-over)))
 
@@ -274,4 +274,4 @@ _TRANSFERS: Mapping[int, Callable[[Float64], Float64]] = {
     16: _pq,
     18: _hlg,
 }
-"""By code point; all others are taken for sRGB's, as browsers take BT.709's."""
+"""By code point. All others are treated as sRGB's, as browsers treat BT.709's."""

@@ -1,7 +1,7 @@
-"""Photo files cut down to what decides their pixels, before any library reads them.
+"""Cut photo files down to the parts that decide their pixels, before any library reads them.
 
-Comments, XMP, previews, second pictures and videos behind the first never reach a decoder, so that none of them can
-cost time or memory. What is read here is the frame of a file alone; what its parts say is read by Pillow.
+Comments, XMP, previews, further pictures and videos behind the first never reach a decoder, so none of them can cost
+time or memory. This module reads only the structure of a file. Pillow reads the content of its parts.
 """
 
 import struct
@@ -19,28 +19,28 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 ACCEPTED = "JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF and BMP are accepted"
 
 MAX_PARTS = 65_536
-"""Chunks of a file, more than any encoder writes; bounds the time that a hostile file costs."""
+"""Chunks in a file, more than any encoder writes. Limits the time that a hostile file costs."""
 MAX_BLOCKS = 1_000_000
-"""Of the data in a GIF, likewise: in 32 MiB there are 130,000, of 255 bytes each."""
+"""The same for data blocks in a GIF: 32 MiB hold 130,000 blocks of 255 bytes."""
 
 PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT"})
-"""Chunks without which pixels are wrong: a bad checksum in one of them is damage."""
+"""Chunks that decide pixels. A wrong checksum in one of them is damage."""
 PNG_COLORS = frozenset({b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"})
 PNG_OTHERS = frozenset({b"eXIf", b"pHYs"})
 SPREAD = {2: 85, 4: 17}
-"""What Pillow multiplies greys of so many bits by."""
+"""Factor by which Pillow multiplies greys of so many bits."""
 PNG_FRAME = 12
-"""Bytes of a chunk beside its data: length, type and checksum."""
+"""Bytes of a chunk besides its data: length, type and checksum."""
 
 WEBP_PIXELS = frozenset({b"VP8 ", b"VP8L", b"ANMF"})
 WEBP_PARTS = WEBP_PIXELS | {b"VP8X", b"ALPH", b"ANIM", b"ICCP", b"EXIF"}
 
 GIF_TRAILER, GIF_EXTENSION, GIF_IMAGE, GIF_GRAPHIC_CONTROL = 0x3B, 0x21, 0x2C, 0xF9
 GIF_TABLE, GIF_TABLE_SIZE = 0x80, 0x07
-"""Of the flags of a GIF or a frame: a table of colours follows, of 2 to the power of its size + 1 entries."""
+"""Flag of a GIF or a frame: a colour table follows, with 2 to the power of (size + 1) entries."""
 
 BMP_CORE_HEADER = 12
-"""Bytes of the oldest header, whose sides are of sixteen bits."""
+"""Bytes of the oldest header, whose side lengths have sixteen bits."""
 
 FOREIGN = {
     b"%PDF": "PDF", b"8BPS": "Photoshop document", b"\0\0\1\0": "icon", b"\xff\x0a": "JPEG XL",
@@ -48,16 +48,16 @@ FOREIGN = {
     b"\x1aE\xdf\xa3": "Matroska video", b"RIFF": "RIFF file that is not WebP", b"II+\0": "BigTIFF", b"MM\0+": "BigTIFF",
     b"<svg": "SVG", b"<?xml": "XML", b"<!doctype html": "HTML page", b"<html": "HTML page",
 }  # fmt: skip
-"""What other files start with, to say what was sent instead of a photo."""
+"""First bytes of other file types, to say what was sent instead of a photo."""
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoFile:
     """A file cut down to what a decoder needs.
 
-    `size` is what the frame of the file says, where that is known before a library opens it; `colors` are PNG chunks
-    that tell what its colours mean; `whole` is False for a PNG without pixels, and for a JPEG without an end marker,
-    which may hold all of its pixels; `lossless` is of a WebP.
+    `size` is what the file's structure says, where that is known before a library opens it. `colors` are PNG chunks
+    that describe its colours. `whole` is False for a PNG without pixels, and for a JPEG without an end marker, which
+    may still hold all of its pixels. `lossless` is for a WebP.
     """
 
     format: PhotoFormat
@@ -111,12 +111,12 @@ def _name_of(data: bytes) -> str:
 
 
 def _jpeg(data: bytes) -> PhotoFile:
-    kept, whole = jpeg.kept_jpeg(data)
+    kept, whole = jpeg.stripped_jpeg(data)
     return PhotoFile("jpeg", kept, whole=whole)
 
 
 def _png(data: bytes) -> PhotoFile:
-    """Chunks whose checksums fit, and an end where it is missing (PNG specification, third edition, section 5)."""
+    """Chunks with correct checksums, and an end chunk if missing (PNG specification, third edition, section 5)."""
     parts, colors, pictures = list[memoryview](), dict[bytes, bytes](), 0
     for kind, whole, sound in _png_chunks(data):
         pictures += kind == b"fcTL"
@@ -134,7 +134,7 @@ def _png(data: bytes) -> PhotoFile:
 
 
 def _scaled(part: memoryview, header: memoryview) -> memoryview | bytes:
-    """A grey that is transparent as Pillow decodes it: it spreads two and four bits over eight, but not this one."""
+    """A transparent grey as Pillow decodes it: Pillow scales two and four bits to eight in pixels, not here."""
     depth, color_type = header[16], header[17]
     if bytes(part[4:8]) != b"tRNS" or color_type or depth not in SPREAD:
         return part
@@ -142,7 +142,7 @@ def _scaled(part: memoryview, header: memoryview) -> memoryview | bytes:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, bool]]:
-    """Type of each chunk before IEND, the chunk, and whether it fits its checksum."""
+    """Type of each chunk before IEND, the chunk, and whether its checksum is correct."""
     at, view = len(PNG_SIGNATURE), memoryview(data)
     for _ in range(MAX_PARTS):
         length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
@@ -157,7 +157,7 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, bool]]:
 
 
 def _webp(data: bytes) -> PhotoFile:
-    """The chunks of one picture; what RIFF says of the file's size is not needed (RFC 9649, section 2)."""
+    """The chunks of one picture. RIFF's file size is not needed (RFC 9649, section 2)."""
     parts = dict[bytes, bytes]()
     for kind, body, whole in _webp_chunks(data):
         if kind == b"ANMF" and kind in parts:
@@ -176,14 +176,14 @@ def _webp(data: bytes) -> PhotoFile:
 
 
 def _webp_canvas(extended: bytes | None) -> Size | None:
-    """The canvas, for which libwebp takes memory before anything is decoded."""
+    """The canvas size. libwebp allocates memory for it before it decodes anything."""
     if extended is None:
         return None
     return int.from_bytes(extended[12:15], "little") + 1, int.from_bytes(extended[15:18], "little") + 1
 
 
 def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
-    """Type and data of each chunk, and whether all of it is there."""
+    """Type and data of each chunk, and whether it is complete."""
     at = 12
     if len(data) < at + 8:
         raise truncated("webp")
@@ -198,7 +198,7 @@ def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
 
 
 def _gif(data: bytes) -> PhotoFile:
-    """The one frame of a GIF with the block that says what is transparent (GIF89a, sections 18 to 23)."""
+    """The one frame of a GIF, with the block that says what is transparent (GIF89a, sections 18 to 23)."""
     parts, frames, extensions, blocks = [data[: (at := 13 + _gif_table(data[10]))]], 0, 0, 0
     while at < len(data) and data[at] != GIF_TRAILER:
         start, kind = at, data[at]
@@ -209,7 +209,7 @@ def _gif(data: bytes) -> PhotoFile:
             at += 2
             extensions += 1
         else:
-            break  # what follows the frames
+            break  # the blocks after the frames
         at, count = _gif_blocks_end(data, at, MAX_BLOCKS - blocks)
         blocks += count
         if extensions > MAX_PARTS:
@@ -229,7 +229,7 @@ def _gif_table(flags: int) -> int:
 
 
 def _gif_blocks_end(data: bytes, at: int, most: int) -> tuple[int, int]:
-    """Where a chain of blocks ends, and how many they are: each starts with its length, the last one has none."""
+    """End and number of a chain of blocks. Each block starts with its length, and the last has length 0."""
     count = 0
     while at < len(data) and data[at] and count <= most:
         at, count = at + data[at] + 1, count + 1

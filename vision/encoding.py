@@ -1,4 +1,4 @@
-"""Images written: masks, overlays, and changed photos in the format of the file they came from."""
+"""Write images: masks, overlays, and changed photos in the format of their source file."""
 
 import io
 import struct
@@ -30,9 +30,9 @@ FULL, HALF_ACROSS, HALF_BOTH = 0, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Coding:
-    """How finely a photo is coded: `tables` of a JPEG, luminance then chrominance, stand for its `quality`, 1 to 100.
+    """How finely a photo is coded. `tables` of a JPEG, luminance then chrominance, replace its `quality`, 1 to 100.
 
-    `sampling` is FULL, HALF_ACROSS or HALF_BOTH. `lossless` is of a WebP alone.
+    `sampling` is FULL, HALF_ACROSS or HALF_BOTH. `lossless` is only for a WebP.
     """
 
     quality: int = DEFAULT_QUALITY
@@ -42,8 +42,8 @@ class Coding:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What a copy says beside its pixels: a profile, an EXIF block, dots an inch across and down."""
+class KeptMetadata:
+    """What a copy contains besides its pixels: a profile, an EXIF block, dots per inch across and down."""
 
     profile: bytes = b""
     exif: bytes = b""
@@ -51,9 +51,9 @@ class Kept:
 
 
 def coding_of(opened: Opened, info: PhotoInfo) -> Coding:
-    """How a photo is coded, so that what was not changed is not coded more coarsely again.
+    """How a photo is coded, so that unchanged pixels are not coded more coarsely again.
 
-    A JPEG gives its own quantisation tables, turned as its pixels are; chrominance is never sampled more coarsely.
+    A JPEG gives its own quantisation tables, turned as its pixels are. Chrominance is never sampled more coarsely.
     """
     if info.format == "webp":
         return Coding(lossless=opened.file.lossless)
@@ -66,7 +66,7 @@ def coding_of(opened: Opened, info: PhotoInfo) -> Coding:
 
 
 def _sampling(layers: Sequence[tuple[int, int, int, int]], info: PhotoInfo) -> int:
-    """Of the luminance's samples across and down for one of the others'; grey is sampled as most JPEGs are."""
+    """Luminance samples, across and down, for each chrominance sample. Grey is sampled as most JPEGs are."""
     across, down = (max(layer[axis] for layer in layers) // min(layer[axis] for layer in layers) for axis in (1, 2))
     if info.transposed:
         across, down = down, across
@@ -78,8 +78,8 @@ def _sampling(layers: Sequence[tuple[int, int, int, int]], info: PhotoInfo) -> i
 def encode_png(image: NDArray[np.uint8]) -> bytes:
     """Encode 8-bit H×W as a greyscale PNG, without loss.
 
-    Flat images are nearly all zeros after the up filter, and run-length coding packs those best and fastest: a
-    quarter of the time that OpenCV's encoder takes, at the same size.
+    After the up filter, flat images are nearly all zeros. Run-length coding packs those best and fastest: a quarter of
+    the time of OpenCV's encoder, at the same size.
     """
     height, width = image.shape
     rows = np.empty((height, width + 1), dtype=np.uint8)
@@ -94,11 +94,11 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
 
 def encode_jpeg(pixels: RGB) -> bytes:
     """Encode H×W×3 as a JPEG of the default quality."""
-    return encode_photo(pixels, "jpeg", Coding(), Kept())
+    return encode_photo(pixels, "jpeg", Coding(), KeptMetadata())
 
 
-def encode_photo(pixels: RGB, file_format: WrittenFormat, coding: Coding, kept: Kept) -> bytes:
-    """Encode H×W×3 with nothing beside it but what is kept; a PNG is without loss, whatever `coding` says."""
+def encode_photo(pixels: RGB, file_format: WrittenFormat, coding: Coding, kept: KeptMetadata) -> bytes:
+    """Encode H×W×3 with only the metadata given. A PNG is lossless, whatever `coding` says."""
     options: dict[str, object] = {"icc_profile": kept.profile or None, "exif": kept.exif}
     if kept.dpi is not None and file_format != "webp":
         options["dpi"] = kept.dpi
@@ -126,16 +126,16 @@ WRITTEN: Mapping[PhotoFormat, WrittenFormat] = {
     "bmp": "png",
     "webp": "webp",
 }
-"""By the photo's format: JPEG for what cameras make with loss, PNG for what was stored without."""
+"""Output format by the photo's format: JPEG for lossy camera formats, PNG for lossless ones."""
 MOST_WEBP_SIDE = 16_383
 """RFC 9649, section 2.5: fourteen bits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What is asked for: None stands for the source's own format (else WRITTEN) and quality.
+    """What the caller asks for. None means the source's own format (else WRITTEN) and quality.
 
-    A JPEG is quantised as its source was, a WebP without loss stays so, and all else gets 90.
+    A JPEG is quantised as its source was, a lossless WebP stays lossless, and everything else gets 90.
     """
 
     file_format: WrittenFormat | None = None
@@ -143,16 +143,16 @@ class Form:
     metadata: frozenset[Kind] = frozenset({"icc"})
 
     def format_for(self, info: PhotoInfo) -> WrittenFormat:
-        """The format that a photo is written in."""
+        """The format in which a photo is written."""
         return self.file_format or WRITTEN[info.format]
 
 
 def rewrite(data: bytes, info: PhotoInfo, pixels: RGB, form: Form) -> bytes:
-    """Encode pixels H×W×3 of the photo `data`, as `vision.photo.decode_own` gave them; `info` is what `inspect` said.
+    """Encode pixels H×W×3 of the photo `data`, from `vision.photo.decode_own`. `info` is from `inspect`.
 
-    The answer has the orientation in its pixels alone, is opaque, and holds no metadata but what `form` keeps, and the
-    dots an inch. Without its profile its pixels are turned to sRGB, in place. Raises PhotoError: image_corrupt where
-    the file cannot be opened, image_too_large where no WebP is that large.
+    In the result, the orientation is applied to the pixels. It is opaque and holds no metadata but what `form` keeps,
+    and the dots per inch. Without its profile its pixels are converted to sRGB, in place. Raises PhotoError:
+    image_corrupt if the file cannot be opened, image_too_large if no WebP can be that large.
     """
     file_format = form.format_for(info)
     if file_format == "webp" and max(info.size) > MOST_WEBP_SIDE:
@@ -168,9 +168,9 @@ def rewrite(data: bytes, info: PhotoInfo, pixels: RGB, form: Form) -> bytes:
     return encode_photo(pixels, file_format, coding, _kept(opened, info, form))
 
 
-def _kept(opened: Opened, info: PhotoInfo, form: Form) -> Kept:
+def _kept(opened: Opened, info: PhotoInfo, form: Form) -> KeptMetadata:
     dpi = opened.dpi
-    return Kept(
+    return KeptMetadata(
         info.profile if "icc" in form.metadata else b"",
         cleaned_exif(opened.exif) if "exif" in form.metadata else b"",
         dpi[::-1] if dpi and info.transposed else dpi,

@@ -1,4 +1,4 @@
-"""HEIC and AVIF files: the boxes that bound what a decoder may do (ISO/IEC 14496-12, 23008-12)."""
+"""HEIC and AVIF files: the boxes that limit what a decoder may do (ISO/IEC 14496-12, 23008-12)."""
 
 import struct
 from collections.abc import Iterator
@@ -9,19 +9,20 @@ from vision.photo_info import PhotoError, PhotoFormat
 AVIF_BRANDS, HEIC_BRANDS = frozenset({b"avif", b"avis"}), frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc"})
 MAX_BOXES = 10_000
 MAX_HEADER = 4_000_000
-"""Bytes that describe the pictures; those of the largest phone photos are under 100,000."""
+"""Bytes that describe the pictures. The largest phone photos have under 100,000."""
 MAX_COPIED = 2**28
-"""Bytes of metadata that libheif may be made to copy: each picture of a file gets its own."""
+"""Bytes of metadata that libheif may copy. Each picture of a file gets its own copy."""
 TYPELESS, WIDE_ITEM = 1, 3
 """Versions of an item's entry: up to the first it has no type, from the second on its number has four bytes."""
 MOST_WORK, SPARE_WORK = 4, 16_000_000
-"""Pixels of a grid's tiles, by its own, and beside: a hostile one shows a corner of each of many large tiles."""
+"""Limit for the pixels of a grid's tiles: a multiple of its own, plus a constant. A hostile grid shows only a corner of
+many large tiles."""
 
 ITEMS = frozenset({b"hvc1", b"grid", b"av01", b"Exif", b"mime", b"uri ", b"tmap", b"jpeg"})
 """What cameras and phones write: pictures, tiles, metadata, gain maps, thumbnails. Nobody needs libheif's readers of
 other kinds (copies, overlays, masks, uncompressed pixels), which had most of its faults."""
 ALPHA = (b"auxid:1", b"auxiliary:alpha")
-"""In the names of layers of transparency (23008-12, sections 6.5.8 and B.2.5; 23091-2)."""
+"""Found in the names of transparency layers (23008-12, sections 6.5.8 and B.2.5; 23091-2)."""
 ONCE = frozenset({b"meta", b"iinf", b"iref", b"iprp", b"ipco"})
 
 Box: TypeAlias = tuple[bytes, int, int]
@@ -29,9 +30,9 @@ Box: TypeAlias = tuple[bytes, int, int]
 
 
 def heif_format(data: bytes, accepted: str) -> PhotoFormat:
-    """Tell HEIC from AVIF, and refuse what is cut off or would cost more than its size tells.
+    """Tell HEIC from AVIF, and refuse files that are cut off or would cost more than their size suggests.
 
-    Raises PhotoError: image_unsupported, image_truncated, image_corrupt; struct.error where a box is cut off.
+    Raises PhotoError: image_unsupported, image_truncated, image_corrupt; struct.error if a box is cut off.
     """
     file_format = _format_of(data, accepted)
     start, end = _bodies(data, 0, len(data)).get(b"meta", (0, 0))
@@ -46,7 +47,7 @@ def heif_format(data: bytes, accepted: str) -> PhotoFormat:
 
 
 def without_exif(data: bytes) -> bytes:
-    """The file with its EXIF block called otherwise: it does not turn the picture, and Pillow would read all of it."""
+    """The file with its EXIF block renamed. The block does not turn the picture, and Pillow would read all of it."""
     start, end = _bodies(data, 0, len(data)).get(b"meta", (0, 0))
     return data[:start] + data[start:end].replace(b"Exif", b"Xxif") + data[end:]
 
@@ -62,7 +63,7 @@ def _format_of(data: bytes, accepted: str) -> PhotoFormat:
 
 
 def _boxes(data: bytes, at: int, end: int) -> Iterator[Box]:
-    """Every box between two places, each of which must be whole. Raises PhotoError."""
+    """Every box between two places. Each must be complete. Raises PhotoError."""
     for _ in range(MAX_BOXES):
         if at + 8 > end:
             return
@@ -81,7 +82,7 @@ def _boxes(data: bytes, at: int, end: int) -> Iterator[Box]:
 
 
 def _bodies(data: bytes, start: int, end: int) -> dict[bytes, tuple[int, int]]:
-    """By type; raises PhotoError where a second box could be the one that a library reads."""
+    """By type. Raises PhotoError if there is a second box that another library could read instead."""
     found = dict[bytes, tuple[int, int]]()
     for kind, first, last in _boxes(data, start, end):
         if kind in ONCE and kind in found:
@@ -91,7 +92,7 @@ def _bodies(data: bytes, start: int, end: int) -> dict[bytes, tuple[int, int]]:
 
 
 def _check_items(data: bytes, start: int, end: int, accepted: str) -> None:
-    """Let items of known kinds through alone (14496-12, section 8.11.6)."""
+    """Accept only items of known kinds (14496-12, section 8.11.6)."""
     if start == end:
         return
     for kind, first, _ in _boxes(data, start + (8 if data[start] else 6), end):
@@ -102,7 +103,7 @@ def _check_items(data: bytes, start: int, end: int, accepted: str) -> None:
 
 
 def _check_layers(data: bytes, meta: dict[bytes, tuple[int, int]]) -> None:
-    """No photo has a layer of transparency; libheif before 1.23.2 writes past one of another size."""
+    """Refuse layers of transparency: photos have none, and libheif before 1.23.2 writes past one of another size."""
     properties = _bodies(data, *meta.get(b"iprp", (0, 0))).get(b"ipco", (0, 0))
     layers = (data[start:end] for kind, start, end in _boxes(data, *properties) if kind == b"auxC")
     if any(name in layer for layer in layers for name in ALPHA):
@@ -110,7 +111,7 @@ def _check_layers(data: bytes, meta: dict[bytes, tuple[int, int]]) -> None:
 
 
 def _check_work(data: bytes, meta: dict[bytes, tuple[int, int]]) -> None:
-    """Bound the pictures that one is put together from by its own size, and the copies of metadata by the file's."""
+    """Limit the pictures that form one picture by its size, and the copies of metadata by the file's size."""
     areas, copies = _areas(data, meta.get(b"iprp", (0, 0))), 0
     for kind, item, others in _references(data, *meta.get(b"iref", (0, 0))):
         copies += len(others) if kind == b"cdsc" else 0
@@ -122,7 +123,7 @@ def _check_work(data: bytes, meta: dict[bytes, tuple[int, int]]) -> None:
 
 
 def _areas(data: bytes, properties: tuple[int, int]) -> dict[int, int]:
-    """Pixels of each item, by the size that it is associated with (ispe)."""
+    """Pixels of each item, from its associated size (ispe)."""
     found = _bodies(data, *properties)
     sizes = [
         (int.from_bytes(data[start + 4 : start + 8], "big") * int.from_bytes(data[start + 8 : start + 12], "big"))
@@ -137,7 +138,7 @@ def _areas(data: bytes, properties: tuple[int, int]) -> dict[int, int]:
 
 
 def _associations(data: bytes, start: int, end: int) -> Iterator[tuple[int, list[int]]]:
-    """Each item, and the numbers of its properties (23008-12, section 9.3)."""
+    """Each item with the numbers of its properties (23008-12, section 9.3)."""
     if start == end:
         return
     wide_items, wide_numbers = data[start] > 0, data[start + 3] & 1
@@ -153,7 +154,7 @@ def _associations(data: bytes, start: int, end: int) -> Iterator[tuple[int, list
 
 
 def _references(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, list[int]]]:
-    """Kind of each reference, the item that it comes from, and those that it points to."""
+    """Kind of each reference, the item that it starts from, and the items that it points to."""
     if start == end:
         return
     name = "I" if data[start] else "H"

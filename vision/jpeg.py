@@ -17,10 +17,10 @@ SIGNATURE = b"\xff\xd8"
 END = b"\xff\xd9"
 
 MAX_SEGMENTS = 10_000
-"""More than any encoder writes; bounds the time that a hostile file costs."""
+"""More than any encoder writes. Limits the time that a hostile file costs."""
 MAX_SCANS = 100
 MAX_PASSES = 2_000_000_000
-"""Pixels of all scans together: every scan, even an empty one, is a pass over all; encoders write about ten."""
+"""Pixels of all scans together. Every scan, even an empty one, is a pass over all pixels. Encoders write about ten."""
 MAX_PADDING = 64
 """Equal bytes that some cameras write between the last pixel and the end marker."""
 
@@ -33,10 +33,10 @@ DECODED_FRAMES = frozenset({SOF0, SOF1, SOF2, SOF9, SOF10})
 PROGRESSIVE = frozenset({SOF2, SOF10})
 TABLES = frozenset({DQT, DHT, DAC, DRI})
 KEPT_STARTS = {APP0: b"JFIF\0\1", APP1: b"Exif\0\0", APP2: b"ICC_PROFILE\0", APP14: b"Adobe"}
-"""Of application segments: density, orientation, profile, and how CMYK is stored."""
+"""Application segments that are kept: density, orientation, profile, and how CMYK is stored."""
 PRECISION = 8
 SEQUENTIAL = bytes((0, 63, 0))
-"""The only sense of a sequential scan's last three bytes; some phones write others there."""
+"""The only valid last three bytes of a sequential scan header. Some phones write others there."""
 COEFFICIENTS = 64
 COMPONENTS = frozenset({1, 3, 4})
 
@@ -46,14 +46,14 @@ _EXTRA = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 
 @dataclass(slots=True)
 class _Scans:
-    """Which bit of every coefficient of each component was sent last: 0 where all are there, by component's name."""
+    """Which bit of every coefficient of each component was sent last, by component's name. 0 where all are there."""
 
     progressive: bool
     pixels: int
     lowest: dict[int, NDArray[np.int8]] = field(default_factory=dict)
 
     def add(self, scan: bytes) -> None:
-        """Take note of a scan's header, from its count of components on."""
+        """Record a scan's header, from its count of components on."""
         names = scan[1 : 1 + 2 * scan[0] : 2]
         at = 1 + 2 * scan[0]
         first, last, bits = (scan[at], scan[at + 1], scan[at + 2]) if self.progressive else SEQUENTIAL
@@ -62,14 +62,14 @@ class _Scans:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing of any component is missing."""
+        """Whether all bits of all components were sent."""
         return not any(lowest.any() for lowest in self.lowest.values())
 
 
-def kept_jpeg(data: bytes) -> tuple[bytes, bool]:
-    """What a decoder needs of a JPEG, always with an end marker, and whether it had one.
+def stripped_jpeg(data: bytes) -> tuple[bytes, bool]:
+    """What a decoder needs of a JPEG, always with an end marker, and whether the file had one.
 
-    Raises PhotoError: image_corrupt, image_unsupported, image_truncated; IndexError where a segment is cut off.
+    Raises PhotoError: image_corrupt, image_unsupported, image_truncated; IndexError if a segment is cut off.
     """
     kept, scans, starts = [SIGNATURE], None, dict(KEPT_STARTS)
     for marker, start, end in segments(data):
@@ -87,12 +87,12 @@ def kept_jpeg(data: bytes) -> tuple[bytes, bool]:
         if marker in TABLES | FRAMES or (marker in starts and data.startswith(starts[marker], start)):
             kept.append(data[start - 4 : end])
             if marker in {APP0, APP1, APP14}:
-                del starts[marker]  # what is said again is not heard
+                del starts[marker]  # only the first segment of a kind counts
     raise PhotoError("image_truncated", "the JPEG ends before its pixels; send the whole file")
 
 
 def segments(data: bytes, position: int = len(SIGNATURE)) -> Iterator[tuple[int, int, int]]:
-    """Yield (marker, start, end) of every segment from `position` on; markers that stand alone are left out."""
+    """Yield (marker, start, end) of every segment from `position` on. Markers without a segment are left out."""
     for _ in range(MAX_SEGMENTS):
         found = _MARKER.search(data, position)
         if found is None:
@@ -107,9 +107,9 @@ def segments(data: bytes, position: int = len(SIGNATURE)) -> Iterator[tuple[int,
 
 
 def decode_jpeg(kept: bytes, size: Size, *, cmyk: bool = False) -> NDArray[np.uint8]:
-    """Decode what `kept_jpeg` kept to H×W×3 RGB, or H×W×4 as stored, at the least of libjpeg's scales ≥ `size`.
+    """Decode what `stripped_jpeg` kept to H×W×3 RGB, or H×W×4 as stored, at the least of libjpeg's scales ≥ `size`.
 
-    Raises PhotoError (image_corrupt) where libjpeg had to invent pixels: it warns then, and goes on.
+    Raises PhotoError (image_corrupt) if libjpeg had to invent pixels: it then only warns, and continues.
     """
     width, height = size
     space = "CMYK" if cmyk else "RGB"
@@ -135,7 +135,7 @@ def _frame(marker: int, body: bytes) -> _Scans:
 
 
 def _check_scans(data: bytes, first: int, scans: _Scans) -> None:
-    """Refuse over MAX_SCANS scans, and fewer than send all of the pixels: libjpeg would leave them grey or blurred."""
+    """Refuse more than MAX_SCANS scans, and scans that leave pixels out: libjpeg would show these grey or blurred."""
     scans.add(data[first:])
     if not scans.progressive and scans.complete:
         return  # libjpeg stops after this one
@@ -154,7 +154,7 @@ def _check_scans(data: bytes, first: int, scans: _Scans) -> None:
 
 
 def _is_padded(kept: bytes, warning: str) -> bool:
-    """Whether libjpeg only met a run of equal bytes after the last pixel; it reads some of them with the pixels."""
+    """Whether libjpeg only met a run of equal bytes after the last pixel. It reads some of them with the pixels."""
     found = _EXTRA.search(warning)
     end = kept.find(END, kept.find(b"\xff\xda"))
     return found is not None and int(found[1]) <= MAX_PADDING and len(set(kept[end - int(found[1]) : end])) == 1

@@ -15,7 +15,7 @@ class Boxed(Protocol):
 
     @property
     def box(self) -> Box:
-        """Where it is."""
+        """Its place in the photo."""
 
 
 Found = TypeVar("Found", bound=Boxed)
@@ -34,10 +34,10 @@ def iou(box: Float64, boxes: Float64) -> Float64:
 
 
 def weighted_nms(rows: Float64, scores: Float64, threshold: float) -> tuple[Float64, Float64]:
-    """Merge overlapping detections into their mean, weighted by score; the best score stands for the group.
+    """Merge overlapping detections into their mean, weighted by score. The group gets its best score.
 
-    `rows` N×M start with the box (x1, y1, x2, y2); further columns are averaged too. Returns rows and scores, best
-    first. The method is that of mediapipe's NonMaxSuppressionCalculator, algorithm WEIGHTED.
+    `rows` N×M start with the box (x1, y1, x2, y2). Further columns are averaged too. Returns rows and scores, best
+    first. The method is that of MediaPipe's NonMaxSuppressionCalculator, algorithm WEIGHTED.
     """
     order = np.argsort(-scores, kind="stable")
     merged: list[Float64] = []
@@ -64,14 +64,14 @@ def ious(boxes: Boxes, others: Boxes) -> Boxes:
 
 
 def class_wise_nms(boxes: Float32, scores: Float32, classes: NDArray[np.int64], threshold: float) -> NDArray[np.int64]:
-    """Indices of the boxes N×4 that no better one of the same class overlaps by more than `threshold`, best first."""
+    """Indices of the boxes N×4 that no better box of their class overlaps by more than `threshold`, best first."""
     corners_and_sizes = np.hstack((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]))
     kept = cv2.dnn.NMSBoxesBatched(corners_and_sizes.tolist(), scores.tolist(), classes.tolist(), 0.0, threshold)
     return np.asarray(kept, dtype=np.int64).reshape(-1)
 
 
 def distinct(found: Iterable[Found], threshold: float) -> list[Found]:
-    """Keep the first of those whose boxes overlap by more than `threshold` (IoU)."""
+    """Keep the first of each group of boxes that overlap by more than `threshold` (IoU)."""
     kept: list[Found] = []
     for one in found:
         boxes = np.array([other.box for other in kept], dtype=np.float64).reshape(-1, 4)

@@ -1,7 +1,7 @@
 """An object detector's input, and the objects in its output rows.
 
-Every detector answers rows x1, y1, x2, y2 in input pixels, score in 0…1, class index; best first, none suppressed yet.
-A detector that knows the corners of an object appends four x, y, clockwise from the object's top left.
+Every detector returns rows of x1, y1, x2, y2 in input pixels, score in 0…1, class index; best first, before
+suppression. A detector that knows the corners of an object appends four x, y, clockwise from the object's top left.
 """
 
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ HALF = 0.5
 class Detections:
     """What one model found: `boxes` N×4 in source pixels, `scores` N in 0…1, `labels` N names.
 
-    `corners` N×4×2 in source pixels, clockwise from the object's own top left, where the model gives them; they may lie
-    outside the photo. `cut`, N booleans, are boxes that end where the model could not see on.
+    `corners` N×4×2 in source pixels, clockwise from the object's own top left, are there if the model gives them. They
+    may lie outside the photo. `cut`, N booleans, marks boxes that end at the edge of the model's view.
     """
 
     boxes: Float32
@@ -38,7 +38,7 @@ class Detections:
 
     @classmethod
     def joined(cls, parts: Sequence["Detections"]) -> "Detections":
-        """Those of all parts, one part at least, all of one model."""
+        """The detections of all parts. There is at least one part, and all are of one model."""
         corners = [part.corners for part in parts if part.corners is not None]
         return cls(
             np.concatenate([part.boxes for part in parts]),
@@ -50,7 +50,7 @@ class Detections:
         )
 
     def select(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> "Detections":
-        """Those that `chosen` names, N booleans or indices in any order."""
+        """The detections that `chosen` selects: N booleans, or indices in any order."""
         labels = tuple(self.labels[index] for index in np.arange(len(self))[chosen])
         corners = None if self.corners is None else self.corners[chosen]
         return replace(
@@ -59,9 +59,9 @@ class Detections:
         )  # fmt: skip
 
     def distinct(self, iou: float) -> "Detections":
-        """Each object once, best first: of boxes of a class that overlap by more than `iou` the best.
+        """Each object once, best first: the best of the boxes of a class that overlap by more than `iou`.
 
-        A box that was cut off gives way to any whole one of its class that covers half of it.
+        A box that was cut off yields to any whole box of its class that covers half of it.
         """
         order = {label: index for index, label in enumerate(dict.fromkeys(self.labels))}
         classes = np.array([order[label] for label in self.labels], dtype=np.int64)
@@ -79,12 +79,13 @@ class Detections:
 _BOX, _SCORE, _CLASS, _CORNERS = slice(0, 4), 4, 5, slice(6, 14)
 _WITH_CORNERS = 14
 SMALLEST = 32
-"""Input pixels: what detectors see well that were trained on COCO, whose own limit of small objects this is."""
+"""Input pixels: the size of objects that detectors trained on COCO see well. It is COCO's own limit of small objects.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Scout:
-    """A faster network that says where to look: what scores `score` at half the scale may be an object."""
+    """A faster network that says where to look. A score of `score` at half the scale may be an object."""
 
     model: str
     score: float
@@ -92,11 +93,12 @@ class Scout:
 
 @dataclass(frozen=True, slots=True)
 class ObjectDetector:
-    """One model: its labels by class index, its input, and the IoU above which boxes of a class are one object.
+    """One model: labels by class index, its input, and the IoU above which boxes of a class are one object.
 
-    `size` is the input's; where there is a `multiple`, it is the largest, and the input takes the photo's aspect ratio
-    in whole multiples. The model sees what is `smallest` input pixels wide; so that it sees what fills the photo, it
-    looks at the whole of it in `halvings` smaller inputs too, each half of the one before.
+    `size` is the input's size. If there is a `multiple`, `size` is the largest input, and the input takes the photo's
+    aspect ratio in whole multiples. The model recognises objects at least `smallest` input pixels wide. To recognise
+    objects that fill the photo, it also looks at the whole photo in `halvings` smaller inputs, each half of the one
+    before.
     """
 
     model: str
@@ -110,7 +112,7 @@ class ObjectDetector:
     scout: Scout | None = None
 
     def whole(self, size: Size, halvings: int = 0) -> Tile:
-        """A whole photo of `size` in one input, halved so often where its size is free."""
+        """A whole photo of `size` in one input, halved so many times if its size is free."""
         if self.multiple is None:
             return Tile.whole(size, self.size)
         width, height = (max(side >> halvings, self.multiple) for side in self.size)
@@ -125,7 +127,7 @@ class ObjectDetector:
     def located(self, rows: Float32, tile: Tile, size: Size, least: float) -> Detections:
         """Objects that score `least` or more, from the rows K×6 or K×14 of a tile of a photo of `size`.
 
-        Boxes are in pixels of the photo, clipped to the tile and the photo. Overlapping ones are all there.
+        Boxes are in pixels of the photo, clipped to the tile and the photo. Overlapping boxes are not removed.
         """
         from_window = fit_affine(tile.window, tile.input, self.fit)
         passing = rows[rows[:, _SCORE] >= least]
@@ -139,7 +141,7 @@ class ObjectDetector:
         return Detections(boxes, passing[:, _SCORE], labels, self.model, cut, _corners(passing, from_window, tile))
 
     def _named(self, rows: Float32) -> NDArray[np.bool_]:
-        """Which of them are of a class that has a label: some models fill rows up with class -1."""
+        """Which rows have a class with a label. Some models fill up their rows with class -1."""
         named: NDArray[np.bool_] = (rows[:, _CLASS] >= 0) & (rows[:, _CLASS] < len(self.labels))
         return named
 
@@ -152,6 +154,6 @@ def _corners(rows: Float32, from_window: Affine, tile: Tile) -> Float32 | None:
 
 
 def _from_input(points: Float32, from_window: Affine) -> Float64:
-    """Of rows of x, y pairs."""
+    """For rows of x, y pairs."""
     pairs = points.astype(np.float64).reshape(-1, 2)
     return transform_points(pairs, invert(from_window)).reshape(points.shape)

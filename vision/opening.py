@@ -1,4 +1,4 @@
-"""Photo files opened by Pillow and libheif: what they say of their pixels, before any is decoded."""
+"""Photo files opened by Pillow and libheif: what they say about their pixels, before any is decoded."""
 
 import io
 import zlib
@@ -31,7 +31,7 @@ OPENERS: Mapping[PhotoFormat, Callable[[io.BytesIO], ImageFile]] = {
     "gif": GifImageFile,
     "bmp": BmpImageFile,
 }
-"""Each format's own reader: no other of Pillow's formats, and no program that one of them calls, can be reached."""
+"""Each format's own reader. No other format of Pillow, and no program that one of them calls, can be reached."""
 DAMAGED = (
     *tiff.DAMAGED,
     zlib.error,
@@ -41,13 +41,13 @@ DAMAGED = (
     AttributeError,
     Image.DecompressionBombError,
 )
-"""What Pillow and libheif raise of damaged files."""
+"""What Pillow and libheif raise for damaged files."""
 UNSUPPORTED_MODES = frozenset({"F", "I", "LAB", "HSV"})
 MOST_DPI = 32_767
 TILE_SIDES = (322, 323)
 """TIFF tags TileWidth and TileLength."""
 MOST_TILE, SPARE_TILE = 2, 1_000_000
-"""Pixels of a tile, by those of the TIFF, and beside."""
+"""Limit for the pixels of a tile: a multiple of those of the TIFF, plus a constant."""
 
 
 GREY_MODES = frozenset({"1", "L", "LA", "I;16", "I;16B", "I;16L"})
@@ -55,7 +55,7 @@ GREY_MODES = frozenset({"1", "L", "LA", "I;16", "I;16B", "I;16L"})
 
 @dataclass(frozen=True)
 class Opened:
-    """A photo's file, what a library makes of it, and what libheif says of a HEIC or an AVIF; no pixel is decoded."""
+    """A photo's file, a library's image of it, and libheif's data of a HEIC or an AVIF. No pixel is decoded."""
 
     file: PhotoFile
     image: ImageFile | HeifFile
@@ -63,20 +63,20 @@ class Opened:
 
     @property
     def orientation(self) -> int:
-        """EXIF orientation, 1 to 8, that is still to be applied: libheif and Pillow's TIFF reader do so themselves."""
+        """EXIF orientation, 1 to 8, that is not applied yet. libheif and Pillow's TIFF reader apply it themselves."""
         if self.file.format in {"heic", "tiff"}:
             return 1
         return tiff.orientation_of(tiff.read_exif(_bytes(self.image.info.get("exif"))))
 
     @property
     def exif(self) -> Image.Exif:
-        """All EXIF tags; those of a TIFF are its own."""
+        """All EXIF tags. Those of a TIFF are its own tags."""
         block = self.file.data if self.file.format == "tiff" else self.heif.get("exif") or self.image.info.get("exif")
         return tiff.read_exif(_bytes(block))
 
     @property
     def icc(self) -> bytes:
-        """The colour profile of the file, as it is; empty where there is none that fits its pixels."""
+        """The colour profile of the file, unchanged. Empty if there is none that fits its pixels."""
         icc = _bytes(self.heif.get("icc_profile") or self.image.info.get("icc_profile"))
         if b"iCCP" in self.file.colors:
             icc = color.icc_of_png(self.file.colors[b"iCCP"])
@@ -86,13 +86,13 @@ class Opened:
 
     @property
     def table(self) -> bytes:
-        """The profile by which pixels must be converted when they are decoded; empty where they can stay."""
+        """The profile by which pixels must be converted when they are decoded. Empty if they need no conversion."""
         icc = b"" if b"cICP" in self.file.colors else self.icc
         return icc if color.is_table(icc) else b""
 
     @property
     def profile(self) -> bytes:
-        """The profile of colour tags alone of the decoded pixels; empty for sRGB."""
+        """The profile, with only colour tags, of the decoded pixels. Empty for sRGB."""
         if self.file.colors:
             return color.profile_of_png(self.file.colors, self.icc)
         nclx = self.heif.get("nclx_profile")
@@ -102,7 +102,7 @@ class Opened:
 
     @property
     def dpi(self) -> tuple[int, int] | None:
-        """Dots an inch across and down, as stored; None where the file does not say, or nothing sensible."""
+        """Dots per inch across and down, as stored. None if the file gives none, or nothing sensible."""
         try:
             across, down = (round(float(value)) for value in self.image.info["dpi"])
         except (LookupError, TypeError, ValueError, ArithmeticError):
@@ -136,7 +136,7 @@ def damaged(file: PhotoFile, error: Exception) -> PhotoError:
 
 
 def _avif_info(file: PhotoFile) -> Mapping[str, object]:
-    """Of an AVIF, whose colours and EXIF block libheif reads; Pillow leaves one out."""
+    """For an AVIF, whose colours and EXIF block libheif reads. Pillow leaves one of them out."""
     if file.format != "avif":
         return {}
     try:

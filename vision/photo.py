@@ -21,7 +21,7 @@ Reduction: TypeAlias = Literal[1, 2, 4, 8]
 MAX_PIXELS = 100_000_000
 MIN_SIDE = 16
 MAX_SIDE = 32_766
-"""OpenCV's warpAffine takes no image with a longer side."""
+"""OpenCV's warpAffine accepts no image with a longer side."""
 
 _FLIPPED_X = frozenset({2, 3, 6, 7})
 _FLIPPED_Y = frozenset({3, 4, 7, 8})
@@ -32,17 +32,17 @@ _FLIPS = {2: 1, 4: 0, 7: -1}
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A decoded photo, perhaps reduced; `from_source` maps source pixels to its pixels."""
+    """A decoded photo, possibly reduced. `from_source` maps source pixels to its pixels."""
 
     pixels: RGB
     from_source: Affine
 
 
 def inspect(data: bytes, *, max_pixels: int | None = MAX_PIXELS) -> PhotoInfo:
-    """Read a photo's headers, decode nothing, and refuse what could not be worked on; None is no limit of the area.
+    """Read a photo's headers, decode nothing, and refuse unusable photos. None means no limit of the area.
 
-    Raises PhotoError, and nothing else, with any of its codes. What only decoding can tell is left to it: a JPEG that
-    ends early passes here.
+    Raises PhotoError, with any of its codes, and nothing else. Faults that only decoding can find are left to it: a
+    JPEG that ends early passes here.
     """
     if not data:
         raise PhotoError("image_empty", f"the image has no bytes; {ACCEPTED}")
@@ -61,7 +61,7 @@ def inspect(data: bytes, *, max_pixels: int | None = MAX_PIXELS) -> PhotoInfo:
 def reduction_for(info: PhotoInfo, extent: float, pixels: int) -> Reduction:
     """Choose the largest reduction at which `extent` source pixels still cover at least `pixels`.
 
-    Only JPEG decodes faster when reduced; other formats always get 1.
+    Only JPEG decodes faster when reduced. Other formats always get 1.
     """
     if info.format != "jpeg":
         return 1
@@ -72,8 +72,8 @@ def reduction_for(info: PhotoInfo, extent: float, pixels: int) -> Reduction:
 def decode(data: bytes, info: PhotoInfo, *, reduction: Reduction = 1) -> Photo:
     """Decode to sRGB uint8 as displayed: oriented, alpha on white, sixteen bits cut to eight.
 
-    `info` is what `inspect` said of the same bytes. A reduced JPEG has ceil(stored side / reduction) pixels a side.
-    Raises PhotoError (image_corrupt, image_truncated).
+    `info` is what `inspect` returned for the same bytes. A reduced JPEG has ceil(stored side / reduction) pixels a
+    side. Raises PhotoError (image_corrupt, image_truncated).
     """
     photo = decode_own(data, info, reduction=reduction)
     color.to_srgb(photo.pixels, info.profile)
@@ -81,7 +81,7 @@ def decode(data: bytes, info: PhotoInfo, *, reduction: Reduction = 1) -> Photo:
 
 
 def decode_own(data: bytes, info: PhotoInfo, *, reduction: Reduction = 1) -> Photo:
-    """As `decode`, but in the colours that `info.profile` describes: what copies are made of."""
+    """Decode as `decode` does, but in the colours of `info.profile`. Copies are made from this."""
     opened = open_photo(photo_file(data))
     width, height = (info.height, info.width) if info.transposed else info.size
     size = -(-width // reduction), -(-height // reduction)
@@ -114,7 +114,7 @@ def _error(file: PhotoFile, error: Exception) -> PhotoError:
 
 
 def _stored(opened: Opened, size: Size) -> RGB:
-    """Pixels before orientation; `size` is that of a reduced JPEG."""
+    """Pixels before orientation. `size` is that of a reduced JPEG."""
     if opened.file.format == "jpeg" and opened.image.mode != "CMYK" and not opened.table:
         return decode_jpeg(opened.file.data, size)
     return _rgb(_image(opened, size), opened.table)
@@ -137,7 +137,7 @@ def _image(opened: Opened, size: Size) -> Image.Image:
 
 
 def _rgb(image: Image.Image, table: bytes) -> RGB:
-    """H×W×3 on white, by a profile where one must be used."""
+    """H×W×3 on white, converted by a profile where one is needed."""
     if image.mode.startswith("I;16"):
         return _sixteen_bits(image)
     if image.mode == "RGBa" or image.has_transparency_data:
@@ -148,7 +148,7 @@ def _rgb(image: Image.Image, table: bytes) -> RGB:
 
 
 def _sixteen_bits(image: Image.Image) -> RGB:
-    """Greys cut to eight bits; the one that is transparent is white."""
+    """Greys cut to eight bits. The transparent grey becomes white."""
     grey = np.asarray(image)
     pixels = (grey >> 8).astype(np.uint8)
     if "transparency" in image.info:
@@ -157,7 +157,7 @@ def _sixteen_bits(image: Image.Image) -> RGB:
 
 
 def _transparent(image: Image.Image) -> Image.Image:
-    """With an alpha channel, which is opaque where it would hide all of a BMP: programs leave it zero there."""
+    """Add the alpha channel. A BMP whose alpha is zero everywhere counts as opaque: programs leave it zero."""
     converted = image.convert("RGBA")
     if image.format == "BMP" and converted.getchannel("A").getextrema() == (0, 0):
         converted.putalpha(255)
@@ -172,7 +172,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _orient(stored: RGB, orientation: int) -> RGB:
-    """One pass where OpenCV has one: transposing and flipping take three times as long as turning."""
+    """Use one pass where OpenCV has one: transposing and flipping take three times as long as turning."""
     if orientation in _TURNS:
         return np.asarray(cv2.rotate(stored, _TURNS[orientation]), dtype=np.uint8)
     pixels = cv2.transpose(stored) if orientation in TRANSPOSED else stored
@@ -182,7 +182,7 @@ def _orient(stored: RGB, orientation: int) -> RGB:
 
 
 def _from_source(info: PhotoInfo, pixels: RGB, reduction: Reduction) -> Affine:
-    """Count from the stored origin: where an axis is flipped, the last, partly filled pixel lies first."""
+    """Count from the stored origin. If an axis is flipped, the last, partly filled pixel comes first."""
     height, width = pixels.shape[:2]
     shift_x = width - info.width / reduction if info.orientation in _FLIPPED_X else 0.0
     shift_y = height - info.height / reduction if info.orientation in _FLIPPED_Y else 0.0
@@ -190,16 +190,16 @@ def _from_source(info: PhotoInfo, pixels: RGB, reduction: Reduction) -> Affine:
 
 
 SIDE = 32
-"""Pixels of the reduced photo a side."""
+"""Side of the reduced photo in pixels."""
 FREQUENCIES = 8
-"""Lowest frequencies kept along each axis; their signs about the median are the 64 bits."""
+"""Number of lowest frequencies kept along each axis. Their signs relative to the median are the 64 bits."""
 
 
 def perceptual_hash(pixels: RGB) -> int:
     """Hash H×W×3 to 64 bits, the zero frequency first and highest: pHash by DCT.
 
-    Source: C. Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010, section 3.2.1; here
-    the photo is reduced by area instead of blurred, and the 8×8 lowest frequencies are taken with the zero one.
+    Source: C. Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010, section 3.2.1. Unlike
+    there, the photo is reduced by area instead of blurred, and the 8×8 lowest frequencies include the zero one.
     """
     small = cv2.resize(pixels, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float64)

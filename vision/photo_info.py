@@ -22,7 +22,7 @@ PhotoErrorCode: TypeAlias = Literal[
 
 
 class PhotoError(ValueError):
-    """A photo that is refused: `code` is stable, `detail` says what is wrong and what would be right."""
+    """A photo that is refused. `code` is stable, `detail` says what is wrong and what would be right."""
 
     def __init__(self, code: PhotoErrorCode, detail: str) -> None:
         super().__init__(f"{code}: {detail}")
@@ -34,7 +34,7 @@ class PhotoError(ValueError):
 class PhotoInfo:
     """An accepted photo: its size as displayed, after its EXIF orientation (1–8) is applied.
 
-    `profile` is an ICC profile of colour tags alone that describes its pixels as stored; empty where they are sRGB.
+    `profile` is an ICC profile with only colour tags that describes its pixels as stored. It is empty for sRGB.
     """
 
     format: PhotoFormat

@@ -1,4 +1,4 @@
-"""The rotated square about a person or a face that a landmark model looks at."""
+"""The rotated square around a person or a face that a landmark model looks at."""
 
 import math
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ MARGIN = 1.25
 
 @dataclass(frozen=True, slots=True)
 class Roi:
-    """A square of `side` source pixels about `center`, turned clockwise by `rotation` radians."""
+    """A square of `side` source pixels around `center`, turned clockwise by `rotation` radians."""
 
     center: tuple[float, float]
     side: float
@@ -34,9 +34,9 @@ class Roi:
 
 
 def roi_of(detection: Detection) -> Roi:
-    """Frame the circle about mid-hip through the body point, turned so that this point lies straight up.
+    """Frame the circle around mid-hip through the body point, turned so that this point lies straight up.
 
-    As mediapipe's AlignmentPointsRectsCalculator (target angle 90°) and RectTransformationCalculator.
+    This follows MediaPipe's AlignmentPointsRectsCalculator (target angle 90°) and RectTransformationCalculator.
     """
     (x, y), (top_x, top_y) = detection.keypoints[:2].tolist()
     radius = max(math.hypot(top_x - x, top_y - y), 1.0)
@@ -45,9 +45,9 @@ def roi_of(detection: Detection) -> Roi:
 
 
 def crop(photo: Photo, roi: Roi, side: int) -> RGB:
-    """Cut the region out as side×side×3, bilinear; beyond the photo its edge is repeated.
+    """Cut the region out as side×side×3, bilinear. Beyond the photo its edge is repeated.
 
-    Pixel indices pass the map unshifted and the border is replicated, as in mediapipe's ImageToTensorCalculator.
+    Pixel indices pass the map unshifted and the border is replicated, as in MediaPipe's ImageToTensorCalculator.
     """
     affine = compose(invert(photo.from_source), of_indices(invert(roi.to_source(side))))
     return warp(photo.pixels, affine, (side, side), interpolation=cv2.INTER_LINEAR, border=cv2.BORDER_REPLICATE)

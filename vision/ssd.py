@@ -1,4 +1,4 @@
-"""MediaPipe's single-shot detectors: the input they want, their anchors, and what they find."""
+"""MediaPipe's single-shot detectors: their input, their anchors, and their detections."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from vision.photo import Photo
 def ssd_anchors(side: int, strides: Sequence[int], per_cell: int = 2) -> Float32:
     """List the anchor centres (x, y) as fractions of a square input of `side` pixels.
 
-    One grid a run of equal strides, row by row, every cell `per_cell` times for each layer of the run: the order
-    of mediapipe's SsdAnchorsCalculator with fixed_anchor_size, offset 0.5 and one aspect ratio.
+    There is one grid for each run of equal strides, row by row, with `per_cell` anchors per cell and layer of the run.
+    This is the order of MediaPipe's SsdAnchorsCalculator with fixed_anchor_size, offset 0.5 and one aspect ratio.
     """
     grids = [
         np.repeat(_centers(-(-side // stride)), per_cell * strides.count(stride), axis=0)
@@ -43,20 +43,20 @@ def letterbox_affine(size: Size, side: int) -> Affine:
 def letterbox(photo: Photo, size: Size, side: int) -> RGB:
     """Draw a photo of `size` source pixels into side×side×3, bilinear.
 
-    Pixel indices pass the map unshifted, as in mediapipe's ImageToTensorCalculator: the detector's answers depend
-    on this half pixel.
+    Pixel indices pass the map unshifted, as in MediaPipe's ImageToTensorCalculator. The detector's results depend on
+    this half pixel.
     """
     affine = compose(invert(photo.from_source), of_indices(letterbox_affine(size, side)))
     return warp(photo.pixels, affine, (side, side), interpolation=cv2.INTER_LINEAR)
 
 
 NMS_IOU = 0.3
-"""Option of NonMaxSuppressionCalculator in mediapipe 0.10's pose and face graphs."""
+"""Option of NonMaxSuppressionCalculator in MediaPipe 0.10's pose and face graphs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detection:
-    """Something found: box, score, and key points K×2, all in source pixels."""
+    """A detected object: box, score, and key points K×2, all in source pixels."""
 
     box: Box
     score: float
@@ -65,16 +65,16 @@ class Detection:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detector:
-    """A detector whose input is a letterboxed square of `side` pixels; `anchors` A×2 are fractions of it."""
+    """A detector whose input is a letterboxed square of `side` pixels. `anchors` A×2 are fractions of it."""
 
     side: int
     anchors: Float32
 
     def decode(self, boxes: ArrayLike, scores: ArrayLike, size: Size, least: float) -> list[Detection]:
-        """Decode raw boxes A×(4 + 2K) and score logits A for a photo of `size`; best score first.
+        """Decode raw boxes A×(4 + 2K) and score logits A for a photo of `size`. Best score first.
 
-        A box row is x, y, width, height, then K points x, y: offsets from the anchor, in input pixels. What scores
-        less than `least` is left out, and what overlaps is merged.
+        A box row is x, y, width, height, then K points x, y: offsets from the anchor, in input pixels. Boxes that score
+        less than `least` are left out, and overlapping ones are merged.
         """
         logits = np.asarray(scores, dtype=np.float64).reshape(-1)
         passing = np.flatnonzero(logits >= np.log(least / (1 - least)))

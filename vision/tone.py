@@ -1,4 +1,4 @@
-"""Colours of films with a high dynamic range (HLG, PQ), brought into BT.709 so that every screen shows them alike."""
+"""Convert colours of films with a high dynamic range (HLG, PQ) to BT.709, so that every screen shows them alike."""
 
 from enum import Enum
 
@@ -10,12 +10,12 @@ REFERENCE_NITS = 203.0
 """White of a page or of paper, after ITU-R BT.2408: 75 % of the HLG signal, 58 % of that of PQ."""
 PEAK_NITS = 1000.0
 _KNEE = 0.6
-"""Light below this share of the reference white keeps its value; what is above, up to the peak, shares the rest."""
+"""Light below this share of the reference white keeps its value. Light above it, up to the peak, shares the rest."""
 _PEAK = PEAK_NITS / REFERENCE_NITS
 _SRGB_LINEAR = 0.0031308
-"""Light up to which sRGB is a straight line (IEC 61966-2-1)."""
+"""Light below which sRGB is a straight line (IEC 61966-2-1)."""
 _HLG_SQUARE = 0.5
-"""Signal up to which HLG is a square."""
+"""Signal below which HLG is a square."""
 
 
 class Transfer(Enum):
@@ -39,7 +39,8 @@ _WHITE = (0.3127, 0.3290)
 def tone_mapped(signal: Float64, transfer: Transfer, primaries: Primaries) -> Float64:
     """The sRGB signal, N×3 from 0 to 1, that looks like an HDR signal of the same shape.
 
-    Hues stay: the knee is found by the largest of the three, and scales all. What BT.709 cannot show is clipped.
+    Hues stay: the largest of the three values sets the knee, which scales all three. Colours outside BT.709 are
+    clipped.
     """
     linear = _light(np.clip(signal, 0, 1), transfer) @ _into_bt709(primaries).T
     largest = np.maximum(linear.max(axis=1, keepdims=True), 1e-6)
@@ -49,7 +50,7 @@ def tone_mapped(signal: Float64, transfer: Transfer, primaries: Primaries) -> Fl
 
 
 def cube(size: int, transfer: Transfer, primaries: Primaries) -> str:
-    """The same as a table of `size`³ colours, the red running fastest, in the text format `.cube`."""
+    """The same as a table of `size`³ colours, red changing fastest, in the text format `.cube`."""
     steps = np.linspace(0, 1, size)
     blue, green, red = (axis.ravel() for axis in np.meshgrid(steps, steps, steps, indexing="ij"))
     rows = tone_mapped(np.stack([red, green, blue], axis=1), transfer, primaries)
@@ -57,15 +58,15 @@ def cube(size: int, transfer: Transfer, primaries: Primaries) -> str:
 
 
 def _light(signal: Float64, transfer: Transfer) -> Float64:
-    """Light, 1 being the reference white."""
+    """Light, where 1 is the reference white."""
     return _hlg_light(signal) / _hlg_light(np.array(0.75)) if transfer is Transfer.HLG else _pq_light(signal)
 
 
 def _hlg_light(signal: Float64) -> Float64:
     """Light of the scene from 0 to 1: the inverse of the OETF in ITU-R BT.2100, table 5.
 
-    A screen of high range would make this light steeper (the OOTF, for 1000 nits a power of 1.2 of its luminance). A
-    screen of BT.709 is dimmer, where BT.2390 wants a power near 1: it is left out.
+    A high-range screen would make this light steeper (the OOTF, for 1000 nits a power of 1.2 of its luminance). A
+    BT.709 screen is dimmer, and for it BT.2390 wants a power near 1: it is left out.
     """
     a = 0.17883277
     b, c = 1 - 4 * a, 0.5 - a * np.log(4 * a)
@@ -82,7 +83,7 @@ def _pq_light(signal: Float64) -> Float64:
 
 
 def _kneed(light: Float64) -> Float64:
-    """Reinhard's curve with a white point, above the knee alone: smooth there, 1 at the peak."""
+    """Reinhard's curve with a white point, only above the knee: smooth there, 1 at the peak."""
     above, most = (np.maximum(light, _KNEE) - _KNEE) / (1 - _KNEE), (_PEAK - _KNEE) / (1 - _KNEE)
     shared = (1 - _KNEE) * above * (1 + above / most**2) / (1 + above)
     return np.asarray(np.minimum(light, _KNEE) + shared, dtype=np.float64)

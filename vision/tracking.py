@@ -1,4 +1,4 @@
-"""Objects followed through a film, so that one that is missed for a while is known all the same."""
+"""Track objects through a film, so that an object missed for a while is still known."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from vision.arrays import Box, Float64
 _FARTHEST = 1.0
 """How far an object's centre may move between two sightings, in sides of its box."""
 _ROUNDING_S = 1e-6
-"""Seconds that times, as floating-point numbers, may be off."""
+"""Rounding error of times, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,11 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """Seconds.
+class HoldTimes:
+    """How long an object is kept, in seconds.
 
-    An object may be missed for `gap` between two sightings, from the first frame that lacks it to the next that has it;
-    it is held for `hold` before its first sighting and after its last.
+    An object may be missed for `gap` between two sightings, from the first frame that lacks it to the next that has it.
+    It is held for `hold` before its first sighting and after its last.
     """
 
     gap: float
@@ -45,17 +45,19 @@ class _Track:
         self.boxes.append(box)
 
 
-def completed(times: Sequence[float], frames: Sequence[Sequence[Sighting]], patience: Patience) -> list[list[Sighting]]:
-    """The sightings of each frame, and those that its neighbours tell of.
+def completed(
+    times: Sequence[float], frames: Sequence[Sequence[Sighting]], hold_times: HoldTimes
+) -> list[list[Sighting]]:
+    """The sightings of each frame, and those that follow from the neighbouring frames.
 
-    `times` tells when each frame is shown, in seconds, rising. An object of the same class is the same where its centre
-    moved by less than the side of its box. Between two sightings its box moves evenly in time; before the first and
+    `times` tells when each frame is shown, in seconds, rising. Objects of one class are the same object if the centre
+    moved by less than the side of the box. Between two sightings the box moves evenly in time. Before the first and
     after the last it stays.
     """
     known: list[list[Sighting]] = [[] for _ in frames]
     at = np.array(times, dtype=np.float64)
-    for track in _tracks(times, frames, patience.gap):
-        for frame, box in _filled(track, at, patience.hold):
+    for track in _tracks(times, frames, hold_times.gap):
+        for frame, box in _filled(track, at, hold_times.hold):
             known[frame].append(Sighting(track.label, box))
     return known
 
@@ -72,7 +74,7 @@ def _tracks(times: Sequence[float], frames: Sequence[Sequence[Sighting]], gap: f
 
 
 def _linked(live: Sequence[_Track], frame: int, sightings: Sequence[Sighting]) -> list[_Track]:
-    """Give each track the nearest sighting, the nearest pair first; what nobody takes begins a track."""
+    """Give each track its nearest sighting, the nearest pair first. A sighting without a track starts a new one."""
     pairs = [(_distance(track, one), i, j) for i, track in enumerate(live) for j, one in enumerate(sightings)]
     taken: dict[int, int] = {}
     for distance, i, j in sorted(pairs):
@@ -83,7 +85,7 @@ def _linked(live: Sequence[_Track], frame: int, sightings: Sequence[Sighting]) -
 
 
 def _distance(track: _Track, one: Sighting) -> float:
-    """Between centres, in sides of the larger box; infinite between classes."""
+    """Distance between centres, in sides of the larger box. Infinite between classes."""
     if track.label != one.label:
         return math.inf
     (ax, ay, aside), (bx, by, bside) = map(_middle, (track.boxes[-1], one.box))

@@ -1,1 +1,1 @@
-"""The demo: sample photos through the whole stack, and a page that shows what came back."""
+"""The demo: sample photos through the whole stack, and a page that shows the results."""

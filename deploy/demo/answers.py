@@ -1,4 +1,4 @@
-"""What the demo asks the gateway, and what of its answers it believes: those that are whole, of a size, and ours."""
+"""The demo's requests to the gateway. Only answers that are complete, within a size, and of our form are accepted."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -17,14 +17,14 @@ class Artifact(BaseModel):
 
 
 class Size(BaseModel):
-    """Of the photo, in pixels."""
+    """Size of the photo, in pixels."""
 
     width: int
     height: int
 
 
 class Detection(BaseModel):
-    """An object; its box in pixels of the photo."""
+    """An object, with its box in pixels of the photo."""
 
     label: str
     score: float
@@ -38,7 +38,7 @@ class Blur(BaseModel):
 
 
 class Answer(BaseModel):
-    """Of any pipeline: what it has nothing to say about is empty."""
+    """The answer of any pipeline. Fields that do not apply to it are empty."""
 
     photo: Size = Size(width=0, height=0)
     persons: tuple[object, ...] = ()

@@ -29,7 +29,7 @@ from gateway.terminal import Screen, cell
 
 PHOTOS = ("astronaut.png", "bus.jpg", "zidane.jpg")
 MARGIN_S = 30.0
-"""Beyond what the gateway gives a request: it says itself that one takes too long."""
+"""Seconds beyond the time that the gateway gives a request. The gateway itself reports a timeout first."""
 
 _FAULTS = (ExporterError, SettingsError, StackError, RefusalError, UnexpectedAnswerError)
 
@@ -71,7 +71,7 @@ def _prepare() -> list[Path]:
 
 @contextmanager
 def _stack(settings: Settings) -> Iterator[None]:
-    """A running stack: the one that runs already, left as it is, or one of our own, stopped at the end."""
+    """A running stack. One that already runs is left as it is. One of our own is stopped at the end."""
     folders = Folders.at(settings.maskwright_home.absolute())
     folders.create()
     if launcher.running(folders) is not None:

@@ -1,4 +1,4 @@
-"""The demo's page, plain HTML beside the pictures."""
+"""The demo's page: plain HTML beside the pictures."""
 
 from collections.abc import Sequence
 from html import escape
@@ -25,7 +25,7 @@ figcaption { font-size: .8rem; overflow-wrap: anywhere }
 
 
 def write_page(panels: Sequence[Panel], results: Results) -> Path:
-    """Write the page; it refers to the pictures by paths relative to its own folder. Raises OSError."""
+    """Write the page. It refers to the pictures by paths relative to its own folder. Raises OSError."""
     sections = "\n".join(_section(panel, results.root) for panel in panels)
     page = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -45,12 +45,12 @@ def _section(panel: Panel, root: Path) -> str:
     small = [(name, name.removesuffix("_mask.png")) for name in panel.masks]
     face = panel.face
     drawn = [(face.contours, "face contours"), (face.overlay, "over the levelled face")] if face else []
-    hidden = [(panel.hiding.blurred, "faces and plates hidden"), (panel.hiding.detections, "what was found")]
+    hidden = [(panel.redaction.blurred, "faces and plates hidden"), (panel.redaction.detections, "what was found")]
     people = f"{panel.people} {'person' if panel.people == 1 else 'people'}"
     return (
         f"<section><h2>{_text(panel.photo)}</h2>"
         f"<small>{panel.width}×{panel.height}, {people}, {panel.milliseconds:.0f} ms{_face_time(panel)}"
-        f"; {panel.hiding.hidden} hidden in {panel.hiding.milliseconds:.0f} ms</small>"
+        f"; {panel.redaction.hidden} hidden in {panel.redaction.milliseconds:.0f} ms</small>"
         f'<div class="large">{_figures(base, large)}</div><div class="masks">{_figures(base, small)}</div>'
         f'<div class="faces">{_figures(base, drawn)}</div><div class="large">{_figures(base, hidden)}</div></section>'
     )
@@ -69,7 +69,7 @@ def _figures(base: str, pictures: Sequence[tuple[str, str]]) -> str:
 
 
 def _path(*names: str) -> str:
-    """Never an address elsewhere: what makes one of a path is escaped."""
+    """Never a URL of another server: the characters that would make a path one are escaped."""
     return escape("./" + "/".join(map(quote, names)))
 
 

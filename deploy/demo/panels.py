@@ -1,4 +1,4 @@
-"""One photo of the demo: sent over HTTP to each pipeline, its artifacts saved, its times kept."""
+"""One photo of the demo: sent over HTTP to each pipeline, with its artifacts saved and its times measured."""
 
 import secrets
 import time
@@ -19,23 +19,23 @@ from gateway.cli.files import Results
 
 FACE = "/v1/run/face_contours"
 RUNS = 4
-"""Each process of the server is slow at its first photo."""
+"""Requests of which the fastest is shown: each process of the server is slow with its first photo."""
 OVERLAY, CONTOURS = "face_overlay.svg", "face_contours.svg"
 HIDE, DETECT = "/v1/run/privacy_blur", "/v1/run/detect"
 EVERYTHING = "faces,plates"
 
-"""Each process of the server is slow at its first photo."""
+"""Requests of which the fastest is shown: each process of the server is slow with its first photo."""
 BLURRED, DETECTIONS = "blurred.jpg", "detections.jpg"
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _TEXT_SHARE = 1 / 1300
-"""Scale of the letters, as a share of the photo's longer side."""
+"""Size of the letters, as a share of the photo's longer side."""
 LABEL_COLOURS = 19
 """ATR's 18 labels and the neck."""
 
 
 @dataclass(frozen=True)
 class FacePanel:
-    """Files in the photo's folder, and how long finding and drawing took."""
+    """Files in the photo's folder, and how long detection and drawing took."""
 
     overlay: str
     contours: str
@@ -43,7 +43,7 @@ class FacePanel:
 
 
 @dataclass(frozen=True)
-class HidingPanel:
+class RedactionPanel:
     """Files in the photo's folder, how many faces and plates were hidden, and how long that took."""
 
     blurred: str
@@ -54,7 +54,7 @@ class HidingPanel:
 
 @dataclass(frozen=True)
 class Panel:
-    """What the demo shows of one photo; files lie in the folder, masks in the order of the answer."""
+    """What the demo shows of one photo. Files are in the folder, masks in the order of the answer."""
 
     folder: Path
     photo: str
@@ -66,11 +66,11 @@ class Panel:
     overlay: str
     label_map: str
     face: FacePanel | None
-    hiding: HidingPanel
+    redaction: RedactionPanel
 
 
 def make_panel(client: httpx.Client, photo: Path, results: Results) -> Panel:
-    """Send a photo twice, keep the second answer's time, and write every artifact into a folder called as the photo.
+    """Send a photo twice, measure the second time, and write every artifact into a folder named like the photo.
 
     Raises what `ask` raises, and OSError.
     """
@@ -93,7 +93,7 @@ def make_panel(client: httpx.Client, photo: Path, results: Results) -> Panel:
         overlay="overlay.jpg",
         label_map=results.write(folder / "label_map_colours.png", _coloured(answer.file("label_map.png"))).name,
         face=make_face(client, photo, results),
-        hiding=make_hiding(client, photo, results),
+        redaction=make_redaction(client, photo, results),
     )
 
 
@@ -113,7 +113,7 @@ def _coloured(label_map: bytes) -> bytes:
 
 
 def make_face(client: httpx.Client, photo: Path, results: Results) -> FacePanel | None:
-    """Draw the largest face several times, keep the shortest time; None where the photo shows no face.
+    """Draw the largest face several times and keep the shortest time. None if the photo shows no face.
 
     Raises what `ask` raises, and OSError.
     """
@@ -127,7 +127,7 @@ def make_face(client: httpx.Client, photo: Path, results: Results) -> FacePanel 
 
 
 def _timed_face(client: httpx.Client, photo: Path) -> tuple[bytes, float]:
-    """The SVG, and milliseconds; the colour of a region that nobody has keeps the cache from answering."""
+    """The SVG, and milliseconds. The colour of a region that nobody has prevents an answer from the cache."""
     start = time.perf_counter()
     svg = _svg(client, photo, {"colors": f"{secrets.token_hex(8)}=#000000"})
     return svg or b"", (time.perf_counter() - start) * 1e3
@@ -142,13 +142,13 @@ def _svg(client: httpx.Client, photo: Path, fields: dict[str, str]) -> bytes | N
         raise
 
 
-def make_hiding(client: httpx.Client, photo: Path, results: Results) -> HidingPanel:
-    """Hide faces and plates several times, keep the shortest time; draw every object.
+def make_redaction(client: httpx.Client, photo: Path, results: Results) -> RedactionPanel:
+    """Hide faces and plates several times and keep the shortest time. Draw every object.
 
     Raises what `ask` raises, and OSError.
     """
     classes = _findable(client, photo)
-    hidden = [_timed_hiding(client, photo, classes) for _ in range(RUNS)]
+    hidden = [_timed_redaction(client, photo, classes) for _ in range(RUNS)]
     answer = hidden[0][0]
     folder = results.root / photo.stem
     results.write(folder / BLURRED, answer.file(BLURRED))
@@ -156,11 +156,11 @@ def make_hiding(client: httpx.Client, photo: Path, results: Results) -> HidingPa
     shown = {} if classes == EVERYTHING else {"classes": classes}
     _draw(pixels, ask(client, DETECT, photo, shown).detections)
     results.write(folder / DETECTIONS, cv2.imencode(".jpg", pixels)[1].tobytes())
-    return HidingPanel(BLURRED, DETECTIONS, answer.blur.hidden, min(took for _, took in hidden))
+    return RedactionPanel(BLURRED, DETECTIONS, answer.blur.hidden, min(took for _, took in hidden))
 
 
 def _findable(client: httpx.Client, photo: Path) -> str:
-    """What to hide: faces alone where the model for objects is missing."""
+    """What to hide: only faces if the model for objects is missing."""
     try:
         ask(client, DETECT, photo, {})
     except RefusalError as error:
@@ -170,8 +170,8 @@ def _findable(client: httpx.Client, photo: Path) -> str:
     return EVERYTHING
 
 
-def _timed_hiding(client: httpx.Client, photo: Path, classes: str) -> tuple[Answer, float]:
-    """The answer, and milliseconds; the threshold of a class that nobody has keeps the cache from answering."""
+def _timed_redaction(client: httpx.Client, photo: Path, classes: str) -> tuple[Answer, float]:
+    """The answer, and milliseconds. The threshold of a class that nobody has prevents an answer from the cache."""
     fields = {"hide": classes, "format": "jpeg", "thresholds": f"{secrets.token_hex(8)}=1"}
     start = time.perf_counter()
     answer = ask(client, HIDE, photo, fields)
@@ -179,7 +179,7 @@ def _timed_hiding(client: httpx.Client, photo: Path, classes: str) -> tuple[Answ
 
 
 def _draw(pixels: NDArray[np.uint8], found: Iterable[Detection]) -> None:
-    """Boxes with class and score, each class in its own colour; the small ones over the large."""
+    """Boxes with class and score, each class in its own colour, small boxes over large ones."""
     scale = max(pixels.shape) * _TEXT_SHARE
     thickness = max(round(2 * scale), 1)
     objects = sorted(found, key=_area, reverse=True)
@@ -196,7 +196,7 @@ def _area(one: Detection) -> float:
 
 
 def _name(pixels: NDArray[np.uint8], one: Detection, scale: float, thickness: int) -> None:
-    """Class and score above the box, or within it at the photo's edge."""
+    """Class and score above the box, or inside it at the photo's edge."""
     text = f"{one.label} {one.score:.2f}"
     (width, height), base = cv2.getTextSize(text, _FONT, scale, thickness)
     x = min(round(one.box[0]), pixels.shape[1] - width)

@@ -6,4 +6,4 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 class StackError(Exception):
-    """The stack cannot start or stop; the message says why and what to do."""
+    """The stack cannot start or stop. The message says why and what to do."""

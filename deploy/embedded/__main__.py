@@ -15,8 +15,8 @@ from gateway.settings.environment import log_remarks
 
 
 def main() -> int:
-    """Run the stack until it is told to stop; 1 and a message where it cannot start."""
-    # Where it is ignored, as it may be from whoever starts us, a dead server's process id is free before we notice.
+    """Run the stack until it is told to stop. Returns 1, with a message, if it cannot start."""
+    # If our parent ignores SIGCHLD, so would we, and a dead server's process id would be free before we notice.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.umask(0o077)
     try:

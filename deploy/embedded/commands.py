@@ -35,7 +35,7 @@ _STATE_COLOURS = {"ready": "green", "failed": "red", "stopped": "dim", "waiting"
 _USAGE = 2
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
-"""What a service writes that was told to colour its lines (FORCE_COLOR)."""
+"""What a service writes if it was told to colour its lines (FORCE_COLOR)."""
 _REFRESH_S = 0.5
 _console = Screen()
 _errors = Screen(stderr=True, style="red")
@@ -44,7 +44,7 @@ _errors = Screen(stderr=True, style="red")
 def up(
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave it running and come back.")] = False,  # noqa: FBT002
 ) -> None:
-    """Start every server that no setting names, the gateway and the workers; watch them, stop them on Ctrl-C."""
+    """Start every server that no setting names, the gateway and the workers. Watch them, and stop them on Ctrl-C."""
     folders = _folders()
     with _told():
         if (state := launcher.running(folders)) is not None:
@@ -62,7 +62,7 @@ def up(
 
 
 def _run(folders: Folders, settings: Settings, *, detach: bool) -> None:
-    """Start the launcher; unless it is left running, wait for its end or the signal to stop. Raises StackError."""
+    """Start the launcher. Unless it is left running, wait for its end or a stop signal. Raises StackError."""
     with stopping() as stop:
         with _console.status("starting the stack") as status:
             command = launcher.DETACHED if detach else launcher.ATTACHED
@@ -81,7 +81,7 @@ def _run(folders: Folders, settings: Settings, *, detach: bool) -> None:
 
 
 def down() -> None:
-    """Stop the running stack; where none runs, clear away what a killed one left."""
+    """Stop the running stack. If none runs, clean up what a killed one left."""
     folders = _folders()
     with _told():
         if (state := launcher.running(folders)) is None:
@@ -95,7 +95,7 @@ def down() -> None:
 def status(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing it, until Ctrl-C.")] = False,  # noqa: FBT002
 ) -> None:
-    """Show each service: its state, process, ports and restarts. Exit status 1 where the stack is not ready."""
+    """Show each service: its state, process, ports and restarts. Exit status 1 if the stack is not ready."""
     folders = _folders()
     if watch:
         _watch(folders)
@@ -109,7 +109,7 @@ def status(
 def env() -> None:
     """Print the running stack's ports and addresses for a shell: eval "$(maskwright env)".
 
-    For psql, kcat and curl: the other commands find them by themselves, whatever shell the stack was started from.
+    This is for psql, kcat and curl. The other commands find them by themselves in any shell.
     """
     folders = _folders()
     _running(folders)
@@ -144,7 +144,7 @@ def logs(
 
 
 def next_steps(settings: Settings) -> str:
-    """Lines to try, of the pipelines that are offered and with the key that callers need."""
+    """Commands to try for the offered pipelines, with the key that callers need."""
     url, pipelines = settings.local_url, list(build_registry(settings))
     asks = settings.access == "required"
     header = '-H "Authorization: Bearer $MASKWRIGHT_TOKEN" ' if asks else ""
@@ -159,7 +159,7 @@ def next_steps(settings: Settings) -> str:
 
 
 def service_table(state: StackState) -> Group:
-    """One row a service; below them what does not work of those that serve."""
+    """One row per service. Below the rows, what does not work although the service runs."""
     table = Table("service", "state", "process", "ports", "restarts", box=None, header_style="bold")
     for service in state.services.values():
         colour = _STATE_COLOURS.get(service.state, "yellow")
@@ -178,7 +178,7 @@ def _already(state: StackState) -> None:
 
 
 def _running(folders: Folders) -> StackState:
-    """The running stack's state; ends the command where there is none."""
+    """The running stack's state. Ends the command if no stack runs."""
     if launcher.running(folders) is None:
         _errors.print(f"nothing is running in {folders.home}; start it with `maskwright up`", soft_wrap=True)
         raise typer.Exit(1)
@@ -195,7 +195,7 @@ def _watch(folders: Folders) -> None:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """End the command with the message of a StackError, a bad setting, or a file that is not what it should be."""
+    """End the command with the message of a StackError, of a bad setting, or of an invalid file."""
     try:
         yield
     except (StackError, SettingsError, OSError) as error:
@@ -204,7 +204,7 @@ def _told() -> Iterator[None]:
 
 
 def _folders() -> Folders:
-    """This needs no setting but one: a stack is stopped whatever else is wrong in this shell."""
+    """This needs only one setting: a stack can be stopped whatever else is wrong in this shell."""
     with _told():
         folders = Folders.at(named_home())
         folders.require_ours()
@@ -212,7 +212,7 @@ def _folders() -> Folders:
 
 
 def _kept(folders: Folders) -> Kept:
-    """What the running stack was started with. Raises StackError."""
+    """The settings with which the running stack was started. Raises StackError."""
     try:
         if (kept := Kept.read(folders.home)) is not None:
             return kept

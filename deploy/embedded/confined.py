@@ -1,9 +1,10 @@
-"""Runs a program that reaches no files but those it is told: `python -I -S confined.py RULES PROGRAM [ARGUMENT…]`.
+"""Run a program that can reach only the named files: `python -I -S confined.py RULES PROGRAM [ARGUMENT…]`.
 
-RULES is JSON, paths by what may be done below them: "read" (and run), "list" names, "write", "device", and "entries"
-(folders and sockets may be made there, and nothing read). The kernel's Landlock does it, for the program and all that
-it starts; from its version 6 on, signals reach no other process either. That a file is there, and whose, can still be
-asked. Numbers: the kernel's include/uapi/linux/landlock.h. The standard library is enough: ours may not be read yet.
+RULES is JSON: lists of paths by what may be done below them. "read" (and run), "list" names, "write", "device", and
+"entries" (folders and sockets may be made there, and nothing read). The kernel's Landlock enforces this for the program
+and all that it starts. From its version 6 on, signals do not reach other processes either. A program can still ask
+whether a file exists and who owns it. Numbers are from the kernel's include/uapi/linux/landlock.h. Only the standard
+library is used, because our own code may not be readable yet.
 """
 
 import ctypes
@@ -14,7 +15,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
-"""System calls; the same on every architecture."""
+"""System calls. They are the same on every architecture."""
 _VERSION_FLAG = 1
 _PATH_BENEATH = 1
 _NO_NEW_PRIVS = 38
@@ -25,9 +26,9 @@ _MAKE_DIR, _MAKE_REG, _MAKE_SOCK, _MAKE_FIFO = (1 << bit for bit in (7, 8, 9, 10
 _MAKE_SYM, _REFER, _TRUNCATE = (1 << bit for bit in (12, 13, 14))
 _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
 _HANDLED = (1 << 13) - 1
-"""What the first version knows, and so forbids where no rule allows it."""
+"""What the first version knows, and so forbids unless a rule allows it."""
 _LATER = ((2, _REFER), (3, _TRUNCATE))
-"""The version that brought each right; the first one lets no file go from one folder to another."""
+"""The version that introduced each right. The first one does not allow moving a file to another folder."""
 _SCOPED, _SCOPES_FROM = 3, 6
 """Sockets without a path, and signals, of processes outside."""
 
@@ -56,13 +57,13 @@ class _Rule(ctypes.Structure):
 
 
 def abi() -> int:
-    """The version of Landlock that this kernel has; 0 where it has none, or a container's rules forbid it."""
+    """The version of Landlock that this kernel has. 0 if it has none, or a container's rules forbid it."""
     version: int = _libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_VERSION_FLAG))
     return max(version, 0)
 
 
 def confine(rules: Mapping[str, Sequence[str]]) -> None:
-    """Keep this process to the rules for ever; a path that is not there counts for nothing. Raises OSError."""
+    """Restrict this process to the rules for ever. A path that does not exist is ignored. Raises OSError."""
     version = abi()
     handled = _HANDLED | sum(right for since, right in _LATER if version >= since)
     scoped = version >= _SCOPES_FROM

@@ -1,4 +1,4 @@
-"""What the stack's processes are told by variables: where each server is, and nothing that changes what they load."""
+"""The variables of the stack's processes: where each server is, and nothing that changes what they load."""
 
 import os
 import re
@@ -21,28 +21,28 @@ _FOREIGN = (
     *("PYTHON", "PIP_", "VIRTUAL_ENV", "CONDA", "_CE_", "BASH", "LD_"),
     *("OMP_", "GOMP_", "KMP_", "OPENBLAS_", "GOTO_", "MKL_", "BLIS_", "OPENCV_", "CV_IO_"),
 )
-"""Beginnings of variables that change the interpreter, the loader, the shell that Triton calls, threads or decoders."""
+"""Prefixes of variables that change the interpreter, the loader, the shell that Triton calls, threads or decoders."""
 _FOREIGN_NAMES = frozenset({"ENV", "SHELLOPTS", "POSIXLY_CORRECT", "IFS", "CDPATH", "GLOBIGNORE"})
 _PLAIN = frozenset({"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "MASKWRIGHT_TESTS"})
 _PLAIN_PREFIXES = ("LC_", "CUDA_", "NVIDIA_")
-"""What every process gets, none of it a secret; the last name marks what tests start."""
+"""Variables that every process gets. None of them is secret. The last name marks processes that tests start."""
 _WEB = frozenset({"SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"})
-"""What those get that speak to other servers, in capitals or not."""
+"""Variables for processes that speak to other servers, in upper or lower case."""
 _FILE = "_FILE"
 _NAMING = ("SSL_CERT_", "AWS_", "PG", "GRPC_")
-"""Beginnings of variables that name files, beside the settings that do."""
+"""Prefixes of variables that name files, besides the settings that do."""
 _IN_ADDRESS = re.compile(r"(?:ssl\w+|passfile)\s*=\s*(?:'([^']*)'|([^&\s]+))")
 """Files in PostgreSQL's addresses."""
 POSTGRES_ADMIN = "maskwright"
-"""The administrator, whom initdb makes; former versions gave him to the gateway."""
+"""The administrator, whom initdb creates. Former versions gave this user to the gateway."""
 POSTGRES_USER = "maskwright_gateway"
 POSTGRES_DATABASE = "maskwright"
-"""What the gateway logs in as, and the database that it owns."""
+"""The gateway's user, and the database that it owns."""
 
 
 @dataclass(frozen=True)
 class Addresses:
-    """Settings in which every address is filled in, and which servers are the stack's own."""
+    """Settings in which every address is filled in, and the servers that belong to the stack."""
 
     settings: Settings
     own_postgres: bool
@@ -51,9 +51,9 @@ class Addresses:
 
     @classmethod
     def of(cls, given: Settings, secrets: Path) -> "Addresses":
-        """Fill in what is not given, with the passwords kept in the file `secrets`.
+        """Fill in missing addresses, with the passwords stored in the file `secrets`.
 
-        Raises StackError where an embedded server cannot do what the settings ask.
+        Raises StackError if an embedded server cannot do what the settings ask.
         """
         if not given.db_use_database:
             return cls(given, own_postgres=False, own_s3=False, own_kafka=False)
@@ -98,15 +98,15 @@ def _embedded(settings: Settings, credentials: Credentials) -> Mapping[str, str]
 
 
 def _former_dsn(settings: Settings, credentials: Credentials) -> str:
-    """What `maskwright env` of a version without an administrator gave."""
+    """What `maskwright env` printed in a version without an administrator."""
     password = credentials.postgres_password
     return f"postgresql://{POSTGRES_ADMIN}:{password}@127.0.0.1:{settings.postgres_port}/postgres"
 
 
 def _without_our_own(given: Settings, credentials: Credentials) -> Settings:
-    """In a shell that took the output of `maskwright env`, our own addresses are not somebody else's servers.
+    """In a shell that evaluated `maskwright env`, our own addresses do not count as servers of others.
 
-    Such a shell is known by our passwords.
+    Such a shell is recognised by our passwords.
     """
     own = _embedded(given, credentials)
     if given.postgres_dsn.get_secret_value() == _former_dsn(given, credentials):
@@ -140,21 +140,21 @@ def _plain(value: str | SecretStr) -> str:
 
 
 def own_environment(given: Mapping[str, str]) -> dict[str, str]:
-    """The launcher's environment without what would change how its processes work, and with what is given."""
+    """The launcher's environment without variables that would change how its processes work, plus the given ones."""
     kept = {name: value for name, value in os.environ.items() if not _is_foreign(name)}
     return {**kept, **_python(), **given}
 
 
 def plain_environment() -> dict[str, str]:
-    """What any process may know of the launcher's environment."""
+    """The variables of the launcher's environment that any process may have."""
     names = (name for name in os.environ if name in _PLAIN or name.startswith(_PLAIN_PREFIXES))
     return {**{name: os.environ[name] for name in names}, **_python()}
 
 
 def settings_environment(prefixes: tuple[str, ...]) -> dict[str, str]:
-    """The same with the settings that are given, proxies and certificates, and variables that begin with a prefix.
+    """The same with the given settings, proxies and certificates, and the variables that begin with a prefix.
 
-    Secrets of files are in it as values: who may read such a file need not be the user that a process runs as.
+    Secrets from files are in it as values: the user of a process need not be able to read these files.
     """
     others = (name for name in os.environ if name.upper() in _WEB or name.startswith(("GRPC_", *prefixes)))
     given = read_environment(Settings.model_fields).given
@@ -163,7 +163,7 @@ def settings_environment(prefixes: tuple[str, ...]) -> dict[str, str]:
 
 
 def named_files(environment: Mapping[str, str]) -> Sequence[Path]:
-    """The files that the variables name: certificates, keys, configuration. A volume of Kubernetes is one of them."""
+    """The files that the variables name: certificates, keys, configuration. One may be on a volume of Kubernetes."""
     fields = Settings.model_fields.items()
     ours = {name for key, field in fields if _is_path(field) for name in variable_names(key, field)}
     found = []
@@ -176,7 +176,7 @@ def named_files(environment: Mapping[str, str]) -> Sequence[Path]:
 
 
 def _own_name(setting: str, variable: str) -> str:
-    """The variable that takes a value itself, for one that names a file which holds it."""
+    """The variable that takes a value directly, for one that names a file with the value."""
     names = variable_names(setting, Settings.model_fields[setting])
     named = variable.upper().endswith(_FILE) and variable.upper() not in names
     return variable[: -len(_FILE)] if named else variable
@@ -195,12 +195,12 @@ def _python() -> dict[str, str]:
 
 
 def _own_packages() -> dict[str, str]:
-    """A virtual environment holds all that is needed; without one, packages may lie in the user's folder."""
+    """A virtual environment has everything that is needed. Without one, packages may be in the user's folder."""
     return {"PYTHONNOUSERSITE": "1"} if sys.prefix != sys.base_prefix else {}
 
 
 def _libraries() -> dict[str, str]:
-    """Some Pythons find their own library through LD_LIBRARY_PATH alone: such a one keeps that folder of it."""
+    """Some Pythons find their own library only through LD_LIBRARY_PATH. They keep that folder of it."""
     folder = str(sysconfig.get_config_var("LIBDIR"))
     folders = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
     return {"LD_LIBRARY_PATH": folder} if folder in folders else {}

@@ -1,4 +1,4 @@
-"""The stack's home folder: where everything lies, that it is nobody else's, and the files of state and passwords."""
+"""The stack's home folder: its paths, the check that no other user can change it, and the state and password files."""
 
 import json
 import os
@@ -29,7 +29,7 @@ class Folders:
 
     @property
     def logs(self) -> Path:
-        """One log file a service."""
+        """One log file per service."""
         return self.home / "logs"
 
     @property
@@ -44,12 +44,12 @@ class Folders:
 
     @property
     def triton(self) -> Path:
-        """What Triton is started on: backends and generated model folders."""
+        """What Triton is started with: backends and generated model folders."""
         return self.home / "triton"
 
     @property
     def data(self) -> Path:
-        """What the servers keep, one folder each."""
+        """The servers' data, one folder each."""
         return self.home / "data"
 
     @property
@@ -59,7 +59,7 @@ class Folders:
 
     @property
     def access(self) -> Path:
-        """Keys and the audit log of callers, where there is no database; the gateway's."""
+        """Keys and the audit log of callers when there is no database. The gateway owns it."""
         return self.home / "access"
 
     @property
@@ -74,7 +74,7 @@ class Folders:
 
     @property
     def own_users(self) -> Collection[int]:
-        """The numbers of users that are this stack's alone; none where it runs as who started it."""
+        """The numbers of users that belong only to this stack. Empty if it runs as the user who started it."""
         return {user.uid for user in self._users() if user.is_other}
 
     def log(self, service: str) -> Path:
@@ -82,12 +82,12 @@ class Folders:
         return self.logs / f"{service}.log"
 
     def scratch(self, user: Account) -> Path:
-        """The folder in which a user's processes keep what is temporary."""
+        """The folder for temporary files of a user's processes."""
         return self.home / "tmp" / ("triton" if user == self.decoder else "servers")
 
     @classmethod
     def at(cls, named: Path) -> "Folders":
-        """Those below a path as it is set. Raises StackError where another user has laid a link there."""
+        """The folders below a configured path. Raises StackError if another user put a link there."""
         if named.is_symlink() and (owner := named.lstat().st_uid) not in {0, os.geteuid()}:
             raise StackError(
                 f"{named} is a link that user {name_of(owner)} made; set MASKWRIGHT_HOME to another folder"
@@ -95,7 +95,7 @@ class Folders:
         return cls(named.resolve())
 
     def create(self) -> None:
-        """Make the folders that are missing, and close all to other users. Raises StackError where one is not ours."""
+        """Make missing folders, and close all to other users. Raises StackError if one is not ours."""
         self.require_ours()
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         between, servers = self.home / "tmp", self.servers
@@ -114,7 +114,7 @@ class Folders:
             user.own(folder)
 
     def require_ours(self) -> None:
-        """Raise StackError where what the launcher writes and believes is another user's work, or might be."""
+        """Raise StackError if another user made, or could change, what the launcher writes and trusts."""
         folders = (self.home, self.logs, self.triton, self.data, self.home / "tmp")
         for folder in folders:
             with suppress(FileNotFoundError):
@@ -131,7 +131,7 @@ class Folders:
         self._require_ours(file, found)
 
     def _require_ours(self, path: Path, found: os.stat_result) -> None:
-        """Raise StackError unless this user or root has made it, and nobody else can change it."""
+        """Raise StackError unless this user or root made it, and nobody else can change it."""
         own = os.geteuid()
         if found.st_uid not in {0, own} or (found.st_uid != own and path.is_dir() and not os.access(path, os.W_OK)):
             owner = name_of(found.st_uid)
@@ -150,7 +150,7 @@ class Folders:
 
 
 def _is_of_pod(group: int) -> bool:
-    """Kubernetes lets a group write to a volume that is the pod's alone (fsGroup), whenever the pod starts."""
+    """Kubernetes lets a group write to a volume that belongs only to the pod (fsGroup), at every start of the pod."""
     return "KUBERNETES_SERVICE_HOST" in os.environ and group in os.getgroups()
 
 
@@ -158,7 +158,7 @@ def _is_of_pod(group: int) -> bool:
 class ServiceState:
     """One service: waiting, starting, ready, restarting, stopping or stopped.
 
-    `doing` says what it is doing while it starts, `notes` what of it does not work although it serves.
+    `doing` says what it is doing while it starts, `notes` what does not work although it runs.
     """
 
     name: str
@@ -172,18 +172,18 @@ class ServiceState:
 
 @dataclass(frozen=True)
 class StackState:
-    """The stack: starting, ready, failed, stopping or stopped; `message` says why it failed."""
+    """The stack: starting, ready, failed, stopping or stopped. `message` says why it failed."""
 
     pid: int
     state: str
     services: dict[str, ServiceState] = field(default_factory=dict)
     message: str = ""
     birth: str = ""
-    """Of the launcher, as `birth_of` says it: its number may be another program's by now."""
+    """The launcher's birth, from `birth_of`: its process id may belong to another program by now."""
 
     @classmethod
     def of_launcher(cls, services: dict[str, ServiceState]) -> "StackState":
-        """That of a stack which this process begins to start."""
+        """The state of a stack that this process begins to start."""
         return cls(os.getpid(), "starting", services, birth=birth_of(os.getpid()))
 
     def with_service(self, service: ServiceState) -> "StackState":
@@ -192,31 +192,31 @@ class StackState:
 
     @property
     def doing(self) -> str:
-        """What the services that start are doing, as the rest of a sentence."""
+        """What the starting services are doing, as the rest of a sentence."""
         starting = [one for one in self.services.values() if one.state == "starting"]
         words = [f"{one.name} ({one.doing})" if one.doing else one.name for one in starting]
         return f": {', '.join(words)}" if words else ""
 
     def write(self, path: Path) -> None:
-        """Replace the file in one step: no reader sees half of it."""
+        """Replace the file in one step, so that no reader sees half of it."""
         draft = path.with_suffix(".part")
         draft.write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
         draft.replace(path)
 
     @classmethod
     def read(cls, path: Path) -> "StackState | None":
-        """What the file says, or None where there is none, or one of another version."""
+        """What the file says. None if there is none, or it is of another version."""
         try:
             return TypeAdapter(cls).validate_json(read_short(path))
         except (OSError, ValueError):
             return None
 
     def is_alive(self, home: Path) -> bool:
-        """Whether the launcher that wrote this still runs, in this home folder."""
+        """Whether the launcher that wrote this still runs in this home folder."""
         return self.pid != os.getpid() and self._is_born() and is_launcher(self.pid, home)
 
     def _is_born(self) -> bool:
-        """A launcher of an older version says nothing of its birth; the lock tells it."""
+        """A launcher of an older version does not record its birth. Then the lock decides."""
         try:
             return self.birth in {"", birth_of(self.pid)}
         except OSError:
@@ -225,7 +225,7 @@ class StackState:
 
 @dataclass(frozen=True)
 class Credentials:
-    """What PostgreSQL and S3 are logged into with; PostgreSQL's administrator is the launcher alone."""
+    """The logins of PostgreSQL and S3. Only the launcher uses PostgreSQL's administrator."""
 
     postgres_password: str
     s3_access_key: str
@@ -234,10 +234,10 @@ class Credentials:
 
     @classmethod
     def kept(cls, path: Path) -> "Credentials":
-        """Those in the file; made at random and written there, for its owner's eyes alone, where there is none.
+        """The credentials in the file. If there is none, random ones are written, readable only by their owner.
 
-        A former version had no administrator: the file gets one. Raises StackError where it holds something else. That
-        nobody else has made it, `Folders.require_ours` sees.
+        A former version had no administrator: its file gets one. Raises StackError if the file holds something else.
+        `Folders.require_ours` ensures that nobody else made it.
         """
         if not path.exists():
             _write(cls(_password(), secrets.token_hex(10), _password(), _password()), path, path.hardlink_to)
@@ -253,7 +253,7 @@ class Credentials:
 
 
 def _write(credentials: Credentials, path: Path, put: Callable[[Path], object]) -> None:
-    """In one step, never readable by others; `put` gives the draft its name, which may be taken meanwhile."""
+    """Write in one step, never readable by others. `put` names the draft; the name may be taken meanwhile."""
     draft = path.with_suffix(f".{os.getpid()}.part")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         json.dump(asdict(credentials), file, indent=2)

@@ -19,17 +19,17 @@ from gateway.settings import Settings
 
 PROBE_TIMEOUT = 5.0
 STOP_MARGIN = 15.0
-"""Seconds beyond the time that work under way gets."""
+"""Seconds beyond the time for work in progress."""
 LONGEST_REQUEST = 30.0
-"""Seconds that requests in flight get; see gateway/server.py."""
+"""Seconds for requests in flight; see gateway/server.py."""
 _OF_POSTGRES = (".pg_service.conf", ".pgpass", ".postgresql")
 _OF_AWS = (".aws",)
-"""What clients of other servers look for in the home folder of their user."""
+"""Files that clients of other servers look for in the home folder of their user."""
 
 
 @dataclass(frozen=True)
 class OwnProcess:
-    """What each process of our own gets: its environment, and the files beside our code that it may read."""
+    """What each of our own processes gets: its environment, and the files beside our code that it may read."""
 
     folders: Folders
     environment: Mapping[str, str]
@@ -37,7 +37,7 @@ class OwnProcess:
 
     @classmethod
     def of(cls, addresses: Addresses, folders: Folders, given: Mapping[str, str]) -> "OwnProcess":
-        """What the settings ask for, with `given` before all; of other servers' logins those of servers in use."""
+        """From the settings, with `given` before all. Logins are included only for servers in use."""
         uses = addresses.settings.db_use_database
         postgres, aws = (uses and not addresses.own_postgres), (uses and not (addresses.own_s3 and addresses.own_kafka))
         prefixes = (*(("PG",) if postgres else ()), *(("AWS_",) if aws else ()))
@@ -53,7 +53,7 @@ class OwnProcess:
 
 
 class _OwnService(Service):
-    """`python -m MODULE`; the first of its ports answers health checks."""
+    """`python -m MODULE`. The first of its ports answers health checks."""
 
     after = frozenset({"postgres", "s3", "kafka", "triton"})
 
@@ -77,12 +77,12 @@ class _OwnService(Service):
 
     @override
     def listens(self) -> Sequence[Listener]:
-        """At the address that API_HOST names."""
+        """At the address in API_HOST."""
         return [Listener(setting, port, self._host) for setting, port in self._ports.items()]
 
     @override
     def rights(self) -> Rights:
-        """It reads our code and what the settings name; without a database it keeps keys in a folder."""
+        """It reads our code and what the settings name. Without a database it stores keys in a folder."""
         folders = self._own.folders
         write = [folders.access, folders.scratch(folders.servers)]
         read, ports = [*python_folders(), *self._own.read], list(self._ports.values())
@@ -90,12 +90,12 @@ class _OwnService(Service):
 
     @override
     async def probe(self) -> None:
-        """Raises OSError or http.client.HTTPException where the process is not live."""
+        """Raises OSError or http.client.HTTPException if the process is not live."""
         await asyncio.to_thread(_ask_live, self._host, next(iter(self._ports.values())))
 
 
 class Gateway(_OwnService):
-    """The gateway; the ports are those of HTTP and, where there is one, of metrics."""
+    """The gateway. Its ports are those of HTTP and, if there is one, of metrics."""
 
     name = "gateway"
 
@@ -106,7 +106,7 @@ class Gateway(_OwnService):
 
 
 class Worker(_OwnService):
-    """A worker; several are counted from 0, each with a port of its own for its health page."""
+    """A worker. Several are counted from 0, each with its own port for its health page."""
 
     def __init__(self, settings: Settings, own: OwnProcess, number: int) -> None:
         super().__init__("gateway.worker", settings.local_host, {"WORKER_PORT": settings.worker_port + number}, own)
@@ -119,7 +119,7 @@ class Worker(_OwnService):
 
 
 def _ask_live(host: str, port: int) -> None:
-    """GET /health/live, with the standard library's client: the probe runs every second, others take 20 ms to make."""
+    """GET /health/live with the standard library's client: the probe runs every second, others take 20 ms to make."""
     connection = HTTPConnection(host, port, timeout=PROBE_TIMEOUT)
     try:
         connection.request("GET", "/health/live")

@@ -1,6 +1,6 @@
-"""What Triton finds on this machine: GPUs, and the shared memory through which it gets photos and gives answers.
+"""What Triton finds on this machine: GPUs, and the shared memory in which it gets photos and returns answers.
 
-Containers have 64 MB of shared memory where nobody says otherwise: the limits of photos are made to fit into it.
+Containers have 64 MB of shared memory by default. The limits of photos are lowered to fit into it.
 """
 
 import contextlib
@@ -19,11 +19,11 @@ from gateway.settings import Settings
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared memory
 REGION = 1024 * 1024
-"""Bytes that each process takes at first. It grows to the largest photo and answer seen, and never shrinks."""
+"""Bytes that each process takes at first. This grows to the largest photo and answer so far, and never shrinks."""
 ANSWER_PER_PIXEL = 1.5
-"""Bytes of a blurred copy as PNG; measured: 141 MB for a grainy photo of 100 megapixels. Other answers are small."""
+"""Bytes of a blurred copy as PNG. Measured: 141 MB for a grainy photo of 100 megapixels. Other answers are small."""
 LEAST_SHARE = 1 / 8
-"""Of the greatest photo by default, below which the limits are not lowered: 4 MiB and 12.5 megapixels."""
+"""Share of the default limits below which they are not lowered: 4 MiB and 12.5 megapixels."""
 _LIMITS = ("max_body_bytes", "max_pixels")
 _TIMEOUT = 30.0
 _GPUS = Path("/proc/driver/nvidia/gpus")
@@ -31,21 +31,22 @@ _MINOR = re.compile(r"Device Minor:\s*(\d+)")
 
 
 def region_prefix(settings: Settings) -> str:
-    """What the names of Triton's regions begin with."""
+    """Prefix of the names of Triton's regions."""
     return f"maskwright_{settings.triton_grpc_port}_"
 
 
 def needed(settings: Settings) -> int:
-    """Bytes with which every process can have had the greatest photo."""
+    """Bytes that are enough when every process has had the largest photo."""
     models = sum(len(pipeline.models) for pipeline in build_registry(settings).values())
     copy = max(settings.max_body_bytes, int(ANSWER_PER_PIXEL * settings.max_pixels))
     return settings.triton_instances * (models * (REGION + settings.max_body_bytes) + copy)
 
 
 def fitted(settings: Settings, free: int) -> Settings:
-    """The settings with as many processes, and photos as great, as fit into `free` bytes; what was set stays.
+    """The settings with as many processes, and photos as large, as fit into `free` bytes. Set limits are not changed.
 
-    Fewer processes rather than photos below an eighth of the default. Raises StackError where nothing fits.
+    The number of processes is lowered before photos fall below an eighth of the default. Raises StackError if nothing
+    fits.
     """
     if needed(settings) <= free:
         return settings
@@ -67,13 +68,13 @@ def is_used(settings: Settings) -> bool:
     return settings.triton_grpc_url == f"127.0.0.1:{settings.triton_grpc_port}"
 
 
-def with_room(settings: Settings) -> Settings:
-    """The settings as the stack can use them on this machine. Raises StackError."""
+def fitted_to_machine(settings: Settings) -> Settings:
+    """The settings that the stack can use on this machine. Raises StackError."""
     return fitted(settings, free_bytes(settings)) if is_used(settings) else settings
 
 
 def free_bytes(settings: Settings) -> int:
-    """Free bytes, those of regions that a killed Triton left included. Raises StackError."""
+    """Free bytes, including those of regions that a killed Triton left. Raises StackError."""
     try:
         there = os.statvfs(SHARED_MEMORY)
     except OSError as error:
@@ -82,7 +83,7 @@ def free_bytes(settings: Settings) -> int:
 
 
 def regions(settings: Settings) -> Mapping[Path, os.stat_result]:
-    """The regions of Triton's user, as it leaves them if killed; files of others may have such names too."""
+    """The regions of Triton's user, which remain if it is killed. Files of others may have such names too."""
     ours = {os.geteuid(), triton_of(settings.maskwright_home.resolve()).uid}
     found = {}
     for path in SHARED_MEMORY.glob(f"{region_prefix(settings)}*"):
@@ -98,8 +99,8 @@ def lowered(given: Settings, used: Settings) -> Mapping[str, str]:
 
 
 def lowered_limits(settings: Settings) -> str:
-    """A sentence for people where shared memory sets lower limits than the settings; else empty. Raises StackError."""
-    limits = lowered(settings, with_room(settings))
+    """A sentence for people if shared memory forces lower limits than the settings; else empty. Raises StackError."""
+    limits = lowered(settings, fitted_to_machine(settings))
     said = ", ".join(f"{name}={value}" for name, value in limits.items())
     return f"{SHARED_MEMORY} is small, so the stack runs with {said}" if limits else ""
 
@@ -123,9 +124,9 @@ def driver_is_here() -> bool:
 
 
 def make_devices() -> None:
-    """Have the driver make its devices now: Triton cannot when it needs them, as it gets no more rights.
+    """Make the driver create its devices now. Triton cannot do it later, because it gets no additional rights.
 
-    CUDA runs nvidia-modprobe(1) for that, which is root's by its set-user-ID bit.
+    CUDA runs nvidia-modprobe(1) for this, which gets root's rights by its set-user-ID bit.
     """
     if program := shutil.which("nvidia-modprobe"):
         minors = (number for found in _GPUS.glob("*/information") for number in _MINOR.findall(found.read_text()))
@@ -137,7 +138,7 @@ def make_devices() -> None:
 def visible_devices(settings: Settings) -> str:
     """CUDA_VISIBLE_DEVICES of the embedded Triton: none on request, else GPU_ID.
 
-    A list that the environment already holds gives way only to a GPU_ID that was set.
+    A list in the environment is replaced only by a GPU_ID that was set.
     """
     if settings.schp_device == "cpu":
         return ""
@@ -147,7 +148,7 @@ def visible_devices(settings: Settings) -> str:
 
 
 def require_gpu(settings: Settings) -> None:
-    """Raise StackError where the settings ask for a GPU that is not there."""
+    """Raise StackError if the settings ask for a GPU that is not there."""
     if settings.schp_device != "cuda":
         return
     found = _count() if driver_is_here() else 0
@@ -160,6 +161,6 @@ def require_gpu(settings: Settings) -> None:
 
 
 def _count() -> int:
-    """`nvidia-smi -L` prints one line a GPU, and indented ones for its parts."""
+    """`nvidia-smi -L` prints one line per GPU, and indented ones for its parts."""
     listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=_TIMEOUT, check=False)  # noqa: S607
     return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())

@@ -21,7 +21,7 @@ S3_TIMEOUT = 10.0
 
 
 class Kafka(Service):
-    """The Tansu broker on loopback; it keeps everything in the stack's S3, in a bucket of its own."""
+    """The Tansu broker on loopback. It stores everything in the stack's S3, in its own bucket."""
 
     name = "kafka"
     after = frozenset({"s3"})
@@ -47,7 +47,7 @@ class Kafka(Service):
 
     @override
     def command(self) -> list[str]:
-        """One listener, which is also the address that clients are told."""
+        """One listener, which is also the address that clients are given."""
         url = f"tcp://127.0.0.1:{self._settings.kafka_port}"
         return [
             *(str(self._tansu), "broker"),
@@ -57,7 +57,7 @@ class Kafka(Service):
 
     @override
     def environment(self) -> Mapping[str, str]:
-        """How it reaches S3; appends rest on conditional puts."""
+        """How it reaches S3. Appending to its files needs conditional puts."""
         settings = self._settings
         variables = {
             "PATH": os.defpath,
@@ -81,11 +81,11 @@ class Kafka(Service):
 
     @override
     async def probe(self) -> None:
-        """Connect, which asks for the versions it speaks, and once make the topics.
+        """Connect, which asks for the broker's versions, and make the topics once.
 
-        Clients make this broker create the topics that they name. A message whose sender did so in the very moment in
-        which a worker makes the topic can be lost, so they are there before anybody is told of the broker. Later probes
-        need no S3: no restart would mend its absence.
+        Clients make this broker create the topics that they name. If a sender does so at the moment when a worker makes
+        the topic, its message can be lost. So the topics exist before anybody is told of the broker. Later probes need
+        no S3: a restart would not repair its absence.
         """
         milliseconds = int(PROBE_TIMEOUT * 1000)
         connection = await create_conn("127.0.0.1", self._settings.kafka_port, request_timeout_ms=milliseconds)

@@ -1,4 +1,4 @@
-"""The launcher as other processes see it: started, stopped, alone in its folder; and what one that was killed left."""
+"""The launcher as other processes see it: start, stop, one per folder, and cleaning up after a killed one."""
 
 import fcntl
 import os
@@ -22,20 +22,20 @@ from gateway.supervision import Stopping
 
 START_TIMEOUT = 3600.0
 STOP_TIMEOUT = 720.0
-"""Seconds; above what the services have in turn to start, and to end by themselves with the longest grace."""
+"""Seconds. More than the services need to start one after the other, and to end with the longest grace."""
 POLL_INTERVAL = 0.1
 DETACHED = (sys.executable, "-m", "deploy.embedded")
-"""The launcher, which outlives who started it."""
+"""The launcher that outlives the process that started it."""
 ATTACHED = ("setpriv", "--pdeathsig=SIGTERM", "--", *DETACHED)
-"""The same, which is told to stop when who started it dies, however that comes."""
+"""The same, but it is told to stop when the process that started it dies in any way."""
 _GRACE_S = 10.0
 _INTERVAL_S = 0.1
 _SERVICES = re.compile(r"postgres|s3|kafka|triton|gateway|worker(-[0-9]+)?")
-"""Other logs in the folder are of who starts us."""
+"""Other logs in the folder belong to the process that starts us."""
 
 
 def running(folders: Folders) -> StackState | None:
-    """The stack that runs in these folders, if one does."""
+    """The stack that runs in these folders, if there is one."""
     state = StackState.read(folders.state)
     return state if state is not None and state.is_alive(folders.home) else None
 
@@ -43,9 +43,9 @@ def running(folders: Folders) -> StackState | None:
 def start(
     folders: Folders, stop: Stopping, command: Sequence[str], tell: Callable[[str], None] = lambda _: None
 ) -> "subprocess.Popen[bytes]":
-    """Start the launcher in a session of its own; come back when the stack is ready, or this process told to stop.
+    """Start the launcher in its own session. Return when the stack is ready, or this process is told to stop.
 
-    `command` is DETACHED or ATTACHED; `tell` is called again and again with what the stack is doing. Raises StackError.
+    `command` is DETACHED or ATTACHED. `tell` is called repeatedly with what the stack is doing. Raises StackError.
     """
     with open_log(folders.log("launcher")) as log:
         launcher = subprocess.Popen(
@@ -68,14 +68,14 @@ def start(
 
 
 def wait(launcher: "subprocess.Popen[bytes]", stop: Stopping) -> int | None:
-    """Come back when the launcher has ended, with its exit status, or when this process is told to stop."""
+    """Return when the launcher has ended, with its exit status, or when this process is told to stop."""
     while not stop.told and launcher.poll() is None:
         time.sleep(POLL_INTERVAL)
     return launcher.poll()
 
 
 def end(launcher: "subprocess.Popen[bytes]") -> int:
-    """Stop a launcher that this process started; its exit status."""
+    """Stop a launcher that this process started, and return its exit status."""
     launcher.send_signal(signal.SIGTERM)
     try:
         return launcher.wait(STOP_TIMEOUT)
@@ -84,7 +84,7 @@ def end(launcher: "subprocess.Popen[bytes]") -> int:
 
 
 def stop(folders: Folders, state: StackState) -> None:
-    """Stop a stack that another process started. Raises StackError where it does not end in time."""
+    """Stop a stack that another process started. Raises StackError if it does not end in time."""
     signal_process(state.pid, signal.SIGTERM, lambda: state.is_alive(folders.home))
     if not _poll(lambda: not state.is_alive(folders.home), STOP_TIMEOUT):
         raise StackError(_still_stopping(state.pid))
@@ -92,7 +92,7 @@ def stop(folders: Folders, state: StackState) -> None:
 
 @contextmanager
 def only_launcher(folders: Folders) -> Iterator[None]:
-    """Hold the lock of these folders. Raises StackError where another process holds it."""
+    """Hold the lock of these folders. Raises StackError if another process holds it."""
     with open(_lock(folders), "w", encoding="utf-8") as lock:
         os.fchmod(lock.fileno(), 0o600)  # whoever may read it may hold it
         try:
@@ -105,7 +105,7 @@ def only_launcher(folders: Folders) -> Iterator[None]:
 
 
 def _lock(folders: Folders) -> int:
-    """Open it, no link and nothing that would wait for another process. Raises StackError."""
+    """Open the lock file. It must not be a link, nor anything that waits for another process. Raises StackError."""
     try:
         return os.open(folders.lock, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     except OSError as error:
@@ -113,9 +113,9 @@ def _lock(folders: Folders) -> int:
 
 
 def clear_away(folders: Folders) -> None:
-    """End the servers, and remove what lies outside the folders; nothing where no launcher was, or another user's.
+    """End the servers, and remove files outside the folders. Nothing happens if no launcher of this user was there.
 
-    Raises StackError where a launcher is there.
+    Raises StackError if a launcher is there.
     """
     if os.access(folders.lock, os.W_OK):
         with only_launcher(folders):
@@ -124,10 +124,10 @@ def clear_away(folders: Folders) -> None:
 
 
 def end_leftovers(folders: Folders) -> None:
-    """Wait for the servers that an earlier launcher left in these folders, SIGKILL after some seconds.
+    """Wait for the servers that an earlier launcher left in these folders. SIGKILL after some seconds.
 
-    Their ports would be taken, and what they write is what the new ones read. They are known by their output, which
-    goes to our logs; process ids in a file are not trusted, as they may be other programs' by now.
+    They would hold their ports and write files that the new servers read. They are recognised by their output, which
+    goes to our logs. Process ids in a file are not trusted, because they may belong to other programs by now.
     """
     logs = [path for path in folders.logs.glob("*.log") if _SERVICES.fullmatch(path.stem)]
     deadline = time.monotonic() + _GRACE_S
@@ -143,7 +143,7 @@ def _still_stopping(pid: int) -> str:
 
 
 def _is_settled(launcher: "subprocess.Popen[bytes]", birth: str, folders: Folders, tell: Callable[[str], None]) -> bool:
-    """A state of the same process id may be of an earlier start of the machine, or of this container."""
+    """A state with the same process id may be from before a restart of the machine, or of this container."""
     if launcher.poll() is not None:
         return True
     state = StackState.read(folders.state)

@@ -14,15 +14,15 @@ from typing import BinaryIO
 from gateway.cli.files import open_regular
 
 LARGEST = 32 * 1024 * 1024
-"""Bytes of a log above which what it holds becomes the older one, of which there is one."""
+"""Bytes of a log above which its content becomes the older log. There is one older log."""
 POLL_INTERVAL = 0.25
 _TAIL, _LINE = 2**22, 2**14
-"""Bytes from a log's end that are looked at, and bytes of a line."""
+"""Bytes from a log's end that are read, and the longest line in bytes."""
 _COLLAPSE_RANGE = 0x08
-"""`FALLOC_FL_COLLAPSE_RANGE` of fallocate(2): ext4 and XFS take whole blocks out of a file's beginning in one step.
+"""`FALLOC_FL_COLLAPSE_RANGE` of fallocate(2): ext4 and XFS remove whole blocks from a file's beginning in one step.
 
-So nothing is lost. Elsewhere, what is written between the last look and the truncation is: on a busy machine, the lines
-of some milliseconds.
+So nothing is lost. On other file systems, lines written between the last read and the truncation are lost. On a busy
+machine these are the lines of some milliseconds.
 """
 
 
@@ -32,18 +32,18 @@ def open_log(path: Path) -> BinaryIO:
 
 
 def last_lines(path: Path, count: int) -> list[str]:
-    """The last `count` lines, those of the older log included; none where there is no such file, or something else."""
+    """The last `count` lines, including the older log's. Empty if there is no such file, or it is something else."""
     text = b"".join(_tail(file) for file in (older(path), path))[-_TAIL:].removesuffix(b"\n")
     return [line[:_LINE].decode(errors="replace") for line in text.split(b"\n")[-count:]] if count and text else []
 
 
 def older(path: Path) -> Path:
-    """Where the lines go that a log had before it grew too large."""
+    """The file for the lines that a log had before it grew too large."""
     return path.with_name(f"{path.name}.1")
 
 
 def rotate_all(folder: Path, largest: int = LARGEST) -> None:
-    """Make what each log of a folder holds its older one, where it is above so many bytes."""
+    """Turn the content of each log in a folder into its older one, if it has more than so many bytes."""
     for path in folder.glob("*.log"):
         with contextlib.suppress(OSError), open(path, "r+b", buffering=0, opener=_no_link) as log:
             if os.fstat(log.fileno()).st_size > largest:
@@ -52,12 +52,12 @@ def rotate_all(folder: Path, largest: int = LARGEST) -> None:
 
 
 def _no_link(path: str, flags: int) -> int:
-    """A link may lead to a file that is none of ours."""
+    """A link could lead to a file that is not ours."""
     return os.open(path, flags | os.O_NOFOLLOW)
 
 
 class LogReader:
-    """Reads on in a log from its end, also when it was rotated meanwhile."""
+    """Continues reading a log from its end, even if it was rotated meanwhile."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -81,13 +81,13 @@ class LogReader:
 
     @contextmanager
     def _open(self) -> Iterator[BinaryIO]:
-        """No rotation is under way as long as it is open."""
+        """No rotation happens while it is open."""
         with _opened(self._path) as log:
             fcntl.flock(log, fcntl.LOCK_SH)
             yield log
 
     def _passed(self) -> bytes:
-        """What was not read yet of what has become the older log."""
+        """The unread part of the lines that have become the older log."""
         mark = _mark(older(self._path))
         if mark in {None, self._mark}:
             return b""
@@ -118,7 +118,7 @@ def _lines(readers: Mapping[Path, LogReader]) -> Iterator[tuple[Path, str]]:
 
 
 def _opened(path: Path) -> BinaryIO:
-    """A regular file; a link is not followed, as none of ours is one. Raises OSError."""
+    """Open a regular file. A link is not followed, because ours are never links. Raises OSError."""
     return open_regular(path, path.parent)
 
 
@@ -130,7 +130,7 @@ def _tail(path: Path) -> bytes:
 
 
 def _become_older(log: BinaryIO, path: Path) -> None:
-    """Copy first, then take away: whoever is killed between the two leaves lines twice, and none lost."""
+    """Copy first, then remove: a kill between the two leaves lines twice, but loses none."""
     draft = path.with_name(f"{path.name}.part")
     draft.unlink(missing_ok=True)
     try:
@@ -144,7 +144,7 @@ def _become_older(log: BinaryIO, path: Path) -> None:
 
 
 def _take_away(log: BinaryIO, copy: BinaryIO) -> None:
-    """Take what was copied out of the log, but what is left of its last block, or all of it."""
+    """Remove what was copied from the log, except the rest of its last block, or remove all of it."""
     found = os.fstat(log.fileno())
     whole = (copy.tell() - 1) // found.st_blksize * found.st_blksize
     if whole and _fallocate(log.fileno(), _COLLAPSE_RANGE, 0, whole) == 0:
@@ -155,14 +155,14 @@ def _take_away(log: BinaryIO, copy: BinaryIO) -> None:
 
 
 def _fallocate(descriptor: int, mode: int, offset: int, length: int) -> int:
-    """fallocate(2), of which Python knows no modes; 0 where it could be done."""
+    """fallocate(2), whose modes Python does not know. Returns 0 on success."""
     call = ctypes.CDLL(None).fallocate
     call.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
     return int(call(descriptor, mode, offset, length))
 
 
 def _mark(path: Path) -> tuple[int, int] | None:
-    """What tells a file from the one that had its name before."""
+    """What distinguishes a file from the one that had its name before."""
     try:
         found = path.stat()
     except FileNotFoundError:

@@ -32,18 +32,18 @@ LEFTOVERS_TIMEOUT = 10.0
 """Seconds."""
 LEAST_CONNECTIONS = 100
 OWN_CONNECTIONS = 20
-"""Connections that there always are, and those beside the pools: people, probes and migrations."""
+"""Connections that always exist, and those besides the pools: people, probes and migrations."""
 _ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
 _COPY_FOLDERS = tuple(map(Path, ("/var/tmp", "/tmp", "/dev/shm")))  # noqa: S108 - folders with random names are made there
 _COPIED = ("initdb", "postgres")
 _SHELL_CHARACTERS = re.compile(r'["$`\\]')
 _WRITERS_TIMEOUT = 5.0
 _RUNS = '"$1/postgres" --version && test -x "$1/initdb" && test -r "$1/../share/postgresql/postgres.bki"'
-"""In a shell that runs as the server's user already: setpriv(1) itself may still reach what that user cannot."""
+"""For a shell that already runs as the server's user. setpriv(1) itself may still reach what that user cannot."""
 
 
 class Postgres(Service):
-    """PostgreSQL on loopback, its data in one folder; as root it runs as another user."""
+    """PostgreSQL on loopback, with its data in one folder. When started by root it runs as another user."""
 
     name = "postgres"
     stop_signal = signal.SIGINT  # "fast": SIGTERM would wait until every client has left
@@ -63,7 +63,7 @@ class Postgres(Service):
 
     @override
     def prepare(self) -> None:
-        """Make the data folder where there is none. Raises StackError."""
+        """Make the data folder if there is none. Raises StackError."""
         self.clean_up()
         self._require_runnable()
         if not self._data.exists():
@@ -97,13 +97,13 @@ class Postgres(Service):
 
     @override
     async def probe(self) -> None:
-        """Log in as the gateway does and run `SELECT 1`; a kept connection would not notice that the postmaster hangs.
+        """Log in as the gateway does and run `SELECT 1`. An open connection would not notice that the postmaster hangs.
 
-        Before the first time, and before anybody is told of the server, the administrator gives the gateway its role.
+        Before the first time, and before the server is announced, the administrator gives the gateway its role.
         """
         if not self._has_roles:
             await self._make_roles()
-        # A refusal for too many clients is an answer, and a restart would drop them all.
+        # A refusal because of too many clients is an answer. A restart would drop all of them.
         with contextlib.suppress(asyncpg.TooManyConnectionsError):
             connection = await asyncpg.connect(self._dsn, timeout=PROBE_TIMEOUT, ssl=False)
             try:
@@ -112,7 +112,7 @@ class Postgres(Service):
                 connection.terminate()
 
     async def _make_roles(self) -> None:
-        """Remember why it cannot be done: the one who waits is told by `doing`."""
+        """Remember why it cannot be done. `doing` tells the one who waits."""
         try:
             await self._administrator.make_roles()
         except asyncpg.CannotConnectNowError:  # it starts, or recovers
@@ -129,10 +129,10 @@ class Postgres(Service):
 
     @override
     def clean_up(self) -> None:
-        """End what a killed postmaster left: its children lead sessions of their own, but stand in its folder.
+        """End what a killed postmaster left. Its children have their own sessions, but work in its folder.
 
-        With them gone, a lock file is stale: the launcher has its own lock on the home folder. Raises StackError where
-        they do not go.
+        Once they are gone, a lock file is stale: the launcher has its own lock on the home folder. Raises StackError if
+        they do not end.
         """
         deadline = time.monotonic() + LEFTOVERS_TIMEOUT
         while pids := [pid for pid in process_ids() if self._serves(pid)]:
@@ -164,12 +164,12 @@ class Postgres(Service):
         return self._rights(self._programs, self._data)
 
     def _rights(self, programs: Path, data: Path, *read: Path) -> Rights:
-        """It reads the package that holds the programs, of a copy too that of the original, and writes its data."""
+        """It reads the package with the programs, also when it runs from a copy, and writes its data."""
         packages = {package: None for each in (programs, self._programs) for package in _packages(each)}
         return Rights(self._account, [programs / "postgres"], read=[*packages, *read], write=[data])
 
     def _require_runnable(self) -> None:
-        """Raise StackError where the server's user cannot run the programs."""
+        """Raise StackError if the server's user cannot run the programs."""
         if _runs(self.rights(), self._programs):
             return
         if self._account.is_other:
@@ -182,7 +182,7 @@ class Postgres(Service):
         )
 
     def _initialise(self) -> None:
-        """Under another name until it is whole: a killed initdb leaves nothing that looks like a cluster."""
+        """Use another name until it is complete: a killed initdb leaves nothing that looks like a cluster."""
         draft = self._data.with_suffix(".part")
         try:
             shutil.rmtree(draft, ignore_errors=True)
@@ -213,9 +213,9 @@ class Postgres(Service):
 
     @contextmanager
     def _for_initdb(self) -> Iterator[Path]:
-        """The programs for initdb: as installed, or a copy that goes again. Raises StackError where no copy runs.
+        """The programs for initdb: as installed, or a temporary copy. Raises StackError if no copy runs.
 
-        initdb puts its path into a line of shell in double quotes, and gives up where its user has no name.
+        initdb puts its path into a line of shell in double quotes, and gives up if its user has no name.
         """
         if self._account.has_name() and not _SHELL_CHARACTERS.search(str(self._programs)):
             yield self._programs
@@ -228,7 +228,7 @@ class Postgres(Service):
         raise StackError(f"initdb cannot run from a copy in any of {', '.join(map(str, _COPY_FOLDERS))}")
 
     def _copied(self, folder: Path) -> Path | None:
-        """The copied programs, beside links to the rest; None where there is no room for them or they do not run."""
+        """The copied programs, beside links to the rest. None if there is no room for them or they do not run."""
         package, libraries = _packages(self._programs)
         programs = folder / self._programs.relative_to(package.parent)
         try:
@@ -248,7 +248,7 @@ class Postgres(Service):
 
 
 def _packages(programs: Path) -> Sequence[Path]:
-    """The package that holds the programs, and the folder of its libraries beside it."""
+    """The package with the programs, and the folder of its libraries beside it."""
     package = programs.parents[1]
     return package, package.with_name(f"{package.name}.libs")
 
@@ -260,13 +260,13 @@ def _run(rights: Rights, command: Sequence[str]) -> "subprocess.CompletedProcess
 
 
 def _runs(rights: Rights, programs: Path) -> bool:
-    """Whether the programs run, and what lies beside them can be read."""
+    """Whether the programs run, and the files beside them can be read."""
     return _run(rights, ["sh", "-c", _RUNS, "sh", str(programs)]).returncode == 0
 
 
 @contextmanager
 def _new_folder(place: Path) -> Iterator[Path | None]:
-    """A folder of ours that goes again; None where none can be made."""
+    """A temporary folder of ours. None if none can be made."""
     try:
         folder = Path(tempfile.mkdtemp(prefix="maskwright-", dir=place))
     except OSError:
@@ -279,20 +279,20 @@ def _new_folder(place: Path) -> Iterator[Path | None]:
 
 
 def _copy(source: Path, target: Path, *, nameless: bool) -> None:
-    """Copy a program; one for a user without a name so that it works for that user.
+    """Copy a program. For a user without a name, change it so that it works for that user.
 
-    initdb and the server that it runs ask getpwuid(3) for the name of their user, end where there is none, and use it
-    for nothing that we do not give. In the copy they ask getpwent(3), which has a name of the same length, and names
-    any user.
+    initdb and the server that it runs ask getpwuid(3) for the name of their user, and end if there is none. They use it
+    only for values that we give anyway. The copy asks getpwent(3) instead, which has a name of the same length, and
+    returns some user.
     """
     content = source.read_bytes()
     target.write_bytes(content.replace(b"\0getpwuid\0", b"\0getpwent\0") if nameless else content)
 
 
 def wait_for_writers(programs: Path) -> None:
-    """Wait until nobody has the programs open to write to them: till then the system runs none ("Text file busy").
+    """Wait until nobody has the programs open for writing: before that the system runs none ("Text file busy").
 
-    We have closed them, but whatever another thread starts at that moment has what we had open, until it has begun.
+    We have closed them. But a process that another thread starts at that moment holds our open files until it begins.
     """
     end = time.monotonic() + _WRITERS_TIMEOUT
     for name in _COPIED:
@@ -302,7 +302,7 @@ def wait_for_writers(programs: Path) -> None:
 
 
 def _leased(program: BinaryIO) -> bool:
-    """Whether it can be leased for reading: fcntl(2) gives that to nobody while there is a writer. Raises OSError."""
+    """Whether it can be leased for reading: fcntl(2) grants no lease while there is a writer. Raises OSError."""
     try:
         fcntl.fcntl(program, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except BlockingIOError:

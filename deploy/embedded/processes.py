@@ -1,4 +1,4 @@
-"""Processes known by more than their id: once one was waited for, its id may be another program's."""
+"""Processes identified by more than their id, which another program may get once the process was waited for."""
 
 import contextlib
 import os
@@ -12,21 +12,21 @@ _PROCESSES = Path("/proc")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _STATE, _SESSION, _START_TIME = 0, 3, 19
 _FAULTS, _TIMES = 9, slice(11, 15)
-"""Places in `_stat`: page faults from disk; clock ticks of computing, its own and its children's."""
+"""Positions in `_stat`: page faults from disk; clock ticks of computing, its own and its children's."""
 _OUTPUTS = ("fd/1", "fd/2")
 _ENDED = "ZX"
-"""States of what nobody has waited for: in some containers no program does."""
+"""States of processes that nobody has waited for. In some containers no program does."""
 
 
 def birth_of(pid: int) -> str:
-    """A process's id, when it began, and since which start of the machine: no two share it. Raises OSError."""
+    """A process's id, its start time, and the machine's start: no two share all three. Raises OSError."""
     return f"{_boot()}/{_stat(pid)[_START_TIME]}/{pid}"
 
 
 def signal_process(pid: int, number: signal.Signals, is_meant: Callable[[], bool]) -> None:
-    """Signal a process where `is_meant` says that it is the one; nothing where it has ended.
+    """Signal a process if `is_meant` confirms that it is the right one. Nothing happens if it has ended.
 
-    It is asked while a handle on the process is held, so that the number cannot become another's before the signal.
+    `is_meant` is asked while a handle on the process is held, so that the id cannot become another's before the signal.
     """
     with contextlib.suppress(ProcessLookupError), _handle(pid) as handle:
         if not is_meant():
@@ -54,12 +54,12 @@ def work_of_session(session: int) -> int:
 
 
 def writers_to(files: Collection[Path], users: Collection[int]) -> list[int]:
-    """The processes that write to one of the files; `users` are those that are the stack's alone."""
+    """The processes that write to one of the files. `users` are those that belong only to the stack."""
     return [pid for pid in process_ids() if pid != os.getpid() and writes_to(pid, files, users)]
 
 
 def writes_to(pid: int, files: Collection[Path], users: Collection[int]) -> bool:
-    """Whether output and errors of a process both go to one of the files: who started it has given it these."""
+    """Whether output and errors of a process both go to one of the files: its parent gave it these."""
     try:
         found = [(_PROCESSES / str(pid) / output).stat() for output in _OUTPUTS]
     except PermissionError:
@@ -71,9 +71,9 @@ def writes_to(pid: int, files: Collection[Path], users: Collection[int]) -> bool
 
 
 def runs_as(pid: int, users: Collection[int]) -> bool:
-    """Whether a process that has not ended is one of these users'.
+    """Whether a process that has not ended belongs to one of these users.
 
-    That is all that root can see of it in Docker's containers, which lack CAP_SYS_PTRACE.
+    Root can see no more of it in Docker's containers, which lack CAP_SYS_PTRACE.
     """
     try:
         return (_PROCESSES / str(pid)).stat().st_uid in users and _stat(pid)[_STATE] not in _ENDED
@@ -82,7 +82,7 @@ def runs_as(pid: int, users: Collection[int]) -> bool:
 
 
 def _stat(pid: int) -> Sequence[str]:
-    """The fields of proc_pid_stat(5) from the third on, behind the name. Raises OSError."""
+    """The fields of proc_pid_stat(5) from the third on, after the name. Raises OSError."""
     text = (_PROCESSES / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
     return text.rpartition(")")[2].split()
 
@@ -100,7 +100,7 @@ def _boot() -> str:
 
 @contextmanager
 def _handle(pid: int) -> Iterator[int | None]:
-    """A descriptor of the process; None where the system has none: before Linux 5.3. Raises ProcessLookupError."""
+    """A descriptor of the process. None before Linux 5.3, which has none. Raises ProcessLookupError."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:

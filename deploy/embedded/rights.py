@@ -1,7 +1,7 @@
-"""What a server may do on this machine: as whom it runs, and which files it reaches.
+"""What a server may do on this machine: its user, and the files that it can reach.
 
-Where root starts the stack, the servers run as two users of its own, else as the one who starts it. Root's folders,
-/root before all, are closed to those two; yet Python, or the checkout, often lies in one. There, and nowhere else, a
+If root starts the stack, the servers run as two users of the stack, else as the user who starts it. Root's folders,
+above all /root, are closed to those two. Yet Python, or the checkout, is often in one. There, and nowhere else, a
 server keeps the capability that opens closed folders, and Landlock limits it to the paths that it needs.
 """
 
@@ -23,20 +23,20 @@ from deploy.embedded import CHECKOUT, confined
 from deploy.embedded.processes import process_ids
 
 FIRST, LAST = 61_184, 65_519
-"""Numbers that users without an entry in passwd(5) get from systemd: `DynamicUser=` of systemd.exec(5)."""
+"""Numbers that systemd gives to users without an entry in passwd(5): `DynamicUser=` of systemd.exec(5)."""
 NEEDED = ("chown", "dac_override", "fowner", "kill", "setgid", "setpcap", "setuid")
-"""Capabilities with which root starts, watches and clears up after processes of other users."""
+"""Capabilities with which root starts, watches and cleans up after processes of other users."""
 _NUMBERS = dict(chown=0, dac_override=1, dac_read_search=2, fowner=3, kill=5, setgid=6, setuid=7, setpcap=8)  # noqa: C408
-"""Of capabilities: include/uapi/linux/capability.h."""
+"""Numbers of capabilities: include/uapi/linux/capability.h."""
 _LINKS = 1
 _IN_USE = Path("/run/systemd/dynamic-uid")
 PYTHON = Path(sys.executable).resolve()
 _COVERED = frozenset({Path("/"), Path("/usr"), Path("/usr/local")})
-"""Places of the system's Python; `_SYSTEM` has what is needed of them."""
+"""Places of the system's Python. `_SYSTEM` has what is needed from them."""
 _PROGRAM = Path(confined.__file__)
 _CACHE = "__pycache__"  # Python does without
 _DEPTH = 4
-"""How far below a folder is looked for what is closed: files of packages in a virtual environment."""
+"""How many levels below a folder are searched for closed entries: files of packages in a virtual environment."""
 _SYSTEM = (
     *(f"/usr/{name}" for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "libexec", "share")),
     *(f"/usr/local/{name}" for name in ("bin", "lib", "lib64", "share", "cuda", "nvidia")),
@@ -50,7 +50,7 @@ _SYSTEM = (
     *(f"/etc/{name}" for name in ("protocols", "passwd", "group", "localtime", "timezone", "os-release")),
     *(f"/etc/{name}" for name in ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "mime.types")),
 )
-"""What any program reads of the system. Of /etc only what all users may: the capability opens the rest as well."""
+"""What any program reads of the system. From /etc only what all users may read: the capability opens the rest too."""
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/dxg")
 _OPENING = frozenset({"dac_read_search", "dac_override"})
 _CODE = ("deploy", "ensembles", "exporters", "gateway", "model_repository", "steps", "vision")
@@ -65,20 +65,20 @@ class Account:
 
     @property
     def is_other(self) -> bool:
-        """Whether it is not the user of this process."""
+        """Whether it differs from the user of this process."""
         return self.uid != os.geteuid()
 
     def has_name(self) -> bool:
-        """Whether it has an entry in passwd(5); in containers, users are often mere numbers."""
+        """Whether it has an entry in passwd(5). In containers, users are often only numbers."""
         return name_of(self.uid) != str(self.uid)
 
     def options(self, capabilities: Sequence[str] = ()) -> Sequence[str]:
-        """Options of setpriv(1) with which a program runs as this user, has these capabilities and gets no others."""
+        """Options of setpriv(1) with which a program runs as this user, with these capabilities and no others."""
         if not self.is_other:
             return ("--no-new-privs",)
         kept = ",".join(("-all", *(f"+{name}" for name in capabilities)))
         user = (f"--reuid={self.uid}", f"--regid={self.gid}", "--clear-groups", "--no-new-privs")
-        heeded = ("--securebits=+no_setuid_fixup",) if capabilities else ()  # by access(2), which else passes them over
+        heeded = ("--securebits=+no_setuid_fixup",) if capabilities else ()  # access(2) would ignore them otherwise
         return (*user, *heeded, *(f"--{which}={kept}" for which in ("bounding-set", "inh-caps", "ambient-caps")))
 
     def pass_through(self, folder: Path) -> None:
@@ -89,9 +89,9 @@ class Account:
             folder.chmod(0o710 if self.is_other else 0o700)
 
     def own(self, folder: Path) -> None:
-        """Give it a folder with all that is in it, and keep others out of the folder. Raises OSError.
+        """Give it a folder with its content, and keep others out of the folder. Raises OSError.
 
-        What does not belong to the folder's last owner did not come from a server of ours, and stays.
+        Files that do not belong to the folder's last owner did not come from a server of ours, and are not changed.
         """
         last = folder.lstat().st_uid
         folder.chmod(0o700)
@@ -103,7 +103,7 @@ class Account:
         os.chown(folder, self.uid, self.gid)
 
     def lend(self, folder: Path) -> None:
-        """Let it read a folder of ours with all that is in it, and change nothing. Raises OSError."""
+        """Let it read a folder of ours with its content, without changing anything. Raises OSError."""
         if not self.is_other:
             return
         for path, found in [*_below(folder), (folder, folder.lstat())]:
@@ -113,7 +113,7 @@ class Account:
 
 
 def servers_of(home: Path) -> Account:
-    """The user of every server but Triton; its number is the home folder's group, once `Folders.create` has chosen."""
+    """The user of every server but Triton. Its number is the home folder's group, once `Folders.create` has chosen."""
     if not can_drop():
         return Account(os.geteuid(), os.getegid())
     number = _kept(home) or _derived(home)
@@ -121,14 +121,14 @@ def servers_of(home: Path) -> Account:
 
 
 def triton_of(home: Path) -> Account:
-    """The user of Triton, who decodes what strangers send, and can read no file of the others."""
+    """The user of Triton, which decodes what strangers send. It can read no file of the others."""
     servers = servers_of(home)
     return Account(servers.uid + 1, servers.gid) if servers.is_other else servers
 
 
 @functools.cache
 def can_drop() -> bool:
-    """Whether this process is root, and has what it takes to start and stop processes of other users."""
+    """Whether this process is root, and has the rights to start and stop processes of other users."""
     if os.geteuid() != 0 or not all(map(has_capability, NEEDED)):
         return False
     trial = ["setpriv", *Account(FIRST, FIRST).options(), "--", "true"]
@@ -158,7 +158,7 @@ def _kept(home: Path) -> int | None:
 
 
 def _derived(home: Path) -> int:
-    """A number by the folder's path, so that it is the same for everybody who asks; past those that are in use."""
+    """A number derived from the folder's path, so that everybody who asks gets the same. Numbers in use are skipped."""
     pairs = (LAST + 1 - FIRST) // 2
     start = int.from_bytes(sha256(os.fsencode(home)).digest()[:8], "big") % pairs
     candidates = (FIRST + 2 * ((start + step) % pairs) for step in range(pairs))
@@ -188,20 +188,20 @@ def _below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
 
 @dataclass(frozen=True)
 class Rights:
-    """As whom a server runs, and the files that it needs beyond the system's; folders with all that is in them."""
+    """The user of a server, and the files that it needs besides the system's. Folders count with their content."""
 
     account: Account
     programs: Sequence[Path]
-    """What it runs; these and `read` it may also read."""
+    """What it runs. It may also read these and `read`."""
     read: Sequence[Path] = ()
     write: Sequence[Path] = ()
     entries: Sequence[Path] = ()
     """Folders that others use too, in which it makes sockets and folders at fixed paths."""
     listed: Sequence[Path] = ()
-    """Folders in which it may read names alone."""
+    """Folders in which it may only list names."""
     ports: Sequence[int] = ()
     always_confined: bool = False
-    """Also where no capability asks for it."""
+    """Apply these even if no capability makes it necessary."""
 
     def command(self, program: Sequence[str], *options: str) -> Sequence[str]:
         """A command that runs the program with these rights, and with further options of setpriv(1)."""
@@ -212,14 +212,14 @@ class Rights:
         return ["setpriv", *options, *self.account.options(capabilities), "--", *limits, *program]
 
     def capabilities(self) -> Sequence[str]:
-        """What it cannot do without: open what is closed to its user, and take a port below 1024."""
+        """What it needs at least: to open what is closed to its user, and to listen on a port below 1024."""
         if not self.account.is_other:
             return ()
         low = ("net_bind_service",) if any(port < _first_free_port() for port in self.ports) else ()
         return (*self._opening(), *low)
 
     def faults(self) -> Sequence[str]:
-        """What keeps it from being kept to its rights, one line each, with what would mend it."""
+        """What prevents these rights from being enforced, one line each, with what would fix it."""
         found = []
         if self._is_root():
             found.append(
@@ -240,7 +240,7 @@ class Rights:
         return self.account.uid == 0
 
     def _opening(self) -> Sequence[str]:
-        """The least capability that opens what is closed: to read and to pass through, or else all."""
+        """The least capability that opens closed entries: reading and passing through, or else all."""
         runs = all(_may(self.account, path, stat.S_IXOTH) for path in self.programs)
         if runs and not any(self._closed()):
             return ()
@@ -248,7 +248,7 @@ class Rights:
         return next(((name,) for name in wanted if has_capability(name)), ())
 
     def _closed(self) -> Iterator[Path]:
-        """What its user cannot come to by itself."""
+        """What its user cannot reach by itself."""
         for path in (*self.programs, *self.read, *self.write):
             if path.exists() and not _is_reachable(self.account, path):
                 yield path
@@ -281,7 +281,7 @@ def _linked() -> Iterator[str]:
 
 
 def _base() -> Sequence[Path]:
-    """Where this Python itself lies, but for what is the system's."""
+    """Where this Python itself is, except for the system's parts."""
     return [path for path in (Path(sys.base_prefix).resolve(), PYTHON.parents[1]) if path not in _COVERED]
 
 
@@ -291,7 +291,7 @@ def _is_reachable(user: Account, path: Path) -> bool:
 
 
 def _unreadable(user: Account, path: Path, depth: int) -> Iterator[Path]:
-    """What the user may not read, of a file or folder and so far below it; links lead elsewhere."""
+    """What the user may not read in a file or folder, down to a limited depth. Links lead elsewhere."""
     try:
         found = path.lstat()
         if stat.S_ISLNK(found.st_mode):
@@ -314,13 +314,13 @@ def _may(user: Account, path: Path, wanted: int) -> bool:
 
 
 def _permits(user: Account, found: os.stat_result, wanted: int) -> bool:
-    """Whether the bits of a file's mode give the user these rights."""
+    """Whether a file's mode bits give the user these rights."""
     shift = 6 if found.st_uid == user.uid else 3 if found.st_gid == user.gid else 0
     return found.st_mode >> shift & wanted == wanted
 
 
 def _first_free_port() -> int:
-    """The least port that any user may take."""
+    """The lowest port that any user may use."""
     try:
         return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text(encoding="ascii"))
     except OSError:

@@ -1,7 +1,7 @@
-"""Who may do what in the embedded PostgreSQL: an administrator, who is the launcher alone, and the gateway's role.
+"""Who may do what in the embedded PostgreSQL: the administrator, used only by the launcher, and the gateway's role.
 
-The gateway's role owns its database and what is in it, and nothing else: whoever takes the gateway over can read no
-file of the machine, run no program, and see no other database.
+The gateway's role owns its database and everything in it, and nothing else. An attacker who takes over the gateway can
+read no file of the machine, run no program, and see no other database.
 """
 
 import asyncpg
@@ -15,7 +15,7 @@ TIMEOUT = 10.0
 MAINTENANCE = "template1"
 """The database from which the others are made and renamed."""
 FORMER = "postgres"
-"""The database that initdb makes; former versions used it."""
+"""The database that initdb makes. Former versions used it."""
 
 _QUIET = "SET log_statement = 'none'; SET log_min_error_statement = 'panic'; SET log_min_duration_statement = -1"
 _PLAIN = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
@@ -67,9 +67,9 @@ class Administrator:
         self._credentials = credentials
 
     async def make_roles(self) -> None:
-        """Give the gateway its role and its database; of a former version's cluster, with all that is in it.
+        """Give the gateway its role and its database. In a former version's cluster, they get everything in it.
 
-        May be run again at any time, also after it was interrupted. Raises asyncpg's errors, OSError and StackError.
+        It can be run again at any time, also after an interruption. Raises asyncpg's errors, OSError and StackError.
         """
         connection = await self._logged_in()
         try:
@@ -82,7 +82,7 @@ class Administrator:
         await self._give_away()
 
     async def _logged_in(self) -> asyncpg.Connection:
-        """A former version's cluster has the password that the gateway keeps: the administrator gets another."""
+        """A former version's cluster has the password that the gateway keeps. The administrator gets another."""
         try:
             return await self._connection(MAINTENANCE, self._credentials.postgres_admin_password)
         except asyncpg.InvalidPasswordError:
@@ -106,9 +106,9 @@ class Administrator:
             await connection.execute(row[0])
 
     async def _make_database(self, connection: asyncpg.Connection) -> None:
-        """The one that initdb made takes another name and owner in one step; who uses it is sent away first.
+        """Rename the database of initdb and change its owner in one step. Its users are disconnected first.
 
-        Raises StackError where a database of that name is somebody else's.
+        Raises StackError if a database of that name belongs to somebody else.
         """
         owner = await connection.fetchval(_OWNER, POSTGRES_DATABASE)
         if owner not in (None, POSTGRES_USER):
@@ -118,13 +118,13 @@ class Administrator:
             async with connection.transaction():
                 await connection.execute(f"ALTER DATABASE {FORMER} RENAME TO {POSTGRES_DATABASE}")
                 await connection.execute(f"ALTER DATABASE {POSTGRES_DATABASE} OWNER TO {POSTGRES_USER}")
-                # As for the former user, whose name the schema has: people ask for `jobs` alone.
+                # As for the former user, whose name the schema has: people ask for `jobs` without a schema.
                 await connection.execute(f"ALTER DATABASE {POSTGRES_DATABASE} SET search_path = maskwright, public")
         if await connection.fetchval(_OWNER, FORMER) is None:
             await connection.execute(f"CREATE DATABASE {FORMER} TEMPLATE template0")
 
     async def _give_away(self) -> None:
-        """All that the administrator owns in the gateway's database, from when he was the gateway's."""
+        """Give away all that the administrator owns in the gateway's database, from when the gateway used that user."""
         connection = await self._connection(POSTGRES_DATABASE, self._credentials.postgres_admin_password)
         try:
             async with connection.transaction():
@@ -142,5 +142,5 @@ async def _close_others(connection: asyncpg.Connection) -> None:
 
 
 def _literal(text: str) -> str:
-    """A text as SQL has it; a person may have written the file that it is from."""
+    """A text as an SQL literal. A person may have written the file that it is from."""
     return "'" + text.replace("'", "''") + "'"

@@ -1,4 +1,4 @@
-"""The embedded S3 server, and the certificate by which its parts know each other."""
+"""The embedded S3 server, and the certificate by which its parts recognise each other."""
 
 import asyncio
 import json
@@ -25,14 +25,15 @@ from gateway.settings import Settings
 PROBE_TIMEOUT = 3.0
 PARTS = ("s3", "master", "volume", "filer", "admin")
 GRPC_OFFSET = 10_000
-"""Its five parts, on ports in a row; each also opens one for gRPC, that far above its own."""
+"""Its five parts, on consecutive ports. Each also opens one for gRPC, this far above its own."""
 
 VOLUMES = 10_000
-"""The most. Each bucket takes at least one, and a write for which none is left is answered 500. By itself the server
-allows about a hundred, as many as would fill the disk if all were full; how full the disk may get is bounded anyway."""
+"""The largest number of volumes. Each bucket takes at least one, and a write without a free one is answered 500. By
+default the server allows about a hundred, as many as would fill the disk if all were full. The disk's use is limited
+anyway."""
 _GRPC = ("MASTER", "VOLUME", "FILER", "S3", "ADMIN", "WORKER", "CLIENT")
 _HTTPS = ("MASTER", "VOLUME", "FILER", "ADMIN", "CLIENT")
-"""The parts that speak each; `CLIENT` stands for every part that calls another. The signed S3 itself stays plain."""
+"""The parts that use each. `CLIENT` stands for every part that calls another. The signed S3 itself stays plain."""
 _FROM, _UNTIL = datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 """Clocks may be wrong, and a server may run for years."""
 
@@ -56,7 +57,7 @@ class S3(Service):
 
     @override
     def prepare(self) -> None:
-        """Write who may do what, and what its parts know one another by."""
+        """Write who may do what, and the certificate by which its parts recognise each other."""
         self.clean_up()
         self._data.mkdir(mode=0o700, exist_ok=True)
         self._account.own(self._data)  # the server lets every user read its files, and photos are among them
@@ -91,9 +92,9 @@ class S3(Service):
 
     @override
     def environment(self) -> Mapping[str, str]:
-        """Not the launcher's, whose AWS_ variables it would take for identities.
+        """Not the launcher's environment, whose AWS_ variables it would take for identities.
 
-        GOMEMLIMIT: the server sets 240 MiB of buffers aside, most of them never touched. A limit near that makes it
+        GOMEMLIMIT: the server allocates 240 MiB of buffers, most of which it never touches. A limit near that makes it
         collect garbage all the time, a quarter of a core while idle.
         """
         own = {"PATH": os.defpath, "HOME": str(self._data), "TMPDIR": str(self._scratch), "GOMEMLIMIT": "384MiB"}
@@ -110,7 +111,7 @@ class S3(Service):
 
     @override
     def rights(self) -> Rights:
-        """Its data; its sockets lie at fixed paths."""
+        """Its data. Its sockets are at fixed paths."""
         return Rights(
             self._account,
             [self._weed],
@@ -125,13 +126,13 @@ class S3(Service):
 
     @override
     def clean_up(self) -> None:
-        """Remove its sockets, which lie at fixed paths. Raises StackError where they are another user's."""
+        """Remove its sockets, which are at fixed paths. Raises StackError if they belong to another user."""
         for port in (listener.port for listener in self.listens()):
             for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108 - where it puts them
                 _remove(path)
 
     def _identity_list(self) -> list[Mapping[str, object]]:
-        """Ourselves; and whoever has a link, where links are plain URLs."""
+        """Ourselves, and everybody with a link if links are plain URLs."""
         settings = self._settings
         key = {"accessKey": settings.minio_access_key, "secretKey": settings.minio_secret_key.get_secret_value()}
         ours: Mapping[str, object] = {
@@ -151,7 +152,7 @@ def _remove(socket: Path) -> None:
 
 
 def connect(settings: Settings, timeout: float) -> Minio:
-    """A client of the S3 server in the settings; a request ends after `timeout` seconds and is not repeated."""
+    """A client of the S3 server in the settings. A request ends after `timeout` seconds and is not repeated."""
     return Minio(
         settings.minio_endpoint,
         access_key=settings.minio_access_key or None,
@@ -164,11 +165,11 @@ def connect(settings: Settings, timeout: float) -> Minio:
 
 
 def mutual_tls(certificate: Path) -> Mapping[str, str]:
-    """The variables by which every part of SeaweedFS shows the others a certificate, and asks for it.
+    """The variables that make every part of SeaweedFS show the others a certificate, and ask for theirs.
 
-    `certificate` is a file that `write_certificate` wrote. Names: `weed scaffold -config=security`; a file of that name
-    in the working directory would count for less. TLS with connections that are kept costs a read 0.1 ms of processor
-    time, signed tokens (`jwt.signing.read`) 0.3 ms.
+    `certificate` is a file that `write_certificate` wrote. Names are from `weed scaffold -config=security`. A file of
+    that name in the working directory would have lower priority. TLS with persistent connections costs 0.1 ms of
+    processor time per read, signed tokens (`jwt.signing.read`) 0.3 ms.
     """
     grpc = {f"GRPC_{part}_{kind}": str(certificate) for part in _GRPC for kind in ("CERT", "KEY")}
     https = {f"HTTPS_{part}_{kind}": str(certificate) for part in _HTTPS for kind in ("CERT", "KEY", "CA")}
@@ -177,7 +178,7 @@ def mutual_tls(certificate: Path) -> Mapping[str, str]:
 
 
 def write_certificate(path: Path) -> None:
-    """Write a new key, for the owner's eyes alone, and a certificate that vouches for itself, into one PEM file."""
+    """Write a new key, readable only by the owner, and a self-signed certificate into one PEM file."""
     key = ec.generate_private_key(ec.SECP256R1())
     secret = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

@@ -1,4 +1,4 @@
-"""What the launcher must know of each server, and one run of its process."""
+"""What the launcher must know about each server, and one run of its process."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ from deploy.embedded.rights import Account, Rights
 
 
 class Listener(NamedTuple):
-    """A port that a service takes, and the setting that moves it."""
+    """A port that a service uses, and the setting that changes it."""
 
     setting: str
     port: int
@@ -28,17 +28,17 @@ class Listener(NamedTuple):
 
 
 class Service(ABC):
-    """One server: how to start it, as whom, and how to tell that it serves."""
+    """One server: how to start it, its user, and how to tell that it is ready."""
 
     name: str
     after: frozenset[str] = frozenset()
-    """Services of the stack that must serve before this one starts, and outlive it."""
+    """Services of the stack that must be ready before this one starts, and outlive it."""
     stop_signal: signal.Signals = signal.SIGTERM
-    """What makes it end by itself, and what it gets when the launcher dies."""
+    """The signal that makes it end by itself. It also gets it when the launcher dies."""
     stop_timeout: float = 35.0
-    """Seconds it has to end by itself."""
+    """Seconds that it has to end by itself."""
     start_timeout: float = 300.0
-    """Seconds it has to come up, if it works all the time."""
+    """Seconds that it has to come up, if it makes progress all the time."""
 
     @abstractmethod
     def command(self) -> list[str]:
@@ -50,44 +50,44 @@ class Service(ABC):
 
     @abstractmethod
     def ports(self) -> Mapping[str, int]:
-        """The ports that others use, by the setting that gives each."""
+        """The ports that others use, by the setting of each."""
 
     @abstractmethod
     async def probe(self) -> None:
-        """Return once the server has served a request; raise where it has not."""
+        """Return once the server has served a request. Raise if it has not."""
 
     def prepare(self) -> None:  # noqa: B027 - most need nothing
         """Make what the server needs on disk. Raises StackError."""
 
     def clean_up(self) -> None:  # noqa: B027 - most leave nothing
-        """Remove what a killed server leaves behind; called when no process of it is left."""
+        """Remove what a killed server leaves behind. Called when no process of it is left."""
 
     def doing(self, log: str) -> str:  # noqa: ARG002 - most are up before anybody could ask
-        """What it is doing while it starts, judged by what it has logged since; empty where it does not say."""
+        """What it is doing while it starts, judged by its log since then. Empty if it does not say."""
         return ""
 
     def notes(self) -> Sequence[str]:
-        """What of it does not work although it serves, one line each."""
+        """What does not work although it is ready, one line each."""
         return ()
 
     def renew(self) -> None:
-        """Make ready for another start, when no process of the one before is left. Raises StackError."""
+        """Prepare another start, when no process of the last one is left. Raises StackError."""
         self.clean_up()
 
     def listens(self) -> Sequence[Listener]:
-        """Every port it takes, each with the setting that moves it."""
+        """Every port that it uses, each with the setting that changes it."""
         return [Listener(setting, port) for setting, port in self.ports().items()]
 
     def rights(self) -> Rights:
-        """As whom it runs, and which files it reaches; those of this process, where it says nothing else."""
+        """Its user, and the files that it can reach. By default those of this process."""
         return Rights(Account(os.geteuid(), os.getegid()), [], write=[Path("/")])
 
 
 class ServiceProcess:
-    """A started server; it leads a process group, so that nothing it started outlives it.
+    """A started server. It leads a process group, so that nothing it started outlives it.
 
-    Its number, which is also the group's, stays its own until it was waited for. So the group is killed first, and
-    nothing is ever signalled after that: the number may be another program's by then.
+    Its process id, which is also the group's, stays its own until the process was waited for. So the group is killed
+    first, and nothing is signalled after that: the id may then belong to another program.
     """
 
     def __init__(self, process: "subprocess.Popen[bytes]", service: Service) -> None:
@@ -100,7 +100,7 @@ class ServiceProcess:
     async def start(cls, service: Service, log: Path) -> "ServiceProcess":
         """Start the service with its output appended to `log`.
 
-        A launcher that is killed hard takes its servers along: their ports are free for the next one.
+        If the launcher is killed hard, its servers end too, and their ports are free for the next one.
         """
         on_death = f"--pdeathsig={service.stop_signal.name}"
         command = await asyncio.to_thread(service.rights().command, service.command(), on_death)
@@ -122,15 +122,15 @@ class ServiceProcess:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it was waited for: its process id says nothing any more."""
+        """Whether it was waited for. Then its process id means nothing any more."""
         return self._process.returncode is not None
 
     async def wait(self) -> int:
-        """Wait for the end of it and its group; the exit status, negative for a signal."""
+        """Wait for the end of the process and its group. Returns the exit status, negative for a signal."""
         return await asyncio.shield(self._ended)
 
     async def stop(self) -> None:
-        """Ask it to end, SIGKILL after its timeout; then nothing of the group is left."""
+        """Ask it to end, and send SIGKILL after its timeout. Afterwards nothing of the group is left."""
         if not self.has_ended:
             os.kill(self.pid, self._service.stop_signal)
             with contextlib.suppress(asyncio.TimeoutError):
@@ -145,19 +145,19 @@ class ServiceProcess:
                 os.killpg(self.pid, signal.SIGKILL)
 
     def _notice_end(self, loop: asyncio.AbstractEventLoop) -> None:
-        """In a thread of its own: wait without taking the exit status, which would free the number."""
+        """In its own thread: wait without collecting the exit status, which would free the process id."""
         os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
         with contextlib.suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(self._bury)
 
     def _bury(self) -> None:
-        """The python processes of a dead Triton outlive it: they go while the group's number is held."""
+        """The python processes of a dead Triton outlive it. They are killed while the group's id is reserved."""
         self.kill()
         self._ended.set_result(self._process.wait())
 
 
 def require_free(listeners: Iterable[Listener]) -> None:
-    """Raise StackError for the first port that is taken, or given twice."""
+    """Raise StackError for the first port that is in use, or given twice."""
     seen: dict[int, Listener] = {}
     for listener in listeners:
         if listener.port in seen:
@@ -181,9 +181,9 @@ def _require_free(setting: str, port: int, host: str) -> None:
 
 
 def installed_binary(distribution: str, name: str) -> Path:
-    """The program of that file name in an installed distribution; of several releases in it, the last.
+    """The program of that file name in an installed distribution. Of several releases in it, the last.
 
-    Raises StackError where there is none to run.
+    Raises StackError if there is none that can run.
     """
     try:
         files = importlib.metadata.files(distribution) or []

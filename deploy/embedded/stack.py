@@ -13,11 +13,11 @@ from deploy.embedded.environment import Addresses
 from deploy.embedded.folders import Folders, ServiceState, StackState
 from deploy.embedded.gateway import Gateway, OwnProcess, Worker
 from deploy.embedded.kafka import Kafka
-from deploy.embedded.keeper import Keeper
 from deploy.embedded.logs import rotate_all
 from deploy.embedded.postgres import Postgres
 from deploy.embedded.s3 import S3
 from deploy.embedded.service import Service, require_free
+from deploy.embedded.supervisor import ServiceSupervisor
 from deploy.embedded.triton import Triton
 from gateway.kafka.connection import connection_arguments
 from gateway.settings import Settings
@@ -25,18 +25,18 @@ from gateway.settings.origins import Kept, KeptError, started_with
 from gateway.supervision import stop_signals
 
 ROTATION_INTERVAL = 1.0
-"""Seconds between two looks at the sizes of the logs; readers look more often."""
+"""Seconds between two checks of the sizes of the logs. Readers check more often."""
 Needs = Mapping[str, AbstractSet[str]]
-"""What each name waits for; names that are not keys count for nothing."""
+"""What each name waits for. Names that are not keys are ignored."""
 
 
 def services_for(settings: Settings, folders: Folders) -> list[Service]:
-    """The services that the settings ask for; a server whose address is given is not started.
+    """The services that the settings ask for. A server whose address is given is not started.
 
-    Where Triton's shared memory is small, they take smaller photos. Raises StackError, and SettingsError where what is
-    said of the broker cannot be.
+    If Triton's shared memory is small, they accept smaller photos. Raises StackError, and SettingsError if the broker's
+    settings are impossible.
     """
-    used = hardware.with_room(settings)
+    used = hardware.fitted_to_machine(settings)
     addresses = Addresses.of(used, folders.secrets)
     if addresses.settings.kafka_bootstrap_servers:
         connection_arguments(addresses.settings)  # before anything is started, rather than in the log of a worker
@@ -57,7 +57,7 @@ def _servers(addresses: Addresses, folders: Folders) -> Iterator[Service]:
 
 
 def _own_processes(addresses: Addresses, folders: Folders, given: Mapping[str, str]) -> Iterator[Service]:
-    """Without a database the gateway works on jobs itself."""
+    """Without a database the gateway processes jobs itself."""
     settings, own = addresses.settings, OwnProcess.of(addresses, folders, given)
     yield Gateway(settings, own)
     for number in range(settings.worker_processes if settings.db_use_database else 0):
@@ -65,7 +65,7 @@ def _own_processes(addresses: Addresses, folders: Folders, given: Mapping[str, s
 
 
 class Stack:
-    """Starts each service after those it needs, keeps all, stops them the other way round; its state is on disk."""
+    """Starts each service after those it needs, supervises all, and stops them in reverse. Its state is on disk."""
 
     def __init__(self, services: Sequence[Service], folders: Folders) -> None:
         self._services = services
@@ -73,10 +73,12 @@ class Stack:
         self._folders = folders
         waiting = {one.name: ServiceState(one.name, "waiting", None, dict(one.ports())) for one in services}
         self._state = StackState.of_launcher(waiting)
-        self._keepers = {one.name: Keeper(one, folders.log(one.name), self._service_changed) for one in services}
+        self._supervisors = {
+            one.name: ServiceSupervisor(one, folders.log(one.name), self._service_changed) for one in services
+        }
 
     async def run(self) -> None:
-        """Serve until SIGINT or SIGTERM. Raises StackError where a service does not start."""
+        """Run until SIGINT or SIGTERM. Raises StackError if a service does not start."""
         stop = asyncio.Event()
         for number in stop_signals():
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -103,14 +105,14 @@ class Stack:
 
     async def _serve(self) -> None:
         require_free([listener for service in self._services for listener in service.listens()])
-        await in_order(self._needs, lambda name: self._keepers[name].start())
+        await in_order(self._needs, lambda name: self._supervisors[name].start())
         self._change(replace(self._state, state="ready"))
-        await asyncio.gather(*(keeper.watch() for keeper in self._keepers.values()))
+        await asyncio.gather(*(supervisor.watch() for supervisor in self._supervisors.values()))
 
     async def _stop(self) -> None:
         failed = bool(self._state.message)
         self._change(replace(self._state, state="stopping"))
-        await in_order(reverse(self._needs), lambda name: self._keepers[name].stop())
+        await in_order(reverse(self._needs), lambda name: self._supervisors[name].stop())
         self._change(replace(self._state, state="failed" if failed else "stopped"))
 
     def _service_changed(self, service: ServiceState) -> None:
@@ -118,14 +120,14 @@ class Stack:
 
     def _change(self, state: StackState) -> None:
         self._state = state
-        with contextlib.suppress(OSError):  # a full disk: who asks is told what was, and the servers go on
+        with contextlib.suppress(OSError):  # a full disk: the old state stays readable, and the servers go on
             state.write(self._folders.state)
 
 
 async def in_order(needs: Needs, action: Callable[[str], Awaitable[None]]) -> None:
-    """Run the action for every name, each after what it needs and beside the rest.
+    """Run the action for every name, each after what it needs and in parallel with the rest.
 
-    The first error ends what still runs, and is raised; a circle would wait for ever.
+    The first error ends what still runs, and is raised. A circle would wait for ever.
     """
     done = {name: asyncio.Event() for name in needs}
 
@@ -145,13 +147,13 @@ async def in_order(needs: Needs, action: Callable[[str], Awaitable[None]]) -> No
 
 
 def reverse(needs: Needs) -> Needs:
-    """The same in the opposite direction: each name waits for those that needed it."""
+    """The same in the opposite direction: each name waits for those that need it."""
     return {name: {other for other, needed in needs.items() if name in needed} for name in needs}
 
 
 @contextmanager
 def keeping(settings: Settings, folders: Folders, services: Sequence[Service]) -> Iterator[None]:
-    """Other shells know the settings as long as the context lasts. Raises StackError where they cannot be written."""
+    """Other shells know the settings while the context lasts. Raises StackError if they cannot be written."""
     given = started_with()
     addresses = Addresses.of(settings, folders.secrets)
     ports = {setting: str(port) for service in reversed(services) for setting, port in service.ports().items()}
@@ -167,7 +169,7 @@ def keeping(settings: Settings, folders: Folders, services: Sequence[Service]) -
 
 
 def _outside(addresses: Addresses, given: Mapping[str, str]) -> Mapping[str, str]:
-    """How the servers that are not the stack's own are spoken to: their logins, TLS, names in them."""
+    """How to reach the servers that are not the stack's own: their logins, TLS, and names in them."""
     own = {"POSTGRES_": addresses.own_postgres, "MINIO_": addresses.own_s3, "KAFKA_": addresses.own_kafka}
     prefixes = tuple(prefix for prefix, is_own in own.items() if not is_own)
     used = addresses.settings.db_use_database and prefixes

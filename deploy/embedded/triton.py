@@ -1,4 +1,4 @@
-"""The embedded Triton: its service, and the folders of models that it is started on."""
+"""The embedded Triton: its service, and the model folders with which it is started."""
 
 import functools
 import hashlib
@@ -27,20 +27,20 @@ from steps.object_detectors import MODEL, chosen_detectors, detector_models, det
 from steps.onnx_file import fault_of_model
 
 PHOTO = cv2.imencode(".png", np.zeros((16, 16, 3), np.uint8))[1].tobytes()
-"""Goes through every model; on one core that takes a third of a second in all."""
+"""Photo that runs every model. On one core that takes a third of a second in all."""
 NO_PHOTO = b""
-"""Is refused before any model runs, so asking every second costs nothing."""
+"""Photo that is refused before any model runs, so that asking every second costs nothing."""
 FINDER = "detect_find"
 """The step that runs the detectors."""
 MODELS = CHECKOUT / "model_repository"
 ENSEMBLES = CHECKOUT / "ensembles"
 _EVENT = re.compile(r'"(?:(loading): ([^:"]+):|(?:successfully loaded|failed to load) \'([^\']+)\')')
-"""Of Triton's log: a model that it begins to load, or one that it is done with."""
+"""Lines of Triton's log: it begins to load a model, or has finished with one."""
 _log = get_logger("deploy.embedded")
 
 
 class Triton(Service):
-    """NVIDIA's tritonserver on loopback, with the ensembles whose models are here, fused where there is no GPU."""
+    """NVIDIA's tritonserver on loopback, with the ensembles whose models are here, fused if there is no GPU."""
 
     name = "triton"
     start_timeout = 1800.0
@@ -57,7 +57,7 @@ class Triton(Service):
         self._notes: list[str] = []
 
     def prepare(self) -> None:
-        """Assemble backends, ensembles and fused models; refuse to start where no ensemble has all its models."""
+        """Assemble backends, ensembles and fused models. Refuse to start if no ensemble has all its models."""
         self.clean_up()
         self._wheel.make()
         generated = self._wheel.link("generated", self._generated)
@@ -102,7 +102,7 @@ class Triton(Service):
         ]
 
     def environment(self) -> Mapping[str, str]:
-        """The wheel's, with what holds for our own models; no secret is in it."""
+        """The wheel's, with what applies to our own models. It holds no secret."""
         scratch = str(self._folders.scratch(self._folders.decoder))
         return {
             **self._wheel.environment(),
@@ -114,7 +114,7 @@ class Triton(Service):
         }
 
     def ports(self) -> Mapping[str, int]:
-        """Of gRPC and metrics; of HTTP where it is asked for."""
+        """Ports of gRPC and metrics, and of HTTP on request."""
         settings = self._settings
         asked = {"TRITON_HTTP_PORT": settings.triton_http_port} if settings.triton_http_port else {}
         return {
@@ -124,7 +124,7 @@ class Triton(Service):
         }
 
     def rights(self) -> Rights:
-        """The server, its models, and the shared memory of the machine; always no more: it opens strangers' photos."""
+        """The server, its models, and the machine's shared memory. Never more, because it opens strangers' photos."""
         user = self._folders.decoder
         package = self._wheel.package
         libraries = package.with_name("nvidia_pytriton.libs")
@@ -139,10 +139,10 @@ class Triton(Service):
         )
 
     async def probe(self) -> None:
-        """Ask every pipeline: Triton 2.51 calls itself ready although a python process is dead.
+        """Ask every pipeline: Triton 2.51 reports ready although a python process is dead.
 
-        Until every model has served a tiny photo, one is sent; later an empty one, which the processes refuse
-        themselves. The probe waits as long as a caller would: behind slow photos a healthy Triton answers late.
+        Until every model has served a tiny photo, one is sent. Later an empty one is sent, which the processes refuse
+        themselves. The probe waits as long as a caller would, because a healthy Triton with slow photos answers late.
         """
         url = f"127.0.0.1:{self._settings.triton_grpc_port}"
         await infer_every(url, self._pipelines, self._photo, self._settings.request_timeout_s)
@@ -158,14 +158,14 @@ class Triton(Service):
         return self._notes
 
     def clean_up(self) -> None:
-        """Remove the shared memory that a killed Triton leaves behind; the next one has served nothing yet."""
+        """Remove the shared memory that a killed Triton leaves behind. The next one has served nothing yet."""
         self._photo = PHOTO
         for region in regions(self._settings):
             region.unlink(missing_ok=True)
         self._wheel.remove()
 
     def renew(self) -> None:
-        """Write the ensembles anew: their steps will know the detectors that users have chosen since."""
+        """Write the ensembles again, so that their steps use the detectors that users have chosen since."""
         self.prepare()
 
     def _is_fused(self) -> bool:
@@ -174,7 +174,7 @@ class Triton(Service):
         return settings.triton_layout == "fused" or (settings.triton_layout == "auto" and not gpu)
 
     def _tell(self, missing: Mapping[str, list[str]]) -> None:
-        """Log which detectors look for objects, and what cannot be served; `maskwright models list` says why."""
+        """Log which detectors search for objects, and what cannot be served. `maskwright models list` says why."""
         _log.info("detectors are chosen", **{role: one.model for role, one in chosen_detectors(self._models).items()})
         absent = [model.detector.model for model in detector_models(self._models) if not model.ready]
         if absent:
@@ -201,7 +201,7 @@ def link_folders(sources: Iterable[Path], target: Path) -> None:
 
 
 def models_loading(log: str) -> list[str]:
-    """The models that Triton has begun to load by its log, and not ended."""
+    """The models that Triton has begun to load by its log, and not finished."""
     loading: dict[str, None] = {}
     for begun, model, done in _EVENT.findall(log):
         if begun:
@@ -212,7 +212,7 @@ def models_loading(log: str) -> list[str]:
 
 
 async def infer_every(url: str, models: list[str], photo: bytes, deadline: float) -> None:
-    """Send a photo to each model. Raises InferenceServerException where one does not answer in time (seconds)."""
+    """Send a photo to each model. Raises InferenceServerException if one takes over `deadline` seconds."""
     inputs = [_bytes_input("image", photo), _bytes_input("parameters", b"{}")]
     async with grpcclient.InferenceServerClient(url, channel_args=CHANNEL) as client:
         for model in models:
@@ -228,7 +228,7 @@ def _bytes_input(name: str, value: bytes) -> grpcclient.InferInput:
 def write_ensembles(
     ensembles: Path, model_repository: Path, target: Path, wanted: Container[str]
 ) -> Mapping[str, list[str]]:
-    """Write the `wanted` ensembles that can run into `target`; return the missing models of each, none if written."""
+    """Write the `wanted` ensembles that can run into `target`. Return the missing models of each, none if written."""
     shutil.rmtree(target, ignore_errors=True)
     digest_of = functools.cache(_digest)  # ensembles share models
     missing = {}
@@ -245,7 +245,7 @@ def write_ensembles(
 
 
 def _missing(ensemble: ModelConfig, model_repository: Path) -> Iterable[str]:
-    """The models of an ensemble that were not exported, or are broken: not every machine can fetch them all."""
+    """The models of an ensemble that were not exported, or are broken. Not every machine can fetch them all."""
     for name, _, _ in ensemble.steps:
         try:
             model = readable_config(model_repository / name)
@@ -257,7 +257,7 @@ def _missing(ensemble: ModelConfig, model_repository: Path) -> Iterable[str]:
 
 
 def _note_weights(ensemble: ModelConfig, model_repository: Path, digest_of: Callable[[Path], bytes]) -> None:
-    """Let an ensemble say what it is made of, so that results of other detectors are not taken for its own."""
+    """Record in an ensemble which detectors it uses, so that cached results of other detectors are not used."""
     digest = hashlib.sha256()
     for name in models_of(ensemble, model_repository):
         folder = model_repository / name
@@ -269,7 +269,7 @@ def _note_weights(ensemble: ModelConfig, model_repository: Path, digest_of: Call
 
 
 def models_of(ensemble: ModelConfig, model_repository: Path) -> list[str]:
-    """Every model that an ensemble runs: its steps, and the networks of the step that looks for objects."""
+    """Every model that an ensemble runs: its steps, and the networks of the detecting step."""
     steps = [name for name, _, _ in ensemble.steps]
     return [*steps, *networks_of(model_repository)] if FINDER in steps else steps
 
@@ -279,7 +279,7 @@ def _digest(file: Path) -> bytes:
 
 
 def write_served(ensembles: Path, model_repository: Path, target: Path) -> None:
-    """Link the ensembles, and every model that they run, into `target`: Triton loads all that it finds there."""
+    """Link the ensembles, and every model that they run, into `target`. Triton loads all that it finds there."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     folders = [path.parent for path in ensembles.glob("*/config.pbtxt")]
@@ -297,7 +297,7 @@ class Fusing:
 
 
 def write_fused(ensembles: Path, model_repository: Path, target: Path, fusing: Fusing) -> list[str]:
-    """Write one model folder for each ensemble into `target`, the same name, inputs and outputs; return the names."""
+    """Write one model folder per ensemble into `target`: same name, inputs and outputs. Return the names."""
     shutil.rmtree(target, ignore_errors=True)
     names = []
     for folder in sorted(path.parent for path in ensembles.glob("*/config.pbtxt")):

@@ -1,6 +1,6 @@
-"""NVIDIA's tritonserver out of the PyPI wheel nvidia-pytriton, made ready to run, in a folder with a plain path.
+"""NVIDIA's tritonserver from the PyPI wheel nvidia-pytriton, made ready to run in a folder with a plain path.
 
-Triton starts its python stub by a shell command in which no path is quoted, and the stub reads its paths as ASCII.
+Triton starts its python stub with a shell command in which no path is quoted, and the stub reads its paths as ASCII.
 """
 
 import fcntl
@@ -24,19 +24,19 @@ from deploy.embedded import CHECKOUT, StackError
 from deploy.embedded.environment import plain_environment
 
 _SECTIONS_AT, _SECTIONS = 0x28, 0x3C
-"""Where the header says where the section headers are, and how many."""
+"""Where the ELF header gives the position and the number of the section headers."""
 _SECTION = struct.Struct("<IIQQQQIIQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
 _DYNAMIC_SYMBOLS = 11
 _PLAIN = re.compile(r"/[A-Za-z0-9/._+-]*")
-"""Needs no quoting in a shell, and splits neither PATH nor LD_LIBRARY_PATH."""
+"""Characters that need no quoting in a shell, and split neither PATH nor LD_LIBRARY_PATH."""
 _HOME = "home"
 OWN_BACKENDS = CHECKOUT / "deploy" / "triton" / "backends"
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 _LIBRARY = "libtriton_python.so"
 _CHANGES = "shared-memory,trace,logging"
 _UNSENT = "a:b"
-"""A header's name ends at its first colon in HTTP/1, and may hold none in HTTP/2."""
+"""A header name that no client can send: in HTTP/1 a name ends at its first colon, and HTTP/2 allows none."""
 _UTILITIES = "triton_python_backend_utils.py"
 _BRIDGE = """
 
@@ -51,14 +51,14 @@ def _bridge():
 
 _bridge()
 """
-"""Follows the backend's own utilities, which every model imports."""
+"""Appended to the backend's own utilities, which every model imports."""
 
 
 class TritonWheel:
-    """The server, its libraries and its python backend inside the installed wheel, as seen through a plain folder.
+    """The server, its libraries and its python backend in the installed wheel, seen through a plain folder.
 
-    Triton's python stub takes neither a space nor an accent in a path, so all that it reads is linked from `folder`:
-    the wheel, this Python, its packages and our own. Raises StackError where the wheel is not installed.
+    Triton's python stub accepts neither a space nor an accent in a path. So all that it reads is linked from `folder`:
+    the wheel, this Python, its packages and our own. Raises StackError if the wheel is not installed.
     """
 
     def __init__(self, home: Path) -> None:
@@ -74,7 +74,7 @@ class TritonWheel:
         self._folder = home / "plain"
 
     def make(self) -> None:
-        """Make the plain folder, and in it the links and `--backend-directory`."""
+        """Make the plain folder, with the links and `--backend-directory`."""
         self._folder = plain_folder(self._home)
         self._held.enter_context(keeping_from_sweeps(self._folder))
         self._make_python()
@@ -94,7 +94,7 @@ class TritonWheel:
 
     @property
     def package(self) -> Path:
-        """The installed package that has the server."""
+        """The installed package that contains the server."""
         return self._package
 
     def link(self, name: str, target: Path) -> Path:
@@ -114,22 +114,22 @@ class TritonWheel:
 
     @property
     def backends(self) -> Path:
-        """What `--backend-directory` is given."""
+        """The value of `--backend-directory`."""
         return self._folder / "backends"
 
     def environment(self) -> dict[str, str]:
-        """That of the server; its python backend takes the first `python` on PATH, and its packages."""
+        """The server's environment. Its python backend uses the first `python` on PATH, and its packages."""
         own = plain_environment()
         path = f"{self._folder / 'python' / 'bin'}:{own.get('PATH', '')}"
         return {**own, "PATH": path, "LD_LIBRARY_PATH": self._library_path(), "PYTHONDONTWRITEBYTECODE": "1"}
 
     def _library_path(self) -> str:
-        """The wheel's libraries, then those of this Python, which is not always where it was built to be."""
+        """The wheel's libraries, then those of this Python, which is not always where it was built for."""
         folders = ("server_libraries", "python_libraries", "python_base/lib")
         return ":".join(str(self._folder / folder) for folder in folders)
 
     def _make_python(self) -> None:
-        """A virtual environment that has this one's packages, and ours before them."""
+        """A virtual environment with the packages of this one, and ours before them."""
         base = self.link("python_base", Path(sys.base_prefix))
         python = self._folder / "python"
         shutil.rmtree(python, ignore_errors=True)
@@ -150,7 +150,7 @@ class TritonWheel:
     def _assemble_backends(self) -> None:
         """Python (library, utilities, the stub of this Python) and our own.
 
-        Copies: Triton refuses links that lead out of the folder.
+        These are copies: Triton refuses links that lead out of the folder.
         """
         shutil.rmtree(self.backends, ignore_errors=True)
         source = self._package / "tritonserver" / "backends" / "python"
@@ -172,7 +172,7 @@ class TritonWheel:
         return stub
 
     def require_libpython(self, stub: Path) -> None:
-        """Raise StackError where a library that the stub is linked to is not on this machine."""
+        """Raise StackError if a library that the stub is linked to is not on this machine."""
         ldd = shutil.which("ldd")
         if ldd is None:
             return
@@ -195,9 +195,9 @@ class TritonWheel:
 def listening_options(grpc_port: int, metrics_port: int, http_port: int | None = None) -> list[str]:
     """Where the server listens, on loopback, and what it does for nobody there: web pages and other users come too.
 
-    Models are neither loaded nor unloaded once it serves. By gRPC their list stays open: the gateway asks for it. The
-    key to what else would change the server is made up and thrown away; whoever reads it in the list of processes
-    cannot send it, as no header has such a name.
+    Models are neither loaded nor unloaded while it runs. Their list stays open by gRPC, because the gateway asks for
+    it. The key to everything else that would change the server is random and thrown away. Whoever reads it in the list
+    of processes cannot send it, because no header can have such a name.
     """
     http = [
         "--allow-http=true",
@@ -223,9 +223,9 @@ def _site_folders() -> list[Path]:
 
 
 def plain_folder(home: Path) -> Path:
-    """The folder `plain` in `home`; where that path is not plain, it is a link to one that nobody else can enter.
+    """The folder `plain` in `home`. If that path is not plain, it is a link to a folder that nobody else can enter.
 
-    The link is kept, so that the next start finds the same folder. Raises StackError where there is no place for one.
+    The link is kept, so that the next start finds the same folder. Raises StackError if there is no place for one.
     """
     folder = home / "plain"
     if _PLAIN.fullmatch(str(folder)):
@@ -238,7 +238,7 @@ def plain_folder(home: Path) -> Path:
 
 
 def remove_plain_folder(home: Path) -> None:
-    """Remove what `plain_folder` made, where it is still ours."""
+    """Remove what `plain_folder` made, if it is still ours."""
     folder = home / "plain"
     if folder.is_symlink():
         target = folder.readlink()
@@ -256,7 +256,7 @@ def _make(home: Path) -> Path:
 
 
 def _is_ours(folder: Path, home: Path) -> bool:
-    """Whether it is the folder that was made for this home: a copied checkout has a copy of the link."""
+    """Whether it is the folder that was made for this home. A copied checkout has a copy of the link."""
     try:
         found = folder.lstat()
         linked = (folder / _HOME).readlink()
@@ -267,7 +267,7 @@ def _is_ours(folder: Path, home: Path) -> bool:
 
 
 def put_link(link: Path, target: Path) -> None:
-    """Make or change a symbolic link; at no time is there none."""
+    """Make or change a symbolic link. At every moment there is one."""
     draft = link.with_name(f"{link.name}.part")
     draft.unlink(missing_ok=True)
     draft.symlink_to(target)
@@ -276,7 +276,7 @@ def put_link(link: Path, target: Path) -> None:
 
 @contextmanager
 def keeping_from_sweeps(folder: Path) -> Iterator[None]:
-    """Hold a lock on it: systemd-tmpfiles passes over a locked folder, however old its files are."""
+    """Hold a lock on it: systemd-tmpfiles skips a locked folder, however old its files are."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
@@ -297,14 +297,14 @@ def shared_folder() -> Path:
 
 
 def _shared_folders() -> Iterator[Path]:
-    """Where old files are swept late first: XDG_RUNTIME_DIR goes when its user logs out."""
+    """Folders where old files are cleaned late come first: XDG_RUNTIME_DIR disappears when its user logs out."""
     if os.environ.get("TMPDIR"):
         yield Path(os.environ["TMPDIR"])
     yield from map(Path, ("/var/tmp", "/tmp", "/dev/shm"))  # noqa: S108 - mkdtemp makes a name that nobody can guess
 
 
 def _is_safe(parent: Path) -> bool:
-    """Whether we can make programs there, and nobody else can rename them: its owner could, and root can anywhere."""
+    """Whether we can make programs there that nobody else can rename. The folder's owner could, and root always can."""
     try:
         found = parent.stat()
         runs = not os.statvfs(parent).f_flag & os.ST_NOEXEC
@@ -315,9 +315,9 @@ def _is_safe(parent: Path) -> bool:
 
 
 def call_instead(program: Path, function: str, other: str) -> None:
-    """Let the program call `other` wherever it calls `function`; it must call both, in the same version.
+    """Let the program call `other` wherever it calls `function`. It must call both, in the same version.
 
-    Raises StackError where it does not.
+    Raises StackError if it does not.
     """
     content = bytearray(program.read_bytes())
     symbols = {name: (place, offset) for place, offset, name in _symbols(content)}
@@ -330,7 +330,7 @@ def call_instead(program: Path, function: str, other: str) -> None:
 
 
 def _symbols(content: bytearray) -> Iterator[tuple[int, int, bytes]]:
-    """Where each symbol stands, where its name does in the table of names, and the name."""
+    """For each symbol: its position, the position of its name in the name table, and the name."""
     (at,), (count,) = struct.unpack_from("<Q", content, _SECTIONS_AT), struct.unpack_from("<H", content, _SECTIONS)
     sections = [_SECTION.unpack_from(content, at + number * _SECTION.size) for number in range(count)]
     for _, kind, _, _, start, size, link, *_ in sections:

@@ -1,4 +1,4 @@
-"""`maskwright doctor`: whether this machine can run the stack, whether its servers answer, where settings come from."""
+"""`maskwright doctor`: whether this machine can run the stack, its servers answer, and where settings come from."""
 
 import asyncio
 import os
@@ -27,14 +27,14 @@ _console = Screen()
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; where it is wrong, the text says what would be right."""
+    """One check. If it failed, the text says what would be right."""
 
     good: bool
     text: str
 
 
 def doctor() -> None:
-    """Say where each setting comes from, and what can and cannot work here; exit status 1 where something cannot."""
+    """Show where each setting comes from, and what can and cannot work here. Exit status 1 if something cannot."""
     findings = [*_settings(), *machine(), *_configured()]
     for finding in findings:
         _tell(finding)
@@ -43,7 +43,7 @@ def doctor() -> None:
 
 
 def machine() -> Iterator[Finding]:
-    """What the first command says too: the processor, libraries, disk, memory, ports."""
+    """The checks of the first command: the processor, libraries, disk, memory, ports."""
     run = subprocess.run(
         ["/bin/sh", str(PREFLIGHT), "run"],
         cwd=CHECKOUT,
@@ -58,7 +58,7 @@ def machine() -> Iterator[Finding]:
 
 
 def _settings() -> Iterator[Finding]:
-    """Print every setting with its origin; find those that cannot be used."""
+    """Print every setting with its origin. Find those that cannot be used."""
     try:
         found = origins()
     except SettingsError as error:
@@ -76,7 +76,7 @@ def _settings() -> Iterator[Finding]:
 
 
 def _configured() -> Iterator[Finding]:
-    """What depends on the settings; nothing where they cannot be used."""
+    """Checks that depend on the settings. Empty if these cannot be used."""
     try:
         settings = resolve().settings
     except SettingsError:
@@ -94,7 +94,7 @@ def _configured() -> Iterator[Finding]:
 
 
 def _rights(settings: Settings) -> Iterator[Finding]:
-    """Whether the servers can be kept to their rights, and the stack's folder is ours."""
+    """Whether the servers' rights can be enforced, and the stack's folder is ours."""
     folders = Folders.at(settings.maskwright_home.absolute())
     folders.require_ours()
     for fault in Rights(folders.decoder, [], always_confined=True).faults():
@@ -102,7 +102,7 @@ def _rights(settings: Settings) -> Iterator[Finding]:
 
 
 async def _servers(settings: Settings) -> list[Finding]:
-    """Whether somebody listens at each address: the stack's own are asked while it runs, those of others always."""
+    """Whether each address is listened on. The stack's own are checked while it runs, those of others always."""
     folders = Folders.at(settings.maskwright_home.absolute())
     runs = launcher.running(folders) is not None
     addresses = Addresses.of(settings, folders.secrets) if runs else Addresses(settings, *(False,) * 3)

@@ -1,7 +1,7 @@
-"""Makes the folder .venv with everything that Maskwright needs; run by environment.sh with the interpreter it found.
+"""Make the folder .venv with everything that Maskwright needs. environment.sh runs it with the interpreter it found.
 
-Run by an interpreter from outside, it makes .venv anew; run by .venv's own, it brings that up to date. Nothing but the
-standard library is there yet.
+An outside interpreter makes .venv anew. .venv's own interpreter updates it. Only the standard library is available
+here.
 """
 
 import configparser
@@ -31,18 +31,18 @@ for other environments, and would put packages elsewhere or choose other ones.""
 
 KINDS = ("global", "user", "site", "env")
 SECTIONS = ("global", "install")
-"""Of pip's files, and in them; later ones overrule."""
+"""Places of pip's files, and sections in them. Later ones override earlier ones."""
 
 COMMAND = "maskwright"
 HEADER = b"""#!/bin/sh
 '''exec' "$(dirname -- "$(readlink -f -- "$0")")/python" %s"$0" "$@"
 ' '''
 """
-"""First lines of a script that finds the environment's Python by its own place; for Python they are a text."""
+"""First lines of a script that finds the environment's Python from its own place. Python reads them as a string."""
 
 
 def main() -> None:
-    """Make or update, and mark as installed. A failed update leaves the old mark, so that it is tried again."""
+    """Make or update it, and mark it as installed. A failed update leaves the old mark, so that it is tried again."""
     if VENV.is_symlink():
         fail(f".venv is a link to {VENV.resolve()}, which may be another program's: remove the link")
     try:
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def make() -> None:
-    """An empty environment with pip; whatever stood in its place goes."""
+    """An empty environment with pip. Whatever was in its place is removed."""
     if VENV.is_file():
         VENV.unlink()
     VENV.mkdir(exist_ok=True)
@@ -74,7 +74,7 @@ def make() -> None:
 
 
 def install() -> None:
-    """The packages, and this checkout itself, so that its own changes count at once."""
+    """Install the packages, and this checkout itself in editable form."""
     pip = (str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
     variables = pip_environment()
     run([*pip, "--editable", PACKAGES], variables)
@@ -83,10 +83,10 @@ def install() -> None:
 
 
 def mend_scripts() -> None:
-    """Let scripts start in folders of any name, and our own whatever PYTHONPATH and PYTHONHOME say.
+    """Let scripts start in folders of any name. Ours also ignore PYTHONPATH and PYTHONHOME.
 
-    Where the path of Python has a space or is long, pip writes it between double quotes of a shell, which $ is not safe
-    in. Those variables are for the programs of the shell that has them: other packages would take the place of ours.
+    If the path of Python has a space or is long, pip writes it in double quotes of a shell, in which $ is not safe.
+    Those variables are for the programs of the shell that sets them: other packages would replace ours.
     """
     for script in (VENV / "bin").iterdir():
         content = script.read_bytes() if script.is_file() and not script.is_symlink() else b""
@@ -97,7 +97,7 @@ def mend_scripts() -> None:
 
 
 def pip_environment() -> Mapping[str, str]:
-    """Variables for pip, which reads no file then: of the user's settings those that say where packages come from."""
+    """Variables for pip, which then reads no file. Of the user's settings, those about package sources are kept."""
     environment = without_socks(own_environment())
     kept = {**options(pip_files()), **options_of(environment)}
     others = {name: value for name, value in environment.items() if not name.startswith("PIP_")}
@@ -108,9 +108,9 @@ def pip_environment() -> Mapping[str, str]:
 
 
 def pip_files() -> Sequence[Path]:
-    """The files that pip reads, those that overrule others last.
+    """The files that pip reads, in increasing priority.
 
-    Asked of pip; its own list of their values is wrong where it was told `user = true`.
+    They are asked from pip. Its own list of their values is wrong if it was told `user = true`.
     """
     python = sys.executable if has("pip") else str(PYTHON)
     command = [python, "-m", "pip", "--disable-pip-version-check", "config", "debug"]
@@ -154,13 +154,13 @@ def options_of(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def own_environment() -> dict[str, str]:
-    """This process's, less what would change what a Python imports."""
+    """This process's environment, without variables that would change what a Python imports."""
     foreign = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONUSERBASE", "PYTHONSAFEPATH", "PYTHONOPTIMIZE")
     return {name: value for name, value in os.environ.items() if name not in foreign}
 
 
 def without_socks(environment: Mapping[str, str]) -> dict[str, str]:
-    """Less the proxies that pip cannot use: what it needs for SOCKS, pip itself would have to fetch."""
+    """Leave out proxies that pip cannot use. For SOCKS, pip would first have to fetch a package."""
     socks = [
         name
         for name, value in environment.items()
@@ -182,7 +182,7 @@ def has(module: str) -> bool:
 
 
 def run(command: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Run to the end; where it fails, end with its last words."""
+    """Run to the end. If it fails, end with its last words."""
     if subprocess.run(command, cwd=CHECKOUT, env=environment, check=False).returncode != 0:
         fail(".venv could not be made or updated, see above; the next `make` tries again")
 

@@ -1,1 +1,1 @@
-"""What runs inside Triton's python stub: our backends, and what lets them work there."""
+"""What runs inside Triton's python stub: our backends, and the adjustments that they need there."""

@@ -49,7 +49,7 @@ class _Unpickled(Protocol):
 
 
 def bridge(utilities: _Utilities, stub: ModuleType) -> None:
-    """Correct the stub's view of numpy, where numpy is newer than it. Raises RuntimeError where that had no effect.
+    """Correct the stub's view of numpy, if numpy is newer. Raises RuntimeError if that had no effect.
 
     `utilities` is the module triton_python_backend_utils, `stub` the stub's own c_python_backend_utils.
     """
@@ -63,9 +63,9 @@ def bridge(utilities: _Utilities, stub: ModuleType) -> None:
 
 
 def one_byte_items(content: bytes) -> NDArray[np.uint8]:
-    """The bytes as an array that the stub measures rightly: its dtype's flags say 1.
+    """The bytes as an array whose size the stub reads correctly: its dtype's flags are 1.
 
-    That flag claims references, so nothing may copy the array or assign to it; the stub only takes its address.
+    That flag claims references, so nothing may copy the array or assign to it. The stub only takes its address.
     """
     dtype = np.dtype(np.uint8, align=False, copy=True)
     items = np.frombuffer(content, dtype)
@@ -76,7 +76,7 @@ def one_byte_items(content: bytes) -> NDArray[np.uint8]:
 
 
 def _replace_table() -> None:
-    """Where pybind11 looks for numpy's functions, once, put a copy of the table with our function in it."""
+    """Once, replace the table in which pybind11 looks for numpy's functions by a copy with our function."""
     import numpy.core.multiarray as where_stubs_look  # noqa: PLC0415 - exists for such modules only
 
     address = ctypes.pythonapi.PyCapsule_GetPointer
@@ -92,7 +92,7 @@ def _replace_table() -> None:
 
 
 def _with_strides(address: int | None) -> "ctypes._CFunctionType":
-    """PyArray_NewFromDescr at that address, except that strides of 0 throughout are computed by numpy."""
+    """PyArray_NewFromDescr at that address, except that numpy computes the strides if all of them are 0."""
     make = _MAKE_ARRAY(address or 0)
 
     def make_with_strides(  # noqa: PLR0913, PLR0917 - the function's own arguments
@@ -106,9 +106,9 @@ def _with_strides(address: int | None) -> "ctypes._CFunctionType":
 
 
 def _replace_constructor(stub: ModuleType) -> None:
-    """Let `Tensor(name, array)` hand numbers over through DLPack; the stub ignores a second initialisation.
+    """Let `Tensor(name, array)` pass numbers through DLPack. The stub ignores a second initialisation.
 
-    Empty arrays go the old way: DLPack's strides of them are not what the stub expects, and their 0 bytes are right.
+    Empty arrays use the old way: the stub does not expect DLPack's strides for them, and their 0 bytes are right.
     """
     tensor = stub.Tensor
     make = tensor.__new__
@@ -128,13 +128,13 @@ def _replace_constructor(stub: ModuleType) -> None:
 
 
 def _exportable(array: NDArray[np.generic]) -> "NDArray[np.number[Any]]":
-    """The array as DLPack takes it: in C order and writable."""
+    """The array as DLPack accepts it: in C order and writable."""
     whole = array.flags.c_contiguous and array.flags.writeable
     return cast("NDArray[np.number[Any]]", array if whole else array.copy(order="C"))
 
 
 def _check(stub: ModuleType) -> None:
-    """A wrong number would go unnoticed: see one go through the stub and come back."""
+    """A wrong number would not be noticed, so one is sent through the stub and back."""
     sent = np.arange(6, dtype=np.float32).reshape(2, 3)
     received = stub.Tensor("check", sent).as_numpy()
     if not np.array_equal(sent, received):

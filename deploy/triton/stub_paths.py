@@ -1,7 +1,7 @@
-"""Keeps Triton's python stub among plain paths.
+"""Keep Triton's python stub on plain paths.
 
-The stub reads paths as ASCII, whatever the locale. All it imports lies under plain links (`triton_wheel.py`), but some
-packages, OpenCV among them, resolve their own path and hand the result to C++, which takes no path with an accent.
+The stub reads paths as ASCII, whatever the locale. All it imports is below plain links (`triton_wheel.py`). But some
+packages, OpenCV among them, resolve their own path and pass the result to C++, which accepts no path with an accent.
 """
 
 import os
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 
 def keep_plain(links: Mapping[str, str]) -> None:
-    """Let os.path.realpath, which pathlib uses too, end at the links: what they lead to, and their own paths."""
+    """Let os.path.realpath, which pathlib uses too, stop at the links and at the paths that they lead to."""
     if all(target.isascii() for target in links):
         return
     resolve = posixpath.realpath
@@ -27,6 +27,6 @@ def keep_plain(links: Mapping[str, str]) -> None:
 
 
 def links_in(folder: str) -> Mapping[str, str]:
-    """The links of a folder, by what they lead to."""
+    """The links of a folder, by their targets."""
     paths = (entry.path for entry in os.scandir(folder) if entry.is_symlink())
     return {os.path.realpath(path): path for path in paths}

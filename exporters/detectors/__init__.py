@@ -1,1 +1,1 @@
-"""Object detectors: pixels in, rows x1, y1, x2, y2 (input pixels), score, class index out, best first."""
+"""Object detectors. Input: pixels. Output rows: x1, y1, x2, y2 (input pixels), score, class index; best first."""

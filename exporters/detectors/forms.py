@@ -1,7 +1,7 @@
-"""The output forms of common detectors: how to know one, what it expects, how its outputs become rows.
+"""The output forms of common detectors: how to recognise them, their input, and how their outputs become rows.
 
-Each form is decoded twice: as ONNX nodes, which become part of the model, and in numpy, of one image, which those nodes
-are held against. Sources: Ultralytics 8.3 (exporter.py, head.py, tal.py), YOLOv5 7.0 (models/yolo.py), YOLOX 0.3
+Each form is decoded twice: as ONNX nodes, which become part of the model, and in numpy, for one image, with which the
+nodes are compared. Sources: Ultralytics 8.3 (exporter.py, head.py, tal.py), YOLOv5 7.0 (models/yolo.py), YOLOX 0.3
 (tools/export_onnx.py, utils/demo_utils.py), RT-DETR as exported with its post-processing.
 """
 
@@ -21,7 +21,7 @@ Size = tuple[int, int]
 """(width, height)."""
 Array = NDArray[np.float32]
 MOST = 1000
-"""Rows of an image: what non-maximum suppression is given."""
+"""Rows per image that are passed to non-maximum suppression."""
 STRIDES = (8, 16, 32)
 _END = 2**31 - 1
 ROW_COLUMNS = 6
@@ -38,9 +38,9 @@ class Form:
     name: str
     pixels: Pixels
     fit: str
-    """Of `vision.tiles.Fit`."""
+    """A value of `vision.tiles.Fit`."""
     iou: float
-    """Above which two boxes of a class are one object; 1 where the model itself leaves one box an object."""
+    """IoU above which two boxes of a class are one object. 1 if the model itself leaves one box per object."""
     tail: Callable[[Emitter, str, Size], str]
     decode: Callable[[Array, Size], Array]
 
@@ -87,20 +87,20 @@ def decode_yolox(output: Array, size: Size) -> Array:
 
 
 def emit_rows(emitter: Emitter, output: str, _size: Size) -> str:
-    """N×K×6: rows already."""
+    """N×K×6: already rows."""
     values = as_float(emitter, output)
     scores, classes = (_column(emitter, columns(emitter, values, place, place + 1)) for place in (4, 5))
     return best_rows(emitter, columns(emitter, values, 0, 4), scores, classes, MOST)
 
 
 def decode_rows(output: Array, _size: Size) -> Array:
-    """K×6: rows already."""
+    """K×6: already rows."""
     chosen: Array = output[np.argsort(-output[:, 4], kind="stable")[:MOST]]
     return chosen
 
 
 def grid(size: Size) -> tuple[Array, Array]:
-    """Column and row A×2 and stride A×1 of each cell, for an input of `size`: finest grid first, row by row."""
+    """Column and row A×2 and stride A×1 of each cell, for an input of `size`. Finest grid first, row by row."""
     width, height = size
     origins, strides = [], []
     for stride in STRIDES:
@@ -156,8 +156,8 @@ FORMS: Mapping[str, Form] = MappingProxyType(
 def recognised(shape: tuple[int, ...], size: Size, metadata: Mapping[str, str]) -> Form:
     """The form of an output of `shape` for an input of `size`.
 
-    YOLOX and YOLOv5 have equal columns; the one has a row for each cell of its grids, the other three. Rows of
-    Ultralytics, which states a stride in the metadata, want a letterbox, those of RT-DETR a stretched photo. Raises
+    YOLOX and YOLOv5 have equal columns. YOLOX has one row for each cell of its grids, YOLOv5 three. Rows of
+    Ultralytics, which states a stride in the metadata, need a letterbox, those of RT-DETR a stretched photo. Raises
     TranslationError.
     """
     cells = sum((size[0] // stride) * (size[1] // stride) for stride in STRIDES)
@@ -178,7 +178,7 @@ def recognised(shape: tuple[int, ...], size: Size, metadata: Mapping[str, str]) 
 
 
 def fitting(shape: tuple[int, ...], form: Form) -> Form:
-    """The form, where an output of `shape` can be of it. Raises TranslationError."""
+    """The form, if an output of `shape` can have it. Raises TranslationError."""
     rank, columns = len(shape), shape[-1] if shape else 0
     rows = form.decode is decode_rows
     if rank != _RANK or (rows and columns != ROW_COLUMNS):
@@ -187,5 +187,5 @@ def fitting(shape: tuple[int, ...], form: Form) -> Form:
 
 
 def class_count(form: Form, shape: tuple[int, ...]) -> int | None:
-    """How many classes an output of `shape` tells apart; None where it does not show."""
+    """How many classes an output of `shape` distinguishes. None if the shape does not show it."""
     return {"yolov8": shape[1] - 4, "yolov5": shape[2] - 5, "yolox": shape[2] - 5}.get(form.name)

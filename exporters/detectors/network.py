@@ -1,4 +1,4 @@
-"""Networks that come as ONNX files, and the pixels that they want: the head of a detector's graph."""
+"""Networks that come as ONNX files, and the pixels that they expect: the head of a detector's graph."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from exporters.errors import TranslationError
 from exporters.onnx_model import INPUT, IR_VERSION, OPSET, Emitter, image_input
 
 _OLDEST_OPSET = 13
-"""What heads and tails here are written in; later operators they use did not change since."""
+"""Operator set of the heads and tails here. Operators that they use did not change later."""
 _CHANNELS_FIRST = (0, 3, 1, 2)
 _BLUE_FIRST = (2, 1, 0)
 _BYTE = 255.0
 
 
 def read_network(path: Path) -> onnx.ModelProto:
-    """Read an ONNX file, with weights apart from the inputs and no weight that nothing uses.
+    """Read an ONNX file, with weights separate from the inputs and without unused weights.
 
-    Operator sets older than 13 are converted to 17. Raises TranslationError where the file is not such a model.
+    Operator sets older than 13 are converted to 17. Raises TranslationError if the file is not such a model.
     """
     try:
         model = onnx.load(path)
@@ -51,7 +51,7 @@ def _drop_idle_weights(graph: onnx.GraphProto) -> None:
 
 
 def free_sides(model: onnx.ModelProto, names: Mapping[int, str]) -> onnx.ModelProto:
-    """A copy whose input and outputs leave the dimensions at the places of `names` free; no value states a shape."""
+    """A copy with free dimensions at the places of `names` in input and outputs. No value states a shape."""
     freed = onnx.ModelProto()
     freed.CopyFrom(model)
     del freed.graph.value_info[:]
@@ -65,14 +65,14 @@ def free_sides(model: onnx.ModelProto, names: Mapping[int, str]) -> onnx.ModelPr
 
 @dataclass(frozen=True)
 class Pixels:
-    """What white is in the network's input, whether blue comes first there, and the colour that is 0, in its order."""
+    """The network input's value for white, whether blue comes first, and the colour that is 0, in its order."""
 
     white: float = _BYTE
     blue_first: bool = False
     mean: tuple[float, float, float] | None = None
 
     def emit(self, emitter: Emitter, kind: int) -> str:
-        """Emit `image` uint8 N×H×W×3 RGB as numbers N×3×H×W of onnx's element type `kind`; returns their name."""
+        """Emit `image` uint8 N×H×W×3 RGB as numbers N×3×H×W of onnx's element type `kind`. Returns their name."""
         name = emitter.node("Transpose", [INPUT], perm=_CHANNELS_FIRST)
         if self.blue_first:
             name = emitter.node("Gather", [name, emitter.integers(_BLUE_FIRST)], axis=1)
@@ -93,7 +93,7 @@ class Pixels:
 
 
 def with_image_input(model: onnx.ModelProto, pixels: Pixels) -> onnx.ModelProto:
-    """A copy of `model`, a network of one input N×3×H×W, whose input is `image`, uint8 N×H×W×3."""
+    """A copy of `model`, a network with one input N×3×H×W, whose input is `image`, uint8 N×H×W×3."""
     fused = onnx.ModelProto()
     fused.CopyFrom(model)
     (source,) = fused.graph.input

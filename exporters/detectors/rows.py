@@ -1,4 +1,4 @@
-"""The rows that every detector answers: the tail of its graph, and how rows of two runtimes are compared."""
+"""The rows that every detector returns: the tail of its graph, and how rows of two runtimes are compared."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ OUTPUT = "detections"
 COLUMNS = 6
 CORNER_COLUMNS = 8
 Tail: TypeAlias = Callable[[Emitter, Sequence[str]], str]
-"""Emits what turns a network's outputs into rows N×K×6, or more columns; returns their name."""
+"""Emits what turns a network's outputs into rows N×K×6, or with more columns. Returns their name."""
 COMPARED = 20
-"""The best rows of an image; those far down are noise that no threshold lets pass."""
+"""The best rows of an image. Later rows are noise below any threshold."""
 SURE = 0.5
 Rows = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class DetectorRecipe(Recipe):
-    """A recipe whose only output is rows: the best of both are compared."""
+    """A recipe whose only output is rows. The best rows of both sides are compared."""
 
     @override
     def aligned(self, outputs: Outputs, reference: Outputs) -> Outputs:
@@ -79,7 +79,7 @@ def as_float(emitter: Emitter, values: str) -> str:
 
 
 def at_most(emitter: Emitter, scores: str, most: int) -> str:
-    """Emit the smaller of `most` and the places of scores N×A: a small input may have fewer."""
+    """Emit the smaller of `most` and the number of scores N×A: a small input may have fewer."""
     places = columns(emitter, emitter.node("Shape", [scores]), 1, 2, axis=0)
     return emitter.node("Min", [places, emitter.integers([most])])
 
@@ -87,7 +87,7 @@ def at_most(emitter: Emitter, scores: str, most: int) -> str:
 def aligned_rows(outputs: Outputs, reference: Outputs) -> Outputs:
     """For each of the best rows of the reference, the nearest row: `boxes` N·20×4 and `scores` N·20.
 
-    And `corners` N·20×8 where rows have them.
+    And `corners` N·20×8 if rows have them.
     """
     pairs = zip(outputs[OUTPUT], reference[OUTPUT], strict=True)
     nearest = np.concatenate([nearest_rows(found, expected[:COMPARED]) for found, expected in pairs])
@@ -103,7 +103,7 @@ def sure_rows(outputs: Outputs, reference: Outputs) -> Outputs:
 
 
 def nearest_rows(found: Rows, expected: Rows) -> Rows:
-    """For each expected row, the found row of the same class whose box is nearest; infinitely far where none is."""
+    """For each expected row, the nearest found row of the same class. Infinitely far if there is none."""
     gaps = np.abs(found[np.newaxis, :, :4] - expected[:, np.newaxis, :4]).max(axis=2)
     gaps = gaps + np.abs(found[np.newaxis, :, 4] - expected[:, np.newaxis, 4])
     gaps[found[np.newaxis, :, 5] != expected[:, np.newaxis, 5]] = np.inf

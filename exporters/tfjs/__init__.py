@@ -1,1 +1,1 @@
-"""TensorFlow.js graph models, lowered to TFLite's operators: from there on the translation to ONNX is the same."""
+"""TensorFlow.js graph models, lowered to TFLite's operators. From there the translation to ONNX is the same."""

@@ -1,4 +1,4 @@
-"""TensorFlow's operations in numpy, as its documentation defines them: what the translation is held against."""
+"""TensorFlow's operations in numpy, as its documentation defines them. The translation is compared with them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -40,7 +40,7 @@ def _depthwise(node: Node, inputs: Sequence[Values]) -> Values:
 
 
 def _windows(node: Node, image: Values, weights: Values) -> Values:
-    """Windows N×H×W×C×y×x of the padded image; no dilation."""
+    """Windows N×H×W×C×y×x of the padded image, without dilation."""
     strides = node.integers("strides")[1:3]
     if node.text("padding") == "SAME":
         pads = [same_padding(image.shape[axis + 1], weights.shape[axis], strides[axis], 1) for axis in (0, 1)]

@@ -43,7 +43,7 @@ _ACTIVATIONS = MappingProxyType(
 
 
 def lower(graph: TfjsGraph, outputs: Mapping[str, str]) -> Graph:
-    """The part of `graph` that the nodes named as keys of `outputs` need. Raises TranslationError."""
+    """The part of `graph` that the nodes named by the keys of `outputs` need. Raises TranslationError."""
     lowering = _Lowering(graph)
     for node in graph.live_nodes(outputs):
         lowering.add(node)
@@ -58,7 +58,7 @@ class _Lowering:
     indices: dict[str, int] = field(default_factory=dict)
 
     def add(self, node: Node) -> None:
-        """Add what `node` gives, and the operator that gives it."""
+        """Add the result of `node`, and the operator that computes it."""
         shapes = [self.tensors[self.indices[name]].shape for name in node.inputs]
         shape = output_shape(node, shapes, self.graph.weights)
         data = self.graph.weights.get(node.name) if node.kind == "Const" else None
@@ -117,7 +117,7 @@ class _Lowering:
 
 
 def output_shape(node: Node, inputs: Sequence[Shape], weights: Weights) -> Shape:
-    """The shape that `node` gives; raises TranslationError for an operation that is not supported."""
+    """The shape of the result of `node`. Raises TranslationError for an unsupported operation."""
     if node.kind not in _RULES:
         raise TranslationError(f"{node.name}: the operation {node.kind} is not supported")
     return _RULES[node.kind](node, inputs, weights)

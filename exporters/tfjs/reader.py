@@ -31,7 +31,7 @@ class Attribute(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Node:
-    """One operation of TensorFlow; `inputs` are names of nodes."""
+    """One operation of TensorFlow. `inputs` are names of nodes."""
 
     name: str
     kind: str
@@ -47,25 +47,25 @@ class Node:
         return base64.b64decode(self.attributes[attribute]["s"]).decode()
 
     def texts(self, attribute: str) -> list[str]:
-        """A list of strings; an attribute that is not there is empty."""
+        """A list of strings. An attribute that is not there is empty."""
         values = self.attributes.get(attribute, {}).get("list", {}).get("s", [])
         return [base64.b64decode(value).decode() for value in values]
 
     def true(self, attribute: str) -> bool:
-        """A boolean; an attribute that is not there is false."""
+        """A boolean. An attribute that is not there is false."""
         return self.attributes.get(attribute, {}).get("b", False)
 
 
 @dataclass(frozen=True)
 class TfjsGraph:
-    """Nodes in execution order, and the constants by name, half-precision weights as float32."""
+    """Nodes in execution order, and the constants by name. Half-precision weights become float32."""
 
     name: str
     nodes: tuple[Node, ...]
     weights: Weights
 
     def live_nodes(self, outputs: Mapping[str, str]) -> tuple[Node, ...]:
-        """Those that the nodes named as keys of `outputs` need, in execution order."""
+        """The nodes that the keys of `outputs` need, in execution order."""
         needed = set(outputs)
         live: list[Node] = []
         for node in reversed(self.nodes):
@@ -87,7 +87,7 @@ class _Group(TypedDict):
 
 
 def read(graph: Path, weights: Path) -> TfjsGraph:
-    """Read a graph whose weights lie in one file. Raises TranslationError where the two are no such model."""
+    """Read a graph whose weights are in one file. Raises TranslationError if the two are not such a model."""
     try:
         model = json.loads(graph.read_text(encoding="utf-8"))
         (group,) = model["weightsManifest"]
@@ -109,7 +109,7 @@ def _node(value: Mapping[str, object]) -> Node:
 
 
 def _weights(group: _Group, content: bytes) -> Weights:
-    """Arrays lie one after the other; ValueError where the file is too short."""
+    """Arrays follow one another. Raises ValueError if the file is too short."""
     arrays: dict[str, NDArray[np.generic]] = {}
     start = 0
     for weight in group["weights"]:

@@ -22,7 +22,7 @@ _KINDS = {code: name for name, code in vars(schema.BuiltinOperator).items() if n
 
 @dataclass(frozen=True)
 class SparseDimension:
-    """One traversed dimension: dense when `segments` is None, else compressed rows as in CSR."""
+    """One traversed dimension: dense if `segments` is None, else compressed rows as in CSR."""
 
     dense_size: int
     segments: NDArray[np.int64] | None = None
@@ -44,7 +44,7 @@ class Sparsity:
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor: `data` holds the stored values, flat, and is None for an activation."""
+    """A tensor. `data` holds the stored values, flat, and is None for an activation."""
 
     name: str
     shape: tuple[int, ...]
@@ -54,7 +54,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator: tensors by index, with -1 for an optional input left out."""
+    """One operator. Tensors are given by index, with -1 for an optional input that is left out."""
 
     kind: str
     inputs: tuple[int, ...]
@@ -64,7 +64,7 @@ class Operator:
 
 @dataclass(frozen=True)
 class Graph:
-    """The main subgraph of a model, operators in execution order."""
+    """The main subgraph of a model, with operators in execution order."""
 
     name: str
     tensors: tuple[Tensor, ...]
@@ -73,7 +73,7 @@ class Graph:
     outputs: tuple[int, ...]
 
     def output(self, name: str) -> int:
-        """Index of the output tensor called `name`; raises KeyError."""
+        """Index of the output tensor called `name`. Raises KeyError."""
         return {self.tensors[index].name: index for index in self.outputs}[name]
 
     def live_operators(self, wanted: tuple[int, ...]) -> tuple[Operator, ...]:

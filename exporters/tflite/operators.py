@@ -1,4 +1,4 @@
-"""The operators that translate, by TFLite's name. DEQUANTIZE and DENSIFY of weights are folded before."""
+"""The operators that can be translated, by TFLite's name. DEQUANTIZE and DENSIFY of weights are folded before."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -28,7 +28,7 @@ def add(translation: Translation, operator: Operator) -> None:
 def multiply(translation: Translation, operator: Operator) -> None:
     """MUL of two values, or of a value and a constant that broadcasts.
 
-    A factor that is one number is held back: a convolution takes it into its weights, also through the next MUL.
+    A factor that is one number is held back: a convolution multiplies its weights by it, also through the next MUL.
     """
     rank = len(translation.shape(operator.outputs[0]))
     one, other = (_factor(translation, index, rank) for index in operator.inputs)
@@ -44,7 +44,7 @@ def multiply(translation: Translation, operator: Operator) -> None:
 
 
 def mean(translation: Translation, operator: Operator) -> None:
-    """MEAN of an image over all its pixels, one pixel left; raises TranslationError for any other."""
+    """MEAN of an image over all its pixels, which leaves one pixel. Raises TranslationError for any other."""
     axes = sorted(int(axis) % IMAGE_RANK for axis in translation.constant(operator, 1).ravel())
     if axes != _PIXEL_AXES or len(translation.shape(operator.outputs[0])) != IMAGE_RANK:
         raise TranslationError(f"{translation.graph.name}: MEAN is supported only over the pixels of an image")
@@ -61,7 +61,7 @@ def _operand(translation: Translation, index: int, rank: int) -> str:
 
 
 def _factor(translation: Translation, index: int, rank: int) -> Value:
-    """A value with its scale still apart; a constant of one number is a scale alone, without a name."""
+    """A value with its scale still separate. A constant of one number is only a scale, without a name."""
     if index not in translation.constants:
         value = translation.without_upsampling(index)
         return value if value.pads == Pads() else Value(translation.activation(index))
@@ -96,7 +96,7 @@ def prelu(translation: Translation, operator: Operator) -> None:
 
 
 def activate(translation: Translation, operator: Operator, name: str) -> str:
-    """Apply the operator's fused activation to the value `name`; raises TranslationError for an unknown one."""
+    """Apply the operator's fused activation to the value `name`. Raises TranslationError for an unknown one."""
     function = operator.options.get("fusedActivationFunction", ActivationFunctionType.NONE)
     if function == ActivationFunctionType.NONE:
         return name
@@ -149,7 +149,7 @@ def _convolve(translation: Translation, operator: Operator, weights: Weights, gr
 
 
 def _commutes(operator: Operator, weights: Weights) -> bool:
-    """Whether to convolve before upsampling: equal, as bilinear weights sum to 1, and less work."""
+    """Whether to convolve before upsampling. The result is equal, as bilinear weights sum to 1, and it is less work."""
     pointwise = weights.shape[2:] == (1, 1) and _pair(operator, "stride") == (1, 1)
     return pointwise and weights.shape[0] <= weights.shape[1]
 
@@ -173,7 +173,7 @@ def _bias(translation: Translation, operator: Operator, channels: int) -> Weight
 
 
 def max_pool(translation: Translation, operator: Operator) -> None:
-    """MAX_POOL_2D; its SAME padding never wins, as ONNX pads with the smallest number."""
+    """MAX_POOL_2D. Its SAME padding is never the maximum, as ONNX pads with the smallest number."""
     options = operator.options
     kernel, strides = (options["filterHeight"], options["filterWidth"]), (options["strideH"], options["strideW"])
     _, height, width, _ = translation.shape(operator.inputs[0])
@@ -184,7 +184,7 @@ def max_pool(translation: Translation, operator: Operator) -> None:
 
 
 def resize_bilinear(translation: Translation, operator: Operator) -> None:
-    """RESIZE_BILINEAR by whole factors, held back for a pointwise convolution that shrinks the channels.
+    """RESIZE_BILINEAR by whole factors, held back for a pointwise convolution that reduces the channels.
 
     Raises TranslationError for other factors: they would fix the batch in the shape.
     """
@@ -204,7 +204,7 @@ def _coordinates(operator: Operator) -> str:
 
 
 def pad(translation: Translation, operator: Operator) -> None:
-    """PAD with zeros: held back where it is spatial, so that a convolution takes it as its own."""
+    """PAD with zeros. Spatial padding is held back, so that a convolution can use it as its own."""
     amounts = translation.constant(operator, 1)
     if len(amounts) == IMAGE_RANK and not amounts[[0, 3]].any():
         (top, bottom), (left, right) = amounts[1:3].tolist()
@@ -217,7 +217,7 @@ def pad(translation: Translation, operator: Operator) -> None:
 
 
 def reshape(translation: Translation, operator: Operator) -> None:
-    """RESHAPE with the batch, fixed to 1 in the file, left free; N×1×1×C to N×C and back moves nothing."""
+    """RESHAPE with a free batch, which the file fixes to 1. N×1×1×C to N×C and back moves no data."""
     source, target = operator.inputs[0], operator.outputs[0]
     image = len(translation.shape(source)) == IMAGE_RANK
     name = translation.channels_last(source) if image else translation.activation(source)
@@ -238,7 +238,7 @@ def concatenation(translation: Translation, operator: Operator) -> None:
 
 
 def depth_to_space(translation: Translation, operator: Operator) -> None:
-    """DEPTH_TO_SPACE: the block's row and column are the outer part of the channel, ONNX's mode DCR."""
+    """DEPTH_TO_SPACE. The block's row and column are the outer part of the channel: ONNX's mode DCR."""
     name = translation.activation(operator.inputs[0])
     name = translation.emitter.node("DepthToSpace", [name], blocksize=operator.options["blockSize"], mode="DCR")
     translation.bind(operator.outputs[0], name)

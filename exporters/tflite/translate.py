@@ -1,4 +1,4 @@
-"""TFLite graph to ONNX model, for uint8 images and any batch size, and the LiteRT runs that it is held against."""
+"""TFLite graph to ONNX model, for uint8 images and any batch size, and the LiteRT runs that it is compared with."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class InputRange:
 
 @dataclass(frozen=True)
 class TfliteRecipe(Recipe):
-    """`outputs`: TFLite's name → ours; checkpoint outputs that are not named are dropped."""
+    """`outputs`: TFLite's name → ours. Checkpoint outputs that are not named are dropped."""
 
     input_range: InputRange
     outputs: Mapping[str, str]
@@ -58,7 +58,7 @@ class TfliteRecipe(Recipe):
 
     @override
     def references(self, files: Sequence[Path], images: NDArray[np.uint8]) -> tuple[Outputs, Outputs]:
-        """LiteRT's answers, by its default kernels (XNNPACK) and by its plain reference ones."""
+        """LiteRT's outputs, by its default kernels (XNNPACK) and by its plain reference ones."""
         default, plain = (
             run_litert(files[0], self.input_range, self.outputs, images, kernels)
             for kernels in (OpResolverType.AUTO, OpResolverType.BUILTIN_REF)
@@ -93,8 +93,8 @@ def translate(
 ) -> onnx.ModelProto:
     """Translate the part of `graph` that its outputs named in `outputs` (TFLite name → ONNX name) need.
 
-    The model takes `image`, uint8 N×H×W×3, and gives float32 outputs with TFLite's shapes and a free batch, except
-    that N×1×1×C becomes N×C. Raises TranslationError for an operator, or a use of one, that is not supported.
+    The model has the input `image`, uint8 N×H×W×3, and float32 outputs with TFLite's shapes and a free batch, except
+    that N×1×1×C becomes N×C. Raises TranslationError for an unsupported operator, or an unsupported use of one.
     """
     translation = Translation(graph, constants(graph))
     wanted = {graph.output(source): name for source, name in outputs.items()}
@@ -107,7 +107,7 @@ def translate(
 
 
 def _emit_head(translation: Translation, input_range: InputRange) -> None:
-    """Pixels as floats whose 0 is the graph's own 0, so that zero padding stays exact; the scale is held back."""
+    """Pixels as floats whose 0 is the graph's own 0, so that zero padding stays exact. The scale is held back."""
     emitter = translation.emitter
     name = emitter.node("Cast", [emitter.node("Transpose", [INPUT], perm=NCHW)], to=TensorProto.FLOAT)
     if input_range.zero_level:

@@ -48,7 +48,7 @@ class Upsampling:
 
 @dataclass(frozen=True)
 class Value:
-    """An ONNX value, and what is still to be done to it: upsample, or scale and pad."""
+    """An ONNX value, and the operations still to be applied: upsampling, or scale and padding."""
 
     name: str
     scale: float = 1.0
@@ -70,14 +70,14 @@ class Translation:
         return self.graph.tensors[index].shape
 
     def constant(self, operator: Operator, position: int) -> NDArray[np.generic]:
-        """A constant input of `operator`; raises TranslationError when it is computed instead."""
+        """A constant input of `operator`. Raises TranslationError if it is computed instead."""
         index = operator.inputs[position]
         if index not in self.constants:
             raise TranslationError(f"{self.graph.name}: {operator.kind} needs a constant as input {position}")
         return self.constants[index]
 
     def value(self, index: int) -> Value:
-        """The value of an activation, with what is still to be done to it."""
+        """The value of an activation, with the operations still to be applied."""
         return self.values[index]
 
     def bind(self, index: int, name: str) -> None:
@@ -89,7 +89,7 @@ class Translation:
         self.values[index] = value
 
     def activation(self, index: int) -> str:
-        """The finished value of an activation; emits what was held back, once."""
+        """The finished value of an activation. Emits what was held back, once."""
         value = self.without_upsampling(index)
         name = value.name
         if value.scale != 1.0:
@@ -100,7 +100,7 @@ class Translation:
         return name
 
     def without_upsampling(self, index: int) -> Value:
-        """The value of an activation, upsampled if that was still to be done."""
+        """The value of an activation, upsampled if that was held back."""
         value = self.values[index]
         if value.upsampling is not None:
             value = replace(value, name=self.upsample(value.name, value.upsampling), upsampling=None)
@@ -115,7 +115,7 @@ class Translation:
         )
 
     def channels_last(self, index: int) -> str:
-        """The value of an image as N×H×W×C; no data moves where one channel or one pixel makes both layouts equal."""
+        """The value of an image as N×H×W×C. With one channel or one pixel both layouts are equal, and no data moves."""
         name = self.activation(index)
         _, height, width, channels = self.shape(index)
         if channels == 1 or height == width == 1:
@@ -130,7 +130,7 @@ def _pad_vector(pads: Pads) -> list[int]:
 def same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
     """Pixels before and after one axis so that the output has ceil(size / stride) pixels.
 
-    TensorFlow's SAME rule: the odd pixel goes after.
+    This is TensorFlow's SAME rule: the odd pixel goes after.
     """
     span = (kernel - 1) * dilation + 1
     total = max((-(-size // stride) - 1) * stride + span - size, 0)

@@ -1,4 +1,4 @@
-"""Constants of a TFLite graph: stored tensors, sparse ones made dense, and what DEQUANTIZE and DENSIFY make of them."""
+"""Constants of a TFLite graph: stored tensors, sparse tensors made dense, and results of DEQUANTIZE and DENSIFY."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ _FOLDED = ("DEQUANTIZE", "DENSIFY")
 
 
 def constants(graph: Graph) -> dict[int, NDArray[np.generic]]:
-    """Constant tensors by index; half-precision weights behind DEQUANTIZE are float32, sparse ones dense.
+    """Constant tensors by index. Half-precision weights behind DEQUANTIZE become float32, sparse ones dense.
 
     Raises TranslationError for a DEQUANTIZE of integers.
     """
@@ -38,9 +38,9 @@ def _fold(graph: Graph, operator: Operator, array: NDArray[np.generic]) -> NDArr
 def densify(values: NDArray[np.generic], shape: tuple[int, ...], sparsity: Sparsity) -> NDArray[np.generic]:
     """Scatter the stored `values` (flat) into a dense array of `shape`, zero elsewhere.
 
-    The format is that of the TACO compiler (Kjolstad et al., 2017): dimensions are walked in traversal order, a
-    dense one enumerates its size, a compressed one its stored indices. A block dimension is the inner part of the
-    tensor dimension it subdivides.
+    The format is that of the TACO compiler (Kjolstad et al., 2017). Dimensions are walked in traversal order. A dense
+    one enumerates its size, a compressed one its stored indices. A block dimension is the inner part of the tensor
+    dimension that it subdivides.
     """
     positions = np.zeros(1, np.int64)
     levels: list[NDArray[np.int64]] = []

@@ -40,9 +40,9 @@ from gateway.supervision import stop_signals
 from vision.arrays import RGB, Box
 from vision.container import PNG_SIGNATURE
 from vision.photo import PhotoError, inspect
-from vision.tracking import Patience, Sighting, completed
+from vision.tracking import HoldTimes, Sighting, completed
 
-PATIENCE = Patience(gap=1.0, hold=0.4)
+HOLD_TIMES = HoldTimes(gap=1.0, hold=0.4)
 _TRIES = 5
 _COPY = "blurred.mp4"
 _FINDING = {
@@ -289,7 +289,7 @@ def painting(parameters: Mapping[str, str]) -> dict[str, str]:
 def _plans(findings: Sequence[_Findings]) -> dict[int, _Plan]:
     """By `pts`. A frame is shown until the next; the last for as long as it says, and as long as frames are here."""
     times = [float(one.pts * one.base) for one in findings]
-    hidden = completed(times, [one.found for one in findings], PATIENCE)
+    hidden = completed(times, [one.found for one in findings], HOLD_TIMES)
     gaps = [later.pts - one.pts for one, later in pairwise(findings)]
     last = findings[-1]
     typical = int(median(gaps)) if gaps else round(Fraction(1, _LONE_RATE) / last.base)

@@ -62,7 +62,7 @@ def kill_triton(stack: RunningStack, load: Load) -> float:
 
 
 @pytest.mark.parametrize("patience", ["0", "10"])
-def test_callers_wait_or_are_told_to_come_back(
+def test_callers_wait_or_get_a_retry_time(
     tmp_path: Path, astronaut: Path, patience: str, kills: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = {"REQUEST_TIMEOUT_S": str(DEADLINE), "TRITON_PATIENCE_S": patience, "CACHE_ENABLED": "false",

@@ -147,7 +147,7 @@ def test_up_in_the_background_of_a_script_outlives_the_terminal_and_ends_when_to
     assert not any("deploy.embedded" in one or "triton" in one for one in processes_in(script.folder))
 
 
-def test_a_detached_stack_of_a_script_ends_by_down(typed: Callable[..., Typed]) -> None:
+def test_down_stops_a_detached_stack_that_a_script_started(typed: Callable[..., Typed]) -> None:
     script = typed("sh", "-c", 'nohup "$0" up --detach & wait', MASKWRIGHT, **GATEWAY_ALONE)
     assert script.process.wait(90) == 0
     assert script.state == "ready"
@@ -190,7 +190,7 @@ def test_the_modules_take_the_command_lines_arguments(command: list[str], said: 
     assert said in ended.stdout
 
 
-def test_an_argument_that_is_none_starts_nothing() -> None:
+def test_an_unknown_argument_starts_nothing() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "gateway", "--prot", "1"], capture_output=True, timeout=60, check=False
     )

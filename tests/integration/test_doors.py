@@ -144,7 +144,7 @@ def test_triton_takes_no_orders_by_http_where_it_is_asked_for(triton_http: int, 
     assert httpx.get(f"{url}/health/ready", trust_env=False).status_code == httpx.codes.OK
 
 
-def test_the_key_to_triton_fits_no_header(triton_http: int) -> None:
+def test_tritons_restricted_key_cannot_be_sent_as_a_header(triton_http: int) -> None:
     """Whoever looks at the list of processes reads it."""
     (option,) = (one for one in listening_options(1, 2, triton_http) if "http-restricted" in one)
     name = option.partition(":")[2].partition("=")[0]
@@ -199,7 +199,7 @@ def test_s3_does_nothing_that_is_not_signed(stack: RunningStack, s3: Minio, part
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_the_parts_of_s3_call_one_another_alone(stack: RunningStack, part: str, tmp_path: Path) -> None:
+def test_only_the_parts_of_s3_can_call_one_another(stack: RunningStack, part: str, tmp_path: Path) -> None:
     ours = (stack.home / "data" / "s3.pem").read_bytes()
     write_certificate(tmp_path / "theirs.pem")
     theirs = (tmp_path / "theirs.pem").read_bytes()
@@ -221,7 +221,7 @@ def _answer(address: str, key: tuple[bytes, ...]) -> grpc.StatusCode:
     return refused.value.code()
 
 
-def test_figures_of_triton_are_read_and_nothing_else(stack: RunningStack) -> None:
+def test_only_metrics_of_triton_are_read(stack: RunningStack) -> None:
     base = f"http://{HOST}:{ports(stack)['TRITON_METRICS_PORT']}"
     with httpx.Client(trust_env=False, timeout=WAIT_S) as client:
         assert "nv_inference_count" in client.get(f"{base}/metrics").text
@@ -240,7 +240,7 @@ async def test_postgres_asks_for_the_password(stack: RunningStack) -> None:
 @pytest.mark.parametrize(
     ("service", "setting"), [("postgres", "POSTGRES_PORT"), ("kafka", "KAFKA_PORT"), ("triton", "TRITON_GRPC_PORT")]
 )
-def test_what_a_page_posts_to_another_protocol_leaves_nothing(stack: RunningStack, service: str, setting: str) -> None:
+def test_a_cross_protocol_post_of_a_page_has_no_effect(stack: RunningStack, service: str, setting: str) -> None:
     """The broker reads its first four letters as a length of more than a gigabyte."""
     pid = stack.pid(service)
     before = _resident(pid)
@@ -281,7 +281,7 @@ def processes_of(stack: RunningStack) -> dict[str, int]:
 
 
 @needs_chromium
-def test_a_page_of_another_site_does_nothing_at_any_port(
+def test_a_page_of_another_site_can_do_nothing_at_any_port(
     stack: RunningStack, s3: Minio, marker: Path, tmp_path: Path
 ) -> None:
     config, code = foreign_model(marker)

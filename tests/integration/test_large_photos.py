@@ -68,7 +68,7 @@ def test_smaller_faces_than_asked_for_may_be_passed_over_for_less_work(detect: E
 
 
 @pytest.mark.parametrize("turn", [cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_COUNTERCLOCKWISE])
-def test_a_face_in_a_photo_that_lies_is_found(detect: Ensemble, astronaut: Path, turn: int) -> None:
+def test_a_face_in_a_photo_on_its_side_is_found(detect: Ensemble, astronaut: Path, turn: int) -> None:
     upright = cv2.imread(str(astronaut))
     mark = np.zeros(upright.shape[:2], np.uint8)
     mark[FACE[1] : FACE[1] + 80, FACE[0] - 30 : FACE[0] + 30] = 255

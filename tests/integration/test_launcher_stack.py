@@ -47,7 +47,7 @@ def services(stack: RunningStack) -> set[str]:
     return set(stack.state()["services"])
 
 
-def test_everything_runs_and_says_so(whole: RunningStack) -> None:
+def test_every_service_runs_and_is_reported_ready(whole: RunningStack) -> None:
     assert services(whole) == {*SERVERS, "triton", "gateway", "worker", "worker-2"}
     status = maskwright(whole, "status")
     assert status.returncode == 0
@@ -154,7 +154,7 @@ def test_another_shell_finds_the_stack(whole: RunningStack, command: list[str]) 
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-def test_a_shell_with_other_addresses_is_told_so(whole: RunningStack) -> None:
+def test_a_shell_with_other_addresses_gets_a_note(whole: RunningStack) -> None:
     other = {**bare_shell(whole), "API_PORT": "1"}
     ended = subprocess.run([MASKWRIGHT, "jobs", "list"], env=other, capture_output=True, text=True, check=False)
     told, away = ended.stderr.splitlines()

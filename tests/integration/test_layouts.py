@@ -49,7 +49,9 @@ def test_several_people(
 
 @pytest.mark.parametrize("photo", [b"", b"not a photo", b"\xff\xd8\xff\xe0"])
 @pytest.mark.parametrize("pipeline", [folder.name for folder in sorted(ENSEMBLES.iterdir())])
-def test_both_layouts_refuse_alike(stack: RunningStack, ensemble: RunningStack, pipeline: str, photo: bytes) -> None:
+def test_both_layouts_give_the_same_refusals(
+    stack: RunningStack, ensemble: RunningStack, pipeline: str, photo: bytes
+) -> None:
     answer = run_pipeline(ensemble.triton, pipeline, photo, {})
     assert answer.result["status"] == "failed"
     assert answer.artifacts == {}
@@ -90,7 +92,7 @@ def test_faces_are_hidden_alike(stack: RunningStack, ensemble: RunningStack, ast
 
 
 @pytest.mark.parametrize(("classes", "labels"), [([], {"bus", "person", "face"}), (["faces"], {"face"})])
-def test_objects_are_found_alike(
+def test_objects_are_found_alike_in_both_layouts(
     stack: RunningStack, ensemble: RunningStack, bus: Path, classes: list[str], labels: set[str]
 ) -> None:
     asked: dict[str, object] = {"classes": classes}
@@ -114,7 +116,7 @@ def test_large_and_turned_photos_are_looked_at_alike(
     assert len({one["label"] for one in answer.result["detections"]} & {"face"}) == 1
 
 
-def test_a_model_that_looks_for_no_faces_says_that_landmarks_are_missing(ensemble: RunningStack, couple: bytes) -> None:
+def test_a_model_without_face_detection_asks_for_landmarks(ensemble: RunningStack, couple: bytes) -> None:
     answer = run_pipeline(ensemble.triton, "face_contours_given", couple, {})
     assert (answer.result["status"], answer.result["reason"]) == ("failed", "landmarks_count")
 

@@ -9,8 +9,8 @@ import pytest
 
 from deploy.embedded import StackError
 from deploy.embedded.folders import ServiceState
-from deploy.embedded.keeper import Keeper, StallTimeout
 from deploy.embedded.service import Service
+from deploy.embedded.supervisor import ServiceSupervisor, StallTimeout
 
 QUICK = StallTimeout(seconds=1.5, check_interval=0.05)
 CALM = StallTimeout(seconds=60.0, check_interval=0.05)
@@ -54,9 +54,9 @@ async def started(tmp_path: Path, code: str, longest: float = 30, stall: StallTi
     states: list[ServiceState] = []
     program = Program(tmp_path / "ready", code)
     program.start_timeout = longest
-    keeper = Keeper(program, tmp_path / "log", states.append, stall)
-    await keeper.start()
-    await keeper.stop()
+    supervisor = ServiceSupervisor(program, tmp_path / "log", states.append, stall)
+    await supervisor.start()
+    await supervisor.stop()
     return states
 
 
@@ -71,25 +71,25 @@ async def test_start_that_logs_is_waited_for_and_the_state_says_what_it_does(tmp
     assert {"part 3", "part 9"} <= {state.doing for state in states if state.state == "starting"}
 
 
-async def test_start_that_does_nothing_fails_with_what_it_did_last(tmp_path: Path) -> None:
+async def test_a_start_without_progress_fails_with_its_last_activity(tmp_path: Path) -> None:
     with pytest.raises(StackError, match=r"program did not start: part one, then did nothing for 2 s"):
         await started(tmp_path, SLEEP)
 
 
-async def test_start_that_works_for_ever_fails_after_its_timeout(tmp_path: Path) -> None:
+async def test_a_start_that_never_finishes_fails_after_its_timeout(tmp_path: Path) -> None:
     with pytest.raises(StackError, match=r"it works, but is not ready after 1 s"):
         await started(tmp_path, "while True: sum(range(1000))", longest=1.0, stall=CALM)
 
 
 async def test_restart_has_the_same_time_as_the_first_start(tmp_path: Path) -> None:
     states: list[ServiceState] = []
-    keeper = Keeper(Program(tmp_path / "ready", COMPUTE + SERVE), tmp_path / "log", states.append, QUICK)
-    await keeper.start()
+    supervisor = ServiceSupervisor(Program(tmp_path / "ready", COMPUTE + SERVE), tmp_path / "log", states.append, QUICK)
+    await supervisor.start()
     (tmp_path / "ready").unlink()
-    watching = asyncio.ensure_future(keeper.watch())
+    watching = asyncio.ensure_future(supervisor.watch())
     async with asyncio.timeout(20):
         while [state.state for state in states].count("ready") < 2:
             await asyncio.sleep(0.05)
     watching.cancel()
-    await keeper.stop()
+    await supervisor.stop()
     assert states[-1].restarts == 1

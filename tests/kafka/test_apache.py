@@ -31,7 +31,7 @@ PASSWORD = {
 SASL_SSL = {**PASSWORD, "kafka_security_protocol": "SASL_SSL"}
 
 
-async def test_a_record_that_nobody_can_read_is_stepped_over_in_each_partition(ours, cluster):
+async def test_an_unreadable_record_is_skipped_in_each_partition(ours, cluster):
     settings = ours(cluster.plain)
     async with opened_stores(settings) as stores, client(settings) as topics:
         await make_topics(settings)
@@ -57,7 +57,7 @@ async def _is(count, wanted: int) -> bool:
     return await count() == wanted
 
 
-async def test_a_batch_that_lies_broken_on_the_disk_is_stepped_over_and_nothing_else(ours, cluster):
+async def test_only_the_batch_that_is_damaged_on_disk_is_skipped(ours, cluster):
     settings = ours(cluster.plain)
     topic = settings.kafka_topic_input
     cluster.make(topic, partitions=1, replicas=1)
@@ -74,7 +74,7 @@ async def test_a_batch_that_lies_broken_on_the_disk_is_stepped_over_and_nothing_
         assert "offsets 2 to 3" in entry.failure.detail
 
 
-async def test_all_codecs_are_read_also_those_that_the_topic_makes(ours, cluster):
+async def test_every_compression_codec_is_read_even_those_set_by_the_topic(ours, cluster):
     settings = ours(cluster.plain)
     cluster.make(settings.kafka_topic_input, **{"compression.type": "zstd"})
     async with opened_stores(settings) as stores, client(settings) as topics:
@@ -162,7 +162,7 @@ async def test_a_member_without_partitions_says_so(ours, cluster):
         assert [one.heartbeat.failing for one in both] == [None, None]
 
 
-async def test_poison_too_large_for_its_topic_is_told_of_by_reference(ours, cluster):
+async def test_a_dead_letter_too_large_for_its_topic_is_sent_as_a_reference(ours, cluster):
     settings = ours(cluster.plain)
     cluster.make(settings.kafka_topic_input, **{"max.message.bytes": "10485760"})
     value = b"x" * 6_000_000
@@ -221,7 +221,7 @@ async def test_tokens_of_an_oauth_server(ours, cluster, tokens):
         ),
     ],
 )
-async def test_the_cause_is_said(ours, cluster, listener, fields, cause):
+async def test_the_cause_is_reported(ours, cluster, listener, fields, cause):
     files = {name: cluster.folder / value for name, value in fields.items() if name.endswith("file")}
     settings = ours(cluster.listener(listener), **{**fields, **files})
     async with opened_stores(settings) as stores, ingesting(settings, stores) as ingestion:

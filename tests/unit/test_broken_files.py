@@ -56,7 +56,7 @@ def test_a_broken_file_is_named(broken: Path, read: Callable[[Path], object], er
 
 
 @pytest.mark.parametrize("read", [StackState.read, read_report], ids=["state", "parity"])
-def test_a_broken_note_of_our_own_counts_as_none(broken: Path, read: Callable[[Path], object]) -> None:
+def test_a_broken_internal_file_counts_as_missing(broken: Path, read: Callable[[Path], object]) -> None:
     assert read(broken) is None
 
 

@@ -1,1 +1,1 @@
-"""A person: found, posed, labelled, and the masks drawn of it."""
+"""A person: detection, pose, labels, and the masks."""

@@ -10,7 +10,7 @@ from vision.body.mask_types import Atr
 
 
 class Landmark(IntEnum):
-    """Those of mediapipe's 33 landmarks that bound a region of the body."""
+    """Those of MediaPipe's 33 landmarks that bound a region of the body."""
 
     NOSE = 0
     LEFT_EYE = 2
@@ -43,7 +43,7 @@ class Landmark(IntEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bone:
-    """A segment from `start` to `end` and half the limb's width at both ends, in pixels."""
+    """A segment from `start` to `end`, with half the limb's width at each end, in pixels."""
 
     label: Atr
     start: Float64
@@ -57,14 +57,14 @@ SLEEVE = 0.4
 CUFF = 0.9
 """Share of the shin, from the knee, that trousers cover."""
 HAND_REACH = 1.4
-"""Finger tips lie this many times as far from the wrist as the knuckles do."""
+"""Finger tips are this many times as far from the wrist as the knuckles are."""
 SURFACE_UNIT = 0.1
 """In lengths of the torso."""
 MIN_VISIBILITY = 0.3
-"""Visibility × presence below which an elbow draws no arm and a hip no leg: a photo may end at the waist."""
+"""Visibility × presence. Below it an elbow draws no arm and a hip no leg: a photo may end at the waist."""
 
 SHOULDERS_TO_TORSO = 1.3
-"""A torso is at least this many times as long as the shoulder joints are apart."""
+"""A torso is at least this many times as long as the distance between the shoulder joints."""
 
 UPPER_ARM_RADII = (0.14, 0.105)
 FOREARM_RADII = (0.105, 0.08)
@@ -78,7 +78,7 @@ PELVIS_RADIUS = 0.16
 
 
 def torso_length(landmarks: Float64) -> float:
-    """Measure mid-shoulder to mid-hip of landmarks 33×5 with their depth, so that a bent torso keeps its length."""
+    """Measure mid-shoulder to mid-hip of landmarks 33×5. Depth counts, so that a bent torso keeps its length."""
     points = landmarks[:, :3]
     shoulders = points[[Landmark.LEFT_SHOULDER, Landmark.RIGHT_SHOULDER]]
     hips = points[[Landmark.LEFT_HIP, Landmark.RIGHT_HIP]]
@@ -88,7 +88,7 @@ def torso_length(landmarks: Float64) -> float:
 
 
 def body_bones(landmarks: Float64) -> list[Bone]:
-    """List the bones below the head of landmarks 33×5 (x, y, z, visibility, presence), in the landmarks' pixels."""
+    """List the bones below the head, in the pixels of the landmarks 33×5 (x, y, z, visibility, presence)."""
     unit = torso_length(landmarks)
     points = landmarks[:, :2]
     left, right = Landmark.LEFT_SHOULDER, Landmark.RIGHT_SHOULDER
@@ -107,7 +107,7 @@ def body_bones(landmarks: Float64) -> list[Bone]:
 
 
 def _arm(side: Float64, label: Atr, unit: float) -> list[Bone]:
-    """`side` starts at landmark 0 or 1: right landmarks follow their left ones."""
+    """`side` is 0 or 1: each landmark of the right side follows that of the left."""
     shoulder, elbow, wrist = side[Landmark.LEFT_SHOULDER], side[Landmark.LEFT_ELBOW], side[Landmark.LEFT_WRIST]
     knuckles = side[[Landmark.LEFT_PINKY, Landmark.LEFT_INDEX]].mean(axis=0)
     hem = shoulder + SLEEVE * (elbow - shoulder)
@@ -137,8 +137,8 @@ def _bone(label: Atr, start: Float64, end: Float64, radii: tuple[float, ...], un
 def surface_distance(share: Float32, radius: float | Float32, unit: float) -> Float32:
     """Turn distances from an axis, as shares of the radius there, into signed distances from the surface.
 
-    Inside, -1 on the axis and 0 on the surface, so that thin limbs show before thick ones; outside, the distance
-    in SURFACE_UNIT torsos, so that far pixels fall to what is nearest and not to what is thickest.
+    Inside, the distance is -1 on the axis and 0 on the surface, so that thin limbs show in front of thick ones.
+    Outside, it is measured in SURFACE_UNIT torsos, so that a far pixel gets the nearest part and not the thickest.
     """
     beyond = share - 1
     slope = np.float32(1 / (SURFACE_UNIT * unit)) * radius

@@ -1,4 +1,4 @@
-"""An ATR-style label map made from a pose, its person mask and the landmarks of the face."""
+"""An ATR-style label map, made from a pose, its person mask and the landmarks of the face."""
 
 from dataclasses import dataclass
 
@@ -15,22 +15,23 @@ from vision.body.silhouette import WORK_SIZE, Canvas
 EYES_TO_MOUTH = 0.38
 """Distance from the eyes to the mouth in heights of the face, hairline to chin."""
 EARS_TO_HEIGHT = 1.2
-"""A face is this many times as high as the ears are apart."""
+"""A face is this many times as high as the distance between the ears."""
 HAIRLINE = 0.4
 """How far the hairline lies above the eyes, in heights of the face."""
 MIN_HALF_WIDTH = 0.36
 HAIR_RISE, HAIR_RADIUS = 0.15, 0.62
-"""The disc that holds a head with its hair: its centre above the face's, and its radius, in heights of the face."""
+"""The disc that holds a head with its hair: how far its centre lies above the face's, and its radius, in heights of the
+face."""
 NECK_RADIUS = 0.26
 NECK_BOTTOM = 0.2
 """In heights of the face; the neck ends this far above the line of the shoulders."""
 TURNED_AWAY = -0.15
-"""Heights of the face by which the left ear lies left of the right one in a head seen from behind."""
+"""When a head is seen from behind, its left ear is this far left of the right one, in heights of the face."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
-    """The face as an ellipse: centre, unit vector to the crown, height, half width; and the neck."""
+    """The face as an ellipse (centre, unit vector to the crown, height, half width), and the neck."""
 
     center: Float64
     up: Float64
@@ -66,9 +67,9 @@ def _neck(points: Float64, mouth: Float64, ears: Float64, height: float) -> Bone
 
 
 def head_distances(head: Head, points: Float32, unit: float) -> dict[Atr, Float32]:
-    """Measure points N×2 against face, neck and hair as `surface_distance` does; `unit` is the torso's length.
+    """Measure points N×2 against face, neck and hair as `surface_distance` does. `unit` is the torso's length.
 
-    Neck and hair are never below 0: the face lies before them. A head seen from behind has no face.
+    Neck and hair are never below 0, because the face lies in front of them. A head seen from behind has no face.
     """
     offset = points - head.center.astype(np.float32)
     upward = offset @ head.up.astype(np.float32)
@@ -87,7 +88,7 @@ GRID = 4
 """Distances are measured at every fourth canvas pixel and interpolated between."""
 SHOULDERS, HIPS = [Landmark.LEFT_SHOULDER, Landmark.RIGHT_SHOULDER], [Landmark.LEFT_HIP, Landmark.RIGHT_HIP]
 TORSO_DEPTH = 0.2
-"""How far the torso lies below its surface between its corners: a limb before it shows where it lies deeper."""
+"""How far the torso lies below its surface between its corners. A limb in front of it shows where it lies deeper."""
 TORSO_RADIUS = 0.16
 """Half the torso's thickness about the joints that bound it, in lengths of the torso."""
 TORSO_TOP = 0.12
@@ -97,15 +98,16 @@ TORSO_TOP = 0.12
 def atr_label_map(pose: Pose, canvas: Canvas, size: Size) -> LabelMap:
     """Label every pixel of the person on the 384×512 canvas with the part of the body nearest to it.
 
-    Nearness is the distance to the surface of a limb about its bone. Clothes are taken as a short-sleeved top, long
-    trousers and shoes: a pose cannot tell. Outside the person mask and the photo of `size` is background.
+    Distance is measured to the surface of a limb around its bone. Clothes are assumed to be a short-sleeved top, long
+    trousers and shoes, because a pose does not show them. Outside the person mask and the photo of `size` is
+    background.
     """
     person = person_mask(pose, canvas.to_work, WORK_SIZE)
     return _nearest(_distances(_on_canvas(pose.landmarks, canvas)), WORK_SIZE) & person & _photo_window(canvas, size)
 
 
 def fine_label_map(pose: Pose, canvas: Canvas, person: Mask) -> LabelMap:
-    """Label every pixel of a person drawn larger than the canvas, as `outline` does, with the same parts."""
+    """Label every pixel of a person with the same parts, on a frame larger than the canvas, as `outline` draws it."""
     inside = cv2.threshold(person, 127, 255, cv2.THRESH_BINARY)[1]
     height, width = person.shape
     return _nearest(_distances(_on_canvas(pose.landmarks, canvas)), (width, height)) & np.asarray(
@@ -154,7 +156,7 @@ def _torso(landmarks: Float64, grid_size: Size, unit: float) -> Float32:
 
 
 def _nearest(distances: dict[Atr, Float32], size: Size) -> LabelMap:
-    """Label each pixel of the canvas drawn in `size` with the nearest part; planes come at one pixel in GRID."""
+    """Label each pixel of the canvas, drawn in `size`, with the nearest part. Planes hold one pixel in GRID."""
     labels = np.zeros(size[::-1], dtype=np.uint8)
     best = np.full(labels.shape, np.inf, dtype=np.float32)
     distance, nearer = np.empty_like(best), np.empty_like(labels)

@@ -1,4 +1,4 @@
-"""The seven body masks, the body-parse labels that each is made of, and the rules that tell them apart."""
+"""The seven body masks, the labels that each consists of, and the rules in which they differ."""
 
 from dataclasses import dataclass
 from enum import Enum, IntEnum, StrEnum
@@ -89,11 +89,11 @@ PLAIN_LABELS = {
     MaskType.BAGGY_LOWER: _LOWER_LABELS | _SHOES,
     MaskType.DRESS: _UPPER_LABELS | _LOWER_LABELS,
 }
-"""Labels of a plain mask. The plain service knew an upper ({4, 7}) and a lower ({5, 6, 7}) mask; the other types
-take the nearest of these: the three upper ones alike, both parts for the long garments, shoes for baggy trousers."""
+"""Labels of a plain mask. The plain service had only an upper ({4, 7}) and a lower ({5, 6, 7}) mask. The other types
+use the nearest of these: the three upper ones alike, both parts for the long garments, shoes for baggy trousers."""
 
 
 def part_rules(mask_type: MaskType, gender: str) -> tuple[PartRule, ...]:
-    """List the parts of a mask; `M` and `MALE`, in any case, have the male radii, every other word the female."""
+    """List the parts of a mask. `M` and `MALE`, in any case, have the male radii, every other word the female."""
     table = _MALE if gender.upper() in {"M", "MALE"} else _FEMALE
     return table[mask_type]

@@ -1,4 +1,4 @@
-"""Body masks from a label map and keypoints on the 384×512 canvas; arms are drawn from keypoints."""
+"""Body masks from a label map and key points on the 384×512 canvas. Arms are drawn from key points."""
 
 from collections.abc import Collection, Iterable
 from functools import reduce
@@ -16,16 +16,16 @@ WRIST_REACH = 1.2
 """The wrist is moved this many times its distance from the elbow."""
 INSIDE = (255,)
 LIMIT = 8192
-"""Joints far outside the canvas are drawn no farther than this: OpenCV's rasteriser overflows beyond."""
+"""Joints far outside the canvas are drawn no farther away than this. OpenCV's rasteriser overflows beyond."""
 
 ARMS = ((Atr.RIGHT_ARM, (2, 3, 4)), (Atr.LEFT_ARM, (5, 6, 7)))
 """Each arm's label and its keypoints: shoulder, elbow, wrist."""
 
 
 def draw_arms(label_map: LabelMap, keypoints: Float64) -> tuple[Mask, Mask]:
-    """Draw both arms; returns (arms, hands), where hands are the labelled arms that the drawing leaves out.
+    """Draw both arms. Returns (arms, hands): hands are pixels labelled as arm that the drawing does not cover.
 
-    An arm with a joint that was not found (score 0) is taken from the label map instead, and leaves no hand.
+    If a joint of an arm was not found (score 0), the arm comes from the label map instead and has no hand.
     """
     arms, hands = np.zeros_like(label_map), np.zeros_like(label_map)
     for label, joints in ARMS:
@@ -87,9 +87,9 @@ _LARGE_ELLIPSE = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
 def garment_masks(
     label_map: LabelMap, keypoints: Float64, mask_types: Iterable[MaskType], gender: str
 ) -> dict[MaskType, Mask]:
-    """Make each mask where a garment of its type may lie; a body part that is not in the label map gives zeros.
+    """Make each mask where a garment of its type may lie. A body part that is not in the label map gives zeros.
 
-    `keypoints` 18×3 are on the canvas. A part that several mask types share is made once.
+    `keypoints` 18×3 are on the canvas. A part that several mask types share is made only once.
     """
     rules = {mask_type: part_rules(mask_type, gender) for mask_type in mask_types}
     arms = draw_arms(label_map, keypoints)
@@ -99,14 +99,15 @@ def garment_masks(
 
 
 def plain_masks(label_map: LabelMap, mask_types: Iterable[MaskType]) -> dict[MaskType, Mask]:
-    """Make each mask of its labels alone."""
+    """Make each mask from its labels only."""
     return {mask_type: _labelled(label_map, PLAIN_LABELS[mask_type]) for mask_type in mask_types}
 
 
 def _part_mask(label_map: LabelMap, arms_and_hands: tuple[Mask, Mask], rule: PartRule) -> Mask:
-    """Cover the garment grown by the rule's radius, less what stays visible.
+    """Cover the garment, grown by the rule's radius, without the parts that stay visible.
 
-    Every label is either fixed or may change, so NOT((changeable AND NOT garment) OR fixed) is garment AND NOT fixed.
+    Every label is either fixed or may change, so NOT((changeable AND NOT garment) OR fixed) equals garment AND NOT
+    fixed.
     """
     shoes: frozenset[Atr] = SHOES if rule.shoes else frozenset()
     kernel = np.ones((rule.radius, rule.radius), dtype=np.uint8)
@@ -164,5 +165,5 @@ def _labelled(label_map: LabelMap, labels: Collection[Atr]) -> Mask:
 
 
 def _mask(image: object) -> Mask:
-    """Name what OpenCV returns."""
+    """Give OpenCV's result its type."""
     return np.asarray(image, dtype=np.uint8)

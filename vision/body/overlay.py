@@ -1,4 +1,4 @@
-"""The masks and the skeleton of each person drawn over the photo."""
+"""Draw the masks and the skeleton of each person over the photo."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -38,9 +38,9 @@ LIMIT = 40_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PersonLayer:
-    """What is drawn of one person: masks H×W in the photo's frame, the lowest first, keypoints 18×3 in its pixels.
+    """What is drawn of one person: masks H×W in the photo's frame, lowest first, and key points 18×3 in its pixels.
 
-    The masks are taken one at a time: of a large photo, all of them would not fit beside it.
+    The masks are made one at a time. All masks of a large photo would not fit into memory beside it.
     """
 
     masks: Iterable[tuple[MaskType, Mask]]
@@ -64,7 +64,7 @@ def _thickness(image: RGB) -> int:
 
 
 def _tint(image: RGB, mask: Mask, color: tuple[int, int, int]) -> None:
-    """Blend the colour in within the mask's bounds and draw its outline."""
+    """Blend the colour in within the mask's bounds, and draw the mask's outline."""
     x, y, width, height = cv2.boundingRect(mask)
     if not width:
         return

@@ -1,4 +1,4 @@
-"""A person's pose: MediaPipe's landmarks and person mask, and the 18 keypoints of COCO made from them."""
+"""A person's pose: MediaPipe's landmarks and person mask, and the 18 COCO key points made from them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ MIN_CONFIDENCE = 0.5
 
 
 def refine(points: Float64, heatmap: Float32) -> Float64:
-    """Move points N×2 (fractions of the input) to the confidence-weighted mean of the cells about them.
+    """Move points N×2 (fractions of the input) to the confidence-weighted mean of the cells around them.
 
-    `heatmap` is H×W×N logits. A point outside it, or whose best cell is below MIN_CONFIDENCE, stays.
+    `heatmap` is H×W×N logits. A point is not moved if it lies outside, or its best cell is below MIN_CONFIDENCE.
     """
     height, width, count = heatmap.shape
     size = np.array([width, height])
@@ -43,7 +43,7 @@ def refine(points: Float64, heatmap: Float32) -> Float64:
 
 
 def _windows(heatmap: Float32, rows: Cells, columns: Cells, channels: Cells) -> Float64:
-    """Confidences N×KERNEL×KERNEL about each point, 0 beyond the heatmap."""
+    """Confidences N×KERNEL×KERNEL around each point, 0 beyond the heatmap."""
     height, width, _ = heatmap.shape
     valid = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
     logits = heatmap[
@@ -56,24 +56,24 @@ def _windows(heatmap: Float32, rows: Cells, columns: Cells, channels: Cells) -> 
 
 POSE_SIDE = 256
 POSE_DECODED_SIDE = 1024
-"""Least side, in decoded pixels, of what is drawn into the input: four times POSE_SIDE. Reduced further, a JPEG is
-smoother than what mediapipe feeds the model: at half of this one photo in 7 missed its bar."""
+"""Least side, in decoded pixels, of what is drawn into the input: four times POSE_SIDE. A JPEG reduced further is
+smoother than the input that MediaPipe gives the model. At half of this, one photo in 7 missed its bar."""
 MIN_PRESENCE = 0.5
 """ThresholdingCalculator in mediapipe's pose graph."""
 MODEL_LANDMARKS, BODY_LANDMARKS = 39, 33
 INSIDE = 128
-"""Least mask probability, times 255, that counts as the person."""
+"""Least mask probability, times 255, that counts as person."""
 SAME_PERSON_IOU = 0.7
 SPECK = 0.1
-"""Regions of a mask below this share of its largest one do not widen a person's box."""
+"""Regions of a mask smaller than this share of its largest one do not widen a person's box."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pose:
     """One person: landmarks 33×5 (x, y, z in source pixels, visibility, presence), and the mask in its region.
 
-    `mask` is 256×256 uint8, the probability times 255; `roi` says where in the photo it lies; `box` bounds the
-    mask in source pixels and may leave the photo.
+    `mask` is 256×256 uint8, the probability times 255. `roi` says where in the photo it lies. `box` bounds the mask in
+    source pixels and may extend beyond the photo.
     """
 
     landmarks: Float64
@@ -86,7 +86,7 @@ class Pose:
 def decode_pose(
     landmarks: ArrayLike, presence: ArrayLike, mask: ArrayLike, heatmap: ArrayLike, roi: Roi
 ) -> Pose | None:
-    """Decode one person's tensors (195, 1, 256×256×1 logits, 64×64×39 logits); None where nobody is there."""
+    """Decode one person's tensors (195, 1, 256×256×1 logits, 64×64×39 logits). None where there is no person."""
     score = float(np.asarray(presence).reshape(()))
     if not score >= MIN_PRESENCE:
         return None
@@ -98,9 +98,9 @@ def decode_pose(
 
 
 def distinct(poses: Sequence[Pose]) -> list[Pose]:
-    """Keep one pose a person, the person with the largest box first.
+    """Keep one pose per person, the person with the largest box first.
 
-    Poses whose boxes overlap by more than SAME_PERSON_IOU are one person; the one with the best score is kept.
+    Poses whose boxes overlap by more than SAME_PERSON_IOU belong to one person. The one with the best score is kept.
     """
     kept = nms.distinct(sorted(poses, key=lambda pose: -pose.score), SAME_PERSON_IOU)
     return sorted(kept, key=lambda pose: -area(pose.box))
@@ -128,7 +128,7 @@ def _landmarks(raw: Float64, heatmap: NDArray[np.float32], roi: Roi) -> Float64:
 
 
 def _box(probabilities: NDArray[np.uint8], landmarks: Float64, roi: Roi) -> Box:
-    """Bound the mask's larger regions; without any, the landmarks."""
+    """Bound the mask's larger regions, or the landmarks where there are none."""
     binary = cv2.threshold(probabilities, INSIDE - 1, 255, cv2.THRESH_BINARY)[1]
     contours, _ = cv2.findContours(binary, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     points = landmarks[:, :2]
@@ -164,19 +164,19 @@ KEYPOINT_NAMES = (
 NECK = KEYPOINT_NAMES.index("neck")
 
 LANDMARK_OF_KEYPOINT = (0, 12, 12, 14, 16, 11, 13, 15, 24, 26, 28, 23, 25, 27, 5, 2, 8, 7)
-"""Index among mediapipe's 33 landmarks; the neck's entry is a stand-in, its place is the middle of the shoulders."""
+"""Index among MediaPipe's 33 landmarks. The neck's entry is a stand-in: its place is the middle of the shoulders."""
 LEFT_SHOULDER, RIGHT_SHOULDER = 11, 12
 
 MIN_SCORE = 0.1
-"""Visibility × presence below which a joint counts as not found."""
+"""Visibility × presence. Below it a joint counts as not found."""
 OUTSIDE = 0.1
-"""How far beyond the photo a joint may lie and still be found, as a share of the photo's longer side."""
+"""How far outside the photo a joint may lie and still count as found, as a share of the photo's longer side."""
 
 
 def coco_keypoints(pose: Pose, size: Size) -> Float64:
-    """List the keypoints 18×3: x, y in source pixels and a score; the score 0 says that the joint was not found.
+    """List the key points 18×3: x, y in source pixels, and a score. Score 0 means that the joint was not found.
 
-    The score is visibility × presence. `size` is the photo's.
+    The score is visibility × presence. `size` is that of the photo.
     """
     x, y, _, visibility, presence = pose.landmarks.T
     rows = np.stack((x, y, visibility * presence), axis=1)
@@ -190,5 +190,5 @@ def coco_keypoints(pose: Pose, size: Size) -> Float64:
 
 
 def transform_keypoints(keypoints: Float64, affine: Affine) -> Float64:
-    """Move keypoints N×3 into another frame; scores stay."""
+    """Move key points N×3 into another frame. Scores stay."""
     return np.column_stack((transform_points(keypoints[:, :2], affine), keypoints[:, 2]))

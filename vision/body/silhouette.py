@@ -1,8 +1,8 @@
-"""Masks of large photos: the person's outline as the photo shows it, on a canvas finer than the model's mask.
+"""Masks of large photos: the person's outline as the photo shows it, finer than the model's mask.
 
-The pose model's mask has 256×256 pixels and the canvas 384×512; of a photo of 12 megapixels a canvas pixel covers eight
-a side. A guided filter (He, Sun and Tang: Guided Image Filtering, 2013; its fast form, He and Sun 2015) moves the edges
-of the model's mask to those of the photo nearby.
+The pose model's mask has 256×256 pixels and the canvas 384×512. In a photo of 12 megapixels, one canvas pixel covers
+eight photo pixels a side. A guided filter (He, Sun and Tang: Guided Image Filtering, 2013; its fast form, He and Sun
+2015) moves the edges of the model's mask to edges of the photo nearby.
 """
 
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ WORK_SIZE: Size = (384, 512)
 OUTPUT_SIZE: Size = (768, 1024)
 ASPECT = 3 / 4
 MARGIN = 0.06
-"""Space on every side of the person, as a share of the person's longer side: dilated masks still fit."""
+"""Space on every side of the person, as a share of the person's longer side. Dilated masks still fit into it."""
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """A window with its top left corner at (x, y) and `width` wide, in source pixels; it may leave the photo."""
+    """A window with its top left corner at (x, y), `width` wide, in source pixels. It may extend beyond the photo."""
 
     x: float
     y: float
@@ -50,7 +50,7 @@ class Canvas:
 
 
 def canvas_about(box: Box, size: Size) -> Canvas:
-    """Frame a person's box, clipped to the photo of `size`, with a margin, in the smallest 3:4 window about it."""
+    """Frame a person's box, clipped to the photo of `size`, with a margin, in the smallest 3:4 window around it."""
     width, height = size
     x1, x2 = (min(max(x, 0.0), width) for x in box[::2])
     y1, y2 = (min(max(y, 0.0), height) for y in box[1::2])
@@ -60,7 +60,7 @@ def canvas_about(box: Box, size: Size) -> Canvas:
 
 
 def to_source(image: NDArray[np.uint8], canvas: Canvas, size: Size) -> NDArray[np.uint8]:
-    """Draw a mask or label map of the window into a photo of `size`, nearest pixel, zeros outside the window."""
+    """Draw a mask or label map of the window into a photo of `size`. Nearest pixel, zeros outside the window."""
     height, width = image.shape
     return warp(image, invert(canvas.to((width, height))), size, interpolation=cv2.INTER_NEAREST)
 
@@ -75,31 +75,33 @@ Soft: TypeAlias = NDArray[np.uint8]
 
 FACTOR = 4
 FINE_SIZE: Size = (WORK_SIZE[0] * FACTOR, WORK_SIZE[1] * FACTOR)
-"""Of the window about a person, in which edges are looked for: 3 megapixels however large the photo is."""
+"""Size of the window around a person in which edges are searched: 3 megapixels, however large the photo is."""
 FINE_FROM = 3.0
-"""Photo pixels in a canvas pixel from which on it is worth its time: of smaller photos the steps are as small."""
+"""From this many photo pixels per canvas pixel on, the outline is refined. In smaller photos the steps are too small to
+see."""
 
 REACH = 2.5
 """How far an edge may move, in pixels of the model's mask."""
 EPSILON = 3e-4
-"""Variance of luminance (0…1) below which there is no edge to follow: that of the noise of a phone's photo."""
+"""Variance of luminance (0…1). Below it there is no edge to follow: it is that of the noise in a phone's photo."""
 SUBSAMPLING = 4
 STEEPNESS = 4.0
-"""Of the outline in brightness: about as soft as the photo's own edges."""
+"""Softness of the outline in brightness: about that of the photo's own edges."""
 SPECK = 5
-"""Side of a median filter in fine pixels: less is texture."""
+"""Side of a median filter in fine pixels. Smaller details are texture."""
 
 SMOOTHED, FAR = 3, 15
-"""Sides, in canvas pixels, of the window that rounds a mask's steps and of the one that carries it past an outline."""
+"""Sides, in canvas pixels, of the window that rounds a mask's steps, and of the window that extends it past an outline.
+"""
 
 
 def is_large(canvas: Canvas) -> bool:
-    """Whether steps of the canvas would be seen in the photo."""
+    """Whether the canvas's steps would be visible in the photo."""
     return canvas.width > FINE_FROM * WORK_SIZE[0]
 
 
 def outline(pose: Pose, canvas: Canvas, photo: Photo) -> Soft:
-    """Draw the person FINE_SIZE large, up to the edges that the photo shows near those of the model's mask."""
+    """Draw the person at FINE_SIZE, up to the photo's edges that are near those of the model's mask."""
     to_fine = canvas.to(FINE_SIZE)
     affine = compose(of_indices(pose.roi.to_source(POSE_SIDE)), to_fine)
     likely = warp(pose.mask, affine, FINE_SIZE, interpolation=cv2.INTER_LINEAR)
@@ -115,9 +117,9 @@ def outline(pose: Pose, canvas: Canvas, photo: Photo) -> Soft:
 
 
 def carried(mask: Mask, label_map: LabelMap, person: Soft) -> Soft:
-    """Carry a canvas mask to the outline `person`, FINE_SIZE large, 128 and more inside.
+    """Extend a canvas mask to the outline `person`, which is at FINE_SIZE with 128 and more inside.
 
-    Within the outline it is what it was within the person of the label map, outside what it was outside.
+    Inside the outline the mask continues its values inside the label map's person. Outside it continues those outside.
     """
     inside, outside = (_spread(mask, where) for where in (label_map > 0, label_map == 0))
     within = cv2.multiply(inside, person, scale=1 / 255)
@@ -125,7 +127,7 @@ def carried(mask: Mask, label_map: LabelMap, person: Soft) -> Soft:
 
 
 def fine_to_source(image: Soft, canvas: Canvas, size: Size) -> Mask:
-    """Draw a mask of FINE_SIZE into a photo of `size`: 255 where it is 128 and more."""
+    """Draw a mask of FINE_SIZE into a photo of `size`: 255 where it is 128 or more."""
     to_source = invert(canvas.to(FINE_SIZE))
     x, y, width, height = cv2.boundingRect(image)
     corners = transform_points(np.array([(x - 1.0, y - 1.0), (x + width + 1.0, y + height + 1.0)]), to_source)
@@ -139,7 +141,7 @@ def fine_to_source(image: Soft, canvas: Canvas, size: Size) -> Mask:
 
 
 def _guided(guide: Soft, likely: Soft, radius: float) -> Soft:
-    """Move the edges of `likely` to those of `guide`; `radius` is in pixels of the subsampled images."""
+    """Move the edges of `likely` to those of `guide`. `radius` is in pixels of the subsampled images."""
     small = (FINE_SIZE[0] // SUBSAMPLING, FINE_SIZE[1] // SUBSAMPLING)
     luminance, mask = (_unit(_reduced(image, small)) for image in (guide, likely))
     side = 2 * round(radius) + 1
@@ -155,7 +157,7 @@ def _guided(guide: Soft, likely: Soft, radius: float) -> Soft:
 
 
 def _spread(mask: Mask, where: NDArray[np.bool_]) -> Soft:
-    """Carry a mask beyond `where`, in which it holds, with its steps rounded; FINE_SIZE large."""
+    """Extend a mask beyond `where`, the area in which it is valid, and round its steps. The result is at FINE_SIZE."""
     holds = where.astype(np.float32)
     value = _unit(mask) * holds
     near, far = (_share(value, holds, side) for side in (SMOOTHED, FAR))
@@ -164,7 +166,7 @@ def _spread(mask: Mask, where: NDArray[np.bool_]) -> Soft:
 
 
 def _share(value: Float32, holds: Float32, side: int) -> Float32:
-    """Mean of `value` over the pixels about each that `holds` counts; NaN where it counts none."""
+    """Mean of `value` over the pixels around each that `holds` counts. NaN where it counts none."""
     counted = _mean(holds, side)
     return np.divide(_mean(value, side), counted, out=np.full_like(counted, np.nan), where=counted > 0.5 / side**2)
 

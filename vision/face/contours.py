@@ -1,4 +1,4 @@
-"""A face's contours: crop the photo upright about the face, outline its regions, draw them."""
+"""A face's contours: crop the photo upright around the face, outline its regions, draw them."""
 
 import math
 from collections.abc import Mapping
@@ -19,12 +19,12 @@ from vision.photo import Photo
 MARGIN = 0.1
 """Space on every side of the face, as a share of its longer side."""
 MAX_SIDE = 2048
-"""Pixels; a larger face is reduced."""
+"""Pixels. A larger face is reduced."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """A picture of `size`; `from_source` maps source pixels to its pixels."""
+    """A picture of `size`. `from_source` maps source pixels to its pixels."""
 
     from_source: Affine
     size: Size
@@ -35,12 +35,12 @@ class Frame:
         return math.degrees(math.atan2(self.from_source[1, 0], self.from_source[0, 0]))
 
     def of_photo(self, photo: Photo) -> RGB:
-        """Draw the photo, bilinear; beyond it its edge is repeated."""
+        """Draw the photo, bilinear. Beyond the photo its edge is repeated."""
         affine = compose(invert(photo.from_source), self.from_source)
         return warp(photo.pixels, affine, self.size, interpolation=cv2.INTER_LINEAR, border=cv2.BORDER_REPLICATE)
 
     def of_label_map(self, label_map: LabelMap, size: Size) -> LabelMap:
-        """Draw a label map of any size that covers a photo of `size`, nearest; beyond it is background."""
+        """Draw a label map of any size that covers a photo of `size`, nearest pixel. Beyond it is background."""
         affine = compose(label_map_affine(label_map, size), self.from_source)
         return warp(label_map, affine, self.size, interpolation=cv2.INTER_NEAREST)
 
@@ -52,7 +52,7 @@ def label_map_affine(label_map: LabelMap, size: Size) -> Affine:
 
 
 def levelling(left_eye: Float64, right_eye: Float64) -> Affine:
-    """Turn about the middle of two eye centres, left and right as the viewer sees them, to make their line level."""
+    """Turn around the middle of the two eye centres, left and right as the viewer sees them, so that they are level."""
     (x, y), (across, down) = (left_eye + right_eye) / 2, right_eye - left_eye
     angle = math.atan2(down, across)
     cos, sin = math.cos(angle), math.sin(angle)
@@ -60,7 +60,7 @@ def levelling(left_eye: Float64, right_eye: Float64) -> Affine:
 
 
 def frame_about(extent: Float64, level: Affine) -> Frame:
-    """Frame levelled points N×2 and MARGIN about them in whole pixels, one to one unless a side is over MAX_SIDE."""
+    """Frame levelled points N×2 with MARGIN in whole pixels. The scale is 1 unless a side is over MAX_SIDE."""
     low, high = extent.min(axis=0), extent.max(axis=0)
     margin = MARGIN * (high - low).max()
     window = high - low + 2 * margin
@@ -71,12 +71,12 @@ def frame_about(extent: Float64, level: Affine) -> Frame:
 
 
 REACH = 1.0
-"""How far labels may lie beyond the landmarks' box and still widen the crop, in sides of that box."""
+"""How far outside the landmarks' box labels may lie and still widen the crop, in sides of that box."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceContours:
-    """A face's regions in the frame that was asked for, their SVG, and the levelled crop."""
+    """A face's regions in the requested frame, their SVG, and the levelled crop."""
 
     svg: str
     regions: tuple[Region, ...]
@@ -84,7 +84,7 @@ class FaceContours:
 
     @property
     def mask_contours(self) -> dict[str, list[list[list[float]]]]:
-        """Rings of [x, y] by region number, outer ones and holes, for the even-odd rule."""
+        """Rings of [x, y] by region number: outer rings and holes, for the even-odd rule."""
         return {
             str(region.number): [np.round(ring.points, 2).tolist() for ring in region.contours]
             for region in self.regions
@@ -98,9 +98,9 @@ def face_contours(
     options: ContourOptions | None = None,
     photo: Photo | None = None,
 ) -> FaceContours:
-    """Outline the regions of the face with landmarks N×2, N one of COUNTS, in source pixels of a photo of `size`.
+    """Outline the regions of a face: landmarks N×2, N one of COUNTS, in source pixels of a photo of `size`.
 
-    A label map of any size covers the whole photo. The photo, where given, is embedded in the SVG. Raises FaceError
+    A label map of any size covers the whole photo. If the photo is given, it is embedded in the SVG. Raises FaceError
     (region_unknown, regions_invalid, label_map_empty).
     """
     options = options or ContourOptions()
@@ -132,7 +132,7 @@ def _crop(size: Size, landmarks: Float64, label_map: LabelMap | None) -> Frame:
 
 
 def _with_labels(extent: Float64, label_map: LabelMap, affine: Affine) -> Float64:
-    """Add the ends of every row of labels, levelled by `affine`, no farther than REACH beyond the face."""
+    """Add the ends of every row of labels, levelled by `affine`, but none farther than REACH from the face."""
     labelled = label_map != BACKGROUND
     rows = np.flatnonzero(labelled.any(axis=1))
     starts = labelled.argmax(axis=1)[rows]

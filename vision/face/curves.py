@@ -12,13 +12,13 @@ from vision.affine import transform_points
 from vision.arrays import Affine, Float64, Mask
 
 TRACE_TOLERANCE = 0.3
-"""Pixels by which simplifying may move an outline: less than √2/4, the least distance of an exact one from a pixel's
-centre, so that no pixel changes sides."""
+"""Pixels by which simplifying may move an outline. This is less than √2/4, the least distance of an exact outline from
+a pixel's centre, so that no pixel changes sides."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outline:
-    """A closed ring N×2 of continuous coordinates, its first point not repeated; a hole lies inside another ring."""
+    """A closed ring N×2 of continuous coordinates. Its first point is not repeated. A hole lies inside another ring."""
 
     points: Float64
     hole: bool = False
@@ -29,9 +29,9 @@ class Outline:
 
 
 def trace(mask: Mask, min_area: float) -> list[Outline]:
-    """Outline every 8-connected region, and every hole, of at least `min_area` pixels; `mask` is 0 outside.
+    """Outline every 8-connected region, and every hole, of at least `min_area` pixels. `mask` is 0 outside.
 
-    The outlines run half-way between the centres of pixels inside and outside (marching squares): filled by the
+    The outlines run half-way between the centres of pixels inside and outside (marching squares). Filled by the
     even-odd rule they hold exactly the centres of the mask's pixels.
     """
     x, y, width, height = cv2.boundingRect(mask)
@@ -48,7 +48,7 @@ def trace(mask: Mask, min_area: float) -> list[Outline]:
 
 
 def _doubled(mask: Mask) -> NDArray[np.uint8]:
-    """Set, of all pixel centres, edge middles and corners, those where a bilinear mask would be at least a half."""
+    """Of all pixel centres, edge middles and corners, set those where a bilinear mask would be at least one half."""
     height, width = mask.shape
     padded = np.zeros((height + 2, width + 2), dtype=np.uint8)
     padded[1:-1, 1:-1] = mask != 0
@@ -64,17 +64,17 @@ def _doubled(mask: Mask) -> NDArray[np.uint8]:
 CORNER = math.cos(math.radians(40))
 """Sharper turns than 40° stay corners."""
 SAMPLES = 8
-"""Points a stretch of curve is flattened to."""
+"""Points per stretch of a flattened curve."""
 
 _SHORTER = (("-0.0 ", "0.0 "), (".0 ", " "), (" 0.", " ."), ("-0.", "-."), (" -", "-"))
-"""Ways to write numbers, each between spaces, and shorter ones that mean the same in path data."""
+"""Ways to write numbers, each between spaces, and shorter ones with the same meaning in path data."""
 
 
 def controls(points: Float64) -> tuple[Float64, Float64]:
     """Give the cubic Bézier control points N×2 after and before each point of a closed ring.
 
-    Tangents lean towards the nearer neighbour, as on the circle through the three points; control points lie a third
-    of the way to that neighbour, so that uneven spacing makes neither loops nor bulges.
+    Tangents lean towards the nearer neighbour, as on the circle through the three points. Control points lie a third of
+    the way to that neighbour, so that uneven spacing causes neither loops nor bulges.
     """
     after = np.roll(points, -1, axis=0) - points
     length = np.maximum(np.hypot(*after.T), 1e-9)[:, np.newaxis]
@@ -89,7 +89,7 @@ def controls(points: Float64) -> tuple[Float64, Float64]:
 
 
 def flatten(points: Float64) -> Float64:
-    """Sample the smooth curve through a closed ring, SAMPLES points a stretch."""
+    """Sample the smooth curve through a closed ring at SAMPLES points per stretch."""
     out, back = controls(points)
     ahead, back_ahead = np.roll(points, -1, axis=0), np.roll(back, -1, axis=0)
     share = (np.arange(SAMPLES) / SAMPLES)[np.newaxis, :, np.newaxis]
@@ -101,7 +101,7 @@ def flatten(points: Float64) -> Float64:
 
 
 def path_data(outlines: Iterable[Outline]) -> str:
-    """Write rings as SVG path data: a smooth closed subpath each, relative coordinates to a tenth of a pixel."""
+    """Write rings as SVG path data: one smooth closed subpath each, relative coordinates to a tenth of a pixel."""
     return "".join(_subpath(outline.points) for outline in outlines)
 
 
@@ -113,7 +113,7 @@ def _subpath(points: Float64) -> str:
 
 
 def _numbers(values: Float64) -> str:
-    """Write numbers to a tenth, without needless zeros, and with a space only where no minus sign parts them."""
+    """Write numbers to a tenth, without needless zeros. A space separates them only where no minus sign does."""
     text = "".join([f" {value:.1f}" for value in values.tolist()]) + " "
     for needless, kept in _SHORTER:
         text = text.replace(needless, kept)
@@ -121,17 +121,17 @@ def _numbers(values: Float64) -> str:
 
 
 SIGMA = 2.0
-"""Of the Gaussian along the outline, in pixels."""
+"""Width of the Gaussian along the outline, in pixels."""
 SHIFT, SHIFT_SHARE = 0.6, 0.015
-"""Pixels by which smoothing may move a point, and the same as a share of the outline's width (area over length)."""
+"""Limit to which smoothing may move a point: in pixels, and as a share of the outline's width (area over length)."""
 TOLERANCE, TOLERANCE_SHARE = 0.4, 0.02
-"""Pixels by which leaving out points may move the curve, likewise."""
+"""Limit to which leaving out points may move the curve, in the same units."""
 THIN = 1.0
-"""Outlines of less width stay as they are: of a sliver, a tenth of a pixel is much."""
+"""Narrower outlines are not changed: a tenth of a pixel is much for a sliver."""
 
 
 def knots(outline: Outline) -> Outline:
-    """Choose the points N×2 through which a smooth curve is to be drawn of an outline."""
+    """Choose points N×2 of an outline through which a smooth curve is drawn."""
     ring = outline.points.astype(np.float32)
     width = cv2.contourArea(ring) / cv2.arcLength(ring, closed=True)
     if width < THIN:
@@ -150,7 +150,7 @@ def _walked(points: Float64) -> Float64:
 
 
 def _smoothed(points: Float64, shift: float) -> Float64:
-    """Blur a closed ring, moving no point by more than `shift`: corners stay where they are."""
+    """Blur a closed ring without moving any point by more than `shift`, so that corners stay in place."""
     reach = round(3 * SIGMA)
     wrapped = np.pad(points, ((reach, reach), (0, 0)), mode="wrap")
     kernel = cv2.getGaussianKernel(2 * reach + 1, SIGMA).ravel()

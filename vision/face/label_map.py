@@ -1,4 +1,4 @@
-"""Label maps as callers send them: a PNG whose grey values, or palette indices, are labels."""
+"""Label maps as callers send them: PNGs whose grey values, or palette indices, are labels."""
 
 import struct
 import zlib
@@ -17,26 +17,26 @@ from vision.jpeg import SIGNATURE as JPEG_SIGNATURE
 from vision.photo import PhotoError, inspect
 
 MAX_LABELS = 32
-"""More different values than any face parser has: a map with more was scaled smoothly, or stored with loss."""
+"""More different values than any face parser uses. A map with more was scaled smoothly, or stored with loss."""
 MAX_PIXELS = 25_000_000
 HIGHEST_LABEL = 255
 MAX_CHANGES, SMALL = 0.1, 65_536
-"""Share of neighbouring pixels in a row that may differ: outlines are a few thousandths of a label map, noise is
-nearly all. Maps of fewer pixels than SMALL may be coarse."""
+"""Share of neighbouring pixels in a row that may differ. Outlines are a few thousandths of a label map, noise is nearly
+all of it. Maps with fewer pixels than SMALL may be coarse."""
 
 ONE_PIXEL, FEW_PIXELS = 1, 4
-"""Lengths of what lies between two labels: an edge smoothed once is a pixel wide; enlarged up to eight times, where
-labels are close to each other, it has steps of a few pixels."""
+"""Lengths of the stretch between two labels. An edge smoothed once is one pixel wide. Enlarged up to eight times, it
+has steps of a few pixels where labels are close to each other."""
 MOST_ONE_PIXEL, MOST_FEW_PIXELS = 0.1, 0.75
-"""Share of edges that may have something between that is ONE_PIXEL, or FEW_PIXELS, long. Measured: 0.03 and 0.1 at most
-in faces, 0.07 and 0.23 in maps of rough noise; 0.2 and more where smoothed edges were scaled to 0.3 of their size."""
+"""Share of edges that may have a stretch between them, ONE_PIXEL or FEW_PIXELS long. Measured: at most 0.03 and 0.1 in
+faces, 0.07 and 0.23 in maps of rough noise; 0.2 and more where smoothed edges were scaled to 0.3 of their size."""
 TINY, MOST_IN_TINY = 16_384, 0.22
-"""In a map of fewer pixels regions are rough, and as thin as edges: rough noise came to 0.2."""
+"""In a map with fewer pixels, regions are rough and as thin as edges. Rough noise reached 0.2."""
 ONE_LABEL = 0.9
-"""Share of what lies between that is of one label where outlines were drawn: smoothing gives all values between."""
-ROOM = 3
+"""Share of the stretches between that has one label where outlines were drawn. Smoothing gives all values between."""
+LEAST_SPAN = 3
 FEWEST_EDGES = 16
-"""Fewer with something between prove nothing."""
+"""Fewer edges with a stretch between prove nothing."""
 
 DEPTH, COLOR_TYPE, CHECKSUM = 24, 25, 29
 """Offsets in a PNG file."""
@@ -46,10 +46,10 @@ COLOR_CHANNELS = 3
 
 
 def read_label_map(data: bytes) -> LabelMap:
-    """Read H×W labels of 8 bits: from greyscale of any depth, palette indices, or colours with R = G = B.
+    """Read H×W labels of 8 bits from greyscale of any depth, palette indices, or colours with R = G = B.
 
-    Transparency is left out. A map that was scaled with smoothing (bilinear, bicubic, Lanczos, area) is refused: see
-    `_is_smoothed` for the rule and its limits. Raises FaceError (segmentation_unsupported, label_map_*).
+    Transparency is ignored. A map scaled with smoothing (bilinear, bicubic, Lanczos, area) is refused: `_is_smoothed`
+    has the rule and its limits. Raises FaceError (segmentation_unsupported, label_map_*).
     """
     if data.startswith(JPEG_SIGNATURE):
         raise FaceError("label_map_lossy", "the label map is a JPEG, whose compression alters labels; send it as PNG")
@@ -85,7 +85,7 @@ def _decode(data: bytes) -> MatLike:
 
 
 def _as_greyscale(data: bytes) -> bytes:
-    """Call palette indices grey values, so that the decoder gives them back and not their colours."""
+    """Mark palette indices as grey values, so that the decoder returns indices instead of colours."""
     if data[COLOR_TYPE] != PALETTE:
         return data
     header = data[12:COLOR_TYPE] + bytes([GREYSCALE]) + data[COLOR_TYPE + 1 : CHECKSUM]
@@ -135,17 +135,19 @@ def _check(label_map: LabelMap) -> None:
 
 
 def _is_smoothed(label_map: LabelMap) -> bool:
-    """Tell whether edges between labels have other labels in between, all along, as smoothing makes them.
+    """Tell whether edges between labels have other labels in between all along, as smoothing makes them.
 
-    Between 0 and 10 smoothing invents a 3, a 5, an 8, a pixel or a few wide; a true map goes from 0 to 10 at once, but
-    where a region is that thin. So the share of edges, along rows and columns, decides that have something between.
+    Between labels 0 and 10, smoothing invents a 3, a 5 or an 8, one or a few pixels wide. A true map goes from 0 to 10
+    at once, except where a region is that thin. So the share of edges with something between, along rows and columns,
+    decides.
 
-    JPEG does the same, so what was one and was saved as PNG is found too.
+    JPEG has the same effect. So a map that was a JPEG and was then saved as PNG is found too.
 
-    Limits: between labels that differ by one nothing is invented, and nothing found; where all differ by two or three,
-    as in a map of three labels, a third of those reduced to 0.3 pass. A map doubled by Hamming, or reduced to 0.9 by
-    Pillow's box filter, is nearest but for a few pixels, and may pass. A true map is refused where a tenth of its edges
-    run through one-pixel outlines of several labels, each between those on its sides, or of label 1 about label 2.
+    Limits: Between labels that differ by one, smoothing invents nothing and nothing is found. Where all labels differ
+    by two or three, as in a map of three labels, a third of the maps reduced to 0.3 pass. A map doubled with a Hamming
+    filter, or reduced to 0.9 with Pillow's box filter, is nearest except for a few pixels, and may pass. A true map is
+    refused if a tenth of its edges run through one-pixel outlines with several labels, each between those on its sides,
+    or through outlines of label 1 around label 2.
     """
     edges = [_edges(lines) for lines in (label_map, np.ascontiguousarray(label_map.T))]
     most = MOST_ONE_PIXEL if label_map.size >= TINY else MOST_IN_TINY
@@ -156,8 +158,8 @@ def _is_smoothed(label_map: LabelMap) -> bool:
 class _Edges:
     """Stretches of one label along the lines of a map: `labels` and `lengths` of each.
 
-    `between` are the stretches with a lower label on one side and a higher one on the other; `steps` are the
-    differences to the next one, 0 at the end of a line.
+    `between` are the stretches with a lower label on one side and a higher one on the other. `steps` are the
+    differences to the next stretch, 0 at the end of a line.
     """
 
     labels: LabelMap
@@ -179,7 +181,7 @@ def _edges(lines: LabelMap) -> _Edges:
 
 
 def _share(edges: Sequence[_Edges], longest: int) -> float:
-    """Share of the edges between labels more than one apart with stretches of at most `longest` pixels between."""
+    """Of the edges between labels more than one apart, the share with stretches of at most `longest` pixels between."""
     thin = [one.between & (one.lengths <= longest) for one in edges]
     smoothed = sum(int(np.count_nonzero(chosen[1:] & ~chosen[:-1])) for chosen in thin)
     if smoothed < FEWEST_EDGES or _is_outline(edges, thin):
@@ -192,8 +194,8 @@ def _share(edges: Sequence[_Edges], longest: int) -> float:
 
 
 def _is_outline(edges: Sequence[_Edges], thin: Sequence[NDArray[np.bool_]]) -> bool:
-    """Tell whether nearly all that lies between is of one label, where there is room for three or more."""
+    """Tell whether nearly all stretches between have one label, where there is room for three or more."""
     pairs = list(zip(edges, thin, strict=True))
     labels = np.concatenate([one.labels[chosen] for one, chosen in pairs])
     spans = np.concatenate([(abs(one.steps) + abs(np.roll(one.steps, 1)))[chosen] for one, chosen in pairs])
-    return bool(np.bincount(labels).max() >= ONE_LABEL * labels.size and np.median(spans) > ROOM)
+    return bool(np.bincount(labels).max() >= ONE_LABEL * labels.size and np.median(spans) > LEAST_SPAN)

@@ -15,10 +15,10 @@ from vision.face.options import FaceError
 Literal: TypeAlias = "dict[str, Literal] | list[Literal] | str | int | float | bool | None"
 
 MAX_CHARACTERS = 1_000_000
-"""Thirty times the text of 478 landmarks; bounds the time that a hostile text costs."""
+"""Thirty times the text of 478 landmarks. Limits the time that a hostile text costs."""
 MAX_TOKENS = 150_000
-"""Commas, brackets and quotation marks; 16 faces of 478 landmarks with x, y and z have 77,000. Each costs an object,
-or, in a repr, a call."""
+"""Commas, brackets and quotation marks. 16 faces of 478 landmarks with x, y and z have 77,000. Each costs an object or,
+in a repr, a call."""
 
 _TOKENS = ",[{(\"'"
 _TOKEN = re.compile(
@@ -37,7 +37,7 @@ _JSON = {"None": "null", "True": "true", "False": "false", "(": "[", ")": "]"}
 def parse_literal(text: str) -> Literal:
     """Read JSON, or the repr of Python dicts, lists, tuples, strings and numbers.
 
-    Of a repr, tokens are rewritten and the JSON parser reads the rest: no code is built or run. Raises ValueError.
+    Tokens of a repr are rewritten and the JSON parser reads the result. No code is built or run. Raises ValueError.
     """
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"it has {len(text)} characters; at most {MAX_CHARACTERS} are accepted")
@@ -75,18 +75,18 @@ COUNTS = (478, 468, 68)
 FORMS = "send [{x, y}, …] as JSON, a mapping with `landmarks`, or one `x,y` a line"
 MAX_FACES = 16
 FARTHEST = 1e6
-"""Greatest coordinate that is read, in pixels."""
+"""Greatest accepted coordinate, in pixels."""
 MIN_EXTENT = 8
 """Least width and height of a face's landmarks, in source pixels."""
 COORDINATES = range(2, 4)
-"""Numbers of a point: x, y and perhaps z, which is not used."""
+"""Numbers per point: x, y and perhaps z, which is not used."""
 
 _SEPARATORS = re.compile(r"[\s,;]+")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LandmarkSet:
-    """Faces as landmarks N×2 in pixels of an image of `size`; None where the text says no size."""
+    """Faces as landmarks N×2 in pixels of an image of `size`. None where the text gives no size."""
 
     faces: tuple[Float64, ...]
     size: Size | None = None
@@ -192,7 +192,7 @@ def _size(value: Literal) -> Size | None:
 
 
 def _check_place(face: Float64, size: Size) -> None:
-    """Refuse a face that lies beside the photo, has points more than the photo's size away, or has no extent."""
+    """Refuse a face that lies outside the photo, has points more than the photo's size away, or has no extent."""
     low, high, limit = face.min(axis=0), face.max(axis=0), np.array(size)
     if (high < 0).any() or (low > limit).any() or (low < -limit).any() or (high > 2 * limit).any():
         raise FaceError(

@@ -1,4 +1,4 @@
-"""A face's landmarks, from the tensors of mediapipe's face_landmark model."""
+"""A face's landmarks, from the tensors of MediaPipe's face_landmark model."""
 
 import math
 from collections.abc import Iterable
@@ -16,20 +16,20 @@ from vision.ssd import Detection
 
 MESH_SIDE = 192
 MESH_DECODED_SIDE = 384
-"""Least side, in decoded pixels, of what is drawn into the input: twice MESH_SIDE. More moved no face's landmarks by
-0.1 % of its diagonal."""
+"""Least side, in decoded pixels, of what is drawn into the input: twice MESH_SIDE. More pixels moved no face's
+landmarks by 0.1 % of its diagonal."""
 LANDMARKS = 468
 MARGIN = 1.5
 """RectTransformationCalculator's scale in mediapipe's face mesh graph."""
 MIN_PRESENCE = 0.5
 """ThresholdingCalculator in mediapipe's face mesh graph."""
 SAME_FACE_IOU = 0.3
-"""As for the detectors' own boxes."""
+"""The same value as for the detectors' boxes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
-    """One face: landmarks 468×3 (x, y, z in source pixels, z towards the camera negative), and the box about them."""
+    """One face: landmarks 468×3 (x, y, z in source pixels, z towards the camera negative), and the box around them."""
 
     landmarks: Float64
     score: float
@@ -48,7 +48,7 @@ def roi_of(detection: Detection) -> Roi:
 
 
 def decode_face(landmarks: ArrayLike, presence: ArrayLike, roi: Roi) -> Face | None:
-    """Decode one face's tensors (1404, 1 logit); None where no face is there, or its landmarks are not finite."""
+    """Decode one face's tensors (1404, 1 logit). None if there is no face, or its landmarks are not finite."""
     score = 1 / (1 + math.exp(-np.clip(float(np.asarray(presence).reshape(())), -30, 30)))
     raw = np.asarray(landmarks, dtype=np.float64).reshape(LANDMARKS, 3)
     if not (score >= MIN_PRESENCE and np.isfinite(raw).all()):
@@ -60,5 +60,5 @@ def decode_face(landmarks: ArrayLike, presence: ArrayLike, roi: Roi) -> Face | N
 
 
 def distinct(faces: Iterable[Face]) -> list[Face]:
-    """Keep one mesh a face, the first of those whose boxes overlap by more than SAME_FACE_IOU; largest face first."""
+    """Keep one mesh per face: the first of those whose boxes overlap by more than SAME_FACE_IOU. Largest face first."""
     return sorted(nms.distinct(faces, SAME_FACE_IOU), key=lambda face: -area(face.box))

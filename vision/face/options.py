@@ -1,4 +1,4 @@
-"""What a request for contours may choose, the colours of regions, and the errors of face inputs."""
+"""Options of a contours request, the colours of regions, and the errors of face inputs."""
 
 import math
 import re
@@ -44,14 +44,14 @@ COLORS: Mapping[str, str] = {
     "cloth": CLOTH,
     "hat": CLOTH,
 }
-"""Colours of the known names; CelebAMask-HQ's `mouth`, the inside of one, shares that of the lower face."""
+"""Colours of the known names. CelebAMask-HQ's `mouth`, the inside of a mouth, shares that of the lower face."""
 
 OTHERS = (SKIN, NOSE, EYE, LIPS, CLOTH, JEWELLERY, BROW, EYEWEAR)
-"""Colours of other names, in turn by number."""
+"""Colours of other names, assigned in turn by number."""
 
 
 def color_of(number: int, name: str, colors: Mapping[str, str]) -> str:
-    """Choose a region's colour: the caller's, else the name's, else one by its number."""
+    """Choose a region's colour: the caller's, else that of its name, else one by its number."""
     return colors.get(name) or COLORS.get(name) or OTHERS[(number - 1) % len(OTHERS)]
 
 
@@ -72,7 +72,7 @@ FaceErrorCode: TypeAlias = Literal[
 
 
 class FaceError(ValueError):
-    """An input that is refused: `code` is stable, `detail` says what is wrong and what would be right."""
+    """An input that is refused. `code` is stable, `detail` says what is wrong and what would be right."""
 
     def __init__(self, code: FaceErrorCode, detail: str) -> None:
         super().__init__(f"{code}: {detail}")
@@ -93,10 +93,10 @@ class ContourFrame(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ContourOptions:
-    """What is made and how it is drawn; the defaults are those of a request that names nothing.
+    """What is made and how it is drawn. The defaults are those of a request that sets nothing.
 
-    `regions` are names of landmark regions; of none come the label map's regions, the caller's rings, or the default
-    ones. `colors` are #RRGGBB by region name. Widths are in pixels. Raises FaceError (options_invalid).
+    `regions` are names of landmark regions. If empty, the label map's regions, the caller's rings, or the default ones
+    are made. `colors` are #RRGGBB by region name. Widths are in pixels. Raises FaceError (options_invalid).
     """
 
     regions: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Regions of a face: from its landmarks, from callers' own rings, or from a label map."""
+"""Regions of a face: from its landmarks, from the caller's own rings, or from a label map."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from vision.face.topology import DEFAULT_REGIONS, FOREHEAD, REGION_NUMBERS, Topo
 
 RAYS = 65
 NEAREST, FARTHEST, STEPS = 0.3, 2.4, 600
-"""Where a ray looks for the hairline, in distances from its origin to the landmarks' arc."""
+"""Range in which a ray looks for the hairline, in distances from its origin to the landmarks' arc."""
 RUN = 7
-"""Rays whose median a ray takes, so that a strand of hair leaves no notch."""
+"""Each ray takes the median of so many rays, so that a strand of hair leaves no notch."""
 
 
 def forehead(points: Float64, topology: Topology) -> Float64:
@@ -29,10 +29,10 @@ def forehead(points: Float64, topology: Topology) -> Float64:
 def forehead_to_hairline(
     points: Float64, topology: Topology, label_map: LabelMap, below_hair: Collection[int]
 ) -> Float64:
-    """Ring the forehead N×2 between the brows and where the labels below the hair end above them.
+    """Ring the forehead N×2 between the brows and the end of the below-hair labels above them.
 
-    Rays run from the middle of the brows through the raised arc; one that starts off these labels, or finds no end of
-    them, keeps the arc. `label_map` is levelled as the points are.
+    Rays run from the middle of the brows through the raised arc. A ray that starts outside these labels, or finds no
+    end of them, keeps the arc. `label_map` is levelled as the points are.
     """
     brows = points[list(topology.brows)]
     origin, arc = brows.mean(axis=0), _resampled(_raised(points, topology))
@@ -44,7 +44,7 @@ def forehead_to_hairline(
 
 
 def _raised(points: Float64, topology: Topology) -> Float64:
-    """Lift the arc's middle by the topology's rise, its ends not at all."""
+    """Lift the arc: its middle by the topology's rise, its ends not at all."""
     arc = points[list(topology.arc)]
     height = points[topology.chin, 1] - arc[:, 1].min()
     half = max(float(np.ptp(arc[:, 0])) / 2, 1e-6)
@@ -61,7 +61,7 @@ def _resampled(arc: Float64) -> Float64:
 
 
 def _sample(label_map: LabelMap, places: Float64, labels: Collection[int]) -> NDArray[np.bool_]:
-    """Tell where places …×2 lie on pixels of the labels; beyond the map is background."""
+    """Tell which places …×2 lie on pixels of the labels. Beyond the map is background."""
     table = np.zeros(256, dtype=np.bool_)
     table[list(labels)] = True
     height, width = label_map.shape
@@ -80,13 +80,13 @@ def _median(reach: Float64) -> Float64:
 MIN_SHARE = 1e-3
 """Least area of a label's piece, or of a hole in it, as a share of the label's area."""
 MAX_POINTS, MAX_RINGS = 100_000, 1000
-"""A label map's outlines and their corners in all, twenty times those of a fine one; bound the time a hostile one
-costs."""
+"""Limit for all outlines and corners of a label map, twenty times those of a fine one. Limits the time that a hostile
+map costs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Region:
-    """One region: its contours, and the knots of the smooth closed curves that are drawn of them."""
+    """One region: its contours, and the knots of the smooth closed curves drawn for them."""
 
     number: int
     name: str
@@ -102,16 +102,16 @@ class Region:
 def landmark_regions(
     points: Float64, topology: Topology, names: Sequence[str], label_map: LabelMap | None
 ) -> list[Region]:
-    """Make regions of REGION_NUMBERS by name, the default ones of no names; everything is levelled.
+    """Make regions of REGION_NUMBERS by name, or the default ones without names. Everything is levelled.
 
-    The forehead reaches the hairline where a label map shows it. Raises FaceError (region_unknown).
+    The forehead reaches the hairline if a label map shows it. Raises FaceError (region_unknown).
     """
     chosen = _chosen(REGION_NUMBERS, names or DEFAULT_REGIONS)
     return [_smooth(number, name, _ring(points, topology, name, label_map)) for name, number in chosen.items()]
 
 
 def ring_regions(landmarks: Float64, rings: Rings, names: Sequence[str]) -> list[Region]:
-    """Make the named regions of callers' rings, all of no names, numbered from 1 as the rings come.
+    """Make the named regions of the caller's rings, or all without names. They are numbered from 1 in order.
 
     Raises FaceError (regions_invalid, region_unknown).
     """
@@ -125,7 +125,7 @@ def ring_regions(landmarks: Float64, rings: Rings, names: Sequence[str]) -> list
 def label_regions(label_map: LabelMap) -> list[Region]:
     """Make a region of every label of a levelled map, numbered as the labels are.
 
-    Raises FaceError: label_map_empty where there is none, label_map_corrupt past MAX_POINTS or MAX_RINGS.
+    Raises FaceError: label_map_empty if there is none, label_map_corrupt above MAX_POINTS or MAX_RINGS.
     """
     labels = labels_in(label_map)
     scheme = scheme_of(labels)

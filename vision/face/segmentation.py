@@ -1,4 +1,4 @@
-"""A segmentation that a caller brings: a label map with its scheme, or region names with landmarks."""
+"""A caller's segmentation: a label map with its scheme, or region names with landmarks."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ HIGHEST = max(COUNTS) - 1
 
 
 def parse_segmentation(data: bytes) -> Segmentation:
-    """Read a PNG of labels or {region name: [landmark indices in order round the region]}; None of no bytes.
+    """Read a PNG of labels or {region name: [landmark indices in order round the region]}. None for no bytes.
 
     Raises FaceError (segmentation_unsupported, label_map_*, regions_invalid).
     """
@@ -77,11 +77,11 @@ class LabelScheme:
     face: frozenset[int]
 
     def name(self, label: int) -> str:
-        """The label's name; `label_{n}` where the scheme has none."""
+        """The label's name, or `label_{n}` where the scheme has none."""
         return self.names[label] if label < len(self.names) else f"label_{label}"
 
     def below_hair(self, labels: Collection[int]) -> frozenset[int]:
-        """Give what a ray from the brows to the hairline may cross: the face; all but hair where only that shows."""
+        """Labels that a ray from brows to hairline may cross: the face, or all but hair if only hair is labelled."""
         hair = {label for label in labels if self.name(label) == HAIR}
         return self.face if SKIN in labels or not hair else frozenset(range(256)) - hair
 
@@ -108,6 +108,6 @@ UNKNOWN = LabelScheme(("background",), frozenset())
 
 
 def scheme_of(labels: Collection[int]) -> LabelScheme:
-    """Guess the scheme by the highest label: up to 10, up to 18, or none that is known."""
+    """Guess the scheme from the highest label: up to 10, up to 18, or unknown."""
     highest = max(labels, default=0)
     return next((scheme for scheme in (CONTOURS, CELEBAMASK_HQ) if highest < len(scheme.names)), UNKNOWN)

@@ -14,18 +14,18 @@ from vision.face.options import ContourOptions, color_of
 from vision.face.regions import Region
 
 LABEL_SHARE, LEAST_LABEL = 0.018, 6.0
-"""Height of a label's letters: a share of the document's longer side, and its least in pixels."""
+"""Height of a label's letters, as a share of the document's longer side, and at least so many pixels."""
 DOT_SHARE, LEAST_DOT = 0.004, 1.0
-"""Width of a landmark, likewise."""
+"""Width of a landmark, in the same units."""
 LANDMARK_COLOR = "#1E6FD9"
 COARSE_SIDE = 128
-"""Pixels of the raster in which a label's place is looked for."""
+"""Pixels of the raster on which the place of a label is found."""
 
 
 def svg_document(
     size: Size, regions: Sequence[Region], landmarks: Float64, options: ContourOptions, photo: RGB | None = None
 ) -> str:
-    """Write an SVG of `size` pixels: a group for each region, with its number and its name, over the photo if given.
+    """Write an SVG of `size` pixels with a group per region (its number and name), over the photo if given.
 
     Regions, `landmarks` N×2 and `photo` H×W×3 lie in the document's frame. There are no scripts, styles or links.
     """
@@ -57,7 +57,7 @@ def _add_region(root: ET.Element, region: Region, options: ContourOptions) -> No
 
 
 def _add_landmarks(root: ET.Element, landmarks: Float64, width: float) -> None:
-    """Dots are lines of no length with round ends: one path holds all of them."""
+    """Dots are lines without length and with round ends, so that one path holds all of them."""
     dots = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in landmarks.tolist())
     line = {"stroke": LANDMARK_COLOR, "stroke-width": f"{width:.1f}", "stroke-linecap": "round"}
     ET.SubElement(root, "path", {"id": "landmarks", "fill": "none", **line, "d": dots})

@@ -36,10 +36,10 @@ FOREHEAD = "forehead"
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """The outlines of one landmark scheme, as indices into what `extend` makes of a levelled face's landmarks.
+    """The outlines of one landmark scheme, as indices into the landmarks of a levelled face after `extend`.
 
-    `rings` holds every region of REGION_NUMBERS but the forehead, which runs along `brows` from the viewer's right to
-    the left and back along `arc`. `rise` is how far the middle of the arc lies below the hairline, in heights of the
+    `rings` holds every region of REGION_NUMBERS except the forehead, which runs along `brows` from the viewer's right
+    to the left and back along `arc`. `rise` is how far the middle of the arc lies below the hairline, in heights of the
     face from arc to chin.
     """
 
@@ -53,12 +53,12 @@ class Topology:
 
 
 def indices(numbers: str) -> Ring:
-    """Indices written as words."""
+    """Indices given as words."""
     return tuple(map(int, numbers.split()))
 
 
 def joined(*rings: Sequence[int]) -> Ring:
-    """One ring of several stretches."""
+    """One ring made of several stretches."""
     return tuple(index for ring in rings for index in ring)
 
 
@@ -112,16 +112,16 @@ BROWS = tuple(range(17, 27))
 
 ARC_POINTS = 13
 ARC_SPAN = 0.9
-"""Share of a half turn that the forehead's arc takes; the rest is the temples."""
+"""Share of a half turn that the forehead's arc covers. The rest is the temples."""
 HAIRLINE = 0.75
-"""Height of the forehead over the brows in distances from the brows to the nose's base."""
+"""Height of the forehead above the brows, in distances from the brows to the nose's base."""
 ARC = tuple(range(LANDMARKS, LANDMARKS + ARC_POINTS))
 
 BETWEEN = (
     (39, 27, 0.6), (31, 33, -0.5), (1, 31, 0.14), (31, 48, 0.5), (4, 48, 0.5), (3, 31, 0.16),
     (42, 27, 0.6), (35, 33, -0.5), (15, 35, 0.14), (35, 54, 0.5), (12, 54, 0.5), (13, 35, 0.16),
 )  # fmt: skip
-"""Points on the line from one landmark to another, and how far along; below 0 the line is prolonged backwards."""
+"""Points on the line from one landmark to another, and how far along. Below 0, the line is extended backwards."""
 LEFT_NOSE_SIDE, LEFT_WING, LEFT_CHEEK = 81, 82, (83, 84, 85, 86)
 RIGHT_NOSE_SIDE, RIGHT_WING, RIGHT_CHEEK = 87, 88, (89, 90, 91, 92)
 
@@ -130,7 +130,7 @@ LOWERED = (
     (18, -0.1), (19, -0.1), (20, -0.1), (20, 0.1), (19, 0.1), (18, 0.1),
     (23, -0.1), (24, -0.1), (25, -0.1), (25, 0.1), (24, 0.1), (23, 0.1),
 )  # fmt: skip
-"""Points straight below a landmark (above it: below 0), in distances from the eyes' line to the nose's base."""
+"""Points straight below a landmark (above it if below 0), in distances from the eyes' line to the nose's base."""
 LEFT_SHADOW, RIGHT_SHADOW = (93, 94, 95, 96), (97, 98, 99, 100)
 
 
@@ -145,7 +145,7 @@ def extend(landmarks: Float64) -> Float64:
 
 
 def _arc(landmarks: Float64) -> Float64:
-    """Half an ellipse over the jaw's ends, to the hairline."""
+    """Half an ellipse over the ends of the jaw, up to the hairline."""
     center, half = landmarks[[JAW_LEFT, JAW_RIGHT]].mean(axis=0), (landmarks[JAW_RIGHT] - landmarks[JAW_LEFT]) / 2
     brows = landmarks[list(BROWS), 1].min()
     height = max(center[1] - brows + HAIRLINE * (landmarks[NOSE_BASE, 1] - brows), 0.0)

@@ -1,1 +1,1 @@
-"""Faces, plates and objects painted over."""
+"""Redaction: faces, plates and objects painted over."""

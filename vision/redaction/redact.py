@@ -1,4 +1,4 @@
-"""Painting over targets in place, with a soft rim."""
+"""Paint over targets in place, with a soft rim."""
 
 from collections.abc import Iterable
 
@@ -22,15 +22,15 @@ def coverage(region: Region, window: Window) -> Mask:
 
 
 def _offsets(start: int, end: int, center: float) -> Float32:
-    """Of pixel centres from the region's centre."""
+    """Offsets of pixel centres from the region's centre."""
     offsets: Float32 = np.arange(start, end, dtype=np.float32) + np.float32(0.5 - center)
     return offsets
 
 
 def _ellipse(region: Region, across: Float32, down: Float32) -> Mask:
-    """Fall with q = (x/A)² + (y/B)², A and B the half axes with the rim.
+    """Fall off with q = (x/A)² + (y/B)², where A and B are the half axes including the rim.
 
-    q is 1 on the outer ellipse and nowhere in the region more than `inner`, the larger of (a/A)² and (b/B)².
+    q is 1 on the outer ellipse. Nowhere in the region is it more than `inner`, the larger of (a/A)² and (b/B)².
     """
     outer = [half + region.rim for half in region.half]
     inner = max((half / whole) ** 2 for half, whole in zip(region.half, outer, strict=True))
@@ -51,7 +51,7 @@ def _box(region: Region, across: Float32, down: Float32) -> Mask:
 
 
 def _behind(region: Region, across: Float32, down: Float32) -> Mask:
-    """What lies behind every edge, and less the farther a pixel lies before one."""
+    """Full coverage behind every edge, and less the farther a pixel lies in front of one."""
     before = np.full((len(down), len(across)), -np.inf, dtype=np.float32)
     for x, y, distance in np.array(region.edges, dtype=np.float32):
         np.maximum(before, np.add.outer(down * y - distance, across * x), out=before)
@@ -60,14 +60,16 @@ def _behind(region: Region, across: Float32, down: Float32) -> Mask:
 
 
 MOST_PIXELS = 2_500_000_000
-"""Painted in one photo, some minutes: fifty times the largest photo, more than what any photo shows."""
+"""Limit for the pixels painted in one photo; they take some minutes. It is fifty times the largest photo, more than any
+photo needs."""
 
 
 def redact(pixels: RGB, targets: Iterable[Target], keep: Iterable[Box] = ()) -> None:
-    """Paint over each target in `pixels` H×W×3, in place; pixels that a box of `keep` touches stay as they are.
+    """Paint over each target in `pixels` H×W×3, in place. Pixels that a box of `keep` touches are not changed.
 
-    Targets may leave the photo. The work is done on crops: it costs what the regions cover, whatever the photo's size.
-    Raises PhotoError (image_too_large) where they cover over MOST_PIXELS in all; then nothing is painted.
+    Targets may extend beyond the photo. The work is done on crops, so it costs what the regions cover, whatever the
+    photo's size. Raises PhotoError (image_too_large) if they cover more than MOST_PIXELS in all; then nothing is
+    painted.
     """
     size: Size = pixels.shape[1], pixels.shape[0]
     regions = [(Region.about(target), target.redaction) for target in targets]

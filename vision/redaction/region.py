@@ -1,4 +1,4 @@
-"""Where something is hidden, in pixels of the photo."""
+"""The area that a redaction hides, in pixels of the photo."""
 
 import math
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from vision.arrays import Box, Corners, Float64, Size
 from vision.redaction.styles import Redaction, Shape, Target
 
 LEAST_RIM = 1.0
-"""Pixels: an edge this wide looks smooth."""
+"""Pixels. An edge this wide looks smooth."""
 FARTHEST = 1e6
-"""Pixels: corners beyond are no corners of what a photo shows."""
+"""Pixels. Corners farther away cannot belong to anything in a photo."""
 LEAST_AREA = 0.1
-"""Of its box, that four corners must span to be believed: a plate five times as long as high and askew spans 0.28."""
+"""Share of the box that four corners must span to be believed. An askew plate five times as long as high spans 0.28."""
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """What is wholly hidden, and the width of the rim about it.
+    """The area that is completely hidden, and the width of the rim around it.
 
-    `center` and `half` are those of the smallest box about it, `side` is its greatest length. A quadrilateral is what
-    of the box lies behind all of its `edges`: each (x, y, distance), the unit vector out of the region and how far
-    along it, from the centre, the edge lies.
+    `center` and `half` are those of the smallest box around it, `side` is its greatest length. A quadrilateral is the
+    part of the box that lies behind all of its `edges`. Each edge is (x, y, distance): the unit vector out of the
+    region, and how far along it, from the centre, the edge lies.
     """
 
     shape: Shape
@@ -53,7 +53,7 @@ class Region:
 
     @classmethod
     def _behind(cls, points: Float64, redaction: Redaction) -> "Region":
-        """The hull of points K×2, grown about their mean, which lies in it: so does then all of the hull."""
+        """The hull of points K×2, grown around their mean. The mean lies inside, so the grown hull covers the hull."""
         middle = points.mean(axis=0)
         grown = middle + (points - middle) * (1 + 2 * redaction.grow)
         least, most = grown.min(axis=0), grown.max(axis=0)
@@ -72,12 +72,12 @@ def _rim(side: float, redaction: Redaction) -> float:
 
 
 def _points(box: Box, corners: Corners | None) -> Float64 | None:
-    """The points whose hull is to be hidden; None where nothing but the box is known.
+    """The points whose hull is to be hidden. None if only the box is known.
 
-    To corners that span no area, or lie about another place than the box, those of the box are added.
+    If the corners span no area, or lie at another place than the box, the box's corners are added.
     """
     points = np.array(corners or (), dtype=np.float64).reshape(-1, 2)
-    if not len(points) or not (np.abs(points) <= FARTHEST).all():  # nor where they are no numbers
+    if not len(points) or not (np.abs(points) <= FARTHEST).all():  # they may also be no numbers
         return None
     x1, y1, x2, y2 = box
     x, y = points.mean(axis=0)
@@ -88,9 +88,9 @@ def _points(box: Box, corners: Corners | None) -> Float64 | None:
 
 
 def _hull(points: Float64) -> Float64:
-    """Those of points about (0, 0) that are corners of their convex hull, in turn. OpenCV rounds to 32 bits.
+    """Those of points around (0, 0) that are corners of their convex hull, in order. OpenCV rounds to 32 bits.
 
-    OpenCV finds none for some points that are as good as one: then the hull is the first of them.
+    OpenCV finds no hull for points that nearly coincide. Then the hull is the first of them.
     """
     places = cv2.convexHull(points.astype(np.float32), returnPoints=False)
     hull: Float64 = points[:1] if places is None else points[places.ravel()]
@@ -98,7 +98,7 @@ def _hull(points: Float64) -> Float64:
 
 
 def _edges(points: Float64) -> tuple[tuple[float, float, float], ...]:
-    """Of the hull of points about (0, 0); a side of no length bounds nothing."""
+    """Edges of the hull of points around (0, 0). A side without length limits nothing."""
     hull = _hull(points)
     along = np.roll(hull, -1, axis=0) - hull
     lengths = np.linalg.norm(along, axis=1)
@@ -109,7 +109,7 @@ def _edges(points: Float64) -> tuple[tuple[float, float, float], ...]:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Whole pixels of a photo; empty where x2 ≤ x1 or y2 ≤ y1."""
+    """Whole pixels of a photo. Empty if x2 ≤ x1 or y2 ≤ y1."""
 
     x1: int
     y1: int

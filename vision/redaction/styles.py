@@ -1,8 +1,7 @@
-"""How a target is painted over: blur, cells or one colour, from which nothing of the photo can be had back.
+"""How a target is painted over: blur, cells or one colour. None of them can be undone.
 
-Blur and cells grow with the region, because what a face gives away is counted in cycles across the face, not in
-pixels. They follow its longer side: on a number plate, four times as wide as high, each character then blurs into its
-neighbours.
+Blur and cells grow with the region, because what identifies a face is counted in cycles across the face, not in pixels.
+They follow its longer side. So on a number plate, four times as wide as high, each character blurs into its neighbours.
 """
 
 from collections.abc import Callable
@@ -30,7 +29,7 @@ class Style(StrEnum):
 class Shape(StrEnum):
     """The region's outline: the grown box, the ellipse inscribed in it, or the grown hull of four corners.
 
-    Where a quadrilateral is asked for and no corners are known, it is the box.
+    If a quadrilateral is requested and no corners are known, it is the box.
     """
 
     ELLIPSE = "ellipse"
@@ -43,9 +42,9 @@ class Redaction:
     """Style, shape and measures.
 
     The region is the box with `grow` of its width and height added on each side, and no narrower than the share
-    `narrowest` of its longer side. About it lies a rim, `feather` of its longer side wide, in which it fades;
-    inside the region nothing of the photo shines through. `strength` scales what `vision.redaction.styles` says of blur
-    and cells; `color` is that of the solid style.
+    `narrowest` of its longer side. Around it lies a rim, `feather` of its longer side wide, in which it fades. Inside
+    the region nothing of the photo shows through. `strength` scales the blur and the cells of
+    `vision.redaction.styles`; `color` is that of the solid style.
     """
 
     style: Style = Style.GAUSSIAN
@@ -59,7 +58,7 @@ class Redaction:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is to be hidden and how: its box, and its four corners where a detector knows them, in any order."""
+    """An object to hide, and how: its box, and its four corners in any order if a detector knows them."""
 
     box: Box
     redaction: Redaction
@@ -69,19 +68,20 @@ class Target:
 SIDE_PER_SIGMA = 2.0
 """A region is this many standard deviations of the blur long, at strength 1.
 
-A wave of n cycles along the region keeps exp(-2π²n²/4) of its amplitude: 0.7 % at n = 1, nothing that eight bits could
-hold at 2, so that no filter brings it back. To tell faces apart, people look at 8 to 13 cycles across the face
-(R. Näsänen, Spatial frequency bandwidth used in the recognition of facial images, Vision Research 39, 1999). A fourth
-of the strength would hide those as well; but at half of it the detectors of `tests.parity.privacy` found 9 of 87 hidden
-faces again from near, by the bright and dark that was left of them, and at 1 found 5.
+A wave of n cycles along the region keeps exp(-2π²n²/4) of its amplitude: 0.7 % at n = 1, and at n = 2 less than eight
+bits can hold, so that no filter restores it. To tell faces apart, people look at 8 to 13 cycles across the face (R.
+Näsänen, Spatial frequency bandwidth used in the recognition of facial images, Vision Research 39, 1999). A fourth of
+the strength would hide those as well. But at half of it the detectors of `tests.parity.privacy` found 9 of 87 hidden
+faces again at close range, by the remaining light and dark areas, and at 1 they found 5.
 """
 LEAST_SIGMA = 1.0
 """Pixels."""
 SIDE_PER_CELL = 3.0
-"""A region is this many cells long, at strength 1; of four, 3 of 87 hidden faces were found again, and of three 1."""
+"""A region is this many cells long, at strength 1. With four cells, 3 of 87 hidden faces were found again, with three
+1."""
 CELLS_PER_SIGMA = 8.0
-"""The blur is drawn on this coarser grid, at strength 1 of 16 cells a region. Waves too fine for it show up in it as
-coarser ones; those of under 15 cycles as such that the blur does not leave."""
+"""The blur is drawn on this coarser grid: 16 cells per region at strength 1. Waves too fine for the grid appear as
+coarser ones. Waves of under 15 cycles appear as waves that the blur removes."""
 
 
 def painted(crop: RGB, side: float, redaction: Redaction) -> RGB:

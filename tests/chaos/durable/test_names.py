@@ -49,7 +49,7 @@ def photos(astronaut: Path) -> Mapping[str, bytes]:
     return {name: cv2.imencode(".jpg", shape)[1].tobytes() for name, shape in shapes.items()}
 
 
-async def test_each_name_has_its_last_jobs_objects_and_no_others(
+async def test_each_request_id_has_only_its_last_jobs_objects(
     tmp_path: Path, photos: Mapping[str, bytes], length: Length, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = {"QUEUE_MAX_SIZE": "5000", "PIPELINES": "body_masks", "TRITON_INSTANCES": "2", "LEASE_S": str(LEASE_S)}

@@ -137,7 +137,7 @@ async def test_a_half_made_cluster_is_made_again(tmp_path: Path) -> None:
     assert not draft.exists()
 
 
-async def test_a_lock_file_of_a_living_stranger_does_not_keep_postgres_down(tmp_path: Path) -> None:
+async def test_a_lock_file_with_another_programs_pid_does_not_block_postgres(tmp_path: Path) -> None:
     """After a crash of the machine, its process id may be somebody else's."""
     with running_postgres(tmp_path):
         lock = (tmp_path / "data" / "postgres" / "postmaster.pid").read_text().splitlines()

@@ -47,9 +47,7 @@ def run(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 @pytest.mark.parametrize("batch", [1, "N"])
-def test_a_detector_of_ones_own_is_usable_without_code(
-    run: Run, paths: Paths, tmp_path: Path, batch: int | str
-) -> None:
+def test_a_users_own_detector_works_without_code(run: Run, paths: Paths, tmp_path: Path, batch: int | str) -> None:
     file = drawn.save(tmp_path / "mine.onnx", drawn.yolov8(), batch=batch)
     added = run("add", "detector", file, "--labels", LABELS, "--role", "plates")
     assert added.exit_code == 0, added.output
@@ -124,7 +122,7 @@ def test_a_single_class_gets_the_name_that_the_pipelines_know(run: Run, paths: P
 
 
 @pytest.mark.parametrize("role", LABEL_OF)
-def test_the_pipelines_know_the_labels_of_roles(role: str) -> None:
+def test_the_pipelines_know_the_labels_of_detector_roles(role: str) -> None:
     assert GROUPS[role] == (LABEL_OF[role],)
 
 

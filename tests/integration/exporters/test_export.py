@@ -45,7 +45,7 @@ OUTPUTS = {
 
 
 @pytest.mark.parametrize("name", BY_NAME)
-def test_a_model_is_as_near_to_its_checkpoint_as_that_is_to_itself(paths: Paths, name: str) -> None:
+def test_a_model_differs_from_its_checkpoint_no_more_than_two_runs_of_it_do(paths: Paths, name: str) -> None:
     if not all(map(_ready, BY_NAME[name].checkpoints)):
         pytest.skip("the checkpoint is not fetched")
     (written,) = export_models([name], paths=paths)
@@ -103,13 +103,15 @@ class TestPoseDetection:
         export_models([self.recipe.name], paths=paths)
         assert model_state(self.recipe, CATALOGUE, paths) is ModelState.READY
 
-    def test_a_model_made_by_other_code_is_stale(self, paths: Paths) -> None:
+    def test_a_model_built_by_other_code_is_stale(self, paths: Paths) -> None:
         (written,) = export_models([self.recipe.name], paths=paths)
         other = written.model_copy(update={"exporter": "other"})
         paths.parity(self.recipe.name).write_text(other.model_dump_json())
         assert model_state(self.recipe, CATALOGUE, paths) is ModelState.STALE
 
-    def test_a_model_above_the_bar_fails_and_none_is_left(self, paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_model_above_the_parity_bar_fails_and_is_removed(
+        self, paths: Paths, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         export_models([self.recipe.name], paths=paths)
         paths.parity(self.recipe.name).unlink()
         monkeypatch.setattr(TfliteRecipe, "bar", 0.0)

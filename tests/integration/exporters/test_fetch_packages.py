@@ -58,7 +58,7 @@ def test_two_members_of_a_wheel_take_one_download(shelf: Shelf) -> None:
 
 
 @pytest.mark.usefixtures("wheels")
-def test_a_member_the_wheel_has_not_is_named(shelf: Shelf) -> None:
+def test_a_member_missing_from_the_wheel_is_named(shelf: Shelf) -> None:
     shelf.add("c.bin", b"third", wheel_source("tinypack/c.bin"))
     with pytest.raises(FetchError, match=r"tinypack-1\.0-py3-none-any\.whl has no tinypack/c\.bin"):
         fetch_all(paths=shelf.paths)
@@ -66,7 +66,7 @@ def test_a_member_the_wheel_has_not_is_named(shelf: Shelf) -> None:
 
 
 @pytest.mark.usefixtures("wheels")
-def test_a_version_that_is_not_there_gives_pips_own_words(shelf: Shelf) -> None:
+def test_a_missing_version_is_reported_in_pips_own_words(shelf: Shelf) -> None:
     shelf.add("a.bin", b"first", wheel_source("tinypack/a.bin", version="9.9"))
     with pytest.raises(FetchError, match=r"No matching distribution found for tinypack==9\.9"):
         fetch_all(paths=shelf.paths)
@@ -120,7 +120,7 @@ def test_without_npm_the_rest_is_fetched_and_the_command_says_what_is_missing(
 
 
 @pytest.mark.usefixtures("wheels")
-def test_a_proxy_that_no_download_can_use_is_told_with_the_error(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unusable_proxy_is_named_in_the_download_error(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "socks4://proxy:1")
     shelf.add("a.bin", b"first", wheel_source("tinypack/a.bin", version="2.0"))
     with pytest.raises(FetchError, match=r"https_proxy=socks4://proxy:1: .* would be right"):

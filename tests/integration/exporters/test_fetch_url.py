@@ -33,7 +33,7 @@ def test_a_cut_answer_goes_on_where_it_stopped(catalogued: Shelf, file_server: F
     assert file_server.ranges == [None, "bytes=300000-", "bytes=500000-"]
 
 
-def test_a_later_call_goes_on_where_an_earlier_one_gave_up(catalogued: Shelf, file_server: FileServer) -> None:
+def test_a_later_call_resumes_an_interrupted_download(catalogued: Shelf, file_server: FileServer) -> None:
     file_server.cuts = [1000, 1000, 1000]
     with pytest.raises(FetchError, match=file_server.url):
         fetch(catalogued)
@@ -83,13 +83,13 @@ def test_another_file_is_refused_by_name_and_hashes_and_removed(shelf: Shelf, fi
     assert shelf.names == []
 
 
-def test_an_absent_file_says_so(catalogued: Shelf, file_server: FileServer) -> None:
+def test_a_missing_file_is_reported(catalogued: Shelf, file_server: FileServer) -> None:
     file_server.statuses = [404] * 5
     with pytest.raises(FetchError, match="404"):
         fetch(catalogued)
 
 
-def test_a_brief_failure_of_the_server_is_got_over(catalogued: Shelf, file_server: FileServer) -> None:
+def test_a_brief_server_failure_is_retried(catalogued: Shelf, file_server: FileServer) -> None:
     file_server.statuses = [503]
     fetch(catalogued)
     assert catalogued.content("file.bin") == file_server.content

@@ -62,7 +62,7 @@ def test_a_run_again_is_served_the_same(client: httpx.Client, fresh: bytes) -> N
     assert other.headers["cache-status"] == "Maskwright; fwd=miss"
 
 
-def test_a_refusal_again_is_the_same_refusal(client: httpx.Client) -> None:
+def test_a_repeated_refusal_is_the_same_refusal(client: httpx.Client) -> None:
     nobody = encode(flat(int(time.time()) % 250, 200 + int(time.time()) % 97), "PNG")
     for status in ("Maskwright; fwd=miss", "Maskwright; hit"):
         answer = client.post(RUN, files={"image": nobody})
@@ -72,7 +72,7 @@ def test_a_refusal_again_is_the_same_refusal(client: httpx.Client) -> None:
     assert (job["state"], job["error"]["code"]) == ("failed", "no_person")
 
 
-def test_a_job_that_is_known_is_done_at_once(client: httpx.Client, fresh: bytes) -> None:
+def test_a_job_with_a_cached_result_is_completed_at_once(client: httpx.Client, fresh: bytes) -> None:
     fields = {"mask_types": "dress,upper_body", "user_id": f"cache-{uuid.uuid4().hex}"}
     first = ended(client, client.post("/v1/jobs", files={"image": fresh}, data=fields).json())
     answer = client.post("/v1/jobs", files={"image": fresh}, data=fields)
@@ -90,7 +90,7 @@ def test_a_job_that_is_known_is_done_at_once(client: httpx.Client, fresh: bytes)
     assert artifacts(ended(client, second)).keys() == {"dress_mask.png", "upper_body_mask.png"}
 
 
-def test_a_job_that_is_known_waits_for_the_users_jobs_before_it(client: httpx.Client, fresh: bytes) -> None:
+def test_a_job_with_a_cached_result_waits_for_the_users_earlier_jobs(client: httpx.Client, fresh: bytes) -> None:
     user = {"user_id": f"cache-{uuid.uuid4().hex}"}
     client.post(RUN, files={"image": fresh}, data={"mask_types": "dress"}).raise_for_status()
     wanted = [*({"mask_types": "dress", "gender": f"new-{number}"} for number in range(4)), {"mask_types": "dress"}]
@@ -138,7 +138,9 @@ async def test_a_hundred_equal_jobs_are_one_computation(
     assert sum("infer" in job["timings_ms"] for job in done) == 1
 
 
-async def test_the_figures_show_in_the_table(stack: RunningStack, client: httpx.Client, fresh: bytes) -> None:
+async def test_cache_statistics_are_written_to_the_users_tables(
+    stack: RunningStack, client: httpx.Client, fresh: bytes
+) -> None:
     connection = await asyncpg.connect(stack.addresses()["POSTGRES_DSN"])
     try:
         before = await connection.fetchrow("SELECT * FROM cache_performance WHERE date = current_date")

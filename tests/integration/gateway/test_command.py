@@ -48,7 +48,7 @@ def test_copies_of_a_folder_are_its_mirror(gateway_url: str, astronaut: Path, tm
     assert inspect((out / "a" / "1.jpg").read_bytes()).format == "jpeg"
 
 
-def test_copies_never_go_where_the_photos_lie(gateway_url: str, astronaut: Path, tmp_path: Path) -> None:
+def test_copies_are_never_written_over_the_photos(gateway_url: str, astronaut: Path, tmp_path: Path) -> None:
     photo = shutil.copy(astronaut, tmp_path / "1.png")
     before = photo.read_bytes()
     arguments = ["run", "privacy_blur", str(tmp_path), "-o", str(tmp_path), "--url", gateway_url]

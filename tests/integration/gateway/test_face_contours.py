@@ -120,7 +120,7 @@ def test_everyone_gets_contours_of_their_own_and_the_largest_face_the_first(
     assert len(parse_landmarks(artifacts["landmarks.json"]).faces) == 2
 
 
-def test_what_the_photo_is_refused_for(client: httpx.Client, couple: bytes) -> None:
+def test_reasons_for_refusing_a_photo(client: httpx.Client, couple: bytes) -> None:
     assert_problem(client.post(RUN, files={"image": couple}, data={"face": "single"}), "several_faces")
     assert_problem(client.post(RUN, files={"image": encode(gradient(), "JPEG")}), "no_face")
     assert_problem(client.post(RUN, files={"image": b"%PDF-1.7"}), "image_unsupported")

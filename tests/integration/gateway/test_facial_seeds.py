@@ -133,7 +133,7 @@ def test_the_json_payload(caller: httpx.Client, folder: Path) -> None:
     assert (second["cached"], second["id"] != first["id"]) == (True, True)
 
 
-def test_a_body_that_says_nothing_of_its_type_is_json(caller: httpx.Client, folder: Path) -> None:
+def test_a_body_without_a_content_type_is_read_as_json(caller: httpx.Client, folder: Path) -> None:
     body = json.dumps({"image": base64.b64encode((folder / "face.jpg").read_bytes()).decode()}).encode()
     answer = caller.post(SUBMIT, content=body)
     assert "content-type" not in answer.request.headers
@@ -151,7 +151,7 @@ def test_load_tests_are_left_out_of_the_figures(caller: httpx.Client, folder: Pa
     eventually(lambda: stats()["cache_hits"] == before + 1, 20, "the one hit is counted")
 
 
-def test_a_photo_of_nobody_fails_with_the_reason(caller: httpx.Client) -> None:
+def test_a_photo_without_people_fails_with_the_reason(caller: httpx.Client) -> None:
     grey = base64.b64encode(_grey()).decode()
     task = caller.post(SUBMIT, json={"image": grey}).raise_for_status().json()
     told: dict[str, object] = {}

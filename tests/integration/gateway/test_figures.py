@@ -22,7 +22,7 @@ def get(url: str) -> httpx.Response:
 
 
 @pytest.mark.parametrize("path", ["", "/", "/metrics"])
-def test_they_have_a_port_of_their_own_where_it_is_set(gateway_with: Callable[..., str], path: str) -> None:
+def test_the_metrics_have_a_port_of_their_own_where_one_is_set(gateway_with: Callable[..., str], path: str) -> None:
     (port,) = free_ports(1)
     url = gateway_with(**MEMORY, PROMETHEUS_PORT=str(port))
     for address in (f"http://127.0.0.1:{port}{path}", f"{url}/metrics"):
@@ -35,7 +35,7 @@ def test_they_have_a_port_of_their_own_where_it_is_set(gateway_with: Callable[..
 
 
 @pytest.mark.parametrize("variable", ["PROMETHEUS_ENABLED", "ENABLE_METRICS"])
-def test_they_can_be_switched_off(gateway_with: Callable[..., str], variable: str) -> None:
+def test_the_metrics_can_be_switched_off(gateway_with: Callable[..., str], variable: str) -> None:
     (port,) = free_ports(1)
     url = gateway_with(**MEMORY, PROMETHEUS_PORT=str(port), **{variable: "false"})
     assert get(f"{url}/metrics").status_code == 404
@@ -43,7 +43,7 @@ def test_they_can_be_switched_off(gateway_with: Callable[..., str], variable: st
         get(f"http://127.0.0.1:{port}/metrics")
 
 
-def test_a_reader_that_does_not_read_holds_up_no_end() -> None:
+def test_a_subscriber_that_does_not_read_blocks_no_shutdown() -> None:
     port, api_port = free_ports(2)
     settings = {**MEMORY, "PROMETHEUS_PORT": str(port), "API_PORT": str(api_port), "LOG_LEVEL": "ERROR"}
     gateway = subprocess.Popen([sys.executable, "-m", "gateway"], cwd=CHECKOUT, env={**os.environ, **settings})

@@ -57,7 +57,7 @@ def test_a_hundred_megabytes_of_unknown_length(client: httpx.Client) -> None:
     assert_problem(answer, "body_too_large")
 
 
-def test_clients_that_leave_give_their_places_back(client: httpx.Client, person: bytes) -> None:
+def test_disconnected_clients_free_their_places(client: httpx.Client, person: bytes) -> None:
     lines = (f"POST {RUN} HTTP/1.1", "Host: x", "Content-Type: image/png", f"Content-Length: {len(person)}", "", "")
     head = "\r\n".join(lines).encode()
     for sent in (head, head + person[: len(person) // 2], head + person) * 20:

@@ -20,7 +20,7 @@ def run(url: str, photo: bytes) -> httpx.Response:
     return httpx.post(f"{url}{RUN}", files={"image": photo}, timeout=60, trust_env=False)
 
 
-def test_past_the_queue_requests_are_turned_away(gateway_with: GatewayWith, person: bytes) -> None:
+def test_requests_beyond_the_queue_are_refused(gateway_with: GatewayWith, person: bytes) -> None:
     url = gateway_with(QUEUE_MAX_SIZE="2", SERVICE_CONCURRENCY="1")
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda _: run(url, person), range(48)))
@@ -32,7 +32,7 @@ def test_past_the_queue_requests_are_turned_away(gateway_with: GatewayWith, pers
     eventually(lambda: run(url, person).status_code == 200, 10, "a place is free again")
 
 
-def test_without_triton_the_answer_comes_when_patience_ends(gateway_with: GatewayWith, person: bytes) -> None:
+def test_without_triton_the_answer_comes_at_the_end_of_the_wait(gateway_with: GatewayWith, person: bytes) -> None:
     (port,) = free_ports(1)
     url = gateway_with(TRITON_GRPC_URL=f"127.0.0.1:{port}", TRITON_PATIENCE_S="0.2")
     answer = run(url, person)

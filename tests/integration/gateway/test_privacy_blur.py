@@ -131,7 +131,9 @@ def test_objects_are_listed_with_box_and_score(client: httpx.Client, bus: Path) 
         (DETECT, {"thresholds": "face=2"}, "invalid_parameters"),
     ],
 )
-def test_what_is_refused(client: httpx.Client, person: bytes, path: str, fields: dict[str, str], code: str) -> None:
+def test_invalid_input_is_refused(
+    client: httpx.Client, person: bytes, path: str, fields: dict[str, str], code: str
+) -> None:
     assert_problem(client.post(path, files={"image": person}, data=fields), code)
 
 
@@ -164,7 +166,7 @@ def test_the_command_lists_objects(gateway_url: str, bus: Path, tmp_path: Path) 
     assert "bus" in {one["label"] for one in document["detections"]}
 
 
-async def test_a_model_that_is_not_here_makes_only_what_needs_it_unavailable(stack: RunningStack) -> None:
+async def test_a_missing_model_makes_only_its_own_pipelines_unavailable(stack: RunningStack) -> None:
     settings = Settings(triton_grpc_url=stack.triton)
     entry = build_registry(settings)["face_contours"]
     partial = replace(entry, name="partial", model="never_exported")

@@ -262,7 +262,7 @@ def test_every_gateway_tells_the_same_of_the_queue_and_the_cache(service: Servic
         assert told(worker) == {}
 
 
-def test_a_process_that_starts_counts_from_zero(stack: RunningStack, gateways: Callable[..., str]) -> None:
+def test_a_new_process_counts_from_zero(stack: RunningStack, gateways: Callable[..., str]) -> None:
     fresh = Service((gateways(**on_its_stores(stack)),))
     assert fresh.value("task_submissions_total") == 0
     assert fresh.value("api_requests_total", endpoint="/api/v1/frontal/crop/submit") == 0

@@ -70,7 +70,7 @@ def test_sound_goes_where_asked(gateway_url: str, video: Path, tmp_path: Path) -
     assert watch(tmp_path / "film.mp4").tracks == ["video:h264"]
 
 
-def test_what_is_no_video_is_reported_and_the_photo_beside_it_done(
+def test_a_broken_video_is_reported_and_the_photo_beside_it_is_done(
     gateway_url: str, astronaut: Path, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.mp4"

@@ -126,7 +126,7 @@ async def test_a_message_with_a_header_without_a_value_is_read(settings, topics,
     assert await request_ids(stores) == ["plain"]
 
 
-async def test_a_trace_goes_on(settings, topics, stores):
+async def test_a_given_trace_is_continued(settings, topics, stores):
     header = f"00-{TRACE}-00f067aa0ba902b7-01".encode()
     await topics.send(request(1, "traced"), headers=[("traceparent", header)])
     async with ingesting(settings, stores):
@@ -165,7 +165,7 @@ def _tried_or_paused(stores, ingestion) -> bool:
     return stores.jobs.tries > 0 or sum(ingestion.lag.values()) > 0
 
 
-async def test_a_record_that_nobody_can_read_is_stepped_over(settings, topics, stores):
+async def test_an_unreadable_record_is_skipped(settings, topics, stores):
     await topics.send(request(1, "before"))
     unreadable = built([request(1, "good"), request(1, "bad")], bad=[1])
     for partition in PARTITIONS:

@@ -16,7 +16,7 @@ OFFSETS = count()
 
 @given(st.lists(st.tuples(KEYS, VALUES), min_size=1, max_size=20))
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_whatever_a_message_holds_the_stores_keep_it(settings, stores, messages):
+async def test_the_stores_keep_any_message(settings, stores, messages):
     reader = MessageReader(settings, build_registry(settings)["body_masks"])
     read = [reader.read(Message("in", 0, next(OFFSETS), 0, key, value)) for key, value in messages]
     arrivals = [one for one in read if isinstance(one, Arrival)]

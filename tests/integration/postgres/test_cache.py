@@ -47,11 +47,11 @@ async def beside(settings):
 
 
 @pytest.mark.parametrize("holds", CONTRACT, ids=lambda holds: holds.__name__)
-async def test_it_keeps_the_contract(stores, holds: Callable[[Cache], Awaitable[None]]):
+async def test_the_cache_keeps_the_contract(stores, holds: Callable[[Cache], Awaitable[None]]):
     await holds(stores.cache)
 
 
-async def test_what_one_process_keeps_another_finds(stores, beside):
+async def test_a_result_cached_by_one_process_is_found_by_another(stores, beside):
     await stores.cache.keep(entry(1))
     assert await beside.find(key(1)) == CacheHit(key(1), DRAWN)
 
@@ -79,7 +79,7 @@ async def test_a_process_that_dies_frees_its_locks(settings, stores, sql):
         await asyncio.wait_for(waiting, 5)
 
 
-async def test_a_lock_can_be_had_at_once_after_its_connection_broke(stores, sql):
+async def test_a_lock_is_free_at_once_after_its_connection_broke(stores, sql):
     async with stores.cache.alone(key(1)):
         await sql.execute(f"SELECT pg_terminate_backend(pid) {HOLDERS}")
     async with stores.cache.alone(key(2)):
@@ -103,7 +103,7 @@ async def hold(cache: Cache, number: int = 1) -> None:
         pass
 
 
-async def test_a_result_lives_as_long_as_it_is_told(stores, sql):
+async def test_a_result_expires_at_the_given_time(stores, sql):
     await stores.cache.keep(entry(1, similarity=similarity()))
     await stores.cache.keep(entry(2, REFUSED, life_s=60.0))
     left = "SELECT extract(epoch FROM ttl_expires_at - now())::float8 FROM task_results ORDER BY task_id"
@@ -115,7 +115,7 @@ async def test_a_result_lives_as_long_as_it_is_told(stores, sql):
     assert (await stores.cache.stats(ALL_DAYS)).entries == 1
 
 
-async def test_cleaning_together_removes_each_once(stores, beside, sql):
+async def test_concurrent_cleaning_removes_each_entry_once(stores, beside, sql):
     for number in range(30):
         await stores.cache.keep(entry(number))
     await sql.execute(OLD, [f"task-{number}" for number in range(20)])
@@ -124,7 +124,7 @@ async def test_cleaning_together_removes_each_once(stores, beside, sql):
     assert await sql.fetchval("SELECT count(*) FROM task_results") == 10
 
 
-async def test_cleaning_together_evicts_no_more_than_it_must(settings, sql):
+async def test_concurrent_cleaning_evicts_no_more_than_needed(settings, sql):
     """The two used last stay, of five of which two and a bit fit."""
     tight = settings.model_copy(update={"cache_max_bytes": int(2.2 * MEGABYTE)})
     async with AsyncExitStack() as stack:
@@ -250,7 +250,7 @@ refusing = pytest.mark.parametrize(("tables", "refused"), REFUSED_ENTRIES.values
 
 
 @refusing
-async def test_a_job_ends_though_their_table_refuses_the_result(settings, sql, tables, refused):
+async def test_a_job_ends_although_the_users_table_refuses_the_result(settings, sql, tables, refused):
     await sql.execute(tables)
     async with open_postgres(settings, announce, Signals()) as opened:
         await opened.jobs.submit([request()])
@@ -261,14 +261,14 @@ async def test_a_job_ends_though_their_table_refuses_the_result(settings, sql, t
 
 
 @refusing
-async def test_a_run_is_answered_though_their_table_refuses_the_result(settings, sql, tables, refused):
+async def test_a_run_is_answered_although_the_users_table_refuses_the_result(settings, sql, tables, refused):
     await sql.execute(tables)
     async with open_postgres(settings, announce, Signals()) as opened:
         await opened.cache.keep(refused)
         assert await opened.cache.find(refused.key) is None
 
 
-async def test_a_table_that_is_broken_is_a_cache_that_is_away(stores, sql):
+async def test_a_broken_table_counts_as_an_unreachable_cache(stores, sql):
     """And what was counted meanwhile is not lost."""
     stores.cache.count(entry())
     await sql.execute("ALTER TABLE task_results RENAME TO moved; ALTER TABLE cache_traffic RENAME TO gone")
@@ -288,7 +288,7 @@ async def test_a_job_that_ends_brings_its_result(stores):
     assert await stores.cache.find(key(1)) is not None
 
 
-async def test_a_lease_that_is_over_brings_no_result(stores, sql):
+async def test_an_expired_lease_stores_no_result(stores, sql):
     await stores.jobs.submit([request()])
     (lease,) = await stores.jobs.claim("worker", 1, LEASE_S)
     await stores.jobs.release(lease)
@@ -296,7 +296,7 @@ async def test_a_lease_that_is_over_brings_no_result(stores, sql):
     assert await sql.fetchval("SELECT count(*) FROM task_results") == 0
 
 
-async def test_a_job_may_come_with_its_outcome(stores):
+async def test_a_job_may_be_submitted_with_its_outcome(stores):
     job = request("ann", outcome=DONE)
     (submission,) = await stores.jobs.submit([job])
     assert (submission.result, submission.job.state, submission.job.outcome) == ("created", "completed", DONE)
@@ -304,7 +304,7 @@ async def test_a_job_may_come_with_its_outcome(stores):
     assert (await stores.jobs.submit([replace(job, id=request().id)]))[0].result == "known"
 
 
-async def test_a_job_that_comes_with_its_outcome_is_announced_once(stores, sql):
+async def test_a_job_submitted_with_its_outcome_is_announced_once(stores, sql):
     told = (Callback("message", "topic"), Callback("webhook", "https://example.com/"))
     job = request("ann", outcome=DONE, callbacks=told)
     for again in (job, job, replace(job, id=request().id)):
@@ -314,7 +314,7 @@ async def test_a_job_that_comes_with_its_outcome_is_announced_once(stores, sql):
     assert await sql.fetchval("SELECT count(*) FROM deliveries") == 2
 
 
-async def test_counts_outlast_their_process(settings):
+async def test_counts_survive_the_end_of_their_process(settings):
     async with open_postgres(settings, announce, Signals()) as opened:
         opened.cache.count(entry())
     async with open_postgres(settings, announce, Signals()) as opened:
@@ -322,7 +322,7 @@ async def test_counts_outlast_their_process(settings):
 
 
 @given(photo_hash=st.integers(0, 2**64 - 1), flips=st.sets(st.integers(0, 63), max_size=15))
-def test_some_band_is_near_where_the_whole_is(photo_hash: int, flips: set[int]):
+def test_similar_hashes_share_at_least_one_near_band(photo_hash: int, flips: set[int]):
     """By the pigeonhole principle; and no band is looked up that is farther."""
     other = photo_hash ^ sum(1 << flip for flip in flips)
     _, _, _, *bands = near_values(similarity(photo_hash), len(flips))

@@ -59,7 +59,7 @@ async def test_parameters_are_read_for_work_alone(stores, stored):
     assert [job.request for job in shown] == [replace(given, parameters="")] * len(shown)
 
 
-async def test_a_list_is_without_what_was_found_where_that_is_large(stores):
+async def test_job_lists_omit_large_results(stores):
     for name, some in (("small", 20), ("large", 20_000)):
         await stores.jobs.submit([request(name)])
         (lease,) = await claim(stores)
@@ -80,7 +80,7 @@ async def test_text_that_no_column_can_hold_is_replaced(stores):
     assert job.outcome.failure == Failure("no_person", "\N{REPLACEMENT CHARACTER}")
 
 
-async def test_the_lease_that_ended_a_job_may_say_so_again(stores):
+async def test_ending_a_job_twice_with_one_lease_succeeds(stores):
     await stores.jobs.submit([request(callbacks=(MESSAGE,))])
     (lease,) = await claim(stores)
     assert await stores.jobs.finish(lease, DONE)
@@ -90,7 +90,7 @@ async def test_the_lease_that_ended_a_job_may_say_so_again(stores):
     assert len(await stores.outbox.of_job(job.id)) == 1
 
 
-async def test_the_lease_that_put_a_job_back_may_say_so_again(stores):
+async def test_putting_a_job_back_twice_with_one_lease_succeeds(stores):
     await stores.jobs.submit([request()])
     (lease,) = await claim(stores)
     assert await stores.jobs.release(lease)
@@ -125,7 +125,7 @@ async def test_the_same_message_after_its_job_was_deleted_is_no_new_job(stores):
     assert await claim(stores) == []
 
 
-async def test_columns_that_a_newer_version_adds_do_no_harm(stores, sql):
+async def test_columns_added_by_a_newer_version_do_no_harm(stores, sql):
     for number in range(2):
         await stores.jobs.submit([job := request("ann", outcome=MISTAKEN), request("ann")])
         await run(stores)
@@ -133,7 +133,7 @@ async def test_columns_that_a_newer_version_adds_do_no_harm(stores, sql):
         await sql.execute(f"ALTER TABLE jobs ADD COLUMN newer_{number} integer")
 
 
-async def test_finding_jobs_by_what_they_are(stores):
+async def test_jobs_are_found_by_their_fields(stores):
     jobs = [request("ann"), request("bob", pipeline="detect"), request("ann"), request("ann")]
     await stores.jobs.submit(jobs)
     await stores.jobs.cancel(jobs[3].id)
@@ -165,7 +165,7 @@ async def test_the_counts(stores, sql):
     assert await stores.jobs.finished() == 1
 
 
-async def test_workers_that_are_long_dead_are_forgotten(stores, sql):
+async def test_long_dead_workers_are_forgotten(stores, sql):
     await stores.jobs.renew("dead", 7, [], LEASE_S)
     await sql.execute("UPDATE workers SET seen_at = now() - interval '2 days'")
     await stores.jobs.renew("left", 3, [], LEASE_S)
@@ -246,7 +246,7 @@ async def test_the_users_rows_are_one_tenants(settings, sql):
         assert await sql.fetchval("SELECT count(*) FROM user_mask_outputs") == 0
 
 
-async def test_a_message_is_the_same_one_after_its_tenant_was_named_anew(stores):
+async def test_a_message_is_recognised_after_its_tenant_was_renamed(stores):
     (first,) = await stores.jobs.submit([job := request("ann")])
     (again,) = await stores.jobs.submit([replace(job, tenant="acme")])
     assert (again.job, again.result) == (first.job, "known")
@@ -272,7 +272,7 @@ async def test_every_mask_has_its_column(stores, sql):
 
 
 @pytest.mark.parametrize("outcome", [AWAY, masks("dress")])
-async def test_an_earlier_job_leaves_a_later_ones_row(settings, sql, outcome):
+async def test_an_earlier_job_does_not_overwrite_a_later_jobs_row(settings, sql, outcome):
     async with open_postgres(settings.model_copy(update={"user_concurrency": 2}), announce, Signals()) as stores:
         await stores.jobs.submit([request("ann"), late := request("ann")])
         first, second = await claim(stores, 2)

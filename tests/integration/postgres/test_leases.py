@@ -24,7 +24,7 @@ async def test_a_worker_that_lost_a_job_cannot_change_it(stores, sql):
     assert await stores.jobs.finish(new, DONE)
 
 
-async def test_a_late_lease_holds_as_long_as_nobody_else_has_the_job(stores, sql):
+async def test_an_expired_lease_holds_until_another_worker_takes_the_job(stores, sql):
     await stores.jobs.submit([request("ann")])
     (lease,) = await claim(stores)
     await expire(sql)
@@ -34,7 +34,7 @@ async def test_a_late_lease_holds_as_long_as_nobody_else_has_the_job(stores, sql
     assert await stores.jobs.finish(lease, DONE)
 
 
-async def test_a_cancelled_job_is_lost_to_its_worker(stores):
+async def test_a_worker_loses_the_lease_of_a_cancelled_job(stores):
     await stores.jobs.submit([job := request("ann")])
     (lease,) = await claim(stores)
     assert (await stores.jobs.cancel(job.id)).outcome.failure.code == "cancelled"

@@ -43,7 +43,7 @@ async def test_finishing(wired):
 
 
 @pytest.mark.parametrize(("verb", "attempts"), [("release", 0), ("retry", 1)])
-async def test_putting_back(wired, verb, attempts):
+async def test_putting_a_job_back(wired, verb, attempts):
     wire, stores = wired
     await stores.jobs.submit([request("ann")])
     (lease,) = await stores.jobs.claim("worker", 1, LEASE_S)

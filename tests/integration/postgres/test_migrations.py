@@ -66,7 +66,7 @@ def test_a_migration_locks_readers_out_only_after_its_long_work(step):
         ("upload", "http://127.0.0.1:80/upload"),
     ],
 )
-async def test_deliveries_of_a_version_without_lanes_go_in_theirs(settings, sql, kind, destination):
+async def test_deliveries_of_a_version_without_lanes_get_their_lanes(settings, sql, kind, destination):
     before = [migration for migration in known_migrations() if migration.version < LANES]
     await migrated(settings, *before)
     await sql.execute(
@@ -102,7 +102,7 @@ async def test_a_newer_database_is_refused(settings):
         await prepare(settings)
 
 
-async def test_what_an_older_version_left_in_s3_is_removed_after_the_upgrade(settings, sql):
+async def test_objects_of_an_older_version_are_removed_after_the_upgrade(settings, sql):
     await migrated(settings, *[one for one in known_migrations() if one.version < 11])
     columns = (
         "id, pipeline, user_id, request_id, fingerprint, parameters, image_kind, image_location, priority, source, "
@@ -152,7 +152,7 @@ async def test_a_refused_login_is_said_at_once(settings):
 
 
 @pytest.mark.parametrize("password", ["sesame/open", "sesame#open", "sesame?open", "[sesame"])
-async def test_a_password_that_breaks_the_address_is_not_quoted(settings, password):
+async def test_a_password_that_makes_the_address_invalid_is_not_shown(settings, password):
     place = settings.postgres_dsn.get_secret_value().rpartition("@")[2]
     with pytest.raises(SettingsError, match=r"^POSTGRES_DSN=…: .*percent-encoded") as caught:
         await prepare(Settings(postgres_dsn=f"postgresql://app:{password}@{place}"))
@@ -170,7 +170,7 @@ async def test_a_user_without_the_right_to_make_the_schema_is_told_what_to_run(s
     assert await sql.fetchval("SELECT to_regclass('maskwright.task_results') IS NOT NULL"), "public is closed to him"
 
 
-async def test_another_owner_of_the_users_table_is_told_so(settings, sql):
+async def test_another_owner_of_the_users_table_is_reported(settings, sql):
     await sql.execute(SEED_TABLE)
     user = await role(sql)
     await sql.execute(f"CREATE SCHEMA maskwright AUTHORIZATION {user}")

@@ -22,7 +22,7 @@ async def heard(settings):
         yield signals
 
 
-async def test_a_new_job_is_work(stores, heard):
+async def test_a_new_job_wakes_waiting_workers(stores, heard):
     with heard.subscribe(WORK) as work:
         await stores.jobs.submit([request()])
         assert await work.wait(PATIENCE_S)

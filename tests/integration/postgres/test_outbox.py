@@ -51,7 +51,7 @@ async def test_a_taken_delivery_stays_in_the_lane_it_was_taken_from(stores, sql)
     assert taken.content.lane == lane
 
 
-async def test_a_relay_that_died_leaves_them_to_others(stores):
+async def test_deliveries_of_a_dead_relay_go_to_others(stores):
     await owed(stores)
     await take_due(stores.outbox, 0.0, "message")
     (again,) = await take_due(stores.outbox, 0.0, "message")
@@ -121,6 +121,6 @@ async def test_bodies_that_were_delivered_are_not_kept(stores, sql):
     assert [(row["state"], row["body"]) for row in rows] == [("delivered", b"")] * 2
 
 
-async def test_the_bodies_of_a_jobs_deliveries_are_not_read(stores):
+async def test_showing_a_job_does_not_read_its_deliveries_bodies(stores):
     (job,) = await owed(stores)
     assert [one.content.body for one in await stores.outbox.of_job(job.id)] == [b"", b""]

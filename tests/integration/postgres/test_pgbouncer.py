@@ -68,7 +68,7 @@ def direct(postgres_dsn: str) -> str:
 
 
 @pytest.mark.parametrize("mode", ["transaction", "tight", "lenient", "session"])
-async def test_jobs_go_their_way(poolers, direct, mode):
+async def test_jobs_run_to_their_end_through_pgbouncer(poolers, direct, mode):
     settings = Settings(postgres_dsn=through(poolers[mode], direct), max_retries=1, lease_s=LEASE_S)
     async with open_postgres(settings, announce, Signals()) as stores:
         jobs = [
@@ -112,7 +112,7 @@ async def test_results_are_computed_once_by_several_processes(poolers, direct):
 
 
 @pytest.mark.parametrize(("mode", "straight"), [("session", False), ("transaction", True)])
-async def test_changes_are_heard_at_once_where_a_session_lasts(poolers, direct, mode, straight):
+async def test_changes_are_notified_at_once_on_a_lasting_session(poolers, direct, mode, straight):
     listen = {"postgres_listen_dsn": direct} if straight else {}
     settings = Settings(postgres_dsn=through(poolers[mode], direct), **listen)
     signals = Signals()
@@ -124,7 +124,7 @@ async def test_changes_are_heard_at_once_where_a_session_lasts(poolers, direct, 
             assert not await work.wait(1.2), "nobody asks again and again"
 
 
-async def test_changes_are_asked_for_where_no_session_lasts(poolers, direct):
+async def test_changes_are_polled_behind_a_pooler_without_sessions(poolers, direct):
     signals = Signals()
     with signals.subscribe(WORK) as work:
         async with open_postgres(Settings(postgres_dsn=through(poolers["transaction"], direct)), announce, signals):
@@ -132,7 +132,7 @@ async def test_changes_are_asked_for_where_no_session_lasts(poolers, direct):
                 assert await work.wait(PATIENCE_S)
 
 
-async def test_a_server_for_each_statement_is_refused(poolers, direct):
+async def test_statement_pooling_is_refused(poolers, direct):
     with pytest.raises(SettingsError, match=r"^POSTGRES_DSN=…: .*set its pool_mode to transaction or session$"):
         await prepare(Settings(postgres_dsn=through(poolers["statement"], direct)))
 

@@ -84,7 +84,7 @@ async def test_a_replayed_job_waits_for_its_turn(stores):
     assert [lease.job.id for lease in await stores.jobs.claim("worker", 9, LEASE_S)] == [job.id]
 
 
-async def test_a_job_is_over_once_nobody_can_replay_it(stores):
+async def test_a_job_is_final_once_it_cannot_be_replayed(stores):
     replayed, dropped = await failed_from_kafka(stores), await failed_from_kafka(stores)
     assert await stores.jobs.over([replayed.id, dropped.id, uuid4()]) == {replayed.id: False, dropped.id: False}
     of_dropped, of_replayed = await stores.dead_letters.entries(10)
@@ -99,7 +99,7 @@ async def test_a_deleted_job_has_no_dead_letter(stores):
     assert await stores.dead_letters.entries(10) == []
 
 
-async def test_a_message_has_a_job_begun_anew_once(stores):
+async def test_a_message_restarts_a_job_only_once(stores):
     job, message, another = await failed_from_kafka(stores), uuid4(), uuid4()
     for by, begun in ((message, True), (message, False), (another, True), (another, False)):
         assert await stores.dead_letters.replay_job(job.id, by) is begun

@@ -66,7 +66,7 @@ async def test_a_users_jobs_run_one_by_one_while_others_overtake(processes):
     assert set(ended.values()) == {1}
 
 
-async def test_claims_at_once_are_full_and_go_round_the_tenants(processes):
+async def test_concurrent_claims_are_full_and_serve_every_tenant(processes):
     store = processes[0].jobs
     await store.submit([request(tenant="acme", priority=10) for _ in range(60)])
     await store.submit([request(tenant=f"guest-{number}", priority=-10) for number in range(6)])
@@ -77,7 +77,7 @@ async def test_claims_at_once_are_full_and_go_round_the_tenants(processes):
     assert [tenants[f"guest-{number}"] for number in range(6)] == [1] * 6
 
 
-async def test_claims_at_once_of_few_jobs_take_each_once(processes):
+async def test_concurrent_claims_take_each_job_once(processes):
     for _ in range(10):
         await processes[0].jobs.submit([request(tenant=tenant) for tenant in ("a", "b", "c")])
         claims = [stores.jobs.claim(f"worker-{number}", 2, LEASE_S) for number, stores in enumerate(processes * 2)]

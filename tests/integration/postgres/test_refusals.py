@@ -55,7 +55,7 @@ async def failure(answer: bytes) -> BaseException:
         ("57P03", "the database system is not yet accepting connections"),
     ],
 )
-async def test_a_refusal_that_passes_is_waited_for(code, message):
+async def test_a_temporary_refusal_is_retried(code, message):
     error = await failure(refusal(code, message))
     assert isinstance(error, TRANSIENT)
     assert message in str(error)

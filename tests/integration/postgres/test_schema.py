@@ -81,7 +81,7 @@ async def test_a_database_with_tables_of_the_same_names_is_shared(settings, plai
     assert await tables(plain, "maskwright") == {*OWN, "schema_migrations"}
 
 
-async def test_what_users_query_is_found_without_a_schema(settings, plain):
+async def test_tables_that_users_query_are_found_without_a_schema_name(settings, plain):
     await works(settings)
     assert await plain.fetchval("SELECT upper_body_mask FROM user_mask_outputs") == "upper_body_mask.png"
     assert await plain.fetchval("SELECT count(*) FROM task_results") == 1
@@ -137,7 +137,7 @@ async def test_users_of_the_former_tables_may_use_the_moved_ones(settings, plain
     assert await plain.fetchval("SELECT count(*) FROM maskwright.jobs") == 1
 
 
-async def test_a_former_version_that_runs_keeps_its_tables(settings, plain):
+async def test_a_running_former_version_keeps_its_tables(settings, plain):
     await former_installation(plain)
     running = await asyncpg.connect(
         settings.postgres_dsn.get_secret_value(), server_settings={"application_name": "maskwright"}

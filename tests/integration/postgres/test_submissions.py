@@ -39,7 +39,7 @@ async def kept(request, settings):
             yield stores
 
 
-async def test_a_message_that_comes_again_is_known_and_counted_once(kept):
+async def test_a_redelivered_message_is_recognised_and_counted_once(kept):
     instruments = Instruments("gateway")
     submit = counting(kept.jobs, instruments)
     message, ended = request("ann", source=FROM_KAFKA), request("bob", source=FROM_KAFKA, outcome=AWAY)
@@ -54,7 +54,7 @@ async def test_a_message_that_comes_again_is_known_and_counted_once(kept):
     assert instruments.registry.get_sample_value("errors_total", labels) == 1
 
 
-async def test_a_message_whose_keeping_was_not_answered_is_counted_when_it_comes_again(settings):
+async def test_a_message_whose_commit_got_no_reply_is_counted_on_redelivery(settings):
     instruments, message = Instruments("gateway"), request("ann", source=FROM_KAFKA)
     async with wire_to(settings.postgres_dsn.get_secret_value()) as (wire, dsn):
         changed = settings.model_copy(update={"postgres_dsn": type(settings)(postgres_dsn=dsn).postgres_dsn})

@@ -123,7 +123,7 @@ async def test_a_server_without_tls_is_told_at_once(postgres_dsn):
     assert await encrypted(f"{postgres_dsn}?sslmode=prefer") is False
 
 
-async def test_a_sockets_folder_is_a_host(server):
+async def test_a_socket_folder_is_accepted_as_host(server):
     settings = Settings(db_host=str(server.folder), db_port=server.port, db_database="postgres")
     async with open_session(read_address(settings.postgres_dsn.get_secret_value())) as session:
         assert (await session.fetchrow("SELECT inet_client_addr() AS address"))["address"] is None
@@ -135,7 +135,7 @@ async def test_an_ipv6_address_is_a_host(server):
     assert await encrypted(settings.postgres_dsn.get_secret_value())
 
 
-async def test_the_host_that_takes_writes_is_found(server):
+async def test_the_database_host_that_accepts_writes_is_found(server):
     dsn = f"host=127.0.0.1,localhost port=1,{server.port} user=postgres password=sesame dbname=postgres"
     assert await encrypted(dsn)
 

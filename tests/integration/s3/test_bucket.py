@@ -63,7 +63,7 @@ async def test_a_link_reads_without_credentials_as_long_as_it_is_whole(buckets, 
         assert (await anybody.get(url.partition("?")[0])).status_code == 403
 
 
-async def test_a_photo_of_several_parts_is_whole(buckets):
+async def test_a_photo_uploaded_in_parts_is_complete(buckets):
     photo = os.urandom(20 * 1024 * 1024)
     await buckets.photos.put("photo", photo, "image/jpeg")
     assert (await buckets.photos.get("photo")).data == photo
@@ -92,7 +92,7 @@ async def test_a_removed_object_is_missing_and_may_be_removed_again(buckets):
     assert await buckets.artifacts.keys("c/") == []
 
 
-async def test_buckets_that_are_there_are_kept(settings, buckets):
+async def test_existing_buckets_are_kept(settings, buckets):
     await buckets.artifacts.put("k", b"mask", "image/png")
     async with open_buckets(settings) as again:
         assert (await again.artifacts.get("k")).data == b"mask"
@@ -129,7 +129,7 @@ async def test_a_photo_in_an_allowed_bucket_is_read(settings, buckets):
     ("location", "code"),
     [("{masks}/never.jpg", "object_missing"), ("{photos}/k", "invalid_parameters"), ("{masks}/", "invalid_parameters")],
 )
-async def test_a_photo_that_cannot_be_read_is_a_problem(settings, buckets, location, code):
+async def test_an_unreadable_photo_gets_a_problem_answer(settings, buckets, location, code):
     await buckets.photos.put("k", b"photo", "image/jpeg")
     names = {"masks": settings.minio_bucket, "photos": settings.minio_photo_bucket}
     with pytest.raises(Problem) as caught:
@@ -170,7 +170,7 @@ async def test_a_compressed_photo_is_decoded_or_its_error_named(settings, body, 
                 await reading
 
 
-def test_a_write_that_nobody_waits_for_sends_no_further_part(settings):
+def test_an_abandoned_upload_sends_no_further_part(settings):
     class Slow(Timed):
         """Its time is over after the first part."""
 

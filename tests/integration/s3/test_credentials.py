@@ -175,7 +175,7 @@ async def test_keys_of_the_settings_are_used_and_nobody_is_asked(
     assert authority.asked == []
 
 
-async def test_without_any_keys_it_is_told_at_once_who_was_asked(
+async def test_missing_credentials_are_reported_with_every_source_tried(
     s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (silent,) = free_ports(1)
@@ -208,7 +208,7 @@ async def test_a_metadata_service_that_does_not_answer_is_not_waited_for(
     assert time.monotonic() - began < 6
 
 
-async def test_a_machine_without_metadata_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_machine_without_a_metadata_service_causes_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """192.0.2.1 (RFC 5737) is nobody's: packets to it are lost, or refused on the way."""
     monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
     monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://192.0.2.1")
@@ -272,7 +272,7 @@ async def test_a_link_is_signed_at_once_with_the_last_keys_while_new_ones_are_wa
     assert (await fetching).access_key == "new"
 
 
-async def test_keys_that_s3_takes_for_over_are_fetched_anew(
+async def test_keys_that_s3_calls_expired_are_fetched_again(
     authority: Authority, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")

@@ -82,7 +82,9 @@ async def test_objects_are_removed_one_by_one_where_they_cannot_be_together(
     assert sum(request.deletes_many for request in gateway.asked) == 1, "it is asked once and remembered"
 
 
-async def test_a_server_that_stumbles_at_many_is_asked_for_many_again(buckets: S3Buckets, gateway: Gateway) -> None:
+async def test_a_server_that_failed_a_batch_removal_is_asked_for_batches_again(
+    buckets: S3Buckets, gateway: Gateway
+) -> None:
     keys = await fill(buckets.artifacts, ["a", "b"])
     gateway.rule = lambda request: refusal(503, "SlowDown") if request.deletes_many else None
     with pytest.raises(Problem, match="S3"):
@@ -145,9 +147,7 @@ async def test_every_version_is_removed_where_a_bucket_keeps_them(fresh: Setting
         assert [item.object_name for item in left] == ["a/12"]
 
 
-async def test_a_bucket_that_may_not_be_asked_about_versions_is_used_all_the_same(
-    buckets: S3Buckets, gateway: Gateway
-) -> None:
+async def test_a_bucket_whose_versioning_may_not_be_read_is_still_used(buckets: S3Buckets, gateway: Gateway) -> None:
     gateway.rule = lambda request: refusal(403, "AccessDenied") if request.query.startswith("versioning") else None
     await buckets.artifacts.remove(await fill(buckets.artifacts, ["a", "b"]))
     assert await buckets.artifacts.keys("") == []

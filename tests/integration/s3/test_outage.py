@@ -92,7 +92,7 @@ async def test_callers_do_not_wait_for_a_hanging_server_which_is_used_again_late
             assert (await answered(lambda: buckets.artifacts.get("k"))).data == b"mask"
 
 
-async def test_a_killed_server_is_missed_and_used_again_when_it_is_back(server):
+async def test_a_killed_server_is_noticed_and_used_again_when_it_is_back(server):
     with server.running():
         opened = open_buckets(server.settings)
         buckets = await opened.__aenter__()
@@ -133,7 +133,7 @@ async def test_without_a_server_opening_ends_and_names_the_setting(monkeypatch):
         (400, "TooManyBuckets", "S3 refuses us: TooManyBuckets"),
     ],
 )
-async def test_a_server_that_will_refuse_again_is_told_at_once(monkeypatch, status, code, says):
+async def test_a_permanent_refusal_of_the_server_is_reported_at_once(monkeypatch, status, code, says):
     monkeypatch.delenv("MINIO_REGION", raising=False)
     monkeypatch.setenv("AWS_REGION", "mars")
     with (
@@ -156,7 +156,7 @@ async def test_an_html_page_is_not_taken_for_an_s3_server(monkeypatch):
 
 
 @pytest.mark.parametrize("bucket", ["a..b", "bücket", "192.168.1.1"])
-async def test_a_bucket_that_cannot_be_is_named_with_its_variable(monkeypatch, bucket):
+async def test_an_impossible_bucket_name_is_reported_with_its_variable(monkeypatch, bucket):
     monkeypatch.setenv("S3_BUCKET", bucket)
     monkeypatch.delenv("MINIO_BUCKET", raising=False)
     with (

@@ -80,7 +80,7 @@ async def test_a_bad_photo_fails_at_once(desk: Desk, start_worker: StartWorker, 
     await desk.emptied()
 
 
-async def test_a_photos_server_that_stumbles_is_asked_again(
+async def test_a_photo_server_that_fails_briefly_is_asked_again(
     desk: Desk, start_worker: StartWorker, photo: bytes
 ) -> None:
     answers = [reply(503), reply(503), reply(200, photo)]
@@ -95,7 +95,7 @@ async def test_a_photos_server_that_stumbles_is_asked_again(
     assert job.last_failure is None or job.last_failure.code == "url_unreachable"
 
 
-async def test_another_worker_finishes_what_a_killed_one_had_in_hand(
+async def test_another_worker_finishes_a_killed_workers_jobs(
     desk: Desk, start_worker: StartWorker, photo: bytes
 ) -> None:
     first = start_worker()
@@ -126,7 +126,7 @@ async def test_a_database_that_dies_is_waited_for(
         await until(lambda: asyncio.to_thread(worker.answers), 30, "every part works again")
 
 
-async def test_a_stopped_worker_ends_what_it_has_and_leaves_the_rest(
+async def test_a_stopped_worker_finishes_its_jobs_and_leaves_the_rest(
     desk: Desk, start_worker: StartWorker, photo: bytes
 ) -> None:
     worker = start_worker()

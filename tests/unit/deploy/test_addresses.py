@@ -121,7 +121,7 @@ def test_a_shell_with_the_address_of_a_former_version_still_means_the_embedded_d
     assert addresses(tmp_path).environment() == first.environment()
 
 
-def test_somebody_elses_servers_on_our_default_ports_are_not_ours(
+def test_another_stacks_servers_on_our_default_ports_are_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     local = {"MINIO_ENDPOINT": "127.0.0.1:9000", "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9092"}

@@ -61,7 +61,7 @@ def _can_collapse(folder: Path) -> bool:
     return done
 
 
-def test_following_goes_on_after_a_rotation(log: Path) -> None:
+def test_following_a_log_continues_after_a_rotation(log: Path) -> None:
     log.write_bytes(b"before\n")
     lines = follow([log])
     found = []

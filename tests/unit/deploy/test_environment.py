@@ -125,12 +125,12 @@ def test_an_environment_that_does_not_work_is_made_anew(checkout: Checkout, harm
     assert checkout.run() == ["found for []", "made"]
 
 
-def test_what_cannot_work_is_said_before_anything_is_made(checkout: Checkout) -> None:
+def test_an_impossible_addition_is_refused_before_anything_is_written(checkout: Checkout) -> None:
     checkout.says("preflight.sh", "echo 'ok: one'; echo 'no: two'; echo 'no: three'; exit 1")
     assert checkout.run() == ["✗ two", "✗ three"]
 
 
-def test_a_taken_port_is_said_where_the_environment_is_there_too(checkout: Checkout) -> None:
+def test_a_taken_port_is_reported_even_where_the_environment_exists(checkout: Checkout) -> None:
     checkout.installed(str(checkout.folder))
     checkout.says("preflight.sh", 'echo "no: $1"; exit 1')
     assert checkout.run("install") == []

@@ -77,7 +77,7 @@ def test_a_volume_that_kubernetes_opens_to_the_pods_group_is_taken(
     assert folders.home.stat().st_mode & 0o027 == 0
 
 
-def test_what_an_earlier_version_left_open_is_closed(folders: Folders) -> None:
+def test_folders_left_open_by_an_earlier_version_are_closed(folders: Folders) -> None:
     for path in (folders.home, folders.logs, folders.data):
         path.chmod(0o755)
     for path in (folders.log("triton"), folders.state, folders.secrets):
@@ -113,7 +113,7 @@ def test_data_of_an_earlier_version_are_given_to_the_servers_and_strangers_files
 
 
 @as_root
-def test_a_home_keeps_its_users_wherever_it_is_moved(folders: Folders, tmp_path: Path) -> None:
+def test_a_moved_home_folder_keeps_its_user_numbers(folders: Folders, tmp_path: Path) -> None:
     servers, decoder = folders.servers, folders.decoder
     assert FIRST <= servers.uid < decoder.uid <= LAST
     moved = Folders(folders.home.rename(tmp_path / "moved"))

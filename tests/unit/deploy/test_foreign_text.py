@@ -110,7 +110,7 @@ def test_state_with_terminal_codes_prints_none(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.usefixtures("home")
-def test_a_shell_gets_nothing_but_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_env_prints_only_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     state = StackState(os.getpid(), "ready")
     monkeypatch.setattr(launcher, "running", lambda _folders: state)
     for running in ({"A;touch /tmp/x": "1"}, {"API_PORT": "1\x1b[2J"}, {"a b": "1"}, {"": "1"}):

@@ -28,7 +28,7 @@ def _no_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("driver")
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_gpu_that_is_there_will_do(number: int) -> None:
+def test_an_existing_gpu_is_accepted(number: int) -> None:
     hardware.require_gpu(Settings(schp_device="cuda", gpu_id=number))
 
 
@@ -53,7 +53,7 @@ def test_triton_sees_the_gpu_that_was_chosen(monkeypatch: pytest.MonkeyPatch) ->
     assert hardware.visible_devices(Settings(gpu_id=3, schp_device="cpu")) == ""
 
 
-def test_a_choice_of_the_environment_gives_way_to_the_setting_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_setting_overrides_the_environments_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-7")
     assert hardware.visible_devices(Settings()) == "GPU-7"
     assert hardware.visible_devices(Settings(gpu_id=0)) == "0"

@@ -91,7 +91,7 @@ def test_an_interpreter_that_is_named_comes_first(path: SearchPath) -> None:
     assert path.run(PYTHON="mine") == (str(chosen), [])
 
 
-def test_one_that_is_named_and_does_not_fit_is_passed_over_with_a_line(path: SearchPath) -> None:
+def test_a_named_interpreter_that_does_not_fit_is_skipped_with_a_message(path: SearchPath) -> None:
     chosen = path.says("python3.13", FITS)
     old = path.says("mine", OLD, "my folder")
     said = f"PYTHON={old} does not fit ({old} is Python 3.10): taking {chosen}"
@@ -113,7 +113,7 @@ def test_the_environment_that_is_there_is_kept(path: SearchPath) -> None:
     assert path.run(str(own)) == (str(own), [])
 
 
-def test_without_one_that_fits_uv_fetches_one_and_says_so(path: SearchPath) -> None:
+def test_uv_fetches_an_interpreter_and_says_so_where_none_fits(path: SearchPath) -> None:
     old = path.says("python3", OLD)
     path.says(
         "uv",
@@ -129,14 +129,14 @@ def test_without_one_that_fits_uv_fetches_one_and_says_so(path: SearchPath) -> N
     assert path.run() == (chosen, [])
 
 
-def test_one_that_uv_has_is_taken_without_a_download(path: SearchPath) -> None:
+def test_an_interpreter_that_uv_has_is_used_without_a_download(path: SearchPath) -> None:
     chosen = path.says("python3", FITS, "kept by uv")
     path._folders.pop()
     path.says("uv", f'case "$1 $2 $4" in "python find 3.12") echo "{chosen}" ;; *) [ "$1" = --version ] ;; esac')
     assert path.run() == (str(chosen), [])
 
 
-def test_without_uv_it_comes_by_pip_less_the_settings_that_put_it_elsewhere(path: SearchPath) -> None:
+def test_without_uv_pip_installs_it_and_ignores_settings_of_the_target(path: SearchPath) -> None:
     path.says(
         "python3",
         """
@@ -171,7 +171,7 @@ def test_a_machine_with_nothing_is_asked_for_a_python(path: SearchPath) -> None:
     assert path.run()[1][0].startswith("Python 3.11 to 3.13 is needed: there is none;")
 
 
-def test_what_lacks_a_package_is_named_before_what_is_too_old(path: SearchPath) -> None:
+def test_a_missing_package_is_named_before_an_old_one(path: SearchPath) -> None:
     path.says("python3.12", 'echo "not lacks venv and pip (Debian and Ubuntu: apt-get install python3.12-venv)"')
     path.says("python3", OLD)
     assert "apt-get install python3.12-venv" in path.run()[1][0]

@@ -15,14 +15,14 @@ def folders(tmp_path: Path) -> Folders:
     return found
 
 
-def test_what_a_killed_launcher_left_elsewhere_is_removed(folders: Folders) -> None:
+def test_files_of_a_killed_launcher_outside_its_folder_are_removed(folders: Folders) -> None:
     with only_launcher(folders):
         left = plain_folder(folders.home)
     clear_away(folders)
     assert not left.exists()
 
 
-def test_what_a_launcher_uses_is_left_alone(folders: Folders) -> None:
+def test_files_used_by_a_running_launcher_are_left_alone(folders: Folders) -> None:
     with only_launcher(folders):
         used = plain_folder(folders.home)
         with pytest.raises(StackError, match="another stack runs in"):

@@ -16,7 +16,7 @@ def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def test_a_process_of_ours_imports_our_packages(tmp_path: Path) -> None:
+def test_our_processes_import_our_packages(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", IMPORT],
         env=own_environment({}),

@@ -66,7 +66,7 @@ def test_folder_that_was_not_made_for_this_home_is_left_alone(odd: Path, tmp_pat
     assert laid.exists()
 
 
-def test_a_folder_in_which_others_could_rename_ours_is_not_used(
+def test_a_folder_where_other_users_could_rename_ours_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tmp_path.chmod(0o777)
@@ -76,12 +76,12 @@ def test_a_folder_in_which_others_could_rename_ours_is_not_used(
     assert shared_folder() == tmp_path
 
 
-def test_a_temporary_folder_with_an_odd_path_is_passed_over(odd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_temporary_folder_with_an_odd_path_is_skipped(odd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(odd))
     assert shared_folder() == Path("/var/tmp")
 
 
-def test_a_folder_in_use_is_locked_against_those_who_sweep(tmp_path: Path) -> None:
+def test_a_folder_in_use_is_locked_against_temporary_file_cleaners(tmp_path: Path) -> None:
     sweep = ["flock", "--exclusive", "--nonblock", str(tmp_path), "true"]
     with keeping_from_sweeps(tmp_path):
         assert subprocess.run(sweep, check=False).returncode == 1

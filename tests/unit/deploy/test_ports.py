@@ -7,7 +7,7 @@ from deploy.embedded.service import Listener, require_free
 from tests.ports import free_ports
 
 
-def test_free_ports_pass() -> None:
+def test_free_ports_are_accepted() -> None:
     require_free(map(Listener, "ab", free_ports(2)))
 
 

@@ -80,14 +80,16 @@ def test_a_machine_with_everything_passes_in_two_seconds_and_keeps_nothing(machi
         ("ln", "exit 1", "no symbolic links"),
     ],
 )
-def test_what_cannot_work_is_named(machine: Machine, program: str, script: str, said: str) -> None:
+def test_a_machine_that_cannot_work_is_reported_with_the_reason(
+    machine: Machine, program: str, script: str, said: str
+) -> None:
     machine.says(program, script)
     told = machine.told("install")
     assert len(told) == 1
     assert said in told[0]
 
 
-def test_everything_that_is_wrong_is_said_at_once(machine: Machine) -> None:
+def test_every_fault_is_reported_in_one_message(machine: Machine) -> None:
     machine.says("uname", "case $1 in -m) echo i686 ;; *) echo Linux ;; esac")
     machine.says("getconf", "echo glibc 2.31")
     machine.has(meminfo="MemTotal: 500000 kB\n")
@@ -119,7 +121,7 @@ def test_memory_is_needed_by_a_triton_of_the_stack_s_own_alone(machine: Machine)
     assert machine.told() == []
 
 
-def test_a_folder_that_no_path_can_hold_is_refused(machine: Machine, tmp_path: Path) -> None:
+def test_a_folder_with_an_impossible_path_is_refused(machine: Machine, tmp_path: Path) -> None:
     machine.checkout = tmp_path / "a:b"
     machine.checkout.mkdir()
     assert ["colon" in line for line in machine.told()] == [True]
@@ -194,7 +196,7 @@ def _free() -> Mapping[str, str]:
         {"TRITON_GRPC_URL": "elsewhere:8001", "DB_HOST": "db"},
     ],
 )
-def test_the_script_looks_at_the_ports_that_the_stack_takes(
+def test_the_script_checks_the_ports_that_the_stack_uses(
     variables: Mapping[str, str], machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in list(os.environ):

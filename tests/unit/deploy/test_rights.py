@@ -38,7 +38,7 @@ def capabilities(tree: Path) -> list[str]:
 
 
 @as_root
-def test_a_server_that_reaches_all_it_needs_gets_no_capability(tree: Path) -> None:
+def test_a_server_that_can_read_all_its_files_gets_no_capability(tree: Path) -> None:
     assert capabilities(tree) == []
 
 

@@ -30,7 +30,7 @@ def test_the_lock_of_a_stack_can_be_held_by_its_owner_alone(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("kind", ["folder", "file", "dangling link"])
-def test_what_lies_at_a_sockets_name_is_removed_or_named(tmp_path: Path, kind: str) -> None:
+def test_a_file_at_a_sockets_path_is_removed_or_named(tmp_path: Path, kind: str) -> None:
     folders = Folders(tmp_path)
     folders.create()
     port = free_s3_port()

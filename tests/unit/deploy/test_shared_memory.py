@@ -20,12 +20,12 @@ def _settings(cores: int, **values: object) -> Settings:
         return Settings(**values)
 
 
-def test_a_roomy_machine_changes_nothing() -> None:
+def test_enough_shared_memory_changes_no_limit() -> None:
     settings = _settings(4)
     assert hardware.fitted(settings, 10_000 * MIB) is settings
 
 
-def test_64_mb_of_a_container_are_enough_for_photos_of_a_telephone() -> None:
+def test_phone_photos_fit_into_a_containers_64_mb_of_shared_memory() -> None:
     given_settings = _settings(2)
     used = hardware.fitted(given_settings, 64 * MIB)
     assert (used.triton_instances, used.max_body_bytes > 6_000_000, used.max_pixels > 18_000_000) == (1, True, True)
@@ -87,4 +87,4 @@ def test_regions_of_other_users_are_not_removed(tmp_path: Path, monkeypatch: pyt
 def test_missing_shared_memory_gives_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "SHARED_MEMORY", tmp_path / "nowhere")
     with pytest.raises(StackError, match="mount a tmpfs there"):
-        hardware.with_room(_settings(1))
+        hardware.fitted_to_machine(_settings(1))

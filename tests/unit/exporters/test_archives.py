@@ -48,7 +48,7 @@ def zipped(folder: Path, content: bytes, mode: int = stat.S_IFREG) -> Path:
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE])
 @pytest.mark.parametrize("target", ["package/other", "/etc/passwd", "../../etc/passwd"])
-def test_a_member_of_a_tarball_that_is_no_file_is_refused(tmp_path: Path, part: Part, kind: bytes, target: str) -> None:
+def test_a_tarball_member_that_is_not_a_file_is_refused(tmp_path: Path, part: Part, kind: bytes, target: str) -> None:
     path = tarball(tmp_path, (member("package/other"), b"other"), (member(kind=kind, target=target), b""))
     with pytest.raises(FetchError, match="is not a file"):
         packages._unpack_tarball(path, {MEMBER: part})
@@ -113,7 +113,7 @@ def test_member_names_are_not_used_as_paths(tmp_path: Path, part: Part) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\x1f\x8b garbage", b"PK\x03\x04 garbage"])
-def test_file_that_is_no_archive_gives_an_error(tmp_path: Path, part: Part, content: bytes) -> None:
+def test_a_file_that_is_not_an_archive_gives_an_error(tmp_path: Path, part: Part, content: bytes) -> None:
     path = tmp_path / "archive"
     path.write_bytes(content)
     for extract in (packages._unpack_tarball, packages._unpack_wheel):

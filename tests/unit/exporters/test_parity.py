@@ -46,7 +46,7 @@ def test_a_failed_output_is_named_with_its_differences() -> None:
 
 
 @given(st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=20))
-def test_difference_to_itself_is_nothing_and_nan_is_infinitely_far(values: list[float]) -> None:
+def test_the_difference_to_itself_is_zero_and_to_nan_infinite(values: list[float]) -> None:
     array = np.array([values], np.float32)
     assert _difference(array, array) == Difference(largest=0.0, mean=0.0)
     assert _difference(array, np.full_like(array, np.nan)).largest == math.inf

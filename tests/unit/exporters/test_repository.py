@@ -52,7 +52,7 @@ def wide_open() -> Iterator[None]:
 
 @pytest.mark.parametrize("there", [False, True])
 @pytest.mark.parametrize("moment", ["writing", "settling", "between"])
-def test_a_killed_export_leaves_nothing_half(paths: Paths, moment: str, there: bool) -> None:  # noqa: FBT001
+def test_a_killed_export_leaves_no_partial_model(paths: Paths, moment: str, there: bool) -> None:  # noqa: FBT001
     model = paths.model_repository / "mine"
     if there:
         add_detector(paths.model_repository, "mine", "faces")
@@ -78,7 +78,7 @@ def test_an_error_leaves_what_was_there(paths: Paths) -> None:
 
 
 @pytest.mark.usefixtures("wide_open")
-def test_what_is_put_in_place_can_be_read_by_triton_whoever_it_runs_as(paths: Paths) -> None:
+def test_published_models_are_readable_by_tritons_user(paths: Paths) -> None:
     with building(paths.model_repository) as change, change.draft(paths.model_repository / "mine") as draft:
         (draft / "1").mkdir()
         (draft / "1" / "model.onnx").write_bytes(b"")

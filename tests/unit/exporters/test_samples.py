@@ -26,7 +26,7 @@ def test_centre_square_leaves_the_edges_out() -> None:
     assert centre_square(image, 16).min() == 255
 
 
-def test_a_file_that_is_no_photo_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_photo_is_named(tmp_path: Path) -> None:
     path = tmp_path / "broken.png"
     path.write_bytes(b"nothing")
     with pytest.raises(FetchError, match=r"broken\.png cannot be read"):

@@ -16,7 +16,7 @@ def admission_of(waiting: int, concurrency: int) -> Admission:
     return Admission(Settings(queue_max_size=waiting, service_concurrency=concurrency))
 
 
-async def test_the_place_past_the_last_is_refused_with_a_time() -> None:
+async def test_a_request_beyond_the_last_place_is_refused_with_a_retry_time() -> None:
     admission = admission_of(2, 1)
     with admission.visit(ALICE) as first, admission.visit(ALICE) as second, admission.visit(ALICE) as third:
         with admission.place(first), admission.place(second):
@@ -40,7 +40,7 @@ async def test_a_running_request_leaves_its_place_in_the_queue() -> None:
                 assert admission.waiting == 1
 
 
-async def test_who_has_no_place_gets_one_of_whoever_has_them_all() -> None:
+async def test_a_caller_without_a_place_gets_one_from_the_caller_who_has_all() -> None:
     admission, ended = admission_of(3, 1), []
 
     async def wait_long(number: int) -> None:
@@ -98,7 +98,7 @@ async def test_the_turns_of_one_caller_come_in_order_and_never_more_at_once_than
 
 
 @pytest.mark.parametrize("count", [1, 2])
-async def test_callers_take_turns_however_many_of_one_came_first(count: int) -> None:
+async def test_callers_take_turns_however_many_requests_one_caller_sent_first(count: int) -> None:
     order = await order_of(Turns(count), [ALICE] * 20 + [BOB] * 2 + [CAROL])
     assert {order.index("bob"), order.index("carol")} <= set(range(count + 2))
     assert [name for name in order if name != "alice"][-1] in {"bob", "carol"}
@@ -113,7 +113,7 @@ async def test_a_tenant_of_many_callers_has_one_share() -> None:
 
 
 @pytest.mark.parametrize("steps", range(8))
-async def test_cancelling_at_any_step_gives_everything_back(steps: int) -> None:
+async def test_cancelling_at_any_step_releases_everything(steps: int) -> None:
     admission = admission_of(10, 1)
 
     async def work(owner: Owner) -> None:
@@ -134,7 +134,7 @@ async def test_cancelling_at_any_step_gives_everything_back(steps: int) -> None:
             pass
 
 
-async def test_a_turn_that_does_not_come_in_time() -> None:
+async def test_a_request_whose_turn_comes_too_late_is_refused() -> None:
     turns = Turns(1)
     async with turns.held(ALICE, Deadline(60)):
         with pytest.raises(Problem) as caught:
@@ -145,7 +145,7 @@ async def test_a_turn_that_does_not_come_in_time() -> None:
         pass
 
 
-async def test_work_does_not_begin_whose_request_was_ended_in_the_turn_that_it_came_to_run() -> None:
+async def test_a_request_ended_in_the_same_loop_turn_starts_no_work() -> None:
     admission, began = admission_of(1, 1), []
 
     async def run() -> None:
@@ -167,7 +167,7 @@ async def test_work_does_not_begin_whose_request_was_ended_in_the_turn_that_it_c
     assert not began
 
 
-async def test_large_work_leaves_the_loop_free() -> None:
+async def test_large_work_does_not_block_the_event_loop() -> None:
     admission, ran = admission_of(1, 1), asyncio.Event()
     loop = asyncio.get_running_loop()
     with admission.visit(ALICE) as visit:

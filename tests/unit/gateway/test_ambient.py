@@ -56,7 +56,7 @@ def complaint(environ: Mapping[str, str]) -> str:
     return str(caught.value)
 
 
-def test_the_links_of_a_cluster_change_nothing_and_each_gets_one_line() -> None:
+def test_kubernetes_service_links_change_no_setting_and_get_one_line_each() -> None:
     assert settings_of(SERVICE_LINKS) == settings_of({})
     lines = remarks(SERVICE_LINKS)
     assert {line.split("=")[0] for line in lines} == {*PORTS, "APP_NAME"}
@@ -66,13 +66,13 @@ def test_the_links_of_a_cluster_change_nothing_and_each_gets_one_line() -> None:
 
 
 @pytest.mark.parametrize(("variable", "value"), LEFT_BY_OTHERS)
-def test_a_value_that_others_left_counts_for_nothing(variable: str, value: str) -> None:
+def test_a_foreign_value_of_a_variable_is_ignored(variable: str, value: str) -> None:
     assert settings_of({variable: value}) == settings_of({})
     [line] = remarks({variable: value})
     assert line.startswith(f"{variable}=")
 
 
-def test_behind_a_foreign_value_the_other_name_counts() -> None:
+def test_a_foreign_value_gives_way_to_the_settings_other_name() -> None:
     assert settings_of({"API_PORT": "tcp://10.0.0.1:80", "PORT": "8080"}).api_port == 8080
     assert settings_of({"HOST": "x86_64-conda-linux-gnu", "API_HOST": "node-7"}).api_host == "node-7"
     assert remarks({"HOST": "x86_64-conda-linux-gnu", "API_HOST": "127.0.0.1"}) == []
@@ -100,12 +100,12 @@ def test_a_message_names_the_variable_as_it_was_set() -> None:
 @pytest.mark.parametrize(
     "value", ["8123", '"8123"', "'8123'", " 8123\r", "8123   # the port", '"8123" # it', "\ufeff8123"]
 )
-def test_what_an_env_file_leaves_around_a_value_is_no_part_of_it(value: str) -> None:
+def test_leftovers_of_an_env_file_around_a_value_are_stripped(value: str) -> None:
     assert settings_of({"PORT": value}).api_port == 8123
 
 
 @pytest.mark.parametrize("value", ["", "  ", "\r", '""', "''", "# nothing"])
-def test_a_blank_value_is_none(value: str) -> None:
+def test_a_blank_value_counts_as_not_set(value: str) -> None:
     blank = settings_of(dict.fromkeys(OURS, value))
     assert blank == settings_of({})
 
@@ -113,7 +113,7 @@ def test_a_blank_value_is_none(value: str) -> None:
 @pytest.mark.parametrize(
     ("value", "meant"), [("True", True), ("yes", True), ("ON", True), ("0", False), ("off", False)]
 )
-def test_a_truth_may_be_said_in_every_common_way(value: str, meant: bool) -> None:  # noqa: FBT001
+def test_a_boolean_may_be_written_in_every_common_way(value: str, meant: bool) -> None:  # noqa: FBT001
     assert settings_of({"DEBUG": value}).app_debug is meant
     assert settings_of({"DB_USE_DATABASE": value}).db_use_database is meant
 
@@ -139,7 +139,7 @@ def test_a_secret_loses_its_line_end_alone_and_a_line_says_what_looks_odd() -> N
 
 
 @pytest.mark.parametrize("name", ["TRITON_HOST", "triton_http_address", "TRITON_GRPC_HOST", "TRITON_BIND"])
-def test_what_would_open_triton_to_other_machines_is_told_and_not_used(name: str) -> None:
+def test_a_setting_that_would_expose_triton_is_reported_and_ignored(name: str) -> None:
     for value in ("0.0.0.0", "::", "[::]:8001", "10.0.0.7", "triton"):  # noqa: S104 no socket is bound
         [line] = remarks({name: value})
         assert line.startswith(f"{name}={value} is not used: the embedded Triton listens on loopback alone")
@@ -165,7 +165,7 @@ def test_what_would_open_triton_to_other_machines_is_told_and_not_used(name: str
         ("MASKWRIGHT_TOKEN", None),
     ],
 )
-def test_a_name_that_misses_ours_by_a_letter_is_told(name: str, meant: str | None) -> None:
+def test_a_misspelt_setting_name_is_reported(name: str, meant: str | None) -> None:
     lines = remarks({name: "secret"})
     assert lines == ([f"{name} is not used: Maskwright knows no such variable; did you mean {meant}?"] if meant else [])
 
@@ -187,6 +187,6 @@ def test_any_environment_starts_or_says_what_is_wrong(environ: dict[str, str]) -
     st.dictionaries(st.sampled_from(PORTS), st.integers(1, 40_000).map(str), max_size=3),
     st.sampled_from(LEFT_BY_OTHERS),
 )
-def test_what_is_passed_over_never_changes_a_value(ports: dict[str, str], left: tuple[str, str]) -> None:
+def test_an_ignored_variable_never_changes_a_setting(ports: dict[str, str], left: tuple[str, str]) -> None:
     variable, value = left
     assert settings_of({variable: value, **ports}) == settings_of(ports)

@@ -63,7 +63,7 @@ def test_no_artifacts_are_still_an_answer() -> None:
     assert json.loads(bytes(answer("*/*", "r1", PIPELINE, InferenceResult(RESULT, ())).body))["artifacts"] == {}
 
 
-def test_a_hopeless_header_is_refused_before_any_work() -> None:
+def test_a_photo_with_an_unusable_header_is_refused_before_any_work() -> None:
     check_accept("image/*", PIPELINE)
     with pytest.raises(Problem, match="not_acceptable"):
         check_accept("text/html", PIPELINE)

@@ -88,7 +88,7 @@ async def test_a_body_of_unknown_length_is_cut_off_at_the_limit(client: httpx.As
     assert sent <= LIMIT + 2048
 
 
-async def test_health_tells_that_triton_is_away(client: httpx.AsyncClient) -> None:
+async def test_health_reports_that_triton_is_away(client: httpx.AsyncClient) -> None:
     answer = await client.get("/health")
     assert answer.status_code == 200
     document = answer.json()
@@ -164,7 +164,7 @@ async def test_a_problem_names_the_whole_path(client: httpx.AsyncClient, name: s
 @pytest.mark.parametrize(
     ("path", "methods"), [("/v1/jobs", "GET, HEAD, POST"), ("/v1/jobs/1", "DELETE, GET, HEAD"), (RUN, "POST")]
 )
-async def test_a_refused_method_tells_every_one_that_is_taken(
+async def test_a_refused_method_gets_the_list_of_allowed_methods(
     client: httpx.AsyncClient, path: str, methods: str
 ) -> None:
     answer = await client.put(path)

@@ -21,7 +21,7 @@ def test_a_host_is_read_however_it_is_spelt(host: str, port: int) -> None:
 
 
 @given(st.text(max_size=30))
-def test_whatever_comes_is_a_plain_host_or_refused(text: str) -> None:
+def test_any_host_header_is_a_plain_host_or_refused(text: str) -> None:
     try:
         read = Authority.parse(text)
     except ValueError:
@@ -34,7 +34,7 @@ def test_whatever_comes_is_a_plain_host_or_refused(text: str) -> None:
     "text",
     ["", ":8000", ".", "a..b", "a b", "a@b", "user:pass@b", "a/b", "a?b", "[::1", "::1]", "[x]", "a:70000", "\uff41"],
 )
-def test_what_is_no_host_is_refused(text: str) -> None:
+def test_an_invalid_host_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no host"):
         Authority.parse(text)
 
@@ -60,7 +60,7 @@ def test_an_origin_is_its_own_pattern_alone(scheme: str, host: str, port: int) -
 @pytest.mark.parametrize(
     "text", ["null", "", "shop.example.com", "https://", "https://a/b", "https://a@b", "https://a?b", "*x"]
 )
-def test_what_is_no_origin_is_refused(text: str) -> None:
+def test_an_invalid_origin_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no"):
         origin_pattern(text)
 
@@ -77,7 +77,7 @@ def test_what_is_no_origin_is_refused(text: str) -> None:
         ("https://shop.example.com:444", False),
     ],
 )
-def test_a_star_is_every_name_below(origin: str, fits: bool) -> None:  # noqa: FBT001
+def test_a_star_matches_every_subdomain(origin: str, fits: bool) -> None:  # noqa: FBT001
     assert matches_origin(origin_pattern("https://*.example.com"), WebOrigin.parse(origin)) == fits
 
 

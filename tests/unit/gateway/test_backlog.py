@@ -38,18 +38,18 @@ def queue() -> Queue:
     return Queue()
 
 
-async def test_one_tenant_may_fill_the_queue_and_keeps_nobody_out(queue: Queue) -> None:
+async def test_a_tenant_that_fills_the_queue_blocks_nobody(queue: Queue) -> None:
     assert [await queue.fill(tenant) for tenant in ("a", "b", "c", "")] == [MOST, MOST // 2, MOST // 3, MOST // 4]
     assert [await queue.fill(tenant) for tenant in ("a", "b", "c", "")] == [0, 0, 0, 0]
 
 
-async def test_a_tenant_that_no_share_is_left_for_has_room_for_one(queue: Queue) -> None:
+async def test_a_tenant_without_a_share_left_may_still_add_one(queue: Queue) -> None:
     for number in range(MOST):
         assert await queue.fill(str(number), 1) == 1
     assert [await queue.fill(tenant) for tenant in ("late", "later")] == [1, 1]
 
 
-async def test_a_tenant_above_its_share_waits_until_there_is_room_for_all(queue: Queue) -> None:
+async def test_a_tenant_above_its_share_waits_until_the_queue_has_room(queue: Queue) -> None:
     assert [await queue.fill("a"), await queue.fill("b", 1)] == [MOST, 1]
     assert len(await claimed(queue.stores, 1)) == 1
     assert [await queue.fill("a"), await queue.backlog.room("a"), await queue.backlog.room("b")] == [0, 0, 5]
@@ -57,7 +57,7 @@ async def test_a_tenant_above_its_share_waits_until_there_is_room_for_all(queue:
     assert await queue.fill("a") == 1
 
 
-async def test_room_is_what_a_tenant_may_add(queue: Queue) -> None:
+async def test_backlog_room_is_the_number_of_jobs_a_tenant_may_add(queue: Queue) -> None:
     assert await queue.backlog.room("a") == MOST
     await queue.fill("a", 4)
     assert (await queue.backlog.room("a"), await queue.backlog.room("b")) == (8, 8)
@@ -65,7 +65,7 @@ async def test_room_is_what_a_tenant_may_add(queue: Queue) -> None:
     assert (await queue.backlog.room("a"), await queue.backlog.room("b")) == (2, 6)
 
 
-async def test_places_that_are_claimed_count_for_their_tenant(queue: Queue) -> None:
+async def test_claimed_places_count_for_their_tenant(queue: Queue) -> None:
     await queue.fill("a")
     with queue.backlog.claiming("b") as claim:
         for _ in range(MOST // 2):

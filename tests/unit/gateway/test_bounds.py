@@ -40,7 +40,7 @@ def test_no_field_takes_megabytes_of_small_items(pipeline: Pipeline, name: str) 
 
 @settings(max_examples=50)
 @given(JSON_VALUES)
-def test_what_is_within_the_bounds_is_counted_as_it_is_written(value: object) -> None:
+def test_text_within_the_bounds_is_counted_as_written(value: object) -> None:
     texts, values = counted(value)
     Bounds(texts, values).check("name", value)
     for less in ((texts - 1, values), (texts, values - 1)):
@@ -71,7 +71,7 @@ def counted(value: object) -> tuple[int, int]:
         {f"unknown{number}": 1 for number in range(1000)},
     ],
 )
-def test_of_many_errors_five_are_told(fields: dict[str, object]) -> None:
+def test_only_five_of_many_errors_are_listed(fields: dict[str, object]) -> None:
     (pipeline,) = (one for one in PIPELINES if one.name == "privacy_blur")
     detail = refusal(pipeline, fields).detail
     assert len(detail.split("; accepted: ")[0].split("; ")) <= 5
@@ -118,7 +118,7 @@ def test_a_label_map_of_half_a_megabyte_comes_beside_a_photo_of_any_size(size: i
 
 @pytest.mark.parametrize("first", [False, True])
 @pytest.mark.parametrize("size", [3_000_000, 12_000_000])
-def test_a_glance_lets_pass_what_is_photo_for_the_most_part(first: bool, size: int) -> None:  # noqa: FBT001
+def test_the_quick_check_passes_a_body_that_is_mostly_photo(first: bool, size: int) -> None:  # noqa: FBT001
     kind, text = "multipart/form-data; boundary=b", "[" + "0," * 20_000 + "0]"
     start_check(kind)(form("landmarks", text, size, first=first)[: size // 2])
     members: list[tuple[str, object]] = [("image", {"base64": "A" * size}), ("landmarks", text), ("segmentation_map", "B" * 900_000)]  # fmt: skip  # noqa: E501
@@ -128,7 +128,7 @@ def test_a_glance_lets_pass_what_is_photo_for_the_most_part(first: bool, size: i
 
 
 @pytest.mark.parametrize("text", [*TEXTS, "A" * SIZE], ids=lambda text: text[:3])
-def test_a_glance_at_two_megabytes_refuses_what_is_text(text: str) -> None:
+def test_text_is_refused_after_a_look_at_two_megabytes(text: str) -> None:
     kind = "multipart/form-data; boundary=b"
     value = text if text[0] == "[" else json.dumps(text)
     for how, body in ((kind, form("keep", text, 9, first=True)), ("application/json", f'{{"keep": {value}'.encode())):
@@ -137,7 +137,7 @@ def test_a_glance_at_two_megabytes_refuses_what_is_text(text: str) -> None:
 
 
 @pytest.mark.parametrize("filling", [b" ", b"}", b'"a":1,', b'"image":1,', b'"a":"b", "c":[0,0], '])
-def test_a_glance_takes_no_longer_for_spaces_and_small_members(filling: bytes) -> None:
+def test_the_quick_check_is_fast_for_spaces_and_small_members(filling: bytes) -> None:
     body = b"{" + filling * (2 * SIZE // len(filling))
     start = time.process_time()
     with suppress(Problem):

@@ -25,7 +25,7 @@ async def test_a_result_comes_through_and_an_error_too() -> None:
         await while_connected(request, fail())
 
 
-async def test_work_is_cancelled_and_cleaned_up_when_the_client_leaves() -> None:
+async def test_work_is_cancelled_and_cleaned_up_when_the_client_disconnects() -> None:
     gone, cleaned = asyncio.Event(), asyncio.Event()
 
     async def work() -> None:

@@ -20,7 +20,7 @@ def told(peer: str = PROXY, host: str = "inside:8000", **headers: str) -> Forwar
 
 
 @pytest.mark.parametrize("peer", ["11.0.0.1", "", "unix", "127.0.0.1", "10.0.0.1.evil.test", "::2"])
-def test_nobody_else_is_believed(peer):
+def test_forwarded_headers_of_other_peers_are_ignored(peer):
     assert told(peer, x_host="evil.test", x_proto="https", forwarded="host=evil.test") is None
 
 
@@ -74,7 +74,7 @@ def test_each_trusted_proxy_is_believed_about_the_one_before_it(headers, expecte
 
 
 @pytest.mark.parametrize("prefix", ["masks", "//evil.test", "/a//b", "/..", "/a/../b", "/a b", "/%2e", "/a?b", "/ä"])
-def test_what_is_no_path_is_passed_over(prefix):
+def test_an_invalid_forwarded_prefix_is_ignored(prefix):
     assert told(x_prefix=prefix).prefix == ""
 
 
@@ -87,6 +87,6 @@ def test_any_text_is_read_and_gives_an_address_or_nothing(headers):
 
 
 @pytest.mark.parametrize("part", ['for="', "a", '"\\', "for=a;", ",", "host=a,", "a=", '="'])
-def test_the_time_grows_with_the_text_alone(part):
+def test_the_time_grows_only_with_the_length_of_the_text(part):
     assert told(forwarded=part * (60_000 // len(part))) is not None
     assert told(x_for=part * (60_000 // len(part))) is not None

@@ -50,7 +50,7 @@ def stack(home: Path, launcher: int) -> Path:
 
 
 @pytest.mark.usefixtures("stack")
-def test_a_shell_that_says_nothing_speaks_of_the_stack() -> None:
+def test_commands_use_the_running_stack_where_the_shell_sets_nothing() -> None:
     resolved = resolve()
     assert (resolved.settings.api_port, resolved.settings.worker_processes) == (8123, 3)
     assert resolved.settings.postgres_dsn.get_secret_value() == GIVEN["POSTGRES_DSN"]
@@ -86,7 +86,7 @@ def test_no_login_of_the_stacks_goes_to_another_server(monkeypatch: pytest.Monke
 
 
 @pytest.mark.usefixtures("stack")
-def test_the_same_said_again_is_no_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repeating_the_same_value_is_no_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {**GIVEN, **RUNNING}.items():
         monkeypatch.setenv(name, value)
     assert resolve().conflicts == []
@@ -105,7 +105,7 @@ def test_the_launcher_of_another_folder_is_not_this_folders(stack: Path, launche
     assert running(Folders(stack)) == state
 
 
-def test_a_stack_that_has_ended_steers_nobody(home: Path, launcher: int) -> None:
+def test_a_stopped_stack_is_not_used(home: Path, launcher: int) -> None:
     Kept(launcher, GIVEN, RUNNING).write(home)
     os.kill(launcher, 9)
     os.waitpid(launcher, 0)
@@ -113,7 +113,7 @@ def test_a_stack_that_has_ended_steers_nobody(home: Path, launcher: int) -> None
     assert resolve().settings == Settings(maskwright_home=home)
 
 
-def test_a_stack_in_another_folder_steers_nobody_here(
+def test_a_stack_in_another_folder_is_not_used_here(
     stack: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
@@ -128,7 +128,7 @@ def test_a_stack_in_another_folder_steers_nobody_here(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a stranger's file")
 @pytest.mark.parametrize("part", ["file", "folder"])
-def test_a_strangers_file_is_not_believed(stack: Path, part: str) -> None:
+def test_another_users_settings_file_is_ignored(stack: Path, part: str) -> None:
     os.chown(kept_file(stack) if part == "file" else kept_file(stack).parent, 12345, -1)
     with pytest.raises(KeptError, match="belongs to user 12345"):
         Kept.read(stack)
@@ -152,7 +152,7 @@ def test_a_link_is_not_followed(stack: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"pid": "x", "given": {}, "running": {}}', "\0"])
-def test_a_file_of_another_form_is_not_believed(stack: Path, text: str) -> None:
+def test_a_settings_file_of_another_form_is_ignored(stack: Path, text: str) -> None:
     kept_file(stack).write_text(text)
     with pytest.raises(KeptError, match="not what this version"):
         Kept.read(stack)
@@ -165,7 +165,7 @@ def test_a_kept_value_that_cannot_be_used_is_named_with_its_origin(home: Path, l
         resolve()
 
 
-def test_what_is_kept_is_what_was_given(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stored_settings_are_those_that_were_given(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "pipeline.json").write_text('{"num_workers": 5, "aws_config": {"bucket_name": "theirs"}}')
     monkeypatch.chdir(home)
     variables = {"PORT": '"8001" # ours', "DEBUG": "express:*", "S3_BUCKET": "ours", "JWT_JWKS_FILE": "keys.json"}

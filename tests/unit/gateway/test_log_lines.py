@@ -84,7 +84,7 @@ def test_an_error_brings_its_traceback_from_any_library(capsys: pytest.CaptureFi
     assert written.index("unexpected error") < written.index("Traceback")
 
 
-def test_an_error_that_quotes_a_caller_forges_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_that_quotes_a_caller_cannot_forge_a_log_line(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(Settings(log_format="console"))
     error = LookupError(f"{ESCAPE}2J here\n12:00:00 ✅ job completed " + "long " * 100)
     get_logger("gateway.test").error("unexpected error", exc_info=error)
@@ -95,7 +95,7 @@ def test_an_error_that_quotes_a_caller_forges_nothing(capsys: pytest.CaptureFixt
     assert "".join(rest).count("long") == 100
 
 
-def test_colours_come_where_they_are_forced_as_in_a_container(
+def test_colours_are_printed_where_forced_as_in_a_container(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -106,7 +106,7 @@ def test_colours_come_where_they_are_forced_as_in_a_container(
     assert "✅" in written
 
 
-def test_elsewhere_lines_are_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_are_json_where_the_output_is_not_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(Settings())
     get_logger("gateway.test").info("job completed")
     assert json.loads(capsys.readouterr().err)["message"] == "job completed"

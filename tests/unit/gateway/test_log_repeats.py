@@ -38,5 +38,5 @@ def test_each_line_of_code_counts_for_itself(repeats):
 @pytest.mark.parametrize(
     ("name", "level"), [("noisy", logging.INFO), ("other", logging.ERROR), ("noisyother", logging.ERROR)]
 )
-def test_everything_else_is_logged(repeats, name, level):
+def test_other_records_are_always_logged(repeats, name, level):
     assert all(repeats.filter(record(name, level)) for _ in range(3))

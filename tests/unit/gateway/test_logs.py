@@ -46,7 +46,7 @@ def test_other_libraries_log_in_the_same_shape(capsys: pytest.CaptureFixture[str
     assert (line["level"], line["logger"], line["message"]) == ("WARNING", "some.library", "it is late")
 
 
-def test_the_level_holds(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_log_level_is_respected(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(Settings(log_format="json", log_level="WARNING"))
     get_logger("gateway.test").info("hidden")
     get_logger("gateway.test").warning("shown")
@@ -61,7 +61,7 @@ def test_the_readable_form_is_no_json(capsys: pytest.CaptureFixture[str]) -> Non
     assert not line.startswith("{")
 
 
-def test_a_full_disk_takes_lines_and_ends_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_loses_log_lines_and_ends_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
     configure_logs(Settings(log_format="json"))
     with Path("/dev/full").open("w", buffering=1, encoding="utf-8") as full:
         monkeypatch.setattr("sys.stderr", full)

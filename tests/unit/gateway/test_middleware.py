@@ -39,7 +39,7 @@ async def messages_of(middleware: RequestMiddleware, path: str = "/") -> list[Me
 
 
 @pytest.mark.parametrize("debug", [False, True])
-async def test_the_unexpected_is_answered_and_told_only_in_debug_mode(debug: bool) -> None:  # noqa: FBT001
+async def test_an_unexpected_error_is_detailed_only_in_debug_mode(debug: bool) -> None:  # noqa: FBT001
     transport = httpx.ASGITransport(RequestMiddleware(failing, debug=debug))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         answer = await client.get("/somewhere")
@@ -48,12 +48,12 @@ async def test_the_unexpected_is_answered_and_told_only_in_debug_mode(debug: boo
     assert answer.headers["x-request-id"]
 
 
-async def test_an_answer_that_began_is_not_begun_again() -> None:
+async def test_a_started_answer_is_not_started_again() -> None:
     sent = await messages_of(RequestMiddleware(failing_late, debug=False))
     assert [message["type"] for message in sent] == ["http.response.start"]
 
 
-async def test_a_client_that_left_gets_nothing() -> None:
+async def test_nothing_is_sent_to_a_disconnected_client() -> None:
     assert await messages_of(RequestMiddleware(deserted, debug=False)) == []
 
 

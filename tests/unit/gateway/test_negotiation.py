@@ -34,10 +34,10 @@ def test_choice(accept: str | None, chosen: str | None) -> None:
 
 
 @given(st.text(alphabet="imagepng/*;q=0.123, jsoaltc", max_size=60))
-def test_any_header_gives_an_offer_or_none(accept: str) -> None:
+def test_any_accept_header_gives_an_offer_or_none(accept: str) -> None:
     assert choose(accept, OFFERS) in {None, *OFFERS}
 
 
 @given(st.sampled_from(OFFERS), st.permutations(OFFERS))
-def test_an_exact_name_is_honoured_whatever_the_order(wanted: str, offers: list[str]) -> None:
+def test_an_exact_name_wins_whatever_the_order(wanted: str, offers: list[str]) -> None:
     assert choose(wanted, offers) == wanted

@@ -52,13 +52,13 @@ def test_any_value_comes_back_in_whichever_encoding_it_came(value, encoding, asc
         (b"", "Expecting value"),
     ],
 )
-def test_what_two_readers_could_read_differently_is_refused_by_its_name(data, said):
+def test_ambiguous_json_is_refused_with_the_fault(data, said):
     with pytest.raises(ValueError, match=re.escape(said)) as caught:
         read_json(data)
     assert str(caught.value).isprintable()
 
 
-def test_what_is_at_the_limits_is_read():
+def test_input_at_the_limits_is_read():
     assert read_json(b"[" * 64 + b"]" * 64)
     assert read_json(b"1" * 4000) == int("1" * 4000)
     assert read_json(b'"\\u0000\\ud83d\\ude00"') == "\0\N{GRINNING FACE}"
@@ -112,6 +112,6 @@ def test_many_escapes_are_undone_in_little_memory(before):
         ("data:;base64,data%3A,x", "within another"),
     ],
 )
-def test_what_is_no_base64_is_told_what_it_is(text, said):
+def test_text_that_is_not_base64_is_refused_with_what_it_is(text, said):
     with pytest.raises(ValueError, match=re.escape(said)):
         read_base64(text)

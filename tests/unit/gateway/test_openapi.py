@@ -168,7 +168,7 @@ def test_every_field_of_the_facial_services_is_documented() -> None:
     assert any("url" in choice.get("properties", {}) for choice in schema["properties"]["image"]["oneOf"])
 
 
-def test_a_field_of_several_pipelines_may_be_what_any_of_them_takes() -> None:
+def test_a_field_shared_by_pipelines_accepts_what_any_of_them_accepts() -> None:
     content = JOBS["requestBody"]["content"]
     frame = content["application/json"]["schema"]["properties"]["frame"]
     assert [choice["enum"] for choice in frame["anyOf"]] == [["source", "canvas"], ["crop", "source"]]
@@ -224,7 +224,7 @@ def test_the_answer_example_keeps_its_schema(name: str) -> None:
     assert RunAnswer.model_validate(example).model_dump(mode="json", exclude_unset=True) == example
 
 
-def test_a_pipeline_answers_with_its_own_refusals_alone() -> None:
+def test_a_pipeline_documents_only_its_own_refusals() -> None:
     def refusals(name: str) -> set[str]:
         answers = DOCUMENT["paths"][f"/v1/run/{name}"]["post"]["responses"]
         return set(answers["422"]["content"]["application/problem+json"]["examples"])

@@ -79,7 +79,7 @@ def test_the_file_is_read() -> None:
 
 @pytest.mark.usefixtures("file")
 @pytest.mark.parametrize("variable", ["MINIO_BUCKET", "S3_BUCKET", "s3_bucket"])
-def test_a_variable_counts_more_than_the_file(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+def test_a_variable_overrides_the_file(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     monkeypatch.setenv(variable, "elsewhere")
     monkeypatch.setenv("QUEUE_MAX_SIZE", "7")
     settings = Settings.from_environment()

@@ -106,7 +106,7 @@ def test_a_wrong_address_is_told_what_is_wrong_and_no_password_is_shown(said, va
 
 
 @pytest.mark.parametrize("name", ["export API_PORT", "\ufeffAPI_PORT", " api_port ", "export  API_PORT"])
-def test_what_an_env_file_leaves_before_a_name_is_no_part_of_it(name):
+def test_leftovers_of_an_env_file_before_a_name_are_ignored(name):
     given = read_environment(Settings.model_fields, {name: '"8123"\r'}).given
     assert given["api_port"].value == "8123"
 

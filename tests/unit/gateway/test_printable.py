@@ -30,17 +30,17 @@ def test_any_text_is_one_printable_line(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ORDERS)
-def test_orders_are_escaped(text: str) -> None:
+def test_control_characters_are_escaped(text: str) -> None:
     assert shown(f"<{text}>").isprintable()
     assert shown(f"<{text}>") != f"<{text}>"
 
 
-def test_what_is_no_order_stays_as_it_is() -> None:
+def test_harmless_characters_stay_unchanged() -> None:
     assert shown("Foto é 写真 😀 [red]x[/].jpg") == "Foto é 写真 😀 [red]x[/].jpg"
 
 
 @pytest.mark.parametrize("text", ["https://host/@scope/name", "http://host:8000/a@b", "//a/b c@d", "a@b.example"])
-def test_what_is_no_login_is_shown(text: str) -> None:
+def test_text_without_a_login_is_shown_unchanged(text: str) -> None:
     assert shown(text) == text
 
 

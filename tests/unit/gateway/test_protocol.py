@@ -104,7 +104,7 @@ async def test_a_client_that_is_refused_early_reads_why_after_it_has_sent_all(se
 
 
 @pytest.mark.parametrize("leave", ["close", "reset", "half"])
-async def test_a_client_that_goes_is_noticed(served: Served, leave: str) -> None:
+async def test_a_disconnected_client_is_noticed(served: Served, leave: str) -> None:
     _, writer = await served.connect()
     writer.write(post("/hang", 3) + b"abc")
     await until_seen(served, 1)
@@ -120,7 +120,7 @@ async def test_a_client_that_goes_is_noticed(served: Served, leave: str) -> None
         await served.echo.gone.wait()
 
 
-async def test_a_client_that_goes_within_its_body_is_noticed(served: Served) -> None:
+async def test_a_client_that_disconnects_while_sending_its_body_is_noticed(served: Served) -> None:
     _, writer = await served.connect()
     writer.write(post("/", 10) + b"abc")
     await until_seen(served, 1)
@@ -171,7 +171,7 @@ async def test_a_head_that_does_not_come_in_time_ends_the_connection(
 
 
 @pytest.mark.parametrize("size", [MAX_HEAD_BYTES, 3 * MAX_HEAD_BYTES])
-async def test_a_large_head_is_told_why(served: Served, size: int) -> None:
+async def test_a_request_head_that_is_too_large_gets_the_reason(served: Served, size: int) -> None:
     received = await served.send(get("/", f"X: {'y' * size}\r\n"))
     assert statuses(received) == [431]
     assert str(MAX_HEAD_BYTES).encode() in received
@@ -214,7 +214,7 @@ async def test_a_client_that_does_not_read_its_answer_is_left(served: Served, mo
                 await asyncio.sleep(0.02)
 
 
-async def test_answers_that_wait_for_slow_clients_are_bounded_in_all(
+async def test_answers_buffered_for_slow_clients_are_bounded_in_total(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listening, "MAX_UNSENT_BYTES", 20 << 20)
@@ -231,7 +231,7 @@ async def test_answers_that_wait_for_slow_clients_are_bounded_in_all(
         client.close()
 
 
-async def test_a_caller_with_slow_connections_ends_their_own() -> None:
+async def test_a_caller_with_slow_connections_loses_only_its_own() -> None:
     async with echoing(Limits(connections=20)) as served:
         other, asking = await served.connect("127.0.0.2")
         asking.write(get("/"))
@@ -289,7 +289,7 @@ async def test_an_empty_line_before_a_request_is_passed_over(served: Served) -> 
     assert statuses(received) == [200, 200]
 
 
-async def test_what_is_wrong_with_a_request_is_said(served: Served) -> None:
+async def test_the_fault_of_a_request_is_reported(served: Served) -> None:
     assert b"Missing mandatory Host" in await served.send(b"GET / HTTP/1.1\r\n\r\n")
 
 
@@ -307,7 +307,7 @@ async def test_tiny_chunks_without_end_are_refused(served: Served) -> None:
     assert statuses(await served.send(head, b"1\r\nx\r\n" * 5000)) == [400]
 
 
-async def test_a_next_head_that_has_begun_has_to_come_in_time(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_started_next_request_head_must_arrive_in_time(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listening, "HEAD_TIMEOUT_S", 0.2)
     reader, writer = await served.connect()
     writer.write(get("/") + b"GET /next")

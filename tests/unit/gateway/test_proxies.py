@@ -59,11 +59,11 @@ def test_any_form_gives_a_proxy_that_can_be_used_or_a_clear_error(environ: dict[
         ({"https_proxy": "http://proxy:1", "ALL_PROXY": "garbage in here"}, "http://proxy:1"),
     ],
 )
-def test_the_first_variable_that_says_something_counts(environ: dict[str, str], proxy: str | None) -> None:
+def test_the_first_variable_with_a_value_wins(environ: dict[str, str], proxy: str | None) -> None:
     assert proxy_for(PUBLIC, environ) == proxy
 
 
-def test_a_callers_header_is_no_proxy() -> None:
+def test_a_forwarded_header_from_a_caller_is_not_trusted() -> None:
     cgi = {"HTTP_PROXY": "http://stranger:1", "REQUEST_METHOD": "GET"}
     assert proxy_for(httpx.URL("http://files.example.com/"), cgi) is None
 
@@ -91,25 +91,25 @@ def test_a_callers_header_is_no_proxy() -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["no_proxy", "NO_PROXY"])
-def test_what_no_proxy_names_is_reached_straight(name: str, entries: str, url: str, straight: bool) -> None:  # noqa: FBT001
+def test_hosts_in_no_proxy_are_reached_directly(name: str, entries: str, url: str, straight: bool) -> None:  # noqa: FBT001
     assert (proxy_for(httpx.URL(url), {**EVERYWHERE, name: entries}) is None) is straight
 
 
 @pytest.mark.parametrize(
     "value", ["socks4://p:1", "ftp://p", "foo bar", "http://p:abc", "http://p:99999999", "http://"]
 )
-def test_a_form_that_cannot_be_used_is_named_with_what_would_be_right(value: str) -> None:
+def test_an_unusable_form_is_refused_with_what_would_be_right(value: str) -> None:
     with pytest.raises(ProxyError, match=r"^https_proxy=.*http://host:port would be right"):
         proxy_for(PUBLIC, {"https_proxy": value})
 
 
-def test_a_proxys_password_is_not_told() -> None:
+def test_a_proxys_password_is_not_shown() -> None:
     with pytest.raises(ProxyError) as caught:
         proxy_for(PUBLIC, {"all_proxy": "socks4://me:hush@proxy:1"})
     assert "hush" not in str(caught.value)
 
 
-def test_certificates_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_certificates_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/at.all")
     with pytest.raises(ProxyError, match=r"^SSL_CERT_FILE=/nowhere/at.all: "):
         require_certificates()

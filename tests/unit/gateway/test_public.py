@@ -42,7 +42,7 @@ async def locations(client: httpx.AsyncClient, before: str = "", **headers: str)
 
 
 @pytest.mark.parametrize("headers", [{}, EVIL], ids=["plain", "evil"])
-async def test_what_a_stranger_says_is_in_no_address(headers):
+async def test_no_link_is_built_from_an_untrusted_header(headers):
     async with asking() as client:
         assert await locations(client, **headers) == ["/v1/pipelines?a=b", "docs"]
     async with asking(public_url="https://a.test/m") as client:
@@ -53,7 +53,7 @@ async def test_what_a_stranger_says_is_in_no_address(headers):
         assert await locations(client, **headers) == await locations(client, "/m", **headers) == below
 
 
-async def test_what_a_trusted_proxy_says_is_where_nothing_else_is():
+async def test_a_trusted_proxys_headers_apply_where_no_base_url_is_set():
     async with asking(PROXY) as client:
         told = ["https://a.test/m/v1/pipelines?a=b", "https://a.test/m/docs", "https://a.test/m"]
         assert await locations(client, **SAID) == await locations(client, "/m", **SAID) == told
@@ -63,7 +63,7 @@ async def test_what_a_trusted_proxy_says_is_where_nothing_else_is():
         assert (await locations(client, **SAID))[-1] == "https://a.test/r"
 
 
-async def test_only_the_whole_path_is_taken_off():
+async def test_only_a_whole_path_prefix_is_stripped():
     async with asking(root_path="/m") as client:
         assert (await client.get("/mv1/pipelines")).status_code == 404
         assert (await client.get("/m")).headers["location"] == "/m/docs"
@@ -116,6 +116,6 @@ def test_the_base_of_links_without_a_request(given, base, prefix):
         {"public_url": "https://a.test/m", "root_path": "/n"},
     ],
 )
-def test_what_is_no_address_stops_the_start(given):
+def test_an_invalid_public_address_stops_the_start(given):
     with pytest.raises(ValidationError):
         Settings(**given)

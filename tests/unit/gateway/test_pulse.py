@@ -11,7 +11,7 @@ class Time:
         return self.now
 
 
-def test_silence_is_counted_from_the_last_sign_of_life_of_either_kind() -> None:
+def test_silence_counts_from_the_last_sign_of_life_of_any_kind() -> None:
     clock = Time()
     heartbeat = Heartbeat("relay", clock)
     clock.now += 5
@@ -57,7 +57,7 @@ def test_the_pause_grows_until_the_part_works() -> None:
     assert heartbeat.pause_s == 0.2
 
 
-def test_what_is_behind_a_problem_is_told_in_one_line() -> None:
+def test_the_cause_of_a_problem_is_reported_in_one_line() -> None:
     problem = Problem("store_unavailable", "PostgreSQL did not answer.")
     assert reason_of(problem) == "store_unavailable: PostgreSQL did not answer."
     problem.__cause__ = OSError("no route\nto host")

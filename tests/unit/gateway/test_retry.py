@@ -20,7 +20,7 @@ def test_pauses_grow_by_the_factor_up_to_the_longest(backoff: Backoff, pauses: l
     assert [backoff.pause_s(failures) for failures in range(1, 6)] == pauses
 
 
-def test_before_the_first_failure_the_pause_is_the_first_one() -> None:
+def test_the_pause_before_any_failure_is_the_first_pause() -> None:
     assert Backoff(0.5, 4.0).pause_s(0) == 0.5
 
 

@@ -40,7 +40,7 @@ def test_a_line_end_is_no_part_of_a_secret_wherever_it_is_said(tmp_path: Path, n
         assert secret_of(Settings.model_validate({name: value + end}), name) == value
 
 
-def test_a_variable_counts_before_a_file(tmp_path: Path) -> None:
+def test_a_secret_variable_overrides_its_file(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("from the file")
     said = {"JWT_SECRET_FILE": str(tmp_path / "secret")}
     assert secret_of(settings_of(**said, JWT_SECRET="x"), "jwt_secret") == "x"  # noqa: S106 of the tests
@@ -48,7 +48,7 @@ def test_a_variable_counts_before_a_file(tmp_path: Path) -> None:
     assert secret_of(settings_of(JWT_SECRET_FILE=""), "jwt_secret") == ""
 
 
-def test_a_byte_order_mark_is_no_part_of_a_secret(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_stripped_from_a_secret(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("\ufeffsecret\r\n")
     assert secret_of(settings_of(WEBHOOK_SECRET_FILE=str(tmp_path / "secret")), "webhook_secret") == "secret"
 

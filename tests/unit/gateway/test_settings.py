@@ -111,7 +111,7 @@ def test_a_bad_part_of_the_database_is_named(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("said", "level"), [("silent", "CRITICAL"), ("http", "INFO"), ("30", "WARNING"), ("Warn", "WARNING")]
 )
-def test_a_level_of_another_logger_is_the_nearest_of_ours(
+def test_another_loggers_level_name_maps_to_our_nearest_level(
     monkeypatch: pytest.MonkeyPatch, said: str, level: str
 ) -> None:
     monkeypatch.setenv("LOG_LEVEL", said)

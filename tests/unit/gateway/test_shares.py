@@ -33,13 +33,13 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_lone_caller_may_have_all_of_it() -> None:
+async def test_a_lone_caller_may_use_the_whole_limit() -> None:
     pool = Pool(TOTAL)
     assert all(pool.take(Visit(ALICE), 1) for _ in range(TOTAL))
     assert not pool.take(Visit(ALICE), 1)
 
 
-async def test_who_has_least_gets_some_of_whoever_has_most_down_to_equal_parts() -> None:
+async def test_the_caller_with_least_takes_from_the_one_with_most_until_equal() -> None:
     pool, going = Pool(TOTAL), asyncio.Event()
     tasks = [asyncio.ensure_future(hold(pool, Visit(ALICE), 1, going)) for _ in range(TOTAL)]
     await settle()
@@ -51,14 +51,14 @@ async def test_who_has_least_gets_some_of_whoever_has_most_down_to_equal_parts()
     assert pool.taken == 5
 
 
-async def test_who_may_not_be_ended_keeps_what_it_has() -> None:
+async def test_a_protected_request_keeps_its_memory() -> None:
     pool = Pool(TOTAL)
     pool.put(Visit(ALICE), TOTAL)
     assert not pool.take(Visit(BOB), 1)
     assert not pool.has_room(Visit(BOB))
 
 
-async def test_of_one_tenant_each_caller_has_its_share() -> None:
+async def test_each_caller_of_a_tenant_has_its_share() -> None:
     pool, going = Pool(TOTAL), asyncio.Event()
     first, second = Owner("acme", "key:1"), Owner("acme", "key:2")
     tasks = [asyncio.ensure_future(hold(pool, Visit(first), 1, going)) for _ in range(TOTAL)]
@@ -68,7 +68,7 @@ async def test_of_one_tenant_each_caller_has_its_share() -> None:
     await asyncio.gather(*tasks)
 
 
-async def test_what_becomes_free_goes_to_whoever_holds_least() -> None:
+async def test_freed_memory_goes_to_the_caller_who_holds_least() -> None:
     pool, going, release = Pool(TOTAL), asyncio.Event(), asyncio.Event()
     busy = asyncio.ensure_future(hold(pool, Visit(Owner("x", "x")), 8, release))
     own = Visit(ALICE)
@@ -84,7 +84,7 @@ async def test_what_becomes_free_goes_to_whoever_holds_least() -> None:
     assert pool.taken == 0
 
 
-async def test_where_everybody_waits_for_the_others_the_last_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_last_request_gives_way_in_a_deadlock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sharing, "_LOOK_S", 0.01)
     pool, going = Pool(TOTAL), asyncio.Event()
     visits = [Visit(ALICE), Visit(BOB)]
@@ -97,7 +97,7 @@ async def test_where_everybody_waits_for_the_others_the_last_gives_way(monkeypat
     assert await asyncio.gather(*tasks) == ["held", "queue_full"]
 
 
-async def test_who_cannot_be_given_enough_ends_nobody() -> None:
+async def test_a_request_that_can_never_fit_ends_no_other() -> None:
     pool, going = Pool(TOTAL), asyncio.Event()
     tasks = [asyncio.ensure_future(hold(pool, Visit(ALICE), 1, going)) for _ in range(6)]
     await settle()
@@ -107,7 +107,7 @@ async def test_who_cannot_be_given_enough_ends_nobody() -> None:
     assert await asyncio.gather(*tasks) == ["held"] * 6
 
 
-async def test_what_is_left_of_a_victims_room_goes_to_who_waits() -> None:
+async def test_freed_memory_left_over_goes_to_waiting_callers() -> None:
     pool, going = Pool(TOTAL), asyncio.Event()
     tasks = [asyncio.ensure_future(hold(pool, Visit(ALICE), amount, going)) for amount in (5, 5, 3)]
     await settle()
@@ -119,7 +119,7 @@ async def test_what_is_left_of_a_victims_room_goes_to_who_waits() -> None:
 
 
 @pytest.mark.parametrize("leaves", ["cancelled", "late"])
-async def test_where_the_first_in_line_leaves_the_next_is_served(leaves: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_next_request_is_served_when_the_first_leaves(leaves: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sharing, "_LOOK_S", 60)
     pool, busy = Pool(TOTAL), Visit(ALICE)
     pool.put(busy, TOTAL)
@@ -136,7 +136,7 @@ async def test_where_the_first_in_line_leaves_the_next_is_served(leaves: str, mo
     await asyncio.wait_for(second, 5)
 
 
-async def test_where_everybody_waits_who_holds_nothing_or_may_not_be_ended_goes_on_waiting(
+async def test_a_deadlock_never_ends_requests_that_hold_nothing_or_are_protected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sharing, "_LOOK_S", 0.01)
@@ -159,7 +159,7 @@ async def wait_for_four(pool: Pool) -> str:
 
 
 @pytest.mark.parametrize(("wanted", "outcomes"), [(9, ["held"] * 3), (6, ["queue_full", "queue_full", "held"])])
-async def test_sluggish_ones_are_ended_only_where_that_suffices(
+async def test_slow_requests_are_ended_only_if_that_frees_enough(
     wanted: int, outcomes: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sharing, "_LOOK_S", 0.01)
@@ -175,7 +175,7 @@ async def test_sluggish_ones_are_ended_only_where_that_suffices(
     assert await asyncio.gather(*tasks) == outcomes
 
 
-async def test_thousands_of_small_ones_give_way_to_a_great_one_at_once() -> None:
+async def test_thousands_of_small_requests_yield_to_a_large_one_at_once() -> None:
     pool = Pool(8000)
     for _ in range(8000):
         visit = Visit(ALICE)
@@ -199,7 +199,7 @@ async def test_thousands_of_callers_are_served_in_one_turn_of_the_loop() -> None
     assert time.process_time() - began < 1
 
 
-async def test_room_that_does_not_come_in_time() -> None:
+async def test_a_request_is_refused_when_memory_is_not_freed_in_time() -> None:
     pool = Pool(TOTAL)
     pool.put(Visit(ALICE), TOTAL)
     with pytest.raises(Problem, match="queue_full"):
@@ -228,7 +228,7 @@ def test_no_more_is_taken_than_there_is(steps: list[tuple[int, int]]) -> None:
     assert (pool.taken, pool._of, pool._held) == (0, {}, {})
 
 
-async def test_who_waits_again_for_as_much_is_served_again() -> None:
+async def test_a_caller_who_waits_again_is_served_again() -> None:
     pool, visit, other = Pool(TOTAL), Visit(ALICE), Visit(BOB)
     for _ in range(3):
         pool.put(other, TOTAL)

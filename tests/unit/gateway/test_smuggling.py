@@ -98,7 +98,7 @@ ONE_WAY = {
 
 
 @pytest.mark.parametrize("lines", ONE_WAY.values(), ids=ONE_WAY)
-async def test_what_may_be_read_leniently_hides_no_request(lines: bytes) -> None:
+async def test_lenient_header_parsing_hides_no_request(lines: bytes) -> None:
     head = b"POST /first HTTP/1.1\r\nHost: x\r\n" + lines + b"Content-Length: %d\r\n\r\n" % len(HIDDEN)
     async with echoing() as served:
         received = await served.send(head + HIDDEN + NEXT)
@@ -131,7 +131,7 @@ STARTS = {
 
 
 @pytest.mark.parametrize(("status", "head"), STARTS.values(), ids=STARTS)
-async def test_a_beginning_that_is_none_is_refused_and_ends_the_connection(status: int, head: bytes) -> None:
+async def test_an_invalid_request_line_is_refused_and_ends_the_connection(status: int, head: bytes) -> None:
     async with echoing() as served:
         received = await served.send(head + HIDDEN)
     assert statuses(received) == [status]
@@ -187,7 +187,7 @@ async def test_an_absolute_address_of_the_host_itself_is_a_path(target: bytes) -
     assert (told["path"], told["query"]) == ("/a", "b")
 
 
-async def test_a_body_that_no_one_reads_is_never_a_request() -> None:
+async def test_an_unread_body_is_never_parsed_as_a_request() -> None:
     async with echoing() as served:
         request = b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
         received = await served.send(request % (2 * len(HIDDEN)), HIDDEN, HIDDEN, NEXT)
@@ -195,7 +195,7 @@ async def test_a_body_that_no_one_reads_is_never_a_request() -> None:
     assert served.echo.seen == ["POST /early", "GET /next"]
 
 
-async def test_what_follows_a_last_request_is_not_answered() -> None:
+async def test_bytes_after_a_connections_last_request_are_not_answered() -> None:
     async with echoing() as served:
         received = await served.send(NEXT + HIDDEN)
     assert statuses(received) == [200]

@@ -30,14 +30,14 @@ def test_a_signal_is_noted_and_interrupts_only_where_it_may(number: signal.Signa
     assert signal.getsignal(number) == signal.SIG_DFL
 
 
-def test_a_signal_interrupts_once_and_what_clears_away_is_left_alone() -> None:
+def test_a_second_signal_does_not_interrupt_the_cleanup() -> None:
     with stopping() as stop:
         with pytest.raises(KeyboardInterrupt), stop.interrupting():
             os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_what_was_ignored_at_the_start_stays_so_but_not_sigterm() -> None:
+def test_ignored_signals_stay_ignored_except_sigterm() -> None:
     for number in ALL:
         signal.signal(number, signal.SIG_IGN)
     assert stop_signals() == (signal.SIGTERM,)

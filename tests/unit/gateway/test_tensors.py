@@ -45,7 +45,7 @@ def test_the_models_reason_becomes_the_problem(reason: str, code: str) -> None:
 
 
 @pytest.mark.parametrize("result", [b"", b"{", b"[]", b"{}", b'"text"', b"3"])
-def test_a_broken_contract_is_the_models_failure(result: bytes) -> None:
+def test_a_model_answer_that_breaks_the_contract_is_a_model_failure(result: bytes) -> None:
     with pytest.raises(Problem) as caught:
         read_result(answer_of(result))
     assert caught.value.code == "inference_failed"

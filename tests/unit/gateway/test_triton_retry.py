@@ -18,7 +18,7 @@ STUB = InferenceServerException("Stub process 'm_0' is not healthy.", status="St
         ("StatusCode.INTERNAL", "inference_failed"),
     ],
 )
-async def test_what_repeating_cannot_mend_is_final(status: str, code: str) -> None:
+async def test_an_error_that_a_retry_cannot_fix_is_final(status: str, code: str) -> None:
     with pytest.raises(Problem) as caught:
         await Retry(Deadline(60), 60).after(InferenceServerException("no", status=status))
     assert caught.value.code == code

@@ -52,7 +52,7 @@ def test_corners_of_a_plate_come_back() -> None:
     assert result["detections"][0]["corners"] == [[30, 40], [90, 44], [88, 60], [28, 56]]
 
 
-def test_what_scores_too_little_for_its_class_is_left_out() -> None:
+def test_objects_below_their_classes_threshold_are_left_out() -> None:
     assert labels(listed()[0]) == ["face", "face", "car"]
     assert labels(listed(thresholds={"faces": 0.5, "person": 0.2})[0]) == ["face", "car", "person"]
     assert labels(listed(thresholds={"vehicles": 0.85})[0]) == ["face", "face"]
@@ -113,7 +113,7 @@ def test_thresholds_come_from_json() -> None:
     assert Thresholds().of("face") < Thresholds().default
 
 
-def test_a_search_without_names_is_for_everything_and_one_for_nothing_for_nothing() -> None:
+def test_a_search_without_names_covers_everything_and_an_empty_list_nothing() -> None:
     assert Search.from_json({}).names is None
     assert Search.from_json({"classes": []}).names is None
     assert Search.from_json({"hide": []}).names == ()

@@ -63,7 +63,9 @@ def test_a_fused_model_keeps_name_inputs_and_outputs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(folder.name for folder in ENSEMBLES.iterdir()))
-def test_what_is_no_photo_is_refused_without_a_model_having_run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_not_a_photo_is_refused_before_any_model_runs(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fails(*_: object) -> None:
         raise AssertionError("a model was run")
 

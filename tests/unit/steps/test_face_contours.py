@@ -59,7 +59,7 @@ def test_given_landmarks_are_drawn_whatever_else_was_found() -> None:
     np.testing.assert_allclose(face["box"], [*POINTS.min(axis=0), *POINTS.max(axis=0)], atol=0.01)
 
 
-def test_without_them_the_faces_that_were_found_are_drawn_the_largest_first() -> None:
+def test_found_faces_are_drawn_largest_first_where_no_landmarks_are_given() -> None:
     result, artifacts = drawn(
         recognised(Roi((150, 150), 100, 0), Roi((450, 450), 300, 0)), face="all", include=["landmarks"]
     )
@@ -69,7 +69,7 @@ def test_without_them_the_faces_that_were_found_are_drawn_the_largest_first() ->
     assert set(artifacts) >= {"contours.svg", "face_0/contours.svg", "face_1/contours.json"}
 
 
-def test_of_several_given_faces_the_largest_is_drawn() -> None:
+def test_the_largest_of_several_given_faces_is_drawn() -> None:
     result, artifacts = drawn(landmarks=text(SMALL, POINTS))
     assert len(result["faces"]) == 1
     assert artifacts == drawn(landmarks=text(POINTS))[1]
@@ -116,7 +116,7 @@ def test_the_contours_say_in_which_frame_they_lie(frame: str) -> None:
         ("options_invalid", {"landmarks": text(POINTS), "region_opacity": 7}),
     ],
 )
-def test_what_the_input_is_refused_for_comes_back_as_data(code: str, parameters: dict[str, Json]) -> None:
+def test_an_input_error_comes_back_as_data(code: str, parameters: dict[str, Json]) -> None:
     result, artifacts = drawn(**parameters)
     assert (reason(result), artifacts) == (code, {})
 

@@ -82,7 +82,7 @@ def test_regions_of_the_short_range_come_first_even_where_both_see_the_face() ->
     np.testing.assert_allclose(regions(cut)[0].center, (300, 300), atol=1e-3)
 
 
-def test_of_too_many_faces_the_largest_are_cut_out() -> None:
+def test_only_the_largest_of_too_many_faces_are_cut_out() -> None:
     grid = [(100.0 * column + 50, 100.0 * row + 50) for row in range(5) for column in range(4)]
     faces = [(x, y, 40.0 + index) for index, (x, y) in enumerate(grid)]
     cut = face_crop(crop_request(far=faces))

@@ -28,11 +28,11 @@ def test_an_earlier_failure_is_handed_on_and_the_step_left_out() -> None:
     assert outputs["pixels"] is BLANK["pixels"]
 
 
-def test_good_input_passes() -> None:
+def test_valid_input_passes_unchanged() -> None:
     assert carrying_failures(lambda _: BLANK)(work)({"context": json_tensor({})})["pixels"].all()
 
 
-def test_a_fault_of_ours_is_not_taken_for_one_of_the_input() -> None:
+def test_an_internal_error_is_not_reported_as_an_input_error() -> None:
     def broken(_: Tensors) -> Tensors:
         raise KeyError("x")
 

@@ -19,7 +19,7 @@ def test_a_detector_that_a_user_added_is_chosen_before_ours(tmp_path: Path) -> N
     assert chosen(tmp_path) == {"faces": "mine"}
 
 
-def test_of_several_the_first_by_name_is_chosen(tmp_path: Path) -> None:
+def test_the_first_of_several_by_name_is_chosen(tmp_path: Path) -> None:
     for name in ("plates_2", "plates_3", "plates_1"):
         add_detector(tmp_path, name, "plates")
     assert chosen(tmp_path) == {"plates": "plates_1"}
@@ -36,7 +36,7 @@ def test_the_one_in_use_is_chosen_before_all_others(tmp_path: Path, *, added: bo
     assert chosen(tmp_path) == {"faces": "faces_2", "plates": "plates_1"}
 
 
-def test_what_is_no_detector_or_not_built_cannot_be_used(tmp_path: Path) -> None:
+def test_only_a_built_detector_can_be_used(tmp_path: Path) -> None:
     add_detector(tmp_path, "ours", "faces", added=False)
     add_detector(tmp_path, "unbuilt", "faces", added=False, ready=False)
     add_detector(tmp_path, "mine", "faces", ready=False)
@@ -49,7 +49,7 @@ def test_what_is_no_detector_or_not_built_cannot_be_used(tmp_path: Path) -> None
     assert chosen(tmp_path) == {"faces": "ours"}
 
 
-def test_one_whose_model_is_missing_is_not_chosen(tmp_path: Path) -> None:
+def test_a_detector_whose_model_is_missing_is_not_chosen(tmp_path: Path) -> None:
     add_detector(tmp_path, "ours", "faces", added=False)
     add_detector(tmp_path, "mine", "faces", ready=False)
     add_detector(tmp_path, "objects", "objects", ready=False)
@@ -109,7 +109,7 @@ def test_a_description_that_cannot_be_read_is_named_and_the_others_are_used(
 
 
 @pytest.mark.parametrize("content", [b"", MODEL[:-1], b"<html>", None])
-def test_a_model_that_is_half_there_is_named_and_the_others_are_used(tmp_path: Path, content: bytes | None) -> None:
+def test_an_incomplete_model_is_named_and_the_others_are_used(tmp_path: Path, content: bytes | None) -> None:
     add_detector(tmp_path, "ours", "faces", added=False)
     add_detector(tmp_path, "mine", "faces")
     path = tmp_path / "mine" / "1" / "model.onnx"

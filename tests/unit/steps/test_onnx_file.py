@@ -38,7 +38,7 @@ def test_any_bytes_are_whole_or_have_a_fault(tmp_path: Path, content: bytes) -> 
     assert fault_of_model(written(tmp_path, content)).isprintable()
 
 
-def test_what_is_no_file_is_named(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_file_is_named(tmp_path: Path) -> None:
     assert fault_of_model(tmp_path) == "Is a directory"
     assert fault_of_model(tmp_path / "nothing") == "No such file or directory"
     assert fault_of_model(written(tmp_path, b"version https://git-lfs.github.com/spec/v1\n")) == "it is no ONNX model"

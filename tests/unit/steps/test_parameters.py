@@ -10,7 +10,7 @@ def test_the_gateway_and_the_steps_name_the_same_mask_types_in_the_same_order() 
     assert [mask_type.value for mask_type in MaskType] == list(MASK_TYPES)
 
 
-def test_what_the_gateway_sends_is_what_the_step_reads() -> None:
+def test_the_step_reads_the_parameters_that_the_gateway_sends() -> None:
     sent = BodyMasksParameters(
         mask_types=("dress",), gender="male", style="labels", frame="canvas", person="all", include=("overlay",)
     )

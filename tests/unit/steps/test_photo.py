@@ -31,7 +31,7 @@ def test_pixels_that_were_decoded_before_are_taken_as_they_are() -> None:
     assert read(WIDE).own(decoded).pixels is decoded
 
 
-def test_what_models_see_leaves_the_photos_own_pixels_as_they_are() -> None:
+def test_converting_for_models_leaves_the_photos_own_pixels_unchanged() -> None:
     own = read(WIDE).own()
     seen = read(WIDE).srgb(own).pixels
     np.testing.assert_array_equal(own.pixels, np.asarray(picture()))

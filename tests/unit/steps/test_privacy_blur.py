@@ -12,14 +12,14 @@ from steps.privacy_blur import HEAD, PrivacyBlurParameters, privacy_blur_draw
 from steps.tensors import Json, JsonObject, json_object
 from tests.unit.steps.objects import FACES, OBJECTS, SIZE, Answers, found, rows
 from vision.arrays import RGB, Box
-from vision.encoding import Coding, Form, Kept, encode_photo
+from vision.encoding import Coding, Form, KeptMetadata, encode_photo
 from vision.photo import inspect
 from vision.photo_info import WrittenFormat
 from vision.redaction import redact
 from vision.redaction.styles import Style
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (SIZE[1], SIZE[0], 3), np.uint8)
-PHOTO = encode_photo(PIXELS, "png", Coding(), Kept())
+PHOTO = encode_photo(PIXELS, "png", Coding(), KeptMetadata())
 FACE: Box = (20, 30, 60, 80)
 OTHER_FACE: Box = (150, 20, 180, 60)
 CAR: Box = (100, 100, 200, 150)
@@ -81,7 +81,7 @@ def test_by_default_faces_and_plates_are_hidden() -> None:
 
 
 @pytest.mark.parametrize("keep", [[FACE], [(0, 0, 70, 60)]])
-def test_what_is_kept_stays_as_it_is(keep: list[Box]) -> None:
+def test_objects_inside_keep_boxes_are_unchanged(keep: list[Box]) -> None:
     result, artifacts = blurred(hide=["faces"], keep=keep)
     assert actions(result) == ["kept", "hidden"]
     assert result["blur"]["kept"] == 1
@@ -89,7 +89,7 @@ def test_what_is_kept_stays_as_it_is(keep: list[Box]) -> None:
     assert changed(artifacts, OTHER_FACE) > 0.99
 
 
-def test_a_box_that_covers_little_of_a_face_keeps_its_own_pixels_alone() -> None:
+def test_a_keep_box_that_covers_little_of_a_face_keeps_only_its_own_pixels() -> None:
     result, artifacts = blurred(hide=["faces"], keep=[(50, 30, 70, 50)])
     assert actions(result) == ["hidden", "hidden"]
     assert changed(artifacts, (50, 30, 70, 50)) == 0
@@ -141,7 +141,7 @@ def test_a_photo_that_shows_nothing_to_hide_comes_back_as_it_was() -> None:
     np.testing.assert_array_equal(pixels(artifacts), PIXELS)
 
 
-def test_what_nobody_looks_for_is_refused_before_anything_is_shown() -> None:
+def test_an_unknown_class_is_refused_before_anything_is_shown() -> None:
     result, artifacts = blurred(hide=["faces", "perzons"])
     assert (result["status"], result["reason"], artifacts) == ("failed", "class_unknown", {})
 

@@ -26,7 +26,7 @@ def test_an_arm_is_a_band_with_a_disc_at_the_shoulder(keypoints: NDArray[np.floa
     assert not hands.any()
 
 
-def test_what_reaches_beyond_the_drawing_is_a_hand(keypoints: NDArray[np.float64]) -> None:
+def test_labelled_arm_pixels_outside_the_drawing_are_the_hand(keypoints: NDArray[np.float64]) -> None:
     label_map = np.zeros((512, 384), dtype=np.uint8)
     label_map[250:360, 90:110] = Atr.RIGHT_ARM
     arms, hands = draw_arms(label_map, keypoints)

@@ -78,7 +78,7 @@ PROFILES = {
 
 
 @pytest.mark.parametrize("name", PROFILES)
-def test_a_profile_of_colors_alone_says_what_the_source_says(name: str) -> None:
+def test_the_reduced_profile_gives_the_same_colours_as_the_source_profile(name: str) -> None:
     source = with_tags(PROFILES[name], desc=text(SECRET), cprt=text(SECRET), mmod=text(SECRET), thmb=bytes(20_000))
     written = profile_of_icc(source)
     assert 0 < len(written) < 2200
@@ -87,7 +87,7 @@ def test_a_profile_of_colors_alone_says_what_the_source_says(name: str) -> None:
     assert is_near(to_srgb(CUBE.copy(), written), by_imagecms(CUBE, source))
 
 
-def test_one_that_describes_srgb_is_left_out() -> None:
+def test_a_profile_that_describes_srgb_is_left_out() -> None:
     assert profile_of_icc(with_tags(SRGB, desc=text(SECRET))) == b""
     assert profile_of_codes(1, 13) == profile_of_codes(2, 2) == profile_of_codes(1, 1) == b""
 
@@ -128,7 +128,7 @@ def test_a_photo_is_decoded_to_srgb_and_keeps_its_own_pixels_for_a_copy(file_for
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF"])
 @pytest.mark.parametrize("gamma", [1.0, 1.8])
-def test_a_grey_profile_is_heard(file_format: str, gamma: float) -> None:
+def test_a_grey_profile_is_applied(file_format: str, gamma: float) -> None:
     grey = picture().convert("L")
     data = encoded(
         grey, file_format, icc_profile=grey_profile(gamma), **({"quality": 98} if file_format == "JPEG" else {})
@@ -140,7 +140,7 @@ def test_a_grey_profile_is_heard(file_format: str, gamma: float) -> None:
     assert is_near(decode_own(data, inspect(data)).pixels[:, :, 0], np.asarray(grey), 3)
 
 
-def test_a_profile_of_another_kind_of_pixels_is_not_heard() -> None:
+def test_a_profile_for_another_pixel_type_is_ignored() -> None:
     data = encoded(picture(), "PNG", icc_profile=grey_profile(1.0))
     np.testing.assert_array_equal(read(data), np.asarray(picture()))
 
@@ -193,7 +193,7 @@ P3_POINTS = (b"cHRM", number(0.3127, 0.329, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06)
         ([(b"iCCP", b"icc\0\0" + zlib.compress(P3)), (b"sRGB", b"\0")], 12, 13),
     ],
 )
-def test_chunks_of_a_png_are_heard_in_their_order(
+def test_chunks_of_a_png_are_applied_in_order_of_precedence(
     colors: list[tuple[bytes, bytes]], primaries: int, transfer: int
 ) -> None:
     expected = to_srgb(np.array(picture()), profile_of_codes(primaries, transfer))
@@ -203,7 +203,7 @@ def test_chunks_of_a_png_are_heard_in_their_order(
 @pytest.mark.parametrize(
     "colors", [(b"gAMA", number(0)), (b"gAMA", b"\0"), (b"cHRM", bytes(32)), (b"cICP", b"\x0c"), (b"iCCP", b"x")]
 )
-def test_colors_that_make_no_sense_are_left_out(colors: tuple[bytes, bytes]) -> None:
+def test_invalid_colours_are_left_out(colors: tuple[bytes, bytes]) -> None:
     gamma = (b"gAMA", number(0.45455))
     np.testing.assert_array_equal(
         read(png_with(gamma, colors) if colors[0] != b"gAMA" else png_with(colors)), picture()
@@ -219,7 +219,7 @@ def test_diffuse_white_of_hdr_is_bright_and_nothing_is_lost_to_one_value(transfe
     assert (np.diff(shown) >= 0).all()
 
 
-def test_code_points_of_a_heic_and_an_avif_are_heard() -> None:
+def test_code_points_of_a_heic_and_an_avif_are_applied() -> None:
     codes = box(b"colr", b"nclx" + struct.pack(">HHHB", 12, 13, 6, 0x80))
     data = heic(codes)
     own = decode_own(data, inspect(data)).pixels

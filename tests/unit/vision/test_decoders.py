@@ -56,13 +56,13 @@ def test_nothing_but_a_png_reaches_opencv_as_a_label_map(kind: str, reached: lis
 
 
 @pytest.mark.parametrize("kind", NOT_PHOTOS)
-def test_what_is_no_photo_is_refused_by_its_first_bytes(kind: str) -> None:
+def test_a_file_that_is_not_a_photo_is_refused_by_its_first_bytes(kind: str) -> None:
     with pytest.raises(PhotoError) as caught:
         inspect(FOREIGN[kind])
     assert caught.value.code == "image_unsupported"
 
 
-def test_a_png_reaches_it(reached: list[bytes]) -> None:
+def test_a_png_reaches_the_decoder(reached: list[bytes]) -> None:
     with pytest.raises(FaceError):
         read_label_map(encoded(".png"))
     assert [data[:8] for data in reached] == [b"\x89PNG\r\n\x1a\n"]

@@ -10,7 +10,17 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from vision.container import photo_file
-from vision.encoding import FULL, HALF_ACROSS, HALF_BOTH, Coding, Kept, coding_of, encode_jpeg, encode_photo, encode_png
+from vision.encoding import (
+    FULL,
+    HALF_ACROSS,
+    HALF_BOTH,
+    Coding,
+    KeptMetadata,
+    coding_of,
+    encode_jpeg,
+    encode_photo,
+    encode_png,
+)
 from vision.opening import open_photo
 from vision.photo import decode, inspect
 
@@ -40,7 +50,7 @@ def tables(data: bytes) -> dict[int, list[int]]:
 
 
 def coded(data: bytes) -> bytes:
-    return encode_photo(decode(data, inspect(data)).pixels, "jpeg", coding(data), Kept())
+    return encode_photo(decode(data, inspect(data)).pixels, "jpeg", coding(data), KeptMetadata())
 
 
 @given(arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40))))
@@ -67,7 +77,7 @@ def test_a_jpeg_is_quantised_as_its_source_was(quality: int, progressive: bool) 
     assert tables(coded(data)) == tables(data)
 
 
-def test_tables_of_no_standard_are_kept_too() -> None:
+def test_nonstandard_quantisation_tables_are_kept_too() -> None:
     rng = np.random.default_rng(2)
     own = [rng.integers(1, 60, 64).tolist(), rng.integers(1, 90, 64).tolist()]
     data = jpeg(qtables=own)
@@ -95,8 +105,8 @@ def test_chrominance_is_never_sampled_more_coarsely(sampling: str, orientation: 
     assert coding(jpeg(sampling=sampling, orientation=orientation)).sampling == expected
 
 
-def test_what_is_no_jpeg_gets_the_default() -> None:
-    assert coding(encode_photo(PHOTO, "png", Coding(), Kept())) == Coding()
+def test_other_formats_get_the_default_quality() -> None:
+    assert coding(encode_photo(PHOTO, "png", Coding(), KeptMetadata())) == Coding()
     grey = io.BytesIO()
     Image.fromarray(PHOTO).convert("L").save(grey, "JPEG", quality=70)
     assert coding(grey.getvalue()).sampling == HALF_BOTH
@@ -106,7 +116,7 @@ def test_what_is_no_jpeg_gets_the_default() -> None:
 def moved(data: bytes, again: Coding) -> float:
     """Mean difference of a photo to itself coded again."""
     first = decode(data, inspect(data)).pixels
-    second = encode_photo(first, "jpeg", again, Kept())
+    second = encode_photo(first, "jpeg", again, KeptMetadata())
     return float(np.abs(decode(second, inspect(second)).pixels.astype(int) - first).mean())
 
 

@@ -56,11 +56,11 @@ def test_presence_decides(logit: float, *, found: bool) -> None:
     assert (decode_face(mesh(), [logit], UPRIGHT) is not None) is found
 
 
-def test_a_mesh_that_is_not_finite_is_no_face() -> None:
+def test_a_mesh_that_is_not_finite_is_not_a_face() -> None:
     assert decode_face(mesh(at_9=(np.nan, 0, 0)), [9.0], UPRIGHT) is None
 
 
-def test_of_one_face_the_first_mesh_is_kept_and_the_largest_face_comes_first() -> None:
+def test_the_first_mesh_of_each_face_is_kept_largest_face_first() -> None:
     def face(x: float, side: float, score: float) -> Face:
         return Face(np.zeros((468, 3)), score, (x, 0.0, x + side, side))
 

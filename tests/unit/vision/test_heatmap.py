@@ -40,7 +40,7 @@ def test_a_peak_draws_the_point() -> None:
     np.testing.assert_allclose(refine(np.array([(0.5, 0.3)]), heatmap), [(30 / 64, 20 / 64)], atol=1e-6)
 
 
-def test_half_sure_is_sure_enough() -> None:
+def test_a_score_of_one_half_is_enough() -> None:
     heatmap = np.full((64, 64, 1), -60, dtype=np.float32)
     heatmap[20, 30, 0] = 0
     np.testing.assert_allclose(refine(np.array([(0.5, 0.3)]), heatmap), [(30 / 64, 20 / 64)], atol=1e-6)

@@ -21,7 +21,7 @@ def test_the_neck_is_between_the_shoulders_and_as_sure_as_the_less_sure(pose: Po
 
 
 @pytest.mark.parametrize(("x", "found"), [(-20, True), (-30, False), (280, True), (290, False)])
-def test_far_outside_is_not_found(pose: Pose, x: float, *, found: bool) -> None:
+def test_a_joint_far_outside_the_photo_is_not_found(pose: Pose, x: float, *, found: bool) -> None:
     pose.landmarks[Landmark.NOSE, 0] = x
     assert (coco_keypoints(pose, SIZE)[0, 2] > 0) is np.bool_(found)
 

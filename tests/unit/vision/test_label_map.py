@@ -60,14 +60,14 @@ def test_nothing_outside_the_photo_is_labelled(pose: Pose) -> None:
     assert rows[-1] == round(bottom) - 1
 
 
-def test_hips_that_are_not_seen_have_no_trousers(pose: Pose) -> None:
+def test_hidden_hips_have_no_trousers(pose: Pose) -> None:
     pose.landmarks[[Landmark.LEFT_HIP, Landmark.RIGHT_HIP], 3] = 0.1
     labels = set(np.unique(atr_label_map(pose, canvas_of(pose), SIZE)))
     assert not labels & {Atr.PANTS, Atr.LEFT_SHOE, Atr.RIGHT_SHOE}
     assert {Atr.UPPER_CLOTHES, Atr.LEFT_ARM, Atr.FACE} <= labels
 
 
-def test_a_head_from_behind_has_no_face(pose: Pose) -> None:
+def test_a_head_seen_from_behind_has_no_face(pose: Pose) -> None:
     pose.landmarks[[Landmark.LEFT_EAR, Landmark.RIGHT_EAR]] = pose.landmarks[[Landmark.RIGHT_EAR, Landmark.LEFT_EAR]]
     assert Atr.FACE not in np.unique(atr_label_map(pose, canvas_of(pose), SIZE))
 

@@ -27,13 +27,13 @@ def test_a_group_becomes_its_weighted_mean() -> None:
     np.testing.assert_allclose(scores, [0.9, 0.7])
 
 
-def test_nothing_stays_nothing() -> None:
+def test_an_empty_input_gives_an_empty_output() -> None:
     merged, scores = weighted_nms(np.empty((0, 12)), np.empty(0), 0.3)
     assert merged.shape == (0, 12)
     assert scores.size == 0
 
 
-def test_of_things_that_overlap_the_first_is_kept() -> None:
+def test_the_first_of_overlapping_objects_is_kept() -> None:
     first, half = Thing((0, 0, 10, 10)), Thing((0, 0, 10, 5))
     nearly, apart = Thing((1, 0, 11, 10)), Thing((50, 0, 60, 10))
     assert distinct([first, half, nearly, apart], 0.5) == [first, half, apart]

@@ -38,7 +38,7 @@ def test_overlapping_boxes_are_merged_within_a_class_only() -> None:
     assert found.labels == ("cat", "dog")
 
 
-def test_what_is_not_in_the_photo_or_not_a_number_is_left_out() -> None:
+def test_boxes_outside_the_photo_or_not_finite_are_left_out() -> None:
     border = (0, 0, 64, 10, 0.9, 0)
     nothing = (5, 20, 5, 40, 0.9, 0)
     odd = (np.nan, 0, 9, 9, 0.9, 0)
@@ -46,7 +46,7 @@ def test_what_is_not_in_the_photo_or_not_a_number_is_left_out() -> None:
     np.testing.assert_allclose(found.boxes, [(0, 0, 60, 64)])
 
 
-def test_nothing_stays_nothing() -> None:
+def test_an_empty_input_gives_an_empty_output() -> None:
     found = found_in(detector(), rows(), (128, 64), 0.5)
     assert (found.boxes.shape, found.scores.shape, found.labels) == ((0, 4), (0,), ())
 

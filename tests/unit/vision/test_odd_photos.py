@@ -60,7 +60,7 @@ def test_bytes_between_the_last_pixel_and_the_end_marker_are_allowed_where_they_
     assert refusal_of_pixels(data[:-2] + bytes(2000) + EOI) == "image_corrupt"
 
 
-def test_what_some_phones_write_in_a_scan_header_is_allowed() -> None:
+def test_odd_scan_headers_of_some_phones_are_allowed() -> None:
     data = bytearray(encoded(PHOTO, "JPEG"))
     data[scan_of(bytes(data)) - 3 : scan_of(bytes(data))] = b"\0\0\0"
     np.testing.assert_array_equal(read(bytes(data)), opened(encoded(PHOTO, "JPEG")))
@@ -174,7 +174,7 @@ def test_a_png_with_a_picture_behind_another_is_animated() -> None:
 
 
 @pytest.mark.parametrize("wrong", [-100, 2, 1 << 30])
-def test_a_wrong_size_field_is_not_believed(wrong: int) -> None:
+def test_a_wrong_size_field_is_ignored(wrong: int) -> None:
     bitmap, webp = bytearray(encoded(picture(), "BMP")), bytearray(encoded(picture(), "WEBP"))
     bitmap[2:6] = struct.pack("<I", (len(bitmap) + wrong) % 2**32)
     webp[4:8] = struct.pack("<I", (len(webp) - 8 + wrong) % 2**32)
@@ -286,7 +286,7 @@ def test_pillow_is_not_shown_the_exif_block_of_an_avif() -> None:
     assert b"Exif" not in without_exif(data)[described]
 
 
-def test_a_profile_that_unpacks_to_much_costs_little() -> None:
+def test_a_profile_that_decompresses_to_much_costs_little() -> None:
     header, pixels, end = chunks(encoded(picture(), "PNG"))
     bomb = (b"iCCP", b"icc\0\0" + zlib.compress(bytes(50_000_000)))
     assert inspect(png_of([header, bomb, pixels, end])).profile == b""
@@ -302,7 +302,7 @@ def test_a_gif_of_many_comment_blocks_is_read_at_once() -> None:
 @pytest.mark.parametrize(
     "filler", [b"!\xfe\0" * 3_000_000, b"!\xfe" + b"\1a" * 4_000_000 + b"\0"], ids=["extensions", "blocks"]
 )
-def test_a_gif_of_more_parts_than_any_writer_makes_is_refused_soon(filler: bytes) -> None:
+def test_a_gif_with_too_many_parts_is_refused_quickly(filler: bytes) -> None:
     data = encoded(picture(), "GIF")
     start, began = 13 + 768, time.process_time()
     with pytest.raises(PhotoError, match="GIF with over"):
@@ -321,11 +321,11 @@ def test_sixteen_bits_of_a_tiff_become_eight() -> None:
     assert (read(file.getvalue()) == 0x12).all()
 
 
-def test_numbers_that_are_no_colors_are_refused() -> None:
+def test_numbers_that_are_not_colours_are_refused() -> None:
     assert refusal(encoded(Image.new("F", (20, 20)), "TIFF")) == "image_unsupported"
 
 
-def test_a_box_of_no_length_ends_the_file() -> None:
+def test_a_box_of_length_zero_reaches_to_the_end_of_the_file() -> None:
     data = heic()
     start = data.index(b"mdat") - 4
     np.testing.assert_array_equal(read(data[:start] + bytes(4) + data[start + 4 :]), read(data))

@@ -12,7 +12,7 @@ def test_every_mask_type_has_its_own_color() -> None:
     assert len(set(MASK_COLORS.values())) == len(MaskType)
 
 
-def test_a_mask_tints_its_inside_and_nothing_far_from_it() -> None:
+def test_a_mask_tints_only_its_inside_and_its_edge() -> None:
     mask = np.zeros((120, 90), dtype=np.uint8)
     mask[20:60, 20:60] = 255
     drawn = draw_overlay(PIXELS, [PersonLayer([(MaskType.DRESS, mask)], NOBODY)])

@@ -360,7 +360,7 @@ def test_hostile_scan_counts_are_refused(between: bytes, progressive: bool) -> N
     assert refusal_of_pixels(data[:scan] + (data[scan:-2] + between) * 120 + b"\xff\xd9") == "image_corrupt"
 
 
-def test_what_follows_the_image_may_look_like_scans() -> None:
+def test_bytes_after_the_image_may_look_like_scans() -> None:
     data = encoded(picture(), "JPEG", progressive=True) + b"\xff\xda\0\0" * 1000
     assert inspect(data).size == (61, 43)
 

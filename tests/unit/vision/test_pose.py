@@ -60,7 +60,7 @@ def test_mask_pixels_lie_at_their_indices(pose: Pose) -> None:
     assert abs(rows[-1] - 998) <= 1
 
 
-def test_doubles_are_dropped_and_the_largest_comes_first(pose: Pose) -> None:
+def test_duplicates_are_dropped_and_the_largest_comes_first(pose: Pose) -> None:
     double = replace(pose, score=0.8, box=(52.0, 10.0, 206.0, 250.0))
     larger = replace(pose, score=0.6, box=(300.0, 0.0, 700.0, 700.0))
     assert distinct([double, pose, larger]) == [larger, pose]

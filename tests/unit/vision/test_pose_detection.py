@@ -30,7 +30,7 @@ def test_the_score_threshold(logit: float, count: int) -> None:
 
 
 @pytest.mark.parametrize(("logit", "count"), [(-0.01, 1), (0.0, 2)])
-def test_a_weak_candidate_counts_only_where_there_is_no_better_one(logit: float, count: int) -> None:
+def test_a_weak_candidate_is_used_only_without_a_better_one(logit: float, count: int) -> None:
     boxes, scores = raw(0, 1.0, [0, 0, 9, 9] + [0] * 8)
     boxes[2000], scores[2000] = boxes[0], logit
     assert len(decode_detections(boxes, scores, (224, 224))) == count

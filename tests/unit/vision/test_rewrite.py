@@ -84,7 +84,7 @@ def test_the_quality_is_the_sources_or_the_one_asked_for() -> None:
 
 
 @pytest.mark.parametrize("exif", [b"", b"Exif\0\0II*\0"])
-def test_a_webp_without_loss_stays_so_unless_a_quality_is_asked_for(exif: bytes) -> None:
+def test_a_lossless_webp_stays_lossless_unless_a_quality_is_given(exif: bytes) -> None:
     data = encoded(picture(), "WEBP", lossless=True, exif=exif)
     assert np.array_equal(pixels(again(data)), pixels(data))
     assert not np.array_equal(pixels(again(data, Form(quality=50))), pixels(data))
@@ -124,7 +124,7 @@ def test_a_copy_keeps_its_pixels_and_a_profile_or_is_turned_to_srgb(file_format:
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "TIFF", "BMP", "GIF"])
-def test_what_was_stored_without_loss_keeps_every_pixel(file_format: str) -> None:
+def test_a_lossless_photo_keeps_every_pixel(file_format: str) -> None:
     data = encoded(picture(), file_format)
     np.testing.assert_array_equal(pixels(again(data)), opened(data))
 

@@ -104,7 +104,7 @@ def test_hands_stay_free_up_to_their_own_edges(large: Pose, photo: Photo, truth:
     assert (covered[hand][beside] > 0).mean() > 0.9
 
 
-def test_far_from_the_outline_a_mask_stays_what_it_is() -> None:
+def test_a_mask_is_unchanged_far_from_the_outline() -> None:
     person = cv2.resize(np.full((256, 256), 255, np.uint8), FINE_SIZE)
     mask = np.zeros(WORK_SIZE[::-1], np.uint8)
     mask[100:200, 60:120] = 255
@@ -116,7 +116,7 @@ def test_far_from_the_outline_a_mask_stays_what_it_is() -> None:
 
 
 @pytest.mark.parametrize("canvas", [Canvas(-5000.0, 0.0, 3000.0), Canvas(2000.0, 2500.0, 3000.0)])
-def test_windows_that_leave_the_photo_are_drawn_as_far_as_they_are_in_it(canvas: Canvas) -> None:
+def test_windows_outside_the_photo_are_drawn_only_inside_it(canvas: Canvas) -> None:
     mask = np.full(FINE_SIZE[::-1], 255, np.uint8)
     np.testing.assert_array_equal(fine_to_source(mask, canvas, SIZE) > 0, to_source(mask, canvas, SIZE) > 0)
 

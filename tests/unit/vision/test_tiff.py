@@ -99,11 +99,11 @@ def test_the_thumbnails_directory_is_left_out() -> None:
         (0x9999, 2, 4, b"abcd"),
     ],
 )
-def test_what_cannot_be_kept_is_left_out(entry: tuple[int, int, int, bytes]) -> None:
+def test_a_tag_that_cannot_be_kept_is_left_out(entry: tuple[int, int, int, bytes]) -> None:
     assert cleaned_of(b"II*\0" + struct.pack("<I", 8) + directory([entry]) + bytes(3000)) == b""
 
 
-def test_what_is_too_large_to_keep_is_not_copied() -> None:
+def test_a_result_too_large_to_cache_is_not_copied() -> None:
     """Each of many entries may claim the whole of a file of many megabytes."""
     size = 1_000_000
     entries = [(tag, 7, size, struct.pack("<I", 0)) for tag in (0x010F, 0x0110)]

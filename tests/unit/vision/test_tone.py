@@ -30,7 +30,7 @@ def test_the_reference_white_is_light_and_leaves_room_above(transfer: Transfer, 
 
 @pytest.mark.parametrize("transfer", Transfer)
 @given(signals=SIGNALS)
-def test_more_light_stays_more_light_and_grey_stays_grey(transfer: Transfer, signals: list[float]) -> None:
+def test_brighter_pixels_stay_brighter_and_grey_stays_grey(transfer: Transfer, signals: list[float]) -> None:
     shown = tone_mapped(np.repeat(np.array(signals)[:, None], 3, axis=1), transfer, Primaries.BT2020)
     assert np.all(np.diff(shown, axis=0) >= -1e-9)
     assert np.ptp(shown, axis=1).max() < 1e-3

@@ -33,5 +33,5 @@ class TritonPythonModel:
         self._input_names = [value["name"] for value in config["input"]]
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
-        """Run the requests one after the other; an error stays with the request that caused it."""
+        """Run the requests one after the other. An error stays with the request that caused it."""
         return [respond(self._ensemble, self._input_names, request) for request in requests]

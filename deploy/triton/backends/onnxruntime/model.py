@@ -21,7 +21,7 @@ class TritonPythonModel:
     """One instance of one ONNX model."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Load the model on the instance's device. Raises TritonModelException that names a missing file."""
+        """Load the model on the instance's device. Raises TritonModelException naming a missing file."""
         config = json.loads(args["model_config"])
         filename = config.get("default_model_filename") or "model.onnx"
         path = Path(args["model_repository"]) / args["model_version"] / filename
@@ -34,7 +34,7 @@ class TritonPythonModel:
         self._batches = config["max_batch_size"] > 0
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
-        """Run the requests, as one batch where the model has a batch dimension."""
+        """Run the requests, as one batch if the model has a batch dimension."""
         if self._batches and len(requests) > 1:
             try:
                 return self._run_batch(requests)

@@ -11,7 +11,7 @@ from tests.integration.gateway.jobs.conftest import living_house
 from tests.integration.gateway.jobs.house import FORM, JOBS, House
 
 
-async def test_an_act_counts_where_the_audit_log_is_withheld(house: House, settings: Settings) -> None:
+async def test_an_action_is_counted_even_where_the_audit_log_skips_it(house: House, settings: Settings) -> None:
     if not house.stores.durable:
         pytest.skip("a file, which tests/unit/gateway/access/test_files.py withholds")
     sql = await asyncpg.connect(settings.postgres_dsn.get_secret_value())
@@ -26,7 +26,7 @@ async def test_an_act_counts_where_the_audit_log_is_withheld(house: House, setti
     assert_problem(refusal, "scope_missing")
 
 
-async def test_who_sends_too_much_does_not_fill_the_audit_log(settings: Settings) -> None:
+async def test_rate_limited_requests_do_not_fill_the_audit_log(settings: Settings) -> None:
     often = bearer(token(sub="often"))
     async for house in living_house(settings.model_copy(update={"caller_requests_per_minute": 1})):
         answers = [await house.client.post(JOBS, files=FORM, headers=often) for _ in range(3)]

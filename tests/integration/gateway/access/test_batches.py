@@ -8,7 +8,7 @@ from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.house import PHOTO, House
 
 
-async def test_another_tenants_batch_is_no_batch(house: House) -> None:
+async def test_another_tenants_batch_is_not_found(house: House) -> None:
     acme = caller("acme")
     files = [("files", ("a.png", PHOTO)), ("files", ("b.pdf", b"%PDF-1.7"))]
     batch = (await house.client.post("/batch-upload", files=files, headers=acme)).raise_for_status().json()

@@ -74,7 +74,7 @@ async def test_a_page_of_another_site_neither_reads_nor_posts(tmp_path: Path) ->
     assert all('status="403"' in line for line in served), served
 
 
-async def test_a_page_whose_name_leads_here_gets_no_answer(tmp_path: Path) -> None:
+async def test_a_page_that_uses_dns_rebinding_gets_no_answer(tmp_path: Path) -> None:
     """DNS rebinding: the browser takes the gateway for the page's own server, as it is told the page's name."""
     async with house_with(maskwright_home=tmp_path) as house:
         shown = [
@@ -85,7 +85,7 @@ async def test_a_page_whose_name_leads_here_gets_no_answer(tmp_path: Path) -> No
     assert '"jobs":' not in shown[1]
 
 
-async def test_what_a_caller_had_a_hand_in_runs_nothing_where_it_is_opened(tmp_path: Path) -> None:
+async def test_content_influenced_by_a_caller_runs_no_script_when_opened(tmp_path: Path) -> None:
     """Both would write into the document; the same SVG does so where nobody confines it."""
     script = "document.documentElement.setAttribute('data-ran', 'yes')"
     svg = (

@@ -90,7 +90,7 @@ async def test_no_key_is_made_where_no_gateway_may_look_for_it(tmp_path: Path, s
         ("--scope", "run:*", "--days", "9" * 12),
     ],
 )
-async def test_keys_for_what_there_is_not_are_not_made(
+async def test_a_key_with_invalid_options_is_not_made(
     settings: Settings, house: House, options: tuple[str, ...]
 ) -> None:
     del house  # its tables are there

@@ -52,7 +52,7 @@ async def reason(house: House, headers: Headers, path: str = "/health") -> str:
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/ready"])
-async def test_causes_are_for_callers_who_operate(house: House, path: str) -> None:
+async def test_causes_are_shown_to_callers_with_the_operate_scope(house: House, path: str) -> None:
     keys = house.stores.keys
     for headers in (caller(scope=["operate"]), bearer(await key(keys, scopes=["operate"]))):
         assert "10.0.0.7:9000" in await reason(house, headers, path)
@@ -63,7 +63,7 @@ async def test_causes_are_for_callers_who_operate(house: House, path: str) -> No
 
 
 @pytest.mark.parametrize(("access", "told"), [("off", "10.0.0.7:9000"), ("open", "")])
-async def test_causes_where_nobody_is_asked_are_for_this_machine_alone(
+async def test_causes_without_access_control_are_shown_to_loopback_only(
     tmp_path: Path, broken_triton: str, access: str, told: str
 ) -> None:
     settings = {**COMMON, "db_use_database": False, "minio_endpoint": "", "maskwright_home": tmp_path}

@@ -90,7 +90,7 @@ async def test_probes_of_http_1_0_need_no_host(house_off: House) -> None:
     assert (await told(house_off, "GET /health/live HTTP/1.0")).status == SERVED
 
 
-async def test_a_whole_url_as_the_target_does_not_hide_the_host(house_off: House) -> None:
+async def test_an_absolute_request_target_does_not_bypass_the_host_check(house_off: House) -> None:
     target = "GET http://127.0.0.1/v1/jobs HTTP/1.1"
     assert b'"jobs"' not in (await told(house_off, target, "Host: evil.example")).body
 
@@ -133,14 +133,14 @@ async def test_pages_that_post_where_nobody_is_asked(house_off: House, headers: 
         assert_problem(answer, "origin_not_allowed")
 
 
-async def test_a_link_that_somebody_follows_is_served_and_what_a_page_embeds_is_not(house_off: House) -> None:
+async def test_a_followed_link_is_served_but_an_embedded_one_is_not(house_off: House) -> None:
     followed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
     for changes, status in (({}, 200), ({"Sec-Fetch-Dest": "iframe"}, 403), ({"Sec-Fetch-Mode": "no-cors"}, 403)):
         assert (await house_off.client.get("/docs", headers={**followed, **changes})).status_code == status
 
 
 @pytest.mark.parametrize("upgrade", ["websocket", "h2c", "TLS/1.0"])
-async def test_an_upgrade_is_looked_at_like_anything_else(house_off: House, upgrade: str) -> None:
+async def test_an_upgrade_request_is_checked_like_any_other(house_off: House, upgrade: str) -> None:
     lines = (
         "Connection: Upgrade",
         f"Upgrade: {upgrade}",
@@ -165,7 +165,7 @@ async def test_names_of_containers_and_pods_are_served_behind_a_proxy(tmp_path: 
         assert_problem(await house.client.get(JOBS, headers={"Origin": "https://evil.example"}), "origin_not_allowed")
 
 
-async def test_a_list_of_hosts_counts_whoever_is_asked(tmp_path: Path) -> None:
+async def test_allowed_hosts_apply_in_every_access_mode(tmp_path: Path) -> None:
     named = Settings.model_validate({"allowed_hosts": "https://Masks.Example.com:8443/, *.example.org"}).allowed_hosts
     for access in ("off", "open"):
         async with house_with(tmp_path, access=access, allowed_hosts=named) as house:

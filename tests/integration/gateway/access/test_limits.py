@@ -35,7 +35,7 @@ async def test_a_caller_who_asks_too_often_is_told_when_to_come_back(limited: Ho
     assert (await limited.client.get("/health/live")).status_code == 200
 
 
-async def test_bodies_count_by_their_bytes_also_where_nobody_said_how_many(limited: House) -> None:
+async def test_bodies_of_unknown_length_count_by_their_bytes(limited: House) -> None:
     async def body() -> AsyncIterator[bytes]:
         for _ in range(4):
             yield b"x" * 1000

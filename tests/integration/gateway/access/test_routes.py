@@ -104,7 +104,7 @@ async def test_nobody_is_let_in_without_good_credentials(house: House, signer: S
 
 
 @pytest.mark.parametrize("route", [route for route, scope in SCOPES.items() if scope is None])
-async def test_probes_are_not_asked(house: House, route: str) -> None:
+async def test_probes_need_no_credentials(house: House, route: str) -> None:
     assert (await ask(house, route, {})).status_code in {200, 503}
 
 
@@ -125,7 +125,7 @@ async def test_the_scope_is_needed_and_enough(house: House, signer: Signer, rout
 
 
 @pytest.mark.parametrize("route", OF_A_JOB)
-async def test_another_tenants_job_is_no_job(house: House, route: str) -> None:
+async def test_another_tenants_job_is_not_found(house: House, route: str) -> None:
     job = (await house.client.post(JOBS, files=FORM, headers=caller())).json()
     await house.complete(await house.begin(job["id"]))
     for tenant in ("globex", ""):

@@ -45,7 +45,7 @@ async def test_users_of_two_tenants_do_not_wait_for_each_other(house: House) -> 
         await house.stores.jobs.cancel(UUID(job))
 
 
-async def test_who_fills_the_queue_keeps_no_other_tenant_out(house: House) -> None:
+async def test_a_full_queue_of_one_tenant_blocks_no_other_tenant(house: House) -> None:
     room = house.services.settings.queue_max_size - (await house.stores.jobs.counts()).queued
     jobs = [(await submit(house, ACME)).json()["id"] for _ in range(room)]
     refused = await submit(house, ACME)
@@ -72,7 +72,7 @@ async def test_lists_hold_the_tenants_own_jobs(house: House) -> None:
         assert [one["id"] for one in listed["jobs"]] == [job]
 
 
-async def test_artifacts_of_the_same_name_do_not_meet(house: House) -> None:
+async def test_artifacts_of_the_same_name_do_not_collide(house: House) -> None:
     named = {"user_id": "same", "request_id": uuid4().hex}
     for tenant in ("acme", "globex", ""):
         job = (await submit(house, caller(tenant), **named)).json()

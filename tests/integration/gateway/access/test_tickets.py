@@ -46,7 +46,7 @@ async def test_a_ticket_is_shown_once_and_alone(house: House) -> None:
     assert_problem(await house.client.get(path, params={"ticket": ""}), "credentials_missing")
 
 
-async def test_a_ticket_is_given_only_to_who_may_read_the_job(house: House) -> None:
+async def test_a_ticket_is_given_only_to_callers_who_may_read_the_job(house: House) -> None:
     job = await submitted(house, caller())
     path = f"{JOBS}/{job}/events/ticket"
     assert_problem(await house.client.post(path, headers=caller("globex")), "job_not_found")

@@ -157,13 +157,13 @@ async def test_every_attempt_carries_the_same_message_and_a_signature_that_holds
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 307, 400, 401, 404, 408, 409, 425, 429, 500, 502, 503, 504])
-async def test_a_webhook_that_is_not_taken_is_tried_again(status: int) -> None:
+async def test_a_refused_webhook_is_tried_again(status: int) -> None:
     error = await webhook_error(reply(status))
     assert not error.lasting
     assert str(status) in error.reason
 
 
-async def test_a_receiver_that_is_gone_is_left_alone() -> None:
+async def test_a_receiver_that_answers_410_is_not_tried_again() -> None:
     error = await webhook_error(reply(410))
     assert error.lasting
     assert "410" in error.reason
@@ -231,21 +231,21 @@ async def test_a_receiver_that_does_not_answer_is_tried_again(answer: Answer) ->
     assert "hook.test" in error.reason
 
 
-async def test_nobody_listening_is_tried_again() -> None:
+async def test_a_refused_connection_is_tried_again() -> None:
     (port,) = free_ports(1)
     with pytest.raises(DeliveryError) as caught:
         await webhook(Web("127.0.0.1", port))
     assert not caught.value.lasting
 
 
-async def test_a_name_that_is_not_known_may_be_later() -> None:
+async def test_an_unknown_host_name_is_retried_later() -> None:
     with pytest.raises(DeliveryError) as caught:
         await webhook(Web("127.0.0.1", 80), host="nowhere.test")
     assert not caught.value.lasting
 
 
 @pytest.mark.parametrize("host", ["127.0.0.2", "127.1", "[::1]", "user@hook.test", "localhost%00", "hook.test/ "])
-async def test_a_webhook_to_what_is_not_allowed_is_given_up(host: str) -> None:
+async def test_a_webhook_to_a_forbidden_address_is_given_up(host: str) -> None:
     async with serving(reply(200), "127.0.0.2") as inside:
         with pytest.raises(DeliveryError) as caught:
             await webhook(inside, host=host)
@@ -293,7 +293,7 @@ async def test_any_refusal_of_an_upload_is_tried_again(status: int) -> None:
     assert WORD not in caught.value.reason
 
 
-async def test_a_wrong_word_is_answered_401() -> None:
+async def test_a_wrong_secret_gets_401() -> None:
     async def checking(asked: Asked, writer: asyncio.StreamWriter) -> None:
         await reply(200 if asked.headers.get("x-internal-auth") == WORD else 401)(asked, writer)
 

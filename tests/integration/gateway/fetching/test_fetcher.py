@@ -64,7 +64,7 @@ async def announcing(_asked: Asked, writer: asyncio.StreamWriter) -> None:
     await asyncio.Event().wait()
 
 
-async def test_a_photo_is_fetched_by_name_and_no_more_is_said_than_needed() -> None:
+async def test_a_photo_is_fetched_with_only_the_needed_headers() -> None:
     names = Names(photos_test="127.0.0.1")
     async with serving(reply(200, PHOTO)) as web:
         assert await fetched(web.url("/a%20b.jpg?c=%2F#d", "photos.test"), names) == PHOTO
@@ -105,7 +105,7 @@ async def test_a_larger_body_is_refused(answer: Answer) -> None:
         *((PHOTO, coding) for coding in ("identity", "", "aws-chunked", "base64", "utf-8", "none, binary")),
     ],
 )
-async def test_a_coding_that_we_take_is_undone(body: bytes, coding: str) -> None:
+async def test_an_accepted_content_coding_is_decoded(body: bytes, coding: str) -> None:
     async with serving(reply(200, body, Content_Encoding=coding)) as web:
         assert await fetched(web.url()) == PHOTO
 
@@ -126,7 +126,7 @@ async def test_a_coding_that_we_take_is_undone(body: bytes, coding: str) -> None
         (gzipped(PHOTO) + b"more", "gzip", "url_failed", "says gzip. The gzip stream is damaged"),
     ],
 )
-async def test_a_coding_that_cannot_be_undone_is_named(body: bytes, coding: str, code: str, said: str) -> None:
+async def test_a_content_coding_that_cannot_be_decoded_is_named(body: bytes, coding: str, code: str, said: str) -> None:
     problem = await problem_of(reply(200, body, Content_Encoding=coding))
     assert problem.code == code
     assert said in problem.detail
@@ -167,12 +167,12 @@ async def test_an_answer_that_is_not_plain_http_fails(answer: Answer) -> None:
     [raw(b""), raw(b"HTTP/1.1 200"), raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort")],
     ids=["nothing", "half a head", "half a body"],
 )
-async def test_a_connection_that_ends_early_may_hold_the_next_time(answer: Answer) -> None:
+async def test_a_connection_that_ends_early_is_retried(answer: Answer) -> None:
     assert (await problem_of(answer)).code == "url_unreachable"
 
 
 @pytest.mark.parametrize("answer", [silence, trickle])
-async def test_the_time_limit_is_for_the_whole(answer: Answer) -> None:
+async def test_the_time_limit_covers_the_whole_request(answer: Answer) -> None:
     problem = await problem_of(answer, IMPATIENT_S)
     assert problem.code == "url_unreachable"
     assert f"{IMPATIENT_S:g} s" in problem.detail

@@ -62,7 +62,7 @@ async def test_another_hosts_certificate_is_refused(tls: ssl.SSLContext, host: s
     assert web.asked == []
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_refused(tls: ssl.SSLContext) -> None:
+async def test_a_certificate_of_an_unknown_authority_is_refused(tls: ssl.SSLContext) -> None:
     async with serving(reply(200, b"photo"), tls=tls) as web, open_fetcher(SETTINGS, Names(**NAMES).resolve) as fetcher:
         with pytest.raises(Problem):
             await fetcher.fetch(web.url("/", "photos.test", "https"))
@@ -71,7 +71,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(tls: ssl.SSLCont
 
 @pytest.mark.usefixtures("trusted")
 @pytest.mark.parametrize("location", ["http://photos.test:{port}/", "HTTP://127.0.0.1:{port}/", "http://photos.test/"])
-async def test_a_redirect_out_of_tls_is_not_followed(tls: ssl.SSLContext, location: str) -> None:
+async def test_a_redirect_from_https_to_http_is_not_followed(tls: ssl.SSLContext, location: str) -> None:
     async with (
         open_fetcher(SETTINGS, Names(**NAMES).resolve) as fetcher,
         serving(reply(200, b"photo")) as plain,
@@ -85,7 +85,7 @@ async def test_a_redirect_out_of_tls_is_not_followed(tls: ssl.SSLContext, locati
 
 
 @pytest.mark.usefixtures("trusted")
-async def test_a_redirect_into_tls_and_within_it_is_followed(tls: ssl.SSLContext) -> None:
+async def test_a_redirect_to_https_is_followed(tls: ssl.SSLContext) -> None:
     async def onward(asked: Asked, writer: asyncio.StreamWriter) -> None:
         await (reply(302, Location="/photo") if asked.target == "/" else reply(200, b"photo"))(asked, writer)
 

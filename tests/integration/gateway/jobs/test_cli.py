@@ -144,7 +144,7 @@ async def test_any_field_can_be_sent(house: House, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("field", ["style", "=labels", "style=@nowhere.txt"])
-async def test_a_field_that_is_none_is_refused(house: House, field: str) -> None:
+async def test_a_malformed_field_option_is_refused(house: House, field: str) -> None:
     refused = await maskwright(house, "submit", "photo.jpg", "-F", field)
     assert (refused.exit_code, "--field" in refused.stderr) == (2, True)
 

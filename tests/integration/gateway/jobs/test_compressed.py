@@ -73,7 +73,7 @@ async def test_a_compressed_body_is_read(house: House, path: str, encoding: str,
     ],
     ids=["bomb", "bomb in a bomb", "garbage", "brotli", "twice"],
 )
-async def test_what_cannot_be_read_is_refused(
+async def test_an_undecodable_body_is_refused(
     house: House, path: str, body: bytes, encoding: str, code: str | None
 ) -> None:
     answer = await post(house, path, body, encoding)
@@ -90,7 +90,7 @@ async def test_a_compressed_body_that_ends_early_is_refused(house: House, path: 
     assert_problem(await post(house, path, gzipped(BODIES[path][1])[:-1], "gzip"), "invalid_encoding")
 
 
-async def test_a_bomb_that_comes_in_chunks_ends_when_it_has_opened_too_far(house: House) -> None:
+async def test_a_chunked_decompression_bomb_is_cut_off_at_the_limit(house: House) -> None:
     bomb = gzipped(bytes(512 * MIB), 1)
     async with await Connection.open(house) as connection:
         connection.head("/v1/jobs", "Content-Type: image/png", "Content-Encoding: gzip", "Transfer-Encoding: chunked")

@@ -123,7 +123,7 @@ def keeping(part: str) -> Callable[[Request], Refusal | None]:
     return rule
 
 
-async def test_a_job_is_gone_at_once_from_an_s3_that_cannot_remove_many(house: House, s3: Gateway) -> None:
+async def test_a_job_is_deleted_at_once_from_an_s3_without_batch_removal(house: House, s3: Gateway) -> None:
     job = await completed(house)
     s3.rule = keeping("nothing")
     assert await delete(house, job) == 204
@@ -154,7 +154,7 @@ async def test_a_job_with_an_object_that_s3_keeps_is_listed_as_deleting_until_it
     await gone(house, job)
 
 
-async def test_who_deletes_again_what_s3_kept_sees_it_go(house: House, s3: Gateway) -> None:
+async def test_deleting_again_removes_what_s3_kept(house: House, s3: Gateway) -> None:
     job = await completed(house)
     s3.rule = keeping(MASK)
     assert await delete(house, job) == 202
@@ -163,7 +163,7 @@ async def test_who_deletes_again_what_s3_kept_sees_it_go(house: House, s3: Gatew
     await gone(house, job)
 
 
-async def test_a_job_that_is_deleted_while_s3_is_away_goes_when_it_is_back(house: House, s3: Gateway, sql: Sql) -> None:
+async def test_a_job_deleted_while_s3_is_away_is_removed_when_s3_is_back(house: House, s3: Gateway, sql: Sql) -> None:
     job = await completed(house)
     s3.rule = away
     assert await delete(house, job) == 202
@@ -174,7 +174,7 @@ async def test_a_job_that_is_deleted_while_s3_is_away_goes_when_it_is_back(house
     await gone(house, job)
 
 
-async def test_what_a_gateway_left_that_was_killed_between_database_and_s3_goes(house: House, sql: Sql) -> None:
+async def test_objects_of_a_gateway_killed_between_database_and_s3_are_removed(house: House, sql: Sql) -> None:
     job = await completed(house)
     await house.stores.jobs.delete(UUID(job.id))
     assert (await shown(house, job))["state"] == "deleting"
@@ -182,7 +182,7 @@ async def test_what_a_gateway_left_that_was_killed_between_database_and_s3_goes(
     await gone(house, job)
 
 
-async def test_an_object_that_is_kept_holds_up_no_other_jobs(house: House, s3: Gateway, sql: Sql) -> None:
+async def test_an_object_that_s3_keeps_blocks_no_other_job(house: House, s3: Gateway, sql: Sql) -> None:
     first, second = await completed(house), await completed(house)
     s3.rule = keeping(first.name)
     for job in (first, second):
@@ -192,7 +192,7 @@ async def test_an_object_that_is_kept_holds_up_no_other_jobs(house: House, s3: G
     await gone(house, second)
 
 
-async def test_an_s3_that_only_says_that_it_removed_is_not_believed(house: House, s3: Gateway) -> None:
+async def test_an_s3_removal_is_verified(house: House, s3: Gateway) -> None:
     job = await completed(house)
     s3.rule = lambda request: Refusal(204) if request.method == "DELETE" and request.key else keeping("x")(request)
     assert await delete(house, job) == 202
@@ -232,7 +232,7 @@ async def test_a_later_request_of_the_same_name_keeps_its_masks(house: House, s3
     assert_problem(await house.client.get(f"{JOBS}/{job.id}"), "job_not_found")
 
 
-async def test_the_result_that_a_job_brought_about_goes_with_it(house: House) -> None:
+async def test_deleting_a_job_removes_the_cached_result_it_made(house: House) -> None:
     job, lease = await begun(house)
     before = (await house.stores.cache.stats(ALL_DAYS)).entries
     await house.stores.jobs.finish(lease, Outcome(), replace(entry(1), task_id=job.id))

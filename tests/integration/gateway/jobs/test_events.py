@@ -64,7 +64,7 @@ async def test_every_state_is_told_until_the_outcome(house: House) -> None:
     assert seen.status_code == 204
 
 
-async def test_many_may_watch_and_leave(house: House) -> None:
+async def test_many_subscribers_may_watch_and_leave(house: House) -> None:
     submitted = await house.submit()
     topic, subscriptions = str(submitted["id"]), house.stores.signals._subscriptions
     async with watching(house, topic) as one, watching(house, topic) as other:
@@ -88,7 +88,7 @@ async def test_a_deleted_job_ends_its_streams(house: House) -> None:
     assert told[-1]["event"] == "deleted"
 
 
-async def test_a_silent_stream_says_that_it_lives(house: House) -> None:
+async def test_a_silent_stream_sends_keep_alives(house: House) -> None:
     submitted = await house.submit()
     chunks = state_events(house.services, Visit(NOBODY), UUID(str(submitted["id"])), by_key(""), 0.01)
     assert (await anext(chunks)).startswith(b"id: 0-queued\n")

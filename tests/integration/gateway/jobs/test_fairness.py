@@ -73,7 +73,7 @@ async def slow_bodies(house: House, stack: AsyncExitStack, count: int, sent: int
 
 
 @pytest.mark.parametrize("address", [GREEDY, OTHER])
-async def test_slow_bodies_take_no_places(house: House, address: str) -> None:
+async def test_slow_bodies_occupy_no_places(house: House, address: str) -> None:
     async with AsyncExitStack() as stack:
         await slow_bodies(house, stack, 20, 10)
         await until(lambda: holds(house, 20 * FIRST_BYTES), "all of them have begun")
@@ -124,7 +124,7 @@ async def test_slow_bodies_that_fill_the_memory_make_room_for_their_own_caller_s
 
 
 @pytest.mark.parametrize("framing", ["announced", "chunked"])
-async def test_bodies_that_do_not_fit_together_come_one_after_the_other(
+async def test_bodies_that_do_not_fit_together_are_read_in_turn(
     house: House, framing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sharing, "_LOOK_S", 0.05)
@@ -232,7 +232,9 @@ async def finished(house: House, size: int) -> str:
     return f"/v1/jobs/{job_id}/artifacts/upper_body_mask.png"
 
 
-async def test_who_does_not_read_keeps_no_memory_from_others(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_does_not_read_takes_no_memory_from_others(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sharing, "_SLUGGISH_S", 0.5)
     path = await finished(house, 12 * MIB)
     async with AsyncExitStack() as stack:
@@ -286,7 +288,7 @@ async def answered(house: House, address: str, job_id: str) -> httpx.Response:
         ("POST /x", 404),
     ],
 )
-async def test_where_no_body_is_wanted_none_is_waited_for(house: House, line: str, status: int) -> None:
+async def test_a_route_without_a_body_waits_for_none(house: House, line: str, status: int) -> None:
     method, path = line.split()
     async with await Connection.open(house) as connection:
         connection.head(path, PNG, "Content-Length: 1000", method=method)

@@ -101,7 +101,7 @@ async def test_a_task_from_submission_to_contours(house: House) -> None:
     assert str(done["completed_at"]) > str(done["submitted_at"])
 
 
-async def test_contours_wait_for_room_in_memory(house: House) -> None:
+async def test_contours_wait_for_free_memory(house: House) -> None:
     task = await submitted(house, {})
     await draw(house, await house.begin(task["id"]))
     answer = await house.answer_when_there_is_room(f"{STATUS}/{task['id']}")

@@ -84,7 +84,7 @@ async def test_the_link_of_an_artifact_reads_it(house: House) -> None:
     assert (answer.status_code, answer.content) == (200, b"linked")
 
 
-async def test_artifacts_by_key_are_for_memory_alone(house: House) -> None:
+async def test_artifacts_are_served_by_key_only_from_memory(house: House) -> None:
     submitted = await house.submit(user_id="keyed", request_id=uuid4().hex)
     await house.complete(await house.begin(submitted["id"]))
     answer = await house.client.get(f"/v1/artifacts/keyed/{submitted['request_id']}/{MASK}")
@@ -92,7 +92,7 @@ async def test_artifacts_by_key_are_for_memory_alone(house: House) -> None:
     assert_problem(await house.client.get("/v1/artifacts/nobody/nothing/x.png"), "artifact_not_found")
 
 
-async def test_files_wait_for_room_in_memory(house: House) -> None:
+async def test_files_wait_for_free_memory(house: House) -> None:
     submitted = await house.submit(user_id="waits", request_id=uuid4().hex)
     await house.complete(await house.begin(submitted["id"]))
     by_key = [] if house.stores.durable else [f"/v1/artifacts/waits/{submitted['request_id']}/{MASK}"]

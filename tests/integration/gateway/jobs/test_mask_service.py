@@ -73,7 +73,7 @@ async def test_refusals(house: House, fields: dict[str, object], code: str) -> N
     assert_problem(await house.client.post("/process", files=parts), code)
 
 
-async def test_only_forms_are_taken(house: House) -> None:
+async def test_only_form_bodies_are_accepted(house: House) -> None:
     assert_problem(await house.client.post("/process", json={"user_id": "u"}), "unsupported_media_type")
 
 
@@ -98,7 +98,7 @@ async def test_stats_have_the_fields_of_both_services(house: House) -> None:
     await until(counted, "the job counts as processed")
 
 
-async def test_health_tells_of_the_stores(house: House) -> None:
+async def test_health_reports_the_stores(house: House) -> None:
     document = (await house.client.get("/health")).raise_for_status().json()
     assert Health.model_validate(document).model_dump(mode="json") == document
     stores = document["stores"]

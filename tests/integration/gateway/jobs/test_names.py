@@ -138,7 +138,7 @@ async def test_a_removal_that_is_slow_leaves_the_successors_mask(house: House) -
     assert (await house.stores.artifacts.get(f"_/{name}/{MASK}")).data == b"of the second"
 
 
-async def test_a_removal_takes_what_the_successor_does_not_name(house: House) -> None:
+async def test_a_removal_deletes_only_objects_that_the_successor_does_not_use(house: House) -> None:
     name = uuid4().hex
     first = await begun(house, name)
     await house.stores.artifacts.put(f"_/{name}/dress_mask.png", b"of the first", "image/png")
@@ -150,7 +150,7 @@ async def test_a_removal_takes_what_the_successor_does_not_name(house: House) ->
     assert await objects(house, name) == [f"_/{name}/{MASK}"]
 
 
-async def test_an_attempt_that_lost_its_keys_ends_nothing(house: House) -> None:
+async def test_an_attempt_that_lost_its_lock_ends_no_job(house: House) -> None:
     name, stores = uuid4().hex, house.stores
     lease = await begun(house, name)
     keys = ArtifactStore(stores.locks, stores.jobs, stores.artifacts)

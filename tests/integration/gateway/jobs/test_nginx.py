@@ -88,7 +88,7 @@ async def test_a_new_jobs_location_leads_to_it(site: Site) -> None:
     assert (await site.client.get(answer.headers["location"])).json()["id"] == answer.json()["id"]
 
 
-async def test_a_slash_too_many_leads_back_through_nginx(site: Site) -> None:
+async def test_a_trailing_slash_redirects_back_through_nginx(site: Site) -> None:
     answer = await site.client.get(f"{site.url}/v1/pipelines/?a=%22b")
     assert answer.status_code == 307
     assert answer.headers["location"] == f"{site.url}/v1/pipelines?a=%22b"
@@ -159,7 +159,7 @@ async def test_callbacks_name_public_links(site: Site) -> None:
     ],
     ids=",".join,
 )
-async def test_what_clients_say_of_proxies_does_not_pass_nginx(site: Site, headers: dict[str, str]) -> None:
+async def test_forwarded_headers_of_clients_do_not_pass_nginx(site: Site, headers: dict[str, str]) -> None:
     answer = await site.client.get(f"{site.url}/v1/pipelines/", headers=headers)
     assert answer.headers["location"] == f"{site.url}/v1/pipelines"
 

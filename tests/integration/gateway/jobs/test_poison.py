@@ -32,7 +32,7 @@ async def put(house: House) -> dict[str, object]:
     return next(entry for entry in page["entries"] if entry["origin"] == origin)
 
 
-async def test_an_entry_says_what_it_is(house: House) -> None:
+async def test_a_dead_letter_says_what_it_is(house: House) -> None:
     entry = await put(house)
     assert (entry["error"], entry["job_id"]) == ({"code": "invalid_json", "detail": "cut off"}, None)
     assert entry["bytes"] == len("{") + len(str(entry["origin"]))

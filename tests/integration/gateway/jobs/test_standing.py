@@ -30,7 +30,7 @@ def counted(house: House, name: str, **labels: str) -> float:
     return house.services.instruments.registry.get_sample_value(name, labels) or 0.0
 
 
-async def test_without_any_job_everything_is_zero_and_there(house: House) -> None:
+async def test_metrics_are_present_and_zero_without_jobs(house: House) -> None:
     found = await standing(house)
     assert {value for name, value in found.items() if not name.startswith("cache")} == {0.0}
     assert {"jobs queued", "jobs_oldest_age_seconds deleting", "outbox_pending upload", "deletions_failing"} <= set(
@@ -39,7 +39,7 @@ async def test_without_any_job_everything_is_zero_and_there(house: House) -> Non
     assert "poison_entries_open" in found
 
 
-async def test_jobs_are_told_by_state_with_the_age_of_the_oldest(house: House) -> None:
+async def test_jobs_are_reported_by_state_with_the_age_of_the_oldest(house: House) -> None:
     jobs = [await house.submit() for _ in range(4)]
     for job in jobs[1:3]:
         await house.begin(job["id"])
@@ -58,7 +58,7 @@ async def test_jobs_are_told_by_state_with_the_age_of_the_oldest(house: House) -
     await house.empty_queue()
 
 
-async def test_deliveries_are_told_by_kind_with_the_age_of_the_oldest(house: House) -> None:
+async def test_deliveries_are_reported_by_kind_with_the_age_of_the_oldest(house: House) -> None:
     for _ in range(3):
         await house.fail(await house.begin((await house.submit(callback_url=HOOK))["id"]))
     found = await standing(house)
@@ -71,7 +71,7 @@ async def test_deliveries_are_told_by_kind_with_the_age_of_the_oldest(house: Hou
     assert (await standing(house))["outbox_pending webhook"] == 1.0
 
 
-async def test_dead_letters_are_told_until_they_are_closed(house: House) -> None:
+async def test_dead_letters_are_counted_until_they_are_closed(house: House) -> None:
     announcement = OutboxMessage("message", "mask_input_poison", "", b"{")
     letter = BadMessage("mask_input/0/3", None, b"{", Failure("invalid_json", "no JSON"), announcement)
     await house.stores.jobs.submit([], [letter])
@@ -91,7 +91,7 @@ async def test_a_job_that_was_begun_too_often_is_counted_once(house: House) -> N
     assert counted(house, "task_completions_total", type="body_masks", status="failed") >= 1.0
 
 
-async def test_the_gateways_page_has_them(house: House) -> None:
+async def test_the_gateways_metrics_page_has_them(house: House) -> None:
     text = (await house.client.get("/metrics")).text
     assert 'jobs{state="queued"}' in text
     assert 'outbox_pending{kind="message"}' in text

@@ -62,7 +62,7 @@ async def test_the_same_request_again_keeps_its_parameters_once(house: House) ->
     assert set(named) == {photo_key(job_id), parameters_key(job_id)}
 
 
-async def test_a_photo_whose_parameters_find_no_room_does_not_stay(settings: Settings) -> None:
+async def test_a_photo_is_removed_when_its_parameters_do_not_fit(settings: Settings) -> None:
     if settings.db_use_database:
         pytest.skip("S3 has no end")
     async for house in living_house(settings):

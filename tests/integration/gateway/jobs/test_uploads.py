@@ -145,7 +145,7 @@ async def test_a_failed_job_says_why(house: House) -> None:
 
 
 @pytest.mark.parametrize("path", ["status", "batch"])
-async def test_what_is_none_of_its_jobs_is_not_found(house: House, path: str) -> None:
+async def test_a_job_of_another_service_is_not_found(house: House, path: str) -> None:
     job = await house.submit()
     for unknown in (job["id"], uuid4(), "nonsense"):
         assert_problem(await house.client.get(f"/{path}/{unknown}"), "job_not_found")
@@ -168,7 +168,7 @@ async def test_refusals(house: House, files: list[tuple[str, tuple[str, bytes]]]
 
 
 @pytest.mark.parametrize("path", ["/upload", "/batch-upload"])
-async def test_only_forms_are_taken(house: House, path: str) -> None:
+async def test_only_form_bodies_are_accepted(house: House, path: str) -> None:
     assert_problem(await house.client.post(path, json={}), "unsupported_media_type")
 
 
@@ -215,7 +215,7 @@ async def batch(house: House, batch_id: object) -> dict[str, object]:
     return answer
 
 
-async def test_a_batch_of_broken_files_is_none_to_wait_for(house: House) -> None:
+async def test_a_batch_of_only_broken_files_is_not_waited_for(house: House) -> None:
     answer = (await batch_upload(house, [("a.pdf", PDF), ("b.txt", b"text")])).raise_for_status().json()
     assert (answer["status"], answer["submitted"], answer["failed"]) == ("failed", 0, 2)
     assert [one["error"]["code"] for one in answer["results"]] == ["image_unsupported", "image_unsupported"]
@@ -249,7 +249,7 @@ async def test_a_file_that_is_too_large_is_refused_alone(house: House) -> None:
         ),
     ],
 )
-async def test_of_a_batch_that_is_refused_nothing_is_kept(house: House, content: bytes, code: str) -> None:
+async def test_nothing_of_a_refused_batch_is_stored(house: House, content: bytes, code: str) -> None:
     headers, before = {"Content-Type": "multipart/form-data; boundary=x"}, await house.stores.photos.keys("")
     assert_problem(await house.client.post("/batch-upload", content=content, headers=headers), code)
     assert await house.stores.photos.keys("") == before
@@ -291,7 +291,7 @@ async def test_a_full_queue_takes_no_batch(house: House) -> None:
     assert (full["queue_size"], full["max_queue_size"], full["full"]) == (most, most, True)
 
 
-async def test_the_figures_are_of_what_ended_lately(house: House) -> None:
+async def test_the_statistics_cover_recently_ended_work(house: House) -> None:
     before = (await house.client.get("/stats")).json()
     await upload(house)
     await batch_upload(house, [("a.pdf", PDF)])
@@ -311,7 +311,9 @@ async def test_the_figures_are_of_what_ended_lately(house: House) -> None:
     assert after.keys() == before.keys()
 
 
-async def test_where_nothing_keeps_photos_a_batch_is_put_off(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_batch_is_postponed_where_photos_cannot_be_stored(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def refuse(*_arguments: object) -> None:
         raise Problem("storage_unavailable", "S3 did not answer.", retry_after=1)
 

@@ -84,7 +84,7 @@ def test_an_output_of_no_known_form_is_named_with_the_known_ones(tmp_path: Path)
         inspected(path, "my", LABELS, "yolo9000")
 
 
-def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_model_is_named(tmp_path: Path) -> None:
     path = tmp_path / "my.onnx"
     path.write_bytes(b"not a model")
     with pytest.raises(TranslationError, match=r"my\.onnx is not an ONNX model that can be used"):
@@ -104,7 +104,7 @@ def renamed(path: Path, names: dict[str, str]) -> Path:
 
 
 @pytest.mark.parametrize("names", [{"images": "image"}, {"output0": "detections"}, {"images": "image/transpose_0"}])
-def test_a_file_may_use_the_names_that_are_used_here(tmp_path: Path, names: dict[str, str]) -> None:
+def test_an_onnx_file_may_use_the_names_that_we_use(tmp_path: Path, names: dict[str, str]) -> None:
     path = renamed(drawn.save(tmp_path / "my.onnx", drawn.yolov8()), names)
     found = answers(inspected(path, "my", LABELS, None), red_and_blue(204, 102))
     np.testing.assert_allclose(found[0, 0], (*drawn.BOX, 0.8, drawn.CLASS), rtol=1e-5)
@@ -172,7 +172,7 @@ def test_a_file_that_asks_for_too_much_is_refused(
         inspected(path, "my", LABELS, None)
 
 
-def test_a_form_that_the_output_cannot_be_of_is_refused(tmp_path: Path) -> None:
+def test_a_form_that_does_not_fit_the_output_is_refused(tmp_path: Path) -> None:
     path = drawn.save(tmp_path / "my.onnx", drawn.yolov8())
     with pytest.raises(TranslationError, match="cannot be of the form rows"):
         inspected(path, "my", LABELS, "rows")

@@ -83,7 +83,7 @@ def test_an_enlargement(tmp_path: Path) -> None:
     )
 
 
-def test_what_no_output_needs_is_not_translated(tmp_path: Path) -> None:
+def test_operators_that_no_output_needs_are_not_translated(tmp_path: Path) -> None:
     drawing = Drawing(1, 4, 4, 3)
     output = drawing.node("Identity", drawing.node("Relu", "placeholder_0"))
     drawing.node("TopKV2", output)
@@ -98,7 +98,7 @@ def test_an_unknown_operation_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("graph", ["", "{}", '{"modelTopology": {"node": []}, "weightsManifest": []}'])
-def test_a_file_that_is_no_graph_model_is_named(tmp_path: Path, graph: str) -> None:
+def test_a_file_that_is_not_a_graph_model_is_named(tmp_path: Path, graph: str) -> None:
     path, weights = Drawing(1, 4, 4, 3).save(tmp_path)
     path.write_text(graph)
     with pytest.raises(TranslationError, match=r"graph\.json and weights\.bin are not a TensorFlow\.js graph model"):

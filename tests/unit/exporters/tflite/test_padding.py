@@ -13,7 +13,7 @@ def test_same_padding_gives_the_ceiling_of_size_over_stride(size: int, kernel: i
     assert 0 <= before <= after <= before + 1
 
 
-def test_same_pads_of_known_windows() -> None:
+def test_same_padding_of_known_windows() -> None:
     assert same_padding(224, 3, 2, 1) == (0, 1)
     assert same_padding(7, 3, 2, 1) == (1, 1)
     assert same_pads((224, 7), (3, 5), (2, 1), (1, 1)).onnx() == [0, 2, 1, 2]

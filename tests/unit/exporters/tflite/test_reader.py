@@ -7,7 +7,7 @@ from exporters.tflite.graph import read
 from tests.unit.exporters.sketch import Sketch
 
 
-def test_what_is_not_a_tflite_model_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_tflite_model_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "page.tflite"
     path.write_bytes(b"<html>not found</html>")
     with pytest.raises(TranslationError, match=r"page\.tflite is not a TFLite model"):

@@ -35,20 +35,20 @@ ELSEWHERE: list[tuple[str | None, Mapping[str, str]]] = [
 
 
 @pytest.mark.parametrize(("peer", "headers"), ELSEWHERE)
-async def test_causes_are_not_for_who_asks_from_elsewhere_unasked(
+async def test_causes_are_not_shown_to_remote_callers_without_credentials(
     tmp_path: Path, peer: str | None, headers: Mapping[str, str]
 ) -> None:
     for mode in ("off", "open"):
         assert not await access(tmp_path, access=mode).operates(request(peer, **headers))
 
 
-async def test_causes_are_for_this_machine_where_nobody_else_can_ask(tmp_path: Path) -> None:
+async def test_causes_are_shown_to_loopback_callers_when_access_is_off(tmp_path: Path) -> None:
     for peer in ("127.0.0.1", "::1"):
         assert await access(tmp_path, access="off").operates(request(peer))
         assert not await access(tmp_path, access="open").operates(request(peer))
 
 
-async def test_an_empty_ticket_beside_a_token_is_none(tmp_path: Path) -> None:
+async def test_an_empty_ticket_beside_a_token_is_ignored(tmp_path: Path) -> None:
     asking = access(tmp_path, access="required", jwt_secret=SECRET, jwt_issuer=ISSUER, jwt_audience=AUDIENCE)
     shown = {"authorization": f"Bearer {token()}"}
     assert (await asking.caller(request(query="ticket=", **shown), tickets=True)).name == "token:acme-user"

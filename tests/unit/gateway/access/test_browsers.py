@@ -72,21 +72,21 @@ async def test_every_answer_may_be_read_by_pages_that_are_named(path: str) -> No
 @pytest.mark.parametrize(
     "headers", [{}, {"origin": OTHER}, {"origin": "null"}, {"origin": SHOP.upper()[:-1]}, {"origin": ""}]
 )
-async def test_others_may_not_and_caches_are_told(headers: Mapping[str, str]) -> None:
+async def test_other_origins_are_refused_and_the_answer_varies_by_origin(headers: Mapping[str, str]) -> None:
     answer = await ask(app(allowed_origins=SHOP), **headers)
     assert answer.status_code == 200
     assert "access-control-allow-origin" not in answer.headers
     assert answer.headers["vary"] == "Accept, Origin"
 
 
-async def test_without_a_list_nothing_is_said() -> None:
+async def test_no_cors_header_is_sent_without_a_list() -> None:
     answer = await ask(app(), origin=SHOP)
     assert not {name for name in answer.headers if name.startswith("access-control")}
     assert answer.headers["vary"] == "Accept"
 
 
 @pytest.mark.parametrize("access", ["required", "open", "off"])
-async def test_a_star_is_every_page_without_credentials(access: str) -> None:
+async def test_a_star_allows_every_page_without_credentials(access: str) -> None:
     served = app(allowed_origins="*", access=access)
     for origin in (SHOP, "null", "http://10.0.0.7:3000"):
         for answer in (await ask(served, "POST", origin=origin), await ask(served, "OPTIONS", **preflight(origin))):
@@ -96,7 +96,7 @@ async def test_a_star_is_every_page_without_credentials(access: str) -> None:
 
 @pytest.mark.parametrize("access", ["required", "open", "off"])
 @pytest.mark.parametrize("method", ["POST", "DELETE", "GET", "HEAD"])
-async def test_a_preflight_of_a_page_that_is_named_is_answered(access: str, method: str) -> None:
+async def test_a_cors_preflight_of_an_allowed_page_is_answered(access: str, method: str) -> None:
     wanted = preflight(method=method, access_control_request_headers=", ".join(HEADERS), sec_fetch_site="cross-site")
     answer = await ask(app(allowed_origins=SHOP, access=access), "OPTIONS", "/v1/jobs", **wanted)
     assert (answer.status_code, answer.content) == (204, b"")
@@ -117,7 +117,7 @@ async def test_a_page_on_the_internet_may_come_into_a_private_network_where_it_i
     assert "access-control-allow-private-network" not in refused.headers
 
 
-async def test_options_that_are_no_preflight_go_their_way() -> None:
+async def test_options_requests_that_are_not_preflights_reach_the_route() -> None:
     assert (await ask(app(allowed_origins=SHOP), "OPTIONS", origin=SHOP)).text == "good"
     assert (await ask(app(), "OPTIONS", access_control_request_method="POST")).text == "good"
 
@@ -125,7 +125,7 @@ async def test_options_that_are_no_preflight_go_their_way() -> None:
 @pytest.mark.parametrize(
     "value", ["null", "shop.example.com", "https://shop.example.com/path", "https://*", "https://a b"]
 )
-def test_what_is_no_origin_stops_the_start(value: str) -> None:
+def test_an_invalid_origin_stops_the_start(value: str) -> None:
     with pytest.raises(ValueError, match="is no"):
         Settings.model_validate({"allowed_origins": value})
 
@@ -148,7 +148,7 @@ PROXIED = {"host": "127.0.0.1:8000", "x_forwarded_for": "192.168.1.5", "x_forwar
         ("https://a.test", {"public_url": "https://a.test", "trusted_proxies": (), "root_path": "/m"}, 200),
     ],
 )
-async def test_a_page_of_ours_is_at_the_address_that_others_reach_us_at(
+async def test_our_pages_are_allowed_at_the_public_address(
     origin: str, settings: Mapping[str, object], status: int
 ) -> None:
     said = {"access": "off", "trusted_proxies": "127.0.0.1", **settings}

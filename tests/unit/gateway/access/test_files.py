@@ -49,7 +49,7 @@ async def test_a_key_is_revoked_once(tmp_path: Path) -> None:
     assert replace(found, revoked_at=None) == key
 
 
-async def test_a_file_that_is_damaged_lets_nobody_in(tmp_path: Path) -> None:
+async def test_a_damaged_key_file_lets_nobody_in(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     folder = settings.maskwright_home / "access"
     folder.mkdir(parents=True)
@@ -73,7 +73,7 @@ async def test_the_audit_log_is_read_backwards(tmp_path: Path) -> None:
     assert await log.entries(AuditFilter(tenant="acme", limit=1)) == (one,)
 
 
-async def test_a_line_that_was_cut_short_costs_no_other(tmp_path: Path) -> None:
+async def test_a_truncated_line_does_not_lose_other_lines(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     log, path = FileAudit(settings), settings.maskwright_home / "access" / "audit.jsonl"
     one = AuditEntry(NOW, "key:1", "acme", "submit", None, "POST /v1/jobs", None, "r-1")
@@ -84,7 +84,7 @@ async def test_a_line_that_was_cut_short_costs_no_other(tmp_path: Path) -> None:
     assert await log.entries(AuditFilter()) == (two, one)
 
 
-async def test_a_full_disk_is_told(tmp_path: Path) -> None:
+async def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     folder = settings.maskwright_home / "access"
     folder.mkdir(parents=True)

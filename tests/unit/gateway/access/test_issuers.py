@@ -217,7 +217,7 @@ def test_a_subject_may_be_a_number(tmp_path: Path, sub: object, name: str) -> No
 
 
 @pytest.mark.parametrize("sub", [True, 1.5, [], {}, "", "x" * 256, "a\nb"])
-def test_a_subject_that_names_nobody_is_refused(tmp_path: Path, sub: object) -> None:
+def test_a_token_without_a_usable_subject_is_refused(tmp_path: Path, sub: object) -> None:
     assert code(tokens_with(write(tmp_path / "jwks.json", public("RS256"))), signed(claims(sub=sub))) == "token_invalid"
 
 
@@ -293,7 +293,7 @@ def test_scopes_by_default_are_for_tokens_without_the_claim(tmp_path: Path) -> N
     assert set(tokens.caller(signed(claims(scope=()))).scopes) == set()
 
 
-def test_another_curve_is_none_of_ours(tmp_path: Path) -> None:
+def test_an_unsupported_transfer_curve_is_not_tone_mapped(tmp_path: Path) -> None:
     key = generate_private_key(SECP256K1())
     shown = {**get_default_algorithms()["ES256"].to_jwk(key.public_key(), as_dict=True), "kid": "k"}
     tokens = tokens_with(write(tmp_path / "jwks.json", shown, public("ES256")))
@@ -345,7 +345,7 @@ async def test_keys_are_fetched_from_their_issuer_and_again_for_a_new_one_but_no
 @pytest.mark.parametrize(
     "answer", [reply(500), reply(200, b"{}"), reply(200, b'{"keys": []}'), reply(302, Location="/")]
 )
-async def test_an_issuer_that_shows_no_keys_is_told(answer: Answer) -> None:
+async def test_an_issuer_without_keys_is_reported(answer: Answer) -> None:
     async with serving(answer) as web:
         assert await found(fetched(web), signed(claims())) == "keys_unavailable"
 
@@ -363,7 +363,7 @@ async def test_tokens_of_other_keys_do_not_wait_for_an_issuer_that_is_away(tmp_p
             assert web.connections == 0
 
 
-async def test_a_nameless_key_of_the_file_keeps_nobody_from_the_issuers(tmp_path: Path) -> None:
+async def test_a_file_key_without_an_id_does_not_shut_out_issuers(tmp_path: Path) -> None:
     other = get_default_algorithms()["RS256"].to_jwk(generate_rsa(65537, 2048).public_key(), as_dict=True)
     async with serving(reply(200, json.dumps({"keys": [public("RS256")]}).encode())) as web:
         tokens = fetched(web, jwt_jwks_file=write(tmp_path / "jwks.json", other))
@@ -392,7 +392,7 @@ async def test_old_keys_serve_while_newer_ones_are_fetched() -> None:
 @pytest.mark.parametrize(
     "url", ["https://xn--a/", "https://①.test/", "https://a:+443/", "https://u:p@a/", "https://\t/"]
 )
-def test_an_issuers_address_that_is_none_stops_the_start_without_being_repeated(url: str) -> None:
+def test_an_invalid_issuer_address_stops_the_start_and_is_not_shown(url: str) -> None:
     with pytest.raises(SettingsError, match=r"^JWT_JWKS_URL=…: ") as caught:
         JwksUrl(url)
     assert "u:p" not in str(caught.value)

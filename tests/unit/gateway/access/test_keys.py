@@ -85,7 +85,7 @@ async def code(known: KnownKeys, text: str, address: str = "192.0.2.1") -> str:
     return "let in"
 
 
-async def test_random_keys_do_not_reach_the_database(store: CountedKeys) -> None:
+async def test_random_keys_cause_no_database_lookup(store: CountedKeys) -> None:
     known, good = KnownKeys(store, Clock()), await made(store)
     assert await code(known, good) == "let in"
     store.asked = 0
@@ -95,7 +95,7 @@ async def test_random_keys_do_not_reach_the_database(store: CountedKeys) -> None
     assert await code(known, good) == "let in"
 
 
-async def test_a_new_key_is_let_in_while_others_are_tried(store: CountedKeys) -> None:
+async def test_a_new_key_is_accepted_while_many_unknown_keys_are_tried(store: CountedKeys) -> None:
     clock = Clock()
     known = KnownKeys(store, clock)
     for number in range(500):
@@ -106,13 +106,13 @@ async def test_a_new_key_is_let_in_while_others_are_tried(store: CountedKeys) ->
     assert await code(known, new) == "let in"
 
 
-async def test_the_same_wrong_key_costs_one_look(store: CountedKeys) -> None:
+async def test_the_same_wrong_key_costs_one_lookup(store: CountedKeys) -> None:
     known, text = KnownKeys(store, Clock()), wrong_key()
     assert {await code(known, text) for _ in range(100)} == {"key_unknown"}
     assert store.asked == 1
 
 
-async def test_a_known_id_with_another_secret_is_any_strangers_key(store: CountedKeys) -> None:
+async def test_a_known_key_id_with_a_wrong_secret_counts_as_an_unknown_key(store: CountedKeys) -> None:
     known, good = KnownKeys(store, Clock()), await made(store)
     assert await code(known, good) == "let in"
     store.asked = 0
@@ -120,7 +120,7 @@ async def test_a_known_id_with_another_secret_is_any_strangers_key(store: Counte
     assert store.asked == 2
 
 
-async def test_who_tries_many_keys_from_one_address_is_told_so_and_others_there_are_let_in(store: CountedKeys) -> None:
+async def test_many_wrong_keys_from_one_address_are_limited_but_valid_keys_pass(store: CountedKeys) -> None:
     clock = Clock()
     known, wrong = KnownKeys(store, clock), wrong_key()
     answers = [await code(known, wrong, "192.0.2.1") for _ in range(400)]
@@ -129,7 +129,7 @@ async def test_who_tries_many_keys_from_one_address_is_told_so_and_others_there_
     assert await code(known, wrong, "192.0.2.2") == "key_unknown"
 
 
-def test_strangers_are_counted_by_network_for_a_minute() -> None:
+def test_unknown_callers_are_counted_by_network_for_a_minute() -> None:
     clock = Clock()
     unknown = UnknownKeys(clock)
     for number in range(300):
@@ -146,7 +146,7 @@ def test_strangers_are_counted_by_network_for_a_minute() -> None:
     assert ("300", "x") not in unknown
 
 
-def test_an_ipv4_address_in_an_ipv6_one_counts_for_itself() -> None:
+def test_an_ipv4_address_inside_an_ipv6_one_is_checked_itself() -> None:
     unknown = UnknownKeys(Clock())
     for number in range(300):
         unknown.add((str(number), "x"), "::ffff:192.0.2.1")
@@ -155,7 +155,7 @@ def test_an_ipv4_address_in_an_ipv6_one_counts_for_itself() -> None:
         unknown.add(("301", "x"), "192.0.2.1")
 
 
-def test_what_is_remembered_of_strangers_is_bounded() -> None:
+def test_memory_about_unknown_callers_is_bounded() -> None:
     unknown = UnknownKeys(Clock())
     for number in range(25_000):
         unknown.add((str(number), "x"), f"2001:db8:{number // 65_536:x}:{number % 65_536:x}::1")
@@ -164,14 +164,14 @@ def test_what_is_remembered_of_strangers_is_bounded() -> None:
     assert ("24999", "x") in unknown
 
 
-async def test_many_at_once_share_one_look(store: CountedKeys) -> None:
+async def test_many_concurrent_checks_share_one_lookup(store: CountedKeys) -> None:
     known = KnownKeys(store)
     answers = await asyncio.gather(*(code(known, wrong_key(), f"192.0.2.{number}") for number in range(200)))
     assert set(answers) == {"key_unknown"}
     assert store.asked <= 2
 
 
-async def test_while_the_database_is_away_all_who_wait_are_told_at_once(tmp_path: Path) -> None:
+async def test_all_waiters_are_told_at_once_when_the_database_is_away(tmp_path: Path) -> None:
     store = AwayKeys(tmp_path)
     known = KnownKeys(store)
     answers = await asyncio.gather(*(code(known, wrong_key()) for _ in range(200)))

@@ -14,18 +14,18 @@ from gateway.limits.sharing import Owner
         ("", ""),
     ],
 )
-def test_whose_a_request_is_by_its_address(peer: str | None, expected: str) -> None:
+def test_a_callers_network_address_identifies_it(peer: str | None, expected: str) -> None:
     assert owner_by_address({"client": (peer, 1) if peer is not None else None}).name == expected
 
 
-def test_who_shows_who_it_is_counts_as_that() -> None:
+def test_an_authenticated_caller_counts_as_itself() -> None:
     address = Owner("192.0.2.7", "192.0.2.7")
     assert owner_of(LOCAL, address) == address
     assert owner_of(Caller("key:1", "", EVERYTHING), address) == Owner("key:1", "key:1")
     assert owner_of(Caller("key:1", "acme", EVERYTHING), address) == Owner("tenant:acme", "key:1")
 
 
-def test_whose_allowances_a_request_takes_from() -> None:
+def test_a_request_counts_against_the_rate_limits_of_its_caller() -> None:
     address = Owner("192.0.2.7", "192.0.2.7")
     tokens = {rate_limited_names(Caller("token:ann", tenant, ()), address) for tenant in ("acme", "globex", "")}
     assert tokens == {("acme/token:ann", "acme"), ("globex/token:ann", "globex"), ("/token:ann", "")}

@@ -24,7 +24,7 @@ def test_nobody_takes_more_than_the_limit_and_what_one_request_may_be(
 
 
 @given(per_minute=st.integers(1, 10_000), taken=st.integers(0, 100_000))
-def test_who_waits_as_long_as_told_is_let_in(per_minute: int, taken: int) -> None:
+def test_a_caller_who_waits_for_retry_after_is_let_in(per_minute: int, taken: int) -> None:
     bucket = TokenBucket(per_minute, 0.0)
     bucket.take(taken)
     wait_s = bucket.wait_s(0.0)
@@ -32,7 +32,7 @@ def test_who_waits_as_long_as_told_is_let_in(per_minute: int, taken: int) -> Non
     assert bucket.wait_s(wait_s + 1e-6) == 0
 
 
-def test_a_minute_without_a_request_forgives_everything_and_no_more() -> None:
+def test_a_minute_without_requests_restores_the_full_allowance_and_no_more() -> None:
     bucket = TokenBucket(10, 0.0)
     bucket.take(10)
     assert bucket.wait_s(59) == 0
@@ -41,7 +41,7 @@ def test_a_minute_without_a_request_forgives_everything_and_no_more() -> None:
     assert bucket.used == 0
 
 
-def test_without_limits_nothing_is_counted() -> None:
+def test_nothing_is_counted_without_rate_limits() -> None:
     bucket = TokenBucket(0, 0.0)
     bucket.take(10**12)
     assert bucket.wait_s(0.0) == 0
@@ -60,7 +60,7 @@ def refused(limits: RateLimits, caller: str, tenant: str = "") -> bool:
     return False
 
 
-def test_a_token_takes_from_its_own_allowance_and_from_its_tenants() -> None:
+def test_a_token_counts_against_its_own_rate_limit_and_its_tenants() -> None:
     settings = Settings(caller_requests_per_minute=3, tenant_requests_per_minute=5)
     limits = RateLimits(settings, lambda: 0.0)
     assert [refused(limits, "acme/token:ann", "acme") for _ in range(4)] == [False, False, False, True]

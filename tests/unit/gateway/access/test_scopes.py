@@ -20,7 +20,7 @@ def test_any_pipeline_is_enough_where_any_is_asked_for(granted: frozenset[str]) 
     assert allowed(granted, RUN_ANY) == any(scope.startswith("run:") for scope in granted)
 
 
-def test_everything_is_everything() -> None:
+def test_the_everything_scope_allows_every_scope() -> None:
     assert all(allowed(EVERYTHING, scope) for scope in (READ, WRITE, OPERATE, RUN_ANY, run_scope("anything")))
     assert all(is_scope(scope) for scope in (*EVERYTHING, READ, WRITE, run_scope("body_masks")))
     assert not any(is_scope(text) for text in ("", "run", "run:", "*", "jobs:", "jobs:delete", "run:a b", "operate:*"))

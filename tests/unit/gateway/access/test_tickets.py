@@ -33,7 +33,7 @@ async def test_a_ticket_lets_its_caller_read_one_job_from_any_gateway_for_a_minu
     assert await refused(ticket, uuid4()) == "ticket_invalid"
 
 
-async def test_a_ticket_of_another_installation_is_none() -> None:
+async def test_a_ticket_of_another_installation_is_refused() -> None:
     ticket, _ = await Tickets(STORE).issue(ALICE, JOB)
     others = Tickets(FileKeys(Settings(maskwright_home=Path("elsewhere"))))
     assert await refused(ticket, tickets=others) == "ticket_invalid"
@@ -45,7 +45,7 @@ async def test_an_old_ticket_has_expired(monkeypatch: pytest.MonkeyPatch) -> Non
     assert await refused(ticket) == "ticket_expired"
 
 
-async def test_what_a_ticket_says_cannot_be_changed() -> None:
+async def test_a_changed_ticket_is_refused() -> None:
     ticket, _ = await Tickets(STORE).issue(ALICE, JOB)
     head, said, signature = ticket.split(".")
     claims = json.loads(base64.urlsafe_b64decode(said + "=="))
@@ -57,5 +57,5 @@ async def test_what_a_ticket_says_cannot_be_changed() -> None:
 
 
 @given(st.text(max_size=80))
-async def test_whatever_is_shown_as_a_ticket_is_refused(text: str) -> None:
+async def test_an_invalid_ticket_is_refused(text: str) -> None:
     assert await refused(text) == "ticket_invalid"

@@ -90,7 +90,7 @@ def test_a_file_without_keys_stops_the_start(tmp_path: Path, content: str) -> No
 
 
 @pytest.mark.parametrize("changes", [{"kid": {}}, {"alg": ["RS256"]}, {"use": []}])
-def test_a_file_of_keys_that_are_none_changes_nothing(
+def test_an_issuers_file_without_valid_keys_changes_nothing(
     signer: Signer, tmp_path: Path, changes: dict[str, object]
 ) -> None:
     path = signer.write(tmp_path / "jwks.json")
@@ -105,7 +105,7 @@ def test_a_file_of_keys_that_are_none_changes_nothing(
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan"), [1], {}, "soon"])
 @pytest.mark.parametrize("claim", ["exp", "nbf", "iat"])
-def test_times_that_are_none_are_refused(claim: str, value: object) -> None:
+def test_invalid_times_are_refused(claim: str, value: object) -> None:
     assert refused(Tokens(Settings(**GOOD, jwt_secret=SECRET)), token(**{claim: value})) == "token_invalid"
 
 

@@ -25,6 +25,6 @@ def test_changed_code_is_other_code(tmp_path: Path):
     assert write(again / "vision", b="y", a="x = 1") == made
 
 
-def test_what_the_models_run_is_in_it():
+def test_the_code_digest_covers_steps_and_vision():
     assert code_digest() == source_digest([CHECKOUT / "steps", CHECKOUT / "vision"])
     assert code_digest() != source_digest([CHECKOUT / "steps"])

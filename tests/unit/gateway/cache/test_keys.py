@@ -49,7 +49,7 @@ def test_equal_requests_have_one_key():
     ],
     ids=["photo", "landmarks", "frame", "pipeline", "model", "tenant"],
 )
-def test_whatever_decides_the_result_is_in_the_key(other: Work):
+def test_the_key_covers_everything_that_decides_the_result(other: Work):
     assert key_of(other, "versions").digest != key_of(work(), "versions").digest
 
 
@@ -91,7 +91,7 @@ def test_landmarks_may_move_as_far_as_the_tolerance(moved: float):
     ],
     ids=["frame", "label map", "size", "number of landmarks", "model", "tenant"],
 )
-def test_whatever_else_decides_the_result_must_be_equal(other: Work):
+def test_similar_requests_must_agree_in_all_other_parameters(other: Work):
     assert not share(like(work()), like(other))
 
 
@@ -109,7 +109,7 @@ def test_whatever_else_decides_the_result_must_be_equal(other: Work):
     ],
     ids=["no landmarks", "nothing", "photo embedded", "two faces", "too few", "outside", "cut off", "no photo"],
 )
-def test_photos_alone_never_make_requests_alike(wanted: Work):
+def test_photos_alone_never_make_requests_similar(wanted: Work):
     assert like(wanted) is None
 
 

@@ -54,7 +54,7 @@ async def test_many_at_once_compute_once():
 
 
 @pytest.mark.parametrize(("code", "times"), [("triton_unavailable", 1), ("inference_failed", 1), ("queue_full", 10)])
-async def test_who_waited_for_a_failure_that_is_theirs_too_is_told_at_once(code: str, times: int):
+async def test_a_second_caller_gets_the_first_callers_failure(code: str, times: int):
     """Each would wait for Triton as long again, one after the other; whoever comes later asks anew."""
     results, computations = results_of(), []
 
@@ -70,7 +70,7 @@ async def test_who_waited_for_a_failure_that_is_theirs_too_is_told_at_once(code:
     assert await served(results, work()) == (DRAWN, "Maskwright; fwd=miss")
 
 
-async def test_whoever_comes_after_a_failure_does_not_share_it():
+async def test_a_caller_after_a_failure_does_not_get_that_failure():
     """Though some who waited for it have not been told yet."""
     results, reserving, failing = results_of(), asyncio.Event(), asyncio.Event()
 
@@ -88,7 +88,7 @@ async def test_whoever_comes_after_a_failure_does_not_share_it():
     await telling
 
 
-async def test_who_waits_too_long_is_told():
+async def test_a_caller_who_waits_too_long_gets_a_retry_time():
     results = results_of()
     async with results.reserved(work(), Deadline(5)):
         with pytest.raises(Problem, match="deadline_exceeded"):
@@ -135,7 +135,7 @@ async def test_refusals_never_live_longer_than_results():
     assert await results.find(work()) is None
 
 
-async def test_what_is_too_large_is_not_kept():
+async def test_a_too_large_result_is_not_cached():
     large = replace(DRAWN, artifacts=(Artifact("a.png", bytes(LARGEST_ENTRY + 1)),))
     results = results_of(memory_store_bytes=16 * LARGEST_ENTRY)
     await served(results, work(), large)
@@ -147,14 +147,14 @@ async def test_what_is_too_large_is_not_kept():
     [results_of(cache_enabled=False), results_of(NullCache()), results_of(index=Index({}))],
     ids=["off", "null", "no models known"],
 )
-async def test_without_a_cache_all_is_computed(results: Results):
+async def test_every_request_is_computed_without_a_cache(results: Results):
     for _ in range(2):
         assert (await served(results, work()))[0] == DRAWN
     assert await results.find(work()) is None
 
 
 @pytest.mark.parametrize(("bits", "shared"), [(0, False), (10, True)])
-async def test_alike_requests_share_where_that_is_wanted(bits: int, shared: bool):  # noqa: FBT001 a case
+async def test_similar_requests_share_a_result_where_enabled(bits: int, shared: bool):  # noqa: FBT001 a case
     results = results_of(similarity_bits=bits)
     await served(results, work())
     assert (await served(results, work(REENCODED), OTHER))[0] == (DRAWN if shared else OTHER)
@@ -187,7 +187,7 @@ class AwayCache(MemoryCache):
         raise Problem("store_unavailable", "away")
 
 
-async def test_a_cache_that_is_away_is_done_without():
+async def test_requests_are_computed_while_the_cache_is_away():
     cache = AwayCache(Settings(), Clock())
     results = results_of(cache)
     with capture_logs() as logs:
@@ -209,7 +209,7 @@ class HangingCache(MemoryCache):
         raise Problem("store_unavailable", "away")
 
 
-async def test_one_request_asks_whether_the_cache_is_back(monkeypatch: pytest.MonkeyPatch):
+async def test_only_one_request_probes_a_failed_cache(monkeypatch: pytest.MonkeyPatch):
     """The others do not wait with it."""
     cache = HangingCache(Settings(), Clock())
     results = results_of(cache)
@@ -221,7 +221,7 @@ async def test_one_request_asks_whether_the_cache_is_back(monkeypatch: pytest.Mo
     assert await asking == (DRAWN, None)
 
 
-async def test_a_cache_that_is_back_is_used(monkeypatch: pytest.MonkeyPatch):
+async def test_the_cache_is_used_again_once_it_is_back(monkeypatch: pytest.MonkeyPatch):
     results = results_of()
     monkeypatch.setattr(results, "_away_until", 0.0)
     assert await served(results, work()) == (DRAWN, "Maskwright; fwd=miss")
@@ -232,7 +232,7 @@ async def raising(code: str) -> InferenceResult:
     raise Problem(code, "why")
 
 
-async def test_the_callers_mistakes_are_results():
+async def test_input_errors_are_cached_as_results():
     value = await computed(lambda: raising("no_person"))
     assert (value.failure.code, value.failure.detail) == ("no_person", "why")
     with pytest.raises(Problem, match="no_person: why") as raised:
@@ -241,7 +241,7 @@ async def test_the_callers_mistakes_are_results():
 
 
 @pytest.mark.parametrize("code", ["triton_unavailable", "deadline_exceeded", "inference_failed", "queue_full"])
-async def test_what_may_go_well_later_is_none(code: str):
+async def test_a_temporary_failure_is_not_cached(code: str):
     with pytest.raises(Problem, match=code):
         await computed(lambda: raising(code))
 

@@ -91,7 +91,7 @@ def test_the_specifications_own_example() -> None:
 
 
 @pytest.mark.parametrize("tenant", ["", "acme"])
-def test_receivers_may_have_the_secret_before_or_the_new_one_until_it_is_taken_out(tenant: str) -> None:
+def test_both_old_and_new_secret_are_signed_with_until_the_old_one_is_removed(tenant: str) -> None:
     old, new = secret_of(bytes(32)), secret_of(bytes(range(32)))
     during, after = signer(new, old), signer(new)
     for secret in (old, signer(old).secret_of(tenant)):
@@ -101,7 +101,7 @@ def test_receivers_may_have_the_secret_before_or_the_new_one_until_it_is_taken_o
     assert during.secret_of(tenant) == after.secret_of(tenant)
 
 
-def test_the_documents_example_takes_the_tenants_events_alone() -> None:
+def test_the_documented_example_accepts_only_its_tenants_events() -> None:
     ours = signer(secret_of(bytes(range(32))))
     (example,) = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     scope: dict[str, object] = {}
@@ -132,7 +132,7 @@ def test_the_command_shows_the_tenants_secret_alone() -> None:
     ("tenant", "secret", "said"),
     [("acme", "", "WEBHOOK_SECRET is not set"), ("acme", "hunter2", "WEBHOOK_SECRET=…"), ("A b", "", "--tenant")],
 )
-def test_the_command_says_why_there_is_none(tenant: str, secret: str, said: str) -> None:
+def test_the_command_reports_why_there_is_no_secret(tenant: str, secret: str, said: str) -> None:
     code, out, wrong = shown("--tenant", tenant, WEBHOOK_SECRET=secret)
     assert (code, out) == (2, "")
     assert said in wrong

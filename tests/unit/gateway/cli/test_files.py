@@ -90,7 +90,7 @@ def test_the_folder_itself_may_be_a_link_as_it_was_named(tmp_path: Path) -> None
     assert (tmp_path / "disk" / "1" / "x.png").read_bytes() == b"mask"
 
 
-def test_a_folder_that_is_changed_for_a_link_amid_a_write_gets_nothing(tmp_path: Path) -> None:
+def test_nothing_is_written_when_a_folder_is_swapped_for_a_link_during_a_write(tmp_path: Path) -> None:
     out, away = tmp_path / "out", tmp_path / "away"
     away.mkdir()
     with Results(out).draft(out / "a" / "x.png") as draft:
@@ -113,7 +113,7 @@ def test_two_results_of_a_run_never_meet_silently(tmp_path: Path, second: str) -
     assert (tmp_path / "a" / "person_0" / "x.png").read_bytes() == b"of a later run"
 
 
-def test_of_a_result_that_is_not_kept_nothing_is_left_nor_a_folder_made_for_it(tmp_path: Path) -> None:
+def test_a_result_that_is_not_saved_leaves_no_file_and_no_folder(tmp_path: Path) -> None:
     out = tmp_path / "new" / "out"
     results = Results(out)
     with results.draft(out / "a" / "b" / "x.png") as draft:
@@ -145,7 +145,7 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     assert len(list(DESCRIPTORS.iterdir())) == before
 
 
-def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_regular_file_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     for path in (tmp_path / "pipe.jpg", tmp_path, Path("/dev/zero"), Path("/dev/tty0")):
         with pytest.raises(OSError, match=r"regular|No such|denied"):

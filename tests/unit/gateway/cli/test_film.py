@@ -41,7 +41,7 @@ def refusal(path: Path, bounds: Bounds = BOUNDS) -> str:
     b"v=0\r\nm=video 5004 RTP/AVP 96\r\n", b"concat:secret.mp4", b"", b"G" + bytes(187),
 ], ids=["ffconcat", "dash", "hls", "sdp", "protocol", "empty", "transport stream"])  # fmt: skip
 @pytest.mark.parametrize("name", ["holiday.mp4", "holiday.mkv", "holiday.avi"])
-def test_a_list_of_films_is_no_film_whatever_its_name(tmp_path: Path, name: str, content: bytes) -> None:
+def test_a_playlist_is_not_opened_as_a_film_whatever_its_name(tmp_path: Path, name: str, content: bytes) -> None:
     write_film(tmp_path / "secret.mp4", [scene()])
     path = tmp_path / name
     path.write_bytes(content)
@@ -49,7 +49,7 @@ def test_a_list_of_films_is_no_film_whatever_its_name(tmp_path: Path, name: str,
 
 
 @pytest.mark.parametrize("name", ["http:x.mp4", "data:x.mp4", "concat:a|b.mp4", "-i.mp4", "%d.mp4"])
-def test_a_name_is_no_address(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_name_is_not_an_ip_address(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_film(Path("film.mp4"), [scene()] * 3).rename(name)
     assert len(read(Path(name))[0]) == 3
@@ -81,7 +81,7 @@ def referring(film: bytes, name: bytes) -> bytes:
     return bytes(grown)
 
 
-def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_regular_file_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
     (tmp_path / "folder.mp4").mkdir()
     assert refusal(tmp_path / "pipe.mp4") == refusal(tmp_path / "folder.mp4") == "video_unsupported"
@@ -95,7 +95,7 @@ def test_a_gap_of_ten_hours_is_bounded_and_makes_no_frames(tmp_path: Path, name:
     assert refusal(film, Bounds(frames=2, seconds=36_001)) == "video_too_long"
 
 
-def test_a_cover_is_no_film(tmp_path: Path) -> None:
+def test_a_cover_picture_is_not_treated_as_a_film(tmp_path: Path) -> None:
     path = tmp_path / "song.mp4"
     with av.open(str(path), "w") as container:
         cover = container.add_stream("mjpeg", rate=1)
@@ -115,9 +115,7 @@ CUT = [("film.mp4", {"movflags": "+faststart"}), ("film.mkv", {}), ("film.avi", 
 
 
 @pytest.mark.parametrize(("name", "options"), CUT, ids=[name for name, _ in CUT])
-def test_of_a_film_whose_end_is_missing_the_rest_is_read_and_that_is_said(
-    tmp_path: Path, name: str, options: dict[str, str]
-) -> None:
+def test_a_film_without_its_end_is_read_with_a_warning(tmp_path: Path, name: str, options: dict[str, str]) -> None:
     film = write_film(tmp_path / name, NOISE, Coding("mpeg4", file=options, tagged=False))
     assert not str(read(film)[1])
     film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
@@ -126,7 +124,7 @@ def test_of_a_film_whose_end_is_missing_the_rest_is_read_and_that_is_said(
     assert "its end is missing" in str(damage)
 
 
-def test_damage_amid_a_film_costs_frames_and_not_the_film(tmp_path: Path) -> None:
+def test_damage_inside_a_film_loses_frames_but_not_the_film(tmp_path: Path) -> None:
     film = write_film(tmp_path / "film.mov", NOISE, Coding("png", "rgb24", tagged=False))
     content = bytearray(film.read_bytes())
     place = content.index(b"\x89PNG", len(content) // 2)

@@ -267,7 +267,7 @@ def test_no_film_leads_to_another_file(tmp_path: Path) -> None:
             frames(film)
 
 
-def test_what_is_written_into_a_matroska_is_not_opened(tmp_path: Path) -> None:
+def test_files_referenced_in_a_matroska_are_not_opened(tmp_path: Path) -> None:
     secret = write_film(tmp_path / "secret.mp4", [scene()])
     with av.open(str(tmp_path / "film.mkv"), "w") as container:
         container.metadata.update({"url": str(secret), "filename": str(secret), "title": "\x1b[31m"})

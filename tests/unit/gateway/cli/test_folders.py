@@ -39,7 +39,7 @@ def test_files_folders_and_patterns_each_once_in_order(tree: Tree) -> None:
     }
 
 
-def test_what_is_not_there_is_kept_to_be_reported(tmp_path: Path) -> None:
+def test_a_missing_path_is_kept_to_be_reported(tmp_path: Path) -> None:
     names = [str(tmp_path / "none.jpg"), str(tmp_path / "*.jpg")]
     found, _ = Finder().find(names)
     assert [str(one.path) for one in found] == names
@@ -52,7 +52,7 @@ def test_suffixes_of_phones_and_browsers_are_photos_in_any_case(tree: Tree) -> N
     assert not skipped
 
 
-def test_what_is_not_taken_is_told_with_the_reason(tree: Tree, tmp_path: Path) -> None:
+def test_a_skipped_file_is_reported_with_the_reason(tree: Tree, tmp_path: Path) -> None:
     folder = tree("1.jpg", "film.MOV", "._1.jpg", ".trash/2.jpg", "no_suffix", "made.jpg/inner.jpg")
     (folder / "away.jpg").symlink_to(folder / "none")
     (folder / "loop.jpg").symlink_to(folder / "loop.jpg")
@@ -76,7 +76,7 @@ def test_what_is_not_taken_is_told_with_the_reason(tree: Tree, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("pattern", ["**/*.jpg", "*/*.jpg", "**", "*", "a/**.jpg", "*/*/*.jpg"])
-def test_a_pattern_leads_through_no_link(tree: Tree, tmp_path: Path, pattern: str) -> None:
+def test_a_pattern_follows_no_links(tree: Tree, tmp_path: Path, pattern: str) -> None:
     folder = tree("a/1.jpg", "a/.hidden/2.jpg", "a/b/1.jpg")
     secret = tmp_path / "secret"
     secret.mkdir()
@@ -93,7 +93,7 @@ def test_a_pattern_leads_through_no_link(tree: Tree, tmp_path: Path, pattern: st
     assert all(re.search("link|folder", one.reason) for one in skipped if one.path.is_symlink())
 
 
-def test_a_link_that_is_named_itself_is_taken(tree: Tree, tmp_path: Path) -> None:
+def test_a_link_named_on_the_command_line_is_followed(tree: Tree, tmp_path: Path) -> None:
     folder = tree("1.jpg", "2.jpg")
     (tmp_path / "named.jpg").symlink_to(folder / "1.jpg")
     (tmp_path / "photos too").symlink_to(folder)
@@ -113,7 +113,7 @@ def test_a_file_in_place_of_the_folder_for_results_ends_the_command(
     assert f"{folder}/out is no folder" in capsys.readouterr().err
 
 
-def test_films_are_taken_where_they_are_wanted(tree: Tree) -> None:
+def test_films_are_found_where_they_are_wanted(tree: Tree) -> None:
     found, skipped = Finder(PHOTO_SUFFIXES | VIDEO_SUFFIXES).find([str(tree("film.MOV"))])
     assert [one.path.name for one in found] == ["film.MOV"]
     assert not skipped
@@ -147,7 +147,7 @@ def test_folders_too_deep_are_not_looked_into(tree: Tree) -> None:
     assert [one.reason for one in skipped] == [f"more than {MAX_DEPTH} folders deep"]
 
 
-def test_a_line_for_each_file_not_taken_and_none_that_the_name_makes(
+def test_each_skipped_file_gets_one_line_whatever_its_name_holds(
     tree: Tree, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tree("1.jpg", "a\n\x1b[31m\u202e.txt", os.fsdecode(b"\xff.txt"))
@@ -157,7 +157,7 @@ def test_a_line_for_each_file_not_taken_and_none_that_the_name_makes(
     assert f"{folder}/a\\n\\x1b[31m\\u202e.txt: not taken: no photo by its name" in said
 
 
-def test_where_there_is_no_photo_the_command_ends(tree: Tree, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_ends_where_there_is_no_photo(tree: Tree, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit) as ended:
         find_or_exit([str(tree("notes.txt"))], Finder())
     assert ended.value.exit_code == 1

@@ -198,7 +198,7 @@ def strangers(folder: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_whatever_a_server_answers_every_command_ends_with_words(name: str, tmp_path: Path) -> None:
+def test_every_command_ends_with_a_message_for_any_server_answer(name: str, tmp_path: Path) -> None:
     with hostile(ANSWERS[name]) as server:
         for title, command in COMMANDS.items():
             if title not in ASKED.get(name, COMMANDS):

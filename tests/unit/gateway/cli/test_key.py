@@ -112,7 +112,7 @@ def test_without_a_key_and_where_it_is_asked_for_plain_http_is_spoken() -> None:
         "http://x:99999",
     ],
 )
-def test_what_is_no_address_of_a_gateway_is_refused(url: str) -> None:
+def test_an_invalid_gateway_address_is_refused(url: str) -> None:
     assert listed(url).exit_code == 2
 
 

@@ -29,7 +29,7 @@ def test_a_missing_gateway_is_explained(tmp_path: object) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://xn--a/", "http://xn--ls8h.la/", "http://①.test/", "http://a:9999999999/"])
-def test_a_url_that_is_none_is_explained(url: str) -> None:
+def test_an_invalid_url_is_explained(url: str) -> None:
     result = CliRunner().invoke(app, ["jobs", "list", "--url", url])
     assert result.exit_code in {1, 2}
     assert isinstance(result.exception, SystemExit)

@@ -62,7 +62,7 @@ def test_in_a_mirror_the_copys_suffix_says_its_format(name: str, suffix: str, co
     assert copies(name, suffix=suffix) == [str(OUT / copy)]
 
 
-def test_in_a_mirror_photos_of_one_stem_do_not_meet() -> None:
+def test_a_mirror_keeps_photos_of_one_stem_apart() -> None:
     names = ("a/1.jpg", "a/1.png", "a/1.HEIC", "a/1.heic.jpg", "a/2.heic")
     made = copies(*names, suffix=".jpg")
     assert made[:3] == [str(OUT / name) for name in ("1.jpg", "1.png.jpg", "1.HEIC.jpg")]
@@ -76,7 +76,7 @@ def test_a_photo_and_the_film_a_phone_took_with_it_keep_their_names() -> None:
     assert film.place("blurred.mp4") == OUT / "IMG_1.mp4"
 
 
-def test_in_a_mirror_other_artifacts_lie_beside_the_copy() -> None:
+def test_a_mirror_writes_other_artifacts_beside_the_copy() -> None:
     (photo,) = mirrored("a/1.jpg", parts=2)
     assert photo.place("detections.json") == OUT / "a" / "1.detections.json"
     assert photo.place("blurred.jpg") == OUT / "a" / "1.jpg"
@@ -97,9 +97,7 @@ PATHS = st.builds("/{}/{}{}".format, st.sampled_from(["a", "b", "a/b", "A"]), ST
 
 
 @given(paths=st.lists(PATHS, unique=True, max_size=12), parts=st.integers(1, 3), layout=st.sampled_from(Layout))
-def test_whatever_photos_there_are_no_artifact_of_one_takes_the_place_of_anothers(
-    paths: list[str], parts: int, layout: Layout
-) -> None:
+def test_artifacts_of_different_photos_never_collide(paths: list[str], parts: int, layout: Layout) -> None:
     paths = [path for path in paths if path.rpartition("/")[2].strip(".")]
     planned = plan([NamedPhoto(Path(path), parts) for path in paths], OUT, layout)
     assert [str(photo.source) for photo in planned] == paths
@@ -132,7 +130,7 @@ def test_whatever_photos_there_are_no_artifact_of_one_takes_the_place_of_another
         "%2e%2e",
     ],
 )
-def test_whatever_a_photo_is_called_its_results_lie_in_their_folder(tmp_path: Path, name: str, layout: Layout) -> None:
+def test_results_stay_in_their_folder_for_any_photo_name(tmp_path: Path, name: str, layout: Layout) -> None:
     source = tmp_path / "photos" / name
     source.parent.mkdir()
     source.write_bytes(b"photo")

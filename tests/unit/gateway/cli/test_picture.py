@@ -76,7 +76,7 @@ def test_colours_are_converted_by_their_own_matrix_and_range(tmp_path: Path, mat
 
 
 @pytest.mark.parametrize(("size", "matrix"), [((96, 64), 6), ((720, 576), 6), ((1280, 720), 1), ((640, 1280), 1)])
-def test_a_matrix_that_is_not_told_is_guessed_by_size(tmp_path: Path, size: tuple[int, int], matrix: int) -> None:
+def test_a_missing_colour_matrix_is_guessed_from_the_size(tmp_path: Path, size: tuple[int, int], matrix: int) -> None:
     coding = Coding("ffv1", tagged=False, colours=(matrix, 2, 2))
     (one,) = pictures(write_film(tmp_path / "film.mkv", [scene((40, 20), size)], coding))
     assert one.colours.matrix == matrix
@@ -96,7 +96,7 @@ def test_a_high_dynamic_range_becomes_bt709(tmp_path: Path, transfer: Transfer) 
     assert one.rgb(VideoReformatter())[30, 40] == pytest.approx(expected, abs=3)
 
 
-def test_fields_of_two_moments_are_no_comb(tmp_path: Path) -> None:
+def test_interlaced_fields_leave_no_comb_pattern(tmp_path: Path) -> None:
     frames = [scene((4 + 8 * step, 20)) for step in range(6)]
     for one, later in pairwise(frames):
         one[1::2] = later[1::2]
@@ -109,7 +109,7 @@ def test_fields_of_two_moments_are_no_comb(tmp_path: Path) -> None:
     assert [float(one.pts * one.time_base) for one in pictures(path)] == pytest.approx([0, 0.04, 0.08, 0.12, 0.16, 0.2])
 
 
-def test_what_is_transparent_is_black_and_not_what_lies_beneath(tmp_path: Path) -> None:
+def test_transparent_pixels_are_black_whatever_colour_they_hide(tmp_path: Path) -> None:
     path = tmp_path / "film.mkv"
     frame = np.dstack([scene(), np.full((64, 96), 255, np.uint8)])
     frame[20:36, 40:56, 3] = 0

@@ -26,19 +26,19 @@ def test_a_name_with_lines_and_codes_stays_one_row(capsys: pytest.CaptureFixture
     assert "a\\n\\x1b[31mb.jpg" in capsys.readouterr().out
 
 
-def test_in_a_mirror_the_copy_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mirror_prints_the_path_of_the_copy(capsys: pytest.CaptureFixture[str]) -> None:
     copied = photo("1.heic", "1", Layout.MIRROR)
     print_summary([Outcome(copied, (Path("out", "1.jpg"), Path("out", "1.blur.json")))])
     assert str(Path("out", "1.jpg")) in capsys.readouterr().out
 
 
-def test_a_videos_name_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_videos_name_is_shown_as_plain_text(capsys: pytest.CaptureFixture[str]) -> None:
     with video_progress(NAME) as told:
         told("hiding", 1, 2)
     assert f"{NAME}: hiding" in capsys.readouterr().err
 
 
-def test_a_bar_tells_frames_of_frames_and_how_fast(
+def test_progress_bar_shows_frames_done_frames_in_all_and_speed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "120")

@@ -22,7 +22,7 @@ def test_files_and_addresses_get_folders_of_their_own(tmp_path: Path) -> None:
     assert found[0].read() == b"photo"
 
 
-def test_addresses_that_differ_in_the_host_or_the_query_alone_do_not_meet() -> None:
+def test_urls_that_differ_only_in_host_or_query_get_different_folders() -> None:
     found = sources(
         ["https://one.example/a.jpg", "HTTPS://two.example/a.jpg", "https://two.example/a.jpg?1"], Path("out")
     )
@@ -39,7 +39,7 @@ def test_addresses_that_differ_in_the_host_or_the_query_alone_do_not_meet() -> N
         "https://h/a.jpg/", "https://h//a//b.jpg",
     ],
 )  # fmt: skip
-def test_whatever_an_address_is_its_results_lie_in_their_folder(tmp_path: Path, address: str) -> None:
+def test_results_stay_in_their_folder_for_any_url(tmp_path: Path, address: str) -> None:
     found = sources([address, "https://user:s3cret@other/a.jpg", "https://h/a.jpg"], tmp_path / "out")
     targets = [source.photo.target for source in found if source.photo]
     assert len(set(targets)) == len(targets)
@@ -50,12 +50,12 @@ def test_whatever_an_address_is_its_results_lie_in_their_folder(tmp_path: Path, 
     assert not any("s3cret" in str(path) for path in tmp_path.rglob("*"))
 
 
-def test_long_names_that_begin_alike_do_not_meet(tmp_path: Path) -> None:
+def test_long_names_with_a_common_start_do_not_collide(tmp_path: Path) -> None:
     found = sources([f"https://h/{'x' * 300}{end}.jpg" for end in "ab"], tmp_path)
     assert len({source.photo.target for source in found if source.photo}) == 2
 
 
-def test_a_file_is_no_address_whatever_its_name() -> None:
+def test_a_file_name_that_looks_like_a_url_is_read_as_a_file() -> None:
     assert [source.location_kind for source in sources(["//[x", "http:1.jpg"], None)] == [None, None]
 
 

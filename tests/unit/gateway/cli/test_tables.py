@@ -22,7 +22,9 @@ def test_a_job_is_shown_whole(capsys: pytest.CaptureFixture[str], monkeypatch: p
     assert all(text in shown for text in (str(COMPLETED["id"]), "2025-11-26T12:00:00", artifact, callback))
 
 
-def test_what_callers_wrote_is_no_markup(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_from_callers_is_escaped_in_markup(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     named = {**QUEUED, "user_id": "[red]x[/red]", "request_id": "[/b]"}
     print_jobs([named])

@@ -178,7 +178,7 @@ def test_a_frame_with_nothing_to_hide_is_sent_once(gateway: StandIn, copied: Cal
     assert [name for name, _, _ in gateway.asked] == ["detect", "detect", "privacy_blur"]
 
 
-def test_each_pass_is_asked_what_belongs_to_it(gateway: StandIn, send: Send, tmp_path: Path) -> None:
+def test_each_pass_of_a_film_gets_its_own_parameters(gateway: StandIn, send: Send, tmp_path: Path) -> None:
     finding = {"thresholds": "face=0.5", "smallest_face": "12", "smallest_object": "30", "rotations": "all"}
     painting = {"style": "solid", "color": "#000000", "keep": "1,2,3,4"}
     of_photos = {"format": "jpeg", "quality": "50", "metadata": "exif", "include": "blur"}
@@ -275,7 +275,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_whatever_a_gateway_answers_for_a_frame_nothing_is_left(
+def test_a_bad_answer_for_a_frame_leaves_no_files(
     name: str, send: Send, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def answer(request: httpx.Request) -> httpx.Response:

@@ -27,7 +27,7 @@ ISATAP = "2a00:1450::5efe:10.0.0.1"
 
 
 @pytest.mark.parametrize("address", PRIVATE)
-def test_an_address_of_the_inside_is_not_permitted(address: str) -> None:
+def test_a_private_address_is_not_permitted(address: str) -> None:
     assert not is_permitted(ip_address(address), ())
 
 

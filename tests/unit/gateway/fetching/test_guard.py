@@ -118,7 +118,7 @@ async def test_addresses_keep_the_resolvers_order() -> None:
     assert names.asked == ["a.example"]
 
 
-async def test_a_literal_address_is_not_asked_for() -> None:
+async def test_a_literal_ip_address_is_not_looked_up() -> None:
     names = Names()
     assert await Guard((), names.resolve).addresses(parse_url("http://8.8.8.8/")) == (IPv4Address("8.8.8.8"),)
     assert names.asked == []

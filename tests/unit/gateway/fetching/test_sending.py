@@ -90,7 +90,7 @@ async def outcome(desk: Desk, text: str) -> str:
 @example("http://a_b.example:{port}/?")
 @example("http://b\u00fccher\u3002example:{port}/#x")
 @example("http://127.0.0.1:{port}")
-async def test_what_passes_is_sent_to_the_host_that_was_checked(desk: Desk, template: str) -> None:
+async def test_an_accepted_url_is_requested_from_the_host_that_was_checked(desk: Desk, template: str) -> None:
     text = template.replace("{port}", str(desk.web.port))
     if not passes(text):
         return

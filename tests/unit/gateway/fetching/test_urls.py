@@ -56,13 +56,13 @@ def test_a_refusal_says_what_is_wrong(text: str, said: str) -> None:
     assert said in refusal(text)
 
 
-def test_credentials_and_queries_are_not_repeated() -> None:
+def test_credentials_and_queries_of_urls_are_not_shown() -> None:
     detail = refusal("http://user:hunter2@example.com/a?token=hunter2#hunter2")
     assert "example.com/a?…" in detail
     assert "hunter2" not in detail
 
 
-def test_what_is_shown_of_a_long_url_is_short() -> None:
+def test_a_long_url_is_shortened_when_shown() -> None:
     assert len(shown(parse_url("https://example.com/" + "a" * 5000))) == 201
 
 
@@ -81,7 +81,7 @@ def test_a_signed_url_is_asked_for_as_it_stands(target: str) -> None:
 @pytest.mark.parametrize(
     "host", ["xn--ls8h.la", "a.xn--i-7iq.ws", "xn--bcher-kva.example", "xn--fx-3s9cx68e.jp", "xn--mgba3gch31f060k.com"]
 )
-def test_a_name_in_ascii_form_stays_as_it_is(host: str) -> None:
+def test_an_ascii_file_name_is_unchanged(host: str) -> None:
     """Emoji, as registries sell them, are no names to IDNA 2008, and to everybody else; Persian ones have joiners."""
     assert parse_url(f"https://{host}/").raw_host.decode() == host
 

@@ -10,7 +10,7 @@ from gateway.listening import BoundedProtocol
 from tests.echo import Served, echoing
 
 
-def test_the_first_room_holds_what_the_server_keeps_of_a_body_that_nobody_reads() -> None:
+def test_the_first_memory_reservation_covers_the_servers_buffer_of_an_unread_body() -> None:
     uvloop.run(flood())
 
 

@@ -72,7 +72,7 @@ def test_any_json_is_accepted_by_both_or_refused_by_both_with_one_code(change, e
 
 
 @given(st.binary(max_size=60))
-def test_any_bytes_are_the_same_to_both(body):
+def test_any_bytes_are_read_alike_by_both_readers(body):
     if by_http(body) == "invalid_json":
         assert by_kafka(body) == "invalid_json"
     else:
@@ -95,5 +95,5 @@ def test_any_bytes_are_the_same_to_both(body):
         (json.dumps({**GOOD, "user_id": 10**3000}).encode(), "invalid_parameters"),
     ],
 )
-def test_both_ways_give_this_code(body, code):
+def test_http_and_kafka_give_this_code(body, code):
     assert (by_http(body), by_kafka(body)) == (code, code)

@@ -54,7 +54,7 @@ def test_a_broken_form_is_told_what_is_wrong_with_it(body, kind, said):
         (b"https://a.example/b.jpg", "it is a URL"),
     ],
 )
-def test_what_was_sent_as_json_is_told_what_it_is(body, said):
+def test_a_body_sent_as_json_is_refused_with_what_it_is(body, said):
     with pytest.raises(Problem) as caught:
         read_submission(body, "application/json", "")
     assert caught.value.code == "invalid_json"
@@ -78,14 +78,14 @@ def test_what_was_sent_as_json_is_told_what_it_is(body, said):
         (b"%PDF-1.7", "of type"),
     ],
 )
-def test_what_was_sent_as_a_photo_is_told_what_it_is(data, said):
+def test_a_file_sent_as_a_photo_is_refused_with_what_it_is(data, said):
     with pytest.raises(Problem) as caught:
         check_photo(data, 10**8)
     assert said in caught.value.detail
 
 
 @given(st.binary(max_size=600))
-def test_any_bytes_are_named_in_little_text_or_not_at_all(data):
+def test_any_bytes_are_described_in_a_short_text_or_not_at_all(data):
     for said in (content_hint(data), photo_hint(data)):
         assert said.isprintable()
         assert len(said) < 120

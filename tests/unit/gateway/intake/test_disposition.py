@@ -46,12 +46,12 @@ def test_every_way_to_write_a_file_name_is_read(written: str, name: str | None) 
 
 
 @given(NAMES)
-def test_a_name_in_percent_encoding_comes_back(name: str) -> None:
+def test_a_percent_encoded_file_name_is_decoded(name: str) -> None:
     assert parameter(f"form-data; filename*=UTF-8''{quote(name, safe='')}".encode(), "filename") == name
 
 
 @given(NAMES)
-def test_a_name_as_browsers_escape_it_comes_back(name: str) -> None:
+def test_a_file_name_escaped_by_a_browser_is_decoded(name: str) -> None:
     escaped = name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
     sent = f'form-data; name="f"; filename="{escaped}"'.encode()
     if "%22" not in name and "%0" not in name and "\\\\" not in name:
@@ -59,7 +59,7 @@ def test_a_name_as_browsers_escape_it_comes_back(name: str) -> None:
 
 
 @given(NAMES, st.integers(1, 30))
-def test_a_name_in_the_pieces_of_rfc_2231_comes_back(name: str, length: int) -> None:
+def test_a_file_name_split_as_in_rfc_2231_is_joined(name: str, length: int) -> None:
     content = name.encode()
     pieces = [quote(content[start : start + length], safe="") for start in range(0, len(content), length)][:64]
     head = "; ".join(f"filename*{number}*={piece}" for number, piece in enumerate(["UTF-8''" + pieces[0], *pieces[1:]]))
@@ -68,7 +68,7 @@ def test_a_name_in_the_pieces_of_rfc_2231_comes_back(name: str, length: int) -> 
 
 
 @given(st.binary(max_size=400))
-def test_whatever_is_sent_is_a_text_that_can_be_stored_or_nothing(header: bytes) -> None:
+def test_any_sent_text_is_storable_or_left_out(header: bytes) -> None:
     for head in (header, b"form-data; filename" + header, b'form-data; filename="' + header):
         name = parameter(head, "filename")
         assert name is None or name.encode() is not None

@@ -38,7 +38,7 @@ def decoded(encoding: str, body: bytes, cuts: list[int] | None = None) -> bytes:
 
 
 @given(CONTENTS, CUTS, st.sampled_from([("gzip", gzipped), ("X-GZip", gzipped), (" deflate, identity", zlib.compress), ("deflate", raw_deflate)]))  # fmt: skip  # noqa: E501
-def test_what_was_compressed_comes_back_however_it_is_cut(content, cuts, way) -> None:
+def test_compressed_data_is_decoded_however_it_is_split(content, cuts, way) -> None:
     encoding, compress = way
     assert decoded(encoding, compress(content), cuts) == content
 
@@ -82,13 +82,13 @@ def code_of(encoding: str, body: bytes, cuts: list[int]) -> str | None:
         ("deflate", zlib.compress(b"a") * 2, "goes on"),
     ],
 )
-def test_what_is_wrong_is_named(encoding: str, body: bytes, what: str) -> None:
+def test_a_corrupt_encoding_is_reported_with_the_reason(encoding: str, body: bytes, what: str) -> None:
     with pytest.raises(Problem, match=f"invalid_encoding: The {encoding} stream .*{what}"):
         decoded(encoding, body)
 
 
 @pytest.mark.parametrize("encoding", ["", "identity", "identity, identity"])
-def test_what_was_not_compressed_is_left_alone(encoding: str) -> None:
+def test_uncompressed_data_is_left_unchanged(encoding: str) -> None:
     assert decoder_for(encoding) is None
 
 
@@ -100,7 +100,7 @@ def test_another_encoding_is_refused_with_those_that_are_taken(encoding: str) ->
     assert caught.value.headers["Accept-Encoding"] == "gzip, deflate"
 
 
-def test_a_bomb_opens_piece_by_piece() -> None:
+def test_a_decompression_bomb_is_opened_piece_by_piece() -> None:
     bomb, decoder = gzipped(bytes(64 * 2**20)), decoder_for("gzip")
     assert decoder is not None
     tracemalloc.start()

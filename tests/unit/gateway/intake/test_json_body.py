@@ -89,7 +89,7 @@ def code_of(body: bytes) -> str | None:
     ],
     ids=["spaces", "line ends", "braces", "spaces after a name", "members of a text", "members of a number"],
 )
-def test_a_glance_takes_a_moment_whatever_the_body_begins_with(start: bytes) -> None:
+def test_the_quick_check_is_fast_whatever_the_body_begins_with(start: bytes) -> None:
     """It is taken on the event loop, where each moment is everybody's."""
     began = time.process_time()
     check_json_start(start)

@@ -84,13 +84,13 @@ def test_a_label_map_is_a_file_or_text(content: bytes, text: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["url", "s3"])
-def test_a_location_stands_for_the_photo(kind: str) -> None:
+def test_a_location_is_used_in_place_of_the_photo(kind: str) -> None:
     parts = [(kind, b"there"), ("gender", b"m")]
     submission = multipart_submission(encode(parts, "abc"), content_type("abc"))
     assert (submission.image, submission.fields) == (ImageReference(kind, "there"), {"gender": "m"})
 
 
-def test_a_location_left_empty_says_nothing() -> None:
+def test_an_empty_location_counts_as_absent() -> None:
     parts = [("image", b"photo"), ("url", b""), ("s3", b"")]
     assert multipart_submission(encode(parts, "abc"), content_type("abc")).image == b"photo"
 
@@ -104,7 +104,7 @@ def test_a_location_left_empty_says_nothing() -> None:
         ([("image", b"a"), ("gender", b"\xff")], "invalid_parameters"),
     ],
 )
-def test_wrong_forms(parts: list[tuple[str, bytes]], code: str) -> None:
+def test_malformed_forms_are_refused(parts: list[tuple[str, bytes]], code: str) -> None:
     with pytest.raises(Problem) as caught:
         multipart_submission(encode(parts, "abc"), content_type("abc"))
     assert caught.value.code == code

@@ -23,7 +23,7 @@ def test_a_part_is_given_as_soon_as_it_is_complete() -> None:
 
 
 @given(st.lists(st.binary(max_size=100), min_size=1, max_size=4), st.integers(1, 400), st.integers(0, 60))
-def test_what_is_too_large_is_counted_and_not_kept(contents: list[bytes], step: int, most: int) -> None:
+def test_a_too_large_part_is_counted_and_not_stored(contents: list[bytes], step: int, most: int) -> None:
     body, parser = encode(*contents), PartParser(KIND, ("files",), max_bytes=most)
     parts = [part for start in range(0, len(body), step) for part in parser.feed(body[start : start + step])]
     parser.finish()

@@ -68,7 +68,7 @@ def test_a_failed_job_tells_its_code():
 
 
 @pytest.mark.parametrize(("given", "told"), [(None, None), ("F", "F"), ("female ", "F"), ("other", "other")])
-def test_gender_is_told_as_given_or_in_its_short_form(given, told):
+def test_gender_is_sent_as_given_or_in_its_short_form(given, told):
     (delivery,) = announce(DONE, MESSAGE, gender=given)
     assert json.loads(delivery.body)["gender"] == told
 
@@ -87,7 +87,7 @@ def test_a_message_without_a_user_is_keyed_by_its_request():
     assert delivery.key == "req-1"
 
 
-def test_a_message_worked_on_in_vain_goes_to_the_poison_topic_too():
+def test_a_message_whose_job_failed_goes_to_the_poison_topic_too():
     outcome = Outcome(failure=Failure("inference_failed", "dead"))
     told, poison = announce(outcome, MESSAGE)
     assert told.destination == "mask_output"
@@ -116,7 +116,7 @@ def test_a_message_worked_on_in_vain_goes_to_the_poison_topic_too():
         (ImageReference("s3", "masks/b"), {"type": "s3", "data": "s3://masks/b"}),
     ],
 )
-def test_poison_names_the_photo_as_the_message_did(image, told):
+def test_a_dead_letter_names_the_photo_as_the_message_did(image, told):
     poison = announce(Outcome(failure=Failure("url_unreachable", "")), image=image)[-1]
     assert json.loads(poison.body)["image"] == told
 
@@ -125,7 +125,7 @@ def test_poison_names_the_photo_as_the_message_did(image, told):
     ("source", "code"),
     [("http", "inference_failed"), ("kafka:mask_input/0/17", "no_person"), ("kafka:a/0/1", "cancelled")],
 )
-def test_nothing_else_is_poison(source, code):
+def test_other_failures_make_no_dead_letter(source, code):
     assert announce(Outcome(failure=Failure(code, "")), source=source) == []
 
 

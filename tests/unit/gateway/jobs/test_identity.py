@@ -46,13 +46,13 @@ def test_a_fingerprint_stays_the_same_over_releases():
 
 @pytest.mark.parametrize("value", ["1", "x" * 128, "req-123-001", "Анна", "a b", "…", "👩‍🎨"])
 @pytest.mark.parametrize("field", ["user_id", "request_id"])
-def test_an_id_is_given_back(field, value):
+def test_a_valid_id_is_returned_unchanged(field, value):
     assert check_id(field, value) == value
 
 
 @pytest.mark.parametrize("value", ["x" * 129, "a\nb", "\x00", "a\x7f", "\x85", "\ud800"])
 @pytest.mark.parametrize("field", ["user_id", "request_id"])
-def test_what_cannot_be_an_id_is_refused_by_the_fields_name(field, value):
+def test_an_invalid_id_is_refused_with_the_fields_name(field, value):
     with pytest.raises(Problem, match=f"invalid_parameters: {field}: ") as caught:
         check_id(field, value)
     assert caught.value.code == "invalid_parameters"

@@ -19,7 +19,7 @@ def test_no_two_jobs_share_a_key(one, other):
 
 
 @given(TRIPLES)
-def test_a_key_has_three_segments_that_stay_where_they_are(triple):
+def test_an_object_key_has_three_segments_in_a_fixed_order(triple):
     key = artifact_key(*triple)
     segments = key.split("/")
     assert len(segments) == 3
@@ -49,15 +49,15 @@ def test_ordinary_ids_stand_in_the_key_as_they_are():
     assert artifact_key("ann@example.com", "a:b~c.d", "x.svg") == "ann@example.com/a:b~c.d/x.svg"
 
 
-def test_nobody_is_not_a_user_called_underscore():
+def test_a_missing_user_differs_from_a_user_called_underscore():
     assert artifact_key("", "r", "n") == "_/r/n"
     assert artifact_key("_", "r", "n") == "%5F/r/n"
 
 
-def test_a_path_cannot_be_left():
+def test_a_path_cannot_escape_its_folder():
     assert artifact_key("..", ".", "../x") == "%2E%2E/%2E/..%2Fx"
 
 
-def test_a_photo_is_kept_under_its_job():
+def test_a_photo_is_stored_under_its_job():
     job = uuid.UUID("6f1c0e4e-0d0e-4a57-8f2b-0f6a3c1e9d11")
     assert photo_key(job) == "6f1c0e4e-0d0e-4a57-8f2b-0f6a3c1e9d11"

@@ -13,7 +13,7 @@ async def test_a_change_before_the_wait_is_remembered_once() -> None:
         assert not await work.wait(0.01)
 
 
-async def test_everybody_who_waits_is_woken_and_nobody_else() -> None:
+async def test_every_waiter_is_woken_and_nobody_else() -> None:
     signals = Signals()
     with signals.subscribe("a") as first, signals.subscribe("a") as second, signals.subscribe("b") as other:
         waits = [asyncio.create_task(one.wait(10)) for one in (first, second)]

@@ -57,7 +57,7 @@ async def free(stores: Stores, request: NewJob) -> bool:
         (UnansweredError("S3 did not answer", 5), False),
     ],
 )
-async def test_a_name_is_free_again_unless_a_write_may_still_come(
+async def test_a_name_is_free_again_once_no_write_can_come(
     stores: Stores,
     problem: Problem,
     is_free: bool,  # noqa: FBT001 what is expected

@@ -29,7 +29,7 @@ def test_malformed_traceparent_headers_have_no_trace_id(header):
     assert trace_id_of(header) is None
 
 
-def test_what_a_job_sends_keeps_the_trace():
+def test_deliveries_of_a_job_keep_its_trace():
     header = traceparent(TRACE, JOB)
     assert header == f"00-{TRACE}-6f1c0e4e0d0e4a57-01"
     assert trace_id_of(header) == TRACE

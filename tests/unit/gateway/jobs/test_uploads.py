@@ -73,5 +73,5 @@ def test_no_files_name_keeps_a_job_out_of_the_figures() -> None:
     assert not new_job(source=UNCOUNTED).counted
 
 
-def test_what_is_not_there_is_no_image() -> None:
+def test_a_missing_artifact_has_no_image() -> None:
     assert image_of([], "blurred") is None

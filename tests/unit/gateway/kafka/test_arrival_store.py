@@ -84,7 +84,7 @@ def asked(**changes: object) -> bytes:
 
 
 @pytest.mark.parametrize("image", [INSIDE, {"type": "url", "data": "https://93.184.215.14/a.jpg"}])
-async def test_what_is_taken_from_the_poison_topic_begins_anew(bench: Bench, image: dict[str, str]) -> None:
+async def test_a_message_from_the_poison_topic_starts_again(bench: Bench, image: dict[str, str]) -> None:
     await bench.take(asked(image=image))
     given_up = await bench.give_up()
     await bench.take(given_up.body, given_up.headers)
@@ -106,14 +106,14 @@ async def test_under_another_id_it_is_another_job_with_a_photo_of_its_own(bench:
     assert newest.request.image.location == str(newest.id)
 
 
-async def test_the_very_message_that_comes_again_begins_nothing(bench: Bench) -> None:
+async def test_a_redelivered_message_starts_no_job(bench: Bench) -> None:
     message = await bench.take(asked())
     await bench.give_up()
     await bench.again(message)
     assert await bench.states() == ["failed"]
 
 
-async def test_what_is_delivered_again_when_its_work_is_done_is_no_poison(bench: Bench) -> None:
+async def test_a_message_redelivered_after_its_job_ended_is_no_dead_letter(bench: Bench) -> None:
     await bench.take(asked())
     given_up = await bench.give_up()
     again = await bench.take(given_up.body, given_up.headers)
@@ -130,7 +130,7 @@ async def test_what_is_delivered_again_when_its_work_is_done_is_no_poison(bench:
 
 
 @pytest.mark.parametrize("image", [INSIDE, {"type": "url", "data": "https://93.184.215.14/a.jpg"}])
-async def test_what_begins_a_job_anew_does_so_once_however_often_it_comes(bench: Bench, image: dict[str, str]) -> None:
+async def test_a_replayed_message_restarts_its_job_only_once(bench: Bench, image: dict[str, str]) -> None:
     await bench.take(asked(image=image))
     given_up = await bench.give_up()
     again = await bench.take(given_up.body, given_up.headers)
@@ -141,7 +141,7 @@ async def test_what_begins_a_job_anew_does_so_once_however_often_it_comes(bench:
     assert await bench.states() == ["queued"]
 
 
-async def test_what_asks_for_other_masks_under_the_same_id_is_refused(bench: Bench) -> None:
+async def test_another_request_for_other_masks_under_the_same_id_is_refused(bench: Bench) -> None:
     await bench.take(asked())
     given_up = await bench.give_up()
     await bench.take(json.dumps({**json.loads(given_up.body), "mask_types": "upper_body"}).encode())
@@ -149,7 +149,7 @@ async def test_what_asks_for_other_masks_under_the_same_id_is_refused(bench: Ben
     assert "idempotency_conflict" in {entry.failure.code for entry in await bench.stores.dead_letters.entries(10)}
 
 
-async def test_a_photo_that_is_gone_is_said_to_be(bench: Bench) -> None:
+async def test_a_photo_that_is_gone_is_reported_as_gone(bench: Bench) -> None:
     await bench.take(asked())
     given_up = await bench.give_up()
     (entry,) = await bench.stores.dead_letters.entries(10)
@@ -196,7 +196,7 @@ async def test_attempts_go_on_from_what_a_message_says(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("said", ["-1", "1e3", "9" * 9, "²", ""])
-async def test_attempts_that_are_no_number_count_for_nothing(bench: Bench, said: str) -> None:
+async def test_an_attempt_count_that_is_not_a_number_is_ignored(bench: Bench, said: str) -> None:
     await bench.take(b"{", {"attempts": said})
     assert isinstance(READER.read(Message("in", 0, 0, 0, None, b"{", {"attempts": said.encode()})), BadMessage)
     (told,) = await bench.told()

@@ -21,7 +21,7 @@ def offsets(read):
 
 
 @given(VALUES, st.sampled_from(sorted(CODECS.values())), st.integers(0, 2**40))
-def test_what_was_written_is_read(values, codec, base):
+def test_written_data_is_read_back(values, codec, base):
     read = read_on(built(values, base=base, codec=codec), base, [])
     wanted = [
         Record(base + index, 1_700_000_000_000 + index, b"k", value, {"h": b"x"}) for index, value in enumerate(values)
@@ -43,7 +43,7 @@ def test_only_the_bad_records_are_left_out_and_what_was_taken_before_is_passed_o
 
 
 @given(st.integers(min_value=12), st.integers(1, 255))
-def test_a_batch_with_other_bytes_is_left_out_whole_and_nothing_behind_it(at, change):
+def test_only_the_batch_with_altered_bytes_is_skipped(at, change):
     broken = bytearray(built([b"a", b"b", b"c"], base=3))
     broken[12 + at % (len(broken) - 12)] ^= change
     read = read_on(bytes(broken) + built([b"d"], base=6), 3, [])
@@ -73,7 +73,7 @@ def test_any_records_with_a_good_checksum_are_read_without_an_error_and_within_t
     assert read.records or read.unreadable
 
 
-def test_a_second_batch_with_a_wrong_checksum_waits_for_its_own_tries():
+def test_each_batch_with_a_wrong_checksum_gets_its_own_retries():
     broken = built([b"b"], base=1)[:-1] + b"\xff"
     assert offsets(read_on(built([b"a"]) + broken, 0, [])) == ([0], [], 1)
 
@@ -116,7 +116,7 @@ BOMB = [bytes(1000)] * 4
 
 
 @pytest.mark.parametrize("codec", sorted(CODECS.values())[1:])
-def test_a_batch_that_unpacks_into_too_much_is_left_out_whole_as_it_lies_there(codec, monkeypatch):
+def test_a_batch_that_decompresses_to_too_much_is_skipped_whole(codec, monkeypatch):
     data = built(BOMB, codec=codec)
     monkeypatch.setattr(batches, "_MOST_BYTES", 3000)
     read = read_on(data, 0, [])
@@ -134,7 +134,7 @@ def changed(batch: bytes, at: int, layout: str, number: int) -> bytes:
 LAST_AT, COUNT_AT = 23, 57
 
 
-def test_a_count_without_an_end_yields_the_rest_of_the_batch_once_a_hundred_are_unreadable():
+def test_an_endless_record_count_skips_the_batch_after_a_hundred_unreadable_records():
     batch = bytearray(built([b"v"] * 300, bad=range(300)))
     struct.pack_into(">i", batch, COUNT_AT, 2**31 - 1)
     read = read_on(with_checksum(batch), 0, [])

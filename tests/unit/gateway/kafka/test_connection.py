@@ -49,7 +49,7 @@ def test_tls_checks_the_brokers_name(protocol):
         ({"kafka_security_protocol": "SSL", "kafka_ssl_cafile": __file__}, ["KAFKA_SSL_CAFILE"]),
     ],
 )
-def test_what_does_not_fit_is_named(fields, variables):
+def test_kafka_settings_that_do_not_fit_are_named(fields, variables):
     with pytest.raises(SettingsError) as caught:
         arguments(**fields)
     lines = str(caught.value).splitlines()

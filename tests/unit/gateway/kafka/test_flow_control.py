@@ -33,7 +33,7 @@ def flow(consumer):
     return FlowControl(consumer, 100, lambda: consumer.now)
 
 
-def test_messages_flow_while_half_of_the_queue_is_free(consumer, flow):
+def test_messages_are_taken_while_half_of_the_queue_is_free(consumer, flow):
     flow.update(50)
     assert not consumer.stopped
     flow.update(49)
@@ -44,7 +44,7 @@ def test_messages_flow_while_half_of_the_queue_is_free(consumer, flow):
     assert not consumer.stopped
 
 
-def test_what_others_leave_free_is_taken_after_a_while(consumer, flow):
+def test_places_that_others_leave_free_are_used_after_a_while(consumer, flow):
     flow.update(10)
     consumer.now = 2.0
     flow.update(0)

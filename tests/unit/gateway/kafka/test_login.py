@@ -31,7 +31,7 @@ OAUTH = {
         ("SASL_SSL", "PLAIN", {"kafka_username": "u"}, ["KAFKA_PASSWORD=: needed"]),
     ],
 )
-def test_what_cannot_work_together_is_refused(protocol, mechanism, fields, names):
+def test_settings_that_cannot_work_together_are_refused(protocol, mechanism, fields, names):
     settings = Settings(
         kafka_bootstrap_servers="a:1",
         kafka_security_protocol=protocol,
@@ -47,7 +47,7 @@ def test_what_cannot_work_together_is_refused(protocol, mechanism, fields, names
 
 
 @pytest.mark.parametrize("servers", ["a", "a:9092,b:9093", "[::1]:9092"])
-def test_addresses_in_the_clients_words_are_taken(servers):
+def test_addresses_named_as_the_client_libraries_do_are_accepted(servers):
     assert connection_arguments(Settings(kafka_bootstrap_servers=servers))
 
 
@@ -66,7 +66,7 @@ async def test_a_token_is_asked_for_once_and_anew_before_it_ends():
         assert len(server.forms) == 3
 
 
-async def test_a_wrong_secret_is_said_in_the_servers_words():
+async def test_a_wrong_secret_is_reported_in_the_servers_words():
     async with token_server() as server:
         provider = ClientCredentials(oauth(**server.settings("wrong")))
         with pytest.raises(AuthenticationFailedError, match="401 invalid_client wrong secret"):

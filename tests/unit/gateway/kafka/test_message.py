@@ -21,7 +21,7 @@ def test_a_message_delivered_again_has_its_id_again():
     assert str(replace(MESSAGE).job_id) == "34f85ca8-10cd-5616-94ca-945a987455c3"
 
 
-def test_the_trace_is_the_senders():
+def test_the_senders_trace_is_continued():
     header = f"00-{TRACE}-00f067aa0ba902b7-01".encode()
     assert replace(MESSAGE, headers={"traceparent": header}).trace_id == TRACE
 

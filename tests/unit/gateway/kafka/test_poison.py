@@ -11,7 +11,7 @@ from gateway.results import Failure
 
 
 @given(st.binary(max_size=50), st.binary(max_size=3000), st.text(max_size=3000))
-def test_poison_that_is_too_large_becomes_its_headers_and_a_reference(value, key, detail):
+def test_a_too_large_dead_letter_becomes_its_headers_and_a_reference(value, key, detail):
     message = Message("a/b", 3, 17, 0, key, value)
     short = shortened(dead_letter_of(message, Failure("invalid_json", detail), "bad").outbox_message)
     assert short is not None
@@ -36,6 +36,6 @@ def test_an_outcome_that_is_too_large_goes_without_its_links():
     assert "/v1/jobs/17" in said["left_out"]
 
 
-def test_what_has_nothing_to_leave_out_stays_too_large():
+def test_a_message_without_optional_parts_stays_too_large():
     for body in (b"\x00" * 100, b"[]", b'{"status": "failed", "mask_paths": {}}'):
         assert shortened(OutboxMessage("message", "out", "k", body)) is None

@@ -106,12 +106,12 @@ def test_a_data_url():
         ({"type": "s3", "data": "s3://masks/a/b.jpg"}, ImageReference("s3", "masks/a/b.jpg")),
     ],
 )
-def test_a_photo_elsewhere_is_a_reference(image, reference):
+def test_a_photo_at_another_place_is_a_reference(image, reference):
     one = arrival(image=image)
     assert (one.job.image, one.photo, one.job.outcome) == (reference, None, None)
 
 
-def test_what_http_offers_beyond_the_old_service():
+def test_http_accepts_more_than_the_old_service():
     job = arrival(style="labels", frame="canvas", person="all", include="keypoints", priority=3).job
     parameters = json.loads(job.parameters)
     assert [parameters[name] for name in ("style", "frame", "person", "include")] == [
@@ -160,7 +160,7 @@ def test_a_caller_who_can_be_told_is_told(changes, code):
         ({"image": None}, "missing_image"),
     ],
 )
-def test_a_message_that_nobody_can_be_told_of_is_poison(changes, code):
+def test_a_message_whose_sender_cannot_be_told_is_a_dead_letter(changes, code):
     one = read(**changes)
     assert isinstance(one, BadMessage)
     assert one.failure.code == code
@@ -169,14 +169,14 @@ def test_a_message_that_nobody_can_be_told_of_is_poison(changes, code):
 @pytest.mark.parametrize(
     "value", [None, b"", b"{", b"[]", b"null", b'"text"', b"\xff", b'{"user_id": "\\ud800"}', b"[" * 9999]
 )
-def test_what_is_no_json_object_is_poison(value):
+def test_a_message_that_is_not_a_json_object_is_a_dead_letter(value):
     one = READER.read(message(value))
     assert isinstance(one, BadMessage)
     assert one.failure.code == "invalid_json"
 
 
 @pytest.mark.parametrize("value", ["A" * 3_000_000, "[]" * 1_500_000, ["x" * 600_000, "y" * 600_000]])
-def test_a_message_with_megabytes_of_text_is_poison_that_names_the_field(value):
+def test_a_message_with_megabytes_of_text_is_a_dead_letter_that_names_the_field(value):
     one = read(mask_types=value)
     assert isinstance(one, BadMessage)
     assert one.failure.code == "field_too_large"
@@ -184,14 +184,14 @@ def test_a_message_with_megabytes_of_text_is_poison_that_names_the_field(value):
 
 
 @pytest.mark.parametrize("item", [b"[],", b"0,", b'{"":0},'])
-def test_a_message_of_small_items_is_poison(item):
+def test_a_message_of_too_many_small_items_is_a_dead_letter(item):
     one = READER.read(message(b'{"user_id": "1", "image": "AAAA", "x": [' + item * (500_000 // len(item)) + b"0]}"))
     assert isinstance(one, BadMessage)
     assert one.failure.code == "invalid_json"
     assert one.failure.detail.startswith("more than ")
 
 
-def test_poison_goes_on_as_it_came_with_its_reason():
+def test_a_dead_letter_is_forwarded_unchanged_with_its_reason():
     one = READER.read(message(b"{", "clé".encode()))
     assert isinstance(one, BadMessage)
     assert (one.origin, one.key, one.value) == ("in/2/17", "clé".encode(), b"{")

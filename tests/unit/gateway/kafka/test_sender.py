@@ -14,7 +14,7 @@ def test_an_outcome_is_never_given_up():
     assert delays == [1, 2, 4, 8, 16, 30, 30]
 
 
-async def test_a_topic_without_an_answer_is_trouble_until_the_answer_comes(monkeypatch):
+async def test_a_topic_that_does_not_answer_is_reported_until_it_does(monkeypatch):
     monkeypatch.setattr(module, "_GIVEN_UP_S", 0)
     sender, sent = MessageSender(Settings(), Instruments("worker").kafka), asyncio.get_running_loop().create_future()
     waiting = asyncio.create_task(sender._answered(sent, "mask_output"))

@@ -90,7 +90,7 @@ def test_a_certificate_that_fits_is_taken(files, cert, key, password):
         (None, "key", "", "KAFKA_SSL_KEYFILE=*key: its certificate is needed too: KAFKA_SSL_CERTFILE"),
     ],
 )
-def test_one_that_cannot_be_used_is_named_and_why(files, cert, key, password, line):
+def test_an_unusable_certificate_is_named_with_the_reason(files, cert, key, password, line):
     with pytest.raises(SettingsError) as caught:
         connect(files, cert, key, kafka_ssl_password=password)
     assert line.replace("*", f"{files['good'].parent}/") in str(caught.value)

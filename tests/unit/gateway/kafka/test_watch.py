@@ -22,7 +22,7 @@ def watching(known: Topic, *seen: Topic | None) -> Watch:
 
 
 @pytest.mark.parametrize(("known", "seen", "kept"), [(ONE, None, ONE), (None, ONE, ONE), (ONE, ONE, ONE)])
-async def test_an_id_that_is_not_told_is_no_change_and_the_known_one_stays(known, seen, kept):
+async def test_a_missing_topic_id_keeps_the_known_one(known, seen, kept):
     watch = watching(Topic(2, known), Topic(2, seen))
     await watch.look()
     assert watch.topic == Topic(2, kept)

@@ -66,14 +66,14 @@ def test_objects_know_how_many_bytes_they_are(steps):
     assert shelf.keys("") == list(held)
 
 
-async def test_photos_leave_room_for_masks(stores):
+async def test_photos_leave_memory_for_masks(stores):
     assert await stored(stores.photos, MIB * 3 // 4)
     assert not await stored(stores.photos, 1, "other")
     assert await stored(stores.artifacts, MIB // 4)
     assert not await stored(stores.artifacts, 1, "other")
 
 
-async def test_an_object_takes_the_room_of_the_one_it_replaces(stores):
+async def test_replacing_an_object_frees_the_old_ones_space(stores):
     assert await stored(stores.photos, MIB // 2)
     assert await stored(stores.photos, MIB * 3 // 4)
     assert await stored(stores.photos, 10)
@@ -88,7 +88,7 @@ async def test_an_object_larger_than_all_memory_is_too_large(stores):
         await bucket.remove(["k"])
 
 
-async def test_the_jobs_that_ended_first_make_room(stores):
+async def test_the_jobs_that_ended_first_are_evicted(stores):
     jobs = [request() for _ in range(3)]
     await stores.jobs.submit(jobs)
     await run(stores, MIB // 4)
@@ -142,7 +142,7 @@ async def test_an_object_that_cannot_fit_removes_no_finished_job(stores):
     assert await stores.jobs.get(finished.id) is not None
 
 
-async def test_the_photo_of_a_finished_job_is_freed(stores):
+async def test_the_photo_of_a_finished_job_is_removed(stores):
     job = request()
     await stores.photos.put(job.image.location, bytes(10), "image/jpeg")
     await stores.jobs.submit([job])
@@ -151,7 +151,7 @@ async def test_the_photo_of_a_finished_job_is_freed(stores):
         await stores.photos.get(job.image.location)
 
 
-async def test_a_dropped_job_leaves_the_masks_of_its_namesake(stores):
+async def test_dropping_a_job_keeps_the_masks_of_a_job_with_the_same_name(stores):
     first = request()
     await stores.jobs.submit([first])
     await run(stores, MIB // 4)

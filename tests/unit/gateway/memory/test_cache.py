@@ -31,11 +31,11 @@ def large(megabytes: float) -> CachedResult:
 
 
 @pytest.mark.parametrize("holds", CONTRACT, ids=lambda holds: holds.__name__)
-async def test_it_keeps_the_contract(holds: Callable[[Cache], Awaitable[None]]):
+async def test_the_cache_keeps_the_contract(holds: Callable[[Cache], Awaitable[None]]):
     await holds(cache_of(Clock()))
 
 
-async def test_a_result_lives_as_long_as_it_is_told():
+async def test_a_result_expires_at_the_given_time():
     clock = Clock()
     cache = cache_of(clock)
     await cache.keep(entry(1, similarity=similarity()))
@@ -61,7 +61,7 @@ async def test_results_of_the_tenant_that_keeps_most_are_removed():
     await evicts_from_whoever_keeps_most(cache_of(Clock(), cache_max_bytes=2 * MEGABYTE), 2 * MEGABYTE)
 
 
-async def test_it_takes_a_quarter_of_the_memory_at_most():
+async def test_the_memory_cache_takes_a_quarter_of_the_memory_at_most():
     cache = cache_of(Clock(), memory_store_bytes=4 * MEGABYTE)
     await cache.keep(entry(1, large(1.1)))
     assert await cache.find(key(1)) is None
@@ -86,7 +86,7 @@ async def test_a_job_that_ends_brings_its_result():
     assert await stores.cache.find(key(2)) is None
 
 
-async def test_a_job_may_come_with_its_outcome():
+async def test_a_job_may_be_submitted_with_its_outcome():
     stores = stores_of(Clock())
     (submission,) = await stores.jobs.submit([request("u", outcome=Outcome({"cached": True}))])
     assert (submission.job.state, submission.job.finished_at is not None) == ("completed", True)

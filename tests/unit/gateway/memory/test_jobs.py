@@ -54,7 +54,7 @@ async def test_nothing_is_kept_where_something_cannot_be(clock):
     assert await take_due(stores.outbox, 1) == []
 
 
-async def test_a_job_that_comes_failed_is_finished_and_told(stores):
+async def test_a_job_submitted_as_failed_is_finished_and_reported(stores):
     job = request(outcome=MISTAKEN, callbacks=TOLD)
     await stores.jobs.submit([job])
     kept = await stores.jobs.get(job.id)
@@ -71,7 +71,7 @@ async def test_jobs_are_claimed_by_priority_and_age(stores):
     assert await claimed(stores, 3) == [jobs[2].id]
 
 
-async def test_turns_go_round_the_tenants_and_priority_orders_within_one(stores):
+async def test_tenants_take_turns_and_priority_orders_within_one(stores):
     flood = [request(tenant="acme", priority=10) for _ in range(50)]
     late, urgent = request(tenant="globex", priority=-10), request(tenant="globex", priority=-9)
     await stores.jobs.submit([*flood, late, urgent])
@@ -80,7 +80,7 @@ async def test_turns_go_round_the_tenants_and_priority_orders_within_one(stores)
     assert await claimed(stores, 3) == [job.id for job in flood[2:5]]
 
 
-async def test_of_tenants_with_equally_many_running_the_next_by_name_has_its_turn(stores):
+async def test_tenants_with_equally_many_running_jobs_take_turns_by_name(stores):
     jobs = {tenant: request(tenant=tenant) for tenant in ("c", "a", "", "b")}
     await stores.jobs.submit(list(jobs.values()))
     leases = await stores.jobs.claim("worker", 1, 10, after="a")
@@ -98,7 +98,7 @@ async def test_a_users_jobs_run_one_after_the_other(stores):
     assert await claimed(stores) == [second.id]
 
 
-async def test_a_user_may_have_several_under_way(clock):
+async def test_a_user_may_have_several_running_jobs(clock):
     stores = stores_of(clock, user_concurrency=2)
     jobs = [request("ann") for _ in range(3)]
     await stores.jobs.submit(jobs)
@@ -126,7 +126,7 @@ async def test_a_job_that_waits_for_its_next_attempt_keeps_its_users_later_ones_
     assert (await stores.jobs.get(first.id)).last_failure == AWAY
 
 
-async def test_a_job_whose_lease_is_over_is_given_to_another(stores, clock):
+async def test_a_job_with_an_expired_lease_goes_to_another_worker(stores, clock):
     await stores.jobs.submit([request()])
     first = (await stores.jobs.claim("one", 1, 10))[0]
     clock.forward(9.9)
@@ -161,7 +161,7 @@ async def test_a_job_has_one_outcome(stores):
     assert [one.content.body for one in await take_due(stores.outbox, 1)] == [b"completed completed"]
 
 
-async def test_a_job_handed_back_is_due_at_once_and_has_not_begun(stores):
+async def test_a_job_handed_back_is_due_at_once_and_counts_as_not_started(stores):
     job = request()
     await stores.jobs.submit([job])
     for _ in range(5):
@@ -226,7 +226,7 @@ async def test_only_deleted_jobs_are_removed(stores):
     assert await stores.jobs.get(job.id) is not None
 
 
-async def test_the_id_of_a_deleted_job_is_free(stores):
+async def test_a_deleted_jobs_request_id_is_free(stores):
     job = request("ann")
     await stores.jobs.submit([job])
     await stores.jobs.delete(job.id)
@@ -237,7 +237,7 @@ async def test_the_id_of_a_deleted_job_is_free(stores):
     assert await results(stores, other) == [("known", other.id)]
 
 
-async def test_jobs_that_ended_long_ago_expire(stores, clock):
+async def test_jobs_expire_after_the_retention(stores, clock):
     old, young = request(), request()
     await stores.jobs.submit([old])
     await run(stores)

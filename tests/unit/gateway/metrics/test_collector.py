@@ -54,7 +54,7 @@ async def test_the_page_shows_the_queue_and_the_cache_as_the_stores_have_them() 
     assert expected | {"cache_requests_total 40.0", "cache_hits_total 30.0", "cache_hit_ratio 75.0"} <= set(told)
 
 
-async def test_a_store_that_is_away_hides_its_own_metrics_alone() -> None:
+async def test_an_unreachable_store_drops_only_its_own_metrics() -> None:
     async with memory() as stores:
         without_cache = await lines(replace(stores, cache=AwayCache()))
         without_jobs = await lines(replace(stores, jobs=CountedJobs(away=True)))

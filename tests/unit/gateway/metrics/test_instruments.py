@@ -48,7 +48,7 @@ async def test_jobs_are_timed_without_their_wait() -> None:
     assert value(instruments, "errors_total", type="no_person", component="worker") == 1
 
 
-async def test_a_job_that_ends_as_it_comes_is_counted_at_once() -> None:
+async def test_a_job_that_ends_on_submission_is_counted_at_once() -> None:
     instruments = Instruments("gateway")
     cached = Outcome({"cached": True}, timings_ms={"cache": 2.5})
     async with memory() as stores:

@@ -43,7 +43,7 @@ async def test_a_request_is_counted_under_its_address_pattern(app: FastAPI, clie
     assert value(app, "api_requests_total", {"method": "GET", "endpoint": "/v1/jobs/{id}", "status": "404"}) == 2
 
 
-async def test_what_is_not_served_is_one_series(app: FastAPI, client: httpx.AsyncClient) -> None:
+async def test_unknown_paths_share_one_series(app: FastAPI, client: httpx.AsyncClient) -> None:
     for number in range(3):
         await client.get(f"/nothing/{number}")
     elsewhere = {"method": "GET", "endpoint": "other", "status": "404"}

@@ -91,7 +91,7 @@ def test_colors_are_an_object_or_pairs(colors: object) -> None:
         *((name, "maybe") for name in ("show_labels", "show_landmarks", "embed_image", "face", "frame", "include")),
     ],
 )
-def test_what_is_refused(name: str, value: object) -> None:
+def test_invalid_input_is_refused(name: str, value: object) -> None:
     detail = refusal(**{name: value})
     assert detail.startswith(f"{name}: ")
     assert len(detail) < 400

@@ -60,7 +60,7 @@ def test_gender(given_gender: str, gender: str) -> None:
     assert parsed(gender=given_gender)["gender"] == gender
 
 
-def test_a_list_of_nothing_is_refused() -> None:
+def test_an_empty_list_is_refused() -> None:
     assert "at least one" in refusal(mask_types=" , ")
 
 

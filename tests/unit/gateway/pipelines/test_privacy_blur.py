@@ -39,7 +39,7 @@ def test_nothing_given_is_what_the_steps_take_for_nothing() -> None:
 @pytest.mark.parametrize(
     "fields", [{"smallest_face": 7}, {"smallest_object": 10_001}, {"rotations": "sometimes"}, {"smallest_face": "nan"}]
 )
-def test_how_closely_to_look_has_limits(fields: dict[str, object]) -> None:
+def test_search_detail_parameters_have_limits(fields: dict[str, object]) -> None:
     assert next(iter(fields)) in refusal(**fields)
 
 
@@ -61,7 +61,7 @@ def test_objects_are_given_as_json_or_its_text() -> None:
     assert parsed(objects=objects)["objects"] == parsed(objects=json.dumps(objects))["objects"] == expected
 
 
-def test_where_nothing_is_looked_for_no_detector_runs() -> None:
+def test_no_detector_runs_where_nothing_is_searched() -> None:
     assert Search.from_json(parsed(hide="none")).names == ()
 
 
@@ -85,7 +85,7 @@ def test_metadata_is_kept_by_name_or_not_at_all() -> None:
         *((name, "swirl") for name in ("style", "shape", "format", "metadata", "include", "feather")),
     ],
 )
-def test_what_is_refused(name: str, value: object) -> None:
+def test_invalid_input_is_refused(name: str, value: object) -> None:
     detail = refusal(**{name: value})
     assert detail.startswith(f"{name}: ")
     assert len(detail) < 400

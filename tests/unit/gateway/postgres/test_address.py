@@ -180,7 +180,7 @@ def test_an_address_that_is_printed_holds_no_password():
     assert "sesame" not in repr(read_address("postgresql://app:sesame@host/db?sslpassword=sesame"))
 
 
-def test_a_service_gives_what_is_not_given(tmp_path, monkeypatch):
+def test_a_postgres_service_fills_in_missing_parts(tmp_path, monkeypatch):
     file = tmp_path / "services"
     file.write_text("[faces]\nhost=db.example\nport=6000\ndbname=faces\nuser=them\n")
     monkeypatch.setenv("PGSERVICEFILE", str(file))
@@ -206,7 +206,7 @@ def test_settings_of_a_session_are_made_in_each_transaction_behind_a_pooler():
         "Server=h Uid=u Pwd=sesame",
     ],
 )
-def test_what_is_written_for_another_driver_is_refused_instead_of_leading_to_this_machine(text: str) -> None:
+def test_an_address_for_another_driver_is_refused_instead_of_meaning_localhost(text: str) -> None:
     with pytest.raises(AddressError, match="nor keywords such as host=") as caught:
         read_address(text)
     assert "sesame" not in str(caught.value)

@@ -5,7 +5,7 @@ from gateway.s3.client import S3Client
 from gateway.settings import Settings, SettingsError
 
 
-async def test_an_endpoint_that_is_none_is_named():
+async def test_an_invalid_endpoint_is_named():
     with pytest.raises(SettingsError, match=r"MINIO_ENDPOINT=foo\.amazonaws\.com\.cn: invalid"):
         S3Client(Settings(minio_endpoint="foo.amazonaws.com.cn"))
 

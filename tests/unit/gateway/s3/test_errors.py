@@ -22,7 +22,7 @@ POOL = HTTPConnectionPool("s3")
         (InvalidResponseError(502, "text/html", "Bad Gateway"), False),
     ],
 )
-def test_what_was_sent_and_not_answered_may_still_be_done(error: Exception, may_be_done: bool) -> None:  # noqa: FBT001
+def test_a_request_without_an_answer_may_still_take_effect(error: Exception, may_be_done: bool) -> None:  # noqa: FBT001
     with pytest.raises(Problem, match="storage_unavailable") as raised, storage_errors():
         raise error
     assert isinstance(raised.value, UnansweredError) is may_be_done

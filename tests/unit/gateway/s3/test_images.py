@@ -46,12 +46,12 @@ def test_the_bucket_of_the_masks_is_refused_where_others_alone_are_allowed():
 @pytest.mark.parametrize(
     "text", ["", "s3://masks", "s3://masks/", "../a", "a/../b", "a/.", ".", "a\nb", "a\x00", "x" * 1025]
 )
-def test_what_cannot_be_a_key_is_refused(text):
+def test_an_invalid_s3_location_is_refused(text):
     with pytest.raises(Problem, match="invalid_parameters: image: "):
         parse_location(text, SETTINGS)
 
 
-def test_without_s3_there_is_nothing_to_read_from():
+def test_a_photo_in_s3_cannot_be_read_without_s3():
     with pytest.raises(Problem, match="invalid_parameters: image: type 's3' is not accepted"):
         parse_location("a.jpg", Settings(minio_endpoint=""))
 

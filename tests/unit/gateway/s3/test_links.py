@@ -65,7 +65,7 @@ async def test_buckets_may_be_named_in_the_public_host():
 @pytest.mark.parametrize(
     "endpoint", ["s3.example.org", "ftp://s3.example.org", "https://a@b", "https://a?b", "https://a/../b", "https://"]
 )
-def test_what_is_no_public_endpoint_is_refused(endpoint):
+def test_an_invalid_public_endpoint_is_refused(endpoint):
     with pytest.raises(ValidationError, match="would be right"):
         Settings(s3_public_endpoint=endpoint)
 
@@ -74,7 +74,7 @@ def test_what_is_no_public_endpoint_is_refused(endpoint):
     ("changes", "warnings"),
     [({}, 0), ({"presigned_url_expiry": 604_801}, 1), ({"presigned_url_expiry": 604_801, "base_url": "https://x"}, 0)],
 )
-def test_links_that_end_early_are_said_to(changes, warnings):
+def test_links_that_expire_early_are_reported(changes, warnings):
     with capture_logs() as lines:
         warn_of_short_links(Settings(**changes))
     assert [line["log_level"] for line in lines] == ["warning"] * warnings

@@ -38,14 +38,14 @@ async def test_a_lease_that_holds_is_asked_for_once() -> None:
     assert store.asked == 1
 
 
-async def test_an_answer_from_before_a_standstill_counts_for_nothing() -> None:
+async def test_a_stale_lease_confirmation_is_asked_for_again() -> None:
     store = Store((True, 11.0), (True, 10.0), (True, 9.9))
     await store.claimed().confirm()
     assert store.asked == 3
 
 
 @pytest.mark.parametrize("before", [(), ((True, 11.0),)])
-async def test_a_lease_that_is_over_is_lost(before: tuple[tuple[bool, float], ...]) -> None:
+async def test_an_expired_lease_is_lost(before: tuple[tuple[bool, float], ...]) -> None:
     claimed = Store(*before, (False, 0.0)).claimed()
     with pytest.raises(LeaseLostError):
         await claimed.confirm()

@@ -64,7 +64,7 @@ async def put(stores: Stores, request: NewJob, name: str) -> StoredArtifact:
     return StoredArtifact(name, key, "image/png", 4)
 
 
-async def test_a_deleted_jobs_objects_go_once_no_worker_can_write_them_any_more() -> None:
+async def test_a_deleted_jobs_objects_are_removed_once_no_worker_can_write_them() -> None:
     stores = stores_at(clock := Time())
     other = await completed(stores, new_job("123"))
     job = await running(stores, new_job("123"))
@@ -97,7 +97,7 @@ async def test_the_artifacts_of_a_later_job_with_the_same_ids_stay() -> None:
     assert await stores.jobs.get(later.id) is not None
 
 
-async def test_a_name_that_another_holds_is_no_failed_removal(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_removal_that_waits_for_a_held_lock_is_not_counted_as_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.worker.removals._WAIT_S", 0.0)
     stores = stores_at(clock := Time())
     job = await completed(stores, new_job("123"))
@@ -112,7 +112,7 @@ async def test_a_name_that_another_holds_is_no_failed_removal(monkeypatch: pytes
     assert await stores.jobs.deleting(job.id) is None
 
 
-async def test_jobs_past_their_time_are_deleted_and_removed() -> None:
+async def test_expired_jobs_are_deleted_and_removed() -> None:
     stores = stores_at(clock := Time())
     old = await completed(stores, new_job())
     clock.pass_by(days=3)
@@ -126,7 +126,7 @@ async def test_jobs_past_their_time_are_deleted_and_removed() -> None:
     assert len(await stores.artifacts.keys("")) == 1
 
 
-async def test_without_a_retention_nothing_is_too_old() -> None:
+async def test_nothing_expires_without_a_retention() -> None:
     stores = stores_at(clock := Time())
     job = await completed(stores, new_job())
     clock.pass_by(days=1000)
@@ -153,7 +153,7 @@ async def test_photos_that_were_left_behind_are_removed() -> None:
     assert sorted(await stores.photos.keys("")) == sorted([late, *kept])
 
 
-async def test_results_past_their_time_go() -> None:
+async def test_expired_results_are_removed() -> None:
     stores = stores_at(clock := Time())
     await stores.cache.keep(entry(1, life_s=60))
     await stores.cache.keep(entry(2, life_s=120))
@@ -175,7 +175,7 @@ async def photo_of(stores: Stores, request: NewJob) -> None:
     await stores.photos.put(request.image.location, b"photo", "image/png")
 
 
-async def test_a_failed_messages_photo_stays_until_its_entry_is_closed() -> None:
+async def test_a_failed_messages_photo_is_kept_until_its_dead_letter_is_closed() -> None:
     stores = stores_at(Time())
     message = (await completed(stores, new_job())).request
     await photo_of(stores, message)
@@ -185,7 +185,7 @@ async def test_a_failed_messages_photo_stays_until_its_entry_is_closed() -> None
     assert await Leftovers(stores, Heartbeat("janitor")).remove() == 1
 
 
-async def test_what_a_writer_left_that_died_before_its_job_was_kept_goes() -> None:
+async def test_objects_of_a_writer_that_died_before_its_job_was_stored_are_removed() -> None:
     stores = stores_at(clock := Time())
     dead = new_job("123")
     assert await stores.locks.take(lock_name(dead), 30.0)
@@ -198,7 +198,7 @@ async def test_what_a_writer_left_that_died_before_its_job_was_kept_goes() -> No
     assert await stores.locks.lapsed(10) == []
 
 
-async def test_what_s3_keeps_of_one_dead_writer_keeps_no_other_and_nothing_else_from_going() -> None:
+async def test_objects_that_s3_keeps_of_one_dead_writer_block_no_other_removal() -> None:
     stores = stores_at(clock := Time())
     dead = [new_job("123") for _ in range(30)]
     for one in dead:
@@ -211,7 +211,7 @@ async def test_what_s3_keeps_of_one_dead_writer_keeps_no_other_and_nothing_else_
     assert await stores.locks.lapsed(100) == []
 
 
-async def test_a_storage_that_is_away_keeps_no_result_from_going() -> None:
+async def test_results_expire_while_the_object_storage_is_away() -> None:
     stores = stores_at(clock := Time())
     await stores.locks.take(lock_name(new_job("123")), 30.0)
     await stores.cache.keep(entry(1, life_s=1))
@@ -221,7 +221,7 @@ async def test_a_storage_that_is_away_keeps_no_result_from_going() -> None:
     assert (await stores.cache.stats(ALL_DAYS)).entries == 0
 
 
-async def test_who_comes_after_a_writer_that_died_removes_what_it_left() -> None:
+async def test_the_next_writer_removes_a_dead_writers_objects() -> None:
     stores = stores_at(clock := Time())
     request = new_job("123")
     await stores.locks.take(lock_name(request), 30.0)
@@ -231,7 +231,7 @@ async def test_who_comes_after_a_writer_that_died_removes_what_it_left() -> None
         assert await stores.artifacts.keys("") == []
 
 
-async def test_a_job_that_was_looked_for_while_it_could_still_be_written_is_looked_for_again() -> None:
+async def test_a_deleted_jobs_objects_are_searched_again_while_a_worker_could_write_them() -> None:
     stores = stores_at(clock := Time())
     job = await running(stores, new_job("123"))
     assert await stores.jobs.delete(job.id)

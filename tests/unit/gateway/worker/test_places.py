@@ -61,7 +61,7 @@ def test_receivers_that_were_good_and_hang_leave_places_for_others():
     assert shared(places, {good: 20}, hanging) == {good: 4}
 
 
-def test_a_receiver_that_answers_quickly_gets_more_and_one_that_dawdles_does_not():
+def test_a_quick_receiver_gets_more_places_and_a_slow_one_does_not():
     places = Places(4, 16)
     quick, late = lanes(2)
     for _ in range(9):
@@ -95,7 +95,7 @@ def test_tenants_share_a_receiver():
     assert shared(places, {of_one: 64, of_other: 64}, Counter({of_one: 3})) == {of_other: 1}
 
 
-def test_a_new_receiver_has_its_turn_beside_any_number_of_good_ones():
+def test_a_new_receiver_gets_a_turn_beside_many_good_ones():
     places, new = Places(4, 16), Lane("webhook", "new", "")
     for lane in lanes(100):
         places.note(lane.receiver, QUICK_S, made=True)

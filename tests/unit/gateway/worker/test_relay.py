@@ -102,7 +102,7 @@ async def states(stores: Stores, job: Job, *expected: str) -> list[Delivery]:
     return await asyncio.wait_for(wait(), 10)
 
 
-async def test_deliveries_are_carried_once() -> None:
+async def test_deliveries_are_sent_once() -> None:
     async with memory() as stores:
         jobs = [await ended_job(stores, MESSAGE) for _ in range(100)]
         post, ledger = Post(carried), Ledger(stores)
@@ -124,7 +124,7 @@ async def test_a_relay_fails_as_long_as_its_sender_has_trouble() -> None:
                 await asyncio.sleep(0.01)
 
 
-async def test_what_takes_longer_than_its_lease_is_carried_once() -> None:
+async def test_a_delivery_longer_than_its_lease_is_sent_once() -> None:
     async with memory() as stores:
         ends = asyncio.Event()
         job = await ended_job(stores, MESSAGE)
@@ -145,7 +145,7 @@ async def test_what_takes_longer_than_its_lease_is_carried_once() -> None:
         assert len(post.given) == 1
 
 
-async def test_what_takes_longer_than_its_lease_is_kept_while_the_relay_drains() -> None:
+async def test_a_draining_relay_renews_long_deliveries() -> None:
     async with memory() as stores:
         await ended_job(stores, MESSAGE)
         post = Post(hanging)
@@ -157,7 +157,7 @@ async def test_what_takes_longer_than_its_lease_is_kept_while_the_relay_drains()
         assert len(post.given) == 1
 
 
-async def test_a_delivery_that_another_relay_took_ends_here() -> None:
+async def test_a_relay_stops_a_delivery_that_another_relay_took() -> None:
     async with memory() as stores:
         job = await ended_job(stores, MESSAGE)
         ended: list[int] = []
@@ -201,7 +201,7 @@ async def test_any_number_of_receivers_that_wait_for_another_try_hold_back_no_ot
             await states(stores, job, "delivered")
 
 
-async def test_lanes_that_only_wait_are_looked_into_at_leisure(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_lanes_that_only_wait_are_checked_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.worker.relay._LANES", 2)
     async with memory() as stores:
         hooks = [Callback("webhook", f"https://a{number}.test") for number in range(5)]
@@ -216,7 +216,7 @@ async def test_lanes_that_only_wait_are_looked_into_at_leisure(monkeypatch: pyte
     assert pauses == [0.5, 0.1, 0.5]
 
 
-async def test_what_is_noted_before_its_task_is_over_ends_all_the_same() -> None:
+async def test_a_delivery_recorded_before_its_task_ends_still_ends() -> None:
     carrying, errors = asyncio.Event(), []
 
     async def carry(_delivery: Delivery) -> None:
@@ -305,7 +305,7 @@ async def test_a_lasting_refusal_is_not_tried_again() -> None:
         assert len(post.given) == 1
 
 
-async def test_a_receiver_that_names_a_time_is_left_alone_so_long() -> None:
+async def test_a_receivers_retry_after_is_respected() -> None:
     async def busy(_delivery: Delivery) -> None:
         raise DeliveryError("answered 429", retry_after_s=3600)
 
@@ -318,7 +318,7 @@ async def test_a_receiver_that_names_a_time_is_left_alone_so_long() -> None:
         assert (delivery.run_at - delivery.created_at).total_seconds() > 3500
 
 
-async def test_draining_carries_what_is_due_and_stops_what_hangs() -> None:
+async def test_draining_sends_due_deliveries_and_stops_hanging_ones() -> None:
     async with memory() as stores:
         jobs = [await ended_job(stores, MESSAGE) for _ in range(3)]
         relay = Relay("message", Post(carried), stores, 30.0, metrics())
@@ -331,7 +331,7 @@ async def test_draining_carries_what_is_due_and_stops_what_hangs() -> None:
         assert asyncio.all_tasks() == before
 
 
-async def test_attempts_are_counted_by_how_they_ended() -> None:
+async def test_attempts_are_counted_by_outcome() -> None:
     async with memory() as stores:
         jobs = [await ended_job(stores, MESSAGE) for _ in range(4)]
         answers = {jobs[0].id: [], jobs[1].id: [False], jobs[2].id: [True], jobs[3].id: []}
@@ -351,7 +351,7 @@ async def test_attempts_are_counted_by_how_they_ended() -> None:
 
 
 @pytest.mark.parametrize("lasting", [False, True])
-async def test_the_failure_of_a_delivery_that_another_relay_took_is_not_counted(lasting: bool) -> None:  # noqa: FBT001
+async def test_a_failed_delivery_that_another_relay_took_is_not_counted(lasting: bool) -> None:  # noqa: FBT001
     async with memory() as stores:
         await ended_job(stores, MESSAGE)
         instruments = Instruments("worker")

@@ -103,7 +103,7 @@ async def never(_job: Job) -> Outcome:
     raise AssertionError
 
 
-async def test_a_job_ends_and_its_photo_goes() -> None:
+async def test_a_jobs_photo_is_removed_when_the_job_ends() -> None:
     async with bench(done) as at:
         with capture_logs() as logs:
             (job,) = await at.submit(new_job())
@@ -134,7 +134,7 @@ async def test_no_more_jobs_are_in_hand_than_there_are_places() -> None:
         assert at.stage.most == 4
 
 
-async def test_the_callers_mistake_ends_the_job_at_once() -> None:
+async def test_an_input_error_ends_the_job_at_once() -> None:
     async def refuse(_job: Job) -> Outcome:
         raise Problem("no_person", "nobody is there")
 
@@ -235,7 +235,7 @@ async def test_a_lease_that_is_lost_is_counted_once_however_it_is_noticed() -> N
         assert at.instruments.registry.get_sample_value("leases_lost_total") == 2
 
 
-async def test_what_ended_elsewhere_meanwhile_stays_as_it_ended() -> None:
+async def test_a_job_that_ended_elsewhere_keeps_its_outcome() -> None:
     gate = asyncio.Event()
 
     async def gated(_job: Job) -> Outcome:
@@ -258,7 +258,7 @@ async def test_what_ended_elsewhere_meanwhile_stays_as_it_ended() -> None:
         assert await at.stores.artifacts.keys("") == [key]
 
 
-async def test_draining_lets_jobs_end_and_hands_back_the_others() -> None:
+async def test_draining_finishes_running_jobs_and_hands_back_the_others() -> None:
     gate = asyncio.Event()
 
     async def gated(job: Job) -> Outcome:
@@ -280,7 +280,7 @@ async def test_draining_lets_jobs_end_and_hands_back_the_others() -> None:
         assert await at.stores.photos.keys("") == [handed_back.request.image.location]
 
 
-async def test_an_end_that_the_store_cannot_hear_is_told_again() -> None:
+async def test_an_end_that_could_not_be_stored_is_stored_again() -> None:
     async with bench(done) as at:
         deaf = DeafStore(at.stores, 2)
         attempts = Attempts(at.settings, replace(at.stores, jobs=deaf), at.stage, at.instruments)
@@ -334,7 +334,7 @@ async def test_what_this_worker_lacks_is_left_to_a_newer_one(monkeypatch: pytest
         assert (ended.state, ended.attempts) == ("completed", 3)
 
 
-async def test_a_renewal_for_writing_says_no_more_than_a_heartbeat() -> None:
+async def test_renewing_before_a_write_reports_no_more_than_a_heartbeat() -> None:
     async with bench(done) as at:
         await LeaseRenewal(at.settings, at.runner).retire()
         at.stage.store = lambda _job: asyncio.sleep(0)

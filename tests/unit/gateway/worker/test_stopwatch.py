@@ -11,7 +11,7 @@ def test_stages_add_up_and_none_is_negative() -> None:
     assert watch.timings_ms == {"queue": 750.0, "fetch": 0.0}
 
 
-def test_a_stage_that_fails_is_timed_too() -> None:
+def test_a_failed_stage_is_timed_too() -> None:
     watch = Stopwatch()
     with pytest.raises(RuntimeError), watch.stage("infer"):
         raise RuntimeError

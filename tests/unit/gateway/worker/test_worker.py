@@ -95,7 +95,7 @@ async def test_metrics_that_are_switched_off_are_not_served_by_a_worker_either()
     assert await statuses("127.0.0.1", prometheus_enabled=False) == [404, 404]
 
 
-async def test_closed_metrics_of_a_worker_are_for_its_own_machine_alone() -> None:
+async def test_a_workers_closed_metrics_are_served_to_loopback_only() -> None:
     closed = {"access": "required", "jwt_secret": "x" * 32, "metrics_open": False}
     assert await statuses("192.0.2.1", **closed) == [403, 403]
     assert await statuses("127.0.0.1", **closed) == [200, 200]

@@ -140,7 +140,7 @@ def test_the_transform_can_be_undone() -> None:
         (np.pad(np.full((2, 2), 3, np.uint8), ((0, 4798), (0, 3998))), (), "label_map_empty"),
     ],
 )
-def test_what_is_refused(segmentation: object, regions: tuple[str, ...], code: str) -> None:
+def test_invalid_input_is_refused(segmentation: object, regions: tuple[str, ...], code: str) -> None:
     with pytest.raises(FaceError) as refused:
         face_contours(
             (4000, 4800), np.add(mesh_landmarks(), (3000, 4000)), segmentation, ContourOptions(regions=regions)

@@ -73,7 +73,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("data", "code"), REFUSED)
-def test_what_is_refused(data: bytes, code: str) -> None:
+def test_invalid_input_is_refused(data: bytes, code: str) -> None:
     with pytest.raises(FaceError) as refused:
         read_label_map(data)
     assert refused.value.code == code

@@ -78,7 +78,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("text", "code"), REFUSED)
-def test_what_is_refused(text: bytes, code: str) -> None:
+def test_invalid_input_is_refused(text: bytes, code: str) -> None:
     with pytest.raises(FaceError) as refused:
         parse_landmarks(text)
     assert refused.value.code == code
@@ -111,6 +111,6 @@ def test_a_face_cut_by_the_photo_is_accepted() -> None:
 
 @given(st.one_of(st.binary(max_size=200), st.text("[]{}()'\"\\,: x1.-\n", max_size=60).map(str.encode)))
 @example(b"'" * 9)
-def test_no_text_fails_otherwise(data: bytes) -> None:
+def test_any_text_is_accepted_or_refused_with_a_code(data: bytes) -> None:
     with suppress(FaceError):
         parse_landmarks(data)

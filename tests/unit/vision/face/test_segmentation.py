@@ -43,7 +43,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("regions", REFUSED)
-def test_what_is_refused(regions: dict[str, object]) -> None:
+def test_invalid_input_is_refused(regions: dict[str, object]) -> None:
     with pytest.raises(FaceError) as refused:
         parse_segmentation(json.dumps(regions).encode())
     assert refused.value.code == "regions_invalid"

@@ -31,6 +31,6 @@ def test_slivers_stay_as_they_are() -> None:
     assert knots(outline) is outline
 
 
-def test_a_hole_stays_one() -> None:
+def test_a_hole_stays_a_hole() -> None:
     ring = disc(80) - np.pad(disc(40), 40)
     assert sorted(knots(outline).hole for outline in trace(ring, 0)) == [False, True]

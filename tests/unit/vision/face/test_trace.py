@@ -17,7 +17,7 @@ def test_outlines_hold_exactly_the_masks_pixels(mask: np.ndarray) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32), st.integers(3, 9))
-def test_so_do_outlines_of_large_shapes(seed: int, grain: int) -> None:
+def test_outlines_of_large_shapes_hold_exactly_the_masks_pixels(seed: int, grain: int) -> None:
     coarse = np.random.default_rng(seed).integers(0, 2, (12, 12), dtype=np.uint8)
     ys, xs = np.mgrid[0:90, 0:80]
     mask = coarse[((ys + xs // 3) // grain) % 12, ((xs + ys // 5) // grain) % 12]

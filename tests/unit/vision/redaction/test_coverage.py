@@ -55,7 +55,7 @@ def test_the_whole_grown_shape_is_hidden(box: Box, redaction: Redaction) -> None
 
 
 @given(boxes(), hidings)
-def test_beyond_the_rim_nothing_is(box: Box, redaction: Redaction) -> None:
+def test_pixels_beyond_the_rim_are_unchanged(box: Box, redaction: Redaction) -> None:
     expect_nothing_beyond_the_window(Region.about(Target(box, redaction)))
 
 
@@ -69,7 +69,7 @@ def expect_nothing_beyond_the_window(region: Region) -> None:
 
 
 @given(boxes())
-def test_of_a_face_hair_and_ears_are_hidden_whichever_way_it_looks(box: Box) -> None:
+def test_hair_and_ears_are_hidden_whichever_way_a_face_looks(box: Box) -> None:
     """Of 46 faces the ears began within half of the box's longer side from its middle."""
     x1, y1, x2, y2 = box
     half = 0.6 * max(x2 - x1, y2 - y1)

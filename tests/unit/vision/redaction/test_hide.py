@@ -68,7 +68,7 @@ def test_boxes_of_no_area_and_outside_the_photo_do_no_harm(box: Box) -> None:
     hidden(noise(), box)
 
 
-def test_keep_leaves_every_pixel_that_its_box_touches() -> None:
+def test_keep_leaves_every_pixel_its_box_touches_unchanged() -> None:
     before, keep = noise(), (40.2, 30.0, 60.5, 50.0)
     after = hidden(before, (20, 10, 100, 80), (30, 20, 70, 60), keep=(keep, (-5, -5, 300, 2), (200, 200, 210, 210)))
     np.testing.assert_array_equal(after[30:50, 40:61], before[30:50, 40:61])
@@ -125,7 +125,7 @@ def grating(cycles: float) -> RGB:
 
 
 @pytest.mark.parametrize("cycles", [6, 8, 10, 13])
-def test_of_what_tells_faces_apart_no_wave_is_left(cycles: int) -> None:
+def test_the_blur_leaves_no_frequency_that_tells_faces_apart(cycles: int) -> None:
     redaction = Redaction(shape=Shape.BOX, grow=0, feather=0)
     seen = hidden(grating(cycles), WHOLE, redaction=redaction)[..., 0].astype(float)
     assert np.abs(band(grating(cycles)[..., 0].astype(float), cycles - 1, cycles + 1)).max() > 60
@@ -173,7 +173,7 @@ def test_no_filter_brings_a_face_back_at_the_default_and_a_weak_blur_would_be_un
     assert recovered(1.0) < 0.3  # of some 60 waves that are chance, 0.13 is one standard deviation
 
 
-def test_what_would_take_minutes_is_refused_before_anything_is_painted() -> None:
+def test_a_redaction_that_would_take_minutes_is_refused_before_painting() -> None:
     before = noise(2000, 1500)
     after = before.copy()
     with pytest.raises(PhotoError, match="image_too_large: what is to be hidden covers 3000000000 pixels"):

@@ -50,7 +50,9 @@ def test_never_less_is_hidden_than_the_hull_of_the_corners(box: Box, corners: Co
 
 
 @given(boxes(), quadrilaterals, hidings)
-def test_beyond_the_rim_of_a_quadrilateral_nothing_is(box: Box, corners: Corners, redaction: Redaction) -> None:
+def test_pixels_beyond_the_rim_of_a_quadrilateral_are_unchanged(
+    box: Box, corners: Corners, redaction: Redaction
+) -> None:
     expect_nothing_beyond_the_window(Region.about(Target(box, redaction, corners)))
 
 
@@ -59,7 +61,7 @@ def test_the_order_of_the_corners_does_not_matter(corners: list[tuple[float, flo
     np.testing.assert_allclose(coverage(region(tuple(corners)), WHOLE), coverage(region(ASKEW), WHOLE), atol=1)
 
 
-def test_of_an_askew_plate_the_corners_of_its_box_stay_in_sight() -> None:
+def test_the_box_corners_of_an_askew_plate_stay_visible() -> None:
     alpha = coverage(region(ASKEW), WHOLE)
     assert (alpha[[21, 43], [21, 68]] == 0).all()
     assert (alpha > 0).sum() < 1.3 * in_hull(ASKEW).sum()
@@ -84,7 +86,7 @@ OUTSIDE = float("nan"), float("inf"), -float("inf"), 1e7, -1e300
 
 @pytest.mark.parametrize("value", OUTSIDE)
 @pytest.mark.parametrize("place", range(4))
-def test_corners_that_are_no_places_of_a_photo_are_left_and_the_box_is_hidden(value: float, place: int) -> None:
+def test_invalid_corners_are_ignored_and_the_box_is_hidden(value: float, place: int) -> None:
     corners = [*ASKEW]
     corners[place] = (value, 30.0)
     assert region(tuple(corners)) == region(None)
@@ -107,7 +109,7 @@ def test_where_corners_do_not_span_the_plate_the_box_is_hidden_with_them(corners
     assert (alpha[in_hull(corners)] == 255).all()
 
 
-def test_a_shape_that_is_asked_for_goes_before_the_corners() -> None:
+def test_a_requested_shape_overrides_the_corners() -> None:
     for shape in (Shape.BOX, Shape.ELLIPSE):
         assert Region.about(Target(BOX, Redaction(shape=shape), ASKEW)) == Region.about(
             Target(BOX, Redaction(shape=shape))

@@ -1,4 +1,4 @@
-"""Keeps one service running: starts it, watches it, starts it again."""
+"""Supervises one service: starts it, watches it, starts it again."""
 
 import asyncio
 import time
@@ -15,12 +15,12 @@ from gateway.logs import get_logger
 
 PROBE_INTERVAL = 1.0
 PROBES_TO_FAIL = 2
-"""Seconds between probes, and failed ones in a row after which a service counts as down."""
+"""Seconds between probes, and the number of failed ones in a row after which a service counts as down."""
 LONGEST_BACKOFF = 5.0
 LEAST_WORK = 10
-"""Of `work_of_session`, what counts as a sign of work.
+"""Increase of `work_of_session` that counts as a sign of work.
 
-A Triton whose model sleeps makes 1 in 5 seconds, one that loads on a machine a hundred times too busy as many.
+A Triton whose model sleeps makes 1 in 5 seconds. So does one that loads on a machine that is a hundred times too busy.
 """
 LONGEST_TEXT = 4 * 1024 * 1024
 """Bytes of a log that are searched for what a server is doing."""
@@ -33,7 +33,7 @@ _log = get_logger("deploy.embedded")
 
 @dataclass(frozen=True)
 class StallTimeout:
-    """Seconds without a sign of work after which a start is given up, and between two checks."""
+    """Seconds without a sign of work after which a start is given up, and seconds between two checks."""
 
     seconds: float = 60.0
     check_interval: float = 1.0
@@ -42,8 +42,8 @@ class StallTimeout:
 USUAL_STALL = StallTimeout()
 
 
-class Keeper:
-    """One service under watch; `changed` is called with each new state."""
+class ServiceSupervisor:
+    """One supervised service. `changed` is called with each new state."""
 
     def __init__(
         self, service: Service, log: Path, changed: Callable[[ServiceState], None], stall: StallTimeout = USUAL_STALL
@@ -58,7 +58,7 @@ class Keeper:
         self._faults: Sequence[str] = ()
 
     async def start(self) -> None:
-        """Start and wait until it serves. Raises StackError with the end of its log where it does not."""
+        """Start and wait until it is ready. Raises StackError with the end of its log if that fails."""
         self._prepared = True
         await asyncio.to_thread(self._service.prepare)
         try:
@@ -75,7 +75,7 @@ class Keeper:
             await self._restart()
 
     async def stop(self) -> None:
-        """End the service and remove what it left; what another one left on the same ports is not ours to remove."""
+        """End the service and remove what it left. What another one left on the same ports is not removed."""
         if self._process is not None:
             self._report("stopping")
             await self._process.stop()
@@ -84,7 +84,7 @@ class Keeper:
         self._report("stopped")
 
     async def _come_up(self, state: str) -> None:
-        """Start the process and wait until it serves, for as long as it works on that. Raises StackError."""
+        """Start the process and wait until it is ready, for as long as it makes progress. Raises StackError."""
         log = LogReader(self._log_file)
         self._faults = await asyncio.to_thread(lambda: self._service.rights().faults())
         self._process = await ServiceProcess.start(self._service, self._log_file)

@@ -1,4 +1,4 @@
-"""`python -m loadtests.hiding`: blurred copies, against the bare loop of the same work."""
+"""`python -m loadtests.redaction`: blurred copies, compared with a bare loop of the same work."""
 
 import json
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class Case:
 
     @property
     def parameters(self) -> bytes:
-        """As the model takes them."""
+        """Parameters as the model takes them."""
         return json.dumps({"hide": self.hide}).encode()
 
 
