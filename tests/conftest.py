@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from typing_extensions import override
+from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 from tests.processes import leftovers
@@ -135,9 +136,9 @@ class _Files(LoadFileScheduling):
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config) -> LoadFileScheduling:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
     """What the tests of a file share is made once."""
-    return _Files(config)
+    return _Files(config, log)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
