@@ -119,7 +119,14 @@ def triton_http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     (home / "models").mkdir()
     (port,) = free_ports(1)
     with serving_models(home, home / "models", http_port=port):
+        eventually(lambda: _is_served(port), 3 * WAIT_S, "Triton answers by HTTP")  # it is ready by gRPC before
         yield port
+
+
+def _is_served(port: int) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        return httpx.get(f"http://{HOST}:{port}/v2/health/ready", trust_env=False).is_success
+    return False
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from uuid import UUID
 
+import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -72,6 +73,8 @@ async def test_deliveries_are_reported_by_kind_with_the_age_of_the_oldest(house:
 
 
 async def test_dead_letters_are_counted_until_they_are_closed(house: House) -> None:
+    if not house.stores.durable:
+        pytest.skip("messages need PostgreSQL")
     announcement = OutboxMessage("message", "mask_input_poison", "", b"{")
     letter = BadMessage("mask_input/0/3", None, b"{", Failure("invalid_json", "no JSON"), announcement)
     await house.stores.jobs.submit([], [letter])

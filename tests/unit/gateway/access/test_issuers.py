@@ -62,7 +62,7 @@ def code(tokens: Tokens, token: str) -> str:
 
 
 NOW = int(time.time())
-TIMES = {"iat": NOW, "exp": NOW + 600}
+TIMES = {"iat": NOW, "exp": NOW + 86_400}
 
 
 @dataclass(frozen=True)
