@@ -31,6 +31,9 @@ from vision.body.silhouette import (
 from vision.encoding import encode_jpeg, encode_png
 from vision.photo import Photo
 
+NO_PERSON = ("no_person", "no person was found in the photo; one must show at least head and shoulders")
+"""Code and detail of the failure."""
+
 
 @dataclass(frozen=True)
 class BodyMaskParameters:
@@ -167,7 +170,7 @@ def found_poses(tensors: Tensors) -> list[Pose]:
     )
     poses = distinct([pose for pose in decoded if pose is not None])
     if not poses:
-        raise InputError("no_person", "no person was found in the photo; one must show at least head and shoulders")
+        raise InputError(*NO_PERSON)
     return poses
 
 

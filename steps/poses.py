@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from steps.body_masks import BodyMaskParameters
+from steps.body_masks import NO_PERSON, BodyMaskParameters
 from steps.failure import InputError, carrying_failures
 from steps.photo import EncodedPhoto, regions_context
 from steps.tensors import Tensors, json_object, json_tensor
@@ -46,7 +46,7 @@ def pose_crop(tensors: Tensors) -> Tensors:
     parameters = BodyMaskParameters.from_json(json_object(tensors["parameters"]))
     detections = decode_detections(tensors["boxes"][0], tensors["scores"][0], encoded.info.size)
     if not detections:
-        raise InputError("no_person", "no person was found in the photo; one must show at least head and shoulders")
+        raise InputError(*NO_PERSON)
     most = LARGEST_CANDIDATES if parameters.person == "largest" else MOST_PEOPLE
     regions = sorted(map(roi_of, detections), key=lambda region: -region.side)[:most]
     photo = encoded.reduced(regions[-1].side, POSE_DECODED_SIDE)  # the smallest region needs the most pixels
