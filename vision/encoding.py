@@ -14,9 +14,9 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from vision.arrays import RGB
 from vision.color import to_srgb
-from vision.container import PNG_SIGNATURE, photo_file, png_chunk
-from vision.opening import Opened, open_photo
+from vision.photo_header import Opened, open_photo
 from vision.photo_info import PhotoError, PhotoFormat, PhotoInfo, WrittenFormat
+from vision.photo_stripping import PNG_SIGNATURE, photo_file, png_chunk
 from vision.tiff import cleaned_exif
 
 DEFAULT_QUALITY = 90

@@ -9,10 +9,10 @@ from PIL import Image
 
 from vision import color
 from vision.arrays import RGB, Affine, Size
-from vision.container import ACCEPTED, PhotoFile, photo_file
 from vision.jpeg import decode_jpeg
-from vision.opening import DAMAGED, Opened, damaged, open_photo
+from vision.photo_header import DAMAGED, Opened, damaged, open_photo
 from vision.photo_info import TRANSPOSED, PhotoError, PhotoInfo
+from vision.photo_stripping import ACCEPTED, PhotoFile, photo_file
 
 __all__ = ["Photo", "PhotoError", "PhotoInfo", "Reduction", "decode", "decode_own", "inspect", "reduction_for"]
 

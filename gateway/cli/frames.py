@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from gateway.cli.video_reader import VideoError
 from vision.arrays import RGB
-from vision.tone import Primaries, Transfer, cube
+from vision.tone_mapping import Primaries, Transfer, cube
 
 Plane = NDArray[np.uint8]
 Region = tuple[int, int, int, int]

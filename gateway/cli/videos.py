@@ -38,8 +38,8 @@ from gateway.cli.video_reader import (
 from gateway.cli.video_writer import Copy
 from gateway.supervision import stop_signals
 from vision.arrays import RGB, Box
-from vision.container import PNG_SIGNATURE
 from vision.photo import PhotoError, inspect
+from vision.photo_stripping import PNG_SIGNATURE
 from vision.tracking import HoldTimes, Sighting, completed
 
 HOLD_TIMES = HoldTimes(gap=1.0, hold=0.4)

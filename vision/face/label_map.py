@@ -11,10 +11,10 @@ from cv2.typing import MatLike
 from numpy.typing import NDArray
 
 from vision.arrays import LabelMap
-from vision.container import PNG_SIGNATURE
 from vision.face.options import FaceError
 from vision.jpeg import SIGNATURE as JPEG_SIGNATURE
 from vision.photo import PhotoError, inspect
+from vision.photo_stripping import PNG_SIGNATURE
 
 MAX_LABELS = 32
 """More different values than any face parser uses. A map with more was scaled smoothly, or stored with loss."""

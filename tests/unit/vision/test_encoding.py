@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from vision.container import photo_file
 from vision.encoding import (
     FULL,
     HALF_ACROSS,
@@ -21,8 +20,9 @@ from vision.encoding import (
     encode_photo,
     encode_png,
 )
-from vision.opening import open_photo
 from vision.photo import decode, inspect
+from vision.photo_header import open_photo
+from vision.photo_stripping import photo_file
 
 PHOTO = np.asarray(
     Image.fromarray(np.random.default_rng(5).integers(0, 256, (12, 16, 3), np.uint8)).resize(

@@ -11,10 +11,10 @@ from PIL import Image
 
 from tests.unit.vision.heic import SIZE, box, full_box, heic
 from tests.unit.vision.test_photo import encoded, opened, oriented_exif, picture, read, refusal, refusal_of_pixels
-from vision.container import PNG_SIGNATURE, png_chunk
 from vision.heif import without_exif
 from vision.jpeg import segments
 from vision.photo import PhotoError, decode, inspect, reduction_for
+from vision.photo_stripping import PNG_SIGNATURE, png_chunk
 
 EOI = b"\xff\xd9"
 PHOTO = Image.fromarray(np.random.default_rng(3).integers(0, 256, (12, 16, 3), np.uint8)).resize((320, 240))

@@ -18,7 +18,7 @@ from gateway.cli.video_reader import Bounds, Damage, VideoError, survey
 from gateway.cli.videos import developed
 from tests.films import GREY, RED, Coding, scene, write_film
 from vision.arrays import RGB
-from vision.tone import Primaries, Transfer, tone_mapped
+from vision.tone_mapping import Primaries, Transfer, tone_mapped
 
 HDR = {Transfer.PQ: 16, Transfer.HLG: 18}
 BT2020_NCL = np.array([[0.2627, 0.6780, 0.0593], [-0.13963, -0.36037, 0.5], [0.5, -0.45979, -0.04021]])

@@ -18,9 +18,9 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from vision import color, tiff
-from vision.container import PhotoFile, truncated
 from vision.heif import without_exif
 from vision.photo_info import PhotoError, PhotoFormat
+from vision.photo_stripping import PhotoFile, truncated
 
 OPENERS: Mapping[PhotoFormat, Callable[[io.BytesIO], ImageFile]] = {
     "jpeg": JpegImageFile,

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vision.tone import Primaries, Transfer, cube, tone_mapped
+from vision.tone_mapping import Primaries, Transfer, cube, tone_mapped
 
 SIGNALS = st.lists(st.floats(0, 1), min_size=2, max_size=20, unique=True).map(sorted)
 
