@@ -8,11 +8,9 @@ from gateway.access.audit import AuditLog, FileAudit
 from gateway.access.keys import FileKeys, KeyStore
 from gateway.cache.cache import Cache, NullCache
 from gateway.jobs.artifacts import ArtifactLocks
-from gateway.jobs.dead_letters import DeadLetters, NoDeadLetters
 from gateway.jobs.objects import Bucket
-from gateway.jobs.outbox import MessageMaker, Outbox
-from gateway.jobs.outbox_messages import Links, by_job, by_key, message_maker
-from gateway.jobs.store import Ended, JobStore, Signals, unheard
+from gateway.jobs.outbox import Links, MessageMaker, Outbox, by_job, by_key, message_maker
+from gateway.jobs.store import DeadLetters, Ended, JobStore, NoDeadLetters, Signals, unheard
 from gateway.logs import get_logger
 from gateway.memory.cache import MemoryCache
 from gateway.memory.jobs import MemoryJobs

@@ -11,7 +11,7 @@ import anyio
 
 from gateway.errors import Problem
 from gateway.logs import get_logger
-from gateway.retry import Backoff
+from gateway.timing import Backoff
 
 _BACKOFF = Backoff(0.2, 5.0)
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from gateway.errors import PROBLEMS
-from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.job import Job, Lease, NewJob, Outcome
 from gateway.jobs.outbox import OutboxMessage
-from gateway.jobs.store import REMOVAL_S, Submission, TenantCounts
-from gateway.results import Failure
+from gateway.jobs.store import REMOVAL_S, BadMessage, Submission, TenantCounts
+from gateway.pipelines.outputs import Failure
 
 OUTPUT_TOPIC, WEBHOOK = "mask_output", "https://example.com/hook"
 Sent = tuple[str, bytes]

@@ -15,7 +15,6 @@ from starlette.requests import Request
 from gateway.access.callers import Caller, caller_of, run_scope
 from gateway.cache.cache import CacheHit
 from gateway.cache.keys import Work
-from gateway.deadlines import Deadline, Pace
 from gateway.errors import Problem
 from gateway.http.middleware import trace_id_of
 from gateway.intake.bodies import FIRST_BYTES, LEAST_RATE, Room, check_length, pieces, read_body, too_large
@@ -38,9 +37,10 @@ from gateway.jobs.store import JobFilter, Submission
 from gateway.limits.admission import Claim
 from gateway.limits.sharing import visit_of
 from gateway.logs import get_logger
-from gateway.results import Artifact, Failure, Stopwatch
+from gateway.pipelines.outputs import Artifact, Failure
 from gateway.s3.images import check_owner
 from gateway.services import Services, services_of
+from gateway.timing import Deadline, Pace, Stopwatch
 
 T = TypeVar("T")
 

@@ -38,7 +38,7 @@ from gateway.jobs.objects import BLURRED, ORIGINAL, UPLOAD_PIPELINE, file_name, 
 from gateway.jobs.store import JobFilter
 from gateway.limits.admission import ends_in_s
 from gateway.limits.sharing import visit_of
-from gateway.pipelines.findings import HIDDEN, Answer, BlurDone, ObjectFound
+from gateway.pipelines.outputs import HIDDEN, Answer, BlurDone, ObjectFound
 from gateway.pipelines.registry import Pipeline
 from gateway.services import services_of
 

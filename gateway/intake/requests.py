@@ -15,8 +15,8 @@ from gateway.intake.multipart import Part, PartParser, parse_multipart
 from gateway.intake.submissions import Submission, gather
 from gateway.jobs.job import ID_CHARACTERS, UNCOUNTED, Callback, ImageReference, check_id, fingerprint
 from gateway.jobs.objects import UPLOAD_PIPELINE, upload_source
-from gateway.pipelines.fields import known, validated
 from gateway.pipelines.registry import Pipeline, parameters_json, unknown_pipeline
+from gateway.pipelines.validation import known, validated
 from gateway.s3.images import parse_location
 from gateway.settings import Settings
 

@@ -20,8 +20,8 @@ from gateway.errors import Problem
 from gateway.jobs.job import NewJob, StoredArtifact
 from gateway.jobs.objects import Bucket, ObjectMissingError, ObjectsKeptError, UnansweredError, object_key, prefixes_of
 from gateway.jobs.store import JobFilter, JobStore
-from gateway.results import Artifact
-from gateway.retry import Backoff
+from gateway.pipelines.outputs import Artifact
+from gateway.timing import Backoff
 
 IN_SILENCE = "without a word"
 """The reason that is given where a server keeps an object although it says that it removed it."""

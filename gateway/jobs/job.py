@@ -11,7 +11,7 @@ from uuid import UUID
 
 from gateway.cache.cache import CachedResult
 from gateway.errors import Problem
-from gateway.results import Failure
+from gateway.pipelines.outputs import Failure
 
 JobState = Literal["queued", "running", "completed", "failed", "deleting"]
 FINISHED: frozenset[JobState] = frozenset({"completed", "failed"})
@@ -210,3 +210,15 @@ def check_id(field: str, value: str) -> str:
         if refused := _REFUSED.get(unicodedata.category(character)):
             raise Problem("invalid_parameters", f"{field}: must not hold {refused}")
     return value
+
+
+FROM_KAFKA = "kafka:"
+"""Of a job's source."""
+
+
+def dead_letter_origin(job: Job, failure: Failure | None) -> str | None:
+    """Where the message came from, if the job came as one and failed in vain: not by its sender's mistake."""
+    source = job.request.source
+    if failure is None or not source.startswith(FROM_KAFKA):
+        return None
+    return source.removeprefix(FROM_KAFKA) if Problem(failure.code, failure.detail).transient else None

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from gateway.errors import Problem
 from gateway.jobs.job import NewJob, StoredArtifact
-from gateway.results import Artifact
+from gateway.pipelines.outputs import Artifact
 from vision.photo import inspect
 
 _NAMED = 3

@@ -1,4 +1,4 @@
-"""What keeps jobs: PostgreSQL or memory."""
+"""What keeps jobs, and messages and jobs that were given up: PostgreSQL or memory; and who hears of changes."""
 
 import asyncio
 from collections import defaultdict
@@ -10,12 +10,13 @@ from typing import Literal, Protocol
 from uuid import UUID
 
 import anyio
+from typing_extensions import override
 
 from gateway.cache.cache import NewEntry
 from gateway.errors import PROBLEMS
-from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.job import Job, JobState, Lease, NewJob, Outcome, Waiting
-from gateway.results import Failure
+from gateway.jobs.outbox import OutboxMessage
+from gateway.pipelines.outputs import Failure
 
 CANCELLED = Outcome(failure=Failure("cancelled", PROBLEMS["cancelled"].example))
 RECENT_S = 60
@@ -43,6 +44,21 @@ class Submission:
 
     job: Job
     result: Literal["created", "known", "conflict"]
+
+
+@dataclass(frozen=True)
+class BadMessage:
+    """A message that no job could be made of, as it came; `origin` is its topic/partition/offset.
+
+    `attempts` counts how often it was read, as it says itself where it was sent again.
+    """
+
+    origin: str
+    key: bytes | None
+    value: bytes
+    failure: Failure
+    outbox_message: OutboxMessage
+    attempts: int = 1
 
 
 @dataclass(frozen=True)
@@ -209,6 +225,75 @@ class JobStore(Protocol):
 
     async def expire(self, days: int) -> int:
         """Delete some of the jobs that ended so long ago; how many, none when no more are left."""
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """An open entry: a message as it came, or a job (`job_id`) that used up its attempts."""
+
+    id: int
+    job_id: UUID | None
+    origin: str
+    failure: Failure
+    attempts: int
+    size: int
+    created_at: datetime
+
+
+class DeadLetters(Protocol):
+    """Open entries. Every method raises Problem `store_unavailable`."""
+
+    async def entries(self, limit: int, before: int | None = None) -> list[DeadLetter]:
+        """The newest first; `before` is the id where the page before ended."""
+
+    async def standing(self) -> Waiting:
+        """How many are open."""
+
+    async def replay(self, entry_id: int) -> bool:
+        """Close an entry and work on it again: its job is queued anew, its message goes to the input topic again.
+
+        False where there is no such open entry.
+        """
+
+    async def replay_job(self, job_id: UUID, by: UUID) -> bool:
+        """Replay the open entry about a job, at a message's wish. False where there is none.
+
+        False also for a message that had an entry of this job replayed before; `by` is the id of the message's own job.
+        """
+
+    async def drop(self, entry_id: int) -> bool:
+        """Close an entry for good. False where there is no such open entry."""
+
+    async def prune(self, days: int) -> int:
+        """Remove some of the entries that were closed so long ago; how many, none when no more are left."""
+
+
+class NoDeadLetters(DeadLetters):
+    """There are none without PostgreSQL: without it, nothing comes from Kafka."""
+
+    @override
+    async def entries(self, limit: int, before: int | None = None) -> list[DeadLetter]:
+        return []
+
+    @override
+    async def standing(self) -> Waiting:
+        return Waiting()
+
+    @override
+    async def replay(self, entry_id: int) -> bool:
+        return False
+
+    @override
+    async def replay_job(self, job_id: UUID, by: UUID) -> bool:
+        return False
+
+    @override
+    async def drop(self, entry_id: int) -> bool:
+        return False
+
+    @override
+    async def prune(self, days: int) -> int:
+        return 0
 
 
 WORK = "work"

@@ -12,7 +12,6 @@ from typing_extensions import override
 
 from gateway.cache.cache import NewEntry
 from gateway.jobs.artifacts import LockLostError
-from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.job import Job, Lease, NewJob, Outcome
 from gateway.jobs.store import (
     CANCELLED,
@@ -23,6 +22,7 @@ from gateway.jobs.store import (
     RECENT_S,
     REMOVAL_S,
     WORK,
+    BadMessage,
     Ended,
     JobFilter,
     JobStore,
@@ -36,9 +36,9 @@ from gateway.jobs.store import (
 )
 from gateway.memory.objects import Endings, MemoryArtifactLocks
 from gateway.memory.table import Clock, Identity, JobTable, Removal, identity_of, in_rounds, in_turn, waiting_since
-from gateway.results import Failure
-from gateway.retry import Backoff
+from gateway.pipelines.outputs import Failure
 from gateway.settings import Settings
+from gateway.timing import Backoff
 
 
 class MemoryJobs(JobStore):

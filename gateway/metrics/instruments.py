@@ -23,7 +23,7 @@ from typing_extensions import override
 
 from gateway.jobs.job import CallbackKind, Job, Outcome
 from gateway.jobs.store import Submission
-from gateway.results import InferenceResult
+from gateway.pipelines.outputs import InferenceResult
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 KINDS: tuple[CallbackKind, ...] = get_args(CallbackKind)

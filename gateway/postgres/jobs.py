@@ -11,13 +11,13 @@ from typing_extensions import override
 from gateway.cache.cache import NewEntry
 from gateway.errors import Problem
 from gateway.jobs.artifacts import LockLostError
-from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.job import Job, Lease, NewJob, Outcome, Waiting
 from gateway.jobs.outbox import MessageMaker
 from gateway.jobs.store import (
     LATE_WRITES_S,
     LIVE_LEASES,
     RECENT_S,
+    BadMessage,
     Ended,
     JobFilter,
     QueueCounts,

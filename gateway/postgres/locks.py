@@ -20,7 +20,7 @@ from gateway.postgres.address import Address
 from gateway.postgres.connection import TRANSIENT, Connection, RefusedError, Row, cause, open_session
 from gateway.postgres.pool import Pool
 from gateway.postgres.schema import Names
-from gateway.retry import Backoff
+from gateway.timing import Backoff
 
 _BACKOFF = Backoff(0.02, 0.25, factor=1.5)
 _PATIENCE_S = 10.0

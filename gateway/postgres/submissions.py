@@ -6,9 +6,8 @@ from uuid import UUID
 
 import asyncpg
 
-from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.job import Job, NewJob
-from gateway.jobs.store import WORK, Submission
+from gateway.jobs.store import WORK, BadMessage, Submission
 from gateway.postgres.connection import Connection
 from gateway.postgres.dead_letters import add_message
 from gateway.postgres.endings import Endings

@@ -13,7 +13,6 @@ from structlog.contextvars import bound_contextvars
 from gateway.cache.cache import NewEntry
 from gateway.cache.keys import ModelVersions, Work
 from gateway.cache.results import Results
-from gateway.deadlines import Deadline
 from gateway.errors import Problem
 from gateway.fetching.fetcher import Fetcher
 from gateway.inference import Inferences, Turn
@@ -25,14 +24,14 @@ from gateway.limits.admission import Turns
 from gateway.limits.sharing import Owner
 from gateway.logs import get_logger
 from gateway.metrics.instruments import Instruments
+from gateway.pipelines.outputs import Artifact, Failure
 from gateway.pipelines.registry import Pipeline
-from gateway.results import Artifact, Failure, Stopwatch
-from gateway.retry import Backoff
 from gateway.s3.images import S3Images
 from gateway.settings import Settings
 from gateway.stores import Stores
+from gateway.timing import Backoff, Deadline, Stopwatch
 from gateway.triton import Triton
-from gateway.worker.removals import Removals
+from gateway.worker.janitor import Removals
 
 _PAUSE_S = 0.5
 """Between two questions to a store that is away."""

@@ -6,9 +6,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 from gateway.errors import Problem
-from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.job import NewJob, Outcome
-from gateway.jobs.store import JobFilter, JobStore, QueueCounts, Submission, TenantCounts
+from gateway.jobs.store import BadMessage, JobFilter, JobStore, QueueCounts, Submission, TenantCounts
 from gateway.kafka.ingestion import Ingestion
 from gateway.metrics.instruments import Instruments
 from gateway.pipelines.registry import build_registry

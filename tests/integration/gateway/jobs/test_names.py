@@ -18,9 +18,9 @@ from gateway.jobs.artifacts import ArtifactStore, InUseError
 from gateway.jobs.job import Lease, Outcome
 from gateway.jobs.objects import Bucket, StoredObject
 from gateway.jobs.store import Submission
-from gateway.results import Artifact
+from gateway.pipelines.outputs import Artifact
 from gateway.services import Services
-from gateway.worker.removals import Removals
+from gateway.worker.janitor import Removals
 from tests.integration.gateway.jobs.house import MASK, RESULT, House
 
 ROUNDS = 20

@@ -10,10 +10,10 @@ import pytest
 
 from gateway.errors import PROBLEMS
 from gateway.jobs.objects import parameters_key, photo_key
-from gateway.pipelines.fields import MAX_TEXT_BYTES
+from gateway.pipelines.validation import MAX_TEXT_BYTES
 from gateway.settings import Settings
 from gateway.worker.attempts import Sources
-from gateway.worker.removals import Removals
+from gateway.worker.janitor import Removals
 from tests.integration.gateway.jobs.conftest import living_house
 from tests.integration.gateway.jobs.house import JOBS, PHOTO, House
 

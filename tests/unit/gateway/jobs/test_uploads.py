@@ -17,7 +17,7 @@ from gateway.jobs.objects import (
     upload_source,
     with_original,
 )
-from gateway.results import Artifact
+from gateway.pipelines.outputs import Artifact
 from tests.unit.gateway.worker.jobs import new_job
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)

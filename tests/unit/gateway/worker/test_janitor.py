@@ -98,7 +98,7 @@ async def test_the_artifacts_of_a_later_job_with_the_same_ids_stay() -> None:
 
 
 async def test_a_removal_that_waits_for_a_held_lock_is_not_counted_as_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.worker.removals._WAIT_S", 0.0)
+    monkeypatch.setattr("gateway.worker.janitor._WAIT_S", 0.0)
     stores = stores_at(clock := Time())
     job = await completed(stores, new_job("123"))
     assert await stores.jobs.delete(job.id)

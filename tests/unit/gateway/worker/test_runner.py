@@ -12,10 +12,9 @@ from gateway.errors import Problem
 from gateway.jobs.job import Job, NewJob, Outcome, StoredArtifact
 from gateway.jobs.objects import artifact_key
 from gateway.metrics.instruments import Instruments
-from gateway.results import Stopwatch
-from gateway.retry import Backoff
 from gateway.settings import Settings
 from gateway.stores import Stores
+from gateway.timing import Backoff, Stopwatch
 from gateway.worker.attempts import Attempts, ClaimedJob, Done
 from gateway.worker.runner import LeaseRenewal, Runner
 from tests.unit.gateway.worker.jobs import memory, memory_settings, new_job
