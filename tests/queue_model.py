@@ -9,7 +9,7 @@ from uuid import UUID
 from gateway.errors import PROBLEMS
 from gateway.jobs.job import Job, Lease, NewJob, Outcome
 from gateway.jobs.outbox import OutboxMessage
-from gateway.jobs.store import REMOVAL_S, BadMessage, Submission, TenantCounts
+from gateway.jobs.store import REMOVAL_S, BadMessage, SubmittedJob, TenantCounts
 from gateway.pipelines.outputs import Failure
 
 OUTPUT_TOPIC, WEBHOOK = "mask_output", "https://example.com/hook"
@@ -103,7 +103,7 @@ class Model:
             self.end(job, request.outcome)
         return request.id, "created"
 
-    def check_submissions(self, requests: Sequence[NewJob], submissions: Sequence[Submission]) -> None:
+    def check_submissions(self, requests: Sequence[NewJob], submissions: Sequence[SubmittedJob]) -> None:
         expected = [self.submit(request) for request in requests]
         assert [(submission.job.id, submission.result) for submission in submissions] == expected
 

@@ -212,8 +212,8 @@ def check_id(field: str, value: str) -> str:
     return value
 
 
-FROM_KAFKA = "kafka:"
-"""Of a job's source."""
+FROM_KAFKA, _FROM_UPLOAD = "kafka:", "upload:"
+"""How the sources of such jobs begin."""
 
 
 def dead_letter_origin(job: Job, failure: Failure | None) -> str | None:
@@ -222,3 +222,18 @@ def dead_letter_origin(job: Job, failure: Failure | None) -> str | None:
     if failure is None or not source.startswith(FROM_KAFKA):
         return None
     return source.removeprefix(FROM_KAFKA) if Problem(failure.code, failure.detail).transient else None
+
+
+def upload_source(file_name: str) -> str:
+    """The source of a job that came as such a file."""
+    return f"{_FROM_UPLOAD}{file_name}"
+
+
+def is_upload(request: NewJob) -> bool:
+    """Whether a job came as a file."""
+    return request.source.startswith(_FROM_UPLOAD)
+
+
+def file_name(request: NewJob) -> str:
+    """The name of the file that an upload came as."""
+    return request.source.removeprefix(_FROM_UPLOAD)

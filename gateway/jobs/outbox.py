@@ -9,6 +9,8 @@ from typing import Literal, NamedTuple, Protocol
 from urllib.parse import quote
 from uuid import UUID, uuid5
 
+from pydantic import BaseModel
+
 from gateway.errors import Problem
 from gateway.fetching.guard import parse_url
 from gateway.jobs.job import (
@@ -66,6 +68,15 @@ class OutboxMessage:
         """The lane it goes in."""
         own = self.destination if self.kind == "message" else _receiver(self.destination)
         return Lane(self.kind, self.receiver or own, self.tenant)
+
+
+class UploadBody(BaseModel):
+    """An upload as the outbox keeps it: the form's fields, and the masks' keys by the names of their fields."""
+
+    user_id: str
+    job_id: str
+    provider: str
+    files: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -322,13 +333,13 @@ def _webhook(job: Job, callback: Callback, link: Link) -> OutboxMessage:
 
 def _upload(job: Job, outcome: Outcome, callback: Callback) -> OutboxMessage:
     keys = {artifact.name.removesuffix(".png"): artifact.key for artifact in outcome.artifacts}
-    form = {
-        "user_id": job.request.user_id,
-        "job_id": job.request.request_id,
-        "provider": job.request.source.removeprefix(_FROM_PROCESS),
-        "files": {field: keys[field] for field in _UPLOADED if field in keys},
-    }
-    return OutboxMessage("upload", callback.destination, str(job.id), _json(form), _headers(job))
+    form = UploadBody(
+        user_id=job.request.user_id,
+        job_id=job.request.request_id,
+        provider=job.request.source.removeprefix(_FROM_PROCESS),
+        files={field: keys[field] for field in _UPLOADED if field in keys},
+    )
+    return OutboxMessage("upload", callback.destination, str(job.id), form.model_dump_json().encode(), _headers(job))
 
 
 def _who(job: Job) -> dict[str, object]:

@@ -1,15 +1,11 @@
-"""What keeps jobs, and messages and jobs that were given up: PostgreSQL or memory; and who hears of changes."""
+"""What keeps jobs, dead letters and the locks on the names of artifacts: PostgreSQL or memory."""
 
-import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 from uuid import UUID
 
-import anyio
 from typing_extensions import override
 
 from gateway.cache.cache import NewEntry
@@ -36,7 +32,7 @@ def exhausted(attempts: int) -> Outcome:
 
 
 @dataclass(frozen=True)
-class Submission:
+class SubmittedJob:
     """What became of a submitted job: `created`; `known`, the same request came before; `conflict`, its id did.
 
     `job` is the one that is kept: the earlier one where it was not created.
@@ -140,13 +136,18 @@ def unheard(_job: Job, _outcome: Outcome) -> None:
     """Does nothing: nobody counts the jobs that the store ends."""
 
 
+WORK = "work"
+OUTBOX = "outbox"
+"""Topics beside the ids of jobs: a job is due; a delivery is due."""
+
+
 class JobStore(Protocol):
     """Jobs and their order. Invariants: one live lease a job; one outcome a job; nothing accepted is lost.
 
     Every method raises Problem `store_unavailable` where the database cannot be reached in time.
     """
 
-    async def submit(self, jobs: Sequence[NewJob], bad_messages: Sequence[BadMessage] = ()) -> list[Submission]:
+    async def submit(self, jobs: Sequence[NewJob], bad_messages: Sequence[BadMessage] = ()) -> list[SubmittedJob]:
         """Keep all or nothing; a (tenant, user_id, request_id) is kept once, a message's (origin, value) too."""
 
     async def claim(self, worker: str, limit: int, lease_s: float, after: str = "") -> list[Lease]:
@@ -296,58 +297,40 @@ class NoDeadLetters(DeadLetters):
         return 0
 
 
-WORK = "work"
-OUTBOX = "outbox"
-"""Topics beside the ids of jobs: a job is due; a delivery is due."""
+@dataclass(frozen=True)
+class LockName:
+    """The name of a request, and what the keys of its job's artifacts begin with."""
+
+    tenant: str
+    user_id: str
+    request_id: str
+    prefixes: tuple[str, ...] = field(compare=False)
 
 
-class Subscription:
-    """Remembers one change until it is waited for."""
+@dataclass(frozen=True)
+class ArtifactLock:
+    """A locked name. The token is new each time; `since` is by the store's clock.
 
-    def __init__(self) -> None:
-        self._changed = asyncio.Event()
+    `inherited` where the one who had it before did not release it, and may have left objects.
+    """
 
-    def notify(self) -> None:
-        """Wake whoever waits, or the next who will."""
-        self._changed.set()
-
-    async def wait(self, timeout_s: float) -> bool:
-        """Whether there was a change since the last wait, or comes one within the time.
-
-        Not with asyncio.wait_for, which before Python 3.12 forgets a cancellation that comes together with the change.
-        """
-        with anyio.move_on_after(timeout_s):
-            await self._changed.wait()
-            self._changed.clear()
-            return True
-        return False
+    name: LockName
+    token: UUID
+    since: datetime
+    inherited: bool = False
 
 
-class Signals:
-    """Topics and their subscribers; a change that nobody subscribed to is forgotten."""
+class ArtifactLocks(Protocol):
+    """Which names are locked. Every method raises Problem `store_unavailable`."""
 
-    def __init__(self) -> None:
-        self._subscriptions: dict[str, set[Subscription]] = defaultdict(set)
+    async def take(self, name: LockName, life_s: float) -> ArtifactLock | None:
+        """Lock a name for so many seconds; None while another has it."""
 
-    @contextmanager
-    def subscribe(self, topic: str) -> Iterator[Subscription]:
-        """Hear of a topic's changes for as long as the context lasts."""
-        subscription = Subscription()
-        self._subscriptions[topic].add(subscription)
-        try:
-            yield subscription
-        finally:
-            self._subscriptions[topic].discard(subscription)
-            if not self._subscriptions[topic]:
-                del self._subscriptions[topic]
+    async def release(self, lock: ArtifactLock) -> None:
+        """Let the next one have it."""
 
-    def notify(self, topic: str) -> None:
-        """Tell a topic's subscribers."""
-        for subscription in self._subscriptions.get(topic, ()):
-            subscription.notify()
+    async def leave(self, lock: ArtifactLock, life_s: float) -> None:
+        """Let it lapse in so many seconds."""
 
-    def notify_all(self) -> None:
-        """Tell everybody to look again, as after a lost connection."""
-        for subscriptions in self._subscriptions.values():
-            for subscription in subscriptions:
-                subscription.notify()
+    async def lapsed(self, limit: int) -> Sequence[LockName]:
+        """Names that were not released in time: their writers died, or left requests behind."""

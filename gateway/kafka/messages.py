@@ -25,7 +25,7 @@ from gateway.jobs.job import (
 )
 from gateway.jobs.objects import Bucket, ObjectMissingError, photo_key
 from gateway.jobs.outbox import OutboxMessage
-from gateway.jobs.store import BadMessage, DeadLetters, JobFilter, JobStore, Submission
+from gateway.jobs.store import BadMessage, DeadLetters, JobFilter, JobStore, SubmittedJob
 from gateway.logs import trace_id_of
 from gateway.metrics.instruments import TaskMetrics
 from gateway.pipelines.outputs import Failure
@@ -304,12 +304,12 @@ class ArrivalStore:
         return self._reader.dead_letter(arrival.message, Failure("idempotency_conflict", detail))
 
 
-def _is_photo_unused(arrival: Arrival, submission: Submission) -> bool:
+def _is_photo_unused(arrival: Arrival, submission: SubmittedJob) -> bool:
     """Whether the request came before, so that its job has the photo that came then."""
     return arrival.photo is not None and submission.job.id != arrival.job.id
 
 
-def _is_sent_again(arrival: Arrival, submission: Submission) -> bool:
+def _is_sent_again(arrival: Arrival, submission: SubmittedJob) -> bool:
     """Whether a request that was given up came in another message; a message that is only delivered again is not."""
     return submission.result == "known" and submission.job.id != arrival.job.id and _was_given_up(submission.job)
 

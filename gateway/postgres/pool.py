@@ -9,7 +9,6 @@ import anyio
 import asyncpg
 
 from gateway.errors import Problem
-from gateway.jobs.store import Signals
 from gateway.logs import get_logger
 from gateway.postgres.address import Address
 from gateway.postgres.connection import (
@@ -28,6 +27,7 @@ from gateway.postgres.connection import (
 )
 from gateway.postgres.database import Database
 from gateway.postgres.schema import Named, Names
+from gateway.supervision import Signals
 from gateway.timing import Backoff, Deadline
 
 T = TypeVar("T")

@@ -7,9 +7,18 @@ from datetime import datetime
 import anyio
 
 from gateway.errors import Problem
-from gateway.jobs.artifacts import IN_SILENCE, ArtifactStore, InUseError, LockName, keys_of
 from gateway.jobs.job import Job, NewJob, dead_letter_origin
-from gateway.jobs.objects import LONGEST_BATCH_S, ObjectsKeptError, input_keys, owner_of
+from gateway.jobs.objects import (
+    IN_SILENCE,
+    LONGEST_BATCH_S,
+    ArtifactStore,
+    InUseError,
+    ObjectsKeptError,
+    input_keys,
+    keys_of,
+    owner_of,
+)
+from gateway.jobs.store import LockName
 from gateway.logs import get_logger
 from gateway.pipelines.outputs import Failure
 from gateway.settings import Settings

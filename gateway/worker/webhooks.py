@@ -16,7 +16,7 @@ import anyio
 import httpx
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import SecretStr, ValidationError
 from standardwebhooks import Webhook
 
 from gateway.errors import Problem
@@ -24,7 +24,7 @@ from gateway.fetching.fetcher import Client, PinnedTransport, open_client, with_
 from gateway.fetching.guard import Guard, Resolver, parse_url, shown, system_resolver
 from gateway.jobs.job import CallbackKind
 from gateway.jobs.objects import Bucket, ObjectMissingError
-from gateway.jobs.outbox import Delivery, DeliveryError, OutboxMessage, Sender
+from gateway.jobs.outbox import Delivery, DeliveryError, OutboxMessage, Sender, UploadBody
 from gateway.settings import Settings, SettingsError
 
 _PREFIX = "whsec_"
@@ -200,15 +200,6 @@ class WebhookSender:
         }
         url = parse_url(content.destination)
         return httpx.Request("POST", url, content=content.body, headers=with_host(url, headers))
-
-
-class UploadBody(BaseModel):
-    """An upload as the outbox keeps it: the form's fields, and the masks' keys by the names of their fields."""
-
-    user_id: str
-    job_id: str
-    provider: str
-    files: Mapping[str, str]
 
 
 class UploadSender:

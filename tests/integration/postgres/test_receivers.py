@@ -13,11 +13,12 @@ from pydantic import SecretStr
 
 from gateway.jobs.job import Callback, Outcome, StoredArtifact
 from gateway.jobs.outbox import Delivery, Lane, message_maker
-from gateway.jobs.store import JobFilter, Signals
+from gateway.jobs.store import JobFilter
 from gateway.metrics.instruments import Instruments
 from gateway.pipelines.outputs import Failure
 from gateway.settings import Settings
 from gateway.stores import memory_stores, open_postgres
+from gateway.supervision import Signals
 from gateway.worker.relay import Relay
 from gateway.worker.webhooks import open_senders
 from tests.integration.postgres.making import request

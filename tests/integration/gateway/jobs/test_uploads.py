@@ -18,9 +18,8 @@ from gateway.http.uploads import (
     UploadAnswer,
     UploadStatus,
 )
-from gateway.jobs.artifacts import ArtifactStore
 from gateway.jobs.job import Lease, Outcome
-from gateway.jobs.objects import ObjectMissingError, with_original
+from gateway.jobs.objects import ArtifactStore, ObjectMissingError, with_original
 from gateway.pipelines.outputs import OBJECTS_HIDDEN, Artifact, Failure
 from gateway.worker.janitor import Removals
 from tests.integration.gateway.answers import assert_problem

@@ -12,13 +12,14 @@ import pytest
 from gateway.http.schemas import tiny_png
 from gateway.jobs.job import Outcome
 from gateway.jobs.outbox import OutboxMessage, by_key, message_maker
-from gateway.jobs.store import BadMessage, JobFilter, Signals
+from gateway.jobs.store import BadMessage, JobFilter
 from gateway.kafka.messages import Arrival, ArrivalStore, Message, MessageReader
 from gateway.metrics.instruments import Instruments
 from gateway.pipelines.outputs import Failure
 from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings
 from gateway.stores import Stores, open_postgres
+from gateway.supervision import Signals
 from gateway.worker.janitor import Removals
 from tests.outboxes import take_due
 from tests.servers import fresh_database

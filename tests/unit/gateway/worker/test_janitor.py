@@ -9,9 +9,8 @@ import pytest
 
 from gateway.cache.cache import ALL_DAYS
 from gateway.errors import Problem
-from gateway.jobs.artifacts import ArtifactStore, lock_name
 from gateway.jobs.job import Job, NewJob, Outcome, StoredArtifact
-from gateway.jobs.objects import LONGEST_BATCH_S, Bucket, ObjectsKeptError, artifact_key
+from gateway.jobs.objects import LONGEST_BATCH_S, ArtifactStore, Bucket, ObjectsKeptError, artifact_key, lock_name
 from gateway.stores import Stores, memory_stores
 from gateway.supervision import Heartbeat
 from gateway.worker.janitor import Janitor, Leftovers
