@@ -15,7 +15,7 @@ from gateway.metrics.instruments import Instruments
 from gateway.settings import Settings
 from gateway.stores import Stores
 from gateway.timing import Backoff, Stopwatch
-from gateway.worker.attempts import Attempts, ClaimedJob, Done
+from gateway.worker.attempts import Attempts, ClaimedJob
 from gateway.worker.runner import LeaseRenewal, Runner
 from tests.unit.gateway.worker.jobs import memory, memory_settings, new_job
 
@@ -32,7 +32,7 @@ class Stage:
     most: int = 0
 
     @asynccontextmanager
-    async def done(self, claimed: ClaimedJob, _watch: Stopwatch) -> AsyncIterator[Done]:
+    async def done(self, claimed: ClaimedJob, _watch: Stopwatch) -> AsyncIterator[tuple[Outcome, None]]:
         self.running.append(claimed.job)
         self.most = max(self.most, len(self.running))
         try:
@@ -42,7 +42,7 @@ class Stage:
                 await self.store(claimed.job)
         finally:
             self.running.remove(claimed.job)
-        yield Done(outcome, None)
+        yield outcome, None
 
 
 @dataclass
