@@ -141,7 +141,7 @@ class Signals:
 
 
 def stop_signals() -> tuple[signal.Signals, ...]:
-    """SIGTERM, whatever was ignored at the start; SIGINT and the end of the terminal, unless they were.
+    """SIGTERM in any case; SIGINT, and SIGHUP at the end of the terminal, unless they were ignored at the start.
 
     A script's shell has SIGINT ignored in what it starts in the background, and nohup(1) has SIGHUP.
     """

@@ -271,13 +271,13 @@ _FROM_PROCESS = "process:"
 def message_maker(settings: Settings, link: Link) -> MessageMaker:
     """Makes the deliveries that a job's outcome owes; `link` makes an artifact's URL."""
 
-    def announce(job: Job, outcome: Outcome) -> Sequence[OutboxMessage]:
+    def messages_of(job: Job, outcome: Outcome) -> Sequence[OutboxMessage]:
         finished = job.finished_at or datetime.now(UTC)
         ended = replace(job, state=outcome.state, outcome=outcome, finished_at=finished)
         owed = _deliveries(ended, outcome, settings, link)
         return [replace(delivery, tenant=job.request.tenant) for delivery in owed]
 
-    return announce
+    return messages_of
 
 
 def _deliveries(job: Job, outcome: Outcome, settings: Settings, link: Link) -> Iterator[OutboxMessage]:

@@ -151,11 +151,12 @@ class JobStore(Protocol):
         """Keep all or nothing; a (tenant, user_id, request_id) is kept once, a message's (origin, value) too."""
 
     async def claim(self, worker: str, limit: int, lease_s: float, after: str = "") -> list[Lease]:
-        """Take due jobs in turn: of the tenant with fewest running ones, of equals the next by name past `after`.
+        """Take due jobs, one tenant after the other: first of the tenant that has the fewest running ones.
 
-        Of a tenant by priority and age, and at most USER_CONCURRENCY of a user. `after` is whose job the same worker
-        took last. Jobs whose lease is over are taken again. One that was begun more than MAX_RETRIES + 1 times fails
-        with `attempts_exhausted` instead.
+        Of tenants that have equally many, the next by name after `after` comes first: the tenant whose job the same
+        worker took last. A tenant's jobs come by priority and age, at most USER_CONCURRENCY of one user at a time.
+        Jobs whose lease is over are taken again; one that was begun more than MAX_RETRIES + 1 times fails with
+        `attempts_exhausted` instead.
         """
 
     async def renew(self, worker: str, capacity: int, tokens: Sequence[UUID], lease_s: float) -> frozenset[UUID]:
@@ -201,7 +202,7 @@ class JobStore(Protocol):
         """What is not over, and for how long."""
 
     async def finished(self) -> int:
-        """How many jobs ended, perhaps a little while ago; among millions that takes a while to count."""
+        """How many jobs ended. The number may be a little old, because counting millions takes long."""
 
     async def recent(self) -> Recent:
         """What ended lately."""
@@ -216,7 +217,7 @@ class JobStore(Protocol):
         """Of each of these jobs that there is, whether it has ended for good: nobody can replay it."""
 
     async def remove(self, job_ids: Sequence[UUID], since: datetime | None = None) -> frozenset[UUID]:
-        """Note that their objects are gone, as looked for `since` then, or now; those that are forgotten now.
+        """Note that the objects of these jobs are gone, as of `since` or of now; return the jobs forgotten by that.
 
         A deleted job into whose objects a worker may still write is `removable` once more when none can.
         """

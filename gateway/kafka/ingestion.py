@@ -50,7 +50,7 @@ _log = get_logger("gateway.kafka")
 
 
 class Ingestion:
-    """Reads messages, keeps jobs, and commits only then: what was not kept is delivered again, and does no harm twice.
+    """Reads messages, keeps their jobs, and only then commits: a message that comes again does no harm.
 
     `lag` is how many messages are behind, by topic/partition, of this member's partitions; `note` says why it has none.
     """

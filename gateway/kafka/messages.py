@@ -179,8 +179,8 @@ def dead_letter_of(message: Message, failure: Failure, topic: str) -> BadMessage
     value = message.value or b""
     attempts = message.attempts + 1
     headers = {"reason": failure.code, "detail": failure.detail, "attempts": str(attempts), "origin": message.origin}
-    announcement = OutboxMessage("message", topic, _text(message.key), value, headers)
-    return BadMessage(message.origin, message.key, value, failure, announcement, attempts)
+    outbox_message = OutboxMessage("message", topic, _text(message.key), value, headers)
+    return BadMessage(message.origin, message.key, value, failure, outbox_message, attempts)
 
 
 def _text(key: bytes | None) -> str:

@@ -45,8 +45,8 @@ class ClaimedJob:
     """A job that this worker has claimed: its lease, and how to `renew` that for `lease_s` seconds of the clock.
 
     `lost`: another worker may have the job, so whoever works on it here writes nothing more. `ending`: the store is
-    being told of the end, and its answer decides whether the lease held. `grip` is on the keys of the artifacts, if
-    any are written.
+    being told of the end, and its answer decides whether the lease held. `artifact_lock` is the lock under which the
+    artifacts are written, if there are any.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class ClaimedJob:
         self.lease = lease
         self.lost = False
         self.ending = False
-        self.grip: HeldLock | None = None
+        self.artifact_lock: HeldLock | None = None
         self._renew = renew
         self._lease_s = lease_s
         self._clock = clock
@@ -96,7 +96,7 @@ async def answer_of(ask: Callable[[], Awaitable[bool]]) -> bool:
 
 
 class Execution:
-    """Runs jobs as far as their outcome; others tell the store of it."""
+    """Works on jobs until their outcome is known; Attempts tells the store of it."""
 
     def __init__(
         self, settings: Settings, stores: Stores, fetcher: Fetcher, triton: Triton, registry: Mapping[str, Pipeline]
@@ -107,7 +107,7 @@ class Execution:
         self._fetcher = fetcher
         self._images = stores.images
         self._registry = registry
-        self._keys = ArtifactStore(stores.locks, stores.jobs, stores.artifacts)
+        self._artifacts = ArtifactStore(stores.locks, stores.jobs, stores.artifacts)
         self._inferences = Inferences(self._results, triton)
         self._turns = Turns(settings.service_concurrency)
 
@@ -143,9 +143,9 @@ class Execution:
         if not artifacts:
             return ()
         request, size = claimed.job.request, sum(len(artifact.data) for artifact in artifacts)
-        claimed.grip = await stack.enter_async_context(self._keys.held(request, _WAIT_S, size))
+        claimed.artifact_lock = await stack.enter_async_context(self._artifacts.held(request, _WAIT_S, size))
         await claimed.confirm()
-        return await self._keys.store(claimed.grip, request, artifacts)
+        return await self._artifacts.store(claimed.artifact_lock, request, artifacts)
 
     def _pipeline(self, job: Job) -> Pipeline:
         pipeline = self._registry.get(job.request.pipeline)
@@ -257,8 +257,8 @@ class Attempts:
 
     async def _finish(self, claimed: ClaimedJob, outcome: Outcome, entry: NewEntry | None = None) -> None:
         await self._tell(claimed, lambda: self._jobs.finish(_with_lock(claimed, outcome), outcome, entry))
-        if claimed.grip and outcome.artifacts:
-            claimed.grip.state = "spent"
+        if claimed.artifact_lock and outcome.artifacts:
+            claimed.artifact_lock.state = "spent"
         self._tasks.ended(claimed.job, outcome)
         self._log_end(claimed.job, outcome)
         try:
@@ -307,5 +307,5 @@ class Attempts:
 
 def _with_lock(claimed: ClaimedJob, outcome: Outcome) -> Lease:
     """The lease, with the lock that its artifacts depend on."""
-    grip = claimed.grip
-    return replace(claimed.lease, lock=grip.lock.token) if grip and outcome.artifacts else claimed.lease
+    held = claimed.artifact_lock
+    return replace(claimed.lease, lock=held.lock.token) if held and outcome.artifacts else claimed.lease

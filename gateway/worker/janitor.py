@@ -38,7 +38,7 @@ class Removals:
     def __init__(self, stores: Stores) -> None:
         self._jobs = stores.jobs
         self._photos = stores.photos
-        self._keys = ArtifactStore(stores.locks, stores.jobs, stores.artifacts)
+        self._artifacts = ArtifactStore(stores.locks, stores.jobs, stores.artifacts)
 
     async def tidy(self, job: Job, failure: Failure | None) -> None:
         """Remove what an ended job needs no more: its photo, and the artifacts of a failed job."""
@@ -78,7 +78,7 @@ class Removals:
                 await self._remove_inputs(job)
 
     async def recover(self, name: LockName) -> None:
-        """Remove what such a writer left; what S3 keeps of it stays. Raises ObjectsKeptError, InUseError."""
+        """Remove what a writer that died left under this name. Raises ObjectsKeptError for what stays, InUseError."""
         await self._remove_artifacts(name)
 
     async def _remove_inputs(self, job: Job) -> None:
@@ -94,9 +94,9 @@ class Removals:
 
         Returns the time, by the store's clock, from which on nobody else could write any. Raises ObjectsKeptError.
         """
-        async with self._keys.held(request, _WAIT_S) as grip:
-            await self._keys.sweep(grip)
-            return grip.lock.since
+        async with self._artifacts.held(request, _WAIT_S) as held:
+            await self._artifacts.sweep(held)
+            return held.lock.since
 
 
 _PAUSE_S = 5.0
