@@ -13,8 +13,8 @@ from gateway.cache.keys import ModelVersions
 from gateway.cache.results import Results
 from gateway.errors import PROBLEMS, Problem
 from gateway.inference import Inferences
+from gateway.jobs.job import QueueCounts
 from gateway.jobs.objects import Bucket
-from gateway.jobs.store import QueueCounts
 from gateway.limits.admission import Admission, Backlog
 from gateway.logs import get_logger
 from gateway.metrics.collector import MetricsPage, StoreCollector

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from gateway.errors import PROBLEMS
-from gateway.jobs.job import Job, Lease, NewJob, Outcome
+from gateway.jobs.job import Job, Lease, NewJob, Outcome, SubmittedJob, TenantCounts
 from gateway.jobs.outbox import OutboxMessage
-from gateway.jobs.store import REMOVAL_S, BadMessage, SubmittedJob, TenantCounts
+from gateway.jobs.store import REMOVAL_S, BadMessage
 from gateway.pipelines.outputs import Failure
 
 OUTPUT_TOPIC, WEBHOOK = "mask_output", "https://example.com/hook"

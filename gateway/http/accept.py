@@ -22,7 +22,17 @@ from gateway.intake.images import check_photo
 from gateway.intake.multipart import Part, PartParser
 from gateway.intake.requests import FILES, JobRequest, upload_name, upload_parameters
 from gateway.intake.submissions import IMAGE_PARTS, check_form, check_media_type, start_check
-from gateway.jobs.job import ImageReference, Job, NewJob, Outcome, fingerprint, outcome_of, upload_source
+from gateway.jobs.job import (
+    ImageReference,
+    Job,
+    JobFilter,
+    NewJob,
+    Outcome,
+    SubmittedJob,
+    fingerprint,
+    outcome_of,
+    upload_source,
+)
 from gateway.jobs.objects import (
     LONGEST_BATCH_S,
     UPLOAD_PIPELINE,
@@ -33,7 +43,6 @@ from gateway.jobs.objects import (
     photo_key,
     with_original,
 )
-from gateway.jobs.store import JobFilter, SubmittedJob
 from gateway.limits.admission import Claim
 from gateway.limits.sharing import visit_of
 from gateway.logs import get_logger

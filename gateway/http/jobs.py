@@ -44,10 +44,9 @@ from gateway.http.openapi import (
 from gateway.http.schemas import COMPLETED, QUEUED, JobPage, JobSummary, JobView, Resent
 from gateway.intake.requests import DEFAULT_PIPELINE, JobFields, JobRequest, job_request
 from gateway.intake.submissions import JSON, read_submission
-from gateway.jobs.job import ID_CHARACTERS, Job, JobState, StoredArtifact
+from gateway.jobs.job import ID_CHARACTERS, Job, JobFilter, JobState, StoredArtifact
 from gateway.jobs.objects import Bucket, ObjectMissingError, StoredObject, is_of_tenant
 from gateway.jobs.outbox import Link, job_view
-from gateway.jobs.store import JobFilter
 from gateway.limits.sharing import visit_of
 from gateway.pipelines.outputs import MEDIA_TYPES
 from gateway.pipelines.registry import Pipeline

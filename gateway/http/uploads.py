@@ -33,9 +33,8 @@ from gateway.http.schemas import EXAMPLE_ID, Count, Described, Id, JobError, err
 from gateway.intake.bodies import check_length, check_plain, encoding_of
 from gateway.intake.requests import FILE, FILES, Upload, upload_request
 from gateway.intake.submissions import check_form
-from gateway.jobs.job import Job, JobState, Outcome, StoredArtifact, file_name, is_upload
+from gateway.jobs.job import Job, JobFilter, JobState, Outcome, StoredArtifact, file_name, is_upload
 from gateway.jobs.objects import BLURRED, ORIGINAL, UPLOAD_PIPELINE, image_of
-from gateway.jobs.store import JobFilter
 from gateway.limits.admission import ends_in_s
 from gateway.limits.sharing import visit_of
 from gateway.pipelines.outputs import HIDDEN, Answer, BlurDone, ObjectFound

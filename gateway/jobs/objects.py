@@ -18,8 +18,8 @@ from uuid import UUID
 import anyio
 
 from gateway.errors import Problem
-from gateway.jobs.job import NewJob, StoredArtifact, is_upload
-from gateway.jobs.store import ArtifactLock, ArtifactLocks, JobFilter, JobStore, LockName
+from gateway.jobs.job import ArtifactLock, JobFilter, LockName, NewJob, StoredArtifact, is_upload
+from gateway.jobs.store import ArtifactLocks, JobStore
 from gateway.pipelines.outputs import Artifact
 from gateway.timing import Backoff
 from vision.photo import inspect

@@ -1,21 +1,34 @@
-"""What keeps jobs, dead letters and the locks on the names of artifacts: PostgreSQL or memory."""
+"""What PostgreSQL and memory must do: keep jobs, dead letters, and locks on the names of artifacts."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from typing_extensions import override
 
 from gateway.cache.cache import NewEntry
 from gateway.errors import PROBLEMS
-from gateway.jobs.job import Job, JobState, Lease, NewJob, Outcome, Waiting
+from gateway.jobs.job import (
+    ArtifactLock,
+    Job,
+    JobFilter,
+    Lease,
+    LockName,
+    NewJob,
+    Outcome,
+    QueueCounts,
+    Recent,
+    Standing,
+    SubmittedJob,
+    TenantCounts,
+    Waiting,
+)
 from gateway.jobs.outbox import OutboxMessage
 from gateway.pipelines.outputs import Failure
 
 CANCELLED = Outcome(failure=Failure("cancelled", PROBLEMS["cancelled"].example))
-RECENT_S = 60
 LIVE_LEASES = 3
 """A worker counts as dead if it has not renewed its leases for so many times LEASE_S."""
 LATE_WRITES_S = 30.0
@@ -32,17 +45,6 @@ def exhausted(attempts: int) -> Outcome:
 
 
 @dataclass(frozen=True)
-class SubmittedJob:
-    """What became of a submitted job: `created`; `known`, the same request came before; `conflict`, its id did.
-
-    `job` is the one that is kept: the earlier one where it was not created.
-    """
-
-    job: Job
-    result: Literal["created", "known", "conflict"]
-
-
-@dataclass(frozen=True)
 class BadMessage:
     """A message that no job could be made of, as it came; `origin` is its topic/partition/offset.
 
@@ -55,77 +57,6 @@ class BadMessage:
     failure: Failure
     outbox_message: OutboxMessage
     attempts: int = 1
-
-
-@dataclass(frozen=True)
-class JobFilter:
-    """Which jobs of a tenant to list, the newest first; `before` is the `sequence` where the page before ended.
-
-    Without `deleting`, none of those that are being deleted.
-    """
-
-    state: JobState | None = None
-    user_id: str | None = None
-    request_id: str | None = None
-    pipeline: str | None = None
-    before: int | None = None
-    limit: int = 50
-    tenant: str = ""
-    batch_id: UUID | None = None
-    deleting: bool = False
-
-
-@dataclass(frozen=True)
-class QueueCounts:
-    """Jobs by state, and the inferences that live workers can have under way."""
-
-    queued: int
-    running: int
-    workers: int
-
-
-@dataclass(frozen=True)
-class TenantCounts:
-    """A tenant's `queued` jobs; and how many `tenants` have unfinished ones, this tenant always included."""
-
-    queued: int
-    tenants: int
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Jobs that are not over, and the age of the oldest: `queued` since it came, `running` since its attempt began.
-
-    `failing` counts the jobs whose objects S3 has refused to remove.
-    """
-
-    queued: Waiting = field(default_factory=Waiting)
-    running: Waiting = field(default_factory=Waiting)
-    deleting: Waiting = field(default_factory=Waiting)
-    failing: int = 0
-
-
-@dataclass(frozen=True)
-class Recent:
-    """Jobs that ended within the last RECENT_S seconds.
-
-    `latency_s` is the mean time of the completed ones from their coming to their end.
-    """
-
-    completed: int
-    failed: int
-    latency_s: float | None
-
-    @property
-    def per_second(self) -> float:
-        """How many ended in a second."""
-        return (self.completed + self.failed) / RECENT_S
-
-    @property
-    def success_rate(self) -> float | None:
-        """Share of them that completed; None where none ended."""
-        ended = self.completed + self.failed
-        return self.completed / ended if ended else None
 
 
 Ended = Callable[[Job, Outcome], None]
@@ -296,29 +227,6 @@ class NoDeadLetters(DeadLetters):
     @override
     async def prune(self, days: int) -> int:
         return 0
-
-
-@dataclass(frozen=True)
-class LockName:
-    """The name of a request, and what the keys of its job's artifacts begin with."""
-
-    tenant: str
-    user_id: str
-    request_id: str
-    prefixes: tuple[str, ...] = field(compare=False)
-
-
-@dataclass(frozen=True)
-class ArtifactLock:
-    """A locked name. The token is new each time; `since` is by the store's clock.
-
-    `inherited` where the one who had it before did not release it, and may have left objects.
-    """
-
-    name: LockName
-    token: UUID
-    since: datetime
-    inherited: bool = False
 
 
 class ArtifactLocks(Protocol):

@@ -17,15 +17,17 @@ from gateway.jobs.job import (
     Callback,
     ImageReference,
     Job,
+    JobFilter,
     NewJob,
     Outcome,
+    SubmittedJob,
     check_id,
     dead_letter_origin,
     fingerprint,
 )
 from gateway.jobs.objects import Bucket, ObjectMissingError, photo_key
 from gateway.jobs.outbox import OutboxMessage
-from gateway.jobs.store import BadMessage, DeadLetters, JobFilter, JobStore, SubmittedJob
+from gateway.jobs.store import BadMessage, DeadLetters, JobStore
 from gateway.logs import trace_id_of
 from gateway.metrics.instruments import TaskMetrics
 from gateway.pipelines.outputs import Failure

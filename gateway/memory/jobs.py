@@ -11,7 +11,19 @@ from uuid import UUID, uuid4
 from typing_extensions import override
 
 from gateway.cache.cache import NewEntry
-from gateway.jobs.job import Job, Lease, NewJob, Outcome
+from gateway.jobs.job import (
+    RECENT_S,
+    Job,
+    JobFilter,
+    Lease,
+    NewJob,
+    Outcome,
+    QueueCounts,
+    Recent,
+    Standing,
+    SubmittedJob,
+    TenantCounts,
+)
 from gateway.jobs.objects import LockLostError
 from gateway.jobs.store import (
     CANCELLED,
@@ -19,18 +31,11 @@ from gateway.jobs.store import (
     LATE_WRITES_S,
     LIVE_LEASES,
     LONGEST_PAUSE_S,
-    RECENT_S,
     REMOVAL_S,
     WORK,
     BadMessage,
     Ended,
-    JobFilter,
     JobStore,
-    QueueCounts,
-    Recent,
-    Standing,
-    SubmittedJob,
-    TenantCounts,
     exhausted,
 )
 from gateway.memory.objects import Endings, MemoryArtifactLocks

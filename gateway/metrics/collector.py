@@ -10,9 +10,9 @@ from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from gateway.cache.cache import ALL_DAYS, Cache, CacheStats
-from gateway.jobs.job import CallbackKind, Waiting
+from gateway.jobs.job import CallbackKind, Standing, Waiting
 from gateway.jobs.outbox import Outbox
-from gateway.jobs.store import DeadLetters, JobStore, Standing
+from gateway.jobs.store import DeadLetters, JobStore
 from gateway.metrics.instruments import KINDS, Instruments
 from gateway.timing import answer_within
 

@@ -21,8 +21,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from gateway.jobs.job import CallbackKind, Job, Outcome
-from gateway.jobs.store import SubmittedJob
+from gateway.jobs.job import CallbackKind, Job, Outcome, SubmittedJob
 from gateway.pipelines.outputs import InferenceResult
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST

@@ -10,22 +10,23 @@ from typing_extensions import override
 
 from gateway.cache.cache import NewEntry
 from gateway.errors import Problem
-from gateway.jobs.job import Job, Lease, NewJob, Outcome, Waiting
-from gateway.jobs.objects import LockLostError
-from gateway.jobs.outbox import MessageMaker
-from gateway.jobs.store import (
-    LATE_WRITES_S,
-    LIVE_LEASES,
+from gateway.jobs.job import (
     RECENT_S,
-    BadMessage,
-    Ended,
+    Job,
     JobFilter,
+    Lease,
+    NewJob,
+    Outcome,
     QueueCounts,
     Recent,
     Standing,
     SubmittedJob,
     TenantCounts,
+    Waiting,
 )
+from gateway.jobs.objects import LockLostError
+from gateway.jobs.outbox import MessageMaker
+from gateway.jobs.store import LATE_WRITES_S, LIVE_LEASES, BadMessage, Ended
 from gateway.postgres.endings import Endings, PostgresRemovals
 from gateway.postgres.leases import PostgresLeases
 from gateway.postgres.pool import Pool

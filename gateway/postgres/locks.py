@@ -13,9 +13,9 @@ import asyncpg
 from typing_extensions import override
 
 from gateway.errors import Problem
-from gateway.jobs.job import NewJob
+from gateway.jobs.job import ArtifactLock, LockName, NewJob
 from gateway.jobs.objects import LockLostError
-from gateway.jobs.store import ArtifactLock, ArtifactLocks, LockName
+from gateway.jobs.store import ArtifactLocks
 from gateway.logs import get_logger
 from gateway.postgres.address import Address
 from gateway.postgres.connection import TRANSIENT, Connection, RefusedError, Row, cause, open_session

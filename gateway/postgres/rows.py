@@ -10,6 +10,7 @@ from gateway.jobs.job import (
     Callback,
     ImageReference,
     Job,
+    JobFilter,
     JobState,
     Lease,
     NewJob,
@@ -17,7 +18,6 @@ from gateway.jobs.job import (
     StoredArtifact,
     Waiting,
 )
-from gateway.jobs.store import JobFilter
 from gateway.pipelines.outputs import Failure
 from gateway.postgres.connection import Connection, Row
 

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import asyncpg
 
-from gateway.jobs.job import Job, NewJob
-from gateway.jobs.store import WORK, BadMessage, SubmittedJob
+from gateway.jobs.job import Job, NewJob, SubmittedJob
+from gateway.jobs.store import WORK, BadMessage
 from gateway.postgres.connection import Connection
 from gateway.postgres.dead_letters import add_message
 from gateway.postgres.endings import Endings

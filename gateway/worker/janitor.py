@@ -7,7 +7,7 @@ from datetime import datetime
 import anyio
 
 from gateway.errors import Problem
-from gateway.jobs.job import Job, NewJob, dead_letter_origin
+from gateway.jobs.job import Job, LockName, NewJob, dead_letter_origin
 from gateway.jobs.objects import (
     IN_SILENCE,
     LONGEST_BATCH_S,
@@ -18,7 +18,6 @@ from gateway.jobs.objects import (
     keys_of,
     owner_of,
 )
-from gateway.jobs.store import LockName
 from gateway.logs import get_logger
 from gateway.pipelines.outputs import Failure
 from gateway.settings import Settings

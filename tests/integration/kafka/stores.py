@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 from gateway.errors import Problem
-from gateway.jobs.job import NewJob, Outcome
-from gateway.jobs.store import BadMessage, JobFilter, JobStore, QueueCounts, SubmittedJob, TenantCounts
+from gateway.jobs.job import JobFilter, NewJob, Outcome, QueueCounts, SubmittedJob, TenantCounts
+from gateway.jobs.store import BadMessage, JobStore
 from gateway.kafka.ingestion import Ingestion
 from gateway.metrics.instruments import Instruments
 from gateway.pipelines.registry import build_registry

@@ -4,8 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from gateway.jobs.job import Callback, Outcome
-from gateway.jobs.store import JobFilter
+from gateway.jobs.job import Callback, JobFilter, Outcome
 from gateway.pipelines.outputs import Failure
 from gateway.settings.settings import MASK_TYPES
 from gateway.stores import open_postgres

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from gateway.errors import Problem
-from gateway.jobs.store import JobFilter
+from gateway.jobs.job import JobFilter
 from gateway.services import StoreProber
 from gateway.settings import Settings
 from gateway.stores import open_postgres, open_stores

@@ -11,9 +11,8 @@ from uuid import UUID
 import pytest
 from pydantic import SecretStr
 
-from gateway.jobs.job import Callback, Outcome, StoredArtifact
+from gateway.jobs.job import Callback, JobFilter, Outcome, StoredArtifact
 from gateway.jobs.outbox import Delivery, Lane, message_maker
-from gateway.jobs.store import JobFilter
 from gateway.metrics.instruments import Instruments
 from gateway.pipelines.outputs import Failure
 from gateway.settings import Settings

@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from gateway.jobs.job import Callback
-from gateway.jobs.store import WORK, JobFilter
+from gateway.jobs.job import Callback, JobFilter
+from gateway.jobs.store import WORK
 from gateway.postgres.connection import MigrationError
 from gateway.postgres.database import known_migrations, prepare
 from gateway.postgres.schema import OWN, RELEASED, SEEDS, Names

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from gateway.jobs.store import JobFilter
+from gateway.jobs.job import JobFilter
 from gateway.kafka.ingestion import make_topics
 from gateway.settings import Settings
 from tests.integration.gateway.photos import encode, noise

@@ -14,9 +14,8 @@ from gateway.cache.keys import Work
 from gateway.errors import Problem
 from gateway.http.accept import accept
 from gateway.intake.requests import JobRequest
-from gateway.jobs.job import Lease, Outcome
+from gateway.jobs.job import Lease, Outcome, SubmittedJob
 from gateway.jobs.objects import ArtifactStore, Bucket, InUseError, StoredObject
-from gateway.jobs.store import SubmittedJob
 from gateway.pipelines.outputs import Artifact
 from gateway.services import Services
 from gateway.worker.janitor import Removals

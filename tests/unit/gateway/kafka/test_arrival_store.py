@@ -10,9 +10,9 @@ from uuid import uuid4
 import pytest
 
 from gateway.http.schemas import tiny_png
-from gateway.jobs.job import Outcome
+from gateway.jobs.job import JobFilter, Outcome
 from gateway.jobs.outbox import OutboxMessage, by_key, message_maker
-from gateway.jobs.store import BadMessage, JobFilter
+from gateway.jobs.store import BadMessage
 from gateway.kafka.messages import Arrival, ArrivalStore, Message, MessageReader
 from gateway.metrics.instruments import Instruments
 from gateway.pipelines.outputs import Failure
