@@ -9,9 +9,9 @@ from typing import Literal
 from gateway.cache.cache import CachedResult
 from gateway.cache.keys import Work
 from gateway.cache.results import Reservation, Results
-from gateway.deadlines import Deadline
 from gateway.errors import Problem
-from gateway.results import Failure, InferenceResult, Stopwatch
+from gateway.pipelines.outputs import Failure, InferenceResult
+from gateway.timing import Deadline, Stopwatch
 from gateway.triton import Triton
 
 

@@ -11,12 +11,10 @@ from starlette.requests import Request
 from gateway.access.authentication import Authentication
 from gateway.cache.keys import ModelVersions
 from gateway.cache.results import Results
-from gateway.callbacks.senders import check_callbacks
-from gateway.deadlines import Deadline, Remembered, answer_within
 from gateway.errors import PROBLEMS, Problem
 from gateway.inference import Inferences
+from gateway.jobs.job import QueueCounts
 from gateway.jobs.objects import Bucket
-from gateway.jobs.store import QueueCounts
 from gateway.limits.admission import Admission, Backlog
 from gateway.logs import get_logger
 from gateway.metrics.collector import MetricsPage, StoreCollector
@@ -24,7 +22,9 @@ from gateway.metrics.instruments import Instruments
 from gateway.pipelines.registry import Pipeline
 from gateway.settings import Settings
 from gateway.stores import Stores, open_stores
+from gateway.timing import Deadline, Remembered, answer_within
 from gateway.triton import ModelState, Triton, connect
+from gateway.worker.webhooks import check_callbacks
 from gateway.worker.worker import Worker
 
 _FRESH_S = 1.0

@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from gateway.access.audit import AuditLog, FileAudit
 from gateway.access.keys import FileKeys, KeyStore
 from gateway.cache.cache import Cache, NullCache
-from gateway.jobs.artifacts import ArtifactLocks
-from gateway.jobs.dead_letters import DeadLetters, NoDeadLetters
 from gateway.jobs.objects import Bucket
-from gateway.jobs.outbox import MessageMaker, Outbox
-from gateway.jobs.outbox_messages import Links, by_job, by_key, message_maker
-from gateway.jobs.store import Ended, JobStore, Signals, unheard
+from gateway.jobs.outbox import Links, MessageMaker, Outbox, by_job, by_key, message_maker
+from gateway.jobs.store import ArtifactLocks, DeadLetters, Ended, JobStore, NoDeadLetters, unheard
 from gateway.logs import get_logger
 from gateway.memory.cache import MemoryCache
 from gateway.memory.jobs import MemoryJobs
@@ -30,6 +27,7 @@ from gateway.postgres.pool import listening, open_pool
 from gateway.s3.bucket import open_buckets
 from gateway.s3.images import S3Images
 from gateway.settings import Settings, SettingsError
+from gateway.supervision import Signals
 
 _PHOTOS_SHARE = 0.75
 """Photos may take so much of the memory; the rest is for masks, so that the jobs of those photos can end."""

@@ -1,7 +1,9 @@
-"""Supervised tasks: loops that should never end, run again after each failure; and the signals that end them."""
+"""Loops that should never end, run again after each failure; what wakes them; and the signals that end them."""
 
+import asyncio
 import signal
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -11,7 +13,7 @@ import anyio
 
 from gateway.errors import Problem
 from gateway.logs import get_logger
-from gateway.retry import Backoff
+from gateway.timing import Backoff
 
 _BACKOFF = Backoff(0.2, 5.0)
 
@@ -86,8 +88,60 @@ async def keep_running(task: Supervised) -> None:
         await anyio.sleep(heartbeat.pause_s)
 
 
+class Subscription:
+    """Remembers one change until it is waited for."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+
+    def notify(self) -> None:
+        """Wake whoever waits, or the next who will."""
+        self._changed.set()
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Whether there was a change since the last wait, or comes one within the time.
+
+        Not with asyncio.wait_for, which before Python 3.12 forgets a cancellation that comes together with the change.
+        """
+        with anyio.move_on_after(timeout_s):
+            await self._changed.wait()
+            self._changed.clear()
+            return True
+        return False
+
+
+class Signals:
+    """Topics and their subscribers; a change that nobody subscribed to is forgotten."""
+
+    def __init__(self) -> None:
+        self._subscriptions: dict[str, set[Subscription]] = defaultdict(set)
+
+    @contextmanager
+    def subscribe(self, topic: str) -> Iterator[Subscription]:
+        """Hear of a topic's changes for as long as the context lasts."""
+        subscription = Subscription()
+        self._subscriptions[topic].add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._subscriptions[topic].discard(subscription)
+            if not self._subscriptions[topic]:
+                del self._subscriptions[topic]
+
+    def notify(self, topic: str) -> None:
+        """Tell a topic's subscribers."""
+        for subscription in self._subscriptions.get(topic, ()):
+            subscription.notify()
+
+    def notify_all(self) -> None:
+        """Tell everybody to look again, as after a lost connection."""
+        for subscriptions in self._subscriptions.values():
+            for subscription in subscriptions:
+                subscription.notify()
+
+
 def stop_signals() -> tuple[signal.Signals, ...]:
-    """SIGTERM, whatever was ignored at the start; SIGINT and the end of the terminal, unless they were.
+    """SIGTERM in any case; SIGINT, and SIGHUP at the end of the terminal, unless they were ignored at the start.
 
     A script's shell has SIGINT ignored in what it starts in the background, and nohup(1) has SIGHUP.
     """

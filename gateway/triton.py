@@ -13,12 +13,11 @@ from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.grpc.service_pb2 import ModelInferRequest, ModelInferResponse
 from tritonclient.utils import InferenceServerException
 
-from gateway.deadlines import Deadline
 from gateway.errors import PROBLEMS, Problem
 from gateway.logs import get_logger
-from gateway.results import Artifact, InferenceResult
-from gateway.retry import Backoff
+from gateway.pipelines.outputs import Artifact, InferenceResult
 from gateway.settings import Settings
+from gateway.timing import Backoff, Deadline
 
 _MAX_MESSAGE_BYTES = 2**31 - 1
 CHANNEL = (

@@ -28,9 +28,10 @@ from deploy.embedded.folders import Folders
 from deploy.embedded.postgres import Postgres
 from deploy.embedded.supervisor import ServiceSupervisor
 from gateway.jobs.job import ImageReference, Lease, NewJob, Outcome
-from gateway.jobs.store import WORK, JobStore, Signals
+from gateway.jobs.store import WORK, JobStore
 from gateway.settings import Settings
 from gateway.stores import open_postgres
+from gateway.supervision import Signals
 
 FLOOD, GUEST = "acme", "globex"
 LEASE_S = 600.0

@@ -8,7 +8,7 @@ import anyio
 import numpy as np
 
 from gateway.cache.cache import ALL_DAYS, Cache, CachedResult, CacheHit, CacheKey, NewEntry, Similarity
-from gateway.results import Artifact, Failure
+from gateway.pipelines.outputs import Artifact, Failure
 
 HOUR_S = 3600.0
 RESULT = {"status": "completed", "note": "a\0b", "faces": [{"regions": [{"number": 1}, {"number": 2}]}]}

@@ -19,11 +19,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from gateway.jobs.dead_letters import BadMessage, DeadLetters
-from gateway.jobs.job import ImageReference, Lease, NewJob, Outcome, StoredArtifact
+from gateway.jobs.job import ImageReference, JobFilter, Lease, NewJob, Outcome, StoredArtifact
 from gateway.jobs.outbox import Outbox, OutboxMessage
-from gateway.jobs.store import LATE_WRITES_S, JobFilter, JobStore
-from gateway.results import Failure
+from gateway.jobs.store import LATE_WRITES_S, BadMessage, DeadLetters, JobStore
+from gateway.pipelines.outputs import Failure
 from gateway.settings import Settings
 from tests.outboxes import take_due
 from tests.queue_model import Model, announce

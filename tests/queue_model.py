@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from gateway.errors import PROBLEMS
-from gateway.jobs.dead_letters import BadMessage
-from gateway.jobs.job import Job, Lease, NewJob, Outcome
+from gateway.jobs.job import Job, Lease, NewJob, Outcome, SubmittedJob, TenantCounts
 from gateway.jobs.outbox import OutboxMessage
-from gateway.jobs.store import REMOVAL_S, Submission, TenantCounts
-from gateway.results import Failure
+from gateway.jobs.store import REMOVAL_S, BadMessage
+from gateway.pipelines.outputs import Failure
 
 OUTPUT_TOPIC, WEBHOOK = "mask_output", "https://example.com/hook"
 Sent = tuple[str, bytes]
@@ -104,7 +103,7 @@ class Model:
             self.end(job, request.outcome)
         return request.id, "created"
 
-    def check_submissions(self, requests: Sequence[NewJob], submissions: Sequence[Submission]) -> None:
+    def check_submissions(self, requests: Sequence[NewJob], submissions: Sequence[SubmittedJob]) -> None:
         expected = [self.submit(request) for request in requests]
         assert [(submission.job.id, submission.result) for submission in submissions] == expected
 

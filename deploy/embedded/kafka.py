@@ -12,7 +12,7 @@ from deploy.embedded import StackError
 from deploy.embedded.rights import Rights, servers_of
 from deploy.embedded.s3 import connect
 from deploy.embedded.service import Service, installed_binary
-from gateway.kafka.consumer import make_topics
+from gateway.kafka.ingestion import make_topics
 from gateway.settings import Settings
 
 BUCKET = "maskwright-kafka"

@@ -17,10 +17,10 @@ from starlette.requests import Request
 from gateway.access.callers import LOCAL, OPERATE, READ, Caller, RateLimits, allowed
 from gateway.access.keys import PREFIX, KeyStore, KnownKeys
 from gateway.access.tokens import Tokens
-from gateway.deadlines import answer_within
 from gateway.errors import Problem
 from gateway.hosts import is_loopback
 from gateway.settings import Settings, SettingsError
+from gateway.timing import answer_within
 
 _KEY_HEADER = "X-API-Key"
 _PROXY_HEADERS = ("forwarded", "via", "x-forwarded-for", "x-real-ip")

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 
 from typing_extensions import override
 
-from gateway.results import Artifact, Failure
+from gateway.pipelines.outputs import Artifact, Failure
 
 Status = Literal["SUCCESS", "FAILURE"]
 ALL_DAYS = 1_000_000

@@ -11,11 +11,11 @@ from weakref import WeakValueDictionary
 
 from gateway.cache.cache import Cache, CachedResult, CacheHit, CacheKey, NewEntry, Similarity
 from gateway.cache.keys import ModelVersions, Work, key_of, similarity_of
-from gateway.deadlines import Deadline
 from gateway.errors import Problem
 from gateway.logs import get_logger
-from gateway.results import Failure, InferenceResult
+from gateway.pipelines.outputs import Failure, InferenceResult
 from gateway.settings import Settings
+from gateway.timing import Deadline
 
 _SHARED = frozenset({"triton_unavailable", "inference_failed"})
 """Problems that the next request would only meet after the same wait."""

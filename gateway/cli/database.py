@@ -18,12 +18,10 @@ import typer
 from gateway.access.audit import AuditEntry, AuditFilter, AuditLog, FileAudit
 from gateway.access.callers import OPERATE, READ, WRITE, run_scope
 from gateway.access.keys import ApiKey, FileKeys, KeyStore, new_key
-from gateway.callbacks.signature import Signer
 from gateway.cli.jobs import age
 from gateway.cli.main import exit_on_bad_settings, shell_settings
 from gateway.cli.options import Json
 from gateway.errors import Problem
-from gateway.jobs.outbox_messages import timestamp
 from gateway.pipelines.registry import known_pipelines
 from gateway.postgres.access import PostgresAudit, PostgresKeys
 from gateway.postgres.connection import MigrationError
@@ -32,6 +30,8 @@ from gateway.postgres.pool import open_pool
 from gateway.settings import Settings, SettingsError
 from gateway.settings.fields import is_tenant
 from gateway.terminal import cell, complain, print_json, say, screen, table
+from gateway.timing import timestamp
+from gateway.worker.webhooks import Signer
 
 T = TypeVar("T")
 

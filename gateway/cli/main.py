@@ -144,7 +144,7 @@ def serve(
 
 def worker() -> None:
     """Work on jobs in the foreground; PostgreSQL, S3 and Triton must run elsewhere."""
-    from gateway.worker.process import main  # noqa: PLC0415 other commands need no worker
+    from gateway.worker.worker import main  # noqa: PLC0415 other commands need no worker
 
     main()
 

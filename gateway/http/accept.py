@@ -15,7 +15,6 @@ from starlette.requests import Request
 from gateway.access.callers import Caller, caller_of, run_scope
 from gateway.cache.cache import CacheHit
 from gateway.cache.keys import Work
-from gateway.deadlines import Deadline, Pace
 from gateway.errors import Problem
 from gateway.http.middleware import trace_id_of
 from gateway.intake.bodies import FIRST_BYTES, LEAST_RATE, Room, check_length, pieces, read_body, too_large
@@ -23,24 +22,34 @@ from gateway.intake.images import check_photo
 from gateway.intake.multipart import Part, PartParser
 from gateway.intake.requests import FILES, JobRequest, upload_name, upload_parameters
 from gateway.intake.submissions import IMAGE_PARTS, check_form, check_media_type, start_check
-from gateway.jobs.artifacts import ArtifactStore, InUseError
-from gateway.jobs.job import ImageReference, Job, NewJob, Outcome, fingerprint, outcome_of
+from gateway.jobs.job import (
+    ImageReference,
+    Job,
+    JobFilter,
+    NewJob,
+    Outcome,
+    SubmittedJob,
+    fingerprint,
+    outcome_of,
+    upload_source,
+)
 from gateway.jobs.objects import (
     LONGEST_BATCH_S,
     UPLOAD_PIPELINE,
+    ArtifactStore,
     Bucket,
+    InUseError,
     parameters_key,
     photo_key,
-    upload_source,
     with_original,
 )
-from gateway.jobs.store import JobFilter, Submission
 from gateway.limits.admission import Claim
 from gateway.limits.sharing import visit_of
 from gateway.logs import get_logger
-from gateway.results import Artifact, Failure, Stopwatch
+from gateway.pipelines.outputs import Artifact, Failure
 from gateway.s3.images import check_owner
 from gateway.services import Services, services_of
+from gateway.timing import Deadline, Pace, Stopwatch
 
 T = TypeVar("T")
 
@@ -76,7 +85,7 @@ async def read_wanted(
     return await read_body(request, services, lambda body: parse(body, kind), check_start)
 
 
-async def accept(services: Services, caller: Caller, wanted: JobRequest, trace_id: str) -> Submission:
+async def accept(services: Services, caller: Caller, wanted: JobRequest, trace_id: str) -> SubmittedJob:
     """The job, newly made or known from before.
 
     Raises Problem `scope_missing`, `queue_full`, `idempotency_conflict`, `storage_unavailable`, `store_unavailable`;
@@ -97,7 +106,7 @@ async def accept(services: Services, caller: Caller, wanted: JobRequest, trace_i
     return submission
 
 
-async def submit_job(request: Request, wanted: JobRequest) -> Submission:
+async def submit_job(request: Request, wanted: JobRequest) -> SubmittedJob:
     """The same for what an address was asked; the request counts as waiting until it is answered."""
     services = services_of(request)
     with services.admission.place(visit_of(request)):
@@ -130,7 +139,7 @@ async def _has_to_wait(services: Services, job: NewJob) -> bool:
     return any(not before.finished for before in newest)
 
 
-async def _queued(services: Services, job: NewJob, photo: bytes | None) -> Submission:
+async def _queued(services: Services, job: NewJob, photo: bytes | None) -> SubmittedJob:
     """Photo and large parameters first: a job that can be claimed must find them.
 
     Where the database does not answer, it may still have kept the job: so photo and parameters stay then.
@@ -165,7 +174,7 @@ def _are_large(services: Services, parameters: str) -> bool:
     return len(parameters) > (_MOST_KEPT if services.stores.durable else _MOST_REMEMBERED)
 
 
-async def _answered(services: Services, job: NewJob, photo: bytes) -> Submission | None:
+async def _answered(services: Services, job: NewJob, photo: bytes) -> SubmittedJob | None:
     """The job, ended at once, where the cache has its result; None where there is none, or the job has to be queued.
 
     A known result needs neither room in the queue nor the photo.
@@ -188,7 +197,7 @@ async def _answered(services: Services, job: NewJob, photo: bytes) -> Submission
 
 async def _end_at_once(
     services: Services, job: NewJob, artifacts: Sequence[Artifact], hit: CacheHit, watch: Stopwatch
-) -> Submission | None:
+) -> SubmittedJob | None:
     """Write artifacts and keep the job, while nobody else writes under its name; None where another job has the name.
 
     Where another job gets the name meanwhile, or the database does not answer, the artifacts stay behind: the next

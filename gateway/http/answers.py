@@ -11,8 +11,8 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from gateway.errors import Problem
+from gateway.pipelines.outputs import Artifact, InferenceResult, media_type
 from gateway.pipelines.registry import Pipeline
-from gateway.results import Artifact, InferenceResult, media_type
 
 _MOST = 64
 """Media ranges that are read. The 64 KiB of a head may hold 20,000, which would block the event loop for 40 ms."""

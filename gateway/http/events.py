@@ -15,10 +15,11 @@ from gateway.http.openapi import COMPONENT, JOB_ERRORS, JOB_ID, TEXT, Addresses,
 from gateway.http.schemas import COMPLETED, QUEUED, EventTicket, JobView
 from gateway.intake.submissions import JSON
 from gateway.jobs.job import Job
-from gateway.jobs.outbox_messages import Link, timestamp
+from gateway.jobs.outbox import Link
 from gateway.limits.sharing import Visit, visit_of
 from gateway.services import Services, services_of
 from gateway.stores import Stores
+from gateway.timing import timestamp
 
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _KEEP_ALIVE = ": still here\n\n"

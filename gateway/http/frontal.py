@@ -40,11 +40,11 @@ from gateway.intake.requests import FRONTAL_PIPELINE, FrontalFields, JobRequest,
 from gateway.intake.submissions import JSON, query_fields, read_submission
 from gateway.jobs.job import Job, JobState, StoredArtifact
 from gateway.jobs.objects import Bucket, ObjectMissingError
-from gateway.jobs.outbox_messages import timestamp
-from gateway.pipelines.fields import known, validated
-from gateway.pipelines.findings import Answer, PhotoSize, RegionFound, Transform
+from gateway.pipelines.outputs import Answer, PhotoSize, RegionFound, Transform
 from gateway.pipelines.registry import Pipeline
+from gateway.pipelines.validation import known, validated
 from gateway.services import services_of
+from gateway.timing import timestamp
 
 Status = Literal["pending", "processing", "completed", "failed"]
 Point = tuple[float, float]

@@ -14,7 +14,6 @@ from starlette.responses import JSONResponse, Response
 
 from gateway.access.callers import caller_of
 from gateway.access.forwarded import base_of, location
-from gateway.deadlines import Deadline, answer_within
 from gateway.errors import Problem
 from gateway.http.accept import read_wanted, submit_job
 from gateway.http.answers import disposition
@@ -45,16 +44,16 @@ from gateway.http.openapi import (
 from gateway.http.schemas import COMPLETED, QUEUED, JobPage, JobSummary, JobView, Resent
 from gateway.intake.requests import DEFAULT_PIPELINE, JobFields, JobRequest, job_request
 from gateway.intake.submissions import JSON, read_submission
-from gateway.jobs.job import ID_CHARACTERS, Job, JobState, StoredArtifact
+from gateway.jobs.job import ID_CHARACTERS, Job, JobFilter, JobState, StoredArtifact
 from gateway.jobs.objects import Bucket, ObjectMissingError, StoredObject, is_of_tenant
-from gateway.jobs.outbox_messages import Link, job_view
-from gateway.jobs.store import JobFilter
+from gateway.jobs.outbox import Link, job_view
 from gateway.limits.sharing import visit_of
+from gateway.pipelines.outputs import MEDIA_TYPES
 from gateway.pipelines.registry import Pipeline
-from gateway.results import MEDIA_TYPES
 from gateway.services import services_of
 from gateway.stores import Stores
-from gateway.worker.removals import Removals
+from gateway.timing import Deadline, answer_within
+from gateway.worker.janitor import Removals
 
 _REMOVAL_S = 5.0
 """How long a caller waits for the object store; what it does not remove by then, a janitor does."""

@@ -19,7 +19,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.access.callers import owner_by_address
 from gateway.access.forwarded import problem_answer
-from gateway.deadlines import Pace
 from gateway.errors import Problem, note_problem, noted_problem
 from gateway.limits.admission import Admission
 from gateway.limits.sharing import VISIT, Visit
@@ -27,6 +26,7 @@ from gateway.logs import get_logger
 from gateway.logs import trace_id_of as parse_trace_id
 from gateway.metrics.instruments import OTHER, Instruments
 from gateway.services import Services
+from gateway.timing import Pace
 
 T = TypeVar("T")
 

@@ -16,9 +16,9 @@ from gateway.errors import MEDIA_TYPE, PROBLEMS, RETRIED, problem_fields
 from gateway.http.guard import Rule, guarded
 from gateway.http.schemas import RunSummary, tiny_png
 from gateway.intake.submissions import JSON, MULTIPART, query_fields
-from gateway.pipelines.fields import validated
-from gateway.pipelines.findings import Answer
+from gateway.pipelines.outputs import Answer
 from gateway.pipelines.registry import Pipeline
+from gateway.pipelines.validation import validated
 
 Responses = dict[int | str, dict[str, object]]
 Handler = Callable[[Request], Awaitable[Response]]

@@ -26,12 +26,12 @@ from gateway.http.openapi import (
     parameters_schema,
 )
 from gateway.http.schemas import Count, Id, JobError, Timestamp, error_of
-from gateway.jobs.dead_letters import DeadLetter
-from gateway.jobs.outbox_messages import timestamp
+from gateway.jobs.store import DeadLetter
 from gateway.metrics.instruments import MEDIA_TYPE
-from gateway.pipelines.findings import Answer
+from gateway.pipelines.outputs import Answer
 from gateway.pipelines.registry import Pipeline, Profile
 from gateway.services import services_of
+from gateway.timing import timestamp
 from gateway.triton import ModelState
 
 _ID = re.compile(r"[0-9]{1,18}")

@@ -10,7 +10,6 @@ from starlette.responses import Response
 
 from gateway.access.callers import caller_of
 from gateway.cache.keys import Work
-from gateway.deadlines import Deadline
 from gateway.http.answers import answer, check_accept, server_timing, single_types
 from gateway.http.middleware import request_id_of, while_connected
 from gateway.http.openapi import (
@@ -35,9 +34,10 @@ from gateway.intake.bodies import check_length, read_body
 from gateway.intake.images import check_photo, inline_photo
 from gateway.intake.submissions import JSON, check_media_type, read_submission, start_check
 from gateway.limits.sharing import Visit, visit_of
+from gateway.pipelines.outputs import InferenceResult
 from gateway.pipelines.registry import Pipeline, parameters_json, unknown_pipeline
-from gateway.results import InferenceResult, Stopwatch
 from gateway.services import Services, services_of
+from gateway.timing import Deadline, Stopwatch
 
 _SERVER_TIMING = {"Server-Timing": {"description": "Milliseconds of wait and infer.", "schema": TEXT}}
 _PARTS = {

@@ -1,6 +1,6 @@
 """What runs and jobs are answered with: pydantic models, whose fields have the examples of the API's description.
 
-`gateway.http.answers` and `gateway.jobs.outbox_messages` write these answers themselves: a run's may be
+`gateway.http.answers` and `gateway.jobs.outbox` write these answers themselves: a run's may be
 large, and a job's is also sent as a message.
 """
 
@@ -18,8 +18,17 @@ from pydantic_core import CoreSchema, core_schema
 from gateway.errors import PROBLEMS
 from gateway.jobs.job import CallbackKind, JobState
 from gateway.jobs.outbox import DeliveryState
-from gateway.pipelines.findings import Answer, BlurDone, FaceFound, Looked, ObjectFound, PersonFound, PhotoSize
-from gateway.results import Failure, media_type
+from gateway.pipelines.outputs import (
+    Answer,
+    BlurDone,
+    FaceFound,
+    Failure,
+    Looked,
+    ObjectFound,
+    PersonFound,
+    PhotoSize,
+    media_type,
+)
 
 EXAMPLE_ID = "6f1c0e4e-0d0e-4a57-8f2b-0f6a3c1e9d11"
 Id = Annotated[str, Field(json_schema_extra={"format": "uuid"}, examples=[EXAMPLE_ID])]

@@ -33,12 +33,11 @@ from gateway.http.schemas import EXAMPLE_ID, Count, Described, Id, JobError, err
 from gateway.intake.bodies import check_length, check_plain, encoding_of
 from gateway.intake.requests import FILE, FILES, Upload, upload_request
 from gateway.intake.submissions import check_form
-from gateway.jobs.job import Job, JobState, Outcome, StoredArtifact
-from gateway.jobs.objects import BLURRED, ORIGINAL, UPLOAD_PIPELINE, file_name, image_of, is_upload
-from gateway.jobs.store import JobFilter
+from gateway.jobs.job import Job, JobFilter, JobState, Outcome, StoredArtifact, file_name, is_upload
+from gateway.jobs.objects import BLURRED, ORIGINAL, UPLOAD_PIPELINE, image_of
 from gateway.limits.admission import ends_in_s
 from gateway.limits.sharing import visit_of
-from gateway.pipelines.findings import HIDDEN, Answer, BlurDone, ObjectFound
+from gateway.pipelines.outputs import HIDDEN, Answer, BlurDone, ObjectFound
 from gateway.pipelines.registry import Pipeline
 from gateway.services import services_of
 

@@ -8,12 +8,12 @@ from typing import Protocol, TypeVar
 
 from starlette.requests import Request
 
-from gateway.deadlines import Deadline, Pace
 from gateway.errors import Problem
 from gateway.fetching.codings import Decoder
 from gateway.limits.admission import Admission
 from gateway.limits.sharing import Visit, visit_of
 from gateway.settings import Settings
+from gateway.timing import Deadline, Pace
 
 T = TypeVar("T")
 

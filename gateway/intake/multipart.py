@@ -17,7 +17,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from gateway.errors import Problem
 from gateway.intake.images import HINT_BYTES, content_hint, photo_hint
-from gateway.pipelines.fields import MAX_TEXT_BYTES, too_much_beside
+from gateway.pipelines.validation import MAX_TEXT_BYTES, too_much_beside
 
 _PARAMETER = re.compile(
     rb"""

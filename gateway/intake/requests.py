@@ -13,10 +13,10 @@ from gateway.fetching.guard import check_url
 from gateway.intake.images import MAX_URL_CHARACTERS, Image, check_photo
 from gateway.intake.multipart import Part, PartParser, parse_multipart
 from gateway.intake.submissions import Submission, gather
-from gateway.jobs.job import ID_CHARACTERS, UNCOUNTED, Callback, ImageReference, check_id, fingerprint
-from gateway.jobs.objects import UPLOAD_PIPELINE, upload_source
-from gateway.pipelines.fields import known, validated
+from gateway.jobs.job import ID_CHARACTERS, UNCOUNTED, Callback, ImageReference, check_id, fingerprint, upload_source
+from gateway.jobs.objects import UPLOAD_PIPELINE
 from gateway.pipelines.registry import Pipeline, parameters_json, unknown_pipeline
+from gateway.pipelines.validation import known, validated
 from gateway.s3.images import parse_location
 from gateway.settings import Settings
 

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl
 from gateway.errors import Problem
 from gateway.intake.images import Image, content_hint, json_image, missing_image, photo_hint, s3_image, url_image
 from gateway.intake.multipart import check_form_start, parse_multipart
-from gateway.pipelines.fields import MAX_TEXT_BYTES, too_much_beside
+from gateway.pipelines.validation import MAX_TEXT_BYTES, too_much_beside
 from gateway.text import MAX_VALUES, read_json
 
 LARGE = 256 * 1024

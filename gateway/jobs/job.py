@@ -1,4 +1,4 @@
-"""A job, from the request to its outcome; what makes requests equal; ids and trace headers."""
+"""A job, from the request to its outcome; how jobs are looked for and counted; what makes requests equal."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from uuid import UUID
 
 from gateway.cache.cache import CachedResult
 from gateway.errors import Problem
-from gateway.results import Failure
+from gateway.pipelines.outputs import Failure
 
 JobState = Literal["queued", "running", "completed", "failed", "deleting"]
 FINISHED: frozenset[JobState] = frozenset({"completed", "failed"})
@@ -170,6 +170,115 @@ class Lease:
     lock: UUID | None = None
 
 
+@dataclass(frozen=True)
+class SubmittedJob:
+    """What became of a submitted job: `created`; `known`, the same request came before; `conflict`, its id did.
+
+    `job` is the one that is kept: the earlier one where it was not created.
+    """
+
+    job: Job
+    result: Literal["created", "known", "conflict"]
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """Which jobs of a tenant to list, the newest first; `before` is the `sequence` where the page before ended.
+
+    Without `deleting`, none of those that are being deleted.
+    """
+
+    state: JobState | None = None
+    user_id: str | None = None
+    request_id: str | None = None
+    pipeline: str | None = None
+    before: int | None = None
+    limit: int = 50
+    tenant: str = ""
+    batch_id: UUID | None = None
+    deleting: bool = False
+
+
+@dataclass(frozen=True)
+class LockName:
+    """The name of a request, and what the keys of its job's artifacts begin with."""
+
+    tenant: str
+    user_id: str
+    request_id: str
+    prefixes: tuple[str, ...] = field(compare=False)
+
+
+@dataclass(frozen=True)
+class ArtifactLock:
+    """A locked name. The token is new each time; `since` is by the store's clock.
+
+    `inherited` where the one who had it before did not release it, and may have left objects.
+    """
+
+    name: LockName
+    token: UUID
+    since: datetime
+    inherited: bool = False
+
+
+@dataclass(frozen=True)
+class QueueCounts:
+    """Jobs by state, and the inferences that live workers can have under way."""
+
+    queued: int
+    running: int
+    workers: int
+
+
+@dataclass(frozen=True)
+class TenantCounts:
+    """A tenant's `queued` jobs; and how many `tenants` have unfinished ones, this tenant always included."""
+
+    queued: int
+    tenants: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Jobs that are not over, and the age of the oldest: `queued` since it came, `running` since its attempt began.
+
+    `failing` counts the jobs whose objects S3 has refused to remove.
+    """
+
+    queued: Waiting = field(default_factory=Waiting)
+    running: Waiting = field(default_factory=Waiting)
+    deleting: Waiting = field(default_factory=Waiting)
+    failing: int = 0
+
+
+RECENT_S = 60
+"""How far back `Recent` looks."""
+
+
+@dataclass(frozen=True)
+class Recent:
+    """Jobs that ended within the last RECENT_S seconds.
+
+    `latency_s` is the mean time of the completed ones from their coming to their end.
+    """
+
+    completed: int
+    failed: int
+    latency_s: float | None
+
+    @property
+    def per_second(self) -> float:
+        """How many ended in a second."""
+        return (self.completed + self.failed) / RECENT_S
+
+    @property
+    def success_rate(self) -> float | None:
+        """Share of them that completed; None where none ended."""
+        ended = self.completed + self.failed
+        return self.completed / ended if ended else None
+
+
 def outcome_of(
     value: CachedResult, stored: tuple[StoredArtifact, ...], timings_ms: Mapping[str, float], *, cached: bool
 ) -> Outcome:
@@ -210,3 +319,30 @@ def check_id(field: str, value: str) -> str:
         if refused := _REFUSED.get(unicodedata.category(character)):
             raise Problem("invalid_parameters", f"{field}: must not hold {refused}")
     return value
+
+
+FROM_KAFKA, _FROM_UPLOAD = "kafka:", "upload:"
+"""How the sources of such jobs begin."""
+
+
+def dead_letter_origin(job: Job, failure: Failure | None) -> str | None:
+    """Where the message came from, if the job came as one and failed in vain: not by its sender's mistake."""
+    source = job.request.source
+    if failure is None or not source.startswith(FROM_KAFKA):
+        return None
+    return source.removeprefix(FROM_KAFKA) if Problem(failure.code, failure.detail).transient else None
+
+
+def upload_source(file_name: str) -> str:
+    """The source of a job that came as such a file."""
+    return f"{_FROM_UPLOAD}{file_name}"
+
+
+def is_upload(request: NewJob) -> bool:
+    """Whether a job came as a file."""
+    return request.source.startswith(_FROM_UPLOAD)
+
+
+def file_name(request: NewJob) -> str:
+    """The name of the file that an upload came as."""
+    return request.source.removeprefix(_FROM_UPLOAD)

@@ -1,24 +1,34 @@
-"""What keeps jobs: PostgreSQL or memory."""
+"""What PostgreSQL and memory must do: keep jobs, dead letters, and locks on the names of artifacts."""
 
-import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Protocol
 from uuid import UUID
 
-import anyio
+from typing_extensions import override
 
 from gateway.cache.cache import NewEntry
 from gateway.errors import PROBLEMS
-from gateway.jobs.dead_letters import BadMessage
-from gateway.jobs.job import Job, JobState, Lease, NewJob, Outcome, Waiting
-from gateway.results import Failure
+from gateway.jobs.job import (
+    ArtifactLock,
+    Job,
+    JobFilter,
+    Lease,
+    LockName,
+    NewJob,
+    Outcome,
+    QueueCounts,
+    Recent,
+    Standing,
+    SubmittedJob,
+    TenantCounts,
+    Waiting,
+)
+from gateway.jobs.outbox import OutboxMessage
+from gateway.pipelines.outputs import Failure
 
 CANCELLED = Outcome(failure=Failure("cancelled", PROBLEMS["cancelled"].example))
-RECENT_S = 60
 LIVE_LEASES = 3
 """A worker counts as dead if it has not renewed its leases for so many times LEASE_S."""
 LATE_WRITES_S = 30.0
@@ -35,85 +45,18 @@ def exhausted(attempts: int) -> Outcome:
 
 
 @dataclass(frozen=True)
-class Submission:
-    """What became of a submitted job: `created`; `known`, the same request came before; `conflict`, its id did.
+class BadMessage:
+    """A message that no job could be made of, as it came; `origin` is its topic/partition/offset.
 
-    `job` is the one that is kept: the earlier one where it was not created.
+    `attempts` counts how often it was read, as it says itself where it was sent again.
     """
 
-    job: Job
-    result: Literal["created", "known", "conflict"]
-
-
-@dataclass(frozen=True)
-class JobFilter:
-    """Which jobs of a tenant to list, the newest first; `before` is the `sequence` where the page before ended.
-
-    Without `deleting`, none of those that are being deleted.
-    """
-
-    state: JobState | None = None
-    user_id: str | None = None
-    request_id: str | None = None
-    pipeline: str | None = None
-    before: int | None = None
-    limit: int = 50
-    tenant: str = ""
-    batch_id: UUID | None = None
-    deleting: bool = False
-
-
-@dataclass(frozen=True)
-class QueueCounts:
-    """Jobs by state, and the inferences that live workers can have under way."""
-
-    queued: int
-    running: int
-    workers: int
-
-
-@dataclass(frozen=True)
-class TenantCounts:
-    """A tenant's `queued` jobs; and how many `tenants` have unfinished ones, this tenant always included."""
-
-    queued: int
-    tenants: int
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Jobs that are not over, and the age of the oldest: `queued` since it came, `running` since its attempt began.
-
-    `failing` counts the jobs whose objects S3 has refused to remove.
-    """
-
-    queued: Waiting = field(default_factory=Waiting)
-    running: Waiting = field(default_factory=Waiting)
-    deleting: Waiting = field(default_factory=Waiting)
-    failing: int = 0
-
-
-@dataclass(frozen=True)
-class Recent:
-    """Jobs that ended within the last RECENT_S seconds.
-
-    `latency_s` is the mean time of the completed ones from their coming to their end.
-    """
-
-    completed: int
-    failed: int
-    latency_s: float | None
-
-    @property
-    def per_second(self) -> float:
-        """How many ended in a second."""
-        return (self.completed + self.failed) / RECENT_S
-
-    @property
-    def success_rate(self) -> float | None:
-        """Share of them that completed; None where none ended."""
-        ended = self.completed + self.failed
-        return self.completed / ended if ended else None
+    origin: str
+    key: bytes | None
+    value: bytes
+    failure: Failure
+    outbox_message: OutboxMessage
+    attempts: int = 1
 
 
 Ended = Callable[[Job, Outcome], None]
@@ -124,21 +67,27 @@ def unheard(_job: Job, _outcome: Outcome) -> None:
     """Does nothing: nobody counts the jobs that the store ends."""
 
 
+WORK = "work"
+OUTBOX = "outbox"
+"""Topics beside the ids of jobs: a job is due; a delivery is due."""
+
+
 class JobStore(Protocol):
     """Jobs and their order. Invariants: one live lease a job; one outcome a job; nothing accepted is lost.
 
     Every method raises Problem `store_unavailable` where the database cannot be reached in time.
     """
 
-    async def submit(self, jobs: Sequence[NewJob], bad_messages: Sequence[BadMessage] = ()) -> list[Submission]:
+    async def submit(self, jobs: Sequence[NewJob], bad_messages: Sequence[BadMessage] = ()) -> list[SubmittedJob]:
         """Keep all or nothing; a (tenant, user_id, request_id) is kept once, a message's (origin, value) too."""
 
     async def claim(self, worker: str, limit: int, lease_s: float, after: str = "") -> list[Lease]:
-        """Take due jobs in turn: of the tenant with fewest running ones, of equals the next by name past `after`.
+        """Take due jobs, one tenant after the other: first of the tenant that has the fewest running ones.
 
-        Of a tenant by priority and age, and at most USER_CONCURRENCY of a user. `after` is whose job the same worker
-        took last. Jobs whose lease is over are taken again. One that was begun more than MAX_RETRIES + 1 times fails
-        with `attempts_exhausted` instead.
+        Of tenants that have equally many, the next by name after `after` comes first: the tenant whose job the same
+        worker took last. A tenant's jobs come by priority and age, at most USER_CONCURRENCY of one user at a time.
+        Jobs whose lease is over are taken again; one that was begun more than MAX_RETRIES + 1 times fails with
+        `attempts_exhausted` instead.
         """
 
     async def renew(self, worker: str, capacity: int, tokens: Sequence[UUID], lease_s: float) -> frozenset[UUID]:
@@ -184,7 +133,7 @@ class JobStore(Protocol):
         """What is not over, and for how long."""
 
     async def finished(self) -> int:
-        """How many jobs ended, perhaps a little while ago; among millions that takes a while to count."""
+        """How many jobs ended. The number may be a little old, because counting millions takes long."""
 
     async def recent(self) -> Recent:
         """What ended lately."""
@@ -199,7 +148,7 @@ class JobStore(Protocol):
         """Of each of these jobs that there is, whether it has ended for good: nobody can replay it."""
 
     async def remove(self, job_ids: Sequence[UUID], since: datetime | None = None) -> frozenset[UUID]:
-        """Note that their objects are gone, as looked for `since` then, or now; those that are forgotten now.
+        """Note that the objects of these jobs are gone, as of `since` or of now; return the jobs forgotten by that.
 
         A deleted job into whose objects a worker may still write is `removable` once more when none can.
         """
@@ -211,58 +160,86 @@ class JobStore(Protocol):
         """Delete some of the jobs that ended so long ago; how many, none when no more are left."""
 
 
-WORK = "work"
-OUTBOX = "outbox"
-"""Topics beside the ids of jobs: a job is due; a delivery is due."""
+@dataclass(frozen=True)
+class DeadLetter:
+    """An open entry: a message as it came, or a job (`job_id`) that used up its attempts."""
+
+    id: int
+    job_id: UUID | None
+    origin: str
+    failure: Failure
+    attempts: int
+    size: int
+    created_at: datetime
 
 
-class Subscription:
-    """Remembers one change until it is waited for."""
+class DeadLetters(Protocol):
+    """Open entries. Every method raises Problem `store_unavailable`."""
 
-    def __init__(self) -> None:
-        self._changed = asyncio.Event()
+    async def entries(self, limit: int, before: int | None = None) -> list[DeadLetter]:
+        """The newest first; `before` is the id where the page before ended."""
 
-    def notify(self) -> None:
-        """Wake whoever waits, or the next who will."""
-        self._changed.set()
+    async def standing(self) -> Waiting:
+        """How many are open."""
 
-    async def wait(self, timeout_s: float) -> bool:
-        """Whether there was a change since the last wait, or comes one within the time.
+    async def replay(self, entry_id: int) -> bool:
+        """Close an entry and work on it again: its job is queued anew, its message goes to the input topic again.
 
-        Not with asyncio.wait_for, which before Python 3.12 forgets a cancellation that comes together with the change.
+        False where there is no such open entry.
         """
-        with anyio.move_on_after(timeout_s):
-            await self._changed.wait()
-            self._changed.clear()
-            return True
+
+    async def replay_job(self, job_id: UUID, by: UUID) -> bool:
+        """Replay the open entry about a job, at a message's wish. False where there is none.
+
+        False also for a message that had an entry of this job replayed before; `by` is the id of the message's own job.
+        """
+
+    async def drop(self, entry_id: int) -> bool:
+        """Close an entry for good. False where there is no such open entry."""
+
+    async def prune(self, days: int) -> int:
+        """Remove some of the entries that were closed so long ago; how many, none when no more are left."""
+
+
+class NoDeadLetters(DeadLetters):
+    """There are none without PostgreSQL: without it, nothing comes from Kafka."""
+
+    @override
+    async def entries(self, limit: int, before: int | None = None) -> list[DeadLetter]:
+        return []
+
+    @override
+    async def standing(self) -> Waiting:
+        return Waiting()
+
+    @override
+    async def replay(self, entry_id: int) -> bool:
         return False
 
+    @override
+    async def replay_job(self, job_id: UUID, by: UUID) -> bool:
+        return False
 
-class Signals:
-    """Topics and their subscribers; a change that nobody subscribed to is forgotten."""
+    @override
+    async def drop(self, entry_id: int) -> bool:
+        return False
 
-    def __init__(self) -> None:
-        self._subscriptions: dict[str, set[Subscription]] = defaultdict(set)
+    @override
+    async def prune(self, days: int) -> int:
+        return 0
 
-    @contextmanager
-    def subscribe(self, topic: str) -> Iterator[Subscription]:
-        """Hear of a topic's changes for as long as the context lasts."""
-        subscription = Subscription()
-        self._subscriptions[topic].add(subscription)
-        try:
-            yield subscription
-        finally:
-            self._subscriptions[topic].discard(subscription)
-            if not self._subscriptions[topic]:
-                del self._subscriptions[topic]
 
-    def notify(self, topic: str) -> None:
-        """Tell a topic's subscribers."""
-        for subscription in self._subscriptions.get(topic, ()):
-            subscription.notify()
+class ArtifactLocks(Protocol):
+    """Which names are locked. Every method raises Problem `store_unavailable`."""
 
-    def notify_all(self) -> None:
-        """Tell everybody to look again, as after a lost connection."""
-        for subscriptions in self._subscriptions.values():
-            for subscription in subscriptions:
-                subscription.notify()
+    async def take(self, name: LockName, life_s: float) -> ArtifactLock | None:
+        """Lock a name for so many seconds; None while another has it."""
+
+    async def release(self, lock: ArtifactLock) -> None:
+        """Let the next one have it."""
+
+    async def leave(self, lock: ArtifactLock, life_s: float) -> None:
+        """Let it lapse in so many seconds."""
+
+    async def lapsed(self, limit: int) -> Sequence[LockName]:
+        """Names that were not released in time: their writers died, or left requests behind."""

@@ -1,20 +1,32 @@
-"""This process as a member of the consumer group: its consumer, flow control, and a watch on the input topic."""
+"""This process in the consumer group: it pauses while the queue is full, and reads each partition by itself.
+
+So an unreadable record holds up no other partition.
+"""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import anyio
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    CorruptRecordException,
+    IllegalStateError,
+    KafkaError,
+    RecordTooLargeError,
+    UnsupportedCodecError,
+)
 
-from gateway.kafka.broker import Broker, Topic, explained
+from gateway.kafka.batches import Reading, Record, Unreadable, read_on
+from gateway.kafka.broker import Broker
 from gateway.kafka.connection import REQUEST_TIMEOUT_S, connection_arguments
+from gateway.kafka.messages import Message
 from gateway.logs import get_logger
 from gateway.settings import Settings
+from gateway.timing import Backoff, timestamp
 
 _ROOM_SHARE = 0.5
 """The share of the queue that must be free: a few large batches cost broker and store less than many small ones."""
@@ -28,17 +40,6 @@ _PARTITION_BYTES = 1024 * 1024
 """What is fetched ahead. A larger message still comes whole, alone in its answer (KIP-74)."""
 _JOIN_S = 60.0
 """Half of it is the time in which the other members must join again, or else the group goes on without them."""
-
-_WATCH_PAUSE_S = 5.0
-_MOST_FAILURES = 12
-"""After so many looks that failed, the connections are made anew, from KAFKA_BOOTSTRAP_SERVERS."""
-
-_INPUT_PARTITIONS = 6
-"""The most workers that can share the requests."""
-_OUTPUT_PARTITIONS = 1
-"""All outcomes are in one order, and those that end together need one write of the broker."""
-_REPLICAS = 3
-_TIMEOUT_MS = 8000
 
 _log = get_logger("gateway.kafka")
 
@@ -115,110 +116,176 @@ class FlowControl(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             self._consumer.pause(*assigned)
 
 
-class TopicChangedError(KafkaError):  # type: ignore[misc]  # aiokafka ships no types
-    """The topic has more partitions, which the group must share out: the client sometimes does not notice.
-
-    Or it was made again: then the offsets of the topic before mean nothing.
-    """
-
-    def __init__(self, name: str, before: Topic, seen: Topic) -> None:
-        again = f"was made again, with {seen.partitions} partitions, and is taken from its beginning"
-        more = f"has {seen.partitions} partitions now, after {before.partitions}"
-        self.topic = seen
-        self.is_another = _are_others(before, seen)
-        super().__init__(f"the topic {name} {again if self.is_another else more}")
+_LOOK_S = 0.05
+"""The pause before looking again for fetched records, while there are none."""
+_TRIES = 3
+"""How often a record is fetched and read before it counts as unreadable: it may have been damaged on its way."""
+_BACKOFF = Backoff(0.5, 10.0)
+_OF_RECORDS = (CorruptRecordException, RecordTooLargeError, UnsupportedCodecError)
+"""The client's errors about the content of a partition; the others are about the broker or the group."""
 
 
-class Watch:
-    """Watches whether the input topic is there, with how many partitions, and whether it was made again.
+@dataclass
+class StuckPartition:
+    """A partition that stands still at an offset, and why."""
 
-    `topic` is what was seen last, or what was known before; `trouble` says what is wrong with it.
-    """
+    partition: TopicPartition
+    offset: int
+    reason: str
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
+    tries: int = 0
+    again_at: float = 0.0
 
-    def __init__(self, settings: Settings, broker: Broker, known: Topic | None) -> None:
-        self._settings = settings
-        self._name = settings.kafka_topic_input
+    def __str__(self) -> str:
+        name = f"{self.partition.topic}/{self.partition.partition}"
+        return f"{name} stands still at offset {self.offset} since {timestamp(self.since)}: {self.reason}"
+
+    @property
+    def seconds(self) -> float:
+        """How long it has stood still."""
+        return (datetime.now(UTC) - self.since).total_seconds()
+
+    def fail(self, reason: str) -> None:
+        """Note that another try failed."""
+        self.tries += 1
+        self.reason = reason
+        self.again_at = time.monotonic() + _BACKOFF.pause_s(self.tries)
+
+
+@dataclass
+class Taken:
+    """Messages partition by partition, unreadable records that are stepped over, and each partition's next offset."""
+
+    messages: list[Message] = field(default_factory=list)
+    skipped: list[tuple[TopicPartition, Unreadable]] = field(default_factory=list)
+    ends: dict[TopicPartition, int] = field(default_factory=dict)
+
+
+class Partitions:
+    """The consumer's partitions, each read by itself; `broker` gives the bytes that the consumer cannot read."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, broker: Broker) -> None:
+        self._consumer = consumer
         self._broker = broker
-        self._failures = 0
-        self._error: KafkaError | None = None
-        self.topic = known
-        self.trouble: str | None = None
+        self._standing: dict[TopicPartition, StuckPartition] = {}
+        self._first = 0
 
-    async def look(self) -> None:
-        """Look once. Raises KafkaError."""
-        before, seen = self.topic, await self._broker.topic(self._name)
-        if before and seen and seen.id is None:  # not every broker of a cluster tells the id
-            seen = replace(seen, id=before.id)
-        self.topic = seen or before
-        self.trouble = None if seen else missing(self._name)
-        if before and seen and (before.partitions != seen.partitions or _are_others(before, seen)):
-            raise TopicChangedError(self._name, before, seen)
+    @property
+    def standing(self) -> Sequence[StuckPartition]:
+        """Those that stand still."""
+        return tuple(self._standing.values())
 
-    def check(self) -> None:
-        """Raise the KafkaError after which the group must be joined again, if there was one."""
-        if self._error:
-            raise self._error
+    async def take(self, limit: int, wait_s: float) -> Taken:
+        """About `limit` messages, or none after `wait_s`. Raises KafkaError if the broker or the group fails."""
+        taken, until = Taken(), time.monotonic() + wait_s
+        while True:
+            for partition in self._in_turn():
+                if (room := limit - len(taken.messages) - len(taken.skipped)) > 0:
+                    await self._take_from(partition, room, taken)
+            if taken.ends or time.monotonic() >= until:
+                return taken
+            await asyncio.sleep(_LOOK_S)
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Look every five seconds for as long as the context lasts, or until `check` has something to raise."""
-        task = asyncio.create_task(self._run())
+    def _in_turn(self) -> Iterator[TopicPartition]:
+        """This member's partitions, starting with another one each time."""
+        mine = sorted(self._consumer.assignment())
+        for gone in self._standing.keys() - set(mine):
+            del self._standing[gone]
+        self._first = (self._first + 1) % max(1, len(mine))
+        yield from mine[self._first :]
+        yield from mine[: self._first]
+
+    async def _take_from(self, partition: TopicPartition, limit: int, taken: Taken) -> None:
+        standing = self._standing.get(partition)
+        if standing and time.monotonic() < standing.again_at:
+            return
         try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
+            if standing and standing.tries >= _TRIES:
+                await self._read_raw(standing, limit, taken)
+            else:
+                await self._read(partition, limit, taken)
+        except IllegalStateError:
+            self._standing.pop(partition, None)  # the partition went to another member meanwhile
 
-    async def _run(self) -> None:
-        while self._error is None:
-            await asyncio.sleep(_WATCH_PAUSE_S)
-            try:
-                await self.look()
-                self._failures = 0
-            except TopicChangedError as error:
-                self._error = error
-            except KafkaError as error:
-                self._failures += 1
-                self.trouble = f"the broker: {await explained(error, self._settings)}"
-                self._error = error if self._failures >= _MOST_FAILURES else None
+    async def _read(self, partition: TopicPartition, limit: int, taken: Taken) -> None:
+        """Read with the client. What it cannot read is tried again later, from the same offset."""
+        try:
+            records = (await self._consumer.getmany(partition, max_records=limit)).get(partition, [])
+        except RecordTooLargeError as error:  # the client has stepped over it
+            offset = await self._consumer.position(partition) - 1
+            self._consumer.seek(partition, offset)
+            self._fail(partition, offset, error)
+        except Exception as error:
+            if isinstance(error, KafkaError) and not isinstance(error, _OF_RECORDS):
+                raise
+            self._fail(partition, await self._consumer.position(partition), error)
+        else:
+            if records:
+                self._standing.pop(partition, None)
+                for record in records:
+                    headers = {name: value or b"" for name, value in record.headers}
+                    taken.messages.append(_message(partition, record, headers))
+                taken.ends[partition] = records[-1].offset + 1
+
+    def _fail(self, partition: TopicPartition, offset: int, error: Exception) -> None:
+        reason = f"{type(error).__name__}: {error}"
+        standing = self._standing.get(partition)
+        if standing is None or standing.offset != offset:
+            standing = self._standing[partition] = StuckPartition(partition, offset, reason)
+            _log.warning(f"a partition stands still: {standing}")
+        standing.fail(reason)
+
+    async def _read_raw(self, standing: StuckPartition, limit: int, taken: Taken) -> None:
+        """Read without the client: take the readable records, and step over the unreadable ones."""
+        partition = standing.partition
+        if partition in self._consumer.paused():
+            return
+        try:
+            fetched = await self._broker.fetch(partition, standing.offset)
+        except KafkaError as error:
+            standing.fail(f"{standing.reason.partition('; ')[0]}; it cannot be stepped over: {error}")
+            return
+        reading = await asyncio.to_thread(
+            read_on, fetched.data, standing.offset, fetched.aborted, fetched.until, limit
+        )  # a large batch takes long to unpack
+        if partition in self._consumer.assignment():
+            self._step(standing, reading, taken)
+
+    def _step(self, standing: StuckPartition, reading: Reading, taken: Taken) -> None:
+        partition = standing.partition
+        if reading.end <= standing.offset:
+            standing.fail("the broker shows nothing there")
+            return
+        self._consumer.seek(partition, reading.end)
+        taken.messages += [_message(partition, record, record.headers) for record in reading.records]
+        taken.skipped += [(partition, one) for one in reading.unreadable]
+        taken.ends[partition] = standing.offset = reading.end
+        if reading.is_all:
+            self._standing.pop(partition, None)
 
 
-def missing(topic: str) -> str:
-    """The words for a topic that is not there."""
-    return f"the topic {topic} is not there, or this login may not see it"
+def _message(partition: TopicPartition, record: Record, headers: Mapping[str, bytes]) -> Message:
+    """The message of a Record, or of the client's own record, which has the same members except for the headers."""
+    return Message(
+        partition.topic, partition.partition, record.offset, record.timestamp, record.key, record.value, headers
+    )
 
 
-def _are_others(before: Topic, seen: Topic) -> bool:
-    """Whether another topic has the name now, as far as both ids are known."""
-    return None not in (before.id, seen.id) and before.id != seen.id
+async def measure_lag(consumer: AIOKafkaConsumer) -> Mapping[str, int]:
+    """How many messages are behind, by topic/partition, of the partitions whose end is known. Raises KafkaError.
 
-
-async def make_topics(settings: Settings) -> Mapping[str, str]:
-    """Make the missing topics; return those that the broker refuses, with its reason, which is logged too.
-
-    Raises KafkaError if there is no broker.
+    A fetch tells the end. Paused partitions are not fetched, so the broker is asked for theirs.
     """
-    admin = AIOKafkaAdminClient(**connection_arguments(settings))
-    try:
-        await admin.start()
-        wanted = {settings.kafka_topic_input, settings.kafka_topic_output, settings.kafka_topic_poison}
-        missing_ones = wanted - set(await admin.list_topics())
-        return await _make(admin, settings, sorted(missing_ones)) if missing_ones else {}
-    finally:
-        await admin.close()
+    paused = consumer.paused()
+    asked = await consumer.end_offsets(paused) if paused else {}
+    ends = {partition: _end(consumer, partition, asked) for partition in consumer.assignment()}
+    return {
+        f"{partition.topic}/{partition.partition}": max(0, end - await consumer.position(partition))
+        for partition, end in ends.items()
+        if end is not None and partition in consumer.assignment()
+    }
 
 
-async def _make(admin: AIOKafkaAdminClient, settings: Settings, names: list[str]) -> Mapping[str, str]:
-    refused = dict[str, str]()
-    replicas = min(_REPLICAS, len((await admin.describe_cluster())["brokers"]))
-    partitions = {settings.kafka_topic_input: _INPUT_PARTITIONS}
-    topics = [NewTopic(name, partitions.get(name, _OUTPUT_PARTITIONS), replicas) for name in names]
-    response = await admin.create_topics(topics, timeout_ms=_TIMEOUT_MS)
-    for name, code, *_ in response.topic_errors:
-        error = for_code(code)
-        if code == 0:
-            _log.info("topic made", topic=name, replicas=replicas)
-        elif error is not TopicAlreadyExistsError:
-            refused[name] = error.__name__
-            _log.warning("topic not made", topic=name, reason=error.__name__)
-    return refused
+def _end(consumer: AIOKafkaConsumer, partition: TopicPartition, asked: Mapping[TopicPartition, int]) -> int | None:
+    known = [end for end in (consumer.highwater(partition), asked.get(partition)) if end is not None]
+    return max(known, default=None)

@@ -1,30 +1,28 @@
-"""Takes messages from the input topic into the queue."""
+"""Takes messages from the input topic into the queue, and watches that topic."""
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, TopicAlreadyExistsError, for_code
 
 from gateway.errors import Problem
-from gateway.jobs.dead_letters import FROM_KAFKA, BadMessage, DeadLetters, dead_letter_origin
-from gateway.jobs.job import Job
-from gateway.jobs.objects import Bucket, ObjectMissingError, photo_key
-from gateway.jobs.store import JobFilter, JobStore, Submission
+from gateway.jobs.store import BadMessage
 from gateway.kafka.batches import Unreadable
-from gateway.kafka.broker import Topic, explained, open_broker
-from gateway.kafka.consumer import FlowControl, TopicChangedError, Watch, joined, make_topics, missing
-from gateway.kafka.messages import Arrival, Message, MessageReader, without_control_characters
-from gateway.kafka.partitions import Partitions, Taken, measure_lag
+from gateway.kafka.broker import Broker, Topic, explained, open_broker
+from gateway.kafka.connection import connection_arguments
+from gateway.kafka.consumer import FlowControl, Partitions, Taken, joined, measure_lag
+from gateway.kafka.messages import Arrival, ArrivalStore, Message, MessageReader, without_control_characters
 from gateway.limits.admission import Backlog
 from gateway.logs import get_logger
-from gateway.metrics.instruments import Instruments, TaskMetrics
+from gateway.metrics.instruments import Instruments
+from gateway.pipelines.outputs import Failure
 from gateway.pipelines.registry import Pipeline
-from gateway.results import Failure
 from gateway.settings import Settings
 from gateway.stores import Stores
 from gateway.supervision import Heartbeat, reason_of
@@ -37,12 +35,22 @@ _GATHER_S = 0.1
 """The pause between batches: a fetch, a transaction and a commit cost the same for one message as for a hundred."""
 _LAG_LIFE_S = 2.0
 """How long a measured lag is good: the embedded broker lists the whole log of a paused partition to answer."""
-_PUTS = 8
-_MEDIA_TYPE = "application/octet-stream"
+_WATCH_PAUSE_S = 5.0
+_MOST_FAILURES = 12
+"""After so many looks that failed, the connections are made anew, from KAFKA_BOOTSTRAP_SERVERS."""
+
+_INPUT_PARTITIONS = 6
+"""The most workers that can share the requests."""
+_OUTPUT_PARTITIONS = 1
+"""All outcomes are in one order, and those that end together need one write of the broker."""
+_REPLICAS = 3
+_TIMEOUT_MS = 8000
+
+_log = get_logger("gateway.kafka")
 
 
 class Ingestion:
-    """Reads messages, keeps jobs, and commits only then: what was not kept is delivered again, and does no harm twice.
+    """Reads messages, keeps their jobs, and only then commits: a message that comes again does no harm.
 
     `lag` is how many messages are behind, by topic/partition, of this member's partitions; `note` says why it has none.
     """
@@ -53,7 +61,6 @@ class Ingestion:
         self._reader = MessageReader(settings, pipeline)
         self._arrivals = ArrivalStore(stores.jobs, stores.photos, self._reader, instruments.tasks, stores.dead_letters)
         self._metrics = instruments.kafka
-        self._log = get_logger("gateway.kafka")
         self.heartbeat = Heartbeat("ingestion")
         self.lag: Mapping[str, int] = MappingProxyType({})
         self.note: str | None = None
@@ -67,7 +74,7 @@ class Ingestion:
             try:
                 await self._join()
             except TopicChangedError as error:
-                self._log.warning(str(error))
+                _log.warning(str(error))
                 self._topic = error.topic
                 self._from_beginning |= error.is_another
             except KafkaError as error:
@@ -127,7 +134,7 @@ class Ingestion:
         else:
             self.heartbeat.beat()
         if member.note != self.note:
-            self._log.info(member.note or "this worker has partitions")
+            _log.info(member.note or "this worker has partitions")
         self.note = member.note
         self._metrics.lags(self.lag)
         self._metrics.stands((one.partition.topic, one.partition.partition, one.seconds) for one in standing)
@@ -155,14 +162,14 @@ class Ingestion:
                 await asyncio.sleep(self.heartbeat.pause_s)
             else:
                 break
-        self._log.info("messages taken", jobs=len(arrivals), poison=len(dead_letters))
+        _log.info("messages taken", jobs=len(arrivals), poison=len(dead_letters))
 
     def _read(self, message: Message) -> Arrival | BadMessage:
         """A message that triggers a bug must not hold up those behind it."""
         try:
             return self._reader.read(message)
         except Exception as error:  # noqa: BLE001
-            self._log.error("unexpected error", exc_info=error, origin=message.origin)
+            _log.error("unexpected error", exc_info=error, origin=message.origin)
             failure = Failure("internal_error", "An unexpected error; the log has the details.")
             return self._reader.dead_letter(message, failure)
 
@@ -171,7 +178,7 @@ class Ingestion:
         several = f" (offsets {one.offset} to {one.end - 1})" if one.end - one.offset > 1 else ""
         detail = without_control_characters(f"Unreadable{several}: {one.reason}")
         self._metrics.skipped(partition.topic, 1)
-        self._log.error("a record that cannot be read is stepped over", origin=message.origin, reason=detail)
+        _log.error("a record that cannot be read is stepped over", origin=message.origin, reason=detail)
         return self._reader.dead_letter(message, Failure("message_unreadable", detail))
 
     async def _commit(self, consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> None:
@@ -182,9 +189,85 @@ class Ingestion:
             if offsets:
                 await consumer.commit(offsets)
         except (CommitFailedError, IllegalStateError) as error:
-            self._log.info(
-                "offsets not committed, the group changed; others will see these messages again", why=str(error)
-            )
+            _log.info("offsets not committed, the group changed; others will see these messages again", why=str(error))
+
+
+class TopicChangedError(KafkaError):  # type: ignore[misc]  # aiokafka ships no types
+    """The topic has more partitions, which the group must share out: the client sometimes does not notice.
+
+    Or it was made again: then the offsets of the topic before mean nothing.
+    """
+
+    def __init__(self, name: str, before: Topic, seen: Topic) -> None:
+        again = f"was made again, with {seen.partitions} partitions, and is taken from its beginning"
+        more = f"has {seen.partitions} partitions now, after {before.partitions}"
+        self.topic = seen
+        self.is_another = _are_others(before, seen)
+        super().__init__(f"the topic {name} {again if self.is_another else more}")
+
+
+class Watch:
+    """Watches whether the input topic is there, with how many partitions, and whether it was made again.
+
+    `topic` is what was seen last, or what was known before; `trouble` says what is wrong with it.
+    """
+
+    def __init__(self, settings: Settings, broker: Broker, known: Topic | None) -> None:
+        self._settings = settings
+        self._name = settings.kafka_topic_input
+        self._broker = broker
+        self._failures = 0
+        self._error: KafkaError | None = None
+        self.topic = known
+        self.trouble: str | None = None
+
+    async def look(self) -> None:
+        """Look once. Raises KafkaError."""
+        before, seen = self.topic, await self._broker.topic(self._name)
+        if before and seen and seen.id is None:  # not every broker of a cluster tells the id
+            seen = replace(seen, id=before.id)
+        self.topic = seen or before
+        self.trouble = None if seen else missing(self._name)
+        if before and seen and (before.partitions != seen.partitions or _are_others(before, seen)):
+            raise TopicChangedError(self._name, before, seen)
+
+    def check(self) -> None:
+        """Raise the KafkaError after which the group must be joined again, if there was one."""
+        if self._error:
+            raise self._error
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Look every five seconds for as long as the context lasts, or until `check` has something to raise."""
+        task = asyncio.create_task(self._run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _run(self) -> None:
+        while self._error is None:
+            await asyncio.sleep(_WATCH_PAUSE_S)
+            try:
+                await self.look()
+                self._failures = 0
+            except TopicChangedError as error:
+                self._error = error
+            except KafkaError as error:
+                self._failures += 1
+                self.trouble = f"the broker: {await explained(error, self._settings)}"
+                self._error = error if self._failures >= _MOST_FAILURES else None
+
+
+def missing(topic: str) -> str:
+    """The words for a topic that is not there."""
+    return f"the topic {topic} is not there, or this login may not see it"
+
+
+def _are_others(before: Topic, seen: Topic) -> bool:
+    """Whether another topic has the name now, as far as both ids are known."""
+    return None not in (before.id, seen.id) and before.id != seen.id
 
 
 @dataclass(frozen=True)
@@ -207,95 +290,32 @@ class Member:
         return f"this worker has no partition: the topic has {partitions} for all members of the group"
 
 
-class ArrivalStore:
-    """Keeps what arrived: photos first, then jobs and dead letters in one transaction.
+async def make_topics(settings: Settings) -> Mapping[str, str]:
+    """Make the missing topics; return those that the broker refuses, with its reason, which is logged too.
 
-    It is safe to repeat: the same arrivals give the same objects and the same jobs.
+    Raises KafkaError if there is no broker.
     """
-
-    def __init__(
-        self, jobs: JobStore, photos: Bucket, reader: MessageReader, metrics: TaskMetrics, dead_letters: DeadLetters
-    ) -> None:
-        self._jobs = jobs
-        self._photos = photos
-        self._reader = reader
-        self._metrics = metrics
-        self._dead_letters = dead_letters
-
-    async def keep(self, arrivals: Sequence[Arrival], dead_letters: Sequence[BadMessage]) -> None:
-        """Return when everything is kept. Raises Problem `store_unavailable`, `storage_unavailable`."""
-        recalled = [await self._recalled(arrival) for arrival in arrivals]
-        dead_letters = [*dead_letters, *(one for one in recalled if isinstance(one, BadMessage))]
-        arrivals = [one for one in recalled if isinstance(one, Arrival)]
-        await self._put(arrivals)
-        submissions = await self._jobs.submit([arrival.job for arrival in arrivals], dead_letters)
-        self._metrics.submitted(submissions)
-        both = list(zip(arrivals, submissions, strict=True))
-        if conflicts := [self._conflict(arrival) for arrival, submission in both if submission.result == "conflict"]:
-            await self._jobs.submit([], conflicts)
-        if unused := [
-            photo_key(arrival.job.id) for arrival, submission in both if _is_photo_unused(arrival, submission)
-        ]:
-            await self._photos.remove(unused)
-        for arrival, submission in both:
-            if _is_sent_again(arrival, submission):
-                await self._dead_letters.replay_job(submission.job.id, arrival.job.id)
-
-    async def _recalled(self, arrival: Arrival) -> Arrival | BadMessage | None:
-        """The arrival with the photo that it names by the id of an earlier message of its tenant.
-
-        A dead letter if the photo is gone; None if there is nothing to do, as the message came again after its work.
-        """
-        if arrival.recalls is None:
-            return arrival
-        if await self._is_settled(arrival):
-            return None
-        owner, key = await self._jobs.get(arrival.recalls), photo_key(arrival.recalls)
-        if owner and owner.request.tenant == arrival.job.tenant and owner.request.source.startswith(FROM_KAFKA):
-            with suppress(ObjectMissingError):
-                return arrival.with_photo((await self._photos.get(key)).data)
-        detail = f"image: the photo of job {key} is not there any more; send the photo itself"
-        return self._reader.dead_letter(arrival.message, Failure("object_missing", detail))
-
-    async def _is_settled(self, arrival: Arrival) -> bool:
-        """Whether the arrival's job, or the job whose photo it names, is known; one that was given up begins anew."""
-        asked = arrival.job
-        if await self._jobs.get(asked.id) or await self._jobs.deleting(asked.id):
-            return True
-        named = JobFilter(user_id=asked.user_id, request_id=asked.request_id, tenant=asked.tenant, limit=1)
-        for job in await self._jobs.find(named):
-            is_same = job.id == arrival.recalls and job.request.pipeline == asked.pipeline
-            if is_same and await self._jobs.parameters(job.id) == asked.parameters:
-                return not _was_given_up(job) or await self._dead_letters.replay_job(job.id, asked.id)
-        return False
-
-    async def _put(self, arrivals: Sequence[Arrival]) -> None:
-        places = asyncio.Semaphore(_PUTS)
-
-        async def put(key: str, photo: bytes) -> None:
-            async with places:
-                await self._photos.put(key, photo, _MEDIA_TYPE)
-
-        puts = [put(photo_key(arrival.job.id), arrival.photo) for arrival in arrivals if arrival.photo is not None]
-        for result in await asyncio.gather(*puts, return_exceptions=True):
-            if isinstance(result, BaseException):
-                raise result
-
-    def _conflict(self, arrival: Arrival) -> BadMessage:
-        job = arrival.job
-        detail = f"request_id {job.request_id!r} of user {job.user_id!r} came before with other content; send a new id."
-        return self._reader.dead_letter(arrival.message, Failure("idempotency_conflict", detail))
+    admin = AIOKafkaAdminClient(**connection_arguments(settings))
+    try:
+        await admin.start()
+        wanted = {settings.kafka_topic_input, settings.kafka_topic_output, settings.kafka_topic_poison}
+        missing_ones = wanted - set(await admin.list_topics())
+        return await _make(admin, settings, sorted(missing_ones)) if missing_ones else {}
+    finally:
+        await admin.close()
 
 
-def _is_photo_unused(arrival: Arrival, submission: Submission) -> bool:
-    """Whether the request came before, so that its job has the photo that came then."""
-    return arrival.photo is not None and submission.job.id != arrival.job.id
-
-
-def _is_sent_again(arrival: Arrival, submission: Submission) -> bool:
-    """Whether a request that was given up came in another message; a message that is only delivered again is not."""
-    return submission.result == "known" and submission.job.id != arrival.job.id and _was_given_up(submission.job)
-
-
-def _was_given_up(job: Job) -> bool:
-    return job.outcome is not None and dead_letter_origin(job, job.outcome.failure) is not None
+async def _make(admin: AIOKafkaAdminClient, settings: Settings, names: list[str]) -> Mapping[str, str]:
+    refused = dict[str, str]()
+    replicas = min(_REPLICAS, len((await admin.describe_cluster())["brokers"]))
+    partitions = {settings.kafka_topic_input: _INPUT_PARTITIONS}
+    topics = [NewTopic(name, partitions.get(name, _OUTPUT_PARTITIONS), replicas) for name in names]
+    response = await admin.create_topics(topics, timeout_ms=_TIMEOUT_MS)
+    for name, code, *_ in response.topic_errors:
+        error = for_code(code)
+        if code == 0:
+            _log.info("topic made", topic=name, replicas=replicas)
+        elif error is not TopicAlreadyExistsError:
+            refused[name] = error.__name__
+            _log.warning("topic not made", topic=name, reason=error.__name__)
+    return refused

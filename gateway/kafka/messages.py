@@ -1,7 +1,9 @@
-"""Reads messages of the input topic: what each asks for, and the dead letters of those that no job is made of."""
+"""Messages of the input topic: read as jobs or dead letters, and kept with their photos."""
 
+import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from uuid import UUID, uuid5
@@ -10,21 +12,36 @@ from gateway.errors import Problem
 from gateway.intake.images import Image, json_image, missing_image
 from gateway.intake.requests import JobFields, checked_image
 from gateway.intake.submissions import json_members
-from gateway.jobs.dead_letters import BadMessage
-from gateway.jobs.job import Callback, ImageReference, NewJob, Outcome, check_id, fingerprint
-from gateway.jobs.objects import photo_key
+from gateway.jobs.job import (
+    FROM_KAFKA,
+    Callback,
+    ImageReference,
+    Job,
+    JobFilter,
+    NewJob,
+    Outcome,
+    SubmittedJob,
+    check_id,
+    dead_letter_origin,
+    fingerprint,
+)
+from gateway.jobs.objects import Bucket, ObjectMissingError, photo_key
 from gateway.jobs.outbox import OutboxMessage
+from gateway.jobs.store import BadMessage, DeadLetters, JobStore
 from gateway.logs import trace_id_of
-from gateway.pipelines.body_masks import canonical_gender
-from gateway.pipelines.fields import validated
+from gateway.metrics.instruments import TaskMetrics
+from gateway.pipelines.outputs import Failure
+from gateway.pipelines.parameters import canonical_gender
 from gateway.pipelines.registry import Pipeline, parameters_json
-from gateway.results import Failure
+from gateway.pipelines.validation import validated
 from gateway.s3.images import check_owner, waiting_photo
 from gateway.settings import Settings
 
 _NAMESPACE = UUID("5a3a1f0e-6a2d-5d0e-9c55-0d8f2b1c7e44")
 _ATTEMPTS_DIGITS = 6
 _GENDER_CHARACTERS = 32
+_PUTS = 8
+_MEDIA_TYPE = "application/octet-stream"
 
 
 @dataclass(frozen=True)
@@ -164,8 +181,8 @@ def dead_letter_of(message: Message, failure: Failure, topic: str) -> BadMessage
     value = message.value or b""
     attempts = message.attempts + 1
     headers = {"reason": failure.code, "detail": failure.detail, "attempts": str(attempts), "origin": message.origin}
-    announcement = OutboxMessage("message", topic, _text(message.key), value, headers)
-    return BadMessage(message.origin, message.key, value, failure, announcement, attempts)
+    outbox_message = OutboxMessage("message", topic, _text(message.key), value, headers)
+    return BadMessage(message.origin, message.key, value, failure, outbox_message, attempts)
 
 
 def _text(key: bytes | None) -> str:
@@ -207,3 +224,97 @@ def _gender(members: Mapping[str, object]) -> str | None:
     if not isinstance(given, str) or not given.strip():
         return None
     return canonical_gender(without_control_characters(given)[:_GENDER_CHARACTERS])
+
+
+class ArrivalStore:
+    """Keeps what arrived: photos first, then jobs and dead letters in one transaction.
+
+    It is safe to repeat: the same arrivals give the same objects and the same jobs.
+    """
+
+    def __init__(
+        self, jobs: JobStore, photos: Bucket, reader: MessageReader, metrics: TaskMetrics, dead_letters: DeadLetters
+    ) -> None:
+        self._jobs = jobs
+        self._photos = photos
+        self._reader = reader
+        self._metrics = metrics
+        self._dead_letters = dead_letters
+
+    async def keep(self, arrivals: Sequence[Arrival], dead_letters: Sequence[BadMessage]) -> None:
+        """Return when everything is kept. Raises Problem `store_unavailable`, `storage_unavailable`."""
+        recalled = [await self._recalled(arrival) for arrival in arrivals]
+        dead_letters = [*dead_letters, *(one for one in recalled if isinstance(one, BadMessage))]
+        arrivals = [one for one in recalled if isinstance(one, Arrival)]
+        await self._put(arrivals)
+        submissions = await self._jobs.submit([arrival.job for arrival in arrivals], dead_letters)
+        self._metrics.submitted(submissions)
+        both = list(zip(arrivals, submissions, strict=True))
+        if conflicts := [self._conflict(arrival) for arrival, submission in both if submission.result == "conflict"]:
+            await self._jobs.submit([], conflicts)
+        if unused := [
+            photo_key(arrival.job.id) for arrival, submission in both if _is_photo_unused(arrival, submission)
+        ]:
+            await self._photos.remove(unused)
+        for arrival, submission in both:
+            if _is_sent_again(arrival, submission):
+                await self._dead_letters.replay_job(submission.job.id, arrival.job.id)
+
+    async def _recalled(self, arrival: Arrival) -> Arrival | BadMessage | None:
+        """The arrival with the photo that it names by the id of an earlier message of its tenant.
+
+        A dead letter if the photo is gone; None if there is nothing to do, as the message came again after its work.
+        """
+        if arrival.recalls is None:
+            return arrival
+        if await self._is_settled(arrival):
+            return None
+        owner, key = await self._jobs.get(arrival.recalls), photo_key(arrival.recalls)
+        if owner and owner.request.tenant == arrival.job.tenant and owner.request.source.startswith(FROM_KAFKA):
+            with suppress(ObjectMissingError):
+                return arrival.with_photo((await self._photos.get(key)).data)
+        detail = f"image: the photo of job {key} is not there any more; send the photo itself"
+        return self._reader.dead_letter(arrival.message, Failure("object_missing", detail))
+
+    async def _is_settled(self, arrival: Arrival) -> bool:
+        """Whether the arrival's job, or the job whose photo it names, is known; one that was given up begins anew."""
+        asked = arrival.job
+        if await self._jobs.get(asked.id) or await self._jobs.deleting(asked.id):
+            return True
+        named = JobFilter(user_id=asked.user_id, request_id=asked.request_id, tenant=asked.tenant, limit=1)
+        for job in await self._jobs.find(named):
+            is_same = job.id == arrival.recalls and job.request.pipeline == asked.pipeline
+            if is_same and await self._jobs.parameters(job.id) == asked.parameters:
+                return not _was_given_up(job) or await self._dead_letters.replay_job(job.id, asked.id)
+        return False
+
+    async def _put(self, arrivals: Sequence[Arrival]) -> None:
+        places = asyncio.Semaphore(_PUTS)
+
+        async def put(key: str, photo: bytes) -> None:
+            async with places:
+                await self._photos.put(key, photo, _MEDIA_TYPE)
+
+        puts = [put(photo_key(arrival.job.id), arrival.photo) for arrival in arrivals if arrival.photo is not None]
+        for result in await asyncio.gather(*puts, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+
+    def _conflict(self, arrival: Arrival) -> BadMessage:
+        job = arrival.job
+        detail = f"request_id {job.request_id!r} of user {job.user_id!r} came before with other content; send a new id."
+        return self._reader.dead_letter(arrival.message, Failure("idempotency_conflict", detail))
+
+
+def _is_photo_unused(arrival: Arrival, submission: SubmittedJob) -> bool:
+    """Whether the request came before, so that its job has the photo that came then."""
+    return arrival.photo is not None and submission.job.id != arrival.job.id
+
+
+def _is_sent_again(arrival: Arrival, submission: SubmittedJob) -> bool:
+    """Whether a request that was given up came in another message; a message that is only delivered again is not."""
+    return submission.result == "known" and submission.job.id != arrival.job.id and _was_given_up(submission.job)
+
+
+def _was_given_up(job: Job) -> bool:
+    return job.outcome is not None and dead_letter_origin(job, job.outcome.failure) is not None

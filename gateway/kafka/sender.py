@@ -17,8 +17,8 @@ from gateway.kafka.broker import explained
 from gateway.kafka.connection import REQUEST_TIMEOUT_S, connection_arguments
 from gateway.logs import get_logger
 from gateway.metrics.instruments import KafkaMetrics
-from gateway.retry import Backoff
 from gateway.settings import Settings, SettingsError
+from gateway.timing import Backoff
 
 _TIMEOUT_S = 8.0
 """The time to connect and to find the topic. A message that the producer has is given up only by the producer."""

@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 
-from gateway.deadlines import Deadline
 from gateway.errors import Problem
-from gateway.jobs.store import JobStore, QueueCounts
+from gateway.jobs.job import QueueCounts
+from gateway.jobs.store import JobStore
 from gateway.limits.sharing import Owner, Pool, Visit
 from gateway.settings import Settings
+from gateway.timing import Deadline
 
 T = TypeVar("T")
 

@@ -15,8 +15,8 @@ from typing import cast
 
 from starlette.requests import HTTPConnection
 
-from gateway.deadlines import Deadline, Pace
 from gateway.errors import Problem
+from gateway.timing import Deadline, Pace
 
 _SLUGGISH = 64 * 1024
 _SLUGGISH_S = 4.0

@@ -11,34 +11,39 @@ from uuid import UUID, uuid4
 from typing_extensions import override
 
 from gateway.cache.cache import NewEntry
-from gateway.jobs.artifacts import LockLostError
-from gateway.jobs.dead_letters import BadMessage
-from gateway.jobs.job import Job, Lease, NewJob, Outcome
+from gateway.jobs.job import (
+    RECENT_S,
+    Job,
+    JobFilter,
+    Lease,
+    NewJob,
+    Outcome,
+    QueueCounts,
+    Recent,
+    Standing,
+    SubmittedJob,
+    TenantCounts,
+)
+from gateway.jobs.objects import LockLostError
 from gateway.jobs.store import (
     CANCELLED,
     FIRST_PAUSE_S,
     LATE_WRITES_S,
     LIVE_LEASES,
     LONGEST_PAUSE_S,
-    RECENT_S,
     REMOVAL_S,
     WORK,
+    BadMessage,
     Ended,
-    JobFilter,
     JobStore,
-    QueueCounts,
-    Recent,
-    Signals,
-    Standing,
-    Submission,
-    TenantCounts,
     exhausted,
 )
 from gateway.memory.objects import Endings, MemoryArtifactLocks
 from gateway.memory.table import Clock, Identity, JobTable, Removal, identity_of, in_rounds, in_turn, waiting_since
-from gateway.results import Failure
-from gateway.retry import Backoff
+from gateway.pipelines.outputs import Failure
 from gateway.settings import Settings
+from gateway.supervision import Signals
+from gateway.timing import Backoff
 
 
 class MemoryJobs(JobStore):
@@ -68,7 +73,7 @@ class MemoryJobs(JobStore):
         self._workers: dict[str, tuple[int, datetime]] = {}  # each one's capacity, and until when that counts
 
     @override
-    async def submit(self, jobs: Sequence[NewJob], bad_messages: Sequence[BadMessage] = ()) -> list[Submission]:
+    async def submit(self, jobs: Sequence[NewJob], bad_messages: Sequence[BadMessage] = ()) -> list[SubmittedJob]:
         del bad_messages  # nothing comes from Kafka without PostgreSQL
         submissions = self._submissions(jobs)
         created = [submission.job for submission in submissions if submission.result == "created"]
@@ -235,7 +240,7 @@ class MemoryJobs(JobStore):
             self._hide(job, timedelta(0))
         return len(old)
 
-    def _submissions(self, requests: Sequence[NewJob]) -> list[Submission]:
+    def _submissions(self, requests: Sequence[NewJob]) -> list[SubmittedJob]:
         """What becomes of each request; jobs that were created are not in the table yet."""
         now = self._clock()
         coming: dict[Identity, Job] = {}
@@ -244,10 +249,10 @@ class MemoryJobs(JobStore):
             job = self._table.kept(request) or coming.get(identity_of(request))
             if job is None:
                 coming[identity_of(request)] = job = self._table.new(request, now)
-                submissions.append(Submission(job, "created"))
+                submissions.append(SubmittedJob(job, "created"))
             else:
                 same = job.request.fingerprint == request.fingerprint
-                submissions.append(Submission(job, "known" if same else "conflict"))
+                submissions.append(SubmittedJob(job, "known" if same else "conflict"))
         return submissions
 
     def _in_rounds(self, now: datetime, after: str) -> list[Job]:

@@ -10,10 +10,10 @@ from typing_extensions import override
 
 from gateway.cache.cache import NullCache
 from gateway.errors import Problem
-from gateway.jobs.artifacts import ArtifactLock, ArtifactLocks, LockName, lock_name
-from gateway.jobs.job import Job, NewJob
-from gateway.jobs.objects import Bucket, ObjectMissingError, StoredObject, input_keys, tenant_of
+from gateway.jobs.job import ArtifactLock, Job, LockName, NewJob
+from gateway.jobs.objects import Bucket, ObjectMissingError, StoredObject, input_keys, lock_name, tenant_of
 from gateway.jobs.outbox import MessageMaker, OutboxMessage
+from gateway.jobs.store import ArtifactLocks
 from gateway.memory.cache import MemoryCache
 from gateway.memory.outbox import MemoryOutbox
 from gateway.memory.table import Clock, JobTable

@@ -9,7 +9,7 @@ from itertools import count
 from uuid import UUID
 
 from gateway.jobs.job import Job, NewJob, Waiting
-from gateway.results import Failure
+from gateway.pipelines.outputs import Failure
 
 Identity = tuple[str, str, str]
 Clock = Callable[[], datetime]

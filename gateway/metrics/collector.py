@@ -10,12 +10,11 @@ from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from gateway.cache.cache import ALL_DAYS, Cache, CacheStats
-from gateway.deadlines import answer_within
-from gateway.jobs.dead_letters import DeadLetters
-from gateway.jobs.job import CallbackKind, Waiting
+from gateway.jobs.job import CallbackKind, Standing, Waiting
 from gateway.jobs.outbox import Outbox
-from gateway.jobs.store import JobStore, Standing
+from gateway.jobs.store import DeadLetters, JobStore
 from gateway.metrics.instruments import KINDS, Instruments
+from gateway.timing import answer_within
 
 _FRESH_S = 3.0
 """The stores are asked at most this often, however often the page is read."""

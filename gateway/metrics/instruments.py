@@ -21,9 +21,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from gateway.jobs.job import CallbackKind, Job, Outcome
-from gateway.jobs.store import Submission
-from gateway.results import InferenceResult
+from gateway.jobs.job import CallbackKind, Job, Outcome, SubmittedJob
+from gateway.pipelines.outputs import InferenceResult
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 KINDS: tuple[CallbackKind, ...] = get_args(CallbackKind)
@@ -167,7 +166,7 @@ class TaskMetrics:
             "processing_time_ms", "Work on the latest job.", ["status", "process"], registry=registry
         )
 
-    def submitted(self, submissions: Iterable[Submission]) -> None:
+    def submitted(self, submissions: Iterable[SubmittedJob]) -> None:
         """Jobs were handed in: those that were not known before count, and some of them have ended already."""
         for job in (submission.job for submission in submissions if submission.result == "created"):
             self._submissions.labels(job.request.pipeline).inc()

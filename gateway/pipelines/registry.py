@@ -10,9 +10,14 @@ from typing import Literal
 from pydantic import BaseModel
 
 from gateway.errors import Problem
-from gateway.pipelines import body_masks, detect, face_contours, privacy_blur
-from gateway.pipelines.fields import validated
-from gateway.pipelines.findings import FACES_FOUND, OBJECTS_FOUND, OBJECTS_HIDDEN, PERSONS_FOUND, PhotoSize
+from gateway.pipelines.outputs import FACES_FOUND, OBJECTS_FOUND, OBJECTS_HIDDEN, PERSONS_FOUND, PhotoSize
+from gateway.pipelines.parameters import (
+    BodyMasksParameters,
+    DetectParameters,
+    FaceContoursParameters,
+    PrivacyBlurParameters,
+)
+from gateway.pipelines.validation import validated
 from gateway.settings import Settings, SettingsError
 from gateway.settings.fields import shown
 
@@ -77,7 +82,7 @@ PIPELINES: tuple[Pipeline, ...] = (
         model="body_masks_lite",
         profile="lite",
         inputs=("image",),
-        parameters=body_masks.BodyMasksParameters,
+        parameters=BodyMasksParameters,
         artifacts={
             "{mask_type}_mask.png": "8-bit mask, 255 inside and 0 outside",
             "label_map.png": "ATR labels, one a pixel (include=label_map)",
@@ -85,7 +90,7 @@ PIPELINES: tuple[Pipeline, ...] = (
             "overlay.jpg": "the photo with the masks drawn over it (include=overlay)",
             "person_{n}/…": "the same for each person (person=all)",
         },
-        refusals=body_masks.REFUSALS,
+        refusals=("no_person", "several_persons"),
         settings_defaults=lambda settings: {"mask_types": settings.mask_types_default},
         example=PERSONS_FOUND,
         example_artifact="upper_body_mask.png",
@@ -96,14 +101,20 @@ PIPELINES: tuple[Pipeline, ...] = (
         model="face_contours_lite",
         profile="lite",
         inputs=("image", "landmarks", "segmentation_map"),
-        parameters=face_contours.FaceContoursParameters,
+        parameters=FaceContoursParameters,
         artifacts={
             "contours.svg": "a group with a smooth closed path for each region",
             "contours.json": "rings of points by region, names and colours, the transform from photo to crop",
             "landmarks.json": "the landmarks in source pixels (include=landmarks)",
             "face_{n}/…": "the contours of each face (face=all)",
         },
-        refusals=face_contours.REFUSALS,
+        refusals=(
+            *("no_face", "several_faces"),
+            *("landmarks_unreadable", "landmarks_count", "landmarks_outside", "landmarks_degenerate"),
+            *("segmentation_unsupported", "label_map_lossy"),
+            *("label_map_unreadable", "label_map_corrupt", "label_map_empty"),
+            *("regions_invalid", "region_unknown", "options_invalid"),
+        ),
         variants=(Variant("face_contours_given", lambda parameters: bool(parameters.get("landmarks"))),),
         example=FACES_FOUND,
     ),
@@ -113,7 +124,7 @@ PIPELINES: tuple[Pipeline, ...] = (
         model="privacy_blur_lite",
         profile="lite",
         inputs=("image",),
-        parameters=privacy_blur.PrivacyBlurParameters,
+        parameters=PrivacyBlurParameters,
         artifacts={
             "blurred.jpg": f"{_COPY}, where it is a JPEG",
             "blurred.png": f"{_COPY}, where it is a PNG",
@@ -121,7 +132,7 @@ PIPELINES: tuple[Pipeline, ...] = (
             "blur.json": "what was asked for and how much was hidden (include=blur)",
             "detections.json": "every object, its box and what was done to it (include=detections)",
         },
-        refusals=detect.REFUSALS,
+        refusals=("class_unknown",),
         example=OBJECTS_HIDDEN,
     ),
     Pipeline(
@@ -130,9 +141,9 @@ PIPELINES: tuple[Pipeline, ...] = (
         model="detect_lite",
         profile="lite",
         inputs=("image",),
-        parameters=detect.DetectParameters,
+        parameters=DetectParameters,
         artifacts={"detections.json": "every object: class, score, box, model"},
-        refusals=detect.REFUSALS,
+        refusals=("class_unknown",),
         example=OBJECTS_FOUND,
     ),
 )

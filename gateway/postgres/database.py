@@ -9,7 +9,6 @@ from importlib.resources import files
 
 import asyncpg
 
-from gateway.deadlines import Deadline
 from gateway.errors import Problem
 from gateway.logs import get_logger
 from gateway.postgres.address import Address, AddressError, read_address
@@ -36,6 +35,7 @@ from gateway.postgres.schema import (
     tables_in,
 )
 from gateway.settings import Settings, SettingsError
+from gateway.timing import Deadline
 
 _LOCK = 0x6D61736B77726967
 """The advisory lock that one migrating process holds: `maskwrig` in ASCII."""

@@ -6,16 +6,15 @@ from uuid import UUID
 
 from typing_extensions import override
 
-from gateway.jobs.dead_letters import BadMessage, DeadLetter, DeadLetters, dead_letter_origin
-from gateway.jobs.job import Job, Outcome, Waiting
+from gateway.jobs.job import Job, Outcome, Waiting, dead_letter_origin
 from gateway.jobs.outbox import OutboxMessage
-from gateway.jobs.store import WORK
+from gateway.jobs.store import WORK, BadMessage, DeadLetter, DeadLetters
+from gateway.pipelines.outputs import Failure
 from gateway.postgres.connection import Connection, Row
 from gateway.postgres.outbox import add_deliveries
 from gateway.postgres.pool import Pool, notify
 from gateway.postgres.rows import clean, waiting_of
 from gateway.postgres.turns import lock_users, settle_turns
-from gateway.results import Failure
 from gateway.settings import Settings
 
 _ADD_MESSAGE = """

@@ -12,7 +12,7 @@ from gateway.cache.cache import NewEntry
 from gateway.jobs.job import Job, Lease, Outcome
 from gateway.jobs.outbox import MessageMaker
 from gateway.jobs.store import CANCELLED, FIRST_PAUSE_S, LONGEST_PAUSE_S, REMOVAL_S, WORK, JobStore
-from gateway.pipelines.body_masks import canonical_gender
+from gateway.pipelines.parameters import canonical_gender
 from gateway.postgres.connection import Connection
 from gateway.postgres.dead_letters import add_job
 from gateway.postgres.locks import spend

@@ -10,22 +10,23 @@ from typing_extensions import override
 
 from gateway.cache.cache import NewEntry
 from gateway.errors import Problem
-from gateway.jobs.artifacts import LockLostError
-from gateway.jobs.dead_letters import BadMessage
-from gateway.jobs.job import Job, Lease, NewJob, Outcome, Waiting
-from gateway.jobs.outbox import MessageMaker
-from gateway.jobs.store import (
-    LATE_WRITES_S,
-    LIVE_LEASES,
+from gateway.jobs.job import (
     RECENT_S,
-    Ended,
+    Job,
     JobFilter,
+    Lease,
+    NewJob,
+    Outcome,
     QueueCounts,
     Recent,
     Standing,
-    Submission,
+    SubmittedJob,
     TenantCounts,
+    Waiting,
 )
+from gateway.jobs.objects import LockLostError
+from gateway.jobs.outbox import MessageMaker
+from gateway.jobs.store import LATE_WRITES_S, LIVE_LEASES, BadMessage, Ended
 from gateway.postgres.endings import Endings, PostgresRemovals
 from gateway.postgres.leases import PostgresLeases
 from gateway.postgres.pool import Pool
@@ -122,7 +123,7 @@ class PostgresJobs(PostgresLeases, PostgresRemovals):
         self._counted_until = 0.0
 
     @override
-    async def submit(self, jobs: Sequence[NewJob], bad_messages: Sequence[BadMessage] = ()) -> list[Submission]:
+    async def submit(self, jobs: Sequence[NewJob], bad_messages: Sequence[BadMessage] = ()) -> list[SubmittedJob]:
         """Keep all or nothing, in one transaction.
 
         If a job was kept but its caller was not told so, the job counts as `created` when it comes again.

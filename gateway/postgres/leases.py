@@ -10,11 +10,11 @@ from typing_extensions import override
 from gateway.errors import Problem
 from gateway.jobs.job import Lease
 from gateway.jobs.store import WORK, Ended, JobStore, exhausted
+from gateway.pipelines.outputs import Failure
 from gateway.postgres.connection import Connection, Row
 from gateway.postgres.pool import Pool, notify
 from gateway.postgres.rows import WORKED_ON, clean, lease_of
 from gateway.postgres.turns import lock_users, settle_turns
-from gateway.results import Failure
 
 # Goes from one tenant to the next by the index, so that many jobs of one tenant cost no more than one job. The plan
 # locks nothing; then as many jobs of each tenant are locked as are taken. Workers that claim at the same time skip

@@ -13,14 +13,15 @@ import asyncpg
 from typing_extensions import override
 
 from gateway.errors import Problem
-from gateway.jobs.artifacts import ArtifactLock, ArtifactLocks, LockLostError, LockName
-from gateway.jobs.job import NewJob
+from gateway.jobs.job import ArtifactLock, LockName, NewJob
+from gateway.jobs.objects import LockLostError
+from gateway.jobs.store import ArtifactLocks
 from gateway.logs import get_logger
 from gateway.postgres.address import Address
 from gateway.postgres.connection import TRANSIENT, Connection, RefusedError, Row, cause, open_session
 from gateway.postgres.pool import Pool
 from gateway.postgres.schema import Names
-from gateway.retry import Backoff
+from gateway.timing import Backoff
 
 _BACKOFF = Backoff(0.02, 0.25, factor=1.5)
 _PATIENCE_S = 10.0

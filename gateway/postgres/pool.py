@@ -8,9 +8,7 @@ from typing import TypeVar
 import anyio
 import asyncpg
 
-from gateway.deadlines import Deadline
 from gateway.errors import Problem
-from gateway.jobs.store import Signals
 from gateway.logs import get_logger
 from gateway.postgres.address import Address
 from gateway.postgres.connection import (
@@ -29,7 +27,8 @@ from gateway.postgres.connection import (
 )
 from gateway.postgres.database import Database
 from gateway.postgres.schema import Named, Names
-from gateway.retry import Backoff
+from gateway.supervision import Signals
+from gateway.timing import Backoff, Deadline
 
 T = TypeVar("T")
 Work = Callable[[Connection], Awaitable[T]]

@@ -22,9 +22,9 @@ from gateway.cache.cache import (
 )
 from gateway.cache.keys import alike
 from gateway.logs import get_logger
+from gateway.pipelines.outputs import Artifact, Failure
 from gateway.postgres.connection import Connection, Row
 from gateway.postgres.rows import clean
-from gateway.results import Artifact, Failure
 
 SVG = "contours.svg"
 """The artifact that a column of its own holds."""

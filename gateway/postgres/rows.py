@@ -10,6 +10,7 @@ from gateway.jobs.job import (
     Callback,
     ImageReference,
     Job,
+    JobFilter,
     JobState,
     Lease,
     NewJob,
@@ -17,9 +18,8 @@ from gateway.jobs.job import (
     StoredArtifact,
     Waiting,
 )
-from gateway.jobs.store import JobFilter
+from gateway.pipelines.outputs import Failure
 from gateway.postgres.connection import Connection, Row
-from gateway.results import Failure
 
 _OF_REQUEST = (
     *("id", "pipeline", "tenant", "batch_id", "user_id", "request_id", "fingerprint", "parameters_stored", "gender"),

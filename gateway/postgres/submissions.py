@@ -6,9 +6,8 @@ from uuid import UUID
 
 import asyncpg
 
-from gateway.jobs.dead_letters import BadMessage
-from gateway.jobs.job import Job, NewJob
-from gateway.jobs.store import WORK, Submission
+from gateway.jobs.job import Job, NewJob, SubmittedJob
+from gateway.jobs.store import WORK, BadMessage
 from gateway.postgres.connection import Connection
 from gateway.postgres.dead_letters import add_message
 from gateway.postgres.endings import Endings
@@ -69,7 +68,7 @@ class Submissions:
 
     async def keep(
         self, connection: Connection, jobs: Sequence[NewJob], bad_messages: Sequence[BadMessage], added: set[UUID]
-    ) -> list[Submission]:
+    ) -> list[SubmittedJob]:
         """Keep all or nothing; what became of each job.
 
         `added` are the jobs that earlier tries added, whether they were committed or not; this try adds its own. Raises
@@ -80,7 +79,7 @@ class Submissions:
             await add_message(connection, message)
         return submissions
 
-    async def _keep_jobs(self, connection: Connection, jobs: Sequence[NewJob], added: set[UUID]) -> list[Submission]:
+    async def _keep_jobs(self, connection: Connection, jobs: Sequence[NewJob], added: set[UUID]) -> list[SubmittedJob]:
         users = {job.owner for job in jobs}
         await lock_users(connection, users)
         columns = (list(column) for column in zip(*map(_values, jobs), strict=True))
@@ -120,15 +119,15 @@ def _identity(job: NewJob) -> _Identity:
     return job.tenant, job.user_id, job.request_id
 
 
-def _submissions(jobs: Sequence[NewJob], kept: _Kept, added: Collection[UUID]) -> Iterator[Submission]:
+def _submissions(jobs: Sequence[NewJob], kept: _Kept, added: Collection[UUID]) -> Iterator[SubmittedJob]:
     """A job that was added is `created` once, and `known` where the same message stands twice among these."""
     untold = set(added)
     for job in jobs:
         same = _same(job, kept)
         if same.request.fingerprint != job.fingerprint:
-            yield Submission(same, "conflict")
+            yield SubmittedJob(same, "conflict")
         else:
-            yield Submission(same, "created" if same.id == job.id and job.id in untold else "known")
+            yield SubmittedJob(same, "created" if same.id == job.id and job.id in untold else "known")
         untold.discard(job.id)
 
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from gateway.worker.process import main
+from gateway.worker.worker import main
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 app.command("worker")(main)

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import anyio
@@ -13,65 +13,28 @@ from structlog.contextvars import bound_contextvars
 from gateway.cache.cache import NewEntry
 from gateway.cache.keys import ModelVersions, Work
 from gateway.cache.results import Results
-from gateway.deadlines import Deadline
 from gateway.errors import Problem
 from gateway.fetching.fetcher import Fetcher
 from gateway.inference import Inferences, Turn
 from gateway.intake.images import check_photo
-from gateway.jobs.artifacts import ArtifactStore, HeldLock
 from gateway.jobs.job import ImageReference, Job, Lease, NewJob, Outcome, StoredArtifact, outcome_of
-from gateway.jobs.objects import Bucket, ObjectMissingError, parameters_key, with_original
+from gateway.jobs.objects import ArtifactStore, Bucket, HeldLock, ObjectMissingError, parameters_key, with_original
 from gateway.limits.admission import Turns
 from gateway.limits.sharing import Owner
 from gateway.logs import get_logger
 from gateway.metrics.instruments import Instruments
+from gateway.pipelines.outputs import Artifact, Failure
 from gateway.pipelines.registry import Pipeline
-from gateway.results import Artifact, Failure, Stopwatch
-from gateway.retry import Backoff
-from gateway.s3.images import S3Images
 from gateway.settings import Settings
 from gateway.stores import Stores
+from gateway.timing import Backoff, Deadline, Stopwatch
 from gateway.triton import Triton
-from gateway.worker.removals import Removals
+from gateway.worker.janitor import Removals
 
 _PAUSE_S = 0.5
 """Between two questions to a store that is away."""
 _WAIT_S = 60.0
 """How long to wait for the lock on the name: others may be removing old objects, or an attempt may have died."""
-
-
-class Sources:
-    """Where a job's photo and parameters come from; `images` is None where there is no S3."""
-
-    def __init__(self, photos: Bucket, fetcher: Fetcher, images: S3Images | None) -> None:
-        self._photos = photos
-        self._fetcher = fetcher
-        self._images = images
-
-    async def photo(self, image: ImageReference) -> bytes:
-        """The encoded photo.
-
-        Raises Problem: `object_missing`, `storage_unavailable`, or what the fetcher says of a URL.
-        """
-        if image.kind == "url":
-            return await self._fetcher.fetch(image.location)
-        if image.kind == "s3":
-            if self._images is None:
-                raise Problem("invalid_parameters", "image: type s3 needs an S3 server; none is configured")
-            return await self._images.get(image.location)
-        return await self._kept(image.location, "The photo")
-
-    async def parameters(self, request: NewJob) -> bytes:
-        """The parameters, a JSON object. Raises Problem `object_missing`, `storage_unavailable`."""
-        if not request.parameters_stored:
-            return request.parameters.encode()
-        return await self._kept(parameters_key(request.id), "The object with the parameters")
-
-    async def _kept(self, key: str, what: str) -> bytes:
-        try:
-            return (await self._photos.get(key)).data
-        except ObjectMissingError as error:
-            raise Problem("object_missing", f"{what} that came with the job is not there any more.") from error
 
 
 class LeaseLostError(Exception):
@@ -82,8 +45,8 @@ class ClaimedJob:
     """A job that this worker has claimed: its lease, and how to `renew` that for `lease_s` seconds of the clock.
 
     `lost`: another worker may have the job, so whoever works on it here writes nothing more. `ending`: the store is
-    being told of the end, and its answer decides whether the lease held. `grip` is on the keys of the artifacts, if
-    any are written.
+    being told of the end, and its answer decides whether the lease held. `artifact_lock` is the lock under which the
+    artifacts are written, if there are any.
     """
 
     def __init__(
@@ -96,7 +59,7 @@ class ClaimedJob:
         self.lease = lease
         self.lost = False
         self.ending = False
-        self.grip: HeldLock | None = None
+        self.artifact_lock: HeldLock | None = None
         self._renew = renew
         self._lease_s = lease_s
         self._clock = clock
@@ -132,31 +95,25 @@ async def answer_of(ask: Callable[[], Awaitable[bool]]) -> bool:
         await anyio.sleep(_PAUSE_S)
 
 
-@dataclass(frozen=True)
-class Done:
-    """How a job ends, and the result to be kept with it, if it is a new one."""
-
-    outcome: Outcome
-    entry: NewEntry | None
-
-
 class Execution:
-    """Runs jobs as far as their outcome; others tell the store of it."""
+    """Works on jobs until their outcome is known; Attempts tells the store of it."""
 
     def __init__(
         self, settings: Settings, stores: Stores, fetcher: Fetcher, triton: Triton, registry: Mapping[str, Pipeline]
     ) -> None:
         self._results = Results(settings, stores.cache, ModelVersions(triton))
         self._settings = settings
-        self._sources = Sources(stores.photos, fetcher, stores.images)
+        self._photos = stores.photos
+        self._fetcher = fetcher
+        self._images = stores.images
         self._registry = registry
-        self._keys = ArtifactStore(stores.locks, stores.jobs, stores.artifacts)
+        self._artifacts = ArtifactStore(stores.locks, stores.jobs, stores.artifacts)
         self._inferences = Inferences(self._results, triton)
         self._turns = Turns(settings.service_concurrency)
 
     @asynccontextmanager
-    async def done(self, claimed: ClaimedJob, watch: Stopwatch) -> AsyncIterator[Done]:
-        """The outcome, its artifacts stored; `watch` times the stages.
+    async def done(self, claimed: ClaimedJob, watch: Stopwatch) -> AsyncIterator[tuple[Outcome, NewEntry | None]]:
+        """The outcome, its artifacts stored, and the result to be kept, if it is a new one; `watch` times the stages.
 
         While the context lasts, nobody else computes the same result: tell the store of the end within it. Raises
         Problem where the photo is refused or a server does not answer; LeaseLostError, and then nothing is stored.
@@ -177,7 +134,7 @@ class Execution:
             entry = found.entry(value, str(job.id), job.created_at)
             if job.request.counted:
                 self._results.count(found.hit or entry)
-            yield Done(outcome_of(value, stored, watch.timings_ms, cached=found.hit is not None), entry)
+            yield outcome_of(value, stored, watch.timings_ms, cached=found.hit is not None), entry
 
     async def _store(
         self, stack: AsyncExitStack, claimed: ClaimedJob, artifacts: Sequence[Artifact]
@@ -186,9 +143,9 @@ class Execution:
         if not artifacts:
             return ()
         request, size = claimed.job.request, sum(len(artifact.data) for artifact in artifacts)
-        claimed.grip = await stack.enter_async_context(self._keys.held(request, _WAIT_S, size))
+        claimed.artifact_lock = await stack.enter_async_context(self._artifacts.held(request, _WAIT_S, size))
         await claimed.confirm()
-        return await self._keys.store(claimed.grip, request, artifacts)
+        return await self._artifacts.store(claimed.artifact_lock, request, artifacts)
 
     def _pipeline(self, job: Job) -> Pipeline:
         pipeline = self._registry.get(job.request.pipeline)
@@ -200,12 +157,37 @@ class Execution:
         """The photo and the parameters."""
         try:
             with deadline.enforce():
-                photo = await self._sources.photo(request.image)
-                parameters = await self._sources.parameters(request)
+                photo = await self._photo(request.image)
+                parameters = await read_parameters(self._photos, request)
         except TimeoutError as error:
             raise deadline.exceeded() from error
         check_photo(photo, self._settings.max_pixels)
         return photo, parameters
+
+    async def _photo(self, image: ImageReference) -> bytes:
+        """The encoded photo. Raises Problem, also what the fetcher says of a URL."""
+        if image.kind == "url":
+            return await self._fetcher.fetch(image.location)
+        if image.kind == "s3":
+            if self._images is None:
+                raise Problem("invalid_parameters", "image: type s3 needs an S3 server; none is configured")
+            return await self._images.get(image.location)
+        return await _kept(self._photos, image.location, "The photo")
+
+
+async def read_parameters(photos: Bucket, request: NewJob) -> bytes:
+    """A job's parameters, a JSON object. Raises Problem `object_missing`, `storage_unavailable`."""
+    if not request.parameters_stored:
+        return request.parameters.encode()
+    return await _kept(photos, parameters_key(request.id), "The object with the parameters")
+
+
+async def _kept(photos: Bucket, key: str, what: str) -> bytes:
+    """What came with a job. Raises Problem `object_missing`, `storage_unavailable`."""
+    try:
+        return (await photos.get(key)).data
+    except ObjectMissingError as error:
+        raise Problem("object_missing", f"{what} that came with the job is not there any more.") from error
 
 
 RETRIES = Backoff(1.0, 60.0, jitter=0.2)
@@ -244,8 +226,8 @@ class Attempts:
             watch.add("queue", (claimed.job.started_at - claimed.job.created_at).total_seconds())
         self._log.info("job begun", pipeline=claimed.job.request.pipeline, attempts=claimed.job.attempts)
         try:
-            async with self._execution.done(claimed, watch) as done:
-                await self._finish(claimed, done.outcome, done.entry)
+            async with self._execution.done(claimed, watch) as (outcome, entry):
+                await self._finish(claimed, outcome, entry)
         except LeaseLostError:
             raise
         except Problem as problem:
@@ -275,8 +257,8 @@ class Attempts:
 
     async def _finish(self, claimed: ClaimedJob, outcome: Outcome, entry: NewEntry | None = None) -> None:
         await self._tell(claimed, lambda: self._jobs.finish(_with_lock(claimed, outcome), outcome, entry))
-        if claimed.grip and outcome.artifacts:
-            claimed.grip.state = "spent"
+        if claimed.artifact_lock and outcome.artifacts:
+            claimed.artifact_lock.state = "spent"
         self._tasks.ended(claimed.job, outcome)
         self._log_end(claimed.job, outcome)
         try:
@@ -325,5 +307,5 @@ class Attempts:
 
 def _with_lock(claimed: ClaimedJob, outcome: Outcome) -> Lease:
     """The lease, with the lock that its artifacts depend on."""
-    grip = claimed.grip
-    return replace(claimed.lease, lock=grip.lock.token) if grip and outcome.artifacts else claimed.lease
+    held = claimed.artifact_lock
+    return replace(claimed.lease, lock=held.lock.token) if held and outcome.artifacts else claimed.lease

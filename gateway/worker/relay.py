@@ -15,11 +15,11 @@ from structlog.contextvars import bound_contextvars
 from gateway.errors import Problem
 from gateway.jobs.job import CallbackKind
 from gateway.jobs.outbox import MOST_DUE, Delivery, DeliveryError, Lane, Sender
-from gateway.jobs.store import OUTBOX, Subscription
+from gateway.jobs.store import OUTBOX
 from gateway.logs import get_logger, trace_id_of
 from gateway.metrics.instruments import DeliveryMetrics
 from gateway.stores import Stores
-from gateway.supervision import Heartbeat
+from gateway.supervision import Heartbeat, Subscription
 
 _PROVEN, _NEW, _SLOW = range(3)
 """Ranks of receivers by their latest answer: a quick one; none yet; a failure or a late one."""
@@ -33,7 +33,7 @@ _REMEMBERED = 10_000
 
 
 @dataclass(frozen=True)
-class Standing:
+class ReceiverLimit:
     """How many deliveries to a receiver may be under way, and of which rank it is."""
 
     places: int
@@ -47,9 +47,9 @@ class Places:
     """
 
     def __init__(self, first: int, most: int) -> None:
-        self._new = Standing(first)
+        self._new = ReceiverLimit(first)
         self._most = most
-        self._known: OrderedDict[str, Standing] = OrderedDict()
+        self._known: OrderedDict[str, ReceiverLimit] = OrderedDict()
 
     @classmethod
     def of(cls, kind: CallbackKind) -> Self:
@@ -58,12 +58,12 @@ class Places:
 
     def note(self, receiver: str, took_s: float, *, made: bool) -> None:
         """How a delivery ended."""
-        places = self._standing(receiver).places
+        places = self._limit(receiver).places
         if made and took_s < _QUICK_S:
-            standing = Standing(min(self._most, 2 * places), _PROVEN)
+            limit = ReceiverLimit(min(self._most, 2 * places), _PROVEN)
         else:
-            standing = Standing(self._new.places if made else max(1, places // 2), _SLOW)
-        self._known[receiver] = standing
+            limit = ReceiverLimit(self._new.places if made else max(1, places // 2), _SLOW)
+        self._known[receiver] = limit
         self._known.move_to_end(receiver)
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
@@ -73,7 +73,7 @@ class Places:
 
         Places are given one after the other, each to the tenant, and to its receiver, that has the fewest under way.
         """
-        taken, given = _Taken(self._standing, under_way), Counter[Lane]()
+        taken, given = _Taken(self._limit, under_way), Counter[Lane]()
         queues: dict[str, list[tuple[int, int, Lane]]] = defaultdict(list)
         for lane in (lane for lane, count in due.items() if count):
             heapq.heappush(queues[lane.tenant], taken.turn(lane))
@@ -91,15 +91,15 @@ class Places:
             heapq.heappush(tenants, (taken.of_tenant(tenant), tenant))
         return given
 
-    def _standing(self, receiver: str) -> Standing:
+    def _limit(self, receiver: str) -> ReceiverLimit:
         return self._known.get(receiver, self._new)
 
 
 class _Taken:
     """Places that are taken, and which lane comes next."""
 
-    def __init__(self, standing: Callable[[str], Standing], lanes: Iterable[Lane]) -> None:
-        self._standing = standing
+    def __init__(self, limit: Callable[[str], ReceiverLimit], lanes: Iterable[Lane]) -> None:
+        self._limit = limit
         self._by_receiver = Counter[str]()
         self._by_rank = Counter[int]()
         self._by_tenant_and_rank = Counter[tuple[str, int]]()
@@ -109,7 +109,7 @@ class _Taken:
     def add(self, lane: Lane) -> None:
         """It counts for its own rank and for all better ranks."""
         self._by_receiver[lane.receiver] += 1
-        for rank in range(self._standing(lane.receiver).rank + 1):
+        for rank in range(self._limit(lane.receiver).rank + 1):
             self._by_rank[rank] += 1
             self._by_tenant_and_rank[lane.tenant, rank] += 1
 
@@ -118,7 +118,7 @@ class _Taken:
 
     def turn(self, lane: Lane) -> tuple[int, int, Lane]:
         """What lanes are ordered by: the least comes first."""
-        return self._by_receiver[lane.receiver], self._standing(lane.receiver).rank, lane
+        return self._by_receiver[lane.receiver], self._limit(lane.receiver).rank, lane
 
     def next_of(self, queue: list[tuple[int, int, Lane]]) -> Lane | None:
         """A tenant's next lane that has a place; lanes without one leave the queue."""
@@ -133,11 +133,11 @@ class _Taken:
         return None
 
     def _has_room(self, lane: Lane) -> bool:
-        standing = self._standing(lane.receiver)
-        return self._by_receiver[lane.receiver] < standing.places and all(
+        limit = self._limit(lane.receiver)
+        return self._by_receiver[lane.receiver] < limit.places and all(
             self._by_rank[rank] < _LIMITS[rank]
             and self._by_tenant_and_rank[lane.tenant, rank] < _TENANT_SHARE * _LIMITS[rank]
-            for rank in range(standing.rank + 1)
+            for rank in range(limit.rank + 1)
         )
 
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import MEDIA_TYPE
-from gateway.pipelines.face_contours import FaceContoursParameters
+from gateway.pipelines.parameters import FaceContoursParameters
 from tests.integration.gateway.face_case import REAL, RUN, FaceCase, found_case, real_case
 from tests.integration.gateway.face_mutations import Mutation, mutations
 from tests.json_values import JSON_VALUES

@@ -13,12 +13,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from gateway.cli import app
-from gateway.deadlines import Deadline
 from gateway.errors import PROBLEMS, Problem
 from gateway.http.schemas import JobView, RunAnswer, tiny_png
 from gateway.pipelines.registry import build_registry
 from gateway.services import Prober
 from gateway.settings import Settings
+from gateway.timing import Deadline
 from gateway.triton import connect
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.face_case import artifacts_of

@@ -6,9 +6,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 from gateway.errors import Problem
-from gateway.jobs.dead_letters import BadMessage
-from gateway.jobs.job import NewJob, Outcome
-from gateway.jobs.store import JobFilter, JobStore, QueueCounts, Submission, TenantCounts
+from gateway.jobs.job import JobFilter, NewJob, Outcome, QueueCounts, SubmittedJob, TenantCounts
+from gateway.jobs.store import BadMessage, JobStore
 from gateway.kafka.ingestion import Ingestion
 from gateway.metrics.instruments import Instruments
 from gateway.pipelines.registry import build_registry
@@ -27,7 +26,7 @@ class Interposed(JobStore):
         self.kept = 0
         self.most_queued = 0
 
-    async def submit(self, jobs: Sequence[NewJob], poison: Sequence[BadMessage] = ()) -> list[Submission]:
+    async def submit(self, jobs: Sequence[NewJob], poison: Sequence[BadMessage] = ()) -> list[SubmittedJob]:
         self.tries += 1
         self._answer()
         submissions = await self.jobs.submit(jobs, poison)

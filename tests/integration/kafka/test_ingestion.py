@@ -1,8 +1,8 @@
 import json
 from collections import Counter
 
+from gateway.jobs.job import JobFilter
 from gateway.jobs.objects import photo_key
-from gateway.jobs.store import JobFilter
 from tests.integration.kafka.messages import PARTITIONS, PHOTO, client, png, request
 from tests.integration.kafka.raw import produce
 from tests.integration.kafka.stores import ingesting, opened_stores, request_ids, until, work_off

@@ -4,9 +4,8 @@ from itertools import count
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.jobs.dead_letters import BadMessage
-from gateway.kafka.ingestion import ArrivalStore
-from gateway.kafka.messages import Arrival, Message, MessageReader
+from gateway.jobs.store import BadMessage
+from gateway.kafka.messages import Arrival, ArrivalStore, Message, MessageReader
 from gateway.metrics.instruments import Instruments
 from gateway.pipelines.registry import build_registry
 from tests.unit.gateway.kafka.values import KEYS, VALUES

@@ -4,10 +4,10 @@ from dataclasses import replace
 from itertools import count
 from uuid import uuid4
 
-from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.job import ImageReference, Job, NewJob, Outcome, StoredArtifact
 from gateway.jobs.outbox import OutboxMessage
-from gateway.results import Failure
+from gateway.jobs.store import BadMessage
+from gateway.pipelines.outputs import Failure
 
 LEASE_S = 60.0
 DONE = Outcome({"persons": 1}, timings_ms={"infer": 1.5})

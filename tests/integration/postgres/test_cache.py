@@ -15,11 +15,11 @@ from pydantic import SecretStr
 from gateway.cache.cache import ALL_DAYS, Cache, CachedResult, CacheHit
 from gateway.errors import Problem
 from gateway.jobs.job import Callback
-from gateway.jobs.store import Signals
+from gateway.pipelines.outputs import Artifact
 from gateway.postgres.database import prepare
 from gateway.postgres.results import near_values
-from gateway.results import Artifact
 from gateway.stores import open_postgres
+from gateway.supervision import Signals
 from tests.cache_contract import (
     ARTIFACTS,
     CONTRACT,

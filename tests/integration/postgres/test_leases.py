@@ -1,4 +1,4 @@
-from gateway.results import Failure
+from gateway.pipelines.outputs import Failure
 from tests.integration.postgres.making import AWAY, DONE, LEASE_S, request
 
 

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from gateway.jobs.store import JobFilter
+from gateway.jobs.job import JobFilter
 from gateway.postgres.rows import list_query
 
 _FILL = """

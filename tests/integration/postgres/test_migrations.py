@@ -9,7 +9,6 @@ from typer.testing import CliRunner
 
 from gateway.cli.main import app
 from gateway.jobs.outbox import OutboxMessage
-from gateway.jobs.store import Signals
 from gateway.postgres import database
 from gateway.postgres.address import read_address
 from gateway.postgres.connection import MigrationError, open_session
@@ -17,6 +16,7 @@ from gateway.postgres.database import Migration, known_migrations, migrate, prep
 from gateway.settings import Settings, SettingsError
 from gateway.settings.settings import MASK_TYPES
 from gateway.stores import open_postgres
+from gateway.supervision import Signals
 from tests.integration.postgres.making import announce, request
 from tests.integration.postgres.proxy import wire_to
 

@@ -9,10 +9,11 @@ import asyncpg
 import pytest
 
 from gateway.errors import Problem
-from gateway.jobs.store import JobFilter, Signals
+from gateway.jobs.job import JobFilter
 from gateway.services import StoreProber
 from gateway.settings import Settings
 from gateway.stores import open_postgres, open_stores
+from gateway.supervision import Signals
 from tests.integration.postgres.making import DONE, LEASE_S, announce, request
 from tests.integration.postgres.proxy import wire_to
 from tests.servers import Server, fresh_database, running_postgres

@@ -10,7 +10,7 @@ import pytest
 from gateway.cache.cache import ALL_DAYS
 from gateway.errors import Problem
 from gateway.jobs.job import Callback
-from gateway.jobs.store import WORK, Signals
+from gateway.jobs.store import WORK
 from gateway.postgres.address import read_address
 from gateway.postgres.connection import Connection, find_link, open_session
 from gateway.postgres.database import Database, prepare
@@ -18,6 +18,7 @@ from gateway.postgres.pool import Pool, open_pool
 from gateway.postgres.schema import Names
 from gateway.settings import Settings, SettingsError
 from gateway.stores import open_postgres
+from gateway.supervision import Signals
 from tests.cache_contract import entry, key
 from tests.integration.postgres.making import AWAY, LEASE_S, announce, masks, request
 from tests.integration.postgres.pgbouncer import running_pgbouncer

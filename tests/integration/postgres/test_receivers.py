@@ -11,16 +11,15 @@ from uuid import UUID
 import pytest
 from pydantic import SecretStr
 
-from gateway.callbacks.senders import open_senders
-from gateway.jobs.job import Callback, Outcome, StoredArtifact
-from gateway.jobs.outbox import Delivery, Lane
-from gateway.jobs.outbox_messages import message_maker
-from gateway.jobs.store import JobFilter, Signals
+from gateway.jobs.job import Callback, JobFilter, Outcome, StoredArtifact
+from gateway.jobs.outbox import Delivery, Lane, message_maker
 from gateway.metrics.instruments import Instruments
-from gateway.results import Failure
+from gateway.pipelines.outputs import Failure
 from gateway.settings import Settings
 from gateway.stores import memory_stores, open_postgres
+from gateway.supervision import Signals
 from gateway.worker.relay import Relay
+from gateway.worker.webhooks import open_senders
 from tests.integration.postgres.making import request
 from tests.web import Answer, Asked, Web, reply, serving, silence
 

@@ -8,13 +8,14 @@ import asyncpg
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from gateway.jobs.job import Callback
-from gateway.jobs.store import WORK, JobFilter, Signals
+from gateway.jobs.job import Callback, JobFilter
+from gateway.jobs.store import WORK
 from gateway.postgres.connection import MigrationError
 from gateway.postgres.database import known_migrations, prepare
 from gateway.postgres.schema import OWN, RELEASED, SEEDS, Names
 from gateway.settings import Settings
 from gateway.stores import DatabaseStores, open_postgres
+from gateway.supervision import Signals
 from tests.cache_contract import entry, key
 from tests.integration.postgres.making import DONE, LEASE_S, announce, masks, request
 

@@ -14,8 +14,8 @@ import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from gateway.jobs.store import JobFilter
-from gateway.kafka.consumer import make_topics
+from gateway.jobs.job import JobFilter
+from gateway.kafka.ingestion import make_topics
 from gateway.settings import Settings
 from tests.integration.gateway.photos import encode, noise
 from tests.integration.worker.conftest import WorkerProcess

@@ -3,11 +3,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from gateway.deadlines import Deadline
 from gateway.errors import Problem
 from gateway.limits.admission import Admission, Turns
 from gateway.limits.sharing import Owner, Visit
 from gateway.settings import Settings
+from gateway.timing import Deadline
 
 ALICE, BOB, CAROL = (Owner(name, name) for name in ("alice", "bob", "carol"))
 

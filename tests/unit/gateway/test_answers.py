@@ -7,8 +7,8 @@ import pytest
 
 from gateway.errors import Problem
 from gateway.http.answers import answer, check_accept, server_timing
+from gateway.pipelines.outputs import Artifact, InferenceResult
 from gateway.pipelines.registry import build_registry
-from gateway.results import Artifact, InferenceResult
 from gateway.settings import Settings
 
 PIPELINE = build_registry(Settings())["body_masks"]

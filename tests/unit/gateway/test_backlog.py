@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.errors import Problem
-from gateway.jobs.store import QueueCounts
+from gateway.jobs.job import QueueCounts
 from gateway.limits.admission import Backlog, ends_in_s
 from tests.unit.gateway.memory.making import Clock, claimed, request, stores_of
 

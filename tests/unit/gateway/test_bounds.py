@@ -7,8 +7,8 @@ from hypothesis import given, settings
 
 from gateway.errors import Problem
 from gateway.intake.submissions import json_members, multipart_submission, start_check
-from gateway.pipelines.fields import MAX_TEXT_BYTES, Bounds
 from gateway.pipelines.registry import Pipeline, build_registry, parameters_json
+from gateway.pipelines.validation import MAX_TEXT_BYTES, Bounds
 from gateway.settings import Settings
 from tests.json_values import JSON_VALUES
 

@@ -20,8 +20,8 @@ from gateway.http.schemas import EventTicket, JobPage, JobView, Resent, RunAnswe
 from gateway.http.uploads import BatchAnswer, BatchStatus, QueueStatus, UploadAnswer, UploadStatus
 from gateway.intake.requests import JobFields, job_request
 from gateway.intake.submissions import json_submission
+from gateway.pipelines.outputs import MEDIA_TYPES, media_type
 from gateway.pipelines.registry import PIPELINES, build_registry, parameters_json
-from gateway.results import MEDIA_TYPES, media_type
 from gateway.settings import Settings
 from steps.body_masks import _chosen, found_poses
 from steps.face_contours import _chosen as _chosen_faces

@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from gateway.errors import PROBLEMS, Problem, problem_response
-from gateway.pipelines.face_contours import REFUSALS
+from gateway.pipelines.registry import known_pipelines
 from vision.face.options import FaceErrorCode
 from vision.photo_info import PhotoErrorCode
 
@@ -50,4 +50,4 @@ def test_every_reason_for_refusing_a_photo_is_in_the_table() -> None:
 
 
 def test_every_reason_for_refusing_a_face_is_in_the_table_and_of_its_pipeline() -> None:
-    assert set(get_args(FaceErrorCode)) <= PROBLEMS.keys() & {*REFUSALS}
+    assert set(get_args(FaceErrorCode)) <= PROBLEMS.keys() & {*known_pipelines()["face_contours"].refusals}

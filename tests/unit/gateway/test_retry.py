@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.retry import Backoff
+from gateway.timing import Backoff
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.deadlines import Deadline, Pace
 from gateway.errors import Problem
 from gateway.limits import sharing
 from gateway.limits.sharing import Owner, Pool, Visit
+from gateway.timing import Deadline, Pace
 
 ALICE, BOB = Owner("alice", "alice"), Owner("bob", "bob")
 TOTAL = 10

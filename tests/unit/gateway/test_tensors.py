@@ -10,7 +10,7 @@ from tritonclient.grpc.service_pb2 import ModelInferRequest, ModelInferResponse
 from tritonclient.utils import serialize_byte_tensor
 
 from gateway.errors import Problem
-from gateway.results import Artifact
+from gateway.pipelines.outputs import Artifact
 from gateway.triton import infer_request, read_result
 
 

@@ -1,8 +1,8 @@
 import pytest
 from tritonclient.utils import InferenceServerException
 
-from gateway.deadlines import Deadline
 from gateway.errors import Problem
+from gateway.timing import Deadline
 from gateway.triton import Retry
 
 AWAY = InferenceServerException("connection refused", status="StatusCode.UNAVAILABLE")

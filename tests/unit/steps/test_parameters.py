@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.pipelines.body_masks import BodyMasksParameters
+from gateway.pipelines.parameters import BodyMasksParameters
 from gateway.settings.settings import MASK_TYPES
 from steps.body_masks import BodyMaskParameters
 from vision.body.mask_types import MaskType

@@ -7,10 +7,10 @@ import httpx
 import pytest
 
 from gateway.access.audit import AuditFilter
-from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.objects import artifact_key
 from gateway.jobs.outbox import OutboxMessage
-from gateway.results import Failure
+from gateway.jobs.store import BadMessage
+from gateway.pipelines.outputs import Failure
 from tests.integration.gateway.access.credentials import Headers, caller
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.house import FORM, JOBS, LEASE_S, MASK, House

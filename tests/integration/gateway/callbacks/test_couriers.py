@@ -15,13 +15,12 @@ import pytest
 from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from gateway.callbacks.senders import open_senders
-from gateway.callbacks.signature import Signer
 from gateway.errors import Problem
 from gateway.jobs.job import CallbackKind
 from gateway.jobs.objects import ObjectMissingError, StoredObject
 from gateway.jobs.outbox import Delivery, DeliveryError, OutboxMessage, Sender
 from gateway.settings import Settings, SettingsError
+from gateway.worker.webhooks import Signer, open_senders
 from tests.names import Names
 from tests.stack import free_ports
 from tests.web import Answer, Asked, Web, raw, reply, serving, silence

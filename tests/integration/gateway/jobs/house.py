@@ -14,8 +14,8 @@ from gateway.jobs.job import Lease, Outcome, StoredArtifact
 from gateway.jobs.objects import artifact_key
 from gateway.limits.sharing import NOBODY
 from gateway.listening import Limits, Server, configured
+from gateway.pipelines.outputs import Failure, media_type
 from gateway.pipelines.registry import build_registry
-from gateway.results import Failure, media_type
 from gateway.services import Services, services_on
 from gateway.settings import Settings
 from gateway.stores import Stores, open_stores

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.cache.cache import CachedResult, CacheHit, CacheKey, NewEntry
 from gateway.http.frontal import CacheEntry, CacheFigures
-from gateway.results import Artifact, Failure
+from gateway.pipelines.outputs import Artifact, Failure
 from tests.integration.gateway.jobs.house import House, until
 
 CACHE = "/api/v1/cache"

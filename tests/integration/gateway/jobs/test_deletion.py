@@ -11,7 +11,7 @@ import pytest_asyncio
 from gateway.cache.cache import ALL_DAYS
 from gateway.errors import Problem
 from gateway.jobs.job import Lease, Outcome
-from gateway.results import Failure
+from gateway.pipelines.outputs import Failure
 from gateway.settings import Settings
 from gateway.worker.janitor import Janitor
 from tests.cache_contract import entry

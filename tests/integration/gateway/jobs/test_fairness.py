@@ -10,7 +10,6 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from gateway.deadlines import Deadline
 from gateway.http import middleware
 from gateway.http.schemas import tiny_png
 from gateway.intake import bodies as body_module
@@ -18,6 +17,7 @@ from gateway.intake.bodies import FIRST_BYTES
 from gateway.limits import sharing
 from gateway.limits.sharing import NOBODY
 from gateway.settings import Settings
+from gateway.timing import Deadline
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.conftest import COMMON
 from tests.integration.gateway.jobs.house import House, open_house, until

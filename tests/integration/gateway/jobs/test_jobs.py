@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from gateway.http.schemas import JobPage, JobView
-from gateway.results import Failure
+from gateway.pipelines.outputs import Failure
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.house import JOBS, MASK, RESULT, House
 from tests.outboxes import take_due

@@ -14,13 +14,11 @@ from gateway.cache.keys import Work
 from gateway.errors import Problem
 from gateway.http.accept import accept
 from gateway.intake.requests import JobRequest
-from gateway.jobs.artifacts import ArtifactStore, InUseError
-from gateway.jobs.job import Lease, Outcome
-from gateway.jobs.objects import Bucket, StoredObject
-from gateway.jobs.store import Submission
-from gateway.results import Artifact
+from gateway.jobs.job import Lease, Outcome, SubmittedJob
+from gateway.jobs.objects import ArtifactStore, Bucket, InUseError, StoredObject
+from gateway.pipelines.outputs import Artifact
 from gateway.services import Services
-from gateway.worker.removals import Removals
+from gateway.worker.janitor import Removals
 from tests.integration.gateway.jobs.house import MASK, RESULT, House
 
 ROUNDS = 20
@@ -76,7 +74,7 @@ def wanted(photo: bytes, name: str) -> JobRequest:
     return JobRequest("body_masks", "{}", photo, "", name, "http")
 
 
-async def accepted(services: Services, photo: bytes, name: str) -> Submission | Problem:
+async def accepted(services: Services, photo: bytes, name: str) -> SubmittedJob | Problem:
     try:
         return await accept(services, LOCAL, wanted(photo, name), "0" * 32)
     except Problem as problem:
@@ -112,7 +110,7 @@ async def test_two_photos_under_one_id_at_once_leave_the_winners_mask(house: Hou
         won, lost = sorted(zip(answers, photos, strict=True), key=lambda pair: isinstance(pair[0], Problem))
         assert isinstance(lost[0], Problem)
         assert lost[0].code == "idempotency_conflict"
-        assert isinstance(won[0], Submission)
+        assert isinstance(won[0], SubmittedJob)
         if won[0].job.outcome is None:  # both were at it, and one was queued instead
             (lease,) = await house.stores.jobs.claim("worker", 1, 30.0)
             assert await work(house, lease, digest(won[1]))

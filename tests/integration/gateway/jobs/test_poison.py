@@ -5,10 +5,10 @@ from uuid import uuid4
 import pytest
 
 from gateway.http.operations import PoisonPage
-from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.job import ImageReference, NewJob
 from gateway.jobs.outbox import OutboxMessage
-from gateway.results import Failure
+from gateway.jobs.store import BadMessage
+from gateway.pipelines.outputs import Failure
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.house import House
 

@@ -7,10 +7,10 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.outbox import OutboxMessage
+from gateway.jobs.store import BadMessage
 from gateway.metrics.collector import StoreCollector
-from gateway.results import Failure
+from gateway.pipelines.outputs import Failure
 from tests.integration.gateway.jobs.house import JOBS, House
 from tests.outboxes import take_due
 

@@ -10,10 +10,10 @@ import pytest
 
 from gateway.errors import PROBLEMS
 from gateway.jobs.objects import parameters_key, photo_key
-from gateway.pipelines.fields import MAX_TEXT_BYTES
+from gateway.pipelines.validation import MAX_TEXT_BYTES
 from gateway.settings import Settings
-from gateway.worker.attempts import Sources
-from gateway.worker.removals import Removals
+from gateway.worker.attempts import read_parameters
+from gateway.worker.janitor import Removals
 from tests.integration.gateway.jobs.conftest import living_house
 from tests.integration.gateway.jobs.house import JOBS, PHOTO, House
 
@@ -40,7 +40,7 @@ async def test_a_label_map_lies_with_the_photo_until_the_job_has_ended(house: Ho
     lease = await house.begin(job_id)
     request = lease.job.request
     assert (request.parameters, request.parameters_stored) == ("", True)
-    parameters = json.loads(await Sources(house.stores.photos, None, None).parameters(request))
+    parameters = json.loads(await read_parameters(house.stores.photos, request))
     assert base64.b64decode(parameters["segmentation_map"]) == LABEL_MAP
     await Removals(house.stores).tidy(lease.job, None)
     assert await kept(house, job_id) == set()

@@ -18,12 +18,10 @@ from gateway.http.uploads import (
     UploadAnswer,
     UploadStatus,
 )
-from gateway.jobs.artifacts import ArtifactStore
 from gateway.jobs.job import Lease, Outcome
-from gateway.jobs.objects import ObjectMissingError, with_original
-from gateway.pipelines.findings import OBJECTS_HIDDEN
-from gateway.results import Artifact, Failure
-from gateway.worker.removals import Removals
+from gateway.jobs.objects import ArtifactStore, ObjectMissingError, with_original
+from gateway.pipelines.outputs import OBJECTS_HIDDEN, Artifact, Failure
+from gateway.worker.janitor import Removals
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.house import LEASE_S, PHOTO, House
 

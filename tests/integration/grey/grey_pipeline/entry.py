@@ -4,8 +4,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from gateway.pipelines.fields import Parameters
 from gateway.pipelines.registry import Pipeline
+from gateway.pipelines.validation import Parameters
 
 
 class GreyParameters(Parameters):

@@ -16,7 +16,7 @@ from gateway.http.schemas import tiny_png
 from gateway.metrics.instruments import Instruments
 from gateway.server import serving_metrics
 from gateway.settings import Settings
-from gateway.worker.process import WorkerPage
+from gateway.worker.worker import WorkerPage
 from tests.ports import free_ports
 
 PAGE = "https://shop.example.com"

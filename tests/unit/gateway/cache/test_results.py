@@ -10,12 +10,12 @@ from structlog.testing import capture_logs
 from gateway.cache.cache import Cache, CachedResult, NullCache
 from gateway.cache.keys import ModelVersions, Work, code_digest
 from gateway.cache.results import LARGEST_ENTRY, Results
-from gateway.deadlines import Deadline
 from gateway.errors import Problem
 from gateway.inference import computed, inference_of
 from gateway.memory.cache import MemoryCache
-from gateway.results import Artifact, InferenceResult
+from gateway.pipelines.outputs import Artifact, InferenceResult
 from gateway.settings import Settings
+from gateway.timing import Deadline
 from tests.cache_contract import DRAWN, NOW, REFUSED
 from tests.unit.gateway.cache.making import FACE, Index, parameters, work
 from tests.unit.gateway.cache.test_keys import REENCODED

@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.callbacks.senders import UPLOAD, WEBHOOK, Schedule
+from gateway.worker.webhooks import UPLOAD, WEBHOOK, Schedule
 
 HOUR = 3600
 

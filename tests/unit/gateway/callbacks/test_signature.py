@@ -13,10 +13,10 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 from typer.testing import CliRunner
 
-from gateway.callbacks.signature import Signer
 from gateway.cli.main import app
 from gateway.settings import Settings, SettingsError
 from gateway.settings.fields import TENANT_PATTERN
+from gateway.worker.webhooks import Signer
 
 KEYS = st.binary(min_size=24, max_size=64)
 TENANTS = st.from_regex(TENANT_PATTERN, fullmatch=True)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.errors import Problem
 from gateway.intake.requests import job_request
 from gateway.intake.submissions import json_submission
-from gateway.jobs.dead_letters import BadMessage
+from gateway.jobs.store import BadMessage
 from gateway.kafka.messages import Message, MessageReader
 from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings

@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 
 from gateway.jobs.job import Callback, ImageReference, Job, NewJob, Outcome, StoredArtifact
-from gateway.jobs.outbox_messages import message_maker
-from gateway.results import Failure
+from gateway.jobs.outbox import message_maker
+from gateway.pipelines.outputs import Failure
 from gateway.settings import Settings
 
 ID = UUID("6f1c0e4e-0d0e-4a57-8f2b-0f6a3c1e9d11")

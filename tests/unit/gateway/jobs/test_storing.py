@@ -6,10 +6,9 @@ from dataclasses import replace
 import pytest
 
 from gateway.errors import Problem
-from gateway.jobs.artifacts import ArtifactStore, InUseError
 from gateway.jobs.job import NewJob
-from gateway.jobs.objects import Bucket, UnansweredError
-from gateway.results import Artifact
+from gateway.jobs.objects import ArtifactStore, Bucket, InUseError, UnansweredError
+from gateway.pipelines.outputs import Artifact
 from gateway.stores import Stores
 from tests.unit.gateway.worker.jobs import memory, new_job
 

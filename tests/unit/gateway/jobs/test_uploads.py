@@ -5,19 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.http.schemas import tiny_png
-from gateway.jobs.job import UNCOUNTED
-from gateway.jobs.objects import (
-    artifact_key,
-    file_name,
-    image_of,
-    is_of_tenant,
-    is_upload,
-    object_key,
-    prefixes_of,
-    upload_source,
-    with_original,
-)
-from gateway.results import Artifact
+from gateway.jobs.job import UNCOUNTED, file_name, is_upload, upload_source
+from gateway.jobs.objects import artifact_key, image_of, is_of_tenant, object_key, prefixes_of, with_original
+from gateway.pipelines.outputs import Artifact
 from tests.unit.gateway.worker.jobs import new_job
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from gateway.http.schemas import COMPLETED, QUEUED, JobSummary, JobView
 from gateway.jobs.job import ImageReference, Job, NewJob, Outcome, StoredArtifact
-from gateway.jobs.outbox import Delivery, OutboxMessage
-from gateway.jobs.outbox_messages import job_view, timestamp
-from gateway.results import Failure
+from gateway.jobs.outbox import Delivery, OutboxMessage, job_view
+from gateway.pipelines.outputs import Failure
+from gateway.timing import timestamp
 
 NOON = datetime(2025, 11, 26, 12, tzinfo=UTC)
 KEY = "123/req-123-001/upper_body_mask.png"

@@ -10,19 +10,17 @@ from uuid import uuid4
 import pytest
 
 from gateway.http.schemas import tiny_png
-from gateway.jobs.dead_letters import BadMessage
-from gateway.jobs.job import Outcome
-from gateway.jobs.outbox import OutboxMessage
-from gateway.jobs.outbox_messages import by_key, message_maker
-from gateway.jobs.store import JobFilter, Signals
-from gateway.kafka.ingestion import ArrivalStore
-from gateway.kafka.messages import Arrival, Message, MessageReader
+from gateway.jobs.job import JobFilter, Outcome
+from gateway.jobs.outbox import OutboxMessage, by_key, message_maker
+from gateway.jobs.store import BadMessage
+from gateway.kafka.messages import Arrival, ArrivalStore, Message, MessageReader
 from gateway.metrics.instruments import Instruments
+from gateway.pipelines.outputs import Failure
 from gateway.pipelines.registry import build_registry
-from gateway.results import Failure
 from gateway.settings import Settings
 from gateway.stores import Stores, open_postgres
-from gateway.worker.removals import Removals
+from gateway.supervision import Signals
+from gateway.worker.janitor import Removals
 from tests.outboxes import take_due
 from tests.servers import fresh_database
 from tests.unit.gateway.worker.jobs import memory, memory_settings, new_job

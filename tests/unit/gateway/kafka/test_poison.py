@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from gateway.jobs.outbox import OutboxMessage
 from gateway.kafka.messages import Message, dead_letter_of
 from gateway.kafka.sender import shortened
-from gateway.results import Failure
+from gateway.pipelines.outputs import Failure
 
 
 @given(st.binary(max_size=50), st.binary(max_size=3000), st.text(max_size=3000))

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 
-from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.job import Callback, ImageReference
+from gateway.jobs.store import BadMessage
 from gateway.kafka.messages import Arrival, Message, MessageReader
 from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings

@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.kafka.broker import Topic
-from gateway.kafka.consumer import TopicChangedError, Watch
+from gateway.kafka.ingestion import TopicChangedError, Watch
 from gateway.settings import Settings
 
 ONE, OTHER = bytes(15) + b"1", bytes(15) + b"2"

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from gateway.jobs.job import ImageReference, Job, NewJob, Outcome, StoredArtifact
 from gateway.jobs.objects import artifact_key, photo_key
 from gateway.jobs.outbox import OutboxMessage
-from gateway.results import Failure
+from gateway.pipelines.outputs import Failure
 from gateway.settings import Settings
 from gateway.stores import Stores, memory_stores
 

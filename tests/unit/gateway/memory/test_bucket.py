@@ -3,8 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Problem
-from gateway.jobs.artifacts import lock_name
-from gateway.jobs.objects import ObjectMissingError, StoredObject, artifact_key
+from gateway.jobs.objects import ObjectMissingError, StoredObject, artifact_key, lock_name
 from gateway.memory.objects import Objects
 from tests.unit.gateway.memory.making import Clock, done, request, run, stores_of
 

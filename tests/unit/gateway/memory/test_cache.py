@@ -6,7 +6,7 @@ import pytest
 from gateway.cache.cache import ALL_DAYS, Cache, CachedResult, CacheHit
 from gateway.jobs.job import Outcome
 from gateway.memory.cache import MemoryCache
-from gateway.results import Artifact
+from gateway.pipelines.outputs import Artifact
 from gateway.settings import Settings
 from tests.cache_contract import (
     CONTRACT,

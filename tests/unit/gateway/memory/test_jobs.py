@@ -3,10 +3,10 @@ from uuid import uuid4
 
 import pytest
 
-from gateway.jobs.job import Callback, Outcome, Waiting
-from gateway.jobs.store import OUTBOX, RECENT_S, REMOVAL_S, WORK, JobFilter, QueueCounts, Recent
+from gateway.jobs.job import RECENT_S, Callback, JobFilter, Outcome, QueueCounts, Recent, Waiting
+from gateway.jobs.store import OUTBOX, REMOVAL_S, WORK
 from gateway.memory import objects
-from gateway.results import Failure
+from gateway.pipelines.outputs import Failure
 from gateway.settings import Settings
 from gateway.stores import memory_stores
 from tests.outboxes import take_due

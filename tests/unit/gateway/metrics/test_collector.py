@@ -4,7 +4,7 @@ import pytest
 
 from gateway.cache.cache import CacheStats, NullCache
 from gateway.errors import Problem
-from gateway.jobs.store import Standing
+from gateway.jobs.job import Standing
 from gateway.metrics.collector import MetricsPage, StoreCollector
 from gateway.metrics.instruments import Instruments
 from gateway.stores import Stores

@@ -4,7 +4,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.jobs.job import Outcome
 from gateway.metrics.instruments import KNOWN_REGIONS, Instruments
-from gateway.results import Failure, InferenceResult
+from gateway.pipelines.outputs import Failure, InferenceResult
 from tests.unit.gateway.worker.jobs import memory, new_job
 from vision.face.regions import REGION_NUMBERS
 from vision.face.segmentation import BACKGROUND, CELEBAMASK_HQ, CONTOURS

@@ -10,7 +10,7 @@ from gateway.settings import Settings
 MODULE = """
 from pydantic import Field
 
-from gateway.pipelines.fields import Parameters
+from gateway.pipelines.validation import Parameters
 from gateway.pipelines.registry import Pipeline
 
 class GreyParameters(Parameters):

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from gateway.jobs.job import Job
 from gateway.jobs.objects import artifact_key, prefixes_of
-from gateway.results import Failure
+from gateway.pipelines.outputs import Failure
 from gateway.stores import Stores
-from gateway.worker.removals import Removals
+from gateway.worker.janitor import Removals
 from tests.unit.gateway.worker.jobs import job, memory, new_job
 
 TRANSIENT, LASTING = Failure("triton_unavailable", "away"), Failure("no_person", "nobody")

@@ -12,11 +12,10 @@ from gateway.errors import Problem
 from gateway.jobs.job import Job, NewJob, Outcome, StoredArtifact
 from gateway.jobs.objects import artifact_key
 from gateway.metrics.instruments import Instruments
-from gateway.results import Stopwatch
-from gateway.retry import Backoff
 from gateway.settings import Settings
 from gateway.stores import Stores
-from gateway.worker.attempts import Attempts, ClaimedJob, Done
+from gateway.timing import Backoff, Stopwatch
+from gateway.worker.attempts import Attempts, ClaimedJob
 from gateway.worker.runner import LeaseRenewal, Runner
 from tests.unit.gateway.worker.jobs import memory, memory_settings, new_job
 
@@ -33,7 +32,7 @@ class Stage:
     most: int = 0
 
     @asynccontextmanager
-    async def done(self, claimed: ClaimedJob, _watch: Stopwatch) -> AsyncIterator[Done]:
+    async def done(self, claimed: ClaimedJob, _watch: Stopwatch) -> AsyncIterator[tuple[Outcome, None]]:
         self.running.append(claimed.job)
         self.most = max(self.most, len(self.running))
         try:
@@ -43,7 +42,7 @@ class Stage:
                 await self.store(claimed.job)
         finally:
             self.running.remove(claimed.job)
-        yield Done(outcome, None)
+        yield outcome, None
 
 
 @dataclass

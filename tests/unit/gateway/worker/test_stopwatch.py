@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.results import Stopwatch
+from gateway.timing import Stopwatch
 
 
 def test_stages_add_up_and_none_is_negative() -> None:

@@ -11,8 +11,7 @@ from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings
 from gateway.stores import Stores
 from gateway.triton import connect
-from gateway.worker.process import WorkerPage
-from gateway.worker.worker import Worker
+from gateway.worker.worker import Worker, WorkerPage
 from tests.unit.gateway.worker.jobs import memory, memory_settings, new_job
 
 

@@ -1,10 +1,64 @@
-"""What pipelines find, as it is answered: pydantic models, whose fields have the examples of the API's description."""
+"""What pipelines give: artifacts and a result, or a failure; and the models of what they find.
 
+The fields of these pydantic models have the examples of the API's description.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Annotated, Literal, get_args, get_origin
 
 from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 from starlette.responses import Response
+
+MEDIA_TYPES = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".webp": "image/webp",
+    ".heic": "image/heic",
+    ".avif": "image/avif",
+    ".tiff": "image/tiff",
+    ".gif": "image/gif",
+    ".bmp": "image/bmp",
+    ".svg": "image/svg+xml",
+    ".json": "application/json",
+}
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A named file, such as `person_0/dress_mask.png`."""
+
+    name: str
+    data: bytes
+
+    @property
+    def media_type(self) -> str:
+        """Content type by the name's suffix."""
+        return media_type(self.name)
+
+
+@dataclass(frozen=True)
+class InferenceResult:
+    """The model's result object (status, photo, persons …) and its artifacts."""
+
+    result: Mapping[str, object]
+    artifacts: tuple[Artifact, ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there is no result: a code of gateway.errors.PROBLEMS, and a sentence."""
+
+    code: str
+    detail: str
+
+
+def media_type(name: str) -> str:
+    """Content type of a file name; bytes of unknown kind for an unknown suffix."""
+    return MEDIA_TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
+
 
 Pixels = Annotated[int, Field(ge=1)]
 Score = Annotated[float, Field(ge=0, le=1)]

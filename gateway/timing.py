@@ -1,9 +1,13 @@
-"""Time limits: of a request, of a client that is slow, and of questions that may go unanswered."""
+"""Time: limits of requests, slow clients and questions; pauses between attempts; how long each stage took."""
 
 import asyncio
+import random
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
 from typing import Generic, TypeVar
 
 import anyio
@@ -110,3 +114,62 @@ class Remembered(Generic[T]):
             if self._known is None or now - self._known[0] > self._fresh_s:
                 self._known = time.monotonic(), await self._ask()
             return self._known[1]
+
+
+_MOST_STEPS = 64
+"""Steps after which a pause grows no more, far past any longest one."""
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """Pauses that grow with each failure in a row: `first_s`, then `factor` times as long, at most `longest_s`.
+
+    `jitter` is the share by which each pause is longer or shorter at random, so that what failed at one moment does not
+    come back at one moment.
+    """
+
+    first_s: float
+    longest_s: float
+    factor: float = 2.0
+    jitter: float = 0.0
+
+    def pause_s(self, failures: int) -> float:
+        """Seconds to wait after so many failures in a row."""
+        steps = min(max(0, failures - 1), _MOST_STEPS)
+        pause_s = min(self.longest_s, self.first_s * self.factor**steps)
+        return pause_s * random.uniform(1 - self.jitter, 1 + self.jitter)  # noqa: S311 jitter, not a secret
+
+    def pauses(self) -> Iterator[float]:
+        """The pauses after the first failure, the second, and so on without end."""
+        return map(self.pause_s, count(1))
+
+
+class Stopwatch:
+    """Milliseconds by stage of a request or job; a stage that is timed twice adds up."""
+
+    def __init__(self) -> None:
+        self._ms: dict[str, float] = {}
+
+    @property
+    def timings_ms(self) -> dict[str, float]:
+        """Rounded to a tenth."""
+        return {stage: round(duration, 1) for stage, duration in self._ms.items()}
+
+    def add(self, stage: str, duration_s: float) -> None:
+        """Count time that was measured elsewhere."""
+        self._ms[stage] = self._ms.get(stage, 0.0) + max(0.0, duration_s) * 1000
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage, whether it succeeds or not."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.add(name, time.monotonic() - start)
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC, as in 2025-11-26T12:00:00.123456Z; a time without a zone is taken as UTC."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return aware.astimezone(UTC).isoformat().replace("+00:00", "Z")

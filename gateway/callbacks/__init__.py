@@ -1,1 +1,0 @@
-"""Outcomes carried to the callers' own servers."""
