@@ -23,7 +23,7 @@ from starlette.staticfiles import StaticFiles
 from gateway.access.browsers import CorsHeaders, HostAndOriginGuard, Hosts, Origins, SafeHeaders
 from gateway.access.forwarded import PublicAddresses, location, problem_answer, server_of
 from gateway.errors import Problem
-from gateway.http import events, frontal, jobs, operations, process, run, uploads
+from gateway.http import dead_letters, events, facial_contours, health, jobs, mask_service, run, uploads
 from gateway.http.guard import RULES, guarded, rules_of, run_rule
 from gateway.http.middleware import Entrance, HeadRequests, MeasuredRequests, RequestMiddleware, path_of
 from gateway.http.openapi import Address, complete
@@ -134,13 +134,13 @@ def add_routes(app: FastAPI, registry: Mapping[str, Pipeline], settings: Setting
 def _addresses(registry: Mapping[str, Pipeline], settings: Settings) -> Mapping[str, list[Address]]:
     """All but those of the pipelines, by what they are about."""
     return {
-        "pipelines": operations.PIPELINES,
+        "pipelines": run.PIPELINES,
         "jobs": [jobs.submission(registry), *jobs.JOBS, *events.EVENTS],
-        "poison": operations.POISON,
-        "mask service": process.MASK_SERVICE,
-        "facial services": [frontal.submission(registry), *frontal.FACIAL_SERVICES],
+        "poison": dead_letters.DEAD_LETTERS,
+        "mask service": mask_service.MASK_SERVICE,
+        "facial services": [facial_contours.submission(registry), *facial_contours.FACIAL_SERVICES],
         "blur pipeline": [*uploads.submissions(registry), *uploads.UPLOADS],
-        "health": [*operations.HEALTH, *(operations.METRICS if settings.prometheus_enabled else ())],
+        "health": [*health.HEALTH, *(health.METRICS if settings.prometheus_enabled else ())],
     }
 
 

@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from starlette.requests import Request
-
 from gateway.access.authentication import Authentication
 from gateway.cache.keys import ModelVersions
 from gateway.cache.results import Results
@@ -212,11 +210,3 @@ def _log_end(working: "asyncio.Task[None]") -> None:
     error = None if working.cancelled() else working.exception()
     if error is not None:
         get_logger("gateway.worker").error("the worker ended: nobody works on jobs", exc_info=error)
-
-
-def services_of(request: Request) -> Services:
-    """The services of the application that serves this request."""
-    services = request.app.state.services
-    if not isinstance(services, Services):
-        raise TypeError("the application has not started")
-    return services

@@ -11,13 +11,14 @@ from starlette.responses import Response, StreamingResponse
 from gateway.access.callers import caller_of
 from gateway.errors import Problem
 from gateway.http.jobs import full_view, job_of, link_of
+from gateway.http.middleware import services_of
 from gateway.http.openapi import COMPONENT, JOB_ERRORS, JOB_ID, TEXT, Addresses, Responses, answers
 from gateway.http.schemas import COMPLETED, QUEUED, EventTicket, JobView
 from gateway.intake.submissions import JSON
 from gateway.jobs.job import Job
 from gateway.jobs.outbox_messages import Link, timestamp
 from gateway.limits.sharing import Visit, visit_of
-from gateway.services import Services, services_of
+from gateway.services import Services
 from gateway.stores import Stores
 
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

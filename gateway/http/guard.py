@@ -27,10 +27,9 @@ from gateway.access.callers import (
     run_scope,
 )
 from gateway.errors import Problem
-from gateway.http.middleware import path_of, request_id_of
+from gateway.http.middleware import path_of, request_id_of, services_of
 from gateway.limits.sharing import visit_of
 from gateway.logs import get_logger
-from gateway.services import services_of
 from gateway.settings import Settings
 
 

@@ -17,7 +17,7 @@ from gateway.access.forwarded import base_of, location
 from gateway.deadlines import Deadline, answer_within
 from gateway.errors import Problem
 from gateway.http.accept import read_wanted, submit_job
-from gateway.http.answers import disposition
+from gateway.http.middleware import services_of
 from gateway.http.openapi import (
     INTERNAL_ERRORS,
     JOB_ERRORS,
@@ -42,6 +42,7 @@ from gateway.http.openapi import (
     parameters_schema,
     query_parameters,
 )
+from gateway.http.run import disposition
 from gateway.http.schemas import COMPLETED, QUEUED, JobPage, JobSummary, JobView, Resent
 from gateway.intake.requests import DEFAULT_PIPELINE, JobFields, JobRequest, job_request
 from gateway.intake.submissions import JSON, read_submission
@@ -52,7 +53,6 @@ from gateway.jobs.store import JobFilter
 from gateway.limits.sharing import visit_of
 from gateway.pipelines.registry import Pipeline
 from gateway.results import MEDIA_TYPES
-from gateway.services import services_of
 from gateway.stores import Stores
 from gateway.worker.removals import Removals
 

@@ -57,6 +57,14 @@ def trace_id_of(request: Request) -> str:
     return str(request.scope["trace_id"])
 
 
+def services_of(request: Request) -> Services:
+    """The services of the application that serves this request. Raises TypeError where it has not started."""
+    services = request.app.state.services
+    if not isinstance(services, Services):
+        raise TypeError("the application has not started")
+    return services
+
+
 class RequestMiddleware:
     """Pure ASGI: gives each request its id and trace, writes its log line, and answers unexpected errors."""
 

@@ -1,6 +1,6 @@
 """What runs and jobs are answered with: pydantic models, whose fields have the examples of the API's description.
 
-`gateway.http.answers` and `gateway.jobs.outbox_messages` write these answers themselves: a run's may be
+`gateway.http.run` and `gateway.jobs.outbox_messages` write these answers themselves: a run's may be
 large, and a job's is also sent as a message.
 """
 

@@ -14,6 +14,8 @@ from gateway.access.callers import caller_of
 from gateway.errors import Problem
 from gateway.http.accept import MAX_FILES, Arrival, Batch, accept_batch, read_wanted, submit_job
 from gateway.http.jobs import job_not_found, job_of, link_of
+from gateway.http.mask_service import WORKERS
+from gateway.http.middleware import services_of
 from gateway.http.openapi import (
     BINARY,
     BODY_ERRORS,
@@ -28,7 +30,6 @@ from gateway.http.openapi import (
     in_path,
     parameters_schema,
 )
-from gateway.http.process import WORKERS
 from gateway.http.schemas import EXAMPLE_ID, Count, Described, Id, JobError, error_of
 from gateway.intake.bodies import check_length, check_plain, encoding_of
 from gateway.intake.requests import FILE, FILES, Upload, upload_request
@@ -40,7 +41,6 @@ from gateway.limits.admission import ends_in_s
 from gateway.limits.sharing import visit_of
 from gateway.pipelines.findings import HIDDEN, Answer, BlurDone, ObjectFound
 from gateway.pipelines.registry import Pipeline
-from gateway.services import services_of
 
 Status = Literal["submitted", "processing", "completed", "failed"]
 STATUS: Mapping[JobState, Status] = MappingProxyType(

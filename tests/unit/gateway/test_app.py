@@ -7,7 +7,8 @@ from pydantic import BaseModel
 
 from gateway.app import create_app
 from gateway.errors import PROBLEMS
-from gateway.http.operations import Health, Live, PipelineList
+from gateway.http.health import Health, Live
+from gateway.http.run import PipelineList
 from gateway.http.schemas import tiny_png
 from gateway.settings import Settings, SettingsError
 

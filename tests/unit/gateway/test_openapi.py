@@ -13,9 +13,11 @@ from PIL import Image
 
 from gateway.app import create_app
 from gateway.errors import PROBLEMS
-from gateway.http.frontal import CacheCleanup, CacheFigures, FrontalStatus, FrontalSubmission
-from gateway.http.operations import Health, Live, PipelineList, PoisonPage
-from gateway.http.process import ProcessAnswer, Stats
+from gateway.http.dead_letters import PoisonPage
+from gateway.http.facial_contours import CacheCleanup, CacheFigures, FrontalStatus, FrontalSubmission
+from gateway.http.health import Health, Live
+from gateway.http.mask_service import ProcessAnswer, Stats
+from gateway.http.run import PipelineList
 from gateway.http.schemas import EventTicket, JobPage, JobView, Resent, RunAnswer, tiny_png
 from gateway.http.uploads import BatchAnswer, BatchStatus, QueueStatus, UploadAnswer, UploadStatus
 from gateway.intake.requests import JobFields, job_request

@@ -18,6 +18,7 @@ from gateway.cache.cache import CachedTask
 from gateway.errors import Problem
 from gateway.http.accept import read_wanted, submit_job
 from gateway.http.jobs import job_not_found, job_of, room_for
+from gateway.http.middleware import services_of
 from gateway.http.openapi import (
     JOB_ERRORS,
     LIST_ERRORS,
@@ -44,7 +45,6 @@ from gateway.jobs.outbox_messages import timestamp
 from gateway.pipelines.fields import known, validated
 from gateway.pipelines.findings import Answer, PhotoSize, RegionFound, Transform
 from gateway.pipelines.registry import Pipeline
-from gateway.services import services_of
 
 Status = Literal["pending", "processing", "completed", "failed"]
 Point = tuple[float, float]
