@@ -17,7 +17,7 @@ from gateway.jobs.objects import Bucket
 from gateway.jobs.store import QueueCounts
 from gateway.limits.admission import Admission, Backlog
 from gateway.logs import get_logger
-from gateway.metrics.collector import MetricsPage, StoreCollector
+from gateway.metrics.collector import MetricsPage
 from gateway.metrics.instruments import Instruments
 from gateway.pipelines.registry import Pipeline
 from gateway.settings import Settings
@@ -171,7 +171,6 @@ def services_on(
     settings: Settings, registry: Mapping[str, Pipeline], triton: Triton, stores: Stores, instruments: Instruments
 ) -> Services:
     """The services on what is open already."""
-    collector = StoreCollector(stores.jobs, stores.outbox, stores.dead_letters, stores.cache)
     results = Results(settings, stores.cache, ModelVersions(triton))
     return Services(
         settings=settings,
@@ -186,7 +185,7 @@ def services_on(
         results=results,
         inferences=Inferences(results, triton),
         instruments=instruments,
-        metrics=MetricsPage(instruments, collector),
+        metrics=MetricsPage(instruments, stores.jobs, stores.outbox, stores.dead_letters, stores.cache),
     )
 
 
