@@ -128,7 +128,7 @@ def add_routes(app: FastAPI, registry: Mapping[str, Pipeline], settings: Setting
     for tag, listed in _addresses(registry, settings).items():
         for address in listed:
             address.add_to(app, tag, rules[address.route])
-    complete(app)
+    complete(app, run.RunSummary)
 
 
 def _addresses(registry: Mapping[str, Pipeline], settings: Settings) -> Mapping[str, list[Address]]:

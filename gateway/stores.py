@@ -11,8 +11,9 @@ from gateway.jobs.artifacts import ArtifactLocks
 from gateway.jobs.dead_letters import DeadLetters, NoDeadLetters
 from gateway.jobs.objects import Bucket
 from gateway.jobs.outbox import MessageMaker, Outbox
-from gateway.jobs.outbox_messages import Links, by_job, by_key, message_maker
+from gateway.jobs.outbox_messages import message_maker
 from gateway.jobs.store import Ended, JobStore, Signals, unheard
+from gateway.jobs.view import Links, by_job, by_key
 from gateway.logs import get_logger
 from gateway.memory.cache import MemoryCache
 from gateway.memory.jobs import MemoryJobs

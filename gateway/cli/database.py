@@ -23,7 +23,7 @@ from gateway.cli.jobs import age
 from gateway.cli.main import exit_on_bad_settings, shell_settings
 from gateway.cli.options import Json
 from gateway.errors import Problem
-from gateway.jobs.outbox_messages import timestamp
+from gateway.jobs.job import timestamp
 from gateway.pipelines.registry import known_pipelines
 from gateway.postgres.access import PostgresAudit, PostgresKeys
 from gateway.postgres.connection import MigrationError

@@ -21,10 +21,10 @@ from gateway.http.openapi import (
     in_path,
     in_query,
 )
-from gateway.http.schemas import Count, Id, JobError, Timestamp, error_of
 from gateway.jobs.dead_letters import DeadLetter
-from gateway.jobs.outbox_messages import timestamp
-from gateway.pipelines.findings import Answer
+from gateway.jobs.job import timestamp
+from gateway.jobs.view import Id, JobError, Timestamp, error_of
+from gateway.pipelines.findings import Answer, Count
 
 _ID = re.compile(r"[0-9]{1,18}")
 DEAD_LETTERS = Addresses()

@@ -36,14 +36,13 @@ from gateway.http.openapi import (
     parameters_schema,
     query_parameters,
 )
-from gateway.http.schemas import Count, Described, Id, Timestamp
 from gateway.intake.requests import FRONTAL_PIPELINE, FrontalFields, JobRequest, frontal_request
 from gateway.intake.submissions import JSON, query_fields, read_submission
-from gateway.jobs.job import Job, JobState, StoredArtifact
+from gateway.jobs.job import Job, JobState, StoredArtifact, timestamp
 from gateway.jobs.objects import Bucket, ObjectMissingError
-from gateway.jobs.outbox_messages import timestamp
+from gateway.jobs.view import Id, Timestamp
 from gateway.pipelines.fields import known, validated
-from gateway.pipelines.findings import Answer, PhotoSize, RegionFound, Transform
+from gateway.pipelines.findings import Answer, Count, Described, PhotoSize, RegionFound, Transform
 from gateway.pipelines.registry import Pipeline
 
 Status = Literal["pending", "processing", "completed", "failed"]

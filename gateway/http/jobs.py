@@ -43,14 +43,14 @@ from gateway.http.openapi import (
     query_parameters,
 )
 from gateway.http.run import disposition
-from gateway.http.schemas import COMPLETED, QUEUED, JobPage, JobSummary, JobView, Resent
 from gateway.intake.requests import DEFAULT_PIPELINE, JobFields, JobRequest, job_request
 from gateway.intake.submissions import JSON, read_submission
 from gateway.jobs.job import ID_CHARACTERS, Job, JobState, StoredArtifact
 from gateway.jobs.objects import Bucket, ObjectMissingError, StoredObject, is_of_tenant
-from gateway.jobs.outbox_messages import Link, job_view
 from gateway.jobs.store import JobFilter
+from gateway.jobs.view import COMPLETED, QUEUED, JobSummary, JobView, Link, job_view
 from gateway.limits.sharing import visit_of
+from gateway.pipelines.findings import Answer, Count
 from gateway.pipelines.registry import Pipeline
 from gateway.results import MEDIA_TYPES
 from gateway.stores import Stores
@@ -66,6 +66,19 @@ _HEADERS = (
 )
 _LOCATION = {"Location": {"description": "The job's address.", "schema": TEXT}}
 _REPLAYED = {"Idempotent-Replayed": {"description": "The job was known.", "schema": {"const": "true"}}}
+
+
+class JobPage(Answer):
+    """Jobs, the newest first."""
+
+    jobs: list[JobSummary]
+    next: str | None = Field(description="The `cursor` of the next page; null on the last.", examples=["41"])
+
+
+class Resent(Answer):
+    """Callbacks that are sent again."""
+
+    resent: Count = Field(examples=[1])
 
 
 JOBS = Addresses()

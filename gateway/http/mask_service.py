@@ -10,9 +10,8 @@ from starlette.responses import Response
 from gateway.http.accept import read_wanted, submit_job
 from gateway.http.middleware import services_of
 from gateway.http.openapi import BINARY, FORM_ERRORS, STORE_ERRORS, Address, Addresses, answers, fields_of, form
-from gateway.http.schemas import Count
 from gateway.intake.requests import PROCESS_PHOTO, JobRequest, ProcessFields, process_request
-from gateway.pipelines.findings import Answer
+from gateway.pipelines.findings import Answer, Count
 
 WORKERS = "Inferences that the live workers can have under way."
 

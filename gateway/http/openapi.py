@@ -14,7 +14,6 @@ from starlette.responses import Response
 
 from gateway.errors import MEDIA_TYPE, PROBLEMS, RETRIED, problem_fields
 from gateway.http.guard import Rule, guarded
-from gateway.http.schemas import RunSummary, tiny_png
 from gateway.intake.submissions import JSON, MULTIPART, query_fields
 from gateway.pipelines.fields import validated
 from gateway.pipelines.findings import Answer
@@ -144,11 +143,11 @@ class Addresses(list[Address]):
         return add
 
 
-def complete(app: FastAPI) -> None:
-    """Complete the application's description, which is made here and then kept."""
+def complete(app: FastAPI, part: type[Answer]) -> None:
+    """Complete the application's description, which is made here and then kept; `part` is a model of a part."""
     document = app.openapi()
-    summary = RunSummary.model_json_schema(ref_template=COMPONENT)
-    schemas = {**summary.pop("$defs"), "RunSummary": summary, "Problem": _PROBLEM_SCHEMA}
+    schema = part.model_json_schema(ref_template=COMPONENT)
+    schemas = {**schema.pop("$defs"), part.__name__: schema, "Problem": _PROBLEM_SCHEMA}
     document["components"]["schemas"].update(schemas)
     document["components"]["securitySchemes"] = _SECURITY_SCHEMES
     for route in app.routes:
@@ -325,6 +324,7 @@ def file_schema(kind: str) -> dict[str, object]:
     return {"type": "string", "contentMediaType": kind}
 
 
+_TINY_PNG = "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAIAAACQkWg2AAAAFElEQVR4nGNoIBEwjGoY1TB8NQAAJYSAEGy7FvQAAAAASUVORK5CYII="
 BINARY = file_schema("application/octet-stream")
 _BASE64 = {"type": "string", "contentEncoding": "base64"}
 _URL = {"type": "string", "format": "uri", "description": "http or https; private networks are refused."}
@@ -354,6 +354,11 @@ _INLINE_IMAGE_OR_PLACE = {
 }
 
 
+def tiny_png() -> bytes:
+    """The photo of the examples, the smallest that is accepted: a grey PNG of 16×16 pixels."""
+    return base64.b64decode(_TINY_PNG)
+
+
 def photo_bodies(fields: Fields) -> Mapping[str, object]:
     """A photo and fields as a form, as JSON, and a photo alone."""
     return _bodies(_IMAGE_FILE, _INLINE_IMAGE, fields, fields)
@@ -369,7 +374,7 @@ def _bodies(files: Fields, inline: Mapping[str, object], fields: Fields, usual: 
     in_form = form(files, fields, ["image"] if len(files) == 1 else [])[MULTIPART]
     in_json = _object({"image": inline, **fields}, ["image"])
     alone = {"additionalProperties": False}
-    photo = {"type": "base64", "data": base64.b64encode(tiny_png()).decode("ascii")}
+    photo = {"type": "base64", "data": _TINY_PNG}
     example = {"image": photo, **{name: schema["default"] for name, schema in usual.items()}}
     return {
         MULTIPART: {**in_form, "schema": {**in_form["schema"], **alone}},

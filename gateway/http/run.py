@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from types import MappingProxyType
+from typing import Literal
 from urllib.parse import quote
 
 from pydantic import Field
@@ -37,13 +39,12 @@ from gateway.http.openapi import (
     photo_bodies,
     query_parameters,
 )
-from gateway.http.schemas import RunAnswer, RunSummary, example_file
 from gateway.inference import Turn, inference_of
 from gateway.intake.bodies import check_length, read_body
 from gateway.intake.images import check_photo, inline_photo
 from gateway.intake.submissions import JSON, check_media_type, read_submission, start_check
 from gateway.limits.sharing import Visit, visit_of
-from gateway.pipelines.findings import Answer
+from gateway.pipelines.findings import Answer, BlurDone, FaceFound, Looked, ObjectFound, PersonFound, PhotoSize
 from gateway.pipelines.registry import Pipeline, Profile, parameters_json, unknown_pipeline
 from gateway.results import Artifact, InferenceResult, Stopwatch, media_type
 from gateway.services import Services
@@ -99,6 +100,45 @@ def _described(pipeline: Pipeline, *, ready: bool) -> PipelineDescription:
     )
 
 
+class ArtifactSummary(Answer):
+    """A file that was made."""
+
+    content_type: str = Field(examples=["image/png"])
+    bytes: int = Field(ge=0, description="The file's size.", examples=[4127])
+
+
+class EmbeddedArtifact(ArtifactSummary):
+    """A file that was made, with its content."""
+
+    base64: str = Field(json_schema_extra={"contentEncoding": "base64"})
+
+
+class _Run(Answer):
+    request_id: str = Field(
+        description="That of the header X-Request-Id.", examples=["5f0c1d9be1f94d0f8a4f3f6f5d2b7c11"]
+    )
+    pipeline: str
+    status: Literal["completed"] = Field(examples=["completed"])
+    photo: PhotoSize
+    persons: list[PersonFound] = Field(default=[], description="Of body_masks.")
+    faces: list[FaceFound] = Field(default=[], description="Of face_contours.")
+    looked: Looked | None = Field(None, description="Of privacy_blur and detect.")
+    detections: list[ObjectFound] = Field(default=[], description="Of privacy_blur and detect.")
+    blur: BlurDone | None = Field(None, description="Of privacy_blur.")
+
+
+class RunSummary(_Run):
+    """What a run found and made; the artifacts' contents are the parts that follow."""
+
+    artifacts: dict[str, ArtifactSummary] = Field(description="By name, in the order of the parts.")
+
+
+class RunAnswer(_Run):
+    """What a run found and made."""
+
+    artifacts: dict[str, EmbeddedArtifact] = Field(description="By name, such as upper_body_mask.png.")
+
+
 MIXED = "multipart/mixed"
 _SERVER_TIMING = {"Server-Timing": {"description": "Milliseconds of wait and infer.", "schema": TEXT}}
 _PARTS = {
@@ -140,7 +180,7 @@ def _responses(pipeline: Pipeline) -> Responses:
     description = (
         "One artifact: its bytes. Several: JSON, or as Accept prefers multipart/mixed or the only artifact of a type."
     )
-    made = example_file(pipeline.example_artifact or next(iter(pipeline.artifacts)))
+    made = _example_file(pipeline.example_artifact or next(iter(pipeline.artifacts)))
     example = RunAnswer.example(pipeline=pipeline.name, **pipeline.example, artifacts=made)
     content = {
         **{kind: {"schema": file_schema(kind)} for kind in single_types(pipeline)},
@@ -149,6 +189,25 @@ def _responses(pipeline: Pipeline) -> Responses:
     }
     headers = {**REQUEST_ID, **_SERVER_TIMING}
     return {200: {"description": description, "model": RunAnswer, "content": content, "headers": headers}}
+
+
+_BEGINNINGS: Mapping[str, tuple[int, bytes]] = MappingProxyType(
+    {
+        "image/png": (4127, b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHD"),
+        "image/svg+xml": (44389, b'<svg xmlns="http://www.w3.org/2000/svg"'),
+        "image/jpeg": (61442, b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00"),
+        JSON: (152, b'{"photo":{"width":512}'),
+    }
+)
+"""The size of an example file, and how it begins, by type."""
+
+
+def _example_file(name: str) -> dict[str, object]:
+    """An artifact by its name, the content cut short."""
+    kind = media_type(name)
+    size, beginning = _BEGINNINGS.get(kind, (4127, b""))
+    content = base64.b64encode(beginning[:15]).decode("ascii")
+    return {name: EmbeddedArtifact.example(content_type=kind, bytes=size, base64=content)}
 
 
 async def run_unknown(request: Request) -> Response:

@@ -30,16 +30,16 @@ from gateway.http.openapi import (
     in_path,
     parameters_schema,
 )
-from gateway.http.schemas import EXAMPLE_ID, Count, Described, Id, JobError, error_of
 from gateway.intake.bodies import check_length, check_plain, encoding_of
 from gateway.intake.requests import FILE, FILES, Upload, upload_request
 from gateway.intake.submissions import check_form
 from gateway.jobs.job import Job, JobState, Outcome, StoredArtifact
 from gateway.jobs.objects import BLURRED, ORIGINAL, UPLOAD_PIPELINE, file_name, image_of, is_upload
 from gateway.jobs.store import JobFilter
+from gateway.jobs.view import EXAMPLE_ID, Id, JobError, error_of
 from gateway.limits.admission import ends_in_s
 from gateway.limits.sharing import visit_of
-from gateway.pipelines.findings import HIDDEN, Answer, BlurDone, ObjectFound
+from gateway.pipelines.findings import HIDDEN, Answer, BlurDone, Count, Described, ObjectFound
 from gateway.pipelines.registry import Pipeline
 
 Status = Literal["submitted", "processing", "completed", "failed"]

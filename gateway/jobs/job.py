@@ -5,7 +5,7 @@ import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
 
@@ -210,3 +210,9 @@ def check_id(field: str, value: str) -> str:
         if refused := _REFUSED.get(unicodedata.category(character)):
             raise Problem("invalid_parameters", f"{field}: must not hold {refused}")
     return value
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC, as in 2025-11-26T12:00:00.123456Z; a time without a zone is taken as UTC."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return aware.astimezone(UTC).isoformat().replace("+00:00", "Z")

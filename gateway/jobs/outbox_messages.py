@@ -1,111 +1,19 @@
 """What a job's outcome tells others: messages, signed callbacks, uploads."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from urllib.parse import quote
-from uuid import UUID, uuid5
+from uuid import uuid5
 
 from gateway.jobs.dead_letters import dead_letter_origin
-from gateway.jobs.job import Callback, ImageReference, Job, Outcome, StoredArtifact
-from gateway.jobs.outbox import Delivery, MessageMaker, OutboxMessage
+from gateway.jobs.job import Callback, ImageReference, Job, Outcome, timestamp
+from gateway.jobs.outbox import MessageMaker, OutboxMessage
+from gateway.jobs.view import Link, job_view
 from gateway.logs import traceparent
 from gateway.pipelines.body_masks import canonical_gender
 from gateway.results import Failure
 from gateway.settings import Settings
-
-Link = Callable[[UUID, StoredArtifact], str]
-"""The URL of a job's artifact."""
-Links = Callable[[str], Link]
-"""The links of an answer, or of a message, by what addresses of the gateway begin with there."""
-
-
-def by_job(base: str) -> Link:
-    """Links through the gateway, which asks who reads."""
-    return lambda job_id, artifact: f"{base}/v1/jobs/{job_id}/artifacts/{quote(artifact.name)}"
-
-
-def by_key(base: str) -> Link:
-    """The same, where jobs are in memory."""
-    return lambda _, artifact: f"{base}/v1/artifacts/{quote(artifact.key)}"
-
-
-_UNFINISHED = Outcome()
-
-
-def job_view(job: Job, deliveries: Sequence[Delivery] = (), *, link: Link) -> dict[str, object]:
-    """The public JSON object of a job; times are RFC 3339 in UTC, `link` makes an artifact's URL."""
-    outcome = job.outcome or _UNFINISHED
-    artifacts = () if job.state == "deleting" else outcome.artifacts
-    return {
-        **_identity(job),
-        **_progress(job),
-        "timings_ms": dict(outcome.timings_ms),
-        "error": _failure(outcome.failure),
-        "last_error": _failure(job.last_failure),
-        **_found(outcome),
-        "artifacts": {
-            artifact.name: {"url": link(job.id, artifact), "content_type": artifact.media_type, "bytes": artifact.size}
-            for artifact in artifacts
-        },
-        "callbacks": [_callback(delivery) for delivery in deliveries],
-    }
-
-
-def timestamp(moment: datetime) -> str:
-    """RFC 3339 in UTC, as in 2025-11-26T12:00:00.123456Z; a time without a zone is taken as UTC."""
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return aware.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def _identity(job: Job) -> dict[str, object]:
-    request = job.request
-    return {
-        "id": str(job.id),
-        "pipeline": request.pipeline,
-        "state": job.state,
-        "user_id": request.user_id,
-        "request_id": request.request_id,
-        "source": request.source,
-        "trace_id": request.trace_id,
-        "priority": request.priority,
-    }
-
-
-def _progress(job: Job) -> dict[str, object]:
-    return {
-        "attempts": job.attempts,
-        "created_at": timestamp(job.created_at),
-        "started_at": _moment(job.started_at),
-        "finished_at": _moment(job.finished_at),
-    }
-
-
-def _found(outcome: Outcome) -> Mapping[str, object]:
-    """What the model found, such as photo and persons; its own status is the job's state."""
-    return {name: value for name, value in outcome.result.items() if name != "status" and value is not None}
-
-
-def _failure(failure: Failure | None) -> dict[str, str] | None:
-    return {"code": failure.code, "detail": failure.detail} if failure else None
-
-
-def _callback(delivery: Delivery) -> dict[str, object]:
-    return {
-        "id": delivery.id,
-        "kind": delivery.content.kind,
-        "destination": delivery.content.destination,
-        "state": delivery.state,
-        "attempts": delivery.attempts,
-        "last_error": delivery.last_error,
-        "ended_at": _moment(delivery.ended_at),
-    }
-
-
-def _moment(moment: datetime | None) -> str | None:
-    return timestamp(moment) if moment else None
-
 
 _MASK = "_mask.png"
 _UPLOADED = ("upper_body_mask", "lower_body_mask")

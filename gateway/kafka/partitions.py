@@ -15,7 +15,7 @@ from aiokafka.errors import (
     UnsupportedCodecError,
 )
 
-from gateway.jobs.outbox_messages import timestamp
+from gateway.jobs.job import timestamp
 from gateway.kafka.batches import Reading, Record, Unreadable, read_on
 from gateway.kafka.broker import Broker
 from gateway.kafka.messages import Message

@@ -15,7 +15,9 @@ from typer.testing import CliRunner
 from gateway.cli import app
 from gateway.deadlines import Deadline
 from gateway.errors import PROBLEMS, Problem
-from gateway.http.schemas import JobView, RunAnswer, tiny_png
+from gateway.http.openapi import tiny_png
+from gateway.http.run import RunAnswer
+from gateway.jobs.view import JobView
 from gateway.pipelines.registry import build_registry
 from gateway.services import Prober
 from gateway.settings import Settings

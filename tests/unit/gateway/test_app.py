@@ -8,8 +8,8 @@ from pydantic import BaseModel
 from gateway.app import create_app
 from gateway.errors import PROBLEMS
 from gateway.http.health import Health, Live
+from gateway.http.openapi import tiny_png
 from gateway.http.run import PipelineList
-from gateway.http.schemas import tiny_png
 from gateway.settings import Settings, SettingsError
 
 RUN = "/v1/run/body_masks"

@@ -9,7 +9,7 @@ from uuid import UUID
 import httpx
 
 from gateway.app import create_app
-from gateway.http.schemas import tiny_png
+from gateway.http.openapi import tiny_png
 from gateway.jobs.job import Lease, Outcome, StoredArtifact
 from gateway.jobs.objects import artifact_key
 from gateway.limits.sharing import NOBODY

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from gateway.deadlines import Deadline
 from gateway.http import middleware
-from gateway.http.schemas import tiny_png
+from gateway.http.openapi import tiny_png
 from gateway.intake import bodies as body_module
 from gateway.intake.bodies import FIRST_BYTES
 from gateway.limits import sharing

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.http.schemas import tiny_png
+from gateway.http.openapi import tiny_png
 from gateway.jobs.job import UNCOUNTED
 from gateway.jobs.objects import (
     artifact_key,

@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.http.schemas import COMPLETED, QUEUED, JobSummary, JobView
-from gateway.jobs.job import ImageReference, Job, NewJob, Outcome, StoredArtifact
+from gateway.jobs.job import ImageReference, Job, NewJob, Outcome, StoredArtifact, timestamp
 from gateway.jobs.outbox import Delivery, OutboxMessage
-from gateway.jobs.outbox_messages import job_view, timestamp
+from gateway.jobs.view import COMPLETED, QUEUED, JobSummary, JobView, job_view
 from gateway.results import Failure
 
 NOON = datetime(2025, 11, 26, 12, tzinfo=UTC)

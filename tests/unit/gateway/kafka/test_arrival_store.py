@@ -9,12 +9,13 @@ from uuid import uuid4
 
 import pytest
 
-from gateway.http.schemas import tiny_png
+from gateway.http.openapi import tiny_png
 from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.job import Outcome
 from gateway.jobs.outbox import OutboxMessage
-from gateway.jobs.outbox_messages import by_key, message_maker
+from gateway.jobs.outbox_messages import message_maker
 from gateway.jobs.store import JobFilter, Signals
+from gateway.jobs.view import by_key
 from gateway.kafka.ingestion import ArrivalStore
 from gateway.kafka.messages import Arrival, Message, MessageReader
 from gateway.metrics.instruments import Instruments

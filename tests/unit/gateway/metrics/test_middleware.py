@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from gateway.app import create_app
-from gateway.http.schemas import tiny_png
+from gateway.http.openapi import tiny_png
 from gateway.settings import Settings
 
 
