@@ -1,6 +1,7 @@
 """`POST /process` and `GET /stats`, as the HTTP mask service has them, and the blur pipeline's `GET /queue-status`."""
 
 import time
+from functools import partial
 from typing import Literal
 
 from pydantic import Field
@@ -10,7 +11,7 @@ from starlette.responses import Response
 from gateway.http.accept import read_wanted, submit_job
 from gateway.http.middleware import services_of
 from gateway.http.openapi import BINARY, FORM_ERRORS, STORE_ERRORS, Address, Addresses, answers, fields_of, form
-from gateway.intake.requests import PROCESS_PHOTO, JobRequest, ProcessFields, process_request
+from gateway.intake.requests import PROCESS_PHOTO, ProcessFields, process_request
 from gateway.pipelines.findings import Answer, Count
 
 WORKERS = "Inferences that the live workers can have under way."
@@ -55,10 +56,7 @@ async def process(request: Request) -> Response:
     Queue a photo for its two masks; the same job again changes nothing.
     """
     services = services_of(request)
-
-    def asked(body: bytes, kind: str) -> JobRequest:
-        return process_request(body, kind, services.registry, services.settings)
-
+    asked = partial(process_request, registry=services.registry, settings=services.settings)
     wanted = await read_wanted(request, asked, (PROCESS_PHOTO,))
     await submit_job(request, wanted)
     return ProcessAnswer.model_construct(

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.access.callers import owner_by_address
 from gateway.access.forwarded import problem_answer
 from gateway.deadlines import Pace
-from gateway.errors import Problem, note_problem, noted_problem
+from gateway.errors import PROBLEM_CODE, Problem
 from gateway.limits.admission import Admission
 from gateway.limits.sharing import VISIT, Visit
 from gateway.logs import get_logger
@@ -95,7 +95,7 @@ class RequestMiddleware:
     async def _unexpected(self, error: Exception, scope: Scope, receive: Receive, exchange: "_Exchange") -> None:
         self._log.error("unexpected error", exc_info=error)
         if exchange.status:
-            note_problem(scope, "internal_error")
+            scope[PROBLEM_CODE] = "internal_error"
             return
         detail = "".join(traceback.format_exception_only(error)).strip() if self._debug else "The log has the details."
         response = problem_answer(scope, Problem("internal_error", detail))
@@ -272,7 +272,7 @@ class MeasuredRequests:
         endpoint = str(getattr(scope.get("route"), "path", OTHER))
         sizes = (passage.received_bytes, passage.sent_bytes)
         self._instruments.requests.count((method, endpoint), passage.status, duration_s, *sizes)
-        if code := noted_problem(scope):
+        if code := scope.get(PROBLEM_CODE):
             self._instruments.errors.count(code, "api")
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Literal
 from uuid import UUID
@@ -31,7 +32,7 @@ from gateway.http.openapi import (
     parameters_schema,
 )
 from gateway.intake.bodies import check_length, check_plain, encoding_of
-from gateway.intake.requests import FILE, FILES, Upload, upload_request
+from gateway.intake.requests import FILE, FILES, upload_request
 from gateway.intake.submissions import check_form
 from gateway.jobs.job import Job, JobState, Outcome, StoredArtifact
 from gateway.jobs.objects import BLURRED, ORIGINAL, UPLOAD_PIPELINE, file_name, image_of, is_upload
@@ -146,10 +147,7 @@ UPLOADS = Addresses()
 async def upload(request: Request) -> Response:
     """Queue a photo to be blurred."""
     services = services_of(request)
-
-    def asked(body: bytes, kind: str) -> Upload:
-        return upload_request(body, kind, services.registry, services.settings)
-
+    asked = partial(upload_request, registry=services.registry, settings=services.settings)
     taken = await read_wanted(request, asked, (FILE,))
     job = (await submit_job(request, taken.wanted)).job
     return UploadAnswer.model_construct(
