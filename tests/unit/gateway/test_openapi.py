@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gateway.app import create_app
 from gateway.errors import PROBLEMS
 from gateway.http.dead_letters import PoisonPage
 from gateway.http.events import EventTicket
@@ -27,6 +26,7 @@ from gateway.intake.submissions import json_submission
 from gateway.jobs.view import JobView
 from gateway.pipelines.registry import PIPELINES, build_registry, parameters_json
 from gateway.results import MEDIA_TYPES, media_type
+from gateway.server import create_app
 from gateway.settings import Settings
 from steps.body_masks import _chosen, found_poses
 from steps.face_contours import _chosen as _chosen_faces

@@ -8,7 +8,6 @@ from uuid import UUID
 
 import httpx
 
-from gateway.app import create_app
 from gateway.http.openapi import tiny_png
 from gateway.jobs.job import Lease, Outcome, StoredArtifact
 from gateway.jobs.objects import artifact_key
@@ -16,6 +15,7 @@ from gateway.limits.sharing import NOBODY
 from gateway.listening import Limits, Server, configured
 from gateway.pipelines.registry import build_registry
 from gateway.results import Failure, media_type
+from gateway.server import create_app
 from gateway.services import Services, services_on
 from gateway.settings import Settings
 from gateway.stores import Stores, open_stores
