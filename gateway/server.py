@@ -33,7 +33,7 @@ from gateway.http import dead_letters, events, facial_contours, health, jobs, ma
 from gateway.http.guard import RULES, guarded, rules_of, run_rule
 from gateway.http.middleware import Entrance, HeadRequests, MeasuredRequests, RequestMiddleware, path_of
 from gateway.http.openapi import Address, complete
-from gateway.listening import Limits, Server, configured, configured_beside
+from gateway.listening import Config, Limits, Server, configured_beside
 from gateway.logs import configure_logs, get_logger
 from gateway.metrics.collector import MetricsPage
 from gateway.metrics.instruments import MEDIA_TYPE, Instruments
@@ -265,7 +265,8 @@ def serve(settings: Settings) -> None:
 async def _serve(settings: Settings, app: FastAPI) -> None:
     """The application starts before the server, so that what keeps it from starting is told in one line."""
     async with app.router.lifespan_context(app), serving_metrics(settings, app.state.services.metrics):
-        server = Server(_config(settings, app))
+        limits = Limits(settings.max_connections, settings.keep_alive_s, _GRACE_S)
+        server = Server(Config(app, limits, settings.api_host, settings.api_port))
         _stop_on_signals(server, app.state.services)
         get_logger("gateway.server").info(
             f"listening on http://{settings.api_host}:{settings.api_port}", triton=settings.triton_grpc_url
@@ -280,11 +281,6 @@ def _stop_on_signals(server: uvicorn.Server, services: Services) -> None:
 
     for number in stop_signals():
         asyncio.get_running_loop().add_signal_handler(number, stop, number)
-
-
-def _config(settings: Settings, app: FastAPI) -> uvicorn.Config:
-    limits = Limits(settings.max_connections, settings.keep_alive_s, _GRACE_S)
-    return configured(app, limits, settings.api_host, settings.api_port)
 
 
 @asynccontextmanager

@@ -1,6 +1,6 @@
 """`/v1/jobs`: submit, look at, list, cancel and delete jobs, and get the files that they made."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import PurePosixPath
@@ -266,24 +266,24 @@ async def linked(request: Request) -> Response:
         return Response(stored.data, media_type=stored.media_type, headers=headers)
 
 
-def _job_id_of(request: Request) -> UUID:
-    """The id in the address. Raises Problem `job_not_found` for what can be no id."""
+def id_in_path(request: Request, unknown: Callable[[str], Problem]) -> UUID:
+    """The id in the address. Raises the Problem of an unknown one for what can be no id."""
     text = request.path_params["id"]
     try:
         return UUID(text)
     except ValueError as error:
-        raise job_not_found(text[:60]) from error
+        raise unknown(text[:60]) from error
 
 
 async def job_of(request: Request) -> Job:
     """The job that the address names; another tenant's is none. Raises Problem `job_not_found`, `store_unavailable`."""
-    job_id = _job_id_of(request)
+    job_id = id_in_path(request, job_not_found)
     return _own(request, job_id, await services_of(request).stores.jobs.get(job_id))
 
 
 async def any_job_of(request: Request) -> Job:
     """The same, or one that is being deleted."""
-    jobs, job_id = services_of(request).stores.jobs, _job_id_of(request)
+    jobs, job_id = services_of(request).stores.jobs, id_in_path(request, job_not_found)
     return _own(request, job_id, await jobs.get(job_id) or await jobs.deleting(job_id))
 
 

@@ -234,16 +234,13 @@ class Query(BaseModel):
 
 def in_query(model: type[Query]) -> Parameters:
     """The same, described."""
-    return [
-        {
-            "name": name,
-            "in": "query",
-            "allowEmptyValue": True,
-            "description": schema["description"],
-            "schema": _given(schema),
-        }
-        for name, schema in fields_of(model).items()
-    ]
+    return [_in_query(name, schema, str(schema["description"])) for name, schema in fields_of(model).items()]
+
+
+def _in_query(name: str, schema: Mapping[str, object], description: str) -> dict[str, object]:
+    """Objects and nested lists are text in an address: their descriptions say how it is written."""
+    told = {"description": description, "schema": _text(_given(schema)), **_style(schema)}
+    return {"name": name, "in": "query", "allowEmptyValue": True, **told}
 
 
 def fields_of(model: type[BaseModel]) -> Fields:
@@ -289,8 +286,7 @@ def _query_parameter(name: str, schema: Mapping[str, object]) -> dict[str, objec
     items = default if isinstance(default, list | tuple) else () if default in (None, {}) else (default,)
     shown = ",".join(map(str, items))
     description = f"{schema['description']} Here or in the body, not both. Default: {shown or 'none'}."
-    told = {"description": description, "schema": _text(_given(schema)), **_style(schema)}
-    return {"name": name, "in": "query", "allowEmptyValue": True, **told}
+    return _in_query(name, schema, description)
 
 
 def _given(schema: Mapping[str, object]) -> dict[str, object]:
@@ -308,7 +304,6 @@ def _bare(schema: Mapping[str, object]) -> dict[str, object]:
 
 
 def _text(schema: Mapping[str, object]) -> Mapping[str, object]:
-    """Objects and nested lists are text in an address: their descriptions say how it is written."""
     choices = cast("Sequence[Mapping[str, Mapping[str, object]]]", schema.get("anyOf", [schema]))
     nested = any(choice.get("items", choice).get("type") in ("object", "array") for choice in choices)
     return TEXT if nested else schema

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from gateway.access.callers import caller_of
 from gateway.errors import Problem
 from gateway.http.accept import MAX_FILES, Arrival, Batch, accept_batch, read_wanted, submit_job
-from gateway.http.jobs import job_not_found, job_of, link_of
+from gateway.http.jobs import id_in_path, job_not_found, job_of, link_of
 from gateway.http.mask_service import WORKERS
 from gateway.http.middleware import services_of
 from gateway.http.openapi import (
@@ -190,7 +190,7 @@ async def batch(request: Request) -> Response:
 
     How far a batch is, and what became of each file.
     """
-    services, batch_id = services_of(request), _batch_id_of(request)
+    services, batch_id = services_of(request), id_in_path(request, _batch_not_found)
     wanted = JobFilter(limit=MAX_FILES, tenant=caller_of(request).tenant, batch_id=batch_id)
     jobs = await services.stores.jobs.find(wanted)
     if not jobs:
@@ -214,15 +214,6 @@ async def queue_status(request: Request) -> Response:
         full=await services.backlog.room(caller_of(request).tenant) <= 0,
         estimated_wait_sec=round(ends_in_s(counts), 1),
     ).response()
-
-
-def _batch_id_of(request: Request) -> UUID:
-    """The id in the address. Raises Problem `job_not_found` for what can be no id."""
-    text = request.path_params["id"]
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise _batch_not_found(text[:60]) from error
 
 
 def _batch_not_found(batch_id: UUID | str) -> Problem:

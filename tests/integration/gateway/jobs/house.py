@@ -12,7 +12,7 @@ from gateway.http.openapi import tiny_png
 from gateway.jobs.job import Lease, Outcome, StoredArtifact
 from gateway.jobs.objects import artifact_key
 from gateway.limits.sharing import NOBODY
-from gateway.listening import Limits, Server, configured
+from gateway.listening import Config, Limits, Server
 from gateway.pipelines.registry import build_registry
 from gateway.results import Failure, media_type
 from gateway.server import create_app
@@ -98,7 +98,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
     """Serve on a free port, with nothing at Triton's address."""
     app, (port,) = create_app(settings), free_ports(1)
     instruments = app.state.instruments
-    server = Server(configured(app, Limits(grace_s=5), port=port))
+    server = Server(Config(app, Limits(grace_s=5), port=port))
     async with (
         connect(settings) as triton,
         open_stores(settings, instruments.tasks.ended) as stores,
