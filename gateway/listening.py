@@ -55,7 +55,7 @@ _log = get_logger(__name__)
 
 
 class Phase(IntEnum):
-    """What a connection waits for; the lower, the less is lost where it is ended."""
+    """What a connection waits for. To end one in a lower phase loses less."""
 
     HEAD = 0
     BODY = 1
@@ -65,7 +65,7 @@ class Phase(IntEnum):
 class BoundedProtocol(H11Protocol):
     """Refuses heads that are large, slow or to be read in two ways, and ends a connection where there are too many.
 
-    It is one of the address that has the most: one in the lowest phase, and of those the one that was silent longest.
+    That one belongs to the address with the most connections: it is in the lowest phase, and was silent for longest.
     A connection that is being answered is ended only where its address has more than half of all, and more than the
     new connection's address; else the new one is refused. So a caller with many slow connections loses its own.
     """

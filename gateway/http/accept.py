@@ -195,10 +195,8 @@ async def _end_at_once(
     holder of the name removes them before it writes anything, or else a janitor does. Raises InUseError.
     """
     stores = services.stores
-    keys, size = (
-        ArtifactStore(stores.locks, stores.jobs, stores.artifacts),
-        sum(len(artifact.data) for artifact in artifacts),
-    )
+    keys = ArtifactStore(stores.locks, stores.jobs, stores.artifacts)
+    size = sum(len(artifact.data) for artifact in artifacts)
     async with keys.held(job, _PATIENCE_S, size) as grip:
         if await _came_before(services, job):
             return None

@@ -100,7 +100,7 @@ async def _state(request: Request) -> Health:
     """States for everybody; their reasons, which name servers and addresses, for those who operate the gateway."""
     services = services_of(request)
     readiness, stores, operates = await asyncio.gather(
-        services.prober.readiness(), services.store_prober.health(), services.access.operates(request)
+        services.readiness.get(), services.store_health.get(), services.access.operates(request)
     )
     ready = readiness.ready and stores.ready
     return Health.model_construct(

@@ -111,7 +111,7 @@ class RequestMiddleware:
 class HeadRequests:
     """Pure ASGI: HEAD is served at every address of GET, by its rules and with its headers, but no body.
 
-    The scope of who asked stays as it is: servers look there whether a body belongs to an answer.
+    The server's own scope keeps the method HEAD: the server reads there whether the answer has a body.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -83,7 +83,7 @@ async def list_pipelines(request: Request) -> Response:
     Every pipeline with its parameters' JSON schema, and whether it is ready.
     """
     services = services_of(request)
-    readiness = await services.prober.readiness()
+    readiness = await services.readiness.get()
     described = [_described(entry, ready=readiness.pipelines[entry.name]) for entry in services.registry.values()]
     return PipelineList.model_construct(pipelines=described).response()
 
