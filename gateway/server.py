@@ -33,6 +33,7 @@ from gateway.http import dead_letters, events, facial_contours, health, jobs, ma
 from gateway.http.guard import RULES, guarded, rules_of, run_rule
 from gateway.http.middleware import Entrance, HeadRequests, MeasuredRequests, RequestMiddleware, path_of
 from gateway.http.openapi import Address, complete
+from gateway.http.services import Services, running_services
 from gateway.listening import Config, Limits, Server, configured_beside
 from gateway.logs import configure_logs, get_logger
 from gateway.metrics.collector import MetricsPage
@@ -40,7 +41,6 @@ from gateway.metrics.instruments import MEDIA_TYPE, Instruments
 from gateway.pipelines.registry import Pipeline, build_registry
 from gateway.postgres.connection import MigrationError
 from gateway.proxies import require_certificates
-from gateway.services import Services, running_services
 from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import log_remarks
 from gateway.supervision import stop_signals

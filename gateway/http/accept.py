@@ -18,6 +18,7 @@ from gateway.cache.keys import Work
 from gateway.deadlines import Deadline, Pace
 from gateway.errors import Problem
 from gateway.http.middleware import services_of, trace_id_of
+from gateway.http.services import Services
 from gateway.intake.bodies import FIRST_BYTES, LEAST_RATE, Room, check_length, pieces, read_body, too_large
 from gateway.intake.images import check_photo
 from gateway.intake.multipart import Part, PartParser
@@ -40,7 +41,6 @@ from gateway.limits.sharing import visit_of
 from gateway.logs import get_logger
 from gateway.results import Artifact, Failure, Stopwatch
 from gateway.s3.images import check_owner
-from gateway.services import Services
 
 T = TypeVar("T")
 

@@ -14,12 +14,12 @@ from gateway.errors import Problem
 from gateway.http.jobs import full_view, job_of, link_of
 from gateway.http.middleware import services_of
 from gateway.http.openapi import COMPONENT, JOB_ERRORS, JOB_ID, TEXT, Addresses, Responses, answers
+from gateway.http.services import Services
 from gateway.intake.submissions import JSON
 from gateway.jobs.job import Job, timestamp
 from gateway.jobs.view import COMPLETED, QUEUED, JobView, Link, Timestamp
 from gateway.limits.sharing import Visit, visit_of
 from gateway.pipelines.findings import Answer
-from gateway.services import Services
 from gateway.stores import Stores
 
 

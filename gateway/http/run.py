@@ -39,6 +39,7 @@ from gateway.http.openapi import (
     photo_bodies,
     query_parameters,
 )
+from gateway.http.services import Services
 from gateway.inference import Turn, inference_of
 from gateway.intake.bodies import check_length, read_body
 from gateway.intake.images import check_photo, inline_photo
@@ -47,7 +48,6 @@ from gateway.limits.sharing import Visit, visit_of
 from gateway.pipelines.findings import Answer, BlurDone, FaceFound, Looked, ObjectFound, PersonFound, PhotoSize
 from gateway.pipelines.registry import Pipeline, Profile, parameters_json, unknown_pipeline
 from gateway.results import Artifact, InferenceResult, Stopwatch, media_type
-from gateway.services import Services
 
 PIPELINES = Addresses()
 

@@ -9,6 +9,7 @@ from uuid import UUID
 import httpx
 
 from gateway.http.openapi import tiny_png
+from gateway.http.services import Services, services_on
 from gateway.jobs.job import Lease, Outcome, StoredArtifact
 from gateway.jobs.objects import artifact_key
 from gateway.limits.sharing import NOBODY
@@ -16,7 +17,6 @@ from gateway.listening import Config, Limits, Server
 from gateway.pipelines.registry import build_registry
 from gateway.results import Failure, media_type
 from gateway.server import create_app
-from gateway.services import Services, services_on
 from gateway.settings import Settings
 from gateway.stores import Stores, open_stores
 from gateway.triton import connect

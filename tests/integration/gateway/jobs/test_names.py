@@ -13,13 +13,13 @@ from gateway.cache.cache import CachedResult, CacheHit, CacheKey, NewEntry
 from gateway.cache.keys import Work
 from gateway.errors import Problem
 from gateway.http.accept import accept
+from gateway.http.services import Services
 from gateway.intake.requests import JobRequest
 from gateway.jobs.artifacts import ArtifactStore, InUseError
 from gateway.jobs.job import Lease, Outcome
 from gateway.jobs.objects import Bucket, StoredObject
 from gateway.jobs.store import Submission
 from gateway.results import Artifact
-from gateway.services import Services
 from gateway.worker.removals import Removals
 from tests.integration.gateway.jobs.house import MASK, RESULT, House
 
