@@ -84,11 +84,13 @@ async def accept(services: Services, caller: Caller, wanted: JobRequest, trace_i
     database may or may not have.
     """
     caller.check(run_scope(wanted.pipeline))
-    check_owner(wanted.image, caller.tenant, services.settings)
     job = _new_job(wanted, caller.tenant, trace_id)
-    photo = wanted.image if isinstance(wanted.image, bytes) else None
-    submission = await _answered(services, job, photo) if photo is not None else None
-    submission = submission or await _queued(services, job, photo)
+    if isinstance(wanted.image, bytes):
+        photo = wanted.image
+        submission = await _answered(services, job, photo) or await _queued(services, job, photo)
+    else:
+        check_owner(wanted.image, caller.tenant, services.settings)
+        submission = await _queued(services, job, None)
     if submission.result == "conflict":
         raise _conflict(job)
     structlog.contextvars.bind_contextvars(job_id=str(submission.job.id), user_id=job.user_id)
