@@ -25,7 +25,7 @@ from gateway.intake.multipart import Part, PartParser
 from gateway.intake.requests import FILES, JobRequest, upload_name, upload_parameters
 from gateway.intake.submissions import IMAGE_PARTS, check_form, check_media_type, start_check
 from gateway.jobs.artifacts import ArtifactStore, InUseError
-from gateway.jobs.job import ImageReference, Job, NewJob, Outcome, fingerprint, outcome_of
+from gateway.jobs.job import ImageReference, Job, NewJob, Outcome, outcome_of
 from gateway.jobs.objects import (
     LONGEST_BATCH_S,
     UPLOAD_PIPELINE,
@@ -84,7 +84,7 @@ async def accept(services: Services, caller: Caller, wanted: JobRequest, trace_i
     database may or may not have.
     """
     caller.check(run_scope(wanted.pipeline))
-    job = _new_job(wanted, caller.tenant, trace_id)
+    job = _new_job(wanted, uuid.uuid4(), caller.tenant, trace_id)
     if isinstance(wanted.image, bytes):
         photo = wanted.image
         submission = await _answered(services, job, photo) or await _queued(services, job, photo)
@@ -215,8 +215,7 @@ async def _end_at_once(
         return submission
 
 
-def _new_job(wanted: JobRequest, tenant: str, trace_id: str) -> NewJob:
-    job_id = uuid.uuid4()
+def _new_job(wanted: JobRequest, job_id: uuid.UUID, tenant: str, trace_id: str) -> NewJob:
     return NewJob(
         id=job_id,
         pipeline=wanted.pipeline,
@@ -374,18 +373,13 @@ async def _forget(services: Services, arrivals: Sequence[Arrival]) -> None:
 
 
 def _batch_job(arrival: Arrival, batch_id: uuid.UUID, parameters: str, request: Request) -> NewJob:
-    image = ImageReference("photo", photo_key(arrival.job_id))
-    return NewJob(
-        id=arrival.job_id,
+    wanted = JobRequest(
         pipeline=UPLOAD_PIPELINE,
+        parameters=parameters,
+        image=ImageReference("photo", photo_key(arrival.job_id)),
         user_id="",
         request_id=uuid.uuid4().hex,
-        fingerprint=fingerprint(UPLOAD_PIPELINE, parameters, image),
-        parameters=parameters,
-        image=image,
         source=upload_source(arrival.file_name),
-        trace_id=trace_id_of(request),
-        outcome=Outcome(failure=arrival.failure) if arrival.failure else None,
-        tenant=caller_of(request).tenant,
-        batch_id=batch_id,
     )
+    job = _new_job(wanted, arrival.job_id, caller_of(request).tenant, trace_id_of(request))
+    return replace(job, outcome=Outcome(failure=arrival.failure) if arrival.failure else None, batch_id=batch_id)
