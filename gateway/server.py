@@ -36,8 +36,8 @@ from gateway.http.openapi import Address, complete
 from gateway.http.services import Services, running_services
 from gateway.listening import Config, Limits, Server, configured_beside
 from gateway.logs import configure_logs, get_logger
-from gateway.metrics.collector import MetricsPage
 from gateway.metrics.instruments import MEDIA_TYPE, Instruments
+from gateway.metrics.page import MetricsPage
 from gateway.pipelines.registry import Pipeline, build_registry
 from gateway.postgres.connection import MigrationError
 from gateway.proxies import require_certificates

@@ -16,9 +16,9 @@ from typing_extensions import override
 from gateway.access.callers import caller_of
 from gateway.cache.cache import CachedTask
 from gateway.errors import Problem
-from gateway.http.accept import read_wanted, submit_job
 from gateway.http.jobs import job_not_found, job_of, room_for
 from gateway.http.middleware import services_of
+from gateway.http.new_jobs import read_wanted, submit_job
 from gateway.http.openapi import (
     JOB_ERRORS,
     LIST_ERRORS,

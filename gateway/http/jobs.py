@@ -16,8 +16,8 @@ from gateway.access.callers import caller_of
 from gateway.access.forwarded import base_of, location
 from gateway.deadlines import Deadline, answer_within
 from gateway.errors import Problem
-from gateway.http.accept import read_wanted, submit_job
 from gateway.http.middleware import services_of
+from gateway.http.new_jobs import read_wanted, submit_job
 from gateway.http.openapi import (
     INTERNAL_ERRORS,
     JOB_ERRORS,

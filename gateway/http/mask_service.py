@@ -8,8 +8,8 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.http.accept import read_wanted, submit_job
 from gateway.http.middleware import services_of
+from gateway.http.new_jobs import read_wanted, submit_job
 from gateway.http.openapi import BINARY, FORM_ERRORS, STORE_ERRORS, Address, Addresses, answers, fields_of, form
 from gateway.intake.requests import PROCESS_PHOTO, ProcessFields, process_request
 from gateway.pipelines.findings import Answer, Count

@@ -15,8 +15,8 @@ from gateway.deadlines import Remembered
 from gateway.inference import Inferences
 from gateway.limits.admission import Admission, Backlog
 from gateway.logs import get_logger
-from gateway.metrics.collector import MetricsPage
 from gateway.metrics.instruments import Instruments
+from gateway.metrics.page import MetricsPage
 from gateway.pipelines.registry import Pipeline
 from gateway.settings import Settings
 from gateway.stores import StoreHealth, Stores, open_stores, store_health

@@ -13,10 +13,10 @@ from starlette.responses import Response
 
 from gateway.access.callers import caller_of
 from gateway.errors import Problem
-from gateway.http.accept import MAX_FILES, Arrival, Batch, accept_batch, read_wanted, submit_job
 from gateway.http.jobs import id_in_path, job_not_found, job_of, link_of
 from gateway.http.mask_service import WORKERS
 from gateway.http.middleware import services_of
+from gateway.http.new_jobs import MAX_FILES, Arrival, Batch, accept_batch, read_wanted, submit_job
 from gateway.http.openapi import (
     BINARY,
     BODY_ERRORS,

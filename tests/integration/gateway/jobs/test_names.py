@@ -12,7 +12,7 @@ from gateway.access.callers import LOCAL
 from gateway.cache.cache import CachedResult, CacheHit, CacheKey, NewEntry
 from gateway.cache.keys import Work
 from gateway.errors import Problem
-from gateway.http.accept import accept
+from gateway.http.new_jobs import accept
 from gateway.http.services import Services
 from gateway.intake.requests import JobRequest
 from gateway.jobs.artifacts import ArtifactStore, InUseError

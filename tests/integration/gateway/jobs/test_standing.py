@@ -7,8 +7,8 @@ import pytest
 
 from gateway.jobs.dead_letters import BadMessage
 from gateway.jobs.outbox import OutboxMessage
-from gateway.metrics.collector import MetricsPage
 from gateway.metrics.instruments import Instruments
+from gateway.metrics.page import MetricsPage
 from gateway.results import Failure
 from tests.integration.gateway.jobs.house import JOBS, House
 from tests.outboxes import take_due

@@ -1,4 +1,4 @@
-"""The queue, the outbox, the dead letters and the cache, asked of the stores whenever Prometheus reads the page."""
+"""A gateway's page of metrics: what it counts, and what the stores say of jobs, outbox, dead letters and cache."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""From a checked request to a job in the store."""
+"""From a checked request to a new job in the store: of one photo, or of each file of a batch."""
 
 import asyncio
 import uuid

@@ -5,8 +5,8 @@ import pytest
 from gateway.cache.cache import CacheStats, NullCache
 from gateway.errors import Problem
 from gateway.jobs.store import Standing
-from gateway.metrics.collector import MetricsPage
 from gateway.metrics.instruments import Instruments
+from gateway.metrics.page import MetricsPage
 from gateway.stores import Stores
 from tests.unit.gateway.worker.jobs import memory, new_job
 
@@ -72,7 +72,7 @@ async def test_many_readers_ask_the_stores_once(monkeypatch: pytest.MonkeyPatch)
         for _ in range(5):
             await asked.text()
         assert jobs.asked == 1
-        monkeypatch.setattr("gateway.metrics.collector._FRESH_S", 0.0)
+        monkeypatch.setattr("gateway.metrics.page._FRESH_S", 0.0)
         asked = page(replace(stores, jobs=jobs))
         for _ in range(2):
             await asked.text()
