@@ -255,7 +255,7 @@ class CacheCleanup(Answer):
 
 
 class _CacheQuery(Query):
-    """Other parameters are ignored, as the services of before ignored them."""
+    """Other parameters are ignored, as the earlier services did."""
 
     @override
     @classmethod

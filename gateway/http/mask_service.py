@@ -1,4 +1,4 @@
-"""`POST /process` and `GET /stats`, as the HTTP mask service has them, and the blur pipeline's `GET /queue-status`."""
+"""`POST /process` and `GET /stats`, as the HTTP mask service has them."""
 
 import time
 from functools import partial

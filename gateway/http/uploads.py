@@ -1,4 +1,4 @@
-"""`/upload`, `/batch-upload`, `/status/{id}` and `/batch/{id}`, as the blur pipeline has them; times are Unix time."""
+"""`/upload`, `/batch-upload`, `/status`, `/batch` and `/queue-status`, as the blur pipeline has them; in Unix time."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
