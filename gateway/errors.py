@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import MappingProxyType
@@ -13,6 +13,8 @@ from starlette.responses import Response
 MEDIA_TYPE = "application/problem+json"
 RETRIED = frozenset({429, 503, 504})
 """Statuses that say when to try again, in the header Retry-After."""
+PROBLEM_CODE = "problem_code"
+"""The key in a request's ASGI scope of the code that it was answered with, if any."""
 _IN_PATHS = "/:@!$&'()*+,;="
 """What stands for itself in a path (RFC 3986 §3.3)."""
 _MOST_TOLD = 2000
@@ -299,17 +301,3 @@ def problem_response(problem: Problem, path: str) -> Response:
     instance = quote(path[:_MOST_TOLD], _IN_PATHS)
     body = json.dumps({**problem_fields(problem.code, detail), "instance": instance})
     return Response(body, problem.type.status, problem.headers, MEDIA_TYPE)
-
-
-_KEY = "problem_code"
-
-
-def note_problem(scope: MutableMapping[str, object], code: str) -> None:
-    """Say that a request, by its ASGI scope, is answered with a problem of this code."""
-    scope[_KEY] = code
-
-
-def noted_problem(scope: MutableMapping[str, object]) -> str | None:
-    """The code; None for a request that is answered well."""
-    code = scope.get(_KEY)
-    return code if isinstance(code, str) else None

@@ -54,24 +54,8 @@ _TEXTS = {
 _log = get_logger(__name__)
 
 
-class Config(uvicorn.Config):
-    """uvicorn's, with the connections that may be open, and how long one is kept for a next request."""
-
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        limit_connections: int,
-        keep_alive_s: float,
-        **options: Any,  # noqa: ANN401 uvicorn's own
-    ) -> None:
-        super().__init__(app, **options)
-        self.limit_connections = limit_connections
-        self.keep_alive_s = keep_alive_s
-
-
 class Phase(IntEnum):
-    """What a connection waits for; the lower, the less is lost where it is ended."""
+    """What a connection waits for. To end one in a lower phase loses less."""
 
     HEAD = 0
     BODY = 1
@@ -81,7 +65,7 @@ class Phase(IntEnum):
 class BoundedProtocol(H11Protocol):
     """Refuses heads that are large, slow or to be read in two ways, and ends a connection where there are too many.
 
-    It is one of the address that has the most: one in the lowest phase, and of those the one that was silent longest.
+    That one belongs to the address with the most connections: it is in the lowest phase, and was silent for longest.
     A connection that is being answered is ended only where its address has more than half of all, and more than the
     new connection's address; else the new one is refused. So a caller with many slow connections loses its own.
     """
@@ -119,7 +103,7 @@ class BoundedProtocol(H11Protocol):
         super().connection_made(transport)
         self.heard_at = self.loop.time()
         self._set_timer()
-        if len(self.connections) > self._limits.limit_connections:
+        if len(self.connections) > self._config.most_connections:
             self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -227,7 +211,7 @@ class BoundedProtocol(H11Protocol):
         return self.cycle is None or self.cycle.response_complete
 
     @property
-    def _limits(self) -> Config:
+    def _config(self) -> "Config":
         return cast("Config", self.config)
 
     def _set_timer(self) -> None:
@@ -238,7 +222,7 @@ class BoundedProtocol(H11Protocol):
             self._cancel_timer()
             return
         begun = self.cycle is None or self.conn.their_state is h11.SEND_BODY or bool(self.conn.trailing_data[0])
-        seconds = HEAD_TIMEOUT_S if begun else self._limits.keep_alive_s
+        seconds = HEAD_TIMEOUT_S if begun else self._config.keep_alive_s
         if self._timer is None or self._timed_s != seconds:
             self._timed_s = seconds
             self._close_in(seconds)
@@ -330,31 +314,33 @@ class Limits:
     grace_s: int = 1
 
 
-def configured(app: ASGIApp, limits: Limits, host: str = "127.0.0.1", port: int = 0) -> Config:
-    """The configuration for an application that starts and ends outside of the server, and that logs by itself."""
-    return Config(
-        app,
-        host=host,
-        port=port,
-        http=BoundedProtocol,
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        log_level="error",  # its warnings are logged by the protocol, with their cause
-        server_header=False,
-        proxy_headers=False,
-        limit_connections=_affordable(limits.connections),
-        keep_alive_s=limits.keep_alive_s,
-        timeout_graceful_shutdown=limits.grace_s,
-    )
+class Config(uvicorn.Config):
+    """uvicorn's, for an application that starts and ends outside of the server, and that logs by itself."""
+
+    def __init__(self, app: ASGIApp, limits: Limits, host: str = "127.0.0.1", port: int = 0) -> None:
+        super().__init__(
+            app,
+            host=host,
+            port=port,
+            http=BoundedProtocol,
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            log_level="error",  # its warnings are logged by the protocol, with their cause
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=limits.grace_s,
+        )
+        self.most_connections = _affordable(limits.connections)
+        self.keep_alive_s = limits.keep_alive_s
 
 
 def configured_beside(app: ASGIApp, settings: Settings, port: int = 0) -> Config:
     """For a page beside the API, on a port of its own: hosts and web pages are checked as the API checks them."""
     origins = Origins(settings)
     checked = SafeHeaders(HostAndOriginGuard(app, Hosts(settings), origins), origins)
-    return configured(checked, Limits(), settings.api_host, port)
+    return Config(checked, Limits(), settings.api_host, port)
 
 
 def _affordable(connections: int) -> int:

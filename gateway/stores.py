@@ -1,5 +1,6 @@
-"""Everything that keeps something: PostgreSQL and S3, or memory."""
+"""Everything that keeps something, PostgreSQL and S3 or memory; and whether it answers."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -7,9 +8,12 @@ from dataclasses import dataclass
 from gateway.access.audit import AuditLog, FileAudit
 from gateway.access.keys import FileKeys, KeyStore
 from gateway.cache.cache import Cache, NullCache
+from gateway.jobs.job import QueueCounts
 from gateway.jobs.objects import Bucket
-from gateway.jobs.outbox import Links, MessageMaker, Outbox, by_job, by_key, message_maker
+from gateway.jobs.outbox import MessageMaker, Outbox
+from gateway.jobs.outbox_messages import message_maker
 from gateway.jobs.store import ArtifactLocks, DeadLetters, Ended, JobStore, NoDeadLetters, unheard
+from gateway.jobs.view import Links, by_job, by_key
 from gateway.logs import get_logger
 from gateway.memory.cache import MemoryCache
 from gateway.memory.jobs import MemoryJobs
@@ -28,7 +32,10 @@ from gateway.s3.bucket import open_buckets
 from gateway.s3.images import S3Images
 from gateway.settings import Settings, SettingsError
 from gateway.supervision import Signals
+from gateway.timing import answer_within
 
+_PROBE_S = 2.0
+"""How long a store is waited for: probes themselves give up after some seconds."""
 _PHOTOS_SHARE = 0.75
 """Photos may take so much of the memory; the rest is for masks, so that the jobs of those photos can end."""
 
@@ -170,3 +177,34 @@ async def open_postgres(
 def _in_s3(link: Callable[[str], str]) -> Links:
     """The same for everybody, wherever the gateway is."""
     return lambda _: lambda _job_id, artifact: link(artifact.key)
+
+
+@dataclass(frozen=True)
+class StoreHealth:
+    """The queue's counts, None where the database does not answer, and why; whether both buckets do."""
+
+    counts: QueueCounts | None
+    buckets: bool
+    fault: str = ""
+
+    @property
+    def ready(self) -> bool:
+        """Whether jobs can be taken in."""
+        return self.counts is not None and self.buckets
+
+
+async def store_health(stores: Stores) -> StoreHealth:
+    """Asks the database for its counts, and both buckets whether they are there."""
+    counts, photos, artifacts = await asyncio.gather(
+        answer_within(_PROBE_S, stores.jobs.counts()),
+        answer_within(_PROBE_S, _answers(stores.photos)),
+        answer_within(_PROBE_S, _answers(stores.artifacts)),
+    )
+    fault = "" if counts else stores.database_fault() or f"no answer within {_PROBE_S:g} s"
+    return StoreHealth(counts, bool(photos and artifacts), fault)
+
+
+async def _answers(bucket: Bucket) -> bool:
+    """True. Raises Problem where it does not answer."""
+    await bucket.check()
+    return True

@@ -1,9 +1,9 @@
-"""Triton over gRPC: the client, the tensors that its models take and give, and which failures are worth another try."""
+"""Triton over gRPC: the client, the tensors of its models, which failures are worth another try, and who can serve."""
 
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -16,6 +16,7 @@ from tritonclient.utils import InferenceServerException
 from gateway.errors import PROBLEMS, Problem
 from gateway.logs import get_logger
 from gateway.pipelines.outputs import Artifact, InferenceResult
+from gateway.pipelines.registry import Pipeline
 from gateway.settings import Settings
 from gateway.timing import Backoff, Deadline
 
@@ -38,6 +39,7 @@ _RAW_CONTENTS = bytes(((7 << 3) | 2,))
 """What begins each of `raw_input_contents` of a ModelInferRequest: its number, and that a length follows."""
 _BACKOFF = Backoff(0.05, 1.0, jitter=0.3)
 _STUB_DEATHS_BORNE = 2
+_PROBE_S = 5.0
 
 Observe = Callable[[InferenceResult, float], None]
 CountBytes = Callable[[int], None]
@@ -250,3 +252,45 @@ class Retry:
         _log.warning("Triton failed", reason=message)
         first_line = next(iter(message.strip().splitlines()), "nothing")  # below it may be a traceback with paths
         return Problem("inference_failed", f"Triton answered: {first_line}")
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """Each pipeline's readiness by name, and the models' states."""
+
+    pipelines: Mapping[str, bool]
+    models: tuple[ModelState, ...]
+
+    @property
+    def ready(self) -> bool:
+        """Whether every pipeline can serve."""
+        return all(self.pipelines.values())
+
+
+async def readiness(triton: Triton, pipelines: Iterable[Pipeline]) -> Readiness:
+    """Sends each pipeline a request without a photo, which its model must refuse.
+
+    Triton's own ready endpoint says yes while a python model's process is dead, so it is not asked. A real photo would
+    have the networks run as well, which would take a third of each second; the launcher tries them at the start.
+    """
+    asked, impatient = tuple(pipelines), triton.impatient()
+    serving = asyncio.gather(*(_serves(impatient, pipeline) for pipeline in asked))
+    serve, models = await asyncio.gather(serving, impatient.models(_PROBE_S))
+    return Readiness({pipeline.name: serves for pipeline, serves in zip(asked, serve, strict=True)}, models)
+
+
+async def _serves(triton: Triton, pipeline: Pipeline) -> bool:
+    """Whether all its models answer, of those that Triton has."""
+    answers = await asyncio.gather(*(_answers(triton, model) for model in pipeline.models))
+    present = [answer for answer in answers if answer is not None]
+    return bool(present) and all(present)
+
+
+async def _answers(triton: Triton, model: str) -> bool | None:
+    """None where Triton has no such model."""
+    try:
+        await triton.infer(model, b"", b"{}", Deadline(_PROBE_S))
+    except Problem as problem:
+        missing = problem.code == "model_missing"
+        return None if missing else PROBLEMS[problem.code].status in range(400, 500)
+    return True

@@ -24,7 +24,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from gateway.http.schemas import tiny_png
+from gateway.http.openapi import tiny_png
 from loadtests.caller import BOUNDARY
 
 FILLINGS: Mapping[str, tuple[str, str, str]] = {

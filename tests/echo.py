@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from starlette.types import Message, Receive, Scope, Send
 
-from gateway.listening import Limits, Server, configured
+from gateway.listening import Config, Limits, Server
 
 
 @dataclass
@@ -129,7 +129,7 @@ class Served:
 async def echoing(limits: Limits | None = None) -> AsyncIterator[Served]:
     echo = Echo()
     listener = socket.create_server(("127.0.0.1", 0))
-    server = Server(configured(echo, limits or Limits()))
+    server = Server(Config(echo, limits or Limits()))
     serving = asyncio.create_task(server.serve([listener]))
     try:
         yield Served(echo, listener.getsockname()[1], server)

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.errors import Problem, note_problem, problem_response
+from gateway.errors import PROBLEM_CODE, Problem, problem_response
 from gateway.hosts import WebOrigin, ip_of
 from gateway.settings import Settings
 from gateway.settings.fields import is_prefix, origin
@@ -68,7 +68,7 @@ def asked_path(scope: Scope) -> str:
 
 def problem_answer(scope: Scope, problem: Problem) -> Response:
     """The answer for a problem, which is noted with the request; it names the path that the client asked for."""
-    note_problem(scope, problem.code)
+    scope[PROBLEM_CODE] = problem.code
     return problem_response(problem, asked_path(scope))
 
 

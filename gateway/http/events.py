@@ -5,21 +5,33 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from gateway.access.callers import caller_of
 from gateway.errors import Problem
 from gateway.http.jobs import full_view, job_of, link_of
+from gateway.http.middleware import services_of
 from gateway.http.openapi import COMPONENT, JOB_ERRORS, JOB_ID, TEXT, Addresses, Responses, answers
-from gateway.http.schemas import COMPLETED, QUEUED, EventTicket, JobView
+from gateway.http.services import Services
 from gateway.intake.submissions import JSON
 from gateway.jobs.job import Job
-from gateway.jobs.outbox import Link
+from gateway.jobs.view import COMPLETED, QUEUED, JobView, Link, Timestamp
 from gateway.limits.sharing import Visit, visit_of
-from gateway.services import Services, services_of
+from gateway.pipelines.outputs import Answer
 from gateway.stores import Stores
 from gateway.timing import timestamp
+
+
+class EventTicket(Answer):
+    """What lets an EventSource watch one job: `GET /v1/jobs/{id}/events?ticket=…`."""
+
+    ticket: str = Field(examples=["eyJqb2IiOiI2ZjFjMGU0ZSJ9.q1Zq0m3n6Yx8a9JpVd2fWl1sKc4rTt5uBb7eHh0iGg8"])
+    expires: Timestamp = Field(
+        description="Until then a stream may be opened; one that is open stays.", examples=["2025-11-26T12:01:00Z"]
+    )
+
 
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _KEEP_ALIVE = ": still here\n\n"

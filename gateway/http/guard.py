@@ -1,7 +1,8 @@
 """One rule for every address: which scope it needs, and under which name the audit log has it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import wraps
@@ -19,7 +20,6 @@ from gateway.access.callers import (
     READ,
     RUN_ANY,
     WRITE,
-    Caller,
     caller_of,
     note_caller,
     owner_of,
@@ -27,10 +27,9 @@ from gateway.access.callers import (
     run_scope,
 )
 from gateway.errors import Problem
-from gateway.http.middleware import path_of, request_id_of
+from gateway.http.middleware import path_of, request_id_of, services_of
 from gateway.limits.sharing import visit_of
 from gateway.logs import get_logger
-from gateway.services import services_of
 from gateway.settings import Settings
 
 
@@ -128,22 +127,21 @@ def guarded(rule: Rule, handler: Handler) -> Handler:
         if services.access.required:
             structlog.contextvars.bind_contextvars(caller=caller.name, tenant=caller.tenant)
         charged = services.access.rate_limits.charge(*limited, request)
-        return await _audited(request, rule, lambda: _answer(charged, caller, scope, handler))
+        async with _audited(request, rule):
+            caller.check(scope)
+            return await handler(charged)
 
     return guarded_handler
 
 
-async def _answer(request: Request, caller: Caller, scope: str, handler: Handler) -> Response:
-    caller.check(scope)
-    return await handler(request)
-
-
-async def _audited(request: Request, rule: Rule, act: Callable[[], Awaitable[Response]]) -> Response:
-    """The answer. Where callers are known, the act is written to the audit log, with the reason if it was refused."""
+@asynccontextmanager
+async def _audited(request: Request, rule: Rule) -> AsyncIterator[None]:
+    """What is done meanwhile is in the audit log, where callers are known; with the reason if it was refused."""
     if rule.action is None or not services_of(request).access.required:
-        return await act()
+        yield
+        return
     try:
-        response = await act()
+        yield
     except asyncio.CancelledError:  # the gateway stops: there is no time left to write
         _log_instead(_entry(request, rule.action, "CancelledError"), "the gateway stops")
         raise
@@ -151,7 +149,6 @@ async def _audited(request: Request, rule: Rule, act: Callable[[], Awaitable[Res
         await _note(request, rule.action, error.code if isinstance(error, Problem) else type(error).__name__)
         raise
     await _note(request, rule.action, None)
-    return response
 
 
 async def _note(request: Request, action: str, code: str | None) -> None:

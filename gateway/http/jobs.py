@@ -1,6 +1,6 @@
 """`/v1/jobs`: submit, look at, list, cancel and delete jobs, and get the files that they made."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import PurePosixPath
@@ -15,8 +15,8 @@ from starlette.responses import JSONResponse, Response
 from gateway.access.callers import caller_of
 from gateway.access.forwarded import base_of, location
 from gateway.errors import Problem
-from gateway.http.accept import read_wanted, submit_job
-from gateway.http.answers import disposition
+from gateway.http.middleware import services_of
+from gateway.http.new_jobs import read_wanted, submit_job
 from gateway.http.openapi import (
     INTERNAL_ERRORS,
     JOB_ERRORS,
@@ -41,16 +41,15 @@ from gateway.http.openapi import (
     parameters_schema,
     query_parameters,
 )
-from gateway.http.schemas import COMPLETED, QUEUED, JobPage, JobSummary, JobView, Resent
+from gateway.http.run import disposition
 from gateway.intake.requests import DEFAULT_PIPELINE, JobFields, JobRequest, job_request
 from gateway.intake.submissions import JSON, read_submission
 from gateway.jobs.job import ID_CHARACTERS, Job, JobFilter, JobState, StoredArtifact
 from gateway.jobs.objects import Bucket, ObjectMissingError, StoredObject, is_of_tenant
-from gateway.jobs.outbox import Link, job_view
+from gateway.jobs.view import COMPLETED, QUEUED, JobSummary, JobView, Link, job_view
 from gateway.limits.sharing import visit_of
-from gateway.pipelines.outputs import MEDIA_TYPES
+from gateway.pipelines.outputs import MEDIA_TYPES, Answer, Count
 from gateway.pipelines.registry import Pipeline
-from gateway.services import services_of
 from gateway.stores import Stores
 from gateway.timing import Deadline, answer_within
 from gateway.worker.janitor import Removals
@@ -65,6 +64,19 @@ _HEADERS = (
 )
 _LOCATION = {"Location": {"description": "The job's address.", "schema": TEXT}}
 _REPLAYED = {"Idempotent-Replayed": {"description": "The job was known.", "schema": {"const": "true"}}}
+
+
+class JobPage(Answer):
+    """Jobs, the newest first."""
+
+    jobs: list[JobSummary]
+    next: str | None = Field(description="The `cursor` of the next page; null on the last.", examples=["41"])
+
+
+class Resent(Answer):
+    """Callbacks that are sent again."""
+
+    resent: Count = Field(examples=[1])
 
 
 JOBS = Addresses()
@@ -252,24 +264,24 @@ async def linked(request: Request) -> Response:
         return Response(stored.data, media_type=stored.media_type, headers=headers)
 
 
-def _job_id_of(request: Request) -> UUID:
-    """The id in the address. Raises Problem `job_not_found` for what can be no id."""
+def id_in_path(request: Request, unknown: Callable[[str], Problem]) -> UUID:
+    """The id in the address. Raises the Problem of an unknown one for what can be no id."""
     text = request.path_params["id"]
     try:
         return UUID(text)
     except ValueError as error:
-        raise job_not_found(text[:60]) from error
+        raise unknown(text[:60]) from error
 
 
 async def job_of(request: Request) -> Job:
     """The job that the address names; another tenant's is none. Raises Problem `job_not_found`, `store_unavailable`."""
-    job_id = _job_id_of(request)
+    job_id = id_in_path(request, job_not_found)
     return _own(request, job_id, await services_of(request).stores.jobs.get(job_id))
 
 
 async def any_job_of(request: Request) -> Job:
     """The same, or one that is being deleted."""
-    jobs, job_id = services_of(request).stores.jobs, _job_id_of(request)
+    jobs, job_id = services_of(request).stores.jobs, id_in_path(request, job_not_found)
     return _own(request, job_id, await jobs.get(job_id) or await jobs.deleting(job_id))
 
 

@@ -19,13 +19,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.access.callers import owner_by_address
 from gateway.access.forwarded import problem_answer
-from gateway.errors import Problem, note_problem, noted_problem
+from gateway.errors import PROBLEM_CODE, Problem
+from gateway.http.services import Services
 from gateway.limits.admission import Admission
 from gateway.limits.sharing import VISIT, Visit
 from gateway.logs import get_logger
 from gateway.logs import trace_id_of as parse_trace_id
 from gateway.metrics.instruments import OTHER, Instruments
-from gateway.services import Services
 from gateway.timing import Pace
 
 T = TypeVar("T")
@@ -55,6 +55,14 @@ def path_of(request: Request) -> str:
 def trace_id_of(request: Request) -> str:
     """The trace that this request is part of: 32 hexadecimal digits."""
     return str(request.scope["trace_id"])
+
+
+def services_of(request: Request) -> Services:
+    """The services of the application that serves this request. Raises TypeError where it has not started."""
+    services = request.app.state.services
+    if not isinstance(services, Services):
+        raise TypeError("the application has not started")
+    return services
 
 
 class RequestMiddleware:
@@ -87,7 +95,7 @@ class RequestMiddleware:
     async def _unexpected(self, error: Exception, scope: Scope, receive: Receive, exchange: "_Exchange") -> None:
         self._log.error("unexpected error", exc_info=error)
         if exchange.status:
-            note_problem(scope, "internal_error")
+            scope[PROBLEM_CODE] = "internal_error"
             return
         detail = "".join(traceback.format_exception_only(error)).strip() if self._debug else "The log has the details."
         response = problem_answer(scope, Problem("internal_error", detail))
@@ -103,7 +111,7 @@ class RequestMiddleware:
 class HeadRequests:
     """Pure ASGI: HEAD is served at every address of GET, by its rules and with its headers, but no body.
 
-    The scope of who asked stays as it is: servers look there whether a body belongs to an answer.
+    The server's own scope keeps the method HEAD: the server reads there whether the answer has a body.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -264,7 +272,7 @@ class MeasuredRequests:
         endpoint = str(getattr(scope.get("route"), "path", OTHER))
         sizes = (passage.received_bytes, passage.sent_bytes)
         self._instruments.requests.count((method, endpoint), passage.status, duration_s, *sizes)
-        if code := noted_problem(scope):
+        if code := scope.get(PROBLEM_CODE):
             self._instruments.errors.count(code, "api")
 
 

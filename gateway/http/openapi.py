@@ -14,7 +14,6 @@ from starlette.responses import Response
 
 from gateway.errors import MEDIA_TYPE, PROBLEMS, RETRIED, problem_fields
 from gateway.http.guard import Rule, guarded
-from gateway.http.schemas import RunSummary, tiny_png
 from gateway.intake.submissions import JSON, MULTIPART, query_fields
 from gateway.pipelines.outputs import Answer
 from gateway.pipelines.registry import Pipeline
@@ -144,11 +143,11 @@ class Addresses(list[Address]):
         return add
 
 
-def complete(app: FastAPI) -> None:
-    """Complete the application's description, which is made here and then kept."""
+def complete(app: FastAPI, part: type[Answer]) -> None:
+    """Complete the application's description, which is made here and then kept; `part` is a model of a part."""
     document = app.openapi()
-    summary = RunSummary.model_json_schema(ref_template=COMPONENT)
-    schemas = {**summary.pop("$defs"), "RunSummary": summary, "Problem": _PROBLEM_SCHEMA}
+    schema = part.model_json_schema(ref_template=COMPONENT)
+    schemas = {**schema.pop("$defs"), part.__name__: schema, "Problem": _PROBLEM_SCHEMA}
     document["components"]["schemas"].update(schemas)
     document["components"]["securitySchemes"] = _SECURITY_SCHEMES
     for route in app.routes:
@@ -235,16 +234,13 @@ class Query(BaseModel):
 
 def in_query(model: type[Query]) -> Parameters:
     """The same, described."""
-    return [
-        {
-            "name": name,
-            "in": "query",
-            "allowEmptyValue": True,
-            "description": schema["description"],
-            "schema": _given(schema),
-        }
-        for name, schema in fields_of(model).items()
-    ]
+    return [_in_query(name, schema, str(schema["description"])) for name, schema in fields_of(model).items()]
+
+
+def _in_query(name: str, schema: Mapping[str, object], description: str) -> dict[str, object]:
+    """Objects and nested lists are text in an address: their descriptions say how it is written."""
+    told = {"description": description, "schema": _text(_given(schema)), **_style(schema)}
+    return {"name": name, "in": "query", "allowEmptyValue": True, **told}
 
 
 def fields_of(model: type[BaseModel]) -> Fields:
@@ -290,8 +286,7 @@ def _query_parameter(name: str, schema: Mapping[str, object]) -> dict[str, objec
     items = default if isinstance(default, list | tuple) else () if default in (None, {}) else (default,)
     shown = ",".join(map(str, items))
     description = f"{schema['description']} Here or in the body, not both. Default: {shown or 'none'}."
-    told = {"description": description, "schema": _text(_given(schema)), **_style(schema)}
-    return {"name": name, "in": "query", "allowEmptyValue": True, **told}
+    return _in_query(name, schema, description)
 
 
 def _given(schema: Mapping[str, object]) -> dict[str, object]:
@@ -309,7 +304,6 @@ def _bare(schema: Mapping[str, object]) -> dict[str, object]:
 
 
 def _text(schema: Mapping[str, object]) -> Mapping[str, object]:
-    """Objects and nested lists are text in an address: their descriptions say how it is written."""
     choices = cast("Sequence[Mapping[str, Mapping[str, object]]]", schema.get("anyOf", [schema]))
     nested = any(choice.get("items", choice).get("type") in ("object", "array") for choice in choices)
     return TEXT if nested else schema
@@ -325,6 +319,7 @@ def file_schema(kind: str) -> dict[str, object]:
     return {"type": "string", "contentMediaType": kind}
 
 
+_TINY_PNG = "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAIAAACQkWg2AAAAFElEQVR4nGNoIBEwjGoY1TB8NQAAJYSAEGy7FvQAAAAASUVORK5CYII="
 BINARY = file_schema("application/octet-stream")
 _BASE64 = {"type": "string", "contentEncoding": "base64"}
 _URL = {"type": "string", "format": "uri", "description": "http or https; private networks are refused."}
@@ -354,6 +349,11 @@ _INLINE_IMAGE_OR_PLACE = {
 }
 
 
+def tiny_png() -> bytes:
+    """The photo of the examples, the smallest that is accepted: a grey PNG of 16×16 pixels."""
+    return base64.b64decode(_TINY_PNG)
+
+
 def photo_bodies(fields: Fields) -> Mapping[str, object]:
     """A photo and fields as a form, as JSON, and a photo alone."""
     return _bodies(_IMAGE_FILE, _INLINE_IMAGE, fields, fields)
@@ -369,7 +369,7 @@ def _bodies(files: Fields, inline: Mapping[str, object], fields: Fields, usual: 
     in_form = form(files, fields, ["image"] if len(files) == 1 else [])[MULTIPART]
     in_json = _object({"image": inline, **fields}, ["image"])
     alone = {"additionalProperties": False}
-    photo = {"type": "base64", "data": base64.b64encode(tiny_png()).decode("ascii")}
+    photo = {"type": "base64", "data": _TINY_PNG}
     example = {"image": photo, **{name: schema["default"] for name, schema in usual.items()}}
     return {
         MULTIPART: {**in_form, "schema": {**in_form["schema"], **alone}},

@@ -1,44 +1,155 @@
-"""`POST /v1/run/{pipeline}`: a photo in, its artifacts out."""
+"""`GET /v1/pipelines`; `POST /v1/run/{pipeline}`: a photo in, its artifacts out, in the form that Accept asks for."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import base64
+import json
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from types import MappingProxyType
+from typing import Literal
+from urllib.parse import quote
 
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.access.callers import caller_of
 from gateway.cache.keys import Work
-from gateway.http.answers import answer, check_accept, server_timing, single_types
-from gateway.http.middleware import request_id_of, while_connected
+from gateway.errors import Problem
+from gateway.http.middleware import request_id_of, services_of, while_connected
 from gateway.http.openapi import (
     BINARY,
     BODY_ERRORS,
     COMPONENT,
+    INTERNAL_ERRORS,
     JSON_ERRORS,
     PHOTO_ERRORS,
     REQUEST_ID,
     STORE_ERRORS,
     TEXT,
     Address,
+    Addresses,
     Responses,
+    answers,
     file_schema,
     parameters_schema,
     photo_bodies,
     query_parameters,
 )
-from gateway.http.schemas import RunAnswer, RunSummary, example_file
+from gateway.http.services import Services
 from gateway.inference import Turn, inference_of
 from gateway.intake.bodies import check_length, read_body
 from gateway.intake.images import check_photo, inline_photo
 from gateway.intake.submissions import JSON, check_media_type, read_submission, start_check
 from gateway.limits.sharing import Visit, visit_of
-from gateway.pipelines.outputs import InferenceResult
-from gateway.pipelines.registry import Pipeline, parameters_json, unknown_pipeline
-from gateway.services import Services, services_of
+from gateway.pipelines.outputs import (
+    Answer,
+    Artifact,
+    BlurDone,
+    FaceFound,
+    InferenceResult,
+    Looked,
+    ObjectFound,
+    PersonFound,
+    PhotoSize,
+    media_type,
+)
+from gateway.pipelines.registry import Pipeline, Profile, parameters_json, unknown_pipeline
 from gateway.timing import Deadline, Stopwatch
 
+PIPELINES = Addresses()
+
+
+class PipelineDescription(Answer):
+    """One pipeline: what it takes and what it makes."""
+
+    name: str = Field(description="Its address is /v1/run/{name}.", examples=["body_masks"])
+    summary: str = Field(examples=["Make masks of the bodies in a photo."])
+    profile: Profile = Field(examples=["lite"])
+    inputs: list[str] = Field(examples=[["image"]])
+    parameters: dict[str, object] = Field(
+        description="JSON schema of the parameters, with the defaults in force.",
+        examples=[{"type": "object", "properties": {}}],
+    )
+    artifacts: dict[str, str] = Field(
+        description="What each artifact holds, by its name or a pattern of names.",
+        examples=[{"upper_body_mask.png": "The upper body."}],
+    )
+    ready: bool = Field(description="Whether it can serve.", examples=[True])
+
+
+class PipelineList(Answer):
+    """Every pipeline that can be run."""
+
+    pipelines: list[PipelineDescription]
+
+
+@PIPELINES.serve("GET /v1/pipelines", answers(PipelineList, "The pipelines."), INTERNAL_ERRORS)
+async def list_pipelines(request: Request) -> Response:
+    """Find out what can be run, and with what.
+
+    Every pipeline with its parameters' JSON schema, and whether it is ready.
+    """
+    services = services_of(request)
+    readiness = await services.readiness.get()
+    described = [_described(entry, ready=readiness.pipelines[entry.name]) for entry in services.registry.values()]
+    return PipelineList.model_construct(pipelines=described).response()
+
+
+def _described(pipeline: Pipeline, *, ready: bool) -> PipelineDescription:
+    return PipelineDescription.model_construct(
+        name=pipeline.name,
+        summary=pipeline.summary,
+        profile=pipeline.profile,
+        inputs=list(pipeline.inputs),
+        parameters=dict(parameters_schema(pipeline)),
+        artifacts=dict(pipeline.artifacts),
+        ready=ready,
+    )
+
+
+class ArtifactSummary(Answer):
+    """A file that was made."""
+
+    content_type: str = Field(examples=["image/png"])
+    bytes: int = Field(ge=0, description="The file's size.", examples=[4127])
+
+
+class EmbeddedArtifact(ArtifactSummary):
+    """A file that was made, with its content."""
+
+    base64: str = Field(json_schema_extra={"contentEncoding": "base64"})
+
+
+class _Run(Answer):
+    request_id: str = Field(
+        description="That of the header X-Request-Id.", examples=["5f0c1d9be1f94d0f8a4f3f6f5d2b7c11"]
+    )
+    pipeline: str
+    status: Literal["completed"] = Field(examples=["completed"])
+    photo: PhotoSize
+    persons: list[PersonFound] = Field(default=[], description="Of body_masks.")
+    faces: list[FaceFound] = Field(default=[], description="Of face_contours.")
+    looked: Looked | None = Field(None, description="Of privacy_blur and detect.")
+    detections: list[ObjectFound] = Field(default=[], description="Of privacy_blur and detect.")
+    blur: BlurDone | None = Field(None, description="Of privacy_blur.")
+
+
+class RunSummary(_Run):
+    """What a run found and made; the artifacts' contents are the parts that follow."""
+
+    artifacts: dict[str, ArtifactSummary] = Field(description="By name, in the order of the parts.")
+
+
+class RunAnswer(_Run):
+    """What a run found and made."""
+
+    artifacts: dict[str, EmbeddedArtifact] = Field(description="By name, such as upper_body_mask.png.")
+
+
+MIXED = "multipart/mixed"
 _SERVER_TIMING = {"Server-Timing": {"description": "Milliseconds of wait and infer.", "schema": TEXT}}
 _PARTS = {
     "type": "object",
@@ -79,15 +190,34 @@ def _responses(pipeline: Pipeline) -> Responses:
     description = (
         "One artifact: its bytes. Several: JSON, or as Accept prefers multipart/mixed or the only artifact of a type."
     )
-    made = example_file(pipeline.example_artifact or next(iter(pipeline.artifacts)))
+    made = _example_file(pipeline.example_artifact or next(iter(pipeline.artifacts)))
     example = RunAnswer.example(pipeline=pipeline.name, **pipeline.example, artifacts=made)
     content = {
         **{kind: {"schema": file_schema(kind)} for kind in single_types(pipeline)},
         JSON: {"example": example},
-        "multipart/mixed": {"schema": _PARTS},
+        MIXED: {"schema": _PARTS},
     }
     headers = {**REQUEST_ID, **_SERVER_TIMING}
     return {200: {"description": description, "model": RunAnswer, "content": content, "headers": headers}}
+
+
+_BEGINNINGS: Mapping[str, tuple[int, bytes]] = MappingProxyType(
+    {
+        "image/png": (4127, b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHD"),
+        "image/svg+xml": (44389, b'<svg xmlns="http://www.w3.org/2000/svg"'),
+        "image/jpeg": (61442, b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00"),
+        JSON: (152, b'{"photo":{"width":512}'),
+    }
+)
+"""The size of an example file, and how it begins, by type."""
+
+
+def _example_file(name: str) -> dict[str, object]:
+    """An artifact by its name, the content cut short."""
+    kind = media_type(name)
+    size, beginning = _BEGINNINGS.get(kind, (4127, b""))
+    content = base64.b64encode(beginning[:15]).decode("ascii")
+    return {name: EmbeddedArtifact.example(content_type=kind, bytes=size, base64=content)}
 
 
 async def run_unknown(request: Request) -> Response:
@@ -106,21 +236,13 @@ async def _run(request: Request, services: Services, pipeline: Pipeline) -> Resp
     work = await read_body(request, services, partial(_work, request, services, pipeline), start_check(kind), deadline)
     async with visit.yielding():
         with services.admission.place(visit):
-            served = await while_connected(request, _serve(services, work, visit, request_id_of(request), deadline))
-    size = sum(len(artifact.data) for artifact in served.inference.artifacts)
-    told = partial(answer, accept, request_id_of(request), pipeline, served.inference)
+            serving = _serve(services, work, visit, request_id_of(request), deadline)
+            inference, headers = await while_connected(request, serving)
+    size = sum(len(artifact.data) for artifact in inference.artifacts)
+    told = partial(answer, accept, request_id_of(request), pipeline, inference)
     response = await services.admission.off_loop(visit, size, told, deadline)
-    response.headers.update({"Server-Timing": server_timing(served.stages.items()), **served.headers})
+    response.headers.update(headers)
     return response
-
-
-@dataclass(frozen=True)
-class _Served:
-    """An inference, made now or before, the milliseconds spent on it, and where it came from."""
-
-    inference: InferenceResult
-    stages: Mapping[str, float]
-    headers: Mapping[str, str]
 
 
 def _work(request: Request, services: Services, pipeline: Pipeline, body: bytes) -> Work:
@@ -132,11 +254,143 @@ def _work(request: Request, services: Services, pipeline: Pipeline, body: bytes)
     return Work(pipeline, image, parameters, caller_of(request).tenant)
 
 
-async def _serve(services: Services, work: Work, visit: Visit, request_id: str, deadline: Deadline) -> _Served:
+async def _serve(
+    services: Services, work: Work, visit: Visit, request_id: str, deadline: Deadline
+) -> tuple[InferenceResult, Mapping[str, str]]:
+    """What the model finds, or found before; and headers that say which, and what took how long."""
     watch, came = Stopwatch(), datetime.now(UTC)
     turn = Turn("wait", partial(services.admission.turn, visit))
     async with services.inferences.result(work, turn, deadline, watch) as (found, value):
         entry = found.entry(value, request_id, came)
         await services.results.keep(entry)
     services.results.count(found.hit or entry)
-    return _Served(inference_of(value, found.headers), watch.timings_ms, found.headers)
+    headers = {"Server-Timing": server_timing(watch.timings_ms.items()), **found.headers}
+    return inference_of(value, found.headers), headers
+
+
+_MOST = 64
+"""Media ranges that are read. The 64 KiB of a head may hold 20,000, which would block the event loop for 40 ms."""
+
+
+def choose(accept: str | None, offers: Sequence[str]) -> str | None:
+    """The offer that the header likes best, the earlier of equals; None where it refuses all.
+
+    No header takes the first offer. Parts that are no media range are passed over, and those after the first _MOST.
+    """
+    if accept is None or not accept.strip():
+        return offers[0]
+    qualities: dict[str, float] = {}
+    for kind, quality in filter(None, map(_range, accept.split(",", _MOST)[:_MOST])):
+        qualities.setdefault(kind, quality)
+    best = max(offers, key=lambda offer: _quality(offer, qualities))
+    return best if _quality(best, qualities) > 0 else None
+
+
+def _quality(offer: str, qualities: Mapping[str, float]) -> float:
+    """That of the media range which names the offer most exactly."""
+    ranges = (offer, f"{offer.partition('/')[0]}/*", "*/*")
+    return next((qualities[one] for one in ranges if one in qualities), 0.0)
+
+
+def _range(part: str) -> tuple[str, float] | None:
+    """A media range and its quality."""
+    kind, *options = (item.strip().lower() for item in part.split(";"))
+    if not all(kind.partition("/")):
+        return None
+    quality = next((option[2:] for option in options if option.startswith("q=")), "1")
+    try:
+        return kind, min(1.0, max(0.0, float(quality)))
+    except ValueError:
+        return None
+
+
+def single_types(pipeline: Pipeline) -> list[str]:
+    """Types of artifacts that an answer may consist of; JSON means the whole answer."""
+    kinds = {media_type(name) for name in pipeline.artifacts if not name.endswith("…")}
+    return sorted(kinds - {JSON})
+
+
+def check_accept(accept: str | None, pipeline: Pipeline) -> None:
+    """Refuse, before any work, a header that no answer of the pipeline can satisfy.
+
+    Raises Problem `not_acceptable`.
+    """
+    _negotiate(accept, [JSON, MIXED, *single_types(pipeline)])
+
+
+def answer(accept: str | None, request_id: str, pipeline: Pipeline, inference: InferenceResult) -> Response:
+    """One artifact: its bytes, unless the client prefers JSON or multipart/mixed; several: JSON or multipart/mixed.
+
+    Of several, the only one of its type is given alone where the client prefers that type. Raises Problem
+    `not_acceptable`.
+    """
+    alone = _alone(inference.artifacts)
+    several = [JSON, MIXED]
+    offers = [*alone, *several] if len(inference.artifacts) == 1 else [*several, *alone]
+    chosen = _negotiate(accept, offers)
+    if chosen in alone:
+        return Response(alone[chosen].data, media_type=chosen, headers=disposition("inline", alone[chosen].name))
+    if chosen == JSON:
+        return Response(_json(request_id, pipeline, inference), media_type=JSON)
+    return _mixed(request_id, pipeline, inference)
+
+
+def _alone(artifacts: Sequence[Artifact]) -> Mapping[str, Artifact]:
+    """Artifacts that an answer may consist of, by type; JSON means the whole answer."""
+    counts = Counter(artifact.media_type for artifact in artifacts)
+    return {item.media_type: item for item in artifacts if counts[item.media_type] == 1 and item.media_type != JSON}
+
+
+def server_timing(stages_ms: Iterable[tuple[str, float]]) -> str:
+    """The value of a Server-Timing header, durations in milliseconds."""
+    return ", ".join(f"{stage};dur={duration:.1f}" for stage, duration in stages_ms)
+
+
+def _negotiate(accept: str | None, offers: Sequence[str]) -> str:
+    chosen = choose(accept, offers)
+    if chosen is None:
+        raise Problem("not_acceptable", f"Available: {', '.join(offers)}.")
+    return chosen
+
+
+def _json(request_id: str, pipeline: Pipeline, inference: InferenceResult) -> str:
+    embedded = {artifact.name: _embedded(artifact) for artifact in inference.artifacts}
+    return _document(request_id, pipeline, inference, embedded)
+
+
+def _document(
+    request_id: str, pipeline: Pipeline, inference: InferenceResult, artifacts: Mapping[str, Mapping[str, object]]
+) -> str:
+    known = {key: value for key, value in inference.result.items() if value is not None}
+    return json.dumps({"request_id": request_id, "pipeline": pipeline.name, **known, "artifacts": artifacts})
+
+
+def _summary(artifact: Artifact) -> dict[str, object]:
+    return {"content_type": artifact.media_type, "bytes": len(artifact.data)}
+
+
+def _embedded(artifact: Artifact) -> dict[str, object]:
+    return {**_summary(artifact), "base64": base64.b64encode(artifact.data).decode("ascii")}
+
+
+def _mixed(request_id: str, pipeline: Pipeline, inference: InferenceResult) -> Response:
+    boundary = secrets.token_hex(16)
+    summaries = {artifact.name: _summary(artifact) for artifact in inference.artifacts}
+    document = _document(request_id, pipeline, inference, summaries)
+    result = _part(boundary, JSON, disposition("inline", "result.json"), document.encode())
+    parts = (
+        _part(boundary, artifact.media_type, disposition("attachment", artifact.name), artifact.data)
+        for artifact in inference.artifacts
+    )
+    body = b"".join((result, *parts, f"--{boundary}--\r\n".encode()))
+    return Response(body, media_type=f'{MIXED}; boundary="{boundary}"')
+
+
+def _part(boundary: str, kind: str, headers: Mapping[str, str], content: bytes) -> bytes:
+    lines = [f"--{boundary}", f"Content-Type: {kind}", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + content + b"\r\n"
+
+
+def disposition(kind: str, name: str) -> dict[str, str]:
+    """The header Content-Disposition; `kind` is inline or attachment."""
+    return {"Content-Disposition": f'{kind}; filename="{quote(name)}"'}

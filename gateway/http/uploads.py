@@ -1,7 +1,8 @@
-"""`/upload`, `/batch-upload`, `/status/{id}` and `/batch/{id}`, as the blur pipeline has them; times are Unix time."""
+"""`/upload`, `/batch-upload`, `/status`, `/batch` and `/queue-status`, as the blur pipeline has them; in Unix time."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Literal
 from uuid import UUID
@@ -12,8 +13,10 @@ from starlette.responses import Response
 
 from gateway.access.callers import caller_of
 from gateway.errors import Problem
-from gateway.http.accept import MAX_FILES, Arrival, Batch, accept_batch, read_wanted, submit_job
-from gateway.http.jobs import job_not_found, job_of, link_of
+from gateway.http.jobs import id_in_path, job_not_found, job_of, link_of
+from gateway.http.mask_service import WORKERS
+from gateway.http.middleware import services_of
+from gateway.http.new_jobs import MAX_FILES, Arrival, Batch, accept_batch, read_wanted, submit_job
 from gateway.http.openapi import (
     BINARY,
     BODY_ERRORS,
@@ -28,18 +31,16 @@ from gateway.http.openapi import (
     in_path,
     parameters_schema,
 )
-from gateway.http.process import WORKERS
-from gateway.http.schemas import EXAMPLE_ID, Count, Described, Id, JobError, error_of
 from gateway.intake.bodies import check_length, check_plain, encoding_of
-from gateway.intake.requests import FILE, FILES, Upload, upload_request
+from gateway.intake.requests import FILE, FILES, upload_request
 from gateway.intake.submissions import check_form
 from gateway.jobs.job import Job, JobFilter, JobState, Outcome, StoredArtifact, file_name, is_upload
 from gateway.jobs.objects import BLURRED, ORIGINAL, UPLOAD_PIPELINE, image_of
+from gateway.jobs.view import EXAMPLE_ID, Id, JobError, error_of
 from gateway.limits.admission import ends_in_s
 from gateway.limits.sharing import visit_of
-from gateway.pipelines.outputs import HIDDEN, Answer, BlurDone, ObjectFound
+from gateway.pipelines.outputs import HIDDEN, Answer, BlurDone, Count, Described, ObjectFound
 from gateway.pipelines.registry import Pipeline
-from gateway.services import services_of
 
 Status = Literal["submitted", "processing", "completed", "failed"]
 STATUS: Mapping[JobState, Status] = MappingProxyType(
@@ -145,10 +146,7 @@ UPLOADS = Addresses()
 async def upload(request: Request) -> Response:
     """Queue a photo to be blurred."""
     services = services_of(request)
-
-    def asked(body: bytes, kind: str) -> Upload:
-        return upload_request(body, kind, services.registry, services.settings)
-
+    asked = partial(upload_request, registry=services.registry, settings=services.settings)
     taken = await read_wanted(request, asked, (FILE,))
     job = (await submit_job(request, taken.wanted)).job
     return UploadAnswer.model_construct(
@@ -191,7 +189,7 @@ async def batch(request: Request) -> Response:
 
     How far a batch is, and what became of each file.
     """
-    services, batch_id = services_of(request), _batch_id_of(request)
+    services, batch_id = services_of(request), id_in_path(request, _batch_not_found)
     wanted = JobFilter(limit=MAX_FILES, tenant=caller_of(request).tenant, batch_id=batch_id)
     jobs = await services.stores.jobs.find(wanted)
     if not jobs:
@@ -215,15 +213,6 @@ async def queue_status(request: Request) -> Response:
         full=await services.backlog.room(caller_of(request).tenant) <= 0,
         estimated_wait_sec=round(ends_in_s(counts), 1),
     ).response()
-
-
-def _batch_id_of(request: Request) -> UUID:
-    """The id in the address. Raises Problem `job_not_found` for what can be no id."""
-    text = request.path_params["id"]
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise _batch_not_found(text[:60]) from error
 
 
 def _batch_not_found(batch_id: UUID | str) -> Problem:

@@ -248,8 +248,8 @@ class Pool:
     def _victims(self, visit: Visit, wanted: int) -> list[Visit] | None:
         """Whom to end so that `wanted` more becomes free; None where that is not possible.
 
-        In turn the largest request of whoever has most then, as long as that caller would still have no less than the
-        visit's.
+        One after the other: the largest request of the caller who has most at that point, as long as that caller would
+        still have no less than the visit's caller.
         """
         lacking, victims = self._lacking(wanted), list[Visit]()
         if lacking <= 0:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Annotated, Literal, get_args, get_origin
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, GetCoreSchemaHandler
 from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, core_schema
 from starlette.responses import Response
 
 MEDIA_TYPES = {
@@ -61,6 +62,7 @@ def media_type(name: str) -> str:
 
 
 Pixels = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
 Score = Annotated[float, Field(ge=0, le=1)]
 Keypoint = tuple[float, float, Score]
 Box = tuple[float, float, float, float]
@@ -94,6 +96,18 @@ def _example(field: FieldInfo) -> object:
     kinds = get_args(field.annotation) if get_origin(field.annotation) is list else [field.annotation]
     shown = [kind.example() for kind in kinds if isinstance(kind, type) and issubclass(kind, Answer)]
     return shown if get_origin(field.annotation) is list else next(iter(shown), None)
+
+
+@dataclass(frozen=True)
+class Described:
+    """Annotates a value that is answered as it is, unchecked and uncopied, with the type that describes it."""
+
+    kind: object
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Anything; the JSON schema is that of the type."""
+        described = handler.generate_schema(self.kind)
+        return core_schema.any_schema(metadata={"pydantic_js_annotation_functions": [lambda _, told: told(described)]})
 
 
 class PhotoSize(Answer):

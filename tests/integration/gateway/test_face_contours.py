@@ -12,7 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli import app
-from gateway.http.schemas import JobView, RunAnswer
+from gateway.http.run import RunAnswer
+from gateway.jobs.view import JobView
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.face_case import RUN, FaceCase, artifacts_of, found_case
 from tests.integration.gateway.photos import encode, gradient

@@ -14,12 +14,13 @@ from typer.testing import CliRunner
 
 from gateway.cli import app
 from gateway.errors import PROBLEMS, Problem
-from gateway.http.schemas import JobView, RunAnswer, tiny_png
+from gateway.http.openapi import tiny_png
+from gateway.http.run import RunAnswer
+from gateway.jobs.view import JobView
 from gateway.pipelines.registry import build_registry
-from gateway.services import Prober
 from gateway.settings import Settings
 from gateway.timing import Deadline
-from gateway.triton import connect
+from gateway.triton import connect, readiness
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.face_case import artifacts_of
 from tests.integration.gateway.photos import encode, gradient
@@ -172,9 +173,9 @@ async def test_a_missing_model_makes_only_its_own_pipelines_unavailable(stack: R
     partial = replace(entry, name="partial", model="never_exported")
     absent = replace(partial, name="absent", variants=())
     async with connect(settings) as triton:
-        readiness = await Prober(triton, (entry, partial, absent)).readiness()
+        found = await readiness(triton, (entry, partial, absent))
         with pytest.raises(Problem) as caught:
             await triton.infer(partial.model, tiny_png(), b"{}", Deadline(10))
-    assert readiness.pipelines == {"face_contours": True, "partial": True, "absent": False}
+    assert found.pipelines == {"face_contours": True, "partial": True, "absent": False}
     assert caught.value.code == "model_missing"
     assert caught.value.detail == PROBLEMS["model_missing"].example.replace("detect_lite", "never_exported")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gateway.http.schemas import RunAnswer, RunSummary
+from gateway.http.run import RunAnswer, RunSummary
 from gateway.settings.settings import MASK_TYPES
 
 RUN = "/v1/run/body_masks"

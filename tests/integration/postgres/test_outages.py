@@ -10,9 +10,8 @@ import pytest
 
 from gateway.errors import Problem
 from gateway.jobs.job import JobFilter
-from gateway.services import StoreProber
 from gateway.settings import Settings
-from gateway.stores import open_postgres, open_stores
+from gateway.stores import open_postgres, open_stores, store_health
 from gateway.supervision import Signals
 from tests.integration.postgres.making import DONE, LEASE_S, announce, request
 from tests.integration.postgres.proxy import wire_to
@@ -88,16 +87,15 @@ async def crowd(dsn: str) -> list[asyncpg.Connection]:
 async def test_health_says_why_the_database_does_not_answer(harmed):
     server, stores = harmed
     async with open_stores(Settings(db_use_database=False, postgres_dsn="", minio_endpoint="")) as others:
-        prober = StoreProber(replace(others, jobs=stores.jobs, database_fault=stores.database_fault))
-        assert (await prober.health()).fault == ""
+        harmed_stores = replace(others, jobs=stores.jobs, database_fault=stores.database_fault)
+        assert (await store_health(harmed_stores)).fault == ""
         connection = await asyncpg.connect(server.address)
         await connection.execute("ALTER ROLE CURRENT_USER PASSWORD 'another'")
         await connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE pid <> pg_backend_pid() AND usename IS NOT NULL"
         )
-        prober = StoreProber(replace(others, jobs=stores.jobs, database_fault=stores.database_fault))
-        health = await prober.health()
+        health = await store_health(harmed_stores)
         assert (health.counts, health.ready) == (None, False)
         assert health.fault.startswith("password authentication failed for user")
         await connection.close()

@@ -12,7 +12,8 @@ import pytest
 from pydantic import SecretStr
 
 from gateway.jobs.job import Callback, JobFilter, Outcome, StoredArtifact
-from gateway.jobs.outbox import Delivery, Lane, message_maker
+from gateway.jobs.outbox import Delivery, Lane
+from gateway.jobs.outbox_messages import message_maker
 from gateway.metrics.instruments import Instruments
 from gateway.pipelines.outputs import Failure
 from gateway.settings import Settings

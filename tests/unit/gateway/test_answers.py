@@ -6,7 +6,7 @@ import json
 import pytest
 
 from gateway.errors import Problem
-from gateway.http.answers import answer, check_accept, server_timing
+from gateway.http.run import answer, check_accept, server_timing
 from gateway.pipelines.outputs import Artifact, InferenceResult
 from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings

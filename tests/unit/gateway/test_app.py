@@ -5,10 +5,11 @@ import pytest
 import pytest_asyncio
 from pydantic import BaseModel
 
-from gateway.app import create_app
 from gateway.errors import PROBLEMS
-from gateway.http.operations import Health, Live, PipelineList
-from gateway.http.schemas import tiny_png
+from gateway.http.health import Health, Live
+from gateway.http.openapi import tiny_png
+from gateway.http.run import PipelineList
+from gateway.server import create_app
 from gateway.settings import Settings, SettingsError
 
 RUN = "/v1/run/body_masks"

@@ -1,4 +1,4 @@
-from gateway.http.schemas import tiny_png
+from gateway.http.openapi import tiny_png
 from vision.photo import inspect
 
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.http.answers import choose
+from gateway.http.run import choose
 
 OFFERS = ["image/png", "application/json", "multipart/mixed"]
 

@@ -11,17 +11,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gateway.app import create_app
 from gateway.errors import PROBLEMS
-from gateway.http.frontal import CacheCleanup, CacheFigures, FrontalStatus, FrontalSubmission
-from gateway.http.operations import Health, Live, PipelineList, PoisonPage
-from gateway.http.process import ProcessAnswer, Stats
-from gateway.http.schemas import EventTicket, JobPage, JobView, Resent, RunAnswer, tiny_png
+from gateway.http.dead_letters import PoisonPage
+from gateway.http.events import EventTicket
+from gateway.http.facial_contours import CacheCleanup, CacheFigures, FrontalStatus, FrontalSubmission
+from gateway.http.health import Health, Live
+from gateway.http.jobs import JobPage, Resent
+from gateway.http.mask_service import ProcessAnswer, Stats
+from gateway.http.openapi import tiny_png
+from gateway.http.run import PipelineList, RunAnswer
 from gateway.http.uploads import BatchAnswer, BatchStatus, QueueStatus, UploadAnswer, UploadStatus
 from gateway.intake.requests import JobFields, job_request
 from gateway.intake.submissions import json_submission
+from gateway.jobs.view import JobView
 from gateway.pipelines.outputs import MEDIA_TYPES, media_type
 from gateway.pipelines.registry import PIPELINES, build_registry, parameters_json
+from gateway.server import create_app
 from gateway.settings import Settings
 from steps.body_masks import _chosen, found_poses
 from steps.face_contours import _chosen as _chosen_faces

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from gateway.app import create_app
+from gateway.server import create_app
 from gateway.settings import Settings
 
 PROXY, STRANGER = ("10.0.0.1", 1), ("8.8.8.8", 1)

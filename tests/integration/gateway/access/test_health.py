@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from gateway.http.operations import Health
+from gateway.http.health import Health
 from gateway.settings import Settings
 from tests.integration.gateway.access.credentials import Headers, bearer, caller, key, token
 from tests.integration.gateway.jobs.conftest import COMMON, living_house

@@ -9,7 +9,7 @@ import pytest
 from fastapi.routing import APIRoute
 from starlette.routing import Route
 
-from gateway.app import create_app
+from gateway.server import create_app
 from gateway.settings import Settings
 from tests.integration.gateway.access.credentials import EVERYTHING, Headers, Signer, bearer, caller, key, refused
 from tests.integration.gateway.answers import assert_problem

@@ -8,15 +8,15 @@ from uuid import UUID
 
 import httpx
 
-from gateway.app import create_app
-from gateway.http.schemas import tiny_png
+from gateway.http.openapi import tiny_png
+from gateway.http.services import Services, services_on
 from gateway.jobs.job import Lease, Outcome, StoredArtifact
 from gateway.jobs.objects import artifact_key
 from gateway.limits.sharing import NOBODY
-from gateway.listening import Limits, Server, configured
+from gateway.listening import Config, Limits, Server
 from gateway.pipelines.outputs import Failure, media_type
 from gateway.pipelines.registry import build_registry
-from gateway.services import Services, services_on
+from gateway.server import create_app
 from gateway.settings import Settings
 from gateway.stores import Stores, open_stores
 from gateway.triton import connect
@@ -98,7 +98,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
     """Serve on a free port, with nothing at Triton's address."""
     app, (port,) = create_app(settings), free_ports(1)
     instruments = app.state.instruments
-    server = Server(configured(app, Limits(grace_s=5), port=port))
+    server = Server(Config(app, Limits(grace_s=5), port=port))
     async with (
         connect(settings) as triton,
         open_stores(settings, instruments.tasks.ended) as stores,

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from gateway.cache.cache import CachedResult, CacheHit, CacheKey, NewEntry
-from gateway.http.frontal import CacheEntry, CacheFigures
+from gateway.http.facial_contours import CacheEntry, CacheFigures
 from gateway.pipelines.outputs import Artifact, Failure
 from tests.integration.gateway.jobs.house import House, until
 

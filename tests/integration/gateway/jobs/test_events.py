@@ -10,8 +10,7 @@ from uuid import UUID
 import httpx
 
 from gateway.http.events import state_events
-from gateway.http.schemas import JobView
-from gateway.jobs.outbox import by_key
+from gateway.jobs.view import JobView, by_key
 from gateway.limits.sharing import NOBODY, Visit
 from tests.integration.gateway.jobs.house import JOBS, House, until
 

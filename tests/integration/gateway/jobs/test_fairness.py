@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.http import middleware
-from gateway.http.schemas import tiny_png
+from gateway.http.openapi import tiny_png
 from gateway.intake import bodies as body_module
 from gateway.intake.bodies import FIRST_BYTES
 from gateway.limits import sharing

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
-from gateway.http.frontal import FrontalStatus, FrontalSubmission
+from gateway.http.facial_contours import FrontalStatus, FrontalSubmission
 from gateway.jobs.job import Lease, Outcome, StoredArtifact
 from gateway.jobs.objects import artifact_key
 from tests.integration.gateway.jobs.house import JOBS, PHOTO, House

@@ -4,7 +4,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from gateway.http.schemas import JobPage, JobView
+from gateway.http.jobs import JobPage
+from gateway.jobs.view import JobView
 from gateway.pipelines.outputs import Failure
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.house import JOBS, MASK, RESULT, House

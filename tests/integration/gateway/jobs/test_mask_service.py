@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from gateway.http.operations import Health
-from gateway.http.process import Stats
+from gateway.http.health import Health
+from gateway.http.mask_service import Stats
 from gateway.jobs.job import Callback
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.house import PHOTO, House, until

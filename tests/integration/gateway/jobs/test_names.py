@@ -12,12 +12,12 @@ from gateway.access.callers import LOCAL
 from gateway.cache.cache import CachedResult, CacheHit, CacheKey, NewEntry
 from gateway.cache.keys import Work
 from gateway.errors import Problem
-from gateway.http.accept import accept
+from gateway.http.new_jobs import accept
+from gateway.http.services import Services
 from gateway.intake.requests import JobRequest
 from gateway.jobs.job import Lease, Outcome, SubmittedJob
 from gateway.jobs.objects import ArtifactStore, Bucket, InUseError, StoredObject
 from gateway.pipelines.outputs import Artifact
-from gateway.services import Services
 from gateway.worker.janitor import Removals
 from tests.integration.gateway.jobs.house import MASK, RESULT, House
 

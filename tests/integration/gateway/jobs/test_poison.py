@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from gateway.http.operations import PoisonPage
+from gateway.http.dead_letters import PoisonPage
 from gateway.jobs.job import ImageReference, NewJob
 from gateway.jobs.outbox import OutboxMessage
 from gateway.jobs.store import BadMessage

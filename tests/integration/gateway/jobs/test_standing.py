@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from uuid import UUID
 
 import pytest
-from prometheus_client import generate_latest
-from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.jobs.outbox import OutboxMessage
 from gateway.jobs.store import BadMessage
-from gateway.metrics.collector import StoreCollector
+from gateway.metrics.instruments import Instruments
+from gateway.metrics.page import MetricsPage
 from gateway.pipelines.outputs import Failure
 from tests.integration.gateway.jobs.house import JOBS, House
 from tests.outboxes import take_due
@@ -20,10 +19,9 @@ HOOK = "https://example.com/hook"
 async def standing(house: House) -> Mapping[str, float]:
     """Fresh gauges, by name and label value."""
     stores = house.stores
-    collector = StoreCollector(stores.jobs, stores.outbox, stores.dead_letters, stores.cache)
-    await collector.refresh()
-    text = generate_latest(collector).decode()
-    samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
+    page = MetricsPage(Instruments("gateway"), stores.jobs, stores.outbox, stores.dead_letters, stores.cache)
+    await page.text()
+    samples = (sample for family in page.collect() for sample in family.samples)
     return {" ".join([sample.name, *sample.labels.values()]): sample.value for sample in samples}
 
 

@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from gateway.http.schemas import JobView
 from gateway.jobs.job import Callback, ImageReference
 from gateway.jobs.objects import photo_key
+from gateway.jobs.view import JobView
 from gateway.pipelines.registry import parameters_json
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.house import FORM, JOBS, PHOTO, House

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from gateway.errors import Problem
-from gateway.http import accept
-from gateway.http.accept import MAX_FILES
+from gateway.http import new_jobs
+from gateway.http.new_jobs import MAX_FILES
 from gateway.http.uploads import (
     BatchAnswer,
     BatchStatus,
@@ -262,7 +262,7 @@ async def test_a_batch_has_an_end(house: House) -> None:
 async def test_a_batch_ends_before_its_photos_are_taken_for_left_behind(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accept, "LONGEST_BATCH_S", 0.2)
+    monkeypatch.setattr(new_jobs, "LONGEST_BATCH_S", 0.2)
     before, url = await house.stores.photos.keys(""), house.client.base_url
     reader, writer = await asyncio.open_connection(url.host, url.port)
     writer.write(

@@ -11,10 +11,9 @@ import pytest_asyncio
 from starlette.types import ASGIApp
 
 from gateway.access.browsers import Origins, SafeHeaders
-from gateway.app import create_app
-from gateway.http.schemas import tiny_png
+from gateway.http.openapi import tiny_png
 from gateway.metrics.instruments import Instruments
-from gateway.server import serving_metrics
+from gateway.server import create_app, serving_metrics
 from gateway.settings import Settings
 from gateway.worker.worker import WorkerPage
 from tests.ports import free_ports

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gateway.cli.jobs import age, print_job, print_jobs
-from gateway.http.schemas import COMPLETED, QUEUED
+from gateway.jobs.view import COMPLETED, QUEUED
 
 
 @pytest.mark.parametrize(

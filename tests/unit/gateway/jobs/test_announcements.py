@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from gateway.jobs.job import Callback, ImageReference, Job, NewJob, Outcome, StoredArtifact
-from gateway.jobs.outbox import message_maker
+from gateway.jobs.outbox_messages import message_maker
 from gateway.pipelines.outputs import Failure
 from gateway.settings import Settings
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.http.schemas import tiny_png
+from gateway.http.openapi import tiny_png
 from gateway.jobs.job import UNCOUNTED, file_name, is_upload, upload_source
 from gateway.jobs.objects import artifact_key, image_of, is_of_tenant, object_key, prefixes_of, with_original
 from gateway.pipelines.outputs import Artifact

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.http.schemas import COMPLETED, QUEUED, JobSummary, JobView
 from gateway.jobs.job import ImageReference, Job, NewJob, Outcome, StoredArtifact
-from gateway.jobs.outbox import Delivery, OutboxMessage, job_view
+from gateway.jobs.outbox import Delivery, OutboxMessage
+from gateway.jobs.view import COMPLETED, QUEUED, JobSummary, JobView, job_view
 from gateway.pipelines.outputs import Failure
 from gateway.timing import timestamp
 

@@ -9,10 +9,12 @@ from uuid import uuid4
 
 import pytest
 
-from gateway.http.schemas import tiny_png
+from gateway.http.openapi import tiny_png
 from gateway.jobs.job import JobFilter, Outcome
-from gateway.jobs.outbox import OutboxMessage, by_key, message_maker
+from gateway.jobs.outbox import OutboxMessage
+from gateway.jobs.outbox_messages import message_maker
 from gateway.jobs.store import BadMessage
+from gateway.jobs.view import by_key
 from gateway.kafka.messages import Arrival, ArrivalStore, Message, MessageReader
 from gateway.metrics.instruments import Instruments
 from gateway.pipelines.outputs import Failure

@@ -6,8 +6,8 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
-from gateway.app import create_app
-from gateway.http.schemas import tiny_png
+from gateway.http.openapi import tiny_png
+from gateway.server import create_app
 from gateway.settings import Settings
 
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app import create_app
 from gateway.pipelines.registry import PIPELINES, build_registry, parameters_json
+from gateway.server import create_app
 from gateway.settings import Settings
 
 MODULE = """

@@ -1,18 +1,18 @@
-"""`POST /process` and `GET /stats`, as the HTTP mask service has them, and the blur pipeline's `GET /queue-status`."""
+"""`POST /process` and `GET /stats`, as the HTTP mask service has them."""
 
 import time
+from functools import partial
 from typing import Literal
 
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.http.accept import read_wanted, submit_job
+from gateway.http.middleware import services_of
+from gateway.http.new_jobs import read_wanted, submit_job
 from gateway.http.openapi import BINARY, FORM_ERRORS, STORE_ERRORS, Address, Addresses, answers, fields_of, form
-from gateway.http.schemas import Count
-from gateway.intake.requests import PROCESS_PHOTO, JobRequest, ProcessFields, process_request
-from gateway.pipelines.outputs import Answer
-from gateway.services import services_of
+from gateway.intake.requests import PROCESS_PHOTO, ProcessFields, process_request
+from gateway.pipelines.outputs import Answer, Count
 
 WORKERS = "Inferences that the live workers can have under way."
 
@@ -56,10 +56,7 @@ async def process(request: Request) -> Response:
     Queue a photo for its two masks; the same job again changes nothing.
     """
     services = services_of(request)
-
-    def asked(body: bytes, kind: str) -> JobRequest:
-        return process_request(body, kind, services.registry, services.settings)
-
+    asked = partial(process_request, registry=services.registry, settings=services.settings)
     wanted = await read_wanted(request, asked, (PROCESS_PHOTO,))
     await submit_job(request, wanted)
     return ProcessAnswer.model_construct(

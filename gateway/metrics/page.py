@@ -1,7 +1,6 @@
-"""The queue, the outbox, the dead letters and the cache, asked of the stores whenever Prometheus reads the page."""
+"""A gateway's page of metrics: what it counts, and what the stores say of jobs, outbox, dead letters and cache."""
 
 import asyncio
-import time
 from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import Metric, generate_latest
@@ -14,7 +13,7 @@ from gateway.jobs.job import CallbackKind, Standing, Waiting
 from gateway.jobs.outbox import Outbox
 from gateway.jobs.store import DeadLetters, JobStore
 from gateway.metrics.instruments import KINDS, Instruments
-from gateway.timing import answer_within
+from gateway.timing import Remembered, answer_within
 
 _FRESH_S = 3.0
 """The stores are asked at most this often, however often the page is read."""
@@ -22,28 +21,28 @@ _WAIT_S = 3.0
 """For a store's answer. Prometheus itself waits 10 s."""
 
 
-class StoreCollector(Collector):
-    """`collect` gives what the stores answered to the latest `refresh`; nothing of one that did not answer."""
+class MetricsPage(Collector):
+    """A gateway's page: its own metrics, and what the stores say, but for a store that does not answer."""
 
-    def __init__(self, jobs: JobStore, outbox: Outbox, dead_letters: DeadLetters, cache: Cache) -> None:
+    def __init__(
+        self, instruments: Instruments, jobs: JobStore, outbox: Outbox, dead_letters: DeadLetters, cache: Cache
+    ) -> None:
+        self._instruments = instruments
         self._jobs = jobs
         self._outbox = outbox
         self._dead_letters = dead_letters
         self._cache = cache
-        self._lock = asyncio.Lock()
-        self._asked_at = float("-inf")
-        self._known: list[Metric] = []
+        self._answered = Remembered(self._ask, _FRESH_S)
+        self._shown: list[Metric] = []
 
-    async def refresh(self) -> None:
-        """Ask the stores, unless they were asked just now."""
-        async with self._lock:
-            if time.monotonic() - self._asked_at >= _FRESH_S:
-                self._known = await self._ask()
-                self._asked_at = time.monotonic()
+    async def text(self) -> bytes:
+        """The page, of the media type MEDIA_TYPE."""
+        self._shown = await self._answered.get()
+        return self._instruments.text() + generate_latest(self)
 
     @override
     def collect(self) -> Iterable[Metric]:
-        return self._known
+        return self._shown
 
     async def _ask(self) -> list[Metric]:
         jobs, outbox, dead_letters, cache = await asyncio.gather(
@@ -58,19 +57,6 @@ class StoreCollector(Collector):
             *(_of_dead_letters(dead_letters) if dead_letters else ()),
             *(_of_cache(cache) if cache else ()),
         ]
-
-
-class MetricsPage:
-    """A gateway's page: its own metrics, and what the stores say."""
-
-    def __init__(self, instruments: Instruments, stores: StoreCollector) -> None:
-        self._instruments = instruments
-        self._stores = stores
-
-    async def text(self) -> bytes:
-        """The page, of the media type MEDIA_TYPE."""
-        await self._stores.refresh()
-        return self._instruments.text() + generate_latest(self._stores)
 
 
 def _of_jobs(standing: Standing) -> Iterator[Metric]:

@@ -1,4 +1,4 @@
-"""From a checked request to a job in the store."""
+"""From a checked request to a new job in the store: of one photo, or of each file of a batch."""
 
 import asyncio
 import uuid
@@ -16,23 +16,14 @@ from gateway.access.callers import Caller, caller_of, run_scope
 from gateway.cache.cache import CacheHit
 from gateway.cache.keys import Work
 from gateway.errors import Problem
-from gateway.http.middleware import trace_id_of
+from gateway.http.middleware import services_of, trace_id_of
+from gateway.http.services import Services
 from gateway.intake.bodies import FIRST_BYTES, LEAST_RATE, Room, check_length, pieces, read_body, too_large
 from gateway.intake.images import check_photo
 from gateway.intake.multipart import Part, PartParser
 from gateway.intake.requests import FILES, JobRequest, upload_name, upload_parameters
 from gateway.intake.submissions import IMAGE_PARTS, check_form, check_media_type, start_check
-from gateway.jobs.job import (
-    ImageReference,
-    Job,
-    JobFilter,
-    NewJob,
-    Outcome,
-    SubmittedJob,
-    fingerprint,
-    outcome_of,
-    upload_source,
-)
+from gateway.jobs.job import ImageReference, Job, JobFilter, NewJob, Outcome, SubmittedJob, outcome_of, upload_source
 from gateway.jobs.objects import (
     LONGEST_BATCH_S,
     UPLOAD_PIPELINE,
@@ -48,7 +39,6 @@ from gateway.limits.sharing import visit_of
 from gateway.logs import get_logger
 from gateway.pipelines.outputs import Artifact, Failure
 from gateway.s3.images import check_owner
-from gateway.services import Services, services_of
 from gateway.timing import Deadline, Pace, Stopwatch
 
 T = TypeVar("T")
@@ -93,11 +83,13 @@ async def accept(services: Services, caller: Caller, wanted: JobRequest, trace_i
     database may or may not have.
     """
     caller.check(run_scope(wanted.pipeline))
-    check_owner(wanted.image, caller.tenant, services.settings)
-    job = _new_job(wanted, caller.tenant, trace_id)
-    photo = wanted.image if isinstance(wanted.image, bytes) else None
-    submission = await _answered(services, job, photo) if photo is not None else None
-    submission = submission or await _queued(services, job, photo)
+    job = _new_job(wanted, uuid.uuid4(), caller.tenant, trace_id)
+    if isinstance(wanted.image, bytes):
+        photo = wanted.image
+        submission = await _answered(services, job, photo) or await _queued(services, job, photo)
+    else:
+        check_owner(wanted.image, caller.tenant, services.settings)
+        submission = await _queued(services, job, None)
     if submission.result == "conflict":
         raise _conflict(job)
     structlog.contextvars.bind_contextvars(job_id=str(submission.job.id), user_id=job.user_id)
@@ -204,10 +196,8 @@ async def _end_at_once(
     holder of the name removes them before it writes anything, or else a janitor does. Raises InUseError.
     """
     stores = services.stores
-    keys, size = (
-        ArtifactStore(stores.locks, stores.jobs, stores.artifacts),
-        sum(len(artifact.data) for artifact in artifacts),
-    )
+    keys = ArtifactStore(stores.locks, stores.jobs, stores.artifacts)
+    size = sum(len(artifact.data) for artifact in artifacts)
     async with keys.held(job, _PATIENCE_S, size) as grip:
         if await _came_before(services, job):
             return None
@@ -224,8 +214,7 @@ async def _end_at_once(
         return submission
 
 
-def _new_job(wanted: JobRequest, tenant: str, trace_id: str) -> NewJob:
-    job_id = uuid.uuid4()
+def _new_job(wanted: JobRequest, job_id: uuid.UUID, tenant: str, trace_id: str) -> NewJob:
     return NewJob(
         id=job_id,
         pipeline=wanted.pipeline,
@@ -383,18 +372,13 @@ async def _forget(services: Services, arrivals: Sequence[Arrival]) -> None:
 
 
 def _batch_job(arrival: Arrival, batch_id: uuid.UUID, parameters: str, request: Request) -> NewJob:
-    image = ImageReference("photo", photo_key(arrival.job_id))
-    return NewJob(
-        id=arrival.job_id,
+    wanted = JobRequest(
         pipeline=UPLOAD_PIPELINE,
+        parameters=parameters,
+        image=ImageReference("photo", photo_key(arrival.job_id)),
         user_id="",
         request_id=uuid.uuid4().hex,
-        fingerprint=fingerprint(UPLOAD_PIPELINE, parameters, image),
-        parameters=parameters,
-        image=image,
         source=upload_source(arrival.file_name),
-        trace_id=trace_id_of(request),
-        outcome=Outcome(failure=arrival.failure) if arrival.failure else None,
-        tenant=caller_of(request).tenant,
-        batch_id=batch_id,
     )
+    job = _new_job(wanted, arrival.job_id, caller_of(request).tenant, trace_id_of(request))
+    return replace(job, outcome=Outcome(failure=arrival.failure) if arrival.failure else None, batch_id=batch_id)

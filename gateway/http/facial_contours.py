@@ -16,8 +16,9 @@ from typing_extensions import override
 from gateway.access.callers import caller_of
 from gateway.cache.cache import CachedTask
 from gateway.errors import Problem
-from gateway.http.accept import read_wanted, submit_job
 from gateway.http.jobs import job_not_found, job_of, room_for
+from gateway.http.middleware import services_of
+from gateway.http.new_jobs import read_wanted, submit_job
 from gateway.http.openapi import (
     JOB_ERRORS,
     LIST_ERRORS,
@@ -35,15 +36,14 @@ from gateway.http.openapi import (
     parameters_schema,
     query_parameters,
 )
-from gateway.http.schemas import Count, Described, Id, Timestamp
 from gateway.intake.requests import FRONTAL_PIPELINE, FrontalFields, JobRequest, frontal_request
 from gateway.intake.submissions import JSON, query_fields, read_submission
 from gateway.jobs.job import Job, JobState, StoredArtifact
 from gateway.jobs.objects import Bucket, ObjectMissingError
-from gateway.pipelines.outputs import Answer, PhotoSize, RegionFound, Transform
+from gateway.jobs.view import Id, Timestamp
+from gateway.pipelines.outputs import Answer, Count, Described, PhotoSize, RegionFound, Transform
 from gateway.pipelines.registry import Pipeline
 from gateway.pipelines.validation import known, validated
-from gateway.services import services_of
 from gateway.timing import timestamp
 
 Status = Literal["pending", "processing", "completed", "failed"]
@@ -256,7 +256,7 @@ class CacheCleanup(Answer):
 
 
 class _CacheQuery(Query):
-    """Other parameters are ignored, as the services of before ignored them."""
+    """Other parameters are ignored, as the earlier services did."""
 
     @override
     @classmethod

@@ -5,8 +5,8 @@ import pytest
 from gateway.cache.cache import CacheStats, NullCache
 from gateway.errors import Problem
 from gateway.jobs.job import Standing
-from gateway.metrics.collector import MetricsPage, StoreCollector
 from gateway.metrics.instruments import Instruments
+from gateway.metrics.page import MetricsPage
 from gateway.stores import Stores
 from tests.unit.gateway.worker.jobs import memory, new_job
 
@@ -37,12 +37,12 @@ class CountedJobs:
         return Standing()
 
 
-def collector(stores: Stores) -> StoreCollector:
-    return StoreCollector(stores.jobs, stores.outbox, stores.dead_letters, stores.cache)
+def page(stores: Stores) -> MetricsPage:
+    return MetricsPage(Instruments("gateway"), stores.jobs, stores.outbox, stores.dead_letters, stores.cache)
 
 
 async def lines(stores: Stores) -> list[str]:
-    return (await MetricsPage(Instruments("gateway"), collector(stores)).text()).decode().splitlines()
+    return (await page(stores).text()).decode().splitlines()
 
 
 async def test_the_page_shows_the_queue_and_the_cache_as_the_stores_have_them() -> None:
@@ -68,10 +68,12 @@ async def test_an_unreachable_store_drops_only_its_own_metrics() -> None:
 async def test_many_readers_ask_the_stores_once(monkeypatch: pytest.MonkeyPatch) -> None:
     async with memory() as stores:
         jobs = CountedJobs()
-        asked = collector(replace(stores, jobs=jobs))
+        asked = page(replace(stores, jobs=jobs))
         for _ in range(5):
-            await asked.refresh()
+            await asked.text()
         assert jobs.asked == 1
-        monkeypatch.setattr("gateway.metrics.collector._FRESH_S", 0.0)
-        await asked.refresh()
-        assert jobs.asked == 2
+        monkeypatch.setattr("gateway.metrics.page._FRESH_S", 0.0)
+        asked = page(replace(stores, jobs=jobs))
+        for _ in range(2):
+            await asked.text()
+        assert jobs.asked == 3
