@@ -13,8 +13,7 @@ import numpy as np
 
 from deploy.embedded.triton import ENSEMBLES, MODELS, write_ensembles
 from loadtests.caller import Load
-from steps.catalogue import steps_of
-from steps.ensemble import Ensemble
+from steps.ensemble import Ensemble, steps_of
 from steps.onnx_session import OnnxNetworks, SessionOptions
 from steps.tensors import Tensors, bytes_tensor
 

@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deploy.embedded.environment import Addresses
+from deploy.embedded.addresses import Addresses
 from deploy.embedded.folders import Folders
 from exporters.catalogue import DEFAULT_PATHS
 from gateway.cache.cache import Similarity

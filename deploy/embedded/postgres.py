@@ -19,12 +19,12 @@ import asyncpg
 from typing_extensions import override
 
 from deploy.embedded import StackError
-from deploy.embedded.environment import POSTGRES_ADMIN
+from deploy.embedded.addresses import POSTGRES_ADMIN
 from deploy.embedded.folders import Credentials, Folders
+from deploy.embedded.postgres_roles import Administrator
 from deploy.embedded.processes import process_ids, runs_as, signal_process
 from deploy.embedded.rights import Rights
-from deploy.embedded.roles import Administrator
-from deploy.embedded.service import Service, installed_binary
+from deploy.embedded.supervisor import Service, installed_binary
 from gateway.settings import Settings
 
 PROBE_TIMEOUT = 3.0

@@ -21,7 +21,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from deploy.embedded import CHECKOUT, StackError
-from deploy.embedded.environment import plain_environment
+from deploy.embedded.own_processes import plain_environment
 
 _SECTIONS_AT, _SECTIONS = 0x28, 0x3C
 """Where the ELF header gives the position and the number of the section headers."""

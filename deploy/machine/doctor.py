@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from deploy.embedded import CHECKOUT, StackError, hardware, launcher
-from deploy.embedded.environment import Addresses
+from deploy.embedded.addresses import Addresses
 from deploy.embedded.folders import Folders
 from deploy.embedded.rights import Rights
 from gateway.postgres.address import AddressError, read_address

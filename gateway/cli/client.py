@@ -11,7 +11,7 @@ from typing import Annotated, TypeVar
 
 import httpx
 import typer
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import Base64Bytes, BaseModel, TypeAdapter, ValidationError
 from typing_extensions import override
 
 from gateway.cli.main import exit_on_bad_settings, shell_settings
@@ -71,6 +71,12 @@ class RefusedError(Exception):
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
+
+
+class Artifact(BaseModel):
+    """A file in an answer."""
+
+    base64: Base64Bytes
 
 
 class _Refusal(BaseModel):

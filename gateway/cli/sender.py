@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import httpx
-from pydantic import Base64Bytes, BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
-from gateway.cli.client import RefusedError, content_of, expect_gateway, open_client, send_until_not_busy
+from gateway.cli.client import Artifact, RefusedError, content_of, expect_gateway, open_client, send_until_not_busy
 from gateway.cli.photos import Layout, PhotoFile
 from gateway.terminal import Screen, cell, screen, table
 from gateway.text import shown
@@ -24,13 +24,9 @@ FAILURES = (RefusedError, OSError, httpx.HTTPError)
 """What may go wrong with one photo, while others go on; see `failure_of`."""
 
 
-class _Artifact(BaseModel):
-    base64: Base64Bytes
-
-
 class _Answer(BaseModel):
     status: Literal["completed"]
-    artifacts: Mapping[str, _Artifact]
+    artifacts: Mapping[str, Artifact]
 
 
 _ANSWER = TypeAdapter(_Answer)

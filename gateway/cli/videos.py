@@ -18,9 +18,9 @@ import httpx
 import numpy as np
 from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
-from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from gateway.cli.client import UNEXPECTED, content_of, open_client, send_until_not_busy
+from gateway.cli.client import UNEXPECTED, Artifact, content_of, open_client, send_until_not_busy
 from gateway.cli.frames import FrameConverter, Picture, Region
 from gateway.cli.photos import PhotoFile
 from gateway.cli.sender import FAILURES, Outcome, Sender, VideoOptions, failure_of
@@ -84,13 +84,9 @@ class _Hidden(BaseModel):
     region: Region
 
 
-class _Artifact(BaseModel):
-    base64: Base64Bytes
-
-
 class _Answer(BaseModel):
     detections: Annotated[tuple[_Hidden, ...], Field(max_length=_MOST_OBJECTS)]
-    artifacts: Annotated[Mapping[str, _Artifact], Field(min_length=1, max_length=1)]
+    artifacts: Annotated[Mapping[str, Artifact], Field(min_length=1, max_length=1)]
 
 
 _FOUND, _ANSWER = TypeAdapter(_Found), TypeAdapter(_Answer)

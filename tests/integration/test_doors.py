@@ -21,7 +21,7 @@ import tritonclient.grpc as grpcclient
 from minio import Minio
 from tritonclient.utils import InferenceServerException
 
-from deploy.embedded.s3 import GRPC_OFFSET, PARTS, write_certificate
+from deploy.embedded.s3_kafka import GRPC_OFFSET, PARTS, write_certificate
 from deploy.embedded.triton_wheel import listening_options
 from tests.chromium import needs_chromium, told_by
 from tests.model_server import serving_models

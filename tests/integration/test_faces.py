@@ -9,7 +9,7 @@ import pytest
 
 from deploy.embedded.triton import MODELS
 from steps.ensemble import Ensemble
-from steps.failure import InputError
+from steps.tensors import InputError
 from tests.face_pipeline import find, load_pipeline
 from tests.integration.gateway.photos import encode, flat, gradient, noise
 from tests.parity.environment import SHARED

@@ -15,7 +15,7 @@ from tests.triton_client import run_pipeline
 
 
 def launch(environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "deploy.embedded"]
+    command = [sys.executable, "-m", "deploy.embedded.stack"]
     return subprocess.run(
         command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=90, check=False
     )
@@ -76,7 +76,7 @@ def test_a_launcher_takes_the_ports_of_one_that_was_killed_and_takes_its_servers
         os.kill(slow, signal.SIGSTOP)
         stack.launcher.kill()
         stack.launcher.wait()
-        again = subprocess.Popen([sys.executable, "-m", "deploy.embedded"], cwd=CHECKOUT, env=stack.environment)
+        again = subprocess.Popen([sys.executable, "-m", "deploy.embedded.stack"], cwd=CHECKOUT, env=stack.environment)
         try:
             expected = {"pid": again.pid, "state": "ready"}
             eventually(

@@ -16,7 +16,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from minio import Minio
 
-from deploy.embedded.kafka import BUCKET
+from deploy.embedded.s3_kafka import BUCKET
 from tests.processes import group_members
 from tests.servers import S3Server, fresh_database
 from tests.stack import CHECKOUT, RunningStack, eventually, running_stack

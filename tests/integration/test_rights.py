@@ -14,8 +14,8 @@ import pytest
 
 from deploy.embedded.folders import Folders
 from deploy.embedded.rights import FIRST, LAST, servers_of, triton_of
-from deploy.embedded.service import Service
 from deploy.embedded.stack import services_for
+from deploy.embedded.supervisor import Service
 from gateway.settings import Settings
 from tests.stack import CHECKOUT, RunningStack, eventually, running_stack, stack_environment
 
@@ -210,7 +210,7 @@ def test_a_user_without_rights_runs_a_stack_as_itself(astronaut: Path) -> None:
     opening = ("--inh-caps=-all,+dac_read_search", "--ambient-caps=+dac_read_search", "--securebits=+no_setuid_fixup")
     user = ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups", *opening, "--"]
     environment = {**stack_environment(home, DB_USE_DATABASE="false", PIPELINES="body_masks"), "UMASK": "022"}
-    launcher = subprocess.Popen([*user, sys.executable, "-m", "deploy.embedded"], cwd=CHECKOUT, env=environment)
+    launcher = subprocess.Popen([*user, sys.executable, "-m", "deploy.embedded.stack"], cwd=CHECKOUT, env=environment)
     stack = RunningStack(launcher, home, environment)
     try:
         eventually(lambda: stack.state()["state"] == "ready" or launcher.poll() is not None, 90, "the stack is ready")

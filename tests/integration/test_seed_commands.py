@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from minio import Minio
 
-from deploy.embedded.service import installed_binary
+from deploy.embedded.supervisor import installed_binary
 from tests.stack import RunningStack, eventually
 
 PROCESS = (

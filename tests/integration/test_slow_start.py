@@ -9,8 +9,7 @@ import pytest
 
 from deploy.embedded import StackError
 from deploy.embedded.folders import ServiceState
-from deploy.embedded.service import Service
-from deploy.embedded.supervisor import ServiceSupervisor, StallTimeout
+from deploy.embedded.supervisor import Service, ServiceSupervisor, StallTimeout
 
 QUICK = StallTimeout(seconds=1.5, check_interval=0.05)
 CALM = StallTimeout(seconds=60.0, check_interval=0.05)

@@ -10,7 +10,7 @@ import pytest
 
 from deploy.embedded import StackError, postgres
 from deploy.embedded.rights import FIRST, LAST, Account, servers_of
-from deploy.embedded.service import installed_binary
+from deploy.embedded.supervisor import installed_binary
 from tests.servers import Server, running_postgres
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="PostgreSQL runs as another user only where we are root")

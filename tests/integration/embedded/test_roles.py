@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from deploy.embedded.environment import POSTGRES_ADMIN, POSTGRES_DATABASE, POSTGRES_USER
+from deploy.embedded.addresses import POSTGRES_ADMIN, POSTGRES_DATABASE, POSTGRES_USER
 from deploy.embedded.folders import Credentials, Folders
 from deploy.embedded.postgres import Postgres
 from gateway.postgres.database import prepare

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from deploy.embedded import StackError
-from deploy.embedded.environment import Addresses
+from deploy.embedded.addresses import Addresses
 from deploy.embedded.folders import Credentials, Folders
 from deploy.embedded.stack import services_for
 from gateway.settings import Settings, SettingsError

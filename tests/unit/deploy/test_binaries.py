@@ -3,7 +3,7 @@ import os
 import pytest
 
 from deploy.embedded import StackError
-from deploy.embedded.service import installed_binary
+from deploy.embedded.supervisor import installed_binary
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded.environment import named_files, own_environment, plain_environment, settings_environment
+from deploy.embedded.own_processes import named_files, own_environment, plain_environment, settings_environment
 from tests.foreign import foreign_environment
 
 IMPORT = "import sys, cv2, numpy, gateway; print(*(module.__file__ for module in (cv2, numpy)), sys.flags.utf8_mode)"

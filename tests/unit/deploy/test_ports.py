@@ -3,7 +3,7 @@ import socket
 import pytest
 
 from deploy.embedded import StackError
-from deploy.embedded.service import Listener, require_free
+from deploy.embedded.supervisor import Listener, require_free
 from tests.ports import free_ports
 
 

@@ -17,8 +17,8 @@ from deploy.embedded import StackError, launcher
 from deploy.embedded.folders import Folders, ServiceState, StackState
 from deploy.embedded.launcher import end_leftovers, only_launcher, running, stop
 from deploy.embedded.processes import birth_of, signal_process, writers_to
-from deploy.embedded.service import Service, ServiceProcess
 from deploy.embedded.stack import Stack, services_for
+from deploy.embedded.supervisor import Service, ServiceProcess
 from gateway.settings import Settings
 from tests.processes import group_members
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded import confined, rights
+from deploy.embedded import landlock, rights
 from deploy.embedded.rights import FIRST, Account, Rights
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root starts processes as another user")
@@ -71,7 +71,7 @@ def test_dac_override_is_taken_where_dac_read_search_is_missing(tree: Path, monk
 def test_server_starts_without_landlock_and_says_what_is_not_limited(
     tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(confined, "abi", lambda: 0)
+    monkeypatch.setattr(landlock, "abi", lambda: 0)
     open_, closed = Rights(OTHER, [], read=[tree]), Rights(OTHER, [], read=[tree], always_confined=True)
     assert open_.faults() == []
     (fault,) = closed.faults()
@@ -137,16 +137,16 @@ for path, mode in (("read", "rb"), ("read", "wb"), ("write", "wb"), ("other", "r
 """
 
 
-@pytest.mark.skipif(not confined.abi(), reason="this kernel has no Landlock")
+@pytest.mark.skipif(not landlock.abi(), reason="this kernel has no Landlock")
 @pytest.mark.parametrize("version", [1, 2, 3, 5, 6])
 def test_a_confined_program_reaches_what_it_was_told_and_nothing_else(tmp_path: Path, version: int) -> None:
-    if version > confined.abi():
-        pytest.skip(f"this kernel has version {confined.abi()}")
+    if version > landlock.abi():
+        pytest.skip(f"this kernel has version {landlock.abi()}")
     for name in ("read", "write", "other"):
         (tmp_path / name).touch()
     python = [sys.base_prefix, "/usr/lib", "/lib", "/lib64"]
     rules = {"read": [*python, str(tmp_path / "read"), "/nowhere"], "write": [str(tmp_path / "write")]}
-    folder = str(Path(confined.__file__).parent)
+    folder = str(Path(landlock.__file__).parent)
     ended = subprocess.run(
         [sys.executable, "-I", "-S", "-c", ATTEMPT, folder, json.dumps(rules), str(version)],
         cwd=tmp_path,

@@ -5,7 +5,7 @@ import pytest
 from deploy.embedded import StackError
 from deploy.embedded.folders import Folders
 from deploy.embedded.launcher import only_launcher
-from deploy.embedded.s3 import S3
+from deploy.embedded.s3_kafka import S3
 from gateway.settings import Settings
 from tests.ports import free_s3_port
 

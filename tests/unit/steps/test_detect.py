@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from steps.catalogue import steps_of
 from steps.detect import Search, Thresholds, detect_find, detect_list
 from steps.detector_windows import Draw
+from steps.ensemble import steps_of
 from steps.tensors import Json, JsonObject, bytes_tensor, json_object, json_tensor
 from tests.unit.steps.objects import DETECTORS, FACES, OBJECTS, PLATES, SIZE, Answers, found, networks, rows
 from vision.encoding import encode_png

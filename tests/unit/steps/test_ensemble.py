@@ -3,10 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.embedded.triton import ENSEMBLES, MODELS, Fusing, write_fused
-from steps.catalogue import steps_of
-from steps.ensemble import Ensemble
-from steps.model_config import ModelConfig
+from deploy.embedded.triton import ENSEMBLES, MODELS, write_fused
+from steps.ensemble import Ensemble, steps_of
+from steps.model_folder import ModelConfig
 from steps.onnx_session import OnnxSession, SessionOptions
 from steps.tensors import Tensors, bytes_tensor, json_object
 from tests.unit.steps.objects import networks
@@ -54,7 +53,8 @@ def test_every_step_of_every_ensemble_is_a_model_of_the_repository() -> None:
 
 
 def test_a_fused_model_keeps_name_inputs_and_outputs(tmp_path: Path) -> None:
-    for name in write_fused(ENSEMBLES, MODELS, tmp_path, Fusing(instances=3, threads=2)):
+    write_fused(ENSEMBLES, MODELS, tmp_path, processes=3, threads=2)
+    for name in (folder.name for folder in ENSEMBLES.iterdir()):
         fused, ensemble = ModelConfig(tmp_path / name), ModelConfig(ENSEMBLES / name)
         assert (fused.input_names, fused.output_names) == (ensemble.input_names, ensemble.output_names)
         assert fused.backend == "fused"

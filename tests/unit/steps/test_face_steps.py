@@ -6,10 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from steps.faces import MOST_CROPS, face_crop, face_input, found_faces
-from steps.failure import InputError
+from steps.face_contours import MOST_CROPS, face_crop, face_input, found_faces
 from steps.photo import regions_context, regions_of
-from steps.tensors import Tensor, Tensors, bytes_tensor, json_object, json_tensor
+from steps.tensors import InputError, Tensor, Tensors, bytes_tensor, json_object, json_tensor
 from vision.face.detection import FULL_ANCHORS
 from vision.roi import Roi
 

@@ -1,8 +1,15 @@
 import numpy as np
 import pytest
 
-from steps.failure import InputError, carrying_failures, failure_context, require_success
-from steps.tensors import Tensors, json_object, json_tensor
+from steps.tensors import (
+    InputError,
+    Tensors,
+    carrying_failures,
+    failure_context,
+    json_object,
+    json_tensor,
+    require_success,
+)
 
 BLANK = {"pixels": np.zeros(3)}
 

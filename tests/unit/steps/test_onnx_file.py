@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from steps.onnx_file import fault_of_model
+from steps.model_folder import fault_of_model
 from tests.unit.exporters.detectors import drawn
 
 HERE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

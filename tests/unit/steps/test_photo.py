@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from steps.failure import InputError
 from steps.photo import EncodedPhoto
-from steps.tensors import bytes_tensor
+from steps.tensors import InputError, bytes_tensor
 from tests.unit.vision.test_photo import P3, encoded, picture
 from vision.encoding import Form
 
