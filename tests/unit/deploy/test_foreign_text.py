@@ -83,7 +83,7 @@ def test_broken_state_file_ends_no_command_in_a_traceback(home: Path, content: b
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "endless", "loop"])
 @pytest.mark.parametrize("variable", ["stack.json", "PIPELINE_CONFIG", "POSTGRES_DSN_FILE", "MINIO_SECRET_KEY_FILE"])
-def test_pipes_folders_and_endless_files_are_not_waited_for(
+def test_pipes_folders_and_endless_files_end_a_command_at_once(
     home: Path, kind: str, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = home / "stack.json" if variable == "stack.json" else home / "file"
