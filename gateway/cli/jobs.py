@@ -1,6 +1,6 @@
-"""`maskwright jobs list|show|watch|cancel|delete|resend`: a job's states, and what a gateway tells as tables.
+"""`maskwright jobs list|show|watch|cancel|delete|resend`: the commands, and tables of jobs.
 
-What a gateway's answer lacks stays empty in a table.
+What an answer of the gateway lacks stays empty in a table.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ from gateway.terminal import Screen, cell, print_json, say, screen, table
 from gateway.text import json_text
 
 JobObject: TypeAlias = Mapping[str, object]
-"""A job as the gateway's JSON has it, with an id and a state at least."""
+"""A job as in the gateway's JSON, with at least an id and a state."""
 _STYLES = {"completed": "green", "failed": "red", "running": "cyan", "deleting": "yellow"}
 _UNITS = (("d", 86_400), ("h", 3600), ("min", 60))
 
@@ -62,7 +62,7 @@ def print_job(job: JobObject) -> None:
 
 
 def age(created_at: object) -> str:
-    """How long ago an RFC 3339 time was, in its largest unit; empty for anything else."""
+    """How long ago an RFC 3339 time was, in its largest unit. Empty for anything else."""
     try:
         created = datetime.fromisoformat(str(created_at))
         aware = created if created.tzinfo else created.replace(tzinfo=UTC)
@@ -89,7 +89,7 @@ def state_text(job: JobObject) -> Text:
 
 
 def reason(job: JobObject) -> Text:
-    """Why a job failed, is tried again, or is not gone yet."""
+    """Why a job failed, is tried again, or is not deleted yet."""
     return cell(failure_text(job.get("last_error" if job.get("state") in {"queued", "deleting"} else "error")))
 
 
@@ -135,7 +135,7 @@ def failure_text(failure: object) -> str:
 
 
 def _unsigned(url: object) -> str:
-    """A link without its signature, which would let whoever sees the terminal fetch the mask; `--json` has it whole."""
+    """A link without its signature, with which anyone who sees the terminal could fetch the mask. See `--json`."""
     address, mark, _ = str(url).partition("?")
     return f"{address}?…" if mark else address
 
@@ -241,20 +241,20 @@ def job_path(job_id: object, below: str = "") -> str:
 
 
 def segment(name: object) -> str:
-    """A name as one part of an address; dots alone would lead elsewhere, so they are escaped."""
+    """A name as one part of an address. A part of dots alone would lead elsewhere, so its dots are escaped."""
     text = str(name)
     return quote(text, safe="") if text.strip(".") else text.replace(".", "%2E")
 
 
 def job_of(answer: httpx.Response) -> JobObject:
-    """The job that a good answer holds. Raises RefusedError."""
+    """The job in a successful answer. Raises RefusedError."""
     return cast("JobObject", content_of(answer, JOB))
 
 
 async def states(client: httpx.AsyncClient, job_id: object) -> AsyncIterator[JobObject]:
-    """A job's states until its outcome; a stream that breaks is opened again, for up to a minute without an answer.
+    """A job's states until its outcome. A broken stream is opened again, for up to a minute without an answer.
 
-    Raises RefusedError, where the job is not there or was deleted, and httpx.TransportError.
+    Raises RefusedError if the job does not exist or was deleted, and httpx.TransportError.
     """
     breaks = 0
     while True:

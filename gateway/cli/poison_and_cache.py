@@ -1,4 +1,4 @@
-"""`maskwright poison` and `maskwright cache`: what whoever has the scope `operate` looks after."""
+"""`maskwright poison` and `maskwright cache`: commands for callers with the scope `operate`."""
 
 from collections.abc import Iterable, Mapping
 from typing import Annotated
@@ -102,7 +102,7 @@ def print_dead_letters(entries: Iterable[Mapping[str, object]]) -> None:
 
 
 def print_kept_results(tasks: Iterable[Mapping[str, object]]) -> None:
-    """A row for each task whose result is kept."""
+    """A row for each task with a kept result."""
     rows = table("task", "pipeline", "status", "age", "ms", "regions", "hits", "error")
     for task in tasks:
         status = text_of(task, "status")
