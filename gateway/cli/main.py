@@ -1,4 +1,4 @@
-"""The console script `maskwright`: all commands, each imported only when it is used; and the settings of a command."""
+"""The console script `maskwright`: all commands, each imported only when it is used; and a command's settings."""
 
 import importlib
 from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def shell_settings() -> Settings:
-    """This shell's variables, then what the running stack was started with; conflicts are written to standard error.
+    """The settings from this shell's variables, then from the running stack. Conflicts are written to standard error.
 
     Raises SettingsError.
     """
@@ -67,7 +67,7 @@ def exit_on_bad_settings() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class LazyCommand:
-    """A command, or a typer application of several, at `module:attribute`."""
+    """A command, or a typer application with several, at `module:attribute`."""
 
     name: str
     target: str

@@ -1,4 +1,4 @@
-"""Sends photos to a gateway, several at a time, saves what comes back, and shows how far it is."""
+"""Send photos to a gateway, several at a time; save the artifacts; show the progress."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 _TRIES = 5
 FAILURES = (RefusedError, OSError, httpx.HTTPError)
-"""What may go wrong with one photo, while others go on; see `failure_of`."""
+"""Errors that end one photo but not the others; see `failure_of`."""
 
 
 class _Answer(BaseModel):
@@ -34,7 +34,7 @@ _ANSWER = TypeAdapter(_Answer)
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """Which videos are taken, and whether their copies have sound."""
+    """Which videos are accepted, and whether their copies have sound."""
 
     max_frames: int
     max_seconds: float
@@ -43,7 +43,7 @@ class VideoOptions:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one photo: the files written, or code and detail of the failure."""
+    """The outcome of one photo: the written files, or code and detail of the failure."""
 
     photo: PhotoFile
     files: tuple[Path, ...] = ()
@@ -62,7 +62,7 @@ class Sender:
     async def send_all(
         self, photos: Sequence[PhotoFile], in_flight: int, done: Callable[[Outcome], None]
     ) -> list[Outcome]:
-        """Outcomes in the photos' order; `done` is called with each as it comes. Raises GatewayAwayError at first."""
+        """The outcomes in the photos' order. `done` is called with each at once. Raises GatewayAwayError before all."""
         async with open_client(self.url) as client:
             await expect_gateway(client)
             return await for_each(photos, in_flight, lambda photo: self._send(client, photo), done)
@@ -90,7 +90,7 @@ async def for_each(
     work: Callable[[Item], Awaitable[Result]],
     done: Callable[[Result], None],
 ) -> list[Result]:
-    """The results in the items' order; `done` is called with each as it comes."""
+    """The results in the items' order. `done` is called with each at once."""
     limit = asyncio.Semaphore(in_flight)
 
     async def one(item: Item) -> Result:
@@ -119,12 +119,12 @@ def _save(photo: PhotoFile, answer: httpx.Response) -> Outcome:
 
 
 def told_column() -> TextColumn:
-    """What a bar is told, by `bar.update(bar.task, told=…)`."""
+    """A column for the text that is given by `bar.update(bar.task, told=…)`."""
     return TextColumn("{task.fields[told]}", markup=False)
 
 
 class Bar(Progress):
-    """A bar on standard error: how much of `total` is done; and, in the columns given, the time and what is told."""
+    """A progress bar on standard error, with further columns."""
 
     def __init__(self, name: str, total: int | None, *columns: ProgressColumn) -> None:
         described = TextColumn("{task.description}", markup=False)
@@ -132,7 +132,7 @@ class Bar(Progress):
         self.task = self.add_task(name, total=total, told="")
 
     def count(self, name: object, code: str | None, detail: str) -> None:
-        """Count a photo, and say at once what went wrong with it, if anything."""
+        """Count a photo, and print its failure at once, if there is one."""
         if code:
             self.console.print(shown(f"{name}: {code}: {detail}"), soft_wrap=True, style="red")
         self.advance(self.task)
@@ -140,16 +140,16 @@ class Bar(Progress):
 
 @contextmanager
 def progress(total: int) -> Iterator[Callable[[Outcome], None]]:
-    """A bar on standard error; the function it gives advances it and reports a failed photo at once."""
+    """A bar of photos. The function that it gives counts an outcome, and prints a failure at once."""
     with Bar("photos", total, TimeRemainingColumn()) as bar:
         yield lambda outcome: bar.count(outcome.photo.source, outcome.code, outcome.detail)
 
 
 @contextmanager
 def video_progress(name: str) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on standard error for a video's frames: done of known, frames a second, and the time that is left.
+    """A bar of a video's frames: how many are done, frames a second, and the remaining time.
 
-    What it gives is told the stage, how many frames of it are done, and of how many.
+    The function that it gives takes the stage, how many frames are done, and of how many.
     """
     label = shown(name)
     with Bar(label, None, told_column(), TimeRemainingColumn()) as bar:
@@ -166,7 +166,7 @@ def video_progress(name: str) -> Iterator[Callable[[str, int, int], None]]:
 
 
 def print_summary(outcomes: Sequence[Outcome]) -> None:
-    """A row for each photo and the totals, on standard output."""
+    """Print a row for each photo, and the totals."""
     failed = sum(outcome.code is not None for outcome in outcomes)
     caption = f"{len(outcomes) - failed} of {len(outcomes)} photos done" + (f", {failed} failed" if failed else "")
     rows = table("photo", "result", "where", caption=caption)
@@ -178,5 +178,5 @@ def print_summary(outcomes: Sequence[Outcome]) -> None:
 
 
 def _where(outcome: Outcome) -> Path:
-    """The folder of a photo's artifacts; in a mirror the copy, which comes first."""
+    """The folder of a photo's artifacts. In a mirror, its copy, which is the first file."""
     return outcome.photo.target if outcome.photo.layout is Layout.FOLDERS else outcome.files[0]
