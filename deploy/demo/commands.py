@@ -20,8 +20,8 @@ from exporters.errors import ExporterError
 from exporters.export import export_models
 from exporters.fetch import fetch_all
 from gateway.cli.client import RefusedError, open_client
-from gateway.cli.files import Results
 from gateway.cli.main import shell_settings
+from gateway.cli.safe_files import Results
 from gateway.pipelines.registry import PIPELINES, build_registry
 from gateway.settings import Settings, SettingsError
 from gateway.supervision import stopping

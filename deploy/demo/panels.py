@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, TypeAdapter
 
 from gateway.cli.client import UNEXPECTED, Artifact, RefusedError, content_of
-from gateway.cli.files import Results, read_regular
+from gateway.cli.safe_files import Results, read_regular
 
 FACE = "/v1/run/face_contours"
 OVERLAY, CONTOURS = "face_overlay.svg", "face_contours.svg"

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from gateway.cli.files import read_bounded
-from gateway.cli.photos import COPY
+from gateway.cli.photo_paths import COPY
+from gateway.cli.safe_files import read_bounded
 from gateway.intake.submissions import text_or_base64
 from gateway.pipelines.registry import Pipeline
 from gateway.text import shown

@@ -11,9 +11,9 @@ import typer
 
 from gateway.cli.client import Gateway, GatewayAwayError, PlainHttp, Url, base_url, complain_of_no_gateway
 from gateway.cli.options import InFlight, Recursive, form_fields, makes_copies, option_name, pipeline_options
-from gateway.cli.photos import PHOTO_SUFFIXES, VIDEO_SUFFIXES, Layout, NamedPhoto, PhotoFile, plan
+from gateway.cli.photo_finder import Finder, find_or_exit, safe_or_exit
+from gateway.cli.photo_paths import PHOTO_SUFFIXES, VIDEO_SUFFIXES, Layout, NamedPhoto, PhotoFile, plan
 from gateway.cli.sender import Outcome, Sender, VideoOptions, print_summary, progress, video_progress
-from gateway.cli.sources import Finder, find_or_exit, safe_or_exit
 from gateway.pipelines.registry import Pipeline, build_registry
 from gateway.settings import Settings
 from gateway.terminal import complain

@@ -12,7 +12,7 @@ from pydantic import BaseModel, TypeAdapter
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from gateway.cli.client import Artifact, RefusedError, content_of, expect_gateway, open_client, send_until_not_busy
-from gateway.cli.photos import Layout, PhotoFile
+from gateway.cli.photo_paths import Layout, PhotoFile
 from gateway.terminal import Screen, cell, screen, table
 from gateway.text import shown
 

@@ -14,9 +14,9 @@ from rich.progress import TimeElapsedColumn
 from gateway.cli.client import Gateway, PlainHttp, Url, accepted, send_until_not_busy, with_client
 from gateway.cli.jobs import FINISHED, JobObject, job_of, job_path, segment, state_text, states
 from gateway.cli.options import InFlight, Json, Recursive, file_text, form_fields, given, makes_copies, pipeline_options
-from gateway.cli.photos import Layout
+from gateway.cli.photo_finder import Finder, Source, complain_of_skipped, find_sources, safe_or_exit
+from gateway.cli.photo_paths import Layout
 from gateway.cli.sender import FAILURES, Bar, failure_of, for_each, told_column
-from gateway.cli.sources import Finder, Source, complain_of_skipped, find_sources, safe_or_exit
 from gateway.pipelines.registry import known_pipelines
 from gateway.terminal import cell, complain, print_json, screen, table
 from gateway.text import shown

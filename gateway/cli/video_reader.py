@@ -17,8 +17,8 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from gateway.cli.files import NotRegularError
-from gateway.cli.photos import NamedPhoto
+from gateway.cli.photo_paths import NamedPhoto
+from gateway.cli.safe_files import NotRegularError
 
 MAX_PIXELS = 100_000_000
 """The most pixels of a frame: 16384×6144 has as many."""

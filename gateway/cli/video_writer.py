@@ -16,8 +16,8 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from gateway.cli.files import Draft, Results
-from gateway.cli.frames import Picture
+from gateway.cli.safe_files import Draft, Results
+from gateway.cli.video_frames import Picture
 from gateway.cli.video_reader import SOUNDS, Video, VideoError, open_video, require
 
 _COPIED = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "opus", "flac", "alac"})

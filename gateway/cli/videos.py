@@ -21,9 +21,9 @@ from av.video.reformatter import VideoReformatter
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from gateway.cli.client import UNEXPECTED, Artifact, content_of, open_client, send_until_not_busy
-from gateway.cli.frames import FrameConverter, Picture, Region
-from gateway.cli.photos import PhotoFile
+from gateway.cli.photo_paths import PhotoFile
 from gateway.cli.sender import FAILURES, Outcome, Sender, VideoOptions, failure_of
+from gateway.cli.video_frames import FrameConverter, Picture, Region
 from gateway.cli.video_reader import (
     Bounds,
     Damage,

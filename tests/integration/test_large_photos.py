@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from exporters.catalogue import DEFAULT_PATHS
-from loadtests.bare import pipeline, request
+from loadtests.comparison import pipeline, request
 from steps.ensemble import Ensemble
 from tests.parity.environment import SHARED
 from vision.arrays import Float32

@@ -18,7 +18,7 @@ from deploy.embedded.commands import service_table
 from deploy.embedded.folders import ServiceState, StackState
 from gateway.cli import app
 from gateway.cli.client import RefusedError, open_client
-from gateway.cli.files import Results
+from gateway.cli.safe_files import Results
 from gateway.terminal import Screen
 from tests.hostile_server import hostile, http
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli import files
-from gateway.cli.files import NotRegularError, Results, open_regular, read_regular
-from gateway.cli.photos import Layout, NamedPhoto, PhotoFile
+from gateway.cli import safe_files
+from gateway.cli.photo_paths import Layout, NamedPhoto, PhotoFile
+from gateway.cli.safe_files import NotRegularError, Results, open_regular, read_regular
 
 DESCRIPTORS = Path("/proc/self/fd")
 
@@ -174,7 +174,7 @@ def test_a_found_photo_that_was_replaced_by_a_link_is_not_read(tmp_path: Path) -
 
 
 def test_a_file_that_is_too_large_is_not_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(safe_files, "MOST_BYTES", 2**20)
     with (tmp_path / "1.jpg").open("wb") as file:
         file.truncate(2**20 + 1)
     with pytest.raises(OSError, match="Larger than 1 MiB"):

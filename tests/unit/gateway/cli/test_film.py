@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from gateway.cli.photos import NamedPhoto
+from gateway.cli.photo_paths import NamedPhoto
 from gateway.cli.video_reader import Bounds, Damage, VideoError, is_cut, open_video, pictures_of, read_frames, survey
 from tests.films import Coding, scene, write_film
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from gateway.cli import videos
-from gateway.cli.files import Results
-from gateway.cli.photos import NamedPhoto, PhotoFile
+from gateway.cli.photo_paths import NamedPhoto, PhotoFile
+from gateway.cli.safe_files import Results
 from gateway.cli.sender import Sender, VideoOptions
 from gateway.cli.video_reader import (
     PICTURES,

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from gateway.cli.photos import PHOTO_SUFFIXES, VIDEO_SUFFIXES, Layout, NamedPhoto, plan
-from gateway.cli.sources import MAX_DEPTH, Finder, find_or_exit, safe_or_exit
+from gateway.cli.photo_finder import MAX_DEPTH, Finder, find_or_exit, safe_or_exit
+from gateway.cli.photo_paths import PHOTO_SUFFIXES, VIDEO_SUFFIXES, Layout, NamedPhoto, plan
 
 Tree = Callable[..., Path]
 

@@ -57,7 +57,7 @@ def test_a_missing_file_of_a_field_is_reported_in_printable_text(option: list[st
 
 
 def test_a_file_of_landmarks_above_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.cli.files.MOST_BYTES", 2**20)
+    monkeypatch.setattr("gateway.cli.safe_files.MOST_BYTES", 2**20)
     photo, landmarks = tmp_path / "face.jpg", tmp_path / "points.json"
     photo.touch()
     landmarks.write_bytes(bytes(2**20 + 1))

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cli.files import Results
-from gateway.cli.photos import COPY, Layout, NamedPhoto, PhotoFile, endangered, plan
+from gateway.cli.photo_paths import COPY, Layout, NamedPhoto, PhotoFile, endangered, plan
+from gateway.cli.safe_files import Results
 
 OUT = Path("out")
 COPIES = tuple(f"{COPY}{suffix}" for suffix in (".jpg", ".png", ".webp", ".mp4"))

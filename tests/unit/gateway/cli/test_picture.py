@@ -12,8 +12,8 @@ from av.video.reformatter import VideoReformatter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cli.frames import SDR, Colours, Picture, Region
-from gateway.cli.photos import NamedPhoto
+from gateway.cli.photo_paths import NamedPhoto
+from gateway.cli.video_frames import SDR, Colours, Picture, Region
 from gateway.cli.video_reader import Bounds, Damage, VideoError, survey
 from gateway.cli.videos import developed
 from tests.films import GREY, RED, Coding, scene, write_film

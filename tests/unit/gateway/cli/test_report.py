@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.files import Results
-from gateway.cli.photos import Layout, NamedPhoto, PhotoFile
+from gateway.cli.photo_paths import Layout, NamedPhoto, PhotoFile
+from gateway.cli.safe_files import Results
 from gateway.cli.sender import Outcome, print_summary, video_progress
 
 NAME = "[red]car[/b].jpg"

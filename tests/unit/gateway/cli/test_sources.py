@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.photos import Layout
-from gateway.cli.sources import Finder, Source, find_sources
+from gateway.cli.photo_finder import Finder, Source, find_sources
+from gateway.cli.photo_paths import Layout
 
 
 def sources(names: list[str], folder: Path | None) -> list[Source]:

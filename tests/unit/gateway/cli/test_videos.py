@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from gateway.cli import videos
-from gateway.cli.files import Results
-from gateway.cli.photos import NamedPhoto, PhotoFile
+from gateway.cli.photo_paths import NamedPhoto, PhotoFile
+from gateway.cli.safe_files import Results
 from gateway.cli.sender import Outcome, Sender, VideoOptions
 from tests.films import GREY, Coding, StandIn, Watched, clap, scene, unhidden, watch, write_clap, write_film
 

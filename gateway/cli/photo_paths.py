@@ -10,7 +10,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import BinaryIO
 
-from gateway.cli.files import Results, open_regular, read_regular
+from gateway.cli.safe_files import Results, open_regular, read_regular
 
 PHOTO_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".heic", ".heif", ".avif"}

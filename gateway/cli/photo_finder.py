@@ -11,7 +11,7 @@ from pathlib import Path
 
 import typer
 
-from gateway.cli.photos import (
+from gateway.cli.photo_paths import (
     PHOTO_SUFFIXES,
     VIDEO_SUFFIXES,
     Layout,
