@@ -86,7 +86,7 @@ ensemble_scheduling { step [
 
 
 @pytest.mark.parametrize(("spare", "seen"), [({}, 40), ({"spare": np.array([7])}, 47)])
-def test_in_one_process_optional_inputs_get_what_an_earlier_step_calls_the_same(
+def test_in_one_process_optional_inputs_get_earlier_outputs_of_the_same_name(
     spare: dict[str, np.ndarray], seen: int, tmp_path: Path
 ) -> None:
     first = 'backend: "python" output [ { name: "y" }, { name: "spare" }, { name: "other" } ]'
