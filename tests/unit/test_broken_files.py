@@ -61,7 +61,7 @@ def test_a_broken_internal_file_counts_as_missing(broken: Path, read: Callable[[
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_files_with_byte_order_mark_or_other_line_ends_are_read(tmp_path: Path, encoding: str) -> None:
+def test_a_file_in_another_encoding_is_read(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "pipeline.json"
     path.write_bytes('{"num_workers": 3, "redis_url": "redis://ü"}'.encode(encoding))
     assert file_settings(path) == {"worker_processes": 3, "redis_url": "redis://ü"}
