@@ -13,12 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, TypeAdapter
 
-from gateway.cli.client import UNEXPECTED, Artifact, RefusedError, content_of
+from gateway.cli.client import UNEXPECTED, Artifact, RefusedError, content_of, run_pipeline
 from gateway.cli.safe_files import Results, read_regular
 
-FACE = "/v1/run/face_contours"
 OVERLAY, CONTOURS = "face_overlay.svg", "face_contours.svg"
-HIDE, DETECT = "/v1/run/privacy_blur", "/v1/run/detect"
 EVERYTHING = "faces,plates"
 RUNS = 4
 """Requests of which the fastest is shown: each process of the server is slow with its first photo."""
@@ -136,13 +134,12 @@ async def make_panel(client: httpx.AsyncClient, photo: Path, results: Results) -
 
 async def _send(client: httpx.AsyncClient, photo: Path) -> Answer:
     fields = {"include": "overlay,label_map,keypoints", "gender": secrets.token_hex(8)}  # unknown to the cache
-    return await _ask(client, "/v1/run/body_masks", photo, fields)
+    return await _ask(client, "body_masks", photo, fields)
 
 
-async def _ask(client: httpx.AsyncClient, path: str, photo: Path, fields: Mapping[str, str]) -> Answer:
+async def _ask(client: httpx.AsyncClient, pipeline: str, photo: Path, fields: Mapping[str, str]) -> Answer:
     """The answer. Raises RefusedError and httpx.HTTPError."""
-    files, headers = {"image": (photo.name, read_regular(photo))}, {"Accept": "application/json"}
-    return content_of(await client.post(path, files=files, data=dict(fields), headers=headers), _ANSWER)
+    return content_of(await run_pipeline(client, pipeline, read_regular(photo), fields), _ANSWER)
 
 
 def _coloured(label_map: bytes) -> bytes:
@@ -178,7 +175,7 @@ async def _timed_face(client: httpx.AsyncClient, photo: Path) -> tuple[bytes, fl
 
 async def _svg(client: httpx.AsyncClient, photo: Path, fields: dict[str, str]) -> bytes | None:
     try:
-        return (await _ask(client, FACE, photo, fields)).file("contours.svg")
+        return (await _ask(client, "face_contours", photo, fields)).file("contours.svg")
     except RefusedError as error:
         if error.code == "no_face":
             return None
@@ -197,7 +194,7 @@ async def make_redaction(client: httpx.AsyncClient, photo: Path, results: Result
     results.write(folder / BLURRED, answer.file(BLURRED))
     pixels = np.asarray(cv2.imread(str(photo)), dtype=np.uint8)
     shown = {} if classes == EVERYTHING else {"classes": classes}
-    _draw(pixels, (await _ask(client, DETECT, photo, shown)).detections)
+    _draw(pixels, (await _ask(client, "detect", photo, shown)).detections)
     results.write(folder / DETECTIONS, cv2.imencode(".jpg", pixels)[1].tobytes())
     return RedactionPanel(BLURRED, DETECTIONS, answer.blur.hidden, min(took for _, took in hidden))
 
@@ -205,7 +202,7 @@ async def make_redaction(client: httpx.AsyncClient, photo: Path, results: Result
 async def _findable(client: httpx.AsyncClient, photo: Path) -> str:
     """What to hide: only faces if the model for objects is missing."""
     try:
-        await _ask(client, DETECT, photo, {})
+        await _ask(client, "detect", photo, {})
     except RefusedError as error:
         if error.code != "model_missing":
             raise
@@ -217,7 +214,7 @@ async def _timed_redaction(client: httpx.AsyncClient, photo: Path, classes: str)
     """The answer, and milliseconds. The threshold of a class that nobody has prevents an answer from the cache."""
     fields = {"hide": classes, "format": "jpeg", "thresholds": f"{secrets.token_hex(8)}=1"}
     start = time.perf_counter()
-    answer = await _ask(client, HIDE, photo, fields)
+    answer = await _ask(client, "privacy_blur", photo, fields)
     return answer, (time.perf_counter() - start) * 1e3
 
 

@@ -52,6 +52,8 @@ _TIMEOUT = httpx.Timeout(300.0, connect=5.0)
 _VARIABLE = "MASKWRIGHT_TOKEN"
 _ENCRYPTED = "use https, or, where nobody else can listen, say --plain-http"
 _BUSY = frozenset({429, 503})
+_TRIES = 5
+"""How often a photo is sent to a pipeline that stays busy."""
 _LONGEST_PAUSE_S = 60.0
 """A server that asks for a longer pause is asked again after this one."""
 
@@ -240,6 +242,18 @@ async def send_until_not_busy(send: Callable[[], Awaitable[httpx.Response]], tri
             return answer
         await asyncio.sleep(_pause_s(answer))
     return await send()
+
+
+async def run_pipeline(
+    client: httpx.AsyncClient, pipeline: str, photo: bytes, fields: Mapping[str, str]
+) -> httpx.Response:
+    """Send a photo to a pipeline. The answer has the artifacts in JSON."""
+
+    def send() -> Awaitable[httpx.Response]:
+        files, headers = {"image": ("photo", photo)}, {"Accept": "application/json"}
+        return client.post(f"/v1/run/{pipeline}", files=files, data=fields, headers=headers)
+
+    return await send_until_not_busy(send, _TRIES)
 
 
 def _pause_s(answer: httpx.Response) -> float:

@@ -11,7 +11,7 @@ import httpx
 from pydantic import BaseModel, TypeAdapter
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
-from gateway.cli.client import Artifact, RefusedError, content_of, expect_gateway, open_client, send_until_not_busy
+from gateway.cli.client import Artifact, RefusedError, content_of, expect_gateway, open_client, run_pipeline
 from gateway.cli.photo_paths import Layout, PhotoFile
 from gateway.terminal import Screen, cell, screen, table
 from gateway.text import shown
@@ -19,7 +19,6 @@ from gateway.text import shown
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_TRIES = 5
 FAILURES = (RefusedError, OSError, httpx.HTTPError)
 """Errors that end one photo but not the others; see `failure_of`."""
 
@@ -69,19 +68,10 @@ class Sender:
 
     async def _send(self, client: httpx.AsyncClient, photo: PhotoFile) -> Outcome:
         try:
-            image = photo.photo.read()
-            return _save(photo, await send_until_not_busy(lambda: self._post(client, image), _TRIES))
+            return _save(photo, await run_pipeline(client, self.pipeline, photo.photo.read(), self.parameters))
         except FAILURES as error:
             code, detail = failure_of(error)
             return Outcome(photo, code=code, detail=detail)
-
-    async def _post(self, client: httpx.AsyncClient, image: bytes) -> httpx.Response:
-        return await client.post(
-            f"/v1/run/{self.pipeline}",
-            files={"image": ("photo", image)},
-            data=self.parameters,
-            headers={"Accept": "application/json"},
-        )
 
 
 async def for_each(

@@ -20,7 +20,7 @@ from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from gateway.cli.client import UNEXPECTED, Artifact, content_of, open_client, send_until_not_busy
+from gateway.cli.client import UNEXPECTED, Artifact, content_of, open_client, run_pipeline
 from gateway.cli.photo_paths import PhotoFile
 from gateway.cli.sender import FAILURES, Outcome, Sender, VideoOptions, failure_of
 from gateway.cli.video_frames import FrameConverter, Picture, Region
@@ -43,7 +43,6 @@ from vision.photo import PhotoError, inspect
 from vision.tracking import HoldTimes, Sighting, completed
 
 HOLD_TIMES = HoldTimes(gap=1.0, hold=0.4)
-_TRIES = 5
 _COPY = "blurred.mp4"
 _FINDING = {
     "hide": "classes",
@@ -222,7 +221,7 @@ class _Work:
 
     async def _find(self, picture: Picture) -> _Findings:
         photo = await self.codec.image(picture, picture.aspect)
-        answer = await self._post("detect", photo, finding(self.order.sender.parameters))
+        answer = await run_pipeline(self.client, "detect", photo, finding(self.order.sender.parameters))
         found = [_sighting(one, picture.aspect) for one in content_of(answer, _FOUND).detections]
         return _Findings(picture.pts, picture.duration, picture.time_base, found)
 
@@ -251,15 +250,8 @@ class _Work:
         objects = json.dumps([{"label": one.label, "box": one.box} for one in plan.hidden])
         photo = await self.codec.image(picture, Fraction(1))
         fields = {**painting(self.order.sender.parameters), "objects": objects}
-        answer = content_of(await self._post("privacy_blur", photo, fields), _ANSWER)
-        return await self.codec.changed(picture, answer)
-
-    async def _post(self, pipeline: str, photo: bytes, fields: Mapping[str, str]) -> httpx.Response:
-        def send() -> Awaitable[httpx.Response]:
-            files, headers = {"image": ("frame", photo)}, {"Accept": "application/json"}
-            return self.client.post(f"/v1/run/{pipeline}", files=files, data=fields, headers=headers)
-
-        return await send_until_not_busy(send, _TRIES)
+        answer = await run_pipeline(self.client, "privacy_blur", photo, fields)
+        return await self.codec.changed(picture, content_of(answer, _ANSWER))
 
 
 def developed(video: Video, damage: Damage) -> Generator[Picture, None, None]:
