@@ -22,6 +22,7 @@ from steps.tensors import (
     refused,
     require_success,
 )
+from vision.arrays import Float32, Float64
 from vision.body.detection import DECODED_SIDE, INPUT_SIDE, decode_detections
 from vision.body.label_map import atr_label_map, fine_label_map
 from vision.body.mask_types import MaskType
@@ -53,7 +54,6 @@ from vision.roi import crop, roi_of
 from vision.ssd import letterbox
 
 Gray: TypeAlias = NDArray[np.uint8]
-Float32: TypeAlias = NDArray[np.float32]
 
 NO_PERSON = ("no_person", "no person was found in the photo; one must show at least head and shoulders")
 SEVERAL_PERSONS = (
@@ -154,7 +154,7 @@ class Person:
         return canvas_about(self.pose.box, self.size)
 
     @cached_property
-    def keypoints(self) -> NDArray[np.float64]:
+    def keypoints(self) -> Float64:
         """18×3: x, y in source pixels, score."""
         return coco_keypoints(self.pose, self.size)
 
@@ -194,7 +194,7 @@ class Person:
             return to_source(mask, self.canvas, self.size)
         return fine_to_source(carried(mask, self.label_map, self.outline), self.canvas, self.size)
 
-    def framed_keypoints(self) -> NDArray[np.float64]:
+    def framed_keypoints(self) -> Float64:
         """The key points in the requested frame."""
         if self.parameters.frame == "canvas":
             return transform_keypoints(self.keypoints, self.canvas.to_output)
@@ -281,5 +281,5 @@ def _description(index: int, person: Person) -> JsonObject:
     }
 
 
-def _points(keypoints: NDArray[np.float64]) -> list[list[float]]:
+def _points(keypoints: Float64) -> list[list[float]]:
     return cast("list[list[float]]", np.round(keypoints, 3).tolist())

@@ -4,10 +4,9 @@ import base64
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias, cast
+from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from steps.photo import EncodedPhoto, regions_context, regions_of
 from steps.tensors import (
@@ -23,7 +22,7 @@ from steps.tensors import (
     refused,
     require_success,
 )
-from vision.arrays import Box, Float64, Size
+from vision.arrays import Box, Float32, Float64, Size
 from vision.face.contours import FaceContours, face_contours
 from vision.face.detection import DECODED_SIDE, FULL_SIDE, SHORT_SIDE, decode_full_range, decode_short_range
 from vision.face.landmarks import parse_landmarks
@@ -33,8 +32,6 @@ from vision.face.segmentation import parse_segmentation
 from vision.nms import area
 from vision.roi import Roi, crop
 from vision.ssd import letterbox
-
-Float32: TypeAlias = NDArray[np.float32]
 
 
 def _no_photo(_: Tensors) -> Tensors:

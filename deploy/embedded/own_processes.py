@@ -41,6 +41,14 @@ _NAMING = ("SSL_CERT_", "AWS_", "PG", "GRPC_")
 """Prefixes of variables that name files, besides the settings that do."""
 _IN_ADDRESS = re.compile(r"(?:ssl\w+|passfile)\s*=\s*(?:'([^']*)'|([^&\s]+))")
 """Files in PostgreSQL's addresses."""
+PROBE_TIMEOUT = 5.0
+STOP_MARGIN = 15.0
+"""Seconds beyond the time for work in progress."""
+LONGEST_REQUEST = 30.0
+"""Seconds for requests in flight; see gateway/server.py."""
+_OF_POSTGRES = (".pg_service.conf", ".pgpass", ".postgresql")
+_OF_AWS = (".aws",)
+"""Files that clients of other servers look for in the home folder of their user."""
 
 
 def own_environment(given: Mapping[str, str]) -> dict[str, str]:
@@ -108,16 +116,6 @@ def _libraries() -> dict[str, str]:
     folder = str(sysconfig.get_config_var("LIBDIR"))
     folders = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
     return {"LD_LIBRARY_PATH": folder} if folder in folders else {}
-
-
-PROBE_TIMEOUT = 5.0
-STOP_MARGIN = 15.0
-"""Seconds beyond the time for work in progress."""
-LONGEST_REQUEST = 30.0
-"""Seconds for requests in flight; see gateway/server.py."""
-_OF_POSTGRES = (".pg_service.conf", ".pgpass", ".postgresql")
-_OF_AWS = (".aws",)
-"""Files that clients of other servers look for in the home folder of their user."""
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,12 @@ from gateway.kafka.consumer import make_topics
 from gateway.settings import Settings
 
 PROBE_TIMEOUT = 3.0
+S3_TIMEOUT = 10.0
+BUCKET = "maskwright-kafka"
+"""The bucket in which Kafka stores everything."""
 PARTS = ("s3", "master", "volume", "filer", "admin")
 GRPC_OFFSET = 10_000
 """Its five parts, on consecutive ports. Each also opens one for gRPC, this far above its own."""
-
 VOLUMES = 10_000
 """The largest number of volumes. Each bucket takes at least one, and a write without a free one is answered 500. By
 default the server allows about a hundred, as many as would fill the disk if all were full. The disk's use is limited
@@ -208,11 +210,6 @@ def _certificate(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
         .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
         .sign(key, hashes.SHA256())
     )
-
-
-BUCKET = "maskwright-kafka"
-
-S3_TIMEOUT = 10.0
 
 
 class Kafka(Service):

@@ -23,7 +23,8 @@ from deploy.embedded.processes import work_of_session
 from deploy.embedded.rights import Account, Rights
 from gateway.logs import get_logger
 
-READY_INTERVAL, PROBE_INTERVAL = 0.1, 1.0
+READY_INTERVAL = 0.1
+PROBE_INTERVAL = 1.0
 PROBES_TO_FAIL = 2
 """Seconds between probes until a service is ready and afterwards, and the number of failed ones in a row after which it
 counts as down."""
