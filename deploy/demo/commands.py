@@ -23,6 +23,7 @@ from gateway.cli.client import RefusedError, open_client
 from gateway.cli.main import shell_settings
 from gateway.cli.safe_files import Results
 from gateway.pipelines.registry import PIPELINES, build_registry
+from gateway.proxies import ProxyError
 from gateway.settings import Settings, SettingsError
 from gateway.supervision import stopping
 from gateway.terminal import Screen, cell
@@ -49,7 +50,7 @@ def demo(
     except RefusedError as error:
         _console.print(cell(f"the gateway refused a sample photo: {error}", "red"), soft_wrap=True)
         raise typer.Exit(1) from error
-    except (ExporterError, SettingsError, StackError, httpx.HTTPError, OSError) as error:
+    except (ExporterError, SettingsError, ProxyError, StackError, httpx.HTTPError, OSError) as error:
         _console.print(cell(error, "red"), soft_wrap=True)
         raise typer.Exit(1) from error
     _console.print(_table(panels))

@@ -118,7 +118,7 @@ class ServiceProcess:
         self._process = process
         self._service = service
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        threading.Thread(target=self._notice_end, args=(asyncio.get_running_loop(),), daemon=True).start()
+        threading.Thread(target=self._wait_in_thread, args=(asyncio.get_running_loop(),), daemon=True).start()
 
     @classmethod
     async def start(cls, service: Service, log: Path) -> "ServiceProcess":
@@ -172,13 +172,13 @@ class ServiceProcess:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
 
-    def _notice_end(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _wait_in_thread(self, loop: asyncio.AbstractEventLoop) -> None:
         """In its own thread: wait without collecting the exit status, which would free the process id."""
         os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
         with contextlib.suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(self._bury)
+            loop.call_soon_threadsafe(self._reap)
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         """The python processes of a dead Triton outlive it. They are killed while the group's id is reserved."""
         self.kill()
         self._ended.set_result(self._process.wait())

@@ -17,7 +17,7 @@ from gateway.cli.photo_paths import (
     Layout,
     NamedPhoto,
     PhotoFile,
-    endangered,
+    folder_of_photos_and_results,
     parts_of,
     plan,
     suffix_of,
@@ -76,7 +76,7 @@ class Finder:
         return list(known.values()), skipped
 
     def _inside(self, path: Path, below: Path | None) -> Iterable[Path | Skipped]:
-        if below is not None and (reason := _against_found(path, below)):
+        if below is not None and (reason := _skip_reason_of_match(path, below)):
             return (Skipped(path, reason),)
         if not path.is_dir():
             return (path,)
@@ -97,23 +97,23 @@ class Finder:
     def _children(self, folder: Path) -> list[Path | Skipped]:
         """The last name first."""
         try:
-            return [self._judged(path) for path in sorted(folder.iterdir(), reverse=True)]
+            return [self._checked(path) for path in sorted(folder.iterdir(), reverse=True)]
         except OSError as error:
             return [Skipped(folder, f"cannot be looked into: {error.strerror}")]
 
-    def _judged(self, path: Path) -> Path | Skipped:
+    def _checked(self, path: Path) -> Path | Skipped:
         try:
-            reason = self._against(path)
+            reason = self._skip_reason(path)
         except OSError as error:
             reason = error.strerror or "cannot be looked at"
         return Skipped(path, reason) if reason else path
 
-    def _against(self, path: Path) -> str:
+    def _skip_reason(self, path: Path) -> str:
         """Why a path is skipped. Empty if it is taken. Raises OSError."""
         if path.name.startswith("."):
             return "hidden"
         if path.is_dir():
-            return self._against_folder(path)
+            return self._skip_reason_of_folder(path)
         if path.is_symlink():
             return "a link; name it to have it taken" if path.exists() else "a link to nothing"
         if not path.is_file():
@@ -123,7 +123,7 @@ class Finder:
             return ""
         return "a film; only privacy_blur takes films" if suffix in VIDEO_SUFFIXES else "no photo by its name"
 
-    def _against_folder(self, folder: Path) -> str:
+    def _skip_reason_of_folder(self, folder: Path) -> str:
         if self._is_results(folder):
             return "the folder for the results"
         if not self.recursive:
@@ -158,7 +158,7 @@ def safe_or_exit(photos: Sequence[PhotoFile]) -> Sequence[PhotoFile]:
     if root is not None and root.exists() and not root.is_dir():
         complain(f"{root} is no folder; name one for the results by --output.")
         raise typer.Exit(2)
-    folder = endangered(photos)
+    folder = folder_of_photos_and_results(photos)
     if folder is not None:
         complain(f"Photos lie in {folder}, and results would go there too; name another folder by --output.")
         raise typer.Exit(2)
@@ -206,24 +206,24 @@ def _expand(name: str) -> Mapping[Path, Path | None]:
         return {path: None}
     parts = path.parts
     first = next(place for place, part in enumerate(parts) if glob.has_magic(part))
-    below, sought = Path(*parts[:first]), [*map(_understood, parts[first:])]
+    below, sought = Path(*parts[:first]), [*map(_for_pathlib, parts[first:])]
     pattern = str(Path(*sought, *(["*"] if sought[-1] == "**" else [])))
-    found = sorted(one for one in below.glob(pattern) if _is_meant(one.relative_to(below).parts, sought))
+    found = sorted(one for one in below.glob(pattern) if _is_visible(one.relative_to(below).parts, sought))
     return dict.fromkeys(found, below) or {path: None}
 
 
-def _understood(part: str) -> str:
+def _for_pathlib(part: str) -> str:
     """`**` alone means any number of folders. Inside a longer part, pathlib refuses it, so it becomes `*`."""
     return part if part == "**" else re.sub(r"\*{2,}", "*", part)
 
 
-def _is_meant(found: Sequence[str], sought: Sequence[str]) -> bool:
+def _is_visible(found: Sequence[str], sought: Sequence[str]) -> bool:
     """Whether no part of the path is hidden, unless the pattern itself has a part with a leading dot."""
     dots = [part for part in sought if part.startswith(".")]
     return bool(dots) or not any(part.startswith(".") for part in found)
 
 
-def _against_found(path: Path, below: Path) -> str:
+def _skip_reason_of_match(path: Path, below: Path) -> str:
     """Why a path that a pattern matched is skipped, such as a link in it. Empty if it is taken."""
     ways = [one for one in (path, *path.parents) if one != below and one.is_relative_to(below)]
     if not any(one.is_symlink() for one in ways):

@@ -116,7 +116,7 @@ def plan(named: Sequence[NamedPhoto], folder: Path, layout: Layout = Layout.FOLD
     As many folders of a photo's path are kept as `parts` says, and more if two photos would get the same path:
     `a/1.jpg`, `b/1.jpg`. Photos of one folder that differ only in suffix keep their whole names: `1.jpg`, `1.png`.
     """
-    results, places = Results(folder), _apart(named)
+    results, places = Results(folder), _distinct_places(named)
     stems = Counter(_stem_key(place, layout) for place in places)
     taken: set[str] = set()
     planned = []
@@ -124,13 +124,13 @@ def plan(named: Sequence[NamedPhoto], folder: Path, layout: Layout = Layout.FOLD
         own = _without_suffix(place) if stems[_stem_key(place, layout)] == 1 else place
         numbered = (own.with_name(f"{own.name}-{number}") for number in count(2))
         photos = (PhotoFile(one, results, name, layout) for name in chain([own], numbered))
-        photo = next(photo for photo in photos if taken.isdisjoint(_claims(photo)))
-        taken.update(_claims(photo))
+        photo = next(photo for photo in photos if taken.isdisjoint(_possible_paths(photo)))
+        taken.update(_possible_paths(photo))
         planned.append(photo)
     return planned
 
 
-def endangered(photos: Iterable[PhotoFile]) -> Path | None:
+def folder_of_photos_and_results(photos: Iterable[PhotoFile]) -> Path | None:
     """A folder of photos of this run into which artifacts would go, so that a photo could be replaced; or None."""
     photos = list(photos)
     sources = {_identity(folder) for photo in photos for folder in _source_folders(photo.source)} - {None}
@@ -166,16 +166,16 @@ def _is_plain(part: str) -> bool:
     return 0 < len(part) < _LONGEST and part.isprintable() and part[0] != "." and not _ODD.intersection(part)
 
 
-def _apart(named: Sequence[NamedPhoto]) -> list[Path]:
+def _distinct_places(named: Sequence[NamedPhoto]) -> list[Path]:
     """The last parts of each photo's path: as many as asked for, and more while two different photos get the same."""
     paths = [parts_of(one.path) or (_NAMELESS,) for one in named]
     keep = [one.parts for one in named]
     while True:
         places = [Path(*parts[-kept:]) for parts, kept in zip(paths, keep, strict=True)]
-        ways = {(_key(place), _key(Path(*parts))) for place, parts in zip(places, paths, strict=True)}
+        ways = {(_caseless(place), _caseless(Path(*parts))) for place, parts in zip(places, paths, strict=True)}
         met = Counter(place for place, _ in ways)
         wider = [
-            kept + (met[_key(place)] > 1 and kept < len(parts))
+            kept + (met[_caseless(place)] > 1 and kept < len(parts))
             for place, parts, kept in zip(places, paths, keep, strict=True)
         ]
         if wider == keep:
@@ -183,21 +183,21 @@ def _apart(named: Sequence[NamedPhoto]) -> list[Path]:
         keep = wider
 
 
-def _key(path: Path) -> str:
+def _caseless(path: Path) -> str:
     """The same key for paths that are equal where case makes no difference."""
     return str(path).casefold()
 
 
 def _stem_key(place: Path, layout: Layout) -> tuple[str, bool]:
     """In a mirror, a photo and a video of one stem, as phones make them, differ: their copies have other suffixes."""
-    return _key(_without_suffix(place)), layout is Layout.MIRROR and _is_video(place)
+    return _caseless(_without_suffix(place)), layout is Layout.MIRROR and _is_video(place)
 
 
-def _claims(photo: PhotoFile) -> set[str]:
+def _possible_paths(photo: PhotoFile) -> set[str]:
     """The paths that this photo may write, for any format of its copy."""
     if photo.layout is Layout.FOLDERS:
-        return {_key(photo.target)}
-    return {_key(photo.place(COPY + suffix)) for suffix in ({".mp4"} if photo.is_video else _COPIES)}
+        return {_caseless(photo.target)}
+    return {_caseless(photo.place(COPY + suffix)) for suffix in ({".mp4"} if photo.is_video else _COPIES)}
 
 
 def _same_format(suffix: str, other: str) -> bool:

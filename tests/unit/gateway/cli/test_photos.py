@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cli.photo_paths import COPY, Layout, NamedPhoto, PhotoFile, endangered, plan
+from gateway.cli.photo_paths import COPY, Layout, NamedPhoto, PhotoFile, folder_of_photos_and_results, plan
 from gateway.cli.safe_files import Results
 
 OUT = Path("out")
@@ -149,11 +149,11 @@ def test_a_folder_of_photos_is_reported_if_results_would_go_there(tmp_path: Path
     photo.touch()
     (tmp_path / "link").symlink_to(photo.parent)
     named = [NamedPhoto(photo)]
-    assert endangered(plan(named, tmp_path / "out", Layout.MIRROR)) is None
-    assert endangered(plan(named, tmp_path / "link", Layout.MIRROR)) == tmp_path / "link"
-    assert endangered(plan(named, tmp_path / "link")) is None, "of its own folder nothing is lost"
+    assert folder_of_photos_and_results(plan(named, tmp_path / "out", Layout.MIRROR)) is None
+    assert folder_of_photos_and_results(plan(named, tmp_path / "link", Layout.MIRROR)) == tmp_path / "link"
+    assert folder_of_photos_and_results(plan(named, tmp_path / "link")) is None, "of its own folder nothing is lost"
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "kept.jpg").touch()
     photo.unlink()
     photo.symlink_to(tmp_path / "out" / "kept.jpg")
-    assert endangered(plan(named, tmp_path / "out", Layout.MIRROR)) == tmp_path / "out"
+    assert folder_of_photos_and_results(plan(named, tmp_path / "out", Layout.MIRROR)) == tmp_path / "out"
