@@ -167,16 +167,16 @@ def _progressive(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
         deinterlace: Graph | None = None
         for frame in alike:
             if deinterlace is None and frame.interlaced_frame:
-                deinterlace = _deinterlacer(frame)
+                deinterlace = _filter(frame, "bwdif", mode="send_frame", deint="interlaced")
             yield from _filtered(frame, deinterlace, frame.time_base) if deinterlace else (frame,)
         yield from _filtered(None, deinterlace, frame.time_base) if deinterlace else ()
 
 
-def _deinterlacer(frame: VideoFrame) -> Graph:
+def _filter(frame: VideoFrame, name: str, **options: str) -> Graph:
+    """A graph of one filter, for frames like this one."""
     graph = Graph()
     source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
-    graph.link_nodes(source, graph.add("bwdif", mode="send_frame", deint="interlaced"), graph.add("buffersink"))
-    graph.configure()
+    graph.link_nodes(source, graph.add(name, **options), graph.add("buffersink")).configure()
     return graph
 
 
@@ -234,16 +234,10 @@ def _on_black(frame: VideoFrame, colours: Colours, converter: VideoReformatter) 
 def _tone_filter(frame: VideoFrame, colours: Colours) -> Graph:
     """A filter that maps the colours of frames like this one by a table."""
     table = cube(_CUBE_SIZE, _HDR[colours.transfer], _HDR_PRIMARIES.get(colours.primaries, Primaries.BT2020))
-    graph = Graph()
     with tempfile.NamedTemporaryFile("w", suffix=".cube") as file:
         file.write(table)
         file.flush()
-        source = graph.add_buffer(
-            width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
-        )
-        lookup = graph.add("lut3d", file=file.name, interp="tetrahedral")
-        graph.link_nodes(source, lookup, graph.add("buffersink")).configure()
-    return graph
+        return _filter(frame, "lut3d", file=file.name, interp="tetrahedral")
 
 
 def _planes(frame: VideoFrame) -> tuple[Plane, Plane, Plane]:
