@@ -156,10 +156,6 @@ class Postgres(Service):
             return False
 
     @override
-    def renew(self) -> None:
-        self.prepare()
-
-    @override
     def rights(self) -> Rights:
         return self._rights(self._programs, self._data)
 

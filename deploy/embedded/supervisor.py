@@ -81,7 +81,7 @@ class Service(ABC):
         """Return once the server has served a request. Raise if it has not."""
 
     def prepare(self) -> None:  # noqa: B027 - most need nothing
-        """Make what the server needs on disk. Raises StackError."""
+        """Make what the server needs on disk. Called before each start. Raises StackError."""
 
     def clean_up(self) -> None:  # noqa: B027 - most leave nothing
         """Remove what a killed server leaves behind. Called when no process of it is left."""
@@ -93,10 +93,6 @@ class Service(ABC):
     def notes(self) -> Sequence[str]:
         """What does not work although it is ready, one line each."""
         return ()
-
-    def renew(self) -> None:
-        """Prepare another start, when no process of the last one is left. Raises StackError."""
-        self.clean_up()
 
     def listens(self) -> Sequence[Listener]:
         """Every port that it uses, each with the setting that changes it."""
@@ -301,7 +297,7 @@ class ServiceSupervisor:
             await asyncio.sleep(backoff)
             self._restarts += 1
             try:
-                await asyncio.to_thread(self._service.renew)
+                await asyncio.to_thread(self._service.prepare)
                 await self._come_up("restarting")
             except (OSError, StackError) as error:
                 _log.warning("service did not start", service=self._service.name, reason=str(error))

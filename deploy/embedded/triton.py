@@ -55,7 +55,10 @@ class Triton(Service):
         self._notes: list[str] = []
 
     def prepare(self) -> None:
-        """Assemble backends, ensembles and fused models. Refuse to start if no ensemble has all its models."""
+        """Assemble backends, ensembles and fused models, with the detectors that users have chosen by now.
+
+        Raises StackError if no ensemble has all its models.
+        """
         self.clean_up()
         self._wheel.make()
         generated = self._wheel.link("generated", self._generated)
@@ -161,10 +164,6 @@ class Triton(Service):
         for region in regions(self._settings):
             region.unlink(missing_ok=True)
         self._wheel.remove()
-
-    def renew(self) -> None:
-        """Write the ensembles again, so that their steps use the detectors that users have chosen since."""
-        self.prepare()
 
     def _is_fused(self) -> bool:
         settings = self._settings
