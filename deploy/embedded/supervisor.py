@@ -13,6 +13,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,13 +23,14 @@ from deploy.embedded.logs import LogReader, last_lines, open_log
 from deploy.embedded.processes import work_of_session
 from deploy.embedded.rights import Account, Rights
 from gateway.logs import get_logger
+from gateway.retry import Backoff
 
 READY_INTERVAL = 0.1
 PROBE_INTERVAL = 1.0
 PROBES_TO_FAIL = 2
 """Seconds between probes until a service is ready and afterwards, and the number of failed ones in a row after which it
 counts as down."""
-LONGEST_BACKOFF = 5.0
+RESTART_BACKOFF = Backoff(first_s=0.5, longest_s=5.0)
 LEAST_WORK = 10
 """Increase of `work_of_session` that counts as a sign of work.
 
@@ -289,19 +291,17 @@ class ServiceSupervisor:
             task.result()
 
     async def _restart(self) -> None:
-        backoff = 0.0
-        while True:
+        for pause_s in chain([0.0], RESTART_BACKOFF.pauses()):
             if self._process is not None:
                 self._process.kill()
                 await self._process.wait()
-            await asyncio.sleep(backoff)
+            await asyncio.sleep(pause_s)
             self._restarts += 1
             try:
                 await asyncio.to_thread(self._service.prepare)
                 await self._come_up("restarting")
             except (OSError, StackError) as error:
                 _log.warning("service did not start", service=self._service.name, reason=str(error))
-                backoff = min(LONGEST_BACKOFF, 2 * backoff + 0.5)
             else:
                 return
 

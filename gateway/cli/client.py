@@ -159,12 +159,12 @@ def open_client(url: str) -> httpx.AsyncClient:
 
     It follows no redirect, which could send the key elsewhere, and reads no .netrc.
     """
-    headers = {"Accept-Encoding": "identity", **credentials()}
+    headers = {"Accept-Encoding": "identity", **_credentials()}
     transport = BoundedTransport(way_to(httpx.URL(url)))
     return httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=transport, headers=headers, trust_env=False)
 
 
-def credentials() -> Mapping[str, str]:
+def _credentials() -> Mapping[str, str]:
     """The header with the token or API key of MASKWRIGHT_TOKEN, if there is one. Raises SettingsError."""
     token = os.environ.get(_VARIABLE, "").strip()
     if not (token.isascii() and (token.isprintable() or not token)):
@@ -181,7 +181,7 @@ def _check(address: str, gateway: Gateway) -> None:
         raise SettingsError(f"{shown(address)}: not a URL such as http://127.0.0.1:8000: {error}") from error
     if url.scheme not in {"http", "https"} or not url.host or url.query or url.fragment:
         raise SettingsError(f"{shown(address)}: not a URL such as http://127.0.0.1:8000")
-    has_key = bool(credentials() or url.userinfo)
+    has_key = bool(_credentials() or url.userinfo)
     if has_key and url.scheme == "http" and not is_loopback(url.host) and not gateway.plain_http:
         raise SettingsError(f"{shown(address)}: {_VARIABLE} would go there unencrypted; {_ENCRYPTED}")
     proxy_for(url)
