@@ -13,12 +13,10 @@ from rich.table import Table
 
 from exporters.catalogue import DEFAULT_PATHS
 from gateway.settings import Settings
-from loadtests.bare import loop, request
 from loadtests.caller import Load, call_repeatedly, multipart_request
-from loadtests.comparison import CALLERS, COLUMNS, CORES, Comparison, compare, stages_table
+from loadtests.comparison import CALLERS, COLUMNS, CORES, Comparison, compare, loop, request, stages_table
 from loadtests.durable import Passage, pass_through
-from loadtests.photo import benchmark_jpeg, photo_server
-from loadtests.stack import bench_stack
+from loadtests.stack import bench_stack, benchmark_jpeg, photo_server
 
 PIPELINE, MODEL = "body_masks", "body_masks_lite"
 FIELDS = {"mask_types": "upper_body"}

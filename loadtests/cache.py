@@ -17,17 +17,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deploy.embedded.environment import Addresses
+from deploy.embedded.addresses import Addresses
 from deploy.embedded.folders import Folders
 from exporters.catalogue import DEFAULT_PATHS
 from gateway.cache.cache import Similarity
 from gateway.postgres.results import NEAR, near_values
 from gateway.settings import Settings
 from loadtests.caller import Load, call_repeatedly, multipart_request
-from loadtests.face_case import ADDRESS as FACES
-from loadtests.face_case import find_case, read_case
-from loadtests.photo import benchmark_jpeg
-from loadtests.stack import bench_stack
+from loadtests.faces import ADDRESS as FACES
+from loadtests.faces import find_case, read_case
+from loadtests.stack import bench_stack, benchmark_jpeg
 
 MASKS = "/v1/run/body_masks"
 CALLERS = {"1": (1, 0.0), "8, each 10 a second": (8, 0.1), "8, one request after the other": (8, 0.0)}

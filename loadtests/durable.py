@@ -1,4 +1,4 @@
-"""The whole durable path: a message into Kafka, the mask stored, the outcome back in Kafka."""
+"""The whole durable path: a message into Kafka, the mask stored, the outcome back in Kafka; and the memory it takes."""
 
 import asyncio
 import json
@@ -6,11 +6,35 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from deploy.embedded.folders import StackState
 from gateway.settings import Settings
-from loadtests.memory import Memory
+
+_KIB = 1024
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Resident memory of each service's own process, in MiB."""
+
+    services: dict[str, float]
+
+    @classmethod
+    def now(cls, settings: Settings) -> "Memory":
+        """What /proc says at this moment."""
+        state = StackState.read(settings.maskwright_home.resolve() / "stack.json")
+        services = state.services.values() if state else ()
+        return cls({one.name: _resident(one.pid) for one in services if one.pid})
+
+
+def _resident(pid: int) -> float:
+    """MiB. Raises OSError if the process is gone."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / _KIB
+
 
 USERS = 100
 

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from deploy.embedded.triton import MODELS
 from exporters.catalogue import DEFAULT_PATHS
-from loadtests.bare import pipeline, request
+from loadtests.comparison import pipeline, request
 from steps.detector_windows import Network
 from steps.object_detectors import detector_model
 from steps.onnx_session import OnnxNetworks, SessionOptions

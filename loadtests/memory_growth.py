@@ -10,8 +10,7 @@ from rich.table import Table
 from exporters.catalogue import DEFAULT_PATHS
 from gateway.settings import Settings
 from loadtests.durable import Passage, pass_through
-from loadtests.photo import benchmark_jpeg, photo_server
-from loadtests.stack import bench_stack
+from loadtests.stack import bench_stack, benchmark_jpeg, photo_server
 
 
 def main(jobs: Annotated[int, typer.Option(help="Jobs in all.")] = 5000) -> None:

@@ -12,11 +12,9 @@ from rich.table import Table
 
 from exporters.catalogue import DEFAULT_PATHS
 from gateway.settings import Settings
-from loadtests.bare import request
 from loadtests.caller import multipart_request
-from loadtests.comparison import CALLERS, COLUMNS, Comparison, compare, stages_table
-from loadtests.photo import benchmark_jpeg
-from loadtests.stack import bench_stack
+from loadtests.comparison import CALLERS, COLUMNS, Comparison, compare, request, stages_table
+from loadtests.stack import bench_stack, benchmark_jpeg
 
 ADDRESS = "/v1/run/privacy_blur"
 

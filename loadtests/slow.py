@@ -19,9 +19,8 @@ from rich.table import Table
 from exporters.catalogue import DEFAULT_PATHS
 from gateway.settings import Settings
 from loadtests.caller import call_repeatedly, multipart_request
-from loadtests.memory import Memory
-from loadtests.photo import benchmark_jpeg
-from loadtests.stack import bench_stack
+from loadtests.durable import Memory
+from loadtests.stack import bench_stack, benchmark_jpeg
 
 ATTACKER = "127.0.0.2"
 """Source address of the slow connections. The others use 127.0.0.1."""

@@ -23,7 +23,7 @@ from anyio.from_thread import start_blocking_portal
 from rich.console import Console
 from rich.table import Table
 
-from deploy.embedded.environment import Addresses
+from deploy.embedded.addresses import Addresses
 from deploy.embedded.folders import Folders
 from deploy.embedded.postgres import Postgres
 from deploy.embedded.supervisor import ServiceSupervisor

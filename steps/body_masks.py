@@ -1,4 +1,4 @@
-"""Last step of `body_masks`: its parameters, and masks, label maps and key points made from the landmarks."""
+"""The steps of `body_masks`: find people, cut them out for the landmark model, and draw their masks and key points."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -9,14 +9,34 @@ from typing import TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from steps.failure import InputError, require_success
-from steps.photo import EncodedPhoto, regions_of
-from steps.tensors import JsonObject, Tensors, completed, json_object, refused
+from steps.photo import EncodedPhoto, regions_context, regions_of
+from steps.tensors import (
+    InputError,
+    JsonObject,
+    Tensors,
+    asked_for,
+    carrying_failures,
+    completed,
+    json_object,
+    json_tensor,
+    refused,
+    require_success,
+)
+from vision.arrays import Float32, Float64
+from vision.body.detection import DECODED_SIDE, INPUT_SIDE, decode_detections
 from vision.body.label_map import atr_label_map, fine_label_map
 from vision.body.mask_types import MaskType
 from vision.body.masks import garment_masks, plain_masks
 from vision.body.overlay import PersonLayer, draw_overlay
-from vision.body.pose import Pose, coco_keypoints, decode_pose, distinct, transform_keypoints
+from vision.body.pose import (
+    POSE_DECODED_SIDE,
+    POSE_SIDE,
+    Pose,
+    coco_keypoints,
+    decode_pose,
+    distinct,
+    transform_keypoints,
+)
 from vision.body.silhouette import (
     FINE_SIZE,
     Canvas,
@@ -30,9 +50,17 @@ from vision.body.silhouette import (
 )
 from vision.encoding import encode_jpeg, encode_png
 from vision.photo import Photo
+from vision.roi import crop, roi_of
+from vision.ssd import letterbox
+
+Gray: TypeAlias = NDArray[np.uint8]
 
 NO_PERSON = ("no_person", "no person was found in the photo; one must show at least head and shoulders")
-"""Code and detail of the failure."""
+SEVERAL_PERSONS = (
+    "several_persons",
+    "{count} people were found; send a photo of one, or ask for person=largest or all",
+)
+"""Codes and details of failures."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +84,46 @@ class BodyMaskParameters:
         return cls(mask_types=mask_types, include=tuple(include), **cast("dict[str, str]", chosen))
 
 
-Gray: TypeAlias = NDArray[np.uint8]
-Float32: TypeAlias = NDArray[np.float32]
+def _no_photo(_: Tensors) -> Tensors:
+    return {"pixels": np.zeros((1, INPUT_SIDE, INPUT_SIDE, 3), np.uint8)}
+
+
+@carrying_failures(_no_photo)
+def pose_input(tensors: Tensors) -> Tensors:
+    """`image` BYTES [1] → `pixels` uint8 1×224×224×3 RGB letterboxed, `context` BYTES [1] JSON."""
+    encoded = EncodedPhoto.read(tensors["image"])
+    photo = encoded.reduced(max(encoded.info.size), DECODED_SIDE)
+    pixels = letterbox(photo, encoded.info.size, INPUT_SIDE)
+    return {"pixels": pixels[np.newaxis], "context": json_tensor({})}
+
+
+MOST_PEOPLE = 8
+"""Crops of one request with every person: what one run of the landmark model takes."""
+LARGEST_CANDIDATES = 3
+"""Crops from which the largest person is chosen. A region of interest only estimates how large its person is."""
+
+
+def _no_crops(_: Tensors) -> Tensors:
+    return {"crops": np.zeros((1, POSE_SIDE, POSE_SIDE, 3), np.uint8)}
+
+
+@carrying_failures(_no_crops)
+def pose_crop(tensors: Tensors) -> Tensors:
+    """Cut out the largest regions of interest.
+
+    `image` BYTES [1], `parameters` BYTES [1], `boxes` float32 1×2254×12, `scores` float32 1×2254×1 →
+    `crops` uint8 P×256×256×3 RGB, 1 ≤ P ≤ 8, `context` BYTES [1] JSON with the regions.
+    """
+    encoded = EncodedPhoto.read(tensors["image"])
+    parameters = BodyMaskParameters.from_json(json_object(tensors["parameters"]))
+    detections = decode_detections(tensors["boxes"][0], tensors["scores"][0], encoded.info.size)
+    if not detections:
+        raise InputError(*NO_PERSON)
+    most = LARGEST_CANDIDATES if parameters.person == "largest" else MOST_PEOPLE
+    regions = sorted(map(roi_of, detections), key=lambda region: -region.side)[:most]
+    photo = encoded.reduced(regions[-1].side, POSE_DECODED_SIDE)  # the smallest region needs the most pixels
+    crops = np.stack([crop(photo, region, POSE_SIDE) for region in regions])
+    return {"crops": crops, "context": json_tensor(regions_context(regions))}
 
 
 @dataclass(frozen=True)
@@ -88,7 +154,7 @@ class Person:
         return canvas_about(self.pose.box, self.size)
 
     @cached_property
-    def keypoints(self) -> NDArray[np.float64]:
+    def keypoints(self) -> Float64:
         """18×3: x, y in source pixels, score."""
         return coco_keypoints(self.pose, self.size)
 
@@ -128,7 +194,7 @@ class Person:
             return to_source(mask, self.canvas, self.size)
         return fine_to_source(carried(mask, self.label_map, self.outline), self.canvas, self.size)
 
-    def framed_keypoints(self) -> NDArray[np.float64]:
+    def framed_keypoints(self) -> Float64:
         """The key points in the requested frame."""
         if self.parameters.frame == "canvas":
             return transform_keypoints(self.keypoints, self.canvas.to_output)
@@ -155,7 +221,7 @@ def _people(tensors: Tensors) -> list[Person]:
     require_success(json_object(tensors["context"]))
     parameters = BodyMaskParameters.from_json(json_object(tensors["parameters"]))
     encoded = EncodedPhoto.read(tensors["image"])
-    size, poses = encoded.info.size, _chosen(found_poses(tensors), parameters.person)
+    size, poses = encoded.info.size, asked_for(found_poses(tensors), parameters.person, SEVERAL_PERSONS)
     detail = Detail(encoded, min(canvas_about(pose.box, size).width for pose in poses))
     return [Person(pose, size, parameters, detail) for pose in poses]
 
@@ -172,16 +238,6 @@ def found_poses(tensors: Tensors) -> list[Pose]:
     if not poses:
         raise InputError(*NO_PERSON)
     return poses
-
-
-def _chosen(poses: list[Pose], person: str) -> list[Pose]:
-    if person == "all":
-        return poses
-    if person == "single" and len(poses) > 1:
-        raise InputError(
-            "several_persons", f"{len(poses)} people were found; send a photo of one, or ask for person=largest or all"
-        )
-    return poses[:1]
 
 
 def _artifacts(people: Sequence[Person], tensors: Tensors) -> Iterator[tuple[str, bytes]]:
@@ -225,5 +281,5 @@ def _description(index: int, person: Person) -> JsonObject:
     }
 
 
-def _points(keypoints: NDArray[np.float64]) -> list[list[float]]:
+def _points(keypoints: Float64) -> list[list[float]]:
     return cast("list[list[float]]", np.round(keypoints, 3).tolist())

@@ -8,9 +8,19 @@ from typing import cast
 import numpy as np
 
 from steps.detector_windows import SURE, Looker, Network
-from steps.failure import InputError, carrying_failures, require_success
 from steps.photo import EncodedPhoto
-from steps.tensors import JsonObject, Step, Tensors, completed, json_object, json_tensor, refused
+from steps.tensors import (
+    InputError,
+    JsonObject,
+    Step,
+    Tensors,
+    carrying_failures,
+    completed,
+    json_object,
+    json_tensor,
+    refused,
+    require_success,
+)
 from vision.arrays import RGB, Box, Corners, Size
 from vision.object_detector import Detections, ObjectDetector
 from vision.tiles import View

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from steps.model_config import BrokenModelError, readable_config
-from steps.onnx_file import fault_of_model
+from steps.model_folder import BrokenModelError, fault_of_model, readable_config
 from vision.object_detector import SMALLEST, ObjectDetector, Scout
 from vision.tiles import Fit
 

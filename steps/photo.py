@@ -6,8 +6,7 @@ from typing import TypedDict, cast
 
 import numpy as np
 
-from steps.failure import InputError
-from steps.tensors import JsonObject, Tensor, first_bytes
+from steps.tensors import InputError, JsonObject, Tensor, first_bytes
 from vision.arrays import RGB
 from vision.color import to_srgb
 from vision.encoding import Form, rewrite

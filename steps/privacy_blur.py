@@ -6,9 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import TypedDict, cast
 
 from steps.detect import FACE, PLATE, Findings, FoundObject, Thresholds, labels_of
-from steps.failure import InputError
 from steps.photo import EncodedPhoto
-from steps.tensors import JsonObject, Tensors, completed, json_object, refused
+from steps.tensors import InputError, JsonObject, Tensors, completed, json_object, refused
 from vision.arrays import Box, Size
 from vision.encoding import Form, Kind
 from vision.nms import area

@@ -11,8 +11,8 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
-from steps.catalogue import steps_of
-from steps.model_config import ModelConfig
+from steps.ensemble import steps_of
+from steps.model_folder import ModelConfig
 from steps.onnx_session import INPUT, OUTPUT
 from steps.tensors import Step
 from vision.arrays import RGB, Float32

@@ -6,9 +6,8 @@ from pathlib import Path
 import cv2
 
 from deploy.embedded.triton import MODELS
-from steps.catalogue import steps_of
-from steps.ensemble import Ensemble
-from steps.faces import found_faces
+from steps.ensemble import Ensemble, steps_of
+from steps.face_contours import found_faces
 from steps.onnx_session import OnnxNetworks, SessionOptions
 from steps.tensors import Tensor, bytes_tensor
 from vision.face.mesh import Face

@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 
-from deploy.embedded.s3 import GRPC_OFFSET, PARTS
+from deploy.embedded.s3_kafka import GRPC_OFFSET, PARTS
 
 _LOWEST, _HIGHEST = 11_000, 21_000
 """Below the range that Linux takes the ports of clients from (32768 and up), with the offset of S3 too."""

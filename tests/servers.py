@@ -22,13 +22,11 @@ from uuid import uuid4
 import asyncpg
 from anyio.from_thread import start_blocking_portal
 
-from deploy.embedded.environment import POSTGRES_ADMIN, Addresses
+from deploy.embedded.addresses import POSTGRES_ADMIN, Addresses
 from deploy.embedded.folders import Credentials, Folders, ServiceState
-from deploy.embedded.kafka import Kafka
 from deploy.embedded.postgres import Postgres
-from deploy.embedded.s3 import S3
-from deploy.embedded.service import Service
-from deploy.embedded.supervisor import ServiceSupervisor
+from deploy.embedded.s3_kafka import S3, Kafka
+from deploy.embedded.supervisor import Service, ServiceSupervisor
 from gateway.settings import Settings
 from tests.ports import free_ports, free_s3_port
 

@@ -89,7 +89,7 @@ class RunningStack:
 def running_stack(home: Path, python: str = sys.executable, **settings: str) -> Iterator[RunningStack]:
     """Start a stack, wait until it is ready, stop it at the end."""
     environment = stack_environment(home, **settings)
-    launcher = subprocess.Popen([python, "-m", "deploy.embedded"], cwd=CHECKOUT, env=environment)
+    launcher = subprocess.Popen([python, "-m", "deploy.embedded.stack"], cwd=CHECKOUT, env=environment)
     stack = RunningStack(launcher, home, environment)
     try:
         eventually(lambda: stack.state()["state"] == "ready" or launcher.poll() is not None, 180, "the stack is ready")

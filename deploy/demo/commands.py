@@ -1,5 +1,6 @@
 """`maskwright demo`."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,6 @@ import httpx
 import typer
 from rich.table import Table
 
-from deploy.demo.answers import RefusalError
 from deploy.demo.page import write_page
 from deploy.demo.panels import Panel, make_panel
 from deploy.embedded import StackError, launcher
@@ -19,10 +19,11 @@ from exporters.commands import ProgressBars
 from exporters.errors import ExporterError
 from exporters.export import export_models
 from exporters.fetch import fetch_all
-from gateway.cli.client import UnexpectedAnswerError, credentials
-from gateway.cli.files import Results
+from gateway.cli.client import RefusedError, open_client
 from gateway.cli.main import shell_settings
+from gateway.cli.safe_files import Results
 from gateway.pipelines.registry import PIPELINES, build_registry
+from gateway.proxies import ProxyError
 from gateway.settings import Settings, SettingsError
 from gateway.supervision import stopping
 from gateway.terminal import Screen, cell
@@ -30,8 +31,6 @@ from gateway.terminal import Screen, cell
 PHOTOS = ("astronaut.png", "bus.jpg", "zidane.jpg")
 MARGIN_S = 30.0
 """Seconds beyond the time that the gateway gives a request. The gateway itself reports a timeout first."""
-
-_FAULTS = (ExporterError, SettingsError, StackError, RefusalError, UnexpectedAnswerError)
 
 _console = Screen()
 
@@ -46,9 +45,12 @@ def demo(
         photos = _prepare()
         results = Results(out)
         with _stack(settings), _console.status("running the photos"):
-            panels = _run(settings, photos, results)
+            panels = asyncio.run(_run(settings, photos, results))
         page = write_page(panels, results)
-    except (*_FAULTS, httpx.HTTPError, OSError) as error:
+    except RefusedError as error:
+        _console.print(cell(f"the gateway refused a sample photo: {error}", "red"), soft_wrap=True)
+        raise typer.Exit(1) from error
+    except (ExporterError, SettingsError, ProxyError, StackError, httpx.HTTPError, OSError) as error:
         _console.print(cell(error, "red"), soft_wrap=True)
         raise typer.Exit(1) from error
     _console.print(_table(panels))
@@ -87,11 +89,10 @@ def _stack(settings: Settings) -> Iterator[None]:
             launcher.end(started)
 
 
-def _run(settings: Settings, photos: Sequence[Path], results: Results) -> list[Panel]:
-    headers = {"Accept-Encoding": "identity", **credentials()}
-    patience = settings.request_timeout_s + MARGIN_S
-    with httpx.Client(base_url=settings.local_url, timeout=patience, trust_env=False, headers=headers) as client:
-        return [make_panel(client, photo, results) for photo in photos]
+async def _run(settings: Settings, photos: Sequence[Path], results: Results) -> list[Panel]:
+    async with open_client(settings.local_url) as client:
+        client.timeout = httpx.Timeout(settings.request_timeout_s + MARGIN_S)
+        return [await make_panel(client, photo, results) for photo in photos]
 
 
 def _table(panels: Sequence[Panel]) -> Table:

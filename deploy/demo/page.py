@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from deploy.demo.panels import Panel
-from gateway.cli.files import Results
+from gateway.cli.safe_files import Results
 from gateway.text import printable
 
 _STYLE = """

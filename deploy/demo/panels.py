@@ -3,27 +3,22 @@
 import secrets
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
 
 import cv2
 import httpx
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, TypeAdapter
 
-from deploy.demo.answers import Answer, Detection, RefusalError, ask
-from gateway.cli.client import UnexpectedAnswerError
-from gateway.cli.files import Results
+from gateway.cli.client import UNEXPECTED, Artifact, RefusedError, content_of, run_pipeline
+from gateway.cli.safe_files import Results, read_regular
 
-FACE = "/v1/run/face_contours"
-RUNS = 4
-"""Requests of which the fastest is shown: each process of the server is slow with its first photo."""
 OVERLAY, CONTOURS = "face_overlay.svg", "face_contours.svg"
-HIDE, DETECT = "/v1/run/privacy_blur", "/v1/run/detect"
 EVERYTHING = "faces,plates"
-
+RUNS = 4
 """Requests of which the fastest is shown: each process of the server is slow with its first photo."""
 BLURRED, DETECTIONS = "blurred.jpg", "detections.jpg"
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -31,6 +26,46 @@ _TEXT_SHARE = 1 / 1300
 """Size of the letters, as a share of the photo's longer side."""
 LABEL_COLOURS = 19
 """ATR's 18 labels and the neck."""
+
+
+class Size(BaseModel):
+    """Size of the photo, in pixels."""
+
+    width: int
+    height: int
+
+
+class Detection(BaseModel):
+    """An object, with its box in pixels of the photo."""
+
+    label: str
+    score: float
+    box: tuple[float, float, float, float]
+
+
+class Blur(BaseModel):
+    """How many objects were hidden."""
+
+    hidden: int
+
+
+class Answer(BaseModel):
+    """The answer of any pipeline. Fields that do not apply to it are empty."""
+
+    photo: Size = Size(width=0, height=0)
+    persons: tuple[object, ...] = ()
+    detections: tuple[Detection, ...] = ()
+    blur: Blur = Blur(hidden=0)
+    artifacts: Mapping[str, Artifact] = {}
+
+    def file(self, name: str) -> bytes:
+        """An artifact's content. Raises RefusedError."""
+        if name not in self.artifacts:
+            raise RefusedError(UNEXPECTED, f"the gateway sent no {name}")
+        return self.artifacts[name].base64
+
+
+_ANSWER = TypeAdapter(Answer)
 
 
 @dataclass(frozen=True)
@@ -69,16 +104,16 @@ class Panel:
     redaction: RedactionPanel
 
 
-def make_panel(client: httpx.Client, photo: Path, results: Results) -> Panel:
+async def make_panel(client: httpx.AsyncClient, photo: Path, results: Results) -> Panel:
     """Send a photo twice, measure the second time, and write every artifact into a folder named like the photo.
 
-    Raises what `ask` raises, and OSError.
+    Raises RefusedError, httpx.HTTPError and OSError.
     """
     folder = results.root / photo.stem
-    results.write(folder / photo.name, photo.read_bytes())
-    _send(client, photo)  # the first request of a fresh server also pays for its allocations
+    results.write(folder / photo.name, read_regular(photo))
+    await _send(client, photo)  # the first request of a fresh server also pays for its allocations
     start = time.perf_counter()
-    answer = _send(client, photo)
+    answer = await _send(client, photo)
     milliseconds = (time.perf_counter() - start) * 1e3
     for name in answer.artifacts:
         results.write(folder / name, answer.file(name))
@@ -92,89 +127,94 @@ def make_panel(client: httpx.Client, photo: Path, results: Results) -> Panel:
         masks=tuple(name for name in answer.artifacts if name.endswith("_mask.png")),
         overlay="overlay.jpg",
         label_map=results.write(folder / "label_map_colours.png", _coloured(answer.file("label_map.png"))).name,
-        face=make_face(client, photo, results),
-        redaction=make_redaction(client, photo, results),
+        face=await make_face(client, photo, results),
+        redaction=await make_redaction(client, photo, results),
     )
 
 
-def _send(client: httpx.Client, photo: Path) -> Answer:
+async def _send(client: httpx.AsyncClient, photo: Path) -> Answer:
     fields = {"include": "overlay,label_map,keypoints", "gender": secrets.token_hex(8)}  # unknown to the cache
-    return ask(client, "/v1/run/body_masks", photo, fields)
+    return await _ask(client, "body_masks", photo, fields)
+
+
+async def _ask(client: httpx.AsyncClient, pipeline: str, photo: Path, fields: Mapping[str, str]) -> Answer:
+    """The answer. Raises RefusedError and httpx.HTTPError."""
+    return content_of(await run_pipeline(client, pipeline, read_regular(photo), fields), _ANSWER)
 
 
 def _coloured(label_map: bytes) -> bytes:
     labels = cv2.imdecode(np.frombuffer(label_map, np.uint8), cv2.IMREAD_GRAYSCALE)
     if labels is None:
-        raise UnexpectedAnswerError("the label map is no picture")
+        raise RefusedError(UNEXPECTED, "the label map is no picture")
     spread = (labels.astype(np.uint16) * 255 // (LABEL_COLOURS - 1)).astype(np.uint8)
     colours = cv2.applyColorMap(spread, cv2.COLORMAP_TURBO)
     colours[labels == 0] = 0
     return cv2.imencode(".png", colours)[1].tobytes()
 
 
-def make_face(client: httpx.Client, photo: Path, results: Results) -> FacePanel | None:
+async def make_face(client: httpx.AsyncClient, photo: Path, results: Results) -> FacePanel | None:
     """Draw the largest face several times and keep the shortest time. None if the photo shows no face.
 
-    Raises what `ask` raises, and OSError.
+    Raises RefusedError, httpx.HTTPError and OSError.
     """
-    overlay = _svg(client, photo, {"embed_image": "true", "stroke_width": "1"})
+    overlay = await _svg(client, photo, {"embed_image": "true", "stroke_width": "1"})
     if overlay is None:
         return None
-    drawn = [_timed_face(client, photo) for _ in range(RUNS)]
+    drawn = [await _timed_face(client, photo) for _ in range(RUNS)]
     results.write(results.root / photo.stem / OVERLAY, overlay)
     results.write(results.root / photo.stem / CONTOURS, drawn[0][0])
     return FacePanel(OVERLAY, CONTOURS, min(milliseconds for _, milliseconds in drawn))
 
 
-def _timed_face(client: httpx.Client, photo: Path) -> tuple[bytes, float]:
+async def _timed_face(client: httpx.AsyncClient, photo: Path) -> tuple[bytes, float]:
     """The SVG, and milliseconds. The colour of a region that nobody has prevents an answer from the cache."""
     start = time.perf_counter()
-    svg = _svg(client, photo, {"colors": f"{secrets.token_hex(8)}=#000000"})
+    svg = await _svg(client, photo, {"colors": f"{secrets.token_hex(8)}=#000000"})
     return svg or b"", (time.perf_counter() - start) * 1e3
 
 
-def _svg(client: httpx.Client, photo: Path, fields: dict[str, str]) -> bytes | None:
+async def _svg(client: httpx.AsyncClient, photo: Path, fields: dict[str, str]) -> bytes | None:
     try:
-        return ask(client, FACE, photo, fields).file("contours.svg")
-    except RefusalError as error:
+        return (await _ask(client, "face_contours", photo, fields)).file("contours.svg")
+    except RefusedError as error:
         if error.code == "no_face":
             return None
         raise
 
 
-def make_redaction(client: httpx.Client, photo: Path, results: Results) -> RedactionPanel:
+async def make_redaction(client: httpx.AsyncClient, photo: Path, results: Results) -> RedactionPanel:
     """Hide faces and plates several times and keep the shortest time. Draw every object.
 
-    Raises what `ask` raises, and OSError.
+    Raises RefusedError, httpx.HTTPError and OSError.
     """
-    classes = _findable(client, photo)
-    hidden = [_timed_redaction(client, photo, classes) for _ in range(RUNS)]
+    classes = await _findable(client, photo)
+    hidden = [await _timed_redaction(client, photo, classes) for _ in range(RUNS)]
     answer = hidden[0][0]
     folder = results.root / photo.stem
     results.write(folder / BLURRED, answer.file(BLURRED))
     pixels = np.asarray(cv2.imread(str(photo)), dtype=np.uint8)
     shown = {} if classes == EVERYTHING else {"classes": classes}
-    _draw(pixels, ask(client, DETECT, photo, shown).detections)
+    _draw(pixels, (await _ask(client, "detect", photo, shown)).detections)
     results.write(folder / DETECTIONS, cv2.imencode(".jpg", pixels)[1].tobytes())
     return RedactionPanel(BLURRED, DETECTIONS, answer.blur.hidden, min(took for _, took in hidden))
 
 
-def _findable(client: httpx.Client, photo: Path) -> str:
+async def _findable(client: httpx.AsyncClient, photo: Path) -> str:
     """What to hide: only faces if the model for objects is missing."""
     try:
-        ask(client, DETECT, photo, {})
-    except RefusalError as error:
-        if error.status != HTTPStatus.NOT_IMPLEMENTED:
+        await _ask(client, "detect", photo, {})
+    except RefusedError as error:
+        if error.code != "model_missing":
             raise
         return "faces"
     return EVERYTHING
 
 
-def _timed_redaction(client: httpx.Client, photo: Path, classes: str) -> tuple[Answer, float]:
+async def _timed_redaction(client: httpx.AsyncClient, photo: Path, classes: str) -> tuple[Answer, float]:
     """The answer, and milliseconds. The threshold of a class that nobody has prevents an answer from the cache."""
     fields = {"hide": classes, "format": "jpeg", "thresholds": f"{secrets.token_hex(8)}=1"}
     start = time.perf_counter()
-    answer = ask(client, HIDE, photo, fields)
+    answer = await _ask(client, "privacy_blur", photo, fields)
     return answer, (time.perf_counter() - start) * 1e3
 
 

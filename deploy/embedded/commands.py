@@ -46,9 +46,9 @@ def up(
 ) -> None:
     """Start every server that no setting names, the gateway and the workers. Watch them, and stop them on Ctrl-C."""
     folders = _folders()
-    with _told():
+    with _exit_on_errors():
         if (state := launcher.running(folders)) is not None:
-            _already(state)
+            _print_already_running(state)
             return
         settings = Settings.from_environment()
         build_registry(settings)  # so that a bad PIPELINES is told before anything starts
@@ -83,7 +83,7 @@ def _run(folders: Folders, settings: Settings, *, detach: bool) -> None:
 def down() -> None:
     """Stop the running stack. If none runs, clean up what a killed one left."""
     folders = _folders()
-    with _told():
+    with _exit_on_errors():
         if (state := launcher.running(folders)) is None:
             launcher.clear_away(folders)
             _console.print("nothing is running")
@@ -113,7 +113,7 @@ def env() -> None:
     """
     folders = _folders()
     _running(folders)
-    with _told():
+    with _exit_on_errors():
         kept = _kept(folders)
     for name, value in kept.running.items():
         if not (_VARIABLE.fullmatch(name) and value.isprintable()):
@@ -171,7 +171,7 @@ def service_table(state: StackState) -> Group:
     return Group(table, *(cell(note, "yellow") for note in notes))
 
 
-def _already(state: StackState) -> None:
+def _print_already_running(state: StackState) -> None:
     _console.print(f"already running (process {state.pid})")
     for line in resolve().conflicts:
         _errors.print(f"{line} in the commands; for the stack, `maskwright down` first", soft_wrap=True)
@@ -194,7 +194,7 @@ def _watch(folders: Folders) -> None:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _exit_on_errors() -> Iterator[None]:
     """End the command with the message of a StackError, of a bad setting, or of an invalid file."""
     try:
         yield
@@ -205,7 +205,7 @@ def _told() -> Iterator[None]:
 
 def _folders() -> Folders:
     """This needs only one setting: a stack can be stopped whatever else is wrong in this shell."""
-    with _told():
+    with _exit_on_errors():
         folders = Folders.at(named_home())
         folders.require_ours()
         return folders

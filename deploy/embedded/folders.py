@@ -21,46 +21,25 @@ from gateway.settings.origins import is_launcher, lock_file
 _BYTES = 24
 
 
-@dataclass(frozen=True)
 class Folders:
     """Paths under one home folder, `MASKWRIGHT_HOME`."""
 
-    home: Path
-
-    @property
-    def logs(self) -> Path:
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.logs = home / "logs"
         """One log file per service."""
-        return self.home / "logs"
-
-    @property
-    def state(self) -> Path:
+        self.state = home / "stack.json"
         """The running stack's state, JSON."""
-        return self.home / "stack.json"
-
-    @property
-    def lock(self) -> Path:
+        self.lock = lock_file(home)
         """Locked for as long as a launcher runs."""
-        return lock_file(self.home)
-
-    @property
-    def triton(self) -> Path:
+        self.triton = home / "triton"
         """What Triton is started with: backends and generated model folders."""
-        return self.home / "triton"
-
-    @property
-    def data(self) -> Path:
+        self.data = home / "data"
         """The servers' data, one folder each."""
-        return self.home / "data"
-
-    @property
-    def secrets(self) -> Path:
+        self.secrets = home / "secrets.json"
         """The embedded servers' passwords, JSON."""
-        return self.home / "secrets.json"
-
-    @property
-    def access(self) -> Path:
+        self.access = home / "access"
         """Keys and the audit log of callers when there is no database. The gateway owns it."""
-        return self.home / "access"
 
     @property
     def servers(self) -> Account:

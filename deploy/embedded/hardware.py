@@ -37,7 +37,14 @@ def region_prefix(settings: Settings) -> str:
 
 def needed(settings: Settings) -> int:
     """Bytes that are enough when every process has had the largest photo."""
-    models = sum(len(pipeline.models) for pipeline in build_registry(settings).values())
+    return _needed(settings, _models(settings))
+
+
+def _models(settings: Settings) -> int:
+    return sum(len(pipeline.models) for pipeline in build_registry(settings).values())
+
+
+def _needed(settings: Settings, models: int) -> int:
     copy = max(settings.max_body_bytes, int(ANSWER_PER_PIXEL * settings.max_pixels))
     return settings.triton_instances * (models * (REGION + settings.max_body_bytes) + copy)
 
@@ -48,17 +55,19 @@ def fitted(settings: Settings, free: int) -> Settings:
     The number of processes is lowered before photos fall below an eighth of the default. Raises StackError if nothing
     fits.
     """
-    if needed(settings) <= free:
+    models = _models(settings)
+    if _needed(settings, models) <= free:
         return settings
     fixed = settings.model_fields_set
     fewest = settings.triton_instances if "triton_instances" in fixed else 1
     for instances in range(settings.triton_instances, fewest - 1, -1):
         fewer = settings.model_copy(update={"triton_instances": instances})
-        share = 1.0 if fixed.intersection(_LIMITS) else (free - _at_start(fewer)) / (needed(fewer) - _at_start(fewer))
+        at_start = instances * models * REGION
+        share = 1.0 if fixed.intersection(_LIMITS) else (free - at_start) / (_needed(fewer, models) - at_start)
         if share >= LEAST_SHARE:
             smaller = {name: int(min(1.0, share) * getattr(settings, name)) for name in _LIMITS}
             found = fewer.model_copy(update=smaller)
-            if needed(found) <= free:
+            if _needed(found, models) <= free:
                 return found
     raise StackError(_refusal(settings, free))
 
@@ -103,10 +112,6 @@ def lowered_limits(settings: Settings) -> str:
     limits = lowered(settings, fitted_to_machine(settings))
     said = ", ".join(f"{name}={value}" for name, value in limits.items())
     return f"{SHARED_MEMORY} is small, so the stack runs with {said}" if limits else ""
-
-
-def _at_start(settings: Settings) -> int:
-    return needed(settings.model_copy(update=dict.fromkeys(_LIMITS, 0)))
 
 
 def _refusal(settings: Settings, free: int) -> str:

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from functools import partial
 
 from deploy.embedded import CHECKOUT, StackError
-from deploy.embedded.environment import own_environment
 from deploy.embedded.folders import Folders, StackState
 from deploy.embedded.logs import last_lines, open_log
+from deploy.embedded.own_processes import own_environment
 from deploy.embedded.processes import birth_of, signal_process, writers_to, writes_to
 from deploy.embedded.triton_wheel import remove_plain_folder
 from gateway.settings.origins import absolute_paths
@@ -24,7 +24,7 @@ START_TIMEOUT = 3600.0
 STOP_TIMEOUT = 720.0
 """Seconds. More than the services need to start one after the other, and to end with the longest grace."""
 POLL_INTERVAL = 0.1
-DETACHED = (sys.executable, "-m", "deploy.embedded")
+DETACHED = (sys.executable, "-m", "deploy.embedded.stack")
 """The launcher that outlives the process that started it."""
 ATTACHED = ("setpriv", "--pdeathsig=SIGTERM", "--", *DETACHED)
 """The same, but it is told to stop when the process that started it dies in any way."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from gateway.cli.files import open_regular
+from gateway.cli.safe_files import open_regular
 
 LARGEST = 32 * 1024 * 1024
 """Bytes of a log above which its content becomes the older log. There is one older log."""

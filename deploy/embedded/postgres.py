@@ -19,12 +19,12 @@ import asyncpg
 from typing_extensions import override
 
 from deploy.embedded import StackError
-from deploy.embedded.environment import POSTGRES_ADMIN
+from deploy.embedded.addresses import POSTGRES_ADMIN
 from deploy.embedded.folders import Credentials, Folders
+from deploy.embedded.postgres_roles import Administrator
 from deploy.embedded.processes import process_ids, runs_as, signal_process
 from deploy.embedded.rights import Rights
-from deploy.embedded.roles import Administrator
-from deploy.embedded.service import Service, installed_binary
+from deploy.embedded.supervisor import Service, installed_binary
 from gateway.settings import Settings
 
 PROBE_TIMEOUT = 3.0
@@ -156,10 +156,6 @@ class Postgres(Service):
             return False
 
     @override
-    def renew(self) -> None:
-        self.prepare()
-
-    @override
     def rights(self) -> Rights:
         return self._rights(self._programs, self._data)
 
@@ -220,18 +216,19 @@ class Postgres(Service):
         if self._account.has_name() and not _SHELL_CHARACTERS.search(str(self._programs)):
             yield self._programs
             return
-        for place in _COPY_FOLDERS:
-            with _new_folder(place) as folder:
-                if folder is not None and (copy := self._copied(folder)):
-                    yield copy
-                    return
-        raise StackError(f"initdb cannot run from a copy in any of {', '.join(map(str, _COPY_FOLDERS))}")
+        with contextlib.ExitStack() as folders:
+            copies = (self._copied(place, folders) for place in _COPY_FOLDERS)
+            copy = next(filter(None, copies), None)
+            if copy is None:
+                raise StackError(f"initdb cannot run from a copy in any of {', '.join(map(str, _COPY_FOLDERS))}")
+            yield copy
 
-    def _copied(self, folder: Path) -> Path | None:
-        """The copied programs, beside links to the rest. None if there is no room for them or they do not run."""
+    def _copied(self, place: Path, folders: contextlib.ExitStack) -> Path | None:
+        """The copied programs in a new folder, beside links to the rest. None if they find no room or do not run."""
         package, libraries = _packages(self._programs)
-        programs = folder / self._programs.relative_to(package.parent)
         try:
+            folder = Path(folders.enter_context(tempfile.TemporaryDirectory(prefix="maskwright-", dir=place)))
+            programs = folder / self._programs.relative_to(package.parent)
             programs.mkdir(parents=True)
             for name in _COPIED:
                 _copy(self._programs / name, programs / name, nameless=not self._account.has_name())
@@ -262,20 +259,6 @@ def _run(rights: Rights, command: Sequence[str]) -> "subprocess.CompletedProcess
 def _runs(rights: Rights, programs: Path) -> bool:
     """Whether the programs run, and the files beside them can be read."""
     return _run(rights, ["sh", "-c", _RUNS, "sh", str(programs)]).returncode == 0
-
-
-@contextmanager
-def _new_folder(place: Path) -> Iterator[Path | None]:
-    """A temporary folder of ours. None if none can be made."""
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="maskwright-", dir=place))
-    except OSError:
-        yield None
-        return
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
 
 
 def _copy(source: Path, target: Path, *, nameless: bool) -> None:

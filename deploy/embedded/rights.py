@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from deploy.embedded import CHECKOUT, confined
+from deploy.embedded import CHECKOUT, landlock
 from deploy.embedded.processes import process_ids
 
 FIRST, LAST = 61_184, 65_519
@@ -33,7 +33,7 @@ _IN_USE = Path("/run/systemd/dynamic-uid")
 PYTHON = Path(sys.executable).resolve()
 _COVERED = frozenset({Path("/"), Path("/usr"), Path("/usr/local")})
 """Places of the system's Python. `_SYSTEM` has what is needed from them."""
-_PROGRAM = Path(confined.__file__)
+_PROGRAM = Path(landlock.__file__)
 _CACHE = "__pycache__"  # Python does without
 _DEPTH = 4
 """How many levels below a folder are searched for closed entries: files of packages in a virtual environment."""
@@ -207,7 +207,7 @@ class Rights:
         """A command that runs the program with these rights, and with further options of setpriv(1)."""
         capabilities = self.capabilities()
         limits: Sequence[str] = ()
-        if self._is_confined(capabilities) and confined.abi():
+        if self._is_confined(capabilities) and landlock.abi():
             limits = [str(PYTHON), "-I", "-S", str(_PROGRAM), json.dumps(self._rules())]
         return ["setpriv", *options, *self.account.options(capabilities), "--", *limits, *program]
 
@@ -226,7 +226,7 @@ class Rights:
                 "it runs as root, who may not start it as another user here: give the container the capabilities "
                 f"{', '.join(NEEDED).upper()}, or start the stack as another user"
             )
-        if not confined.abi() and self._is_confined(self.capabilities()):
+        if not landlock.abi() and self._is_confined(self.capabilities()):
             found.append(
                 "the files that it may read are not limited: this kernel has no Landlock, which came with Linux 5.13, "
                 "or forbids it; start the stack as a user, or with Python and checkout where all users may enter"

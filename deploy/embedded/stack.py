@@ -1,26 +1,29 @@
-"""All services together."""
+"""All services together; and the launcher's process: `python -m deploy.embedded.stack`."""
 
 import asyncio
 import contextlib
 import os
+import signal
+import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import replace
 
 from deploy.embedded import StackError, hardware
-from deploy.embedded.environment import Addresses
+from deploy.embedded.addresses import Addresses
 from deploy.embedded.folders import Folders, ServiceState, StackState
-from deploy.embedded.gateway import Gateway, OwnProcess, Worker
-from deploy.embedded.kafka import Kafka
+from deploy.embedded.launcher import end_leftovers, only_launcher
 from deploy.embedded.logs import rotate_all
+from deploy.embedded.own_processes import Gateway, OwnProcess, Worker
 from deploy.embedded.postgres import Postgres
-from deploy.embedded.s3 import S3
-from deploy.embedded.service import Service, require_free
-from deploy.embedded.supervisor import ServiceSupervisor
+from deploy.embedded.s3_kafka import S3, Kafka
+from deploy.embedded.supervisor import Service, ServiceSupervisor, require_free
 from deploy.embedded.triton import Triton
 from gateway.kafka.connection import connection_arguments
-from gateway.settings import Settings
+from gateway.logs import configure_logs, get_logger
+from gateway.settings import Settings, SettingsError
+from gateway.settings.environment import log_remarks
 from gateway.settings.origins import Kept, KeptError, started_with
 from gateway.supervision import stop_signals
 
@@ -174,3 +177,29 @@ def _outside(addresses: Addresses, given: Mapping[str, str]) -> Mapping[str, str
     prefixes = tuple(prefix for prefix, is_own in own.items() if not is_own)
     used = addresses.settings.db_use_database and prefixes
     return {name: value for name, value in given.items() if used and name.startswith(prefixes) and name[-5:] != "_PORT"}
+
+
+def main() -> int:
+    """Run the stack until it is told to stop. Returns 1, with a message, if it cannot start."""
+    # If our parent ignores SIGCHLD, so would we, and a dead server's process id would be free before we notice.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.umask(0o077)
+    try:
+        settings = Settings.from_environment()
+        folders = Folders.at(settings.maskwright_home.absolute())
+        folders.create()
+        configure_logs(settings)
+        log_remarks(get_logger("gateway.settings"), Settings.model_fields)
+        with only_launcher(folders):
+            end_leftovers(folders)
+            services = services_for(settings, folders)
+            with keeping(settings, folders, services):
+                asyncio.run(Stack(services, folders).run())
+    except (StackError, SettingsError, OSError) as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the only thing a person sees of a failed start
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

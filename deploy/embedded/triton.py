@@ -5,7 +5,6 @@ import hashlib
 import re
 import shutil
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -16,15 +15,14 @@ from deploy.embedded import CHECKOUT, StackError, hardware
 from deploy.embedded.folders import Folders
 from deploy.embedded.hardware import SHARED_MEMORY, region_prefix, regions
 from deploy.embedded.rights import PYTHON, Rights, python_folders
-from deploy.embedded.service import Service
+from deploy.embedded.supervisor import Service
 from deploy.embedded.triton_wheel import TritonWheel, listening_options
 from gateway.logs import get_logger
 from gateway.pipelines.registry import Pipeline, build_registry
 from gateway.settings import Settings
 from gateway.triton import CHANNEL, WEIGHTS
-from steps.model_config import BrokenModelError, ModelConfig, readable_config
+from steps.model_folder import BrokenModelError, ModelConfig, fault_of_model, readable_config
 from steps.object_detectors import MODEL, chosen_detectors, detector_models, detectors_of, networks_of
-from steps.onnx_file import fault_of_model
 
 PHOTO = cv2.imencode(".png", np.zeros((16, 16, 3), np.uint8))[1].tobytes()
 """Photo that runs every model. On one core that takes a third of a second in all."""
@@ -57,7 +55,10 @@ class Triton(Service):
         self._notes: list[str] = []
 
     def prepare(self) -> None:
-        """Assemble backends, ensembles and fused models. Refuse to start if no ensemble has all its models."""
+        """Assemble backends, ensembles and fused models, with the detectors that users have chosen by now.
+
+        Raises StackError if no ensemble has all its models.
+        """
         self.clean_up()
         self._wheel.make()
         generated = self._wheel.link("generated", self._generated)
@@ -80,8 +81,8 @@ class Triton(Service):
         self._tell(missing)
         hardware.require_gpu(self._settings)
         hardware.make_devices()
-        fusing = Fusing(self._settings.triton_instances, self._settings.triton_threads)
-        write_fused(ensembles, self._models, self._fused, fusing)
+        processes, threads = self._settings.triton_instances, self._settings.triton_threads
+        write_fused(ensembles, self._models, self._fused, processes, threads)
         write_served(ensembles, self._models, self._served)
         for folder in (self._generated, self._wheel.folder):
             self._folders.decoder.lend(folder)
@@ -163,10 +164,6 @@ class Triton(Service):
         for region in regions(self._settings):
             region.unlink(missing_ok=True)
         self._wheel.remove()
-
-    def renew(self) -> None:
-        """Write the ensembles again, so that their steps use the detectors that users have chosen since."""
-        self.prepare()
 
     def _is_fused(self) -> bool:
         settings = self._settings
@@ -288,22 +285,14 @@ def write_served(ensembles: Path, model_repository: Path, target: Path) -> None:
         (target / folder.name).symlink_to(folder)
 
 
-@dataclass(frozen=True)
-class Fusing:
-    """How many processes serve a fused model, and the onnxruntime threads of each."""
+def write_fused(ensembles: Path, model_repository: Path, target: Path, processes: int, threads: int) -> None:
+    """Write one model folder per ensemble into `target`: same name, inputs and outputs.
 
-    instances: int
-    threads: int
-
-
-def write_fused(ensembles: Path, model_repository: Path, target: Path, fusing: Fusing) -> list[str]:
-    """Write one model folder per ensemble into `target`: same name, inputs and outputs. Return the names."""
+    So many processes serve it, each with so many threads of onnxruntime.
+    """
     shutil.rmtree(target, ignore_errors=True)
-    names = []
     for folder in sorted(path.parent for path in ensembles.glob("*/config.pbtxt")):
         model = target / folder.name
         (model / "1").mkdir(parents=True)
-        config = ModelConfig(folder).fused(model_repository, fusing.instances, fusing.threads)
+        config = ModelConfig(folder).fused(model_repository, processes, threads)
         (model / "config.pbtxt").write_text(config, encoding="utf-8")
-        names.append(folder.name)
-    return names

@@ -21,7 +21,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from deploy.embedded import CHECKOUT, StackError
-from deploy.embedded.environment import plain_environment
+from deploy.embedded.own_processes import plain_environment
 
 _SECTIONS_AT, _SECTIONS = 0x28, 0x3C
 """Where the ELF header gives the position and the number of the section headers."""
@@ -70,37 +70,29 @@ class TritonWheel:
             )
         self._home = home
         self._held = ExitStack()
-        self._package = Path(spec.origin).parent
-        self._folder = home / "plain"
+        self.package = Path(spec.origin).parent
+        """The installed package that contains the server."""
+        self.folder = home / "plain"
+        """The plain folder, once `make` has chosen it."""
 
     def make(self) -> None:
         """Make the plain folder, with the links and `--backend-directory`."""
-        self._folder = plain_folder(self._home)
-        self._held.enter_context(keeping_from_sweeps(self._folder))
+        self.folder = plain_folder(self._home)
+        self._held.enter_context(keeping_from_sweeps(self.folder))
         self._make_python()
         links = {
-            "server": self._package / "tritonserver",
-            "server_libraries": self._package.parent / "nvidia_pytriton.libs",
+            "server": self.package / "tritonserver",
+            "server_libraries": self.package.parent / "nvidia_pytriton.libs",
             "python_libraries": Path(sysconfig.get_config_var("LIBDIR")),
         }
         for name, target in links.items():
             self.link(name, target)
         self._assemble_backends()
 
-    @property
-    def folder(self) -> Path:
-        """The plain folder."""
-        return self._folder
-
-    @property
-    def package(self) -> Path:
-        """The installed package that contains the server."""
-        return self._package
-
     def link(self, name: str, target: Path) -> Path:
         """The target under a plain path."""
-        put_link(self._folder / name, target)
-        return self._folder / name
+        put_link(self.folder / name, target)
+        return self.folder / name
 
     def remove(self) -> None:
         """Remove the plain folder."""
@@ -110,28 +102,28 @@ class TritonWheel:
     @property
     def executable(self) -> Path:
         """The tritonserver binary."""
-        return self._folder / "server" / "bin" / "tritonserver"
+        return self.folder / "server" / "bin" / "tritonserver"
 
     @property
     def backends(self) -> Path:
         """The value of `--backend-directory`."""
-        return self._folder / "backends"
+        return self.folder / "backends"
 
     def environment(self) -> dict[str, str]:
         """The server's environment. Its python backend uses the first `python` on PATH, and its packages."""
         own = plain_environment()
-        path = f"{self._folder / 'python' / 'bin'}:{own.get('PATH', '')}"
+        path = f"{self.folder / 'python' / 'bin'}:{own.get('PATH', '')}"
         return {**own, "PATH": path, "LD_LIBRARY_PATH": self._library_path(), "PYTHONDONTWRITEBYTECODE": "1"}
 
     def _library_path(self) -> str:
         """The wheel's libraries, then those of this Python, which is not always where it was built for."""
         folders = ("server_libraries", "python_libraries", "python_base/lib")
-        return ":".join(str(self._folder / folder) for folder in folders)
+        return ":".join(str(self.folder / folder) for folder in folders)
 
     def _make_python(self) -> None:
         """A virtual environment with the packages of this one, and ours before them."""
         base = self.link("python_base", Path(sys.base_prefix))
-        python = self._folder / "python"
+        python = self.folder / "python"
         shutil.rmtree(python, ignore_errors=True)
         packages = python / "lib" / f"python{VERSION}" / "site-packages"
         packages.mkdir(parents=True)
@@ -143,7 +135,7 @@ class TritonWheel:
         for number, folder in enumerate(_site_folders()):
             lines.append(f"import site; site.addsitedir({str(self.link(f'packages_{number}', folder))!r})")
         lines.append(
-            f"import deploy.triton.stub_paths as paths; paths.keep_plain(paths.links_in({str(self._folder)!r}))"
+            f"import deploy.triton.stub_paths as paths; paths.keep_plain(paths.links_in({str(self.folder)!r}))"
         )
         (packages / "maskwright.pth").write_text("\n".join(lines) + "\n", encoding="ascii")
 
@@ -153,7 +145,7 @@ class TritonWheel:
         These are copies: Triton refuses links that lead out of the folder.
         """
         shutil.rmtree(self.backends, ignore_errors=True)
-        source = self._package / "tritonserver" / "backends" / "python"
+        source = self.package / "tritonserver" / "backends" / "python"
         python = self.backends / "python"
         shutil.copytree(source, python, ignore=shutil.ignore_patterns("__pycache__"))
         with (python / _UTILITIES).open("a", encoding="utf-8") as utilities:
@@ -165,7 +157,7 @@ class TritonWheel:
             shutil.copytree(backend, self.backends / backend.name, ignore=shutil.ignore_patterns("__pycache__"))
 
     def _stub(self) -> Path:
-        stub = self._package / "tritonserver" / "python_backend_stubs" / VERSION / "triton_python_backend_stub"
+        stub = self.package / "tritonserver" / "python_backend_stubs" / VERSION / "triton_python_backend_stub"
         if not stub.is_file():
             raise StackError(f"Triton's python backend has no stub for Python {VERSION}; use 3.11 to 3.13")
         self.require_libpython(stub)

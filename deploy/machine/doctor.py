@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from deploy.embedded import CHECKOUT, StackError, hardware, launcher
-from deploy.embedded.environment import Addresses
+from deploy.embedded.addresses import Addresses
 from deploy.embedded.folders import Folders
 from deploy.embedded.rights import Rights
 from gateway.postgres.address import AddressError, read_address
@@ -37,7 +37,7 @@ def doctor() -> None:
     """Show where each setting comes from, and what can and cannot work here. Exit status 1 if something cannot."""
     findings = [*_settings(), *machine(), *_configured()]
     for finding in findings:
-        _tell(finding)
+        _print(finding)
     if not all(finding.good for finding in findings):
         raise typer.Exit(1)
 
@@ -106,11 +106,13 @@ async def _servers(settings: Settings) -> list[Finding]:
     folders = Folders.at(settings.maskwright_home.absolute())
     runs = launcher.running(folders) is not None
     addresses = Addresses.of(settings, folders.secrets) if runs else Addresses(settings, *(False,) * 3)
-    found = await asyncio.gather(*(_reached(name, each) for name, each in _named(addresses.settings, runs=runs)))
+    found = await asyncio.gather(
+        *(_check_address(name, each) for name, each in _addresses(addresses.settings, runs=runs))
+    )
     return [*found, *([] if runs else [Finding(good=True, text="the stack does not run; `make up` starts it")])]
 
 
-def _named(settings: Settings, *, runs: bool) -> Iterator[tuple[str, str]]:
+def _addresses(settings: Settings, *, runs: bool) -> Iterator[tuple[str, str]]:
     """Each server's name and host:port."""
     if settings.uses_database:
         address = read_address(settings.postgres_dsn.get_secret_value())
@@ -127,7 +129,7 @@ def _named(settings: Settings, *, runs: bool) -> Iterator[tuple[str, str]]:
         yield "the gateway", f"{settings.local_host}:{settings.api_port}"
 
 
-async def _reached(name: str, address: str) -> Finding:
+async def _check_address(name: str, address: str) -> Finding:
     host, _, port = address.rpartition(":")
     try:
         connecting = (
@@ -143,6 +145,6 @@ async def _reached(name: str, address: str) -> Finding:
     return Finding(good=True, text=f"{name} at {address} can be reached")
 
 
-def _tell(finding: Finding) -> None:
+def _print(finding: Finding) -> None:
     mark = cell("✓ ", "green") if finding.good else cell("✗ ", "red")
     _console.print(mark, cell(finding.text), sep="", soft_wrap=True)

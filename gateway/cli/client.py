@@ -1,4 +1,4 @@
-"""The gateway that the command line speaks to: the way there, and answers that are bounded in time and size."""
+"""The HTTP client of the command line: the gateway's address and key, and limits of time and size for its answers."""
 
 import asyncio
 import inspect
@@ -11,7 +11,7 @@ from typing import Annotated, TypeVar
 
 import httpx
 import typer
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import Base64Bytes, BaseModel, TypeAdapter, ValidationError
 from typing_extensions import override
 
 from gateway.cli.main import exit_on_bad_settings, shell_settings
@@ -37,13 +37,13 @@ PlainHttp = Annotated[
 
 UNEXPECTED = "unexpected_answer"
 MOST_BYTES = 512 * 2**20
-"""Of an answer; the artifacts of a photo are a few megabytes."""
+"""The largest answer. The artifacts of a photo are a few megabytes."""
 MOST_ITEMS = 500_000
-"""Of an answer's JSON: each takes up to a hundred times the memory of its two letters."""
+"""The most items of an answer's JSON: an item of two letters takes up to a hundred times as much memory."""
 HEAD_S, BODY_S = 900.0, 1800.0
 """Seconds from the first byte sent until an answer begins, and from there until it ends."""
 ENDLESS = "endless"
-"""Extension of a request for a stream of events: its answer may last, and its reader has bounds of its own."""
+"""Extension of a request for a stream of events: its answer may last, and its reader has its own limits."""
 MOST_LINE = 2**20
 _MOST_FAULTS = 5
 _PAGE = 200
@@ -52,8 +52,10 @@ _TIMEOUT = httpx.Timeout(300.0, connect=5.0)
 _VARIABLE = "MASKWRIGHT_TOKEN"
 _ENCRYPTED = "use https, or, where nobody else can listen, say --plain-http"
 _BUSY = frozenset({429, 503})
+_TRIES = 5
+"""How often a photo is sent to a pipeline that stays busy."""
 _LONGEST_PAUSE_S = 60.0
-"""Even where a server asks for a longer one."""
+"""A server that asks for a longer pause is asked again after this one."""
 
 
 class GatewayAwayError(ConnectionError):
@@ -73,6 +75,12 @@ class RefusedError(Exception):
         self.detail = detail
 
 
+class Artifact(BaseModel):
+    """A file in an answer."""
+
+    base64: Base64Bytes
+
+
 class _Refusal(BaseModel):
     code: str
     detail: str
@@ -83,16 +91,16 @@ _REFUSAL = TypeAdapter(_Refusal)
 
 @dataclass(frozen=True)
 class Gateway:
-    """Where it is, as it was said, and whether a key may go there unencrypted."""
+    """The given address, and whether a key may be sent there unencrypted."""
 
     url: str
     plain_http: bool
 
 
 def asks_gateway(command: Callable[..., Coroutine[None, None, None]]) -> Callable[..., None]:
-    """The command with the options --url and --plain-http, which becomes its first argument: a client of that gateway.
+    """Give a command the options --url and --plain-http. Its first argument becomes a client of that gateway.
 
-    The command raises typer.Exit after a message, where the gateway is away or refuses.
+    The command raises typer.Exit after a message if the gateway does not answer or refuses.
     """
 
     @wraps(command, assigned=("__module__", "__name__", "__doc__"))  # its own annotations say what url is
@@ -106,7 +114,7 @@ def asks_gateway(command: Callable[..., Coroutine[None, None, None]]) -> Callabl
 
 
 def with_client(gateway: Gateway, work: Callable[[httpx.AsyncClient], Awaitable[T]]) -> T:
-    """What the work gives back. Raises typer.Exit after a message, where the gateway is away or refuses."""
+    """The result of the work. Raises typer.Exit after a message if the gateway does not answer or refuses."""
     address = base_url(gateway)
     try:
         return asyncio.run(_with_client(address, work))
@@ -122,7 +130,7 @@ def with_client(gateway: Gateway, work: Callable[[httpx.AsyncClient], Awaitable[
 
 
 def complain_of_no_gateway(address: str) -> None:
-    """Say that no gateway is there."""
+    """Say that no gateway answers there."""
     start = "start it with `maskwright up`"
     elsewhere = "for one in another folder set MASKWRIGHT_HOME, or name it by --url"
     complain(f"No gateway answers at {address}; {start}; {elsewhere}.")
@@ -135,9 +143,9 @@ async def _with_client(url: str, work: Callable[[httpx.AsyncClient], Awaitable[T
 
 
 def base_url(gateway: Gateway) -> str:
-    """The URL as given, or that of the stack that runs here.
+    """The given URL, or that of the stack that runs here.
 
-    Raises typer.Exit after a message where settings, URL, token or the way there are wrong.
+    Raises typer.Exit after a message if the settings, the URL, the token or the proxy are wrong.
     """
     given = gateway.url.strip()
     with exit_on_bad_settings():
@@ -147,17 +155,17 @@ def base_url(gateway: Gateway) -> str:
 
 
 def open_client(url: str) -> httpx.AsyncClient:
-    """A client of the gateway at this base URL, which `base_url` gave.
+    """A client of the gateway at an address from `base_url`.
 
-    It follows no redirect, which could take the key elsewhere, and reads no .netrc.
+    It follows no redirect, which could send the key elsewhere, and reads no .netrc.
     """
-    headers = {"Accept-Encoding": "identity", **credentials()}
-    way = BoundedTransport(way_to(httpx.URL(url)))
-    return httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=way, headers=headers, trust_env=False)
+    headers = {"Accept-Encoding": "identity", **_credentials()}
+    transport = BoundedTransport(way_to(httpx.URL(url)))
+    return httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=transport, headers=headers, trust_env=False)
 
 
-def credentials() -> Mapping[str, str]:
-    """The header with the token or API key of MASKWRIGHT_TOKEN; nothing without one. Raises SettingsError."""
+def _credentials() -> Mapping[str, str]:
+    """The header with the token or API key of MASKWRIGHT_TOKEN, if there is one. Raises SettingsError."""
     token = os.environ.get(_VARIABLE, "").strip()
     if not (token.isascii() and (token.isprintable() or not token)):
         raise SettingsError(f"{_VARIABLE}=…: a token has nothing but letters, digits and signs of ASCII")
@@ -165,15 +173,15 @@ def credentials() -> Mapping[str, str]:
 
 
 def _check(address: str, gateway: Gateway) -> None:
-    """Raises SettingsError for what is no URL, or would show the key to others on the way, and ProxyError."""
+    """Raises SettingsError if it is no URL, or the key would be sent unencrypted; and ProxyError."""
     try:
         url = httpx.URL(address)
-        httpx.Request("GET", url)  # names of which httpx knows no Unicode form fail only here
+        httpx.Request("GET", url)  # some wrong host names fail only here
     except (httpx.InvalidURL, ValueError) as error:
         raise SettingsError(f"{shown(address)}: not a URL such as http://127.0.0.1:8000: {error}") from error
     if url.scheme not in {"http", "https"} or not url.host or url.query or url.fragment:
         raise SettingsError(f"{shown(address)}: not a URL such as http://127.0.0.1:8000")
-    has_key = bool(credentials() or url.userinfo)
+    has_key = bool(_credentials() or url.userinfo)
     if has_key and url.scheme == "http" and not is_loopback(url.host) and not gateway.plain_http:
         raise SettingsError(f"{shown(address)}: {_VARIABLE} would go there unencrypted; {_ENCRYPTED}")
     proxy_for(url)
@@ -181,7 +189,7 @@ def _check(address: str, gateway: Gateway) -> None:
 
 
 async def expect_gateway(client: httpx.AsyncClient) -> None:
-    """Return where a gateway answers. Raises GatewayAwayError."""
+    """Raise GatewayAwayError if no gateway answers."""
     try:
         await client.get("/health/live")
     except httpx.HTTPError as error:
@@ -189,7 +197,7 @@ async def expect_gateway(client: httpx.AsyncClient) -> None:
 
 
 def accepted(answer: httpx.Response) -> httpx.Response:
-    """The answer, if it is a good one. Raises RefusedError."""
+    """The answer. Raises RefusedError for any other status than success."""
     if answer.is_success:
         return answer
     try:
@@ -200,7 +208,7 @@ def accepted(answer: httpx.Response) -> httpx.Response:
 
 
 def content_of(answer: httpx.Response, kind: TypeAdapter[T]) -> T:
-    """The JSON of a good answer. Raises RefusedError, with the code `unexpected_answer` for anything else."""
+    """The JSON of a successful answer. Raises RefusedError, with `unexpected_answer` if it is something else."""
     try:
         return parsed(accepted(answer).content, kind)
     except UnexpectedAnswerError as error:
@@ -210,7 +218,7 @@ def content_of(answer: httpx.Response, kind: TypeAdapter[T]) -> T:
 async def collect_pages(
     client: httpx.AsyncClient, path: str, member: str, filters: Mapping[str, str], limit: int
 ) -> list[Mapping[str, object]]:
-    """The first `limit` entries under a member of the answers. Raises RefusedError."""
+    """The first `limit` entries from a member of the answers, page after page. Raises RefusedError."""
     found: list[Mapping[str, object]] = []
     cursor: dict[str, str] = {}
     while len(found) < limit:
@@ -227,13 +235,25 @@ async def collect_pages(
 
 
 async def send_until_not_busy(send: Callable[[], Awaitable[httpx.Response]], tries: int) -> httpx.Response:
-    """The answer; a busy gateway is asked again after the time it names."""
+    """The answer. A busy gateway is asked again after the time that it names."""
     for _ in range(tries - 1):
         answer = await send()
         if answer.status_code not in _BUSY:
             return answer
         await asyncio.sleep(_pause_s(answer))
     return await send()
+
+
+async def run_pipeline(
+    client: httpx.AsyncClient, pipeline: str, photo: bytes, fields: Mapping[str, str]
+) -> httpx.Response:
+    """Send a photo to a pipeline. The answer has the artifacts in JSON."""
+
+    def send() -> Awaitable[httpx.Response]:
+        files, headers = {"image": ("photo", photo)}, {"Accept": "application/json"}
+        return client.post(f"/v1/run/{pipeline}", files=files, data=fields, headers=headers)
+
+    return await send_until_not_busy(send, _TRIES)
 
 
 def _pause_s(answer: httpx.Response) -> float:
@@ -288,7 +308,7 @@ class _Body(httpx.AsyncByteStream):
 
 
 def parsed(content: bytes, kind: TypeAdapter[T]) -> T:
-    """JSON of that kind. Raises UnexpectedAnswerError."""
+    """The JSON, validated. Raises UnexpectedAnswerError."""
     if sum(map(content.count, (b",", b"[", b"{"))) > MOST_ITEMS:
         raise UnexpectedAnswerError(f"JSON of more than {MOST_ITEMS} items")
     try:
@@ -298,7 +318,7 @@ def parsed(content: bytes, kind: TypeAdapter[T]) -> T:
 
 
 async def lines(answer: httpx.Response) -> AsyncIterator[str]:
-    """The lines of a stream of events. Raises UnexpectedAnswerError for one without end."""
+    """The lines of a stream of events. Raises UnexpectedAnswerError for a line that is too long."""
     rest = b""
     async for chunk in answer.aiter_bytes():
         *whole, rest = re.split(rb"\r\n|\n|\r(?!$)", rest + chunk)
@@ -309,7 +329,7 @@ async def lines(answer: httpx.Response) -> AsyncIterator[str]:
 
 
 def _faults(error: ValidationError) -> str:
-    """What is wrong; of many faults their number, as telling each would take their room again."""
+    """What is wrong. Many faults are only counted, because listing them would take as much memory again."""
     if error.error_count() > _MOST_FAULTS:
         return f"JSON of another kind, with {error.error_count()} faults"
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]

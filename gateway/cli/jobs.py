@@ -1,6 +1,6 @@
-"""`maskwright jobs list|show|watch|cancel|delete|resend`: a job's states, and what a gateway tells as tables.
+"""`maskwright jobs list|show|watch|cancel|delete|resend`: the commands, and tables of jobs.
 
-What a gateway's answer lacks stays empty in a table.
+What an answer of the gateway lacks stays empty in a table.
 """
 
 import asyncio
@@ -35,9 +35,8 @@ from gateway.terminal import Screen, cell, print_json, say, screen, table
 from gateway.text import json_text
 
 JobObject: TypeAlias = Mapping[str, object]
-"""A job as the gateway's JSON has it, with an id and a state at least."""
+"""A job as in the gateway's JSON, with at least an id and a state."""
 _STYLES = {"completed": "green", "failed": "red", "running": "cyan", "deleting": "yellow"}
-_STATUSES = {"SUCCESS": "green", "FAILURE": "red"}
 _UNITS = (("d", 86_400), ("h", 3600), ("min", 60))
 
 
@@ -62,17 +61,8 @@ def print_job(job: JobObject) -> None:
     _print_callbacks(console, job)
 
 
-def print_dead_letters(entries: Iterable[Mapping[str, object]]) -> None:
-    """A row for each entry."""
-    rows = table("entry", "job", "origin", "tries", "bytes", "age", "why")
-    for entry in entries:
-        cells = (_text(entry, name) for name in ("id", "job_id", "origin", "attempts", "bytes"))
-        rows.add_row(*map(cell, cells), age(entry.get("created_at")), cell(_failure(entry.get("error"))))
-    screen().print(rows)
-
-
 def age(created_at: object) -> str:
-    """How long ago an RFC 3339 time was, in its largest unit; empty for anything else."""
+    """How long ago an RFC 3339 time was, in its largest unit. Empty for anything else."""
     try:
         created = datetime.fromisoformat(str(created_at))
         aware = created if created.tzinfo else created.replace(tzinfo=UTC)
@@ -81,17 +71,6 @@ def age(created_at: object) -> str:
         return ""
     name, size = next(((name, size) for name, size in _UNITS if seconds >= size), ("s", 1))
     return f"{seconds // size} {name}"
-
-
-def print_kept_results(tasks: Iterable[Mapping[str, object]]) -> None:
-    """A row for each task whose result is kept."""
-    rows = table("task", "pipeline", "status", "age", "ms", "regions", "hits", "error")
-    for task in tasks:
-        status = _text(task, "status")
-        numbers = ("processing_time_ms", "regions_detected", "cache_hits", "error_type")
-        names = (cell(_text(task, "task_id")), cell(_text(task, "pipeline")), cell(status, _STATUSES.get(status, "")))
-        rows.add_row(*names, age(task.get("submitted_at")), *(cell(_text(task, name)) for name in numbers))
-    screen().print(rows)
 
 
 def print_facts(facts: Iterable[tuple[str, object]]) -> None:
@@ -105,22 +84,22 @@ def print_facts(facts: Iterable[tuple[str, object]]) -> None:
 
 def state_text(job: JobObject) -> Text:
     """A job's state in its colour."""
-    state = _text(job, "state")
+    state = text_of(job, "state")
     return cell(state, _STYLES.get(state, ""))
 
 
 def reason(job: JobObject) -> Text:
-    """Why a job failed, is tried again, or is not gone yet."""
-    return cell(_failure(job.get("last_error" if job.get("state") in {"queued", "deleting"} else "error")))
+    """Why a job failed, is tried again, or is not deleted yet."""
+    return cell(failure_text(job.get("last_error" if job.get("state") in {"queued", "deleting"} else "error")))
 
 
 def _facts(job: JobObject) -> Iterable[tuple[str, str]]:
     names = ("id", "state", "pipeline", "user_id", "request_id", "source", "trace_id", "priority", "attempts")
     for name in (*names, "created_at", "started_at", "finished_at"):
-        yield name, _text(job, name)
+        yield name, text_of(job, name)
     for name in ("error", "last_error"):
         if job.get(name):
-            yield name, _failure(job[name])
+            yield name, failure_text(job[name])
     if timings := job.get("timings_ms"):
         yield "timings_ms", json.dumps(timings)
 
@@ -132,7 +111,7 @@ def _print_callbacks(console: Console, job: JobObject) -> None:
     rows = table("callback", "to", "state", "tries", "why")
     for callback in filter(_is_object, callbacks):
         names = ("kind", "destination", "state", "attempts", "last_error")
-        rows.add_row(*(cell(_text(callback, name)) for name in names))
+        rows.add_row(*(cell(text_of(callback, name)) for name in names))
     console.print(rows)
 
 
@@ -144,17 +123,19 @@ def _is_object(value: object) -> bool:
     return isinstance(value, Mapping)
 
 
-def _text(of: Mapping[str, object], name: str) -> str:
+def text_of(of: Mapping[str, object], name: str) -> str:
+    """A member as text. Empty if it is missing or null."""
     value = of.get(name)
     return "" if value is None else str(value)
 
 
-def _failure(failure: object) -> str:
+def failure_text(failure: object) -> str:
+    """Code and detail of a failure. Empty if it is none."""
     return f"{failure.get('code')}: {failure.get('detail')}" if isinstance(failure, Mapping) else ""
 
 
 def _unsigned(url: object) -> str:
-    """A link without its signature, which would let whoever sees the terminal fetch the mask; `--json` has it whole."""
+    """A link without its signature, with which anyone who sees the terminal could fetch the mask. See `--json`."""
     address, mark, _ = str(url).partition("?")
     return f"{address}?…" if mark else address
 
@@ -260,20 +241,20 @@ def job_path(job_id: object, below: str = "") -> str:
 
 
 def segment(name: object) -> str:
-    """A name as one part of an address; dots alone would lead elsewhere, so they are escaped."""
+    """A name as one part of an address. A part of dots alone would lead elsewhere, so its dots are escaped."""
     text = str(name)
     return quote(text, safe="") if text.strip(".") else text.replace(".", "%2E")
 
 
 def job_of(answer: httpx.Response) -> JobObject:
-    """The job that a good answer holds. Raises RefusedError."""
+    """The job in a successful answer. Raises RefusedError."""
     return cast("JobObject", content_of(answer, JOB))
 
 
 async def states(client: httpx.AsyncClient, job_id: object) -> AsyncIterator[JobObject]:
-    """A job's states until its outcome; a stream that breaks is opened again, for up to a minute without an answer.
+    """A job's states until its outcome. A broken stream is opened again, for up to a minute without an answer.
 
-    Raises RefusedError, where the job is not there or was deleted, and httpx.TransportError.
+    Raises RefusedError if the job does not exist or was deleted, and httpx.TransportError.
     """
     breaks = 0
     while True:

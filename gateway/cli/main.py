@@ -1,4 +1,4 @@
-"""The console script `maskwright`: all commands, each imported only when it is used; and the settings of a command."""
+"""The console script `maskwright`: all commands, each imported only when it is used; and a command's settings."""
 
 import importlib
 from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def shell_settings() -> Settings:
-    """This shell's variables, then what the running stack was started with; conflicts are written to standard error.
+    """The settings from this shell's variables, then from the running stack. Conflicts are written to standard error.
 
     Raises SettingsError.
     """
@@ -67,7 +67,7 @@ def exit_on_bad_settings() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class LazyCommand:
-    """A command, or a typer application of several, at `module:attribute`."""
+    """A command, or a typer application with several, at `module:attribute`."""
 
     name: str
     target: str
@@ -88,13 +88,13 @@ COMMANDS = (
     LazyCommand("run", "gateway.cli.run:app", "Send photos to a pipeline and save its artifacts."),
     LazyCommand("submit", "gateway.cli.submit:submit", "Queue photos as jobs, and wait for their masks."),
     LazyCommand("jobs", "gateway.cli.jobs:app", "List, show, watch, cancel and delete jobs."),
-    LazyCommand("poison", "gateway.cli.operate:poison", "Look at what was given up; try again, or forget it."),
-    LazyCommand("cache", "gateway.cli.operate:cache", "Look at the results that are kept; make room."),
-    LazyCommand("keys", "gateway.cli.database:keys", "Make, list and revoke API keys."),
-    LazyCommand("audit", "gateway.cli.database:audit", "Show who did what to which job."),
+    LazyCommand("poison", "gateway.cli.poison_and_cache:poison", "Look at what was given up; try again, or forget it."),
+    LazyCommand("cache", "gateway.cli.poison_and_cache:cache", "Look at the results that are kept; make room."),
+    LazyCommand("keys", "gateway.cli.keys_and_database:keys", "Make, list and revoke API keys."),
+    LazyCommand("audit", "gateway.cli.keys_and_database:audit", "Show who did what to which job."),
     LazyCommand("serve", "gateway.cli.main:serve", "Run the gateway alone, in the foreground."),
     LazyCommand("worker", "gateway.cli.main:worker", "Work on jobs, in the foreground."),
-    LazyCommand("migrate", "gateway.cli.database:migrate", "Bring the database to this version's tables."),
+    LazyCommand("migrate", "gateway.cli.keys_and_database:migrate", "Bring the database to this version's tables."),
     LazyCommand("up", "deploy.embedded.commands:up", "Start the whole stack on this machine."),
     LazyCommand("down", "deploy.embedded.commands:down", "Stop what `up` started."),
     LazyCommand("status", "deploy.embedded.commands:status", "Show what runs."),

@@ -1,4 +1,4 @@
-"""Options that several commands share, and those that are made of a pipeline's parameters."""
+"""Options that several commands share, and those made from a pipeline's parameters."""
 
 from collections.abc import Iterator, Mapping
 from inspect import Parameter
@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from gateway.cli.files import read_bounded
-from gateway.cli.photos import COPY
+from gateway.cli.photo_paths import COPY
+from gateway.cli.safe_files import read_bounded
 from gateway.intake.submissions import text_or_base64
 from gateway.pipelines.registry import Pipeline
 from gateway.text import shown
@@ -20,7 +20,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the gateway's JSON ins
 
 
 def pipeline_options(pipeline: Pipeline) -> Iterator[Parameter]:
-    """An option for each parameter: a flag, a file for an input beside the photo, text for all others."""
+    """An option for each parameter: a flag, a file for an input beside the photo, or text."""
     schemas = pipeline.parameters.model_json_schema()["properties"]
     for name, field in pipeline.parameters.model_fields.items():
         text = escape(f"{field.description} {_values(schemas[name])}".rstrip())
@@ -34,7 +34,7 @@ def pipeline_options(pipeline: Pipeline) -> Iterator[Parameter]:
 
 
 def makes_copies(pipeline: Pipeline) -> bool:
-    """Whether the photo itself is among its artifacts, changed."""
+    """Whether a changed copy of the photo is among its artifacts."""
     return any(name.startswith(f"{COPY}.") for name in pipeline.artifacts)
 
 
@@ -54,9 +54,9 @@ def given(**options: str) -> Mapping[str, str]:
 
 
 def file_text(option: str, path: Path) -> str:
-    """A file's text, or its bytes in base64 where they are not text; also of a pipe that is named.
+    """A file's text, or its bytes in base64 if they are not text. It may be a pipe.
 
-    Raises typer.BadParameter, which names the option, for what cannot be read.
+    Raises typer.BadParameter, with the option's name, if it cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -74,7 +74,7 @@ def _field_text(name: str, value: object) -> str:
 
 
 def _values(schema: Mapping[str, object]) -> str:
-    """The values that a parameter takes, where they can be listed, and its default."""
+    """The values that a parameter accepts, if they can be listed, and its default."""
     match schema:
         case {"anyOf": [dict() as first, *_]}:
             kind = first

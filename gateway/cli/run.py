@@ -11,16 +11,16 @@ import typer
 
 from gateway.cli.client import Gateway, GatewayAwayError, PlainHttp, Url, base_url, complain_of_no_gateway
 from gateway.cli.options import InFlight, Recursive, form_fields, makes_copies, option_name, pipeline_options
-from gateway.cli.photos import PHOTO_SUFFIXES, VIDEO_SUFFIXES, Layout, NamedPhoto, PhotoFile, plan
+from gateway.cli.photo_finder import Finder, find_or_exit, safe_or_exit
+from gateway.cli.photo_paths import PHOTO_SUFFIXES, VIDEO_SUFFIXES, Layout, NamedPhoto, PhotoFile, plan
 from gateway.cli.sender import Outcome, Sender, VideoOptions, print_summary, progress, video_progress
-from gateway.cli.sources import Finder, find_or_exit, safe_or_exit
 from gateway.pipelines.registry import Pipeline, build_registry
 from gateway.settings import Settings
 from gateway.terminal import complain
 
 
 class AudioTrack(StrEnum):
-    """What becomes of a video's sound."""
+    """What to do with a video's sound."""
 
     DROP = "drop"
     KEEP = "keep"
@@ -34,9 +34,9 @@ Audio = Annotated[AudioTrack, typer.Option(help="Of videos: keep or drop their s
 MaxFrames = Annotated[int, typer.Option(min=1, help="Videos of more frames are refused.")]
 MaxSeconds = Annotated[float, typer.Option(min=0, help="Videos that last longer are refused.")]
 _OF_COPIES = frozenset({"layout", "audio", "max_frames", "max_seconds"})
-"""Options of pipelines that make copies."""
+"""Options of pipelines that make copies of photos."""
 _OF_ONE_PHOTO = frozenset({"objects"})
-"""Parameters without an option: their values fit no other photo, and no frame of a video."""
+"""Parameters without an option, because their values fit only one photo, or only one frame of a video."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Send photos to a pipeline and save its artifacts.")
 
@@ -47,7 +47,7 @@ def pipelines() -> None:
 
 
 def _command(pipeline: Pipeline) -> Callable[..., None]:
-    """The command of a pipeline; one that makes copies takes videos too."""
+    """The command of a pipeline. If the pipeline makes copies of photos, it also accepts videos."""
     copies = makes_copies(pipeline)
     suffixes = PHOTO_SUFFIXES | VIDEO_SUFFIXES if copies else PHOTO_SUFFIXES
     names = "Photos, videos, folders of them, or patterns." if copies else "Photos, folders of photos, or patterns."

@@ -1,4 +1,4 @@
-"""Sends photos to a gateway, several at a time, saves what comes back, and shows how far it is."""
+"""Send photos to a gateway, several at a time; save the artifacts; show the progress."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -8,29 +8,24 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import httpx
-from pydantic import Base64Bytes, BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
-from gateway.cli.client import RefusedError, content_of, expect_gateway, open_client, send_until_not_busy
-from gateway.cli.photos import Layout, PhotoFile
+from gateway.cli.client import Artifact, RefusedError, content_of, expect_gateway, open_client, run_pipeline
+from gateway.cli.photo_paths import Layout, PhotoFile
 from gateway.terminal import Screen, cell, screen, table
 from gateway.text import shown
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_TRIES = 5
 FAILURES = (RefusedError, OSError, httpx.HTTPError)
-"""What may go wrong with one photo, while others go on; see `failure_of`."""
-
-
-class _Artifact(BaseModel):
-    base64: Base64Bytes
+"""Errors that end one photo but not the others; see `failure_of`."""
 
 
 class _Answer(BaseModel):
     status: Literal["completed"]
-    artifacts: Mapping[str, _Artifact]
+    artifacts: Mapping[str, Artifact]
 
 
 _ANSWER = TypeAdapter(_Answer)
@@ -38,7 +33,7 @@ _ANSWER = TypeAdapter(_Answer)
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """Which videos are taken, and whether their copies have sound."""
+    """Which videos are accepted, and whether their copies have sound."""
 
     max_frames: int
     max_seconds: float
@@ -47,7 +42,7 @@ class VideoOptions:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one photo: the files written, or code and detail of the failure."""
+    """The outcome of one photo: the written files, or code and detail of the failure."""
 
     photo: PhotoFile
     files: tuple[Path, ...] = ()
@@ -66,26 +61,17 @@ class Sender:
     async def send_all(
         self, photos: Sequence[PhotoFile], in_flight: int, done: Callable[[Outcome], None]
     ) -> list[Outcome]:
-        """Outcomes in the photos' order; `done` is called with each as it comes. Raises GatewayAwayError at first."""
+        """The outcomes in the photos' order. `done` is called with each at once. Raises GatewayAwayError before all."""
         async with open_client(self.url) as client:
             await expect_gateway(client)
             return await for_each(photos, in_flight, lambda photo: self._send(client, photo), done)
 
     async def _send(self, client: httpx.AsyncClient, photo: PhotoFile) -> Outcome:
         try:
-            image = photo.photo.read()
-            return _save(photo, await send_until_not_busy(lambda: self._post(client, image), _TRIES))
+            return _save(photo, await run_pipeline(client, self.pipeline, photo.photo.read(), self.parameters))
         except FAILURES as error:
             code, detail = failure_of(error)
             return Outcome(photo, code=code, detail=detail)
-
-    async def _post(self, client: httpx.AsyncClient, image: bytes) -> httpx.Response:
-        return await client.post(
-            f"/v1/run/{self.pipeline}",
-            files={"image": ("photo", image)},
-            data=self.parameters,
-            headers={"Accept": "application/json"},
-        )
 
 
 async def for_each(
@@ -94,7 +80,7 @@ async def for_each(
     work: Callable[[Item], Awaitable[Result]],
     done: Callable[[Result], None],
 ) -> list[Result]:
-    """The results in the items' order; `done` is called with each as it comes."""
+    """The results in the items' order. `done` is called with each at once."""
     limit = asyncio.Semaphore(in_flight)
 
     async def one(item: Item) -> Result:
@@ -123,12 +109,12 @@ def _save(photo: PhotoFile, answer: httpx.Response) -> Outcome:
 
 
 def told_column() -> TextColumn:
-    """What a bar is told, by `bar.update(bar.task, told=…)`."""
+    """A column for the text that is given by `bar.update(bar.task, told=…)`."""
     return TextColumn("{task.fields[told]}", markup=False)
 
 
 class Bar(Progress):
-    """A bar on standard error: how much of `total` is done; and, in the columns given, the time and what is told."""
+    """A progress bar on standard error, with further columns."""
 
     def __init__(self, name: str, total: int | None, *columns: ProgressColumn) -> None:
         described = TextColumn("{task.description}", markup=False)
@@ -136,7 +122,7 @@ class Bar(Progress):
         self.task = self.add_task(name, total=total, told="")
 
     def count(self, name: object, code: str | None, detail: str) -> None:
-        """Count a photo, and say at once what went wrong with it, if anything."""
+        """Count a photo, and print its failure at once, if there is one."""
         if code:
             self.console.print(shown(f"{name}: {code}: {detail}"), soft_wrap=True, style="red")
         self.advance(self.task)
@@ -144,16 +130,16 @@ class Bar(Progress):
 
 @contextmanager
 def progress(total: int) -> Iterator[Callable[[Outcome], None]]:
-    """A bar on standard error; the function it gives advances it and reports a failed photo at once."""
+    """A bar of photos. The function that it gives counts an outcome, and prints a failure at once."""
     with Bar("photos", total, TimeRemainingColumn()) as bar:
         yield lambda outcome: bar.count(outcome.photo.source, outcome.code, outcome.detail)
 
 
 @contextmanager
 def video_progress(name: str) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on standard error for a video's frames: done of known, frames a second, and the time that is left.
+    """A bar of a video's frames: how many are done, frames a second, and the remaining time.
 
-    What it gives is told the stage, how many frames of it are done, and of how many.
+    The function that it gives takes the stage, how many frames are done, and of how many.
     """
     label = shown(name)
     with Bar(label, None, told_column(), TimeRemainingColumn()) as bar:
@@ -170,7 +156,7 @@ def video_progress(name: str) -> Iterator[Callable[[str, int, int], None]]:
 
 
 def print_summary(outcomes: Sequence[Outcome]) -> None:
-    """A row for each photo and the totals, on standard output."""
+    """Print a row for each photo, and the totals."""
     failed = sum(outcome.code is not None for outcome in outcomes)
     caption = f"{len(outcomes) - failed} of {len(outcomes)} photos done" + (f", {failed} failed" if failed else "")
     rows = table("photo", "result", "where", caption=caption)
@@ -182,5 +168,5 @@ def print_summary(outcomes: Sequence[Outcome]) -> None:
 
 
 def _where(outcome: Outcome) -> Path:
-    """The folder of a photo's artifacts; in a mirror the copy, which comes first."""
+    """The folder of a photo's artifacts. In a mirror, its copy, which is the first file."""
     return outcome.photo.target if outcome.photo.layout is Layout.FOLDERS else outcome.files[0]

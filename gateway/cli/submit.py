@@ -1,4 +1,4 @@
-"""`maskwright submit PHOTO|URL…`: makes jobs of photos, several at a time, and waits for their outcomes."""
+"""`maskwright submit PHOTO|URL…`: queues photos as jobs, several at a time, and waits for their outcomes."""
 
 import inspect
 from collections import Counter
@@ -14,16 +14,16 @@ from rich.progress import TimeElapsedColumn
 from gateway.cli.client import Gateway, PlainHttp, Url, accepted, send_until_not_busy, with_client
 from gateway.cli.jobs import FINISHED, JobObject, job_of, job_path, segment, state_text, states
 from gateway.cli.options import InFlight, Json, Recursive, file_text, form_fields, given, makes_copies, pipeline_options
-from gateway.cli.photos import Layout
+from gateway.cli.photo_finder import Finder, Source, complain_of_skipped, find_sources, safe_or_exit
+from gateway.cli.photo_paths import Layout
 from gateway.cli.sender import FAILURES, Bar, failure_of, for_each, told_column
-from gateway.cli.sources import Finder, Source, complain_of_skipped, find_sources, safe_or_exit
 from gateway.pipelines.registry import known_pipelines
 from gateway.terminal import cell, complain, print_json, screen, table
 from gateway.text import shown
 
 _OF_COPIES = frozenset(name for name, entry in known_pipelines().items() if makes_copies(entry))
 _TRIES = 100
-"""A full queue empties: a folder may well hold more photos than fit into it."""
+"""A folder may hold more photos than the queue. A full queue empties with time."""
 
 Fields = Annotated[
     list[str] | None,
@@ -95,7 +95,7 @@ def _field(pair: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Submitted:
-    """What became of one photo: its job as last seen; the code and detail of what went wrong."""
+    """The outcome of one photo: the last known state of its job, or code and detail of the failure."""
 
     source: Source
     job: JobObject | None = None
@@ -105,18 +105,18 @@ class Submitted:
 
 @dataclass(frozen=True)
 class Submitter:
-    """One client, and the same fields for every photo; `seen` is called with every state of every job."""
+    """Submits photos with the same fields. `seen` is called with every state of every job."""
 
     client: httpx.AsyncClient
     fields: Mapping[str, str]
     seen: Callable[[Source, JobObject], None]
 
     async def submit(self, source: Source) -> Submitted:
-        """Make a job of a photo."""
+        """Queue a photo."""
         return await _caught(source, self._submit(source))
 
     async def complete(self, source: Source) -> Submitted:
-        """Make a job of a photo, wait for its outcome, save its artifacts."""
+        """Queue a photo, wait for the outcome of its job, and save its artifacts."""
         return await _caught(source, self._complete(source))
 
     async def _submit(self, source: Source) -> JobObject:
@@ -168,25 +168,25 @@ def _artifacts(job: JobObject) -> Iterable[str]:
 
 
 class JobsBar(Bar):
-    """How many photos are done, and the states of the jobs under way."""
+    """A bar with the number of finished photos, and the states of the running jobs."""
 
     def __init__(self, total: int) -> None:
         super().__init__("photos", total, TimeElapsedColumn(), told_column())
         self._states: dict[Source, str] = {}
 
     def show_state(self, source: Source, job: JobObject) -> None:
-        """Show a job's state among the others'."""
+        """Show a job's new state."""
         self._states[source] = shown(job["state"])
         counts = Counter(state for state in self._states.values() if state not in FINISHED)
         self.update(self.task, told=", ".join(f"{count} {state}" for state, count in counts.items()))
 
     def done(self, submitted: Submitted) -> None:
-        """Count a photo, and say at once what went wrong with it."""
+        """Count a photo, and print its failure at once."""
         self.count(submitted.source.name, submitted.code, submitted.detail)
 
 
 def print_submitted(submitted: Sequence[Submitted]) -> None:
-    """A row for each photo and the totals, on standard output."""
+    """Print a row for each photo, and the totals."""
     failed = sum(one.code is not None for one in submitted)
     caption = f"{len(submitted) - failed} of {len(submitted)} photos" + (f", {failed} failed" if failed else "")
     rows = table("photo", "job", "result", "where", caption=caption)
@@ -198,5 +198,5 @@ def print_submitted(submitted: Sequence[Submitted]) -> None:
 
 
 def print_submitted_json(submitted: Sequence[Submitted]) -> None:
-    """The jobs as the gateway has them, and what went wrong where there is none."""
+    """Print the jobs as in the gateway's JSON, or the failure of a photo without a job."""
     print_json([one.job or {"error": {"code": one.code, "detail": one.detail}} for one in submitted])

@@ -1,4 +1,4 @@
-"""Reading videos: from their own file alone, within bounds, frame by frame, each frame with its own time."""
+"""Read videos frame by frame, each frame with its time, within limits; no file but the video itself is opened."""
 
 import heapq
 import os
@@ -17,11 +17,11 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from gateway.cli.files import NotRegularError
-from gateway.cli.photos import NamedPhoto
+from gateway.cli.photo_paths import NamedPhoto
+from gateway.cli.safe_files import NotRegularError
 
 MAX_PIXELS = 100_000_000
-"""Of one frame: 16384×6144 has as many."""
+"""The most pixels of a frame: 16384×6144 has as many."""
 _MICROSECOND = Fraction(1, 1_000_000)
 _ATOMS = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"})
 """Files of MOV, MP4 and their relatives begin with one of these."""
@@ -30,14 +30,14 @@ PICTURES = frozenset(
     | {"prores", "dnxhd", "cfhd", "png", "qtrle", "rawvideo", "v210", "ffv1", "ffvhuff", "huffyuv", "utvideo"}
     | {"msmpeg4", "msmpeg4v2", "wmv1", "wmv2", "cinepak", "svq1", "dvvideo"}
 )
-"""Codecs of pictures that are decoded, by the names of FFmpeg's decoders: what cameras, phones and editors write."""
+"""Video codecs that are decoded, by the names of FFmpeg's decoders: those that cameras, phones and editors use."""
 SOUNDS = frozenset(
     {"aac", "mp3float", "mp2", "ac3", "eac3", "opus", "vorbis", "flac", "alac"}
     | {"amrnb", "wmav1", "wmav2", "adpcm_ima_qt", "adpcm_ima_wav", "adpcm_ms", "pcm_alaw"}
     | {"pcm_mulaw", "pcm_u8", "pcm_s8", "pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be"}
     | {f"pcm_s{bits}{order}" for bits in (16, 24, 32) for order in ("le", "be")}
 )
-"""Codecs of sound that are decoded; hundreds of others, many of them old and little tested, are not."""
+"""Audio codecs that are decoded. Hundreds of others, many of them old and little tested, are refused."""
 _CLOSED = {
     "protocol_whitelist": "none",
     "codec_whitelist": ",".join(sorted(PICTURES | SOUNDS)),
@@ -47,7 +47,7 @@ _CLOSED = {
 _SHORT_S = 2.0
 """Seconds that sound may be longer than the pictures before that is reported."""
 _SEGMENT, _EBML_HEAD = b"\x18\x53\x80\x67", 4096
-"""The element of a Matroska file that holds the video, and how many bytes from the file's begin it starts at most."""
+"""The element of a Matroska file that holds the video, and within how many bytes of the file's beginning it starts."""
 _BEGINNING = 376
 """Bytes that show the format of a file: two packets of a transport stream."""
 _OTHERS = {
@@ -65,12 +65,12 @@ _OTHERS = {
     "WAV": rb"RIFF....WAVE",
     "a photo": rb"\xff\xd8\xff|\x89PNG|GIF8|BM|II\*\x00|MM\x00\*|RIFF....WEBP",
 }
-"""Formats that are not taken, by the first bytes of their files, for the error message."""
+"""Refused formats, by the first bytes of their files, for the error message."""
 _TAKEN = "MP4, MOV, Matroska, WebM and AVI are taken"
 
 
 class VideoError(Exception):
-    """A video that is not taken, or cannot be read or written; the code is stable."""
+    """A video that is refused, or cannot be read or written. The code is stable."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -80,7 +80,7 @@ class VideoError(Exception):
 
 @dataclass(frozen=True)
 class Bounds:
-    """The most frames and the most seconds of a video that is taken."""
+    """The most frames and the most seconds of a video."""
 
     frames: int
     seconds: float
@@ -103,7 +103,7 @@ class Damage:
     missing_s: float = 0
 
     def __str__(self) -> str:
-        """A sentence about the damage; empty where there is none."""
+        """A sentence about the damage. Empty if there is none."""
         places = f"it is damaged in {self.packets} place{'s' * (self.packets > 1)}" if self.packets else ""
         end = "its end is missing" if self.ends_early else ""
         short = f"its pictures end {self.missing_s:.0f} s before it does" if self.missing_s > _SHORT_S else ""
@@ -143,7 +143,7 @@ def pictures_of(container: InputContainer) -> VideoStream:
 
 
 def require(context: CodecContext | None, taken: Collection[str], what: str) -> None:
-    """Raise VideoError `video_unsupported` where the codec is not one of those taken; `what` begins the message."""
+    """Raise VideoError `video_unsupported` unless the codec is one of those `taken`. `what` begins the message."""
     if context is None or context.name not in taken:
         kind = context.name if context else "something unknown"
         raise VideoError("video_unsupported", f"{what} coded as {kind}, which is not decoded here; {_TAKEN}")
@@ -151,9 +151,9 @@ def require(context: CodecContext | None, taken: Collection[str], what: str) -> 
 
 @dataclass(frozen=True)
 class Video:
-    """A video that is taken: how many frames it has, some of them maybe unreadable, and when it starts.
+    """An accepted video: how many frames it has, perhaps with unreadable ones, and when it starts.
 
-    Players start with the first picture or sound, whichever comes first, at `start` seconds.
+    Players start at `start` seconds, with the first frame or the first sound, whichever is earlier.
     """
 
     source: NamedPhoto
@@ -163,7 +163,7 @@ class Video:
 
 
 def survey(source: NamedPhoto, bounds: Bounds) -> Video:
-    """Count the frames; nothing is decoded. Raises VideoError and OSError."""
+    """Count the frames, without decoding. Raises VideoError and OSError."""
     with open_video(source) as container:
         stream = pictures_of(container)
         bounds.check(stream.frames, float((container.duration or 0) * _MICROSECOND))
@@ -180,10 +180,10 @@ def survey(source: NamedPhoto, bounds: Bounds) -> Video:
 
 
 def read_frames(video: Video, container: InputContainer, stream: VideoStream, damage: Damage) -> Iterator[VideoFrame]:
-    """Frames in the order they are shown, each later than the one before; the first time is 0 or later.
+    """The frames in the order in which they are shown, each later than the one before. The first time is 0 or later.
 
-    `pts` and `time_base` are the time. Damaged frames are counted in `damage` and left out, as are those out of order.
-    Raises VideoError.
+    `pts` and `time_base` are the time. Damaged frames are counted in `damage` and left out. Frames out of order are
+    left out too. Raises VideoError.
     """
     stream.thread_type = "SLICE"  # threads for frames would decode damaged ones differently in each pass
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
@@ -238,7 +238,7 @@ def _packets(container: InputContainer, stream: VideoStream, damage: Damage) -> 
 
 
 def is_cut(source: NamedPhoto, container: InputContainer, stream: VideoStream) -> bool:
-    """Whether the file ends before what the index of a MOV or MP4, or the head of a Matroska file, says.
+    """Whether the file is shorter than the index of a MOV or MP4, or the head of a Matroska file, says.
 
     Raises OSError.
     """

@@ -1,4 +1,4 @@
-"""Writing copies of videos: H.264 in MP4, each frame at its own time, with the sound of the source."""
+"""Write copies of videos: H.264 in MP4, each frame at its own time, with the sound of the source."""
 
 import contextlib
 import math
@@ -16,21 +16,21 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from gateway.cli.files import Draft, Results
-from gateway.cli.frames import Picture
+from gateway.cli.safe_files import Draft, Results
+from gateway.cli.video_frames import Picture
 from gateway.cli.video_reader import SOUNDS, Video, VideoError, open_video, require
 
 _COPIED = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "opus", "flac", "alac"})
-"""Codecs of sound that players expect in MP4, by the names of their decoders; others become AAC."""
+"""Audio codecs that players expect in MP4, by the names of their decoders. Others become AAC."""
 _H264 = {"crf": "18", "preset": "medium", "profile": "high", "bf": "0"}
-"""Without B frames, which are stored out of order: with uneven times many programs then show a wrong length."""
+"""Without B frames, which are stored out of order: with uneven times, many programs would show a wrong length."""
 
 
 class Copy:
-    """An MP4 file that is written picture by picture; it is removed again, with its new folders, unless it is finished.
+    """An MP4 file that is written frame by frame. Unless it is finished, it is removed, with its new folders.
 
-    `rate`: frames a second on average. The sound is taken from the video `sound`, if there is one. Nothing is written
-    before the first picture. The methods raise VideoError, FFmpegError and OSError.
+    `rate` is the average frames a second. The sound is that of the video `sound`, if there is one. Nothing is written
+    before the first frame. The methods raise VideoError, FFmpegError and OSError.
     """
 
     def __init__(self, results: Results, target: Path, rate: Fraction, sound: Video | None) -> None:
@@ -40,7 +40,7 @@ class Copy:
         self._begun: tuple[Draft, _File] | None = None
 
     def write(self, picture: Picture, duration: int) -> None:
-        """Add a picture, its duration in its `time_base`, and the sound up to it."""
+        """Add a frame, with its duration in its `time_base`, and the sound up to it."""
         self._begun = self._begun or self._begin(picture)
         self._begun[1].write(picture, duration)
 
@@ -70,7 +70,7 @@ class Copy:
 
 
 class _File:
-    """A container that is being written: pictures, and sound, each step of which writes a packet and gives its time."""
+    """An MP4 that is being written: its frames, and its sound: each step writes a packet and gives its time."""
 
     def __init__(self, container: OutputContainer, pictures: VideoStream, sounds: Iterator[float]) -> None:
         self._container, self._pictures, self._sounds = container, pictures, sounds
@@ -110,7 +110,7 @@ def _h264(container: OutputContainer, first: Picture, rate: Fraction) -> VideoSt
 
 
 def _sounds(container: OutputContainer, source: InputContainer, video: Video) -> Iterator[float]:
-    """Add the source's tracks of sound; each step writes a packet and gives its time in seconds."""
+    """Add the source's audio tracks. Each step writes a packet and gives its time in seconds."""
     tracks = {one.index: _Track(container, one, video.start) for one in source.streams.audio if one.codec_context}
     return _written(source, tracks, video)
 
@@ -130,7 +130,7 @@ def _readable(packets: "Iterator[Packet[Stream]]") -> "Iterator[Packet[Stream]]"
 
 
 class _Track:
-    """A track of sound, copied where MP4 takes its codec, else coded again."""
+    """An audio track, copied if players expect its codec in MP4, else encoded as AAC."""
 
     def __init__(self, container: OutputContainer, source: AudioStream, start: Fraction) -> None:
         self.source = source
@@ -148,7 +148,7 @@ class _Track:
         return self._container.add_stream("aac", rate=_aac_rate(context), layout=layout)
 
     def write(self, packet: "Packet[Stream]") -> float:
-        """Write a packet of the source, and give its time in seconds."""
+        """Write a packet of the source, and return its time in seconds."""
         shift = round(self._start / packet.time_base)
         decoded = packet.pts if packet.dts is None else packet.dts
         time = float(((decoded or 0) - shift) * packet.time_base)
@@ -159,7 +159,7 @@ class _Track:
         return time
 
     def _copy(self, packet: "Packet[Stream]", decoded: int, shown: int) -> None:
-        """MP4 takes no two packets with one time, which some recorders write: the second gets the next tick."""
+        """Some recorders write two packets with one time, which MP4 refuses: the second gets the next tick."""
         packet.dts = decoded if self._last is None else max(decoded, self._last + 1)
         packet.pts = max(shown, packet.dts)
         self._last = packet.dts

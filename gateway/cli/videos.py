@@ -1,4 +1,4 @@
-"""Hiding in videos, frame by frame: what is found in one frame is hidden in those beside it too."""
+"""Hide objects in videos, frame by frame: what is found in one frame is hidden in neighbouring frames too."""
 
 import asyncio
 import json
@@ -18,12 +18,12 @@ import httpx
 import numpy as np
 from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
-from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from gateway.cli.client import UNEXPECTED, content_of, open_client, send_until_not_busy
-from gateway.cli.frames import FrameConverter, Picture, Region
-from gateway.cli.photos import PhotoFile
+from gateway.cli.client import UNEXPECTED, Artifact, content_of, open_client, run_pipeline
+from gateway.cli.photo_paths import PhotoFile
 from gateway.cli.sender import FAILURES, Outcome, Sender, VideoOptions, failure_of
+from gateway.cli.video_frames import FrameConverter, Picture, Region
 from gateway.cli.video_reader import (
     Bounds,
     Damage,
@@ -43,7 +43,6 @@ from vision.photo_stripping import PNG_SIGNATURE
 from vision.tracking import HoldTimes, Sighting, completed
 
 HOLD_TIMES = HoldTimes(gap=1.0, hold=0.4)
-_TRIES = 5
 _COPY = "blurred.mp4"
 _FINDING = {
     "hide": "classes",
@@ -56,17 +55,17 @@ _FINDING = {
 _OF_PHOTOS = frozenset({"format", "quality", "metadata", "include"})
 _FRAME = {"hide": "none", "format": "png", "metadata": "none"}
 _LARGEST_BMP = 24 * 2**20
-"""Bytes; gateways take bodies of 32 MiB, and a PNG of a larger frame may still fit."""
+"""Bytes. Gateways accept bodies of 32 MiB, so larger frames are sent as PNG."""
 
 _MOST_OBJECTS = 10_000
-"""In a frame: each is compared with those of the frames beside it."""
+"""The most objects in a frame, because each is compared with those of the neighbouring frames."""
 _LONE_RATE, _FINEST_RATE = 25, 100_000
-"""Frames a second of a video with one frame; the largest denominator of a rate."""
+"""The frame rate of a video with a single frame, and the largest denominator of a rate."""
 
 T = TypeVar("T")
 Stage = Literal["finding", "hiding"]
 OnProgress = Callable[[Stage, int, int], None]
-"""Called with how many frames are done, and of how many."""
+"""Called with the stage, how many frames are done, and of how many."""
 
 
 class _Object(BaseModel):
@@ -84,13 +83,9 @@ class _Hidden(BaseModel):
     region: Region
 
 
-class _Artifact(BaseModel):
-    base64: Base64Bytes
-
-
 class _Answer(BaseModel):
     detections: Annotated[tuple[_Hidden, ...], Field(max_length=_MOST_OBJECTS)]
-    artifacts: Annotated[Mapping[str, _Artifact], Field(min_length=1, max_length=1)]
+    artifacts: Annotated[Mapping[str, Artifact], Field(min_length=1, max_length=1)]
 
 
 _FOUND, _ANSWER = TypeAdapter(_Found), TypeAdapter(_Answer)
@@ -98,7 +93,7 @@ _FOUND, _ANSWER = TypeAdapter(_Found), TypeAdapter(_Answer)
 
 @dataclass(frozen=True)
 class _Findings:
-    """What the first pass finds in a frame; `pts` and `duration` count in units of `base` seconds."""
+    """What the first pass finds in a frame. `pts` and `duration` count units of `base` seconds."""
 
     pts: int
     duration: int
@@ -108,14 +103,14 @@ class _Findings:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What the second pass does with a frame: how long it is shown, and what is hidden in it."""
+    """The second pass over a frame: how long it is shown, and what is hidden in it."""
 
     duration: int
     hidden: Sequence[Sighting]
 
 
 class _CodecThread:
-    """The one thread that decodes, converts and encodes, beside the event loop's."""
+    """The one thread that decodes, converts and encodes, so that the event loop never waits for it."""
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self._pool = pool
@@ -125,7 +120,7 @@ class _CodecThread:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
 
     async def each(self, items: Generator[T, None, None]) -> AsyncGenerator[T, None]:
-        """The items, made one by one in the thread; their generator is closed there too."""
+        """The items of a generator that runs, and is closed, in the thread."""
         try:
             while (item := await self.do(next, items, None)) is not None:
                 yield item
@@ -133,11 +128,11 @@ class _CodecThread:
             self._pool.submit(items.close)
 
     async def close(self, copy: Copy) -> None:
-        """Abandon a copy, after whatever is being done with it."""
+        """Abandon a copy, after everything that the thread still does with it."""
         self._pool.submit(copy.abandon).result()
 
     async def image(self, picture: Picture, aspect: Fraction) -> bytes:
-        """A lossless photo of it whose pixels are square, where `aspect` is its own; as coded, where it is 1."""
+        """The frame as a lossless photo, stretched by `aspect`: its own makes the pixels square, 1 changes nothing."""
         return await self.do(lambda: _image(picture.rgb(self._converter), aspect))
 
     async def changed(self, picture: Picture, answer: _Answer) -> Picture:
@@ -148,7 +143,7 @@ class _CodecThread:
 
 @dataclass(frozen=True)
 class VideoSender:
-    """Hides in videos what a sender of `privacy_blur` hides in photos."""
+    """Hides in videos what a sender to `privacy_blur` hides in photos."""
 
     sender: Sender
     in_flight: int
@@ -156,13 +151,13 @@ class VideoSender:
 
     @property
     def bounds(self) -> Bounds:
-        """Of the videos that are taken."""
+        """The longest video that is accepted."""
         return Bounds(self.options.max_frames, self.options.max_seconds)
 
     def send(self, video: PhotoFile, on_progress: OnProgress) -> Outcome:
-        """The outcome of `hide`; signals are handled in its loop, which they could leave hanging otherwise.
+        """The outcome of `hide`. Its event loop handles signals, because they could leave the loop hanging otherwise.
 
-        Raises KeyboardInterrupt after all is removed, where a signal stopped it.
+        Raises KeyboardInterrupt if a signal stopped it, after all files are removed.
         """
         try:
             return asyncio.run(self._until_stopped(video, on_progress))
@@ -181,10 +176,10 @@ class VideoSender:
                 loop.remove_signal_handler(one)
 
     async def hide(self, video: PhotoFile, on_progress: OnProgress) -> Outcome:
-        """Find objects in all frames, then hide them: the second pass knows what the later frames show.
+        """Find the objects in all frames, then hide them: the second pass knows what the later frames show.
 
-        A frame that is refused fails the video, and nothing of it is left. Where a part of the file cannot be read, the
-        copy holds the rest, and the outcome's detail says so.
+        A refused frame fails the video, and no file of it is left. If a part of the video cannot be read, the copy has
+        the rest, and the outcome's detail says so.
         """
         try:
             with ThreadPoolExecutor(1) as pool:
@@ -201,7 +196,7 @@ class VideoSender:
 
 @dataclass(frozen=True)
 class _Work:
-    """One video under way."""
+    """The work on one video."""
 
     order: VideoSender
     client: httpx.AsyncClient
@@ -226,12 +221,12 @@ class _Work:
 
     async def _find(self, picture: Picture) -> _Findings:
         photo = await self.codec.image(picture, picture.aspect)
-        answer = await self._post("detect", photo, finding(self.order.sender.parameters))
+        answer = await run_pipeline(self.client, "detect", photo, finding(self.order.sender.parameters))
         found = [_sighting(one, picture.aspect) for one in content_of(answer, _FOUND).detections]
         return _Findings(picture.pts, picture.duration, picture.time_base, found)
 
     async def _write(self, video: Video, plans: Mapping[int, _Plan], rate: Fraction) -> Path:
-        """The copy, once it is whole."""
+        """Write the copy, and return its path when it is whole."""
         target = self.video.place(_COPY)
         copy, done = Copy(self.video.results, target, rate, video if self.order.options.sound else None), 0
         try:
@@ -246,7 +241,7 @@ class _Work:
         return target
 
     async def _hide(self, picture: Picture, plans: Mapping[int, _Plan]) -> Picture:
-        """The picture itself where nothing is to be hidden. Raises VideoError where the first pass did not see it."""
+        """The picture itself if nothing is to be hidden. Raises VideoError if the first pass did not see it."""
         plan = plans.get(picture.pts)
         if plan is None:
             raise VideoError("video_error", "it has a frame that it had not a moment ago; is it still being written?")
@@ -255,15 +250,8 @@ class _Work:
         objects = json.dumps([{"label": one.label, "box": one.box} for one in plan.hidden])
         photo = await self.codec.image(picture, Fraction(1))
         fields = {**painting(self.order.sender.parameters), "objects": objects}
-        answer = content_of(await self._post("privacy_blur", photo, fields), _ANSWER)
-        return await self.codec.changed(picture, answer)
-
-    async def _post(self, pipeline: str, photo: bytes, fields: Mapping[str, str]) -> httpx.Response:
-        def send() -> Awaitable[httpx.Response]:
-            files, headers = {"image": ("frame", photo)}, {"Accept": "application/json"}
-            return self.client.post(f"/v1/run/{pipeline}", files=files, data=fields, headers=headers)
-
-        return await send_until_not_busy(send, _TRIES)
+        answer = await run_pipeline(self.client, "privacy_blur", photo, fields)
+        return await self.codec.changed(picture, content_of(answer, _ANSWER))
 
 
 def developed(video: Video, damage: Damage) -> Generator[Picture, None, None]:
@@ -275,19 +263,19 @@ def developed(video: Video, damage: Damage) -> Generator[Picture, None, None]:
 
 
 def finding(parameters: Mapping[str, str]) -> dict[str, str]:
-    """What `detect` is asked for, where `privacy_blur` is asked for this."""
+    """Parameters of `detect` that find what `privacy_blur` would hide with these."""
     asked = {"hide": "faces,plates", **parameters}
     return {name: asked[own] for own, name in _FINDING.items() if own in asked}
 
 
 def painting(parameters: Mapping[str, str]) -> dict[str, str]:
-    """What `privacy_blur` is asked for in the second pass, where all that is hidden is known."""
+    """Parameters of `privacy_blur` in the second pass, when all hidden objects are known."""
     styles = {name: value for name, value in parameters.items() if name not in {*_FINDING, *_OF_PHOTOS}}
     return {**styles, **_FRAME}
 
 
 def _plans(findings: Sequence[_Findings]) -> dict[int, _Plan]:
-    """By `pts`. A frame is shown until the next; the last for as long as it says, and as long as frames are here."""
+    """The plans by `pts`. A frame is shown until the next; the last for its duration, at least a typical one."""
     times = [float(one.pts * one.base) for one in findings]
     hidden = completed(times, [one.found for one in findings], HOLD_TIMES)
     gaps = [later.pts - one.pts for one, later in pairwise(findings)]
@@ -298,7 +286,7 @@ def _plans(findings: Sequence[_Findings]) -> dict[int, _Plan]:
 
 
 def _rate(findings: Sequence[_Findings]) -> Fraction:
-    """Frames a second, on the average."""
+    """The average frames a second."""
     first, last = findings[0], findings[-1]
     span = (last.pts - first.pts) * last.base
     return (Fraction(len(findings) - 1) / span).limit_denominator(_FINEST_RATE) if span else Fraction(_LONE_RATE)
@@ -311,12 +299,12 @@ def _sighting(found: _Object, aspect: Fraction) -> Sighting:
 
 
 def _stretch(aspect: Fraction) -> tuple[float, float]:
-    """By what a picture grows across and down, so that its pixels become square."""
+    """The factors across and down by which a picture grows so that its pixels become square."""
     return max(float(aspect), 1.0), max(float(1 / aspect), 1.0)
 
 
 def _image(rgb: RGB, aspect: Fraction) -> bytes:
-    """BMP, which costs nothing; PNG where that is too large for a gateway."""
+    """A BMP, which is fast. A PNG if the BMP would be too large for a gateway."""
     across, down = _stretch(aspect)
     bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
     square = bgr if aspect == 1 else cv2.resize(bgr, None, fx=across, fy=down, interpolation=cv2.INTER_LINEAR)
@@ -326,9 +314,9 @@ def _image(rgb: RGB, aspect: Fraction) -> bytes:
 
 
 def _rgb(png: bytes, size: tuple[int, int]) -> RGB:
-    """Pixels of a PNG of this size; another picture, and one that says it has another size, is not decoded.
+    """The pixels of a PNG of this size. Nothing else is decoded: OpenCV reads many formats, and any server may answer.
 
-    OpenCV reads formats that nobody asked for, too, and a gateway may be anybody's. Raises VideoError.
+    Raises VideoError.
     """
     try:
         info = inspect(png, max_pixels=None)
@@ -344,7 +332,7 @@ def _rgb(png: bytes, size: tuple[int, int]) -> RGB:
 async def _in_order(
     pictures: AsyncGenerator[Picture, None], work: Callable[[Picture], Awaitable[T]], in_flight: int
 ) -> AsyncGenerator[T, None]:
-    """What becomes of the pictures, in their order; `in_flight` are worked on at a time."""
+    """The results of the work on the pictures, in their order. `in_flight` are worked on at a time."""
     pending: deque[asyncio.Future[T]] = deque()
     try:
         async with aclosing(pictures):

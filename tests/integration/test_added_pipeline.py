@@ -83,19 +83,19 @@ def check_grey(picture: bytes, photo: bytes, brightness: float = 1.0) -> None:
     assert np.abs(np.asarray(shown) - expected).max() <= 1
 
 
-def test_the_page_shows_the_files_of_the_package() -> None:
+def test_the_guide_shows_the_files_of_the_example_package() -> None:
     files = {path for path in PACKAGE.rglob("*") if path.is_file() and path.stat().st_size and path.suffix != ".pyc"}
     shown = {PACKAGE / name: text for name, text in SHOWN.findall(PAGE.read_text(encoding="utf-8"))}
     assert shown == {path: path.read_text(encoding="utf-8") for path in files}
 
 
-def test_it_runs_over_http(client: httpx.Client, photo: bytes) -> None:
+def test_an_added_pipeline_runs_over_http(client: httpx.Client, photo: bytes) -> None:
     answer = client.post("/v1/run/grey", files={"image": photo}, data={"brightness": "0.5"})
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png"), answer.text
     check_grey(answer.content, photo, 0.5)
 
 
-def test_it_runs_as_a_job(client: httpx.Client, photo: bytes) -> None:
+def test_an_added_pipeline_runs_as_a_job(client: httpx.Client, photo: bytes) -> None:
     job = client.post("/v1/jobs", files={"image": photo}, data={"pipeline": "grey"}).raise_for_status().json()
     events = client.get(f"/v1/jobs/{job['id']}/events").raise_for_status()  # it ends with the job
     assert "completed" in events.text
@@ -103,7 +103,7 @@ def test_it_runs_as_a_job(client: httpx.Client, photo: bytes) -> None:
 
 
 @pytest.mark.parametrize("command", [["run", "grey"], ["submit", "--pipeline", "grey"]])
-def test_it_runs_from_the_command_line(
+def test_an_added_pipeline_runs_from_the_command_line(
     grey_stack: RunningStack, python: str, photo: bytes, tmp_path: Path, command: list[str]
 ) -> None:
     (tmp_path / "photo.png").write_bytes(photo)
@@ -112,7 +112,7 @@ def test_it_runs_from_the_command_line(
     check_grey((tmp_path / "out" / "photo" / "grey.png").read_bytes(), photo)
 
 
-def test_it_is_described_and_counted_and_refuses_like_ours(client: httpx.Client) -> None:
+def test_an_added_pipeline_is_documented_counted_and_refuses_bad_photos(client: httpx.Client) -> None:
     operation = client.get("/openapi.json").json()["paths"]["/v1/run/grey"]["post"]
     assert operation["summary"] == "A grey copy of the photo."
     assert [parameter["name"] for parameter in operation["parameters"]] == ["brightness"]

@@ -48,7 +48,7 @@ HOSTILE = {
 """What clusters, conda, Node, Cargo and companies leave in an environment."""
 
 
-def test_up_twice_status_logs_and_down_in_a_hostile_environment(
+def test_up_status_logs_and_down_work_in_a_hostile_environment(
     environment: dict[str, str], astronaut: Path, tmp_path: Path
 ) -> None:
     environment |= HOSTILE
@@ -118,7 +118,7 @@ def typed(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[...,
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_up_in_the_foreground_ends_with_its_stack(typed: Callable[..., Typed], number: signal.Signals) -> None:
+def test_up_in_the_foreground_ends_if_its_stack_ends(typed: Callable[..., Typed], number: signal.Signals) -> None:
     up = typed(MASKWRIGHT, "up", **GATEWAY_ALONE)
     up.reaches("ready")
     up.process.send_signal(number)
@@ -133,7 +133,9 @@ IN_BACKGROUND = 'nohup "$0" up & exec sleep 600'
 """As scripts and CI start it: SIGINT, SIGQUIT and the end of the terminal are ignored."""
 
 
-def test_up_in_the_background_of_a_script_outlives_the_terminal_and_ends_when_told(typed: Callable[..., Typed]) -> None:
+def test_up_in_the_background_of_a_script_outlives_the_terminal_and_ends_on_sigterm(
+    typed: Callable[..., Typed],
+) -> None:
     script = typed("sh", "-c", IN_BACKGROUND, MASKWRIGHT)
     script.reaches("ready")
     [up] = [pid for pid in group_members(script.process.pid) if pid != script.process.pid]
@@ -164,7 +166,7 @@ def test_a_command_told_to_stop_while_its_stack_starts_leaves_nothing(typed: Cal
     command.nothing_runs_on()
 
 
-def test_a_stack_ends_when_who_started_it_is_killed(typed: Callable[..., Typed]) -> None:
+def test_a_stack_ends_if_the_process_that_started_it_is_killed(typed: Callable[..., Typed]) -> None:
     up = typed(MASKWRIGHT, "up")
     up.reaches("starting", "ready")
     up.process.kill()
@@ -185,7 +187,7 @@ def maskwright_in(typed: Typed, *arguments: str) -> "subprocess.CompletedProcess
         (["gateway.worker", "--help"], "Work on jobs"),
     ],
 )
-def test_the_modules_take_the_command_lines_arguments(command: list[str], said: str) -> None:
+def test_python_m_takes_the_same_arguments_as_the_command(command: list[str], said: str) -> None:
     ended = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, timeout=60, check=True)
     assert said in ended.stdout
 
@@ -198,7 +200,7 @@ def test_an_unknown_argument_starts_nothing() -> None:
     assert b"No such option" in ended.stderr
 
 
-def test_up_tells_why_it_cannot_start(environment: dict[str, str]) -> None:
+def test_up_prints_why_the_stack_cannot_start(environment: dict[str, str]) -> None:
     taken = {**environment, "TRITON_METRICS_PORT": environment["PORT"]}
     ended = maskwright(taken, "up", "--detach")
     assert ended.returncode == 1
@@ -206,7 +208,7 @@ def test_up_tells_why_it_cannot_start(environment: dict[str, str]) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_a_demo_of_a_few_pipelines_is_refused_at_once(environment: dict[str, str]) -> None:
+def test_a_demo_without_all_pipelines_is_refused_at_once(environment: dict[str, str]) -> None:
     ended = maskwright(environment, "demo")
     assert ended.returncode == 1
     assert "PIPELINES lacks face_contours, privacy_blur, detect" in ended.stdout

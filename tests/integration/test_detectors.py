@@ -105,7 +105,7 @@ def said(settings: Settings, model: str) -> str | None:
     return asyncio.run(ask())
 
 
-def test_triton_says_that_another_detector_looks(settings: Settings, repository: Path) -> None:
+def test_the_weights_digest_changes_with_the_detector(settings: Settings, repository: Path) -> None:
     """Else the cache would go on answering with what the one before has found, or missed."""
     with serving(settings, repository):
         ours = said(settings, "privacy_blur_lite")
@@ -118,7 +118,7 @@ def test_triton_says_that_another_detector_looks(settings: Settings, repository:
     assert ours != eight_bits
 
 
-def test_users_detectors_are_what_the_pipelines_run(settings: Settings, repository: Path, tmp_path: Path) -> None:
+def test_pipelines_run_the_detectors_that_a_user_chose(settings: Settings, repository: Path, tmp_path: Path) -> None:
     add(repository, tmp_path, "my_faces", "faces", 1)
     add(repository, tmp_path, "my_plates", "plates", "N")
     face, plate = ("face", "my_faces", BOX), ("license_plate", "my_plates", BOX)
@@ -133,7 +133,7 @@ def test_users_detectors_are_what_the_pipelines_run(settings: Settings, reposito
         assert (blurred[20:52, 10:34] == 0).all()
 
 
-def test_a_triton_that_starts_again_runs_the_detectors_chosen_since_but_for_broken_ones(
+def test_a_restarted_triton_runs_newly_chosen_detectors_except_broken_ones(
     settings: Settings, repository: Path, tmp_path: Path
 ) -> None:
     folders = Folders(settings.maskwright_home)
@@ -154,7 +154,7 @@ def test_a_triton_that_starts_again_runs_the_detectors_chosen_since_but_for_brok
         assert found(server.address, "detect_lite", {}) == [("license_plate", "my_plates", BOX)]
 
 
-def test_a_step_that_cannot_be_read_leaves_out_its_pipelines_alone(settings: Settings, repository: Path) -> None:
+def test_an_unreadable_step_leaves_out_only_its_pipelines(settings: Settings, repository: Path) -> None:
     config = repository / "privacy_blur_draw" / "config.pbtxt"
     config.write_text('backend: "onnx')
     folders = Folders(settings.maskwright_home)
@@ -171,7 +171,7 @@ def test_a_step_that_cannot_be_read_leaves_out_its_pipelines_alone(settings: Set
         blur_alone.prepare()
 
 
-def test_without_centernet_faces_and_plates_are_hidden_all_the_same(settings: Settings, repository: Path) -> None:
+def test_without_centernet_faces_and_plates_are_still_hidden(settings: Settings, repository: Path) -> None:
     with serving(settings, repository) as url:
         assert run_pipeline(url, "privacy_blur_lite", WHITE, EVERYTHING).result["status"] == "completed"
         assert found(url, "detect_lite", {}) == []

@@ -46,7 +46,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, astronaut: Path, stack: 
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
-def test_every_link_leads_somewhere(document: Path) -> None:
+def test_every_link_in_the_docs_has_a_target(document: Path) -> None:
     for path, heading in LINK.findall(document.read_text(encoding="utf-8")):
         target = (document.parent / path).resolve() if path else document
         assert target.exists(), path
@@ -65,12 +65,12 @@ def test_there_are_commands_to_test() -> None:
 
 @pytest.mark.parametrize("command", [command for _, command in ALL if command.startswith("make")])
 def test_make_targets_exist(command: str) -> None:
-    """`make test` runs this test; `make demo`, `up` and `down` run in test_commands."""
+    """`make test` runs this test; `make demo`, `up` and `down` run in test_every_command_in_the_docs_runs."""
     assert subprocess.run([*command.split(), "-n"], cwd=CHECKOUT, capture_output=True, check=False).returncode == 0
 
 
 @pytest.mark.parametrize("command", [command for _, command in ALL if not command.startswith("make")])
-def test_commands(stack: RunningStack, workplace: Path, command: str) -> None:
+def test_every_command_in_the_docs_runs(stack: RunningStack, workplace: Path, command: str) -> None:
     environment = {**stack.environment, "MASKWRIGHT_URL": stack.url}
     worker = f"http://127.0.0.1:{stack.environment['WORKER_PORT']}"
     here = command.replace(DOCUMENTED_URL, stack.url).replace(DOCUMENTED_WORKER, worker)
@@ -85,7 +85,7 @@ def test_commands(stack: RunningStack, workplace: Path, command: str) -> None:
         assert written.is_dir() or written.stat().st_size > 100
 
 
-def test_every_row_of_who_may_do_what_names_a_test_that_is_there() -> None:
+def test_every_row_of_the_table_of_rights_names_existing_tests() -> None:
     page = (CHECKOUT / "docs" / "security.md").read_text(encoding="utf-8").partition("## Who may do what")[2]
     rows = [line.rstrip("| ").rpartition(" | ")[2] for line in page.splitlines() if line.startswith("|")][2:]
     assert rows

@@ -21,7 +21,7 @@ import tritonclient.grpc as grpcclient
 from minio import Minio
 from tritonclient.utils import InferenceServerException
 
-from deploy.embedded.s3 import GRPC_OFFSET, PARTS, write_certificate
+from deploy.embedded.s3_kafka import GRPC_OFFSET, PARTS, write_certificate
 from deploy.embedded.triton_wheel import listening_options
 from tests.chromium import needs_chromium, told_by
 from tests.model_server import serving_models
@@ -58,13 +58,13 @@ def unix_sockets(stack: RunningStack) -> dict[str, Path]:
     return {f"seaweedfs-{name}": Path(f"/tmp/seaweedfs-{name}-{number[name]}.sock") for name in names}
 
 
-def test_the_stack_listens_where_it_says_and_nowhere_else(stack: RunningStack) -> None:
+def test_the_stack_listens_only_on_the_documented_ports(stack: RunningStack) -> None:
     tcp = {f"tcp {HOST}:{port}" for port in ports(stack).values()}
     unix = {f"unix {path}" for path in unix_sockets(stack).values()}
     assert listening(stack.launcher.pid) == tcp | unix
 
 
-def test_the_table_has_every_socket(stack: RunningStack) -> None:
+def test_the_documented_table_has_every_socket(stack: RunningStack) -> None:
     page = (CHECKOUT / "docs" / "security.md").read_text(encoding="utf-8")
     rows = {line.split("|")[1].strip().replace("`", "") for line in page.splitlines() if line.startswith("| `")}
     optional = {"API_PORT", "TRITON_HTTP_PORT", "PROMETHEUS_PORT"}
@@ -84,7 +84,7 @@ def foreign_model(marker: Path) -> tuple[str, bytes]:
     return json.dumps(config), f"open({str(marker)!r}, 'w')\nclass TritonPythonModel: pass\n".encode()
 
 
-def test_triton_takes_no_orders_by_grpc(stack: RunningStack, marker: Path, astronaut: Path) -> None:
+def test_triton_refuses_changes_over_grpc(stack: RunningStack, marker: Path, astronaut: Path) -> None:
     config, code = foreign_model(marker)
     before = run_pipeline(stack.triton, "body_masks_lite", astronaut.read_bytes(), {})
     with grpcclient.InferenceServerClient(stack.triton) as client:
@@ -141,7 +141,7 @@ def _is_served(port: int) -> bool:
         "logging",
     ],
 )
-def test_triton_takes_no_orders_by_http_where_it_is_asked_for(triton_http: int, path: str, marker: Path) -> None:
+def test_triton_refuses_changes_over_http(triton_http: int, path: str, marker: Path) -> None:
     config, code = foreign_model(marker)
     body = {"parameters": {"config": config, "file:1/model.py": b64encode(code).decode()}}
     url = f"http://{HOST}:{triton_http}/v2"
@@ -191,7 +191,7 @@ PATHS = {
 
 
 @pytest.mark.parametrize(("part", "path"), [(part, path) for part, paths in PATHS.items() for path in paths])
-def test_s3_does_nothing_that_is_not_signed(stack: RunningStack, s3: Minio, part: str, path: str) -> None:
+def test_s3_refuses_unsigned_requests(stack: RunningStack, s3: Minio, part: str, path: str) -> None:
     address = f"{HOST}:{ports(stack)[f'S3_PORT {part}']}{path}"
     answers = set()
     with httpx.Client(verify=False, trust_env=False, timeout=WAIT_S) as client:  # noqa: S501
@@ -228,7 +228,7 @@ def _answer(address: str, key: tuple[bytes, ...]) -> grpc.StatusCode:
     return refused.value.code()
 
 
-def test_only_metrics_of_triton_are_read(stack: RunningStack) -> None:
+def test_tritons_metrics_port_answers_only_metrics(stack: RunningStack) -> None:
     base = f"http://{HOST}:{ports(stack)['TRITON_METRICS_PORT']}"
     with httpx.Client(trust_env=False, timeout=WAIT_S) as client:
         assert "nv_inference_count" in client.get(f"{base}/metrics").text
@@ -236,7 +236,7 @@ def test_only_metrics_of_triton_are_read(stack: RunningStack) -> None:
             assert client.post(f"{base}{path}", content=b"{}", headers=TEXT).is_error
 
 
-async def test_postgres_asks_for_the_password(stack: RunningStack) -> None:
+async def test_postgres_refuses_a_login_without_the_password(stack: RunningStack) -> None:
     for password in (None, "", "postgres"):
         with pytest.raises(asyncpg.InvalidPasswordError):
             await asyncpg.connect(
@@ -288,7 +288,7 @@ def processes_of(stack: RunningStack) -> dict[str, int]:
 
 
 @needs_chromium
-def test_a_page_of_another_site_can_do_nothing_at_any_port(
+def test_a_page_of_another_site_changes_nothing_at_any_port(
     stack: RunningStack, s3: Minio, marker: Path, tmp_path: Path
 ) -> None:
     config, code = foreign_model(marker)

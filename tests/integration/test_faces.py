@@ -9,7 +9,7 @@ import pytest
 
 from deploy.embedded.triton import MODELS
 from steps.ensemble import Ensemble
-from steps.failure import InputError
+from steps.tensors import InputError
 from tests.face_pipeline import find, load_pipeline
 from tests.integration.gateway.photos import encode, flat, gradient, noise
 from tests.parity.environment import SHARED
@@ -28,7 +28,7 @@ def pipeline() -> Ensemble:
     return load_pipeline()
 
 
-def test_the_parts_of_a_face_lie_where_they_are(pipeline: Ensemble, astronaut: Path) -> None:
+def test_landmarks_lie_on_the_parts_of_the_face(pipeline: Ensemble, astronaut: Path) -> None:
     (face,) = find(pipeline, astronaut.read_bytes())
     for part, place in SEEN.items():
         np.testing.assert_allclose(face.landmarks[list(part), :2].mean(axis=0), place, atol=4)
@@ -41,7 +41,7 @@ def test_a_face_that_fills_the_photo_is_found(pipeline: Ensemble, astronaut: Pat
     assert face.box[0] < 10
 
 
-def test_far_faces_are_found(pipeline: Ensemble, bus: Path) -> None:
+def test_small_faces_far_away_are_found(pipeline: Ensemble, bus: Path) -> None:
     assert len(find(pipeline, bus.read_bytes())) == 2
 
 
@@ -64,7 +64,7 @@ def test_landmarks_do_not_depend_on_how_far_a_photo_is_reduced(pipeline: Ensembl
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the real case is lent to developers only")
-def test_the_real_case(pipeline: Ensemble) -> None:
+def test_the_shared_case_of_a_face_gets_the_given_landmarks(pipeline: Ensemble) -> None:
     (face,) = find(pipeline, (REAL / "original_image.png").read_bytes())
     given = json.loads((REAL / "landmarks.txt").read_text().replace("'", '"'))["landmarks"][0]
     expected = np.array([(point["x"], point["y"]) for point in given])[:468]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from exporters.catalogue import DEFAULT_PATHS
-from loadtests.bare import pipeline, request
+from loadtests.comparison import pipeline, request
 from steps.ensemble import Ensemble
 from tests.parity.environment import SHARED
 from vision.arrays import Float32
@@ -60,7 +60,7 @@ def test_every_small_face_of_a_photo_of_12_megapixels_is_found(detect: Ensemble,
     assert cast("int", looked["tiles"]) > 1
 
 
-def test_smaller_faces_than_asked_for_may_be_passed_over_for_less_work(detect: Ensemble, astronaut: Path) -> None:
+def test_with_a_larger_smallest_face_fewer_tiles_are_searched(detect: Ensemble, astronaut: Path) -> None:
     photo, boxes = crowd(astronaut, 100, (4000, 3000))
     faces, looked = found(detect, photo, smallest_face=80)
     assert (covered_shares(boxes, faces) > 0.6).any(axis=1).all()
@@ -80,7 +80,7 @@ def test_a_face_in_a_photo_on_its_side_is_found(detect: Ensemble, astronaut: Pat
 
 
 @pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are not here")
-def test_the_shared_cases_of_small_and_turned_faces(detect: Ensemble) -> None:
+def test_every_face_of_the_shared_cases_is_found(detect: Ensemble) -> None:
     faces, _ = found(detect, (CASES / "faces_40px_12mp.jpg").read_bytes())
     crops = np.array(json.loads((CASES / "faces_40px_12mp.json").read_text()), np.float32)
     assert ((covered_shares(faces, crops) > 0.5).sum(axis=0) == 1).all()

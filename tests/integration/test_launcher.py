@@ -15,7 +15,7 @@ from tests.triton_client import run_pipeline
 
 
 def launch(environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "deploy.embedded"]
+    command = [sys.executable, "-m", "deploy.embedded.stack"]
     return subprocess.run(
         command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=90, check=False
     )
@@ -26,7 +26,7 @@ def regions(stack: RunningStack) -> list[Path]:
 
 
 @pytest.mark.parametrize("setting", ["PORT", "TRITON_GRPC_PORT", "POSTGRES_PORT", "KAFKA_PORT", "WORKER_PORT"])
-def test_a_taken_port_is_named_with_its_setting(tmp_path: Path, setting: str) -> None:
+def test_a_used_port_is_an_error_with_its_setting(tmp_path: Path, setting: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         ended = launch(stack_environment(tmp_path, **{setting: port}))
@@ -36,7 +36,7 @@ def test_a_taken_port_is_named_with_its_setting(tmp_path: Path, setting: str) ->
 
 
 @pytest.mark.parametrize("offset", [0, 4, 10_003])
-def test_a_taken_port_among_those_of_s3_is_named(tmp_path: Path, offset: int) -> None:
+def test_a_used_port_among_those_of_s3_is_an_error_with_its_setting(tmp_path: Path, offset: int) -> None:
     environment = stack_environment(tmp_path)
     port = int(environment["S3_PORT"]) + offset
     with socket.create_server(("127.0.0.1", port)):
@@ -45,7 +45,7 @@ def test_a_taken_port_among_those_of_s3_is_named(tmp_path: Path, offset: int) ->
     assert f"port {port} is taken by another program; move S3_PORT" in ended.stderr
 
 
-def test_a_setting_out_of_range_is_named(tmp_path: Path) -> None:
+def test_a_setting_out_of_range_is_an_error_with_its_name(tmp_path: Path) -> None:
     ended = launch(stack_environment(tmp_path, PORT="99999"))
     assert ended.returncode == 1
     assert "PORT" in ended.stderr
@@ -69,14 +69,14 @@ def test_a_second_launcher_in_the_same_folder_is_refused(stack: RunningStack) ->
     assert stack.is_ready("triton")
 
 
-def test_a_launcher_takes_the_ports_of_one_that_was_killed_and_takes_its_servers_along(tmp_path: Path) -> None:
+def test_a_new_launcher_ends_the_servers_of_a_killed_one_and_uses_its_ports(tmp_path: Path) -> None:
     """A server that is slow to end is no other program, and the ports need not move."""
     with running_stack(tmp_path, PIPELINES="body_masks") as stack:
         slow = stack.pid("s3")
         os.kill(slow, signal.SIGSTOP)
         stack.launcher.kill()
         stack.launcher.wait()
-        again = subprocess.Popen([sys.executable, "-m", "deploy.embedded"], cwd=CHECKOUT, env=stack.environment)
+        again = subprocess.Popen([sys.executable, "-m", "deploy.embedded.stack"], cwd=CHECKOUT, env=stack.environment)
         try:
             expected = {"pid": again.pid, "state": "ready"}
             eventually(
@@ -94,7 +94,7 @@ def test_a_launcher_takes_the_ports_of_one_that_was_killed_and_takes_its_servers
             again.wait(60)
 
 
-def test_a_killed_triton_serves_again_and_a_stop_leaves_no_process_and_no_shared_memory(
+def test_a_killed_triton_is_restarted_and_a_stop_leaves_no_process_or_shared_memory(
     tmp_path: Path, astronaut: Path
 ) -> None:
     photo = astronaut.read_bytes()

@@ -16,7 +16,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from minio import Minio
 
-from deploy.embedded.kafka import BUCKET
+from deploy.embedded.s3_kafka import BUCKET
 from tests.processes import group_members
 from tests.servers import S3Server, fresh_database
 from tests.stack import CHECKOUT, RunningStack, eventually, running_stack
@@ -62,14 +62,14 @@ def test_each_worker_has_a_health_page(whole: RunningStack) -> None:
     assert [answer.status_code for answer in answers] == [200, 200]
 
 
-def test_the_passwords_are_for_the_owners_eyes_alone(whole: RunningStack) -> None:
+def test_only_the_owner_can_read_the_passwords(whole: RunningStack) -> None:
     assert (whole.home / "secrets.json").stat().st_mode & 0o777 == 0o600
     assert (whole.home / "data" / "s3.json").stat().st_mode & 0o777 == 0o600
     state = (whole.home / "stack.json").read_text()
     assert not [value for name, value in addresses(whole).items() if "KEY" in name and value in state]
 
 
-async def test_env_gives_what_other_tools_need(whole: RunningStack) -> None:
+async def test_env_prints_the_addresses_for_other_tools(whole: RunningStack) -> None:
     given = addresses(whole)
     connection = await asyncpg.connect(given["POSTGRES_DSN"])
     assert await connection.fetchval("SELECT 1") == 1
@@ -80,7 +80,7 @@ async def test_env_gives_what_other_tools_need(whole: RunningStack) -> None:
         assert await producer.send_and_wait("greetings", b"hello")
 
 
-def test_status_watches_until_ctrl_c(whole: RunningStack) -> None:
+def test_status_with_watch_runs_until_ctrl_c(whole: RunningStack) -> None:
     terminal, theirs = pty.openpty()
     environment = {**whole.environment, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
     command = [MASKWRIGHT, "status", "--watch"]
@@ -94,7 +94,7 @@ def test_status_watches_until_ctrl_c(whole: RunningStack) -> None:
     os.close(terminal)
 
 
-def test_killed_servers_come_back_side_by_side(whole: RunningStack) -> None:
+def test_killed_servers_are_restarted_in_parallel(whole: RunningStack) -> None:
     old = {name: whole.pid(name) for name in (*SERVERS, "worker", "worker-2", "gateway")}
     for pid in old.values():
         os.kill(pid, signal.SIGKILL)
@@ -106,7 +106,7 @@ def test_killed_servers_come_back_side_by_side(whole: RunningStack) -> None:
     eventually(lambda: httpx.get(f"{whole.url}/health/ready").status_code == httpx.codes.OK, 30, "the gateway is ready")
 
 
-def test_a_dead_python_process_inside_triton_is_noticed(whole: RunningStack) -> None:
+def test_triton_is_restarted_if_one_of_its_python_processes_dies(whole: RunningStack) -> None:
     old = whole.pid("triton")
     children = [pid for pid in group_members(old) if pid != old]
     assert children
@@ -116,7 +116,7 @@ def test_a_dead_python_process_inside_triton_is_noticed(whole: RunningStack) -> 
     eventually(lambda: httpx.get(f"{whole.url}/health/ready").status_code == httpx.codes.OK, 30, "the gateway is ready")
 
 
-async def test_what_is_given_is_not_started(
+async def test_a_server_whose_address_is_given_is_not_started(
     tmp_path: Path, postgres_dsn: str, s3_server: S3Server, kafka_server: str
 ) -> None:
     given = {
@@ -135,7 +135,7 @@ async def test_what_is_given_is_not_started(
     assert list((tmp_path / "kept").iterdir()) == []
 
 
-def test_without_a_database_nothing_of_it_is_started(tmp_path: Path) -> None:
+def test_without_a_database_only_triton_and_the_gateway_are_started(tmp_path: Path) -> None:
     with running_stack(tmp_path, DB_USE_DATABASE="false", PIPELINES="face_contours") as stack:
         assert services(stack) == {"triton", "gateway"}
         assert stack.url.endswith(f":{addresses(stack)['API_PORT']}")
@@ -149,12 +149,12 @@ def bare_shell(stack: RunningStack) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("command", [["jobs", "list"], ["keys", "list"], ["migrate"], ["audit"], ["cache", "stats"]])
-def test_another_shell_finds_the_stack(whole: RunningStack, command: list[str]) -> None:
+def test_a_command_in_another_shell_finds_the_stack(whole: RunningStack, command: list[str]) -> None:
     ended = subprocess.run([MASKWRIGHT, *command], env=bare_shell(whole), capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-def test_a_shell_with_other_addresses_gets_a_note(whole: RunningStack) -> None:
+def test_a_command_in_a_shell_with_other_addresses_prints_a_note(whole: RunningStack) -> None:
     other = {**bare_shell(whole), "API_PORT": "1"}
     ended = subprocess.run([MASKWRIGHT, "jobs", "list"], env=other, capture_output=True, text=True, check=False)
     told, away = ended.stderr.splitlines()
@@ -162,7 +162,7 @@ def test_a_shell_with_other_addresses_gets_a_note(whole: RunningStack) -> None:
     assert away.startswith("No gateway answers at http://127.0.0.1:1;")
 
 
-def test_a_shell_that_took_the_addresses_starts_the_same_stack_again(whole: RunningStack) -> None:
+def test_up_in_a_shell_that_evaluated_env_starts_the_same_stack(whole: RunningStack) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", SERVICES, str(whole.home)],
         env={**whole.environment, **addresses(whole), "WORKER_PROCESSES": "1"},

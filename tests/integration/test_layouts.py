@@ -39,7 +39,7 @@ def test_both_layouts_give_equal_bytes(
 @pytest.mark.parametrize(
     ("person", "reason", "masks"), [("largest", None, 7), ("all", None, 14), ("single", "several_persons", 0)]
 )
-def test_several_people(
+def test_both_layouts_give_the_same_masks_of_several_people(
     stack: RunningStack, ensemble: RunningStack, couple: bytes, person: str, reason: str | None, masks: int
 ) -> None:
     answer = run_pipeline(stack.triton, "body_masks_lite", couple, {"person": person})
@@ -59,7 +59,9 @@ def test_both_layouts_give_the_same_refusals(
 
 
 @pytest.mark.parametrize("frame", ["crop", "source"])
-def test_faces_are_found_alike(stack: RunningStack, ensemble: RunningStack, couple: bytes, frame: str) -> None:
+def test_both_layouts_find_the_same_faces(
+    stack: RunningStack, ensemble: RunningStack, couple: bytes, frame: str
+) -> None:
     parameters: dict[str, object] = {"face": "all", "frame": frame, "embed_image": True, "include": ["landmarks"]}
     answer = run_pipeline(stack.triton, "face_contours_lite", couple, parameters)
     assert answer == run_pipeline(ensemble.triton, "face_contours_lite", couple, parameters)
@@ -67,7 +69,7 @@ def test_faces_are_found_alike(stack: RunningStack, ensemble: RunningStack, coup
     assert len(answer.result["faces"]) == 2
 
 
-def test_given_faces_are_drawn_alike(stack: RunningStack, ensemble: RunningStack, astronaut: Path) -> None:
+def test_both_layouts_draw_given_landmarks_alike(stack: RunningStack, ensemble: RunningStack, astronaut: Path) -> None:
     photo = astronaut.read_bytes()
     found = run_pipeline(stack.triton, "face_contours_lite", photo, {"include": ["landmarks"]})
     landmarks = json.loads(found.artifacts["landmarks.json"])
@@ -83,7 +85,9 @@ def test_given_faces_are_drawn_alike(stack: RunningStack, ensemble: RunningStack
 
 
 @pytest.mark.parametrize("hide", [["faces"], ["faces", "plates", "persons"]])
-def test_faces_are_hidden_alike(stack: RunningStack, ensemble: RunningStack, astronaut: Path, hide: list[str]) -> None:
+def test_both_layouts_hide_faces_alike(
+    stack: RunningStack, ensemble: RunningStack, astronaut: Path, hide: list[str]
+) -> None:
     parameters: dict[str, object] = {"hide": hide, "format": "jpeg", "include": ["detections"]}
     answer = run_pipeline(stack.triton, "privacy_blur_lite", astronaut.read_bytes(), parameters)
     assert answer == run_pipeline(ensemble.triton, "privacy_blur_lite", astronaut.read_bytes(), parameters)
@@ -92,7 +96,7 @@ def test_faces_are_hidden_alike(stack: RunningStack, ensemble: RunningStack, ast
 
 
 @pytest.mark.parametrize(("classes", "labels"), [([], {"bus", "person", "face"}), (["faces"], {"face"})])
-def test_objects_are_found_alike_in_both_layouts(
+def test_both_layouts_find_the_same_objects(
     stack: RunningStack, ensemble: RunningStack, bus: Path, classes: list[str], labels: set[str]
 ) -> None:
     asked: dict[str, object] = {"classes": classes}
@@ -102,7 +106,7 @@ def test_objects_are_found_alike_in_both_layouts(
 
 
 @pytest.mark.parametrize("rotations", ["auto", "all"])
-def test_large_and_turned_photos_are_looked_at_alike(
+def test_both_layouts_search_large_and_turned_photos_alike(
     stack: RunningStack, ensemble: RunningStack, bus: Path, rotations: str
 ) -> None:
     """Several tiles, windows and directions: many calls of the detectors' networks in one request."""
@@ -116,12 +120,14 @@ def test_large_and_turned_photos_are_looked_at_alike(
     assert len({one["label"] for one in answer.result["detections"]} & {"face"}) == 1
 
 
-def test_a_model_without_face_detection_asks_for_landmarks(ensemble: RunningStack, couple: bytes) -> None:
+def test_a_model_without_face_detection_refuses_a_photo_without_landmarks(
+    ensemble: RunningStack, couple: bytes
+) -> None:
     answer = run_pipeline(ensemble.triton, "face_contours_given", couple, {})
     assert (answer.result["status"], answer.result["reason"]) == ("failed", "landmarks_count")
 
 
-def test_the_onnx_backend_answers_a_batch_and_each_of_its_images_alike(ensemble: RunningStack) -> None:
+def test_the_onnx_backend_gives_equal_results_for_a_batch_and_single_images(ensemble: RunningStack) -> None:
     images = np.random.default_rng(7).integers(0, 256, (3, 256, 256, 3), np.uint8)
 
     def infer(batch: np.ndarray) -> np.ndarray:
@@ -137,7 +143,7 @@ def test_the_onnx_backend_answers_a_batch_and_each_of_its_images_alike(ensemble:
     assert not np.allclose(alone[0], alone[1])
 
 
-def test_a_bad_photo_fails_none_of_its_neighbours(ensemble: RunningStack, astronaut: Path) -> None:
+def test_a_bad_photo_in_a_batch_fails_alone(ensemble: RunningStack, astronaut: Path) -> None:
     good = astronaut.read_bytes()
     photos = [good, b"broken", good[: len(good) // 2], good] * 3
     with ThreadPoolExecutor(len(photos)) as pool:

@@ -69,7 +69,7 @@ def look_up(url: str, model: str, index: np.ndarray) -> "list[float] | str":
     return values
 
 
-def test_a_model_without_a_batch_dimension(triton: str) -> None:
+def test_a_model_without_a_batch_dimension_answers_each_request(triton: str) -> None:
     assert look_up(triton, "whole", np.array([2, 0])) == [30, 10]
 
 

@@ -14,8 +14,8 @@ import pytest
 
 from deploy.embedded.folders import Folders
 from deploy.embedded.rights import FIRST, LAST, servers_of, triton_of
-from deploy.embedded.service import Service
 from deploy.embedded.stack import services_for
+from deploy.embedded.supervisor import Service
 from gateway.settings import Settings
 from tests.stack import CHECKOUT, RunningStack, eventually, running_stack, stack_environment
 
@@ -85,7 +85,7 @@ def test_every_process_is_an_unprivileged_user_with_no_more_than_it_needs(open_s
 
 
 @as_root
-def test_another_user_reads_and_writes_nothing_of_a_stack(open_stack: RunningStack) -> None:
+def test_another_user_cannot_read_or_write_files_of_a_stack(open_stack: RunningStack) -> None:
     home = open_stack.home
     regions = list(Path("/dev/shm").glob(f"maskwright_{open_stack.environment['TRITON_GRPC_PORT']}_*"))
     secrets = [
@@ -99,7 +99,7 @@ def test_another_user_reads_and_writes_nothing_of_a_stack(open_stack: RunningSta
 
 
 @as_root
-def test_another_user_ends_and_blocks_nothing_of_a_stack(open_stack: RunningStack) -> None:
+def test_another_user_cannot_end_or_block_a_stack(open_stack: RunningStack) -> None:
     launcher = open_stack.launcher.pid
     script = 'for pid; do kill -0 "$pid" 2>/dev/null && echo "$pid"; done'
     for user in (STRANGER, 65_534):
@@ -108,7 +108,7 @@ def test_another_user_ends_and_blocks_nothing_of_a_stack(open_stack: RunningStac
 
 
 @as_root
-def test_the_user_who_decodes_photos_reads_no_file_of_the_others(open_stack: RunningStack) -> None:
+def test_tritons_user_cannot_read_files_of_the_other_servers(open_stack: RunningStack) -> None:
     folders = Folders(open_stack.home)
     own = (folders.triton, folders.home / "plain", folders.scratch(folders.decoder))
     paths = [path for path in folders.home.rglob("*") if not any(path.is_relative_to(folder) for folder in own)]
@@ -155,7 +155,7 @@ READ = 'for path; do { cat "$path"; ls "$path/"; { echo x >"$path" && echo writt
 
 @as_root
 @pytest.mark.parametrize("name", ["postgres", "s3", "triton", "gateway", "worker"])
-def test_the_capability_that_opens_folders_opens_none_but_its_own(
+def test_a_server_with_the_capability_to_open_folders_opens_only_its_own(
     closed_services: Mapping[str, Service], tmp_path: Path, name: str
 ) -> None:
     private, folder = (Path(tempfile.mkdtemp(prefix="maskwright-test-", dir=place)) for place in ("/var/tmp", "/root"))
@@ -176,7 +176,7 @@ def test_the_capability_that_opens_folders_opens_none_but_its_own(
 
 
 @as_root
-def test_a_confined_process_signals_no_other(closed_services: Mapping[str, Service]) -> None:
+def test_a_confined_process_cannot_signal_other_processes(closed_services: Mapping[str, Service]) -> None:
     user = closed_services["triton"].rights().account
     waiting = ["setpriv", *user.options(), "--", "sleep", "60"]
     with subprocess.Popen(waiting) as neighbour:
@@ -186,7 +186,7 @@ def test_a_confined_process_signals_no_other(closed_services: Mapping[str, Servi
 
 
 @as_root
-def test_a_gateway_at_a_low_port_gets_the_right_to_it_and_no_other(
+def test_a_gateway_at_a_low_port_gets_only_the_capability_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {**stack_environment(tmp_path / "home"), "API_PORT": "81", "DB_USE_DATABASE": "false"}.items():
@@ -203,14 +203,14 @@ def test_a_gateway_at_a_low_port_gets_the_right_to_it_and_no_other(
 
 
 @as_root
-def test_a_user_without_rights_runs_a_stack_as_itself(astronaut: Path) -> None:
+def test_an_ordinary_user_runs_a_stack_as_itself(astronaut: Path) -> None:
     """With the one capability that it would not need, were this Python not below /root."""
     home = Path(tempfile.mkdtemp(prefix="maskwright-test-", dir="/var/tmp"))
     os.chown(home, STRANGER, STRANGER)
     opening = ("--inh-caps=-all,+dac_read_search", "--ambient-caps=+dac_read_search", "--securebits=+no_setuid_fixup")
     user = ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups", *opening, "--"]
     environment = {**stack_environment(home, DB_USE_DATABASE="false", PIPELINES="body_masks"), "UMASK": "022"}
-    launcher = subprocess.Popen([*user, sys.executable, "-m", "deploy.embedded"], cwd=CHECKOUT, env=environment)
+    launcher = subprocess.Popen([*user, sys.executable, "-m", "deploy.embedded.stack"], cwd=CHECKOUT, env=environment)
     stack = RunningStack(launcher, home, environment)
     try:
         eventually(lambda: stack.state()["state"] == "ready" or launcher.poll() is not None, 90, "the stack is ready")

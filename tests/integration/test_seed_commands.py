@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from minio import Minio
 
-from deploy.embedded.service import installed_binary
+from deploy.embedded.supervisor import installed_binary
 from tests.stack import RunningStack, eventually
 
 PROCESS = (
@@ -58,7 +58,7 @@ def shell(command: str, folder: Path, **variables: str) -> str:
     return ended.stdout
 
 
-def test_the_curl_line_of_the_http_mask_service(stack: RunningStack, workplace: Path) -> None:
+def test_the_curl_command_of_the_http_mask_service_works(stack: RunningStack, workplace: Path) -> None:
     answer = json.loads(shell(PROCESS.replace("http://localhost:8003", stack.url), workplace))
     assert answer == {
         "status": "accepted", "queued": True, "job_id": "job456", "message": "Job added to Qwen mask queue",
@@ -70,7 +70,7 @@ def test_the_curl_line_of_the_http_mask_service(stack: RunningStack, workplace: 
     assert set(artifacts) == {"upper_body_mask.png", "lower_body_mask.png"}
 
 
-def test_the_curl_lines_of_the_blur_pipeline(stack: RunningStack, workplace: Path) -> None:
+def test_the_curl_commands_of_the_blur_pipeline_work(stack: RunningStack, workplace: Path) -> None:
     photo = (workplace / "test-image.jpg").read_bytes()
     answer = json.loads(shell(UPLOAD.replace("http://localhost:8000", stack.url), workplace))
     assert answer == {
@@ -100,7 +100,7 @@ def test_the_curl_lines_of_the_blur_pipeline(stack: RunningStack, workplace: Pat
     assert (queue["queue_size"], queue["max_queue_size"]) == (0, stats["queue_max"])
 
 
-def test_a_message_of_kcat_becomes_rows_objects_and_an_outcome(
+def test_a_message_sent_by_kcat_gives_rows_objects_and_an_outcome(
     stack: RunningStack, workplace: Path, kcat: str, astronaut: Path
 ) -> None:
     request_id = f"req-{uuid.uuid4().hex[:8]}"

@@ -9,8 +9,7 @@ import pytest
 
 from deploy.embedded import StackError
 from deploy.embedded.folders import ServiceState
-from deploy.embedded.service import Service
-from deploy.embedded.supervisor import ServiceSupervisor, StallTimeout
+from deploy.embedded.supervisor import Service, ServiceSupervisor, StallTimeout
 
 QUICK = StallTimeout(seconds=1.5, check_interval=0.05)
 CALM = StallTimeout(seconds=60.0, check_interval=0.05)
@@ -60,12 +59,12 @@ async def started(tmp_path: Path, code: str, longest: float = 30, stall: StallTi
     return states
 
 
-async def test_start_that_computes_is_waited_for(tmp_path: Path) -> None:
+async def test_a_start_that_computes_is_not_given_up(tmp_path: Path) -> None:
     states = await started(tmp_path, COMPUTE + SERVE)
     assert [state.state for state in states] == ["starting", "ready", "stopping", "stopped"]
 
 
-async def test_start_that_logs_is_waited_for_and_the_state_says_what_it_does(tmp_path: Path) -> None:
+async def test_a_start_that_logs_is_not_given_up_and_the_state_shows_its_activity(tmp_path: Path) -> None:
     states = await started(tmp_path, LOG + SERVE)
     assert [state.state for state in states if not state.doing] == ["starting", "ready", "stopping", "stopped"]
     assert {"part 3", "part 9"} <= {state.doing for state in states if state.state == "starting"}
@@ -81,7 +80,7 @@ async def test_a_start_that_never_finishes_fails_after_its_timeout(tmp_path: Pat
         await started(tmp_path, "while True: sum(range(1000))", longest=1.0, stall=CALM)
 
 
-async def test_restart_has_the_same_time_as_the_first_start(tmp_path: Path) -> None:
+async def test_a_restart_gets_as_much_time_as_the_first_start(tmp_path: Path) -> None:
     states: list[ServiceState] = []
     supervisor = ServiceSupervisor(Program(tmp_path / "ready", COMPUTE + SERVE), tmp_path / "log", states.append, QUICK)
     await supervisor.start()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from steps.ensemble import Ensemble
-from steps.failure import InputError
+from steps.tensors import InputError
 from tests.face_pipeline import find, load_pipeline
 from tests.parity.environment import MEDIAPIPE, SAMPLES, run_reference, shared_photos
 from vision.face.mesh import Face

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtests.bare import pipeline, request
+from loadtests.comparison import pipeline, request
 from steps.body_masks import found_poses
 from steps.ensemble import Ensemble
 from steps.photo import EncodedPhoto

@@ -19,7 +19,7 @@ from rich.table import Table
 from exporters.downloads import Listener
 from exporters.packages import NpmSource
 from gateway.settings import Settings
-from loadtests.bare import pipeline, request
+from loadtests.comparison import pipeline, request
 from steps.ensemble import Ensemble
 from steps.photo import EncodedPhoto
 from steps.tensors import bytes_tensor, first_bytes

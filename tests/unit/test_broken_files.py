@@ -50,7 +50,7 @@ def broken(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     ],
     ids=["keys", "PIPELINE_CONFIG", "passwords", "kept settings"],
 )
-def test_a_broken_file_is_named(broken: Path, read: Callable[[Path], object], error: type[Exception]) -> None:
+def test_an_error_names_a_broken_file(broken: Path, read: Callable[[Path], object], error: type[Exception]) -> None:
     with pytest.raises(error, match=str(broken)):
         read(broken)
 
@@ -61,7 +61,7 @@ def test_a_broken_internal_file_counts_as_missing(broken: Path, read: Callable[[
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_a_file_of_another_editor_is_read(tmp_path: Path, encoding: str) -> None:
+def test_a_file_in_another_encoding_is_read(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "pipeline.json"
     path.write_bytes('{"num_workers": 3, "redis_url": "redis://ü"}'.encode(encoding))
     assert file_settings(path) == {"worker_processes": 3, "redis_url": "redis://ü"}

@@ -10,7 +10,7 @@ import pytest
 
 from deploy.embedded import StackError, postgres
 from deploy.embedded.rights import FIRST, LAST, Account, servers_of
-from deploy.embedded.service import installed_binary
+from deploy.embedded.supervisor import installed_binary
 from tests.servers import Server, running_postgres
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="PostgreSQL runs as another user only where we are root")
@@ -59,13 +59,13 @@ def test_user_without_a_name_gets_a_database(tmp_path: Path) -> None:
     assert not Account(user, user).has_name()
 
 
-def test_programs_that_cannot_be_run_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_error_names_programs_that_cannot_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(postgres, "installed_binary", lambda _distribution, _name: Path("/nowhere/a/b/bin/postgres"))
     with pytest.raises(StackError, match=r"cannot run /nowhere/a/b/bin/postgres"), running_postgres(tmp_path / "home"):
         pass
 
 
-def test_initdb_runs_from_another_folder_where_there_is_no_room(
+def test_initdb_runs_from_another_folder_if_the_first_has_no_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full, free = (Path("/var/tmp") / f"maskwright-test-{tmp_path.name}-{name}" for name in ("full", "free"))

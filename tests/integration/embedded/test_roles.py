@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from deploy.embedded.environment import POSTGRES_ADMIN, POSTGRES_DATABASE, POSTGRES_USER
+from deploy.embedded.addresses import POSTGRES_ADMIN, POSTGRES_DATABASE, POSTGRES_USER
 from deploy.embedded.folders import Credentials, Folders
 from deploy.embedded.postgres import Postgres
 from gateway.postgres.database import prepare
@@ -133,7 +133,7 @@ async def former_cluster(home: Path) -> str:
     return password
 
 
-async def test_a_former_versions_cluster_is_taken_over_with_all_that_is_in_it(tmp_path: Path) -> None:
+async def test_the_gateways_role_gets_everything_in_a_former_versions_cluster(tmp_path: Path) -> None:
     password = await former_cluster(tmp_path)
     for _ in range(2):  # the second time there is nothing to do
         with running_postgres(tmp_path) as server:
@@ -161,7 +161,7 @@ async def test_a_former_versions_cluster_is_taken_over_with_all_that_is_in_it(tm
     assert not [secret for secret in (password, credentials.postgres_admin_password) if secret in log]
 
 
-async def test_a_takeover_that_was_interrupted_is_ended_at_the_next_start(tmp_path: Path) -> None:
+async def test_an_interrupted_takeover_is_finished_at_the_next_start(tmp_path: Path) -> None:
     await former_cluster(tmp_path)
     credentials = Credentials.kept(tmp_path / "secrets.json")
     (port,) = free_ports(1)
@@ -183,7 +183,7 @@ async def test_a_takeover_that_was_interrupted_is_ended_at_the_next_start(tmp_pa
         await sql.close()
 
 
-def test_the_secrets_of_a_former_version_get_an_administrator_and_stay_their_owners(tmp_path: Path) -> None:
+def test_a_former_versions_credentials_get_an_administrator_and_stay_private(tmp_path: Path) -> None:
     path = tmp_path / "secrets.json"
     former = {"postgres_password": "one", "s3_access_key": "two", "s3_secret_key": "three"}
     path.write_text(json.dumps(former))

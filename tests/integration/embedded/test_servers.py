@@ -57,7 +57,7 @@ def comes_back_after(server: Server, number: signal.Signals) -> None:
     eventually(lambda: server.pid != old and server.is_ready(), TOO_LONG, "the server is back")
 
 
-async def test_each_test_gets_a_database_of_its_own(postgres_dsn: str) -> None:
+async def test_each_test_has_its_own_database(postgres_dsn: str) -> None:
     one, other = fresh_database(postgres_dsn), fresh_database(postgres_dsn)
     await execute(one, "CREATE TABLE mine (id int)")
     assert await execute(one, "SELECT to_regclass('mine')::text") == "mine"
@@ -87,7 +87,7 @@ def kafka(s3: S3Server) -> Iterator[Server]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-async def test_postgres_comes_back_with_its_rows(postgres: Server, number: signal.Signals) -> None:
+async def test_postgres_has_its_rows_after_a_restart(postgres: Server, number: signal.Signals) -> None:
     dsn = fresh_database(postgres.address)
     idle = await asyncpg.connect(dsn)  # a child that outlives its postmaster for a while
     await execute(dsn, "CREATE TABLE kept AS SELECT 7 AS value")
@@ -97,7 +97,7 @@ async def test_postgres_comes_back_with_its_rows(postgres: Server, number: signa
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_s3_comes_back_with_its_objects(s3: S3Server, number: signal.Signals) -> None:
+def test_s3_has_its_objects_after_a_restart(s3: S3Server, number: signal.Signals) -> None:
     key = f"before {number.name}"
     put(s3, "kept", key, b"x" * 200_000)
     comes_back_after(s3, number)
@@ -107,7 +107,7 @@ def test_s3_comes_back_with_its_objects(s3: S3Server, number: signal.Signals) ->
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-async def test_kafka_comes_back_with_its_messages(kafka: Server, number: signal.Signals) -> None:
+async def test_kafka_has_its_messages_after_a_restart(kafka: Server, number: signal.Signals) -> None:
     topic = f"kept_{number.name}"
     await send(kafka.address, topic, b"before")
     await asyncio.to_thread(comes_back_after, kafka, number)
@@ -115,7 +115,7 @@ async def test_kafka_comes_back_with_its_messages(kafka: Server, number: signal.
     assert set(await receive(kafka.address, topic, 2)) == {b"before", b"after"}
 
 
-async def test_a_second_start_on_other_ports_keeps_everything(tmp_path: Path) -> None:
+async def test_a_second_start_on_other_ports_keeps_all_data(tmp_path: Path) -> None:
     with running_postgres(tmp_path) as postgres, running_s3(tmp_path) as s3, running_kafka(s3, tmp_path) as kafka:
         first = {postgres.address, s3.address, kafka.address}
         await execute(postgres.address, "CREATE TABLE kept AS SELECT 7 AS value")
@@ -128,7 +128,7 @@ async def test_a_second_start_on_other_ports_keeps_everything(tmp_path: Path) ->
         assert await receive(kafka.address, "kept", 1) == [b"value"]
 
 
-async def test_a_half_made_cluster_is_made_again(tmp_path: Path) -> None:
+async def test_an_unfinished_cluster_is_made_again(tmp_path: Path) -> None:
     draft = tmp_path / "data" / "postgres.part"
     draft.mkdir(parents=True)
     (draft / "PG_VERSION").write_text("18\n")
@@ -150,7 +150,7 @@ async def test_a_lock_file_with_another_programs_pid_does_not_block_postgres(tmp
             assert await execute(server.address, "SELECT 1") == 1
 
 
-def test_plain_links_open_the_bucket_of_the_masks_for_reading_alone() -> None:
+def test_with_plain_links_anyone_can_read_the_bucket_of_masks_but_not_write() -> None:
     with running_s3(base_url="http://masks.example", minio_bucket="open") as server:
         url = f"http://{server.endpoint}"
         put(server, "open", "user/job/mask.png", b"mask")
@@ -167,12 +167,12 @@ def test_plain_links_open_the_bucket_of_the_masks_for_reading_alone() -> None:
         assert get(server, "open", "user/job/mask.png") == b"mask"
 
 
-def test_bucket_is_closed_without_plain_links(s3: S3Server) -> None:
+def test_without_plain_links_nobody_else_can_read_the_bucket(s3: S3Server) -> None:
     put(s3, "masks", "mask.png", b"mask")
     assert httpx.get(f"http://{s3.endpoint}/masks/mask.png").status_code == 403
 
 
-def test_s3_leaves_no_socket(tmp_path: Path) -> None:
+def test_s3_leaves_no_socket_after_its_end(tmp_path: Path) -> None:
     with running_s3(tmp_path) as server:
         port = int(server.endpoint.rsplit(":", 1)[1])
         assert list(Path("/tmp").glob(f"seaweedfs-*-{port}.sock"))

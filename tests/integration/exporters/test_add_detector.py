@@ -15,10 +15,9 @@ from exporters.commands import app
 from exporters.detectors.adding import LABELS as LABEL_OF
 from exporters.fetch import State, state
 from gateway.triton import WEIGHTS
-from steps.catalogue import steps_of
 from steps.detect import GROUPS
-from steps.ensemble import Ensemble
-from steps.model_config import ModelConfig
+from steps.ensemble import Ensemble, steps_of
+from steps.model_folder import ModelConfig
 from steps.object_detectors import IN_USE, detector_models
 from steps.onnx_session import OnnxNetworks, SessionOptions
 from steps.tensors import bytes_tensor, json_object

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy.embedded.service import installed_binary
+from deploy.embedded.supervisor import installed_binary
 from tests.integration.gateway.face_case import REAL, real_case
 from tests.integration.gateway.facial_files import write_case
 from tests.integration.gateway.photos import encode, flat

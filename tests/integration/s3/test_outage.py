@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from deploy.embedded.folders import Folders
-from deploy.embedded.s3 import S3
+from deploy.embedded.s3_kafka import S3
 from gateway.errors import Problem
 from gateway.s3.bucket import S3Buckets, open_buckets
 from gateway.settings import Settings, SettingsError

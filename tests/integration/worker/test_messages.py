@@ -53,7 +53,9 @@ class Topics:
 async def topics(kafka_server: str) -> AsyncIterator[Topics]:
     names = {f"KAFKA_TOPIC_{kind}": f"{kind.lower()}-{uuid4().hex}" for kind in ("INPUT", "OUTPUT", "POISON")}
     settings = {"KAFKA_BOOTSTRAP_SERVERS": kafka_server, "KAFKA_CONSUMER_GROUP": uuid4().hex, **names}
-    await make_topics(Settings(**{name.lower(): value for name, value in settings.items()}))  # deploy/embedded/kafka.py
+    await make_topics(
+        Settings(**{name.lower(): value for name, value in settings.items()})
+    )  # deploy/embedded/s3_kafka.py
     consumer = AIOKafkaConsumer(
         names["KAFKA_TOPIC_OUTPUT"],
         names["KAFKA_TOPIC_POISON"],

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from deploy.embedded import StackError
-from deploy.embedded.environment import Addresses
+from deploy.embedded.addresses import Addresses
 from deploy.embedded.folders import Credentials, Folders
 from deploy.embedded.stack import services_for
 from gateway.settings import Settings, SettingsError
@@ -65,7 +65,7 @@ def test_given_addresses_are_used_as_they_are(
     assert {name: found.environment()[name] for name in names} == {name: GIVEN[name] for name in names}
 
 
-def test_a_persons_own_session_token_is_none_of_the_embedded_s3(
+def test_a_session_token_in_the_environment_is_not_used_for_the_embedded_s3(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take(monkeypatch, {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_SESSION_TOKEN": "t"})
@@ -75,21 +75,23 @@ def test_a_persons_own_session_token_is_none_of_the_embedded_s3(
     assert Settings.from_environment().minio_session_token.get_secret_value() == ""
 
 
-def test_the_session_token_of_another_s3_goes_to_the_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_session_token_of_an_outside_s3_reaches_every_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_SESSION_TOKEN": "t"}
     take(monkeypatch, {**keys, "MINIO_ENDPOINT": GIVEN["MINIO_ENDPOINT"]})
     take(monkeypatch, dict(addresses(tmp_path).environment()))
     assert Settings.from_environment().minio_session_token.get_secret_value() == "t"
 
 
-def test_the_other_name_of_the_dsn_counts_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_name_of_the_dsn_variable_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     take(monkeypatch, {"DATABASE_URL": GIVEN["POSTGRES_DSN"]})
     found = addresses(tmp_path)
     assert not found.own_postgres
     assert found.environment()["POSTGRES_DSN"] == GIVEN["POSTGRES_DSN"]
 
 
-def test_without_a_database_there_is_nothing_and_no_password_is_made(
+def test_without_a_database_no_server_is_embedded_and_no_password_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take(monkeypatch, {"DB_USE_DATABASE": "false"})
@@ -100,7 +102,7 @@ def test_without_a_database_there_is_nothing_and_no_password_is_made(
 
 
 @pytest.mark.parametrize("beside", [{}, {"POSTGRES_DSN": GIVEN["POSTGRES_DSN"]}])
-def test_our_own_addresses_in_the_environment_are_still_our_own(
+def test_our_own_addresses_in_the_environment_still_mean_the_embedded_servers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: dict[str, str]
 ) -> None:
     take(monkeypatch, beside)
@@ -143,7 +145,7 @@ def test_settings_that_an_embedded_server_cannot_serve_are_refused(
     assert not any(own(addresses(tmp_path)))
 
 
-def test_impossible_broker_settings_stop_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_impossible_broker_settings_are_refused_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     take(monkeypatch, {**GIVEN, "KAFKA_SASL_MECHANISM": "SCRAM-SHA-256"})
     with pytest.raises(SettingsError, match="KAFKA_SASL_MECHANISM=SCRAM-SHA-256: nobody logs in with"):
         services_for(Settings.from_environment(), Folders(tmp_path))

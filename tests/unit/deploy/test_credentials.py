@@ -6,7 +6,7 @@ from deploy.embedded import StackError
 from deploy.embedded.folders import Credentials
 
 
-def test_credentials_are_made_once_and_readable_by_the_owner_alone(tmp_path: Path) -> None:
+def test_credentials_are_made_once_and_only_the_owner_can_read_them(tmp_path: Path) -> None:
     path = tmp_path / "secrets.json"
     made = Credentials.kept(path)
     assert Credentials.kept(path) == made
@@ -16,7 +16,7 @@ def test_credentials_are_made_once_and_readable_by_the_owner_alone(tmp_path: Pat
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"postgres_password": "a"}'])
-def test_a_broken_file_is_named_and_left_alone(tmp_path: Path, content: str) -> None:
+def test_a_broken_file_of_credentials_is_an_error_and_kept(tmp_path: Path, content: str) -> None:
     path = tmp_path / "secrets.json"
     path.write_text(content)
     with pytest.raises(StackError, match=r"secrets\.json"):

@@ -28,7 +28,7 @@ def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
             yield Path(folder, "chatty.log")
 
 
-def test_a_chatty_process_fills_no_disk_and_its_reader_goes_on(log: Path) -> None:
+def test_a_large_log_is_rotated_and_its_reader_loses_no_line(log: Path) -> None:
     reader, seen, largest = LogReader(log), b"", 0
     log.touch()
     rotated = 0
@@ -79,7 +79,7 @@ def _append(log: Path, text: bytes) -> None:
         file.write(text)
 
 
-def test_a_log_below_its_bound_is_left_alone(log: Path) -> None:
+def test_a_log_below_the_limit_is_not_rotated(log: Path) -> None:
     _append(log, b"x" * 100)
     rotate_all(log.parent, 100)
     assert not older(log).exists()
@@ -97,7 +97,7 @@ def test_a_log_that_somebody_emptied_is_read_from_its_beginning(log: Path) -> No
 
 
 @pytest.mark.parametrize("blocked", ["folder", "a reader"])
-def test_a_log_that_cannot_be_rotated_now_keeps_its_lines(log: Path, blocked: str) -> None:
+def test_a_log_keeps_its_lines_if_rotation_fails(log: Path, blocked: str) -> None:
     _append(log, b"x" * 10_000)
     reader = LogReader(log)
     if blocked == "folder":

@@ -14,7 +14,7 @@ from tests.stack import CHECKOUT
 MACHINE = Path("deploy") / "machine"
 
 
-def test_pip_s_settings_about_sources_are_kept_and_those_about_places_are_not(tmp_path: Path) -> None:
+def test_pip_settings_about_sources_are_kept_and_those_about_folders_dropped(tmp_path: Path) -> None:
     first, second = tmp_path / "first.conf", tmp_path / "second.conf"
     first.write_text(
         "[install]\nfind-links =\n  /a b\n  /c\ntarget = /x\n[global]\nuser = true\ntimeout = 60\nretries = 2\n"
@@ -25,7 +25,7 @@ def test_pip_s_settings_about_sources_are_kept_and_those_about_places_are_not(tm
 
 
 @pytest.mark.parametrize("user", ["1", "0"])
-def test_pip_is_given_the_sources_of_files_and_of_variables(
+def test_pip_gets_the_sources_from_its_files_and_from_variables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: str
 ) -> None:
     (tmp_path / "pip.conf").write_text("[global]\nuser = true\ntarget = /x\nproxy = http://p:1\nfind-links = /no\n")
@@ -37,9 +37,7 @@ def test_pip_is_given_the_sources_of_files_and_of_variables(
     assert not {"PIP_USER", "PIP_TARGET"} & given.keys()
 
 
-def test_pip_is_given_no_proxy_that_it_cannot_use(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_pip_gets_no_socks_proxy(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ALL_PROXY", "socks5h://127.0.0.1:1080")
@@ -50,7 +48,7 @@ def test_pip_is_given_no_proxy_that_it_cannot_use(
     assert capsys.readouterr().err == ""
 
 
-def test_a_user_without_a_home_keeps_no_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_writable_home_pip_uses_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PIP_CACHE_DIR", raising=False)
     monkeypatch.setenv("HOME", "/nowhere")
     assert environment.pip_environment()["PIP_NO_CACHE_DIR"] == "1"
@@ -93,11 +91,11 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path / "mein Ordner ü")
 
 
-def test_a_fresh_checkout_is_given_an_environment(checkout: Checkout) -> None:
+def test_a_fresh_checkout_gets_an_environment(checkout: Checkout) -> None:
     assert checkout.run() == ["found for []", "made"]
 
 
-def test_an_environment_that_is_there_costs_nothing(checkout: Checkout) -> None:
+def test_an_existing_environment_is_not_touched(checkout: Checkout) -> None:
     checkout.installed(str(checkout.folder))
     assert checkout.run() == []
     assert checkout.run("run") == []
@@ -165,7 +163,7 @@ def test_scripts_in_an_odd_folder_find_their_python(odd: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("header", ["#!/plain/python", "#!/bin/sh\n'''exec' \"/a b/python\" \"$0\" \"$@\"\n' '''"])
-def test_our_command_passes_over_the_packages_of_the_shell(odd: Path, tmp_path: Path, header: str) -> None:
+def test_our_command_ignores_pythonpath(odd: Path, tmp_path: Path, header: str) -> None:
     script = _script(odd, "maskwright", header)
     (tmp_path / "cv2.py").touch()
     foreign = {"PYTHONPATH": str(tmp_path), "PYTHONHOME": "/nowhere", "PATH": os.environ["PATH"]}

@@ -58,7 +58,7 @@ def test_files_that_may_be_another_users_are_refused(folders: Folders, trick: st
 
 
 @as_root
-def test_a_link_that_another_user_laid_at_the_homes_name_is_refused(folders: Folders) -> None:
+def test_a_home_folder_that_is_another_users_link_is_refused(folders: Folders) -> None:
     link = folders.home.with_name("link")
     link.symlink_to(folders.home)
     assert Folders.at(link).home == folders.home
@@ -67,7 +67,7 @@ def test_a_link_that_another_user_laid_at_the_homes_name_is_refused(folders: Fol
         Folders.at(link)
 
 
-def test_a_volume_that_kubernetes_opens_to_the_pods_group_is_taken(
+def test_a_kubernetes_volume_that_the_pods_group_can_write_is_accepted(
     folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders.home.chmod(0o2770)
@@ -88,7 +88,7 @@ def test_folders_left_open_by_an_earlier_version_are_closed(folders: Folders) ->
 
 
 @as_root
-def test_data_of_an_earlier_version_are_given_to_the_servers_and_strangers_files_are_not(tmp_path: Path) -> None:
+def test_an_earlier_versions_data_get_the_servers_user_and_other_users_files_do_not(tmp_path: Path) -> None:
     folder, stranger, elsewhere = tmp_path / "data", tmp_path / "data" / "laid", tmp_path / "elsewhere"
     (folder / "base").mkdir(parents=True)
     (folder / "base" / "1").touch()

@@ -1,5 +1,6 @@
 """What the stack's commands show of files, and the demo of answers, that others may have written."""
 
+import asyncio
 import json
 import os
 from pathlib import Path
@@ -10,15 +11,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from deploy.demo.answers import RefusalError
 from deploy.demo.page import write_page
 from deploy.demo.panels import Panel, make_panel
 from deploy.embedded import launcher
 from deploy.embedded.commands import service_table
 from deploy.embedded.folders import ServiceState, StackState
 from gateway.cli import app
-from gateway.cli.client import UnexpectedAnswerError
-from gateway.cli.files import Results
+from gateway.cli.client import RefusedError, open_client
+from gateway.cli.safe_files import Results
 from gateway.terminal import Screen
 from tests.hostile_server import hostile, http
 
@@ -83,7 +83,7 @@ def test_broken_state_file_ends_no_command_in_a_traceback(home: Path, content: b
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "endless", "loop"])
 @pytest.mark.parametrize("variable", ["stack.json", "PIPELINE_CONFIG", "POSTGRES_DSN_FILE", "MINIO_SECRET_KEY_FILE"])
-def test_pipes_folders_and_endless_files_are_not_waited_for(
+def test_pipes_folders_and_endless_files_end_a_command_at_once(
     home: Path, kind: str, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = home / "stack.json" if variable == "stack.json" else home / "file"
@@ -138,9 +138,10 @@ def test_demo_page_escapes_names_and_links_only_files_beside_it(tmp_path: Path) 
         assert all(place.startswith("./") and set("?#:<>").isdisjoint(place) for place in places)
 
 
-def answered(content: bytes, photo: Path, out: Path) -> Panel:
-    with hostile(lambda _path: [content]) as server, httpx.Client(base_url=server.url, trust_env=False) as client:
-        return make_panel(client, photo, Results(out))
+async def answered(content: bytes, photo: Path, out: Path) -> Panel:
+    with hostile(lambda _path: [content]) as server:
+        async with open_client(server.url) as client:
+            return await make_panel(client, photo, Results(out))
 
 
 @pytest.fixture
@@ -162,7 +163,7 @@ def photo(tmp_path: Path) -> Path:
 def test_demo_ends_with_an_error_on_a_bad_answer_and_writes_only_into_its_folder(
     content: bytes, photo: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises((UnexpectedAnswerError, RefusalError, httpx.HTTPError, OSError)):
-        answered(content, photo, tmp_path / "out")
+    with pytest.raises((RefusedError, httpx.HTTPError, OSError)):
+        asyncio.run(answered(content, photo, tmp_path / "out"))
     assert {path.name for path in tmp_path.iterdir()} <= {"1.png", "out"}
     assert not (tmp_path.parent / "escaped.png").exists()

@@ -46,7 +46,7 @@ def test_cuda_without_a_gpu_is_refused_and_nothing_else_is() -> None:
     hardware.require_gpu(Settings(schp_device="cpu"))
 
 
-def test_triton_sees_the_gpu_that_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_triton_sees_only_the_chosen_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert hardware.visible_devices(Settings()) == "0"
     assert hardware.visible_devices(Settings(gpu_id=3)) == "3"

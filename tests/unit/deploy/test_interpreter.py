@@ -77,14 +77,14 @@ def path(tmp_path: Path) -> SearchPath:
     return SearchPath(tmp_path)
 
 
-def test_the_highest_version_that_fits_is_taken(path: SearchPath) -> None:
+def test_the_highest_supported_version_is_chosen(path: SearchPath) -> None:
     path.says("python3", FITS)
     chosen = path.says("python3.12", FITS)
     path.says("python3.11", FITS)
     assert path.run() == (str(chosen), [])
 
 
-def test_an_interpreter_that_is_named_comes_first(path: SearchPath) -> None:
+def test_an_interpreter_named_in_the_environment_is_tried_first(path: SearchPath) -> None:
     path.says("python3.13", FITS)
     chosen = path.says("mine", FITS, "my folder")
     assert path.run(PYTHON=str(chosen)) == (str(chosen), [])
@@ -99,7 +99,7 @@ def test_a_named_interpreter_that_does_not_fit_is_skipped_with_a_message(path: S
     assert path.run(PYTHON="absent")[1] == [f"PYTHON=absent does not fit (it does not run): taking {chosen}"]
 
 
-def test_shims_that_fail_are_passed_over_for_later_folders(path: SearchPath) -> None:
+def test_a_failing_shim_is_skipped_and_later_folders_are_searched(path: SearchPath) -> None:
     path.says("python3.13", SHIM)
     path.says("python3.12", "/bin/sleep 60")
     path.says("timeout", f'shift; exec {shutil.which("timeout")} 0.2 "$@"')
@@ -107,7 +107,7 @@ def test_shims_that_fail_are_passed_over_for_later_folders(path: SearchPath) -> 
     assert path.run() == (str(chosen), [])
 
 
-def test_the_environment_that_is_there_is_kept(path: SearchPath) -> None:
+def test_the_python_of_an_existing_environment_is_kept(path: SearchPath) -> None:
     path.says("python3.13", FITS)
     own = path.says("python", FITS, "venv")
     assert path.run(str(own)) == (str(own), [])
@@ -155,7 +155,7 @@ def test_without_uv_pip_installs_it_and_ignores_settings_of_the_target(path: Sea
 
 
 @pytest.mark.parametrize("uv", ["echo 'no route to host' >&2; exit 2", "exec /bin/sleep 60"])
-def test_without_a_network_one_is_asked_for_in_one_line_within_five_seconds(path: SearchPath, uv: str) -> None:
+def test_without_a_network_the_error_asks_for_a_python_within_five_seconds(path: SearchPath, uv: str) -> None:
     old = path.says("python3", OLD)
     path.says("uv", f'case "$1 $2" in "python install") {uv} ;; *) [ "$1" = --version ] ;; esac')
     began = time.monotonic()
@@ -167,15 +167,15 @@ def test_without_a_network_one_is_asked_for_in_one_line_within_five_seconds(path
     assert "make PYTHON=" in said[0]
 
 
-def test_a_machine_with_nothing_is_asked_for_a_python(path: SearchPath) -> None:
+def test_without_uv_and_pip_the_error_asks_for_a_python(path: SearchPath) -> None:
     assert path.run()[1][0].startswith("Python 3.11 to 3.13 is needed: there is none;")
 
 
-def test_a_missing_package_is_named_before_an_old_one(path: SearchPath) -> None:
+def test_the_error_names_a_missing_package_before_an_old_one(path: SearchPath) -> None:
     path.says("python3.12", 'echo "not lacks venv and pip (Debian and Ubuntu: apt-get install python3.12-venv)"')
     path.says("python3", OLD)
     assert "apt-get install python3.12-venv" in path.run()[1][0]
 
 
-def test_the_interpreter_of_these_tests_fits(path: SearchPath) -> None:
+def test_the_interpreter_of_these_tests_is_accepted(path: SearchPath) -> None:
     assert path.run(PYTHON=sys.executable, PYTHONHOME="/nowhere", PYTHONPATH="/nowhere") == (sys.executable, [])

@@ -31,6 +31,6 @@ def test_files_used_by_a_running_launcher_are_left_alone(folders: Folders) -> No
     clear_away(folders)
 
 
-def test_a_folder_without_a_stack_is_left_as_it_is(tmp_path: Path) -> None:
+def test_a_folder_without_a_stack_is_not_changed(tmp_path: Path) -> None:
     clear_away(Folders(tmp_path / "nowhere"))
     assert list(tmp_path.iterdir()) == []

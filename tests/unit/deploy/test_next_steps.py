@@ -14,11 +14,11 @@ def test_next_steps_name_only_offered_pipelines() -> None:
     assert "key" not in said
 
 
-def test_next_steps_have_a_line_for_every_pipeline() -> None:
+def test_next_steps_have_a_command_for_every_pipeline() -> None:
     said = next_steps(Settings())
     assert all(f"run {entry.name} PHOTO.jpg" in said for entry in PIPELINES)
 
 
 @pytest.mark.parametrize("line", ["keys create", "export MASKWRIGHT_TOKEN", 'curl -H "Authorization: Bearer $'])
-def test_next_steps_send_a_key_where_callers_need_one(line: str) -> None:
+def test_next_steps_send_a_key_if_access_is_required(line: str) -> None:
     assert line in next_steps(Settings(access="required"))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded.environment import named_files, own_environment, plain_environment, settings_environment
+from deploy.embedded.own_processes import named_files, own_environment, plain_environment, settings_environment
 from tests.foreign import foreign_environment
 
 IMPORT = "import sys, cv2, numpy, gateway; print(*(module.__file__ for module in (cv2, numpy)), sys.flags.utf8_mode)"
@@ -37,7 +37,7 @@ def test_a_shell_that_one_of_our_processes_calls_reads_no_file_of_the_users() ->
     assert ended.returncode == 0
 
 
-def test_settings_and_what_is_given_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_and_given_variables_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QUEUE_MAX_SIZE", "7")
     environment = own_environment({"POSTGRES_DSN": "given", "PYTHONPATH": "also given"})
     assert (environment["QUEUE_MAX_SIZE"], environment["POSTGRES_DSN"]) == ("7", "given")
@@ -45,7 +45,7 @@ def test_settings_and_what_is_given_are_there(monkeypatch: pytest.MonkeyPatch) -
     assert "OMP_NUM_THREADS" not in environment
 
 
-def test_a_process_gets_no_variable_that_is_not_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_gets_only_its_own_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = tmp_path / "password"
     secret.write_text("of a file\n")
     foreign = ("GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "MASKWRIGHT_TOKEN", "KAFKA_PASSWORT")
@@ -81,7 +81,7 @@ def test_files_that_the_settings_name_are_found_and_no_other_paths(tmp_path: Pat
     assert set(named_files({**environment, "MASKWRIGHT_HOME": str(tmp_path)})) == {*files}
 
 
-def test_a_volume_of_kubernetes_is_named_whole(tmp_path: Path) -> None:
+def test_for_a_file_on_a_kubernetes_volume_the_whole_volume_is_found(tmp_path: Path) -> None:
     (tmp_path / "..data").mkdir()
     (tmp_path / "token").touch()
     assert named_files({"AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "token")}) == [tmp_path]

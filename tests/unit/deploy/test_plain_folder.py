@@ -22,7 +22,7 @@ def odd(tmp_path: Path) -> Path:
     return home
 
 
-def test_a_plain_path_needs_no_other_folder(tmp_path: Path) -> None:
+def test_a_home_with_a_plain_path_contains_the_plain_folder(tmp_path: Path) -> None:
     assert plain_folder(tmp_path) == tmp_path / "plain"
 
 
@@ -40,7 +40,7 @@ def test_home_with_an_odd_path_gets_a_private_folder_with_a_plain_path(tmp_path:
     assert list(home.iterdir()) == []
 
 
-def test_the_folder_is_found_again(odd: Path) -> None:
+def test_the_next_start_finds_the_same_folder(odd: Path) -> None:
     assert plain_folder(odd) == plain_folder(odd)
     remove_plain_folder(odd)
 
@@ -81,20 +81,20 @@ def test_a_temporary_folder_with_an_odd_path_is_skipped(odd: Path, monkeypatch: 
     assert shared_folder() == Path("/var/tmp")
 
 
-def test_a_folder_in_use_is_locked_against_temporary_file_cleaners(tmp_path: Path) -> None:
+def test_a_used_folder_is_locked_against_cleaners_of_temporary_files(tmp_path: Path) -> None:
     sweep = ["flock", "--exclusive", "--nonblock", str(tmp_path), "true"]
     with keeping_from_sweeps(tmp_path):
         assert subprocess.run(sweep, check=False).returncode == 1
     assert subprocess.run(sweep, check=False).returncode == 0
 
 
-def test_without_any_folder_the_message_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_safe_folder_the_error_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(StackError, match="set TMPDIR to one with a plain path, or move Maskwright"):
         shared_folder()
 
 
-def test_a_link_is_changed(tmp_path: Path) -> None:
+def test_put_link_changes_an_existing_link(tmp_path: Path) -> None:
     for target in (tmp_path / "one", tmp_path / "two"):
         put_link(tmp_path / "link", target)
         assert (tmp_path / "link").readlink() == target

@@ -3,7 +3,7 @@ import socket
 import pytest
 
 from deploy.embedded import StackError
-from deploy.embedded.service import Listener, require_free
+from deploy.embedded.supervisor import Listener, require_free
 from tests.ports import free_ports
 
 
@@ -11,7 +11,7 @@ def test_free_ports_are_accepted() -> None:
     require_free(map(Listener, "ab", free_ports(2)))
 
 
-def test_a_taken_port_is_named_with_its_setting() -> None:
+def test_a_used_port_is_an_error_with_its_setting() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(StackError, match=rf"port {port} is taken.*move PORT"):

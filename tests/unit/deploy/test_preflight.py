@@ -61,7 +61,7 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_a_machine_with_everything_passes_in_two_seconds_and_keeps_nothing(machine: Machine) -> None:
+def test_a_good_machine_passes_in_two_seconds_without_leaving_files(machine: Machine) -> None:
     began = time.monotonic()
     assert machine.told() == []
     assert time.monotonic() - began < 2
@@ -104,7 +104,7 @@ def test_a_processor_without_avx_is_refused_on_x86_alone(machine: Machine) -> No
     assert machine.told() == []
 
 
-def test_a_container_s_memory_limit_counts(machine: Machine, tmp_path: Path) -> None:
+def test_the_memory_limit_of_a_container_is_checked(machine: Machine, tmp_path: Path) -> None:
     (tmp_path / "memory.max").write_text("536870912\n")
     machine.variables["PREFLIGHT_CGROUP"] = str(tmp_path)
     assert machine.told() == ["512 MB of memory, the stack needs 1400 MB: give the machine or the container more"]
@@ -112,7 +112,7 @@ def test_a_container_s_memory_limit_counts(machine: Machine, tmp_path: Path) -> 
     assert machine.told() == []
 
 
-def test_memory_is_needed_by_a_triton_of_the_stack_s_own_alone(machine: Machine) -> None:
+def test_memory_is_checked_only_if_the_stack_has_its_own_triton(machine: Machine) -> None:
     machine.has(meminfo="MemTotal: 500000 kB\n")
     machine.variables["PREFLIGHT_SHM"] = "/nowhere"
     assert machine.told("install") == []
@@ -161,7 +161,7 @@ def test_unusable_file_system_is_refused(
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::"])  # noqa: S104 - a listener that is in the way
-def test_a_taken_port_is_named_with_the_setting_that_moves_it(machine: Machine, host: str) -> None:
+def test_a_used_port_is_reported_with_its_setting(machine: Machine, host: str) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     machine.variables["PREFLIGHT_PROC"] = "/proc"
     with socket.create_server((host, 0), family=family) as taken:
@@ -171,7 +171,7 @@ def test_a_taken_port_is_named_with_the_setting_that_moves_it(machine: Machine, 
     assert told == [f"port {port} is taken by another program: move S3_PORT to a free one"]
 
 
-def test_a_port_of_another_address_is_free(machine: Machine) -> None:
+def test_a_port_used_at_another_address_counts_as_free(machine: Machine) -> None:
     machine.variables["PREFLIGHT_PROC"] = "/proc"
     with socket.create_server(("127.0.0.9", 0)) as taken:
         port = taken.getsockname()[1]

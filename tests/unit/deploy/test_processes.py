@@ -17,8 +17,8 @@ from deploy.embedded import StackError, launcher
 from deploy.embedded.folders import Folders, ServiceState, StackState
 from deploy.embedded.launcher import end_leftovers, only_launcher, running, stop
 from deploy.embedded.processes import birth_of, signal_process, writers_to
-from deploy.embedded.service import Service, ServiceProcess
 from deploy.embedded.stack import Stack, services_for
+from deploy.embedded.supervisor import Service, ServiceProcess
 from gateway.settings import Settings
 from tests.processes import group_members
 
@@ -139,7 +139,7 @@ def is_running(folders: Folders) -> bool:
 
 
 @needs_root
-def test_a_command_line_like_ours_makes_no_launcher_of_another_users_process() -> None:
+def test_another_users_process_with_our_command_line_is_not_taken_for_the_launcher() -> None:
     looks = ("-c", "import time; print('up', flush=True); time.sleep(60)", "deploy.embedded")
     with TemporaryDirectory() as home, stranger(sys.executable, *looks, stdout=subprocess.PIPE) as other:
         folders = Folders(Path(home))
@@ -217,7 +217,7 @@ launcher.end_leftovers(launcher.Folders(Path(sys.argv[1])))
 
 
 @needs_root
-def test_servers_are_ended_where_root_may_not_look_into_them(folders: Folders) -> None:
+def test_leftover_servers_are_ended_even_if_root_cannot_see_their_files(folders: Folders) -> None:
     blind = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-all", "--", sys.executable, "-c", CLEAR]
     server = ["setpriv", *folders.servers.options(), "--", "sleep", "60"]
     with (
@@ -231,14 +231,14 @@ def test_servers_are_ended_where_root_may_not_look_into_them(folders: Folders) -
         assert lives(other)
 
 
-def test_leftovers_are_searched_by_the_log_of_every_service(folders: Folders) -> None:
+def test_leftovers_are_found_by_the_log_of_every_service(folders: Folders) -> None:
     given = Settings(postgres_dsn="", minio_endpoint="", kafka_bootstrap_servers="", worker_processes=3)
     names = {one.name for one in services_for(given, folders)}
     assert {"postgres", "worker-3"} <= names
     assert {name for name in names if launcher._SERVICES.fullmatch(name)} == names
 
 
-async def test_stack_goes_on_where_its_state_cannot_be_written(folders: Folders) -> None:
+async def test_the_stack_runs_on_if_its_state_cannot_be_written(folders: Folders) -> None:
     folders.state.mkdir()
     await Stack([], folders).run()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded import confined, rights
+from deploy.embedded import landlock, rights
 from deploy.embedded.rights import FIRST, Account, Rights
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root starts processes as another user")
@@ -44,7 +44,7 @@ def test_a_server_that_can_read_all_its_files_gets_no_capability(tree: Path) -> 
 
 @as_root
 @pytest.mark.parametrize("closed", ["..", "../..", ".", "package", "package/code.py"])
-def test_one_closed_folder_or_file_asks_for_the_least_capability(tree: Path, closed: str) -> None:
+def test_a_closed_folder_or_file_needs_the_least_capability(tree: Path, closed: str) -> None:
     path = (tree / closed).resolve()
     mode = stat.S_IMODE(path.stat().st_mode)
     path.chmod(mode & 0o700)
@@ -61,7 +61,7 @@ def test_program_that_only_root_may_run_needs_dac_override(tree: Path) -> None:
 
 
 @as_root
-def test_dac_override_is_taken_where_dac_read_search_is_missing(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dac_override_is_used_if_dac_read_search_is_missing(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rights, "has_capability", lambda capability: capability == "dac_override")
     tree.chmod(0o700)
     assert capabilities(tree) == ["dac_override"]
@@ -71,7 +71,7 @@ def test_dac_override_is_taken_where_dac_read_search_is_missing(tree: Path, monk
 def test_server_starts_without_landlock_and_says_what_is_not_limited(
     tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(confined, "abi", lambda: 0)
+    monkeypatch.setattr(landlock, "abi", lambda: 0)
     open_, closed = Rights(OTHER, [], read=[tree]), Rights(OTHER, [], read=[tree], always_confined=True)
     assert open_.faults() == []
     (fault,) = closed.faults()
@@ -80,7 +80,7 @@ def test_server_starts_without_landlock_and_says_what_is_not_limited(
 
 
 @as_root
-def test_root_that_cannot_give_up_its_rights_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_that_cannot_drop_its_rights_reports_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rights, "can_drop", lambda: False)
     user = rights.servers_of(tmp_path)
     assert user == Account(0, os.getegid())
@@ -102,9 +102,7 @@ print(folders.servers.is_other)
 
 @as_root
 @pytest.mark.parametrize("lacking", ["", "dac_override", "fowner"])
-def test_root_with_the_capabilities_that_are_asked_for_drops_them_and_with_fewer_does_not(
-    tmp_path: Path, lacking: str
-) -> None:
+def test_root_drops_its_rights_only_with_all_the_needed_capabilities(tmp_path: Path, lacking: str) -> None:
     held = ",".join(f"+{name}" for name in rights.NEEDED if name != lacking)
     container = ["setpriv", f"--bounding-set=-all,{held}", "--inh-caps=-all", "--"]
     command = [*container, sys.executable, "-c", LIFE, str(tmp_path / "home")]
@@ -112,7 +110,9 @@ def test_root_with_the_capabilities_that_are_asked_for_drops_them_and_with_fewer
     assert (ended.stdout, ended.stderr) == (f"{not lacking}\n", "")
 
 
-def test_a_user_starts_servers_as_itself_without_new_rights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_ordinary_user_starts_servers_as_itself_without_new_rights(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     rights.can_drop.cache_clear()
     user = rights.servers_of(tmp_path)
@@ -125,9 +125,9 @@ def test_a_user_starts_servers_as_itself_without_new_rights(monkeypatch: pytest.
 ATTEMPT = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-import confined
-confined.abi = lambda: int(sys.argv[3])
-confined.confine(json.loads(sys.argv[2]))
+import landlock
+landlock.abi = lambda: int(sys.argv[3])
+landlock.confine(json.loads(sys.argv[2]))
 for path, mode in (("read", "rb"), ("read", "wb"), ("write", "wb"), ("other", "rb"), ("other", "wb"), ("gone", "rb")):
     try:
         open(path, mode).close()
@@ -137,16 +137,16 @@ for path, mode in (("read", "rb"), ("read", "wb"), ("write", "wb"), ("other", "r
 """
 
 
-@pytest.mark.skipif(not confined.abi(), reason="this kernel has no Landlock")
+@pytest.mark.skipif(not landlock.abi(), reason="this kernel has no Landlock")
 @pytest.mark.parametrize("version", [1, 2, 3, 5, 6])
-def test_a_confined_program_reaches_what_it_was_told_and_nothing_else(tmp_path: Path, version: int) -> None:
-    if version > confined.abi():
-        pytest.skip(f"this kernel has version {confined.abi()}")
+def test_a_confined_program_reaches_only_the_paths_in_its_rules(tmp_path: Path, version: int) -> None:
+    if version > landlock.abi():
+        pytest.skip(f"this kernel has version {landlock.abi()}")
     for name in ("read", "write", "other"):
         (tmp_path / name).touch()
     python = [sys.base_prefix, "/usr/lib", "/lib", "/lib64"]
     rules = {"read": [*python, str(tmp_path / "read"), "/nowhere"], "write": [str(tmp_path / "write")]}
-    folder = str(Path(confined.__file__).parent)
+    folder = str(Path(landlock.__file__).parent)
     ended = subprocess.run(
         [sys.executable, "-I", "-S", "-c", ATTEMPT, folder, json.dumps(rules), str(version)],
         cwd=tmp_path,

@@ -5,13 +5,13 @@ import pytest
 from deploy.embedded import StackError
 from deploy.embedded.folders import Folders
 from deploy.embedded.launcher import only_launcher
-from deploy.embedded.s3 import S3
+from deploy.embedded.s3_kafka import S3
 from gateway.settings import Settings
 from tests.ports import free_s3_port
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_the_photos_of_the_embedded_s3_are_its_owners_alone(tmp_path: Path, there: bool) -> None:  # noqa: FBT001
+def test_only_the_servers_user_can_open_the_data_of_the_embedded_s3(tmp_path: Path, there: bool) -> None:  # noqa: FBT001
     folders = Folders(tmp_path)
     folders.create()
     if there:  # as a former version made it
@@ -22,7 +22,7 @@ def test_the_photos_of_the_embedded_s3_are_its_owners_alone(tmp_path: Path, ther
     assert (folders.data / "s3.pem").stat().st_mode & 0o777 == 0o600
 
 
-def test_the_lock_of_a_stack_can_be_held_by_its_owner_alone(tmp_path: Path) -> None:
+def test_only_the_owner_can_open_the_lock_of_a_stack(tmp_path: Path) -> None:
     folders = Folders(tmp_path)
     folders.lock.touch(mode=0o644)
     with only_launcher(folders):
@@ -30,7 +30,7 @@ def test_the_lock_of_a_stack_can_be_held_by_its_owner_alone(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("kind", ["folder", "file", "dangling link"])
-def test_a_file_at_a_sockets_path_is_removed_or_named(tmp_path: Path, kind: str) -> None:
+def test_a_file_at_a_sockets_path_is_removed_or_named_in_the_error(tmp_path: Path, kind: str) -> None:
     folders = Folders(tmp_path)
     folders.create()
     port = free_s3_port()

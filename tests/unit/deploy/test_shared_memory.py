@@ -61,7 +61,7 @@ def test_limits_that_were_set_and_do_not_fit_are_refused_with_what_would_fit(val
         hardware.fitted(_settings(8, **values), 64 * MIB)
 
 
-def test_preflight_refuses_the_shared_memory_that_the_stack_refuses() -> None:
+def test_preflight_and_the_stack_need_the_same_shared_memory() -> None:
     script = (CHECKOUT / "deploy" / "machine" / "preflight.sh").read_text()
     (least,) = re.findall(r"^SHM_MB=(\d+)", script, re.MULTILINE)
     hardware.fitted(_settings(8), int(least) * MIB)
@@ -84,7 +84,9 @@ def test_regions_of_other_users_are_not_removed(tmp_path: Path, monkeypatch: pyt
         assert list(hardware.regions(settings)) == [own]
 
 
-def test_missing_shared_memory_gives_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_shared_memory_is_an_error_with_the_folders_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(hardware, "SHARED_MEMORY", tmp_path / "nowhere")
     with pytest.raises(StackError, match="mount a tmpfs there"):
         hardware.fitted_to_machine(_settings(1))

@@ -14,5 +14,5 @@ def test_missing_state_file_reads_as_none(tmp_path: Path) -> None:
     assert StackState.read(tmp_path / "stack.json") is None
 
 
-def test_a_process_id_of_another_program_is_not_a_living_stack(tmp_path: Path) -> None:
+def test_a_state_with_another_programs_process_id_is_not_alive(tmp_path: Path) -> None:
     assert not StackState(1, "ready").is_alive(tmp_path)

@@ -9,6 +9,6 @@ LOG = """\
 """
 
 
-def test_models_are_loading_from_the_line_that_says_so_until_they_are_loaded_or_failed() -> None:
+def test_a_model_counts_as_loading_until_the_log_says_loaded_or_failed() -> None:
     assert models_loading(LOG) == ["body_masks_lite"]
     assert models_loading("") == []

@@ -15,7 +15,7 @@ def wheel(tmp_path: Path) -> TritonWheel:
     return made
 
 
-def test_a_missing_libpython_is_named_with_the_package_that_has_it(wheel: TritonWheel) -> None:
+def test_an_error_names_a_missing_libpython_and_its_package(wheel: TritonWheel) -> None:
     other = wheel.executable.parents[1] / "python_backend_stubs" / "3.8" / "triton_python_backend_stub"
     if any(Path("/usr/lib").rglob("libpython3.8.so.1.0")):
         pytest.skip("this machine has a libpython3.8")
@@ -23,13 +23,13 @@ def test_a_missing_libpython_is_named_with_the_package_that_has_it(wheel: Triton
         wheel.require_libpython(other)
 
 
-def test_the_assembled_backends_are_whole(wheel: TritonWheel) -> None:
+def test_the_assembled_backends_have_all_their_files(wheel: TritonWheel) -> None:
     python = {path.name for path in (wheel.backends / "python").iterdir()}
     assert python == {"libtriton_python.so", "triton_python_backend_stub", "triton_python_backend_utils.py"}
     assert (wheel.backends / "onnxruntime" / "model.py").is_file()
     assert not [path for path in wheel.backends.rglob("*") if path.is_symlink()]
 
 
-def test_nothing_is_left_of_a_removed_wheel(wheel: TritonWheel, tmp_path: Path) -> None:
+def test_removing_the_plain_folder_leaves_no_files(wheel: TritonWheel, tmp_path: Path) -> None:
     wheel.remove()
     assert list(tmp_path.iterdir()) == []

@@ -28,11 +28,9 @@ from gateway.pipelines.outputs import MEDIA_TYPES, media_type
 from gateway.pipelines.registry import PIPELINES, build_registry, parameters_json
 from gateway.server import create_app
 from gateway.settings import Settings
-from steps.body_masks import _chosen, found_poses
-from steps.face_contours import _chosen as _chosen_faces
-from steps.faces import NO_FACE
-from steps.failure import InputError
-from steps.tensors import json_tensor
+from steps.body_masks import SEVERAL_PERSONS, found_poses
+from steps.face_contours import NO_FACE, SEVERAL_FACES
+from steps.tensors import InputError, asked_for, json_tensor
 from vision.encoding import encode_png
 from vision.face.contours import face_contours
 from vision.face.landmarks import LandmarkSet, parse_landmarks
@@ -294,7 +292,7 @@ def test_examples_about_faces_are_what_the_refusal_says(code: str, refuse: Calla
 def test_examples_about_nobody_are_what_the_steps_say() -> None:
     assert (*NO_FACE,) == ("no_face", PROBLEMS["no_face"].example)
     with pytest.raises(InputError) as several:
-        _chosen_faces([None] * 3, "single")  # type: ignore[list-item]
+        asked_for([None] * 3, "single", SEVERAL_FACES)
     assert (several.value.code, several.value.detail) == ("several_faces", PROBLEMS["several_faces"].example)
 
 
@@ -304,7 +302,7 @@ def test_examples_about_people_are_what_the_pipeline_says() -> None:
     with pytest.raises(InputError) as nobody:
         found_poses({"context": json_tensor({"regions": []}), **outputs})
     with pytest.raises(InputError) as several:
-        _chosen([None] * 3, "single")  # type: ignore[list-item]
+        asked_for([None] * 3, "single", SEVERAL_PERSONS)
     for caught in (nobody, several):
         assert caught.value.detail == PROBLEMS[caught.value.code].example
 

@@ -115,10 +115,10 @@ def test_a_terminal_gets_colours_from_us_and_none_from_others(
 def test_nothing_is_written_past_what_makes_it_printable(folder: str) -> None:
     """`echo` and `print` are left for what a person asked for as it is: a key, an address for a shell, our own help."""
     own = {
-        ("gateway/cli/database.py", "text"), ("gateway/cli/main.py", "f'maskwright {__version__}'"),
+        ("gateway/cli/keys_and_database.py", "text"), ("gateway/cli/main.py", "f'maskwright {__version__}'"),
         ("gateway/cli/main.py", "'\\n'.join(settings_table())"), ("gateway/cli/jobs.py", "json_text(now)"),
         ("deploy/embedded/commands.py", "f'export {name}={shlex.quote(value)}'"),
-        ("deploy/embedded/__main__.py", "error"), ("deploy/machine/environment.py", "text"),
+        ("deploy/embedded/stack.py", "error"), ("deploy/machine/environment.py", "text"),
     }  # fmt: skip
     for path in set((ROOT / folder).rglob("*.py")) - {ROOT / "gateway/terminal.py"}:
         for node in ast.walk(ast.parse(path.read_text())):

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from steps.catalogue import steps_of
 from steps.detect import Search, Thresholds, detect_find, detect_list
 from steps.detector_windows import Draw
+from steps.ensemble import steps_of
 from steps.tensors import Json, JsonObject, bytes_tensor, json_object, json_tensor
 from tests.unit.steps.objects import DETECTORS, FACES, OBJECTS, PLATES, SIZE, Answers, found, networks, rows
 from vision.encoding import encode_png
@@ -36,7 +36,7 @@ def labels(result: JsonObject) -> list[object]:
     return [one["label"] for one in result["detections"]]
 
 
-def test_every_object_says_what_it_is_where_it_is_and_who_found_it() -> None:
+def test_every_object_has_label_box_score_and_model() -> None:
     result, artifacts = listed()
     assert result["photo"] == {"width": SIZE[0], "height": SIZE[1]}
     face, _, car = result["detections"]
@@ -45,7 +45,7 @@ def test_every_object_says_what_it_is_where_it_is_and_who_found_it() -> None:
     assert json.loads(artifacts["detections.json"])["detections"] == result["detections"]
 
 
-def test_corners_of_a_plate_come_back() -> None:
+def test_a_plate_has_its_corners() -> None:
     corners = [float(2 * value) for value in (30, 40, 90, 44, 88, 60, 28, 56)]
     row = [*corners[:2], 180.0, 120.0, 0.9, 0.0, *corners]
     result, _ = listed({PLATES.model: np.array([row], np.float32)}, classes=["plates"])
@@ -70,24 +70,24 @@ def test_classes_are_labels_and_groups() -> None:
     ("classes", "models"),
     [(["faces"], {"face_model"}), (["plates", "car"], {"plate_model", "object_model"}), ([], {*BOTH, PLATES.model})],
 )
-def test_only_detectors_that_know_what_is_asked_for_run(classes: list[str], models: set[str]) -> None:
+def test_only_detectors_of_requested_labels_run(classes: list[str], models: set[str]) -> None:
     ran: list[str] = []
     listed(ran=ran, classes=classes)
     assert set(ran) == models
 
 
-def test_failures_come_back_as_data() -> None:
+def test_failures_are_returned_as_data() -> None:
     assert listed(photo=b"no photo")[0]["reason"] == "image_unsupported"
     assert listed(photo=b"")[0]["reason"] == "image_empty"
 
 
-def test_the_answer_says_how_closely_was_looked() -> None:
+def test_the_answer_says_how_closely_the_photo_was_searched() -> None:
     looked = listed(smallest_object=70)[0]["looked"]
     assert looked == {"smallest_face": 20, "smallest_object": 70, "rotations": [0], "tiles": 3}
     assert listed(classes=["faces"])[0]["looked"] == {"smallest_face": 20, "rotations": [0], "tiles": 1}
 
 
-def test_other_directions_are_looked_in_where_no_sure_face_is_upright() -> None:
+def test_other_directions_are_searched_if_no_sure_face_is_upright() -> None:
     """A glance at each direction, then a look in each where it showed something: here in all."""
     assert listed(classes=["faces"], rotations="auto")[0]["looked"]["rotations"] == [0]
     weak = {FACES.model: rows(FACES, WEAK_FACE)}
@@ -96,7 +96,7 @@ def test_other_directions_are_looked_in_where_no_sure_face_is_upright() -> None:
     assert (nothing["rotations"], nothing["tiles"]) == ([0], 1 + 3)
 
 
-def test_a_box_found_in_a_turned_photo_lies_where_it_is_in_the_photo() -> None:
+def test_a_box_found_in_a_turned_view_has_coordinates_of_the_photo() -> None:
     """Each direction finds the same box of its own view: the four lie about the middle of the photo, turned."""
     square = encode_png(np.zeros((160, 160), np.uint8))
     box = np.array([[20, 40, 60, 120, 0.9, 0]], np.float32)  # of 320×320 in a photo of 160×160
@@ -106,7 +106,7 @@ def test_a_box_found_in_a_turned_photo_lies_where_it_is_in_the_photo() -> None:
     assert boxes == sorted([(10, 20, 30, 60), (20, 130, 60, 150), (130, 100, 150, 140), (100, 10, 140, 30)])
 
 
-def test_thresholds_come_from_json() -> None:
+def test_thresholds_are_read_from_json() -> None:
     thresholds = Thresholds.from_json({"vehicles": 0.5, "face": 0.1})
     assert [thresholds.of(label) for label in ("face", "bus", "person")] == [0.1, 0.5, Thresholds().default]
     assert Thresholds.from_json({}) == Thresholds()
@@ -127,7 +127,7 @@ def test_a_repository_without_detectors_still_has_its_steps(tmp_path: Path) -> N
     assert json_object(steps["detect_find"](request)["context"])["looked"] == {"tiles": 0}
 
 
-def test_detectors_see_the_photo_they_are_asked_about() -> None:
+def test_detectors_get_the_pixels_of_the_photo() -> None:
     shown = []
     photo = cv2.imencode(".png", np.full((*SIZE[::-1], 3), (10, 20, 200), np.uint8))[1].tobytes()
 

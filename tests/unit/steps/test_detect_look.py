@@ -73,7 +73,7 @@ def seen(photo: NDArray[np.uint8], squares: Sequence[tuple[int, int, int]], quar
     quarters=st.integers(0, 3),
     seed=st.integers(0, 999),
 )
-def test_squares_of_every_size_are_found_once_wherever_they_lie(
+def test_squares_of_every_size_and_place_are_found_once(
     scouting: bool,  # noqa: FBT001 a parameter of the test
     size: tuple[int, int],
     quarters: int,
@@ -88,7 +88,7 @@ def test_squares_of_every_size_are_found_once_wherever_they_lie(
     seen(scene(size, squares), squares, quarters, scouting=scouting)
 
 
-def test_a_photo_that_fits_is_looked_at_once() -> None:
+def test_a_photo_that_fits_into_one_input_is_searched_once() -> None:
     squares = [(100, 100, 60), (500, 300, 150)]
     assert seen(scene((1024, 768), squares), squares, 0, scouting=True) == 1
 
@@ -99,7 +99,7 @@ def test_squares_on_seams_are_found_once() -> None:
     seen(scene((3000, 2000), squares), squares, 0, scouting=True)
 
 
-def test_noise_costs_no_more_than_looking_everywhere() -> None:
+def test_noise_costs_no_more_than_searching_all_tiles() -> None:
     """A scout that suspects everything: tiles over all of the photo are fewer pixels than a window about each."""
     network = Squares(1e9, 1e9)
 

@@ -3,10 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.embedded.triton import ENSEMBLES, MODELS, Fusing, write_fused
-from steps.catalogue import steps_of
-from steps.ensemble import Ensemble
-from steps.model_config import ModelConfig
+from deploy.embedded.triton import ENSEMBLES, MODELS, write_fused
+from steps.ensemble import Ensemble, steps_of
+from steps.model_folder import ModelConfig
 from steps.onnx_session import OnnxSession, SessionOptions
 from steps.tensors import Tensors, bytes_tensor, json_object
 from tests.unit.steps.objects import networks
@@ -54,7 +53,8 @@ def test_every_step_of_every_ensemble_is_a_model_of_the_repository() -> None:
 
 
 def test_a_fused_model_keeps_name_inputs_and_outputs(tmp_path: Path) -> None:
-    for name in write_fused(ENSEMBLES, MODELS, tmp_path, Fusing(instances=3, threads=2)):
+    write_fused(ENSEMBLES, MODELS, tmp_path, processes=3, threads=2)
+    for name in (folder.name for folder in ENSEMBLES.iterdir()):
         fused, ensemble = ModelConfig(tmp_path / name), ModelConfig(ENSEMBLES / name)
         assert (fused.input_names, fused.output_names) == (ensemble.input_names, ensemble.output_names)
         assert fused.backend == "fused"
@@ -86,7 +86,7 @@ ensemble_scheduling { step [
 
 
 @pytest.mark.parametrize(("spare", "seen"), [({}, 40), ({"spare": np.array([7])}, 47)])
-def test_in_one_process_optional_inputs_get_what_an_earlier_step_calls_the_same(
+def test_in_one_process_optional_inputs_get_earlier_outputs_of_the_same_name(
     spare: dict[str, np.ndarray], seen: int, tmp_path: Path
 ) -> None:
     first = 'backend: "python" output [ { name: "y" }, { name: "spare" }, { name: "other" } ]'

@@ -50,7 +50,7 @@ def reason(result: JsonObject) -> object:
     return result["reason"]
 
 
-def test_given_landmarks_are_drawn_whatever_else_was_found() -> None:
+def test_given_landmarks_are_drawn_instead_of_found_faces() -> None:
     alone, artifacts = drawn(landmarks=text(POINTS))
     beside, same = drawn(recognised(Roi((100, 100), 192, 0)), landmarks=text(POINTS))
     assert (alone, artifacts) == (beside, same)
@@ -59,7 +59,7 @@ def test_given_landmarks_are_drawn_whatever_else_was_found() -> None:
     np.testing.assert_allclose(face["box"], [*POINTS.min(axis=0), *POINTS.max(axis=0)], atol=0.01)
 
 
-def test_found_faces_are_drawn_largest_first_where_no_landmarks_are_given() -> None:
+def test_without_given_landmarks_found_faces_are_drawn_largest_first() -> None:
     result, artifacts = drawn(
         recognised(Roi((150, 150), 100, 0), Roi((450, 450), 300, 0)), face="all", include=["landmarks"]
     )
@@ -76,7 +76,7 @@ def test_the_largest_of_several_given_faces_is_drawn() -> None:
     assert reason(drawn(landmarks=text(SMALL, POINTS), face="single")[0]) == "several_faces"
 
 
-def test_the_photo_is_embedded_for_the_largest_face_alone() -> None:
+def test_only_the_largest_face_embeds_the_photo() -> None:
     _, artifacts = drawn(landmarks=text(SMALL, POINTS), face="all", embed_image=True)
     assert [name for name, content in artifacts.items() if b"data:image/jpeg" in content] == [
         "contours.svg", "face_0/contours.svg",
@@ -84,7 +84,7 @@ def test_the_photo_is_embedded_for_the_largest_face_alone() -> None:
 
 
 @pytest.mark.parametrize("frame", ["crop", "source"])
-def test_the_contours_say_in_which_frame_they_lie(frame: str) -> None:
+def test_the_contours_document_names_its_frame(frame: str) -> None:
     segmentation = base64.b64encode(encode_png(label_map())).decode()
     result, artifacts = drawn(
         landmarks=text(POINTS), segmentation_map=segmentation, frame=frame, colors={"nose": "#010203"}
@@ -116,18 +116,18 @@ def test_the_contours_say_in_which_frame_they_lie(frame: str) -> None:
         ("options_invalid", {"landmarks": text(POINTS), "region_opacity": 7}),
     ],
 )
-def test_an_input_error_comes_back_as_data(code: str, parameters: dict[str, Json]) -> None:
+def test_an_input_error_is_returned_as_data(code: str, parameters: dict[str, Json]) -> None:
     result, artifacts = drawn(**parameters)
     assert (reason(result), artifacts) == (code, {})
 
 
-def test_a_broken_photo_and_an_earlier_failure_come_back_as_data() -> None:
+def test_a_broken_photo_and_an_earlier_failure_are_returned_as_data() -> None:
     assert reason(drawn(photo=b"", landmarks=text(POINTS))[0]) == "image_empty"
     failed = {"context": json_tensor({"failure": {"code": "no_face", "detail": "x"}})}
     assert reason(drawn({**recognised(Roi((1, 1), 1, 0)), **failed})[0]) == "no_face"
 
 
-def test_parameters_come_from_json() -> None:
+def test_parameters_are_read_from_json() -> None:
     assert FaceContourParameters.from_json({"unknown": 1}) == FaceContourParameters()
     parameters = FaceContourParameters.from_json(
         {"landmarks": "1,2", "segmentation_map": "AAA=", "regions": ["nose"], "frame": "source", "stroke_width": 2}

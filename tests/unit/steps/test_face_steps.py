@@ -6,10 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from steps.faces import MOST_CROPS, face_crop, face_input, found_faces
-from steps.failure import InputError
+from steps.face_contours import MOST_CROPS, face_crop, face_input, found_faces
 from steps.photo import regions_context, regions_of
-from steps.tensors import Tensor, Tensors, bytes_tensor, json_object, json_tensor
+from steps.tensors import InputError, Tensor, Tensors, bytes_tensor, json_object, json_tensor
 from vision.face.detection import FULL_ANCHORS
 from vision.roi import Roi
 
@@ -75,7 +74,7 @@ def test_a_broken_photo_is_handed_on_beside_blank_pixels(data: bytes) -> None:
     assert cut["crops"].shape == (1, 192, 192, 3)
 
 
-def test_regions_of_the_short_range_come_first_even_where_both_see_the_face() -> None:
+def test_regions_of_the_short_range_come_first_even_if_both_detectors_find_the_face() -> None:
     cut = face_crop(crop_request(near=[(300, 300, 100)], far=[(600, 600, 200), (302, 300, 104)]))
     assert cut["crops"].shape == (3, 192, 192, 3)
     assert [round(region.side) for region in regions(cut)] == [150, 300, 156]
@@ -91,7 +90,7 @@ def test_only_the_largest_of_too_many_faces_are_cut_out() -> None:
     np.testing.assert_allclose([region.side for region in regions(cut)], expected, atol=1e-3)
 
 
-def test_without_a_face_the_failure_says_so() -> None:
+def test_a_photo_without_a_face_fails_with_no_face() -> None:
     cut = face_crop(crop_request())
     assert json_object(cut["context"])["failure"]["code"] == "no_face"
     assert cut["crops"].shape == (1, 192, 192, 3)
@@ -110,12 +109,12 @@ def recognised(rois: Sequence[Roi], presence: Sequence[float]) -> Tensors:
 NEAR, AGAIN, OTHER = Roi((300.0, 300.0), 192.0, 0.0), Roi((310.0, 300.0), 192.0, 0.0), Roi((600.0, 600.0), 384.0, 0.0)
 
 
-def test_a_face_seen_twice_is_taken_from_the_first_region_and_the_largest_face_comes_first() -> None:
+def test_a_face_found_twice_comes_from_the_first_region_and_the_largest_is_first() -> None:
     faces = found_faces(recognised([NEAR, OTHER, AGAIN], [1.0, 5.0, 9.0]))
     assert [face.box for face in faces] == [(504, 504, 696, 696), (252, 252, 348, 348)]
 
 
-def test_a_face_that_only_the_second_region_shows_is_taken_from_there() -> None:
+def test_a_face_that_only_the_second_region_shows_comes_from_there() -> None:
     (face,) = found_faces(recognised([NEAR, AGAIN], [-1.0, 2.0]))
     assert face.box == (262, 252, 358, 348)
 

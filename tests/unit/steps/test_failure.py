@@ -1,8 +1,15 @@
 import numpy as np
 import pytest
 
-from steps.failure import InputError, carrying_failures, failure_context, require_success
-from steps.tensors import Tensors, json_object, json_tensor
+from steps.tensors import (
+    InputError,
+    Tensors,
+    carrying_failures,
+    failure_context,
+    json_object,
+    json_tensor,
+    require_success,
+)
 
 BLANK = {"pixels": np.zeros(3)}
 
@@ -21,7 +28,7 @@ def test_a_failure_becomes_data_beside_blank_outputs() -> None:
     assert outputs["pixels"] is BLANK["pixels"]
 
 
-def test_an_earlier_failure_is_handed_on_and_the_step_left_out() -> None:
+def test_an_earlier_failure_is_handed_on_without_running_the_step() -> None:
     context = json_tensor({"failure": {"code": "image_corrupt", "detail": "x"}})
     outputs = carrying_failures(lambda _: BLANK)(work)({"context": context})
     assert outputs["context"] is context

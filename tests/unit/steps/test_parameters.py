@@ -18,7 +18,7 @@ def test_the_step_reads_the_parameters_that_the_gateway_sends() -> None:
     assert read == BodyMaskParameters((MaskType.DRESS,), "M", "labels", "canvas", "all", ("overlay",))
 
 
-def test_the_defaults_agree() -> None:
+def test_the_gateway_and_the_steps_have_the_same_defaults() -> None:
     sent, read = BodyMasksParameters(), BodyMaskParameters.from_json({})
     assert (read.style, read.frame, read.person, read.include) == (sent.style, sent.frame, sent.person, sent.include)
     assert read.mask_types == tuple(MaskType(name) for name in sent.mask_types)

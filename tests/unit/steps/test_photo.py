@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from steps.failure import InputError
 from steps.photo import EncodedPhoto
-from steps.tensors import bytes_tensor
+from steps.tensors import InputError, bytes_tensor
 from tests.unit.vision.test_photo import P3, encoded, picture
 from vision.encoding import Form
 
@@ -14,7 +13,7 @@ def read(data: bytes) -> EncodedPhoto:
     return EncodedPhoto.read(bytes_tensor([data]))
 
 
-def test_models_see_srgb_and_a_copy_is_made_of_the_photos_own_pixels() -> None:
+def test_models_get_srgb_and_a_copy_keeps_the_photos_own_colours() -> None:
     photo = read(WIDE)
     own = photo.own()
     np.testing.assert_array_equal(own.pixels, np.asarray(picture()))
@@ -24,7 +23,7 @@ def test_models_see_srgb_and_a_copy_is_made_of_the_photos_own_pixels() -> None:
     assert photo.rewritten(own.pixels, Form()) == photo.rewritten(np.array(picture()), Form())
 
 
-def test_pixels_that_were_decoded_before_are_taken_as_they_are() -> None:
+def test_pixels_decoded_by_an_earlier_step_are_used() -> None:
     plain, decoded = read(encoded(picture(), "PNG")), np.zeros((43, 61, 3), np.uint8)
     assert plain.own(decoded).pixels is decoded
     assert plain.srgb(plain.own(decoded)).pixels is decoded

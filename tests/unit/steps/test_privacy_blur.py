@@ -51,7 +51,7 @@ def actions(result: JsonObject) -> list[object]:
     return [one["action"] for one in result["detections"]]
 
 
-def test_faces_and_persons_are_hidden_and_cars_are_told_of() -> None:
+def test_faces_and_persons_are_hidden_and_cars_only_listed() -> None:
     result, artifacts = blurred(hide=["faces", "persons"])
     assert actions(result) == ["hidden", "hidden", "none"]
     assert changed(artifacts, FACE) > 0.99
@@ -96,7 +96,7 @@ def test_a_keep_box_that_covers_little_of_a_face_keeps_only_its_own_pixels() -> 
     assert changed(artifacts, (20, 30, 50, 80)) > 0.99
 
 
-def test_style_shape_and_color_are_those_asked_for() -> None:
+def test_the_requested_style_shape_and_color_are_used() -> None:
     result, artifacts = blurred(hide=["vehicles"], style="solid", color="#ff8000", shape="ellipse", grow=0, feather=0)
     x1, y1, x2, y2 = (int(side) for side in CAR)
     assert (pixels(artifacts)[(y1 + y2) // 2, x1 + 2 : x2 - 2] == (255, 128, 0)).all()
@@ -104,7 +104,7 @@ def test_style_shape_and_color_are_those_asked_for() -> None:
     assert result["detections"][0]["shape"] == "ellipse"
 
 
-def test_a_class_has_its_own_shape_where_none_is_asked_for() -> None:
+def test_without_a_requested_shape_each_class_has_its_own() -> None:
     result, artifacts = blurred(hide=["car"], style="solid")
     assert (pixels(artifacts)[100:150, 100:200] == 0).all()
     assert result["detections"][0]["shape"] == "box"
@@ -120,7 +120,7 @@ def test_thresholds_decide_what_is_hidden() -> None:
     ("asked", "name"),
     [(None, "blurred.png"), ("jpeg", "blurred.jpg"), ("webp", "blurred.webp"), ("png", "blurred.png")],
 )
-def test_the_photo_has_the_format_asked_for_and_its_size(asked: WrittenFormat | None, name: str) -> None:
+def test_the_copy_has_the_requested_format_and_the_photos_size(asked: WrittenFormat | None, name: str) -> None:
     result, artifacts = blurred(format=asked)
     assert list(artifacts) == [name]
     info = inspect(artifacts[name])
@@ -128,36 +128,36 @@ def test_the_photo_has_the_format_asked_for_and_its_size(asked: WrittenFormat | 
     assert result["blur"]["format"] == (asked or "png")
 
 
-def test_documents_come_with_the_photo_where_asked_for() -> None:
+def test_requested_documents_come_with_the_copy() -> None:
     result, artifacts = blurred(include=["blur", "detections"])
     assert list(artifacts) == ["blurred.png", "blur.json", "detections.json"]
     assert json.loads(artifacts["blur.json"])["blur"] == result["blur"]
     assert json.loads(artifacts["detections.json"])["detections"] == result["detections"]
 
 
-def test_a_photo_that_shows_nothing_to_hide_comes_back_as_it_was() -> None:
+def test_a_photo_without_objects_to_hide_is_returned_unchanged() -> None:
     result, artifacts = blurred({FACES.model: rows(FACES)}, hide=["faces"])
     assert (result["detections"], result["blur"]["hidden"]) == ([], 0)
     np.testing.assert_array_equal(pixels(artifacts), PIXELS)
 
 
-def test_an_unknown_class_is_refused_before_anything_is_shown() -> None:
+def test_an_unknown_class_is_refused_without_a_copy() -> None:
     result, artifacts = blurred(hide=["faces", "perzons"])
     assert (result["status"], result["reason"], artifacts) == ("failed", "class_unknown", {})
 
 
-def test_failures_come_back_as_data() -> None:
+def test_failures_are_returned_as_data() -> None:
     assert blurred(photo=b"no photo")[0]["reason"] == "image_unsupported"
     assert blurred(photo=PHOTO[:-20])[0]["reason"] == "image_truncated"
 
 
-def test_more_than_can_be_hidden_in_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_objects_to_hide_in_time_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redact, "MOST_PIXELS", 100)
     result, artifacts = blurred(hide=["faces"])
     assert (result["status"], result["reason"], artifacts) == ("failed", "image_too_large", {})
 
 
-def test_parameters_come_from_json() -> None:
+def test_parameters_are_read_from_json() -> None:
     assert PrivacyBlurParameters.from_json({"unknown": 1}) == PrivacyBlurParameters()
     nothing = {"shape": None, "grow": None, "feather": None, "color": None, "format": None, "quality": None}
     assert PrivacyBlurParameters.from_json(nothing) == PrivacyBlurParameters()

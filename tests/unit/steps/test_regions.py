@@ -3,6 +3,6 @@ from steps.tensors import json_object, json_tensor
 from vision.roi import Roi
 
 
-def test_regions_come_back_as_they_went() -> None:
+def test_regions_survive_the_context_unchanged() -> None:
     regions = [Roi((1.25, -2.5), 30.0, 0.1), Roi((1e6, 0.0), 1.0, -3.0)]
     assert regions_of(json_object(json_tensor(regions_context(regions)))) == regions

@@ -13,12 +13,12 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.text(), JSON))
-def test_json_comes_back_as_it_went(value: dict[str, object]) -> None:
+def test_json_survives_a_tensor_unchanged(value: dict[str, object]) -> None:
     assert json_object(json_tensor(value)) == value
 
 
 @given(st.lists(st.binary()))
-def test_bytes_come_back_as_they_went(values: list[bytes]) -> None:
+def test_bytes_survive_a_tensor_unchanged(values: list[bytes]) -> None:
     tensor = bytes_tensor(values)
     assert tensor.shape == (len(values),)
     assert tensor.tolist() == values

@@ -12,8 +12,7 @@ from pathlib import Path
 import cv2
 import triton_python_backend_utils as pb_utils
 
-from steps.catalogue import steps_of
-from steps.ensemble import Ensemble
+from steps.ensemble import Ensemble, steps_of
 from steps.onnx_session import OnnxNetworks, SessionOptions
 from steps.triton_python import respond
 

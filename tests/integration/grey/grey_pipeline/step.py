@@ -5,9 +5,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from steps.failure import InputError
 from steps.photo import EncodedPhoto
-from steps.tensors import Tensors, completed, json_object, refused
+from steps.tensors import InputError, Tensors, completed, json_object, refused
 from vision.arrays import RGB
 from vision.encoding import encode_png
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli import files
-from gateway.cli.files import NotRegularError, Results, open_regular, read_regular
-from gateway.cli.photos import Layout, NamedPhoto, PhotoFile
+from gateway.cli import safe_files
+from gateway.cli.photo_paths import Layout, NamedPhoto, PhotoFile
+from gateway.cli.safe_files import NotRegularError, Results, open_regular, read_regular
 
 DESCRIPTORS = Path("/proc/self/fd")
 
@@ -21,7 +21,7 @@ def tree(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
-def test_artifacts_lie_under_the_folder(tmp_path: Path) -> None:
+def test_results_are_written_below_the_folder(tmp_path: Path) -> None:
     path = photo(Results(tmp_path)).save("person_0/dress_mask.png", b"mask")
     assert path == tmp_path / "1" / "person_0" / "dress_mask.png"
     assert path.read_bytes() == b"mask"
@@ -37,20 +37,20 @@ HOSTILE = [
 
 @pytest.mark.parametrize("layout", Layout)
 @pytest.mark.parametrize("name", HOSTILE)
-def test_no_name_of_a_server_leads_out_of_the_folder(tmp_path: Path, name: str, layout: Layout) -> None:
+def test_no_artifact_name_of_a_server_leads_out_of_the_folder(tmp_path: Path, name: str, layout: Layout) -> None:
     with pytest.raises(PermissionError):
         photo(Results(tmp_path / "out"), layout=layout).save(name, b"mask")
     assert tree(tmp_path) == []
 
 
 @pytest.mark.parametrize("path", ["x", "out", "out/../x", "out/a/../../x", "outer/x"])
-def test_nothing_is_written_outside_the_folder_whoever_asks(tmp_path: Path, path: str) -> None:
+def test_a_path_outside_the_folder_is_refused(tmp_path: Path, path: str) -> None:
     with pytest.raises(PermissionError):
         Results(tmp_path / "out").write(tmp_path / path, b"x")
     assert tree(tmp_path) == []
 
 
-def test_a_link_where_a_result_goes_is_replaced_and_what_it_leads_to_is_kept(tmp_path: Path) -> None:
+def test_a_link_in_the_place_of_a_result_is_replaced_and_its_target_kept(tmp_path: Path) -> None:
     kept, out = tmp_path / "kept.jpg", tmp_path / "out"
     kept.write_bytes(b"photo")
     out.mkdir()
@@ -61,7 +61,7 @@ def test_a_link_where_a_result_goes_is_replaced_and_what_it_leads_to_is_kept(tmp
     assert tree(out) == ["1.jpg"]
 
 
-def test_a_second_name_of_a_file_elsewhere_is_replaced_and_not_written_to(tmp_path: Path) -> None:
+def test_a_hard_link_in_the_place_of_a_result_is_replaced_and_its_other_name_kept(tmp_path: Path) -> None:
     kept, out = tmp_path / "kept.jpg", tmp_path / "out"
     kept.write_bytes(b"photo")
     out.mkdir()
@@ -83,7 +83,7 @@ def test_a_link_to_a_folder_among_the_results_is_not_followed(tmp_path: Path, pl
     assert tree(tmp_path / "out") == [place] if place == "1" else ["1", place]
 
 
-def test_the_folder_itself_may_be_a_link_as_it_was_named(tmp_path: Path) -> None:
+def test_the_folder_for_results_may_itself_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "out").symlink_to(tmp_path / "disk")
     photo(Results(tmp_path / "out")).save("x.png", b"mask")
@@ -103,7 +103,7 @@ def test_nothing_is_written_when_a_folder_is_swapped_for_a_link_during_a_write(t
 
 
 @pytest.mark.parametrize("second", ["x.png", "X.PNG"])
-def test_two_results_of_a_run_never_meet_silently(tmp_path: Path, second: str) -> None:
+def test_a_second_result_at_the_same_path_is_an_error(tmp_path: Path, second: str) -> None:
     results = Results(tmp_path)
     photo(results, "a").save("person_0/x.png", b"first")
     with pytest.raises(FileExistsError, match="Another result of this run"):
@@ -133,7 +133,7 @@ def test_a_folder_where_a_result_goes_is_an_error_and_stays(tmp_path: Path) -> N
     assert tree(tmp_path) == ["1", "1/x.png", "1/x.png/full"]
 
 
-def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
+def test_writing_leaves_no_open_descriptor(tmp_path: Path) -> None:
     before, results = len(list(DESCRIPTORS.iterdir())), Results(tmp_path)
     for number in range(3):
         path = tmp_path / "a" / str(number)
@@ -154,7 +154,7 @@ def test_a_path_that_is_not_a_regular_file_is_refused_without_waiting(tmp_path: 
         open_regular(tmp_path / "pipe.jpg", tmp_path)
 
 
-def test_a_found_photo_that_is_changed_for_a_link_before_it_is_read_is_not_sent(tmp_path: Path) -> None:
+def test_a_found_photo_that_was_replaced_by_a_link_is_not_read(tmp_path: Path) -> None:
     secret, folder = tmp_path / "secret.jpg", tmp_path / "photos" / "a"
     secret.write_bytes(b"secret")
     folder.mkdir(parents=True)
@@ -174,7 +174,7 @@ def test_a_found_photo_that_is_changed_for_a_link_before_it_is_read_is_not_sent(
 
 
 def test_a_file_that_is_too_large_is_not_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(safe_files, "MOST_BYTES", 2**20)
     with (tmp_path / "1.jpg").open("wb") as file:
         file.truncate(2**20 + 1)
     with pytest.raises(OSError, match="Larger than 1 MiB"):

@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from gateway.cli.photos import NamedPhoto
+from gateway.cli.photo_paths import NamedPhoto
 from gateway.cli.video_reader import Bounds, Damage, VideoError, is_cut, open_video, pictures_of, read_frames, survey
 from tests.films import Coding, scene, write_film
 
@@ -41,7 +41,7 @@ def refusal(path: Path, bounds: Bounds = BOUNDS) -> str:
     b"v=0\r\nm=video 5004 RTP/AVP 96\r\n", b"concat:secret.mp4", b"", b"G" + bytes(187),
 ], ids=["ffconcat", "dash", "hls", "sdp", "protocol", "empty", "transport stream"])  # fmt: skip
 @pytest.mark.parametrize("name", ["holiday.mp4", "holiday.mkv", "holiday.avi"])
-def test_a_playlist_is_not_opened_as_a_film_whatever_its_name(tmp_path: Path, name: str, content: bytes) -> None:
+def test_a_playlist_is_refused_for_any_file_name(tmp_path: Path, name: str, content: bytes) -> None:
     write_film(tmp_path / "secret.mp4", [scene()])
     path = tmp_path / name
     path.write_bytes(content)
@@ -49,13 +49,15 @@ def test_a_playlist_is_not_opened_as_a_film_whatever_its_name(tmp_path: Path, na
 
 
 @pytest.mark.parametrize("name", ["http:x.mp4", "data:x.mp4", "concat:a|b.mp4", "-i.mp4", "%d.mp4"])
-def test_a_host_name_is_not_an_ip_address(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_named_like_an_address_is_read_as_a_file(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     write_film(Path("film.mp4"), [scene()] * 3).rename(name)
     assert len(read(Path(name))[0]) == 3
 
 
-def test_a_film_whose_pictures_are_in_another_file_does_not_open_it(tmp_path: Path) -> None:
+def test_a_video_whose_frames_are_in_another_file_does_not_open_it(tmp_path: Path) -> None:
     content = write_film(tmp_path / "secret.mp4", [scene()] * 3, Coding(file={"movflags": "faststart"})).read_bytes()
     path = tmp_path / "film.mov"
     path.write_bytes(referring(content, b"secret.mp4"))
@@ -88,14 +90,14 @@ def test_a_path_that_is_not_a_regular_file_is_refused_without_waiting(tmp_path: 
 
 
 @pytest.mark.parametrize("name", ["film.mp4", "film.mkv"])
-def test_a_gap_of_ten_hours_is_bounded_and_makes_no_frames(tmp_path: Path, name: str) -> None:
+def test_a_gap_of_ten_hours_counts_as_seconds_and_adds_no_frames(tmp_path: Path, name: str) -> None:
     film = write_film(tmp_path / name, [scene()] * 3, Coding(base=Fraction(1, 1000)), [0, 40, 36_000_000])
     assert refusal(film) == "video_too_long"
     assert read(film, Bounds(frames=3, seconds=36_001))[0] == pytest.approx([0, 0.04, 36_000])
     assert refusal(film, Bounds(frames=2, seconds=36_001)) == "video_too_long"
 
 
-def test_a_cover_picture_is_not_treated_as_a_film(tmp_path: Path) -> None:
+def test_a_cover_picture_is_not_taken_for_the_video(tmp_path: Path) -> None:
     path = tmp_path / "song.mp4"
     with av.open(str(path), "w") as container:
         cover = container.add_stream("mjpeg", rate=1)
@@ -106,7 +108,7 @@ def test_a_cover_picture_is_not_treated_as_a_film(tmp_path: Path) -> None:
     assert refusal(path) == "video_unsupported"
 
 
-def test_the_film_begins_at_nought_wherever_its_clock_does(tmp_path: Path) -> None:
+def test_the_first_frame_has_time_0_for_any_start_time(tmp_path: Path) -> None:
     film = write_film(tmp_path / "film.mkv", [scene()] * 3, Coding(base=Fraction(1, 1000)), [10_000, 10_040, 10_500])
     assert read(film)[0] == pytest.approx([0, 0.04, 0.5])
 
@@ -115,7 +117,7 @@ CUT = [("film.mp4", {"movflags": "+faststart"}), ("film.mkv", {}), ("film.avi", 
 
 
 @pytest.mark.parametrize(("name", "options"), CUT, ids=[name for name, _ in CUT])
-def test_a_film_without_its_end_is_read_with_a_warning(tmp_path: Path, name: str, options: dict[str, str]) -> None:
+def test_a_truncated_video_is_read_with_a_warning(tmp_path: Path, name: str, options: dict[str, str]) -> None:
     film = write_film(tmp_path / name, NOISE, Coding("mpeg4", file=options, tagged=False))
     assert not str(read(film)[1])
     film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
@@ -124,7 +126,7 @@ def test_a_film_without_its_end_is_read_with_a_warning(tmp_path: Path, name: str
     assert "its end is missing" in str(damage)
 
 
-def test_damage_inside_a_film_loses_frames_but_not_the_film(tmp_path: Path) -> None:
+def test_a_damaged_part_loses_only_its_own_frames(tmp_path: Path) -> None:
     film = write_film(tmp_path / "film.mov", NOISE, Coding("png", "rgb24", tagged=False))
     content = bytearray(film.read_bytes())
     place = content.index(b"\x89PNG", len(content) // 2)
@@ -135,7 +137,7 @@ def test_damage_inside_a_film_loses_frames_but_not_the_film(tmp_path: Path) -> N
     assert str(damage) == "it is damaged in 1 place; the copy holds what could be read"
 
 
-def test_damaged_films_look_alike_each_time(tmp_path: Path) -> None:
+def test_damaged_videos_are_decoded_alike_in_every_pass(tmp_path: Path) -> None:
     path = write_film(tmp_path / "film.mov", NOISE, Coding(options={"bf": "2"}))
     content = bytearray(path.read_bytes())
     for place in np.random.default_rng(1).integers(3000, len(content) - 5000, 30):
@@ -155,7 +157,7 @@ MUTATED = ["film.mp4", "film.webm", "film.avi"]
 
 
 @pytest.mark.parametrize("name", MUTATED)
-def test_a_mutated_film_is_read_or_refused(tmp_path: Path, name: str) -> None:
+def test_a_mutated_video_is_read_or_refused(tmp_path: Path, name: str) -> None:
     coding = Coding("libvpx" if name.endswith("webm") else "mpeg4", tagged=False)
     content = write_film(tmp_path / name, [scene()] * 5, coding).read_bytes()
     path, chance = tmp_path / f"mutated-{name}", np.random.default_rng(5)

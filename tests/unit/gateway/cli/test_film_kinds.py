@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from gateway.cli import videos
-from gateway.cli.files import Results
-from gateway.cli.photos import NamedPhoto, PhotoFile
+from gateway.cli.photo_paths import NamedPhoto, PhotoFile
+from gateway.cli.safe_files import Results
 from gateway.cli.sender import Sender, VideoOptions
 from gateway.cli.video_reader import (
     PICTURES,
@@ -145,13 +145,13 @@ def frames(path: Path) -> int:
         return len(list(read_frames(film, container, pictures_of(container), Damage())))
 
 
-def test_every_kind_that_is_taken_is_tried() -> None:
+def test_every_accepted_codec_has_a_test_video() -> None:
     assert set(FILMS) == PICTURES
     assert set(TONES) == SOUNDS
 
 
 @pytest.mark.parametrize("kind", FILMS)
-def test_pictures_of_each_kind_are_decoded(tmp_path: Path, kind: str) -> None:
+def test_frames_of_every_accepted_codec_are_decoded(tmp_path: Path, kind: str) -> None:
     encoder, suffix, pixels, size = FILMS[kind]
     with usual_scheduling():
         path = film_of(tmp_path / f"film.{suffix}", encoder, pixels, size)
@@ -161,7 +161,7 @@ def test_pictures_of_each_kind_are_decoded(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", TONES)
-def test_sound_of_each_kind_is_decoded(tmp_path: Path, kind: str) -> None:
+def test_sound_of_every_accepted_codec_is_decoded(tmp_path: Path, kind: str) -> None:
     encoder, suffix, rate, layout = TONES[kind]
     path = tone_of(tmp_path / f"film.{suffix}", encoder, rate, layout)
     with open_video(NamedPhoto(path)) as container:
@@ -171,7 +171,7 @@ def test_sound_of_each_kind_is_decoded(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_pictures_of_another_kind_are_refused_by_its_name(tmp_path: Path, name: str) -> None:
+def test_frames_of_another_codec_are_refused_with_the_codecs_name(tmp_path: Path, name: str) -> None:
     encoder = name.partition(".")[0]
     pixels = [one.name for one in av.Codec(encoder, "w").video_formats or []]
     path = film_of(tmp_path / name, encoder, "yuv420p" if "yuv420p" in pixels else pixels[0], (96, 64))
@@ -181,7 +181,7 @@ def test_pictures_of_another_kind_are_refused_by_its_name(tmp_path: Path, name: 
 
 
 @pytest.mark.parametrize("sound", ["tta", "wavpack"])
-def test_sound_of_another_kind_is_refused_by_its_name_and_may_be_dropped(
+def test_sound_of_another_codec_is_refused_with_the_codecs_name_and_can_be_dropped(
     tmp_path: Path, sound: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(videos, "open_client", StandIn().client)
@@ -241,7 +241,7 @@ ADDRESSES = [
 ADDRESSES += ["async:{0}", "cache:{0}", "pipe:0", "tee:{0}", "concatf:{0}", "hls+file:{0}", "rtsp://x/", "unix:/x"]
 
 
-def test_no_list_of_films_leads_to_a_file_or_a_server(tmp_path: Path) -> None:
+def test_a_list_of_videos_opens_no_other_file_and_asks_no_server(tmp_path: Path) -> None:
     secret = write_film(tmp_path / "secret.mp4", [scene()])
     with socket.create_server(("127.0.0.1", 0)) as server, watched(secret):
         url = f"http://127.0.0.1:{server.getsockname()[1]}/secret.mp4"
@@ -258,7 +258,7 @@ def test_no_list_of_films_leads_to_a_file_or_a_server(tmp_path: Path) -> None:
         assert not select.select([server], [], [], 0)[0]
 
 
-def test_no_film_leads_to_another_file(tmp_path: Path) -> None:
+def test_a_video_that_refers_to_another_file_does_not_open_it(tmp_path: Path) -> None:
     content = write_film(tmp_path / "secret.mp4", [scene()] * 3, Coding(file={"movflags": "faststart"})).read_bytes()
     film = tmp_path / "film.mov"
     for name in (b"secret.mp4", bytes(tmp_path / "secret.mp4")[:60]):

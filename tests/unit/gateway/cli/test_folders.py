@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from gateway.cli.photos import PHOTO_SUFFIXES, VIDEO_SUFFIXES, Layout, NamedPhoto, plan
-from gateway.cli.sources import MAX_DEPTH, Finder, find_or_exit, safe_or_exit
+from gateway.cli.photo_finder import MAX_DEPTH, Finder, find_or_exit, safe_or_exit
+from gateway.cli.photo_paths import PHOTO_SUFFIXES, VIDEO_SUFFIXES, Layout, NamedPhoto, plan
 
 Tree = Callable[..., Path]
 
@@ -28,7 +28,7 @@ def kept(found: NamedPhoto) -> str:
     return "/".join(found.path.parts[-found.parts :])
 
 
-def test_files_folders_and_patterns_each_once_in_order(tree: Tree) -> None:
+def test_files_folders_and_patterns_give_each_photo_once_in_order(tree: Tree) -> None:
     folder = tree("b.jpg", "a.PNG", "notes.txt", "deep/c.webp")
     names = [folder / "b.jpg", folder, folder / "**" / "*.webp", folder / "deep" / ".." / "b.jpg"]
     found, skipped = Finder().find(map(str, names))
@@ -39,13 +39,13 @@ def test_files_folders_and_patterns_each_once_in_order(tree: Tree) -> None:
     }
 
 
-def test_a_missing_path_is_kept_to_be_reported(tmp_path: Path) -> None:
+def test_a_missing_path_is_kept_so_that_it_is_reported(tmp_path: Path) -> None:
     names = [str(tmp_path / "none.jpg"), str(tmp_path / "*.jpg")]
     found, _ = Finder().find(names)
     assert [str(one.path) for one in found] == names
 
 
-def test_suffixes_of_phones_and_browsers_are_photos_in_any_case(tree: Tree) -> None:
+def test_known_suffixes_of_photos_are_found_in_upper_and_lower_case(tree: Tree) -> None:
     names = sorted(f"{number:02}{suffix.upper()}" for number, suffix in enumerate(sorted(PHOTO_SUFFIXES)))
     found, skipped = Finder().find([str(tree(*names))])
     assert [one.path.name for one in found] == names
@@ -113,13 +113,13 @@ def test_a_file_in_place_of_the_folder_for_results_ends_the_command(
     assert f"{folder}/out is no folder" in capsys.readouterr().err
 
 
-def test_films_are_found_where_they_are_wanted(tree: Tree) -> None:
+def test_videos_are_found_only_where_their_suffixes_are_given(tree: Tree) -> None:
     found, skipped = Finder(PHOTO_SUFFIXES | VIDEO_SUFFIXES).find([str(tree("film.MOV"))])
     assert [one.path.name for one in found] == ["film.MOV"]
     assert not skipped
 
 
-def test_photos_keep_their_folders_within_the_one_named_and_its_name_among_several(tree: Tree) -> None:
+def test_photos_keep_their_path_below_a_named_folder_and_its_name_if_several_are_named(tree: Tree) -> None:
     folder = tree("a/1.jpg", "b/1.jpg", "b/c/1.jpg")
     finder = Finder(recursive=True)
     found, _ = finder.find([str(folder)])
@@ -130,7 +130,7 @@ def test_photos_keep_their_folders_within_the_one_named_and_its_name_among_sever
     assert [kept(one) for one in found] == ["1.jpg", "c/1.jpg"]
 
 
-def test_results_of_an_earlier_run_are_not_taken(tree: Tree) -> None:
+def test_results_of_an_earlier_run_are_skipped(tree: Tree) -> None:
     folder = tree("1.jpg", "out/1.jpg", "out/a/1.jpg")
     found, skipped = Finder(recursive=True, results=folder / "out" / ".." / "out").find([str(folder)])
     assert [kept(one) for one in found] == ["1.jpg"]
@@ -140,14 +140,14 @@ def test_results_of_an_earlier_run_are_not_taken(tree: Tree) -> None:
     assert "name another by --output" in skipped[0].reason
 
 
-def test_folders_too_deep_are_not_looked_into(tree: Tree) -> None:
+def test_folders_below_the_deepest_level_are_skipped(tree: Tree) -> None:
     folder = tree("/".join(["d"] * MAX_DEPTH) + "/1.jpg", "1.jpg")
     found, skipped = Finder(recursive=True).find([str(folder)])
     assert [kept(one) for one in found] == ["1.jpg"]
     assert [one.reason for one in skipped] == [f"more than {MAX_DEPTH} folders deep"]
 
 
-def test_each_skipped_file_gets_one_line_whatever_its_name_holds(
+def test_each_skipped_file_gets_one_line_even_if_its_name_has_line_breaks(
     tree: Tree, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tree("1.jpg", "a\n\x1b[31m\u202e.txt", os.fsdecode(b"\xff.txt"))
@@ -157,7 +157,7 @@ def test_each_skipped_file_gets_one_line_whatever_its_name_holds(
     assert f"{folder}/a\\n\\x1b[31m\\u202e.txt: not taken: no photo by its name" in said
 
 
-def test_the_command_ends_where_there_is_no_photo(tree: Tree, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_ends_with_status_1_if_no_photo_is_found(tree: Tree, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit) as ended:
         find_or_exit([str(tree("notes.txt"))], Finder())
     assert ended.value.exit_code == 1

@@ -216,7 +216,7 @@ def test_every_command_ends_with_a_message_for_any_server_answer(name: str, tmp_
     assert list(strangers(tmp_path)) == []
 
 
-def test_a_server_of_another_origin_hears_nothing_of_a_redirected_key(tmp_path: Path) -> None:
+def test_a_redirect_to_another_server_sends_it_no_key(tmp_path: Path) -> None:
     with hostile(always(http(b"{}"))) as other:
         for status in ("302 Found", "307 Temporary"):
             away = always(http(b"", status, more=f"Location: {other.url}/v1/jobs\r\n"))
@@ -235,7 +235,7 @@ def test_a_good_answer_is_saved(tmp_path: Path) -> None:
     assert names == ["1/person_0/dress_mask.png", "1/upper_body_mask.png"]
 
 
-def test_json_for_scripts_is_the_servers_value_and_no_order_to_the_terminal(tmp_path: Path) -> None:
+def test_json_output_equals_the_servers_value_without_control_characters(tmp_path: Path) -> None:
     with hostile(ANSWERS["entries in escapes"]) as server:
         told = invoke(server, COMMANDS["list json"], tmp_path).stdout
     assert json.loads(told)[0]["user_id"] == ESCAPES

@@ -45,7 +45,7 @@ ELSEWHERE += ["[::]", "localdomain", "xlocalhost", "1.127.0.0", "host.docker.int
 
 
 @pytest.mark.parametrize("host", LOCAL)
-def test_this_machine_is_known_by_each_of_its_names(host: str) -> None:
+def test_every_name_of_the_loopback_counts_as_this_machine(host: str) -> None:
     assert is_loopback(host.strip("[]"))
     ended = listed(f"http://{host}:1")
     assert ended.exit_code == 1
@@ -54,7 +54,7 @@ def test_this_machine_is_known_by_each_of_its_names(host: str) -> None:
 
 @pytest.mark.parametrize("host", ELSEWHERE)
 @pytest.mark.parametrize("scheme", ["http://", ""])
-def test_a_key_goes_unencrypted_to_no_other_machine(host: str, scheme: str) -> None:
+def test_a_key_is_not_sent_unencrypted_to_another_machine(host: str, scheme: str) -> None:
     ended = listed(f"{scheme}{host}:1")
     assert ended.exit_code == 2
     assert "MASKWRIGHT_TOKEN would go there unencrypted; use https, or" in ended.stderr
@@ -66,14 +66,16 @@ def test_a_key_goes_unencrypted_to_no_other_machine(host: str, scheme: str) -> N
     "command",
     [["run", "detect", "x.jpg", "-o", "out"], ["submit", "/dev/null"], ["poison", "list"], ["cache", "stats"]],
 )
-def test_no_command_sends_it(command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_command_sends_a_key_unencrypted_to_another_machine(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     ended = CliRunner(env={"MASKWRIGHT_TOKEN": KEY, "MASKWRIGHT_URL": "http://192.0.2.1"}).invoke(app, command)
     assert ended.exit_code == 2
     assert "unencrypted" in ended.stderr
 
 
-def test_a_login_in_the_address_is_a_key_too_and_not_shown() -> None:
+def test_a_login_in_the_address_counts_as_a_key_and_is_not_shown() -> None:
     ended = listed("http://me:s3cret@192.0.2.1", environ={"MASKWRIGHT_TOKEN": ""})
     assert ended.exit_code == 2
     assert "http://…@192.0.2.1: " in ended.stderr
@@ -87,7 +89,7 @@ def test_a_login_in_the_address_is_a_key_too_and_not_shown() -> None:
         assert "s3cret" not in listed(url).output
 
 
-def test_without_a_key_and_where_it_is_asked_for_plain_http_is_spoken() -> None:
+def test_plain_http_is_used_without_a_key_or_if_plain_http_is_set() -> None:
     for more, environ in (
         ([], {"MASKWRIGHT_TOKEN": ""}),
         (["--plain-http"], {}),
@@ -129,7 +131,7 @@ def test_a_key_for_this_machine_goes_through_no_proxy() -> None:
         assert all(f"authorization: bearer {KEY}" in head.lower() for head in gateway.heads)
 
 
-def test_no_file_of_logins_is_read(tmp_path: Path) -> None:
+def test_netrc_is_not_read(tmp_path: Path) -> None:
     (tmp_path / ".netrc").write_text("default login me password s3cret\n")
     (tmp_path / ".netrc").chmod(0o600)
     with hostile(lambda _: [PAGE]) as gateway:
@@ -138,7 +140,7 @@ def test_no_file_of_logins_is_read(tmp_path: Path) -> None:
     assert not any("authorization" in head.lower() for head in gateway.heads)
 
 
-def test_no_option_takes_a_key_as_others_would_see_it_in_the_list_of_processes() -> None:
+def test_no_command_has_an_option_for_the_key() -> None:
     for command in (["run", "detect"], ["submit"], ["jobs", "list"], ["keys", "list"]):
         said = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*command, "--help"]).output
         assert "--key" not in said

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cli.files import Results
-from gateway.cli.photos import COPY, Layout, NamedPhoto, PhotoFile, endangered, plan
+from gateway.cli.photo_paths import COPY, Layout, NamedPhoto, PhotoFile, folder_of_photos_and_results, plan
+from gateway.cli.safe_files import Results
 
 OUT = Path("out")
 COPIES = tuple(f"{COPY}{suffix}" for suffix in (".jpg", ".png", ".webp", ".mp4"))
@@ -20,13 +20,13 @@ def copies(*paths: str, suffix: str) -> list[str]:
     return [str(photo.place(COPY + suffix)) for photo in mirrored(*paths)]
 
 
-def test_photos_get_folders_called_as_they_are() -> None:
+def test_each_photo_gets_a_folder_with_its_name() -> None:
     planned = plan([NamedPhoto(Path("x/a.jpg")), NamedPhoto(Path("b.png"))], OUT)
     assert [photo.target for photo in planned] == [OUT / "a", OUT / "b"]
     assert planned[0].place("person_0/dress_mask.png") == OUT / "a" / "person_0" / "dress_mask.png"
 
 
-def test_photos_of_one_name_keep_as_many_folders_as_tell_them_apart() -> None:
+def test_photos_with_equal_names_keep_enough_parent_folders_to_differ() -> None:
     paths = ("a/x.jpg", "b/x.png", "y.jpg", "c/x.jpg", "b/c/x.jpg")
     planned = {str(photo.source): photo.target for photo in plan([NamedPhoto(Path(path)) for path in paths], OUT)}
     assert planned["b/x.png"] == OUT / "x"
@@ -39,7 +39,7 @@ def test_photos_of_one_name_keep_as_many_folders_as_tell_them_apart() -> None:
     assert backwards == planned
 
 
-def test_photos_of_one_stem_get_folders_called_as_the_whole_names() -> None:
+def test_photos_that_differ_only_in_suffix_get_folders_with_their_whole_names() -> None:
     planned = plan([NamedPhoto(Path("1.jpg")), NamedPhoto(Path("1.png"))], OUT)
     assert [photo.target for photo in planned] == [OUT / "1.jpg", OUT / "1.png"]
 
@@ -58,11 +58,11 @@ def test_photos_of_one_stem_get_folders_called_as_the_whole_names() -> None:
         ("film.mov", ".mp4", "film.mp4"),
     ],
 )
-def test_in_a_mirror_the_copys_suffix_says_its_format(name: str, suffix: str, copy: str) -> None:
+def test_in_a_mirror_the_suffix_of_a_copy_is_that_of_its_format(name: str, suffix: str, copy: str) -> None:
     assert copies(name, suffix=suffix) == [str(OUT / copy)]
 
 
-def test_a_mirror_keeps_photos_of_one_stem_apart() -> None:
+def test_a_mirror_gives_photos_that_differ_only_in_suffix_different_paths() -> None:
     names = ("a/1.jpg", "a/1.png", "a/1.HEIC", "a/1.heic.jpg", "a/2.heic")
     made = copies(*names, suffix=".jpg")
     assert made[:3] == [str(OUT / name) for name in ("1.jpg", "1.png.jpg", "1.HEIC.jpg")]
@@ -70,7 +70,7 @@ def test_a_mirror_keeps_photos_of_one_stem_apart() -> None:
     assert len({name.casefold() for name in made}) == len(names)
 
 
-def test_a_photo_and_the_film_a_phone_took_with_it_keep_their_names() -> None:
+def test_a_photo_and_a_video_with_the_same_stem_keep_their_names_in_a_mirror() -> None:
     photo, film = mirrored("IMG_1.HEIC", "IMG_1.MOV")
     assert photo.place("blurred.jpg") == OUT / "IMG_1.jpg"
     assert film.place("blurred.mp4") == OUT / "IMG_1.mp4"
@@ -84,7 +84,7 @@ def test_a_mirror_writes_other_artifacts_beside_the_copy() -> None:
 
 @pytest.mark.parametrize("layout", Layout)
 @pytest.mark.parametrize("name", ["../x.png", "a/../../x.png", "/etc/x.png"])
-def test_no_artifact_leaves_the_folder(layout: Layout, name: str) -> None:
+def test_no_artifact_is_written_outside_its_folder(layout: Layout, name: str) -> None:
     with pytest.raises(PermissionError):
         PhotoFile(NamedPhoto(Path("1.jpg")), Results(OUT), Path("1"), layout).place(name)
 
@@ -143,17 +143,17 @@ def test_results_stay_in_their_folder_for_any_photo_name(tmp_path: Path, name: s
     assert layout is Layout.MIRROR or len(list((tmp_path / "out").iterdir())) == 1
 
 
-def test_a_folder_in_which_photos_lie_is_in_danger(tmp_path: Path) -> None:
+def test_a_folder_of_photos_is_reported_if_results_would_go_there(tmp_path: Path) -> None:
     photo = tmp_path / "photos" / "1.heic"
     photo.parent.mkdir()
     photo.touch()
     (tmp_path / "link").symlink_to(photo.parent)
     named = [NamedPhoto(photo)]
-    assert endangered(plan(named, tmp_path / "out", Layout.MIRROR)) is None
-    assert endangered(plan(named, tmp_path / "link", Layout.MIRROR)) == tmp_path / "link"
-    assert endangered(plan(named, tmp_path / "link")) is None, "of its own folder nothing is lost"
+    assert folder_of_photos_and_results(plan(named, tmp_path / "out", Layout.MIRROR)) is None
+    assert folder_of_photos_and_results(plan(named, tmp_path / "link", Layout.MIRROR)) == tmp_path / "link"
+    assert folder_of_photos_and_results(plan(named, tmp_path / "link")) is None, "of its own folder nothing is lost"
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "kept.jpg").touch()
     photo.unlink()
     photo.symlink_to(tmp_path / "out" / "kept.jpg")
-    assert endangered(plan(named, tmp_path / "out", Layout.MIRROR)) == tmp_path / "out"
+    assert folder_of_photos_and_results(plan(named, tmp_path / "out", Layout.MIRROR)) == tmp_path / "out"

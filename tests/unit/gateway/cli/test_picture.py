@@ -12,8 +12,8 @@ from av.video.reformatter import VideoReformatter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cli.frames import SDR, Colours, Picture, Region
-from gateway.cli.photos import NamedPhoto
+from gateway.cli.photo_paths import NamedPhoto
+from gateway.cli.video_frames import SDR, Colours, Picture, Region
 from gateway.cli.video_reader import Bounds, Damage, VideoError, survey
 from gateway.cli.videos import developed
 from tests.films import GREY, RED, Coding, scene, write_film
@@ -41,7 +41,7 @@ def square(picture: RGB) -> Region:
 
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-def test_pictures_stand_upright_as_their_matrix_says(tmp_path: Path, rotation: int, mirrored: bool) -> None:  # noqa: FBT001
+def test_frames_are_turned_upright_by_the_display_matrix(tmp_path: Path, rotation: int, mirrored: bool) -> None:  # noqa: FBT001
     coding = Coding(rotation=rotation, mirrored=mirrored, aspect=Fraction(4, 3))
     (one,) = pictures(write_film(tmp_path / "film.mp4", [scene((10, 20))], coding))
     upright = np.rot90(scene((10, 20)), rotation // 90)
@@ -52,7 +52,7 @@ def test_pictures_stand_upright_as_their_matrix_says(tmp_path: Path, rotation: i
 
 
 @pytest.mark.parametrize("codec", ["libx264", "ffv1"])
-def test_odd_sides_get_their_edge_again(tmp_path: Path, codec: str) -> None:
+def test_the_last_row_or_column_of_an_odd_side_is_repeated(tmp_path: Path, codec: str) -> None:
     (picture,) = shown(write_film(tmp_path / "film.mkv", [scene((79, 20), (95, 63))], Coding(codec, "yuv444p")))
     assert picture.shape == (64, 96, 3)
     assert np.abs(picture[63].astype(int) - picture[62]).max() <= 3
@@ -84,7 +84,7 @@ def test_a_missing_colour_matrix_is_guessed_from_the_size(tmp_path: Path, size: 
 
 
 @pytest.mark.parametrize("transfer", Transfer)
-def test_a_high_dynamic_range_becomes_bt709(tmp_path: Path, transfer: Transfer) -> None:
+def test_high_dynamic_range_is_converted_to_bt709(tmp_path: Path, transfer: Transfer) -> None:
     signal = np.array([[0.53, 0.226, 0.188]])
     path = write_film(
         tmp_path / "film.mkv", [np.broadcast_to((signal * 255).round().astype(np.uint8), (64, 96, 3)).copy()],
@@ -109,7 +109,7 @@ def test_interlaced_fields_leave_no_comb_pattern(tmp_path: Path) -> None:
     assert [float(one.pts * one.time_base) for one in pictures(path)] == pytest.approx([0, 0.04, 0.08, 0.12, 0.16, 0.2])
 
 
-def test_transparent_pixels_are_black_whatever_colour_they_hide(tmp_path: Path) -> None:
+def test_transparent_pixels_become_black_for_any_colour(tmp_path: Path) -> None:
     path = tmp_path / "film.mkv"
     frame = np.dstack([scene(), np.full((64, 96), 255, np.uint8)])
     frame[20:36, 40:56, 3] = 0
@@ -124,7 +124,7 @@ def test_transparent_pixels_are_black_whatever_colour_they_hide(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("sizes", [[(96, 64), (64, 96)], [(64, 96), (96, 64)], [(96, 64), (192, 40), (16, 16)]])
-def test_a_recording_that_changes_its_size_keeps_its_first_and_whole_pictures(
+def test_frames_of_another_size_are_fitted_whole_into_the_first_size(
     tmp_path: Path, sizes: list[tuple[int, int]]
 ) -> None:
     path = resized(tmp_path / "film.webm", sizes)
@@ -172,7 +172,7 @@ BOXES = st.tuples(st.integers(-20, 60), st.integers(-20, 60), st.integers(1, 40)
 
 
 @given(st.lists(BOXES, max_size=3), st.integers(0, 2**32 - 1))
-def test_only_what_was_hidden_changes(regions: list[Region], seed: int) -> None:
+def test_only_pixels_of_hidden_regions_change(regions: list[Region], seed: int) -> None:
     chance = np.random.default_rng(seed)
     planes = tuple(chance.integers(0, 256, size, np.uint8) for size in ((32, 48), (16, 24), (16, 24)))
     picture = Picture(planes, SDR, Fraction(1), 0, Fraction(1, 25), 1)

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.files import Results
-from gateway.cli.photos import Layout, NamedPhoto, PhotoFile
+from gateway.cli.photo_paths import Layout, NamedPhoto, PhotoFile
+from gateway.cli.safe_files import Results
 from gateway.cli.sender import Outcome, print_summary, video_progress
 
 NAME = "[red]car[/b].jpg"
@@ -14,14 +14,14 @@ def photo(source: str, name: str, layout: Layout = Layout.FOLDERS) -> PhotoFile:
     return PhotoFile(NamedPhoto(Path(source)), Results(Path("out")), Path(name), layout)
 
 
-def test_names_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_with_markup_are_shown_unchanged(capsys: pytest.CaptureFixture[str]) -> None:
     print_summary([Outcome(photo(NAME, "out[/i]"))])
     shown = capsys.readouterr().out
     assert NAME in shown
     assert "out[/i]" in shown
 
 
-def test_a_name_with_lines_and_codes_stays_one_row(capsys: pytest.CaptureFixture[str]) -> None:
+def test_line_breaks_and_terminal_codes_in_a_name_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     print_summary([Outcome(photo("a\n\x1b[31mb.jpg", "out"))])
     assert "a\\n\\x1b[31mb.jpg" in capsys.readouterr().out
 
@@ -48,7 +48,7 @@ def test_progress_bar_shows_frames_done_frames_in_all_and_speed(
     assert re.search(r"film: finding .* 7/9 [0-9.]+ frames/s \d+:\d\d:\d\d", capsys.readouterr().err)
 
 
-def test_the_summary_says_what_became_of_each_photo(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_summary_has_the_result_of_each_photo_and_the_totals(capsys: pytest.CaptureFixture[str]) -> None:
     one, two, bad = (photo(f"{name}.jpg", name) for name in ("one", "two", "bad"))
     first, second = Path("a"), Path("b")
     print_summary([Outcome(one, (first,)), Outcome(two, (first, second)), Outcome(bad, code="image_empty")])

@@ -2,15 +2,15 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.photos import Layout
-from gateway.cli.sources import Finder, Source, find_sources
+from gateway.cli.photo_finder import Finder, Source, find_sources
+from gateway.cli.photo_paths import Layout
 
 
 def sources(names: list[str], folder: Path | None) -> list[Source]:
     return list(find_sources(names, Finder(), folder, Layout.FOLDERS)[0])
 
 
-def test_files_and_addresses_get_folders_of_their_own(tmp_path: Path) -> None:
+def test_files_and_addresses_get_different_folders(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"photo")
     names = ["https://example.com/x/a.jpg?size=1", "s3://masks/b.png", "s3://masks/b.png", str(tmp_path)]
     found = sources(names, Path("out"))
@@ -59,11 +59,11 @@ def test_a_file_name_that_looks_like_a_url_is_read_as_a_file() -> None:
     assert [source.location_kind for source in sources(["//[x", "http:1.jpg"], None)] == [None, None]
 
 
-def test_without_a_folder_nothing_is_saved() -> None:
+def test_without_an_output_folder_nothing_is_saved() -> None:
     (source,) = sources(["https://example.com/a.jpg"], None)
     assert source.photo is None
 
 
-def test_each_photo_is_a_request_of_its_own() -> None:
+def test_each_photo_has_its_own_idempotency_key() -> None:
     found = sources(["https://example.com/a.jpg", "https://example.com/b.jpg"], None)
     assert len({source.key for source in found}) == 2

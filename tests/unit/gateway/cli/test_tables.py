@@ -9,12 +9,12 @@ from gateway.jobs.view import COMPLETED, QUEUED
 @pytest.mark.parametrize(
     ("seconds", "shown"), [(0, "0 s"), (59, "59 s"), (3_599, "59 min"), (7_201, "2 h"), (90_000, "1 d")]
 )
-def test_age(seconds: int, shown: str) -> None:
+def test_an_age_is_shown_in_its_largest_unit(seconds: int, shown: str) -> None:
     created = datetime.now(UTC) - timedelta(seconds=seconds + 0.5)
     assert age(created.isoformat().replace("+00:00", "Z")) == shown
 
 
-def test_a_job_is_shown_whole(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_facts_of_a_job_are_shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     print_job(COMPLETED)
     shown = capsys.readouterr().out

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from gateway.cli import videos
-from gateway.cli.files import Results
-from gateway.cli.photos import NamedPhoto, PhotoFile
+from gateway.cli.photo_paths import NamedPhoto, PhotoFile
+from gateway.cli.safe_files import Results
 from gateway.cli.sender import Outcome, Sender, VideoOptions
 from tests.films import GREY, Coding, StandIn, Watched, clap, scene, unhidden, watch, write_clap, write_film
 
@@ -76,7 +76,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize(("name", "coding"), KINDS, ids=[f"{kind.codec}-{kind.pixels}" for _, kind in KINDS])
-def test_a_film_of_any_kind_is_hidden_and_keeps_its_times_and_looks(
+def test_every_container_and_codec_is_redacted_with_the_same_times_and_colours(
     copied: Callable[..., Watched], name: str, coding: Coding
 ) -> None:
     times = UNEVEN if coding.base == MILLISECONDS else list(range(8))
@@ -88,7 +88,7 @@ def test_a_film_of_any_kind_is_hidden_and_keeps_its_times_and_looks(
         assert np.abs(picture[:10, :8].astype(int) - GREY).max() <= 3
 
 
-def test_a_recording_that_claims_a_thousand_frames_a_second_gets_no_more_frames(copied: Callable[..., Watched]) -> None:
+def test_a_wrong_frame_rate_in_the_header_adds_no_frames(copied: Callable[..., Watched]) -> None:
     copy = copied("film.webm", MOVING, Coding("libvpx-vp9", base=MILLISECONDS), UNEVEN, "libopus")
     assert len(copy.times) == len(UNEVEN)
     assert copy.tracks == ["video:h264", "audio:opus"]
@@ -100,7 +100,7 @@ def test_a_recording_that_claims_a_thousand_frames_a_second_gets_no_more_frames(
     ("film.mkv", "flac", "flac"), ("film.mov", "alac", "alac"), ("film.mov", "pcm_s16le", "aac"),
     ("film.avi", "pcm_s16le", "aac"), ("film.mkv", "mp2", "aac"),
 ])  # fmt: skip
-def test_sound_is_copied_where_mp4_holds_it_and_else_becomes_aac(
+def test_sound_is_copied_if_mp4_takes_its_codec_and_else_encoded_as_aac(
     copied: Callable[..., Watched], name: str, codec: str, kept: str
 ) -> None:
     coding = Coding("mpeg4", tagged=False) if name.endswith("avi") else Coding()
@@ -115,7 +115,7 @@ def test_sound_is_copied_where_mp4_holds_it_and_else_becomes_aac(
     ("film.mov", 3, 3.2, "libx264", "pcm_s16le", MILLISECONDS),
     ("film.avi", 0, 0, "mpeg4", "pcm_s16le", Fraction(1, 25)),
 ])  # fmt: skip
-def test_sound_and_pictures_stay_together(
+def test_sound_stays_in_step_with_the_frames(
     send: Send,
     tmp_path: Path,
     name: str,
@@ -131,7 +131,7 @@ def test_sound_and_pictures_stay_together(
     assert heard == pytest.approx(seen, abs=0.003)
 
 
-def test_sound_whose_packets_stumble_is_copied(send: Send, tmp_path: Path) -> None:
+def test_sound_with_repeated_packet_times_is_copied(send: Send, tmp_path: Path) -> None:
     """As of recorders whose clock is coarse: every other packet has the time of the one before."""
     film, stumbling = write_film(tmp_path / "film.mkv", MOVING * 4, tone="aac"), tmp_path / "stumbling.mkv"
     with av.open(str(film)) as source, av.open(str(stumbling), "w") as container:
@@ -150,7 +150,7 @@ def test_sound_whose_packets_stumble_is_copied(send: Send, tmp_path: Path) -> No
     assert heard[0] == heard[1]
 
 
-def test_sound_is_dropped_where_asked(send: Send, tmp_path: Path) -> None:
+def test_sound_is_dropped_on_request(send: Send, tmp_path: Path) -> None:
     outcome = send(write_film(tmp_path / "film.mp4", MOVING, tone="aac"), VideoOptions(1000, 100, sound=False))
     assert watch(outcome.files[0]).tracks == ["video:h264"]
 
@@ -165,7 +165,7 @@ def test_the_detector_sees_square_pixels_and_the_copy_keeps_its_own(
     assert unhidden(copy) == 0
 
 
-def test_a_missed_face_stays_hidden_for_seconds_of_the_film(copied: Callable[..., Watched]) -> None:
+def test_a_face_missed_in_some_frames_stays_hidden_for_the_hold_time(copied: Callable[..., Watched]) -> None:
     """Green in the face's place, in frames 0.7 s apart from one that shows it, and 0.3 s."""
     covered = scene(None)
     covered[20:36, 40:56] = (0, 200, 0)
@@ -178,7 +178,7 @@ def test_a_frame_with_nothing_to_hide_is_sent_once(gateway: StandIn, copied: Cal
     assert [name for name, _, _ in gateway.asked] == ["detect", "detect", "privacy_blur"]
 
 
-def test_each_pass_of_a_film_gets_its_own_parameters(gateway: StandIn, send: Send, tmp_path: Path) -> None:
+def test_each_pass_over_a_video_sends_its_own_parameters(gateway: StandIn, send: Send, tmp_path: Path) -> None:
     finding = {"thresholds": "face=0.5", "smallest_face": "12", "smallest_object": "30", "rotations": "all"}
     painting = {"style": "solid", "color": "#000000", "keep": "1,2,3,4"}
     of_photos = {"format": "jpeg", "quality": "50", "metadata": "exif", "include": "blur"}
@@ -190,7 +190,7 @@ def test_each_pass_of_a_film_gets_its_own_parameters(gateway: StandIn, send: Sen
 
 
 @pytest.mark.parametrize("asked", [1, 9])
-def test_a_refused_frame_fails_the_film_and_leaves_nothing(
+def test_a_refused_frame_fails_the_video_and_leaves_no_files(
     gateway: StandIn, send: Send, tmp_path: Path, asked: int
 ) -> None:
     gateway.refuse_from = asked
@@ -201,7 +201,7 @@ def test_a_refused_frame_fails_the_film_and_leaves_nothing(
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.usefixtures("gateway")
-def test_an_interrupted_film_leaves_nothing_and_an_older_copy_stays(stop: signal.Signals, tmp_path: Path) -> None:
+def test_an_interrupted_video_leaves_no_files_and_keeps_an_older_copy(stop: signal.Signals, tmp_path: Path) -> None:
     film = write_film(tmp_path / "film.mp4", MOVING * 4, tone="aac")
     older = tmp_path / "out" / "blurred.mp4"
     older.parent.mkdir()
@@ -220,7 +220,7 @@ def test_an_interrupted_film_leaves_nothing_and_an_older_copy_stays(stop: signal
 
 
 @pytest.mark.usefixtures("gateway")
-def test_progress_tells_frames_done_of_frames_known_in_both_passes(tmp_path: Path) -> None:
+def test_progress_gives_frames_done_and_all_frames_in_both_passes(tmp_path: Path) -> None:
     film = write_film(tmp_path / "film.mkv", MOVING)
     heard: list[tuple[str, int, int]] = []
     sender = videos.VideoSender(Sender("", "privacy_blur", {}), 3, OPTIONS)
@@ -229,7 +229,7 @@ def test_progress_tells_frames_done_of_frames_known_in_both_passes(tmp_path: Pat
 
 
 @pytest.mark.usefixtures("gateway")
-def test_a_film_that_grows_meanwhile_is_reported(tmp_path: Path) -> None:
+def test_a_video_that_grows_between_the_passes_is_refused(tmp_path: Path) -> None:
     film = write_film(tmp_path / "film.mp4", MOVING[:2])
     sender = videos.VideoSender(Sender("", "privacy_blur", {}), 3, OPTIONS)
 

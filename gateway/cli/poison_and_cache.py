@@ -1,5 +1,6 @@
-"""`maskwright poison` and `maskwright cache`: what whoever has the scope `operate` looks after."""
+"""`maskwright poison` and `maskwright cache`: commands for callers with the scope `operate`."""
 
+from collections.abc import Iterable, Mapping
 from typing import Annotated
 
 import httpx
@@ -7,11 +8,12 @@ import typer
 from pydantic import TypeAdapter
 
 from gateway.cli.client import accepted, asks_gateway, collect_pages, content_of
-from gateway.cli.jobs import print_dead_letters, print_facts, print_kept_results, segment
+from gateway.cli.jobs import age, failure_text, print_facts, segment, text_of
 from gateway.cli.options import Json
-from gateway.terminal import print_json, say
+from gateway.terminal import cell, print_json, say, screen, table
 
 _CACHE = "/api/v1/cache"
+_STATUSES = {"SUCCESS": "green", "FAILURE": "red"}
 _OBJECT, _OBJECTS = TypeAdapter(dict[str, object]), TypeAdapter(list[dict[str, object]])
 
 DeadLetters = Annotated[list[str], typer.Argument(metavar="ENTRY…", help="Numbers of entries.")]
@@ -88,3 +90,27 @@ async def cleanup(client: httpx.AsyncClient) -> None:
 
 def _dead_letter_path(entry: str) -> str:
     return f"/v1/poison/{segment(entry)}"
+
+
+def print_dead_letters(entries: Iterable[Mapping[str, object]]) -> None:
+    """A row for each entry."""
+    rows = table("entry", "job", "origin", "tries", "bytes", "age", "why")
+    for entry in entries:
+        cells = (text_of(entry, name) for name in ("id", "job_id", "origin", "attempts", "bytes"))
+        rows.add_row(*map(cell, cells), age(entry.get("created_at")), cell(failure_text(entry.get("error"))))
+    screen().print(rows)
+
+
+def print_kept_results(tasks: Iterable[Mapping[str, object]]) -> None:
+    """A row for each task with a kept result."""
+    rows = table("task", "pipeline", "status", "age", "ms", "regions", "hits", "error")
+    for task in tasks:
+        status = text_of(task, "status")
+        numbers = ("processing_time_ms", "regions_detected", "cache_hits", "error_type")
+        names = (
+            cell(text_of(task, "task_id")),
+            cell(text_of(task, "pipeline")),
+            cell(status, _STATUSES.get(status, "")),
+        )
+        rows.add_row(*names, age(task.get("submitted_at")), *(cell(text_of(task, name)) for name in numbers))
+    screen().print(rows)

@@ -1,4 +1,4 @@
-"""Reading and writing files safely: links are followed only where they were named, and no file is read without end."""
+"""Read and write files safely: only links that a person named are followed, and reading has a limit."""
 
 import errno
 import os
@@ -18,14 +18,14 @@ _STEPS = frozenset({"", ".", ".."})
 
 
 class NotRegularError(OSError):
-    """There is a folder, a pipe, a device or a socket instead of a file."""
+    """The path is not a file but a folder, pipe, device or socket."""
 
 
 def open_regular(path: Path, below: Path | None = None) -> BinaryIO:
-    """A regular file, open for reading; pipes are not waited for.
+    """Open a regular file for reading, without waiting for pipes.
 
-    Where the file was found in the folder `below`, no part of the path below that folder may be a link.
-    Raises OSError, of which NotRegularError is one.
+    If it was found in the folder `below`, no part of its path below that folder may be a link. Raises OSError, and
+    NotRegularError if it is no regular file.
     """
     descriptor = os.open(path, _READ) if below is None else _open_below(below, path, _READ)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -35,13 +35,13 @@ def open_regular(path: Path, below: Path | None = None) -> BinaryIO:
 
 
 def read_regular(path: Path, below: Path | None = None) -> bytes:
-    """The content of a regular file. Raises OSError, also where it has more than MOST_BYTES."""
+    """The content of a regular file. Raises OSError, also if it has more than MOST_BYTES."""
     with open_regular(path, below) as file:
         return read_bounded(file, path)
 
 
 def read_bounded(file: BinaryIO, path: Path) -> bytes:
-    """The content of an open file. Raises OSError where it has more than MOST_BYTES."""
+    """The content of an open file. Raises OSError if it has more than MOST_BYTES."""
     content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise OSError(errno.EFBIG, f"Larger than {MOST_BYTES >> 20} MiB", str(path))
@@ -49,9 +49,9 @@ def read_bounded(file: BinaryIO, path: Path) -> bytes:
 
 
 class Results:
-    """The folder for results, which may itself be a link; links below it are not followed.
+    """The folder for results. It may itself be a link, but links below it are not followed.
 
-    Each path in it is written once in a run, in whatever case it is spelt: a second result is an error, not a loss.
+    Each path is written only once in a run, in any case: a second result for it is an error and replaces nothing.
     """
 
     def __init__(self, root: Path) -> None:
@@ -59,7 +59,7 @@ class Results:
         self._taken: set[str] = set()
 
     def write(self, path: Path, content: bytes) -> Path:
-        """Write a file, whole or not at all; a link at its path is replaced, not followed. Raises OSError."""
+        """Write a file, whole or not at all. A link at its path is replaced, not followed. Raises OSError."""
         with self.draft(path) as draft, os.fdopen(os.dup(draft.descriptor), "wb") as file:
             file.write(content)
             file.flush()
@@ -68,7 +68,7 @@ class Results:
 
     @contextmanager
     def draft(self, path: Path) -> "Iterator[Draft]":
-        """A file that gets its name when it is kept; else it is removed, as are folders made for it. Raises OSError."""
+        """A file that gets its name when it is kept, else is removed with the folders made for it. Raises OSError."""
         parts = self._claimed(path)
         is_new, made, draft = not self.root.exists(), 0, None
         try:
@@ -87,7 +87,7 @@ class Results:
                         self.root.rmdir()
 
     def _claimed(self, path: Path) -> Sequence[str]:
-        """The parts of the path below the root. Raises OSError for a path elsewhere, or one that was written before."""
+        """The parts of the path below the root. Raises OSError for a path elsewhere, or one already written."""
         parts = path.parts[len(self.root.parts) :]
         if not path.is_relative_to(self.root) or not parts or _STEPS.intersection(parts):
             raise PermissionError(errno.EPERM, "Outside the folder for the results", str(path))
@@ -98,7 +98,7 @@ class Results:
 
 
 class Draft:
-    """A file without its final name, in an open folder: it stays there even if the folder's path is changed."""
+    """A file without its final name, in an open folder. It stays in that folder even if the folder is renamed."""
 
     def __init__(self, folder: int, name: str) -> None:
         self._folder, self._name, self._part = folder, name, f".{token_hex(8)}.part"
@@ -111,7 +111,7 @@ class Draft:
 
     @property
     def path(self) -> str:
-        """A path by which this process can open the file, whatever lies at its name."""
+        """A path at which this process can always open exactly this file."""
         return f"/proc/self/fd/{self.descriptor}"
 
     def keep(self) -> None:
@@ -140,7 +140,7 @@ def _open_below(root: Path, path: Path, flags: int) -> int:
 
 
 def _folder_below(root: Path, names: Sequence[str], ensure: Callable[[str, int], int]) -> tuple[int, int]:
-    """An open folder, and how many of its parents `ensure` made. Raises OSError where one of them is a link."""
+    """An open folder below the root, and how many folders on the way `ensure` made. Raises OSError if one is a link."""
     folder, made = os.open(root, _FOLDER), 0
     for place, name in enumerate(names):
         try:
@@ -178,7 +178,7 @@ def _remove_folders(root: Path, names: Sequence[str], count: int) -> None:
 
 
 def _explained(error: OSError, path: PurePath) -> OSError:
-    """The error with the whole path; ELOOP and ENOTDIR say that a link lies there, where links are not followed."""
+    """The error with the whole path. ELOOP and ENOTDIR mean that there is a link, which is not followed."""
     is_link = error.errno == errno.ELOOP or (error.errno == errno.ENOTDIR and Path(path).is_symlink())
     said = "A link lies there, and is not followed" if is_link else error.strerror
     return OSError(error.errno, said, str(path))

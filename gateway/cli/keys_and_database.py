@@ -1,6 +1,6 @@
 """Commands that open the gateway's stores themselves: `maskwright keys`, `audit` and `migrate`.
 
-Whoever may read a gateway's database, or its files, may make its keys; no gateway needs to run.
+No gateway needs to run. Anyone who can open its database, or its files, can make keys.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ _NOWHERE = (
     "POSTGRES_DSN=: no database is named, and no stack runs here that has one; start it with `maskwright up`, and for "
     "a gateway without a database set DB_USE_DATABASE=false"
 )
-"""A key in a file is no key to a gateway that looks into a database."""
+"""A gateway with a database does not read keys from files."""
 
 keys = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Make, list and revoke API keys; show webhook secrets."
@@ -162,7 +162,7 @@ def _entry_view(entry: AuditEntry) -> dict[str, object]:
 
 
 def _print_entries(entries: Sequence[AuditEntry]) -> None:
-    """Of two columns one is long: the job where there is one, else the address."""
+    """The column `to` has the job, or the address if there is no job."""
     rows = table("at", "caller", "tenant", "did", "to", "refused")
     for entry in entries:
         what = entry.job_id or entry.target
@@ -185,7 +185,7 @@ def migrate() -> None:
 
 
 def _database_settings() -> Settings:
-    """The settings. Raises SettingsError also where they name no database."""
+    """The settings. Raises SettingsError, also if they name no database."""
     settings = shell_settings()
     if not settings.postgres_dsn.get_secret_value():
         raise SettingsError("POSTGRES_DSN=: the address of a database is needed")
@@ -201,9 +201,9 @@ class AccessStores:
 
 
 def with_access_stores(work: Callable[[AccessStores], Awaitable[T]]) -> T:
-    """What the work gives back. Raises typer.Exit after a message, where they cannot be had.
+    """The result of the work. Raises typer.Exit after a message if the stores cannot be opened.
 
-    Logs go to standard error, so that `KEY=$(maskwright keys create …)` is nothing but the key.
+    Logs go to standard error, so that `KEY=$(maskwright keys create …)` is only the key.
     """
     structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     with _exit_on_store_errors():

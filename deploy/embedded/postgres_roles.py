@@ -7,7 +7,7 @@ read no file of the machine, run no program, and see no other database.
 import asyncpg
 
 from deploy.embedded import StackError
-from deploy.embedded.environment import POSTGRES_ADMIN, POSTGRES_DATABASE, POSTGRES_USER
+from deploy.embedded.addresses import POSTGRES_ADMIN, POSTGRES_DATABASE, POSTGRES_USER
 from deploy.embedded.folders import Credentials
 
 TIMEOUT = 10.0

@@ -1,4 +1,4 @@
-"""Run a program that can reach only the named files: `python -I -S confined.py RULES PROGRAM [ARGUMENT…]`.
+"""Run a program that can reach only the named files: `python -I -S landlock.py RULES PROGRAM [ARGUMENT…]`.
 
 RULES is JSON: lists of paths by what may be done below them. "read" (and run), "list" names, "write", "device", and
 "entries" (folders and sockets may be made there, and nothing read). The kernel's Landlock enforces this for the program

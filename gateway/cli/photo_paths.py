@@ -1,4 +1,4 @@
-"""Photos and videos that the command line names, and where the artifacts of each go."""
+"""The photos and videos of a command, and the path of each artifact."""
 
 import errno
 import os
@@ -10,7 +10,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import BinaryIO
 
-from gateway.cli.files import Results, open_regular, read_regular
+from gateway.cli.safe_files import Results, open_regular, read_regular
 
 PHOTO_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".heic", ".heif", ".avif"}
@@ -19,17 +19,17 @@ PHOTO_SUFFIXES = frozenset(
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"})
 
 COPY = "blurred"
-"""What the copy of a photo or video is called among its artifacts, without its suffix."""
+"""The name of the changed copy of a photo or video among its artifacts, without suffix."""
 _ALIKE = ({".jpg", ".jpeg", ".jpe", ".jfif"}, {".png", ".apng"}, {".mp4", ".m4v"})
 _COPIES = frozenset({".jpg", ".png", ".webp"})
 _NAMELESS = "photo"
-"""For what has no name of its own, such as an address without a path."""
+"""The name of a photo without one, such as an address without a path."""
 _DEEPEST, _LONGEST, _ODD = 8, 200, frozenset('\\:*?"<>|')
-"""Of artifacts' names: the most parts, the most letters of each, and letters that are not allowed."""
+"""Limits of artifacts' names: the most parts, the most letters of a part, and forbidden letters."""
 
 
 class Layout(StrEnum):
-    """How artifacts lie in the output folder."""
+    """Where artifacts lie in the output folder."""
 
     FOLDERS = "folders"
     """A folder for each photo: `out/a/1/upper_body_mask.png` of `a/1.jpg`."""
@@ -39,9 +39,9 @@ class Layout(StrEnum):
 
 @dataclass(frozen=True)
 class NamedPhoto:
-    """A photo as it was named or found; its artifacts keep the last `parts` parts of its path.
+    """A photo that was named or found. The path of its artifacts keeps the last `parts` parts of its own.
 
-    `below`: the folder in which it was found; None where it was named itself, and may be a link.
+    `below` is the folder in which it was found. None if it was named itself: then it may be a link.
     """
 
     path: Path
@@ -53,15 +53,15 @@ class NamedPhoto:
         return open_regular(self.path, self.below)
 
     def read(self) -> bytes:
-        """What it holds. Raises OSError."""
+        """Its content. Raises OSError."""
         return read_regular(self.path, self.below)
 
 
 @dataclass(frozen=True)
 class PhotoFile:
-    """A photo, or a video, and where its artifacts go.
+    """A photo or video, and where its artifacts go.
 
-    `name`: the folder for them among the results, or the copy's path there without a suffix.
+    `name` is the path among the results: of the folder for its artifacts, or of its copy without a suffix.
     """
 
     photo: NamedPhoto
@@ -81,16 +81,16 @@ class PhotoFile:
 
     @property
     def is_video(self) -> bool:
-        """By the name."""
+        """Whether its suffix is that of a video."""
         return _is_video(self.source)
 
     @property
     def folder(self) -> Path:
-        """Where its artifacts lie, maybe beside those of others."""
+        """The folder in which its artifacts lie, perhaps beside those of other photos."""
         return self.target if self.layout is Layout.FOLDERS else self.target.parent
 
     def place(self, artifact: str) -> Path:
-        """The path of an artifact; a server's name may not leave the folder. Raises PermissionError."""
+        """The path of an artifact. Raises PermissionError if the server's name for it would lead out of the folder."""
         parts = _artifact_parts(artifact)
         if self.layout is Layout.FOLDERS:
             return self.target.joinpath(*parts)
@@ -99,11 +99,11 @@ class PhotoFile:
         return self.target.with_name(self._copy_name(suffix_of(parts[-1])))
 
     def save(self, artifact: str, content: bytes) -> Path:
-        """The file written, whole or not at all. Raises OSError."""
+        """Write an artifact, whole or not at all, and return its path. Raises OSError."""
         return self.results.write(self.place(artifact), content)
 
     def _copy_name(self, suffix: str) -> str:
-        """The photo's own name where it says the copy's format."""
+        """The photo's own name, if its suffix fits the format of the copy."""
         own, name = suffix_of(self.source.name), self.target.name
         if not _same_format(own, suffix):
             return name + suffix
@@ -111,12 +111,12 @@ class PhotoFile:
 
 
 def plan(named: Sequence[NamedPhoto], folder: Path, layout: Layout = Layout.FOLDERS) -> list[PhotoFile]:
-    """Where the artifacts of each photo go, each to its own place; the order matters only for two of one path.
+    """Give each photo its own path for artifacts.
 
-    The folders of a photo are kept as far as `parts` says, and further where photos would meet: `a/1.jpg`, `b/1.jpg`.
-    Photos of one folder and stem keep their whole names: `1.jpg`, `1.png`.
+    As many folders of a photo's path are kept as `parts` says, and more if two photos would get the same path:
+    `a/1.jpg`, `b/1.jpg`. Photos of one folder that differ only in suffix keep their whole names: `1.jpg`, `1.png`.
     """
-    results, places = Results(folder), _apart(named)
+    results, places = Results(folder), _distinct_places(named)
     stems = Counter(_stem_key(place, layout) for place in places)
     taken: set[str] = set()
     planned = []
@@ -124,26 +124,26 @@ def plan(named: Sequence[NamedPhoto], folder: Path, layout: Layout = Layout.FOLD
         own = _without_suffix(place) if stems[_stem_key(place, layout)] == 1 else place
         numbered = (own.with_name(f"{own.name}-{number}") for number in count(2))
         photos = (PhotoFile(one, results, name, layout) for name in chain([own], numbered))
-        photo = next(photo for photo in photos if taken.isdisjoint(_claims(photo)))
-        taken.update(_claims(photo))
+        photo = next(photo for photo in photos if taken.isdisjoint(_possible_paths(photo)))
+        taken.update(_possible_paths(photo))
         planned.append(photo)
     return planned
 
 
-def endangered(photos: Iterable[PhotoFile]) -> Path | None:
-    """A folder into which artifacts would go, and in which photos of this run lie, so that they could be replaced."""
+def folder_of_photos_and_results(photos: Iterable[PhotoFile]) -> Path | None:
+    """A folder of photos of this run into which artifacts would go, so that a photo could be replaced; or None."""
     photos = list(photos)
     sources = {_identity(folder) for photo in photos for folder in _source_folders(photo.source)} - {None}
     return next((photo.folder for photo in photos if _identity(photo.folder) in sources), None)
 
 
 def parts_of(path: Path) -> tuple[str, ...]:
-    """The parts of the whole path; links stay as they are named."""
+    """The parts of the absolute path. Links in it are not followed."""
     return Path(os.path.abspath(path)).parts[1:]  # noqa: PTH100 it would follow links
 
 
 def suffix_of(name: str) -> str:
-    """From the last dot on, where something but dots stands before it: `...jpg` has none."""
+    """The name from its last dot on. Empty if there are only dots before it: `...jpg` has no suffix."""
     stem, dot, suffix = name.rpartition(".")
     return dot + suffix if stem.strip(".") and suffix else ""
 
@@ -162,20 +162,20 @@ def _artifact_parts(name: str) -> Sequence[str]:
 
 
 def _is_plain(part: str) -> bool:
-    """A name that all file systems take, and that hides nothing."""
+    """Whether it is a name that all file systems accept, and not that of a hidden file."""
     return 0 < len(part) < _LONGEST and part.isprintable() and part[0] != "." and not _ODD.intersection(part)
 
 
-def _apart(named: Sequence[NamedPhoto]) -> list[Path]:
-    """The last parts of each photo's path; one more of those that meet, as long as their paths differ."""
+def _distinct_places(named: Sequence[NamedPhoto]) -> list[Path]:
+    """The last parts of each photo's path: as many as asked for, and more while two different photos get the same."""
     paths = [parts_of(one.path) or (_NAMELESS,) for one in named]
     keep = [one.parts for one in named]
     while True:
         places = [Path(*parts[-kept:]) for parts, kept in zip(paths, keep, strict=True)]
-        ways = {(_key(place), _key(Path(*parts))) for place, parts in zip(places, paths, strict=True)}
+        ways = {(_caseless(place), _caseless(Path(*parts))) for place, parts in zip(places, paths, strict=True)}
         met = Counter(place for place, _ in ways)
         wider = [
-            kept + (met[_key(place)] > 1 and kept < len(parts))
+            kept + (met[_caseless(place)] > 1 and kept < len(parts))
             for place, parts, kept in zip(places, paths, keep, strict=True)
         ]
         if wider == keep:
@@ -183,21 +183,21 @@ def _apart(named: Sequence[NamedPhoto]) -> list[Path]:
         keep = wider
 
 
-def _key(path: Path) -> str:
-    """The same for paths that are one where case makes no difference."""
+def _caseless(path: Path) -> str:
+    """The same key for paths that are equal where case makes no difference."""
     return str(path).casefold()
 
 
 def _stem_key(place: Path, layout: Layout) -> tuple[str, bool]:
-    """A photo and a video of one stem, as phones make them, differ in a mirror: their copies have other suffixes."""
-    return _key(_without_suffix(place)), layout is Layout.MIRROR and _is_video(place)
+    """In a mirror, a photo and a video of one stem, as phones make them, differ: their copies have other suffixes."""
+    return _caseless(_without_suffix(place)), layout is Layout.MIRROR and _is_video(place)
 
 
-def _claims(photo: PhotoFile) -> set[str]:
-    """Paths that belong to this photo, whatever format its copy comes in."""
+def _possible_paths(photo: PhotoFile) -> set[str]:
+    """The paths that this photo may write, for any format of its copy."""
     if photo.layout is Layout.FOLDERS:
-        return {_key(photo.target)}
-    return {_key(photo.place(COPY + suffix)) for suffix in ({".mp4"} if photo.is_video else _COPIES)}
+        return {_caseless(photo.target)}
+    return {_caseless(photo.place(COPY + suffix)) for suffix in ({".mp4"} if photo.is_video else _COPIES)}
 
 
 def _same_format(suffix: str, other: str) -> bool:
@@ -212,7 +212,7 @@ def _source_folders(source: Path) -> Iterator[Path]:
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
-    """The same for all names of one folder; None where there is none."""
+    """The same for all paths of one folder. None if it does not exist."""
     try:
         found = folder.stat()
     except OSError:

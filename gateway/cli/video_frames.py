@@ -1,4 +1,4 @@
-"""Frames of videos as they are shown: upright, 8 bits, even sides, in the colours that they are coded in."""
+"""Frames of videos as they are shown: upright, in 8 bits, with even sides, in their own colours."""
 
 import contextlib
 import tempfile
@@ -30,19 +30,19 @@ _FULL = 2
 _MATRICES = frozenset({1, 4, 5, 6, 7, 9})
 """Matrices of ITU-T H.273 that can be converted to RGB."""
 _USUAL = {1: (1, 1), 9: (9, 14)}
-"""Primaries and transfer to assume for a matrix where none are given; for BT.601 there are several."""
+"""Primaries and transfer to assume for a matrix if none are given. For BT.601 there are several."""
 _HDR = {16: Transfer.PQ, 18: Transfer.HLG}
 _HDR_PRIMARIES = {1: Primaries.BT709, 12: Primaries.P3}
 _HD_WIDTH, _SD_HEIGHT = 1280, 576
 _CUBE_SIZE = 49
 _BICUBIC, _FULL_CHROMA_OUT, _FULL_CHROMA_IN, _ACCURATE = 0x4, 0x2000, 0x4000, 0x40000
 _EXACT = _BICUBIC | _FULL_CHROMA_OUT | _FULL_CHROMA_IN | _ACCURATE
-"""Flags of libswscale; its faster ways are wrong by up to three levels."""
+"""Flags of libswscale. Without them its results are wrong by up to three levels."""
 
 
 @dataclass(frozen=True)
 class Colours:
-    """How colours are coded: code points of ITU-T H.273; `full` is the range."""
+    """How colours are coded: code points of ITU-T H.273. `full` means the full range of values."""
 
     matrix: int
     primaries: int
@@ -61,10 +61,10 @@ SDR = Colours(matrix=1, primaries=1, transfer=1, full=False)
 
 @dataclass(frozen=True)
 class Picture:
-    """A frame as shown; `planes` are its luma and, at half the width and height, its two chroma.
+    """A frame as it is shown. `planes` are its luma and, at half the width and height, its two chroma planes.
 
-    `aspect` is width to height of one pixel; `pts` counts in `time_base` from the video's start; so does `duration`,
-    which is 0 where the video gives none.
+    `aspect` is width to height of one pixel. `pts` and `duration` count units of `time_base`, from the start
+    of the video. The duration is 0 if the video gives none.
     """
 
     planes: tuple[Plane, Plane, Plane]
@@ -100,7 +100,7 @@ class Picture:
         return np.ascontiguousarray(shown.to_ndarray(), dtype=np.uint8)
 
     def changed(self, rgb: RGB, regions: Sequence[Region], converter: VideoReformatter) -> "Picture":
-        """The picture with regions taken from another of its size; all other pixels stay the source's own."""
+        """The picture with some regions from another picture of the same size. All other pixels stay the same."""
         copy = _planes(_converted(VideoFrame.from_ndarray(rgb, format="rgb24"), "yuv420p", self.colours, converter))
         planes = [plane.copy() for plane in self.planes]
         for x1, y1, x2, y2 in regions:
@@ -162,26 +162,26 @@ class FrameConverter:
 
 
 def _progressive(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
-    """Frames without interlacing; television cameras record the two fields of a frame at different times."""
+    """Frames without interlacing. Television cameras record the two fields of a frame at different times."""
     for _, alike in groupby(frames, lambda frame: (frame.width, frame.height, frame.format.name, frame.time_base)):
         deinterlace: Graph | None = None
         for frame in alike:
             if deinterlace is None and frame.interlaced_frame:
-                deinterlace = _deinterlacer(frame)
+                deinterlace = _filter(frame, "bwdif", mode="send_frame", deint="interlaced")
             yield from _filtered(frame, deinterlace, frame.time_base) if deinterlace else (frame,)
         yield from _filtered(None, deinterlace, frame.time_base) if deinterlace else ()
 
 
-def _deinterlacer(frame: VideoFrame) -> Graph:
+def _filter(frame: VideoFrame, name: str, **options: str) -> Graph:
+    """A graph of one filter, for frames like this one."""
     graph = Graph()
     source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
-    graph.link_nodes(source, graph.add("bwdif", mode="send_frame", deint="interlaced"), graph.add("buffersink"))
-    graph.configure()
+    graph.link_nodes(source, graph.add(name, **options), graph.add("buffersink")).configure()
     return graph
 
 
 def _filtered(frame: VideoFrame | None, graph: Graph, base: Fraction | None) -> Iterator[VideoFrame]:
-    """The frames that the filter gives for this one, or at the end for None; it counts time in other units."""
+    """The frames that the filter gives for this one, or for None at the end. The filter counts time in other units."""
     graph.vpush(frame)
     with contextlib.suppress(BlockingIOError, EOFError):
         while True:
@@ -193,7 +193,7 @@ def _filtered(frame: VideoFrame | None, graph: Graph, base: Fraction | None) -> 
 
 
 def _colours(frame: VideoFrame) -> Colours:
-    """Colours as tagged; a missing matrix is guessed by size, as players do, and a missing range is limited."""
+    """The colours by the frame's tags. Without a matrix it is guessed from the size, as players do."""
     matrix = _BT709 if frame.format.is_rgb else frame.colorspace
     if matrix in {_UNKNOWN, _RGB}:
         matrix = _BT709 if frame.width >= _HD_WIDTH or frame.height > _SD_HEIGHT else _BT601
@@ -234,16 +234,10 @@ def _on_black(frame: VideoFrame, colours: Colours, converter: VideoReformatter) 
 def _tone_filter(frame: VideoFrame, colours: Colours) -> Graph:
     """A filter that maps the colours of frames like this one by a table."""
     table = cube(_CUBE_SIZE, _HDR[colours.transfer], _HDR_PRIMARIES.get(colours.primaries, Primaries.BT2020))
-    graph = Graph()
     with tempfile.NamedTemporaryFile("w", suffix=".cube") as file:
         file.write(table)
         file.flush()
-        source = graph.add_buffer(
-            width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
-        )
-        lookup = graph.add("lut3d", file=file.name, interp="tetrahedral")
-        graph.link_nodes(source, lookup, graph.add("buffersink")).configure()
-    return graph
+        return _filter(frame, "lut3d", file=file.name, interp="tetrahedral")
 
 
 def _planes(frame: VideoFrame) -> tuple[Plane, Plane, Plane]:
@@ -277,7 +271,7 @@ def _turned(plane: Plane, turn: tuple[bool, bool, bool]) -> Plane:
 
 
 def _fitted(picture: Picture, size: tuple[int, int]) -> Picture:
-    """The picture as large as it fits into another size, with black beside it: a recording may change its size."""
+    """The picture fitted into another size, with black beside it: a recording may change its size."""
     width, height = size
     scale = min(width / picture.size[0], height / picture.size[1])
     inner = [max(2, 2 * int(side * scale / 2)) for side in picture.size]

