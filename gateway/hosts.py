@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Self
 
+from typing_extensions import override
+
 _AUTHORITY = re.compile(
     r"(?:\[(?P<six>[0-9A-Fa-f:.]+)(?:%[\w.%-]+)?\]|(?P<name>[A-Za-z0-9._~-]+))(?::(?P<port>[0-9]{0,5}))?"
 )
@@ -100,6 +102,12 @@ class WebOrigin:
         """Whether pages of this origin come from that host; who ends TLS before us may leave its port out."""
         return (self.host, self.port) == (authority.host, authority.port or _PORTS.get(self.scheme))
 
+    @override
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = f":{self.port}" if self.port not in {None, _PORTS.get(self.scheme)} else ""
+        return f"{self.scheme}://{host}{port}"
+
 
 def covers(pattern: str, host: str) -> bool:
     """Whether a host is the one that a pattern names; `*.example.com` is every name below example.com, `*` any."""
@@ -124,11 +132,8 @@ def origin_pattern(text: str) -> str:
     """
     if text == "*":
         return text
-    star = "://*." in text
-    origin = WebOrigin.parse(text.replace("://*.", "://", 1))
-    host = f"[{origin.host}]" if ":" in origin.host else origin.host
-    port = f":{origin.port}" if origin.port not in {None, _PORTS.get(origin.scheme)} else ""
-    return f"{origin.scheme}://{'*.' if star else ''}{host}{port}"
+    origin = str(WebOrigin.parse(text.replace("://*.", "://", 1)))
+    return origin.replace("://", "://*.", 1) if "://*." in text else origin
 
 
 def matches_origin(pattern: str, origin: WebOrigin) -> bool:

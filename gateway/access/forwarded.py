@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.errors import Problem, note_problem, problem_response
 from gateway.hosts import WebOrigin, ip_of
 from gateway.settings import Settings
-from gateway.settings.fields import is_prefix, origin
+from gateway.settings.fields import is_prefix
 
 Networks = Sequence[IPv4Network | IPv6Network]
 
@@ -50,8 +50,7 @@ def base_of(request: Request) -> str:
 
 def location(request: Request, path: str) -> str:
     """A path of ours for the header Location: a whole URL where the public one is known."""
-    public = _public(request)
-    return (public.base or public.prefix) + path
+    return server_of(request) + path
 
 
 def server_of(request: Request) -> str:
@@ -167,9 +166,17 @@ def _believed(hops: Sequence[Mapping[str, str]], headers: Headers, trusted: Netw
     return Forwarded(
         client=str(client) if client else "",
         scheme=known,
-        origin=(origin(known or "http", host, int(given) if given else None) or "") if hop else "",
+        origin=_origin(known or "http", host, given) if hop else "",
         prefix=prefix if is_prefix(prefix) else "",
     )
+
+
+def _origin(scheme: str, host: str, port: str) -> str:
+    """scheme://host[:port] in one spelling; empty where the host or the port is none."""
+    try:
+        return str(WebOrigin.parse(f"{scheme}://{host}" + (f":{port}" if port else "")))
+    except ValueError:
+        return ""
 
 
 def _x_hops(headers: Headers) -> list[dict[str, str]]:

@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 
 from pydantic import AliasChoices, ValidationError
@@ -11,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from structlog.typing import FilteringBoundLogger
 
-from gateway.hosts import ip_of, is_loopback
+from gateway.hosts import is_loopback
 from gateway.settings.fields import SettingsError, is_secret, read_short, shown, without_line_end, without_scheme
 
 _OTHER_NAMES = ("MASKWRIGHT_URL", "MASKWRIGHT_TOKEN", "MASKWRIGHT_PLAIN_HTTP")
@@ -21,25 +22,68 @@ _QUOTES = ('""', "''", "“”", "‘’", "„“", "„”", "«»")  # noqa: 
 """After the first two those into which text processors turn them."""
 _QUOTED_ITEMS = re.compile(r"""(["'])[^"']*\1(\s*,\s*(["'])[^"']*\3)+""")
 _FILE = "_FILE"
-_BOOLEANS = frozenset({"0", "1", "t", "f", "y", "n", "true", "false", "yes", "no", "on", "off"})
-_PROFILES = frozenset(
-    {"debug", "release", "dev", "bench", "test", "default", "development"}
-    | {"staging", "prod", "production", "local", "ci"}
-)
-_DATABASES = re.compile(
-    r"(jdbc:)?(mysql2?|mariadb|sqlite3?|file|mongodb|rediss?|mssql|sqlserver|oracle|prisma|libsql|duckdb|clickhouse|snowflake"
-    r"|bigquery|trino|h2|db2|firebird|influxdb|neo4j|bolt|amqps?|spatialite|mysqlgis)(\+[\w.-]+)?:",
-    re.IGNORECASE,
-)
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT)(_|$)|_PORT_\d+_(TCP|UDP|SCTP)(_|$)|_ENV_")
 """Names of variables that Kubernetes makes for a service, and Docker for a link."""
 _TRITONS_HOST = re.compile(
     r"TRITON(SERVER)?(_HTTP|_GRPC|_METRICS)?(_LISTEN|_BIND)?_(HOST|ADDRESS|ADDR)|TRITON(SERVER)?_BIND"
 )
 _LONG_NAME = 8
-"""Letters from which on a name may be a misspelt one of ours."""
+"""Letters that a name has at least before it may be a misspelt one of ours."""
+_SIMILAR = 0.87
+"""As difflib measures it: one wrong letter of eight, or two of sixteen."""
 _ABSOLUTE_PATH = "a path, which another program left there"
+
+_PATHS = {r"\.?/": _ABSOLUTE_PATH}
+_FOREIGN: Mapping[str, tuple[Mapping[str, str], str]] = {
+    "PORT": (
+        {
+            r"[a-z][a-z0-9+.-]*://|([\w-]+\.[\w.-]+|\[.*\]):\d+\Z": (
+                "the address of a service, as Kubernetes and Docker set it"
+            ),
+            r"[/\\]|\./|unix:": "a socket's or a pipe's path, as other servers take it",
+        },
+        "a number from 1 to 65535",
+    ),
+    "HOST": (
+        {
+            r"(?!localhost|[\d.:]+\Z|\[?[\da-f.]*:[\da-f:.]*(%[\w.-]+)?\]?\Z)": (
+                "the name of a machine, or of its kind, as shells, conda and compilers set it"
+            )
+        },
+        "API_HOST with an address such as 0.0.0.0",
+    ),
+    "DEBUG": (
+        {r"(?!([01tfyn]|true|false|yes|no|on|off)\Z)": "a choice of what to debug, as Node and compilers read it"},
+        "true or false, or APP_DEBUG",
+    ),
+    "PROFILE": (
+        {
+            r"/": _ABSOLUTE_PATH,
+            r"(debug|release|dev|bench|test|default|development|staging|prod|production|local|ci)\Z": (
+                "how other programs are built or run"
+            ),
+        },
+        "lite, full or auto",
+    ),
+    "DATABASE_URL": (
+        {
+            r"(jdbc:)?(mysql2?|mariadb|sqlite3?|file|mongodb|rediss?|mssql|sqlserver|oracle|prisma|libsql|duckdb|h2|db2"
+            r"|clickhouse|snowflake|bigquery|trino|firebird|influxdb|neo4j|bolt|amqps?|spatialite|mysqlgis)"
+            r"(\+[\w.-]+)?:": "the address of another kind of database"
+        },
+        "one such as postgresql://user:password@host:5432/database",
+    ),
+    "LOG_LEVEL": ({r".*[=,:*]": "a list of levels by module, as Rust and Node read it"}, "one level such as INFO"),
+    "LOG_FORMAT": (
+        {r"(logfmt|common|combined|default|cef|gelf|syslog)\Z|.*[%{$]": "the pattern of a line, as other programs read it"},
+        "json, console or auto",
+    ),
+    "BASE_URL": (_PATHS, "a URL such as https://masks.example.com"),
+    "PUBLIC_URL": (_PATHS, "a URL such as https://example.com/masks"),
+    "APP_NAME": (_PATHS, "a title"),
+}
+"""Values that other programs mean, by their form: what each is, and what would be right. `PORT` counts for every name
+that ends in it."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +207,8 @@ def _quotes_in_secret(variable: str, value: str, field: FieldInfo) -> Iterator[s
 
 def _would_open_triton(found: Mapping[str, tuple[str, str]]) -> Iterator[str]:
     for name, (spelt, value) in found.items():
-        if _TRITONS_HOST.fullmatch(name) and not _is_loopback(_cleaned(value)):
+        host = _cleaned(value)
+        if _TRITONS_HOST.fullmatch(name) and not is_loopback(re.sub(r"^(\[.*\]|[^:]*):\d+$", r"\1", host)):
             yield (
                 f"{spelt}={shown(value)} is not used: the embedded Triton listens on loopback alone, as it would end "
                 "where many callers hang up at its port; TRITON_GRPC_URL names a Triton of your own"
@@ -216,119 +261,28 @@ def _message(item: ErrorDetails, field: FieldInfo | None) -> str:
     return item["msg"].removeprefix("Value error, ")
 
 
-def _port(value: str) -> str:
-    if _URL.match(value) or re.fullmatch(r"([\w-]+\.[\w.-]+|\[.*\]):\d+", value):
-        return "the address of a service, as Kubernetes and Docker set it"
-    return "a socket's or a pipe's path, as other servers take it" if re.match(r"[/\\]|\./|unix:", value) else ""
-
-
-def _host(value: str) -> str:
-    """Conda and compilers set `HOST` to the kind of the machine, and shells to its name."""
-    if (
-        ip_of(value.removeprefix("[").removesuffix("]"))
-        or value.lower().startswith("localhost")
-        or re.fullmatch(r"[\d.:]+", value)
-    ):
-        return ""
-    return "the name of a machine, or of its kind, as shells, conda and compilers set it"
-
-
-def _debug(value: str) -> str:
-    return "" if value.lower() in _BOOLEANS else "a choice of what to debug, as Node and compilers read it"
-
-
-def _profile(value: str) -> str:
-    if value.startswith("/"):
-        return _ABSOLUTE_PATH
-    return "how other programs are built or run" if value.lower() in _PROFILES else ""
-
-
-def _database(value: str) -> str:
-    return "the address of another kind of database" if _DATABASES.match(value) else ""
-
-
-def _log_level(value: str) -> str:
-    return "a list of levels by module, as Rust and Node read it" if re.search(r"[=,:*]", value) else ""
-
-
-def _log_format(value: str) -> str:
-    named = value.lower() in {"logfmt", "common", "combined", "default", "cef", "gelf", "syslog"}
-    return "the pattern of a line, as other programs read it" if named or re.search(r"[%{$]", value) else ""
-
-
-def _path(value: str) -> str:
-    return _ABSOLUTE_PATH if value.startswith(("/", "./")) else ""
-
-
-_RULES: Mapping[str, tuple[Callable[[str], str], str]] = {
-    "HOST": (_host, "API_HOST with an address such as 0.0.0.0"),
-    "DEBUG": (_debug, "true or false, or APP_DEBUG"),
-    "PROFILE": (_profile, "lite, full or auto"),
-    "DATABASE_URL": (_database, "one such as postgresql://user:password@host:5432/database"),
-    "LOG_LEVEL": (_log_level, "one level such as INFO"),
-    "LOG_FORMAT": (_log_format, "json, console or auto"),
-    "BASE_URL": (_path, "a URL such as https://masks.example.com"),
-    "PUBLIC_URL": (_path, "a URL such as https://example.com/masks"),
-    "APP_NAME": (_path, "a title"),
-}
-"""How a value that is not meant for us is told, and what would be right; `_port` for all names that end in PORT."""
-
-
 def _foreign(variable: str, value: str) -> str | None:
     """What a value is, and what would be right, where its form shows that another program is meant.
 
     None for values that are meant for us, also wrong ones. `variable` is in capitals; `value` is not empty.
     """
-    right = "a number from 1 to 65535"
-    rule = (_port, right) if variable.endswith("PORT") else _RULES.get(variable)
-    what = rule[0](value) if rule else ""
-    return f"it is {what}; {rule[1]} would be right" if rule and what else None
+    signs, right = _FOREIGN.get("PORT" if variable.endswith("PORT") else variable, ({}, ""))
+    found = (what for sign, what in signs.items() if re.match(sign, value, re.IGNORECASE | re.DOTALL))
+    what = next(found, None)
+    return f"it is {what}; {right} would be right" if what else None
 
 
 def _near_miss(name: str, ours: Sequence[str]) -> str | None:
     """The variable of ours that was probably meant; only where the first word is one that several of ours begin with.
 
-    Each word may have one letter wrong, missing, too many or swapped with its neighbour, and all words together two;
-    the words may stand in another order; MASKWRIGHT_ may stand before them.
+    Its name is nearly the same, or has the same words in another order, or MASKWRIGHT_ stands before it.
     """
     if name.startswith("MASKWRIGHT_"):
         rest = name.removeprefix("MASKWRIGHT_")
         return rest if rest in ours else None
-    if len(name) < _LONG_NAME or name.split("_", maxsplit=1)[0] not in _prefixes(ours):
+    words = name.split("_")
+    near = [known for known in ours if known.split("_")[0] == words[0]]
+    if len(name) < _LONG_NAME or len(near) == 1:
         return None
-    return next((known for known in ours if _is_near(name, known)), None)
-
-
-def _prefixes(ours: Iterable[str]) -> frozenset[str]:
-    first = [name.split("_")[0] for name in ours]
-    return frozenset(word for word in first if first.count(word) > 1)
-
-
-def _is_near(name: str, known: str) -> bool:
-    words, theirs = name.split("_"), known.split("_")
-    if abs(len(name) - len(known)) > 2 or words[0] != theirs[0]:  # noqa: PLR2004 one letter in each of two words
-        return False
-    if sorted(words) == sorted(theirs):
-        return True
-    if len(words) != len(theirs):
-        return _distance(name, known) == 1
-    each = [_distance(word, their) for word, their in zip(words, theirs, strict=True)]
-    return max(each) == 1 and sum(each) <= 2  # noqa: PLR2004 two in all
-
-
-def _distance(one: str, other: str) -> int:
-    """How many letters to change, add, leave out or swap with a neighbour (optimal string alignment)."""
-    rows = [list(range(len(other) + 1))]
-    for i, a in enumerate(one, 1):
-        row = [i]
-        for j, b in enumerate(other, 1):
-            best = min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (a != b))
-            swapped = i > 1 and j > 1 and a == other[j - 2] and one[i - 2] == b
-            row.append(min(best, rows[-2][j - 2] + 1) if swapped else best)
-        rows.append(row)
-    return rows[-1][-1]
-
-
-def _is_loopback(text: str) -> bool:
-    """Whether a host, with or without a port, is this machine."""
-    return is_loopback(re.sub(r":\d+$", "", text) if text.count(":") == 1 else text)
+    same_words = [known for known in near if sorted(known.split("_")) == sorted(words)]
+    return next(iter(same_words or get_close_matches(name, near, cutoff=_SIMILAR)), None)

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
+from gateway.hosts import WebOrigin
 from gateway.text import printable as on_one_line
 from gateway.text import read_json, split_list
 
@@ -30,9 +31,7 @@ _MISTAKES = (
     (re.compile(r"^[^\[]*:.*:"), "an IPv6 address stands in brackets, as in [fd00::1]:9000"),
     (re.compile(r"^:|^$|[^\w.:%\[\]-]"), "this names no host"),
 )
-_PUBLIC_HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_][a-z0-9_-]{0,62})*|\[[0-9a-f:.]{2,45}\])")
 _PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]{1,100}){1,10}")
-_PORTS = {"http": 80, "https": 443}
 _RIGHT = "a URL such as https://masks.example.com or https://example.com/masks would be right"
 
 
@@ -168,32 +167,19 @@ def is_prefix(path: str) -> bool:
     return _PREFIX.fullmatch(path) is not None
 
 
-def origin(scheme: str, host: str, port: int | None = None) -> str | None:
-    """scheme://host[:port] in small letters, without a scheme's usual port; None where it is not an origin."""
-    name = host.lower()
-    if scheme not in _PORTS or not _PUBLIC_HOST.fullmatch(name) or not (port is None or 0 < port < 2**16):
-        return None
-    return f"{scheme}://{name}" + (f":{port}" if port and port != _PORTS[scheme] else "")
-
-
 def public_endpoint(text: str) -> str:
     """scheme://host[:port][/prefix] without a slash at its end, or nothing. Raises ValueError for anything else."""
     if not text:
         return text
     try:
         url = urlsplit(text)
-        start = _origin_of(url)
+        origin = WebOrigin.parse(f"{url.scheme}://{url.netloc}")
     except ValueError as error:
-        raise ValueError(f"{error}; {_RIGHT}") from error
+        raise ValueError(_RIGHT) from error
     prefix = url.path.rstrip("/")
-    if start is None or url.query or url.fragment or "@" in url.netloc or (prefix and not is_prefix(prefix)):
+    if origin.scheme not in {"http", "https"} or url.query or url.fragment or (prefix and not is_prefix(prefix)):
         raise ValueError(_RIGHT)
-    return start + prefix
-
-
-def _origin_of(url: SplitResult) -> str | None:
-    host = url.hostname or ""
-    return origin(url.scheme, f"[{host}]" if ":" in host else host, url.port)
+    return f"{origin}{prefix}"
 
 
 SCOPE_PATTERN = r"run:(?:\*|[a-z0-9_]{1,64})|jobs:(?:read|write|\*)|operate"
@@ -231,48 +217,26 @@ def read_short(path: Path) -> bytes:
     return content
 
 
-class _Aws(BaseModel):
-    """Where its objects are."""
-
-    aws_access_key_id: str | None = None
-    aws_secret_access_key: str | None = None
-    region_name: str | None = None
-    bucket_name: str | None = None
-
-
 class _PipelineFile(BaseModel):
-    """The blur pipeline's file; other members are ignored."""
+    """The values that count of the blur pipeline's file, by the names of our settings."""
 
     model_config = ConfigDict(strict=True)
 
     redis_url: str | None = None
-    num_workers: int | None = None
-    max_queue_size: int | None = None
-    aws_config: _Aws = Field(default_factory=_Aws)
-
-    def settings(self) -> Mapping[str, object]:
-        """Its values, by the names of our settings."""
-        aws = self.aws_config
-        return {
-            "redis_url": self.redis_url,
-            "worker_processes": self.num_workers,
-            "queue_max_size": self.max_queue_size,
-            "minio_access_key": aws.aws_access_key_id,
-            "minio_secret_key": aws.aws_secret_access_key,
-            "minio_region": aws.region_name,
-            "minio_bucket": aws.bucket_name,
-        }
+    worker_processes: int | None = Field(None, validation_alias="num_workers")
+    queue_max_size: int | None = Field(None, validation_alias="max_queue_size")
+    minio_access_key: str | None = Field(None, validation_alias=AliasPath("aws_config", "aws_access_key_id"))
+    minio_secret_key: str | None = Field(None, validation_alias=AliasPath("aws_config", "aws_secret_access_key"))
+    minio_region: str | None = Field(None, validation_alias=AliasPath("aws_config", "region_name"))
+    minio_bucket: str | None = Field(None, validation_alias=AliasPath("aws_config", "bucket_name"))
+    aws_config: dict[str, object] = Field({}, exclude=True)
 
 
 def file_settings(path: Path) -> dict[str, object]:
     """The values of the blur pipeline's file, by the settings' names. Raises SettingsError where it cannot be read."""
-    return {name: value for name, value in _pipeline_file(path).settings().items() if value is not None}
-
-
-def _pipeline_file(path: Path) -> _PipelineFile:
     said = f"PIPELINE_CONFIG={shown(str(path))}"
     try:
-        return _PipelineFile.model_validate(read_json(read_short(path)))
+        return _PipelineFile.model_validate(read_json(read_short(path))).model_dump(exclude_none=True)
     except OSError as error:
         raise SettingsError(f"{said}: {error.strerror}") from error
     except ValidationError as error:
