@@ -18,8 +18,7 @@ from gateway.cache.keys import Work
 from gateway.deadlines import Deadline, Pace
 from gateway.errors import Problem
 from gateway.http.middleware import trace_id_of
-from gateway.intake.bodies import FIRST_BYTES, LEAST_RATE, Room, check_length, pieces, read_body, too_large
-from gateway.intake.images import check_photo
+from gateway.intake.bodies import FIRST_BYTES, LEAST_RATE, Room, check_length, check_photo, pieces, read_body, too_large
 from gateway.intake.multipart import Part, PartParser
 from gateway.intake.requests import FILES, JobRequest, upload_name, upload_parameters
 from gateway.intake.submissions import IMAGE_PARTS, check_form, check_media_type, start_check

@@ -31,9 +31,8 @@ from gateway.http.openapi import (
 )
 from gateway.http.schemas import RunAnswer, RunSummary, example_file
 from gateway.inference import Turn, inference_of
-from gateway.intake.bodies import check_length, read_body
-from gateway.intake.images import check_photo, inline_photo
-from gateway.intake.submissions import JSON, check_media_type, read_submission, start_check
+from gateway.intake.bodies import check_length, check_photo, read_body
+from gateway.intake.submissions import JSON, check_media_type, inline_photo, read_submission, start_check
 from gateway.limits.sharing import Visit, visit_of
 from gateway.pipelines.registry import Pipeline, parameters_json, unknown_pipeline
 from gateway.results import InferenceResult, Stopwatch

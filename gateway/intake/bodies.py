@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from collections.abc import AsyncIterator, Callable
 from io import BytesIO
 from typing import Protocol, TypeVar
@@ -14,6 +15,7 @@ from gateway.fetching.codings import Decoder
 from gateway.limits.admission import Admission
 from gateway.limits.sharing import Visit, visit_of
 from gateway.settings import Settings
+from vision.photo import PhotoError, inspect
 
 T = TypeVar("T")
 
@@ -206,3 +208,60 @@ def _empty() -> Problem:
 
 def _named(content_encoding: str) -> list[str]:
     return [name for part in content_encoding.split(",") if (name := part.strip().lower()) not in ("", "identity")]
+
+
+HINT_BYTES = 512
+"""Of a body's beginning: enough to tell what it is."""
+_SIGNS = (
+    (rb"--[\w'()+,./:=?-]{1,256}\r?\nContent-", "a multipart form; send it with its header `Content-Type: {form}`"),
+    (rb"data:[\w/+.-]*[;,]", 'a data: URL; JSON takes it as "image", or send the file\'s bytes'),
+    (rb"(https?|s3)://", 'a URL; send it as "url" or "s3"'),
+    (rb"[{\[]\s*[\"\]{}\d\[-]", "JSON; send it with `Content-Type: application/json`"),
+    (rb"<(!doctype|html|head|body)", "a web page, as a server sends that wants a login"),
+    (rb"<\?xml|<Error>|<svg", "XML"),
+    (
+        rb"(/9j/|iVBORw0KGgo|UklGR|R0lGOD|Qk[0-9])[\w+/\s-]*={0,2}\s*$",
+        'base64; JSON takes it as "image", or send the file\'s bytes',
+    ),
+    (rb"b(['\"]).*", "how Python shows bytes; send the bytes themselves"),
+    (
+        rb"[\w.%+-]+=[^\r\n]*&|[\w.%+-]+=[\w.%+-]*$",
+        "a form of `name=value` pairs; send {form} (curl: -F in the place of -d)",
+    ),
+    (
+        rb"@?[\w ./~-]+\.(jpe?g|png|webp|heic|avif|tiff?|gif|bmp)\s*$",
+        "a file's name; send its bytes (curl: -F image=@FILE)",
+    ),
+    (rb"version https://git-lfs", "a pointer of Git LFS"),
+)
+_FORM = "multipart/form-data; boundary=…"
+_PATTERNS = tuple((re.compile(rb"\s*" + sign, re.IGNORECASE | re.DOTALL), said) for sign, said in _SIGNS)
+_PHOTO = "a photo ({}); send it with its own Content-Type"
+_BINARY = (
+    (b"\xff\xd8\xff", _PHOTO.format("JPEG")),
+    (b"\x89PNG", _PHOTO.format("PNG")),
+    (b"RIFF", _PHOTO.format("WebP")),
+    (b"GIF8", _PHOTO.format("GIF")),
+    (b"\x1f\x8b", "gzip; say so by `Content-Encoding: gzip`"),
+)
+
+
+def check_photo(data: bytes, max_pixels: int) -> str:
+    """The media type of a photo that the pipelines take. Raises Problem with a PhotoError's code."""
+    try:
+        return f"image/{inspect(data, max_pixels=max_pixels).format}"
+    except PhotoError as error:
+        raise Problem(error.code, error.detail + content_hint(data)) from error
+
+
+def content_hint(data: bytes) -> str:
+    """`; it is …` and what would be right, for an error's text, where data that should be a photo are well known."""
+    start = data[:HINT_BYTES]
+    said = next((said for sign, said in _PATTERNS if sign.match(start)), "")
+    return f"; it is {said.format(form=_FORM)}" if said else ""
+
+
+def photo_hint(data: bytes) -> str:
+    """The same where data that should be text are a photo, or compressed."""
+    said = next((said for magic, said in _BINARY if data.startswith(magic)), "")
+    return f"; it is {said}" if said else ""

@@ -10,9 +10,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from gateway.errors import Problem
 from gateway.fetching.guard import check_url
-from gateway.intake.images import MAX_URL_CHARACTERS, Image, check_photo
+from gateway.intake.bodies import check_photo
 from gateway.intake.multipart import Part, PartParser, parse_multipart
-from gateway.intake.submissions import Submission, gather
+from gateway.intake.submissions import MAX_URL_CHARACTERS, Image, Submission, gather
 from gateway.jobs.job import ID_CHARACTERS, UNCOUNTED, Callback, ImageReference, check_id, fingerprint
 from gateway.jobs.objects import UPLOAD_PIPELINE, upload_source
 from gateway.pipelines.fields import known, validated

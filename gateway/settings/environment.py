@@ -75,7 +75,11 @@ _FOREIGN: Mapping[str, tuple[Mapping[str, str], str]] = {
     ),
     "LOG_LEVEL": ({r".*[=,:*]": "a list of levels by module, as Rust and Node read it"}, "one level such as INFO"),
     "LOG_FORMAT": (
-        {r"(logfmt|common|combined|default|cef|gelf|syslog)\Z|.*[%{$]": "the pattern of a line, as other programs read it"},
+        {
+            r"(logfmt|common|combined|default|cef|gelf|syslog)\Z|.*[%{$]": (
+                "the pattern of a line, as other programs read it"
+            )
+        },
         "json, console or auto",
     ),
     "BASE_URL": (_PATHS, "a URL such as https://masks.example.com"),

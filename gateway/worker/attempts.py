@@ -17,7 +17,7 @@ from gateway.deadlines import Deadline
 from gateway.errors import Problem
 from gateway.fetching.fetcher import Fetcher
 from gateway.inference import Inferences, Turn
-from gateway.intake.images import check_photo
+from gateway.intake.bodies import check_photo
 from gateway.jobs.artifacts import ArtifactStore, HeldLock
 from gateway.jobs.job import ImageReference, Job, Lease, NewJob, Outcome, StoredArtifact, outcome_of
 from gateway.jobs.objects import Bucket, ObjectMissingError, parameters_key, with_original

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Problem
-from gateway.intake.images import check_photo, content_hint, photo_hint
+from gateway.intake.bodies import check_photo, content_hint, photo_hint
 from gateway.intake.multipart import parse_multipart
 from gateway.intake.submissions import read_submission
 from tests.unit.gateway.kafka.values import ENCODED, PHOTO
