@@ -22,7 +22,7 @@ from gateway.access.authentication import check_binding
 from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import read_environment
-from gateway.settings.origins import Kept, KeptError, named_home, resolve
+from gateway.settings.sources import Kept, KeptError, named_home, resolve
 from gateway.supervision import stopping
 from gateway.terminal import Screen, cell
 from gateway.text import shown

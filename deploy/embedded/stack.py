@@ -21,7 +21,7 @@ from deploy.embedded.supervisor import ServiceSupervisor
 from deploy.embedded.triton import Triton
 from gateway.kafka.connection import connection_arguments
 from gateway.settings import Settings
-from gateway.settings.origins import Kept, KeptError, started_with
+from gateway.settings.sources import Kept, KeptError, started_with
 from gateway.supervision import stop_signals
 
 ROTATION_INTERVAL = 1.0

@@ -15,7 +15,7 @@ from typer.main import get_command
 from gateway import __version__
 from gateway.proxies import ProxyError
 from gateway.settings import Settings, SettingsError, variable_names
-from gateway.settings.origins import resolve
+from gateway.settings.sources import resolve
 from gateway.terminal import bear_any_letter, complain
 
 

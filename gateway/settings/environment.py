@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from pydantic import AliasChoices, ValidationError
+from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from structlog.typing import FilteringBoundLogger
 
 from gateway.hosts import is_loopback
-from gateway.settings.fields import SettingsError, is_secret, read_short, shown, without_line_end, without_scheme
+from gateway.settings.fields import SettingsError, is_secret, shown, without_line_end, without_scheme
+from gateway.text import read_json
 
 _OTHER_NAMES = ("MASKWRIGHT_URL", "MASKWRIGHT_TOKEN", "MASKWRIGHT_PLAIN_HTTP")
 """Variables of the command line that are not settings."""
@@ -29,8 +30,8 @@ _TRITONS_HOST = re.compile(
 )
 _LONG_NAME = 8
 """Letters that a name has at least before it may be a misspelt one of ours."""
-_SIMILAR = 0.87
-"""As difflib measures it: one wrong letter of eight, or two of sixteen."""
+_SIMILAR = 0.9
+"""As difflib measures it: one wrong letter of ten."""
 _ABSOLUTE_PATH = "a path, which another program left there"
 
 _PATHS = {r"\.?/": _ABSOLUTE_PATH}
@@ -290,3 +291,56 @@ def _near_miss(name: str, ours: Sequence[str]) -> str | None:
         return None
     same_words = [known for known in near if sorted(known.split("_")) == sorted(words)]
     return next(iter(same_words or get_close_matches(name, near, cutoff=_SIMILAR)), None)
+
+
+_MOST_BYTES = 2**20
+"""The largest file of settings, or of a secret."""
+
+
+def read_short(path: Path) -> bytes:
+    """The content of a short file, or of a pipe that a shell made for a secret.
+
+    Raises OSError; ValueError where it is long, or a pipe that nobody writes to.
+    """
+    waits = os.O_NONBLOCK if path.is_fifo() and not str(path.resolve()).startswith("/proc/") else 0
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC | waits), "rb") as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise ValueError(f"it holds more than {_MOST_BYTES >> 20} MiB")
+    if waits and not content:
+        raise ValueError("it is a pipe that nobody writes to")
+    return content
+
+
+class _PipelineFile(BaseModel):
+    """The values that count of the blur pipeline's file, by the names of our settings."""
+
+    model_config = ConfigDict(strict=True)
+
+    redis_url: str | None = None
+    worker_processes: int | None = Field(None, validation_alias="num_workers")
+    queue_max_size: int | None = Field(None, validation_alias="max_queue_size")
+    minio_access_key: str | None = Field(None, validation_alias=AliasPath("aws_config", "aws_access_key_id"))
+    minio_secret_key: str | None = Field(None, validation_alias=AliasPath("aws_config", "aws_secret_access_key"))
+    minio_region: str | None = Field(None, validation_alias=AliasPath("aws_config", "region_name"))
+    minio_bucket: str | None = Field(None, validation_alias=AliasPath("aws_config", "bucket_name"))
+    aws_config: dict[str, object] = Field({}, exclude=True)
+
+
+def file_settings(file: Given | None) -> dict[str, object]:
+    """The values of the blur pipeline's file, by the settings' names; none without PIPELINE_CONFIG.
+
+    Raises SettingsError where it cannot be read.
+    """
+    if file is None:
+        return {}
+    said, path = f"PIPELINE_CONFIG={shown(file.value)}", Path(file.value)
+    try:
+        return _PipelineFile.model_validate(read_json(read_short(path))).model_dump(exclude_none=True)
+    except OSError as error:
+        raise SettingsError(f"{said}: {error.strerror}") from error
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the file'}: {one['msg']}" for one in error.errors())
+        raise SettingsError(f"{said}: {wrong}") from error
+    except ValueError as error:
+        raise SettingsError(f"{said}: the file: Invalid JSON: {error}") from error

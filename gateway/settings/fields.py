@@ -1,28 +1,24 @@
 """What all groups of settings share: base class, types, checks of values, how a value is shown, short files."""
 
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
-    AliasPath,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
-    ValidationError,
     field_validator,
 )
 from pydantic.fields import FieldInfo
 
 from gateway.hosts import WebOrigin
 from gateway.text import printable as on_one_line
-from gateway.text import read_json, split_list
+from gateway.text import split_list
 
 T = TypeVar("T")
 
@@ -186,7 +182,8 @@ def public_endpoint(text: str) -> str:
     except ValueError as error:
         raise ValueError(_RIGHT) from error
     prefix = url.path.rstrip("/")
-    if origin.scheme not in {"http", "https"} or url.query or url.fragment or (prefix and not is_prefix(prefix)):
+    is_more = url.port == 0 or url.query or url.fragment or (prefix and not is_prefix(prefix))
+    if origin.scheme not in {"http", "https"} or is_more:
         raise ValueError(_RIGHT)
     return f"{origin}{prefix}"
 
@@ -205,51 +202,3 @@ def is_scope(text: str) -> bool:
 def is_tenant(text: str) -> bool:
     """Whether a text can name a tenant; callers without a tenant have the empty name."""
     return not text or re.fullmatch(TENANT_PATTERN, text) is not None
-
-
-_MOST_BYTES = 2**20
-"""The largest file of settings, or of a secret."""
-
-
-def read_short(path: Path) -> bytes:
-    """The content of a short file, or of a pipe that a shell made for a secret.
-
-    Raises OSError; ValueError where it is long, or a pipe that nobody writes to.
-    """
-    waits = os.O_NONBLOCK if path.is_fifo() and not str(path.resolve()).startswith("/proc/") else 0
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC | waits), "rb") as file:
-        content = file.read(_MOST_BYTES + 1)
-    if len(content) > _MOST_BYTES:
-        raise ValueError(f"it holds more than {_MOST_BYTES >> 20} MiB")
-    if waits and not content:
-        raise ValueError("it is a pipe that nobody writes to")
-    return content
-
-
-class _PipelineFile(BaseModel):
-    """The values that count of the blur pipeline's file, by the names of our settings."""
-
-    model_config = ConfigDict(strict=True)
-
-    redis_url: str | None = None
-    worker_processes: int | None = Field(None, validation_alias="num_workers")
-    queue_max_size: int | None = Field(None, validation_alias="max_queue_size")
-    minio_access_key: str | None = Field(None, validation_alias=AliasPath("aws_config", "aws_access_key_id"))
-    minio_secret_key: str | None = Field(None, validation_alias=AliasPath("aws_config", "aws_secret_access_key"))
-    minio_region: str | None = Field(None, validation_alias=AliasPath("aws_config", "region_name"))
-    minio_bucket: str | None = Field(None, validation_alias=AliasPath("aws_config", "bucket_name"))
-    aws_config: dict[str, object] = Field({}, exclude=True)
-
-
-def file_settings(path: Path) -> dict[str, object]:
-    """The values of the blur pipeline's file, by the settings' names. Raises SettingsError where it cannot be read."""
-    said = f"PIPELINE_CONFIG={shown(str(path))}"
-    try:
-        return _PipelineFile.model_validate(read_json(read_short(path))).model_dump(exclude_none=True)
-    except OSError as error:
-        raise SettingsError(f"{said}: {error.strerror}") from error
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the file'}: {one['msg']}" for one in error.errors())
-        raise SettingsError(f"{said}: {wrong}") from error
-    except ValueError as error:
-        raise SettingsError(f"{said}: the file: Invalid JSON: {error}") from error

@@ -8,15 +8,8 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
 
-from gateway.settings.environment import Given, complaints, read_environment, variable_names
-from gateway.settings.fields import (
-    CommaSeparated,
-    Port,
-    SettingsError,
-    SettingsGroup,
-    file_settings,
-    place_check,
-)
+from gateway.settings.environment import Given, complaints, file_settings, read_environment, variable_names
+from gateway.settings.fields import CommaSeparated, Port, SettingsError, SettingsGroup, place_check
 from gateway.settings.serving import AccessSettings, MetricsSettings, PublicSettings, ServerSettings
 from gateway.settings.stores import KafkaSettings, OutsideSettings, PostgresSettings, S3Settings
 from gateway.text import not_empty, without_repeats
@@ -234,10 +227,9 @@ class Settings(  # the last base's fields come first
         Raises SettingsError, one line for each bad variable: its name, its value, what would be right.
         """
         given = {**kept, **read_environment(cls.model_fields).given}
-        file = given.get("pipeline_config")
         values = {name: one.value for name, one in given.items()}
         try:
-            return cls.model_validate({**(file_settings(Path(file.value)) if file else {}), **values})
+            return cls.model_validate({**file_settings(given.get("pipeline_config")), **values})
         except ValidationError as error:
             raise SettingsError("\n".join(complaints(error, cls.model_fields, given))) from error
 

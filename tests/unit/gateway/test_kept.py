@@ -12,7 +12,7 @@ import pytest
 from deploy.embedded.folders import Folders, StackState
 from deploy.embedded.launcher import running
 from gateway.settings import Settings, SettingsError
-from gateway.settings.origins import Kept, KeptError, kept_file, lock_file, masked, origins, resolve, started_with
+from gateway.settings.sources import Kept, KeptError, kept_file, lock_file, masked, resolve, started_with
 
 GIVEN = {
     "API_PORT": "8123",
@@ -187,8 +187,9 @@ def test_every_settings_origin_is_told_without_secrets(stack: Path, monkeypatch:
     monkeypatch.setenv("PIPELINE_CONFIG", str(stack / "pipeline.json"))
     monkeypatch.setenv("S3_BUCKET", "ours")
     monkeypatch.setenv("DEBUG", "express:*")
-    found = origins()
-    by_name = {one.name: (one.value, one.origin) for one in found.settings}
+    found = resolve()
+    listed = list(found.listed())
+    by_name = {one.variable: (one.value, one.origin) for one in listed}
     assert by_name.keys() >= {"S3_BUCKET", "LOG_LEVEL"}
     assert len(by_name) == len(Settings.model_fields)
     assert by_name["S3_BUCKET"] == ("ours", "environment: S3_BUCKET")
@@ -198,8 +199,8 @@ def test_every_settings_origin_is_told_without_secrets(stack: Path, monkeypatch:
     assert by_name["LOG_LEVEL"] == ("INFO", "default")
     assert by_name["POSTGRES_DSN"][0] == "postgresql://me:…@db.example/masks"
     assert by_name["MINIO_ACCESS_KEY"] == ("not set", "embedded")
-    assert "hush" not in str(found)
-    assert [line.split("=")[0] for line in found.remarks] == ["DEBUG"]
+    assert "hush" not in str((listed, found.remarks))
+    assert [line.split("=")[0] for line in (*found.conflicts, *found.remarks)] == ["DEBUG"]
 
 
 @pytest.mark.parametrize(
