@@ -16,12 +16,12 @@ from starlette.routing import Route, Router
 from gateway.access.authentication import check_binding
 from gateway.app import create_app
 from gateway.errors import Problem
+from gateway.hosts import require_certificates
 from gateway.listening import Limits, Server, configured, configured_beside
 from gateway.logs import configure_logs, get_logger
 from gateway.metrics.collector import MetricsPage
 from gateway.metrics.instruments import MEDIA_TYPE
 from gateway.postgres.connection import MigrationError
-from gateway.proxies import require_certificates
 from gateway.services import Services
 from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import log_remarks
@@ -98,10 +98,10 @@ def _config(settings: Settings, app: FastAPI) -> uvicorn.Config:
 @asynccontextmanager
 async def serving_metrics(settings: Settings, page: MetricsPage) -> AsyncIterator[None]:
     """Serve the metrics on PROMETHEUS_PORT, where it is set. Raises SettingsError where the port cannot be had."""
-    if settings.figures_port is None:
+    if settings.metrics_port is None:
         yield
         return
-    with _metrics_socket(settings.api_host, settings.figures_port) as listener:
+    with _metrics_socket(settings.api_host, settings.metrics_port) as listener:
         server = Server(configured_beside(_metrics_app(page), settings))
         serving = asyncio.create_task(server.serve([listener]))
         try:

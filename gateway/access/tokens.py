@@ -17,9 +17,8 @@ from jwt.exceptions import ExpiredSignatureError, InvalidSignatureError, PyJWTEr
 from gateway.access.callers import Caller
 from gateway.errors import Problem
 from gateway.fetching.guard import host_of, parse_url
-from gateway.hosts import is_private
+from gateway.hosts import ProxyError, is_private, transport_to
 from gateway.logs import get_logger
-from gateway.proxies import ProxyError, way_to
 from gateway.settings import Settings, SettingsError
 from gateway.settings.fields import is_scope, is_tenant
 from gateway.text import read_json
@@ -309,7 +308,7 @@ class JwksUrl:
     async def _fetch(self) -> None:
         """Failures are logged, and the keys from before stay."""
         try:
-            async with asyncio.timeout(_FETCH_S), httpx.AsyncClient(transport=way_to(self._url)) as client:
+            async with asyncio.timeout(_FETCH_S), httpx.AsyncClient(transport=transport_to(self._url)) as client:
                 self._keys = read_keys(await _download(client, self._url))
             self._read_at = time.monotonic()
         except (TimeoutError, httpx.HTTPError, ProxyError, ValueError) as error:

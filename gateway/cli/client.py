@@ -15,8 +15,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from typing_extensions import override
 
 from gateway.cli.main import exit_on_bad_settings, shell_settings
-from gateway.hosts import is_loopback
-from gateway.proxies import proxy_for, require_certificates, way_to
+from gateway.hosts import is_loopback, proxy_for, require_certificates, transport_to
 from gateway.settings import SettingsError
 from gateway.terminal import complain
 from gateway.text import shown
@@ -152,7 +151,7 @@ def open_client(url: str) -> httpx.AsyncClient:
     It follows no redirect, which could take the key elsewhere, and reads no .netrc.
     """
     headers = {"Accept-Encoding": "identity", **credentials()}
-    way = BoundedTransport(way_to(httpx.URL(url)))
+    way = BoundedTransport(transport_to(httpx.URL(url)))
     return httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=way, headers=headers, trust_env=False)
 
 

@@ -266,6 +266,6 @@ class MetricsSettings(SettingsGroup):
     )
 
     @property
-    def figures_port(self) -> int | None:
+    def metrics_port(self) -> int | None:
         """The port that serves nothing but metrics, where there is one."""
         return self.prometheus_port if self.prometheus_enabled else None

@@ -13,13 +13,13 @@ from starlette.routing import Route
 
 from gateway.access.authentication import is_from_here
 from gateway.errors import PROBLEMS, Problem, problem_response
+from gateway.hosts import ProxyError, require_certificates
 from gateway.kafka.connection import connection_arguments
 from gateway.listening import Server, configured_beside
 from gateway.logs import configure_logs, get_logger
 from gateway.metrics.instruments import MEDIA_TYPE, Instruments
 from gateway.pipelines.registry import build_registry
 from gateway.postgres.connection import MigrationError
-from gateway.proxies import ProxyError, require_certificates
 from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import log_remarks
 from gateway.stores import durable, open_stores

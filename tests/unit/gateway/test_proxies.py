@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from gateway.cli import app
-from gateway.proxies import ProxyError, proxy_for, require_certificates
+from gateway.hosts import ProxyError, proxy_for, require_certificates
 
 INSIDE = [
     "127.0.0.1", "[::1]", "10.0.0.5:8000", "192.168.1.4", "169.254.169.254", "[fd00::1]", "[::ffff:10.0.0.1]",
