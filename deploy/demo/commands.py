@@ -22,10 +22,10 @@ from exporters.fetch import fetch_all
 from gateway.cli.client import UnexpectedAnswerError, credentials
 from gateway.cli.files import Results
 from gateway.cli.main import shell_settings
+from gateway.cli.terminal import Screen, cell
 from gateway.pipelines.registry import PIPELINES, build_registry
 from gateway.settings import Settings, SettingsError
 from gateway.supervision import stopping
-from gateway.terminal import Screen, cell
 
 PHOTOS = ("astronaut.png", "bus.jpg", "zidane.jpg")
 MARGIN_S = 30.0

@@ -19,12 +19,12 @@ from deploy.embedded.folders import Folders, StackState
 from deploy.embedded.hardware import lowered_limits
 from deploy.embedded.logs import follow, last_lines
 from gateway.access.authentication import check_binding
+from gateway.cli.terminal import Screen, cell
 from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import read_environment
 from gateway.settings.sources import Kept, KeptError, named_home, resolve
 from gateway.supervision import stopping
-from gateway.terminal import Screen, cell
 from gateway.text import shown
 
 _KEY = (

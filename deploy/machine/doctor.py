@@ -13,10 +13,10 @@ from deploy.embedded import CHECKOUT, StackError, hardware, launcher
 from deploy.embedded.environment import Addresses
 from deploy.embedded.folders import Folders
 from deploy.embedded.rights import Rights
+from gateway.cli.terminal import Screen, cell
 from gateway.postgres.address import AddressError, read_address
 from gateway.settings import Settings, SettingsError
 from gateway.settings.sources import home, resolve
-from gateway.terminal import Screen, cell
 from gateway.text import shown
 
 PREFLIGHT = CHECKOUT / "deploy" / "machine" / "preflight.sh"

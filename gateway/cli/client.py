@@ -15,9 +15,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from typing_extensions import override
 
 from gateway.cli.main import exit_on_bad_settings, shell_settings
+from gateway.cli.terminal import complain
 from gateway.hosts import is_loopback, proxy_for, require_certificates, transport_to
 from gateway.settings import SettingsError
-from gateway.terminal import complain
 from gateway.text import shown
 
 T = TypeVar("T")

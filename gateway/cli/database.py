@@ -22,6 +22,7 @@ from gateway.callbacks.signature import Signer
 from gateway.cli.jobs import age
 from gateway.cli.main import exit_on_bad_settings, shell_settings
 from gateway.cli.options import Json
+from gateway.cli.terminal import cell, complain, print_json, say, screen, table
 from gateway.errors import Problem
 from gateway.jobs.outbox_messages import timestamp
 from gateway.pipelines.registry import known_pipelines
@@ -31,7 +32,6 @@ from gateway.postgres.database import find_database, prepare
 from gateway.postgres.pool import open_pool
 from gateway.settings import Settings, SettingsError
 from gateway.settings.fields import is_tenant
-from gateway.terminal import cell, complain, print_json, say, screen, table
 
 T = TypeVar("T")
 

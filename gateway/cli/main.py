@@ -13,10 +13,10 @@ from pydantic_core import PydanticUndefined
 from typer.main import get_command
 
 from gateway import __version__
+from gateway.cli.terminal import bear_any_letter, complain
 from gateway.hosts import ProxyError
 from gateway.settings import Settings, SettingsError, variable_names
 from gateway.settings.sources import resolve
-from gateway.terminal import bear_any_letter, complain
 
 
 def settings() -> None:

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from gateway.cli.client import accepted, asks_gateway, collect_pages, content_of
 from gateway.cli.jobs import print_dead_letters, print_facts, print_kept_results, segment
 from gateway.cli.options import Json
-from gateway.terminal import print_json, say
+from gateway.cli.terminal import print_json, say
 
 _CACHE = "/api/v1/cache"
 _OBJECT, _OBJECTS = TypeAdapter(dict[str, object]), TypeAdapter(list[dict[str, object]])

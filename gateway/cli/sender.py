@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 
 from gateway.cli.client import RefusedError, content_of, expect_gateway, open_client, send_until_not_busy
 from gateway.cli.photos import Layout, PhotoFile
-from gateway.terminal import Screen, cell, screen, table
+from gateway.cli.terminal import Screen, cell, screen, table
 from gateway.text import shown
 
 Item = TypeVar("Item")

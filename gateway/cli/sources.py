@@ -22,7 +22,7 @@ from gateway.cli.photos import (
     plan,
     suffix_of,
 )
-from gateway.terminal import complain
+from gateway.cli.terminal import complain
 
 MAX_DEPTH = 100
 """How many folders deep a photo may lie: deeper ones no system's tools make, and Python cannot make the folders."""

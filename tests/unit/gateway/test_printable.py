@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.terminal import Screen, cell, complain, print_json, say, table
+from gateway.cli.terminal import Screen, cell, complain, print_json, say, table
 from gateway.text import MOST, json_text, printable, shown
 
 ROOT = Path(__file__).parents[3]
@@ -120,7 +120,7 @@ def test_nothing_is_written_past_what_makes_it_printable(folder: str) -> None:
         ("deploy/embedded/commands.py", "f'export {name}={shlex.quote(value)}'"),
         ("deploy/embedded/__main__.py", "error"), ("deploy/machine/environment.py", "text"),
     }  # fmt: skip
-    for path in set((ROOT / folder).rglob("*.py")) - {ROOT / "gateway/terminal.py"}:
+    for path in set((ROOT / folder).rglob("*.py")) - {ROOT / "gateway/cli/terminal.py"}:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call):
                 called, name = ast.unparse(node.func), str(path.relative_to(ROOT))
