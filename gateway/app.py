@@ -20,7 +20,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Match, Route
 from starlette.staticfiles import StaticFiles
 
-from gateway.access.browsers import CorsHeaders, HostAndOriginGuard, Hosts, Origins, SafeHeaders
+from gateway.access.browsers import CorsHeaders, HostAndOriginGuard, Hosts, Origins
 from gateway.access.forwarded import PublicAddresses, location, problem_answer, server_of
 from gateway.errors import Problem
 from gateway.http import events, frontal, jobs, operations, process, run, uploads
@@ -166,7 +166,6 @@ def create_app(settings: Settings) -> FastAPI:
         middleware=[
             Middleware(PublicAddresses, settings=settings),
             Middleware(MeasuredRequests, instruments=instruments),
-            Middleware(SafeHeaders, origins=origins),
             Middleware(CorsHeaders, origins=origins),
             Middleware(RequestMiddleware, debug=settings.app_debug),
             Middleware(HostAndOriginGuard, hosts=Hosts(settings), origins=origins),

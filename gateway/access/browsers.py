@@ -4,7 +4,6 @@ And the headers that keep a browser from doing more with an answer than to show 
 """
 
 import socket
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -162,8 +161,12 @@ def _is_followed(scope: Scope, headers: Headers) -> bool:
     return opened and scope.get("method") in {"GET", "HEAD"}
 
 
-class _AnswerHeaders(ABC):
-    """ASGI middleware that changes the headers of every answer."""
+class SafeHeaders:
+    """ASGI middleware: tells browsers to do no more with an answer than to show it, unless the answer says otherwise.
+
+    Pages of other origins may embed pictures where ALLOWED_ORIGINS names any; `HostAndOriginGuard` says which. Answers
+    without an ETag are not kept in caches, as nobody could ask whether they are still the same.
+    """
 
     def __init__(self, app: ASGIApp, origins: Origins) -> None:
         self._app = app
@@ -179,20 +182,8 @@ class _AnswerHeaders(ABC):
 
         await self._app(scope, receive, send_marked if scope["type"] == "http" else send)
 
-    @abstractmethod
-    def _mark(self, headers: MutableHeaders, scope: Scope) -> None:
+    def _mark(self, headers: MutableHeaders, scope: Scope) -> None:  # noqa: ARG002 for CorsHeaders
         """Change the headers of the answer to a request."""
-
-
-class SafeHeaders(_AnswerHeaders):
-    """Tells browsers to do no more with an answer than to show it, unless the answer says otherwise itself.
-
-    Pages of other origins may embed pictures where ALLOWED_ORIGINS names any; `HostAndOriginGuard` says which. Answers
-    without an ETag are not kept in caches, as nobody could ask whether they are still the same.
-    """
-
-    @override
-    def _mark(self, headers: MutableHeaders, scope: Scope) -> None:
         headers.setdefault("X-Content-Type-Options", "nosniff")
         headers.setdefault("Content-Security-Policy", _SHOW_ONLY)
         headers.setdefault("Referrer-Policy", "no-referrer")
@@ -202,14 +193,15 @@ class SafeHeaders(_AnswerHeaders):
             headers.setdefault("Cache-Control", "no-store")
 
 
-class CorsHeaders(_AnswerHeaders):
-    """Lets pages of ALLOWED_ORIGINS read every answer, errors too (WHATWG Fetch §3.2).
+class CorsHeaders(SafeHeaders):
+    """The same, and lets pages of ALLOWED_ORIGINS read every answer, errors too (WHATWG Fetch §3.2).
 
     Credentials come in headers that the page itself sets, never from the browser's own store.
     """
 
     @override
     def _mark(self, headers: MutableHeaders, scope: Scope) -> None:
+        super()._mark(headers, scope)
         if self._origins.varies:
             headers.add_vary_header("Origin")
         origin = Headers(scope=scope).get("origin")

@@ -13,6 +13,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from jwt import PyJWK
 from jwt.algorithms import AllowedPublicKeys
 from jwt.exceptions import ExpiredSignatureError, InvalidSignatureError, PyJWTError
+from typing_extensions import override
 
 from gateway.access.callers import Caller
 from gateway.errors import Problem
@@ -74,7 +75,7 @@ class Tokens:
         self._secret = settings.jwt_secret.get_secret_value()
         files = [JwksFile(settings.jwt_jwks_file)] if settings.jwt_jwks_file else []
         self._urls = [JwksUrl(settings.jwt_jwks_url)] if settings.jwt_jwks_url else []
-        self._sets: Sequence[JwksFile | JwksUrl] = [*files, *self._urls]
+        self._sets: Sequence[Jwks] = [*files, *self._urls]
         if self._secret or self._sets:
             _check(settings)
 
@@ -214,14 +215,14 @@ class PublicKey:
     key: AllowedPublicKeys
 
 
-class Keys:
-    """Some keys."""
+class Jwks:
+    """The public keys of an issuer."""
 
     def __init__(self, keys: Sequence[PublicKey] = ()) -> None:
         self._keys = keys
 
     def find(self, key_id: object, algorithm: str) -> Sequence[PublicKey]:
-        """Those that may have signed a token.
+        """Keys that may have signed a token.
 
         All where the token names no key; else those of that name, or those without a name where none has it.
         """
@@ -231,34 +232,34 @@ class Keys:
         return [key for key in fitting if key.id == key_id] or [key for key in fitting if key.id is None]
 
 
-class JwksFile:
+class JwksFile(Jwks):
     """Keys in a file, read again when it changes."""
 
     def __init__(self, path: Path) -> None:
         """Raises SettingsError where the file holds no key that can be used."""
+        super().__init__()
         self._path = path
+        self._changed_at: int | None = None
         try:
-            self._changed_at = _changed_at(path)
-            self._keys = read_keys(path.read_bytes())
+            self._renew()
         except (OSError, ValueError) as error:
             raise SettingsError(f"JWT_JWKS_FILE={path}: {error}") from error
 
+    @override
     def find(self, key_id: object, algorithm: str) -> Sequence[PublicKey]:
-        """Keys that may have signed a token."""
-        self._renew()
-        return self._keys.find(key_id, algorithm)
+        try:
+            self._renew()
+        except (OSError, ValueError) as error:  # it may be half written
+            _log.warning(f"JWT_JWKS_FILE={self._path}: {error}; the keys from before stay")
+        return super().find(key_id, algorithm)
 
     def _renew(self) -> None:
-        """A file that cannot be read may be half written: the keys stay as they are."""
-        try:
-            changed_at = _changed_at(self._path)
-            if changed_at != self._changed_at:
-                self._keys, self._changed_at = read_keys(self._path.read_bytes()), changed_at
-        except (OSError, ValueError) as error:
-            _log.warning(f"JWT_JWKS_FILE={self._path}: {error}; the keys from before stay")
+        changed_at = self._path.stat().st_mtime_ns
+        if changed_at != self._changed_at:
+            self._keys, self._changed_at = read_keys(self._path.read_bytes()), changed_at
 
 
-class JwksUrl:
+class JwksUrl(Jwks):
     """Keys at the issuer's address, fetched again each hour, and for a token with a new key, but not too often."""
 
     def __init__(self, url: str) -> None:
@@ -269,17 +270,15 @@ class JwksUrl:
             raise SettingsError(f"JWT_JWKS_URL=…: {problem.detail}") from problem
         if address.scheme != "https" and not is_private(host_of(address)):
             raise SettingsError(f"JWT_JWKS_URL={url}: https is needed, or a host of a private network")
+        super().__init__()
         self._url = address
-        self._keys = Keys()
         self._read_at = self._asked_at = float("-inf")
         self._fetching: asyncio.Task[None] | None = None
 
+    @override
     def find(self, key_id: object, algorithm: str) -> Sequence[PublicKey]:
-        """Keys that may have signed a token. Old keys are still used, and newer ones fetched meanwhile.
-
-        Must be called inside a running loop.
-        """
-        found = self._keys.find(key_id, algorithm)
+        """Old keys are still used, and newer ones fetched meanwhile: in the running loop."""
+        found = super().find(key_id, algorithm)
         if found and time.monotonic() - self._read_at > _STALE_S:
             self._start_fetching()
         return found
@@ -289,7 +288,7 @@ class JwksUrl:
 
         Raises Problem `keys_unavailable` where there are none yet.
         """
-        if algorithm not in _KNOWN_ALGORITHMS or self._keys.find(key_id, algorithm):
+        if algorithm not in _KNOWN_ALGORITHMS or super().find(key_id, algorithm):
             return False
         self._start_fetching()
         if self._fetching:
@@ -297,7 +296,7 @@ class JwksUrl:
         if self._read_at == float("-inf"):
             detail = "The keys of the tokens' issuer could not be fetched."
             raise Problem("keys_unavailable", detail, retry_after=_PAUSE_S)
-        return bool(self._keys.find(key_id, algorithm))
+        return bool(super().find(key_id, algorithm))
 
     def _start_fetching(self) -> None:
         """One request at a time, and not too often."""
@@ -328,11 +327,7 @@ async def _download(client: httpx.AsyncClient, url: httpx.URL) -> bytes:
     return bytes(content)
 
 
-def _changed_at(path: Path) -> int:
-    return path.stat().st_mtime_ns
-
-
-def read_keys(text: bytes) -> Keys:
+def read_keys(text: bytes) -> Sequence[PublicKey]:
     """The keys of a set that can check signatures, without all others. Raises ValueError where there is none."""
     members = read_json(text)
     listed = members.get("keys") if isinstance(members, dict) else None
@@ -341,7 +336,7 @@ def read_keys(text: bytes) -> Keys:
     keys = [key for member in listed[:_MOST_KEYS] if isinstance(member, dict) and (key := _key_of(member))]
     if not keys:
         raise ValueError("it holds no public key for signatures (RSA, P-256, P-384, P-521 or Ed25519)")
-    return Keys(keys)
+    return keys
 
 
 def _key_of(member: Mapping[str, object]) -> PublicKey | None:
