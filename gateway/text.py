@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ def read_json(data: bytes | str) -> object:
         value = _DECODER.decode(text.removeprefix("\ufeff"))
     except RecursionError as error:
         raise _too_deep() from error
-    _check(value)
+    _check((value,), _DEEPEST)
     return value
 
 
@@ -160,36 +160,28 @@ def _constant(name: str) -> object:
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_constant=_constant)
 
 
-def _check(value: object) -> None:
-    """Check level by level, as other readers fail on deep nesting. Raises ValueError."""
-    level: list[object] = [value]
-    for _ in range(_DEEPEST):
-        for one in level:
-            _check_one(one)
-        level = list(_inside(level))
-        if not level:
-            return
-    raise _too_deep()
+def _check(values: Iterable[object], levels: int) -> None:
+    """Check values, and all inside of them down to so many levels: other readers fail on more. Raises ValueError."""
+    for value in values:
+        if not levels:
+            raise _too_deep()
+        if isinstance(value, dict):
+            _check(value, levels - 1)
+            _check(value.values(), levels - 1)
+        elif isinstance(value, list):
+            _check(value, levels - 1)
+        elif isinstance(value, str) and not value.isascii():
+            _check_text(value)
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise ValueError("a number is too large, above 1.7e308")
 
 
-def _inside(level: Iterable[object]) -> Iterator[object]:
-    for one in level:
-        if isinstance(one, dict):
-            yield from one
-            yield from one.values()
-        elif isinstance(one, list):
-            yield from one
-
-
-def _check_one(value: object) -> None:
-    if isinstance(value, str) and not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            escape = rf"\u{ord(value[error.start]):04x}"
-            raise ValueError(f"{escape} is half a character, a lone surrogate; send both halves, or none") from error
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("a number is too large, above 1.7e308")
+def _check_text(value: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        escape = rf"\u{ord(value[error.start]):04x}"
+        raise ValueError(f"{escape} is half a character, a lone surrogate; send both halves, or none") from error
 
 
 def _too_deep() -> ValueError:

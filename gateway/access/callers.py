@@ -151,22 +151,14 @@ class TokenBucket:
         """Take an amount."""
         self.used += amount if self.per_minute else 0
 
-
-@dataclass(frozen=True)
-class _Limits:
-    """The limits of one caller or tenant."""
-
-    requests: TokenBucket
-    bytes: TokenBucket
-
-    def wait_s(self, now: float) -> float:
-        return max(self.requests.wait_s(now), self.bytes.wait_s(now))
-
     @property
-    def used(self) -> float:
-        """The larger of both, as a share of what a minute gives."""
-        limited = [one for one in (self.requests, self.bytes) if one.per_minute]
-        return max((one.used / one.per_minute for one in limited), default=0.0)
+    def used_share(self) -> float:
+        """What is used, as a share of what a minute gives."""
+        return self.used / self.per_minute if self.per_minute else 0.0
+
+
+_Buckets = Sequence[TokenBucket]
+"""Of requests, and of bytes."""
 
 
 class _LimitsByName:
@@ -175,23 +167,25 @@ class _LimitsByName:
     def __init__(self, whose: str, requests: int, bytes_: int) -> None:
         self._per_minute = requests, bytes_
         self._whose = whose
-        self._known: dict[str, _Limits] = {}
+        self._known: dict[str, _Buckets] = {}
 
-    def find(self, name: str, now: float) -> _Limits:
+    def find(self, name: str, now: float) -> _Buckets:
         """Those of this name, made if need be. Raises Problem `rate_limited` where nothing is left."""
         if name not in self._known and len(self._known) >= _MOST_KNOWN:
             self._forget(now)
-        requests, bytes_ = (TokenBucket(limit, now) for limit in self._per_minute)
-        limits = self._known.setdefault(name, _Limits(requests, bytes_))
-        if wait_s := limits.wait_s(now):
+        buckets = self._known.setdefault(name, [TokenBucket(limit, now) for limit in self._per_minute])
+        if wait_s := max(bucket.wait_s(now) for bucket in buckets):
             raise Problem("rate_limited", self._detail(), retry_after=wait_s)
-        return limits
+        return buckets
 
     def _forget(self, now: float) -> None:
-        """Keep the half that has used most, so that a crowd of new names wipes out nobody's use."""
-        for limits in self._known.values():
-            limits.wait_s(now)
-        self._known = dict(nlargest(_MOST_KNOWN // 2, self._known.items(), key=lambda one: one[1].used))
+        """Keep the half that has used most: a crowd of new names must not make others' use forgotten."""
+        used: dict[str, float] = {}
+        for name, buckets in self._known.items():
+            for bucket in buckets:
+                bucket.wait_s(now)
+            used[name] = max(bucket.used_share for bucket in buckets)
+        self._known = {name: self._known[name] for name in nlargest(_MOST_KNOWN // 2, used, key=used.__getitem__)}
 
     def _detail(self) -> str:
         limits = zip(self._per_minute, ("requests", "bytes"), strict=True)
@@ -219,9 +213,9 @@ class RateLimits:
             return request
         now = self._clock()
         charged = [self._callers.find(caller, now), *([self._tenants.find(tenant, now)] if tenant else [])]
-        for limits in charged:
-            limits.requests.take(1)
-        return _metered(request, [limits.bytes for limits in charged])
+        for requests, _ in charged:
+            requests.take(1)
+        return _metered(request, [bytes_ for _, bytes_ in charged])
 
 
 def _metered(request: Request, buckets: Sequence[TokenBucket]) -> Request:

@@ -82,7 +82,7 @@ async def _received(
     limit = services.settings.max_body_bytes
     plain = _announced(request) if decoder_for(encoding_of(request)) is None else None
     most = limit if plain is None else plain
-    room = Room(visit_of(request), services.admission, deadline, most, plain or FIRST_BYTES)
+    room = BodyMemory(visit_of(request), services.admission, deadline, most, plain or FIRST_BYTES)
     await room.grow(FIRST_BYTES)
     body, next_check = BytesIO(), _FIRST_CHECK
     pace = Pace(random.uniform(*_GRACE_S), LEAST_RATE)  # noqa: S311 not a secret
@@ -138,7 +138,7 @@ async def _chunk(chunks: AsyncIterator[bytes]) -> bytes:
     return await anext(chunks, b"")
 
 
-class Room:
+class BodyMemory:
     """A body's part of the memory for bodies: FIRST_BYTES, then `step`, then twice as much whenever that is full.
 
     Where the length was announced, `step` is all of it: then a body never waits with more than its first bytes taken.
