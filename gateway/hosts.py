@@ -31,7 +31,7 @@ _SHORT_ADDRESS = re.compile(r"(0x[0-9a-f]+|\d+)(\.(0x[0-9a-f]+|\d+)){0,3}")
 
 _PROXY_SCHEMES = frozenset({"http", "https", "socks5"})
 _NO_PROXY = frozenset({"direct", "direct://", "none", "no", "off", "false"})
-"""What people write for no proxy."""
+"""What people write if they want no proxy."""
 _RIGHT_PROXY = "http://host:port would be right"
 
 IPAddress = IPv4Address | IPv6Address
@@ -47,7 +47,7 @@ def ip_of(text: str) -> IPAddress | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host of a URL is this machine: by its address, or by a name that RFC 6761 gives to no other."""
+    """Whether a host of a URL is this machine: a loopback address, or a name that RFC 6761 reserves for it."""
     name = host.rstrip(".").lower()
     if (address := written_address(name)) is not None:
         return address.is_loopback
@@ -55,7 +55,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_private(host: str) -> bool:
-    """Whether a host of a URL is this machine, in a private network, or has a name that no public server has."""
+    """Whether a host of a URL is this machine, is in a private network, or has a name that no public server has."""
     if (address := written_address(host)) is not None:
         return not address.is_global
     return "." not in host or ".svc." in host or any(host.endswith(f".{ending}") for ending in _PRIVATE_ENDINGS)
@@ -97,7 +97,7 @@ class Authority:
 
 @dataclass(frozen=True)
 class WebOrigin:
-    """A scheme, a host and a port: what browsers keep apart; the port is the scheme's own where none is named."""
+    """A scheme, a host and a port: browsers separate pages by these. The port is the scheme's own if none is named."""
 
     scheme: str
     host: str
@@ -113,7 +113,7 @@ class WebOrigin:
         return cls(scheme, authority.host, authority.port or _PORTS.get(scheme))
 
     def is_at(self, authority: Authority) -> bool:
-        """Whether pages of this origin come from that host; who ends TLS before us may leave its port out."""
+        """Whether pages of this origin come from that host. A proxy that ends TLS may leave out the port."""
         return (self.host, self.port) == (authority.host, authority.port or _PORTS.get(self.scheme))
 
     @override
@@ -124,14 +124,14 @@ class WebOrigin:
 
 
 def covers(pattern: str, host: str) -> bool:
-    """Whether a host is the one that a pattern names; `*.example.com` is every name below example.com, `*` any."""
+    """Whether a pattern means a host; `*.example.com` means every name below example.com, `*` any host."""
     if pattern.startswith("*."):
         return host.endswith(pattern[1:])
     return pattern in {"*", host}
 
 
 def host_pattern(text: str) -> str:
-    """An entry of a list of hosts, in one spelling; a scheme, a port and a slash are left out. Raises ValueError."""
+    """An entry of a list of hosts, in one spelling, without scheme, port and slash. Raises ValueError."""
     bare = re.sub(r"^[a-z][a-z0-9+.-]*://|/$", "", text, flags=re.IGNORECASE)
     if bare == "*":
         return bare
@@ -164,9 +164,9 @@ class ProxyError(ValueError):
 
 
 def proxy_for(url: httpx.URL, environ: Mapping[str, str] | None = None) -> str | None:
-    """The URL of the proxy that a request to this URL goes through; None where it goes straight there.
+    """The URL of the proxy for a request to this URL; None if it needs none.
 
-    Raises ProxyError where a proxy is named that cannot be used. `environ`: the process's where not given.
+    Raises ProxyError if the proxy cannot be used. `environ`: the process's if not given.
     """
     variables = os.environ if environ is None else environ
     host = url.raw_host.decode("ascii").rstrip(".")  # as DNS has it: of some names there is no other form
@@ -176,7 +176,7 @@ def proxy_for(url: httpx.URL, environ: Mapping[str, str] | None = None) -> str |
 
 
 class ProxyTransport(httpx.BaseTransport):
-    """Sends each request, a redirected one too, the way that `proxy_for` says. Raises ProxyError."""
+    """Sends each request, and each redirected one, through the proxy that `proxy_for` gives. Raises ProxyError."""
 
     def __init__(self) -> None:
         self._ways: dict[str | None, httpx.HTTPTransport] = {}
@@ -266,9 +266,9 @@ def _named(scheme: str, variables: Mapping[str, str]) -> Iterator[tuple[str, str
 
 
 def _usable(name: str, value: str) -> str:
-    """A proxy's URL as httpx takes it; without a scheme it is HTTP's, `socks` is GNOME's word for SOCKS 5.
+    """A proxy's URL as httpx takes it. Without a scheme it is for HTTP; GNOME writes `socks` for SOCKS 5.
 
-    By either scheme httpx lets the SOCKS proxy look names up.
+    With each of SOCKS' schemes httpx lets the proxy look up names.
     """
     full = re.sub(r"^socks5?h?://", "socks5://", value if "://" in value else f"http://{value}")
     said = f"{name}={re.sub(r'//.*@', '//…@', full)}"

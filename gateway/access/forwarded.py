@@ -1,7 +1,7 @@
 """How a client reached the gateway, also through proxies: X-Forwarded-*, and Forwarded (RFC 7239).
 
-From this come the client's address and the links that are handed out. What an untrusted client says of hosts is in none
-of them; what a trusted proxy says is in the answer to that request alone.
+This decides the client's address and the links in answers. No link names a host that an untrusted client sent. What a
+trusted proxy says counts for the answer to that request alone.
 """
 
 import re
@@ -24,7 +24,7 @@ Networks = Sequence[IPv4Network | IPv6Network]
 
 _SCHEMES = frozenset({"http", "https"})
 _WELL_KNOWN = frozenset({"80", "443"})
-"""Ports that are never added to a host: proxies name their own port, whichever the client used."""
+"""Ports that are never added to a host: proxies name their own port, not the one that the client used."""
 _TOKEN = re.compile(r'([a-z]{1,10})=("(?:[^"\\]|\\.)*+"?|[^",;\s]*+)|(,)', re.IGNORECASE)
 """A pair, or the end of an element. Possessive: it takes one pass, whatever a client sends through the proxy."""
 _NODE = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::\d+)?|([^:]+)(?::\d+)?|([0-9A-Fa-f:.]+)")
@@ -86,7 +86,7 @@ def _public(request: Request) -> _Public:
 
 
 class PublicAddresses:
-    """The outermost ASGI middleware: finds out how the client reached us, and takes the prefix off the path.
+    """The outermost ASGI middleware: finds out how the client reached us, and removes the prefix from the path.
 
     Inside of it, paths, schemes and clients' addresses are as if there were no proxy.
     """
@@ -115,7 +115,7 @@ class PublicAddresses:
 
 
 def _strip(scope: Scope, prefix: str) -> None:
-    """Take the prefix off, unless a proxy has done so; none of our own paths begins like a usual prefix."""
+    """Remove the prefix, unless a proxy has done so: none of our own paths begins with a usual prefix."""
     path = scope["path"]
     if prefix and (path == prefix or path.startswith(f"{prefix}/")):
         scope["path"] = path[len(prefix) :] or "/"
@@ -150,7 +150,7 @@ def is_trusted(peer: str, trusted: Networks) -> bool:
 
 
 def _believed(hops: Sequence[Mapping[str, str]], headers: Headers, trusted: Networks) -> Forwarded:
-    """The hop that the outermost trusted proxy told of; hops are in order, the client's first."""
+    """The hop that the outermost trusted proxy reported; hops are in order, the client's first."""
     hop: Mapping[str, str] = {}
     for told in reversed(hops):
         hop = told
@@ -180,7 +180,7 @@ def _origin(scheme: str, host: str, port: str) -> str:
 
 
 def _x_hops(headers: Headers) -> list[dict[str, str]]:
-    """From X-Forwarded-*, to whose ends proxies add; the first value of a shorter list counts for all earlier hops."""
+    """From X-Forwarded-*: proxies add values at the end. A shorter list's first value counts for all earlier hops."""
     lists = {name: _list(headers, f"x-forwarded-{name}") for name in ("for", "proto", "host", "port", "prefix")}
     longest = max(map(len, lists.values()))
     hops: list[dict[str, str]] = [{} for _ in range(longest)]

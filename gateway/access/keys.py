@@ -22,7 +22,7 @@ from gateway.errors import Problem
 from gateway.settings import Settings
 
 PREFIX = "mwk_"
-"""What every key begins with, so that scanners for leaked secrets can find it."""
+"""Every key begins with this, so that scanners for leaked secrets can find it."""
 
 _TEXT = re.compile(PREFIX + r"([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 _ID_BYTES = 6
@@ -30,7 +30,7 @@ _SECRET_BYTES = 32
 _MINUTE_S = 60.0
 _READINGS_PER_MINUTE = 60
 _READING_COST = 20
-"""What a reading counts as for each second it takes: where there are very many keys they are read less often."""
+"""A reading counts this much more for each second that it takes: very many keys are read less often."""
 _FAILURES_PER_MINUTE = 300
 _MOST_UNKNOWN = 10_000
 
@@ -86,7 +86,7 @@ class KnownKeys:
     """Finds the callers of keys, and refuses random keys without a query to the database for each.
 
     The digests of all keys are in memory. A key that is not among them may be new: then all are read again, once for
-    all who wait, and not often. So trying keys at random tells nothing, and slows down nobody who has a key.
+    all who wait, and not often. So whoever tries random keys learns nothing, and does not slow down other callers.
     """
 
     def __init__(self, store: KeyStore, clock: Callable[[], float] = time.monotonic) -> None:
@@ -125,7 +125,7 @@ class KnownKeys:
         return False
 
     async def _read(self) -> None:
-        """Read all keys, or wait for a reading that began after this call; its failure is told to all who wait."""
+        """Read all keys, or wait for a reading that began after this call. All who wait get the Problem if it fails."""
         came = self._clock()
         async with self._lock:
             if self._reading.began_at > came or (self._reading.problem and self._reading.ended_at > came):
@@ -146,7 +146,7 @@ class KnownKeys:
 
 @dataclass(frozen=True)
 class _Reading:
-    """When all keys were read: readings of the clock, in seconds."""
+    """When all keys were read, in seconds of the clock."""
 
     began_at: float
     ended_at: float
@@ -159,7 +159,7 @@ class _Reading:
 
 
 class UnknownKeys:
-    """Keys that were tried lately and are unknown, and the networks that they came from; both bounded."""
+    """Unknown keys that were tried lately, and the networks that they came from; both are limited in number."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -227,7 +227,7 @@ class FileKeys(KeyStore):
 
     @override
     async def secret(self) -> bytes:
-        """This process's own: no other process has the jobs that it keeps in memory."""
+        """A secret of this process alone: its jobs are in memory, and no other process has them."""
         return self._secret
 
     @override

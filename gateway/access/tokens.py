@@ -59,7 +59,7 @@ _log = get_logger(__name__)
 
 
 class _UnsignedError(Problem):
-    """No key at hand signed the token."""
+    """No known key signed the token."""
 
 
 class Tokens:
@@ -80,7 +80,7 @@ class Tokens:
             _check(settings)
 
     async def find(self, token: str) -> Caller:
-        """Who sends a token; where none of the keys at hand signed it, the issuer's are fetched again.
+        """Who sends a token. If no known key signed it, the issuer's keys are fetched again.
 
         Raises Problem `token_expired`, `token_invalid`, `keys_unavailable`.
         """
@@ -93,7 +93,7 @@ class Tokens:
         return self.caller(token)
 
     def caller(self, token: str) -> Caller:
-        """Who sends a token, by the keys at hand. Raises Problem `token_expired`, `token_invalid`."""
+        """Who sends a token, by the known keys. Raises Problem `token_expired`, `token_invalid`."""
         try:
             claims = self._claims(token)
         except InvalidSignatureError as error:
@@ -156,7 +156,7 @@ class Tokens:
         raise _refused("token_invalid", f"The claim {name!r} is needed and must name a tenant.")
 
     def _scopes(self, claims: Claims) -> Collection[str]:
-        """Our scopes in all claims that may hold some: words in a text (RFC 9068 §2.2.3), or a list of them."""
+        """Our scopes in all claims for scopes: words in a text (RFC 9068 §2.2.3), or a list of them."""
         given = [_claim(claims, name) for name in self._settings.jwt_scopes_claim]
         if all(claim is None for claim in given):
             return frozenset(self._settings.jwt_default_scopes)
@@ -260,7 +260,7 @@ class JwksFile(Jwks):
 
 
 class JwksUrl(Jwks):
-    """Keys at the issuer's address, fetched again each hour, and for a token with a new key, but not too often."""
+    """Keys at the issuer's address. They are fetched each hour, and for a token with a new key, but not too often."""
 
     def __init__(self, url: str) -> None:
         """Raises SettingsError for text that is no URL, and for plain http to a public host."""
@@ -277,14 +277,14 @@ class JwksUrl(Jwks):
 
     @override
     def find(self, key_id: object, algorithm: str) -> Sequence[PublicKey]:
-        """Old keys are still used, and newer ones fetched meanwhile: in the running loop."""
+        """The same. Old keys are still used while the running loop fetches newer ones."""
         found = super().find(key_id, algorithm)
         if found and time.monotonic() - self._read_at > _STALE_S:
             self._start_fetching()
         return found
 
     async def renew(self, key_id: object, algorithm: str) -> bool:
-        """Fetch the keys if none of them may have signed a token; whether one of the fetched may have.
+        """Fetch the keys if no known one may have signed a token. Returns whether a fetched one may have.
 
         Raises Problem `keys_unavailable` where there are none yet.
         """
@@ -305,7 +305,7 @@ class JwksUrl(Jwks):
             self._fetching = asyncio.create_task(self._fetch())
 
     async def _fetch(self) -> None:
-        """Failures are logged, and the keys from before stay."""
+        """Fetch the keys. If that fails, it is logged, and the old keys stay."""
         try:
             async with asyncio.timeout(_FETCH_S), httpx.AsyncClient(transport=transport_to(self._url)) as client:
                 self._keys = read_keys(await _download(client, self._url))
@@ -315,7 +315,7 @@ class JwksUrl(Jwks):
 
 
 async def _download(client: httpx.AsyncClient, url: httpx.URL) -> bytes:
-    """Raises ValueError for an error's answer, and for one that is too large."""
+    """The body of the answer. Raises ValueError for an error, and for a body that is too large."""
     content = bytearray()
     async with client.stream("GET", url, headers={"Accept": "application/json"}) as answer:
         if not answer.is_success:

@@ -1,4 +1,4 @@
-"""A request's body, received into memory: within the memory for bodies, in time, and decompressed."""
+"""A request's body: received and decompressed within limits of memory and time; and what it is if not a photo."""
 
 import asyncio
 import random
@@ -21,9 +21,9 @@ T = TypeVar("T")
 
 _ACCEPTED = "gzip, deflate"
 _GRACE_S = (10.0, 15.0)
-"""Seconds, drawn at random: thousands that came together are not refused together, which would hold up others."""
+"""Seconds, chosen at random, so that thousands of requests that came together are not refused together."""
 LEAST_RATE = 1024
-"""Bytes a second after that; Kestrel's default is 240 after 5 s, Apache's 500 after 20 s."""
+"""Bytes a second that must come after that time; Kestrel's default is 240 after 5 s, Apache's 500 after 20 s."""
 _FIRST_CHECK, _NEXT_CHECK = 2 * 1024 * 1024, 4
 """What has come of a body is checked at 2 MiB, and again whenever it is four times as large."""
 FIRST_BYTES = 128 * 1024
@@ -31,7 +31,7 @@ FIRST_BYTES = 128 * 1024
 
 
 class BodyServices(Protocol):
-    """What reading a body needs of the gateway's services, which know the intake and not the other way round."""
+    """The part of the gateway's services that reading a body needs."""
 
     @property
     def admission(self) -> Admission:
@@ -62,9 +62,9 @@ async def read_body(
     check_start: Callable[[bytes], None],
     deadline: Deadline | None = None,
 ) -> T:
-    """The whole body, parsed; a large one is parsed in a thread, and `check_start` refuses it early by its beginning.
+    """The whole body, parsed; a large one in a thread, after `check_start` has looked at its beginning.
 
-    The memory that the body takes is the request's until its end. Raises Problem: those of `parse` and `check_start`;
+    The memory of the body belongs to the request until that ends. Raises Problem: those of `parse` and `check_start`;
     `queue_full` at once where no place is free, or where there is no memory in time; `body_too_large` as soon as the
     limit is passed, `body_empty`, `invalid_encoding`, `request_timeout`; and ClientDisconnect.
     """
@@ -141,7 +141,7 @@ async def _chunk(chunks: AsyncIterator[bytes]) -> bytes:
 class BodyMemory:
     """A body's part of the memory for bodies: FIRST_BYTES, then `step`, then twice as much whenever that is full.
 
-    Where the length was announced, `step` is all of it: then a body never waits with more than its first bytes taken.
+    If the length was announced, `step` is all of it: so no body keeps a part of its memory while it waits for the rest.
     """
 
     def __init__(self, visit: Visit, admission: Admission, deadline: Deadline, most: int, step: int) -> None:
@@ -160,7 +160,7 @@ class BodyMemory:
             await self._bodies.wait(self._visit, self._taken, self._deadline)
 
     async def resize(self, size: int) -> None:
-        """The same, for more or fewer bytes than before."""
+        """Take or give back memory, so that it is for so many bytes in all. Raises Problem `queue_full`."""
         if size <= FIRST_BYTES < self._taken:
             self._taken = FIRST_BYTES
             self._bodies.put(self._visit, FIRST_BYTES)
@@ -211,7 +211,7 @@ def _named(content_encoding: str) -> list[str]:
 
 
 HINT_BYTES = 512
-"""Of a body's beginning: enough to tell what it is."""
+"""Bytes of a body's beginning that are enough to tell what it is."""
 _SIGNS = (
     (rb"--[\w'()+,./:=?-]{1,256}\r?\nContent-", "a multipart form; send it with its header `Content-Type: {form}`"),
     (rb"data:[\w/+.-]*[;,]", 'a data: URL; JSON takes it as "image", or send the file\'s bytes'),
@@ -255,13 +255,13 @@ def check_photo(data: bytes, max_pixels: int) -> str:
 
 
 def content_hint(data: bytes) -> str:
-    """`; it is …` and what would be right, for an error's text, where data that should be a photo are well known."""
+    """For an error's text: `; it is …` and what would be right, if data that should be a photo are something else."""
     start = data[:HINT_BYTES]
     said = next((said for sign, said in _PATTERNS if sign.match(start)), "")
     return f"; it is {said.format(form=_FORM)}" if said else ""
 
 
 def photo_hint(data: bytes) -> str:
-    """The same where data that should be text are a photo, or compressed."""
+    """The same, if data that should be text are a photo, or compressed."""
     said = next((said for magic, said in _BINARY if data.startswith(magic)), "")
     return f"; it is {said}" if said else ""

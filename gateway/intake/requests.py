@@ -1,4 +1,4 @@
-"""Requests for jobs, by every way that they come: all that can be checked before a job waits is checked here."""
+"""Requests for jobs, from every interface. All that can be checked before a job waits is checked here."""
 
 import uuid
 from collections.abc import Iterable, Mapping
@@ -237,7 +237,7 @@ def _callbacks(url: str, settings: Settings) -> tuple[Callback, ...]:
 
 
 def _request_id(named: str, idempotency_key: str | None) -> str:
-    """The one id given, in the body or in the header; empty where there is none."""
+    """The id in the body or in the header; empty where there is none."""
     header = _unquoted(idempotency_key or "")
     if named and header and named != header:
         raise Problem("invalid_parameters", "request_id: differs from the header Idempotency-Key; send one of them")

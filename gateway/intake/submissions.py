@@ -32,10 +32,10 @@ MAX_URL_CHARACTERS = 2048
 _WHERE = '"image", as {"type": "base64", "data": "…"}, as {"base64": "…"} or as base64 text'
 _PHOTO = "image"
 _NAME = re.compile(rb'[\s},]*+"([^"\\]{0,60})"\s*+:\s*+')
-"""Of a member, with what lies before it; possessive, as spaces without end would else be tried in each split."""
+"""The name of a member, and what stands before it. Possessive: else many spaces would be split in every way."""
 _WINDOW, _MANY = 65_536, 8192
 _MEMBERS = 256
-"""Looked at in a body whose members are all small: each takes the event loop some microseconds."""
+"""Members that are looked at, at most: each takes some microseconds on the event loop."""
 _KINDS = {
     list: "an array",
     str: "a text",
@@ -297,7 +297,7 @@ def _json_with_hint(body: bytes) -> Submission:
 
 
 def _image(name: str, content: bytes) -> Image | None:
-    """None for a field that is not about the photo, and for a location that was left empty."""
+    """The photo in a field, or where it is; None for another field, and for an empty location."""
     if name in IMAGE_FIELDS:
         return content
     if name == "url" and content:

@@ -1,4 +1,7 @@
-"""Where settings come from: variables of the environment, which of them are passed over, and complaints."""
+"""The environment: which variables give settings, which are ignored, and messages about wrong values.
+
+And the blur pipeline's file, which gives settings too.
+"""
 
 import os
 import re
@@ -20,7 +23,7 @@ _OTHER_NAMES = ("MASKWRIGHT_URL", "MASKWRIGHT_TOKEN", "MASKWRIGHT_PLAIN_HTTP")
 """Variables of the command line that are not settings."""
 _BLANK = " \t\r\n\v\f\u00a0\u200b\ufeff"
 _QUOTES = ('""', "''", "“”", "‘’", "„“", "„”", "«»")  # noqa: RUF001 these very quotes
-"""After the first two those into which text processors turn them."""
+"""The first two, and what text processors put in their place."""
 _QUOTED_ITEMS = re.compile(r"""(["'])[^"']*\1(\s*,\s*(["'])[^"']*\3)+""")
 _FILE = "_FILE"
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT)(_|$)|_PORT_\d+_(TCP|UDP|SCTP)(_|$)|_ENV_")
@@ -29,9 +32,9 @@ _TRITONS_HOST = re.compile(
     r"TRITON(SERVER)?(_HTTP|_GRPC|_METRICS)?(_LISTEN|_BIND)?_(HOST|ADDRESS|ADDR)|TRITON(SERVER)?_BIND"
 )
 _LONG_NAME = 8
-"""Letters that a name has at least before it may be a misspelt one of ours."""
+"""Names with fewer letters are never taken for a misspelt name of ours."""
 _SIMILAR = 0.9
-"""As difflib measures it: one wrong letter of ten."""
+"""From this ratio of difflib on, a name is nearly ours: one wrong letter of ten."""
 _ABSOLUTE_PATH = "a path, which another program left there"
 
 _PATHS = {r"\.?/": _ABSOLUTE_PATH}
@@ -87,8 +90,8 @@ _FOREIGN: Mapping[str, tuple[Mapping[str, str], str]] = {
     "PUBLIC_URL": (_PATHS, "a URL such as https://example.com/masks"),
     "APP_NAME": (_PATHS, "a title"),
 }
-"""Values that other programs mean, by their form: what each is, and what would be right. `PORT` counts for every name
-that ends in it."""
+"""How values of other programs look: patterns, what such a value is, and what would be right. `PORT` counts for every
+name that ends in it."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Environment:
-    """The values, by the settings' names; and a line for each variable that was passed over or looks wrong."""
+    """The values by the settings' names, and a line for each variable that was ignored or looks wrong."""
 
     given: Mapping[str, Given]
     remarks: Sequence[str]
@@ -115,11 +118,11 @@ def variable_names(name: str, field: FieldInfo) -> Sequence[str]:
 
 
 def read_environment(fields: Mapping[str, FieldInfo], environ: Mapping[str, str] | None = None) -> Environment:
-    """Each setting from the first of its variables whose value is meant for us; `environ`: the process's if not given.
+    """Each setting, from the first of its variables with a value for us; `environ`: the process's if not given.
 
-    A name may be in any case, its own comes first. White space, a comment and quotes around a value, as env files leave
-    them, are taken off; but not from a secret, unless it is a URL. A secret may also be in a file that NAME_FILE names.
-    Raises SettingsError where that file cannot be read.
+    A name may have small letters. White space, a comment and quotes around a value, which env files leave there, are
+    removed; from a secret only if it is a URL. A secret may also be in a file that NAME_FILE names. Raises
+    SettingsError if that file cannot be read.
     """
     found = _by_name(os.environ if environ is None else environ)
     given: dict[str, Given] = {}
@@ -136,19 +139,19 @@ def read_environment(fields: Mapping[str, FieldInfo], environ: Mapping[str, str]
 
 
 def log_remarks(log: FilteringBoundLogger, fields: Mapping[str, FieldInfo]) -> None:
-    """Log a line for each variable that was passed over or looks wrong."""
+    """Log a line for each variable that was ignored or looks wrong."""
     for remark in read_environment(fields).remarks:
         log.warning(remark)
 
 
 def _by_name(environ: Mapping[str, str]) -> Mapping[str, tuple[str, str]]:
-    """Names as spelt, and values, by the name in capitals; of two that differ only in case the one in capitals."""
+    """Names as spelt, and values, by the name in capitals. If two differ only in case, the one in capitals counts."""
     spelt = sorted(environ.items(), key=lambda item: item[0] == item[0].upper())
     return {_bare(name).upper(): (_bare(name), value) for name, value in spelt}
 
 
 def _bare(name: str) -> str:
-    """A name without `export` and a byte order mark before it, which some readers of env files leave there."""
+    """A name without `export` or a byte order mark before it, which some readers of env files leave there."""
     return name.strip(_BLANK).removeprefix("export ").strip(_BLANK)
 
 
@@ -176,7 +179,7 @@ def _in_file(variable: str, path: str) -> tuple[str, str]:
 
 
 def _cleaned(value: str, variable: str = "") -> str:
-    """The value itself, also where the whole line NAME=value was pasted as the value."""
+    """The value alone, also where the whole line NAME=value was pasted."""
     pasted = rf"^(export\s+)?{variable}\s*=\s*" if variable else "^"
     text = re.sub(pasted, "", value.strip(_BLANK), count=1, flags=re.IGNORECASE)
     if _QUOTED_ITEMS.fullmatch(text):
@@ -191,7 +194,7 @@ def _is_quoted(text: str) -> bool:
 
 
 def _split_addresses(given: dict[str, Given]) -> Iterator[str]:
-    """Split URLs that give two settings: where a server is, and how it is spoken to; yield where the second differs."""
+    """Take the scheme off each address, and set the other setting that it tells; yield a line where they differ."""
     for name, said in list(given.items()):
         place, told = without_scheme(name, said.value)
         given[name] = replace(said, value=place)
@@ -202,7 +205,7 @@ def _split_addresses(given: dict[str, Given]) -> Iterator[str]:
 
 
 def _quotes_in_secret(variable: str, value: str, field: FieldInfo) -> Iterator[str]:
-    """A secret may contain any letter, so nothing is taken off it; but whoever set it may not know that."""
+    """A line where quotes or spaces are around a secret: they stay, because a secret may contain any letter."""
     if is_secret(field) and without_line_end(value) != _cleaned(value):
         yield (
             f"{variable}: quotes, a comment or spaces around its value are taken as a part of the secret; leave them "
@@ -245,7 +248,7 @@ def complaints(error: ValidationError, fields: Mapping[str, FieldInfo], given: M
 
 
 def _field(location: str, fields: Mapping[str, FieldInfo]) -> str:
-    """The field that pydantic means by its name, or by one of its variables."""
+    """The field that pydantic names, or one of whose variables it names."""
     names = (name for name, field in fields.items() if location.upper() in (name.upper(), *variable_names(name, field)))
     return next(names, "")
 
@@ -267,9 +270,9 @@ def _message(item: ErrorDetails, field: FieldInfo | None) -> str:
 
 
 def _foreign(variable: str, value: str) -> str | None:
-    """What a value is, and what would be right, where its form shows that another program is meant.
+    """What a value of another program is, and what would be right; None for a value that is for us, even a wrong one.
 
-    None for values that are meant for us, also wrong ones. `variable` is in capitals; `value` is not empty.
+    `variable` is in capitals; `value` is not empty.
     """
     signs, right = _FOREIGN.get("PORT" if variable.endswith("PORT") else variable, ({}, ""))
     found = (what for sign, what in signs.items() if re.match(sign, value, re.IGNORECASE | re.DOTALL))
@@ -278,7 +281,7 @@ def _foreign(variable: str, value: str) -> str | None:
 
 
 def _near_miss(name: str, ours: Sequence[str]) -> str | None:
-    """The variable of ours that was probably meant; only where the first word is one that several of ours begin with.
+    """Our variable that was probably meant; None unless several of ours begin with the same word.
 
     Its name is nearly the same, or has the same words in another order, or MASKWRIGHT_ stands before it.
     """

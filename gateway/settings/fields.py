@@ -1,4 +1,4 @@
-"""What all groups of settings share: base class, types, checks of values, how a value is shown, short files."""
+"""The base class of all groups of settings; types and checks of their values; how a value is shown."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -47,7 +47,7 @@ CommaSeparated = Annotated[T, BeforeValidator(split_list)]
 
 
 class SettingsError(ValueError):
-    """The environment holds values that cannot be used; the message names each of them."""
+    """The environment has values that cannot be used; the message names each of them."""
 
 
 class SettingsGroup(BaseModel):
@@ -58,12 +58,12 @@ class SettingsGroup(BaseModel):
     @field_validator("*")
     @classmethod
     def _of_secrets(cls, value: object) -> object:
-        """Takes the line end off every secret, wherever it comes from."""
+        """Remove the line end of every secret, wherever it comes from."""
         return SecretStr(without_line_end(value.get_secret_value())) if isinstance(value, SecretStr) else value
 
 
 def without_line_end(secret: str) -> str:
-    """A secret as it is meant: editors, `echo` and files add a line end that is not part of it."""
+    """A secret without the line end that editors, `echo` and files add."""
     return secret.rstrip("\r\n")
 
 
@@ -91,7 +91,7 @@ def upper(value: object) -> object:
 
 @dataclass(frozen=True)
 class _Schemes:
-    """Schemes that may stand before a host, in small letters, and the value that each gives the setting `tells`."""
+    """Schemes that may stand before a host, in small letters, and the value that each gives to the setting `tells`."""
 
     meaning: Mapping[str, str]
     tells: str = ""
@@ -189,9 +189,9 @@ def public_endpoint(text: str) -> str:
 
 
 SCOPE_PATTERN = r"run:(?:\*|[a-z0-9_]{1,64})|jobs:(?:read|write|\*)|operate"
-"""What each allows stands in gateway.access.callers."""
+"""gateway.access.callers says what each scope allows."""
 TENANT_PATTERN = r"[a-z0-9][a-z0-9_-]{0,62}"
-"""Fits into a key of the object store, a column and a log line as it is."""
+"""It can be part of an S3 key, a column and a log line without escapes."""
 
 
 def is_scope(text: str) -> bool:

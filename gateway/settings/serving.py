@@ -1,4 +1,4 @@
-"""Settings of the gateway itself: its address, what is before it, its callers, and its metrics."""
+"""Settings of the gateway itself: its address, the proxy before it, its callers, and its metrics."""
 
 import re
 from collections.abc import Mapping
@@ -161,13 +161,13 @@ class PublicSettings(SettingsGroup):
 
     @property
     def public_base(self) -> str:
-        """What links begin with, prefix and all; empty without PUBLIC_URL."""
+        """What links begin with, prefix included; empty without PUBLIC_URL."""
         has_path = urlsplit(self.public_url).path
         return self.public_url if has_path or not self.public_url else self.public_url + self.root_path
 
 
 _MANY_CALLERS = 10
-"""So many callers of a tenant may use their whole limit at the same time."""
+"""This many callers of a tenant may use their whole limit at the same time."""
 
 
 class AccessSettings(SettingsGroup):

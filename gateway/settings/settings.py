@@ -1,4 +1,4 @@
-"""The one configuration of Maskwright: its own settings of pipelines, Triton, jobs and the cache, and all together."""
+"""All settings together; and those of pipelines, Triton, jobs and the cache."""
 
 import os
 from collections.abc import Mapping
@@ -247,7 +247,7 @@ class Settings(  # the last base's fields come first
 
     @property
     def own_base(self) -> str:
-        """What links begin with outside of requests, as in callbacks and messages: PUBLIC_URL, else this machine."""
+        """What links begin with in callbacks and messages, which answer no request: PUBLIC_URL, else this machine."""
         return self.public_base or self.local_url + self.public_prefix
 
     @property

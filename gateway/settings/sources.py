@@ -1,7 +1,7 @@
 """The settings of a command, and where each comes from: this shell, the running stack, a file, or the default.
 
-`maskwright up` is given its variables once, in one shell; it writes them to a file, so that commands in other shells
-use the same servers. The file counts as long as its launcher runs, and is removed with it.
+`maskwright up` gets its variables once, in one shell. It writes them to a file, so that commands in other shells use
+the same servers. The file counts while its launcher runs, and is removed when that ends.
 """
 
 import json
@@ -25,7 +25,7 @@ _SERVERS: Mapping[str, tuple[str, ...]] = {
     "minio_endpoint": ("minio_", "s3_"),
     "kafka_bootstrap_servers": ("kafka_",),
 }
-"""Settings that name a server, and prefixes of those about it: where this shell names another server, none of the
+"""Settings that name a server, and prefixes of the settings about it. If this shell names another server, none of the
 stack's settings about it counts."""
 _OF_SERVERS = ("postgres_dsn", "minio_endpoint", "minio_access_key", "minio_secret_key", "kafka_bootstrap_servers")
 _PASSWORD_IN_QUERY = re.compile(r"(password=)[^&\s]*", re.IGNORECASE)
@@ -37,7 +37,7 @@ class KeptError(Exception):
 
 @dataclass(frozen=True)
 class Kept:
-    """What a stack was started with: its launcher's process, the variables given, and the addresses of what runs."""
+    """What a stack was started with: its launcher's process, the variables given, and the addresses of its servers."""
 
     pid: int
     given: Mapping[str, str]
@@ -113,7 +113,7 @@ def _is_open_on(descriptor: Path, file: os.stat_result) -> bool:
 
 
 def _require_ours(path: Path, found: os.stat_result, kind: int) -> None:
-    """Raise KeptError where others could have written it: they could send photos and passwords to their servers."""
+    """Raise KeptError if others could have written it: they could direct photos and passwords to their servers."""
     if stat.S_IFMT(found.st_mode) != kind:
         raise KeptError(f"{path} is not what `maskwright up` writes")
     if found.st_uid != os.geteuid():
@@ -124,7 +124,7 @@ def _require_ours(path: Path, found: os.stat_result, kind: int) -> None:
 
 @dataclass(frozen=True)
 class Resolved:
-    """The settings, where each given one comes from, and lines about conflicts and about variables passed over."""
+    """The settings, where each given one comes from, and lines about conflicts and about ignored variables."""
 
     settings: Settings
     given: Mapping[str, Given]
@@ -134,8 +134,8 @@ class Resolved:
     def listed(self) -> Iterator[Given]:
         """Every setting in the class's order, without secrets.
 
-        Beside the origins of given ones there are `PIPELINE_CONFIG: FILE`, `embedded` for a server that `maskwright up`
-        would start, and `default`.
+        A setting that was not given has the origin `PIPELINE_CONFIG: FILE`, `default`, or `embedded` for a server that
+        `maskwright up` would start.
         """
         file = self.given.get("pipeline_config")
         in_file = file_settings(file)
@@ -221,7 +221,7 @@ def _by_setting(variables: Mapping[str, str], origin: str) -> Mapping[str, Given
 
 
 def _of_other_servers(shell: Mapping[str, Given], kept: Mapping[str, Given]) -> Iterator[str]:
-    """The stack's settings about servers for which this shell names others: no login must go to those."""
+    """The stack's settings about each server in whose place this shell names another: no login may be sent there."""
     for name, prefixes in _SERVERS.items():
         if name in shell and (name not in kept or shell[name].value != kept[name].value):
             yield from (setting for setting in kept if setting.startswith(prefixes))
