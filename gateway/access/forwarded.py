@@ -93,7 +93,9 @@ class PublicAddresses:
 
     def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
         self._app = app
-        self._settings = settings
+        self._trusted = settings.trusted_proxies
+        self._told_prefix_counts = not (settings.public_url or settings.public_prefix)
+        self._set = _Public(settings.public_base, settings.public_prefix, settings.local_url)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -102,11 +104,11 @@ class PublicAddresses:
         await self._app(scope, receive, send)
 
     def _read(self, scope: Scope) -> None:
-        settings, (peer, _) = self._settings, scope.get("client") or ("", 0)
-        told = forwarded(Headers(scope=scope), peer, settings.trusted_proxies) or Forwarded()
-        prefix = settings.public_prefix or ("" if settings.public_url else told.prefix)
-        base = settings.public_base or (told.origin and told.origin + prefix)
-        scope[_IN_SCOPE] = _Public(base, prefix, settings.local_url)
+        peer, _ = scope.get("client") or ("", 0)
+        told = forwarded(Headers(scope=scope), peer, self._trusted) or Forwarded()
+        prefix = told.prefix if self._told_prefix_counts else self._set.prefix
+        base = self._set.base or (told.origin and told.origin + prefix)
+        scope[_IN_SCOPE] = _Public(base, prefix, self._set.local)
         if told.scheme:
             scope["scheme"] = told.scheme
         if told.client and told.client != peer:

@@ -114,8 +114,8 @@ def json_members(body: bytes) -> dict[str, object]:
     """
     try:
         text = _utf8(body)
-        if len(text) > 2 * MAX_TEXT_BYTES and _values(text) > MAX_VALUES:
-            raise too_much_beside(_first_large(text)[0], len(text))
+        if len(text) > 2 * MAX_TEXT_BYTES:
+            check_json_start(text)
         members = _object(text)
     except ValueError as error:
         raise Problem("invalid_json", f"{error}") from error

@@ -240,17 +240,11 @@ def complaints(error: ValidationError, fields: Mapping[str, FieldInfo], given: M
     found: dict[str, list[str]] = {}
     for item in error.errors(include_url=False):
         if item["type"] != "default_factory_not_called":
-            name = _field(str(item["loc"][0]), fields) if item["loc"] else ""
+            name = str(item["loc"][0]) if item["loc"] else ""
             found.setdefault(_variable_and_value(name, item["input"], fields, given), []).append(
                 _message(item, fields.get(name))
             )
     return [f"{start}{'; '.join(dict.fromkeys(messages))}" for start, messages in found.items()]
-
-
-def _field(location: str, fields: Mapping[str, FieldInfo]) -> str:
-    """The field that pydantic names, or one of whose variables it names."""
-    names = (name for name, field in fields.items() if location.upper() in (name.upper(), *variable_names(name, field)))
-    return next(names, "")
 
 
 def _variable_and_value(name: str, value: object, fields: Mapping[str, FieldInfo], given: Mapping[str, Given]) -> str:

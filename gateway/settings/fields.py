@@ -53,7 +53,9 @@ class SettingsError(ValueError):
 class SettingsGroup(BaseModel):
     """A part of the configuration; each field's description says what it does and its unit."""
 
-    model_config = ConfigDict(frozen=True, populate_by_name=True, extra="ignore", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, populate_by_name=True, extra="ignore", validate_default=True, loc_by_alias=False
+    )
 
     @field_validator("*")
     @classmethod
