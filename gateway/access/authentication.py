@@ -14,7 +14,7 @@ from jwt.exceptions import ExpiredSignatureError, PyJWTError
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from gateway.access.callers import LOCAL, OPERATE, READ, Caller, RateLimits, allowed
+from gateway.access.callers import LOCAL, OPERATE, READ, Caller, RateLimits, allowed, unknown_caller
 from gateway.access.keys import PREFIX, KeyStore, KnownKeys
 from gateway.access.tokens import Tokens
 from gateway.deadlines import answer_within
@@ -119,22 +119,18 @@ class Tickets:
     async def caller(self, ticket: str, job_id: str) -> Caller:
         """The caller who got a ticket for this job. Raises Problem `ticket_invalid`, `ticket_expired`."""
         if len(ticket) > _LONGEST_TICKET:
-            raise _refused("ticket_invalid", "There is no such ticket.")
+            raise unknown_caller("ticket_invalid", "There is no such ticket.")
         try:
             claims = jwt.decode(ticket, await self._key(), [_TICKET_ALGORITHM])
         except ExpiredSignatureError as error:
-            raise _refused("ticket_expired", "The ticket has expired; ask for a new one.") from error
+            raise unknown_caller("ticket_expired", "The ticket has expired; ask for a new one.") from error
         except PyJWTError as error:
-            raise _refused("ticket_invalid", "There is no such ticket.") from error
+            raise unknown_caller("ticket_invalid", "There is no such ticket.") from error
         if claims["job"] != job_id.lower():
-            raise _refused("ticket_invalid", "The ticket is another job's.")
+            raise unknown_caller("ticket_invalid", "The ticket is another job's.")
         return Caller(claims["sub"], claims["tenant"], (READ,))
 
     async def _key(self) -> bytes:
         """A key for tickets alone, derived from the installation's secret."""
         self._secret = self._secret or await self._keys.secret()
         return hmac.digest(self._secret, b"tickets for the events of a job", hashlib.sha256)
-
-
-def _refused(code: str, detail: str) -> Problem:
-    return Problem(code, detail, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})

@@ -79,6 +79,11 @@ LOCAL = Caller("local", "", EVERYTHING)
 """The caller of every request where no token or key is needed."""
 
 
+def unknown_caller(code: str, detail: str) -> Problem:
+    """The problem of a token, a key or a ticket that cannot be accepted."""
+    return Problem(code, detail, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
+
+
 def note_caller(request: Request, caller: Caller) -> None:
     """Keep the caller with its request."""
     request.scope[_IN_SCOPE] = caller

@@ -15,7 +15,7 @@ from jwt.algorithms import AllowedPublicKeys
 from jwt.exceptions import ExpiredSignatureError, InvalidSignatureError, PyJWTError
 from typing_extensions import override
 
-from gateway.access.callers import Caller
+from gateway.access.callers import Caller, unknown_caller
 from gateway.errors import Problem
 from gateway.fetching.guard import host_of, parse_url
 from gateway.hosts import ProxyError, is_private, transport_to
@@ -35,7 +35,6 @@ _OPTIONS = jwt.types.Options(
     require=_REQUIRED, enforce_minimum_key_length=True, verify_aud=False, verify_sub=False, verify_jti=False
 )
 """PyJWT refuses numbers for `sub` and `jti`, which some issuers use; the audience is checked below."""
-_CHALLENGE = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 Claims = Mapping[str, object]
 
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
@@ -56,10 +55,6 @@ _PAUSE_S = 10.0
 """Between two requests to the issuer, whatever keys tokens name."""
 
 _log = get_logger(__name__)
-
-
-class _UnsignedError(Problem):
-    """No known key signed the token."""
 
 
 class Tokens:
@@ -86,7 +81,9 @@ class Tokens:
         """
         try:
             return self.caller(token)
-        except _UnsignedError:
+        except Problem as problem:
+            if not isinstance(problem.__cause__, InvalidSignatureError):
+                raise
             header = jwt.get_unverified_header(token)
             if not any([await keys.renew(header.get("kid"), str(header.get("alg"))) for keys in self._urls]):
                 raise
@@ -96,12 +93,10 @@ class Tokens:
         """Who sends a token, by the known keys. Raises Problem `token_expired`, `token_invalid`."""
         try:
             claims = self._claims(token)
-        except InvalidSignatureError as error:
-            raise _UnsignedError("token_invalid", f"{error}.", headers=_CHALLENGE) from error
         except ExpiredSignatureError as error:
-            raise _refused("token_expired", "The token has expired.") from error
+            raise unknown_caller("token_expired", "The token has expired.") from error
         except (PyJWTError, UnsupportedAlgorithm) as error:
-            raise _refused("token_invalid", f"{str(error).rstrip('.')}.") from error
+            raise unknown_caller("token_invalid", f"{str(error).rstrip('.')}.") from error
         self._check_audience(claims)
         self._check_required(claims)
         return Caller(_name(claims), self._tenant(claims), self._scopes(claims))
@@ -125,7 +120,7 @@ class Tokens:
         if algorithm == "HS256" and self._secret:
             return [self._secret]
         if not (isinstance(algorithm, str) and self._sets):
-            raise _refused("token_invalid", f"Tokens signed with {str(algorithm)[:20]!r} are not accepted here.")
+            raise unknown_caller("token_invalid", f"Tokens signed with {str(algorithm)[:20]!r} are not accepted here.")
         found = [key for keys in self._sets for key in keys.find(header.get("kid"), algorithm)]
         if not found:
             raise InvalidSignatureError("No key of the issuer is the token's (`kid`, `alg`)")
@@ -137,14 +132,14 @@ class Tokens:
         if named is None and claims.get("token_use") == "access":
             named = claims.get("client_id")
         if self._settings.jwt_audience not in (named if isinstance(named, list) else [named]):
-            raise _refused("token_invalid", "Audience doesn't match.")
+            raise unknown_caller("token_invalid", "Audience doesn't match.")
 
     def _check_required(self, claims: Claims) -> None:
         for entry in self._settings.jwt_required_claims:
             name, _, wanted = entry.partition("=")
             values = (value for value in _listed(_claim(claims, name)) if value is not None)
             if wanted not in (value if isinstance(value, str) else json.dumps(value) for value in values):
-                raise _refused("token_invalid", f"The claim {name!r} must be {wanted!r}.")
+                raise unknown_caller("token_invalid", f"The claim {name!r} must be {wanted!r}.")
 
     def _tenant(self, claims: Claims) -> str:
         name = self._settings.jwt_tenant_claim
@@ -153,7 +148,7 @@ class Tokens:
             return self._settings.jwt_default_tenant
         if isinstance(tenant, str) and is_tenant(tenant):
             return tenant
-        raise _refused("token_invalid", f"The claim {name!r} is needed and must name a tenant.")
+        raise unknown_caller("token_invalid", f"The claim {name!r} is needed and must name a tenant.")
 
     def _scopes(self, claims: Claims) -> Collection[str]:
         """Our scopes in all claims for scopes: words in a text (RFC 9068 §2.2.3), or a list of them."""
@@ -198,12 +193,10 @@ def _name(claims: Claims) -> str:
     subject = claims["sub"]
     name = str(subject) if isinstance(subject, str | int) and not isinstance(subject, bool) else ""
     if not name or len(name) > _NAME_CHARACTERS or not name.isprintable():
-        raise _refused("token_invalid", f"The claim 'sub' must have 1 to {_NAME_CHARACTERS} printable characters.")
+        raise unknown_caller(
+            "token_invalid", f"The claim 'sub' must have 1 to {_NAME_CHARACTERS} printable characters."
+        )
     return f"token:{name}"
-
-
-def _refused(code: str, detail: str) -> Problem:
-    return Problem(code, detail, headers=_CHALLENGE)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -91,28 +90,19 @@ def upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
-@dataclass(frozen=True)
-class _Schemes:
-    """Schemes that may stand before a host, in small letters, and the value that each gives to the setting `tells`."""
-
-    meaning: Mapping[str, str]
-    tells: str = ""
-
-
-_KNOWN: Mapping[str, _Schemes] = {
-    "minio_endpoint": _Schemes({"http": "false", "https": "true"}, "minio_secure"),
-    "kafka_bootstrap_servers": _Schemes(
-        {
-            **{name.lower(): name for name in ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")},
-            "kafka+ssl": "SSL",
-            "kafka": "",
-            "tcp": "",
-        },
-        "kafka_security_protocol",
-    ),
-    "triton_grpc_url": _Schemes(dict.fromkeys(("grpc", "http", "tcp", "dns"), "")),
-    "db_host": _Schemes({"tcp": ""}),
+_SCHEMES: Mapping[str, Mapping[str, str]] = {
+    "minio_endpoint": {"http": "false", "https": "true"},
+    "kafka_bootstrap_servers": {
+        **{name.lower(): name for name in ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")},
+        "kafka+ssl": "SSL",
+        "kafka": "",
+        "tcp": "",
+    },
+    "triton_grpc_url": dict.fromkeys(("grpc", "http", "tcp", "dns"), ""),
+    "db_host": {"tcp": ""},
 }
+"""Schemes that may stand before a setting's address, and what each says about the setting in `_TOLD`."""
+_TOLD = {"minio_endpoint": "minio_secure", "kafka_bootstrap_servers": "kafka_security_protocol"}
 
 
 def without_scheme(name: str, value: str) -> tuple[str, Mapping[str, str]]:
@@ -120,14 +110,14 @@ def without_scheme(name: str, value: str) -> tuple[str, Mapping[str, str]]:
 
     An unknown scheme stays, so that the setting's own check refuses it.
     """
-    if name not in _KNOWN or value.startswith("/"):  # a folder of sockets
+    if name not in _SCHEMES or value.startswith("/"):  # a folder of sockets
         return value, {}
-    schemes, parts = _KNOWN[name], [_parted(one) for one in value.split(",")]
+    known, parts = _SCHEMES[name], [_parted(one) for one in value.split(",")]
     found = {scheme for scheme, _ in parts if scheme}
-    if len(found) > 1 or not found <= schemes.meaning.keys():
+    if len(found) > 1 or not found <= known.keys():
         return value, {}
-    told = schemes.meaning.get("".join(found))
-    return ",".join(place for _, place in parts), {schemes.tells: told} if told else {}
+    told = known.get("".join(found))
+    return ",".join(place for _, place in parts), {_TOLD[name]: told} if told else {}
 
 
 def place_check(right: str, *, port_needed: bool = False, several: bool = False) -> Callable[[str], str]:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationE
 from gateway.settings.environment import Given, complaints, file_settings, read_environment, variable_names
 from gateway.settings.fields import CommaSeparated, Port, SettingsError, SettingsGroup, place_check
 from gateway.settings.serving import AccessSettings, MetricsSettings, PublicSettings, ServerSettings
-from gateway.settings.stores import KafkaSettings, OutsideSettings, PostgresSettings, S3Settings
+from gateway.settings.stores import KafkaSettings, OutgoingSettings, PostgresSettings, S3Settings
 from gateway.text import not_empty, without_repeats
 
 MaskType = Literal[
@@ -210,7 +210,7 @@ class StackSettings(SettingsGroup):
 
 class Settings(  # the last base's fields come first
     StackSettings,
-    OutsideSettings,
+    OutgoingSettings,
     KafkaSettings,
     S3Settings,
     PostgresSettings,

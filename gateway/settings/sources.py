@@ -36,7 +36,7 @@ class KeptError(Exception):
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptSettings:
     """What a stack was started with: its launcher's process, the variables given, and the addresses of its servers."""
 
     pid: int
@@ -57,7 +57,7 @@ class Kept:
         draft.replace(path)
 
     @classmethod
-    def read(cls, home: Path) -> "Kept | None":
+    def read(cls, home: Path) -> "KeptSettings | None":
         """What the stack that runs in this folder was started with; None where none runs. Raises KeptError."""
         path = kept_file(home)
         try:
@@ -204,7 +204,7 @@ def _absolute(given: Mapping[str, Given]) -> Mapping[str, str]:
 def _kept(folder: Path) -> tuple[Mapping[str, Given], Sequence[str]]:
     """The values of the stack in this folder, by the settings' names; and a line where its file is not trusted."""
     try:
-        kept = Kept.read(folder)
+        kept = KeptSettings.read(folder)
     except KeptError as error:
         return {}, [f"what the stack was started with is not read: {error}"]
     if kept is None:

@@ -301,7 +301,7 @@ class KafkaSettings(SettingsGroup):
     kafka_port: Port = Field(9092, description="Port of the embedded broker.")
 
 
-class OutsideSettings(SettingsGroup):
+class OutgoingSettings(SettingsGroup):
     """Photos by URL, and callbacks."""
 
     allowed_networks: CommaSeparated[tuple[IPv4Network | IPv6Network, ...]] = Field(

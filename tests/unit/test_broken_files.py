@@ -11,7 +11,7 @@ from exporters.parity import read_report
 from gateway.access.tokens import JwksFile
 from gateway.settings import SettingsError
 from gateway.settings.environment import Given, file_settings
-from gateway.settings.sources import Kept, KeptError
+from gateway.settings.sources import KeptError, KeptSettings
 
 CONTENTS = {
     "empty": b"",
@@ -50,7 +50,7 @@ def given_by(path: Path) -> Given:
         (JwksFile, SettingsError),
         (lambda path: file_settings(given_by(path)), SettingsError),
         (Credentials.kept, StackError),
-        (lambda path: Kept.read(path.parent.parent), KeptError),
+        (lambda path: KeptSettings.read(path.parent.parent), KeptError),
     ],
     ids=["keys", "PIPELINE_CONFIG", "passwords", "kept settings"],
 )

@@ -12,7 +12,7 @@ import pytest
 from deploy.embedded.folders import Folders, StackState
 from deploy.embedded.launcher import running
 from gateway.settings import Settings, SettingsError
-from gateway.settings.sources import Kept, KeptError, kept_file, lock_file, masked, resolve, started_with
+from gateway.settings.sources import KeptError, KeptSettings, kept_file, lock_file, masked, resolve, started_with
 
 GIVEN = {
     "API_PORT": "8123",
@@ -45,7 +45,7 @@ def launcher(home: Path) -> Iterator[int]:
 
 @pytest.fixture
 def stack(home: Path, launcher: int) -> Path:
-    Kept(launcher, GIVEN, RUNNING).write(home)
+    KeptSettings(launcher, GIVEN, RUNNING).write(home)
     return home
 
 
@@ -96,20 +96,20 @@ def test_repeating_the_same_value_is_no_conflict(monkeypatch: pytest.MonkeyPatch
 def test_the_launcher_of_another_folder_is_not_this_folders(stack: Path, launcher: int, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
-    Kept(launcher, GIVEN, RUNNING).write(other)
+    KeptSettings(launcher, GIVEN, RUNNING).write(other)
     state = StackState(launcher, "ready")
     state.write(Folders(other).state)
-    assert Kept.read(other) is None
+    assert KeptSettings.read(other) is None
     assert running(Folders(other)) is None
     state.write(Folders(stack).state)
     assert running(Folders(stack)) == state
 
 
 def test_a_stopped_stack_is_not_used(home: Path, launcher: int) -> None:
-    Kept(launcher, GIVEN, RUNNING).write(home)
+    KeptSettings(launcher, GIVEN, RUNNING).write(home)
     os.kill(launcher, 9)
     os.waitpid(launcher, 0)
-    assert Kept.read(home) is None
+    assert KeptSettings.read(home) is None
     assert resolve().settings == Settings(maskwright_home=home)
 
 
@@ -131,7 +131,7 @@ def test_a_stack_in_another_folder_is_not_used_here(
 def test_another_users_settings_file_is_ignored(stack: Path, part: str) -> None:
     os.chown(kept_file(stack) if part == "file" else kept_file(stack).parent, 12345, -1)
     with pytest.raises(KeptError, match="belongs to user 12345"):
-        Kept.read(stack)
+        KeptSettings.read(stack)
     resolved = resolve()
     assert resolved.settings.api_port == 8000
     assert "is not read" in resolved.conflicts[0]
@@ -141,26 +141,26 @@ def test_another_users_settings_file_is_ignored(stack: Path, part: str) -> None:
 def test_a_file_that_others_may_write_is_not_believed(stack: Path, part: str) -> None:
     (kept_file(stack) if part == "file" else kept_file(stack).parent).chmod(0o722)
     with pytest.raises(KeptError, match="others may write"):
-        Kept.read(stack)
+        KeptSettings.read(stack)
 
 
 def test_a_link_is_not_followed(stack: Path, tmp_path: Path) -> None:
     kept_file(stack).rename(tmp_path / "moved")
     kept_file(stack).symlink_to(tmp_path / "moved")
     with pytest.raises(KeptError, match="cannot be read"):
-        Kept.read(stack)
+        KeptSettings.read(stack)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"pid": "x", "given": {}, "running": {}}', "\0"])
 def test_a_settings_file_of_another_form_is_ignored(stack: Path, text: str) -> None:
     kept_file(stack).write_text(text)
     with pytest.raises(KeptError, match="not what this version"):
-        Kept.read(stack)
+        KeptSettings.read(stack)
     assert resolve().settings.api_port == 8000
 
 
 def test_a_kept_value_that_cannot_be_used_is_named_with_its_origin(home: Path, launcher: int) -> None:
-    Kept(launcher, {"QUEUE_MAX_SIZE": "many", "OF_ANOTHER_VERSION": "x"}, {}).write(home)
+    KeptSettings(launcher, {"QUEUE_MAX_SIZE": "many", "OF_ANOTHER_VERSION": "x"}, {}).write(home)
     with pytest.raises(SettingsError, match=rf"^QUEUE_MAX_SIZE=many \(kept by `maskwright up` in {home}\): "):
         resolve()
 
