@@ -58,7 +58,7 @@ def test_commands_use_the_running_stack_where_the_shell_sets_nothing() -> None:
     assert resolved.conflicts == []
 
 
-def test_the_file_is_for_its_owners_eyes_alone(stack: Path) -> None:
+def test_only_its_owner_may_read_the_settings_file(stack: Path) -> None:
     modes = [stat.S_IMODE(path.stat().st_mode) for path in (kept_file(stack), kept_file(stack).parent)]
     assert modes == [0o600, 0o700]
     assert list(kept_file(stack).parent.iterdir()) == [kept_file(stack)]
@@ -66,7 +66,9 @@ def test_the_file_is_for_its_owners_eyes_alone(stack: Path) -> None:
 
 @pytest.mark.usefixtures("stack")
 @pytest.mark.parametrize("name", ["API_PORT", "PORT"])
-def test_a_shells_own_variable_counts_more_and_one_line_says_so(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_variable_of_the_shell_has_precedence_and_one_line_says_so(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setenv(name, "9999")
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "other.example:9092")
     resolved = resolve()
@@ -77,7 +79,7 @@ def test_a_shells_own_variable_counts_more_and_one_line_says_so(monkeypatch: pyt
 
 
 @pytest.mark.usefixtures("stack")
-def test_no_login_of_the_stacks_goes_to_another_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_login_of_the_stack_is_sent_to_another_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "stranger.example:9092")
     monkeypatch.setenv("DB_HOST", "other-db")
     settings = resolve().settings
@@ -138,7 +140,7 @@ def test_another_users_settings_file_is_ignored(stack: Path, part: str) -> None:
 
 
 @pytest.mark.parametrize("part", ["file", "folder"])
-def test_a_file_that_others_may_write_is_not_believed(stack: Path, part: str) -> None:
+def test_a_file_that_others_may_write_to_is_ignored(stack: Path, part: str) -> None:
     (kept_file(stack) if part == "file" else kept_file(stack).parent).chmod(0o722)
     with pytest.raises(KeptError, match="others may write"):
         KeptSettings.read(stack)
@@ -176,13 +178,15 @@ def test_the_stored_settings_are_those_that_were_given(home: Path, monkeypatch: 
     }  # fmt: skip
 
 
-def test_a_shells_own_file_counts_more_than_the_stack(stack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shells_pipeline_file_has_precedence_over_the_stack(stack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (stack / "pipeline.json").write_text('{"num_workers": 5}')
     monkeypatch.setenv("PIPELINE_CONFIG", str(stack / "pipeline.json"))
     assert (resolve().settings.worker_processes, resolve().settings.api_port) == (5, 8123)
 
 
-def test_every_settings_origin_is_told_without_secrets(stack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_setting_is_listed_with_its_origin_and_without_secrets(
+    stack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (stack / "pipeline.json").write_text('{"max_queue_size": 7}')
     monkeypatch.setenv("PIPELINE_CONFIG", str(stack / "pipeline.json"))
     monkeypatch.setenv("S3_BUCKET", "ours")
