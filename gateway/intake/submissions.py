@@ -113,13 +113,12 @@ def json_members(body: bytes) -> dict[str, object]:
     Raises Problem `invalid_json`, `field_too_large`.
     """
     try:
-        text = _utf8(body)
-        if len(text) > 2 * MAX_TEXT_BYTES:
-            check_json_start(text)
-        members = _object(text)
+        members = _object(body)
     except ValueError as error:
+        if len(body) > 2 * MAX_TEXT_BYTES:
+            check_json_start(body)
         raise Problem("invalid_json", f"{error}") from error
-    if len(text) > MAX_TEXT_BYTES:
+    if len(body) > MAX_TEXT_BYTES:
         _check_beside(members)
     return members
 
@@ -138,12 +137,6 @@ def _without_photo(image: object) -> object:
         return None if isinstance(image, str) else image
     photo = max((text for text in image.values() if isinstance(text, str)), key=len, default=None)
     return {name: value for name, value in image.items() if value is not photo}
-
-
-def _utf8(body: bytes) -> bytes:
-    """The body in UTF-8, in which a comma is one byte; a small one as it is. Raises ValueError."""
-    encoding = json.detect_encoding(body) if len(body) > MAX_TEXT_BYTES else "utf-8"
-    return body if encoding.startswith("utf-8") else body.decode(encoding).encode()
 
 
 def _first_large(text: bytes) -> tuple[str, int]:
