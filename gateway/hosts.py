@@ -201,8 +201,13 @@ def transport_to(url: httpx.URL) -> httpx.AsyncHTTPTransport:
 
 def proxy_faults() -> list[str]:
     """A line for each variable that names a proxy which cannot be used."""
-    named = {**dict(_named("http", os.environ)), **dict(_named("https", os.environ))}
-    return [fault for name, value in named.items() if (fault := _fault(name, value))]
+    faults = []
+    for name, value in {**dict(_named("http", os.environ)), **dict(_named("https", os.environ))}.items():
+        try:
+            _usable(name, value)
+        except ProxyError as error:
+            faults.append(str(error))
+    return faults
 
 
 def require_certificates() -> None:
@@ -277,21 +282,4 @@ def _usable(name: str, value: str) -> str:
     is_plain = re.fullmatch(rb"[\w.:-]+", url.raw_host) and 0 < (url.port or 1) <= _LARGEST_PORT
     if url.scheme not in _PROXY_SCHEMES or not is_plain:
         raise ProxyError(f"{said}: not a proxy that can be used; {_RIGHT_PROXY}")
-    if url.scheme == "socks5":
-        _require_socks(said)
     return full
-
-
-def _fault(name: str, value: str) -> str:
-    try:
-        _usable(name, value)
-    except ProxyError as error:
-        return str(error)
-    return ""
-
-
-def _require_socks(said: str) -> None:
-    try:
-        __import__("socksio")
-    except ImportError as error:
-        raise ProxyError(f"{said}: SOCKS needs packages more: pip install socksio; or {_RIGHT_PROXY}") from error
