@@ -14,7 +14,7 @@ from jwt.exceptions import ExpiredSignatureError, PyJWTError
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from gateway.access.callers import LOCAL, OPERATE, READ, Caller, RateLimits, allowed, unknown_caller
+from gateway.access.callers import LOCAL, OPERATE, READ, Caller, RateLimits, allowed, refused_credentials
 from gateway.access.keys import PREFIX, KeyStore, KnownKeys
 from gateway.access.tokens import Tokens
 from gateway.deadlines import answer_within
@@ -119,15 +119,15 @@ class Tickets:
     async def caller(self, ticket: str, job_id: str) -> Caller:
         """The caller who got a ticket for this job. Raises Problem `ticket_invalid`, `ticket_expired`."""
         if len(ticket) > _LONGEST_TICKET:
-            raise unknown_caller("ticket_invalid", "There is no such ticket.")
+            raise refused_credentials("ticket_invalid", "There is no such ticket.")
         try:
             claims = jwt.decode(ticket, await self._key(), [_TICKET_ALGORITHM])
         except ExpiredSignatureError as error:
-            raise unknown_caller("ticket_expired", "The ticket has expired; ask for a new one.") from error
+            raise refused_credentials("ticket_expired", "The ticket has expired; ask for a new one.") from error
         except PyJWTError as error:
-            raise unknown_caller("ticket_invalid", "There is no such ticket.") from error
+            raise refused_credentials("ticket_invalid", "There is no such ticket.") from error
         if claims["job"] != job_id.lower():
-            raise unknown_caller("ticket_invalid", "The ticket is another job's.")
+            raise refused_credentials("ticket_invalid", "The ticket is another job's.")
         return Caller(claims["sub"], claims["tenant"], (READ,))
 
     async def _key(self) -> bytes:

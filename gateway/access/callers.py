@@ -79,7 +79,7 @@ LOCAL = Caller("local", "", EVERYTHING)
 """The caller of every request where no token or key is needed."""
 
 
-def unknown_caller(code: str, detail: str) -> Problem:
+def refused_credentials(code: str, detail: str) -> Problem:
     """The problem of a token, a key or a ticket that cannot be accepted."""
     return Problem(code, detail, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
 

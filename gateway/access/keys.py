@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import override
 
 from gateway.access.audit import private_opener
-from gateway.access.callers import Caller, TokenBucket, site_of, unknown_caller
+from gateway.access.callers import Caller, TokenBucket, refused_credentials, site_of
 from gateway.errors import Problem
 from gateway.settings import Settings
 
@@ -107,14 +107,14 @@ class KnownKeys:
         """
         parts = _TEXT.fullmatch(text)
         if parts is None or not await self._is_known((parts[1], _digest(parts[2])), address):
-            raise unknown_caller("key_unknown", "There is no such API key.")
+            raise refused_credentials("key_unknown", "There is no such API key.")
         key = await self._store.find(parts[1])
         if key is None or not hmac.compare_digest(key.digest, _digest(parts[2])):
-            raise unknown_caller("key_unknown", "There is no such API key.")
+            raise refused_credentials("key_unknown", "There is no such API key.")
         if key.revoked_at:
-            raise unknown_caller("key_revoked", f"The API key {key.id} was revoked.")
+            raise refused_credentials("key_revoked", f"The API key {key.id} was revoked.")
         if key.expires_at and key.expires_at <= datetime.now(UTC):
-            raise unknown_caller("key_expired", f"The API key {key.id} has expired.")
+            raise refused_credentials("key_expired", f"The API key {key.id} has expired.")
         return Caller.by_key(key.id, key.tenant, key.scopes)
 
     async def _is_known(self, shown: tuple[str, str], address: str) -> bool:

@@ -15,7 +15,7 @@ from jwt.algorithms import AllowedPublicKeys
 from jwt.exceptions import ExpiredSignatureError, InvalidSignatureError, PyJWTError
 from typing_extensions import override
 
-from gateway.access.callers import Caller, unknown_caller
+from gateway.access.callers import Caller, refused_credentials
 from gateway.errors import Problem
 from gateway.fetching.guard import host_of, parse_url
 from gateway.hosts import ProxyError, is_private, transport_to
@@ -94,9 +94,9 @@ class Tokens:
         try:
             claims = self._claims(token)
         except ExpiredSignatureError as error:
-            raise unknown_caller("token_expired", "The token has expired.") from error
+            raise refused_credentials("token_expired", "The token has expired.") from error
         except (PyJWTError, UnsupportedAlgorithm) as error:
-            raise unknown_caller("token_invalid", f"{str(error).rstrip('.')}.") from error
+            raise refused_credentials("token_invalid", f"{str(error).rstrip('.')}.") from error
         self._check_audience(claims)
         self._check_required(claims)
         return Caller(_name(claims), self._tenant(claims), self._scopes(claims))
@@ -120,7 +120,9 @@ class Tokens:
         if algorithm == "HS256" and self._secret:
             return [self._secret]
         if not (isinstance(algorithm, str) and self._sets):
-            raise unknown_caller("token_invalid", f"Tokens signed with {str(algorithm)[:20]!r} are not accepted here.")
+            raise refused_credentials(
+                "token_invalid", f"Tokens signed with {str(algorithm)[:20]!r} are not accepted here."
+            )
         found = [key for keys in self._sets for key in keys.find(header.get("kid"), algorithm)]
         if not found:
             raise InvalidSignatureError("No key of the issuer is the token's (`kid`, `alg`)")
@@ -132,14 +134,14 @@ class Tokens:
         if named is None and claims.get("token_use") == "access":
             named = claims.get("client_id")
         if self._settings.jwt_audience not in (named if isinstance(named, list) else [named]):
-            raise unknown_caller("token_invalid", "Audience doesn't match.")
+            raise refused_credentials("token_invalid", "Audience doesn't match.")
 
     def _check_required(self, claims: Claims) -> None:
         for entry in self._settings.jwt_required_claims:
             name, _, wanted = entry.partition("=")
             values = (value for value in _listed(_claim(claims, name)) if value is not None)
             if wanted not in (value if isinstance(value, str) else json.dumps(value) for value in values):
-                raise unknown_caller("token_invalid", f"The claim {name!r} must be {wanted!r}.")
+                raise refused_credentials("token_invalid", f"The claim {name!r} must be {wanted!r}.")
 
     def _tenant(self, claims: Claims) -> str:
         name = self._settings.jwt_tenant_claim
@@ -148,7 +150,7 @@ class Tokens:
             return self._settings.jwt_default_tenant
         if isinstance(tenant, str) and is_tenant(tenant):
             return tenant
-        raise unknown_caller("token_invalid", f"The claim {name!r} is needed and must name a tenant.")
+        raise refused_credentials("token_invalid", f"The claim {name!r} is needed and must name a tenant.")
 
     def _scopes(self, claims: Claims) -> Collection[str]:
         """Our scopes in all claims for scopes: words in a text (RFC 9068 §2.2.3), or a list of them."""
@@ -193,7 +195,7 @@ def _name(claims: Claims) -> str:
     subject = claims["sub"]
     name = str(subject) if isinstance(subject, str | int) and not isinstance(subject, bool) else ""
     if not name or len(name) > _NAME_CHARACTERS or not name.isprintable():
-        raise unknown_caller(
+        raise refused_credentials(
             "token_invalid", f"The claim 'sub' must have 1 to {_NAME_CHARACTERS} printable characters."
         )
     return f"token:{name}"

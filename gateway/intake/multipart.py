@@ -39,22 +39,6 @@ _MOST_BOUNDARIES = 10_000
 """How often a body may hold its boundary, also within parts: each costs the parser as much time as a real one."""
 
 
-def parse_multipart(chunks: Iterable[bytes], content_type: str, photos: Container[str]) -> list[tuple[str, bytes]]:
-    """Names and contents of the parts, in order, however the body is cut into chunks.
-
-    `photos` are the names of those that may be large. Raises Problem `invalid_multipart`, `field_too_large`.
-    """
-    parser = PartParser(content_type, photos)
-    parts = [part for chunk in chunks for part in parser.feed(chunk)]
-    parser.finish()
-    return [(part.name, part.data) for part in parts]
-
-
-def check_form_start(content_type: str, photos: Container[str], start: bytes) -> None:
-    """Raise Problem `field_too_large`, `invalid_multipart` where a form's beginning is wrong already."""
-    PartParser(content_type, photos).feed(start)
-
-
 @dataclass
 class Part:
     """One field of `size` bytes; `content` is empty where that was too large."""
@@ -182,6 +166,22 @@ class PartParser:
 
     def _on_end(self) -> None:
         self._is_complete = True
+
+
+def parse_multipart(chunks: Iterable[bytes], content_type: str, photos: Container[str]) -> list[Part]:
+    """The parts, in order, however the body is cut into chunks.
+
+    `photos` are the names of those that may be large. Raises Problem `invalid_multipart`, `field_too_large`.
+    """
+    parser = PartParser(content_type, photos)
+    parts = [part for chunk in chunks for part in parser.feed(chunk)]
+    parser.finish()
+    return parts
+
+
+def check_form_start(content_type: str, photos: Container[str], start: bytes) -> None:
+    """Raise Problem `field_too_large`, `invalid_multipart` where a form's beginning is wrong already."""
+    PartParser(content_type, photos).feed(start)
 
 
 def boundary_of(content_type: str) -> bytes:

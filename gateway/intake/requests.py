@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from gateway.errors import Problem
 from gateway.fetching.guard import check_url
 from gateway.intake.bodies import check_photo
-from gateway.intake.multipart import Part, PartParser, parse_multipart
+from gateway.intake.multipart import Part, parse_multipart
 from gateway.intake.submissions import MAX_URL_CHARACTERS, Image, Submission, gather
 from gateway.jobs.job import ID_CHARACTERS, UNCOUNTED, Callback, ImageReference, check_id, fingerprint
 from gateway.jobs.objects import UPLOAD_PIPELINE, upload_source
@@ -149,7 +149,7 @@ def frontal_request(submission: Submission, registry: Mapping[str, Pipeline], se
 
 def process_request(body: bytes, content_type: str, registry: Mapping[str, Pipeline], settings: Settings) -> JobRequest:
     """The job that a form asks for, as the HTTP mask service takes it; other fields are ignored. Raises Problem."""
-    parts = dict(parse_multipart((body,), content_type, (PROCESS_PHOTO,)))
+    parts = {part.name: part.data for part in parse_multipart((body,), content_type, (PROCESS_PHOTO,))}
     photo = parts.pop(PROCESS_PHOTO, None)
     if photo is None:
         raise Problem("invalid_parameters", f"{PROCESS_PHOTO}: Field required")
@@ -170,9 +170,7 @@ def process_request(body: bytes, content_type: str, registry: Mapping[str, Pipel
 
 def upload_request(body: bytes, content_type: str, registry: Mapping[str, Pipeline], settings: Settings) -> Upload:
     """The one file of a form, as the blur pipeline takes it. Raises Problem."""
-    parser = PartParser(content_type, (FILE,))
-    parts = parser.feed(body)
-    parser.finish()
+    parts = parse_multipart((body,), content_type, (FILE,))
     files = [part for part in parts if part.name == FILE]
     if len(files) != 1:
         raise Problem("invalid_parameters", f"{FILE}: send one file in this field; there are {len(files)}")

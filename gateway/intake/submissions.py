@@ -242,7 +242,7 @@ def multipart_submission(body: bytes, content_type: str) -> Submission:
 
     Raises Problem `invalid_multipart`, `field_too_large`, `missing_image`, `invalid_parameters`.
     """
-    parts = parse_multipart((body,), content_type, IMAGE_PARTS)
+    parts = [(part.name, part.data) for part in parse_multipart((body,), content_type, IMAGE_PARTS)]
     images = [image for name, content in parts if (image := _image(name, content)) is not None]
     if not images:
         raise missing_image("the form field 'image'")
