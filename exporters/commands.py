@@ -23,7 +23,7 @@ from exporters.fetch import State, fetch_all, selectable, state, unobtainable
 from exporters.parity import ParityReport
 from exporters.recipes import RECIPES, select
 from exporters.repository import half_built
-from gateway.terminal import Screen, cell
+from gateway.cli.terminal import Screen, cell
 from gateway.text import shown
 from steps.object_detectors import chosen_detectors
 

@@ -10,7 +10,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict
 
 from exporters.errors import FetchError
-from gateway.proxies import ProxyError, Web
+from gateway.hosts import ProxyError, ProxyTransport
 
 _CHUNK = 1 << 20
 _ATTEMPTS = 3
@@ -98,7 +98,7 @@ class UrlSource(FileSource):
         """
         (part,) = targets.values()
         try:
-            with httpx.Client(follow_redirects=True, timeout=_TIMEOUT_S, transport=Web()) as client:
+            with httpx.Client(follow_redirects=True, timeout=_TIMEOUT_S, transport=ProxyTransport()) as client:
                 _download_persistently(client, self.url, part, listener)
         except (httpx.HTTPError, httpx.InvalidURL, ProxyError) as error:
             raise FetchError(f"{self.url}: {error}") from error

@@ -20,7 +20,7 @@ from typing_extensions import override
 from deploy.machine.environment import pip_environment
 from exporters.downloads import FileSource, Listener, Part
 from exporters.errors import FetchError
-from gateway.proxies import proxy_faults
+from gateway.hosts import proxy_faults
 
 LARGEST_ARCHIVE = 1 << 30
 """Largest file that a package manager may write, and largest unpacked content, in bytes."""

@@ -1,10 +1,21 @@
-"""Hosts, addresses and web origins, as headers, URLs and settings write them (RFC 9110 §7.2, RFC 6454 §7)."""
+"""Hosts, addresses and web origins, as headers, URLs and settings write them (RFC 9110 §7.2, RFC 6454 §7).
 
+And which hosts are reached through a proxy of the environment: public ones alone. Our own servers, wherever they are,
+are never reached through one: gRPC, S3, Kafka, PostgreSQL and the probes take no proxy at all. Photos by URL and
+callbacks take none either: a proxy would look up names itself, and the guard could not check the addresses.
+"""
+
+import os
 import re
 import socket
+import ssl
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Self
+
+import httpx
+from typing_extensions import override
 
 _AUTHORITY = re.compile(
     r"(?:\[(?P<six>[0-9A-Fa-f:.]+)(?:%[\w.%-]+)?\]|(?P<name>[A-Za-z0-9._~-]+))(?::(?P<port>[0-9]{0,5}))?"
@@ -17,6 +28,11 @@ _PRIVATE_ENDINGS = (
 )  # fmt: skip
 """Endings of names that no public name has: RFC 6761, RFC 6762, RFC 8375, ICANN's `internal`, and Kubernetes' own."""
 _SHORT_ADDRESS = re.compile(r"(0x[0-9a-f]+|\d+)(\.(0x[0-9a-f]+|\d+)){0,3}")
+
+_PROXY_SCHEMES = frozenset({"http", "https", "socks5"})
+_NO_PROXY = frozenset({"direct", "direct://", "none", "no", "off", "false"})
+"""What people write if they want no proxy."""
+_RIGHT_PROXY = "http://host:port would be right"
 
 IPAddress = IPv4Address | IPv6Address
 
@@ -31,7 +47,7 @@ def ip_of(text: str) -> IPAddress | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host of a URL is this machine: by its address, or by a name that RFC 6761 gives to no other."""
+    """Whether a host of a URL is this machine: a loopback address, or a name that RFC 6761 reserves for it."""
     name = host.rstrip(".").lower()
     if (address := written_address(name)) is not None:
         return address.is_loopback
@@ -39,7 +55,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_private(host: str) -> bool:
-    """Whether a host of a URL is this machine, in a private network, or has a name that no public server has."""
+    """Whether a host of a URL is this machine, is in a private network, or has a name that no public server has."""
     if (address := written_address(host)) is not None:
         return not address.is_global
     return "." not in host or ".svc." in host or any(host.endswith(f".{ending}") for ending in _PRIVATE_ENDINGS)
@@ -81,7 +97,7 @@ class Authority:
 
 @dataclass(frozen=True)
 class WebOrigin:
-    """A scheme, a host and a port: what browsers keep apart; the port is the scheme's own where none is named."""
+    """A scheme, a host and a port: browsers separate pages by these. The port is the scheme's own if none is named."""
 
     scheme: str
     host: str
@@ -97,19 +113,25 @@ class WebOrigin:
         return cls(scheme, authority.host, authority.port or _PORTS.get(scheme))
 
     def is_at(self, authority: Authority) -> bool:
-        """Whether pages of this origin come from that host; who ends TLS before us may leave its port out."""
+        """Whether pages of this origin come from that host. A proxy that ends TLS may leave out the port."""
         return (self.host, self.port) == (authority.host, authority.port or _PORTS.get(self.scheme))
+
+    @override
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = f":{self.port}" if self.port not in {None, _PORTS.get(self.scheme)} else ""
+        return f"{self.scheme}://{host}{port}"
 
 
 def covers(pattern: str, host: str) -> bool:
-    """Whether a host is the one that a pattern names; `*.example.com` is every name below example.com, `*` any."""
+    """Whether a pattern means a host; `*.example.com` means every name below example.com, `*` any host."""
     if pattern.startswith("*."):
         return host.endswith(pattern[1:])
     return pattern in {"*", host}
 
 
 def host_pattern(text: str) -> str:
-    """An entry of a list of hosts, in one spelling; a scheme, a port and a slash are left out. Raises ValueError."""
+    """An entry of a list of hosts, in one spelling, without scheme, port and slash. Raises ValueError."""
     bare = re.sub(r"^[a-z][a-z0-9+.-]*://|/$", "", text, flags=re.IGNORECASE)
     if bare == "*":
         return bare
@@ -124,20 +146,78 @@ def origin_pattern(text: str) -> str:
     """
     if text == "*":
         return text
-    star = "://*." in text
-    origin = WebOrigin.parse(text.replace("://*.", "://", 1))
-    host = f"[{origin.host}]" if ":" in origin.host else origin.host
-    port = f":{origin.port}" if origin.port not in {None, _PORTS.get(origin.scheme)} else ""
-    return f"{origin.scheme}://{'*.' if star else ''}{host}{port}"
+    origin = str(WebOrigin.parse(text.replace("://*.", "://", 1)))
+    return origin.replace("://", "://*.", 1) if "://*." in text else origin
 
 
 def matches_origin(pattern: str, origin: WebOrigin) -> bool:
     """Whether a pattern of `origin_pattern` means an origin."""
-    if pattern == "*":
-        return True
-    named = WebOrigin.parse(pattern.replace("://*.", "://", 1))
-    host = f"*.{named.host}" if "://*." in pattern else named.host
-    return (named.scheme, named.port) == (origin.scheme, origin.port) and covers(host, origin.host)
+    start, star, end = pattern.partition("*")
+    text = str(origin)
+    return text.startswith(start) and text.endswith(end) if star else text == pattern
+
+
+class ProxyError(ValueError):
+    """A variable names a proxy, or certificates, that cannot be used; the message names it and what would be right."""
+
+
+def proxy_for(url: httpx.URL, environ: Mapping[str, str] | None = None) -> str | None:
+    """The URL of the proxy for a request to this URL; None if it needs none.
+
+    Raises ProxyError if the proxy cannot be used. `environ`: the process's if not given.
+    """
+    variables = os.environ if environ is None else environ
+    host = url.raw_host.decode("ascii").rstrip(".")  # as DNS has it: of some names there is no other form
+    if is_private(host) or _is_exempt(host, url.port or _PORTS.get(url.scheme), variables):
+        return None
+    return next((_usable(name, value) for name, value in _named(url.scheme, variables)), None)
+
+
+class ProxyTransport(httpx.BaseTransport):
+    """Sends each request, and each redirected one, through the proxy that `proxy_for` gives. Raises ProxyError."""
+
+    def __init__(self) -> None:
+        self._ways: dict[str | None, httpx.HTTPTransport] = {}
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it."""
+        proxy = proxy_for(request.url)
+        if proxy not in self._ways:
+            require_certificates()
+            self._ways[proxy] = httpx.HTTPTransport(proxy=proxy)
+        return self._ways[proxy].handle_request(request)
+
+    def close(self) -> None:
+        """Close the connections."""
+        for way in self._ways.values():
+            way.close()
+
+
+def transport_to(url: httpx.URL) -> httpx.AsyncHTTPTransport:
+    """A transport for requests to one server. Raises ProxyError."""
+    require_certificates()
+    return httpx.AsyncHTTPTransport(proxy=proxy_for(url))
+
+
+def proxy_faults() -> list[str]:
+    """A line for each variable that names a proxy which cannot be used."""
+    faults = []
+    for name, value in {**dict(_named("http", os.environ)), **dict(_named("https", os.environ))}.items():
+        try:
+            _usable(name, value)
+        except ProxyError as error:
+            faults.append(str(error))
+    return faults
+
+
+def require_certificates() -> None:
+    """Raise ProxyError where SSL_CERT_FILE or SSL_CERT_DIR, which httpx reads, cannot be read."""
+    for name, argument in (("SSL_CERT_FILE", "cafile"), ("SSL_CERT_DIR", "capath")):
+        if path := os.environ.get(name):
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(**{argument: path})
+            except OSError as error:
+                raise ProxyError(f"{name}={path}: no certificates can be read there: {error}") from error
 
 
 def _plain(address: str) -> str:
@@ -146,3 +226,60 @@ def _plain(address: str) -> str:
         return str(IPv6Address(address))
     except ValueError:
         return ""
+
+
+def _is_exempt(host: str, port: int | None, variables: Mapping[str, str]) -> bool:
+    entries = f"{variables.get('no_proxy', '')},{variables.get('NO_PROXY', '')}"
+    return any(_covers(entry.lower(), host, port) for entry in re.split(r"[,;|\s\"']+", entries) if entry)
+
+
+def _covers(entry: str, host: str, port: int | None) -> bool:
+    """Whether an entry of NO_PROXY means the host; one that cannot be read means none.
+
+    It is *, a network, an address, or a name and all below it, the last two with a port or without.
+    """
+    bare = re.sub(r"^[a-z][a-z0-9+.-]*://", "", entry)
+    if (address := written_address(host)) is not None:
+        return bare == "*" or _has_address(bare, address, port)
+    name, _, its_port = bare.removeprefix("*").removeprefix(".").partition(":")
+    if its_port and its_port != str(port):
+        return False
+    return bare == "*" or (bool(name) and (host == name or host.endswith(f".{name}")))
+
+
+def _has_address(entry: str, address: IPAddress, port: int | None) -> bool:
+    split = re.fullmatch(r"\[(.+)\](?::(\d+))?|([^:]+):(\d+)", entry)
+    text = (split[1] or split[3]) if split else entry
+    its_port = (split[2] or split[4]) if split else None
+    try:
+        return address in ip_network(text, strict=False) and its_port in {None, str(port)}
+    except ValueError:
+        return False
+
+
+def _named(scheme: str, variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The variables that name a proxy for a scheme, and what they say.
+
+    In a CGI script HTTP_PROXY is a header that the caller wrote.
+    """
+    for name in (f"{scheme}_proxy", f"{scheme}_proxy".upper(), "all_proxy", "ALL_PROXY"):
+        value = variables.get(name, "").strip(" \t\r\n\"'")
+        if value and value.lower() not in _NO_PROXY and not (name == "HTTP_PROXY" and "REQUEST_METHOD" in variables):
+            yield name, value
+
+
+def _usable(name: str, value: str) -> str:
+    """A proxy's URL as httpx takes it. Without a scheme it is for HTTP; GNOME writes `socks` for SOCKS 5.
+
+    With each of SOCKS' schemes httpx lets the proxy look up names.
+    """
+    full = re.sub(r"^socks5?h?://", "socks5://", value if "://" in value else f"http://{value}")
+    said = f"{name}={re.sub(r'//.*@', '//…@', full)}"
+    try:
+        url = httpx.URL(full)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise ProxyError(f"{said}: no proxy's URL: {error}; {_RIGHT_PROXY}") from error
+    is_plain = re.fullmatch(rb"[\w.:-]+", url.raw_host) and 0 < (url.port or 1) <= _LARGEST_PORT
+    if url.scheme not in _PROXY_SCHEMES or not is_plain:
+        raise ProxyError(f"{said}: not a proxy that can be used; {_RIGHT_PROXY}")
+    return full

@@ -26,9 +26,10 @@ from starlette.routing import Match, Route, Router
 from starlette.staticfiles import StaticFiles
 
 from gateway.access.authentication import check_binding
-from gateway.access.browsers import CorsHeaders, HostAndOriginGuard, Hosts, Origins, SafeHeaders
+from gateway.access.browsers import CorsHeaders, HostAndOriginGuard, Hosts, Origins
 from gateway.access.forwarded import PublicAddresses, location, problem_answer, server_of
 from gateway.errors import Problem
+from gateway.hosts import require_certificates
 from gateway.http import dead_letters, events, facial_contours, health, jobs, mask_service, run, uploads
 from gateway.http.guard import RULES, guarded, rules_of, run_rule
 from gateway.http.middleware import Entrance, HeadRequests, MeasuredRequests, RequestMiddleware, path_of
@@ -40,7 +41,6 @@ from gateway.metrics.instruments import MEDIA_TYPE, Instruments
 from gateway.metrics.page import MetricsPage
 from gateway.pipelines.registry import Pipeline, build_registry
 from gateway.postgres.connection import MigrationError
-from gateway.proxies import require_certificates
 from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import log_remarks
 from gateway.supervision import stop_signals
@@ -65,7 +65,6 @@ def create_app(settings: Settings) -> FastAPI:
         middleware=[
             Middleware(PublicAddresses, settings=settings),
             Middleware(MeasuredRequests, instruments=instruments),
-            Middleware(SafeHeaders, origins=origins),
             Middleware(CorsHeaders, origins=origins),
             Middleware(RequestMiddleware, debug=settings.app_debug),
             Middleware(HostAndOriginGuard, hosts=Hosts(settings), origins=origins),
@@ -286,10 +285,10 @@ def _stop_on_signals(server: uvicorn.Server, services: Services) -> None:
 @asynccontextmanager
 async def serving_metrics(settings: Settings, page: MetricsPage) -> AsyncIterator[None]:
     """Serve the metrics on PROMETHEUS_PORT, where it is set. Raises SettingsError where the port cannot be had."""
-    if settings.figures_port is None:
+    if settings.metrics_port is None:
         yield
         return
-    with _metrics_socket(settings.api_host, settings.figures_port) as listener:
+    with _metrics_socket(settings.api_host, settings.metrics_port) as listener:
         server = Server(configured_beside(_metrics_app(page), settings))
         serving = asyncio.create_task(server.serve([listener]))
         try:

@@ -1,6 +1,6 @@
-"""Text that others wrote: JSON, base64, lists and pairs read strictly; and any of it made fit to be shown.
+"""Text that others wrote: reads JSON, base64, lists and pairs strictly, and makes any text fit to be shown.
 
-Whatever others wrote goes through `shown` before a person sees it on a terminal.
+All foreign text goes through `shown` before it reaches a terminal.
 """
 
 import base64
@@ -9,20 +9,20 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TypeVar
 
 T = TypeVar("T")
 
 MAX_VALUES, MAX_CONTAINERS = 200_000, 20_000
-"""Of a JSON text, and the arrays and objects among them: 16 faces of 478 points have 40,000 and 8,000."""
+"""Values in a JSON text, and arrays and objects among them. (16 faces of 478 points have 40,000 and 8,000.)"""
 MAX_ITEMS = 64
-"""Of a list, or of pairs."""
+"""Items of a list, or pairs."""
 MOST = 4096
-"""Letters of a text that are shown: a whole path has no more."""
+"""Letters of a text that are shown; no path has more."""
 _DEEPEST = 64
 _MOST_DIGITS = 4000
-"""Below the 4300 of Python, which an environment variable changes."""
+"""Below the 4300 of Python, which an environment variable can change."""
 _PIECE_DIGITS = 256 * 1024
 """Decoded in about a millisecond."""
 _PLAIN, _SPACES = bytes.maketrans(b"-_", b"+/"), b" \t\n\r\x0b\x0c"
@@ -44,8 +44,8 @@ def read_json(data: bytes | str) -> object:
     """The value of a JSON text (RFC 8259) of UTF-8, or of UTF-16 or 32, with or without byte order mark.
 
     Raises ValueError for what two readers could read differently, or a database cannot keep: a name given twice in an
-    object, lone surrogates, numbers that are none (NaN) or too large; and for more than 64 levels, or MAX_VALUES
-    values or MAX_CONTAINERS, which are counted before: commas and opening brackets.
+    object, lone surrogates, NaN, and numbers that are too large. Also for more than 64 levels, MAX_VALUES values or
+    MAX_CONTAINERS arrays and objects; commas and opening brackets are counted before the text is read.
     """
     text = data if isinstance(data, str) else _text(data)
     containers = text.count("[") + text.count("{")
@@ -57,7 +57,7 @@ def read_json(data: bytes | str) -> object:
         value = _DECODER.decode(text.removeprefix("\ufeff"))
     except RecursionError as error:
         raise _too_deep() from error
-    _check(value)
+    _check((value,), _DEEPEST)
     return value
 
 
@@ -104,7 +104,7 @@ def _unquoted(text: str) -> bytes:
 
 
 def _decoded(text: str) -> bytes:
-    """In pieces: a call on a whole photo would hold Python's lock, and with it the event loop, for 100 ms.
+    """Decode in pieces: one call for a whole photo would hold Python's lock, and so the event loop, for 100 ms.
 
     Raises ValueError, _PaddingError.
     """
@@ -160,36 +160,28 @@ def _constant(name: str) -> object:
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_constant=_constant)
 
 
-def _check(value: object) -> None:
-    """Check level by level, as other readers fail on deep nesting. Raises ValueError."""
-    level: list[object] = [value]
-    for _ in range(_DEEPEST):
-        for one in level:
-            _check_one(one)
-        level = list(_inside(level))
-        if not level:
-            return
-    raise _too_deep()
+def _check(values: Iterable[object], levels: int) -> None:
+    """Check values, and all inside of them down to so many levels: other readers fail on more. Raises ValueError."""
+    for value in values:
+        if not levels:
+            raise _too_deep()
+        if isinstance(value, dict):
+            _check(value, levels - 1)
+            _check(value.values(), levels - 1)
+        elif isinstance(value, list):
+            _check(value, levels - 1)
+        elif isinstance(value, str) and not value.isascii():
+            _check_text(value)
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise ValueError("a number is too large, above 1.7e308")
 
 
-def _inside(level: Iterable[object]) -> Iterator[object]:
-    for one in level:
-        if isinstance(one, dict):
-            yield from one
-            yield from one.values()
-        elif isinstance(one, list):
-            yield from one
-
-
-def _check_one(value: object) -> None:
-    if isinstance(value, str) and not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            escape = rf"\u{ord(value[error.start]):04x}"
-            raise ValueError(f"{escape} is half a character, a lone surrogate; send both halves, or none") from error
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("a number is too large, above 1.7e308")
+def _check_text(value: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        escape = rf"\u{ord(value[error.start]):04x}"
+        raise ValueError(f"{escape} is half a character, a lone surrogate; send both halves, or none") from error
 
 
 def _too_deep() -> ValueError:
@@ -197,7 +189,7 @@ def _too_deep() -> ValueError:
 
 
 def _what(text: str) -> str:
-    """What the text seems to be instead, where one can tell."""
+    """What the text seems to be instead; empty if that is unknown."""
     start = text.lstrip()[:8].lower()
     if start.startswith(("http://", "https://", "s3://")):
         return 'this is a URL, which {"url": …} or {"s3": …} take; '

@@ -22,11 +22,11 @@ from exporters.fetch import fetch_all
 from gateway.cli.client import RefusedError, open_client
 from gateway.cli.main import shell_settings
 from gateway.cli.safe_files import Results
+from gateway.cli.terminal import Screen, cell
+from gateway.hosts import ProxyError
 from gateway.pipelines.registry import PIPELINES, build_registry
-from gateway.proxies import ProxyError
 from gateway.settings import Settings, SettingsError
 from gateway.supervision import stopping
-from gateway.terminal import Screen, cell
 
 PHOTOS = ("astronaut.png", "bus.jpg", "zidane.jpg")
 MARGIN_S = 30.0

@@ -19,12 +19,12 @@ from deploy.embedded.folders import Folders, StackState
 from deploy.embedded.hardware import lowered_limits
 from deploy.embedded.logs import follow, last_lines
 from gateway.access.authentication import check_binding
+from gateway.cli.terminal import Screen, cell
 from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import read_environment
-from gateway.settings.origins import Kept, KeptError, named_home, resolve
+from gateway.settings.sources import KeptError, KeptSettings, named_home, resolve
 from gateway.supervision import stopping
-from gateway.terminal import Screen, cell
 from gateway.text import shown
 
 _KEY = (
@@ -211,10 +211,10 @@ def _folders() -> Folders:
         return folders
 
 
-def _kept(folders: Folders) -> Kept:
+def _kept(folders: Folders) -> KeptSettings:
     """The settings with which the running stack was started. Raises StackError."""
     try:
-        if (kept := Kept.read(folders.home)) is not None:
+        if (kept := KeptSettings.read(folders.home)) is not None:
             return kept
     except KeptError as error:
         raise StackError(str(error)) from error

@@ -15,8 +15,8 @@ from pydantic import TypeAdapter
 from deploy.embedded import StackError
 from deploy.embedded.processes import birth_of
 from deploy.embedded.rights import Account, name_of, servers_of, triton_of
-from gateway.settings.fields import read_short
-from gateway.settings.origins import is_launcher, lock_file
+from gateway.settings.environment import read_short
+from gateway.settings.sources import is_launcher, lock_file
 
 _BYTES = 24
 

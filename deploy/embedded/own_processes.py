@@ -191,7 +191,7 @@ class Gateway(_OwnService):
     name = "gateway"
 
     def __init__(self, settings: Settings, own: OwnProcess) -> None:
-        metrics = {"PROMETHEUS_PORT": settings.figures_port} if settings.figures_port else {}
+        metrics = {"PROMETHEUS_PORT": settings.metrics_port} if settings.metrics_port else {}
         super().__init__("gateway", settings.local_host, {"API_PORT": settings.api_port, **metrics}, own)
         self.stop_timeout = max(LONGEST_REQUEST, settings.shutdown_grace_s) + STOP_MARGIN
 

@@ -24,7 +24,7 @@ from gateway.kafka.connection import connection_arguments
 from gateway.logs import configure_logs, get_logger
 from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import log_remarks
-from gateway.settings.origins import Kept, KeptError, started_with
+from gateway.settings.sources import KeptError, KeptSettings, started_with
 from gateway.supervision import stop_signals
 
 ROTATION_INTERVAL = 1.0
@@ -162,13 +162,13 @@ def keeping(settings: Settings, folders: Folders, services: Sequence[Service]) -
     ports = {setting: str(port) for service in reversed(services) for setting, port in service.ports().items()}
     running = {**_outside(addresses, given), **ports, **addresses.environment()}
     try:
-        Kept(os.getpid(), given, running).write(folders.home)
+        KeptSettings(os.getpid(), given, running).write(folders.home)
     except (OSError, KeptError) as error:
         raise StackError(f"what the stack is started with cannot be kept in {folders.home}: {error}") from error
     try:
         yield
     finally:
-        Kept.remove(folders.home)
+        KeptSettings.remove(folders.home)
 
 
 def _outside(addresses: Addresses, given: Mapping[str, str]) -> Mapping[str, str]:

@@ -13,10 +13,10 @@ from deploy.embedded import CHECKOUT, StackError, hardware, launcher
 from deploy.embedded.addresses import Addresses
 from deploy.embedded.folders import Folders
 from deploy.embedded.rights import Rights
+from gateway.cli.terminal import Screen, cell
 from gateway.postgres.address import AddressError, read_address
 from gateway.settings import Settings, SettingsError
-from gateway.settings.origins import home, origins, resolve
-from gateway.terminal import Screen, cell
+from gateway.settings.sources import home, resolve
 from gateway.text import shown
 
 PREFLIGHT = CHECKOUT / "deploy" / "machine" / "preflight.sh"
@@ -60,17 +60,17 @@ def machine() -> Iterator[Finding]:
 def _settings() -> Iterator[Finding]:
     """Print every setting with its origin. Find those that cannot be used."""
     try:
-        found = origins()
+        found = resolve()
     except SettingsError as error:
         for line in str(error).splitlines():
             yield Finding(good=False, text=line)
         return
     table = Table("setting", "value", "from", box=None, header_style="bold")
-    for setting in found.settings:
-        row = (setting.name, setting.value, setting.origin)
+    for setting in found.listed():
+        row = (setting.variable, setting.value, setting.origin)
         table.add_row(*map(cell, row), style="dim" if setting.origin == "default" else None)
     _console.print(table)
-    for remark in found.remarks:
+    for remark in (*found.conflicts, *found.remarks):
         _console.print(shown(remark), style="yellow", soft_wrap=True)
     yield Finding(good=True, text="every setting can be used")
 

@@ -55,7 +55,7 @@ class AuditFilter:
 
 
 class AuditLog(Protocol):
-    """Entries, which nobody changes. Every method raises Problem `store_unavailable`."""
+    """Entries, which are never changed. Every method raises Problem `store_unavailable`."""
 
     async def note(self, entry: AuditEntry) -> None:
         """Keep an entry."""
@@ -64,7 +64,7 @@ class AuditLog(Protocol):
         """Entries, the newest first."""
 
     async def prune(self, days: int) -> int:
-        """Remove some of the entries that are older; how many, 0 when none is left."""
+        """Remove some entries that are older than so many days. Returns how many; 0 when none is left."""
 
 
 _ENTRY = TypeAdapter(AuditEntry)
@@ -86,7 +86,7 @@ class FileAudit(AuditLog):
 
     @override
     async def prune(self, days: int) -> int:
-        """Nothing is removed: whoever owns the file may move it away at any time."""
+        """Remove nothing: the owner of the file may move it away at any time."""
         return 0
 
     def _append(self, line: bytes) -> None:
@@ -109,7 +109,7 @@ class FileAudit(AuditLog):
         return tuple(reversed(newest))
 
     def _undamaged(self) -> Iterator[AuditEntry]:
-        """All entries but those in lines that a full disk or a crash cut short."""
+        """All entries, without lines that a full disk or a crash cut short."""
         with self._path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 try:
@@ -126,10 +126,10 @@ def _ends_amid_line(file: FileIO) -> bool:
 
 
 def private_opener(path: str, flags: int) -> int:
-    """For `open`: makes the folder, and MASKWRIGHT_HOME above it, and opens a file that only their owner can read.
+    """An opener for `open`: it makes the folder, and MASKWRIGHT_HOME above it; only their owner can read the file.
 
-    Their owner is the gateway's account, also where root has started the stack and runs a command. `maskwright up`
-    refuses a MASKWRIGHT_HOME that a group may write to.
+    The owner is the gateway's account, even if root started the stack and runs a command. `maskwright up` refuses a
+    MASKWRIGHT_HOME that a group may write to.
     """
     folder = Path(path).parent
     for each in (folder.parent, folder):

@@ -1,4 +1,4 @@
-"""Who sends a request: found out by a token, an API key, or a ticket in the address; and where nobody needs one.
+"""Finds out who sends a request: by a token, an API key, or a ticket in the address.
 
 A ticket is for a browser's EventSource, which cannot send a header.
 """
@@ -14,7 +14,7 @@ from jwt.exceptions import ExpiredSignatureError, PyJWTError
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from gateway.access.callers import LOCAL, OPERATE, READ, Caller, RateLimits, allowed
+from gateway.access.callers import LOCAL, OPERATE, READ, Caller, RateLimits, allowed, refused_credentials
 from gateway.access.keys import PREFIX, KeyStore, KnownKeys
 from gateway.access.tokens import Tokens
 from gateway.errors import Problem
@@ -33,7 +33,7 @@ _LONGEST_TICKET = 2000
 
 
 class Authentication:
-    """Finds the callers of requests; `required` where each must send a token or a key. Holds their rate limits too."""
+    """Finds the callers of requests; `required` where each must send a token or a key. Has their rate limits too."""
 
     def __init__(self, settings: Settings, keys: KeyStore) -> None:
         """Raises SettingsError where tokens could not be checked."""
@@ -62,7 +62,7 @@ class Authentication:
     async def operates(self, request: Request) -> bool:
         """Whether the sender of a request to an open address may see the causes of faults.
 
-        With ACCESS=off whoever is on this machine may. With ACCESS=open nobody may: probes pass the proxy unasked.
+        With ACCESS=off everybody on this machine may. With ACCESS=open nobody may, as the proxy does not check probes.
         """
         if not self.required:
             return self._operated_from_here and is_from_here(request)
@@ -104,37 +104,33 @@ def _credential(headers: Headers, tickets: Sequence[str]) -> str:
 
 
 class Tickets:
-    """Makes tickets and reads them: JSON Web Tokens, kept nowhere, that every gateway of the installation can check."""
+    """Makes and checks tickets: JSON Web Tokens, not stored, which every gateway of the installation can check."""
 
     def __init__(self, keys: KeyStore) -> None:
         self._keys = keys
         self._secret = b""
 
     async def issue(self, caller: Caller, job_id: UUID) -> tuple[str, datetime]:
-        """A ticket for the events of one job, and its end. Raises Problem `store_unavailable`."""
+        """A ticket for the events of one job, and when it ends. Raises Problem `store_unavailable`."""
         until = datetime.now(UTC).replace(microsecond=0) + _TICKET_LIFE
         claims = {"job": str(job_id), "sub": caller.name, "tenant": caller.tenant, "exp": until}
         return jwt.encode(claims, await self._key(), _TICKET_ALGORITHM), until
 
     async def caller(self, ticket: str, job_id: str) -> Caller:
-        """To whom a ticket for this job was given. Raises Problem `ticket_invalid`, `ticket_expired`."""
+        """The caller who got a ticket for this job. Raises Problem `ticket_invalid`, `ticket_expired`."""
         if len(ticket) > _LONGEST_TICKET:
-            raise _refused("ticket_invalid", "There is no such ticket.")
+            raise refused_credentials("ticket_invalid", "There is no such ticket.")
         try:
             claims = jwt.decode(ticket, await self._key(), [_TICKET_ALGORITHM])
         except ExpiredSignatureError as error:
-            raise _refused("ticket_expired", "The ticket has expired; ask for a new one.") from error
+            raise refused_credentials("ticket_expired", "The ticket has expired; ask for a new one.") from error
         except PyJWTError as error:
-            raise _refused("ticket_invalid", "There is no such ticket.") from error
+            raise refused_credentials("ticket_invalid", "There is no such ticket.") from error
         if claims["job"] != job_id.lower():
-            raise _refused("ticket_invalid", "The ticket is another job's.")
+            raise refused_credentials("ticket_invalid", "The ticket is another job's.")
         return Caller(claims["sub"], claims["tenant"], (READ,))
 
     async def _key(self) -> bytes:
-        """Made of the installation's secret, for tickets alone: no other use of that secret makes one."""
+        """A key for tickets alone, derived from the installation's secret."""
         self._secret = self._secret or await self._keys.secret()
         return hmac.digest(self._secret, b"tickets for the events of a job", hashlib.sha256)
-
-
-def _refused(code: str, detail: str) -> Problem:
-    return Problem(code, detail, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})

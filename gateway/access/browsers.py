@@ -1,10 +1,9 @@
 """Guards against other people's web pages: which hosts requests may name, which pages may send them (CORS).
 
-And the headers that keep a browser from doing more with an answer than to show it.
+And headers that let a browser show an answer, but do nothing else with it.
 """
 
 import socket
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -19,12 +18,12 @@ from gateway.hosts import Authority, WebOrigin, covers, matches_origin
 from gateway.settings import Settings
 
 _PRIVATE = (".localhost", ".internal")
-"""Endings of names that nobody can register: RFC 6761 §6.3, and what ICANN keeps for private use."""
+"""Endings of names that nobody can register: RFC 6761 §6.3, and the one that ICANN reserves for private use."""
 _CLUSTER = (".svc", ".cluster.local", ".local")
 """Kubernetes' names of services, and those of a local network."""
 
 _REMEMBERED = 256
-"""Hosts whose check is remembered: nearly all requests name the same few."""
+"""Hosts whose check is remembered. Nearly all requests name the same few hosts."""
 
 _METHODS = "GET, HEAD, POST, DELETE"
 _SENDABLE_HEADERS = (
@@ -39,15 +38,15 @@ _PREFLIGHT_KEPT_S = 600
 _VARY = "Access-Control-Request-Method, Access-Control-Request-Headers, Access-Control-Request-Private-Network"
 
 _SHOW_ONLY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
-"""For answers that callers can influence: a browser shows them, as it shows a picture, but runs and loads nothing."""
+"""For answers that callers can influence: a browser shows them like a picture, but runs and loads nothing."""
 
 
 class Hosts:
     """The hosts that a request may name.
 
-    A web page can make its own name lead to our address (DNS rebinding); the browser then takes us for the page's own
+    A web page can make its own name lead to our address (DNS rebinding). The browser then takes us for the page's own
     server, but the request still names the page's host. That host is never an address, nor a name that nobody can
-    register: so these are accepted.
+    register. So addresses and such names are accepted.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -58,7 +57,7 @@ class Hosts:
         self._named = (*settings.allowed_hosts, own, f"{own}.local", *_public_hosts(settings))
 
     def check(self, scope: Scope) -> Authority | None:
-        """The host that a request names; None where it names none, as HTTP/1.0 allows: no browser does that.
+        """The host that a request names; None where it names none, which HTTP/1.0 allows and no browser does.
 
         Raises Problem `host_invalid`, `host_not_allowed`.
         """
@@ -113,9 +112,8 @@ class Origins:
     def check(self, scope: Scope, host: Authority | None) -> None:
         """Raise Problem `origin_not_allowed` where somebody else's web page sends a request.
 
-        Only where callers need no token or key: where they do, a page without one can do nothing. Programs other than
-        browsers name no origin. Browsers set `Sec-Fetch-Site`, and pages cannot change it. Following a link is
-        harmless.
+        Only if callers need no token or key: otherwise a page without one can do nothing. Programs other than browsers
+        name no origin. Browsers set `Sec-Fetch-Site`, and pages cannot change it. Following a link is harmless.
         """
         if not self.open_to_all:
             return
@@ -157,13 +155,17 @@ def _arrived_at(scope: Scope) -> str | None:
 
 
 def _is_followed(scope: Scope, headers: Headers) -> bool:
-    """Whether somebody opened an address of ours as a page of its own, not as a frame in another's."""
+    """Whether somebody opened our address as a page of its own, not as a frame in another page."""
     opened = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest", "document") == "document"
     return opened and scope.get("method") in {"GET", "HEAD"}
 
 
-class _AnswerHeaders(ABC):
-    """ASGI middleware that changes the headers of every answer."""
+class SafeHeaders:
+    """ASGI middleware: tells browsers to show an answer and do nothing else with it, unless the answer says otherwise.
+
+    Pages of other origins may embed pictures where ALLOWED_ORIGINS names any; `HostAndOriginGuard` says which. Answers
+    without an ETag are not kept in caches, because a cache could not ask whether they are still the same.
+    """
 
     def __init__(self, app: ASGIApp, origins: Origins) -> None:
         self._app = app
@@ -179,20 +181,8 @@ class _AnswerHeaders(ABC):
 
         await self._app(scope, receive, send_marked if scope["type"] == "http" else send)
 
-    @abstractmethod
-    def _mark(self, headers: MutableHeaders, scope: Scope) -> None:
+    def _mark(self, headers: MutableHeaders, scope: Scope) -> None:  # noqa: ARG002 for CorsHeaders
         """Change the headers of the answer to a request."""
-
-
-class SafeHeaders(_AnswerHeaders):
-    """Tells browsers to do no more with an answer than to show it, unless the answer says otherwise itself.
-
-    Pages of other origins may embed pictures where ALLOWED_ORIGINS names any; `HostAndOriginGuard` says which. Answers
-    without an ETag are not kept in caches, as nobody could ask whether they are still the same.
-    """
-
-    @override
-    def _mark(self, headers: MutableHeaders, scope: Scope) -> None:
         headers.setdefault("X-Content-Type-Options", "nosniff")
         headers.setdefault("Content-Security-Policy", _SHOW_ONLY)
         headers.setdefault("Referrer-Policy", "no-referrer")
@@ -202,14 +192,15 @@ class SafeHeaders(_AnswerHeaders):
             headers.setdefault("Cache-Control", "no-store")
 
 
-class CorsHeaders(_AnswerHeaders):
-    """Lets pages of ALLOWED_ORIGINS read every answer, errors too (WHATWG Fetch §3.2).
+class CorsHeaders(SafeHeaders):
+    """The same, and lets pages of ALLOWED_ORIGINS read every answer, errors too (WHATWG Fetch §3.2).
 
     Credentials come in headers that the page itself sets, never from the browser's own store.
     """
 
     @override
     def _mark(self, headers: MutableHeaders, scope: Scope) -> None:
+        super()._mark(headers, scope)
         if self._origins.varies:
             headers.add_vary_header("Origin")
         origin = Headers(scope=scope).get("origin")

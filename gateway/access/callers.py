@@ -24,13 +24,13 @@ from gateway.settings import Settings
 
 READ, WRITE, OPERATE = "jobs:read", "jobs:write", "operate"
 RUN_ANY = "run"
-"""Any pipeline at all: what an address asks for where only the request's body names the pipeline."""
+"""The scope to run at least one pipeline, for addresses where only the body names the pipeline."""
 EVERYTHING = frozenset({"run:*", "jobs:*", OPERATE})
 
 _IN_SCOPE = "caller"
 _BY_KEY = "key:"
 _SITE_BITS = 64
-"""Of an IPv6 address: what one customer gets at least (RFC 6177)."""
+"""Of an IPv6 address: the network that one customer gets at least (RFC 6177)."""
 
 
 def run_scope(pipeline: str) -> str:
@@ -39,7 +39,7 @@ def run_scope(pipeline: str) -> str:
 
 
 def allowed(granted: Collection[str], needed: str) -> bool:
-    """Whether one of the granted scopes is the needed one, or the `*` of its kind."""
+    """Whether the granted scopes include the needed one, or the `*` of its kind."""
     if needed == RUN_ANY:
         return any(scope.startswith("run:") for scope in granted)
     kind, colon, _ = needed.partition(":")
@@ -76,7 +76,12 @@ class Caller:
 
 
 LOCAL = Caller("local", "", EVERYTHING)
-"""The caller of every request where nobody has to say who they are."""
+"""The caller of every request where no token or key is needed."""
+
+
+def refused_credentials(code: str, detail: str) -> Problem:
+    """The problem of a token, a key or a ticket that cannot be accepted."""
+    return Problem(code, detail, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
 
 
 def note_caller(request: Request, caller: Caller) -> None:
@@ -107,9 +112,9 @@ def owner_of(caller: Caller, by_address: Owner) -> Owner:
 
 
 def rate_limited_names(caller: Caller, by_address: Owner) -> tuple[str, str]:
-    """Whose rate limits a request counts against: the caller's; and the tenant's, empty where there is none.
+    """The names whose rate limits a request counts for: the caller, and the tenant, empty where there is none.
 
-    A tenant has one for its tokens alone, whose `sub` its issuer gives out freely; keys are made by the operator.
+    A tenant's limit is for its tokens alone: their issuer can make any number of `sub`. The operator makes the keys.
     """
     if caller is LOCAL:
         return by_address.name, ""
@@ -117,7 +122,7 @@ def rate_limited_names(caller: Caller, by_address: Owner) -> tuple[str, str]:
 
 
 def site_of(address: str) -> str:
-    """What a client is counted by: its address, of which IPv6's are cut to their /64."""
+    """The name by which a client is counted: its address; of an IPv6 address, its /64."""
     parsed = ip_of(address)
     if parsed is None:
         return address[:_SITE_BITS]
@@ -126,12 +131,12 @@ def site_of(address: str) -> str:
 
 _MINUTE_S = 60.0
 _MOST_KNOWN = 10_000
-"""Callers, and tenants, that are remembered; of more than these, the half that has used least starts anew."""
+"""Callers, and tenants, that are remembered. If more come, the half that used least is forgotten."""
 
 
 @dataclass
 class TokenBucket:
-    """So much a minute, and at once. One request may take more than is left: the next then waits until that is repaid.
+    """An amount that may be used in a minute, or all at once. One request may use more; the next then waits longer.
 
     `at` is a reading of time.monotonic, in seconds. Without a limit (0) there is always enough.
     """
@@ -151,22 +156,14 @@ class TokenBucket:
         """Take an amount."""
         self.used += amount if self.per_minute else 0
 
-
-@dataclass(frozen=True)
-class _Limits:
-    """The limits of one caller or tenant."""
-
-    requests: TokenBucket
-    bytes: TokenBucket
-
-    def wait_s(self, now: float) -> float:
-        return max(self.requests.wait_s(now), self.bytes.wait_s(now))
-
     @property
-    def used(self) -> float:
-        """The larger of both, as a share of what a minute gives."""
-        limited = [one for one in (self.requests, self.bytes) if one.per_minute]
-        return max((one.used / one.per_minute for one in limited), default=0.0)
+    def used_share(self) -> float:
+        """What is used, as a share of what a minute gives."""
+        return self.used / self.per_minute if self.per_minute else 0.0
+
+
+_Buckets = Sequence[TokenBucket]
+"""Of requests, and of bytes."""
 
 
 class _LimitsByName:
@@ -175,23 +172,25 @@ class _LimitsByName:
     def __init__(self, whose: str, requests: int, bytes_: int) -> None:
         self._per_minute = requests, bytes_
         self._whose = whose
-        self._known: dict[str, _Limits] = {}
+        self._known: dict[str, _Buckets] = {}
 
-    def find(self, name: str, now: float) -> _Limits:
-        """Those of this name, made if need be. Raises Problem `rate_limited` where nothing is left."""
+    def find(self, name: str, now: float) -> _Buckets:
+        """Those of this name, new ones if need be. Raises Problem `rate_limited` where nothing is left."""
         if name not in self._known and len(self._known) >= _MOST_KNOWN:
             self._forget(now)
-        requests, bytes_ = (TokenBucket(limit, now) for limit in self._per_minute)
-        limits = self._known.setdefault(name, _Limits(requests, bytes_))
-        if wait_s := limits.wait_s(now):
+        buckets = self._known.setdefault(name, [TokenBucket(limit, now) for limit in self._per_minute])
+        if wait_s := max(bucket.wait_s(now) for bucket in buckets):
             raise Problem("rate_limited", self._detail(), retry_after=wait_s)
-        return limits
+        return buckets
 
     def _forget(self, now: float) -> None:
-        """Keep the half that has used most, so that a crowd of new names wipes out nobody's use."""
-        for limits in self._known.values():
-            limits.wait_s(now)
-        self._known = dict(nlargest(_MOST_KNOWN // 2, self._known.items(), key=lambda one: one[1].used))
+        """Remember the half that used most: a crowd of new names must not make others start anew."""
+        used: dict[str, float] = {}
+        for name, buckets in self._known.items():
+            for bucket in buckets:
+                bucket.wait_s(now)
+            used[name] = max(bucket.used_share for bucket in buckets)
+        self._known = {name: self._known[name] for name in nlargest(_MOST_KNOWN // 2, used, key=used.__getitem__)}
 
     def _detail(self) -> str:
         limits = zip(self._per_minute, ("requests", "bytes"), strict=True)
@@ -211,7 +210,7 @@ class RateLimits:
         self._clock = clock
 
     def charge(self, caller: str, tenant: str, request: Request) -> Request:
-        """The request, whose body counts against its caller's limits, and its tenant's if it has one, as it comes.
+        """Count a request; its body is counted while the request that is returned is read.
 
         Raises Problem `rate_limited`, with the time to wait, where either has nothing left.
         """
@@ -219,9 +218,9 @@ class RateLimits:
             return request
         now = self._clock()
         charged = [self._callers.find(caller, now), *([self._tenants.find(tenant, now)] if tenant else [])]
-        for limits in charged:
-            limits.requests.take(1)
-        return _metered(request, [limits.bytes for limits in charged])
+        for requests, _ in charged:
+            requests.take(1)
+        return _metered(request, [bytes_ for _, bytes_ in charged])
 
 
 def _metered(request: Request, buckets: Sequence[TokenBucket]) -> Request:

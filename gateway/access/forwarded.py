@@ -1,7 +1,7 @@
 """How a client reached the gateway, also through proxies: X-Forwarded-*, and Forwarded (RFC 7239).
 
-From this come the client's address and the links that are handed out. What an untrusted client says of hosts is in none
-of them; what a trusted proxy says is in the answer to that request alone.
+This decides the client's address and the links in answers. No link names a host that an untrusted client sent. What a
+trusted proxy says counts for the answer to that request alone.
 """
 
 import re
@@ -18,13 +18,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.errors import PROBLEM_CODE, Problem, problem_response
 from gateway.hosts import WebOrigin, ip_of
 from gateway.settings import Settings
-from gateway.settings.fields import is_prefix, origin
+from gateway.settings.fields import is_prefix
 
 Networks = Sequence[IPv4Network | IPv6Network]
 
 _SCHEMES = frozenset({"http", "https"})
 _WELL_KNOWN = frozenset({"80", "443"})
-"""Ports that are never added to a host: proxies name their own port, whichever the client used."""
+"""Ports that are never added to a host: proxies name their own port, not the one that the client used."""
 _TOKEN = re.compile(r'([a-z]{1,10})=("(?:[^"\\]|\\.)*+"?|[^",;\s]*+)|(,)', re.IGNORECASE)
 """A pair, or the end of an element. Possessive: it takes one pass, whatever a client sends through the proxy."""
 _NODE = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::\d+)?|([^:]+)(?::\d+)?|([0-9A-Fa-f:.]+)")
@@ -50,8 +50,7 @@ def base_of(request: Request) -> str:
 
 def location(request: Request, path: str) -> str:
     """A path of ours for the header Location: a whole URL where the public one is known."""
-    public = _public(request)
-    return (public.base or public.prefix) + path
+    return server_of(request) + path
 
 
 def server_of(request: Request) -> str:
@@ -87,14 +86,16 @@ def _public(request: Request) -> _Public:
 
 
 class PublicAddresses:
-    """The outermost ASGI middleware: finds out how the client reached us, and takes the prefix off the path.
+    """The outermost ASGI middleware: finds out how the client reached us, and removes the prefix from the path.
 
     Inside of it, paths, schemes and clients' addresses are as if there were no proxy.
     """
 
     def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
         self._app = app
-        self._settings = settings
+        self._trusted = settings.trusted_proxies
+        self._told_prefix_counts = not (settings.public_url or settings.public_prefix)
+        self._set = _Public(settings.public_base, settings.public_prefix, settings.local_url)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -103,11 +104,11 @@ class PublicAddresses:
         await self._app(scope, receive, send)
 
     def _read(self, scope: Scope) -> None:
-        settings, (peer, _) = self._settings, scope.get("client") or ("", 0)
-        told = forwarded(Headers(scope=scope), peer, settings.trusted_proxies) or Forwarded()
-        prefix = settings.public_prefix or ("" if settings.public_url else told.prefix)
-        base = settings.public_base or (told.origin and told.origin + prefix)
-        scope[_IN_SCOPE] = _Public(base, prefix, settings.local_url)
+        peer, _ = scope.get("client") or ("", 0)
+        told = forwarded(Headers(scope=scope), peer, self._trusted) or Forwarded()
+        prefix = told.prefix if self._told_prefix_counts else self._set.prefix
+        base = self._set.base or (told.origin and told.origin + prefix)
+        scope[_IN_SCOPE] = _Public(base, prefix, self._set.local)
         if told.scheme:
             scope["scheme"] = told.scheme
         if told.client and told.client != peer:
@@ -116,7 +117,7 @@ class PublicAddresses:
 
 
 def _strip(scope: Scope, prefix: str) -> None:
-    """Take the prefix off, unless a proxy has done so; none of our own paths begins like a usual prefix."""
+    """Remove the prefix, unless a proxy has done so: none of our own paths begins with a usual prefix."""
     path = scope["path"]
     if prefix and (path == prefix or path.startswith(f"{prefix}/")):
         scope["path"] = path[len(prefix) :] or "/"
@@ -151,7 +152,7 @@ def is_trusted(peer: str, trusted: Networks) -> bool:
 
 
 def _believed(hops: Sequence[Mapping[str, str]], headers: Headers, trusted: Networks) -> Forwarded:
-    """The hop that the outermost trusted proxy told of; hops are in order, the client's first."""
+    """The hop that the outermost trusted proxy reported; hops are in order, the client's first."""
     hop: Mapping[str, str] = {}
     for told in reversed(hops):
         hop = told
@@ -167,13 +168,21 @@ def _believed(hops: Sequence[Mapping[str, str]], headers: Headers, trusted: Netw
     return Forwarded(
         client=str(client) if client else "",
         scheme=known,
-        origin=(origin(known or "http", host, int(given) if given else None) or "") if hop else "",
+        origin=_origin(known or "http", host, given) if hop else "",
         prefix=prefix if is_prefix(prefix) else "",
     )
 
 
+def _origin(scheme: str, host: str, port: str) -> str:
+    """scheme://host[:port] in one spelling; empty where the host or the port is none."""
+    try:
+        return str(WebOrigin.parse(f"{scheme}://{host}" + (f":{port}" if port else "")))
+    except ValueError:
+        return ""
+
+
 def _x_hops(headers: Headers) -> list[dict[str, str]]:
-    """From X-Forwarded-*, to whose ends proxies add; the first value of a shorter list counts for all earlier hops."""
+    """From X-Forwarded-*: proxies add values at the end. A shorter list's first value counts for all earlier hops."""
     lists = {name: _list(headers, f"x-forwarded-{name}") for name in ("for", "proto", "host", "port", "prefix")}
     longest = max(map(len, lists.values()))
     hops: list[dict[str, str]] = [{} for _ in range(longest)]

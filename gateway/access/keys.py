@@ -17,12 +17,12 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import override
 
 from gateway.access.audit import private_opener
-from gateway.access.callers import Caller, TokenBucket, site_of
+from gateway.access.callers import Caller, TokenBucket, refused_credentials, site_of
 from gateway.errors import Problem
 from gateway.settings import Settings
 
 PREFIX = "mwk_"
-"""What every key begins with, so that scanners for leaked secrets can find it."""
+"""Every key begins with this, so that scanners for leaked secrets can find it."""
 
 _TEXT = re.compile(PREFIX + r"([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 _ID_BYTES = 6
@@ -30,7 +30,7 @@ _SECRET_BYTES = 32
 _MINUTE_S = 60.0
 _READINGS_PER_MINUTE = 60
 _READING_COST = 20
-"""What a reading counts as for each second it takes: where there are very many keys they are read less often."""
+"""A reading counts this much more for each second that it takes: very many keys are read less often."""
 _FAILURES_PER_MINUTE = 300
 _MOST_UNKNOWN = 10_000
 
@@ -86,7 +86,7 @@ class KnownKeys:
     """Finds the callers of keys, and refuses random keys without a query to the database for each.
 
     The digests of all keys are in memory. A key that is not among them may be new: then all are read again, once for
-    all who wait, and not often. So trying keys at random tells nothing, and slows down nobody who has a key.
+    all who wait, and not often. So whoever tries random keys learns nothing, and does not slow down other callers.
     """
 
     def __init__(self, store: KeyStore, clock: Callable[[], float] = time.monotonic) -> None:
@@ -95,7 +95,8 @@ class KnownKeys:
         self._known: Collection[tuple[str, str]] = frozenset()
         self._unknown = UnknownKeys(clock)
         self._lock = asyncio.Lock()
-        self._reading = _Reading(float("-inf"), float("-inf"))
+        self._began_at = self._ended_at = float("-inf")
+        self._problem: Problem | None = None
         self._readings = TokenBucket(_READINGS_PER_MINUTE, clock())
 
     async def caller(self, text: str, address: str) -> Caller:
@@ -106,14 +107,14 @@ class KnownKeys:
         """
         parts = _TEXT.fullmatch(text)
         if parts is None or not await self._is_known((parts[1], _digest(parts[2])), address):
-            raise _refused("key_unknown", "There is no such API key.")
+            raise refused_credentials("key_unknown", "There is no such API key.")
         key = await self._store.find(parts[1])
         if key is None or not hmac.compare_digest(key.digest, _digest(parts[2])):
-            raise _refused("key_unknown", "There is no such API key.")
+            raise refused_credentials("key_unknown", "There is no such API key.")
         if key.revoked_at:
-            raise _refused("key_revoked", f"The API key {key.id} was revoked.")
+            raise refused_credentials("key_revoked", f"The API key {key.id} was revoked.")
         if key.expires_at and key.expires_at <= datetime.now(UTC):
-            raise _refused("key_expired", f"The API key {key.id} has expired.")
+            raise refused_credentials("key_expired", f"The API key {key.id} has expired.")
         return Caller.by_key(key.id, key.tenant, key.scopes)
 
     async def _is_known(self, shown: tuple[str, str], address: str) -> bool:
@@ -125,41 +126,32 @@ class KnownKeys:
         return False
 
     async def _read(self) -> None:
-        """Read all keys, or wait for a reading that began after this call; its failure is told to all who wait."""
+        """Read all keys, or wait for a reading that began after this call. All who wait get the Problem if it fails."""
         came = self._clock()
         async with self._lock:
-            if self._reading.began_at > came or (self._reading.problem and self._reading.ended_at > came):
-                self._reading.check()
-                return
-            if wait_s := self._readings.wait_s(self._clock()):
-                raise _too_many(wait_s)
-            began_at, problem, before = self._clock(), None, len(self._known)
-            try:
-                self._known = frozenset((key.id, key.digest) for key in await self._store.all())
-            except Problem as error:
-                problem = error
-            self._reading = _Reading(began_at, self._clock(), problem)
-            if len(self._known) <= before:
-                self._readings.take(1 if problem else 1 + int(_READING_COST * (self._reading.ended_at - began_at)))
-            self._reading.check()
+            is_told = self._problem is not None and self._ended_at > came
+            if not is_told and self._began_at <= came:
+                await self._read_now()
+            if self._problem:
+                raise self._problem
 
-
-@dataclass(frozen=True)
-class _Reading:
-    """When all keys were read: readings of the clock, in seconds."""
-
-    began_at: float
-    ended_at: float
-    problem: Problem | None = None
-
-    def check(self) -> None:
-        """Raise the Problem that it ended with."""
-        if self.problem:
-            raise self.problem
+    async def _read_now(self) -> None:
+        """Read all keys, and note when, and the Problem if it fails. Raises Problem `rate_limited`."""
+        if wait_s := self._readings.wait_s(self._clock()):
+            raise _too_many(wait_s)
+        self._began_at, self._problem, before = self._clock(), None, len(self._known)
+        try:
+            self._known = frozenset((key.id, key.digest) for key in await self._store.all())
+        except Problem as error:
+            self._problem = error
+        self._ended_at = self._clock()
+        if len(self._known) <= before:
+            taken_s = self._ended_at - self._began_at
+            self._readings.take(1 if self._problem else 1 + int(_READING_COST * taken_s))
 
 
 class UnknownKeys:
-    """Keys that were tried lately and are unknown, and the networks that they came from; both bounded."""
+    """Unknown keys that were tried lately, and the networks that they came from; both are limited in number."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -189,10 +181,6 @@ def _make_room(entries: dict[T, U]) -> None:
     """Forget the oldest."""
     while len(entries) >= _MOST_UNKNOWN:
         del entries[next(iter(entries))]
-
-
-def _refused(code: str, detail: str) -> Problem:
-    return Problem(code, detail, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
 
 
 def _too_many(wait_s: float) -> Problem:
@@ -227,7 +215,7 @@ class FileKeys(KeyStore):
 
     @override
     async def secret(self) -> bytes:
-        """This process's own: no other process has the jobs that it keeps in memory."""
+        """A secret of this process alone: its jobs are in memory, and no other process has them."""
         return self._secret
 
     @override

@@ -13,13 +13,13 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from jwt import PyJWK
 from jwt.algorithms import AllowedPublicKeys
 from jwt.exceptions import ExpiredSignatureError, InvalidSignatureError, PyJWTError
+from typing_extensions import override
 
-from gateway.access.callers import Caller
+from gateway.access.callers import Caller, refused_credentials
 from gateway.errors import Problem
 from gateway.fetching.guard import host_of, parse_url
-from gateway.hosts import is_private
+from gateway.hosts import ProxyError, is_private, transport_to
 from gateway.logs import get_logger
-from gateway.proxies import ProxyError, way_to
 from gateway.settings import Settings, SettingsError
 from gateway.settings.fields import is_scope, is_tenant
 from gateway.text import read_json
@@ -35,7 +35,6 @@ _OPTIONS = jwt.types.Options(
     require=_REQUIRED, enforce_minimum_key_length=True, verify_aud=False, verify_sub=False, verify_jti=False
 )
 """PyJWT refuses numbers for `sub` and `jti`, which some issuers use; the audience is checked below."""
-_CHALLENGE = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 Claims = Mapping[str, object]
 
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
@@ -58,10 +57,6 @@ _PAUSE_S = 10.0
 _log = get_logger(__name__)
 
 
-class _UnsignedError(Problem):
-    """No key at hand signed the token."""
-
-
 class Tokens:
     """Checks tokens.
 
@@ -75,33 +70,33 @@ class Tokens:
         self._secret = settings.jwt_secret.get_secret_value()
         files = [JwksFile(settings.jwt_jwks_file)] if settings.jwt_jwks_file else []
         self._urls = [JwksUrl(settings.jwt_jwks_url)] if settings.jwt_jwks_url else []
-        self._sets: Sequence[JwksFile | JwksUrl] = [*files, *self._urls]
+        self._sets: Sequence[Jwks] = [*files, *self._urls]
         if self._secret or self._sets:
             _check(settings)
 
     async def find(self, token: str) -> Caller:
-        """Who sends a token; where none of the keys at hand signed it, the issuer's are fetched again.
+        """Who sends a token. If no known key signed it, the issuer's keys are fetched again.
 
         Raises Problem `token_expired`, `token_invalid`, `keys_unavailable`.
         """
         try:
             return self.caller(token)
-        except _UnsignedError:
+        except Problem as problem:
+            if not isinstance(problem.__cause__, InvalidSignatureError):
+                raise
             header = jwt.get_unverified_header(token)
             if not any([await keys.renew(header.get("kid"), str(header.get("alg"))) for keys in self._urls]):
                 raise
         return self.caller(token)
 
     def caller(self, token: str) -> Caller:
-        """Who sends a token, by the keys at hand. Raises Problem `token_expired`, `token_invalid`."""
+        """Who sends a token, by the known keys. Raises Problem `token_expired`, `token_invalid`."""
         try:
             claims = self._claims(token)
-        except InvalidSignatureError as error:
-            raise _UnsignedError("token_invalid", f"{error}.", headers=_CHALLENGE) from error
         except ExpiredSignatureError as error:
-            raise _refused("token_expired", "The token has expired.") from error
+            raise refused_credentials("token_expired", "The token has expired.") from error
         except (PyJWTError, UnsupportedAlgorithm) as error:
-            raise _refused("token_invalid", f"{str(error).rstrip('.')}.") from error
+            raise refused_credentials("token_invalid", f"{str(error).rstrip('.')}.") from error
         self._check_audience(claims)
         self._check_required(claims)
         return Caller(_name(claims), self._tenant(claims), self._scopes(claims))
@@ -125,7 +120,9 @@ class Tokens:
         if algorithm == "HS256" and self._secret:
             return [self._secret]
         if not (isinstance(algorithm, str) and self._sets):
-            raise _refused("token_invalid", f"Tokens signed with {str(algorithm)[:20]!r} are not accepted here.")
+            raise refused_credentials(
+                "token_invalid", f"Tokens signed with {str(algorithm)[:20]!r} are not accepted here."
+            )
         found = [key for keys in self._sets for key in keys.find(header.get("kid"), algorithm)]
         if not found:
             raise InvalidSignatureError("No key of the issuer is the token's (`kid`, `alg`)")
@@ -137,14 +134,14 @@ class Tokens:
         if named is None and claims.get("token_use") == "access":
             named = claims.get("client_id")
         if self._settings.jwt_audience not in (named if isinstance(named, list) else [named]):
-            raise _refused("token_invalid", "Audience doesn't match.")
+            raise refused_credentials("token_invalid", "Audience doesn't match.")
 
     def _check_required(self, claims: Claims) -> None:
         for entry in self._settings.jwt_required_claims:
             name, _, wanted = entry.partition("=")
             values = (value for value in _listed(_claim(claims, name)) if value is not None)
             if wanted not in (value if isinstance(value, str) else json.dumps(value) for value in values):
-                raise _refused("token_invalid", f"The claim {name!r} must be {wanted!r}.")
+                raise refused_credentials("token_invalid", f"The claim {name!r} must be {wanted!r}.")
 
     def _tenant(self, claims: Claims) -> str:
         name = self._settings.jwt_tenant_claim
@@ -153,10 +150,10 @@ class Tokens:
             return self._settings.jwt_default_tenant
         if isinstance(tenant, str) and is_tenant(tenant):
             return tenant
-        raise _refused("token_invalid", f"The claim {name!r} is needed and must name a tenant.")
+        raise refused_credentials("token_invalid", f"The claim {name!r} is needed and must name a tenant.")
 
     def _scopes(self, claims: Claims) -> Collection[str]:
-        """Our scopes in all claims that may hold some: words in a text (RFC 9068 §2.2.3), or a list of them."""
+        """Our scopes in all claims for scopes: words in a text (RFC 9068 §2.2.3), or a list of them."""
         given = [_claim(claims, name) for name in self._settings.jwt_scopes_claim]
         if all(claim is None for claim in given):
             return frozenset(self._settings.jwt_default_scopes)
@@ -198,12 +195,10 @@ def _name(claims: Claims) -> str:
     subject = claims["sub"]
     name = str(subject) if isinstance(subject, str | int) and not isinstance(subject, bool) else ""
     if not name or len(name) > _NAME_CHARACTERS or not name.isprintable():
-        raise _refused("token_invalid", f"The claim 'sub' must have 1 to {_NAME_CHARACTERS} printable characters.")
+        raise refused_credentials(
+            "token_invalid", f"The claim 'sub' must have 1 to {_NAME_CHARACTERS} printable characters."
+        )
     return f"token:{name}"
-
-
-def _refused(code: str, detail: str) -> Problem:
-    return Problem(code, detail, headers=_CHALLENGE)
 
 
 @dataclass(frozen=True)
@@ -215,14 +210,14 @@ class PublicKey:
     key: AllowedPublicKeys
 
 
-class Keys:
-    """Some keys."""
+class Jwks:
+    """The public keys of an issuer."""
 
     def __init__(self, keys: Sequence[PublicKey] = ()) -> None:
         self._keys = keys
 
     def find(self, key_id: object, algorithm: str) -> Sequence[PublicKey]:
-        """Those that may have signed a token.
+        """Keys that may have signed a token.
 
         All where the token names no key; else those of that name, or those without a name where none has it.
         """
@@ -232,35 +227,35 @@ class Keys:
         return [key for key in fitting if key.id == key_id] or [key for key in fitting if key.id is None]
 
 
-class JwksFile:
+class JwksFile(Jwks):
     """Keys in a file, read again when it changes."""
 
     def __init__(self, path: Path) -> None:
         """Raises SettingsError where the file holds no key that can be used."""
+        super().__init__()
         self._path = path
+        self._changed_at: int | None = None
         try:
-            self._changed_at = _changed_at(path)
-            self._keys = read_keys(path.read_bytes())
+            self._renew()
         except (OSError, ValueError) as error:
             raise SettingsError(f"JWT_JWKS_FILE={path}: {error}") from error
 
+    @override
     def find(self, key_id: object, algorithm: str) -> Sequence[PublicKey]:
-        """Keys that may have signed a token."""
-        self._renew()
-        return self._keys.find(key_id, algorithm)
+        try:
+            self._renew()
+        except (OSError, ValueError) as error:  # it may be half written
+            _log.warning(f"JWT_JWKS_FILE={self._path}: {error}; the keys from before stay")
+        return super().find(key_id, algorithm)
 
     def _renew(self) -> None:
-        """A file that cannot be read may be half written: the keys stay as they are."""
-        try:
-            changed_at = _changed_at(self._path)
-            if changed_at != self._changed_at:
-                self._keys, self._changed_at = read_keys(self._path.read_bytes()), changed_at
-        except (OSError, ValueError) as error:
-            _log.warning(f"JWT_JWKS_FILE={self._path}: {error}; the keys from before stay")
+        changed_at = self._path.stat().st_mtime_ns
+        if changed_at != self._changed_at:
+            self._keys, self._changed_at = read_keys(self._path.read_bytes()), changed_at
 
 
-class JwksUrl:
-    """Keys at the issuer's address, fetched again each hour, and for a token with a new key, but not too often."""
+class JwksUrl(Jwks):
+    """Keys at the issuer's address. They are fetched each hour, and for a token with a new key, but not too often."""
 
     def __init__(self, url: str) -> None:
         """Raises SettingsError for text that is no URL, and for plain http to a public host."""
@@ -270,27 +265,25 @@ class JwksUrl:
             raise SettingsError(f"JWT_JWKS_URL=…: {problem.detail}") from problem
         if address.scheme != "https" and not is_private(host_of(address)):
             raise SettingsError(f"JWT_JWKS_URL={url}: https is needed, or a host of a private network")
+        super().__init__()
         self._url = address
-        self._keys = Keys()
         self._read_at = self._asked_at = float("-inf")
         self._fetching: asyncio.Task[None] | None = None
 
+    @override
     def find(self, key_id: object, algorithm: str) -> Sequence[PublicKey]:
-        """Keys that may have signed a token. Old keys are still used, and newer ones fetched meanwhile.
-
-        Must be called inside a running loop.
-        """
-        found = self._keys.find(key_id, algorithm)
+        """The same. Old keys are still used while the running loop fetches newer ones."""
+        found = super().find(key_id, algorithm)
         if found and time.monotonic() - self._read_at > _STALE_S:
             self._start_fetching()
         return found
 
     async def renew(self, key_id: object, algorithm: str) -> bool:
-        """Fetch the keys if none of them may have signed a token; whether one of the fetched may have.
+        """Fetch the keys if no known one may have signed a token. Returns whether a fetched one may have.
 
         Raises Problem `keys_unavailable` where there are none yet.
         """
-        if algorithm not in _KNOWN_ALGORITHMS or self._keys.find(key_id, algorithm):
+        if algorithm not in _KNOWN_ALGORITHMS or super().find(key_id, algorithm):
             return False
         self._start_fetching()
         if self._fetching:
@@ -298,7 +291,7 @@ class JwksUrl:
         if self._read_at == float("-inf"):
             detail = "The keys of the tokens' issuer could not be fetched."
             raise Problem("keys_unavailable", detail, retry_after=_PAUSE_S)
-        return bool(self._keys.find(key_id, algorithm))
+        return bool(super().find(key_id, algorithm))
 
     def _start_fetching(self) -> None:
         """One request at a time, and not too often."""
@@ -307,9 +300,9 @@ class JwksUrl:
             self._fetching = asyncio.create_task(self._fetch())
 
     async def _fetch(self) -> None:
-        """Failures are logged, and the keys from before stay."""
+        """Fetch the keys. If that fails, it is logged, and the old keys stay."""
         try:
-            async with asyncio.timeout(_FETCH_S), httpx.AsyncClient(transport=way_to(self._url)) as client:
+            async with asyncio.timeout(_FETCH_S), httpx.AsyncClient(transport=transport_to(self._url)) as client:
                 self._keys = read_keys(await _download(client, self._url))
             self._read_at = time.monotonic()
         except (TimeoutError, httpx.HTTPError, ProxyError, ValueError) as error:
@@ -317,7 +310,7 @@ class JwksUrl:
 
 
 async def _download(client: httpx.AsyncClient, url: httpx.URL) -> bytes:
-    """Raises ValueError for an error's answer, and for one that is too large."""
+    """The body of the answer. Raises ValueError for an error, and for a body that is too large."""
     content = bytearray()
     async with client.stream("GET", url, headers={"Accept": "application/json"}) as answer:
         if not answer.is_success:
@@ -329,11 +322,7 @@ async def _download(client: httpx.AsyncClient, url: httpx.URL) -> bytes:
     return bytes(content)
 
 
-def _changed_at(path: Path) -> int:
-    return path.stat().st_mtime_ns
-
-
-def read_keys(text: bytes) -> Keys:
+def read_keys(text: bytes) -> Sequence[PublicKey]:
     """The keys of a set that can check signatures, without all others. Raises ValueError where there is none."""
     members = read_json(text)
     listed = members.get("keys") if isinstance(members, dict) else None
@@ -342,7 +331,7 @@ def read_keys(text: bytes) -> Keys:
     keys = [key for member in listed[:_MOST_KEYS] if isinstance(member, dict) and (key := _key_of(member))]
     if not keys:
         raise ValueError("it holds no public key for signatures (RSA, P-256, P-384, P-521 or Ed25519)")
-    return Keys(keys)
+    return keys
 
 
 def _key_of(member: Mapping[str, object]) -> PublicKey | None:

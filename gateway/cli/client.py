@@ -15,10 +15,9 @@ from pydantic import Base64Bytes, BaseModel, TypeAdapter, ValidationError
 from typing_extensions import override
 
 from gateway.cli.main import exit_on_bad_settings, shell_settings
-from gateway.hosts import is_loopback
-from gateway.proxies import proxy_for, require_certificates, way_to
+from gateway.cli.terminal import complain
+from gateway.hosts import is_loopback, proxy_for, require_certificates, transport_to
 from gateway.settings import SettingsError
-from gateway.terminal import complain
 from gateway.text import shown
 
 T = TypeVar("T")
@@ -160,7 +159,7 @@ def open_client(url: str) -> httpx.AsyncClient:
     It follows no redirect, which could send the key elsewhere, and reads no .netrc.
     """
     headers = {"Accept-Encoding": "identity", **_credentials()}
-    transport = BoundedTransport(way_to(httpx.URL(url)))
+    transport = BoundedTransport(transport_to(httpx.URL(url)))
     return httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=transport, headers=headers, trust_env=False)
 
 

@@ -31,7 +31,7 @@ from gateway.cli.client import (
     parsed,
 )
 from gateway.cli.options import Json, given
-from gateway.terminal import Screen, cell, print_json, say, screen, table
+from gateway.cli.terminal import Screen, cell, print_json, say, screen, table
 from gateway.text import json_text
 
 JobObject: TypeAlias = Mapping[str, object]

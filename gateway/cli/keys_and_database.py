@@ -21,6 +21,7 @@ from gateway.access.keys import ApiKey, FileKeys, KeyStore, new_key
 from gateway.cli.jobs import age
 from gateway.cli.main import exit_on_bad_settings, shell_settings
 from gateway.cli.options import Json
+from gateway.cli.terminal import cell, complain, print_json, say, screen, table
 from gateway.errors import Problem
 from gateway.pipelines.registry import known_pipelines
 from gateway.postgres.access import PostgresAudit, PostgresKeys
@@ -29,7 +30,6 @@ from gateway.postgres.database import find_database, prepare
 from gateway.postgres.pool import open_pool
 from gateway.settings import Settings, SettingsError
 from gateway.settings.fields import is_tenant
-from gateway.terminal import cell, complain, print_json, say, screen, table
 from gateway.timing import timestamp
 from gateway.worker.webhooks import Signer
 

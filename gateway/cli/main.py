@@ -13,10 +13,10 @@ from pydantic_core import PydanticUndefined
 from typer.main import get_command
 
 from gateway import __version__
-from gateway.proxies import ProxyError
+from gateway.cli.terminal import complain, escape_unknown_letters
+from gateway.hosts import ProxyError
 from gateway.settings import Settings, SettingsError, variable_names
-from gateway.settings.origins import resolve
-from gateway.terminal import bear_any_letter, complain
+from gateway.settings.sources import resolve
 
 
 def settings() -> None:
@@ -151,7 +151,7 @@ def worker() -> None:
 
 def _delegate(command: LazyCommand) -> Callable[[typer.Context], None]:
     def run(context: typer.Context) -> None:
-        bear_any_letter()
+        escape_unknown_letters()
         try:
             loaded = command.load()
         except ImportError as error:

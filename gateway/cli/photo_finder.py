@@ -22,7 +22,7 @@ from gateway.cli.photo_paths import (
     plan,
     suffix_of,
 )
-from gateway.terminal import complain
+from gateway.cli.terminal import complain
 
 MAX_DEPTH = 100
 """How many folders deep a photo may lie. Python cannot make deeper folders for the results."""

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from gateway.cli.client import accepted, asks_gateway, collect_pages, content_of
 from gateway.cli.jobs import age, failure_text, print_facts, segment, text_of
 from gateway.cli.options import Json
-from gateway.terminal import cell, print_json, say, screen, table
+from gateway.cli.terminal import cell, print_json, say, screen, table
 
 _CACHE = "/api/v1/cache"
 _STATUSES = {"SUCCESS": "green", "FAILURE": "red"}

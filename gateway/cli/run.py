@@ -14,9 +14,9 @@ from gateway.cli.options import InFlight, Recursive, form_fields, makes_copies, 
 from gateway.cli.photo_finder import Finder, find_or_exit, safe_or_exit
 from gateway.cli.photo_paths import PHOTO_SUFFIXES, VIDEO_SUFFIXES, Layout, NamedPhoto, PhotoFile, plan
 from gateway.cli.sender import Outcome, Sender, VideoOptions, print_summary, progress, video_progress
+from gateway.cli.terminal import complain
 from gateway.pipelines.registry import Pipeline, build_registry
 from gateway.settings import Settings
-from gateway.terminal import complain
 
 
 class AudioTrack(StrEnum):

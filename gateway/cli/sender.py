@@ -11,9 +11,16 @@ import httpx
 from pydantic import BaseModel, TypeAdapter
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
-from gateway.cli.client import Artifact, RefusedError, content_of, expect_gateway, open_client, run_pipeline
+from gateway.cli.client import (
+    Artifact,
+    RefusedError,
+    content_of,
+    expect_gateway,
+    open_client,
+    run_pipeline,
+)
 from gateway.cli.photo_paths import Layout, PhotoFile
-from gateway.terminal import Screen, cell, screen, table
+from gateway.cli.terminal import Screen, cell, screen, table
 from gateway.text import shown
 
 Item = TypeVar("Item")

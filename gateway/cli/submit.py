@@ -17,8 +17,8 @@ from gateway.cli.options import InFlight, Json, Recursive, file_text, form_field
 from gateway.cli.photo_finder import Finder, Source, complain_of_skipped, find_sources, safe_or_exit
 from gateway.cli.photo_paths import Layout
 from gateway.cli.sender import FAILURES, Bar, failure_of, for_each, told_column
+from gateway.cli.terminal import cell, complain, print_json, screen, table
 from gateway.pipelines.registry import known_pipelines
-from gateway.terminal import cell, complain, print_json, screen, table
 from gateway.text import shown
 
 _OF_COPIES = frozenset(name for name, entry in known_pipelines().items() if makes_copies(entry))

@@ -15,8 +15,8 @@ ACCEPTED = "identity, gzip;q=0.5, deflate;q=0.5"
 """The Accept-Encoding of our requests. Photos are compressed already, so no coding is preferred."""
 _TAKEN = frozenset({"gzip", "deflate"})
 _OTHERS = frozenset({"aes128gcm", "br", "compress", "dcb", "dcz", "exi", "pack200-gzip", "zstd"})
-"""The other codings of IANA's registry. Names that are not in it change no bytes and are ignored: `aws-chunked`, which
-an SDK leaves with an object, and what people write by mistake (`base64`, `utf-8`, `binary`, `none`)."""
+"""The other codings of IANA's registry. Other names are ignored, as they change no bytes: `aws-chunked`, which an SDK
+leaves with an object, and what people write by mistake (`base64`, `utf-8`, `binary`, `none`)."""
 
 
 class CodingError(ValueError):

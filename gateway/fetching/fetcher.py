@@ -11,7 +11,8 @@ import httpx
 from gateway import __version__
 from gateway.errors import Problem
 from gateway.fetching.codings import ACCEPTED, CodingError, TooLargeError, coding_of, decoded
-from gateway.fetching.guard import Guard, IPAddress, Resolver, host_of, join_url, parse_url, shown, system_resolver
+from gateway.fetching.guard import Guard, Resolver, host_of, join_url, parse_url, shown, system_resolver
+from gateway.hosts import IPAddress
 from gateway.settings import Settings
 
 _HEADERS: Mapping[str, str] = MappingProxyType(

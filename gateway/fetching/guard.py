@@ -15,8 +15,8 @@ import anyio.to_thread
 import httpx
 
 from gateway.errors import Problem
+from gateway.hosts import IPAddress
 
-IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
 Resolver = Callable[[str], Awaitable[Sequence[IPAddress]]]
 """Gives all addresses of an ASCII name, the preferred one first. Raises OSError if there is none."""

@@ -18,8 +18,16 @@ from gateway.cache.keys import Work
 from gateway.errors import Problem
 from gateway.http.middleware import services_of, trace_id_of
 from gateway.http.services import Services
-from gateway.intake.bodies import FIRST_BYTES, LEAST_RATE, Room, check_length, pieces, read_body, too_large
-from gateway.intake.images import check_photo
+from gateway.intake.bodies import (
+    FIRST_BYTES,
+    LEAST_RATE,
+    BodyMemory,
+    check_length,
+    check_photo,
+    pieces,
+    read_body,
+    too_large,
+)
 from gateway.intake.multipart import Part, PartParser
 from gateway.intake.requests import FILES, JobRequest, upload_name, upload_parameters
 from gateway.intake.submissions import IMAGE_PARTS, check_form, check_media_type, start_check
@@ -319,7 +327,7 @@ async def _parts(request: Request, services: Services) -> AsyncIterator[Part]:
     settings, whole = services.settings, Deadline(LONGEST_BATCH_S)
     most, pace = settings.max_body_bytes, Pace(settings.request_timeout_s, LEAST_RATE)
     parser = PartParser(request.headers.get("content-type", ""), (FILES,), MAX_FILES + _MAX_FIELDS, most)
-    room, fields, received = Room(visit_of(request), services.admission, whole, most, FIRST_BYTES), 0, 0
+    room, fields, received = BodyMemory(visit_of(request), services.admission, whole, most, FIRST_BYTES), 0, 0
     await room.grow(FIRST_BYTES)
     async for piece in pieces(request, pace, whole, "batch"):
         received += len(piece)

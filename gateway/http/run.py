@@ -40,9 +40,8 @@ from gateway.http.openapi import (
 )
 from gateway.http.services import Services
 from gateway.inference import Turn, inference_of
-from gateway.intake.bodies import check_length, read_body
-from gateway.intake.images import check_photo, inline_photo
-from gateway.intake.submissions import JSON, check_media_type, read_submission, start_check
+from gateway.intake.bodies import check_length, check_photo, read_body
+from gateway.intake.submissions import JSON, check_media_type, inline_photo, read_submission, start_check
 from gateway.limits.sharing import Visit, visit_of
 from gateway.pipelines.outputs import (
     Answer,

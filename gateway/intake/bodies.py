@@ -1,7 +1,8 @@
-"""A request's body, received into memory: within the memory for bodies, in time, and decompressed."""
+"""A request's body: received and decompressed within limits of memory and time; and what it is if not a photo."""
 
 import asyncio
 import random
+import re
 from collections.abc import AsyncIterator, Callable
 from io import BytesIO
 from typing import Protocol, TypeVar
@@ -14,14 +15,15 @@ from gateway.limits.admission import Admission
 from gateway.limits.sharing import Visit, visit_of
 from gateway.settings import Settings
 from gateway.timing import Deadline, Pace
+from vision.photo import PhotoError, inspect
 
 T = TypeVar("T")
 
 _ACCEPTED = "gzip, deflate"
 _GRACE_S = (10.0, 15.0)
-"""Seconds, drawn at random: thousands that came together are not refused together, which would hold up others."""
+"""Seconds, chosen at random, so that thousands of requests that came together are not refused together."""
 LEAST_RATE = 1024
-"""Bytes a second after that; Kestrel's default is 240 after 5 s, Apache's 500 after 20 s."""
+"""Bytes a second that must come after that time; Kestrel's default is 240 after 5 s, Apache's 500 after 20 s."""
 _FIRST_CHECK, _NEXT_CHECK = 2 * 1024 * 1024, 4
 """What has come of a body is checked at 2 MiB, and again whenever it is four times as large."""
 FIRST_BYTES = 128 * 1024
@@ -29,7 +31,7 @@ FIRST_BYTES = 128 * 1024
 
 
 class BodyServices(Protocol):
-    """What reading a body needs of the gateway's services, which know the intake and not the other way round."""
+    """The part of the gateway's services that reading a body needs."""
 
     @property
     def admission(self) -> Admission:
@@ -60,9 +62,9 @@ async def read_body(
     check_start: Callable[[bytes], None],
     deadline: Deadline | None = None,
 ) -> T:
-    """The whole body, parsed; a large one is parsed in a thread, and `check_start` refuses it early by its beginning.
+    """The whole body, parsed; a large one in a thread, after `check_start` has looked at its beginning.
 
-    The memory that the body takes is the request's until its end. Raises Problem: those of `parse` and `check_start`;
+    The memory of the body belongs to the request until that ends. Raises Problem: those of `parse` and `check_start`;
     `queue_full` at once where no place is free, or where there is no memory in time; `body_too_large` as soon as the
     limit is passed, `body_empty`, `invalid_encoding`, `request_timeout`; and ClientDisconnect.
     """
@@ -80,7 +82,7 @@ async def _received(
     limit = services.settings.max_body_bytes
     plain = _announced(request) if decoder_for(encoding_of(request)) is None else None
     most = limit if plain is None else plain
-    room = Room(visit_of(request), services.admission, deadline, most, plain or FIRST_BYTES)
+    room = BodyMemory(visit_of(request), services.admission, deadline, most, plain or FIRST_BYTES)
     await room.grow(FIRST_BYTES)
     body, next_check = BytesIO(), _FIRST_CHECK
     pace = Pace(random.uniform(*_GRACE_S), LEAST_RATE)  # noqa: S311 not a secret
@@ -136,10 +138,10 @@ async def _chunk(chunks: AsyncIterator[bytes]) -> bytes:
     return await anext(chunks, b"")
 
 
-class Room:
+class BodyMemory:
     """A body's part of the memory for bodies: FIRST_BYTES, then `step`, then twice as much whenever that is full.
 
-    Where the length was announced, `step` is all of it: then a body never waits with more than its first bytes taken.
+    If the length was announced, `step` is all of it: so no body keeps a part of its memory while it waits for the rest.
     """
 
     def __init__(self, visit: Visit, admission: Admission, deadline: Deadline, most: int, step: int) -> None:
@@ -158,7 +160,7 @@ class Room:
             await self._bodies.wait(self._visit, self._taken, self._deadline)
 
     async def resize(self, size: int) -> None:
-        """The same, for more or fewer bytes than before."""
+        """Take or give back memory, so that it is for so many bytes in all. Raises Problem `queue_full`."""
         if size <= FIRST_BYTES < self._taken:
             self._taken = FIRST_BYTES
             self._bodies.put(self._visit, FIRST_BYTES)
@@ -206,3 +208,60 @@ def _empty() -> Problem:
 
 def _named(content_encoding: str) -> list[str]:
     return [name for part in content_encoding.split(",") if (name := part.strip().lower()) not in ("", "identity")]
+
+
+HINT_BYTES = 512
+"""Bytes of a body's beginning that are enough to tell what it is."""
+_SIGNS = (
+    (rb"--[\w'()+,./:=?-]{1,256}\r?\nContent-", "a multipart form; send it with its header `Content-Type: {form}`"),
+    (rb"data:[\w/+.-]*[;,]", 'a data: URL; JSON takes it as "image", or send the file\'s bytes'),
+    (rb"(https?|s3)://", 'a URL; send it as "url" or "s3"'),
+    (rb"[{\[]\s*[\"\]{}\d\[-]", "JSON; send it with `Content-Type: application/json`"),
+    (rb"<(!doctype|html|head|body)", "a web page, as a server sends that wants a login"),
+    (rb"<\?xml|<Error>|<svg", "XML"),
+    (
+        rb"(/9j/|iVBORw0KGgo|UklGR|R0lGOD|Qk[0-9])[\w+/\s-]*={0,2}\s*$",
+        'base64; JSON takes it as "image", or send the file\'s bytes',
+    ),
+    (rb"b(['\"]).*", "how Python shows bytes; send the bytes themselves"),
+    (
+        rb"[\w.%+-]+=[^\r\n]*&|[\w.%+-]+=[\w.%+-]*$",
+        "a form of `name=value` pairs; send {form} (curl: -F in the place of -d)",
+    ),
+    (
+        rb"@?[\w ./~-]+\.(jpe?g|png|webp|heic|avif|tiff?|gif|bmp)\s*$",
+        "a file's name; send its bytes (curl: -F image=@FILE)",
+    ),
+    (rb"version https://git-lfs", "a pointer of Git LFS"),
+)
+_FORM = "multipart/form-data; boundary=…"
+_PATTERNS = tuple((re.compile(rb"\s*" + sign, re.IGNORECASE | re.DOTALL), said) for sign, said in _SIGNS)
+_PHOTO = "a photo ({}); send it with its own Content-Type"
+_BINARY = (
+    (b"\xff\xd8\xff", _PHOTO.format("JPEG")),
+    (b"\x89PNG", _PHOTO.format("PNG")),
+    (b"RIFF", _PHOTO.format("WebP")),
+    (b"GIF8", _PHOTO.format("GIF")),
+    (b"\x1f\x8b", "gzip; say so by `Content-Encoding: gzip`"),
+)
+
+
+def check_photo(data: bytes, max_pixels: int) -> str:
+    """The media type of a photo that the pipelines take. Raises Problem with a PhotoError's code."""
+    try:
+        return f"image/{inspect(data, max_pixels=max_pixels).format}"
+    except PhotoError as error:
+        raise Problem(error.code, error.detail + content_hint(data)) from error
+
+
+def content_hint(data: bytes) -> str:
+    """For an error's text: `; it is …` and what would be right, if data that should be a photo are something else."""
+    start = data[:HINT_BYTES]
+    said = next((said for sign, said in _PATTERNS if sign.match(start)), "")
+    return f"; it is {said.format(form=_FORM)}" if said else ""
+
+
+def photo_hint(data: bytes) -> str:
+    """The same, if data that should be text are a photo, or compressed."""
+    said = next((said for magic, said in _BINARY if data.startswith(magic)), "")
+    return f"; it is {said}" if said else ""

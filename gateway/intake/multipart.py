@@ -5,18 +5,18 @@ and mail libraries RFC 8187 (`filename*=UTF-8''na%C3%AFve.jpg`), some of them RF
 which RFC 7578 §4.2 forbids; .NET sends encoded words (RFC 2047): `=?utf-8?B?bmHDr3ZlLmpwZw==?=`.
 """
 
-import base64
-import quopri
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from email.errors import HeaderParseError
+from email.header import decode_header
 from urllib.parse import unquote_to_bytes
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from gateway.errors import Problem
-from gateway.intake.images import HINT_BYTES, content_hint, photo_hint
+from gateway.intake.bodies import HINT_BYTES, content_hint, photo_hint
 from gateway.pipelines.validation import MAX_TEXT_BYTES, too_much_beside
 
 _PARAMETER = re.compile(
@@ -31,31 +31,12 @@ value without quotes."""
 _ESCAPED = re.compile(rb'\\(["\\])')
 _OF_BROWSERS = re.compile(rb"%(22|0[AaDd])")
 _CHARSETS = frozenset({"utf-8", "iso-8859-1", "us-ascii"})
-_WORD = rb"=\?(?P<charset>[\w-]+)\?(?P<way>[BbQq])\?(?P<text>[^? ]*)\?="
-_ENCODED_WORD = re.compile(_WORD)
-_ENCODED_WORDS = re.compile(rb"(?:" + re.sub(rb"\?P<\w+>", rb"", _WORD) + rb"[ \t]*)+")
 _MOST_PIECES = 64
 
 MAX_PARTS = 64
 _QUOTED = 70
 _MOST_BOUNDARIES = 10_000
 """How often a body may hold its boundary, also within parts: each costs the parser as much time as a real one."""
-
-
-def parse_multipart(chunks: Iterable[bytes], content_type: str, photos: Container[str]) -> list[tuple[str, bytes]]:
-    """Names and contents of the parts, in order, however the body is cut into chunks.
-
-    `photos` are the names of those that may be large. Raises Problem `invalid_multipart`, `field_too_large`.
-    """
-    parser = PartParser(content_type, photos)
-    parts = [part for chunk in chunks for part in parser.feed(chunk)]
-    parser.finish()
-    return [(part.name, part.data) for part in parts]
-
-
-def check_form_start(content_type: str, photos: Container[str], start: bytes) -> None:
-    """Raise Problem `field_too_large`, `invalid_multipart` where a form's beginning is wrong already."""
-    PartParser(content_type, photos).feed(start)
 
 
 @dataclass
@@ -187,6 +168,22 @@ class PartParser:
         self._is_complete = True
 
 
+def parse_multipart(chunks: Iterable[bytes], content_type: str, photos: Container[str]) -> list[Part]:
+    """The parts, in order, however the body is cut into chunks.
+
+    `photos` are the names of those that may be large. Raises Problem `invalid_multipart`, `field_too_large`.
+    """
+    parser = PartParser(content_type, photos)
+    parts = [part for chunk in chunks for part in parser.feed(chunk)]
+    parser.finish()
+    return parts
+
+
+def check_form_start(content_type: str, photos: Container[str], start: bytes) -> None:
+    """Raise Problem `field_too_large`, `invalid_multipart` where a form's beginning is wrong already."""
+    PartParser(content_type, photos).feed(start)
+
+
 def boundary_of(content_type: str) -> bytes:
     """The boundary between a form's parts. Raises Problem `invalid_multipart` where the header does not name it."""
     boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
@@ -269,19 +266,12 @@ def _in_pieces(given: Mapping[str, bytes], name: str) -> str | None:
 
 def _in_words(value: bytes) -> str | None:
     """The text of encoded words, where the value is nothing else; a character may be split between two of them."""
-    if not _ENCODED_WORDS.fullmatch(value):
-        return None
-    words = list(_ENCODED_WORD.finditer(value))
     try:
-        content = b"".join(_word(word["way"], word["text"]) for word in words)
-    except ValueError:
+        words = decode_header(value.decode("latin-1"))
+    except HeaderParseError:
         return None
-    return _text(words[0]["charset"].decode().lower(), content)
-
-
-def _word(way: bytes, text: bytes) -> bytes:
-    """Raises ValueError."""
-    return base64.b64decode(text, validate=True) if way in b"Bb" else quopri.decodestring(text, header=True)
+    content, charset = words[0]
+    return _text(charset, content) if len(words) == 1 and charset and content else None
 
 
 def _with_charset(value: bytes) -> tuple[str, bytes]:

@@ -1,4 +1,4 @@
-"""Requests for jobs, by every way that they come: all that can be checked before a job waits is checked here."""
+"""Requests for jobs, from every interface. All that can be checked before a job waits is checked here."""
 
 import uuid
 from collections.abc import Iterable, Mapping
@@ -10,9 +10,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from gateway.errors import Problem
 from gateway.fetching.guard import check_url
-from gateway.intake.images import MAX_URL_CHARACTERS, Image, check_photo
-from gateway.intake.multipart import Part, PartParser, parse_multipart
-from gateway.intake.submissions import Submission, gather
+from gateway.intake.bodies import check_photo
+from gateway.intake.multipart import Part, parse_multipart
+from gateway.intake.submissions import MAX_URL_CHARACTERS, Image, Submission, gather
 from gateway.jobs.job import ID_CHARACTERS, UNCOUNTED, Callback, ImageReference, check_id, fingerprint, upload_source
 from gateway.jobs.objects import UPLOAD_PIPELINE
 from gateway.pipelines.registry import Pipeline, parameters_json, unknown_pipeline
@@ -149,7 +149,7 @@ def frontal_request(submission: Submission, registry: Mapping[str, Pipeline], se
 
 def process_request(body: bytes, content_type: str, registry: Mapping[str, Pipeline], settings: Settings) -> JobRequest:
     """The job that a form asks for, as the HTTP mask service takes it; other fields are ignored. Raises Problem."""
-    parts = dict(parse_multipart((body,), content_type, (PROCESS_PHOTO,)))
+    parts = {part.name: part.data for part in parse_multipart((body,), content_type, (PROCESS_PHOTO,))}
     photo = parts.pop(PROCESS_PHOTO, None)
     if photo is None:
         raise Problem("invalid_parameters", f"{PROCESS_PHOTO}: Field required")
@@ -170,9 +170,7 @@ def process_request(body: bytes, content_type: str, registry: Mapping[str, Pipel
 
 def upload_request(body: bytes, content_type: str, registry: Mapping[str, Pipeline], settings: Settings) -> Upload:
     """The one file of a form, as the blur pipeline takes it. Raises Problem."""
-    parser = PartParser(content_type, (FILE,))
-    parts = parser.feed(body)
-    parser.finish()
+    parts = parse_multipart((body,), content_type, (FILE,))
     files = [part for part in parts if part.name == FILE]
     if len(files) != 1:
         raise Problem("invalid_parameters", f"{FILE}: send one file in this field; there are {len(files)}")
@@ -237,7 +235,7 @@ def _callbacks(url: str, settings: Settings) -> tuple[Callback, ...]:
 
 
 def _request_id(named: str, idempotency_key: str | None) -> str:
-    """The one id given, in the body or in the header; empty where there is none."""
+    """The id in the body or in the header; empty where there is none."""
     header = _unquoted(idempotency_key or "")
     if named and header and named != header:
         raise Problem("invalid_parameters", "request_id: differs from the header Idempotency-Key; send one of them")

@@ -1,104 +1,102 @@
-"""What a request asks for: the photo and the fields, read from a form, a JSON object, or the photo alone.
-
-Python's `json` on a large body would hold the interpreter's lock, and with it the event loop, for a tenth of a second,
-whatever thread it runs in. So the longest text, which is the photo, is cut out first: it is more than half of such a
-body, so its middle lies in it.
-"""
+"""What a request asks for: the photo and the fields, read from a form, a JSON object, or the photo alone."""
 
 import base64
-import codecs
 import json
 import re
-import secrets
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeAlias
 from urllib.parse import parse_qsl
 
 from gateway.errors import Problem
-from gateway.intake.images import Image, content_hint, json_image, missing_image, photo_hint, s3_image, url_image
+from gateway.intake.bodies import content_hint, photo_hint
 from gateway.intake.multipart import check_form_start, parse_multipart
+from gateway.jobs.job import ImageKind, ImageReference
 from gateway.pipelines.validation import MAX_TEXT_BYTES, too_much_beside
-from gateway.text import MAX_VALUES, read_json
+from gateway.text import MAX_VALUES, read_base64, read_json
 
-LARGE = 256 * 1024
-"""Bytes of a body from which the photo is cut out."""
-_PIECE = 256 * 1024
-_TOLD = "\\\t\n\r\x0b\x0c"
-_LONGEST_ESCAPE = len(r"\uffff")
+MULTIPART = "multipart/form-data"
+JSON = "application/json"
+_PAIRS = "application/x-www-form-urlencoded"
 
+IMAGE_FIELDS = ("image", "file", "user_image")
+IMAGE_PARTS = frozenset({*IMAGE_FIELDS, "url", "s3"})
+FILE_FIELDS = frozenset({"segmentation_map"})
+"""Fields that may be a file of any bytes; these are then handed on as base64."""
+_MAX_QUERY_FIELDS = 64
 
-@dataclass(frozen=True)
-class LargeJson:
-    """A body in which `token` stands in place of the longest text; `literal` is that text as it was written."""
+Image: TypeAlias = bytes | ImageReference
+MAX_URL_CHARACTERS = 2048
 
-    rest: bytes
-    token: str
-    literal: memoryview
-
-    def put_back(self, value: object) -> object:
-        """The value with the text in place of the token, where it is the token, or an object that has it as a member.
-
-        Raises ValueError for what is no text of JSON.
-        """
-        if value == self.token:
-            return self._text()
-        if isinstance(value, dict) and self.token in value.values():
-            return {name: self._text() if one == self.token else one for name, one in value.items()}
-        return value
-
-    def _text(self) -> str:
-        decoder, pieces, kept = codecs.getincrementaldecoder("utf-8")(), list[str](), ""
-        for start in range(0, len(self.literal), _PIECE):
-            kept += decoder.decode(self.literal[start : start + _PIECE], start + _PIECE >= len(self.literal))
-            end = _before_cut_escape(kept) if start + _PIECE < len(self.literal) else len(kept)
-            pieces.append(_read(kept[:end]))
-            kept = kept[end:]
-        return "".join(pieces)
-
-
-def _read(piece: str) -> str:
-    """What a piece of a text stands for. Raises ValueError.
-
-    Without escapes and line ends, base64 stands for itself; other control characters are no base64 either.
-    """
-    return json.loads(f'"{piece}"') if any(map(piece.__contains__, _TOLD)) else piece
-
-
-def large_json(body: bytes) -> LargeJson | None:
-    """The body, cut; None where no text lies about its middle that is longer than half of it: read all of it then.
-
-    Where it is cut between two texts, the rest is no JSON: the token stands alone in it.
-    """
-    middle = len(body) // 2
-    start, end = body.rfind(b'"', 0, middle) + 1, body.find(b'"', middle)
-    if len(body) < LARGE or start == 0 or end - start < middle or not _is_value(body, start, end):
-        return None
-    token = f"text {secrets.token_hex(16)}"
-    return LargeJson(body[:start] + token.encode() + body[end:], token, memoryview(body)[start:end])
-
-
-def _is_value(body: bytes, start: int, end: int) -> bool:
-    """Whether what surrounds a text shows that it is one, a value, and not what lies between two others."""
-    before, after = body[max(0, start - 9) : start - 1].rstrip(), body[end + 1 : end + 9].lstrip()
-    return before[-1:] in (b":", b",", b"[") and after[:1] in (b",", b"}", b"]")
-
-
-def _before_cut_escape(text: str) -> int:
-    """Where an escape begins that the end of the text may cut; the end where there is none."""
-    last = text.rfind("\\", len(text) - _LONGEST_ESCAPE + 1)
-    run = len(text[: last + 1]) - len(text[: last + 1].rstrip("\\"))
-    return last if run % 2 else len(text)
-
-
+_WHERE = '"image", as {"type": "base64", "data": "…"}, as {"base64": "…"} or as base64 text'
 _PHOTO = "image"
 _NAME = re.compile(rb'[\s},]*+"([^"\\]{0,60})"\s*+:\s*+')
-"""Of a member, with what lies before it; possessive, as spaces without end would else be tried in each split."""
+"""The name of a member, and what stands before it. Possessive: else many spaces would be split in every way."""
 _WINDOW, _MANY = 65_536, 8192
 _MEMBERS = 256
-"""Looked at in a body whose members are all small: each takes the event loop some microseconds."""
-_MOST_READ = 2 * MAX_TEXT_BYTES
-"""Bytes of JSON beside the photo that are parsed at all."""
+"""Members that are looked at, at most: each takes some microseconds on the event loop."""
+_KINDS = {
+    list: "an array",
+    str: "a text",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    type(None): "null",
+}
+
+
+def missing_image(where: str) -> Problem:
+    """The problem of a request without a photo."""
+    return Problem("missing_image", f"Send the photo in {where}.")
+
+
+def json_image(value: object) -> Image:
+    """The photo that the JSON member `image` holds or names; a location is not checked yet.
+
+    Raises Problem `missing_image`, `invalid_base64`, `invalid_parameters`.
+    """
+    match value:
+        case str(text) | {"base64": str(text)} | {"type": "base64", "data": str(text)}:
+            return _decode(text)
+        case {"url": str(location)} | {"type": "url", "data": str(location)}:
+            return url_image(location)
+        case {"s3": str(location)} | {"type": "s3", "data": str(location)}:
+            return s3_image(location)
+        case {"type": str(kind)} if kind not in ("base64", "url", "s3"):
+            raise Problem("invalid_parameters", f"image: type {kind[:20]!r} is not accepted; accepted: base64, url, s3")
+    raise missing_image(_WHERE)
+
+
+def inline_photo(image: Image) -> bytes:
+    """The photo itself. Raises Problem `invalid_parameters` where only its location was given."""
+    if isinstance(image, ImageReference):
+        raise Problem("invalid_parameters", f"image: type {image.kind!r} is not accepted here; accepted: base64")
+    return image
+
+
+def url_image(location: str) -> Image:
+    """The photo in a `data:` URL, or the place that another URL names."""
+    return _decode(location) if location.lstrip()[:5].lower() == "data:" else _reference("url", location)
+
+
+def s3_image(location: str) -> ImageReference:
+    """A place in S3, which is not checked yet. Raises Problem `invalid_parameters`."""
+    return _reference("s3", location)
+
+
+def _reference(kind: ImageKind, location: str) -> ImageReference:
+    if len(location) > MAX_URL_CHARACTERS:
+        wrong = f"image: a location of {len(location)} characters; at most {MAX_URL_CHARACTERS} are accepted"
+        raise Problem("invalid_parameters", wrong)
+    return ImageReference(kind, location)
+
+
+def _decode(text: str) -> bytes:
+    try:
+        return read_base64(text)
+    except ValueError as error:
+        raise Problem("invalid_base64", f"{error}") from error
 
 
 def check_json_start(start: bytes) -> None:
@@ -115,59 +113,30 @@ def json_members(body: bytes) -> dict[str, object]:
     Raises Problem `invalid_json`, `field_too_large`.
     """
     try:
-        text = _utf8(body) if len(body) >= LARGE else body
-        large = large_json(text)
-        if large is not None and (members := _without_photo(large, len(text))) is not None:
-            return members
-        if len(text) > _MOST_READ:
-            raise too_much_beside(_first_large(text)[0], len(text))
-        return _checked(_object(text), len(text))
+        members = _object(body)
     except ValueError as error:
+        if len(body) > 2 * MAX_TEXT_BYTES:
+            check_json_start(body)
         raise Problem("invalid_json", f"{error}") from error
-
-
-def _without_photo(large: LargeJson, size: int) -> dict[str, object] | None:
-    """The members where the long text is the photo; None where the body is to be read as a whole.
-
-    Raises Problem, ValueError.
-    """
-    if len(large.rest) > _MOST_READ:
-        raise too_much_beside(_first_large(large.rest)[0], len(large.rest))
-    try:
-        members = _object(large.rest)
-    except ValueError:
-        if size > _MOST_READ:
-            raise
-        return None
-    image = members.get(_PHOTO)
-    whole = large.put_back(image)
-    if whole is not image:
-        return {**_checked(members, len(large.rest)), _PHOTO: whole}
-    if size > _MOST_READ:
-        name = next((name for name, value in members.items() if large.token in json.dumps([name, value])), _PHOTO)
-        raise too_much_beside(name, len(large.literal))
-    return None
-
-
-def _checked(members: dict[str, object], size: int) -> dict[str, object]:
-    """Raises Problem `field_too_large` where the members but the photo, written in so many bytes, are too large."""
-    image = members.get(_PHOTO)
-    photo = image if isinstance(image, str) else max(_texts(image), key=len, default="")
-    if size - len(photo) > MAX_TEXT_BYTES:
-        sizes = {name: len(json.dumps(value)) for name, value in members.items() if name != _PHOTO}
-        largest = max(sizes, key=sizes.__getitem__, default=_PHOTO)
-        raise too_much_beside(largest, size - len(photo))
+    if len(body) > MAX_TEXT_BYTES:
+        _check_beside(members)
     return members
 
 
-def _texts(value: object) -> list[str]:
-    return [text for text in value.values() if isinstance(text, str)] if isinstance(value, Mapping) else []
+def _check_beside(members: Mapping[str, object]) -> None:
+    """Raise Problem `field_too_large` where the members without the photo are too large."""
+    others = {**members, _PHOTO: _without_photo(members.get(_PHOTO))}
+    sizes = {name: len(json.dumps(value, ensure_ascii=False).encode()) for name, value in others.items()}
+    if sum(sizes.values()) > MAX_TEXT_BYTES:
+        raise too_much_beside(max(sizes, key=sizes.__getitem__), sum(sizes.values()))
 
 
-def _utf8(body: bytes) -> bytes:
-    """The body in UTF-8, in which a quotation mark is one byte. Raises ValueError."""
-    encoding = json.detect_encoding(body)
-    return body if encoding.startswith("utf-8") else body.decode(encoding).encode()
+def _without_photo(image: object) -> object:
+    """The member `image` without its longest text."""
+    if not isinstance(image, Mapping):
+        return None if isinstance(image, str) else image
+    photo = max((text for text in image.values() if isinstance(text, str)), key=len, default=None)
+    return {name: value for name, value in image.items() if value is not photo}
 
 
 def _first_large(text: bytes) -> tuple[str, int]:
@@ -206,27 +175,6 @@ def _object(text: bytes) -> dict[str, object]:
     if not isinstance(value, dict):
         raise ValueError(f"A JSON object is needed, {{…}}; this is {_KINDS[type(value)]}.")  # noqa: TRY004 of a text
     return value
-
-
-_KINDS = {
-    list: "an array",
-    str: "a text",
-    int: "a number",
-    float: "a number",
-    bool: "true or false",
-    type(None): "null",
-}
-
-
-MULTIPART = "multipart/form-data"
-JSON = "application/json"
-_PAIRS = "application/x-www-form-urlencoded"
-
-IMAGE_FIELDS = ("image", "file", "user_image")
-IMAGE_PARTS = frozenset({*IMAGE_FIELDS, "url", "s3"})
-FILE_FIELDS = frozenset({"segmentation_map"})
-"""Fields that may be a file of any bytes; these are then handed on as base64."""
-_MAX_QUERY_FIELDS = 64
 
 
 @dataclass(frozen=True)
@@ -294,7 +242,7 @@ def multipart_submission(body: bytes, content_type: str) -> Submission:
 
     Raises Problem `invalid_multipart`, `field_too_large`, `missing_image`, `invalid_parameters`.
     """
-    parts = parse_multipart((body,), content_type, IMAGE_PARTS)
+    parts = [(part.name, part.data) for part in parse_multipart((body,), content_type, IMAGE_PARTS)]
     images = [image for name, content in parts if (image := _image(name, content)) is not None]
     if not images:
         raise missing_image("the form field 'image'")
@@ -342,7 +290,7 @@ def _json_with_hint(body: bytes) -> Submission:
 
 
 def _image(name: str, content: bytes) -> Image | None:
-    """None for a field that is not about the photo, and for a location that was left empty."""
+    """The photo in a field, or where it is; None for another field, and for an empty location."""
     if name in IMAGE_FIELDS:
         return content
     if name == "url" and content:

@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from gateway.proxies import proxy_for
+from gateway.hosts import proxy_for
 from gateway.settings import Settings, SettingsError
 from gateway.settings.fields import shown
 

@@ -9,9 +9,8 @@ from functools import cached_property
 from uuid import UUID, uuid5
 
 from gateway.errors import Problem
-from gateway.intake.images import Image, json_image, missing_image
 from gateway.intake.requests import JobFields, checked_image
-from gateway.intake.submissions import json_members
+from gateway.intake.submissions import Image, json_image, json_members, missing_image
 from gateway.jobs.job import (
     FROM_KAFKA,
     Callback,

@@ -1,45 +1,97 @@
-"""Where settings come from: variables of the environment, which of them are passed over, and complaints."""
+"""The environment: which variables give settings, which are ignored, and messages about wrong values.
+
+And the blur pipeline's file, which gives settings too.
+"""
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 
-from pydantic import AliasChoices, ValidationError
+from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from structlog.typing import FilteringBoundLogger
 
-from gateway.hosts import ip_of, is_loopback
-from gateway.settings.fields import SettingsError, is_secret, read_short, shown, without_line_end, without_scheme
+from gateway.hosts import is_loopback
+from gateway.settings.fields import SettingsError, is_secret, shown, without_line_end, without_scheme
+from gateway.text import read_json
 
 _OTHER_NAMES = ("MASKWRIGHT_URL", "MASKWRIGHT_TOKEN", "MASKWRIGHT_PLAIN_HTTP")
 """Variables of the command line that are not settings."""
 _BLANK = " \t\r\n\v\f\u00a0\u200b\ufeff"
 _QUOTES = ('""', "''", "“”", "‘’", "„“", "„”", "«»")  # noqa: RUF001 these very quotes
-"""After the first two those into which text processors turn them."""
+"""The first two, and what text processors put in their place."""
 _QUOTED_ITEMS = re.compile(r"""(["'])[^"']*\1(\s*,\s*(["'])[^"']*\3)+""")
 _FILE = "_FILE"
-_BOOLEANS = frozenset({"0", "1", "t", "f", "y", "n", "true", "false", "yes", "no", "on", "off"})
-_PROFILES = frozenset(
-    {"debug", "release", "dev", "bench", "test", "default", "development"}
-    | {"staging", "prod", "production", "local", "ci"}
-)
-_DATABASES = re.compile(
-    r"(jdbc:)?(mysql2?|mariadb|sqlite3?|file|mongodb|rediss?|mssql|sqlserver|oracle|prisma|libsql|duckdb|clickhouse|snowflake"
-    r"|bigquery|trino|h2|db2|firebird|influxdb|neo4j|bolt|amqps?|spatialite|mysqlgis)(\+[\w.-]+)?:",
-    re.IGNORECASE,
-)
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT)(_|$)|_PORT_\d+_(TCP|UDP|SCTP)(_|$)|_ENV_")
 """Names of variables that Kubernetes makes for a service, and Docker for a link."""
 _TRITONS_HOST = re.compile(
     r"TRITON(SERVER)?(_HTTP|_GRPC|_METRICS)?(_LISTEN|_BIND)?_(HOST|ADDRESS|ADDR)|TRITON(SERVER)?_BIND"
 )
 _LONG_NAME = 8
-"""Letters from which on a name may be a misspelt one of ours."""
+"""Names with fewer letters are never taken for a misspelt name of ours."""
+_SIMILAR = 0.9
+"""From this ratio of difflib on, a name is nearly ours: one wrong letter of ten."""
 _ABSOLUTE_PATH = "a path, which another program left there"
+
+_PATHS = {r"\.?/": _ABSOLUTE_PATH}
+_FOREIGN: Mapping[str, tuple[Mapping[str, str], str]] = {
+    "PORT": (
+        {
+            r"[a-z][a-z0-9+.-]*://|([\w-]+\.[\w.-]+|\[.*\]):\d+\Z": (
+                "the address of a service, as Kubernetes and Docker set it"
+            ),
+            r"[/\\]|\./|unix:": "a socket's or a pipe's path, as other servers take it",
+        },
+        "a number from 1 to 65535",
+    ),
+    "HOST": (
+        {
+            r"(?!localhost|[\d.:]+\Z|\[?[\da-f.]*:[\da-f:.]*(%[\w.-]+)?\]?\Z)": (
+                "the name of a machine, or of its kind, as shells, conda and compilers set it"
+            )
+        },
+        "API_HOST with an address such as 0.0.0.0",
+    ),
+    "DEBUG": (
+        {r"(?!([01tfyn]|true|false|yes|no|on|off)\Z)": "a choice of what to debug, as Node and compilers read it"},
+        "true or false, or APP_DEBUG",
+    ),
+    "PROFILE": (
+        {
+            r"/": _ABSOLUTE_PATH,
+            r"(debug|release|dev|bench|test|default|development|staging|prod|production|local|ci)\Z": (
+                "how other programs are built or run"
+            ),
+        },
+        "lite, full or auto",
+    ),
+    "DATABASE_URL": (
+        {
+            r"(jdbc:)?(mysql2?|mariadb|sqlite3?|file|mongodb|rediss?|mssql|sqlserver|oracle|prisma|libsql|duckdb|h2|db2"
+            r"|clickhouse|snowflake|bigquery|trino|firebird|influxdb|neo4j|bolt|amqps?|spatialite|mysqlgis)"
+            r"(\+[\w.-]+)?:": "the address of another kind of database"
+        },
+        "one such as postgresql://user:password@host:5432/database",
+    ),
+    "LOG_LEVEL": ({r".*[=,:*]": "a list of levels by module, as Rust and Node read it"}, "one level such as INFO"),
+    "LOG_FORMAT": (
+        {
+            r"(logfmt|common|combined|default|cef|gelf|syslog)\Z|.*[%{$]": (
+                "the pattern of a line, as other programs read it"
+            )
+        },
+        "json, console or auto",
+    ),
+    "BASE_URL": (_PATHS, "a URL such as https://masks.example.com"),
+    "PUBLIC_URL": (_PATHS, "a URL such as https://example.com/masks"),
+    "APP_NAME": (_PATHS, "a title"),
+}
+"""How values of other programs look: patterns, what such a value is, and what would be right. `PORT` counts for every
+name that ends in it."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +105,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Environment:
-    """The values, by the settings' names; and a line for each variable that was passed over or looks wrong."""
+    """The values by the settings' names, and a line for each variable that was ignored or looks wrong."""
 
     given: Mapping[str, Given]
     remarks: Sequence[str]
@@ -66,11 +118,11 @@ def variable_names(name: str, field: FieldInfo) -> Sequence[str]:
 
 
 def read_environment(fields: Mapping[str, FieldInfo], environ: Mapping[str, str] | None = None) -> Environment:
-    """Each setting from the first of its variables whose value is meant for us; `environ`: the process's if not given.
+    """Each setting, from the first of its variables with a value for us; `environ`: the process's if not given.
 
-    A name may be in any case, its own comes first. White space, a comment and quotes around a value, as env files leave
-    them, are taken off; but not from a secret, unless it is a URL. A secret may also be in a file that NAME_FILE names.
-    Raises SettingsError where that file cannot be read.
+    A name may have small letters. White space, a comment and quotes around a value, which env files leave there, are
+    removed; from a secret only if it is a URL. A secret may also be in a file that NAME_FILE names. Raises
+    SettingsError if that file cannot be read.
     """
     found = _by_name(os.environ if environ is None else environ)
     given: dict[str, Given] = {}
@@ -87,19 +139,19 @@ def read_environment(fields: Mapping[str, FieldInfo], environ: Mapping[str, str]
 
 
 def log_remarks(log: FilteringBoundLogger, fields: Mapping[str, FieldInfo]) -> None:
-    """Log a line for each variable that was passed over or looks wrong."""
+    """Log a line for each variable that was ignored or looks wrong."""
     for remark in read_environment(fields).remarks:
         log.warning(remark)
 
 
 def _by_name(environ: Mapping[str, str]) -> Mapping[str, tuple[str, str]]:
-    """Names as spelt, and values, by the name in capitals; of two that differ only in case the one in capitals."""
+    """Names as spelt, and values, by the name in capitals. If two differ only in case, the one in capitals counts."""
     spelt = sorted(environ.items(), key=lambda item: item[0] == item[0].upper())
     return {_bare(name).upper(): (_bare(name), value) for name, value in spelt}
 
 
 def _bare(name: str) -> str:
-    """A name without `export` and a byte order mark before it, which some readers of env files leave there."""
+    """A name without `export` or a byte order mark before it, which some readers of env files leave there."""
     return name.strip(_BLANK).removeprefix("export ").strip(_BLANK)
 
 
@@ -127,7 +179,7 @@ def _in_file(variable: str, path: str) -> tuple[str, str]:
 
 
 def _cleaned(value: str, variable: str = "") -> str:
-    """The value itself, also where the whole line NAME=value was pasted as the value."""
+    """The value alone, also where the whole line NAME=value was pasted."""
     pasted = rf"^(export\s+)?{variable}\s*=\s*" if variable else "^"
     text = re.sub(pasted, "", value.strip(_BLANK), count=1, flags=re.IGNORECASE)
     if _QUOTED_ITEMS.fullmatch(text):
@@ -142,7 +194,7 @@ def _is_quoted(text: str) -> bool:
 
 
 def _split_addresses(given: dict[str, Given]) -> Iterator[str]:
-    """Split URLs that give two settings: where a server is, and how it is spoken to; yield where the second differs."""
+    """Take the scheme off each address, and set the other setting that it tells; yield a line where they differ."""
     for name, said in list(given.items()):
         place, told = without_scheme(name, said.value)
         given[name] = replace(said, value=place)
@@ -153,7 +205,7 @@ def _split_addresses(given: dict[str, Given]) -> Iterator[str]:
 
 
 def _quotes_in_secret(variable: str, value: str, field: FieldInfo) -> Iterator[str]:
-    """A secret may contain any letter, so nothing is taken off it; but whoever set it may not know that."""
+    """A line where quotes or spaces are around a secret: they stay, because a secret may contain any letter."""
     if is_secret(field) and without_line_end(value) != _cleaned(value):
         yield (
             f"{variable}: quotes, a comment or spaces around its value are taken as a part of the secret; leave them "
@@ -163,7 +215,8 @@ def _quotes_in_secret(variable: str, value: str, field: FieldInfo) -> Iterator[s
 
 def _would_open_triton(found: Mapping[str, tuple[str, str]]) -> Iterator[str]:
     for name, (spelt, value) in found.items():
-        if _TRITONS_HOST.fullmatch(name) and not _is_loopback(_cleaned(value)):
+        host = _cleaned(value)
+        if _TRITONS_HOST.fullmatch(name) and not is_loopback(re.sub(r"^(\[.*\]|[^:]*):\d+$", r"\1", host)):
             yield (
                 f"{spelt}={shown(value)} is not used: the embedded Triton listens on loopback alone, as it would end "
                 "where many callers hang up at its port; TRITON_GRPC_URL names a Triton of your own"
@@ -187,17 +240,11 @@ def complaints(error: ValidationError, fields: Mapping[str, FieldInfo], given: M
     found: dict[str, list[str]] = {}
     for item in error.errors(include_url=False):
         if item["type"] != "default_factory_not_called":
-            name = _field(str(item["loc"][0]), fields) if item["loc"] else ""
+            name = str(item["loc"][0]) if item["loc"] else ""
             found.setdefault(_variable_and_value(name, item["input"], fields, given), []).append(
                 _message(item, fields.get(name))
             )
     return [f"{start}{'; '.join(dict.fromkeys(messages))}" for start, messages in found.items()]
-
-
-def _field(location: str, fields: Mapping[str, FieldInfo]) -> str:
-    """The field that pydantic means by its name, or by one of its variables."""
-    names = (name for name, field in fields.items() if location.upper() in (name.upper(), *variable_names(name, field)))
-    return next(names, "")
 
 
 def _variable_and_value(name: str, value: object, fields: Mapping[str, FieldInfo], given: Mapping[str, Given]) -> str:
@@ -216,119 +263,81 @@ def _message(item: ErrorDetails, field: FieldInfo | None) -> str:
     return item["msg"].removeprefix("Value error, ")
 
 
-def _port(value: str) -> str:
-    if _URL.match(value) or re.fullmatch(r"([\w-]+\.[\w.-]+|\[.*\]):\d+", value):
-        return "the address of a service, as Kubernetes and Docker set it"
-    return "a socket's or a pipe's path, as other servers take it" if re.match(r"[/\\]|\./|unix:", value) else ""
-
-
-def _host(value: str) -> str:
-    """Conda and compilers set `HOST` to the kind of the machine, and shells to its name."""
-    if (
-        ip_of(value.removeprefix("[").removesuffix("]"))
-        or value.lower().startswith("localhost")
-        or re.fullmatch(r"[\d.:]+", value)
-    ):
-        return ""
-    return "the name of a machine, or of its kind, as shells, conda and compilers set it"
-
-
-def _debug(value: str) -> str:
-    return "" if value.lower() in _BOOLEANS else "a choice of what to debug, as Node and compilers read it"
-
-
-def _profile(value: str) -> str:
-    if value.startswith("/"):
-        return _ABSOLUTE_PATH
-    return "how other programs are built or run" if value.lower() in _PROFILES else ""
-
-
-def _database(value: str) -> str:
-    return "the address of another kind of database" if _DATABASES.match(value) else ""
-
-
-def _log_level(value: str) -> str:
-    return "a list of levels by module, as Rust and Node read it" if re.search(r"[=,:*]", value) else ""
-
-
-def _log_format(value: str) -> str:
-    named = value.lower() in {"logfmt", "common", "combined", "default", "cef", "gelf", "syslog"}
-    return "the pattern of a line, as other programs read it" if named or re.search(r"[%{$]", value) else ""
-
-
-def _path(value: str) -> str:
-    return _ABSOLUTE_PATH if value.startswith(("/", "./")) else ""
-
-
-_RULES: Mapping[str, tuple[Callable[[str], str], str]] = {
-    "HOST": (_host, "API_HOST with an address such as 0.0.0.0"),
-    "DEBUG": (_debug, "true or false, or APP_DEBUG"),
-    "PROFILE": (_profile, "lite, full or auto"),
-    "DATABASE_URL": (_database, "one such as postgresql://user:password@host:5432/database"),
-    "LOG_LEVEL": (_log_level, "one level such as INFO"),
-    "LOG_FORMAT": (_log_format, "json, console or auto"),
-    "BASE_URL": (_path, "a URL such as https://masks.example.com"),
-    "PUBLIC_URL": (_path, "a URL such as https://example.com/masks"),
-    "APP_NAME": (_path, "a title"),
-}
-"""How a value that is not meant for us is told, and what would be right; `_port` for all names that end in PORT."""
-
-
 def _foreign(variable: str, value: str) -> str | None:
-    """What a value is, and what would be right, where its form shows that another program is meant.
+    """What a value of another program is, and what would be right; None for a value that is for us, even a wrong one.
 
-    None for values that are meant for us, also wrong ones. `variable` is in capitals; `value` is not empty.
+    `variable` is in capitals; `value` is not empty.
     """
-    right = "a number from 1 to 65535"
-    rule = (_port, right) if variable.endswith("PORT") else _RULES.get(variable)
-    what = rule[0](value) if rule else ""
-    return f"it is {what}; {rule[1]} would be right" if rule and what else None
+    signs, right = _FOREIGN.get("PORT" if variable.endswith("PORT") else variable, ({}, ""))
+    found = (what for sign, what in signs.items() if re.match(sign, value, re.IGNORECASE | re.DOTALL))
+    what = next(found, None)
+    return f"it is {what}; {right} would be right" if what else None
 
 
 def _near_miss(name: str, ours: Sequence[str]) -> str | None:
-    """The variable of ours that was probably meant; only where the first word is one that several of ours begin with.
+    """Our variable that was probably meant; None unless several of ours begin with the same word.
 
-    Each word may have one letter wrong, missing, too many or swapped with its neighbour, and all words together two;
-    the words may stand in another order; MASKWRIGHT_ may stand before them.
+    Its name is nearly the same, or has the same words in another order, or MASKWRIGHT_ stands before it.
     """
     if name.startswith("MASKWRIGHT_"):
         rest = name.removeprefix("MASKWRIGHT_")
         return rest if rest in ours else None
-    if len(name) < _LONG_NAME or name.split("_", maxsplit=1)[0] not in _prefixes(ours):
+    words = name.split("_")
+    near = [known for known in ours if known.split("_")[0] == words[0]]
+    if len(name) < _LONG_NAME or len(near) == 1:
         return None
-    return next((known for known in ours if _is_near(name, known)), None)
+    same_words = [known for known in near if sorted(known.split("_")) == sorted(words)]
+    return next(iter(same_words or get_close_matches(name, near, cutoff=_SIMILAR)), None)
 
 
-def _prefixes(ours: Iterable[str]) -> frozenset[str]:
-    first = [name.split("_")[0] for name in ours]
-    return frozenset(word for word in first if first.count(word) > 1)
+_MOST_BYTES = 2**20
+"""The largest file of settings, or of a secret."""
 
 
-def _is_near(name: str, known: str) -> bool:
-    words, theirs = name.split("_"), known.split("_")
-    if abs(len(name) - len(known)) > 2 or words[0] != theirs[0]:  # noqa: PLR2004 one letter in each of two words
-        return False
-    if sorted(words) == sorted(theirs):
-        return True
-    if len(words) != len(theirs):
-        return _distance(name, known) == 1
-    each = [_distance(word, their) for word, their in zip(words, theirs, strict=True)]
-    return max(each) == 1 and sum(each) <= 2  # noqa: PLR2004 two in all
+def read_short(path: Path) -> bytes:
+    """The content of a short file, or of a pipe that a shell made for a secret.
+
+    Raises OSError; ValueError where it is long, or a pipe that nobody writes to.
+    """
+    waits = os.O_NONBLOCK if path.is_fifo() and not str(path.resolve()).startswith("/proc/") else 0
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC | waits), "rb") as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise ValueError(f"it holds more than {_MOST_BYTES >> 20} MiB")
+    if waits and not content:
+        raise ValueError("it is a pipe that nobody writes to")
+    return content
 
 
-def _distance(one: str, other: str) -> int:
-    """How many letters to change, add, leave out or swap with a neighbour (optimal string alignment)."""
-    rows = [list(range(len(other) + 1))]
-    for i, a in enumerate(one, 1):
-        row = [i]
-        for j, b in enumerate(other, 1):
-            best = min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (a != b))
-            swapped = i > 1 and j > 1 and a == other[j - 2] and one[i - 2] == b
-            row.append(min(best, rows[-2][j - 2] + 1) if swapped else best)
-        rows.append(row)
-    return rows[-1][-1]
+class _PipelineFile(BaseModel):
+    """The values that count of the blur pipeline's file, by the names of our settings."""
+
+    model_config = ConfigDict(strict=True)
+
+    redis_url: str | None = None
+    worker_processes: int | None = Field(None, validation_alias="num_workers")
+    queue_max_size: int | None = Field(None, validation_alias="max_queue_size")
+    minio_access_key: str | None = Field(None, validation_alias=AliasPath("aws_config", "aws_access_key_id"))
+    minio_secret_key: str | None = Field(None, validation_alias=AliasPath("aws_config", "aws_secret_access_key"))
+    minio_region: str | None = Field(None, validation_alias=AliasPath("aws_config", "region_name"))
+    minio_bucket: str | None = Field(None, validation_alias=AliasPath("aws_config", "bucket_name"))
+    aws_config: dict[str, object] = Field({}, exclude=True)
 
 
-def _is_loopback(text: str) -> bool:
-    """Whether a host, with or without a port, is this machine."""
-    return is_loopback(re.sub(r":\d+$", "", text) if text.count(":") == 1 else text)
+def file_settings(file: Given | None) -> dict[str, object]:
+    """The values of the blur pipeline's file, by the settings' names; none without PIPELINE_CONFIG.
+
+    Raises SettingsError where it cannot be read.
+    """
+    if file is None:
+        return {}
+    said, path = f"PIPELINE_CONFIG={shown(file.value)}", Path(file.value)
+    try:
+        return _PipelineFile.model_validate(read_json(read_short(path))).model_dump(exclude_none=True)
+    except OSError as error:
+        raise SettingsError(f"{said}: {error.strerror}") from error
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the file'}: {one['msg']}" for one in error.errors())
+        raise SettingsError(f"{said}: {wrong}") from error
+    except ValueError as error:
+        raise SettingsError(f"{said}: the file: Invalid JSON: {error}") from error

@@ -1,18 +1,23 @@
-"""What all groups of settings share: base class, types, checks of values, how a value is shown, short files."""
+"""The base class of all groups of settings; types and checks of their values; how a value is shown."""
 
-import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal, TypeVar
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 
+from gateway.hosts import WebOrigin
 from gateway.text import printable as on_one_line
-from gateway.text import read_json, split_list
+from gateway.text import split_list
 
 T = TypeVar("T")
 
@@ -30,9 +35,7 @@ _MISTAKES = (
     (re.compile(r"^[^\[]*:.*:"), "an IPv6 address stands in brackets, as in [fd00::1]:9000"),
     (re.compile(r"^:|^$|[^\w.:%\[\]-]"), "this names no host"),
 )
-_PUBLIC_HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_][a-z0-9_-]{0,62})*|\[[0-9a-f:.]{2,45}\])")
 _PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]{1,100}){1,10}")
-_PORTS = {"http": 80, "https": 443}
 _RIGHT = "a URL such as https://masks.example.com or https://example.com/masks would be right"
 
 
@@ -43,23 +46,25 @@ CommaSeparated = Annotated[T, BeforeValidator(split_list)]
 
 
 class SettingsError(ValueError):
-    """The environment holds values that cannot be used; the message names each of them."""
+    """The environment has values that cannot be used; the message names each of them."""
 
 
 class SettingsGroup(BaseModel):
     """A part of the configuration; each field's description says what it does and its unit."""
 
-    model_config = ConfigDict(frozen=True, populate_by_name=True, extra="ignore", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, populate_by_name=True, extra="ignore", validate_default=True, loc_by_alias=False
+    )
 
     @field_validator("*")
     @classmethod
     def _of_secrets(cls, value: object) -> object:
-        """Takes the line end off every secret, wherever it comes from."""
+        """Remove the line end of every secret, wherever it comes from."""
         return SecretStr(without_line_end(value.get_secret_value())) if isinstance(value, SecretStr) else value
 
 
 def without_line_end(secret: str) -> str:
-    """A secret as it is meant: editors, `echo` and files add a line end that is not part of it."""
+    """A secret without the line end that editors, `echo` and files add."""
     return secret.rstrip("\r\n")
 
 
@@ -85,28 +90,19 @@ def upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
-@dataclass(frozen=True)
-class _Schemes:
-    """Schemes that may stand before a host, in small letters, and the value that each gives the setting `tells`."""
-
-    meaning: Mapping[str, str]
-    tells: str = ""
-
-
-_KNOWN: Mapping[str, _Schemes] = {
-    "minio_endpoint": _Schemes({"http": "false", "https": "true"}, "minio_secure"),
-    "kafka_bootstrap_servers": _Schemes(
-        {
-            **{name.lower(): name for name in ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")},
-            "kafka+ssl": "SSL",
-            "kafka": "",
-            "tcp": "",
-        },
-        "kafka_security_protocol",
-    ),
-    "triton_grpc_url": _Schemes(dict.fromkeys(("grpc", "http", "tcp", "dns"), "")),
-    "db_host": _Schemes({"tcp": ""}),
+_SCHEMES: Mapping[str, Mapping[str, str]] = {
+    "minio_endpoint": {"http": "false", "https": "true"},
+    "kafka_bootstrap_servers": {
+        **{name.lower(): name for name in ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")},
+        "kafka+ssl": "SSL",
+        "kafka": "",
+        "tcp": "",
+    },
+    "triton_grpc_url": dict.fromkeys(("grpc", "http", "tcp", "dns"), ""),
+    "db_host": {"tcp": ""},
 }
+"""Schemes that may stand before a setting's address, and what each says about the setting in `_TOLD`."""
+_TOLD = {"minio_endpoint": "minio_secure", "kafka_bootstrap_servers": "kafka_security_protocol"}
 
 
 def without_scheme(name: str, value: str) -> tuple[str, Mapping[str, str]]:
@@ -114,14 +110,14 @@ def without_scheme(name: str, value: str) -> tuple[str, Mapping[str, str]]:
 
     An unknown scheme stays, so that the setting's own check refuses it.
     """
-    if name not in _KNOWN or value.startswith("/"):  # a folder of sockets
+    if name not in _SCHEMES or value.startswith("/"):  # a folder of sockets
         return value, {}
-    schemes, parts = _KNOWN[name], [_parted(one) for one in value.split(",")]
+    known, parts = _SCHEMES[name], [_parted(one) for one in value.split(",")]
     found = {scheme for scheme, _ in parts if scheme}
-    if len(found) > 1 or not found <= schemes.meaning.keys():
+    if len(found) > 1 or not found <= known.keys():
         return value, {}
-    told = schemes.meaning.get("".join(found))
-    return ",".join(place for _, place in parts), {schemes.tells: told} if told else {}
+    told = known.get("".join(found))
+    return ",".join(place for _, place in parts), {_TOLD[name]: told} if told else {}
 
 
 def place_check(right: str, *, port_needed: bool = False, several: bool = False) -> Callable[[str], str]:
@@ -168,38 +164,26 @@ def is_prefix(path: str) -> bool:
     return _PREFIX.fullmatch(path) is not None
 
 
-def origin(scheme: str, host: str, port: int | None = None) -> str | None:
-    """scheme://host[:port] in small letters, without a scheme's usual port; None where it is not an origin."""
-    name = host.lower()
-    if scheme not in _PORTS or not _PUBLIC_HOST.fullmatch(name) or not (port is None or 0 < port < 2**16):
-        return None
-    return f"{scheme}://{name}" + (f":{port}" if port and port != _PORTS[scheme] else "")
-
-
 def public_endpoint(text: str) -> str:
     """scheme://host[:port][/prefix] without a slash at its end, or nothing. Raises ValueError for anything else."""
     if not text:
         return text
     try:
         url = urlsplit(text)
-        start = _origin_of(url)
+        origin = WebOrigin.parse(f"{url.scheme}://{url.netloc}")
     except ValueError as error:
-        raise ValueError(f"{error}; {_RIGHT}") from error
+        raise ValueError(_RIGHT) from error
     prefix = url.path.rstrip("/")
-    if start is None or url.query or url.fragment or "@" in url.netloc or (prefix and not is_prefix(prefix)):
+    is_more = url.port == 0 or url.query or url.fragment or (prefix and not is_prefix(prefix))
+    if origin.scheme not in {"http", "https"} or is_more:
         raise ValueError(_RIGHT)
-    return start + prefix
-
-
-def _origin_of(url: SplitResult) -> str | None:
-    host = url.hostname or ""
-    return origin(url.scheme, f"[{host}]" if ":" in host else host, url.port)
+    return f"{origin}{prefix}"
 
 
 SCOPE_PATTERN = r"run:(?:\*|[a-z0-9_]{1,64})|jobs:(?:read|write|\*)|operate"
-"""What each allows stands in gateway.access.callers."""
+"""gateway.access.callers says what each scope allows."""
 TENANT_PATTERN = r"[a-z0-9][a-z0-9_-]{0,62}"
-"""Fits into a key of the object store, a column and a log line as it is."""
+"""It can be part of an S3 key, a column and a log line without escapes."""
 
 
 def is_scope(text: str) -> bool:
@@ -210,73 +194,3 @@ def is_scope(text: str) -> bool:
 def is_tenant(text: str) -> bool:
     """Whether a text can name a tenant; callers without a tenant have the empty name."""
     return not text or re.fullmatch(TENANT_PATTERN, text) is not None
-
-
-_MOST_BYTES = 2**20
-"""The largest file of settings, or of a secret."""
-
-
-def read_short(path: Path) -> bytes:
-    """The content of a short file, or of a pipe that a shell made for a secret.
-
-    Raises OSError; ValueError where it is long, or a pipe that nobody writes to.
-    """
-    waits = os.O_NONBLOCK if path.is_fifo() and not str(path.resolve()).startswith("/proc/") else 0
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC | waits), "rb") as file:
-        content = file.read(_MOST_BYTES + 1)
-    if len(content) > _MOST_BYTES:
-        raise ValueError(f"it holds more than {_MOST_BYTES >> 20} MiB")
-    if waits and not content:
-        raise ValueError("it is a pipe that nobody writes to")
-    return content
-
-
-class _Aws(BaseModel):
-    """Where its objects are."""
-
-    aws_access_key_id: str | None = None
-    aws_secret_access_key: str | None = None
-    region_name: str | None = None
-    bucket_name: str | None = None
-
-
-class _PipelineFile(BaseModel):
-    """The blur pipeline's file; other members are ignored."""
-
-    model_config = ConfigDict(strict=True)
-
-    redis_url: str | None = None
-    num_workers: int | None = None
-    max_queue_size: int | None = None
-    aws_config: _Aws = Field(default_factory=_Aws)
-
-    def settings(self) -> Mapping[str, object]:
-        """Its values, by the names of our settings."""
-        aws = self.aws_config
-        return {
-            "redis_url": self.redis_url,
-            "worker_processes": self.num_workers,
-            "queue_max_size": self.max_queue_size,
-            "minio_access_key": aws.aws_access_key_id,
-            "minio_secret_key": aws.aws_secret_access_key,
-            "minio_region": aws.region_name,
-            "minio_bucket": aws.bucket_name,
-        }
-
-
-def file_settings(path: Path) -> dict[str, object]:
-    """The values of the blur pipeline's file, by the settings' names. Raises SettingsError where it cannot be read."""
-    return {name: value for name, value in _pipeline_file(path).settings().items() if value is not None}
-
-
-def _pipeline_file(path: Path) -> _PipelineFile:
-    said = f"PIPELINE_CONFIG={shown(str(path))}"
-    try:
-        return _PipelineFile.model_validate(read_json(read_short(path)))
-    except OSError as error:
-        raise SettingsError(f"{said}: {error.strerror}") from error
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the file'}: {one['msg']}" for one in error.errors())
-        raise SettingsError(f"{said}: {wrong}") from error
-    except ValueError as error:
-        raise SettingsError(f"{said}: the file: Invalid JSON: {error}") from error

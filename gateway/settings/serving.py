@@ -1,4 +1,4 @@
-"""Settings of the gateway itself: its address, what is before it, its callers, and its metrics."""
+"""Settings of the gateway itself: its address, the proxy before it, its callers, and its metrics."""
 
 import re
 from collections.abc import Mapping
@@ -77,7 +77,7 @@ class ServerSettings(SettingsGroup):
         validation_alias=AliasChoices("APP_DEBUG", "DEBUG"),
         description="Log at DEBUG, and put the text of unexpected errors into the answers.",
     )
-    log_level: Annotated[LogLevel, BeforeValidator(_level)] = Field("INFO", description="Least level that is logged.")
+    log_level: Annotated[LogLevel, BeforeValidator(_level)] = Field("INFO", description="Lowest level that is logged.")
     log_format: Annotated[Literal["auto", "json", "console"], BeforeValidator(_format)] = Field(
         "auto", description="json: one object a line; console: readable; auto: console on a terminal, else json."
     )
@@ -91,14 +91,14 @@ class ServerSettings(SettingsGroup):
         75.0,
         gt=0,
         le=86_400,
-        description="How long a connection is kept for a next request, in seconds; longer than a load balancer before "
-        "the gateway keeps it (AWS 60, nginx 60, Google 600).",
+        description="How long a connection without a request stays open, in seconds; longer than in the load balancer "
+        "before the gateway (AWS 60, nginx 60, Google 600).",
     )
     max_connections: int = Field(
         2500,
         ge=10,
         le=100_000,
-        description="Connections in all; where one more comes, the one that is missed least is closed, of the address "
+        description="Most connections at one time. For one more, the least useful connection is closed of the address "
         "that has most of them.",
     )
     max_pixels: int = Field(100_000_000, ge=1024, description="Largest photo, width × height in pixels.")
@@ -132,13 +132,13 @@ class PublicSettings(SettingsGroup):
 
     public_url: Annotated[str, AfterValidator(public_endpoint)] = Field(
         "",
-        description="Where others reach the gateway, such as https://example.com/masks: what links and Location begin "
-        "with. When not set, what TRUSTED_PROXIES say, else the gateway's own address.",
+        description="Where others reach the gateway, such as https://example.com/masks. Links and Location begin with "
+        "it; when not set, with what TRUSTED_PROXIES say, or else the gateway's own address.",
     )
     root_path: Annotated[str, AfterValidator(_root_path)] = Field(
         "",
-        description="Path before all of the gateway's, such as /masks; PUBLIC_URL may hold it too. A proxy may pass it "
-        "on or strip it.",
+        description="Path before all of the gateway's paths, such as /masks; PUBLIC_URL may contain it too. A proxy "
+        "may pass it on or strip it.",
     )
     trusted_proxies: CommaSeparated[tuple[IPv4Network | IPv6Network, ...]] = Field(
         (),
@@ -161,13 +161,13 @@ class PublicSettings(SettingsGroup):
 
     @property
     def public_base(self) -> str:
-        """What links begin with, prefix and all; empty without PUBLIC_URL."""
+        """What links begin with, prefix included; empty without PUBLIC_URL."""
         has_path = urlsplit(self.public_url).path
         return self.public_url if has_path or not self.public_url else self.public_url + self.root_path
 
 
 _MANY_CALLERS = 10
-"""So many callers of a tenant may use their whole limit at the same time."""
+"""This many callers of a tenant may use their whole limit at the same time."""
 
 
 class AccessSettings(SettingsGroup):
@@ -175,11 +175,11 @@ class AccessSettings(SettingsGroup):
 
     access: Literal["off", "required", "open"] = Field(
         "off",
-        description="required: every request needs a token or an API key; off: none does, and the gateway listens on "
-        "loopback alone; open: none does at any address, for those behind a proxy that asks.",
+        description="required: every request needs a token or an API key; off: no request needs one, and the gateway "
+        "listens on loopback alone; open: no request needs one at any address, behind a proxy that checks callers.",
     )
     jwt_secret: SecretStr = Field(
-        SecretStr(""), description="Secret of tokens that are signed with HS256, 32 bytes or more; refused without it."
+        SecretStr(""), description="Secret of tokens that are signed with HS256, 32 bytes or more."
     )
     jwt_jwks_file: Path | None = Field(
         None, description="File of public keys (JWKS) of whoever signs tokens; read again when it changes."
@@ -188,26 +188,26 @@ class AccessSettings(SettingsGroup):
         "",
         pattern=r"^$|^https?://\S+$",
         examples=["a URL such as https://login.example.com/.well-known/jwks.json"],
-        description="The same at the issuer's address; asked each hour, and when a token names a new key.",
+        description="Address of the issuer's public keys; read each hour, and when a token names a new key.",
     )
     jwt_issuer: str = Field("", description="Issuer (`iss`) that tokens must have; needed for tokens.")
     jwt_audience: str = Field("", description="Audience (`aud`) that tokens must have; needed for tokens.")
     jwt_required_claims: CommaSeparated[tuple[Annotated[str, Field(pattern="^[^=]+=.+$")], ...]] = Field(
         (),
         examples=["name=value, such as repository_owner=acme"],
-        description="Claims that tokens must have, as name=value, comma-separated; needed for issuers that serve "
-        "others too, such as repository_owner=acme.",
+        description="Claims that tokens must have, as name=value, comma-separated, such as repository_owner=acme; "
+        "needed for issuers that serve others too.",
     )
     jwt_tenant_claim: str = Field("tenant", min_length=1, description="Claim of a token that names its tenant.")
     jwt_default_tenant: str = Field(
-        "", pattern=f"^$|^{TENANT_PATTERN}$", examples=["acme"], description="Tenant of tokens that name none."
+        "", pattern=f"^$|^{TENANT_PATTERN}$", examples=["acme"], description="Tenant of tokens without that claim."
     )
     jwt_scopes_claim: CommaSeparated[tuple[str, ...]] = Field(
         ("scope", "scp"),
-        description="Claims of a token that hold its scopes, comma-separated; a dot leads into one, as in "
+        description="Claims of a token that contain its scopes, comma-separated; a dot leads into a claim, as in "
         "realm_access.roles.",
     )
-    jwt_scopes_prefix: str = Field("", description="What stands before our scopes there, such as maskwright/.")
+    jwt_scopes_prefix: str = Field("", description="Prefix of our scopes in these claims, such as maskwright/.")
     jwt_default_scopes: CommaSeparated[tuple[Annotated[str, Field(pattern=f"^(?:{SCOPE_PATTERN})$")], ...]] = Field(
         (),
         examples=["run:*, jobs:* and operate"],
@@ -216,28 +216,28 @@ class AccessSettings(SettingsGroup):
     caller_requests_per_minute: int = Field(
         0,
         ge=0,
-        description="Requests that one caller, a key or a token's `sub`, may send a minute, and at once; 0: any "
-        "number. Where nobody is asked a caller is an address.",
+        description="Requests that one caller may send in a minute, or all at once; 0: no limit. A caller is a key, or "
+        "a token's `sub`; or an address where no request needs these.",
     )
     caller_bytes_per_minute: int = Field(
-        0, ge=0, description="Bytes of bodies that one caller may send a minute, and at once; 0: any number."
+        0, ge=0, description="Bytes of bodies that one caller may send in a minute, or all at once; 0: no limit."
     )
     tenant_requests_per_minute: int = Field(
         default_factory=lambda values: _MANY_CALLERS * values.get("caller_requests_per_minute", 0),
         ge=0,
-        description="Requests that all tokens of a tenant may send a minute together; 0: any number. When not set ten "
+        description="Requests that all tokens of a tenant together may send in a minute; 0: no limit; when not set ten "
         "times CALLER_REQUESTS_PER_MINUTE.",
     )
     tenant_bytes_per_minute: int = Field(
         default_factory=lambda values: _MANY_CALLERS * values.get("caller_bytes_per_minute", 0),
         ge=0,
-        description="Bytes of bodies that all tokens of a tenant may send a minute together; 0: any number. When not "
+        description="Bytes of bodies that all tokens of a tenant together may send in a minute; 0: no limit; when not "
         "set ten times CALLER_BYTES_PER_MINUTE.",
     )
     allowed_hosts: CommaSeparated[tuple[Annotated[str, AfterValidator(host_pattern)], ...]] = Field(
         (),
         description="Hosts that requests may name beside this machine's own names, comma-separated, such as "
-        "masks.example.com or *.example.com; `*` for any. Not set: with ACCESS=off none, else any.",
+        "masks.example.com or *.example.com; `*` for any. When not set: none with ACCESS=off, else any.",
     )
     allowed_origins: CommaSeparated[tuple[Annotated[str, AfterValidator(origin_pattern)], ...]] = Field(
         (),
@@ -245,11 +245,14 @@ class AccessSettings(SettingsGroup):
         "https://shop.example.com or https://*.example.com; `*` for every page.",
     )
     audit_retention_days: int = Field(
-        365, ge=0, le=36_500, description="Days after which entries of the audit log in the database go; 0: never."
+        365,
+        ge=0,
+        le=36_500,
+        description="Days after which entries of the audit log in the database are removed; 0: never.",
     )
     metrics_open: bool = Field(
         default=True,
-        description="false: with ACCESS=required, /metrics needs the scope `operate`; PROMETHEUS_PORT asks nobody.",
+        description="false: with ACCESS=required, /metrics needs the scope `operate`; PROMETHEUS_PORT never does.",
     )
 
 
@@ -266,6 +269,6 @@ class MetricsSettings(SettingsGroup):
     )
 
     @property
-    def figures_port(self) -> int | None:
+    def metrics_port(self) -> int | None:
         """The port that serves nothing but metrics, where there is one."""
         return self.prometheus_port if self.prometheus_enabled else None

@@ -1,4 +1,4 @@
-"""The one configuration of Maskwright: its own settings of pipelines, Triton, jobs and the cache, and all together."""
+"""All settings together; and those of pipelines, Triton, jobs and the cache."""
 
 import os
 from collections.abc import Mapping
@@ -8,17 +8,10 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
 
-from gateway.settings.environment import Given, complaints, read_environment, variable_names
-from gateway.settings.fields import (
-    CommaSeparated,
-    Port,
-    SettingsError,
-    SettingsGroup,
-    file_settings,
-    place_check,
-)
+from gateway.settings.environment import Given, complaints, file_settings, read_environment, variable_names
+from gateway.settings.fields import CommaSeparated, Port, SettingsError, SettingsGroup, place_check
 from gateway.settings.serving import AccessSettings, MetricsSettings, PublicSettings, ServerSettings
-from gateway.settings.stores import KafkaSettings, OutsideSettings, PostgresSettings, S3Settings
+from gateway.settings.stores import KafkaSettings, OutgoingSettings, PostgresSettings, S3Settings
 from gateway.text import not_empty, without_repeats
 
 MaskType = Literal[
@@ -32,8 +25,8 @@ class PipelineSettings(SettingsGroup):
 
     pipelines: Annotated[CommaSeparated[tuple[str, ...]], AfterValidator(without_repeats)] = Field(
         (),
-        description="Pipelines to offer, comma-separated, all when not set; the embedded Triton loads no others, and "
-        "without body_masks no messages are read.",
+        description="Pipelines to offer, comma-separated; all when not set. The embedded Triton loads no others. "
+        "Without body_masks no Kafka messages are read.",
     )
     mask_types_default: Annotated[
         CommaSeparated[tuple[MaskType, ...]], AfterValidator(without_repeats), AfterValidator(not_empty)
@@ -48,8 +41,8 @@ class PipelineFileSettings(SettingsGroup):
 
     pipeline_config: Path | None = Field(
         None,
-        description="The blur pipeline's JSON file; its values count where no variable says otherwise: `num_workers` "
-        "for WORKER_PROCESSES, `max_queue_size` for QUEUE_MAX_SIZE, `aws_config` for MINIO_ACCESS_KEY and the like.",
+        description="The blur pipeline's JSON file. Its values count for variables that are not set: `num_workers` for "
+        "WORKER_PROCESSES, `max_queue_size` for QUEUE_MAX_SIZE, `aws_config` for MINIO_ACCESS_KEY and the like.",
     )
     redis_url: SecretStr = Field(
         SecretStr(""), description="Accepted and not used: jobs wait in PostgreSQL (POSTGRES_DSN), or in memory."
@@ -60,7 +53,8 @@ class TritonSettings(SettingsGroup):
     """Triton."""
 
     triton_http_port: Port | None = Field(
-        None, description="Port of the embedded Triton's HTTP endpoint, which nothing here needs; none when not set."
+        None,
+        description="Port of the embedded Triton's HTTP endpoint, which Maskwright does not need; none when not set.",
     )
     triton_grpc_port: Port = Field(8001, description="Port of the embedded Triton's gRPC endpoint.")
     triton_metrics_port: Port = Field(8002, description="Port of the embedded Triton's metrics.")
@@ -73,15 +67,14 @@ class TritonSettings(SettingsGroup):
         default_factory=lambda: os.cpu_count() or 1,
         ge=1,
         le=256,
-        description="Processes that serve a fused pipeline; one a core when not set.",
+        description="Processes that serve a fused pipeline; one for each core when not set.",
     )
     service_concurrency: int = Field(
         default_factory=lambda values: min(100, 2 * values.get("triton_instances", 2)),
         ge=1,
         le=100,
         validation_alias=AliasChoices("SERVICE_CONCURRENCY", "WORKER_COUNT"),
-        description="Inferences that a gateway or a worker has under way at the same time; two for each instance when "
-        "not set.",
+        description="Inferences that a gateway or a worker runs at the same time; two for each instance when not set.",
     )
     triton_threads: int = Field(1, ge=1, le=256, description="onnxruntime threads of each such process.")
     triton_grpc_url: Annotated[
@@ -89,8 +82,7 @@ class TritonSettings(SettingsGroup):
     ] = Field(
         default_factory=lambda values: f"127.0.0.1:{values['triton_grpc_port']}",
         validation_alias=AliasChoices("TRITON_GRPC_URL", "TRITON_URL"),
-        description="host:port of the Triton to use, which speaks gRPC without TLS there; 127.0.0.1:TRITON_GRPC_PORT "
-        "when not set.",
+        description="host:port of the Triton to use, for gRPC without TLS; 127.0.0.1:TRITON_GRPC_PORT when not set.",
     )
     triton_patience_s: float = Field(
         10.0, ge=0, le=600, description="How long a request waits for an unreachable Triton to come back, in seconds."
@@ -100,11 +92,9 @@ class TritonSettings(SettingsGroup):
         "auto", description="cpu: the embedded Triton sees no GPU; cuda: it does not start without one."
     )
     schp_config_path: Path | None = Field(
-        None, description="Accepted and not read: the models' facts are in model_repository/ and ensembles/."
+        None, description="Accepted and not read: model_repository/ and ensembles/ describe the models."
     )
-    temp_folder: Path | None = Field(
-        None, description="Accepted and not used: photos are never written to a disk here."
-    )
+    temp_folder: Path | None = Field(None, description="Accepted and not used: photos are never written to a disk.")
 
 
 _MIB = 1024 * 1024
@@ -117,30 +107,36 @@ class JobSettings(SettingsGroup):
         100,
         ge=1,
         le=100_000,
-        description="Requests, and jobs, that may wait; one more is answered 429. A tenant that has fewer jobs waiting "
-        "than its part of them still gets in.",
+        description="Requests, and jobs, that may wait; one more is answered 429, unless its tenant has fewer jobs "
+        "waiting than its share.",
     )
     body_memory_bytes: int = Field(
         default_factory=lambda values: max(
             3 * values.get("max_body_bytes", _MIB), 8 * _MIB * values.get("service_concurrency", 1)
         ),
         ge=1024,
-        description="Memory for the bodies and large answers of all requests at one time, in bytes; further ones wait. "
-        "When not set three times MAX_BODY_BYTES, or 8 MiB for each of SERVICE_CONCURRENCY if that is more; never less "
-        "than two bodies.",
+        description="Memory for the bodies and large answers of all requests at one time, in bytes; further requests "
+        "wait. When not set three times MAX_BODY_BYTES, or 8 MiB for each of SERVICE_CONCURRENCY if that is more; "
+        "never less than two bodies.",
     )
     max_retries: int = Field(5, ge=0, le=20, description="Further attempts at a job after a transient failure.")
     user_concurrency: int = Field(
-        1, ge=1, le=1000, description="Jobs of one user that run at the same time; with 1 they end in their order."
+        1,
+        ge=1,
+        le=1000,
+        description="Jobs of one user that run at the same time; with 1 they end in the order of their coming.",
     )
     lease_s: float = Field(
         10.0,
         ge=1,
         le=3600,
-        description="Seconds after which the jobs of a worker that gives no sign are given to others.",
+        description="Seconds without a heartbeat of a worker after which other workers get its jobs.",
     )
     shutdown_grace_s: float = Field(
-        20.0, ge=0, le=600, description="Seconds that work under way gets when a worker or the gateway is told to stop."
+        20.0,
+        ge=0,
+        le=600,
+        description="Seconds that running work has to finish when a worker or the gateway is told to stop.",
     )
     job_retention_days: int = Field(
         0, ge=0, le=36_500, description="Days after which ended jobs, their photos and masks are removed; 0: never."
@@ -156,34 +152,37 @@ class JobSettings(SettingsGroup):
         "",
         max_length=64,
         pattern=r"^[\x21-\x7e]*$",
-        description="Name of a worker in its log and among the `workers`, to which its process is added; the machine's "
-        "when not set.",
+        description="Name of a worker in its log and among the `workers`; the machine's when not set. The process is "
+        "added to it.",
     )
-    worker_port: Port = Field(8004, description="Port of a worker's health page; of several workers, the first's.")
+    worker_port: Port = Field(
+        8004, description="Port of the health page of the first worker; each further one uses the next port."
+    )
 
 
 class CacheSettings(SettingsGroup):
     """The cache."""
 
     cache_enabled: bool = Field(default=True, description="Whether results are kept for equal requests.")
-    cache_ttl_hours: float = Field(24.0, gt=0, le=87_600, description="Hours that a result is kept.")
+    cache_ttl_hours: float = Field(24.0, gt=0, le=87_600, description="Hours that a result stays in the cache.")
     cache_failure_ttl_hours: float = Field(
         1.0,
         gt=0,
         le=87_600,
-        description="Hours that a refusal is kept, such as of a photo that shows nobody; CACHE_TTL_HOURS at most.",
+        description="Hours that a refusal stays in the cache, such as of a photo without a person; CACHE_TTL_HOURS at "
+        "most.",
     )
     cache_max_bytes: int = Field(
         1_048_576_000,
         ge=1024 * 1024,
-        description="Bytes of results that are kept; those used least recently go first, of tenants with more than "
-        "their part. Without a database a quarter of MEMORY_STORE_BYTES at most.",
+        description="Bytes of results in the cache. Those used least recently are removed first, of tenants with more "
+        "than their share. Without a database a quarter of MEMORY_STORE_BYTES at most.",
     )
     cache_namespace: str = Field(
         "",
         max_length=100,
-        description="Any text; a new one makes all that is kept unused, as after models were changed under an old "
-        "version number.",
+        description="Any text; with a new one, no older result is used: for when models changed and kept their version "
+        "number.",
     )
     similarity_bits: int = Field(
         0,
@@ -211,7 +210,7 @@ class StackSettings(SettingsGroup):
 
 class Settings(  # the last base's fields come first
     StackSettings,
-    OutsideSettings,
+    OutgoingSettings,
     KafkaSettings,
     S3Settings,
     PostgresSettings,
@@ -234,10 +233,9 @@ class Settings(  # the last base's fields come first
         Raises SettingsError, one line for each bad variable: its name, its value, what would be right.
         """
         given = {**kept, **read_environment(cls.model_fields).given}
-        file = given.get("pipeline_config")
         values = {name: one.value for name, one in given.items()}
         try:
-            return cls.model_validate({**(file_settings(Path(file.value)) if file else {}), **values})
+            return cls.model_validate({**file_settings(given.get("pipeline_config")), **values})
         except ValidationError as error:
             raise SettingsError("\n".join(complaints(error, cls.model_fields, given))) from error
 
@@ -249,7 +247,7 @@ class Settings(  # the last base's fields come first
 
     @property
     def own_base(self) -> str:
-        """What links begin with outside of requests, as in callbacks and messages: PUBLIC_URL, else this machine."""
+        """What links begin with in callbacks and messages, which answer no request: PUBLIC_URL, else this machine."""
         return self.public_base or self.local_url + self.public_prefix
 
     @property

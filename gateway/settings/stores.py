@@ -61,32 +61,32 @@ class PostgresSettings(SettingsGroup):
     db_host: Annotated[str, AfterValidator(_hosts)] = Field(
         "", description="Host of PostgreSQL, where POSTGRES_DSN is not set."
     )
-    db_port: Port = Field(5432, description="Its port.")
-    db_username: str = Field("postgres", description="Login there.")
+    db_port: Port = Field(5432, description="Port of DB_HOST.")
+    db_username: str = Field("postgres", description="Login at DB_HOST.")
     db_password: SecretStr = Field(SecretStr("postgres"), description="Password of the login.")
-    db_database: str = Field("facial_api", description="Database there.")
+    db_database: str = Field("facial_api", description="Database at DB_HOST.")
     postgres_dsn: Annotated[SecretStr, BeforeValidator(_without_driver)] = Field(
         default_factory=lambda values: SecretStr(_dsn(values)),
         validation_alias=AliasChoices("POSTGRES_DSN", "DATABASE_URL"),
-        description="postgresql://user:password@host:port/database; a driver's name (+psycopg2) is passed over; made "
-        "of DB_HOST and the like when not set, and without those the embedded one's, where `maskwright up` runs.",
+        description="postgresql://user:password@host:port/database; a driver's name (+psycopg2) is ignored. When not "
+        "set, made of DB_HOST and the like; without those the embedded server's, where `maskwright up` runs.",
     )
     postgres_listen_dsn: Annotated[SecretStr, BeforeValidator(_without_driver)] = Field(
         SecretStr(""),
-        description="The same database past a pooler such as pgbouncer in transaction mode: changes are heard there at "
-        "once. Without it they are asked for each second, where POSTGRES_DSN leads to such a pooler.",
+        description="The same database, not through a pooler such as pgbouncer in transaction mode: changes are heard "
+        "there at once. Without it, and with POSTGRES_DSN at such a pooler, the database is asked each second.",
     )
     postgres_schema: Annotated[str, AfterValidator(_schema)] = Field(
         "maskwright",
-        description="Schema of our tables, made when it is missing; user_mask_outputs, task_results, "
-        "processing_metrics and cache_performance are where the search path has them.",
+        description="Schema of our tables, made when it is missing. The search path leads to user_mask_outputs, "
+        "task_results, processing_metrics and cache_performance.",
     )
     postgres_pool_size: int = Field(
         10,
         ge=2,
         le=500,
         validation_alias=AliasChoices("POSTGRES_POOL_SIZE", "SQLALCHEMY_POOL_SIZE"),
-        description="Connections of one process to PostgreSQL, at most; one more listens, and one holds locks.",
+        description="Most connections of one process to PostgreSQL, beside one that listens and one that holds locks.",
     )
     postgres_port: Port = Field(5432, description="Port of the embedded PostgreSQL.")
 
@@ -159,18 +159,18 @@ class S3Settings(SettingsGroup):
     minio_access_key: str = Field(
         "",
         validation_alias=AliasChoices("MINIO_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
-        description="Access key; made by the embedded stack when not set. For another server without key and secret "
-        "AWS's ways to find them are tried: web identity, AWS_PROFILE, container and instance roles.",
+        description="Access key; made by the embedded stack when not set. For another server without key and secret, "
+        "they are looked for as AWS does: web identity, AWS_PROFILE, container and instance roles.",
     )
     minio_secret_key: SecretStr = Field(
         SecretStr(""),
         validation_alias=AliasChoices("MINIO_SECRET_KEY", "AWS_SECRET_ACCESS_KEY"),
-        description="Its secret; made by the embedded stack when not set.",
+        description="Secret of the access key; made by the embedded stack when not set.",
     )
     minio_session_token: Annotated[SecretStr, AfterValidator(_own_token)] = Field(
         SecretStr(""),
         validation_alias=AliasChoices("MINIO_SESSION_TOKEN", "AWS_SESSION_TOKEN"),
-        description="Token of keys that end; AWS_SESSION_TOKEN counts where the key is AWS_ACCESS_KEY_ID.",
+        description="Session token of temporary keys; AWS_SESSION_TOKEN counts where the key is AWS_ACCESS_KEY_ID.",
     )
     minio_bucket: str = Field(
         "masks",
@@ -183,7 +183,7 @@ class S3Settings(SettingsGroup):
         "mask-photos",
         min_length=3,
         max_length=63,
-        description="Bucket of the photos that jobs wait with; keep it private.",
+        description="Bucket of the photos of waiting jobs; keep it private.",
     )
     minio_secure: bool = Field(
         default=False, description="Whether the S3 server speaks TLS; when not set, as the URL in MINIO_ENDPOINT says."
@@ -217,23 +217,23 @@ class S3Settings(SettingsGroup):
         "",
         pattern=r"^$|^https?://\S+$",
         examples=["a URL such as https://masks.example.com"],
-        description="Links to masks are this + key; presigned links when not set.",
+        description="What links to masks begin with, before the key; presigned links when not set.",
     )
     s3_public_endpoint: Annotated[str, AfterValidator(public_endpoint)] = Field(
         "",
-        description="Where others reach the S3 server, such as https://s3.example.com: presigned links are for it; "
-        "MINIO_ENDPOINT when not set. A path, such as https://example.com/s3, is one that the proxy there strips.",
+        description="Where others reach the S3 server, such as https://s3.example.com, for presigned links; "
+        "MINIO_ENDPOINT when not set. With a path, such as https://example.com/s3, a proxy must strip it.",
     )
     artifact_links: Literal["presigned", "gateway"] = Field(
         "presigned",
-        description="presigned: links to artifacts lead into S3; gateway: to the gateway, which asks who reads, for "
-        "buckets that others do not reach.",
+        description="presigned: links to artifacts lead into S3; gateway: they lead to the gateway, which checks the "
+        "caller, for buckets that others do not reach.",
     )
     presigned_url_expiry: int = Field(
         604_800,
         ge=60,
         le=31_536_000,
-        description="Life of a presigned link in seconds; S3 itself allows no more than 604800, seven days.",
+        description="How long a presigned link works, in seconds; S3 itself allows at most 604800, seven days.",
     )
     s3_port: Annotated[int, Field(ge=1, le=55_000)] = Field(
         9000, description="Port of the embedded S3; the four after it, and each + 10000, are used too."
@@ -253,19 +253,19 @@ class KafkaSettings(SettingsGroup):
     kafka_topic_input: str = Field("mask_input", min_length=1, description="Topic of the requests.")
     kafka_topic_output: str = Field("mask_output", min_length=1, description="Topic of the outcomes.")
     kafka_topic_poison: str = Field(
-        "mask_input_poison", min_length=1, description="Topic of messages that could not be worked on."
+        "mask_input_poison", min_length=1, description="Topic of messages that could not be processed."
     )
     kafka_tenant: str = Field(
         "",
         pattern=rf"^$|^{TENANT_PATTERN}$",
-        description="Tenant of the jobs that come as messages; the dead letters and `user_mask_outputs` are its alone.",
+        description="Tenant of the jobs that come as messages; only it sees the dead letters and `user_mask_outputs`.",
     )
     kafka_consumer_group: str = Field("maskcomponent-group", min_length=1, description="Consumer group of the workers.")
     kafka_security_protocol: Annotated[
         Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], BeforeValidator(upper)
     ] = Field(
         "PLAINTEXT",
-        description="How the broker is spoken to; when not set, as KAFKA_BOOTSTRAP_SERVERS says before its hosts.",
+        description="Protocol of the broker; when not set, the scheme before the hosts in KAFKA_BOOTSTRAP_SERVERS.",
     )
     kafka_sasl_mechanism: Annotated[
         Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM"], BeforeValidator(upper)
@@ -276,16 +276,19 @@ class KafkaSettings(SettingsGroup):
         None, description="Certificate authorities of the broker; the system's when not set."
     )
     kafka_ssl_certfile: Path | None = Field(
-        None, description="The workers' own certificate as PEM, where the broker asks for one; it may hold the key too."
+        None,
+        description="The workers' own certificate as PEM, where the broker asks for one; it may contain the key too.",
     )
-    kafka_ssl_keyfile: Path | None = Field(None, description="Its key as PEM, where KAFKA_SSL_CERTFILE holds none.")
-    kafka_ssl_password: SecretStr = Field(SecretStr(""), description="Password of the key, where it is encrypted.")
+    kafka_ssl_keyfile: Path | None = Field(
+        None, description="Key of that certificate as PEM, where KAFKA_SSL_CERTFILE contains none."
+    )
+    kafka_ssl_password: SecretStr = Field(SecretStr(""), description="Password of that key, where it is encrypted.")
     kafka_oauth_token_url: Annotated[str, AfterValidator(web_address)] = Field(
         "",
-        description="Where OAUTHBEARER's tokens are asked for, by client credentials (RFC 6749 §4.4).",
+        description="Address that gives tokens for OAUTHBEARER, for client credentials (RFC 6749 §4.4).",
     )
-    kafka_oauth_client_id: str = Field("", description="Who asks.")
-    kafka_oauth_client_secret: SecretStr = Field(SecretStr(""), description="Its secret.")
+    kafka_oauth_client_id: str = Field("", description="Client id for that address.")
+    kafka_oauth_client_secret: SecretStr = Field(SecretStr(""), description="Secret of that client.")
     kafka_oauth_scope: str = Field("", description="Scope of the token, where the server wants one.")
     kafka_oauth_cafile: Path | None = Field(
         None, description="Certificate authorities of the token's server; the system's when not set."
@@ -293,12 +296,12 @@ class KafkaSettings(SettingsGroup):
     kafka_aws_region: str = Field(
         "",
         validation_alias=AliasChoices("KAFKA_AWS_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"),
-        description="Region that AWS_MSK_IAM signs for; the broker's name says it when not set.",
+        description="Region that AWS_MSK_IAM signs for; taken from the broker's name when not set.",
     )
     kafka_port: Port = Field(9092, description="Port of the embedded broker.")
 
 
-class OutsideSettings(SettingsGroup):
+class OutgoingSettings(SettingsGroup):
     """Photos by URL, and callbacks."""
 
     allowed_networks: CommaSeparated[tuple[IPv4Network | IPv6Network, ...]] = Field(
@@ -306,20 +309,20 @@ class OutsideSettings(SettingsGroup):
         description="Networks beside the public Internet that photos and callbacks may reach, such as 10.0.0.0/8, "
         "comma-separated.",
     )
-    fetch_timeout_s: float = Field(10.0, gt=0, le=600, description="Time to fetch one photo in all, in seconds.")
+    fetch_timeout_s: float = Field(10.0, gt=0, le=600, description="Time in all to fetch one photo, in seconds.")
     callback_timeout_s: float = Field(10.0, gt=0, le=600, description="Time one callback may take, in seconds.")
     webhook_secret: SecretStr = Field(
         SecretStr(""),
-        description="Operator's secret of callbacks (Standard Webhooks): whsec_ and base64. Each tenant's own follows "
-        "from it: `maskwright keys webhook`. Without it callbacks are refused.",
+        description="Operator's secret of callbacks (Standard Webhooks): whsec_ and base64. Each tenant's secret is "
+        "made from it: `maskwright keys webhook`. Without it callbacks are refused.",
     )
     webhook_secret_before: SecretStr = Field(
         SecretStr(""),
-        description="The WEBHOOK_SECRET before, while receivers change to a new one: callbacks of every tenant are "
-        "signed with it as well.",
+        description="The former WEBHOOK_SECRET, while receivers change to a new one: callbacks of every tenant are "
+        "signed with both.",
     )
     mask_asset_url: Annotated[str, AfterValidator(web_address)] = Field(
         "",
-        description="Where the masks of POST /process are uploaded to; nowhere when not set.",
+        description="Address that the masks of POST /process are uploaded to; they are not uploaded when not set.",
     )
-    mask_component_secret: SecretStr = Field(SecretStr(""), description="Sent with such an upload as X-Internal-Auth.")
+    mask_component_secret: SecretStr = Field(SecretStr(""), description="Sent with these uploads as X-Internal-Auth.")

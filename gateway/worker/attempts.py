@@ -16,7 +16,7 @@ from gateway.cache.results import Results
 from gateway.errors import Problem
 from gateway.fetching.fetcher import Fetcher
 from gateway.inference import Inferences, Turn
-from gateway.intake.images import check_photo
+from gateway.intake.bodies import check_photo
 from gateway.jobs.job import ImageReference, Job, Lease, NewJob, Outcome, StoredArtifact, outcome_of
 from gateway.jobs.objects import ArtifactStore, Bucket, HeldLock, ObjectMissingError, parameters_key, with_original
 from gateway.limits.admission import Turns

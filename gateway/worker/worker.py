@@ -20,6 +20,7 @@ from starlette.routing import Route
 from gateway.access.authentication import is_from_here
 from gateway.errors import PROBLEMS, Problem, problem_response
 from gateway.fetching.fetcher import open_fetcher
+from gateway.hosts import ProxyError, require_certificates
 from gateway.jobs.job import CallbackKind
 from gateway.jobs.outbox import Sender
 from gateway.kafka.connection import connection_arguments
@@ -30,7 +31,6 @@ from gateway.logs import configure_logs, get_logger
 from gateway.metrics.instruments import MEDIA_TYPE, Instruments, KafkaMetrics
 from gateway.pipelines.registry import Pipeline, build_registry
 from gateway.postgres.connection import MigrationError
-from gateway.proxies import ProxyError, require_certificates
 from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import log_remarks
 from gateway.stores import Stores, durable, open_stores

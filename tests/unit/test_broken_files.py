@@ -10,8 +10,8 @@ from deploy.embedded.folders import Credentials, StackState
 from exporters.parity import read_report
 from gateway.access.tokens import JwksFile
 from gateway.settings import SettingsError
-from gateway.settings.fields import file_settings
-from gateway.settings.origins import Kept, KeptError
+from gateway.settings.environment import Given, file_settings
+from gateway.settings.sources import KeptError, KeptSettings
 
 CONTENTS = {
     "empty": b"",
@@ -40,13 +40,17 @@ def broken(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return path
 
 
+def given_by(path: Path) -> Given:
+    return Given("PIPELINE_CONFIG", str(path), "environment: PIPELINE_CONFIG")
+
+
 @pytest.mark.parametrize(
     ("read", "error"),
     [
         (JwksFile, SettingsError),
-        (file_settings, SettingsError),
+        (lambda path: file_settings(given_by(path)), SettingsError),
         (Credentials.kept, StackError),
-        (lambda path: Kept.read(path.parent.parent), KeptError),
+        (lambda path: KeptSettings.read(path.parent.parent), KeptError),
     ],
     ids=["keys", "PIPELINE_CONFIG", "passwords", "kept settings"],
 )
@@ -64,4 +68,4 @@ def test_a_broken_internal_file_counts_as_missing(broken: Path, read: Callable[[
 def test_a_file_in_another_encoding_is_read(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "pipeline.json"
     path.write_bytes('{"num_workers": 3, "redis_url": "redis://ü"}'.encode(encoding))
-    assert file_settings(path) == {"worker_processes": 3, "redis_url": "redis://ü"}
+    assert file_settings(given_by(path)) == {"worker_processes": 3, "redis_url": "redis://ü"}

@@ -19,7 +19,7 @@ from deploy.embedded.folders import ServiceState, StackState
 from gateway.cli import app
 from gateway.cli.client import RefusedError, open_client
 from gateway.cli.safe_files import Results
-from gateway.terminal import Screen
+from gateway.cli.terminal import Screen
 from tests.hostile_server import hostile, http
 
 ORDERS = "\x1b]52;c;cm0=\x07\x9b2J\u202e[link=https://evil.example]x[/link]"

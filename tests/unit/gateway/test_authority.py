@@ -49,7 +49,7 @@ def test_loopback_has_many_spellings(text: str) -> None:
 
 
 @given(st.sampled_from(["http", "https", "app"]), names | addresses, ports)
-def test_an_origin_is_its_own_pattern_alone(scheme: str, host: str, port: int) -> None:
+def test_an_origin_matches_its_own_pattern_and_no_other(scheme: str, host: str, port: int) -> None:
     text = f"{scheme}://{host}:{port}"
     origin, pattern = WebOrigin.parse(text), origin_pattern(f"{text.upper()}/")
     assert matches_origin(pattern, origin)

@@ -50,7 +50,7 @@ def test_a_trusted_proxy_is_believed(peer):
         ({}, ""),
     ],
 )
-def test_hosts(headers, origin):
+def test_a_proxys_headers_give_the_public_origin(headers, origin):
     assert told(**headers).origin == origin
 
 

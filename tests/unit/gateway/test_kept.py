@@ -12,7 +12,7 @@ import pytest
 from deploy.embedded.folders import Folders, StackState
 from deploy.embedded.launcher import running
 from gateway.settings import Settings, SettingsError
-from gateway.settings.origins import Kept, KeptError, kept_file, lock_file, masked, origins, resolve, started_with
+from gateway.settings.sources import KeptError, KeptSettings, kept_file, lock_file, masked, resolve, started_with
 
 GIVEN = {
     "API_PORT": "8123",
@@ -45,7 +45,7 @@ def launcher(home: Path) -> Iterator[int]:
 
 @pytest.fixture
 def stack(home: Path, launcher: int) -> Path:
-    Kept(launcher, GIVEN, RUNNING).write(home)
+    KeptSettings(launcher, GIVEN, RUNNING).write(home)
     return home
 
 
@@ -58,7 +58,7 @@ def test_commands_use_the_running_stack_where_the_shell_sets_nothing() -> None:
     assert resolved.conflicts == []
 
 
-def test_the_file_is_for_its_owners_eyes_alone(stack: Path) -> None:
+def test_only_its_owner_may_read_the_settings_file(stack: Path) -> None:
     modes = [stat.S_IMODE(path.stat().st_mode) for path in (kept_file(stack), kept_file(stack).parent)]
     assert modes == [0o600, 0o700]
     assert list(kept_file(stack).parent.iterdir()) == [kept_file(stack)]
@@ -66,7 +66,9 @@ def test_the_file_is_for_its_owners_eyes_alone(stack: Path) -> None:
 
 @pytest.mark.usefixtures("stack")
 @pytest.mark.parametrize("name", ["API_PORT", "PORT"])
-def test_a_shells_own_variable_counts_more_and_one_line_says_so(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_variable_of_the_shell_has_precedence_and_one_line_says_so(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setenv(name, "9999")
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "other.example:9092")
     resolved = resolve()
@@ -77,7 +79,7 @@ def test_a_shells_own_variable_counts_more_and_one_line_says_so(monkeypatch: pyt
 
 
 @pytest.mark.usefixtures("stack")
-def test_no_login_of_the_stacks_goes_to_another_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_login_of_the_stack_is_sent_to_another_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "stranger.example:9092")
     monkeypatch.setenv("DB_HOST", "other-db")
     settings = resolve().settings
@@ -96,20 +98,20 @@ def test_repeating_the_same_value_is_no_conflict(monkeypatch: pytest.MonkeyPatch
 def test_the_launcher_of_another_folder_is_not_this_folders(stack: Path, launcher: int, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
-    Kept(launcher, GIVEN, RUNNING).write(other)
+    KeptSettings(launcher, GIVEN, RUNNING).write(other)
     state = StackState(launcher, "ready")
     state.write(Folders(other).state)
-    assert Kept.read(other) is None
+    assert KeptSettings.read(other) is None
     assert running(Folders(other)) is None
     state.write(Folders(stack).state)
     assert running(Folders(stack)) == state
 
 
 def test_a_stopped_stack_is_not_used(home: Path, launcher: int) -> None:
-    Kept(launcher, GIVEN, RUNNING).write(home)
+    KeptSettings(launcher, GIVEN, RUNNING).write(home)
     os.kill(launcher, 9)
     os.waitpid(launcher, 0)
-    assert Kept.read(home) is None
+    assert KeptSettings.read(home) is None
     assert resolve().settings == Settings(maskwright_home=home)
 
 
@@ -131,36 +133,36 @@ def test_a_stack_in_another_folder_is_not_used_here(
 def test_another_users_settings_file_is_ignored(stack: Path, part: str) -> None:
     os.chown(kept_file(stack) if part == "file" else kept_file(stack).parent, 12345, -1)
     with pytest.raises(KeptError, match="belongs to user 12345"):
-        Kept.read(stack)
+        KeptSettings.read(stack)
     resolved = resolve()
     assert resolved.settings.api_port == 8000
     assert "is not read" in resolved.conflicts[0]
 
 
 @pytest.mark.parametrize("part", ["file", "folder"])
-def test_a_file_that_others_may_write_is_not_believed(stack: Path, part: str) -> None:
+def test_a_file_that_others_may_write_to_is_ignored(stack: Path, part: str) -> None:
     (kept_file(stack) if part == "file" else kept_file(stack).parent).chmod(0o722)
     with pytest.raises(KeptError, match="others may write"):
-        Kept.read(stack)
+        KeptSettings.read(stack)
 
 
 def test_a_link_is_not_followed(stack: Path, tmp_path: Path) -> None:
     kept_file(stack).rename(tmp_path / "moved")
     kept_file(stack).symlink_to(tmp_path / "moved")
     with pytest.raises(KeptError, match="cannot be read"):
-        Kept.read(stack)
+        KeptSettings.read(stack)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"pid": "x", "given": {}, "running": {}}', "\0"])
 def test_a_settings_file_of_another_form_is_ignored(stack: Path, text: str) -> None:
     kept_file(stack).write_text(text)
     with pytest.raises(KeptError, match="not what this version"):
-        Kept.read(stack)
+        KeptSettings.read(stack)
     assert resolve().settings.api_port == 8000
 
 
 def test_a_kept_value_that_cannot_be_used_is_named_with_its_origin(home: Path, launcher: int) -> None:
-    Kept(launcher, {"QUEUE_MAX_SIZE": "many", "OF_ANOTHER_VERSION": "x"}, {}).write(home)
+    KeptSettings(launcher, {"QUEUE_MAX_SIZE": "many", "OF_ANOTHER_VERSION": "x"}, {}).write(home)
     with pytest.raises(SettingsError, match=rf"^QUEUE_MAX_SIZE=many \(kept by `maskwright up` in {home}\): "):
         resolve()
 
@@ -176,19 +178,22 @@ def test_the_stored_settings_are_those_that_were_given(home: Path, monkeypatch: 
     }  # fmt: skip
 
 
-def test_a_shells_own_file_counts_more_than_the_stack(stack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shells_pipeline_file_has_precedence_over_the_stack(stack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (stack / "pipeline.json").write_text('{"num_workers": 5}')
     monkeypatch.setenv("PIPELINE_CONFIG", str(stack / "pipeline.json"))
     assert (resolve().settings.worker_processes, resolve().settings.api_port) == (5, 8123)
 
 
-def test_every_settings_origin_is_told_without_secrets(stack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_setting_is_listed_with_its_origin_and_without_secrets(
+    stack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (stack / "pipeline.json").write_text('{"max_queue_size": 7}')
     monkeypatch.setenv("PIPELINE_CONFIG", str(stack / "pipeline.json"))
     monkeypatch.setenv("S3_BUCKET", "ours")
     monkeypatch.setenv("DEBUG", "express:*")
-    found = origins()
-    by_name = {one.name: (one.value, one.origin) for one in found.settings}
+    found = resolve()
+    listed = list(found.listed())
+    by_name = {one.variable: (one.value, one.origin) for one in listed}
     assert by_name.keys() >= {"S3_BUCKET", "LOG_LEVEL"}
     assert len(by_name) == len(Settings.model_fields)
     assert by_name["S3_BUCKET"] == ("ours", "environment: S3_BUCKET")
@@ -198,8 +203,8 @@ def test_every_settings_origin_is_told_without_secrets(stack: Path, monkeypatch:
     assert by_name["LOG_LEVEL"] == ("INFO", "default")
     assert by_name["POSTGRES_DSN"][0] == "postgresql://me:…@db.example/masks"
     assert by_name["MINIO_ACCESS_KEY"] == ("not set", "embedded")
-    assert "hush" not in str(found)
-    assert [line.split("=")[0] for line in found.remarks] == ["DEBUG"]
+    assert "hush" not in str((listed, found.remarks))
+    assert [line.split("=")[0] for line in (*found.conflicts, *found.remarks)] == ["DEBUG"]
 
 
 @pytest.mark.parametrize(

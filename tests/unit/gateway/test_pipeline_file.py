@@ -54,7 +54,7 @@ def s3_of(settings: Settings) -> tuple[str, str, str, str]:
     return settings.minio_access_key, secret, settings.minio_region, settings.minio_bucket
 
 
-def test_the_variables_are_ours_by_other_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_blur_pipelines_variables_set_our_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in VARIABLES.items():
         monkeypatch.setenv(variable, value)
     settings = Settings.from_environment()
@@ -70,7 +70,7 @@ def test_our_own_names_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("file")
-def test_the_file_is_read() -> None:
+def test_the_pipeline_file_gives_settings() -> None:
     settings = Settings.from_environment()
     assert s3_of(settings) == ("your_key", "your_secret", "eu-central-1", "image-processing-bucket")
     assert (settings.worker_processes, settings.queue_max_size) == (5, 1000)
@@ -122,13 +122,13 @@ def test_a_value_that_cannot_be_used_is_named(file: Path) -> None:
         Settings.from_environment()
 
 
-def test_a_worker_has_the_name_it_is_given_and_is_another_with_every_start() -> None:
+def test_a_workers_name_begins_with_worker_id_and_differs_at_every_start() -> None:
     first, second = (_worker_name(Settings(worker_id="worker-1")) for _ in range(2))
     assert first.startswith("worker-1-")
     assert first != second
 
 
-def test_a_line_in_the_log_says_what_takes_the_place_of_redis() -> None:
+def test_a_line_in_the_log_says_that_redis_is_not_used() -> None:
     """The start ends at the profile, after that line."""
     environment = {**os.environ, "REDIS_URL": "redis://user:password@redis:6379", "PROFILE": "full"}
     command = [sys.executable, "-m", "gateway"]

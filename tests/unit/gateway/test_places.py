@@ -52,13 +52,13 @@ def test_an_address_is_the_same_however_it_is_written(said, variable, written):
         ("'a:9092', 'b:9092'", "a:9092,b:9092", "PLAINTEXT"),
     ],
 )
-def test_a_listener_says_how_the_broker_is_spoken_to(said, servers, bare, protocol):
+def test_the_scheme_of_a_kafka_address_sets_the_protocol(said, servers, bare, protocol):
     settings = said(KAFKA_BOOTSTRAP_SERVERS=servers)
     assert settings.kafka_bootstrap_servers.replace(" ", "") == bare
     assert settings.kafka_security_protocol == protocol
 
 
-def test_a_setting_beats_what_a_scheme_says_and_a_line_tells_of_it(said):
+def test_a_setting_has_precedence_over_a_scheme_and_a_line_says_so(said):
     given = {"KAFKA_BOOTSTRAP_SERVERS": "PLAINTEXT://a:9092", "KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}
     assert said(**given).kafka_security_protocol == "SASL_SSL"
     [line] = read_environment(Settings.model_fields, given).remarks
@@ -95,7 +95,7 @@ def test_a_setting_beats_what_a_scheme_says_and_a_line_tells_of_it(said):
         ("KAFKA_OAUTH_TOKEN_URL", "login.example/token", "with http:// or https:// before it"),
     ],
 )
-def test_a_wrong_address_is_told_what_is_wrong_and_no_password_is_shown(said, variable, value, wrong):
+def test_a_wrong_address_is_refused_with_the_fault_and_without_its_password(said, variable, value, wrong):
     with pytest.raises(SettingsError) as caught:
         said(**{variable: value})
     [line] = str(caught.value).splitlines()

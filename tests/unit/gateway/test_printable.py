@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.terminal import Screen, cell, complain, print_json, say, table
+from gateway.cli.terminal import Screen, cell, complain, print_json, say, table
 from gateway.text import MOST, json_text, printable, shown
 
 ROOT = Path(__file__).parents[3]
@@ -76,14 +76,14 @@ def test_no_password_or_signature_of_an_address_is_shown(text: str, secret: str)
         max_leaves=5,
     )
 )
-def test_json_keeps_its_value_and_gives_no_orders(value: object) -> None:
+def test_printed_json_has_the_same_value_and_gives_the_terminal_no_orders(value: object) -> None:
     text = json_text(value, indent=1)
     assert "".join(text.split("\n")).isprintable()
     assert json.loads(text) == value
 
 
 @pytest.mark.parametrize("text", [*ORDERS, "[bold]x[/bold]", "[link=https://evil.example]x[/link]", ":smile:", "[/]"])
-def test_nothing_that_is_written_gives_an_order(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_foreign_text_gives_the_terminal_no_orders(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     say(text)
     complain(text, f"again {text}")
     print_json({text: text})
@@ -99,7 +99,7 @@ def test_nothing_that_is_written_gives_an_order(text: str, capsys: pytest.Captur
     assert "\x1b" not in written.out
 
 
-def test_a_terminal_gets_colours_from_us_and_none_from_others(
+def test_a_terminal_gets_our_colours_and_no_foreign_ones(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -112,7 +112,7 @@ def test_a_terminal_gets_colours_from_us_and_none_from_others(
 
 
 @pytest.mark.parametrize("folder", ["gateway/cli", "deploy/embedded", "deploy/demo", "deploy/machine", "exporters"])
-def test_nothing_is_written_past_what_makes_it_printable(folder: str) -> None:
+def test_all_output_goes_through_the_function_that_makes_it_printable(folder: str) -> None:
     """`echo` and `print` are left for what a person asked for as it is: a key, an address for a shell, our own help."""
     own = {
         ("gateway/cli/keys_and_database.py", "text"), ("gateway/cli/main.py", "f'maskwright {__version__}'"),
@@ -120,7 +120,7 @@ def test_nothing_is_written_past_what_makes_it_printable(folder: str) -> None:
         ("deploy/embedded/commands.py", "f'export {name}={shlex.quote(value)}'"),
         ("deploy/embedded/stack.py", "error"), ("deploy/machine/environment.py", "text"),
     }  # fmt: skip
-    for path in set((ROOT / folder).rglob("*.py")) - {ROOT / "gateway/terminal.py"}:
+    for path in set((ROOT / folder).rglob("*.py")) - {ROOT / "gateway/cli/terminal.py"}:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call):
                 called, name = ast.unparse(node.func), str(path.relative_to(ROOT))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from gateway.cli import app
-from gateway.proxies import ProxyError, proxy_for, require_certificates
+from gateway.hosts import ProxyError, proxy_for, require_certificates
 
 INSIDE = [
     "127.0.0.1", "[::1]", "10.0.0.5:8000", "192.168.1.4", "169.254.169.254", "[fd00::1]", "[::ffff:10.0.0.1]",
@@ -26,7 +26,7 @@ FORMS = st.sampled_from(ODD) | st.text(st.characters(codec="utf-8", exclude_char
 
 
 @pytest.mark.parametrize("host", INSIDE)
-def test_our_own_servers_are_reached_straight(host: str) -> None:
+def test_our_own_servers_are_reached_without_a_proxy(host: str) -> None:
     for scheme in ("http", "https"):
         assert proxy_for(httpx.URL(f"{scheme}://{host}/x"), {**EVERYWHERE, "no_proxy": ""}) is None
 
@@ -98,7 +98,7 @@ def test_hosts_in_no_proxy_are_reached_directly(name: str, entries: str, url: st
 @pytest.mark.parametrize(
     "value", ["socks4://p:1", "ftp://p", "foo bar", "http://p:abc", "http://p:99999999", "http://"]
 )
-def test_an_unusable_form_is_refused_with_what_would_be_right(value: str) -> None:
+def test_an_unusable_proxy_is_refused_with_what_would_be_right(value: str) -> None:
     with pytest.raises(ProxyError, match=r"^https_proxy=.*http://host:port would be right"):
         proxy_for(PUBLIC, {"https_proxy": value})
 
@@ -124,7 +124,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
-def test_the_command_line_goes_straight_to_this_machine(host: str) -> None:
+def test_the_command_line_uses_no_proxy_to_this_machine(host: str) -> None:
     ended = CliRunner(env=HOSTILE).invoke(app, ["jobs", "list", "--url", f"http://{host}:1"])
     assert ended.exit_code == 1
     assert f"No gateway answers at http://{host}:1" in ended.output

@@ -31,7 +31,7 @@ def plain(name: str, value: str) -> str:
 
 @pytest.mark.parametrize("name", SECRETS)
 @pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n", "\r"])
-def test_a_line_end_is_no_part_of_a_secret_wherever_it_is_said(tmp_path: Path, name: str, end: str) -> None:
+def test_the_line_end_of_a_secret_is_removed_wherever_it_comes_from(tmp_path: Path, name: str, end: str) -> None:
     variable, file = variable_names(name, Settings.model_fields[name])[0], tmp_path / "secret"
     for value in (plain(name, value) for value in VALUES):
         file.write_bytes(f"{value}{end}".encode())

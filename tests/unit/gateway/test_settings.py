@@ -145,7 +145,7 @@ def test_an_s3_servers_url_says_whether_it_speaks_tls(
 @pytest.mark.parametrize(
     "endpoint", ["https://s3.example.com/bucket", "tcp://10.0.0.1:9000", "https://key:s3cret@s3.example.com"]
 )
-def test_an_s3_url_that_says_more_is_refused_and_shows_no_secret(
+def test_an_s3_url_with_a_path_or_a_login_is_refused_without_its_secret(
     monkeypatch: pytest.MonkeyPatch, endpoint: str
 ) -> None:
     monkeypatch.setenv("MINIO_ENDPOINT", endpoint)

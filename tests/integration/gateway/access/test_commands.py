@@ -66,14 +66,14 @@ async def test_a_key_is_made_used_listed_and_revoked(settings: Settings, house: 
     assert used.json()["id"] in (await maskwright(settings, "audit", "--caller", f"key:{key_id}")).output
 
 
-async def test_the_first_key_is_all_that_is_printed(settings: Settings, postgres_dsn: str) -> None:
+async def test_the_first_key_is_printed_and_nothing_else(settings: Settings, postgres_dsn: str) -> None:
     structlog.reset_defaults()
     database = {"POSTGRES_DSN": fresh_database(postgres_dsn)} if settings.db_use_database else {}
     made = await maskwright(settings, "keys", "create", "a test", "--scope", "operate", **database)
     assert re.fullmatch(r"mwk_[0-9a-f]{12}_[\w-]{43}\n", made.stdout)
 
 
-async def test_no_key_is_made_where_no_gateway_may_look_for_it(tmp_path: Path, settings: Settings) -> None:
+async def test_no_key_is_made_where_the_gateway_could_not_read_it(tmp_path: Path, settings: Settings) -> None:
     nowhere = {"DB_USE_DATABASE": "true", "POSTGRES_DSN": "", "MASKWRIGHT_HOME": str(tmp_path)}
     made = await maskwright(settings, "keys", "create", "a test", "--scope", "run:*", **nowhere)
     assert (made.exit_code, made.stdout) == (2, "")

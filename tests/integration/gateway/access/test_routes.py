@@ -72,7 +72,7 @@ async def ask(house: House, route: str, headers: Headers, **path: str) -> httpx.
     return await house.client.request(method, filled, headers=headers)
 
 
-def test_every_address_has_its_line() -> None:
+def test_every_described_address_has_its_scope_in_this_table() -> None:
     assert DESCRIBED.keys() == SCOPES.keys()
 
 
@@ -86,7 +86,7 @@ def test_nothing_is_served_that_is_not_described() -> None:
 
 
 @pytest.mark.parametrize("route", SCOPES)
-def test_the_description_says_what_is_asked_for(route: str) -> None:
+def test_the_openapi_document_says_which_scope_is_needed(route: str) -> None:
     operation, scope = DESCRIBED[route], SCOPES[route]
     asked = {"run:*": "run"}.get(scope or "", scope)
     assert "let_in" not in operation["operationId"]
@@ -95,7 +95,7 @@ def test_the_description_says_what_is_asked_for(route: str) -> None:
 
 
 @pytest.mark.parametrize("route", [*ASKING, "POST /v1/run/unknown"])
-async def test_nobody_is_let_in_without_good_credentials(house: House, signer: Signer, route: str) -> None:
+async def test_requests_without_good_credentials_are_refused(house: House, signer: Signer, route: str) -> None:
     for name, (headers, code) in (await refused(house.stores.keys, signer)).items():
         answer = await ask(house, route, headers)
         assert answer.status_code == 401, name
@@ -109,7 +109,7 @@ async def test_probes_need_no_credentials(house: House, route: str) -> None:
 
 
 @pytest.mark.parametrize("route", ASKING)
-async def test_the_scope_is_needed_and_enough(house: House, signer: Signer, route: str) -> None:
+async def test_each_address_needs_its_scope_and_no_other(house: House, signer: Signer, route: str) -> None:
     scope = SCOPES[route] or ""
     for headers in (caller(scope=[scope]), bearer(signer.token(scope=[scope])), bearer(signer.token(None))):
         assert (await ask(house, route, headers)).status_code not in REFUSED

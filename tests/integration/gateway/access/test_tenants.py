@@ -23,7 +23,7 @@ async def submit(house: House, headers: Headers, **fields: str) -> httpx.Respons
     return await house.client.post(JOBS, files=FORM, data=fields, headers=headers)
 
 
-async def test_a_request_id_is_the_tenants_own(house: House) -> None:
+async def test_two_tenants_may_use_the_same_request_id(house: House) -> None:
     named = {"user_id": "1", "request_id": uuid4().hex}
     first = (await submit(house, ACME, **named)).json()
     for headers in (GLOBEX, NOBODY):
@@ -62,7 +62,7 @@ async def test_a_full_queue_of_one_tenant_blocks_no_other_tenant(house: House) -
         await house.stores.jobs.cancel(UUID(job))
 
 
-async def test_lists_hold_the_tenants_own_jobs(house: House) -> None:
+async def test_a_list_has_the_tenants_own_jobs_alone(house: House) -> None:
     user = uuid4().hex
     ids = {
         tenant: (await submit(house, caller(tenant), user_id=user)).json()["id"] for tenant in ("acme", "globex", "")
@@ -83,7 +83,7 @@ async def test_artifacts_of_the_same_name_do_not_collide(house: House) -> None:
         assert answer.content == (tenant.encode() or b"nobody's")
 
 
-async def test_links_lead_only_the_tenant_there(house: House) -> None:
+async def test_links_to_artifacts_work_for_their_tenant_alone(house: House) -> None:
     if house.stores.durable:
         pytest.skip("links carry a signature of the object store")
     job = (await submit(house, ACME)).json()
@@ -96,7 +96,7 @@ async def test_links_lead_only_the_tenant_there(house: House) -> None:
     assert_problem(await house.client.get(link), "credentials_missing")
 
 
-async def test_results_of_others_are_not_photos_of_ones_own(house: House) -> None:
+async def test_a_result_of_another_tenant_cannot_be_used_as_a_photo(house: House) -> None:
     if not house.stores.durable:
         pytest.skip("there is no object store")
     settings = house.services.settings

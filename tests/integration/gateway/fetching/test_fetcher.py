@@ -142,7 +142,7 @@ async def test_a_lasting_refusal_is_not_tried_again(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
-async def test_a_failing_server_may_recover(status: int) -> None:
+async def test_a_server_error_is_a_transient_failure(status: int) -> None:
     problem = await problem_of(reply(status))
     assert problem.code == "url_unreachable"
     assert problem.transient
@@ -189,7 +189,7 @@ async def test_the_time_limit_holds_for_looking_up_the_name() -> None:
     assert caught.value.code == "url_unreachable"
 
 
-async def test_a_refused_connection_is_a_passing_failure() -> None:
+async def test_a_refused_connection_is_a_transient_failure() -> None:
     (port,) = free_ports(1)
     with pytest.raises(Problem) as caught:
         await fetched(f"http://127.0.0.1:{port}/")
@@ -230,7 +230,7 @@ async def test_a_failure_behind_a_redirect_names_both_ends() -> None:
     assert end.url("/gone.jpg") in caught.value.detail
 
 
-async def test_every_hop_is_looked_up_once() -> None:
+async def test_the_host_of_each_redirect_is_looked_up_once() -> None:
     names = Names(one_test="127.0.0.1", two_test="127.0.0.1")
 
     async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:
@@ -264,7 +264,7 @@ async def test_an_address_that_does_not_answer_is_passed_over() -> None:
         assert await fetched(web.url("/", "two.test"), Names(two_test="127.0.0.4 127.0.0.3 127.0.0.2")) == PHOTO
 
 
-async def test_the_environments_proxy_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(reply(200, b"by proxy")) as proxy, serving(reply(200, PHOTO)) as web:
         for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
             monkeypatch.setenv(variable, proxy.url())

@@ -42,7 +42,7 @@ def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("trusted")
 @pytest.mark.parametrize("host", ["photos.test", "127.0.0.1"])
-async def test_the_host_of_the_url_is_what_the_certificate_must_name(tls: ssl.SSLContext, host: str) -> None:
+async def test_the_certificate_must_name_the_host_of_the_url(tls: ssl.SSLContext, host: str) -> None:
     async with serving(reply(200, b"photo"), tls=tls) as web, open_fetcher(SETTINGS, Names(**NAMES).resolve) as fetcher:
         assert await fetcher.fetch(web.url("/", host, "https")) == b"photo"
     assert web.asked[0].headers["host"] == f"{host}:{web.port}"

@@ -19,7 +19,7 @@ def settings_in(folder: Path) -> Settings:
     return Settings(db_use_database=False, maskwright_home=folder / "home")
 
 
-async def test_keys_outlive_the_process_and_their_secrets_are_nowhere(tmp_path: Path) -> None:
+async def test_keys_are_kept_after_the_process_ends_without_their_secrets(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     assert await FileKeys(settings).all() == ()
     made = [new_key(f"key {number}", "acme", ["jobs:read"], NOW, None) for number in range(8)]

@@ -180,7 +180,7 @@ def test_a_token_of_an_issuer_names_its_caller(tmp_path: Path, name: str) -> Non
 
 
 @pytest.mark.parametrize("claim", ["hd", "email_verified", "repository_owner"])
-def test_a_claim_that_is_required_keeps_the_issuers_other_customers_out(tmp_path: Path, claim: str) -> None:
+def test_a_token_without_a_required_claim_is_refused(tmp_path: Path, claim: str) -> None:
     issuer = next(issuer for issuer in ISSUERS.values() if claim in str(issuer.settings.get("jwt_required_claims")))
     keys = write(tmp_path / "jwks.json", public("RS256"))
     tokens = Tokens(Settings.model_validate({"jwt_audience": AUDIENCE, "jwt_jwks_file": keys, **issuer.settings}))
@@ -199,7 +199,7 @@ def test_a_claim_that_is_required_keeps_the_issuers_other_customers_out(tmp_path
         ("null", [None], "token_invalid"), ("[]", [], "token_invalid"), ("None", {}, "token_invalid"),
     ],
 )  # fmt: skip
-def test_a_required_claim_is_compared_as_json_writes_it(
+def test_a_required_claim_is_compared_in_its_json_form(
     tmp_path: Path, wanted: str, claim: object, outcome: str
 ) -> None:
     tokens = tokens_with(write(tmp_path / "jwks.json", public("RS256")), jwt_required_claims=f"one={wanted}")
@@ -293,7 +293,7 @@ def test_scopes_by_default_are_for_tokens_without_the_claim(tmp_path: Path) -> N
     assert set(tokens.caller(signed(claims(scope=()))).scopes) == set()
 
 
-def test_an_unsupported_transfer_curve_is_not_tone_mapped(tmp_path: Path) -> None:
+def test_a_token_on_an_unsupported_curve_is_refused(tmp_path: Path) -> None:
     key = generate_private_key(SECP256K1())
     shown = {**get_default_algorithms()["ES256"].to_jwk(key.public_key(), as_dict=True), "kid": "k"}
     tokens = tokens_with(write(tmp_path / "jwks.json", shown, public("ES256")))
@@ -321,7 +321,7 @@ def later(tokens: Tokens, seconds: float) -> None:
         keys._read_at -= seconds
 
 
-async def test_keys_are_fetched_from_their_issuer_and_again_for_a_new_one_but_not_for_each() -> None:
+async def test_an_issuers_keys_are_fetched_again_for_a_new_key_but_not_for_each_unknown_one() -> None:
     shown = [public("RS256")]
 
     async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:

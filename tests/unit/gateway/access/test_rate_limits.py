@@ -11,9 +11,7 @@ STEPS = st.lists(st.tuples(st.floats(0, 100), st.integers(1, 50)), max_size=60)
 
 
 @given(per_minute=st.integers(1, 1000), steps=STEPS)
-def test_nobody_takes_more_than_the_limit_and_what_one_request_may_be(
-    per_minute: int, steps: list[tuple[float, int]]
-) -> None:
+def test_nobody_takes_more_than_the_limit_and_one_request(per_minute: int, steps: list[tuple[float, int]]) -> None:
     bucket, now, taken = TokenBucket(per_minute, 0.0), 0.0, 0
     for pause_s, amount in steps:
         now += pause_s
@@ -24,7 +22,7 @@ def test_nobody_takes_more_than_the_limit_and_what_one_request_may_be(
 
 
 @given(per_minute=st.integers(1, 10_000), taken=st.integers(0, 100_000))
-def test_a_caller_who_waits_for_retry_after_is_let_in(per_minute: int, taken: int) -> None:
+def test_a_caller_who_waits_as_long_as_retry_after_is_accepted(per_minute: int, taken: int) -> None:
     bucket = TokenBucket(per_minute, 0.0)
     bucket.take(taken)
     wait_s = bucket.wait_s(0.0)
@@ -32,7 +30,7 @@ def test_a_caller_who_waits_for_retry_after_is_let_in(per_minute: int, taken: in
     assert bucket.wait_s(wait_s + 1e-6) == 0
 
 
-def test_a_minute_without_requests_restores_the_full_allowance_and_no_more() -> None:
+def test_a_minute_without_requests_restores_the_whole_limit_and_no_more() -> None:
     bucket = TokenBucket(10, 0.0)
     bucket.take(10)
     assert bucket.wait_s(59) == 0
@@ -69,7 +67,7 @@ def test_a_token_counts_against_its_own_rate_limit_and_its_tenants() -> None:
     assert not refused(limits, "acme/key:1")
 
 
-def test_a_tenant_may_take_what_ten_callers_may_where_nothing_else_is_set() -> None:
+def test_a_tenants_limit_is_ten_times_a_callers_by_default() -> None:
     limits = RateLimits(Settings(caller_requests_per_minute=2), lambda: 0.0)
     taken = sum(not refused(limits, f"acme/token:{number}", "acme") for number in range(100))
     assert taken == 20
@@ -77,7 +75,7 @@ def test_a_tenant_may_take_what_ten_callers_may_where_nothing_else_is_set() -> N
     assert not any(refused(free, f"acme/token:{number}", "acme") for number in range(100))
 
 
-async def test_bytes_of_a_body_are_taken_from_both() -> None:
+async def test_the_bytes_of_a_body_count_for_caller_and_tenant() -> None:
     async def receive() -> dict[str, object]:
         return {"type": "http.request", "body": bytes(100)}
 
@@ -88,7 +86,9 @@ async def test_bytes_of_a_body_are_taken_from_both() -> None:
     assert refused(limits, "acme/token:bob", "acme")
 
 
-def test_a_crowd_of_callers_pushes_out_no_debt_and_takes_no_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crowd_of_callers_makes_nobodys_use_forgotten_and_takes_no_more_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("gateway.access.callers._MOST_KNOWN", 10)
     limits = RateLimits(Settings(caller_requests_per_minute=3), lambda: 0.0)
     for _ in range(3):
@@ -99,7 +99,7 @@ def test_a_crowd_of_callers_pushes_out_no_debt_and_takes_no_more_memory(monkeypa
     assert len(limits._callers._known) <= 10
 
 
-def test_who_is_forgotten_has_no_less_than_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forgotten_caller_has_as_much_left_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.access.callers._MOST_KNOWN", 4)
     limits = RateLimits(Settings(caller_requests_per_minute=2), lambda: 0.0)
     assert not refused(limits, "modest")

@@ -55,7 +55,9 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.mark.parametrize(("method", "path", "headers"), ASKED)
-async def test_every_answer_is_confined(client: httpx.AsyncClient, method: str, path: str, headers: dict[str, str]):
+async def test_every_answer_tells_browsers_to_run_and_load_nothing(
+    client: httpx.AsyncClient, method: str, path: str, headers: dict[str, str]
+):
     content = tiny_png() if method == "POST" else None
     answer = await client.request(method, path, headers=headers, content=content)
     told = answer.headers

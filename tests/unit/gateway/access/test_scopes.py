@@ -16,7 +16,7 @@ def test_a_scope_is_granted_by_itself_and_by_the_star_of_its_kind(granted: froze
 
 
 @given(granted=st.frozensets(SCOPES))
-def test_any_pipeline_is_enough_where_any_is_asked_for(granted: frozenset[str]) -> None:
+def test_a_scope_for_one_pipeline_is_enough_where_the_body_names_it(granted: frozenset[str]) -> None:
     assert allowed(granted, RUN_ANY) == any(scope.startswith("run:") for scope in granted)
 
 
@@ -27,7 +27,7 @@ def test_the_everything_scope_allows_every_scope() -> None:
 
 
 @given(one=TENANTS, other=TENANTS, user=st.text(max_size=40), request=st.text(min_size=1, max_size=40))
-def test_an_artifacts_key_is_of_its_tenant_alone(one: str, other: str, user: str, request: str) -> None:
+def test_an_artifacts_key_belongs_to_its_tenant_alone(one: str, other: str, user: str, request: str) -> None:
     key = artifact_key(user, request, "a.png", one)
     assert is_of_tenant(key, other) == (one == other)
 

@@ -39,7 +39,7 @@ async def test_a_ticket_of_another_installation_is_refused() -> None:
     assert await refused(ticket, tickets=others) == "ticket_invalid"
 
 
-async def test_an_old_ticket_has_expired(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_expired_ticket_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_TICKET_LIFE", -module._TICKET_LIFE)
     ticket, _ = await Tickets(STORE).issue(ALICE, JOB)
     assert await refused(ticket) == "ticket_expired"

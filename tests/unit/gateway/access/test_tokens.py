@@ -110,7 +110,7 @@ def test_invalid_times_are_refused(claim: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(("left", "right"), [("[", "]"), ('{"a":', "}")])
-def test_headers_and_claims_are_read_however_deep_they_are(left: str, right: str) -> None:
+def test_deeply_nested_headers_and_claims_are_refused(left: str, right: str) -> None:
     deep = left * 20_000 + "1" + right * 20_000
     for text in (forged(deep), forged({"alg": "HS256"}, SECRET.encode(), deep)):
         assert refused(Tokens(Settings(**GOOD, jwt_secret=SECRET)), text) == "token_invalid"
@@ -124,10 +124,10 @@ def test_headers_and_claims_are_read_however_deep_they_are(left: str, right: str
         ("JWT_SECRET", {"jwt_secret": "short"}),
     ],
 )
-def test_settings_that_could_not_tell_a_good_token_stop_the_start(variable: str, changes: dict[str, str]) -> None:
+def test_settings_that_cannot_check_tokens_stop_the_start(variable: str, changes: dict[str, str]) -> None:
     with pytest.raises(SettingsError, match=f"^{variable}="):
         Tokens(Settings(**{**GOOD, "jwt_secret": SECRET, **changes}))
 
 
-def test_the_claims_of_the_tests_are_good() -> None:
+def test_the_claims_of_these_tests_are_those_that_a_token_has() -> None:
     assert {"sub", "iss", "aud", "exp", "tenant", "scope"} == claims().keys()

@@ -37,7 +37,7 @@ def test_a_public_address_is_permitted(address: str) -> None:
 
 
 @given(st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)))
-def test_nothing_is_public_that_the_standard_library_calls_private(address: IPv4Address | IPv6Address) -> None:
+def test_an_address_that_the_standard_library_calls_private_is_not_public(address: IPv4Address | IPv6Address) -> None:
     assert address.is_global or not is_public(address)
     assert not (address.is_multicast and is_public(address))
 
@@ -73,7 +73,9 @@ def test_allowing_ipv6_networks_does_not_open_the_ipv4_inside(template: str, add
 
 
 @given(st.ip_addresses(v=4), st.ip_addresses(v=4), st.integers(0, 2**80 - 1))
-def test_tunnels_are_judged_by_their_ends(server: IPv4Address, client: IPv4Address, rest: int) -> None:
+def test_an_ipv6_tunnel_is_permitted_only_to_permitted_ipv4_addresses(
+    server: IPv4Address, client: IPv4Address, rest: int
+) -> None:
     everything = [IPv6Network("::/0")]
     sixtofour = IPv6Address((0x2002 << 112) | (int(server) << 80) | rest)
     teredo = IPv6Address((0x2001_0000 << 96) | (int(server) << 64) | (int(client) ^ 0xFFFF_FFFF))

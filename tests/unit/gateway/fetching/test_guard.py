@@ -125,7 +125,7 @@ async def test_a_literal_ip_address_is_not_looked_up() -> None:
 
 
 @pytest.mark.parametrize("names", [Names(), Names(a_example="")])
-async def test_a_name_without_an_address_may_have_one_later(names: Names) -> None:
+async def test_a_name_without_an_address_is_a_transient_failure(names: Names) -> None:
     with pytest.raises(Problem) as caught:
         await Guard((), names.resolve).addresses(parse_url("http://a.example/"))
     assert caught.value.code == "url_unreachable"

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from gateway.errors import Problem
 from gateway.fetching.fetcher import Fetcher, open_fetcher
-from gateway.fetching.guard import IPAddress, check_url, host_of, literal, parse_url
+from gateway.fetching.guard import check_url, host_of, literal, parse_url
+from gateway.hosts import IPAddress
 from gateway.settings import Settings
 from tests.web import Web, reply, serving
 

@@ -74,7 +74,7 @@ def test_a_long_url_is_shortened_when_shown() -> None:
         "/%E2%82%AC?q=%26%3D",
     ],
 )
-def test_a_signed_url_is_asked_for_as_it_stands(target: str) -> None:
+def test_a_signed_url_is_requested_unchanged(target: str) -> None:
     assert parse_url(f"https://example.com{target}").raw_path.decode() == target
 
 
@@ -111,7 +111,7 @@ def test_a_redirect_is_read_from_where_it_was_found(location: str, wanted: str) 
     "location",
     ["ftp://example.com/", "//user@example.com/", "http://a b/", "\\\\127.0.0.1/", "//1/", "//a:+80/", "//xn--a/"],
 )
-def test_a_redirect_is_held_to_the_same_rules(location: str) -> None:
+def test_a_redirect_is_checked_like_a_callers_url(location: str) -> None:
     with pytest.raises(Problem) as caught:
         join_url(parse_url("https://example.com/a"), location)
     assert caught.value.code == "url_not_allowed"

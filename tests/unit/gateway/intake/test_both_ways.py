@@ -62,7 +62,7 @@ def by_kafka(body: bytes) -> str | None:
 
 
 @given(CHANGES, ENCODINGS, TAILS, st.booleans())
-def test_any_json_is_accepted_by_both_or_refused_by_both_with_one_code(change, encoding, tail, ascii_alone):
+def test_any_json_has_the_same_outcome_over_http_and_kafka(change, encoding, tail, ascii_alone):
     members = {**GOOD, **change}
     if members["user_id"] in (None, "", [], [""]):  # a message names its user, a request need not
         members["user_id"] = "u"
@@ -72,7 +72,7 @@ def test_any_json_is_accepted_by_both_or_refused_by_both_with_one_code(change, e
 
 
 @given(st.binary(max_size=60))
-def test_any_bytes_are_read_alike_by_both_readers(body):
+def test_any_bytes_have_the_same_outcome_over_http_and_kafka(body):
     if by_http(body) == "invalid_json":
         assert by_kafka(body) == "invalid_json"
     else:
@@ -95,5 +95,5 @@ def test_any_bytes_are_read_alike_by_both_readers(body):
         (json.dumps({**GOOD, "user_id": 10**3000}).encode(), "invalid_parameters"),
     ],
 )
-def test_http_and_kafka_give_this_code(body, code):
+def test_http_and_kafka_refuse_a_photo_with_the_same_code(body, code):
     assert (by_http(body), by_kafka(body)) == (code, code)

@@ -44,7 +44,7 @@ def test_compressed_data_is_decoded_however_it_is_split(content, cuts, way) -> N
 
 
 @given(st.lists(CONTENTS, max_size=4), CUTS, st.integers(0, 600))
-def test_several_members_are_one_body_and_padding_is_none(contents, cuts, padding) -> None:
+def test_several_gzip_members_are_one_body_and_padding_is_ignored(contents, cuts, padding) -> None:
     body = b"".join(map(gzipped, contents)) + (bytes(padding) if contents else b"")
     assert decoded("gzip", body, cuts) == b"".join(contents)
 

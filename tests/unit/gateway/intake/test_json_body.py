@@ -12,7 +12,7 @@ from gateway.jobs.job import ImageReference
 
 
 @given(st.binary(max_size=200))
-def test_every_way_of_writing_the_photo(image: bytes) -> None:
+def test_a_photo_is_read_from_json_in_every_form(image: bytes) -> None:
     text = base64.b64encode(image).decode()
     ways: list[object] = [
         text,
@@ -50,14 +50,14 @@ def test_every_way_of_writing_the_photo(image: bytes) -> None:
         ('{"image": "éé=="}'.encode(), "invalid_base64"),
     ],
 )
-def test_wrong_bodies(body: bytes, code: str) -> None:
+def test_a_wrong_json_body_is_refused_with_its_code(body: bytes, code: str) -> None:
     with pytest.raises(Problem) as caught:
         json_submission(body)
     assert caught.value.code == code
 
 
 @pytest.mark.parametrize("kind", ["url", "s3"])
-def test_every_way_of_saying_where_the_photo_is(kind: str) -> None:
+def test_a_photos_location_is_read_from_json_in_every_form(kind: str) -> None:
     for way in ({kind: "there"}, {"type": kind, "data": "there"}):
         submission = json_submission(json.dumps({"image": way, "gender": "M"}).encode())
         assert submission.image == ImageReference(kind, "there")

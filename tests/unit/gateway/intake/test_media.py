@@ -7,7 +7,7 @@ from gateway.intake.submissions import check_media_type, read_submission
 @pytest.mark.parametrize(
     "kind", ["multipart/form-data; boundary=x", "Application/JSON", "image/jpeg", "application/octet-stream"]
 )
-def test_readable_types(kind: str) -> None:
+def test_photos_forms_and_json_are_accepted(kind: str) -> None:
     check_media_type(kind)
 
 

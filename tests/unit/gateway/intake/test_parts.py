@@ -31,7 +31,7 @@ def test_a_too_large_part_is_counted_and_not_stored(contents: list[bytes], step:
     assert [part.data for part in parts] == [content if len(content) <= most else b"" for content in contents]
 
 
-def test_a_part_of_one_file_knows_its_names() -> None:
+def test_a_part_has_the_names_of_its_field_and_its_file() -> None:
     (part,) = PartParser(KIND, ("files",)).feed(
         encode(b"x", head='content-disposition: form-data; name="f"; filename="ä.png"'.encode())
     )
@@ -73,6 +73,6 @@ def test_a_files_name_fits_into_a_line_and_has_no_folders(text: str) -> None:
         (b"\x00\x1f", "image"),
     ],
 )
-def test_names_of_files(given: bytes, kept: str) -> None:
+def test_a_file_name_is_shortened_to_its_last_part(given: bytes, kept: str) -> None:
     header = b'form-data; name="f"; filename="' + given.replace(b"\\", b"\\\\") + b'"'
     assert upload_name(Part(headers=[(b"Content-Disposition", header)])) == kept

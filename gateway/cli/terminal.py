@@ -1,4 +1,4 @@
-"""What the command line writes: nothing that others wrote reaches a terminal as it is."""
+"""What the command line writes. Foreign text is made harmless before it reaches a terminal."""
 
 import sys
 from collections.abc import Iterable
@@ -16,9 +16,9 @@ _PIPED_COLUMNS = 240
 
 
 class Screen(Console):
-    """A console for which no text is markup, and on which no text but its own gives orders to the terminal.
+    """A console on which no text is markup, and no foreign text controls the terminal.
 
-    Names have to go through `cell` or `shown` all the same: this keeps their line ends, and knows no passwords.
+    Names must still go through `cell` or `shown`: this class keeps their line ends, and does not hide passwords.
     """
 
     def __init__(self, *, stderr: bool = False, style: str | None = None, width: int | None = None) -> None:
@@ -52,7 +52,7 @@ def say(text: object) -> None:
 
 
 def complain(*lines: object) -> None:
-    """Write lines to standard error; a line end within one of them is escaped, as a name may have some."""
+    """Write lines to standard error; a line end within one of them is escaped, as names may contain line ends."""
     for line in lines:
         typer.echo(shown(line), err=True)
 
@@ -62,8 +62,8 @@ def print_json(value: object) -> None:
     typer.echo(json_text(value, indent=2))
 
 
-def bear_any_letter() -> None:
-    """Let output escape what the locale has no letter for, instead of failing."""
+def escape_unknown_letters() -> None:
+    """Let output escape letters that the locale does not have, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
             reconfigure(errors="backslashreplace")

@@ -1,7 +1,7 @@
 """The settings of a command, and where each comes from: this shell, the running stack, a file, or the default.
 
-`maskwright up` is given its variables once, in one shell; it writes them to a file, so that commands in other shells
-use the same servers. The file counts as long as its launcher runs, and is removed with it.
+`maskwright up` gets its variables once, in one shell. It writes them to a file, so that commands in other shells use
+the same servers. The file counts while its launcher runs, and is removed when that ends.
 """
 
 import json
@@ -13,13 +13,22 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pydantic import SecretStr, TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
 
-from gateway.settings.environment import Given, read_environment, variable_names
-from gateway.settings.fields import file_settings, printable, shown
+from gateway.settings.environment import Given, file_settings, read_environment, variable_names
+from gateway.settings.fields import printable, shown
 from gateway.settings.settings import Settings
 
 _WRITABLE_BY_OTHERS = 0o022
+_SERVERS: Mapping[str, tuple[str, ...]] = {
+    "postgres_dsn": ("postgres_", "db_"),
+    "db_host": ("postgres_", "db_"),
+    "minio_endpoint": ("minio_", "s3_"),
+    "kafka_bootstrap_servers": ("kafka_",),
+}
+"""Settings that name a server, and prefixes of the settings about it. If this shell names another server, none of the
+stack's settings about it counts."""
+_OF_SERVERS = ("postgres_dsn", "minio_endpoint", "minio_access_key", "minio_secret_key", "kafka_bootstrap_servers")
+_PASSWORD_IN_QUERY = re.compile(r"(password=)[^&\s]*", re.IGNORECASE)
 
 
 class KeptError(Exception):
@@ -27,8 +36,8 @@ class KeptError(Exception):
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What a stack was started with: its launcher's process, the variables given, and the addresses of what runs."""
+class KeptSettings:
+    """What a stack was started with: its launcher's process, the variables given, and the addresses of its servers."""
 
     pid: int
     given: Mapping[str, str]
@@ -48,7 +57,7 @@ class Kept:
         draft.replace(path)
 
     @classmethod
-    def read(cls, home: Path) -> "Kept | None":
+    def read(cls, home: Path) -> "KeptSettings | None":
         """What the stack that runs in this folder was started with; None where none runs. Raises KeptError."""
         path = kept_file(home)
         try:
@@ -61,7 +70,9 @@ class Kept:
         try:
             _require_ours(path, os.fstat(descriptor), stat.S_IFREG)
             with os.fdopen(descriptor, "rb", closefd=False) as file:
-                kept = _stack_file(path, file.read())
+                kept = TypeAdapter(cls).validate_json(file.read())
+        except ValidationError as error:
+            raise KeptError(f"{path} is not what this version of `maskwright up` writes") from error
         finally:
             os.close(descriptor)
         return kept if is_launcher(kept.pid, home) else None
@@ -102,7 +113,7 @@ def _is_open_on(descriptor: Path, file: os.stat_result) -> bool:
 
 
 def _require_ours(path: Path, found: os.stat_result, kind: int) -> None:
-    """Raise KeptError where others could have written it: they could send photos and passwords to their servers."""
+    """Raise KeptError if others could have written it: they could direct photos and passwords to their servers."""
     if stat.S_IFMT(found.st_mode) != kind:
         raise KeptError(f"{path} is not what `maskwright up` writes")
     if found.st_uid != os.geteuid():
@@ -111,31 +122,36 @@ def _require_ours(path: Path, found: os.stat_result, kind: int) -> None:
         raise KeptError(f"others may write to {path}; take the right from them: chmod go-w {path}")
 
 
-def _stack_file(path: Path, text: bytes) -> Kept:
-    try:
-        return TypeAdapter(Kept).validate_json(text)
-    except ValidationError as error:
-        raise KeptError(f"{path} is not what this version of `maskwright up` writes") from error
-
-
-_SERVERS: Mapping[str, tuple[str, ...]] = {
-    "postgres_dsn": ("postgres_", "db_"),
-    "db_host": ("postgres_", "db_"),
-    "minio_endpoint": ("minio_", "s3_"),
-    "kafka_bootstrap_servers": ("kafka_",),
-}
-"""Settings that name a server, and prefixes of those about it: where this shell names another server, none of the
-stack's settings about it counts."""
-
-
 @dataclass(frozen=True)
 class Resolved:
-    """The settings, where each given one comes from, and lines about conflicts and about variables passed over."""
+    """The settings, where each given one comes from, and lines about conflicts and about ignored variables."""
 
     settings: Settings
     given: Mapping[str, Given]
     conflicts: Sequence[str]
     remarks: Sequence[str]
+
+    def listed(self) -> Iterator[Given]:
+        """Every setting in the class's order, without secrets.
+
+        A setting that was not given has the origin `PIPELINE_CONFIG: FILE`, `default`, or `embedded` for a server that
+        `maskwright up` would start.
+        """
+        file = self.given.get("pipeline_config")
+        in_file = file_settings(file)
+        for name, field in Settings.model_fields.items():
+            value = getattr(self.settings, name)
+            if (given := self.given.get(name)) is not None:
+                yield replace(given, value=masked(value))
+                continue
+            origin = "embedded" if self._is_embedded(name, value) else "default"
+            origin = f"PIPELINE_CONFIG: {file.value}" if file and name in in_file else origin
+            yield Given(variable_names(name, field)[0], masked(value), origin)
+
+    def _is_embedded(self, name: str, value: object) -> bool:
+        """Whether `maskwright up` fills in a setting that has no value."""
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        return name in _OF_SERVERS and not text and self.settings.db_use_database
 
 
 def home() -> Path:
@@ -158,12 +174,8 @@ def resolve() -> Resolved:
     shell = read_environment(Settings.model_fields)
     kept, told = _kept(home())
     conflicts = [*told, *_conflict(shell.given, kept)]
-    file = shell.given.get("pipeline_config")
-    overruled = {
-        *shell.given,
-        *(file_settings(Path(file.value)) if file else ()),
-        *_of_other_servers(shell.given, kept),
-    }
+    in_file = file_settings(shell.given.get("pipeline_config"))
+    overruled = {*shell.given, *in_file, *_of_other_servers(shell.given, kept)}
     from_stack = {name: one for name, one in kept.items() if name not in overruled}
     return Resolved(Settings.from_environment(from_stack), {**from_stack, **shell.given}, conflicts, shell.remarks)
 
@@ -172,8 +184,7 @@ def started_with() -> Mapping[str, str]:
     """The variables that give this process its settings, PIPELINE_CONFIG's values among them; paths are absolute."""
     fields = Settings.model_fields
     given = read_environment(fields).given
-    file = given.get("pipeline_config")
-    values = {name: str(value) for name, value in (file_settings(Path(file.value)) if file else {}).items()}
+    values = {name: str(value) for name, value in file_settings(given.get("pipeline_config")).items()}
     values |= {name: one.value for name, one in given.items() if name not in {"pipeline_config", "maskwright_home"}}
     values |= {name: path for name, path in _absolute(given).items() if name in values}
     return {variable_names(name, fields[name])[0]: value for name, value in values.items()}
@@ -193,18 +204,15 @@ def _absolute(given: Mapping[str, Given]) -> Mapping[str, str]:
 def _kept(folder: Path) -> tuple[Mapping[str, Given], Sequence[str]]:
     """The values of the stack in this folder, by the settings' names; and a line where its file is not trusted."""
     try:
-        kept = Kept.read(folder)
+        kept = KeptSettings.read(folder)
     except KeptError as error:
         return {}, [f"what the stack was started with is not read: {error}"]
     if kept is None:
         return {}, []
     given = _by_setting(kept.given, f"kept by `maskwright up` in {folder}")
     running = _by_setting(kept.running, f"embedded: the stack in {folder}")
-    return {**running, **{name: one for name, one in given.items() if _still_holds(name, one, running)}}, []
-
-
-def _still_holds(name: str, given: Given, running: Mapping[str, Given]) -> bool:
-    return name not in running or given.value == running[name].value
+    holding = {name: one for name, one in given.items() if one.value == running.get(name, one).value}
+    return {**running, **holding}, []
 
 
 def _by_setting(variables: Mapping[str, str], origin: str) -> Mapping[str, Given]:
@@ -213,7 +221,7 @@ def _by_setting(variables: Mapping[str, str], origin: str) -> Mapping[str, Given
 
 
 def _of_other_servers(shell: Mapping[str, Given], kept: Mapping[str, Given]) -> Iterator[str]:
-    """The stack's settings about servers for which this shell names others: no login must go to those."""
+    """The stack's settings about each server in whose place this shell names another: no login may be sent there."""
     for name, prefixes in _SERVERS.items():
         if name in shell and (name not in kept or shell[name].value != kept[name].value):
             yield from (setting for setting in kept if setting.startswith(prefixes))
@@ -227,37 +235,6 @@ def _conflict(shell: Mapping[str, Given], kept: Mapping[str, Given]) -> Iterator
         yield f"{', '.join(differing)} {are} in this shell from what the running stack has; this shell's counts"
 
 
-_OF_SERVERS = ("postgres_dsn", "minio_endpoint", "minio_access_key", "minio_secret_key", "kafka_bootstrap_servers")
-_PASSWORD_IN_QUERY = re.compile(r"(password=)[^&\s]*", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Origin:
-    """A setting: the variable that sets it, its value without secrets, and where that comes from.
-
-    `origin` is `environment: NAME`, `kept by `maskwright up` in FOLDER`, `embedded: the stack in FOLDER`, `embedded`
-    for a server that `maskwright up` would start, `PIPELINE_CONFIG: FILE`, or `default`.
-    """
-
-    name: str
-    value: str
-    origin: str
-
-
-@dataclass(frozen=True)
-class Origins:
-    """Every setting in the class's order; and lines about conflicts and about variables passed over."""
-
-    settings: Sequence[Origin]
-    remarks: Sequence[str]
-
-
-def origins() -> Origins:
-    """The settings of a command in this shell. Raises SettingsError."""
-    resolved = resolve()
-    return Origins(tuple(_each(resolved)), (*resolved.conflicts, *resolved.remarks))
-
-
 def masked(value: object) -> str:
     """A setting's value as text without secrets; of an address only the password is hidden."""
     if isinstance(value, SecretStr):
@@ -266,29 +243,6 @@ def masked(value: object) -> str:
         return ",".join(map(str, value)) or "not set"
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return "not set" if value is None or not text else shown(text)
-
-
-def _each(resolved: Resolved) -> Iterator[Origin]:
-    file = resolved.settings.pipeline_config
-    in_file = file_settings(file) if file else {}
-    for name, field in Settings.model_fields.items():
-        origin = _origin(name, resolved, file if name in in_file else None)
-        yield Origin(_variable(name, field, resolved), masked(getattr(resolved.settings, name)), origin)
-
-
-def _variable(name: str, field: FieldInfo, resolved: Resolved) -> str:
-    given = resolved.given.get(name)
-    return given.variable if given else variable_names(name, field)[0]
-
-
-def _origin(name: str, resolved: Resolved, file: Path | None) -> str:
-    if (given := resolved.given.get(name)) is not None:
-        return given.origin
-    if file is not None:
-        return f"PIPELINE_CONFIG: {file}"
-    value = getattr(resolved.settings, name)
-    text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    return "embedded" if name in _OF_SERVERS and not text and resolved.settings.db_use_database else "default"
 
 
 def _masked_secret(secret: str) -> str:
