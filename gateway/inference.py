@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gateway.cache.cache import CachedResult
-from gateway.cache.keys import Work
-from gateway.cache.results import Reservation, Results
+from gateway.cache.results import Reservation, Results, Work
 from gateway.deadlines import Deadline
 from gateway.errors import Problem
 from gateway.results import Failure, InferenceResult, Stopwatch

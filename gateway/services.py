@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 
 from gateway.access.authentication import Authentication
-from gateway.cache.keys import ModelVersions
-from gateway.cache.results import Results
+from gateway.cache.results import ModelVersions, Results
 from gateway.callbacks.senders import check_callbacks
 from gateway.deadlines import Deadline, Remembered, answer_within
 from gateway.errors import PROBLEMS, Problem

@@ -1,12 +1,12 @@
 """Everything that keeps something: PostgreSQL and S3, or memory."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
 from gateway.access.audit import AuditLog, FileAudit
 from gateway.access.keys import FileKeys, KeyStore
-from gateway.cache.cache import Cache, NullCache
+from gateway.cache.cache import Cache
 from gateway.jobs.artifacts import ArtifactLocks
 from gateway.jobs.dead_letters import DeadLetters, NoDeadLetters
 from gateway.jobs.objects import Bucket
@@ -103,7 +103,7 @@ def memory_stores(
     """Empty stores in memory, for one event loop alone; keys and the audit log, which must last, are in files."""
     signals, table, photos, artifacts = Signals(), JobTable(), Objects(), Objects()
     outbox, locks = MemoryOutbox(signals, clock), MemoryArtifactLocks(clock)
-    cache = MemoryCache(settings, clock) if settings.cache_enabled else NullCache()
+    cache = MemoryCache(settings, clock)
     endings = Endings(table, outbox, photos, artifacts, cache, messages_of, locks)
     limit = MemoryLimit(settings.memory_store_bytes, (photos, artifacts), endings.shed)
     photo_limit = MemoryLimit(int(settings.memory_store_bytes * _PHOTOS_SHARE), (photos,))
@@ -151,10 +151,11 @@ async def open_postgres(
     Waits for a database that is not up yet, 30 s. Raises Problem `store_unavailable`, SettingsError, MigrationError.
     """
     database, _ = await find_database(settings)
+    unused = MemoryCache(settings, system_clock)
     async with (
         open_pool(database, settings.postgres_pool_size) as pool,
         listening(database, signals),
-        open_cache(settings, database, pool) as cache,
+        open_cache(settings, pool) if settings.cache_enabled else nullcontext(unused) as cache,
     ):
         yield DatabaseStores(
             jobs=PostgresJobs(pool, settings, messages_of, ended),

@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from gateway.access.callers import Caller, caller_of, run_scope
 from gateway.cache.cache import CacheHit
-from gateway.cache.keys import Work
+from gateway.cache.results import Work
 from gateway.deadlines import Deadline, Pace
 from gateway.errors import Problem
 from gateway.http.middleware import trace_id_of

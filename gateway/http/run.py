@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.access.callers import caller_of
-from gateway.cache.keys import Work
+from gateway.cache.results import Work
 from gateway.deadlines import Deadline
 from gateway.http.answers import answer, check_accept, server_timing, single_types
 from gateway.http.middleware import request_id_of, while_connected

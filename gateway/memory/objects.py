@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 
 from typing_extensions import override
 
-from gateway.cache.cache import NullCache
 from gateway.errors import Problem
 from gateway.jobs.artifacts import ArtifactLock, ArtifactLocks, LockName, lock_name
 from gateway.jobs.job import Job, NewJob
@@ -173,7 +172,7 @@ class Endings:
     outbox: MemoryOutbox
     photos: Objects
     artifacts: Objects
-    cache: MemoryCache | NullCache
+    cache: MemoryCache
     messages_of: MessageMaker
     locks: MemoryArtifactLocks
 

@@ -5,7 +5,6 @@ is sent, these words become the schemas of this installation. So no statement de
 would not keep.
 """
 
-import hashlib
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -76,11 +75,6 @@ class Names:
     def fill(self, query: str) -> str:
         """A statement with this installation's schemas."""
         return _fill(self, query)
-
-    def lock(self, purpose: str, name: bytes) -> int:
-        """The number of an advisory lock: another schema's are others."""
-        text = b"\0".join([self.schema.encode(), purpose.encode(), name])
-        return int.from_bytes(hashlib.sha256(text).digest()[:8], "big", signed=True)
 
 
 @lru_cache(maxsize=512)

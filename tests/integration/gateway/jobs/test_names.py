@@ -10,7 +10,7 @@ import pytest
 
 from gateway.access.callers import LOCAL
 from gateway.cache.cache import CachedResult, CacheHit, CacheKey, NewEntry
-from gateway.cache.keys import Work
+from gateway.cache.results import Work
 from gateway.errors import Problem
 from gateway.http.accept import accept
 from gateway.intake.requests import JobRequest

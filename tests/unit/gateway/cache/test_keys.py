@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.cache.cache import Similarity
-from gateway.cache.keys import Work, alike, key_of, similarity_of
+from gateway.cache.results import Work, alike, key_of, similarity_of
 from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings
 from tests.integration.gateway.photos import encode, noise
