@@ -22,10 +22,9 @@ from gateway.memory.table import Clock, JobTable, system_clock
 from gateway.postgres.access import PostgresAudit, PostgresKeys
 from gateway.postgres.cache import open_cache
 from gateway.postgres.database import find_database
-from gateway.postgres.dead_letters import PostgresDeadLetters
 from gateway.postgres.jobs import PostgresJobs
-from gateway.postgres.locks import PostgresArtifactLocks
-from gateway.postgres.outbox import PostgresOutbox
+from gateway.postgres.leases import PostgresArtifactLocks
+from gateway.postgres.outbox import PostgresDeadLetters, PostgresOutbox
 from gateway.postgres.pool import listening, open_pool
 from gateway.s3.bucket import open_buckets
 from gateway.s3.images import S3Images

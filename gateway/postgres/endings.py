@@ -14,9 +14,8 @@ from gateway.jobs.outbox import MessageMaker
 from gateway.jobs.store import CANCELLED, FIRST_PAUSE_S, LONGEST_PAUSE_S, REMOVAL_S, WORK, JobStore
 from gateway.pipelines.body_masks import canonical_gender
 from gateway.postgres.connection import Connection
-from gateway.postgres.dead_letters import add_job
-from gateway.postgres.locks import spend
-from gateway.postgres.outbox import add_deliveries
+from gateway.postgres.leases import spend
+from gateway.postgres.outbox import add_deliveries, add_job
 from gateway.postgres.pool import Pool, notify
 from gateway.postgres.results import keep_entry
 from gateway.postgres.rows import SHOWN, WORKED_ON, clean, get_job, job_of, outcome_columns

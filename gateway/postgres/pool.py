@@ -19,6 +19,8 @@ from gateway.postgres.connection import (
     POOLED,
     TRANSIENT,
     Connection,
+    Named,
+    Names,
     RefusedError,
     Row,
     cause,
@@ -28,7 +30,6 @@ from gateway.postgres.connection import (
     opening,
 )
 from gateway.postgres.database import Database
-from gateway.postgres.schema import Named, Names
 from gateway.retry import Backoff
 
 T = TypeVar("T")
