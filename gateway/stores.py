@@ -26,8 +26,7 @@ from gateway.postgres.jobs import PostgresJobs
 from gateway.postgres.leases import PostgresArtifactLocks
 from gateway.postgres.outbox import PostgresDeadLetters, PostgresOutbox
 from gateway.postgres.pool import listening, open_pool
-from gateway.s3.bucket import open_buckets
-from gateway.s3.images import S3Images
+from gateway.s3.buckets import S3Images, open_buckets
 from gateway.settings import Settings, SettingsError
 
 _PHOTOS_SHARE = 0.75

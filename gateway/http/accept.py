@@ -39,7 +39,7 @@ from gateway.limits.admission import Claim
 from gateway.limits.sharing import visit_of
 from gateway.logs import get_logger
 from gateway.results import Artifact, Failure, Stopwatch
-from gateway.s3.images import check_owner
+from gateway.s3.buckets import check_owner
 from gateway.services import Services, services_of
 
 T = TypeVar("T")

@@ -155,6 +155,7 @@ class ResultLocks:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool.impatient()
         self._away_until = float("-inf")
+        self._freeing: set[asyncio.Task[bool]] = set()
 
     @asynccontextmanager
     async def held(self, digest: bytes) -> AsyncIterator[None]:
@@ -163,7 +164,7 @@ class ResultLocks:
         Go on without it if the database does not answer, or the process that has the lock does not free it in time.
         Others cannot tell us when they free it, so we ask again and again, with growing pauses.
         """
-        key, holder = int.from_bytes(digest[:8], "big", signed=True), uuid4()
+        key, holder = int.from_bytes(digest[-8:], "big", signed=True), uuid4()
         try:
             with anyio.move_on_after(_LOCKED_S):
                 for pause_s in _BACKOFF.pauses():
@@ -172,8 +173,13 @@ class ResultLocks:
                     await anyio.sleep(pause_s)
             yield
         finally:
-            with anyio.CancelScope(shield=True):
-                await self._ask(_UNLOCK, key, holder)
+            task = asyncio.create_task(self._ask(_UNLOCK, key, holder))  # nobody's answer waits for this
+            self._freeing.add(task)
+            task.add_done_callback(self._freeing.discard)
+
+    async def close(self) -> None:
+        """Wait until all are free."""
+        await asyncio.gather(*self._freeing)
 
     async def _ask(self, query: str, *values: object) -> bool:
         """Whether the statement returned a row, or the database does not answer."""
@@ -258,6 +264,12 @@ class PostgresCache(Cache):
             with suppress(Problem):  # it is counted still
                 await self.note()
 
+    async def close(self) -> None:
+        """Note what was counted, and free all locks."""
+        with suppress(Problem):
+            await self.note()
+        await self._locks.close()
+
     async def _quickly(self, work: Work[T]) -> T:
         with _refusals_as_problems():
             return await self._quick.run(work)
@@ -312,5 +324,4 @@ async def open_cache(settings: Settings, pool: Pool) -> AsyncIterator[Cache]:
     finally:
         noting.cancel()
         await asyncio.wait([noting])
-        with suppress(Problem):
-            await cache.note()
+        await cache.close()

@@ -27,7 +27,7 @@ from gateway.metrics.instruments import Instruments
 from gateway.pipelines.registry import Pipeline
 from gateway.results import Artifact, Failure, Stopwatch
 from gateway.retry import Backoff
-from gateway.s3.images import S3Images
+from gateway.s3.buckets import S3Images
 from gateway.settings import Settings
 from gateway.stores import Stores
 from gateway.triton import Triton
