@@ -14,11 +14,11 @@ from gateway.jobs.outbox import MessageMaker, Outbox
 from gateway.jobs.outbox_messages import Links, by_job, by_key, message_maker
 from gateway.jobs.store import Ended, JobStore, Signals, unheard
 from gateway.logs import get_logger
+from gateway.memory import Clock, system_clock
 from gateway.memory.cache import MemoryCache
 from gateway.memory.jobs import MemoryJobs
-from gateway.memory.objects import Endings, MemoryArtifactLocks, MemoryBucket, MemoryLimit, Objects
+from gateway.memory.objects import Endings, JobTable, MemoryArtifactLocks, MemoryBucket, MemoryLimit
 from gateway.memory.outbox import MemoryOutbox
-from gateway.memory.table import Clock, JobTable, system_clock
 from gateway.postgres.access import PostgresAudit, PostgresKeys
 from gateway.postgres.cache import open_cache
 from gateway.postgres.database import find_database
@@ -99,19 +99,20 @@ def memory_stores(
     settings: Settings, messages_of: MessageMaker, clock: Clock = system_clock, ended: Ended = unheard
 ) -> Stores:
     """Empty stores in memory, for one event loop alone; keys and the audit log, which must last, are in files."""
-    signals, table, photos, artifacts = Signals(), JobTable(), Objects(), Objects()
+    signals, table, photos, artifacts = Signals(), JobTable(), MemoryBucket(), MemoryBucket()
     outbox, locks = MemoryOutbox(signals, clock), MemoryArtifactLocks(clock)
     cache = MemoryCache(settings, clock)
     endings = Endings(table, outbox, photos, artifacts, cache, messages_of, locks)
     limit = MemoryLimit(settings.memory_store_bytes, (photos, artifacts), endings.shed)
     photo_limit = MemoryLimit(int(settings.memory_store_bytes * _PHOTOS_SHARE), (photos,))
+    photos.limits, artifacts.limits = (photo_limit, limit), (limit,)
     return Stores(
         jobs=MemoryJobs(settings, table, endings, locks, signals, clock, ended),
         locks=locks,
         outbox=outbox,
         dead_letters=NoDeadLetters(),
-        photos=MemoryBucket(photos, (photo_limit, limit)),
-        artifacts=MemoryBucket(artifacts, (limit,)),
+        photos=photos,
+        artifacts=artifacts,
         signals=signals,
         cache=cache,
         keys=FileKeys(settings),

@@ -24,7 +24,7 @@ from gateway.cache.cache import (
     status_of,
     still,
 )
-from gateway.memory.table import Clock
+from gateway.memory import Clock
 from gateway.settings import Settings
 from vision.photo import differing_bits
 

@@ -5,8 +5,8 @@ import pytest
 from gateway.cache.cache import CacheStats
 from gateway.errors import Problem
 from gateway.jobs.store import Standing
+from gateway.memory import system_clock
 from gateway.memory.cache import MemoryCache
-from gateway.memory.table import system_clock
 from gateway.metrics.collector import MetricsPage, StoreCollector
 from gateway.metrics.instruments import Instruments
 from gateway.settings import Settings
