@@ -25,7 +25,6 @@ from gateway.deadlines import Deadline
 from gateway.errors import Problem
 from gateway.logs import get_logger
 from gateway.pipelines.registry import Pipeline
-from gateway.results import Failure, InferenceResult
 from gateway.settings import Settings
 from gateway.triton import Triton
 from vision.face.landmarks import parse_landmarks
@@ -332,27 +331,3 @@ async def _key_of(work: Work, versions: str) -> CacheKey:
     if len(work.photo) <= _SMALL_PHOTO:
         return key_of(work, versions)
     return await asyncio.to_thread(key_of, work, versions)
-
-
-async def computed(infer: Callable[[], Awaitable[InferenceResult]]) -> CachedResult:
-    """A result, or a refusal that is final. Raises Problem if another attempt may succeed."""
-    began = time.monotonic()
-    try:
-        inference = await infer()
-    except Problem as problem:
-        if problem.transient:
-            raise
-        refusal = Failure(problem.code, problem.detail)
-        return CachedResult({}, (), refusal, _ms_since(began))
-    return CachedResult(inference.result, inference.artifacts, None, _ms_since(began))
-
-
-def inference_of(value: CachedResult, headers: Mapping[str, str]) -> InferenceResult:
-    """The model's result. Raises Problem, with these headers, if the model refused."""
-    if value.failure:
-        raise Problem(value.failure.code, value.failure.detail, headers=headers)
-    return InferenceResult(value.result, value.artifacts)
-
-
-def _ms_since(began: float) -> float:
-    return (time.monotonic() - began) * 1000

@@ -1,4 +1,4 @@
-"""How jobs end, each in one transaction with all that its outcome brings about; and how they leave the store."""
+"""The end of a job, one transaction with all that its outcome brings about; and the removal of jobs that ended."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
