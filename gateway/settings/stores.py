@@ -86,7 +86,7 @@ class PostgresSettings(SettingsGroup):
         ge=2,
         le=500,
         validation_alias=AliasChoices("POSTGRES_POOL_SIZE", "SQLALCHEMY_POOL_SIZE"),
-        description="Connections of one process to PostgreSQL, at most; one more listens, and one holds locks.",
+        description="Connections of one process to PostgreSQL, at most; one more listens.",
     )
     postgres_port: Port = Field(5432, description="Port of the embedded PostgreSQL.")
 
