@@ -155,7 +155,7 @@ class ResultLocks:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool.impatient()
         self._away_until = float("-inf")
-        self._freeing: set[asyncio.Task[bool]] = set()
+        self._freeing: dict[bytes, asyncio.Task[bool]] = {}
 
     @asynccontextmanager
     async def held(self, digest: bytes) -> AsyncIterator[None]:
@@ -165,6 +165,8 @@ class ResultLocks:
         Others cannot tell us when they free it, so we ask again and again, with growing pauses.
         """
         key, holder = int.from_bytes(digest[-8:], "big", signed=True), uuid4()
+        if freeing := self._freeing.get(digest):
+            await asyncio.wait([freeing])  # to ask before that would be in vain, and cost a pause
         try:
             with anyio.move_on_after(_LOCKED_S):
                 for pause_s in _BACKOFF.pauses():
@@ -174,12 +176,12 @@ class ResultLocks:
             yield
         finally:
             task = asyncio.create_task(self._ask(_UNLOCK, key, holder))  # nobody's answer waits for this
-            self._freeing.add(task)
-            task.add_done_callback(self._freeing.discard)
+            self._freeing[digest] = task
+            task.add_done_callback(lambda _: self._freeing.pop(digest, None))
 
     async def close(self) -> None:
         """Wait until all are free."""
-        await asyncio.gather(*self._freeing)
+        await asyncio.gather(*self._freeing.values())
 
     async def _ask(self, query: str, *values: object) -> bool:
         """Whether the statement returned a row, or the database does not answer."""
