@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gateway.cache.cache import CachedResult
-from gateway.cache.keys import Work
-from gateway.cache.results import Reservation, Results
+from gateway.cache.results import Reservation, Results, Work
 from gateway.errors import Problem
 from gateway.pipelines.outputs import Failure, InferenceResult
 from gateway.timing import Deadline, Stopwatch

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
 from gateway.access.audit import AuditLog, FileAudit
 from gateway.access.keys import FileKeys, KeyStore
-from gateway.cache.cache import Cache, NullCache
+from gateway.cache.cache import Cache
 from gateway.jobs.job import QueueCounts
 from gateway.jobs.objects import Bucket
 from gateway.jobs.outbox import MessageMaker, Outbox
@@ -15,21 +15,19 @@ from gateway.jobs.outbox_messages import message_maker
 from gateway.jobs.store import ArtifactLocks, DeadLetters, Ended, JobStore, NoDeadLetters, unheard
 from gateway.jobs.view import Links, by_job, by_key
 from gateway.logs import get_logger
+from gateway.memory import Clock, system_clock
 from gateway.memory.cache import MemoryCache
 from gateway.memory.jobs import MemoryJobs
-from gateway.memory.objects import Endings, MemoryArtifactLocks, MemoryBucket, MemoryLimit, Objects
+from gateway.memory.objects import Endings, JobTable, MemoryArtifactLocks, MemoryBucket, MemoryLimit
 from gateway.memory.outbox import MemoryOutbox
-from gateway.memory.table import Clock, JobTable, system_clock
 from gateway.postgres.access import PostgresAudit, PostgresKeys
 from gateway.postgres.cache import open_cache
 from gateway.postgres.database import find_database
-from gateway.postgres.dead_letters import PostgresDeadLetters
 from gateway.postgres.jobs import PostgresJobs
-from gateway.postgres.locks import PostgresArtifactLocks
-from gateway.postgres.outbox import PostgresOutbox
+from gateway.postgres.leases import PostgresArtifactLocks
+from gateway.postgres.outbox import PostgresDeadLetters, PostgresOutbox
 from gateway.postgres.pool import listening, open_pool
-from gateway.s3.bucket import open_buckets
-from gateway.s3.images import S3Images
+from gateway.s3.buckets import S3Images, open_buckets
 from gateway.settings import Settings, SettingsError
 from gateway.supervision import Signals
 from gateway.timing import answer_within
@@ -106,19 +104,20 @@ def memory_stores(
     settings: Settings, messages_of: MessageMaker, clock: Clock = system_clock, ended: Ended = unheard
 ) -> Stores:
     """Empty stores in memory, for one event loop alone; keys and the audit log, which must last, are in files."""
-    signals, table, photos, artifacts = Signals(), JobTable(), Objects(), Objects()
+    signals, table, photos, artifacts = Signals(), JobTable(), MemoryBucket(), MemoryBucket()
     outbox, locks = MemoryOutbox(signals, clock), MemoryArtifactLocks(clock)
-    cache = MemoryCache(settings, clock) if settings.cache_enabled else NullCache()
+    cache = MemoryCache(settings, clock)
     endings = Endings(table, outbox, photos, artifacts, cache, messages_of, locks)
     limit = MemoryLimit(settings.memory_store_bytes, (photos, artifacts), endings.shed)
     photo_limit = MemoryLimit(int(settings.memory_store_bytes * _PHOTOS_SHARE), (photos,))
+    photos.limits, artifacts.limits = (photo_limit, limit), (limit,)
     return Stores(
         jobs=MemoryJobs(settings, table, endings, locks, signals, clock, ended),
         locks=locks,
         outbox=outbox,
         dead_letters=NoDeadLetters(),
-        photos=MemoryBucket(photos, (photo_limit, limit)),
-        artifacts=MemoryBucket(artifacts, (limit,)),
+        photos=photos,
+        artifacts=artifacts,
         signals=signals,
         cache=cache,
         keys=FileKeys(settings),
@@ -156,10 +155,11 @@ async def open_postgres(
     Waits for a database that is not up yet, 30 s. Raises Problem `store_unavailable`, SettingsError, MigrationError.
     """
     database, _ = await find_database(settings)
+    unused = MemoryCache(settings, system_clock)
     async with (
         open_pool(database, settings.postgres_pool_size) as pool,
         listening(database, signals),
-        open_cache(settings, database, pool) as cache,
+        open_cache(settings, pool) if settings.cache_enabled else nullcontext(unused) as cache,
     ):
         yield DatabaseStores(
             jobs=PostgresJobs(pool, settings, messages_of, ended),

@@ -1,10 +1,8 @@
 """What any cache does: run on the one in memory and on the one in PostgreSQL."""
 
-import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import anyio
 import numpy as np
 
 from gateway.cache.cache import ALL_DAYS, Cache, CachedResult, CacheHit, CacheKey, NewEntry, Similarity
@@ -108,45 +106,6 @@ async def takes_the_nearest(cache: Cache) -> None:
     assert (await cache.find_similar(similarity(0b0, moved=50), 3)).key == key(3)
 
 
-async def computes_once(cache: Cache) -> None:
-    """Of many that want one result at once, the first computes it and the others find it."""
-    computed = 0
-
-    async def want() -> CacheHit | None:
-        nonlocal computed
-        async with cache.alone(key()):
-            if hit := await cache.find(key()):
-                return hit
-            computed += 1
-            await asyncio.sleep(0)
-            await cache.keep(entry())
-        return await cache.find(key())
-
-    hits = await asyncio.gather(*(want() for _ in range(100)))
-    assert computed == 1
-    assert set(map(repr, hits)) == {repr(CacheHit(key(), DRAWN))}
-
-
-async def frees_after_a_failure(cache: Cache) -> None:
-    """Whoever computes and fails, or is cancelled, lets the next compute; other keys never wait."""
-    entered = asyncio.Event()
-
-    async def hang() -> None:
-        async with cache.alone(key()):
-            entered.set()
-            await asyncio.Event().wait()
-
-    hanging, waiting = asyncio.create_task(hang()), asyncio.create_task(hang())
-    await entered.wait()
-    async with cache.alone(key(2)):
-        waiting.cancel()
-        hanging.cancel()
-    await asyncio.wait([hanging, waiting])
-    with anyio.fail_after(5):
-        async with cache.alone(key()):
-            pass
-
-
 async def evicts_from_whoever_keeps_most(cache: Cache, max_bytes: int) -> None:
     """Of a cache that keeps so much at most: a tenant that fills it loses its own, and one below its share nothing."""
 
@@ -176,6 +135,4 @@ CONTRACT = (
     lists_entries,
     finds_the_like,
     takes_the_nearest,
-    computes_once,
-    frees_after_a_failure,
 )

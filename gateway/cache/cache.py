@@ -1,17 +1,15 @@
-"""The cache of results: its types, the protocol of its stores, the store that keeps nothing, and what stores share."""
+"""The cache of results: what it keeps, what it is asked, how hits are counted; and what its stores share."""
 
-import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import add
 from typing import Literal, Protocol
-from weakref import WeakValueDictionary
 
-from typing_extensions import override
+import numpy as np
 
 from gateway.pipelines.outputs import Artifact, Failure
 
@@ -34,6 +32,11 @@ class Similarity:
     photo_hash: int
     landmarks: bytes
     tolerance: float
+
+    def alike(self, landmarks: bytes) -> bool:
+        """Whether every landmark of the other request is within the tolerance of this one's."""
+        ours, theirs = (np.frombuffer(data, np.float32).reshape(-1, 2) for data in (self.landmarks, landmarks))
+        return ours.shape == theirs.shape and bool(np.hypot(*(ours - theirs).T).max() <= self.tolerance)
 
 
 @dataclass(frozen=True)
@@ -93,20 +96,41 @@ class CachedTask:
 
 
 @dataclass(frozen=True)
-class CacheStats:
-    """What the cache did in the last `days` days, and what it holds now.
+class Traffic:
+    """What became of requests.
 
-    `requests` were answered from it, `hits`, or computed: `successes` and `failures`, in `spent_ms` together. The hits
+    They were answered from the cache, `hits`, or computed: `successes` and `failures`, in `spent_ms` together. The hits
     would have taken `saved_ms`.
     """
 
+    requests: int = 0
+    hits: int = 0
+    successes: int = 0
+    failures: int = 0
+    spent_ms: float = 0.0
+    saved_ms: float = 0.0
+
+    @classmethod
+    def of(cls, served: CacheHit | NewEntry) -> "Traffic":
+        """The traffic of one request."""
+        spent = served.value.processing_ms
+        if isinstance(served, CacheHit):
+            return cls(requests=1, hits=1, saved_ms=spent)
+        failed = served.value.failure is not None
+        return cls(requests=1, successes=int(not failed), failures=int(failed), spent_ms=spent)
+
+    def __add__(self, other: "Traffic") -> "Traffic":
+        return Traffic(*map(add, vars(self).values(), vars(other).values()))
+
+
+NOTHING = Traffic()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheStats(Traffic):
+    """The traffic of the last `days` days, and what the cache holds now."""
+
     days: int
-    requests: int
-    hits: int
-    successes: int
-    failures: int
-    spent_ms: float
-    saved_ms: float
     entries: int
     bytes: int
 
@@ -145,7 +169,7 @@ class Cache(Protocol):
         """Keep a result, in place of an earlier one under the same key."""
 
     def alone(self, key: CacheKey) -> AbstractAsyncContextManager[None]:
-        """Wait until nobody else, in any process, computes this result; keep others waiting while the context lasts."""
+        """Wait until no other process computes this result; keep others waiting while the context lasts."""
 
     def count(self, served: CacheHit | NewEntry) -> None:
         """Count a request that was answered from the cache or had to be computed; `stats` shows it soon."""
@@ -158,45 +182,6 @@ class Cache(Protocol):
 
     async def cleanup(self, alive: Callable[[], None] = still) -> int:
         """Remove old entries, and more if they are too many; how many. Calls `alive` often: this may take long."""
-
-
-class NullCache(Cache):
-    """Keeps nothing and counts nothing."""
-
-    @override
-    async def find(self, _key: CacheKey) -> CacheHit | None:
-        return None
-
-    @override
-    async def find_similar(self, _similarity: Similarity, _bits: int) -> CacheHit | None:
-        return None
-
-    @override
-    async def keep(self, _entry: NewEntry) -> None:
-        pass
-
-    def forget(self, _task_id: str) -> None:
-        """There is nothing to forget."""
-
-    @override
-    def alone(self, _key: CacheKey) -> AbstractAsyncContextManager[None]:
-        return nullcontext()
-
-    @override
-    def count(self, _served: CacheHit | NewEntry) -> None:
-        pass
-
-    @override
-    async def stats(self, days: int) -> CacheStats:
-        return CacheStats(days, 0, 0, 0, 0, 0.0, 0.0, 0, 0)
-
-    @override
-    async def recent(self, _limit: int, _tenant: str = "") -> list[CachedTask]:
-        return []
-
-    @override
-    async def cleanup(self, _alive: Callable[[], None] = still) -> int:
-        return 0
 
 
 def status_of(value: CachedResult) -> Status:
@@ -224,33 +209,6 @@ def regions_of(value: CachedResult) -> int | None:
     return sum(len(face.get("regions") or ()) for face in faces if isinstance(face, dict))
 
 
-@dataclass(frozen=True)
-class Traffic:
-    """Requests, and what became of them, as in CacheStats."""
-
-    requests: int = 0
-    hits: int = 0
-    successes: int = 0
-    failures: int = 0
-    spent_ms: float = 0.0
-    saved_ms: float = 0.0
-
-    @classmethod
-    def of(cls, served: CacheHit | NewEntry) -> "Traffic":
-        """The traffic of one request."""
-        spent = served.value.processing_ms
-        if isinstance(served, CacheHit):
-            return cls(requests=1, hits=1, saved_ms=spent)
-        failed = served.value.failure is not None
-        return cls(requests=1, successes=int(not failed), failures=int(failed), spent_ms=spent)
-
-    def __add__(self, other: "Traffic") -> "Traffic":
-        return Traffic(*map(add, vars(self).values(), vars(other).values()))
-
-
-NOTHING = Traffic()
-
-
 @dataclass
 class Tally:
     """Requests that were counted and not written down yet: traffic by pipeline, hits by the digest of the entry."""
@@ -272,17 +230,3 @@ class Tally:
 
     def _add(self, pipeline: str, traffic: Traffic) -> None:
         self.traffic[pipeline] = self.traffic.get(pipeline, NOTHING) + traffic
-
-
-class KeyedLocks:
-    """A lock for each key that somebody holds or waits for."""
-
-    def __init__(self) -> None:
-        self._locks: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
-
-    @asynccontextmanager
-    async def held(self, key: bytes) -> AsyncIterator[None]:
-        """Wait for the key, first come first served, and hold it."""
-        lock = self._locks.setdefault(key, asyncio.Lock())
-        async with lock:
-            yield

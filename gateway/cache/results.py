@@ -1,67 +1,45 @@
-"""Looks results up before they are computed, and keeps them after; the database's failures fail no request."""
+"""Results that are looked up before they are computed, and kept after: their keys, and who computes while others wait.
+
+The failures of the cache's database fail no request.
+"""
 
 import asyncio
+import hashlib
+import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TypeVar
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TypeVar, cast
 from weakref import WeakValueDictionary
 
+import numpy as np
+
+from gateway import __version__
 from gateway.cache.cache import Cache, CachedResult, CacheHit, CacheKey, NewEntry, Similarity
-from gateway.cache.keys import ModelVersions, Work, key_of, similarity_of
 from gateway.errors import Problem
 from gateway.logs import get_logger
-from gateway.pipelines.outputs import Failure, InferenceResult
+from gateway.pipelines.registry import Pipeline
 from gateway.settings import Settings
 from gateway.timing import Deadline
+from gateway.triton import Triton
+from vision.face.landmarks import parse_landmarks
+from vision.face.options import FaceError
+from vision.photo import PhotoError, decode, inspect, perceptual_hash
 
+_LANDMARKS = "landmarks"
+_EMBEDDED = "embed_image"
+_LENGTH_BYTES = 8
+_PACKAGES = ("steps", "vision")
+_FRESH_S = 10.0
+_PAUSE_S = 1.0
+_TIMEOUT_S = 1.0
 _SHARED = frozenset({"triton_unavailable", "inference_failed"})
 """Problems that the next request would only meet after the same wait."""
-
-
-@dataclass(eq=False)
-class Waiters:
-    """Requests for one result, of which one computes at a time; `problem` is what the last one met."""
-
-    problem: Problem | None = None
-
-
-class SharedFailures:
-    """Lets requests that want the same result at one moment share the failure to compute it."""
-
-    def __init__(self) -> None:
-        self._under_way: WeakValueDictionary[bytes, Waiters] = WeakValueDictionary()
-
-    def join(self, digest: bytes) -> Waiters:
-        """The requests that want this result now, and this one."""
-        return self._under_way.setdefault(digest, Waiters())
-
-    @contextmanager
-    def computing(self, digest: bytes, waiters: Waiters) -> Iterator[None]:
-        """Compute for all of them, one at a time; requests that come after a failure do not share it.
-
-        Raises the Problem that an earlier one of them met.
-        """
-        if waiters.problem:
-            raise _copy(waiters.problem)
-        try:
-            yield
-        except Problem as problem:
-            if problem.code in _SHARED:
-                waiters.problem = _copy(problem)
-                self._under_way.pop(digest, None)
-            raise
-
-
-def _copy(problem: Problem) -> Problem:
-    """A copy without the traceback, which keeps the photo in memory."""
-    return Problem(problem.code, problem.detail, headers=problem.headers)
-
-
-T = TypeVar("T")
-
 LARGEST_ENTRY = 16 * 1024 * 1024
 """Results with more bytes of artifacts are not kept."""
 
@@ -72,7 +50,141 @@ _NEVER = float("-inf")
 _SMALL_PHOTO = 512 * 1024
 """So many bytes are hashed faster than a thread is started."""
 
+T = TypeVar("T")
 _log = get_logger("gateway.cache")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be computed, and for whom: the photo is as it came, the parameters are as the model takes them."""
+
+    pipeline: Pipeline
+    photo: bytes
+    parameters: bytes
+    tenant: str = ""
+
+
+def key_of(work: Work, versions: str) -> CacheKey:
+    """The key of a request; `versions` is everything else that decides the result. Nothing is decoded or parsed."""
+    return CacheKey(work.pipeline.name, _digest((*_maker(work, versions), work.parameters, work.photo)), work.tenant)
+
+
+def similarity_of(work: Work, versions: str, tolerance: float) -> Similarity | None:
+    """What makes other requests similar to this one; None if no other photo may share its result.
+
+    Similar photos are not enough: two people's portraits may have the same hash. So the request must hold landmarks,
+    and the answer must not hold the photo. There must be one face: of two, the model may draw the larger one, and one
+    pixel decides which it is. `tolerance` is a share of the diagonal of the face's box.
+    """
+    parameters = cast("Mapping[str, object]", json.loads(work.parameters))
+    given = parameters.get(_LANDMARKS)
+    if not given or parameters.get(_EMBEDDED):
+        return None
+    try:
+        info = inspect(work.photo)
+        faces = parse_landmarks(_text(given)).in_photo(info.size)
+        if len(faces) != 1:
+            return None
+        pixels = decode(work.photo, info).pixels
+    except (FaceError, PhotoError):
+        return None
+    (face,) = faces
+    rest = {name: value for name, value in parameters.items() if name != _LANDMARKS}
+    equal = json.dumps([rest, info.size, len(face)], sort_keys=True).encode()
+    return Similarity(
+        group=_digest((*_maker(work, versions), equal)),
+        photo_hash=perceptual_hash(pixels),
+        landmarks=face.astype(np.float32).tobytes(),
+        tolerance=tolerance * float(np.hypot(*np.ptp(face, axis=0))),
+    )
+
+
+def _maker(work: Work, versions: str) -> tuple[bytes, ...]:
+    """What makes the result, and whose it is; the pipeline's model depends on the profile."""
+    return tuple(part.encode() for part in (versions, work.pipeline.name, work.pipeline.model, work.tenant))
+
+
+def _text(given: object) -> bytes:
+    return (given if isinstance(given, str) else json.dumps(given)).encode("utf-8", "replace")
+
+
+def _digest(parts: Iterable[bytes]) -> bytes:
+    """A SHA-256 over the parts, each after its length, so that different lists never give the same text."""
+    sha = hashlib.sha256()
+    for part in parts:
+        sha.update(len(part).to_bytes(_LENGTH_BYTES, "big"))
+        sha.update(part)
+    return sha.digest()
+
+
+@lru_cache(maxsize=1)
+def code_digest() -> str:
+    """A SHA-256 in hexadecimal digits over the packages that Triton's models run, as this process found them."""
+    specs = (find_spec(package) for package in _PACKAGES)
+    return source_digest(Path(place) for spec in specs if spec for place in spec.submodule_search_locations or ())
+
+
+def source_digest(folders: Iterable[Path]) -> str:
+    """A SHA-256 over the folders' Python files and their names."""
+    sha = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(folder.rglob("*.py")):
+            content = path.read_bytes()
+            sha.update(f"{path.relative_to(folder.parent).as_posix()}\0{len(content)}\0".encode() + content)
+    return sha.hexdigest()
+
+
+class ModelVersions:
+    """The models that are ready, their versions and weights, and the code that they run, as one text.
+
+    Triton is asked every few seconds in the background. It does not tell its code, which we take to be the same as
+    ours. While Triton is away, its last answer holds.
+    """
+
+    def __init__(self, triton: Triton) -> None:
+        self._triton = triton
+        self._said: str | None = None
+        self._due_at = float("-inf")
+        self._reading: asyncio.Task[None] | None = None
+
+    async def current(self) -> str | None:
+        """The text; None if Triton has not answered yet."""
+        if time.monotonic() >= self._due_at and self._reading is None:
+            self._reading = asyncio.create_task(self._read())
+        if self._said is None and self._reading is not None:
+            await asyncio.shield(self._reading)
+        return self._said
+
+    async def _read(self) -> None:
+        try:
+            models = await self._triton.models(_TIMEOUT_S)
+            ready = [model for model in models if model.state == "READY"]
+            weights = await asyncio.gather(*(self._triton.weights(model.name, _TIMEOUT_S) for model in ready))
+            heard = bool(ready) and None not in weights
+            if heard:
+                made = sorted(
+                    f"{model.name}:{model.version}:{said}" for model, said in zip(ready, weights, strict=True)
+                )
+                self._said = "\n".join((__version__, code_digest(), *made))
+            self._due_at = time.monotonic() + (_FRESH_S if heard else _PAUSE_S)
+        finally:
+            self._reading = None
+
+
+@dataclass(eq=False)
+class Waiters:
+    """Requests of this process that want the same result at one moment, of which one computes at a time.
+
+    `problem` is what the last one met, for all of them. Requests that come after a failure do not share it.
+    """
+
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    problem: Problem | None = None
+
+
+def _copy(problem: Problem) -> Problem:
+    """A copy without the traceback, which keeps the photo in memory."""
+    return Problem(problem.code, problem.detail, headers=problem.headers)
 
 
 @dataclass(frozen=True)
@@ -116,7 +228,7 @@ class Results:
         self._ttls = (hours * _HOUR_S, refusal_hours * _HOUR_S)
         self._cache = cache
         self._versions = versions
-        self._shared_failures = SharedFailures()
+        self._waiters: WeakValueDictionary[bytes, Waiters] = WeakValueDictionary()
         self._away_until = _NEVER
 
     async def find(self, work: Work) -> CacheHit | None:
@@ -135,10 +247,10 @@ class Results:
         if key is None or found.hit:
             yield found
             return
-        waiters = self._shared_failures.join(key.digest)
+        waiters = self._waiters.setdefault(key.digest, Waiters())
         async with AsyncExitStack() as stack:
-            await self._wait(stack, key, deadline)
-            with self._shared_failures.computing(key.digest, waiters):
+            await self._wait(stack, waiters, key, deadline)
+            with self._computing(waiters, key):
                 yield replace(found, hit=await self._ask(lambda: self._cache.find(key)))
 
     async def keep(self, entry: NewEntry | None) -> None:
@@ -166,12 +278,27 @@ class Results:
             hit = await self._ask(lambda: self._cache.find_similar(similarity, self._bits))
         return Reservation(*self._ttls, None if self._away else key, hit, similarity)
 
-    async def _wait(self, stack: AsyncExitStack, key: CacheKey, deadline: Deadline) -> None:
+    async def _wait(self, stack: AsyncExitStack, waiters: Waiters, key: CacheKey, deadline: Deadline) -> None:
+        """Wait for the others in this process, and then for those in other processes."""
         try:
             with deadline.enforce():
+                await stack.enter_async_context(waiters.turn)
                 await stack.enter_async_context(self._cache.alone(key))
         except TimeoutError as error:
             raise deadline.exceeded() from error
+
+    @contextmanager
+    def _computing(self, waiters: Waiters, key: CacheKey) -> Iterator[None]:
+        """Compute for all who wait. Raises the Problem that an earlier one of them met."""
+        if waiters.problem:
+            raise _copy(waiters.problem)
+        try:
+            yield
+        except Problem as problem:
+            if problem.code in _SHARED:
+                waiters.problem = _copy(problem)
+                self._waiters.pop(key.digest, None)
+            raise
 
     @property
     def _away(self) -> bool:
@@ -204,27 +331,3 @@ async def _key_of(work: Work, versions: str) -> CacheKey:
     if len(work.photo) <= _SMALL_PHOTO:
         return key_of(work, versions)
     return await asyncio.to_thread(key_of, work, versions)
-
-
-async def computed(infer: Callable[[], Awaitable[InferenceResult]]) -> CachedResult:
-    """A result, or a refusal that is final. Raises Problem if another attempt may succeed."""
-    began = time.monotonic()
-    try:
-        inference = await infer()
-    except Problem as problem:
-        if problem.transient:
-            raise
-        refusal = Failure(problem.code, problem.detail)
-        return CachedResult({}, (), refusal, _ms_since(began))
-    return CachedResult(inference.result, inference.artifacts, None, _ms_since(began))
-
-
-def inference_of(value: CachedResult, headers: Mapping[str, str]) -> InferenceResult:
-    """The model's result. Raises Problem, with these headers, if the model refused."""
-    if value.failure:
-        raise Problem(value.failure.code, value.failure.detail, headers=headers)
-    return InferenceResult(value.result, value.artifacts)
-
-
-def _ms_since(began: float) -> float:
-    return (time.monotonic() - began) * 1000

@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from gateway.access.callers import Caller, caller_of, run_scope
 from gateway.cache.cache import CacheHit
-from gateway.cache.keys import Work
+from gateway.cache.results import Work
 from gateway.errors import Problem
 from gateway.http.middleware import services_of, trace_id_of
 from gateway.http.services import Services
@@ -46,7 +46,7 @@ from gateway.limits.admission import Claim
 from gateway.limits.sharing import visit_of
 from gateway.logs import get_logger
 from gateway.pipelines.outputs import Artifact, Failure
-from gateway.s3.images import check_owner
+from gateway.s3.buckets import check_owner
 from gateway.timing import Deadline, Pace, Stopwatch
 
 T = TypeVar("T")

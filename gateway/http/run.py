@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.access.callers import caller_of
-from gateway.cache.keys import Work
+from gateway.cache.results import Work
 from gateway.errors import Problem
 from gateway.http.middleware import request_id_of, services_of, while_connected
 from gateway.http.openapi import (

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from gateway.access.authentication import Authentication
-from gateway.cache.keys import ModelVersions
-from gateway.cache.results import Results
+from gateway.cache.results import ModelVersions, Results
 from gateway.inference import Inferences
 from gateway.limits.admission import Admission, Backlog
 from gateway.logs import get_logger

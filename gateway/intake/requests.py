@@ -17,7 +17,7 @@ from gateway.jobs.job import ID_CHARACTERS, UNCOUNTED, Callback, ImageReference,
 from gateway.jobs.objects import UPLOAD_PIPELINE
 from gateway.pipelines.registry import Pipeline, parameters_json, unknown_pipeline
 from gateway.pipelines.validation import known, validated
-from gateway.s3.images import parse_location
+from gateway.s3.buckets import parse_location
 from gateway.settings import Settings
 
 DEFAULT_PIPELINE = FORM_PIPELINE = "body_masks"

@@ -33,7 +33,7 @@ from gateway.pipelines.outputs import Failure
 from gateway.pipelines.parameters import canonical_gender
 from gateway.pipelines.registry import Pipeline, parameters_json
 from gateway.pipelines.validation import validated
-from gateway.s3.images import check_owner, waiting_photo
+from gateway.s3.buckets import check_owner, waiting_photo
 from gateway.settings import Settings
 
 _NAMESPACE = UUID("5a3a1f0e-6a2d-5d0e-9c55-0d8f2b1c7e44")

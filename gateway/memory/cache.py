@@ -2,7 +2,7 @@
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from itertools import islice
@@ -16,7 +16,6 @@ from gateway.cache.cache import (
     CacheHit,
     CacheKey,
     CacheStats,
-    KeyedLocks,
     NewEntry,
     Similarity,
     Traffic,
@@ -25,8 +24,7 @@ from gateway.cache.cache import (
     status_of,
     still,
 )
-from gateway.cache.keys import alike
-from gateway.memory.table import Clock
+from gateway.memory import Clock
 from gateway.settings import Settings
 from vision.photo import differing_bits
 
@@ -54,7 +52,6 @@ class MemoryCache(Cache):
         self._used: dict[str, OrderedDict[bytes, None]] = {}
         self._bytes = Counter[str]()
         self._traffic: dict[date, Traffic] = {}
-        self._locks = KeyedLocks()
 
     @override
     async def find(self, key: CacheKey) -> CacheHit | None:
@@ -81,8 +78,9 @@ class MemoryCache(Cache):
             self._drop(digest)
 
     @override
-    def alone(self, key: CacheKey) -> AbstractAsyncContextManager[None]:
-        return self._locks.held(key.digest)
+    def alone(self, _key: CacheKey) -> AbstractAsyncContextManager[None]:
+        """There is no other process."""
+        return nullcontext()
 
     @override
     def count(self, served: CacheHit | NewEntry) -> None:
@@ -118,7 +116,7 @@ class MemoryCache(Cache):
             other = kept.entry.similarity
             if kept.until > now and other and other.group == similarity.group:
                 distance = differing_bits(similarity.photo_hash, other.photo_hash)
-                if distance <= bits and alike(similarity, other.landmarks):
+                if distance <= bits and similarity.alike(other.landmarks):
                     yield distance, kept
 
     def _drop(self, digest: bytes) -> None:

@@ -1,7 +1,8 @@
-"""The queue in memory."""
+"""The queue in memory: jobs are submitted, claimed in turn, ended, deleted and found."""
 
+import heapq
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -38,8 +39,8 @@ from gateway.jobs.store import (
     JobStore,
     exhausted,
 )
-from gateway.memory.objects import Endings, MemoryArtifactLocks
-from gateway.memory.table import Clock, Identity, JobTable, Removal, identity_of, in_rounds, in_turn, waiting_since
+from gateway.memory import Clock, waiting_since
+from gateway.memory.objects import Endings, Identity, JobTable, MemoryArtifactLocks, Removal, identity_of
 from gateway.pipelines.outputs import Failure
 from gateway.settings import Settings
 from gateway.supervision import Signals
@@ -256,11 +257,11 @@ class MemoryJobs(JobStore):
         return submissions
 
     def _in_rounds(self, now: datetime, after: str) -> list[Job]:
-        jobs = list(in_turn(self._table.unfinished(), self._user_concurrency))
+        jobs = list(_in_turn(self._table.unfinished(), self._user_concurrency))
         due = [job for job in jobs if self._due(job, now)]
         running = Counter(job.request.tenant for job in jobs if job.state == "running")
         running.subtract(job.request.tenant for job in due if job.state == "running")
-        return in_rounds(due, running, after)
+        return _in_rounds(due, running, after)
 
     def _due(self, job: Job, now: datetime) -> bool:
         _, until = self._leases.get(job.id, (None, job.run_at))
@@ -306,6 +307,31 @@ class MemoryJobs(JobStore):
         """Wake who follows the job, and who works: it may be due, or a job that it kept waiting."""
         self._signals.notify(str(job.id))
         self._signals.notify(WORK)
+
+
+def _in_turn(unfinished: Iterable[tuple[str, list[Job]]], user_concurrency: int) -> Iterator[Job]:
+    """Each user's first jobs, running ones before the others; and all jobs without a user."""
+    for user, jobs in unfinished:
+        yield from heapq.nsmallest(user_concurrency, jobs, key=_turn) if user else jobs
+
+
+def _in_rounds(due: Iterable[Job], busy: Mapping[str, int], after: str) -> list[Job]:
+    """Due jobs in the order in which they are claimed, which goes round the tenants.
+
+    A tenant's jobs go by priority and age. The next job is that of the tenant with fewest running (`busy`) and chosen
+    jobs; among equals, of the tenant whose name is next after `after`.
+    """
+    taken, places = Counter(busy), dict[int, tuple[int, bool, str]]()
+    jobs = sorted(due, key=lambda job: (-job.request.priority, job.sequence))
+    for job in jobs:
+        tenant = job.request.tenant
+        taken[tenant] += 1
+        places[job.sequence] = taken[tenant], tenant <= after, tenant
+    return sorted(jobs, key=lambda job: places[job.sequence])
+
+
+def _turn(job: Job) -> tuple[bool, int, int]:
+    return job.state != "running", -job.request.priority, job.sequence
 
 
 def _late(job: Job) -> bool:

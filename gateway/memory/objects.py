@@ -1,64 +1,80 @@
-"""Photos and artifacts in memory: who may write them, how much room they have, and which go first."""
+"""What is kept in memory: photos and artifacts, the locks on their names, jobs; and what goes when there is no room."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import count
 from uuid import UUID, uuid4
 
 from typing_extensions import override
 
-from gateway.cache.cache import NullCache
 from gateway.errors import Problem
 from gateway.jobs.job import ArtifactLock, Job, LockName, NewJob
 from gateway.jobs.objects import Bucket, ObjectMissingError, StoredObject, input_keys, lock_name, tenant_of
 from gateway.jobs.outbox import MessageMaker, OutboxMessage
 from gateway.jobs.store import ArtifactLocks
+from gateway.memory import Clock
 from gateway.memory.cache import MemoryCache
 from gateway.memory.outbox import MemoryOutbox
-from gateway.memory.table import Clock, JobTable
+from gateway.pipelines.outputs import Failure
 
 _RETRY_AFTER_S = 5
+_FINISHED_KEPT = 10_000
+
+Identity = tuple[str, str, str]
 
 
-class Objects:
-    """Objects by key; how many bytes they are in all, and by the tenants that their keys name."""
+class MemoryBucket(Bucket):
+    """Objects by key, which must fit within each of the limits; how many bytes each tenant's are, by their keys."""
 
     def __init__(self) -> None:
-        self.used = 0
+        self.limits: Sequence[MemoryLimit] = ()
         self.used_by = Counter[str]()
         self._objects: dict[str, StoredObject] = {}
 
-    def put(self, key: str, content: StoredObject) -> None:
-        """Keep an object in place of any earlier one."""
-        self._count(key, len(content.data) - self.size(key))
-        self._objects[key] = content
+    @override
+    async def put(self, key: str, data: bytes, media_type: str) -> None:
+        most = min(limit.most for limit in self.limits)
+        if len(data) > most:
+            raise Problem("body_too_large", f"At most {most} bytes are kept in memory.")
+        more = len(data) - self._size(key)
+        if not all(limit.reserve(more) for limit in self.limits):
+            detail = "The memory is full of the photos and masks of unfinished jobs (MEMORY_STORE_BYTES)."
+            raise Problem("queue_full", detail, retry_after=_RETRY_AFTER_S)
+        self._count(key, len(data) - self._size(key))
+        self._objects[key] = StoredObject(data, media_type)
 
-    def get(self, key: str) -> StoredObject:
-        """An object. Raises ObjectMissingError."""
+    @override
+    async def get(self, key: str) -> StoredObject:
         try:
             return self._objects[key]
         except KeyError as error:
             raise ObjectMissingError(key) from error
 
-    def size(self, key: str) -> int:
-        """Bytes of an object; 0 where there is none."""
-        content = self._objects.get(key)
-        return len(content.data) if content else 0
+    @override
+    async def remove(self, keys: Sequence[str]) -> None:
+        self.forget(keys)
 
-    def remove(self, keys: Iterable[str]) -> None:
-        """Forget objects."""
+    @override
+    async def keys(self, prefix: str) -> list[str]:
+        return [key for key in self._objects if key.startswith(prefix)]
+
+    @override
+    async def check(self) -> None:
+        """Always there."""
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Remove objects at once."""
         for key in keys:
-            self._count(key, -self.size(key))
+            self._count(key, -self._size(key))
             self._objects.pop(key, None)
 
-    def keys(self, prefix: str) -> list[str]:
-        """Keys that begin with the prefix."""
-        return [key for key in self._objects if key.startswith(prefix)]
+    def _size(self, key: str) -> int:
+        return len(self._objects[key].data) if key in self._objects else 0
 
     def _count(self, key: str, change: int) -> None:
         tenant = tenant_of(key)
-        self.used += change
         self.used_by[tenant] += change
         if not self.used_by[tenant]:
             del self.used_by[tenant]
@@ -66,53 +82,18 @@ class Objects:
 
 @dataclass(frozen=True)
 class MemoryLimit:
-    """How many bytes some objects may take together; `shed` drops some, and returns False if all are needed."""
+    """How many bytes some buckets may take together; `shed` drops some, and returns False if all are needed."""
 
     most: int
-    objects: Sequence[Objects]
+    buckets: Sequence[MemoryBucket]
     shed: Callable[[], bool] = bool
 
     def reserve(self, size: int) -> bool:
         """Whether so many more bytes fit, once enough was shed."""
-        while sum(one.used for one in self.objects) + size > self.most:
+        while sum(bucket.used_by.total() for bucket in self.buckets) + size > self.most:
             if not self.shed():
                 return False
         return True
-
-
-@dataclass(frozen=True)
-class MemoryBucket(Bucket):
-    """Objects that must fit within each of the limits."""
-
-    objects: Objects
-    limits: Sequence[MemoryLimit]
-
-    @override
-    async def put(self, key: str, data: bytes, media_type: str) -> None:
-        most = min(limit.most for limit in self.limits)
-        if len(data) > most:
-            raise Problem("body_too_large", f"At most {most} bytes are kept in memory.")
-        more = len(data) - self.objects.size(key)
-        if not all(limit.reserve(more) for limit in self.limits):
-            detail = "The memory is full of the photos and masks of unfinished jobs (MEMORY_STORE_BYTES)."
-            raise Problem("queue_full", detail, retry_after=_RETRY_AFTER_S)
-        self.objects.put(key, StoredObject(data, media_type))
-
-    @override
-    async def get(self, key: str) -> StoredObject:
-        return self.objects.get(key)
-
-    @override
-    async def remove(self, keys: Sequence[str]) -> None:
-        self.objects.remove(keys)
-
-    @override
-    async def keys(self, prefix: str) -> list[str]:
-        return self.objects.keys(prefix)
-
-    @override
-    async def check(self) -> None:
-        """Always there."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +143,134 @@ class MemoryArtifactLocks(ArtifactLocks):
         return own
 
 
-_FINISHED_KEPT = 10_000
+def identity_of(request: NewJob) -> Identity:
+    """What is kept once: tenant, user and request id."""
+    return request.tenant, request.user_id, request.request_id
+
+
+@dataclass(frozen=True)
+class Removal:
+    """When a job's objects are to be removed, why they could not be, and until when a worker may still write some."""
+
+    due_at: datetime
+    writes_until: datetime
+    attempts: int = 0
+    reason: str = ""
+
+
+class JobTable:
+    """Jobs in the order in which they came; a hidden job, which is being deleted, is seen only by janitors."""
+
+    def __init__(self) -> None:
+        self._sequences = count(1)
+        self._jobs: dict[UUID, Job] = {}
+        self._identities: dict[Identity, UUID] = {}
+        self._unfinished: dict[str, dict[UUID, None]] = {}
+        self._finished: dict[str, dict[UUID, None]] = {}
+        self._hidden: dict[UUID, datetime] = {}
+        self.removals: dict[UUID, Removal] = {}
+
+    def new(self, request: NewJob, now: datetime) -> Job:
+        """A job that comes now; `add` puts it into the table."""
+        sequence = next(self._sequences)
+        outcome = request.outcome
+        if outcome is None:
+            return Job(request, sequence, "queued", 0, now, now, None, None, None, None)
+        return Job(request, sequence, outcome.state, 0, now, now, None, now, outcome, None)
+
+    def add(self, job: Job) -> None:
+        """Keep a new job under its identity."""
+        self._identities[identity_of(job.request)] = job.id
+        self.put(job)
+
+    def put(self, job: Job) -> None:
+        """Keep a job as it is now."""
+        self._jobs[job.id] = job
+        unfinished, finished = (self._unfinished, job.request.owner), (self._finished, job.request.tenant)
+        groups, name = finished if job.finished else unfinished
+        groups.setdefault(name, {}).setdefault(job.id)
+        _discard(*(unfinished if job.finished else finished), job.id)
+
+    def hide(self, job: Job, now: datetime, removal: Removal) -> None:
+        """Let a finished job be one that is being deleted; its identity is free again."""
+        self._hidden[job.id] = now
+        self.removals[job.id] = removal
+        del self._identities[identity_of(job.request)]
+
+    def forget(self, job: Job) -> None:
+        """Drop a finished job."""
+        _discard(self._finished, job.request.tenant, job.id)
+        for kept in (self._jobs, self._hidden, self.removals):
+            kept.pop(job.id, None)
+        if self._identities.get(identity_of(job.request)) == job.id:
+            del self._identities[identity_of(job.request)]
+
+    def namesake(self, request: NewJob) -> Job | None:
+        """The job of this tenant, user and request id that is not hidden."""
+        job_id = self._identities.get(identity_of(request))
+        return self._jobs[job_id] if job_id else None
+
+    def kept(self, request: NewJob) -> Job | None:
+        """The job that was made of the same request before; hidden, where it is the very same one."""
+        return self.namesake(request) or self._jobs.get(request.id)
+
+    def get(self, job_id: UUID) -> Job | None:
+        """A job that is not hidden."""
+        return None if job_id in self._hidden else self._jobs.get(job_id)
+
+    def deleting(self, job_id: UUID) -> Job | None:
+        """A job that is hidden."""
+        return self._shown(self._jobs[job_id]) if job_id in self._hidden else None
+
+    def newest(self) -> Iterator[Job]:
+        """Jobs, hidden ones too, the newest first."""
+        return map(self._shown, reversed(self._jobs.values()))
+
+    def unfinished(self) -> Iterator[tuple[str, list[Job]]]:
+        """Each user's jobs that are queued or running, the oldest first."""
+        return ((user, [self._jobs[job_id] for job_id in ids]) for user, ids in self._unfinished.items())
+
+    def finished(self, tenant: str) -> Iterator[Job]:
+        """A tenant's jobs that ended, hidden or not, the first to end first."""
+        return (self._jobs[job_id] for job_id in self._finished.get(tenant, ()))
+
+    def finished_counts(self) -> Mapping[str, int]:
+        """Finished jobs by tenant, hidden or not."""
+        return {tenant: len(jobs) for tenant, jobs in self._finished.items()}
+
+    def hidden_since(self) -> list[datetime]:
+        """When hidden jobs were hidden."""
+        return list(self._hidden.values())
+
+    def hidden_count(self) -> int:
+        """Hidden jobs, which are all finished."""
+        return len(self._hidden)
+
+    def ended_by(self, moment: datetime) -> list[Job]:
+        """Jobs that are not hidden and ended by then, a tenant's first to end first."""
+        ended = (
+            self._jobs[job_id] for jobs in self._finished.values() for job_id in jobs if job_id not in self._hidden
+        )
+        return [job for job in ended if job.finished_at and job.finished_at <= moment]
+
+    def removable_by(self, moment: datetime) -> list[Job]:
+        """Jobs whose objects are to be removed by then, the first to be due first."""
+        due = sorted((removal.due_at, job_id) for job_id, removal in self.removals.items() if removal.due_at <= moment)
+        return [self._shown(self._jobs[job_id]) for _, job_id in due]
+
+    def _shown(self, job: Job) -> Job:
+        """A hidden one as what it is."""
+        if job.id not in self._hidden:
+            return job
+        reason = self.removals[job.id].reason
+        return replace(job, state="deleting", last_failure=Failure("storage_unavailable", reason) if reason else None)
+
+
+def _discard(groups: dict[str, dict[UUID, None]], name: str, job_id: UUID) -> None:
+    group = groups.get(name, {})
+    group.pop(job_id, None)
+    if not group:
+        groups.pop(name, None)
 
 
 @dataclass(frozen=True)
@@ -171,9 +279,9 @@ class Endings:
 
     table: JobTable
     outbox: MemoryOutbox
-    photos: Objects
-    artifacts: Objects
-    cache: MemoryCache | NullCache
+    photos: MemoryBucket
+    artifacts: MemoryBucket
+    cache: MemoryCache
     messages_of: MessageMaker
     locks: MemoryArtifactLocks
 
@@ -185,7 +293,7 @@ class Endings:
         """Keep a job that has its outcome now; its photo goes."""
         self.table.put(job)
         self.outbox.add(job.id, messages)
-        self.photos.remove(input_keys(job.request))
+        self.photos.forget(input_keys(job.request))
         while sum((counts := self.table.finished_counts()).values()) > _FINISHED_KEPT and self._shed(counts):
             pass
 
@@ -219,4 +327,4 @@ class Endings:
             return
         others = later.outcome.artifacts if later and later.id != job.id and later.outcome else ()
         kept = {artifact.key for artifact in others}
-        self.artifacts.remove(artifact.key for artifact in job.outcome.artifacts if artifact.key not in kept)
+        self.artifacts.forget(artifact.key for artifact in job.outcome.artifacts if artifact.key not in kept)

@@ -12,7 +12,7 @@ from typing_extensions import override
 from gateway.jobs.job import CallbackKind, Waiting
 from gateway.jobs.outbox import MOST_DUE, Delivery, DeliveryState, Lane, Outbox, OutboxMessage
 from gateway.jobs.store import OUTBOX
-from gateway.memory.table import Clock, waiting_since
+from gateway.memory import Clock, waiting_since
 from gateway.supervision import Signals
 
 

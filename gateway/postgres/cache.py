@@ -1,10 +1,12 @@
-"""The cache in PostgreSQL: finds, keeps and removes results, and counts hits."""
+"""The cache in PostgreSQL: finds, keeps and removes results, counts hits, and locks results that are computed."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import TypeVar
+from uuid import uuid4
 
 import anyio
 import asyncpg
@@ -16,20 +18,17 @@ from gateway.cache.cache import (
     CacheHit,
     CacheKey,
     CacheStats,
-    KeyedLocks,
     NewEntry,
-    NullCache,
     Similarity,
     Tally,
     still,
 )
 from gateway.errors import Problem
 from gateway.postgres.connection import Connection, Row, change
-from gateway.postgres.database import Database
-from gateway.postgres.locks import Locks, RowLocks, SessionLocks
 from gateway.postgres.pool import Pool, Work
 from gateway.postgres.results import find_entry, find_similar, keep_entry, recent_entries
 from gateway.settings import Settings
+from gateway.timing import Backoff
 
 T = TypeVar("T")
 
@@ -136,17 +135,73 @@ FROM public.task_results WHERE pipeline IS NOT NULL AND ttl_expires_at > now()
 """
 _NOTE_S = 1.0
 """How often hits are noted: a hit is quick because it does not write to the disk itself."""
+_LOCK = """
+INSERT INTO maskwright.locks AS held (key, holder, until) VALUES ($1, $2, now() + $3 * interval '1 second')
+ON CONFLICT (key) DO UPDATE SET holder = excluded.holder, until = excluded.until
+WHERE held.until < now() OR held.holder = excluded.holder
+RETURNING key
+"""
+_UNLOCK = "DELETE FROM maskwright.locks WHERE key = $1 AND holder = $2 RETURNING key"
+_BACKOFF = Backoff(0.02, 0.25, factor=1.5)
+_LOCKED_S = 10.0
+"""After so long whoever has a lock is taken for a process that hangs."""
+_AWAY_S = 5.0
+"""How long the database is not asked again after it did not answer; meanwhile work goes on without locks."""
+
+
+class ResultLocks:
+    """The locks of one process on the results that it computes, as rows; those of a process that died last 10 s."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool.impatient()
+        self._away_until = float("-inf")
+        self._freeing: dict[bytes, asyncio.Task[bool]] = {}
+
+    @asynccontextmanager
+    async def held(self, digest: bytes) -> AsyncIterator[None]:
+        """Hold a lock that no other process has.
+
+        Go on without it if the database does not answer, or the process that has the lock does not free it in time.
+        Others cannot tell us when they free it, so we ask again and again, with growing pauses.
+        """
+        key, holder = int.from_bytes(digest[-8:], "big", signed=True), uuid4()
+        if freeing := self._freeing.get(digest):
+            await asyncio.wait([freeing])  # to ask before that would be in vain, and cost a pause
+        try:
+            with anyio.move_on_after(_LOCKED_S):
+                for pause_s in _BACKOFF.pauses():
+                    if await self._ask(_LOCK, key, holder, _LOCKED_S):
+                        break
+                    await anyio.sleep(pause_s)
+            yield
+        finally:
+            task = asyncio.create_task(self._ask(_UNLOCK, key, holder))  # nobody's answer waits for this
+            self._freeing[digest] = task
+            task.add_done_callback(lambda _: self._freeing.pop(digest, None))
+
+    async def close(self) -> None:
+        """Wait until all are free."""
+        await asyncio.gather(*self._freeing.values())
+
+    async def _ask(self, query: str, *values: object) -> bool:
+        """Whether the statement returned a row, or the database does not answer."""
+        if time.monotonic() < self._away_until:
+            return True
+        try:
+            return await self._pool.fetchrow(query, *values) is not None
+        except Problem:
+            self._away_until = time.monotonic() + _AWAY_S
+            return True
 
 
 class PostgresCache(Cache):
     """Results in PostgreSQL. Every method that waits raises Problem `store_unavailable`."""
 
-    def __init__(self, settings: Settings, pool: Pool, locks: Locks) -> None:
+    def __init__(self, settings: Settings, pool: Pool) -> None:
         self._max_bytes = settings.cache_max_bytes
         self._pool = pool
         self._quick = pool.impatient()
-        self._here = KeyedLocks()
-        self._everywhere = locks
+        self._locks = ResultLocks(pool)
         self._tally = Tally()
 
     @override
@@ -162,11 +217,8 @@ class PostgresCache(Cache):
         await self._quickly(lambda connection: keep_entry(connection, entry))
 
     @override
-    @asynccontextmanager
-    async def alone(self, key: CacheKey) -> AsyncIterator[None]:
-        """In each process one request at a time asks for the lock between processes."""
-        async with self._here.held(key.digest), self._everywhere.held(key.digest):
-            yield
+    def alone(self, key: CacheKey) -> AbstractAsyncContextManager[None]:
+        return self._locks.held(key.digest)
 
     @override
     def count(self, served: CacheHit | NewEntry) -> None:
@@ -214,6 +266,12 @@ class PostgresCache(Cache):
             with suppress(Problem):  # it is counted still
                 await self.note()
 
+    async def close(self) -> None:
+        """Note what was counted, and free all locks."""
+        with suppress(Problem):
+            await self.note()
+        await self._locks.close()
+
     async def _quickly(self, work: Work[T]) -> T:
         with _refusals_as_problems():
             return await self._quick.run(work)
@@ -259,20 +317,13 @@ async def _forget_some(connection: Connection) -> int:
 
 
 @asynccontextmanager
-async def open_cache(settings: Settings, database: Database, pool: Pool) -> AsyncIterator[Cache]:
-    """The cache for as long as the context lasts; one that keeps nothing with CACHE_ENABLED=false."""
-    if not settings.cache_enabled:
-        yield NullCache()
-        return
-    lasting, names = database.lasting, database.names
-    locks = SessionLocks(names, lasting) if lasting else RowLocks(names, pool)
-    cache = PostgresCache(settings, pool, locks)
+async def open_cache(settings: Settings, pool: Pool) -> AsyncIterator[Cache]:
+    """The cache for as long as the context lasts."""
+    cache = PostgresCache(settings, pool)
     noting = asyncio.create_task(cache.note_forever())
     try:
         yield cache
     finally:
         noting.cancel()
         await asyncio.wait([noting])
-        with suppress(Problem):
-            await cache.note()
-        await locks.close()
+        await cache.close()

@@ -1,10 +1,18 @@
-"""Connections to PostgreSQL: how they are made, which of their failures pass, and whether a pooler lies between."""
+"""Connections to PostgreSQL: how they are made, which of their failures pass, and how statements name tables.
+
+The SQL in this package names our tables `maskwright.…`, and the ones that users query themselves `public.…`. Before it
+is sent, these words become the schemas of this installation. So no statement depends on a search path, which a pooler
+would not keep.
+"""
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Protocol
 
 import asyncpg
 
@@ -91,6 +99,10 @@ _CLOSE_S = 1.0
 
 # Every statement has its time, and a process that is stopped in the middle of a transaction must not keep its locks.
 _SETTINGS = {"jit": "off", "statement_timeout": "5s", "idle_in_transaction_session_timeout": "5s"}
+
+SEEDS = ("user_mask_outputs", "task_results", "processing_metrics", "cache_performance")
+"""The tables that users may bring, and the view, which stay where they are."""
+_NAME = re.compile(rf"\bmaskwright\.|'maskwright'|\bpublic\.(?=({'|'.join(SEEDS)}))")
 
 
 class Row(Protocol):
@@ -213,53 +225,60 @@ def _timeout_s(address: Address) -> float:
     return ATTEMPT_S / max(1, len(address.hosts))
 
 
-Link = Literal["direct", "session", "transaction"]
-"""A server itself; a pooler that gives each client a server's session, or one for each transaction."""
-
-_ROUNDS = 4
-_PROCESS = "SELECT pg_backend_pid() AS pid"
-_STATEMENT_MODE = "the pooler gives a server for each statement alone; set its pool_mode to transaction or session"
+def quoted(name: str) -> str:
+    """A name as SQL has it."""
+    return '"' + name.replace('"', '""') + '"'
 
 
-async def find_link(address: Address) -> tuple[Address, Link]:
-    """The address as it is to be used, and what it leads to. Raises RefusedError, and TRANSIENT errors."""
-    if not address.pooled and not await _is_pooler(address):
-        return address, "direct"
-    pooled = address.through_pooler()
-    return pooled, "transaction" if await _shares_servers(pooled) else "session"
+@dataclass(frozen=True)
+class Names:
+    """The schema of our tables, also our notifications' channel; the schemas of the users' tables by their names."""
+
+    schema: str
+    places: Mapping[str, str] = field(default_factory=dict)
+
+    def __hash__(self) -> int:
+        return hash((self.schema, *self.places.values()))
+
+    def fill(self, query: str) -> str:
+        """A statement with this installation's schemas."""
+        return _fill(self, query)
 
 
-async def _is_pooler(address: Address) -> bool:
-    """A pooler refuses our startup parameters, or names a process at the start that is not the server's."""
-    try:
-        async with open_session(address) as session:
-            return await _process(session) != int(session.get_server_pid())
-    except RefusedError as error:
-        if "startup parameter" in str(error):
-            return True
-        raise
+@lru_cache(maxsize=512)
+def _fill(names: Names, query: str) -> str:
+    def schema(match: re.Match[str]) -> str:
+        if match[0] == "'maskwright'":
+            return f"'{names.schema}'"
+        return quoted(names.places.get(match[1], names.schema) if match[1] else names.schema) + "."
+
+    return _NAME.sub(schema, query)
 
 
-async def _shares_servers(address: Address) -> bool:
-    """Whether sessions share servers: a session gets another one, or another session gets its server."""
-    async with open_session(address) as one, open_session(address) as other:
-        first = await _process(one)
-        for _ in range(_ROUNDS):
-            if await _process_in_transaction(other) == first or await _process(one) != first:
-                return True
-    return False
+class Named:
+    """A connection on which statements are sent with an installation's schemas."""
 
+    def __init__(self, connection: Connection, names: Names, opening: str = "") -> None:
+        self._connection = connection
+        self._names = names
+        self._opening = opening
 
-async def _process_in_transaction(session: asyncpg.Connection) -> int:
-    try:
-        async with session.transaction():
-            return await _process(session)
-    except asyncpg.PostgresError as error:
-        if "not allowed in statement pooling" in str(error):
-            raise RefusedError(_STATEMENT_MODE) from None
-        raise
+    async def execute(self, query: str, *values: object, timeout: float | None = None) -> str:  # noqa: ASYNC109 - as asyncpg has it
+        """Run a statement; its command tag."""
+        return await self._connection.execute(self._names.fill(query), *values, timeout=timeout)
 
+    async def fetch(self, query: str, *values: object) -> list[Row]:
+        """All rows."""
+        return await self._connection.fetch(self._names.fill(query), *values)
 
-async def _process(connection: Connection) -> int:
-    row = await connection.fetchrow(_PROCESS)
-    return int(row["pid"]) if row else 0
+    async def fetchrow(self, query: str, *values: object) -> Row | None:
+        """The first row."""
+        return await self._connection.fetchrow(self._names.fill(query), *values)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """A transaction, or a savepoint within one."""
+        async with self._connection.transaction():
+            if self._opening:
+                await self._connection.execute(self._opening)
+            yield

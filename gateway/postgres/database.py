@@ -1,4 +1,7 @@
-"""Finds the database of an installation, and makes or renews its tables: migrations, one process at a time."""
+"""Finds the database of an installation, and whether a pooler lies before it; makes or renews its tables.
+
+Migrations are applied by one process at a time.
+"""
 
 import asyncio
 import hashlib
@@ -6,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
+from typing import Literal
 
 import asyncpg
 
@@ -15,25 +19,16 @@ from gateway.postgres.address import Address, AddressError, read_address
 from gateway.postgres.connection import (
     TRANSIENT,
     Connection,
-    Link,
     MigrationError,
+    Named,
+    Names,
     RefusedError,
     cause,
-    find_link,
     open_session,
     opening,
     settings_query,
 )
-from gateway.postgres.schema import (
-    Named,
-    Names,
-    check_encoding,
-    find_names,
-    former_schema,
-    make_schema,
-    move,
-    tables_in,
-)
+from gateway.postgres.schema import check_encoding, find_names, former_schema, make_schema, move, tables_in
 from gateway.settings import Settings, SettingsError
 from gateway.timing import Deadline
 
@@ -169,6 +164,12 @@ async def _apply(named: Named, migration: Migration) -> None:
     _log.info("migration applied", migration=migration.name)
 
 
+Link = Literal["direct", "session", "transaction"]
+"""A server itself; a pooler that gives each client a server's session, or one for each transaction."""
+
+_ROUNDS = 4
+_PROCESS = "SELECT pg_backend_pid() AS pid"
+_STATEMENT_MODE = "the pooler gives a server for each statement alone; set its pool_mode to transaction or session"
 _DATABASE_WAIT_S = 30.0
 _DATABASE_PAUSE_S = 0.25
 
@@ -264,3 +265,47 @@ async def _server(address: Address) -> str:
     async with open_session(address) as session:
         row = await session.fetchrow(_WHICH_SERVER)
     return str(row["server"]) if row else ""
+
+
+async def find_link(address: Address) -> tuple[Address, Link]:
+    """The address as it is to be used, and what it leads to. Raises RefusedError, and TRANSIENT errors."""
+    if not address.pooled and not await _is_pooler(address):
+        return address, "direct"
+    pooled = address.through_pooler()
+    return pooled, "transaction" if await _shares_servers(pooled) else "session"
+
+
+async def _is_pooler(address: Address) -> bool:
+    """A pooler refuses our startup parameters, or names a process at the start that is not the server's."""
+    try:
+        async with open_session(address) as session:
+            return await _process(session) != int(session.get_server_pid())
+    except RefusedError as error:
+        if "startup parameter" in str(error):
+            return True
+        raise
+
+
+async def _shares_servers(address: Address) -> bool:
+    """Whether sessions share servers: a session gets another one, or another session gets its server."""
+    async with open_session(address) as one, open_session(address) as other:
+        first = await _process(one)
+        for _ in range(_ROUNDS):
+            if await _process_in_transaction(other) == first or await _process(one) != first:
+                return True
+    return False
+
+
+async def _process_in_transaction(session: asyncpg.Connection) -> int:
+    try:
+        async with session.transaction():
+            return await _process(session)
+    except asyncpg.PostgresError as error:
+        if "not allowed in statement pooling" in str(error):
+            raise RefusedError(_STATEMENT_MODE) from None
+        raise
+
+
+async def _process(connection: Connection) -> int:
+    row = await connection.fetchrow(_PROCESS)
+    return int(row["pid"]) if row else 0

@@ -1,4 +1,4 @@
-"""How jobs end, each in one transaction with all that its outcome brings about; and how they leave the store."""
+"""The end of a job, one transaction with all that its outcome brings about; and the removal of jobs that ended."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +14,8 @@ from gateway.jobs.outbox import MessageMaker
 from gateway.jobs.store import CANCELLED, FIRST_PAUSE_S, LONGEST_PAUSE_S, REMOVAL_S, WORK, JobStore
 from gateway.pipelines.parameters import canonical_gender
 from gateway.postgres.connection import Connection
-from gateway.postgres.dead_letters import add_job
-from gateway.postgres.locks import spend
-from gateway.postgres.outbox import add_deliveries
+from gateway.postgres.leases import spend
+from gateway.postgres.outbox import add_deliveries, add_job
 from gateway.postgres.pool import Pool, notify
 from gateway.postgres.results import keep_entry
 from gateway.postgres.rows import SHOWN, WORKED_ON, clean, get_job, job_of, outcome_columns

@@ -3,7 +3,6 @@
 import time
 from collections import deque
 from collections.abc import Sequence
-from functools import partial
 from uuid import UUID
 
 from typing_extensions import override
@@ -27,11 +26,13 @@ from gateway.jobs.job import (
 from gateway.jobs.objects import LockLostError
 from gateway.jobs.outbox import MessageMaker
 from gateway.jobs.store import LATE_WRITES_S, LIVE_LEASES, BadMessage, Ended
+from gateway.postgres.connection import Connection
 from gateway.postgres.endings import Endings, PostgresRemovals
 from gateway.postgres.leases import PostgresLeases
+from gateway.postgres.outbox import add_message
 from gateway.postgres.pool import Pool
 from gateway.postgres.rows import SHOWN, get_job, job_of, list_query, waiting_of
-from gateway.postgres.submissions import Submissions
+from gateway.postgres.submissions import keep_jobs
 from gateway.settings import Settings
 
 _DELETING = f"SELECT {SHOWN} FROM maskwright.jobs WHERE id = $1 AND deleted_at IS NOT NULL"  # noqa: S608 of constants
@@ -117,7 +118,6 @@ class PostgresJobs(PostgresLeases, PostgresRemovals):
         self._live_s = LIVE_LEASES * settings.lease_s
         late_writes_s = settings.lease_s + LATE_WRITES_S
         self._endings = Endings(messages_of, settings.user_concurrency, settings.kafka_tenant, late_writes_s)
-        self._submissions = Submissions(self._endings)
         self._untold: deque[UUID] = deque(maxlen=_UNTOLD)
         self._finished = 0
         self._counted_until = 0.0
@@ -129,7 +129,13 @@ class PostgresJobs(PostgresLeases, PostgresRemovals):
         If a job was kept but its caller was not told so, the job counts as `created` when it comes again.
         """
         added = {job.id for job in jobs if job.id in self._untold}
-        keep = partial(self._submissions.keep, jobs=jobs, bad_messages=bad_messages, added=added)
+
+        async def keep(connection: Connection) -> list[SubmittedJob]:
+            kept = await keep_jobs(connection, self._endings, jobs, added) if jobs else []
+            for message in bad_messages:
+                await add_message(connection, message)
+            return kept
+
         try:
             kept = await self._pool.transact(keep)
         except LockLostError:

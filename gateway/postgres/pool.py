@@ -17,6 +17,8 @@ from gateway.postgres.connection import (
     POOLED,
     TRANSIENT,
     Connection,
+    Named,
+    Names,
     RefusedError,
     Row,
     cause,
@@ -26,7 +28,6 @@ from gateway.postgres.connection import (
     opening,
 )
 from gateway.postgres.database import Database
-from gateway.postgres.schema import Named, Names
 from gateway.supervision import Signals
 from gateway.timing import Backoff, Deadline
 

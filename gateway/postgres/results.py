@@ -20,7 +20,6 @@ from gateway.cache.cache import (
     size_of,
     status_of,
 )
-from gateway.cache.keys import alike
 from gateway.logs import get_logger
 from gateway.pipelines.outputs import Artifact, Failure
 from gateway.postgres.connection import Connection, Row
@@ -166,7 +165,7 @@ async def find_similar(connection: Connection, similarity: Similarity, bits: int
     Source: M. Norouzi, A. Punjani, D. Fleet, Fast Search in Hamming Space with Multi-Index Hashing, CVPR 2012.
     """
     rows = await connection.fetch(NEAR, *near_values(similarity, bits))
-    digest = next((row["input_hash"] for row in rows if alike(similarity, row["landmarks"])), None)
+    digest = next((row["input_hash"] for row in rows if similarity.alike(row["landmarks"])), None)
     return await find_entry(connection, digest) if digest else None
 
 

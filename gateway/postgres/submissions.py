@@ -1,17 +1,15 @@
-"""The transaction that keeps new jobs and bad messages."""
+"""The transaction that keeps new jobs."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 import asyncpg
 
 from gateway.jobs.job import Job, NewJob, SubmittedJob
-from gateway.jobs.store import WORK, BadMessage
+from gateway.jobs.store import WORK
 from gateway.postgres.connection import Connection
-from gateway.postgres.dead_letters import add_message
 from gateway.postgres.endings import Endings
-from gateway.postgres.locks import spend
+from gateway.postgres.leases import spend
 from gateway.postgres.pool import notify
 from gateway.postgres.rows import SHOWN, callbacks_text, clean, job_of, outcome_columns
 from gateway.postgres.turns import lock_users, settle_turns
@@ -60,40 +58,28 @@ _Kept = Mapping[UUID | _Identity, Job]
 """Jobs that the store has, by their ids; and by tenant, user and request id where they are not being deleted."""
 
 
-@dataclass(frozen=True)
-class Submissions:
-    """Keeps new jobs; those that come with an outcome end at once."""
+async def keep_jobs(
+    connection: Connection, endings: Endings, jobs: Sequence[NewJob], added: set[UUID]
+) -> list[SubmittedJob]:
+    """Keep all or nothing, and end those that come with an outcome; what became of each job.
 
-    endings: Endings
-
-    async def keep(
-        self, connection: Connection, jobs: Sequence[NewJob], bad_messages: Sequence[BadMessage], added: set[UUID]
-    ) -> list[SubmittedJob]:
-        """Keep all or nothing; what became of each job.
-
-        `added` are the jobs that earlier tries added, whether they were committed or not; this try adds its own. Raises
-        SerializationError if it must be repeated; LockLostError.
-        """
-        submissions = await self._keep_jobs(connection, jobs, added) if jobs else []
-        for message in bad_messages:
-            await add_message(connection, message)
-        return submissions
-
-    async def _keep_jobs(self, connection: Connection, jobs: Sequence[NewJob], added: set[UUID]) -> list[SubmittedJob]:
-        users = {job.owner for job in jobs}
-        await lock_users(connection, users)
-        columns = (list(column) for column in zip(*map(_values, jobs), strict=True))
-        new = {row["id"] for row in await connection.fetch(_ADD, *columns)}
-        kept = await _kept(connection, jobs)
-        for job in jobs:
-            if job.outcome and job.id in new:
-                await spend(connection, job, job.lock)
-                await self.endings.owe(connection, kept[job.id], job.outcome)
-        if new:
-            await settle_turns(connection, users, self.endings.user_concurrency)
-            await notify(connection, [WORK])
-        added |= new
-        return list(_submissions(jobs, kept, added))
+    `added` are the jobs that earlier tries added, whether they were committed or not; this try adds its own. Raises
+    SerializationError if it must be repeated; LockLostError.
+    """
+    users = {job.owner for job in jobs}
+    await lock_users(connection, users)
+    columns = (list(column) for column in zip(*map(_values, jobs), strict=True))
+    new = {row["id"] for row in await connection.fetch(_ADD, *columns)}
+    kept = await _kept(connection, jobs)
+    for job in jobs:
+        if job.outcome and job.id in new:
+            await spend(connection, job, job.lock)
+            await endings.owe(connection, kept[job.id], job.outcome)
+    if new:
+        await settle_turns(connection, users, endings.user_concurrency)
+        await notify(connection, [WORK])
+    added |= new
+    return list(_submissions(jobs, kept, added))
 
 
 async def _kept(connection: Connection, jobs: Sequence[NewJob]) -> _Kept:

@@ -1,4 +1,4 @@
-"""Whose turn it is: a user's jobs wait, `held`, for those before them.
+"""The turns of one user's jobs: USER_CONCURRENCY of them may run, and the others wait, `held`.
 
 The first USER_CONCURRENCY unfinished jobs of a user may run, the running ones first; the others are held. So a claim
 takes any job that is not held, without counting. Whoever adds, ends or puts back a job does it under the user's lock,

@@ -1,20 +1,28 @@
-"""The connection to S3: minio's synchronous SDK in threads, time limits, errors, and waiting for the server."""
+"""The connection to S3: minio's synchronous SDK in threads, its time limits, its errors; and our access keys.
 
-import asyncio
+These are the ones of the settings, or what AWS gives an identity, a profile, a container, a machine.
+"""
+
 import logging
+import os
 import ssl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from configparser import Error as ProfileError
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import ParseError
 
-from anyio import CapacityLimiter, fail_after, move_on_after, to_thread
+from anyio import CapacityLimiter, fail_after, to_thread
 from minio import Minio
-from minio.credentials.providers import Provider
+from minio.credentials.credentials import Credentials
+from minio.credentials.providers import AWSConfigProvider, IamAwsProvider, Provider, StaticProvider
 from minio.error import InvalidResponseError, MinioException, S3Error
-from minio.helpers import check_bucket_name
 from urllib3 import PoolManager, Retry, Timeout
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, MaxRetryError, NewConnectionError, SSLError
 from urllib3.response import BaseHTTPResponse
@@ -22,7 +30,6 @@ from urllib3.response import BaseHTTPResponse
 from gateway.errors import Problem
 from gateway.jobs.objects import ObjectMissingError, UnansweredError
 from gateway.logs import get_logger
-from gateway.s3.credentials import Identity, identify, reason_of
 from gateway.settings import Settings, SettingsError
 
 MISSING = frozenset({"NoSuchKey", "NoSuchBucket"})
@@ -31,7 +38,6 @@ OVER = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired"})
 UNANSWERED = (MinioException, HTTPError, TimeoutError)
 """What `S3Client.call` raises."""
 _RETRY_AFTER_S = 5
-T = TypeVar("T")
 _OURS_ALREADY = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
 _CONNECTIONS = 16
 _TIMEOUT = Timeout(connect=4.0, read=4.0)
@@ -47,22 +53,184 @@ _RETRIES = Retry(
 )
 _PATIENCE_S = 9.0
 _SLOWEST_BYTES_PER_S = 1024 * 1024
-_OPENING_S = 30
-"""How long the server is waited for at the start."""
-_LOOK_AGAIN_S = 0.5
-_HANDSHAKE_S = 2.0
-_TLS_PORT = 443
-_NOTHING = "=/"
-"""A prefix that none of our keys has."""
-_CREDENTIALS = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied"})
-_REGION = frozenset(
-    {"AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException", "InvalidRegionName"}
-)
-_PASSING = frozenset(
-    {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
-)
+_WEB_IDENTITY = "AWS_WEB_IDENTITY_TOKEN_FILE"
+_CONTAINER = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
+_FAILURES = (ValueError, KeyError, OSError, RuntimeError, HTTPError, ParseError, ProfileError)
+_AHEAD = timedelta(minutes=5)
+"""Keys are renewed so long before their end."""
+_PAUSE_S = 30.0
+"""Between two tries to renew them: a machine's metadata may give the same keys until they have nearly ended."""
+_NEAR = Timeout(connect=1.0, read=2.0)
+_FAR = Timeout(connect=2.0, read=4.0)
 
+T = TypeVar("T")
 _log = get_logger("gateway.s3")
+
+Source = tuple[str, Callable[[], Provider]]
+"""One way to get keys: its name for messages, and what makes its provider."""
+
+
+class NoCredentialsError(MinioException):
+    """No source gives us keys; the message names each source and its answer."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whose keys we use. `provider` is None if there are none, and requests go unsigned; `origin` names the source."""
+
+    provider: Provider | None
+    origin: str
+
+    @property
+    def temporary(self) -> bool:
+        """Whether the keys end, and the links that they signed with them."""
+        return isinstance(self.provider, GivenKeys) and self.provider.temporary
+
+    @property
+    def signer(self) -> Provider | None:
+        """Gives the same keys without waiting, even if they have ended."""
+        return LastKeys(self.provider) if isinstance(self.provider, GivenKeys) else self.provider
+
+    def forget(self) -> None:
+        """Fetch new keys, if they can be fetched: S3 says that these have ended."""
+        if isinstance(self.provider, GivenKeys):
+            self.provider.forget()
+
+
+def identify(settings: Settings, tls: ssl.SSLContext) -> Identity:
+    """The keys of the settings; without any, those of AWS's sources, each of which is asked for some seconds at most.
+
+    Raises SettingsError for a key without a secret, or a secret without a key.
+    """
+    key, secret = settings.minio_access_key, settings.minio_secret_key.get_secret_value()
+    if key and secret:
+        token = settings.minio_session_token.get_secret_value() or None
+        return Identity(StaticProvider(key, secret, token), "MINIO_ACCESS_KEY, MINIO_SECRET_KEY")
+    if key or secret:
+        raise SettingsError("MINIO_ACCESS_KEY, MINIO_SECRET_KEY: one without the other is refused; set both or none")
+    given = GivenKeys(list(_sources(settings, tls)))
+    try:
+        given.retrieve()
+    except NoCredentialsError as error:
+        return Identity(None, str(error))
+    _log.info("S3 keys found", origin=given.origin)
+    return Identity(given, given.origin)
+
+
+class GivenKeys(Provider):
+    """Keys from the first source that gives some; kept until they end, and renewed in the background before that."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self.origin = ""
+        self._sources = sources
+        self._fetching = threading.Lock()
+        self._keys: Credentials | None = None
+        self._over: Credentials | None = None
+        self._tried_at = float("-inf")
+
+    @property
+    def temporary(self) -> bool:
+        """Whether the keys end."""
+        return self._keys is not None and self._keys.expiration is not None
+
+    def retrieve(self) -> Credentials:
+        """The keys; fetched first if there are none, or they have ended. Raises NoCredentialsError."""
+        keys = self._keys
+        if keys is not None and self._serves(keys):
+            return self.last()
+        with self._fetching:
+            keys = self._keys  # another thread may have fetched them meanwhile
+            if keys is None or not self._serves(keys):
+                keys = self._keys = self._fetched()
+            return keys
+
+    def last(self) -> Credentials:
+        """The known keys, without waiting; another thread renews them before they end. Raises NoCredentialsError."""
+        keys = self._keys
+        if keys is None:
+            raise NoCredentialsError("no keys were fetched yet")
+        is_near = not self._serves(keys) or _left(keys) < _AHEAD
+        if is_near and time.monotonic() - self._tried_at >= _PAUSE_S:
+            self._tried_at = time.monotonic()
+            threading.Thread(target=self._renew, name="S3 keys", daemon=True).start()
+        return keys
+
+    def forget(self) -> None:
+        """Fetch new keys when they are asked for next; this does not wait."""
+        self._over = self._keys
+
+    def _serves(self, keys: Credentials) -> bool:
+        return keys is not self._over and _left(keys) > timedelta(0)
+
+    def _renew(self) -> None:
+        """If it fails, the old keys are used until their end."""
+        try:
+            self._keys = self._fetched()
+        except NoCredentialsError as error:
+            _log.warning("S3 keys are not renewed", reason=str(error))
+
+    def _fetched(self) -> Credentials:
+        refusals = []
+        for origin, make in self._sources:
+            try:
+                keys = make().retrieve()
+            except _FAILURES as error:
+                refusals.append(f"{origin}: {reason_of(error)}")
+            else:
+                self.origin = origin
+                return keys
+        raise NoCredentialsError("; ".join(["MINIO_ACCESS_KEY, MINIO_SECRET_KEY: not set", *refusals]))
+
+
+class LastKeys(Provider):
+    """Gives the known keys without waiting."""
+
+    def __init__(self, given: GivenKeys) -> None:
+        self._given = given
+
+    def retrieve(self) -> Credentials:
+        """The keys. Raises NoCredentialsError."""
+        return self._given.last()
+
+
+def _left(keys: Credentials) -> timedelta:
+    """Time until the keys end; minio keeps it in UTC, without a time zone."""
+    now = datetime.now(UTC).replace(tzinfo=None)
+    return keys.expiration - now if keys.expiration else timedelta.max
+
+
+def _sources(settings: Settings, tls: ssl.SSLContext) -> Iterator[Source]:
+    """The sources in AWS's order. If one of the first is set up, the machine's own role is not asked."""
+    environment, region = os.environ, settings.minio_region
+    if environment.get(_WEB_IDENTITY):
+        endpoint = environment.get("AWS_ENDPOINT_URL_STS")
+        yield (
+            f"web identity ({_WEB_IDENTITY}, AWS_ROLE_ARN)",
+            lambda: IamAwsProvider(custom_endpoint=endpoint, region=region, http_client=_http(_FAR, tls)),
+        )
+    yield f"profile {environment.get('AWS_PROFILE') or 'default'} of ~/.aws/credentials", AWSConfigProvider
+    if environment.get(_WEB_IDENTITY):
+        return
+    if any(environment.get(name) for name in _CONTAINER):
+        yield "container role (AWS_CONTAINER_CREDENTIALS_…)", lambda: IamAwsProvider(http_client=_http(_NEAR, tls))
+    elif environment.get("AWS_EC2_METADATA_DISABLED", "").lower() != "true":
+        metadata = environment.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254").rstrip("/")
+        yield (
+            f"instance role ({metadata})",
+            lambda: IamAwsProvider(custom_endpoint=metadata, http_client=_http(_NEAR, tls)),
+        )
+
+
+def _http(timeout: Timeout, tls: ssl.SSLContext) -> PoolManager:
+    retries = Retry(total=1, connect=0, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504))
+    return PoolManager(timeout=timeout, retries=retries, ssl_context=tls)
+
+
+def reason_of(error: Exception) -> str:
+    """The cause of an error, without what urllib3 wraps around it."""
+    if isinstance(error, MaxRetryError) and error.reason is not None:
+        return reason_of(error.reason)
+    return str(error) or type(error).__name__
 
 
 class S3Client:
@@ -149,95 +317,6 @@ def _is_over(error: Exception) -> bool:
     """Whether the request certainly does no more: the server answered, or could not be reached at all."""
     reason = error.reason if isinstance(error, MaxRetryError) else error
     return isinstance(reason, (MinioException, NewConnectionError, ConnectTimeoutError, SSLError))
-
-
-def checked_bucket(settings: Settings, name: str) -> str:
-    """The bucket that a setting names. Raises SettingsError if no bucket can have that name."""
-    bucket = str(getattr(settings, name))
-    try:
-        check_bucket_name(bucket)
-    except ValueError as error:
-        raise SettingsError(f"{settings.variable(name)}={bucket}: {error}") from error
-    return bucket
-
-
-async def await_bucket(client: S3Client, settings: Settings, bucket: str) -> None:
-    """Wait for the server, and make the bucket if it is missing.
-
-    Raises SettingsError if the server refuses the credentials or the region, or the bucket is missing and may not be
-    made; Problem `storage_unavailable` if there is no server within 30 s.
-    """
-    reason = "no answer"
-    with move_on_after(_OPENING_S):
-        while True:
-            try:
-                return await _look(client, settings, bucket)
-            except UNANSWERED as error:
-                reason = await _passing(settings, error)
-            await asyncio.sleep(_LOOK_AGAIN_S)
-    detail = f"No S3 server at MINIO_ENDPOINT={settings.minio_endpoint} within {_OPENING_S} s: {reason}"
-    raise Problem("storage_unavailable", detail, retry_after=_OPENING_S)
-
-
-async def _look(client: S3Client, settings: Settings, bucket: str) -> None:
-    """Ask for an empty list: a refused GET tells the reason, a refused HEAD does not."""
-    try:
-        await client.call(lambda sdk: list(sdk.list_objects(bucket, _NOTHING)))
-    except S3Error as error:
-        if error.code == "NoSuchBucket":
-            await _make(client, settings, bucket)
-        elif error.code == "AccessDenied" and client.identity.provider:
-            _log.warning("S3 does not let us list the bucket; whether it is there will show in use", bucket=bucket)
-        else:
-            raise _wrong_setting(settings, client.identity, error) or error from error
-
-
-async def _make(client: S3Client, settings: Settings, bucket: str) -> None:
-    try:
-        await client.call(lambda sdk: make_bucket(sdk, bucket))
-    except S3Error as error:
-        if error.code != "AccessDenied":
-            raise _wrong_setting(settings, client.identity, error) or error from error
-        raise SettingsError(f"the bucket {bucket} does not exist, and S3 does not let us make it") from error
-    _log.info("bucket made", bucket=bucket)
-
-
-async def _passing(settings: Settings, error: Exception) -> str:
-    """Why the server does not answer yet. Raises SettingsError if it never will with these settings."""
-    reason = reason_of(error)
-    if isinstance(error, MaxRetryError) and isinstance(error.reason, SSLError):
-        remedy = "unset MINIO_SECURE, or name its authority with MINIO_CA_FILE"
-        raise SettingsError(f"MINIO_ENDPOINT={settings.minio_endpoint}: no TLS with it: {reason}; {remedy}") from error
-    if not settings.minio_secure and await _speaks_tls(settings.minio_endpoint):
-        remedy = "it speaks TLS; set MINIO_SECURE=true"
-        raise SettingsError(f"MINIO_ENDPOINT={settings.minio_endpoint}: {remedy}") from error
-    return reason
-
-
-async def _speaks_tls(endpoint: str) -> bool:
-    """Whether a TLS handshake succeeds, with any certificate."""
-    address = urlsplit(f"https://{endpoint}")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with move_on_after(_HANDSHAKE_S), suppress(OSError):
-        _, writer = await asyncio.open_connection(address.hostname, address.port or _TLS_PORT, ssl=context)
-        writer.close()
-        return True
-    return False
-
-
-def _wrong_setting(settings: Settings, identity: Identity, error: S3Error) -> SettingsError | None:
-    if error.code in _CREDENTIALS | OVER:
-        said = f"refused by {settings.minio_endpoint}: {error.code}, {error.message}"
-        where = identity.origin if identity.provider else f"no keys found ({identity.origin}); requests without any"
-        return SettingsError(f"{where}: {said}")
-    if error.code in _REGION:
-        variable = settings.variable("minio_region")
-        return SettingsError(f"{variable}={settings.minio_region}: {error.code}, {error.message}")
-    status = error.response.status
-    if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _PASSING:
-        return SettingsError(f"MINIO_ENDPOINT={settings.minio_endpoint}: S3 refuses us: {error.code}, {error.message}")
-    return None
 
 
 def _tls(settings: Settings) -> ssl.SSLContext:

@@ -86,7 +86,7 @@ class PostgresSettings(SettingsGroup):
         ge=2,
         le=500,
         validation_alias=AliasChoices("POSTGRES_POOL_SIZE", "SQLALCHEMY_POOL_SIZE"),
-        description="Most connections of one process to PostgreSQL, beside one that listens and one that holds locks.",
+        description="Most connections of one process to PostgreSQL, beside one that listens.",
     )
     postgres_port: Port = Field(5432, description="Port of the embedded PostgreSQL.")
 

@@ -11,8 +11,7 @@ import anyio
 from structlog.contextvars import bound_contextvars
 
 from gateway.cache.cache import NewEntry
-from gateway.cache.keys import ModelVersions, Work
-from gateway.cache.results import Results
+from gateway.cache.results import ModelVersions, Results, Work
 from gateway.errors import Problem
 from gateway.fetching.fetcher import Fetcher
 from gateway.inference import Inferences, Turn

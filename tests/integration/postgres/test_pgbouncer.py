@@ -12,10 +12,9 @@ from gateway.errors import Problem
 from gateway.jobs.job import Callback
 from gateway.jobs.store import WORK
 from gateway.postgres.address import read_address
-from gateway.postgres.connection import Connection, find_link, open_session
-from gateway.postgres.database import Database, prepare
+from gateway.postgres.connection import Connection, Names, open_session
+from gateway.postgres.database import Database, find_link, prepare
 from gateway.postgres.pool import Pool, open_pool
-from gateway.postgres.schema import Names
 from gateway.settings import Settings, SettingsError
 from gateway.stores import open_postgres
 from gateway.supervision import Signals

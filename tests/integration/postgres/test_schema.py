@@ -10,9 +10,9 @@ from pydantic import SecretStr, ValidationError
 
 from gateway.jobs.job import Callback, JobFilter
 from gateway.jobs.store import WORK
-from gateway.postgres.connection import MigrationError
+from gateway.postgres.connection import SEEDS, MigrationError, Names
 from gateway.postgres.database import known_migrations, prepare
-from gateway.postgres.schema import OWN, RELEASED, SEEDS, Names
+from gateway.postgres.schema import OWN, RELEASED
 from gateway.settings import Settings
 from gateway.stores import DatabaseStores, open_postgres
 from gateway.supervision import Signals

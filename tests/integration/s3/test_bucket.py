@@ -10,7 +10,8 @@ from minio import Minio
 
 from gateway.errors import Problem
 from gateway.jobs.objects import ObjectMissingError, StoredObject, artifact_key
-from gateway.s3.bucket import Timed, open_buckets, write
+from gateway.s3.buckets import open_buckets
+from gateway.s3.objects import Timed, write
 from gateway.settings import Settings, SettingsError
 
 AWKWARD = [

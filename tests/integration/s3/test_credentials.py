@@ -21,9 +21,8 @@ from minio.credentials.credentials import Credentials
 from minio.credentials.providers import IamAwsProvider, Provider, StaticProvider
 
 from gateway.errors import Problem
-from gateway.s3.bucket import open_buckets
-from gateway.s3.client import S3Client
-from gateway.s3.credentials import GivenKeys, Identity, NoCredentialsError
+from gateway.s3.buckets import open_buckets
+from gateway.s3.client import GivenKeys, Identity, NoCredentialsError, S3Client
 from gateway.settings import Settings, SettingsError
 from tests.integration.s3.gateways import gateway_before, refusal
 from tests.ports import free_ports

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from gateway.errors import Problem
-from gateway.s3.bucket import open_buckets
+from gateway.s3.buckets import open_buckets
 from gateway.settings import Settings, SettingsError
 from tests.certificates import OPENSSL, self_signed
 from tests.integration.s3.gateways import Gateway, gateway_before

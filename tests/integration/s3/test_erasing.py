@@ -12,7 +12,8 @@ from minio.versioningconfig import ENABLED, SUSPENDED, VersioningConfig
 
 from gateway.errors import Problem
 from gateway.jobs.objects import ObjectsKeptError
-from gateway.s3.bucket import S3Bucket, S3Buckets, open_buckets
+from gateway.s3.buckets import S3Buckets, open_buckets
+from gateway.s3.objects import S3Bucket
 from gateway.settings import Settings
 from tests.integration.s3.gateways import Gateway, Refusal, Request, gateway_before, refusal
 from tests.integration.s3.test_bucket import client_of

@@ -13,7 +13,7 @@ import pytest
 from deploy.embedded.folders import Folders
 from deploy.embedded.s3_kafka import S3
 from gateway.errors import Problem
-from gateway.s3.bucket import S3Buckets, open_buckets
+from gateway.s3.buckets import S3Buckets, open_buckets
 from gateway.settings import Settings, SettingsError
 from tests.integration.s3.gateways import Refusal, gateway_before, refusal
 from tests.ports import free_ports, free_s3_port
@@ -116,7 +116,7 @@ async def test_opening_waits_for_a_server_that_comes_late(server):
 
 
 async def test_without_a_server_opening_ends_and_names_the_setting(monkeypatch):
-    monkeypatch.setattr("gateway.s3.client._OPENING_S", 1)
+    monkeypatch.setattr("gateway.s3.buckets._OPENING_S", 1)
     endpoint = f"127.0.0.1:{free_ports(1)[0]}"
     with pytest.raises(Problem, match=f"storage_unavailable: No S3 server at MINIO_ENDPOINT={endpoint} within 1 s"):
         async with open_buckets(Settings(minio_endpoint=endpoint)):
@@ -145,7 +145,7 @@ async def test_a_permanent_refusal_of_the_server_is_reported_at_once(monkeypatch
 
 
 async def test_an_html_page_is_not_taken_for_an_s3_server(monkeypatch):
-    monkeypatch.setattr("gateway.s3.client._OPENING_S", 0.5)
+    monkeypatch.setattr("gateway.s3.buckets._OPENING_S", 0.5)
     page = Refusal(200, b"<html>console</html>", "text/html")
     with (
         gateway_before("127.0.0.1:1", lambda _request: page) as gateway,

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.access.callers import LOCAL
 from gateway.cache.cache import CachedResult, CacheHit, CacheKey, NewEntry
-from gateway.cache.keys import Work
+from gateway.cache.results import Work
 from gateway.errors import Problem
 from gateway.http.new_jobs import accept
 from gateway.http.services import Services

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from gateway.cache.keys import Work
+from gateway.cache.results import Work
 from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings
 from gateway.triton import ModelState

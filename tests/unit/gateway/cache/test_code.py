@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from gateway.cache.keys import code_digest, source_digest
+from gateway.cache.results import code_digest, source_digest
 from tests.stack import CHECKOUT
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.cache.cache import Similarity
-from gateway.cache.keys import Work, alike, key_of, similarity_of
+from gateway.cache.results import Work, key_of, similarity_of
 from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings
 from tests.integration.gateway.photos import encode, noise
@@ -29,7 +29,7 @@ def two_faces() -> bytes:
 
 def share(first: Similarity | None, second: Similarity | None) -> bool:
     """Whether the second request may have the first one's result, if their hashes are near."""
-    return bool(first and second and first.group == second.group and alike(first, second.landmarks))
+    return bool(first and second and first.group == second.group and first.alike(second.landmarks))
 
 
 def test_equal_requests_have_one_key():

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.cache.cache import Cache, CachedResult, NullCache
-from gateway.cache.keys import ModelVersions, Work, code_digest
-from gateway.cache.results import LARGEST_ENTRY, Results
+from gateway.cache.cache import Cache, CachedResult
+from gateway.cache.results import LARGEST_ENTRY, ModelVersions, Results, Work, code_digest
 from gateway.errors import Problem
 from gateway.inference import computed, inference_of
 from gateway.memory.cache import MemoryCache
@@ -51,6 +50,24 @@ async def test_many_at_once_compute_once():
     answers = await asyncio.gather(*(served(results, work(), replace(DRAWN, processing_ms=n)) for n in range(100)))
     assert {value.processing_ms for value, _ in answers} == {0}
     assert [status for _, status in answers].count("Maskwright; fwd=miss") == 1
+
+
+async def test_the_next_request_computes_after_a_cancelled_one():
+    """Also where one of those that waited was cancelled; work of another key never waits."""
+    results, entered = results_of(), asyncio.Event()
+
+    async def hang() -> None:
+        async with results.reserved(work(), Deadline(60)):
+            entered.set()
+            await asyncio.Event().wait()
+
+    hanging, waiting = asyncio.create_task(hang()), asyncio.create_task(hang())
+    await entered.wait()
+    assert (await served(results, work(b"other")))[0] == DRAWN
+    waiting.cancel()
+    hanging.cancel()
+    await asyncio.wait([hanging, waiting])
+    assert await served(results, work()) == (DRAWN, "Maskwright; fwd=miss")
 
 
 @pytest.mark.parametrize(("code", "times"), [("triton_unavailable", 1), ("inference_failed", 1), ("queue_full", 10)])
@@ -97,7 +114,7 @@ async def test_a_caller_who_waits_too_long_gets_a_retry_time():
 
 
 async def test_new_models_serve_no_old_results(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("gateway.cache.keys._FRESH_S", 0.0)
+    monkeypatch.setattr("gateway.cache.results._FRESH_S", 0.0)
     index = Index()
     results = results_of(index=index)
     await served(results, work())
@@ -144,8 +161,8 @@ async def test_a_too_large_result_is_not_cached():
 
 @pytest.mark.parametrize(
     "results",
-    [results_of(cache_enabled=False), results_of(NullCache()), results_of(index=Index({}))],
-    ids=["off", "null", "no models known"],
+    [results_of(cache_enabled=False), results_of(index=Index({}))],
+    ids=["off", "no models known"],
 )
 async def test_every_request_is_computed_without_a_cache(results: Results):
     for _ in range(2):

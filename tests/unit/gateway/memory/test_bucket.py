@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import Problem
 from gateway.jobs.objects import ObjectMissingError, StoredObject, artifact_key, lock_name
-from gateway.memory.objects import Objects
+from gateway.memory.objects import MemoryBucket, MemoryLimit
 from tests.unit.gateway.memory.making import Clock, done, request, run, stores_of
 
 MIB = 1024 * 1024
@@ -51,18 +51,18 @@ async def test_a_removed_object_is_missing_and_may_be_removed_again(stores):
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5), st.booleans()), max_size=20))
-def test_objects_know_how_many_bytes_they_are(steps):
-    shelf, held = Objects(), {}
+async def test_a_bucket_knows_how_many_bytes_its_objects_are(steps):
+    bucket, held = MemoryBucket(), {}
+    bucket.limits = [MemoryLimit(MIB, [bucket])]
     for key, size, keep in steps:
         if keep:
-            shelf.put(key, StoredObject(bytes(size), ""))
+            await bucket.put(key, bytes(size), "")
             held[key] = size
         else:
-            shelf.remove([key])
+            await bucket.remove([key])
             held.pop(key, None)
-        assert shelf.used == sum(held.values())
-        assert shelf.size(key) == held.get(key, 0)
-    assert shelf.keys("") == list(held)
+        assert bucket.used_by.total() == sum(held.values())
+    assert await bucket.keys("") == list(held)
 
 
 async def test_photos_leave_memory_for_masks(stores):

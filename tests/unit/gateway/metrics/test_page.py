@@ -2,23 +2,26 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.cache.cache import CacheStats, NullCache
+from gateway.cache.cache import CacheStats
 from gateway.errors import Problem
 from gateway.jobs.job import Standing
+from gateway.memory import system_clock
+from gateway.memory.cache import MemoryCache
 from gateway.metrics.instruments import Instruments
 from gateway.metrics.page import MetricsPage
+from gateway.settings import Settings
 from gateway.stores import Stores
 from tests.unit.gateway.worker.jobs import memory, new_job
 
 AWAY = Problem("store_unavailable", "away")
 
 
-class AwayCache(NullCache):
+class AwayCache(MemoryCache):
     async def stats(self, _days: int) -> CacheStats:
         raise AWAY
 
 
-class HalfUsedCache(NullCache):
+class HalfUsedCache(MemoryCache):
     async def stats(self, days: int) -> CacheStats:
         return replace(await super().stats(days), requests=40, hits=30, entries=7)
 
@@ -49,14 +52,14 @@ async def test_the_page_shows_the_queue_and_the_cache_as_the_stores_have_them() 
     async with memory() as stores:
         await stores.jobs.submit([new_job(), new_job(), new_job()])
         await stores.jobs.claim("tester", 1, 30)
-        told = await lines(replace(stores, cache=HalfUsedCache()))
+        told = await lines(replace(stores, cache=HalfUsedCache(Settings(), system_clock)))
     expected = {'task_queue_size{queue="jobs"} 2.0', "active_tasks_count 1.0", "cached_entries_total 7.0"}
     assert expected | {"cache_requests_total 40.0", "cache_hits_total 30.0", "cache_hit_ratio 75.0"} <= set(told)
 
 
 async def test_an_unreachable_store_drops_only_its_own_metrics() -> None:
     async with memory() as stores:
-        without_cache = await lines(replace(stores, cache=AwayCache()))
+        without_cache = await lines(replace(stores, cache=AwayCache(Settings(), system_clock)))
         without_jobs = await lines(replace(stores, jobs=CountedJobs(away=True)))
     assert any(line.startswith("task_queue_size") for line in without_cache)
     assert not any(line.startswith("cache_requests_total") for line in without_cache)

@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.s3.bucket import open_buckets
+from gateway.s3.buckets import open_buckets
 from gateway.s3.client import S3Client
 from gateway.settings import Settings, SettingsError
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Problem
-from gateway.s3.images import parse_location
+from gateway.s3.buckets import parse_location
 from gateway.settings import Settings
 
 SETTINGS = Settings(minio_endpoint="s3.example.com")

@@ -5,8 +5,8 @@ from pydantic import ValidationError
 from structlog.testing import capture_logs
 
 from gateway.jobs.objects import artifact_key
-from gateway.s3.client import S3Client
-from gateway.s3.images import artifact_links, warn_of_short_links
+from gateway.s3.buckets import artifact_links, warn_of_short_links
+from gateway.s3.client import Identity, S3Client
 from gateway.settings import Settings
 
 KEY = artifact_key("_", "a/b", "ä.png")
@@ -76,5 +76,5 @@ def test_an_invalid_public_endpoint_is_refused(endpoint):
 )
 def test_links_that_expire_early_are_reported(changes, warnings):
     with capture_logs() as lines:
-        warn_of_short_links(Settings(**changes))
+        warn_of_short_links(Settings(**changes), Identity(None, ""))
     assert [line["log_level"] for line in lines] == ["warning"] * warnings

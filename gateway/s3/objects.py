@@ -1,14 +1,12 @@
-"""The two buckets in S3, photos and artifacts: how objects are written, read, listed, and removed for good."""
+"""Objects of one bucket in S3: how they are written, read, listed, and removed for good."""
 
 import asyncio
 import io
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from anyio import to_thread
 from minio import Minio
 from minio.deleteobjects import DeleteObject
 from minio.error import InvalidResponseError, MinioException, S3Error
@@ -17,17 +15,7 @@ from typing_extensions import override
 
 from gateway.jobs.objects import Bucket, ObjectsKeptError, StoredObject
 from gateway.logs import get_logger
-from gateway.s3.client import (
-    MISSING,
-    S3Client,
-    await_bucket,
-    checked_bucket,
-    make_bucket,
-    opened,
-    patience_s,
-    storage_errors,
-)
-from gateway.s3.images import KeyLink, S3Images, artifact_links, warn_of_ending_keys, warn_of_short_links
+from gateway.s3.client import MISSING, S3Client, make_bucket, opened, patience_s, storage_errors
 from gateway.settings import Settings, SettingsError
 
 _TOGETHER = 1000
@@ -249,55 +237,6 @@ class S3Bucket(Bucket):
     async def check(self) -> None:
         with storage_errors():
             await self._client.call(lambda sdk: ask(sdk, self._bucket))
-
-
-@dataclass(frozen=True)
-class S3Buckets:
-    """The buckets, the reader of photos that callers keep in S3, and what makes a link to an artifact of its key."""
-
-    photos: S3Bucket
-    artifacts: S3Bucket
-    images: S3Images
-    link: KeyLink
-
-
-@asynccontextmanager
-async def open_buckets(settings: Settings) -> AsyncIterator[S3Buckets]:
-    """The buckets for as long as the context lasts; missing ones are made.
-
-    Raises SettingsError if S3 refuses what the settings say; Problem `storage_unavailable` if there is no server within
-    30 s.
-    """
-    if settings.minio_photo_bucket == settings.minio_bucket:
-        raise SettingsError(
-            "MINIO_PHOTO_BUCKET: another bucket than MINIO_BUCKET is needed, whose objects links may show to all"
-        )
-    encryption(settings)
-    client = await to_thread.run_sync(S3Client, settings)
-    try:
-        for name in ("minio_photo_bucket", "minio_bucket"):
-            await await_bucket(client, settings, checked_bucket(settings, name))
-        warn_of_short_links(settings)
-        if client.identity.temporary:
-            warn_of_ending_keys(settings)
-        yield _buckets(client, settings)
-    finally:
-        client.close()
-
-
-def _buckets(client: S3Client, settings: Settings) -> S3Buckets:
-    made = artifact_links(client.signer, settings)
-
-    def link(key: str) -> str:
-        with storage_errors():
-            return made(key)
-
-    return S3Buckets(
-        S3Bucket(client, settings.minio_photo_bucket, settings),
-        S3Bucket(client, settings.minio_bucket, settings),
-        S3Images(client, settings),
-        link,
-    )
 
 
 def encryption(settings: Settings) -> Sse | None:
