@@ -23,7 +23,7 @@ down: ## Stop them
 	@! $(BIN)/maskwright --version >/dev/null 2>&1 || $(BIN)/maskwright down
 
 test: models ## Run the tests
-	$(BIN)/pytest --numprocesses 3 --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 4 --no-loadscope-reorder
 
 check: environment ## Lint, type-check, and see who imports whom
 	$(BIN)/ruff check

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import gc
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -60,8 +61,10 @@ def serve(settings: Settings) -> None:
         get_logger("gateway.server").warning(
             "REDIS_URL is not used: jobs wait in PostgreSQL (POSTGRES_DSN), or in memory without it"
         )
+    app = create_app(settings)
+    gc.freeze()  # what is there now stays: no full collection, nor the end, has to look through it again
     try:
-        uvloop.run(_serve(settings, create_app(settings)))
+        uvloop.run(_serve(settings, app))
     except Problem as problem:
         get_logger("gateway.server").critical(f"cannot start: {problem.detail}", code=problem.code)
         raise SystemExit(1) from problem

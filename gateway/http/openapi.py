@@ -4,13 +4,16 @@ import base64
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Self, cast
+from itertools import product
+from typing import Annotated, Any, Self, cast
 
 from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import override
 
 from gateway.errors import MEDIA_TYPE, PROBLEMS, RETRIED, problem_fields
 from gateway.http.guard import Rule, guarded
@@ -144,25 +147,31 @@ class Addresses(list[Address]):
         return add
 
 
-def complete(app: FastAPI) -> None:
-    """Complete the application's description, which is made here and then kept."""
-    document = app.openapi()
-    summary = RunSummary.model_json_schema(ref_template=COMPONENT)
-    schemas = {**summary.pop("$defs"), "RunSummary": summary, "Problem": _PROBLEM_SCHEMA}
-    document["components"]["schemas"].update(schemas)
-    document["components"]["securitySchemes"] = _SECURITY_SCHEMES
-    for route in app.routes:
-        if isinstance(route, APIRoute) and route.include_in_schema:
-            for method in route.methods or ():
-                _restore_examples(route, document["paths"][route.path_format][method.lower()]["responses"])
+class Application(FastAPI):
+    """An application that describes itself when it is first asked to: that takes as long as its whole start."""
+
+    @override
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            document = get_openapi(title=self.title, version=self.version, routes=self.routes)
+            summary = RunSummary.model_json_schema(ref_template=COMPONENT)
+            schemas = {**summary.pop("$defs"), "RunSummary": summary, "Problem": _PROBLEM_SCHEMA}
+            document["components"]["schemas"].update(schemas)
+            document["components"]["securitySchemes"] = _SECURITY_SCHEMES
+            for route in self.routes:
+                if isinstance(route, APIRoute) and route.include_in_schema:
+                    _restore_examples(route, document["paths"][route.path_format])
+            self.openapi_schema = document
+        return self.openapi_schema
 
 
-def _restore_examples(route: APIRoute, responses: dict[str, dict[str, dict[str, dict[str, object]]]]) -> None:
+def _restore_examples(route: APIRoute, operations: Mapping[str, Mapping[str, Any]]) -> None:
     """FastAPI leaves every null out of a description, also where it is a value."""
-    for status, answer in route.responses.items():
-        for kind, content in answer.get("content", {}).items():
-            if "example" in content:
-                responses[str(status)]["content"][kind]["example"] = content["example"]
+    for method, (status, answer) in product(route.methods or (), route.responses.items()):
+        content = operations[method.lower()]["responses"][str(status)].get("content", {})
+        for kind, described in answer.get("content", {}).items():
+            if "example" in described:
+                content[kind]["example"] = described["example"]
 
 
 def _problem_responses(codes: Iterable[str], path: str) -> Responses:

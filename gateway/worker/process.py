@@ -1,6 +1,7 @@
 """A worker as a process of its own, and its page of health and metrics."""
 
 import asyncio
+import gc
 import sys
 from collections.abc import Callable, Sequence
 
@@ -134,6 +135,7 @@ def work(settings: Settings) -> None:
         connection_arguments(settings)
     configure_logs(settings)
     log_remarks(get_logger("gateway.settings"), Settings.model_fields)
+    gc.freeze()  # what is imported stays: no full collection, nor the end, has to look through it again
     uvloop.run(_until_stopped(settings))
 
 
