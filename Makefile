@@ -3,8 +3,10 @@
 VENV := .venv
 BIN := $(VENV)/bin
 
-# What a shell was prepared with for other programs would change what ours import. PYTHON goes to environment.sh.
+# What a shell was prepared with for other programs would change what ours import, or make each of them compile all that
+# it imports anew. PYTHON goes to environment.sh.
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONINSPECT PYTHONSAFEPATH PYTHONOPTIMIZE PYTHONWARNINGS PYTHONUSERBASE
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
