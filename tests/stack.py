@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -147,7 +147,8 @@ class SharedStack:
         """Stop it, if anybody asked for it."""
         if stack := self._running():
             pid = stack.launcher_pid
-            os.kill(pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
             eventually(lambda: not is_running(pid), 60, "the shared stack has ended")
         shutil.rmtree(self.folder, ignore_errors=True)
 
