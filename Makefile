@@ -3,8 +3,10 @@
 VENV := .venv
 BIN := $(VENV)/bin
 
-# What a shell was prepared with for other programs would change what ours import. PYTHON goes to environment.sh.
+# What a shell was prepared with for other programs would change what ours import, or make each of them compile all that
+# it imports anew. PYTHON goes to environment.sh.
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONINSPECT PYTHONSAFEPATH PYTHONOPTIMIZE PYTHONWARNINGS PYTHONUSERBASE
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -23,7 +25,7 @@ down: ## Stop them
 	@! $(BIN)/maskwright --version >/dev/null 2>&1 || $(BIN)/maskwright down
 
 test: models ## Run the tests
-	$(BIN)/pytest --numprocesses 3 --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 4 --no-loadscope-reorder
 
 check: environment ## Lint, type-check, and see who imports whom
 	$(BIN)/ruff check

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import ctypes
+import gc
 import hashlib
 import re
 import socket
@@ -11,6 +12,7 @@ from contextlib import asynccontextmanager
 from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import fastapi_offline
@@ -18,12 +20,14 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
+from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Match, Route, Router
 from starlette.staticfiles import StaticFiles
+from typing_extensions import override
 
 from gateway.access.authentication import check_binding
 from gateway.access.browsers import CorsHeaders, HostAndOriginGuard, Hosts, Origins
@@ -46,6 +50,18 @@ from gateway.settings.environment import log_remarks
 from gateway.supervision import stop_signals
 
 
+class _Application(FastAPI):
+    """Describes itself when it is first asked to: that takes as long as its whole start."""
+
+    @override
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            document = get_openapi(title=self.title, version=self.version, routes=self.routes)
+            complete(document, self.routes, run.RunSummary)
+            self.openapi_schema = document
+        return self.openapi_schema
+
+
 def create_app(settings: Settings) -> FastAPI:
     """An application with these settings. Raises SettingsError where they name no usable pipeline."""
     registry, origins, instruments = build_registry(settings), Origins(settings), Instruments("gateway")
@@ -56,7 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.services = services
             yield
 
-    app = FastAPI(
+    app = _Application(
         title=settings.app_name,
         version=settings.app_version,
         lifespan=lifespan,
@@ -82,7 +98,7 @@ _RUN_UNKNOWN = "/v1/run/{pipeline}"
 
 
 def add_routes(app: FastAPI, registry: Mapping[str, Pipeline], settings: Settings) -> None:
-    """Serve everything, and complete the application's description."""
+    """Serve everything."""
     add_documentation(app)
     for address in run.addresses(registry):
         address.add_to(app, "pipelines", run_rule(address.route.rpartition("/")[2]))
@@ -92,7 +108,6 @@ def add_routes(app: FastAPI, registry: Mapping[str, Pipeline], settings: Setting
     for tag, listed in _addresses(registry, settings).items():
         for address in listed:
             address.add_to(app, tag, rules[address.route])
-    complete(app, run.RunSummary)
 
 
 def _addresses(registry: Mapping[str, Pipeline], settings: Settings) -> Mapping[str, list[Address]]:
@@ -206,14 +221,14 @@ def _confined(page: HTMLResponse) -> HTMLResponse:
 
 
 def _description_of(app: FastAPI) -> Callable[[Request], Awaitable[Response]]:
-    """A handler for the API's description; written anew for each, it would cost 7 ms."""
+    """A handler for the API's description; written anew for each, it would cost 7 ms, and the first time 200."""
 
     @lru_cache(_KEPT)
     def written(server: str) -> bytes:
         return bytes(JSONResponse({**app.openapi(), **({"servers": [{"url": server}]} if server else {})}).body)
 
     async def describe(request: Request) -> Response:
-        return Response(written(server_of(request)), media_type="application/json")
+        return Response(await asyncio.to_thread(written, server_of(request)), media_type="application/json")
 
     return describe
 
@@ -251,8 +266,10 @@ def serve(settings: Settings) -> None:
         get_logger("gateway.server").warning(
             "REDIS_URL is not used: jobs wait in PostgreSQL (POSTGRES_DSN), or in memory without it"
         )
+    app = create_app(settings)
+    gc.freeze()  # what is there now stays: no full collection, nor the end, has to look through it again
     try:
-        uvloop.run(_serve(settings, create_app(settings)))
+        uvloop.run(_serve(settings, app))
     except Problem as problem:
         get_logger("gateway.server").critical(f"cannot start: {problem.detail}", code=problem.code)
         raise SystemExit(1) from problem

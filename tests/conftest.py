@@ -19,7 +19,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from tests.processes import leftovers
 from tests.servers import S3Server, fresh_database, running_kafka, running_postgres, running_s3
-from tests.stack import CHECKOUT, RunningStack, running_stack
+from tests.stack import CHECKOUT, RunningStack, SharedStack
 
 SAMPLES = CHECKOUT / "checkpoints" / "files"
 
@@ -31,9 +31,13 @@ if threading.current_thread() is threading.main_thread():
             signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN or "PYTEST_XDIST_WORKER" in os.environ:
         signal.signal(signal.SIGHUP, lambda _number, _frame: None)
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a run that is told to stop ends what it started
 
 # Marks all that the tests start, and what that starts, so that what is left at their end can be named.
 os.environ.setdefault("MASKWRIGHT_TESTS", uuid4().hex)
+
+STACK = SharedStack(Path(f"/var/tmp/maskwright-tests-{os.environ['MASKWRIGHT_TESTS']}"))
 
 # No test asks the machine that it runs on for keys.
 os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
@@ -63,10 +67,9 @@ def _one_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """A running stack in the layout of this machine, shared by all tests that do not harm it."""
-    with running_stack(tmp_path_factory.mktemp("stack")) as running:
-        yield running
+def stack() -> RunningStack:
+    """A running stack in the layout of this machine, shared by all tests that do not harm it, in all processes."""
+    return STACK.get()
 
 
 @pytest.fixture(scope="session")
@@ -127,18 +130,63 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="the long form of the chaos tests")
 
 
-class _Files(LoadFileScheduling):
-    """Gives each process a file at a time; all chaos tests go to one, as each of them wants the machine."""
+ON_THE_STACK = (
+    "tests/chaos/test_hang_ups.py",
+    "tests/integration/test_docs.py",
+    "tests/integration/test_doors.py",
+    "tests/integration/test_rights.py",
+    "tests/integration/test_seed_commands.py",
+    *(
+        f"tests/integration/gateway/test_{name}.py"
+        for name in (
+            *("batches", "cache", "command", "face_contours", "face_fuzz", "facial_seeds", "hostile", "privacy_blur"),
+            *("prometheus", "run", "videos"),
+        )
+    ),
+)
+"""Files whose tests count, or must have answered, what they send to the gateway of the shared stack."""
+ONE_BY_ONE = (
+    "tests/integration/test_commands.py",
+    "tests/integration/test_detectors.py",
+    "tests/integration/test_launcher.py",
+    "tests/integration/worker/test_messages.py",
+    "tests/integration/worker/test_worker.py",
+)
+"""Files with long tests that share nothing of their own."""
+
+
+def group_of(nodeid: str) -> str:
+    """The tests of a group run one after the other, in the same process."""
+    file = nodeid.partition("::")[0]
+    if file in ON_THE_STACK:
+        return "the stack"
+    if file.startswith("tests/chaos/"):
+        return "chaos"  # each wants the machine
+    return nodeid if file in ONE_BY_ONE else file
+
+
+class _Groups(LoadFileScheduling):
+    """Gives each process a group at a time."""
 
     @override
     def _split_scope(self, nodeid: str) -> str:
-        return "tests/chaos" if nodeid.startswith("tests/chaos/") else super()._split_scope(nodeid)
+        return group_of(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
     """What the tests of a file share is made once."""
-    return _Files(config, log)
+    return _Groups(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest groups come first, so that no process works alone in the end."""
+    items.sort(key=lambda item: _rank(item.nodeid))
+
+
+def _rank(nodeid: str) -> int:
+    group = group_of(nodeid)
+    return 0 if group == "the stack" else 1 if group == "chaos" else 2 if group == nodeid else 3
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -147,6 +195,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
     yield
     if hasattr(session.config, "workerinput"):
         return
+    STACK.end()
     if left := leftovers(os.environ["MASKWRIGHT_TESTS"]):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         print("left running by the tests, killed now:", *left, sep="\n  ", file=sys.stderr)  # noqa: T201

@@ -37,6 +37,13 @@ def processes_in(folder: Path) -> list[str]:
     return found
 
 
+def is_running(pid: int) -> bool:
+    """Whether the process has not ended; a zombie has."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
 def leftovers(mark: str) -> list[str]:
     """Number and command line of processes, but this one, with the mark in their environment; killed then.
 

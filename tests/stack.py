@@ -1,18 +1,22 @@
 """A running stack for tests: real Triton, real gateway, ports and a home folder of its own."""
 
+import fcntl
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from tests.ports import free_ports, free_s3_port, free_worker_port
+from tests.processes import is_running
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PORT_SETTINGS = (
@@ -42,9 +46,8 @@ def stack_environment(home: Path, **settings: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class RunningStack:
-    """A started launcher."""
+    """A stack that this process or another one started."""
 
-    launcher: "subprocess.Popen[bytes]"
     home: Path
     environment: dict[str, str]
 
@@ -76,6 +79,11 @@ class RunningStack:
         path = self.home / "stack.json"
         return json.loads(path.read_text()) if path.exists() else {"state": "starting", "services": {}}
 
+    @property
+    def launcher_pid(self) -> int:
+        """The process id of the launcher."""
+        return self.state()["pid"]
+
     def pid(self, service: str) -> int:
         """The process id of a service."""
         return self.state()["services"][service]["pid"]
@@ -85,16 +93,84 @@ class RunningStack:
         return self.state()["services"].get(service, {}).get("state") == "ready"
 
 
+@dataclass(frozen=True)
+class OwnStack(RunningStack):
+    """A stack that this process started."""
+
+    launcher: "subprocess.Popen[bytes]"
+
+    @classmethod
+    def start(cls, home: Path, python: str = sys.executable, **settings: str) -> Self:
+        """Start one, without waiting for it."""
+        environment = stack_environment(home, **settings)
+        launcher = subprocess.Popen([python, "-m", "deploy.embedded.stack"], cwd=CHECKOUT, env=environment)
+        return cls(home, environment, launcher)
+
+    def until_ready(self) -> None:
+        """Wait until every service serves."""
+        settled = lambda: self.state()["state"] == "ready" or self.launcher.poll() is not None  # noqa: E731
+        eventually(settled, 180, "the stack is ready")
+        assert self.launcher.poll() is None, self.state()
+
+    def stop(self) -> None:
+        self.launcher.send_signal(signal.SIGTERM)
+        self.launcher.wait(60)
+
+
 @contextmanager
-def running_stack(home: Path, python: str = sys.executable, **settings: str) -> Iterator[RunningStack]:
+def running_stack(home: Path, python: str = sys.executable, **settings: str) -> Iterator[OwnStack]:
     """Start a stack, wait until it is ready, stop it at the end."""
-    environment = stack_environment(home, **settings)
-    launcher = subprocess.Popen([python, "-m", "deploy.embedded.stack"], cwd=CHECKOUT, env=environment)
-    stack = RunningStack(launcher, home, environment)
+    stack = OwnStack.start(home, python, **settings)
     try:
-        eventually(lambda: stack.state()["state"] == "ready" or launcher.poll() is not None, 180, "the stack is ready")
-        assert launcher.poll() is None, stack.state()
+        stack.until_ready()
         yield stack
     finally:
-        launcher.send_signal(signal.SIGTERM)
-        launcher.wait(60)
+        stack.stop()
+
+
+@dataclass(frozen=True)
+class SharedStack:
+    """One stack for all processes of a test run: the first that asks starts it, the run ends it."""
+
+    folder: Path
+    """Every user may enter it."""
+
+    def get(self) -> RunningStack:
+        """It, ready."""
+        self.folder.mkdir(exist_ok=True)
+        self.folder.chmod(0o755)
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return self._running() or self._started()
+
+    def end(self) -> None:
+        """Stop it, if anybody asked for it."""
+        if stack := self._running():
+            pid = stack.launcher_pid
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+            eventually(lambda: not is_running(pid), 60, "the shared stack has ended")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _running(self) -> RunningStack | None:
+        if not self._environment.exists():
+            return None
+        return RunningStack(self._home, json.loads(self._environment.read_text()))
+
+    def _started(self) -> RunningStack:
+        stack = OwnStack.start(self._home)
+        try:
+            stack.until_ready()
+        except BaseException:
+            stack.stop()
+            raise
+        self._environment.write_text(json.dumps(stack.environment))
+        return stack
+
+    @property
+    def _home(self) -> Path:
+        return self.folder / "home"
+
+    @property
+    def _environment(self) -> Path:
+        return self.folder / "environment.json"

@@ -4,13 +4,15 @@ import base64
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Self, cast
+from itertools import product
+from typing import Annotated, Any, Self, cast
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 
 from gateway.errors import MEDIA_TYPE, PROBLEMS, RETRIED, problem_fields
 from gateway.http.guard import Rule, guarded
@@ -143,25 +145,24 @@ class Addresses(list[Address]):
         return add
 
 
-def complete(app: FastAPI, part: type[Answer]) -> None:
-    """Complete the application's description, which is made here and then kept; `part` is a model of a part."""
-    document = app.openapi()
+def complete(document: dict[str, Any], routes: Iterable[BaseRoute], part: type[Answer]) -> None:
+    """Complete FastAPI's description; `part` is a model of a part of an answer, which no handler's own model names."""
     schema = part.model_json_schema(ref_template=COMPONENT)
     schemas = {**schema.pop("$defs"), part.__name__: schema, "Problem": _PROBLEM_SCHEMA}
     document["components"]["schemas"].update(schemas)
     document["components"]["securitySchemes"] = _SECURITY_SCHEMES
-    for route in app.routes:
+    for route in routes:
         if isinstance(route, APIRoute) and route.include_in_schema:
-            for method in route.methods or ():
-                _restore_examples(route, document["paths"][route.path_format][method.lower()]["responses"])
+            _restore_examples(route, document["paths"][route.path_format])
 
 
-def _restore_examples(route: APIRoute, responses: dict[str, dict[str, dict[str, dict[str, object]]]]) -> None:
+def _restore_examples(route: APIRoute, operations: Mapping[str, Mapping[str, Any]]) -> None:
     """FastAPI leaves every null out of a description, also where it is a value."""
-    for status, answer in route.responses.items():
-        for kind, content in answer.get("content", {}).items():
-            if "example" in content:
-                responses[str(status)]["content"][kind]["example"] = content["example"]
+    for method, (status, answer) in product(route.methods or (), route.responses.items()):
+        content = operations[method.lower()]["responses"][str(status)].get("content", {})
+        for kind, described in answer.get("content", {}).items():
+            if "example" in described:
+                content[kind]["example"] = described["example"]
 
 
 def _problem_responses(codes: Iterable[str], path: str) -> Responses:

@@ -1,6 +1,7 @@
 """A worker: its supervised tasks from start to graceful stop, its process, and its page of health and metrics."""
 
 import asyncio
+import gc
 import os
 import socket
 import sys
@@ -274,6 +275,7 @@ def work(settings: Settings) -> None:
         connection_arguments(settings)
     configure_logs(settings)
     log_remarks(get_logger("gateway.settings"), Settings.model_fields)
+    gc.freeze()  # what is imported stays: no full collection, nor the end, has to look through it again
     uvloop.run(_until_stopped(settings))
 
 

@@ -66,7 +66,7 @@ def test_callers_wait_or_get_a_retry_time(
     tmp_path: Path, astronaut: Path, patience: str, kills: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = {"REQUEST_TIMEOUT_S": str(DEADLINE), "TRITON_PATIENCE_S": patience, "CACHE_ENABLED": "false",
-                "PIPELINES": "body_masks", "TRITON_INSTANCES": "2"}  # fmt: skip
+                "PIPELINES": "body_masks", "TRITON_INSTANCES": "2", "DB_USE_DATABASE": "false"}  # fmt: skip
     with running_stack(tmp_path, **settings) as stack, ThreadPoolExecutor(CALLERS) as pool:
         load = Load(stack.url, astronaut.read_bytes(), threading.Event(), [])
         callers = [pool.submit(load.call) for _ in range(CALLERS)]

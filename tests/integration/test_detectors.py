@@ -105,10 +105,16 @@ def said(settings: Settings, model: str) -> str | None:
     return asyncio.run(ask())
 
 
-def test_the_weights_digest_changes_with_the_detector(settings: Settings, repository: Path) -> None:
+def test_without_centernet_faces_and_plates_are_hidden_and_triton_says_that_another_detector_looks(
+    settings: Settings, repository: Path
+) -> None:
     """Else the cache would go on answering with what the one before has found, or missed."""
-    with serving(settings, repository):
+    with serving(settings, repository) as url:
         ours = said(settings, "privacy_blur_lite")
+        assert run_pipeline(url, "privacy_blur_lite", WHITE, EVERYTHING).result["status"] == "completed"
+        assert found(url, "detect_lite", {}) == []
+        refused = run_pipeline(url, "privacy_blur_lite", WHITE, {"hide": ["persons"]}).result
+        assert (refused["status"], refused["reason"]) == ("failed", "class_unknown")
     (repository / "centerface_int8" / IN_USE).touch()
     with serving(settings, repository):
         eight_bits = said(settings, "privacy_blur_lite")
@@ -169,11 +175,3 @@ def test_an_unreadable_step_leaves_out_only_its_pipelines(settings: Settings, re
     blur_alone = Triton(settings.model_copy(update={"pipelines": ("privacy_blur",)}), folders, repository)
     with pytest.raises(StackError, match=f"(?s)privacy_blur_draw.*{config}: 1:10"):
         blur_alone.prepare()
-
-
-def test_without_centernet_faces_and_plates_are_still_hidden(settings: Settings, repository: Path) -> None:
-    with serving(settings, repository) as url:
-        assert run_pipeline(url, "privacy_blur_lite", WHITE, EVERYTHING).result["status"] == "completed"
-        assert found(url, "detect_lite", {}) == []
-        refused = run_pipeline(url, "privacy_blur_lite", WHITE, {"hide": ["persons"]}).result
-        assert (refused["status"], refused["reason"]) == ("failed", "class_unknown")

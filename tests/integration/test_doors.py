@@ -61,7 +61,7 @@ def unix_sockets(stack: RunningStack) -> dict[str, Path]:
 def test_the_stack_listens_only_on_the_documented_ports(stack: RunningStack) -> None:
     tcp = {f"tcp {HOST}:{port}" for port in ports(stack).values()}
     unix = {f"unix {path}" for path in unix_sockets(stack).values()}
-    assert listening(stack.launcher.pid) == tcp | unix
+    assert listening(stack.launcher_pid) == tcp | unix
 
 
 def test_the_documented_table_has_every_socket(stack: RunningStack) -> None:

@@ -129,7 +129,7 @@ async def test_a_server_whose_address_is_given_is_not_started(
     with running_stack(tmp_path, PIPELINES="detect", **given) as stack:
         assert services(stack) == {"triton", "gateway", "worker"}
         assert addresses(stack).items() >= given.items()
-        bare = RunningStack(stack.launcher, stack.home, bare_shell(stack))
+        bare = RunningStack(stack.home, bare_shell(stack))
         assert addresses(bare) == addresses(stack)
     assert list((tmp_path / "data").iterdir()) == []
     assert list((tmp_path / "kept").iterdir()) == []

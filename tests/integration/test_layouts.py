@@ -21,7 +21,8 @@ EVERYTHING: dict[str, object] = {"include": ["label_map", "keypoints", "overlay"
 
 @pytest.fixture(scope="module")
 def ensemble(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    with running_stack(tmp_path_factory.mktemp("ensemble"), TRITON_LAYOUT="ensemble") as running:
+    without = {"DB_USE_DATABASE": "false"}
+    with running_stack(tmp_path_factory.mktemp("ensemble"), TRITON_LAYOUT="ensemble", **without) as running:
         yield running
 
 

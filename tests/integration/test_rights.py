@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -17,25 +17,13 @@ from deploy.embedded.rights import FIRST, LAST, servers_of, triton_of
 from deploy.embedded.stack import services_for
 from deploy.embedded.supervisor import Service
 from gateway.settings import Settings
-from tests.stack import CHECKOUT, RunningStack, eventually, running_stack, stack_environment
+from tests.stack import CHECKOUT, RunningStack, eventually, stack_environment
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root starts processes as another user")
 
 STRANGER = 54_321
 OPENING = {"0000000000000000", "0000000000000002", "0000000000000004"}
 """No capability, or the one that opens closed folders: here Python may lie below /root."""
-
-
-@pytest.fixture(scope="module")
-def open_stack() -> Iterator[RunningStack]:
-    """A whole stack in a folder that every user may enter, after it has worked on a photo."""
-    parent = Path(tempfile.mkdtemp(prefix="maskwright-test-", dir="/var/tmp"))
-    parent.chmod(0o755)
-    try:
-        with running_stack(parent / "home", PIPELINES="body_masks") as stack:
-            yield stack
-    finally:
-        shutil.rmtree(parent)
 
 
 def status_of(pid: int) -> Mapping[str, str]:
@@ -70,10 +58,10 @@ def opened_by(user: int, paths: Sequence[Path]) -> str:
 
 
 @as_root
-def test_every_process_is_an_unprivileged_user_with_no_more_than_it_needs(open_stack: RunningStack) -> None:
-    servers, decoder = servers_of(open_stack.home).uid, triton_of(open_stack.home).uid
-    found = processes(open_stack)
-    assert len(found) > len(open_stack.state()["services"]) + 4, "PostgreSQL and Triton have children"
+def test_every_process_is_an_unprivileged_user_with_no_more_than_it_needs(stack: RunningStack) -> None:
+    servers, decoder = servers_of(stack.home).uid, triton_of(stack.home).uid
+    found = processes(stack)
+    assert len(found) > len(stack.state()["services"]) + 4, "PostgreSQL and Triton have children"
     assert FIRST <= servers < decoder <= LAST
     for pid, name in found.items():
         status = status_of(pid)
@@ -85,12 +73,10 @@ def test_every_process_is_an_unprivileged_user_with_no_more_than_it_needs(open_s
 
 
 @as_root
-def test_another_user_cannot_read_or_write_files_of_a_stack(open_stack: RunningStack) -> None:
-    home = open_stack.home
-    regions = list(Path("/dev/shm").glob(f"maskwright_{open_stack.environment['TRITON_GRPC_PORT']}_*"))
-    secrets = [
-        Path(f"/proc/{pid}/{name}") for pid in processes(open_stack) for name in ("environ", "maps", "fd", "cwd/x")
-    ]
+def test_another_user_cannot_read_or_write_files_of_a_stack(stack: RunningStack) -> None:
+    home = stack.home
+    regions = list(Path("/dev/shm").glob(f"maskwright_{stack.environment['TRITON_GRPC_PORT']}_*"))
+    secrets = [Path(f"/proc/{pid}/{name}") for pid in processes(stack) for name in ("environ", "maps", "fd", "cwd/x")]
     assert regions
     assert {region.stat().st_mode & 0o777 for region in regions} == {0o600}
     assert opened_by(STRANGER, [home, *home.rglob("*"), *regions]) == ""
@@ -99,17 +85,17 @@ def test_another_user_cannot_read_or_write_files_of_a_stack(open_stack: RunningS
 
 
 @as_root
-def test_another_user_cannot_end_or_block_a_stack(open_stack: RunningStack) -> None:
-    launcher = open_stack.launcher.pid
+def test_another_user_cannot_end_or_block_a_stack(stack: RunningStack) -> None:
+    launcher = stack.launcher_pid
     script = 'for pid; do kill -0 "$pid" 2>/dev/null && echo "$pid"; done'
     for user in (STRANGER, 65_534):
-        assert as_stranger(script, launcher, *processes(open_stack), user=user) == ""
-    assert as_stranger('for path; do flock -n "$path" echo held 2>/dev/null; done', *open_stack.home.rglob("*")) == ""
+        assert as_stranger(script, launcher, *processes(stack), user=user) == ""
+    assert as_stranger('for path; do flock -n "$path" echo held 2>/dev/null; done', *stack.home.rglob("*")) == ""
 
 
 @as_root
-def test_tritons_user_cannot_read_files_of_the_other_servers(open_stack: RunningStack) -> None:
-    folders = Folders(open_stack.home)
+def test_tritons_user_cannot_read_files_of_the_other_servers(stack: RunningStack) -> None:
+    folders = Folders(stack.home)
     own = (folders.triton, folders.home / "plain", folders.scratch(folders.decoder))
     paths = [path for path in folders.home.rglob("*") if not any(path.is_relative_to(folder) for folder in own)]
     script = 'for path; do if [ -r "$path" ] || [ -w "$path" ]; then echo "$path"; fi; done'
@@ -118,15 +104,13 @@ def test_tritons_user_cannot_read_files_of_the_other_servers(open_stack: Running
     assert subprocess.run(user, cwd="/", stdout=subprocess.PIPE, text=True, check=False).stdout == ""
 
 
-def test_no_secret_is_in_a_command_line_or_with_triton(open_stack: RunningStack) -> None:
-    given = open_stack.addresses()
+def test_no_secret_is_in_a_command_line_or_with_triton(stack: RunningStack) -> None:
+    given = stack.addresses()
     secrets = [value for name, value in given.items() if "KEY" in name or name == "POSTGRES_DSN"]
     secrets.append(given["POSTGRES_DSN"].split(":")[2].partition("@")[0])
-    told = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in processes(open_stack)}
+    told = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in processes(stack)}
     told |= {
-        -pid: Path(f"/proc/{pid}/environ").read_bytes()
-        for pid, name in processes(open_stack).items()
-        if name == "triton"
+        -pid: Path(f"/proc/{pid}/environ").read_bytes() for pid, name in processes(stack).items() if name == "triton"
     }
     assert len(secrets) == 4
     assert [pid for pid, text in told.items() for secret in secrets if secret.encode() in text] == []
@@ -211,7 +195,7 @@ def test_an_ordinary_user_runs_a_stack_as_itself(astronaut: Path) -> None:
     user = ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups", *opening, "--"]
     environment = {**stack_environment(home, DB_USE_DATABASE="false", PIPELINES="body_masks"), "UMASK": "022"}
     launcher = subprocess.Popen([*user, sys.executable, "-m", "deploy.embedded.stack"], cwd=CHECKOUT, env=environment)
-    stack = RunningStack(launcher, home, environment)
+    stack = RunningStack(home, environment)
     try:
         eventually(lambda: stack.state()["state"] == "ready" or launcher.poll() is not None, 90, "the stack is ready")
         for pid in processes(stack):

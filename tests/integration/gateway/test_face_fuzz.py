@@ -18,7 +18,8 @@ from tests.integration.gateway.face_mutations import Mutation, mutations
 from tests.json_values import JSON_VALUES
 from tests.unit.vision.face.document import read_document
 
-MUTATIONS = 500
+MUTATIONS, MANY_MUTATIONS = 200, 2000
+"""In each run of the tests, and in the long form."""
 SVG = "{http://www.w3.org/2000/svg}"
 TAGS = {f"{SVG}{tag}" for tag in ("svg", "image", "g", "title", "path", "text")}
 PATH = re.compile(r"[-MCLZchlvz0-9. ]*")
@@ -47,7 +48,9 @@ def assert_sound(answer: httpx.Response) -> None:
             json.loads(content, parse_constant=pytest.fail)
 
 
-def test_mutations_of_a_good_request(client: httpx.Client, case: FaceCase) -> None:
+def test_mutations_of_a_good_request(request: pytest.FixtureRequest, client: httpx.Client, case: FaceCase) -> None:
+    count = MANY_MUTATIONS if request.config.getoption("--long") else MUTATIONS
+
     def send(mutation: Mutation) -> int:
         files = {"image": mutation.photo, "landmarks": mutation.landmarks, "segmentation_map": mutation.label_map}
         answer = client.post(RUN, files=files, data=mutation.fields)
@@ -55,9 +58,9 @@ def test_mutations_of_a_good_request(client: httpx.Client, case: FaceCase) -> No
         return answer.status_code
 
     with ThreadPoolExecutor(4) as pool:
-        statuses = Counter(pool.map(send, mutations(case, MUTATIONS, seed=4)))
-    assert sum(statuses.values()) == MUTATIONS
-    assert min(statuses[200], statuses[422]) > MUTATIONS / 10, "both good and bad ones were among them"
+        statuses = Counter(pool.map(send, mutations(case, count, seed=4)))
+    assert sum(statuses.values()) == count
+    assert min(statuses[200], statuses[422]) > count / 10, "both good and bad ones were among them"
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

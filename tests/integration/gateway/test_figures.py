@@ -9,6 +9,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from gateway.settings import Settings
 from tests.ports import free_ports
 from tests.stack import CHECKOUT, eventually
 
@@ -21,11 +22,10 @@ def get(url: str) -> httpx.Response:
     return httpx.get(url, trust_env=False)
 
 
-@pytest.mark.parametrize("path", ["", "/", "/metrics"])
-def test_the_metrics_have_a_port_of_their_own_where_one_is_set(gateway_with: Callable[..., str], path: str) -> None:
+def test_the_metrics_have_a_port_of_their_own_where_one_is_set(gateway_with: Callable[..., str]) -> None:
     (port,) = free_ports(1)
     url = gateway_with(**MEMORY, PROMETHEUS_PORT=str(port))
-    for address in (f"http://127.0.0.1:{port}{path}", f"{url}/metrics"):
+    for address in (*(f"http://127.0.0.1:{port}{path}" for path in ("", "/", "/metrics")), f"{url}/metrics"):
         answer = get(address)
         assert answer.status_code == 200
         assert "\ntask_queue_size" in answer.text
@@ -35,9 +35,14 @@ def test_the_metrics_have_a_port_of_their_own_where_one_is_set(gateway_with: Cal
 
 
 @pytest.mark.parametrize("variable", ["PROMETHEUS_ENABLED", "ENABLE_METRICS"])
-def test_the_metrics_can_be_switched_off(gateway_with: Callable[..., str], variable: str) -> None:
+def test_both_variables_switch_the_metrics_off(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "false")
+    assert not Settings.from_environment().prometheus_enabled
+
+
+def test_switched_off_metrics_are_served_nowhere(gateway_with: Callable[..., str]) -> None:
     (port,) = free_ports(1)
-    url = gateway_with(**MEMORY, PROMETHEUS_PORT=str(port), **{variable: "false"})
+    url = gateway_with(**MEMORY, PROMETHEUS_PORT=str(port), ENABLE_METRICS="false")
     assert get(f"{url}/metrics").status_code == 404
     with pytest.raises(httpx.ConnectError):
         get(f"http://127.0.0.1:{port}/metrics")

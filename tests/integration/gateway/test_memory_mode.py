@@ -24,9 +24,9 @@ MEMORY = {"DB_USE_DATABASE": "false", "ALLOWED_NETWORKS": "127.0.0.0/8"}
 SEED_FORM = {"user_id": "user123", "provider": "qwen"}
 
 
-@pytest.fixture
-def gateway(gateway_with: Callable[..., str]) -> str:
-    return gateway_with(**MEMORY)
+@pytest.fixture(scope="module")
+def gateway(gateways: Callable[..., str]) -> str:
+    return gateways(**MEMORY)
 
 
 @pytest.fixture
@@ -74,8 +74,8 @@ def test_the_events_of_a_job_end_with_its_masks(gateway: str, person: bytes) -> 
         assert len(by_link) == artifact["bytes"]
 
 
-def test_the_mask_service_fills_its_two_masks_in_order(gateway: str, person: bytes) -> None:
-    with httpx.Client(base_url=gateway, timeout=60, trust_env=False) as client:
+def test_the_mask_service_fills_its_two_masks_in_order(gateway_with: Callable[..., str], person: bytes) -> None:
+    with httpx.Client(base_url=gateway_with(**MEMORY), timeout=60, trust_env=False) as client:
         for number in range(4):
             form = {**SEED_FORM, "job_id": f"job{number}"}
             client.post("/process", files={"user_image": person}, data=form).raise_for_status()
