@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vision.body.bones import Landmark
+from vision.body.label_map_limbs import Landmark
 from vision.body.pose import Pose
 from vision.roi import Roi
 
