@@ -77,14 +77,14 @@ class Recipe(ABC):
 
 def run_onnx(model: bytes, images: NDArray[np.uint8]) -> Outputs:
     """Every output of an exported model, all images as one batch, N×…. Raises TranslationError."""
-    return _run(model, {"image": images}, _ALL)
+    return _run(model, images, _ALL)
 
 
 def run_in_both_ways(model: bytes, images: NDArray[np.uint8]) -> tuple[Outputs, Outputs]:
     """Every output of an exported model, all images as one batch and one by one. Raises TranslationError."""
     with _explained():
         session = _session(model, _ALL)
-        return _outputs(session, {"image": images}), _one_by_one(session, {"image": images})
+        return _outputs(session, images), _one_by_one(session, images)
 
 
 def run_network(model: bytes, images: NDArray[np.generic]) -> tuple[Outputs, Outputs]:
@@ -92,14 +92,17 @@ def run_network(model: bytes, images: NDArray[np.generic]) -> tuple[Outputs, Out
 
     Raises TranslationError if it cannot be run.
     """
-    (source,) = onnx.load_from_string(model).graph.input
-    feed = {source.name: images}
-    return _run(model, feed, _ALL), _run(model, feed, _NONE)
+    return run_once(model, images), _run(model, images, _NONE)
 
 
-def _run(model: bytes, feed: Mapping[str, NDArray[np.generic]], level: onnxruntime.GraphOptimizationLevel) -> Outputs:
+def run_once(model: bytes, images: NDArray[np.generic]) -> Outputs:
+    """The outputs of a network with one input, all images as one batch if it can. Raises TranslationError."""
+    return _run(model, images, _ALL)
+
+
+def _run(model: bytes, images: NDArray[np.generic], level: onnxruntime.GraphOptimizationLevel) -> Outputs:
     with _explained():
-        return _outputs(_session(model, level), feed)
+        return _outputs(_session(model, level), images)
 
 
 @contextmanager
@@ -110,19 +113,22 @@ def _explained() -> Iterator[None]:
         raise TranslationError(f"onnxruntime cannot run this model: {error}") from error
 
 
-def _outputs(session: onnxruntime.InferenceSession, feed: Mapping[str, NDArray[np.generic]]) -> Outputs:
+def _outputs(session: onnxruntime.InferenceSession, images: NDArray[np.generic]) -> Outputs:
     """All images at once if the model accepts any number, else one by one."""
     if session.get_inputs()[0].shape[0] == 1:
-        return _one_by_one(session, feed)
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, feed), strict=True))
+        return _one_by_one(session, images)
+    return _answers(session, images)
 
 
-def _one_by_one(session: onnxruntime.InferenceSession, feed: Mapping[str, NDArray[np.generic]]) -> Outputs:
+def _one_by_one(session: onnxruntime.InferenceSession, images: NDArray[np.generic]) -> Outputs:
+    runs = [_answers(session, image[np.newaxis]) for image in images]
+    return {name: np.concatenate([each[name] for each in runs]) for name in runs[0]}
+
+
+def _answers(session: onnxruntime.InferenceSession, images: NDArray[np.generic]) -> Outputs:
+    (source,) = session.get_inputs()
     names = [output.name for output in session.get_outputs()]
-    ((source, images),) = feed.items()
-    runs = [session.run(names, {source: image[np.newaxis]}) for image in images]
-    return {name: np.concatenate(values) for name, values in zip(names, zip(*runs, strict=True), strict=True)}
+    return dict(zip(names, session.run(names, {source.name: images}), strict=True))
 
 
 def _session(model: bytes, level: onnxruntime.GraphOptimizationLevel) -> onnxruntime.InferenceSession:

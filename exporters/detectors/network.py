@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 from onnx import helper, version_converter
 
 from exporters.errors import TranslationError
@@ -97,21 +97,22 @@ class Pixels:
         if self.white != _BYTE:
             name = emitter.node("Mul", [name, emitter.constant(np.asarray(self.white / _BYTE, dtype))])
         if self.mean is not None:
-            name = emitter.node("Sub", [name, emitter.constant(_by_channel(self.mean, dtype))])
+            name = emitter.node("Sub", [name, emitter.constant(_by_channel(self.mean).astype(dtype))])
         if self.deviation is not None:
-            name = emitter.node("Div", [name, emitter.constant(_by_channel(self.deviation, dtype))])
+            name = emitter.node("Div", [name, emitter.constant(_by_channel(self.deviation).astype(dtype))])
         return name
 
     def apply(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The same in numpy, float32."""
         ordered = images[..., ::-1] if self.blue_first else images
         scaled = ordered.transpose(_CHANNELS_FIRST).astype(np.float32) * np.float32(self.white / _BYTE)
-        black = _by_channel(self.mean or (0, 0, 0), np.float32)
-        return (scaled - black) / _by_channel(self.deviation or (1, 1, 1), np.float32)
+        black = _by_channel(self.mean or (0, 0, 0)).astype(np.float32)
+        values: NDArray[np.float32] = (scaled - black) / _by_channel(self.deviation or (1, 1, 1)).astype(np.float32)
+        return values
 
 
-def _by_channel(values: Sequence[float], dtype: DTypeLike) -> NDArray[np.generic]:
-    return np.reshape(np.asarray(values, dtype), (3, 1, 1))
+def _by_channel(values: Sequence[float]) -> NDArray[np.float64]:
+    return np.reshape(np.asarray(values, np.float64), (3, 1, 1))
 
 
 def with_image_input(model: onnx.ModelProto, pixels: Pixels) -> onnx.ModelProto:

@@ -15,10 +15,11 @@ from typing_extensions import override
 
 from exporters.detectors.network import free_sides, read_network, with_image_input
 from exporters.errors import TranslationError, WrongFileError
+from exporters.memory import bounded_memory
 from exporters.networks.known import PARSERS, Network
 from exporters.networks.maps import LABELS, MapsRecipe
 from exporters.onnx_model import BATCH, Emitter, float_output
-from exporters.recipe import Outputs, run_network
+from exporters.recipe import BAR, Outputs, run_once
 
 _PREFIX = "network/"
 """Prefix of every name in the file, which may itself call something `image` or `labels`."""
@@ -28,6 +29,11 @@ _FUSED = 1
 _RANK = 4
 _LARGEST = 1 << 29
 """Bytes. The public files have half of it."""
+_MEMORY = 6 << 30
+"""Bytes that reading and trying a file may take. A public one takes 2 GB."""
+_SIZES = {"Resize": 3, "Reshape": 1}
+"""Place of the input that gives the sizes of the output."""
+_LOOPS = {"If", "Loop", "Scan"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,26 +80,42 @@ class OnnxParser(MapsRecipe):
         """The file's own fused parse, and the best label of each pixel after enlarging it."""
         kind = self.graph.graph.input[0].type.tensor_type.elem_type
         pixels = self.network.pixels.apply(images).astype(helper.tensor_dtype_to_np_dtype(kind))
-        fused, plain = run_network(self.graph.SerializeToString(), pixels)
-        return self._labelled(fused), self._labelled(plain)
-
-    def _labelled(self, outputs: Outputs) -> Outputs:
-        logits = outputs[self.output].astype(np.float32)
-        return {LABELS: best_labels(logits, _side(self.network)).astype(np.float32), _LOGITS: logits}
+        logits = run_once(self.graph.SerializeToString(), pixels)[self.output].astype(np.float32)
+        outputs = {LABELS: best_labels(logits, _side(self.network)).astype(np.float32), _LOGITS: logits}
+        return outputs, outputs
 
 
 def read_onnx_parser(path: Path) -> OnnxParser:
-    """A recipe of the file. Raises WrongFileError if it is not SCHP's parser."""
+    """A recipe of the file. Raises WrongFileError if it is not SCHP's parser, or asks for too much memory."""
     if path.stat().st_size > _LARGEST:
         raise WrongFileError(f"an ONNX model of more than {_LARGEST >> 20} MiB")
     try:
-        graph = compose.add_prefix(read_network(path), _PREFIX)
-        side = _input_side(graph)
-        output = graph.graph.output[_FUSED if len(graph.graph.output) > 1 else 0]
-        network = _network(graph, output.name, side)
-        return _freed(OnnxParser(network.model, (), network, graph, output.name))
-    except TranslationError as error:
-        raise WrongFileError(f"an ONNX model that cannot be used: {error}") from error
+        with bounded_memory(_MEMORY):
+            return _read(path)
+    except (TranslationError, MemoryError) as error:
+        raise WrongFileError(f"an ONNX model that cannot be used: {error or 'too large'}") from error
+
+
+def _read(path: Path) -> OnnxParser:
+    """The parser is known by the shape of its answer. Its graph is freed if two images then get the same as alone."""
+    model = read_network(path)
+    _require_plain(model)
+    graph = compose.add_prefix(model, _PREFIX)
+    side = _input_side(graph)
+    output = graph.graph.output[_FUSED if len(graph.graph.output) > 1 else 0].name
+    noise = np.random.default_rng(0).normal(size=(2, 3, side, side))
+    images = noise.astype(helper.tensor_dtype_to_np_dtype(graph.graph.input[0].type.tensor_type.elem_type))
+    alone = run_once(graph.SerializeToString(), images)[output]
+    parser = OnnxParser("", (), _network(alone.shape, output, side), graph, output)
+    parser = replace(parser, name=parser.network.model)
+    return parser if parser.batches else _freed(parser, images, alone)
+
+
+def _require_plain(model: onnx.ModelProto) -> None:
+    """Raise WrongFileError if the graph has loops or branches, or operators that are not ONNX's."""
+    kinds = {node.op_type for node in model.graph.node if node.domain or node.op_type in _LOOPS}
+    if kinds or model.functions:
+        raise WrongFileError(f"an ONNX model with {', '.join(sorted(kinds)) or 'functions'}, which no parser needs")
 
 
 def best_labels(logits: NDArray[np.float32], side: int) -> NDArray[np.uint8]:
@@ -105,7 +127,10 @@ def best_labels(logits: NDArray[np.float32], side: int) -> NDArray[np.uint8]:
 def _weights(length: int, side: int) -> NDArray[np.float32]:
     """The matrix side×length of bilinear interpolation between the centres of the first and the last value."""
     places = np.arange(side) * (length - 1) / (side - 1)
-    return np.maximum(1 - np.abs(places[:, np.newaxis] - np.arange(length)), 0).astype(np.float32)
+    weights: NDArray[np.float32] = np.maximum(
+        1 - np.abs(places[:, np.newaxis] - np.arange(length)), 0, dtype=np.float32
+    )
+    return weights
 
 
 def _side(network: Network) -> int:
@@ -134,35 +159,25 @@ def _number(value: int | str) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _network(model: onnx.ModelProto, output: str, side: int) -> Network:
-    """Which parser it is, by the shape of its answer to a blank image. Raises WrongFileError."""
-    kind = model.graph.input[0].type.tensor_type.elem_type
-    blank = np.zeros((1, 3, side, side), helper.tensor_dtype_to_np_dtype(kind))
-    shape = run_network(model.SerializeToString(), blank)[0][output].shape
+def _network(shape: tuple[int, ...], output: str, side: int) -> Network:
+    """Which parser has this answer. Raises WrongFileError."""
     for network in PARSERS:
-        if shape == (1, *(size for size in network.outputs[_LOGITS] if isinstance(size, int))) and network.side == side:
+        if network.side == side and list(shape[1:]) == network.outputs[_LOGITS][1:]:
             return network
     wanted = ", ".join(f"{network.outputs[_LOGITS][1:]} ({network.model})" for network in PARSERS)
     told = output.removeprefix(_PREFIX)
     raise WrongFileError(f"an ONNX model whose output {told} is {list(shape[1:])}, where parsers have {wanted}")
 
 
-def _freed(parser: OnnxParser) -> OnnxParser:
-    """The same for any number of images at a time, if the graph then answers each of three as it does alone."""
-    if parser.batches:
-        return parser
+def _freed(parser: OnnxParser, images: NDArray[np.floating], alone: NDArray[np.float32]) -> OnnxParser:
+    """The same for any number of images at a time, unless the graph then answers otherwise than to each `alone`."""
     free = free_sides(parser.graph, {0: BATCH})
     _free_shapes(free.graph)
-    side = _side(parser.network)
-    noise = np.random.default_rng(0).normal(size=(2, 3, side, side)).astype(np.float32)
-    kind = parser.graph.graph.input[0].type.tensor_type.elem_type
-    images = noise.astype(helper.tensor_dtype_to_np_dtype(kind))
     try:
-        together = run_network(free.SerializeToString(), images)[0][parser.output]
+        together = run_once(free.SerializeToString(), images)[parser.output]
     except TranslationError:
         return parser
-    alone = run_network(parser.graph.SerializeToString(), images)[0][parser.output]
-    near = together.shape == alone.shape and np.allclose(together, alone, atol=1e-3 * float(alone.std()))
+    near = together.shape == alone.shape and np.allclose(together, alone, atol=BAR * float(alone.std()))
     return replace(parser, graph=free) if near else parser
 
 
@@ -172,8 +187,8 @@ def _free_shapes(graph: onnx.GraphProto) -> None:
     emitter = Emitter(prefix=f"{_PREFIX}free/")
     nodes = []
     for node in graph.node:
-        place = {"Resize": 3, "Reshape": 1}.get(node.op_type)
-        weight = constants.get(node.input[place]) if place is not None and len(node.input) > place else None
+        place = _SIZES.get(node.op_type, len(node.input))
+        weight = constants.get(node.input[place]) if place < len(node.input) else None
         sizes = [] if weight is None else numpy_helper.to_array(weight).ravel().tolist()
         if sizes[:1] == [1] and len(sizes) > 1:
             before = len(emitter.nodes)

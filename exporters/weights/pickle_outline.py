@@ -167,9 +167,11 @@ class _Reader:
         _, kind, key, _, count, *_ = identity
         if not isinstance(kind, _Name) or not isinstance(count, int) or count < 0:
             raise TypeError("a storage without class or size")
+        if not isinstance(key, str):
+            raise TypeError("a storage without key")
         dtype, size = _DTYPES[kind.name.rpartition(".")[2]]
-        self.storages[str(key)] = Storage(str(key), dtype, size, count)
-        self.stack.append(self.storages[str(key)])
+        self.storages[key] = Storage(key, dtype, size, count)
+        self.stack.append(self.storages[key])
 
     def called(self) -> None:
         """What a call would make, if it makes a tensor or an empty dictionary."""
@@ -245,6 +247,8 @@ def _global(reader: _Reader, argument: object) -> None:
 
 def _stack_global(reader: _Reader, _: object) -> None:
     attribute, module = reader.stack.pop(), reader.stack.pop()
+    if not isinstance(attribute, str) or not isinstance(module, str):
+        raise TypeError("a class without name")
     reader.named(f"{module}.{attribute}")
 
 
