@@ -107,8 +107,8 @@ class Pixels:
         ordered = images[..., ::-1] if self.blue_first else images
         scaled = ordered.transpose(_CHANNELS_FIRST).astype(np.float32) * np.float32(self.white / _BYTE)
         black = _by_channel(self.mean or (0, 0, 0)).astype(np.float32)
-        values: NDArray[np.float32] = (scaled - black) / _by_channel(self.deviation or (1, 1, 1)).astype(np.float32)
-        return values
+        spread = _by_channel(self.deviation or (1, 1, 1)).astype(np.float32)
+        return ((scaled - black) / spread).astype(np.float32)
 
 
 def _by_channel(values: Sequence[float]) -> NDArray[np.float64]:

@@ -23,9 +23,10 @@ from exporters.networks.openpose import OpenPose
 from exporters.networks.schp import Schp
 from exporters.recipe import Outputs
 from exporters.weights.container import Contents, weights_of
+from exporters.weights.pickle_outline import TensorOutline
 
-_TRIED = 368
-"""Side, in pixels, on which a network with free sides is tried: OpenPose's own."""
+_TRIED = 184
+"""Side, in pixels, on which a network with free sides is tried. OpenPose makes photos so high."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +63,15 @@ def read_checkpoint(path: Path, contents: Contents, network: Network) -> Checkpo
     """A recipe of the file, whose tensors are those of the network, each of them. Raises WrongFileError."""
     with torch.device("meta"):
         blank = _module(network)
-    require_tensors(contents, {key: tuple(tensor.shape) for key, tensor in blank.state_dict().items()}, network)
+    require_tensors(contents, {key: _outline(tensor) for key, tensor in blank.state_dict().items()}, network)
     blank.load_state_dict(_weights(path), strict=True, assign=True)
     module = blank.to(torch.float32)
     wrapped = (Pose if network.kind is Kind.POSE else Parser)(module, network.pixels)
     return CheckpointRecipe(network.model, (), network, wrapped.eval())
+
+
+def _outline(tensor: torch.Tensor) -> TensorOutline:
+    return TensorOutline(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
 
 
 def _module(network: Network) -> nn.Module:

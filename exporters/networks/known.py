@@ -7,6 +7,7 @@ from enum import StrEnum
 from exporters.detectors.network import Pixels
 from exporters.errors import WrongFileError
 from exporters.weights.container import Contents
+from exporters.weights.pickle_outline import TensorOutline
 
 
 class Kind(StrEnum):
@@ -39,6 +40,8 @@ class Network:
         return {"labels": ["N", self.side, self.side], "logits": ["N", self.classes, small, small]}
 
 
+_SHOWN = 3
+"""How many keys of a kind a message names."""
 FIELDS = 38
 MULTIPLE = 8
 """Sides of OpenPose's images, in pixels."""
@@ -91,17 +94,22 @@ def _classes(contents: Contents, last: str, other: str) -> int | None:
     return next(iter(contents.tensors[last].shape), None)
 
 
-def require_tensors(contents: Contents, expected: Mapping[str, tuple[int, ...]], network: Network) -> None:
-    """Raise WrongFileError, with the first differences, unless the tensors are those of the network."""
-    found = {key: tensor.shape for key, tensor in contents.tensors.items()}
-    missing = [key for key in expected if key not in found]
-    further = [key for key in found if key not in expected]
-    other = [
-        f"{key} {list(found[key])}, not {list(expected[key])}"
-        for key in expected
-        if found.get(key, expected[key]) != expected[key]
-    ]
-    parts = {"missing": missing, "not of this network": further, "of another shape": other}
-    told = "; ".join(f"{len(keys)} {what}: {', '.join(keys[:3])}" for what, keys in parts.items() if keys)
+def require_tensors(contents: Contents, expected: Mapping[str, TensorOutline], network: Network) -> None:
+    """Raise WrongFileError, with the first differences, unless the tensors are those of the network.
+
+    Floats may have another precision.
+    """
+    found = contents.tensors
+    other = [key for key, tensor in expected.items() if key in found and not _alike(found[key], tensor)]
+    parts = {
+        "missing": [key for key in expected if key not in found],
+        "not of this network": [key for key in found if key not in expected],
+        "of another shape or type": [f"{key} {list(found[key].shape)} {found[key].dtype}" for key in other],
+    }
+    told = "; ".join(f"{len(keys)} {what}: {', '.join(keys[:_SHOWN])}" for what, keys in parts.items() if keys)
     if told:
         raise WrongFileError(f"like {network.title}, but with other tensors ({told})")
+
+
+def _alike(one: TensorOutline, other: TensorOutline) -> bool:
+    return (one.shape, "float" in one.dtype) == (other.shape, "float" in other.dtype)

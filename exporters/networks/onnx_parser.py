@@ -31,6 +31,7 @@ _LARGEST = 1 << 29
 """Bytes. The public files have half of it."""
 _MEMORY = 6 << 30
 """Bytes that reading and trying a file may take. A public one takes 2 GB."""
+_FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16}
 _SIZES = {"Resize": 3, "Reshape": 1}
 """Place of the input that gives the sizes of the output."""
 _LOOPS = {"If", "Loop", "Scan"}
@@ -93,7 +94,7 @@ def read_onnx_parser(path: Path) -> OnnxParser:
         with bounded_memory(_MEMORY):
             return _read(path)
     except (TranslationError, MemoryError) as error:
-        raise WrongFileError(f"an ONNX model that cannot be used: {error or 'too large'}") from error
+        raise WrongFileError(f"an ONNX model that cannot be used: {error.__cause__ or error or 'too large'}") from error
 
 
 def _read(path: Path) -> OnnxParser:
@@ -102,7 +103,12 @@ def _read(path: Path) -> OnnxParser:
     _require_plain(model)
     graph = compose.add_prefix(model, _PREFIX)
     side = _input_side(graph)
-    output = graph.graph.output[_FUSED if len(graph.graph.output) > 1 else 0].name
+    if not graph.graph.output:
+        raise WrongFileError("an ONNX model without outputs")
+    declared = graph.graph.output[_FUSED if len(graph.graph.output) > 1 else 0]
+    output = declared.name
+    if sizes := [size.dim_value for size in declared.type.tensor_type.shape.dim]:
+        _network(tuple(sizes), output, side)  # says it before the network is run
     noise = np.random.default_rng(0).normal(size=(2, 3, side, side))
     images = noise.astype(helper.tensor_dtype_to_np_dtype(graph.graph.input[0].type.tensor_type.elem_type))
     alone = run_once(graph.SerializeToString(), images)[output]
@@ -141,32 +147,33 @@ def _side(network: Network) -> int:
 
 def _input_side(model: onnx.ModelProto) -> int:
     """The side of its square images. Raises WrongFileError."""
-    inputs = [source.type.tensor_type for source in model.graph.input]
-    shapes = [[side.dim_value or side.dim_param or "?" for side in tensor.shape.dim] for tensor in inputs]
-    floats = [tensor.elem_type in {TensorProto.FLOAT, TensorProto.FLOAT16} for tensor in inputs]
-    sides = {network.side for network in PARSERS}
-    if floats == [True] and len(shapes[0]) == _RANK and shapes[0][1] == 3 and shapes[0][2] == shapes[0][3] in sides:  # noqa: PLR2004
-        return _number(shapes[0][3])
-    told = ", ".join(
-        f"{source.name.removeprefix(_PREFIX)} {'×'.join(map(str, shape))}"
-        for source, shape in zip(model.graph.input, shapes, strict=True)
-    )
-    wanted = " or ".join(f"N×3×{side}×{side}" for side in sorted(side for side in sides if side))
-    raise WrongFileError(f"an ONNX model with the input {told or 'nothing'}, where the parser's is {wanted} of floats")
+    sides = sorted({_side(network) for network in PARSERS})
+    if len(model.graph.input) == 1:
+        tensor = model.graph.input[0].type.tensor_type
+        _, *sizes = [size.dim_value for size in tensor.shape.dim] or [0]
+        if tensor.elem_type in _FLOATS and sizes in [[3, side, side] for side in sides]:
+            return sizes[1]
+    told = ", ".join(map(_described, model.graph.input)) or "nothing"
+    wanted = " or ".join(f"N×3×{side}×{side}" for side in sides)
+    raise WrongFileError(f"an ONNX model with the input {told}, where the parser's is {wanted} of floats")
 
 
-def _number(value: int | str) -> int:
-    return value if isinstance(value, int) else 0
+def _described(source: onnx.ValueInfoProto) -> str:
+    tensor = source.type.tensor_type
+    sizes = "×".join(str(size.dim_value or size.dim_param or "?") for size in tensor.shape.dim)
+    return f"{source.name.removeprefix(_PREFIX)} {sizes} ({TensorProto.DataType.Name(tensor.elem_type).lower()})"
 
 
 def _network(shape: tuple[int, ...], output: str, side: int) -> Network:
-    """Which parser has this answer. Raises WrongFileError."""
+    """Which parser has this answer. 0 fits any size. Raises WrongFileError."""
     for network in PARSERS:
-        if network.side == side and list(shape[1:]) == network.outputs[_LOGITS][1:]:
+        expected = [size for size in network.outputs[_LOGITS][1:] if isinstance(size, int)]
+        alike = len(shape) == _RANK and all(one in {0, other} for one, other in zip(shape[1:], expected, strict=True))
+        if network.side == side and alike:
             return network
-    wanted = ", ".join(f"{network.outputs[_LOGITS][1:]} ({network.model})" for network in PARSERS)
-    told = output.removeprefix(_PREFIX)
-    raise WrongFileError(f"an ONNX model whose output {told} is {list(shape[1:])}, where parsers have {wanted}")
+    wanted = ", ".join(f"{'×'.join(map(str, network.outputs[_LOGITS]))} ({network.model})" for network in PARSERS)
+    told, found = output.removeprefix(_PREFIX), "×".join(str(size or "?") for size in shape[1:])
+    raise WrongFileError(f"an ONNX model whose output {told} is N×{found}, where parsers have {wanted}")
 
 
 def _freed(parser: OnnxParser, images: NDArray[np.floating], alone: NDArray[np.float32]) -> OnnxParser:

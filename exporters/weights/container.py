@@ -76,7 +76,7 @@ def contents(path: Path) -> Contents:
         if start.startswith(_LEGACY):
             file.seek(0)
             return Contents(_tensors(_legacy(file, path.stat().st_size)))
-    raise WrongFileError("an ONNX model" if is_onnx(path) else _named(start))
+    raise WrongFileError("an ONNX model" if is_onnx(path) else _cut_model(path, start) or _named(start))
 
 
 def weights_of(root: Mapping[str, object], kind: type) -> Mapping[str, object] | None:
@@ -150,6 +150,11 @@ def _require_stored(entries: Mapping[str, zipfile.ZipInfo], size: int) -> None:
 def _require_bytes(size: int, needed: int) -> None:
     if size < needed:
         raise WrongFileError(f"a checkpoint that is cut short: {size} bytes where its tensors need {needed}")
+
+
+def _cut_model(path: Path, start: bytes) -> str:
+    """ONNX models start with their version."""
+    return "an ONNX model that is cut short" if start[:1] == b"\x08" and "cut short" in fault_of_model(path) else ""
 
 
 def _named(start: bytes) -> str:
