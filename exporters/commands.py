@@ -97,7 +97,7 @@ def use(name: Annotated[str, typer.Argument(help="A detector, ours or one of you
 
 @add.command("detector")
 def add_detector_(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="An ONNX file.")],
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="An ONNX file, or a .pt of Ultralytics.")],
     role: Annotated[str, typer.Option(help=f"What it finds: {', '.join(ROLES)}.")],
     labels: Annotated[str, typer.Option(help="Names by class: a file with one a line, or a list with commas.")] = "",
     name: Annotated[str, typer.Option(help="The model's name; else the file's.")] = "",

@@ -69,13 +69,24 @@ def is_onnx(path: Path) -> bool:
 
 def contents(path: Path) -> Contents:
     """The tensors of a checkpoint that torch wrote, without their values. Raises WrongFileError, OSError."""
+    return Contents(_tensors(_value(path, None)))
+
+
+def names_in(path: Path) -> set[str]:
+    """Every class and function that a file of torch.save names. Raises WrongFileError, OSError."""
+    names: set[str] = set()
+    _value(path, names)
+    return names
+
+
+def _value(path: Path, names: set[str] | None) -> Value:
     with path.open("rb") as file:
         start = file.read(_READ)
         if start.startswith(b"PK\x03\x04"):
-            return Contents(_tensors(_zipped(path)))
+            return _zipped(path, names)
         if start.startswith(_LEGACY):
             file.seek(0)
-            return Contents(_tensors(_legacy(file, path.stat().st_size)))
+            return _legacy(file, path.stat().st_size, names)
     raise WrongFileError("an ONNX model" if is_onnx(path) else _cut_model(path, start) or _named(start))
 
 
@@ -103,33 +114,37 @@ def _tensors(root: Value) -> Mapping[str, TensorOutline]:
     return {key: value for key, value in found.items() if isinstance(value, TensorOutline)}
 
 
-def _legacy(file: BinaryIO, size: int) -> Value:
+def _legacy(file: BinaryIO, size: int, names: set[str] | None) -> Value:
     """Magic number, version, system, value and order of the storages; then each storage with its count."""
     head = io.BytesIO(file.read(_PICKLES))
     storages: dict[str, Storage] = {}
     for _ in range(3):
         outline(head, {})
-    root = outline(head, storages)
+    root = outline(head, storages, names)
     outline(head, {})
     _require_bytes(size, head.tell() + sum(8 + storage.bytes for storage in storages.values()))
     return root
 
 
-def _zipped(path: Path) -> Value:
+def _zipped(path: Path, names: set[str] | None) -> Value:
     """Everything is stored as it is: what is compressed could be far larger than the file."""
     require_small_directory(path)
     try:
         with zipfile.ZipFile(path) as archive:
             entries = {entry.filename: entry for entry in archive.infolist()}
-            name = next((name for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")), None)
-            if name is None:
+            pickles = [name for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")]
+            # torch's reader takes the first of several of a name, in whatever case, and Python's the last.
+            if len(pickles) != 1 or len({entry.filename.lower() for entry in archive.infolist()}) < len(
+                archive.infolist()
+            ):
                 raise WrongFileError("a zip archive that torch did not write: unpack it if the file is in it")
+            (name,) = pickles
             root = name.removesuffix("data.pkl")
             if root + "constants.pkl" in entries:
                 raise WrongFileError("a TorchScript program, which is code, not weights alone")
             _require_stored(entries, path.stat().st_size)
             storages: dict[str, Storage] = {}
-            value = outline(io.BytesIO(archive.read(name)), storages)
+            value = outline(io.BytesIO(archive.read(name)), storages, names)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise WrongFileError(f"a zip archive that is damaged or cut short ({error})") from error
     for key, storage in storages.items():

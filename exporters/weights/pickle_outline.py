@@ -257,7 +257,7 @@ def _remember(reader: _Reader, argument: object) -> None:
 
 
 def _drop(reader: _Reader, _: object) -> None:
-    """Leave out the state that an object would get."""
+    """Leave out a value, such as the state that an object would get."""
     reader.stack.pop()
 
 
@@ -265,7 +265,9 @@ _IGNORED = {"PROTO", "FRAME"}
 _CONSTANTS: Mapping[str, Value] = MappingProxyType(
     {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": (), "MARK": _MARK}
 )
-_MAKERS: Mapping[str, Callable[[], Value]] = MappingProxyType({"EMPTY_DICT": dict, "EMPTY_LIST": list})
+_MAKERS: Mapping[str, Callable[[], Value]] = MappingProxyType(
+    {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_SET": _Opaque}
+)
 _LITERALS = {
     *("BININT", "BININT1", "BININT2", "LONG1", "INT", "LONG", "BINFLOAT", "FLOAT"),
     *("BINUNICODE", "SHORT_BINUNICODE", "UNICODE", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES"),
@@ -282,6 +284,9 @@ _STEPS: Mapping[str, Callable[[_Reader, object], None]] = MappingProxyType(
         "REDUCE": lambda reader, _: reader.called(),
         "NEWOBJ": lambda reader, _: reader.called(),
         "BUILD": _drop,
+        "POP": _drop,
+        "POP_MARK": lambda reader, _: reader.marked(),
+        "ADDITEMS": lambda reader, _: reader.marked(),
         "SETITEM": lambda reader, _: reader.set_items([*reversed([reader.stack.pop(), reader.stack.pop()])]),
         "SETITEMS": lambda reader, _: reader.set_items(reader.marked()),
         "APPEND": lambda reader, _: reader.extend([reader.stack.pop()]),
