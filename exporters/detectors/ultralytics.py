@@ -24,8 +24,8 @@ _THEIRS = "ultralytics."
 _YOLOV5 = ("models.yolo.", "models.common.")
 """Classes of the repository yolov5, which its own export.py knows."""
 _NAMES = re.compile(
-    r"ultralytics\.nn\.(modules\.\w+|tasks)\.[A-Z]\w*"
-    r"|ultralytics\.utils\.(loss|tal)\.[A-Z]\w*|ultralytics\.utils\.IterableSimpleNamespace"
+    r"ultralytics\.nn\.(modules(\.\w+)?|tasks)\.[A-Z]\w*"
+    r"|ultralytics(\.yolo)?\.utils\.(loss\.\w+|tal\.[A-Z]\w*|IterableSimpleNamespace)"
     r"|torch\.nn\.modules\.\w+\.[A-Z]\w*|torch\.nn\.parameter\.Parameter"
     r"|torch\._utils\._rebuild_(tensor|tensor_v2|parameter)|torch\._tensor\._rebuild_from_type_v2"
     r"|torch\.(\w+Storage|Size|device|Tensor|float16|float32|bfloat16)|torch\.storage\.\w+Storage"
@@ -54,9 +54,10 @@ def as_onnx(file: Path) -> Iterator[Path]:
 def _require_theirs(file: Path, names: set[str]) -> None:
     """Raise WrongFileError unless the file is a model of Ultralytics and names nothing but layers."""
     if any(name.startswith(_YOLOV5) for name in names):
+        target = file.with_suffix(".onnx")
         raise WrongFileError(
-            f"{file} is a checkpoint of the repository yolov5. Type there `python export.py --weights {file} --include onnx`"
-            f", and then here `maskwright models add detector {file.with_suffix('.onnx')} --role …`"
+            f"{file} is a checkpoint of the repository yolov5. Type there `python export.py --weights {file} --include "
+            f"onnx`, and then here `maskwright models add detector {target} --role …`"
         )
     if not any(name.startswith(_THEIRS) for name in names):
         raise WrongFileError(f"{file} is a checkpoint of another network. {_TAKEN}")
@@ -74,7 +75,7 @@ def _exported(file: Path, folder: Path) -> Path:
     target = file.with_suffix(".onnx")
     if program is None:
         raise ExporterError(
-            f"{file} is a checkpoint of Ultralytics, whose exporter (AGPL-3.0) is not installed here. Where it is, type "
+            f"{file} is a checkpoint of Ultralytics, whose exporter (AGPL-3.0) is not here. Where it is, type "
             f"`yolo export model={file} format=onnx`, and then here `maskwright models add detector {target} --role …`"
         )
     copied = folder / "model.pt"

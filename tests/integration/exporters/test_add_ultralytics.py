@@ -76,11 +76,14 @@ def test_what_is_no_checkpoint_is_named(paths: Paths, tmp_path: Path, content: b
 @pytest.mark.skipif(YOLO is None, reason="Ultralytics is not installed")
 @pytest.mark.parametrize("network", ["yolov8n", "yolo11n"])
 def test_their_exporter_makes_a_detector_of_it(paths: Paths, tmp_path: Path, network: str) -> None:
-    code = f"from ultralytics import YOLO; YOLO('{network}.yaml').save('my.pt')"
+    names = {index: f"thing {index}" for index in range(80)}
+    code = (
+        f"from ultralytics import YOLO; yolo = YOLO('{network}.yaml'); yolo.model.names = {names}; yolo.save('my.pt')"
+    )
     python = Path(str(YOLO)).with_name("python")
     subprocess.run([python, "-c", code], cwd=tmp_path, check=True, capture_output=True)
     result = add(paths, tmp_path / "my.pt")
     assert result.exit_code == 0, result.output
     (model,) = detector_models(paths.model_repository)
-    assert (len(model.detector.labels), model.detector.labels[0]) == (80, "person")
+    assert (len(model.detector.labels), model.detector.labels[0]) == (80, "thing 0")
     assert [path.name for path in tmp_path.glob("*.onnx")] == []
