@@ -1,6 +1,6 @@
 """Add a user's checkpoint of a parser, a pose network or a face parser to the model repository."""
 
-import importlib.util
+import importlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,15 +91,22 @@ def _checkpoint(kind: Kind, file: Path) -> MapsRecipe:
     network = recognised(found)
     if network.kind is not kind:
         raise WrongFileError(f"{network.title}, which `maskwright models add {network.kind}` takes")
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ExporterError(
-            f"{file} is {network.title}; {' and '.join(missing)} must be installed to make a model of it: "
-            f"{sys.executable} -m pip install {' '.join(missing)}"
-        )
+    _require_torch(file, network)
     from exporters.networks.checkpoint import read_checkpoint  # noqa: PLC0415 - imports torch, which few need
 
     return read_checkpoint(file, found, network)
+
+
+def _require_torch(file: Path, network: Network) -> None:
+    """Raise ExporterError, with the command that installs them, if torch or its exporter is missing."""
+    for name in _NEEDED:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise ExporterError(
+                f"{file} is {network.title}, and its model is made with {' and '.join(_NEEDED)} ({error}). "
+                f"This installs them: {sys.executable} -m pip install {' '.join(_NEEDED)}"
+            ) from error
 
 
 def _config(brought: Brought, source: str) -> str:

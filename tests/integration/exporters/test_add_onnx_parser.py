@@ -41,17 +41,17 @@ def add(paths: Paths, file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("classes", "side", "outputs", "name"),
+    ("classes", "side", "outputs", "images", "name"),
     [
-        (18, 512, drawn_onnx.OUTPUTS, "schp_atr"),
-        (20, 473, drawn_onnx.OUTPUTS, "schp_lip"),
-        (7, 512, ("fusion",), "schp_pascal"),
+        (18, 512, drawn_onnx.OUTPUTS, 1, "schp_atr"),
+        (20, 473, drawn_onnx.OUTPUTS, 1, "schp_lip"),
+        (7, 512, ("fusion",), "batch", "schp_pascal"),
     ],
 )
 def test_a_parser_gets_pixels_in_and_labels_out(
-    paths: Paths, tmp_path: Path, classes: int, side: int, outputs: tuple[str, ...], name: str
+    paths: Paths, tmp_path: Path, classes: int, side: int, outputs: tuple[str, ...], images: int | str, name: str
 ) -> None:
-    file = drawn_onnx.save(tmp_path / "parsing.onnx", drawn_onnx.parser(classes, side, outputs=outputs))
+    file = drawn_onnx.save(tmp_path / "parsing.onnx", drawn_onnx.parser(classes, side, outputs=outputs, images=images))
     add(paths, file)
     image = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), np.uint8)
     answer = OnnxSession(paths.model(name), SessionOptions(1))({"image": image})

@@ -19,15 +19,18 @@ def parser(
     small: int | None = None,
     declared: bool = True,
 ) -> onnx.ModelProto:
-    """Means of 4×4 pixels, and three 1×1 convolutions. One image is written into the sizes of Resize and Reshape."""
+    """Means of 4×4 pixels, and three 1×1 convolutions. One image is written into sizes, if it takes one."""
     small = small or -(-side // 4)
     rng = np.random.default_rng(classes)
     nodes, weights = [], [weight("sizes", np.array([1, 3, small, small]))]
     nodes.append(
         helper.make_node("AveragePool", ["input.1"], ["means"], kernel_shape=[4, 4], strides=[4, 4], ceil_mode=1)
     )
-    nodes.append(helper.make_node("Resize", ["means", "", "", "sizes"], ["sized"], mode="linear"))
-    nodes.append(helper.make_node("Reshape", ["sized", "sizes"], ["shaped"]))
+    if images == 1:
+        nodes.append(helper.make_node("Resize", ["means", "", "", "sizes"], ["sized"], mode="linear"))
+        nodes.append(helper.make_node("Reshape", ["sized", "sizes"], ["shaped"]))
+    else:
+        nodes.append(helper.make_node("Identity", ["means"], ["shaped"]))
     for name, count in zip(OUTPUTS, (classes, classes, 2), strict=True):
         weights.append(weight(f"{name}.weight", rng.normal(size=(count, 3, 1, 1)).astype(np.float32)))
         weights.append(weight(f"{name}.bias", rng.normal(size=count).astype(np.float32)))
