@@ -7,6 +7,7 @@ only what is looked at is ever enlarged, and the place of each peak is the same.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import cv2
@@ -29,6 +30,8 @@ SAMPLES, MIN_SAMPLES = 10, 9
 MIDDLE = (4, 5)
 """A line needs one of these two: without both it has too few. Most lines between two people are refused by them."""
 MIN_AFFINITY = 0.05
+BLOCK = 2048
+"""Most lines looked at together, so that noise with many peaks takes no more memory."""
 FREE_LENGTH = 0.5
 """A limb longer than this share of the photo's height loses score."""
 SHORTEST = 0.001
@@ -137,12 +140,22 @@ def decode_people(heatmap: Float32, paf: Float32, size: Size, resizing: Resizing
     return People(candidates, _subset(connections, candidates))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class _Axis:
     """Matrices pixels×cells that enlarge a map to the photo along one axis, and that enlarge and smooth it."""
 
     enlarging: Float64
     smoothing: Float64
+
+    @cached_property
+    def band(self) -> tuple[NDArray[np.intp], Float64]:
+        """The numbers of the few cells that make each pixel when a map is enlarged, and their weights."""
+        used = self.enlarging != 0
+        first, after = used.argmax(axis=1), used.shape[1] - used[:, ::-1].argmax(axis=1)
+        width = int((after - first).max())
+        first = np.minimum(first, used.shape[1] - width)
+        cells = first[:, np.newaxis] + np.arange(width)
+        return cells, np.take_along_axis(self.enlarging, cells, axis=1)
 
 
 def _axes(drawn: Size, size: Size, resizing: Resizing) -> tuple[_Axis, _Axis]:
@@ -175,7 +188,8 @@ def _smoothed(rows: Float64) -> Float64:
 def _peaks(plane: Float32, across: _Axis, down: _Axis) -> Float64:
     """Places and scores N×3 where the smoothed map is at least its four neighbours; the score is not smoothed.
 
-    A column of zeros after each row is what lies outside, so that the plane can be compared as one long row.
+    A column of zeros after each row is what lies outside, so that the plane can be compared as one long row. A map with
+    more peaks than cells is flat: the peaks are rounding errors, and nothing was found.
     """
     cells, side = plane.astype(np.float64), len(across.smoothing) + 1
     smooth = (down.smoothing @ cells @ np.pad(across.smoothing, ((0, 1), (0, 0))).T).ravel()
@@ -184,7 +198,8 @@ def _peaks(plane: Float32, across: _Axis, down: _Axis) -> Float64:
         before, after = smooth[:-step], smooth[step:]
         peak[step:] &= after >= before
         peak[:-step] &= before >= after
-    y, x = np.divmod(np.flatnonzero(peak), side)
+    places = np.flatnonzero(peak)
+    y, x = np.divmod(places if len(places) <= plane.size else places[:0], side)
     scores = np.einsum("ij,ij->i", down.enlarging[y] @ cells, across.enlarging[x])
     return np.column_stack((x, y, scores))
 
@@ -218,21 +233,25 @@ class _Field:
     """The two channels of one limb in the affinity field, h×w×2, enlarged to the photo where they are asked for."""
 
     rows: Float64
-    across: Float64
+    across: _Axis
 
     @classmethod
     def of(cls, paf: Float32, limb: Limb, across: _Axis, down: _Axis) -> "_Field":
         """The field of a limb; its rows are enlarged, its columns are not."""
         channels = paf[..., [limb.x, limb.y]].astype(np.float64)
-        return cls(np.tensordot(down.enlarging, channels, axes=1), across.enlarging)
+        return cls(np.tensordot(down.enlarging, channels, axes=1), across)
 
     def along(self, lines: Float64, samples: Sequence[int]) -> Float64:
         """The affinity P×S in the direction of lines P×4 (start, vector) at some of their SAMPLES points."""
+        blocks = np.array_split(lines, len(lines) // BLOCK + 1)
+        return np.concatenate([self._along(block, samples) for block in blocks])
+
+    def _along(self, lines: Float64, samples: Sequence[int]) -> Float64:
         start, vector = lines[:, np.newaxis, :2], lines[:, 2:]
         steps = np.array(samples, dtype=np.float64)[:, np.newaxis]
         points = np.rint(start + steps * (vector / (SAMPLES - 1))[:, np.newaxis]).astype(int)
-        rows, weights = self.rows[points[..., 1]], self.across[points[..., 0]]
-        values = np.einsum("pswc,psw->psc", rows, weights)
+        cells, weights = (table[points[..., 0]] for table in self.across.band)
+        values = np.einsum("pswc,psw->psc", self.rows[points[..., 1, np.newaxis], cells], weights)
         along: Float64 = np.einsum("psc,pc->ps", values, vector / _lengths(lines)[:, np.newaxis])
         return along
 
