@@ -6,22 +6,21 @@ from steps.body_masks import NO_PERSON, BodyMaskParameters
 from steps.failure import InputError, carrying_failures
 from steps.photo import EncodedPhoto, regions_context
 from steps.tensors import Tensors, json_object, json_tensor
-from vision.body.detection import DECODED_SIDE, INPUT_SIDE, decode_detections
 from vision.body.pose import POSE_DECODED_SIDE, POSE_SIDE
 from vision.roi import crop, roi_of
-from vision.ssd import letterbox
+from vision.ssd import PERSON_DECODED_SIDE, PERSON_SIDE, decode_pose_detections, letterbox
 
 
 def _no_photo(_: Tensors) -> Tensors:
-    return {"pixels": np.zeros((1, INPUT_SIDE, INPUT_SIDE, 3), np.uint8)}
+    return {"pixels": np.zeros((1, PERSON_SIDE, PERSON_SIDE, 3), np.uint8)}
 
 
 @carrying_failures(_no_photo)
 def pose_input(tensors: Tensors) -> Tensors:
     """`image` BYTES [1] → `pixels` uint8 1×224×224×3 RGB letterboxed, `context` BYTES [1] JSON."""
     encoded = EncodedPhoto.read(tensors["image"])
-    photo = encoded.reduced(max(encoded.info.size), DECODED_SIDE)
-    pixels = letterbox(photo, encoded.info.size, INPUT_SIDE)
+    photo = encoded.reduced(max(encoded.info.size), PERSON_DECODED_SIDE)
+    pixels = letterbox(photo, encoded.info.size, PERSON_SIDE)
     return {"pixels": pixels[np.newaxis], "context": json_tensor({})}
 
 
@@ -44,7 +43,7 @@ def pose_crop(tensors: Tensors) -> Tensors:
     """
     encoded = EncodedPhoto.read(tensors["image"])
     parameters = BodyMaskParameters.from_json(json_object(tensors["parameters"]))
-    detections = decode_detections(tensors["boxes"][0], tensors["scores"][0], encoded.info.size)
+    detections = decode_pose_detections(tensors["boxes"][0], tensors["scores"][0], encoded.info.size)
     if not detections:
         raise InputError(*NO_PERSON)
     most = LARGEST_CANDIDATES if parameters.person == "largest" else MOST_PEOPLE
