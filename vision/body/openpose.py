@@ -36,8 +36,6 @@ FREE_LENGTH = 0.5
 """A limb longer than this share of the photo's height loses score."""
 SHORTEST = 0.001
 MIN_PARTS, MIN_MEAN_SCORE = 4, 0.4
-LATE = 17
-"""From this limb on, ears to shoulders, no limb starts a person."""
 
 
 class Limb(NamedTuple):
@@ -298,12 +296,15 @@ class _Person:
 
 
 def _subset(connections: Sequence[list[_Connection]], candidates: Float64) -> Float64:
-    """Assemble people from limbs, one kind of limb after the other."""
+    """Assemble people from limbs, one kind of limb after the other.
+
+    The originals start nobody from an ear and a shoulder, the last two kinds, who would have too few parts.
+    """
     people: list[_Person] = []
     scores = candidates[:, 2].tolist()
-    for kind, (limb, found) in enumerate(zip(LIMBS, connections, strict=True)):
+    for limb, found in zip(LIMBS, connections, strict=True):
         for connection in found:
-            if not _added(people, limb, connection, scores) and kind < LATE:
+            if not _added(people, limb, connection, scores):
                 people.append(_started(limb, connection, scores))
     rows = [
         [*person.numbers, person.score, person.parts]

@@ -21,7 +21,8 @@ from vision.face.options import ContourFrame, ContourOptions
 from vision.face.parsing import PARSER_SIDE, ParsedLabels, contour_labels, parser_input, parser_roi
 from vision.face.segmentation import CELEBAMASK_HQ, CONTOURS
 from vision.face.topology import IBUG, MESH
-from vision.roi import Roi
+from vision.photo import Photo
+from vision.roi import Roi, crop
 
 OWN_NAMES = {
     "l_brow": "left_eyebrow", "r_brow": "right_eyebrow", "l_eye": "left_eye", "r_eye": "right_eye",
@@ -49,6 +50,25 @@ def test_a_face_is_framed_upright_about_its_eyes(landmarks: Float64, degrees: fl
     assert right[0] - left[0] == pytest.approx(PARSER_SIDE / 4, abs=4)
     assert (left[0] + right[0]) / 2 == pytest.approx(PARSER_SIDE / 2, abs=4)
     assert 0.44 * PARSER_SIDE < left[1] < 0.5 * PARSER_SIDE
+
+
+def test_a_mouth_aside_turns_the_frame_halfway() -> None:
+    """As CelebA-HQ's does: between the line of the eyes and the line from eyes to mouth."""
+    landmarks = mesh_landmarks()
+    lips = [*MESH.rings["upper_lip"], *MESH.rings["lower_lip"]]
+    landmarks[lips] += (100, 0)
+    assert parser_roi(landmarks, MESH).rotation == pytest.approx(np.arctan2(-100, 200), abs=0.01)
+
+
+def test_labels_lie_where_the_crop_of_the_photo_showed_them() -> None:
+    pixels = np.zeros((300, 300, 3), np.uint8)
+    pixels[100:140, 120:170] = 255
+    roi = Roi((150.0, 130.0), 128.0, 0.0)
+    labels = (crop(Photo(pixels, np.eye(2, 3)), roi, PARSER_SIDE)[..., 0] > 127).astype(np.uint8)
+    placed = contour_labels(labels, roi)
+    rows, columns = (np.flatnonzero(labels.any(axis=axis)) for axis in (1, 0))
+    corners = np.array([(columns[0], rows[0]), (columns[-1] + 1, rows[-1] + 1)], dtype=float)
+    np.testing.assert_allclose(transform_points(corners, placed.to_source), [(120, 100), (170, 140)], atol=0.2)
 
 
 def test_the_original_input_is_the_whole_photo_squeezed_into_the_square() -> None:
