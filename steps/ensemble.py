@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steps.failure import has_failed
+from steps.graph_signature import require_fit
 from steps.model_config import ModelConfig
-from steps.onnx_session import OnnxSession, SessionOptions
+from steps.onnx_session import OnnxSession, SessionOptions, load_graph
 from steps.tensors import Step, Tensor, Tensors
 
 
@@ -58,8 +59,15 @@ class Ensemble:
         return {name: known[name] for name in self._outputs if name in known}
 
 
+def load_fitting(folder: Path, options: SessionOptions) -> OnnxSession:
+    """The model in a folder of the repository. Raises UnfitConfigError if its configuration does not fit its graph."""
+    config, session = ModelConfig(folder), load_graph(folder, options)
+    require_fit(config.name, config.signature, config.max_batch_size, session.signature)
+    return session
+
+
 def _load(folder: Path, steps: Mapping[str, Step], options: SessionOptions) -> Step:
     config = ModelConfig(folder)
     if config.backend == "onnxruntime":
-        return OnnxSession(folder / "1" / "model.onnx", options)
+        return load_fitting(folder, options)
     return steps[config.name]

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import cast
 
-from google.protobuf import text_format
+from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2
+
+from steps.graph_signature import Signature
 
 
 class ModelConfig:
@@ -63,6 +65,11 @@ class ModelConfig:
             (name, completed(models[name].input_names, inputs), completed(models[name].output_names, outputs))
             for name, inputs, outputs in self.steps
         ]
+
+    @property
+    def signature(self) -> Signature:
+        """The inputs and outputs."""
+        return Signature.of_json(json_format.MessageToDict(self._config, preserving_proto_field_name=True))
 
     @property
     def input_names(self) -> list[str]:

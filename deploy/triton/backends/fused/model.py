@@ -13,7 +13,7 @@ import cv2
 import triton_python_backend_utils as pb_utils
 
 from steps.catalogue import steps_of
-from steps.ensemble import Ensemble
+from steps.ensemble import Ensemble, load_fitting
 from steps.onnx_session import OnnxNetworks, SessionOptions
 from steps.triton_python import respond
 
@@ -28,7 +28,7 @@ class TritonPythonModel:
         options = SessionOptions.from_parameters(parameters, device_id=None)
         cv2.setNumThreads(options.intra_op_thread_count)
         folder, repository = Path(parameters["ensemble"]), Path(parameters["model_repository"])
-        steps = steps_of(repository, OnnxNetworks(repository, options))
+        steps = steps_of(repository, OnnxNetworks(repository, options, load_fitting))
         self._ensemble = Ensemble(folder, repository, steps, options)
         self._input_names = [value["name"] for value in config["input"]]
 
