@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +93,11 @@ class OnnxNetworks:
         self._session = functools.cache(lambda model: load(model_repository / model, options))
         cores = os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(max(cores // max(options.intra_op_thread_count, 1), 1))
+
+    def load(self, models: Iterable[str]) -> None:
+        """Load them now. Raises what loading raises."""
+        for model in models:
+            self._session(model)
 
     def __call__(self, model: str) -> "OnnxNetwork":
         """The network of a model."""
