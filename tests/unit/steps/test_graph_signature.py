@@ -115,6 +115,23 @@ def test_a_scalar_is_written_as_ones(dims: tuple[int, ...], *, fits: bool) -> No
             require_fit("mine", config, 4, graph)
 
 
+REPORTED = {
+    "onnxruntime_backend 165": ((ANY, ANY, ANY, ANY), (1, 3, 1024, 1024), 0),
+    "onnxruntime_backend 220": ((1, 26, 37), (ANY, 26, 37), 256),
+    "server 1889": ((1, 1, 128, 128), (1, 1, 128, 128), 1),
+    "server 4065": ((ANY, 256, 25), (ANY, 25), 8),
+    "server 5834": ((91, 4), (ANY, ANY), 0),
+}
+"""Outputs that users reported as refused by NVIDIA's backend: in the graph, in the configuration, max_batch_size."""
+
+
+@pytest.mark.parametrize(("graph", "dims", "batch"), REPORTED.values(), ids=REPORTED)
+def test_what_users_reported_as_refused_is_refused(graph: tuple, dims: tuple, batch: int) -> None:
+    known, said = (Signature((), (TensorSpec("out", "TYPE_FP32", shape),)) for shape in (graph, dims))
+    with pytest.raises(UnfitConfigError, match="'out'"):
+        require_fit("mine", said, batch, known)
+
+
 shapes = st.lists(st.sampled_from((ANY, 1, 3, 64)), min_size=1, max_size=4).map(tuple)
 
 

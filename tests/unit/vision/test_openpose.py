@@ -111,6 +111,15 @@ def test_a_flat_map_shows_nobody() -> None:
     assert found.subset.shape == (0, 20)
 
 
+def test_parts_that_lie_on_one_another_are_no_limb() -> None:
+    """The first decoders divided by their distance."""
+    heatmap, paf = np.zeros((23, 18, 19), np.float32), np.full((23, 18, 38), 0.9, np.float32)
+    heatmap[11, 8, :18] = 1
+    found = decode_people(heatmap, paf, CANVAS, HZZONE)
+    assert len(found.candidates) == PARTS
+    assert len(found.subset) == 0
+
+
 def test_noise_takes_little_memory() -> None:
     random = np.random.default_rng(0)
     heatmap, paf = (random.uniform(-1, 1, (23, 18, count)).astype(np.float32) for count in (19, 38))
