@@ -10,11 +10,12 @@ from steps.failure import InputError, carrying_failures, require_success
 from steps.photo import EncodedPhoto, regions_context, regions_of
 from steps.tensors import Tensors, json_object, json_tensor
 from vision.face.mesh import MESH_DECODED_SIDE, MESH_SIDE, Face, decode_face, distinct, roi_of
-from vision.roi import Roi, crop
 from vision.ssd import (
     FACE_DECODED_SIDE,
     FULL_SIDE,
     SHORT_SIDE,
+    Roi,
+    crop,
     decode_full_range,
     decode_short_range,
     letterbox,

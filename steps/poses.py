@@ -7,8 +7,7 @@ from steps.failure import InputError, carrying_failures
 from steps.photo import EncodedPhoto, regions_context
 from steps.tensors import Tensors, json_object, json_tensor
 from vision.body.pose import POSE_DECODED_SIDE, POSE_SIDE
-from vision.roi import crop, roi_of
-from vision.ssd import PERSON_DECODED_SIDE, PERSON_SIDE, decode_pose_detections, letterbox
+from vision.ssd import PERSON_DECODED_SIDE, PERSON_SIDE, crop, decode_pose_detections, letterbox, roi_of
 
 
 def _no_photo(_: Tensors) -> Tensors:

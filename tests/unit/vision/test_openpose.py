@@ -45,6 +45,20 @@ def test_crowds_are_those_of_the_slow_decoder(people: int, size: Size, resizing:
     assert_same(decode_people(Maps(*maps, size, resizing)), candidates, subset)
 
 
+@pytest.mark.parametrize("resizing", STYLES.values(), ids=STYLES)
+@pytest.mark.parametrize("size", [CANVAS, (200, 184), (300, 300), (181, 97)])
+def test_equal_neighbours_are_peaks_where_they_are_to_the_slow_decoder(size: Size, resizing: Resizing) -> None:
+    """A lone cell, two equal ones, and cells in the very middle: most have their maximum between two pixels."""
+    width, height = (-(-side // 8) for side in resizing.drawn(size))
+    heatmap, paf = np.zeros((height, width, 19), np.float32), np.zeros((height, width, 38), np.float32)
+    for part in range(PARTS):
+        heatmap[height // 2, (width // 2 + part) % width, part] = 0.8
+        heatmap[(height // 2 + part) % height, width // 2, part] = 0.8
+    found = decode_people(Maps(heatmap, paf, size, resizing))
+    candidates, _ = slow_decoding(heatmap, paf, size, resizing)
+    np.testing.assert_array_equal(found.candidates[:, :2], candidates[:, :2])
+
+
 @settings(max_examples=10, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1), people=st.integers(0, 8), size=st.tuples(st.integers(60, 260), st.integers(60, 260))
