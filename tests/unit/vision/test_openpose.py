@@ -142,4 +142,4 @@ def test_noise_takes_little_memory() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(found.candidates) > 18 * 80
-    assert peak < 32e6
+    assert peak < 10e6
