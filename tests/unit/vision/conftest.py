@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from vision.body.label_map_limbs import Landmark
 from vision.body.pose import Pose
-from vision.roi import Roi
+from vision.ssd import Roi
 
 JOINTS = {
     Landmark.NOSE: (128, 42),

@@ -11,7 +11,7 @@ from vision.body.label_map import atr_label_map, fine_label_map
 from vision.body.pose import Pose
 from vision.body.silhouette import FINE_SIZE, WORK_SIZE, Canvas, carried, fine_to_source, is_large, outline, to_source
 from vision.photo import Photo
-from vision.roi import Roi
+from vision.ssd import Roi
 
 SCALE = 12
 """Photo pixels in a pixel of the fixture's pose, and of the model's mask."""
