@@ -25,7 +25,7 @@ from tests.integration.postgres.making import request
 from tests.web import Answer, Asked, Web, reply, serving, silence
 
 ENDED = Outcome(failure=Failure("no_person", "none"))
-NORMAL_S = 5.0
+NORMAL_S = 20.0
 """Far less than a receiver may hang."""
 HANGS_S = 60.0
 EVERYWHERE = "0.0.0.0"  # noqa: S104 the addresses of the loopback network are many hosts
