@@ -214,11 +214,11 @@ def _free_shapes(graph: onnx.GraphProto) -> None:
     constants = {weight.name: weight for weight in graph.initializer} | {
         node.output[0]: node.attribute[0].t for node in graph.node if node.op_type == "Constant"
     }
-    emitter = Emitter(prefix=f"{_PREFIX}free/")
+    emitter, images = Emitter(prefix=f"{_PREFIX}free/"), _of_images(graph)
     nodes = []
     for node in graph.node:
         place = _SIZES.get(node.op_type, len(node.input))
-        weight = constants.get(node.input[place]) if place < len(node.input) else None
+        weight = constants.get(node.input[place]) if place < len(node.input) and node.input[0] in images else None
         sizes = numpy_helper.to_array(weight).ravel().tolist() if weight and weight.data_type else []
         if sizes[:1] == [1] and len(sizes) > 1:
             before = len(emitter.nodes)
@@ -228,6 +228,15 @@ def _free_shapes(graph: onnx.GraphProto) -> None:
     del graph.node[:]
     graph.node.extend(nodes)
     graph.initializer.extend(emitter.initializers)
+
+
+def _of_images(graph: onnx.GraphProto) -> set[str]:
+    """The values that are made of the images, not of their sizes."""
+    found = {source.name for source in graph.input}
+    for node in graph.node:
+        if node.op_type != "Shape" and found.intersection(node.input):
+            found.update(node.output)
+    return found
 
 
 def _with_images(emitter: Emitter, values: str, sizes: Sequence[int]) -> str:
