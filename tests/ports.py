@@ -27,9 +27,12 @@ def free_run(count: int) -> int:
 
 
 def free_s3_port() -> int:
-    """A port from which on the embedded S3 finds all of its own free."""
+    """A port from which on the embedded S3 finds all of its own free, and its socket's name: a killed run leaves one."""
     parts = range(len(PARTS))
-    return _SUPPLY.take([*parts, *(GRPC_OFFSET + part for part in parts)])
+    while True:
+        port = _SUPPLY.take([*parts, *(GRPC_OFFSET + part for part in parts)])
+        if not os.path.lexists(f"/tmp/seaweedfs-s3-{port}.sock"):
+            return port
 
 
 def free_worker_port() -> int:
