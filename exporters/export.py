@@ -30,7 +30,7 @@ def model_state(recipe: Recipe, catalogue: Catalogue, paths: Paths) -> ModelStat
     written = read_report(paths.parity(recipe.name))
     if found is not ModelState.READY or written is None:
         return found
-    current = (_catalogued(recipe, catalogue), exporter_fingerprint())
+    current = (_catalogued(recipe, catalogue), exporter_fingerprint(recipe.folders))
     return ModelState.READY if (written.checkpoints, written.exporter) == current else ModelState.STALE
 
 
@@ -98,7 +98,7 @@ def build_model(recipe: Recipe, checkpoints: Sequence[Path], photos: Sequence[Pa
 
     Raises TranslationError, also if a file changes meanwhile, and ParityError.
     """
-    digests, exporter = _digests(checkpoints), exporter_fingerprint()
+    digests, exporter = _digests(checkpoints), exporter_fingerprint(recipe.folders)
     content = recipe.build(checkpoints, {**digests, "exporter": exporter}).SerializeToString()
     images = sample_batch(photos, recipe.size(checkpoints), list(recipe.views.values()))
     outputs = compare(recipe, checkpoints, content, images)

@@ -8,7 +8,7 @@ checkpoint's default computation. If the difference is above the bar, it is comp
 checkpoint's two computations.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256 as new_sha256
 from pathlib import Path
 from typing import Literal
@@ -129,15 +129,11 @@ def read_report(path: Path) -> ParityReport | None:
         return None
 
 
-def exporter_fingerprint() -> str:
-    """A hash of the code that decides what an export contains. If it changes, exports are stale."""
+def exporter_fingerprint(folders: Iterable[str]) -> str:
+    """A hash of the code that decides what an export contains, also in `folders`. If it changes, exports are stale."""
     package = Path(__file__).parent
+    modules = {module for folder in folders for module in (package / folder).rglob("*.py")}
     digest = new_sha256()
-    for module in sorted({*(package / name for name in _DECIDING), *_modules(package)}):
+    for module in sorted({*(package / name for name in _DECIDING), *modules}):
         digest.update(sha256(module).encode())
     return digest.hexdigest()[:16]
-
-
-def _modules(package: Path) -> Iterator[Path]:
-    for folder in ("detectors", "networks", "tflite", "tfjs"):
-        yield from (package / folder).rglob("*.py")

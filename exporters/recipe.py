@@ -47,6 +47,8 @@ class Recipe(ABC):
     checkpoints: tuple[str, ...]
     bar: ClassVar[float] = BAR
     """The largest allowed difference to the checkpoint, in the units of `as_used`."""
+    folders: ClassVar[tuple[str, ...]] = ("detectors", "tflite", "tfjs")
+    """Where the code lies that makes it, beside what makes every model."""
 
     @abstractmethod
     def size(self, files: Sequence[Path]) -> tuple[int, int]:

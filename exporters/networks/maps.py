@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ class MapsRecipe(Recipe):
     """A recipe of a network with labels and logits, or with heatmaps and fields."""
 
     network: Network
+    folders: ClassVar[tuple[str, ...]] = ("networks", "weights")
 
     @property
     @override
