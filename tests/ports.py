@@ -27,7 +27,7 @@ def free_run(count: int) -> int:
 
 
 def free_s3_port() -> int:
-    """A port from which on the embedded S3 finds all of its own free, as the name of its socket, which a killed run leaves."""
+    """A port from which on the embedded S3 finds all of its own free, and no socket of a killed run."""
     parts = range(len(PARTS))
     while True:
         port = _SUPPLY.take([*parts, *(GRPC_OFFSET + part for part in parts)])
