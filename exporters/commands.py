@@ -20,6 +20,8 @@ from exporters.downloads import Listener
 from exporters.errors import ExporterError, UnknownNameError
 from exporters.export import ModelState, added_models, export_models, model_state
 from exporters.fetch import State, fetch_all, selectable, state, unobtainable
+from exporters.networks.adding import add_network
+from exporters.networks.known import Kind
 from exporters.parity import ParityReport
 from exporters.recipes import RECIPES, select
 from exporters.repository import half_built
@@ -34,6 +36,7 @@ _STYLES = {"ready": "green", "within bar": "green", "missing": "yellow", "stale"
 app = typer.Typer(help="Fetch checkpoints and build the models from them.", no_args_is_help=True)
 add = typer.Typer(help="Add models of your own.", no_args_is_help=True)
 Names = Annotated[list[str] | None, typer.Argument(help="Names; without any, what the pipelines and the demo use.")]
+Brought = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The trained file.")]
 _EXIT_FAILED = 1
 _EXIT_USAGE = 2
 
@@ -94,7 +97,7 @@ def use(name: Annotated[str, typer.Argument(help="A detector, ours or one of you
 
 @add.command("detector")
 def add_detector_(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="An ONNX file.")],
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="An ONNX file, or a .pt of Ultralytics.")],
     role: Annotated[str, typer.Option(help=f"What it finds: {', '.join(ROLES)}.")],
     labels: Annotated[str, typer.Option(help="Names by class: a file with one a line, or a list with commas.")] = "",
     name: Annotated[str, typer.Option(help="The model's name; else the file's.")] = "",
@@ -105,6 +108,32 @@ def add_detector_(
     addition = Addition(file, name or file.stem, role, _labels(labels), form)
     with _reported(), ProgressBars(console) as bars:
         written = add_detector(addition, listener=bars, paths=DEFAULT_PATHS)
+    console.print(parity_table(written))
+    console.print(f"{written.model} is ready; it takes effect when Triton starts again", soft_wrap=True)
+
+
+@add.command(Kind.PARSER)
+def add_parser(file: Brought) -> None:
+    """Make SCHP's human parser usable: ATR, LIP or Pascal, a checkpoint or ONNX."""
+    _add(Kind.PARSER, file)
+
+
+@add.command(Kind.POSE)
+def add_pose(file: Brought) -> None:
+    """Make OpenPose's body network usable. Its weights are for non-commercial use."""
+    _add(Kind.POSE, file)
+
+
+@add.command(Kind.FACE_PARSER)
+def add_face_parser(file: Brought) -> None:
+    """Make BiSeNet's face parser usable. Its training pictures are for non-commercial use."""
+    _add(Kind.FACE_PARSER, file)
+
+
+def _add(kind: Kind, file: Path) -> None:
+    console = Screen()
+    with _reported(), ProgressBars(console) as bars:
+        written = add_network(kind, file, listener=bars, paths=DEFAULT_PATHS)
     console.print(parity_table(written))
     console.print(f"{written.model} is ready; it takes effect when Triton starts again", soft_wrap=True)
 

@@ -30,3 +30,7 @@ class TranslationError(ExporterError):
 
 class ParityError(ExporterError):
     """An exported model differs too much from its checkpoint."""
+
+
+class WrongFileError(ExporterError):
+    """A user's file is not what the command takes. The message says what it is, as in `it is …`."""

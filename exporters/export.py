@@ -100,7 +100,8 @@ def build_model(recipe: Recipe, checkpoints: Sequence[Path], photos: Sequence[Pa
     """
     digests, exporter = _digests(checkpoints), exporter_fingerprint()
     content = recipe.build(checkpoints, {**digests, "exporter": exporter}).SerializeToString()
-    outputs = compare(recipe, checkpoints, content, sample_batch(photos, recipe.size(checkpoints)))
+    images = sample_batch(photos, recipe.size(checkpoints), list(recipe.views.values()))
+    outputs = compare(recipe, checkpoints, content, images)
     require(outputs, recipe.name)
     if _digests(checkpoints) != digests:
         raise TranslationError(f"{', '.join(digests)} changed while the model {recipe.name} was made; export it again")
@@ -109,7 +110,7 @@ def build_model(recipe: Recipe, checkpoints: Sequence[Path], photos: Sequence[Pa
         checkpoints=digests,
         model_sha256=new_sha256(content).hexdigest(),
         exporter=exporter,
-        inputs=tuple(f"{photo.name}: {kind}" for photo in photos for kind in ("letterbox", "centre square")),
+        inputs=tuple(f"{photo.name}: {kind}" for photo in photos for kind in recipe.views),
         outputs=outputs,
     )
     (version / MODEL_FILE).write_bytes(content)

@@ -8,10 +8,9 @@ checkpoint's default computation. If the difference is above the bar, it is comp
 checkpoint's two computations.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256 as new_sha256
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -20,12 +19,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from exporters.catalogue import sha256
 from exporters.errors import ParityError
-from exporters.recipe import Outputs, Recipe, run_onnx
+from exporters.recipe import Outputs, Recipe, run_in_both_ways
+from exporters.usage import Values
 
-Values = NDArray[np.float32] | NDArray[np.float64]
 # Two float32 evaluations with independent rounding may each be one spread away from the exact value.
 SPREAD_FACTOR = 2.0
-_DECIDING = ("onnx_model.py", "parity.py", "recipe.py", "recipes.py")
+_DECIDING = ("onnx_model.py", "parity.py", "recipe.py", "recipes.py", "usage.py")
 
 
 class Difference(BaseModel):
@@ -65,13 +64,12 @@ class OutputParity(BaseModel):
 def compare(recipe: Recipe, files: Sequence[Path], model: bytes, images: NDArray[np.uint8]) -> tuple[OutputParity, ...]:
     """Run `images`, uint8 N×H×W×3, through the checkpoint `files` and through the model."""
     reference, other = recipe.references(files, images)
-    batch = recipe.aligned(run_onnx(model, images), reference)
-    singles = recipe.aligned(_join(run_onnx(model, image[np.newaxis]) for image in images), reference)
+    batch, singles = (recipe.aligned(outputs, reference) for outputs in run_in_both_ways(model, images))
     default, second = recipe.aligned(reference, reference), recipe.aligned(other, reference)
     side = max(images.shape[1:3])
 
     def used(outputs: Outputs, name: str) -> Values:
-        return as_used(name, _flat(outputs[name]), side)
+        return recipe.as_used(name, _flat(outputs[name]), reference, side)
 
     return tuple(
         OutputParity(
@@ -101,11 +99,6 @@ def _described(output: OutputParity) -> str:
 
 def _flat(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return values.reshape(len(values), -1)
-
-
-def _join(runs: Iterable[Outputs]) -> Outputs:
-    outputs = list(runs)
-    return {name: np.concatenate([each[name] for each in outputs]) for name in outputs[0]}
 
 
 def _difference(one: Values, other: Values) -> Difference:
@@ -146,36 +139,5 @@ def exporter_fingerprint() -> str:
 
 
 def _modules(package: Path) -> Iterator[Path]:
-    for folder in ("detectors", "tflite", "tfjs"):
+    for folder in ("detectors", "networks", "tflite", "tfjs"):
         yield from (package / folder).rglob("*.py")
-
-
-def as_used(name: str, values: NDArray[np.float32], side: int) -> Values:
-    """The output `name` of a model whose input is `side` pixels wide. Unknown names pass unchanged."""
-    return _USES.get(name, _unchanged)(values, side)
-
-
-def _unchanged(values: NDArray[np.float32], _: int) -> Values:
-    return values
-
-
-def _share_of_side(values: NDArray[np.float32], side: int) -> Values:
-    return values / np.float32(side)
-
-
-def _probability(values: NDArray[np.float32], _: int) -> Values:
-    """In float64, so that the comparison adds no rounding of its own. tanh cannot overflow."""
-    probabilities: NDArray[np.float64] = 0.5 * (1 + np.tanh(values.astype(np.float64) / 2))
-    return probabilities
-
-
-_USES: Mapping[str, Callable[[NDArray[np.float32], int], Values]] = MappingProxyType(
-    {
-        "boxes": _share_of_side,
-        "corners": _share_of_side,
-        "landmarks": _share_of_side,
-        "scores": _probability,
-        "mask": _probability,
-        "heatmap": _probability,
-    }
-)

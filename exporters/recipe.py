@@ -1,7 +1,8 @@
 """How one model is made from its checkpoint, and how both are run on photos for comparison."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, TypeAlias
@@ -21,6 +22,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 )
 
 from exporters.errors import FetchError, TranslationError
+from exporters.usage import Values, as_used
 
 Outputs: TypeAlias = Mapping[str, NDArray[np.float32]]
 """Values by output. The first dimension counts images."""
@@ -28,9 +30,11 @@ BAR = 1e-3
 """The bar for a model that computes as its checkpoint does."""
 RUNTIME_ERRORS = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException)
 """What onnxruntime raises for a model. These errors share no base class."""
+Image = NDArray[np.uint8]
+View: TypeAlias = Callable[[Image, int], Image]
+"""Makes a square with a given side of a photo."""
 _ALL = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
 _NONE = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -61,10 +65,26 @@ class Recipe(ABC):
         """The outputs, ordered so that values with the same meaning are at the same places as in the reference."""
         return outputs
 
+    @property
+    def views(self) -> Mapping[str, View]:
+        """The squares of each photo on which the model is tried, by what they are."""
+        return {"letterbox": letterbox, "centre square": centre_square}
+
+    def as_used(self, name: str, values: NDArray[np.float32], reference: Outputs, side: int) -> Values:  # noqa: ARG002
+        """Values of an output in the units of `bar`. `reference` are the checkpoint's, `side` is of the images."""
+        return as_used(name, values, side)
+
 
 def run_onnx(model: bytes, images: NDArray[np.uint8]) -> Outputs:
     """Every output of an exported model, all images as one batch, N×…. Raises TranslationError."""
-    return _run(model, {"image": images}, _ALL)
+    return _run(model, images, _ALL)
+
+
+def run_in_both_ways(model: bytes, images: NDArray[np.uint8]) -> tuple[Outputs, Outputs]:
+    """Every output of an exported model, all images as one batch and one by one. Raises TranslationError."""
+    with _explained():
+        session = _session(model, _ALL)
+        return _outputs(session, images), _one_by_one(session, images)
 
 
 def run_network(model: bytes, images: NDArray[np.generic]) -> tuple[Outputs, Outputs]:
@@ -72,29 +92,47 @@ def run_network(model: bytes, images: NDArray[np.generic]) -> tuple[Outputs, Out
 
     Raises TranslationError if it cannot be run.
     """
-    (source,) = onnx.load_from_string(model).graph.input
-    feed = {source.name: images}
-    return _run(model, feed, _ALL), _run(model, feed, _NONE)
+    return run_once(model, images), _run(model, images, _NONE)
 
 
-def _run(model: bytes, feed: Mapping[str, NDArray[np.generic]], level: onnxruntime.GraphOptimizationLevel) -> Outputs:
+def run_once(model: bytes, images: NDArray[np.generic]) -> Outputs:
+    """The outputs of a network with one input, all images as one batch if it can. Raises TranslationError."""
+    return _run(model, images, _ALL)
+
+
+def _run(model: bytes, images: NDArray[np.generic], level: onnxruntime.GraphOptimizationLevel) -> Outputs:
+    with _explained():
+        return _outputs(_session(model, level), images)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
     try:
-        return _outputs(model, feed, level)
+        yield
     except RUNTIME_ERRORS as error:
         raise TranslationError(f"onnxruntime cannot run this model: {error}") from error
 
 
-def _outputs(
-    model: bytes, feed: Mapping[str, NDArray[np.generic]], level: onnxruntime.GraphOptimizationLevel
-) -> Outputs:
+def _outputs(session: onnxruntime.InferenceSession, images: NDArray[np.generic]) -> Outputs:
     """All images at once if the model accepts any number, else one by one."""
-    session = onnxruntime.InferenceSession(model, _options(level), providers=["CPUExecutionProvider"])
+    if session.get_inputs()[0].shape[0] == 1:
+        return _one_by_one(session, images)
+    return _answers(session, images)
+
+
+def _one_by_one(session: onnxruntime.InferenceSession, images: NDArray[np.generic]) -> Outputs:
+    runs = [_answers(session, image[np.newaxis]) for image in images]
+    return {name: np.concatenate([each[name] for each in runs]) for name in runs[0]}
+
+
+def _answers(session: onnxruntime.InferenceSession, images: NDArray[np.generic]) -> Outputs:
+    (source,) = session.get_inputs()
     names = [output.name for output in session.get_outputs()]
-    ((source, images),) = feed.items()
-    if session.get_inputs()[0].shape[0] != 1:
-        return dict(zip(names, session.run(names, feed), strict=True))
-    runs = [session.run(names, {source: image[np.newaxis]}) for image in images]
-    return {name: np.concatenate(values) for name, values in zip(names, zip(*runs, strict=True), strict=True)}
+    return dict(zip(names, session.run(names, {source.name: images}), strict=True))
+
+
+def _session(model: bytes, level: onnxruntime.GraphOptimizationLevel) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(model, _options(level), providers=["CPUExecutionProvider"])
 
 
 def _options(level: onnxruntime.GraphOptimizationLevel) -> onnxruntime.SessionOptions:
@@ -104,13 +142,13 @@ def _options(level: onnxruntime.GraphOptimizationLevel) -> onnxruntime.SessionOp
     return options
 
 
-def sample_batch(photos: Sequence[Path], size: tuple[int, int]) -> Image:
-    """Each photo twice, letterboxed and as its centre square: uint8 N×height×width×3, RGB. Raises FetchError.
+def sample_batch(photos: Sequence[Path], size: tuple[int, int], views: Sequence[View]) -> Image:
+    """Each photo in each of the views: uint8 N×height×width×3, RGB. Raises FetchError.
 
     `size` is (width, height). The middle is cut from squares with its longer side.
     """
     images = [_read(photo) for photo in photos]
-    squares = np.stack([square(image, max(size)) for image in images for square in (letterbox, centre_square)])
+    squares = np.stack([view(image, max(size)) for image in images for view in views])
     left, top = ((max(size) - side) // 2 for side in size)
     return squares[:, top : top + size[1], left : left + size[0]]
 

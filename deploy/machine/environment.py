@@ -18,7 +18,7 @@ VENV = CHECKOUT / ".venv"
 PYTHON = VENV / "bin" / "python"
 UNFINISHED = VENV / ".unfinished"
 INSTALLED = VENV / ".installed"
-PACKAGES = ".[embedded,exporters,test]"
+PACKAGES = ".[embedded,models,test]"
 TRITON = CHECKOUT / "deploy" / "triton" / "requirements.txt"
 
 KEPT_OPTIONS = (

@@ -18,6 +18,7 @@ from exporters.catalogue import Paths, load, sha256
 from exporters.detectors.forms import FORMS, Form, class_count, fitting, recognised
 from exporters.detectors.network import read_network, with_image_input
 from exporters.detectors.rows import DetectorRecipe, stacked_rows, with_rows
+from exporters.detectors.ultralytics import as_onnx
 from exporters.downloads import Listener
 from exporters.errors import ExporterError, TranslationError, UnknownNameError
 from exporters.export import build_model
@@ -130,7 +131,8 @@ def add_detector(addition: Addition, *, listener: Listener, paths: Paths) -> Par
         raise ExporterError(f"{addition.name!r} is no name for a model; letters, digits, '.', '_' and '-' make one")
     _require_free(addition.name, paths)
     given = {addition.file.name: sha256(addition.file)}
-    detector = inspected(addition.file, addition.name, addition.labels, addition.form)
+    with as_onnx(addition.file) as file:
+        detector = inspected(file, addition.name, addition.labels, addition.form)
     detector = replace(detector, labels=_labels(addition.role, detector.labels))
     photos = [entry.name for entry in load(paths.catalogue).file if entry.kind == "photo"]
     images = fetch_all(photos, listener=listener, paths=paths)

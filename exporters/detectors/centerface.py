@@ -67,7 +67,8 @@ class QuantizedCenterFaceRecipe(CenterFaceRecipe):
     @override
     def build(self, files: Sequence[Path], metadata: Mapping[str, str]) -> onnx.ModelProto:
         """Quantize the network. Pixel conversion and decoding stay in float."""
-        network = _quantized(centerface_network(files[0]), sample_batch(files[1:], SIZE))
+        photos = sample_batch(files[1:], SIZE, list(self.views.values()))
+        network = _quantized(centerface_network(files[0]), photos)
         return checked_model(with_rows(with_image_input(network, Pixels()), centerface_rows).graph, metadata)
 
     @override

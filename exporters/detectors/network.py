@@ -1,6 +1,6 @@
 """Networks that come as ONNX files, and the pixels that they expect: the head of a detector's graph."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from exporters.onnx_model import INPUT, IR_VERSION, OPSET, Emitter, image_input
 _OLDEST_OPSET = 13
 """Operator set of the heads and tails here. Operators that they use did not change later."""
 _CHANNELS_FIRST = (0, 3, 1, 2)
-_BLUE_FIRST = (2, 1, 0)
+_BLUE_FIRST = 2, 1, 0
 _BYTE = 255.0
 
 
@@ -65,11 +65,27 @@ def free_sides(model: onnx.ModelProto, names: Mapping[int, str]) -> onnx.ModelPr
 
 @dataclass(frozen=True)
 class Pixels:
-    """The network input's value for white, whether blue comes first, and the colour that is 0, in its order."""
+    """The network input's value for white, whether blue comes first, and the colour that is 0, in its order.
+
+    With `deviation` the distance from that colour is divided by it.
+    """
 
     white: float = _BYTE
     blue_first: bool = False
     mean: tuple[float, float, float] | None = None
+    deviation: tuple[float, float, float] | None = None
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """The place in RGB of each channel."""
+        return _BLUE_FIRST if self.blue_first else (0, 1, 2)
+
+    @property
+    def factors(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """By channel in the network's order: what a byte is multiplied with, and what is added then."""
+        deviation, mean = self.deviation or (1.0, 1.0, 1.0), self.mean or (0.0, 0.0, 0.0)
+        scale = tuple(self.white / _BYTE / one for one in deviation)
+        return scale, tuple(-middle / one for middle, one in zip(mean, deviation, strict=True))
 
     def emit(self, emitter: Emitter, kind: int) -> str:
         """Emit `image` uint8 N×H×W×3 RGB as numbers N×3×H×W of onnx's element type `kind`. Returns their name."""
@@ -81,15 +97,22 @@ class Pixels:
         if self.white != _BYTE:
             name = emitter.node("Mul", [name, emitter.constant(np.asarray(self.white / _BYTE, dtype))])
         if self.mean is not None:
-            name = emitter.node("Sub", [name, emitter.constant(np.reshape(np.asarray(self.mean, dtype), (3, 1, 1)))])
+            name = emitter.node("Sub", [name, emitter.constant(_by_channel(self.mean).astype(dtype))])
+        if self.deviation is not None:
+            name = emitter.node("Div", [name, emitter.constant(_by_channel(self.deviation).astype(dtype))])
         return name
 
     def apply(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The same in numpy, float32."""
         ordered = images[..., ::-1] if self.blue_first else images
         scaled = ordered.transpose(_CHANNELS_FIRST).astype(np.float32) * np.float32(self.white / _BYTE)
-        black = np.reshape(np.asarray(self.mean or (0, 0, 0), np.float32), (3, 1, 1))
-        return scaled - black
+        black = _by_channel(self.mean or (0, 0, 0)).astype(np.float32)
+        spread = _by_channel(self.deviation or (1, 1, 1)).astype(np.float32)
+        return ((scaled - black) / spread).astype(np.float32)
+
+
+def _by_channel(values: Sequence[float]) -> NDArray[np.float64]:
+    return np.reshape(np.asarray(values, np.float64), (3, 1, 1))
 
 
 def with_image_input(model: onnx.ModelProto, pixels: Pixels) -> onnx.ModelProto:

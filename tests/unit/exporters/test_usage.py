@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from exporters.parity import as_used
+from exporters.usage import as_used
 
 
 @pytest.mark.parametrize(
