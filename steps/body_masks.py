@@ -23,7 +23,6 @@ from steps.tensors import (
     require_success,
 )
 from vision.arrays import Float32, Float64
-from vision.body.detection import DECODED_SIDE, INPUT_SIDE, decode_detections
 from vision.body.label_map import atr_label_map, fine_label_map
 from vision.body.mask_types import MaskType
 from vision.body.masks import garment_masks, plain_masks
@@ -51,7 +50,7 @@ from vision.body.silhouette import (
 from vision.encoding import encode_jpeg, encode_png
 from vision.photo import Photo
 from vision.roi import crop, roi_of
-from vision.ssd import letterbox
+from vision.ssd import PERSON_DECODED_SIDE, PERSON_SIDE, decode_pose_detections, letterbox
 
 Gray: TypeAlias = NDArray[np.uint8]
 
@@ -85,15 +84,15 @@ class BodyMaskParameters:
 
 
 def _no_photo(_: Tensors) -> Tensors:
-    return {"pixels": np.zeros((1, INPUT_SIDE, INPUT_SIDE, 3), np.uint8)}
+    return {"pixels": np.zeros((1, PERSON_SIDE, PERSON_SIDE, 3), np.uint8)}
 
 
 @carrying_failures(_no_photo)
 def pose_input(tensors: Tensors) -> Tensors:
     """`image` BYTES [1] → `pixels` uint8 1×224×224×3 RGB letterboxed, `context` BYTES [1] JSON."""
     encoded = EncodedPhoto.read(tensors["image"])
-    photo = encoded.reduced(max(encoded.info.size), DECODED_SIDE)
-    pixels = letterbox(photo, encoded.info.size, INPUT_SIDE)
+    photo = encoded.reduced(max(encoded.info.size), PERSON_DECODED_SIDE)
+    pixels = letterbox(photo, encoded.info.size, PERSON_SIDE)
     return {"pixels": pixels[np.newaxis], "context": json_tensor({})}
 
 
@@ -116,7 +115,7 @@ def pose_crop(tensors: Tensors) -> Tensors:
     """
     encoded = EncodedPhoto.read(tensors["image"])
     parameters = BodyMaskParameters.from_json(json_object(tensors["parameters"]))
-    detections = decode_detections(tensors["boxes"][0], tensors["scores"][0], encoded.info.size)
+    detections = decode_pose_detections(tensors["boxes"][0], tensors["scores"][0], encoded.info.size)
     if not detections:
         raise InputError(*NO_PERSON)
     most = LARGEST_CANDIDATES if parameters.person == "largest" else MOST_PEOPLE

@@ -11,9 +11,10 @@ from pathlib import Path
 from steps.body_masks import body_masks_draw, pose_crop, pose_input
 from steps.detect import Networks, detect_find, detect_list
 from steps.face_contours import face_contours_draw, face_crop, face_input
+from steps.graph_signature import require_fit
 from steps.model_folder import ModelConfig
 from steps.object_detectors import chosen_detectors
-from steps.onnx_session import OnnxSession, SessionOptions
+from steps.onnx_session import OnnxSession, SessionOptions, load_graph
 from steps.privacy_blur import privacy_blur_draw
 from steps.tensors import Step, Tensor, Tensors, has_failed
 
@@ -88,8 +89,15 @@ class Ensemble:
         return {name: known[name] for name in self._outputs if name in known}
 
 
+def load_fitting(folder: Path, options: SessionOptions) -> OnnxSession:
+    """The model in a folder of the repository. Raises UnfitConfigError if its configuration does not fit its graph."""
+    config, session = ModelConfig(folder), load_graph(folder, options)
+    require_fit(config.name, config.signature, config.max_batch_size, session.signature)
+    return session
+
+
 def _load(folder: Path, steps: Mapping[str, Step], options: SessionOptions) -> Step:
     config = ModelConfig(folder)
     if config.backend == "onnxruntime":
-        return OnnxSession(folder / "1" / "model.onnx", options)
+        return load_fitting(folder, options)
     return steps[config.name]

@@ -24,14 +24,20 @@ from steps.tensors import (
 )
 from vision.arrays import Box, Float32, Float64, Size
 from vision.face.contours import FaceContours, face_contours
-from vision.face.detection import DECODED_SIDE, FULL_SIDE, SHORT_SIDE, decode_full_range, decode_short_range
 from vision.face.landmarks import parse_landmarks
 from vision.face.mesh import MESH_DECODED_SIDE, MESH_SIDE, Face, decode_face, distinct, roi_of
 from vision.face.options import ContourFrame, ContourOptions, FaceError, color_of
 from vision.face.segmentation import parse_segmentation
 from vision.nms import area
 from vision.roi import Roi, crop
-from vision.ssd import letterbox
+from vision.ssd import (
+    FACE_DECODED_SIDE,
+    FULL_SIDE,
+    SHORT_SIDE,
+    decode_full_range,
+    decode_short_range,
+    letterbox,
+)
 
 
 def _no_photo(_: Tensors) -> Tensors:
@@ -48,7 +54,7 @@ def face_input(tensors: Tensors) -> Tensors:
     `image` BYTES [1] → `short` uint8 1×128×128×3 and `full` uint8 1×192×192×3, both RGB, `context` BYTES [1] JSON.
     """
     encoded = EncodedPhoto.read(tensors["image"])
-    photo, size = encoded.reduced(max(encoded.info.size), DECODED_SIDE), encoded.info.size
+    photo, size = encoded.reduced(max(encoded.info.size), FACE_DECODED_SIDE), encoded.info.size
     return {
         "short": letterbox(photo, size, SHORT_SIDE)[np.newaxis],
         "full": letterbox(photo, size, FULL_SIDE)[np.newaxis],

@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from google.protobuf import text_format
+from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2
+
+from steps.graph_signature import Signature
 
 
 class ModelConfig:
@@ -64,6 +66,11 @@ class ModelConfig:
             (name, completed(models[name].input_names, inputs), completed(models[name].output_names, outputs))
             for name, inputs, outputs in self.steps
         ]
+
+    @property
+    def signature(self) -> Signature:
+        """The inputs and outputs."""
+        return Signature.of_json(json_format.MessageToDict(self._config, preserving_proto_field_name=True))
 
     @property
     def input_names(self) -> list[str]:

@@ -11,6 +11,8 @@ from vision.object_detector import SMALLEST, ObjectDetector, Scout
 from vision.tiles import Fit
 
 ROLES = ("faces", "plates", "objects")
+FINDER = "detect_find"
+"""The step that runs the detectors."""
 PARAMETER = "detector"
 """Parameter of config.pbtxt. Its value is a JSON object."""
 MODEL = Path("1", "model.onnx")

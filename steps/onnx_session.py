@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import cast
 import numpy as np
 import onnxruntime as ort
 
+from steps.graph_signature import Signature, TensorSpec
 from steps.tensors import Tensor, Tensors
 from vision.arrays import RGB, Float32
 
@@ -53,8 +54,14 @@ class OnnxSession:
         native.inter_op_num_threads = options.inter_op_thread_count
         native.add_session_config_entry("session.intra_op.allow_spinning", "1" if options.allow_spinning else "0")
         self._session = ort.InferenceSession(str(path), native, providers=options.providers())
-        self.input_names = [value.name for value in self._session.get_inputs()]
-        self.output_names = [value.name for value in self._session.get_outputs()]
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        defaults = self._session.get_overridable_initializers()
+        self.signature = Signature(
+            (*map(TensorSpec.of_node, inputs), *(TensorSpec.of_node(node, optional=True) for node in defaults)),
+            tuple(map(TensorSpec.of_node, outputs)),
+        )
+        self.input_names = [value.name for value in inputs]
+        self.output_names = [value.name for value in outputs]
 
     def run(self, tensors: Tensors, outputs: Sequence[str]) -> list[Tensor]:
         """The named outputs, in the requested order."""
@@ -66,25 +73,35 @@ class OnnxSession:
         return dict(zip(self.output_names, self.run(tensors, self.output_names), strict=True))
 
 
+def load_graph(folder: Path, options: SessionOptions) -> OnnxSession:
+    """The model in a folder of the repository, whatever its configuration says."""
+    return OnnxSession(folder / "1" / "model.onnx", options)
+
+
 class OnnxNetworks:
     """The detectors' networks in this process. Each is loaded when it first runs, and then kept.
 
     Inputs run in parallel, as many as there are cores for the threads of each.
     """
 
-    def __init__(self, model_repository: Path, options: SessionOptions) -> None:
-        self._folder = model_repository
-        self._options = options
-        self._session = functools.cache(self._load)
+    def __init__(
+        self,
+        model_repository: Path,
+        options: SessionOptions,
+        load: Callable[[Path, SessionOptions], OnnxSession] = load_graph,
+    ) -> None:
+        self._session = functools.cache(lambda model: load(model_repository / model, options))
         cores = os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(max(cores // max(options.intra_op_thread_count, 1), 1))
+
+    def load(self, models: Iterable[str]) -> None:
+        """Load them now. Raises what loading raises."""
+        for model in models:
+            self._session(model)
 
     def __call__(self, model: str) -> "OnnxNetwork":
         """The network of a model."""
         return OnnxNetwork(functools.partial(self._session, model), self._pool)
-
-    def _load(self, model: str) -> OnnxSession:
-        return OnnxSession(self._folder / model / "1" / "model.onnx", self._options)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""MediaPipe's single-shot detectors: their input, their anchors, and their detections."""
+"""MediaPipe's single-shot detectors of people and of faces: their inputs, their anchors, and their detections."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -101,3 +101,57 @@ class Detector:
 def _detection(points: Float64, score: float) -> Detection:
     (x1, y1), (x2, y2) = points[0], points[1]
     return Detection((float(x1), float(y1), float(x2), float(y2)), score, points[2:])
+
+
+PERSON_SIDE = 224
+PERSON_DECODED_SIDE = 448
+"""Least side, in decoded pixels, of what is drawn into the input: twice PERSON_SIDE. A JPEG reduced further is smoother
+than the input that MediaPipe gives the model, and landmarks and mask move by a few per cent."""
+MIN_SCORE = 0.5
+"""Option of TensorsToDetectionsCalculator in MediaPipe 0.10's pose graph, and for both detectors of faces. MediaPipe's
+own graph of the far one has 0.6. At 0.4 more faces in groups are found. On 5 of 180 cuts from photos of traffic, so are
+numbers of buses and roads, which the landmark model also takes for faces."""
+WEAK_SCORE = 0.4
+"""The one person in one of 12 COCO photos is found only at this score. At 0.28 a car was taken for a person."""
+
+PERSON_ANCHORS = ssd_anchors(PERSON_SIDE, (8, 16, 32, 32, 32))
+PERSON_ANCHORS.flags.writeable = False
+_PERSON = Detector(PERSON_SIDE, PERSON_ANCHORS)
+
+
+def decode_pose_detections(boxes: ArrayLike, scores: ArrayLike, size: Size) -> list[Detection]:
+    """Decode the raw boxes 2254×12 and score logits 2254×1 of pose_detection for a photo of `size`. Best score first.
+
+    A detection's box is that of the face. Its four points are mid-hip, body circle, mid-shoulder and upper-body circle.
+    The circle about mid-hip through the second point holds the whole body. If no detection reaches MIN_SCORE, those
+    that reach WEAK_SCORE are used: the landmark model then decides which of them are people.
+    """
+    found = _PERSON.decode(boxes, scores, size, MIN_SCORE)
+    return found or _PERSON.decode(boxes, scores, size, WEAK_SCORE)
+
+
+SHORT_SIDE, FULL_SIDE = 128, 192
+"""Inputs of the detectors for faces within about 2 m and within about 5 m."""
+FACE_DECODED_SIDE = 768
+"""Least side, in decoded pixels, of what is drawn into both inputs: four times the larger. At half of this, the frame
+of a face in profile moved so far that its landmarks were off by 3 % of its diagonal."""
+
+SHORT_ANCHORS = ssd_anchors(SHORT_SIDE, (8, 16, 16, 16))
+FULL_ANCHORS = ssd_anchors(FULL_SIDE, (4,), per_cell=1)
+"""SsdAnchorsCalculator's options in MediaPipe 0.10's graphs: 896 and 2304 anchors."""
+
+_SHORT = Detector(SHORT_SIDE, SHORT_ANCHORS)
+_FULL = Detector(FULL_SIDE, FULL_ANCHORS)
+
+
+def decode_short_range(boxes: ArrayLike, scores: ArrayLike, size: Size) -> list[Detection]:
+    """Decode raw boxes 896×16 and score logits 896×1 for a photo of `size`. Best score first.
+
+    Key points of both detectors of faces: right eye, left eye (the subject's), nose tip, mouth, right and left ear.
+    """
+    return _SHORT.decode(boxes, scores, size, MIN_SCORE)
+
+
+def decode_full_range(boxes: ArrayLike, scores: ArrayLike, size: Size) -> list[Detection]:
+    """Decode raw boxes 2304×16 and score logits 2304×1 for a photo of `size`. Best score first."""
+    return _FULL.decode(boxes, scores, size, MIN_SCORE)

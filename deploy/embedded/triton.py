@@ -22,14 +22,12 @@ from gateway.pipelines.registry import Pipeline, build_registry
 from gateway.settings import Settings
 from gateway.triton import CHANNEL, WEIGHTS
 from steps.model_folder import BrokenModelError, ModelConfig, fault_of_model, readable_config
-from steps.object_detectors import MODEL, chosen_detectors, detector_models, detectors_of, networks_of
+from steps.object_detectors import FINDER, MODEL, chosen_detectors, detector_models, detectors_of, networks_of
 
 PHOTO = cv2.imencode(".png", np.zeros((16, 16, 3), np.uint8))[1].tobytes()
 """Photo that runs every model. On one core that takes a third of a second in all."""
 NO_PHOTO = b""
 """Photo that is refused before any model runs, so that asking every second costs nothing."""
-FINDER = "detect_find"
-"""The step that runs the detectors."""
 MODELS = CHECKOUT / "model_repository"
 ENSEMBLES = CHECKOUT / "ensembles"
 _EVENT = re.compile(r'"(?:(loading): ([^:"]+):|(?:successfully loaded|failed to load) \'([^\']+)\')')

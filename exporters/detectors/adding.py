@@ -10,21 +10,22 @@ from types import MappingProxyType
 
 import numpy as np
 import onnx
+import onnxruntime
 from numpy.typing import NDArray
 from onnx import compose, helper
 from typing_extensions import override
 
-from exporters.catalogue import Paths, load, sha256
+from exporters.catalogue import MODEL_FILE, Paths, load, sha256
 from exporters.detectors.forms import FORMS, Form, class_count, fitting, recognised
 from exporters.detectors.network import read_network, with_image_input
-from exporters.detectors.rows import DetectorRecipe, stacked_rows, with_rows
+from exporters.detectors.rows import COLUMNS, DetectorRecipe, stacked_rows, with_rows
 from exporters.detectors.ultralytics import as_onnx
 from exporters.downloads import Listener
 from exporters.errors import ExporterError, TranslationError, UnknownNameError
 from exporters.export import build_model
 from exporters.fetch import fetch_all
 from exporters.parity import ParityReport
-from exporters.recipe import Outputs, run_network
+from exporters.recipe import RUNTIME_ERRORS, Outputs, run_network
 from exporters.repository import building
 from steps.object_detectors import IN_USE, DetectorModel, detector_models
 
@@ -102,7 +103,8 @@ class AddedDetector(DetectorRecipe):
         helper.set_model_props(model, dict(metadata))
         try:
             onnx.checker.check_model(model)
-        except onnx.checker.ValidationError as error:
+            _fix_rows(model)
+        except (onnx.checker.ValidationError, *RUNTIME_ERRORS) as error:
             raise TranslationError(f"{self.name} cannot be made a model: {error}") from error
         return model
 
@@ -117,6 +119,21 @@ class AddedDetector(DetectorRecipe):
     def _decoded(self, outputs: Outputs) -> Outputs:
         values = outputs[self.output].astype(np.float32)
         return stacked_rows([self.form.decode(value, (self.width, self.height)) for value in values])
+
+
+def _fix_rows(model: onnx.ModelProto) -> None:
+    """Write into a model how many rows it has, if onnxruntime can tell: other versions of it may not be able to."""
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (output,) = session.get_outputs()
+    for dimension, size in zip(model.graph.output[0].type.tensor_type.shape.dim, output.shape, strict=True):
+        if isinstance(size, int):
+            dimension.dim_value = size
+
+
+def _rows(model: Path) -> int:
+    """How many rows a model says that it has. -1 if that depends on the photo."""
+    (output,) = onnx.load(model).graph.output
+    return output.type.tensor_type.shape.dim[1].dim_value or -1
 
 
 def add_detector(addition: Addition, *, listener: Listener, paths: Paths) -> ParityReport:
@@ -143,7 +160,8 @@ def add_detector(addition: Addition, *, listener: Listener, paths: Paths) -> Par
             written = build_model(detector, [addition.file], images, draft / "1")
             if written.checkpoints != given:
                 raise ExporterError(f"{addition.file} changed while it was read; add it again")
-            (draft / "config.pbtxt").write_text(_config(addition, detector), encoding="utf-8")
+            config = _config(addition, detector, _rows(draft / "1" / MODEL_FILE))
+            (draft / "config.pbtxt").write_text(config, encoding="utf-8")
     use_detector(addition.name, paths.model_repository)
     return written
 
@@ -157,11 +175,11 @@ def _require_free(name: str, paths: Paths) -> None:
         raise ExporterError(f"{name} is the name of a pipeline: choose another --name")
 
 
-def _config(addition: Addition, detector: AddedDetector) -> str:
+def _config(addition: Addition, detector: AddedDetector, rows: int) -> str:
     card = DetectorCard(
         addition.role, detector.labels, detector.form.fit, (detector.width, detector.height), detector.form.iou
     )
-    return config_text(addition.name, addition.file.name, card, batches=detector.batches)
+    return config_text(addition.name, addition.file.name, card, rows, batches=detector.batches)
 
 
 def _labels(role: str, labels: tuple[str, ...]) -> tuple[str, ...]:
@@ -263,18 +281,18 @@ class DetectorCard:
     """Whether it replaces the detector that came with Maskwright."""
 
 
-def config_text(model: str, source: str, card: DetectorCard, *, batches: bool) -> str:
-    """config.pbtxt. If a model does not accept batches, its one image is the first dimension."""
+def config_text(model: str, source: str, card: DetectorCard, rows: int, *, batches: bool) -> str:
+    """config.pbtxt of a model with `rows` rows. Without batches, its one image is the first dimension."""
     width, height = card.size
-    image, rows = [height, width, 3], [-1, 6]
+    image, detections = [height, width, 3], [rows, COLUMNS]
     if not batches:
-        image, rows = [1, *image], [1, *rows]
+        image, detections = [1, *image], [1, *detections]
     return _TEMPLATE.format(
         model=model,
         source=source,
         batch=_LARGEST_BATCH if batches else 0,
         image=", ".join(map(str, image)),
-        rows=", ".join(map(str, rows)),
+        rows=", ".join(map(str, detections)),
         batching="dynamic_batching { }\n" if batches else "",
         detector=json.dumps(json.dumps(asdict(card))),
     )

@@ -15,7 +15,7 @@ from typing import BinaryIO
 from exporters.errors import WrongFileError
 from exporters.weights.pickle_outline import Storage, TensorOutline, Value, outline
 from exporters.weights.zip_directory import require_small_directory
-from steps.onnx_file import fault_of_model
+from steps.model_folder import fault_of_model
 
 _LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """torch's magic number, as a pickle."""

@@ -24,6 +24,7 @@ parameters {{ key: "intra_op_thread_count" value {{ string_value: "1" }} }}
 {more}
 """
 SLOW_BATCHING = "dynamic_batching { max_queue_delay_microseconds: 300000 preferred_batch_size: [ 4 ] }"
+UNFIT = '"value" data_type: TYPE_FP32 dims: [ -1 ]'
 TABLE = np.array([10, 20, 30], np.float32)
 
 
@@ -52,7 +53,11 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = tmp_path_factory.mktemp("onnx")
     write_model(home / "models", "batched", 4, SLOW_BATCHING)
     write_model(home / "models", "whole", 0)
-    with serving_models(home, home / "models") as url:
+    write_model(home / "models", "unfit", 4)
+    config = home / "models" / "unfit" / "config.pbtxt"
+    config.write_text(config.read_text().replace('"value" data_type: TYPE_FP32 dims: [ 1 ]', UNFIT))
+    loaded = [f"--load-model={name}" for name in ("batched", "whole")]
+    with serving_models(home, home / "models", "--model-control-mode=explicit", *loaded) as url:
         yield url
 
 
@@ -87,6 +92,15 @@ def test_one_bad_request_of_a_batch_fails_alone(triton: str) -> None:
     assert answers[0] == [10]
     assert answers[2:] == [[20], [30]]
     assert "99" in answers[1]
+
+
+def test_a_model_whose_output_is_free_only_in_its_configuration_is_refused(triton: str) -> None:
+    """As NVIDIA's own backend refuses it."""
+    with (
+        grpcclient.InferenceServerClient(triton) as client,
+        pytest.raises(InferenceServerException, match=r"unfit: the output 'value' .*\[-1, -1\].*\[-1, 1\]"),
+    ):
+        client.load_model("unfit")
 
 
 def executions(url: str) -> int:

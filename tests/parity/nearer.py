@@ -10,7 +10,7 @@ from steps.onnx_session import OnnxSession, SessionOptions
 from tests.detecting import LoadedDetector
 from vision.affine import scale_and_shift, warp
 from vision.arrays import RGB, Box, Float64
-from vision.face.detection import FULL_SIDE, SHORT_SIDE, decode_full_range, decode_short_range
+from vision.ssd import FULL_SIDE, SHORT_SIDE, decode_full_range, decode_short_range
 
 CENTERFACE = ((2.0, 128), (3.0, 288), (4.0, 192))
 SHORT = (1.7, 2.5, 4.0)

@@ -189,6 +189,20 @@ def coco_keypoints(pose: Pose, size: Size) -> Float64:
     return keypoints
 
 
+def keypoints_in(box: Box, people: Sequence[Float64]) -> Float64:
+    """Choose the key points 18×3 of the person who fills a box best. Without anybody in it no joint is found."""
+    boxes = np.array([_bounds(keypoints) for keypoints in people]).reshape(-1, 4)
+    shares = nms.iou(np.array(box), boxes)
+    if not shares.any():
+        return np.zeros((len(KEYPOINT_NAMES), 3))
+    return people[int(np.argmax(shares))]
+
+
+def _bounds(keypoints: Float64) -> Float64:
+    found = keypoints[keypoints[:, 2] > 0, :2]
+    return np.concatenate((found.min(axis=0), found.max(axis=0))) if len(found) else np.zeros(4)
+
+
 def transform_keypoints(keypoints: Float64, affine: Affine) -> Float64:
     """Move key points N×3 into another frame. Scores stay."""
     return np.column_stack((transform_points(keypoints[:, :2], affine), keypoints[:, 2]))

@@ -10,8 +10,9 @@ import numpy as np
 from vision.affine import compose, invert, scale_and_shift, transform_points, warp
 from vision.arrays import RGB, Affine, Float64, LabelMap, Size
 from vision.face.options import ContourFrame, ContourOptions
+from vision.face.parsing import ParsedLabels, PlacedLabels
 from vision.face.regions import Region, forehead, label_regions, landmark_regions, ring_regions
-from vision.face.segmentation import BACKGROUND, Segmentation
+from vision.face.segmentation import BACKGROUND, Rings, Segmentation
 from vision.face.svg import svg_document
 from vision.face.topology import IBUG, LANDMARKS, MESH, Topology
 from vision.photo import Photo
@@ -39,16 +40,16 @@ class Frame:
         affine = compose(invert(photo.from_source), self.from_source)
         return warp(photo.pixels, affine, self.size, interpolation=cv2.INTER_LINEAR, border=cv2.BORDER_REPLICATE)
 
-    def of_label_map(self, label_map: LabelMap, size: Size) -> LabelMap:
-        """Draw a label map of any size that covers a photo of `size`, nearest pixel. Beyond it is background."""
-        affine = compose(label_map_affine(label_map, size), self.from_source)
-        return warp(label_map, affine, self.size, interpolation=cv2.INTER_NEAREST)
+    def of_labels(self, placed: PlacedLabels) -> LabelMap:
+        """Draw a label map, nearest pixel. Beyond it is background."""
+        affine = compose(placed.to_source, self.from_source)
+        return warp(placed.labels, affine, self.size, interpolation=cv2.INTER_NEAREST)
 
 
-def label_map_affine(label_map: LabelMap, size: Size) -> Affine:
-    """Map a label map's pixels to those of the photo of `size` that it covers."""
+def covering(label_map: LabelMap, size: Size) -> PlacedLabels:
+    """Place a label map of any size over a whole photo of `size`."""
     height, width = label_map.shape
-    return np.array([[size[0] / width, 0.0, 0.0], [0.0, size[1] / height, 0.0]])
+    return PlacedLabels(label_map, np.array([[size[0] / width, 0.0, 0.0], [0.0, size[1] / height, 0.0]]))
 
 
 def levelling(left_eye: Float64, right_eye: Float64) -> Affine:
@@ -94,19 +95,20 @@ class FaceContours:
 def face_contours(
     size: Size,
     landmarks: Float64,
-    segmentation: Segmentation = None,
+    segmentation: "Segmentation | ParsedLabels" = None,
     options: ContourOptions | None = None,
     photo: Photo | None = None,
 ) -> FaceContours:
     """Outline the regions of a face: landmarks N×2, N one of COUNTS, in source pixels of a photo of `size`.
 
-    A label map of any size covers the whole photo. If the photo is given, it is embedded in the SVG. Raises FaceError
-    (region_unknown, regions_invalid, label_map_empty).
+    A caller's label map of any size covers the whole photo and is outlined. A parser's labels only show the hairline.
+    If the photo is given, it is embedded in the SVG. Raises FaceError (region_unknown, regions_invalid,
+    label_map_empty).
     """
     options = options or ContourOptions()
-    label_map = segmentation if isinstance(segmentation, np.ndarray) else None
-    crop = _crop(size, landmarks, label_map)
-    regions = _regions(size, crop, landmarks, segmentation, options)
+    given = covering(segmentation, size) if isinstance(segmentation, np.ndarray) else segmentation
+    crop = _crop(landmarks, given)
+    regions = _regions(crop, landmarks, given, options)
     frame = crop
     if options.frame is ContourFrame.SOURCE:
         frame, back = Frame(np.eye(2, 3), size), invert(crop.from_source)
@@ -120,14 +122,14 @@ def _topology(landmarks: Float64) -> Topology:
     return IBUG if len(landmarks) == LANDMARKS else MESH
 
 
-def _crop(size: Size, landmarks: Float64, label_map: LabelMap | None) -> Frame:
+def _crop(landmarks: Float64, segmentation: Rings | PlacedLabels | None) -> Frame:
     topology = _topology(landmarks)
     left, right = (landmarks[list(eye)].mean(axis=0) for eye in topology.eyes)
     level = levelling(left, right)
     points = topology.extend(transform_points(landmarks, level))
     extent = np.vstack((points, forehead(points, topology)))
-    if label_map is not None:
-        extent = _with_labels(extent, label_map, compose(label_map_affine(label_map, size), level))
+    if isinstance(segmentation, PlacedLabels):
+        extent = _with_labels(extent, segmentation.framed, compose(segmentation.to_source, level))
     return frame_about(extent, level)
 
 
@@ -145,13 +147,13 @@ def _with_labels(extent: Float64, label_map: LabelMap, affine: Affine) -> Float6
 
 
 def _regions(
-    size: Size, crop: Frame, landmarks: Float64, segmentation: Segmentation, options: ContourOptions
+    crop: Frame, landmarks: Float64, segmentation: Rings | PlacedLabels | None, options: ContourOptions
 ) -> list[Region]:
     points = transform_points(landmarks, crop.from_source)
     if isinstance(segmentation, Mapping):
         return ring_regions(points, segmentation, options.regions)
-    label_map = None if segmentation is None else crop.of_label_map(segmentation, size)
-    if label_map is not None and not options.regions:
+    label_map = None if segmentation is None else crop.of_labels(segmentation)
+    if label_map is not None and not options.regions and not isinstance(segmentation, ParsedLabels):
         return label_regions(label_map)
     topology = _topology(landmarks)
     return landmark_regions(topology.extend(points), topology, options.regions, label_map)

@@ -16,7 +16,7 @@ from exporters.detectors.adding import LABELS as LABEL_OF
 from exporters.fetch import State, state
 from gateway.triton import WEIGHTS
 from steps.detect import GROUPS
-from steps.ensemble import Ensemble, steps_of
+from steps.ensemble import Ensemble, load_fitting, steps_of
 from steps.model_folder import ModelConfig
 from steps.object_detectors import IN_USE, detector_models
 from steps.onnx_session import OnnxNetworks, SessionOptions
@@ -52,6 +52,7 @@ def test_a_users_own_detector_works_without_code(run: Run, paths: Paths, tmp_pat
     assert added.exit_code == 0, added.output
     (model,) = detector_models(paths.model_repository)
     assert (model.role, model.detector.labels) == ("plates", ("car", "license_plate", "truck"))
+    load_fitting(paths.model_repository / "mine", SessionOptions(1))
     photo = np.full((64, 128, 3), 255, np.uint8)
     found = load_detector("mine", paths.model_repository).detect(cv2.imencode(".png", photo)[1].tobytes(), 0.5)
     assert found.labels == ("license_plate",)

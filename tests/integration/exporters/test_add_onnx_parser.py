@@ -14,7 +14,7 @@ from exporters.catalogue import DEFAULT_PATHS, Paths, load
 from exporters.fetch import State, state
 from exporters.networks.onnx_parser import best_labels, read_onnx_parser
 from exporters.parity import read_report
-from steps.model_config import ModelConfig
+from steps.model_folder import ModelConfig
 from steps.onnx_session import OnnxSession, SessionOptions
 from tests.unit.exporters.networks import drawn_onnx
 

@@ -9,8 +9,8 @@ import pytest
 from steps.face_contours import MOST_CROPS, face_crop, face_input, found_faces
 from steps.photo import regions_context, regions_of
 from steps.tensors import InputError, Tensor, Tensors, bytes_tensor, json_object, json_tensor
-from vision.face.detection import FULL_ANCHORS
 from vision.roi import Roi
+from vision.ssd import FULL_ANCHORS
 
 Box = tuple[float, float, float]
 """Centre x, centre y, side."""

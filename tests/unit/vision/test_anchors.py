@@ -2,15 +2,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vision.body.detection import ANCHORS
-from vision.face.detection import FULL_ANCHORS, SHORT_ANCHORS
-from vision.ssd import ssd_anchors
+from vision.ssd import FULL_ANCHORS, PERSON_ANCHORS, SHORT_ANCHORS, ssd_anchors
 
 
 @pytest.mark.parametrize(
     ("anchors", "grids"),
     [
-        (ANCHORS, ((28, 2), (14, 2), (7, 6))),
+        (PERSON_ANCHORS, ((28, 2), (14, 2), (7, 6))),
         (SHORT_ANCHORS, ((16, 2), (8, 6))),
         (FULL_ANCHORS, ((48, 1),)),
     ],

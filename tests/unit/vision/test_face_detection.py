@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vision.face.detection import FULL_ANCHORS, SHORT_ANCHORS, decode_full_range, decode_short_range
-from vision.ssd import Detection
+from vision.ssd import FULL_ANCHORS, SHORT_ANCHORS, Detection, decode_full_range, decode_short_range
 
 Decode = Callable[..., list[Detection]]
 

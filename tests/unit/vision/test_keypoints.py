@@ -3,7 +3,7 @@ import pytest
 
 from vision.affine import scale_and_shift
 from vision.body.bones import Landmark
-from vision.body.pose import KEYPOINT_NAMES, Pose, coco_keypoints, transform_keypoints
+from vision.body.pose import KEYPOINT_NAMES, Pose, coco_keypoints, keypoints_in, transform_keypoints
 
 SIZE = (256, 256)
 
@@ -34,3 +34,20 @@ def test_a_faint_joint_is_not_found(pose: Pose) -> None:
 def test_transform_moves_the_place_and_keeps_the_score() -> None:
     moved = transform_keypoints(np.array([(1.0, 2.0, 0.3)]), scale_and_shift(2, 10, 20))
     np.testing.assert_allclose(moved, [(12, 24, 0.3)])
+
+
+def person(x: float, y: float, *, found: bool = True) -> np.ndarray:
+    """Joints in 40×90 pixels from (x, y) on."""
+    places = np.column_stack((np.linspace(x, x + 40, 18), np.linspace(y, y + 90, 18)))
+    return np.column_stack((places, np.full(18, 0.8 if found else 0)))
+
+
+def test_the_key_points_of_a_box_are_those_of_the_person_who_fills_it_best() -> None:
+    people = [person(0, 0), person(70, 10), person(100, 10), person(95, 5, found=False)]
+    people[2][0, :2], people[2][0, 2] = 0, 0  # a joint that was not found widens nothing
+    np.testing.assert_array_equal(keypoints_in((95, 5, 145, 105), people), people[2])
+
+
+def test_without_anybody_in_the_box_no_joint_is_found() -> None:
+    for people in ([], [person(0, 0)], [person(95, 5, found=False)]):
+        np.testing.assert_array_equal(keypoints_in((95, 5, 145, 105), people), np.zeros((18, 3)))

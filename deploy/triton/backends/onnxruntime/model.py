@@ -2,7 +2,8 @@
 
 In NVIDIA's container the C++ libtriton_onnxruntime.so takes its place; both read the same config.pbtxt. Honoured here:
 instance groups (count, kind, device), `intra_op_thread_count`, `inter_op_thread_count` and
-`session.intra_op.allow_spinning` in the parameters, `default_model_filename`, and dynamic batching.
+`session.intra_op.allow_spinning` in the parameters, `default_model_filename`, and dynamic batching. Both refuse a
+configuration that does not fit its graph.
 """
 
 from __future__ import annotations  # the server adds its request types to the module after this import
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from steps.graph_signature import Signature, UnfitConfigError, require_fit
 from steps.onnx_session import OnnxSession, SessionOptions
 from steps.tensors import Tensor
 
@@ -21,7 +23,10 @@ class TritonPythonModel:
     """One instance of one ONNX model."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Load the model on the instance's device. Raises TritonModelException naming a missing file."""
+        """Load the model on the instance's device.
+
+        Raises TritonModelException naming a missing file, or what in the configuration does not fit the graph.
+        """
         config = json.loads(args["model_config"])
         filename = config.get("default_model_filename") or "model.onnx"
         path = Path(args["model_repository"]) / args["model_version"] / filename
@@ -31,6 +36,10 @@ class TritonPythonModel:
         parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
         device_id = int(args["model_instance_device_id"]) if args["model_instance_kind"] == "GPU" else None
         self._session = OnnxSession(path, SessionOptions.from_parameters(parameters, device_id))
+        try:
+            require_fit(config["name"], Signature.of_json(config), config["max_batch_size"], self._session.signature)
+        except UnfitConfigError as error:
+            raise pb_utils.TritonModelException(str(error)) from error
         self._batches = config["max_batch_size"] > 0
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:

@@ -21,7 +21,7 @@ from tests.unit.vision.face.raster import Bits, fill, iou
 from vision.affine import compose, invert, transform_points
 from vision.arrays import Float64, LabelMap
 from vision.encoding import encode_png
-from vision.face.contours import FaceContours, face_contours
+from vision.face.contours import FaceContours, covering, face_contours
 from vision.face.landmarks import parse_landmarks
 from vision.face.options import ContourFrame, ContourOptions, FaceError
 from vision.face.segmentation import parse_segmentation
@@ -57,7 +57,7 @@ def test_labels_of_any_size_and_tilt_are_outlined(degrees: float, size: tuple[in
     face = face_contours(SIZE, landmarks, labels)
     assert [region.number for region in face.regions] == [1, 4, 5, 6, 7, 10]
     assert abs(tilt(face, landmarks)) < 0.5
-    levelled = face.crop.of_label_map(labels, SIZE)
+    levelled = face.crop.of_labels(covering(labels, SIZE))
     assert worst_iou(face, levelled) >= 0.99
     assert set(np.unique(levelled[:2])) == {0}
 
@@ -85,7 +85,7 @@ def test_named_regions_come_from_landmarks_and_the_forehead_meets_the_hair() -> 
     options = ContourOptions(regions=("forehead", "left_eye"))
     face = face_contours(SIZE, mesh_landmarks(), label_map(), options)
     assert [region.number for region in face.regions] == [1, 6]
-    labels = face.crop.of_label_map(label_map(), SIZE)
+    labels = face.crop.of_labels(covering(label_map(), SIZE))
     assert (labels[fill(rings(face, 1), face.crop.size)] == 10).mean() < 0.03
     alone = face_contours(SIZE, mesh_landmarks(), None, options)
     assert fill(rings(alone, 1), alone.crop.size).sum() < 0.95 * fill(rings(face, 1), face.crop.size).sum()
@@ -201,7 +201,7 @@ def real_contours(case: RealCase, **options: object) -> tuple[FaceContours, Floa
     segmentation = parse_segmentation(case.segmentation)
     photo = decode(case.image, info) if options.pop("embed", False) else None
     face = face_contours(info.size, landmarks, segmentation, ContourOptions(**options), photo)
-    return face, landmarks, face.crop.of_label_map(segmentation, info.size)
+    return face, landmarks, face.crop.of_labels(covering(segmentation, info.size))
 
 
 def test_the_real_case(real_case: RealCase) -> None:

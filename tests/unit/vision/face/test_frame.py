@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from vision.affine import transform_points
-from vision.face.contours import MARGIN, MAX_SIDE, Frame, frame_about, levelling
+from vision.face.contours import MARGIN, MAX_SIDE, Frame, covering, frame_about, levelling
 from vision.photo import Photo
 
 LEFT, RIGHT = np.array((120.0, 200.0)), np.array((220.0, 230.0))
@@ -53,7 +53,7 @@ def test_photo_and_label_map_land_in_the_same_place() -> None:
     photo = Photo(np.dstack([pixels] * 3), np.eye(2, 3))
     turn = levelling(np.array((60.0, 100.0)), np.array((100.0, 110.0)))
     frame = Frame(turn, (160, 200))
-    drawn, mapped = frame.of_photo(photo)[:, :, 0], frame.of_label_map(labels, (160, 200))
+    drawn, mapped = frame.of_photo(photo)[:, :, 0], frame.of_labels(covering(labels, (160, 200)))
     assert ((drawn > 3) == (mapped == 7)).mean() > 0.999
 
 

@@ -14,7 +14,7 @@ from tests.unit.vision.face.document import curves, read_document
 from tests.unit.vision.face.drawing import SIZE, label_map, mesh_landmarks
 from tests.unit.vision.face.raster import fill, iou
 from vision.arrays import LabelMap
-from vision.face.contours import FaceContours, face_contours
+from vision.face.contours import FaceContours, covering, face_contours
 from vision.face.landmarks import parse_landmarks
 from vision.face.options import ContourOptions
 from vision.face.segmentation import parse_segmentation
@@ -64,7 +64,7 @@ def rendered(face: FaceContours, browser: str, folder: Path) -> list[np.ndarray]
 def drawn_face() -> tuple[FaceContours, LabelMap]:
     """The drawn face's SVG, and the labels that it is to show."""
     face = face_contours(SIZE, mesh_landmarks(), label_map(), ContourOptions(region_opacity=1))
-    return face, face.crop.of_label_map(label_map(), SIZE)
+    return face, face.crop.of_labels(covering(label_map(), SIZE))
 
 
 def real_face(case: RealCase) -> tuple[FaceContours, LabelMap]:
@@ -73,7 +73,7 @@ def real_face(case: RealCase) -> tuple[FaceContours, LabelMap]:
     (landmarks,) = parse_landmarks(case.landmarks).in_photo(size)
     labels = np.asarray(parse_segmentation(case.segmentation))
     face = face_contours(size, landmarks, labels, ContourOptions(region_opacity=1))
-    return face, face.crop.of_label_map(labels, size)
+    return face, face.crop.of_labels(covering(labels, size))
 
 
 def assert_alike(face: FaceContours, labels: LabelMap, shown: list[np.ndarray]) -> None:
