@@ -3,17 +3,19 @@
 It has the same config.pbtxt and steps as Triton's, without copies between them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 
 from steps.body_masks import body_masks_draw, pose_crop, pose_input
-from steps.detect import Networks, detect_find, detect_list
+from steps.body_parsing import PARSE, BodyNetworks, body_networks, body_parse
+from steps.detect import detect_find, detect_list
 from steps.face_contours import face_contours_draw, face_crop, face_input
 from steps.graph_signature import require_fit
 from steps.model_folder import ModelConfig
-from steps.object_detectors import chosen_detectors
+from steps.networks import Networks
+from steps.object_detectors import FINDER, chosen_detectors, networks_of
 from steps.onnx_session import OnnxSession, SessionOptions, load_graph
 from steps.privacy_blur import privacy_blur_draw
 from steps.tensors import Step, Tensor, Tensors, has_failed
@@ -25,20 +27,30 @@ ENTRY_POINTS = "maskwright.steps"
 def steps_of(model_repository: Path, networks: Networks) -> Mapping[str, Step]:
     """Every step, also those of installed packages, which replace none of ours.
 
-    The detecting step runs the detectors of the model repository on these networks.
+    Those that run models of the repository themselves run them on these networks.
     """
     return {
         **{point.name: point.load() for point in entry_points(group=ENTRY_POINTS)},
         "pose_input": pose_input,
         "pose_crop": pose_crop,
+        PARSE: body_parse(BodyNetworks.of(model_repository), networks),
         "body_masks_draw": body_masks_draw,
         "face_input": face_input,
         "face_crop": face_crop,
         "face_contours_draw": face_contours_draw,
-        "detect_find": detect_find(chosen_detectors(model_repository), networks),
+        FINDER: detect_find(chosen_detectors(model_repository), networks),
         "detect_list": detect_list,
         "privacy_blur_draw": privacy_blur_draw,
     }
+
+
+RUN_BY: Mapping[str, Callable[[Path], list[str]]] = {FINDER: networks_of, PARSE: body_networks}
+"""The models that a step runs itself, by the step: which these are depends on what is in the model repository."""
+
+
+def run_by(steps: Iterable[str], model_repository: Path) -> list[str]:
+    """The models that these steps run themselves, each once."""
+    return sorted({model for step in steps if step in RUN_BY for model in RUN_BY[step](model_repository)})
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ class OnnxNetworks:
 
 @dataclass(frozen=True)
 class OnnxNetwork:
-    """A detector's network. Raises what onnxruntime raises if its file cannot be loaded."""
+    """A network. Raises what onnxruntime raises if its file cannot be loaded."""
 
     session: Callable[[], OnnxSession]
     pool: ThreadPoolExecutor
@@ -115,6 +115,10 @@ class OnnxNetwork:
         """The rows of each input. An input is drawn when it is run."""
         run = self.pool.map if len(draws) > 1 else map
         return list(run(functools.partial(_rows, self.session()), draws))
+
+    def maps(self, image: RGB, outputs: Sequence[str]) -> list[Tensor]:
+        """The named outputs of one image H×W×3, without the first dimension."""
+        return [output[0] for output in self.session().run({INPUT: image[np.newaxis]}, outputs)]
 
 
 def _rows(session: OnnxSession, draw: Callable[[], RGB]) -> Float32:
