@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gateway.cache.cache import CachedResult
-from gateway.cache.results import Reservation, Results, Work
+from gateway.cache.results import ModelVersions, Reservation, Results, Work
 from gateway.errors import Problem
-from gateway.pipelines.outputs import Failure, InferenceResult
+from gateway.pipelines.outputs import Failure, InferenceResult, MadeBy
+from gateway.pipelines.registry import Pipeline
 from gateway.timing import Deadline, Stopwatch
-from gateway.triton import Triton
+from gateway.triton import Triton, weights_in
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,10 @@ class Turn:
 class Inferences:
     """Results from the cache, and from Triton where the cache has none."""
 
-    def __init__(self, results: Results, triton: Triton) -> None:
+    def __init__(self, results: Results, triton: Triton, versions: ModelVersions) -> None:
         self._results = results
         self._triton = triton
+        self._versions = versions
 
     @asynccontextmanager
     async def result(
@@ -48,9 +50,31 @@ class Inferences:
         came = time.monotonic()
         async with turn.wait(deadline):
             watch.add(turn.stage, time.monotonic() - came)
-            model = work.pipeline.model_for(work.parameters)
             with watch.stage("infer"):
-                return await computed(lambda: self._triton.infer(model, work.photo, work.parameters, deadline))
+                return await computed(lambda: self._infer(work, deadline))
+
+    async def _infer(self, work: Work, deadline: Deadline) -> InferenceResult:
+        """Ask the model of the best profile that Triton has.
+
+        If a Triton that was started anew has another one by now, it is asked again.
+        """
+        try:
+            return await self._ask(work, await self._versions.served(), deadline)
+        except Problem as problem:
+            if problem.code != "model_missing" or not work.pipeline.full:
+                raise
+        return await self._ask(work, await self._versions.served_now(), deadline)
+
+    async def _ask(self, work: Work, served: Mapping[str, str], deadline: Deadline) -> InferenceResult:
+        model = work.pipeline.model_for(work.parameters, served)
+        inference = await self._triton.infer(model, work.photo, work.parameters, deadline)
+        maker = made_by(work.pipeline, model, served).model_dump()
+        return InferenceResult({**inference.result, "made_by": maker}, inference.artifacts)
+
+
+def made_by(pipeline: Pipeline, model: str, served: Mapping[str, str]) -> MadeBy:
+    """What makes a result. `served` is what `ModelVersions.served` gives."""
+    return MadeBy(profile=pipeline.profile_of(model), model=model, weights=weights_in(served.get(model, "")))
 
 
 async def computed(infer: Callable[[], Awaitable[InferenceResult]]) -> CachedResult:

@@ -18,7 +18,7 @@ from vision.body.parsing import LABELS_OF, atr_labels, label_map, parser_input, 
 from vision.body.pose import keypoints_in, transform_keypoints
 from vision.body.silhouette import OUTPUT_SIZE, WORK_SIZE, canvas_pixels
 
-PARSE = "body_parse"
+BODY_PARSE = "body_parse"
 """The step's name."""
 ATR, LIP, PASCAL, OPENPOSE = "schp_atr", "schp_lip", "schp_pascal", "openpose_body"
 """Models of users' checkpoints, as `maskwright models add` names them."""
@@ -90,7 +90,8 @@ def _openpose(person: Person, pixels: RGB, model: str, networks: Networks) -> Fl
     corners = transform_points(np.array([(x1, y1), (x2, y2)]), person.canvas.to_work)
     (left, top), (right, bottom) = corners.tolist()
     keypoints = keypoints_in((left, top, right, bottom), people.keypoints())
-    return transform_keypoints(keypoints, invert(person.canvas.to_work))
+    moved = transform_keypoints(keypoints, invert(person.canvas.to_work))
+    return np.where(moved[:, 2:] > 0, moved, 0.0)
 
 
 def _labels(pixels: RGB, parser: str, networks: Networks) -> tuple[LabelMap, int]:

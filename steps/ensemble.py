@@ -9,9 +9,10 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from steps.body_masks import body_masks_draw, pose_crop, pose_input
-from steps.body_parsing import PARSE, BodyNetworks, body_networks, body_parse
+from steps.body_parsing import BODY_PARSE, BodyNetworks, body_networks, body_parse
 from steps.detect import detect_find, detect_list
 from steps.face_contours import face_contours_draw, face_crop, face_input
+from steps.face_parsing import FACE_PARSE, face_networks, face_parse
 from steps.graph_signature import require_fit
 from steps.model_folder import ModelConfig
 from steps.networks import Networks
@@ -33,10 +34,11 @@ def steps_of(model_repository: Path, networks: Networks) -> Mapping[str, Step]:
         **{point.name: point.load() for point in entry_points(group=ENTRY_POINTS)},
         "pose_input": pose_input,
         "pose_crop": pose_crop,
-        PARSE: body_parse(BodyNetworks.of(model_repository), networks),
+        BODY_PARSE: body_parse(BodyNetworks.of(model_repository), networks),
         "body_masks_draw": body_masks_draw,
         "face_input": face_input,
         "face_crop": face_crop,
+        FACE_PARSE: face_parse(networks),
         "face_contours_draw": face_contours_draw,
         FINDER: detect_find(chosen_detectors(model_repository), networks),
         "detect_list": detect_list,
@@ -44,8 +46,18 @@ def steps_of(model_repository: Path, networks: Networks) -> Mapping[str, Step]:
     }
 
 
-RUN_BY: Mapping[str, Callable[[Path], list[str]]] = {FINDER: networks_of, PARSE: body_networks}
+RUN_BY: Mapping[str, Callable[[Path], list[str]]] = {
+    FINDER: networks_of,
+    BODY_PARSE: body_networks,
+    FACE_PARSE: face_networks,
+}
 """The models that a step runs itself, by the step: which these are depends on what is in the model repository."""
+
+NEEDS: Mapping[str, str] = {
+    BODY_PARSE: "a parser: `maskwright models add parser FILE`, such as exp-schp-201908301523-atr.pth",
+    FACE_PARSE: "a face parser: `maskwright models add face-parser FILE`, such as 79999_iter.pth",
+}
+"""What a step cannot do without, by the step, and the command that adds it."""
 
 
 def run_by(steps: Iterable[str], model_repository: Path) -> list[str]:

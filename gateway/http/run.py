@@ -39,7 +39,7 @@ from gateway.http.openapi import (
     query_parameters,
 )
 from gateway.http.services import Services
-from gateway.inference import Turn, inference_of
+from gateway.inference import Turn, inference_of, made_by
 from gateway.intake.bodies import check_length, check_photo, read_body
 from gateway.intake.submissions import JSON, check_media_type, inline_photo, read_submission, start_check
 from gateway.limits.sharing import Visit, visit_of
@@ -50,6 +50,7 @@ from gateway.pipelines.outputs import (
     FaceFound,
     InferenceResult,
     Looked,
+    MadeBy,
     ObjectFound,
     PersonFound,
     PhotoSize,
@@ -66,7 +67,7 @@ class PipelineDescription(Answer):
 
     name: str = Field(description="Its address is /v1/run/{name}.", examples=["body_masks"])
     summary: str = Field(examples=["Make masks of the bodies in a photo."])
-    profile: Profile = Field(examples=["lite"])
+    profile: Profile = Field(description="That of `made_by`.", examples=["lite"])
     inputs: list[str] = Field(examples=[["image"]])
     parameters: dict[str, object] = Field(
         description="JSON schema of the parameters, with the defaults in force.",
@@ -77,6 +78,7 @@ class PipelineDescription(Answer):
         examples=[{"upper_body_mask.png": "The upper body."}],
     )
     ready: bool = Field(description="Whether it can serve.", examples=[True])
+    made_by: MadeBy = Field(description="What makes its results now.", examples=[MadeBy.example()])
 
 
 class PipelineList(Answer):
@@ -93,19 +95,24 @@ async def list_pipelines(request: Request) -> Response:
     """
     services = services_of(request)
     readiness = await services.readiness.get()
-    described = [_described(entry, ready=readiness.pipelines[entry.name]) for entry in services.registry.values()]
+    served = await services.versions.served()
+    described = [
+        _described(entry, served, ready=readiness.pipelines[entry.name]) for entry in services.registry.values()
+    ]
     return PipelineList.model_construct(pipelines=described).response()
 
 
-def _described(pipeline: Pipeline, *, ready: bool) -> PipelineDescription:
+def _described(pipeline: Pipeline, served: Mapping[str, str], *, ready: bool) -> PipelineDescription:
+    maker = made_by(pipeline, pipeline.usual(served), served)
     return PipelineDescription.model_construct(
         name=pipeline.name,
         summary=pipeline.summary,
-        profile=pipeline.profile,
+        profile=maker.profile,
         inputs=list(pipeline.inputs),
         parameters=dict(parameters_schema(pipeline)),
         artifacts=dict(pipeline.artifacts),
         ready=ready,
+        made_by=maker,
     )
 
 
@@ -129,6 +136,7 @@ class _Run(Answer):
     pipeline: str
     status: Literal["completed"] = Field(examples=["completed"])
     photo: PhotoSize
+    made_by: MadeBy | None = Field(None, description="What made it; null in results kept by older versions.")
     persons: list[PersonFound] = Field(default=[], description="Of body_masks.")
     faces: list[FaceFound] = Field(default=[], description="Of face_contours.")
     looked: Looked | None = Field(None, description="Of privacy_blur and detect.")
