@@ -95,3 +95,12 @@ def inference_of(value: CachedResult, headers: Mapping[str, str]) -> InferenceRe
     if value.failure:
         raise Problem(value.failure.code, value.failure.detail, headers=headers)
     return InferenceResult(value.result, value.artifacts)
+
+
+def made_by_header(result: Mapping[str, object]) -> Mapping[str, str]:
+    """What made a result, as the header of an answer that has nothing but a file; none if the result does not say."""
+    if "made_by" not in result:
+        return {}
+    maker = MadeBy.model_validate(result["made_by"])
+    weights = "".join(f'; {name}="{digest}"' for name, digest in maker.weights.items())
+    return {"X-Made-By": f'{maker.profile}; model="{maker.model}"{weights}'}

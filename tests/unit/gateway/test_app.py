@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from gateway.errors import PROBLEMS
 from gateway.http.health import Health, Live
 from gateway.http.openapi import tiny_png
-from gateway.http.run import PipelineList
+from gateway.http.pipelines import PipelineList
 from gateway.server import create_app
 from gateway.settings import Settings, SettingsError
 
