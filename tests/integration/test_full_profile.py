@@ -17,18 +17,22 @@ from typer.testing import CliRunner
 
 from deploy.embedded import StackError
 from deploy.embedded.folders import Folders
-from deploy.embedded.triton import MODELS, Triton, link_folders
+from deploy.embedded.triton import ENSEMBLES, MODELS, Triton, link_folders
 from exporters import commands
 from exporters.catalogue import DEFAULT_PATHS, load
 from exporters.fetch import State, state
 from gateway.server import create_app
 from gateway.settings import Settings
+from steps.ensemble import Ensemble, steps_of
 from steps.object_detectors import MODEL
+from steps.onnx_session import OnnxNetworks, SessionOptions
+from steps.tensors import bytes_tensor, json_tensor
 from tests import users_models
 from tests.integration.test_detectors import serving
 from tests.stack import stack_environment
 from tests.triton_client import PipelineAnswer, run_pipeline
 from vision.affine import transform_points
+from vision.body.mask_types import Atr
 from vision.face.parsing import parser_roi
 from vision.face.topology import MESH
 
@@ -100,6 +104,37 @@ def test_both_layouts_give_equal_bytes_of_what_users_networks_say(
         *("several_persons", "image_unsupported", "image_unsupported")
     ]
     assert [len(answer.artifacts) for answer in fused] == [10, 19, 10, 0, 0, 7, 0]
+
+
+@pytest.mark.parametrize(
+    ("parsers", "label"),
+    [
+        ({"atr": 7}, Atr.DRESS),
+        ({"lip": 6}, Atr.DRESS),
+        ({"pascal": 2}, Atr.UPPER_CLOTHES),
+        ({"atr": 5, "pascal": 2}, Atr.SKIRT),
+        ({"lip": 6, "pascal": 2}, Atr.DRESS),
+        ({"atr": 11, "lip": 13}, Atr.FACE),
+        ({"atr": 11, "lip": 2}, Atr.NECK),
+        ({"atr": 2, "lip": 2}, Atr.HAIR),
+    ],
+)
+def test_the_parsers_that_are_there_give_the_labels_of_the_mask_rules(
+    repository: Path, tmp_path: Path, photo: bytes, parsers: dict[str, int], label: Atr
+) -> None:
+    classes = {"atr": (18, 512), "lip": (20, 473), "pascal": (7, 512)}
+    for name, bright in parsers.items():
+        add(repository, "parser", users_models.bright_parser(tmp_path / f"{name}.onnx", *classes[name], label=bright))
+    options = SessionOptions(1, allow_spinning=False)
+    steps = steps_of(repository, OnnxNetworks(repository, options))
+    ensemble = Ensemble(ENSEMBLES / "body_masks_full", repository, steps, options)
+    asked = {"image": bytes_tensor([photo]), "parameters": json_tensor({"include": ["label_map"]})}
+    answer = ensemble(asked)
+    names = [name.decode() for name in answer["artifact_names"]]
+    png = answer["artifacts"][names.index("label_map.png")]
+    labels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert np.mean(labels == label) > 0.05
+    assert np.mean((labels == label) | (labels == Atr.BACKGROUND)) > 0.9  # parsers of two sizes differ at edges
 
 
 @asynccontextmanager

@@ -61,3 +61,28 @@ def test_an_installed_pipeline_is_described_by_its_entry() -> None:
     assert content.keys() == {"image/png", "application/json", "multipart/mixed"}
     assert list(content["application/json"]["example"]["artifacts"]) == ["grey.png"]
     assert [parameter["name"] for parameter in operation["parameters"]] == ["strength"]
+
+
+@pytest.mark.parametrize(
+    ("profile", "served", "models"),
+    [
+        ("auto", (), ("body_masks_lite", "face_contours_lite")),
+        ("auto", ("body_masks_full", "face_contours_lite"), ("body_masks_full", "face_contours_lite")),
+        ("lite", ("body_masks_full", "face_contours_full"), ("body_masks_lite", "face_contours_lite")),
+        ("full", (), ("body_masks_full", "face_contours_full")),
+    ],
+)
+def test_the_profile_chooses_among_the_models_that_triton_serves(
+    profile: str, served: tuple[str, ...], models: tuple[str, str]
+) -> None:
+    registry = build_registry(Settings(profile=profile))
+    entries = [registry[name] for name in ("body_masks", "face_contours")]
+    assert tuple(entry.model_for(b"{}", served) for entry in entries) == models
+    assert [entry.profile_of(model) for entry, model in zip(entries, models, strict=True)] == [
+        model.rpartition("_")[2] for model in models
+    ]
+
+
+def test_landmarks_in_the_request_need_no_model_in_any_profile() -> None:
+    face = build_registry(Settings(profile="full"))["face_contours"]
+    assert face.model_for(b'{"landmarks": "1,2"}', ("face_contours_full",)) == "face_contours_given"
