@@ -4,7 +4,7 @@ It has the same config.pbtxt and steps as Triton's, without copies between them.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -61,8 +61,8 @@ NEEDS: Mapping[str, str] = {
 
 
 def run_by(steps: Iterable[str], model_repository: Path) -> list[str]:
-    """The models that these steps run themselves, each once."""
-    return sorted({model for step in steps if step in RUN_BY for model in RUN_BY[step](model_repository)})
+    """The models that these steps run themselves, each once, the largest of a step first: loading takes it twice."""
+    return list(dict.fromkeys(model for step in steps if step in RUN_BY for model in RUN_BY[step](model_repository)))
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,13 @@ class Ensemble:
 
 
 def load_fitting(folder: Path, options: SessionOptions) -> OnnxSession:
-    """The model in a folder of the repository. Raises UnfitConfigError if its configuration does not fit its graph."""
-    config, session = ModelConfig(folder), load_graph(folder, options)
+    """The model in a folder of the repository. Whether it keeps memory between runs its own configuration says.
+
+    Raises UnfitConfigError if the configuration does not fit the graph.
+    """
+    config = ModelConfig(folder)
+    own = SessionOptions.from_parameters(config.parameters, device_id=None)
+    session = load_graph(folder, replace(options, enable_mem_arena=own.enable_mem_arena))
     require_fit(config.name, config.signature, config.max_batch_size, session.signature)
     return session
 

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
@@ -15,7 +16,7 @@ import pytest
 from tritonclient.utils import InferenceServerException
 from typer.testing import CliRunner
 
-from deploy.embedded import StackError
+from deploy.embedded import CHECKOUT, StackError
 from deploy.embedded.folders import Folders
 from deploy.embedded.triton import ENSEMBLES, MODELS, Triton, link_folders
 from exporters import commands
@@ -23,14 +24,16 @@ from exporters.catalogue import DEFAULT_PATHS, load
 from exporters.fetch import State, state
 from gateway.server import create_app
 from gateway.settings import Settings
-from steps.ensemble import Ensemble, steps_of
+from steps.ensemble import Ensemble, load_fitting, steps_of
 from steps.object_detectors import MODEL
 from steps.onnx_session import OnnxNetworks, SessionOptions
-from steps.tensors import bytes_tensor, json_tensor
+from steps.tensors import bytes_tensor, json_object, json_tensor
 from tests import users_models
 from tests.integration.test_detectors import serving
 from tests.stack import stack_environment
 from tests.triton_client import PipelineAnswer, run_pipeline
+from tests.unit.exporters.detectors import drawn as drawn_detectors
+from tests.unit.exporters.networks import drawn
 from vision.affine import transform_points
 from vision.body.mask_types import Atr
 from vision.face.parsing import parser_roi
@@ -69,12 +72,12 @@ def settings_of(home: Path, monkeypatch: pytest.MonkeyPatch, **given: str) -> Se
     return Settings.from_environment()
 
 
-def add(repository: Path, kind: str, file: Path) -> None:
+def add(repository: Path, kind: str, file: Path, *options: str) -> None:
     """`maskwright models add`."""
     paths = replace(DEFAULT_PATHS, model_repository=repository)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(commands, "DEFAULT_PATHS", paths)
-        result = CliRunner().invoke(commands.app, ["add", kind, str(file)])
+        result = CliRunner().invoke(commands.app, ["add", kind, str(file), *options])
     assert result.exit_code == 0, result.output
 
 
@@ -135,6 +138,47 @@ def test_the_parsers_that_are_there_give_the_labels_of_the_mask_rules(
     labels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
     assert np.mean(labels == label) > 0.05
     assert np.mean((labels == label) | (labels == Atr.BACKGROUND)) > 0.9  # parsers of two sizes differ at edges
+
+
+PAGE = CHECKOUT / "docs" / "checkpoints.md"
+ADDED = re.findall(r"^maskwright models add (\S+) (\S+)(.*)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def file_named(folder: Path, kind: str, name: str) -> Path:
+    """A file as the page names it, with random weights."""
+    path = folder / name
+    if kind == "detector":
+        base, scored = (np.delete(part, [4, 6], axis=1) for part in drawn_detectors.yolov8())
+        return drawn_detectors.save(path, (base, scored))
+    if path.suffix == ".onnx":
+        return users_models.bright_parser(path, 20, 473, label=13)
+    pytest.importorskip("torch", reason="torch is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    if not drawn.MANIFESTS.is_dir():
+        pytest.skip(f"{drawn.MANIFESTS} is not here")
+    network = {"parser": "schp_atr", "pose": "openpose_body", "face-parser": "bisenet_face"}[kind]
+    return drawn.legacy(path, drawn.weights(network), wrapped=kind == "parser")
+
+
+@pytest.mark.parametrize(("kind", "name", "options"), ADDED)
+def test_every_command_of_the_page_brings_a_file_to_its_first_result(
+    repository: Path, tmp_path: Path, photo: bytes, kind: str, name: str, options: str
+) -> None:
+    file = file_named(tmp_path, kind, name)
+    if kind == "pose":  # makes masks only beside a parser
+        add(repository, "parser", users_models.bright_parser(tmp_path / "parsing_atr.onnx"))
+    add(repository, kind, file, *options.split())
+    pipeline, artifact = {
+        "detector": ("detect_lite", b"detections.json"),
+        "face-parser": ("face_contours_full", b"contours.svg"),
+    }.get(kind, ("body_masks_full", b"upper_body_mask.png"))
+    settings = SessionOptions(1, allow_spinning=False)
+    steps = steps_of(repository, OnnxNetworks(repository, settings, load_fitting))
+    answer = Ensemble(ENSEMBLES / pipeline, repository, steps, settings)(
+        {"image": bytes_tensor([photo]), "parameters": json_tensor({})}
+    )
+    assert json_object(answer["result"])["status"] == "completed"
+    assert artifact in answer["artifact_names"]
 
 
 @asynccontextmanager
