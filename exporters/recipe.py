@@ -33,6 +33,8 @@ RUNTIME_ERRORS = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImple
 Image = NDArray[np.uint8]
 View: TypeAlias = Callable[[Image, int], Image]
 """Makes a square with a given side of a photo."""
+_SILENT = 4
+"""onnxruntime's level of what ends the process. Errors are raised, too."""
 _ALL = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
 _NONE = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
 
@@ -139,6 +141,7 @@ def _options(level: onnxruntime.GraphOptimizationLevel) -> onnxruntime.SessionOp
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.graph_optimization_level = level
+    options.log_severity_level = _SILENT
     return options
 
 

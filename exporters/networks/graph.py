@@ -4,7 +4,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -81,21 +81,32 @@ def exported(
     free: dict[int, object] = {0: torch.export.Dim(BATCH)}
     if multiple:
         free |= {1: multiple * torch.export.Dim("h"), 2: multiple * torch.export.Dim("w")}
-    with _quiet():
-        program = torch.onnx.export(
-            module,
-            (example,),
-            dynamo=True,
-            input_names=[INPUT],
-            output_names=list(outputs),
-            dynamic_shapes=(free,),
-            opset_version=OPSET,
-            verbose=False,
-        )
+    sides: list[int | str] = ["H", "W"] if multiple else [side, side]
+    return _cleaned(_translated(module, example, free, outputs), {INPUT: [BATCH, *sides, 3], **outputs})
+
+
+def _translated(
+    module: nn.Module, example: Tensor, free: Mapping[int, object], outputs: Iterable[str]
+) -> onnx.ModelProto:
+    """The graph as torch writes it. Raises TranslationError with the first line of what torch says."""
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                module,
+                (example,),
+                dynamo=True,
+                input_names=[INPUT],
+                output_names=list(outputs),
+                dynamic_shapes=(dict(free),),
+                opset_version=OPSET,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        raise TranslationError(f"torch cannot export this network: {str(error).splitlines()[0]}") from error
     if program is None:
         raise TranslationError("torch exported nothing")
-    sides: list[int | str] = ["H", "W"] if multiple else [side, side]
-    return _cleaned(program.model_proto, {INPUT: [BATCH, *sides, 3], **outputs})
+    model: onnx.ModelProto = program.model_proto
+    return model
 
 
 def run_module(module: nn.Module, image: NDArray[np.uint8]) -> Sequence[NDArray[np.float32]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import TensorProto, compose, helper, numpy_helper
 from typing_extensions import override
@@ -39,15 +40,17 @@ _LOOPS = {"If", "Loop", "Scan"}
 
 @dataclass(frozen=True, eq=False)
 class OnnxParser(MapsRecipe):
-    """A recipe of the file's graph. `output` is its fused parse."""
+    """A recipe of the file's graph. `output` is its fused parse. `free` is the graph for any number of images."""
 
     graph: onnx.ModelProto
     output: str
+    free: onnx.ModelProto | None = None
 
     @property
     def batches(self) -> bool:
         """Whether it takes any number of images at a time."""
-        return not self.graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value
+        graph = (self.free or self.graph).graph
+        return not graph.input[0].type.tensor_type.shape.dim[0].dim_value
 
     @override
     def size(self, files: Sequence[Path]) -> tuple[int, int]:
@@ -56,7 +59,7 @@ class OnnxParser(MapsRecipe):
     @override
     def build(self, files: Sequence[Path], metadata: Mapping[str, str]) -> onnx.ModelProto:
         """Add pixel conversion and labels, and drop what only the other outputs need. Raises TranslationError."""
-        model = with_image_input(self.graph, self.network.pixels)
+        model = with_image_input(self.free or self.graph, self.network.pixels)
         emitter = Emitter(prefix=f"{LABELS}/")
         logits = emitter.node("Cast", [self.output], name=_LOGITS, to=TensorProto.FLOAT)
         _emit_labels(emitter, logits, _side(self.network))
@@ -99,22 +102,40 @@ def read_onnx_parser(path: Path) -> OnnxParser:
 
 def _read(path: Path) -> OnnxParser:
     """The parser is known by the shape of its answer. Its graph is freed if two images then get the same as alone."""
+    _require_outside(path)
     model = read_network(path)
     _require_plain(model)
     graph = compose.add_prefix(model, _PREFIX)
-    side = _input_side(graph)
-    if not graph.graph.output:
-        raise WrongFileError("an ONNX model without outputs")
-    declared = graph.graph.output[_FUSED if len(graph.graph.output) > 1 else 0]
-    output = declared.name
-    if sizes := [size.dim_value for size in declared.type.tensor_type.shape.dim]:
-        _network(tuple(sizes), output, side)  # says it before the network is run
+    side, output = _input_side(graph), _fused(graph).name
     noise = np.random.default_rng(0).normal(size=(2, 3, side, side))
     images = noise.astype(helper.tensor_dtype_to_np_dtype(graph.graph.input[0].type.tensor_type.elem_type))
     alone = run_once(graph.SerializeToString(), images)[output]
-    parser = OnnxParser("", (), _network(alone.shape, output, side), graph, output)
-    parser = replace(parser, name=parser.network.model)
-    return parser if parser.batches else _freed(parser, images, alone)
+    network = _network(alone.shape, output, side)
+    parser = OnnxParser(network.model, (), network, graph, output)
+    return parser if parser.batches else replace(parser, free=_freed(parser, images, alone))
+
+
+def _require_outside(path: Path) -> None:
+    """Raise WrongFileError if the input or the output is declared otherwise: this is quick, and reading all is not."""
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except DecodeError as error:
+        raise WrongFileError(f"no ONNX model that can be used ({error})") from error
+    weights = {weight.name for weight in model.graph.initializer}
+    inputs = [source for source in model.graph.input if source.name not in weights]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    output = _fused(model)
+    if sizes := [size.dim_value for size in output.type.tensor_type.shape.dim]:
+        _network(tuple(sizes), output.name, _input_side(model))
+    else:
+        _input_side(model)
+
+
+def _fused(model: onnx.ModelProto) -> onnx.ValueInfoProto:
+    if not model.graph.output:
+        raise WrongFileError("an ONNX model without outputs")
+    return model.graph.output[_FUSED if len(model.graph.output) > 1 else 0]
 
 
 def _require_plain(model: onnx.ModelProto) -> None:
@@ -176,27 +197,29 @@ def _network(shape: tuple[int, ...], output: str, side: int) -> Network:
     raise WrongFileError(f"an ONNX model whose output {told} is N×{found}, where parsers have {wanted}")
 
 
-def _freed(parser: OnnxParser, images: NDArray[np.floating], alone: NDArray[np.float32]) -> OnnxParser:
-    """The same for any number of images at a time, unless the graph then answers otherwise than to each `alone`."""
+def _freed(parser: OnnxParser, images: NDArray[np.floating], alone: NDArray[np.float32]) -> onnx.ModelProto | None:
+    """The graph for any number of images at a time. None if it then answers otherwise than to each `alone`."""
     free = free_sides(parser.graph, {0: BATCH})
     _free_shapes(free.graph)
     try:
         together = run_once(free.SerializeToString(), images)[parser.output]
     except TranslationError:
-        return parser
+        return None
     near = together.shape == alone.shape and np.allclose(together, alone, atol=BAR * float(alone.std()))
-    return replace(parser, graph=free) if near else parser
+    return free if near else None
 
 
 def _free_shapes(graph: onnx.GraphProto) -> None:
     """Let Resize and Reshape keep the number of images where it was written into them as 1."""
-    constants = {weight.name: weight for weight in graph.initializer}
-    emitter = Emitter(prefix=f"{_PREFIX}free/")
+    constants = {weight.name: weight for weight in graph.initializer} | {
+        node.output[0]: node.attribute[0].t for node in graph.node if node.op_type == "Constant"
+    }
+    emitter, images = Emitter(prefix=f"{_PREFIX}free/"), _of_images(graph)
     nodes = []
     for node in graph.node:
         place = _SIZES.get(node.op_type, len(node.input))
-        weight = constants.get(node.input[place]) if place < len(node.input) else None
-        sizes = [] if weight is None else numpy_helper.to_array(weight).ravel().tolist()
+        weight = constants.get(node.input[place]) if place < len(node.input) and node.input[0] in images else None
+        sizes = numpy_helper.to_array(weight).ravel().tolist() if weight and weight.data_type else []
         if sizes[:1] == [1] and len(sizes) > 1:
             before = len(emitter.nodes)
             node.input[place] = _with_images(emitter, node.input[0], sizes)
@@ -205,6 +228,15 @@ def _free_shapes(graph: onnx.GraphProto) -> None:
     del graph.node[:]
     graph.node.extend(nodes)
     graph.initializer.extend(emitter.initializers)
+
+
+def _of_images(graph: onnx.GraphProto) -> set[str]:
+    """The values that are made of the images, not of their sizes."""
+    found = {source.name for source in graph.input}
+    for node in graph.node:
+        if node.op_type != "Shape" and found.intersection(node.input):
+            found.update(node.output)
+    return found
 
 
 def _with_images(emitter: Emitter, values: str, sizes: Sequence[int]) -> str:

@@ -261,6 +261,11 @@ def _drop(reader: _Reader, _: object) -> None:
     reader.stack.pop()
 
 
+def _drop_marked(reader: _Reader, _: object) -> None:
+    """Leave out the values above the last mark."""
+    reader.marked()
+
+
 _IGNORED = {"PROTO", "FRAME"}
 _CONSTANTS: Mapping[str, Value] = MappingProxyType(
     {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": (), "MARK": _MARK}
@@ -285,8 +290,8 @@ _STEPS: Mapping[str, Callable[[_Reader, object], None]] = MappingProxyType(
         "NEWOBJ": lambda reader, _: reader.called(),
         "BUILD": _drop,
         "POP": _drop,
-        "POP_MARK": lambda reader, _: reader.marked(),
-        "ADDITEMS": lambda reader, _: reader.marked(),
+        "POP_MARK": _drop_marked,
+        "ADDITEMS": _drop_marked,
         "SETITEM": lambda reader, _: reader.set_items([*reversed([reader.stack.pop(), reader.stack.pop()])]),
         "SETITEMS": lambda reader, _: reader.set_items(reader.marked()),
         "APPEND": lambda reader, _: reader.extend([reader.stack.pop()]),

@@ -26,9 +26,8 @@ from tests.unit.exporters.networks import drawn
 pytest.importorskip("onnxscript", reason="onnxscript is not installed")
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from exporters.networks.bisenet import BiSeNet  # noqa: E402 - these need torch
-from exporters.networks.checkpoint import read_checkpoint  # noqa: E402
-from exporters.networks.openpose import OpenPose  # noqa: E402
+from exporters.networks.checkpoint import read_checkpoint  # noqa: E402 - these need torch
+from tests.unit.exporters.networks import plain  # noqa: E402
 
 CHECKPOINTS = drawn.SHARED / "checkpoints"
 PASCAL = CHECKPOINTS / "schp_pascal"
@@ -127,16 +126,16 @@ def sizes(value: onnx.ValueInfoProto) -> list[int]:
     return [size.dim_value or -1 for size in value.type.tensor_type.shape.dim]
 
 
+def tensors(network: str) -> "dict[str, torch.Tensor]":
+    return {key: torch.from_numpy(value.astype(np.float64)) for key, value in drawn.weights(network).items()}
+
+
 def test_a_face_parser_labels_what_torch_labels(paths: Paths, face: Network) -> None:
     """In float64, where torch's rounding plays no part."""
-    network = BiSeNet().eval().double()
-    network.load_state_dict(
-        {key: torch.from_numpy(value.copy()) for key, value in drawn.weights("bisenet_face").items()}
-    )
     image = np.random.default_rng(1).integers(0, 256, (2, 512, 512, 3), np.uint8)
     pixels = FACE_PARSER.pixels.apply(image).astype(np.float64)
     with torch.inference_mode():
-        logits = network(torch.from_numpy(pixels))
+        logits = plain.bisenet(tensors("bisenet_face"), torch.from_numpy(pixels))
         enlarged = torch.nn.functional.interpolate(logits, size=(512, 512), mode="bilinear", align_corners=True)
     answer = session(paths, face)({"image": image})
     np.testing.assert_allclose(answer["logits"], logits.numpy(), atol=1e-3 * float(logits.std()))
@@ -144,13 +143,13 @@ def test_a_face_parser_labels_what_torch_labels(paths: Paths, face: Network) -> 
 
 
 def test_a_pose_network_takes_images_of_any_multiple_of_8(paths: Paths, pose: Network) -> None:
-    network = OpenPose().eval()
-    network.load_state_dict({key: torch.from_numpy(value) for key, value in drawn.weights("openpose_body").items()})
     image = np.random.default_rng(1).integers(0, 256, (2, 48, 96, 3), np.uint8)
     # as the original has it: blue first, x / 256 - 0.5
-    pixels = torch.from_numpy(image[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32) / 256 - 0.5)
+    pixels = torch.from_numpy(image[..., ::-1].transpose(0, 3, 1, 2).astype(np.float64) / 256 - 0.5)
     with torch.inference_mode():
-        heatmaps, fields = (maps.permute(0, 2, 3, 1).numpy() for maps in network(pixels))
+        heatmaps, fields = (
+            maps.permute(0, 2, 3, 1).numpy() for maps in plain.openpose(tensors("openpose_body"), pixels)
+        )
     answer = session(paths, pose)({"image": image})
     assert answer["heatmap"].shape == (2, 6, 12, 19)
     assert answer["heatmap"].min() == 0 > answer["paf"].min()

@@ -30,4 +30,4 @@ def test_a_file_that_is_not_a_photo_is_named(tmp_path: Path) -> None:
     path = tmp_path / "broken.png"
     path.write_bytes(b"nothing")
     with pytest.raises(FetchError, match=r"broken\.png cannot be read"):
-        sample_batch([path], (8, 8))
+        sample_batch([path], (8, 8), [letterbox])

@@ -31,10 +31,16 @@ def parser(
         nodes.append(helper.make_node("Reshape", ["sized", "sizes"], ["shaped"]))
     else:
         nodes.append(helper.make_node("Identity", ["means"], ["shaped"]))
+    # a constant with a first side of 1, which is not the number of images
+    row = helper.make_tensor("row", TensorProto.INT64, [4], [1, 3, 1, 1])
+    weights.append(weight("offset", rng.normal(size=3).astype(np.float32)))
+    nodes.append(helper.make_node("Constant", [], ["row"], value=row))
+    nodes.append(helper.make_node("Reshape", ["offset", "row"], ["offsets"]))
+    nodes.append(helper.make_node("Add", ["shaped", "offsets"], ["moved"]))
     for name, count in zip(OUTPUTS, (classes, classes, 2), strict=True):
         weights.append(weight(f"{name}.weight", rng.normal(size=(count, 3, 1, 1)).astype(np.float32)))
         weights.append(weight(f"{name}.bias", rng.normal(size=count).astype(np.float32)))
-        nodes.append(helper.make_node("Conv", ["shaped", f"{name}.weight", f"{name}.bias"], [name]))
+        nodes.append(helper.make_node("Conv", ["moved", f"{name}.weight", f"{name}.bias"], [name]))
     source = helper.make_tensor_value_info("input.1", TensorProto.FLOAT, [images, 3, side, side])
     sizes = (small, small) if declared else ("h", "w")
     counts = {"parsing": classes, "fusion": classes, "edge": 2} if declared else {}
