@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from exporters.catalogue import DEFAULT_PATHS, Catalogue, Paths, load
 from exporters.detectors.adding import ROLES, Addition, add_detector, use_detector
-from exporters.detectors.forms import FORMS
+from exporters.detectors.output_formats import FORMS
 from exporters.downloads import Listener
 from exporters.errors import ExporterError, UnknownNameError
 from exporters.export import ModelState, added_models, export_models, model_state
@@ -26,7 +26,7 @@ from exporters.parity import ParityReport
 from exporters.recipes import RECIPES, select
 from exporters.repository import half_built
 from gateway.cli.terminal import Screen, cell
-from gateway.text import shown
+from gateway.untrusted_text import shown
 from steps.object_detectors import chosen_detectors
 
 _MEGABYTE = 1e6

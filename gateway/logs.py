@@ -20,7 +20,7 @@ from rich.traceback import Traceback
 from structlog.typing import FilteringBoundLogger, Processor
 
 from gateway.settings import Settings
-from gateway.text import printable
+from gateway.untrusted_text import printable
 
 _ORDER = ["timestamp", "level", "logger", "user_id", "request_id", "job_id", "trace_id", "message"]
 _REPEATED_S = 30.0

@@ -32,6 +32,7 @@ from typing_extensions import override
 from gateway.access.authentication import check_binding
 from gateway.access.browsers import CorsHeaders, HostAndOriginGuard, Hosts, Origins
 from gateway.access.forwarded import PublicAddresses, location, problem_answer, server_of
+from gateway.background import stop_signals
 from gateway.errors import Problem
 from gateway.hosts import require_certificates
 from gateway.http import dead_letters, events, facial_contours, health, jobs, mask_service, pipelines, run, uploads
@@ -47,7 +48,6 @@ from gateway.pipelines.registry import Pipeline, build_registry
 from gateway.postgres.connection import MigrationError
 from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import log_remarks
-from gateway.supervision import stop_signals
 
 
 class _Application(FastAPI):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gateway.access.audit import AuditLog, FileAudit
 from gateway.access.keys import FileKeys, KeyStore
+from gateway.background import Signals
 from gateway.cache.cache import Cache
 from gateway.jobs.job import QueueCounts
 from gateway.jobs.objects import Bucket
@@ -20,16 +21,15 @@ from gateway.memory.cache import MemoryCache
 from gateway.memory.jobs import MemoryJobs
 from gateway.memory.objects import Endings, JobTable, MemoryArtifactLocks, MemoryBucket, MemoryLimit
 from gateway.memory.outbox import MemoryOutbox
-from gateway.postgres.access import PostgresAudit, PostgresKeys
 from gateway.postgres.cache import open_cache
 from gateway.postgres.database import find_database
 from gateway.postgres.jobs import PostgresJobs
+from gateway.postgres.keys_and_audit import PostgresAudit, PostgresKeys
 from gateway.postgres.leases import PostgresArtifactLocks
 from gateway.postgres.outbox import PostgresDeadLetters, PostgresOutbox
 from gateway.postgres.pool import listening, open_pool
 from gateway.s3.buckets import S3Images, open_buckets
 from gateway.settings import Settings, SettingsError
-from gateway.supervision import Signals
 from gateway.timing import answer_within
 
 _PROBE_S = 2.0

@@ -13,8 +13,8 @@ import numpy as np
 
 from deploy.embedded import launcher
 from deploy.embedded.folders import Folders
+from gateway.background import stopping
 from gateway.settings import Settings
-from gateway.supervision import stopping
 
 
 @contextlib.contextmanager

@@ -27,11 +27,11 @@ from deploy.embedded.addresses import Addresses
 from deploy.embedded.folders import Folders
 from deploy.embedded.postgres import Postgres
 from deploy.embedded.supervisor import ServiceSupervisor
+from gateway.background import Signals
 from gateway.jobs.job import ImageReference, Lease, NewJob, Outcome
 from gateway.jobs.store import WORK, JobStore
 from gateway.settings import Settings
 from gateway.stores import open_postgres
-from gateway.supervision import Signals
 
 FLOOD, GUEST = "acme", "globex"
 LEASE_S = 600.0

@@ -51,8 +51,7 @@ from vision.body.silhouette import (
 )
 from vision.encoding import encode_jpeg, encode_png
 from vision.photo import Photo
-from vision.roi import crop, roi_of
-from vision.ssd import PERSON_DECODED_SIDE, PERSON_SIDE, decode_pose_detections, letterbox
+from vision.ssd import PERSON_DECODED_SIDE, PERSON_SIDE, crop, decode_pose_detections, letterbox, roi_of
 
 Gray: TypeAlias = NDArray[np.uint8]
 

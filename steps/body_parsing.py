@@ -12,8 +12,9 @@ from steps.networks import Networks, ready_among
 from steps.tensors import Step, Tensors, carrying_failures
 from vision.affine import invert, transform_points
 from vision.arrays import RGB, Float32, Float64, LabelMap
+from vision.body.heatmaps import OOTD, Maps, network_input
 from vision.body.label_map import photo_window
-from vision.body.openpose import OOTD, decode_people, network_input
+from vision.body.openpose import decode_people
 from vision.body.parsing import LABELS_OF, atr_labels, label_map, parser_input, window_about, with_neck, without_holes
 from vision.body.pose import keypoints_in, transform_keypoints
 from vision.body.silhouette import OUTPUT_SIZE, WORK_SIZE, canvas_pixels
@@ -85,7 +86,7 @@ def _parsed(person: Person, chosen: BodyNetworks, networks: Networks) -> tuple[L
 def _openpose(person: Person, pixels: RGB, model: str, networks: Networks) -> Float64:
     """Key points of the one on the canvas who fills the person's box best."""
     heatmap, paf = networks(model).maps(network_input(pixels, OOTD), ["heatmap", "paf"])
-    people = decode_people(cast("Float32", heatmap), cast("Float32", paf), WORK_SIZE, OOTD)
+    people = decode_people(Maps(cast("Float32", heatmap), cast("Float32", paf), WORK_SIZE, OOTD))
     x1, y1, x2, y2 = person.pose.box
     corners = transform_points(np.array([(x1, y1), (x2, y2)]), person.canvas.to_work)
     (left, top), (right, bottom) = corners.tolist()

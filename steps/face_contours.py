@@ -32,11 +32,12 @@ from vision.face.parsing import ParsedLabels, contour_labels, parser_roi
 from vision.face.segmentation import Segmentation, parse_segmentation
 from vision.face.topology import MESH
 from vision.nms import area
-from vision.roi import Roi, crop
 from vision.ssd import (
     FACE_DECODED_SIDE,
     FULL_SIDE,
     SHORT_SIDE,
+    Roi,
+    crop,
     decode_full_range,
     decode_short_range,
     letterbox,

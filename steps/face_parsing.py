@@ -12,7 +12,7 @@ from steps.tensors import Step, Tensors, asked_for, carrying_failures, json_obje
 from vision.arrays import Float64, LabelMap
 from vision.face.parsing import PARSER_DECODED_SIDE, PARSER_SIDE, parser_roi
 from vision.face.topology import MESH
-from vision.roi import crop
+from vision.ssd import crop
 
 FACE_PARSE = "face_parse"
 """The step's name."""

@@ -11,7 +11,7 @@ from vision.arrays import RGB
 from vision.color import to_srgb
 from vision.encoding import Form, rewrite
 from vision.photo import Photo, PhotoError, PhotoInfo, Reduction, decode, decode_own, inspect, reduction_for
-from vision.roi import Roi
+from vision.ssd import Roi
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from exporters.commands import ProgressBars
 from exporters.errors import ExporterError
 from exporters.export import export_models
 from exporters.fetch import fetch_all
+from gateway.background import stopping
 from gateway.cli.client import RefusedError, open_client
 from gateway.cli.main import shell_settings
 from gateway.cli.safe_files import Results
@@ -26,7 +27,6 @@ from gateway.cli.terminal import Screen, cell
 from gateway.hosts import ProxyError
 from gateway.pipelines.registry import PIPELINES, build_registry
 from gateway.settings import Settings, SettingsError
-from gateway.supervision import stopping
 
 PHOTOS = ("astronaut.png", "bus.jpg", "zidane.jpg")
 MARGIN_S = 30.0

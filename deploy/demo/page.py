@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from deploy.demo.panels import Panel
 from gateway.cli.safe_files import Results
-from gateway.text import printable
+from gateway.untrusted_text import printable
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --quiet: #888; }

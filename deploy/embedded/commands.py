@@ -19,13 +19,13 @@ from deploy.embedded.folders import Folders, StackState
 from deploy.embedded.hardware import lowered_limits
 from deploy.embedded.logs import follow, last_lines
 from gateway.access.authentication import check_binding
+from gateway.background import stopping
 from gateway.cli.terminal import Screen, cell
 from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import read_environment
 from gateway.settings.sources import KeptError, KeptSettings, named_home, resolve
-from gateway.supervision import stopping
-from gateway.text import shown
+from gateway.untrusted_text import shown
 
 _KEY = (
     "callers need a key; make one, and let the commands below send it:\n"

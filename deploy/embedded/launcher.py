@@ -17,8 +17,8 @@ from deploy.embedded.logs import last_lines, open_log
 from deploy.embedded.own_processes import own_environment
 from deploy.embedded.processes import birth_of, signal_process, writers_to, writes_to
 from deploy.embedded.triton_wheel import remove_plain_folder
+from gateway.background import Stopping
 from gateway.settings.sources import absolute_paths
-from gateway.supervision import Stopping
 
 START_TIMEOUT = 3600.0
 STOP_TIMEOUT = 720.0

@@ -20,12 +20,12 @@ from deploy.embedded.postgres import Postgres
 from deploy.embedded.s3_kafka import S3, Kafka
 from deploy.embedded.supervisor import Service, ServiceSupervisor, require_free
 from deploy.embedded.triton import Triton
+from gateway.background import stop_signals
 from gateway.kafka.connection import connection_arguments
 from gateway.logs import configure_logs, get_logger
 from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import log_remarks
 from gateway.settings.sources import KeptError, KeptSettings, started_with
-from gateway.supervision import stop_signals
 
 ROTATION_INTERVAL = 1.0
 """Seconds between two checks of the sizes of the logs. Readers check more often."""

@@ -17,7 +17,7 @@ from gateway.cli.terminal import Screen, cell
 from gateway.postgres.address import AddressError, read_address
 from gateway.settings import Settings, SettingsError
 from gateway.settings.sources import home, resolve
-from gateway.text import shown
+from gateway.untrusted_text import shown
 
 PREFLIGHT = CHECKOUT / "deploy" / "machine" / "preflight.sh"
 TIMEOUT_S = 3.0

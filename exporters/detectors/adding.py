@@ -16,8 +16,8 @@ from onnx import compose, helper
 from typing_extensions import override
 
 from exporters.catalogue import MODEL_FILE, Paths, load, sha256
-from exporters.detectors.forms import FORMS, Form, class_count, fitting, recognised
 from exporters.detectors.network import read_network, with_image_input
+from exporters.detectors.output_formats import FORMS, Form, class_count, fitting, recognised
 from exporters.detectors.rows import COLUMNS, DetectorRecipe, stacked_rows, with_rows
 from exporters.detectors.ultralytics import as_onnx
 from exporters.downloads import Listener

@@ -19,7 +19,7 @@ from starlette.types import Message
 
 from gateway.errors import Problem
 from gateway.hosts import ip_of
-from gateway.limits.sharing import Owner
+from gateway.limits.fairness import Owner
 from gateway.settings import Settings
 
 READ, WRITE, OPERATE = "jobs:read", "jobs:write", "operate"

@@ -22,7 +22,7 @@ from gateway.hosts import ProxyError, is_private, transport_to
 from gateway.logs import get_logger
 from gateway.settings import Settings, SettingsError
 from gateway.settings.fields import is_scope, is_tenant
-from gateway.text import read_json
+from gateway.untrusted_text import read_json
 
 _LEEWAY_S = 10
 """How far the issuer's clock may be off."""

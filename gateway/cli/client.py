@@ -18,7 +18,7 @@ from gateway.cli.main import exit_on_bad_settings, shell_settings
 from gateway.cli.terminal import complain
 from gateway.hosts import is_loopback, proxy_for, require_certificates, transport_to
 from gateway.settings import SettingsError
-from gateway.text import shown
+from gateway.untrusted_text import shown
 
 T = TypeVar("T")
 

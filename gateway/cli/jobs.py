@@ -32,7 +32,7 @@ from gateway.cli.client import (
 )
 from gateway.cli.options import Json, given
 from gateway.cli.terminal import Screen, cell, print_json, say, screen, table
-from gateway.text import json_text
+from gateway.untrusted_text import json_text
 
 JobObject: TypeAlias = Mapping[str, object]
 """A job as in the gateway's JSON, with at least an id and a state."""

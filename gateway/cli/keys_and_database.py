@@ -24,9 +24,9 @@ from gateway.cli.options import Json
 from gateway.cli.terminal import cell, complain, print_json, say, screen, table
 from gateway.errors import Problem
 from gateway.pipelines.registry import known_pipelines
-from gateway.postgres.access import PostgresAudit, PostgresKeys
 from gateway.postgres.connection import MigrationError
 from gateway.postgres.database import find_database, prepare
+from gateway.postgres.keys_and_audit import PostgresAudit, PostgresKeys
 from gateway.postgres.pool import open_pool
 from gateway.settings import Settings, SettingsError
 from gateway.settings.fields import is_tenant

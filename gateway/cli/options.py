@@ -12,7 +12,7 @@ from gateway.cli.photo_paths import COPY
 from gateway.cli.safe_files import read_bounded
 from gateway.intake.submissions import text_or_base64
 from gateway.pipelines.registry import Pipeline
-from gateway.text import shown
+from gateway.untrusted_text import shown
 
 InFlight = Annotated[int, typer.Option("--in-flight", "-j", min=1, max=64, help="Photos sent at the same time.")]
 Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Look into the folders in folders too.")]

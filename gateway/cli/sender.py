@@ -21,7 +21,7 @@ from gateway.cli.client import (
 )
 from gateway.cli.photo_paths import Layout, PhotoFile
 from gateway.cli.terminal import Screen, cell, screen, table
-from gateway.text import shown
+from gateway.untrusted_text import shown
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -19,7 +19,7 @@ from gateway.cli.photo_paths import Layout
 from gateway.cli.sender import FAILURES, Bar, failure_of, for_each, told_column
 from gateway.cli.terminal import cell, complain, print_json, screen, table
 from gateway.pipelines.registry import known_pipelines
-from gateway.text import shown
+from gateway.untrusted_text import shown
 
 _OF_COPIES = frozenset(name for name, entry in known_pipelines().items() if makes_copies(entry))
 _TRIES = 100

@@ -10,7 +10,7 @@ from rich.table import Column, Table
 from rich.text import Text
 from typing_extensions import override
 
-from gateway.text import json_text, printable, shown
+from gateway.untrusted_text import json_text, printable, shown
 
 _PIPED_COLUMNS = 240
 

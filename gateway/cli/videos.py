@@ -20,6 +20,7 @@ from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from gateway.background import stop_signals
 from gateway.cli.client import UNEXPECTED, Artifact, content_of, open_client, run_pipeline
 from gateway.cli.photo_paths import PhotoFile
 from gateway.cli.sender import FAILURES, Outcome, Sender, VideoOptions, failure_of
@@ -36,7 +37,6 @@ from gateway.cli.video_reader import (
     survey,
 )
 from gateway.cli.video_writer import Copy
-from gateway.supervision import stop_signals
 from vision.arrays import RGB, Box
 from vision.photo import PhotoError, inspect
 from vision.photo_stripping import PNG_SIGNATURE

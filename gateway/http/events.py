@@ -18,7 +18,7 @@ from gateway.http.services import Services
 from gateway.intake.submissions import JSON
 from gateway.jobs.job import Job
 from gateway.jobs.view import COMPLETED, QUEUED, JobView, Link, Timestamp
-from gateway.limits.sharing import Visit, visit_of
+from gateway.limits.fairness import Visit, visit_of
 from gateway.pipelines.outputs import Answer
 from gateway.stores import Stores
 from gateway.timing import timestamp

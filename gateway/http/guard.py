@@ -28,7 +28,7 @@ from gateway.access.callers import (
 )
 from gateway.errors import Problem
 from gateway.http.middleware import path_of, request_id_of, services_of
-from gateway.limits.sharing import visit_of
+from gateway.limits.fairness import visit_of
 from gateway.logs import get_logger
 from gateway.settings import Settings
 

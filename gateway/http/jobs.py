@@ -47,12 +47,12 @@ from gateway.intake.submissions import JSON, read_submission
 from gateway.jobs.job import ID_CHARACTERS, Job, JobFilter, JobState, StoredArtifact
 from gateway.jobs.objects import Bucket, ObjectMissingError, StoredObject, is_of_tenant
 from gateway.jobs.view import COMPLETED, QUEUED, JobSummary, JobView, Link, job_view
-from gateway.limits.sharing import visit_of
+from gateway.limits.fairness import visit_of
 from gateway.pipelines.outputs import MEDIA_TYPES, Answer, Count
 from gateway.pipelines.registry import Pipeline
 from gateway.stores import Stores
 from gateway.timing import Deadline, answer_within
-from gateway.worker.janitor import Removals
+from gateway.worker.retention import Removals
 
 _REMOVAL_S = 5.0
 """How long a caller waits for the object store; what it does not remove by then, a janitor does."""

@@ -22,7 +22,7 @@ from gateway.access.forwarded import problem_answer
 from gateway.errors import PROBLEM_CODE, Problem
 from gateway.http.services import Services
 from gateway.limits.admission import Admission
-from gateway.limits.sharing import VISIT, Visit
+from gateway.limits.fairness import VISIT, Visit
 from gateway.logs import get_logger
 from gateway.logs import trace_id_of as parse_trace_id
 from gateway.metrics.instruments import OTHER, Instruments

@@ -43,7 +43,7 @@ from gateway.jobs.objects import (
     with_original,
 )
 from gateway.limits.admission import Claim
-from gateway.limits.sharing import visit_of
+from gateway.limits.fairness import visit_of
 from gateway.logs import get_logger
 from gateway.pipelines.outputs import Artifact, Failure
 from gateway.s3.buckets import check_owner

@@ -39,7 +39,7 @@ from gateway.http.services import Services
 from gateway.inference import Turn, inference_of, made_by_header
 from gateway.intake.bodies import check_length, check_photo, read_body
 from gateway.intake.submissions import JSON, check_media_type, inline_photo, read_submission, start_check
-from gateway.limits.sharing import Visit, visit_of
+from gateway.limits.fairness import Visit, visit_of
 from gateway.pipelines.outputs import (
     Answer,
     Artifact,

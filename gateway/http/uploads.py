@@ -38,7 +38,7 @@ from gateway.jobs.job import Job, JobFilter, JobState, Outcome, StoredArtifact, 
 from gateway.jobs.objects import BLURRED, ORIGINAL, UPLOAD_PIPELINE, image_of
 from gateway.jobs.view import EXAMPLE_ID, Id, JobError, error_of
 from gateway.limits.admission import ends_in_s
-from gateway.limits.sharing import visit_of
+from gateway.limits.fairness import visit_of
 from gateway.pipelines.outputs import HIDDEN, Answer, BlurDone, Count, Described, ObjectFound
 from gateway.pipelines.registry import Pipeline
 

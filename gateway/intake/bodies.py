@@ -12,7 +12,7 @@ from starlette.requests import Request
 from gateway.errors import Problem
 from gateway.fetching.codings import Decoder
 from gateway.limits.admission import Admission
-from gateway.limits.sharing import Visit, visit_of
+from gateway.limits.fairness import Visit, visit_of
 from gateway.settings import Settings
 from gateway.timing import Deadline, Pace
 from vision.photo import PhotoError, inspect

@@ -14,7 +14,7 @@ from gateway.intake.bodies import content_hint, photo_hint
 from gateway.intake.multipart import check_form_start, parse_multipart
 from gateway.jobs.job import ImageKind, ImageReference
 from gateway.pipelines.validation import MAX_TEXT_BYTES, too_much_beside
-from gateway.text import MAX_VALUES, read_base64, read_json
+from gateway.untrusted_text import MAX_VALUES, read_base64, read_json
 
 MULTIPART = "multipart/form-data"
 JSON = "application/json"

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, TopicAlreadyExistsError, for_code
 
+from gateway.background import Heartbeat, reason_of
 from gateway.errors import Problem
 from gateway.jobs.store import BadMessage
 from gateway.kafka.batches import Unreadable
@@ -25,7 +26,6 @@ from gateway.pipelines.outputs import Failure
 from gateway.pipelines.registry import Pipeline
 from gateway.settings import Settings
 from gateway.stores import Stores
-from gateway.supervision import Heartbeat, reason_of
 
 MESSAGES_PIPELINE = "body_masks"
 """The pipeline of all messages."""

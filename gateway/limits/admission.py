@@ -12,7 +12,7 @@ from typing import TypeVar
 from gateway.errors import Problem
 from gateway.jobs.job import QueueCounts
 from gateway.jobs.store import JobStore
-from gateway.limits.sharing import Owner, Pool, Visit
+from gateway.limits.fairness import Owner, Pool, Visit
 from gateway.settings import Settings
 from gateway.timing import Deadline
 

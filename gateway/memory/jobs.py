@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 from typing_extensions import override
 
+from gateway.background import Signals
 from gateway.cache.cache import NewEntry
 from gateway.jobs.job import (
     RECENT_S,
@@ -43,7 +44,6 @@ from gateway.memory import Clock, waiting_since
 from gateway.memory.objects import Endings, Identity, JobTable, MemoryArtifactLocks, Removal, identity_of
 from gateway.pipelines.outputs import Failure
 from gateway.settings import Settings
-from gateway.supervision import Signals
 from gateway.timing import Backoff
 
 

@@ -9,11 +9,11 @@ from uuid import UUID
 
 from typing_extensions import override
 
+from gateway.background import Signals
 from gateway.jobs.job import CallbackKind, Waiting
 from gateway.jobs.outbox import MOST_DUE, Delivery, DeliveryState, Lane, Outbox, OutboxMessage
 from gateway.jobs.store import OUTBOX
 from gateway.memory import Clock, waiting_since
-from gateway.supervision import Signals
 
 
 class MemoryOutbox(Outbox):

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fai
 
 from gateway.pipelines.validation import MAX_TEXT_BYTES, Bounds, Parameters, UniqueList
 from gateway.settings.settings import MASK_TYPES, MaskType
-from gateway.text import MAX_ITEMS, not_empty, parsed_json, read_base64, split_pairs
+from gateway.untrusted_text import MAX_ITEMS, not_empty, parsed_json, read_base64, split_pairs
 
 _GENDERS = {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F"}
 

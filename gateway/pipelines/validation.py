@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Val
 from pydantic_core import ErrorDetails
 
 from gateway.errors import Problem
-from gateway.text import split_list, without_repeats
+from gateway.untrusted_text import split_list, without_repeats
 
 MAX_TEXT_BYTES = 1024 * 1024
 """Of everything in a body that is not the photo."""

@@ -27,7 +27,7 @@ from gateway.jobs.objects import LockLostError
 from gateway.jobs.outbox import MessageMaker
 from gateway.jobs.store import LATE_WRITES_S, LIVE_LEASES, BadMessage, Ended
 from gateway.postgres.connection import Connection
-from gateway.postgres.endings import Endings, PostgresRemovals
+from gateway.postgres.job_endings import Endings, PostgresRemovals
 from gateway.postgres.leases import PostgresLeases
 from gateway.postgres.outbox import add_message
 from gateway.postgres.pool import Pool

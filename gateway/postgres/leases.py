@@ -16,7 +16,7 @@ from gateway.pipelines.outputs import Failure
 from gateway.postgres.connection import Connection, Row
 from gateway.postgres.pool import Pool, notify
 from gateway.postgres.rows import WORKED_ON, clean, lease_of
-from gateway.postgres.turns import lock_users, settle_turns
+from gateway.postgres.user_turns import lock_users, settle_turns
 
 # Goes from one tenant to the next by the index, so that many jobs of one tenant cost no more than one job. The plan
 # locks nothing; then as many jobs of each tenant are locked as are taken. Workers that claim at the same time skip

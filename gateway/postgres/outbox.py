@@ -15,7 +15,7 @@ from gateway.pipelines.outputs import Failure
 from gateway.postgres.connection import Connection, Row, change
 from gateway.postgres.pool import Pool, notify
 from gateway.postgres.rows import clean, waiting_of
-from gateway.postgres.turns import lock_users, settle_turns
+from gateway.postgres.user_turns import lock_users, settle_turns
 from gateway.settings import Settings
 
 # From one lane to the next by the index, so that a long queue for one receiver costs no more than a short one.

@@ -8,6 +8,7 @@ from typing import TypeVar
 import anyio
 import asyncpg
 
+from gateway.background import Signals
 from gateway.errors import Problem
 from gateway.logs import get_logger
 from gateway.postgres.address import Address
@@ -28,7 +29,6 @@ from gateway.postgres.connection import (
     opening,
 )
 from gateway.postgres.database import Database
-from gateway.supervision import Signals
 from gateway.timing import Backoff, Deadline
 
 T = TypeVar("T")

@@ -8,11 +8,11 @@ import asyncpg
 from gateway.jobs.job import Job, NewJob, SubmittedJob
 from gateway.jobs.store import WORK
 from gateway.postgres.connection import Connection
-from gateway.postgres.endings import Endings
+from gateway.postgres.job_endings import Endings
 from gateway.postgres.leases import spend
 from gateway.postgres.pool import notify
 from gateway.postgres.rows import SHOWN, callbacks_text, clean, job_of, outcome_columns
-from gateway.postgres.turns import lock_users, settle_turns
+from gateway.postgres.user_turns import lock_users, settle_turns
 
 _ADD = """
 INSERT INTO maskwright.jobs (

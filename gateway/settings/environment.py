@@ -17,7 +17,7 @@ from structlog.typing import FilteringBoundLogger
 
 from gateway.hosts import is_loopback
 from gateway.settings.fields import SettingsError, is_secret, shown, without_line_end, without_scheme
-from gateway.text import read_json
+from gateway.untrusted_text import read_json
 
 _OTHER_NAMES = ("MASKWRIGHT_URL", "MASKWRIGHT_TOKEN", "MASKWRIGHT_PLAIN_HTTP")
 """Variables of the command line that are not settings."""

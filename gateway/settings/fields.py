@@ -16,8 +16,8 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from gateway.hosts import WebOrigin
-from gateway.text import printable as on_one_line
-from gateway.text import split_list
+from gateway.untrusted_text import printable as on_one_line
+from gateway.untrusted_text import split_list
 
 T = TypeVar("T")
 

@@ -10,9 +10,9 @@ from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationE
 
 from gateway.settings.environment import Given, complaints, file_settings, read_environment, variable_names
 from gateway.settings.fields import CommaSeparated, Port, SettingsError, SettingsGroup, place_check
-from gateway.settings.serving import AccessSettings, MetricsSettings, PublicSettings, ServerSettings
+from gateway.settings.gateway import AccessSettings, MetricsSettings, PublicSettings, ServerSettings
 from gateway.settings.stores import KafkaSettings, OutgoingSettings, PostgresSettings, S3Settings
-from gateway.text import not_empty, without_repeats
+from gateway.untrusted_text import not_empty, without_repeats
 
 MaskType = Literal[
     "upper_body", "upper_body_tshirts", "upper_body_coat", "lower_body", "ethnic_combined", "baggy_lower", "dress"

@@ -19,7 +19,7 @@ from gateway.intake.bodies import check_photo
 from gateway.jobs.job import ImageReference, Job, Lease, NewJob, Outcome, StoredArtifact, outcome_of
 from gateway.jobs.objects import ArtifactStore, Bucket, HeldLock, ObjectMissingError, parameters_key, with_original
 from gateway.limits.admission import Turns
-from gateway.limits.sharing import Owner
+from gateway.limits.fairness import Owner
 from gateway.logs import get_logger
 from gateway.metrics.instruments import Instruments
 from gateway.pipelines.outputs import Artifact, Failure
@@ -28,7 +28,7 @@ from gateway.settings import Settings
 from gateway.stores import Stores
 from gateway.timing import Backoff, Deadline, Stopwatch
 from gateway.triton import Triton
-from gateway.worker.janitor import Removals
+from gateway.worker.retention import Removals
 
 _PAUSE_S = 0.5
 """Between two questions to a store that is away."""

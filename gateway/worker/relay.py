@@ -12,6 +12,7 @@ from typing import Self
 import anyio
 from structlog.contextvars import bound_contextvars
 
+from gateway.background import Heartbeat, Subscription
 from gateway.errors import Problem
 from gateway.jobs.job import CallbackKind
 from gateway.jobs.outbox import MOST_DUE, Delivery, DeliveryError, Lane, Sender
@@ -19,7 +20,6 @@ from gateway.jobs.store import OUTBOX
 from gateway.logs import get_logger, trace_id_of
 from gateway.metrics.instruments import DeliveryMetrics
 from gateway.stores import Stores
-from gateway.supervision import Heartbeat, Subscription
 
 _PROVEN, _NEW, _SLOW = range(3)
 """Ranks of receivers by their latest answer: a quick one; none yet; a failure or a late one."""

@@ -7,13 +7,13 @@ from uuid import UUID
 
 import anyio
 
+from gateway.background import Heartbeat, reason_of
 from gateway.errors import Problem
 from gateway.jobs.job import Lease
 from gateway.jobs.store import WORK
 from gateway.logs import get_logger
 from gateway.settings import Settings
 from gateway.stores import Stores
-from gateway.supervision import Heartbeat, reason_of
 from gateway.worker.attempts import Attempts, ClaimedJob
 
 _JOBS_PER_INFERENCE = 2

@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway.access.authentication import is_from_here
+from gateway.background import Heartbeat, Supervised, keep_running, stop_signals
 from gateway.errors import PROBLEMS, Problem, problem_response
 from gateway.fetching.fetcher import open_fetcher
 from gateway.hosts import ProxyError, require_certificates
@@ -35,11 +36,10 @@ from gateway.postgres.connection import MigrationError
 from gateway.settings import Settings, SettingsError
 from gateway.settings.environment import log_remarks
 from gateway.stores import Stores, durable, open_stores
-from gateway.supervision import Heartbeat, Supervised, keep_running, stop_signals
 from gateway.triton import Triton, connect
 from gateway.worker.attempts import Attempts, Execution
-from gateway.worker.janitor import Janitor
 from gateway.worker.relay import Relay
+from gateway.worker.retention import Janitor
 from gateway.worker.runner import LeaseRenewal, Runner
 from gateway.worker.webhooks import open_senders
 

@@ -67,7 +67,9 @@ async def test_a_start_that_computes_is_not_given_up(tmp_path: Path) -> None:
 async def test_a_start_that_logs_is_not_given_up_and_the_state_shows_its_activity(tmp_path: Path) -> None:
     states = await started(tmp_path, LOG + SERVE)
     assert [state.state for state in states if not state.doing] == ["starting", "ready", "stopping", "stopped"]
-    assert {"part 3", "part 9"} <= {state.doing for state in states if state.state == "starting"}
+    shown = [state.doing for state in states if state.state == "starting" and state.doing]
+    assert len(shown) > 3
+    assert all(activity.startswith("part ") for activity in shown)
 
 
 async def test_a_start_without_progress_fails_with_its_last_activity(tmp_path: Path) -> None:

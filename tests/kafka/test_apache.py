@@ -174,7 +174,7 @@ async def test_a_dead_letter_too_large_for_its_topic_is_sent_as_a_reference(ours
         [entry] = await stores.dead_letters.entries(10)
     headers = headers_of(told)
     digest = hashlib.sha256(value).hexdigest()
-    assert (headers["origin"], headers["reason"]) == (entry.origin, "field_too_large")
+    assert (headers["origin"], headers["reason"]) == (entry.origin, "invalid_json")
     assert (headers["value_bytes"], headers["value_sha256"]) == ("6000000", digest)
     topic, partition, offset = entry.origin.split("/")
     assert json.loads(told.value) == {

@@ -7,7 +7,7 @@ import numpy as np
 
 from vision.affine import transform_points
 from vision.arrays import Float32, Float64, LabelMap, Mask, Size
-from vision.body.bones import Bone, Landmark, body_bones, bone_distance, surface_distance, torso_length
+from vision.body.label_map_limbs import Bone, Landmark, body_bones, bone_distance, surface_distance, torso_length
 from vision.body.mask_types import Atr
 from vision.body.pose import Pose, person_mask
 from vision.body.silhouette import WORK_SIZE, Canvas

@@ -12,7 +12,7 @@ from vision import nms
 from vision.affine import compose, of_indices, transform_points, warp
 from vision.arrays import Affine, Box, Float32, Float64, Mask, Size
 from vision.nms import area
-from vision.roi import Roi
+from vision.ssd import Roi
 
 Cells: TypeAlias = NDArray[np.int64]
 

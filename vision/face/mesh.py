@@ -11,8 +11,7 @@ from vision import nms
 from vision.affine import transform_points
 from vision.arrays import Box, Float64
 from vision.nms import area
-from vision.roi import Roi
-from vision.ssd import Detection
+from vision.ssd import Detection, Roi
 
 MESH_SIDE = 192
 MESH_DECODED_SIDE = 384

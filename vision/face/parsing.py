@@ -16,7 +16,7 @@ from vision.affine import of_indices
 from vision.arrays import RGB, Affine, Float64, LabelMap
 from vision.face.segmentation import BACKGROUND, CONTOURS
 from vision.face.topology import Topology
-from vision.roi import Roi
+from vision.ssd import Roi
 
 PARSER_SIDE = 512
 PARSER_DECODED_SIDE = 1024

@@ -43,7 +43,9 @@ def test_without_triton_the_answer_comes_at_the_end_of_the_wait(gateway_with: Ga
 
 
 def test_a_deadline_too_short_for_the_model(gateway_with: GatewayWith, person: bytes) -> None:
-    assert_problem(run(gateway_with(REQUEST_TIMEOUT_S="0.02"), person), "deadline_exceeded")
+    url = gateway_with(REQUEST_TIMEOUT_S="0.02")
+    answers = (run(url, person) for _ in range(50))
+    assert_problem(next(answer for answer in answers if answer.status_code != 408), "deadline_exceeded")
 
 
 def test_a_body_that_never_comes(gateway_with: GatewayWith) -> None:

@@ -3,9 +3,9 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from gateway.background import Signals
 from gateway.settings import Settings
 from gateway.stores import DatabaseStores, open_postgres
-from gateway.supervision import Signals
 from tests.integration.postgres.making import LEASE_S, announce
 from tests.servers import fresh_database
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from gateway.background import Signals
 from gateway.cache.cache import ALL_DAYS, Cache, CachedResult, CacheHit
 from gateway.errors import Problem
 from gateway.jobs.job import Callback
@@ -19,7 +20,6 @@ from gateway.pipelines.outputs import Artifact
 from gateway.postgres.database import prepare
 from gateway.postgres.results import near_values
 from gateway.stores import open_postgres
-from gateway.supervision import Signals
 from tests.cache_contract import (
     ARTIFACTS,
     CONTRACT,

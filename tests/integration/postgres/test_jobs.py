@@ -4,11 +4,11 @@ from uuid import uuid4
 
 import pytest
 
+from gateway.background import Signals
 from gateway.jobs.job import Callback, JobFilter, Outcome
 from gateway.pipelines.outputs import Failure
 from gateway.settings.settings import MASK_TYPES
 from gateway.stores import open_postgres
-from gateway.supervision import Signals
 from tests.integration.postgres.making import AWAY, DONE, LEASE_S, MISTAKEN, announce, masks, request
 from tests.outboxes import take_due
 

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.background import Signals
 from gateway.jobs.job import Callback
 from gateway.settings import Settings
 from gateway.stores import DatabaseStores, open_postgres
-from gateway.supervision import Signals
 from tests.integration.postgres.making import AWAY, DONE, LEASE_S, announce, poison, request
 from tests.integration.postgres.proxy import Wire, wire_to
 from tests.outboxes import take_due

@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 from typer.testing import CliRunner
 
+from gateway.background import Signals
 from gateway.cli.main import app
 from gateway.jobs.outbox import OutboxMessage
 from gateway.postgres import database
@@ -16,7 +17,6 @@ from gateway.postgres.database import Migration, known_migrations, migrate, prep
 from gateway.settings import Settings, SettingsError
 from gateway.settings.settings import MASK_TYPES
 from gateway.stores import open_postgres
-from gateway.supervision import Signals
 from tests.integration.postgres.making import announce, request
 from tests.integration.postgres.proxy import wire_to
 

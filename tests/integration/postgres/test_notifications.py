@@ -2,10 +2,10 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from gateway.background import Signals
 from gateway.jobs.job import Callback
 from gateway.jobs.store import OUTBOX, WORK
 from gateway.stores import open_postgres
-from gateway.supervision import Signals
 from tests.integration.postgres.making import AWAY, DONE, LEASE_S, MISTAKEN, announce, request
 from tests.outboxes import take_due
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
+from gateway.background import Signals
 from gateway.errors import Problem
 from gateway.jobs.job import JobFilter
 from gateway.settings import Settings
 from gateway.stores import open_postgres, open_stores, store_health
-from gateway.supervision import Signals
 from tests.integration.postgres.making import DONE, LEASE_S, announce, request
 from tests.integration.postgres.proxy import wire_to
 from tests.servers import Server, fresh_database, running_postgres

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
+from gateway.background import Signals
 from gateway.cache.cache import ALL_DAYS
 from gateway.errors import Problem
 from gateway.jobs.job import Callback
@@ -17,7 +18,6 @@ from gateway.postgres.database import Database, find_link, prepare
 from gateway.postgres.pool import Pool, open_pool
 from gateway.settings import Settings, SettingsError
 from gateway.stores import open_postgres
-from gateway.supervision import Signals
 from tests.cache_contract import entry, key
 from tests.integration.postgres.making import AWAY, LEASE_S, announce, masks, request
 from tests.integration.postgres.pgbouncer import running_pgbouncer

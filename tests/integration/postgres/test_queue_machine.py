@@ -3,9 +3,9 @@ from contextlib import AsyncExitStack
 import asyncpg
 import pytest
 
+from gateway.background import Signals
 from gateway.settings import Settings
 from gateway.stores import open_postgres
-from gateway.supervision import Signals
 from tests.queue_machine import QueueUnderTest, announce, check_queue
 from tests.servers import fresh_database
 

@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from gateway.background import Signals
 from gateway.jobs.job import JobFilter
 from gateway.stores import open_postgres
-from gateway.supervision import Signals
 from tests.integration.postgres.making import AWAY, DONE, LEASE_S, announce, request
 
 USERS = ("ann", "bob", "")

@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 from pydantic import SecretStr
 
+from gateway.background import Signals
 from gateway.jobs.job import Callback, JobFilter, Outcome, StoredArtifact
 from gateway.jobs.outbox import Delivery, Lane
 from gateway.jobs.outbox_messages import message_maker
@@ -18,14 +19,13 @@ from gateway.metrics.instruments import Instruments
 from gateway.pipelines.outputs import Failure
 from gateway.settings import Settings
 from gateway.stores import memory_stores, open_postgres
-from gateway.supervision import Signals
 from gateway.worker.relay import Relay
 from gateway.worker.webhooks import open_senders
 from tests.integration.postgres.making import request
 from tests.web import Answer, Asked, Web, reply, serving, silence
 
 ENDED = Outcome(failure=Failure("no_person", "none"))
-NORMAL_S = 5.0
+NORMAL_S = 20.0
 """Far less than a receiver may hang."""
 HANGS_S = 60.0
 EVERYWHERE = "0.0.0.0"  # noqa: S104 the addresses of the loopback network are many hosts

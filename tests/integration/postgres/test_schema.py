@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from gateway.background import Signals
 from gateway.jobs.job import Callback, JobFilter
 from gateway.jobs.store import WORK
 from gateway.postgres.connection import SEEDS, MigrationError, Names
@@ -15,7 +16,6 @@ from gateway.postgres.database import known_migrations, prepare
 from gateway.postgres.schema import OWN, RELEASED
 from gateway.settings import Settings
 from gateway.stores import DatabaseStores, open_postgres
-from gateway.supervision import Signals
 from tests.cache_contract import entry, key
 from tests.integration.postgres.making import DONE, LEASE_S, announce, masks, request
 

@@ -6,9 +6,9 @@ from uuid import uuid4
 
 import pytest
 
+from gateway.background import Signals
 from gateway.metrics.instruments import Instruments
 from gateway.stores import open_postgres
-from gateway.supervision import Signals
 from tests.integration.postgres.making import AWAY, FROM_KAFKA, LEASE_S, announce, request
 from tests.integration.postgres.proxy import wire_to
 from tests.unit.gateway.worker.jobs import memory

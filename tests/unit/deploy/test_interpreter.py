@@ -155,12 +155,12 @@ def test_without_uv_pip_installs_it_and_ignores_settings_of_the_target(path: Sea
 
 
 @pytest.mark.parametrize("uv", ["echo 'no route to host' >&2; exit 2", "exec /bin/sleep 60"])
-def test_without_a_network_the_error_asks_for_a_python_within_five_seconds(path: SearchPath, uv: str) -> None:
+def test_without_a_network_the_error_asks_for_a_python_and_waits_no_minute(path: SearchPath, uv: str) -> None:
     old = path.says("python3", OLD)
     path.says("uv", f'case "$1 $2" in "python install") {uv} ;; *) [ "$1" = --version ] ;; esac')
     began = time.monotonic()
     chosen, said = path.run()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert chosen == ""
     assert len(said) == 1
     assert said[0].startswith(f"Python 3.11 to 3.13 is needed: {old} is Python 3.10; none could be fetched (no ")

@@ -5,7 +5,7 @@ import pytest
 
 from gateway.errors import Problem
 from gateway.limits.admission import Admission, Turns
-from gateway.limits.sharing import Owner, Visit
+from gateway.limits.fairness import Owner, Visit
 from gateway.settings import Settings
 from gateway.timing import Deadline
 

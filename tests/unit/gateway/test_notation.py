@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.text import read_base64, read_json
+from gateway.untrusted_text import read_base64, read_json
 
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
 FINITE = st.floats(allow_nan=False, allow_infinity=False)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.cli.terminal import Screen, cell, complain, print_json, say, table
-from gateway.text import MOST, json_text, printable, shown
+from gateway.untrusted_text import MOST, json_text, printable, shown
 
 ROOT = Path(__file__).parents[3]
 ANY = st.text(st.characters(), max_size=60)

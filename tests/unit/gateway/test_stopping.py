@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.supervision import stop_signals, stopping
+from gateway.background import stop_signals, stopping
 
 ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -13,7 +13,7 @@ from tests.unit.vision.face.drawing import SIZE, label_map, mesh_landmarks
 from vision.encoding import encode_png
 from vision.face.landmarks import parse_landmarks
 from vision.face.options import ContourFrame, ContourOptions, FaceError
-from vision.roi import Roi
+from vision.ssd import Roi
 
 POINTS = mesh_landmarks()
 PHOTO = encode_png(np.zeros(SIZE[::-1], np.uint8))

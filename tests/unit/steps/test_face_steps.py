@@ -9,8 +9,7 @@ import pytest
 from steps.face_contours import MOST_CROPS, face_crop, face_input, found_faces
 from steps.photo import regions_context, regions_of
 from steps.tensors import InputError, Tensor, Tensors, bytes_tensor, json_object, json_tensor
-from vision.roi import Roi
-from vision.ssd import FULL_ANCHORS
+from vision.ssd import FULL_ANCHORS, Roi
 
 Box = tuple[float, float, float]
 """Centre x, centre y, side."""

@@ -1,6 +1,6 @@
 from steps.photo import regions_context, regions_of
 from steps.tensors import json_object, json_tensor
-from vision.roi import Roi
+from vision.ssd import Roi
 
 
 def test_regions_survive_the_context_unchanged() -> None:

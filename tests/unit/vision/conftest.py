@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vision.body.bones import Landmark
+from vision.body.label_map_limbs import Landmark
 from vision.body.pose import Pose
-from vision.roi import Roi
+from vision.ssd import Roi
 
 JOINTS = {
     Landmark.NOSE: (128, 42),

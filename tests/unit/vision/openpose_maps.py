@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.arrays import Float32, Float64, Size
-from vision.body.openpose import OOTD, Resizing
+from vision.body.heatmaps import OOTD, Resizing
 
 Peaks = list[tuple[int, int, float, int]]
 Links = list[tuple[int, int, float]]
@@ -70,13 +70,16 @@ def slow_decoding(heatmap: Float32, paf: Float32, size: Size, resizing: Resizing
 
 
 def enlarged(maps: Float32, size: Size, resizing: Resizing) -> Float64:
+    """All channels at once, or one by one, as the two originals do: the last bits depend on it."""
     width, height = resizing.drawn(size)
-    channels = [np.ascontiguousarray(channel) for channel in np.moveaxis(maps, 2, 0)]
-    first = cv2.INTER_LANCZOS4 if resizing is OOTD else cv2.INTER_CUBIC
-    last = cv2.INTER_AREA if resizing is OOTD and sum(size) < width + height else first
-    padded = [cv2.resize(channel, None, fx=8, fy=8, interpolation=first) for channel in channels]
-    resized = [cv2.resize(channel[:height, :width], size, interpolation=last) for channel in padded]
-    return np.stack(resized, axis=2).astype(np.float64)
+    if resizing is OOTD:
+        last = cv2.INTER_AREA if sum(size) < width + height else cv2.INTER_LANCZOS4
+        planes = [np.ascontiguousarray(plane) for plane in np.moveaxis(maps, 2, 0)]
+        planes = [cv2.resize(plane, None, fx=8, fy=8, interpolation=cv2.INTER_LANCZOS4) for plane in planes]
+        planes = [cv2.resize(plane[:height, :width], size, interpolation=last) for plane in planes]
+        return np.stack(planes, axis=2).astype(np.float64)
+    padded = cv2.resize(maps, None, fx=8, fy=8, interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(padded[:height, :width], size, interpolation=cv2.INTER_CUBIC).astype(np.float64)
 
 
 def slow_peaks(heatmap: Float64) -> list[Peaks]:
@@ -94,11 +97,16 @@ def slow_peaks(heatmap: Float64) -> list[Peaks]:
 
 
 def smoothed(plane: Float64) -> Float64:
-    weights = np.exp(-(np.arange(-12, 13) ** 2) / 18)
+    """SciPy's gaussian_filter: it adds neighbours in pairs, which equal ones must stay equal in."""
+    weights = np.exp(-0.5 / 9 * np.arange(-12, 13) ** 2)
     weights /= weights.sum()
-    for _ in range(2):
-        padded = np.pad(plane, ((12, 12), (0, 0)), mode="symmetric")
-        plane = sum(weight * padded[row : row + len(plane)] for row, weight in enumerate(weights)).T
+    for axis in (0, 1):
+        lines = np.apply_along_axis(lambda line: np.pad(line, 12, mode="symmetric"), axis, plane)
+        lines = np.moveaxis(lines, axis, 0)
+        sums = lines[12:-12] * weights[12]
+        for near, far in zip(range(12), range(24, 12, -1), strict=True):
+            sums = sums + (lines[near : near - 24] + lines[far : far - 24 or None]) * weights[near]
+        plane = np.moveaxis(sums, 0, axis)
     return plane
 
 

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from vision.affine import transform_points
 from vision.face.mesh import Face, decode_face, distinct, roi_of
-from vision.roi import Roi
-from vision.ssd import Detection
+from vision.ssd import Detection, Roi
 
 UPRIGHT = Roi((500.0, 400.0), 384.0, 0.0)
 

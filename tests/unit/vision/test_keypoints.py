@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from vision.affine import scale_and_shift
-from vision.body.bones import Landmark
+from vision.body.label_map_limbs import Landmark
 from vision.body.pose import KEYPOINT_NAMES, Pose, coco_keypoints, keypoints_in, transform_keypoints
 
 SIZE = (256, 256)

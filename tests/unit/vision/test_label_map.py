@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from vision.affine import transform_points
-from vision.body.bones import Landmark
 from vision.body.label_map import atr_label_map
+from vision.body.label_map_limbs import Landmark
 from vision.body.mask_types import Atr
 from vision.body.pose import Pose, person_mask
 from vision.body.silhouette import WORK_SIZE, Canvas, canvas_about

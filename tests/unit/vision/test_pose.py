@@ -5,7 +5,7 @@ import pytest
 
 from vision.affine import scale_and_shift
 from vision.body.pose import Pose, decode_pose, distinct, person_mask
-from vision.roi import Roi
+from vision.ssd import Roi
 
 UPRIGHT = Roi((500.0, 400.0), 512.0, 0.0)
 FAINT = np.full((64, 64, 39), -9, dtype=np.float32)

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from vision.affine import transform_points
 from vision.photo import Photo
-from vision.roi import Roi, crop, roi_of
-from vision.ssd import Detection
+from vision.ssd import Detection, Roi, crop, roi_of
 
 
 def detection(hip: tuple[float, float], top: tuple[float, float]) -> Detection:

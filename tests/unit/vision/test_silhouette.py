@@ -21,7 +21,7 @@ from vision.body.silhouette import (
     to_source,
 )
 from vision.photo import Photo
-from vision.roi import Roi
+from vision.ssd import Roi
 
 SCALE = 12
 """Photo pixels in a pixel of the fixture's pose, and of the model's mask."""

@@ -30,7 +30,7 @@ def bearer(token: str) -> Headers:
 
 def claims(tenant: str = "acme", scope: Iterable[str] = EVERYTHING, **others: object) -> dict[str, object]:
     """Those of a good token; a value of None leaves one out."""
-    made = {"sub": f"{tenant}-user", "iss": ISSUER, "aud": AUDIENCE, "exp": time.time() + 600, "tenant": tenant}
+    made = {"sub": f"{tenant}-user", "iss": ISSUER, "aud": AUDIENCE, "exp": time.time() + 3600, "tenant": tenant}
     return {name: value for name, value in {**made, "scope": " ".join(scope), **others}.items() if value is not None}
 
 

@@ -12,7 +12,7 @@ from gateway.http.openapi import tiny_png
 from gateway.http.services import Services, services_on
 from gateway.jobs.job import Lease, Outcome, StoredArtifact
 from gateway.jobs.objects import artifact_key
-from gateway.limits.sharing import NOBODY
+from gateway.limits.fairness import NOBODY
 from gateway.listening import Config, Limits, Server
 from gateway.pipelines.outputs import Failure, media_type
 from gateway.pipelines.registry import build_registry

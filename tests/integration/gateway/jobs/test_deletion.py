@@ -13,7 +13,7 @@ from gateway.errors import Problem
 from gateway.jobs.job import Lease, Outcome
 from gateway.pipelines.outputs import Failure
 from gateway.settings import Settings
-from gateway.worker.janitor import Janitor
+from gateway.worker.retention import Janitor
 from tests.cache_contract import entry
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.conftest import COMMON, durable_settings, living_house

@@ -11,7 +11,7 @@ import httpx
 
 from gateway.http.events import state_events
 from gateway.jobs.view import JobView, by_key
-from gateway.limits.sharing import NOBODY, Visit
+from gateway.limits.fairness import NOBODY, Visit
 from tests.integration.gateway.jobs.house import JOBS, House, until
 
 Event = dict[str, str]

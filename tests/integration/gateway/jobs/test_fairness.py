@@ -14,8 +14,8 @@ from gateway.http import middleware
 from gateway.http.openapi import tiny_png
 from gateway.intake import bodies as body_module
 from gateway.intake.bodies import FIRST_BYTES
-from gateway.limits import sharing
-from gateway.limits.sharing import NOBODY
+from gateway.limits import fairness
+from gateway.limits.fairness import NOBODY
 from gateway.settings import Settings
 from gateway.timing import Deadline
 from tests.integration.gateway.answers import assert_problem
@@ -115,7 +115,7 @@ async def assert_heard_out(refused: Connection, left: int) -> None:
 async def test_slow_bodies_that_fill_the_memory_make_room_for_their_own_caller_soon(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sharing, "_SLUGGISH_S", 0.5)
+    monkeypatch.setattr(fairness, "_SLUGGISH_S", 0.5)
     async with AsyncExitStack() as stack:
         await slow_bodies(house, stack, 4, 200_000)
         await until(lambda: holds(house, 4 * MIB), "the memory is full")
@@ -127,7 +127,7 @@ async def test_slow_bodies_that_fill_the_memory_make_room_for_their_own_caller_s
 async def test_bodies_that_do_not_fit_together_are_read_in_turn(
     house: House, framing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sharing, "_LOOK_S", 0.05)
+    monkeypatch.setattr(fairness, "_LOOK_S", 0.05)
     photo = padded(MIB)
 
     async def send(number: int) -> int:
@@ -235,7 +235,7 @@ async def finished(house: House, size: int) -> str:
 async def test_a_client_that_does_not_read_takes_no_memory_from_others(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sharing, "_SLUGGISH_S", 0.5)
+    monkeypatch.setattr(fairness, "_SLUGGISH_S", 0.5)
     path = await finished(house, 12 * MIB)
     async with AsyncExitStack() as stack:
         deaf = await stack.enter_async_context(await deaf_to(house, path))

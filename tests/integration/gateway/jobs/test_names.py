@@ -18,7 +18,7 @@ from gateway.intake.requests import JobRequest
 from gateway.jobs.job import Lease, Outcome, SubmittedJob
 from gateway.jobs.objects import ArtifactStore, Bucket, InUseError, StoredObject
 from gateway.pipelines.outputs import Artifact
-from gateway.worker.janitor import Removals
+from gateway.worker.retention import Removals
 from tests.integration.gateway.jobs.house import MASK, RESULT, House
 
 ROUNDS = 20

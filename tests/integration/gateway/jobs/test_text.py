@@ -13,7 +13,7 @@ from gateway.jobs.objects import parameters_key, photo_key
 from gateway.pipelines.validation import MAX_TEXT_BYTES
 from gateway.settings import Settings
 from gateway.worker.attempts import read_parameters
-from gateway.worker.janitor import Removals
+from gateway.worker.retention import Removals
 from tests.integration.gateway.jobs.conftest import living_house
 from tests.integration.gateway.jobs.house import JOBS, PHOTO, House
 

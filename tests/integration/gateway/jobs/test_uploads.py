@@ -21,7 +21,7 @@ from gateway.http.uploads import (
 from gateway.jobs.job import Lease, Outcome
 from gateway.jobs.objects import ArtifactStore, ObjectMissingError, with_original
 from gateway.pipelines.outputs import OBJECTS_HIDDEN, Artifact, Failure
-from gateway.worker.janitor import Removals
+from gateway.worker.retention import Removals
 from tests.integration.gateway.answers import assert_problem
 from tests.integration.gateway.jobs.house import LEASE_S, PHOTO, House
 

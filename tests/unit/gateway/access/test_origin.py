@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.access.callers import EVERYTHING, LOCAL, Caller, owner_by_address, owner_of, rate_limited_names
-from gateway.limits.sharing import Owner
+from gateway.limits.fairness import Owner
 
 
 @pytest.mark.parametrize(

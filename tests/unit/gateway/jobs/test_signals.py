@@ -2,8 +2,8 @@ import asyncio
 
 import pytest
 
+from gateway.background import Signals
 from gateway.jobs.store import WORK
-from gateway.supervision import Signals
 
 
 async def test_a_change_before_the_wait_is_remembered_once() -> None:

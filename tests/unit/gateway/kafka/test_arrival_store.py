@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from gateway.background import Signals
 from gateway.http.openapi import tiny_png
 from gateway.jobs.job import JobFilter, Outcome
 from gateway.jobs.outbox import OutboxMessage
@@ -21,8 +22,7 @@ from gateway.pipelines.outputs import Failure
 from gateway.pipelines.registry import build_registry
 from gateway.settings import Settings
 from gateway.stores import Stores, open_postgres
-from gateway.supervision import Signals
-from gateway.worker.janitor import Removals
+from gateway.worker.retention import Removals
 from tests.outboxes import take_due
 from tests.servers import fresh_database
 from tests.unit.gateway.worker.jobs import memory, memory_settings, new_job

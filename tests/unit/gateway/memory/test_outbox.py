@@ -3,10 +3,10 @@ from uuid import uuid4
 
 import pytest
 
+from gateway.background import Signals
 from gateway.jobs.outbox import Lane, OutboxMessage
 from gateway.jobs.store import OUTBOX
 from gateway.memory.outbox import MemoryOutbox
-from gateway.supervision import Signals
 from tests.outboxes import take_due
 from tests.unit.gateway.memory.making import Clock
 

@@ -8,7 +8,7 @@ from gateway.jobs.job import Job
 from gateway.jobs.objects import artifact_key, prefixes_of
 from gateway.pipelines.outputs import Failure
 from gateway.stores import Stores
-from gateway.worker.janitor import Removals
+from gateway.worker.retention import Removals
 from tests.unit.gateway.worker.jobs import job, memory, new_job
 
 TRANSIENT, LASTING = Failure("triton_unavailable", "away"), Failure("no_person", "nobody")

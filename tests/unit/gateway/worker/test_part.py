@@ -3,8 +3,8 @@ import asyncio
 import anyio
 from structlog.testing import capture_logs
 
+from gateway.background import Heartbeat, keep_running
 from gateway.errors import Problem
-from gateway.supervision import Heartbeat, keep_running
 
 
 class Failing:

@@ -22,7 +22,7 @@ from vision.face.parsing import PARSER_SIDE, ParsedLabels, contour_labels, parse
 from vision.face.segmentation import CELEBAMASK_HQ, CONTOURS
 from vision.face.topology import IBUG, MESH
 from vision.photo import Photo
-from vision.roi import Roi, crop
+from vision.ssd import Roi, crop
 
 OWN_NAMES = {
     "l_brow": "left_eyebrow", "r_brow": "right_eyebrow", "l_eye": "left_eye", "r_eye": "right_eye",

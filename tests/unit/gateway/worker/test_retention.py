@@ -7,13 +7,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from gateway.background import Heartbeat
 from gateway.cache.cache import ALL_DAYS
 from gateway.errors import Problem
 from gateway.jobs.job import Job, NewJob, Outcome, StoredArtifact
 from gateway.jobs.objects import LONGEST_BATCH_S, ArtifactStore, Bucket, ObjectsKeptError, artifact_key, lock_name
 from gateway.stores import Stores, memory_stores
-from gateway.supervision import Heartbeat
-from gateway.worker.janitor import Janitor, Leftovers
+from gateway.worker.retention import Janitor, Leftovers
 from tests.cache_contract import entry
 from tests.unit.gateway.worker.jobs import NOW, memory_settings, new_job
 
@@ -97,7 +97,7 @@ async def test_the_artifacts_of_a_later_job_with_the_same_ids_stay() -> None:
 
 
 async def test_a_removal_that_waits_for_a_held_lock_is_not_counted_as_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.worker.janitor._WAIT_S", 0.0)
+    monkeypatch.setattr("gateway.worker.retention._WAIT_S", 0.0)
     stores = stores_at(clock := Time())
     job = await completed(stores, new_job("123"))
     assert await stores.jobs.delete(job.id)

@@ -19,7 +19,7 @@ from gateway.postgres.outbox import add_deliveries, add_job
 from gateway.postgres.pool import Pool, notify
 from gateway.postgres.results import keep_entry
 from gateway.postgres.rows import SHOWN, WORKED_ON, clean, get_job, job_of, outcome_columns
-from gateway.postgres.turns import lock_users, settle_turns
+from gateway.postgres.user_turns import lock_users, settle_turns
 from gateway.settings.settings import MASK_TYPES
 
 # The token stays, so that the lease that ended the job is known if it asks again; without a lease it is NULL.

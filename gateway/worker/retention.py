@@ -6,6 +6,7 @@ from datetime import datetime
 
 import anyio
 
+from gateway.background import Heartbeat
 from gateway.errors import Problem
 from gateway.jobs.job import Job, LockName, NewJob, dead_letter_origin
 from gateway.jobs.objects import (
@@ -22,7 +23,6 @@ from gateway.logs import get_logger
 from gateway.pipelines.outputs import Failure
 from gateway.settings import Settings
 from gateway.stores import Stores
-from gateway.supervision import Heartbeat
 
 _WAIT_S = 3.0
 """How long a removal waits for whoever writes or removes the same objects; then it is put off."""

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Problem
-from gateway.limits import sharing
-from gateway.limits.sharing import Owner, Pool, Visit
+from gateway.limits import fairness
+from gateway.limits.fairness import Owner, Pool, Visit
 from gateway.timing import Deadline, Pace
 
 ALICE, BOB = Owner("alice", "alice"), Owner("bob", "bob")
@@ -85,7 +85,7 @@ async def test_freed_memory_goes_to_the_caller_who_holds_least() -> None:
 
 
 async def test_the_last_request_gives_way_in_a_deadlock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sharing, "_LOOK_S", 0.01)
+    monkeypatch.setattr(fairness, "_LOOK_S", 0.01)
     pool, going = Pool(TOTAL), asyncio.Event()
     visits = [Visit(ALICE), Visit(BOB)]
     for visit in visits:
@@ -120,7 +120,7 @@ async def test_freed_memory_left_over_goes_to_waiting_callers() -> None:
 
 @pytest.mark.parametrize("leaves", ["cancelled", "late"])
 async def test_the_next_request_is_served_when_the_first_leaves(leaves: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sharing, "_LOOK_S", 60)
+    monkeypatch.setattr(fairness, "_LOOK_S", 60)
     pool, busy = Pool(TOTAL), Visit(ALICE)
     pool.put(busy, TOTAL)
     pool._looked_at = asyncio.get_running_loop().time()
@@ -139,7 +139,7 @@ async def test_the_next_request_is_served_when_the_first_leaves(leaves: str, mon
 async def test_a_deadlock_never_ends_requests_that_hold_nothing_or_are_protected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sharing, "_LOOK_S", 0.01)
+    monkeypatch.setattr(fairness, "_LOOK_S", 0.01)
     pool, going = Pool(TOTAL), asyncio.Event()
     holding = [Visit(ALICE), Visit(ALICE)]
     for visit in holding:
@@ -162,8 +162,8 @@ async def wait_for_four(pool: Pool) -> str:
 async def test_slow_requests_are_ended_only_if_that_frees_enough(
     wanted: int, outcomes: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sharing, "_LOOK_S", 0.01)
-    monkeypatch.setattr(sharing, "_SLUGGISH_S", 0)
+    monkeypatch.setattr(fairness, "_LOOK_S", 0.01)
+    monkeypatch.setattr(fairness, "_SLUGGISH_S", 0)
     pool, going, holding = Pool(TOTAL), asyncio.Event(), [Visit(ALICE) for _ in range(3)]
     for visit in holding[:2]:
         visit.pace = Pace(1, 1)

@@ -1,7 +1,7 @@
 from structlog.testing import capture_logs
 
+from gateway.background import Heartbeat, reason_of
 from gateway.errors import Problem
-from gateway.supervision import Heartbeat, reason_of
 
 
 class Time:
