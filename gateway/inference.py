@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from gateway.cache.cache import CachedResult
@@ -43,8 +43,13 @@ class Inferences:
         async with AsyncExitStack() as stack:
             with watch.stage("cache"):
                 found = await stack.enter_async_context(self._results.reserved(work, deadline))
-            value = found.hit.value if found.hit else await self._compute(work, turn, deadline, watch)
-            yield found, value
+            if found.hit:
+                yield found, found.hit.value
+                return
+            keyed_by = self._versions.said
+            value = await self._compute(work, turn, deadline, watch)
+            # what other models made than the key tells of is not kept
+            yield found if self._versions.said == keyed_by else replace(found, key=None), value
 
     async def _compute(self, work: Work, turn: Turn, deadline: Deadline, watch: Stopwatch) -> CachedResult:
         came = time.monotonic()

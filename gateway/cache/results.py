@@ -156,6 +156,11 @@ class ModelVersions:
             await asyncio.shield(self._reading)
         return self._said
 
+    @property
+    def said(self) -> str | None:
+        """The text as it was last heard."""
+        return self._said
+
     async def served(self) -> Mapping[str, str]:
         """The models that are ready, each with what Triton says of its weights; none if it has not answered yet."""
         await self.current()
