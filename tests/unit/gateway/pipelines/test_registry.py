@@ -21,7 +21,11 @@ def entry(name, profile="lite"):
 
 GREY, DETECT, HEAVY = entry("grey"), entry("detect"), entry("heavy", "full")
 """
-ENTRY_POINTS = (
+ENTRY_POINTS = """[maskwright.pipelines]
+grey = grey_pipeline:GREY
+detect = grey_pipeline:DETECT
+heavy = grey_pipeline:HEAVY
+"""
     "[maskwright.pipelines]\ngrey = grey_pipeline:GREY\ndetect = grey_pipeline:DETECT\nheavy = grey_pipeline:HEAVY\n"
 )
 
