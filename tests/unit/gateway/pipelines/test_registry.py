@@ -26,8 +26,6 @@ grey = grey_pipeline:GREY
 detect = grey_pipeline:DETECT
 heavy = grey_pipeline:HEAVY
 """
-    "[maskwright.pipelines]\ngrey = grey_pipeline:GREY\ndetect = grey_pipeline:DETECT\nheavy = grey_pipeline:HEAVY\n"
-)
 
 
 @pytest.fixture
