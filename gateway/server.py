@@ -35,7 +35,7 @@ from gateway.access.forwarded import PublicAddresses, location, problem_answer, 
 from gateway.background import stop_signals
 from gateway.errors import Problem
 from gateway.hosts import require_certificates
-from gateway.http import dead_letters, events, facial_contours, health, jobs, mask_service, run, uploads
+from gateway.http import dead_letters, events, facial_contours, health, jobs, mask_service, pipelines, run, uploads
 from gateway.http.guard import RULES, guarded, rules_of, run_rule
 from gateway.http.middleware import Entrance, HeadRequests, MeasuredRequests, RequestMiddleware, path_of
 from gateway.http.openapi import Address, complete
@@ -113,7 +113,7 @@ def add_routes(app: FastAPI, registry: Mapping[str, Pipeline], settings: Setting
 def _addresses(registry: Mapping[str, Pipeline], settings: Settings) -> Mapping[str, list[Address]]:
     """All but those of the pipelines, by what they are about."""
     return {
-        "pipelines": run.PIPELINES,
+        "pipelines": pipelines.PIPELINES,
         "jobs": [jobs.submission(registry), *jobs.JOBS, *events.EVENTS],
         "poison": dead_letters.DEAD_LETTERS,
         "mask service": mask_service.MASK_SERVICE,

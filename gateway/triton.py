@@ -31,7 +31,7 @@ CHANNEL = (
 )
 """Options of every channel to Triton."""
 WEIGHTS = "weights"
-"""A parameter in the configuration of a pipeline's model: a digest of the models that it runs."""
+"""A parameter in the configuration of a pipeline's model: what it runs, as `weights_text` writes it."""
 
 _MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
 _SMALL = 1024 * 1024
@@ -123,7 +123,7 @@ class Triton:
         return tuple(ModelState(item.name, item.version, item.state, item.reason) for item in index.models)
 
     async def weights(self, model: str, timeout_s: float) -> str | None:
-        """The digest of the weights that a pipeline's model runs, as the embedded stack's launcher wrote it.
+        """What a pipeline's model runs, as the embedded stack's launcher wrote it.
 
         Empty where nobody wrote one, None where Triton cannot be reached in time.
         """
@@ -132,6 +132,20 @@ class Triton:
         except InferenceServerException:
             return None
         return str(answer.config.parameters[WEIGHTS].string_value)
+
+
+def weights_text(digest: str, networks: Mapping[str, str]) -> str:
+    """JSON of a digest of everything that a model runs, and of the digest of each network by name."""
+    return json.dumps({"digest": digest, "networks": networks}, separators=(",", ":"))
+
+
+def weights_in(text: str) -> dict[str, str]:
+    """The networks that `weights_text` wrote; none in anything else."""
+    try:
+        networks = json.loads(text)["networks"]
+        return {str(name): str(digest) for name, digest in networks.items()}
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return {}
 
 
 @asynccontextmanager

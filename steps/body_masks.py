@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeAlias, cast
 
@@ -22,7 +22,7 @@ from steps.tensors import (
     refused,
     require_success,
 )
-from vision.arrays import Float32, Float64
+from vision.arrays import Float32, Float64, Size
 from vision.body.label_map import atr_label_map, fine_label_map
 from vision.body.mask_types import MaskType
 from vision.body.masks import garment_masks, plain_masks
@@ -40,10 +40,12 @@ from vision.body.silhouette import (
     FINE_SIZE,
     Canvas,
     canvas_about,
+    canvas_about_centre,
     carried,
     fine_to_source,
     is_large,
     outline,
+    outline_of_labels,
     to_output,
     to_source,
 )
@@ -70,12 +72,17 @@ class BodyMaskParameters:
     style: str = "garment"
     frame: str = "source"
     person: str = "largest"
+    crop: str = "person"
     include: tuple[str, ...] = ()
+
+    def canvas(self, pose: Pose, size: Size) -> Canvas:
+        """The 3:4 window that a person is drawn in."""
+        return canvas_about_centre(size) if self.crop == "centre" else canvas_about(pose.box, size)
 
     @classmethod
     def from_json(cls, value: JsonObject) -> "BodyMaskParameters":
         """Read the pipeline's JSON. Unknown keys are ignored. Raises ValueError for an unknown mask type."""
-        chosen = {key: value[key] for key in ("gender", "style", "frame", "person") if key in value}
+        chosen = {key: value[key] for key in ("gender", "style", "frame", "person", "crop") if key in value}
         names = cast("list[str]", value.get("mask_types", [mask_type.value for mask_type in MaskType]))
         include = cast("list[str]", value.get("include", []))
         mask_types = tuple(MaskType(name) for name in names)
@@ -137,6 +144,14 @@ class Detail:
         return self.encoded.reduced(self.extent, FINE_SIZE[0])
 
 
+@dataclass(frozen=True, eq=False)
+class Parsed:
+    """What the user's networks say of a person: ATR labels on the canvas, and key points 18×3 in source pixels."""
+
+    labels: Gray
+    keypoints: Float64
+
+
 @dataclass(frozen=True)
 class Person:
     """One person and everything drawn of them. Arrays are on the 512×384 canvas unless said otherwise."""
@@ -145,21 +160,22 @@ class Person:
     size: tuple[int, int]
     parameters: BodyMaskParameters
     detail: Detail
+    parsed: Parsed | None = None
 
     @cached_property
     def canvas(self) -> Canvas:
-        """The 3:4 window around the person."""
-        return canvas_about(self.pose.box, self.size)
+        """The 3:4 window that the person is drawn in."""
+        return self.parameters.canvas(self.pose, self.size)
 
     @cached_property
     def keypoints(self) -> Float64:
         """18×3: x, y in source pixels, score."""
-        return coco_keypoints(self.pose, self.size)
+        return self.parsed.keypoints if self.parsed else coco_keypoints(self.pose, self.size)
 
     @cached_property
     def label_map(self) -> Gray:
         """ATR labels."""
-        return atr_label_map(self.pose, self.canvas, self.size)
+        return self.parsed.labels if self.parsed else atr_label_map(self.pose, self.canvas, self.size)
 
     @cached_property
     def masks(self) -> dict[MaskType, Gray]:
@@ -173,7 +189,11 @@ class Person:
     @cached_property
     def outline(self) -> Gray | None:
         """The person at FINE_SIZE. None if the canvas's outline is fine enough for the photo. Raises InputError."""
-        return outline(self.pose, self.canvas, self.detail.photo) if is_large(self.canvas) else None
+        if not is_large(self.canvas):
+            return None
+        if self.parsed:
+            return outline_of_labels(self.label_map, self.canvas, self.detail.photo)
+        return outline(self.pose, self.canvas, self.detail.photo)
 
     def framed(self, mask: Gray) -> Gray:
         """The mask in the requested frame. Raises InputError."""
@@ -183,7 +203,9 @@ class Person:
         """The label map in the requested frame. Raises InputError."""
         if self.parameters.frame == "canvas":
             return to_output(self.label_map)
-        fine = self.label_map if self.outline is None else fine_label_map(self.pose, self.canvas, self.outline)
+        if self.parsed or self.outline is None:
+            return to_source(self.label_map, self.canvas, self.size)
+        fine = fine_label_map(self.pose, self.canvas, self.outline)
         return to_source(fine, self.canvas, self.size)
 
     def on_source(self, mask: Gray) -> Gray:
@@ -203,10 +225,11 @@ def body_masks_draw(tensors: Tensors) -> Tensors:
     """Draw what was requested.
 
     `image`, `parameters`, `context` BYTES [1], `landmarks` float32 P×195, `presence` float32 P×1, `mask` float32
-    P×256×256×1, `heatmap` float32 P×64×64×39 → `result` BYTES [1] JSON, `artifact_names` and `artifacts` BYTES [K].
+    P×256×256×1, `heatmap` float32 P×64×64×39, and in the full profile `labels` and `keypoints` of `body_parse` →
+    `result` BYTES [1] JSON, `artifact_names` and `artifacts` BYTES [K].
     """
     try:
-        people = _people(tensors)
+        people = _with_parsed(asked_people(tensors), tensors)
         artifacts = dict(_artifacts(people, tensors))
     except InputError as failure:
         return refused(failure.code, failure.detail)
@@ -215,13 +238,22 @@ def body_masks_draw(tensors: Tensors) -> Tensors:
     return completed({"photo": {"width": width, "height": height}, "persons": described}, artifacts)
 
 
-def _people(tensors: Tensors) -> list[Person]:
+def asked_people(tensors: Tensors) -> list[Person]:
+    """The people of whom masks are asked for. Raises InputError, also that of an earlier step."""
     require_success(json_object(tensors["context"]))
     parameters = BodyMaskParameters.from_json(json_object(tensors["parameters"]))
     encoded = EncodedPhoto.read(tensors["image"])
     size, poses = encoded.info.size, asked_for(found_poses(tensors), parameters.person, SEVERAL_PERSONS)
-    detail = Detail(encoded, min(canvas_about(pose.box, size).width for pose in poses))
+    detail = Detail(encoded, min(parameters.canvas(pose, size).width for pose in poses))
     return [Person(pose, size, parameters, detail) for pose in poses]
+
+
+def _with_parsed(people: list[Person], tensors: Tensors) -> list[Person]:
+    if "labels" not in tensors:
+        return people
+    labels, keypoints = cast("Gray", tensors["labels"]), cast("Float64", tensors["keypoints"])
+    parsed = map(Parsed, labels, keypoints)
+    return [replace(person, parsed=each) for person, each in zip(people, parsed, strict=True)]
 
 
 def found_poses(tensors: Tensors) -> list[Pose]:

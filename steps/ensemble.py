@@ -3,17 +3,20 @@
 It has the same config.pbtxt and steps as Triton's, without copies between them.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
 from steps.body_masks import body_masks_draw, pose_crop, pose_input
-from steps.detect import Networks, detect_find, detect_list
+from steps.body_parsing import BODY_PARSE, BodyNetworks, body_networks, body_parse
+from steps.detect import detect_find, detect_list
 from steps.face_contours import face_contours_draw, face_crop, face_input
+from steps.face_parsing import FACE_PARSE, face_networks, face_parse
 from steps.graph_signature import require_fit
 from steps.model_folder import ModelConfig
-from steps.object_detectors import chosen_detectors
+from steps.networks import Networks
+from steps.object_detectors import FINDER, chosen_detectors, networks_of
 from steps.onnx_session import OnnxSession, SessionOptions, load_graph
 from steps.privacy_blur import privacy_blur_draw
 from steps.tensors import Step, Tensor, Tensors, has_failed
@@ -25,20 +28,41 @@ ENTRY_POINTS = "maskwright.steps"
 def steps_of(model_repository: Path, networks: Networks) -> Mapping[str, Step]:
     """Every step, also those of installed packages, which replace none of ours.
 
-    The detecting step runs the detectors of the model repository on these networks.
+    Those that run models of the repository themselves run them on these networks.
     """
     return {
         **{point.name: point.load() for point in entry_points(group=ENTRY_POINTS)},
         "pose_input": pose_input,
         "pose_crop": pose_crop,
+        BODY_PARSE: body_parse(BodyNetworks.of(model_repository), networks),
         "body_masks_draw": body_masks_draw,
         "face_input": face_input,
         "face_crop": face_crop,
+        FACE_PARSE: face_parse(networks),
         "face_contours_draw": face_contours_draw,
-        "detect_find": detect_find(chosen_detectors(model_repository), networks),
+        FINDER: detect_find(chosen_detectors(model_repository), networks),
         "detect_list": detect_list,
         "privacy_blur_draw": privacy_blur_draw,
     }
+
+
+RUN_BY: Mapping[str, Callable[[Path], list[str]]] = {
+    FINDER: networks_of,
+    BODY_PARSE: body_networks,
+    FACE_PARSE: face_networks,
+}
+"""The models that a step runs itself, by the step: which these are depends on what is in the model repository."""
+
+NEEDS: Mapping[str, str] = {
+    BODY_PARSE: "a parser: `maskwright models add parser FILE`, such as exp-schp-201908301523-atr.pth",
+    FACE_PARSE: "a face parser: `maskwright models add face-parser FILE`, such as 79999_iter.pth",
+}
+"""What a step cannot do without, by the step, and the command that adds it."""
+
+
+def run_by(steps: Iterable[str], model_repository: Path) -> list[str]:
+    """The models that these steps run themselves, each once, the largest of a step first: loading takes it twice."""
+    return list(dict.fromkeys(model for step in steps if step in RUN_BY for model in RUN_BY[step](model_repository)))
 
 
 @dataclass(frozen=True)
@@ -90,8 +114,13 @@ class Ensemble:
 
 
 def load_fitting(folder: Path, options: SessionOptions) -> OnnxSession:
-    """The model in a folder of the repository. Raises UnfitConfigError if its configuration does not fit its graph."""
-    config, session = ModelConfig(folder), load_graph(folder, options)
+    """The model in a folder of the repository. Whether it keeps memory between runs its own configuration says.
+
+    Raises UnfitConfigError if the configuration does not fit the graph.
+    """
+    config = ModelConfig(folder)
+    own = SessionOptions.from_parameters(config.parameters, device_id=None)
+    session = load_graph(folder, replace(options, enable_mem_arena=own.enable_mem_arena))
     require_fit(config.name, config.signature, config.max_batch_size, session.signature)
     return session
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from steps.photo import EncodedPhoto, regions_context, regions_of
 from steps.tensors import (
@@ -27,7 +28,9 @@ from vision.face.contours import FaceContours, face_contours
 from vision.face.landmarks import parse_landmarks
 from vision.face.mesh import MESH_DECODED_SIDE, MESH_SIDE, Face, decode_face, distinct, roi_of
 from vision.face.options import ContourFrame, ContourOptions, FaceError, color_of
-from vision.face.segmentation import parse_segmentation
+from vision.face.parsing import ParsedLabels, contour_labels, parser_roi
+from vision.face.segmentation import Segmentation, parse_segmentation
+from vision.face.topology import MESH
 from vision.nms import area
 from vision.ssd import (
     FACE_DECODED_SIDE,
@@ -245,13 +248,14 @@ def face_contours_draw(tensors: Tensors) -> Tensors:
     """Draw the faces whose landmarks the parameters hold or, without landmarks, the faces that were found.
 
     `image`, `parameters` BYTES [1], and where faces were searched `context` BYTES [1], `landmarks` float32 F×1404,
-    `presence` float32 F×1 → `result` BYTES [1] JSON, `artifact_names` and `artifacts` BYTES [K].
+    `presence` float32 F×1, and in the full profile `labels` of `face_parse` → `result` BYTES [1] JSON,
+    `artifact_names` and `artifacts` BYTES [K].
     """
     try:
         parameters = FaceContourParameters.from_json(json_object(tensors["parameters"]))
         photo = EncodedPhoto.read(tensors["image"])
         faces = asked_for(_faces(tensors, parameters, photo.info.size), parameters.face, SEVERAL_FACES)
-        drawn = _drawn(faces, photo, parameters)
+        drawn = _drawn(faces, photo, parameters, _segmentations(faces, parameters, tensors))
     except (InputError, FaceError) as failure:
         return refused(failure.code, failure.detail)
     described = [face.description(index) for index, face in enumerate(drawn)]
@@ -266,14 +270,28 @@ def _faces(tensors: Tensors, parameters: FaceContourParameters, size: Size) -> l
     return sorted(given, key=lambda face: -area(face.box))
 
 
-def _drawn(faces: Sequence[Landmarks], photo: EncodedPhoto, parameters: FaceContourParameters) -> list[DrawnFace]:
+def _segmentations(
+    faces: Sequence[Landmarks], parameters: FaceContourParameters, tensors: Tensors
+) -> Sequence["Segmentation | ParsedLabels"]:
+    """What shows the regions of each face: the caller's segmentation, else a face parser's labels, else nothing."""
+    if parameters.segmentation_map or "labels" not in tensors:
+        return [parse_segmentation(parameters.segmentation_map)] * len(faces)
+    labels = cast("NDArray[np.uint8]", tensors["labels"])
+    return [contour_labels(each, parser_roi(face.points, MESH)) for face, each in zip(faces, labels, strict=True)]
+
+
+def _drawn(
+    faces: Sequence[Landmarks],
+    photo: EncodedPhoto,
+    parameters: FaceContourParameters,
+    segmentations: Sequence["Segmentation | ParsedLabels"],
+) -> list[DrawnFace]:
     """Only the largest face embeds the photo: it may be large, and there may be many faces."""
-    segmentation = parse_segmentation(parameters.segmentation_map)
     size, options = photo.info.size, parameters.options
     embedded = [photo.full() if parameters.embed_image else None, *[None] * len(faces)]
     return [
         DrawnFace(face, face_contours(size, face.points, segmentation, options, picture), options, size)
-        for face, picture in zip(faces, embedded, strict=False)
+        for face, segmentation, picture in zip(faces, segmentations, embedded, strict=False)
     ]
 
 

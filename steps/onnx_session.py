@@ -26,6 +26,7 @@ class SessionOptions:
     intra_op_thread_count: int = 0
     inter_op_thread_count: int = 0
     allow_spinning: bool = True
+    enable_mem_arena: bool = True
     device_id: int | None = None
 
     @classmethod
@@ -35,6 +36,7 @@ class SessionOptions:
             intra_op_thread_count=int(parameters.get("intra_op_thread_count", "0")),
             inter_op_thread_count=int(parameters.get("inter_op_thread_count", "0")),
             allow_spinning=parameters.get("session.intra_op.allow_spinning", "1") != "0",
+            enable_mem_arena=parameters.get("enable_mem_arena", "1") != "0",
             device_id=device_id,
         )
 
@@ -52,6 +54,7 @@ class OnnxSession:
         native = ort.SessionOptions()
         native.intra_op_num_threads = options.intra_op_thread_count
         native.inter_op_num_threads = options.inter_op_thread_count
+        native.enable_cpu_mem_arena = options.enable_mem_arena
         native.add_session_config_entry("session.intra_op.allow_spinning", "1" if options.allow_spinning else "0")
         self._session = ort.InferenceSession(str(path), native, providers=options.providers())
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
@@ -106,7 +109,7 @@ class OnnxNetworks:
 
 @dataclass(frozen=True)
 class OnnxNetwork:
-    """A detector's network. Raises what onnxruntime raises if its file cannot be loaded."""
+    """A network. Raises what onnxruntime raises if its file cannot be loaded."""
 
     session: Callable[[], OnnxSession]
     pool: ThreadPoolExecutor
@@ -115,6 +118,10 @@ class OnnxNetwork:
         """The rows of each input. An input is drawn when it is run."""
         run = self.pool.map if len(draws) > 1 else map
         return list(run(functools.partial(_rows, self.session()), draws))
+
+    def maps(self, image: RGB, outputs: Sequence[str]) -> list[Tensor]:
+        """The named outputs of one image H×W×3, without the first dimension."""
+        return [output[0] for output in self.session().run({INPUT: image[np.newaxis]}, outputs)]
 
 
 def _rows(session: OnnxSession, draw: Callable[[], RGB]) -> Float32:

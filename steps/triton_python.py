@@ -5,6 +5,7 @@ from __future__ import annotations  # the server adds its request types to the m
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from steps.ensemble import steps_of
 from steps.model_folder import ModelConfig
 from steps.onnx_session import INPUT, OUTPUT
-from steps.tensors import Step
+from steps.tensors import Step, Tensor
 from vision.arrays import RGB, Float32
 
 
@@ -35,7 +36,7 @@ def respond(step: Step, input_names: list[str], request: pb_utils.InferenceReque
 
 
 class TritonNetwork:
-    """A detector's network as a model of the same Triton."""
+    """A network as a model of the same Triton."""
 
     def __init__(self, folder: Path) -> None:
         self._model = folder.name
@@ -44,12 +45,17 @@ class TritonNetwork:
     def __call__(self, draws: Sequence[Callable[[], RGB]]) -> list[Float32]:
         """The rows of each input, in batches that the model accepts. Raises RuntimeError with Triton's message."""
         batches = (draws[start : start + self._most] for start in range(0, len(draws), self._most))
-        return [rows for batch in batches for rows in self._run(np.stack([draw() for draw in batch]))]
+        stacks = (np.stack([draw() for draw in batch]) for batch in batches)
+        return [rows for stack in stacks for rows in cast("Float32", self._run(stack, [OUTPUT])[0])]
 
-    def _run(self, images: NDArray[np.uint8]) -> Float32:
+    def maps(self, image: RGB, outputs: Sequence[str]) -> list[Tensor]:
+        """The named outputs of one image H×W×3, without the first dimension. Raises RuntimeError likewise."""
+        return [output[0] for output in self._run(image[np.newaxis], outputs)]
+
+    def _run(self, images: NDArray[np.uint8], outputs: Sequence[str]) -> list[Tensor]:
         request = pb_utils.InferenceRequest(
             model_name=self._model,
-            requested_output_names=[OUTPUT],
+            requested_output_names=[*outputs],
             inputs=[pb_utils.Tensor(INPUT, images)],
             preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
         )
@@ -57,8 +63,7 @@ class TritonNetwork:
         if response.has_error():
             message = f"{self._model}: {response.error().message()}"
             raise RuntimeError(message)
-        rows: Float32 = pb_utils.get_output_tensor_by_name(response, OUTPUT).as_numpy()
-        return rows
+        return [pb_utils.get_output_tensor_by_name(response, name).as_numpy() for name in outputs]
 
 
 class TritonPythonModel:

@@ -41,7 +41,7 @@ def needed(settings: Settings) -> int:
 
 
 def _models(settings: Settings) -> int:
-    return sum(len(pipeline.models) for pipeline in build_registry(settings).values())
+    return sum(len(pipeline.models) - bool(pipeline.full) for pipeline in build_registry(settings).values())
 
 
 def _needed(settings: Settings, models: int) -> int:

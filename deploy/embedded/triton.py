@@ -20,9 +20,10 @@ from deploy.embedded.triton_wheel import TritonWheel, listening_options
 from gateway.logs import get_logger
 from gateway.pipelines.registry import Pipeline, build_registry
 from gateway.settings import Settings
-from gateway.triton import CHANNEL, WEIGHTS
+from gateway.triton import CHANNEL, WEIGHTS, weights_text
+from steps.ensemble import NEEDS, run_by
 from steps.model_folder import BrokenModelError, ModelConfig, fault_of_model, readable_config
-from steps.object_detectors import FINDER, MODEL, chosen_detectors, detector_models, detectors_of, networks_of
+from steps.object_detectors import MODEL, chosen_detectors, detector_models, detectors_of
 
 PHOTO = cv2.imencode(".png", np.zeros((16, 16, 3), np.uint8))[1].tobytes()
 """Photo that runs every model. On one core that takes a third of a second in all."""
@@ -68,6 +69,8 @@ class Triton(Service):
         link_folders([self._source, *_folders(pipelines, MODELS.name)], self._models)
         offered = {model for pipeline in pipelines for model in pipeline.models}
         missing = write_ensembles(given, self._models, ensembles, offered)
+        require_full(pipelines, missing)
+        missing = in_one_profile(pipelines, missing, ensembles)
         broken = detectors_of(self._source).broken.values()
         self._notes = [f"left out: {fault}" for fault in broken]
         self._pipelines = [ensemble for ensemble, models in missing.items() if not models]
@@ -239,9 +242,32 @@ def write_ensembles(
     return missing
 
 
+def require_full(pipelines: Iterable[Pipeline], missing: Mapping[str, list[str]]) -> None:
+    """Raise StackError, with what to add, if a pipeline may run on the user's checkpoints alone and has not all."""
+    lacking = [entry for entry in pipelines if entry.profile == "full" and missing.get(entry.model)]
+    if lacking:
+        told = "; ".join(f"{entry.name} needs {', '.join(missing[entry.model])}" for entry in lacking)
+        raise StackError(f"PROFILE=full, but {told}. PROFILE=auto serves the lite models until then")
+
+
+def in_one_profile(
+    pipelines: Iterable[Pipeline], missing: Mapping[str, list[str]], ensembles: Path
+) -> Mapping[str, list[str]]:
+    """What write_ensembles returned, without the models of pipelines that those of another profile serve.
+
+    These are removed: a full one takes the place of the lite one where it is ready.
+    """
+    replaced = {entry.full if missing.get(entry.full) else entry.model for entry in pipelines if entry.full}
+    for model in replaced:
+        shutil.rmtree(ensembles / model, ignore_errors=True)
+    return {model: models for model, models in missing.items() if model not in replaced}
+
+
 def _missing(ensemble: ModelConfig, model_repository: Path) -> Iterable[str]:
     """The models of an ensemble that were not exported, or are broken. Not every machine can fetch them all."""
-    for name, _, _ in ensemble.steps:
+    steps = [name for name, _, _ in ensemble.steps]
+    yield from (NEEDS[name] for name in steps if name in NEEDS and not run_by([name], model_repository))
+    for name in steps:
         try:
             model = readable_config(model_repository / name)
         except BrokenModelError:
@@ -252,21 +278,24 @@ def _missing(ensemble: ModelConfig, model_repository: Path) -> Iterable[str]:
 
 
 def _note_weights(ensemble: ModelConfig, model_repository: Path, digest_of: Callable[[Path], bytes]) -> None:
-    """Record in an ensemble which detectors it uses, so that cached results of other detectors are not used."""
-    digest = hashlib.sha256()
+    """Record in an ensemble which networks it uses, so that cached results of others are not used, and answers say."""
+    digest, networks = hashlib.sha256(), {}
     for name in models_of(ensemble, model_repository):
         folder = model_repository / name
         digest.update(name.encode())
         for file in (folder / "config.pbtxt", folder / MODEL):
             digest.update(digest_of(file))
+        if (folder / MODEL).is_file():
+            networks[name] = digest_of(folder / MODEL).hex()
+    said = weights_text(digest.hexdigest(), networks)
     with (ensemble.folder / "config.pbtxt").open("a", encoding="utf-8") as config:
-        config.write(f'parameters {{ key: "{WEIGHTS}" value {{ string_value: "{digest.hexdigest()}" }} }}\n')
+        config.write(f"parameters {{ key: \"{WEIGHTS}\" value {{ string_value: '{said}' }} }}\n")
 
 
 def models_of(ensemble: ModelConfig, model_repository: Path) -> list[str]:
-    """Every model that an ensemble runs: its steps, and the networks of the detecting step."""
+    """Every model that an ensemble runs: its steps, and the networks that these run themselves."""
     steps = [name for name, _, _ in ensemble.steps]
-    return [*steps, *networks_of(model_repository)] if FINDER in steps else steps
+    return [*steps, *run_by(steps, model_repository)]
 
 
 def _digest(file: Path) -> bytes:

@@ -30,6 +30,8 @@ output [
 ]
 {batching}instance_group [ {{ count: 1 }} ]
 parameters {{ key: "session.intra_op.allow_spinning" value {{ string_value: "0" }} }}
+# Without the arena a process needs 0.9 GB less with two parsers, and 3 % more time.
+parameters {{ key: "enable_mem_arena" value {{ string_value: "0" }} }}
 """
 _LARGEST_BATCH = 4
 """Images. One takes 300 MB of a parser's memory."""

@@ -144,6 +144,7 @@ class ModelVersions:
     def __init__(self, triton: Triton) -> None:
         self._triton = triton
         self._said: str | None = None
+        self._served: Mapping[str, str] = {}
         self._due_at = float("-inf")
         self._reading: asyncio.Task[None] | None = None
 
@@ -155,6 +156,23 @@ class ModelVersions:
             await asyncio.shield(self._reading)
         return self._said
 
+    @property
+    def said(self) -> str | None:
+        """The text as it was last heard."""
+        return self._said
+
+    async def served(self) -> Mapping[str, str]:
+        """The models that are ready, each with what Triton says of its weights; none if it has not answered yet."""
+        await self.current()
+        return self._served
+
+    async def served_now(self) -> Mapping[str, str]:
+        """The same, asked anew."""
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read())
+        await asyncio.shield(self._reading)
+        return self._served
+
     async def _read(self) -> None:
         try:
             models = await self._triton.models(_TIMEOUT_S)
@@ -162,6 +180,7 @@ class ModelVersions:
             weights = await asyncio.gather(*(self._triton.weights(model.name, _TIMEOUT_S) for model in ready))
             heard = bool(ready) and None not in weights
             if heard:
+                self._served = {model.name: said or "" for model, said in zip(ready, weights, strict=True)}
                 made = sorted(
                     f"{model.name}:{model.version}:{said}" for model, said in zip(ready, weights, strict=True)
                 )

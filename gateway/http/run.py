@@ -1,4 +1,4 @@
-"""`GET /v1/pipelines`; `POST /v1/run/{pipeline}`: a photo in, its artifacts out, in the form that Accept asks for."""
+"""`POST /v1/run/{pipeline}`: a photo in, its artifacts out, in the form that Accept asks for."""
 
 import base64
 import json
@@ -23,23 +23,20 @@ from gateway.http.openapi import (
     BINARY,
     BODY_ERRORS,
     COMPONENT,
-    INTERNAL_ERRORS,
     JSON_ERRORS,
     PHOTO_ERRORS,
     REQUEST_ID,
     STORE_ERRORS,
     TEXT,
     Address,
-    Addresses,
     Responses,
-    answers,
     file_schema,
     parameters_schema,
     photo_bodies,
     query_parameters,
 )
 from gateway.http.services import Services
-from gateway.inference import Turn, inference_of
+from gateway.inference import Turn, inference_of, made_by_header
 from gateway.intake.bodies import check_length, check_photo, read_body
 from gateway.intake.submissions import JSON, check_media_type, inline_photo, read_submission, start_check
 from gateway.limits.fairness import Visit, visit_of
@@ -50,63 +47,14 @@ from gateway.pipelines.outputs import (
     FaceFound,
     InferenceResult,
     Looked,
+    MadeBy,
     ObjectFound,
     PersonFound,
     PhotoSize,
     media_type,
 )
-from gateway.pipelines.registry import Pipeline, Profile, parameters_json, unknown_pipeline
+from gateway.pipelines.registry import Pipeline, parameters_json, unknown_pipeline
 from gateway.timing import Deadline, Stopwatch
-
-PIPELINES = Addresses()
-
-
-class PipelineDescription(Answer):
-    """One pipeline: what it takes and what it makes."""
-
-    name: str = Field(description="Its address is /v1/run/{name}.", examples=["body_masks"])
-    summary: str = Field(examples=["Make masks of the bodies in a photo."])
-    profile: Profile = Field(examples=["lite"])
-    inputs: list[str] = Field(examples=[["image"]])
-    parameters: dict[str, object] = Field(
-        description="JSON schema of the parameters, with the defaults in force.",
-        examples=[{"type": "object", "properties": {}}],
-    )
-    artifacts: dict[str, str] = Field(
-        description="What each artifact holds, by its name or a pattern of names.",
-        examples=[{"upper_body_mask.png": "The upper body."}],
-    )
-    ready: bool = Field(description="Whether it can serve.", examples=[True])
-
-
-class PipelineList(Answer):
-    """Every pipeline that can be run."""
-
-    pipelines: list[PipelineDescription]
-
-
-@PIPELINES.serve("GET /v1/pipelines", answers(PipelineList, "The pipelines."), INTERNAL_ERRORS)
-async def list_pipelines(request: Request) -> Response:
-    """Find out what can be run, and with what.
-
-    Every pipeline with its parameters' JSON schema, and whether it is ready.
-    """
-    services = services_of(request)
-    readiness = await services.readiness.get()
-    described = [_described(entry, ready=readiness.pipelines[entry.name]) for entry in services.registry.values()]
-    return PipelineList.model_construct(pipelines=described).response()
-
-
-def _described(pipeline: Pipeline, *, ready: bool) -> PipelineDescription:
-    return PipelineDescription.model_construct(
-        name=pipeline.name,
-        summary=pipeline.summary,
-        profile=pipeline.profile,
-        inputs=list(pipeline.inputs),
-        parameters=dict(parameters_schema(pipeline)),
-        artifacts=dict(pipeline.artifacts),
-        ready=ready,
-    )
 
 
 class ArtifactSummary(Answer):
@@ -129,6 +77,7 @@ class _Run(Answer):
     pipeline: str
     status: Literal["completed"] = Field(examples=["completed"])
     photo: PhotoSize
+    made_by: MadeBy | None = Field(None, description="What made it; null in results kept by older versions.")
     persons: list[PersonFound] = Field(default=[], description="Of body_masks.")
     faces: list[FaceFound] = Field(default=[], description="Of face_contours.")
     looked: Looked | None = Field(None, description="Of privacy_blur and detect.")
@@ -150,6 +99,7 @@ class RunAnswer(_Run):
 
 MIXED = "multipart/mixed"
 _SERVER_TIMING = {"Server-Timing": {"description": "Milliseconds of wait and infer.", "schema": TEXT}}
+_MADE_BY = {"X-Made-By": {"description": "`made_by` of the JSON, in short.", "schema": TEXT}}
 _PARTS = {
     "type": "object",
     "properties": {"result.json": {"$ref": COMPONENT.format(model=RunSummary.__name__)}},
@@ -196,7 +146,7 @@ def _responses(pipeline: Pipeline) -> Responses:
         JSON: {"example": example},
         MIXED: {"schema": _PARTS},
     }
-    headers = {**REQUEST_ID, **_SERVER_TIMING}
+    headers = {**REQUEST_ID, **_SERVER_TIMING, **_MADE_BY}
     return {200: {"description": description, "model": RunAnswer, "content": content, "headers": headers}}
 
 
@@ -263,7 +213,8 @@ async def _serve(
         entry = found.entry(value, request_id, came)
         await services.results.keep(entry)
     services.results.count(found.hit or entry)
-    headers = {"Server-Timing": server_timing(watch.timings_ms.items()), **found.headers}
+    timing = server_timing(watch.timings_ms.items())
+    headers = {"Server-Timing": timing, **made_by_header(value.result), **found.headers}
     return inference_of(value, found.headers), headers
 
 

@@ -43,6 +43,7 @@ class Services:
     backlog: Backlog
     results: Results
     inferences: Inferences
+    versions: ModelVersions
     instruments: Instruments
     metrics: MetricsPage
     closing: asyncio.Event = field(default_factory=asyncio.Event)
@@ -76,7 +77,8 @@ def services_on(
     settings: Settings, registry: Mapping[str, Pipeline], triton: Triton, stores: Stores, instruments: Instruments
 ) -> Services:
     """The services on what is open already."""
-    results = Results(settings, stores.cache, ModelVersions(triton))
+    versions = ModelVersions(triton)
+    results = Results(settings, stores.cache, versions)
     return Services(
         settings=settings,
         registry=registry,
@@ -88,7 +90,8 @@ def services_on(
         store_health=Remembered(partial(store_health, stores), _FRESH_S),
         backlog=Backlog(stores.jobs, settings.queue_max_size),
         results=results,
-        inferences=Inferences(results, triton),
+        inferences=Inferences(results, triton, versions),
+        versions=versions,
         instruments=instruments,
         metrics=MetricsPage(instruments, stores.jobs, stores.outbox, stores.dead_letters, stores.cache),
     )

@@ -18,6 +18,7 @@ from gateway.pipelines.outputs import (
     FaceFound,
     Failure,
     Looked,
+    MadeBy,
     ObjectFound,
     PersonFound,
     PhotoSize,
@@ -92,6 +93,7 @@ class JobSummary(Answer):
     error: JobError | None = Field(description="Why it failed.")
     last_error: JobError | None = Field(description="Why its latest attempt has to be repeated.")
     photo: PhotoSize | None = Field(None, description="Only of completed jobs.")
+    made_by: MadeBy | None = Field(None, description="What made the result. Only of completed jobs.")
     persons: list[PersonFound] = Field(default=[], description="Only of completed jobs of body_masks.")
     faces: list[FaceFound] = Field(default=[], description="Only of completed jobs of face_contours.")
     looked: Looked | None = Field(None, description="Only of completed jobs of privacy_blur and detect.")

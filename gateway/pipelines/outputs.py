@@ -110,6 +110,17 @@ class Described:
         return core_schema.any_schema(metadata={"pydantic_js_annotation_functions": [lambda _, told: told(described)]})
 
 
+class MadeBy(Answer):
+    """What made a result."""
+
+    profile: Literal["lite", "full"] = Field(description="full: the user's own checkpoints.", examples=["lite"])
+    model: str = Field(description="The model of the pipeline.", examples=["body_masks_lite"])
+    weights: dict[str, str] = Field(
+        description="SHA-256 of each network that it runs, by name; empty where Triton does not tell.",
+        examples=[{"pose_detection": "1c5fb2…", "pose_landmark_full": "59e42d…"}],
+    )
+
+
 class PhotoSize(Answer):
     """The photo's size in pixels, as displayed."""
 

@@ -34,7 +34,12 @@ class BodyMasksParameters(Parameters):
         "garment", description="garment: the full rules with pose; labels: plain unions of labels."
     )
     frame: Literal["source", "canvas"] = Field(
-        "source", description="source: masks of the photo's size; canvas: 768×1024 about the person."
+        "source", description="source: masks of the photo's size; canvas: the 768×1024 window of `crop`."
+    )
+    crop: Literal["person", "centre"] = Field(
+        "person",
+        description="What the masks are made on: a 3:4 window about the person, or the largest about the photo's "
+        "middle, as the service before did.",
     )
     person: Literal["largest", "all", "single"] = Field(
         "largest", description="Whose masks: the largest person's, everyone's, or the only person's."

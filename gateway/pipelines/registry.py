@@ -1,7 +1,7 @@
 """What a pipeline is, and which there are: each is one entry here, or one that an installed package brings."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -39,7 +39,8 @@ class Variant:
 class Pipeline:
     """Triton models and the requests they serve.
 
-    Of the `variants` the first that fits serves a request, `model` where none does. `artifacts` maps the artifacts'
+    Of the `variants` the first that fits serves a request, where none does `full`, if Triton has it, else `model`:
+    `full` runs the user's own checkpoints, `model` what `profile` says. `artifacts` maps the artifacts'
     names, or patterns of them, to what they hold; `example_artifact` names one where the first is a pattern. `example`
     is a result. `refusals` are the codes of problems that only this pipeline, or few, have. `defaults` are
     parameter values that a request's own replace; `settings_defaults` gives those of them that are settings. `folder`
@@ -57,6 +58,7 @@ class Pipeline:
     defaults: Mapping[str, object] = field(default_factory=dict)
     settings_defaults: Callable[[Settings], Mapping[str, object]] = lambda _settings: {}
     variants: tuple[Variant, ...] = ()
+    full: str = ""
     example: Mapping[str, object] = field(default_factory=lambda: {"photo": PhotoSize.example()})
     example_artifact: str = ""
     folder: Path | None = None
@@ -64,14 +66,23 @@ class Pipeline:
     @property
     def models(self) -> tuple[str, ...]:
         """Every model that a request may need."""
-        return (self.model, *(variant.model for variant in self.variants))
+        return (*([self.full] if self.full else []), self.model, *(variant.model for variant in self.variants))
 
-    def model_for(self, parameters: bytes) -> str:
-        """The model for checked parameters, a JSON object."""
+    def model_for(self, parameters: bytes, served: Collection[str] = ()) -> str:
+        """The model for checked parameters, a JSON object, where Triton serves the models `served`."""
+        usual = self.usual(served)
         if not self.variants:
-            return self.model
+            return usual
         given = json.loads(parameters)
-        return next((variant.model for variant in self.variants if variant.fits(given)), self.model)
+        return next((variant.model for variant in self.variants if variant.fits(given)), usual)
+
+    def usual(self, served: Collection[str]) -> str:
+        """The model of requests that no variant fits."""
+        return self.full if self.full in served else self.model
+
+    def profile_of(self, model: str) -> Profile:
+        """The profile that one of the models belongs to."""
+        return "full" if model == self.full else self.profile
 
 
 _COPY = "the photo with everything hidden that was asked for"
@@ -83,6 +94,7 @@ PIPELINES: tuple[Pipeline, ...] = (
         profile="lite",
         inputs=("image",),
         parameters=BodyMasksParameters,
+        full="body_masks_full",
         artifacts={
             "{mask_type}_mask.png": "8-bit mask, 255 inside and 0 outside",
             "label_map.png": "ATR labels, one a pixel (include=label_map)",
@@ -115,6 +127,7 @@ PIPELINES: tuple[Pipeline, ...] = (
             *("label_map_unreadable", "label_map_corrupt", "label_map_empty"),
             *("regions_invalid", "region_unknown", "options_invalid"),
         ),
+        full="face_contours_full",
         variants=(Variant("face_contours_given", lambda parameters: bool(parameters.get("landmarks"))),),
         example=FACES_FOUND,
     ),
@@ -166,16 +179,23 @@ def known_pipelines() -> Mapping[str, Pipeline]:
 
 
 def build_registry(settings: Settings) -> Mapping[str, Pipeline]:
-    """The pipelines to offer by name, those that PIPELINES names; `auto` takes full models where there are some.
+    """The pipelines to offer by name, those that PIPELINES names, with the models that the profile leaves them.
 
-    Raises SettingsError where PIPELINES names an unknown one, or the profile has no pipeline at all.
+    Raises SettingsError where PIPELINES names an unknown one, or the profile leaves none.
     """
-    ranks = {"auto": ("lite", "full"), "lite": ("lite",), "full": ("full",)}[settings.profile]
-    offered = [entry for entry in _chosen(settings) if entry.profile in ranks]
+    offered = [_in_profile(entry, settings.profile) for entry in _chosen(settings)]
+    if settings.profile == "lite":
+        offered = [entry for entry in offered if entry.profile == "lite"]
     if not offered:
-        raise SettingsError(f"PROFILE={settings.profile}: no pipeline has such models; use auto or lite")
-    entries = sorted(offered, key=lambda entry: ranks.index(entry.profile))
-    return {entry.name: _with_settings(entry, settings) for entry in entries}
+        raise SettingsError(f"PROFILE={settings.profile}: no pipeline has such models; use auto")
+    return {entry.name: _with_settings(entry, settings) for entry in offered}
+
+
+def _in_profile(entry: Pipeline, profile: str) -> Pipeline:
+    """The entry with `auto`'s choice made. A pipeline without full models runs the same ones in every profile."""
+    if profile == "full" and entry.full:
+        return replace(entry, model=entry.full, profile="full", full="")
+    return replace(entry, full="") if profile == "lite" else entry
 
 
 def unknown_pipeline(registry: Mapping[str, Pipeline], name: str) -> Problem:

@@ -100,14 +100,15 @@ class Execution:
     def __init__(
         self, settings: Settings, stores: Stores, fetcher: Fetcher, triton: Triton, registry: Mapping[str, Pipeline]
     ) -> None:
-        self._results = Results(settings, stores.cache, ModelVersions(triton))
+        versions = ModelVersions(triton)
+        self._results = Results(settings, stores.cache, versions)
         self._settings = settings
         self._photos = stores.photos
         self._fetcher = fetcher
         self._images = stores.images
         self._registry = registry
         self._artifacts = ArtifactStore(stores.locks, stores.jobs, stores.artifacts)
-        self._inferences = Inferences(self._results, triton)
+        self._inferences = Inferences(self._results, triton, versions)
         self._turns = Turns(settings.service_concurrency)
 
     @asynccontextmanager

@@ -103,7 +103,7 @@ def atr_label_map(pose: Pose, canvas: Canvas, size: Size) -> LabelMap:
     background.
     """
     person = person_mask(pose, canvas.to_work, WORK_SIZE)
-    return _nearest(_distances(_on_canvas(pose.landmarks, canvas)), WORK_SIZE) & person & _photo_window(canvas, size)
+    return _nearest(_distances(_on_canvas(pose.landmarks, canvas)), WORK_SIZE) & person & photo_window(canvas, size)
 
 
 def fine_label_map(pose: Pose, canvas: Canvas, person: Mask) -> LabelMap:
@@ -122,7 +122,8 @@ def _on_canvas(landmarks: Float64, canvas: Canvas) -> Float64:
     return moved
 
 
-def _photo_window(canvas: Canvas, size: Size) -> Mask:
+def photo_window(canvas: Canvas, size: Size) -> Mask:
+    """Draw the part of the canvas that shows the photo of `size`: 255 there, 0 beyond it."""
     window = np.zeros(WORK_SIZE[::-1], dtype=np.uint8)
     corners = transform_points(np.array([(0, 0), size], dtype=np.float64), canvas.to_work)
     (left, top), (right, bottom) = np.rint(np.clip(corners, 0, WORK_SIZE)).astype(int).tolist()

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.affine import compose, invert, of_indices, scale_and_shift, transform_points, warp
-from vision.arrays import Affine, Box, Float32, LabelMap, Mask, Size
+from vision.arrays import RGB, Affine, Box, Float32, LabelMap, Mask, Size
 from vision.body.pose import POSE_SIDE, Pose
 from vision.photo import Photo
 
@@ -57,6 +57,20 @@ def canvas_about(box: Box, size: Size) -> Canvas:
     margin = 2 * MARGIN * max(x2 - x1, y2 - y1, 1.0)
     window = max(x2 - x1 + margin, (y2 - y1 + margin) * ASPECT)
     return Canvas((x1 + x2 - window) / 2, (y1 + y2 - window / ASPECT) / 2, window)
+
+
+def canvas_about_centre(size: Size) -> Canvas:
+    """Cut the largest 3:4 window about the middle of a photo of `size`, as the service before this one did."""
+    width, height = size
+    window = min(width, height * ASPECT)
+    return Canvas((width - window) / 2, (height - window / ASPECT) / 2, window)
+
+
+def canvas_pixels(photo: Photo, canvas: Canvas) -> RGB:
+    """Draw the window 512×384×3 as parsers and pose networks see it. Beyond the photo is black."""
+    from_photo = compose(invert(photo.from_source), canvas.to_output)
+    drawn = warp(photo.pixels, from_photo, OUTPUT_SIZE, interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.resize(drawn, WORK_SIZE, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def to_source(image: NDArray[np.uint8], canvas: Canvas, size: Size) -> NDArray[np.uint8]:
@@ -105,9 +119,19 @@ def outline(pose: Pose, canvas: Canvas, photo: Photo) -> Soft:
     to_fine = canvas.to(FINE_SIZE)
     affine = compose(of_indices(pose.roi.to_source(POSE_SIDE)), to_fine)
     likely = warp(pose.mask, affine, FINE_SIZE, interpolation=cv2.INTER_LINEAR)
-    from_photo = compose(invert(photo.from_source), to_fine)
+    return _at_edges(likely, pose.roi.side / POSE_SIDE * to_fine[0, 0], canvas, photo)
+
+
+def outline_of_labels(label_map: LabelMap, canvas: Canvas, photo: Photo) -> Soft:
+    """Draw everything labelled on the canvas at FINE_SIZE, up to the photo's edges near that area's."""
+    labelled = np.where(label_map > 0, np.uint8(255), np.uint8(0))
+    return _at_edges(np.asarray(cv2.resize(labelled, FINE_SIZE), dtype=np.uint8), FACTOR, canvas, photo)
+
+
+def _at_edges(likely: Soft, mask_pixel: float, canvas: Canvas, photo: Photo) -> Soft:
+    """Move the edges of `likely`, one of whose own pixels is `mask_pixel` fine ones wide."""
+    from_photo = compose(invert(photo.from_source), canvas.to(FINE_SIZE))
     window = warp(photo.pixels, from_photo, FINE_SIZE, interpolation=cv2.INTER_LINEAR, border=cv2.BORDER_REPLICATE)
-    mask_pixel = pose.roi.side / POSE_SIDE * FINE_SIZE[0] / canvas.width
     moved = _guided(
         np.asarray(cv2.cvtColor(window, cv2.COLOR_RGB2GRAY), dtype=np.uint8),
         likely,

@@ -41,6 +41,7 @@ def test_one_mask_is_a_png_of_the_photos_size(client: httpx.Client, person: byte
     assert answer.headers["content-type"] == "image/png"
     assert 'filename="upper_body_mask.png"' in answer.headers["content-disposition"]
     assert "cache;dur=" in answer.headers["server-timing"]
+    assert answer.headers["x-made-by"].startswith('lite; model="body_masks_lite"; pose_detection="')
     assert_mask_of(answer.content, size)
 
 

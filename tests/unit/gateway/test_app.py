@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from gateway.errors import PROBLEMS
 from gateway.http.health import Health, Live
 from gateway.http.openapi import tiny_png
-from gateway.http.run import PipelineList
+from gateway.http.pipelines import PipelineList
 from gateway.server import create_app
 from gateway.settings import Settings, SettingsError
 
@@ -102,7 +102,15 @@ async def test_health_reports_that_triton_is_away(client: httpx.AsyncClient) -> 
 async def test_pipelines_are_described(client: httpx.AsyncClient) -> None:
     body, face, blur, detect = (await client.get("/v1/pipelines")).json()["pipelines"]
     assert (body["name"], body["profile"], body["ready"]) == ("body_masks", "lite", False)
-    assert set(body["parameters"]["properties"]) == {"mask_types", "gender", "style", "frame", "person", "include"}
+    assert set(body["parameters"]["properties"]) == {
+        "mask_types",
+        "gender",
+        "style",
+        "frame",
+        "crop",
+        "person",
+        "include",
+    }
     assert (face["name"], face["ready"]) == ("face_contours", False)
     assert face["inputs"] == ["image", "landmarks", "segmentation_map"]
     assert [entry["name"] for entry in (blur, detect)] == ["privacy_blur", "detect"]

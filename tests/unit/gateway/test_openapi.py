@@ -19,7 +19,8 @@ from gateway.http.health import Health, Live
 from gateway.http.jobs import JobPage, Resent
 from gateway.http.mask_service import ProcessAnswer, Stats
 from gateway.http.openapi import tiny_png
-from gateway.http.run import PipelineList, RunAnswer
+from gateway.http.pipelines import PipelineList
+from gateway.http.run import RunAnswer
 from gateway.http.uploads import BatchAnswer, BatchStatus, QueueStatus, UploadAnswer, UploadStatus
 from gateway.intake.requests import JobFields, job_request
 from gateway.intake.submissions import json_submission

@@ -129,8 +129,8 @@ def test_a_workers_name_begins_with_worker_id_and_differs_at_every_start() -> No
 
 
 def test_a_line_in_the_log_says_that_redis_is_not_used() -> None:
-    """The start ends at the profile, after that line."""
-    environment = {**os.environ, "REDIS_URL": "redis://user:password@redis:6379", "PROFILE": "full"}
+    """The start ends at the unknown pipeline, after that line."""
+    environment = {**os.environ, "REDIS_URL": "redis://user:password@redis:6379", "PIPELINES": "nothing"}
     command = [sys.executable, "-m", "gateway"]
     ended = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
     assert "REDIS_URL is not used: jobs wait in PostgreSQL (POSTGRES_DSN)" in ended.stderr

@@ -80,11 +80,6 @@ def test_an_unknown_name_in_pipelines_is_refused() -> None:
         build_registry(Settings(pipelines=("detect", "hats")))
 
 
-def test_profile_without_models_is_refused() -> None:
-    with pytest.raises(SettingsError, match="PROFILE=full"):
-        build_registry(Settings(profile="full"))
-
-
 def test_every_setting_is_described() -> None:
     assert all(field.description for field in Settings.model_fields.values())
 

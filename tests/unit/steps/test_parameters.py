@@ -12,10 +12,16 @@ def test_the_gateway_and_the_steps_name_the_same_mask_types_in_the_same_order() 
 
 def test_the_step_reads_the_parameters_that_the_gateway_sends() -> None:
     sent = BodyMasksParameters(
-        mask_types=("dress",), gender="male", style="labels", frame="canvas", person="all", include=("overlay",)
+        mask_types=("dress",),
+        gender="male",
+        style="labels",
+        frame="canvas",
+        crop="centre",
+        person="all",
+        include=("overlay",),
     )
     read = BodyMaskParameters.from_json(sent.model_dump(mode="json"))
-    assert read == BodyMaskParameters((MaskType.DRESS,), "M", "labels", "canvas", "all", ("overlay",))
+    assert read == BodyMaskParameters((MaskType.DRESS,), "M", "labels", "canvas", "all", "centre", ("overlay",))
 
 
 def test_the_gateway_and_the_steps_have_the_same_defaults() -> None:

@@ -9,7 +9,17 @@ from numpy.typing import NDArray
 
 from vision.body.label_map import atr_label_map, fine_label_map
 from vision.body.pose import Pose
-from vision.body.silhouette import FINE_SIZE, WORK_SIZE, Canvas, carried, fine_to_source, is_large, outline, to_source
+from vision.body.silhouette import (
+    FINE_SIZE,
+    WORK_SIZE,
+    Canvas,
+    carried,
+    fine_to_source,
+    is_large,
+    outline,
+    outline_of_labels,
+    to_source,
+)
 from vision.photo import Photo
 from vision.ssd import Roi
 
@@ -79,6 +89,16 @@ def test_edges_follow_the_body_and_have_no_steps(large: Pose, photo: Photo, trut
     assert np.median(distances(coarse, truth)) > 3
     assert np.median(distances(fine, truth)) <= 1.5
     assert np.percentile(distances(fine, truth), 95) < np.percentile(distances(coarse, truth), 95) / 2
+    assert longest_steps(coarse) > 0.8
+    assert longest_steps(fine) < 0.6
+
+
+def test_edges_of_a_parsers_labels_follow_the_body(photo: Photo, truth: NDArray[np.uint8]) -> None:
+    labels = cv2.warpAffine(truth, CANVAS.to_work, WORK_SIZE, flags=cv2.INTER_AREA) // 255 * np.uint8(4)
+    person = np.where(labels > 0, np.uint8(255), np.uint8(0))
+    fine = fine_to_source(carried(person, labels, outline_of_labels(labels, CANVAS, photo)), CANVAS, SIZE)
+    coarse = to_source(person, CANVAS, SIZE)
+    assert np.median(distances(fine, truth)) < np.median(distances(coarse, truth)) / 2
     assert longest_steps(coarse) > 0.8
     assert longest_steps(fine) < 0.6
 

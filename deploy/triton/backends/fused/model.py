@@ -12,8 +12,7 @@ from pathlib import Path
 import cv2
 import triton_python_backend_utils as pb_utils
 
-from steps.ensemble import Ensemble, load_fitting, steps_of
-from steps.object_detectors import FINDER, networks_of
+from steps.ensemble import Ensemble, load_fitting, run_by, steps_of
 from steps.onnx_session import OnnxNetworks, SessionOptions
 from steps.triton_python import respond
 
@@ -22,7 +21,7 @@ class TritonPythonModel:
     """One instance of one fused ensemble."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Load every model of the ensemble, and its detectors. Raises UnfitConfigError as `load_fitting` does."""
+        """Load every model of the ensemble, and those that its steps run themselves. Raises UnfitConfigError."""
         config = json.loads(args["model_config"])
         parameters = {key: value["string_value"] for key, value in config["parameters"].items()}
         options = SessionOptions.from_parameters(parameters, device_id=None)
@@ -30,8 +29,7 @@ class TritonPythonModel:
         folder, repository = Path(parameters["ensemble"]), Path(parameters["model_repository"])
         networks = OnnxNetworks(repository, options, load_fitting)
         self._ensemble = Ensemble(folder, repository, steps_of(repository, networks), options)
-        if any(stage.name == FINDER for stage in self._ensemble.stages):
-            networks.load(networks_of(repository))
+        networks.load(run_by((stage.name for stage in self._ensemble.stages), repository))
         self._input_names = [value["name"] for value in config["input"]]
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:

@@ -44,7 +44,7 @@ def test_nothing_given_is_what_the_step_takes_for_nothing() -> None:
 @pytest.mark.parametrize(("landmarks", "model"), [("1,2", GIVEN), ([{"x": 1}], GIVEN), ("", FOUND), (None, FOUND)])
 def test_landmarks_choose_the_model(landmarks: object, model: str) -> None:
     assert PIPELINE.model_for(parameters_json(PIPELINE, {"landmarks": landmarks})) == model
-    assert PIPELINE.models == (FOUND, GIVEN)
+    assert PIPELINE.models == ("face_contours_full", FOUND, GIVEN)
 
 
 @given(st.lists(st.dictionaries(st.sampled_from("xy"), st.floats(allow_nan=False)), min_size=1, max_size=3))

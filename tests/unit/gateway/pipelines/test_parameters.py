@@ -34,6 +34,7 @@ def test_nothing_given_means_the_contracts_defaults() -> None:
         "gender": "other",
         "style": "garment",
         "frame": "source",
+        "crop": "person",
         "person": "largest",
         "include": [],
     }

@@ -1,0 +1,3 @@
+from steps.triton_python import TritonPythonModel
+
+__all__ = ["TritonPythonModel"]

@@ -1,0 +1,111 @@
+"""The step of full `body_masks` that asks the user's networks: a parser's labels, and OpenPose's key points."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from steps.body_masks import Person, asked_people
+from steps.networks import Networks, ready_among
+from steps.tensors import Step, Tensors, carrying_failures
+from vision.affine import invert, transform_points
+from vision.arrays import RGB, Float32, Float64, LabelMap
+from vision.body.heatmaps import OOTD, Maps, network_input
+from vision.body.label_map import photo_window
+from vision.body.openpose import decode_people
+from vision.body.parsing import LABELS_OF, atr_labels, label_map, parser_input, window_about, with_neck, without_holes
+from vision.body.pose import keypoints_in, transform_keypoints
+from vision.body.silhouette import OUTPUT_SIZE, WORK_SIZE, canvas_pixels
+
+BODY_PARSE = "body_parse"
+"""The step's name."""
+ATR, LIP, PASCAL, OPENPOSE = "schp_atr", "schp_lip", "schp_pascal", "openpose_body"
+"""Models of users' checkpoints, as `maskwright models add` names them."""
+SIDES = {ATR: 512, LIP: 473, PASCAL: 512}
+"""Of each parser's input, in pixels."""
+
+
+@dataclass(frozen=True)
+class BodyNetworks:
+    """The models that serve: one parser, LIP's beside ATR's if both are ready, and OpenPose's if it is."""
+
+    parsers: tuple[str, ...]
+    pose: str | None
+
+    @classmethod
+    def of(cls, model_repository: Path) -> "BodyNetworks":
+        """Those that are ready. ATR's labels are the mask rules' own; LIP's are nearer to them than Pascal's."""
+        parsers = ready_among(model_repository, SIDES)
+        chosen = [ATR, LIP] if {ATR, LIP} <= {*parsers} else parsers[:1]
+        return cls(tuple(chosen), next(iter(ready_among(model_repository, [OPENPOSE])), None))
+
+    @property
+    def models(self) -> list[str]:
+        """All of them."""
+        return [*self.parsers, *([self.pose] if self.pose else [])]
+
+
+def body_networks(model_repository: Path) -> list[str]:
+    """The models that the step runs. Empty if there is no parser: OpenPose alone makes no masks."""
+    chosen = BodyNetworks.of(model_repository)
+    return chosen.models if chosen.parsers else []
+
+
+def _nobody(_: Tensors) -> Tensors:
+    return {"labels": np.zeros((1, *WORK_SIZE[::-1]), np.uint8), "keypoints": np.zeros((1, 18, 3))}
+
+
+def body_parse(chosen: BodyNetworks, networks: Networks) -> Step:
+    """The step for these models.
+
+    Inputs as `body_masks_draw` has them → `labels` uint8 P×512×384 (ATR labels on each person's canvas), `keypoints`
+    float64 P×18×3 (source pixels, score), `context` BYTES [1] JSON as it came. People come in the order of the masks.
+    """
+
+    @carrying_failures(_nobody)
+    def step(tensors: Tensors) -> Tensors:
+        parsed = [_parsed(person, chosen, networks) for person in asked_people(tensors)]
+        labels, keypoints = (np.stack(each) for each in zip(*parsed, strict=True))
+        return {"labels": labels, "keypoints": keypoints, "context": tensors["context"]}
+
+    return step
+
+
+def _parsed(person: Person, chosen: BodyNetworks, networks: Networks) -> tuple[LabelMap, Float64]:
+    """Labels on the canvas, and key points in the photo, of one person. Raises InputError."""
+    photo = person.detail.encoded.reduced(person.canvas.width, OUTPUT_SIZE[0])
+    pixels = canvas_pixels(photo, person.canvas)
+    keypoints = person.keypoints if chosen.pose is None else _openpose(person, pixels, chosen.pose, networks)
+    on_canvas = transform_keypoints(keypoints, person.canvas.to_work)
+    maps = [_labels(pixels, parser, networks) for parser in chosen.parsers]
+    return _combined(maps, chosen.parsers, on_canvas) & photo_window(person.canvas, person.size), keypoints
+
+
+def _openpose(person: Person, pixels: RGB, model: str, networks: Networks) -> Float64:
+    """Key points of the one on the canvas who fills the person's box best."""
+    heatmap, paf = networks(model).maps(network_input(pixels, OOTD), ["heatmap", "paf"])
+    people = decode_people(Maps(cast("Float32", heatmap), cast("Float32", paf), WORK_SIZE, OOTD))
+    x1, y1, x2, y2 = person.pose.box
+    corners = transform_points(np.array([(x1, y1), (x2, y2)]), person.canvas.to_work)
+    (left, top), (right, bottom) = corners.tolist()
+    keypoints = keypoints_in((left, top, right, bottom), people.keypoints())
+    moved = transform_keypoints(keypoints, invert(person.canvas.to_work))
+    return np.where(moved[:, 2:] > 0, moved, 0.0)
+
+
+def _labels(pixels: RGB, parser: str, networks: Networks) -> tuple[LabelMap, int]:
+    """A parser's own labels on the canvas, and how many it knows."""
+    window = window_about((0.0, 0.0, *WORK_SIZE), SIDES[parser])
+    (logits,) = networks(parser).maps(parser_input(pixels, window), ["logits"])
+    return label_map(cast("Float32", logits), window, WORK_SIZE), len(logits)
+
+
+def _combined(maps: Sequence[tuple[LabelMap, int]], parsers: Sequence[str], keypoints: Float64) -> LabelMap:
+    """ATR's labels: with holes filled, and with the neck if LIP's are there too; or those of another parser, turned."""
+    first, classes = maps[0]
+    if parsers[0] != ATR:
+        return atr_labels(first, LABELS_OF[classes], keypoints)
+    filled = without_holes(first)
+    return with_neck(filled, maps[1][0]) if len(maps) > 1 else filled
