@@ -22,6 +22,8 @@ from tests.stack import CHECKOUT, RunningStack, eventually, stack_environment
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root starts processes as another user")
 
 STRANGER = 54_321
+ENDED = "Z"
+"""The state of a process that nobody has waited for yet: it has no files, no umask, no memory."""
 OPENING = {"0000000000000000", "0000000000000002", "0000000000000004"}
 """No capability, or the one that opens closed folders: here Python may lie below /root."""
 
@@ -36,8 +38,10 @@ def processes(stack: RunningStack) -> Mapping[int, str]:
     leaders = {stack.pid(name): name for name in stack.state()["services"]}
     found = dict(leaders)
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        fields = stat.read_text().rpartition(")")[2].split()
-        parent, session = int(fields[1]), int(fields[3])
+        state, *fields = stat.read_text().rpartition(")")[2].split()
+        parent, session = int(fields[0]), int(fields[2])
+        if state == ENDED:
+            continue
         if session in leaders or parent in leaders:
             found[int(stat.parent.name)] = leaders.get(session) or leaders[parent]
     return found
