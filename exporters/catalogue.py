@@ -15,7 +15,7 @@ from exporters.errors import CatalogueError, UnknownNameError
 from exporters.packages import NpmSource, WheelSource
 
 Source = Annotated[WheelSource | NpmSource | UrlSource, Field(discriminator="type")]
-MODEL_FILE, PARITY_FILE = "model.onnx", "parity.json"
+MODEL_FILE, PARITY_FILE, FORM_FILE = "model.onnx", "parity.json", "form.json"
 """Names in the folder of a model's one version."""
 _ROOT = Path(__file__).resolve().parent.parent
 

@@ -8,13 +8,14 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 
-from exporters.catalogue import Paths
-from steps.object_detectors import detectors_of
+from exporters.catalogue import FORM_FILE, PARITY_FILE, Paths
+from steps.model_folder import BrokenModelError, readable_config
+from steps.object_detectors import MODEL, detectors_of
 
 BUILDING = ".building"
 """A folder in the repository, on the same file system as the folders that are moved into place from it."""
@@ -68,21 +69,33 @@ def building(model_repository: Path) -> Iterator[Building]:
         yield change
 
 
-def half_built(paths: Paths) -> Mapping[str, str]:
-    """By name, what in the repository is unusable or not built by us, and what a killed process left."""
+def half_built(paths: Paths, ours: Container[str]) -> Mapping[str, str]:
+    """By name, what in the repository is unusable, what users' models lack, and what a killed process left.
+
+    `ours` are the models that Maskwright comes with, which are exported by name.
+    """
     found = dict(detectors_of(paths.model_repository).broken)
-    for model in detectors_of(paths.model_repository).models:
-        name = model.detector.model
-        if model.added and not paths.model(name).exists():
-            found.setdefault(name, "a config.pbtxt without its model")
-        elif model.added and not paths.parity(name).exists():
-            found.setdefault(name, "a model without its parity.json")
     for folder in paths.model_repository.glob("[!.]*/"):
-        if folder.is_dir() and not (folder / "config.pbtxt").is_file():
-            found[folder.name] = "a folder without config.pbtxt"
+        fault = _fault(folder, folder.name in ours)
+        if fault:
+            found.setdefault(folder.name, fault)
     for left in _abandoned(paths.model_repository / BUILDING):
         found[f"{BUILDING}/{left.name}"] = "left by an export that was ended; the next export removes it"
     return found
+
+
+def _fault(folder: Path, is_ours: bool) -> str:  # noqa: FBT001 - a fact about the folder
+    """What a model's folder lacks. Empty if nothing, or if it is none of an ONNX model."""
+    try:
+        config = readable_config(folder)
+    except BrokenModelError as error:
+        return str(error) if (folder / "config.pbtxt").is_file() else "a folder without config.pbtxt"
+    if is_ours or config.backend != "onnxruntime":
+        return ""
+    if not (folder / MODEL).exists():
+        return "a config.pbtxt without its model"
+    reports = [(folder / MODEL).with_name(name) for name in (PARITY_FILE, FORM_FILE)]
+    return "" if any(report.exists() for report in reports) else f"a model without its {PARITY_FILE}"
 
 
 def _abandoned(folder: Path) -> list[Path]:

@@ -1,6 +1,6 @@
 """The step of full `body_masks` that asks the user's networks: a parser's labels, and OpenPose's key points."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 
 from steps.body_masks import Person, asked_people
-from steps.networks import Networks, ready_among
+from steps.networks import Network, Networks, ready_models
 from steps.tensors import Step, Tensors, carrying_failures
 from vision.affine import invert, transform_points
 from vision.arrays import RGB, Float32, Float64, LabelMap
@@ -29,22 +29,24 @@ SIDES = {ATR: 512, LIP: 473, PASCAL: 512}
 
 @dataclass(frozen=True)
 class BodyNetworks:
-    """The models that serve: one parser, LIP's beside ATR's if both are ready, and OpenPose's if it is."""
+    """The models that serve: one parser's, LIP's beside ATR's if both are ready, and OpenPose's if it is."""
 
-    parsers: tuple[str, ...]
+    parsers: Mapping[str, str]
+    """The model of each parser, by the parser's name."""
     pose: str | None
 
     @classmethod
     def of(cls, model_repository: Path) -> "BodyNetworks":
         """Those that are ready. ATR's labels are the mask rules' own; LIP's are nearer to them than Pascal's."""
-        parsers = ready_among(model_repository, SIDES)
-        chosen = [ATR, LIP] if {ATR, LIP} <= {*parsers} else parsers[:1]
-        return cls(tuple(chosen), next(iter(ready_among(model_repository, [OPENPOSE])), None))
+        parsers = ready_models(model_repository, SIDES)
+        chosen = [ATR, LIP] if {ATR, LIP} <= parsers.keys() else list(parsers)[:1]
+        pose = ready_models(model_repository, [OPENPOSE]).get(OPENPOSE)
+        return cls({parser: parsers[parser] for parser in chosen}, pose)
 
     @property
     def models(self) -> list[str]:
         """All of them."""
-        return [*self.parsers, *([self.pose] if self.pose else [])]
+        return [*self.parsers.values(), *([self.pose] if self.pose else [])]
 
 
 def body_networks(model_repository: Path) -> list[str]:
@@ -79,8 +81,8 @@ def _parsed(person: Person, chosen: BodyNetworks, networks: Networks) -> tuple[L
     pixels = canvas_pixels(photo, person.canvas)
     keypoints = person.keypoints if chosen.pose is None else _openpose(person, pixels, chosen.pose, networks)
     on_canvas = transform_keypoints(keypoints, person.canvas.to_work)
-    maps = [_labels(pixels, parser, networks) for parser in chosen.parsers]
-    return _combined(maps, chosen.parsers, on_canvas) & photo_window(person.canvas, person.size), keypoints
+    maps = [_labels(pixels, parser, networks(model)) for parser, model in chosen.parsers.items()]
+    return _combined(maps, list(chosen.parsers), on_canvas) & photo_window(person.canvas, person.size), keypoints
 
 
 def _openpose(person: Person, pixels: RGB, model: str, networks: Networks) -> Float64:
@@ -95,10 +97,10 @@ def _openpose(person: Person, pixels: RGB, model: str, networks: Networks) -> Fl
     return np.where(moved[:, 2:] > 0, moved, 0.0)
 
 
-def _labels(pixels: RGB, parser: str, networks: Networks) -> tuple[LabelMap, int]:
+def _labels(pixels: RGB, parser: str, network: Network) -> tuple[LabelMap, int]:
     """A parser's own labels on the canvas, and how many it knows."""
     window = window_about((0.0, 0.0, *WORK_SIZE), SIDES[parser])
-    (logits,) = networks(parser).maps(parser_input(pixels, window), ["logits"])
+    (logits,) = network.maps(parser_input(pixels, window), ["logits"])
     return label_map(cast("Float32", logits), window, WORK_SIZE), len(logits)
 
 

@@ -12,7 +12,7 @@ from steps.body_masks import body_masks_draw, pose_crop, pose_input
 from steps.body_parsing import BODY_PARSE, BodyNetworks, body_networks, body_parse
 from steps.detect import detect_find, detect_list
 from steps.face_contours import face_contours_draw, face_crop, face_input
-from steps.face_parsing import FACE_PARSE, face_networks, face_parse
+from steps.face_parsing import BISENET, FACE_PARSE, face_networks, face_parse
 from steps.graph_signature import require_fit
 from steps.model_folder import ModelConfig
 from steps.networks import Networks
@@ -38,7 +38,7 @@ def steps_of(model_repository: Path, networks: Networks) -> Mapping[str, Step]:
         "body_masks_draw": body_masks_draw,
         "face_input": face_input,
         "face_crop": face_crop,
-        FACE_PARSE: face_parse(networks),
+        FACE_PARSE: face_parse(networks(next(iter(face_networks(model_repository)), BISENET))),
         "face_contours_draw": face_contours_draw,
         FINDER: detect_find(chosen_detectors(model_repository), networks),
         "detect_list": detect_list,

@@ -6,7 +6,7 @@ from typing import cast
 import numpy as np
 
 from steps.face_contours import SEVERAL_FACES, found_faces
-from steps.networks import Networks, ready_among
+from steps.networks import Network, ready_models
 from steps.photo import EncodedPhoto
 from steps.tensors import Step, Tensors, asked_for, carrying_failures, json_object
 from vision.arrays import Float64, LabelMap
@@ -22,15 +22,15 @@ BISENET = "bisenet_face"
 
 def face_networks(model_repository: Path) -> list[str]:
     """The models that the step runs. Empty if the face parser is not ready."""
-    return ready_among(model_repository, [BISENET])
+    return list(ready_models(model_repository, [BISENET]).values())
 
 
 def _unparsed(_: Tensors) -> Tensors:
     return {"labels": np.zeros((1, PARSER_SIDE, PARSER_SIDE), np.uint8)}
 
 
-def face_parse(networks: Networks) -> Step:
-    """The step on these networks.
+def face_parse(network: Network) -> Step:
+    """The step on a face parser.
 
     `image`, `parameters`, `context` BYTES [1], `landmarks` float32 F×1404, `presence` float32 F×1 → `labels` uint8
     F×512×512 (CelebAMask-HQ's, on the crop of `parser_roi`), `context` BYTES [1] as it came. Faces come in the order of
@@ -45,15 +45,15 @@ def face_parse(networks: Networks) -> Step:
             return {**_unparsed(tensors), "context": tensors["context"]}
         photo = EncodedPhoto.read(tensors["image"])
         asked = asked_for(faces, cast("str", parameters.get("face", "largest")), SEVERAL_FACES)
-        labels = np.stack([_labels(photo, face.landmarks[:, :2], networks) for face in asked])
+        labels = np.stack([_labels(photo, face.landmarks[:, :2], network) for face in asked])
         return {"labels": labels, "context": tensors["context"]}
 
     return step
 
 
-def _labels(encoded: EncodedPhoto, landmarks: Float64, networks: Networks) -> LabelMap:
+def _labels(encoded: EncodedPhoto, landmarks: Float64, network: Network) -> LabelMap:
     """The parser's labels of one face. Raises InputError."""
     roi = parser_roi(landmarks, MESH)
     pixels = crop(encoded.reduced(roi.side, PARSER_DECODED_SIDE), roi, PARSER_SIDE)
-    (labels,) = networks(BISENET).maps(pixels, ["labels"])
+    (labels,) = network.maps(pixels, ["labels"])
     return cast("LabelMap", labels)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from steps.model_folder import BrokenModelError, fault_of_model, readable_config
+from steps.networks import IN_USE
 from vision.object_detector import SMALLEST, ObjectDetector, Scout
 from vision.tiles import Fit
 
@@ -16,8 +17,6 @@ FINDER = "detect_find"
 PARAMETER = "detector"
 """Parameter of config.pbtxt. Its value is a JSON object."""
 MODEL = Path("1", "model.onnx")
-IN_USE = "in_use"
-"""A file in the folder of the detector that a user chose for its role (`maskwright models use`)."""
 
 
 class _Scout(TypedDict):

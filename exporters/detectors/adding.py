@@ -27,7 +27,8 @@ from exporters.fetch import fetch_all
 from exporters.parity import ParityReport
 from exporters.recipe import RUNTIME_ERRORS, Outputs, run_network
 from exporters.repository import building
-from steps.object_detectors import IN_USE, DetectorModel, detector_models
+from steps.networks import IN_USE
+from steps.object_detectors import DetectorModel, detector_models
 
 _IMAGE_RANK = 4
 _CHANNELS = 3

@@ -23,7 +23,8 @@ from exporters.detectors.adding import Addition, add_detector
 from exporters.downloads import Listener
 from gateway.settings import Settings
 from gateway.triton import connect
-from steps.object_detectors import IN_USE, chosen_detectors
+from steps.networks import IN_USE
+from steps.object_detectors import chosen_detectors
 from tests.servers import Server, kept
 from tests.stack import eventually, stack_environment
 from tests.triton_client import run_pipeline

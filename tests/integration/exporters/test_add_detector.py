@@ -18,7 +18,8 @@ from gateway.triton import WEIGHTS
 from steps.detect import GROUPS
 from steps.ensemble import Ensemble, load_fitting, steps_of
 from steps.model_folder import ModelConfig
-from steps.object_detectors import IN_USE, detector_models
+from steps.networks import IN_USE
+from steps.object_detectors import detector_models
 from steps.onnx_session import OnnxNetworks, SessionOptions
 from steps.tensors import bytes_tensor, json_object
 from tests.detecting import load_detector

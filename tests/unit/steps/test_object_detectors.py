@@ -5,7 +5,8 @@ import pytest
 
 from exporters.detectors.adding import use_detector
 from exporters.errors import ExporterError, UnknownNameError
-from steps.object_detectors import IN_USE, chosen_detectors, detectors_of, networks_of
+from steps.networks import IN_USE
+from steps.object_detectors import chosen_detectors, detectors_of, networks_of
 from tests.unit.steps.detector_folders import MODEL, add_detector
 
 

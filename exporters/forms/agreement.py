@@ -1,4 +1,4 @@
-"""How far a smaller or faster form of a model agrees with the model itself: its labels on photos, and its time."""
+"""How far a form of a model agrees with the model itself: its labels or boxes on photos, and its time."""
 
 import statistics
 import time
@@ -9,8 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from vision.nms import ious
+
 Labels: TypeAlias = NDArray[np.uint8]
 """Label maps of any shape."""
+Rows: TypeAlias = NDArray[np.float32]
+"""N×6 or more: x1, y1, x2, y2, score, class, and what a detector adds."""
 Images: TypeAlias = Sequence[NDArray[np.uint8]]
 Run: TypeAlias = Callable[[NDArray[np.uint8]], object]
 """One run of a form of a model on an image."""
@@ -101,3 +105,38 @@ def _seconds(run: Run, image: NDArray[np.uint8], clock: Callable[[], float]) -> 
     began = clock()
     run(image)
     return clock() - began
+
+
+class BoxAgreement(BaseModel):
+    """How far a form of a detector finds what the model finds, and nothing else.
+
+    A box is found by the other if that has one of the same class at it (IoU of at least 0.5) with half the score.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    boxes: int
+    """Of the model, with a score of at least 0.5, over all photos and before overlapping ones are dropped."""
+    found: float
+    """Share of them that the form finds. 1 if there are none."""
+    confirmed: float
+    """Share of the form's own that the model finds."""
+
+
+_SURE, _SAME = 0.5, 0.5
+
+
+def box_agreement(pairs: Sequence[tuple[Rows, Rows]]) -> BoxAgreement:
+    """The agreement of the rows of each photo: of the model, and of the form."""
+    found = np.concatenate([_confirmed(model, form) for model, form in pairs])
+    confirmed = np.concatenate([_confirmed(form, model) for model, form in pairs])
+    shares = [float(each.mean()) if len(each) else 1.0 for each in (found, confirmed)]
+    return BoxAgreement(boxes=len(found), found=shares[0], confirmed=shares[1])
+
+
+def _confirmed(rows: Rows, others: Rows) -> NDArray[np.bool_]:
+    """Of each sure row, whether the others have it."""
+    sure, likely = rows[rows[:, 4] >= _SURE], others[others[:, 4] >= _SURE / 2]
+    same = ious(sure[:, :4].astype(np.float64), likely[:, :4].astype(np.float64)) >= _SAME
+    shown: NDArray[np.bool_] = (same & (sure[:, 5:6] == likely[:, 5])).any(axis=1)
+    return shown

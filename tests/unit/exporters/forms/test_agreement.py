@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from exporters.agreement import REPEATS, Confusion, Labels, compare_speed
+from exporters.forms.agreement import REPEATS, Confusion, Labels, Rows, box_agreement, compare_speed
 
 COUNT = 5
 maps = arrays.arrays(np.uint8, (4, 6), elements=st.integers(0, COUNT - 1))
@@ -88,3 +88,24 @@ def test_time_is_the_median_photo_with_the_fastest_run_of_each() -> None:
 def test_speed_needs_a_photo() -> None:
     with pytest.raises(ValueError, match="at least one photo"):
         compare_speed(lambda _: None, lambda _: None, [])
+
+
+rows = arrays.arrays(np.float32, (7, 6), elements=st.floats(0, 1, width=32)).map(
+    lambda drawn: np.hstack((drawn[:, :2] * 10, drawn[:, :2] * 10 + 5, drawn[:, 4:5], drawn[:, 5:].round()))
+)
+
+
+@given(rows)
+def test_a_detector_agrees_with_itself(found: Rows) -> None:
+    agreement = box_agreement([(found, found)])
+    assert (agreement.found, agreement.confirmed) == (1.0, 1.0)
+    assert agreement.boxes == (found[:, 4] >= 0.5).sum()
+
+
+def test_boxes_of_another_class_or_place_or_too_low_a_score_are_not_found() -> None:
+    model = np.array([[0, 0, 10, 10, 0.9, 0], [50, 50, 60, 60, 0.9, 0], [80, 80, 90, 90, 0.9, 1]], np.float32)
+    form = np.array([[1, 0, 11, 10, 0.3, 0], [56, 50, 66, 60, 0.9, 0], [80, 80, 90, 90, 0.9, 0]], np.float32)
+    agreement = box_agreement([(model, form)])
+    assert agreement.boxes == 3
+    assert agreement.found == pytest.approx(1 / 3)
+    assert agreement.confirmed == 0

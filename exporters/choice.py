@@ -1,0 +1,42 @@
+"""Which of several models for the same serves: `maskwright models use`."""
+
+from pathlib import Path
+
+from exporters.detectors.adding import use_detector
+from exporters.errors import ExporterError, UnknownNameError
+from exporters.networks.known import NETWORKS
+from exporters.repository import building
+from steps.model_folder import fault_of_model
+from steps.networks import FORMS, IN_USE
+from steps.object_detectors import MODEL, detector_models
+
+
+def use_model(name: str, model_repository: Path) -> str:
+    """Let a detector, a user's network or a form of one serve from the next start of Triton on. Returns what it does.
+
+    Raises UnknownNameError if there is no such model, ExporterError if it is not built, OSError.
+    """
+    networks = {form: network.model for network in NETWORKS for form in _forms(network.model)}
+    if name not in networks:
+        return _detector(
+            name, sorted(form for form in networks if (model_repository / form).exists()), model_repository
+        )
+    if fault := fault_of_model(model_repository / name / MODEL):
+        raise ExporterError(f"{name} is not built ({fault}); add its checkpoint, or optimise it, again")
+    with building(model_repository):
+        for form in _forms(networks[name]):
+            (model_repository / form / IN_USE).unlink(missing_ok=True)
+        if name != networks[name]:
+            (model_repository / name / IN_USE).touch()
+    return f"{name} serves" if name == networks[name] else f"{name} serves instead of {networks[name]}"
+
+
+def _forms(network: str) -> list[str]:
+    return [network, *(f"{network}_{form}" for form in FORMS)]
+
+
+def _detector(name: str, networks: list[str], model_repository: Path) -> str:
+    known = [model.detector.model for model in detector_models(model_repository)]
+    if name not in known:
+        raise UnknownNameError([name], sorted([*known, *networks]))
+    return f"{name} looks for {use_detector(name, model_repository).role}"

@@ -1,0 +1,1 @@
+"""Smaller and faster forms of a model: in eight bits, and in half precision."""
