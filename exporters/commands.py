@@ -29,6 +29,8 @@ from exporters.networks.known import Kind
 from exporters.parity import ParityReport
 from exporters.recipes import RECIPES, select
 from exporters.repository import half_built
+from exporters.tensorrt.plans import REPOSITORY, build_plans, plan_orders, stale_plans
+from exporters.tensorrt.trtexec import Trtexec, found_program
 from gateway.cli.terminal import Screen, cell
 from gateway.untrusted_text import shown
 from steps.object_detectors import chosen_detectors
@@ -66,14 +68,36 @@ def fetch(names: Names = None) -> None:
 
 
 @app.command()
-def export(names: Names = None) -> None:
+def export(
+    names: Names = None,
+    *,
+    tensorrt: Annotated[bool, typer.Option("--tensorrt", help="Plans of TensorRT, on the GPU that runs them.")] = False,
+) -> None:
     """Build models, fetch what they need, and compare them with their checkpoints."""
     console = Screen()
+    if tensorrt:
+        _export_plans(names or [], console)
+        return
     with _reported(), ProgressBars(console) as bars:
         reports = export_models(names or (), listener=bars, paths=DEFAULT_PATHS)
     for report in reports:
         console.print(parity_table(report))
     _tell_unobtainable(console)
+
+
+def _export_plans(names: list[str], console: Screen) -> None:
+    with _reported(), ProgressBars(console) as bars:
+        orders = plan_orders(names, DEFAULT_PATHS)
+        trtexec = Trtexec(found_program())
+
+        def told(line: str) -> None:
+            console.print(cell(line, "yellow"), soft_wrap=True)
+
+        reports = build_plans(orders, trtexec, listener=bars, paths=DEFAULT_PATHS, told=told)
+    for report in reports:
+        console.print(cell(f"{report.model}: a plan of TensorRT {report.tensorrt}, within the bars"), soft_wrap=True)
+    folder = DEFAULT_PATHS.model_repository.with_name(REPOSITORY)
+    console.print(cell(f"start Triton with --model-repository={folder} instead of model_repository"), soft_wrap=True)
 
 
 @app.command()
@@ -293,6 +317,7 @@ def _wrong(names: list[str]) -> list[str]:
     files = {entry.name: state(entry, DEFAULT_PATHS.files) for entry in entries}
     built = {recipe.name: model_state(recipe, catalogue, DEFAULT_PATHS) for recipe in chosen}
     built |= {name: found for name, found in added.items() if not names or name in names}
+    half = {**half, **stale_plans(DEFAULT_PATHS)} if not names else half
     told = [f"{name}: {fault}" for name, fault in half.items() if not names or name in names]
     return (
         told

@@ -114,7 +114,7 @@ def _leftovers(folder: Path) -> list[Path]:
 
 def _settle(folder: Path) -> None:
     """Make it readable by everybody, and have it on the disk before it gets its name."""
-    for path in (*folder.rglob("*"), folder):
+    for path in (*(path for path in folder.rglob("*") if not path.is_symlink()), folder):
         path.chmod(_FOLDER_MODE if path.is_dir() else _FILE_MODE)
         _flush(path)
 

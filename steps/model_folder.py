@@ -9,6 +9,9 @@ from tritonclient.grpc import model_config_pb2
 
 from steps.graph_signature import Signature
 
+_WORKSPACE = 1 << 30
+"""Bytes of GPU memory that TensorRT may try kernels with."""
+
 
 class ModelConfig:
     """One model folder's config.pbtxt. Raises FileNotFoundError or google.protobuf's ParseError (file, line, fault)."""
@@ -86,6 +89,19 @@ class ModelConfig:
     def output_names(self) -> list[str]:
         """The names of the outputs, in order."""
         return [output.name for output in self._config.output]
+
+    def accelerated(self, precision: str) -> str:
+        """config.pbtxt text with TensorRT for the graph's nodes that it can take, in FP32 or FP16.
+
+        The names are those of NVIDIA's onnxruntime backend.
+        """
+        accelerated = model_config_pb2.ModelConfig()
+        accelerated.CopyFrom(self._config)
+        accelerators = accelerated.optimization.execution_accelerators.gpu_execution_accelerator
+        accelerator = accelerators.add(name="tensorrt")
+        accelerator.parameters["precision_mode"] = precision
+        accelerator.parameters["max_workspace_size_bytes"] = str(_WORKSPACE)
+        return text_format.MessageToString(accelerated)
 
     def fused(self, model_repository: Path, instances: int, threads: int) -> str:
         """config.pbtxt text of a model that runs this ensemble in one process, with the same inputs and outputs."""

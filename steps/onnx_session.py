@@ -19,6 +19,13 @@ INPUT, OUTPUT = "image", "detections"
 """The name of every detector's input, and of its output."""
 
 
+_TENSORRT = "TensorrtExecutionProvider"
+
+
+class NoTensorrtError(ValueError):
+    """TensorRT was asked for where onnxruntime has none."""
+
+
 @dataclass(frozen=True)
 class SessionOptions:
     """How one instance of an ONNX model runs. Field names follow the parameters of Triton's onnxruntime backend."""
@@ -28,9 +35,13 @@ class SessionOptions:
     allow_spinning: bool = True
     enable_mem_arena: bool = True
     device_id: int | None = None
+    tensorrt: Mapping[str, str] | None = None
+    """Parameters of the accelerator of this name, which runs what it can of a graph on the GPU."""
 
     @classmethod
-    def from_parameters(cls, parameters: Mapping[str, str], device_id: int | None) -> "SessionOptions":
+    def from_parameters(
+        cls, parameters: Mapping[str, str], device_id: int | None, tensorrt: Mapping[str, str] | None = None
+    ) -> "SessionOptions":
         """Options from the `parameters` of a config.pbtxt. `device_id` is None on a CPU. 0 threads means all cores."""
         return cls(
             intra_op_thread_count=int(parameters.get("intra_op_thread_count", "0")),
@@ -38,13 +49,31 @@ class SessionOptions:
             allow_spinning=parameters.get("session.intra_op.allow_spinning", "1") != "0",
             enable_mem_arena=parameters.get("enable_mem_arena", "1") != "0",
             device_id=device_id,
+            tensorrt=tensorrt,
         )
 
     def providers(self) -> list[str | tuple[str, dict[str, int]]]:
-        """Execution providers, best first: CUDA on the instance's device, else the CPU."""
+        """Execution providers, best first: TensorRT on request and CUDA on the instance's device, else the CPU.
+
+        Raises NoTensorrtError if it was asked for and this onnxruntime has none.
+        """
         if self.device_id is None:
             return ["CPUExecutionProvider"]
-        return [("CUDAExecutionProvider", {"device_id": self.device_id}), "CPUExecutionProvider"]
+        tensorrt = [] if self.tensorrt is None else [(_TENSORRT, self._of_tensorrt(self.tensorrt))]
+        return [*tensorrt, ("CUDAExecutionProvider", {"device_id": self.device_id}), "CPUExecutionProvider"]
+
+    def _of_tensorrt(self, parameters: Mapping[str, str]) -> dict[str, int]:
+        """Onnxruntime's names of the parameters. It would leave out a provider that it lacks, and say nothing."""
+        there = ort.get_available_providers()
+        if _TENSORRT not in there:
+            raise NoTensorrtError(
+                f"TensorRT is asked for, and this onnxruntime has only {', '.join(there)}: install onnxruntime-gpu and "
+                "TensorRT's libraries, use NVIDIA's server, or choose TRITON_TENSORRT=off"
+            )
+        options = {"device_id": self.device_id or 0, "trt_fp16_enable": int(parameters.get("precision_mode") == "FP16")}
+        if workspace := parameters.get("max_workspace_size_bytes"):
+            options["trt_max_workspace_size"] = int(workspace)
+        return options
 
 
 class OnnxSession:

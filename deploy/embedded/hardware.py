@@ -153,15 +153,21 @@ def visible_devices(settings: Settings) -> str:
 
 
 def require_gpu(settings: Settings) -> None:
-    """Raise StackError if the settings ask for a GPU that is not there."""
-    if settings.schp_device != "cuda":
+    """Raise StackError if the settings ask for a GPU that is not there, or that no network would use."""
+    tensorrt = f"TRITON_TENSORRT={settings.triton_tensorrt}"
+    uses_tensorrt = settings.triton_tensorrt != "off"
+    if uses_tensorrt and settings.schp_device == "cpu":
+        raise StackError(f"{tensorrt} needs a GPU, and SCHP_DEVICE=cpu hides it; choose TRITON_TENSORRT=off")
+    if uses_tensorrt and settings.triton_layout == "fused":
+        raise StackError(f"{tensorrt} needs TRITON_LAYOUT=ensemble or auto: a fused pipeline runs on the CPU")
+    if settings.schp_device != "cuda" and not uses_tensorrt:
         return
+    given, remedy = (tensorrt, "TRITON_TENSORRT=off") if uses_tensorrt else ("SCHP_DEVICE=cuda", "SCHP_DEVICE=auto")
     found = _count() if driver_is_here() else 0
     if settings.gpu_id >= found:
         there = f"{found} GPU(s)" if found else "no NVIDIA GPU"
         raise StackError(
-            f"SCHP_DEVICE=cuda with GPU_ID={settings.gpu_id}, but this machine has {there}; choose another, or "
-            "SCHP_DEVICE=auto"
+            f"{given} with GPU_ID={settings.gpu_id}, but this machine has {there}; choose another, or {remedy}"
         )
 
 

@@ -82,9 +82,10 @@ class Triton(Service):
         self._tell(missing)
         hardware.require_gpu(self._settings)
         hardware.make_devices()
-        processes, threads = self._settings.triton_instances, self._settings.triton_threads
+        settings = self._settings
+        processes, threads = settings.triton_instances, settings.triton_threads
         write_fused(ensembles, self._models, self._fused, processes, threads)
-        write_served(ensembles, self._models, self._served)
+        write_served(ensembles, self._models, self._served, settings.triton_tensorrt)
         for folder in (self._generated, self._wheel.folder):
             self._folders.decoder.lend(folder)
 
@@ -302,14 +303,34 @@ def _digest(file: Path) -> bytes:
     return hashlib.sha256(file.read_bytes()).digest() if file.is_file() else b"-"
 
 
-def write_served(ensembles: Path, model_repository: Path, target: Path) -> None:
-    """Link the ensembles, and every model that they run, into `target`. Triton loads all that it finds there."""
+def write_served(ensembles: Path, model_repository: Path, target: Path, tensorrt: str) -> None:
+    """Link the ensembles, and every model that they run, into `target`. Triton loads all that it finds there.
+
+    `tensorrt` is the precision in which TensorRT runs the networks, or `off`.
+    """
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     folders = [path.parent for path in ensembles.glob("*/config.pbtxt")]
     models = {model for folder in folders for model in models_of(ModelConfig(folder), model_repository)}
     for folder in (*folders, *(model_repository / model for model in models)):
         (target / folder.name).symlink_to(folder)
+    if tensorrt != "off":
+        for name in models:
+            _accelerate(target / name, tensorrt)
+
+
+def _accelerate(link: Path, precision: str) -> None:
+    """Replace the link to an ONNX model by a folder that is the same but for TensorRT in its configuration."""
+    source = link.resolve()
+    config = ModelConfig(source)
+    if config.backend != "onnxruntime":
+        return
+    link.unlink()
+    link.mkdir()
+    for path in source.iterdir():
+        (link / path.name).symlink_to(path)
+    (link / "config.pbtxt").unlink()
+    (link / "config.pbtxt").write_text(config.accelerated(precision.upper()), encoding="utf-8")
 
 
 def write_fused(ensembles: Path, model_repository: Path, target: Path, processes: int, threads: int) -> None:

@@ -19,7 +19,7 @@ from exporters.export import ModelState
 from exporters.fetch import fetch_all
 from exporters.forms.photos import Photos, photos_of
 from exporters.forms.precision import Precision, in_eight_bits, in_half_precision
-from exporters.forms.report import FormReport, Session, compared, read_form
+from exporters.forms.report import FormReport, Session, answers_compared, read_form, speed_compared
 from exporters.networks.known import NETWORKS
 from exporters.onnx_model import IR_VERSION
 from exporters.recipe import RUNTIME_ERRORS
@@ -127,7 +127,8 @@ def _written(wish: Wish, source: Path, photos: Photos, draft: Path) -> FormRepor
     before, target = sha256(source / MODEL), draft / "1" / MODEL_FILE
     onnx.save(_formed(wish, source / MODEL, photos), target)
     (draft / "config.pbtxt").write_text(_config(wish, source), encoding="utf-8")
-    found = compared(Session(source / MODEL), Session(target), photos.images)
+    model, form = Session(source / MODEL), Session(target)
+    found = answers_compared(model, form, photos.images)
     _require_fit(wish, draft)
     if sha256(source / MODEL) != before:
         raise ExporterError(f"{wish.model} changed while its form was made; make it again")
@@ -138,6 +139,7 @@ def _written(wish: Wish, source: Path, photos: Photos, draft: Path) -> FormRepor
         model_sha256=sha256(target),
         calibrated_on=tuple(photos.names) if wish.precision is Precision.INT8 else (),
         compared_on=tuple(photos.names),
+        speed=speed_compared(model, form, photos.images),
         **dict(found),
     )
     (draft / "1" / FORM_FILE).write_text(report.model_dump_json(indent=2), encoding="utf-8")

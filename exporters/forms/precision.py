@@ -64,10 +64,15 @@ def in_half_precision(model: onnx.ModelProto) -> onnx.ModelProto:
     return cast("onnx.ModelProto", convert_float_to_float16(model, keep_io_types=True, node_block_list=outside))
 
 
+def is_quantized(model: onnx.ModelProto) -> bool:
+    """Whether layers of the model are in eight bits."""
+    return any(node.op_type in _WORDS for node in model.graph.node)
+
+
 def _outside(model: onnx.ModelProto) -> list[str]:
     """Names of the nodes before the first operator with weights and after the last. Raises TranslationError."""
     nodes = model.graph.node
-    if any(node.op_type in _WORDS for node in nodes):
+    if is_quantized(model):
         raise TranslationError("it is in eight bits already")
     if not any(node.op_type in _WEIGHTED for node in nodes):
         raise TranslationError("it has no layer with weights")

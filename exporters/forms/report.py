@@ -1,6 +1,6 @@
 """How a form of a model answers photos beside the model itself. The report lies beside the form."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -30,6 +30,8 @@ _TIMED = 3
 _MOST_LABELS = 256
 _FEW_LABELS, _FEW_BOXES = 0.95, 0.9
 Answer: TypeAlias = Mapping[str, NDArray[np.float32]]
+Run: TypeAlias = Callable[[NDArray[np.uint8]], Answer]
+"""A model: every output of one image H×W×3, by name."""
 
 
 class FormReport(BaseModel):
@@ -87,15 +89,14 @@ class Session:
 
 
 class Agreements(BaseModel):
-    """What `compared` finds, as FormReport has it."""
+    """How far the answers of two models agree, as reports have it."""
 
     labels: LabelAgreement | None
     boxes: BoxAgreement | None
     outputs: Mapping[str, Difference]
-    speed: Speed
 
 
-def compared(model: Session, form: Session, images: Images) -> Agreements:
+def answers_compared(model: Run, form: Run, images: Images) -> Agreements:
     """Run both on every image. Raises TranslationError."""
     confusion, rows = Confusion(_MOST_LABELS), []
     gaps: dict[str, list[tuple[float, float]]] = {}
@@ -112,8 +113,12 @@ def compared(model: Session, form: Session, images: Images) -> Agreements:
         labels=found if found.pixels else None,
         boxes=box_agreement(rows) if rows else None,
         outputs={name: _difference(each) for name, each in sorted(gaps.items())},
-        speed=compare_speed(model, form, images[:_TIMED]),
     )
+
+
+def speed_compared(model: Run, form: Run, images: Images) -> Speed:
+    """The time of both on the first images. Raises TranslationError."""
+    return compare_speed(model, form, images[:_TIMED])
 
 
 def _gap(one: NDArray[np.float32], other: NDArray[np.float32]) -> tuple[float, float]:

@@ -91,6 +91,10 @@ class TritonSettings(SettingsGroup):
     schp_device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="cpu: the embedded Triton sees no GPU; cuda: it does not start without one."
     )
+    triton_tensorrt: Literal["off", "fp32", "fp16"] = Field(
+        "off",
+        description="Whether the embedded Triton lets TensorRT run the networks on the GPU, and in which precision.",
+    )
     schp_config_path: Path | None = Field(
         None, description="Accepted and not read: model_repository/ and ensembles/ describe the models."
     )

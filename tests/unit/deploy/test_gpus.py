@@ -46,6 +46,25 @@ def test_cuda_without_a_gpu_is_refused_and_nothing_else_is() -> None:
     hardware.require_gpu(Settings(schp_device="cpu"))
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, "TRITON_TENSORRT=fp16 with GPU_ID=0, but this machine has no NVIDIA GPU; .*TRITON_TENSORRT=off"),
+        ({"schp_device": "cpu"}, "SCHP_DEVICE=cpu hides it"),
+        ({"triton_layout": "fused"}, "TRITON_LAYOUT=ensemble or auto"),
+    ],
+)
+@pytest.mark.usefixtures("_no_driver")
+def test_tensorrt_without_a_gpu_is_refused(given: dict[str, str], told: str) -> None:
+    with pytest.raises(StackError, match=told):
+        hardware.require_gpu(Settings(triton_tensorrt="fp16", **given))
+
+
+@pytest.mark.usefixtures("driver")
+def test_tensorrt_on_a_gpu_is_accepted() -> None:
+    hardware.require_gpu(Settings(triton_tensorrt="fp16"))
+
+
 def test_triton_sees_only_the_chosen_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert hardware.visible_devices(Settings()) == "0"

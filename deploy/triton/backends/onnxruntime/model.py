@@ -2,21 +2,27 @@
 
 In NVIDIA's container the C++ libtriton_onnxruntime.so takes its place; both read the same config.pbtxt. Honoured here:
 instance groups (count, kind, device), `intra_op_thread_count`, `inter_op_thread_count` and
-`session.intra_op.allow_spinning` in the parameters, `default_model_filename`, and dynamic batching. Both refuse a
-configuration that does not fit its graph.
+`session.intra_op.allow_spinning` in the parameters, `default_model_filename`, dynamic batching, and the
+accelerator `tensorrt`. Both refuse a configuration that does not fit its graph.
 """
 
 from __future__ import annotations  # the server adds its request types to the module after this import
 
 import json
 from pathlib import Path
+from typing import TypedDict, cast
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from steps.graph_signature import Signature, UnfitConfigError, require_fit
-from steps.onnx_session import OnnxSession, SessionOptions
-from steps.tensors import Tensor
+from steps.onnx_session import NoTensorrtError, OnnxSession, SessionOptions
+from steps.tensors import JsonObject, Tensor
+
+
+class _Accelerator(TypedDict, total=False):
+    name: str
+    parameters: dict[str, str]
 
 
 class TritonPythonModel:
@@ -35,10 +41,10 @@ class TritonPythonModel:
             raise pb_utils.TritonModelException(message)
         parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
         device_id = int(args["model_instance_device_id"]) if args["model_instance_kind"] == "GPU" else None
-        self._session = OnnxSession(path, SessionOptions.from_parameters(parameters, device_id))
         try:
+            self._session = OnnxSession(path, SessionOptions.from_parameters(parameters, device_id, _tensorrt(config)))
             require_fit(config["name"], Signature.of_json(config), config["max_batch_size"], self._session.signature)
-        except UnfitConfigError as error:
+        except (NoTensorrtError, UnfitConfigError) as error:
             raise pb_utils.TritonModelException(str(error)) from error
         self._batches = config["max_batch_size"] > 0
 
@@ -72,6 +78,13 @@ class TritonPythonModel:
 
     def _inputs(self, request: pb_utils.InferenceRequest) -> dict[str, Tensor]:
         return {name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in self._session.input_names}
+
+
+def _tensorrt(config: JsonObject) -> dict[str, str] | None:
+    """The parameters of the accelerator `tensorrt`, in NVIDIA's words. None without it."""
+    optimization = cast("dict[str, dict[str, list[_Accelerator]]]", config.get("optimization") or {})
+    asked = optimization.get("execution_accelerators", {}).get("gpu_execution_accelerator", [])
+    return next((each.get("parameters", {}) for each in asked if each["name"] == "tensorrt"), None)
 
 
 def _response(request: pb_utils.InferenceRequest, outputs: dict[str, Tensor]) -> pb_utils.InferenceResponse:

@@ -1,0 +1,1 @@
+"""TensorRT plans of the models, in a model repository of their own."""
