@@ -137,6 +137,21 @@ def outside(built: onnx.ModelProto) -> None:
     weight.external_data.add(key="location", value="../../etc/passwd")
 
 
+def lonely(path: Path) -> Path:
+    """Weights in a second file, as torch's exporter writes them, which is gone. Returns its path."""
+    data = path.with_name(f"{path.name}.data")
+    onnx.save_model(drawn_onnx.parser(), path, save_as_external_data=True, location=data.name, size_threshold=0)
+    return data.rename(path.with_name("elsewhere"))
+
+
+def linked(path: Path) -> None:
+    path.with_name(f"{path.name}.data").symlink_to(lonely(path))
+
+
+def in_future(built: onnx.ModelProto) -> None:
+    built.opset_import[0].version = 99
+
+
 def huge(built: onnx.ModelProto) -> None:
     """64 TiB of zeros."""
     built.graph.initializer.append(drawn_onnx.weight("huge", np.array([1 << 22, 1 << 22])))
@@ -249,7 +264,11 @@ WRONG: list[tuple[str, str, Maker, str]] = [
     ("a loop", "parser", spoiled(loop), "is an ONNX model with Scan, which no parser needs"),
     ("an operator of theirs", "parser", spoiled(strange_operator), "is an ONNX model with Run, which no parser needs"),
     ("no output", "parser", spoiled(no_output), "is an ONNX model without outputs"),
-    ("weights elsewhere", "parser", spoiled(outside), "is an ONNX model that cannot be used"),
+    ("weights elsewhere", "parser", spoiled(outside), "with weights in another file, passwd, which must be beside it and be no link"),
+    ("weights that are not beside it", "parser", lonely, "with weights in another file, my.pth.data, which must be beside it"),
+    ("weights behind a link", "parser", linked, "with weights in another file, my.pth.data, which must be beside it"),
+    ("four images at a time", "parser", model(images=4), "with the input input.1 4×3×512×512 (float), where the parser's is N×3×473×473 or"),
+    ("an operator set to come", "parser", spoiled(in_future), "is an ONNX model that cannot be used"),
     ("a huge constant", "parser", spoiled(huge), "is an ONNX model that cannot be used"),
     ("half a model", "parser", cut_model, "is an ONNX model that is cut short"),
     ("a pipe", "parser", os.mkfifo, "is no regular file"),
