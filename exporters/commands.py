@@ -20,7 +20,7 @@ from exporters.downloads import Listener
 from exporters.errors import ExporterError, UnknownNameError
 from exporters.export import ModelState, added_models, export_models, model_state
 from exporters.fetch import State, fetch_all, selectable, state, unobtainable
-from exporters.networks.adding import add_network
+from exporters.networks.adding import add_network, when_it_serves
 from exporters.networks.known import Kind
 from exporters.parity import ParityReport
 from exporters.recipes import RECIPES, select
@@ -135,7 +135,7 @@ def _add(kind: Kind, file: Path) -> None:
     with _reported(), ProgressBars(console) as bars:
         written = add_network(kind, file, listener=bars, paths=DEFAULT_PATHS)
     console.print(parity_table(written))
-    console.print(f"{written.model} is ready; it takes effect when Triton starts again", soft_wrap=True)
+    console.print(f"{written.model} is ready; {when_it_serves(kind, DEFAULT_PATHS)}", soft_wrap=True)
 
 
 def files_table(catalogue: Catalogue, paths: Paths) -> Table:

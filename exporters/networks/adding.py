@@ -10,7 +10,7 @@ from exporters.downloads import Listener
 from exporters.errors import ExporterError, WrongFileError
 from exporters.export import build_model
 from exporters.fetch import fetch_all
-from exporters.networks.known import EXPECTED, Kind, Network, recognised
+from exporters.networks.known import EXPECTED, PARSERS, Kind, Network, recognised
 from exporters.networks.maps import MapsRecipe
 from exporters.networks.onnx_parser import read_onnx_parser
 from exporters.parity import ParityReport
@@ -73,6 +73,13 @@ def add_network(kind: Kind, file: Path, *, listener: Listener, paths: Paths) -> 
             raise ExporterError(f"{file} changed while it was read; add it again")
         (draft / "config.pbtxt").write_text(_config(brought, file.name), encoding="utf-8")
     return written
+
+
+def when_it_serves(kind: Kind, paths: Paths) -> str:
+    """A sentence about a model that was added. A pose network alone serves nothing."""
+    if kind is Kind.POSE and not any(paths.model(parser.model).exists() for parser in PARSERS):
+        return f"it serves beside a parser: `maskwright models add {Kind.PARSER} FILE`"
+    return "it takes effect when Triton starts again"
 
 
 def _inspected(kind: Kind, file: Path) -> Brought:

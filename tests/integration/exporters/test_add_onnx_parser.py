@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 from exporters import commands
 from exporters.catalogue import DEFAULT_PATHS, Paths, load
 from exporters.fetch import State, state
+from exporters.networks.adding import when_it_serves
+from exporters.networks.known import Kind
 from exporters.networks.onnx_parser import best_labels, read_onnx_parser
 from exporters.parity import read_report
 from steps.model_folder import ModelConfig
@@ -139,6 +141,12 @@ def test_a_new_file_takes_the_place_of_the_old_and_a_wrong_one_does_not(paths: P
         add(paths, tmp_path / "parsing.onnx")
     assert paths.parity("schp_atr").read_bytes() == before
     assert sorted(path.name for path in paths.model_repository.iterdir()) == [".building", "schp_atr"]
+
+
+def test_a_pose_network_alone_does_not_promise_to_serve(paths: Paths, tmp_path: Path) -> None:
+    assert when_it_serves(Kind.POSE, paths) == "it serves beside a parser: `maskwright models add parser FILE`"
+    add(paths, drawn_onnx.save(tmp_path / "parsing.onnx", drawn_onnx.parser()))
+    assert when_it_serves(Kind.POSE, paths) == "it takes effect when Triton starts again"
 
 
 def test_labels_are_enlarged_with_aligned_corners() -> None:
