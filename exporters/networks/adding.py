@@ -15,7 +15,7 @@ from exporters.networks.maps import MapsRecipe
 from exporters.networks.onnx_parser import read_onnx_parser
 from exporters.parity import ParityReport
 from exporters.repository import building
-from exporters.weights.container import contents, is_onnx
+from exporters.weights.container import contents, is_onnx, require_readable
 
 _NEEDED = ("torch", "onnxscript")
 _TEMPLATE = """# {title}, added from {source!r}. {meaning}
@@ -84,15 +84,15 @@ def when_it_serves(kind: Kind, paths: Paths) -> str:
 
 def _inspected(kind: Kind, file: Path) -> Brought:
     """What the file is. Raises WrongFileError, ExporterError."""
-    if not file.is_file():
-        raise WrongFileError(f"{file} is no regular file. `models add {kind}` takes {EXPECTED[kind]}")
+    taken = f"`models add {kind}` takes {EXPECTED[kind]}"
+    require_readable(file, taken)
     try:
         if kind is Kind.PARSER and is_onnx(file):
             parser = read_onnx_parser(file)
             return Brought(parser, _LARGEST_BATCH if parser.batches else 0)
         return Brought(_checkpoint(kind, file), _LARGEST_BATCH)
     except WrongFileError as error:
-        raise WrongFileError(f"{file} is {error}. `models add {kind}` takes {EXPECTED[kind]}") from error
+        raise WrongFileError(f"{file} is {error}. {taken}") from error
 
 
 def _checkpoint(kind: Kind, file: Path) -> MapsRecipe:

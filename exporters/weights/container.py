@@ -23,6 +23,8 @@ _LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """torch's magic number, as a pickle."""
 _PICKLES = 1 << 24
 """Longest pickles that are read, in bytes. Those of 600 tensors take 80 kB."""
+_LARGEST = 1 << 31
+"""Bytes of the largest file. The public ones have up to 270 MB, and no ONNX model has more."""
 _SHOWN = 3
 """How many keys a message names."""
 
@@ -38,6 +40,14 @@ class Contents:
         """How many they are, and the first of them."""
         shown = ", ".join(f"{key} {list(self.tensors[key].shape)}" for key in list(self.tensors)[:_SHOWN])
         return f"a checkpoint of another network: {len(self.tensors)} tensors ({shown}, …)"
+
+
+def require_readable(file: Path, taken: str) -> None:
+    """Raise WrongFileError, ending with what is `taken`, for a file that would be read for long, or for ever."""
+    if not file.is_file():
+        raise WrongFileError(f"{file} is no regular file. {taken}")
+    if file.stat().st_size > _LARGEST:
+        raise WrongFileError(f"{file} is larger than {_LARGEST >> 30} GiB. {taken}")
 
 
 def is_onnx(path: Path) -> bool:

@@ -41,6 +41,7 @@ def named(start: bytes) -> str:
         "a graph of OpenVINO": text.startswith(b"<?xml") and b"<net " in text,
         "a web page saved under this name: download the file itself": _is_page(text),
         "a TensorFlow Lite model": start[4:8] == b"TFL3",
+        "a safetensors file": start[8:10] == b'{"',
         "a tar archive: unpack it first": start[_TAR] == b"ustar",
         "a pickle that torch.save did not write, of which nothing was run": start[:1] == b"\x80",
         "a text": _is_text(start),

@@ -272,4 +272,5 @@ WRONG: list[tuple[str, str, Maker, str]] = [
     ("a huge constant", "parser", spoiled(huge), "is an ONNX model that cannot be used"),
     ("half a model", "parser", cut_model, "is an ONNX model that is cut short"),
     ("a pipe", "parser", os.mkfifo, "is no regular file"),
+    ("32 GiB", "pose", lambda path: path.touch() or os.truncate(path, 1 << 35), "is larger than 2 GiB"),
 ]  # fmt: skip
