@@ -10,6 +10,8 @@ from steps.model_folder import fault_of_model
 from steps.networks import FORMS, IN_USE
 from steps.object_detectors import MODEL, detector_models
 
+WHEN_IT_SERVES = "the stack's Triton takes it up by itself; start one of your own again"
+
 
 def use_model(name: str, model_repository: Path) -> str:
     """Let a detector, a user's network or a form of one serve from the next start of Triton on. Returns what it does.

@@ -14,7 +14,7 @@ from rich.text import Text
 from typing_extensions import override
 
 from exporters.catalogue import DEFAULT_PATHS, Catalogue, Paths, load
-from exporters.choice import use_model
+from exporters.choice import WHEN_IT_SERVES, use_model
 from exporters.detectors.adding import ROLES, Addition, add_detector
 from exporters.detectors.output_formats import FORMS
 from exporters.downloads import Listener
@@ -24,7 +24,7 @@ from exporters.fetch import State, fetch_all, selectable, state, unobtainable
 from exporters.forms.making import Wish, form_states, make_form
 from exporters.forms.precision import Precision
 from exporters.forms.report import FormReport
-from exporters.networks.adding import add_network
+from exporters.networks.adding import add_network, when_it_serves
 from exporters.networks.known import Kind
 from exporters.parity import ParityReport
 from exporters.recipes import RECIPES, select
@@ -119,7 +119,7 @@ def use(name: Annotated[str, typer.Argument(help="A detector, a network of yours
     """Let a model serve instead of the present one for the same: a detector, or a form that `optimise` made."""
     with _reported():
         told = use_model(name, DEFAULT_PATHS.model_repository)
-    Screen().print(cell(f"{told}; it takes effect when Triton starts again"), soft_wrap=True)
+    Screen().print(cell(f"{told}; {WHEN_IT_SERVES}"), soft_wrap=True)
 
 
 @app.command()
@@ -159,7 +159,7 @@ def add_detector_(
     with _reported(), ProgressBars(console) as bars:
         written = add_detector(addition, listener=bars, paths=DEFAULT_PATHS)
     console.print(parity_table(written))
-    console.print(f"{written.model} is ready; it takes effect when Triton starts again", soft_wrap=True)
+    console.print(f"{written.model} is ready; {WHEN_IT_SERVES}", soft_wrap=True)
 
 
 @add.command(Kind.PARSER)
@@ -185,7 +185,7 @@ def _add(kind: Kind, file: Path) -> None:
     with _reported(), ProgressBars(console) as bars:
         written = add_network(kind, file, listener=bars, paths=DEFAULT_PATHS)
     console.print(parity_table(written))
-    console.print(f"{written.model} is ready; it takes effect when Triton starts again", soft_wrap=True)
+    console.print(f"{written.model} is ready; {when_it_serves(kind, DEFAULT_PATHS)}", soft_wrap=True)
 
 
 def form_told(report: FormReport) -> list[str]:

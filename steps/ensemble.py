@@ -38,7 +38,7 @@ def steps_of(model_repository: Path, networks: Networks) -> Mapping[str, Step]:
         "body_masks_draw": body_masks_draw,
         "face_input": face_input,
         "face_crop": face_crop,
-        FACE_PARSE: face_parse(networks(next(iter(face_networks(model_repository)), BISENET))),
+        FACE_PARSE: face_parse(next(iter(face_networks(model_repository)), BISENET), networks),
         "face_contours_draw": face_contours_draw,
         FINDER: detect_find(chosen_detectors(model_repository), networks),
         "detect_list": detect_list,

@@ -6,7 +6,7 @@ from typing import cast
 import numpy as np
 
 from steps.face_contours import SEVERAL_FACES, found_faces
-from steps.networks import Network, ready_models
+from steps.networks import Network, Networks, ready_models
 from steps.photo import EncodedPhoto
 from steps.tensors import Step, Tensors, asked_for, carrying_failures, json_object
 from vision.arrays import Float64, LabelMap
@@ -29,8 +29,8 @@ def _unparsed(_: Tensors) -> Tensors:
     return {"labels": np.zeros((1, PARSER_SIDE, PARSER_SIDE), np.uint8)}
 
 
-def face_parse(network: Network) -> Step:
-    """The step on a face parser.
+def face_parse(model: str, networks: Networks) -> Step:
+    """The step on this model of a face parser.
 
     `image`, `parameters`, `context` BYTES [1], `landmarks` float32 F×1404, `presence` float32 F×1 → `labels` uint8
     F×512×512 (CelebAMask-HQ's, on the crop of `parser_roi`), `context` BYTES [1] as it came. Faces come in the order of
@@ -45,7 +45,7 @@ def face_parse(network: Network) -> Step:
             return {**_unparsed(tensors), "context": tensors["context"]}
         photo = EncodedPhoto.read(tensors["image"])
         asked = asked_for(faces, cast("str", parameters.get("face", "largest")), SEVERAL_FACES)
-        labels = np.stack([_labels(photo, face.landmarks[:, :2], network) for face in asked])
+        labels = np.stack([_labels(photo, face.landmarks[:, :2], networks(model)) for face in asked])
         return {"labels": labels, "context": tensors["context"]}
 
     return step

@@ -39,6 +39,7 @@ A Triton whose model sleeps makes 1 in 5 seconds. So does one that loads on a ma
 LONGEST_TEXT = 4 * 1024 * 1024
 """Bytes of a log that are searched for what a server is doing."""
 LOG_TAIL = 200
+_OUTDATED = "its files are others now"
 LINES_SHOWN = 3
 """Lines of the log that are searched for errors, and shown, when a service does not come up."""
 
@@ -87,6 +88,10 @@ class Service(ABC):
 
     def clean_up(self) -> None:  # noqa: B027 - most leave nothing
         """Remove what a killed server leaves behind. Called when no process of it is left."""
+
+    def is_outdated(self) -> bool:
+        """Whether it would run with other files if it were started now. Asked every second while it is ready."""
+        return False
 
     def doing(self, log: str) -> str:  # noqa: ARG002 - most are up before anybody could ask
         """What it is doing while it starts, judged by its log since then. Empty if it does not say."""
@@ -263,6 +268,8 @@ class ServiceSupervisor:
         while True:
             reason = await self._until_down()
             _log.warning("service is down, starting it again", service=self._service.name, reason=reason)
+            if reason == _OUTDATED:
+                await self._running().stop()
             await self._restart()
 
     async def stop(self) -> None:
@@ -337,6 +344,8 @@ class ServiceSupervisor:
         while failed < PROBES_TO_FAIL:
             if (status := await process.ended_within(PROBE_INTERVAL)) is not None:
                 return f"exit status {status}"
+            if await asyncio.to_thread(self._service.is_outdated):
+                return _OUTDATED
             failed = 0 if await self._serves() else failed + 1
         return f"{failed} probes in a row failed"
 

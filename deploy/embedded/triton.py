@@ -1,11 +1,13 @@
 """The embedded Triton: its service, and the model folders with which it is started."""
 
+import contextlib
 import functools
 import hashlib
 import re
 import shutil
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -23,8 +25,11 @@ from gateway.settings import Settings
 from gateway.triton import CHANNEL, WEIGHTS, weights_text
 from steps.ensemble import NEEDS, run_by
 from steps.model_folder import BrokenModelError, ModelConfig, fault_of_model, readable_config
+from steps.networks import IN_USE
 from steps.object_detectors import MODEL, chosen_detectors, detector_models, detectors_of
 
+Files: TypeAlias = dict[Path, tuple[int, int]]
+"""Size and time of change of each file."""
 PHOTO = cv2.imencode(".png", np.zeros((16, 16, 3), np.uint8))[1].tobytes()
 """Photo that runs every model. On one core that takes a third of a second in all."""
 NO_PHOTO = b""
@@ -52,6 +57,7 @@ class Triton(Service):
         self._pipelines: list[str] = []
         self._photo = PHOTO
         self._notes: list[str] = []
+        self._prepared_with, self._seen_last = Files(), Files()
 
     def prepare(self) -> None:
         """Assemble backends, ensembles and fused models, with the detectors that users have chosen by now.
@@ -59,6 +65,7 @@ class Triton(Service):
         Raises StackError if no ensemble has all its models.
         """
         self.clean_up()
+        self._prepared_with = self._seen_last = files_of(self._source)
         self._wheel.make()
         generated = self._wheel.link("generated", self._generated)
         given, self._models, ensembles, self._fused, self._served = (
@@ -125,6 +132,11 @@ class Triton(Service):
             "TRITON_GRPC_PORT": settings.triton_grpc_port,
             "TRITON_METRICS_PORT": settings.triton_metrics_port,
         }
+
+    def is_outdated(self) -> bool:
+        """Whether models were added, removed or chosen since the start, and nothing more changes for a second."""
+        before, self._seen_last = self._seen_last, files_of(self._source)
+        return self._seen_last == before != self._prepared_with
 
     def rights(self) -> Rights:
         """The server, its models, and the machine's shared memory. Never more, because it opens strangers' photos."""
@@ -301,6 +313,17 @@ def models_of(ensemble: ModelConfig, model_repository: Path) -> list[str]:
 
 def _digest(file: Path) -> bytes:
     return hashlib.sha256(file.read_bytes()).digest() if file.is_file() else b"-"
+
+
+def files_of(model_repository: Path) -> Files:
+    """What decides which models are served, each file with its size and time."""
+    found = {}
+    for pattern in ("config.pbtxt", str(MODEL), IN_USE):
+        for path in model_repository.glob(f"[!.]*/{pattern}"):
+            with contextlib.suppress(FileNotFoundError):
+                status = path.stat()
+                found[path] = (status.st_size, status.st_mtime_ns)
+    return found
 
 
 def write_served(ensembles: Path, model_repository: Path, target: Path, tensorrt: str) -> None:

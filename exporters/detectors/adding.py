@@ -19,14 +19,15 @@ from exporters.catalogue import MODEL_FILE, Paths, load, sha256
 from exporters.detectors.network import read_network, with_image_input
 from exporters.detectors.output_formats import FORMS, Form, class_count, fitting, recognised
 from exporters.detectors.rows import COLUMNS, DetectorRecipe, stacked_rows, with_rows
-from exporters.detectors.ultralytics import as_onnx
+from exporters.detectors.ultralytics import TAKEN, as_onnx
 from exporters.downloads import Listener
 from exporters.errors import ExporterError, TranslationError, UnknownNameError
 from exporters.export import build_model
 from exporters.fetch import fetch_all
 from exporters.parity import ParityReport
-from exporters.recipe import RUNTIME_ERRORS, Outputs, run_network
+from exporters.recipe import RUNTIME_ERRORS, Outputs, run_network, run_once
 from exporters.repository import building
+from exporters.weights.container import require_readable
 from steps.networks import IN_USE
 from steps.object_detectors import DetectorModel, detector_models
 
@@ -146,7 +147,10 @@ def add_detector(addition: Addition, *, listener: Listener, paths: Paths) -> Par
     if addition.role not in ROLES:
         raise UnknownNameError([addition.role], list(ROLES))
     if not re.fullmatch(_NAME, addition.name):
-        raise ExporterError(f"{addition.name!r} is no name for a model; letters, digits, '.', '_' and '-' make one")
+        raise ExporterError(
+            f"{addition.name!r} is no name for a model: choose another --name, of A-Z, 0-9, '.', '_', '-'"
+        )
+    require_readable(addition.file, TAKEN)
     _require_free(addition.name, paths)
     given = {addition.file.name: sha256(addition.file)}
     with as_onnx(addition.file) as file:
@@ -255,7 +259,7 @@ def _output(
         raise UnknownNameError([form], list(FORMS))
     kind = network.graph.input[0].type.tensor_type.elem_type
     blank = np.zeros((1, _CHANNELS, size[1], size[0]), helper.tensor_dtype_to_np_dtype(kind))
-    outputs, _ = run_network(network.SerializeToString(), blank)
+    outputs = run_once(network.SerializeToString(), blank)
     name, values = next(iter(outputs.items()))
     return name, values.shape, fitting(values.shape, FORMS[form]) if form else recognised(values.shape, size, metadata)
 

@@ -15,6 +15,10 @@ from exporters.onnx_model import INPUT, IR_VERSION, OPSET, Emitter, image_input
 
 _OLDEST_OPSET = 13
 """Operator set of the heads and tails here. Operators that they use did not change later."""
+_NEWEST_OPSET = 21
+"""The last that NVIDIA's 24.10 container, with onnxruntime 1.19, can load."""
+_ONNX = "ai.onnx"
+"""The domain of ONNX's own operators, for which most files leave it empty."""
 _CHANNELS_FIRST = (0, 3, 1, 2)
 _BLUE_FIRST = 2, 1, 0
 _BYTE = 255.0
@@ -23,21 +27,41 @@ _BYTE = 255.0
 def read_network(path: Path) -> onnx.ModelProto:
     """Read an ONNX file, with weights separate from the inputs and without unused weights.
 
-    Operator sets older than 13 are converted to 17. Raises TranslationError if the file is not such a model.
+    Operator sets that are too old or too new are converted. Raises TranslationError if the file is not such a model.
     """
     try:
         model = onnx.load(path)
+        _leave_out_domain(model)
         onnx.checker.check_model(model)
         _drop_idle_weights(model.graph)
-        return _modern(model)
-    except (DecodeError, onnx.checker.ValidationError, version_converter.ConvertError, OSError) as error:
+        return _current(model)
+    # onnx's converter raises RuntimeError for an operator that it does not know
+    except (DecodeError, onnx.checker.ValidationError, version_converter.ConvertError, RuntimeError, OSError) as error:
         raise TranslationError(f"{path.name} is not an ONNX model that can be used: {error}") from error
 
 
-def _modern(model: onnx.ModelProto) -> onnx.ModelProto:
-    model.ir_version = max(model.ir_version, IR_VERSION)
-    (version,) = (opset.version for opset in model.opset_import if not opset.domain)
-    return version_converter.convert_version(model, OPSET) if version < _OLDEST_OPSET else model
+def _current(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with an operator set and a format that every server can load."""
+    model.ir_version = IR_VERSION
+    versions = [opset.version for opset in model.opset_import if not opset.domain]
+    if len(versions) != 1:
+        raise TranslationError(f"a model with {len(versions)} operator sets of ONNX")
+    if versions[0] < _OLDEST_OPSET:
+        return version_converter.convert_version(model, OPSET)
+    if versions[0] > _NEWEST_OPSET:
+        return version_converter.convert_version(model, _NEWEST_OPSET)
+    return model
+
+
+def _leave_out_domain(model: onnx.ModelProto) -> None:
+    """Name ONNX's own operators as nearly all files do, and as onnx's checker expects it: without a domain."""
+    graphs = [model.graph]
+    for graph in graphs:
+        for node in graph.node:
+            graphs += [inner for attribute in node.attribute for inner in (attribute.g, *attribute.graphs)]
+            node.domain = "" if node.domain == _ONNX else node.domain
+    for opset in model.opset_import:
+        opset.domain = "" if opset.domain == _ONNX else opset.domain
 
 
 def _drop_idle_weights(graph: onnx.GraphProto) -> None:

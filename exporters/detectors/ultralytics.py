@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from exporters.errors import ExporterError, WrongFileError
 from exporters.weights.container import is_onnx, names_in
 
-_TAKEN = "`models add detector` takes an ONNX file, or a .pt of Ultralytics"
+TAKEN = "`models add detector` takes an ONNX file, or a .pt of Ultralytics"
 _SECONDS = 900
 _TAIL_LINES = 5
 _THEIRS = "ultralytics."
@@ -45,7 +45,7 @@ def as_onnx(file: Path) -> Iterator[Path]:
     try:
         names = names_in(file)
     except WrongFileError as error:
-        raise WrongFileError(f"{file} is {error}. {_TAKEN}") from error
+        raise WrongFileError(f"{file} is {error}. {TAKEN}") from error
     _require_theirs(file, names)
     with TemporaryDirectory(prefix="maskwright-yolo-") as folder:
         yield _exported(file, Path(folder))
@@ -60,12 +60,12 @@ def _require_theirs(file: Path, names: set[str]) -> None:
             f"onnx`, and then here `maskwright models add detector {target} --role …`"
         )
     if not any(name.startswith(_THEIRS) for name in names):
-        raise WrongFileError(f"{file} is a checkpoint of another network. {_TAKEN}")
+        raise WrongFileError(f"{file} is a checkpoint of another network. {TAKEN}")
     foreign = sorted(name for name in names if not _NAMES.fullmatch(name))
     if foreign:
         told = ", ".join(foreign[:3])
         raise WrongFileError(
-            f"{file} is a pickle that names {told}, which no checkpoint of Ultralytics needs; nothing was run. {_TAKEN}"
+            f"{file} is a pickle that names {told}, which no checkpoint of Ultralytics needs; nothing was run. {TAKEN}"
         )
 
 

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporters.catalogue import Paths, load, sha256
+from exporters.choice import WHEN_IT_SERVES
 from exporters.downloads import Listener
 from exporters.errors import ExporterError, WrongFileError
 from exporters.export import build_model
 from exporters.fetch import fetch_all
-from exporters.networks.known import EXPECTED, Kind, Network, recognised
+from exporters.networks.known import EXPECTED, PARSERS, Kind, Network, recognised
 from exporters.networks.maps import MapsRecipe
 from exporters.networks.onnx_parser import read_onnx_parser
 from exporters.parity import ParityReport
 from exporters.repository import building
-from exporters.weights.container import contents, is_onnx
+from exporters.weights.container import contents, is_onnx, require_readable
 
 _NEEDED = ("torch", "onnxscript")
 _TEMPLATE = """# {title}, added from {source!r}. {meaning}
@@ -75,17 +76,24 @@ def add_network(kind: Kind, file: Path, *, listener: Listener, paths: Paths) -> 
     return written
 
 
+def when_it_serves(kind: Kind, paths: Paths) -> str:
+    """A sentence about a model that was added. A pose network alone serves nothing."""
+    if kind is Kind.POSE and not any(paths.model(parser.model).exists() for parser in PARSERS):
+        return f"it serves beside a parser: `maskwright models add {Kind.PARSER} FILE`"
+    return WHEN_IT_SERVES
+
+
 def _inspected(kind: Kind, file: Path) -> Brought:
     """What the file is. Raises WrongFileError, ExporterError."""
-    if not file.is_file():
-        raise WrongFileError(f"{file} is no regular file. `models add {kind}` takes {EXPECTED[kind]}")
+    taken = f"`models add {kind}` takes {EXPECTED[kind]}"
+    require_readable(file, taken)
     try:
         if kind is Kind.PARSER and is_onnx(file):
             parser = read_onnx_parser(file)
             return Brought(parser, _LARGEST_BATCH if parser.batches else 0)
         return Brought(_checkpoint(kind, file), _LARGEST_BATCH)
     except WrongFileError as error:
-        raise WrongFileError(f"{file} is {error}. `models add {kind}` takes {EXPECTED[kind]}") from error
+        raise WrongFileError(f"{file} is {error}. {taken}") from error
 
 
 def _checkpoint(kind: Kind, file: Path) -> MapsRecipe:

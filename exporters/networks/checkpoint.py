@@ -17,13 +17,15 @@ from typing_extensions import override
 from exporters.errors import TranslationError, WrongFileError
 from exporters.networks.bisenet import BiSeNet
 from exporters.networks.graph import Parser, Pose, exported, run_module
-from exporters.networks.known import MULTIPLE, Kind, Network, require_tensors
+from exporters.networks.known import COUNTER, MULTIPLE, Kind, Network, require_tensors
 from exporters.networks.maps import MapsRecipe
 from exporters.networks.openpose import OpenPose
 from exporters.networks.schp import Schp
 from exporters.recipe import Outputs
-from exporters.weights.container import Contents, weights_of
+from exporters.weights.container import Contents
+from exporters.weights.nesting import weights_of
 from exporters.weights.pickle_outline import TensorOutline
+from exporters.weights.safetensors import is_safetensors, stored_tensors
 
 _TRIED = 184
 """Side, in pixels, on which a network with free sides is tried. OpenPose makes photos so high."""
@@ -63,8 +65,10 @@ def read_checkpoint(path: Path, contents: Contents, network: Network) -> Checkpo
     """A recipe of the file, whose tensors are those of the network, each of them. Raises WrongFileError."""
     with torch.device("meta"):
         blank = _module(network)
-    require_tensors(contents, {key: _outline(tensor) for key, tensor in blank.state_dict().items()}, network)
-    blank.load_state_dict(_weights(path), strict=True, assign=True)
+    expected = blank.state_dict()
+    require_tensors(contents, {key: _outline(tensor) for key, tensor in expected.items()}, network)
+    counters = {key: torch.zeros_like(expected[key], device="cpu") for key in expected if key.endswith(COUNTER)}
+    blank.load_state_dict({**counters, **_weights(path)}, strict=True, assign=True)
     module = blank.to(torch.float32)
     wrapped = (Pose if network.kind is Kind.POSE else Parser)(module, network.pixels)
     return CheckpointRecipe(network.model, (), network, wrapped.eval())
@@ -85,13 +89,29 @@ def _module(network: Network) -> nn.Module:
 
 
 def _weights(path: Path) -> Mapping[str, torch.Tensor]:
-    try:
-        root = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, TypeError, AttributeError) as error:
-        raise WrongFileError(f"a checkpoint that torch cannot read ({error})") from error
-    found = weights_of(root, torch.Tensor) or {}
-    weights = {key: value for key, value in found.items() if isinstance(value, torch.Tensor)}
+    """The tensors by key, without what torch adds to those that are trained. Raises WrongFileError."""
+    found = weights_of(_stored(path) if is_safetensors(path) else _loaded(path), torch.Tensor) or {}
+    weights = {key: value.detach() for key, value in found.items() if isinstance(value, torch.Tensor)}
     strange = [key for key, tensor in weights.items() if not torch.isfinite(tensor).all()]
     if strange:
         raise WrongFileError(f"a checkpoint with values that are not numbers, in {', '.join(strange[:3])}")
     return MappingProxyType(weights)
+
+
+def _loaded(path: Path) -> object:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        said = str(error).rpartition("WeightsUnpickler error: ")[2]  # before it stands how to run what is in the file
+        raise WrongFileError(f"a checkpoint that torch cannot read ({said.splitlines()[0]})") from error
+    except (RuntimeError, ValueError, EOFError, KeyError, TypeError, AttributeError) as error:
+        raise WrongFileError(f"a checkpoint that torch cannot read ({error})") from error
+
+
+def _stored(path: Path) -> dict[str, torch.Tensor]:
+    content = path.read_bytes()
+    return {key: _tensor(content[one.start : one.end], one) for key, one in stored_tensors(path).items()}
+
+
+def _tensor(values: bytes, outline: TensorOutline) -> torch.Tensor:
+    return torch.frombuffer(bytearray(values), dtype=getattr(torch, outline.dtype)).reshape(outline.shape)

@@ -43,6 +43,7 @@ class Network:
 _SHOWN = 3
 """How many keys of a kind a message names."""
 FIELDS = 38
+COUNTER = ".num_batches_tracked"
 MULTIPLE = 8
 """Sides of OpenPose's images, in pixels."""
 _SCHP = Pixels(1.0, blue_first=True, mean=(0.406, 0.456, 0.485), deviation=(0.225, 0.224, 0.229))
@@ -97,12 +98,12 @@ def _classes(contents: Contents, last: str, other: str) -> int | None:
 def require_tensors(contents: Contents, expected: Mapping[str, TensorOutline], network: Network) -> None:
     """Raise WrongFileError, with the first differences, unless the tensors are those of the network.
 
-    Floats may have another precision.
+    Floats may have another precision. What counts training steps may be missing, as before PyTorch 0.4.1.
     """
     found = contents.tensors
     other = [key for key, tensor in expected.items() if key in found and not _alike(found[key], tensor)]
     parts = {
-        "missing": [key for key in expected if key not in found],
+        "missing": [key for key in expected if key not in found and not key.endswith(COUNTER)],
         "not of this network": [key for key in found if key not in expected],
         "of another shape or type": [f"{key} {list(found[key].shape)} {found[key].dtype}" for key in other],
     }

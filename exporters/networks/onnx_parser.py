@@ -33,6 +33,8 @@ _LARGEST = 1 << 29
 _MEMORY = 6 << 30
 """Bytes that reading and trying a file may take. A public one takes 2 GB."""
 _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16}
+_IMAGES = {0, 1}
+"""How many at a time: any number, or one."""
 _SIZES = {"Resize": 3, "Reshape": 1}
 """Place of the input that gives the sizes of the output."""
 _LOOPS = {"If", "Loop", "Scan"}
@@ -91,8 +93,6 @@ class OnnxParser(MapsRecipe):
 
 def read_onnx_parser(path: Path) -> OnnxParser:
     """A recipe of the file. Raises WrongFileError if it is not SCHP's parser, or asks for too much memory."""
-    if path.stat().st_size > _LARGEST:
-        raise WrongFileError(f"an ONNX model of more than {_LARGEST >> 20} MiB")
     try:
         with bounded_memory(_MEMORY):
             return _read(path)
@@ -121,6 +121,7 @@ def _require_outside(path: Path) -> None:
         model = onnx.load(path, load_external_data=False)
     except DecodeError as error:
         raise WrongFileError(f"no ONNX model that can be used ({error})") from error
+    _require_beside(path, model)
     weights = {weight.name for weight in model.graph.initializer}
     inputs = [source for source in model.graph.input if source.name not in weights]
     del model.graph.input[:]
@@ -130,6 +131,23 @@ def _require_outside(path: Path) -> None:
         _network(tuple(sizes), output.name, _input_side(model))
     else:
         _input_side(model)
+
+
+def _require_beside(path: Path, model: onnx.ModelProto) -> None:
+    """Raise WrongFileError if weights are in files that are not beside the model, or all is too large.
+
+    torch's exporter writes such a file since 2.9. onnx reads no links, so that a model shows no other file's content.
+    """
+    files = {path}
+    for weight in model.graph.initializer:
+        files |= {path.parent / entry.value for entry in weight.external_data if entry.key == "location"}
+    lacking = [file for file in files - {path} if file.parent != path.parent or file.is_symlink() or not file.is_file()]
+    if lacking:
+        raise WrongFileError(
+            f"an ONNX model with weights in another file, {lacking[0].name}, which must be beside it and be no link"
+        )
+    if sum(file.stat().st_size for file in files) > _LARGEST:
+        raise WrongFileError(f"an ONNX model of more than {_LARGEST >> 20} MiB")
 
 
 def _fused(model: onnx.ModelProto) -> onnx.ValueInfoProto:
@@ -171,12 +189,12 @@ def _input_side(model: onnx.ModelProto) -> int:
     sides = sorted({_side(network) for network in PARSERS})
     if len(model.graph.input) == 1:
         tensor = model.graph.input[0].type.tensor_type
-        _, *sizes = [size.dim_value for size in tensor.shape.dim] or [0]
-        if tensor.elem_type in _FLOATS and sizes in [[3, side, side] for side in sides]:
+        images, *sizes = [size.dim_value for size in tensor.shape.dim] or [0]
+        if tensor.elem_type in _FLOATS and images in _IMAGES and sizes in [[3, side, side] for side in sides]:
             return sizes[1]
     told = ", ".join(map(_described, model.graph.input)) or "nothing"
     wanted = " or ".join(f"N×3×{side}×{side}" for side in sides)
-    raise WrongFileError(f"an ONNX model with the input {told}, where the parser's is {wanted} of floats")
+    raise WrongFileError(f"an ONNX model with the input {told}, where the parser's is {wanted} of floats, N free or 1")
 
 
 def _described(source: onnx.ValueInfoProto) -> str:

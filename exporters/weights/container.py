@@ -9,11 +9,13 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import BinaryIO
 
 from exporters.errors import WrongFileError
+from exporters.weights.first_bytes import LENGTH, named
+from exporters.weights.nesting import weights_of
 from exporters.weights.pickle_outline import Storage, TensorOutline, Value, outline
+from exporters.weights.safetensors import is_safetensors, stored_tensors
 from exporters.weights.zip_directory import require_small_directory
 from steps.model_folder import fault_of_model
 
@@ -21,37 +23,15 @@ _LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """torch's magic number, as a pickle."""
 _PICKLES = 1 << 24
 """Longest pickles that are read, in bytes. Those of 600 tensors take 80 kB."""
+_LARGEST = 1 << 31
+"""Bytes of the largest file. The public ones have up to 270 MB, and no ONNX model has more."""
 _SHOWN = 3
 """How many keys a message names."""
-_NESTED = ("state_dict", "model_state_dict", "model")
-"""Where training scripts put the weights beside other things."""
-_PREFIX = "module."
-"""What DataParallel puts before each key."""
-_BEGINNINGS: Mapping[bytes, str] = MappingProxyType(
-    {
-        b"version https://git-lfs": "a pointer of Git LFS: the file itself was not fetched (`git lfs pull` does)",
-        b"\x1f\x8b": "compressed with gzip: unpack it first",
-        b"7z\xbc\xaf": "a 7z archive: unpack it first",
-        b"Rar!": "a RAR archive: unpack it first",
-        b"\xfd7zXZ": "compressed with xz: unpack it first",
-        b"BZh": "compressed with bzip2: unpack it first",
-        b"\x28\xb5\x2f\xfd": "compressed with zstd: unpack it first",
-        b"\x89HDF": "an HDF5 file, as Keras writes them",
-        b"\x89PNG": "a picture",
-        b"\xff\xd8\xff": "a picture",
-        b"%PDF": "a PDF document",
-        b"\x93NUMPY": "a numpy array",
-        b"\x7fELF": "a program",
-    }
-)
-_HTML = (b"<!doctype", b"<html", b"<head", b"<?xml")
-_TEXT = b"\t\n\r" + bytes(range(0x20, 0x7F))
-_READ = 512
 
 
 @dataclass(frozen=True)
 class Contents:
-    """The tensors of a file by key, in its order, without the prefix of DataParallel."""
+    """The tensors of a file by key, in its order, without words that stand before all keys."""
 
     tensors: Mapping[str, TensorOutline]
 
@@ -62,14 +42,22 @@ class Contents:
         return f"a checkpoint of another network: {len(self.tensors)} tensors ({shown}, …)"
 
 
+def require_readable(file: Path, taken: str) -> None:
+    """Raise WrongFileError, ending with what is `taken`, for a file that would be read for long, or for ever."""
+    if not file.is_file():
+        raise WrongFileError(f"{file} is no regular file. {taken}")
+    if file.stat().st_size > _LARGEST:
+        raise WrongFileError(f"{file} is larger than {_LARGEST >> 30} GiB. {taken}")
+
+
 def is_onnx(path: Path) -> bool:
     """Whether a file has the outermost fields of an ONNX model."""
     return not fault_of_model(path)
 
 
 def contents(path: Path) -> Contents:
-    """The tensors of a checkpoint that torch wrote, without their values. Raises WrongFileError, OSError."""
-    return Contents(_tensors(_value(path, None)))
+    """The tensors of a checkpoint of torch or safetensors, without their values. Raises WrongFileError, OSError."""
+    return Contents(_tensors(stored_tensors(path) if is_safetensors(path) else _value(path, None)))
 
 
 def names_in(path: Path) -> set[str]:
@@ -81,36 +69,22 @@ def names_in(path: Path) -> set[str]:
 
 def _value(path: Path, names: set[str] | None) -> Value:
     with path.open("rb") as file:
-        start = file.read(_READ)
+        start = file.read(LENGTH)
         if start.startswith(b"PK\x03\x04"):
             return _zipped(path, names)
         if start.startswith(_LEGACY):
             file.seek(0)
             return _legacy(file, path.stat().st_size, names)
-    raise WrongFileError("an ONNX model" if is_onnx(path) else _cut_model(path, start) or _named(start))
+    raise WrongFileError("an ONNX model" if is_onnx(path) else _cut_model(path, start) or named(start))
 
 
-def weights_of(root: Mapping[str, object], kind: type) -> Mapping[str, object] | None:
-    """The entries of `root`, or of what training scripts call the weights, that are of `kind`. None if there are none.
-
-    Prefixes of DataParallel are left out.
-    """
-    nested = [root[name] for name in _NESTED if isinstance(root.get(name), dict)]
-    for entries in (root, *nested):
-        if isinstance(entries, dict) and any(isinstance(value, kind) for value in entries.values()):
-            whole = all(str(key).startswith(_PREFIX) for key in entries)
-            return {str(key)[len(_PREFIX) if whole else 0 :]: value for key, value in entries.items()}
-    return None
-
-
-def _tensors(root: Value) -> Mapping[str, TensorOutline]:
-    named = {str(key): value for key, value in root.items()} if isinstance(root, dict) else {}
-    found = weights_of(named, TensorOutline)
+def _tensors(root: object) -> Mapping[str, TensorOutline]:
+    found = weights_of(root, TensorOutline)
     if found is None:
-        raise WrongFileError("a file of torch.save without weights in it")
+        raise WrongFileError("a checkpoint without weights in it")
     others = [key for key, value in found.items() if not isinstance(value, TensorOutline)]
     if others:
-        raise WrongFileError(f"a file of torch.save with more than weights among the weights: {', '.join(others[:3])}")
+        raise WrongFileError(f"a checkpoint with more than weights among the weights: {', '.join(others[:3])}")
     return {key: value for key, value in found.items() if isinstance(value, TensorOutline)}
 
 
@@ -170,19 +144,3 @@ def _require_bytes(size: int, needed: int) -> None:
 def _cut_model(path: Path, start: bytes) -> str:
     """ONNX models start with their version."""
     return "an ONNX model that is cut short" if start[:1] == b"\x08" and "cut short" in fault_of_model(path) else ""
-
-
-def _named(start: bytes) -> str:
-    """What a file is that is no checkpoint, by its first bytes."""
-    for beginning, name in _BEGINNINGS.items():
-        if start.startswith(beginning):
-            return name
-    signs = {
-        "an empty file": not start,
-        "a web page saved under this name: download the file itself": start.lstrip().lower().startswith(_HTML),
-        "a TensorFlow Lite model": start[4:8] == b"TFL3",
-        "a safetensors file": start[8:10] == b'{"',
-        "a pickle that torch.save did not write, of which nothing was run": start[:1] == b"\x80",
-        "a text": not start.translate(None, _TEXT),
-    }
-    return next((name for name, found in signs.items() if found), "no checkpoint and no model")

@@ -15,6 +15,8 @@ from exporters.errors import WrongFileError
 
 _MOST_INSTRUCTIONS = 400_000
 """A checkpoint of 600 tensors needs 30 000."""
+_PROTOCOL = 2
+"""What torch.save writes unless told otherwise, and all that `torch.load(weights_only=True)` reads."""
 _MOST_BYTES = 1 << 16
 """Longest text or number in a pickle."""
 _DTYPES: Mapping[str, tuple[str, int]] = MappingProxyType(
@@ -212,7 +214,7 @@ def _described(name: str) -> str:
         return f"a whole model of Ultralytics or YOLOv5 ({name}), whose classes would have to run"
     if module in _SYSTEM:
         return f"a pickle with code in it ({name}), of which nothing was run"
-    return f"a whole pickled object ({name}), not weights alone as model.state_dict() gives them"
+    return f"a pickle with more than weights in it ({name}): save them alone, as model.state_dict() gives them"
 
 
 def _literal(argument: object) -> Value:
@@ -245,6 +247,15 @@ def _global(reader: _Reader, argument: object) -> None:
     reader.named(str(argument).replace(" ", "."))
 
 
+def _protocol(reader: _Reader, argument: object) -> None:
+    """Raise WrongFileError for a protocol that torch reads only where it may run what the pickle names."""
+    if reader.names is None and int(str(argument)) > _PROTOCOL:
+        raise WrongFileError(
+            f"a file of torch.save with pickle protocol {argument}, which cannot be read without running it: save it "
+            f"again without pickle_protocol"
+        )
+
+
 def _stack_global(reader: _Reader, _: object) -> None:
     attribute, module = reader.stack.pop(), reader.stack.pop()
     if not isinstance(attribute, str) or not isinstance(module, str):
@@ -266,7 +277,7 @@ def _drop_marked(reader: _Reader, _: object) -> None:
     reader.marked()
 
 
-_IGNORED = {"PROTO", "FRAME"}
+_IGNORED = {"FRAME"}
 _CONSTANTS: Mapping[str, Value] = MappingProxyType(
     {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": (), "MARK": _MARK}
 )
@@ -279,6 +290,7 @@ _LITERALS = {
 }
 _STEPS: Mapping[str, Callable[[_Reader, object], None]] = MappingProxyType(
     {
+        "PROTO": _protocol,
         "TUPLE": lambda reader, _: reader.stack.append(tuple(reader.marked())),
         "TUPLE1": lambda reader, _: reader.tuple_of(1),
         "TUPLE2": lambda reader, _: reader.tuple_of(2),

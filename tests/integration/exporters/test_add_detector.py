@@ -1,3 +1,4 @@
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,6 +25,7 @@ from steps.onnx_session import OnnxNetworks, SessionOptions
 from steps.tensors import bytes_tensor, json_object
 from tests.detecting import load_detector
 from tests.unit.exporters.detectors import drawn
+from tests.unit.exporters.networks import drawn_onnx
 from tests.unit.steps.detector_folders import add_detector
 
 PHOTOS = [entry for entry in load(DEFAULT_PATHS.catalogue).file if entry.kind == "photo"]
@@ -150,7 +152,11 @@ def test_an_added_detector_is_listed_and_verified(run: Run, paths: Paths, tmp_pa
     [
         (("--role", "plates", "--labels", "one"), 1, "3 classes apart, and 1 labels are given"),
         (("--role", "dogs", "--labels", LABELS), 2, "unknown name: dogs; known names: faces, plates, objects"),
-        (("--role", "plates", "--labels", LABELS, "--name", "../x"), 1, "is no name for a model"),
+        (
+            ("--role", "plates", "--labels", LABELS, "--name", "../x"),
+            1,
+            "is no name for a model: choose another --name",
+        ),
         (("--role", "plates", "--labels", LABELS, "--name", "detect_lite"), 1, "is the name of a pipeline"),
         (("--role", "plates", "--labels", "car,plate,truck"), 1, "call that class license_plate with --labels"),
         (("--role", "plates", "--labels", LABELS, "--form", "yolo0"), 2, "unknown name: yolo0"),
@@ -162,6 +168,23 @@ def test_detector_that_cannot_be_added_leaves_nothing(
     file = drawn.save(tmp_path / "mine.onnx", drawn.yolov8())
     result = run("add", "detector", file, *words)
     assert (result.exit_code, message in result.output) == (code, True)
+    assert not paths.model_repository.exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (os.mkfifo, "is no regular file"),
+        (lambda path: path.touch() or os.truncate(path, 1 << 35), "is larger than 2 GiB"),
+        (lambda path: drawn_onnx.save(path, drawn_onnx.parser()), "an output of shape (1, 18, 128, 128)"),
+    ],
+)
+def test_a_file_that_would_be_read_for_long_is_refused_soon(
+    run: Run, paths: Paths, tmp_path: Path, make: Callable[[Path], object], told: str
+) -> None:
+    make(file := tmp_path / "mine.onnx")
+    result = run("add", "detector", file, "--role", "plates")
+    assert (result.exit_code, told in result.output) == (1, True)
     assert not paths.model_repository.exists()
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -185,3 +186,24 @@ def test_half_precision_and_a_prefix_change_nothing(tmp_path: Path) -> None:
     file = drawn.zipped(tmp_path / "my.pth", {f"module.{key}": value for key, value in halves.items()}, wrapped=True)
     recipe = read_checkpoint(file, contents(file), FACE_PARSER)
     assert {tensor.dtype for tensor in recipe.module.state_dict().values()} == {torch.float32, torch.int64}
+
+
+def saved_parameters(path: Path, weights: "dict[str, torch.Tensor]") -> None:
+    trained = {key: torch.nn.Parameter(one) if one.is_floating_point() else one for key, one in weights.items()}
+    torch.save({"epoch": 3, "net": {"state_dict": trained}}, path)
+
+
+def stored_without_counters(path: Path, weights: "dict[str, torch.Tensor]") -> None:
+    drawn.stored(path, {key: one.numpy() for key, one in weights.items() if "num_batches" not in key})
+
+
+@pytest.mark.parametrize("write", [saved_parameters, stored_without_counters])
+def test_weights_are_the_same_in_whatever_form_they_come(
+    tmp_path: Path, write: "Callable[[Path, dict[str, torch.Tensor]], None]"
+) -> None:
+    weights = {key: torch.tensor(one) for key, one in drawn.weights("bisenet_face").items()}
+    write(file := tmp_path / "my.pth", weights)
+    network = read_checkpoint(file, contents(file), FACE_PARSER).module.network
+    # torch exports no network whose statistics are trained
+    assert not any("running" in key for key, _ in network.named_parameters())
+    assert all(torch.equal(one, weights[key]) for key, one in network.state_dict().items() if "num_batches" not in key)

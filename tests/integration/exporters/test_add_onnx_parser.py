@@ -1,5 +1,6 @@
 """Parsers that others exported to ONNX get our inputs and outputs. No torch is needed for them."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,10 @@ from typer.testing import CliRunner
 
 from exporters import commands
 from exporters.catalogue import DEFAULT_PATHS, Paths, load
+from exporters.choice import WHEN_IT_SERVES
 from exporters.fetch import State, state
+from exporters.networks.adding import when_it_serves
+from exporters.networks.known import Kind
 from exporters.networks.onnx_parser import best_labels, read_onnx_parser
 from exporters.parity import read_report
 from steps.model_folder import ModelConfig
@@ -86,6 +90,39 @@ def one_image_within(built: onnx.ModelProto) -> None:
     built.graph.output[1].name = "whole"
 
 
+def renamed_domain(built: onnx.ModelProto) -> None:
+    built.opset_import[0].domain = "ai.onnx"
+    built.graph.node[0].domain = "ai.onnx"
+
+
+def to_come(built: onnx.ModelProto) -> None:
+    """As exporters of today write."""
+    built.CopyFrom(onnx.version_converter.convert_version(built, 24))
+    built.ir_version = 11
+
+
+@pytest.mark.parametrize("change", [renamed_domain, to_come])
+def test_what_newer_exporters_write_loads_where_the_server_is_older(
+    paths: Paths, tmp_path: Path, change: Callable[[onnx.ModelProto], None]
+) -> None:
+    """NVIDIA's 24.10 container, with onnxruntime 1.19, loads operator sets up to 21 and IR up to 10."""
+    change(built := drawn_onnx.parser(images="batch"))
+    add(paths, drawn_onnx.save(tmp_path / "parsing.onnx", built))
+    model = onnx.load(paths.model("schp_atr"))
+    assert model.ir_version <= 10
+    assert [(one.domain, one.version <= 21) for one in model.opset_import] == [("", True)]
+
+
+def test_weights_may_lie_in_a_file_beside_the_model(paths: Paths, tmp_path: Path) -> None:
+    """torch's exporter writes two files since 2.9."""
+    file = tmp_path / "parsing.onnx"
+    onnx.save_model(
+        drawn_onnx.parser(), file, save_as_external_data=True, location="parsing.onnx.data", size_threshold=0
+    )
+    add(paths, file)
+    assert all(not weight.external_data for weight in onnx.load(paths.model("schp_atr")).graph.initializer)
+
+
 def test_a_graph_that_mixes_images_keeps_to_one(paths: Paths, tmp_path: Path) -> None:
     one_image_within(built := drawn_onnx.parser())
     add(paths, drawn_onnx.save(tmp_path / "parsing.onnx", built))
@@ -105,6 +142,12 @@ def test_a_new_file_takes_the_place_of_the_old_and_a_wrong_one_does_not(paths: P
         add(paths, tmp_path / "parsing.onnx")
     assert paths.parity("schp_atr").read_bytes() == before
     assert sorted(path.name for path in paths.model_repository.iterdir()) == [".building", "schp_atr"]
+
+
+def test_a_pose_network_alone_does_not_promise_to_serve(paths: Paths, tmp_path: Path) -> None:
+    assert when_it_serves(Kind.POSE, paths) == "it serves beside a parser: `maskwright models add parser FILE`"
+    add(paths, drawn_onnx.save(tmp_path / "parsing.onnx", drawn_onnx.parser()))
+    assert when_it_serves(Kind.POSE, paths) == WHEN_IT_SERVES
 
 
 def test_labels_are_enlarged_with_aligned_corners() -> None:

@@ -3,6 +3,7 @@
 
 import os
 import pickle
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -57,6 +58,16 @@ def archive(*members: tuple[str, bytes], packed: bool = False) -> Maker:
                 file.writestr(member, content)
 
     return make
+
+
+def headed(header: bytes) -> Maker:
+    """A file of safetensors with its header alone."""
+    return bytes_of(len(header).to_bytes(8, "little") + header)
+
+
+def tarred(path: Path) -> None:
+    with tarfile.open(path, "w") as file:
+        file.addfile(tarfile.TarInfo("79999_iter.pth"))
 
 
 def bomb(path: Path) -> None:
@@ -126,6 +137,21 @@ def outside(built: onnx.ModelProto) -> None:
     weight.external_data.add(key="location", value="../../etc/passwd")
 
 
+def lonely(path: Path) -> Path:
+    """Weights in a second file, as torch's exporter writes them, which is gone. Returns its path."""
+    data = path.with_name(f"{path.name}.data")
+    onnx.save_model(drawn_onnx.parser(), path, save_as_external_data=True, location=data.name, size_threshold=0)
+    return data.rename(path.with_name("elsewhere"))
+
+
+def linked(path: Path) -> None:
+    path.with_name(f"{path.name}.data").symlink_to(lonely(path))
+
+
+def in_future(built: onnx.ModelProto) -> None:
+    built.opset_import[0].version = 99
+
+
 def huge(built: onnx.ModelProto) -> None:
     """64 TiB of zeros."""
     built.graph.initializer.append(drawn_onnx.weight("huge", np.array([1 << 22, 1 << 22])))
@@ -167,7 +193,19 @@ WRONG: list[tuple[str, str, Maker, str]] = [
     ("numpy", "parser", bytes_of(b"\x93NUMPY\x01\x00" + bytes(99)), "is a numpy array"),
     ("Keras", "face-parser", bytes_of(b"\x89HDF\r\n\x1a\n" + bytes(99)), "is an HDF5 file"),
     ("TFLite", "pose", bytes_of(b"\x1c\x00\x00\x00TFL3" + bytes(99)), "is a TensorFlow Lite model"),
-    ("safetensors", "parser", bytes_of(b"\x40" + bytes(7) + b'{"a":{"dtype":"F32"}}'), "is a safetensors file"),
+    ("safetensors cut short in its header", "parser", bytes_of(b"\x40" + bytes(7) + b'{"a":{"dtype":"F32"}}'), "is a safetensors file that is cut short"),
+    ("safetensors cut short in its tensors", "parser", cut(drawn.stored, 0.9), "is a checkpoint that is cut short: "),
+    ("safetensors of another network", "pose", lambda path: drawn.stored(path, _ONE), "is a checkpoint of another network: 1 tensors (weight [3, 2]"),
+    ("safetensors without tensors", "pose", lambda path: drawn.stored(path, {}), "is a checkpoint without weights in it"),
+    ("safetensors with a huge header", "pose", bytes_of((1 << 33).to_bytes(8, "little") + b"{"), "is a safetensors file that is cut short, or with far more in it"),
+    ("safetensors with a deep header", "pose", headed(b'{"a":' + b"[" * 100_000), "is a safetensors file that is damaged"),
+    ("safetensors of no shape", "pose", headed(b'{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,-4]}}'), "is a safetensors file that is damaged"),
+    ("safetensors of another size", "pose", headed(b'{"a":{"dtype":"F32","shape":[9],"data_offsets":[0,4]}}'), "is a safetensors file that is damaged"),
+    ("a tar archive", "parser", tarred, "is a tar archive: unpack it first"),
+    ("OpenVINO", "parser", bytes_of(b'<?xml version="1.0"?>\n<net name="schp" version="11"></net>'), "is a graph of OpenVINO"),
+    ("ncnn", "parser", bytes_of(b"7767517\n2 2\nInput data 0 1 data\n"), "is a graph of ncnn"),
+    ("a page of Windows", "parser", bytes_of(b"\xef\xbb\xbf<!-- --><!DOCTYPE html>\r\n<html>"), "is a web page"),
+    ("a text of Windows", "parser", bytes_of("\ufeffZugriff verweigert: Schlüssel".encode()), "is a text"),
     ("zeros", "parser", bytes_of(bytes(1 << 20)), "is no checkpoint and no model"),
     ("noise", "pose", bytes_of(np.random.default_rng(0).bytes(1 << 20)), "is no checkpoint"),
     ("a pickle of Python", "parser", bytes_of(pickle.dumps({"a": [1.0]}, 4)), "that torch.save did not write"),
@@ -176,8 +214,10 @@ WRONG: list[tuple[str, str, Maker, str]] = [
     ("code by name", "face-parser", coded(STACKED), "with code in it (posix.system)"),
     ("code by instance", "parser", coded(INSTANCE), "the instruction INST"),
     ("an expression", "parser", coded(EVALUATED), "with code in it (builtins.eval)"),
-    ("a class of theirs", "parser", coded(name("networks.AugmentCE2P.ResNet") + _CLEARED), "whole pickled object"),
+    ("a class of theirs", "parser", coded(name("networks.AugmentCE2P.ResNet") + _CLEARED), "with more than weights in it (networks.AugmentCE2P.ResNet)"),
     ("YOLO", "parser", coded(name("ultralytics.nn.tasks.DetectionModel") + _CLEARED), "of Ultralytics"),
+    ("settings of a training", "parser", coded(name("argparse.Namespace") + _CLEARED), "save them alone, as model.state_dict() gives them"),
+    ("another protocol", "parser", archive(("a/data.pkl", b"\x80\x04}.")), "with pickle protocol 4, which cannot be read without running it"),
     ("an extension's code", "parser", coded(b"\x82\x01"), "with the instruction EXT1"),
     ("a deep pickle", "parser", raw(DEEP), "without weights in it"),
     ("a deep key", "parser", raw(b"}" + DEEP + b"Ns"), "neither text nor number"),
@@ -189,7 +229,7 @@ WRONG: list[tuple[str, str, Maker, str]] = [
     ("a huge storage", "parser", raw(b"}" + text("a") + drawn.tensor("0", (2, 2), "FloatStorage", size=1 << 50) + b"s"), "is cut short"),
     ("a tensor beyond its storage", "pose", raw(b"}" + text("a") + drawn.tensor("0", (1 << 40,), "FloatStorage", size=1) + b"s"), "larger than its storage"),
     ("a negative shape", "pose", raw(b"}" + text("a") + drawn.tensor("0", (-4, 2), "FloatStorage", size=8) + b"s"), "without shape"),
-    ("a storage of objects", "pose", raw(b"}" + text("a") + drawn.tensor("0", (1,), "ObjectStorage") + b"s"), "whole pickled object (torch.ObjectStorage)"),
+    ("a storage of objects", "pose", raw(b"}" + text("a") + drawn.tensor("0", (1,), "ObjectStorage") + b"s"), "with more than weights in it (torch.ObjectStorage)"),
     ("no weights", "parser", raw(b"}" + text("epoch") + number(150) + b"s"), "without weights in it"),
     ("an empty dictionary", "parser", raw(b"}"), "without weights in it"),
     ("weights and a number", "parser", mixed, "more than weights"),
@@ -224,8 +264,13 @@ WRONG: list[tuple[str, str, Maker, str]] = [
     ("a loop", "parser", spoiled(loop), "is an ONNX model with Scan, which no parser needs"),
     ("an operator of theirs", "parser", spoiled(strange_operator), "is an ONNX model with Run, which no parser needs"),
     ("no output", "parser", spoiled(no_output), "is an ONNX model without outputs"),
-    ("weights elsewhere", "parser", spoiled(outside), "is an ONNX model that cannot be used"),
+    ("weights elsewhere", "parser", spoiled(outside), "with weights in another file, passwd, which must be beside it and be no link"),
+    ("weights that are not beside it", "parser", lonely, "with weights in another file, my.pth.data, which must be beside it"),
+    ("weights behind a link", "parser", linked, "with weights in another file, my.pth.data, which must be beside it"),
+    ("four images at a time", "parser", model(images=4), "with the input input.1 4×3×512×512 (float), where the parser's is N×3×473×473 or"),
+    ("an operator set to come", "parser", spoiled(in_future), "is an ONNX model that cannot be used"),
     ("a huge constant", "parser", spoiled(huge), "is an ONNX model that cannot be used"),
     ("half a model", "parser", cut_model, "is an ONNX model that is cut short"),
     ("a pipe", "parser", os.mkfifo, "is no regular file"),
+    ("32 GiB", "pose", lambda path: path.touch() or os.truncate(path, 1 << 35), "is larger than 2 GiB"),
 ]  # fmt: skip

@@ -21,6 +21,7 @@ STORAGES = {
     np.dtype(np.float16): "HalfStorage",
     np.dtype(np.int64): "LongStorage",
 }
+LETTERS = {np.dtype(np.float32): "F32", np.dtype(np.float16): "F16", np.dtype(np.int64): "I64"}
 Weights = Mapping[str, NDArray[np.generic]]
 
 
@@ -60,6 +61,19 @@ def zipped(path: Path, tensors: Weights, *, wrapped: bool = False, extra: bytes 
         for place, values in enumerate(tensors.values()):
             archive.writestr(f"archive/data/{place}", values.tobytes())
         archive.writestr("archive/version", "3\n")
+    return path
+
+
+def stored(path: Path, tensors: Weights) -> Path:
+    """A file of safetensors."""
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    content = b""
+    for key, values in tensors.items():
+        places = [len(content), len(content) + values.nbytes]
+        header[key] = {"dtype": LETTERS[values.dtype], "shape": values.shape, "data_offsets": places}
+        content += values.tobytes()
+    told = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(told)) + told + content)
     return path
 
 

@@ -11,7 +11,7 @@ from exporters.errors import WrongFileError
 from exporters.weights.container import contents
 from tests.unit.exporters.networks import drawn
 
-WRITERS = (drawn.legacy, drawn.zipped)
+WRITERS = (drawn.legacy, drawn.zipped, drawn.stored)
 TENSORS = st.dictionaries(
     st.text("abc.1", min_size=1, max_size=8),
     st.tuples(st.lists(st.integers(0, 4), max_size=4), st.sampled_from(list(drawn.STORAGES))),
@@ -26,13 +26,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("files")
 
 
-@given(tensors=TENSORS, writer=st.sampled_from(WRITERS), prefix=st.sampled_from(["", "module."]), data=st.data())
+@given(
+    tensors=TENSORS,
+    writer=st.sampled_from(WRITERS),
+    prefix=st.sampled_from(["", "module.", "model.", "module._orig_mod."]),
+)
 def test_every_tensor_is_found_with_its_shape(
-    folder: Path, tensors: dict[str, tuple[list[int], np.dtype]], writer: Writer, prefix: str, data: st.DataObject
+    folder: Path, tensors: dict[str, tuple[list[int], np.dtype]], writer: Writer, prefix: str
 ) -> None:
-    wrapped = data.draw(st.booleans())
+    tensors["weight"] = ([3], np.dtype(np.float32))  # no words stand before all keys
     values = {prefix + key: np.zeros(shape, dtype) for key, (shape, dtype) in tensors.items()}
-    found = contents(writer(folder / "some.pth", values, wrapped=wrapped)).tensors
+    found = contents(writer(folder / "some.pth", values)).tensors
     assert {key: (list(one.shape), np.dtype(one.dtype)) for key, one in found.items()} == tensors
 
 
