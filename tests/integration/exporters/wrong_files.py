@@ -206,6 +206,7 @@ WRONG: list[tuple[str, str, Maker, str]] = [
     ("ncnn", "parser", bytes_of(b"7767517\n2 2\nInput data 0 1 data\n"), "is a graph of ncnn"),
     ("a page of Windows", "parser", bytes_of(b"\xef\xbb\xbf<!-- --><!DOCTYPE html>\r\n<html>"), "is a web page"),
     ("a text of Windows", "parser", bytes_of("\ufeffZugriff verweigert: Schlüssel".encode()), "is a text"),
+    ("Caffe", "pose", bytes_of(b"\x0a\x04pose\xa2\x06\x0e\x0a\x05image\x12\x05Input" + bytes(99)), "is a model of Caffe"),
     ("zeros", "parser", bytes_of(bytes(1 << 20)), "is no checkpoint and no model"),
     ("noise", "pose", bytes_of(np.random.default_rng(0).bytes(1 << 20)), "is no checkpoint"),
     ("a pickle of Python", "parser", bytes_of(pickle.dumps({"a": [1.0]}, 4)), "that torch.save did not write"),
