@@ -148,6 +148,10 @@ def linked(path: Path) -> None:
     path.with_name(f"{path.name}.data").symlink_to(lonely(path))
 
 
+def huge_beside(path: Path) -> None:
+    os.truncate(lonely(path).rename(path.with_name(f"{path.name}.data")), 1 << 36)
+
+
 def in_future(built: onnx.ModelProto) -> None:
     built.opset_import[0].version = 99
 
@@ -268,6 +272,7 @@ WRONG: list[tuple[str, str, Maker, str]] = [
     ("weights elsewhere", "parser", spoiled(outside), "with weights in another file, passwd, which must be beside it and be no link"),
     ("weights that are not beside it", "parser", lonely, "with weights in another file, my.pth.data, which must be beside it"),
     ("weights behind a link", "parser", linked, "with weights in another file, my.pth.data, which must be beside it"),
+    ("huge weights beside it", "parser", huge_beside, "is an ONNX model of more than 512 MiB"),
     ("four images at a time", "parser", model(images=4), "with the input input.1 4×3×512×512 (float), where the parser's is N×3×473×473 or"),
     ("an operator set to come", "parser", spoiled(in_future), "is an ONNX model that cannot be used"),
     ("a huge constant", "parser", spoiled(huge), "is an ONNX model that cannot be used"),
