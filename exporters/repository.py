@@ -41,6 +41,10 @@ class Building:
             target.parent.mkdir(parents=True, exist_ok=True)
             draft.rename(target)
             _flush(target.parent)
+        except OSError as error:
+            if error.filename is None:  # as of a full disk
+                raise OSError(error.errno, error.strerror, str(self._folder)) from error
+            raise
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 

@@ -3,7 +3,7 @@
 Their outputs are the parse, the fused parse and the edges, in this order. The fused parse is used.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -93,6 +93,7 @@ class OnnxParser(MapsRecipe):
 
 def read_onnx_parser(path: Path) -> OnnxParser:
     """A recipe of the file. Raises WrongFileError if it is not SCHP's parser, or asks for too much memory."""
+    _require_small([path])
     try:
         with bounded_memory(_MEMORY):
             return _read(path)
@@ -146,6 +147,10 @@ def _require_beside(path: Path, model: onnx.ModelProto) -> None:
         raise WrongFileError(
             f"an ONNX model with weights in another file, {lacking[0].name}, which must be beside it and be no link"
         )
+    _require_small(files)
+
+
+def _require_small(files: Iterable[Path]) -> None:
     if sum(file.stat().st_size for file in files) > _LARGEST:
         raise WrongFileError(f"an ONNX model of more than {_LARGEST >> 20} MiB")
 

@@ -42,6 +42,7 @@ def named(start: bytes) -> str:
         "a web page saved under this name: download the file itself": _is_page(text),
         "a TensorFlow Lite model": start[4:8] == b"TFL3",
         "a safetensors file": start[8:10] == b'{"',
+        "a model of Caffe, which is not read: its weights are wanted as torch has them": _is_caffe(start),
         "a tar archive: unpack it first": start[_TAR] == b"ustar",
         "a pickle that torch.save did not write, of which nothing was run": start[:1] == b"\x80",
         "a text": _is_text(start),
@@ -51,6 +52,11 @@ def named(start: bytes) -> str:
 
 def _is_page(text: bytes) -> bool:
     return text.startswith(b"<") and any(sign in text for sign in (b"<!doctype", b"<html", b"<head", b"<?xml"))
+
+
+def _is_caffe(start: bytes) -> bool:
+    """Whether there is a layer, field 100 of Caffe's NetParameter (caffe.proto), of a kind that comes first."""
+    return b"\xa2\x06" in start and any(kind in start for kind in (b"Input", b"Data", b"Convolution"))
 
 
 def _is_text(start: bytes) -> bool:

@@ -148,6 +148,10 @@ def linked(path: Path) -> None:
     path.with_name(f"{path.name}.data").symlink_to(lonely(path))
 
 
+def huge_beside(path: Path) -> None:
+    os.truncate(lonely(path).rename(path.with_name(f"{path.name}.data")), 1 << 36)
+
+
 def in_future(built: onnx.ModelProto) -> None:
     built.opset_import[0].version = 99
 
@@ -206,6 +210,7 @@ WRONG: list[tuple[str, str, Maker, str]] = [
     ("ncnn", "parser", bytes_of(b"7767517\n2 2\nInput data 0 1 data\n"), "is a graph of ncnn"),
     ("a page of Windows", "parser", bytes_of(b"\xef\xbb\xbf<!-- --><!DOCTYPE html>\r\n<html>"), "is a web page"),
     ("a text of Windows", "parser", bytes_of("\ufeffZugriff verweigert: Schlüssel".encode()), "is a text"),
+    ("Caffe", "pose", bytes_of(b"\x0a\x04pose\xa2\x06\x0e\x0a\x05image\x12\x05Input" + bytes(99)), "is a model of Caffe"),
     ("zeros", "parser", bytes_of(bytes(1 << 20)), "is no checkpoint and no model"),
     ("noise", "pose", bytes_of(np.random.default_rng(0).bytes(1 << 20)), "is no checkpoint"),
     ("a pickle of Python", "parser", bytes_of(pickle.dumps({"a": [1.0]}, 4)), "that torch.save did not write"),
@@ -267,6 +272,7 @@ WRONG: list[tuple[str, str, Maker, str]] = [
     ("weights elsewhere", "parser", spoiled(outside), "with weights in another file, passwd, which must be beside it and be no link"),
     ("weights that are not beside it", "parser", lonely, "with weights in another file, my.pth.data, which must be beside it"),
     ("weights behind a link", "parser", linked, "with weights in another file, my.pth.data, which must be beside it"),
+    ("huge weights beside it", "parser", huge_beside, "is an ONNX model of more than 512 MiB"),
     ("four images at a time", "parser", model(images=4), "with the input input.1 4×3×512×512 (float), where the parser's is N×3×473×473 or"),
     ("an operator set to come", "parser", spoiled(in_future), "is an ONNX model that cannot be used"),
     ("a huge constant", "parser", spoiled(huge), "is an ONNX model that cannot be used"),

@@ -78,6 +78,17 @@ def test_an_error_leaves_what_was_there(paths: Paths) -> None:
 
 
 @pytest.mark.usefixtures("wide_open")
+def test_a_full_disk_is_told_with_its_folder(paths: Paths) -> None:
+    mine = paths.model_repository / "mine"
+    with (
+        pytest.raises(OSError, match=f"No space left on device: '{paths.model_repository}/.building'"),
+        building(paths.model_repository) as change,
+        change.draft(mine),
+    ):
+        Path("/dev/full").write_bytes(b"x")
+    assert not mine.exists()
+
+
 def test_published_models_are_readable_by_tritons_user(paths: Paths) -> None:
     with building(paths.model_repository) as change, change.draft(paths.model_repository / "mine") as draft:
         (draft / "1").mkdir()
