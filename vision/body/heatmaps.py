@@ -243,7 +243,8 @@ def _maxima(smooth: Float64) -> Places:
     inner = row[width:-width]
     places = width + np.flatnonzero((inner >= row[width - 1 : -width - 1]) & (inner >= row[width + 1 : 1 - width]))
     values = row[places]
-    return places[(values > MIN_PEAK) & (values >= row[places - width]) & (values >= row[places + width])]
+    highest: Places = places[(values > MIN_PEAK) & (values >= row[places - width]) & (values >= row[places + width])]
+    return highest
 
 
 def _tied(smooth: Float64, places: Places, tie: float) -> Places:
