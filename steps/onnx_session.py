@@ -20,6 +20,7 @@ INPUT, OUTPUT = "image", "detections"
 
 
 _TENSORRT = "TensorrtExecutionProvider"
+_TRUE, _FALSE = {"1", "true", "on"}, {"0", "false", "off"}
 
 
 class NoTensorrtError(ValueError):
@@ -47,7 +48,7 @@ class SessionOptions:
             intra_op_thread_count=int(parameters.get("intra_op_thread_count", "0")),
             inter_op_thread_count=int(parameters.get("inter_op_thread_count", "0")),
             allow_spinning=parameters.get("session.intra_op.allow_spinning", "1") != "0",
-            enable_mem_arena=parameters.get("enable_mem_arena", "1") != "0",
+            enable_mem_arena=_flag(parameters, "enable_mem_arena", default="1"),
             device_id=device_id,
             tensorrt=tensorrt,
         )
@@ -74,6 +75,14 @@ class SessionOptions:
         if workspace := parameters.get("max_workspace_size_bytes"):
             options["trt_max_workspace_size"] = int(workspace)
         return options
+
+
+def _flag(parameters: Mapping[str, str], name: str, default: str) -> bool:
+    """A truth value in the forms that NVIDIA's onnxruntime backend takes. Raises ValueError for any other."""
+    value = parameters.get(name, default)
+    if value.lower() not in _TRUE | _FALSE:
+        raise ValueError(f"parameter {name} is {value!r}; it must be 0, 1, false, true, off or on")
+    return value.lower() in _TRUE
 
 
 class OnnxSession:

@@ -6,7 +6,7 @@ Enlarging and smoothing are linear along each axis. So here each is a matrix, an
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import NamedTuple, TypeAlias
 
 import cv2
@@ -102,6 +102,47 @@ class Axis:
         cells = first[:, np.newaxis] + np.arange(width)
         return cells, np.take_along_axis(self.enlarging, cells, axis=1)
 
+    @cached_property
+    def strips(self) -> list["Strip"]:
+        """The pixels in strips, with a pixel of 0 outside the photo on each side."""
+        padded = np.pad(self.smoothing, ((1, 1), (0, 0)))
+        return [Strip.of(padded, first) for first in range(1, len(padded) - 1, STRIP)]
+
+
+STRIP = 96
+"""Columns. Narrower strips skip more pixels, and take more calls."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Strip:
+    """Some neighbouring pixels of an axis, the cells that make them, and their weights cells×pixels.
+
+    `first` counts with the pixel outside. Among the pixels, `inner` are those of the strip; up to two more are on
+    each side.
+    """
+
+    first: int
+    inner: slice
+    cells: slice
+    weights: Float64
+    gain: float
+    """The largest sum of the weights of one pixel, their signs left out."""
+
+    @classmethod
+    def of(cls, padded: Float64, first: int) -> "Strip":
+        """The strip that begins at a pixel."""
+        end, start = min(first + STRIP, len(padded) - 1), max(first - 2, 0)
+        weights = padded[start : end + 2]
+        used = np.flatnonzero(weights.any(axis=0))
+        cells = slice(int(used[0]), int(used[-1]) + 1)
+        gain = float(np.abs(weights).sum(axis=1).max())
+        return cls(start, slice(first - start, end - start), cells, weights[:, cells].T.copy(), gain)
+
+    def highest(self, sizes: Float64) -> Float64:
+        """What no pixel of each row can exceed, for the sizes cells×rows of their values."""
+        values: Float64 = sizes[self.cells].max(axis=0) * self.gain
+        return values
+
 
 def _resized(identity: Float32, rows: int, interpolation: int) -> Float64:
     """The matrix of OpenCV's resizing to `rows`, with the weights that OpenCV rounds to float32."""
@@ -152,22 +193,31 @@ class Maps:
         than cells is flat: they are rounding errors, and nothing was found.
         """
         cells, (across, down) = self.heatmap[..., part].astype(np.float64), self.axes
-        smooth = down.smoothing @ cells @ np.pad(across.smoothing, ((0, 1), (0, 0))).T
-        places = _maxima(smooth)
-        tied = places[_has_tie(smooth, places, TIE * np.abs(cells).max())]
-        if len(tied) and smooth.size <= MOST_ROUNDED:
-            self._round(part, smooth, tied)
-            places = _maxima(smooth)
-        y, x = np.divmod(places if len(places) <= cells.size else places[:0], smooth.shape[1])
+        places = self._places(part, cells)
+        y, x = np.divmod(places if len(places) <= cells.size else places[:0], self.size[0])
         scores = np.einsum("ij,ij->i", down.enlarging[y] @ cells, across.enlarging[x])
         return np.column_stack((x, y, scores))
 
-    def _round(self, part: int, smooth: Float64, tied: Places) -> None:
-        """Write the values about some places as the originals round them."""
-        plane, places = self._whole(part), np.divmod(tied, smooth.shape[1])
-        rows, columns = (_span(index, side) for index, side in zip(places, plane.shape, strict=True))
-        exact = smoothed(plane[rows.around, columns.around])
-        smooth[rows.inner, columns.inner] = exact[rows.within, columns.within]
+    def _places(self, part: int, cells: Float64) -> Places:
+        """Indices of the maxima in the photo, from the top. Strips of columns are smoothed where they may have some."""
+        across, down = self.axes
+        rows, tie = np.pad(down.smoothing @ cells, ((1, 1), (0, 0))), TIE * np.abs(cells).max()
+        exact = cache(partial(self._whole, part)) if self.size[0] * self.size[1] <= MOST_ROUNDED else None
+        sizes, found = np.abs(rows.T, order="C"), [np.empty(0, dtype=np.intp)]
+        for strip in across.strips:
+            high = np.flatnonzero(strip.highest(sizes) > MIN_PEAK)
+            if len(high):
+                top, end = max(high[0] - 2, 0), min(high[-1] + 3, len(rows))
+                smooth = rows[top:end, strip.cells] @ strip.weights
+                places = _maxima(smooth)
+                tied = _tied(smooth, places, tie)
+                if len(tied) and exact is not None:
+                    _round(exact(), smooth, tied, (top - 1, strip.first - 1))
+                    places = _maxima(smooth)
+                y, x = np.divmod(places, smooth.shape[1])
+                inside = (x >= strip.inner.start) & (x < strip.inner.stop)
+                found.append((y[inside] + top - 1) * self.size[0] + x[inside] + strip.first - 1)
+        return np.sort(np.concatenate(found))
 
     def _whole(self, part: int) -> Float64:
         """A heatmap H×W in the photo, enlarged in float32 as the originals do it."""
@@ -185,24 +235,38 @@ class Maps:
 
 
 def _maxima(smooth: Float64) -> Places:
-    """Indices where a map is above MIN_PEAK and at least its four neighbours.
+    """Indices where a map is above MIN_PEAK and at least its four neighbours, but for its first and last rows.
 
-    Outside the photo is 0: the map has a last column of zeros, so that it can be compared as one long row.
+    The first and last columns hold no meaning: the map is compared as one long row. Few places are maxima of their row.
     """
-    row = smooth.ravel()
-    peak = row > MIN_PEAK
-    for step in (1, smooth.shape[1]):
-        before, after = row[:-step], row[step:]
-        peak[step:] &= after >= before
-        peak[:-step] &= before >= after
-    return np.flatnonzero(peak)
-
-
-def _has_tie(smooth: Float64, places: Places, tie: float) -> NDArray[np.bool_]:
-    """Whether a neighbour of each maximum is so near to it that rounding decides which of them is one."""
     row, width = smooth.ravel(), smooth.shape[1]
-    beside = [row.take(places + step, mode="clip") for step in (-width, -1, 1, width)]
-    return np.asarray((row[places] - beside < tie).any(axis=0))
+    inner = row[width:-width]
+    places = width + np.flatnonzero((inner >= row[width - 1 : -width - 1]) & (inner >= row[width + 1 : 1 - width]))
+    values = row[places]
+    highest: Places = places[(values > MIN_PEAK) & (values >= row[places - width]) & (values >= row[places + width])]
+    return highest
+
+
+def _tied(smooth: Float64, places: Places, tie: float) -> Places:
+    """The maxima with a neighbour so near to them that rounding decides which of the two is one."""
+    row, width = smooth.ravel(), smooth.shape[1]
+    beside = [row[places + step] for step in (-width, -1, 1, width)]
+    return places[(row[places] - beside < tie).any(axis=0)]
+
+
+def _round(plane: Float64, smooth: Float64, tied: Places, origin: tuple[int, int]) -> None:
+    """Write the values about some places of a part of the photo as the originals round them.
+
+    `origin` is the part's first row and column in the photo, -1 where the part begins outside.
+    """
+    places = np.divmod(tied, smooth.shape[1])
+    spans = [
+        _span(index + first, first, min(first + part, side), side)
+        for index, first, part, side in zip(places, origin, smooth.shape, plane.shape, strict=True)
+    ]
+    rows, columns = spans
+    exact = smoothed(plane[rows.around, columns.around])
+    smooth[rows.inner, columns.inner] = exact[rows.within, columns.within]
 
 
 class _Span(NamedTuple):
@@ -213,11 +277,12 @@ class _Span(NamedTuple):
     within: slice
 
 
-def _span(places: Places, side: int) -> _Span:
-    """From the first place to the last, with their neighbours and the neighbours of these."""
-    first, end = max(int(places.min()) - 2, 0), min(int(places.max()) + 3, side)
-    start = max(first - REACH, 0)
-    return _Span(slice(first, end), slice(start, end + REACH), slice(first - start, end - start))
+def _span(places: Places, first: int, end: int, side: int) -> _Span:
+    """From the first place to the last, with their neighbours and those of these, between `first` and `end`."""
+    low, high = max(int(places.min()) - 2, first, 0), min(int(places.max()) + 3, end)
+    start = max(low - REACH, 0)
+    around = slice(start, min(high + REACH, side))
+    return _Span(slice(low - first, high - first), around, slice(low - start, high - start))
 
 
 def smoothed(plane: Float64) -> Float64:
