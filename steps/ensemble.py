@@ -89,12 +89,18 @@ class Ensemble:
     """A callable pipeline. Stages run in the order of the config; Triton does not need it, but this class does."""
 
     def __init__(
-        self, folder: Path, model_repository: Path, steps: Mapping[str, Step], options: SessionOptions
+        self,
+        folder: Path,
+        model_repository: Path,
+        steps: Mapping[str, Step],
+        options: SessionOptions,
+        load: Callable[[Path, SessionOptions], OnnxSession] | None = None,
     ) -> None:
+        """`load` is `load_fitting`, or one that loads a model once for several ensembles."""
         config = ModelConfig(folder)
         self._outputs = config.output_names
         self.stages = [
-            Stage(name, _load(model_repository / name, steps, options), inputs, outputs)
+            Stage(name, _step(model_repository / name, steps, options, load or load_fitting), inputs, outputs)
             for name, inputs, outputs in config.linked_steps(model_repository)
         ]
 
@@ -125,8 +131,11 @@ def load_fitting(folder: Path, options: SessionOptions) -> OnnxSession:
     return session
 
 
-def _load(folder: Path, steps: Mapping[str, Step], options: SessionOptions) -> Step:
+def _step(
+    folder: Path,
+    steps: Mapping[str, Step],
+    options: SessionOptions,
+    load: Callable[[Path, SessionOptions], OnnxSession],
+) -> Step:
     config = ModelConfig(folder)
-    if config.backend == "onnxruntime":
-        return load_fitting(folder, options)
-    return steps[config.name]
+    return load(folder, options) if config.backend == "onnxruntime" else steps[config.name]

@@ -70,6 +70,12 @@ class ModelConfig:
             for name, inputs, outputs in self.steps
         ]
 
+    def message(self) -> model_config_pb2.ModelConfig:
+        """A copy of the whole configuration."""
+        copied = model_config_pb2.ModelConfig()
+        copied.CopyFrom(self._config)
+        return copied
+
     @property
     def signature(self) -> Signature:
         """The inputs and outputs."""
@@ -95,31 +101,12 @@ class ModelConfig:
 
         The names are those of NVIDIA's onnxruntime backend.
         """
-        accelerated = model_config_pb2.ModelConfig()
-        accelerated.CopyFrom(self._config)
+        accelerated = self.message()
         accelerators = accelerated.optimization.execution_accelerators.gpu_execution_accelerator
         accelerator = accelerators.add(name="tensorrt")
         accelerator.parameters["precision_mode"] = precision
         accelerator.parameters["max_workspace_size_bytes"] = str(_WORKSPACE)
         return text_format.MessageToString(accelerated)
-
-    def fused(self, model_repository: Path, instances: int, threads: int) -> str:
-        """config.pbtxt text of a model that runs this ensemble in one process, with the same inputs and outputs."""
-        fused = model_config_pb2.ModelConfig()
-        fused.CopyFrom(self._config)
-        for field in ("platform", "ensemble_scheduling"):
-            fused.ClearField(field)
-        fused.backend = "fused"
-        fused.instance_group.add(count=instances, kind=model_config_pb2.ModelInstanceGroup.KIND_CPU)
-        parameters = {
-            "ensemble": str(self.folder.absolute()),
-            "model_repository": str(model_repository.absolute()),
-            "intra_op_thread_count": str(threads),
-            "session.intra_op.allow_spinning": "0",
-        }
-        for key, value in parameters.items():
-            fused.parameters[key].string_value = value
-        return text_format.MessageToString(fused)
 
 
 class BrokenModelError(ValueError):

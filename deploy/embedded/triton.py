@@ -15,6 +15,7 @@ import tritonclient.grpc.aio as grpcclient
 
 from deploy.embedded import CHECKOUT, StackError, hardware
 from deploy.embedded.folders import Folders
+from deploy.embedded.fused import write_fused
 from deploy.embedded.hardware import SHARED_MEMORY, region_prefix, regions
 from deploy.embedded.rights import PYTHON, Rights, python_folders
 from deploy.embedded.supervisor import Service
@@ -354,16 +355,3 @@ def _accelerate(link: Path, precision: str) -> None:
         (link / path.name).symlink_to(path)
     (link / "config.pbtxt").unlink()
     (link / "config.pbtxt").write_text(config.accelerated(precision.upper()), encoding="utf-8")
-
-
-def write_fused(ensembles: Path, model_repository: Path, target: Path, processes: int, threads: int) -> None:
-    """Write one model folder per ensemble into `target`: same name, inputs and outputs.
-
-    So many processes serve it, each with so many threads of onnxruntime.
-    """
-    shutil.rmtree(target, ignore_errors=True)
-    for folder in sorted(path.parent for path in ensembles.glob("*/config.pbtxt")):
-        model = target / folder.name
-        (model / "1").mkdir(parents=True)
-        config = ModelConfig(folder).fused(model_repository, processes, threads)
-        (model / "config.pbtxt").write_text(config, encoding="utf-8")

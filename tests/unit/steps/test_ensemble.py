@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.embedded.triton import ENSEMBLES, MODELS, write_fused
+from deploy.embedded.fused import write_fused
+from deploy.embedded.triton import ENSEMBLES, MODELS
 from steps.ensemble import Ensemble, steps_of
 from steps.model_folder import ModelConfig
 from steps.onnx_session import OnnxSession, SessionOptions
@@ -52,14 +53,24 @@ def test_every_step_of_every_ensemble_is_a_model_of_the_repository() -> None:
             assert step.backend == "onnxruntime" or name in steps_of(MODELS, networks({}))
 
 
-def test_a_fused_model_keeps_name_inputs_and_outputs(tmp_path: Path) -> None:
+def test_fused_pipelines_keep_name_inputs_and_outputs_and_share_their_processes(tmp_path: Path) -> None:
     write_fused(ENSEMBLES, MODELS, tmp_path, processes=3, threads=2)
-    for name in (folder.name for folder in ENSEMBLES.iterdir()):
+    serving: dict[str, list[str]] = {}
+    names = sorted(folder.name for folder in ENSEMBLES.iterdir())
+    for name in names:
         fused, ensemble = ModelConfig(tmp_path / name), ModelConfig(ENSEMBLES / name)
         assert (fused.input_names, fused.output_names) == (ensemble.input_names, ensemble.output_names)
-        assert fused.backend == "fused"
-        assert fused.parameters["intra_op_thread_count"] == "2"
-        assert fused.steps == []
+        ((model, inputs, outputs),) = fused.steps
+        assert inputs == {"image": "image", name: "parameters"}
+        assert outputs == {output: output for output in ensemble.output_names}
+        serving.setdefault(model, []).append(name)
+    alone = ["body_masks_full", "face_contours_full"]
+    assert serving.pop("pipelines") == [name for name in names if name not in alone]
+    assert serving == {f"pipelines_{name}": [name] for name in alone}
+    processes = ModelConfig(tmp_path / "pipelines")
+    assert processes.backend == "fused"
+    assert processes.parameters["intra_op_thread_count"] == "2"
+    assert processes.optional_input_names == [name for name in processes.input_names if name != "image"]
 
 
 @pytest.mark.parametrize("name", sorted(folder.name for folder in ENSEMBLES.iterdir()))

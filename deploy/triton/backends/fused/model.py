@@ -1,11 +1,13 @@
-"""Python-based Triton backend for `backend: "fused"`: one ensemble, all its steps in this process.
+"""Python-based Triton backend for `backend: "fused"`: ensembles, all their steps in this process.
 
-The launcher writes such a model for each ensemble where there is no GPU (`deploy/embedded/triton.py`). Parameters:
-`ensemble` and `model_repository` (folders), `intra_op_thread_count`, `session.intra_op.allow_spinning`.
+The launcher writes such a model where there is no GPU (`deploy/embedded/fused.py`). Each of its optional inputs has the
+name of an ensemble, and holds that ensemble's parameters: so a request says which it is for. Parameters of the model:
+`ensembles` and `model_repository` (folders), `intra_op_thread_count`, `session.intra_op.allow_spinning`.
 """
 
 from __future__ import annotations  # the server adds its request types to the module after this import
 
+import functools
 import json
 from pathlib import Path
 
@@ -14,24 +16,36 @@ import triton_python_backend_utils as pb_utils
 
 from steps.ensemble import Ensemble, load_fitting, run_by, steps_of
 from steps.onnx_session import OnnxNetworks, SessionOptions
+from steps.tensors import Tensors
 from steps.triton_python import respond
+
+IMAGE = "image"
 
 
 class TritonPythonModel:
-    """One instance of one fused ensemble."""
+    """One instance: a process that serves every fused ensemble."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Load every model of the ensemble, and those that its steps run themselves. Raises UnfitConfigError."""
+        """Load every model of the ensembles once, and those that their steps run. Raises UnfitConfigError."""
         config = json.loads(args["model_config"])
         parameters = {key: value["string_value"] for key, value in config["parameters"].items()}
         options = SessionOptions.from_parameters(parameters, device_id=None)
         cv2.setNumThreads(options.intra_op_thread_count)
-        folder, repository = Path(parameters["ensemble"]), Path(parameters["model_repository"])
-        networks = OnnxNetworks(repository, options, load_fitting)
-        self._ensemble = Ensemble(folder, repository, steps_of(repository, networks), options)
-        networks.load(run_by((stage.name for stage in self._ensemble.stages), repository))
+        folder, repository = Path(parameters["ensembles"]), Path(parameters["model_repository"])
+        load = functools.cache(load_fitting)
+        networks = OnnxNetworks(repository, options, load)
+        steps = steps_of(repository, networks)
         self._input_names = [value["name"] for value in config["input"]]
+        names = [name for name in self._input_names if name != IMAGE]
+        self._ensembles = {name: Ensemble(folder / name, repository, steps, options, load) for name in names}
+        stages = [stage.name for ensemble in self._ensembles.values() for stage in ensemble.stages]
+        networks.load(run_by(stages, repository))
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
         """Run the requests one after the other. An error stays with the request that caused it."""
-        return [respond(self._ensemble, self._input_names, request) for request in requests]
+        return [respond(self._run, self._input_names, request) for request in requests]
+
+    def _run(self, tensors: Tensors) -> Tensors:
+        """Run the ensemble whose input was given."""
+        (name,) = tensors.keys() - {IMAGE}
+        return self._ensembles[name]({IMAGE: tensors[IMAGE], "parameters": tensors[name]})
