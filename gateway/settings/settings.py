@@ -67,7 +67,7 @@ class TritonSettings(SettingsGroup):
         default_factory=lambda: os.cpu_count() or 1,
         ge=1,
         le=256,
-        description="Processes that serve a fused pipeline; one for each core when not set.",
+        description="Processes that serve the fused pipelines; one for each core when not set.",
     )
     service_concurrency: int = Field(
         default_factory=lambda values: min(100, 2 * values.get("triton_instances", 2)),
