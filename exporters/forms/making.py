@@ -150,9 +150,10 @@ def _formed(wish: Wish, model: Path, photos: Photos) -> onnx.ModelProto:
     graph = onnx.load(model)
     try:
         formed = in_eight_bits(graph, photos.images) if wish.precision is Precision.INT8 else in_half_precision(graph)
-    except (TranslationError, ValueError, *RUNTIME_ERRORS) as error:
+        formed.ir_version = min(formed.ir_version, IR_VERSION)
+        onnx.checker.check_model(formed)
+    except (TranslationError, ValueError, onnx.checker.ValidationError, *RUNTIME_ERRORS) as error:
         raise TranslationError(f"{wish.model} has no form in {wish.precision}: {error}") from error
-    formed.ir_version = min(formed.ir_version, IR_VERSION)
     return formed
 
 

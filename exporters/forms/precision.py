@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.onnx_model import OnnxModel
 from typing_extensions import override
 
 from exporters.errors import TranslationError
@@ -61,7 +62,9 @@ def in_half_precision(model: onnx.ModelProto) -> onnx.ModelProto:
     Raises TranslationError if there is no network, or if it is quantized.
     """
     outside = _outside(model)
-    return cast("onnx.ModelProto", convert_float_to_float16(model, keep_io_types=True, node_block_list=outside))
+    converted = OnnxModel(convert_float_to_float16(model, keep_io_types=True, node_block_list=outside))
+    converted.topological_sort()  # its casts stand at the end, where onnx's checker refuses them
+    return cast("onnx.ModelProto", converted.model)
 
 
 def is_quantized(model: onnx.ModelProto) -> bool:

@@ -58,7 +58,13 @@ def test_layers_get_eight_bits_and_pixels_and_labels_stay_as_they_are(layers: in
 
 @given(st.integers(1, 3))
 def test_half_precision_keeps_the_types_of_inputs_and_outputs(layers: int) -> None:
-    form = in_half_precision(network(layers))
+    model = network(layers)
+    onnx.checker.check_model(model)
+    (place,) = (place for place, node in enumerate(model.graph.node) if node.output[0] == "value_1")
+    model.graph.node[place].output[0] = "bare"
+    model.graph.node.insert(place + 1, helper.make_node("Cast", ["bare"], ["value_1"], to=TensorProto.FLOAT))
+    form = in_half_precision(model)
+    onnx.checker.check_model(form)
     values = (*form.graph.input, *form.graph.output)
     assert [value.type.tensor_type.elem_type for value in values] == [TensorProto.UINT8] * 2
     assert any(tensor.data_type == TensorProto.FLOAT16 for tensor in form.graph.initializer)
