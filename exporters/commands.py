@@ -29,7 +29,7 @@ from exporters.networks.known import Kind
 from exporters.parity import ParityReport
 from exporters.recipes import RECIPES, select
 from exporters.repository import half_built
-from exporters.tensorrt.plans import REPOSITORY, build_plans, plan_orders, stale_plans
+from exporters.tensorrt.plans import REPOSITORY, build_plans, faulty_plans, plan_orders
 from exporters.tensorrt.trtexec import Trtexec, found_program
 from gateway.cli.terminal import Screen, cell
 from gateway.untrusted_text import shown
@@ -317,7 +317,7 @@ def _wrong(names: list[str]) -> list[str]:
     files = {entry.name: state(entry, DEFAULT_PATHS.files) for entry in entries}
     built = {recipe.name: model_state(recipe, catalogue, DEFAULT_PATHS) for recipe in chosen}
     built |= {name: found for name, found in added.items() if not names or name in names}
-    half = {**half, **stale_plans(DEFAULT_PATHS)} if not names else half
+    half = {**half, **faulty_plans(DEFAULT_PATHS)} if not names else half
     told = [f"{name}: {fault}" for name, fault in half.items() if not names or name in names]
     return (
         told

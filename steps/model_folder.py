@@ -96,16 +96,18 @@ class ModelConfig:
         """The names of the outputs, in order."""
         return [output.name for output in self._config.output]
 
-    def accelerated(self, precision: str) -> str:
+    def accelerated(self, precision: str, engines: Path) -> str:
         """config.pbtxt text with TensorRT for the graph's nodes that it can take, in FP32 or FP16.
 
-        The names are those of NVIDIA's onnxruntime backend.
+        It keeps what it builds in the folder `engines`. The names are those of NVIDIA's onnxruntime backend.
         """
         accelerated = self.message()
         accelerators = accelerated.optimization.execution_accelerators.gpu_execution_accelerator
         accelerator = accelerators.add(name="tensorrt")
         accelerator.parameters["precision_mode"] = precision
         accelerator.parameters["max_workspace_size_bytes"] = str(_WORKSPACE)
+        accelerator.parameters["trt_engine_cache_enable"] = "1"
+        accelerator.parameters["trt_engine_cache_path"] = str(engines)
         return text_format.MessageToString(accelerated)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import cast
 
 import numpy as np
@@ -20,6 +21,18 @@ INPUT, OUTPUT = "image", "detections"
 
 
 _TENSORRT = "TensorrtExecutionProvider"
+_TENSORRT_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "max_workspace_size_bytes": "trt_max_workspace_size",
+        "trt_engine_cache_enable": "trt_engine_cache_enable",
+        "trt_engine_cache_path": "trt_engine_cache_path",
+    }
+)
+"""onnxruntime's names of what NVIDIA's backend takes."""
+_NONE = (
+    "TensorRT is asked for, and this onnxruntime {}: install onnxruntime-gpu and TensorRT's libraries, use NVIDIA's "
+    "server, or choose TRITON_TENSORRT=off"
+)
 _TRUE, _FALSE = {"1", "true", "on"}, {"0", "false", "off"}
 
 
@@ -53,7 +66,7 @@ class SessionOptions:
             tensorrt=tensorrt,
         )
 
-    def providers(self) -> list[str | tuple[str, dict[str, int]]]:
+    def providers(self) -> list[str | tuple[str, dict[str, int | str]]]:
         """Execution providers, best first: TensorRT on request and CUDA on the instance's device, else the CPU.
 
         Raises NoTensorrtError if it was asked for and this onnxruntime has none.
@@ -63,18 +76,14 @@ class SessionOptions:
         tensorrt = [] if self.tensorrt is None else [(_TENSORRT, self._of_tensorrt(self.tensorrt))]
         return [*tensorrt, ("CUDAExecutionProvider", {"device_id": self.device_id}), "CPUExecutionProvider"]
 
-    def _of_tensorrt(self, parameters: Mapping[str, str]) -> dict[str, int]:
+    def _of_tensorrt(self, parameters: Mapping[str, str]) -> dict[str, int | str]:
         """Onnxruntime's names of the parameters. It would leave out a provider that it lacks, and say nothing."""
         there = ort.get_available_providers()
         if _TENSORRT not in there:
-            raise NoTensorrtError(
-                f"TensorRT is asked for, and this onnxruntime has only {', '.join(there)}: install onnxruntime-gpu and "
-                "TensorRT's libraries, use NVIDIA's server, or choose TRITON_TENSORRT=off"
-            )
-        options = {"device_id": self.device_id or 0, "trt_fp16_enable": int(parameters.get("precision_mode") == "FP16")}
-        if workspace := parameters.get("max_workspace_size_bytes"):
-            options["trt_max_workspace_size"] = int(workspace)
-        return options
+            raise NoTensorrtError(_NONE.format(f"has only {', '.join(there)}"))
+        half = "1" if parameters.get("precision_mode") == "FP16" else "0"
+        given = {name: parameters[theirs] for theirs, name in _TENSORRT_NAMES.items() if theirs in parameters}
+        return {"device_id": self.device_id or 0, "trt_fp16_enable": half, **given}
 
 
 def _flag(parameters: Mapping[str, str], name: str, default: str) -> bool:
@@ -95,6 +104,8 @@ class OnnxSession:
         native.enable_cpu_mem_arena = options.enable_mem_arena
         native.add_session_config_entry("session.intra_op.allow_spinning", "1" if options.allow_spinning else "0")
         self._session = ort.InferenceSession(str(path), native, providers=options.providers())
+        if options.tensorrt is not None and _TENSORRT not in self._session.get_providers():
+            raise NoTensorrtError(_NONE.format("could not start it; its log says why"))
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         defaults = self._session.get_overridable_initializers()
         self.signature = Signature(

@@ -93,7 +93,7 @@ class Triton(Service):
         settings = self._settings
         processes, threads = settings.triton_instances, settings.triton_threads
         write_fused(ensembles, self._models, self._fused, processes, threads)
-        write_served(ensembles, self._models, self._served, settings.triton_tensorrt)
+        write_served(ensembles, self._models, self._served, settings.triton_tensorrt, self._engines())
         for folder in (self._generated, self._wheel.folder):
             self._folders.decoder.lend(folder)
 
@@ -179,6 +179,10 @@ class Triton(Service):
         for region in regions(self._settings):
             region.unlink(missing_ok=True)
         self._wheel.remove()
+
+    def _engines(self) -> Path:
+        """The folder of Triton's user in which TensorRT keeps what it built."""
+        return self._folders.scratch(self._folders.decoder) / "tensorrt"
 
     def _is_fused(self) -> bool:
         settings = self._settings
@@ -327,10 +331,10 @@ def files_of(model_repository: Path) -> Files:
     return found
 
 
-def write_served(ensembles: Path, model_repository: Path, target: Path, tensorrt: str) -> None:
+def write_served(ensembles: Path, model_repository: Path, target: Path, tensorrt: str, engines: Path) -> None:
     """Link the ensembles, and every model that they run, into `target`. Triton loads all that it finds there.
 
-    `tensorrt` is the precision in which TensorRT runs the networks, or `off`.
+    `tensorrt` is the precision in which TensorRT runs the networks, or `off`; it keeps its engines in a folder.
     """
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
@@ -340,10 +344,10 @@ def write_served(ensembles: Path, model_repository: Path, target: Path, tensorrt
         (target / folder.name).symlink_to(folder)
     if tensorrt != "off":
         for name in models:
-            _accelerate(target / name, tensorrt)
+            _accelerate(target / name, tensorrt, engines)
 
 
-def _accelerate(link: Path, precision: str) -> None:
+def _accelerate(link: Path, precision: str, engines: Path) -> None:
     """Replace the link to an ONNX model by a folder that is the same but for TensorRT in its configuration."""
     source = link.resolve()
     config = ModelConfig(source)
@@ -354,4 +358,4 @@ def _accelerate(link: Path, precision: str) -> None:
     for path in source.iterdir():
         (link / path.name).symlink_to(path)
     (link / "config.pbtxt").unlink()
-    (link / "config.pbtxt").write_text(config.accelerated(precision.upper()), encoding="utf-8")
+    (link / "config.pbtxt").write_text(config.accelerated(precision.upper(), engines / config.name), encoding="utf-8")

@@ -5,6 +5,7 @@ TensorRT, so that it is built where it will run.
 """
 
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import onnx
 from google.protobuf import text_format
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from tritonclient.grpc import model_config_pb2
 
 from exporters.catalogue import Paths, load, sha256
@@ -23,8 +23,8 @@ from exporters.errors import ExporterError, ParityError, TranslationError, Unkno
 from exporters.fetch import fetch_all
 from exporters.forms.agreement import BoxAgreement, LabelAgreement
 from exporters.forms.photos import Photos
-from exporters.forms.precision import is_quantized
-from exporters.forms.report import Answer, Session, answers_compared
+from exporters.forms.precision import Images, is_quantized
+from exporters.forms.report import Agreements, Session, answers_compared
 from exporters.parity import Difference
 from exporters.repository import building
 from exporters.tensorrt.graph import Profile, profile_of, with_early_floats
@@ -36,6 +36,7 @@ REPOSITORY = "model_repository_trt"
 PLAN, REPORT = Path("1", "model.plan"), Path("1", "plan.json")
 _MEAN, _SAME = 1e-3, 0.999
 """Bars: the mean difference of maps, in units of their own spread; the share of equal labels and of found boxes."""
+_BATCH = 3
 _OPTIONS = ("intra_op_thread_count", "inter_op_thread_count", "session.intra_op.allow_spinning", "enable_mem_arena")
 """Parameters of onnxruntime alone."""
 
@@ -49,6 +50,8 @@ class PlanReport(BaseModel):
     source_sha256: str
     plan_sha256: str
     tensorrt: str
+    gpu: str
+    """The version and the GPU that built it, and that alone can run it."""
     shapes: Sequence[Sequence[int]]
     """Least, best and largest image N×H×W×3."""
     labels: LabelAgreement | None
@@ -132,6 +135,8 @@ def build_plans(
             except (TranslationError, ParityError) as error:
                 told(f"{order.name} stays an ONNX model: {error}")
         _link_others(paths.model_repository, target)
+        if not reports and not any(target.glob(f"[!.]*/{PLAN}")):
+            shutil.rmtree(target)
     if not reports:
         raise ExporterError("TensorRT took none of the models")
     return reports
@@ -143,22 +148,19 @@ def _plan(order: Order, trtexec: Trtexec, draft: Path, listener: Listener, paths
     (draft / "1").mkdir()
     with TemporaryDirectory(prefix="maskwright-plan-") as folder:
         onnx.save(order.graph, Path(folder, "model.onnx"))
-        version = trtexec.build(Path(folder, "model.onnx"), draft / PLAN, order.profile)
+        builder = trtexec.build(Path(folder, "model.onnx"), draft / PLAN, order.profile)
     photos = Photos((order.profile.best[2], order.profile.best[1]))
     names = [entry.name for entry in load(paths.catalogue).file if entry.kind == "photo"]
     for file in fetch_all(names, listener=listener, paths=paths):
         photos.add(file)
 
-    def answer(image: NDArray[np.uint8]) -> Answer:
-        return trtexec.outputs(draft / PLAN, image[np.newaxis])
-
-    found = answers_compared(Session(source), answer, photos.images)
+    found = _compared(Session(source), trtexec, draft / PLAN, photos.images, order.profile.most[0])
     shapes = (order.profile.least, order.profile.best, order.profile.most)
     report = PlanReport(
         model=order.name,
         source_sha256=sha256(source),
         plan_sha256=sha256(draft / PLAN),
-        tensorrt=version,
+        **builder._asdict(),
         shapes=shapes,
         **dict(found),
     )
@@ -169,6 +171,16 @@ def _plan(order: Order, trtexec: Trtexec, draft: Path, listener: Listener, paths
     # Our steps see by it that the model is there.
     (draft / MODEL).symlink_to(os.path.relpath(source, paths.model_repository.with_name(REPOSITORY) / order.name / "1"))
     return report
+
+
+def _compared(model: Session, trtexec: Trtexec, plan: Path, images: Images, most: int) -> Agreements:
+    """Each image alone, then the first ones as a batch. Raises TranslationError."""
+    batch = np.stack(images[: min(_BATCH, most)])
+    alone = [trtexec.outputs(plan, image[np.newaxis]) for image in images]
+    together = trtexec.outputs(plan, batch)
+    answers = [*alone, *({name: value[[place]] for name, value in together.items()} for place in range(len(batch)))]
+    given = iter(answers)
+    return answers_compared(model, lambda _: next(given), [*images, *batch])
 
 
 def plan_config(config: ModelConfig) -> str:
@@ -200,13 +212,23 @@ def _link_others(source: Path, target: Path) -> None:
             (target / folder.name).symlink_to(os.path.relpath(folder, target), target_is_directory=True)
 
 
-def stale_plans(paths: Paths) -> dict[str, str]:
-    """By name, the plans whose models are gone or are others now."""
+def faulty_plans(paths: Paths) -> dict[str, str]:
+    """By name, the plans that are damaged, or whose models are gone or are others now."""
     found = {}
     for file in sorted(paths.model_repository.with_name(REPOSITORY).glob(f"[!.]*/{REPORT}")):
         name = file.parent.parent.name
-        report = PlanReport.model_validate_json(file.read_bytes())
-        source = paths.model(name)
-        if not source.exists() or sha256(source) != report.source_sha256:
-            found[f"{REPOSITORY}/{name}"] = "stale; build it again with `maskwright models export --tensorrt`"
+        if fault := _fault(file, paths.model(name)):
+            found[f"{REPOSITORY}/{name}"] = f"{fault}; build it again with `maskwright models export --tensorrt {name}`"
     return found
+
+
+def _fault(report: Path, source: Path) -> str:
+    try:
+        written = PlanReport.model_validate_json(report.read_bytes())
+    except (OSError, ValidationError):
+        return "its plan.json cannot be read"
+    plan = report.with_name(PLAN.name)
+    if not plan.is_file() or sha256(plan) != written.plan_sha256:
+        return "its plan is missing or damaged"
+    same = source.exists() and sha256(source) == written.source_sha256
+    return "" if same else "stale: its model is another now"

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ PLACES = (Path("/usr/src/tensorrt/bin"), Path("/opt/tensorrt/bin"))
 _BUILDING, _RUNNING = 3600.0, 300.0
 """Seconds after which it is ended."""
 _VERSION = re.compile(r"TensorRT v(\d+)")
+_DEVICE = re.compile(r"Selected Device: (.+)")
 _ERROR = re.compile(r"\[E\]\s*(.+)")
 _LONGEST = 600
 """Characters of its own words that a message repeats."""
@@ -40,6 +42,13 @@ def found_program() -> Path:
     return Path(program)
 
 
+class Builder(NamedTuple):
+    """What built a plan, and what alone can run it: TensorRT's version and the GPU."""
+
+    tensorrt: str
+    gpu: str
+
+
 @dataclass(frozen=True)
 class Trtexec:
     """The program, and how long it may take. Raises TranslationError with its own words if it fails."""
@@ -48,8 +57,8 @@ class Trtexec:
     building: float = _BUILDING
     running: float = _RUNNING
 
-    def build(self, model: Path, plan: Path, profile: Profile) -> str:
-        """Build a plan of an ONNX model. Returns TensorRT's version."""
+    def build(self, model: Path, plan: Path, profile: Profile) -> "Builder":
+        """Build a plan of an ONNX model."""
         shapes = {"min": profile.least, "opt": profile.best, "max": profile.most}
         options = [f"--{kind}Shapes={INPUT}:{_shape(shape)}" for kind, shape in shapes.items()]
         # TF32, which is on by default, has 10 bits: parity with the ONNX model needs 23.
@@ -58,8 +67,7 @@ class Trtexec:
         )
         if not plan.is_file():
             raise TranslationError(f"{self.program} ended without an error and left no plan")
-        found = _VERSION.search(said)
-        return found.group(1) if found else "unknown"
+        return Builder(_said(_VERSION, said), _said(_DEVICE, said))
 
     def outputs(self, plan: Path, images: NDArray[np.uint8]) -> Mapping[str, NDArray[np.float32]]:
         """Every output of a plan by name, for images N×H×W×3."""
@@ -89,6 +97,11 @@ class Trtexec:
         if ended.returncode:
             raise TranslationError(f"trtexec refuses it (exit code {ended.returncode}): {_reason(said)}")
         return said
+
+
+def _said(pattern: re.Pattern[str], said: str) -> str:
+    found = pattern.search(said)
+    return found.group(1).strip() if found else "unknown"
 
 
 def _reason(said: str) -> str:

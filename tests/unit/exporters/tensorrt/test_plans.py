@@ -9,7 +9,7 @@ from exporters.catalogue import DEFAULT_PATHS, Paths, load
 from exporters.downloads import Listener
 from exporters.errors import ExporterError, UnknownNameError
 from exporters.fetch import State, state
-from exporters.tensorrt.plans import REPOSITORY, build_plans, plan_orders, stale_plans
+from exporters.tensorrt.plans import REPOSITORY, build_plans, faulty_plans, plan_orders
 from exporters.tensorrt.trtexec import Trtexec
 
 NAME = "centernet"
@@ -65,9 +65,16 @@ def test_a_plan_takes_the_place_of_its_model_and_the_rest_is_linked(paths: Paths
     assert {path.name for path in (target / NAME / "1").iterdir()} == {"model.plan", "model.onnx", "plan.json"}
     assert (target / NAME / "1" / "model.onnx").resolve() == DEFAULT_PATHS.model(NAME).resolve()
     assert (target / "detect_find" / "config.pbtxt").is_file()
-    assert stale_plans(paths) == {}
+    assert faulty_plans(paths) == {}
+    plan = target / NAME / "1" / "model.plan"
+    whole = plan.read_bytes()
+    for damage in (plan.unlink, lambda: plan.write_bytes(b"else")):
+        damage()
+        assert "missing or damaged" in faulty_plans(paths)[f"{REPOSITORY}/{NAME}"]
+    plan.write_bytes(whole)
+    assert faulty_plans(paths) == {}
     (paths.model_repository / NAME).unlink()
-    assert list(stale_plans(paths)) == [f"{REPOSITORY}/{NAME}"]
+    assert list(faulty_plans(paths)) == [f"{REPOSITORY}/{NAME}"]
 
 
 def test_a_plan_that_answers_otherwise_is_left_out(paths: Paths, tmp_path: Path) -> None:
@@ -75,7 +82,14 @@ def test_a_plan_that_answers_otherwise_is_left_out(paths: Paths, tmp_path: Path)
     with pytest.raises(ExporterError, match="TensorRT took none of the models"):
         build_plans(plan_orders([], paths), stand_in(tmp_path, 0.9), listener=Listener(), paths=paths, told=said.append)
     assert "stays an ONNX model: its plan differs from it" in said[0]
-    assert (paths.model_repository.with_name(REPOSITORY) / NAME).is_symlink()
+    assert not paths.model_repository.with_name(REPOSITORY).exists()
+
+
+def test_an_unreadable_report_is_told(paths: Paths) -> None:
+    report = paths.model_repository.with_name(REPOSITORY) / NAME / "1" / "plan.json"
+    report.parent.mkdir(parents=True)
+    report.write_text("{")
+    assert "plan.json cannot be read" in faulty_plans(paths)[f"{REPOSITORY}/{NAME}"]
 
 
 def test_an_unknown_model_is_named(paths: Paths) -> None:

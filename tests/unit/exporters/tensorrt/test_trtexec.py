@@ -27,8 +27,9 @@ def program(folder: Path, script: str, **limits: float) -> Trtexec:
 
 def test_it_is_asked_for_the_profile_and_full_precision(tmp_path: Path, model: Path) -> None:
     asked = tmp_path / "asked"
-    script = f'echo "&&&& RUNNING TensorRT.trtexec [TensorRT v100500]"; echo "$@" >{asked}; touch {tmp_path}/model.plan'
-    assert program(tmp_path, script).build(model, tmp_path / "model.plan", PROFILE) == "100500"
+    said = '"&&&& RUNNING TensorRT.trtexec [TensorRT v100500]" "[I] Selected Device: NVIDIA H200"'
+    script = f'printf "%s\\n" {said}; echo "$@" >{asked}; touch {tmp_path}/model.plan'
+    assert program(tmp_path, script).build(model, tmp_path / "model.plan", PROFILE) == ("100500", "NVIDIA H200")
     assert asked.read_text().split() == [
         f"--onnx={model}",
         f"--saveEngine={tmp_path}/model.plan",
