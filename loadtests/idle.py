@@ -25,6 +25,7 @@ from loadtests.stack import bench_stack, benchmark_jpeg
 ADDRESS, FIELDS = "/v1/run/privacy_blur", {"hide": "faces"}
 _KIB = 1024
 _PSS = re.compile(r"^Pss:\s+(\d+)", re.MULTILINE)
+_ANONYMOUS = re.compile(r"^Pss_Anon:\s+(\d+)", re.MULTILINE)
 _SAMPLE_S = 0.5
 """The pause between two looks: each takes some hundredths of a second of a core."""
 _SETTLED_S = 5.0
@@ -44,16 +45,17 @@ def main(seconds: Annotated[float, typer.Option(help="Length of the load; 0 for 
         _ask(settings, photo, callers=1, seconds=0.001)
         answer_s = time.perf_counter() - began
         time.sleep(_SETTLED_S)
-        idle = memory(settings)
+        idle, own = memory(settings), memory(settings, _ANONYMOUS)
         with watched(settings) as most:
             _ask(settings, photo, CALLERS, seconds)
-    _print(idle, most, f"ready after {ready_s:.1f} s, first answer after {answer_s:.1f} s")
+    _print(idle, own, most, f"ready after {ready_s:.1f} s, first answer after {answer_s:.1f} s")
 
 
-def memory(settings: Settings) -> Counter[str]:
+def memory(settings: Settings, field: re.Pattern[str] = _PSS) -> Counter[str]:
     """MiB that each service and the launcher hold: shares of pages (PSS), with their children's.
 
-    A page that n processes share counts as 1/n in each, so that the sum is what the machine has less.
+    A page that n processes share counts as 1/n in each, so that the sum is what the machine has less. Other stacks on
+    the machine make it smaller, because they share the files of libraries: compare anonymous memory then.
     Source: /proc/PID/smaps_rollup, proc_pid_smaps(5).
     """
     state = StackState.read(settings.maskwright_home.resolve() / "stack.json")
@@ -64,7 +66,7 @@ def memory(settings: Settings) -> Counter[str]:
     for pid in process_ids():
         with suppress(OSError):  # it has ended
             if name := _service_of(pid, names):
-                held[name] += _pss(pid) // _KIB
+                held[name] += _share(pid, field) // _KIB
     return held
 
 
@@ -96,9 +98,9 @@ def _service_of(pid: int, names: dict[int, str]) -> str | None:
     return names.get(pid)
 
 
-def _pss(pid: int) -> int:
+def _share(pid: int, field: re.Pattern[str]) -> int:
     """KiB. A process that has just ended has none."""
-    found = _PSS.search(Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii"))
+    found = field.search(Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii"))
     return int(found[1]) if found else 0
 
 
@@ -109,11 +111,12 @@ def _ask(settings: Settings, photo: bytes, callers: int, seconds: float) -> None
         asyncio.run(call_repeatedly(*address, post, callers, seconds))
 
 
-def _print(idle: Counter[str], most: Counter[str], title: str) -> None:
-    table = Table("service", "idle, MiB", f"at most with {CALLERS} callers, MiB", title=title, title_justify="left")
+def _print(idle: Counter[str], own: Counter[str], most: Counter[str], title: str) -> None:
+    heads = ("service", "idle, MiB", "of it anonymous", f"at most with {CALLERS} callers, MiB")
+    table = Table(*heads, title=title, title_justify="left")
     for name, value in idle.most_common():
-        table.add_row(name, str(value), str(most[name]))
-    table.add_row("all", str(idle.total()), str(most["all"]))
+        table.add_row(name, str(value), str(own[name]), str(most[name]))
+    table.add_row("all", str(idle.total()), str(own.total()), str(most["all"]))
     Console().print(table)
 
 
