@@ -25,7 +25,7 @@ from uuid import uuid4
 import httpx
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from gateway.kafka.ingestion import make_topics
+from gateway.kafka.topics import make_topics
 from gateway.settings import Settings
 from tests.ports import free_ports
 from tests.servers import fresh_database, running_kafka, running_postgres, running_s3

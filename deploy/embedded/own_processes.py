@@ -186,9 +186,15 @@ class _OwnService(Service):
 
 
 class Gateway(_OwnService):
-    """The gateway. Its ports are those of HTTP and, if there is one, of metrics."""
+    """The gateway. Its ports are those of HTTP and, if there is one, of metrics.
+
+    It starts while Triton loads its models: its own start takes as long. Requests that come too early wait for Triton
+    as they do when Triton is started anew. A worker would use up the attempts of its jobs meanwhile.
+    """
 
     name = "gateway"
+    after = frozenset({"postgres", "s3", "kafka"})
+    beside = frozenset({"triton"})
 
     def __init__(self, settings: Settings, own: OwnProcess) -> None:
         metrics = {"PROMETHEUS_PORT": settings.metrics_port} if settings.metrics_port else {}

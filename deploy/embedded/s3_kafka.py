@@ -23,7 +23,7 @@ from deploy.embedded import StackError
 from deploy.embedded.folders import Folders
 from deploy.embedded.rights import Rights, servers_of
 from deploy.embedded.supervisor import Listener, Service, installed_binary
-from gateway.kafka.ingestion import make_topics
+from gateway.kafka.topics import make_topics
 from gateway.settings import Settings
 
 PROBE_TIMEOUT = 3.0

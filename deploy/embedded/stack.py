@@ -68,11 +68,15 @@ def _own_processes(addresses: Addresses, folders: Folders, given: Mapping[str, s
 
 
 class Stack:
-    """Starts each service after those it needs, supervises all, and stops them in reverse. Its state is on disk."""
+    """Starts each service after those it needs, supervises all, and stops each before those that outlive it.
+
+    Its state is on disk.
+    """
 
     def __init__(self, services: Sequence[Service], folders: Folders) -> None:
         self._services = services
         self._needs = {one.name: one.after for one in services}
+        self._outlived_by = {one.name: one.after | one.beside for one in services}
         self._folders = folders
         waiting = {one.name: ServiceState(one.name, "waiting", None, dict(one.ports())) for one in services}
         self._state = StackState.of_launcher(waiting)
@@ -115,7 +119,7 @@ class Stack:
     async def _stop(self) -> None:
         failed = bool(self._state.message)
         self._change(replace(self._state, state="stopping"))
-        await in_order(reverse(self._needs), lambda name: self._supervisors[name].stop())
+        await in_order(reverse(self._outlived_by), lambda name: self._supervisors[name].stop())
         self._change(replace(self._state, state="failed" if failed else "stopped"))
 
     def _service_changed(self, service: ServiceState) -> None:

@@ -60,6 +60,8 @@ class Service(ABC):
     name: str
     after: frozenset[str] = frozenset()
     """Services of the stack that must be ready before this one starts, and outlive it."""
+    beside: frozenset[str] = frozenset()
+    """Those that only outlive it: it starts beside them, and waits for them itself when it needs them."""
     stop_signal: signal.Signals = signal.SIGTERM
     """The signal that makes it end by itself. It also gets it when the launcher dies."""
     stop_timeout: float = 35.0

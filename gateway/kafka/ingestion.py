@@ -8,17 +8,16 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from gateway.background import Heartbeat, reason_of
 from gateway.errors import Problem
 from gateway.jobs.store import BadMessage
 from gateway.kafka.batches import Unreadable
 from gateway.kafka.broker import Broker, Topic, explained, open_broker
-from gateway.kafka.connection import connection_arguments
 from gateway.kafka.consumer import FlowControl, Partitions, Taken, joined, measure_lag
 from gateway.kafka.messages import Arrival, ArrivalStore, Message, MessageReader, without_control_characters
+from gateway.kafka.topics import make_topics
 from gateway.limits.admission import Backlog
 from gateway.logs import get_logger
 from gateway.metrics.instruments import Instruments
@@ -38,13 +37,6 @@ _LAG_LIFE_S = 2.0
 _WATCH_PAUSE_S = 5.0
 _MOST_FAILURES = 12
 """After so many looks that failed, the connections are made anew, from KAFKA_BOOTSTRAP_SERVERS."""
-
-_INPUT_PARTITIONS = 6
-"""The most workers that can share the requests."""
-_OUTPUT_PARTITIONS = 1
-"""All outcomes are in one order, and those that end together need one write of the broker."""
-_REPLICAS = 3
-_TIMEOUT_MS = 8000
 
 _log = get_logger("gateway.kafka")
 
@@ -288,34 +280,3 @@ class Member:
             return None
         partitions = self.watch.topic.partitions if self.watch.topic else 0
         return f"this worker has no partition: the topic has {partitions} for all members of the group"
-
-
-async def make_topics(settings: Settings) -> Mapping[str, str]:
-    """Make the missing topics; return those that the broker refuses, with its reason, which is logged too.
-
-    Raises KafkaError if there is no broker.
-    """
-    admin = AIOKafkaAdminClient(**connection_arguments(settings))
-    try:
-        await admin.start()
-        wanted = {settings.kafka_topic_input, settings.kafka_topic_output, settings.kafka_topic_poison}
-        missing_ones = wanted - set(await admin.list_topics())
-        return await _make(admin, settings, sorted(missing_ones)) if missing_ones else {}
-    finally:
-        await admin.close()
-
-
-async def _make(admin: AIOKafkaAdminClient, settings: Settings, names: list[str]) -> Mapping[str, str]:
-    refused = dict[str, str]()
-    replicas = min(_REPLICAS, len((await admin.describe_cluster())["brokers"]))
-    partitions = {settings.kafka_topic_input: _INPUT_PARTITIONS}
-    topics = [NewTopic(name, partitions.get(name, _OUTPUT_PARTITIONS), replicas) for name in names]
-    response = await admin.create_topics(topics, timeout_ms=_TIMEOUT_MS)
-    for name, code, *_ in response.topic_errors:
-        error = for_code(code)
-        if code == 0:
-            _log.info("topic made", topic=name, replicas=replicas)
-        elif error is not TopicAlreadyExistsError:
-            refused[name] = error.__name__
-            _log.warning("topic not made", topic=name, reason=error.__name__)
-    return refused

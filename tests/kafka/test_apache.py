@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 from confluent_kafka import Producer
 
 from gateway.kafka.consumer import joined
-from gateway.kafka.ingestion import make_topics
+from gateway.kafka.topics import make_topics
 from tests.integration.kafka.messages import PARTITIONS, client, headers_of, request
 from tests.integration.kafka.raw import produce
 from tests.integration.kafka.stores import ingesting, opened_stores, request_ids, until

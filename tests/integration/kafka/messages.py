@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
-from gateway.kafka.ingestion import make_topics
+from gateway.kafka.topics import make_topics
 from gateway.settings import Settings
 
 PARTITIONS = range(6)

@@ -15,7 +15,7 @@ import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from gateway.jobs.job import JobFilter
-from gateway.kafka.ingestion import make_topics
+from gateway.kafka.topics import make_topics
 from gateway.settings import Settings
 from tests.integration.gateway.photos import encode, noise
 from tests.integration.worker.conftest import WorkerProcess

@@ -1,10 +1,16 @@
 import asyncio
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.embedded.stack import in_order, reverse
+from deploy.embedded.folders import Folders, StackState
+from deploy.embedded.stack import Stack, in_order, reverse
+from deploy.embedded.supervisor import Service
 
 NAMES = "abcdef"
 
@@ -64,3 +70,41 @@ def test_first_error_cancels_the_rest_and_is_raised() -> None:
     with pytest.raises(ValueError, match="bad"):
         asyncio.run(in_order({"slow": set(), "bad": set(), "never": {"slow"}}, act))
     assert ended == ["slow"]
+
+
+class Recorded(Service):
+    """Writes that it runs, and that it has ended, some seconds after it was told to. It serves once others run too."""
+
+    stop_timeout = 5.0
+
+    def __init__(self, folder: Path, name: str, awaits: str, ends_in_s: float) -> None:
+        self.name, self._folder, self._awaits, self._ends_in_s = name, folder, awaits, ends_in_s
+
+    def command(self) -> list[str]:
+        end = f"trap 'sleep {self._ends_in_s}; echo {self.name} >> ended; exit' TERM"
+        return ["sh", "-c", f"cd {self._folder}; {end}; touch {self.name}; while :; do sleep 0.02; done"]
+
+    def environment(self) -> Mapping[str, str]:
+        return {"PATH": os.environ["PATH"]}
+
+    def ports(self) -> Mapping[str, int]:
+        return {}
+
+    async def probe(self) -> None:
+        for name in (self.name, self._awaits):
+            (self._folder / name).stat()
+
+
+async def test_a_service_starts_beside_another_that_outlives_it(tmp_path: Path) -> None:
+    folders = Folders(tmp_path / "home")
+    folders.create()
+    outer = Recorded(tmp_path, "outer", awaits="inner", ends_in_s=0.0)
+    inner = Recorded(tmp_path, "inner", awaits="inner", ends_in_s=0.5)
+    inner.beside = frozenset({"outer"})
+    running = asyncio.ensure_future(Stack([outer, inner], folders).run())
+    async with asyncio.timeout(10):
+        while not ((state := StackState.read(folders.state)) and state.state == "ready"):
+            await asyncio.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await running
+    assert (tmp_path / "ended").read_text().split() == ["inner", "outer"]
