@@ -1,14 +1,13 @@
 """The step of full `body_masks` that asks the user's networks: a parser's labels, and OpenPose's key points."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
 
 from steps.body_masks import Person, asked_people
-from steps.networks import Network, Networks, ready_models
+from steps.networks import Network, Networks
+from steps.run_models import ATR, SIDES, BodyNetworks
 from steps.tensors import Step, Tensors, carrying_failures
 from vision.affine import invert, transform_points
 from vision.arrays import RGB, Float32, Float64, LabelMap
@@ -18,41 +17,6 @@ from vision.body.openpose import decode_people
 from vision.body.parsing import LABELS_OF, atr_labels, label_map, parser_input, window_about, with_neck, without_holes
 from vision.body.pose import keypoints_in, transform_keypoints
 from vision.body.silhouette import OUTPUT_SIZE, WORK_SIZE, canvas_pixels
-
-BODY_PARSE = "body_parse"
-"""The step's name."""
-ATR, LIP, PASCAL, OPENPOSE = "schp_atr", "schp_lip", "schp_pascal", "openpose_body"
-"""Models of users' checkpoints, as `maskwright models add` names them."""
-SIDES = {ATR: 512, LIP: 473, PASCAL: 512}
-"""Of each parser's input, in pixels."""
-
-
-@dataclass(frozen=True)
-class BodyNetworks:
-    """The models that serve: one parser's, LIP's beside ATR's if both are ready, and OpenPose's if it is."""
-
-    parsers: Mapping[str, str]
-    """The model of each parser, by the parser's name."""
-    pose: str | None
-
-    @classmethod
-    def of(cls, model_repository: Path) -> "BodyNetworks":
-        """Those that are ready. ATR's labels are the mask rules' own; LIP's are nearer to them than Pascal's."""
-        parsers = ready_models(model_repository, SIDES)
-        chosen = [ATR, LIP] if {ATR, LIP} <= parsers.keys() else list(parsers)[:1]
-        pose = ready_models(model_repository, [OPENPOSE]).get(OPENPOSE)
-        return cls({parser: parsers[parser] for parser in chosen}, pose)
-
-    @property
-    def models(self) -> list[str]:
-        """All of them."""
-        return [*self.parsers.values(), *([self.pose] if self.pose else [])]
-
-
-def body_networks(model_repository: Path) -> list[str]:
-    """The models that the step runs. Empty if there is no parser: OpenPose alone makes no masks."""
-    chosen = BodyNetworks.of(model_repository)
-    return chosen.models if chosen.parsers else []
 
 
 def _nobody(_: Tensors) -> Tensors:

@@ -3,22 +3,23 @@
 It has the same config.pbtxt and steps as Triton's, without copies between them.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
 from steps.body_masks import body_masks_draw, pose_crop, pose_input
-from steps.body_parsing import BODY_PARSE, BodyNetworks, body_networks, body_parse
+from steps.body_parsing import body_parse
 from steps.detect import detect_find, detect_list
 from steps.face_contours import face_contours_draw, face_crop, face_input
-from steps.face_parsing import BISENET, FACE_PARSE, face_networks, face_parse
+from steps.face_parsing import face_parse
 from steps.graph_signature import require_fit
 from steps.model_folder import ModelConfig
 from steps.networks import Networks
-from steps.object_detectors import FINDER, chosen_detectors, networks_of
+from steps.object_detectors import FINDER, chosen_detectors
 from steps.onnx_session import OnnxSession, SessionOptions, load_graph
 from steps.privacy_blur import privacy_blur_draw
+from steps.run_models import BISENET, BODY_PARSE, FACE_PARSE, BodyNetworks, face_networks
 from steps.tensors import Step, Tensor, Tensors, has_failed
 
 ENTRY_POINTS = "maskwright.steps"
@@ -44,25 +45,6 @@ def steps_of(model_repository: Path, networks: Networks) -> Mapping[str, Step]:
         "detect_list": detect_list,
         "privacy_blur_draw": privacy_blur_draw,
     }
-
-
-RUN_BY: Mapping[str, Callable[[Path], list[str]]] = {
-    FINDER: networks_of,
-    BODY_PARSE: body_networks,
-    FACE_PARSE: face_networks,
-}
-"""The models that a step runs itself, by the step: which these are depends on what is in the model repository."""
-
-NEEDS: Mapping[str, str] = {
-    BODY_PARSE: "a parser: `maskwright models add parser FILE`, such as exp-schp-201908301523-atr.pth",
-    FACE_PARSE: "a face parser: `maskwright models add face-parser FILE`, such as 79999_iter.pth",
-}
-"""What a step cannot do without, by the step, and the command that adds it."""
-
-
-def run_by(steps: Iterable[str], model_repository: Path) -> list[str]:
-    """The models that these steps run themselves, each once, the largest of a step first: loading takes it twice."""
-    return list(dict.fromkeys(model for step in steps if step in RUN_BY for model in RUN_BY[step](model_repository)))
 
 
 @dataclass(frozen=True)

@@ -1,28 +1,17 @@
 """The step of full `face_contours` that asks the user's face parser where skin ends and hair begins."""
 
-from pathlib import Path
 from typing import cast
 
 import numpy as np
 
 from steps.face_contours import SEVERAL_FACES, found_faces
-from steps.networks import Network, Networks, ready_models
+from steps.networks import Network, Networks
 from steps.photo import EncodedPhoto
 from steps.tensors import Step, Tensors, asked_for, carrying_failures, json_object
 from vision.arrays import Float64, LabelMap
 from vision.face.parsing import PARSER_DECODED_SIDE, PARSER_SIDE, parser_roi
 from vision.face.topology import MESH
 from vision.ssd import crop
-
-FACE_PARSE = "face_parse"
-"""The step's name."""
-BISENET = "bisenet_face"
-"""The model of a user's checkpoint, as `maskwright models add` names it."""
-
-
-def face_networks(model_repository: Path) -> list[str]:
-    """The models that the step runs. Empty if the face parser is not ready."""
-    return list(ready_models(model_repository, [BISENET]).values())
 
 
 def _unparsed(_: Tensors) -> Tensors:

@@ -11,8 +11,8 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from steps.ensemble import NEEDS
 from steps.model_folder import ModelConfig
+from steps.run_models import NEEDS
 
 PIPELINES = "pipelines"
 """The model whose processes run every pipeline."""

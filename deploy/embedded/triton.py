@@ -24,10 +24,10 @@ from gateway.logs import get_logger
 from gateway.pipelines.registry import Pipeline, build_registry
 from gateway.settings import Settings
 from gateway.triton import CHANNEL, WEIGHTS, weights_text
-from steps.ensemble import NEEDS, run_by
 from steps.model_folder import BrokenModelError, ModelConfig, fault_of_model, readable_config
 from steps.networks import IN_USE
 from steps.object_detectors import MODEL, chosen_detectors, detector_models, detectors_of
+from steps.run_models import NEEDS, run_by
 
 Files: TypeAlias = dict[Path, tuple[int, int]]
 """Size and time of change of each file."""

@@ -8,9 +8,9 @@ from typer.testing import CliRunner, Result
 from exporters import commands
 from exporters.catalogue import DEFAULT_PATHS, Paths, load
 from exporters.fetch import State, state
-from steps.body_parsing import ATR, SIDES
 from steps.networks import ready_models
 from steps.object_detectors import chosen_detectors
+from steps.run_models import ATR, SIDES
 from tests import users_models
 
 PHOTOS = [entry for entry in load(DEFAULT_PATHS.catalogue).file if entry.kind == "photo"]

@@ -14,8 +14,9 @@ from pathlib import Path
 import cv2
 import triton_python_backend_utils as pb_utils
 
-from steps.ensemble import Ensemble, load_fitting, run_by, steps_of
+from steps.ensemble import Ensemble, load_fitting, steps_of
 from steps.onnx_session import OnnxNetworks, SessionOptions
+from steps.run_models import run_by
 from steps.tensors import Tensors
 from steps.triton_python import respond
 
