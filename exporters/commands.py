@@ -21,9 +21,10 @@ from exporters.downloads import Listener
 from exporters.errors import ExporterError, UnknownNameError
 from exporters.export import ModelState, added_models, export_models, model_state
 from exporters.fetch import State, fetch_all, selectable, state, unobtainable
-from exporters.forms.making import Wish, form_states, make_form
+from exporters.forms.making import Wish, make_form
 from exporters.forms.precision import Precision
 from exporters.forms.report import FormReport
+from exporters.forms.states import form_states
 from exporters.networks.adding import add_network, when_it_serves
 from exporters.networks.known import Kind
 from exporters.parity import ParityReport
@@ -118,7 +119,7 @@ def verify(names: Names = None) -> None:
 def use(name: Annotated[str, typer.Argument(help="A detector, a network of yours, or an optimised form.")]) -> None:
     """Let a model serve instead of the present one for the same: a detector, or a form that `optimise` made."""
     with _reported():
-        told = use_model(name, DEFAULT_PATHS.model_repository)
+        told = use_model(name, DEFAULT_PATHS)
     Screen().print(cell(f"{told}; {WHEN_IT_SERVES}"), soft_wrap=True)
 
 
@@ -196,13 +197,18 @@ def form_told(report: FormReport) -> list[str]:
         lines.append(f"{equal:.2%} of the pixels have the same label, mean IoU {iou:.3f}")
     if report.boxes:
         boxes = report.boxes
-        told = f"it finds {boxes.found:.1%} of {boxes.boxes} boxes; {boxes.confirmed:.1%} of its own are right"
-        lines.append(told if boxes.boxes else "no box was found on these photos: compare on some of your own")
+        lines.append(f"it finds {boxes.found:.1%} of {boxes.boxes} boxes; {boxes.confirmed:.1%} of its own are right")
     for name, gap in report.outputs.items():
         lines.append(f"{name}: differs by {gap.mean:.3f} on average, {gap.largest:.2f} at most (1 is its own spread)")
     if report.differs_much:
         lines.append("this is much: look at what it makes of your photos before it serves")
-    lines.append(f"compared on {len(report.compared_on)} photos with {report.source}, which goes on serving")
+    if not (report.labels or report.boxes or report.outputs):
+        lines.append("nothing was found on these photos: compare on some of your own with --calibration")
+    if report.speed.gain < 1:
+        lines.append("it is no faster on this machine; half precision is for GPUs, eight bits for CPUs with VNNI")
+    is_optimistic = report.calibrated_on == report.compared_on
+    same = " (those that gave its ranges: on others it differs more)" if is_optimistic else ""
+    lines.append(f"compared on {len(report.compared_on)} photos{same} with {report.source}, which goes on serving")
     return [*lines, f"`maskwright models use {report.model}` lets it serve; `… use {report.source}` goes back"]
 
 

@@ -128,8 +128,9 @@ _SURE, _SAME = 0.5, 0.5
 
 def box_agreement(pairs: Sequence[tuple[Rows, Rows]]) -> BoxAgreement:
     """The agreement of the rows of each photo: of the model, and of the form."""
-    found = np.concatenate([_confirmed(model, form) for model, form in pairs])
-    confirmed = np.concatenate([_confirmed(form, model) for model, form in pairs])
+    nothing = np.zeros(0, np.bool_)
+    found = np.concatenate([nothing, *(_confirmed(model, form) for model, form in pairs)])
+    confirmed = np.concatenate([nothing, *(_confirmed(form, model) for model, form in pairs)])
     shares = [float(each.mean()) if len(each) else 1.0 for each in (found, confirmed)]
     return BoxAgreement(boxes=len(found), found=shares[0], confirmed=shares[1])
 

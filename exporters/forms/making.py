@@ -15,11 +15,10 @@ from tritonclient.grpc import model_config_pb2
 from exporters.catalogue import FORM_FILE, MODEL_FILE, Paths, load, sha256
 from exporters.downloads import Listener
 from exporters.errors import ExporterError, TranslationError, UnknownNameError
-from exporters.export import ModelState
 from exporters.fetch import fetch_all
 from exporters.forms.photos import Photos, photos_of
 from exporters.forms.precision import Precision, in_eight_bits, in_half_precision
-from exporters.forms.report import FormReport, Session, answers_compared, read_form, speed_compared
+from exporters.forms.report import FormReport, Session, answers_compared, speed_compared
 from exporters.networks.known import NETWORKS
 from exporters.onnx_model import IR_VERSION
 from exporters.recipe import RUNTIME_ERRORS
@@ -79,10 +78,12 @@ def make_form(wish: Wish, *, listener: Listener, paths: Paths) -> Made:
 
 def _source(wish: Wish, paths: Paths) -> Path:
     """The folder of the model. Raises UnknownNameError, ExporterError."""
-    ready = _servable(paths)
+    ready, ours = _servable(paths), {recipe.name for recipe in RECIPES}
+    if wish.model not in ready and wish.model in ours:
+        raise ExporterError(f"{wish.model} is a part of ensembles, which run it by its name: it has no forms")
     if wish.model not in ready:
         raise UnknownNameError([wish.model], sorted(ready))
-    if wish.form in {recipe.name for recipe in RECIPES}:
+    if wish.form in ours:
         raise ExporterError(f"{wish.form} is there already: `maskwright models use {wish.form}` chooses it")
     target = paths.model_repository / wish.form
     if target.exists() and not (target / "1" / FORM_FILE).is_file():
@@ -125,10 +126,11 @@ def _photos(wish: Wish, size: tuple[int, int], listener: Listener, paths: Paths)
 
 def _written(wish: Wish, source: Path, photos: Photos, draft: Path) -> FormReport:
     before, target = sha256(source / MODEL), draft / "1" / MODEL_FILE
-    onnx.save(_formed(wish, source / MODEL, photos), target)
+    ranges, apart = photos.split() if wish.precision is Precision.INT8 else (photos, photos)
+    onnx.save(_formed(wish, source / MODEL, ranges), target)
     (draft / "config.pbtxt").write_text(_config(wish, source), encoding="utf-8")
     model, form = Session(source / MODEL), Session(target)
-    found = answers_compared(model, form, photos.images)
+    found = answers_compared(model, form, apart.images)
     _require_fit(wish, draft)
     if sha256(source / MODEL) != before:
         raise ExporterError(f"{wish.model} changed while its form was made; make it again")
@@ -137,9 +139,9 @@ def _written(wish: Wish, source: Path, photos: Photos, draft: Path) -> FormRepor
         source=wish.model,
         source_sha256=before,
         model_sha256=sha256(target),
-        calibrated_on=tuple(photos.names) if wish.precision is Precision.INT8 else (),
-        compared_on=tuple(photos.names),
-        speed=speed_compared(model, form, photos.images),
+        calibrated_on=tuple(ranges.names) if wish.precision is Precision.INT8 else (),
+        compared_on=tuple(apart.names),
+        speed=speed_compared(model, form, apart.images),
         **dict(found),
     )
     (draft / "1" / FORM_FILE).write_text(report.model_dump_json(indent=2), encoding="utf-8")
@@ -178,20 +180,3 @@ def _require_fit(wish: Wish, draft: Path) -> None:
         require_fit(wish.form, config.signature, config.max_batch_size, graph.signature)
     except UnfitConfigError as error:
         raise TranslationError(str(error)) from error
-
-
-def form_states(paths: Paths) -> dict[str, ModelState]:
-    """The forms in the repository, by name. One is stale if its model is no longer what it was made of."""
-    files = sorted(paths.model_repository.glob(f"[!.]*/1/{FORM_FILE}"))
-    return {file.parent.parent.name: _form_state(file, paths) for file in files}
-
-
-def _form_state(file: Path, paths: Paths) -> ModelState:
-    model, written = file.with_name(MODEL_FILE), read_form(file)
-    if not model.exists():
-        return ModelState.MISSING
-    if written is None or sha256(model) != written.model_sha256:
-        return ModelState.CORRUPT
-    source = paths.model(written.source)
-    same = source.exists() and sha256(source) == written.source_sha256
-    return ModelState.READY if same else ModelState.STALE

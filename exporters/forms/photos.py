@@ -13,6 +13,8 @@ from vision.photo import PhotoError, decode, inspect, reduction_for
 
 MOST = 100
 """Photos of a folder. More change the ranges hardly, and each takes a run of the model."""
+_FEW = 10
+"""Fewer photos than this are not split: all are needed for the ranges."""
 _LARGEST = 64 * 1024 * 1024
 """Bytes of a file that is opened."""
 _MOST_PIXELS = 100_000_000
@@ -37,6 +39,17 @@ class Photos:
             return
         self.names.append(path.name)
         self.images += [_cut(view(pixels, max(self.size)), self.size) for view in (letterbox, centre_square)]
+
+    def split(self) -> "tuple[Photos, Photos]":
+        """Every second photo, and the others; of few photos, all of them twice."""
+        if len(self.names) < _FEW:
+            return self, self
+        return self._every_second(0), self._every_second(1)
+
+    def _every_second(self, first: int) -> "Photos":
+        """Each photo has two images."""
+        images = [image for place, image in enumerate(self.images) if place // 2 % 2 == first]
+        return Photos(self.size, images, self.names[first::2])
 
 
 def photos_of(folder: Path, size: tuple[int, int], heard: Callable[[int], None]) -> Photos:

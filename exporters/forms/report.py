@@ -111,7 +111,7 @@ def answers_compared(model: Run, form: Run, images: Images) -> Agreements:
     found = confusion.agreement()
     return Agreements(
         labels=found if found.pixels else None,
-        boxes=box_agreement(rows) if rows else None,
+        boxes=found_boxes if (found_boxes := box_agreement(rows)).boxes else None,
         outputs={name: _difference(each) for name, each in sorted(gaps.items())},
     )
 

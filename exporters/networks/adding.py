@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporters.catalogue import Paths, load, sha256
-from exporters.choice import WHEN_IT_SERVES
+from exporters.choice import WHEN_IT_SERVES, use_no_form
 from exporters.downloads import Listener
 from exporters.errors import ExporterError, WrongFileError
 from exporters.export import build_model
@@ -55,9 +55,9 @@ class Brought:
 def add_network(kind: Kind, file: Path, *, listener: Listener, paths: Paths) -> ParityReport:
     """Make a model of the file, compare it with the file on the sample photos, and configure it.
 
-    A model that was made of another file of the same network is replaced. Raises WrongFileError with what the file is
-    and what was expected, ExporterError if torch is needed and missing, TranslationError, ParityError. Then nothing is
-    left, and what was there stays.
+    A model that was made of another file of the same network is replaced, and forms of that serve no longer. Raises
+    WrongFileError with what the file is and what was expected, ExporterError if torch is needed and missing,
+    TranslationError, ParityError. Then nothing is left, and what was there stays.
     """
     brought = _inspected(kind, file)
     model, given = brought.recipe.name, {file.name: sha256(file)}
@@ -73,6 +73,7 @@ def add_network(kind: Kind, file: Path, *, listener: Listener, paths: Paths) -> 
         if written.checkpoints != given:
             raise ExporterError(f"{file} changed while it was read; add it again")
         (draft / "config.pbtxt").write_text(_config(brought, file.name), encoding="utf-8")
+        use_no_form(model, paths.model_repository)
     return written
 
 

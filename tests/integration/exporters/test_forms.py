@@ -41,7 +41,7 @@ def test_a_form_serves_when_it_is_chosen_and_until_its_model_is_chosen_again(pat
     made = run("optimise", ATR, "--int8")
     assert made.exit_code == 0, made.output
     assert "of the pixels have the same label" in made.output
-    assert f"compared on 3 photos with {ATR}, which goes on serving" in made.output
+    assert "compared on 3 photos (those that gave its ranges" in made.output
     assert serving(paths) == ATR
     assert f"{ATR}_int8 serves instead of {ATR}" in run("use", f"{ATR}_int8").output
     assert serving(paths) == f"{ATR}_int8"
@@ -51,16 +51,24 @@ def test_a_form_serves_when_it_is_chosen_and_until_its_model_is_chosen_again(pat
     assert serving(paths) == ATR
 
 
-def test_a_form_of_a_replaced_model_is_told_and_serves_no_longer_than_it_is_complete(
-    paths: Paths, tmp_path: Path
-) -> None:
+def test_a_form_of_a_replaced_model_serves_no_longer(paths: Paths, tmp_path: Path) -> None:
     run("add", "parser", users_models.bright_parser(tmp_path / "a.onnx"))
     run("optimise", ATR, "--fp16")
+    run("use", f"{ATR}_fp16")
     assert f"{ATR}_fp16" not in run("verify", f"{ATR}_fp16").output
     run("add", "parser", users_models.bright_parser(tmp_path / "b.onnx", label=5))
+    assert serving(paths) == ATR
     assert f"{ATR}_fp16: stale" in run("verify", f"{ATR}_fp16").output
+    refused = run("use", f"{ATR}_fp16")
+    assert refused.exit_code == 1
+    assert "was made of a model that was replaced since" in refused.output
+
+
+def test_a_damaged_form_serves_no_longer(paths: Paths, tmp_path: Path) -> None:
+    run("add", "parser", users_models.bright_parser(tmp_path / "a.onnx"))
+    run("optimise", ATR, "--fp16")
     run("use", f"{ATR}_fp16")
-    (paths.model(f"{ATR}_fp16")).write_bytes(b"")
+    paths.model(f"{ATR}_fp16").write_bytes(b"")
     assert f"{ATR}_fp16: corrupt" in run("verify", f"{ATR}_fp16").output
     assert serving(paths) == ATR
     refused = run("use", f"{ATR}_fp16")
@@ -73,6 +81,7 @@ def test_a_form_of_a_replaced_model_is_told_and_serves_no_longer_than_it_is_comp
     [
         (["schp_atr", "--int8"], 2, "unknown name: schp_atr"),
         (["../schp_atr", "--int8"], 2, "unknown name"),
+        (["pose_landmark_full", "--int8"], 1, "is a part of ensembles, which run it by its name"),
         (["schp_atr"], 2, "give one of --int8 and --fp16"),
         (["schp_atr", "--int8", "--fp16"], 2, "give one of --int8 and --fp16"),
         (["schp_atr", "--int8", "--calibration", "nowhere"], 2, "does not exist"),

@@ -25,6 +25,15 @@ def test_of_many_photos_some_are_taken_in_equal_steps(tmp_path: Path) -> None:
     assert photos_of(tmp_path, (4, 4), lambda _: None).names == [f"{place:03}.png" for place in range(0, 2 * MOST, 2)]
 
 
+def test_half_of_many_photos_is_held_apart(tmp_path: Path) -> None:
+    for place in range(12):
+        cv2.imwrite(str(tmp_path / f"{place:02}.png"), np.full((16, 16, 3), place, np.uint8))
+    ranges, apart = photos_of(tmp_path, (16, 16), lambda _: None).split()
+    assert not set(ranges.names) & set(apart.names)
+    for half in (ranges, apart):
+        assert [image[0, 0, 0] for image in half.images] == [int(name[:2]) for name in half.names for _ in range(2)]
+
+
 def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExporterError, match=r"has no photo that can be used \(it is empty\)"):
         photos_of(tmp_path, (4, 4), lambda _: None)
