@@ -266,12 +266,14 @@ class ServiceSupervisor:
             raise StackError(f"{self._service.name} did not start: {error}\n{self._log_end()}") from error
 
     async def watch(self) -> None:
-        """Restart the service whenever it dies or hangs, for ever."""
+        """Restart the service whenever it dies, hangs or is outdated, for ever.
+
+        An outdated one is killed, too: callers then ask again. A Triton that ends by itself tells them for seconds that
+        its models are not there.
+        """
         while True:
             reason = await self._until_down()
             _log.warning("service is down, starting it again", service=self._service.name, reason=reason)
-            if reason == _OUTDATED:
-                await self._running().stop()
             await self._restart()
 
     async def stop(self) -> None:
