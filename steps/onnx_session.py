@@ -24,7 +24,6 @@ _TENSORRT = "TensorrtExecutionProvider"
 _TENSORRT_NAMES: Mapping[str, str] = MappingProxyType(
     {
         "max_workspace_size_bytes": "trt_max_workspace_size",
-        "trt_engine_cache_enable": "trt_engine_cache_enable",
         "trt_engine_cache_path": "trt_engine_cache_path",
     }
 )
@@ -77,13 +76,19 @@ class SessionOptions:
         return [*tensorrt, ("CUDAExecutionProvider", {"device_id": self.device_id}), "CPUExecutionProvider"]
 
     def _of_tensorrt(self, parameters: Mapping[str, str]) -> dict[str, int | str]:
-        """Onnxruntime's names of the parameters. It would leave out a provider that it lacks, and say nothing."""
+        """Onnxruntime's names of the parameters. It would leave out a provider that it lacks, and say nothing.
+
+        Its truth values are `True` and `False` alone: for `1` it goes on without TensorRT. NVIDIA's backend takes both.
+        """
         there = ort.get_available_providers()
         if _TENSORRT not in there:
             raise NoTensorrtError(_NONE.format(f"has only {', '.join(there)}"))
-        half = "1" if parameters.get("precision_mode") == "FP16" else "0"
+        switches = {
+            "trt_fp16_enable": str(parameters.get("precision_mode") == "FP16"),
+            "trt_engine_cache_enable": str(_flag(parameters, "trt_engine_cache_enable", default="0")),
+        }
         given = {name: parameters[theirs] for theirs, name in _TENSORRT_NAMES.items() if theirs in parameters}
-        return {"device_id": self.device_id or 0, "trt_fp16_enable": half, **given}
+        return {"device_id": self.device_id or 0, **switches, **given}
 
 
 def _flag(parameters: Mapping[str, str], name: str, default: str) -> bool:

@@ -36,9 +36,15 @@ def test_tensorrt_gets_what_the_configuration_says_in_onnxruntimes_words(monkeyp
     assert name == "TensorrtExecutionProvider"
     assert options == {
         "device_id": 1,
-        "trt_fp16_enable": "1",
+        "trt_fp16_enable": "True",
         "trt_max_workspace_size": "1024",
-        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_enable": "True",
         "trt_engine_cache_path": "/engines",
     }
     assert others == [("CUDAExecutionProvider", {"device_id": 1}), "CPUExecutionProvider"]
+
+
+def test_tensorrts_switches_are_false_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["TensorrtExecutionProvider"])
+    (_, options), *_ = SessionOptions(device_id=0, tensorrt={"precision_mode": "FP32"}).providers()
+    assert options == {"device_id": 0, "trt_fp16_enable": "False", "trt_engine_cache_enable": "False"}
