@@ -109,7 +109,8 @@ class OnnxSession:
         native.enable_cpu_mem_arena = options.enable_mem_arena
         native.add_session_config_entry("session.intra_op.allow_spinning", "1" if options.allow_spinning else "0")
         self._session = ort.InferenceSession(str(path), native, providers=options.providers())
-        if options.tensorrt is not None and _TENSORRT not in self._session.get_providers():
+        asked = options.tensorrt is not None and options.device_id is not None
+        if asked and _TENSORRT not in self._session.get_providers():
             raise NoTensorrtError(_NONE.format("could not start it; its log says why"))
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         defaults = self._session.get_overridable_initializers()
