@@ -10,13 +10,11 @@ from pathlib import Path
 
 import onnx
 from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2
 
-from exporters.catalogue import FORM_FILE, MODEL_FILE, Paths, load, sha256
+from exporters.catalogue import FORM_FILE, MODEL_FILE, Paths, sha256
 from exporters.downloads import Listener
 from exporters.errors import ExporterError, TranslationError, UnknownNameError
-from exporters.fetch import fetch_all
-from exporters.forms.photos import Photos, photos_of
+from exporters.forms.photos import Photos, photos_of, sample_photos
 from exporters.forms.precision import Precision, in_eight_bits, in_half_precision
 from exporters.forms.report import FormReport, Session, answers_compared, speed_compared
 from exporters.networks.known import NETWORKS
@@ -117,11 +115,7 @@ def _photos(wish: Wish, size: tuple[int, int], listener: Listener, paths: Paths)
         task = f"photos of {wish.calibration}"
         with listener.watching(task):
             return photos_of(wish.calibration, size, lambda count: listener.advanced(task, count))
-    photos = Photos(size)
-    names = [entry.name for entry in load(paths.catalogue).file if entry.kind == "photo"]
-    for file in fetch_all(names, listener=listener, paths=paths):
-        photos.add(file)
-    return photos
+    return sample_photos(size, listener, paths)
 
 
 def _written(wish: Wish, source: Path, photos: Photos, draft: Path) -> FormReport:
@@ -161,8 +155,7 @@ def _formed(wish: Wish, model: Path, photos: Photos) -> onnx.ModelProto:
 
 def _config(wish: Wish, source: Path) -> str:
     """The model's configuration. A form of an added detector is not one that was added: it would serve by itself."""
-    config = model_config_pb2.ModelConfig()
-    text_format.Parse((source / "config.pbtxt").read_text(encoding="utf-8"), config)
+    config = readable_config(source).message()
     config.ClearField("name")
     if PARAMETER in config.parameters:
         description = json.loads(config.parameters[PARAMETER].string_value)

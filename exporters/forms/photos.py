@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from exporters.catalogue import Paths, load
+from exporters.downloads import Listener
 from exporters.errors import ExporterError
+from exporters.fetch import fetch_all
 from exporters.recipe import centre_square, letterbox
 from vision.photo import PhotoError, decode, inspect, reduction_for
 
@@ -65,6 +68,15 @@ def photos_of(folder: Path, size: tuple[int, int], heard: Callable[[int], None])
     if not photos.names:
         told = "; ".join(f"{name}: {why}" for name, why in list(photos.passed_over.items())[:3]) or "it is empty"
         raise ExporterError(f"{folder} has no photo that can be used ({told})")
+    return photos
+
+
+def sample_photos(size: tuple[int, int], listener: Listener, paths: Paths) -> Photos:
+    """The catalogue's photos. Raises what fetching raises."""
+    photos = Photos(size)
+    names = [entry.name for entry in load(paths.catalogue).file if entry.kind == "photo"]
+    for file in fetch_all(names, listener=listener, paths=paths):
+        photos.add(file)
     return photos
 
 

@@ -17,12 +17,11 @@ from google.protobuf import text_format
 from pydantic import BaseModel, ConfigDict, ValidationError
 from tritonclient.grpc import model_config_pb2
 
-from exporters.catalogue import Paths, load, sha256
+from exporters.catalogue import Paths, sha256
 from exporters.downloads import Listener
 from exporters.errors import ExporterError, ParityError, TranslationError, UnknownNameError
-from exporters.fetch import fetch_all
 from exporters.forms.agreement import BoxAgreement, LabelAgreement
-from exporters.forms.photos import Photos
+from exporters.forms.photos import sample_photos
 from exporters.forms.precision import Images, is_quantized
 from exporters.forms.report import Agreements, Session, answers_compared
 from exporters.parity import Difference
@@ -89,8 +88,13 @@ def plan_orders(names: Sequence[str], paths: Paths) -> list[Order]:
     if unknown:
         raise UnknownNameError(unknown, sorted(ready))
     if names:
-        return [_order(ready[name]) for name in names]
-    return [_order(config) for _, config in sorted(ready.items()) if not is_quantized(onnx.load(config.folder / MODEL))]
+        return [_order(ready[name], _graph(ready[name])) for name in names]
+    graphs = ((config, _graph(config)) for _, config in sorted(ready.items()))
+    return [_order(config, graph) for config, graph in graphs if not is_quantized(graph)]
+
+
+def _graph(config: ModelConfig) -> onnx.ModelProto:
+    return onnx.load(config.folder / MODEL)
 
 
 def _built(model_repository: Path) -> list[ModelConfig]:
@@ -105,10 +109,8 @@ def _built(model_repository: Path) -> list[ModelConfig]:
     return configs
 
 
-def _order(config: ModelConfig) -> Order:
-    message = _message(config.folder)
-    profile = profile_of(config, list(message.dynamic_batching.preferred_batch_size))
-    graph = onnx.load(config.folder / MODEL)
+def _order(config: ModelConfig, graph: onnx.ModelProto) -> Order:
+    profile = profile_of(config, list(config.message().dynamic_batching.preferred_batch_size))
     if is_quantized(graph):
         raise TranslationError(f"{config.name} is in eight bits as CPUs take them; TensorRT takes the model itself")
     try:
@@ -149,11 +151,7 @@ def _plan(order: Order, trtexec: Trtexec, draft: Path, listener: Listener, paths
     with TemporaryDirectory(prefix="maskwright-plan-") as folder:
         onnx.save(order.graph, Path(folder, "model.onnx"))
         builder = trtexec.build(Path(folder, "model.onnx"), draft / PLAN, order.profile)
-    photos = Photos((order.profile.best[2], order.profile.best[1]))
-    names = [entry.name for entry in load(paths.catalogue).file if entry.kind == "photo"]
-    for file in fetch_all(names, listener=listener, paths=paths):
-        photos.add(file)
-
+    photos = sample_photos((order.profile.best[2], order.profile.best[1]), listener, paths)
     found = _compared(Session(source), trtexec, draft / PLAN, photos.images, order.profile.most[0])
     shapes = (order.profile.least, order.profile.best, order.profile.most)
     report = PlanReport(
@@ -185,7 +183,7 @@ def _compared(model: Session, trtexec: Trtexec, plan: Path, images: Images, most
 
 def plan_config(config: ModelConfig) -> str:
     """The model's configuration for its plan: the same tensors, batches and parameters, on GPUs."""
-    message = _message(config.folder)
+    message = config.message()
     message.platform, message.backend = "tensorrt_plan", "tensorrt"
     message.ClearField("optimization")
     for name in _OPTIONS:
@@ -194,12 +192,6 @@ def plan_config(config: ModelConfig) -> str:
         group.kind = model_config_pb2.ModelInstanceGroup.KIND_GPU
     told = f"# {config.name} as a TensorRT plan, built by `maskwright models export --tensorrt`.\n"
     return told + text_format.MessageToString(message)
-
-
-def _message(folder: Path) -> model_config_pb2.ModelConfig:
-    message = model_config_pb2.ModelConfig()
-    text_format.Parse((folder / "config.pbtxt").read_text(encoding="utf-8"), message)
-    return message
 
 
 def _link_others(source: Path, target: Path) -> None:
